@@ -1,0 +1,1 @@
+"""DICOM in, DICOM out: series to arrays, findings to objects."""

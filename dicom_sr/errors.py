@@ -1,0 +1,18 @@
+"""What can be wrong with DICOM that comes in or goes out.
+
+DicomError
+ ├── UnsuitableInput   the images cannot be used for this; record it, do not retry
+ └── EncodingError     a result cannot be written as the object asked for; a bug or an unsupported combination
+"""
+
+
+class DicomError(Exception):
+    """Base of everything `dicom_sr` raises on purpose."""
+
+
+class UnsuitableInput(DicomError):
+    """The images cannot be used for what was asked; the message says what is missing, in words for a radiologist."""
+
+
+class EncodingError(DicomError):
+    """A result cannot be written as the object asked for."""

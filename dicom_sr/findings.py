@@ -1,0 +1,325 @@
+"""What a pipeline found: the only thing that a pipeline returns and the only thing that the encoders take.
+
+Nothing here says how a result looks in DICOM. Codes are `pydicom.sr.coding.Code`; image coordinates are
+(column, row) in pixels with the centre of the upper left pixel at (0.5, 0.5), as PS3.3 C.10.5.1.2 has it for SCOORD;
+patient coordinates are LPS in mm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.sr.coding import Code
+
+from dicom_sr.series import Instance, Series
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which model said so."""
+
+    name: str  # the pipeline's name, e.g. knee_super_resolution
+    version: str
+    weights_digest: str  # SHA-256 of the weights, hex; of the empty string for a method without weights
+    trained_on: str  # one sentence for the reader, e.g. "trained on simulated data, not for clinical use"
+    configuration_digest: str = ""  # SHA-256 of the settings the result depends on, hex
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    """One image, or one frame of it."""
+
+    sop_instance_uid: str
+    frame_number: int | None = None  # 1-based, as ReferencedFrameNumber
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number with a name, a unit and, where known, its uncertainty."""
+
+    name: Code
+    value: float
+    unit: Code
+    standard_deviation: float | None = None
+    interval: tuple[float, float] | None = None  # lower and upper end
+    interval_level: float = 0.9  # nominal coverage of `interval`
+    derivation: Code | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A coded statement: a name and a coded value."""
+
+    name: Code
+    value: Code
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where in the body: a coarse SNOMED concept, the side, and the exact private site."""
+
+    region: Code  # Finding Site
+    laterality: Literal["R", "L", "B"] | None = None
+    modifier: Code | None = None  # Topographical modifier, e.g. 99MSKAI SITE-MCP2
+
+
+@dataclass(frozen=True)
+class Region:
+    """A closed outline on one image."""
+
+    image: ImageReference
+    outline: NDArray[np.float64]  # (N, 2) column, row; first and last point equal
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A sampled volume in patient space."""
+
+    array: NDArray[np.generic]  # (D, H, W)
+    affine: NDArray[np.float64]  # (4, 4): index (d, h, w, 1) to patient LPS, mm
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance of neighbouring samples along D, H, W, mm."""
+        d, h, w = (float(np.linalg.norm(self.affine[:3, axis])) for axis in range(3))
+        return d, h, w
+
+    def with_array(self, array: NDArray[np.generic]) -> Volume:
+        """Another array on the same grid."""
+        return replace(self, array=array)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One coded statement about one site, with its numbers and where it was seen."""
+
+    tracking_id: str  # readable and stable between studies, e.g. "SvH R MCP2"
+    finding: Code
+    site: Site | None = None
+    region: Region | None = None
+    measurements: tuple[Measurement, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+    image_label: str = ""  # short text for a marker on the image, e.g. "MCP2 E2 J1"
+    images: tuple[ImageReference, ...] = ()  # the source images the numbers rest on, where `region` does not say it
+
+
+@dataclass(frozen=True)
+class NotEvaluable:
+    """A site or statement that was looked for and could not be judged: never an imputed zero."""
+
+    tracking_id: str
+    what: Code
+    reason: Code
+    sentence: str  # for the radiologist
+    site: Site | None = None
+    region: Region | None = None
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """A map over one image or frame, such as class activation."""
+
+    image: ImageReference
+    array: NDArray[np.float32]  # (H, W) in 0..1, on the pixels of the image
+    meaning: Code  # CID 217, e.g. (130403, DCM, Gradient-weighted class activation)
+    label: str  # segment label, at most 64 characters
+    threshold: float = 0.5  # for the binary twin
+    site: Site | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A coded region of a volume or image."""
+
+    label: str
+    category: Code
+    property_type: Code
+    volume: Volume | None = None  # (D, H, W) bool, or float32 probability in 0..1, on the grid of `series_instance_uid`
+    image: ImageReference | None = None
+    mask: NDArray[np.generic] | None = None  # (H, W) bool or float32, on the pixels of `image`
+    colour_rgb: tuple[int, int, int] = (220, 120, 40)
+
+
+@dataclass(frozen=True)
+class DerivedVolume:
+    """A new volume made from acquired slices, to be written as a classic series in their frame of reference."""
+
+    volume: Volume  # (D, H, W) float32 in the unit of the source's stored values
+    sources: tuple[ImageReference, ...]  # the acquired slices, in the order of the source stack
+    slice_sources: tuple[tuple[int, ...], ...]  # per output slice: indices into `sources` it rests on
+    label: str  # what tells it from its siblings, e.g. "echo 1, TE 6.3 ms"; short enough for SeriesDescription
+    description: str  # DerivationDescription: method, factor, model and version, in one sentence
+    derivation: tuple[Code, ...]
+    slice_thickness_mm: float  # effective thickness of an output slice
+    uncertainty: Volume | None = None  # float32, same grid, one standard deviation of a voxel
+    synthetic: bool = True  # SyntheticData: is part of the content made by a model rather than acquired?
+
+
+# ---------------------------------------------------------------- what a capture shows (how it is drawn is the encoder's)
+@dataclass(frozen=True)
+class Mark:
+    """An outline with a label on a picture."""
+
+    outline: NDArray[np.float64]  # (N, 2) column, row in the panel's image
+    label: str = ""
+    level: float | None = None  # 0 calm to 1 severe: picks the colour; None is neutral
+    dashed: bool = False  # for what was looked for and could not be judged
+
+
+@dataclass(frozen=True)
+class ImagePanel:
+    """A picture, with heat, marks and a colour bar where there is heat."""
+
+    title: str
+    image: NDArray[np.generic]  # (H, W) grey in its own unit, or (H, W, 3) uint8 RGB
+    window: tuple[float, float] | None = None  # lower and upper grey value shown; None: 1st to 99th percentile
+    pixel_mm: tuple[float, float] = (1.0, 1.0)  # height and width of a pixel; their ratio gives the aspect
+    heat: NDArray[np.float32] | None = None  # (H, W), on the same pixels
+    heat_range: tuple[float, float] = (0.0, 1.0)
+    heat_unit: str = ""
+    heat_threshold: float = 0.0  # below it the heat is transparent
+    marks: tuple[Mark, ...] = ()
+    caption: str = ""
+    colour_map: str | None = None  # a perceptually uniform matplotlib map for `image` itself, with a bar
+    value_unit: str = ""  # unit on the bar of `colour_map`
+    laterality: str = ""  # R, L: shown in the corner
+
+
+@dataclass(frozen=True)
+class Bar:
+    label: str
+    value: float
+    interval: tuple[float, float] | None = None
+    highlight: bool = False
+
+
+@dataclass(frozen=True)
+class BarPanel:
+    """Labelled horizontal bars with whiskers on a common axis."""
+
+    title: str
+    bars: tuple[Bar, ...]
+    axis_range: tuple[float, float] = (0.0, 1.0)
+    unit: str = ""
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class PointGroup:
+    label: str
+    points: NDArray[np.float64]  # (N, 2) x, y
+    highlight: bool = False  # the case at hand
+
+
+@dataclass(frozen=True)
+class ScatterPanel:
+    """Groups of points in a plane, the case at hand marked."""
+
+    title: str
+    groups: tuple[PointGroup, ...]
+    x_label: str = ""
+    y_label: str = ""
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    label: str
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    band: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    highlight: bool = False
+    style: Literal["line", "step", "stem"] = "line"
+
+
+@dataclass(frozen=True)
+class LinePanel:
+    """Curves over a common axis."""
+
+    title: str
+    lines: tuple[Line, ...]
+    x_label: str = ""
+    y_label: str = ""
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class TablePanel:
+    """Rows of short texts; the first row is the heading."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+
+Panel = ImagePanel | BarPanel | ScatterPanel | LinePanel | TablePanel
+
+
+@dataclass(frozen=True)
+class Page:
+    """One capture. Panels are shown in a grid of `columns`, row by row."""
+
+    title: str
+    panels: tuple[Panel, ...]
+    columns: int = 2
+    summary: tuple[str, ...] = ()  # the few lines that tell the result
+
+
+@dataclass(frozen=True)
+class Flag:
+    """An image to look at first, with the reason in words."""
+
+    image: ImageReference
+    reason: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose result it is, where no image of the study says so (a request without a study)."""
+
+    patient_id: str
+    patient_name: str = ""
+    patient_birth_date: str = ""
+    patient_sex: str = ""
+    issuer_of_patient_id: str = ""
+    accession_number: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one pipeline says about one study."""
+
+    model: Model
+    title: str  # e.g. "Knee MR super-resolution"
+    evidence: tuple[Series, ...]  # the images it rests on
+    conclusion: tuple[str, ...] = ()  # the few sentences a radiologist reads first
+    findings: tuple[Finding, ...] = ()
+    not_evaluable: tuple[NotEvaluable, ...] = ()
+    derived: tuple[DerivedVolume, ...] = ()
+    heatmaps: tuple[Heatmap, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    pages: tuple[Page, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    limits: tuple[str, ...] = ()  # what the reader must know: gates that flagged, out of range, simulated training
+    parameters: tuple[tuple[str, str], ...] = ()  # shown and kept in the report's algorithm parameters
+    subject: Subject | None = None
+    report: Literal["measurement", "risk"] = "measurement"  # TID 1500, or Enhanced SR + PDF from the record
+    predecessor_sop_instance_uids: tuple[str, ...] = ()  # of the result that this one revises
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """Every source instance, in order."""
+        return tuple(instance for series in self.evidence for instance in series.instances)
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A pipeline that was due and did not run: a missing result is visible as missing."""
+
+    model: Model
+    title: str
+    evidence: tuple[Series, ...]
+    reason: str  # in words for a radiologist

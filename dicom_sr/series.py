@@ -1,0 +1,109 @@
+"""Instances, series and studies as they lie on disk, with their headers but without their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from dicom_sr.errors import UnsuitableInput
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One SOP instance, stored."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    path: Path
+
+    def header(self) -> Dataset:
+        """The data set without its pixels."""
+        return pydicom.dcmread(self.path, stop_before_pixels=True, force=True)
+
+
+@dataclass(frozen=True)
+class Series:
+    """The instances of one series, in the order of InstanceNumber, then SOPInstanceUID."""
+
+    series_instance_uid: str
+    study_instance_uid: str
+    modality: str
+    instances: tuple[Instance, ...]
+    # what came with the association, not with the images: calling_ae_title, called_ae_title, peer_address
+    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @cached_property
+    def headers(self) -> tuple[Dataset, ...]:
+        """One data set without pixels per instance, in the order of `instances`; read once."""
+        return tuple(instance.header() for instance in self.instances)
+
+
+@dataclass(frozen=True)
+class Study:
+    """The series of one study that a job was given."""
+
+    study_instance_uid: str
+    series: tuple[Series, ...]
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        return tuple(instance for series in self.series for instance in series.instances)
+
+    def only_series(self, *modalities: str) -> Series:
+        """The single series of the given modalities.
+
+        Raises
+        ------
+        UnsuitableInput
+            If there is none, or more than one.
+        """
+        found = [series for series in self.series if series.modality in modalities]
+        if len(found) != 1:
+            raise UnsuitableInput(f"needs one series of modality {' or '.join(modalities)}, found {len(found)}")
+        return found[0]
+
+
+def read_studies(paths: Iterable[Path]) -> tuple[Study, ...]:
+    """The studies that the given Part 10 files make up; only headers are read.
+
+    Raises
+    ------
+    UnsuitableInput
+        If a file is not DICOM or lacks a UID; the message names the file.
+    """
+    grouped: dict[str, dict[str, list[tuple[int, Instance, str]]]] = {}
+    for path in sorted(paths):
+        try:
+            ds = pydicom.dcmread(
+                path,
+                stop_before_pixels=True,
+                specific_tags=[
+                    "SOPInstanceUID",
+                    "SOPClassUID",
+                    "SeriesInstanceUID",
+                    "StudyInstanceUID",
+                    "Modality",
+                    "InstanceNumber",
+                ],
+                force=True,
+            )
+            instance = Instance(str(ds.SOPInstanceUID), str(ds.SOPClassUID), path)
+            series = grouped.setdefault(str(ds.StudyInstanceUID), {}).setdefault(str(ds.SeriesInstanceUID), [])
+            series.append((int(ds.get("InstanceNumber") or 0), instance, str(ds.get("Modality") or "")))
+        except (AttributeError, ValueError, OSError, pydicom.errors.InvalidDicomError) as error:
+            raise UnsuitableInput(f"{path.name} is not a DICOM instance: {error}") from error
+    return tuple(
+        Study(study_uid, tuple(_series(study_uid, series_uid, rows) for series_uid, rows in series.items()))
+        for study_uid, series in grouped.items()
+    )
+
+
+def _series(study_uid: str, series_uid: str, rows: list[tuple[int, Instance, str]]) -> Series:
+    rows = sorted(rows, key=lambda row: (row[0], row[1].sop_instance_uid))
+    return Series(series_uid, study_uid, rows[0][2], tuple(row[1] for row in rows))

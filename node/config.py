@@ -1,0 +1,233 @@
+"""`config.yaml` as frozen types: read once at the start, an unknown key is an error, a default is written here only."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
+
+from node.errors import ConfigurationError
+
+AETitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[^\\\s][^\\]*$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+
+
+class Section(BaseModel):
+    """Base of every part of the configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tls(Section):
+    """Certificates of a TLS port or client, BCP 195: TLS 1.2 or later."""
+
+    certificate: Path
+    key: Path
+    trusted: Path | None = None  # CA bundle; where given, the other side must show a certificate it signed
+
+
+class Peer(Section):
+    """Who may send to the node, and where to report storage commitment to."""
+
+    ae_title: AETitle
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()  # empty: any address
+    host: str | None = None  # for reports back to it
+    port: Port | None = None
+    maximum_associations: int = Field(default=16, ge=1)
+    tls: Tls | None = None  # for connections to it
+
+
+class Dimse(Section):
+    """The DICOM port."""
+
+    host: str = "0.0.0.0"
+    port: Port = 11112
+    ae_titles: tuple[AETitle, ...] = ()  # called AE titles beside node.ae_title
+    require_called_ae_title: bool = True
+    require_known_peer: bool = True  # calling AE title and address must be in `peers`
+    tls: Tls | None = None
+    server: Literal["fast", "plain"] = "fast"
+    processes: int = Field(default=1, ge=1, le=16)
+    maximum_associations: int = Field(default=100, ge=1)
+    maximum_pdu_size: int = Field(default=131072, ge=4096, le=1048576)
+    association_timeout_s: float = Field(default=5.0, gt=0)  # silent before A-ASSOCIATE-RQ
+    idle_timeout_s: float = Field(default=300.0, gt=0)  # silent inside an association
+    maximum_instance_bytes: int = Field(default=4 * 2**30, ge=2**20)
+
+
+class DicomWeb(Section):
+    """STOW-RS on the status page's port."""
+
+    enabled: bool = True
+    token: SecretStr | None = None  # bearer token; None: loopback only
+    token_file: Path | None = None
+
+
+class WatchedFolder(Section):
+    path: Path
+    after: Literal["keep", "delete"] = "keep"
+
+
+class OrthancFeed(Section):
+    """An Orthanc whose /changes are followed, where it cannot route by DICOM."""
+
+    url: str
+    username: str | None = None
+    password_file: Path | None = None
+    poll_s: float = Field(default=2.0, gt=0)
+
+
+class Receive(Section):
+    dimse: Dimse = Dimse()
+    dicomweb: DicomWeb = DicomWeb()
+    watched_folders: tuple[WatchedFolder, ...] = ()
+    orthanc_feeds: dict[Name, OrthancFeed] = {}
+    durability: Literal["process", "power"] = "power"  # success survives a killed process, or a power cut too
+    disk_floor_mb: int = Field(default=1024, ge=0)
+    series_quiet_s: float = Field(default=30.0, ge=0)
+    study_quiet_s: float = Field(default=60.0, ge=0)
+    known_count_quiet_s: float = Field(default=0.2, ge=0)  # where expected counts are met and associations have ended
+
+
+class Run(Section):
+    workers: int = Field(default=1, ge=1)  # inference processes; one per GPU or CPU slot
+    time_limit_s: float = Field(default=1800.0, gt=0)
+    memory_limit_mb: int = Field(default=16384, ge=512)
+    keep_jobs_days: int = Field(default=30, ge=1)
+
+
+class Profile(Section):
+    """Which kinds of object go to a destination, and in which form."""
+
+    measurement_report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
+    kinds: tuple[
+        Literal[
+            "derived_series",
+            "secondary_capture",
+            "report",
+            "presentation_state",
+            "segmentation_binary",
+            "segmentation_fractional",
+            "segmentation_labelmap",
+            "parametric_map",
+            "key_objects",
+            "document",
+        ],
+        ...,
+    ] = (
+        "derived_series",
+        "secondary_capture",
+        "report",
+        "presentation_state",
+        "segmentation_binary",
+        "segmentation_fractional",
+        "parametric_map",
+        "key_objects",
+        "document",
+    )
+    not_run_reports: bool = False  # a pipeline due that did not run becomes a capture and a report
+    synthetic_data: bool = True  # SyntheticData YES on derived series
+
+
+class DimseDestination(Section):
+    kind: Literal["dimse"]
+    ae_title: AETitle
+    host: str
+    port: Port = 104
+    calling_ae_title: AETitle | None = None
+    tls: Tls | None = None
+    commitment: bool = False  # ask for storage commitment; "confirmed" only after it
+    associations: int = Field(default=1, ge=1, le=8)
+    timeout_s: float = Field(default=120.0, gt=0)
+    profile: Profile = Profile()
+
+
+class DicomWebDestination(Section):
+    kind: Literal["dicomweb"]
+    url: str
+    token_file: Path | None = None
+    timeout_s: float = Field(default=120.0, gt=0)
+    profile: Profile = Profile()
+
+
+class FolderDestination(Section):
+    kind: Literal["folder"]
+    path: Path
+    profile: Profile = Profile()
+
+
+Destination = Annotated[DimseDestination | DicomWebDestination | FolderDestination, Field(discriminator="kind")]
+
+
+class Route(Section):
+    """A line of `config.yaml`: when, which pipeline, where to."""
+
+    when: dict[str, Any]  # a matcher; node/route/match.py says what it may hold and checks it at the start
+    level: Literal["series", "study"] = "series"
+    pipeline: str
+    settings: dict[str, Any] = {}
+    destinations: tuple[Name, ...]
+    priority: int = 100
+    shadow: bool = False  # run, keep the result out of the destinations
+
+
+class Status(Section):
+    host: str = "127.0.0.1"
+    port: Port = 8042
+
+
+class Node(Section):
+    ae_title: AETitle = "CONDYLE"
+    data: Path = Path("data")
+    database: str | None = None  # SQLAlchemy URL; None: SQLite at <data>/node.db
+    institution: str = ""
+    uid_root: str = "2.25"
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{(self.data / 'node.db').absolute()}"
+
+
+class Configuration(Section):
+    """The whole of `config.yaml`."""
+
+    node: Node = Node()
+    peers: dict[Name, Peer] = {}
+    receive: Receive = Receive()
+    routes: dict[Name, Route] = {}
+    destinations: dict[Name, Destination] = {}
+    run: Run = Run()
+    status: Status = Status()
+
+    @model_validator(mode="after")
+    def _destinations_exist(self) -> Configuration:
+        for name, route in self.routes.items():
+            for destination in route.destinations:
+                if destination not in self.destinations:
+                    known = ", ".join(self.destinations) or "none"
+                    raise ValueError(f"routes.{name}.destinations: no destination {destination!r}; there are: {known}")
+        return self
+
+
+def read(path: Path) -> Configuration:
+    """The configuration in `path`.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the file, the key, the value and what would be right.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return Configuration.model_validate(yaml.safe_load(text) or {})
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: is not YAML: {error}") from error
+    except ValidationError as error:
+        lines = [f"{path}: {'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise ConfigurationError("\n".join(lines)) from error

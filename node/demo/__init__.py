@@ -1,0 +1,1 @@
+"""What `make demo` starts: the harness and the sample studies."""

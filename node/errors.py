@@ -1,0 +1,34 @@
+"""What can go wrong in the node, split by what the caller does next.
+
+NodeError
+ ├── ConfigurationError   do not start; the message names file, key, value and what would be right
+ ├── PeerUnavailable      retry later
+ ├── PeerRefused          do not retry
+ ├── OutOfDisk            refuse for now
+ └── JobNotFound          tell the operator
+UnsuitableInput (dicom_sr.errors)   record it, do not retry
+"""
+
+
+class NodeError(Exception):
+    """Base of everything the node raises on purpose."""
+
+
+class ConfigurationError(NodeError):
+    """The configuration cannot be used; the node does not start."""
+
+
+class PeerUnavailable(NodeError):
+    """The peer cannot be reached or is busy: try again later."""
+
+
+class PeerRefused(NodeError):
+    """The peer said no: trying again will not help."""
+
+
+class OutOfDisk(NodeError):
+    """Less room is left than the configured floor."""
+
+
+class JobNotFound(NodeError):
+    """No job has that id."""

@@ -1,0 +1,59 @@
+"""A job: one pipeline on one study for one route, and the table of its states."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SENDING = "sending"
+    DONE = "done"
+    UNSUITABLE = "unsuitable"
+    FAILED = "failed"
+
+
+NEXT: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED}),
+    JobState.RUNNING: frozenset(
+        {
+            JobState.RUNNING,  # its worker died and another took it
+            JobState.SENDING,
+            JobState.UNSUITABLE,
+            JobState.FAILED,
+            JobState.QUEUED,
+        }
+    ),
+    JobState.SENDING: frozenset({JobState.SENDING, JobState.DONE, JobState.FAILED}),
+    JobState.FAILED: frozenset({JobState.QUEUED}),  # by an operator
+    JobState.UNSUITABLE: frozenset({JobState.QUEUED}),  # by an operator, after a change of configuration
+    JobState.DONE: frozenset(),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a route decided shall be done; `id` is the same for the same images, pipeline and settings."""
+
+    id: str
+    route: str
+    pipeline: str
+    study_instance_uid: str
+    series_instance_uids: tuple[str, ...]
+    sop_instance_uids: tuple[str, ...]
+    settings: dict[str, object]  # the route's settings for the pipeline
+    destinations: tuple[str, ...]
+    created: datetime  # timezone aware; the only clock of everything the job writes
+    priority: int = 100  # lower runs first
+    predecessor: str | None = None  # the job that this one revises, after late instances
+
+
+def job_id(route: str, pipeline: str, version: str, digest: str, sop_instance_uids: Iterable[str]) -> str:
+    """Name of the job that this route, pipeline, version, settings and weights (`digest`) and these images make."""
+    text = "|".join([route, pipeline, version, digest, *sorted(sop_instance_uids)])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

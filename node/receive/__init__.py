@@ -1,0 +1,1 @@
+"""Association to stored instance to complete series or study."""

@@ -1,0 +1,1 @@
+"""Complete study to jobs, with the trace of why."""

@@ -1,0 +1,1 @@
+"""Job to pipeline to DICOM objects, on the job engine."""

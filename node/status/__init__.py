@@ -1,0 +1,1 @@
+"""What an operator looks at: web page, health, metrics."""

@@ -1,0 +1,1 @@
+"""Study in, result out: the pipelines, and what a pipeline of your own has to be."""

@@ -1,0 +1,59 @@
+"""What a pipeline is: study in, result out, and nothing else."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from dicom_sr.findings import Model, Result
+from dicom_sr.series import Study
+from pipelines.context import ClinicalContext
+
+
+class PipelineSettings(BaseModel):
+    """Base of a pipeline's settings: the `settings:` block of its route in config.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Pipeline(Protocol):
+    """A pipeline, declared as an entry point in the group `condyle.pipelines`.
+
+    It is constructed with its settings, cheaply; `load` brings weights into memory once, and a warm worker then calls
+    `run` many times. It knows nothing of PACS, jobs, files to be written or the network.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    title: ClassVar[str]  # for people, e.g. "Knee MR super-resolution"
+    level: ClassVar[Literal["series", "study"]]  # what one job is about
+    needs_context: ClassVar[bool]  # whether `run` wants the patient's record
+    settings_type: ClassVar[type[PipelineSettings]]
+
+    def __init__(self, settings: PipelineSettings) -> None: ...
+
+    @property
+    def model(self) -> Model:
+        """Which model will say so; known without loading weights (the digest is of the file)."""
+
+    def check(self, study: Study) -> None:
+        """Hold the study against the input contract, from headers alone.
+
+        Raises
+        ------
+        UnsuitableInput
+            With a reason in words for a radiologist.
+        """
+
+    def load(self) -> None:
+        """Bring weights into memory. Called once per worker, before the first `run`."""
+
+    def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
+        """Work on one study that `check` let through.
+
+        Raises
+        ------
+        UnsuitableInput
+            If the pixels, rather than the headers, show that it cannot be done.
+        """
