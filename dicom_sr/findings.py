@@ -158,7 +158,7 @@ class DerivedVolume:
     synthetic: bool = True  # SyntheticData: is part of the content made by a model rather than acquired?
 
 
-# ---------------------------------------------------------------- what a capture shows (how it is drawn is the encoder's)
+# ---- what a capture shows (how it is drawn is the encoders' business)
 @dataclass(frozen=True)
 class Mark:
     """An outline with a label on a picture."""
