@@ -1,0 +1,70 @@
+"""What every part's tests share: the test data, a real archive, DCMTK's programs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.needs import missing
+from tests.orthanc import Archive, OrthancMissing
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Two cores are shared by the test, the peers and the worker processes that a test starts; and DCMTK's library, in its
+# programs and in Orthanc, otherwise waits 40 ms a message for a delayed ACK.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ["TCP_NODELAY"] = "1"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of openly licensed test data beside the repository."""
+    folder = ROOT.parent / "shared" / "data"
+    if not (folder / "MANIFEST.csv").exists():
+        missing("the shared test data is not at ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dcmtk() -> Callable[[str], Path]:
+    """Finds a program of DCMTK by name.
+
+    pynetdicom installs scripts of the same names (storescu, echoscu, ...) into the virtual environment, which shadow
+    DCMTK's on the path; DCMTK's are ELF programs.
+    """
+
+    def find(name: str) -> Path:
+        candidates = (
+            Path(path).absolute()
+            for folder in [*os.environ["PATH"].split(os.pathsep), "/usr/bin", "/usr/local/bin"]
+            if (path := shutil.which(name, path=folder)) and Path(path).read_bytes()[:4] == b"\x7fELF"
+        )
+        return next(candidates, None) or missing(f"DCMTK's {name} is not installed")
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def _orthanc_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    try:
+        archive = Archive(tmp_path_factory.mktemp("orthanc"))
+    except OrthancMissing as error:
+        missing(str(error))
+    with archive:
+        yield archive
+
+
+@pytest.fixture
+def orthanc(_orthanc_of_the_session: Archive) -> Archive:
+    """A running, empty Orthanc with DICOMweb (AE title ARCHIVE); one process for the session, emptied for each test.
+
+    A test may stop and restart it: the next test finds it running. It knows no modality; a test that needs other
+    settings (modalities, Lua, plugins) starts an `Archive` of its own.
+    """
+    _orthanc_of_the_session.start()
+    _orthanc_of_the_session.empty()
+    return _orthanc_of_the_session
