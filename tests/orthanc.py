@@ -1,7 +1,7 @@
 """The archive of the tests: the demo's Orthanc, spoken to through orthanc-rest-client where that client works.
 
-The client is GPL and so is imported by tests only. It keeps the server's address on its classes, so one is made for each
-call; its timeouts are 1 s and 3 s unless told, so they are told.
+The client is GPL and so is imported by tests only. It keeps the server's address on its classes, so each call makes a
+client; its timeouts are 1 s and 3 s unless told, so they are told.
 """
 
 from __future__ import annotations
