@@ -8,7 +8,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Engine, Float, ForeignKey, Index, Integer, String, Text, create_engine, event
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Engine,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -87,7 +100,24 @@ class SeriesRecord(Base):
     last_received: Mapped[datetime] = mapped_column(index=True)
     last_association_id: Mapped[str] = mapped_column(String(36), default="")
     routed_instances: Mapped[int] = mapped_column(Integer, default=0)  # how many the last series-level decision saw
+    study_routed_instances: Mapped[int] = mapped_column(Integer, default=0)  # how many the last study-level one saw
     completed: Mapped[datetime | None]
+
+    # Completion asks many times a second for what is not yet decided: a handful of rows, however many series there are.
+    __table_args__ = (
+        Index(
+            "series_undecided",
+            "series_instance_uid",
+            sqlite_where=text("instances > routed_instances"),
+            postgresql_where=text("instances > routed_instances"),
+        ),
+        Index(
+            "series_undecided_in_study",
+            "study_instance_uid",
+            sqlite_where=text("instances > study_routed_instances"),
+            postgresql_where=text("instances > study_routed_instances"),
+        ),
+    )
 
 
 class StudyRecord(Base):
