@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from node.errors import ConfigurationError
+from node.yaml_file import YamlFile
+
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    """A relative path means the same wherever the node is started from."""
+    folder = (info.context or {}).get("folder")
+    return folder / path.expanduser() if folder else path
+
 
 AETitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[^\\\s][^\\]*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
@@ -25,9 +44,9 @@ class Section(BaseModel):
 class Tls(Section):
     """Certificates of a TLS port or client, BCP 195: TLS 1.2 or later."""
 
-    certificate: Path
-    key: Path
-    trusted: Path | None = None  # CA bundle; where given, the other side must show a certificate it signed
+    certificate: FilePath
+    key: FilePath
+    trusted: FilePath | None = None  # CA bundle; where given, the other side must show a certificate it signed
 
 
 class Peer(Section):
@@ -64,11 +83,11 @@ class DicomWeb(Section):
 
     enabled: bool = True
     token: SecretStr | None = None  # bearer token; None: loopback only
-    token_file: Path | None = None
+    token_file: FilePath | None = None
 
 
 class WatchedFolder(Section):
-    path: Path
+    path: FilePath
     after: Literal["keep", "delete"] = "keep"
 
 
@@ -77,7 +96,7 @@ class OrthancFeed(Section):
 
     url: str
     username: str | None = None
-    password_file: Path | None = None
+    password_file: FilePath | None = None
     poll_s: float = Field(default=2.0, gt=0)
 
 
@@ -149,14 +168,14 @@ class DimseDestination(Section):
 class DicomWebDestination(Section):
     kind: Literal["dicomweb"]
     url: str
-    token_file: Path | None = None
+    token_file: FilePath | None = None
     timeout_s: float = Field(default=120.0, gt=0)
     profile: Profile = Profile()
 
 
 class FolderDestination(Section):
     kind: Literal["folder"]
-    path: Path
+    path: FilePath
     profile: Profile = Profile()
 
 
@@ -182,7 +201,7 @@ class Status(Section):
 
 class Node(Section):
     ae_title: AETitle = "CONDYLE"
-    data: Path = Path("data")
+    data: FilePath = Field(default=Path("data"), validate_default=True)
     database: str | None = None  # SQLAlchemy URL; None: SQLite at <data>/node.db
     institution: str = ""
     uid_root: str = "2.25"
@@ -195,7 +214,7 @@ class Node(Section):
 class Configuration(Section):
     """The whole of `config.yaml`."""
 
-    node: Node = Node()
+    node: Node = Field(default_factory=dict, validate_default=True)
     peers: dict[Name, Peer] = {}
     receive: Receive = Receive()
     routes: dict[Name, Route] = {}
@@ -214,20 +233,47 @@ class Configuration(Section):
 
 
 def read(path: Path) -> Configuration:
-    """The configuration in `path`.
+    """The configuration in `path`; paths in it are relative to the folder that it is in.
 
     Raises
     ------
     ConfigurationError
-        Naming the file, the key, the value and what would be right.
+        Naming the file, the line, the key, the value and what would be right; one line per mistake.
     """
+    file = YamlFile(path)
+    if not isinstance(file.values, dict):
+        raise ConfigurationError(f"{path}: holds no sections; it should begin with a line such as 'node:'")
     try:
-        text = path.read_text(encoding="utf-8")
-        return Configuration.model_validate(yaml.safe_load(text) or {})
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: is not YAML: {error}") from error
+        return Configuration.model_validate(file.values, context={"folder": path.absolute().parent})
     except ValidationError as error:
-        lines = [f"{path}: {'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise ConfigurationError("\n".join(lines)) from error
+        raise ConfigurationError("\n".join(_explain(file, dict(e)) for e in error.errors())) from error
+
+
+def _explain(file: YamlFile, error: dict[str, Any]) -> str:
+    """One mistake in one line: where, what stands there, what would be right."""
+    where: tuple[int | str, ...] = error["loc"]
+    line = file.line(where)
+    place = f"{file.path}:{line}" if line else str(file.path)
+    kinds = [*(get_args(Destination)[0].__args__)]
+    tags = {get_args(kind.model_fields["kind"].annotation)[0] for kind in kinds}
+    key = ".".join(str(part) for index, part in enumerate(where) if not (index == 2 and part in tags))
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(where[-1]), sorted(known_keys()), n=1, cutoff=0.6)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"{place}: {key}: there is no such key{hint}"
+    if error["type"] == "missing":
+        return f"{place}: {key}: is missing and has no default"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    value = error.get("input")
+    if isinstance(value, dict | list) or any(word in key for word in ("token", "password")):
+        return f"{place}: {key}: {message}" if key else f"{place}: {message}"
+    return f"{place}: {key}: {value!r}: {message}"
+
+
+def known_keys() -> set[str]:
+    """Every key that some section has."""
+
+    def below(section: type[Section]) -> set[str]:
+        return set(section.model_fields).union(*(below(kind) for kind in section.__subclasses__()))
+
+    return below(Section)
