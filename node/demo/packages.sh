@@ -1,0 +1,80 @@
+#!/bin/sh
+# Installs the Debian packages that `make demo` or `make test` needs and this machine lacks; says which are lacking where
+# it may not install. Never fails: what needs a program that is not there says so itself.
+#
+# usage: packages.sh venv|demo|npm|test
+set -u
+
+# what there must be (a file pattern, or a command after "!"; ":" between alternatives)   the package that brings it
+VENV=
+python3 -c 'import ensurepip, venv' 2>/dev/null || VENV='/no/ensurepip python3-venv'
+NPM='!npm npm'
+DEMO='
+!Orthanc:/usr/sbin/Orthanc                              orthanc
+/usr/share/orthanc/plugins/libOrthancDicomWeb.so        orthanc-dicomweb
+/usr/bin/dcmdump                                        dcmtk
+'
+TEST="$DEMO"'
+/usr/share/orthanc/plugins/libOrthancWebViewer.so       orthanc-webviewer
+!chromium:!chromium-browser:!google-chrome              chromium
+/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf         fonts-dejavu-core
+/usr/lib/postgresql/*/bin/initdb                        postgresql
+/usr/share/java/pixelmed.jar                            libpixelmed-java
+!java                                                   default-jre-headless
+'
+
+there() { # is one of the alternatives of $1 (separated by colons) there?
+    old_ifs=$IFS; IFS=:
+    for one in $1; do
+        case $one in
+            !*) command -v "${one#!}" >/dev/null 2>&1 && { IFS=$old_ifs; return 0; } ;;
+            *) IFS=$old_ifs; for path in $one; do [ -e "$path" ] && return 0; done; IFS=: ;;
+        esac
+    done
+    IFS=$old_ifs
+    return 1
+}
+
+lacking() {
+    while read -r what package; do
+        [ -z "$what" ] || there "$what" || printf '%s ' "$package"
+    done
+}
+
+patiently() { # another apt may hold the lock: wait for it, up to five minutes
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        output=$("$@" 2>&1) && return 0
+        case $output in *'Could not get lock'*|*'Unable to acquire'*|*'Unable to lock'*) sleep 30 ;; *) break ;; esac
+    done
+    printf '%s\n' "$output" | tail -n 5 >&2
+    return 1
+}
+
+case "${1:-test}" in venv) wanted=$VENV ;; npm) wanted=$NPM ;; demo) wanted=$DEMO ;; *) wanted=$TEST ;; esac
+packages=$(printf '%s\n' "$wanted" | lacking)
+[ -n "$packages" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "missing: $packages(Debian's names; this machine has no apt-get)" >&2
+    exit 0
+fi
+if [ "$(id -u)" = 0 ]; then
+    as_root=
+elif command -v sudo >/dev/null 2>&1 && { sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -p "password of %u, to install $packages: " true; }; }; then
+    as_root='sudo -n'
+else
+    echo "missing: $packages" >&2
+    echo "install with: apt-get install --no-install-recommends $packages" >&2
+    exit 0
+fi
+
+echo "installing: $packages"
+apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300"
+patiently $apt update
+# one by one where all together fails: Ubuntu, for one, has no chromium package
+if ! patiently $apt install -y --no-install-recommends $packages; then
+    for package in $packages; do
+        patiently $apt install -y --no-install-recommends "$package" || echo "cannot install: $package" >&2
+    done
+fi
+exit 0
