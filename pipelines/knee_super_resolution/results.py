@@ -1,0 +1,236 @@
+"""What is said about a reconstructed stack: the derived volume, its quality figures and the page that shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_sr.findings import (
+    DerivedVolume,
+    Finding,
+    ImagePanel,
+    ImageReference,
+    Measurement,
+    Page,
+    Region,
+    Site,
+    Volume,
+)
+from pipelines.knee_super_resolution import codes, metrics
+from pipelines.knee_super_resolution.degradation import SliceProfile, along_slices, forward_matrix
+from pipelines.knee_super_resolution.stacks import Stack
+
+NATIVE, OURS = "acquired", "result"
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One stack and what was made of it."""
+
+    stack: Stack
+    source: Volume  # (D, H, W) stored values
+    positions_mm: NDArray[np.float64]  # (F,) of the thin slices, the first acquired slice at 0
+    array: NDArray[np.float32]  # (F, H, W) in the unit of the source
+    profile: SliceProfile  # the assumed sensitivity of an acquired slice
+    method: str  # in words, e.g. "cubic spline interpolation"
+    standard_deviation: NDArray[np.float32] | None = None  # (F, H, W), of a voxel
+
+    @property
+    def step_mm(self) -> float:
+        return float(self.positions_mm[1] - self.positions_mm[0])
+
+    @property
+    def ratio(self) -> float:
+        """How many times closer the new slices are."""
+        return self.stack.spacing_mm / self.step_mm
+
+    @property
+    def volume(self) -> Volume:
+        affine = self.source.affine.copy()
+        affine[:3, 0] *= self.step_mm / self.stack.spacing_mm
+        return Volume(self.array, affine)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Figures that need no truth."""
+
+    signal_to_noise: float  # mean of the result's foreground over the noise of the acquired slices
+    noise: float  # standard deviation in the unit of the stored values
+    consistency_rmse: float  # of the re-thickened result to the acquired slices, foreground, stored values
+    consistency_psnr_db: float
+    consistency_ssim: float
+    voxel_sd: float | None  # mean over the foreground, stored values
+
+
+def quality(made: Reconstruction) -> Quality:
+    """Judge a result by the acquired slices alone."""
+    source = np.asarray(made.source.array, dtype=np.float32)
+    scale = metrics.scale_of(source)
+    scaled = source / scale
+    mask = metrics.foreground(scaled)
+    forward = forward_matrix(made.positions_mm, _within(made), made.profile)
+    kept = len(forward)
+    again = along_slices(forward, made.array / scale)
+    noise = metrics.noise_of(source, mask)
+    thin_mask = made.array / scale > metrics.FOREGROUND_LEVEL
+    mean = float(made.array[thin_mask].mean()) if thin_mask.any() else 0.0
+    rmse = metrics.rmse(again, scaled[:kept], mask[:kept])
+    spread = made.standard_deviation
+    return Quality(
+        signal_to_noise=mean / max(noise, 1e-6 * scale),
+        noise=noise,
+        consistency_rmse=rmse * scale,
+        consistency_psnr_db=float(-20 * np.log10(max(rmse, 1e-6))),
+        consistency_ssim=metrics.ssim(again, scaled[:kept], mask[:kept]),
+        voxel_sd=None if spread is None else float(spread[thin_mask].mean() if thin_mask.any() else spread.mean()),
+    )
+
+
+def _within(made: Reconstruction) -> NDArray[np.float64]:
+    """The acquired positions that the thin slices span; the last may lie less than one thin step beyond them."""
+    positions = made.stack.positions_mm
+    return positions[positions <= made.positions_mm[-1] + 1e-6 + made.step_mm]
+
+
+def derived(made: Reconstruction, name: str, synthetic: bool) -> DerivedVolume:
+    """The new slices, each with the acquired ones it rests on."""
+    spacing = made.stack.spacing_mm
+    last = len(made.stack.slices) - 1
+    below = np.clip(np.floor(made.positions_mm / spacing + 1e-6).astype(int), 0, last)
+    above = np.clip(np.ceil(made.positions_mm / spacing - 1e-6).astype(int), 0, last)
+    gap = f"; gap of {made.stack.gap_mm:.2f} mm between acquired slices" if made.stack.gap_mm > 0.01 else ""
+    sentence = (
+        f"{name}: {made.method}, slices every {made.step_mm:.3f} mm from {made.stack.thickness_mm:.2f} mm slices every "
+        f"{spacing:.2f} mm (ratio {made.ratio:.2f}){gap}; slices between acquired ones are synthesised"
+    )
+    return DerivedVolume(
+        volume=made.volume,
+        sources=made.stack.references,
+        slice_sources=tuple(tuple(sorted({int(a), int(b)})) for a, b in zip(below, above, strict=True)),
+        label=made.stack.label,
+        description=sentence,
+        derivation=(codes.SPATIAL_RESAMPLING, codes.SUPER_RESOLVED),
+        slice_thickness_mm=made.step_mm,
+        uncertainty=None if made.standard_deviation is None else Volume(made.standard_deviation, made.volume.affine),
+        synthetic=synthetic,
+    )
+
+
+def finding(made: Reconstruction, figures: Quality, number: int) -> Finding:
+    """The quality figures, on the middle acquired slice's frame."""
+    header = made.stack.header
+    rows, columns = int(header.Rows), int(header.Columns)
+    middle = made.stack.references[len(made.stack.slices) // 2]
+    outline = np.array([[0.5, 0.5], [columns - 0.5, 0.5], [columns - 0.5, rows - 0.5], [0.5, rows - 0.5], [0.5, 0.5]])
+    laterality = str(header.get("Laterality") or header.get("ImageLaterality") or "")
+    measurements = [
+        Measurement(codes.SIGNAL_TO_NOISE, figures.signal_to_noise, codes.RATIO),
+        Measurement(codes.SSIM, figures.consistency_ssim, codes.NO_UNITS),
+        Measurement(codes.PSNR, figures.consistency_psnr_db, codes.DECIBEL),
+    ]
+    if figures.voxel_sd is not None:
+        measurements.append(Measurement(codes.VOXEL_SD, figures.voxel_sd, codes.ARBITRARY))
+    return Finding(
+        tracking_id=f"Super-resolution {made.stack.label or f'stack {number}'}",
+        finding=codes.SUPER_RESOLVED,
+        site=Site(codes.KNEE, laterality if laterality in ("R", "L") else None),  # type: ignore[arg-type]
+        region=Region(middle, outline),
+        measurements=tuple(measurements),
+        images=made.stack.references,
+    )
+
+
+def page(made: Reconstruction, figures: Quality, title: str) -> Page:
+    """Native reformats beside ours in the three planes of the stack, with what differs and how sure it is."""
+    source = np.asarray(made.source.array, dtype=np.float32)
+    height, width = made.stack.pixel_mm
+    spacing, step = made.stack.spacing_mm, made.step_mm
+    row, column = _busiest(source)
+    window = _window(source)
+    nearest = np.clip(np.rint(made.positions_mm / spacing).astype(int), 0, len(source) - 1)
+    middle = int(np.argmin(np.abs(made.positions_mm / spacing - (len(source) // 2 - 0.5))))
+    native = source[nearest]  # what a viewer without interpolation shows: each slice as thick as it is
+    names = _plane_names(made.stack)
+
+    def across_rows(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+        return volume[:, row, :]
+
+    def across_columns(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+        return volume[:, :, column].T
+
+    panels: list[ImagePanel] = []
+    for plane, pixel, cut in (
+        (names[1], (step, width), across_rows),
+        (names[2], (height, step), across_columns),
+        (names[0], (height, width), lambda volume: volume[middle]),
+    ):
+        panels.append(ImagePanel(f"{plane}, {NATIVE}", cut(native), window, pixel))
+        panels.append(ImagePanel(f"{plane}, {OURS}", cut(made.array), window, pixel))
+        difference = cut(made.array) - cut(native)
+        reach = float(np.percentile(np.abs(difference), 99.5)) or 1.0
+        panels.append(
+            ImagePanel(
+                f"{plane}, {OURS} - {NATIVE}",
+                difference,
+                (-reach, reach),
+                pixel,
+                colour_map="coolwarm",
+                value_unit="stored value",
+            )
+        )
+        if made.standard_deviation is not None:
+            spread = cut(made.standard_deviation)
+            top = float(np.percentile(made.standard_deviation, 99.5)) or 1.0
+            panels.append(
+                ImagePanel(
+                    f"{plane}, standard deviation",
+                    spread,
+                    (0.0, top),
+                    pixel,
+                    colour_map="viridis",
+                    value_unit="stored value",
+                )
+            )
+    return Page(title, tuple(panels), 3 if made.standard_deviation is None else 4, summary(made, figures))
+
+
+def summary(made: Reconstruction, figures: Quality) -> tuple[str, ...]:
+    """The lines under the pictures; they say what is acquired and what is made."""
+    label = f"{made.stack.label}: " if made.stack.label else ""
+    spread = "" if figures.voxel_sd is None else f", mean voxel SD {figures.voxel_sd:.1f}"
+    return (
+        f"{label}{len(made.stack.slices)} acquired slices every {made.stack.spacing_mm:.2f} mm "
+        f"({made.stack.thickness_mm:.2f} mm thick) to {len(made.array)} slices every {made.step_mm:.3f} mm, {made.method}",
+        "Slices between the acquired ones are synthesised; read findings on the acquired images.",
+        f"SNR {figures.signal_to_noise:.0f}; re-thickened result against acquired slices: "
+        f"SSIM {figures.consistency_ssim:.4f}, PSNR {figures.consistency_psnr_db:.1f} dB{spread}",
+    )
+
+
+def _busiest(source: NDArray[np.float32]) -> tuple[int, int]:
+    """The row and column through the centre of gravity of the signal."""
+    energy = source.mean(axis=0).astype(np.float64)
+    energy = np.maximum(energy - np.percentile(energy, 20), 0.0) + 1e-9
+    row = float((energy.sum(axis=1) * np.arange(energy.shape[0])).sum() / energy.sum())
+    column = float((energy.sum(axis=0) * np.arange(energy.shape[1])).sum() / energy.sum())
+    return round(row), round(column)
+
+
+def _window(source: NDArray[np.float32]) -> tuple[float, float]:
+    low, high = (float(value) for value in np.percentile(source, (1.0, 99.5)))
+    return low, max(high, low + 1.0)
+
+
+def _plane_names(stack: Stack) -> tuple[str, str, str]:
+    """Names of the planes perpendicular to the stack's normal, its column direction and its row direction."""
+    names = ("sagittal", "coronal", "axial")  # perpendicular to x, y, z of the patient
+    axes = [int(np.argmax(np.abs(stack.affine[:3, axis]))) for axis in range(3)]
+    return names[axes[0]], names[axes[1]], names[axes[2]]
+
+
+def reference_of_middle(stack: Stack) -> ImageReference:
+    """The middle acquired slice."""
+    return stack.references[len(stack.slices) // 2]
