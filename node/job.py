@@ -51,6 +51,7 @@ class Job:
     created: datetime  # timezone aware; the only clock of everything the job writes
     priority: int = 100  # lower runs first
     predecessor: str | None = None  # the job that this one revises, after late instances
+    shadow: bool = False  # run and keep the result, send nothing
 
 
 def job_id(route: str, pipeline: str, version: str, digest: str, sop_instance_uids: Iterable[str]) -> str:

@@ -159,6 +159,7 @@ class JobRecord(Base):
     settings: Mapped[dict[str, Any]]
     destinations: Mapped[list[str]]
     priority: Mapped[int] = mapped_column(Integer, default=100)
+    shadow: Mapped[bool] = mapped_column(default=False)  # run, send nothing
     state: Mapped[str] = mapped_column(String(16), index=True)
     reason: Mapped[str] = mapped_column(Text, default="")
     attempt: Mapped[int] = mapped_column(Integer, default=0)
@@ -194,6 +195,8 @@ class ObjectRecord(Base):
     path: Mapped[str] = mapped_column(Text)
     sha256: Mapped[str] = mapped_column(String(64))
     size: Mapped[int]
+    order: Mapped[int] = mapped_column(Integer, default=0)  # images first, reports last
+    twin_of: Mapped[str | None] = mapped_column(String(64))  # sent only where a peer refuses the class of this object
 
 
 class OutboxRecord(Base):
@@ -210,6 +213,7 @@ class OutboxRecord(Base):
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     not_before: Mapped[datetime] = mapped_column(index=True)
     delivered: Mapped[datetime | None]
+    confirm: Mapped[bool] = mapped_column(default=False)  # done only when confirmed, not when delivered
     answer: Mapped[str] = mapped_column(Text, default="")  # the peer's last word
 
     __table_args__ = (Index("outbox_once", "sop_instance_uid", "destination", unique=True),)
@@ -229,6 +233,15 @@ class CommitmentRecord(Base):
     not_before: Mapped[datetime]
     created: Mapped[datetime]
     answer: Mapped[str] = mapped_column(Text, default="")
+
+
+class ExecutorRecord(Base):
+    """A process that runs jobs, and when it last said that it lives (by the database's clock)."""
+
+    __tablename__ = "executor"
+
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    seen: Mapped[datetime]
 
 
 class AuditRecord(Base):
