@@ -1,0 +1,213 @@
+"""What routes can ask about a series: its data elements, its geometry, and the association it came by."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pydicom
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence as DicomSequence
+
+from dicom_sr.series import Instance, Series
+from node.route.geometry import geometry
+
+Value = str | float | int
+
+# Our own keys beside the DICOM keywords, and what they mean; numbers can be asked for ranges.
+NUMBERS = {
+    "series.instances": "number of instances",
+    "series.frames": "number of frames of all instances together",
+    "series.slices": "number of different slice positions, whatever is repeated at each (echoes, phases)",
+    "series.spacing_mm": "distance of neighbouring slices along their normal, from ImagePositionPatient",
+    "series.thickness_mm": "the coarser of SliceThickness and series.spacing_mm: what one slice stands for",
+    "series.pixel_mm": "the larger side of a pixel, from PixelSpacing or ImagerPixelSpacing",
+    "study.instances": "number of instances of the study (routes of level study)",
+    "study.series": "number of series of the study (routes of level study)",
+}
+TEXTS = {
+    "series.orientation": "sagittal, coronal, axial, or mixed, from ImageOrientationPatient",
+    "association.calling_ae_title": "AE title of the sender",
+    "association.called_ae_title": "AE title that the sender called",
+    "association.peer_address": "IP address of the sender; a network such as 10.2.0.0/16 can be asked for",
+    "study.modalities": "modalities of the study's series (routes of level study)",
+}
+MADE_BY_NODE = "made by this kind of node"  # never processed, so that results that come back make no loop
+MANUFACTURER = "Condyle"
+
+_ALWAYS_READ = (
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "NumberOfFrames",
+    "SliceThickness",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "Manufacturer",
+    "ContributingEquipmentSequence",
+)
+# What pydicom raises for files that are cut off, or whose elements do not hold what they should.
+UNREADABLE = (
+    InvalidDicomError,
+    BytesLengthException,
+    OSError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    TypeError,
+    NotImplementedError,
+    RecursionError,
+    OverflowError,
+    struct.error,
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one series."""
+
+    series_instance_uid: str
+    modality: str
+    values: Mapping[str, tuple[Value, ...]]  # by key: the different values of all instances; absent: no value
+    made_by_node: bool
+    unreadable: int = 0  # instances whose header could not be read
+
+
+def study_facts(series: Sequence[Series], keys: Iterable[str]) -> tuple[Facts, ...]:
+    """The facts of all series of a complete study, each with those of the study."""
+    facts = [series_facts(one, keys) for one in series]
+    together: dict[str, tuple[Value, ...]] = {
+        "study.instances": (sum(len(one.instances) for one in series),),
+        "study.series": (len(series),),
+        "study.modalities": tuple(dict.fromkeys(one.modality for one in series if one.modality)),
+    }
+    return tuple(replace(one, values={**one.values, **together}) for one in facts)
+
+
+def series_facts(series: Series, keys: Iterable[str]) -> Facts:
+    """Read what `keys` ask for from the headers of a series; what cannot be read has no value."""
+    paths = [tuple(key.split(".")) for key in keys if key not in NUMBERS and key not in TEXTS]
+    tags = sorted({*_ALWAYS_READ, *(path[0] for path in paths)})
+    headers = [header for instance in series.instances if (header := _header(instance, tags)) is not None]
+    values: dict[str, tuple[Value, ...]] = {
+        ".".join(path): _distinct(value for header in headers for value in _values(header, path)) for path in paths
+    }
+    values |= _whole(headers, len(series.instances))
+    values |= {
+        f"association.{name}": (text,)
+        for name, text in series.attributes.items()
+        if text and f"association.{name}" in TEXTS
+    }
+    return Facts(
+        series_instance_uid=series.series_instance_uid,
+        modality=series.modality,
+        values={key: found for key, found in values.items() if found},
+        made_by_node=any(made_by_node(header) for header in headers),
+        unreadable=len(series.instances) - len(headers),
+    )
+
+
+def made_by_node(header: Dataset) -> bool:
+    """Does the equipment of this instance, or a contribution to it, name a node of this kind?"""
+    items = [header, *(header.get("ContributingEquipmentSequence") or ())]
+    return any(str(item.get("Manufacturer") or "").strip() == MANUFACTURER for item in items)
+
+
+def _header(instance: Instance, keywords: Sequence[str]) -> Dataset | None:
+    """The elements named, read now, so that nothing can fail later; None if the file cannot be read."""
+    try:
+        header = pydicom.dcmread(instance.path, stop_before_pixels=True, specific_tags=list(keywords), force=True)
+    except UNREADABLE:
+        return None
+    for element_tag in list(header.keys()):
+        try:
+            value = header[element_tag].value
+            if isinstance(value, DicomSequence):
+                for item in value:
+                    item.decode()
+        except UNREADABLE:  # one element that does not hold what it should is as good as absent
+            del header[element_tag]
+    return header
+
+
+def _whole(headers: Sequence[Dataset], instances: int) -> dict[str, tuple[Value, ...]]:
+    """What the series is as a whole."""
+    found = _geometry_values(headers)
+    pixels = [*_numbers(headers, "PixelSpacing"), *_numbers(headers, "ImagerPixelSpacing")]
+    thick = [*_numbers(headers, "SliceThickness"), *(float(v) for v in found.get("series.spacing_mm", ()))]
+    frames = [max(1, *(int(number) for number in (0, *_numbers([header], "NumberOfFrames")))) for header in headers]
+    return {
+        **found,
+        "series.instances": (instances,),
+        "series.frames": (sum(frames),),
+        "series.thickness_mm": (round(max(thick), 4),) if thick else (),
+        "series.pixel_mm": (round(max(pixels), 4),) if pixels else (),
+    }
+
+
+def _geometry_values(headers: Sequence[Dataset]) -> dict[str, tuple[Value, ...]]:
+    try:
+        whole = geometry(headers)
+    except UNREADABLE:
+        return {}
+    return {
+        "series.slices": (whole.slices,) if whole.slices else (),
+        "series.orientation": (whole.orientation,) if whole.orientation else (),
+        "series.spacing_mm": (round(whole.spacing_mm, 4),) if whole.spacing_mm else (),
+    }
+
+
+def _numbers(headers: Iterable[Dataset], keyword: str) -> list[float]:
+    return [value for header in headers for value in _values(header, (keyword,)) if isinstance(value, int | float)]
+
+
+def _values(header: Dataset, path: Sequence[str]) -> Iterator[Value]:
+    """The values at a path of keywords; what an enhanced object says frame by frame counts as said by it."""
+    if path[0] in header:
+        yield from _below(header, path)
+        return
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in header.get(groups) or ():
+            for macro in group:
+                if macro.keyword == path[0]:
+                    yield from _below(group, path)
+                elif macro.VR == "SQ":
+                    for item in macro.value:
+                        yield from _below(item, path)
+
+
+def _below(item: Dataset, path: Sequence[str]) -> Iterator[Value]:
+    element = item.get(tag_for_keyword(path[0]) or 0)
+    if element is None or element.value is None:
+        return
+    if isinstance(element.value, DicomSequence):
+        for nested in element.value:
+            if len(path) > 1:
+                yield from _below(nested, path[1:])
+        if len(path) == 1 and element.value:
+            yield f"{len(element.value)} item{'s' if len(element.value) > 1 else ''}"
+    elif isinstance(element.value, MultiValue | list):
+        yield from (_plain(value) for value in element.value if value not in (None, ""))
+    elif isinstance(element.value, bytes):
+        yield f"{len(element.value)} bytes"
+    elif str(element.value).strip():
+        yield _plain(element.value)
+
+
+def _plain(value: object) -> Value:
+    """A number where the element holds one, else its text without padding."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value) if isinstance(value, int) else float(value)
+    if hasattr(value, "__float__") and not isinstance(value, str):  # DSdecimal
+        return float(value)
+    return str(value).strip()
+
+
+def _distinct(values: Iterable[Value]) -> tuple[Value, ...]:
+    return tuple(dict.fromkeys(values))
