@@ -13,6 +13,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 
+from dicom_sr.headers import made_by_us
 from dicom_sr.series import Instance, Series
 from node.route.geometry import geometry
 
@@ -37,7 +38,7 @@ TEXTS = {
     "study.modalities": "modalities of the study's series (routes of level study)",
 }
 MADE_BY_NODE = "made by this kind of node"  # never processed, so that results that come back make no loop
-MANUFACTURER = "Condyle"
+
 
 _ALWAYS_READ = (
     "ImagePositionPatient",
@@ -108,15 +109,9 @@ def series_facts(series: Series, keys: Iterable[str]) -> Facts:
         series_instance_uid=series.series_instance_uid,
         modality=series.modality,
         values={key: found for key, found in values.items() if found},
-        made_by_node=any(made_by_node(header) for header in headers),
+        made_by_node=any(made_by_us(header) for header in headers),
         unreadable=len(series.instances) - len(headers),
     )
-
-
-def made_by_node(header: Dataset) -> bool:
-    """Does the equipment of this instance, or a contribution to it, name a node of this kind?"""
-    items = [header, *(header.get("ContributingEquipmentSequence") or ())]
-    return any(str(item.get("Manufacturer") or "").strip() == MANUFACTURER for item in items)
 
 
 def _header(instance: Instance, keywords: Sequence[str]) -> Dataset | None:

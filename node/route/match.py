@@ -174,7 +174,9 @@ def _years(value: Value) -> float | None:
 
 # ---- matchers
 @dataclass(frozen=True)
-class _Element:
+class Element:
+    """One clause about one key."""
+
     key: str
     test: Test
 
@@ -191,7 +193,9 @@ class _Element:
 
 
 @dataclass(frozen=True)
-class _Group:
+class Group:
+    """Matchers together."""
+
     key: str  # all_of, any_of or not
     members: tuple[Matcher, ...]
 
@@ -233,7 +237,7 @@ def is_identifying(key: str) -> bool:
 
 
 # ---- reading a matcher
-def matcher(when: Mapping[str, Any], where: str, level: str = "series") -> Matcher:
+def matcher(when: Mapping[str, Any], where: str, level: str = "series") -> Group:
     """The matcher that `when` describes.
 
     Parameters
@@ -252,20 +256,26 @@ def matcher(when: Mapping[str, Any], where: str, level: str = "series") -> Match
     """
     if not isinstance(when, Mapping):
         raise ConfigurationError(f"{where}: {when!r}: should be a mapping such as {{Modality: MR}}")
-    return _Group("all_of", tuple(_clause(str(key), value, where, level) for key, value in when.items()))
+    return Group("all_of", tuple(_clause(str(key), value, where, level) for key, value in when.items()))
+
+
+def _member(when: Mapping[str, Any], where: str, level: str) -> Matcher:
+    """A matcher inside another; one clause stands for itself, so that traces stay shallow."""
+    inner = matcher(when, where, level)
+    return inner.members[0] if len(inner.members) == 1 else inner
 
 
 def _clause(key: str, value: Any, where: str, level: str) -> Matcher:
     here = f"{where}.{key}"
     if key == "not":
-        return _Group("not", (matcher(value, here, level),))
+        return Group("not", (_member(value, here, level),))
     if key in ("any_of", "all_of"):
         if not isinstance(value, list) or not value:
             raise ConfigurationError(f"{here}: should be a list of matchers, such as [{{Modality: MR}}, ...]")
-        return _Group(key, tuple(matcher(item, f"{here}.{i}", level) for i, item in enumerate(value)))
+        return Group(key, tuple(_member(item, f"{here}.{i}", level) for i, item in enumerate(value)))
     if key.startswith("study.") and key in {*NUMBERS, *TEXTS} and level != "study":
         raise ConfigurationError(f"{here}: is known only when the study is complete; this route needs level: study")
-    return _Element(key, _test(value, here, _kind(key, here)))
+    return Element(key, _test(value, here, _kind(key, here)))
 
 
 def _kind(key: str, where: str) -> str:

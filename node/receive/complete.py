@@ -1,0 +1,152 @@
+"""Stored instances -> complete series and studies: when nothing more is to be expected, or it has been quiet.
+
+    counts known from the headers and met, associations ended   known_count_quiet_s after the last instance
+    otherwise                                                   series_quiet_s or study_quiet_s after it
+
+A late instance makes its series and its study complete once more. What is complete stays so until `settle` has said
+that it was dealt with, and everything is in the database: a restart forgets nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Engine, Row, func, select, update
+from sqlalchemy.orm import Session
+
+from node.config import Receive
+from node.records import AssociationRecord, InstanceRecord, SeriesRecord, StudyRecord
+
+AT_ONCE = 50  # complete series or studies handed out per poll, so that a backlog does not hold up what is new
+
+
+@dataclass(frozen=True)
+class Complete:
+    """A series or a study to which nothing more is expected to come."""
+
+    level: Literal["series", "study"]
+    study_instance_uid: str
+    series_instance_uid: str | None  # None: the whole study
+    sop_instance_uids: tuple[str, ...]
+    late: bool  # it had been complete before: instances have come since
+    last_received: datetime
+    counts: Mapping[str, int]  # instances of each series, as far as this looked
+
+
+class Completion:
+    """Says what is complete.
+
+    Parameters
+    ----------
+    engine
+        The node's records.
+    settings
+        The quiet times.
+    clock
+        The time, with its zone.
+    """
+
+    def __init__(self, engine: Engine, settings: Receive, clock: Callable[[], datetime]) -> None:
+        self._engine, self._settings, self._clock = engine, settings, clock
+
+    def poll(self) -> list[Complete]:
+        """What is complete and has not been settled; series before studies."""
+        now = self._clock()
+        with Session(self._engine) as session:
+            return [*self._series(session, now), *self._studies(session, now)]
+
+    @staticmethod
+    def settle(session: Session, complete: Complete, now: datetime) -> None:
+        """Record, in the caller's transaction, that `complete` has been dealt with as far as it went."""
+        seen = SeriesRecord.routed_instances if complete.level == "series" else SeriesRecord.study_routed_instances
+        for series_instance_uid, count in complete.counts.items():
+            session.execute(
+                update(SeriesRecord)
+                .where(SeriesRecord.series_instance_uid == series_instance_uid)
+                .values({seen: count, **({SeriesRecord.completed: now} if complete.level == "series" else {})})
+            )
+        if complete.level == "study":
+            session.execute(
+                update(StudyRecord)
+                .where(StudyRecord.study_instance_uid == complete.study_instance_uid)
+                .values(routed_instances=sum(complete.counts.values()), completed=now)
+            )
+
+    def _series(self, session: Session, now: datetime) -> list[Complete]:
+        waiting = session.execute(
+            select(
+                SeriesRecord.series_instance_uid,
+                SeriesRecord.study_instance_uid,
+                SeriesRecord.instances,
+                SeriesRecord.expected,
+                SeriesRecord.last_received,
+                SeriesRecord.routed_instances,
+            )
+            .where(SeriesRecord.instances > SeriesRecord.routed_instances)
+            .order_by(SeriesRecord.last_received)
+        )
+        due = [row for row in waiting if self._series_is_due(session, row, now)][:AT_ONCE]
+        return [
+            Complete(
+                level="series",
+                study_instance_uid=row.study_instance_uid,
+                series_instance_uid=row.series_instance_uid,
+                sop_instance_uids=_instances(session, InstanceRecord.series_instance_uid == row.series_instance_uid),
+                late=row.routed_instances > 0,
+                last_received=row.last_received,
+                counts={row.series_instance_uid: row.instances},
+            )
+            for row in due
+        ]
+
+    def _series_is_due(self, session: Session, series: Row[*tuple[Any, ...]], now: datetime) -> bool:
+        quiet = now - series.last_received
+        if quiet >= timedelta(seconds=self._settings.series_quiet_s):
+            return True
+        met = series.expected is not None and series.instances >= series.expected
+        return (
+            met
+            and quiet >= timedelta(seconds=self._settings.known_count_quiet_s)
+            and not _being_sent(session, series.series_instance_uid)
+        )
+
+    def _studies(self, session: Session, now: datetime) -> list[Complete]:
+        undecided = select(SeriesRecord.study_instance_uid).where(
+            SeriesRecord.instances > SeriesRecord.study_routed_instances
+        )
+        quiet_since = now - timedelta(seconds=self._settings.study_quiet_s)
+        studies: Sequence[StudyRecord] = session.scalars(
+            select(StudyRecord)
+            .where(StudyRecord.study_instance_uid.in_(undecided), StudyRecord.last_received <= quiet_since)
+            .order_by(StudyRecord.last_received)
+            .limit(AT_ONCE)
+        ).all()
+        return [self._study(session, study) for study in studies]
+
+    @staticmethod
+    def _study(session: Session, study: StudyRecord) -> Complete:
+        of_study = SeriesRecord.study_instance_uid == study.study_instance_uid
+        counted = session.execute(select(SeriesRecord.series_instance_uid, SeriesRecord.instances).where(of_study))
+        return Complete(
+            level="study",
+            study_instance_uid=study.study_instance_uid,
+            series_instance_uid=None,
+            sop_instance_uids=_instances(session, InstanceRecord.study_instance_uid == study.study_instance_uid),
+            late=study.routed_instances > 0,
+            last_received=study.last_received,
+            counts={row.series_instance_uid: row.instances for row in counted},
+        )
+
+
+def _instances(session: Session, which: ColumnElement[bool]) -> tuple[str, ...]:
+    return tuple(session.scalars(select(InstanceRecord.sop_instance_uid).where(which).order_by("sop_instance_uid")))
+
+
+def _being_sent(session: Session, series_instance_uid: str) -> bool:
+    """Is an association that has brought instances of this series still open?"""
+    brought = select(InstanceRecord.association_id).where(InstanceRecord.series_instance_uid == series_instance_uid)
+    still_open = select(func.count()).where(AssociationRecord.id.in_(brought), AssociationRecord.ended.is_(None))
+    return bool(session.scalar(still_open))
