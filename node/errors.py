@@ -5,6 +5,8 @@ NodeError
  ├── PeerUnavailable      retry later
  ├── PeerRefused          do not retry
  ├── OutOfDisk            refuse for now
+ ├── JobFailed            the job ends as failed with this reason, for an operator to see and restart
+ ├── WorkerDied           do the step again, a few times
  └── JobNotFound          tell the operator
 UnsuitableInput (dicom_sr.errors)   record it, do not retry
 """
@@ -28,6 +30,14 @@ class PeerRefused(NodeError):
 
 class OutOfDisk(NodeError):
     """Less room is left than the configured floor."""
+
+
+class JobFailed(NodeError):
+    """The job cannot go on: a bug, a limit, a refusal or an operator; it can be restarted."""
+
+
+class WorkerDied(NodeError):
+    """The process that did the work went away in the middle of it."""
 
 
 class JobNotFound(NodeError):

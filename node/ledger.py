@@ -1,0 +1,138 @@
+"""The jobs' states in the database: every change follows the table in `node.job` and leaves an event with its time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from node.errors import JobNotFound, NodeError
+from node.job import NEXT, Job, JobState
+from node.records import EventRecord, JobRecord, OutboxRecord
+
+UNSETTLED = or_(  # lines of the outbox that still have a way to go
+    OutboxRecord.state == "waiting", and_(OutboxRecord.state == "delivered", OutboxRecord.confirm)
+)
+
+
+class ForbiddenTransition(NodeError):
+    """A change of state that the table in `node.job` does not have, such as the restart of a job that is done."""
+
+
+def record(session: Session, job: Job, now: datetime | None = None) -> bool:
+    """Write a new job down as queued; False, and nothing written, where it is known already."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    added = session.execute(
+        dialect.insert(JobRecord)
+        .values(
+            id=job.id,
+            route=job.route,
+            pipeline=job.pipeline,
+            study_instance_uid=job.study_instance_uid,
+            series_instance_uids=list(job.series_instance_uids),
+            sop_instance_uids=list(job.sop_instance_uids),
+            settings=dict(job.settings),
+            destinations=list(job.destinations),
+            priority=job.priority,
+            shadow=job.shadow,
+            state=JobState.QUEUED,
+            predecessor=job.predecessor,
+            created=job.created,
+            updated=now or datetime.now(UTC),
+        )
+        .on_conflict_do_nothing()
+        .returning(JobRecord.id)
+    ).scalar()
+    if added is None:
+        return False
+    note(session, job.id, "queued", now=now)
+    return True
+
+
+def locked(session: Session, job_id: str) -> JobRecord:
+    """The job's record, locked until the session's transaction ends.
+
+    The lock is taken by writing: SQLite knows no SELECT FOR UPDATE, and a transaction there that reads first may find
+    at its first write that another one has been quicker.
+
+    Raises
+    ------
+    JobNotFound
+    """
+    known = session.execute(
+        update(JobRecord).where(JobRecord.id == job_id).values(attempt=JobRecord.attempt).returning(JobRecord.id)
+    ).scalar()
+    if known is None:
+        raise JobNotFound(f"no job has the id {job_id}")
+    return session.get_one(JobRecord, job_id, populate_existing=True)
+
+
+def move(
+    session: Session,
+    job_id: str,
+    state: JobState,
+    *,
+    reason: str = "",
+    detail: str = "",
+    now: datetime | None = None,
+) -> JobRecord:
+    """Bring a job into `state` and note it; a job that is in `state` already is left as it is.
+
+    Raises
+    ------
+    JobNotFound
+    ForbiddenTransition
+        If the table in `node.job` does not have it.
+    """
+    job = locked(session, job_id)
+    if job.state == state:
+        return job
+    if state not in NEXT[JobState(job.state)]:
+        raise ForbiddenTransition(f"job {job_id} is {job.state} and cannot become {state}")
+    job.state, job.reason, job.updated = state, reason, now or datetime.now(UTC)
+    note(session, job_id, state.value, detail or reason, now=now)
+    return job
+
+
+def note(
+    session: Session,
+    job_id: str,
+    what: str,
+    detail: str = "",
+    seconds: float | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Add a line to the job's timeline."""
+    session.execute(
+        insert(EventRecord).values(
+            job_id=job_id, what=what, detail=detail, at=now or datetime.now(UTC), seconds=seconds
+        )
+    )
+
+
+def settle(session: Session, job_id: str, now: datetime | None = None) -> None:
+    """Close a job whose outbox has no open line left: done, or failed where a destination refused an object.
+
+    A job that is not being sent is left alone, so a late answer changes nothing that an operator decided.
+    """
+    job = locked(session, job_id)
+    if job.state != JobState.SENDING:
+        return
+    lines = select(OutboxRecord).where(OutboxRecord.job_id == job_id)
+    if session.scalars(lines.where(UNSETTLED).limit(1)).first() is not None:
+        return
+    refused = session.scalars(lines.where(OutboxRecord.state == "refused").order_by(OutboxRecord.id)).all()
+    counts = session.execute(
+        select(OutboxRecord.state, func.count())
+        .where(OutboxRecord.job_id == job_id)
+        .group_by(OutboxRecord.state)
+        .order_by(OutboxRecord.state)
+    ).all()
+    told = ", ".join(f"{count} {state}" for state, count in counts)
+    if refused:
+        why = f"{refused[0].destination}: {refused[0].answer} ({told})"
+        move(session, job_id, JobState.FAILED, reason=why, now=now)
+    else:
+        move(session, job_id, JobState.DONE, detail=told, now=now)

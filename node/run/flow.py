@@ -1,0 +1,367 @@
+"""What a job does, step by step: prepare, infer, encode, hand over. Plain functions that know no job engine.
+
+Every step may be done twice, after a crash between its work and the note that it is done, and then finds its own work
+and does nothing: inference that finished is not repeated, objects that were written are not written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine as Database
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from dicom_sr.errors import UnsuitableInput
+from node import ledger
+from node.config import Configuration, Profile
+from node.errors import JobFailed, NodeError, WorkerDied
+from node.job import JobState
+from node.records import AssociationRecord, EventRecord, InstanceRecord, JobRecord, ObjectRecord, OutboxRecord
+from node.run.folder import JobFolder
+from node.run.pool import Pool, Stopping
+from pipelines.context import ClinicalContext
+
+log = logging.getLogger(__name__)
+
+MAX_STARTS = 3  # a step that was begun so often, and took its worker or the node with it each time, is not begun again
+CHUNK = 500  # identifiers in one IN (...)
+
+T = TypeVar("T")
+
+Contexts = Callable[[JobRecord, list[Path]], ClinicalContext | None]
+
+
+class Flow:
+    """The steps, with what they need.
+
+    Parameters
+    ----------
+    contexts
+        Finds the patient's record for a job; the files are the job's instances.
+    """
+
+    def __init__(
+        self, configuration: Configuration, database: Database, pool: Pool, contexts: Contexts | None = None
+    ) -> None:
+        self._configuration, self._database, self._pool, self._contexts = configuration, database, pool, contexts
+
+    def folder(self, job_id: str) -> JobFolder:
+        return JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id)
+
+    # ---- steps
+    def prepare(self, job_id: str) -> dict[str, Any]:
+        """Find the job's files and hold them against the pipeline's input contract."""
+        with self._step(job_id, "prepare") as job:
+            folder = self.folder(job_id)
+            paths, attributes = self._instances(job)
+            folder.write_study(job.study_instance_uid, paths, attributes)
+            if self._contexts is not None and (context := self._contexts(job, paths)) is not None:
+                folder.write_context(context)
+            try:
+                answer = self._call(job, "check", "prepare")
+            except UnsuitableInput as error:
+                return {"unsuitable": str(error)}
+            with Session(self._database) as session, session.begin():
+                session.execute(
+                    update(JobRecord).where(JobRecord.id == job_id).values(pipeline_version=answer["version"])
+                )
+            return {"unsuitable": None}
+
+    def infer(self, job_id: str) -> dict[str, Any]:
+        """Run the pipeline; a result that is there already is taken as it is."""
+        folder = self.folder(job_id)
+        with self._step(job_id, "infer") as job:
+            note = folder.finished_result()
+            if note is None:
+                try:
+                    note = self._call(job, "infer", "infer")
+                except UnsuitableInput as error:
+                    return {"unsuitable": str(error), "result": None}
+            return {"unsuitable": None, "result": note["sha256"]}
+
+    def encode(self, job_id: str, result: str | None, not_run: str | None) -> dict[str, Any]:
+        """Write the DICOM objects of the result, or those which say that there is none, where somebody wants them."""
+        with self._step(job_id, "encode") as job:
+            profiles = self._profiles(job, not_run)
+            if not profiles:
+                return {"objects": None}
+            predecessors = self._reports_of(job.predecessor) if not_run is None else []
+            of = _digest([result, not_run, predecessors, profiles])
+            folder = self.folder(job_id)
+            if folder.finished_objects(of) is None:
+                self._call(
+                    job,
+                    "encode",
+                    "encode",
+                    result=result,
+                    reason=not_run,
+                    predecessors=predecessors,
+                    profiles=profiles,
+                    created=job.created.isoformat(),
+                    of=of,
+                )
+            return {"objects": of}
+
+    def hand_over(self, job_id: str, objects: str | None, state: str, reason: str = "") -> None:
+        """Put every object on its way to every destination that takes it, and the job into `state`, all at once.
+
+        Raises
+        ------
+        JobFailed
+            If an object went out before with other bytes, or a destination is no longer configured.
+        """
+        with self._step(job_id, "hand over", state=JobState(state)) as job, Session(self._database) as session:
+            items = [] if objects is None else self._objects(job_id, objects)
+            with session.begin():
+                current = JobState(ledger.locked(session, job_id).state)
+                if current not in (JobState.QUEUED, JobState.RUNNING):
+                    return  # done before, or ended by an operator
+                for chunk in _chunks(items):
+                    self._keep_objects(session, job_id, chunk)
+                for destination in job.destinations if items else []:
+                    if state == JobState.SENDING or self._profile(job, destination).not_run_reports:
+                        self._queue_objects(session, job, destination, items)
+                ledger.move(session, job_id, JobState(state), reason=reason)
+                ledger.settle(session, job_id)
+
+    def fail(self, job_id: str, reason: str) -> None:
+        """End the job as failed; where a destination wants to know of missing results, it will."""
+        objects: str | None = None
+        with Session(self._database) as session:
+            if session.get_one(JobRecord, job_id).state not in (JobState.QUEUED, JobState.RUNNING):
+                return
+        try:
+            objects = self.encode(job_id, None, reason)["objects"]
+        except NodeError as error:
+            log.warning("cannot write the report of the missing result", extra={"job": job_id, "reason": str(error)})
+        try:
+            self.hand_over(job_id, objects, JobState.FAILED, reason)
+        except NodeError:
+            self.hand_over(job_id, None, JobState.FAILED, reason)
+
+    # ---- around every step
+    @contextmanager
+    def _step(self, job_id: str, name: str, state: JobState = JobState.RUNNING) -> Iterator[JobRecord]:
+        """Do a step of a job that is running: note how long it took, or that the node was stopped in it."""
+        start = time.perf_counter()
+        with Session(self._database, expire_on_commit=False) as session, session.begin():
+            job = ledger.locked(session, job_id)
+            if job.state == JobState.QUEUED:
+                ledger.move(session, job_id, JobState.RUNNING)
+        try:
+            yield job
+        except Stopping:
+            with Session(self._database) as session, session.begin():
+                ledger.note(session, job_id, "interrupted", name)
+            raise
+        with Session(self._database) as session, session.begin():
+            ledger.note(session, job_id, name, seconds=time.perf_counter() - start)
+
+    def _call(self, job: JobRecord, do: str, step: str, **more: Any) -> dict[str, Any]:
+        """Have a worker do it, again where the worker dies, until it has been begun too often."""
+        request = {
+            "do": do,
+            "folder": str(self.folder(job.id).path),
+            "pipeline": job.pipeline,
+            "settings": job.settings,
+            **more,
+        }
+        while True:
+            try:
+                return self._pool.call(
+                    request,
+                    priority=job.priority,
+                    began=lambda: self._begin(job.id, step),
+                    cancelled=lambda: self._ended(job.id),
+                )
+            except WorkerDied as error:
+                log.warning("worker died", extra={"job": job.id, "step": step, "reason": str(error)})
+                with Session(self._database) as session, session.begin():
+                    ledger.note(session, job.id, "worker died", str(error))
+
+    def _begin(self, job_id: str, step: str) -> None:
+        """Note that a worker begins with the step, unless it has taken too many with it already."""
+        with Session(self._database) as session, session.begin():
+            ledger.locked(session, job_id)
+            events = session.execute(
+                select(EventRecord.what, EventRecord.detail)
+                .where(EventRecord.job_id == job_id)
+                .order_by(EventRecord.id.desc())
+            ).all()
+            starts = 0
+            for what, detail in events:
+                if what == "queued":
+                    break
+                starts += (what == "begun" and detail == step) - (what == "interrupted" and detail == step)
+            if starts >= MAX_STARTS:
+                died = [detail for what, detail in events if what == "worker died"]
+                how = f": {died[0]}" if died else ""
+                raise JobFailed(f"{step} was begun {starts} times and took its process with it each time{how}")
+            session.execute(update(JobRecord).where(JobRecord.id == job_id).values(attempt=starts + 1))
+            ledger.note(session, job_id, "begun", step)
+
+    def _ended(self, job_id: str) -> bool:
+        with Session(self._database) as session:
+            return session.get_one(JobRecord, job_id).state == JobState.FAILED
+
+    # ---- prepare
+    def _instances(self, job: JobRecord) -> tuple[list[Path], dict[str, dict[str, str]]]:
+        store = self._configuration.node.data.absolute() / "instances"
+        paths: dict[str, Path] = {}
+        attributes: dict[str, dict[str, str]] = {}
+        with Session(self._database) as session:
+            for uids in _chunks(job.sop_instance_uids):
+                rows = session.execute(
+                    select(InstanceRecord, AssociationRecord)
+                    .outerjoin(AssociationRecord, AssociationRecord.id == InstanceRecord.association_id)
+                    .where(InstanceRecord.sop_instance_uid.in_(uids))
+                )
+                for instance, association in rows.tuples():
+                    paths[instance.sop_instance_uid] = store / instance.path
+                    if association is not None:
+                        attributes[instance.series_instance_uid] = {
+                            "calling_ae_title": association.calling_ae_title,
+                            "called_ae_title": association.called_ae_title,
+                            "peer_address": association.peer_address,
+                        }
+        if missing := [uid for uid in job.sop_instance_uids if uid not in paths]:
+            raise JobFailed(f"{len(missing)} of {len(job.sop_instance_uids)} instances are no longer stored")
+        return list(paths.values()), attributes
+
+    # ---- encode
+    def _profiles(self, job: JobRecord, not_run: str | None) -> dict[str, dict[str, Any]]:
+        """The distinct encodings that the job's destinations ask for, by their digest."""
+        if job.shadow:
+            return {}
+        wanted = [self._profile(job, name) for name in job.destinations]
+        fields = [self._encoding(profile) for profile in wanted if not_run is None or profile.not_run_reports]
+        return {_digest(of)[:12]: of for of in fields}
+
+    def _profile(self, job: JobRecord, destination: str) -> Profile:
+        try:
+            return self._configuration.destinations[destination].profile
+        except KeyError:
+            raise JobFailed(f"destination {destination} is no longer in the configuration") from None
+
+    def _encoding(self, profile: Profile) -> dict[str, Any]:
+        node = self._configuration.node
+        return {
+            **profile.model_dump(mode="json", exclude={"not_run_reports"}),
+            "uid_root": node.uid_root,
+            "institution": node.institution,
+        }
+
+    def _reports_of(self, job_id: str | None) -> list[str]:
+        if job_id is None:
+            return []
+        with Session(self._database) as session:
+            return list(
+                session.scalars(
+                    select(ObjectRecord.sop_instance_uid)
+                    .where(ObjectRecord.job_id == job_id, ObjectRecord.kind == "report", ObjectRecord.twin_of.is_(None))
+                    .order_by(ObjectRecord.sop_instance_uid)
+                )
+            )
+
+    # ---- hand over
+    def _objects(self, job_id: str, of: str) -> list[dict[str, Any]]:
+        note = self.folder(job_id).finished_objects(of)
+        if note is None:
+            raise JobFailed("the objects of the job are no longer what was encoded")
+        return list(note["objects"])
+
+    def _keep_objects(self, session: Session, job_id: str, items: Sequence[dict[str, Any]]) -> None:
+        uids = [item["sop_instance_uid"] for item in items]
+        known = {
+            record.sop_instance_uid: record
+            for record in session.scalars(select(ObjectRecord).where(ObjectRecord.sop_instance_uid.in_(uids)))
+        }
+        new = []
+        for item in items:
+            fields = {
+                "sop_instance_uid": item["sop_instance_uid"],
+                "sop_class_uid": item["sop_class_uid"],
+                "series_instance_uid": item["series_instance_uid"],
+                "study_instance_uid": item["study_instance_uid"],
+                "job_id": job_id,
+                "kind": item["kind"],
+                "path": item["path"],
+                "sha256": item["sha256"],
+                "size": item["size"],
+                "order": item["order"],
+                "twin_of": item["twin_of"],
+            }
+            record = known.get(item["sop_instance_uid"])
+            if record is None:
+                new.append(fields)
+            elif record.sha256 != item["sha256"]:
+                self._replace(session, record, fields)
+        if new:
+            session.execute(insert(ObjectRecord), new)
+
+    def _replace(self, session: Session, record: ObjectRecord, fields: dict[str, Any]) -> None:
+        """Other bytes under a UID: allowed only while nobody can have seen the former ones."""
+        tried = session.scalar(
+            select(func.count())
+            .select_from(OutboxRecord)
+            .where(OutboxRecord.sop_instance_uid == record.sop_instance_uid, OutboxRecord.attempts > 0)
+        )
+        if tried:
+            raise JobFailed(
+                f"{record.kind} {record.sop_instance_uid} was sent before with other bytes; it stays as it is"
+            )
+        for name, value in fields.items():
+            setattr(record, name, value)
+        session.flush()
+
+    def _queue_objects(self, session: Session, job: JobRecord, name: str, items: list[dict[str, Any]]) -> None:
+        destination = self._configuration.destinations[name]
+        profile = _digest(self._encoding(destination.profile))[:12]
+        due = [
+            item
+            for item in items
+            if profile in item["profiles"] and item["twin_of"] is None and item["kind"] in destination.profile.kinds
+        ]
+        now = datetime.now(UTC)
+        known: set[str] = set()
+        for chunk in _chunks([item["sop_instance_uid"] for item in due]):
+            here = [OutboxRecord.destination == name, OutboxRecord.sop_instance_uid.in_(chunk)]
+            known |= set(session.scalars(select(OutboxRecord.sop_instance_uid).where(*here)))
+            session.execute(  # a restart: what was refused or left out is tried again
+                update(OutboxRecord)
+                .where(*here, OutboxRecord.job_id == job.id, OutboxRecord.state.in_(("refused", "skipped")))
+                .values(state="waiting", not_before=now)
+            )
+        confirm = destination.kind == "dimse" and destination.commitment
+        new = [
+            {
+                "sop_instance_uid": item["sop_instance_uid"],
+                "job_id": job.id,
+                "destination": name,
+                "order": item["order"],
+                "state": "waiting",
+                "not_before": now,
+                "confirm": confirm,
+            }
+            for item in due
+            if item["sop_instance_uid"] not in known
+        ]
+        if new:
+            session.execute(insert(OutboxRecord), new)
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+
+
+def _digest(of: Any) -> str:
+    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,173 @@
+"""A job's folder: what its steps leave for each other and a restart, each file written whole, known by SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import Result
+from dicom_sr.series import Study, read_studies
+from pipelines.context import ClinicalContext
+
+
+class Damaged(RuntimeError):
+    """A file of the job is not what its step wrote."""
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """``<data>/jobs/<job id>``.
+
+    ``study.json``    which files the job is about (prepare)
+    ``context.pickle`` the patient's record, where the pipeline asks for it (prepare)
+    ``result.pickle`` and ``result.json``: the result, and its digest and figures (infer)
+    ``summary.json``  the result in numbers, to be compared with another version's (infer)
+    ``objects/`` and ``objects.json``: the DICOM objects and the list of them (encode)
+    """
+
+    path: Path
+
+    @property
+    def objects(self) -> Path:
+        return self.path / "objects"
+
+    # ---- whole files
+    def write(self, name: str, content: bytes) -> str:
+        """Write `content` under `name` so that it is there whole or not at all; returns its SHA-256."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        partial = self.path / f"{name}.{os.getpid()}.partial"
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.rename(self.path / name)
+        return hashlib.sha256(content).hexdigest()
+
+    def read(self, name: str, sha256: str) -> bytes:
+        """The content of `name`.
+
+        Raises
+        ------
+        Damaged
+            If it is missing or is not what `sha256` says.
+        """
+        try:
+            content = (self.path / name).read_bytes()
+        except OSError as error:
+            raise Damaged(f"{name} of the job cannot be read: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise Damaged(f"{name} of the job is not what was written")
+        return content
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """The JSON object in `name`; None where there is none."""
+        try:
+            found: dict[str, Any] = json.loads((self.path / name).read_bytes())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return found
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> str:
+        return self.write(name, json.dumps(content, indent=1, ensure_ascii=False).encode())
+
+    # ---- prepare
+    def write_study(
+        self, study_instance_uid: str, paths: list[Path], attributes: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Note which files the job is about; `attributes` by SeriesInstanceUID, as in `Series.attributes`."""
+        self.write_json(
+            "study.json",
+            {
+                "study_instance_uid": study_instance_uid,
+                "paths": [str(path) for path in paths],
+                "attributes": {uid: dict(of) for uid, of in attributes.items()},
+            },
+        )
+
+    def read_study(self) -> Study:
+        """The study that the job is about, headers not read yet.
+
+        Raises
+        ------
+        UnsuitableInput
+            If a file is not readable as DICOM or is of another study.
+        """
+        note = self.read_json("study.json")
+        if note is None:
+            raise Damaged("study.json of the job is missing")
+        uid = str(note["study_instance_uid"])
+        paths = [Path(path) for path in note["paths"]]
+        if not paths:  # a request from the record alone
+            return Study(uid, ())
+        studies = read_studies(paths)
+        if [study.study_instance_uid for study in studies] != [uid]:
+            raise UnsuitableInput("the stored instances do not belong to the study they were stored for")
+        return Study(
+            uid,
+            tuple(
+                replace(series, attributes=MappingProxyType(note["attributes"].get(series.series_instance_uid, {})))
+                for series in studies[0].series
+            ),
+        )
+
+    def write_context(self, context: ClinicalContext) -> None:
+        self.write_json("context.json", {"sha256": self.write("context.pickle", pickle.dumps(context))})
+
+    def read_context(self) -> ClinicalContext | None:
+        """The patient's record, where the job was given one."""
+        note = self.read_json("context.json")
+        if note is None:
+            return None
+        context = pickle.loads(self.read("context.pickle", note["sha256"]))
+        assert isinstance(context, ClinicalContext)
+        return context
+
+    # ---- infer
+    def write_result(self, result: Result, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep the result; ``result.json`` comes last and is what makes it count."""
+        sha256 = self.write("result.pickle", pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL))
+        note = {"sha256": sha256, **facts}
+        self.write_json("result.json", note)
+        return note
+
+    def read_result(self, sha256: str) -> Result:
+        """The result with that digest; the pickle is ours, from this folder, and is not opened unless it fits."""
+        result = pickle.loads(self.read("result.pickle", sha256))
+        assert isinstance(result, Result)
+        return result
+
+    def finished_result(self) -> dict[str, Any] | None:
+        """What ``result.json`` says, where the result it speaks of is there and whole."""
+        note = self.read_json("result.json")
+        try:
+            if note is not None:
+                self.read("result.pickle", str(note["sha256"]))
+        except Damaged:
+            return None
+        return note
+
+    # ---- encode
+    def finished_objects(self, of: str) -> dict[str, Any] | None:
+        """What ``objects.json`` says, where it was made of the result `of` and every file is there and whole."""
+        note = self.read_json("objects.json")
+        if note is None or note.get("of") != of:
+            return None
+        whole = all(digest_of(Path(item["path"])) == item["sha256"] for item in note["objects"])
+        return note if whole else None
+
+
+def digest_of(path: Path) -> str | None:
+    """SHA-256 of a file, hex; None where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None

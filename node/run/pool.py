@@ -1,0 +1,233 @@
+"""The parent's side of the inference processes: who is free, and who has had too much time or memory."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from dicom_sr.errors import UnsuitableInput
+from node.errors import JobFailed, WorkerDied
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.2  # how often a worker's time and memory are looked at
+ASK_S = 1.0  # how often is asked whether the job was cancelled
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Stopping(BaseException):
+    """The node is being stopped: leave the job where it is, for the next start.
+
+    Not an `Exception`: nothing on the way, the job engine included, may take it for an outcome of the step.
+    """
+
+
+class Worker:
+    """One inference process and the connection to it."""
+
+    def __init__(
+        self, slot: int, environment: Mapping[str, str], warm: Sequence[tuple[str, Mapping[str, Any]]]
+    ) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "node.run.worker", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **environment},
+            )
+        self.connection = Connection(ours.detach())
+        self.slot = slot
+        if warm:
+            self.connection.send_bytes(json.dumps({"do": "warm", "pipelines": list(warm)}).encode())
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def memory_bytes(self) -> int:
+        """Resident memory; 0 where the system does not say."""
+        try:
+            return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE_BYTES
+        except (OSError, IndexError):
+            return 0
+
+    def kill(self) -> None:
+        """End the process at once; nothing it does survives but what it has renamed into the job's folder."""
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+
+
+class Pool:
+    """A fixed number of inference processes; calls wait for a free one, lower priority first.
+
+    Parameters
+    ----------
+    size
+        How many; one per GPU or CPU slot.
+    time_limit_s, memory_limit_mb
+        What one call may take. A process that goes beyond is killed, and another takes its place.
+    warm
+        Pipelines to load before anybody asks: name and settings.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        time_limit_s: float,
+        memory_limit_mb: int,
+        warm: Sequence[tuple[str, Mapping[str, Any]]] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.size = size
+        self._time_limit_s, self._memory_limit_mb = time_limit_s, memory_limit_mb
+        self._warm, self._clock = tuple(warm), clock
+        self._condition = threading.Condition()
+        self._workers: list[Worker | None] = [None] * size
+        self._free = list(range(size))
+        self._waiting: list[tuple[int, int]] = []
+        self._numbers = itertools.count()
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the processes, so that they are warm when the first job comes."""
+        for slot in range(self.size):
+            self._workers[slot] = self._new(slot)
+
+    def close(self) -> None:
+        """End all processes; calls under way leave with `Stopping`."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+            for worker in self._workers:
+                if worker is not None:
+                    worker.process.kill()
+                    worker.process.wait()
+
+    @property
+    def busy(self) -> int:
+        """How many calls are under way or waiting."""
+        with self._condition:
+            return self.size - len(self._free) + len(self._waiting)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return tuple(worker.process.pid for worker in self._workers if worker is not None)
+
+    def call(
+        self,
+        request: Mapping[str, Any],
+        *,
+        priority: int = 100,
+        began: Callable[[], None] = lambda: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
+        """Have a worker do `request` and return its answer; small JSON both ways.
+
+        Parameters
+        ----------
+        began
+            Called when a worker is there for it.
+        cancelled
+            Asked about once a second; the worker is killed when it says yes.
+
+        Raises
+        ------
+        UnsuitableInput
+            The worker says that the images cannot be used.
+        JobFailed
+            It raised anything else, took too long or too much, or was cancelled.
+        WorkerDied
+            The process went away.
+        Stopping
+            The pool is being closed.
+        """
+        slot = self._take(priority)
+        try:
+            began()
+            return self._converse(self._ready(slot), request, cancelled)
+        finally:
+            with self._condition:
+                self._free.append(slot)
+                self._condition.notify_all()
+
+    def _take(self, priority: int) -> int:
+        with self._condition:
+            ticket = (priority, next(self._numbers))
+            heapq.heappush(self._waiting, ticket)
+            self._condition.wait_for(lambda: self._closed or (self._free and self._waiting[0] == ticket))
+            self._waiting.remove(ticket)
+            heapq.heapify(self._waiting)
+            self._condition.notify_all()  # another one may be first in the queue now
+            if self._closed:
+                raise Stopping
+            return self._free.pop(0)
+
+    def _ready(self, slot: int) -> Worker:
+        with self._condition:
+            if self._closed:
+                raise Stopping
+            worker = self._workers[slot]
+            if worker is None or not worker.alive:
+                if worker is not None:
+                    worker.kill()
+                worker = self._workers[slot] = self._new(slot)
+            return worker
+
+    def _new(self, slot: int) -> Worker:
+        threads = max(1, (os.cpu_count() or 1) // self.size)
+        environment = {name: os.environ.get(name, str(threads)) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        if len(gpus) > 1:  # several were given to the node: one each
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+        worker = Worker(slot, environment, self._warm)
+        log.info("worker started", extra={"slot": slot, "pid": worker.process.pid})
+        return worker
+
+    def _converse(self, worker: Worker, request: Mapping[str, Any], cancelled: Callable[[], bool]) -> dict[str, Any]:
+        start = asked = self._clock()
+        try:
+            worker.connection.send_bytes(json.dumps(request).encode())
+            while not worker.connection.poll(LOOK_S):
+                now = self._clock()
+                self._hold_to_limits(worker, now - start)
+                if now - asked >= ASK_S:
+                    asked = now
+                    if cancelled():
+                        worker.kill()
+                        raise JobFailed("cancelled by an operator")
+            answer: dict[str, Any] = json.loads(worker.connection.recv_bytes())
+        except (EOFError, OSError) as error:
+            if self._closed:
+                raise Stopping from error
+            worker.kill()
+            code = worker.process.returncode
+            how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
+            raise WorkerDied(f"the process that ran the pipeline ended with {how}") from error
+        if "unsuitable" in answer:
+            raise UnsuitableInput(answer["unsuitable"])
+        if "failed" in answer:
+            raise JobFailed(answer["failed"])
+        return answer
+
+    def _hold_to_limits(self, worker: Worker, seconds: float) -> None:
+        if seconds > self._time_limit_s:
+            worker.kill()
+            raise JobFailed(f"took longer than run.time_limit_s, {self._time_limit_s:g} s")
+        if worker.memory_bytes > self._memory_limit_mb * 2**20:
+            worker.kill()
+            raise JobFailed(f"took more memory than run.memory_limit_mb, {self._memory_limit_mb} MB")

@@ -1,0 +1,47 @@
+"""A result in numbers and codes, as JSON: what a shadow's result is compared with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydicom.sr.coding import Code
+
+from dicom_sr.findings import Finding, Result
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """What `result` states, without pixels and without the patient."""
+    return {
+        "model": {
+            "name": result.model.name,
+            "version": result.model.version,
+            "weights_digest": result.model.weights_digest,
+        },
+        "findings": {finding.tracking_id: _finding(finding) for finding in result.findings},
+        "not_evaluable": {item.tracking_id: _code(item.reason) for item in result.not_evaluable},
+        "derived": [
+            {
+                "label": volume.label,
+                "shape": list(volume.volume.array.shape),
+                "spacing_mm": list(volume.volume.spacing_mm),
+            }
+            for volume in result.derived
+        ],
+        "flags": [flag.image.sop_instance_uid for flag in result.flags],
+        "limits": list(result.limits),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "finding": _code(finding.finding),
+        "measurements": {
+            _code(item.name): {"value": item.value, "unit": item.unit.value, "interval": item.interval}
+            for item in finding.measurements
+        },
+        "evaluations": {_code(item.name): _code(item.value) for item in finding.evaluations},
+    }
+
+
+def _code(code: Code) -> str:
+    return f"{code.scheme_designator}:{code.value}"
