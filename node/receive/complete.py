@@ -59,21 +59,29 @@ class Completion:
             return [*self._series(session, now), *self._studies(session, now)]
 
     @staticmethod
-    def settle(session: Session, complete: Complete, now: datetime) -> None:
-        """Record, in the caller's transaction, that `complete` has been dealt with as far as it went."""
-        seen = SeriesRecord.routed_instances if complete.level == "series" else SeriesRecord.study_routed_instances
+    def settle(session: Session, complete: Complete, now: datetime) -> bool:
+        """Record, in the caller's transaction, that `complete` has been dealt with as far as it went.
+
+        False, and nothing recorded, where somebody else has done so already: another node on the same database.
+        """
+        by_series = complete.level == "series"
+        seen = SeriesRecord.routed_instances if by_series else SeriesRecord.study_routed_instances
+        settled = 0
         for series_instance_uid, count in complete.counts.items():
-            session.execute(
+            found = session.execute(
                 update(SeriesRecord)
-                .where(SeriesRecord.series_instance_uid == series_instance_uid)
-                .values({seen: count, **({SeriesRecord.completed: now} if complete.level == "series" else {})})
+                .where(SeriesRecord.series_instance_uid == series_instance_uid, seen < count)
+                .values({seen: count, **({SeriesRecord.completed: now} if by_series else {})})
+                .returning(SeriesRecord.series_instance_uid)
             )
-        if complete.level == "study":
+            settled += len(found.all())
+        if settled and not by_series:
             session.execute(
                 update(StudyRecord)
                 .where(StudyRecord.study_instance_uid == complete.study_instance_uid)
                 .values(routed_instances=sum(complete.counts.values()), completed=now)
             )
+        return settled > 0
 
     def _series(self, session: Session, now: datetime) -> list[Complete]:
         waiting = session.execute(

@@ -1,0 +1,246 @@
+"""The node: all parts together, in the order of a study's way through them.
+
+receiver processes -> recorder -> completion -> dispatch -> engine -> outbox sender -> destinations
+                          the database and the data folder lie between all of them
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pydicom
+import uvicorn
+from sqlalchemy import Engine as Database
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from node import checks
+from node.config import Configuration, read
+from node.dispatch import Dispatcher
+from node.errors import ConfigurationError, PeerUnavailable
+from node.receive.complete import Completion
+from node.receive.recorder import Recorder
+from node.run.engine import Engine, set_up
+from node.send.outbox import Sender
+from node.status.page import build_app
+from node.supervise import Supervisor, receivers
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.05  # how often completion is asked; the question costs well under a millisecond
+WATCH_S = 0.1  # how often the processes are looked after
+DATABASE_PAUSE_S = 1.0  # after the database could not be reached
+RETRY_S = 60.0  # until a series that could not be decided about is tried again
+WEB_PATIENCE_S = 2  # for requests under way at the end
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Deciding(threading.Thread):
+    """Asks what is complete, and dispatches it, until stopped."""
+
+    def __init__(self, completion: Completion, dispatcher: Dispatcher) -> None:
+        super().__init__(name="deciding", daemon=True)
+        self._completion, self._dispatcher = completion, dispatcher
+        self._stopping = threading.Event()
+        self._put_off: dict[tuple[str, str | None], float] = {}  # what failed, and until when it is left alone
+
+    def run(self) -> None:
+        while not self._stopping.wait(POLL_S):
+            try:
+                self.once()
+            except SQLAlchemyError as error:
+                log.error("decisions wait for the database", extra={"error": type(error).__name__})
+                self._stopping.wait(DATABASE_PAUSE_S)
+
+    def once(self) -> None:
+        """Dispatch everything that is complete now; what fails costs nobody else anything."""
+        for complete in self._completion.poll():
+            what = (complete.study_instance_uid, complete.series_instance_uid)
+            if self._stopping.is_set() or self._put_off.get(what, 0.0) > time.monotonic():
+                continue
+            try:
+                self._dispatcher.dispatch(complete)
+                self._put_off.pop(what, None)
+            except SQLAlchemyError:
+                raise
+            except Exception:  # the loop that must go on: whatever one study holds, the next is decided about
+                log.exception("cannot decide", extra={"study_instance_uid": what[0], "series_instance_uid": what[1]})
+                self._put_off[what] = time.monotonic() + RETRY_S
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
+
+    def problem(self) -> str | None:
+        """Why decisions are not made, or None."""
+        return None if self.is_alive() else "nothing is decided about"
+
+
+class WebServer(threading.Thread):
+    """Serves the status page on a socket that is open already, so that a busy port is told before anything starts."""
+
+    def __init__(self, app: object, listening: socket.socket) -> None:
+        super().__init__(name="status", daemon=True)
+        self._socket = listening
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,  # type: ignore[arg-type]
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=WEB_PATIENCE_S,
+            )
+        )
+
+    def run(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self.join()
+        self._socket.close()
+
+
+class Node:
+    """A whole node on its own folder.
+
+    Parameters
+    ----------
+    path
+        The configuration; child processes read it too.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._configuration = read(path)
+        checks.require(self._configuration)
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Serve until `stop`, SIGTERM or Ctrl-C. For the main thread.
+
+        Raises
+        ------
+        ConfigurationError
+            If another node works on the same data folder.
+        PeerUnavailable
+            If a port is taken or the database cannot be reached.
+        """
+        began = time.monotonic()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+        configuration = self._configuration
+        with ExitStack() as stack:
+            listening = stack.enter_context(open_ports(configuration))
+            children = self._start(configuration, listening, stack)
+            log.info(
+                "ready",
+                extra={
+                    "dicom": f"{configuration.node.ae_title}@{configuration.receive.dimse.host}:"
+                    f"{configuration.receive.dimse.port}",
+                    "page": f"http://{configuration.status.host}:{configuration.status.port}/",
+                    "seconds": round(time.monotonic() - began, 2),
+                },
+            )
+            while not self._stopping.wait(WATCH_S):
+                children.keep_alive()
+            log.info("stopping")
+        log.info("stopped")
+
+    def stop(self) -> None:
+        """End `run`, from any thread or a signal handler."""
+        self._stopping.set()
+
+    def _start(self, configuration: Configuration, listening: socket.socket, stack: ExitStack) -> Supervisor:
+        """Start every part, the last in the flow first; `stack` ends them in the opposite order."""
+        database = open_records(configuration)
+        stack.callback(database.dispose)
+        engine = Engine(configuration, database)
+        engine.start()
+        stack.callback(engine.stop)
+        sender = Sender(configuration, database)
+        sender.start()
+        stack.callback(sender.stop)
+        deciding = Deciding(
+            Completion(database, configuration.receive, now), Dispatcher(configuration, database, engine.submit, now)
+        )
+        deciding.start()
+        stack.callback(deciding.stop)
+        recorder = Recorder(configuration.node.data, database)
+        recorder.start()
+        stack.callback(recorder.stop)
+        children = receivers(self._path, configuration.receive.dimse.processes)
+        children.keep_alive()
+        stack.callback(children.stop)
+        well = {"receiver": children.problem, "decisions": deciding.problem}
+        page = WebServer(build_app(configuration, database, checks=well), listening)
+        page.start()
+        stack.callback(page.stop)
+        return children
+
+
+def open_records(configuration: Configuration) -> Database:
+    """The node's database, with its tables up to date.
+
+    Raises
+    ------
+    ConfigurationError
+        If the data folder cannot be written.
+    PeerUnavailable
+        If the database cannot be reached.
+    """
+    try:
+        return set_up(configuration)
+    except OSError as error:
+        raise ConfigurationError(
+            f"node.data: {configuration.node.data}: cannot be written: {error.strerror}; the account that the node runs "
+            "under needs a folder that it may write"
+        ) from error
+    except SQLAlchemyError as error:
+        shown = make_url(configuration.node.database_url).render_as_string(hide_password=True)
+        raise PeerUnavailable(f"node.database: {shown} cannot be used: {type(error).__name__}") from error
+
+
+@contextmanager
+def open_ports(configuration: Configuration) -> Iterator[socket.socket]:
+    """The status page's listening socket, once the DICOM port is known to be free too.
+
+    Raises
+    ------
+    PeerUnavailable
+        If one of the ports is taken.
+    """
+    dimse, status = configuration.receive.dimse, configuration.status
+    _listening("receive.dimse.port", dimse.host, dimse.port).close()
+    with _listening("status.port", status.host, status.port) as listening:
+        yield listening
+
+
+def _listening(key: str, host: str, port: int) -> socket.socket:
+    try:
+        return checks.listening_socket(host, port)
+    except OSError as error:
+        raise PeerUnavailable(f"{key}: {host}:{port}: cannot be opened: {error.strerror}") from error
+
+
+def serve(path: Path) -> None:
+    """Run the node with the configuration in `path` until it is told to stop."""
+    # what stands in a header is the sender's business; we take it as it is and never warn with its values
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    Node(path).run()

@@ -1,0 +1,173 @@
+"""Is the configuration, with everything that it names, fit to run? Looked at before a node starts, changing nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination, Route, Tls
+from node.errors import ConfigurationError
+from node.route.match import matcher
+from pipelines.registry import UnknownPipeline, pipeline_type
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one look found."""
+
+    key: str  # where in the configuration
+    state: Literal["good", "doubtful", "bad"]
+    sentence: str
+
+
+def routes(configuration: Configuration) -> Iterator[Verdict]:
+    """Matcher, pipeline, settings and level of every route."""
+    if not configuration.routes:
+        yield Verdict("routes", "doubtful", "there is none: everything is stored and nothing is run")
+    for name, route in configuration.routes.items():
+        problems = [Verdict(f"routes.{name}", "bad", problem) for problem in _route_problems(name, route)]
+        yield from problems
+        if not problems:
+            goes = ", ".join(route.destinations) if route.destinations and not route.shadow else "nowhere (shadow)"
+            yield Verdict(f"routes.{name}", "good", f"{route.level} -> {route.pipeline} -> {goes}")
+        if not route.when:
+            yield Verdict(f"routes.{name}.when", "doubtful", f"is empty: every {route.level} matches")
+        if not route.destinations and not route.shadow:
+            yield Verdict(f"routes.{name}.destinations", "doubtful", "is empty: results are made and sent nowhere")
+
+
+def _route_problems(name: str, route: Route) -> Iterator[str]:
+    try:
+        matcher(route.when, f"routes.{name}.when", route.level)
+    except ConfigurationError as error:
+        yield str(error)
+    try:
+        kind = pipeline_type(route.pipeline)
+        kind(kind.settings_type(**route.settings))
+    except UnknownPipeline as error:
+        yield f"routes.{name}.pipeline: {error}"
+    except ValidationError as error:
+        for wrong in error.errors():
+            key = ".".join(str(part) for part in wrong["loc"])
+            known = ", ".join(kind.settings_type.model_fields) or "none"
+            told = (
+                f"there is no such setting; there are: {known}" if wrong["type"] == "extra_forbidden" else wrong["msg"]
+            )
+            yield f"routes.{name}.settings.{key}: {wrong.get('input')!r}: {told}"
+    except (OSError, ValueError, TypeError) as error:  # weights that are missing or not what they should be
+        yield f"routes.{name}.pipeline: {route.pipeline} cannot be used: {error}"
+    else:
+        if kind.level != route.level:
+            yield f"routes.{name}.level: {route.level!r}: {route.pipeline} works on a whole {kind.level}: write {kind.level}"
+
+
+def require(configuration: Configuration) -> None:
+    """Raise `ConfigurationError` with everything that is wrong with the routes and the files that are named."""
+    wrong = [v for look in (routes, files) for v in look(configuration) if v.state == "bad"]
+    if wrong:
+        raise ConfigurationError("\n".join(verdict.sentence for verdict in wrong))
+
+
+def files(configuration: Configuration) -> Iterator[Verdict]:
+    """Certificates, tokens and other files that must be there to be read."""
+    for key, path in _named_files(configuration):
+        if not path.is_file():
+            yield Verdict(key, "bad", f"{key}: {path}: there is no such file")
+        elif not os.access(path, os.R_OK):
+            yield Verdict(key, "bad", f"{key}: {path}: may not be read by this account")
+        else:
+            yield Verdict(key, "good", f"{path} can be read")
+
+
+def _named_files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
+    receive = configuration.receive
+    yield from _tls_files("receive.dimse.tls", receive.dimse.tls)
+    for name, peer in configuration.peers.items():
+        yield from _tls_files(f"peers.{name}.tls", peer.tls)
+    if receive.dicomweb.token_file:
+        yield "receive.dicomweb.token_file", receive.dicomweb.token_file
+    for name, feed in receive.orthanc_feeds.items():
+        if feed.password_file:
+            yield f"receive.orthanc_feeds.{name}.password_file", feed.password_file
+    for name, destination in configuration.destinations.items():
+        if isinstance(destination, DimseDestination):
+            yield from _tls_files(f"destinations.{name}.tls", destination.tls)
+        elif isinstance(destination, DicomWebDestination) and destination.token_file:
+            yield f"destinations.{name}.token_file", destination.token_file
+
+
+def _tls_files(key: str, tls: Tls | None) -> Iterator[tuple[str, Path]]:
+    if tls is not None:
+        yield f"{key}.certificate", tls.certificate
+        yield f"{key}.key", tls.key
+        if tls.trusted is not None:
+            yield f"{key}.trusted", tls.trusted
+
+
+def folders(configuration: Configuration) -> Iterator[Verdict]:
+    """Can the folders that the node writes to be written, or made?"""
+    named = [("node.data", configuration.node.data)]
+    for name, destination in configuration.destinations.items():
+        if isinstance(destination, FolderDestination):
+            named.append((f"destinations.{name}.path", destination.path))
+    for key, path in named:
+        nearest = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+        if not nearest.is_dir():
+            yield Verdict(key, "bad", f"{key}: {nearest}: is a file where a folder should be")
+        elif not os.access(nearest, os.W_OK | os.X_OK):
+            yield Verdict(key, "bad", f"{key}: {nearest}: may not be written by this account")
+        else:
+            yield Verdict(key, "good", f"{path} {'can be written' if nearest == path.absolute() else 'can be made'}")
+    for index, watched in enumerate(configuration.receive.watched_folders):
+        key = f"receive.watched_folders.{index}.path"
+        if watched.path.is_dir() and os.access(watched.path, os.R_OK):
+            yield Verdict(key, "good", f"{watched.path} can be read")
+        else:
+            yield Verdict(key, "bad", f"{key}: {watched.path}: should be a folder that this account may read")
+
+
+def ports(configuration: Configuration) -> Iterator[Verdict]:
+    """Are the ports free? A node that runs already with this configuration holds them itself."""
+    dimse, status = configuration.receive.dimse, configuration.status
+    for key, host, port in (
+        ("receive.dimse.port", dimse.host, dimse.port),
+        ("status.port", status.host, status.port),
+    ):
+        try:
+            listening_socket(host, port).close()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                yield Verdict(key, "doubtful", f"{host}:{port} is in use; by this node, if it runs already")
+            else:
+                yield Verdict(key, "bad", f"{key}: {host}:{port}: cannot be opened: {error.strerror}")
+        else:
+            yield Verdict(key, "good", f"{host}:{port} is free")
+
+
+def peers(configuration: Configuration) -> Iterator[Verdict]:
+    """Who may send, and whether the destinations can tell the node from others."""
+    dimse = configuration.receive.dimse
+    if dimse.require_known_peer and not configuration.peers:
+        yield Verdict(
+            "peers",
+            "doubtful",
+            "there is none, and receive.dimse.require_known_peer is on: nobody may send to the node",
+        )
+    for name, peer in configuration.peers.items():
+        places = ", ".join(str(network) for network in peer.networks) or "any address"
+        yield Verdict(f"peers.{name}", "good", f"{peer.ae_title} from {places}")
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens there; raises `OSError` where it cannot be had."""
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+OFFLINE = (routes, peers, files, folders, ports)

@@ -1,0 +1,208 @@
+"""Complete series or study -> decisions -> jobs, so that whatever happens in between can simply happen again."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Engine, Row, select
+from sqlalchemy.orm import Session
+
+from dicom_sr.series import Instance, Series
+from node.config import Configuration, Route
+from node.job import Job, job_id
+from node.receive.complete import Complete, Completion
+from node.records import AssociationRecord, DecisionRecord, InstanceRecord, JobRecord, SeriesRecord
+from node.route.decide import Decision, compile_routes, decide, keys
+from node.route.facts import Facts, series_facts, study_facts
+from pipelines.base import Pipeline
+from pipelines.registry import pipeline_type
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Decides about what is complete, records why, and submits the jobs.
+
+    Parameters
+    ----------
+    configuration
+        Routes, and where the stored instances lie.
+    database
+        The node's records.
+    submit
+        Takes a job; a second time the same job is nothing new.
+    clock
+        The time, with its zone.
+
+    Raises
+    ------
+    ConfigurationError
+        If the matcher of a route is not one.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        database: Engine,
+        submit: Callable[[Job], object],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._configuration, self._database, self._submit, self._clock = configuration, database, submit, clock
+        self._routes = compile_routes(configuration)
+        self._instances = configuration.node.data / "instances"
+
+    def dispatch(self, complete: Complete) -> list[Decision]:
+        """Decide about `complete`, submit its jobs and settle it.
+
+        The jobs come first and the settling last: what a kill interrupts is complete again after the restart, and the
+        same images make the same job.
+        """
+        routes = [route for route in self._routes if route.level == complete.level]
+        decisions: list[Decision] = []
+        jobs: dict[str, Job] = {}
+        if routes:
+            with Session(self._database) as session:
+                series = stored_series(session, complete, self._instances)
+            decisions = decide(routes, complete.level, self._facts(complete, series))
+            for decision in decisions:
+                if decision.matched:
+                    jobs[decision.route] = self._job(decision, complete, series)
+                    self._submit(jobs[decision.route])
+        self._settle(complete, decisions, jobs)
+        return decisions
+
+    def _facts(self, complete: Complete, series: Sequence[Series]) -> tuple[Facts, ...]:
+        asked = keys(self._routes)
+        if complete.level == "study":
+            return study_facts(series, asked)
+        return tuple(series_facts(one, asked) for one in series)
+
+    def _job(self, decision: Decision, complete: Complete, series: Sequence[Series]) -> Job:
+        route = self._configuration.routes[decision.route]
+        given = [one for one in series if one.series_instance_uid in decision.series_instance_uids]
+        images = tuple(instance.sop_instance_uid for one in given for instance in one.instances)
+        pipeline = configured(route)
+        job = job_id(decision.route, route.pipeline, pipeline.version, model_digest(pipeline), images)
+        return Job(
+            id=job,
+            route=decision.route,
+            pipeline=route.pipeline,
+            study_instance_uid=complete.study_instance_uid,
+            series_instance_uids=tuple(one.series_instance_uid for one in given),
+            sop_instance_uids=images,
+            settings=dict(route.settings),
+            destinations=route.destinations,
+            created=self._clock(),
+            priority=route.priority,
+            predecessor=self._predecessor(decision, complete, set(images)) if complete.late else None,
+            shadow=route.shadow,
+        )
+
+    def _predecessor(self, decision: Decision, complete: Complete, images: set[str]) -> str | None:
+        """The latest job of the same route on fewer of the same images."""
+        with Session(self._database) as session:
+            earlier = session.execute(
+                select(JobRecord.id, JobRecord.sop_instance_uids)
+                .where(
+                    JobRecord.route == decision.route,
+                    JobRecord.study_instance_uid == complete.study_instance_uid,
+                )
+                .order_by(JobRecord.created.desc())
+            )
+            return next((job for job, before in earlier if before and set(before) < images), None)
+
+    def _settle(self, complete: Complete, decisions: Sequence[Decision], jobs: dict[str, Job]) -> None:
+        now = self._clock()
+        with Session(self._database) as session, session.begin():
+            if not Completion.settle(session, complete, now):
+                return  # another node on the same database was quicker; its decisions are the same
+            for decision in decisions:
+                job = jobs.get(decision.route)
+                session.add(
+                    DecisionRecord(
+                        route=decision.route,
+                        level=decision.level,
+                        study_instance_uid=complete.study_instance_uid,
+                        series_instance_uid=complete.series_instance_uid,
+                        matched=decision.matched,
+                        trace=decision.trace,
+                        job_id=job.id if job else None,
+                        decided=now,
+                    )
+                )
+        for decision in decisions:
+            log.info(
+                "decided",
+                extra={
+                    "route": decision.route,
+                    "matched": decision.matched,
+                    "study_instance_uid": complete.study_instance_uid,
+                    "series_instance_uid": complete.series_instance_uid,
+                    "job": jobs[decision.route].id if decision.matched else None,
+                },
+            )
+
+
+def configured(route: Route) -> Pipeline:
+    """The pipeline of a route with the route's settings; no weights are loaded."""
+    kind = pipeline_type(route.pipeline)
+    return kind(kind.settings_type(**route.settings))
+
+
+def model_digest(pipeline: Pipeline) -> str:
+    """What tells this model with these settings from another."""
+    return hashlib.sha256(f"{pipeline.model.weights_digest}|{pipeline.model.configuration_digest}".encode()).hexdigest()
+
+
+def stored_series(session: Session, complete: Complete, folder: Path) -> tuple[Series, ...]:
+    """The series that the instances of `complete` make up, each with the association that it came by last.
+
+    Parameters
+    ----------
+    folder
+        Where the store keeps its instances.
+    """
+    chosen = set(complete.sop_instance_uids)
+    rows = session.execute(
+        select(
+            InstanceRecord.sop_instance_uid,
+            InstanceRecord.sop_class_uid,
+            InstanceRecord.path,
+            InstanceRecord.series_instance_uid,
+            SeriesRecord.modality,
+            AssociationRecord.calling_ae_title,
+            AssociationRecord.called_ae_title,
+            AssociationRecord.peer_address,
+        )
+        .join(SeriesRecord, SeriesRecord.series_instance_uid == InstanceRecord.series_instance_uid)
+        .outerjoin(AssociationRecord, AssociationRecord.id == InstanceRecord.association_id)
+        .where(
+            InstanceRecord.series_instance_uid == complete.series_instance_uid
+            if complete.series_instance_uid
+            else InstanceRecord.study_instance_uid == complete.study_instance_uid
+        )
+        .order_by(InstanceRecord.received, InstanceRecord.sop_instance_uid)
+    )
+    grouped: dict[str, list[Row[*tuple[Any, ...]]]] = {}
+    for row in rows:
+        if row.sop_instance_uid in chosen:
+            grouped.setdefault(row.series_instance_uid, []).append(row)
+    return tuple(_series(complete.study_instance_uid, of_series, folder) for of_series in grouped.values())
+
+
+def _series(study_instance_uid: str, rows: Sequence[Row[*tuple[Any, ...]]], folder: Path) -> Series:
+    last = rows[-1]
+    association = {name: getattr(last, name) or "" for name in ("calling_ae_title", "called_ae_title", "peer_address")}
+    return Series(
+        series_instance_uid=last.series_instance_uid,
+        study_instance_uid=study_instance_uid,
+        modality=last.modality,
+        instances=tuple(Instance(row.sop_instance_uid, row.sop_class_uid, folder / row.path) for row in rows),
+        attributes=MappingProxyType(association),
+    )

@@ -1,0 +1,104 @@
+"""The receiver processes: started, started again when they die, and stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.lifeline import PARENT_VARIABLE
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
+STEADY_S = 30.0  # a process that lived this long starts the pauses anew
+PATIENCE_S = 5.0  # after SIGTERM
+
+
+@dataclass
+class _Child:
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    pause_s: float = FIRST_PAUSE_S
+    not_before: float = 0.0
+
+
+class Supervisor:
+    """Keeps `count` processes of one kind alive. Every method is for the main thread (see `node.lifeline`).
+
+    Parameters
+    ----------
+    name
+        For the log.
+    command
+        What each of them runs.
+    count
+        How many.
+    clock
+        Seconds that only go up.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], count: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._name, self._command, self._clock = name, list(command), clock
+        self._children = [_Child() for _ in range(count)]
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The process ids of those that run."""
+        return tuple(child.process.pid for child in self._children if child.process is not None)
+
+    def keep_alive(self) -> None:
+        """Start what is not running and is due; to be called a few times a second."""
+        now = self._clock()
+        for child in self._children:
+            if child.process is not None and (code := child.process.poll()) is not None:
+                log.error("process ended", extra={"process": self._name, "pid": child.process.pid, "code": code})
+                steady = now - child.started >= STEADY_S
+                child.pause_s = FIRST_PAUSE_S if steady else min(2 * child.pause_s, LONGEST_PAUSE_S)
+                child.process, child.not_before = None, now + child.pause_s
+            if child.process is None and now >= child.not_before:
+                child.process = self._start()
+                child.started = now
+
+    def problem(self) -> str | None:
+        """Why not all of them run, or None."""
+        missing = sum(child.process is None for child in self._children)
+        return f"{missing} of {len(self._children)} {self._name} processes are down" if missing else None
+
+    def stop(self) -> None:
+        """Ask all to end, and end those that do not within a few seconds."""
+        running = [child.process for child in self._children if child.process is not None]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + PATIENCE_S
+        for process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("process had to be killed", extra={"process": self._name, "pid": process.pid})
+                process.kill()
+                process.wait()
+        self._children = [_Child() for _ in self._children]
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            # no group of its own to be told of Ctrl-C: the parent decides in which order things end
+            start_new_session=True,
+            env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
+        )
+        log.info("process started", extra={"process": self._name, "pid": process.pid})
+        return process
+
+
+def receivers(path: Path, count: int) -> Supervisor:
+    """The processes that hold the DICOM port, with the configuration in `path`."""
+    return Supervisor("receiver", [sys.executable, "-m", "node.receive", str(path)], count)
