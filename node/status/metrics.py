@@ -1,0 +1,111 @@
+"""The node's figures for Prometheus, read from its records when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from node.job import JobState
+from node.records import AssociationRecord, EventRecord, InstanceRecord, JobRecord, OutboxRecord
+from node.status.overview import Disk
+
+
+class Metrics(Collector):
+    """Collects at each scrape; all processes of the node write the same records, so one answer tells of them all."""
+
+    def __init__(self, engine: Engine, data: Path, disk_floor_mb: int) -> None:
+        self._engine = engine
+        self._data = data
+        self._disk_floor_mb = disk_floor_mb
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        """In Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        """Nothing beforehand: registering must not query the database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        with Session(self._engine) as session:
+            yield from _reception(session)
+            yield from _jobs(session)
+            yield from _outbox(session, datetime.now(UTC))
+        disk = Disk.of(self._data, self._disk_floor_mb)
+        yield GaugeMetricFamily("condyle_disk_free_bytes", "Free on the file system of the node's data", disk.free)
+        yield GaugeMetricFamily("condyle_disk_floor_bytes", "Below it new instances are refused", disk.floor)
+
+
+def _reception(session: Session) -> Iterator[Metric]:
+    instances = CounterMetricFamily("condyle_instances_received", "Instances stored, without repeats")
+    instances.add_metric([], session.scalar(select(func.count()).select_from(InstanceRecord)) or 0)
+    yield instances
+    size = CounterMetricFamily("condyle_received_bytes", "Size of the instances stored")
+    size.add_metric([], float(session.scalar(select(func.sum(InstanceRecord.size))) or 0))
+    yield size
+    associations = GaugeMetricFamily(
+        "condyle_associations", "Associations and other ways in, by outcome", labels=["way", "outcome"]
+    )
+    for way, outcome, count in session.execute(
+        select(AssociationRecord.way, AssociationRecord.outcome, func.count()).group_by(
+            AssociationRecord.way, AssociationRecord.outcome
+        )
+    ):
+        associations.add_metric([way, outcome], count)
+    yield associations
+
+
+def _jobs(session: Session) -> Iterator[Metric]:
+    jobs = GaugeMetricFamily("condyle_jobs", "Jobs on record, by pipeline and state", labels=["pipeline", "state"])
+    counts = {
+        (pipeline, state): count
+        for pipeline, state, count in session.execute(
+            select(JobRecord.pipeline, JobRecord.state, func.count()).group_by(JobRecord.pipeline, JobRecord.state)
+        )
+    }
+    for pipeline in sorted({pipeline for pipeline, _ in counts}):
+        for state in JobState:  # also those that are 0: an alert on a series that comes and goes is hard to write
+            jobs.add_metric([pipeline, state.value], counts.get((pipeline, state.value), 0))
+    yield jobs
+    steps = SummaryMetricFamily("condyle_step_seconds", "How long the steps of jobs took", labels=["pipeline", "step"])
+    for pipeline, what, count, total in session.execute(
+        select(JobRecord.pipeline, EventRecord.what, func.count(), func.sum(EventRecord.seconds))
+        .join(JobRecord, JobRecord.id == EventRecord.job_id)
+        .where(EventRecord.seconds.is_not(None))
+        .group_by(JobRecord.pipeline, EventRecord.what)
+    ):
+        steps.add_metric([pipeline, what], count, total or 0.0)
+    yield steps
+
+
+def _outbox(session: Session, now: datetime) -> Iterator[Metric]:
+    outbox = GaugeMetricFamily(
+        "condyle_outbox", "Objects on their way, by destination and state", labels=["destination", "state"]
+    )
+    for destination, state, count in session.execute(
+        select(OutboxRecord.destination, OutboxRecord.state, func.count()).group_by(
+            OutboxRecord.destination, OutboxRecord.state
+        )
+    ):
+        outbox.add_metric([destination, state], count)
+    yield outbox
+    oldest = GaugeMetricFamily(
+        "condyle_outbox_oldest_seconds", "Age of the job of the oldest object that waits", labels=["destination"]
+    )
+    for destination, created in session.execute(
+        select(OutboxRecord.destination, func.min(JobRecord.created))
+        .join(JobRecord, JobRecord.id == OutboxRecord.job_id)
+        .where(OutboxRecord.state == "waiting")
+        .group_by(OutboxRecord.destination)
+    ):
+        oldest.add_metric([destination], (now - created).total_seconds())
+    yield oldest

@@ -1,0 +1,396 @@
+"""What the page shows, read from the node's records: studies, decisions, jobs, destinations, refusals, disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from node.job import JobState
+from node.records import (
+    AssociationRecord,
+    DecisionRecord,
+    EventRecord,
+    InstanceRecord,
+    JobRecord,
+    ObjectRecord,
+    OutboxRecord,
+    SeriesRecord,
+    StudyRecord,
+)
+
+Row = TypeVar("Row", SeriesRecord, DecisionRecord)
+
+UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.SENDING)
+CAPTURE = "secondary_capture"  # the kind of object that is a picture
+
+
+@dataclass(frozen=True)
+class Span:
+    """One stretch of a timeline: `start_s` and `seconds` counted from the first image of the study."""
+
+    phase: str  # receive, wait, queue, run, send
+    start_s: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one object met at one destination."""
+
+    destination: str
+    state: str
+    attempts: int
+    delivered: datetime | None
+    answer: str
+
+
+@dataclass(frozen=True)
+class MadeObject:
+    """One object that a job made, and where it went."""
+
+    sop_instance_uid: str
+    kind: str
+    size: int
+    lines: tuple[Line, ...]
+
+    @property
+    def is_capture(self) -> bool:
+        return self.kind == CAPTURE
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One job with its timeline and what it made."""
+
+    record: JobRecord
+    events: tuple[EventRecord, ...]
+    objects: tuple[MadeObject, ...]
+
+    @property
+    def captures(self) -> tuple[MadeObject, ...]:
+        return tuple(one for one in self.objects if one.is_capture)
+
+    @property
+    def deliveries(self) -> Mapping[str, Mapping[str, int]]:
+        """Lines by destination and state."""
+        counts: dict[str, dict[str, int]] = {}
+        for line in (line for one in self.objects for line in one.lines):
+            of = counts.setdefault(line.destination, {})
+            of[line.state] = of.get(line.state, 0) + 1
+        return counts
+
+    @property
+    def kinds(self) -> Mapping[str, int]:
+        """Number of objects by kind."""
+        counts: dict[str, int] = {}
+        for one in self.objects:
+            counts[one.kind] = counts.get(one.kind, 0) + 1
+        return counts
+
+    def at(self, what: str) -> datetime | None:
+        """When the job last became, or did, `what`."""
+        return next((event.at for event in reversed(self.events) if event.what == what), None)
+
+    @property
+    def ended(self) -> datetime | None:
+        return None if self.record.state in UNDER_WAY else self.record.updated
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """One study: what came, what was decided, what was done."""
+
+    record: StudyRecord
+    series: tuple[SeriesRecord, ...]
+    decisions: tuple[DecisionRecord, ...]
+    jobs: tuple[JobView, ...]
+
+    @property
+    def uid(self) -> str:
+        return self.record.study_instance_uid
+
+    @property
+    def instances(self) -> int:
+        return sum(one.instances for one in self.series)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(one.modality or "?" for one in self.series))
+
+    @property
+    def captures(self) -> tuple[MadeObject, ...]:
+        return tuple(capture for job in self.jobs for capture in job.captures)
+
+    @property
+    def state(self) -> str:
+        """One word for the whole study."""
+        states = {job.record.state for job in self.jobs}
+        for state in (JobState.FAILED, *UNDER_WAY, JobState.UNSUITABLE, JobState.DONE):
+            if state in states:
+                return state.value
+        return "no route" if self.decisions else "receiving"
+
+    @property
+    def why(self) -> str:
+        """Why nothing is run, where nothing is: the latest decision of each route, in one sentence each."""
+        latest = {decision.route: decision for decision in sorted(self.decisions, key=lambda one: one.id)}
+        return "; ".join(f"{route}: {decision.trace.get('why', '')}" for route, decision in latest.items())
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Its way through the node, jobs of the same study one after the other as they ran."""
+        zero = self.record.first_received
+        spans = [("receive", zero, self.record.last_received)]
+        for job in self.jobs:
+            record = job.record
+            running, sending = job.at("running"), job.at("sending")
+            ended = job.ended or max((event.at for event in job.events), default=record.created)
+            spans.append(("wait", spans[0][2], record.created))
+            spans.append(("queue", record.created, running or ended))
+            if running:
+                spans.append(("run", running, sending or ended))
+            if sending:
+                spans.append(("send", sending, ended))
+        return tuple(
+            Span(phase, (start - zero).total_seconds(), (end - start).total_seconds())
+            for phase, start, end in spans
+            if end >= start
+        )
+
+    @property
+    def total_s(self) -> float:
+        return max((span.start_s + span.seconds for span in self.spans), default=0.0)
+
+    @property
+    def after_last_image_s(self) -> float | None:
+        """From the last image to the end of the last job; None while one is under way, or where there is none."""
+        ends = [job.ended for job in self.jobs]
+        if not ends or any(end is None for end in ends):
+            return None
+        return (max(end for end in ends if end) - self.record.last_received).total_seconds()
+
+
+@dataclass(frozen=True)
+class DestinationView:
+    """Whether objects arrive at a destination, as far as the last tries tell."""
+
+    name: str
+    where: str
+    waiting: int
+    delivered: int
+    refused: int
+    last_delivered: datetime | None
+    trouble: str  # the peer's last word on a line that waits after a failed try
+
+    @property
+    def state(self) -> str:
+        if self.trouble:
+            return "down"
+        return "up" if self.delivered else "not used yet"
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Room on the file system of the node's data."""
+
+    free: int  # bytes
+    total: int
+    floor: int  # below it new instances are refused
+
+    @property
+    def low(self) -> bool:
+        return self.free < self.floor
+
+    @classmethod
+    def of(cls, data: Path, floor_mb: int) -> Disk:
+        """The disk that `data`, which need not exist yet, will be on."""
+        there = next(folder for folder in (data.absolute(), *data.absolute().parents) if folder.exists())
+        usage = shutil.disk_usage(there)
+        return cls(usage.free, usage.total, floor_mb * 2**20)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Numbers at the top of the page."""
+
+    instances: int
+    instances_today: int
+    jobs: Mapping[str, int]  # by state
+    waiting: int  # lines of the outbox
+
+
+class Overview:
+    """Reads the node's records; changes nothing."""
+
+    def __init__(self, engine: Engine, destinations: Mapping[str, str]) -> None:
+        self._engine = engine
+        self._destinations = destinations  # by name: where it is
+
+    def _session(self) -> Session:
+        return Session(self._engine, expire_on_commit=False)
+
+    def totals(self, now: datetime) -> Totals:
+        with self._session() as session:
+            return Totals(
+                instances=session.scalar(select(func.count()).select_from(InstanceRecord)) or 0,
+                instances_today=session.scalar(
+                    select(func.count())
+                    .select_from(InstanceRecord)
+                    .where(InstanceRecord.received >= now - timedelta(hours=24))
+                )
+                or 0,
+                jobs=dict(session.execute(select(JobRecord.state, func.count()).group_by(JobRecord.state)).tuples()),
+                waiting=session.scalar(
+                    select(func.count()).select_from(OutboxRecord).where(OutboxRecord.state == "waiting")
+                )
+                or 0,
+            )
+
+    def under_way(self) -> tuple[JobView, ...]:
+        """Jobs that have not ended, the oldest first."""
+        with self._session() as session:
+            records = session.scalars(
+                select(JobRecord).where(JobRecord.state.in_(UNDER_WAY)).order_by(JobRecord.created).limit(50)
+            ).all()
+            return _job_views(session, records)
+
+    def studies(self, limit: int) -> tuple[StudyView, ...]:
+        """The studies that last received something, the latest first."""
+        with self._session() as session:
+            records = session.scalars(select(StudyRecord).order_by(StudyRecord.last_received.desc()).limit(limit)).all()
+            return _study_views(session, records)
+
+    def study(self, uid: str) -> StudyView | None:
+        with self._session() as session:
+            record = session.get(StudyRecord, uid)
+            return _study_views(session, [record])[0] if record else None
+
+    def study_of_job(self, job_id: str) -> str | None:
+        """The study that a job is about."""
+        with self._session() as session:
+            return session.scalar(select(JobRecord.study_instance_uid).where(JobRecord.id == job_id))
+
+    def capture(self, sop_instance_uid: str) -> str | None:
+        """The path of a picture that a job made, as the job noted it."""
+        with self._session() as session:
+            return session.scalar(
+                select(ObjectRecord.path)
+                .where(ObjectRecord.sop_instance_uid == sop_instance_uid)
+                .where(ObjectRecord.kind == CAPTURE)
+            )
+
+    def destinations(self) -> tuple[DestinationView, ...]:
+        with self._session() as session:
+            counts: dict[str, dict[str, int]] = {}
+            last: dict[str, datetime] = {}
+            for name, state, count, delivered in session.execute(
+                select(
+                    OutboxRecord.destination, OutboxRecord.state, func.count(), func.max(OutboxRecord.delivered)
+                ).group_by(OutboxRecord.destination, OutboxRecord.state)
+            ):
+                counts.setdefault(name, {})[state] = count
+                if delivered:
+                    last[name] = max(delivered, last.get(name, delivered))
+            names = dict.fromkeys([*self._destinations, *counts])
+            return tuple(
+                DestinationView(
+                    name=name,
+                    where=self._destinations.get(name, "no longer in the configuration"),
+                    waiting=counts.get(name, {}).get("waiting", 0),
+                    delivered=sum(counts.get(name, {}).get(state, 0) for state in ("delivered", "confirmed")),
+                    refused=counts.get(name, {}).get("refused", 0),
+                    last_delivered=last.get(name),
+                    trouble=_trouble(session, name),
+                )
+                for name in names
+            )
+
+    def refused_associations(self, limit: int) -> Sequence[AssociationRecord]:
+        """Who was turned away, the latest first."""
+        with self._session() as session:
+            return session.scalars(
+                select(AssociationRecord)
+                .where(AssociationRecord.outcome == "refused")
+                .order_by(AssociationRecord.started.desc())
+                .limit(limit)
+            ).all()
+
+
+def _trouble(session: Session, destination: str) -> str:
+    """What a destination last said to a line that was tried and still waits."""
+    return (
+        session.scalar(
+            select(OutboxRecord.answer)
+            .where(OutboxRecord.destination == destination)
+            .where(OutboxRecord.state == "waiting")
+            .where(OutboxRecord.attempts > 0)
+            .order_by(OutboxRecord.not_before.desc())
+            .limit(1)
+        )
+        or ""
+    )
+
+
+def _study_views(session: Session, records: Sequence[StudyRecord]) -> tuple[StudyView, ...]:
+    uids = [record.study_instance_uid for record in records]
+    series = _by_study(
+        session.scalars(
+            select(SeriesRecord)
+            .where(SeriesRecord.study_instance_uid.in_(uids))
+            .order_by(SeriesRecord.first_received, SeriesRecord.series_instance_uid)
+        )
+    )
+    decisions = _by_study(
+        session.scalars(
+            select(DecisionRecord).where(DecisionRecord.study_instance_uid.in_(uids)).order_by(DecisionRecord.id)
+        )
+    )
+    jobs: dict[str, list[JobView]] = {}
+    for view in _job_views(
+        session,
+        session.scalars(
+            select(JobRecord).where(JobRecord.study_instance_uid.in_(uids)).order_by(JobRecord.created, JobRecord.id)
+        ).all(),
+    ):
+        jobs.setdefault(view.record.study_instance_uid, []).append(view)
+    return tuple(
+        StudyView(record, tuple(series.get(uid, ())), tuple(decisions.get(uid, ())), tuple(jobs.get(uid, ())))
+        for uid, record in zip(uids, records, strict=True)
+    )
+
+
+def _by_study(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(row.study_instance_uid, []).append(row)
+    return grouped
+
+
+def _job_views(session: Session, records: Sequence[JobRecord]) -> tuple[JobView, ...]:
+    ids = [record.id for record in records]
+    events: dict[str, list[EventRecord]] = {}
+    for event in session.scalars(select(EventRecord).where(EventRecord.job_id.in_(ids)).order_by(EventRecord.id)):
+        events.setdefault(event.job_id, []).append(event)
+    lines: dict[str, list[Line]] = {}
+    for row in session.scalars(select(OutboxRecord).where(OutboxRecord.job_id.in_(ids)).order_by(OutboxRecord.id)):
+        line = Line(row.destination, row.state, row.attempts, row.delivered, row.answer)
+        lines.setdefault(row.sop_instance_uid, []).append(line)
+    objects: dict[str, list[MadeObject]] = {}
+    for made in session.scalars(
+        select(ObjectRecord)
+        .where(ObjectRecord.job_id.in_(ids))
+        .order_by(ObjectRecord.order, ObjectRecord.kind, ObjectRecord.path)
+    ):
+        objects.setdefault(made.job_id, []).append(
+            MadeObject(made.sop_instance_uid, made.kind, made.size, tuple(lines.get(made.sop_instance_uid, ())))
+        )
+    return tuple(
+        JobView(record, tuple(events.get(record.id, ())), tuple(objects.get(record.id, ()))) for record in records
+    )

@@ -1,0 +1,254 @@
+"""The node's page, health and metrics: read-only, from the records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.templating import Jinja2Templates
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination
+from node.status.capture import png
+from node.status.metrics import Metrics
+from node.status.overview import Disk, Overview
+
+HERE = Path(__file__).parent
+STUDIES_SHOWN = 25
+REFUSALS_SHOWN = 10
+THUMBNAIL_WIDTH = 480  # pixels
+
+Check = Callable[[], str | None]  # why not ready, or None
+
+# Nothing is loaded from elsewhere, nothing of the page may be framed, no address of a study travels on as a referrer.
+HEADERS = (
+    (b"content-security-policy", b"default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+def build_app(
+    configuration: Configuration,
+    engine: Engine,
+    *,
+    checks: Mapping[str, Check] | None = None,
+    more: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """The node's web application.
+
+    Parameters
+    ----------
+    configuration
+        Names, places of destinations, and the data folder are shown; nothing secret is.
+    engine
+        Of the node's records.
+    checks
+        By name, what else must be well for `/health/ready`: a function that says why not, or None.
+    more
+        Routes of other parts that share the port, such as STOW-RS.
+    """
+    page = _Page(configuration, engine, dict(checks or {}))
+    return Starlette(
+        routes=[
+            Route("/", page.overview),
+            Route("/studies/{uid}", page.study),
+            Route("/jobs/{job_id}", page.job),
+            Route("/captures/{uid}.png", page.capture),
+            Route("/health/live", page.live),
+            Route("/health/ready", page.ready),
+            Route("/metrics", page.metrics),
+            Mount("/static", StaticFiles(directory=HERE / "static")),
+            *more,
+        ],
+        middleware=[Middleware(_WithHeaders)],
+        exception_handlers={404: page.not_found, SQLAlchemyError: page.no_database},
+    )
+
+
+class _WithHeaders:
+    """Adds `HEADERS` to every answer; plain ASGI, so that the bodies of other parts' requests pass by untouched."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+class _Page:
+    def __init__(self, configuration: Configuration, engine: Engine, checks: dict[str, Check]) -> None:
+        self._node = configuration.node
+        self._disk_floor_mb = configuration.receive.disk_floor_mb
+        self._engine = engine
+        self._checks = checks
+        self._overview = Overview(engine, {name: where(of) for name, of in configuration.destinations.items()})
+        self._metrics = Metrics(engine, self._node.data, self._disk_floor_mb)
+        self._templates = Jinja2Templates(directory=HERE / "templates")
+        self._templates.env.filters |= {"clock": clock, "seconds": seconds, "bytes": size, "words": words, "tail": tail}
+        self._templates.env.globals |= {
+            "ae_title": self._node.ae_title,
+            "institution": self._node.institution,
+            "dicom_port": configuration.receive.dimse.port,
+        }
+
+    # ---- pages
+    def overview(self, request: Request) -> Response:
+        now = datetime.now(UTC)
+        return self._templates.TemplateResponse(
+            request,
+            "overview.html",
+            {
+                "now": now,
+                "problems": self._problems(),
+                "totals": self._overview.totals(now),
+                "under_way": self._overview.under_way(),
+                "studies": self._overview.studies(STUDIES_SHOWN),
+                "destinations": self._overview.destinations(),
+                "refused": self._overview.refused_associations(REFUSALS_SHOWN),
+                "disk": self._disk,
+            },
+        )
+
+    def study(self, request: Request) -> Response:
+        study = self._overview.study(request.path_params["uid"])
+        if study is None:
+            raise HTTPException(404, "The node has no such study.")
+        return self._templates.TemplateResponse(
+            request, "study.html", {"now": datetime.now(UTC), "problems": self._problems(), "study": study}
+        )
+
+    def job(self, request: Request) -> Response:
+        job_id = request.path_params["job_id"]
+        uid = self._overview.study_of_job(job_id)
+        if uid is None:
+            raise HTTPException(404, "The node has no such job.")
+        return RedirectResponse(f"/studies/{uid}#job-{job_id}")
+
+    def capture(self, request: Request) -> Response:
+        noted = self._overview.capture(request.path_params["uid"])
+        data = self._node.data.absolute()
+        path = (data / noted).resolve() if noted else None
+        if path is None or not path.is_relative_to(data.resolve()):
+            raise HTTPException(404, "The node has no such picture.")
+        try:
+            content = png(path, THUMBNAIL_WIDTH if "small" in request.query_params else None)
+        except OSError:  # the job's folder is older than the node keeps them
+            raise HTTPException(404, "The node does not keep this picture any more.") from None
+        return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+    def not_found(self, request: Request, error: Exception) -> Response:
+        detail = error.detail if isinstance(error, HTTPException) else ""
+        return self._plain(request, 404, "There is no such page." if detail in ("", "Not Found") else detail)
+
+    def no_database(self, request: Request, _error: Exception) -> Response:
+        return self._plain(request, 503, "The node's database does not answer; the node's log says why.")
+
+    def _plain(self, request: Request, status_code: int, told: str) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            return PlainTextResponse(f"{told}\n", status_code)
+        return self._templates.TemplateResponse(
+            request, "plain.html", {"now": datetime.now(UTC), "problems": {}, "told": told}, status_code=status_code
+        )
+
+    # ---- for machines
+    def live(self, _request: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    def ready(self, _request: Request) -> Response:
+        problems = self._problems()
+        answers = {name: problems.get(name, "ok") for name in ("database", "disk", *self._checks)}
+        return JSONResponse({"ready": not problems, "checks": answers}, status_code=503 if problems else 200)
+
+    def metrics(self, _request: Request) -> Response:
+        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
+
+    # ----
+    @property
+    def _disk(self) -> Disk:
+        return Disk.of(self._node.data, self._disk_floor_mb)
+
+    def _problems(self) -> dict[str, str]:
+        """What keeps the node from being ready, by name."""
+        found: dict[str, str | None] = {"database": self._database_problem()}
+        if self._disk.low:
+            found["disk"] = f"only {size(self._disk.free)} left: new instances are refused"
+        found |= {name: check() for name, check in self._checks.items()}
+        return {name: why for name, why in found.items() if why}
+
+    def _database_problem(self) -> str | None:
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except SQLAlchemyError as error:
+            return f"does not answer ({type(error).__name__})"  # the message may hold the URL with its password
+        return None
+
+
+def where(destination: DimseDestination | DicomWebDestination | FolderDestination) -> str:
+    """A destination's place, for people; without secrets."""
+    match destination:
+        case DimseDestination():
+            return f"{destination.ae_title} at {destination.host}:{destination.port}"
+        case DicomWebDestination():
+            return f"DICOMweb at {destination.url.split('@')[-1]}"
+        case FolderDestination():
+            return f"folder {destination.path}"
+
+
+# ---- how values look
+def clock(moment: datetime | None, now: datetime) -> str:
+    """Time of day where the node stands; with the date unless it is today."""
+    if moment is None:
+        return "–"
+    local, today = moment.astimezone(), now.astimezone().date()
+    return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%d %b %H:%M}"
+
+
+def seconds(number: float | None) -> str:
+    """A duration to about three digits."""
+    if number is None:
+        return "–"
+    if number < 0.9995:
+        return f"{number * 1000:.0f} ms"
+    if number < 59.95:
+        return f"{number:.1f} s"
+    minutes, rest = divmod(round(number), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days"
+
+
+def size(number: float) -> str:
+    """Bytes in the largest fitting unit."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def words(name: str) -> str:
+    """A name of the code as words."""
+    return name.replace("_", " ")
+
+
+def tail(uid: str, length: int = 10) -> str:
+    """The end of a UID: where UIDs of one site differ."""
+    return uid if len(uid) <= length + 1 else f"…{uid[-length:]}"
