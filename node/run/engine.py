@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 
 from node import ledger, migrations
 from node.config import Configuration
-from node.errors import ConfigurationError
+from node.errors import ConfigurationError, NodeError
 from node.job import Job, JobState
 from node.records import ExecutorRecord, JobRecord, OutboxRecord, open_database
 from node.run.flow import Contexts, Flow
@@ -89,9 +89,11 @@ def process(job_id: str) -> None:
         state = JobState.SENDING if not_run is None else JobState.UNSUITABLE
         step("hand over", flow.hand_over, objects, state.value, not_run or "")
     except Exception as error:  # the worker's loop
-        log.exception("job failed", extra={"job": job_id})
+        # Read back after a crash, the error of a step is DBOS's own type: its text is all that is looked at.
+        log.warning(
+            "job failed", exc_info=not isinstance(error, NodeError), extra={"job": job_id, "reason": str(error)}
+        )
         step("fail", flow.fail, str(error) or type(error).__name__)
-        raise
 
 
 class Engine:

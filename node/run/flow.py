@@ -91,25 +91,7 @@ class Flow:
     def encode(self, job_id: str, result: str | None, not_run: str | None) -> dict[str, Any]:
         """Write the DICOM objects of the result, or those which say that there is none, where somebody wants them."""
         with self._step(job_id, "encode") as job:
-            profiles = self._profiles(job, not_run)
-            if not profiles:
-                return {"objects": None}
-            predecessors = self._reports_of(job.predecessor) if not_run is None else []
-            of = _digest([result, not_run, predecessors, profiles])
-            folder = self.folder(job_id)
-            if folder.finished_objects(of) is None:
-                self._call(
-                    job,
-                    "encode",
-                    "encode",
-                    result=result,
-                    reason=not_run,
-                    predecessors=predecessors,
-                    profiles=profiles,
-                    created=job.created.isoformat(),
-                    of=of,
-                )
-            return {"objects": of}
+            return {"objects": self._encode(job, result, not_run)}
 
     def hand_over(self, job_id: str, objects: str | None, state: str, reason: str = "") -> None:
         """Put every object on its way to every destination that takes it, and the job into `state`, all at once.
@@ -119,38 +101,24 @@ class Flow:
         JobFailed
             If an object went out before with other bytes, or a destination is no longer configured.
         """
-        with self._step(job_id, "hand over", state=JobState(state)) as job, Session(self._database) as session:
-            items = [] if objects is None else self._objects(job_id, objects)
-            with session.begin():
-                current = JobState(ledger.locked(session, job_id).state)
-                if current not in (JobState.QUEUED, JobState.RUNNING):
-                    return  # done before, or ended by an operator
-                for chunk in _chunks(items):
-                    self._keep_objects(session, job_id, chunk)
-                for destination in job.destinations if items else []:
-                    if state == JobState.SENDING or self._profile(job, destination).not_run_reports:
-                        self._queue_objects(session, job, destination, items)
-                ledger.move(session, job_id, JobState(state), reason=reason)
-                ledger.settle(session, job_id)
+        with self._step(job_id, "hand over") as job:
+            self._hand_over(job, objects, JobState(state), reason)
 
     def fail(self, job_id: str, reason: str) -> None:
         """End the job as failed; where a destination wants to know of missing results, it will."""
-        objects: str | None = None
         with Session(self._database) as session:
-            if session.get_one(JobRecord, job_id).state not in (JobState.QUEUED, JobState.RUNNING):
-                return
+            job = session.get_one(JobRecord, job_id)
+        if job.state not in (JobState.QUEUED, JobState.RUNNING):
+            return
         try:
-            objects = self.encode(job_id, None, reason)["objects"]
+            self._hand_over(job, self._encode(job, None, reason), JobState.FAILED, reason)
         except NodeError as error:
-            log.warning("cannot write the report of the missing result", extra={"job": job_id, "reason": str(error)})
-        try:
-            self.hand_over(job_id, objects, JobState.FAILED, reason)
-        except NodeError:
-            self.hand_over(job_id, None, JobState.FAILED, reason)
+            log.warning("cannot report the missing result", extra={"job": job_id, "reason": str(error)})
+            self._hand_over(job, None, JobState.FAILED, reason)
 
     # ---- around every step
     @contextmanager
-    def _step(self, job_id: str, name: str, state: JobState = JobState.RUNNING) -> Iterator[JobRecord]:
+    def _step(self, job_id: str, name: str) -> Iterator[JobRecord]:
         """Do a step of a job that is running: note how long it took, or that the node was stopped in it."""
         start = time.perf_counter()
         with Session(self._database, expire_on_commit=False) as session, session.begin():
@@ -272,7 +240,41 @@ class Flow:
                 )
             )
 
+    def _encode(self, job: JobRecord, result: str | None, not_run: str | None) -> str | None:
+        """Have the objects written; returns what they are known by, None where nobody wants any."""
+        profiles = self._profiles(job, not_run)
+        if not profiles:
+            return None
+        predecessors = self._reports_of(job.predecessor) if not_run is None else []
+        of = _digest([result, not_run, predecessors, profiles])
+        if self.folder(job.id).finished_objects(of) is None:
+            self._call(
+                job,
+                "encode",
+                "encode",
+                result=result,
+                reason=not_run,
+                predecessors=predecessors,
+                profiles=profiles,
+                created=job.created.isoformat(),
+                of=of,
+            )
+        return of
+
     # ---- hand over
+    def _hand_over(self, job: JobRecord, objects: str | None, state: JobState, reason: str) -> None:
+        items = [] if objects is None else self._objects(job.id, objects)
+        with Session(self._database) as session, session.begin():
+            if ledger.locked(session, job.id).state not in (JobState.QUEUED, JobState.RUNNING):
+                return  # done before, or ended by an operator
+            for chunk in _chunks(items):
+                self._keep_objects(session, job.id, chunk)
+            for destination in job.destinations if items else []:
+                if state == JobState.SENDING or self._profile(job, destination).not_run_reports:
+                    self._queue_objects(session, job, destination, items)
+            ledger.move(session, job.id, state, reason=reason)
+            ledger.settle(session, job.id)
+
     def _objects(self, job_id: str, of: str) -> list[dict[str, Any]]:
         note = self.folder(job_id).finished_objects(of)
         if note is None:

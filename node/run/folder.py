@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result
-from dicom_sr.series import Study, read_studies
+from dicom_sr.series import Series, Study, read_studies
 from pipelines.context import ClinicalContext
 
 
 class Damaged(RuntimeError):
     """A file of the job is not what its step wrote."""
+
+
+class _Pickler(pickle.Pickler):
+    """Keeps a series without the headers that it has read so far: they are in the store."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Series):
+            return Series, tuple(getattr(obj, field.name) for field in fields(obj))
+        if isinstance(obj, MappingProxyType):
+            return _read_only, (dict(obj),)
+        return NotImplemented
+
+
+def _read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(mapping)  # the type itself has no name that pickle could look up
+
+
+def _pickled(obj: Any) -> bytes:
+    stream = io.BytesIO()
+    _Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(obj)
+    return stream.getvalue()
 
 
 @dataclass(frozen=True)
@@ -119,7 +141,7 @@ class JobFolder:
         )
 
     def write_context(self, context: ClinicalContext) -> None:
-        self.write_json("context.json", {"sha256": self.write("context.pickle", pickle.dumps(context))})
+        self.write_json("context.json", {"sha256": self.write("context.pickle", _pickled(context))})
 
     def read_context(self) -> ClinicalContext | None:
         """The patient's record, where the job was given one."""
@@ -133,7 +155,7 @@ class JobFolder:
     # ---- infer
     def write_result(self, result: Result, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Keep the result; ``result.json`` comes last and is what makes it count."""
-        sha256 = self.write("result.pickle", pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL))
+        sha256 = self.write("result.pickle", _pickled(result))
         note = {"sha256": sha256, **facts}
         self.write_json("result.json", note)
         return note

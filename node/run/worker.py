@@ -35,7 +35,7 @@ from node.run.summary import summary
 from pipelines import registry
 from pipelines.base import Pipeline
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("node.run.worker")  # the module is run as __main__
 
 KEEP_WARM = 8  # pipelines, the least recently used goes first
 IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "PatientAddress", "AccessionNumber")
