@@ -209,8 +209,8 @@ def open_records(configuration: Configuration) -> Database:
         return set_up(configuration)
     except OSError as error:
         raise ConfigurationError(
-            f"node.data: {configuration.node.data}: cannot be written: {error.strerror}; the account that the node runs "
-            "under needs a folder that it may write"
+            f"node.data: {configuration.node.data}: cannot be written: {error.strerror}; should be a folder that the "
+            "account of the node may write"
         ) from error
     except SQLAlchemyError as error:
         shown = make_url(configuration.node.database_url).render_as_string(hide_password=True)

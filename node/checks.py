@@ -65,7 +65,7 @@ def _route_problems(name: str, route: Route) -> Iterator[str]:
         yield f"routes.{name}.pipeline: {route.pipeline} cannot be used: {error}"
     else:
         if kind.level != route.level:
-            yield f"routes.{name}.level: {route.level!r}: {route.pipeline} works on a whole {kind.level}: write {kind.level}"
+            yield f"routes.{name}.level: {route.level!r}: should be {kind.level!r}, which {route.pipeline} works on"
 
 
 def require(configuration: Configuration) -> None:

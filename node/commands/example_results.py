@@ -1,0 +1,19 @@
+"""`condyle example-results`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from node.__main__ import OK
+from node.commands.terminal import console
+
+
+def example_results(folder: Path) -> int:
+    """Write one example of every object that the node makes."""
+    from dicom_sr.examples import write_examples
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with console(error=True).status("Making the examples"):
+        written = write_examples(folder)
+    console().print(f"{len(written)} files in {folder}")
+    return OK

@@ -1,0 +1,188 @@
+"""`condyle jobs`: what the node has done and is doing, from its records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from node.__main__ import NOT_RIGHT, OK, USAGE
+from node.commands.database import opened
+from node.commands.terminal import console
+from node.errors import JobNotFound
+from node.job import JobState
+from node.records import DecisionRecord, EventRecord, JobRecord, ObjectRecord, OutboxRecord
+
+WATCH_S = 0.5
+STYLES = {
+    JobState.QUEUED: "dim",
+    JobState.RUNNING: "cyan",
+    JobState.SENDING: "blue",
+    JobState.DONE: "green",
+    JobState.UNSUITABLE: "yellow",
+    JobState.FAILED: "red",
+}
+
+
+def list_jobs(config: Path, *, state: str | None = None, limit: int = 50, watch: bool = False) -> int:
+    """Print the latest jobs; with `watch` until Ctrl-C."""
+    out = console()
+    if state is not None and state not in set(JobState):
+        console(error=True).print(f"--state: {state!r}: should be one of {', '.join(JobState)}")
+        return USAGE
+    _, database = opened(config)
+    if not watch:
+        out.print(_table(database, state, limit))
+        return OK
+    try:
+        with Live(_table(database, state, limit), console=out, auto_refresh=False) as live:
+            while True:
+                time.sleep(WATCH_S)
+                live.update(_table(database, state, limit), refresh=True)
+    except KeyboardInterrupt:
+        return OK
+
+
+def _table(database: Engine, state: str | None, limit: int) -> Table:
+    with Session(database) as session:
+        query = select(JobRecord).order_by(JobRecord.created.desc()).limit(limit)
+        jobs = session.scalars(query if state is None else query.where(JobRecord.state == state)).all()
+        counts = {
+            job: (delivered, total)
+            for job, delivered, total in session.execute(
+                select(OutboxRecord.job_id, func.count(OutboxRecord.delivered), func.count())
+                .where(OutboxRecord.job_id.in_([job.id for job in jobs]), OutboxRecord.state != "skipped")
+                .group_by(OutboxRecord.job_id)
+            )
+        }
+    table = Table("Job", "Taken", "State", "For", "Route", "Pipeline", "Images", "Delivered", "Reason", box=None)
+    for job in jobs:
+        delivered, total = counts.get(job.id, (0, 0))
+        table.add_row(
+            job.id[:12],
+            _clock(job.created),
+            Text(job.state + (" (shadow)" if job.shadow else ""), style=STYLES[JobState(job.state)]),
+            _span(job),
+            job.route,
+            f"{job.pipeline} {job.pipeline_version}".strip(),
+            str(len(job.sop_instance_uids)),
+            f"{delivered} of {total}" if total else "",
+            Text(job.reason, overflow="ellipsis", no_wrap=True),
+        )
+    return table
+
+
+def _span(job: JobRecord) -> str:
+    """How long the job took, or has been under way."""
+    ended = job.state in (JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)
+    return f"{((job.updated if ended else datetime.now(UTC)) - job.created).total_seconds():.1f} s"
+
+
+def _clock(at: datetime) -> str:
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def show(config: Path, job: str) -> int:
+    """Print everything about one job."""
+    out = console()
+    _, database = opened(config)
+    with Session(database) as session:
+        found = _find(session, job)
+        _show_head(out, found)
+        decision = session.scalars(
+            select(DecisionRecord).where(DecisionRecord.job_id == found.id).order_by(DecisionRecord.decided.desc())
+        ).first()
+        if decision is not None:
+            _show_why(out, decision)
+        events = session.scalars(
+            select(EventRecord).where(EventRecord.job_id == found.id).order_by(EventRecord.at, EventRecord.id)
+        ).all()
+        _show_timeline(out, events)
+        _show_objects(out, session, found)
+    return NOT_RIGHT if found.state == JobState.FAILED else OK
+
+
+def _find(session: Session, start: str) -> JobRecord:
+    """The one job whose id begins so."""
+    found = session.scalars(select(JobRecord).where(JobRecord.id.startswith(start, autoescape=True)).limit(2)).all()
+    if not found:
+        raise JobNotFound(f"no job has an id that begins with {start!r}; condyle jobs lists them")
+    if len(found) > 1:
+        raise JobNotFound(f"more than one job has an id that begins with {start!r}; give more of it")
+    return found[0]
+
+
+def _show_head(out: Console, job: JobRecord) -> None:
+    out.print(f"[bold]job {job.id}[/]", Text(job.state, style=STYLES[JobState(job.state)]))
+    if job.reason:
+        out.print(Text(f"  {job.reason}"))
+    out.print(f"  {job.pipeline} {job.pipeline_version} for route {job.route}, {len(job.sop_instance_uids)} images")
+    out.print(f"  study {job.study_instance_uid}")
+    for uid in job.series_instance_uids:
+        out.print(f"  series {uid}")
+    if job.predecessor:
+        out.print(f"  follows job {job.predecessor}, which had fewer images")
+
+
+def _show_why(out: Console, decision: DecisionRecord) -> None:
+    out.print(f"\n[bold]why[/]: {decision.trace['why']}")
+    for series in decision.trace["series"]:
+        for clause in series["clauses"]:
+            mark = "✓" if clause["holds"] else "✗"
+            out.print(Text(f"  {mark} {clause['key']}: found {clause['found']}, expected {clause['expected']}"))
+
+
+def _show_timeline(out: Console, events: Sequence[EventRecord]) -> None:
+    out.print("\n[bold]timeline[/]")
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for event in events:
+        took = f"{event.seconds:.2f} s" if event.seconds is not None else ""
+        table.add_row(event.at.astimezone().strftime("%H:%M:%S.%f")[:-3], event.what, took, Text(event.detail))
+    out.print(table)
+
+
+def _show_objects(out: Console, session: Session, job: JobRecord) -> None:
+    objects = session.execute(
+        select(ObjectRecord, OutboxRecord)
+        .outerjoin(OutboxRecord, OutboxRecord.sop_instance_uid == ObjectRecord.sop_instance_uid)
+        .where(ObjectRecord.job_id == job.id)
+        .order_by(ObjectRecord.order, ObjectRecord.kind, ObjectRecord.sop_instance_uid)
+    ).all()
+    grouped: dict[tuple[str, str, str, str, str], int] = {}
+    for made, line in objects:
+        where, state, answer = (line.destination, line.state, line.answer) if line else ("nowhere", "", "")
+        key = (made.kind, made.series_instance_uid, where, state, answer)
+        grouped[key] = grouped.get(key, 0) + 1
+    out.print("\n[bold]objects[/]")
+    table = Table("Kind", "Number", "Series", "Destination", "State", "Answer", box=None)
+    for (kind, series, where, state, answer), number in grouped.items():
+        table.add_row(kind, str(number), series, where, state, Text(answer))
+    out.print(table)
+
+
+def restart(config: Path, job: str) -> int:
+    """Queue a job that failed, or that was unsuitable, again."""
+    from node.ledger import ForbiddenTransition
+    from node.run.engine import Engine
+
+    configuration, database = opened(config)
+    with Session(database) as session:
+        found = _find(session, job).id
+    engine = Engine(configuration, database)
+    try:
+        engine.restart(found)
+    except ForbiddenTransition as error:
+        console(error=True).print(f"job {found} cannot be restarted: {error}", markup=False)
+        return NOT_RIGHT
+    finally:
+        engine.stop()
+    console().print(f"job {found} is queued again")
+    return OK

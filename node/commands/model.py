@@ -1,0 +1,30 @@
+"""`condyle train` and `condyle evaluate`: hand over to the pipeline's own program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module, util
+
+from node.__main__ import USAGE
+from node.commands.terminal import console
+from pipelines.registry import UnknownPipeline, names, pipeline_type
+
+
+def installed() -> str:
+    """The installed pipelines, for a help text."""
+    return ", ".join(names()) or "none"
+
+
+def hand_over(what: str, pipeline: str, arguments: Sequence[str]) -> int:
+    """Call `main(arguments)` of the module ``train`` or ``evaluate`` beside the pipeline."""
+    try:
+        package = pipeline_type(pipeline).__module__
+    except UnknownPipeline as error:
+        console(error=True).print(str(error), markup=False)
+        return USAGE
+    module = f"{package}.{what}"
+    if util.find_spec(module) is None:
+        console(error=True).print(f"{pipeline} has nothing to {what}", markup=False)
+        return USAGE
+    code: int = import_module(module).main(list(arguments))
+    return code

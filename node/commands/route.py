@@ -1,0 +1,104 @@
+"""`condyle route`: which routes some files would take, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.text import Text
+from rich.tree import Tree
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.series import Study, read_studies
+from node.__main__ import NOT_RIGHT, OK
+from node.commands.terminal import console
+from node.config import read
+from node.route.decide import CompiledRoute, Decision, compile_routes, decide, keys
+from node.route.facts import series_facts, study_facts
+
+
+def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json: bool) -> int:
+    """Print the decisions about the series and studies that `paths` make up."""
+    routes = compile_routes(read(config))
+    out, complaints = console(), console(error=True)
+    studies = read_what_can_be_read(list(files_in(paths)), complaints)
+    decisions = [found for study in studies for found in _decisions(routes, study, calling_ae_title)]
+    if as_json:
+        told = [
+            {"route": d.route, "level": d.level, "study_instance_uid": study.study_instance_uid, **d.trace}
+            for study, d in decisions
+        ]
+        out.print_json(json.dumps(told))
+    else:
+        for study in studies:
+            out.print(_tree(study, [decision for of, decision in decisions if of is study]))
+    return OK if studies else NOT_RIGHT
+
+
+def files_in(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files, and those below the folders, in order."""
+    for path in paths:
+        yield from sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else (path,)
+
+
+def read_what_can_be_read(paths: Sequence[Path], complaints: Console) -> tuple[Study, ...]:
+    """The studies in these files; a file that is no DICOM instance is complained of and left out."""
+    readable = []
+    for path in track(paths, "Reading", console=complaints, transient=True, disable=not complaints.is_terminal):
+        try:
+            read_studies([path])
+        except UnsuitableInput as error:
+            complaints.print(f"left out: {error}", style="yellow", markup=False)
+        else:
+            readable.append(path)
+    return read_studies(readable)
+
+
+def _decisions(
+    routes: Sequence[CompiledRoute], study: Study, calling_ae_title: str
+) -> Iterator[tuple[Study, Decision]]:
+    sent = MappingProxyType({"calling_ae_title": calling_ae_title})
+    series = [replace(one, attributes=sent) for one in study.series]
+    for one in series:
+        for decision in decide(routes, "series", [series_facts(one, keys(routes))]):
+            yield study, decision
+    for decision in decide(routes, "study", study_facts(series, keys(routes))):
+        yield study, decision
+
+
+def _tree(study: Study, decisions: Sequence[Decision]) -> Tree:
+    tree = Tree(f"[bold]study {study.study_instance_uid}")
+    for one in study.series:
+        branch = tree.add(
+            f"[bold]{one.modality or '?'} series[/] {one.series_instance_uid}, {len(one.instances)} instances"
+        )
+        for decision in decisions:
+            for trace in decision.trace["series"]:
+                if trace["series_instance_uid"] == one.series_instance_uid:
+                    _add_route(branch, decision, trace)
+    return tree
+
+
+def _add_route(branch: Tree, decision: Decision, trace: dict[str, Any]) -> None:
+    matched = trace["matched"]
+    what = "matches" if matched else "does not match"
+    route_branch = branch.add(Text(f"route {decision.route}: {what}", style="green" if matched else "red"))
+    for clause in trace["clauses"]:
+        _add_clause(route_branch, clause)
+
+
+def _add_clause(branch: Tree, clause: dict[str, Any]) -> None:
+    mark, style = ("✓", "green") if clause["holds"] else ("✗", "red")
+    expected, found, inner = clause["expected"], clause["found"], clause.get("clauses", ())
+    line = Text(f"{mark} ", style=style)
+    line.append(clause["key"], style="bold")
+    line.append(f": {expected}; {found}" if inner else f": found {found}, expected {expected}")
+    below = branch.add(line)
+    for nested in inner:
+        _add_clause(below, nested)

@@ -1,0 +1,18 @@
+"""`condyle serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from node import log
+from node.__main__ import OK
+
+
+def serve(config: Path, log_format: str | None, level: str) -> int:
+    """Run the node until it is told to stop."""
+    log.configure(cast("log.Format | None", log_format), level)
+    from node.app import serve as run
+
+    run(config)
+    return OK
