@@ -6,11 +6,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser import open_browser
 from tests.needs import missing
 from tests.orthanc import Archive, OrthancMissing
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -68,3 +73,10 @@ def orthanc(_orthanc_of_the_session: Archive) -> Archive:
     _orthanc_of_the_session.start()
     _orthanc_of_the_session.empty()
     return _orthanc_of_the_session
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; for the module only, because its driver keeps an event loop in the thread meanwhile."""
+    with open_browser() as browser:
+        yield browser

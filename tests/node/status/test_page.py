@@ -1,0 +1,252 @@
+"""The page shows what the records say, reads only, and names no patient."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+from sqlalchemy import Engine, update
+from sqlalchemy.orm import Session
+
+from node.config import Configuration
+from node.records import ObjectRecord, OutboxRecord, open_database
+from node.status.page import build_app, seconds, size
+from tests.node.status.conftest import CAPTURE_RGB, Morning
+from tests.serving import client_of, served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+HTML = {"accept": "text/html"}
+
+
+@pytest.fixture
+def client(configuration: Configuration, engine: Engine, morning: Morning) -> Iterator[httpx.Client]:
+    with client_of(build_app(configuration, engine), **HTML) as client:
+        yield client
+
+
+def test_the_overview_tells_of_every_study_and_why(client: httpx.Client) -> None:
+    page = client.get("/").text
+    for told in (
+        ">93<",  # 48 + 12 + 3 + 30 in the last 24 hours
+        "needs at least 4 slices to interpolate between, found 3",
+        "BodyPartExamined: HEAD instead of KNEE",
+        "connection refused",
+        "STRANGER",
+        "calling AE title is not in peers",
+        "38.2 s after the last image",  # done at 43, last image at 4.8
+    ):
+        assert told in page
+
+
+def test_a_study_tells_its_decisions_clause_by_clause(client: httpx.Client) -> None:
+    page = client.get("/studies/1.2.1").text
+    for told in ("BodyPartExamined", "absent", "*knee*", "HD TR Knee PA", "1 of 2 hold", "20.0 s", "infer"):
+        assert told in page
+    assert page.count('class="fails"') == 1  # the body part; the coil told it
+
+
+def test_what_a_peer_wrote_is_text_and_never_markup(client: httpx.Client, engine: Engine, morning: Morning) -> None:
+
+    with Session(engine) as session, session.begin():
+        morning.decision(
+            session,
+            "1.2.2",
+            None,
+            {"key": "SeriesDescription", "expected": "x", "found": "<script>alert(1)</script>", "holds": False},
+        )
+    page = client.get("/studies/1.2.2").text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_a_capture_is_a_picture_with_the_colours_of_the_object(client: httpx.Client) -> None:
+    answer = client.get("/captures/1.2.9.1.png")
+    assert answer.headers["content-type"] == "image/png"
+    picture = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert picture.shape == (300, 600, 3)
+    assert tuple(picture[150, 450]) == CAPTURE_RGB
+    assert tuple(picture[150, 150]) == tuple(value // 2 for value in CAPTURE_RGB)
+    small = Image.open(io.BytesIO(client.get("/captures/1.2.9.1.png?small").content))
+    assert small.size == (480, 240)
+
+
+def test_only_captures_in_the_data_folder_are_pictures(
+    client: httpx.Client, engine: Engine, morning: Morning, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+
+    assert client.get("/captures/1.2.9.2.png").status_code == 404  # a report
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "a.dcm"
+    elsewhere.write_bytes((morning.data / f"jobs/{1:032x}/objects/1.2.9.1.dcm").read_bytes())
+    with Session(engine) as session, session.begin():
+        session.execute(
+            update(ObjectRecord).where(ObjectRecord.sop_instance_uid == "1.2.9.1").values(path=str(elsewhere))
+        )
+    assert client.get("/captures/1.2.9.1.png").status_code == 404
+
+
+def test_a_capture_that_is_no_longer_kept_is_a_404(client: httpx.Client, morning: Morning) -> None:
+    (morning.data / f"jobs/{1:032x}/objects/1.2.9.1.dcm").unlink()
+    assert client.get("/captures/1.2.9.1.png").status_code == 404
+    assert client.get("/studies/1.2.1").status_code == 200
+
+
+def test_a_job_leads_to_its_study(client: httpx.Client) -> None:
+    answer = client.get(f"/jobs/{3:032x}")
+    assert answer.headers["location"] == f"/studies/1.2.3#job-{3:032x}"
+
+
+@pytest.mark.parametrize("path", ["/studies/9.9", "/jobs/9", "/captures/9.png", "/nothing"])
+def test_what_is_not_there_is_a_404(client: httpx.Client, path: str) -> None:
+    assert client.get(path).status_code == 404
+    assert "<html" in client.get(path).text
+    assert "<html" not in client.get(path, headers={"accept": "application/json"}).text
+
+
+def test_no_secret_of_a_destination_is_shown(client: httpx.Client) -> None:
+    page = client.get("/").text
+    assert "pacs.example" in page
+    assert "hunter2" not in page
+
+
+@pytest.mark.parametrize("path", ["/", "/studies/1.2.1", "/metrics", "/health/ready", "/static/page.css"])
+def test_nothing_is_loaded_from_elsewhere(client: httpx.Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
+def test_the_page_is_read_only(client: httpx.Client, method: str) -> None:
+    assert getattr(client, method)("/").status_code == 405
+
+
+def test_an_empty_node_says_how_to_begin(configuration: Configuration, engine: Engine) -> None:
+    with client_of(build_app(configuration, engine)) as client:
+        page = client.get("/").text
+    assert "Point a scanner at port 11112, AE title CONDYLE" in page
+
+
+# ---- health
+def test_a_live_node_with_everything_well_is_ready(client: httpx.Client) -> None:
+    assert client.get("/health/live").status_code == 200
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "checks": {"database": "ok", "disk": "ok"}})
+
+
+def test_a_failed_check_makes_the_node_not_ready_and_says_why(configuration: Configuration, engine: Engine) -> None:
+    checks = {"receiver": lambda: "its process has ended", "sender": lambda: None}
+    with client_of(build_app(configuration, engine, checks=checks), **HTML) as client:
+        answer = client.get("/health/ready")
+        assert answer.status_code == 503
+        assert answer.json()["checks"]["receiver"] == "its process has ended"
+        assert answer.json()["checks"]["sender"] == "ok"
+        assert client.get("/health/live").status_code == 200
+        assert "its process has ended" in client.get("/").text
+
+
+def test_a_full_disk_makes_the_node_not_ready(configuration: Configuration, engine: Engine) -> None:
+    receive = configuration.receive.model_copy(update={"disk_floor_mb": 10**12})
+    full = configuration.model_copy(update={"receive": receive})
+    with client_of(build_app(full, engine)) as client:
+        answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert "new instances are refused" in answer.json()["checks"]["disk"]
+
+
+def test_a_lost_database_is_told_without_its_address(configuration: Configuration, tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/no-such-folder/secret.db")
+    with client_of(build_app(configuration, engine), **HTML) as client:
+        answer = client.get("/health/ready")
+        page = client.get("/")
+    engine.dispose()
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["database"] == "does not answer (OperationalError)"
+    assert page.status_code == 503
+    assert "database does not answer" in page.text
+    assert "secret" not in page.text + answer.text
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (0.0421, "42 ms"),
+        (0.9996, "1.0 s"),
+        (59.96, "1 min 0 s"),
+        (3599.6, "1 h 0 min"),
+        (200_000, "2 days"),
+        (None, "–"),
+    ],
+)
+def test_durations_are_told_to_three_digits(number: float | None, told: str) -> None:
+    assert seconds(number) == told
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(999, "999 B"), (1000, "1.0 kB"), (540_000, "540 kB"), (2.5e12, "2.5 TB")]
+)
+def test_sizes_are_told_in_the_largest_fitting_unit(number: float, told: str) -> None:
+    assert size(number) == told
+
+
+# ---- in a browser
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    context.close()
+    assert complaints == []
+
+
+@pytest.mark.browser
+def test_a_browser_shows_the_page_and_leads_from_study_to_reason(
+    configuration: Configuration, engine: Engine, morning: Morning, page: Page
+) -> None:
+    with served(build_app(configuration, engine)) as url:
+        page.goto(url)
+        picture = page.locator(".study .pictures img").first
+        picture.scroll_into_view_if_needed()
+        expect(picture).to_have_js_property("naturalWidth", 480)
+        assert page.locator(".badge.down").count() == 1
+        page.locator('a[href="/studies/1.2.1"]').click()
+        assert page.locator("li.fails .key").inner_text() == "BodyPartExamined"
+        assert page.locator("#decisions li.holds .key").first.inner_text() == "Modality"
+
+
+@pytest.mark.browser
+def test_an_open_page_follows_the_node_by_itself(
+    configuration: Configuration, engine: Engine, morning: Morning, page: Page
+) -> None:
+
+    with served(build_app(configuration, engine)) as url:
+        page.goto(url)
+        assert page.locator(".badge.down").count() == 1
+        with Session(engine) as session, session.begin():
+            session.execute(update(OutboxRecord).values(state="delivered", attempts=4))
+        expect(page.locator(".badge.down")).to_have_count(0, timeout=15_000)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1200])
+def test_nothing_runs_over_the_edge_of_the_window(
+    configuration: Configuration, engine: Engine, morning: Morning, page: Page, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    with served(build_app(configuration, engine)) as url:
+        for path in ("/", "/studies/1.2.1"):
+            page.goto(url + path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
