@@ -312,6 +312,16 @@ TABLE: tuple[PrivateCode, ...] = (
     # ---- about any result
     _row("LIMITS", "Limits of this result", "What the reader must know before relying on it."),
     _row("TRAINED-ON", "Training data of the model", "What the model was trained on."),
+    _row(
+        "INTERVAL-LO",
+        "Lower end of the prediction interval",
+        "Derivation of a number: lower end of the value's interval.",
+    ),
+    _row(
+        "INTERVAL-HI",
+        "Upper end of the prediction interval",
+        "Derivation of a number: upper end of the value's interval.",
+    ),
     _row("NOT-RUN", "Analysis not performed", "A pipeline was due and did not run."),
     _row("NOT-EVALUABLE", "Not evaluable", "Looked for and could not be judged."),
     _row("WHY", "Reason", "Why something could not be judged."),
@@ -366,6 +376,7 @@ OA_RISK, OA_RISK_LO, OA_RISK_HI, OA_RISK_RPT = (
     private("OA-RISK-HI"),
     private("OA-RISK-RPT"),
 )
+INTERVAL_LOW, INTERVAL_HIGH = private("INTERVAL-LO"), private("INTERVAL-HI")
 NOT_RUN, NOT_EVALUABLE, WHY = private("NOT-RUN"), private("NOT-EVALUABLE"), private("WHY")
 
 # ---- standard codes (every one of them is in pydicom's dictionaries)

@@ -1,0 +1,97 @@
+"""Copying from one header to another: what may travel, in Unicode, and nothing private."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.sr.coding import Code
+from pydicom.valuerep import PersonName
+
+MANUFACTURER = "Condyle"
+
+PATIENT = (  # PS3.3 C.7.1.1
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "OtherPatientIDsSequence",
+    "PatientBirthDate",
+    "PatientSex",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "PatientSpeciesDescription",
+    "PatientSpeciesCodeSequence",
+    "PatientBreedDescription",
+    "PatientBreedCodeSequence",
+    "BreedRegistrationSequence",
+    "ResponsiblePerson",
+    "ResponsiblePersonRole",
+    "ResponsibleOrganization",
+)
+STUDY = (  # PS3.3 C.7.2.1 and C.7.2.2
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "IssuerOfAccessionNumberSequence",
+    "ReferringPhysicianName",
+    "StudyDescription",
+    "ConsultingPhysicianName",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "LongitudinalTemporalInformationModified",
+)
+
+
+def coded(code: Code) -> Dataset:
+    """`code` as an item of a code sequence (PS3.3 8.8)."""
+    ds = Dataset()
+    ds.CodeValue, ds.CodingSchemeDesignator, ds.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return ds
+
+
+def plain(source: Dataset) -> Dataset:
+    """A deep copy of `source` in Unicode, without private elements and group lengths.
+
+    Names keep their bytes and their set in pydicom until they are read: copied raw into a data set with another
+    character set they are corrupted, so here they are read.
+    """
+    ds = Dataset()
+    for element in source:
+        if element.tag.is_private or element.tag.element == 0 or element.keyword in ("", "SpecificCharacterSet"):
+            continue
+        if element.VR == "SQ":
+            setattr(ds, element.keyword, Sequence(plain(item) for item in element.value))
+        elif element.VR == "PN" and element.value:
+            setattr(ds, element.keyword, name(element.value))
+        else:
+            ds.add_new(element.tag, element.VR, element.value)
+    return ds
+
+
+def name(value: PersonName) -> str:
+    """A person's name in Unicode, whatever set it came in."""
+    return str(value.decode()).rstrip("=") if isinstance(value, PersonName) else str(value)
+
+
+def chosen(source: Dataset, keywords: Iterable[str]) -> Dataset:
+    """The elements of `source` that `keywords` name, in Unicode."""
+    ds = Dataset()
+    for keyword in keywords:
+        if keyword in source:
+            part = Dataset()
+            part[keyword] = source[keyword]
+            for element in plain(part):
+                ds[element.tag] = element
+    return ds
+
+
+def made_by_us(header: Dataset) -> bool:
+    """Whether the instance is a result of this software: such a thing is never processed again."""
+    equipment = [header, *header.get("ContributingEquipmentSequence", [])]
+    return any(str(item.get("Manufacturer") or "") == MANUFACTURER for item in equipment)

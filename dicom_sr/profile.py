@@ -1,0 +1,74 @@
+"""What the encoders are asked for and what they give back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal[
+    "derived_series",
+    "secondary_capture",
+    "report",
+    "presentation_state",
+    "segmentation_binary",
+    "segmentation_fractional",
+    "segmentation_labelmap",
+    "parametric_map",
+    "key_objects",
+    "document",
+]
+
+# images first, then what refers to them, then reports: viewers resolve references in this order
+SENDING_ORDER: dict[Kind, int] = {
+    "derived_series": 0,
+    "secondary_capture": 1,
+    "segmentation_binary": 2,
+    "segmentation_fractional": 2,
+    "segmentation_labelmap": 2,
+    "parametric_map": 2,
+    "presentation_state": 3,
+    "report": 4,
+    "key_objects": 5,
+    "document": 6,
+}
+
+
+@dataclass(frozen=True)
+class EncodingProfile:
+    """Which kinds of object a destination gets, in which form, and who this installation is."""
+
+    measurement_report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
+    kinds: tuple[Kind, ...] = (
+        "derived_series",
+        "secondary_capture",
+        "report",
+        "presentation_state",
+        "segmentation_binary",
+        "segmentation_fractional",
+        "parametric_map",
+        "key_objects",
+        "document",
+    )
+    not_run_reports: bool = False  # a pipeline due that did not run becomes a capture and a report
+    synthetic_data: bool = True  # SyntheticData YES on derived series that hold modelled content
+    snomed_licence: bool = False  # SNOMED codes outside DICOM's own content in place of private ones
+    uid_root: str = "2.25"
+    institution: str = ""
+    device_serial_number: str = "1"
+
+
+@dataclass(frozen=True)
+class EncodedObject:
+    """One object, written as a Part 10 file."""
+
+    kind: Kind
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    path: Path
+    order: int  # of sending: lower first
+    sha256: str  # of the file, hex
+    # the object that this one stands in for: sent only where the peer refuses that one's SOP class
+    twin_of: str | None = None
