@@ -31,6 +31,7 @@ from node.config import Configuration
 from node.errors import ConfigurationError, NodeError
 from node.job import Job, JobState
 from node.records import ExecutorRecord, JobRecord, OutboxRecord, open_database
+from node.run import jobs
 from node.run.flow import Contexts, Flow
 from node.run.pool import Pool
 
@@ -240,6 +241,19 @@ class Engine:
             },
             job_id,
         )
+
+    def list(self, states: Sequence[JobState] = (), limit: int = 100) -> list[JobRecord]:
+        """The newest jobs first, of the given states only where any are given."""
+        return jobs.list_jobs(self._database, states, limit)
+
+    def show(self, job_id: str) -> jobs.JobView:
+        """All about one job.
+
+        Raises
+        ------
+        JobNotFound
+        """
+        return jobs.show_job(self._database, job_id)
 
     def cancel(self, job_id: str) -> None:
         """End a job that is not done: it stops at once, and what it has not yet sent is not sent.

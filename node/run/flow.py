@@ -224,21 +224,24 @@ class Flow:
         node = self._configuration.node
         return {
             **profile.model_dump(mode="json", exclude={"not_run_reports"}),
+            "not_run_reports": True,  # whether anybody wants them is decided here
             "uid_root": node.uid_root,
             "institution": node.institution,
         }
 
-    def _reports_of(self, job_id: str | None) -> list[str]:
+    def _reports_of(self, job_id: str | None) -> list[dict[str, Any]]:
+        """The reports of an earlier job that went out to anybody, as the encoders want them named."""
         if job_id is None:
             return []
+        sent = select(OutboxRecord.id).where(OutboxRecord.sop_instance_uid == ObjectRecord.sop_instance_uid).exists()
         with Session(self._database) as session:
-            return list(
-                session.scalars(
-                    select(ObjectRecord.sop_instance_uid)
-                    .where(ObjectRecord.job_id == job_id, ObjectRecord.kind == "report", ObjectRecord.twin_of.is_(None))
-                    .order_by(ObjectRecord.sop_instance_uid)
-                )
-            )
+            reports = session.scalars(
+                select(ObjectRecord)
+                .where(ObjectRecord.job_id == job_id, ObjectRecord.kind == "report", sent)
+                .order_by(ObjectRecord.sop_instance_uid)
+            ).all()
+        names = ("kind", "sop_class_uid", "sop_instance_uid", "series_instance_uid", "study_instance_uid", "path")
+        return [{name: getattr(report, name) for name in (*names, "order", "sha256")} for report in reports]
 
     def _encode(self, job: JobRecord, result: str | None, not_run: str | None) -> str | None:
         """Have the objects written; returns what they are known by, None where nobody wants any."""
@@ -300,7 +303,7 @@ class Flow:
                 "sha256": item["sha256"],
                 "size": item["size"],
                 "order": item["order"],
-                "twin_of": item["twin_of"],
+                "twin_of": next((uid for uid in item["twin_of"].values() if uid is not None), None),
             }
             record = known.get(item["sop_instance_uid"])
             if record is None:
@@ -331,7 +334,7 @@ class Flow:
         due = [
             item
             for item in items
-            if profile in item["profiles"] and item["twin_of"] is None and item["kind"] in destination.profile.kinds
+            if item["twin_of"].get(profile, "") is None and item["kind"] in destination.profile.kinds
         ]
         now = datetime.now(UTC)
         known: set[str] = set()

@@ -186,6 +186,12 @@ class JobFolder:
         return note if whole else None
 
 
+def on_disk(path: Path) -> None:
+    """Have the system write the file out, so that a power cut cannot take it back."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
 def digest_of(path: Path) -> str | None:
     """SHA-256 of a file, hex; None where it cannot be read."""
     try:

@@ -8,6 +8,7 @@ is gone.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import logging
 import os
@@ -28,9 +29,10 @@ from typing import Any
 import pydicom
 
 import node.log
-from dicom_sr.errors import DicomError, UnsuitableInput
+from dicom_sr.errors import DicomError, EncodingError, UnsuitableInput
 from dicom_sr.findings import NotRun, Result
-from node.run.folder import JobFolder
+from dicom_sr.profile import EncodedObject, EncodingProfile
+from node.run.folder import JobFolder, on_disk
 from node.run.summary import summary
 from pipelines import registry
 from pipelines.base import Pipeline
@@ -86,42 +88,44 @@ def infer(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
 
 def encode(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
     """Write the result, or that there is none, as DICOM objects in the job's folder, once per profile."""
-    from dicom_sr.encode import encode as encode_objects
+    from dicom_sr.encode import encode as encode_objects  # a second or two, so not before the first request
 
     folder = JobFolder(Path(request["folder"]))
     what = _result(request, folder) if request.get("result") else _not_run(request, folder, warm)
+    predecessors = [EncodedObject(**{**fields, "path": Path(fields["path"])}) for fields in request["predecessors"]]
+    created = datetime.fromisoformat(request["created"])
     objects: dict[str, dict[str, Any]] = {}
     for name, profile in request["profiles"].items():
-        made = encode_objects(
-            what, _profile(profile), datetime.fromisoformat(request["created"]), folder.objects / name
-        )
-        for item in made:
-            known = objects.setdefault(
-                item.sop_instance_uid,
-                {
-                    "kind": item.kind,
-                    "sop_class_uid": item.sop_class_uid,
-                    "sop_instance_uid": item.sop_instance_uid,
-                    "series_instance_uid": item.series_instance_uid,
-                    "study_instance_uid": item.study_instance_uid,
-                    "path": str(item.path),
-                    "order": item.order,
-                    "sha256": item.sha256,
-                    "size": item.path.stat().st_size,
-                    "twin_of": item.twin_of,
-                    "profiles": [],
-                },
-            )
+        for item in encode_objects(what, _profile(profile), created, folder.objects / name, predecessors):
+            known = objects.setdefault(item.sop_instance_uid, _line(item))
             if known["sha256"] != item.sha256:
-                raise RuntimeError(f"{item.kind} {item.sop_instance_uid} comes out differently for two destinations")
-            known["profiles"].append(name)
+                raise EncodingError(f"{item.kind} {item.sop_instance_uid} comes out differently for two destinations")
+            known["twin_of"][name] = item.twin_of
+    for line in objects.values():
+        on_disk(Path(line["path"]))
     sha256 = folder.write_json("objects.json", {"of": request["of"], "objects": list(objects.values())})
     return {"sha256": sha256, "objects": len(objects)}
 
 
+def _line(item: EncodedObject) -> dict[str, Any]:
+    """One object as ``objects.json`` lists it."""
+    return {
+        "kind": item.kind,
+        "sop_class_uid": item.sop_class_uid,
+        "sop_instance_uid": item.sop_instance_uid,
+        "series_instance_uid": item.series_instance_uid,
+        "study_instance_uid": item.study_instance_uid,
+        "path": str(item.path),
+        "order": item.order,
+        "sha256": item.sha256,
+        "size": item.path.stat().st_size,
+        "twin_of": {},  # by profile: what stands in for something in one may be what another asks for
+    }
+
+
 def _result(request: Mapping[str, Any], folder: JobFolder) -> Result:
     result = folder.read_result(request["result"])
-    return replace(result, predecessor_sop_instance_uids=tuple(request["predecessors"]))
+    return replace(result, predecessor_sop_instance_uids=tuple(p["sop_instance_uid"] for p in request["predecessors"]))
 
 
 def _not_run(request: Mapping[str, Any], folder: JobFolder, warm: Warm) -> NotRun:
@@ -129,10 +133,9 @@ def _not_run(request: Mapping[str, Any], folder: JobFolder, warm: Warm) -> NotRu
     return NotRun(pipeline.model, pipeline.title, folder.read_study().series, request["reason"])
 
 
-def _profile(fields: Mapping[str, Any]) -> Any:
-    from dicom_sr.encode import EncodingProfile
-
-    return EncodingProfile(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+def _profile(fields: Mapping[str, Any]) -> EncodingProfile:
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    return EncodingProfile(**values)
 
 
 TASKS: dict[str, Callable[[Mapping[str, Any], Warm], dict[str, Any]]] = {
@@ -192,6 +195,7 @@ def keep_warm(waiting: list[Any], warm: Warm) -> None:
     name, settings = waiting.pop(0)
     try:
         warm.get(name, settings, load=True)
+        importlib.import_module("dicom_sr.encode")
     except Exception:  # the worker's loop
         log.exception("cannot load pipeline beforehand", extra={"pipeline": name})
 
