@@ -1,0 +1,203 @@
+"""The few elements a receipt needs, read from the first bytes of an encoded data set; never a full decode.
+
+pydicom is not used here: it builds an object per element and recurses into sequences, so that a small hostile data
+set costs it hundreds of megabytes. This reader keeps a counter per open sequence, skips every value, and gives up at
+fixed limits. What it needs lies in groups 0008 and 0020, before any pixel.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from struct import Struct
+from typing import NamedTuple
+
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPIPHTJ2KReferencedDeflate,
+)
+
+from node.receive.status import NotStored, Status
+
+SOP_CLASS_UID = 0x00080016
+SOP_INSTANCE_UID = 0x00080018
+MODALITY = 0x00080060
+STUDY_INSTANCE_UID = 0x0020000D
+SERIES_INSTANCE_UID = 0x0020000E
+NUMBER_OF_SERIES_RELATED_INSTANCES = 0x00201209
+WANTED = frozenset(
+    {
+        SOP_CLASS_UID,
+        SOP_INSTANCE_UID,
+        MODALITY,
+        STUDY_INSTANCE_UID,
+        SERIES_INSTANCE_UID,
+        NUMBER_OF_SERIES_RELATED_INSTANCES,
+    }
+)
+LAST = NUMBER_OF_SERIES_RELATED_INSTANCES  # elements come in ascending order (PS3.5 7.1): nothing after it is wanted
+
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+UNDEFINED = 0xFFFFFFFF
+LONG_VRS = frozenset(
+    {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+)  # PS3.5 7.1.2
+JPIP_REFERENCED_DEFLATE = "1.2.840.10008.1.2.4.95"  # PS3.6 A, retired; pydicom has no name for it
+DEFLATED = frozenset({DeflatedExplicitVRLittleEndian, JPIP_REFERENCED_DEFLATE, JPIPHTJ2KReferencedDeflate})
+
+MAXIMUM_DEPTH = 64  # sequences in sequences; real objects stay under 10, and pydicom overflows its stack near 300
+MAXIMUM_ELEMENTS = 200_000  # before (0020,1209); an enhanced series of 10,000 frames has its functional groups later
+MAXIMUM_VALUE = 256  # bytes of a wanted value that are looked at
+MAXIMUM_INFLATED = 16 * 2**20  # bytes of a deflated data set that are inflated to find them
+
+_UID = re.compile(r"[0-9.]{1,64}")  # leading zeros in a component are wrong (PS3.5 9.1) and real: they are let through
+_MODALITY = re.compile(r"[A-Z0-9_ ]{1,16}")
+
+
+class Header(NamedTuple):
+    """What a receipt says of a data set."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    modality: str
+    expected: int | None  # NumberOfSeriesRelatedInstances; ImagesInAcquisition counts an acquisition, not a series
+
+
+class _Incomplete(Exception):
+    """The wanted elements may lie beyond the end of the buffer."""
+
+
+def is_uid(text: str) -> bool:
+    """Whether `text` may stand as a UID: digits and dots, at most 64."""
+    return _UID.fullmatch(text) is not None
+
+
+def read_header(data: bytes | memoryview, transfer_syntax_uid: str, whole: bool) -> Header | None:
+    """The header of an encoded data set, or None where `data` is only its beginning and too short.
+
+    Parameters
+    ----------
+    data
+        The encoded data set, without preamble and file meta; a view of a memory-mapped file too.
+    whole
+        Whether `data` is all of it. A wrong length in a whole data set ends the search instead of asking for more.
+
+    Raises
+    ------
+    NotStored
+        0xC000 if the bytes cannot be a data set in that transfer syntax, 0xC001 if it names no study or series.
+    """
+    if transfer_syntax_uid in DEFLATED:
+        data, whole = _inflate(data, whole)
+    values: dict[int, str] = {}
+    try:
+        _scan(data, transfer_syntax_uid, values)
+    except _Incomplete:
+        if not whole:
+            return None
+    return _header(values)
+
+
+def _header(values: dict[int, str]) -> Header:
+    if not values.keys() & WANTED:
+        raise NotStored(Status.CANNOT_UNDERSTAND, "The data set cannot be read in its transfer syntax")
+    study, series = values.get(STUDY_INSTANCE_UID, ""), values.get(SERIES_INSTANCE_UID, "")
+    for name, uid in (("Study", study), ("Series", series)):
+        if not is_uid(uid):
+            raise NotStored(Status.NO_SERIES, f"{name} Instance UID is missing or not a UID")
+    modality = values.get(MODALITY, "")
+    count = values.get(NUMBER_OF_SERIES_RELATED_INSTANCES, "").strip()
+    return Header(
+        values.get(SOP_CLASS_UID, ""),
+        values.get(SOP_INSTANCE_UID, ""),
+        study,
+        series,
+        modality if _MODALITY.fullmatch(modality) else "",
+        int(count) if count.isascii() and count.isdigit() and 0 < int(count) <= 1_000_000 else None,
+    )
+
+
+def _inflate(data: bytes | memoryview, whole: bool) -> tuple[bytes, bool]:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # PS3.5 A.5: a raw deflate stream
+    try:
+        # a bomb is cut at the limit: max_length bounds the output, and the input is only looked at as far as needed
+        return inflater.decompress(bytes(data[:MAXIMUM_INFLATED]), MAXIMUM_INFLATED), whole
+    except zlib.error as error:
+        raise NotStored(Status.CANNOT_UNDERSTAND, "The deflated data set cannot be inflated") from error
+
+
+_LITTLE = (Struct("<HH"), Struct("<H"), Struct("<L"))
+_BIG = (Struct(">HH"), Struct(">H"), Struct(">L"))
+
+
+def _scan(data: bytes | memoryview, transfer_syntax_uid: str, values: dict[int, str]) -> None:
+    """Walk the elements of `data` into `values` up to (0020,1209).
+
+    Some senders write implicit VR under an explicit transfer syntax; an element whose VR is not two capitals is read
+    as implicit, as every toolkit does.
+    """
+    tag_of, short_of, long_of = (
+        part.unpack_from for part in (_BIG if transfer_syntax_uid == ExplicitVRBigEndian else _LITTLE)
+    )
+    explicit = transfer_syntax_uid != ImplicitVRLittleEndian
+    end = len(data)
+    position = elements = 0
+    open_sequences: list[bool] = []  # per open sequence or item: whether explicit VR goes on after it
+    while True:
+        if position + 8 > end:
+            raise _Incomplete
+        group, element = tag_of(data, position)
+        tag = group << 16 | element
+        elements += 1
+        if elements > MAXIMUM_ELEMENTS:
+            raise NotStored(Status.CANNOT_UNDERSTAND, "Too many elements before the UIDs of the series")
+        if open_sequences:
+            if tag in (ITEM_END, SEQUENCE_END):
+                # an item's end closes an item, a sequence's end a sequence; a wrong one closes what is open
+                explicit = open_sequences.pop()
+                position += 8
+                continue
+            if tag == ITEM:
+                (length,) = long_of(data, position + 4)
+                position += 8
+                if length == UNDEFINED:
+                    _descend(open_sequences, explicit)
+                else:
+                    position += length
+                continue
+        elif tag > LAST:
+            return
+        vr = bytes(data[position + 4 : position + 6]) if explicit else b""
+        if vr in LONG_VRS:
+            if position + 12 > end:
+                raise _Incomplete
+            (length,) = long_of(data, position + 8)
+            position += 12
+        elif vr.isalpha() and vr.isupper():
+            (length,) = short_of(data, position + 6)
+            position += 8
+        else:
+            (length,) = long_of(data, position + 4)
+            position += 8
+        if length == UNDEFINED:
+            _descend(open_sequences, explicit)
+            explicit = explicit and vr != b"UN"  # PS3.5 6.2.2 note: such a UN holds implicit VR
+            continue
+        if tag in WANTED and not open_sequences:
+            stop = min(position + length, position + MAXIMUM_VALUE)
+            if stop > end:
+                raise _Incomplete
+            values[tag] = bytes(data[position:stop]).decode("ascii", "replace").strip("\0 ")
+            if tag == LAST:
+                return
+        position += length
+
+
+def _descend(open_sequences: list[bool], explicit: bool) -> None:
+    if len(open_sequences) >= 2 * MAXIMUM_DEPTH:  # a sequence and its item are a level each
+        raise NotStored(Status.CANNOT_UNDERSTAND, f"Sequences nested deeper than {MAXIMUM_DEPTH}")
+    open_sequences.append(explicit)

@@ -1,0 +1,30 @@
+"""The receiver as a process: signals, database, and the word that it is ready."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from node.config import Configuration
+from node.receive.scp import Receiver
+from node.records import Base, open_database
+
+
+def serve(configuration: Configuration) -> None:
+    """Receive until SIGTERM or SIGINT; with nothing to listen on, raise before."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    configuration.node.data.mkdir(parents=True, exist_ok=True)
+    engine = open_database(configuration.node.database_url)
+    Base.metadata.create_all(engine)
+    parent = os.getppid()
+    with Receiver(configuration, engine) as receiver:
+        sys.stdout.write(f"ready {receiver.server.port}\n")
+        sys.stdout.flush()
+        while not stop.wait(1.0):
+            if os.getppid() != parent:  # orphaned: the node's next start must find the port free
+                break
+    engine.dispose()

@@ -1,0 +1,64 @@
+"""The receiver: store, recorder, DICOM port and storage commitment of one process, put together and taken down."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from types import TracebackType
+
+from sqlalchemy import Engine
+
+from node.config import Configuration
+from node.receive.admission import Admission
+from node.receive.commitment import Commitment
+from node.receive.fast import FastServer
+from node.receive.plain import PlainServer
+from node.receive.recorder import Recorder
+from node.receive.services import Services
+from node.receive.store import Store
+from node.receive.tls import server_context
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 300.0  # the janitor for partials that nobody writes any more
+
+
+class Receiver:
+    """A context manager: inside it, the port answers."""
+
+    def __init__(self, configuration: Configuration, engine: Engine) -> None:
+        receive, node = configuration.receive, configuration.node
+        dimse = receive.dimse
+        self.store = Store(node.data, receive.durability, receive.disk_floor_mb * 2**20, dimse.maximum_instance_bytes)
+        self.recorder = Recorder(node.data, engine)
+        self.commitment = Commitment(engine, self.store, node.ae_title, configuration.peers)
+        services = Services(self.store, Admission(dimse, node.ae_title, configuration.peers), self.commitment)
+        server = FastServer if dimse.server == "fast" else PlainServer
+        tls = server_context(dimse.tls) if dimse.tls else None
+        self.server = server(dimse, services, tls, dimse.port)
+        self._stop = threading.Event()
+        self._janitor = threading.Thread(target=self._sweep, name="janitor", daemon=True)
+
+    def __enter__(self) -> Receiver:
+        self.recorder.start()
+        self.commitment.start()
+        self._janitor.start()
+        self.server.start()
+        log.info("receiving", extra={"port": self.server.port})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self.server.stop()
+        self.commitment.stop()
+        self._janitor.join()
+        self.store.close()
+        self.recorder.stop()
+
+    def _sweep(self) -> None:
+        while not self._stop.wait(SWEEP_S):
+            with contextlib.suppress(OSError):
+                self.store.sweep()
