@@ -242,7 +242,7 @@ class Engine:
             job_id,
         )
 
-    def list(self, states: Sequence[JobState] = (), limit: int = 100) -> list[JobRecord]:
+    def list(self, states: Sequence[JobState] = (), limit: int = 100) -> Sequence[JobRecord]:
         """The newest jobs first, of the given states only where any are given."""
         return jobs.list_jobs(self._database, states, limit)
 
@@ -364,7 +364,7 @@ class Engine:
             log.warning("beginning a job that was left over", extra={"job": job_id})
             self._take_up(job_id)
 
-    def _unknown(self, job_ids: Sequence[str]) -> list[str]:
+    def _unknown(self, job_ids: Sequence[str]) -> Sequence[str]:
         """Those of the jobs that DBOS is not going to run."""
         due: set[str] = set()
         for start in range(0, len(job_ids), 500):
