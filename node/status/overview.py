@@ -246,7 +246,7 @@ class Overview:
                     .where(InstanceRecord.received >= now - timedelta(hours=24))
                 )
                 or 0,
-                jobs=dict(session.execute(select(JobRecord.state, func.count()).group_by(JobRecord.state)).tuples()),
+                jobs=dict(session.execute(select(JobRecord.state, func.count()).group_by(JobRecord.state)).all()),
                 waiting=session.scalar(
                     select(func.count()).select_from(OutboxRecord).where(OutboxRecord.state == "waiting")
                 )

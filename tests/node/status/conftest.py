@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,25 +33,44 @@ from node.records import (
 CAPTURE_RGB = (200, 90, 30)
 
 
-@pytest.fixture
-def configuration(tmp_path: Path) -> Configuration:
+def configuration_in(data: Path) -> Configuration:
     return Configuration.model_validate(
         {
-            "node": {"ae_title": "CONDYLE", "data": str(tmp_path), "institution": "Test hospital"},
+            "node": {"ae_title": "CONDYLE", "data": str(data), "institution": "Test hospital"},
             "receive": {"disk_floor_mb": 0},
             "destinations": {
                 "pacs": {"kind": "dimse", "ae_title": "ARCHIVE", "host": "10.1.2.3", "port": 104},
                 "web": {"kind": "dicomweb", "url": "https://user:hunter2@pacs.example/dicom-web"},
-                "drop": {"kind": "folder", "path": str(tmp_path / "out")},
+                "drop": {"kind": "folder", "path": str(data / "out")},
             },
         }
     )
 
 
 @pytest.fixture
-def engine(configuration: Configuration) -> Iterator[Engine]:
+def configuration(tmp_path: Path) -> Configuration:
+    return configuration_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data folders ``empty`` and ``morning``, to be copied: making the tables takes half a second."""
+    folder = tmp_path_factory.mktemp("records")
+    for name in ("empty", "morning"):
+        (folder / name).mkdir()
+        engine = open_database(configuration_in(folder / name).node.database_url)
+        Base.metadata.create_all(engine)
+        if name == "morning":
+            Morning(engine, folder / name).fill()
+        engine.dispose()
+    return folder
+
+
+@pytest.fixture
+def engine(configuration: Configuration, _made_once: Path) -> Iterator[Engine]:
+    """The records of a node that has not received anything."""
+    shutil.copytree(_made_once / "empty", configuration.node.data, dirs_exist_ok=True)
     engine = open_database(configuration.node.database_url)
-    Base.metadata.create_all(engine)
     yield engine
     engine.dispose()
 
@@ -272,7 +292,7 @@ class Morning:
 
 
 @pytest.fixture
-def morning(engine: Engine, configuration: Configuration) -> Morning:
-    made = Morning(engine, configuration.node.data)
-    made.fill()
-    return made
+def morning(engine: Engine, configuration: Configuration, _made_once: Path) -> Morning:
+    """Fills the records of `engine`."""
+    shutil.copytree(_made_once / "morning", configuration.node.data, dirs_exist_ok=True)
+    return Morning(engine, configuration.node.data)
