@@ -27,7 +27,6 @@ from node.config import Configuration, read
 from node.dispatch import Dispatcher
 from node.errors import ConfigurationError, PeerUnavailable
 from node.receive.complete import Completion
-from node.receive.recorder import Recorder
 from node.run.engine import Engine, set_up
 from node.send.outbox import Sender
 from node.status.page import build_app
@@ -131,6 +130,7 @@ class Node:
         self._configuration = read(path)
         checks.require(self._configuration)
         self._stopping = threading.Event()
+        self._asked_to_stop = 0.0
 
     def run(self) -> None:
         """Serve until `stop`, SIGTERM or Ctrl-C. For the main thread.
@@ -149,22 +149,18 @@ class Node:
         with ExitStack() as stack:
             listening = stack.enter_context(open_ports(configuration))
             children = self._start(configuration, listening, stack)
-            log.info(
-                "ready",
-                extra={
-                    "dicom": f"{configuration.node.ae_title}@{configuration.receive.dimse.host}:"
-                    f"{configuration.receive.dimse.port}",
-                    "page": f"http://{configuration.status.host}:{configuration.status.port}/",
-                    "seconds": round(time.monotonic() - began, 2),
-                },
-            )
+            told = False
             while not self._stopping.wait(WATCH_S):
                 children.keep_alive()
+                if not told and children.problem() is None:
+                    told = True
+                    log.info("ready", extra={**places(configuration), "seconds": round(time.monotonic() - began, 2)})
             log.info("stopping")
-        log.info("stopped")
+        log.info("stopped", extra={"seconds": round(time.monotonic() - self._asked_to_stop, 2)})
 
     def stop(self) -> None:
         """End `run`, from any thread or a signal handler."""
+        self._asked_to_stop = time.monotonic()
         self._stopping.set()
 
     def _start(self, configuration: Configuration, listening: socket.socket, stack: ExitStack) -> Supervisor:
@@ -182,9 +178,6 @@ class Node:
         )
         deciding.start()
         stack.callback(deciding.stop)
-        recorder = Recorder(configuration.node.data, database)
-        recorder.start()
-        stack.callback(recorder.stop)
         children = receivers(self._path, configuration.receive.dimse.processes)
         children.keep_alive()
         stack.callback(children.stop)
@@ -193,6 +186,15 @@ class Node:
         page.start()
         stack.callback(page.stop)
         return children
+
+
+def places(configuration: Configuration) -> dict[str, str]:
+    """Where to send to and where to look, in words."""
+    dimse, status = configuration.receive.dimse, configuration.status
+    return {
+        "dicom": f"{configuration.node.ae_title} at {dimse.host}:{dimse.port}",
+        "page": f"http://{status.host}:{status.port}/",
+    }
 
 
 def open_records(configuration: Configuration) -> Database:

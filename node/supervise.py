@@ -1,4 +1,7 @@
-"""The receiver processes: started, started again when they die, and stopped."""
+"""The receiver processes: started, started again when they die, and stopped.
+
+A process says on its standard output, with a line that begins with ``ready``, that it does its work.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ class _Child:
     started: float = 0.0
     pause_s: float = FIRST_PAUSE_S
     not_before: float = 0.0
+    ready: bool = False
 
 
 class Supervisor:
@@ -59,18 +63,21 @@ class Supervisor:
         now = self._clock()
         for child in self._children:
             if child.process is not None and (code := child.process.poll()) is not None:
-                log.error("process ended", extra={"process": self._name, "pid": child.process.pid, "code": code})
+                log.error("process ended", extra={"kind": self._name, "pid": child.process.pid, "code": code})
                 steady = now - child.started >= STEADY_S
                 child.pause_s = FIRST_PAUSE_S if steady else min(2 * child.pause_s, LONGEST_PAUSE_S)
-                child.process, child.not_before = None, now + child.pause_s
+                child.process.stdout.close()  # type: ignore[union-attr]
+                child.process, child.ready, child.not_before = None, False, now + child.pause_s
             if child.process is None and now >= child.not_before:
                 child.process = self._start()
                 child.started = now
+            if child.process is not None and not child.ready:
+                child.ready = b"ready" in (child.process.stdout.read() or b"")  # type: ignore[union-attr]
 
     def problem(self) -> str | None:
         """Why not all of them run, or None."""
-        missing = sum(child.process is None for child in self._children)
-        return f"{missing} of {len(self._children)} {self._name} processes are down" if missing else None
+        missing = sum(not child.ready for child in self._children)
+        return f"{missing} of {len(self._children)} {self._name} processes do not run" if missing else None
 
     def stop(self) -> None:
         """Ask all to end, and end those that do not within a few seconds."""
@@ -82,20 +89,25 @@ class Supervisor:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.warning("process had to be killed", extra={"process": self._name, "pid": process.pid})
+                log.warning("process had to be killed", extra={"kind": self._name, "pid": process.pid})
                 process.kill()
                 process.wait()
+            process.stdout.close()  # type: ignore[union-attr]
         self._children = [_Child() for _ in self._children]
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             self._command,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            bufsize=0,
             # no group of its own to be told of Ctrl-C: the parent decides in which order things end
             start_new_session=True,
             env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
         )
-        log.info("process started", extra={"process": self._name, "pid": process.pid})
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)  # read() gives None while there is nothing
+        log.info("process started", extra={"kind": self._name, "pid": process.pid})
         return process
 
 
