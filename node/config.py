@@ -196,7 +196,7 @@ class Route(Section):
 
 class Status(Section):
     host: str = "127.0.0.1"
-    port: Port = 8042
+    port: Port = 8090  # not 8042, where Orthanc's is
 
 
 class Node(Section):
