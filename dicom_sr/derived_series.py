@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from dicom_sr import codes
 from dicom_sr.errors import EncodingError
-from dicom_sr.findings import DerivedVolume, Volume
+from dicom_sr.findings import DerivedVolume, Result, Volume
 from dicom_sr.finish import finish, write
 from dicom_sr.frames import decimal, frame_header
 from dicom_sr.headers import chosen, coded
@@ -124,6 +124,21 @@ def derived_slices(provenance: Provenance, index: int, derived: DerivedVolume) -
     order = range(len(pixels)) if _ascending(sources) else range(len(pixels) - 1, -1, -1)
     for number, k in enumerate(order, start=1):
         yield _slice(provenance, index, derived, common, pixels, number, k)
+
+
+def derived_references(provenance: Provenance, index: int) -> list[Dataset]:
+    """What refers to the slices of the `index`-th derived series, in the order of its array, without the pixels."""
+    result = provenance.result
+    assert isinstance(result, Result)
+    count, rows, columns = result.derived[index].volume.array.shape
+    slices = []
+    for k in range(count):
+        ds = Dataset()
+        ds.SOPClassUID, ds.SOPInstanceUID = MRImageStorage, slice_uid(provenance, index, k)
+        ds.StudyInstanceUID, ds.SeriesInstanceUID = provenance.study_instance_uid, series_uid(provenance, index)
+        ds.Modality, ds.Rows, ds.Columns = "MR", rows, columns
+        slices.append(ds)
+    return slices
 
 
 def slice_uid(provenance: Provenance, index: int, k: int) -> str:

@@ -12,19 +12,27 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from dicom_sr import codes
-from dicom_sr.derived_series import derived_slices
+from dicom_sr.derived_series import derived_references
 from dicom_sr.errors import EncodingError
-from dicom_sr.findings import Finding, ImageReference, Measurement, NotEvaluable, NotRun, Region, Result, Site
+from dicom_sr.findings import Finding, ImageReference, Measurement, NotEvaluable, NotRun, Region, Site
 from dicom_sr.finish import finish, write
-from dicom_sr.headers import MANUFACTURER
+from dicom_sr.headers import MANUFACTURER, coded
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import RESEARCH_USE, Provenance, software_version
-from dicom_sr.references import stand_in, stand_ins
+from dicom_sr.references import stand_ins
 
-_CLASSES = {"comprehensive_3d": hd.sr.Comprehensive3DSR, "comprehensive": hd.sr.ComprehensiveSR}
+_CLASSES = {"comprehensive_3d": Comprehensive3DSRStorage, "comprehensive": ComprehensiveSRStorage}
 _MAXIMUM_TEXT = 1024
+_MODALITIES = {  # CID 29
+    "MR": standard.DCM.MagneticResonance,
+    "DX": standard.DCM.DigitalRadiography,
+    "CR": standard.DCM.ComputedRadiography,
+    "US": standard.DCM.Ultrasound,
+    "CT": standard.DCM.ComputedTomography,
+}
 
 
 def encode_report(
@@ -37,35 +45,68 @@ def encode_report(
     """
     if not provenance.headers:
         raise EncodingError("a measurement report needs images")
-    form = provenance.profile.measurement_report
-    first = _write(provenance, folder, form, predecessors, None)
+    form, content = provenance.profile.measurement_report, MeasurementTree(provenance).content
+    first = _write(provenance, folder, form, content, predecessors, None)
     if form == "comprehensive":
         return (first,)
-    return first, _write(provenance, folder, "comprehensive", predecessors, first.sop_instance_uid)
+    return first, _write(provenance, folder, "comprehensive", content, predecessors, first.sop_instance_uid)
 
 
 def _write(
-    provenance: Provenance, folder: Path, form: str, predecessors: Sequence[EncodedObject], twin_of: str | None
+    provenance: Provenance,
+    folder: Path,
+    form: str,
+    content: Dataset,
+    predecessors: Sequence[EncodedObject],
+    twin_of: str | None,
 ) -> EncodedObject:
-    tree = MeasurementTree(provenance)
     kind = "report" if form == "comprehensive_3d" else "report_comprehensive"
-    ds = _CLASSES[form](
-        evidence=tree.evidence,
-        content=tree.content[0],
-        series_instance_uid=provenance.uid(kind, "series"),
-        series_number=provenance.series_number(kind),
-        sop_instance_uid=provenance.uid(kind, "0"),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-    )
-    ds.CodingSchemeIdentificationSequence = [scheme_item(provenance)]
+    ds = document(provenance, kind, _CLASSES[form], content)
     if predecessors:
         ds.PredecessorDocumentsSequence = predecessor_items(predecessors)
     finish(ds, provenance, "report")
     return write(ds, "report", folder, f"{kind.replace('_', '-')}.dcm", twin_of)
+
+
+def document(provenance: Provenance, kind: str, sop_class: str, content: Dataset) -> Dataset:
+    """An SR document round `content`, its root content item (PS3.3 C.17.2 and C.17.3).
+
+    highdicom's document classes copy the whole tree several times, which takes seconds for a tree of some hundred
+    items; the tree itself is theirs.
+    """
+    ds = Dataset()
+    ds.update(content)
+    ds.SOPClassUID, ds.SOPInstanceUID = sop_class, provenance.uid(kind, "0")
+    ds.SeriesInstanceUID, ds.SeriesNumber = provenance.uid(kind, "series"), provenance.series_number(kind)
+    ds.Modality, ds.InstanceNumber = "SR", 1
+    ds.ReferencedPerformedProcedureStepSequence, ds.PerformedProcedureCodeSequence = [], []
+    # a machine's report is complete as far as it goes, and never verified
+    ds.CompletionFlag, ds.VerificationFlag, ds.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
+    ds.ContentDate = ds.ContentTime = ""
+    ds.CodingSchemeIdentificationSequence = [scheme_item(provenance)]
+    return ds
+
+
+def evidence_items(instances: Iterable[Dataset]) -> list[Dataset]:
+    """`instances` as CurrentRequestedProcedureEvidenceSequence (PS3.3 C.17.2)."""
+    studies: dict[str, dict[str, list[Dataset]]] = {}
+    for ds in instances:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = str(ds.SOPClassUID), str(ds.SOPInstanceUID)
+        series = studies.setdefault(str(ds.StudyInstanceUID), {})
+        series.setdefault(str(ds.SeriesInstanceUID), []).append(item)
+    return [_study_item(uid, series) for uid, series in studies.items()]
+
+
+def _study_item(study_instance_uid: str, series: dict[str, list[Dataset]]) -> Dataset:
+    study = Dataset()
+    study.StudyInstanceUID = study_instance_uid
+    study.ReferencedSeriesSequence = []
+    for series_instance_uid, instances in series.items():
+        item = Dataset()
+        item.SeriesInstanceUID, item.ReferencedSOPSequence = series_instance_uid, instances
+        study.ReferencedSeriesSequence.append(item)
+    return study
 
 
 def scheme_item(provenance: Provenance) -> Dataset:
@@ -79,19 +120,13 @@ def scheme_item(provenance: Provenance) -> Dataset:
 
 def predecessor_items(predecessors: Iterable[EncodedObject]) -> list[Dataset]:
     """The reports that this one revises, as PredecessorDocumentsSequence (PS3.3 C.17.2)."""
-    items = []
+    instances = []
     for predecessor in predecessors:
-        instance = Dataset()
-        instance.ReferencedSOPClassUID = predecessor.sop_class_uid
-        instance.ReferencedSOPInstanceUID = predecessor.sop_instance_uid
-        series = Dataset()
-        series.SeriesInstanceUID = predecessor.series_instance_uid
-        series.ReferencedSOPSequence = [instance]
-        study = Dataset()
-        study.StudyInstanceUID = predecessor.study_instance_uid
-        study.ReferencedSeriesSequence = [series]
-        items.append(study)
-    return items
+        ds = Dataset()
+        ds.SOPClassUID, ds.SOPInstanceUID = predecessor.sop_class_uid, predecessor.sop_instance_uid
+        ds.SeriesInstanceUID, ds.StudyInstanceUID = predecessor.series_instance_uid, predecessor.study_instance_uid
+        instances.append(ds)
+    return evidence_items(instances)
 
 
 def frame_outline(rows: int, columns: int) -> NDArray[np.float64]:
@@ -108,23 +143,24 @@ class MeasurementTree:
         self._result = provenance.result
         self._sources = stand_ins(provenance)
         self._derived = [
-            [stand_in(ds) for ds in _geometry_only(provenance, index)]
-            for index in range(len(getattr(provenance.result, "derived", ())))
+            derived_references(provenance, index) for index in range(len(getattr(provenance.result, "derived", ())))
         ]
-        self.evidence: list[Dataset] = [*self._sources.values(), *chain.from_iterable(self._derived)]
-        self._by_uid = {str(ds.SOPInstanceUID): ds for ds in self.evidence}
+        evidence = [*self._sources.values(), *chain.from_iterable(self._derived)]
+        self._by_uid = {str(ds.SOPInstanceUID): ds for ds in evidence}
         report = hd.sr.MeasurementReport(
             observation_context=self._observer(),
             procedure_reported=_procedure(self._provenance),
             imaging_measurements=self._groups(),
             title=standard.DCM.ImagingMeasurementReport,
-            referenced_images=self.evidence,
         )
-        for text_name, text in self._sentences():
-            report[0].ContentSequence.append(
-                hd.sr.TextContentItem(text_name, text, hd.sr.RelationshipTypeValues.CONTAINS)
-            )
-        self.content = report
+        items = list(report[0].ContentSequence)
+        at = next(i for i, item in enumerate(items) if item.name == standard.DCM.ImagingMeasurements)
+        texts = [text_item(name, text) for name, text in self._sentences()]
+        # a plain data set: highdicom's own look into every item that is put into them
+        self.content = Dataset()
+        self.content.update({element.tag: element for element in report[0] if element.keyword != "ContentSequence"})
+        self.content.ContentSequence = [*items[:at], image_library(evidence), *items[at:], *texts]
+        self.content.CurrentRequestedProcedureEvidenceSequence = evidence_items(evidence)
 
     # ---- context
     def _observer(self) -> hd.sr.ObservationContext:
@@ -269,11 +305,51 @@ class MeasurementTree:
         return codes.SNOMED_EQUIVALENT.get(code, code) if self._provenance.profile.snomed_licence else code
 
 
-def _geometry_only(provenance: Provenance, index: int) -> Iterable[Dataset]:
-    """The derived instances' headers."""
-    result = provenance.result
-    assert isinstance(result, Result)
-    return derived_slices(provenance, index, result.derived[index])
+def content_item(relationship: str, value_type: str, name: Code) -> Dataset:
+    """A content item without its value (PS3.3 C.17.3)."""
+    ds = Dataset()
+    ds.RelationshipType, ds.ValueType, ds.ConceptNameCodeSequence = relationship, value_type, [coded(name)]
+    return ds
+
+
+def text_item(name: Code, text: str) -> Dataset:
+    """A TEXT content item under its container."""
+    ds = content_item("CONTAINS", "TEXT", name)
+    ds.TextValue = text
+    return ds
+
+
+def container(name: Code, items: Iterable[Dataset]) -> Dataset:
+    """A CONTAINER content item under its container."""
+    ds = content_item("CONTAINS", "CONTAINER", name)
+    ds.ContinuityOfContent = "SEPARATE"
+    ds.ContentSequence = list(items)
+    return ds
+
+
+def image_library(instances: Iterable[Dataset]) -> Dataset:
+    """TID 1600, one group a series, with what its images have in common; OHIF needs a library to show any shape."""
+    series: dict[str, list[Dataset]] = {}
+    for ds in instances:
+        series.setdefault(str(ds.SeriesInstanceUID), []).append(ds)
+    return container(standard.DCM.ImageLibrary, [_library_group(group) for group in series.values()])
+
+
+def _library_group(instances: list[Dataset]) -> Dataset:
+    modality = content_item("HAS ACQ CONTEXT", "CODE", standard.DCM.Modality)
+    modality.ConceptCodeSequence = [coded(_MODALITIES.get(str(instances[0].Modality), standard.DCM.OtherModality))]
+    items = [modality]
+    for ds in instances:
+        image = Dataset()
+        image.RelationshipType, image.ValueType = "CONTAINS", "IMAGE"
+        reference = Dataset()
+        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = (
+            str(ds.SOPClassUID),
+            str(ds.SOPInstanceUID),
+        )
+        image.ReferencedSOPSequence = [reference]
+        items.append(image)
+    return container(standard.DCM.ImageLibraryGroup, items)
 
 
 def _procedure(provenance: Provenance) -> Code:

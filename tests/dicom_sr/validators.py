@@ -1,0 +1,87 @@
+"""The validators as functions: each returns the lines that count as errors; an empty list is a pass.
+
+dciodvfy and dcentvfy print to stderr, and dciodvfy's exit code is 0 for some errors: their lines are parsed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tests.needs import missing
+
+PIXELMED = Path("/usr/share/java/pixelmed.jar")
+# without the limits lifted Java 17 stops with JAXP0801003 on every file
+_JAVA = ("java", *(f"-Djdk.xml.xpath{limit}=0" for limit in ("TotalOpLimit", "ExprOpLimit", "ExprGrpLimit")))
+
+# what dciodvfy may warn of; anything else is ours to mend
+ALLOWED_WARNINGS = (
+    ("Unrecognized defined term", "99MSKAI"),  # the private scheme
+    ("Unrecognized defined term", "CodingSchemeUID"),  # its UID
+    ("needed to build DICOMDIR",),  # an empty StudyID is the source's
+    ("Laterality",),  # empty where the source does not say the side
+)
+
+
+class ValidatorMissing(RuntimeError):
+    """A validator is not on this machine."""
+
+
+def program(name: str) -> str:
+    """The path of a validator that the virtual environment or Debian brings."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    return found or missing(f"{name} is not installed")
+
+
+def run(*command: str | Path, timeout_s: float = 120.0) -> tuple[int, str]:
+    """Exit code and everything that the command printed."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, timeout=timeout_s, check=False)
+    return done.returncode, (done.stdout + b"\n" + done.stderr).decode(errors="replace")
+
+
+def dciodvfy(path: Path) -> tuple[list[str], list[str]]:
+    """Errors and unexpected warnings of dicom3tools' IOD check."""
+    _, text = run(program("dciodvfy"), "-new", path)
+    lines = text.splitlines()
+    errors = [line for line in lines if line.startswith("Error")]
+    if not any("SOP Class" in line or "Storage" in line or "IOD" in line or line.strip() for line in lines):
+        errors.append("dciodvfy printed nothing")
+    warnings = [line for line in lines if line.startswith("Warning") and not _allowed(line)]
+    return errors, warnings
+
+
+def _allowed(line: str) -> bool:
+    return any(all(part in line for part in parts) for parts in ALLOWED_WARNINGS)
+
+
+def dcentvfy(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """Errors and unexpected warnings of dicom3tools' check across all files of a study."""
+    _, text = run(program("dcentvfy"), *paths)
+    lines = text.splitlines()
+    errors = [line for line in lines if line.startswith("Error")]
+    warnings = [line for line in lines if line.startswith("Warning") and "AccessionNumber" not in line]
+    return errors, warnings
+
+
+def pixelmed(path: Path) -> tuple[list[str], list[str], str]:
+    """Errors, warnings and everything of PixelMed's DicomSRValidator."""
+    if not PIXELMED.exists() or shutil.which("java") is None:
+        missing("PixelMed (libpixelmed-java) and a Java runtime are not installed")
+    _, text = run(*_JAVA, "-cp", PIXELMED, "com.pixelmed.validate.DicomSRValidator", path)
+    lines = text.splitlines()
+    return [x for x in lines if x.startswith("Error")], [x for x in lines if x.startswith("Warning")], text
+
+
+def exits_with_zero(*command: str | Path) -> list[str]:
+    """The last lines of a command that should have ended with 0; empty where it did."""
+    code, text = run(*command)
+    return [] if code == 0 else [f"exit {code}", *text.strip().splitlines()[-3:]]
+
+
+def all_files(folders: Iterable[Path]) -> list[Path]:
+    """Every DICOM file below the folders, sorted."""
+    return sorted(path for folder in folders for path in folder.rglob("*.dcm"))
