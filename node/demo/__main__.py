@@ -1,0 +1,287 @@
+"""`make demo`: an archive and the node on this machine, studies sent as by a scanner, a table of what came of them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from node.config import Configuration, read
+from node.demo import configuration, samples
+from node.demo.archive import Archive, FolderArchive, OrthancArchive
+from node.demo.orthanc import Orthanc, OrthancFailed, OrthancMissing, plugin
+from node.demo.outcome import Outcome, Sent, is_settled, outcome, progress
+from node.demo.scanner import AE_TITLE, File, Receiver, Scanner
+from node.records import open_database
+
+START_TIMEOUT_S = 60.0  # of the node; the first start of a fresh installation compiles its modules
+STOP_TIMEOUT_S = 20.0
+PATIENCE_S = 600.0  # until every study is settled
+POLL_S = 0.2
+
+console = Console()
+
+
+class DemoFailed(RuntimeError):
+    """The demo cannot go on; the message says why."""
+
+
+# ---- the node
+@contextmanager
+def running_node(config: Path, log: Path) -> Iterator[Configuration]:
+    """`condyle serve` on `config`, ready, until the context ends.
+
+    Raises
+    ------
+    DemoFailed
+        With the end of its log, if it does not become ready.
+    """
+    settings = read(config)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "node", "serve", str(config), "--log", "console"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "NO_COLOR": "1"},
+            start_new_session=True,  # Ctrl-C is for the demo, which then ends the node in order
+        )
+        try:
+            _wait_until_ready(process, settings, log)
+            yield settings
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                console.print(f"[yellow]the node did not stop within {STOP_TIMEOUT_S:.0f} s and was killed")
+            with suppress(ProcessLookupError):  # the node, or what it left behind in its session
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], settings: Configuration, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{page_url(settings)}/health/ready", timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise DemoFailed(f"the node did not start:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def page_url(settings: Configuration) -> str:
+    return f"http://127.0.0.1:{settings.status.port}"
+
+
+# ---- what is sent
+def studies_of(files: Sequence[File]) -> list[tuple[File, ...]]:
+    """The files of each study, in the order they were found."""
+    grouped: dict[str, list[File]] = {}
+    for file in files:
+        grouped.setdefault(file.study_instance_uid, []).append(file)
+    return [tuple(study) for study in grouped.values()]
+
+
+def made_samples(folder: Path) -> list[tuple[str, samples.Sample | None, tuple[File, ...]]]:
+    """The samples, written to disk; each is one study."""
+    found: list[tuple[str, samples.Sample | None, tuple[File, ...]]] = []
+    for number, sample in enumerate(one for one in samples.SAMPLES if one.available()):
+        place = folder / f"{number:02d}"
+        place.mkdir(parents=True)
+        sample.write(place)
+        files = [file for path in sorted(place.iterdir()) if (file := File.read(path))]
+        found.append((sample.title, sample, tuple(files)))
+    return found
+
+
+def own_studies(folder: Path) -> list[tuple[str, samples.Sample | None, tuple[File, ...]]]:
+    """The user's studies; what is not DICOM is passed over.
+
+    Raises
+    ------
+    DemoFailed
+        If there is none.
+    """
+    paths = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
+    files = [file for path in paths if (file := File.read(path))]
+    if not files:
+        raise DemoFailed(f"{folder}: no DICOM file (Part 10) is there")
+    if len(files) < len(paths):
+        console.print(f"{len(paths) - len(files)} files are not DICOM and are passed over")
+    found: list[tuple[str, samples.Sample | None, tuple[File, ...]]] = []
+    for study in studies_of(files):
+        modalities = " + ".join(dict.fromkeys(file.modality for file in study))
+        series = len({file.series_instance_uid for file in study})
+        found.append((f"{modalities}, {series} series, {len(study)} instances", None, study))
+    return found
+
+
+def send_all(
+    studies: Sequence[tuple[str, samples.Sample | None, tuple[File, ...]]], node: Receiver, archive: Receiver | None
+) -> list[Sent]:
+    """Send each study to the archive, where there is one, and to the node, as a scanner with two destinations does."""
+    scanner = Scanner()
+    sent = []
+    with bar("sending", len(studies)) as (shown, task):
+        for title, sample, files in studies:
+            if archive is not None and (trouble := scanner.send(files, archive)):
+                console.print(f"[yellow]the archive did not take all of {title}: {trouble}")
+            begin = time.monotonic()
+            refused = scanner.send(files, node)
+            sent.append(Sent(title, files, refused, time.monotonic() - begin, sample))
+            shown.advance(task)
+    console.print(f"sent by {scanner.way([file for one in sent for file in one.files])}")
+    return sent
+
+
+@contextmanager
+def bar(what: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
+    columns = [TextColumn("{task.description}"), BarColumn(), *([MofNCompleteColumn()] if total else [])]
+    with Progress(*columns, console=console, transient=True) as shown:
+        yield shown, shown.add_task(what, total=total)
+
+
+# ---- what came of it
+def wait_and_look(settings: Configuration, archive: Archive, sent: Sequence[Sent]) -> list[Outcome]:
+    """Wait until everything is settled, or patience ends, and tell what became of each study."""
+    engine = open_database(settings.node.database_url)
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        with bar("waiting", None) as (shown, task):
+            while not is_settled(engine, sent) and time.monotonic() < deadline:
+                shown.update(task, description=progress(engine))
+                time.sleep(POLL_S)
+        return [outcome(engine, archive, one) for one in sent]
+    finally:
+        engine.dispose()
+
+
+def table(outcomes: Sequence[Outcome], destination: str) -> Table:
+    """One row per study."""
+    shown = Table(title=f"What came of {len(outcomes)} studies (results go to {destination})", show_lines=True)
+    for heading, style in (("sent", ""), ("matched", ""), ("ran", ""), ("came back", ""), ("after last image", "")):
+        shown.add_column(
+            heading, style=style, overflow="fold", justify="right" if heading.startswith("after") else "left"
+        )
+    shown.add_column("", width=2)
+    for one in outcomes:
+        number = len(one.sent.files)
+        sent = Text(f"{one.sent.title}\n{number} instance{'s' if number > 1 else ''} in {one.sent.seconds:.1f} s")
+        matched = Text()
+        for route, holds, why in one.decisions:
+            matched.append("✓ " if holds else "✗ ", "green" if holds else "red")
+            matched.append(f"{route}: ", "bold").append(f"{why}\n")
+        ran = Text(
+            "\n".join(f"{job.pipeline}: {job.state}" + (f"\n{job.reason}" if job.reason else "") for job in one.jobs)
+        )
+        back = Text(one.returned_in_words or "nothing")
+        for line in one.lacking:
+            back.append(f"\n{line}", "red")
+        after = Text("\n".join(f"{job.after_last_image_s:.1f} s" for job in one.jobs))
+        matched.rstrip()
+        shown.add_row(sent, matched, ran, back, after, Text("✓", "green") if one.good else Text("✗", "red"))
+    return shown
+
+
+def where_to_look(settings: Configuration, config: Path, orthanc: Orthanc | None, folder: Path, log: Path) -> str:
+    condyle = Path(sys.executable).with_name("condyle")
+    port = settings.receive.dimse.port
+    lines = [
+        f"the node's page   {page_url(settings)}/",
+        f"the archive       {orthanc.url}/app/explorer.html" if orthanc else f"the results       {folder}",
+        f"the node's log    {log}",
+        f"send more         storescu -aec {settings.node.ae_title} -aet {AE_TITLE} 127.0.0.1 {port} FILES",
+        f"the node's jobs   {condyle} jobs --config {config}",
+    ]
+    return "\n".join(lines)
+
+
+# ---- all together
+def started_orthanc(stack: ExitStack, folder: Path) -> Orthanc | None:
+    """Orthanc, until the stack ends; None, with a word about why, where it cannot be had."""
+    viewer = ("WebViewer",) if plugin("WebViewer") else ()
+    try:
+        return stack.enter_context(Orthanc(folder, plugins=("DicomWeb", *viewer)))
+    except (OrthancMissing, OrthancFailed) as error:
+        console.print(f"[yellow]{error}: results go to a folder instead")
+        return None
+
+
+def demo(own: Path | None, once: bool) -> int:
+    """Run the demo; the exit code."""
+    folder = Path(tempfile.mkdtemp(prefix="condyle-demo-"))
+    results, log = folder / "results", folder / "node.log"
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        studies = own_studies(own) if own else made_samples(folder / "samples")
+        orthanc = started_orthanc(stack, folder / "orthanc")
+        destination = (
+            configuration.orthanc_destination(orthanc.ae_title, orthanc.dicom_port)
+            if orthanc
+            else configuration.folder_destination(results)
+        )
+        config = configuration.write(folder / "config.yaml", folder / "node", destination)
+        settings = stack.enter_context(running_node(config, log))
+        sent = send_all(
+            studies,
+            Receiver(settings.node.ae_title, settings.receive.dimse.port),
+            Receiver(orthanc.ae_title, orthanc.dicom_port) if orthanc else None,
+        )
+        archive: Archive = OrthancArchive(orthanc) if orthanc else FolderArchive(results)
+        outcomes = wait_and_look(settings, archive, sent)
+        console.print(table(outcomes, "Orthanc" if orthanc else f"the folder {results}"))
+        good = all(one.good for one in outcomes)
+        if once:
+            if not good:
+                console.print(Text(log.read_text(errors="replace")[-3000:], "dim"))
+            return 0 if good else 1
+        console.print(where_to_look(settings, config, orthanc, results, log), highlight=False)
+        console.print("Models are trained on simulated data: for research only. Ctrl-C ends everything.")
+        signal.pause()
+    return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """The command line of the demo."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end by itself; exit code 0 only if all results arrived")
+    parser.add_argument("--input", type=Path, help="a folder of your own DICOM to send instead of the samples")
+    arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    if arguments.input and not arguments.input.exists():
+        parser.error(f"{arguments.input} does not exist")
+    try:
+        return demo(arguments.input, arguments.once)
+    except DemoFailed as error:
+        console.print(Text(str(error), "red"))
+        return 1
+    except KeyboardInterrupt:
+        console.print("ended")
+        return 130 if arguments.once else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
