@@ -1,0 +1,403 @@
+"""Training: `condyle train knee_super_resolution`.
+
+From simulated volumes alone, or with folders of real ones beside them. The same seed, steps and data give the same
+weights; an interrupted run continues where it stopped. Each step draws from a generator of its own, seeded by the
+run's seed and the step's number, so that nothing but weights and optimiser has to be kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import monai
+import numpy as np
+import torch
+from monai.data import Dataset
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pipelines.knee_super_resolution.data import (
+    Degradation,
+    Example,
+    ThinVolume,
+    degrade_batch,
+    densified,
+    held_back,
+    patch_transforms,
+    read_volumes,
+    simulated_volumes,
+)
+from pipelines.knee_super_resolution.metrics import FOREGROUND_LEVEL
+from pipelines.knee_super_resolution.network import Condyle, DeepResolve, Geometry
+
+BUNDLE = Path(__file__).parent / "bundle"
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+CHECKPOINT_EVERY = 250
+MIN_DEPTH = 40  # thin slices of a patch, at least
+AVERAGING = 0.998  # of the weights, per step
+SPREAD_WEIGHT = 0.05  # of the uncertainty's likelihood in the loss
+NOMINAL, GAUSSIAN_90 = 0.90, 1.6449
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a run depends on beside the data."""
+
+    method: Literal["condyle", "deepresolve"] = "condyle"
+    factor: float | None = None  # DeepResolve is trained for one
+    seed: int = 0
+    steps: int = 6000
+    rate: float = 1e-3
+    depth: int = 96  # of a patch, thin slices at most
+    thick: int = 22  # of a patch, thick slices at most
+    size: int = 48  # of a patch, pixels
+    batch: int = 1
+    channels: int = 32
+    blocks: int = 5
+    real_share: float = 0.5  # of the steps, where real volumes are given
+    device: str = "cpu"
+    threads: int = 2
+
+
+@dataclass
+class Corpus:
+    """Volumes to learn from and volumes held back, real ones apart from simulated ones."""
+
+    simulated: list[ThinVolume] = field(default_factory=list)
+    real: list[ThinVolume] = field(default_factory=list)
+    validation: list[ThinVolume] = field(default_factory=list)
+
+    def sentence(self) -> str:
+        knees = sum(volume.name.startswith("simulated") for volume in self.simulated)
+        clutter = len(self.simulated) - knees
+        made = f"trained on {knees} simulated knees and {clutter} volumes of random shapes"
+        if not self.real:
+            return f"{made}, no real images; research use only, not for clinical use"
+        subjects = len({volume.subject for volume in self.real})
+        return (
+            f"{made}, and on {len(self.real)} real volumes of {subjects} subjects; research use only, not for clinical use"
+        )
+
+
+def gather(seed: int, knees: int, clutter: int, folders: Sequence[Path], excluded: Sequence[str]) -> Corpus:
+    """Simulate and read volumes, split by subject; names that contain an excluded word are never used."""
+    corpus = Corpus()
+    for volume in simulated_volumes(seed, knees, clutter):
+        number = int(volume.subject.split()[1])
+        (corpus.validation if number % 10 == 9 else corpus.simulated).append(volume)
+    for folder in folders:
+        for volume in read_volumes(folder):
+            if any(word in f"{folder.name} {volume.subject} {volume.name}" for word in excluded):
+                continue
+            filled = densified(volume)
+            if filled.thin_axes:
+                (corpus.validation if held_back(volume) else corpus.real).append(filled)
+    return corpus
+
+
+class Sampler:
+    """Draws the example of a step."""
+
+    def __init__(self, corpus: Corpus, plan: Plan) -> None:
+        self.plan = plan
+        self.transform = patch_transforms(plan.depth, plan.size)
+        self.simulated = Dataset([{"thin": volume} for volume in corpus.simulated])
+        self.real = self._by_subject(corpus.real)
+
+    @staticmethod
+    def _by_subject(volumes: list[ThinVolume]) -> list[Dataset]:
+        """One data set per subject, so that four echoes of one knee do not count four times."""
+        subjects = sorted({volume.subject for volume in volumes})
+        return [Dataset([{"thin": one} for one in volumes if one.subject == subject]) for subject in subjects]
+
+    def example(self, step: int) -> Example:
+        """The example of this step, whatever was drawn before."""
+        random = np.random.default_rng([self.plan.seed, step])
+        self.transform.set_random_state(seed=int(random.integers(2**31)))
+        factors = (self.plan.factor,) if self.plan.factor else ((2, 3, 4, 8) if random.random() < 0.5 else ())
+        degradation = Degradation.draw(random, factors, fir_only=self.plan.method == "deepresolve")
+        patches, steps = [], []
+        for _ in range(self.plan.batch):
+            pool = self.simulated
+            if self.real and random.random() < self.plan.real_share:
+                pool = self.real[int(random.integers(len(self.real)))]
+            drawn = self.transform(pool[int(random.integers(len(pool)))])
+            patches.append(drawn["thin"])
+            steps.append(drawn["step_over_pixel"])
+        thin = torch.as_tensor(np.stack([np.asarray(patch) for patch in patches]))
+        thin = thin[:, :, : max(MIN_DEPTH, math.ceil(self.plan.thick * degradation.ratio))]
+        return degrade_batch(thin, degradation, float(np.mean(steps)), random)
+
+
+def geometry_of(example: Example) -> Geometry:
+    """Positions in units of thin slices."""
+    return Geometry(
+        coarse=example.ratio * np.arange(example.thick.shape[1]),
+        fine=np.arange(example.thin.shape[1], dtype=float),
+        profile=example.profile,
+        anisotropy=example.anisotropy,
+    )
+
+
+def relative_error(thin: Tensor, truth: Tensor, interpolated: Tensor) -> Tensor:
+    """RMSE over that of the interpolation, where there is something to see; one is no gain, 0.87 is 1.2 dB."""
+    mask = (truth > FOREGROUND_LEVEL) | (interpolated > FOREGROUND_LEVEL)
+    weight = mask.float() + 0.05
+    ours = (weight * (thin - truth) ** 2).mean()
+    theirs = (weight * (interpolated - truth) ** 2).mean()
+    return torch.sqrt((ours + 1e-8) / (theirs + 1e-6))
+
+
+def _condyle_loss(network: nn.Module, example: Example) -> tuple[Tensor, Tensor]:
+    geometry = geometry_of(example)
+    thin, spread = network(example.thick, geometry)
+    spline = geometry.matrices()[0].to(example.thick.device)
+    interpolated = torch.einsum("fc,nchw->nfhw", spline, example.thick)
+    gain = relative_error(thin, example.thin, interpolated)
+    likelihood = ((thin.detach() - example.thin).abs() / spread + spread.log())[example.thin > FOREGROUND_LEVEL / 2]
+    return gain, gain + SPREAD_WEIGHT * (likelihood.mean() if likelihood.numel() else spread.mean() * 0)
+
+
+def _deepresolve_loss(network: nn.Module, example: Example) -> tuple[Tensor, Tensor]:
+    spline = geometry_of(example).matrices()[0].to(example.thick.device)
+    interpolated = torch.einsum("fc,nchw->nfhw", spline, example.thick)
+    gain = relative_error(network(interpolated[:, None])[:, 0], example.thin, interpolated)
+    return gain, gain
+
+
+LOSSES: dict[str, Callable[[nn.Module, Example], tuple[Tensor, Tensor]]] = {
+    "condyle": _condyle_loss,
+    "deepresolve": _deepresolve_loss,
+}
+
+
+def build(plan: Plan) -> nn.Module:
+    """The untrained network of a plan."""
+    torch.manual_seed(plan.seed)
+    if plan.method == "deepresolve":
+        return DeepResolve()
+    return Condyle(channels=plan.channels, blocks=plan.blocks)
+
+
+def rate_at(step: int, plan: Plan) -> float:
+    """Learning rate: 100 steps of warm-up, then a cosine to 1 % of the peak."""
+    warm = min(1.0, (step + 1) / 100)
+    return plan.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / plan.steps)))
+
+
+def fit(plan: Plan, corpus: Corpus, output: Path, console: Console, initial: Path | None = None) -> nn.Module:
+    """Train and return the averaged weights; checkpoints and the log go to `output`."""
+    torch.set_num_threads(plan.threads)
+    network = build(plan).to(plan.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    if initial is not None:
+        network.load_state_dict(load_file(initial))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4, betas=(0.9, 0.99))
+    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    output.mkdir(parents=True, exist_ok=True)
+    checkpoint = output / "checkpoint.pt"
+    start = _resume(checkpoint, network, optimiser, average, plan) if checkpoint.exists() else 0
+    sampler, loss_of = Sampler(corpus, plan), LOSSES[plan.method]
+    lower = torch.device(plan.device).type == "cuda" or torch.backends.mkldnn.is_available()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        (output / "log.csv").open("a", newline="") as log,
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+    ):
+        rows = csv.writer(log)
+        task = progress.add_task("training", total=plan.steps, completed=start)
+        began, gains = time.monotonic(), []
+        for step in range(start, plan.steps):
+            example = _to(sampler.example(step), plan.device)
+            for group in optimiser.param_groups:
+                group["lr"] = rate_at(step, plan)
+            with torch.autocast(torch.device(plan.device).type, dtype=torch.bfloat16, enabled=lower):
+                gain, loss = loss_of(network, example)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            _average(average, network, min(AVERAGING, (step + 1) / (step + 10)))
+            gains.append(float(gain.detach()))
+            progress.update(task, advance=1)
+            if (step + 1) % 50 == 0:
+                gain_db = -20 * float(np.mean(np.log10(gains)))
+                rows.writerow([step + 1, round(time.monotonic() - began, 1), round(gain_db, 3), rate_at(step, plan)])
+                log.flush()
+                progress.update(task, description=f"training, {gain_db:+.2f} dB over cubic")
+                gains.clear()
+            if (step + 1) % CHECKPOINT_EVERY == 0:
+                _keep(checkpoint, network, optimiser, average, step + 1, plan)
+    network.load_state_dict(average)
+    return network
+
+
+def _to(example: Example, device: str) -> Example:
+    return Example(
+        example.thick.to(device),
+        example.thin.to(device),
+        example.ratio,
+        example.anisotropy,
+        example.profile,
+        example.noise,
+    )
+
+
+def _average(average: dict[str, Tensor], network: nn.Module, keep: float) -> None:
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            average[name].lerp_(value, 1 - keep)
+
+
+def _keep(
+    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], step: int, plan: Plan
+) -> None:
+    state = {
+        "network": network.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "average": average,
+        "step": step,
+        "plan": repr(plan),
+    }
+    partial = path.with_suffix(".part")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def _resume(
+    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], plan: Plan
+) -> int:
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    if state["plan"] != repr(plan):
+        raise SystemExit(f"{path} belongs to a run with other settings; use another --output or remove it")
+    network.load_state_dict(state["network"])
+    optimiser.load_state_dict(state["optimiser"])
+    for name, value in state["average"].items():
+        average[name].copy_(value)
+    return int(state["step"])
+
+
+def calibrate(network: Condyle, corpus: Corpus, plan: Plan, draws: int = 6) -> dict[str, float]:
+    """The factor per ratio that turns the network's spread into a standard deviation, by held-back volumes.
+
+    Split conformal: the 90 % quantile of |error| / spread over foreground voxels, over the Gaussian 1.645, so that
+    +-1.645 standard deviations cover 90 % of voxels like those held back.
+    """
+    held = Corpus(simulated=corpus.validation or corpus.simulated)
+    factors: dict[str, float] = {}
+    for ratio in (1.5, 2.0, 3.0, 4.0, 6.0, 8.0):
+        sampler = Sampler(held, Plan(factor=ratio, seed=plan.seed + 1, depth=plan.depth, size=plan.size))
+        scores = []
+        for step in range(draws * max(1, len(held.simulated) // 2)):
+            example = sampler.example(step)
+            with torch.no_grad():
+                thin, spread = network(example.thick, geometry_of(example))
+            mask = example.thin > FOREGROUND_LEVEL
+            scores.append(((thin - example.thin).abs() / spread)[mask][::7])
+        quantile = float(np.quantile(torch.cat(scores).numpy(), NOMINAL))
+        factors[f"{ratio:g}"] = quantile / GAUSSIAN_90
+    return factors
+
+
+def validate(network: nn.Module, corpus: Corpus, plan: Plan, draws: int = 24) -> dict[str, float]:
+    """Mean gain over the cubic spline on patches of held-back volumes, dB, per factor; FIR degradation."""
+    gains = {}
+    held = Corpus(simulated=corpus.validation or corpus.simulated)
+    for factor in (plan.factor,) if plan.factor else (2.0, 3.0, 4.0, 8.0):
+        chosen = Plan(
+            plan.method, factor, plan.seed + 2, depth=plan.depth, size=plan.size, channels=plan.channels
+        )
+        sampler = Sampler(held, chosen)
+        each = []
+        for step in range(draws):
+            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+                each.append(float(LOSSES[plan.method](network, sampler.example(step))[0]))
+        gains[f"{factor:g}"] = -20 * float(np.mean(np.log10(each)))
+    return gains
+
+
+def save(network: nn.Module, plan: Plan, corpus: Corpus, output: Path, calibration: dict[str, float]) -> None:
+    """Weights as safetensors and a description beside them."""
+    weights = output / WEIGHTS
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, weights)
+    description = {
+        "method": plan.method,
+        "plan": {name: value for name, value in vars(plan).items() if name not in ("device", "threads")},
+        "calibration": calibration,
+        "trained_on": corpus.sentence(),
+        "training_volumes": sorted(volume.name for volume in corpus.real),
+        "validation_volumes": sorted(volume.name for volume in corpus.validation),
+        "validation_gain_db": validate(network, corpus, plan),
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "torch": torch.__version__.split("+")[0],
+        "monai": monai.__version__,
+    }
+    (output / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    options = argparse.ArgumentParser(
+        prog="condyle train knee_super_resolution",
+        description="Train the super-resolution network on simulated knees and, where given, on real thin-slice MR.",
+    )
+    options.add_argument("--data", type=Path, action="append", default=[], metavar="FOLDER", help="real volumes: DICOM, NIfTI, MetaImage; may be repeated")
+    options.add_argument("--exclude", action="append", default=[], metavar="WORD", help="leave out volumes whose folder or file name holds this word")
+    options.add_argument("--output", type=Path, default=BUNDLE, metavar="FOLDER", help="where weights, description, log and checkpoint go")
+    options.add_argument("--method", choices=("condyle", "deepresolve"), default="condyle")
+    options.add_argument("--factor", type=float, help="deepresolve: the one ratio to train for")
+    options.add_argument("--initial", type=Path, metavar="FILE", help="weights to start from")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--steps", type=int, default=6000)
+    options.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
+    options.add_argument("--depth", type=int, default=96, help="thin slices of a training patch")
+    options.add_argument("--size", type=int, default=48, help="pixels of a training patch")
+    options.add_argument("--batch", type=int, default=1)
+    options.add_argument("--channels", type=int, default=32)
+    options.add_argument("--blocks", type=int, default=5)
+    options.add_argument("--knees", type=int, default=40, help="simulated knees")
+    options.add_argument("--clutter", type=int, default=30, help="volumes of random shapes")
+    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options.add_argument("--threads", type=int, default=2)
+    return options
+
+
+def main(arguments: list[str]) -> int:
+    """Train, calibrate and write the bundle; 0 on success."""
+    options = parser().parse_args(arguments)
+    console = Console()
+    plan = Plan(
+        method=options.method,
+        factor=options.factor,
+        seed=options.seed,
+        steps=options.steps,
+        rate=options.rate,
+        depth=options.depth,
+        size=options.size,
+        batch=options.batch,
+        channels=options.channels,
+        blocks=options.blocks,
+        device=options.device,
+        threads=options.threads,
+    )
+    with console.status("simulating and reading volumes"):
+        corpus = gather(options.seed, options.knees, options.clutter, options.data, options.exclude)
+    console.print(f"{len(corpus.simulated)} simulated and {len(corpus.real)} real volumes, {len(corpus.validation)} held back")
+    network = fit(plan, corpus, options.output, console, options.initial).to("cpu").eval()
+    calibration = calibrate(network, corpus, plan) if isinstance(network, Condyle) else {}
+    save(network, plan, corpus, options.output, calibration)
+    (options.output / "checkpoint.pt").unlink(missing_ok=True)
+    description = json.loads((options.output / DESCRIPTION).read_text())
+    console.print(description["trained_on"])
+    console.print("gain over cubic on held-back volumes, dB:", description["validation_gain_db"])
+    return 0
