@@ -1,0 +1,110 @@
+"""What is read from the headers of a series."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from node.route.facts import series_facts, study_facts
+from tests.node.route.headers import enhanced, header, series
+
+
+def test_values_of_all_instances_are_there_once(tmp_path):
+    facts = series_facts(
+        series(tmp_path, *(header(n, EchoTime=echo) for n in (1, 2) for echo in (10, 20))), ["EchoTime"]
+    )
+    assert facts.values["EchoTime"] == (10.0, 20.0)
+
+
+def test_the_series_as_a_whole_is_measured(tmp_path):
+    facts = series_facts(series(tmp_path, *(header(n) for n in range(1, 9))), [])
+    assert facts.values["series.instances"] == (8,)
+    assert facts.values["series.slices"] == (8,)
+    assert facts.values["series.spacing_mm"] == (4.0,)
+    assert facts.values["series.thickness_mm"] == (4.0,)  # the header says 3, with a gap of 1: a slice stands for 4
+    assert facts.values["series.pixel_mm"] == (0.5,)
+    assert facts.values["series.orientation"] == ("sagittal",)
+
+
+def test_overlapping_slices_are_as_thick_as_the_header_says(tmp_path):
+    facts = series_facts(series(tmp_path, *(header(n, SliceThickness=6) for n in range(1, 9))), [])
+    assert facts.values["series.thickness_mm"] == (6.0,)
+
+
+def test_what_an_enhanced_object_says_frame_by_frame_is_found_under_its_keyword(tmp_path):
+    keys = ["EffectiveEchoTime", "SliceThickness"]
+    facts = series_facts(series(tmp_path, enhanced(frames=6, spacing_mm=3.0)), keys)
+    assert facts.values["EffectiveEchoTime"] == (10.0, 20.0)
+    assert facts.values["SliceThickness"] == (3.0,)
+    assert facts.values["series.frames"] == (6,)
+    assert facts.values["series.instances"] == (1,)
+    assert facts.values["series.spacing_mm"] == (3.0,)
+
+
+def test_an_element_of_a_sequence_is_found_by_its_path(tmp_path):
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "72696002", "SCT", "Knee"
+    facts = series_facts(
+        series(tmp_path, header(AnatomicRegionSequence=Sequence([code]))), ["AnatomicRegionSequence.CodeValue"]
+    )
+    assert facts.values["AnatomicRegionSequence.CodeValue"] == ("72696002",)
+
+
+def test_empty_and_missing_elements_have_no_value(tmp_path):
+    facts = series_facts(series(tmp_path, header(BodyPartExamined="")), ["BodyPartExamined", "ProtocolName"])
+    assert "BodyPartExamined" not in facts.values
+    assert "ProtocolName" not in facts.values
+
+
+def test_the_association_is_known_where_there_was_one(tmp_path):
+    facts = series_facts(series(tmp_path, header(), calling_ae_title="MR1", peer_address=""), [])
+    assert facts.values["association.calling_ae_title"] == ("MR1",)
+    assert "association.peer_address" not in facts.values
+
+
+@pytest.mark.parametrize("where", ["equipment", "contribution"])
+def test_results_of_this_software_are_known_by_their_equipment(tmp_path, where):
+    item = Dataset()
+    item.Manufacturer = "Condyle"
+    of = {"Manufacturer": "Condyle"} if where == "equipment" else {"ContributingEquipmentSequence": Sequence([item])}
+    assert series_facts(series(tmp_path, header(), header(2, **of)), []).made_by_node
+    assert not series_facts(series(tmp_path, header(), header(2, Manufacturer="Another")), []).made_by_node
+
+
+def test_a_file_that_cannot_be_read_is_counted_and_costs_the_others_nothing(tmp_path):
+    found = series(tmp_path, header(1), header(2))
+    found.instances[0].path.unlink()
+    facts = series_facts(found, ["Modality"])
+    assert facts.unreadable == 1
+    assert facts.values["Modality"] == ("MR",)
+
+
+def test_an_element_that_does_not_hold_what_it_should_is_as_good_as_absent(tmp_path):
+    ds = header(SliceThickness=None)
+    ds.add_new("EchoTime", "LO", "x")  # written as another VR than the dictionary's, and no number
+    ds.add_new("NumberOfFrames", "LO", "many")
+    facts = series_facts(series(tmp_path, ds), ["EchoTime", "Modality"])
+    assert facts.values["Modality"] == ("MR",)
+    assert facts.values["series.frames"] == (1,)
+
+
+def test_a_study_is_counted_over_its_series(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, second = series(tmp_path / "a", header(1), header(2)), series(tmp_path / "b", header(1))
+    for facts in study_facts([first, second], []):
+        assert facts.values["study.instances"] == (3,)
+        assert facts.values["study.series"] == (2,)
+        assert facts.values["study.modalities"] == ("MR",)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom tells of what it mends
+def test_every_file_of_the_odd_and_broken_test_data_is_read_or_counted(shared_data):
+    from dicom_sr.series import Instance, Series
+
+    paths = [p for folder in ("dicom-misc", "malformed") for p in (shared_data / folder).rglob("*") if p.is_file()]
+    assert len(paths) > 200
+    instances = tuple(Instance(str(number), "", path) for number, path in enumerate(paths))
+    facts = [series_facts(Series(i.sop_instance_uid, "1", "", (i,)), ["Modality", "PatientName"]) for i in instances]
+    assert sum("Modality" in one.values for one in facts) > 100
