@@ -1,4 +1,4 @@
-"""The configuration of the demo's node: loopback only, short quiet times, everything in a temporary folder."""
+"""The demo's node: the routes of config.yaml on loopback, in a temporary folder, with short waits."""
 
 from __future__ import annotations
 
@@ -10,21 +10,7 @@ import yaml
 from node.demo import scanner
 from node.demo.orthanc import free_port
 
-# Routes by pipeline; a pipeline that is to be seen in the demo has one here and a sample in `samples.SAMPLES`.
-ROUTES: dict[str, dict[str, Any]] = {
-    "knee_super_resolution": {
-        "when": {
-            "Modality": "MR",
-            "any_of": [  # scanners say in different places what was scanned
-                {"BodyPartExamined": ["KNEE", "LEG"]},
-                {"ReceiveCoilName": "*knee*"},
-                {"SeriesDescription": "*knee*"},
-            ],
-        },
-        "level": "series",
-        "pipeline": "knee_super_resolution",
-    },
-}
+EXAMPLE = Path(__file__).resolve().parents[2] / "config.yaml"  # its routes are the demo's
 SHOWN = {"not_run_reports": True}  # a pipeline that was due and did not run is to be seen in the archive
 
 
@@ -46,6 +32,7 @@ def write(path: Path, data: Path, destination: dict[str, Any]) -> Path:
     destination
         Where all results go; it is called ``archive``.
     """
+    routes = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["routes"]
     configuration = {
         "node": {"ae_title": "CONDYLE", "data": str(data), "institution": "Demo"},
         "peers": {"scanner": {"ae_title": scanner.AE_TITLE, "networks": ["127.0.0.0/8"]}},
@@ -55,7 +42,7 @@ def write(path: Path, data: Path, destination: dict[str, Any]) -> Path:
             "study_quiet_s": 4,
             "disk_floor_mb": 200,
         },
-        "routes": {name: {**route, "destinations": ["archive"]} for name, route in ROUTES.items()},
+        "routes": {name: {**route, "destinations": ["archive"]} for name, route in routes.items()},
         "destinations": {"archive": destination},
         "status": {"port": free_port()},
     }

@@ -222,9 +222,10 @@ def _write_mr(
     body_part: str,
     description: str,
     protocol: str,
+    left_out: tuple[int, ...] = (),
 ) -> None:
     generator = np.random.default_rng(series)
-    for index in range(stack.slices):
+    for index in sorted(set(range(stack.slices)) - set(left_out)):
         ds = _instance(study, series, index + 1, MRImageStorage, "MR")
         ds.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
         ds.BodyPartExamined, ds.SeriesDescription, ds.ProtocolName = body_part, description, protocol
@@ -239,7 +240,7 @@ def _write_mr(
         ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = uid(study, "frame"), ""
         ds.ImageOrientationPatient = [*stack.row, *stack.column]
         ds.ImagePositionPatient = [round(float(value), 5) for value in stack.position(index)]
-        ds.ImagesInAcquisition, ds.AcquisitionNumber = str(stack.slices), "1"
+        ds.ImagesInAcquisition, ds.AcquisitionNumber = str(stack.slices - len(left_out)), "1"
         clean = stack.sample(signal, index)
         noise = generator.normal(0, NOISE, (2, *clean.shape))
         _pixels(ds, KNEE_SCALE * np.hypot(clean + noise[0], noise[1]), 12)  # magnitude images: Rician
@@ -252,8 +253,14 @@ def write_knee(folder: Path) -> None:
     _write_mr(folder, "knee", 4, KNEE_STACK, knee_signal, "KNEE", "PD SAG", "KNEE ROUTINE")
 
 
+def write_knee_with_gap(folder: Path) -> None:
+    """The same knee, coarser, with two slices of its middle not there."""
+    stack = Stack(14, 128, 128, 1.25, 6.0, 5.0, KNEE_STACK.row, KNEE_STACK.column)
+    _write_mr(folder, "knee gap", 3, stack, knee_signal, "KNEE", "PD SAG INCOMPLETE", "KNEE ROUTINE", (6, 7))
+
+
 def write_knee_localizer(folder: Path) -> None:
-    """Three sagittal slices far apart: too few for anything in between."""
+    """Three sagittal slices far apart."""
     stack = Stack(3, 128, 128, 1.4, 20.0, 6.0, KNEE_STACK.row, KNEE_STACK.column)
     _write_mr(folder, "knee scout", 1, stack, knee_signal, "KNEE", "SAG 3 SLICES", "KNEE ROUTINE")
 
@@ -322,7 +329,8 @@ SAMPLES: tuple[Sample, ...] = (
         available=partial(_shared, "mr/knee-mese-t2-ge"),
     ),
     # due, but not possible: that has to be seen in the archive too, as a capture and a report
-    Sample("knee MR, 3 slices (phantom)", write_knee_localizer, (Expected(KNEE, derived_series=0),)),
+    Sample("knee MR, two slices missing (phantom)", write_knee_with_gap, (Expected(KNEE, derived_series=0),)),
+    Sample("knee MR, 3 slices (phantom)", write_knee_localizer),
     Sample("head MR (phantom)", write_head),
     Sample("chest CR (phantom)", write_chest),
     Sample("abdomen US (phantom)", write_abdomen),
