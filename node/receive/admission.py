@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
-import threading
-from collections import Counter
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from node.config import Dimse, Peer
+from node.receive.locks import take_place
 
 UNKNOWN_PEER_ASSOCIATIONS = 16  # per address, where peers need not be known
 
@@ -27,20 +29,37 @@ CALLING = (1, 1, 3)  # permanent, service user: calling AE title not recognised
 BUSY = (2, 3, 2)  # transient, service provider (presentation): local limit exceeded
 
 
-class Admission:
-    """Decides on each A-ASSOCIATE-RQ; counts what it let in until `leave`."""
+class Place(NamedTuple):
+    """What an association holds while it is open: a place of the node's, and one of its peer's."""
 
-    def __init__(self, settings: Dimse, ae_title: str, peers: Mapping[str, Peer]) -> None:
+    descriptors: tuple[int, ...]
+
+    def leave(self) -> None:
+        """Give the places back; once."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+
+class Admission:
+    """Decides on each A-ASSOCIATE-RQ; what it lets in counts until it leaves, over all processes of the node.
+
+    Parameters
+    ----------
+    folder
+        Where the places are counted.
+    """
+
+    def __init__(self, settings: Dimse, ae_title: str, peers: Mapping[str, Peer], folder: Path) -> None:
         self._settings = settings
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self._called = frozenset({ae_title.strip(), *(title.strip() for title in settings.ae_titles)})
         self._peers: dict[str, list[tuple[str, Peer]]] = {}
         for name, peer in peers.items():
             self._peers.setdefault(peer.ae_title.strip(), []).append((name, peer))
-        self._lock = threading.Lock()
-        self._inside: Counter[str] = Counter()
 
-    def enter(self, calling_ae_title: str, called_ae_title: str, address: str) -> str | Rejection:
-        """The key to give back to `leave`, or why not."""
+    def enter(self, calling_ae_title: str, called_ae_title: str, address: str) -> Place | Rejection:
+        """A place to leave in the end, or why not."""
         if self._settings.require_called_ae_title and called_ae_title.strip() not in self._called:
             return Rejection(*CALLED, "Called AE title is not ours")
         peer = self.peer(calling_ae_title, address)
@@ -50,21 +69,15 @@ class Admission:
                 *CALLING,
                 "The address is not in the networks of that peer" if known else "Calling AE title is not a known peer",
             )
-        key, limit = (peer[0], peer[1].maximum_associations) if peer else (address, UNKNOWN_PEER_ASSOCIATIONS)
-        with self._lock:
-            if self._inside.total() >= self._settings.maximum_associations:
-                return Rejection(*BUSY, "The node's limit of associations is reached")
-            if self._inside[key] >= limit:
-                return Rejection(*BUSY, "The peer's limit of associations is reached")
-            self._inside[key] += 1
-        return key
-
-    def leave(self, key: str) -> None:
-        """Give back a place."""
-        with self._lock:
-            self._inside[key] -= 1
-            if not self._inside[key]:
-                del self._inside[key]
+        own = take_place(self._folder / "node", self._settings.maximum_associations)
+        if own is None:
+            return Rejection(*BUSY, "The node's limit of associations is reached")
+        key, limit = (peer[0], peer[1].maximum_associations) if peer else (_name(address), UNKNOWN_PEER_ASSOCIATIONS)
+        theirs = take_place(self._folder / f"peer-{key}", limit)
+        if theirs is None:
+            os.close(own)
+            return Rejection(*BUSY, "The peer's limit of associations is reached")
+        return Place((own, theirs))
 
     def peer(self, calling_ae_title: str, address: str) -> tuple[str, Peer] | None:
         """Name and entry of the peer that calls itself so from there."""
@@ -79,8 +92,7 @@ class Admission:
                 return name, peer
         return None
 
-    @property
-    def inside(self) -> int:
-        """How many associations are open."""
-        with self._lock:
-            return self._inside.total()
+
+def _name(address: str) -> str:
+    """A file name for an address: one of a few, so that strangers cannot fill the folder."""
+    return f"other-{hashlib.sha256(address.encode()).digest()[0]:02x}"

@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from node.config import Peer
 from node.receive.header import is_uid
+from node.receive.locks import Duty
 from node.receive.part10 import read_meta
 from node.receive.status import NotStored
 from node.receive.store import Store
@@ -53,12 +54,14 @@ class Commitment:
         store: Store,
         ae_title: str,
         peers: Mapping[str, Peer],
+        duty: Duty,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
         self._store = store
         self._ae_title = ae_title
         self._peers = peers
+        self._duty = duty
         self._clock = clock
         self._wake = threading.Event()
         self._stopping = False
@@ -139,7 +142,8 @@ class Commitment:
         while not self._stopping:
             self._wake.clear()
             try:
-                self.send_due()
+                if self._duty.is_mine():
+                    self.send_due()
             except (SQLAlchemyError, OSError) as error:
                 log.error("commitment reports wait", extra={"error": type(error).__name__})
             self._wake.wait(POLL_S)

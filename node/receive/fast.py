@@ -34,7 +34,7 @@ from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 
 from node.config import Dimse
 from node.errors import ConfigurationError
-from node.receive.admission import Rejection
+from node.receive.admission import Place, Rejection
 from node.receive.contexts import is_storage, supported
 from node.receive.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.receive.services import Services
@@ -130,13 +130,13 @@ class Association(threading.Thread):
 
     def run(self) -> None:
         """Serve the connection until it ends; whatever happens, nothing stays open."""
-        key = None
+        place = None
         outcome: Outcome = "lost"
         reason = ""
         try:
             self._handshake()
-            key = self._associate()
-            if key is not None:
+            place = self._associate()
+            if place is not None:
                 self._serve()
         except _Ended as end:
             outcome, reason = end.outcome, end.reason
@@ -154,8 +154,8 @@ class Association(threading.Thread):
                 self._arrival.close(outcome, reason)
             with contextlib.suppress(OSError):
                 self._socket.close()
-            if key is not None:
-                self._services.admission.leave(key)
+            if place is not None:
+                place.leave()
             self._server.ended(self)
 
     def cut(self, reason: str) -> None:
@@ -231,8 +231,8 @@ class Association(threading.Thread):
 
     # ------------------------------------------------------------ association
 
-    def _associate(self) -> str | None:
-        """Negotiate; the key of the place taken, or None where the association was refused (and that was recorded)."""
+    def _associate(self) -> Place | None:
+        """Negotiate; the place taken, or None where the association was refused (and that was recorded)."""
         kind, length = self._next(MAXIMUM_ASSOCIATE)
         if kind == ABORT:
             raise _Ended("aborted")
@@ -249,9 +249,9 @@ class Association(threading.Thread):
             peer_maximum = int(request.maximum_length_received or 0)
         except MALFORMED as error:
             raise _Abort(INVALID_PARAMETER, "A-ASSOCIATE-RQ cannot be read") from error
-        key = self._services.admission.enter(calling, called, self._address)
-        if isinstance(key, Rejection):
-            self._refuse(key, calling, called)
+        place = self._services.admission.enter(calling, called, self._address)
+        if isinstance(place, Rejection):
+            self._refuse(place, calling, called)
             return None
         try:
             self._arrival = self._services.store.open("dimse", calling, called, self._address)
@@ -263,11 +263,11 @@ class Association(threading.Thread):
                     self._syntaxes[context.context_id] = str(context.transfer_syntax[0])
                     self._classes[context.context_id] = str(context.abstract_syntax)
         except BaseException:
-            self._services.admission.leave(key)
+            place.leave()
             raise
         self.established = True
         self._body = memoryview(bytearray(self._server.settings.maximum_pdu_size))
-        return key
+        return place
 
     def _refuse(self, rejection: Rejection, calling: str, called: str) -> None:
         self._services.store.refuse("dimse", calling, called, self._address, rejection.reason)

@@ -115,14 +115,14 @@ class PlainServer:
         request = association.requestor.primitive
         calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
         address = str(association.requestor.address)
-        key = self._services.admission.enter(calling, called, address)
-        if isinstance(key, Rejection):
-            self._services.store.refuse("dimse", calling, called, address, key.reason)
-            association.acse.send_reject(key.result, key.source, key.diagnostic)
+        place = self._services.admission.enter(calling, called, address)
+        if isinstance(place, Rejection):
+            self._services.store.refuse("dimse", calling, called, address, place.reason)
+            association.acse.send_reject(place.result, place.source, place.diagnostic)
             association.is_rejected = True
             association.kill()
             return
-        association.condyle_key = key
+        association.condyle_place = place
         association.condyle_arrival = self._services.store.open("dimse", calling, called, address)
         association.acceptor.supported_contexts = supported(request.presentation_context_definition_list)
 
@@ -168,10 +168,10 @@ class PlainServer:
     def _ended(self, event: Any, outcome: Any) -> None:
         """Whichever of released, aborted and connection closed comes first."""
         association = event.assoc
-        key = association.__dict__.pop("condyle_key", None)
-        if key is None:
+        place = association.__dict__.pop("condyle_place", None)
+        if place is None:
             return
-        self._services.admission.leave(key)
+        place.leave()
         with contextlib.suppress(AttributeError):
             association.condyle_arrival.close(outcome)
 

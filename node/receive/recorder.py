@@ -7,7 +7,6 @@ the note of how far the journal was read is harmless.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
@@ -32,6 +31,7 @@ from node.receive.journal import (
     decode_all,
     is_abandoned,
 )
+from node.receive.locks import Duty
 from node.records import AssociationRecord, AuditRecord, InstanceRecord, SeriesRecord, StudyRecord
 
 log = logging.getLogger(__name__)
@@ -54,17 +54,17 @@ _T = TypeVar("_T", bound=Entry)
 class Recorder:
     """Reads the journals in `<data>/receipts` and writes the records.
 
-    Only one runs per data folder: `start` waits, in its thread, until the folder's lock is free.
+    Only one works per data folder: the others wait until `duty` is free.
     """
 
-    def __init__(self, data: Path, engine: Engine) -> None:
+    def __init__(self, data: Path, engine: Engine, duty: Duty) -> None:
         self._folder = data / "receipts"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._engine = engine
+        self._duty = duty
         self._positions: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self._next_check = 0.0
 
     def start(self) -> None:
         """Begin, in a thread."""
@@ -76,35 +76,26 @@ class Recorder:
         self._thread.join()
 
     def _run(self) -> None:
-        with (self._folder / "recorder.lock").open("w") as lock:
-            if not self._take(lock.fileno()):
-                return
-            waited = 0.0
-            while True:
-                last = self._stop.is_set()
+        waited = 0.0
+        pause = POLL_S
+        while True:
+            last = self._stop.is_set()
+            if self._duty.is_mine():
+                waited += pause
+                look = last or waited >= ABANDONED_CHECK_S
+                waited = 0.0 if look else waited
+                pause = POLL_S
                 try:
-                    waited += POLL_S
-                    look = last or waited >= ABANDONED_CHECK_S
-                    waited = 0.0 if look else waited
                     self.poll(look)
-                    pause = POLL_S
                 except (SQLAlchemyError, OSError) as error:
                     # the journals keep everything until the database is back
                     log.error("receipts wait for the database", extra={"error": type(error).__name__})
                     pause = RETRY_S
-                if last:
-                    return
-                self._stop.wait(pause)
-
-    def _take(self, fd: int) -> bool:
-        while not self._stop.is_set():
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._stop.wait(0.2)
             else:
-                return True
-        return False
+                pause = ABANDONED_CHECK_S  # another process does it, and may die
+            if last:
+                return
+            self._stop.wait(pause)
 
     def poll(self, look_for_abandoned: bool = True) -> int:
         """Bring in what is new; how many entries that were.

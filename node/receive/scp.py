@@ -13,6 +13,7 @@ from node.config import Configuration
 from node.receive.admission import Admission
 from node.receive.commitment import Commitment
 from node.receive.fast import FastServer
+from node.receive.locks import Duty
 from node.receive.plain import PlainServer
 from node.receive.recorder import Recorder
 from node.receive.services import Services
@@ -31,9 +32,11 @@ class Receiver:
         receive, node = configuration.receive, configuration.node
         dimse = receive.dimse
         self.store = Store(node.data, receive.durability, receive.disk_floor_mb * 2**20, dimse.maximum_instance_bytes)
-        self.recorder = Recorder(node.data, engine)
-        self.commitment = Commitment(engine, self.store, node.ae_title, configuration.peers)
-        services = Services(self.store, Admission(dimse, node.ae_title, configuration.peers), self.commitment)
+        duty = self._duty = Duty(node.data / "receipts" / "duty.lock")
+        self.recorder = Recorder(node.data, engine, duty)
+        self.commitment = Commitment(engine, self.store, node.ae_title, configuration.peers, duty)
+        admission = Admission(dimse, node.ae_title, configuration.peers, node.data / "receipts" / "places")
+        services = Services(self.store, admission, self.commitment)
         server = FastServer if dimse.server == "fast" else PlainServer
         tls = server_context(dimse.tls) if dimse.tls else None
         self.server = server(dimse, services, tls, dimse.port)
@@ -57,6 +60,7 @@ class Receiver:
         self._janitor.join()
         self.store.close()
         self.recorder.stop()
+        self._duty.close()
 
     def _sweep(self) -> None:
         while not self._stop.wait(SWEEP_S):

@@ -1,0 +1,49 @@
+"""Locks between the receiver processes of a node; the kernel gives them back when a process dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from pathlib import Path
+
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
+
+
+class Duty:
+    """What only one process of the node does at a time: whoever asks first has it until it ends."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def is_mine(self) -> bool:
+        """Take it if it is free; whether this process has it."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Leave it to others."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def take_place(path: Path, places: int) -> int | None:
+    """A descriptor that holds one of `places` places until it is closed, or None where all are taken.
+
+    Each place is a byte of the file under a lock of the open file description (fcntl(2), F_OFD_SETLK): it counts across
+    processes, and a killed one gives its places back.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    for place in range(places):
+        try:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0))
+        except BlockingIOError:
+            continue
+        return fd
+    os.close(fd)
+    return None
