@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainValidator,
     SecretStr,
     StringConstraints,
     ValidationError,
@@ -31,7 +32,17 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
 
 AETitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[^\\\s][^\\]*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _network(text: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(str(text))
+    except ValueError as error:
+        raise ValueError(f"should be an address, or a network such as 10.2.0.0/16: {error}") from None
+
+
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
+Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, PlainValidator(_network)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
@@ -53,7 +64,7 @@ class Peer(Section):
     """Who may send to the node, and where to report storage commitment to."""
 
     ae_title: AETitle
-    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()  # empty: any address
+    networks: tuple[Network, ...] = ()  # empty: any address
     host: str | None = None  # for reports back to it
     port: Port | None = None
     maximum_associations: int = Field(default=16, ge=1)
@@ -169,6 +180,8 @@ class DicomWebDestination(Section):
     kind: Literal["dicomweb"]
     url: str
     token_file: FilePath | None = None
+    tls: Tls | None = None  # a client certificate, or a CA of the site's own
+    confirm: bool = False  # ask back by QIDO-RS; "confirmed" only after it
     timeout_s: float = Field(default=120.0, gt=0)
     profile: Profile = Profile()
 

@@ -1,0 +1,86 @@
+"""Logging: one record a line, the job bound once, libraries kept quiet."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from node import log
+
+
+@pytest.fixture(autouse=True)
+def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for variable in (log.FORMAT_VARIABLE, log.LEVEL_VARIABLE):
+        monkeypatch.setenv(variable, "")
+    root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in log.QUIET_LIBRARIES}
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    for name, least in levels.items():
+        logging.getLogger(name).setLevel(least)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_both_kinds_of_logger_come_out_alike_with_what_is_bound():
+    stream = io.StringIO()
+    log.configure("json", stream=stream)
+    with log.bound(job="j1"):
+        logging.getLogger("node.send").info("sent", extra={"destination": "pacs"})
+        structlog.get_logger("node.send").info("sent", destination="pacs")
+    logging.getLogger("node.send").info("idle")
+    first, second, third = lines(stream)
+    for line in (first, second):
+        assert {key: line[key] for key in ("event", "level", "logger", "destination", "job")} == {
+            "event": "sent",
+            "level": "info",
+            "logger": "node.send",
+            "destination": "pacs",
+            "job": "j1",
+        }
+    assert "job" not in third
+
+
+def test_a_traceback_has_no_local_variables():
+    stream = io.StringIO()
+    for kind in ("json", "console"):
+        log.configure(kind, stream=stream)  # type: ignore[arg-type]
+
+        def fails(patient_name: str) -> None:
+            raise ValueError("cannot")
+
+        try:
+            fails("".join(["Sec", "ret^Anna"]))
+        except ValueError:
+            logging.getLogger("node.x").exception("failed")
+    assert stream.getvalue().count("ValueError: cannot") == 2
+    assert "Secret" not in stream.getvalue()
+
+
+def test_libraries_that_quote_values_are_not_heard():
+    stream = io.StringIO()
+    log.configure("json", stream=stream)
+    logging.getLogger("pydicom").warning("Invalid value for VR PN: 'Secret^Anna'")
+    logging.getLogger("pynetdicom.acse").error("Secret^Anna")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("Invalid value for VR PN: 'Secret^Anna'", UserWarning, stacklevel=1)
+    assert stream.getvalue() == ""
+
+
+def test_child_processes_learn_how_to_log(monkeypatch):
+    import os
+
+    log.configure("console", "debug", io.StringIO())
+    assert (os.environ[log.FORMAT_VARIABLE], os.environ[log.LEVEL_VARIABLE]) == ("console", "DEBUG")

@@ -1,0 +1,123 @@
+"""Child processes: kept alive, told to end, and gone with their parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from node.supervise import FIRST_PAUSE_S, Supervisor
+
+READY = "import time; print('ready', flush=True); time.sleep(600)"
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Does the process run (a zombie does not)?"""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Hands:
+    """A clock that only the test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def supervisor(program: str, count: int = 1) -> tuple[Supervisor, Hands]:
+    hands = Hands()
+    return Supervisor("test", [sys.executable, "-c", program], count, hands), hands
+
+
+def running(of: Supervisor) -> bool:
+    of.keep_alive()
+    return of.problem() is None
+
+
+def test_all_processes_are_started_and_say_when_they_are_ready():
+    kept, _ = supervisor(READY, count=2)
+    assert kept.problem() == "2 of 2 test processes do not run"
+    until(lambda: running(kept))
+    assert len(kept.pids) == 2
+    kept.stop()
+    assert kept.pids == ()
+
+
+def test_a_process_that_dies_is_started_again():
+    kept, hands = supervisor(READY)
+    until(lambda: running(kept))
+    (first,) = kept.pids
+    os.kill(first, signal.SIGKILL)
+    until(lambda: not alive(first))
+    kept.keep_alive()
+    assert kept.pids == ()  # not before its pause is over
+    hands.now += 2 * FIRST_PAUSE_S
+    until(lambda: running(kept))
+    assert kept.pids != (first,)
+    kept.stop()
+
+
+def test_a_process_that_dies_again_and_again_is_started_less_and_less_often():
+    kept, hands = supervisor("raise SystemExit(3)")
+    starts = []
+    for _ in range(200):
+        before = kept.pids
+        kept.keep_alive()
+        if kept.pids != before and kept.pids:
+            starts.append(hands.now)
+            until(lambda: not alive(kept.pids[0]))
+        hands.now += 0.1
+    pauses = [later - earlier for earlier, later in pairwise(starts)]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] > 4 * pauses[0]
+    kept.stop()
+
+
+def test_a_process_that_does_not_listen_is_ended_all_the_same(monkeypatch):
+    monkeypatch.setattr("node.supervise.PATIENCE_S", 0.2)
+    kept, _ = supervisor(DEAF)
+    until(lambda: running(kept))
+    (pid,) = kept.pids
+    kept.stop()
+    assert not alive(pid)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
+def test_a_child_ends_when_its_parent_is_killed():
+    child = "import time; from node.lifeline import end_with_parent; end_with_parent(); print('ready'); time.sleep(600)"
+    parent = textwrap.dedent(f"""
+        import sys, time
+        from node.supervise import Supervisor
+        kept = Supervisor("test", [sys.executable, "-u", "-c", {child!r}], 1)
+        while kept.problem():
+            kept.keep_alive()
+            time.sleep(0.02)
+        print(kept.pids[0], flush=True)
+        time.sleep(600)
+    """)
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        assert alive(pid)
+        process.kill()
+        until(lambda: not alive(pid))
