@@ -214,6 +214,7 @@ class OutboxRecord(Base):
     not_before: Mapped[datetime] = mapped_column(index=True)
     delivered: Mapped[datetime | None]
     confirm: Mapped[bool] = mapped_column(default=False)  # done only when confirmed, not when delivered
+    sha256: Mapped[str] = mapped_column(String(64), default="")  # of the file when it was first sent; never another
     answer: Mapped[str] = mapped_column(Text, default="")  # the peer's last word
 
     __table_args__ = (Index("outbox_once", "sop_instance_uid", "destination", unique=True),)

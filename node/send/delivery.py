@@ -1,0 +1,80 @@
+"""What is sent and what a peer may answer: common to all kinds of destination."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Protocol
+
+MANDATORY = ("secondary_capture", "derived_series")  # without them the destination has no result
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object on its way to one destination."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    path: Path
+    line: int = 0  # id in the outbox; 0 for a file that is not from there
+    kind: str = ""
+    sha256: str = ""
+
+
+class Outcome(Enum):
+    DELIVERED = auto()
+    LATER = auto()  # the peer cannot just now
+    REFUSED = auto()  # asking again will not help
+    CLASS_REFUSED = auto()  # not this kind of object; perhaps its twin
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, and how the peer put it."""
+
+    outcome: Outcome
+    text: str = ""
+
+
+class Delivery(Protocol):
+    """A way to a destination, open for a while. One thread at a time."""
+
+    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+        """Send each object and yield the answer to it, in order.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the peer cannot be reached or goes away; what has not been answered by then is to be sent again.
+        """
+
+    def find(self, items: Sequence[Item]) -> set[str] | None:
+        """SOP Instance UIDs of those that the destination says it has; None where it cannot be asked.
+
+        Raises
+        ------
+        PeerUnavailable
+        """
+
+    def close(self) -> None:
+        """Leave the peer in peace."""
+
+
+def by_status(status: int, comment: str = "") -> Answer:
+    """What a C-STORE status says about the object (PS3.4 B.2.3, PS3.7 annex C); STOW-RS reasons are of the same kind."""
+    text = f"0x{status:04X}" + (f" {comment}" if comment else "")
+    if status == 0x0000:
+        return Answer(Outcome.DELIVERED, text)
+    if status >> 12 == 0xB:  # coerced, elements discarded, not matching its class: stored all the same
+        return Answer(Outcome.DELIVERED, f"{text} stored with a warning")
+    if status == 0x0111:
+        return Answer(Outcome.DELIVERED, f"{text} there already")
+    if status == 0x0122:
+        return Answer(Outcome.CLASS_REFUSED, f"{text} SOP class not supported")
+    if status >> 8 == 0xA7 or status in (0x0110, 0x0213):  # out of resources, processing failure, resource limitation
+        return Answer(Outcome.LATER, f"{text} refused for now")
+    return Answer(Outcome.REFUSED, f"{text} refused")

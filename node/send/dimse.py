@@ -1,0 +1,226 @@
+"""C-STORE to a peer, and the questions whether it keeps what it was sent: storage commitment and C-FIND."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, _config, build_role, evt
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+    StudyRootQueryRetrieveInformationModelFind,
+)
+
+from node.config import DimseDestination, Tls
+from node.errors import PeerUnavailable
+from node.send.delivery import Answer, Item, Outcome, by_status
+
+_config.LOG_HANDLER_LEVEL = "none"  # its own log of events quotes data sets
+_config.STORE_SEND_CHUNKED_DATASET = True  # a path given to send_c_store goes out as it lies, without decoding
+
+ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S = 30.0, 10.0
+MAXIMUM_PDU_SIZE = 131072
+MAXIMUM_CONTEXTS = 128  # PS3.8: odd identifiers of one byte
+REPORT_WAIT_S = 0.3  # some archives report storage commitment on the same association, at once
+SUCCESS, PENDING = 0x0000, (0xFF00, 0xFF01)
+
+Report = Callable[[Dataset, int], None]  # the data set of an N-EVENT-REPORT and its event type
+
+
+class DimseDelivery:
+    """An association with a peer that is opened when there is something to send and kept until `close`."""
+
+    def __init__(self, name: str, destination: DimseDestination, ae_title: str) -> None:
+        self._name, self._destination = name, destination
+        self._ae_title = destination.calling_ae_title or ae_title
+        self._association: Association | None = None
+        self._classes: frozenset[str] = frozenset()
+        self._refused: frozenset[str] = frozenset()
+
+    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+        for start in range(0, len(items), 10_000):
+            yield from self._send(items[start : start + 10_000])
+
+    def _send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+        self._open({item.sop_class_uid for item in items}, items)
+        for item in items:
+            if item.sop_class_uid in self._refused:
+                yield item, Answer(Outcome.CLASS_REFUSED, f"{self._name} does not accept this SOP class")
+            else:
+                yield item, self._store(item)
+
+    def _open(self, classes: set[str], items: Sequence[Item]) -> None:
+        """Have an association that has been asked for every class; contexts only for what is sent."""
+        if self._association is not None and self._association.is_established and classes <= self._classes:
+            return
+        self.close()
+        syntaxes = {item.sop_class_uid: str(read_file_meta_info(item.path).TransferSyntaxUID) for item in items}
+        ae = self._application_entity()
+        for uid in sorted(classes)[:MAXIMUM_CONTEXTS]:
+            proposed = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+            if syntaxes[uid] not in proposed:
+                proposed.insert(0, syntaxes[uid])
+            ae.add_requested_context(uid, proposed)
+        association = self._associate(ae)
+        accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
+        rejected = {str(context.abstract_syntax) for context in association.rejected_contexts}
+        if not association.is_established and not rejected:
+            raise PeerUnavailable(f"{self._name}: {_why(association)}")
+        self._classes, self._refused = frozenset(classes), frozenset(classes - accepted)
+        self._association = association if association.is_established else None
+
+    def _store(self, item: Item) -> Answer:
+        association = self._association
+        if association is None or not association.is_established:
+            raise PeerUnavailable(f"{self._name}: the association ended")
+        try:
+            status = association.send_c_store(item.path)
+        except ValueError:  # accepted in another transfer syntax than the file's only
+            try:
+                status = association.send_c_store(dcmread(item.path))
+            except ValueError as error:
+                return Answer(Outcome.REFUSED, f"not in a transfer syntax that {self._name} accepts: {error}")
+        except RuntimeError as error:
+            raise PeerUnavailable(f"{self._name}: the association ended") from error
+        if "Status" not in status:
+            raise PeerUnavailable(f"{self._name}: no answer to C-STORE")
+        return by_status(int(status.Status), str(status.get("ErrorComment", "")))
+
+    # ---- questions
+    def find(self, items: Sequence[Item]) -> set[str] | None:
+        ae = self._application_entity()
+        ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+        association = self._established(ae)
+        if association is None:
+            return None
+        found: set[str] = set()
+        try:
+            for study, series in sorted({(item.study_instance_uid, item.series_instance_uid) for item in items}):
+                query = Dataset()
+                query.QueryRetrieveLevel = "IMAGE"
+                query.StudyInstanceUID, query.SeriesInstanceUID, query.SOPInstanceUID = study, series, ""
+                for status, match in association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
+                    if "Status" not in status:
+                        raise PeerUnavailable(f"{self._name}: no answer to C-FIND")
+                    if status.Status in PENDING and match is not None:
+                        found.add(str(match.get("SOPInstanceUID", "")))
+                    elif status.Status != SUCCESS:
+                        return None
+        finally:
+            _release(association)
+        return found
+
+    def ask_commitment(self, transaction_uid: str, references: Sequence[Sequence[str]], report: Report) -> bool:
+        """Ask the peer to commit itself; False where it does not offer that or refuses.
+
+        The report comes later, as a rule to the node's own port; where it comes on this association, `report` is
+        called with it.
+
+        Raises
+        ------
+        PeerUnavailable
+        """
+        arrived = threading.Event()
+
+        def take(event: evt.Event) -> tuple[int, None]:
+            report(event.event_information, event.event_type)
+            arrived.set()
+            return SUCCESS, None
+
+        ae = self._application_entity()
+        ae.add_requested_context(StorageCommitmentPushModel)
+        role = build_role(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+        association = self._established(ae, [role], [(evt.EVT_N_EVENT_REPORT, take)])
+        if association is None:
+            return False
+        request = Dataset()
+        request.TransactionUID = transaction_uid
+        request.ReferencedSOPSequence = []
+        for sop_class_uid, sop_instance_uid in references:
+            item = Dataset()
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
+            request.ReferencedSOPSequence.append(item)
+        try:
+            status, _ = association.send_n_action(
+                request, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+            )
+            if "Status" not in status:
+                raise PeerUnavailable(f"{self._name}: no answer to N-ACTION")
+            if status.Status != SUCCESS:
+                return False
+            arrived.wait(REPORT_WAIT_S)
+            return True
+        finally:
+            _release(association)
+
+    def close(self) -> None:
+        if self._association is not None:
+            _release(self._association)
+            self._association = None
+
+    # ---- associations
+    def _application_entity(self) -> AE:
+        ae = AE(self._ae_title)
+        ae.acse_timeout = ACSE_TIMEOUT_S
+        ae.connection_timeout = CONNECT_TIMEOUT_S
+        ae.dimse_timeout = ae.network_timeout = self._destination.timeout_s
+        ae.maximum_pdu_size = MAXIMUM_PDU_SIZE
+        return ae
+
+    def _associate(self, ae: AE, roles: Sequence[object] = (), handlers: Sequence[object] = ()) -> Association:
+        destination = self._destination
+        try:
+            return ae.associate(
+                destination.host,
+                destination.port,
+                ae_title=destination.ae_title,
+                max_pdu=MAXIMUM_PDU_SIZE,
+                ext_neg=list(roles) or None,
+                tls_args=(client_context(destination.tls), destination.host) if destination.tls else None,
+                evt_handlers=[(evt.EVT_CONN_OPEN, _no_delay), *handlers],
+            )
+        except (OSError, RuntimeError) as error:  # unknown host, unreadable certificate
+            raise PeerUnavailable(f"{self._name}: {error}") from error
+
+    def _established(self, ae: AE, roles: Sequence[object] = (), handlers: Sequence[object] = ()) -> Association | None:
+        """An association, or None where the peer offers nothing of what was asked for."""
+        association = self._associate(ae, roles, handlers)
+        if association.is_established:
+            return association
+        if association.rejected_contexts or association.is_aborted:
+            return None
+        raise PeerUnavailable(f"{self._name}: {_why(association)}")
+
+
+def _no_delay(event: evt.Event) -> None:
+    """Without this the kernel holds back the end of each object until the peer's delayed ACK, 40 ms."""
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _release(association: Association) -> None:
+    if association.is_established:
+        association.release()
+
+
+def _why(association: Association) -> str:
+    if association.is_rejected:
+        answer = association.acceptor.primitive
+        reason = getattr(answer, "reason_str", "") if answer is not None else ""
+        return f"association rejected: {reason}" if reason else "association rejected"
+    return "association aborted" if association.is_aborted else "cannot be reached"
+
+
+def client_context(tls: Tls) -> ssl.SSLContext:
+    """TLS 1.2 or later with our certificate; the other side's is checked (BCP 195)."""
+    context = ssl.create_default_context(cafile=str(tls.trusted) if tls.trusted else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.certificate, tls.key)
+    return context

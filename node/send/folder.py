@@ -1,0 +1,51 @@
+"""A folder as destination: ``<path>/<study>/<series>/<instance>.dcm``, each file whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from node.config import FolderDestination
+from node.errors import PeerUnavailable
+from node.send.delivery import Answer, Item, Outcome
+
+
+class FolderDelivery:
+    """Copies; a file that is there with the same bytes is left, one with other bytes is never replaced."""
+
+    def __init__(self, name: str, destination: FolderDestination) -> None:
+        self._name, self._path = name, destination.path
+
+    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+        for item in items:
+            try:
+                yield item, self._copy(item)
+            except OSError as error:
+                raise PeerUnavailable(f"{self._name}: {error.strerror}") from error
+
+    def _copy(self, item: Item) -> Answer:
+        target = self._target(item)
+        content = item.path.read_bytes()
+        if target.exists():
+            if hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(content).digest():
+                return Answer(Outcome.DELIVERED, "there already")
+            return Answer(Outcome.REFUSED, "another file of that name is there")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.rename(target)
+        return Answer(Outcome.DELIVERED, "written")
+
+    def _target(self, item: Item) -> Path:
+        return self._path / item.study_instance_uid / item.series_instance_uid / f"{item.sop_instance_uid}.dcm"
+
+    def find(self, items: Sequence[Item]) -> set[str] | None:
+        return {item.sop_instance_uid for item in items if self._target(item).exists()}
+
+    def close(self) -> None:
+        """Nothing is held open."""

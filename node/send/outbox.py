@@ -1,0 +1,448 @@
+"""The outbox: a line per object and destination, sent until the peer has taken it, and then, if asked for, confirmed.
+
+Every destination has a thread of its own, so that one dead peer costs nobody else anything. Nothing here knows jobs but
+by their records; what is to be sent is what the outbox says, also after a crash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Engine as Database
+from sqlalchemy import distinct, func, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from node import ledger
+from node.config import Configuration, Destination, DicomWebDestination, DimseDestination
+from node.errors import PeerUnavailable
+from node.records import ObjectRecord, OutboxRecord
+from node.send.commitment import Commitments
+from node.send.delivery import MANDATORY, Answer, Delivery, Item, Outcome
+from node.send.dicomweb import DicomWebDelivery
+from node.send.dimse import DimseDelivery
+from node.send.folder import FolderDelivery
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.1
+CONFIRM_EVERY = 5  # polls, until unconfirmed lines are looked at
+FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 300.0
+DATABASE_PAUSE_S = 1.0
+OWNER_PAUSE_S = 5.0  # until another node's lane is looked at again
+
+Clock = Callable[[], datetime]
+
+
+def back_off_s(attempts: int, first_s: float = FIRST_RETRY_S) -> float:
+    """How long to wait after the given number of failures in a row."""
+    return min(first_s * 2.0 ** min(attempts - 1, 30), LONGEST_RETRY_S)
+
+
+def open_delivery(name: str, destination: Destination, ae_title: str) -> Delivery:
+    """A way to the destination, nothing connected yet."""
+    if isinstance(destination, DimseDestination):
+        return DimseDelivery(name, destination, ae_title)
+    if isinstance(destination, DicomWebDestination):
+        return DicomWebDelivery(name, destination)
+    return FolderDelivery(name, destination)
+
+
+class Lane:
+    """Everything that goes to one destination.
+
+    Parameters
+    ----------
+    clock
+        Now, timezone aware; times in the outbox are held against it.
+    first_retry_s
+        Pause after the first failure; it doubles with every further one.
+    stop
+        Once set, no further object is sent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        destination: Destination,
+        ae_title: str,
+        database: Database,
+        clock: Clock,
+        first_retry_s: float = FIRST_RETRY_S,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._stop = stop or threading.Event()
+        self._name, self._destination, self._database, self._clock = name, destination, database, clock
+        self._ae_title, self._first_retry_s = ae_title, first_retry_s
+        self._failures, self._not_before = 0, datetime.min.replace(tzinfo=UTC)
+        self._commitments = Commitments(name, database, clock)
+        self._ways = destination.associations if isinstance(destination, DimseDestination) else 1
+
+    def turn(self) -> bool:
+        """Send what is due of one job, and see to confirmations; whether there was anything to do.
+
+        While the peer cannot be reached, nothing is tried before the back-off is over.
+        """
+        if self._clock() < self._not_before:
+            return False
+        job_id = self._next_job()
+        try:
+            if job_id is not None:
+                self._send_job(job_id)
+            confirmed = self._confirm()
+        except PeerUnavailable as error:
+            self._failures += 1
+            wait = timedelta(seconds=back_off_s(self._failures, self._first_retry_s))
+            self._not_before = self._clock() + wait
+            self._put_off(job_id, str(error))
+            log.warning(
+                "destination cannot be reached",
+                extra={"destination": self._name, "reason": str(error), "retry_s": wait.total_seconds()},
+            )
+            return False
+        self._failures = 0
+        return job_id is not None or confirmed
+
+    # ---- which lines
+    def _next_job(self) -> str | None:
+        """The job whose first waiting line has waited longest and is due."""
+        heads = (
+            select(func.min(OutboxRecord.id))
+            .where(OutboxRecord.destination == self._name, OutboxRecord.state == "waiting")
+            .group_by(OutboxRecord.job_id)
+        )
+        query = (
+            select(OutboxRecord.job_id)
+            .where(OutboxRecord.id.in_(heads), OutboxRecord.not_before <= self._clock())
+            .order_by(OutboxRecord.not_before, OutboxRecord.id)  # one that fails again and again goes behind the others
+            .limit(1)
+        )
+        with Session(self._database) as session:
+            return session.scalar(query)
+
+    def _waiting(self, job_id: str) -> list[tuple[int, Item]]:
+        """The job's lines to this destination that wait, with their order: images first, reports last."""
+        with Session(self._database) as session:
+            rows = session.execute(
+                select(OutboxRecord, ObjectRecord)
+                .join(ObjectRecord, ObjectRecord.sop_instance_uid == OutboxRecord.sop_instance_uid)
+                .where(
+                    OutboxRecord.destination == self._name,
+                    OutboxRecord.state == "waiting",
+                    OutboxRecord.job_id == job_id,
+                )
+                .order_by(OutboxRecord.order, OutboxRecord.id)
+            ).tuples()
+            return [(line.order, _item(line, of)) for line, of in rows]
+
+    # ---- sending
+    def _send_job(self, job_id: str) -> None:
+        """Send the job's waiting lines, one order after the other; stop where something has to wait.
+
+        Raises
+        ------
+        PeerUnavailable
+        """
+        lines = self._waiting(job_id)
+        deliveries = [open_delivery(self._name, self._destination, self._ae_title) for _ in range(self._ways)]
+        try:
+            for _, group in itertools.groupby(lines, key=lambda line: line[0]):
+                if not self._send_group(job_id, deliveries, [item for _, item in group]):
+                    break
+        finally:
+            for delivery in deliveries:
+                delivery.close()
+            self._tell(job_id, [item.line for _, item in lines])
+
+    def _send_group(self, job_id: str, deliveries: Sequence[Delivery], items: list[Item]) -> bool:
+        """Send objects of one order over all associations; whether all of them have got their answer."""
+        items = self._fit_to_send(items)
+        ways = min(len(deliveries), len(items))
+        if ways <= 1:
+            return all([self._send_items(job_id, deliveries[0], items)])
+        with ThreadPoolExecutor(ways) as threads:
+            shares = [items[way::ways] for way in range(ways)]
+            done = [
+                threads.submit(self._send_items, job_id, delivery, share)
+                for delivery, share in zip(deliveries, shares, strict=False)
+            ]
+        return all([future.result() for future in done])
+
+    def _send_items(self, job_id: str, delivery: Delivery, items: Sequence[Item]) -> bool:
+        answered = True
+        if items:
+            for item, answer in delivery.send(items):
+                answered &= self._note(job_id, item, answer)
+                if self._stop.is_set():
+                    return False
+        return answered
+
+    def _fit_to_send(self, items: list[Item]) -> list[Item]:
+        """Those whose file is what was encoded and, if it was ever sent, what was sent; the rest is refused."""
+        fit, unfit = [], []
+        with Session(self._database) as session:
+            uids = [item.sop_instance_uid for item in items]
+            sent: dict[str, set[str]] = {}
+            for start in range(0, len(uids), 500):
+                rows = session.execute(
+                    select(OutboxRecord.sop_instance_uid, OutboxRecord.sha256).where(
+                        OutboxRecord.sop_instance_uid.in_(uids[start : start + 500]), OutboxRecord.sha256 != ""
+                    )
+                ).tuples()
+                for uid, sha256 in rows:
+                    sent.setdefault(uid, set()).add(sha256)
+        for item in items:
+            digest = _digest(item.path)
+            if digest != item.sha256:
+                unfit.append((item, "the file is missing" if digest is None else "the file is not what was encoded"))
+            elif sent.get(item.sop_instance_uid, {digest}) != {digest}:
+                unfit.append((item, "other bytes were sent under this UID before"))
+            else:
+                fit.append(item)
+        with Session(self._database) as session, session.begin():
+            for item, reason in unfit:
+                log.error("object refused", extra={"sop_instance_uid": item.sop_instance_uid, "reason": reason})
+                self._change(session, item.line, "refused", f"not sent: {reason}")
+            for item in fit:
+                session.execute(
+                    update(OutboxRecord)
+                    .where(OutboxRecord.id == item.line)
+                    .values(attempts=OutboxRecord.attempts + 1, sha256=item.sha256)
+                )
+        return fit
+
+    # ---- answers
+    def _note(self, job_id: str, item: Item, answer: Answer) -> bool:
+        """Keep the answer to one object, at once; whether the object need not be sent again."""
+        with Session(self._database) as session, session.begin():
+            match answer.outcome:
+                case Outcome.DELIVERED:
+                    self._change(session, item.line, "delivered", answer.text, delivered=self._clock())
+                case Outcome.REFUSED:
+                    self._change(session, item.line, "refused", answer.text)
+                case Outcome.CLASS_REFUSED:
+                    self._stand_in(session, job_id, item, answer)
+                case Outcome.LATER:
+                    attempts = session.get_one(OutboxRecord, item.line).attempts
+                    wait = timedelta(seconds=back_off_s(attempts, self._first_retry_s))
+                    session.execute(  # unless it was cancelled meanwhile
+                        update(OutboxRecord)
+                        .where(OutboxRecord.id == item.line, OutboxRecord.state == "waiting")
+                        .values(answer=answer.text, not_before=self._clock() + wait)
+                    )
+        return answer.outcome is not Outcome.LATER
+
+    def _stand_in(self, session: Session, job_id: str, item: Item, answer: Answer) -> None:
+        """Send the twin of an object whose class the peer refuses; else leave it out, if it may be left out."""
+        twin = session.scalars(
+            select(ObjectRecord).where(ObjectRecord.twin_of == item.sop_instance_uid, ObjectRecord.job_id == job_id)
+        ).first()
+        if twin is not None:
+            known = select(OutboxRecord.id).where(
+                OutboxRecord.sop_instance_uid == twin.sop_instance_uid, OutboxRecord.destination == self._name
+            )
+            if session.scalar(known) is None:
+                line = session.get_one(OutboxRecord, item.line)
+                session.add(
+                    OutboxRecord(
+                        sop_instance_uid=twin.sop_instance_uid,
+                        job_id=job_id,
+                        destination=self._name,
+                        order=line.order,
+                        state="waiting",
+                        not_before=self._clock(),
+                        confirm=line.confirm,
+                    )
+                )
+            self._change(session, item.line, "skipped", f"{answer.text}; {twin.sop_instance_uid} goes in its place")
+        elif item.kind in MANDATORY:
+            self._change(session, item.line, "refused", answer.text)
+        else:
+            self._change(session, item.line, "skipped", answer.text)
+
+    def _change(self, session: Session, line: int, state: str, answer: str, **more: datetime) -> None:
+        session.execute(update(OutboxRecord).where(OutboxRecord.id == line).values(state=state, answer=answer, **more))
+
+    def _put_off(self, job_id: str | None, reason: str) -> None:
+        """Show on the line that was next why it has not gone out."""
+        if job_id is None:
+            return
+        with Session(self._database) as session, session.begin():
+            head = select(func.min(OutboxRecord.id)).where(
+                OutboxRecord.destination == self._name, OutboxRecord.state == "waiting", OutboxRecord.job_id == job_id
+            )
+            session.execute(
+                update(OutboxRecord)
+                .where(OutboxRecord.id == head.scalar_subquery())
+                .values(answer=reason, attempts=OutboxRecord.attempts + 1, not_before=self._not_before)
+            )
+
+    def _tell(self, job_id: str, lines: Sequence[int]) -> None:
+        """Note on the job's timeline what became of the lines, and close the job if that was all."""
+        with Session(self._database) as session, session.begin():
+            counts: dict[str, int] = {}
+            for start in range(0, len(lines), 500):
+                for state, number in session.execute(
+                    select(OutboxRecord.state, func.count())
+                    .where(OutboxRecord.id.in_(lines[start : start + 500]))
+                    .group_by(OutboxRecord.state)
+                ).tuples():
+                    counts[state] = counts.get(state, 0) + number
+            told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
+            if set(counts) - {"waiting"}:
+                ledger.note(session, job_id, "sent", f"{self._name}: {told}", now=self._clock())
+                log.info("sent", extra={"job": job_id, "destination": self._name, **counts})
+            ledger.settle(session, job_id, self._clock())
+
+    # ---- confirmation
+    def _confirm(self) -> bool:
+        """Ask for, and take note of, the peer's word that it keeps what it was sent."""
+        asks_back = isinstance(self._destination, DicomWebDestination) and self._destination.confirm
+        commits = isinstance(self._destination, DimseDestination) and self._destination.commitment
+        if not asks_back and not commits:
+            return False
+        delivery = open_delivery(self._name, self._destination, self._ae_title)
+        try:
+            done = self._commitments.take_reports()
+            return self._commitments.pursue(delivery) or done
+        finally:
+            delivery.close()
+
+
+class Sender:
+    """A thread per destination, and one that wakes them when there is something for them.
+
+    Parameters
+    ----------
+    database
+        The node's records.
+    clock
+        Now, timezone aware.
+    first_retry_s
+        Pause after the first failure of a destination; it doubles with every further one.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        database: Database,
+        clock: Clock = lambda: datetime.now(UTC),
+        first_retry_s: float = FIRST_RETRY_S,
+    ) -> None:
+        self._database, self._clock = database, clock
+        self._stop = threading.Event()
+        self._lanes = {
+            name: Lane(name, destination, configuration.node.ae_title, database, clock, first_retry_s, self._stop)
+            for name, destination in configuration.destinations.items()
+        }
+        self._wake = {name: threading.Event() for name in self._lanes}
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._stop.clear()
+        self._threads = [
+            threading.Thread(target=self._watch, name="outbox", daemon=True),
+            *(
+                threading.Thread(target=self._serve, args=(name,), name=f"send-{name}", daemon=True)
+                for name in self._lanes
+            ),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop after the object that is just being sent; the rest goes out at the next start."""
+        self._stop.set()
+        for wake in self._wake.values():
+            wake.set()
+        for thread in self._threads:
+            thread.join(timeout=10.0)
+        self._threads = []
+
+    def _watch(self) -> None:
+        """Wake the lanes that have something to do; one question for all of them."""
+        polls = itertools.count()
+        while not self._stop.wait(POLL_S):
+            try:
+                with Session(self._database) as session:
+                    waiting = select(distinct(OutboxRecord.destination)).where(
+                        OutboxRecord.state == "waiting", OutboxRecord.not_before <= self._clock()
+                    )
+                    unconfirmed = select(distinct(OutboxRecord.destination)).where(
+                        OutboxRecord.state == "delivered", OutboxRecord.confirm
+                    )
+                    due = set(session.scalars(waiting))
+                    if next(polls) % CONFIRM_EVERY == 0:
+                        due |= set(session.scalars(unconfirmed))
+            except SQLAlchemyError as error:
+                log.error("sending waits for the database", extra={"error": type(error).__name__})
+                self._stop.wait(DATABASE_PAUSE_S)
+                continue
+            for name in due & set(self._wake):
+                self._wake[name].set()
+
+    def _serve(self, name: str) -> None:
+        lane, wake = self._lanes[name], self._wake[name]
+        while not self._stop.is_set():
+            try:
+                with self._alone(name) as owner:
+                    while owner and not self._stop.is_set():
+                        wake.wait()
+                        wake.clear()
+                        while not self._stop.is_set() and lane.turn():
+                            pass
+                self._stop.wait(0 if owner else OWNER_PAUSE_S)
+            except SQLAlchemyError as error:
+                log.error("sending waits for the database", extra={"destination": name, "error": type(error).__name__})
+                self._stop.wait(DATABASE_PAUSE_S)
+            except Exception:  # the worker's loop: a destination must not stay without its thread
+                log.exception("sending failed", extra={"destination": name})
+                self._stop.wait(DATABASE_PAUSE_S)
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[bool]:
+        """Whether this node serves the destination: of several with one PostgreSQL database, one at a time does.
+
+        The lock belongs to a connection, so the database frees it when its node dies.
+        """
+        if self._database.dialect.name != "postgresql":
+            yield True  # SQLite is one node's own; the engine's file lock sees to that
+            return
+        key = int.from_bytes(hashlib.sha256(f"outbox {name}".encode()).digest()[:8], signed=True)
+        with self._database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            owner = bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}))
+            try:
+                yield owner
+            finally:
+                if owner:
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+
+def _item(line: OutboxRecord, of: ObjectRecord) -> Item:
+    return Item(
+        sop_class_uid=of.sop_class_uid,
+        sop_instance_uid=of.sop_instance_uid,
+        series_instance_uid=of.series_instance_uid,
+        study_instance_uid=of.study_instance_uid,
+        path=Path(of.path),
+        line=line.id,
+        kind=of.kind,
+        sha256=of.sha256,
+    )
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
