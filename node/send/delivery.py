@@ -65,7 +65,7 @@ class Delivery(Protocol):
 
 
 def by_status(status: int, comment: str = "") -> Answer:
-    """What a C-STORE status says about the object (PS3.4 B.2.3, PS3.7 annex C); STOW-RS reasons are of the same kind."""
+    """What a C-STORE status says about the object (PS3.4 B.2.3, PS3.7 annex C); STOW-RS has the same numbers."""
     text = f"0x{status:04X}" + (f" {comment}" if comment else "")
     if status == 0x0000:
         return Answer(Outcome.DELIVERED, text)
