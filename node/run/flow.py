@@ -318,7 +318,7 @@ class Flow:
         tried = session.scalar(
             select(func.count())
             .select_from(OutboxRecord)
-            .where(OutboxRecord.sop_instance_uid == record.sop_instance_uid, OutboxRecord.attempts > 0)
+            .where(OutboxRecord.sop_instance_uid == record.sop_instance_uid, OutboxRecord.sha256 != "")
         )
         if tried:
             raise JobFailed(
@@ -346,7 +346,9 @@ class Flow:
                 .where(*here, OutboxRecord.job_id == job.id, OutboxRecord.state.in_(("refused", "skipped")))
                 .values(state="waiting", not_before=now)
             )
-        confirm = destination.kind == "dimse" and destination.commitment
+        confirm = destination.kind != "folder" and (
+            destination.commitment if destination.kind == "dimse" else destination.confirm
+        )
         new = [
             {
                 "sop_instance_uid": item["sop_instance_uid"],

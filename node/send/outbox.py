@@ -174,7 +174,8 @@ class Lane:
                 threads.submit(self._send_items, job_id, delivery, share)
                 for delivery, share in zip(deliveries, shares, strict=False)
             ]
-        return all([future.result() for future in done])
+        answered = [future.result() for future in done]
+        return all(answered)
 
     def _send_items(self, job_id: str, delivery: Delivery, items: Sequence[Item]) -> bool:
         answered = True
