@@ -14,9 +14,9 @@ from pydantic import Field
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Result
 from dicom_sr.series import Study
+from dicom_sr.stacks import Stack, read_stack, stacks
 from pipelines.base import PipelineSettings
 from pipelines.context import ClinicalContext
-from pipelines.knee_super_resolution.stacks import Stack, read, stacks
 
 MIN_RATIO, MAX_RATIO = 1.5, 8.0  # what the method is evaluated for
 
@@ -80,14 +80,14 @@ class KneeSuperResolution:
 
         findings, derived, pages, lines, limits = [], [], [], [], []
         for number, stack in enumerate(self._stacks(study), start=1):
-            source = read(stack)
+            source = read_stack(stack, stored=True)
             step_mm, remark = self._step_mm(stack)
             positions = np.arange(int((len(stack.slices) - 1) * stack.spacing_mm / step_mm + 1e-6) + 1) * step_mm
             made = results.Reconstruction(
                 stack=stack,
                 source=source,
                 positions_mm=positions,
-                array=tricubic(np.asarray(source.array, dtype=np.float32), stack.positions_mm, positions),
+                array=tricubic(np.asarray(source.array, dtype=np.float32), results.positions_mm(stack), positions),
                 profile=SliceProfile("gaussian", stack.thickness_mm / stack.spacing_mm),
                 method="cubic spline interpolation",
             )

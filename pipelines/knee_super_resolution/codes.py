@@ -7,13 +7,16 @@ from pydicom.sr.coding import Code
 
 from dicom_sr import codes as private
 
+from dicom_sr.codes import private
+
 KNEE = codes.SCT.Knee
-SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
+SPATIAL_RESAMPLING = codes.DCM.SpatialResampling
 SIGNAL_TO_NOISE = Code("113060", "DCM", "Signal to noise")
-SUPER_RESOLVED = private.SUPERRES
-SSIM = private.QA_SSIM
-PSNR = private.QA_PSNR
-VOXEL_SD = private.UNC_SD
+SUPER_RESOLVED = private("SUPERRES")
+SSIM, PSNR = private("QA-SSIM"), private("QA-PSNR")  # of the result averaged back, against the acquired slices
+FACTOR, SPACING = private("QA-FACTOR"), private("QA-SPACING")
+CONSISTENT, PASS, FAIL = private("QA-CONSISTENT"), private("QA-PASS"), private("QA-FAIL")
+VOXEL_SD = private("UNC-SD")
 NO_UNITS = Code("1", "UCUM", "no units")
 RATIO = Code("{ratio}", "UCUM", "ratio")
 DECIBEL = Code("dB", "UCUM", "decibel")

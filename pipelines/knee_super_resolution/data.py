@@ -21,9 +21,9 @@ from torch import Tensor
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import read_studies
+from dicom_sr.stacks import read_stack, stacks
 from pipelines.knee_super_resolution import metrics, simulate
 from pipelines.knee_super_resolution.degradation import SliceProfile, coarse_positions, forward_matrix
-from pipelines.knee_super_resolution.stacks import read, stacks
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 THIN_TOLERANCE = 1.5  # an axis counts as thin when its spacing is within this of the smallest
@@ -94,7 +94,7 @@ def _read_dicom(parent: Path, paths: list[Path], folder: Path) -> Iterator[ThinV
             except UnsuitableInput:
                 continue
             for stack in found:
-                array = np.asarray(read(stack).array, dtype=np.float32)
+                array = np.asarray(read_stack(stack).array, dtype=np.float32)
                 name = f"{parent.name} {stack.label}".strip()
                 height, width = stack.pixel_mm
                 yield ThinVolume(

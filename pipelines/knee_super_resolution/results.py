@@ -20,9 +20,15 @@ from dicom_sr.findings import (
 )
 from pipelines.knee_super_resolution import codes, metrics
 from pipelines.knee_super_resolution.degradation import SliceProfile, along_slices, forward_matrix
-from pipelines.knee_super_resolution.stacks import Stack
+from dicom_sr.stacks import Stack
 
 NATIVE, OURS = "acquired", "result"
+
+
+def positions_mm(stack: Stack) -> NDArray[np.float64]:
+    """Positions of the slice centres along the normal, the first at 0; (D,)."""
+    positions: NDArray[np.float64] = np.arange(len(stack.slices), dtype=np.float64) * stack.spacing_mm
+    return positions
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def quality(made: Reconstruction) -> Quality:
 
 def _within(made: Reconstruction) -> NDArray[np.float64]:
     """The acquired positions that the thin slices span; the last may lie less than one thin step beyond them."""
-    positions = made.stack.positions_mm
+    positions = positions_mm(made.stack)
     return positions[positions <= made.positions_mm[-1] + 1e-6 + made.step_mm]
 
 
