@@ -13,7 +13,9 @@ from node.config import Configuration
 from node.receive.admission import Admission
 from node.receive.commitment import Commitment
 from node.receive.fast import FastServer
+from node.receive.folder import FolderWatch
 from node.receive.locks import Duty
+from node.receive.orthanc import Feed
 from node.receive.plain import PlainServer
 from node.receive.recorder import Recorder
 from node.receive.services import Services
@@ -40,6 +42,10 @@ class Receiver:
         server = FastServer if dimse.server == "fast" else PlainServer
         tls = server_context(dimse.tls) if dimse.tls else None
         self.server = server(dimse, services, tls, dimse.port)
+        self.watchers: list[FolderWatch | Feed] = [
+            *(FolderWatch(folder, self.store, duty) for folder in receive.watched_folders),
+            *(Feed(name, feed, self.store, duty) for name, feed in receive.orthanc_feeds.items()),
+        ]
         self._stop = threading.Event()
         self._janitor = threading.Thread(target=self._sweep, name="janitor", daemon=True)
 
@@ -47,6 +53,8 @@ class Receiver:
         self.recorder.start()
         self.commitment.start()
         self._janitor.start()
+        for watcher in self.watchers:
+            watcher.start()
         self.server.start()
         log.info("receiving", extra={"port": self.server.port})
         return self
@@ -56,6 +64,8 @@ class Receiver:
     ) -> None:
         self._stop.set()
         self.server.stop()
+        for watcher in self.watchers:
+            watcher.stop()
         self.commitment.stop()
         self._janitor.join()
         self.store.close()

@@ -27,4 +27,6 @@ class NotStored(NodeError):
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
         self.status = status
+        self.sop_class_uid = ""  # of the instance, where that much could be read
+        self.sop_instance_uid = ""
         self.reason = reason[:64]  # ErrorComment (0000,0902) is LO

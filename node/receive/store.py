@@ -54,6 +54,7 @@ COPY_BYTES = 2**20
 class Receipt(NamedTuple):
     """What `commit` hands back."""
 
+    sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
     study_instance_uid: str
@@ -279,23 +280,25 @@ class Store:
         """Start one instance. What is wrong with it comes out at `commit`, when the sender listens."""
         return Incoming(self, arrival, (sop_class_uid, sop_instance_uid, transfer_syntax_uid))
 
-    def adopt(self, arrival: Arrival, name: str) -> Receipt:
+    def adopt(self, arrival: Arrival, name: str, study_instance_uid: str | None = None) -> Receipt:
         """Take a whole DICOM file that lies in the spool as `partial` named it.
 
-        A Part 10 file is kept as it is to the byte; a bare data set gets preamble and file meta.
+        A Part 10 file is kept as it is to the byte; a bare data set gets preamble and file meta. Where
+        `study_instance_uid` is given, it must be of that study.
 
         Raises
         ------
         NotStored
             With the reason; the partial is gone then.
         """
-        uid = ""
+        header = None
         try:
             with (self.spool / name).open("rb") as file:
                 meta = read_meta(file)
                 header = self.header_of(self.spool / name, meta.length, meta.transfer_syntax_uid)
-                uid = header.sop_instance_uid if is_uid(header.sop_instance_uid) else ""
                 _check_meta(header, meta)
+                if study_instance_uid not in (None, header.study_instance_uid):
+                    raise NotStored(Status.DOES_NOT_MATCH, "The instance belongs to another study")
                 file.seek(PREAMBLE)
                 if file.read(4) != b"DICM":
                     name = self._with_preamble(name, file, meta, header, arrival)
@@ -306,7 +309,9 @@ class Store:
         except NotStored as error:
             problem = error
         self.drop(name)
-        arrival.failure(uid, problem)
+        if header is not None and is_uid(header.sop_instance_uid) and is_uid(header.sop_class_uid):
+            problem.sop_class_uid, problem.sop_instance_uid = header.sop_class_uid, header.sop_instance_uid
+        arrival.failure(problem.sop_instance_uid, problem)
         raise problem
 
     def _with_preamble(self, name: str, file: BinaryIO, meta: Meta, header: Header, arrival: Arrival) -> str:
@@ -401,7 +406,11 @@ class Store:
             raise self.trouble(error, arrival) from error
         arrival.stored += 1
         return Receipt(
-            header.sop_instance_uid, header.series_instance_uid, header.study_instance_uid, self.instances / relative
+            header.sop_class_uid,
+            header.sop_instance_uid,
+            header.series_instance_uid,
+            header.study_instance_uid,
+            self.instances / relative,
         )
 
     def find(self, sop_instance_uid: str) -> Path | None:

@@ -1,0 +1,362 @@
+"""STOW-RS (PS3.18 10.5) into the store: routes for the Starlette application that serves the status page.
+
+They run in the node's parent process, not in the receivers: `node/app.py` makes a `Store` there (with a journal of its
+own, which the recorder reads like all others) and passes `routes(store, settings)` to the page's application. TLS is
+that server's. Parts are streamed to the spool one by one, so memory does not grow with the request; each instance has
+the store's promise before the response says so.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from email.message import Message
+from functools import partial as bind
+from typing import Any
+from xml.etree import ElementTree
+
+from anyio import to_thread
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from node.config import DicomWeb
+from node.receive.header import is_uid
+from node.receive.status import NotStored, Status
+from node.receive.store import Arrival, Receipt, Store
+
+MAXIMUM_PARTS = 10_000
+MAXIMUM_BOUNDARY = 70  # RFC 2046 5.1.1
+DICOM, JSON, XML = "application/dicom", "application/dicom+json", "application/dicom+xml"
+OK, ACCEPTED, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, CONFLICT = 200, 202, 400, 401, 403, 409
+NOT_ACCEPTABLE, TOO_LARGE, UNSUPPORTED, UNAVAILABLE = 406, 413, 415, 503
+
+
+def routes(store: Store, settings: DicomWeb) -> list[Route]:
+    """``POST /dicom-web/studies`` and ``POST /dicom-web/studies/{study}``; none where it is switched off."""
+    if not settings.enabled:
+        return []
+    desk = _Desk(store, _token(settings))
+    return [
+        Route("/dicom-web/studies", desk.post, methods=["POST"]),
+        Route("/dicom-web/studies/{study}", desk.post, methods=["POST"]),
+    ]
+
+
+def _token(settings: DicomWeb) -> str | None:
+    if settings.token is not None:
+        return settings.token.get_secret_value()
+    if settings.token_file is not None:
+        return settings.token_file.read_text(encoding="utf-8").strip()
+    return None
+
+
+class _Unsuitable(Exception):
+    """The request itself cannot be served."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+@dataclass
+class _Outcome:
+    """What became of the parts."""
+
+    stored: list[tuple[str, Receipt]] = field(default_factory=list)  # SOP Class UID, receipt
+    failed: list[tuple[str, str, int]] = field(default_factory=list)  # SOP Class UID, SOP Instance UID, reason
+
+
+class _Desk:
+    def __init__(self, store: Store, token: str | None) -> None:
+        self._store = store
+        self._token = token
+
+    async def post(self, request: Request) -> Response:
+        """Store the parts of one request."""
+        address = request.client.host if request.client else ""
+        try:
+            self._admit(request, address)
+            answer_type = _answer_type(request.headers.get("accept", "*/*"))
+            boundary = _boundary(request.headers.get("content-type", ""))
+            study = request.path_params.get("study")
+            if study is not None and not is_uid(study):
+                raise _Unsuitable(BAD_REQUEST, "The study in the address is not a UID")
+        except _Unsuitable as problem:
+            await to_thread.run_sync(self._store.refuse, "stow", "", "", address, problem.reason)
+            headers = {"WWW-Authenticate": "Bearer"} if problem.code == UNAUTHORIZED else {}
+            return JSONResponse({"error": problem.reason}, problem.code, headers)
+        arrival = self._store.open("stow", peer_address=address)
+        try:
+            outcome = await self._take(request.stream(), boundary, arrival, study)
+        except _Unsuitable as problem:
+            arrival.close("aborted", problem.reason)
+            return JSONResponse({"error": problem.reason}, problem.code)
+        except ClientDisconnect:
+            arrival.close("lost", "The client closed the connection")
+            return Response(status_code=BAD_REQUEST)  # nobody reads it
+        except BaseException:
+            arrival.close("aborted", "The request was broken off")
+            raise
+        arrival.close("released")
+        return _response(outcome, arrival, answer_type, str(request.base_url))
+
+    def _admit(self, request: Request, address: str) -> None:
+        if self._token is None:
+            try:
+                loopback = ipaddress.ip_address(address).is_loopback
+            except ValueError:
+                loopback = False
+            if not loopback:
+                raise _Unsuitable(FORBIDDEN, "Without a token only this machine may send")
+            return
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token.encode()):
+            raise _Unsuitable(UNAUTHORIZED, "A bearer token is needed")
+
+    async def _take(
+        self, stream: AsyncIterator[bytes], boundary: bytes, arrival: Arrival, study: str | None
+    ) -> _Outcome:
+        outcome = _Outcome()
+        parts = _Parts(boundary)
+        spooled: _Spooled | None = None
+        try:
+            async for chunk in stream:
+                for kind, data in parts.feed(chunk):
+                    if kind == "begin":
+                        if parts.count > MAXIMUM_PARTS:
+                            raise _Unsuitable(TOO_LARGE, f"More than {MAXIMUM_PARTS} parts")
+                        parts.content_type = ""
+                        spooled = await to_thread.run_sync(_Spooled, self._store, arrival)
+                    elif kind == "type":
+                        parts.content_type = data.decode("latin-1")
+                    elif kind == "data" and spooled is not None:
+                        await to_thread.run_sync(spooled.write, data)
+                    elif kind == "end" and spooled is not None:
+                        done, spooled = spooled, None
+                        await to_thread.run_sync(bind(done.finish, outcome, parts.content_type, study))
+        except MultipartParseError as error:
+            raise _Unsuitable(BAD_REQUEST, "The multipart message cannot be read") from error
+        finally:
+            if spooled is not None:
+                spooled.drop()
+        if not parts.finished or not parts.count:
+            raise _Unsuitable(BAD_REQUEST, "The multipart message does not end, or holds nothing")
+        return outcome
+
+
+class _Parts:
+    """The parts of a multipart message as they come in, as (begin | type | data | end, bytes)."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self.count = 0
+        self.finished = False
+        self.content_type = ""  # of the part at hand, as its events say
+        self._events: list[tuple[str, bytes]] = []
+        self._name = b""
+        self._value = b""
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._on_name,
+                "on_header_value": self._on_value,
+                "on_header_end": self._on_header,
+                "on_part_data": lambda data, start, end: self._events.append(("data", data[start:end])),
+                "on_part_end": lambda: self._events.append(("end", b"")),
+                "on_end": self._end,
+            },
+        )
+
+    def feed(self, chunk: bytes) -> list[tuple[str, bytes]]:
+        """What `chunk` brings: begin, type, data and end of parts, in order.
+
+        Raises
+        ------
+        MultipartParseError
+            If it cannot be read; the parser bounds the length of headers.
+        """
+        self._parser.write(chunk)
+        events, self._events = self._events, []
+        return events
+
+    def _begin(self) -> None:
+        self.count += 1
+        self._events.append(("begin", b""))
+
+    def _on_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header(self) -> None:
+        if self._name.lower() == b"content-type":
+            self._events.append(("type", self._value))
+        self._name = self._value = b""
+
+    def _end(self) -> None:
+        self.finished = True
+
+
+class _Spooled:
+    """One part on its way to the store."""
+
+    def __init__(self, store: Store, arrival: Arrival) -> None:
+        self._store = store
+        self._arrival = arrival
+        self._size = 0
+        self._problem: NotStored | None = None
+        self._name = ""
+        self._fd = -1
+        try:
+            store.require_room(arrival)
+            self._name, self._fd = store.partial()
+        except NotStored as error:
+            self._problem = error
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._problem is not None:
+            return
+        try:
+            if self._size > self._store.maximum_bytes:
+                raise NotStored(Status.OUT_OF_RESOURCES, "The instance is larger than the node accepts")
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except NotStored as error:
+            self._fail(error)
+        except OSError as error:
+            self._fail(self._store.trouble(error, self._arrival))
+
+    def finish(self, outcome: _Outcome, content_type: str, study: str | None) -> None:
+        """Store it, and note in `outcome` how that went."""
+        media = content_type.partition(";")[0].strip().lower()
+        if self._problem is None and media not in ("", DICOM):
+            self._fail(NotStored(Status.CANNOT_UNDERSTAND, "The part is not application/dicom"))
+        if self._problem is not None:
+            self._arrival.failure("", self._problem)
+            outcome.failed.append(("", "", int(self._problem.status)))
+            return
+        os.close(self._fd)
+        self._fd = -1
+        try:
+            receipt = self._store.adopt(self._arrival, self._name, study)
+        except NotStored as error:
+            outcome.failed.append((error.sop_class_uid, error.sop_instance_uid, int(error.status)))
+        else:
+            outcome.stored.append((receipt.sop_class_uid, receipt))
+
+    def drop(self) -> None:
+        """The request ended in the middle."""
+        self._fail(NotStored(Status.PROCESSING_FAILURE, "The request ended before the part did"))
+
+    def _fail(self, error: NotStored) -> None:
+        self._problem = error
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if self._name:
+            self._store.drop(self._name)
+            self._name = ""
+
+
+def _parameters(value: str) -> tuple[str, dict[str, str]]:
+    message = Message()
+    message["content-type"] = value
+    pairs = message.get_params(failobj=[])
+    return message.get_content_type(), {key.lower(): text for key, text in pairs[1:]}
+
+
+def _boundary(content_type: str) -> bytes:
+    media, parameters = _parameters(content_type)
+    if media != "multipart/related":
+        raise _Unsuitable(UNSUPPORTED, "multipart/related is needed")
+    if parameters.get("type", DICOM).lower() != DICOM:
+        raise _Unsuitable(UNSUPPORTED, "Only parts of application/dicom are taken")
+    boundary = parameters.get("boundary", "")
+    if not 0 < len(boundary) <= MAXIMUM_BOUNDARY or not boundary.isascii():
+        raise _Unsuitable(BAD_REQUEST, "The boundary is missing or not one")
+    return boundary.encode("ascii")
+
+
+def _answer_type(accept: str) -> str:
+    """JSON, unless XML is wanted (PS3.18 10.5.3)."""
+    wanted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    for media in wanted:
+        if media in (JSON, "application/json", "*/*", "application/*", ""):
+            return JSON
+        if media == XML:
+            return XML
+    raise _Unsuitable(NOT_ACCEPTABLE, f"The answer comes as {JSON} or {XML}")
+
+
+def _response(outcome: _Outcome, arrival: Arrival, answer_type: str, base: str) -> Response:
+    """The Store Instances Response Module (PS3.18 I.2) and the code that sums it up (PS3.18 10.5.3.1)."""
+    stored: list[dict[str, tuple[str, Any]]] = [
+        {"00081150": ("UI", sop_class), "00081155": ("UI", receipt.sop_instance_uid)}
+        for sop_class, receipt in outcome.stored
+    ]
+    failed: list[dict[str, tuple[str, Any]]] = [
+        {
+            **({"00081150": ("UI", sop_class)} if sop_class else {}),
+            **({"00081155": ("UI", uid)} if uid else {}),
+            "00081197": ("US", reason),
+        }
+        for sop_class, uid, reason in outcome.failed
+    ]
+    if not outcome.failed:
+        code = OK
+    elif outcome.stored:
+        code = ACCEPTED
+    else:
+        code = UNAVAILABLE if arrival.disk_was_low else CONFLICT
+    sequences: _Sequences = {"00081198": failed, "00081199": stored}
+    content = _xml(sequences) if answer_type == XML else _json(sequences)
+    return Response(content, code, media_type=answer_type)
+
+
+_Sequences = dict[str, list[dict[str, tuple[str, Any]]]]
+_KEYWORDS = {
+    "00081150": "ReferencedSOPClassUID",
+    "00081155": "ReferencedSOPInstanceUID",
+    "00081197": "FailureReason",
+    "00081198": "FailedSOPSequence",
+    "00081199": "ReferencedSOPSequence",
+}
+
+
+def _json(sequences: _Sequences) -> bytes:
+    """PS3.18 F."""
+    body = {
+        tag: {
+            "vr": "SQ",
+            "Value": [{t: {"vr": vr, "Value": [value]} for t, (vr, value) in item.items()} for item in items],
+        }
+        for tag, items in sequences.items()
+        if items
+    }
+    return bytes(JSONResponse(body).body)
+
+
+def _xml(sequences: _Sequences) -> bytes:
+    """The Native DICOM Model (PS3.19 A.1)."""
+    root = ElementTree.Element("NativeDicomModel", {"xmlns": "http://dicom.nema.org/PS3.19/models/NativeDICOM"})
+    for tag, items in sequences.items():
+        if not items:
+            continue
+        sequence = ElementTree.SubElement(root, "DicomAttribute", {"tag": tag, "vr": "SQ", "keyword": _KEYWORDS[tag]})
+        for number, item in enumerate(items, 1):
+            node = ElementTree.SubElement(sequence, "Item", {"number": str(number)})
+            for inner, (vr, value) in item.items():
+                attributes = {"tag": inner, "vr": vr, "keyword": _KEYWORDS[inner]}
+                attribute = ElementTree.SubElement(node, "DicomAttribute", attributes)
+                ElementTree.SubElement(attribute, "Value", {"number": "1"}).text = str(value)
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
