@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.progress import track
@@ -11,7 +12,8 @@ from rich.text import Text
 from node import checks
 from node.__main__ import NOT_RIGHT, OK
 from node.commands.terminal import console
-from node.config import read
+from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination, read
+from node.errors import PeerUnavailable
 
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
@@ -22,12 +24,10 @@ def check(config: Path, *, online: bool) -> int:
     out, complaints = console(), console(error=True)
     verdicts = [verdict for look in checks.OFFLINE for verdict in look(configuration)]
     if online:
-        from node import contact
-
-        asked = list(contact.asked(configuration))
+        asked = list(_asked(configuration))
         verdicts += [
-            contact.ask(name, whom, configuration.node.ae_title)
-            for name, whom in track(asked, "Asking", console=complaints, transient=True)
+            _ask(*one, configuration.node.ae_title)
+            for one in track(asked, "Asking", console=complaints, transient=True, disable=not complaints.is_terminal)
         ]
     table = Table(box=None, show_header=False, pad_edge=False)
     for verdict in verdicts:
@@ -42,3 +42,32 @@ def check(config: Path, *, online: bool) -> int:
     more = f", {doubtful} to look at" if doubtful else ""
     out.print(f"\n{config}: fit to run{more}")
     return OK
+
+
+def _asked(configuration: Configuration) -> Iterator[tuple[str, DimseDestination | DicomWebDestination]]:
+    """Everyone who can be asked whether he is there: destinations, and peers that have an address."""
+    for name, destination in configuration.destinations.items():
+        if not isinstance(destination, FolderDestination):
+            yield f"destinations.{name}", destination
+    for name, peer in configuration.peers.items():
+        if peer.host is not None and peer.port is not None:
+            yield (
+                f"peers.{name}",
+                DimseDestination(
+                    kind="dimse", ae_title=peer.ae_title, host=peer.host, port=peer.port, tls=peer.tls, timeout_s=10
+                ),
+            )
+
+
+def _ask(key: str, whom: DimseDestination | DicomWebDestination, ae_title: str) -> checks.Verdict:
+    from node.send.dicomweb import DicomWebDelivery
+    from node.send.dimse import DimseDelivery
+
+    where = whom.url if isinstance(whom, DicomWebDestination) else f"{whom.ae_title} at {whom.host}:{whom.port}"
+    try:
+        way = (
+            DicomWebDelivery(key, whom) if isinstance(whom, DicomWebDestination) else DimseDelivery(key, whom, ae_title)
+        )
+        return checks.Verdict(key, "good", f"{where} {way.ping()}")
+    except (PeerUnavailable, OSError) as error:  # OSError: certificates
+        return checks.Verdict(key, "bad", f"{where}: {str(error).removeprefix(f'{key}: ')}")

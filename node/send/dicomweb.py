@@ -66,6 +66,19 @@ class DicomWebDelivery:
             found |= {uid for match in response.json() if (uid := _first(match, "00080018"))}
         return found
 
+    def ping(self) -> str:
+        """Ask the server for one study, by QIDO-RS; what it answered. STOW-RS alone cannot be asked without sending.
+
+        Raises
+        ------
+        PeerUnavailable
+            If it cannot be reached, or does not let us in.
+        """
+        answer = self._ask("GET", "studies?limit=1", headers={"Accept": "application/dicom+json"})
+        if answer.status_code in (401, 403) or answer.status_code >= 500:
+            raise PeerUnavailable(f"{self._name}: HTTP {answer.status_code} {answer.reason_phrase}")
+        return f"answers HTTP {answer.status_code}"
+
     def close(self) -> None:
         self._client.close()
 

@@ -17,6 +17,7 @@ from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
     StudyRootQueryRetrieveInformationModelFind,
+    Verification,
 )
 
 from node.config import DimseDestination, Tls
@@ -160,6 +161,27 @@ class DimseDelivery:
             return True
         finally:
             _release(association)
+
+    def ping(self) -> str:
+        """Ask the peer whether it is there (C-ECHO), on an association of its own; what it answered.
+
+        Raises
+        ------
+        PeerUnavailable
+            If it is not, or does not want to talk to us.
+        """
+        ae = self._application_entity()
+        ae.add_requested_context(Verification)
+        association = self._established(ae)
+        if association is None:
+            raise PeerUnavailable(f"{self._name}: accepts the association and not Verification")
+        try:
+            status = association.send_c_echo()
+        finally:
+            _release(association)
+        if status.get("Status") != SUCCESS:
+            raise PeerUnavailable(f"{self._name}: no answer to C-ECHO")
+        return "answers C-ECHO"
 
     def close(self) -> None:
         if self._association is not None:
