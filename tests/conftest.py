@@ -13,6 +13,7 @@ import pytest
 from tests.browser import open_browser
 from tests.needs import missing
 from tests.orthanc import Archive, OrthancMissing
+from tests.postgres import Postgres
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -80,3 +81,10 @@ def browser() -> Iterator[Browser]:
     """A headless Chromium; for the module only, because its driver keeps an event loop in the thread meanwhile."""
     with open_browser() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A running PostgreSQL for the session; each test asks it for a database of its own."""
+    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server

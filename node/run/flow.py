@@ -193,7 +193,7 @@ class Flow:
                     .outerjoin(AssociationRecord, AssociationRecord.id == InstanceRecord.association_id)
                     .where(InstanceRecord.sop_instance_uid.in_(uids))
                 )
-                for instance, association in rows.tuples():
+                for instance, association in rows:
                     paths[instance.sop_instance_uid] = store / instance.path
                     if association is not None:
                         attributes[instance.series_instance_uid] = {

@@ -66,5 +66,5 @@ def show_job(database: Database, job_id: str) -> JobView:
 def counts(database: Database) -> dict[str, int]:
     """How many jobs are in each state."""
     with Session(database) as session:
-        rows = session.execute(select(JobRecord.state, func.count()).group_by(JobRecord.state)).tuples()
+        rows = session.execute(select(JobRecord.state, func.count()).group_by(JobRecord.state))
         return dict(rows.all())

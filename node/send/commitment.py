@@ -216,7 +216,7 @@ class Commitments:
             .where(OutboxRecord.destination == self._name, OutboxRecord.state == "delivered", OutboxRecord.confirm)
             .order_by(OutboxRecord.job_id, OutboxRecord.id)
         )
-        return list(rows.tuples())
+        return list(rows)
 
     # ---- transactions
     def _transactions(self, *states: str) -> Any:

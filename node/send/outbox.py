@@ -140,7 +140,7 @@ class Lane:
                     OutboxRecord.job_id == job_id,
                 )
                 .order_by(OutboxRecord.order, OutboxRecord.id)
-            ).tuples()
+            )
             return [(line.order, _item(line, of)) for line, of in rows]
 
     # ---- sending
@@ -167,7 +167,7 @@ class Lane:
         items = self._fit_to_send(items)
         ways = min(len(deliveries), len(items))
         if ways <= 1:
-            return all([self._send_items(job_id, deliveries[0], items)])
+            return self._send_items(job_id, deliveries[0], items)
         with ThreadPoolExecutor(ways) as threads:
             shares = [items[way::ways] for way in range(ways)]
             done = [
@@ -197,7 +197,7 @@ class Lane:
                     select(OutboxRecord.sop_instance_uid, OutboxRecord.sha256).where(
                         OutboxRecord.sop_instance_uid.in_(uids[start : start + 500]), OutboxRecord.sha256 != ""
                     )
-                ).tuples()
+                )
                 for uid, sha256 in rows:
                     sent.setdefault(uid, set()).add(sha256)
         for item in items:
@@ -295,7 +295,7 @@ class Lane:
                     select(OutboxRecord.state, func.count())
                     .where(OutboxRecord.id.in_(lines[start : start + 500]))
                     .group_by(OutboxRecord.state)
-                ).tuples():
+                ):
                     counts[state] = counts.get(state, 0) + number
             told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
             if set(counts) - {"waiting"}:

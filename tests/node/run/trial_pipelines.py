@@ -1,0 +1,100 @@
+"""A pipeline for the tests, declared as an installed one: it does what its settings say, and notes when it ran."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydicom.sr.codedict import codes
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import Finding, ImagePanel, ImageReference, Measurement, Model, Page, Region, Result
+from dicom_sr.series import Study
+from pipelines.base import PipelineSettings
+from pipelines.context import ClinicalContext
+
+
+class TrialSettings(PipelineSettings):
+    """What the pipeline shall do, and where it says so."""
+
+    journal: Path  # a line per event: "<what> <series> <pid>"
+    behaviour: Literal["find", "refuse", "refuse_pixels", "raise", "crash", "crash_once", "hang", "swell"] = "find"
+    check_s: float = 0.0
+    run_s: float = 0.0
+    quote: str = ""  # what `raise` quotes
+
+
+class Trial:
+    """Measures the mean grey value of the first image, slowly if asked to."""
+
+    name: ClassVar[str] = "trial"
+    version: ClassVar[str] = "1.0"
+    title: ClassVar[str] = "Trial"
+    level: ClassVar[Literal["series", "study"]] = "series"
+    needs_context: ClassVar[bool] = False
+    settings_type: ClassVar[type[PipelineSettings]] = TrialSettings
+
+    def __init__(self, settings: TrialSettings) -> None:
+        self.settings = settings
+
+    @property
+    def model(self) -> Model:
+        return Model(self.name, self.version, "0" * 64, "made for tests, simulated")
+
+    def _note(self, what: str, study: Study | None = None) -> None:
+        series = study.series[0].series_instance_uid if study else "-"
+        with self.settings.journal.open("a") as journal:
+            journal.write(f"{what} {series} {os.getpid()}\n")
+
+    def check(self, study: Study) -> None:
+        self._note("check", study)
+        time.sleep(self.settings.check_s)
+        if self.settings.behaviour == "refuse":
+            raise UnsuitableInput("needs a knee, found a phantom")
+
+    def load(self) -> None:
+        self._note("load")
+
+    def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
+        self._note("run", study)
+        self._misbehave(study)
+        time.sleep(self.settings.run_s)
+        series = study.series[0]
+        first = ImageReference(series.instances[0].sop_instance_uid)
+        ds = series.headers[0]
+        image = np.tile(np.arange(ds.Columns, dtype=np.float32), (ds.Rows, 1))
+        outline = np.array([[4.0, 4.0], [20.0, 4.0], [20.0, 12.0], [4.0, 12.0], [4.0, 4.0]])
+        mean = Measurement(codes.SCT.Length, float(image.mean()), codes.UCUM.Millimeter)
+        finding = Finding(
+            "Trial 1",
+            codes.SCT.Bone,
+            region=Region(first, outline),
+            measurements=(mean,),
+        )
+        page = Page("Trial", (ImagePanel("Source", image),), columns=1, summary=("A trial.",))
+        self._note("ran", study)
+        return Result(self.model, self.title, (series,), ("A trial.",), (finding,), pages=(page,))
+
+    def _misbehave(self, study: Study) -> None:
+        behaviour = self.settings.behaviour
+        if behaviour == "refuse_pixels":
+            raise UnsuitableInput("the images are empty")
+        if behaviour == "raise":
+            raise ValueError(f"cannot use {self.settings.quote}")
+        if behaviour == "crash" or (behaviour == "crash_once" and self._runs(study) == 1):
+            ctypes.string_at(0)
+        if behaviour == "hang":
+            time.sleep(3600)
+        if behaviour == "swell":
+            kept = []
+            while True:
+                kept.append(np.ones(4 * 2**20))
+                time.sleep(0.01)
+
+    def _runs(self, study: Study) -> int:
+        lines = self.settings.journal.read_text().splitlines()
+        return sum(line.startswith(f"run {study.series[0].series_instance_uid} ") for line in lines)

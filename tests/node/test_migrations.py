@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, inspect
+
+from node.migrations import migrate
+from node.records import Base, open_database
+from tests.postgres import Postgres
+
+
+def differences(url: str) -> list[object]:
+    """What a new step would have to do, on the tables that are ours."""
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            ours = {"include_name": lambda name, kind, _: kind != "table" or name in Base.metadata.tables}
+            return compare_metadata(MigrationContext.configure(connection, opts=ours), Base.metadata)
+    finally:
+        engine.dispose()
+
+
+def migrated(url: str) -> None:
+    engine = open_database(url)
+    migrate(engine)
+    engine.dispose()
+
+
+def test_the_steps_lead_to_the_tables_of_the_records_on_sqlite(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'node.db'}"
+    migrated(url)
+    assert differences(url) == []
+
+
+@pytest.mark.postgres
+def test_the_steps_lead_to_the_tables_of_the_records_on_postgresql(postgres: Postgres) -> None:
+    url = postgres.database()
+    migrated(url)
+    assert differences(url) == []
+
+
+def test_an_empty_database_differs(tmp_path: Path) -> None:
+    assert differences(f"sqlite:///{tmp_path / 'node.db'}")
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_processes_that_start_at_once_make_the_tables_once(tmp_path: Path, postgres: Postgres, kind: str) -> None:
+    url = f"sqlite:///{tmp_path / 'node.db'}" if kind == "sqlite" else postgres.database()
+    with ThreadPoolExecutor(6) as processes:
+        list(processes.map(migrated, [url] * 6))
+    engine = create_engine(url)
+    assert set(Base.metadata.tables) <= set(inspect(engine).get_table_names())
+    engine.dispose()
