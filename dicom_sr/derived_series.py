@@ -18,6 +18,7 @@ from dicom_sr.frames import decimal, frame_header
 from dicom_sr.headers import chosen, coded
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance
+from dicom_sr.references import stand_in
 
 # what describes the acquisition and stays true of the derived slices; everything else stays behind
 KEPT = (
@@ -130,14 +131,23 @@ def derived_references(provenance: Provenance, index: int) -> list[Dataset]:
     """What refers to the slices of the `index`-th derived series, in the order of its array, without the pixels."""
     result = provenance.result
     assert isinstance(result, Result)
-    count, rows, columns = result.derived[index].volume.array.shape
+    derived = result.derived[index]
+    count, rows, columns = derived.volume.array.shape
+    first = derived.sources[0]
+    source = frame_header(provenance.header_of[first.sop_instance_uid], first.frame_number or 1)
+    shared = chosen(source, ["FrameOfReferenceUID"])
+    shared.update(_grid(derived.volume, source))
+    shared.SliceThickness = decimal(derived.slice_thickness_mm)
+    shared.SpacingBetweenSlices = decimal(derived.volume.spacing_mm[0])
     slices = []
     for k in range(count):
         ds = Dataset()
         ds.SOPClassUID, ds.SOPInstanceUID = MRImageStorage, slice_uid(provenance, index, k)
         ds.StudyInstanceUID, ds.SeriesInstanceUID = provenance.study_instance_uid, series_uid(provenance, index)
         ds.Modality, ds.Rows, ds.Columns = "MR", rows, columns
-        slices.append(ds)
+        ds.update(shared)
+        ds.ImagePositionPatient = _position(result.derived[index].volume, k)
+        slices.append(stand_in(ds))
     return slices
 
 
@@ -246,6 +256,11 @@ def _grid(volume: Volume, source: Dataset) -> Dataset:
     return ds
 
 
+def _position(volume: Volume, k: int) -> list[str]:
+    """ImagePositionPatient of slice `k`."""
+    return [decimal(v) for v in volume.affine[:3, 3] + k * volume.affine[:3, 0]]
+
+
 def _ascending(sources: list[Dataset]) -> bool:
     """Whether the source stack runs in the direction of its own numbering."""
     first, last = sources[0], sources[-1]
@@ -264,11 +279,11 @@ def _slice(
 ) -> Dataset:
     ds = Dataset()
     ds.update(common)  # shares elements: only attributes that `common` lacks are set below
-    position = derived.volume.affine[:3, 3] + k * derived.volume.affine[:3, 0]
     ds.SOPInstanceUID = slice_uid(provenance, index, k)
     ds.InstanceNumber = number
-    ds.ImagePositionPatient = [decimal(v) for v in position]
-    ds.SliceLocation = decimal(float(position @ derived.volume.affine[:3, 0]) / derived.volume.spacing_mm[0])
+    ds.ImagePositionPatient = _position(derived.volume, k)
+    step = derived.volume.affine[:3, 0] / derived.volume.spacing_mm[0]
+    ds.SliceLocation = decimal(float(np.array(ds.ImagePositionPatient, np.float64) @ step))
     ds.SourceImageSequence = [_source_item(provenance, derived, i) for i in derived.slice_sources[k]]
     ds.PixelData = pixels[k].tobytes() + b"\0" * (pixels[k].nbytes % 2)
     ds["PixelData"].VR = "OW"

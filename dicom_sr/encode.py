@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from dicom_sr.capture import encode_capture
 from dicom_sr.derived_series import encode_derived
+from dicom_sr.document import encode_document, encode_enhanced_report
 from dicom_sr.findings import NotRun, Result
-from dicom_sr.profile import EncodedObject, EncodingProfile
+from dicom_sr.key_objects import encode_key_objects
+from dicom_sr.parametric_map import encode_parametric_maps
+from dicom_sr.presentation import encode_presentation
+from dicom_sr.profile import EncodedObject, EncodingProfile, Kind
 from dicom_sr.provenance import Provenance
 from dicom_sr.report import encode_report
+from dicom_sr.segmentation import encode_segmentation
 
 __all__ = ["EncodedObject", "EncodingProfile", "encode"]
 
@@ -46,12 +50,39 @@ def encode(
         return ()
     folder.mkdir(parents=True, exist_ok=True)
     provenance = Provenance(result, profile, created)
+    revised = [predecessor for predecessor in predecessors if predecessor.kind == "report"]
     objects: list[EncodedObject] = []
-    if "derived_series" in profile.kinds:
-        objects += encode_derived(provenance, folder)
-    if "secondary_capture" in profile.kinds:
-        objects += encode_capture(provenance, folder)
-    if "report" in profile.kinds:
-        reports = [p for p in predecessors if p.kind == "report"]
-        objects += encode_report(provenance, folder, reports)
-    return tuple(sorted((replace(o, path=o.path) for o in objects), key=lambda o: o.order))
+    for kind in dict.fromkeys(profile.kinds):
+        objects += _ENCODERS[kind](provenance, folder, revised)
+    return tuple(sorted(objects, key=lambda o: o.order))
+
+
+Encoder = Callable[[Provenance, Path, list[EncodedObject]], tuple[EncodedObject, ...]]
+
+
+def _report(provenance: Provenance, folder: Path, revised: list[EncodedObject]) -> tuple[EncodedObject, ...]:
+    """TID 1500 for what images show; Enhanced SR for what the record says, or where there is no image."""
+    result = provenance.result
+    from_record = isinstance(result, Result) and result.report == "risk"
+    encoder = encode_enhanced_report if from_record or not provenance.headers else encode_report
+    return encoder(provenance, folder, revised)
+
+
+def _document(provenance: Provenance, folder: Path, _: list[EncodedObject]) -> tuple[EncodedObject, ...]:
+    """A document only for what the record says: an imaging result is read beside its images."""
+    result = provenance.result
+    return encode_document(provenance, folder) if isinstance(result, Result) and result.report == "risk" else ()
+
+
+_ENCODERS: dict[Kind, Encoder] = {
+    "derived_series": lambda provenance, folder, _: encode_derived(provenance, folder),
+    "secondary_capture": lambda provenance, folder, _: encode_capture(provenance, folder),
+    "report": _report,
+    "presentation_state": lambda provenance, folder, _: encode_presentation(provenance, folder),
+    "segmentation_binary": lambda provenance, folder, _: encode_segmentation(provenance, folder, "binary"),
+    "segmentation_fractional": lambda provenance, folder, _: encode_segmentation(provenance, folder, "fractional"),
+    "segmentation_labelmap": lambda provenance, folder, _: encode_segmentation(provenance, folder, "labelmap"),
+    "parametric_map": lambda provenance, folder, _: encode_parametric_maps(provenance, folder),
+    "key_objects": lambda provenance, folder, _: encode_key_objects(provenance, folder),
+    "document": _document,
+}

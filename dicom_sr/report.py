@@ -312,6 +312,18 @@ def content_item(relationship: str, value_type: str, name: Code) -> Dataset:
     return ds
 
 
+def image_item(ds: Dataset, frame_number: int | None = None) -> Dataset:
+    """An IMAGE content item under its container."""
+    item = Dataset()
+    item.RelationshipType, item.ValueType = "CONTAINS", "IMAGE"
+    reference = Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = str(ds.SOPClassUID), str(ds.SOPInstanceUID)
+    if frame_number is not None:
+        reference.ReferencedFrameNumber = frame_number
+    item.ReferencedSOPSequence = [reference]
+    return item
+
+
 def text_item(name: Code, text: str) -> Dataset:
     """A TEXT content item under its container."""
     ds = content_item("CONTAINS", "TEXT", name)
@@ -339,16 +351,7 @@ def _library_group(instances: list[Dataset]) -> Dataset:
     modality = content_item("HAS ACQ CONTEXT", "CODE", standard.DCM.Modality)
     modality.ConceptCodeSequence = [coded(_MODALITIES.get(str(instances[0].Modality), standard.DCM.OtherModality))]
     items = [modality]
-    for ds in instances:
-        image = Dataset()
-        image.RelationshipType, image.ValueType = "CONTAINS", "IMAGE"
-        reference = Dataset()
-        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = (
-            str(ds.SOPClassUID),
-            str(ds.SOPInstanceUID),
-        )
-        image.ReferencedSOPSequence = [reference]
-        items.append(image)
+    items += [image_item(ds) for ds in instances]
     return container(standard.DCM.ImageLibraryGroup, items)
 
 

@@ -1,0 +1,69 @@
+"""Parametric Map objects: the voxels' uncertainty, float32, on the grid of the derived series they belong to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+from pydicom.dataset import Dataset
+
+from dicom_sr import codes
+from dicom_sr.derived_series import derived_references
+from dicom_sr.errors import EncodingError
+from dicom_sr.findings import DerivedVolume, Result
+from dicom_sr.finish import finish, write
+from dicom_sr.headers import MANUFACTURER
+from dicom_sr.profile import EncodedObject
+from dicom_sr.provenance import Provenance, software_version
+
+
+def encode_parametric_maps(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
+    """The uncertainty of every derived volume that has one."""
+    result = provenance.result
+    if not isinstance(result, Result):
+        return ()
+    return tuple(
+        write(_map(provenance, index, derived), "parametric_map", folder, f"parametric-map-{index + 1}.dcm")
+        for index, derived in enumerate(result.derived)
+        if derived.uncertainty is not None
+    )
+
+
+def _map(provenance: Provenance, index: int, derived: DerivedVolume) -> Dataset:
+    assert derived.uncertainty is not None
+    values = np.asarray(derived.uncertainty.array, np.float32)  # (D, H, W)
+    if values.shape != derived.volume.array.shape:
+        raise EncodingError(f"an uncertainty of {values.shape} is not on the grid of {derived.volume.array.shape}")
+    low, high = float(values.min()), float(values.max())
+    ds = hd.pm.ParametricMap(
+        source_images=derived_references(provenance, index),
+        pixel_array=values,
+        series_instance_uid=provenance.uid("parametric_map", "series", str(index)),
+        series_number=provenance.series_number("parametric_map", index),
+        sop_instance_uid=provenance.uid("parametric_map", str(index)),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=provenance.model.name,
+        software_versions=software_version(),
+        device_serial_number=provenance.profile.device_serial_number,
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[
+            hd.pm.RealWorldValueMapping(
+                lut_label="SD",
+                lut_explanation="Standard deviation of a voxel",
+                unit=codes.ARBITRARY_UNIT,
+                value_range=(low, max(high, low + 1e-6)),
+                slope=1.0,
+                intercept=0.0,
+                quantity_definition=codes.UNC_SD,
+            )
+        ],
+        voi_lut_transformations=[
+            hd.VOILUTTransformation(window_center=(low + high) / 2, window_width=max(high - low, 1e-6))
+        ],
+        content_label="UNCERTAINTY",
+        content_description="Standard deviation of a voxel",
+        content_creator_name=f"{MANUFACTURER}^",
+    )
+    return finish(ds, provenance, f"uncertainty {derived.label}".strip()[:40])

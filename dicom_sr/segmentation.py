@@ -1,0 +1,208 @@
+"""Segmentations: heatmaps and coded regions as FRACTIONAL, BINARY and LABELMAP objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import highdicom as hd
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
+from pydicom.sr.coding import Code
+
+from dicom_sr.derived_series import derived_references
+from dicom_sr.drawing import SERIES
+from dicom_sr.errors import EncodingError
+from dicom_sr.findings import Heatmap, Result, Segment, Site
+from dicom_sr.finish import finish, write
+from dicom_sr.headers import MANUFACTURER
+from dicom_sr.profile import EncodedObject, Kind
+from dicom_sr.provenance import Provenance, software_version
+from dicom_sr.references import stand_in, stand_ins
+
+Form = Literal["fractional", "binary", "labelmap"]
+SPATIAL_AND_RELATIONAL_CONCEPT = standard.SCT.SpatialAndRelationalConcept
+_GRID_TOLERANCE_MM = 0.01
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One segment: what it is, and where on the images of its group."""
+
+    label: str
+    category: Code
+    property_type: Code
+    values: NDArray[np.float32]  # (N, H, W), probability in 0..1, on the images of the group
+    threshold: float
+    is_probability: bool
+    colour_rgb: tuple[int, int, int]
+    site: Site | None = None
+
+
+@dataclass
+class _Group:
+    """Images that one segmentation object refers to, and its segments."""
+
+    images: list[Dataset]
+    layers: list[_Layer]
+
+
+def encode_segmentation(provenance: Provenance, folder: Path, form: Form) -> tuple[EncodedObject, ...]:
+    """The heatmaps and segments of the result, one object for each image or volume that carries some.
+
+    FRACTIONAL holds what is a probability; BINARY and LABELMAP hold everything, thresholded. Where segments of a
+    LABELMAP overlap, the more probable one has the pixel.
+    """
+    objects = []
+    for index, group in enumerate(_groups(provenance)):
+        layers = [layer for layer in group.layers if layer.is_probability or form != "fractional"]
+        if form == "binary":  # OHIF and others refuse a segment without a pixel
+            layers = [layer for layer in layers if (layer.values >= layer.threshold).any()]
+        if layers:
+            ds = _segmentation(provenance, form, index, group.images, layers)
+            kind: Kind = f"segmentation_{form}"  # type: ignore[assignment]
+            objects.append(write(ds, kind, folder, f"segmentation-{form}-{index + 1}.dcm"))
+    return tuple(objects)
+
+
+def _groups(provenance: Provenance) -> list[_Group]:
+    result = provenance.result
+    if not isinstance(result, Result):
+        return []
+    images = stand_ins(provenance)
+    planar: dict[str, _Group] = {}
+    for number, heatmap in enumerate(result.heatmaps):
+        uid = heatmap.image.sop_instance_uid
+        layer = _from_heatmap(heatmap, images[uid], SERIES[number % len(SERIES)])
+        planar.setdefault(uid, _Group([images[uid]], [])).layers.append(layer)
+    volumes: dict[str, _Group] = {}
+    for segment in result.segments:
+        if segment.volume is None:
+            if segment.image is None or segment.mask is None:
+                raise EncodingError(f"segment {segment.label!r} has neither a volume nor an image with a mask")
+            uid = segment.image.sop_instance_uid
+            frame = segment.image.frame_number
+            layer = _from_segment(segment, _on_frames(segment.mask, images[uid], frame))
+            planar.setdefault(uid, _Group([images[uid]], [])).layers.append(layer)
+        else:
+            slices, order = _grid_of(provenance, segment)
+            group = volumes.setdefault(str(slices[0].SOPInstanceUID), _Group(slices, []))
+            group.layers.append(_from_segment(segment, segment.volume.array[order]))
+    return [*planar.values(), *volumes.values()]
+
+
+def _from_heatmap(heatmap: Heatmap, image: Dataset, colour: tuple[int, int, int]) -> _Layer:
+    values = _on_frames(heatmap.array, image, heatmap.image.frame_number)
+    return _Layer(
+        heatmap.label[:64],
+        SPATIAL_AND_RELATIONAL_CONCEPT,
+        heatmap.meaning,
+        values,
+        heatmap.threshold,
+        True,
+        colour,
+        heatmap.site,
+    )
+
+
+def _from_segment(segment: Segment, values: NDArray[np.generic]) -> _Layer:
+    return _Layer(
+        segment.label[:64],
+        segment.category,
+        segment.property_type,
+        np.asarray(values, np.float32),
+        0.5,
+        values.dtype.kind == "f",
+        segment.colour_rgb,
+    )
+
+
+def _on_frames(plane: NDArray[np.generic], image: Dataset, frame_number: int | None) -> NDArray[np.float32]:
+    """`plane` (H, W) as (frames, H, W), empty on the other frames of the image."""
+    if plane.shape != (int(image.Rows), int(image.Columns)):
+        raise EncodingError(f"a map of {plane.shape} is not on the pixels of its image")
+    values = np.zeros((int(image.get("NumberOfFrames") or 1), *plane.shape), np.float32)
+    values[(frame_number or 1) - 1] = plane
+    return values
+
+
+def _grid_of(provenance: Provenance, segment: Segment) -> tuple[list[Dataset], NDArray[np.intp]]:
+    """The images on whose grid the segment's volume lies, and for each the slice of the array that is its own."""
+    assert segment.volume is not None
+    wanted = segment.volume
+    candidates = [derived_references(provenance, i) for i in range(len(getattr(provenance.result, "derived", ())))]
+    for series in provenance.result.evidence:
+        candidates.append([stand_in(header) for header in series.headers if header.get("ImagePositionPatient")])
+    for slices in candidates:
+        if len(slices) < len(wanted.array) or (int(slices[0].Rows), int(slices[0].Columns)) != wanted.array.shape[1:]:
+            continue
+        positions = np.array([ds.ImagePositionPatient for ds in slices], np.float64)  # (N, 3)
+        corners = wanted.affine[:3, 3] + np.arange(len(wanted.array))[:, None] * wanted.affine[:3, 0]  # (D, 3)
+        distances = np.linalg.norm(positions[:, None] - corners[None], axis=2)  # (N, D)
+        nearest = distances.argmin(1)
+        found = np.flatnonzero(distances.min(1) < _GRID_TOLERANCE_MM)
+        if len(set(nearest[found])) == len(wanted.array):
+            # of several echoes at one place the first one carries the segment
+            first = [next(i for i in found if nearest[i] == k) for k in range(len(wanted.array))]
+            return [slices[i] for i in first], np.arange(len(wanted.array))
+    raise EncodingError(f"segment {segment.label!r} lies on the grid of no series of the result")
+
+
+def _segmentation(
+    provenance: Provenance, form: Form, index: int, images: list[Dataset], layers: list[_Layer]
+) -> Dataset:
+    kind = f"segmentation_{form}"
+    ds = hd.seg.Segmentation(
+        source_images=images,
+        pixel_array=_pixels(form, layers),
+        segmentation_type=form.upper(),
+        segment_descriptions=[_description(provenance, n, layer) for n, layer in enumerate(layers, start=1)],
+        series_instance_uid=provenance.uid(kind, "series"),
+        series_number=provenance.series_number(kind),
+        sop_instance_uid=provenance.uid(kind, str(index)),
+        instance_number=index + 1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=provenance.model.name,
+        software_versions=software_version(),
+        device_serial_number=provenance.profile.device_serial_number,
+        content_label="SEGMENTATION",
+        content_description=provenance.result.title[:64],
+        content_creator_name=f"{MANUFACTURER}^",
+    )
+    if "FrameOfReferenceUID" not in images[0]:
+        ds.PatientOrientation = ""  # dciodvfy wants it where no plane orientation says how the pixels lie
+    return finish(ds, provenance, f"{form} segments")
+
+
+def _pixels(form: Form, layers: list[_Layer]) -> NDArray[np.generic]:
+    """(N, H, W, segments), or a label map (N, H, W)."""
+    if form == "fractional":
+        return np.clip(np.stack([layer.values for layer in layers], axis=-1), 0, 1)
+    masks = np.stack([layer.values >= layer.threshold for layer in layers], axis=-1)
+    if form == "binary":
+        return masks.astype(np.uint8)
+    strength = np.where(masks, np.stack([layer.values for layer in layers], axis=-1), 0)
+    labels = strength.argmax(-1) + 1
+    return np.where(masks.any(-1), labels, 0).astype(np.uint8)
+
+
+def _description(provenance: Provenance, number: int, layer: _Layer) -> hd.seg.SegmentDescription:
+    model = provenance.model
+    tracking_id = f"{layer.label}"
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=layer.label,
+        segmented_property_category=layer.category,
+        segmented_property_type=layer.property_type,
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=model.name, family=standard.DCM.ArtificialIntelligence, version=model.version
+        ),
+        tracking_uid=provenance.tracking_uid(tracking_id),
+        tracking_id=tracking_id,
+        anatomic_regions=None if layer.site is None else [layer.site.region],
+        display_color=hd.color.CIELabColor.from_rgb(*layer.colour_rgb),
+    )
