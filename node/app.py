@@ -26,7 +26,9 @@ from node import checks
 from node.config import Configuration, read
 from node.dispatch import Dispatcher
 from node.errors import ConfigurationError, PeerUnavailable
+from node.receive import stow
 from node.receive.complete import Completion
+from node.receive.store import Store
 from node.run.engine import Engine, set_up
 from node.send.outbox import Sender
 from node.status.page import build_app
@@ -182,7 +184,11 @@ class Node:
         children.keep_alive()
         stack.callback(children.stop)
         well = {"receiver": children.problem, "decisions": deciding.problem}
-        page = WebServer(build_app(configuration, database, checks=well), listening)
+        receive, data = configuration.receive, configuration.node.data
+        store = Store(data, receive.durability, receive.disk_floor_mb * 2**20, receive.dimse.maximum_instance_bytes)
+        stack.callback(store.close)
+        more = stow.routes(store, receive.dicomweb)
+        page = WebServer(build_app(configuration, database, checks=well, more=more), listening)
         page.start()
         stack.callback(page.stop)
         return children
