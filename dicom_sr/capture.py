@@ -31,7 +31,7 @@ from dicom_sr.drawing import (
 from dicom_sr.findings import NotRun, Page, Result, TablePanel
 from dicom_sr.finish import finish, write
 from dicom_sr.headers import coded
-from dicom_sr.panels import render
+from dicom_sr.panels import bar_space, render, title_height
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import RESEARCH_USE, Provenance
 
@@ -54,8 +54,16 @@ def pages(provenance: Provenance) -> tuple[Page, ...]:
     """The pages to be drawn: the result's own, or one of words where it brings none."""
     result = provenance.result
     if isinstance(result, NotRun):
-        return (Page(f"{result.title}: not performed", (), summary=(f"Reason: {result.reason}",)),)
+        return (Page(f"{result.title}: not performed", (), summary=_not_run(result)),)
     return result.pages or (_page_of_words(result),)
+
+
+def _not_run(result: NotRun) -> tuple[str, ...]:
+    return (
+        f"{result.title} was due for this study and was not performed.",
+        f"Reason: {result.reason}",
+        "This is not a finding: these images have not been analysed.",
+    )
 
 
 def _page_of_words(result: Result) -> Page:
@@ -113,12 +121,14 @@ def _cards(page: Page, width: int, image_height: int) -> list[tuple[int, list[tu
     """Rows of cards, each with its height and with the x of every card; cards of a row are made equally high."""
     columns = max(min(page.columns, len(page.panels)), 1)
     card_width = (width - (columns - 1) * _GAP) // columns
+    bar = max((bar_space(panel) for panel in page.panels), default=0)
     rows = []
     for start in range(0, len(page.panels), columns):
         panels = page.panels[start : start + columns]
         # a last row that is not full takes the whole width
         w = card_width if len(panels) == columns else (width - (len(panels) - 1) * _GAP) // len(panels)
-        cards = [render(panel, w, image_height) for panel in panels]
+        title = max(title_height(panel, w) for panel in panels)
+        cards = [render(panel, w, image_height, title, bar if len(panels) > 1 else 0) for panel in panels]
         height = max(card.height for card in cards)
         rows.append((height, [(i * (w + _GAP), _grown(card, height)) for i, card in enumerate(cards)]))
     return rows

@@ -54,7 +54,7 @@ def level_colour(level: float | None) -> Colour:
     if level is None:
         return ACCENT
     # the dark end of the map does not show on a dark image
-    red, green, blue = coloured(np.array(0.35 + 0.6 * min(max(level, 0.0), 1.0)), LEVEL_MAP)
+    red, green, blue = coloured(np.array(0.45 + 0.5 * min(max(level, 0.0), 1.0)), LEVEL_MAP)
     return int(red), int(green), int(blue)
 
 

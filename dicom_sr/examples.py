@@ -110,7 +110,7 @@ def super_resolution(name: str, folder: Path, shape: tuple[int, int, int] = (20,
     derived, thin, uncertainty = _thin(source, factor)
     back = gaussian_filter1d(thin.array, 0.4 * factor, axis=0)[::factor]
     error = float(np.sqrt(np.mean((back - source.array) ** 2)))
-    peak = float(np.percentile(source.array, 99.9))
+    peak = float(np.percentile(np.asarray(source.array, np.float64), 99.9))
     psnr = 20 * float(np.log10(peak / error))
     middle = len(source.array) // 2
     region = Region(stack.references[middle], frame_outline(*source.array.shape[1:]))
@@ -206,7 +206,7 @@ def _comparison(
         (
             ImagePanel("Source slice", source.array[middle], window, (height_mm, width_mm), laterality="R"),
             ImagePanel(
-                "Computed slice, half way to the next",
+                "Computed slice between two",
                 thin.array[middle * factor + factor // 2],
                 window,
                 (height_mm, width_mm),
@@ -640,10 +640,8 @@ def risk(name: str, folder: Path) -> Example:
         ("Risk of knee osteoarthritis within 5 years: 21 % (90 % interval 15 to 29 %), moderate.",),
         (finding,),
         pages=(page,),
-        limits=(
-            "From the record alone: no image was used.",
-            *(f"Contribution: {text}: {value:+.3f}" for text, value in drivers),
-        ),
+        limits=("From the record alone: no image was used.",),
+        parameters=tuple((f"contribution to the 5-year risk, {text}", f"{value:+.3f}") for text, value in drivers),
         report="risk",
     )
     return Example(name, study, result)

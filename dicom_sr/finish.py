@@ -81,15 +81,13 @@ def laterality(provenance: Provenance) -> str:
     return sides.pop() if len(sides) == 1 and sides <= {"R", "L"} else ""
 
 
-def finish(ds: Dataset, provenance: Provenance, what: str = "", side: str | None = None) -> Dataset:
+def finish(ds: Dataset, provenance: Provenance, what: str = "") -> Dataset:
     """Put on `ds` what every object of the result carries, and return it.
 
     Parameters
     ----------
     what
         Last words of the SeriesDescription.
-    side
-        R, L, B or empty; None: as the sources say.
     """
     sop_class = str(ds.SOPClassUID)
     ds.SpecificCharacterSet = "ISO_IR 192"
@@ -98,7 +96,7 @@ def finish(ds: Dataset, provenance: Provenance, what: str = "", side: str | None
     _by_whom(ds, provenance)
     ds.SeriesDescription = provenance.series_description(what)
     _flags(ds, provenance, sop_class)
-    _side(ds, provenance, sop_class, laterality(provenance) if side is None else side)
+    _side(ds, provenance, sop_class, laterality(provenance))
     return ds
 
 

@@ -46,27 +46,45 @@ _PLOT_HEIGHT = 300
 _CALLOUTS_FROM = 4  # more labels than this go to the gutters with leader lines
 
 
-def render(panel: Panel, width: int, image_height: int) -> Image.Image:
-    """`panel` as a card `width` pixels wide; pictures in it are at most `image_height` pixels high."""
+def title_height(panel: Panel, width: int) -> int:
+    """Height that the title of a card `width` pixels wide takes."""
+    return paragraph_height((panel.title,), BODY, width - 2 * PAD, bold=True) + 8 if panel.title else 0
+
+
+def bar_space(panel: Panel) -> int:
+    """Width that the colour bar of a picture takes."""
+    scale = _colour_scale(panel) if isinstance(panel, ImagePanel) else None
+    return 0 if scale is None else _bar_space(scale)
+
+
+def render(panel: Panel, width: int, image_height: int, title: int | None = None, bar: int = 0) -> Image.Image:
+    """`panel` as a card `width` pixels wide; pictures in it are at most `image_height` pixels high.
+
+    Parameters
+    ----------
+    title
+        Height kept for the title, so that cards beside each other align; None: what this one takes.
+    bar
+        Width kept for a colour bar, so that pictures with and without one are of one size.
+    """
     inner = width - 2 * PAD
-    body = _body(panel, inner, image_height)
-    title_height = paragraph_height((panel.title,), BODY, inner, bold=True) + 8 if panel.title else 0
+    top = PAD + (title_height(panel, width) if title is None else title)
+    body = _body(panel, inner, image_height, bar)
     caption_height = paragraph_height((panel.caption,), SMALL, inner) + 8 if panel.caption else 0
-    card = blank(width, title_height + body.height + caption_height + 2 * PAD, CARD)
+    card = blank(width, top + body.height + caption_height + PAD, CARD)
     draw = ImageDraw.Draw(card)
     if panel.title:
         draw_paragraphs(draw, (PAD, PAD - 2), (panel.title,), BODY, inner, bold=True)
-    card.paste(body, (PAD + (inner - body.width) // 2, PAD + title_height))
+    card.paste(body, (PAD + (inner - body.width) // 2, top))
     if panel.caption:
-        top = PAD + title_height + body.height + 8
-        draw_paragraphs(draw, (PAD, top), (panel.caption,), SMALL, inner, MUTED)
+        draw_paragraphs(draw, (PAD, top + body.height + 8), (panel.caption,), SMALL, inner, MUTED)
     return card
 
 
-def _body(panel: Panel, width: int, image_height: int) -> Image.Image:
+def _body(panel: Panel, width: int, image_height: int, bar: int) -> Image.Image:
     match panel:
         case ImagePanel():
-            return _picture(panel, width, image_height)
+            return _picture(panel, width, image_height, bar)
         case BarPanel():
             return _bars(panel, width)
         case ScatterPanel():
@@ -78,16 +96,13 @@ def _body(panel: Panel, width: int, image_height: int) -> Image.Image:
 
 
 # ---- pictures
-def _picture(panel: ImagePanel, width: int, height: int) -> Image.Image:
+def _picture(panel: ImagePanel, width: int, height: int, kept: int) -> Image.Image:
     scale = _colour_scale(panel)
     bar = 0 if scale is None else _bar_space(scale)
     labelled = [mark for mark in panel.marks if mark.label]
     callouts = len(labelled) > _CALLOUTS_FROM
     left, right = _gutters(panel, labelled) if callouts else (0, 0)
-    size = _fitted(panel, width - bar - left - right, height)
-    if callouts:
-        # the labels of one side need room below each other
-        size = _fitted(panel, width - bar - left - right, max(height, 120))
+    size = _fitted(panel, width - max(bar, kept) - left - right, height)
     picture = Image.fromarray(_pixels(panel, size))
     body = blank(left + size[0] + right + bar, size[1], CARD)
     body.paste(picture, (left, 0))
@@ -263,9 +278,9 @@ def _draw_callouts(
                 edge, label_x, anchor = left + float(points[:, 0].min()), left - 14, "rm"
             else:
                 edge, label_x, anchor = left + float(points[:, 0].max()), left + size[0] + 14, "lm"
-            elbow = label_x + (4 if side == "left" else -4)
-            draw.line((elbow, y, edge, float(middles[id(mark)][1])), tuple(int(0.7 * v) for v in colour), 1)
-            draw.text((label_x, y), mark.label, colour, face, anchor=anchor)
+            elbow = label_x + (5 if side == "left" else -5)
+            draw.line((elbow, y, edge, float(middles[id(mark)][1])), tuple(int(0.8 * v) for v in colour), 2)
+            draw.text((label_x, y), mark.label, MUTED if mark.dashed else TEXT, face, anchor=anchor)
 
 
 def _spread(wanted: list[float], distance: float, height: int) -> list[float]:
@@ -293,7 +308,7 @@ def _bars(panel: BarPanel, width: int) -> Image.Image:
     if x1 - x0 < width // 5:  # the value goes below the bar where both do not fit beside each other
         x1 = width - 8
     below = x1 == width - 8
-    rows = [max(len(lines) * line_height(SMALL), 34) + (line_height(SMALL) if below else 0) + 8 for lines in labels]
+    rows = [max(len(lines) * line_height(SMALL), 34) + (line_height(SMALL) if below else 0) + 18 for lines in labels]
     body = blank(width, sum(rows) + line_height(SMALL) + 10, CARD)
     draw = ImageDraw.Draw(body)
     low, high = panel.axis_range
@@ -308,17 +323,17 @@ def _bars(panel: BarPanel, width: int) -> Image.Image:
         draw.text((x, sum(rows) + 6), number(tick), MUTED, face, anchor="ma")
     y = 0
     for bar, lines, value, row in zip(panel.bars, labels, values, rows, strict=True):
-        bar_row = row - (line_height(SMALL) if below else 0)
-        middle = y + bar_row / 2 - 2
+        bar_row = row - (line_height(SMALL) if below else 0) - 10
+        middle = y + bar_row / 2
         colour = ACCENT if bar.highlight else (94, 108, 124)
         start, end = sorted((place(max(low, min(0.0, high))), place(bar.value)))
-        draw.rectangle((start, middle - 9, max(end, start + 1), middle + 9), colour)
+        draw.rectangle((start, middle - 11, max(end, start + 1), middle + 11), colour)
         if bar.interval is not None:
             _whisker(draw, place(bar.interval[0]), place(bar.interval[1]), middle)
         for index, line in enumerate(lines):
             text_y = middle + (index - (len(lines) - 1) / 2) * line_height(SMALL)
             draw.text((label_width, text_y), line, TEXT if bar.highlight else MUTED, face, anchor="rm")
-        where, anchor = ((x0, y + bar_row + 4), "la") if below else ((width - 2, middle), "rm")
+        where, anchor = ((x0, middle + 13), "la") if below else ((width - 2, middle), "rm")
         draw.text(where, value, TEXT, font(SMALL, True), anchor=anchor)
         y += row
     return body
@@ -526,15 +541,18 @@ def _table(panel: TablePanel, width: int) -> Image.Image:
 
 
 def _column_widths(rows: list[tuple[str, ...]], width: int) -> list[int]:
-    """Widths that add up to `width`: what the texts need, the widest giving way first."""
-    wanted = [
-        max(width_of(row[column], font(SMALL, index == 0)) for index, row in enumerate(rows)) + 16
-        for column in range(len(rows[0]))
-    ]
+    """Widths that add up to `width`: what the texts need, the widest giving way first, no word broken if it can be."""
+    columns = range(len(rows[0]))
+
+    def needed(column: int, of_words: bool) -> int:
+        cells = [(row[column], index == 0) for index, row in enumerate(rows)]
+        texts = [(text, bold) for cell, bold in cells for text in (cell.split() if of_words else [cell])]
+        return max((width_of(text, font(SMALL, bold)) for text, bold in texts), default=0) + 16
+
+    wanted = [needed(column, False) for column in columns]
+    least = [needed(column, True) for column in columns]
     while sum(wanted) > width:
-        widest = max(range(len(wanted)), key=lambda column: wanted[column])
-        second = sorted(wanted)[-2] if len(wanted) > 1 else 0
-        excess = sum(wanted) - width
-        wanted[widest] -= min(excess, max(wanted[widest] - second, 8))
-    spare = width - sum(wanted)
-    return [w + spare // len(wanted) for w in wanted]
+        spare = [w - m for w, m in zip(wanted, least, strict=True)]
+        giving = max(columns, key=lambda column: (spare[column] > 0, wanted[column]))
+        wanted[giving] -= min(sum(wanted) - width, 8)
+    return [w + (width - sum(wanted)) // len(wanted) for w in wanted]

@@ -84,8 +84,7 @@ def _state(
         ds = hd.pr.ColorSoftcopyPresentationState(icc_profile=_colour_space_profile(), **arguments)
     else:
         ds = hd.pr.GrayscaleSoftcopyPresentationState(**arguments)
-    sides = {str(image.get("ImageLaterality") or image.get("Laterality") or "") for image in images}
-    return finish(ds, provenance, "markers", sides.pop() if len(sides) == 1 else "")
+    return finish(ds, provenance, "markers")
 
 
 @cache
