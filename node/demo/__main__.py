@@ -33,8 +33,10 @@ START_TIMEOUT_S = 60.0  # of the node; the first start of a fresh installation c
 STOP_TIMEOUT_S = 20.0
 PATIENCE_S = 600.0  # until every study is settled
 POLL_S = 0.2
+REASONS_SHOWN = 2  # in the table
 
-console = Console()
+# a table that is piped into a file has no terminal whose width it could take
+console = Console(width=None if sys.stdout.isatty() else 130)
 
 
 class DemoFailed(RuntimeError):
@@ -176,29 +178,46 @@ def wait_and_look(settings: Configuration, archive: Archive, sent: Sequence[Sent
 
 def table(outcomes: Sequence[Outcome], destination: str) -> Table:
     """One row per study."""
-    shown = Table(title=f"What came of {len(outcomes)} studies (results go to {destination})", show_lines=True)
-    for heading, style in (("sent", ""), ("matched", ""), ("ran", ""), ("came back", ""), ("after last image", "")):
-        shown.add_column(
-            heading, style=style, overflow="fold", justify="right" if heading.startswith("after") else "left"
-        )
-    shown.add_column("", width=2)
+    shown = Table(
+        title=f"What came of {len(outcomes)} studies (results go to {destination})", show_lines=True, expand=True
+    )
+    for heading, share in (("sent", 5), ("matched", 7), ("ran", 5), ("came back", 5)):
+        shown.add_column(heading, ratio=share, overflow="fold")
+    shown.add_column("after the\nlast image", justify="right", no_wrap=True)
+    shown.add_column("", width=1)
     for one in outcomes:
         number = len(one.sent.files)
-        sent = Text(f"{one.sent.title}\n{number} instance{'s' if number > 1 else ''} in {one.sent.seconds:.1f} s")
-        matched = Text()
-        for route, holds, why in one.decisions:
-            matched.append("✓ " if holds else "✗ ", "green" if holds else "red")
-            matched.append(f"{route}: ", "bold").append(f"{why}\n")
-        ran = Text(
-            "\n".join(f"{job.pipeline}: {job.state}" + (f"\n{job.reason}" if job.reason else "") for job in one.jobs)
+        sent = Text(f"{one.sent.title}\n").append(
+            f"{number} instance{'s' if number > 1 else ''} in {one.sent.seconds:.1f} s", "dim"
+        )
+        matched = Text("\n").join(_decision(*decision) for decision in one.decisions)
+        ran = Text("\n").join(
+            Text(f"{in_words(job.pipeline)}: {job.state}").append(f"\n{job.reason}" if job.reason else "", "dim")
+            for job in one.jobs
         )
         back = Text(one.returned_in_words or "nothing")
         for line in one.lacking:
             back.append(f"\n{line}", "red")
         after = Text("\n".join(f"{job.after_last_image_s:.1f} s" for job in one.jobs))
-        matched.rstrip()
         shown.add_row(sent, matched, ran, back, after, Text("✓", "green") if one.good else Text("✗", "red"))
     return shown
+
+
+def _decision(route: str, matched: bool, why: str) -> Text:
+    """What a route decided; of a long list of reasons the first, as the node's page has them all."""
+    reasons = why.split("; ")
+    told = (
+        why
+        if len(reasons) <= REASONS_SHOWN + 1
+        else (f"{'; '.join(reasons[:REASONS_SHOWN])}; and {len(reasons) - REASONS_SHOWN} more clauses")
+    )
+    mark = Text("✓ ", "green") if matched else Text("✗ ", "red")
+    return mark.append(f"{in_words(route)}: ", "bold").append(told, "not bold default")
+
+
+def in_words(name: str) -> str:
+    """A name of the code so that a table can break it."""
+    return name.replace("_", " ")
 
 
 def where_to_look(settings: Configuration, config: Path, orthanc: Orthanc | None, folder: Path, log: Path) -> str:
@@ -269,7 +288,7 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="end by itself; exit code 0 only if all results arrived")
     parser.add_argument("--input", type=Path, help="a folder of your own DICOM to send instead of the samples")
     arguments = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     if arguments.input and not arguments.input.exists():
         parser.error(f"{arguments.input} does not exist")

@@ -28,6 +28,7 @@ from node.records import (
 Row = TypeVar("Row", SeriesRecord, DecisionRecord)
 
 UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.SENDING)
+REASONS_SHOWN = 3  # of a route that did not match, on the overview; the study's own page has all
 CAPTURE = "secondary_capture"  # the kind of object that is a picture
 
 
@@ -59,6 +60,7 @@ class MadeObject:
     kind: str
     size: int
     lines: tuple[Line, ...]
+    is_twin: bool = False  # goes only where a peer refuses the class of the object that it stands for
 
     @property
     def is_capture(self) -> bool:
@@ -88,10 +90,11 @@ class JobView:
 
     @property
     def kinds(self) -> Mapping[str, int]:
-        """Number of objects by kind."""
+        """Number of objects by kind, without twins that went nowhere."""
         counts: dict[str, int] = {}
         for one in self.objects:
-            counts[one.kind] = counts.get(one.kind, 0) + 1
+            if one.lines or not one.is_twin:
+                counts[one.kind] = counts.get(one.kind, 0) + 1
         return counts
 
     def at(self, what: str) -> datetime | None:
@@ -139,15 +142,17 @@ class StudyView:
 
     @property
     def why(self) -> str:
-        """Why nothing is run, where nothing is: the latest decision of each route, in one sentence each."""
+        """Why nothing is run, where nothing is: the first reasons of the latest decision of each route."""
         latest = {decision.route: decision for decision in sorted(self.decisions, key=lambda one: one.id)}
-        return "; ".join(f"{route}: {decision.trace.get('why', '')}" for route, decision in latest.items())
+        return "; ".join(f"{route}: {_first_reasons(decision)}" for route, decision in latest.items())
 
     @property
     def spans(self) -> tuple[Span, ...]:
         """Its way through the node, jobs of the same study one after the other as they ran."""
         zero = self.record.first_received
         spans = [("receive", zero, self.record.last_received)]
+        if not self.jobs and self.decisions:
+            spans.append(("wait", spans[0][2], max(decision.decided for decision in self.decisions)))
         for job in self.jobs:
             record = job.record
             running, sending = job.at("running"), job.at("sending")
@@ -323,6 +328,12 @@ class Overview:
             ).all()
 
 
+def _first_reasons(decision: DecisionRecord) -> str:
+    reasons = str(decision.trace.get("why", "")).split("; ")
+    more = len(reasons) - REASONS_SHOWN
+    return "; ".join(reasons[:REASONS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
 def _trouble(session: Session, destination: str) -> str:
     """What a destination last said to a line that was tried and still waits."""
     return (
@@ -389,7 +400,13 @@ def _job_views(session: Session, records: Sequence[JobRecord]) -> tuple[JobView,
         .order_by(ObjectRecord.order, ObjectRecord.kind, ObjectRecord.path)
     ):
         objects.setdefault(made.job_id, []).append(
-            MadeObject(made.sop_instance_uid, made.kind, made.size, tuple(lines.get(made.sop_instance_uid, ())))
+            MadeObject(
+                made.sop_instance_uid,
+                made.kind,
+                made.size,
+                tuple(lines.get(made.sop_instance_uid, ())),
+                made.twin_of is not None,
+            )
         )
     return tuple(
         JobView(record, tuple(events.get(record.id, ())), tuple(objects.get(record.id, ()))) for record in records

@@ -101,6 +101,7 @@ class _Page:
         self._metrics = Metrics(engine, self._node.data, self._disk_floor_mb)
         self._templates = Jinja2Templates(directory=HERE / "templates")
         self._templates.env.filters |= {"clock": clock, "seconds": seconds, "bytes": size, "words": words, "tail": tail}
+        self._templates.env.filters["counted"] = counted
         self._templates.env.globals |= {
             "ae_title": self._node.ae_title,
             "institution": self._node.institution,
@@ -242,6 +243,21 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
         number /= 1000
     return f"{number:.1f} TB"
+
+
+KINDS = {
+    "derived_series": "derived image",
+    "secondary_capture": "capture",
+    "segmentation_binary": "segmentation",
+    "segmentation_fractional": "fractional segmentation",
+    "segmentation_labelmap": "label map",
+    "key_objects": "key object note",
+}
+
+
+def counted(kind: str, count: int) -> str:
+    """So many objects of one kind, in words."""
+    return f"{count} {KINDS.get(kind, words(kind))}{'s' if count > 1 else ''}"
 
 
 def words(name: str) -> str:
