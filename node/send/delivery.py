@@ -43,6 +43,9 @@ class Answer:
 class Delivery(Protocol):
     """A way to a destination, open for a while. One thread at a time."""
 
+    def announce(self, items: Sequence[Item]) -> None:
+        """Say what is going to be sent, so that one connection does for all of it."""
+
     def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
         """Send each object and yield the answer to it, in order.
 

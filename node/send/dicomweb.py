@@ -28,6 +28,9 @@ class DicomWebDelivery:
             follow_redirects=False,
         )
 
+    def announce(self, items: Sequence[Item]) -> None:
+        """Nothing is negotiated beforehand."""
+
     def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
         for batch in _batches(items):
             yield from self._store(batch)

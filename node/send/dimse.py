@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -19,6 +20,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
+from pynetdicom.transport import AssociationSocket
 
 from node.config import DimseDestination, Tls
 from node.errors import PeerUnavailable
@@ -33,6 +35,18 @@ MAXIMUM_CONTEXTS = 128  # PS3.8: odd identifiers of one byte
 REPORT_WAIT_S = 0.3  # some archives report storage commitment on the same association, at once
 SUCCESS, PENDING = 0x0000, (0xFF00, 0xFF01)
 
+
+def _close_socket(connection: AssociationSocket) -> None:
+    """Close the socket of an association, also one that was never connected: pynetdicom 3.0 leaves that open."""
+    opened = connection.socket
+    if opened is not None:
+        with suppress(OSError):
+            opened.shutdown(socket.SHUT_RDWR)
+        opened.close()
+
+
+AssociationSocket._shutdown_socket = _close_socket
+
 Report = Callable[[Dataset, int], None]  # the data set of an N-EVENT-REPORT and its event type
 
 
@@ -43,40 +57,45 @@ class DimseDelivery:
         self._name, self._destination = name, destination
         self._ae_title = destination.calling_ae_title or ae_title
         self._association: Association | None = None
+        self._announced: dict[str, Item] = {}  # an object of every class to come
         self._classes: frozenset[str] = frozenset()
         self._refused: frozenset[str] = frozenset()
 
-    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
-        for start in range(0, len(items), 10_000):
-            yield from self._send(items[start : start + 10_000])
+    def announce(self, items: Sequence[Item]) -> None:
+        self._announced = {item.sop_class_uid: item for item in items}
 
-    def _send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
-        self._open({item.sop_class_uid for item in items}, items)
+    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+        self._open({item.sop_class_uid: item for item in items})
         for item in items:
             if item.sop_class_uid in self._refused:
                 yield item, Answer(Outcome.CLASS_REFUSED, f"{self._name} does not accept this SOP class")
             else:
                 yield item, self._store(item)
 
-    def _open(self, classes: set[str], items: Sequence[Item]) -> None:
+    def _open(self, classes: dict[str, Item]) -> None:
         """Have an association that has been asked for every class; contexts only for what is sent."""
-        if self._association is not None and self._association.is_established and classes <= self._classes:
+        if classes.keys() <= self._classes and (self._usable or classes.keys() <= self._refused):
             return
         self.close()
-        syntaxes = {item.sop_class_uid: str(read_file_meta_info(item.path).TransferSyntaxUID) for item in items}
+        classes = dict(sorted((self._announced | classes).items())[:MAXIMUM_CONTEXTS])
         ae = self._application_entity()
-        for uid in sorted(classes)[:MAXIMUM_CONTEXTS]:
+        for uid, item in classes.items():
             proposed = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-            if syntaxes[uid] not in proposed:
-                proposed.insert(0, syntaxes[uid])
+            syntax = read_file_meta_info(item.path).TransferSyntaxUID
+            if syntax not in proposed:
+                proposed.insert(0, syntax)
             ae.add_requested_context(uid, proposed)
         association = self._associate(ae)
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
         rejected = {str(context.abstract_syntax) for context in association.rejected_contexts}
         if not association.is_established and not rejected:
             raise PeerUnavailable(f"{self._name}: {_why(association)}")
-        self._classes, self._refused = frozenset(classes), frozenset(classes - accepted)
+        self._classes, self._refused = frozenset(classes), frozenset(classes) - accepted
         self._association = association if association.is_established else None
+
+    @property
+    def _usable(self) -> bool:
+        return self._association is not None and self._association.is_established
 
     def _store(self, item: Item) -> Answer:
         association = self._association
@@ -109,11 +128,10 @@ class DimseDelivery:
                 query.QueryRetrieveLevel = "IMAGE"
                 query.StudyInstanceUID, query.SeriesInstanceUID, query.SOPInstanceUID = study, series, ""
                 for status, match in association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
-                    if "Status" not in status:
-                        raise PeerUnavailable(f"{self._name}: no answer to C-FIND")
-                    if status.Status in PENDING and match is not None:
+                    answer = status.get("Status")  # none where the peer aborts, as Orthanc does with strangers
+                    if answer in PENDING and match is not None:
                         found.add(str(match.get("SOPInstanceUID", "")))
-                    elif status.Status != SUCCESS:
+                    elif answer != SUCCESS:
                         return None
         finally:
             _release(association)
@@ -153,9 +171,7 @@ class DimseDelivery:
             status, _ = association.send_n_action(
                 request, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
             )
-            if "Status" not in status:
-                raise PeerUnavailable(f"{self._name}: no answer to N-ACTION")
-            if status.Status != SUCCESS:
+            if status.get("Status") != SUCCESS:  # none where the peer aborts
                 return False
             arrived.wait(REPORT_WAIT_S)
             return True
@@ -217,7 +233,7 @@ class DimseDelivery:
         association = self._associate(ae, roles, handlers)
         if association.is_established:
             return association
-        if association.rejected_contexts or association.is_aborted:
+        if association.rejected_contexts:
             return None
         raise PeerUnavailable(f"{self._name}: {_why(association)}")
 
@@ -233,11 +249,10 @@ def _release(association: Association) -> None:
 
 
 def _why(association: Association) -> str:
+    answer = association.acceptor.primitive
     if association.is_rejected:
-        answer = association.acceptor.primitive
-        reason = getattr(answer, "reason_str", "") if answer is not None else ""
-        return f"association rejected: {reason}" if reason else "association rejected"
-    return "association aborted" if association.is_aborted else "cannot be reached"
+        return f"association rejected: {answer.reason_str}"
+    return "cannot be reached" if answer is None else "association aborted"
 
 
 def client_context(tls: Tls) -> ssl.SSLContext:

@@ -18,6 +18,9 @@ class FolderDelivery:
     def __init__(self, name: str, destination: FolderDestination) -> None:
         self._name, self._path = name, destination.path
 
+    def announce(self, items: Sequence[Item]) -> None:
+        """Nothing is negotiated beforehand."""
+
     def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
         for item in items:
             try:

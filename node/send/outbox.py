@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Engine as Database
-from sqlalchemy import distinct, func, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -37,6 +38,7 @@ POLL_S = 0.1
 CONFIRM_EVERY = 5  # polls, until unconfirmed lines are looked at
 FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 300.0
 DATABASE_PAUSE_S = 1.0
+STOP_PATIENCE_S = 5.0
 OWNER_PAUSE_S = 5.0  # until another node's lane is looked at again
 
 Clock = Callable[[], datetime]
@@ -153,6 +155,8 @@ class Lane:
         """
         lines = self._waiting(job_id)
         deliveries = [open_delivery(self._name, self._destination, self._ae_title) for _ in range(self._ways)]
+        for delivery in deliveries:
+            delivery.announce([item for _, item in lines])
         try:
             for _, group in itertools.groupby(lines, key=lambda line: line[0]):
                 if not self._send_group(job_id, deliveries, [item for _, item in group]):
@@ -365,8 +369,9 @@ class Sender:
         self._stop.set()
         for wake in self._wake.values():
             wake.set()
-        for thread in self._threads:
-            thread.join(timeout=10.0)
+        deadline = time.monotonic() + STOP_PATIENCE_S
+        for thread in self._threads:  # one that waits for a silent peer is left to end with the process
+            thread.join(timeout=max(0.0, deadline - time.monotonic()))
         self._threads = []
 
     def _watch(self) -> None:
@@ -375,12 +380,9 @@ class Sender:
         while not self._stop.wait(POLL_S):
             try:
                 with Session(self._database) as session:
-                    waiting = select(distinct(OutboxRecord.destination)).where(
-                        OutboxRecord.state == "waiting", OutboxRecord.not_before <= self._clock()
-                    )
-                    unconfirmed = select(distinct(OutboxRecord.destination)).where(
-                        OutboxRecord.state == "delivered", OutboxRecord.confirm
-                    )
+                    names = select(OutboxRecord.destination).distinct()
+                    waiting = names.where(OutboxRecord.state == "waiting", OutboxRecord.not_before <= self._clock())
+                    unconfirmed = names.where(OutboxRecord.state == "delivered", OutboxRecord.confirm)
                     due = set(session.scalars(waiting))
                     if next(polls) % CONFIRM_EVERY == 0:
                         due |= set(session.scalars(unconfirmed))

@@ -179,6 +179,7 @@ class Peer:
     classes: Sequence[str] = (*(sop_class for sop_class, _ in KINDS.values()), ComprehensiveSRStorage)
     syntaxes: Sequence[str] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
     status: Callable[[str], int] = lambda uid: 0x0000
+    hang_up_on: str = ""  # an object
     received: list[tuple[str, bytes, str]] = field(default_factory=list)  # UID, data set, transfer syntax
     contexts: list[list[str]] = field(default_factory=list)  # proposed per association
     nodelay: list[int] = field(default_factory=list)
@@ -212,6 +213,8 @@ class Peer:
 
     def _store(self, event: evt.Event) -> int:
         uid = str(event.request.AffectedSOPInstanceUID)
+        if uid == self.hang_up_on:
+            event.assoc.abort()
         status = self.status(uid)
         if status == 0x0000 or status >> 12 == 0xB:
             self.received.append((uid, event.request.DataSet.getvalue(), str(event.context.transfer_syntax)))

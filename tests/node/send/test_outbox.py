@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pydicom
@@ -269,14 +270,15 @@ def test_several_associations_share_the_images_and_keep_the_order(out: Outgoing,
     with peer.listen() as port:
         drain(lane(out, destinations(pacs=peer.destination(port, associations=3)), clock))
     assert out.states(job) == ["delivered"] * 7
-    assert len(peer.contexts) == 4  # three with images, and one of them again, for the class of the report
+    assert len(peer.contexts) == 3
     assert peer.uids[-1] == out.lines(job)[-1].sop_instance_uid
     assert len(set(peer.uids)) == 7
 
 
 def test_a_dead_and_a_silent_peer_cost_the_others_nothing(out: Outgoing) -> None:
     peer = Peer()
-    with peer.listen() as port, silent_peer() as silent:
+    with peer.listen() as port, ExitStack() as stack:
+        silent = stack.enter_context(silent_peer())
         configuration = destinations(
             dead=peer.destination(free_port()),
             silent=peer.destination(silent, timeout_s=120),
@@ -290,20 +292,14 @@ def test_a_dead_and_a_silent_peer_cost_the_others_nothing(out: Outgoing) -> None
             until(lambda: all(out.states(job, "pacs") == out.states(job, "folder") == ["delivered"] for job in jobs))
             assert all(out.states(job, "dead") == out.states(job, "silent") == ["waiting"] for job in jobs)
         finally:
+            stack.close()  # the silent peer hangs up, so that its thread need not wait for its time limit
             sender.stop()
 
 
 def test_a_job_whose_object_breaks_the_association_lets_the_others_through(out: Outgoing, clock: HandClock) -> None:
     peer = Peer()
     poison = out.job("pacs")
-    bad = out.lines(poison)[0].sop_instance_uid
-
-    def hang_up(uid: str) -> int:
-        if uid == bad:
-            raise SystemExit  # pynetdicom's association thread ends, and with it the association
-        return 0x0000
-
-    peer.status = hang_up
+    peer.hang_up_on = out.lines(poison)[0].sop_instance_uid
     good = out.job("pacs")
     with peer.listen() as port:
         sending = lane(out, destinations(pacs=peer.destination(port, timeout_s=1)), clock)
@@ -334,13 +330,5 @@ def test_what_waits_for_orthanc_goes_out_when_it_is_back(out: Outgoing, orthanc:
     finally:
         sender.stop()
     sent = {line.sop_instance_uid for job in (first, *jobs) for line in out.lines(job)}
-    kept = {
-        pydicom.dcmread(pydicom.filebase.DicomBytesIO(orthanc.download(i))).SOPInstanceUID for i in everything(orthanc)
-    }
-    assert kept == sent
+    assert orthanc.sop_instance_uids() == sent
     assert len(sent) == 15
-
-
-def everything(orthanc: Archive) -> list[str]:
-    """Orthanc's IDs of all instances."""
-    return orthanc.find("Instance")
