@@ -146,7 +146,7 @@ class Association(threading.Thread):
         except (OSError, EOFError, ValueError) as error:  # ValueError: TLS on a socket that was shut down
             outcome, reason = "lost", type(error).__name__
         finally:
-            if self._cut:
+            if self._cut and outcome == "lost":  # else it had ended, and the peer did not close after our last word
                 outcome, reason = "cut", self._cut
             if self._incoming is not None:
                 self._incoming.discard()
@@ -247,6 +247,7 @@ class Association(threading.Thread):
             roles = _roles(request)
             results, role_answers = negotiate_as_acceptor(proposed, supported(proposed), roles)
             peer_maximum = int(request.maximum_length_received or 0)
+            acceptance = self._acceptance(request, results, role_answers)
         except MALFORMED as error:
             raise _Abort(INVALID_PARAMETER, "A-ASSOCIATE-RQ cannot be read") from error
         place = self._services.admission.enter(calling, called, self._address)
@@ -257,7 +258,7 @@ class Association(threading.Thread):
             self._arrival = self._services.store.open("dimse", calling, called, self._address)
             self._calling = calling
             self._peer_maximum = peer_maximum
-            self._socket.sendall(self._acceptance(request, results, role_answers))
+            self._socket.sendall(acceptance)
             for context in results:
                 if context.result == 0:
                     self._syntaxes[context.context_id] = str(context.transfer_syntax[0])

@@ -50,7 +50,9 @@ DEFLATED = frozenset({DeflatedExplicitVRLittleEndian, JPIP_REFERENCED_DEFLATE, J
 MAXIMUM_DEPTH = 64  # sequences in sequences; real objects stay under 10, and pydicom overflows its stack near 300
 MAXIMUM_ELEMENTS = 200_000  # before (0020,1209); an enhanced series of 10,000 frames has its functional groups later
 MAXIMUM_VALUE = 256  # bytes of a wanted value that are looked at
-MAXIMUM_INFLATED = 16 * 2**20  # bytes of a deflated data set that are inflated to find them
+MAXIMUM_DISORDER = 16  # elements out of ascending order (PS3.5 7.1): real files have one or two, zeros have thousands
+INFLATED_AT_FIRST = 64 * 1024  # bytes of a deflated data set that are inflated to find them, and
+MAXIMUM_INFLATED = 4 * 2**20  # that are inflated where these do not hold them
 
 _UID = re.compile(r"[0-9.]{1,64}")  # leading zeros in a component are wrong (PS3.5 9.1) and real: they are let through
 _MODALITY = re.compile(r"[A-Z0-9_ ]{1,16}")
@@ -92,7 +94,13 @@ def read_header(data: bytes | memoryview, transfer_syntax_uid: str, whole: bool)
         0xC000 if the bytes cannot be a data set in that transfer syntax, 0xC001 if it names no study or series.
     """
     if transfer_syntax_uid in DEFLATED:
-        data, whole = _inflate(data, whole)
+        packed = bytes(data[:MAXIMUM_INFLATED])
+        header = _read(_inflate(packed, INFLATED_AT_FIRST), transfer_syntax_uid, whole=False)
+        return header or _read(_inflate(packed, MAXIMUM_INFLATED), transfer_syntax_uid, whole)
+    return _read(data, transfer_syntax_uid, whole)
+
+
+def _read(data: bytes | memoryview, transfer_syntax_uid: str, whole: bool) -> Header | None:
     values: dict[int, str] = {}
     try:
         _scan(data, transfer_syntax_uid, values)
@@ -121,11 +129,10 @@ def _header(values: dict[int, str]) -> Header:
     )
 
 
-def _inflate(data: bytes | memoryview, whole: bool) -> tuple[bytes, bool]:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # PS3.5 A.5: a raw deflate stream
+def _inflate(packed: bytes, size: int) -> bytes:
+    """The first `size` bytes of a raw deflate stream (PS3.5 A.5): a bomb is cut there."""
     try:
-        # a bomb is cut at the limit: max_length bounds the output, and the input is only looked at as far as needed
-        return inflater.decompress(bytes(data[:MAXIMUM_INFLATED]), MAXIMUM_INFLATED), whole
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size)
     except zlib.error as error:
         raise NotStored(Status.CANNOT_UNDERSTAND, "The deflated data set cannot be inflated") from error
 
@@ -145,7 +152,7 @@ def _scan(data: bytes | memoryview, transfer_syntax_uid: str, values: dict[int, 
     )
     explicit = transfer_syntax_uid != ImplicitVRLittleEndian
     end = len(data)
-    position = elements = 0
+    position = elements = disorder = previous = 0
     open_sequences: list[bool] = []  # per open sequence or item: whether explicit VR goes on after it
     while True:
         if position + 8 > end:
@@ -171,6 +178,12 @@ def _scan(data: bytes | memoryview, transfer_syntax_uid: str, values: dict[int, 
                 continue
         elif tag > LAST:
             return
+        elif tag <= previous:
+            disorder += 1
+            if disorder > MAXIMUM_DISORDER:
+                raise NotStored(Status.CANNOT_UNDERSTAND, "The elements are in no order")
+        else:
+            previous = tag
         vr = bytes(data[position + 4 : position + 6]) if explicit else b""
         if vr in LONG_VRS:
             if position + 12 > end:

@@ -1,0 +1,140 @@
+"""A risk as an answer: the pipeline run on one record in a process of its own, its result as a FHIR RiskAssessment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from typing import Any
+
+from fhir.resources.R4B.riskassessment import RiskAssessment
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import Result
+from dicom_sr.series import Study
+from node.record import Identity
+from pipelines.context import ClinicalContext
+from pipelines.registry import pipeline_type
+
+PIPELINE = "knee_oa_risk"
+KNEE_OA = {"system": "http://snomed.info/sct", "code": "239873007", "display": "Osteoarthritis of knee"}
+HORIZONS = {"OA-RISK-1Y": 1, "OA-RISK-3Y": 3, "OA-RISK-5Y": 5}
+INTERVAL = "urn:condyle:fhir:probability-interval"
+YEAR = {"unit": "year", "system": "http://unitsofmeasure.org", "code": "a"}
+
+_loaded: dict[str, Any] = {}  # of the child process: pipelines by settings, warm
+
+
+def _run(settings: Mapping[str, Any], context: ClinicalContext) -> Result | str:
+    """In the child: the result, or why there is none."""
+    import torch
+
+    torch.set_num_threads(1)
+    key = repr(sorted(settings.items()))
+    if key not in _loaded:
+        kind = pipeline_type(PIPELINE)
+        _loaded[key] = kind(kind.settings_type(**settings))
+        _loaded[key].load()
+    try:
+        result: Result = _loaded[key].run(Study("", ()), context)
+    except UnsuitableInput as error:
+        return str(error)
+    return result
+
+
+@dataclass
+class Assessor:
+    """Answers requests with a process of its own, started with the first one and kept warm.
+
+    Parameters
+    ----------
+    settings
+        Of the pipeline: those of its route, so that a request and a study are answered alike.
+    """
+
+    settings: Mapping[str, Any]
+    _pool: ProcessPoolExecutor | None = None
+
+    def assess(self, context: ClinicalContext) -> Result:
+        """Run the pipeline.
+
+        Raises
+        ------
+        UnsuitableInput
+            As the pipeline says.
+        """
+        answer = self.submit(context).result()
+        if isinstance(answer, str):
+            raise UnsuitableInput(answer)
+        return answer
+
+    def submit(self, context: ClinicalContext) -> Future[Result | str]:
+        if self._pool is None:
+            # spawned: this process has threads, and torch must not come into it
+            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        return self._pool.submit(_run, dict(self.settings), context)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+
+def route_settings(routes: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the first route to the pipeline; its defaults where no route leads there."""
+    return next((dict(route.settings) for route in routes.values() if route.pipeline == PIPELINE), {})
+
+
+def risk_assessment(result: Result, who: Identity, index_date: str, system: str = "") -> dict[str, Any]:
+    """The result as a FHIR R4 RiskAssessment, validated.
+
+    Each prediction holds a probability, the time it speaks of, and its interval as an extension and in words. A model
+    that held its tongue gives a prediction without a probability, and says why.
+    """
+    identifier = {"value": who.patient_id, **({"system": system} if system else {})}
+    resource = {
+        "resourceType": "RiskAssessment",
+        "status": "preliminary",  # research use: nobody has confirmed it
+        "subject": {"type": "Patient", "identifier": identifier},
+        "occurrenceDateTime": index_date,
+        "method": {"text": f"{result.model.name} {result.model.version}, weights {result.model.weights_digest[:12]}"},
+        "code": {"text": result.title},
+        "prediction": _predictions(result),
+        "note": [{"text": text} for text in (*result.conclusion, result.model.trained_on, *result.limits)],
+        "meta": {"lastUpdated": datetime.now(UTC).isoformat(timespec="seconds")},
+    }
+    model = RiskAssessment.model_validate(resource)
+    return {key: value for key, value in resource.items() if key in model.model_dump()} | {
+        "resourceType": "RiskAssessment"
+    }
+
+
+def _predictions(result: Result) -> list[dict[str, Any]]:
+    predictions: list[dict[str, Any]] = []
+    measured = {m.name.value: m for finding in result.findings for m in finding.measurements}
+    ratio = measured.get("OA-RISK-RATIO")
+    for code, years in HORIZONS.items():
+        when = {"low": {"value": 0, **YEAR}, "high": {"value": years, **YEAR}}
+        number = measured.get(code)
+        if number is None:
+            continue
+        prediction: dict[str, Any] = {
+            "outcome": {"coding": [KNEE_OA], "text": "First diagnosis of knee osteoarthritis"},
+            "probabilityDecimal": number.value,
+            "whenRange": when,
+        }
+        if number.interval is not None:
+            low, high = number.interval
+            bounds = {"low": {"value": low}, "high": {"value": high}}
+            prediction["extension"] = [{"url": INTERVAL, "valueRange": bounds}]
+            prediction["rationale"] = f"{number.interval_level:.0%} interval {low:.4f} to {high:.4f}"
+        if ratio is not None and years == max(HORIZONS.values()):
+            prediction["relativeRisk"] = ratio.value
+        predictions.append(prediction)
+    for missing in result.not_evaluable:
+        years = HORIZONS[missing.what.value]
+        when = {"low": {"value": 0, **YEAR}, "high": {"value": years, **YEAR}}
+        predictions.append({"outcome": {"coding": [KNEE_OA]}, "whenRange": when, "rationale": missing.sentence})
+    return predictions

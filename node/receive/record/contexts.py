@@ -1,0 +1,138 @@
+"""The record that belongs to a study: looked up, its identity held against the study's headers, never guessed."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, datetime
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.valuerep import PersonName
+
+from dicom_sr.errors import UnsuitableInput
+from node.config import Configuration
+from node.errors import NodeError, PeerRefused
+from node.receive.record.fhir_server import Client
+from node.receive.record.intake import Intake
+from node.record import Identity, Record, Records, Sex
+from pipelines.context import ClinicalContext
+from pipelines.registry import pipeline_type
+
+log = logging.getLogger(__name__)
+
+TAGS = [
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "AcquisitionDate",
+]
+DICOM_SEXES: dict[str, Sex] = {"F": "F", "M": "M", "O": "O"}
+
+
+def open_store(configuration: Configuration) -> Records:
+    """The node's records.
+
+    Raises
+    ------
+    ConfigurationError
+        If the key file is no good.
+    """
+    return Records(configuration.node.data.absolute() / "records", configuration.records.key_file)
+
+
+class Contexts:
+    """Finds the record for a job: what the job engine calls in its prepare step."""
+
+    def __init__(self, configuration: Configuration, records: Records) -> None:
+        self._settings, self._records = configuration.records, records
+
+    def __call__(self, pipeline: str, paths: list[Path]) -> ClinicalContext | None:
+        """The context for a pipeline on the study of these files; None where it wants none or there is none.
+
+        Raises
+        ------
+        UnsuitableInput
+            If the record is of somebody else than the study; the reason names the field, never its value.
+        PeerUnavailable
+            If the FHIR server is away.
+        """
+        if not pipeline_type(pipeline).needs_context or not paths:
+            return None
+        header = _header(paths[0])
+        who = self.identity(header)
+        record = self.find(who)
+        if record is None:
+            return None
+        if what := record.identity.mismatch(who):
+            raise UnsuitableInput(f"the record and the images are not of one person, or it cannot be told: {what}")
+        return record.context(_study_day(header))
+
+    def identity(self, header: Dataset) -> Identity:
+        """Who the headers say the patient is."""
+        name = header.get("PatientName") or PersonName("")
+        return Identity(
+            str(header.get("PatientID") or "").strip(),
+            str(header.get("IssuerOfPatientID") or "").strip() or self._settings.default_issuer,
+            str(name.family_name),
+            str(name.given_name),
+            _day(header.get("PatientBirthDate")),
+            DICOM_SEXES.get(str(header.get("PatientSex") or ""), "U"),
+        )
+
+    def find(self, who: Identity) -> Record | None:
+        """The record by patient ID and issuer, from the store or, where it has none, from the FHIR server.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the server cannot be reached.
+        """
+        known = self._records.get(who.patient_id, who.issuer)
+        if known is not None or self._settings.fhir is None or not who.patient_id:
+            return known
+        try:
+            with Client(self._settings.fhir) as client:
+                bundle = client.record(who.patient_id)
+        except PeerRefused as error:
+            log.warning("record not given", extra={"reason": str(error)})
+            return None
+        if bundle is None:
+            return None
+        Intake(self._records, self._settings).bundle(bundle)
+        return self._records.get(who.patient_id, who.issuer)
+
+    def for_request(self, patient_id: str, issuer: str | None, index_date: date) -> tuple[Record, ClinicalContext]:
+        """The record and context for a request without a study.
+
+        Raises
+        ------
+        UnsuitableInput
+            If there is no record.
+        """
+        record = self.find(Identity(patient_id, self._settings.default_issuer if issuer is None else issuer))
+        if record is None:
+            raise UnsuitableInput("there is no record under that patient ID and issuer")
+        return record, record.context(index_date)
+
+
+def _header(path: Path) -> Dataset:
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS, force=True)
+    except (OSError, InvalidDicomError) as error:
+        raise NodeError(f"a stored instance cannot be read: {type(error).__name__}") from error
+
+
+def _study_day(header: Dataset) -> date:
+    return _day(header.get("StudyDate")) or _day(header.get("AcquisitionDate")) or date.today()
+
+
+def _day(value: object) -> date | None:
+    try:
+        return datetime.strptime(str(value or "")[:8], "%Y%m%d").date()
+    except ValueError:
+        return None

@@ -1,0 +1,104 @@
+"""Where records come together, whatever way they came: parsed, put into the store, and counted, never named."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dicom_sr.errors import UnsuitableInput
+from node.config import RecordSettings
+from node.receive.record.fhir import read_bundle
+from node.receive.record.hl7 import Incoming, read_message
+from node.receive.record.omop import read_tables
+from node.record import Records
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What came of one delivery, in numbers."""
+
+    way: str
+    records: int
+    events: int
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+class Intake:
+    """Takes records in.
+
+    Parameters
+    ----------
+    settings
+        Whose identifiers count.
+    """
+
+    def __init__(self, records: Records, settings: RecordSettings) -> None:
+        self._records, self._settings = records, settings
+
+    @property
+    def issuers(self) -> tuple[Mapping[str, str], str]:
+        """Which systems' identifiers are patient IDs, and the issuer of those that name none."""
+        return self._settings.issuers, self._settings.default_issuer
+
+    def bundle(self, bundle: Mapping[str, Any]) -> Taken:
+        """A FHIR R4 bundle.
+
+        Raises
+        ------
+        UnsuitableInput, IdentityMismatch
+        """
+        imported = read_bundle(bundle, *self.issuers)
+        for record in imported.records:
+            self._records.add(record)
+        return self._told(Taken("fhir", len(imported.records), imported.events, dict(imported.refused)))
+
+    def message(self, incoming: Incoming) -> Taken:
+        """An HL7 v2 message; a merge or a change of patient ID moves what is known."""
+        for old, new in incoming.merged:
+            self._records.rename(old, new)
+        for record in incoming.records:
+            self._records.add(record)
+        events = sum(len(record.events) for record in incoming.records)
+        return self._told(Taken("hl7", len(incoming.records), events))
+
+    def tables(self, path: Path) -> Taken:
+        """OMOP CDM tables, in a folder or a zip."""
+        records = read_tables(path, self._settings.default_issuer)
+        for record in records:
+            self._records.add(record)
+        return self._told(Taken("omop", len(records), sum(len(record.events) for record in records)))
+
+    def file(self, path: Path) -> Taken:
+        """Any of these, told apart by what it is.
+
+        Raises
+        ------
+        UnsuitableInput
+            If it is none of them.
+        """
+        if path.is_dir() or path.suffix.lower() == ".zip":
+            return self.tables(path)
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        if text.lstrip().startswith("MSH"):
+            return self.message(read_message(text, *self.issuers))
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UnsuitableInput("neither FHIR JSON nor HL7 v2 nor OMOP tables") from error
+        return self.bundle(content if isinstance(content, dict) else {})
+
+    def _told(self, taken: Taken) -> Taken:
+        facts = {
+            "way": taken.way,
+            "records": taken.records,
+            "events": taken.events,
+            "refused": sum(taken.refused.values()),
+        }
+        log.info("record received", extra=facts)
+        return taken

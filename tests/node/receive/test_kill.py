@@ -1,0 +1,135 @@
+"""Kill -9 in the middle of fifty associations, again and again: a success is kept, a half instance is not."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+
+from node.receive.locks import Duty
+from node.receive.recorder import Recorder
+from node.records import AssociationRecord, InstanceRecord, SeriesRecord, open_database
+from tests.node.receive.harness import (
+    RawPeer,
+    configuration,
+    data_set,
+    mr,
+    p_data,
+    partials,
+    pdv,
+    receiver_process,
+    store_rq,
+    stored_files,
+)
+
+SEED = 8
+KILLS = 20
+ASSOCIATIONS = 50
+INSTANCES = 400  # of the study, shared out among the associations
+PIECE = 2000  # bytes a PDV: an instance is many, so that a kill falls into the middle of some
+
+
+def instances() -> list[Dataset]:
+    study, series = generate_uid(), [generate_uid() for _ in range(4)]
+    return [mr(study, series[number % 4], number, side=64) for number in range(INSTANCES)]
+
+
+class Sender(threading.Thread):
+    """Sends its share over one association until it is through or the connection breaks."""
+
+    def __init__(self, port: int, share: list[tuple[str, bytes, bytes]]) -> None:
+        super().__init__(daemon=True)
+        self.port, self.share = port, share
+        self.sent: list[str] = []
+        self.acknowledged: list[str] = []
+
+    def run(self) -> None:
+        try:
+            with RawPeer(self.port) as peer:
+                if peer.associate() != 2:
+                    return
+                for uid, command, content in self.share:
+                    self.sent.append(uid)
+                    peer.send(p_data(pdv(command, 3)))
+                    for start in range(0, len(content), PIECE):
+                        peer.send(p_data(pdv(content[start : start + PIECE], 2 * (start + PIECE >= len(content)))))
+                    if peer.status() == 0:
+                        self.acknowledged.append(uid)
+        except (OSError, AssertionError):
+            pass  # the receiver was killed
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_nothing_acknowledged_is_lost_to_kill_9(
+    tmp_path: Path, durability: str, record_property: Callable[[str, object], None]
+) -> None:
+    kills = KILLS if durability == "process" else KILLS // 4
+    moments = random.Random(SEED)
+    study = instances()
+    sent = {str(ds.SOPInstanceUID): data_set(ds) for ds in study}
+    lines = [(str(ds.SOPInstanceUID), store_rq(ds), sent[str(ds.SOPInstanceUID)]) for ds in study]
+    peers = {"scanner": {"ae_title": "SCANNER", "maximum_associations": ASSOCIATIONS}}
+    settings = configuration(tmp_path / "data", receive={"durability": durability}, peers=peers)
+    port = settings.receive.dimse.port
+    acknowledged: set[str] = set()
+    attempts = successes = 0
+    for _ in range(kills):
+        with receiver_process(settings) as process:
+            assert partials(settings.node.data) == [], "a partial file outlived the restart"
+            found = stored_files(settings.node.data)
+            assert acknowledged <= found.keys(), "an acknowledged instance is gone"
+            assert all(found[uid].endswith(sent[uid]) for uid in found), "an instance is not whole"
+            moments.shuffle(lines)
+            senders = [Sender(port, lines[start::ASSOCIATIONS]) for start in range(ASSOCIATIONS)]
+            for sender in senders:
+                sender.start()
+            senders[0].join(moments.uniform(0.02, 0.6))  # the kill's moment
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            for sender in senders:
+                sender.join()
+            attempts += sum(len(sender.sent) for sender in senders)
+            successes += sum(len(sender.acknowledged) for sender in senders)
+            acknowledged |= {uid for sender in senders for uid in sender.acknowledged}
+    with receiver_process(settings):
+        assert acknowledged <= stored_files(settings.node.data).keys()
+        last = Sender(port, lines)
+        last.run()
+        assert len(last.acknowledged) == INSTANCES
+    found = stored_files(settings.node.data)
+    assert found.keys() == sent.keys(), "a repeated study is exactly the study"
+    assert all(found[uid].endswith(sent[uid]) for uid in sent)
+    assert partials(settings.node.data) == []
+    _check_records(settings.node.data, settings.node.database_url, acknowledged, set(sent))
+    record_property(
+        "kills",
+        f"{durability}: {kills} kills, {attempts} instances begun, {successes} acknowledged "
+        f"({len(acknowledged)} distinct), {len(acknowledged & found.keys())} of them found",
+    )
+
+
+def _check_records(data: Path, url: str, acknowledged: set[str], everything: set[str]) -> None:
+    """The recorder brings in what each killed process had acknowledged, and closes what it left open."""
+    engine = open_database(url)
+    duty = Duty(data / "receipts" / "duty.lock")
+    Recorder(data, engine, duty).poll()
+    with engine.connect() as connection:
+        instance, series = InstanceRecord.__table__, SeriesRecord.__table__
+        association = AssociationRecord.__table__
+        rows = {row.sop_instance_uid: row for row in connection.execute(instance.select())}
+        counts = [row.instances for row in connection.execute(series.select())]
+        outcomes = {row.outcome for row in connection.execute(association.select())}
+        still_open = [row for row in connection.execute(association.select()) if row.ended is None]
+    duty.close()
+    engine.dispose()
+    assert rows.keys() == everything
+    assert sum(counts) == len(everything)
+    assert outcomes <= {"released", "lost"}
+    assert still_open == []
+    assert not list((data / "receipts").glob("*.journal"))
