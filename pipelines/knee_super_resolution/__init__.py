@@ -6,7 +6,8 @@ Importing this module brings in no torch and no scipy: whoever lists pipelines p
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,15 +18,28 @@ from dicom_sr.series import Study
 from dicom_sr.stacks import Stack, read_stack, stacks
 from pipelines.base import PipelineSettings
 from pipelines.context import ClinicalContext
+from pipelines.knee_super_resolution import gates
 
-MIN_RATIO, MAX_RATIO = 1.5, 8.0  # what the method is evaluated for
+if TYPE_CHECKING:
+    from pipelines.knee_super_resolution.inference import Restorer
+    from pipelines.knee_super_resolution.results import Reconstruction
+
+MIN_RATIO, MAX_RATIO = 1.5, 8.0  # what the methods are evaluated for
+WEIGHTS = Path(__file__).parent / "bundle" / "model.safetensors"
+NOTHING_TRAINED = "cubic spline interpolation, nothing was trained; research use only, not for clinical use"
+WORDS = {
+    "tricubic": "cubic spline interpolation",
+    "learned": "learned super-resolution, consistent with the acquired slices",
+}
 
 
 class Settings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
-    method: Literal["tricubic"] = "tricubic"
+    method: Literal["tricubic", "learned"] = "tricubic"
     spacing: Literal["isotropic"] | Annotated[float, Field(gt=0.1, le=10)] = "isotropic"  # or mm between new slices
+    profile: Literal["gaussian", "boxcar", "fir"] = "gaussian"  # assumed sensitivity of an acquired slice
+    refuse_other_parts: bool = False  # refuse rather than flag what the header calls another body part
     synthetic: bool = True  # SyntheticData of the new series: slices between acquired ones are made, not acquired
 
 
@@ -41,17 +55,18 @@ class KneeSuperResolution:
 
     def __init__(self, settings: PipelineSettings) -> None:
         self.settings = settings if isinstance(settings, Settings) else Settings.model_validate(settings.model_dump())
+        self._restorer: Restorer | None = None
 
     @property
     def model(self) -> Model:
-        configuration = self.settings.model_dump_json()
-        return Model(
-            self.name,
-            self.version,
-            hashlib.sha256(b"").hexdigest(),
-            "cubic spline interpolation, nothing was trained; research use only, not for clinical use",
-            hashlib.sha256(configuration.encode()).hexdigest(),
-        )
+        configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
+        if self.settings.method == "tricubic":
+            return Model(self.name, self.version, hashlib.sha256(b"").hexdigest(), NOTHING_TRAINED, configuration)
+        import json
+
+        described = json.loads(WEIGHTS.with_suffix(".json").read_text())
+        digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+        return Model(self.name, self.version, digest, str(described["trained_on"]), configuration)
 
     def check(self, study: Study) -> None:
         """Hold the series against the input contract (dicom.md 5.2), from headers alone.
@@ -61,10 +76,15 @@ class KneeSuperResolution:
         UnsuitableInput
             With a reason in words for a radiologist.
         """
-        self._stacks(study)
+        for stack in self._stacks(study):
+            self._refuse(gates.header_gates(stack))
 
     def load(self) -> None:
-        """Nothing to bring into memory for the classical method."""
+        """Bring the network into memory; the classical method has none."""
+        if self.settings.method == "learned":
+            from pipelines.knee_super_resolution.inference import warm_model
+
+            self._restorer = warm_model()
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         """Make one thin-slice volume per echo and phase.
@@ -72,31 +92,23 @@ class KneeSuperResolution:
         Raises
         ------
         UnsuitableInput
-            If the pixels cannot be decoded.
+            If the pixels cannot be decoded, or show what the method was not made for.
         """
         from pipelines.knee_super_resolution import results
-        from pipelines.knee_super_resolution.classical import tricubic
-        from pipelines.knee_super_resolution.degradation import SliceProfile
 
         findings, derived, pages, lines, limits = [], [], [], [], []
         for number, stack in enumerate(self._stacks(study), start=1):
-            source = read_stack(stack, stored=True)
-            step_mm, remark = self._step_mm(stack)
-            positions = np.arange(int((len(stack.slices) - 1) * stack.spacing_mm / step_mm + 1e-6) + 1) * step_mm
-            made = results.Reconstruction(
-                stack=stack,
-                source=source,
-                positions_mm=positions,
-                array=tricubic(np.asarray(source.array, dtype=np.float32), results.positions_mm(stack), positions),
-                profile=SliceProfile("gaussian", stack.thickness_mm / stack.spacing_mm),
-                method="cubic spline interpolation",
-            )
+            made, remark = self._reconstruct(stack)
+            found = (*gates.header_gates(stack), *gates.pixel_gates(made.scaled_source))
+            self._refuse(found)
             figures = results.quality(made)
-            findings.append(results.finding(made, figures, number))
+            checked = (*found, gates.consistency_gate(figures.consistency_rmse, figures.noise, made.learned))
+            findings.append(results.finding(made, figures, number, gates.overall(checked)))
             derived.append(results.derived(made, f"{self.name} {self.version}", self.settings.synthetic))
             pages.append(results.page(made, figures, f"{self.title} {stack.label}".strip()))
             lines.append(results.summary(made, figures)[0])
-            limits += [line for line in (remark, _gap_remark(stack)) if line and line not in limits]
+            remarks = [remark, _gap_remark(stack), *(gate.reason for gate in checked if gate.flagged)]
+            limits += [line for line in remarks if line and line not in limits]
         limits.append("Slices between the acquired ones are synthesised: a reformatting aid, not a better acquisition.")
         return Result(
             model=self.model,
@@ -107,14 +119,54 @@ class KneeSuperResolution:
             derived=tuple(derived),
             pages=tuple(pages),
             limits=tuple(limits),
-            parameters=(("method", self.settings.method), ("spacing", str(self.settings.spacing))),
+            parameters=tuple((name, str(value)) for name, value in self.settings.model_dump().items()),
         )
+
+    def _reconstruct(self, stack: Stack) -> tuple[Reconstruction, str]:
+        from pipelines.knee_super_resolution import metrics, results
+        from pipelines.knee_super_resolution.classical import tricubic
+        from pipelines.knee_super_resolution.degradation import SliceProfile
+
+        source = read_stack(stack, stored=True)
+        array = np.asarray(source.array, dtype=np.float32)
+        step_mm, remark = self._step_mm(stack)
+        coarse = results.positions_mm(stack)
+        fine = np.arange(int(coarse[-1] / step_mm + 1e-6) + 1) * step_mm
+        profile = SliceProfile(self.settings.profile, min(1.5, stack.thickness_mm / stack.spacing_mm))
+        scale = np.float32(metrics.scale_of(array))
+        spread = None
+        if self.settings.method == "tricubic":
+            thin = tricubic(array, coarse, fine)
+        else:
+            if self._restorer is None:
+                self.load()
+            assert self._restorer is not None  # `load` has just set it
+            pixel_mm = float(np.sqrt(stack.pixel_mm[0] * stack.pixel_mm[1]))
+            thin, spread = self._restorer.restore(array / scale, coarse, fine, profile, stack.spacing_mm / pixel_mm)
+            thin, spread = thin * scale, spread * scale
+        made = results.Reconstruction(
+            stack=stack,
+            source=source,
+            positions_mm=fine,
+            array=thin,
+            profile=profile,
+            method=WORDS[self.settings.method],
+            scale=float(scale),
+            standard_deviation=spread,
+        )
+        return made, remark
 
     def _stacks(self, study: Study) -> tuple[Stack, ...]:
         found = stacks(study.only_series("MR"))
         for stack in found:
             self._refuse_unneeded(stack)
         return found
+
+    def _refuse(self, found: tuple[gates.Gate, ...]) -> None:
+        for gate in found:
+            other_part = gate.name == "body part" and gate.flagged and self.settings.refuse_other_parts
+            if gate.refused or other_part:
+                raise UnsuitableInput(f"{gate.reason} ({gate.name} score {gate.score:.1f})")
 
     def _refuse_unneeded(self, stack: Stack) -> None:
         step_mm, _ = self._step_mm(stack)
@@ -141,10 +193,7 @@ class KneeSuperResolution:
         if stack.spacing_mm / pixel_mm <= MAX_RATIO:
             return pixel_mm, ""
         step_mm = stack.spacing_mm / MAX_RATIO
-        return (
-            step_mm,
-            f"Isotropic would be {pixel_mm:.2f} mm; limited to {step_mm:.2f} mm, a ratio of {MAX_RATIO:.0f}.",
-        )
+        return step_mm, f"Isotropic would be {pixel_mm:.2f} mm; limited to {step_mm:.2f} mm (ratio {MAX_RATIO:.0f})."
 
 
 def _gap_remark(stack: Stack) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,11 +45,11 @@ class Task:
     anisotropy: float  # distance of thick slices over the in-plane pixel
 
     @property
-    def coarse(self) -> NDArray[np.float64]:
+    def coarse(self) -> NDArray[np.floating[Any]]:
         return float(self.factor) * np.arange(len(self.thick))
 
     @property
-    def fine(self) -> NDArray[np.float64]:
+    def fine(self) -> NDArray[np.floating[Any]]:
         return np.arange(self.count, dtype=float)
 
 
@@ -78,7 +79,7 @@ def deepresolve(task: Task, slab: int = 24) -> Array:
     network = DeepResolve()
     weights = load_file(deepresolve_weights(task.factor))
     network.load_state_dict({name: value.float() for name, value in weights.items()})
-    network = network.to(torch.bfloat16).to(memory_format=torch.channels_last_3d).eval()
+    network = network.to(torch.bfloat16).eval()
     interpolated = torch.from_numpy(tci(task))
     field, out = 20, []
     with torch.no_grad():
@@ -184,7 +185,8 @@ def train_dictionary(volumes: Sequence[ThinVolume], factor: int, seed: int, patc
     from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 
     random = np.random.default_rng([seed, factor])
-    features, residuals = [], []
+    features: list[Tensor] = []
+    residuals: list[Tensor] = []
     while sum(len(each) for each in features) < patches:
         volume = volumes[int(random.integers(len(volumes)))]
         low, high = _pairs(volume, factor, random)
@@ -259,7 +261,7 @@ class PlaneNetwork(nn.Sequential):
         super().__init__(*steps, last)
 
     def forward(self, plane: Tensor) -> Tensor:
-        residual: Tensor = super().forward(plane)
+        residual: Tensor = super().forward(plane)  # type: ignore[no-untyped-call]
         return plane + residual
 
 
@@ -280,7 +282,7 @@ def selfsr(task: Task, steps: int = 300, batch: int = 16, size: int = 48, seed: 
         low, high = _plane_patches(blurred[side], planes[side], batch, size, random)
         loss = functional.l1_loss(network(low), high)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     start = tci(task)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from pipelines.knee_super_resolution.degradation import along_slices, spline_mat
 
 
 def tricubic(
-    array: NDArray[np.floating], coarse_mm: NDArray[np.float64], fine_mm: NDArray[np.float64]
+    array: NDArray[np.floating], coarse_mm: NDArray[np.floating[Any]], fine_mm: NDArray[np.floating[Any]]
 ) -> NDArray[np.float32]:
     """Interpolate slices (D, H, W) at `coarse_mm` to slices at `fine_mm`, both along the normal.
 

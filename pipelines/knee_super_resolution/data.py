@@ -74,12 +74,12 @@ def _subject(path: Path, folder: Path) -> str:
 
 
 def _read_image(path: Path, folder: Path) -> Iterator[ThinVolume]:
-    import SimpleITK as sitk
+    import SimpleITK
 
-    image = sitk.ReadImage(str(path), sitk.sitkFloat32)
+    image = SimpleITK.ReadImage(str(path), SimpleITK.sitkFloat32)
     if image.GetDimension() != 3:
         return
-    array = sitk.GetArrayFromImage(image)  # (D, H, W), spacing reversed to match
+    array = SimpleITK.GetArrayFromImage(image)  # (D, H, W), spacing reversed to match
     d, h, w = (float(value) for value in reversed(image.GetSpacing()))
     yield ThinVolume(path.name.split(".")[0], _subject(path, folder), _scaled(array), (d, h, w))
 
@@ -97,14 +97,13 @@ def _read_dicom(parent: Path, paths: list[Path], folder: Path) -> Iterator[ThinV
                 array = np.asarray(read_stack(stack).array, dtype=np.float32)
                 name = f"{parent.name} {stack.label}".strip()
                 height, width = stack.pixel_mm
-                yield ThinVolume(
-                    name, _subject(paths[0], folder), _scaled(array), (stack.spacing_mm, height, width)
-                )
+                yield ThinVolume(name, _subject(paths[0], folder), _scaled(array), (stack.spacing_mm, height, width))
 
 
 def _scaled(array: NDArray[np.floating]) -> NDArray[np.float32]:
     clipped = np.maximum(np.nan_to_num(array), 0).astype(np.float32)
-    return clipped / np.float32(metrics.scale_of(clipped))
+    scaled: NDArray[np.float32] = clipped / np.float32(metrics.scale_of(clipped))
+    return scaled
 
 
 def simulated_volumes(seed: int, knees: int, clutter: int) -> Iterator[ThinVolume]:
@@ -165,7 +164,7 @@ class Degradation:
 
     @staticmethod
     def draw(random: np.random.Generator, factors: Iterable[float] = (), fir_only: bool = False) -> Degradation:
-        """A random degradation: any ratio from 1.5 to 8 or one of `factors`; FIR, Gaussian or box; with or without noise."""
+        """A random one: any ratio from 1.5 to 8 or one of `factors`, any profile, with or without noise."""
         listed = tuple(factors)
         ratio = float(random.choice(listed)) if listed else float(np.exp(random.uniform(np.log(1.5), np.log(8.0))))
         kind = "fir" if fir_only else str(random.choice(["fir", "gaussian", "boxcar"], p=[0.55, 0.27, 0.18]))

@@ -8,12 +8,12 @@ acquired. Positions are in mm along the slice normal, or in any other unit that 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 ProfileKind = Literal["fir", "gaussian", "boxcar"]
 
 FIR_ORDER = 48  # taps - 1 of the paper's anti-alias filter, in fine samples (reference models.md 1.2)
@@ -47,11 +47,13 @@ class SliceProfile:
         if self.kind == "boxcar":
             sub = (np.arange(BOXCAR_SUBSAMPLES) + 0.5) / BOXCAR_SUBSAMPLES - 0.5
             inside = np.abs(offset[..., None] + sub * fine_step) <= fwhm / 2
-            return inside.mean(axis=-1)
+            share: Array = inside.mean(axis=-1)
+            return share
         taps = offset / fine_step
         half = FIR_ORDER / 2
         hamming = np.where(np.abs(taps) <= half, 0.54 + 0.46 * np.cos(np.pi * taps / half), 0.0)
-        return np.sinc(offset / spacing) * hamming
+        taper: Array = np.sinc(offset / spacing) * hamming
+        return taper
 
     def half_support(self, spacing: float, fine_step: float) -> float:
         """Beyond this distance from the centre the sensitivity is zero."""

@@ -85,7 +85,7 @@ def degraded(volume: ThinVolume, axis: int, factor: int, kind: str = "fir") -> t
     count = (len(coarse) - 1) * factor + 1
     in_plane = [volume.spacing_mm[each] for each in range(3) if each != axis]
     anisotropy = factor * volume.spacing_mm[axis] / float(np.sqrt(np.prod(in_plane)))
-    task = Task(np.maximum(thick, 0) / scale, factor, count, profile, anisotropy)
+    task = Task((np.maximum(thick, 0) / scale).astype(np.float32), factor, count, profile, anisotropy)
     return task, np.ascontiguousarray(turned[:count]) / scale
 
 
@@ -128,9 +128,7 @@ def cropped(volume: ThinVolume, largest: int) -> ThinVolume:
     for size in volume.array.shape:
         start = max(0, (size - largest) // 2)
         box.append(slice(start, start + min(size, largest)))
-    return ThinVolume(
-        volume.name, volume.subject, np.ascontiguousarray(volume.array[tuple(box)]), volume.spacing_mm
-    )
+    return ThinVolume(volume.name, volume.subject, np.ascontiguousarray(volume.array[tuple(box)]), volume.spacing_mm)
 
 
 def combinations(volumes: Iterable[ThinVolume], factors: Sequence[int]) -> list[tuple[ThinVolume, int, int]]:
@@ -229,15 +227,36 @@ def parser() -> argparse.ArgumentParser:
         prog="condyle evaluate knee_super_resolution",
         description="Degrade thin-slice volumes along each axis, restore them by every method and compare.",
     )
-    options.add_argument("--data", type=Path, action="append", default=[], metavar="FOLDER", help="NIfTI, MetaImage or DICOM; may be repeated")
-    options.add_argument("--exclude", action="append", default=[], metavar="WORD", help="leave out volumes whose name holds this word")
-    options.add_argument("--simulated", type=int, default=0, metavar="N", help="add N simulated knees of seeds never trained on")
+    options.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="NIfTI, MetaImage or DICOM; may be repeated",
+    )
+    options.add_argument(
+        "--exclude", action="append", default=[], metavar="WORD", help="leave out volumes whose name holds this word"
+    )
+    options.add_argument(
+        "--simulated", type=int, default=0, metavar="N", help="add N simulated knees of seeds never trained on"
+    )
     options.add_argument("--factors", default="2,3,4,8", help="comma-separated whole factors")
-    options.add_argument("--methods", default=",".join(METHODS), help="comma-separated; also selfsr, which trains on each volume and is slow")
-    options.add_argument("--profile", choices=("fir", "gaussian", "boxcar"), default="fir", help="sensitivity of a thick slice")
-    options.add_argument("--largest", type=int, default=0, metavar="N", help="judge the central box of N samples along each axis")
+    options.add_argument(
+        "--methods",
+        default=",".join(METHODS),
+        help="comma-separated; also selfsr, which trains on each volume and is slow",
+    )
+    options.add_argument(
+        "--profile", choices=("fir", "gaussian", "boxcar"), default="fir", help="sensitivity of a thick slice"
+    )
+    options.add_argument(
+        "--largest", type=int, default=0, metavar="N", help="judge the central box of N samples along each axis"
+    )
     options.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON")
-    options.add_argument("--card", type=Path, metavar="FILE", help="write the table into this model card, between its marks")
+    options.add_argument(
+        "--card", type=Path, metavar="FILE", help="write the table into this model card, between its marks"
+    )
     options.add_argument("--threads", type=int, default=2)
     return options
 

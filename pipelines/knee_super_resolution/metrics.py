@@ -1,7 +1,7 @@
 """How volumes are compared: frozen here, so that every method and every report means the same thing by a number.
 
-Intensities are divided by the 99.9th percentile of the input first (`scale_of`), never by the truth's. RMSE and pSNR are
-taken over the foreground; SSIM is three-dimensional, Gaussian window 11, sigma 1.5, data range 1 (Wang 2004).
+Intensities are divided by the 99.9th percentile of the input first (`scale_of`), never by the truth's. RMSE and pSNR
+are taken over the foreground; SSIM is three-dimensional, Gaussian window 11, sigma 1.5, data range 1 (Wang 2004).
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def ssim_map(result: Volume, truth: Volume) -> NDArray[np.float32]:
     variance_x, variance_y = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2
     covariance = mean(x * y) - mean_x * mean_y
     likeness = (2 * mean_x * mean_y + SSIM_C1) * (2 * covariance + SSIM_C2)
-    return likeness / ((mean_x**2 + mean_y**2 + SSIM_C1) * (variance_x + variance_y + SSIM_C2))
+    divisor = (mean_x**2 + mean_y**2 + SSIM_C1) * (variance_x + variance_y + SSIM_C2)
+    similarity: NDArray[np.float32] = (likeness / divisor).astype(np.float32)
+    return similarity
 
 
 def ssim(result: Volume, truth: Volume, mask: NDArray[np.bool_] | None = None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +27,8 @@ SD_FLOOR = 2e-3  # of a scaled volume: no voxel is known better
 class Geometry:
     """Where slices are and how thick: all that turns coefficients into thin slices."""
 
-    coarse: NDArray[np.float64]  # (C,) positions of the acquired slices, any unit
-    fine: NDArray[np.float64]  # (F,) positions wanted, same unit
+    coarse: NDArray[np.floating[Any]]  # (C,) positions of the acquired slices, any unit
+    fine: NDArray[np.floating[Any]]  # (F,) positions wanted, same unit
     profile: SliceProfile
     anisotropy: float  # distance of the acquired slices over the in-plane pixel
 
@@ -195,7 +196,7 @@ class DeepResolve(nn.Sequential):
     def forward(self, interpolated: Tensor) -> Tensor:
         """The interpolated volume (N, 1, F, H, W) to the thin one."""
         x = interpolated.to(memory_format=torch.channels_last_3d)
-        residual: Tensor = super().forward(x)
+        residual: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return interpolated + residual.float()
 
     def multiply_adds(self) -> float:

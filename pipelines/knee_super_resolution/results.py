@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicom_sr.findings import (
     DerivedVolume,
+    Evaluation,
     Finding,
     ImagePanel,
-    ImageReference,
     Measurement,
     Page,
     Region,
     Site,
     Volume,
 )
+from dicom_sr.stacks import Stack
 from pipelines.knee_super_resolution import codes, metrics
 from pipelines.knee_super_resolution.degradation import SliceProfile, along_slices, forward_matrix
-from dicom_sr.stacks import Stack
 
+CONSISTENCY_LIMIT = 2.0  # times the noise of the acquired slices
 NATIVE, OURS = "acquired", "result"
 
 
-def positions_mm(stack: Stack) -> NDArray[np.float64]:
+def positions_mm(stack: Stack) -> NDArray[np.floating[Any]]:
     """Positions of the slice centres along the normal, the first at 0; (D,)."""
-    positions: NDArray[np.float64] = np.arange(len(stack.slices), dtype=np.float64) * stack.spacing_mm
+    positions: NDArray[np.floating[Any]] = np.arange(len(stack.slices), dtype=np.float64) * stack.spacing_mm
     return positions
 
 
@@ -37,11 +39,22 @@ class Reconstruction:
 
     stack: Stack
     source: Volume  # (D, H, W) stored values
-    positions_mm: NDArray[np.float64]  # (F,) of the thin slices, the first acquired slice at 0
+    positions_mm: NDArray[np.floating[Any]]  # (F,) of the thin slices, the first acquired slice at 0
     array: NDArray[np.float32]  # (F, H, W) in the unit of the source
     profile: SliceProfile  # the assumed sensitivity of an acquired slice
     method: str  # in words, e.g. "cubic spline interpolation"
+    scale: float  # the source's 99.9th percentile, stored values
     standard_deviation: NDArray[np.float32] | None = None  # (F, H, W), of a voxel
+
+    @property
+    def learned(self) -> bool:
+        """Whether a network made it; only then is there a spread."""
+        return self.standard_deviation is not None
+
+    @property
+    def scaled_source(self) -> NDArray[np.float32]:
+        """The acquired slices as metrics and gates want them, (D, H, W)."""
+        return np.asarray(self.source.array, dtype=np.float32) / np.float32(self.scale)
 
     @property
     def step_mm(self) -> float:
@@ -73,14 +86,12 @@ class Quality:
 
 def quality(made: Reconstruction) -> Quality:
     """Judge a result by the acquired slices alone."""
-    source = np.asarray(made.source.array, dtype=np.float32)
-    scale = metrics.scale_of(source)
-    scaled = source / scale
+    scaled, scale = made.scaled_source, made.scale
     mask = metrics.foreground(scaled)
     forward = forward_matrix(made.positions_mm, _within(made), made.profile)
     kept = len(forward)
     again = along_slices(forward, made.array / scale)
-    noise = metrics.noise_of(source, mask)
+    noise = metrics.noise_of(scaled, mask) * scale
     thin_mask = made.array / scale > metrics.FOREGROUND_LEVEL
     mean = float(made.array[thin_mask].mean()) if thin_mask.any() else 0.0
     rmse = metrics.rmse(again, scaled[:kept], mask[:kept])
@@ -95,7 +106,7 @@ def quality(made: Reconstruction) -> Quality:
     )
 
 
-def _within(made: Reconstruction) -> NDArray[np.float64]:
+def _within(made: Reconstruction) -> NDArray[np.floating[Any]]:
     """The acquired positions that the thin slices span; the last may lie less than one thin step beyond them."""
     positions = positions_mm(made.stack)
     return positions[positions <= made.positions_mm[-1] + 1e-6 + made.step_mm]
@@ -125,7 +136,7 @@ def derived(made: Reconstruction, name: str, synthetic: bool) -> DerivedVolume:
     )
 
 
-def finding(made: Reconstruction, figures: Quality, number: int) -> Finding:
+def finding(made: Reconstruction, figures: Quality, number: int, outlier_score: float) -> Finding:
     """The quality figures, on the middle acquired slice's frame."""
     header = made.stack.header
     rows, columns = int(header.Rows), int(header.Columns)
@@ -136,15 +147,22 @@ def finding(made: Reconstruction, figures: Quality, number: int) -> Finding:
         Measurement(codes.SIGNAL_TO_NOISE, figures.signal_to_noise, codes.RATIO),
         Measurement(codes.SSIM, figures.consistency_ssim, codes.NO_UNITS),
         Measurement(codes.PSNR, figures.consistency_psnr_db, codes.DECIBEL),
+        Measurement(codes.FACTOR, made.ratio, codes.RATIO),
+        Measurement(codes.SPACING, made.step_mm, codes.MILLIMETRE),
+        Measurement(codes.OUTLIER, outlier_score, codes.NO_UNITS),
     ]
+    evaluations = []
     if figures.voxel_sd is not None:
-        measurements.append(Measurement(codes.VOXEL_SD, figures.voxel_sd, codes.ARBITRARY))
+        measurements.append(Measurement(codes.MEAN_VOXEL_SD, figures.voxel_sd, codes.ARBITRARY))
+        agrees = figures.consistency_rmse <= CONSISTENCY_LIMIT * figures.noise
+        evaluations.append(Evaluation(codes.CONSISTENT, codes.PASS if agrees else codes.FAIL))
     return Finding(
         tracking_id=f"Super-resolution {made.stack.label or f'stack {number}'}",
         finding=codes.SUPER_RESOLVED,
         site=Site(codes.KNEE, laterality if laterality in ("R", "L") else None),  # type: ignore[arg-type]
         region=Region(middle, outline),
         measurements=tuple(measurements),
+        evaluations=tuple(evaluations),
         images=made.stack.references,
     )
 
@@ -209,7 +227,8 @@ def summary(made: Reconstruction, figures: Quality) -> tuple[str, ...]:
     spread = "" if figures.voxel_sd is None else f", mean voxel SD {figures.voxel_sd:.1f}"
     return (
         f"{label}{len(made.stack.slices)} acquired slices every {made.stack.spacing_mm:.2f} mm "
-        f"({made.stack.thickness_mm:.2f} mm thick) to {len(made.array)} slices every {made.step_mm:.3f} mm, {made.method}",
+        f"({made.stack.thickness_mm:.2f} mm thick) to {len(made.array)} slices every {made.step_mm:.3f} mm, "
+        f"{made.method}",
         "Slices between the acquired ones are synthesised; read findings on the acquired images.",
         f"SNR {figures.signal_to_noise:.0f}; re-thickened result against acquired slices: "
         f"SSIM {figures.consistency_ssim:.4f}, PSNR {figures.consistency_psnr_db:.1f} dB{spread}",
@@ -235,8 +254,3 @@ def _plane_names(stack: Stack) -> tuple[str, str, str]:
     names = ("sagittal", "coronal", "axial")  # perpendicular to x, y, z of the patient
     axes = [int(np.argmax(np.abs(stack.affine[:3, axis]))) for axis in range(3)]
     return names[axes[0]], names[axes[1]], names[axes[2]]
-
-
-def reference_of_middle(stack: Stack) -> ImageReference:
-    """The middle acquired slice."""
-    return stack.references[len(stack.slices) // 2]

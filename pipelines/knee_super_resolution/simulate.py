@@ -8,14 +8,14 @@ network from learning one anatomy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
+Values = NDArray[np.floating[Any]]
 Contrast = Literal["dess", "pd", "pd_fs", "t2", "t1"]
 CONTRASTS: tuple[Contrast, ...] = ("dess", "pd", "pd_fs", "t2", "t1")
 
@@ -78,7 +78,7 @@ def simulate_knee(
     return SimulatedKnee(image, step_mm, np.argmax(weights, axis=0).astype(np.uint8), lesions, chosen)
 
 
-def signal_of(table: NDArray[np.float64], contrast: Contrast, random: np.random.Generator) -> NDArray[np.float64]:
+def signal_of(table: Values, contrast: Contrast, random: np.random.Generator) -> Values:
     """Steady-state or spin-echo signal of each tissue.
 
     Parameters
@@ -104,43 +104,53 @@ def signal_of(table: NDArray[np.float64], contrast: Contrast, random: np.random.
 
 
 def spin_echo(
-    density: NDArray[np.float64], t1: NDArray[np.float64], t2: NDArray[np.float64], repetition_ms: float, echo_ms: float
-) -> NDArray[np.float64]:
+    density: Values,
+    t1: Values,
+    t2: Values,
+    repetition_ms: float,
+    echo_ms: float,
+) -> Values:
     """Spin echo after 90 degrees: M0 (1 - exp(-TR/T1)) exp(-TE/T2)."""
-    return density * (1 - np.exp(-repetition_ms / t1)) * np.exp(-echo_ms / t2)
+    signal: Values = density * (1 - np.exp(-repetition_ms / t1)) * np.exp(-echo_ms / t2)
+    return signal
 
 
 def spoiled_gradient_echo(
-    density: NDArray[np.float64],
-    t1: NDArray[np.float64],
-    t2_star: NDArray[np.float64],
+    density: Values,
+    t1: Values,
+    t2_star: Values,
     repetition_ms: float,
     echo_ms: float,
     flip_degrees: float,
-) -> NDArray[np.float64]:
+) -> Values:
     """Spoiled gradient echo (Ernst): M0 sin a (1 - E1) / (1 - E1 cos a) exp(-TE/T2*)."""
     flip = np.deg2rad(flip_degrees)
     e1 = np.exp(-repetition_ms / t1)
-    return density * np.sin(flip) * (1 - e1) / (1 - e1 * np.cos(flip)) * np.exp(-echo_ms / t2_star)
+    signal: Values = density * np.sin(flip) * (1 - e1) / (1 - e1 * np.cos(flip)) * np.exp(-echo_ms / t2_star)
+    return signal
 
 
 def dess(
-    density: NDArray[np.float64],
-    t1: NDArray[np.float64],
-    t2: NDArray[np.float64],
+    density: Values,
+    t1: Values,
+    t2: Values,
     repetition_ms: float,
     echo_ms: float,
     flip_degrees: float,
-) -> NDArray[np.float64]:
+) -> Values:
     """Root sum of squares of the two echoes of double echo steady state (Haenicke and Vogel 2003, for S+ and S-)."""
     first, second = dess_echoes(t1, t2, repetition_ms, echo_ms, flip_degrees)
-    combined: NDArray[np.float64] = density * np.hypot(first, second)
+    combined: Values = density * np.hypot(first, second)
     return combined
 
 
 def dess_echoes(
-    t1: NDArray[np.float64], t2: NDArray[np.float64], repetition_ms: float, echo_ms: float, flip_degrees: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    t1: Values,
+    t2: Values,
+    repetition_ms: float,
+    echo_ms: float,
+    flip_degrees: float,
+) -> tuple[Values, Values]:
     """The two echoes for unit density: S+ at TE after a pulse and S- at TE before the next one."""
     cosine = np.cos(np.deg2rad(flip_degrees))
     e1, e2 = np.exp(-repetition_ms / t1), np.exp(-repetition_ms / t2)
@@ -189,9 +199,9 @@ def _index(tissue: str) -> int:
     return list(TISSUES).index(tissue)
 
 
-def _varied_tissues(random: np.random.Generator) -> NDArray[np.float64]:
+def _varied_tissues(random: np.random.Generator) -> Values:
     table = np.array(list(TISSUES.values()))
-    varied: NDArray[np.float64] = table * random.uniform(0.85, 1.15, table.shape)
+    varied: Values = table * random.uniform(0.85, 1.15, table.shape)
     return varied
 
 
@@ -232,7 +242,8 @@ def _tissues(
     weights *= 1 - grain
     weights[_index("cortex")] += grain
     for _ in range(int(random.integers(3, 8))):
-        paint("vessel", _tube(x, y, z, *random.uniform(-45, 45, (2, 3)), random.uniform(0.6, 2.2)))
+        first, second = random.uniform(-45, 45, (2, 3))
+        paint("vessel", _tube(x, y, z, first, second, random.uniform(0.6, 2.2)))
     lesions = _paint_lesions(x, y, z, bone, weights, random)
     return weights, lesions
 
@@ -252,7 +263,7 @@ def _coordinates(
     return points[0], points[1], points[2]
 
 
-def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rotation(angles: Values) -> Values:
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         i, j = [each for each in range(3) if each != axis]
@@ -295,7 +306,8 @@ def _meniscus(x: Field, y: Field, z: Field, side: int, random: np.random.Generat
     if random.random() < 0.6:  # a tear under a millimetre wide
         tear = np.abs(z + 4 - random.uniform(-1, 1) - random.uniform(-0.3, 0.3) * across) - random.uniform(0.2, 0.5)
         wedge = np.maximum(wedge, -np.maximum(tear, np.abs(angle - random.uniform(-2, 2)) * 10 - 6))
-    return wedge
+    shape: Field = wedge
+    return shape
 
 
 def _ligaments(x: Field, y: Field, z: Field, random: np.random.Generator) -> list[Field]:
@@ -358,15 +370,13 @@ def _lay(image: Field, size: float, textures: tuple[Field, Field], random: np.ra
     image[box] = image[box] * (1 - cover) + np.clip(level, 0, 1.2) * cover
 
 
-def _power_law(random: np.random.Generator, count: int, low: float, high: float) -> NDArray[np.float64]:
+def _power_law(random: np.random.Generator, count: int, low: float, high: float) -> Values:
     """Sizes with density proportional to size^-2: as much of the picture at every scale as nature has."""
-    sizes: NDArray[np.float64] = 1 / random.uniform(1 / high, 1 / low, count)
+    sizes: Values = 1 / random.uniform(1 / high, 1 / low, count)
     return sizes
 
 
-def _ellipsoid(
-    x: Field, y: Field, z: Field, centre: tuple[float, ...], radii: tuple[float, ...]
-) -> Field:
+def _ellipsoid(x: Field, y: Field, z: Field, centre: tuple[float, ...], radii: tuple[float, ...]) -> Field:
     scaled = np.sqrt(
         ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2 + ((z - centre[2]) / radii[2]) ** 2
     )
@@ -374,16 +384,12 @@ def _ellipsoid(
     return distance
 
 
-def _tube(
-    x: Field, y: Field, z: Field, first: NDArray[np.float64], second: NDArray[np.float64], radius: float
-) -> Field:
+def _tube(x: Field, y: Field, z: Field, first: Values, second: Values, radius: float) -> Field:
     direction = second - first
     length2 = max(float(direction @ direction), 1e-6)
     along = ((x - first[0]) * direction[0] + (y - first[1]) * direction[1] + (z - first[2]) * direction[2]) / length2
     along = np.clip(along, 0, 1)
-    squared = sum(
-        (each - first[axis] - along * direction[axis]) ** 2 for axis, each in enumerate((x, y, z))
-    )
+    squared = sum((each - first[axis] - along * direction[axis]) ** 2 for axis, each in enumerate((x, y, z)))
     distance: Field = (np.sqrt(squared) - radius).astype(np.float32)
     return distance
 
@@ -433,6 +439,3 @@ def _coil(shape: tuple[int, int, int], random: np.random.Generator) -> Field:
     field = 1 + sum(slope[axis] * grid[axis] + bend[axis] * grid[axis] ** 2 for axis in range(3))
     sensitivity: Field = np.clip(field, 0.3, 1.5).astype(np.float32)
     return sensitivity
-
-
-Simulator = Callable[[int], Field]

@@ -14,6 +14,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -45,7 +46,7 @@ BUNDLE = Path(__file__).parent / "bundle"
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 CHECKPOINT_EVERY = 250
 MIN_DEPTH = 40  # thin slices of a patch, at least
-AVERAGING = 0.998  # of the weights, per step
+AVERAGING = 0.999  # of the weights, per step
 SPREAD_WEIGHT = 0.05  # of the uncertainty's likelihood in the loss
 NOMINAL, GAUSSIAN_90 = 0.90, 1.6449
 
@@ -57,17 +58,17 @@ class Plan:
     method: Literal["condyle", "deepresolve"] = "condyle"
     factor: float | None = None  # DeepResolve is trained for one
     seed: int = 0
-    steps: int = 6000
+    steps: int = 7000
     rate: float = 1e-3
     depth: int = 96  # of a patch, thin slices at most
-    thick: int = 22  # of a patch, thick slices at most
-    size: int = 48  # of a patch, pixels
-    batch: int = 1
+    thick: int = 16  # of a patch, thick slices at most
+    size: int = 40  # of a patch, pixels
+    batch: int = 1  # patches of a step, each with a degradation of its own
     channels: int = 32
     blocks: int = 5
     real_share: float = 0.5  # of the steps, where real volumes are given
     device: str = "cpu"
-    threads: int = 2
+    threads: int = 1  # patches worked on at once; one thread each wastes less than many threads on one
 
 
 @dataclass
@@ -85,9 +86,8 @@ class Corpus:
         if not self.real:
             return f"{made}, no real images; research use only, not for clinical use"
         subjects = len({volume.subject for volume in self.real})
-        return (
-            f"{made}, and on {len(self.real)} real volumes of {subjects} subjects; research use only, not for clinical use"
-        )
+        real = f"{len(self.real)} real volumes of {subjects} subjects"
+        return f"{made}, and on {real}; research use only, not for clinical use"
 
 
 def gather(seed: int, knees: int, clutter: int, folders: Sequence[Path], excluded: Sequence[str]) -> Corpus:
@@ -107,7 +107,7 @@ def gather(seed: int, knees: int, clutter: int, folders: Sequence[Path], exclude
 
 
 class Sampler:
-    """Draws the example of a step."""
+    """Draws examples, each by its number alone."""
 
     def __init__(self, corpus: Corpus, plan: Plan) -> None:
         self.plan = plan
@@ -121,23 +121,19 @@ class Sampler:
         subjects = sorted({volume.subject for volume in volumes})
         return [Dataset([{"thin": one} for one in volumes if one.subject == subject]) for subject in subjects]
 
-    def example(self, step: int) -> Example:
-        """The example of this step, whatever was drawn before."""
-        random = np.random.default_rng([self.plan.seed, step])
+    def example(self, number: int) -> Example:
+        """The example of this number, whatever was drawn before."""
+        random = np.random.default_rng([self.plan.seed, number])
         self.transform.set_random_state(seed=int(random.integers(2**31)))
         factors = (self.plan.factor,) if self.plan.factor else ((2, 3, 4, 8) if random.random() < 0.5 else ())
         degradation = Degradation.draw(random, factors, fir_only=self.plan.method == "deepresolve")
-        patches, steps = [], []
-        for _ in range(self.plan.batch):
-            pool = self.simulated
-            if self.real and random.random() < self.plan.real_share:
-                pool = self.real[int(random.integers(len(self.real)))]
-            drawn = self.transform(pool[int(random.integers(len(pool)))])
-            patches.append(drawn["thin"])
-            steps.append(drawn["step_over_pixel"])
-        thin = torch.as_tensor(np.stack([np.asarray(patch) for patch in patches]))
+        pool = self.simulated
+        if self.real and random.random() < self.plan.real_share:
+            pool = self.real[int(random.integers(len(self.real)))]
+        drawn = self.transform(pool[int(random.integers(len(pool)))])
+        thin = torch.as_tensor(np.asarray(drawn["thin"]))[None]
         thin = thin[:, :, : max(MIN_DEPTH, math.ceil(self.plan.thick * degradation.ratio))]
-        return degrade_batch(thin, degradation, float(np.mean(steps)), random)
+        return degrade_batch(thin, degradation, float(drawn["step_over_pixel"]), random)
 
 
 def geometry_of(example: Example) -> Geometry:
@@ -196,19 +192,45 @@ def rate_at(step: int, plan: Plan) -> float:
     return plan.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / plan.steps)))
 
 
+class Gradients:
+    """Loss gradients of the patches of a step, worked out side by side."""
+
+    def __init__(self, network: nn.Module, corpus: Corpus, plan: Plan) -> None:
+        self.network, self.plan = network, plan
+        self.parameters = [each for each in network.parameters() if each.requires_grad]
+        self.samplers = [Sampler(corpus, plan) for _ in range(plan.batch)]
+        self.pool = ThreadPoolExecutor(plan.threads)
+        self.device = torch.device(plan.device).type
+
+    def of(self, step: int) -> float:
+        """Put the mean gradient of the step into the parameters and return the mean gain over cubic, dB."""
+        parts = list(self.pool.map(self._of_patch, range(step * self.plan.batch, (step + 1) * self.plan.batch)))
+        for index, parameter in enumerate(self.parameters):
+            parameter.grad = torch.stack([gradients[index] for _, gradients in parts]).mean(dim=0)
+        return float(np.mean([gain for gain, _ in parts]))
+
+    def _of_patch(self, number: int) -> tuple[float, list[Tensor]]:
+        example = _to(self.samplers[number % self.plan.batch].example(number), self.plan.device)
+        with torch.autocast(self.device, dtype=torch.bfloat16):
+            gain, loss = LOSSES[self.plan.method](self.network, example)
+        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, self.parameters, strict=True)]
+        return -20 * math.log10(float(gain.detach())), filled
+
+
 def fit(plan: Plan, corpus: Corpus, output: Path, console: Console, initial: Path | None = None) -> nn.Module:
     """Train and return the averaged weights; checkpoints and the log go to `output`."""
-    torch.set_num_threads(plan.threads)
-    network = build(plan).to(plan.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    torch.set_num_threads(1 if plan.device == "cpu" else plan.threads)
+    network: nn.Module = build(plan).to(plan.device)
+    network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     if initial is not None:
-        network.load_state_dict(load_file(initial))
+        network.load_state_dict({name: value.float() for name, value in load_file(initial).items()})
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4, betas=(0.9, 0.99))
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     output.mkdir(parents=True, exist_ok=True)
     checkpoint = output / "checkpoint.pt"
     start = _resume(checkpoint, network, optimiser, average, plan) if checkpoint.exists() else 0
-    sampler, loss_of = Sampler(corpus, plan), LOSSES[plan.method]
-    lower = torch.device(plan.device).type == "cuda" or torch.backends.mkldnn.is_available()
+    gradients = Gradients(network, corpus, plan)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         (output / "log.csv").open("a", newline="") as log,
@@ -218,20 +240,15 @@ def fit(plan: Plan, corpus: Corpus, output: Path, console: Console, initial: Pat
         task = progress.add_task("training", total=plan.steps, completed=start)
         began, gains = time.monotonic(), []
         for step in range(start, plan.steps):
-            example = _to(sampler.example(step), plan.device)
             for group in optimiser.param_groups:
                 group["lr"] = rate_at(step, plan)
-            with torch.autocast(torch.device(plan.device).type, dtype=torch.bfloat16, enabled=lower):
-                gain, loss = loss_of(network, example)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            gains.append(gradients.of(step))
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             _average(average, network, min(AVERAGING, (step + 1) / (step + 10)))
-            gains.append(float(gain.detach()))
             progress.update(task, advance=1)
             if (step + 1) % 50 == 0:
-                gain_db = -20 * float(np.mean(np.log10(gains)))
+                gain_db = float(np.mean(gains))
                 rows.writerow([step + 1, round(time.monotonic() - began, 1), round(gain_db, 3), rate_at(step, plan)])
                 log.flush()
                 progress.update(task, description=f"training, {gain_db:+.2f} dB over cubic")
@@ -314,9 +331,7 @@ def validate(network: nn.Module, corpus: Corpus, plan: Plan, draws: int = 24) ->
     gains = {}
     held = Corpus(simulated=corpus.validation or corpus.simulated)
     for factor in (plan.factor,) if plan.factor else (2.0, 3.0, 4.0, 8.0):
-        chosen = Plan(
-            plan.method, factor, plan.seed + 2, depth=plan.depth, size=plan.size, channels=plan.channels
-        )
+        chosen = Plan(plan.method, factor, plan.seed + 2, depth=plan.depth, size=plan.size, channels=plan.channels)
         sampler = Sampler(held, chosen)
         each = []
         for step in range(draws):
@@ -351,24 +366,44 @@ def parser() -> argparse.ArgumentParser:
         prog="condyle train knee_super_resolution",
         description="Train the super-resolution network on simulated knees and, where given, on real thin-slice MR.",
     )
-    options.add_argument("--data", type=Path, action="append", default=[], metavar="FOLDER", help="real volumes: DICOM, NIfTI, MetaImage; may be repeated")
-    options.add_argument("--exclude", action="append", default=[], metavar="WORD", help="leave out volumes whose folder or file name holds this word")
-    options.add_argument("--output", type=Path, default=BUNDLE, metavar="FOLDER", help="where weights, description, log and checkpoint go")
+    options.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="real volumes: DICOM, NIfTI, MetaImage; may be repeated",
+    )
+    options.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="leave out volumes whose folder or file name holds this word",
+    )
+    options.add_argument(
+        "--output",
+        type=Path,
+        default=BUNDLE,
+        metavar="FOLDER",
+        help="where weights, description, log and checkpoint go",
+    )
     options.add_argument("--method", choices=("condyle", "deepresolve"), default="condyle")
     options.add_argument("--factor", type=float, help="deepresolve: the one ratio to train for")
     options.add_argument("--initial", type=Path, metavar="FILE", help="weights to start from")
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--steps", type=int, default=6000)
+    options.add_argument("--steps", type=int, default=7000)
     options.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
     options.add_argument("--depth", type=int, default=96, help="thin slices of a training patch")
-    options.add_argument("--size", type=int, default=48, help="pixels of a training patch")
-    options.add_argument("--batch", type=int, default=1)
+    options.add_argument("--thick", type=int, default=16, help="thick slices of a training patch")
+    options.add_argument("--size", type=int, default=40, help="pixels of a training patch")
+    options.add_argument("--batch", type=int, default=1, help="patches of a step")
     options.add_argument("--channels", type=int, default=32)
     options.add_argument("--blocks", type=int, default=5)
-    options.add_argument("--knees", type=int, default=40, help="simulated knees")
-    options.add_argument("--clutter", type=int, default=30, help="volumes of random shapes")
+    options.add_argument("--knees", type=int, default=24, help="simulated knees")
+    options.add_argument("--clutter", type=int, default=24, help="volumes of random shapes")
     options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--threads", type=int, default=1, help="patches worked on at once")
     return options
 
 
@@ -383,6 +418,7 @@ def main(arguments: list[str]) -> int:
         steps=options.steps,
         rate=options.rate,
         depth=options.depth,
+        thick=options.thick,
         size=options.size,
         batch=options.batch,
         channels=options.channels,
@@ -392,7 +428,9 @@ def main(arguments: list[str]) -> int:
     )
     with console.status("simulating and reading volumes"):
         corpus = gather(options.seed, options.knees, options.clutter, options.data, options.exclude)
-    console.print(f"{len(corpus.simulated)} simulated and {len(corpus.real)} real volumes, {len(corpus.validation)} held back")
+    console.print(
+        f"{len(corpus.simulated)} simulated and {len(corpus.real)} real volumes, {len(corpus.validation)} held back"
+    )
     network = fit(plan, corpus, options.output, console, options.initial).to("cpu").eval()
     calibration = calibrate(network, corpus, plan) if isinstance(network, Condyle) else {}
     save(network, plan, corpus, options.output, calibration)
