@@ -108,6 +108,9 @@ class Engine:
         As `set_up` returned it.
     contexts
         Finds the patient's record for pipelines that want it.
+    name
+        This node among all that share the database. By default made from the machine's name and the data folder, and
+        so the same at every start: then it takes up its own jobs at once, and need not be missed first.
     """
 
     def __init__(
@@ -115,9 +118,12 @@ class Engine:
         configuration: Configuration,
         database: Database,
         contexts: Contexts | None = None,
+        name: str | None = None,
         beat_s: float = BEAT_S,
         dead_after_s: float = DEAD_AFTER_S,
     ) -> None:
+        place = hashlib.sha256(str(configuration.node.data.resolve()).encode()).hexdigest()[:8]
+        self.executor_id = name or f"{socket.gethostname()}:{place}"
         self._configuration, self._database, self._contexts = configuration, database, contexts
         self._beat_s, self._dead_after_s = beat_s, dead_after_s
         self._client = DBOSClient(
@@ -130,12 +136,6 @@ class Engine:
         self._lock: IO[str] | None = None
         self._stop = threading.Event()
         self._keeper: threading.Thread | None = None
-
-    @property
-    def executor_id(self) -> str:
-        """This node among all that share the database: the same name at every start on this machine and data folder."""
-        place = str(self._configuration.node.data.resolve())
-        return f"{socket.gethostname()}:{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
     # ---- life
     def start(self) -> None:
@@ -198,7 +198,7 @@ class Engine:
 
     def _take_lock(self) -> IO[str]:
         """Two executors of one name would run each other's jobs; the kernel frees the lock when the process ends."""
-        path = self._configuration.node.data / f"engine-{socket.gethostname()}.lock"
+        path = self._configuration.node.data / f"engine-{self.executor_id.replace(':', '-')}.lock"
         lock = path.open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

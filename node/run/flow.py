@@ -64,9 +64,9 @@ class Flow:
             folder = self.folder(job_id)
             paths, attributes = self._instances(job)
             folder.write_study(job.study_instance_uid, paths, attributes)
-            if self._contexts is not None and (context := self._contexts(job, paths)) is not None:
-                folder.write_context(context)
             try:
+                if self._contexts is not None and (context := self._contexts(job, paths)) is not None:
+                    folder.write_context(context, self._configuration.records.key_file)
                 answer = self._call(job, "check", "prepare")
             except UnsuitableInput as error:
                 return {"unsuitable": str(error)}

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from cryptography.fernet import Fernet
+
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result
 from dicom_sr.series import Series, Study, read_studies
@@ -140,15 +142,24 @@ class JobFolder:
             ),
         )
 
-    def write_context(self, context: ClinicalContext) -> None:
-        self.write_json("context.json", {"sha256": self.write("context.pickle", _pickled(context))})
+    def write_context(self, context: ClinicalContext, key_file: Path | None = None) -> None:
+        """Keep the patient's record; encrypted where the node's records are."""
+        content = _pickled(context)
+        if key_file is not None:
+            content = Fernet(key_file.read_bytes().strip()).encrypt(content)
+        # who reads it back has the configuration's key, so its place is noted and not the key
+        note = {"key_file": str(key_file.absolute()) if key_file else None}
+        self.write_json("context.json", {"sha256": self.write("context.pickle", content), **note})
 
     def read_context(self) -> ClinicalContext | None:
         """The patient's record, where the job was given one."""
         note = self.read_json("context.json")
         if note is None:
             return None
-        context = pickle.loads(self.read("context.pickle", note["sha256"]))
+        content = self.read("context.pickle", note["sha256"])
+        if note.get("key_file"):
+            content = Fernet(Path(note["key_file"]).read_bytes().strip()).decrypt(content)
+        context = pickle.loads(content)
         assert isinstance(context, ClinicalContext)
         return context
 

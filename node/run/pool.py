@@ -50,12 +50,25 @@ class Worker:
             )
         self.connection = Connection(ours.detach())
         self.slot = slot
+        self._greeted = False
         if warm:
             self.connection.send_bytes(json.dumps({"do": "warm", "pipelines": list(warm)}).encode())
 
     @property
     def alive(self) -> bool:
         return self.process.poll() is None
+
+    def greet(self) -> None:
+        """Wait until the process has started; what it takes for that is no job's fault.
+
+        Raises
+        ------
+        EOFError
+            If it ends instead.
+        """
+        if not self._greeted:
+            self.connection.recv_bytes()
+            self._greeted = True
 
     @property
     def memory_bytes(self) -> int:
@@ -158,8 +171,9 @@ class Pool:
         """
         slot = self._take(priority)
         try:
+            worker = self._ready(slot)
             began()
-            return self._converse(self._ready(slot), request, cancelled)
+            return self._converse(worker, request, cancelled)
         finally:
             with self._condition:
                 self._free.append(slot)
@@ -186,7 +200,13 @@ class Pool:
                 if worker is not None:
                     worker.kill()
                 worker = self._workers[slot] = self._new(slot)
-            return worker
+        try:
+            worker.greet()
+        except (EOFError, OSError) as error:
+            if self._closed:
+                raise Stopping from error
+            raise JobFailed("the process that runs pipelines does not start; the log says why") from error
+        return worker
 
     def _new(self, slot: int) -> Worker:
         threads = max(1, (os.cpu_count() or 1) // self.size)

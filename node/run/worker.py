@@ -39,6 +39,7 @@ from pipelines.base import Pipeline
 
 log = logging.getLogger("node.run.worker")  # the module is run as __main__
 
+ENCODERS = "dicom_sr.encode"  # a second or two to import
 KEEP_WARM = 8  # pipelines, the least recently used goes first
 IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "PatientAddress", "AccessionNumber")
 
@@ -191,11 +192,13 @@ def end_with_the_node(descriptor: int) -> None:
 
 
 def keep_warm(waiting: list[Any], warm: Warm) -> None:
-    """Load the next pipeline of the list; one that cannot be loaded says so when a job needs it."""
+    """Load the next pipeline of the list, or the encoders; what cannot be loaded says so when a job needs it."""
     name, settings = waiting.pop(0)
     try:
-        warm.get(name, settings, load=True)
-        importlib.import_module("dicom_sr.encode")
+        if name == ENCODERS:
+            importlib.import_module(ENCODERS)
+        else:
+            warm.get(name, settings, load=True)
     except Exception:  # the worker's loop
         log.exception("cannot load pipeline beforehand", extra={"pipeline": name})
 
@@ -210,6 +213,7 @@ def main(descriptor: int) -> None:
     except OSError:
         log.debug("cannot set oom_score_adj")
     connection, warm, to_load = Connection(descriptor), Warm(), list[Any]()
+    connection.send_bytes(b"{}")  # started
     while True:
         if to_load and not connection.poll(0):
             keep_warm(to_load, warm)
@@ -219,7 +223,7 @@ def main(descriptor: int) -> None:
         except EOFError:
             return
         if request["do"] == "warm":
-            to_load = request["pipelines"]
+            to_load = [*request["pipelines"], (ENCODERS, {})]
         else:
             connection.send_bytes(json.dumps(answer(request, warm)).encode())
 

@@ -26,6 +26,7 @@ class TrialSettings(PipelineSettings):
     check_s: float = 0.0
     run_s: float = 0.0
     quote: str = ""  # what `raise` quotes
+    wanted: Path | None = None  # a file without which it raises
 
 
 class Trial:
@@ -81,6 +82,8 @@ class Trial:
 
     def _misbehave(self, study: Study) -> None:
         behaviour = self.settings.behaviour
+        if self.settings.wanted is not None and not self.settings.wanted.exists():
+            raise ValueError("something is missing")
         if behaviour == "refuse_pixels":
             raise UnsuitableInput("the images are empty")
         if behaviour == "raise":
