@@ -131,7 +131,8 @@ class KneeSuperResolution:
         array = np.asarray(source.array, dtype=np.float32)
         step_mm, remark = self._step_mm(stack)
         coarse = results.positions_mm(stack)
-        fine = np.arange(int(coarse[-1] / step_mm + 1e-6) + 1) * step_mm
+        # a thousandth of a step is what rounded positions in the header can lack; the last slice is not lost for it
+        fine = np.minimum(np.arange(int(coarse[-1] / step_mm + 1e-3) + 1) * step_mm, coarse[-1])
         profile = SliceProfile(self.settings.profile, min(1.5, stack.thickness_mm / stack.spacing_mm))
         scale = np.float32(metrics.scale_of(array))
         spread = None
