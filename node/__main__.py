@@ -6,6 +6,7 @@ Each command imports what it needs when it is called: a help text must not wait 
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -218,11 +219,43 @@ def _hand_over(context: typer.Context, what: str, pipeline: str) -> None:
 def risk(
     patient: Annotated[str, typer.Option("--patient", help="The patient's ID in the record.", metavar="ID")],
     config: ConfigOption = DEFAULT_CONFIG,
+    issuer: Annotated[
+        str | None, typer.Option(help="Issuer of the patient ID; by default records.default_issuer.")
+    ] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(help="The day for which the risk is asked; by default today.", formats=["%Y-%m-%d"]),
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="The answer as a FHIR RiskAssessment.")] = False,
 ) -> None:
-    """Estimate a patient's risk of knee osteoarthritis from the record, without waiting for a study."""
+    """Estimate a patient's risk of knee osteoarthritis from the record, without waiting for a study.
+
+    Research use only. Exit code 1 if there is no record, or it cannot be used.
+    """
     from node.commands.risk import risk as run
 
-    raise typer.Exit(run(patient, config))
+    raise typer.Exit(run(patient, config, issuer, at.date() if at else None, json_output))
+
+
+@app.command()
+def record(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="FHIR R4 bundles, HL7 v2 messages, OMOP CDM tables (zip or folder).")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    new_key: Annotated[
+        Path | None, typer.Option("--new-key", help="Write a new key for records.key_file to this file.")
+    ] = None,
+) -> None:
+    """Take patients' records into the node, for pipelines that work on them.
+
+    Exit code 1 if any file was refused.
+    """
+    from node.commands import record as run
+
+    if new_key is not None:
+        raise typer.Exit(run.make_key(new_key))
+    raise typer.Exit(run.record(files or [], config))
 
 
 @app.command()

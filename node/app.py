@@ -28,6 +28,7 @@ from node.dispatch import Dispatcher
 from node.errors import ConfigurationError, PeerUnavailable
 from node.receive import stow
 from node.receive.complete import Completion
+from node.receive.record.service import RecordService
 from node.receive.store import Store
 from node.run.engine import Engine, set_up
 from node.send.outbox import Sender
@@ -169,7 +170,9 @@ class Node:
         """Start every part, the last in the flow first; `stack` ends them in the opposite order."""
         database = open_records(configuration)
         stack.callback(database.dispose)
-        engine = Engine(configuration, database)
+        records = RecordService(configuration)
+        stack.callback(records.stop)
+        engine = Engine(configuration, database, contexts=lambda job, paths: records.context_for(job.pipeline, paths))
         engine.start()
         stack.callback(engine.stop)
         sender = Sender(configuration, database)
@@ -187,10 +190,14 @@ class Node:
         receive, data = configuration.receive, configuration.node.data
         store = Store(data, receive.durability, receive.disk_floor_mb * 2**20, receive.dimse.maximum_instance_bytes)
         stack.callback(store.close)
-        more = stow.routes(store, receive.dicomweb)
+        more = [*stow.routes(store, receive.dicomweb), *records.routes()]
         page = WebServer(build_app(configuration, database, checks=well, more=more), listening)
         page.start()
         stack.callback(page.stop)
+        try:
+            records.start()
+        except OSError as error:
+            raise PeerUnavailable(f"records.mllp.port: cannot be opened: {error.strerror}") from error
         return children
 
 

@@ -207,6 +207,37 @@ class Route(Section):
     shadow: bool = False  # run, keep the result out of the destinations
 
 
+class Mllp(Section):
+    """HL7 v2 messages about patients, over MLLP."""
+
+    host: str = "127.0.0.1"
+    port: Port = 2575
+    networks: tuple[Network, ...] = ()  # senders' addresses; empty: any
+
+
+class FhirServer(Section):
+    """A FHIR R4 server that is asked for a patient's record when none has been sent."""
+
+    url: str
+    token_file: FilePath | None = None
+    identifier_system: str = ""  # of the patient IDs of the images; empty: the server is asked for the value alone
+    post_back: bool = False  # answers to requests go there as RiskAssessment too
+    timeout_s: float = Field(default=30.0, gt=0)
+
+
+class RecordSettings(Section):
+    """Patients' records, for pipelines that work on them."""
+
+    keep_days: int = Field(default=30, ge=1)
+    key_file: FilePath | None = None  # encrypts them on disk
+    issuers: dict[str, str] = {}  # identifier system or assigning authority -> IssuerOfPatientID
+    default_issuer: str = ""  # issuer of patient IDs in images and records that name none
+    token: SecretStr | None = None  # bearer token for /fhir and /risk; None: loopback only
+    token_file: FilePath | None = None
+    mllp: Mllp | None = None
+    fhir: FhirServer | None = None
+
+
 class Status(Section):
     host: str = "127.0.0.1"
     port: Port = 8090  # not 8042, where Orthanc's is
@@ -233,6 +264,7 @@ class Configuration(Section):
     routes: dict[Name, Route] = {}
     destinations: dict[Name, Destination] = {}
     run: Run = Run()
+    records: RecordSettings = RecordSettings()
     status: Status = Status()
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -27,11 +28,13 @@ YEAR = {"unit": "year", "system": "http://unitsofmeasure.org", "code": "a"}
 _loaded: dict[str, Any] = {}  # of the child process: pipelines by settings, warm
 
 
+def _one_thread() -> None:
+    """In the child, before torch: one patient is too little work for more than one thread."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
 def _run(settings: Mapping[str, Any], context: ClinicalContext) -> Result | str:
     """In the child: the result, or why there is none."""
-    import torch
-
-    torch.set_num_threads(1)
     key = repr(sorted(settings.items()))
     if key not in _loaded:
         kind = pipeline_type(PIPELINE)
@@ -73,7 +76,7 @@ class Assessor:
     def submit(self, context: ClinicalContext) -> Future[Result | str]:
         if self._pool is None:
             # spawned: this process has threads, and torch must not come into it
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_one_thread)
         return self._pool.submit(_run, dict(self.settings), context)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
 from node.record import Identity, Record, Sex
@@ -91,7 +91,7 @@ def _tables(path: Path, stack: ExitStack) -> dict[str, Callable[[], Iterator[Row
     return {Path(name).stem.lower(): _reader(partial(archive.open, name)) for name in names}
 
 
-def _reader(opened: Callable[[], IO[bytes]]) -> Callable[[], Iterator[Row]]:
+def _reader(opened: Callable[[], Any]) -> Callable[[], Iterator[Row]]:
     def rows() -> Iterator[Row]:
         with opened() as raw:
             # exports are UTF-8 or say nothing; what is not must not stop the rest

@@ -1,0 +1,48 @@
+"""`condyle record`: take patients' records in from files, make a key for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from dicom_sr.errors import UnsuitableInput
+from node.commands.terminal import console
+from node.config import read
+from node.errors import ConfigurationError
+from node.receive.record.contexts import open_store
+from node.receive.record.intake import Intake
+from node.record import IdentityMismatch, new_key
+
+
+def record(paths: Sequence[Path], config: Path) -> int:
+    """Take each file in and say in numbers what came of it; 1 if any was refused."""
+    configuration = read(config)
+    intake = Intake(open_store(configuration), configuration.records)
+    table = Table("file", "records", "events", "not used")
+    refused = 0
+    for path in paths:
+        try:
+            taken = intake.file(path)
+        except (UnsuitableInput, IdentityMismatch) as error:
+            refused += 1
+            table.add_row(path.name, "-", "-", f"refused: {error}")
+            continue
+        reasons = ", ".join(f"{count} x {reason}" for reason, count in taken.refused.items())
+        table.add_row(path.name, str(taken.records), str(taken.events), reasons or "-")
+    console().print(table)
+    return 1 if refused else 0
+
+
+def make_key(path: Path) -> int:
+    """Write a new key that only its owner may read; an existing file is never replaced."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(new_key() + b"\n")
+    console().print(f"{path}: keep a copy; without it the records cannot be read", markup=False)
+    return 0
