@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -46,13 +45,15 @@ class RunningNode:
     ----------
     folder
         Holds the configuration, the data and the log.
+    port
+        The DICOM port, where somebody has been told of it already.
     settings
         Sections of config.yaml; ports, data folder and one peer, SCANNER on this machine, are filled in.
     """
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, **settings: Any) -> None:
         self.folder = folder
-        self.port, self.page = free_port(), free_port()
+        self.port, self.page = port or free_port(), free_port()
         receive = settings.pop("receive", {})
         dimse = {"host": "127.0.0.1", "port": self.port, **receive.pop("dimse", {})}
         configuration = {
@@ -175,8 +176,3 @@ class RunningNode:
             return [int(association.send_c_store(ds).Status) for ds in data_sets]
         finally:
             association.release()
-
-
-def without_proxy() -> dict[str, str]:
-    """The environment for programs that would otherwise ask a proxy for 127.0.0.1."""
-    return {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}

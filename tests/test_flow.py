@@ -1,0 +1,300 @@
+"""The whole way, with the node as a real process: sender -> node -> archive."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from sqlalchemy import select
+
+from node.demo import samples
+from node.records import AssociationRecord, DecisionRecord, EventRecord, InstanceRecord, OutboxRecord
+from tests.orthanc import Archive, Modality, free_port
+from tests.running import SENDER, RunningNode, until
+
+KNEE_ROUTE = {
+    "when": {"Modality": "MR", "series.slices": {"min": 4}, "series.orientation": "sagittal"},
+    "pipeline": "knee_super_resolution",
+    "settings": {"spacing": 2.0},  # 2 mm between new slices keeps the test short
+    "destinations": ["out"],
+}
+MR, CAPTURE = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.7"
+REPORTS = "1.2.840.10008.5.1.4.1.1.88."
+
+
+def folder_node(folder: Path, **settings: Any) -> RunningNode:
+    """A node whose knee results go to the folder ``out``."""
+    routes = {"knee": KNEE_ROUTE}
+    destinations = {"out": {"kind": "folder", "path": "out"}}
+    return RunningNode(folder, **{"routes": routes, "destinations": destinations, **settings})
+
+
+def archive_node(folder: Path, archive: Archive, **settings: Any) -> RunningNode:
+    """A node whose knee results go to `archive`, which may also send to it."""
+    return folder_node(
+        folder,
+        destinations={
+            "out": {"kind": "dimse", "ae_title": archive.ae_title, "host": "127.0.0.1", "port": archive.dicom_port}
+        },
+        peers={"archive": {"ae_title": archive.ae_title}},
+        **settings,
+    )
+
+
+@pytest.fixture(scope="session")
+def knee(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A simulated knee: 24 slices 3 mm thick every 4 mm, whose headers say that they are 24."""
+    folder = tmp_path_factory.mktemp("knee")
+    samples.write_knee(folder)
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[RunningNode]:
+    with folder_node(tmp_path) as node:
+        yield node
+
+
+def counted(files: list[Path]) -> list[Dataset]:
+    """The instances, each of which says how many its series has."""
+    data_sets = [dcmread(file) for file in files]
+    for ds in data_sets:
+        ds.NumberOfSeriesRelatedInstances = len(files)
+    return data_sets
+
+
+def results(folder: Path) -> list[Dataset]:
+    """What is in a folder destination."""
+    return [dcmread(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def kinds(objects: list[Dataset]) -> Counter[str]:
+    return Counter("report" if ds.SOPClassUID.startswith(REPORTS) else str(ds.SOPClassUID) for ds in objects)
+
+
+# ---- the main job
+def test_the_real_knee_series_comes_back_as_four_thin_slice_series_in_the_patients_study(
+    tmp_path, orthanc, shared_data
+):
+    files = sorted((shared_data / "mr" / "knee-mese-t2-ge").iterdir())
+    sources = [dcmread(file, stop_before_pixels=True) for file in files]
+    with archive_node(tmp_path, orthanc) as node:
+        assert set(node.send(files)) == {0}
+        (job,) = node.ended_jobs(1, 200)
+        assert (job.state, job.reason) == ("done", "")
+    assert len(orthanc.studies()) == 1
+    objects = [dcmread_bytes(orthanc.file(uid)) for uid in orthanc.sop_instance_uids(str(sources[0].StudyInstanceUID))]
+    by_series: dict[str, list[Dataset]] = {}
+    for ds in objects:
+        if ds.SOPClassUID == MR:
+            by_series.setdefault(str(ds.SeriesInstanceUID), []).append(ds)
+    assert len(by_series) == 4  # one per echo
+    assert sorted(float(series[0].EchoTime) for series in by_series.values()) == [6.312, 18.936, 31.56, 50.496]
+    for series in by_series.values():
+        check_thin_slices(series, sources)
+    assert kinds(objects)["report"] == 1
+    assert kinds(objects)[CAPTURE] >= 1
+
+
+def check_thin_slices(series: list[Dataset], sources: list[Dataset]) -> None:
+    """Evenly spaced slices of 2 mm in the place of the acquired ones, all 4 mm apart, and in the same patient."""
+    normal = np.cross(sources[0].ImageOrientationPatient[:3], sources[0].ImageOrientationPatient[3:])
+    places = np.sort([np.dot(ds.ImagePositionPatient, normal) for ds in series])
+    acquired = np.array([np.dot(ds.ImagePositionPatient, normal) for ds in sources])
+    assert np.diff(places) == pytest.approx(2.0, abs=0.01)
+    assert places[0] == pytest.approx(acquired.min(), abs=0.01)
+    assert places[-1] == pytest.approx(acquired.max(), abs=2.0)
+    for ds in series:
+        assert ds.FrameOfReferenceUID == sources[0].FrameOfReferenceUID
+        assert ds.StudyInstanceUID == sources[0].StudyInstanceUID
+        assert ds.PatientID == sources[0].PatientID
+
+
+def dcmread_bytes(content: bytes) -> Dataset:
+    return dcmread(BytesIO(content))
+
+
+def test_results_that_come_back_from_the_archive_are_stored_and_never_processed(tmp_path, knee):
+    port = free_port()
+    with (
+        Archive(tmp_path / "orthanc", modalities={"ainode": Modality("CONDYLE", port)}) as archive,
+        archive_node(tmp_path, archive, port=port) as node,
+    ):
+        node.send(knee)
+        node.ended_jobs(1)
+        ours = archive.sop_instance_uids()
+        archive.post("/modalities/ainode/store", {"Resources": archive.studies(), "Synchronous": True})
+        stored = select(InstanceRecord.sop_instance_uid)
+        until(lambda: ours <= set(node.all(stored)), "the results are back on the node")
+        series = {str(dcmread_bytes(archive.file(uid)).SeriesInstanceUID) for uid in ours}
+        decided = select(DecisionRecord).where(DecisionRecord.series_instance_uid.in_(series))
+        decisions = until(lambda: found if len(found := node.all(decided)) == len(series) else [], "all are decided")
+        assert not any(decision.matched for decision in decisions)
+        for decision in decisions:
+            (clauses,) = [one["clauses"] for one in decision.trace["series"]]
+            assert clauses[0]["key"] == "made by this kind of node"
+            assert not clauses[0]["holds"]
+        assert len(node.jobs()) == 1
+
+
+def test_a_series_whose_count_is_known_does_not_wait_for_the_quiet_time(tmp_path, knee):
+    with folder_node(tmp_path, receive={"series_quiet_s": 3600, "study_quiet_s": 3600}) as node:
+        node.send(counted(knee))
+        (job,) = node.ended_jobs(1)
+        assert job.state == "done"
+        written = results(tmp_path / "out")
+        assert kinds(written)[MR] == 47  # 23 gaps of 4 mm in steps of 2 mm, both ends included
+        assert kinds(written)["report"] == 1
+        lines = node.all(select(OutboxRecord))
+        assert {line.state for line in lines} == {"delivered"}
+        assert len(lines) == len(written)
+
+
+def test_the_same_images_again_change_nothing(node, knee, tmp_path):
+    node.send(knee)
+    node.ended_jobs(1)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    node.send(knee)
+    again = select(InstanceRecord).where(InstanceRecord.times_received == 2)
+    until(lambda: len(node.all(again)) == len(knee), "the second receipts are recorded")
+    assert len(node.jobs()) == 1
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_late_images_make_a_new_job_whose_report_names_the_one_before(node, knee, tmp_path):
+    node.send(knee[:20])
+    (first,) = node.ended_jobs(1)
+    node.send(knee[20:])
+    _, second = node.ended_jobs(2)
+    assert second.predecessor == first.id
+    assert len(second.sop_instance_uids) == 24
+    reports = [ds for ds in results(tmp_path / "out") if ds.SOPClassUID.startswith(REPORTS)]
+    (revised,) = [ds for ds in reports if "PredecessorDocumentsSequence" in ds]
+    named = str(revised.PredecessorDocumentsSequence).count
+    assert any(named(str(ds.SOPInstanceUID)) for ds in reports if ds is not revised)
+
+
+def test_an_unsuitable_series_ends_with_a_reason_and_costs_the_next_one_nothing(node, knee, tmp_path):
+    incomplete = tmp_path / "incomplete"
+    incomplete.mkdir()
+    samples.write_knee_with_gap(incomplete)
+    node.send(sorted(incomplete.iterdir()))
+    node.send(knee)
+    states = {job.state: job.reason for job in node.ended_jobs(2)}
+    assert set(states) == {"done", "unsuitable"}
+    assert states["unsuitable"]
+
+
+# ---- who and what comes in
+def test_a_stranger_is_refused_and_the_refusal_is_on_record(node, knee):
+    with pytest.raises(AssertionError, match="refused"):
+        node.send(knee[:1], calling="STRANGER")
+    refused = select(AssociationRecord).where(AssociationRecord.outcome == "refused")
+    (record,) = until(lambda: node.all(refused), "the refusal is recorded")
+    assert record.calling_ae_title == "STRANGER"
+
+
+def test_odd_and_broken_instances_disturb_nothing(node, knee, shared_data, dcmtk):
+    """Every file of the folders is offered by DCMTK, as it lies on disk; then a knee goes through."""
+    whom = ["-aet", SENDER, "-aec", "CONDYLE", "127.0.0.1", str(node.port)]
+    for folder in ("dicom-misc", "malformed"):
+        subprocess.run(
+            [dcmtk("storescu"), "--no-halt", "--scan-directories", "--recurse", *whom, str(shared_data / folder)],
+            check=False,  # it complains of the files that it cannot read itself
+            capture_output=True,
+            timeout=120,
+        )
+    received = select(InstanceRecord.sop_instance_uid)
+    until(lambda: len(node.all(received)) > 20, "some of them are stored")
+    processes = node.descendants()
+    node.send(knee)
+    whole = [str(dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in knee]
+    until(
+        lambda: [job for job in node.jobs() if sorted(job.sop_instance_uids) == sorted(whole) and job.state == "done"],
+        "the knee is done",
+    )
+    assert node.descendants() == processes  # nothing died and was started again
+    assert "cannot decide" not in node.log_text()
+
+
+# ---- beginning and end
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_node_that_is_told_to_end_leaves_no_process_and_no_port(tmp_path, number):
+    with folder_node(tmp_path) as node:
+        children = node.descendants()
+        assert len(children) >= 2  # a receiver and a worker
+        assert node.stop(number) == 0
+        assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
+        for port in (node.port, node.page):
+            socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_a_killed_node_takes_its_children_with_it_and_does_what_was_due_when_it_is_back(tmp_path, knee):
+    with folder_node(tmp_path) as node:
+        node.send(knee)
+        children = node.descendants()
+        node.kill()
+        until(lambda: not any(running(pid) for pid in children), "all children are gone")
+        node.start()
+        (job,) = node.ended_jobs(1)
+        assert job.state == "done"
+        done = node.all(select(EventRecord).where(EventRecord.what == "infer"))
+        assert len(done) == 1
+        assert kinds(results(tmp_path / "out"))[MR] == 47
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_receiver_that_dies_is_replaced_and_loses_nothing(tmp_path, knee):
+    images = counted(knee)
+    with folder_node(tmp_path, receive={"series_quiet_s": 3600}) as node:
+        replace_receiver(node, images)
+        (job,) = node.ended_jobs(1)
+        assert (job.state, len(job.sop_instance_uids)) == ("done", 24)
+
+
+def replace_receiver(node: RunningNode, images: list[Dataset]) -> None:
+    """Send half of the images, kill the receiver, send the rest to the next one."""
+    node.send(images[:12])
+    receiver = next(pid for pid in node.descendants() if b"node.receive" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(receiver, signal.SIGKILL)
+    until(lambda: not running(receiver), "the receiver is dead")
+    until(lambda: answers(node), "another one answers")
+    node.send(images[12:])
+
+
+def answers(node: RunningNode) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", node.port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_second_node_on_the_same_folder_is_turned_away_in_words(node, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    second = folder_node(other, node={"data": str(tmp_path / "data")})
+    ended = subprocess.run(
+        [sys.executable, "-m", "node", "serve", str(second.config)], capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 3
+    assert "in use by another node" in ended.stderr
+    assert "Traceback" not in ended.stderr
