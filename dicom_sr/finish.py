@@ -58,10 +58,10 @@ _DOCUMENTS = {
 LABELMAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"  # Label Map Segmentation Storage; pydicom 3.0.2 has no name for it
 _SEGMENTATIONS = {str(SegmentationStorage), LABELMAP_STORAGE}
 _PRESENTATION_STATES = {str(GrayscaleSoftcopyPresentationStateStorage), str(ColorSoftcopyPresentationStateStorage)}
-# dciodvfy wants Laterality (PS3.3 C.7.3.1, Type 2C) with these, and calls it an error with a segmentation
+# dciodvfy wants Laterality (PS3.3 C.7.3.1, Type 2C) with these, and calls it an error with
+# a segmentation, and with a parametric map, whose frames say their side
 _WITH_LATERALITY = {
     str(SecondaryCaptureImageStorage),
-    str(ParametricMapStorage),
     str(MRImageStorage),
     *_PRESENTATION_STATES,
 }

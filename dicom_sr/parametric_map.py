@@ -7,15 +7,18 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
 
 from dicom_sr import codes
 from dicom_sr.derived_series import derived_references
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import DerivedVolume, Result
-from dicom_sr.finish import finish, write
-from dicom_sr.headers import MANUFACTURER
+from dicom_sr.finish import finish, laterality, write
+from dicom_sr.headers import MANUFACTURER, coded
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance, software_version
+
+_REGIONS = {"KNEE": codes.KNEE, "HAND": codes.HAND, "FOOT": codes.FOOT, "WRIST": codes.WRIST_JOINT}  # BodyPartExamined
 
 
 def encode_parametric_maps(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
@@ -66,4 +69,16 @@ def _map(provenance: Provenance, index: int, derived: DerivedVolume) -> Dataset:
         content_description="Standard deviation of a voxel",
         content_creator_name=f"{MANUFACTURER}^",
     )
+    ds.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(provenance)]
     return finish(ds, provenance, f"uncertainty {derived.label}".strip()[:40])
+
+
+def _anatomy(provenance: Provenance) -> Dataset:
+    """Frame Anatomy (PS3.3 C.7.6.16.2.8); dcmqi, and 3D Slicer with it, ends where a map has none."""
+    result = provenance.result
+    sites = [finding.site for finding in getattr(result, "findings", ()) if finding.site is not None]
+    region = sites[0].region if sites else _REGIONS.get(provenance.body_part, standard.SCT.AnatomicalStructure)
+    item = Dataset()
+    item.AnatomicRegionSequence = [coded(region)]
+    item.FrameLaterality = laterality(provenance) or "U"
+    return item

@@ -72,7 +72,7 @@ def _groups(provenance: Provenance) -> list[_Group]:
     result = provenance.result
     if not isinstance(result, Result):
         return []
-    images = stand_ins(provenance)
+    images = {uid: _without_scale(image) for uid, image in stand_ins(provenance).items()}
     planar: dict[str, _Group] = {}
     for number, heatmap in enumerate(result.heatmaps):
         uid = heatmap.image.sop_instance_uid
@@ -92,6 +92,15 @@ def _groups(provenance: Provenance) -> list[_Group]:
             group = volumes.setdefault(str(slices[0].SOPInstanceUID), _Group(slices, []))
             group.layers.append(_from_segment(segment, segment.volume.array[order]))
     return [*planar.values(), *volumes.values()]
+
+
+def _without_scale(image: Dataset) -> Dataset:
+    """A projection's spacing makes a pixel measures item without slice thickness, which no reader takes."""
+    if "ImagePositionPatient" not in image:
+        for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+            if keyword in image:
+                del image[keyword]
+    return image
 
 
 def _from_heatmap(heatmap: Heatmap, image: Dataset, colour: tuple[int, int, int]) -> _Layer:
