@@ -65,7 +65,8 @@ class RunningNode:
         }
         self.config = folder / "config.yaml"
         self.config.write_text(yaml.safe_dump(configuration), encoding="utf-8")
-        self.database = open_database(f"sqlite:///{folder / 'data' / 'node.db'}")
+        database = configuration["node"].get("database")
+        self.database = open_database(database or f"sqlite:///{folder / 'data' / 'node.db'}")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> RunningNode:
