@@ -1,0 +1,125 @@
+"""Sharp/van der Heijde scores of hands and feet from radiographs.
+
+Importing this module brings in no torch: whoever lists pipelines pays nothing for this one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import Model, Result
+from dicom_sr.series import Study
+from pipelines.base import PipelineSettings
+from pipelines.context import ClinicalContext
+
+if TYPE_CHECKING:
+    from pipelines.hand_foot_scoring.films import Chosen, Film
+    from pipelines.hand_foot_scoring.reading import Reader
+
+TRAINED_ON = "trained on simulated radiographs only, not for clinical use"
+
+
+class Settings(PipelineSettings):
+    """The `settings:` block of a route to this pipeline."""
+
+    heatmaps: bool = True  # attention maps of the worst joints
+    minimum_sites: int = Field(4, ge=1, le=28)  # a limb with fewer scored sites is reported as not evaluable
+
+
+class HandFootScoring:
+    """Joint centres, erosion and narrowing of every Sharp/van der Heijde site, totals, change since the prior."""
+
+    name: ClassVar[str] = "hand_foot_scoring"
+    version: ClassVar[str] = "1.0"
+    title: ClassVar[str] = "Sharp/van der Heijde scoring"
+    level: ClassVar[Literal["series", "study"]] = "study"
+    needs_context: ClassVar[bool] = False
+    settings_type: ClassVar[type[PipelineSettings]] = Settings
+
+    def __init__(self, settings: PipelineSettings) -> None:
+        self.settings = settings if isinstance(settings, Settings) else Settings.model_validate(settings.model_dump())
+        self._reader: Reader | None = None
+
+    @property
+    def model(self) -> Model:
+        from pipelines.hand_foot_scoring.digest import digest
+
+        configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
+        return Model(self.name, self.version, digest(), TRAINED_ON, configuration)
+
+    def check(self, study: Study) -> None:
+        """Hold the study against the input contract, from headers alone.
+
+        Raises
+        ------
+        UnsuitableInput
+            If no radiograph of it may be a grown patient's hand or foot.
+        """
+        from pipelines.hand_foot_scoring import films
+
+        films.check(study)
+
+    def load(self) -> None:
+        """Bring the networks into memory."""
+        from pipelines.hand_foot_scoring import bundle
+        from pipelines.hand_foot_scoring.reading import Reader
+
+        self._reader = Reader(bundle.load())
+
+    def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
+        """Find and score the joints of every hand and foot of the study.
+
+        Raises
+        ------
+        UnsuitableInput
+            If no picture shows a hand or a foot that can be scored; the message says why.
+        """
+        from pipelines.hand_foot_scoring import films, prior, results
+        from pipelines.hand_foot_scoring.scoring import progression
+
+        if self._reader is None:
+            self.load()
+        assert self._reader is not None
+        read = films.read(study, self._reader)
+        limbs, remarks = films.choose(read)
+        self._refuse(read, limbs)
+        readings = films.readings(limbs)
+        correlation = self._reader.trained.calibration.correlation
+        earlier = prior.reports(study)
+        before = prior.read(earlier[-1]) if earlier else {}
+        progress = progression(before, readings) if before else None
+        found, missing = results.findings(limbs, readings, correlation)
+        if progress is not None and progress.cells:
+            found = (*found, results.change(progress, limbs[0]))
+        lines = results.conclusion(limbs, readings, correlation, progress)
+        return Result(
+            model=self.model,
+            title=self.title,
+            evidence=tuple(series for series in study.series if series.modality in films.MODALITIES),
+            conclusion=lines,
+            findings=found,
+            not_evaluable=missing,
+            heatmaps=results.heatmaps(self._reader, limbs, readings) if self.settings.heatmaps else (),
+            pages=results.pages(self.title, limbs, readings, lines, correlation),
+            flags=results.flags(limbs, progress),
+            limits=(*remarks, *_unread(read)),
+            parameters=(("limbs", ", ".join(f"{c.key[1]} {c.key[0]}" for c in limbs)),),
+        )
+
+    def _refuse(self, read: tuple[Film, ...], limbs: tuple[Chosen, ...]) -> None:
+        if not limbs:
+            raise UnsuitableInput(f"no hand and no foot was found on {len(read)} picture(s)")
+        if all(chosen.reading.child for chosen in limbs):
+            raise UnsuitableInput("growth plates are open: the score is defined for grown joints")
+        if all(chosen.reading.too_small for chosen in limbs):
+            longest = max(chosen.reading.limb.length for chosen in limbs)
+            raise UnsuitableInput(f"the limb is too small on the picture: {longest:.0f} pixels from tip to wrist")
+
+
+def _unread(read: tuple[Film, ...]) -> tuple[str, ...]:
+    empty = sum(not film.limbs for film in read)
+    return (f"On {empty} of {len(read)} pictures no hand and no foot was found.",) if empty else ()

@@ -1,0 +1,273 @@
+"""Evaluation: `condyle evaluate hand_foot_scoring`, on simulated patients or on real data in a known layout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.hand_foot_scoring import bundle, crops, damage_training, landmarks, metrics, tables
+from pipelines.hand_foot_scoring.bundle import Trained
+from pipelines.hand_foot_scoring.digest import FOLDER
+from pipelines.hand_foot_scoring.localise import Finder
+from pipelines.hand_foot_scoring.losses import LOSSES
+from pipelines.hand_foot_scoring.metrics import Agreement
+from pipelines.hand_foot_scoring.network import CLASS_OF, MAXIMUM
+from pipelines.hand_foot_scoring.reading import Reader, head_of
+from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Reading, Scored
+from pipelines.hand_foot_scoring.train import TEST_SEED
+
+BINS = Path(__file__).parent / "surrogate.yaml"
+COVERAGE_Z = 1.6448536269514722  # of a two-sided 90 % interval
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="condyle evaluate hand_foot_scoring", description=__doc__)
+    made.add_argument("--data", type=Path, help="folder of real data; simulated patients are made where it is left out")
+    made.add_argument(
+        "--layout",
+        choices=("landmarks", "ram-h1200", "ra2-dream"),
+        help="landmarks: hand-joints-rsna or hand-landmarks-dha; ram-h1200: one split; ra2-dream: table and JPEGs",
+    )
+    made.add_argument("--ablation", action="store_true", help="train every loss anew on the same simulated patients")
+    made.add_argument("--bundle", type=Path, default=FOLDER)
+    made.add_argument("--bins", type=Path, default=BINS, help="damage bins of the surrogate metrics, YAML")
+    made.add_argument("--json", type=Path, help="write the figures there")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--seeds", type=int, default=3, help="of the ablation")
+    made.add_argument("--patients", type=int, default=60, help="simulated patients to measure with")
+    made.add_argument("--train-patients", type=int, default=80, help="of the ablation")
+    made.add_argument("--epochs", type=int, default=3, help="of the ablation")
+    made.add_argument("--threads", type=int, default=1)
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what was asked for; 0 on success, 2 where data and layout do not go together."""
+    options = parser().parse_args(arguments)
+    console = Console()
+    torch.set_num_threads(options.threads)
+    if (options.data is None) != (options.layout is None):
+        console.print("--data and --layout belong together")
+        return 2
+    try:
+        figures = _measured(options, console)
+    except FileNotFoundError as error:
+        console.print(str(error), markup=False)
+        return 2
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _measured(options: argparse.Namespace, console: Console) -> Any:
+    if options.layout == "landmarks":
+        return _landmarks(options, console)
+    if options.layout == "ram-h1200":
+        return _ram(options, console)
+    if options.layout == "ra2-dream":
+        return _dream(options, console)
+    if options.ablation:
+        return _ablation(options, console)
+    return _simulated(options, console)
+
+
+# ---------------------------------------------------------------- landmarks
+def _landmarks(options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    finder = Finder(bundle.load_localiser(options.bundle / "localiser.safetensors"))
+    rows = landmarks.measure_folder(options.data, finder)
+    table = Table("picture", "sites", "found", "within 4 %", "median error, hand lengths", title=str(options.data.name))
+    for name in dict.fromkeys(row.picture for row in rows):
+        _summary_row(table, name, [row for row in rows if row.picture == name])
+    _summary_row(table, "all", rows)
+    console.print(table)
+    return [asdict(row) for row in rows]
+
+
+def _summary_row(table: Table, name: str, rows: list[landmarks.Row]) -> None:
+    summary = landmarks.summarise(rows)
+    table.add_row(
+        name, str(summary.sites), str(summary.found), f"{summary.within_4_percent:.1%}", f"{summary.median:.4f}"
+    )
+
+
+# ---------------------------------------------------------------- simulated patients
+def _simulated(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    trained = bundle.load(options.bundle)
+    held = crops.simulated(options.seed + TEST_SEED, options.patients, even=False)
+    even = crops.simulated(options.seed + TEST_SEED + 1, max(4, options.patients // 3), even=True)
+    calibrated = damage_training.scores(trained.damage, held, trained.calibration)
+    spread = damage_training.scores(trained.damage, even)
+    figures = {
+        "patients as in a clinic (simulated), calibrated": damage_training.plain(
+            damage_training.by_family(calibrated, held)
+        ),
+        "the same, every joint called undamaged": damage_training.plain(damage_training.all_zero(held)),
+        "grades spread evenly (simulated), as learned": damage_training.plain(damage_training.by_family(spread, even)),
+        "the same evenly spread, every joint called undamaged": damage_training.plain(damage_training.all_zero(even)),
+    }
+    for title, heads in figures.items():
+        console.print(_agreement_table(title, heads))
+    errors = damage_training.calibration_errors(calibrated, held)
+    coverage = interval_coverage(trained, held)
+    state = damage_training.state_accuracy(trained.damage, held)
+    surrogate = _surrogate_simulated(calibrated, held, _edges(options.bins))
+    console.print("expected calibration error:", {head: round(value, 4) for head, value in errors.items()})
+    console.print(f"90 % interval of the total covers {coverage:.1%} of {len(np.unique(held.patients))} patients")
+    console.print(f"state of the joint recognised: {state:.1%}")
+    console.print("surrogate of the RA2-DREAM metrics (simulated patients):", asdict(surrogate))
+    return {
+        "agreement": figures,
+        "calibration_error": errors,
+        "interval_coverage": coverage,
+        "state_accuracy": state,
+        "surrogate": asdict(surrogate),
+    }
+
+
+def interval_coverage(trained: Trained, held: crops.Crops) -> float:
+    """Share of patients whose true sum lies in the 90 % interval round the expected one."""
+    raw, grades = damage_training.raw_outputs(trained.damage, held), damage_training.targets(held)
+    rho = trained.calibration.correlation
+    inside = [
+        abs(s.error) <= COVERAGE_Z * np.sqrt((1 - rho) * s.squares + rho * s.spreads**2)
+        for s in damage_training.patient_sums(trained.calibration, raw, grades, held.patients)
+    ]
+    return float(np.mean(inside))
+
+
+def _surrogate_simulated(
+    probabilities: Mapping[str, NDArray[np.float64]], held: crops.Crops, edges: Sequence[float]
+) -> metrics.Surrogate:
+    grades = damage_training.targets(held)
+    truth: dict[str, dict[str, NDArray[np.float64]]] = {}
+    score: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for patient in np.unique(held.patients):
+        mine = held.patients == patient
+        rows = {"erosion": ("hand_erosion", "foot_erosion"), "narrowing": ("narrowing",)}
+        truth[str(patient)], score[str(patient)] = {}, {}
+        for kind, heads in rows.items():
+            kept = [mine & (grades[head] >= 0) for head in heads]
+            truth[str(patient)][kind] = np.concatenate(
+                [grades[head][k].astype(np.float64) for head, k in zip(heads, kept, strict=True)]
+            )
+            score[str(patient)][kind] = np.concatenate(
+                [probabilities[head][k] @ np.arange(MAXIMUM[head] + 1) for head, k in zip(heads, kept, strict=True)]
+            )
+    return metrics.surrogate(truth, score, edges)
+
+
+def _edges(path: Path) -> list[float]:
+    return [float(edge) for edge in yaml.safe_load(path.read_text(encoding="utf-8"))["edges"]]
+
+
+def _agreement_table(title: str, heads: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+    table = Table("head", "joints", *damage_training.AGREEMENT_COLUMNS, title=title)
+    for head, rows in heads.items():
+        for name, row in rows.items():
+            table.add_row(
+                head, name, *(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values())
+            )
+    return table
+
+
+# ---------------------------------------------------------------- the comparison of losses
+def _ablation(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Every loss over several seeds on the same simulated patients; means and standard deviations over the seeds."""
+    train = crops.simulated(options.seed, options.train_patients, even=True)
+    test = crops.simulated(options.seed + TEST_SEED, options.patients, even=True)
+    runs: dict[str, list[dict[str, dict[str, Agreement]]]] = {"all zero": [damage_training.all_zero(test)]}
+    start = time.monotonic()
+    for loss in LOSSES:
+        for seed in range(options.seeds):
+            network = damage_training.train_damage(train, loss, seed, options.epochs)
+            runs.setdefault(loss, []).append(damage_training.by_family(damage_training.scores(network, test), test))
+            console.print(f"{loss}, seed {seed}: {time.monotonic() - start:.0f} s")
+    summary = {
+        loss: {
+            head: {name: _over_seeds([run[head][name] for run in made]) for name in made[0][head]} for head in made[0]
+        }
+        for loss, made in runs.items()
+    }
+    for head in MAXIMUM:
+        console.print(_ablation_table(head, summary))
+    return {"train_crops": len(train), "test_crops": len(test), "epochs": options.epochs, "losses": summary}
+
+
+def _over_seeds(rows: Sequence[Agreement]) -> dict[str, tuple[float, float]]:
+    values = {name: np.array([getattr(row, name) for row in rows], float) for name in damage_training.AGREEMENT_COLUMNS}
+    return {name: (float(array.mean()), float(array.std())) for name, array in values.items()}
+
+
+def _ablation_table(head: str, summary: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    columns = damage_training.AGREEMENT_COLUMNS[1:]
+    table = Table("loss", "joints", *columns, title=f"{head}, simulated, mean ± standard deviation over seeds")
+    for loss, heads in summary.items():
+        for name, row in heads[head].items():
+            table.add_row(loss, name, *(f"{row[c][0]:.3f} ± {row[c][1]:.3f}" for c in columns))
+    return table
+
+
+# ---------------------------------------------------------------- real data with grades
+def _ram(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    graded, left_out = tables.read_ram(options.data)
+    trained = bundle.load(options.bundle)
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for crop in graded:
+        pairs.setdefault(crop.cell.kind, []).append((crop.grade, _expected(trained, crop)))
+    figures: dict[str, Any] = {"left_out": left_out}
+    for kind, values in pairs.items():
+        truth, score = np.array(values).T
+        figures[kind] = asdict(metrics.agreement(truth, score, 5 if kind == "erosion" else 4))
+        console.print(kind, figures[kind])
+    console.print(f"{left_out} grades had no site of ours or no crop")
+    return figures
+
+
+@torch.inference_mode()
+def _expected(trained: Trained, crop: tables.GradedCrop) -> float:
+    head = head_of(crop.cell)
+    image = torch.from_numpy(crops.normalised(crop.image)[None, None])
+    raw = trained.damage(image, torch.tensor([CLASS_OF[crop.cell.limb, crop.cell.site]]))[head].numpy()
+    return float(trained.calibration.probabilities(head, raw)[0] @ np.arange(crop.cell.maximum + 1))
+
+
+def _dream(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    reader = Reader(bundle.load(options.bundle))
+    truth: dict[str, dict[str, NDArray[np.float64]]] = {}
+    score: dict[str, dict[str, NDArray[np.float64]]] = {}
+    unread = 0
+    for patient in tables.read_dream(options.data):
+        readings: dict[Cell, Reading] = {}
+        for (side, limb), path in patient.pictures.items():
+            for found in reader.read(tables.grey(path)):
+                if (found.limb.side, found.limb.part) == (side, limb):
+                    readings |= found.cells
+        both = [c for c in CELLS if c in patient.grades and isinstance(readings.get(c), Scored)]
+        unread += len(patient.grades) - len(both)
+        if not both:
+            continue
+        kinds = {kind: [c for c in both if c.kind == kind] for kind in ("erosion", "narrowing")}
+        truth[patient.patient] = {k: np.array([patient.grades[c] for c in cells]) for k, cells in kinds.items()}
+        score[patient.patient] = {k: np.array([_score(readings[c]) for c in cells]) for k, cells in kinds.items()}
+    if not truth:
+        raise FileNotFoundError(f"no joint of a picture in {options.data} could be read")
+    figures = asdict(metrics.surrogate(truth, score, _edges(options.bins)))
+    console.print("surrogate of the RA2-DREAM metrics, over cells that could be read:", figures)
+    return {"surrogate": figures, "patients": len(truth), "cells_not_read": unread}
+
+
+def _score(reading: Reading) -> float:
+    assert isinstance(reading, Scored)
+    return reading.expected

@@ -1,0 +1,178 @@
+"""The radiographs of a study: what their headers say of part and side, and what was read on their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import ImageReference
+from dicom_sr.pixels import frames
+from dicom_sr.series import Instance, Study
+from pipelines.hand_foot_scoring.reading import LimbReading, Reader
+from pipelines.hand_foot_scoring.scoring import Cell, Limb, NotScored, Reading, Reason, Scored, Side
+
+MODALITIES = ("DX", "CR", "RG")
+HANDS = frozenset({"HAND", "WRIST", "FINGER", "THUMB", "HANDS"})
+FEET = frozenset({"FOOT", "TOE", "FEET", "FOREFOOT"})
+ANY = frozenset({"", "EXTREMITY", "SKELETON", "JOINT", "LIMB", "UNKNOWN"})
+GROWN_YEARS = 16
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a header says, "" or None where it says nothing."""
+
+    part: Limb | Literal[""]
+    side: Side | Literal[""]
+    body_part: str
+    age_years: float | None
+
+
+def read_header(header: Dataset) -> Header:
+    body_part = str(header.get("BodyPartExamined") or "").strip().upper()
+    side = str(header.get("ImageLaterality") or header.get("Laterality") or "").strip().upper()
+    part: Limb | Literal[""] = "hand" if body_part in HANDS else "foot" if body_part in FEET else ""
+    known: Side | Literal[""] = "L" if side == "L" else "R" if side == "R" else ""
+    return Header(part, known, body_part, _age(header))
+
+
+def _age(header: Dataset) -> float | None:
+    """Years, from PatientAge or the dates."""
+    text = str(header.get("PatientAge") or "").strip().upper()
+    if len(text) == 4 and text[:3].isdigit() and text[3] in "YMWD":
+        return float(int(text[:3]) / {"Y": 1.0, "M": 12.0, "W": 52.2, "D": 365.25}[text[3]])
+    born, made = str(header.get("PatientBirthDate") or ""), str(header.get("StudyDate") or "")
+    if len(born) >= 8 and len(made) >= 8 and born[:8].isdigit() and made[:8].isdigit():
+        return (int(made[:8]) - int(born[:8])) / 10000
+    return None
+
+
+def refusal(header: Header) -> str | None:
+    """Why an image cannot be scored, from its header alone; None where it may be."""
+    if header.body_part not in HANDS | FEET | ANY:
+        return f"the header says {header.body_part}, not a hand or a foot"
+    if header.age_years is not None and header.age_years < GROWN_YEARS:
+        return f"the patient is {header.age_years:.0f} years old: the score is defined for grown joints"
+    return None
+
+
+def candidates(study: Study) -> Iterator[tuple[Instance, Dataset]]:
+    """The radiographs of a study, each with its header."""
+    for series in study.series:
+        if series.modality in MODALITIES:
+            yield from zip(series.instances, series.headers, strict=True)
+
+
+def check(study: Study) -> None:
+    """Hold the study against the input contract.
+
+    Raises
+    ------
+    UnsuitableInput
+        If it has no radiograph that may be scored; the message says why not.
+    """
+    reasons = [refusal(read_header(header)) for _, header in candidates(study)]
+    if not reasons:
+        raise UnsuitableInput(f"needs a radiograph of a hand or a foot ({', '.join(MODALITIES)})")
+    if all(reason is not None for reason in reasons):
+        raise UnsuitableInput("; ".join(dict.fromkeys(reason for reason in reasons if reason)))
+
+
+@dataclass(frozen=True)
+class Film:
+    """One picture that was read."""
+
+    image: ImageReference
+    array: NDArray[np.float32]  # (H, W), bone bright
+    pixel_mm: tuple[float, float] | None
+    header: Header
+    limbs: tuple[LimbReading, ...]
+
+    def contradictions(self, reading: LimbReading) -> tuple[str, ...]:
+        """Where the picture and the header do not agree about a limb."""
+        found = []
+        names = {"L": "left", "R": "right"}
+        if self.header.part and self.header.part != reading.limb.part:
+            found.append(f"the header says {self.header.part}, the picture shows a {reading.limb.part}")
+        if self.header.side and self.header.side != reading.limb.side:
+            found.append(
+                f"the header says {names[self.header.side]}, the picture shows a {names[reading.limb.side]}"
+                f" {reading.limb.part}"
+            )
+        return tuple(found)
+
+
+def read(study: Study, reader: Reader) -> tuple[Film, ...]:
+    """Every radiograph of the study that its header does not rule out, read.
+
+    Raises
+    ------
+    UnsuitableInput
+        If a file cannot be decoded.
+    """
+    films = []
+    for instance, ds in candidates(study):
+        header = read_header(ds)
+        if refusal(header) is not None:
+            continue
+        for picture in frames(instance):
+            array = np.asarray(picture.array, np.float32)
+            grey = array.mean(axis=-1) if array.ndim == 3 else array
+            films.append(Film(picture.reference, grey, picture.pixel_mm, header, reader.read(grey)))
+    return tuple(films)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The picture that speaks for one limb."""
+
+    film: Film
+    reading: LimbReading
+    contradictions: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[Limb, Side]:
+        return self.reading.limb.part, self.reading.limb.side
+
+
+def choose(films: Sequence[Film]) -> tuple[tuple[Chosen, ...], tuple[str, ...]]:
+    """For each limb the picture on which most cells could be read, and a remark for each picture left aside."""
+    best: dict[tuple[Limb, Side], Chosen] = {}
+    remarks = []
+    for film in films:
+        for reading in film.limbs:
+            new = Chosen(film, reading, film.contradictions(reading))
+            old = best.get(new.key)
+            if old is not None:
+                side = "left" if new.key[1] == "L" else "right"
+                remarks.append(
+                    f"More than one picture shows a {side} {new.key[0]}; the better readable one was scored."
+                )
+            if old is None or _worth(new) > _worth(old):
+                best[new.key] = new
+    order = {("hand", "R"): 0, ("hand", "L"): 1, ("foot", "R"): 2, ("foot", "L"): 3}
+    return tuple(sorted(best.values(), key=lambda chosen: order[chosen.key])), tuple(dict.fromkeys(remarks))
+
+
+def _worth(chosen: Chosen) -> tuple[bool, int, float]:
+    scored = sum(isinstance(reading, Scored) for reading in chosen.reading.cells.values())
+    return not chosen.contradictions, scored, chosen.reading.limb.quality
+
+
+def readings(chosen: Sequence[Chosen]) -> dict[Cell, Reading]:
+    """The cells of all limbs that may be counted: a limb whose header and picture disagree is not."""
+    cells: dict[Cell, Reading] = {}
+    for limb in chosen:
+        if not limb.contradictions:
+            cells |= _counted(limb.reading)
+    return cells
+
+
+def _counted(reading: LimbReading) -> Mapping[Cell, Reading]:
+    return {cell: NotScored(Reason.CHILD) for cell in reading.cells} if reading.child else reading.cells

@@ -1,0 +1,122 @@
+"""The two networks: where every joint is, and how damaged each is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.hand_foot_scoring.losses import Loss, outputs
+from pipelines.hand_foot_scoring.skeleton import FOOT_SITES, HAND_SITES
+
+CANVAS = (256, 192)  # rows, columns that the localiser sees
+STRIDE = 2  # canvas pixels per pixel of the class map
+# class 0 is background, then the sites of the hand, then those of the foot
+SITE_CLASSES = tuple(("hand", name) for name in HAND_SITES) + tuple(("foot", name) for name in FOOT_SITES)
+CLASS_OF = {site: index + 1 for index, site in enumerate(SITE_CLASSES)}
+CLASSES = len(SITE_CLASSES) + 1
+# how a limb lies: part x mirrored x quarter turns clockwise, then "no hand and no foot"
+POSES = tuple((part, mirrored, turns) for part in ("hand", "foot") for mirrored in (False, True) for turns in range(4))
+OTHER_POSE = len(POSES)
+
+
+class Step(nn.Sequential):
+    """Convolution, batch norm, ReLU: (N, in, H, W) -> (N, out, H/stride, W/stride)."""
+
+    def __init__(self, inside: int, outside: int, stride: int = 1, kernel: int = 3) -> None:
+        super().__init__(
+            nn.Conv2d(inside, outside, kernel, stride=stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(outside),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Up(nn.Module):
+    """Double the resolution and take the skip in: (N, in, H, W), (N, skip, 2H, 2W) -> (N, out, 2H, 2W)."""
+
+    def __init__(self, inside: int, skip: int, outside: int) -> None:
+        super().__init__()
+        self.narrow = Step(inside, skip, kernel=1)
+        self.mix = Step(2 * skip, outside)
+
+    def forward(self, low: Tensor, skip: Tensor) -> Tensor:
+        low = nn.functional.interpolate(self.narrow(low), scale_factor=2, mode="nearest")
+        mixed: Tensor = self.mix(torch.cat((low, skip), dim=1))
+        return mixed
+
+
+class Localiser(nn.Module):
+    """Class map of the sites and pose of the limb, from a canvas of two channels.
+
+    (N, 2, 256, 192) -> (N, CLASSES, 128, 96) logits of the mask, (N, 17) logits of the pose.
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 96, 128)) -> None:
+        super().__init__()
+        c0, c1, c2, c3, c4 = channels
+        self.stem = Step(2, c0, stride=2)  # 128 x 96
+        self.down1 = nn.Sequential(Step(c0, c1, stride=2), Step(c1, c1))  # 64 x 48
+        self.down2 = nn.Sequential(Step(c1, c2, stride=2), Step(c2, c2))  # 32 x 24
+        self.down3 = nn.Sequential(Step(c2, c3, stride=2), Step(c3, c3))  # 16 x 12
+        self.down4 = nn.Sequential(Step(c3, c4, stride=2), Step(c4, c4))  # 8 x 6
+        self.up3 = Up(c4, c3, c3)
+        self.up2 = Up(c3, c2, c2)
+        self.up1 = Up(c2, c1, 40)
+        self.up0 = Up(40, c0, 24)
+        self.mask = nn.Conv2d(24, CLASSES, 1)
+        self.pose = nn.Sequential(Step(c4, 24, kernel=1), nn.Flatten(), nn.Linear(24 * 48, OTHER_POSE + 1))
+
+    def encode(self, canvas: Tensor) -> list[Tensor]:
+        """The features of every level, finest first."""
+        levels = [self.stem(canvas)]
+        for down in (self.down1, self.down2, self.down3, self.down4):
+            levels.append(down(levels[-1]))
+        return levels
+
+    def decode(self, levels: list[Tensor]) -> Tensor:
+        """(N, 24, 128, 96) features and no logits yet."""
+        level0, level1, level2, level3, level4 = levels
+        out: Tensor = self.up0(self.up1(self.up2(self.up3(level4, level3), level2), level1), level0)
+        return out
+
+    def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
+        levels = self.encode(canvas)
+        return self.mask(self.decode(levels)), self.pose(levels[-1])
+
+
+CROP = 64  # rows and columns of a joint's crop
+STATES = ("evaluable", "prosthesis", "covered", "absent")
+MAXIMUM = {"hand_erosion": 5, "foot_erosion": 10, "narrowing": 4}  # highest grade of each head
+
+
+class Damage(nn.Module):
+    """Grades of one joint from its crop and the name of its site.
+
+    (N, 1, 64, 64) and (N,) site classes (from 1, as in the mask) -> a dictionary of (N, outputs) raw numbers: one entry
+    per head of `MAXIMUM`, "state" (N, 4), "plates" (N, 1) logit of open growth plates.
+    """
+
+    def __init__(self, loss: Loss = "local_smoothing", channels: tuple[int, ...] = (20, 40, 72, 112)) -> None:
+        super().__init__()
+        c0, c1, c2, c3 = channels
+        self.loss: Loss = loss
+        self.trunk = nn.Sequential(
+            Step(1, c0, stride=2, kernel=5),  # 32 x 32
+            Step(c0, c0),
+            Step(c0, c1, stride=2),  # 16 x 16
+            Step(c1, c1),
+            Step(c1, c2, stride=2),  # 8 x 8
+            Step(c2, c2),
+            Step(c2, c3, stride=2),  # 4 x 4
+        )
+        self.site = nn.Embedding(CLASSES, c3)
+        self.join = nn.Sequential(nn.Linear(c3 * 16, 96), nn.ReLU(), nn.Dropout(0.2))
+        self.squeeze = nn.Linear(c3, 96)
+        self.heads = nn.ModuleDict({name: nn.Linear(96, outputs(loss, top)) for name, top in MAXIMUM.items()})
+        self.heads["state"] = nn.Linear(96, len(STATES))
+        self.heads["plates"] = nn.Linear(96, 1)
+
+    def forward(self, crop: Tensor, site: Tensor) -> dict[str, Tensor]:
+        place = self.site(site)
+        features = self.trunk(crop) * torch.sigmoid(place)[:, :, None, None]
+        joined = self.join(features.flatten(1)) + self.squeeze(place)
+        return {name: head(joined) for name, head in self.heads.items()}

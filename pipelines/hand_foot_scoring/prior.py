@@ -1,0 +1,76 @@
+"""An earlier reading of the same patient, from the report that it was written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from dicom_sr.codes import SCHEME, SVH_ERO, SVH_JSN, SVH_SITES
+from dicom_sr.series import Instance, Study
+from pipelines.hand_foot_scoring.scoring import Cell, Kind, Reading, Side, certain
+
+_SITE_OF = {site.modifier_value: site for site in SVH_SITES}
+_KIND_OF: dict[str, Kind] = {SVH_ERO.value: "erosion", SVH_JSN.value: "narrowing"}
+_SIDE_OF: dict[str, Side] = {"7771000": "L", "24028007": "R"}  # SCT Left, Right (CID 244)
+_STANDARD_DEVIATION = "386136009"
+
+
+def reports(study: Study) -> tuple[Instance, ...]:
+    """The structured reports of other studies that a job was given beside its own, latest last."""
+    found = [
+        (str(header.get("StudyDate") or "") + str(header.get("StudyTime") or ""), instance)
+        for series in study.series
+        if series.modality == "SR" and series.study_instance_uid != study.study_instance_uid
+        for instance, header in zip(series.instances, series.headers, strict=True)
+    ]
+    return tuple(instance for _, instance in sorted(found, key=lambda pair: (pair[0], pair[1].sop_instance_uid)))
+
+
+def read(instance: Instance) -> dict[Cell, Reading]:
+    """The readings in one of our own reports; empty where it holds none."""
+    ds = pydicom.dcmread(instance.path)
+    cells: dict[Cell, Reading] = {}
+    for group in _groups(ds):
+        site = next((_SITE_OF[code] for code in _private_codes(group) if code in _SITE_OF), None)
+        side = next((_SIDE_OF[code] for code in _codes(group) if code in _SIDE_OF), None)
+        if site is None or side is None:
+            continue
+        for item in group.ContentSequence:
+            kind = _KIND_OF.get(_name(item)) if item.ValueType == "NUM" else None
+            if kind is None or _STANDARD_DEVIATION in _codes(item):
+                continue
+            cell = Cell(side, site.limb, site.id, kind)
+            value = float(item.MeasuredValueSequence[0].NumericValue)
+            if 0 <= value <= cell.maximum:
+                cells[cell] = certain(cell, value)
+    return cells
+
+
+def _name(item: Dataset) -> str:
+    sequence = item.get("ConceptNameCodeSequence")
+    return str(sequence[0].get("CodeValue") or "") if sequence else ""
+
+
+def _groups(item: Dataset) -> Iterator[Dataset]:
+    """Every container in the tree that holds numbers."""
+    children = item.get("ContentSequence") or []
+    if any(child.get("ValueType") == "NUM" for child in children):
+        yield item
+    for child in children:
+        yield from _groups(child)
+
+
+def _concepts(item: Dataset) -> Iterator[Dataset]:
+    for child in item.get("ContentSequence") or []:
+        yield from child.get("ConceptCodeSequence") or []
+        yield from _concepts(child)
+
+
+def _codes(item: Dataset) -> list[str]:
+    return [str(code.get("CodeValue") or "") for code in _concepts(item)]
+
+
+def _private_codes(item: Dataset) -> list[str]:
+    return [str(code.CodeValue) for code in _concepts(item) if code.get("CodingSchemeDesignator") == SCHEME]

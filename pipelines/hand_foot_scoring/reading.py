@@ -1,0 +1,161 @@
+"""One picture read: its limbs, and a reading for every cell of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from pipelines.hand_foot_scoring import crops
+from pipelines.hand_foot_scoring.bundle import Trained
+from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Pyramid
+from pipelines.hand_foot_scoring.losses import distribution
+from pipelines.hand_foot_scoring.network import CLASS_OF, CROP, MAXIMUM, STATES, Damage
+from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind, NotScored, Reading, Reason, Scored
+
+MIN_LENGTH_PX = 380.0  # tip to wrist: below it a crop is finer than the picture and grade 1 cannot be told from none
+MIN_READABLE = 0.5  # probability that a crop shows a joint that can be read
+CHILD_PROBABILITY = 0.5  # mean over the sites that have growth plates near them
+SHIFTS = ((0.0, 0.0), (-0.6, 0.4), (0.6, -0.4), (0.4, 0.6))  # mm: crops a little to the side, averaged
+_REASON = {"prosthesis": Reason.PROSTHESIS, "covered": Reason.COVERED, "absent": Reason.UNCERTAIN}
+_PLATE_SITES = ("RAD", "ULN", "MCP2", "MCP3", "MCP4", "MCP5", "PIP2", "PIP3", "PIP4", "PIP5")
+
+
+@dataclass(frozen=True)
+class LimbReading:
+    """A limb with the readings of its cells."""
+
+    limb: Limb
+    cells: Mapping[Cell, Reading]
+    open_plates: float | None  # probability that growth plates are open; None for a foot, where it is not judged
+    too_small: bool
+
+    @property
+    def child(self) -> bool:
+        return self.open_plates is not None and self.open_plates > CHILD_PROBABILITY
+
+
+class Reader:
+    """Reads pictures with trained networks."""
+
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
+        self.finder = Finder(trained.localiser)
+
+    def read(self, picture: NDArray[np.float32]) -> tuple[LimbReading, ...]:
+        """The limbs on a picture (H, W), bone bright, each with its readings."""
+        picture = np.ascontiguousarray(picture, np.float32)
+        pyramid = Pyramid.of(picture)
+        return tuple(self._limb(pyramid, limb) for limb in self.finder.find(picture))
+
+    def _limb(self, pyramid: Pyramid, limb: Limb) -> LimbReading:
+        wanted = [cell for cell in CELLS if (cell.side, cell.limb) == (limb.side, limb.part)]
+        names = list(limb.centres)
+        if limb.length < MIN_LENGTH_PX or not names:
+            blank: dict[Cell, Reading] = {cell: self._unseen(cell, pyramid, limb) for cell in wanted}
+            return LimbReading(limb, blank, None, limb.length < MIN_LENGTH_PX)
+        raw = self._raw(pyramid, limb, names)
+        places = {name: index for index, name in enumerate(names)}
+        plates = [float(raw["plates"][places[name], 0]) for name in _PLATE_SITES if name in places]
+        open_plates = float(np.mean(plates)) if limb.part == "hand" and plates else None
+        cells: dict[Cell, Reading] = {}
+        for cell in wanted:
+            if cell.site not in places:
+                cells[cell] = self._unseen(cell, pyramid, limb)
+            else:
+                cells[cell] = self._reading(cell, raw, places[cell.site])
+        return LimbReading(limb, cells, open_plates, False)
+
+    @torch.inference_mode()
+    def _raw(self, pyramid: Pyramid, limb: Limb, names: list[str]) -> dict[str, NDArray[np.float64]]:
+        """Raw numbers of the heads, averaged over small shifts; (S, ...), "state" and "plates" as probabilities."""
+        scale = limb.lie()[1]
+        cuts = [
+            crops.normalised(crops.cut(pyramid, limb, name, _moved(limb.centres[name], shift, scale)))
+            for shift in SHIFTS
+            for name in names
+        ]
+        sites = torch.tensor([CLASS_OF[limb.part, name] for name in names] * len(SHIFTS))
+        raw = self.trained.damage(torch.from_numpy(np.stack(cuts)[:, None]), sites)
+        raw["state"] = raw["state"].softmax(dim=1)
+        raw["plates"] = raw["plates"].sigmoid()
+        return {
+            name: value.reshape(len(SHIFTS), len(names), -1).mean(dim=0).numpy().astype(np.float64)
+            for name, value in raw.items()
+        }
+
+    def _reading(self, cell: Cell, raw: Mapping[str, NDArray[np.float64]], place: int) -> Reading:
+        state = raw["state"][place]
+        if state[0] < MIN_READABLE:
+            return NotScored(_REASON[STATES[1 + int(state[1:].argmax())]])
+        head = head_of(cell)
+        probabilities = self.trained.calibration.probabilities(head, raw[head][place][None].astype(np.float32))[0]
+        return Scored(tuple(float(p) for p in probabilities))
+
+    def _unseen(self, cell: Cell, pyramid: Pyramid, limb: Limb) -> Reading:
+        x, y = limb.expected[cell.site]
+        height, width = pyramid.shape
+        margin = 0.03 * limb.length
+        inside = margin <= x < width - margin and margin <= y < height - margin
+        return NotScored(Reason.NOT_FOUND if inside else Reason.CROPPED)
+
+    def attention(self, picture: NDArray[np.float32], limb: Limb, site: str, kind: Kind) -> NDArray[np.float32]:
+        """(H, W) in 0..1: where in the picture the score of a site hangs on the grey values."""
+        pyramid = Pyramid.of(np.ascontiguousarray(picture, np.float32))
+        point = limb.centres[site].point
+        crop = crops.normalised(crops.cut(pyramid, limb, site, point))
+        cell = Cell(limb.side, limb.part, site, kind)
+        found = saliency(self.trained.damage, crop, CLASS_OF[limb.part, site], head_of(cell))
+        return _spread(found, crops.crop_window(limb, site, point).matrix, pyramid.shape)
+
+
+def head_of(cell: Cell) -> str:
+    """The head that reads a cell."""
+    if cell.kind == "narrowing":
+        return "narrowing"
+    return "hand_erosion" if cell.limb == "hand" else "foot_erosion"
+
+
+def _moved(centre: Centre, shift: tuple[float, float], scale: float) -> tuple[float, float]:
+    return centre.point[0] + shift[0] * scale, centre.point[1] + shift[1] * scale
+
+
+def saliency(network: Damage, crop: NDArray[np.float32], site: int, head: str, draws: int = 12) -> NDArray[np.float32]:
+    """(64, 64) in 0..1: how much the expected grade hangs on each pixel of a crop.
+
+    The mean size of the gradient over copies with a little noise (SmoothGrad, Smilkov 2017), smoothed to the size of a
+    small erosion. It depends on the weights: with random ones it shows something else (Adebayo 2018), which a test holds.
+    """
+    generator = torch.Generator().manual_seed(0)
+    images = torch.from_numpy(crop)[None, None].repeat(draws, 1, 1, 1)
+    images = (images + 0.05 * torch.randn(images.shape, generator=generator)).requires_grad_()
+    raw = network(images, torch.full((draws,), site))
+    maximum = MAXIMUM[head]
+    levels = torch.arange(maximum + 1, dtype=torch.float32)
+    score = (distribution(network.loss, raw[head], maximum) @ levels).sum()
+    (gradient,) = torch.autograd.grad(score, images)
+    strength = gradient_filter(gradient.abs().mean(dim=0)[0].numpy())
+    return np.asarray(strength / max(float(strength.max()), 1e-12), np.float32)
+
+
+def gradient_filter(gradient: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The size of a gradient, smoothed to about 1 mm on a mean adult."""
+    return np.asarray(gaussian_filter(gradient, CROP / crops.FIELD_MM), np.float32)
+
+
+def _spread(crop: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """A crop's map put onto the picture, 0 outside the crop."""
+    linear = np.linalg.inv(matrix[:, :2])
+    corners = np.array([[0, 0], [CROP, 0], [0, CROP], [CROP, CROP]]) @ matrix[:, :2].T + matrix[:, 2]
+    left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
+    right, bottom = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, (shape[1], shape[0]))
+    result = np.zeros(shape, np.float32)
+    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float64)
+    x, y = columns - matrix[0, 2], rows - matrix[1, 2]
+    u, v = linear[0, 0] * x + linear[0, 1] * y, linear[1, 0] * x + linear[1, 1] * y
+    result[top:bottom, left:right] = map_coordinates(crop, (v, u), order=1, mode="constant", output=np.float32)
+    return np.clip(result, 0, 1)

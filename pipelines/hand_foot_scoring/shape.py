@@ -1,0 +1,186 @@
+"""How the joints of a limb lie to each other: a point distribution model, fitted robustly to what the network saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.hand_foot_scoring.skeleton import FOOT_SITES, HAND_SITES, Part, foot, hand, random_disease
+
+Points = NDArray[np.float64]
+SITES = {"hand": HAND_SITES, "foot": FOOT_SITES}
+KEPT = 0.985  # share of the variance that the modes keep
+PATH = Path(__file__).parent / "bundle" / "shape.npz"
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Turn, scale and shift: model mm of a mean adult to pixels."""
+
+    scale: float
+    angle: float
+    shift: tuple[float, float]
+
+    def apply(self, points: Points) -> Points:
+        c, s = self.scale * np.cos(self.angle), self.scale * np.sin(self.angle)
+        return np.asarray(points @ np.array([[c, s], [-s, c]]) + np.asarray(self.shift))
+
+    def invert(self, points: Points) -> Points:
+        c, s = np.cos(self.angle) / self.scale, np.sin(self.angle) / self.scale
+        return np.asarray((points - np.asarray(self.shift)) @ np.array([[c, -s], [s, c]]))
+
+
+@dataclass(frozen=True)
+class ShapeModel:
+    """Mean arrangement of the sites of a part and the modes in which it varies; mm of a mean adult."""
+
+    part: Part
+    mean: Points  # (S, 2)
+    modes: Points  # (M, 2 S), orthonormal
+    spread: Points  # (M,) standard deviation along each mode
+    rest: float  # mm, spread of a coordinate that the modes leave unexplained
+
+    def shape(self, weights: Points) -> Points:
+        """(S, 2) sites for the given (M,) mode weights."""
+        return np.asarray(self.mean + (weights @ self.modes).reshape(-1, 2))
+
+    def weights(self, points: Points, trust: Points, noise: float) -> Points:
+        """(M,) mode weights that best explain (S, 2) points in model mm, each trusted by `trust` (S,)."""
+        w = np.repeat(trust, 2) / noise**2
+        modes = self.modes
+        system = (modes * w) @ modes.T + np.diag(1 / self.spread**2)
+        found = np.linalg.solve(system, (modes * w) @ (points - self.mean).ravel())
+        return np.asarray(np.clip(found, -3 * self.spread, 3 * self.spread))
+
+
+def align(source: Points, target: Points, trust: Points) -> Similarity:
+    """The similarity (no mirror) that carries (S, 2) `source` onto `target` with least weighted squared distance."""
+    total = trust.sum()
+    middle_s, middle_t = (trust @ source) / total, (trust @ target) / total
+    a, b = source - middle_s, target - middle_t
+    power = float((trust @ (a**2)).sum())
+    real = float(trust @ (a * b).sum(axis=1))
+    imaginary = float(trust @ (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]))
+    scale, angle = float(np.hypot(real, imaginary) / max(power, 1e-9)), float(np.arctan2(imaginary, real))
+    shift = middle_t - Similarity(scale, angle, (0.0, 0.0)).apply(middle_s[None])[0]
+    return Similarity(max(scale, 1e-9), angle, (float(shift[0]), float(shift[1])))
+
+
+def build(part: Part, seed: int, count: int = 1500) -> ShapeModel:
+    """Learn the model from simulated skeletons, grown up and not, healthy and ill."""
+    rng = np.random.default_rng((seed, 3))
+    draw = hand if part == "hand" else foot
+    shapes = []
+    for number in range(count):
+        age = float(rng.uniform(3, 17)) if number % 3 == 0 else None
+        disease = random_disease(part, rng, 0.5) if number % 4 == 1 else None
+        skeleton = draw(rng, disease, age, odd=False)
+        shapes.append(np.array([skeleton.sites[name] for name in SITES[part]]) / skeleton.scale)
+    stack = np.array(shapes)
+    mean, trust = stack.mean(axis=0), np.ones(stack.shape[1])
+    for _ in range(3):
+        stack = np.array([align(shape, mean, trust).apply(shape) for shape in stack])
+        mean = stack.mean(axis=0)
+    flat = (stack - mean).reshape(count, -1)
+    _, singular, modes = np.linalg.svd(flat, full_matrices=False)
+    variance = singular**2 / count
+    kept = int(np.searchsorted(np.cumsum(variance) / variance.sum(), KEPT)) + 1
+    rest = float(np.sqrt(variance[kept:].sum() / flat.shape[1]))
+    return ShapeModel(part, mean, modes[:kept], np.sqrt(variance[:kept]), rest)
+
+
+def save(models: tuple[ShapeModel, ...], path: Path = PATH) -> None:
+    """Write the models of both parts to one file."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for model in models:
+        for key in ("mean", "modes", "spread"):
+            arrays[f"{model.part}.{key}"] = np.asarray(getattr(model, key), np.float32)
+        arrays[f"{model.part}.rest"] = np.asarray(model.rest, np.float32)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+@cache
+def shipped(part: Part) -> ShapeModel:
+    """The model in the bundle."""
+    with np.load(PATH) as stored:
+        mean, modes, spread = (stored[f"{part}.{key}"].astype(np.float64) for key in ("mean", "modes", "spread"))
+        return ShapeModel(part, mean, modes, spread, float(stored[f"{part}.rest"]))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Where the network may have seen each site: up to K peaks of its class map."""
+
+    points: Points  # (S, K, 2) pixels
+    scores: Points  # (S, K) 0..1, 0 where there is no peak
+
+
+@dataclass(frozen=True)
+class Fit:
+    """An arrangement that the candidates support."""
+
+    sites: Points  # (S, 2) pixels, where the model puts every site
+    similarity: Similarity
+    support: Points  # (S,) 0..1: how well a candidate confirms the site
+    quality: float  # mean support
+    strain: float  # root mean square of the mode weights in standard deviations: an unlikely pose is strained
+
+
+TOLERANCE_MM = 9.0  # distance at which a candidate still speaks for the first, rigid guess
+NARROW_MM = 3.5  # and at the end, for the deformed shape
+MAX_TURN = np.radians(75)
+
+
+def fit(model: ShapeModel, candidates: Candidates, rng: np.random.Generator, tries: int = 240) -> Fit | None:
+    """The arrangement with the most support, or None where fewer than four sites were seen at all.
+
+    Pairs of peaks propose a similarity; the best proposal is then deformed along the modes while candidates that stay
+    away lose their say.
+    """
+    first, score = candidates.points[:, 0], candidates.scores[:, 0]
+    seen = np.flatnonzero(score > 0.05)
+    if seen.size < 4:
+        return None
+    best, best_support = None, -1.0
+    chance = score[seen] / score[seen].sum()
+    for _ in range(tries):
+        i, j = rng.choice(seen, 2, replace=False, p=chance)
+        span = np.hypot(*(model.mean[i] - model.mean[j]))
+        if span < 18:
+            continue
+        pair = np.array([i, j])
+        proposal = align(model.mean[pair], first[pair], np.ones(2))
+        if abs(proposal.angle) > MAX_TURN:
+            continue
+        support = _support(proposal.apply(model.mean), candidates, proposal.scale * TOLERANCE_MM)[1].sum()
+        if support > best_support:
+            best, best_support = proposal, float(support)
+    return None if best is None else _refine(model, candidates, best)
+
+
+def _support(sites: Points, candidates: Candidates, reach: float) -> tuple[NDArray[np.intp], Points]:
+    """(S,) index of the candidate that speaks most for each site, and (S,) how much."""
+    squared = ((candidates.points - sites[:, None]) ** 2).sum(axis=-1) / reach**2
+    voice = candidates.scores / (1 + squared) ** 2
+    index = voice.argmax(axis=1)
+    return index, np.asarray(voice[np.arange(len(index)), index])
+
+
+def _refine(model: ShapeModel, candidates: Candidates, similarity: Similarity) -> Fit:
+    weights = np.zeros(len(model.spread))
+    reaches = np.geomspace(TOLERANCE_MM, NARROW_MM, 10)
+    for reach in reaches:
+        sites = similarity.apply(model.shape(weights))
+        index, voice = _support(sites, candidates, similarity.scale * reach)
+        chosen = candidates.points[np.arange(len(index)), index]
+        trust = voice + 1e-4
+        similarity = align(model.shape(weights), chosen, trust)
+        weights = model.weights(similarity.invert(chosen), trust, noise=max(1.5, model.rest))
+    sites = similarity.apply(model.shape(weights))
+    _, voice = _support(sites, candidates, similarity.scale * NARROW_MM)
+    strain = float(np.sqrt(np.mean((weights / model.spread) ** 2)))
+    return Fit(sites, similarity, voice, float(voice.mean()), strain)

@@ -1,0 +1,87 @@
+"""Training: `condyle train hand_foot_scoring --seed N` makes the shape model, both networks and the calibration."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from pipelines.hand_foot_scoring import bundle, shape
+from pipelines.hand_foot_scoring.crops import simulated
+from pipelines.hand_foot_scoring.damage_training import calibrate, train_damage
+from pipelines.hand_foot_scoring.digest import FOLDER
+from pipelines.hand_foot_scoring.localiser_training import train_localiser
+from pipelines.hand_foot_scoring.losses import LOSSES, Loss
+from pipelines.hand_foot_scoring.network import Localiser
+
+STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 850, 200, 5, 50
+CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is in two sets
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="condyle train hand_foot_scoring", description=__doc__)
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--output", type=Path, default=FOLDER, help="folder of the bundle")
+    made.add_argument("--only", choices=("shape", "localiser", "damage"), action="append", help="make this part alone")
+    made.add_argument("--steps", type=int, default=STEPS, help="batches of 8 films for the localiser")
+    made.add_argument("--patients", type=int, default=PATIENTS, help="simulated patients for the damage heads")
+    made.add_argument("--epochs", type=int, default=EPOCHS)
+    made.add_argument("--calibration-patients", type=int, default=CALIBRATION_PATIENTS)
+    made.add_argument("--loss", choices=LOSSES, default="local_smoothing")
+    made.add_argument("--threads", type=int, default=1)
+    made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    """Train what was asked for and write it to the bundle; 0 on success."""
+    options = parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    console = Console()
+    parts = set(options.only or ("shape", "localiser", "damage"))
+    options.output.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    if "shape" in parts:
+        models = (shape.build("hand", options.seed), shape.build("foot", options.seed))
+        shape.save(models, options.output / "shape.npz")
+        console.print(f"shape models: {len(models[0].spread)} modes of the hand, {len(models[1].spread)} of the foot")
+    if "localiser" in parts:
+        localiser = train_localiser(
+            options.seed, options.steps, report=_progress(console, start), device=options.device
+        ).cpu()
+        bundle.save_network(localiser, options.output / "localiser.safetensors")
+    if "damage" in parts:
+        _damage(options, console, start)
+    console.print(f"done after {(time.monotonic() - start) / 60:.1f} minutes")
+    return 0
+
+
+def _progress(console: Console, start: float) -> Callable[[int, float, Localiser], None]:
+    def report(step: int, loss: float, _: Localiser) -> None:
+        console.print(f"localiser, step {step}: loss {loss:.3f} after {time.monotonic() - start:.0f} s")
+
+    return report
+
+
+def _damage(options: argparse.Namespace, console: Console, start: float) -> None:
+    loss: Loss = options.loss
+    crops = simulated(options.seed, options.patients, even=True)
+    console.print(f"{len(crops)} simulated crops after {time.monotonic() - start:.0f} s")
+    damage = train_damage(
+        crops,
+        loss,
+        options.seed,
+        options.epochs,
+        report=lambda epoch, value: console.print(
+            f"damage, epoch {epoch}: loss {value:.3f} after {time.monotonic() - start:.0f} s"
+        ),
+        device=options.device,
+    ).cpu()
+    held = simulated(options.seed + CALIBRATION_SEED, options.calibration_patients, even=False)
+    calibration = calibrate(damage, held)
+    bundle.save_damage(damage, calibration, options.output)
+    console.print(f"correlation of errors between the cells of a patient: {calibration.correlation:.3f}")
