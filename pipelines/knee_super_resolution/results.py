@@ -107,9 +107,10 @@ def quality(made: Reconstruction) -> Quality:
 
 
 def _within(made: Reconstruction) -> NDArray[np.floating[Any]]:
-    """The acquired positions that the thin slices span; the last may lie less than one thin step beyond them."""
+    """The acquired positions that the thin slices span, which are those the result is held to."""
     positions = positions_mm(made.stack)
-    return positions[positions <= made.positions_mm[-1] + 1e-6 + made.step_mm]
+    spanned: NDArray[np.floating[Any]] = positions[positions <= made.positions_mm[-1] + 1e-6]
+    return spanned
 
 
 def derived(made: Reconstruction, name: str, synthetic: bool) -> DerivedVolume:

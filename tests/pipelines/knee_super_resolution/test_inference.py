@@ -1,0 +1,77 @@
+"""Strips without seams, no work on air, and half precision that changes nothing that counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from pipelines.knee_super_resolution import inference
+from pipelines.knee_super_resolution.degradation import SliceProfile, along_slices, spline_matrix
+from pipelines.knee_super_resolution.inference import Restorer, fast_bfloat16
+from pipelines.knee_super_resolution.network import Condyle
+
+torch.set_num_threads(1)
+
+
+def restorer(half: bool) -> Restorer:
+    torch.manual_seed(0)
+    network = Condyle(channels=16, blocks=2)
+    with torch.no_grad():
+        network.head.weight.mul_(3)  # an untrained network would add too little for a seam to show
+    return Restorer(network, {2.0: 1.0, 8.0: 2.0}, half)
+
+
+def thick_slices() -> NDArray[np.float32]:
+    """Six slices with structure on the left and air on the right."""
+    noise = gaussian_filter(np.random.default_rng(0).standard_normal((6, 50, 64)), (0.5, 2, 2))
+    volume = np.abs(noise) / np.abs(noise).max()
+    volume[:, :, 40:] = 0.0
+    return volume.astype(np.float32)
+
+
+COARSE = np.arange(6) * 3.3
+FINE = np.arange(0, COARSE[-1] + 1e-9, 1.0)
+
+
+@pytest.mark.parametrize("half", [False, pytest.param(True, id="bfloat16")])
+def test_strips_equal_the_whole(half: bool) -> None:
+    made = restorer(half)
+    whole, whole_sd = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, strip_rows=50)
+    parts, parts_sd = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, strip_rows=13)
+    assert np.abs(whole - parts).max() < 1e-4
+    assert np.abs(whole_sd - parts_sd).max() < 1e-4
+    spline = along_slices(spline_matrix(COARSE, FINE), thick_slices())
+    assert np.abs(whole - spline).max() > 5e-3  # there was something to get wrong
+
+
+def test_air_is_left_as_interpolated_and_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, seen = restorer(False), []
+    features = made.network.features
+
+    def counted(thick: torch.Tensor, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(thick.shape[-1])
+        return features(thick, conditions)
+
+    monkeypatch.setattr(made.network, "features", counted)
+    thin, _ = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3)
+    assert np.abs(thin[:, :, 52:]).max() == 0
+    assert max(seen) <= 40 + 2 * inference.MARGIN + made.field
+
+
+def test_half_precision_is_close_to_full() -> None:
+    full, _ = restorer(False).restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3)
+    half, _ = restorer(True).restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3)
+    error = float(np.sqrt(np.mean((full - half) ** 2)))
+    assert error < 1e-3 if fast_bfloat16() else error < 2e-3
+
+
+def test_the_calibration_is_interpolated_between_ratios() -> None:
+    made = restorer(False)
+    _, at_two = made.restore(thick_slices(), np.arange(6) * 2.0, np.arange(11.0), SliceProfile("fir"), 2.0)
+    _, at_four = made.restore(thick_slices(), np.arange(6) * 4.0, np.arange(21.0), SliceProfile("fir"), 4.0)
+    floor = 2e-3
+    assert at_two[:, :, 60:].max() == pytest.approx(floor * 1.0)
+    assert at_four[:, :, 60:].max() == pytest.approx(floor * 1.5, rel=1e-5)  # halfway in the logarithm
