@@ -257,13 +257,17 @@ def _comparison(
 
 # ---- hands and feet
 _LIMBS = (("hand", "R"), ("hand", "L"), ("foot", "R"), ("foot", "L"))
+_NOT_EVALUABLE = {
+    ("hand", "L", "CMC5"): ("WHY-OVERLAP", "Overlap with the fourth ray."),
+    ("foot", "L", "MTP5"): ("WHY-CROPPED", "Cut by the edge of the image."),
+}
 
 
-def scoring(name: str, folder: Path, rows: int = 900) -> Example:
-    """Both hands and feet with made-up scores, one site not evaluable, totals, change since a prior."""
+def scoring(name: str, folder: Path, rows: int = 900, limbs: tuple[tuple[str, str], ...] = _LIMBS) -> Example:
+    """Hands and feet with made-up scores, two sites not evaluable, totals, change since a prior."""
     header = phantoms.study_header(phantoms.Person("SIM-0002"), "hands-feet", "SIMULATED HANDS AND FEET")
     paths = []
-    for number, (limb, side) in enumerate(_LIMBS, start=1):
+    for number, (limb, side) in enumerate(limbs, start=1):
         if limb == "hand":
             pixels = phantoms.hand(rows, int(rows * 0.8), side)
         else:
@@ -271,24 +275,24 @@ def scoring(name: str, folder: Path, rows: int = 900) -> Example:
         paths.append(phantoms.write_radiograph(folder, header, pixels, limb.upper(), side, number))
     study = _only_study(paths)
     series = sorted(study.series, key=lambda s: int(s.headers[0].SeriesNumber))
-    limbs = [_Limb(limb, side, one) for (limb, side), one in zip(_LIMBS, series, strict=True)]
-    findings = [f for limb in limbs for f in limb.findings]
-    total = _total(limbs)
-    heatmaps = tuple(h for limb in limbs for h in limb.heatmaps)
-    worst = max(limbs, key=lambda limb: limb.erosion + limb.narrowing)
+    scored = [_Limb(limb, side, one) for (limb, side), one in zip(limbs, series, strict=True)]
+    findings = [f for limb in scored for f in limb.findings]
+    total = _total(scored)
+    heatmaps = tuple(h for limb in scored for h in limb.heatmaps)
+    worst = max(scored, key=lambda limb: limb.erosion + limb.narrowing)
     result = Result(
         _model("hand_foot_scoring"),
         "Hand and foot scoring",
         tuple(series),
         (
             f"Total Sharp/van der Heijde score {total.measurements[2].value:.0f} of 448, "
-            "partial: one site not assessable.",
+            "partial: not every site could be judged.",
             "Change since the prior +7, more than the smallest detectable difference of 5.",
         ),
         (*findings, total),
-        tuple(n for limb in limbs for n in limb.not_evaluable),
+        tuple(n for limb in scored for n in limb.not_evaluable),
         heatmaps=heatmaps,
-        pages=(_overview(limbs, total), *(limb.page for limb in limbs)),
+        pages=(_overview(scored, total), *(limb.page for limb in scored)),
         flags=(Flag(worst.reference, f"Highest score: {worst.name}."),),
         limits=("A second reader's aid: every score needs a reader's confirmation.",),
         parameters=(("prior", "simulated"),),
@@ -337,17 +341,10 @@ class _Limb:
         region = Region(self.reference, outline)
         where = Site(site.region, "R" if self.side == "R" else "L", site.modifier)
         tracking = f"SvH {self.side} {site.id}{'F' if self.limb == 'foot' and site.id == 'IP1' else ''}"
-        if (self.limb, self.side, site.id) == ("hand", "L", "CMC5"):
-            self.not_evaluable.append(
-                NotEvaluable(
-                    tracking,
-                    codes.SVH_JOINT,
-                    codes.private("WHY-OVERLAP"),
-                    "Overlap with the fourth ray.",
-                    where,
-                    region,
-                )
-            )
+        why = _NOT_EVALUABLE.get((self.limb, self.side, site.id))
+        if why is not None:
+            reason = codes.private(why[0])
+            self.not_evaluable.append(NotEvaluable(tracking, codes.SVH_JOINT, reason, why[1], where, region))
             self.marks.append(Mark(outline, f"{site.id} n/a", dashed=True))
             return
         generator = np.random.default_rng([number, len(self.side), ord(self.side), len(self.limb)])
@@ -459,7 +456,7 @@ def _overview(limbs: list[_Limb], total: Finding) -> Page:
         )
         for limb in limbs
     ]
-    table = TablePanel("Scores", tuple(rows), "One site of the left hand could not be judged and has no number.")
+    table = TablePanel("Scores", tuple(rows), "A site that could not be judged has no number.")
     change = LinePanel(
         "Total over time",
         (
