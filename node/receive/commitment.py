@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.config import Peer
+from node.errors import ConfigurationError
 from node.receive.header import is_uid
 from node.receive.locks import Duty
 from node.receive.part10 import read_meta
@@ -41,6 +42,7 @@ ALL_COMMITTED, SOME_FAILED = 1, 2  # event types, PS3.4 J.3.3.1
 
 MAXIMUM_REFERENCES = 50_000
 POLL_S = 1.0
+CONNECT_S = 10.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 3600.0
 GIVE_UP_AFTER = timedelta(days=7)
 
@@ -207,16 +209,22 @@ class Commitment:
         peer = self._peers.get(name)
         if peer is None or peer.host is None or peer.port is None:
             return f"peers.{name} has no host and port to report to"
+        try:
+            # asked first, because pynetdicom leaves its socket open where nobody listens
+            socket.create_connection((peer.host, peer.port), CONNECT_S).close()
+            tls = (client_context(peer.tls), peer.host) if peer.tls else None
+        except (OSError, ConfigurationError):
+            return "The peer cannot be reached"
         ae = AE(ae_title=self._ae_title)
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 30
-        ae.connection_timeout = 10
+        ae.connection_timeout = CONNECT_S
         ae.add_requested_context(StorageCommitmentPushModel)
         association = ae.associate(
             peer.host,
             peer.port,
             ae_title=peer.ae_title,
             ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
-            tls_args=(client_context(peer.tls), peer.host) if peer.tls else None,
+            tls_args=tls,
             evt_handlers=[(evt.EVT_CONN_OPEN, _no_delay)],
         )
         if not association.is_established:

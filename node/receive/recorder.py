@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, Table, bindparam, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from node.receive.journal import (
     Closed,
@@ -91,6 +91,9 @@ class Recorder:
                     # the journals keep everything until the database is back
                     log.error("receipts wait for the database", extra={"error": type(error).__name__})
                     pause = RETRY_S
+                except Exception:  # the loop that must go on, or no series would ever be complete again
+                    log.exception("receipts wait")
+                    pause = RETRY_S
             else:
                 pause = ABANDONED_CHECK_S  # another process does it, and may die
             if last:
@@ -132,7 +135,7 @@ class Recorder:
                     break  # a line is being written, or was cut short by a crash
                 entries = list(decode_all(data[:end]))
                 finished = bool(entries) and isinstance(entries[-1], Finished)
-                self._write(entries)
+                self._bring_in(entries)
                 count += len(entries)
                 position += end
                 self._remember(segment, position)
@@ -165,7 +168,19 @@ class Recorder:
                 .where(associations.c.id.startswith(f"{process}-"), associations.c.ended.is_(None))
                 .values(ended=datetime.now(UTC), outcome="lost", reason="The receiving process ended")
             ).rowcount
-        log.warning("a receiving process ended", extra={"process": process, "associations": lost})
+        log.warning("a receiving process ended", extra={"receiver": process, "associations": lost})
+
+    def _bring_in(self, entries: Sequence[Entry]) -> None:
+        """Write `entries`; one that the database will never take is left out, and logged, instead of stopping all."""
+        try:
+            self._write(entries)
+        except (DataError, IntegrityError):
+            for entry in entries:
+                try:
+                    self._write([entry])
+                except (DataError, IntegrityError) as error:
+                    facts = {"kind": type(entry).__name__, "error": type(error).__name__}
+                    log.error("a receipt cannot be recorded", extra=facts)
 
     def _write(self, entries: Sequence[Entry]) -> None:
         """One transaction for `entries`, in the order that keeps an association's end after its instances."""

@@ -34,7 +34,7 @@ class Receiver:
         receive, node = configuration.receive, configuration.node
         dimse = receive.dimse
         self.store = Store(node.data, receive.durability, receive.disk_floor_mb * 2**20, dimse.maximum_instance_bytes)
-        duty = self._duty = Duty(node.data / "receipts" / "duty.lock")
+        duty = self.duty = Duty(node.data / "receipts" / "duty.lock")
         self.recorder = Recorder(node.data, engine, duty)
         self.commitment = Commitment(engine, self.store, node.ae_title, configuration.peers, duty)
         admission = Admission(dimse, node.ae_title, configuration.peers, node.data / "receipts" / "places")
@@ -70,7 +70,7 @@ class Receiver:
         self._janitor.join()
         self.store.close()
         self.recorder.stop()
-        self._duty.close()
+        self.duty.close()
 
     def _sweep(self) -> None:
         while not self._stop.wait(SWEEP_S):

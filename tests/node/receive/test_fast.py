@@ -218,11 +218,12 @@ def attack(port: int, sequence: list[bytes], how: int) -> int:
             if how == 0:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             elif how > 1:
-                sock.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(OSError):  # it is closed already
+                    sock.shutdown(socket.SHUT_WR)
                 while data := sock.recv(65536):
                     came += len(data)
-        except (ConnectionError, OSError) as error:
-            assert not isinstance(error, TimeoutError), "the receiver neither answers nor closes"
+        except ConnectionError:
+            pass  # a timeout is not one: the receiver must answer or close
     return came
 
 

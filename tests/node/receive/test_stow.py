@@ -1,0 +1,191 @@
+"""STOW-RS into the store: per-instance results, streaming, tokens, broken requests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import httpx
+import pydicom
+import pytest
+from pydicom.uid import MRImageStorage, generate_uid
+from starlette.applications import Starlette
+
+from node.config import DicomWeb
+from node.receive.store import Store
+from node.receive.stow import routes
+from tests.node.receive.harness import data_set, mr, part10, partials, stored_files
+
+JSON = "application/dicom+json"
+RELATED = 'multipart/related; type="application/dicom"; boundary=BOUNDARY'
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path, "process")
+    yield store
+    store.close()
+
+
+class Client:
+    """Speaks to the routes as a client at `host` would."""
+
+    def __init__(self, store: Store, host: str, **settings: Any) -> None:
+        app = Starlette(routes=routes(store, DicomWeb(**settings)))
+        self._transport = httpx.ASGITransport(app, client=(host, 5000))
+
+    def post(self, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
+        async def send() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://127.0.0.1:8042") as client:
+                return await client.post(path, content=_pieces(content), headers=headers)
+
+        return asyncio.run(send())
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    """A body in pieces of an awkward size, so that boundaries fall anywhere."""
+    for start in range(0, len(content), 997):
+        yield content[start : start + 997]
+
+
+def client(store: Store, host: str = "127.0.0.1", **settings: Any) -> Client:
+    return Client(store, host, **settings)
+
+
+def multipart(*contents: bytes, media: str = "application/dicom") -> bytes:
+    parts = [f"--BOUNDARY\r\nContent-Type: {media}\r\n\r\n".encode() + content + b"\r\n" for content in contents]
+    return b"".join(parts) + b"--BOUNDARY--\r\n"
+
+
+def post(browser: Client, body: bytes, path: str = "/dicom-web/studies", **headers: str) -> Any:
+    return browser.post(path, content=body, headers={"content-type": RELATED, "accept": JSON, **headers})
+
+
+def test_each_instance_is_stored_as_it_came(store: Store, tmp_path: Path) -> None:
+    study = generate_uid()
+    files = [part10(mr(study, number=number, side=200)) for number in range(3)]
+    answer = post(client(store), multipart(*files))
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == JSON
+    stored = stored_files(tmp_path)
+    assert sorted(stored.values()) == sorted(files)
+    referenced = json.loads(answer.content)["00081199"]["Value"]
+    assert {item["00081155"]["Value"][0] for item in referenced} == set(stored)
+    assert {item["00081150"]["Value"][0] for item in referenced} == {MRImageStorage}
+    assert partials(tmp_path) == []
+
+
+def test_what_fails_is_told_one_by_one(store: Store, tmp_path: Path) -> None:
+    good, other = mr(), mr()
+    answer = post(
+        client(store),
+        multipart(part10(good), b"no DICOM at all, but long enough to be looked at", part10(other)),
+        path=f"/dicom-web/studies/{good.StudyInstanceUID}",
+    )
+    assert answer.status_code == 202
+    body = answer.json()
+    assert [item["00081155"]["Value"][0] for item in body["00081199"]["Value"]] == [good.SOPInstanceUID]
+    failed = body["00081198"]["Value"]
+    assert [item["00081197"]["Value"][0] for item in failed] == [0xC000, 0xA900]
+    assert failed[1]["00081155"]["Value"] == [other.SOPInstanceUID]
+    assert list(stored_files(tmp_path)) == [good.SOPInstanceUID]
+    assert partials(tmp_path) == []
+
+
+def test_nothing_stored_is_a_conflict_and_a_full_disk_is_temporary(store: Store, tmp_path: Path) -> None:
+    browser = client(store)
+    assert post(browser, multipart(b"rubbish " * 50)).status_code == 409
+    store.floor_bytes = 2**62
+    store._space_checked = float("-inf")
+    answer = post(browser, multipart(part10(mr())))
+    assert answer.status_code == 503
+    assert answer.json()["00081198"]["Value"][0]["00081197"]["Value"] == [0xA700]
+    assert stored_files(tmp_path) == {}
+    assert partials(tmp_path) == []
+
+
+def test_a_bare_data_set_gets_its_file_meta(store: Store, tmp_path: Path) -> None:
+    ds = mr()
+    assert post(client(store), multipart(data_set(ds))).status_code == 200
+    (content,) = stored_files(tmp_path).values()
+    assert content.endswith(data_set(ds))
+    assert content[128:132] == b"DICM"
+
+
+def test_the_answer_can_be_xml(store: Store) -> None:
+    ds = mr()
+    answer = post(client(store), multipart(part10(ds)), accept="application/dicom+xml")
+    root = ElementTree.fromstring(answer.content)
+    space = "{http://dicom.nema.org/PS3.19/models/NativeDICOM}"
+    values = [value.text for value in root.iter(f"{space}Value")]
+    assert values == [MRImageStorage, ds.SOPInstanceUID]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "code"),
+    [
+        (b"", {}, 400),
+        (b"--BOUNDARY--\r\n", {}, 400),
+        (multipart(b"x" * 300)[:-40], {}, 400),
+        (b"nothing of the kind" * 100, {}, 400),
+        (multipart(b"x"), {"content-type": "application/dicom"}, 415),
+        (multipart(b"x"), {"content-type": 'multipart/related; type="application/dicom+json"; boundary=B'}, 415),
+        (multipart(b"x"), {"content-type": 'multipart/related; type="application/dicom"'}, 400),
+        (multipart(b"x"), {"accept": "text/html"}, 406),
+    ],
+)
+def test_a_request_that_cannot_be_read_says_so(
+    store: Store, tmp_path: Path, body: bytes, headers: dict[str, str], code: int
+) -> None:
+    answer = post(client(store), body, **headers)
+    assert answer.status_code == code, answer.content
+    assert answer.json()["error"]
+    assert stored_files(tmp_path) == {}
+    assert partials(tmp_path) == []
+
+
+def test_a_study_in_the_address_that_is_no_uid_is_refused(store: Store) -> None:
+    assert post(client(store), multipart(b"x"), path="/dicom-web/studies/abc").status_code == 400
+
+
+def test_a_part_of_another_media_type_is_refused(store: Store) -> None:
+    answer = post(client(store), multipart(part10(mr()), media="image/jpeg"))
+    assert answer.status_code == 409
+
+
+def test_an_instance_over_the_limit_is_refused(store: Store, tmp_path: Path) -> None:
+    store.maximum_bytes = 10_000
+    answer = post(client(store), multipart(part10(mr(side=200)), part10(mr())))
+    assert answer.status_code == 202
+    assert len(stored_files(tmp_path)) == 1
+    assert partials(tmp_path) == []
+
+
+def test_without_a_token_only_this_machine_may_send(store: Store) -> None:
+    assert post(client(store, host="10.1.2.3"), multipart(part10(mr()))).status_code == 403
+    assert post(client(store, host="::1"), multipart(part10(mr()))).status_code == 200
+
+
+def test_a_token_is_needed_where_one_is_set(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("correct horse\n")
+    browser = client(store, host="10.1.2.3", token_file=tmp_path / "token")
+    body = multipart(part10(mr()))
+    refused = post(browser, body)
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    assert post(browser, body, authorization="Bearer wrong").status_code == 401
+    assert post(browser, body, authorization="Bearer correct horse").status_code == 200
+
+
+def test_it_can_be_switched_off(store: Store) -> None:
+    assert routes(store, DicomWeb(enabled=False)) == []
+
+
+def test_stored_by_stow_is_what_pydicom_reads(store: Store, tmp_path: Path) -> None:
+    ds = mr(side=100)
+    post(client(store), multipart(part10(ds)))
+    (path,) = (tmp_path / "instances").rglob("*.dcm")
+    assert pydicom.dcmread(path) == ds
