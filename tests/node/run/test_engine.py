@@ -59,7 +59,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             "both": {**trial, "destinations": ["archive", "plain"]},
             "shadow": {**trial, "destinations": ["archive"], "shadow": True},
         },
-        "run": {"time_limit_s": 8, "memory_limit_mb": 900},
+        "run": {"time_limit_s": 8, "memory_limit_mb": 700},
     }
     with pytest.MonkeyPatch.context() as patch, bench(folder, **more) as made:
         patch.setenv("PYTHONPATH", paths)
@@ -190,7 +190,7 @@ def test_a_process_that_dies_once_is_replaced_and_the_step_done_again(running: R
     ("behaviour", "reason"),
     [
         ("hang", "took longer than run.time_limit_s, 8 s"),
-        ("swell", "took more memory than run.memory_limit_mb, 900 MB"),
+        ("swell", "took more memory than run.memory_limit_mb, 700 MB"),
     ],
 )
 def test_a_pipeline_beyond_its_limits_is_killed(running: Running, behaviour: str, reason: str) -> None:

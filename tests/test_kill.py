@@ -1,0 +1,179 @@
+"""kill -9 of the whole node at every point of a job's way: nothing is lost, nothing that was finished is repeated."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from sqlalchemy import select
+
+from node.records import EventRecord, JobRecord, ObjectRecord, OutboxRecord
+from tests.node.run.trial import install_trial, mr_instances
+from tests.node.send.outgoing import Peer
+from tests.postgres import Postgres
+from tests.running import RunningNode, until
+
+POINTS = ("after store", "during prepare", "during inference", "after encode", "during send")
+ALL_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.4",
+    "1.2.840.10008.5.1.4.1.1.7",
+    "1.2.840.10008.5.1.4.1.1.11.1",
+    "1.2.840.10008.5.1.4.1.1.11.2",
+    "1.2.840.10008.5.1.4.1.1.66.4",
+    "1.2.840.10008.5.1.4.1.1.88.34",
+    "1.2.840.10008.5.1.4.1.1.88.59",
+)
+
+
+class Holding(Peer):
+    """An archive that, asked to, keeps the node waiting for its answer."""
+
+    def __init__(self) -> None:
+        super().__init__(classes=ALL_CLASSES)
+        self.hold, self.held, self.release = threading.Event(), threading.Event(), threading.Event()
+        self.status = self._answer
+
+    def _answer(self, uid: str) -> int:
+        if self.hold.is_set():
+            self.held.set()
+            self.release.wait(60)
+        return 0x0000
+
+
+class Killed:
+    """A node that is killed, and what it was given and made."""
+
+    def __init__(self, node: RunningNode, peer: Holding, journal: Path) -> None:
+        self.node, self.peer, self.journal = node, peer, journal
+        self.series: dict[str, str] = {}
+        self.stored: dict[str, int] = {}
+
+    def send(self, point: str) -> list[Dataset]:
+        """Send a series whose route makes it stay at `point` for a while."""
+        instances = mr_instances(3)
+        for ds in instances:
+            ds.SeriesDescription = point
+        assert self.node.send(instances) == [0x0000] * 3
+        self.series[point], self.stored[point] = instances[0].SeriesInstanceUID, 3
+        return instances
+
+    def said(self, what: str, point: str) -> int:
+        lines = self.journal.read_text().splitlines() if self.journal.exists() else []
+        return sum(line.startswith(f"{what} {self.series[point]} ") for line in lines)
+
+    def job(self, point: str) -> JobRecord | None:
+        return next((job for job in self.node.jobs() if job.series_instance_uids == [self.series[point]]), None)
+
+    def kill(self, point: str) -> None:
+        """Wait until the job is at the point, kill the node with SIGKILL, and start it again."""
+        if point == "during prepare":
+            until(lambda: self.said("check", point), point)
+        elif point == "during inference":
+            until(lambda: self.said("run", point), point)
+        elif point == "after encode":
+            until(lambda: (job := self.job(point)) and self.objects(job).exists(), point)
+        elif point == "during send":
+            until(self.peer.held.is_set, point)
+        children = self.node.descendants()
+        assert len(children) >= 2, "a receiver and a worker"
+        self.node.kill()
+        until(lambda: not any(alive(pid) for pid in children), "the children end with the node")
+        self.peer.hold.clear()
+        self.peer.release.set()
+        self.node.start()
+
+    def objects(self, job: JobRecord) -> Path:
+        return self.node.folder / "data" / "jobs" / job.id / "objects.json"
+
+    def events(self, point: str) -> Counter[str]:
+        job = self.job(point)
+        assert job is not None
+        rows = self.node.all(select(EventRecord).where(EventRecord.job_id == job.id))
+        return Counter(f"begun {row.detail}" if row.what == "begun" else row.what for row in rows)
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that has ended and that nobody has asked after does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Killed]:
+    database = None
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        database = server.database()
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([install_trial(tmp_path / "site")]))
+    journal, peer = tmp_path / "journal.txt", Holding()
+    slow = {"during prepare": {"check_s": 3.0}, "during inference": {"run_s": 3.0}}
+    routes = {
+        point.replace(" ", "-"): {
+            "when": {"SeriesDescription": point},
+            "pipeline": "trial",
+            "settings": {"journal": str(journal), **slow.get(point, {})},
+            "destinations": ["pacs"],
+        }
+        for point in POINTS
+    }
+    with peer.listen() as port:
+        node = RunningNode(
+            tmp_path,
+            node={"data": "data", **({"database": database} if database else {})},
+            routes=routes,
+            destinations={"pacs": peer.destination(port, timeout_s=30)},
+        )
+        with node:
+            yield Killed(node, peer, journal)
+
+
+def test_a_node_that_is_killed_loses_nothing_and_repeats_nothing_finished(killed: Killed) -> None:
+    for point in POINTS:
+        if point == "during send":
+            until(lambda: all(job.state == "done" for job in killed.node.jobs()), "the jobs before")
+            killed.peer.release.clear()
+            killed.peer.hold.set()
+        killed.send(point)
+        killed.kill(point)
+    jobs = killed.node.ended_jobs(len(POINTS))
+
+    assert [(job.state, job.reason) for job in jobs] == [("done", "")] * len(POINTS)
+    for point in POINTS:
+        events = killed.events(point)
+        # what was under way when the node died is begun again; what was finished is not
+        assert killed.said("check", point) == (2 if point == "during prepare" else 1), point
+        assert killed.said("run", point) == (2 if point == "during inference" else 1), point
+        assert killed.said("ran", point) == 1, point
+        assert events["begun encode"] == 1 or point == "after encode", point
+        assert events["done"] == 1, point
+    sent = defaultdict(set)
+    for uid, content, _ in killed.peer.received:
+        sent[uid].add(content)
+    objects = {row.sop_instance_uid: row for row in killed.node.all(select(ObjectRecord))}
+    lines = killed.node.all(select(OutboxRecord))
+    assert {line.sop_instance_uid for line in lines} == set(sent)
+    assert [line.state for line in lines] == ["delivered"] * len(lines)
+    assert {len(contents) for contents in sent.values()} == {1}, "an object went out with other bytes"
+    for uid, (content,) in sent.items():
+        assert Path(objects[uid].path).read_bytes().endswith(content)
+    tell(killed, len(sent))
+
+
+def tell(killed: Killed, objects: int) -> None:
+    """Show the counts; with ``pytest -s``."""
+    out = [f"\n{'killed':18} {'stored':>6} {'checked':>8} {'begun':>6} {'inferred':>9} {'state':>6}\n"]
+    for point in POINTS:
+        job = killed.job(point)
+        counts = "{:8} {:6} {:9}".format(*(killed.said(what, point) for what in ("check", "run", "ran")))
+        out.append(f"{point:18} {killed.stored[point]:6} {counts} {job.state if job else '':>6}\n")
+    twice = len(killed.peer.received) - objects
+    out.append(f"{objects} objects delivered, {twice} of them twice and then with the same bytes, none lost\n")
+    sys.stdout.write("".join(out))
