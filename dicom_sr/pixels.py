@@ -243,13 +243,12 @@ def _eight_bit(rgb: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
     return np.asarray(np.asarray(rgb, np.float64) * (255 / (2**bits - 1)), np.uint8)
 
 
-def _stored_range(header: Dataset, stored: NDArray[np.generic]) -> tuple[float, float]:
-    if stored.dtype.kind == "f":
-        return float(stored.min()), float(stored.max())
-    bits = int(header.get("BitsStored") or 8 * stored.dtype.itemsize)
-    return (
-        (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if int(header.get("PixelRepresentation") or 0) else (0, 2**bits - 1)
-    )
+def _stored_range(header: Dataset, array: NDArray[np.generic]) -> tuple[float, float]:
+    """The least and the greatest value that can be stored; of float pixels, those that are."""
+    bits = int(header.get("BitsStored") or 0)
+    if not bits:
+        return float(array.min()), float(array.max())
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if int(header.get("PixelRepresentation") or 0) else (0, 2**bits - 1)
 
 
 def _window(header: Dataset, array: NDArray[np.generic]) -> tuple[float, float] | None:
