@@ -6,6 +6,7 @@ Each command imports what it needs when it is called: a help text must not wait 
 from __future__ import annotations
 
 import sys
+import warnings
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -282,6 +283,8 @@ def main() -> None:
     """Entry point of the console script; what went wrong is one sentence, never a traceback with patient data."""
     from node.errors import ConfigurationError, NodeError, PeerRefused, PeerUnavailable
 
+    if not sys.warnoptions:  # libraries warn programmers, and some quote values; what matters to a user, we say
+        warnings.simplefilter("ignore")
     codes = {ConfigurationError: CONFIGURATION, PeerUnavailable: UNREACHABLE, PeerRefused: NOT_RIGHT}
     try:
         app()

@@ -298,9 +298,9 @@ def _not_a_key(key: str, keyword: str, tag: int | None) -> str:
         return f"{key!r}: only a sequence has elements below it"
     known = [*NUMBERS, *TEXTS, *(row[4] for row in DicomDictionary.values() if row[4])]
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.7) or difflib.get_close_matches(keyword, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    own = ", ".join([*NUMBERS, *TEXTS])
-    return f"{keyword!r} is neither a DICOM keyword nor one of {own}{hint}"
+    if close:
+        return f"{keyword!r} is not a DICOM keyword; did you mean {close[0]!r}?"
+    return f"{keyword!r} is neither a DICOM keyword nor one of {', '.join([*NUMBERS, *TEXTS])}"
 
 
 def _test(value: Any, where: str, kind: str) -> Test:

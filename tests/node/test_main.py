@@ -1,0 +1,275 @@
+"""The command line as an operator meets it: real processes, their words and exit codes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from pydicom import dcmread
+from typer.testing import CliRunner
+
+from node.__main__ import app, main
+from node.demo import samples
+from node.demo.orthanc import free_port
+from tests.running import RunningNode
+
+COMMANDS = ["serve", "check", "route", "jobs", "send", "import", "example-results", "train", "evaluate", "risk"]
+COMMANDS += ["conformance", "version"]
+
+
+@dataclass
+class Ended:
+    """How a command ended; the names are those of `subprocess.CompletedProcess`."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Condyle = Callable[..., Ended]
+
+
+@pytest.fixture
+def condyle(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Condyle:
+    """Calls the command's entry point in this process, where what it imports is there already."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["condyle", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ended(int(ended.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+def process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "node", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def configured(folder: Path, **sections: object) -> Path:
+    """A configuration with free ports and the sections given."""
+    ports = {"receive": {"dimse": {"host": "127.0.0.1", "port": free_port()}}, "status": {"port": free_port()}}
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump({**ports, **sections}), encoding="utf-8")
+    return path
+
+
+KNEE = {"when": {"Modality": "MR", "BodyPartExamined": "KNEE"}, "pipeline": "knee_super_resolution", "destinations": []}
+
+
+@pytest.fixture(scope="module")
+def knee(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("knee")
+    samples.write_knee_localizer(folder)
+    return folder
+
+
+# ---- help
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys; sys.argv = ['condyle', '--help']\n"
+        "from node.__main__ import app\n"
+        "try: app()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'monai', 'SimpleITK', 'highdicom', 'dbos', 'sqlalchemy', 'numpy', 'pydicom', 'pydantic'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert "HEAVY []" in ended.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_what_it_does(command):
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert "Usage" in shown.output
+    assert len(re.split(r"\n\s*\n", shown.output)[1].strip()) > 20
+
+
+def test_the_help_names_the_exit_codes():
+    assert "Exit codes: 0 done; 1 " in CliRunner().invoke(app, ["--help"]).output
+
+
+def test_version_names_the_installed_pipelines():
+    ended = process("version")
+    assert re.search(r"condyle \d+\.\d+", ended.stdout)
+    assert re.search(r"knee_super_resolution \d", ended.stdout)
+
+
+# ---- check
+def test_check_of_a_sound_configuration_says_so(tmp_path, condyle):
+    path = configured(tmp_path, routes={"knee": {**KNEE, "shadow": True}})
+    ended = condyle("check", path)
+    assert ended.returncode == 0, ended.stderr
+    assert "fit to run" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        (
+            {"routes": {"knee": {**KNEE, "pipeline": "nee"}}},
+            r"routes.knee.pipeline: no pipeline is called 'nee'; installed:",
+        ),
+        (
+            {"routes": {"knee": {**KNEE, "when": {"Modalty": 1}}}},
+            r"routes.knee.when.Modalty: .*did you mean 'Modality'",
+        ),
+        (
+            {"routes": {"knee": {**KNEE, "settings": {"spacin": 2}}}},
+            r"routes.knee.settings.spacin: 2: there is no such setting; there are: method, spacing",
+        ),
+        ({"routes": {"knee": {**KNEE, "level": "study"}}}, r"routes.knee.level: 'study': should be 'series'"),
+        (
+            {"peers": {"a": {"ae_title": "A", "tls": {"certificate": "c.pem", "key": "k.pem"}}}},
+            r"peers.a.tls.certificate .*c.pem: there is no such file",
+        ),
+        ({"destinations": {"out": {"kind": "folder", "path": "config.yaml"}}}, r"is a file where a folder should be"),
+    ],
+)
+def test_check_names_what_is_wrong_and_what_would_be_right(tmp_path, sections, told, condyle):
+    ended = condyle("check", configured(tmp_path, **sections))
+    assert ended.returncode == 1
+    assert re.search(told, ended.stdout, re.DOTALL), ended.stdout
+
+
+def test_check_changes_nothing(tmp_path, condyle):
+    condyle("check", configured(tmp_path, routes={"knee": KNEE}))
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_check_online_asks_those_who_can_be_asked(tmp_path, orthanc, condyle):
+    there = {"kind": "dimse", "ae_title": orthanc.ae_title, "host": "127.0.0.1", "port": orthanc.dicom_port}
+    web = {"kind": "dicomweb", "url": orthanc.dicom_web_url}
+    path = configured(tmp_path, destinations={"there": there, "web": web, "gone": {**there, "port": free_port()}})
+    ended = condyle("check", path, "--online")
+    assert ended.returncode == 1
+    assert re.search(r"good +destinations.there .*answers C-ECHO", ended.stdout), ended.stdout
+    assert re.search(r"good +destinations.web .*answers HTTP 20", ended.stdout)
+    assert re.search(r"bad +destinations.gone .*cannot be reached", ended.stdout)
+
+
+# ---- what keeps a node from starting
+def test_a_configuration_that_cannot_be_used_is_exit_code_3(tmp_path):
+    ended = process("serve", configured(tmp_path, node={"ae_title": ""}))
+    assert ended.returncode == 3
+    assert re.search(r"config.yaml:\d+: node.ae_title: ''", ended.stderr)
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_route_that_cannot_be_used_keeps_the_node_from_starting(tmp_path):
+    ended = process("serve", configured(tmp_path, routes={"knee": {**KNEE, "when": {"Modalty": "MR"}}}))
+    assert ended.returncode == 3
+    assert "routes.knee.when.Modalty" in ended.stderr
+
+
+def test_a_port_in_use_is_exit_code_4_and_named(tmp_path):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = process("serve", configured(tmp_path, status={"port": port}))
+    assert ended.returncode == 4
+    assert f"status.port: 127.0.0.1:{port}: cannot be opened" in ended.stderr
+
+
+# ---- route
+def test_route_says_clause_by_clause_why_and_why_not(tmp_path, knee, condyle):
+    path = configured(tmp_path, routes={"knee": KNEE, "wrist": {**KNEE, "when": {"BodyPartExamined": "WRIST"}}})
+    (tmp_path / "notes.txt").write_text("no DICOM")
+    ended = condyle("route", knee, tmp_path / "notes.txt", "-c", path)
+    assert ended.returncode == 0, ended.stderr
+    assert "route knee: matches" in ended.stdout
+    assert "✓ BodyPartExamined: found KNEE, expected KNEE" in ended.stdout
+    assert "route wrist: does not match" in ended.stdout
+    assert "✗ BodyPartExamined: found KNEE, expected WRIST" in ended.stdout
+    assert "left out: notes.txt" in ended.stderr
+
+
+def test_route_knows_the_sender_that_it_is_told(tmp_path, knee, condyle):
+    path = configured(tmp_path, routes={"knee": {**KNEE, "when": {"association.calling_ae_title": "MR1"}}})
+    assert "route knee: matches" in condyle("route", knee, "-c", path, "--from", "MR1").stdout
+    assert "route knee: does not match" in condyle("route", knee, "-c", path).stdout
+
+
+# ---- import, jobs
+def test_jobs_before_the_first_start_are_told_in_words(tmp_path, condyle):
+    ended = condyle("jobs", "-c", configured(tmp_path))
+    assert ended.returncode == 4
+    assert "no node has run here yet" in ended.stderr
+
+
+def test_what_was_imported_is_run_and_its_job_explained(tmp_path, knee, condyle):
+    with RunningNode(tmp_path, routes={"knee": KNEE}) as node:
+        imported = condyle("import", knee, "-c", node.config)
+        assert imported.returncode == 0, imported.stderr
+        assert "3 stored, 0 refused" in imported.stdout
+        (job,) = node.ended_jobs(1)
+        listed = condyle("jobs", "-c", node.config)
+        assert job.id[:12] in listed.stdout
+        assert "unsuitable" in listed.stdout
+        shown = condyle("jobs", "-c", node.config, "show", job.id[:6])
+        assert "✓ BodyPartExamined: found KNEE, expected KNEE" in shown.stdout
+        assert "prepare" in shown.stdout
+        restarted = condyle("jobs", "-c", node.config, "restart", job.id)
+        assert "is queued again" in restarted.stdout, restarted.stderr
+        deadline = time.monotonic() + 60
+        while sum(event == "unsuitable" for event in events(node)) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert condyle("jobs", "-c", node.config, "list", "--state", "finished").returncode == 2
+    assert condyle("jobs", "-c", node.config, "show", "zz").returncode == 1
+
+
+def events(node: RunningNode) -> list[str]:
+    from sqlalchemy import select
+
+    from node.records import EventRecord
+
+    return node.all(select(EventRecord.what))
+
+
+# ---- send
+def test_send_delivers_to_a_destination_and_counts(tmp_path, orthanc, knee, condyle):
+    archive = {"kind": "dimse", "ae_title": orthanc.ae_title, "host": "127.0.0.1", "port": orthanc.dicom_port}
+    path = configured(tmp_path, destinations={"archive": archive})
+    ended = condyle("send", knee, "--to", "archive", "-c", path)
+    assert ended.returncode == 0, ended.stderr
+    assert "3 of 3 delivered to archive" in ended.stdout
+    assert orthanc.sop_instance_uids() == {str(dcmread(file).SOPInstanceUID) for file in knee.iterdir()}
+
+
+def test_send_to_nobody_and_to_a_dead_peer_have_exit_codes_of_their_own(tmp_path, knee, condyle):
+    gone = {"kind": "dimse", "ae_title": "GONE", "host": "127.0.0.1", "port": free_port()}
+    path = configured(tmp_path, destinations={"gone": gone})
+    assert condyle("send", knee, "--to", "nobody", "-c", path).returncode == 2
+    ended = condyle("send", knee, "--to", "gone", "-c", path)
+    assert ended.returncode == 4
+    assert "gone: cannot be reached" in ended.stderr
+
+
+# ---- models
+def test_train_of_an_unknown_pipeline_names_those_there_are(condyle):
+    ended = condyle("train", "nee")
+    assert ended.returncode == 2
+    assert "installed: " in ended.stderr
+
+
+def test_train_hands_over_everything_after_the_pipelines_name():
+    ended = process("train", "knee_super_resolution", "--help")
+    assert ended.returncode == 0
+    assert "--seed" in ended.stdout
