@@ -31,6 +31,9 @@ def write_section(card: Path, name: str, text: str) -> None:
 def write_evaluation(card: Path, rows: Sequence[Row]) -> None:
     """Write the table of an evaluation into the card."""
     write_section(card, "evaluation", evaluation_text(rows))
+    if (BUNDLE / "model.json").exists():
+        write_section(card, "costs", costs_text())
+        write_section(card, "training", training_text())
 
 
 def evaluation_text(rows: Sequence[Row]) -> str:
@@ -88,6 +91,7 @@ def training_text() -> str:
         read = json.loads(path.read_text())
         plan = read["plan"]
         settings = ", ".join(f"{name} {plan[name]}" for name in ("seed", "steps", "rate", "depth", "thick", "size"))
+        settings += f", stopped at {read['stopped_at']}, {read['seconds']} s"
         gains = ", ".join(f"k = {k}: {value:+.2f} dB" for k, value in read["validation_gain_db"].items())
         parts.append(
             f"- `{path.stem}`: {read['trained_on']}. {settings}. Gain over cubic on held-back patches: {gains}. "

@@ -1,4 +1,4 @@
-"""The small-lesion test: foci at or under one thick slice, put into thin volumes, thickened, restored and looked for."""
+"""The small-lesion test: foci at or under one thick slice, put into thin volumes, thickened, restored, looked for."""
 
 from __future__ import annotations
 

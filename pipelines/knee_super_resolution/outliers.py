@@ -16,7 +16,7 @@ from pipelines.knee_super_resolution import gates, metrics, simulate
 Scored = tuple[str, float]
 
 
-def score(array: NDArray[np.floating[Any]], stack: Stack | None = None) -> float:
+def score(array: NDArray[Any], stack: Stack | None = None) -> float:
     """The gates' overall score of acquired slices (D, H, W), with the header's gates where there is one."""
     scaled = np.asarray(array, dtype=np.float32) / np.float32(metrics.scale_of(np.asarray(array)))
     header = gates.header_gates(stack) if stack is not None else ()

@@ -43,12 +43,12 @@ from pipelines.knee_super_resolution.metrics import FOREGROUND_LEVEL
 from pipelines.knee_super_resolution.network import Condyle, DeepResolve, Geometry
 
 BUNDLE = Path(__file__).parent / "bundle"
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 CHECKPOINT_EVERY = 250
 MIN_DEPTH = 40  # thin slices of a patch, at least
 AVERAGING = 0.999  # of the weights, per step
 SPREAD_WEIGHT = 0.05  # of the uncertainty's likelihood in the loss
 NOMINAL, GAUSSIAN_90 = 0.90, 1.6449
+FACTORS = (2, 3, 4, 8)  # of the baselines that are trained for one each
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,18 @@ class Gradients:
         return -20 * math.log10(float(gain.detach())), filled
 
 
-def fit(plan: Plan, corpus: Corpus, output: Path, console: Console, initial: Path | None = None) -> nn.Module:
-    """Train and return the averaged weights; checkpoints and the log go to `output`."""
+def fit(
+    plan: Plan, corpus: Corpus, output: Path, console: Console, initial: Path | None = None, stop: int | None = None
+) -> nn.Module:
+    """Train and return the averaged weights; checkpoints and the log go to `output`.
+
+    Parameters
+    ----------
+    initial
+        Weights to start from.
+    stop
+        End after this step of the schedule, before the learning rate has come down.
+    """
     torch.set_num_threads(1 if plan.device == "cpu" else plan.threads)
     network: nn.Module = build(plan).to(plan.device)
     network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -239,7 +249,7 @@ def fit(plan: Plan, corpus: Corpus, output: Path, console: Console, initial: Pat
         rows = csv.writer(log)
         task = progress.add_task("training", total=plan.steps, completed=start)
         began, gains = time.monotonic(), []
-        for step in range(start, plan.steps):
+        for step in range(start, min(plan.steps, stop or plan.steps)):
             for group in optimiser.param_groups:
                 group["lr"] = rate_at(step, plan)
             gains.append(gradients.of(step))
@@ -341,14 +351,21 @@ def validate(network: nn.Module, corpus: Corpus, plan: Plan, draws: int = 24) ->
     return gains
 
 
-def save(network: nn.Module, plan: Plan, corpus: Corpus, output: Path, calibration: dict[str, float]) -> None:
-    """Weights as safetensors and a description beside them."""
-    weights = output / WEIGHTS
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, weights)
+def stem(plan: Plan) -> str:
+    """The name of the files that a plan's weights go to."""
+    if plan.method == "condyle":
+        return "model"
+    return f"{plan.method}_{plan.factor:g}" if plan.factor else plan.method
+
+
+def save(network: nn.Module, plan: Plan, corpus: Corpus, output: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Weights as safetensors, a description beside them; the baseline's in half precision, so as to stay small."""
+    kind = torch.float32 if plan.method == "condyle" else torch.bfloat16
+    weights = output / f"{stem(plan)}.safetensors"
+    save_file({name: value.to(kind).contiguous() for name, value in network.state_dict().items()}, weights)
     description = {
         "method": plan.method,
         "plan": {name: value for name, value in vars(plan).items() if name not in ("device", "threads")},
-        "calibration": calibration,
         "trained_on": corpus.sentence(),
         "training_volumes": sorted(volume.name for volume in corpus.real),
         "validation_volumes": sorted(volume.name for volume in corpus.validation),
@@ -356,8 +373,20 @@ def save(network: nn.Module, plan: Plan, corpus: Corpus, output: Path, calibrati
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "torch": torch.__version__.split("+")[0],
         "monai": monai.__version__,
+        **facts,
     }
-    (output / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
+    weights.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
+    return description
+
+
+def train_dictionaries(corpus: Corpus, seed: int, factors: Sequence[int], output: Path, console: Console) -> None:
+    """The coupled dictionaries of the sparse-coding baseline, one pair for each factor."""
+    from pipelines.knee_super_resolution.baselines import save_dictionary, train_dictionary
+
+    output.mkdir(parents=True, exist_ok=True)
+    for factor in factors:
+        with console.status(f"learning the dictionaries for factor {factor}"):
+            save_dictionary(train_dictionary([*corpus.simulated, *corpus.real], factor, seed), factor, output)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -388,9 +417,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where weights, description, log and checkpoint go",
     )
-    options.add_argument("--method", choices=("condyle", "deepresolve"), default="condyle")
+    options.add_argument("--method", choices=("condyle", "deepresolve", "scsr"), default="condyle")
     options.add_argument("--factor", type=float, help="deepresolve: the one ratio to train for")
     options.add_argument("--initial", type=Path, metavar="FILE", help="weights to start from")
+    options.add_argument(
+        "--stop", type=int, metavar="STEP", help="end at this step of the schedule, to go on with --initial"
+    )
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--steps", type=int, default=7000)
     options.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
@@ -412,7 +444,7 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     console = Console()
     plan = Plan(
-        method=options.method,
+        method="condyle" if options.method == "scsr" else options.method,
         factor=options.factor,
         seed=options.seed,
         steps=options.steps,
@@ -428,14 +460,21 @@ def main(arguments: list[str]) -> int:
     )
     with console.status("simulating and reading volumes"):
         corpus = gather(options.seed, options.knees, options.clutter, options.data, options.exclude)
-    console.print(
-        f"{len(corpus.simulated)} simulated and {len(corpus.real)} real volumes, {len(corpus.validation)} held back"
-    )
-    network = fit(plan, corpus, options.output, console, options.initial).to("cpu").eval()
-    calibration = calibrate(network, corpus, plan) if isinstance(network, Condyle) else {}
-    save(network, plan, corpus, options.output, calibration)
+    counts = f"{len(corpus.simulated)} simulated and {len(corpus.real)} real volumes"
+    console.print(f"{counts}, {len(corpus.validation)} held back")
+    if options.method == "scsr":
+        train_dictionaries(corpus, options.seed, FACTORS, options.output, console)
+        return 0
+    began = time.monotonic()
+    network = fit(plan, corpus, options.output, console, options.initial, options.stop).to("cpu").eval()
+    facts: dict[str, Any] = {"seconds": round(time.monotonic() - began)}
+    facts["stopped_at"] = options.stop or plan.steps
+    if options.initial:
+        facts["initial_sha256"] = hashlib.sha256(options.initial.read_bytes()).hexdigest()
+    if isinstance(network, Condyle):
+        facts["calibration"] = calibrate(network, corpus, plan)
+    description = save(network, plan, corpus, options.output, facts)
     (options.output / "checkpoint.pt").unlink(missing_ok=True)
-    description = json.loads((options.output / DESCRIPTION).read_text())
     console.print(description["trained_on"])
     console.print("gain over cubic on held-back volumes, dB:", description["validation_gain_db"])
     return 0

@@ -1,0 +1,213 @@
+"""Time, memory and arithmetic of knee super-resolution on this machine.
+
+    python -m benchmarks.super_resolution [--knee FOLDER] [--card FILE] [--threads 2]
+
+Measures, in one run: the real knee series from files to encoded objects; a 160 x 512 x 512 volume with its peak
+memory; the same network run plainly (float32, default layout, MONAI's sliding window at its defaults); and a bare
+convolution, for the share of the machine that is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipelines.knee_super_resolution import card, inference, metrics, simulate
+from pipelines.knee_super_resolution.degradation import SliceProfile
+from pipelines.knee_super_resolution.inference import Restorer
+from pipelines.knee_super_resolution.network import Condyle, Geometry
+
+KNEE = Path(__file__).resolve().parents[2] / "shared" / "data" / "mr" / "knee-mese-t2-ge"
+LARGE = (160, 512, 512)  # acquired slices, rows, columns
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measurement."""
+
+    what: str
+    value: str
+
+
+def restorer(half: bool | None = None) -> Restorer:
+    """The shipped network, not shared with anything else in this process."""
+    return inference.load(half=half)
+
+
+def timed(work: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:
+    """The least of several durations, s, and what came out."""
+    best, out = np.inf, None
+    for _ in range(repeats):
+        began = time.monotonic()
+        out = work()
+        best = min(best, time.monotonic() - began)
+    return best, out
+
+
+class Counted:
+    """Counts the acquired voxels that go through the convolutions."""
+
+    def __init__(self, made: Restorer) -> None:
+        self.voxels, self.seconds = 0, 0.0
+        self.original = made.network.features
+        made.network.features = self
+
+    def __call__(self, thick: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        self.voxels += thick.numel()
+        began = time.monotonic()
+        out: tuple[Tensor, Tensor] = self.original(thick, conditions)
+        self.seconds += time.monotonic() - began
+        return out
+
+
+def knee_like(slices: int, size: int, spacing: float = 4.0) -> NDArray[np.float32]:
+    """Thick slices of a simulated knee, enlarged to size."""
+    from scipy.ndimage import zoom
+
+    thin = simulate.simulate_knee(3, (96, 96, 96), 1.0, "pd").array
+    scaled = zoom(thin, (slices / 96, size / 96, size / 96), order=1)
+    return np.asarray(scaled / metrics.scale_of(scaled), dtype=np.float32)
+
+
+def convolution_gflops(slices: int, size: int, half: bool) -> float:
+    """What a bare 32 to 32 convolution reaches on a stack of this size, GFLOP/s."""
+    kind = torch.bfloat16 if half else torch.float32
+    layer = torch.nn.Conv3d(32, 32, 3, padding=1, bias=False).to(kind).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    x = torch.randn(1, 32, slices, size, size).to(memory_format=torch.channels_last_3d).to(kind)
+    with torch.inference_mode():
+        layer(x)
+        seconds, _ = timed(lambda: layer(x), repeats=5)
+    return 2 * x.numel() * 32 * 27 / seconds / 1e9
+
+
+def plainly(network: Condyle, thick: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
+    """The same network in float32, default layout, MONAI's sliding window with its default overlap of 0.25."""
+    from monai.inferers import sliding_window_inference
+
+    with torch.inference_mode():
+        out: Tensor = sliding_window_inference(
+            torch.from_numpy(thick)[None], (96, 96), 1, lambda patch: network(patch, geometry)[0]
+        )
+    return out[0].numpy()
+
+
+def speed_against_plain(slices: int = 24, size: int = 256, ratio: float = 4.0) -> list[Line]:
+    """Ours and the plain run on the same thick slices, with the difference of the results."""
+    fine = simulate.simulate_knee(5, (96, 96, 96), 0.9, "pd").array
+    from scipy.ndimage import zoom
+
+    thick = np.ascontiguousarray(zoom(fine, (slices / 96, size / 96, size / 96), order=1))
+    thick = (thick / metrics.scale_of(thick)).astype(np.float32)
+    coarse = ratio * np.arange(slices)
+    geometry = Geometry(coarse, np.arange(coarse[-1] + 1), SliceProfile("gaussian"), ratio)
+    made = restorer()
+    counted = Counted(made)
+    made.restore(thick, geometry.coarse, geometry.fine, geometry.profile, geometry.anisotropy)
+    counted.voxels, counted.seconds = 0, 0.0
+    ours_s, (ours, _) = timed(
+        lambda: made.restore(thick, geometry.coarse, geometry.fine, geometry.profile, geometry.anisotropy)
+    )
+    described = inference.read_description()
+    plain = Condyle(described.channels, described.blocks)
+    plain.load_state_dict(restorer(half=False).network.state_dict())
+    plain_s, theirs = timed(lambda: plainly(plain.eval(), thick, geometry))
+    mask = metrics.foreground(theirs)
+    apart_db = metrics.psnr_db(ours, theirs, mask)
+    weights = sum(each.weight.numel() for each in plain.modules() if isinstance(each, torch.nn.Conv3d))
+    reached = 2 * weights * counted.voxels / counted.seconds / 1e9
+    bare = convolution_gflops(slices, size, made.half)
+    kind = "bfloat16" if made.half else "float32"
+    return [
+        Line(f"{slices} x {size} x {size}, ratio {ratio:g}, as shipped ({kind})", f"{ours_s:.2f} s"),
+        Line("the same network plainly (float32, default layout, sliding window)", f"{plain_s:.2f} s"),
+        Line("times faster", f"{plain_s / ours_s:.1f}"),
+        Line("pSNR between the two results", f"{apart_db:.1f} dB"),
+        Line("multiply-adds of the convolutions, per acquired voxel", f"{weights:,}"),
+        Line("acquired voxels worked on, of those there are", f"{counted.voxels / thick.size:.2f}"),
+        Line("convolutions reach", f"{reached:.0f} GFLOP/s"),
+        Line("a bare 32-channel convolution in this run", f"{bare:.0f} GFLOP/s"),
+        Line("share of the bare convolution", f"{reached / bare:.0%}"),
+    ]
+
+
+def knee_series(folder: Path) -> list[Line]:
+    """One echo of the real series, from files to encoded objects, model warm."""
+    from dicom_sr.encode import encode
+    from dicom_sr.profile import EncodingProfile
+    from dicom_sr.series import read_studies
+    from pipelines.knee_super_resolution import KneeSuperResolution, Settings
+
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() != ".txt")
+    import pydicom
+
+    first = [path for path in paths if int(pydicom.dcmread(path, stop_before_pixels=True).EchoNumbers) == 1]
+    pipeline = KneeSuperResolution(Settings(method="learned", spacing=1.0))
+    pipeline.load()
+    with tempfile.TemporaryDirectory() as made:
+
+        def all_of_it() -> int:
+            result = pipeline.run(read_studies(first)[0])
+            return len(encode(result, EncodingProfile(), datetime(2026, 1, 1, tzinfo=UTC), Path(made)))
+
+        seconds, objects = timed(all_of_it, repeats=2)
+    return [Line(f"real knee, 24 x 256 x 256, one echo to 1 mm, read and encode {objects} objects", f"{seconds:.1f} s")]
+
+
+def large(ratio: float) -> list[Line]:
+    """A large volume in a process of its own, with its peak memory."""
+    script = f"from benchmarks.super_resolution import _large; _large({ratio})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    read = json.loads(done.stdout.splitlines()[-1])
+    name = f"{read['slices']} x 512 x 512 acquired to {read['made']} x 512 x 512"
+    return [Line(name, f"{read['seconds']:.0f} s, peak {read['peak_gb']:.1f} GB")]
+
+
+def _large(ratio: float) -> None:
+    torch.set_num_threads(2)
+    slices = LARGE[0]
+    thick = knee_like(slices, LARGE[1])
+    coarse = ratio * np.arange(slices)
+    fine = np.arange(coarse[-1] + 1)
+    made = restorer()
+    seconds, (thin, _) = timed(lambda: made.restore(thick, coarse, fine, SliceProfile("gaussian"), ratio))
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    report = {"slices": slices, "made": len(thin), "seconds": seconds, "peak_gb": peak_gb}
+    sys.stdout.write(json.dumps(report) + "\n")
+
+
+def main() -> int:
+    """Measure, print and, where asked, write into the model card."""
+    options = argparse.ArgumentParser(description="Time, memory and arithmetic of knee super-resolution.")
+    options.add_argument("--knee", type=Path, default=KNEE, help="a knee series with several echoes")
+    options.add_argument("--card", type=Path, help="write the table into this model card")
+    options.add_argument("--threads", type=int, default=2)
+    chosen = options.parse_args()
+    torch.set_num_threads(chosen.threads)
+    lines = speed_against_plain()
+    if chosen.knee.exists():
+        lines += knee_series(chosen.knee)
+    lines += large(2.0)
+    table = "\n".join(["| what | measured |", "|---|---|", *(f"| {line.what} | {line.value} |" for line in lines)])
+    sys.stdout.write(f"{chosen.threads} threads, PyTorch {torch.__version__}\n\n{table}\n")
+    if chosen.card:
+        card.write_section(chosen.card, "speed", f"{chosen.threads} CPU threads.\n\n{table}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
