@@ -234,16 +234,18 @@ def open_records(configuration: Configuration) -> Database:
 
 @contextmanager
 def open_ports(configuration: Configuration) -> Iterator[socket.socket]:
-    """The status page's listening socket, once the DICOM port is known to be free too.
+    """The status page's listening socket, once the other ports are known to be free too.
 
     Raises
     ------
     PeerUnavailable
         If one of the ports is taken.
     """
-    dimse, status = configuration.receive.dimse, configuration.status
-    _listening("receive.dimse.port", dimse.host, dimse.port).close()
-    with _listening("status.port", status.host, status.port) as listening:
+    sockets = {key: _listening(key, host, port) for key, host, port in checks.used_ports(configuration)}
+    listening = sockets.pop("status.port")
+    for other in sockets.values():
+        other.close()
+    with listening:
         yield listening
 
 

@@ -91,8 +91,14 @@ def _named_files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
     yield from _tls_files("receive.dimse.tls", receive.dimse.tls)
     for name, peer in configuration.peers.items():
         yield from _tls_files(f"peers.{name}.tls", peer.tls)
-    if receive.dicomweb.token_file:
-        yield "receive.dicomweb.token_file", receive.dicomweb.token_file
+    for key, file in (
+        ("receive.dicomweb.token_file", receive.dicomweb.token_file),
+        ("records.key_file", configuration.records.key_file),
+        ("records.token_file", configuration.records.token_file),
+        ("records.fhir.token_file", configuration.records.fhir.token_file if configuration.records.fhir else None),
+    ):
+        if file:
+            yield key, file
     for name, feed in receive.orthanc_feeds.items():
         if feed.password_file:
             yield f"receive.orthanc_feeds.{name}.password_file", feed.password_file
@@ -135,11 +141,7 @@ def folders(configuration: Configuration) -> Iterator[Verdict]:
 
 def ports(configuration: Configuration) -> Iterator[Verdict]:
     """Are the ports free? A node that runs already with this configuration holds them itself."""
-    dimse, status = configuration.receive.dimse, configuration.status
-    for key, host, port in (
-        ("receive.dimse.port", dimse.host, dimse.port),
-        ("status.port", status.host, status.port),
-    ):
+    for key, host, port in used_ports(configuration):
         try:
             listening_socket(host, port).close()
         except OSError as error:
@@ -149,6 +151,15 @@ def ports(configuration: Configuration) -> Iterator[Verdict]:
                 yield Verdict(key, "bad", f"{key}: {host}:{port}: cannot be opened: {error.strerror}")
         else:
             yield Verdict(key, "good", f"{host}:{port} is free")
+
+
+def used_ports(configuration: Configuration) -> Iterator[tuple[str, str, int]]:
+    """Key, address and number of every port that the node opens."""
+    dimse, status, mllp = configuration.receive.dimse, configuration.status, configuration.records.mllp
+    yield "receive.dimse.port", dimse.host, dimse.port
+    yield "status.port", status.host, status.port
+    if mllp is not None:
+        yield "records.mllp.port", mllp.host, mllp.port
 
 
 def peers(configuration: Configuration) -> Iterator[Verdict]:

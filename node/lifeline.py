@@ -11,6 +11,8 @@ import ctypes
 import os
 import signal
 import sys
+import threading
+import time
 
 PARENT_VARIABLE = "CONDYLE_PARENT"  # process id of the parent, set for the child
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -24,3 +26,15 @@ def end_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != int(parent):  # it was gone before the kernel knew of our wish
         os._exit(1)
+
+
+def end_when_orphaned() -> None:
+    """The same for a child that some other thread started: a thread of its own looks once a second who its parent is."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="lifeline", daemon=True).start()

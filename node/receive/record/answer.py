@@ -15,6 +15,7 @@ from fhir.resources.R4B.riskassessment import RiskAssessment
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result
 from dicom_sr.series import Study
+from node.lifeline import end_when_orphaned
 from node.record import Identity
 from pipelines.context import ClinicalContext
 from pipelines.registry import pipeline_type
@@ -29,8 +30,9 @@ _loaded: dict[str, Any] = {}  # of the child process: pipelines by settings, war
 
 
 def _one_thread() -> None:
-    """In the child, before torch: one patient is too little work for more than one thread."""
+    """In the child, before torch: one patient is too little work for more than one thread. It ends with the node."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    end_when_orphaned()
 
 
 def _run(settings: Mapping[str, Any], context: ClinicalContext) -> Result | str:
@@ -125,11 +127,11 @@ def _predictions(result: Result) -> list[dict[str, Any]]:
             continue
         prediction: dict[str, Any] = {
             "outcome": {"coding": [KNEE_OA], "text": "First diagnosis of knee osteoarthritis"},
-            "probabilityDecimal": number.value,
+            "probabilityDecimal": round(number.value / 100, 4),
             "whenRange": when,
         }
         if number.interval is not None:
-            low, high = number.interval
+            low, high = (round(end / 100, 4) for end in number.interval)
             bounds = {"low": {"value": low}, "high": {"value": high}}
             prediction["extension"] = [{"url": INTERVAL, "valueRange": bounds}]
             prediction["rationale"] = f"{number.interval_level:.0%} interval {low:.4f} to {high:.4f}"
