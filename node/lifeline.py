@@ -29,7 +29,7 @@ def end_with_parent() -> None:
 
 
 def end_when_orphaned() -> None:
-    """The same for a child that some other thread started: a thread of its own looks once a second who its parent is."""
+    """The same for a child that some other thread started: a thread looks once a second who its parent is."""
     parent = os.getppid()
 
     def watch() -> None:
