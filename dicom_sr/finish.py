@@ -95,6 +95,7 @@ def finish(ds: Dataset, provenance: Provenance, what: str = "") -> Dataset:
     _when(ds, provenance)
     _by_whom(ds, provenance)
     ds.SeriesDescription = provenance.series_description(what)
+    _dimensions(ds, provenance)
     _flags(ds, provenance, sop_class)
     _side(ds, provenance, sop_class, laterality(provenance))
     return ds
@@ -140,6 +141,14 @@ def _by_whom(ds: Dataset, provenance: Provenance) -> None:
     if provenance.acquisition is not None and standard.DCM.AcquisitionEquipment.value not in purposes:
         items.insert(0, provenance.acquisition)
     ds.ContributingEquipmentSequence = [*items, provenance.equipment]
+
+
+def _dimensions(ds: Dataset, provenance: Provenance) -> None:
+    """A name-based UID for the dimensions of a multi-frame object, where highdicom takes a random one."""
+    named = provenance.uid("dimensions", str(ds.SOPInstanceUID))
+    for keyword in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
+        for item in ds.get(keyword, []):
+            item.DimensionOrganizationUID = named
 
 
 def _flags(ds: Dataset, provenance: Provenance, sop_class: str) -> None:

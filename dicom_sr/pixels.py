@@ -248,7 +248,9 @@ def _stored_range(header: Dataset, array: NDArray[np.generic]) -> tuple[float, f
     bits = int(header.get("BitsStored") or 0)
     if not bits:
         return float(array.min()), float(array.max())
-    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if int(header.get("PixelRepresentation") or 0) else (0, 2**bits - 1)
+    return (
+        (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if int(header.get("PixelRepresentation") or 0) else (0, 2**bits - 1)
+    )
 
 
 def _window(header: Dataset, array: NDArray[np.generic]) -> tuple[float, float] | None:

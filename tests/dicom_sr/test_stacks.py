@@ -11,7 +11,6 @@ from dicom_sr.headers import MANUFACTURER
 from dicom_sr.stacks import read_stack, read_volume, stacks
 from tests.factories import KNEE_SPACING_MM, SMALL_KNEE, changed, enhanced_mr, knee_series, knee_study
 
-
 # a sagittal stack's normal points to the right, and the phantom's slices run to the left
 VOXELS = phantoms.knee(SMALL_KNEE, KNEE_SPACING_MM)[::-1]
 

@@ -1,0 +1,36 @@
+"""What the encoders' tests share: one way to encode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from dicom_sr.encode import EncodedObject, EncodingProfile, encode
+from dicom_sr.findings import NotRun, Result
+
+CREATED = datetime(2026, 11, 22, 14, 5, 6, tzinfo=UTC)
+Encode = Callable[..., dict[str, list[Dataset]]]
+
+
+@pytest.fixture
+def encoded(tmp_path: Path) -> Encode:
+    """Encodes a result and gives its data sets by kind."""
+
+    def run(
+        result: Result | NotRun,
+        *kinds: str,
+        profile: EncodingProfile | None = None,
+        predecessors: tuple[EncodedObject, ...] = (),
+    ) -> dict[str, list[Dataset]]:
+        chosen = profile or EncodingProfile(kinds=kinds or EncodingProfile().kinds)  # type: ignore[arg-type]
+        found: dict[str, list[Dataset]] = {}
+        for one in encode(result, chosen, CREATED, tmp_path / "objects", predecessors):
+            found.setdefault(one.kind, []).append(pydicom.dcmread(one.path))
+        return found
+
+    return run
