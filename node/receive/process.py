@@ -7,6 +7,8 @@ import signal
 import sys
 import threading
 
+import pydicom
+
 from node.config import Configuration
 from node.receive.scp import Receiver
 from node.records import Base, open_database
@@ -14,6 +16,8 @@ from node.records import Base, open_database
 
 def serve(configuration: Configuration) -> None:
     """Receive until SIGTERM or SIGINT; with nothing to listen on, raise before."""
+    # what stands in a header is the sender's business, and a warning would quote it
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -1,0 +1,203 @@
+"""FHIR R4 bundles: every shared one, and what each resource becomes."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import numpy as np
+import pytest
+
+from dicom_sr.errors import UnsuitableInput
+from node.receive.record.fhir import read_bundle
+from pipelines.knee_oa_risk.matrix import from_context, from_population
+from pipelines.knee_oa_risk.sample import patient_bundle
+from pipelines.knee_oa_risk.simulate import simulate
+from pipelines.knee_oa_risk.vocabulary import translate
+
+PATIENT = {
+    "resourceType": "Patient",
+    "id": "p",
+    "identifier": [{"system": "urn:h", "value": "4711"}],
+    "name": [{"family": "Doe", "given": ["Jane", "Q"]}],
+    "gender": "female",
+    "birthDate": "1960-05-04",
+}
+SUBJECT = {"reference": "Patient/p"}
+SNOMED = "http://snomed.info/sct"
+
+
+def bundle(*resources: dict) -> dict:
+    return {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in (PATIENT, *resources)]}
+
+
+def events_of(*resources: dict):
+    (record,) = read_bundle(bundle(*resources), {}).records
+    return record.events
+
+
+def coded(code: str, system: str = SNOMED) -> dict:
+    return {"coding": [{"system": system, "code": code}]}
+
+
+FILES = {  # name: whether osteoarthritis of the knee is on record, found by reading the file for 239873007
+    "fhir-control/Antony_Anderson_88fedc82-1cc1-4e01-9ef1-145bbf149bb0": False,
+    "fhir-control/Edward_Gulgowski_43481611-2459-44f5-ab20-4b142dac160f": False,
+    "fhir-control/Garrett_Thompson_5a72e290-8102-4c8a-84f7-f838387508b2": False,
+    "fhir-knee-oa/Ali_Harris_eed1d00b-7665-4da3-88b7-c37cfb2ed245": True,
+    "fhir-knee-oa/Chauncey_Johnston_f4673866-81fb-411a-8486-0c27f2a5b480": True,
+    "fhir-knee-oa/Derek_Becker_3c7d3369-55b5-420b-83d3-c5dda319b9c9": True,
+    "fhir-knee-oa/Lee_Hegmann_1b0d5fb7-16f1-4f8a-8d3c-8638e353f349": True,
+    "fhir-knee-oa/Pierre_Bosco_85812c4a-7b8e-4754-aaa4-64b3aef16f7e": True,
+    "fhir-ra/Hershel_Marvin_71a7f9d4-45b7-481b-b571-7ee0caca6e2a": False,
+    "fhir-ra/Willy_Koepp_ebbb96ce-c538-4ac4-ad6a-7c709ef6639c": False,
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_shared_bundle_comes_in_whole_and_every_diagnosis_and_drug_of_it_is_known(shared_data, name):
+    content = json.loads((shared_data / "emr" / f"{name}.json").read_text(encoding="utf-8"))
+    imported = read_bundle(content, {})
+    (record,) = imported.records
+    assert not imported.refused
+    kinds = [entry["resource"]["resourceType"] for entry in content["entry"]]
+    for resource, kind in (("Condition", "condition"), ("MedicationRequest", "medication"), ("Encounter", "encounter")):
+        assert sum(event.kind == kind for event in record.events) == kinds.count(resource)
+    mapped, coverage = translate(record.events)
+    assert coverage.unknown == 0
+    assert any(found.concept.code == "KNEE_OA" for found in mapped) == FILES[name]
+    assert any(found.concept.code == "RHEUMATOID" for found in mapped) == name.startswith("fhir-ra")
+    assert record.identity.sex == "M"
+    assert record.identity.birth_date is not None
+    assert record.identity.family_name
+
+
+def test_a_simulated_person_comes_through_a_bundle_as_the_network_would_have_seen_them():
+    people, day = simulate(12, 3), date(2026, 1, 5)
+    batch = from_population(people)
+    for person in range(12):
+        (record,) = read_bundle(patient_bundle(people, person, "X", "F", "G", day), {}).records
+        seen = from_context(record.context(day)).batch
+        assert np.allclose(seen.dense()[0], batch.dense(np.array([person]))[0], atol=1e-5)
+        # history is counted from the first entry, which may be weeks after the person was first seen
+        assert np.allclose(seen.static[0], batch.static[person], atol=0.05)
+
+
+def test_a_condition_has_onset_and_end():
+    resource = {
+        "resourceType": "Condition",
+        "subject": SUBJECT,
+        "code": coded("38341003"),
+        "onsetDateTime": "2019-03-04T10:00:00+01:00",
+        "abatementDateTime": "2020-01",
+    }
+    (event,) = events_of(resource)
+    assert (event.kind, event.start, event.end) == ("condition", date(2019, 3, 4), date(2020, 1, 1))
+
+
+@pytest.mark.parametrize("status", ["entered-in-error", "refuted"])
+def test_what_is_marked_as_not_true_is_left_out_and_counted(status):
+    resource = {
+        "resourceType": "Condition",
+        "subject": SUBJECT,
+        "code": coded("38341003"),
+        "onsetDateTime": "2019-03-04",
+        "verificationStatus": coded(status, "http://terminology.hl7.org/CodeSystem/condition-ver-status"),
+    }
+    imported = read_bundle(bundle(resource), {})
+    assert imported.events == 0
+    assert sum(imported.refused.values()) == 1
+
+
+def test_the_better_known_of_several_codings_is_taken():
+    concept = {"coding": [{"system": "urn:local", "code": "x"}, {"system": SNOMED, "code": "38341003"}]}
+    (event,) = events_of(
+        {"resourceType": "Condition", "subject": SUBJECT, "code": concept, "recordedDate": "2019-03-04"}
+    )
+    assert (event.system, event.code) == (SNOMED, "38341003")
+
+
+def test_a_drug_is_found_by_reference_and_its_supply_in_weeks_is_days():
+    drug = {"resourceType": "Medication", "id": "m", "code": coded("M01AE01", "http://www.whocc.no/atc")}
+    request = {
+        "resourceType": "MedicationRequest",
+        "status": "active",
+        "intent": "order",
+        "subject": SUBJECT,
+        "medicationReference": {"reference": "Medication/m"},
+        "authoredOn": "2022-02-03",
+        "dispenseRequest": {"expectedSupplyDuration": {"value": 4, "unit": "wk", "code": "wk"}},
+    }
+    (event,) = events_of(drug, request)
+    assert (event.code, event.days_supply, event.start) == ("M01AE01", 28.0, date(2022, 2, 3))
+
+
+def test_an_observation_gives_its_components_too():
+    resource = {
+        "resourceType": "Observation",
+        "status": "final",
+        "subject": SUBJECT,
+        "code": coded("55284-4", "http://loinc.org"),
+        "effectiveDateTime": "2022-02-03",
+        "component": [{"code": coded("8480-6", "http://loinc.org"), "valueQuantity": {"value": 130, "unit": "mm[Hg]"}}],
+    }
+    panel, pressure = events_of(resource)
+    assert (panel.code, panel.value) == ("55284-4", None)
+    assert (pressure.code, pressure.value, pressure.unit) == ("8480-6", 130.0, "mm[Hg]")
+
+
+def test_arthritis_in_the_family_becomes_a_family_history():
+    resource = {
+        "resourceType": "FamilyMemberHistory",
+        "status": "completed",
+        "patient": SUBJECT,
+        "date": "2020-01-01",
+        "relationship": coded("MTH", "http://terminology.hl7.org/CodeSystem/v3-RoleCode"),
+        "condition": [{"code": coded("239873007")}],
+    }
+    mapped, _ = translate(events_of(resource))
+    assert [found.concept.code for found in mapped] == ["FAMILY_HISTORY"]
+
+
+def test_one_bad_resource_costs_nobody_the_rest_and_its_reason_holds_no_value():
+    bad = {"resourceType": "Condition", "subject": SUBJECT, "onsetDateTime": "SECRET-VALUE", "code": coded("38341003")}
+    good = {**bad, "onsetDateTime": "2019-03-04"}
+    imported = read_bundle(bundle(bad, good), {})
+    assert imported.events == 1
+    ((reason, count),) = imported.refused.items()
+    assert count == 1
+    assert reason.startswith("Condition: onsetDateTime")
+    assert "SECRET" not in reason
+
+
+def test_a_resource_of_a_patient_who_is_not_in_the_bundle_is_left_out():
+    other = {"resourceType": "Condition", "subject": {"reference": "Patient/other"}, "code": coded("38341003")}
+    imported = read_bundle(bundle({**other, "onsetDateTime": "2019-03-04"}), {})
+    assert imported.events == 0
+    assert list(imported.refused) == ["Condition: of a patient who is not in the bundle"]
+
+
+def test_two_patients_in_a_bundle_keep_their_own():
+    second = {**PATIENT, "id": "q", "identifier": [{"value": "4712"}]}
+    conditions = [
+        {
+            "resourceType": "Condition",
+            "subject": {"reference": f"Patient/{who}"},
+            "code": coded(code),
+            "onsetDateTime": d,
+        }
+        for who, code, d in (("p", "38341003", "2019-01-01"), ("q", "44054006", "2020-01-01"))
+    ]
+    records = read_bundle(bundle(second, *conditions), {}).records
+    assert {r.identity.patient_id: r.events[0].code for r in records} == {"4711": "38341003", "4712": "44054006"}
+
+
+@pytest.mark.parametrize("content", [{}, {"resourceType": "Patient"}, {"resourceType": "Bundle", "entry": 3}])
+def test_what_is_no_bundle_is_refused(content):
+    with pytest.raises(UnsuitableInput, match="not a FHIR bundle"):
+        read_bundle(content, {})
+
+
+def test_a_bundle_without_an_identifier_that_counts_is_refused():
+    with pytest.raises(UnsuitableInput, match="no patient with an identifier"):
+        read_bundle(bundle(), {"urn:other": "X"})

@@ -1,0 +1,66 @@
+"""OMOP CDM tables: the shared zip, the same as a folder, and what is missing told by name."""
+
+from __future__ import annotations
+
+import zipfile
+from datetime import date
+
+import pytest
+
+from dicom_sr.errors import UnsuitableInput
+from node.receive.record.omop import read_tables
+from pipelines.knee_oa_risk.vocabulary import translate
+
+ARCHIVE = "emr/omop-synthea27/Synthea27Nj_5.4.zip"
+
+
+def test_the_shared_tables_come_in_whole_and_every_diagnosis_and_drug_of_them_is_known(shared_data):
+    records = read_tables(shared_data / ARCHIVE, "OMOP")
+    assert len(records) == 28
+    assert sum(record.died is not None for record in records) == 3
+    translated = [translate(record.events) for record in records]
+    assert sum(coverage.unknown for _, coverage in translated) == 0
+    # 470 condition and 883 drug rows, counted in the csv files
+    assert sum(coverage.diagnoses_and_drugs for _, coverage in translated) == 470 + 883
+    with_knee_oa = [
+        r
+        for r, (mapped, _) in zip(records, translated, strict=True)
+        if any(m.concept.code == "KNEE_OA" for m in mapped)
+    ]
+    assert len(with_knee_oa) == 3
+    first = next(record for record in records if record.identity.birth_date == date(1998, 4, 9))
+    assert (first.identity.sex, first.identity.issuer) == ("M", "OMOP")
+    amoxicillin = next(event for event in first.events if event.code == "308182")
+    assert (amoxicillin.start, amoxicillin.days_supply) == (date(2014, 4, 22), 14.0)
+
+
+def test_a_folder_of_tables_reads_like_the_zip(shared_data, tmp_path):
+    with zipfile.ZipFile(shared_data / ARCHIVE) as archive:
+        for name in ("PERSON", "CONCEPT", "CONDITION_OCCURRENCE", "DEATH"):
+            member = next(n for n in archive.namelist() if n.endswith(f"/{name}.csv") or n == f"{name}.csv")
+            (tmp_path / f"{name.lower()}.csv").write_bytes(archive.read(member))
+    records = read_tables(tmp_path)
+    assert sum(len(record.events) for record in records) == 470
+    assert {event.kind for record in records for event in record.events} == {"condition"}
+
+
+@pytest.mark.parametrize(
+    ("tables", "why"),
+    [
+        ({"person": "person_id\n1"}, "no table CONCEPT"),
+        ({"concept": "concept_id"}, "no table PERSON"),
+        ({"person": "person_id\n1", "concept": "concept_id\n1"}, "lacks the column vocabulary_id"),
+    ],
+)
+def test_what_is_missing_is_told_by_name(tmp_path, tables, why):
+    for name, text in tables.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    with pytest.raises(UnsuitableInput, match=why):
+        read_tables(tmp_path)
+
+
+def test_something_else_is_refused(tmp_path):
+    path = tmp_path / "notes.zip"
+    path.write_text("hello")
+    with pytest.raises(UnsuitableInput, match="neither a folder nor a zip"):
+        read_tables(path)
