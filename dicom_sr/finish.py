@@ -145,10 +145,9 @@ def _by_whom(ds: Dataset, provenance: Provenance) -> None:
 
 def _dimensions(ds: Dataset, provenance: Provenance) -> None:
     """A name-based UID for the dimensions of a multi-frame object, where highdicom takes a random one."""
-    named = provenance.uid("dimensions", str(ds.SOPInstanceUID))
     for keyword in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
         for item in ds.get(keyword, []):
-            item.DimensionOrganizationUID = named
+            item.DimensionOrganizationUID = provenance.uid("dimensions", str(ds.SOPInstanceUID))
 
 
 def _flags(ds: Dataset, provenance: Provenance, sop_class: str) -> None:
