@@ -241,9 +241,7 @@ def settled(pid: int) -> dict[str, int]:
     return process_figures(pid)
 
 
-def test_ten_thousand_broken_sequences_leave_no_trace(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_ten_thousand_broken_sequences_leave_no_trace(tmp_path: Path, tell: Callable[[str], None]) -> None:
     settings = configuration(tmp_path / "data")
     with receiver_process(settings) as process:
         port = settings.receive.dimse.port
@@ -261,7 +259,7 @@ def test_ten_thousand_broken_sequences_leave_no_trace(
         assert echo(port) == 0
         after = settled(process.pid)
         assert process.poll() is None
-    record_property("fuzz", f"{SEQUENCES} sequences of {len(kinds)} kinds, {answered} answered; {before} -> {after}")
+    tell(f"fuzzing: {SEQUENCES} sequences of {len(kinds)} kinds, {answered} answered; {before} -> {after}")
     assert min(kinds.values()) > 100, kinds
     assert after["threads"] <= before["threads"]
     assert after["descriptors"] <= before["descriptors"]

@@ -73,9 +73,7 @@ class Sender(threading.Thread):
 
 
 @pytest.mark.parametrize("durability", ["process", "power"])
-def test_nothing_acknowledged_is_lost_to_kill_9(
-    tmp_path: Path, durability: str, record_property: Callable[[str, object], None]
-) -> None:
+def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path: Path, durability: str, tell: Callable[[str], None]) -> None:
     kills = KILLS if durability == "process" else KILLS // 4
     moments = random.Random(SEED)
     study = instances()
@@ -114,9 +112,8 @@ def test_nothing_acknowledged_is_lost_to_kill_9(
     assert all(found[uid].endswith(sent[uid]) for uid in sent)
     assert partials(settings.node.data) == []
     _check_records(settings.node.data, settings.node.database_url, acknowledged, set(sent))
-    record_property(
-        "kills",
-        f"{durability}: {kills} kills, {attempts} instances begun, {successes} acknowledged "
+    tell(
+        f"kill -9, durability {durability}: {kills} kills, {attempts} instances begun, {successes} acknowledged "
         f"({len(acknowledged)} distinct), {len(acknowledged & found.keys())} of them found",
     )
 

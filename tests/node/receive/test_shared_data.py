@@ -85,7 +85,7 @@ def files(shared_data: Path) -> list[Path]:
 
 
 def test_every_shared_file_is_stored_or_refused_and_nothing_else_suffers(
-    files: list[Path], tmp_path: Path, record_property: Callable[[str, object], None]
+    files: list[Path], tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
     answers: Counter[str] = Counter()
     sent: dict[str, list[bytes]] = {}
@@ -112,7 +112,7 @@ def test_every_shared_file_is_stored_or_refused_and_nothing_else_suffers(
             assert len(sent[record.sop_instance_uid]) == record.times_received
         assert partials(running.data) == []
         until(lambda: not [r for r in running.rows(AssociationRecord) if r.outcome == "open"], "their ends")
-    record_property("files", dict(answers))
+    tell(f"shared files: {dict(answers)}")
     assert answers["0x0000"] > 300, answers
     assert answers["0xC000"] + answers["0xC001"] + answers["context refused"] < 60, answers
 
