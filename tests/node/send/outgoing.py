@@ -26,7 +26,7 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, evt
 from sqlalchemy import Engine as Database
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from node import ledger
@@ -127,6 +127,12 @@ class Outgoing:
             study = session.get_one(JobRecord, job_id).study_instance_uid
         job = Job(job_id, "route", "trial", study, (), (), {}, (), START)
         return self.add(job, "report", ComprehensiveSRStorage, 4, twin_of=of)
+
+    def reset(self, job_id: str) -> None:
+        """Let the job's lines wait again, as if the node had died before it noted that they were sent."""
+        with Session(self.database) as session, session.begin():
+            session.execute(update(OutboxRecord).where(OutboxRecord.job_id == job_id).values(state="waiting"))
+            session.execute(update(JobRecord).where(JobRecord.id == job_id).values(state=JobState.SENDING))
 
     def lines(self, job_id: str, destination: str | None = None) -> list[OutboxRecord]:
         query = select(OutboxRecord).where(OutboxRecord.job_id == job_id)

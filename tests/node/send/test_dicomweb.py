@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.send.outbox import Lane
+from tests.node.send.outgoing import HandClock, Outgoing, destinations, outgoing
+from tests.orthanc import Archive
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Iterator[Outgoing]:
+    with outgoing(tmp_path / "out") as made:
+        yield made
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+def lane(out: Outgoing, clock: HandClock, **destination: Any) -> Lane:
+    configuration = destinations(web={"kind": "dicomweb", "timeout_s": 10, **destination})
+    return Lane("web", configuration.destinations["web"], "CONDYLE", out.database, clock)
+
+
+def drain(of: Lane) -> None:
+    while of.turn():
+        pass
+
+
+@dataclass
+class Server:
+    """An HTTP server that answers as told and keeps what it was asked."""
+
+    answer: Callable[[], tuple[int, dict[str, Any] | None]]
+    asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+
+    @contextmanager
+    def listen(self) -> Iterator[str]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                server.asked.append((self.path, dict(self.headers), body))
+                status, content = server.answer()
+                text = b"" if content is None else json.dumps(content).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_: object) -> None:
+                """Nothing is said."""
+
+        http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=http.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{http.server_port}/dicom-web"
+        finally:
+            http.shutdown()
+            thread.join()
+            http.server_close()
+
+
+def response(stored: list[str], failed: dict[str, int] | None = None, warned: dict[str, int] | None = None) -> Any:
+    """A Store Instances Response (PS3.18 I.2)."""
+
+    def item(uid: str, tag: str = "", reason: int = 0) -> dict[str, Any]:
+        made: dict[str, Any] = {"00081155": {"vr": "UI", "Value": [uid]}}
+        if tag:
+            made[tag] = {"vr": "US", "Value": [reason]}
+        return made
+
+    good = [item(uid) for uid in stored] + [item(uid, "00081196", reason) for uid, reason in (warned or {}).items()]
+    bad = [item(uid, "00081197", reason) for uid, reason in (failed or {}).items()]
+    return {
+        **({"00081199": {"vr": "SQ", "Value": good}} if good else {}),
+        **({"00081198": {"vr": "SQ", "Value": bad}} if bad else {}),
+    }
+
+
+@pytest.mark.orthanc
+def test_orthanc_stores_byte_for_byte_and_says_that_it_has_it(
+    out: Outgoing, clock: HandClock, orthanc: Archive
+) -> None:
+    job = out.job("web", kinds=("derived_series",) * 70 + ("secondary_capture", "report"), confirm=True)
+    drain(lane(out, clock, url=orthanc.dicom_web_url, confirm=True))
+    assert set(out.states(job)) == {"confirmed"}
+    assert {line.answer for line in out.lines(job)} == {"found by query"}
+    uids = [line.sop_instance_uid for line in out.lines(job)]
+    assert orthanc.sop_instance_uids() == set(uids)
+    for uid in (uids[0], uids[-1]):
+        assert orthanc.file(uid) == out.path(uid).read_bytes()
+    assert out.job_record(job).state == "done"
+
+
+@pytest.mark.orthanc
+def test_what_waits_for_orthanc_goes_out_when_it_is_back(out: Outgoing, clock: HandClock, orthanc: Archive) -> None:
+    job = out.job("web")
+    url = orthanc.dicom_web_url
+    orthanc.stop()
+    sending = lane(out, clock, url=url)
+    drain(sending)
+    assert out.lines(job)[0].answer == "web: ConnectError"
+    orthanc.start()
+    clock.wait(2)
+    drain(sending)
+    assert out.states(job) == ["delivered"]
+
+
+def test_each_object_gets_the_answer_that_the_server_gives_it(out: Outgoing, clock: HandClock) -> None:
+    job = out.job("web", kinds=("secondary_capture",) * 4)
+    good, warned, refused, later = (line.sop_instance_uid for line in out.lines(job))
+    failed = {refused: 0xA900, later: 0xA700}
+    server = Server(lambda: (202, response([good], failed=failed, warned={warned: 0xB000})))
+    with server.listen() as url:
+        drain(lane(out, clock, url=url))
+    assert [(line.state, line.answer) for line in out.lines(job)] == [
+        ("delivered", "0x0000"),
+        ("delivered", "0xB000 stored with a warning"),
+        ("refused", "0xA900 refused"),
+        ("waiting", "0xA700 refused for now"),
+    ]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+def test_a_server_that_cannot_or_will_not_now_is_tried_again(out: Outgoing, clock: HandClock, status: int) -> None:
+    job = out.job("web")
+    (uid,) = (line.sop_instance_uid for line in out.lines(job))
+    answers = iter([(status, None), (200, response([uid]))])
+    server = Server(lambda: next(answers))
+    with server.listen() as url:
+        sending = lane(out, clock, url=url)
+        drain(sending)
+        assert out.lines(job)[0].answer.startswith(f"web: HTTP {status}")
+        clock.wait(2)
+        drain(sending)
+    assert out.states(job) == ["delivered"]
+
+
+def test_a_server_that_dislikes_the_request_is_not_asked_again(out: Outgoing, clock: HandClock) -> None:
+    job = out.job("web")
+    server = Server(lambda: (400, None))
+    with server.listen() as url:
+        drain(lane(out, clock, url=url))
+    assert out.states(job) == ["refused"]
+    assert out.job_record(job).reason.startswith("web: HTTP 400")
+
+
+def test_an_answer_that_leaves_an_object_out_does_not_count_as_success(out: Outgoing, clock: HandClock) -> None:
+    job = out.job("web", kinds=("secondary_capture",) * 2)
+    first = out.lines(job)[0].sop_instance_uid
+    server = Server(lambda: (200, response([first])))
+    with server.listen() as url:
+        drain(lane(out, clock, url=url))
+    assert out.states(job) == ["delivered", "waiting"]
+
+
+def test_the_token_is_read_for_every_request_and_the_request_is_well_formed(
+    out: Outgoing, clock: HandClock, tmp_path: Path
+) -> None:
+    job = out.job("web")
+    (uid,) = (line.sop_instance_uid for line in out.lines(job))
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    answers = iter([(503, None), (200, response([uid]))])
+    server = Server(lambda: next(answers))
+    with server.listen() as url:
+        sending = lane(out, clock, url=url, token_file=token)
+        drain(sending)
+        token.write_text("second\n")
+        clock.wait(2)
+        drain(sending)
+    assert [headers["Authorization"] for _, headers, _ in server.asked] == ["Bearer first", "Bearer second"]
+    path, headers, body = server.asked[0]
+    assert path == "/dicom-web/studies"
+    boundary = headers["Content-Type"].split("boundary=")[1]
+    assert headers["Content-Type"].startswith('multipart/related; type="application/dicom"')
+    head, content = body.split(b"\r\n\r\n", 1)
+    assert head == f"--{boundary}\r\nContent-Type: application/dicom".encode()
+    assert content == out.path(uid).read_bytes() + f"\r\n--{boundary}--\r\n".encode()
