@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
-
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Result
 from dicom_sr.series import Study
@@ -27,7 +25,6 @@ class Settings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
     heatmaps: bool = True  # attention maps of the worst joints
-    minimum_sites: int = Field(4, ge=1, le=28)  # a limb with fewer scored sites is reported as not evaluable
 
 
 class HandFootScoring:

@@ -169,7 +169,8 @@ def _fit(logits: Tensor, grade: Tensor, maximum: int) -> tuple[float, tuple[floa
         return value
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
-    return float(logarithm.exp()), tuple(float(x) for x in shift.detach() - shift.detach().mean())
+    bias = shift.detach() - shift.detach().mean()
+    return float(logarithm.detach().exp()), tuple(float(x) for x in bias)
 
 
 @dataclass(frozen=True)

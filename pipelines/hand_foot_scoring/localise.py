@@ -25,6 +25,7 @@ MIDDLE_MM = {"hand": (2.0, -60.0), "foot": (-6.0, -35.0)}  # of the shape model,
 FILL = 0.8  # share of the canvas that the limb fills in a close window
 MIN_CONFIDENCE = 0.15  # below it a site counts as not found
 MIN_QUALITY = 0.30  # below it there is no hand and no foot
+SURE_QUALITY = 0.5  # from here on a limb in the middle of the picture is taken to be the only one
 PRIOR_SPREAD = 0.035  # of the limb's length: how far a centre may lie from where the arrangement puts it
 
 
@@ -161,6 +162,8 @@ class Finder:
         pyramid = Pyramid.of(np.ascontiguousarray(picture, np.float32))
         height, width = pyramid.shape
         whole = self._best(pyramid, (0.0, 0.0, float(width), float(height)))
+        if whole is not None and _alone(whole, (height, width)):
+            return (whole,)
         halves: tuple[tuple[float, float, float, float], ...]
         if width >= 0.9 * height:
             halves = ((0.0, 0.0, width / 2, float(height)), (width / 2, 0.0, float(width), float(height)))
@@ -234,6 +237,14 @@ def _to_picture(window: Window, point: tuple[float, float]) -> tuple[float, floa
     canvas = (np.array([point]) + 0.5) * STRIDE - 0.5
     x, y = window.to_picture(canvas)[0]
     return float(x), float(y)
+
+
+def _alone(limb: Limb, shape: tuple[int, int]) -> bool:
+    """Whether a limb lies so well and so much in the middle that there is no room for a second one beside it."""
+    height, width = shape
+    left, top, right, bottom = limb.box
+    along = (left + right) / 2 / width if width >= height else (top + bottom) / 2 / height
+    return limb.quality >= SURE_QUALITY and 0.34 < along < 0.66 and limb.length > 0.5 * min(height, width)
 
 
 def _apart(first: Limb, second: Limb) -> bool:

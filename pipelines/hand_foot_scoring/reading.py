@@ -128,7 +128,7 @@ def saliency(network: Damage, crop: NDArray[np.float32], site: int, head: str, d
     """(64, 64) in 0..1: how much the expected grade hangs on each pixel of a crop.
 
     The mean size of the gradient over copies with a little noise (SmoothGrad, Smilkov 2017), smoothed to the size of a
-    small erosion. It depends on the weights: with random ones it shows something else (Adebayo 2018), which a test holds.
+    small erosion. It depends on the weights: with random ones it shows something else (Adebayo 2018); a test holds it.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.from_numpy(crop)[None, None].repeat(draws, 1, 1, 1)

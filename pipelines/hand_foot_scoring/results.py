@@ -123,11 +123,11 @@ def findings(
     for chosen in limbs:
         for place in places(chosen):
             _sort_in(place, readings, found, missing)
-    for chosen in limbs:
-        if not chosen.contradictions:
-            found.append(_limb_sum(chosen, readings, correlation))
-    if any(not chosen.contradictions for chosen in limbs):
-        found.append(_all_sum(limbs, readings, correlation))
+    # a sum over nothing would read as a score of zero
+    summed = [c for c in limbs if any(isinstance(readings.get(cell), Scored) for cell in _cells_of([c]))]
+    found += [_limb_sum(chosen, readings, correlation) for chosen in summed]
+    if summed:
+        found.append(_all_sum(summed, readings, correlation))
     return tuple(found), tuple(missing)
 
 
@@ -227,7 +227,6 @@ def _completeness(value: Total) -> Evaluation:
 
 
 def _all_sum(limbs: Sequence[Chosen], readings: Mapping[Cell, Reading], correlation: float) -> Finding:
-    counted = [chosen for chosen in limbs if not chosen.contradictions]
     erosion, narrowing, both = _sums(_cells_of(limbs), readings, correlation)
     numbers = [
         _number(codes.SVH_TOTAL, both),
@@ -238,13 +237,13 @@ def _all_sum(limbs: Sequence[Chosen], readings: Mapping[Cell, Reading], correlat
     if both.prorated is not None and not both.complete:
         unit = codes.score_range(both.maximum)
         numbers.insert(1, Measurement(codes.private("SVH-PRORATED"), round(both.prorated, 1), unit))
-    hands = any(chosen.key[0] == "hand" for chosen in counted)
-    sides = {chosen.key[1] for chosen in counted}
+    hands = any(chosen.key[0] == "hand" for chosen in limbs)
+    sides = {chosen.key[1] for chosen in limbs}
     return Finding(
         "SvH total",
         codes.SVH_SUM,
         Site(codes.HAND if hands else codes.FOOT, "B" if len(sides) == 2 else next(iter(sides))),
-        _whole(counted[0]),
+        _whole(limbs[0]),
         tuple(numbers),
         (_completeness(both),),
     )
@@ -278,8 +277,11 @@ def conclusion(
 ) -> tuple[str, ...]:
     """The sentences that a radiologist reads first."""
     cells = _cells_of(limbs)
-    if not cells:
-        return ("No limb could be scored: header and picture disagree.",)
+    disagree = [
+        f"{text[0].upper()}{text[1:]}: this limb was not counted." for chosen in limbs for text in chosen.contradictions
+    ]
+    if not any(isinstance(readings.get(cell), Scored) for cell in cells):
+        return ("No joint could be scored.", *disagree)
     erosion, narrowing, both = _sums(cells, readings, correlation)
     shown = ", ".join(f"{_SIDES[c.key[1]]} {c.key[0]}" for c in limbs if not c.contradictions)
     damaged, counted = sens(readings, cells)
@@ -295,8 +297,7 @@ def conclusion(
             f"{both.cells - both.scored} of {both.cells} cells could not be scored: the total lies between"
             f" {both.bounds[0]:.0f} and {both.bounds[1]:.0f}{prorated}."
         )
-    for chosen in limbs:
-        lines += [f"{text[0].upper()}{text[1:]}: this limb was not counted." for text in chosen.contradictions]
+    lines += disagree
     if progress is not None:
         lines += change_lines(progress)
     return tuple(lines)
@@ -348,29 +349,27 @@ def pages(
     lines: Sequence[str],
     correlation: float,
 ) -> tuple[Page, ...]:
-    """One page per limb with its joints, then one with the sums and what was not evaluable."""
-    made = [
-        Page(
-            f"{title}: {_SIDES[chosen.key[1]]} {chosen.key[0]}",
-            _limb_panels(chosen, readings, correlation),
-            2,
-            tuple(lines[:2]),
-        )
-        for chosen in limbs
+    """One page per limb with its joints, then one with every score, the sums and what was not evaluable."""
+    pictures = [
+        Page(f"{title}: {_name(chosen)}", (_picture(chosen, readings),), 1, tuple(lines[:1])) for chosen in limbs
     ]
-    return tuple(made)
+    scores = tuple(_table(chosen, readings, correlation) for chosen in limbs)
+    return (*pictures, Page(f"{title}: scores", scores, min(2, len(scores)), tuple(lines)))
 
 
-def _limb_panels(chosen: Chosen, readings: Mapping[Cell, Reading], correlation: float) -> tuple[Panel, ...]:
-    picture = ImagePanel(
-        f"{_SIDES[chosen.key[1]].capitalize()} {chosen.key[0]}",
+def _name(chosen: Chosen) -> str:
+    return f"{_SIDES[chosen.key[1]]} {chosen.key[0]}"
+
+
+def _picture(chosen: Chosen, readings: Mapping[Cell, Reading]) -> Panel:
+    return ImagePanel(
+        _name(chosen).capitalize(),
         chosen.film.array,
         pixel_mm=chosen.film.pixel_mm or (1.0, 1.0),
         marks=tuple(_mark(place, readings) for place in places(chosen)),
         caption="Squares: joints with erosion (E) and narrowing (J). Dashed: not evaluable.",
         laterality=chosen.key[1],
     )
-    return picture, _table(chosen, readings, correlation)
 
 
 def _mark(place: Place, readings: Mapping[Cell, Reading]) -> Mark:
@@ -383,21 +382,27 @@ def _mark(place: Place, readings: Mapping[Cell, Reading]) -> Mark:
 
 
 def _table(chosen: Chosen, readings: Mapping[Cell, Reading], correlation: float) -> TablePanel:
-    rows: list[tuple[str, ...]] = [("site", "erosion", "narrowing", "remark")]
+    """Every score of a limb; a dash where the site has no such score, n/e where it was not evaluable."""
+    rows: list[tuple[str, ...]] = [("site", "erosion", "narrowing")]
+    remarks: dict[str, list[str]] = {}
     for place in places(chosen):
-        texts = {"erosion": "", "narrowing": ""}
-        remark = ""
+        texts = {"erosion": "-", "narrowing": "-"}
         for cell in place.cells:
             reading = readings.get(cell)
             if isinstance(reading, Scored):
                 texts[cell.kind] = f"{reading.expected:.1f} ± {reading.standard_deviation:.1f}"
             else:
-                remark = _missing(place, readings).sentence
-        rows.append((place.name, texts["erosion"], texts["narrowing"], remark))
+                texts[cell.kind] = "n/e"
+        if "n/e" in texts.values():
+            remarks.setdefault(_missing(place, readings).sentence, []).append(place.name)
+        rows.append((place.name, texts["erosion"], texts["narrowing"]))
     erosion, narrowing, both = _sums(_cells_of([chosen]), readings, correlation)
-    if both.cells:
-        rows.append(("sum", f"{erosion.raw:.1f}", f"{narrowing.raw:.1f}", f"{both.scored} of {both.cells} cells"))
-    return TablePanel("Scores (expected grade ± standard deviation)", tuple(rows))
+    if both.scored:
+        rows.append(("sum", f"{erosion.raw:.1f}", f"{narrowing.raw:.1f}"))
+    caption = " ".join(f"n/e {', '.join(names)}: {sentence}" for sentence, names in remarks.items())
+    return TablePanel(
+        _name(chosen).capitalize(), tuple(rows), f"Expected grade ± standard deviation. {caption}".strip()
+    )
 
 
 def flags(limbs: Sequence[Chosen], progress: Progression | None) -> tuple[Flag, ...]:

@@ -1,10 +1,10 @@
 """Parametric skeletons of a hand with its wrist and of a foot, with disease written into them and the truth beside it.
 
 Everything lies in one plane, in mm, x to the radial (medial) side, y towards the body, the base of the third metacarpal
-(the second metatarsal) at the origin: a left hand or foot with the fingers up, as a radiograph shows it from
-behind or above. A right limb is its mirror image. Lengths of the tubular bones of the hand are the adult means that
-anthropometry gives; everything else is drawn to look like a radiograph and varied widely, breadth of the hand and height
-of the wrist after looking at public radiographs. No network sees one.
+(the second metatarsal) at the origin: a left hand or foot with the fingers up, as a radiograph shows it from behind or
+above. A right limb is its mirror image. Lengths of the tubular bones of the hand are the adult means of anthropometry.
+Everything else is drawn to look like a radiograph and varied widely, breadth of the hand and height of the wrist after
+looking at public radiographs. No network sees one.
 """
 
 from __future__ import annotations
