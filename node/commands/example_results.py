@@ -15,5 +15,6 @@ def example_results(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with console(error=True).status("Making the examples"):
         written = write_examples(folder)
-    console().print(f"{len(written)} files in {folder}")
+    count = sum(len(objects) for objects in written.values())
+    console().print(f"{count} objects of {len(written)} results in {folder}")
     return OK

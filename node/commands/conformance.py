@@ -1,0 +1,221 @@
+"""`condyle conformance`: the DICOM conformance statement (PS3.2), written from what the code offers.
+
+Services, statuses and limits are read from the modules that hold them, and the objects that the node creates from
+examples of every one of them, so that the statement cannot say what the code does not do.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pydicom
+from pydicom.uid import UID, UID_dictionary
+from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
+)
+
+from node.__main__ import OK
+from node.commands.terminal import console
+from node.config import Dimse, DimseDestination, Node
+from node.receive.contexts import MESSAGE_SYNTAXES
+from node.receive.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.receive.status import Status
+
+# PS3.6 has these names; pydicom's dictionary is older than the classes
+NEWER_NAMES = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}
+MEANING = {
+    Status.SUCCESS: "the instance is stored, as durably as receive.durability says, and its receipt is recorded",
+    Status.PROCESSING_FAILURE: "the service failed for a reason on the node's side",
+    Status.DUPLICATE_INVOCATION: "the Message ID is in use",
+    Status.CLASS_NOT_SUPPORTED: "the command names another SOP class than its presentation context",
+    Status.INVALID_INSTANCE: "the SOP Instance UID is not a UID",
+    Status.OUT_OF_RESOURCES: "the disk is low, or cannot be written; send again later",
+    Status.DOES_NOT_MATCH: "the data set is another class or instance than the command says",
+    Status.CANNOT_UNDERSTAND: "the data set cannot be read",
+    Status.NO_SERIES: "Study or Series Instance UID is missing or not a UID",
+}
+
+
+def conformance(output: Path | None) -> int:
+    """Write the statement to `output`, or to standard output."""
+    with console(error=True).status("Making an example of every object"):
+        text = statement()
+    if output is None:
+        console().print(text, end="", markup=False, soft_wrap=True)
+    else:
+        output.write_text(text, encoding="utf-8")
+    return OK
+
+
+def statement() -> str:
+    """The conformance statement as Markdown."""
+    return "\n\n".join([HEAD, _services(), _reception(), _created(), _sending(), _web(), TAIL]) + "\n"
+
+
+HEAD = f"""# DICOM conformance statement
+
+This page is written by `condyle conformance docs/conformance.md` from what the code offers; a test holds it up to date.
+Values in *italics* are defaults of `config.yaml`, which explains every key.
+
+Condyle is an application that receives studies, runs pipelines on them and sends derived objects. It is for research
+and not a medical device. It is one application entity, called *{Node.model_fields["ae_title"].default}*.
+
+| | |
+|---|---|
+| Implementation Class UID | {IMPLEMENTATION_CLASS_UID} |
+| Implementation Version Name | {IMPLEMENTATION_VERSION_NAME} |"""
+
+
+def _table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _services() -> str:
+    find = UID(StudyRootQueryRetrieveInformationModelFind)
+    rows = [
+        (UID(Verification).name, Verification, "yes", "`condyle check --online`"),
+        ("every Storage SOP class", "see Reception and Sending", "yes", "yes"),
+        (
+            UID(StorageCommitmentPushModel).name,
+            StorageCommitmentPushModel,
+            "yes",
+            "destinations with `commitment: true`",
+        ),
+        (
+            find.name,
+            find,
+            "no",
+            "to see whether a destination kept what it was sent, where it does not offer commitment",
+        ),
+    ]
+    return "## Services\n\n" + _table(("SOP class", "UID", "SCP", "SCU"), rows)
+
+
+def _default(section: type[Dimse] | type[DimseDestination], field: str) -> str:
+    return f"*{section.model_fields[field].default}*"
+
+
+def _reception() -> str:
+    known = sorted({(UID(str(context.abstract_syntax)).name, str(context.abstract_syntax)) for context in storage()})
+    syntaxes = [(UID(syntax).name, syntax) for syntax in ALL_TRANSFER_SYNTAXES]
+    limits = [
+        ("Called AE titles", "node.ae_title and receive.dimse.ae_titles; others are refused *(on)*"),
+        ("Calling AE titles and addresses", "those in peers; others are refused *(on)*"),
+        ("Maximum PDU size", f"{_default(Dimse, 'maximum_pdu_size')} bytes"),
+        ("Associations at a time", f"{_default(Dimse, 'maximum_associations')}, and of each peer as peers says"),
+        ("Asynchronous operations window", "1, 1"),
+        ("Silence before the association request", f"{_default(Dimse, 'association_timeout_s')} s"),
+        ("Silence inside an association", f"{_default(Dimse, 'idle_timeout_s')} s"),
+        ("Largest data set", f"{_default(Dimse, 'maximum_instance_bytes')} bytes"),
+        ("Secure transport", "TLS 1.2 or later (BCP 195), off by default; client certificates where configured"),
+    ]
+    return "\n\n".join(
+        [
+            "## Reception",
+            "Instances are stored as sent, without conversion (level 2). Accepted is every Storage SOP class of the list "
+            "below, every retired one, and every private or unknown class, in the first transfer syntax that the sender "
+            "proposes out of the second list. Verification and storage commitment are accepted in "
+            + ", ".join(UID(syntax).name for syntax in MESSAGE_SYNTAXES)
+            + ".",
+            _table(("", ""), limits),
+            "### Statuses of C-STORE",
+            _table(("Status", "Meaning"), ((f"0x{status:04X}", MEANING[status]) for status in Status)),
+            "Storage commitment is answered with an N-EVENT-REPORT on a new association to the peer's configured address; "
+            "it is repeated until the peer takes it. Committed is what is on disk and flushed to it.",
+            f"### Transfer syntaxes ({len(syntaxes)})",
+            _table(("Name", "UID"), syntaxes),
+            f"### Storage SOP classes known by name ({len(known)})",
+            _table(("Name", "UID"), known),
+        ]
+    )
+
+
+def storage() -> list[PresentationContext]:
+    """The presentation contexts of the storage classes that pynetdicom knows."""
+    return list(AllStoragePresentationContexts)
+
+
+def _created() -> str:
+    rows = _examples()
+    return "\n\n".join(
+        [
+            "## Objects that the node creates",
+            "UIDs are made from names (of the source instances, pipeline, model and settings), so that the same images "
+            "give the same instances. Text is in ISO_IR 192 (UTF-8). Patient and study are copied from the source; every "
+            "object names this software in Contributing Equipment Sequence, and such objects are never processed when "
+            "they come back. Which kinds a destination gets is its profile's choice.",
+            _table(("SOP class", "UID", "Modality", "Template", "Transfer syntax", "Pipelines"), rows),
+        ]
+    )
+
+
+def _examples() -> list[tuple[str, ...]]:
+    from dicom_sr.examples import write_examples
+
+    seen: dict[tuple[str, ...], set[str]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for pipeline, objects in write_examples(Path(folder)).items():
+            for made in objects:
+                ds = pydicom.dcmread(made.path, stop_before_pixels=True)
+                template = next(iter(ds.get("ContentTemplateSequence") or ()), None)
+                key = (
+                    _name(made.sop_class_uid),
+                    made.sop_class_uid,
+                    str(ds.Modality),
+                    f"TID {template.TemplateIdentifier}" if template else "",
+                    _name(str(ds.file_meta.TransferSyntaxUID)),
+                )
+                seen.setdefault(key, set()).add(pipeline)
+    return [(*key, ", ".join(sorted(pipelines))) for key, pipelines in sorted(seen.items())]
+
+
+def _name(uid: str) -> str:
+    return NEWER_NAMES.get(uid) or (UID(uid).name if uid in UID_dictionary else uid)
+
+
+def _sending() -> str:
+    return "\n\n".join(
+        [
+            "## Sending",
+            "For each destination of kind `dimse` the node opens an association when there is something to send, and "
+            "proposes the SOP classes that it is going to send, each with Explicit VR Little Endian and Implicit VR Little "
+            "Endian. Where Comprehensive 3D SR is refused, the same report goes out as Comprehensive SR; other refused "
+            "classes are left out and noted. An answer of success or warning counts as delivered; 0xA7xx, 0x0110 and "
+            "0x0213 are tried again later; other failures are not, and are shown to the operator.",
+            _table(
+                ("", ""),
+                [
+                    ("Associations at a time", _default(DimseDestination, "associations")),
+                    ("Longest wait for an answer", f"{_default(DimseDestination, 'timeout_s')} s"),
+                    ("Confirmation", "storage commitment where `commitment: true`, else C-FIND where offered"),
+                ],
+            ),
+        ]
+    )
+
+
+def _web() -> str:
+    rows = [
+        ("Store transaction (STOW-RS)", "origin server", "/dicom-web/studies and /dicom-web/studies/{study}"),
+        ("Store transaction (STOW-RS)", "user agent", "destinations of kind `dicomweb`"),
+        ("Search transaction (QIDO-RS)", "user agent", "to see whether a destination kept what it was sent"),
+    ]
+    return "## DICOMweb\n\n" + _table(("Transaction (PS3.18)", "Role", "Where"), rows)
+
+
+TAIL = """## Media
+
+`condyle import` and watched folders read DICOM files with and without preamble, folders, zip files and media with a
+DICOMDIR (file-set reader). The node writes no media.
+
+## Character sets
+
+Every specific character set of PS3.3 C.12.1.1.2 is accepted and stored as sent. Objects that the node creates are in
+ISO_IR 192."""
