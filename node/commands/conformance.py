@@ -14,7 +14,7 @@ import pydicom
 from pydicom.uid import UID, UID_dictionary
 from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
@@ -119,16 +119,16 @@ def _reception() -> str:
     return "\n\n".join(
         [
             "## Reception",
-            "Instances are stored as sent, without conversion (level 2). Accepted is every Storage SOP class of the list "
-            "below, every retired one, and every private or unknown class, in the first transfer syntax that the sender "
-            "proposes out of the second list. Verification and storage commitment are accepted in "
+            "Instances are stored as sent, without conversion (level 2). Accepted is every Storage SOP class of the "
+            "list below, every retired one, and every private or unknown class, in the first transfer syntax that the "
+            "sender proposes out of the list of those. Verification and storage commitment are accepted in "
             + ", ".join(UID(syntax).name for syntax in MESSAGE_SYNTAXES)
             + ".",
             _table(("", ""), limits),
             "### Statuses of C-STORE",
             _table(("Status", "Meaning"), ((f"0x{status:04X}", MEANING[status]) for status in Status)),
-            "Storage commitment is answered with an N-EVENT-REPORT on a new association to the peer's configured address; "
-            "it is repeated until the peer takes it. Committed is what is on disk and flushed to it.",
+            "Storage commitment is answered with an N-EVENT-REPORT on a new association to the peer's configured "
+            "address; it is repeated until the peer takes it. Committed is what is on disk and flushed to it.",
             f"### Transfer syntaxes ({len(syntaxes)})",
             _table(("Name", "UID"), syntaxes),
             f"### Storage SOP classes known by name ({len(known)})",
@@ -148,8 +148,8 @@ def _created() -> str:
         [
             "## Objects that the node creates",
             "UIDs are made from names (of the source instances, pipeline, model and settings), so that the same images "
-            "give the same instances. Text is in ISO_IR 192 (UTF-8). Patient and study are copied from the source; every "
-            "object names this software in Contributing Equipment Sequence, and such objects are never processed when "
+            "give the same instances. Text is in ISO_IR 192 (UTF-8). Patient and study are copied from the source; "
+            "every object names this software in Contributing Equipment Sequence, and such objects are never processed when "
             "they come back. Which kinds a destination gets is its profile's choice.",
             _table(("SOP class", "UID", "Modality", "Template", "Transfer syntax", "Pipelines"), rows),
         ]
@@ -185,8 +185,8 @@ def _sending() -> str:
         [
             "## Sending",
             "For each destination of kind `dimse` the node opens an association when there is something to send, and "
-            "proposes the SOP classes that it is going to send, each with Explicit VR Little Endian and Implicit VR Little "
-            "Endian. Where Comprehensive 3D SR is refused, the same report goes out as Comprehensive SR; other refused "
+            "proposes the SOP classes that it is going to send, each with Explicit VR Little Endian and Implicit VR "
+            "Little Endian. Where Comprehensive 3D SR is refused, the same report goes out as Comprehensive SR; other refused "
             "classes are left out and noted. An answer of success or warning counts as delivered; 0xA7xx, 0x0110 and "
             "0x0213 are tried again later; other failures are not, and are shown to the operator.",
             _table(
