@@ -149,8 +149,8 @@ def _created() -> str:
             "## Objects that the node creates",
             "UIDs are made from names (of the source instances, pipeline, model and settings), so that the same images "
             "give the same instances. Text is in ISO_IR 192 (UTF-8). Patient and study are copied from the source; "
-            "every object names this software in Contributing Equipment Sequence, and such objects are never processed when "
-            "they come back. Which kinds a destination gets is its profile's choice.",
+            "every object names this software in Contributing Equipment Sequence, and such objects are never processed "
+            "when they come back. Which kinds a destination gets is its profile's choice.",
             _table(("SOP class", "UID", "Modality", "Template", "Transfer syntax", "Pipelines"), rows),
         ]
     )
@@ -186,8 +186,8 @@ def _sending() -> str:
             "## Sending",
             "For each destination of kind `dimse` the node opens an association when there is something to send, and "
             "proposes the SOP classes that it is going to send, each with Explicit VR Little Endian and Implicit VR "
-            "Little Endian. Where Comprehensive 3D SR is refused, the same report goes out as Comprehensive SR; other refused "
-            "classes are left out and noted. An answer of success or warning counts as delivered; 0xA7xx, 0x0110 and "
+            "Little Endian. Where Comprehensive 3D SR is refused, the same report goes out as Comprehensive SR; other "
+            "refused classes are left out and noted. An answer of success or warning counts as delivered; 0xA7xx, 0x0110 and "
             "0x0213 are tried again later; other failures are not, and are shown to the operator.",
             _table(
                 ("", ""),
