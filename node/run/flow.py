@@ -60,16 +60,18 @@ class Flow:
     # ---- steps
     def prepare(self, job_id: str) -> dict[str, Any]:
         """Find the job's files and hold them against the pipeline's input contract."""
+        folder = self.folder(job_id)
         with self._step(job_id, "prepare") as job:
-            folder = self.folder(job_id)
-            paths, attributes = self._instances(job)
-            folder.write_study(job.study_instance_uid, paths, attributes)
-            try:
+            answer = folder.read_json("checked.json")
+            if answer is None:
+                paths, attributes = self._instances(job)
+                folder.write_study(job.study_instance_uid, paths, attributes)
                 if self._contexts is not None and (context := self._contexts(job, paths)) is not None:
-                    folder.write_context(context, self._configuration.records.key_file)
-                answer = self._call(job, "check", "prepare")
-            except UnsuitableInput as error:
-                return {"unsuitable": str(error)}
+                    folder.write_context(context)
+                try:
+                    answer = self._call(job, "check", "prepare")
+                except UnsuitableInput as error:
+                    return {"unsuitable": str(error)}
             with Session(self._database) as session, session.begin():
                 session.execute(
                     update(JobRecord).where(JobRecord.id == job_id).values(pipeline_version=answer["version"])

@@ -52,6 +52,7 @@ class JobFolder:
 
     ``study.json``    which files the job is about (prepare)
     ``context.pickle`` the patient's record, where the pipeline asks for it (prepare)
+    ``checked.json``  that the pipeline's input contract is met (prepare)
     ``result.pickle`` and ``result.json``: the result, and its digest and figures (infer)
     ``summary.json``  the result in numbers, to be compared with another version's (infer)
     ``objects/`` and ``objects.json``: the DICOM objects and the list of them (encode)

@@ -69,9 +69,12 @@ class Warm:
 
 def check(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
     """Hold the study against the pipeline's input contract."""
+    folder = JobFolder(Path(request["folder"]))
     pipeline = warm.get(request["pipeline"], request["settings"], load=False)
-    pipeline.check(JobFolder(Path(request["folder"])).read_study())
-    return {"version": pipeline.version}
+    pipeline.check(folder.read_study())
+    answer = {"version": pipeline.version}
+    folder.write_json("checked.json", answer)
+    return answer
 
 
 def infer(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:

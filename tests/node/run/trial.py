@@ -149,9 +149,12 @@ class Bench:
 
     def events(self, job: Job) -> list[str]:
         """What happened to the job, in order; `begun` with the step."""
+        return self.events_of(job.id)
+
+    def events_of(self, job_id: str) -> list[str]:
         with Session(self.database) as session:
             rows = session.scalars(
-                select(EventRecord).where(EventRecord.job_id == job.id).order_by(EventRecord.id)
+                select(EventRecord).where(EventRecord.job_id == job_id).order_by(EventRecord.id)
             ).all()
         return [f"begun {row.detail}" if row.what == "begun" else row.what for row in rows]
 

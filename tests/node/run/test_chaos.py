@@ -1,0 +1,99 @@
+"""Many jobs, and a node that is killed again and again at moments nobody chose."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from node.job import JobState
+from node.records import JobRecord, ObjectRecord, OutboxRecord
+from node.run.engine import Engine
+from tests.node.run.node_process import NodeProcess
+from tests.node.run.trial import Bench, bench, install_trial, until
+from tests.node.send.outgoing import Peer
+from tests.postgres import Postgres
+from tests.test_kill import ALL_CLASSES
+
+JOBS = 30
+KILLS = {"sqlite": 8, "postgresql": 4}
+SEED = 20260102
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_many_jobs_survive_random_kills(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    database = None
+    if kind == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        database = server.database()
+    monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
+    chance = random.Random(SEED)
+    peer = Peer(classes=ALL_CLASSES)
+    journal = {"settings": {"journal": str(tmp_path / "journal.txt")}}
+    routes = {"trial": {"when": {}, "pipeline": "trial", "destinations": ["pacs"], **journal}}
+    with (
+        peer.listen() as port,
+        bench(
+            tmp_path, database, destinations={"pacs": peer.destination(port)}, routes=routes, run={"workers": 2}
+        ) as made,
+    ):
+        submitter = Engine(made.configuration, made.database)
+        jobs = [replace(made.job(run_s=chance.uniform(0, 0.2)), priority=chance.randint(50, 150)) for _ in range(JOBS)]
+        for job in jobs:
+            submitter.submit(job)
+        with NodeProcess(made) as node:
+            for _ in range(KILLS[kind]):
+                progress = len(journal_of(made)) + chance.randint(1, 8)
+                until(lambda progress=progress: len(journal_of(made)) >= progress or all_ended(made), 120)
+                time.sleep(chance.uniform(0, 0.1))  # where in the work the kill falls is left to chance
+                node.kill()
+                node.start()
+            until(lambda: all_ended(made), 240)
+        submitter.stop()
+        states = Counter(made.state(job) for job in jobs)
+        assert states == {JobState.DONE: JOBS}, made.record(jobs[0]).reason
+        repeated = [job.id for job in jobs for step in ("prepare", "infer", "encode") if redone(made, step, job.id)]
+        assert repeated == []
+        sent = defaultdict(set)
+        for uid, content, _ in peer.received:
+            sent[uid].add(content)
+        with Session(made.database) as session:
+            lines = session.scalars(select(OutboxRecord)).all()
+            objects = session.scalars(select(ObjectRecord).where(ObjectRecord.twin_of.is_(None))).all()
+        assert {line.sop_instance_uid for line in lines} == set(sent) == {item.sop_instance_uid for item in objects}
+        assert {line.state for line in lines} == {"delivered"}
+        assert {len(contents) for contents in sent.values()} == {1}, "an object went out with other bytes"
+        assert {line.job_id for line in lines} == {job.id for job in jobs}
+        begun, ended = len(made.said("run")), len(made.said("ran"))
+        sys.stdout.write(
+            f"\n{kind}: {JOBS} jobs, {KILLS[kind]} kills: {states[JobState.DONE]} done, 0 lost; {begun} inferences "
+            f"begun, {ended} ended, 0 repeated after they were kept; {len(sent)} objects, "
+            f"{len(peer.received) - len(sent)} delivered twice, 0 with other bytes\n"
+        )
+
+
+def journal_of(made: Bench) -> list[str]:
+    return made.journal.read_text().splitlines() if made.journal.exists() else []
+
+
+def all_ended(made: Bench) -> bool:
+    with Session(made.database) as session:
+        states = set(session.scalars(select(JobRecord.state)))
+    return not states & {JobState.QUEUED, JobState.RUNNING, JobState.SENDING}
+
+
+def redone(made: Bench, step: str, job_id: str) -> bool:
+    """Whether the step was begun again after it was noted as finished."""
+    with Session(made.database) as session:
+        job = session.get_one(JobRecord, job_id)
+    events = made.events_of(job.id)
+    return step in events and f"begun {step}" in events[events.index(step) :]

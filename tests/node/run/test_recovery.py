@@ -1,0 +1,84 @@
+"""Several executors on one database: who is gone is replaced, who is only slow is left alone.
+
+The taking over needs a call of DBOS that is not public; these tests are the contract with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from node.job import Job
+from node.records import ExecutorRecord
+from node.run.engine import Engine
+from tests.node.run.node_process import NodeProcess
+from tests.node.run.trial import Bench, bench, install_trial, until
+from tests.postgres import Postgres
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    database = None
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        database = server.database()
+    monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
+    with bench(tmp_path, database) as ready:
+        yield ready
+
+
+def submit(made: Bench, **settings: object) -> Job:
+    """A job that whoever is there takes."""
+    job = made.job(**settings)
+    engine = Engine(made.configuration, made.database)
+    engine.submit(job)
+    engine.stop()
+    until(lambda: job.series_instance_uids[0] in made.said("run"))
+    return job
+
+
+def test_the_jobs_of_an_executor_that_is_gone_are_taken_over_and_a_slow_one_is_left_alone(made: Bench) -> None:
+    with NodeProcess(made, "one", dead_after_s=3) as one:
+        slow = submit(made, run_s=6.0)
+        with NodeProcess(made, "two", dead_after_s=3):
+            until(lambda: made.state(slow) == "done")
+            assert made.said("run").count(slow.series_instance_uids[0]) == 1
+            with Session(made.database) as session:
+                assert set(session.scalars(select(ExecutorRecord.id))) == {"one", "two"}
+            two_has = made.said("run")
+            # whichever of the two takes the next ones: kill "one" only when it has one of them
+            jobs = [submit_only(made, run_s=4.0) for _ in range(4)]
+            until(lambda: len(made.said("run")) >= len(two_has) + 2)
+            one.kill()
+            until(lambda: all(made.state(job) == "done" for job in jobs), 120)
+    for job in jobs:
+        assert made.said("ran").count(job.series_instance_uids[0]) == 1
+        assert made.said("check").count(job.series_instance_uids[0]) == 1
+    assert len(made.said("run")) > len(made.said("ran")), "the killed executor had begun one"
+
+
+def submit_only(made: Bench, **settings: object) -> Job:
+    job = made.job(**settings)
+    engine = Engine(made.configuration, made.database)
+    engine.submit(job)
+    engine.stop()
+    return job
+
+
+def test_an_executor_that_wakes_up_after_its_job_was_taken_over_changes_nothing(made: Bench) -> None:
+    with NodeProcess(made, "one", dead_after_s=3) as one:
+        job = submit(made, run_s=2.0)
+        one.freeze(True)
+        with NodeProcess(made, "two", dead_after_s=3):
+            until(lambda: made.state(job) == "done", 120)
+            one.freeze(False)
+            after = submit(made)
+            until(lambda: made.state(after) == "done", 120)
+    assert made.state(job) == "done"
+    assert made.events(job).count("done") == 1
+    assert len(made.lines(job)) == len({line.sop_instance_uid for line in made.lines(job)})
+    assert made.events(job).count("sent") == 1
