@@ -31,7 +31,7 @@ from node.records import open_database
 
 START_TIMEOUT_S = 60.0  # of the node; the first start of a fresh installation compiles its modules
 STOP_TIMEOUT_S = 20.0
-PATIENCE_S = 600.0  # until every study is settled
+PATIENCE_S = 900.0  # until every study is settled
 POLL_S = 0.2
 REASONS_SHOWN = 2  # in the table
 
@@ -137,15 +137,23 @@ def own_studies(folder: Path) -> list[tuple[str, samples.Sample | None, tuple[Fi
 
 
 def send_all(
-    studies: Sequence[tuple[str, samples.Sample | None, tuple[File, ...]]], node: Receiver, archive: Receiver | None
+    studies: Sequence[tuple[str, samples.Sample | None, tuple[File, ...]]],
+    settings: Configuration,
+    archive: Receiver | None,
 ) -> list[Sent]:
-    """Send each study to the archive, where there is one, and to the node, as a scanner with two destinations does."""
+    """Send each study to the archive, where there is one, and to the node, as a scanner with two destinations does.
+
+    A record of the patient goes to the node before the images.
+    """
+    node = Receiver(settings.node.ae_title, settings.receive.dimse.port)
     scanner = Scanner()
     sent = []
     with bar("sending", len(studies)) as (shown, task):
         for title, sample, files in studies:
             if archive is not None and (trouble := scanner.send(files, archive)):
                 console.print(f"[yellow]the archive did not take all of {title}: {trouble}")
+            if sample is not None and sample.record is not None:
+                httpx.post(f"{page_url(settings)}/fhir", json=sample.record(), timeout=60).raise_for_status()
             begin = time.monotonic()
             refused = scanner.send(files, node)
             sent.append(Sent(title, files, refused, time.monotonic() - begin, sample))
@@ -261,7 +269,7 @@ def demo(own: Path | None, once: bool) -> int:
         settings = stack.enter_context(running_node(config, log))
         sent = send_all(
             studies,
-            Receiver(settings.node.ae_title, settings.receive.dimse.port),
+            settings,
             Receiver(orthanc.ae_title, orthanc.dicom_port) if orthanc else None,
         )
         archive: Archive = OrthancArchive(orthanc) if orthanc else FolderArchive(results)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -44,6 +46,9 @@ class Sample:
     title: str
     write: Callable[[Path], None]  # writes the Part 10 files into an empty folder
     expected: tuple[Expected, ...] = ()  # empty: no pipeline shall take it
+    record: Callable[[], dict[str, Any]] | None = (
+        None  # the patient's record, a FHIR bundle that comes before the images
+    )
     real: bool = False  # of a scanner, rather than made here
     available: Callable[[], bool] = field(default=lambda: True)
 
@@ -317,10 +322,24 @@ def _copy_shared(part: str, folder: Path) -> None:
         (folder / path.name).write_bytes(path.read_bytes())
 
 
-KNEE = "knee_super_resolution"
+# ---- the patient's record
+def knee_record() -> dict[str, Any]:
+    """A simulated record of the patient of `write_knee`, three years long, as a FHIR R4 bundle."""
+    from pipelines.knee_oa_risk.sample import demo_person, patient_bundle  # brings torch: only when it is sent
+
+    people, person = demo_person()
+    return patient_bundle(people, person, "DEMO-KNEE", "Phantom", "Knee", date(2026, 1, 5), date(1961, 2, 14))
+
+
+KNEE, RISK = "knee_super_resolution", "knee_oa_risk"
 
 SAMPLES: tuple[Sample, ...] = (
-    Sample("knee MR, 24 slices every 4 mm (phantom)", write_knee, (Expected(KNEE, derived_series=1),)),
+    Sample(
+        "knee MR, 24 slices every 4 mm (phantom), and the patient's record (simulated)",
+        write_knee,
+        (Expected(KNEE, derived_series=1), Expected(RISK)),
+        record=knee_record,
+    ),
     Sample(
         "knee MR, 4 echoes of 24 slices (real, GE 3 T)",
         partial(_copy_shared, "mr/knee-mese-t2-ge"),
@@ -328,9 +347,9 @@ SAMPLES: tuple[Sample, ...] = (
         real=True,
         available=partial(_shared, "mr/knee-mese-t2-ge"),
     ),
-    # due, but not possible: that has to be seen in the archive too, as a capture and a report
-    Sample("knee MR, two slices missing (phantom)", write_knee_with_gap, (Expected(KNEE, derived_series=0),)),
-    Sample("knee MR, 3 slices (phantom)", write_knee_localizer),
+    # due, but not possible (a slice is missing, the patient has no record): captures and reports say so in the archive
+    Sample("knee MR, two slices missing (phantom)", write_knee_with_gap, (Expected(KNEE), Expected(RISK))),
+    Sample("knee MR, 3 slices (phantom)", write_knee_localizer, (Expected(RISK),)),
     Sample("head MR (phantom)", write_head),
     Sample("chest CR (phantom)", write_chest),
     Sample("abdomen US (phantom)", write_abdomen),
