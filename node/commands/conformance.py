@@ -187,8 +187,8 @@ def _sending() -> str:
             "For each destination of kind `dimse` the node opens an association when there is something to send, and "
             "proposes the SOP classes that it is going to send, each with Explicit VR Little Endian and Implicit VR "
             "Little Endian. Where Comprehensive 3D SR is refused, the same report goes out as Comprehensive SR; other "
-            "refused classes are left out and noted. An answer of success or warning counts as delivered; 0xA7xx, 0x0110 and "
-            "0x0213 are tried again later; other failures are not, and are shown to the operator.",
+            "refused classes are left out and noted. An answer of success or warning counts as delivered; 0xA7xx, "
+            "0x0110 and 0x0213 are tried again later; other failures are not, and are shown to the operator.",
             _table(
                 ("", ""),
                 [
