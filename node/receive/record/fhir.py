@@ -91,7 +91,7 @@ def read_bundle(bundle: Mapping[str, Any], issuers: Mapping[str, str], default_i
 
 def _resources(bundle: Mapping[str, Any], imported: Imported) -> Iterator[tuple[str, Any]]:
     """Each usable resource under the reference that others use for it."""
-    for entry in bundle.get("entry", []):
+    for number, entry in enumerate(bundle.get("entry", [])):
         raw = entry.get("resource") if isinstance(entry, dict) else None
         kind = str(raw.get("resourceType", "")) if isinstance(raw, dict) else ""
         if kind not in READ:
@@ -104,7 +104,7 @@ def _resources(bundle: Mapping[str, Any], imported: Imported) -> Iterator[tuple[
             where = ".".join(str(part) for part in error.errors()[0]["loc"])
             imported.refused[f"{kind}: {where}: {error.errors()[0]['type']}"] += 1
             continue
-        yield str(entry.get("fullUrl") or f"{kind}/{model.id}"), model
+        yield str(entry.get("fullUrl") or f"{kind}/{model.id or f'#{number}'}"), model
 
 
 def _reference(model: Any) -> str:

@@ -35,7 +35,7 @@ ORU = (
 @pytest.mark.shared_data
 @pytest.mark.parametrize("name", FILES)
 def test_every_shared_message_is_read(shared_data, name):
-    text = (shared_data / "emr" / name).read_text(encoding="utf-8-sig", newline="")
+    text = (shared_data / "emr" / name).read_bytes().decode("utf-8-sig")
     incoming = read_message(text, {})
     assert len(incoming.records) == 1
     assert incoming.event.split("^")[0] in text.replace("\n", "\r").split("\r")[0]

@@ -1,0 +1,105 @@
+"""Risk of a first diagnosis of knee osteoarthritis from the patient's record, after Deep-KOA (Ningrum 2021).
+
+Importing this module brings in no torch: whoever lists pipelines pays nothing for this one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import Model, Result
+from dicom_sr.series import Study
+from pipelines.base import PipelineSettings
+from pipelines.context import ClinicalContext
+
+if TYPE_CHECKING:
+    from pipelines.knee_oa_risk.model import Calibration, Ensemble
+
+_BUNDLE = Path(__file__).parent / "bundle"
+
+
+class Settings(PipelineSettings):
+    """The `settings:` block of a route to this pipeline."""
+
+    minimum_history_weeks: int = Field(default=52, ge=26, le=157)  # less than this is "insufficient history"
+    maximum_unknown_share: float = Field(default=0.3, ge=0, le=1)  # of diagnoses and drugs that no table knows
+    recalibration: Path | None = None  # what `condyle train knee_oa_risk --recalibrate` wrote for this site
+
+
+class KneeOaRisk:
+    """Risk of a first knee osteoarthritis diagnosis within 1, 3 and 5 years, with interval and what drove it."""
+
+    name: ClassVar[str] = "knee_oa_risk"
+    version: ClassVar[str] = "1.0"
+    title: ClassVar[str] = "Knee osteoarthritis risk from the record"
+    level: ClassVar[Literal["series", "study"]] = "study"
+    needs_context: ClassVar[bool] = True
+    settings_type: ClassVar[type[PipelineSettings]] = Settings
+
+    def __init__(self, settings: PipelineSettings) -> None:
+        self.settings = settings if isinstance(settings, Settings) else Settings.model_validate(settings.model_dump())
+        self._ensemble: Ensemble | None = None
+        self._site: Calibration | None = None
+
+    @property
+    def model(self) -> Model:
+        text = self.settings.model_dump_json()
+        if self.settings.recalibration is not None:
+            text += self.settings.recalibration.read_text(encoding="utf-8")
+        return Model(
+            self.name,
+            self.version,
+            _weights_digest(),
+            "trained on simulated patient records, not for clinical use",
+            hashlib.sha256(text.encode()).hexdigest(),
+        )
+
+    def check(self, study: Study) -> None:
+        """Any study will do: the answer comes from the record, and the study says whose record and when.
+
+        Raises
+        ------
+        UnsuitableInput
+            If the images name no patient.
+        """
+        if study.instances and not str(study.instances[0].header().get("PatientID") or "").strip():
+            raise UnsuitableInput("the images carry no patient ID, so no record can be found for them")
+
+    def load(self) -> None:
+        """Bring the ensemble, and the site's recalibration where there is one, into memory."""
+        from pipelines.knee_oa_risk.model import Calibration, Ensemble
+
+        self._ensemble = Ensemble.load(_BUNDLE)
+        if self.settings.recalibration is not None:
+            self._site = Calibration.read(self.settings.recalibration)
+
+    def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
+        """Estimate the risk at `context.index_date`.
+
+        Raises
+        ------
+        UnsuitableInput
+            If there is no record, the diagnosis is already made, or the age is outside the model's.
+        """
+        from pipelines.knee_oa_risk.assess import assess
+
+        if context is None:
+            raise UnsuitableInput("no record of this patient has reached the node")
+        if self._ensemble is None:
+            self.load()
+        assert self._ensemble is not None
+        return assess(self.model, self.title, self._ensemble, self._site, self.settings, study, context)
+
+
+@cache
+def _weights_digest() -> str:
+    digest = hashlib.sha256()
+    for name in ("weights.safetensors", "model.json"):
+        digest.update((_BUNDLE / name).read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,355 @@
+"""From one patient's record to a result: gates, risks with intervals, what drove them, and the page that shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom.sr.coding import Code
+
+from dicom_sr import codes
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import (
+    Bar,
+    BarPanel,
+    Finding,
+    Line,
+    LinePanel,
+    Measurement,
+    Model,
+    NotEvaluable,
+    Page,
+    Result,
+    Site,
+    TablePanel,
+)
+from dicom_sr.series import Study
+from pipelines.context import ClinicalContext
+from pipelines.knee_oa_risk import Settings
+from pipelines.knee_oa_risk.explain import Attribution, attribute
+from pipelines.knee_oa_risk.matrix import PatientRecord, from_context
+from pipelines.knee_oa_risk.model import LEVEL, Calibration, Ensemble, Risk
+from pipelines.knee_oa_risk.simulate import GAP, HORIZONS, WEEKS
+from pipelines.knee_oa_risk.vocabulary import version
+
+YOUNGEST, OLDEST = 30, 90  # years, of the people the model was trained on
+SHOWN_GROUPS = 7
+RISK_CODES = {years: codes.private(f"OA-RISK-{years}Y") for years in HORIZONS}
+KNEES = Site(codes.KNEE, "B")
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Risks of simulated people of the same sex and five years of age; quantiles 0.1, 0.25, 0.5, 0.75, 0.9."""
+
+    label: str
+    persons: int
+    quantiles: tuple[tuple[float, ...], ...]  # per horizon
+
+    def median(self, horizon: int) -> float:
+        return self.quantiles[HORIZONS.index(horizon)][2]
+
+    def middle(self, horizon: int) -> tuple[float, float]:
+        row = self.quantiles[HORIZONS.index(horizon)]
+        return row[0], row[4]
+
+
+def assess(
+    model: Model,
+    title: str,
+    ensemble: Ensemble,
+    site: Calibration | None,
+    settings: Settings,
+    study: Study,
+    context: ClinicalContext,
+) -> Result:
+    """The result for one record.
+
+    Raises
+    ------
+    UnsuitableInput
+        If the question does not arise (diagnosis already made, patient dead) or cannot be put to this model (no birth
+        date, age outside its range).
+    """
+    record = _record(context)
+    reason = _abstention(record, settings)
+    if reason is not None:
+        return _abstained(model, title, study, record, *reason)
+    risk = ensemble.risk(record.batch, site)
+    why = attribute(ensemble, record)
+    peers = _peers(ensemble, record, context, site)
+    return Result(
+        model=model,
+        title=title,
+        evidence=study.series,
+        conclusion=_conclusion(risk, why, peers),
+        findings=(_finding(risk, peers, record), *_contributions(why)),
+        pages=(_page(title, risk, why, peers, record, context),),
+        limits=_limits(record, site),
+        parameters=_parameters(record, site),
+        report="risk",
+    )
+
+
+def _record(context: ClinicalContext) -> PatientRecord:
+    if context.birth_date is None:
+        raise UnsuitableInput("the record has no birth date")
+    if context.died is not None and context.died <= context.index_date:
+        raise UnsuitableInput("the record says that the patient has died")
+    record = from_context(context)
+    if record.outcome_before:
+        raise UnsuitableInput(
+            "knee osteoarthritis or a knee replacement is already on record; the model speaks of a first diagnosis only"
+        )
+    if not YOUNGEST <= record.age < OLDEST + 1:
+        raise UnsuitableInput(
+            f"the model was trained on people of {YOUNGEST} to {OLDEST} years; this patient is outside that range"
+        )
+    return record
+
+
+def _abstention(record: PatientRecord, settings: Settings) -> tuple[Code, str] | None:
+    """Why the model holds its tongue, as a code and a sentence; None where it need not."""
+    if record.observed_weeks < settings.minimum_history_weeks:
+        return codes.private("WHY-HISTORY"), (
+            f"Insufficient history: {record.observed_weeks} observed weeks before the wash-out of {GAP} weeks, "
+            f"at least {settings.minimum_history_weeks} are needed."
+        )
+    share = record.coverage.unknown_share
+    if share > settings.maximum_unknown_share:
+        return codes.private("WHY-OOD"), (
+            f"{share:.0%} of the diagnoses and medications have codes that the mapping tables (version "
+            f"{version()}) do not "
+            f"know; the limit is {settings.maximum_unknown_share:.0%}."
+        )
+    return None
+
+
+def _abstained(model: Model, title: str, study: Study, record: PatientRecord, reason: Code, sentence: str) -> Result:
+    missing = tuple(
+        NotEvaluable(f"Knee OA risk {years}y", RISK_CODES[years], reason, sentence, KNEES) for years in HORIZONS
+    )
+    page = Page(title, (_facts(record),), columns=1, summary=("No risk is given.", sentence))
+    return Result(
+        model=model,
+        title=title,
+        evidence=study.series,
+        conclusion=("No risk is given.", sentence),
+        not_evaluable=missing,
+        pages=(page,),
+        limits=_limits(record, None),
+        parameters=_parameters(record, None),
+        report="risk",
+    )
+
+
+def _peers(ensemble: Ensemble, record: PatientRecord, context: ClinicalContext, site: Calibration | None) -> Peers:
+    """Peers of the same sex, or of both where the record does not say, recalibrated as the risk is."""
+    youngest = int(min(record.age, OLDEST - 1) // 5 * 5)
+    sexes = (context.sex,) if context.sex in ("F", "M") else ("F", "M")
+    rows = [row for row in ensemble.card.peers if row["sex"] in sexes and row["youngest"] == youngest]
+    quantiles = np.mean([row["quantiles"] for row in rows], axis=0)  # (H, 5)
+    if site is not None:
+        quantiles = site.apply(quantiles.T).T
+    words = {"F": "women", "M": "men"}.get(context.sex, "people")
+    label = f"{words} of {youngest} to {youngest + 4}"
+    return Peers(label, sum(row["persons"] for row in rows), tuple(tuple(float(q) for q in row) for row in quantiles))
+
+
+def _finding(risk: Risk, peers: Peers, record: PatientRecord) -> Finding:
+    numbers = [
+        Measurement(
+            RISK_CODES[years],
+            _percent(risk.value[0, number]),
+            codes.PERCENT,
+            interval=(_percent(risk.lower[0, number]), _percent(risk.upper[0, number])),
+            interval_level=LEVEL,
+        )
+        for number, years in enumerate(HORIZONS)
+    ]
+    last = HORIZONS[-1]
+    peer = peers.median(last)
+    numbers += [
+        Measurement(codes.private("OA-RISK-POP"), _percent(peer), codes.PERCENT),
+        Measurement(codes.private("OA-RISK-RATIO"), round(float(risk.value[0, -1]) / peer, 2), codes.RATIO),
+        Measurement(codes.private("OA-RISK-HISTORY"), round(record.observed_weeks / 52.18, 2), codes.YEAR),
+        Measurement(codes.private("OA-RISK-UNKNOWN"), _percent(record.coverage.unknown_share), codes.PERCENT),
+    ]
+    return Finding("Knee OA risk", codes.OA_RISK, KNEES, measurements=tuple(numbers))
+
+
+def _percent(share: float) -> float:
+    return round(100 * float(share), 2)
+
+
+def _contributions(why: Attribution) -> tuple[Finding, ...]:
+    """One finding per group, in percentage points of the risk at the last horizon."""
+    return tuple(
+        Finding(
+            f"Contribution: {group}",
+            codes.private("OA-RISK-CONTRIB"),
+            measurements=(Measurement(codes.private("OA-RISK-CONTRIB"), round(100 * value, 2), codes.PERCENT),),
+        )
+        for group, value in _shown(why)
+    )
+
+
+def _shown(why: Attribution) -> list[tuple[str, float]]:
+    return [(group, value) for group, value in why.groups() if abs(value) >= 0.0005][:SHOWN_GROUPS]
+
+
+def _conclusion(risk: Risk, why: Attribution, peers: Peers) -> tuple[str, ...]:
+    last = HORIZONS[-1]
+    value, low, high = (100 * float(x[0, -1]) for x in (risk.value, risk.lower, risk.upper))
+    first = (
+        f"Risk of a first diagnosis of knee osteoarthritis within {last} years: {value:.1f} % "
+        f"({LEVEL:.0%} interval {low:.1f} to {high:.1f} %)."
+    )
+    peer = 100 * peers.median(last)
+    second = f"Median of {peers.label}: {peer:.1f} %; this is {value / peer:.1f} times that."
+    raised = [_named(why, group) for group, part in _shown(why) if part > 0][:3]
+    lowered = [_named(why, group) for group, part in _shown(why) if part < 0][:2]
+    third = f"Raised most by: {', '.join(raised)}." if raised else "Nothing recorded raises it."
+    if lowered:
+        third += f" Lowered by: {', '.join(lowered)}."
+    return first, second, third
+
+
+def _named(why: Attribution, group: str) -> str:
+    """The group, with the one or two codes that make it up, in lower case as part of a sentence."""
+    parts = why.leading_codes(group)
+    inside = ", ".join(part[:1].lower() + part[1:] if part[1:2].islower() else part for part in parts)
+    return f"{group.lower()} ({inside})" if parts else group.lower()
+
+
+def _limits(record: PatientRecord, site: Calibration | None) -> tuple[str, ...]:
+    lines = [
+        "The model was trained on a simulated population; its risks say nothing about real patients.",
+        f"Only the {WEEKS} weeks before the last {GAP} weeks are read: what is already being worked up does not count.",
+        "An association in the record is no cause; nothing here is advice to treat.",
+    ]
+    if record.complaints:
+        lines.append(f"{record.complaints} entries about knee complaints are on record and were left out on purpose.")
+    if record.coverage.unknown:
+        lines.append(
+            f"{record.coverage.unknown} of {record.coverage.diagnoses_and_drugs} diagnoses and medications of the "
+            "window have "
+            f"codes that the mapping tables (version {version()}) do not know."
+        )
+    missing = [name for name, value in _static_words(record) if value == "not recorded"]
+    if missing:
+        lines.append(f"Not recorded: {', '.join(missing)}.")
+    if site is None:
+        lines.append("Not recalibrated to this site's prevalence.")
+    return tuple(lines)
+
+
+def _parameters(record: PatientRecord, site: Calibration | None) -> tuple[tuple[str, str], ...]:
+    return (
+        ("mapping tables", version()),
+        ("window", f"{record.window[0].isoformat()} to {record.window[1].isoformat()}"),
+        ("unknown codes", f"{record.coverage.unknown_share:.3f}"),
+        ("recalibration", site.source if site else "none"),
+    )
+
+
+# ---- the page
+def _page(
+    title: str, risk: Risk, why: Attribution, peers: Peers, record: PatientRecord, context: ClinicalContext
+) -> Page:
+    return Page(
+        title,
+        (_risk_panel(risk, peers), _drivers(why), _timeline(why), _facts(record)),
+        columns=2,
+        summary=_conclusion(risk, why, peers),
+    )
+
+
+def _risk_panel(risk: Risk, peers: Peers) -> BarPanel:
+    bars = []
+    for number, years in enumerate(HORIZONS):
+        value, low, high = (100 * float(x[0, number]) for x in (risk.value, risk.lower, risk.upper))
+        within = f"{years} year{'s' if years > 1 else ''}"
+        bars.append(Bar(within, value, (low, high), highlight=True))
+        middle = tuple(100 * x for x in peers.middle(years))
+        bars.append(Bar("peers", 100 * peers.median(years), (middle[0], middle[1])))
+    top = max(max(bar.value, bar.interval[1] if bar.interval else 0.0) for bar in bars)
+    return BarPanel(
+        "Risk of a first diagnosis",
+        tuple(bars),
+        axis_range=(0.0, min(100.0, float(np.ceil(top / 5.0) * 5.0))),
+        unit="%",
+        caption=f"Whiskers: {LEVEL:.0%} interval of the patient's risk; 10th to 90th percentile of {peers.persons} "
+        "simulated "
+        f"{peers.label}. Death is counted as a competing event.",
+    )
+
+
+def _drivers(why: Attribution) -> BarPanel:
+    shown = [(group, 100 * value) for group, value in _shown(why)]
+    reach = max([abs(value) for _, value in shown], default=1.0)
+    bars = tuple(Bar(group, value, highlight=value > 0) for group, value in shown)
+    low = -reach if any(value < 0 for _, value in shown) else 0.0
+    return BarPanel(
+        f"What drove the {HORIZONS[-1]}-year risk, points",
+        bars or (Bar("nothing recorded moves it", 0.0),),
+        axis_range=(low, reach),
+        caption=f"Percentage points, from {100 * why.start:.1f} % for the same age and sex with nothing recorded to "
+        f"{100 * why.end:.1f} % (before calibration); integrated gradients over all codes and weeks.",
+    )
+
+
+def _timeline(why: Attribution) -> LinePanel:
+    months = WEEKS // 8
+    years = -(np.arange(months)[::-1] * 8 + 4 + GAP) / 52.18  # years before the index date, oldest first
+
+    def by_month(weeks: np.ndarray) -> np.ndarray:
+        recent = weeks[WEEKS - 8 * months :]
+        monthly: np.ndarray = 100 * recent.reshape(months, 8).sum(axis=1)
+        return monthly
+
+    candidates = [(group, by_month(why.by_week(group))) for group, _ in why.groups()]
+    ranked = sorted(candidates, key=lambda item: -float(np.abs(item[1]).sum()))[:3]
+    lines = tuple(
+        Line(group, years, values, highlight=number == 0)
+        for number, (group, values) in enumerate(ranked)
+        if np.abs(values).sum() > 0
+    )
+    return LinePanel(
+        "When it was recorded",
+        lines or (Line("nothing recorded", years, np.zeros(months)),),
+        x_label="years before the index date",
+        y_label="points per eight weeks",
+        caption=f"The last {GAP} weeks are not read.",
+    )
+
+
+def _facts(record: PatientRecord) -> TablePanel:
+    rows = [("recorded", "")]
+    rows.append(("observed history", f"{record.observed_weeks / 52.18:.1f} years of {WEEKS / 52.18:.0f}"))
+    rows.append(("weeks with a diagnosis", f"{record.visits_per_year:.0f} a year"))
+    rows += _static_words(record)
+    known = 1 - record.coverage.unknown_share
+    rows.append(("codes known", f"{known:.0%} of {record.coverage.diagnoses_and_drugs}"))
+    rows.append(("knee complaints (left out)", str(record.complaints)))
+    return TablePanel("The record", tuple(rows))
+
+
+def _static_words(record: PatientRecord) -> list[tuple[str, str]]:
+    """Static values in words and the units they are usually given in."""
+
+    def words(name: str, form: str, scale: float = 1.0) -> str:
+        value = record.static[name]
+        return "not recorded" if np.isnan(value) else form.format(scale * value)
+
+    yes_no = {0.0: "no", 1.0: "yes"}
+    crp = record.static["crp"]
+    return [
+        ("body mass index", words("bmi", "{:.1f} kg/m²")),
+        ("Kellgren-Lawrence grade", words("kl", "{:.0f}")),
+        ("family history", yes_no.get(record.static["family"], "not recorded")),
+        ("old knee injury", yes_no.get(record.static["old_injury"], "not recorded")),
+        ("urate", words("urate", "{:.1f} mg/dL")),
+        ("C-reactive protein", "not recorded" if np.isnan(crp) else f"{np.exp(crp):.1f} mg/L"),
+        ("haemoglobin A1c", words("hba1c", "{:.1f} %")),
+    ]

@@ -1,0 +1,171 @@
+"""One patient: risk with interval, what drove it, the page, and when the model holds its tongue."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import BarPanel, LinePanel, TablePanel
+from dicom_sr.series import Study
+from pipelines.context import ClinicalContext, CodedEvent
+from pipelines.knee_oa_risk import KneeOaRisk, Settings
+from pipelines.knee_oa_risk.explain import attribute
+from pipelines.knee_oa_risk.matrix import from_context, from_population
+from pipelines.knee_oa_risk.model import BUNDLE, WEIGHTS, Calibration, Ensemble
+from pipelines.knee_oa_risk.simulate import HORIZONS, bayes_risk, simulate
+
+INDEX = date(2026, 1, 5)
+ICD10, ATC = "http://hl7.org/fhir/sid/icd-10", "http://www.whocc.no/atc"
+NOWHERE = Study("1.2.3", ())
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> KneeOaRisk:
+    made = KneeOaRisk(Settings())
+    made.load()
+    return made
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> Ensemble:
+    return Ensemble.load()
+
+
+def record(*events: CodedEvent, age: int = 60, sex: str = "F") -> ClinicalContext:
+    """Three years of yearly check-ups and whatever else is given."""
+    visits = [CodedEvent("encounter", "", "visit", INDEX - timedelta(days=days)) for days in range(40, 1300, 300)]
+    colds = [CodedEvent("condition", ICD10, "J06.9", INDEX - timedelta(days=days)) for days in (150, 500, 900)]
+    born = date(INDEX.year - age, 1, 1)
+    return ClinicalContext(INDEX, born, sex, (*visits, *colds, *events), "test")  # type: ignore[arg-type]
+
+
+def nsaid(months: int) -> list[CodedEvent]:
+    return [
+        CodedEvent("medication", ATC, "M01AE01", INDEX - timedelta(days=100 + 28 * n), days_supply=28)
+        for n in range(months)
+    ]
+
+
+def measured(result, code: str):
+    return next(m for f in result.findings for m in f.measurements if m.name.value == code)
+
+
+def test_the_result_holds_every_horizon_with_its_interval_and_what_the_reader_must_know(pipeline):
+    result = pipeline.run(NOWHERE, record())
+    values = [measured(result, f"OA-RISK-{years}Y") for years in HORIZONS]
+    assert [v.value for v in values] == sorted(v.value for v in values)
+    assert all(v.interval[0] < v.value < v.interval[1] and v.interval_level == 0.9 for v in values)
+    assert result.report == "risk"
+    assert any("simulated" in text for text in result.limits)
+    assert "simulated" in result.model.trained_on
+    assert "peers" not in result.conclusion[0]
+    assert "within 5 years" in result.conclusion[0]
+
+
+def test_more_of_what_raises_the_risk_raises_the_risk(pipeline):
+    obese = CodedEvent(
+        "observation", "http://loinc.org", "39156-5", INDEX - timedelta(days=200), value=37.0, unit="kg/m2"
+    )
+    tear = CodedEvent("condition", ICD10, "S83.2", INDEX - timedelta(days=700))
+    risks = [
+        measured(pipeline.run(NOWHERE, record(*events)), "OA-RISK-5Y").value
+        for events in ((), (tear,), (tear, obese), (tear, obese, *nsaid(6)))
+    ]
+    assert risks == sorted(risks)
+    assert risks[-1] > 1.8 * risks[0]
+
+
+def test_older_people_are_at_greater_risk(pipeline):
+    risks = [measured(pipeline.run(NOWHERE, record(age=age)), "OA-RISK-5Y").value for age in (40, 55, 68)]
+    assert risks == sorted(risks)
+
+
+def test_what_drove_the_risk_adds_up_and_names_the_drug(pipeline, ensemble):
+    context = record(*nsaid(6))
+    why = attribute(ensemble, from_context(context))
+    total = sum(value for _, value in why.groups())
+    assert total == pytest.approx(why.end - why.start, abs=0.005)
+    assert why.groups()[0][0] == "Pain treatment" or dict(why.groups())["Pain treatment"] > 0.01
+    assert why.leading_codes("Pain treatment")[0] == "Non-steroidal anti-inflammatory drug"
+    assert "pain treatment" in " ".join(pipeline.run(NOWHERE, context).conclusion)
+    weeks = np.flatnonzero(np.abs(why.by_week("Pain treatment")) > 1e-6)
+    filled = np.flatnonzero(from_context(context).batch.dense()[0].sum(axis=0))
+    assert set(weeks) <= set(filled)
+
+
+def test_the_page_shows_risk_drivers_timeline_and_record(pipeline):
+    (page,) = pipeline.run(NOWHERE, record(*nsaid(4))).pages
+    kinds = [type(panel) for panel in page.panels]
+    assert kinds == [BarPanel, BarPanel, LinePanel, TablePanel]
+    assert page.panels[0].bars[0].highlight
+    assert page.panels[0].bars[1].label == "peers"
+    assert any("not recorded" in row for row in page.panels[3].rows)
+
+
+def test_with_too_little_history_no_risk_is_given_and_the_reason_is(pipeline):
+    context = ClinicalContext(
+        INDEX, date(1960, 1, 1), "M", (CodedEvent("condition", ICD10, "I10", INDEX - timedelta(weeks=40)),)
+    )
+    result = pipeline.run(NOWHERE, context)
+    assert result.findings == ()
+    assert [item.what.value for item in result.not_evaluable] == ["OA-RISK-1Y", "OA-RISK-3Y", "OA-RISK-5Y"]
+    assert {item.reason.value for item in result.not_evaluable} == {"WHY-HISTORY"}
+    assert "Insufficient history: 27 observed weeks" in result.conclusion[1]  # 40 less 13 of wash-out
+
+
+def test_with_too_many_unknown_codes_no_risk_is_given(pipeline):
+    strange = [CodedEvent("condition", "urn:local", str(n), INDEX - timedelta(days=200 + n)) for n in range(9)]
+    result = pipeline.run(NOWHERE, record(*strange))
+    assert result.findings == ()
+    assert {item.reason.value for item in result.not_evaluable} == {"WHY-OOD"}
+    assert measured(pipeline.run(NOWHERE, record(*strange[:1])), "OA-RISK-UNKNOWN").value == 25.0  # one of four
+
+
+@pytest.mark.parametrize(
+    ("context", "why"),
+    [
+        (None, "no record"),
+        (record(CodedEvent("condition", ICD10, "M17.1", date(2010, 1, 1))), "already on record"),
+        (record(age=24), "outside that range"),
+        (record(age=95), "outside that range"),
+        (replace(record(), birth_date=None), "no birth date"),
+        (replace(record(), died=date(2025, 1, 1)), "died"),
+    ],
+)
+def test_what_the_model_cannot_be_asked_is_unsuitable_with_a_reason(pipeline, context, why):
+    with pytest.raises(UnsuitableInput, match=why):
+        pipeline.run(NOWHERE, context)
+
+
+def test_a_site_that_sees_half_the_disease_halves_the_odds(pipeline, tmp_path):
+    halved = Calibration((-np.log(2.0),) * 3, (1.0,) * 3, "outcomes of a test")
+    halved.write(tmp_path / "site.json")
+    here = KneeOaRisk(Settings(recalibration=tmp_path / "site.json"))
+    before, after = (measured(p.run(NOWHERE, record()), "OA-RISK-5Y").value / 100 for p in (pipeline, here))
+    assert after / (1 - after) == pytest.approx(before / (1 - before) / 2, rel=0.01)
+    assert here.model.configuration_digest != pipeline.model.configuration_digest
+    assert not any("Not recalibrated" in text for text in here.run(NOWHERE, record()).limits)
+
+
+def test_the_shipped_weights_are_small_and_their_intervals_hold_the_known_risk(ensemble):
+    """The evaluation proper is `condyle evaluate`; this notices a broken bundle."""
+    assert (Path(BUNDLE) / WEIGHTS).stat().st_size < 4e6
+    people = simulate(3000, seed=77)
+    risk, truth = ensemble.risk(from_population(people)), bayes_risk(people)
+    inside = (truth >= risk.lower) & (truth <= risk.upper)
+    assert inside.mean() > 0.85  # nominal 0.9; 3000 people, three horizons
+    assert np.corrcoef(np.log(risk.value[:, -1]), np.log(truth[:, -1]))[0, 1] > 0.95
+
+
+def test_listing_pipelines_does_not_import_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, pipelines.knee_oa_risk as p; p.KneeOaRisk(p.Settings()).model; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
