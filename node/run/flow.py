@@ -66,9 +66,9 @@ class Flow:
             if answer is None:
                 paths, attributes = self._instances(job)
                 folder.write_study(job.study_instance_uid, paths, attributes)
-                if self._contexts is not None and (context := self._contexts(job, paths)) is not None:
-                    folder.write_context(context)
-                try:
+                try:  # a record of somebody else is a reason not to run, too
+                    if self._contexts is not None and (context := self._contexts(job, paths)) is not None:
+                        folder.write_context(context, self._configuration.records.key_file)
                     answer = self._call(job, "check", "prepare")
                 except UnsuitableInput as error:
                     return {"unsuitable": str(error)}
