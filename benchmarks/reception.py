@@ -195,14 +195,14 @@ def receiver(name: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes],
 
 def receipts(database: Path) -> int:
     """Receipts in the node's database, once the recorder has caught up."""
-    deadline, last = time.monotonic() + 10, -1
+    deadline, last = time.monotonic() + 20, -1
     while time.monotonic() < deadline:
+        time.sleep(1.5)  # the recorder works every half second at the least
         with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
             count = int(connection.execute("SELECT COUNT(*) FROM instance").fetchone()[0])
         if count == last:
             break
         last = count
-        time.sleep(0.2)
     return last
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Select, Table, bindparam, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from node.receive.journal import (
@@ -36,7 +37,9 @@ from node.records import AssociationRecord, AuditRecord, InstanceRecord, SeriesR
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.05  # a receipt is in the database about this long after the sender's success
+POLL_S = 0.05  # a receipt is in the database about this long after the sender's success; under load
+BUSY_SHARE = 0.1  # of the time the recorder works at most, in larger batches, so that reception has the processor
+LONGEST_POLL_S = 0.5
 ABANDONED_CHECK_S = 2.0
 BATCH_BYTES = 256 * 1024  # of a journal, some 700 receipts a transaction
 RETRY_S = 1.0  # after a database error
@@ -47,6 +50,66 @@ instances = cast(Table, InstanceRecord.__table__)
 series = cast(Table, SeriesRecord.__table__)
 studies = cast(Table, StudyRecord.__table__)
 audits = cast(Table, AuditRecord.__table__)
+
+# The statements are made once: building and compiling one costs SQLAlchemy more than the database takes to run it.
+KNOWN_ASSOCIATIONS = select(associations.c.id).where(associations.c.id.in_(bindparam("keys", expanding=True)))
+KNOWN_INSTANCES = select(instances.c.sop_instance_uid).where(
+    instances.c.sop_instance_uid.in_(bindparam("keys", expanding=True))
+)
+KNOWN_STUDIES = select(studies.c.study_instance_uid).where(
+    studies.c.study_instance_uid.in_(bindparam("keys", expanding=True))
+)
+KNOWN_SERIES = select(series.c.series_instance_uid, series.c.expected).where(
+    series.c.series_instance_uid.in_(bindparam("keys", expanding=True))
+)
+NEW_ASSOCIATION, NEW_INSTANCE, NEW_SERIES, NEW_STUDY, NEW_AUDIT = (
+    insert(table) for table in (associations, instances, series, studies, audits)
+)
+COUNT_STORED, COUNT_FAILED = (
+    update(associations).where(associations.c.id == bindparam("key")).values({column: column + bindparam("count")})
+    for column in (associations.c.stored, associations.c.failed)
+)
+END = (
+    update(associations)
+    .where(associations.c.id == bindparam("key"))
+    .values(
+        ended=bindparam("at"),
+        outcome=bindparam("how"),
+        reason=bindparam("why"),
+        stored=bindparam("whole"),
+        failed=bindparam("broken"),
+    )
+)
+# The file was replaced by what came last; an entry that is read twice is told by its moment.
+REPEATED = (
+    update(instances)
+    .where(instances.c.sop_instance_uid == bindparam("key"), instances.c.received != bindparam("at"))
+    .values(
+        sop_class_uid=bindparam("class_uid"),
+        series_instance_uid=bindparam("series_uid"),
+        study_instance_uid=bindparam("study_uid"),
+        transfer_syntax_uid=bindparam("syntax"),
+        size=bindparam("bytes"),
+        association_id=bindparam("association"),
+        received=bindparam("at"),
+        times_received=instances.c.times_received + 1,
+        fsynced=bindparam("safe"),
+    )
+)
+MORE_OF_SERIES = (
+    update(series)
+    .where(series.c.series_instance_uid == bindparam("key"))
+    .values(
+        instances=series.c.instances + bindparam("added"),
+        expected=bindparam("said"),
+        last_received=bindparam("at"),
+        last_association_id=bindparam("association"),
+    )
+)
+MORE_OF_STUDY = (
+    update(studies).where(studies.c.study_instance_uid == bindparam("key")).values(last_received=bindparam("at"))
+)
+SAFE = update(instances).where(instances.c.sop_instance_uid == bindparam("key")).values(fsynced=True)
 
 _T = TypeVar("_T", bound=Entry)
 
@@ -84,9 +147,11 @@ class Recorder:
                 waited += pause
                 look = last or waited >= ABANDONED_CHECK_S
                 waited = 0.0 if look else waited
-                pause = POLL_S
+                began = time.monotonic()
                 try:
                     self.poll(look)
+                    worked = time.monotonic() - began
+                    pause = min(max(POLL_S, worked * (1 / BUSY_SHARE - 1)), LONGEST_POLL_S)
                 except (SQLAlchemyError, OSError) as error:
                     # the journals keep everything until the database is back
                     log.error("receipts wait for the database", extra={"error": type(error).__name__})
@@ -201,19 +266,18 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _existing(connection: Connection, column: Any, values: Iterable[str]) -> set[str]:
-    """Which of `values` are in `column`."""
+def _existing(connection: Connection, statement: Select[Any], values: Iterable[str]) -> list[Row[Any]]:
+    """The rows of `statement` for `values`."""
     wanted = list(values)
-    found: set[str] = set()
+    found: list[Row[Any]] = []
     for start in range(0, len(wanted), IN_CLAUSE):
-        part = wanted[start : start + IN_CLAUSE]
-        found.update(connection.execute(select(column).where(column.in_(part))).scalars())
+        found += connection.execute(statement, {"keys": wanted[start : start + IN_CLAUSE]})
     return found
 
 
 def _write_associations(connection: Connection, entries: Sequence[Entry]) -> None:
     begun = {entry.association_id: entry for entry in entries if isinstance(entry, Opened | Refused)}
-    known = _existing(connection, associations.c.id, begun)
+    known = {row.id for row in _existing(connection, KNOWN_ASSOCIATIONS, begun)}
     rows = [
         {
             "id": entry.association_id,
@@ -232,13 +296,14 @@ def _write_associations(connection: Connection, entries: Sequence[Entry]) -> Non
         if name not in known
     ]
     if rows:
-        connection.execute(insert(associations), rows)
+        connection.execute(NEW_ASSOCIATION, rows)
 
 
 def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
     if not stored:
         return
-    known = _existing(connection, instances.c.sop_instance_uid, {entry.sop_instance_uid for entry in stored})
+    sent = {entry.sop_instance_uid for entry in stored}
+    known = {row.sop_instance_uid for row in _existing(connection, KNOWN_INSTANCES, sent)}
     new: dict[str, Stored] = {}
     again: list[Stored] = []
     for entry in stored:
@@ -247,7 +312,7 @@ def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
         else:
             new[entry.sop_instance_uid] = entry
     if new:
-        connection.execute(insert(instances), [_instance_row(entry) for entry in new.values()])
+        connection.execute(NEW_INSTANCE, [_instance_row(entry) for entry in new.values()])
     if again:
         _write_repeated(connection, again)
     _write_series(connection, stored, new)
@@ -255,12 +320,7 @@ def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
     counts: dict[str, int] = {}
     for entry in stored:
         counts[entry.association_id] = counts.get(entry.association_id, 0) + 1
-    connection.execute(
-        update(associations)
-        .where(associations.c.id == bindparam("key"))
-        .values(stored=associations.c.stored + bindparam("count")),
-        [{"key": name, "count": count} for name, count in counts.items()],
-    )
+    connection.execute(COUNT_STORED, [{"key": name, "count": count} for name, count in counts.items()])
 
 
 def _instance_row(entry: Stored) -> dict[str, Any]:
@@ -280,21 +340,8 @@ def _instance_row(entry: Stored) -> dict[str, Any]:
 
 
 def _write_repeated(connection: Connection, again: Sequence[Stored]) -> None:
-    """The file was replaced by what came last; an entry that is read twice is told by its moment."""
     connection.execute(
-        update(instances)
-        .where(instances.c.sop_instance_uid == bindparam("key"), instances.c.received != bindparam("at"))
-        .values(
-            sop_class_uid=bindparam("class_uid"),
-            series_instance_uid=bindparam("series_uid"),
-            study_instance_uid=bindparam("study_uid"),
-            transfer_syntax_uid=bindparam("syntax"),
-            size=bindparam("bytes"),
-            association_id=bindparam("association"),
-            received=bindparam("at"),
-            times_received=instances.c.times_received + 1,
-            fsynced=bindparam("safe"),
-        ),
+        REPEATED,
         [
             {
                 "key": entry.sop_instance_uid,
@@ -316,15 +363,7 @@ def _write_series(connection: Connection, stored: Sequence[Stored], new: dict[st
     touched: dict[str, list[Stored]] = {}
     for entry in stored:
         touched.setdefault(entry.series_instance_uid, []).append(entry)
-    known = {
-        row.series_instance_uid: row.expected
-        for start in range(0, len(touched), IN_CLAUSE)
-        for row in connection.execute(
-            select(series.c.series_instance_uid, series.c.expected).where(
-                series.c.series_instance_uid.in_(list(touched)[start : start + IN_CLAUSE])
-            )
-        )
-    }
+    known = {row.series_instance_uid: row.expected for row in _existing(connection, KNOWN_SERIES, touched)}
     inserts, updates = [], []
     for uid, entries in touched.items():
         first, last = entries[0], entries[-1]
@@ -356,19 +395,9 @@ def _write_series(connection: Connection, stored: Sequence[Stored], new: dict[st
                 }
             )
     if inserts:
-        connection.execute(insert(series), inserts)
+        connection.execute(NEW_SERIES, inserts)
     if updates:
-        connection.execute(
-            update(series)
-            .where(series.c.series_instance_uid == bindparam("key"))
-            .values(
-                instances=series.c.instances + bindparam("added"),
-                expected=bindparam("said"),
-                last_received=bindparam("at"),
-                last_association_id=bindparam("association"),
-            ),
-            updates,
-        )
+        connection.execute(MORE_OF_SERIES, updates)
 
 
 def _write_studies(connection: Connection, stored: Sequence[Stored]) -> None:
@@ -376,21 +405,16 @@ def _write_studies(connection: Connection, stored: Sequence[Stored]) -> None:
     for entry in stored:
         first, _ = touched.get(entry.study_instance_uid, (entry.at, 0.0))
         touched[entry.study_instance_uid] = (first, entry.at)
-    known = _existing(connection, studies.c.study_instance_uid, touched)
+    known = {row.study_instance_uid for row in _existing(connection, KNOWN_STUDIES, touched)}
     rows = [
         {"study_instance_uid": uid, "first_received": _moment(first), "last_received": _moment(last)}
         for uid, (first, last) in touched.items()
         if uid not in known
     ]
     if rows:
-        connection.execute(insert(studies), rows)
+        connection.execute(NEW_STUDY, rows)
     if known:
-        connection.execute(
-            update(studies)
-            .where(studies.c.study_instance_uid == bindparam("key"))
-            .values(last_received=bindparam("at")),
-            [{"key": uid, "at": _moment(touched[uid][1])} for uid in known],
-        )
+        connection.execute(MORE_OF_STUDY, [{"key": uid, "at": _moment(touched[uid][1])} for uid in known])
 
 
 def _write_failures(connection: Connection, failed: Sequence[Failed]) -> None:
@@ -399,20 +423,12 @@ def _write_failures(connection: Connection, failed: Sequence[Failed]) -> None:
     counts: dict[str, int] = {}
     for entry in failed:
         counts[entry.association_id] = counts.get(entry.association_id, 0) + 1
-    connection.execute(
-        update(associations)
-        .where(associations.c.id == bindparam("key"))
-        .values(failed=associations.c.failed + bindparam("count")),
-        [{"key": name, "count": count} for name, count in counts.items()],
-    )
+    connection.execute(COUNT_FAILED, [{"key": name, "count": count} for name, count in counts.items()])
 
 
 def _write_synced(connection: Connection, synced: Sequence[Synced]) -> None:
     if synced:
-        connection.execute(
-            update(instances).where(instances.c.sop_instance_uid == bindparam("key")).values(fsynced=True),
-            [{"key": entry.sop_instance_uid} for entry in synced],
-        )
+        connection.execute(SAFE, [{"key": entry.sop_instance_uid} for entry in synced])
 
 
 def _write_audit(connection: Connection, entries: Sequence[Entry]) -> None:
@@ -433,21 +449,13 @@ def _write_audit(connection: Connection, entries: Sequence[Entry]) -> None:
             }
             rows.append({"at": _moment(entry.at), "what": "instance not stored", "who": "", "detail": detail})
     if rows:
-        connection.execute(insert(audits), rows)
+        connection.execute(NEW_AUDIT, rows)
 
 
 def _write_ends(connection: Connection, ends: Sequence[Closed]) -> None:
     if ends:
         connection.execute(
-            update(associations)
-            .where(associations.c.id == bindparam("key"))
-            .values(
-                ended=bindparam("at"),
-                outcome=bindparam("how"),
-                reason=bindparam("why"),
-                stored=bindparam("whole"),
-                failed=bindparam("broken"),
-            ),
+            END,
             [
                 {
                     "key": entry.association_id,

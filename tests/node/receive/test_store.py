@@ -37,8 +37,8 @@ def put(store: Store, ds: Any, piece: int = 500) -> Any:
 def test_pieces_of_any_size_make_the_same_file(tmp_path: Path, piece: int) -> None:
     ds = mr(side=8)
     with contextlib.closing(Store(tmp_path / "a")) as one, contextlib.closing(Store(tmp_path / "b")) as other:
-        path = put(one, ds, piece).path
-        assert path.read_bytes() == put(other, ds).path.read_bytes()
+        path = one.instances / put(one, ds, piece).relative
+        assert path.read_bytes() == (other.instances / put(other, ds).relative).read_bytes()
         assert path.read_bytes().endswith(data_set(ds))
         assert path == one.instances / relative_path(str(ds.SOPInstanceUID))
 
@@ -96,7 +96,7 @@ def test_a_disk_that_fails_in_the_middle_is_out_of_resources(
     assert caught.value.status == Status.OUT_OF_RESOURCES
     assert arrival.disk_was_low
     assert partials(tmp_path) == []
-    assert put(store, ds).path.exists()  # by another association
+    assert (store.instances / put(store, ds).relative).exists()  # by another association
 
 
 def test_a_short_write_is_taken_up_where_it_stopped(
@@ -105,7 +105,7 @@ def test_a_short_write_is_taken_up_where_it_stopped(
     real = os.writev
     monkeypatch.setattr(os, "writev", lambda fd, parts: real(fd, [bytes(parts[0])[:50]]))
     ds = mr()
-    assert put(store, ds).path.read_bytes().endswith(data_set(ds))
+    assert (store.instances / put(store, ds).relative).read_bytes().endswith(data_set(ds))
 
 
 def test_the_same_instance_twice_at_once_is_whole_either_way(store: Store, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_with_power_nothing_is_promised_before_file_folder_and_receipt_are_flush
     with contextlib.closing(Store(tmp_path, "power")) as store:
         put(store, mr())  # makes the folders
         monkeypatch.setattr(os, "fsync", noted)
-        path = put(store, mr()).path
+        path = store.instances / put(store, mr()).relative
         names = [Path(name) for name in flushed]
         assert names[0].parent == store.spool  # the data before it gets its name
         assert path.parent in names[1:]
@@ -204,7 +204,7 @@ def test_a_part_10_file_is_adopted_as_it_is(store: Store, tmp_path: Path) -> Non
     os.write(fd, content)
     os.close(fd)
     receipt = store.adopt(store.open("folder"), name)
-    assert receipt.path.read_bytes() == content
+    assert (store.instances / receipt.relative).read_bytes() == content
     assert partials(tmp_path) == []
 
 
