@@ -1,0 +1,165 @@
+"""The exit code of the demo rests on these: what ought to be in the archive and is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydicom.uid import (
+    UID,
+    Comprehensive3DSRStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    SecondaryCaptureImageStorage,
+)
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from node.demo.archive import Stored, in_words
+from node.demo.outcome import Outcome, Sent, is_settled, outcome
+from node.demo.samples import Expected, Sample
+from node.demo.scanner import File
+from node.records import Base, JobRecord, ObjectRecord, OutboxRecord, SeriesRecord, open_database
+
+NOW = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
+SOURCE = File(Path("a.dcm"), MRImageStorage, "1.1.1.1", "1.1.1", "1.1", ExplicitVRLittleEndian, "MR", "")
+CAPTURE = Stored("1.9.1", SecondaryCaptureImageStorage, "1.9")
+REPORT = Stored("1.8.1", Comprehensive3DSRStorage, "1.8")
+DERIVED = Stored("1.7.1", MRImageStorage, "1.7")
+
+
+class Holding:
+    """An archive that holds these objects."""
+
+    def __init__(self, *objects: Stored) -> None:
+        self.objects = objects
+
+    def stored(self, study_instance_uid: str) -> tuple[Stored, ...]:
+        assert study_instance_uid == "1.1"
+        return (Stored("1.1.1.1", UID(MRImageStorage), "1.1.1"), *self.objects)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+    Base.metadata.create_all(engine)
+    with Session(engine) as session, session.begin():
+        session.add(
+            SeriesRecord(
+                series_instance_uid="1.1.1",
+                study_instance_uid="1.1",
+                modality="MR",
+                instances=1,
+                routed_instances=1,
+                study_routed_instances=1,
+                first_received=NOW,
+                last_received=NOW,
+            )
+        )
+    yield engine
+    engine.dispose()
+
+
+def job(engine: Engine, state: str, lines: str, *made: Stored) -> None:
+    """A job that made these objects, whose lines of the outbox are in the state `lines`."""
+    with Session(engine) as session, session.begin():
+        session.add(
+            JobRecord(
+                id="j",
+                route="knee",
+                pipeline="knee",
+                study_instance_uid="1.1",
+                series_instance_uids=["1.1.1"],
+                sop_instance_uids=["1.1.1.1"],
+                settings={},
+                destinations=["archive"],
+                state=state,
+                created=NOW,
+                updated=NOW + timedelta(seconds=7),
+            )
+        )
+        session.flush()
+        for one in made:
+            fields = {"sop_instance_uid": one.sop_instance_uid, "job_id": "j"}
+            session.add(
+                ObjectRecord(
+                    **fields,
+                    sop_class_uid=one.sop_class_uid,
+                    series_instance_uid=one.series_instance_uid,
+                    study_instance_uid="1.1",
+                    kind="report",
+                    path="x",
+                    sha256="",
+                    size=1,
+                )
+            )
+            session.flush()
+            session.add(OutboxRecord(**fields, destination="archive", state=lines, not_before=NOW))
+
+
+def told(engine: Engine, archive: Holding, *expected: Expected, refused: str = "") -> Outcome:
+    sample = Sample("knee", lambda _folder: None, expected)
+    return outcome(engine, archive, Sent("knee", (SOURCE,), refused, 0.1, sample))
+
+
+KNEE = Expected("knee", derived_series=1)
+
+
+def test_all_there_is_good(engine: Engine) -> None:
+    job(engine, "done", "delivered", CAPTURE, REPORT, DERIVED)
+    found = told(engine, Holding(CAPTURE, REPORT, DERIVED), KNEE)
+    assert found.lacking == ()
+    assert found.jobs[0].after_last_image_s == 7
+    assert found.returned_in_words == "1 MR series (1 images), 1 capture, 1 report"
+
+
+def test_what_the_node_calls_delivered_must_be_in_the_archive(engine: Engine) -> None:
+    job(engine, "done", "delivered", CAPTURE, REPORT, DERIVED)
+    found = told(engine, Holding(CAPTURE, DERIVED), KNEE)
+    assert found.lacking == ("1 of 3 objects are not in the archive", "0 reports instead of 1")
+
+
+@pytest.mark.parametrize("state", ["failed", "running", "queued", "sending"])
+def test_a_job_that_did_not_end_well_is_told(engine: Engine, state: str) -> None:
+    job(engine, state, "waiting")
+    assert f"knee {state}: " in told(engine, Holding(CAPTURE, REPORT, DERIVED), KNEE).lacking
+
+
+def test_a_pipeline_that_did_not_run_is_told(engine: Engine) -> None:
+    assert "knee did not run" in told(engine, Holding(), KNEE).lacking
+
+
+def test_a_study_that_no_pipeline_shall_take_must_stay_as_it_was(engine: Engine) -> None:
+    assert told(engine, Holding()).good
+    assert told(engine, Holding(CAPTURE)).lacking == ("nothing should have run",)
+
+
+def test_one_series_too_many_is_told(engine: Engine) -> None:
+    job(engine, "done", "delivered", CAPTURE, REPORT, DERIVED)
+    extra = Stored("1.6.1", MRImageStorage, "1.6")
+    assert told(engine, Holding(CAPTURE, REPORT, DERIVED, extra), KNEE).lacking == ("2 derived series instead of 1",)
+
+
+def test_what_the_node_refused_is_told(engine: Engine) -> None:
+    assert "not stored: 0xA700" in told(engine, Holding(), refused="0xA700").lacking
+
+
+@pytest.mark.parametrize(("state", "lines", "settled"), [("done", "delivered", True), ("sending", "waiting", False)])
+def test_it_is_settled_when_jobs_have_ended_and_nothing_waits(
+    engine: Engine, state: str, lines: str, settled: bool
+) -> None:
+    job(engine, state, lines, CAPTURE)
+    assert is_settled(engine, [Sent("knee", (SOURCE,), "", 0.1)]) is settled
+
+
+def test_it_is_not_settled_before_the_node_knows_the_study(engine: Engine) -> None:
+    other = File(Path("b.dcm"), MRImageStorage, "2.1.1.1", "2.1.1", "2.1", ExplicitVRLittleEndian, "MR", "")
+    assert not is_settled(engine, [Sent("other", (other,), "", 0.1)])
+
+
+def test_objects_are_told_in_words() -> None:
+    two_pages = Stored("1.9.2", SecondaryCaptureImageStorage, "1.9")
+    private = Stored("1.5.1", "1.2.3.4", "1.5")
+    assert in_words((private, CAPTURE, two_pages, REPORT)) == "2 captures, 1 report, 1 other object"
