@@ -6,6 +6,7 @@ self-super-resolution that learns from the planes of the very volume.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,7 @@ ATOMS = 256
 SPARSITY = 0.15  # lambda of the lasso, on features of unit norm
 SHRINKAGE_STEPS = 12
 STRIDE = 2
+LEARNED_FROM = 12_000  # patches that the low dictionary is learned from; the high one is fitted to all
 FLAT = 0.02  # patches whose derivatives are smaller (scaled intensity) are left as interpolated
 
 
@@ -183,6 +185,7 @@ def _codes(features: Tensor, dictionary: Dictionary) -> tuple[Tensor, Tensor]:
 def train_dictionary(volumes: Sequence[ThinVolume], factor: int, seed: int, patches: int = 60_000) -> Dictionary:
     """Coupled dictionaries from thin volumes: low by scikit-learn's dictionary learning, high by least squares."""
     from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
+    from sklearn.exceptions import ConvergenceWarning
 
     random = np.random.default_rng([seed, factor])
     features: list[Tensor] = []
@@ -197,9 +200,12 @@ def train_dictionary(volumes: Sequence[ThinVolume], factor: int, seed: int, patc
     reduced = x @ components.T
     norm = reduced.norm(dim=1, keepdim=True).clamp(min=1e-6)
     learner = MiniBatchDictionaryLearning(
-        ATOMS, alpha=SPARSITY, batch_size=512, max_iter=4, random_state=seed, transform_algorithm="lasso_lars"
+        ATOMS, alpha=SPARSITY, batch_size=512, max_iter=2, random_state=seed, fit_algorithm="cd"
     )
-    atoms = learner.fit((reduced / norm).numpy()).components_.astype(np.float32)
+    with warnings.catch_warnings():
+        # the last digits of a mini-batch's code do not matter to the dictionary
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        atoms = learner.fit((reduced / norm)[:LEARNED_FROM].double().numpy()).components_.astype(np.float32)
     atoms /= np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), 1e-6)
     dictionary = Dictionary(components, torch.from_numpy(atoms), torch.zeros(ATOMS, PATCH * PATCH))
     codes, norms = _codes(x, dictionary)

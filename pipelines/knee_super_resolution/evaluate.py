@@ -74,19 +74,28 @@ RESTORE: dict[str, Callable[[Task], NDArray[np.float32]]] = {
 }
 
 
-def degraded(volume: ThinVolume, axis: int, factor: int, kind: str = "fir") -> tuple[Task, NDArray[np.float32]]:
-    """Thick slices of a volume along one axis, and the thin slices they span; both scaled by the thick ones."""
+def degraded(
+    volume: ThinVolume, axis: int, factor: int, kind: str = "fir", scale: float | None = None
+) -> tuple[Task, NDArray[np.float32]]:
+    """Thick slices of a volume along one axis, and the thin slices they span; both scaled by the thick ones.
+
+    Parameters
+    ----------
+    scale
+        What to divide by instead, where two volumes are to be compared.
+    """
     turned = np.moveaxis(volume.array, axis, 0)
     fine = np.arange(len(turned), dtype=float)
     coarse = coarse_positions(len(turned), factor)
     profile = SliceProfile(kind, 1.0)  # type: ignore[arg-type]
     thick = along_slices(forward_matrix(fine, coarse, profile), turned)
-    scale = np.float32(metrics.scale_of(thick))
+    scale = metrics.scale_of(thick) if scale is None else scale
     count = (len(coarse) - 1) * factor + 1
     in_plane = [volume.spacing_mm[each] for each in range(3) if each != axis]
     anisotropy = factor * volume.spacing_mm[axis] / float(np.sqrt(np.prod(in_plane)))
     task = Task((np.maximum(thick, 0) / scale).astype(np.float32), factor, count, profile, anisotropy)
-    return task, np.ascontiguousarray(turned[:count]) / scale
+    truth: NDArray[np.float32] = np.ascontiguousarray(turned[:count]) / np.float32(scale)
+    return task, truth
 
 
 def judge(volume: ThinVolume, axis: int, factor: int, methods: Iterable[str], kind: str = "fir") -> Iterator[Row]:

@@ -72,8 +72,8 @@ def judge_lesions(volume: ThinVolume, axis: int, factor: int, methods: Sequence[
     """Restore a volume with and without foci by each method and count what is seen and what is made up."""
     random = np.random.default_rng([seed, axis, factor])
     with_foci, labels = injected(volume, axis, factor, random)
-    task, truth = degraded(with_foci, axis, factor)
-    plain, _ = degraded(volume, axis, factor)
+    task, truth = degraded(with_foci, axis, factor, scale=1.0)  # one scale for both, or the comparison would show it
+    plain, _ = degraded(volume, axis, factor, scale=1.0)
     labels = labels[: task.count]
     noise = metrics.noise_of(task.thick, metrics.foreground(task.thick))
     rows = []

@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 from pipelines.knee_super_resolution import inference
 from pipelines.knee_super_resolution.degradation import SliceProfile, along_slices, spline_matrix
-from pipelines.knee_super_resolution.inference import Restorer, fast_bfloat16
-from pipelines.knee_super_resolution.network import Condyle
+from pipelines.knee_super_resolution.inference import Restorer, Trust, fast_bfloat16
+from pipelines.knee_super_resolution.network import Condyle, Geometry
 
 torch.set_num_threads(1)
 
@@ -24,12 +24,16 @@ def restorer(half: bool) -> Restorer:
     return Restorer(network, {2.0: 1.0, 8.0: 2.0}, half)
 
 
+FULL = Trust(1.0, 1.0)
+
+
 def thick_slices() -> NDArray[np.float32]:
     """Six slices with structure on the left and air on the right."""
     noise = gaussian_filter(np.random.default_rng(0).standard_normal((6, 50, 64)), (0.5, 2, 2))
     volume = np.abs(noise) / np.abs(noise).max()
     volume[:, :, 40:] = 0.0
-    return volume.astype(np.float32)
+    scaled: NDArray[np.float32] = volume.astype(np.float32)
+    return scaled
 
 
 COARSE = np.arange(6) * 3.3
@@ -39,8 +43,8 @@ FINE = np.arange(0, COARSE[-1] + 1e-9, 1.0)
 @pytest.mark.parametrize("half", [False, pytest.param(True, id="bfloat16")])
 def test_strips_equal_the_whole(half: bool) -> None:
     made = restorer(half)
-    whole, whole_sd = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, strip_rows=50)
-    parts, parts_sd = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, strip_rows=13)
+    whole, whole_sd = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, 50, FULL)
+    parts, parts_sd = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, 13, FULL)
     assert np.abs(whole - parts).max() < 1e-4
     assert np.abs(whole_sd - parts_sd).max() < 1e-4
     spline = along_slices(spline_matrix(COARSE, FINE), thick_slices())
@@ -53,25 +57,36 @@ def test_air_is_left_as_interpolated_and_costs_nothing(monkeypatch: pytest.Monke
 
     def counted(thick: torch.Tensor, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(thick.shape[-1])
-        return features(thick, conditions)
+        out: tuple[torch.Tensor, torch.Tensor] = features(thick, conditions)
+        return out
 
     monkeypatch.setattr(made.network, "features", counted)
-    thin, _ = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3)
+    thin, _ = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, trust=FULL)
     assert np.abs(thin[:, :, 52:]).max() == 0
     assert max(seen) <= 40 + 2 * inference.MARGIN + made.field
 
 
 def test_half_precision_is_close_to_full() -> None:
-    full, _ = restorer(False).restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3)
-    half, _ = restorer(True).restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3)
+    full, _ = restorer(False).restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, trust=FULL)
+    half, _ = restorer(True).restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, trust=FULL)
     error = float(np.sqrt(np.mean((full - half) ** 2)))
     assert error < 1e-3 if fast_bfloat16() else error < 2e-3
 
 
 def test_the_calibration_is_interpolated_between_ratios() -> None:
     made = restorer(False)
-    _, at_two = made.restore(thick_slices(), np.arange(6) * 2.0, np.arange(11.0), SliceProfile("fir"), 2.0)
-    _, at_four = made.restore(thick_slices(), np.arange(6) * 4.0, np.arange(21.0), SliceProfile("fir"), 4.0)
-    floor = 2e-3
-    assert at_two[:, :, 60:].max() == pytest.approx(floor * 1.0)
-    assert at_four[:, :, 60:].max() == pytest.approx(floor * 1.5, rel=1e-5)  # halfway in the logarithm
+    factors = [made.calibration_at(ratio) for ratio in (1.5, 2.0, 4.0, 8.0)]
+    assert factors == pytest.approx([1.0, 1.0, 1.5, 2.0])  # halfway in the logarithm
+
+
+def test_a_network_that_only_invents_is_trusted_little() -> None:
+    made = restorer(False)  # untrained: its residual has nothing to do with what is missing
+    thick = torch.from_numpy(thick_slices())
+    asked = Geometry(COARSE, FINE, SliceProfile("fir"), 3.3)
+    with torch.inference_mode():
+        trust = made.trust(thick, asked)
+    assert trust.residual < 0.3
+    kept, _ = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3)
+    full, _ = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, trust=FULL)
+    base, _ = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, trust=Trust(0.0, 1.0))
+    assert np.abs(kept - base).max() < 0.5 * np.abs(full - base).max()
