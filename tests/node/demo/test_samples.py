@@ -28,7 +28,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_the_knee_lies_where_its_headers_say(written: dict[str, Path]) -> None:
-    """The phantom's lesion, fibula and patella, found by headers alone: medial, lateral and anterior of a right knee."""
+    """The phantom's lesion, fibula and patella, found by headers alone: medial, lateral and anterior, a right knee."""
     expected = {  # signal by point in patient LPS, mm
         (24, 12, 8): 0.45,  # lesion
         (-36, 24, -40): 0.72,  # marrow of the fibula
