@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import socket
 from datetime import UTC, datetime
 
 from sqlalchemy import and_, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from node.config import Configuration
 from node.errors import JobNotFound, NodeError
 from node.job import NEXT, Job, JobState
 from node.records import EventRecord, JobRecord, OutboxRecord
@@ -15,6 +18,16 @@ from node.records import EventRecord, JobRecord, OutboxRecord
 UNSETTLED = or_(  # lines of the outbox that still have a way to go
     OutboxRecord.state == "waiting", and_(OutboxRecord.state == "delivered", OutboxRecord.confirm)
 )
+
+
+def node_name(configuration: Configuration) -> str:
+    """This node among all that share the database: made from the machine's name and the data folder.
+
+    So it is the same at every start, and a node that comes back takes up its own work at once, without being missed
+    first.
+    """
+    place = hashlib.sha256(str(configuration.node.data.resolve()).encode()).hexdigest()[:8]
+    return f"{socket.gethostname()}:{place}"
 
 
 class ForbiddenTransition(NodeError):

@@ -245,6 +245,16 @@ class ExecutorRecord(Base):
     seen: Mapped[datetime]
 
 
+class LaneRecord(Base):
+    """Which node sends to a destination, where several share a database, and when it last said so."""
+
+    __tablename__ = "lane"
+
+    destination: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(128))
+    seen: Mapped[datetime]
+
+
 class AuditRecord(Base):
     """Who did what: refusals, operator actions, configuration in force."""
 

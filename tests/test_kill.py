@@ -138,12 +138,12 @@ def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 def test_a_node_that_is_killed_loses_nothing_and_repeats_nothing_finished(killed: Killed) -> None:
     for point in POINTS:
         if point == "during send":
-            until(lambda: all(job.state == "done" for job in killed.node.jobs()), "the jobs before")
+            until(lambda: all(job.state == "done" for job in killed.node.jobs()), "the jobs before", 150)
             killed.peer.release.clear()
             killed.peer.hold.set()
         killed.send(point)
         killed.kill(point)
-    jobs = killed.node.ended_jobs(len(POINTS))
+    jobs = killed.node.ended_jobs(len(POINTS), 150)
 
     assert [(job.state, job.reason) for job in jobs] == [("done", "")] * len(POINTS)
     for point in POINTS:

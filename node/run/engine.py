@@ -8,11 +8,9 @@ executor to that executor; a sweep, which finds jobs that were written down but 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 import shutil
-import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -109,8 +107,7 @@ class Engine:
     contexts
         Finds the patient's record for pipelines that want it.
     name
-        This node among all that share the database. By default made from the machine's name and the data folder, and
-        so the same at every start: then it takes up its own jobs at once, and need not be missed first.
+        This node among all that share the database; by default `ledger.node_name`.
     """
 
     def __init__(
@@ -122,8 +119,7 @@ class Engine:
         beat_s: float = BEAT_S,
         dead_after_s: float = DEAD_AFTER_S,
     ) -> None:
-        place = hashlib.sha256(str(configuration.node.data.resolve()).encode()).hexdigest()[:8]
-        self.executor_id = name or f"{socket.gethostname()}:{place}"
+        self.executor_id = name or ledger.node_name(configuration)
         self._configuration, self._database, self._contexts = configuration, database, contexts
         self._beat_s, self._dead_after_s = beat_s, dead_after_s
         self._client = DBOSClient(

@@ -9,23 +9,24 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Engine as Database
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node import ledger
 from node.config import Configuration, Destination, DicomWebDestination, DimseDestination
 from node.errors import PeerUnavailable
-from node.records import ObjectRecord, OutboxRecord
+from node.records import LaneRecord, ObjectRecord, OutboxRecord
 from node.send.commitment import Commitments
 from node.send.delivery import MANDATORY, Answer, Delivery, Item, Outcome
 from node.send.dicomweb import DicomWebDelivery
@@ -39,7 +40,7 @@ CONFIRM_EVERY = 5  # polls, until unconfirmed lines are looked at
 FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 300.0
 DATABASE_PAUSE_S = 1.0
 STOP_PATIENCE_S = 5.0
-OWNER_PAUSE_S = 5.0  # until another node's lane is looked at again
+CLAIM_S = 30.0
 
 Clock = Callable[[], datetime]
 
@@ -333,6 +334,10 @@ class Sender:
         Now, timezone aware.
     first_retry_s
         Pause after the first failure of a destination; it doubles with every further one.
+    name
+        This node among all that share the database; by default `ledger.node_name`.
+    claim_s
+        How long after it was last heard of another node may send in its place.
     """
 
     def __init__(
@@ -341,8 +346,12 @@ class Sender:
         database: Database,
         clock: Clock = lambda: datetime.now(UTC),
         first_retry_s: float = FIRST_RETRY_S,
+        name: str | None = None,
+        claim_s: float = CLAIM_S,
     ) -> None:
         self._database, self._clock = database, clock
+        self._name, self._claim_s = name or ledger.node_name(configuration), claim_s
+        self._ours: set[str] = set()
         self._stop = threading.Event()
         self._lanes = {
             name: Lane(name, destination, configuration.node.ae_title, database, clock, first_retry_s, self._stop)
@@ -377,8 +386,11 @@ class Sender:
     def _watch(self) -> None:
         """Wake the lanes that have something to do; one question for all of them."""
         polls = itertools.count()
+        claimed = -math.inf
         while not self._stop.wait(POLL_S):
             try:
+                if time.monotonic() - claimed > self._claim_s / 6:
+                    self._ours, claimed = self._claim(), time.monotonic()
                 with Session(self._database) as session:
                     names = select(OutboxRecord.destination).distinct()
                     waiting = names.where(OutboxRecord.state == "waiting", OutboxRecord.not_before <= self._clock())
@@ -396,14 +408,11 @@ class Sender:
     def _serve(self, name: str) -> None:
         lane, wake = self._lanes[name], self._wake[name]
         while not self._stop.is_set():
+            wake.wait()
+            wake.clear()
             try:
-                with self._alone(name) as owner:
-                    while owner and not self._stop.is_set():
-                        wake.wait()
-                        wake.clear()
-                        while not self._stop.is_set() and lane.turn():
-                            pass
-                self._stop.wait(0 if owner else OWNER_PAUSE_S)
+                while name in self._ours and not self._stop.is_set() and lane.turn():
+                    pass
             except SQLAlchemyError as error:
                 log.error("sending waits for the database", extra={"destination": name, "error": type(error).__name__})
                 self._stop.wait(DATABASE_PAUSE_S)
@@ -411,23 +420,34 @@ class Sender:
                 log.exception("sending failed", extra={"destination": name})
                 self._stop.wait(DATABASE_PAUSE_S)
 
-    @contextmanager
-    def _alone(self, name: str) -> Iterator[bool]:
-        """Whether this node serves the destination: of several with one PostgreSQL database, one at a time does.
+    def _claim(self) -> set[str]:
+        """The destinations that are this node's to send to: of several nodes on one database, one at a time is.
 
-        The lock belongs to a connection, so the database frees it when its node dies.
+        A claim lasts while it is renewed. One that was lost and is still acted on, by a node that was frozen, does no
+        harm: the same bytes arrive twice.
         """
         if self._database.dialect.name != "postgresql":
-            yield True  # SQLite is one node's own; the engine's file lock sees to that
-            return
-        key = int.from_bytes(hashlib.sha256(f"outbox {name}".encode()).digest()[:8], signed=True)
-        with self._database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            owner = bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}))
-            try:
-                yield owner
-            finally:
-                if owner:
-                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+            return set(self._lanes)  # SQLite is one node's own; the engine's file lock sees to that
+        ours = set()
+        for name in self._lanes:
+            with Session(self._database) as session, session.begin():
+                now = session.scalars(select(func.current_timestamp())).one()
+                free = or_(LaneRecord.owner == self._name, LaneRecord.seen < now - timedelta(seconds=self._claim_s))
+                renewed = session.scalar(
+                    update(LaneRecord)
+                    .where(LaneRecord.destination == name, free)
+                    .values(owner=self._name, seen=now)
+                    .returning(LaneRecord.destination)
+                )
+                taken = renewed or session.scalar(
+                    postgresql.insert(LaneRecord)
+                    .values(destination=name, owner=self._name, seen=now)
+                    .on_conflict_do_nothing()
+                    .returning(LaneRecord.destination)
+                )
+                if taken:
+                    ours.add(name)
+        return ours
 
 
 def _item(line: OutboxRecord, of: ObjectRecord) -> Item:

@@ -129,6 +129,13 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_job_study_instance_uid"), ["study_instance_uid"], unique=False)
 
     op.create_table(
+        "lane",
+        sa.Column("destination", sa.String(length=64), nullable=False),
+        sa.Column("owner", sa.String(length=128), nullable=False),
+        sa.Column("seen", node.records.Instant(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("destination"),
+    )
+    op.create_table(
         "series",
         sa.Column("series_instance_uid", sa.String(length=64), nullable=False),
         sa.Column("study_instance_uid", sa.String(length=64), nullable=False),

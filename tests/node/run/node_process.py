@@ -74,7 +74,7 @@ def main(note: dict[str, Any]) -> None:
     database = set_up(configuration)
     engine = Engine(configuration, database, name=note["name"], beat_s=0.5, dead_after_s=note["dead_after_s"])
     engine.start()
-    Sender(configuration, database, first_retry_s=0.2).start()
+    Sender(configuration, database, first_retry_s=0.2, name=note["name"], claim_s=note["dead_after_s"]).start()
     Path(note["ready"]).touch()
     signal.pause()
 

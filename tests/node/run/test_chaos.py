@@ -23,7 +23,7 @@ from tests.postgres import Postgres
 from tests.test_kill import ALL_CLASSES
 
 JOBS = 30
-KILLS = {"sqlite": 8, "postgresql": 4}
+KILLS = {"sqlite": 6, "postgresql": 3}
 SEED = 20260102
 
 
@@ -42,9 +42,7 @@ def test_many_jobs_survive_random_kills(
     routes = {"trial": {"when": {}, "pipeline": "trial", "destinations": ["pacs"], **journal}}
     with (
         peer.listen() as port,
-        bench(
-            tmp_path, database, destinations={"pacs": peer.destination(port)}, routes=routes, run={"workers": 2}
-        ) as made,
+        bench(tmp_path, database, destinations={"pacs": peer.destination(port)}, routes=routes) as made,
     ):
         submitter = Engine(made.configuration, made.database)
         jobs = [replace(made.job(run_s=chance.uniform(0, 0.2)), priority=chance.randint(50, 150)) for _ in range(JOBS)]

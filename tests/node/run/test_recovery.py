@@ -19,15 +19,13 @@ from tests.node.run.node_process import NodeProcess
 from tests.node.run.trial import Bench, bench, install_trial, until
 from tests.postgres import Postgres
 
+pytestmark = pytest.mark.postgres
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    database = None
-    if request.param == "postgresql":
-        server: Postgres = request.getfixturevalue("postgres")
-        database = server.database()
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: Postgres) -> Iterator[Bench]:
     monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
-    with bench(tmp_path, database) as ready:
+    with bench(tmp_path, postgres.database()) as ready:
         yield ready
 
 
@@ -37,22 +35,28 @@ def submit(made: Bench, **settings: object) -> Job:
     engine = Engine(made.configuration, made.database)
     engine.submit(job)
     engine.stop()
+    return job
+
+
+def running(made: Bench, **settings: object) -> Job:
+    """A job that somebody has begun to infer."""
+    job = submit(made, **settings)
     until(lambda: job.series_instance_uids[0] in made.said("run"))
     return job
 
 
 def test_the_jobs_of_an_executor_that_is_gone_are_taken_over_and_a_slow_one_is_left_alone(made: Bench) -> None:
     with NodeProcess(made, "one", dead_after_s=3) as one:
-        slow = submit(made, run_s=6.0)
+        slow = running(made, run_s=5.0)
         with NodeProcess(made, "two", dead_after_s=3):
-            until(lambda: made.state(slow) == "done")
+            until(lambda: made.state(slow) == "done", 120)
             assert made.said("run").count(slow.series_instance_uids[0]) == 1
             with Session(made.database) as session:
                 assert set(session.scalars(select(ExecutorRecord.id))) == {"one", "two"}
             two_has = made.said("run")
             # whichever of the two takes the next ones: kill "one" only when it has one of them
-            jobs = [submit_only(made, run_s=4.0) for _ in range(4)]
-            until(lambda: len(made.said("run")) >= len(two_has) + 2)
+            jobs = [submit(made, run_s=3.0) for _ in range(3)]
+            until(lambda: len(made.said("run")) >= len(two_has) + 2, 120)
             one.kill()
             until(lambda: all(made.state(job) == "done" for job in jobs), 120)
     for job in jobs:
@@ -61,17 +65,9 @@ def test_the_jobs_of_an_executor_that_is_gone_are_taken_over_and_a_slow_one_is_l
     assert len(made.said("run")) > len(made.said("ran")), "the killed executor had begun one"
 
 
-def submit_only(made: Bench, **settings: object) -> Job:
-    job = made.job(**settings)
-    engine = Engine(made.configuration, made.database)
-    engine.submit(job)
-    engine.stop()
-    return job
-
-
 def test_an_executor_that_wakes_up_after_its_job_was_taken_over_changes_nothing(made: Bench) -> None:
     with NodeProcess(made, "one", dead_after_s=3) as one:
-        job = submit(made, run_s=2.0)
+        job = running(made, run_s=2.0)
         one.freeze(True)
         with NodeProcess(made, "two", dead_after_s=3):
             until(lambda: made.state(job) == "done", 120)

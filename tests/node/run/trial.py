@@ -28,7 +28,7 @@ T = TypeVar("T")
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def until(ask: Callable[[], T], timeout_s: float = 60.0) -> T:
+def until(ask: Callable[[], T], timeout_s: float = 120.0) -> T:
     """Ask until the answer is true, and return it; fail when it is not within the time."""
     deadline = time.monotonic() + timeout_s
     while not (answer := ask()):
