@@ -23,13 +23,14 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from node import checks
-from node.config import Configuration, read
+from node.config import Configuration, Tls, read
 from node.dispatch import Dispatcher
 from node.errors import ConfigurationError, PeerUnavailable
 from node.receive import stow
 from node.receive.complete import Completion
 from node.receive.record.service import RecordService
 from node.receive.store import Store
+from node.receive.tls import server_context
 from node.run.engine import Engine, set_up
 from node.send.outbox import Sender
 from node.status.page import build_app
@@ -92,8 +93,9 @@ class Deciding(threading.Thread):
 class WebServer(threading.Thread):
     """Serves the status page on a socket that is open already, so that a busy port is told before anything starts."""
 
-    def __init__(self, app: object, listening: socket.socket) -> None:
+    def __init__(self, app: object, listening: socket.socket, tls: Tls | None = None) -> None:
         super().__init__(name="status", daemon=True)
+        context = server_context(tls) if tls else None
         self._socket = listening
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -102,6 +104,7 @@ class WebServer(threading.Thread):
                 access_log=False,
                 lifespan="off",
                 timeout_graceful_shutdown=WEB_PATIENCE_S,
+                ssl_context_factory=(lambda *_: context) if context else None,
             )
         )
 
@@ -191,7 +194,9 @@ class Node:
         store = Store(data, receive.durability, receive.disk_floor_mb * 2**20, receive.dimse.maximum_instance_bytes)
         stack.callback(store.close)
         more = [*stow.routes(store, receive.dicomweb), *records.routes()]
-        page = WebServer(build_app(configuration, database, checks=well, more=more), listening)
+        page = WebServer(
+            build_app(configuration, database, checks=well, more=more), listening, configuration.status.tls
+        )
         page.start()
         stack.callback(page.stop)
         try:
@@ -206,7 +211,7 @@ def places(configuration: Configuration) -> dict[str, str]:
     dimse, status = configuration.receive.dimse, configuration.status
     return {
         "dicom": f"{configuration.node.ae_title} at {dimse.host}:{dimse.port}",
-        "page": f"http://{status.host}:{status.port}/",
+        "page": f"{'https' if status.tls else 'http'}://{status.host}:{status.port}/",
     }
 
 

@@ -241,6 +241,7 @@ class RecordSettings(Section):
 class Status(Section):
     host: str = "127.0.0.1"
     port: Port = 8090  # not 8042, where Orthanc's is
+    tls: Tls | None = None  # https for the page and for STOW-RS
 
 
 class Node(Section):
