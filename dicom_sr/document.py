@@ -228,7 +228,11 @@ def _story(provenance: Provenance, result: Result) -> list[Any]:
     ]
     rows = [[Paragraph(escape(cell), body) for cell in row] for row in _rows(result.findings)]
     if rows:
-        style = [("GRID", (0, 0), (-1, -1), 0.4, colors.HexColor("#b8c0c8")), ("VALIGN", (0, 0), (-1, -1), "TOP")]
+        style = [
+            ("FONTNAME", (0, 0), (-1, -1), "DejaVuSans"),
+            ("GRID", (0, 0), (-1, -1), 0.4, colors.HexColor("#b8c0c8")),
+            ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ]
         story.append(Table(rows, colWidths=[(A4[0] - 108) * part for part in (0.6, 0.4)], style=style))
     story += [Paragraph("Limits and model", section), *(Paragraph(escape(text), body) for text in _notes(result))]
     for page in pages(provenance):

@@ -365,7 +365,7 @@ class _Limb:
             narrowing / 4 if site.jsn_maximum else 0,
         )
         self.marks.append(Mark(outline, label, level))
-        if level > 0.45:
+        if level > 0.3:
             self.heatmaps.append(self._heat(outline, level, tracking, where))
 
     def _heat(self, outline: NDArray[np.float64], level: float, label: str, where: Site) -> Heatmap:

@@ -86,7 +86,7 @@ class Provenance:
         ds.StudyInstanceUID = uid(
             self.profile.uid_root, "study", subject.issuer_of_patient_id, subject.patient_id, subject.accession_number
         )
-        ds.StudyDate, ds.StudyTime = self.date, self.time
+        ds.StudyDate, ds.StudyTime = self.created.strftime("%Y%m%d"), self.created.strftime("%H%M%S")
         ds.StudyDescription = self.result.title
         return ds
 

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+
+from tests.dicom_sr.conftest import Encode
+from tests.factories import knee_result, knee_study
+
+
+def test_the_uncertainty_keeps_every_bit_and_lies_on_the_derived_slices(tmp_path: Path, encoded: Encode):
+    result = knee_result(knee_study(tmp_path / "in"))
+    objects = encoded(result, "derived_series", "parametric_map")
+    slices = {ds.SOPInstanceUID: ds for ds in objects["derived_series"]}
+    (ds,) = objects["parametric_map"]
+    assert result.derived[0].uncertainty is not None
+    wanted = np.asarray(result.derived[0].uncertainty.array)
+    affine = result.derived[0].volume.affine
+    planes = np.frombuffer(ds.FloatPixelData, "<f4").reshape(wanted.shape)
+    for frame, plane in zip(ds.PerFrameFunctionalGroupsSequence, planes, strict=True):
+        position = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float)
+        k = round(float((position - affine[:3, 3]) @ affine[:3, 0] / (affine[:3, 0] @ affine[:3, 0])))
+        np.testing.assert_array_equal(plane, wanted[k])
+        source = slices[frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID]
+        np.testing.assert_allclose(position, np.array(source.ImagePositionPatient, float), atol=1e-6)
+
+
+def test_the_map_says_what_its_numbers_are(tmp_path: Path, encoded: Encode):
+    (ds,) = encoded(knee_result(knee_study(tmp_path / "in")), "parametric_map")["parametric_map"]
+    shared = ds.SharedFunctionalGroupsSequence[0]
+    (mapping,) = shared.RealWorldValueMappingSequence
+    assert mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeValue == "UNC-SD"
+    assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "[arb'U]"
+    # dcmqi ends where the anatomy is missing
+    assert shared.FrameAnatomySequence[0].AnatomicRegionSequence[0].CodeMeaning == "Knee"
+    assert shared.FrameAnatomySequence[0].FrameLaterality == "R"
+    assert ds.ReferencedSeriesSequence  # OHIF puts the map over this series
+
+
+def test_highdicom_reads_it_as_a_volume(tmp_path: Path, encoded: Encode):
+    result = knee_result(knee_study(tmp_path / "in"))
+    encoded(result, "parametric_map")
+    volume = hd.imread(tmp_path / "objects" / "parametric-map-1.dcm").get_volume()
+    assert sorted(volume.spatial_shape) == sorted(result.derived[0].volume.array.shape)

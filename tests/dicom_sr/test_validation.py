@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from tests.dicom_sr import validation, validators
+
+pytestmark = [pytest.mark.validators, pytest.mark.dcmtk, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[validation.Row]:
+    folder = tmp_path_factory.mktemp("validation")
+    return validation.validate(folder, validation.small_examples(folder), everything=False)
+
+
+def test_no_validator_finds_an_error_in_any_object_of_any_pipeline(rows: list[validation.Row]):
+    found = [
+        f"{r.example} {r.kind} {tool}: {p}" for r in rows for tool, problems in r.problems.items() for p in problems
+    ]
+    assert found == []
+
+
+def test_every_tool_had_something_to_check(rows: list[validation.Row]):
+    for tool in validation.TOOLS:
+        assert any(tool in row.problems for row in rows), tool
+    assert {row.example for row in rows} == {
+        *("knee_super_resolution", "hand_foot_scoring", "joint_classification", "knee_oa_risk", "not_run")
+    }
+    assert {"MR Image Storage", "Parametric Map Storage", "Label Map Segmentation Storage"} < {r.kind for r in rows}
+
+
+def test_the_page_of_the_table_is_up_to_date(rows: list[validation.Row]):
+    lines = [line for line in validation.PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][2:]
+    told = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [line[:3] for line in told] == [[r.example, r.kind, str(r.count)] for r in rows], "see validation.py's top"
+    for line, row in zip(told, rows, strict=True):
+        for tool, on_page, found in zip(validation.TOOLS, line[3:], validation.cells(row), strict=True):
+            # PixelMed is not given all objects here, but all of them by the command that writes the page
+            assert on_page == found or (tool, found) == ("PixelMed", "–"), (row.example, row.kind, tool)
+
+
+# ---- the checks themselves must be seen to fail
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    from tests.factories import knee_study
+
+    path = knee_study(tmp_path).instances[0].path
+    ds = pydicom.dcmread(path)
+    ds.ImageType = ["DERIVED", "SECONDARY"]  # value 3 is mandatory in MR, and dciodvfy's exit code is 0 without it
+    ds.save_as(path)
+    return path
+
+
+def test_dciodvfy_is_seen_to_find_an_error(broken: Path):
+    errors, _ = validators.dciodvfy(broken)
+    assert errors
+
+
+def test_dcentvfy_is_seen_to_find_a_difference(tmp_path: Path):
+    from tests.factories import knee_study
+
+    paths = [i.path for i in knee_study(tmp_path).instances]
+    ds = pydicom.dcmread(paths[0])
+    ds.PatientSex = "F"
+    ds.save_as(paths[0])
+    errors, _ = validators.dcentvfy(paths)
+    assert errors
