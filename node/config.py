@@ -80,6 +80,7 @@ class Dimse(Section):
     require_called_ae_title: bool = True
     require_known_peer: bool = True  # calling AE title and address must be in `peers`
     tls: Tls | None = None
+    tls_port: Port | None = None  # a second port, for TLS; then `port` stays without
     server: Literal["fast", "plain"] = "fast"
     processes: int = Field(default=1, ge=1, le=16)
     maximum_associations: int = Field(default=100, ge=1)

@@ -10,6 +10,7 @@ from types import TracebackType
 from sqlalchemy import Engine
 
 from node.config import Configuration
+from node.errors import ConfigurationError
 from node.receive.admission import Admission
 from node.receive.commitment import Commitment
 from node.receive.fast import FastServer
@@ -41,7 +42,13 @@ class Receiver:
         services = Services(self.store, admission, self.commitment)
         server = FastServer if dimse.server == "fast" else PlainServer
         tls = server_context(dimse.tls) if dimse.tls else None
-        self.server = server(dimse, services, tls, dimse.port)
+        # with a TLS port of its own, the other one stays plain
+        self.server = server(dimse, services, None if dimse.tls_port else tls, dimse.port)
+        self.servers = [self.server]
+        if dimse.tls_port is not None:
+            if tls is None:
+                raise ConfigurationError("receive.dimse.tls_port: needs receive.dimse.tls beside it")
+            self.servers.append(server(dimse, services, tls, dimse.tls_port))
         self.watchers: list[FolderWatch | Feed] = [
             *(FolderWatch(folder, self.store, duty) for folder in receive.watched_folders),
             *(Feed(name, feed, self.store, duty) for name, feed in receive.orthanc_feeds.items()),
@@ -55,15 +62,17 @@ class Receiver:
         self._janitor.start()
         for watcher in self.watchers:
             watcher.start()
-        self.server.start()
-        log.info("receiving", extra={"port": self.server.port})
+        for server in self.servers:
+            server.start()
+            log.info("receiving", extra={"port": server.port})
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self.server.stop()
+        for server in self.servers:
+            server.stop()
         for watcher in self.watchers:
             watcher.stop()
         self.commitment.stop()

@@ -68,11 +68,10 @@ class TooLarge(NotStored):
 class Arrival:
     """One association, STOW request, import or feed, while instances come in by it; made by `Store.open`."""
 
-    def __init__(self, store: Store, way: str, calling_ae_title: str, called_ae_title: str, peer_address: str) -> None:
+    def __init__(self, store: Store, way: str, calling_ae_title: str, peer_address: str) -> None:
         self.id = f"{store.process}-{uuid4().hex[:23]}"
         self.way = way
         self.calling_ae_title = calling_ae_title
-        self.called_ae_title = called_ae_title
         self.peer_address = peer_address
         self.stored = 0
         self.failed = 0
@@ -260,7 +259,8 @@ class Store:
 
     def open(self, way: str, calling_ae_title: str = "", called_ae_title: str = "", peer_address: str = "") -> Arrival:
         """Record an accepted association, or its like by another way in."""
-        arrival = Arrival(self, way, calling_ae_title, called_ae_title, peer_address)
+        calling_ae_title, called_ae_title = _printable(calling_ae_title), _printable(called_ae_title)
+        arrival = Arrival(self, way, calling_ae_title, peer_address)
         self.journal.append(Opened(arrival.id, way, calling_ae_title, called_ae_title, peer_address, self.clock()))
         log.info(
             "association accepted",
@@ -270,6 +270,7 @@ class Store:
 
     def refuse(self, way: str, calling_ae_title: str, called_ae_title: str, peer_address: str, reason: str) -> None:
         """Record a refused association."""
+        calling_ae_title, called_ae_title = _printable(calling_ae_title), _printable(called_ae_title)
         name = f"{self.process}-{uuid4().hex[:23]}"
         self.journal.append(Refused(name, way, calling_ae_title, called_ae_title, peer_address, self.clock(), reason))
         log.warning(
@@ -540,6 +541,11 @@ class _GroupCommit:
                 group.done = True
                 self._busy = False
                 self._condition.notify_all()
+
+
+def _printable(text: str) -> str:
+    """What a peer says of itself, fit for a log line: control characters become question marks."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def relative_path(sop_instance_uid: str) -> str:

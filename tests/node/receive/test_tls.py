@@ -18,7 +18,7 @@ from node.errors import ConfigurationError
 from node.receive.tls import client_context, server_context
 from node.records import AssociationRecord
 from tests.needs import missing
-from tests.node.receive.harness import Running, association, configuration, mr, stored_files, until
+from tests.node.receive.harness import Running, association, configuration, free_port, mr, stored_files, until
 
 SERVERS = ("fast", "plain")
 
@@ -165,3 +165,43 @@ def test_the_kept_ciphers_are_forward_secret_and_authenticated(certificates: Pat
     assert names
     assert all("GCM" in name or "CHACHA20" in name for name in names)
     assert all(name.startswith(("TLS_", "ECDHE-", "DHE-")) for name in names)
+
+
+def test_stow_goes_over_tls_on_the_pages_port(tmp_path: Path, certificates: Path) -> None:
+    import httpx
+    from starlette.applications import Starlette
+
+    from node.app import WebServer
+    from node.config import DicomWeb
+    from node.receive.store import Store
+    from node.receive.stow import routes
+    from tests.node.receive.harness import part10
+
+    ds = mr()
+    body = b"--B\r\nContent-Type: application/dicom\r\n\r\n" + part10(ds) + b"\r\n--B--\r\n"
+    headers = {"content-type": 'multipart/related; type="application/dicom"; boundary=B'}
+    with contextlib.closing(Store(tmp_path, "process")) as store, socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        app = Starlette(routes=routes(store, DicomWeb(enabled=True)))
+        server = WebServer(app, listening, Tls(**section(certificates, "node", trusted=True)))
+        server.start()
+        try:
+            url = f"https://127.0.0.1:{port}/dicom-web/studies"
+            with httpx.Client(verify=client(certificates)) as sender:
+                answer = sender.post(url, content=body, headers=headers)
+            with httpx.Client(verify=plain_client(certificates)) as stranger, pytest.raises(httpx.TransportError):
+                stranger.post(url, content=body, headers=headers)
+        finally:
+            server.stop()
+    assert answer.status_code == 200
+    assert list(stored_files(tmp_path)) == [ds.SOPInstanceUID]
+
+
+def test_tls_can_have_a_port_of_its_own_beside_the_plain_one(tmp_path: Path, certificates: Path) -> None:
+    dimse = {"tls": section(certificates, "node", trusted=False), "tls_port": free_port()}
+    with Running(configuration(tmp_path / "data", dimse=dimse)) as running:
+        assert stores(running, None)
+        with association(dimse["tls_port"], tls_args=(plain_client(certificates), "127.0.0.1")) as assoc:
+            assert assoc.send_c_store(mr()).Status == 0
+        with association(dimse["tls_port"]) as assoc:
+            assert not assoc.is_established

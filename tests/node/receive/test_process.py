@@ -1,0 +1,54 @@
+"""Receiver processes together: one port, one set of limits, one recorder; any of them may die."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from pathlib import Path
+
+from sqlalchemy.exc import OperationalError
+
+from node.records import AssociationRecord, InstanceRecord, open_database
+from tests.node.receive.harness import RawPeer, configuration, mr, receiver_process, until
+
+
+def test_two_processes_share_port_limits_and_records_and_one_may_be_killed(tmp_path: Path) -> None:
+    peers = {"scanner": {"ae_title": "SCANNER", "maximum_associations": 6}}
+    settings = configuration(tmp_path / "data", dimse={"processes": 2}, peers=peers)
+    port = settings.receive.dimse.port
+    engine = open_database(settings.node.database_url)
+
+    def count(record: type) -> int:
+        try:
+            with engine.connect() as connection:
+                return len(connection.execute(record.__table__.select()).all())  # type: ignore[attr-defined]
+        except OperationalError:
+            return 0
+
+    with receiver_process(settings) as first, receiver_process(settings):
+        with contextlib.ExitStack() as stack:
+            peer = [stack.enter_context(RawPeer(port)) for _ in range(8)]
+            answers = sorted(one.associate() for one in peer)
+            assert answers == [2] * 6 + [3] * 2, "the limit holds over both"
+        until(lambda: count(AssociationRecord) == 8, "the records of both processes")
+
+        stored = 0
+
+        def send_one() -> bool:
+            nonlocal stored
+            with RawPeer(port) as one:
+                if one.associate() != 2:
+                    return False  # a place is given back a moment after its association ends
+                assert one.store(mr()) == 0
+            stored += 1
+            return True
+
+        until(send_one)
+        until(lambda: count(InstanceRecord) == stored, "the receipt")
+        first.send_signal(signal.SIGKILL)  # the one that keeps the records, or the other
+        first.wait()
+        for _ in range(5):
+            until(send_one)
+        until(lambda: count(InstanceRecord) == stored, "the receipts of the other process")
+        assert stored == 6
+    engine.dispose()
