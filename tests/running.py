@@ -59,7 +59,7 @@ class RunningNode:
         configuration = {
             "node": {"data": "data"},
             "peers": {"scanner": {"ae_title": SENDER, "networks": ["127.0.0.0/8"]}, **settings.pop("peers", {})},
-            "receive": {"disk_floor_mb": 0, "series_quiet_s": 0.5, "study_quiet_s": 1, "dimse": dimse, **receive},
+            "receive": {"disk_floor_mb": 0, "series_quiet_s": 1, "study_quiet_s": 2, "dimse": dimse, **receive},
             "status": {"port": self.page},
             **settings,
         }
@@ -149,14 +149,16 @@ class RunningNode:
         with Session(self.database, expire_on_commit=False) as session:
             return list(session.scalars(query))
 
-    def jobs(self) -> list[JobRecord]:
-        return self.all(select(JobRecord).order_by(JobRecord.created))
+    def jobs(self, study: str | None = None) -> list[JobRecord]:
+        """All jobs, or those of a study; the first taken first."""
+        query = select(JobRecord).order_by(JobRecord.created)
+        return self.all(query.where(JobRecord.study_instance_uid == study) if study else query)
 
-    def ended_jobs(self, count: int, seconds: float = 60.0) -> list[JobRecord]:
-        """The jobs, once `count` of them have ended."""
+    def ended_jobs(self, count: int, seconds: float = 60.0, study: str | None = None) -> list[JobRecord]:
+        """The jobs, or those of a study, once `count` of them have ended."""
 
         def question() -> list[JobRecord]:
-            jobs = self.jobs()
+            jobs = self.jobs(study)
             return jobs if sum(job.state in ENDED for job in jobs) >= count else []
 
         try:
