@@ -39,6 +39,7 @@ from dicom_sr.findings import BarPanel, ImagePanel, Line, LinePanel, Mark, Panel
 
 PAD = 14  # pixels between a card's edge and what it holds
 _BAR_WIDTH, _BAR_GAP = 18, 12  # of a colour bar
+_LEAST_BAR = 72  # of its height with the room below it: two numbers fit beside it
 _HEAT_ALPHA = 0.6  # anatomy stays visible under the strongest heat
 _HEAT_FADE = 0.2  # the part of the heat's range over which it fades in above its threshold
 _SCALE = 3  # curves and points are drawn larger and reduced, which smooths their edges
@@ -104,7 +105,8 @@ def _picture(panel: ImagePanel, width: int, height: int, kept: int) -> Image.Ima
     left, right = _gutters(panel, labelled) if callouts else (0, 0)
     size = _fitted(panel, width - max(bar, kept) - left - right, height)
     picture = Image.fromarray(_pixels(panel, size))
-    body = blank(left + size[0] + right + bar, size[1], CARD)
+    height = size[1] if scale is None else max(size[1], _bar_top(scale) + _LEAST_BAR)  # a flat picture, too, has a bar
+    body = blank(left + size[0] + right + bar, height, CARD)
     body.paste(picture, (left, 0))
     ratio = np.array([size[0] / panel.image.shape[1], size[1] / panel.image.shape[0]])
     _draw_marks(body, panel.marks, ratio, left)
@@ -118,7 +120,7 @@ def _picture(panel: ImagePanel, width: int, height: int, kept: int) -> Image.Ima
         x = left + 8
         pill(draw, (x, 8), panel.laterality, TEXT, LARGE)
     if scale is not None:
-        _draw_bar(draw, scale, left + size[0] + right + _BAR_GAP, size[1])
+        _draw_bar(draw, scale, left + size[0] + right + _BAR_GAP, height)
     return body
 
 
@@ -175,10 +177,15 @@ def _bar_space(scale: tuple[str, float, float, str]) -> int:
     return _BAR_GAP + _BAR_WIDTH + 8 + max(width_of(text, font(SMALL)) for text in [*texts, *unit.split()]) + 2
 
 
+def _bar_top(scale: tuple[str, float, float, str]) -> int:
+    """Where the bar begins: below its unit."""
+    return line_height(SMALL) * len(scale[3].split()) + 12
+
+
 def _draw_bar(draw: ImageDraw.ImageDraw, scale: tuple[str, float, float, str], x: int, height: int) -> None:
     colour_map, low, high, unit = scale
     face = font(SMALL)
-    top = line_height(SMALL) * len(unit.split()) + 12 if unit else 12
+    top = _bar_top(scale)
     bottom = height - 12
     colours = coloured(np.linspace(1, 0, max(bottom - top, 1)), colour_map)
     for offset, colour in enumerate(colours):

@@ -119,6 +119,12 @@ def test_a_colour_bar_says_its_range_and_unit():
     assert np.asarray(render(heat, 500, 300)).shape != np.asarray(without).shape
 
 
+def test_a_picture_flatter_than_its_colour_bar_is_drawn():
+    """An axial cut through a stack of few slices: 6 rows of 48 pixels."""
+    flat = ImagePanel("", RAMP[:6, :48], (0, 1000), heat=np.ones((6, 48), np.float32), heat_unit="stored value")
+    assert render(flat, 180, 300).height > 72  # two lines of unit and the least bar
+
+
 def test_the_page_is_of_one_width_and_not_higher_than_old_viewers_take(tmp_path: Path):
     panels = [ImagePanel(str(n), np.ones((400, 200), np.float32) * n, (0, 9)) for n in range(6)]
     picture = drawn(tmp_path, page_of(*panels))
