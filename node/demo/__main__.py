@@ -36,7 +36,7 @@ POLL_S = 0.2
 REASONS_SHOWN = 2  # in the table
 
 # a table that is piped into a file has no terminal whose width it could take
-console = Console(width=None if sys.stdout.isatty() else 130)
+console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "130")))
 
 
 class DemoFailed(RuntimeError):
@@ -127,7 +127,7 @@ def own_studies(folder: Path) -> list[tuple[str, samples.Sample | None, tuple[Fi
     if not files:
         raise DemoFailed(f"{folder}: no DICOM file (Part 10) is there")
     if len(files) < len(paths):
-        console.print(f"{len(paths) - len(files)} files are not DICOM and are passed over")
+        console.print(f"passed over, because not DICOM: {len(paths) - len(files)} of {len(paths)} files")
     found: list[tuple[str, samples.Sample | None, tuple[File, ...]]] = []
     for study in studies_of(files):
         modalities = " + ".join(dict.fromkeys(file.modality for file in study))
@@ -186,9 +186,7 @@ def wait_and_look(settings: Configuration, archive: Archive, sent: Sequence[Sent
 
 def table(outcomes: Sequence[Outcome], destination: str) -> Table:
     """One row per study."""
-    shown = Table(
-        title=f"What came of {len(outcomes)} studies (results go to {destination})", show_lines=True, expand=True
-    )
+    shown = Table(title=f"What came of it (results go to {destination})", show_lines=True, expand=True)
     for heading, share in (("sent", 5), ("matched", 7), ("ran", 5), ("came back", 5)):
         shown.add_column(heading, ratio=share, overflow="fold")
     shown.add_column("after the\nlast image", justify="right", no_wrap=True)
