@@ -65,11 +65,14 @@ def fourier(task: Task) -> Array:
 
 
 # ---- DeepResolve
+DEEPRESOLVE_VOXELS = 4_000_000  # of a slab: about 2 GB at work
+
+
 def deepresolve_weights(factor: int) -> Path:
     return BUNDLE / f"deepresolve_{factor}.safetensors"
 
 
-def deepresolve(task: Task, slab: int = 24) -> Array:
+def deepresolve(task: Task, slab: int | None = None) -> Array:
     """DeepResolve for this factor, whole slabs of thin slices with the field of view of the network on either side.
 
     Raises
@@ -82,6 +85,7 @@ def deepresolve(task: Task, slab: int = 24) -> Array:
     network.load_state_dict({name: value.float() for name, value in weights.items()})
     network = network.to(torch.bfloat16).eval()
     interpolated = torch.from_numpy(tci(task))
+    slab = slab or max(24, DEEPRESOLVE_VOXELS // interpolated[0].numel())
     field, out = 20, []
     with torch.no_grad():
         for start in range(0, task.count, slab):
@@ -271,7 +275,7 @@ class PlaneNetwork(nn.Sequential):
         return plane + residual
 
 
-def selfsr(task: Task, steps: int = 300, batch: int = 16, size: int = 48, seed: int = 0) -> Array:
+def selfsr(task: Task, steps: int = 200, batch: int = 8, size: int = 40, seed: int = 0) -> Array:
     """Train a plane network on the acquired planes, degraded down their rows, and apply it to both reformats.
 
     Only the volume itself is used: no other image, no shipped weights.

@@ -266,6 +266,11 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--card", type=Path, metavar="FILE", help="write the table into this model card, between its marks"
     )
+    options.add_argument("--lesions", action="store_true", help="run the small-lesion test too")
+    options.add_argument("--knee", type=Path, metavar="FOLDER", help="a knee series, for the gates' AUROC")
+    options.add_argument(
+        "--others", type=Path, action="append", default=[], metavar="FOLDER", help="series that are no knees"
+    )
     options.add_argument("--threads", type=int, default=2)
     return options
 
@@ -313,7 +318,41 @@ def main(arguments: list[str]) -> int:
         from pipelines.knee_super_resolution.card import write_evaluation
 
         write_evaluation(options.card, rows)
+    if options.lesions:
+        _lesions(volumes, factors, methods, console, options.card)
+    if options.others:
+        _outliers(options.knee, options.others, console, options.card)
     return 0
+
+
+def _lesions(
+    volumes: Sequence[ThinVolume], factors: Sequence[int], methods: Sequence[str], console: Console, card: Path | None
+) -> None:
+    """Run the small-lesion test on the first thin axis of each volume, print it and write it into the card."""
+    from pipelines.knee_super_resolution import lesions
+    from pipelines.knee_super_resolution.card import write_section
+
+    judged = []
+    for volume, axis, factor in combinations(volumes, factors):
+        if axis == volume.thin_axes[0]:
+            judged += lesions.judge_lesions(volume, axis, factor, methods)
+    table = lesions.summary(judged)
+    console.print(table)
+    if card:
+        write_section(card, "lesions", table)
+
+
+def _outliers(knee: Path | None, others: Sequence[Path], console: Console, card: Path | None) -> None:
+    """Score knees and what is not one by the gates, print the AUROC and write it into the card."""
+    from pipelines.knee_super_resolution import outliers, simulate
+    from pipelines.knee_super_resolution.card import write_section
+
+    spoiled = simulate.simulate_knee(EVALUATION_SEED, (96, 128, 128), 0.8, "pd").array[::4]
+    inside, outside = outliers.knees(knee), outliers.outliers(others, spoiled)
+    text = outliers.table(inside, outside)
+    console.print(text)
+    if card:
+        write_section(card, "gates", text)
 
 
 def _volumes(folders: Iterable[Path], excluded: Sequence[str]) -> Iterator[ThinVolume]:

@@ -80,6 +80,22 @@ def auroc(inside: Sequence[float], outside: Sequence[float]) -> float:
     return float((pairs > 0).mean() + 0.5 * (pairs == 0).mean())
 
 
+def table(inside: Sequence[Scored], outside: Sequence[Scored]) -> str:
+    """The AUROC and every score in Markdown, highest first."""
+    flagged = [name for name, value in outside if value >= gates.FLAG]
+    wrongly = [name for name, value in inside if value >= gates.FLAG]
+    lines = [
+        f"AUROC {auroc([value for _, value in inside], [value for _, value in outside]):.3f}; flagged at "
+        f"{gates.FLAG}: {len(flagged)} of {len(outside)} outliers, {len(wrongly)} of {len(inside)} knees.",
+        "",
+        "| series | is | score |",
+        "|---|---|---|",
+    ]
+    scored = [(value, name, "knee") for name, value in inside] + [(value, name, "outlier") for name, value in outside]
+    lines += [f"| {name} | {what} | {value:.2f} |" for value, name, what in sorted(scored, reverse=True)]
+    return "\n".join(lines)
+
+
 def _stacks(folder: Path) -> list[Stack]:
     paths = [path for path in folder.iterdir() if path.suffix.lower() not in {".txt", ".md", ".csv"}]
     return [stack for study in read_studies(paths) for series in study.series for stack in stacks(series)]

@@ -8,6 +8,7 @@ run's seed and the step's number, so that nothing but weights and optimiser has 
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import hashlib
 import json
@@ -48,7 +49,8 @@ MIN_DEPTH = 40  # thin slices of a patch, at least
 AVERAGING = 0.999  # of the weights, per step
 SPREAD_WEIGHT = 0.05  # of the uncertainty's likelihood in the loss
 NOMINAL, GAUSSIAN_90 = 0.90, 1.6449
-FACTORS = (2, 3, 4, 8)  # of the baselines that are trained for one each
+FACTORS = (2, 3, 4, 8)  # that uncertainty is calibrated at and the baselines are trained for
+MIN_THICK = 4  # acquired slices that a volume has to leave to be calibrated on
 
 
 @dataclass(frozen=True)
@@ -314,25 +316,29 @@ def _resume(
     return int(state["step"])
 
 
-def calibrate(network: Condyle, corpus: Corpus, plan: Plan, draws: int = 6) -> dict[str, float]:
-    """The factor per ratio that turns the network's spread into a standard deviation, by held-back volumes.
+def calibrate(network: Condyle, corpus: Corpus, largest: int = 64) -> dict[str, float]:
+    """The factor per ratio by which a spread that was asked of a volume's own planes is still too narrow.
 
-    Split conformal: the 90 % quantile of |error| / spread over foreground voxels, over the Gaussian 1.645, so that
-    +-1.645 standard deviations cover 90 % of voxels like those held back.
+    Split conformal on held-back volumes: the 90 % quantile of |error| / standard deviation over foreground voxels, over
+    the Gaussian 1.645, so that +-1.645 standard deviations cover 90 % of voxels like those held back.
     """
-    held = Corpus(simulated=corpus.validation or corpus.simulated)
+    from pipelines.knee_super_resolution.evaluate import cropped, degraded
+    from pipelines.knee_super_resolution.inference import Restorer
+
+    made = Restorer(copy.deepcopy(network), {}, half=False)
+    volumes = [cropped(volume, largest) for volume in corpus.validation or corpus.simulated]
     factors: dict[str, float] = {}
-    for ratio in (1.5, 2.0, 3.0, 4.0, 6.0, 8.0):
-        sampler = Sampler(held, Plan(factor=ratio, seed=plan.seed + 1, depth=plan.depth, size=plan.size))
+    for ratio in FACTORS:
         scores = []
-        for step in range(draws * max(1, len(held.simulated) // 2)):
-            example = sampler.example(step)
-            with torch.no_grad():
-                thin, spread = network(example.thick, geometry_of(example))
-            mask = example.thin > FOREGROUND_LEVEL
-            scores.append(((thin - example.thin).abs() / spread)[mask][::7])
-        quantile = float(np.quantile(torch.cat(scores).numpy(), NOMINAL))
-        factors[f"{ratio:g}"] = quantile / GAUSSIAN_90
+        for volume in volumes:
+            task, truth = degraded(volume, volume.thin_axes[-1], ratio)
+            if len(task.thick) < MIN_THICK:
+                continue
+            thin, spread = made.restore(task.thick, task.coarse, task.fine, task.profile, task.anisotropy)
+            scores.append((np.abs(thin - truth) / spread)[truth > FOREGROUND_LEVEL])
+        if scores:
+            quantiles = [float(np.quantile(each, NOMINAL)) for each in scores if len(each)]
+            factors[str(ratio)] = float(np.mean(quantiles)) / GAUSSIAN_90
     return factors
 
 
@@ -472,7 +478,7 @@ def main(arguments: list[str]) -> int:
     if options.initial:
         facts["initial_sha256"] = hashlib.sha256(options.initial.read_bytes()).hexdigest()
     if isinstance(network, Condyle):
-        facts["calibration"] = calibrate(network, corpus, plan)
+        facts["calibration"] = calibrate(network, corpus)
     description = save(network, plan, corpus, options.output, facts)
     (options.output / "checkpoint.pt").unlink(missing_ok=True)
     console.print(description["trained_on"])
