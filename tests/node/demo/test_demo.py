@@ -23,10 +23,10 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def small_knee(folder: Path) -> Path:
-    """A knee of 6 slices of 48 x 48 pixels: real enough for the route, quick to run."""
+    """A knee of 6 slices of 48 x 48 pixels, taken by one route of config.yaml only, by its ProtocolName; quick to run."""
     folder.mkdir()
     stack = samples.Stack(6, 48, 48, 3.0, 6.0, 5.0, samples.KNEE_STACK.row, samples.KNEE_STACK.column)
-    samples._write_mr(folder, "small", 4, stack, samples.knee_signal, "KNEE", "PD SAG", "KNEE ROUTINE")
+    samples._write_mr(folder, "small", 4, stack, samples.knee_signal, "LEG", "PD SAG", "KNEE ROUTINE")
     (folder / "notes.txt").write_text("not DICOM")
     return folder
 
