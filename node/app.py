@@ -38,7 +38,8 @@ from node.supervise import Supervisor, receivers
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.05  # how often completion is asked; the question costs well under a millisecond
+POLL_S = 0.05  # how often completion is asked for series, whose count may be known
+STUDIES_EVERY = 10  # polls, until it is asked for studies too, which always wait for their quiet time
 WATCH_S = 0.1  # how often the processes are looked after
 DATABASE_PAUSE_S = 1.0  # after the database could not be reached
 RETRY_S = 60.0  # until a series that could not be decided about is tried again
@@ -59,16 +60,18 @@ class Deciding(threading.Thread):
         self._put_off: dict[tuple[str, str | None], float] = {}  # what failed, and until when it is left alone
 
     def run(self) -> None:
+        polls = 0
         while not self._stopping.wait(POLL_S):
+            polls += 1
             try:
-                self.once()
+                self.once(studies=polls % STUDIES_EVERY == 0)
             except SQLAlchemyError as error:
                 log.error("decisions wait for the database", extra={"error": type(error).__name__})
                 self._stopping.wait(DATABASE_PAUSE_S)
 
-    def once(self) -> None:
+    def once(self, *, studies: bool = True) -> None:
         """Dispatch everything that is complete now; what fails costs nobody else anything."""
-        for complete in self._completion.poll():
+        for complete in self._completion.poll(studies=studies):
             what = (complete.study_instance_uid, complete.series_instance_uid)
             if self._stopping.is_set() or self._put_off.get(what, 0.0) > time.monotonic():
                 continue

@@ -52,11 +52,11 @@ class Completion:
     def __init__(self, engine: Engine, settings: Receive, clock: Callable[[], datetime]) -> None:
         self._engine, self._settings, self._clock = engine, settings, clock
 
-    def poll(self) -> list[Complete]:
-        """What is complete and has not been settled; series before studies."""
+    def poll(self, *, studies: bool = True) -> list[Complete]:
+        """What is complete and has not been settled; series before studies, which can be left out."""
         now = self._clock()
         with Session(self._engine) as session:
-            return [*self._series(session, now), *self._studies(session, now)]
+            return [*self._series(session, now), *(self._studies(session, now) if studies else ())]
 
     @staticmethod
     def settle(session: Session, complete: Complete, now: datetime) -> bool:
