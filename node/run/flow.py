@@ -123,10 +123,11 @@ class Flow:
     def _step(self, job_id: str, name: str) -> Iterator[JobRecord]:
         """Do a step of a job that is running: note how long it took, or that the node was stopped in it."""
         start = time.perf_counter()
-        with Session(self._database, expire_on_commit=False) as session, session.begin():
-            job = ledger.locked(session, job_id)
+        with Session(self._database, expire_on_commit=False) as session:
+            job = session.get_one(JobRecord, job_id)
             if job.state == JobState.QUEUED:
-                ledger.move(session, job_id, JobState.RUNNING)
+                job = ledger.move(session, job_id, JobState.RUNNING)
+                session.commit()
         try:
             yield job
         except Stopping:

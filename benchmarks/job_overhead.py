@@ -1,0 +1,109 @@
+"""What a job costs beside its own steps: ``python benchmarks/job_overhead.py [--database URL]``.
+
+A job's own steps are the work of the inference process: check, inference, encoding. The rest is the engine's: taking
+the job, durable checkpoints, states and events, the way to the worker and back, reading and handing over the objects.
+Measured: one job at a time on an idle node (from `submit` to the outbox), and a backlog with one worker.
+
+RESULT
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the trial pipeline is the tests'
+
+from node.job import Job
+from node.run import engine
+from node.run.pool import Pool, Worker
+from tests.node.run.trial import Bench, bench, install_trial, until
+
+BAR_MS = 50.0
+
+
+class TimedPool(Pool):
+    """Adds up how long workers work."""
+
+    worked_s = 0.0
+
+    def _converse(self, worker: Worker, request: Any, cancelled: Callable[[], bool]) -> dict[str, Any]:
+        start = time.perf_counter()
+        try:
+            return super()._converse(worker, request, cancelled)
+        finally:
+            TimedPool.worked_s += time.perf_counter() - start
+
+
+def handed_over(made: Bench, jobs: list[Job]) -> bool:
+    return all("hand over" in made.events(job) for job in jobs[-1:]) and all(
+        made.state(job) == "sending" for job in jobs
+    )
+
+
+def one_at_a_time(made: Bench, running: engine.Engine, count: int) -> tuple[list[float], list[float]]:
+    """Seconds from submit to the outbox, and those of the worker, job by job."""
+    total, own = [], []
+    for _ in range(count):
+        job = made.job()
+        worked, start = TimedPool.worked_s, time.perf_counter()
+        running.submit(job)
+        while made.state(job) != "sending":
+            time.sleep(0.005)
+        total.append(time.perf_counter() - start)
+        own.append(TimedPool.worked_s - worked)
+    return total, own
+
+
+def backlog(made: Bench, running: engine.Engine, count: int) -> tuple[float, float]:
+    """Seconds a job, all and the worker's, where `count` are waiting."""
+    jobs = [made.job() for _ in range(count)]
+    worked, start = TimedPool.worked_s, time.perf_counter()
+    for job in jobs:
+        running.submit(job)
+    until(lambda: handed_over(made, jobs), 600)
+    return (time.perf_counter() - start) / count, (TimedPool.worked_s - worked) / count
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument(
+        "--database", help="SQLAlchemy URL of an empty database; SQLite in a temporary folder if absent"
+    )
+    arguments.add_argument("--single", type=int, default=50)
+    arguments.add_argument("--backlog", type=int, default=150)
+    chosen = arguments.parse_args()
+    engine.Pool = TimedPool  # type: ignore[misc]
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["PYTHONPATH"] = install_trial(Path(name) / "site")
+        with bench(Path(name), chosen.database) as made:
+            running = engine.Engine(made.configuration, made.database)
+            running.start()
+            try:
+                one_at_a_time(made, running, 5)  # warm
+                total, own = one_at_a_time(made, running, chosen.single)
+                beside = [1000 * (a - b) for a, b in zip(total, own, strict=True)]
+                print(
+                    f"one at a time, {chosen.single} jobs: {statistics.median(beside):.0f} ms beside its own steps "
+                    f"(95th percentile {sorted(beside)[int(0.95 * len(beside))]:.0f} ms), "
+                    f"{1000 * statistics.median(own):.0f} ms in them; bar {BAR_MS:.0f} ms"
+                )
+                a, b = backlog(made, running, chosen.backlog)
+                print(
+                    f"backlog of {chosen.backlog}, 1 worker: {1000 * (a - b):.0f} ms a job beside its own steps, "
+                    f"{1000 * b:.0f} ms in them"
+                )
+            finally:
+                running.stop()
+
+
+if __name__ == "__main__":
+    main()
