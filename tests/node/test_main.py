@@ -110,6 +110,16 @@ def test_version_names_the_installed_pipelines():
     assert re.search(r"knee_super_resolution \d", ended.stdout)
 
 
+def test_every_command_that_the_documents_name_is_there():
+    root = Path(__file__).resolve().parents[2]
+    documents = [root / "README.md", root / "CONTRIBUTING.md", root / "config.yaml", *(root / "docs").glob("*.md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in documents)
+    named = set(re.findall(r"(?:`|^ *|bin/)condyle ([a-z][a-z-]*)", text, re.MULTILINE))
+    assert {"serve", "check", "route"} <= named
+    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert named - known - {group.name for group in app.registered_groups} == set()
+
+
 # ---- check
 def test_check_of_a_sound_configuration_says_so(tmp_path, condyle):
     path = configured(tmp_path, routes={"knee": {**KNEE, "shadow": True}})
