@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -63,7 +64,10 @@ def _table(database: Engine, state: str | None, limit: int) -> Table:
                 .group_by(OutboxRecord.job_id)
             )
         }
-    table = Table("Job", "Taken", "State", "For", "Route", "Pipeline", "Images", "Delivered", "Reason", box=None)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Job", "Taken", "State", "For", "Route", "Images", "Delivered"):
+        table.add_column(heading, no_wrap=True, overflow="fold")
+    table.add_column("Reason", no_wrap=True, overflow="ellipsis")
     for job in jobs:
         delivered, total = counts.get(job.id, (0, 0))
         table.add_row(
@@ -72,10 +76,9 @@ def _table(database: Engine, state: str | None, limit: int) -> Table:
             Text(job.state + (" (shadow)" if job.shadow else ""), style=STYLES[JobState(job.state)]),
             _span(job),
             job.route,
-            f"{job.pipeline} {job.pipeline_version}".strip(),
             str(len(job.sop_instance_uids)),
             f"{delivered} of {total}" if total else "",
-            Text(job.reason, overflow="ellipsis", no_wrap=True),
+            Text(job.reason),
         )
     return table
 
@@ -87,7 +90,7 @@ def _span(job: JobRecord) -> str:
 
 
 def _clock(at: datetime) -> str:
-    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return at.astimezone().strftime("%d %b %H:%M:%S")
 
 
 def show(config: Path, job: str) -> int:
@@ -136,8 +139,14 @@ def _show_why(out: Console, decision: DecisionRecord) -> None:
     out.print(f"\n[bold]why[/]: {decision.trace['why']}")
     for series in decision.trace["series"]:
         for clause in series["clauses"]:
-            mark = "✓" if clause["holds"] else "✗"
-            out.print(Text(f"  {mark} {clause['key']}: found {clause['found']}, expected {clause['expected']}"))
+            _show_clause(out, clause, "  ")
+
+
+def _show_clause(out: Console, clause: dict[str, Any], indent: str) -> None:
+    mark = "✓" if clause["holds"] else "✗"
+    out.print(Text(f"{indent}{mark} {clause['key']}: found {clause['found']}, expected {clause['expected']}"))
+    for inner in clause.get("clauses", ()):
+        _show_clause(out, inner, indent + "  ")
 
 
 def _show_timeline(out: Console, events: Sequence[EventRecord]) -> None:
