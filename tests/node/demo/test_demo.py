@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def small_knee(folder: Path) -> Path:
-    """A knee of 6 slices of 48 x 48 pixels, taken by one route of config.yaml only, by its ProtocolName; quick to run."""
+    """A knee of 6 slices of 48 x 48 pixels, which one route of config.yaml takes, by ProtocolName; quick to run."""
     folder.mkdir()
     stack = samples.Stack(6, 48, 48, 3.0, 6.0, 5.0, samples.KNEE_STACK.row, samples.KNEE_STACK.column)
     samples._write_mr(folder, "small", 4, stack, samples.knee_signal, "LEG", "PD SAG", "KNEE ROUTINE")
