@@ -19,6 +19,7 @@ from pynetdicom import AE
 AE_TITLE = "SCANNER"
 CONTEXTS = 120  # presentation contexts per association; PS3.8 allows 128
 TIMEOUT_S = 600
+STORE_RESPONSE = "Received Store Response ("  # storescu --verbose
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Scanner:
     def _by_storescu(self, files: Sequence[File], receiver: Receiver) -> str:
         done = subprocess.run(
             [
-                *(str(self.storescu), "--aetitle", AE_TITLE, "--call", receiver.ae_title, "--no-halt"),
+                *(str(self.storescu), "--aetitle", AE_TITLE, "--call", receiver.ae_title, "--no-halt", "--verbose"),
                 *(receiver.host, str(receiver.port), *(str(file.path) for file in files)),
             ],
             env={**os.environ, "TCP_NODELAY": "1"},  # else every instance waits 40 ms for a delayed ACK
@@ -100,7 +101,12 @@ class Scanner:
             timeout=TIMEOUT_S,
             check=False,
         )
-        return "" if done.returncode == 0 else (done.stderr or done.stdout).strip()[-400:] or "storescu failed"
+        told = (done.stdout + done.stderr).splitlines()
+        if done.returncode != 0:
+            return "; ".join([line for line in told if line.startswith(("E:", "F:"))][-3:]) or "storescu failed"
+        # storescu's exit code does not say that an instance was refused; what it tells of each answer does
+        answers = [line.partition(STORE_RESPONSE)[2].rstrip(")") for line in told if STORE_RESPONSE in line]
+        return "; ".join(dict.fromkeys(answer for answer in answers if not answer.startswith(("Success", "Warning"))))
 
     def _by_pynetdicom(self, files: Sequence[File], receiver: Receiver) -> str:
         refused: list[str] = []
@@ -112,6 +118,10 @@ class Scanner:
         return "; ".join(dict.fromkeys(refused))[:400]
 
     def _associate(self, files: Sequence[File], receiver: Receiver) -> list[str]:
+        try:
+            socket.create_connection((receiver.host, receiver.port), timeout=5).close()
+        except OSError as error:
+            return [f"{receiver.ae_title} cannot be reached: {error.strerror}"]
         ae = AE(ae_title=AE_TITLE)
         ae.maximum_pdu_size = 131072
         for sop_class_uid, syntax in dict.fromkeys((file.sop_class_uid, file.transfer_syntax_uid) for file in files):
