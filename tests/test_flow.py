@@ -21,8 +21,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from sqlalchemy import select
 
+from node.config import DicomWebDestination
 from node.demo import samples
 from node.records import AssociationRecord, DecisionRecord, EventRecord, InstanceRecord, OutboxRecord
+from node.send.delivery import Item, Outcome
+from node.send.dicomweb import DicomWebDelivery
 from tests.orthanc import Archive, Modality, free_port
 from tests.running import SENDER, RunningNode, until
 
@@ -43,13 +46,12 @@ def folder_node(folder: Path, **settings: Any) -> RunningNode:
     return RunningNode(folder, **{"routes": routes, "destinations": destinations, **settings})
 
 
-def archive_node(folder: Path, archive: Archive, **settings: Any) -> RunningNode:
+def archive_node(folder: Path, archive: Archive, *, commitment: bool = False, **settings: Any) -> RunningNode:
     """A node whose knee results go to `archive`, which may also send to it."""
+    there = {"kind": "dimse", "ae_title": archive.ae_title, "host": "127.0.0.1", "port": archive.dicom_port}
     return folder_node(
         folder,
-        destinations={
-            "out": {"kind": "dimse", "ae_title": archive.ae_title, "host": "127.0.0.1", "port": archive.dicom_port}
-        },
+        destinations={"out": {**there, "commitment": commitment}},
         peers={"archive": {"ae_title": archive.ae_title}},
         **settings,
     )
@@ -153,14 +155,16 @@ def dcmread_bytes(content: bytes) -> Dataset:
     return dcmread(BytesIO(content))
 
 
-def test_results_that_come_back_from_the_archive_are_stored_and_never_processed(tmp_path, knee):
+def test_results_are_committed_by_the_archive_and_never_processed_when_they_come_back(tmp_path, knee):
     port = free_port()
     with (
         Archive(tmp_path / "orthanc", modalities={"ainode": Modality("CONDYLE", port)}) as archive,
-        archive_node(tmp_path, archive, port=port) as node,
+        archive_node(tmp_path, archive, commitment=True, port=port) as node,
     ):
         node.send(knee)
         node.ended_jobs(1)
+        lines = node.all(select(OutboxRecord))
+        assert {(line.state, line.answer) for line in lines} == {("confirmed", "storage commitment")}
         ours = archive.sop_instance_uids()
         archive.post("/modalities/ainode/store", {"Resources": archive.studies(), "Synchronous": True})
         stored = select(InstanceRecord.sop_instance_uid)
@@ -202,6 +206,22 @@ def test_the_same_images_again_change_nothing(node, knee):
     until(lambda: len(node.all(again)) == len(knee), "the second receipts are recorded")
     assert len(node.jobs(sent.study)) == 1
     assert {path: path.read_bytes() for path in results(node, sent.study)} == before
+
+
+def test_images_that_come_by_stow_take_the_same_way(node, knee, tmp_path):
+    sent = fresh(knee)
+    items = []
+    for number, ds in enumerate(sent.images):
+        path = tmp_path / f"{number}.dcm"
+        ds.save_as(path)
+        items.append(Item(ds.SOPClassUID, str(ds.SOPInstanceUID), str(ds.SeriesInstanceUID), sent.study, path))
+    delivery = DicomWebDelivery(
+        "node", DicomWebDestination(kind="dicomweb", url=f"http://127.0.0.1:{node.page}/dicom-web")
+    )
+    assert {answer.outcome for _, answer in delivery.send(items)} == {Outcome.DELIVERED}
+    delivery.close()
+    (job,) = node.ended_jobs(1, study=sent.study)
+    assert (job.state, set(job.sop_instance_uids)) == ("done", sent.uids())
 
 
 def test_late_images_make_a_new_job_whose_report_names_the_one_before(node, knee):
