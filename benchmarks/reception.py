@@ -7,12 +7,17 @@
 Senders are DCMTK's storescu, one process per association, with `--max-send-pdu 131072`. Every run has a fresh receiver
 process and an empty store; the receivers take turns within a round, so that a machine whose speed drifts does not
 favour one of them. Time runs from the start of the senders to the end of the last one: every C-STORE has had its
-success. After each run the instances on disk are counted; the node's receipts in its database are counted as well.
+success. After each run the stored instances are counted; the node's receipts in its database are counted as well.
 TCP_NODELAY=1 is set for DCMTK and Orthanc, which would otherwise wait 40 ms an instance for a delayed ACK.
+
+The stores lie in memory (/dev/shm) unless `--stores` names a folder: the receivers are compared, not the disk, and what
+a disk that others write to can take varies by a factor of ten. `CPU` is the receiver's own, user and system, per
+instance; it moves far less with the load of the machine than the rate does.
 
 The node runs with its whole handler: allow-lists on, UIDs checked against the data set, atomic rename, receipt,
 records of instance, series and study. `node` promises what its peers do (a success survives the end of the process);
-`node-power` flushes file, folder and receipt before each success, which none of the peers does but Orthanc.
+`node-power` flushes file, folder and receipt before each success, which none of the peers does but Orthanc: compare
+the two with `--stores` on a disk.
 
 Findings that the code rests on (py-spy and strace, one association, instances of 0.5 MB):
 
@@ -221,9 +226,15 @@ def memory_mb(pid: int) -> float:
     return total / 1000
 
 
-def run(name: str, parts: list[Path], count: int) -> dict[str, float]:
-    """Instances per second, and the receiver's largest resident memory in MB."""
-    folder = Path(tempfile.mkdtemp(prefix="reception-"))
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and of its ended children (`storescp --fork` has one per association)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
+def run(name: str, parts: list[Path], count: int, stores: Path | None) -> dict[str, float]:
+    """Instances per second, the receiver's largest resident memory in MB, and its CPU per instance in ms."""
+    folder = Path(tempfile.mkdtemp(prefix="reception-", dir=stores))
     try:
         with receiver(name, folder) as (process, port, stored):
             peak, done = [0.0], threading.Event()
@@ -234,6 +245,7 @@ def run(name: str, parts: list[Path], count: int) -> dict[str, float]:
 
             watcher = threading.Thread(target=watch)
             watcher.start()
+            cpu = cpu_seconds(process.pid)
             began = time.perf_counter()
             senders = [
                 subprocess.Popen(
@@ -258,9 +270,10 @@ def run(name: str, parts: list[Path], count: int) -> dict[str, float]:
             seconds = time.perf_counter() - began
             done.set()
             watcher.join()
+            cpu = cpu_seconds(process.pid) - cpu
             if any(codes) or stored() < count:
                 print(f"  ! {name}: exit codes {codes}, {stored()} of {count} stored", flush=True)
-            return {"rate": count / seconds, "memory": peak[0]}
+            return {"rate": count / seconds, "memory": peak[0], "cpu": 1000 * cpu / count}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -270,21 +283,19 @@ def table(results: dict[str, dict[str, list[float]]]) -> str:
     lines = []
     for cell in sorted(results, key=lambda c: (c.split()[0] != "mr", int(c.split()[1]))):
         kind, associations = cell.split()
-        rates = {
-            name: statistics.median(values) for name, values in results[cell].items() if not name.endswith(" memory")
-        }
+        rates = {name: statistics.median(values) for name, values in results[cell].items() if " " not in name}
         if not lines or f"| {kind} |" not in lines[-1]:
-            lines += ["", "| set | associations | receiver | instances/s | peak MB | node / it | runs |"]
-            lines += ["|---|---|---|---|---|---|---|"]
+            lines += ["", "| set | associations | receiver | instances/s | node / it | CPU ms | peak MB | runs |"]
+            lines += ["|---|---|---|---|---|---|---|---|"]
         for name in RECEIVERS:
             if name in rates:
                 values = results[cell][name]
                 memory = max(results[cell][f"{name} memory"])
+                cpu = statistics.median(results[cell][f"{name} cpu"])
                 ratio = f"{rates['node'] / rates[name]:.2f}" if "node" in rates else ""
                 spread = f"{len(values)}: {min(values):.0f}-{max(values):.0f}"
-                lines.append(
-                    f"| {kind} | {associations} | {name} | {rates[name]:.1f} | {memory:.0f} | {ratio} | {spread} |"
-                )
+                cells = (kind, associations, name, f"{rates[name]:.1f}", ratio, f"{cpu:.2f}", f"{memory:.0f}", spread)
+                lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -296,6 +307,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, help="instances of a set (default: 2000 mr, 24 dx)")
     parser.add_argument("--data", type=Path, help="where the sets lie or are made (default: a temporary folder)")
+    memory = Path("/dev/shm")
+    parser.add_argument("--stores", type=Path, default=memory if memory.is_dir() else None, help="where stores lie")
     parser.add_argument("--keep", type=Path, help="file that results are added to")
     arguments = parser.parse_args()
     results: dict[str, Any] = {}
@@ -313,9 +326,10 @@ def main() -> None:
                 cell = results.setdefault(f"{kind} {associations}", {})
                 for _ in range(arguments.rounds):
                     for name in arguments.only.split(","):
-                        figures = run(name, parts, count)
+                        figures = run(name, parts, count, arguments.stores)
                         cell.setdefault(name, []).append(figures["rate"])
                         cell.setdefault(f"{name} memory", []).append(figures["memory"])
+                        cell.setdefault(f"{name} cpu", []).append(figures["cpu"])
                         print(f"  {kind} x{associations} {name}: {figures['rate']:.1f}/s", flush=True)
                         if arguments.keep:
                             arguments.keep.write_text(json.dumps(results))

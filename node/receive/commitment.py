@@ -2,7 +2,8 @@
 
 "Committed" is said of an instance that is under its final name and flushed to the disk, file and folder, whatever the
 durability of reception is. The report goes to the address that the configuration has for the peer, on an association
-of its own: most requesters have closed theirs by then. Reports on what the node itself asked an archive to commit come
+of its own: most requesters have closed theirs by then. A peer without an address there gets it on the association that
+it asked on (by the fast server). Reports on what the node itself asked an archive to commit come
 in here too, and are left in the same table for the sender.
 """
 
@@ -170,6 +171,19 @@ class Commitment:
             self._settle(record, answer)
             taken += not answer
         return taken
+
+    def result_of(self, transaction_uid: str) -> tuple[int, Dataset]:
+        """Event type and information of the report on a request that was just kept."""
+        with Session(self._engine) as session:
+            record = session.get_one(CommitmentRecord, transaction_uid)
+        return self.result(transaction_uid, record.references)
+
+    def reported(self, transaction_uid: str, status: int) -> None:
+        """A peer answered a report on the association that it had asked on."""
+        with Session(self._engine) as session:
+            record = session.get(CommitmentRecord, transaction_uid)
+        if record is not None:
+            self._settle(record, "" if status == SUCCESS else f"The peer answered 0x{status:04X}")
 
     def result(self, transaction_uid: str, references: list[Any]) -> tuple[int, Dataset]:
         """Event type and information of a report, after making what is there safe."""

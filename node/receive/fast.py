@@ -37,14 +37,14 @@ from node.errors import ConfigurationError
 from node.receive.admission import Place, Rejection
 from node.receive.contexts import is_storage, supported
 from node.receive.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from node.receive.services import Services
+from node.receive.services import Response, Services
 from node.receive.status import NotStored, Status
 from node.receive.store import Arrival, Incoming, Outcome, TooLarge
 
 log = logging.getLogger(__name__)
 
 ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA_PDU, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)  # PS3.8 9.3.1
-C_STORE_RQ, C_STORE_RSP, C_CANCEL_RQ = 0x0001, 0x8001, 0x0FFF  # PS3.7 E.1
+C_STORE_RQ, C_STORE_RSP, C_CANCEL_RQ, N_EVENT_REPORT_RSP = 0x0001, 0x8001, 0x0FFF, 0x8100  # PS3.7 E.1
 NO_DATA_SET = 0x0101
 RELEASE_RESPONSE = struct.pack(">BBLL", RELEASE_RP, 0, 4, 0)
 
@@ -125,6 +125,7 @@ class Association(threading.Thread):
         self._context_id = 0
         self._message_deadline = 0.0
         self._calling = ""
+        self._reported = ""  # transaction UID of a commitment report that waits for its response
 
     # ------------------------------------------------------------ life
 
@@ -440,6 +441,10 @@ class Association(threading.Thread):
     def _answer_other(self, context_id: int, request: _Request) -> None:
         """Everything but C-STORE, by pynetdicom's own messages."""
         data, self._data = bytes(self._data), bytearray()
+        if request.field == N_EVENT_REPORT_RSP and self._reported:
+            transaction, self._reported = self._reported, ""
+            self._services.commitment.reported(transaction, request.status)
+            return
         if request.field == C_CANCEL_RQ or request.field & 0x8000:
             return  # nothing to cancel, and nothing asked
         try:
@@ -451,6 +456,12 @@ class Association(threading.Thread):
             raise _Abort(INVALID_PARAMETER, "The message cannot be read") from error
         if response is None:
             raise _Abort(NOT_SPECIFIED, "The service is not offered")
+        self._send(context_id, response)
+        if response.then is not None:
+            self._reported = response.subject
+            self._send(context_id, response.then)
+
+    def _send(self, context_id: int, response: Response) -> None:
         message = response.message()
         message.primitive_to_message(response.primitive)
         for part in message.encode_msg(context_id, self._peer_maximum):

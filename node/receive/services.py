@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any, NamedTuple
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
-from pynetdicom.dimse_messages import C_ECHO_RSP, N_ACTION_RSP, N_EVENT_REPORT_RSP
+from pynetdicom.dimse_messages import C_ECHO_RSP, N_ACTION_RSP, N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP
 from pynetdicom.dimse_primitives import C_ECHO, N_ACTION, N_EVENT_REPORT
-from pynetdicom.dsutils import decode
-from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
+from pynetdicom.dsutils import decode, encode
+from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance, Verification
 
 from node.receive.admission import Admission
 from node.receive.commitment import Commitment
@@ -21,10 +22,12 @@ PROCESSING_FAILURE, NO_SUCH_ACTION, NO_SUCH_EVENT = 0x0110, 0x0123, 0x0113  # PS
 
 
 class Response(NamedTuple):
-    """A pynetdicom message class and the primitive it is made from."""
+    """A pynetdicom message class and the primitive it is made from; and what is to be asked of the peer after it."""
 
     message: Any
     primitive: Any
+    then: Response | None = None
+    subject: str = ""  # the transaction UID that `then` is about
 
 
 class Services:
@@ -63,7 +66,8 @@ class Services:
             action.ActionTypeID = request.ActionTypeID
             information = _data_set(request.ActionInformation, syntax)
             action.Status = self.action(calling, address, request.ActionTypeID, information)
-            return Response(N_ACTION_RSP, action)
+            then = self._report_here(action.Status, calling, address, information, syntax)
+            return Response(N_ACTION_RSP, action, then, str(information.get("TransactionUID", "")))
         if isinstance(request, N_EVENT_REPORT):
             report = N_EVENT_REPORT()
             report.MessageIDBeingRespondedTo = request.MessageID
@@ -73,6 +77,24 @@ class Services:
             report.Status = self.report(calling, request.EventTypeID, _data_set(request.EventInformation, syntax))
             return Response(N_EVENT_REPORT_RSP, report)
         return None
+
+    def _report_here(
+        self, status: int, calling: str, address: str, information: Dataset, syntax: str
+    ) -> Response | None:
+        """The report on the same association, for a peer that the node has no address to call back."""
+        peer = self.admission.peer(calling, address)
+        if status != SUCCESS or (peer and peer[1].host and peer[1].port):
+            return None
+        event_type, result = self.commitment.result_of(str(information.TransactionUID))
+        report = N_EVENT_REPORT()
+        report.MessageID = 1
+        report.AffectedSOPClassUID = StorageCommitmentPushModel
+        report.AffectedSOPInstanceUID = StorageCommitmentPushModelInstance
+        report.EventTypeID = event_type
+        uid = UID(syntax)
+        encoded = encode(result, uid.is_implicit_VR, uid.is_little_endian, uid.is_deflated)
+        report.EventInformation = BytesIO(encoded or b"")
+        return Response(N_EVENT_REPORT_RQ, report)
 
     def action(self, calling: str, address: str, action_type: int, information: Dataset) -> int:
         """A peer asks for storage commitment (PS3.4 J.3.2): the status of the N-ACTION."""

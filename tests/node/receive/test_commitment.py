@@ -139,6 +139,27 @@ def test_a_request_outlives_a_restart_and_a_requester_that_is_away(tmp_path: Pat
     assert requester.reports[0][0] == 1
 
 
+def test_a_peer_without_an_address_is_told_on_its_own_association(tmp_path: Path) -> None:
+    reports: list[tuple[int, Dataset]] = []
+
+    def take(event: Any) -> tuple[int, None]:
+        reports.append((event.event_type, event.event_information))
+        return 0, None
+
+    ds = mr()
+    with Running(configuration(tmp_path / "data")) as running:
+        store(running, ds)
+        handlers = [(evt.EVT_N_EVENT_REPORT, take)]
+        with association(running.port, [build_context(StorageCommitmentPushModel)], evt_handlers=handlers) as assoc:
+            arguments = (1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+            status, _ = assoc.send_n_action(request((MRImageStorage, ds.SOPInstanceUID)), *arguments)
+            assert status.Status == 0
+            until(lambda: reports, "the report")
+            until(lambda: running.rows(CommitmentRecord, state="reported"), "the record of the report")
+        assert reports[0][0] == 1
+        assert reports[0][1].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == ds.SOPInstanceUID
+
+
 def test_a_request_that_makes_no_sense_is_refused(tmp_path: Path, requester: Requester) -> None:
     with Running(settings_for(requester, tmp_path)) as running:
         assert ask(running, request()) == 0x0115
