@@ -195,7 +195,14 @@ class Morning:
         )
 
     def made(
-        self, session: Session, job: str, study: str, uid: str, kind: str, lines: dict[str, dict[str, object]]
+        self,
+        session: Session,
+        job: str,
+        study: str,
+        uid: str,
+        kind: str,
+        lines: dict[str, dict[str, object]],
+        twin_of: str | None = None,
     ) -> None:
         path = f"jobs/{job}/objects/{uid}.dcm"
         if kind == "secondary_capture":
@@ -211,6 +218,7 @@ class Morning:
                 path=path,
                 sha256="0" * 64,
                 size=540_000,
+                twin_of=twin_of,
             )
         )
         session.flush()
@@ -274,6 +282,7 @@ class Morning:
             )
             self.made(session, done, "1.2.1", "1.2.9.1", "secondary_capture", {"pacs": delivered, "drop": delivered})
             self.made(session, done, "1.2.1", "1.2.9.2", "report", {"pacs": delivered, "drop": delivered})
+            self.made(session, done, "1.2.1", "1.2.9.3", "report", {}, twin_of="1.2.9.2")  # nobody needed it
 
             self.received(session, "1.2.2", "MR", 12, 200)
             self.decision(session, "1.2.2", None, clause("BodyPartExamined", "KNEE", "HEAD", False))
