@@ -21,7 +21,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID
 from dbos import DBOSPortableJSONSerializer as JsonSerializer
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node import ledger, migrations
@@ -310,14 +310,15 @@ class Engine:
             try:
                 self._beat()
                 self._reap()
-                self._sweep()
                 self._park()
+                self._sweep()
                 if waited >= retained:
                     retained = waited + RETAIN_EVERY_S
                     self.clean(datetime.now(UTC))
-            except Exception:  # the worker's loop: a database that is away for a while comes back
-                if not self._stop.is_set():
-                    log.exception("looking after jobs failed")
+            except SQLAlchemyError as error:
+                log.error("jobs wait for the database", extra={"error": type(error).__name__})
+            except Exception:  # the worker's loop
+                log.exception("looking after jobs failed")
             self._stop.wait(self._beat_s)
             waited += self._beat_s
 
@@ -350,14 +351,17 @@ class Engine:
             DBOS._recover_pending_workflows(dead)  # fenced: only what is still theirs
 
     def _sweep(self) -> None:
-        """Begin jobs that are written down as queued and that DBOS does not have: the node died in between."""
+        """Take up jobs that are to be run and that DBOS is not going to run.
+
+        The node died between writing one down and giving it to DBOS, or the database was away for longer than a step
+        is repeated.
+        """
         before = datetime.now(UTC) - timedelta(seconds=SWEEP_AFTER_S)
+        due = JobRecord.state.in_((JobState.QUEUED, JobState.RUNNING))
         with Session(self._database) as session:
-            queued = session.scalars(
-                select(JobRecord.id).where(JobRecord.state == JobState.QUEUED, JobRecord.updated < before)
-            ).all()
-        for job_id in self._unknown(queued):
-            log.warning("beginning a job that was left over", extra={"job": job_id})
+            waiting = session.scalars(select(JobRecord.id).where(due, JobRecord.updated < before)).all()
+        for job_id in self._unknown(waiting):
+            log.warning("taking up a job that was left over", extra={"job": job_id})
             self._take_up(job_id)
 
     def _unknown(self, job_ids: Sequence[str]) -> Sequence[str]:

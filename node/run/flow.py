@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_sr.errors import UnsuitableInput
@@ -181,8 +182,12 @@ class Flow:
             ledger.note(session, job_id, "begun", step)
 
     def _ended(self, job_id: str) -> bool:
-        with Session(self._database) as session:
-            return session.get_one(JobRecord, job_id).state == JobState.FAILED
+        """Whether an operator has ended the job; while the database is away, nobody has."""
+        try:
+            with Session(self._database) as session:
+                return session.get_one(JobRecord, job_id).state == JobState.FAILED
+        except OperationalError:
+            return False
 
     # ---- prepare
     def _instances(self, job: JobRecord) -> tuple[list[Path], dict[str, dict[str, str]]]:

@@ -219,18 +219,8 @@ class Pool:
         return worker
 
     def _converse(self, worker: Worker, request: Mapping[str, Any], cancelled: Callable[[], bool]) -> dict[str, Any]:
-        start = asked = self._clock()
         try:
-            worker.connection.send_bytes(json.dumps(request).encode())
-            while not worker.connection.poll(LOOK_S):
-                now = self._clock()
-                self._hold_to_limits(worker, now - start)
-                if now - asked >= ASK_S:
-                    asked = now
-                    if cancelled():
-                        worker.kill()
-                        raise JobFailed("cancelled by an operator")
-            answer: dict[str, Any] = json.loads(worker.connection.recv_bytes())
+            answer = self._ask(worker, request, cancelled)
         except (EOFError, OSError) as error:
             if self._closed:
                 raise Stopping from error
@@ -238,16 +228,30 @@ class Pool:
             code = worker.process.returncode
             how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
             raise WorkerDied(f"the process that ran the pipeline ended with {how}") from error
+        except BaseException:
+            worker.kill()  # nobody waits for its answer any more, and the next one must not take it for theirs
+            raise
         if "unsuitable" in answer:
             raise UnsuitableInput(answer["unsuitable"])
         if "failed" in answer:
             raise JobFailed(answer["failed"])
         return answer
 
+    def _ask(self, worker: Worker, request: Mapping[str, Any], cancelled: Callable[[], bool]) -> dict[str, Any]:
+        start = asked = self._clock()
+        worker.connection.send_bytes(json.dumps(request).encode())
+        while not worker.connection.poll(LOOK_S):
+            now = self._clock()
+            self._hold_to_limits(worker, now - start)
+            if now - asked >= ASK_S:
+                asked = now
+                if cancelled():
+                    raise JobFailed("cancelled by an operator")
+        answer: dict[str, Any] = json.loads(worker.connection.recv_bytes())
+        return answer
+
     def _hold_to_limits(self, worker: Worker, seconds: float) -> None:
         if seconds > self._time_limit_s:
-            worker.kill()
             raise JobFailed(f"took longer than run.time_limit_s, {self._time_limit_s:g} s")
         if worker.memory_bytes > self._memory_limit_mb * 2**20:
-            worker.kill()
             raise JobFailed(f"took more memory than run.memory_limit_mb, {self._memory_limit_mb} MB")

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from node import ledger
 from node.errors import ConfigurationError, JobNotFound, NodeError
 from node.job import Job, JobState
 from node.records import JobRecord, ObjectRecord, OutboxRecord
@@ -299,11 +300,25 @@ def test_old_jobs_are_cleaned_up_but_nothing_undelivered(running: Running) -> No
 
 def test_a_job_that_was_written_down_and_not_begun_is_found(running: Running) -> None:
     job = running.bench.job()
-    from node import ledger
-
     with Session(running.bench.database) as session, session.begin():
         ledger.record(session, job, datetime.now(UTC) - timedelta(minutes=1))
     assert running.wait(job) == "sending"
+
+
+def test_a_running_job_that_the_engine_has_lost_is_taken_up(running: Running) -> None:
+    job = running.bench.job()
+    running.run(job)
+    until(lambda: "hand over" in running.bench.events(job))
+    with Session(running.bench.database) as session, session.begin():  # its last step is not in the records
+        session.execute(update(OutboxRecord).where(OutboxRecord.job_id == job.id).values(state="skipped"))
+        session.execute(
+            update(JobRecord)
+            .where(JobRecord.id == job.id)
+            .values(state=JobState.RUNNING, updated=datetime.now(UTC) - timedelta(minutes=1))
+        )
+    assert running.wait(job) == "sending"
+    assert running.bench.said("run").count(job.series_instance_uids[0]) == 1
+    assert {line.state for line in running.bench.lines(job)} == {"waiting"}
 
 
 def test_two_engines_do_not_share_a_folder(running: Running) -> None:

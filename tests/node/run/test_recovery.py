@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from node.job import Job
@@ -78,3 +79,26 @@ def test_an_executor_that_wakes_up_after_its_job_was_taken_over_changes_nothing(
     assert made.events(job).count("done") == 1
     assert len(made.lines(job)) == len({line.sop_instance_uid for line in made.lines(job)})
     assert made.events(job).count("sent") == 1
+
+
+def test_jobs_go_on_when_the_database_is_back(made: Bench, postgres: Postgres) -> None:
+    with NodeProcess(made) as node:
+        job = running(made, run_s=2.0)
+        postgres.stop()
+        try:
+            # the worker ends meanwhile, and the node notices that it cannot write that down
+            until(lambda: job.series_instance_uids[0] in made.said("ran"))
+            until(lambda: "OperationalError" in node.log.read_text())
+        finally:
+            postgres.start()
+        until(lambda: answers(made) and made.state(job) == "done")
+    assert made.said("run").count(job.series_instance_uids[0]) == 1
+
+
+def answers(made: Bench) -> bool:
+    """Whether the database is there; connections of before the crash are thrown away."""
+    try:
+        with made.database.connect():
+            return True
+    except OperationalError:
+        return False
