@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from node import config
 from node.config import Configuration, Section, read
 from node.errors import ConfigurationError
+from node.route.decide import compile_routes
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.yaml"
 
@@ -124,7 +125,7 @@ def test_the_example_is_fit_to_run():
 
 
 def test_the_example_with_everything_on_is_valid(tmp_path):
-    read(written(tmp_path, everything_on()))
+    assert len(compile_routes(read(written(tmp_path, everything_on())))) == 4
 
 
 @pytest.mark.parametrize("kind", [kind for kind in kinds(Section) if kind.__module__ == config.__name__])
