@@ -78,7 +78,7 @@ def test_the_command_writes_weights_and_what_they_were_trained_on(tmp_path: Path
     described = json.loads((tmp_path / "model.json").read_text())
     assert "1 simulated knees" in described["trained_on"]
     assert "not for clinical use" in described["trained_on"]
-    assert set(described["calibration"]) == {"1.5", "2", "3", "4", "6", "8"}
+    assert set(described["calibration"]) == {"2", "3", "4", "8"}
     assert load_file(tmp_path / "model.safetensors")
 
 

@@ -1,0 +1,61 @@
+"""The shipped weights: small, as described, and worth having."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dicom_sr.phantoms import Person, study_header, write_knee_mr
+from dicom_sr.series import read_studies
+from pipelines.knee_super_resolution import KneeSuperResolution, Settings, codes, metrics, simulate
+from pipelines.knee_super_resolution.baselines import tci
+from pipelines.knee_super_resolution.data import ThinVolume
+from pipelines.knee_super_resolution.evaluate import EVALUATION_SEED, condyle, degraded
+from pipelines.knee_super_resolution.inference import BUNDLE
+
+torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("path", sorted(BUNDLE.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_weights_are_under_four_megabytes(path: Path) -> None:
+    assert path.stat().st_size < 4_000_000
+
+
+@pytest.mark.parametrize("path", sorted(BUNDLE.glob("*.json")), ids=lambda path: path.stem)
+def test_weights_are_those_described(path: Path) -> None:
+    described = json.loads(path.read_text())
+    weights = path.with_suffix(".safetensors").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() == described["weights_sha256"]
+    assert "not for clinical use" in described["trained_on"]
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_the_network_beats_the_spline_on_a_knee_it_never_saw(factor: int) -> None:
+    array = simulate.simulate_knee(EVALUATION_SEED + 50, (48, 56, 52), 0.9).array
+    task, truth = degraded(ThinVolume("k", "k", array / metrics.scale_of(array), (0.9, 0.9, 0.9)), 0, factor)
+    mask = metrics.foreground(truth)
+    thin, spread = condyle(task)
+    assert metrics.psnr_db(thin, truth, mask) > metrics.psnr_db(tci(task), truth, mask) + 0.5
+    assert metrics.ssim(thin, truth, mask) > metrics.ssim(tci(task), truth, mask)
+    assert 0.8 < float((np.abs(thin - truth) <= 1.6449 * spread)[mask].mean()) < 0.97
+
+
+def test_the_learned_method_gives_slices_uncertainty_and_consistency(tmp_path: Path) -> None:
+    paths = write_knee_mr(tmp_path, study_header(Person(), "knee", "Knee"), (10, 64, 60), (4.0, 1.0, 1.0))
+    pipeline = KneeSuperResolution(Settings(method="learned"))
+    pipeline.load()
+    result = pipeline.run(read_studies(paths)[0])
+    (derived,) = result.derived
+    assert derived.uncertainty is not None
+    assert derived.uncertainty.array.shape == derived.volume.array.shape == (37, 64, 60)
+    assert float(derived.uncertainty.array.min()) > 0
+    (finding,) = result.findings
+    assert [(each.name, each.value) for each in finding.evaluations] == [(codes.CONSISTENT, codes.PASS)]
+    assert result.model.weights_digest == hashlib.sha256((BUNDLE / "model.safetensors").read_bytes()).hexdigest()
+    assert "simulated knees" in result.model.trained_on
+    assert len(result.pages[0].panels) == 12
