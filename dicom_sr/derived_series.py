@@ -169,8 +169,12 @@ def _common(provenance: Provenance, index: int, derived: DerivedVolume, sources:
     ]
     ds = chosen(first, same)
     for keyword, value in _REQUIRED.items():
-        if keyword not in ds:
+        if ds.get(keyword) in (None, ""):
             setattr(ds, keyword, value)
+    if "IR" not in ds.get("ScanningSequence", ""):  # Type 2C: only with inversion recovery
+        ds.pop("InversionTime", None)
+    if not {"CG", "PPG"} & set(ds.get("ScanOptions") or []):  # Type 2C: only with cardiac gating
+        ds.pop("TriggerTime", None)
     ds.SOPClassUID, ds.Modality = MRImageStorage, "MR"
     ds.SeriesInstanceUID = series_uid(provenance, index)
     ds.SeriesNumber = provenance.series_number("derived_series", index)

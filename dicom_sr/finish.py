@@ -68,6 +68,18 @@ _WITH_LATERALITY = {
 _IMAGES = {str(SecondaryCaptureImageStorage), str(MRImageStorage), str(ParametricMapStorage)}
 
 
+# values of BodyPartExamined for parts that are not paired (PS3.16 annex L): with them a series has no laterality;
+# with a value that is none of these it may have one, and the check tools want it, empty where it is not known
+_UNPAIRED = frozenset(
+    (
+        *("ABDOMEN", "ABDOMENPELVIS", "AORTA", "BLADDER", "BRAIN", "CHEST", "CHESTABDOMEN", "CHESTABDPELVIS", "COCCYX"),
+        *("CSPINE", "CTSPINE", "ESOPHAGUS", "HEAD", "HEADNECK", "HEART", "JAW", "LARYNX", "LIVER", "LSPINE", "LSSPINE"),
+        *("MANDIBLE", "MEDIASTINUM", "NECK", "NECKCHEST", "NOSE", "PANCREAS", "PELVIS", "PROSTATE", "SACRUM", "SKULL"),
+        *("SPINE", "SPLEEN", "SSPINE", "STERNUM", "STOMACH", "TLSPINE", "TRACHEA", "TSPINE", "UTERUS", "WHOLEBODY"),
+    )
+)
+
+
 def laterality(provenance: Provenance) -> str:
     """R or L where all sources agree, B where both sides are there, else empty."""
     sides = set()
@@ -171,7 +183,8 @@ def _side(ds: Dataset, provenance: Provenance, sop_class: str, side: str) -> Non
         body_part = provenance.body_part
         if body_part:
             ds.BodyPartExamined = body_part
-    if sop_class not in _WITH_LATERALITY:
+    part = str(ds.get("BodyPartExamined") or "").upper()
+    if sop_class not in _WITH_LATERALITY or part in _UNPAIRED:
         if "Laterality" in ds:
             del ds.Laterality
         return

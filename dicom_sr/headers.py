@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
 from pydicom.valuerep import PersonName
 
 MANUFACTURER = "Condyle"
 
-PATIENT = (  # PS3.3 C.7.1.1
+PATIENT = (  # PS3.3 C.7.1.1 and C.7.1.3
     "PatientName",
     "PatientID",
     "IssuerOfPatientID",
+    "TypeOfPatientID",
     "IssuerOfPatientIDQualifiersSequence",
+    "OtherPatientIDs",
     "OtherPatientIDsSequence",
+    "OtherPatientNames",
     "PatientBirthDate",
+    "PatientBirthTime",
+    "PatientBirthDateInAlternativeCalendar",
+    "PatientAlternativeCalendar",
     "PatientSex",
+    "EthnicGroup",
+    "PatientComments",
+    "QualityControlSubject",
     "PatientIdentityRemoved",
     "DeidentificationMethod",
     "DeidentificationMethodCodeSequence",
@@ -30,8 +40,15 @@ PATIENT = (  # PS3.3 C.7.1.1
     "ResponsiblePerson",
     "ResponsiblePersonRole",
     "ResponsibleOrganization",
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+    "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
 )
-STUDY = (  # PS3.3 C.7.2.1 and C.7.2.2
+STUDY = (  # PS3.3 C.7.2.1, C.7.2.2 and C.7.2.3
     "StudyInstanceUID",
     "StudyDate",
     "StudyTime",
@@ -39,11 +56,41 @@ STUDY = (  # PS3.3 C.7.2.1 and C.7.2.2
     "AccessionNumber",
     "IssuerOfAccessionNumberSequence",
     "ReferringPhysicianName",
-    "StudyDescription",
+    "ReferringPhysicianIdentificationSequence",
     "ConsultingPhysicianName",
+    "ConsultingPhysicianIdentificationSequence",
+    "PhysiciansOfRecord",
+    "PhysiciansOfRecordIdentificationSequence",
+    "NameOfPhysiciansReadingStudy",
+    "PhysiciansReadingStudyIdentificationSequence",
+    "RequestingService",
+    "RequestingServiceCodeSequence",
+    "StudyDescription",
+    "ProcedureCodeSequence",
+    "ReasonForPerformedProcedureCodeSequence",
+    "AdmittingDiagnosesDescription",
+    "AdmittingDiagnosesCodeSequence",
     "PatientAge",
     "PatientSize",
+    "PatientSizeCodeSequence",
     "PatientWeight",
+    "PatientBodyMassIndex",
+    "MedicalAlerts",
+    "Allergies",
+    "SmokingStatus",
+    "PregnancyStatus",
+    "LastMenstrualDate",
+    "PatientState",
+    "Occupation",
+    "AdditionalPatientHistory",
+    "AdmissionID",
+    "IssuerOfAdmissionIDSequence",
+    "ServiceEpisodeID",
+    "IssuerOfServiceEpisodeIDSequence",
+    "ServiceEpisodeDescription",
+    "PatientSexNeutered",
+    "ClinicalTrialTimePointID",
+    "ClinicalTrialTimePointDescription",
     "LongitudinalTemporalInformationModified",
 )
 
@@ -68,7 +115,8 @@ def plain(source: Dataset) -> Dataset:
         if element.VR == "SQ":
             setattr(ds, element.keyword, Sequence(plain(item) for item in element.value))
         elif element.VR == "PN" and element.value:
-            setattr(ds, element.keyword, name(element.value))
+            several = isinstance(element.value, MultiValue)
+            setattr(ds, element.keyword, [name(v) for v in element.value] if several else name(element.value))
         else:
             ds.add_new(element.tag, element.VR, element.value)
     return ds

@@ -13,6 +13,7 @@ from dicom_sr.finish import finish, write
 from dicom_sr.headers import coded
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance
+from dicom_sr.references import frame_number
 from dicom_sr.report import content_item, evidence_items, image_item
 
 
@@ -21,7 +22,8 @@ def encode_key_objects(provenance: Provenance, folder: Path) -> tuple[EncodedObj
     result = provenance.result
     if not isinstance(result, Result) or not result.flags:
         return ()
-    images = [(provenance.header_of[flag.image.sop_instance_uid], flag.image.frame_number) for flag in result.flags]
+    flagged = [(provenance.header_of[flag.image.sop_instance_uid], flag.image) for flag in result.flags]
+    images = [(header, frame_number(reference, header)) for header, reference in flagged]
     ds = Dataset()
     ds.SOPClassUID, ds.SOPInstanceUID = KeyObjectSelectionDocumentStorage, provenance.uid("key_objects", "0")
     ds.SeriesInstanceUID, ds.SeriesNumber = (

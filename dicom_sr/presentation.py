@@ -16,7 +16,7 @@ from dicom_sr.finish import finish, write
 from dicom_sr.headers import MANUFACTURER
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance, software_version
-from dicom_sr.references import stand_in
+from dicom_sr.references import frame_number, stand_in
 
 _LAYER = "AI MARKERS"
 _SQUARE_TOLERANCE = 0.05  # an outline whose sides differ by less is drawn as the circle in it
@@ -122,7 +122,7 @@ def _annotation(layer: hd.pr.GraphicLayer, image: Dataset, finding: Finding | No
     label = finding.image_label if isinstance(finding, Finding) else f"{finding.tracking_id}: not evaluable"
     return hd.pr.GraphicAnnotation(
         referenced_images=[image],
-        referenced_frame_number=finding.region.image.frame_number,
+        referenced_frame_number=frame_number(finding.region.image, image),
         graphic_layer=layer,
         graphic_objects=[_graphic(outline, finding)],
         text_objects=[_text(label, outline, size)] if label else None,

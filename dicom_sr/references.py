@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from highdicom._standard_utils import is_multiframe_image  # told by SOP class, as highdicom's own checks are
 from pydicom.dataset import Dataset
 
+from dicom_sr.findings import ImageReference
 from dicom_sr.provenance import Provenance
 
 _WANTED = (
@@ -62,3 +64,10 @@ def stand_in(header: Dataset) -> Dataset:
 def stand_ins(provenance: Provenance) -> dict[str, Dataset]:
     """Stand-ins for all sources by SOPInstanceUID, in order."""
     return {str(header.SOPInstanceUID): stand_in(header) for header in provenance.headers}
+
+
+def frame_number(reference: ImageReference, image: Dataset) -> int | None:
+    """ReferencedFrameNumber, where the SOP class of the image may have frames: some archives put several frames into
+    classes that are of one, and to such a frame nothing may refer by number.
+    """
+    return reference.frame_number if is_multiframe_image(image) else None

@@ -22,7 +22,7 @@ from dicom_sr.finish import finish, write
 from dicom_sr.headers import MANUFACTURER, coded
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import RESEARCH_USE, Provenance, software_version
-from dicom_sr.references import stand_ins
+from dicom_sr.references import frame_number, stand_ins
 
 _CLASSES = {"comprehensive_3d": Comprehensive3DSRStorage, "comprehensive": ComprehensiveSRStorage}
 _MAXIMUM_TEXT = 1024
@@ -273,6 +273,7 @@ class MeasurementTree:
 
     def _region(self, region: Region) -> hd.sr.ImageRegion:
         image = self._by_uid[region.image.sop_instance_uid]
+        frame = frame_number(region.image, image)
         outline = np.asarray(region.outline, np.float64)
         limit = np.array([float(image.Columns), float(image.Rows)])
         return hd.sr.ImageRegion(
@@ -281,7 +282,7 @@ class MeasurementTree:
             source_image=hd.sr.SourceImageForRegion(
                 str(image.SOPClassUID),
                 str(image.SOPInstanceUID),
-                None if region.image.frame_number is None else [region.image.frame_number],
+                None if frame is None else [frame],
             ),
         )
 
