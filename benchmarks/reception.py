@@ -15,8 +15,9 @@ a disk that others write to can take varies by a factor of ten. `CPU` is the rec
 instance; it moves far less with the load of the machine than the rate does.
 
 The node runs with its whole handler: allow-lists on, UIDs checked against the data set, atomic rename, receipt,
-records of instance, series and study. `node` promises what its peers do (a success survives the end of the process);
-`node-power` flushes file, folder and receipt before each success, which none of the peers does but Orthanc: compare
+records of instance, series and study. As in `condyle serve`, the recorder runs in the receivers' parent, which is this
+program here; what it takes is in the node's CPU. `node` promises what its peers do (a success survives the end of the
+process); `node-power` flushes file, folder and receipt before each success, which none of the peers does but Orthanc: compare
 the two with `--stores` on a disk.
 
 Findings that the code rests on (py-spy and strace, one association, instances of 0.5 MB):
@@ -45,7 +46,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -189,13 +190,32 @@ def receiver(name: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes],
     else:
         command = [sys.executable, "-c", PYNETDICOM_SCP, str(port), str(folder)]
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=ENVIRONMENT)
+    with recorder(folder / "data") if name.startswith("node") else nullcontext():
+        process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=ENVIRONMENT)
+        try:
+            wait_for(port, process)
+            yield process, port, count
+        finally:
+            process.send_signal(signal.SIGKILL if name == "orthanc" else signal.SIGTERM)
+            process.wait(30)
+
+
+@contextmanager
+def recorder(data: Path) -> Iterator[None]:
+    """The node's recorder at work in this process, as it is in the parent of a node's receivers."""
+    from node.receive.recorder import Recorder
+    from node.records import Base, open_database
+
+    data.mkdir()
+    engine = open_database(f"sqlite:///{data}/node.db")
+    Base.metadata.create_all(engine)
+    running = Recorder(data, engine)
+    running.start()
     try:
-        wait_for(port, process)
-        yield process, port, count
+        yield
     finally:
-        process.send_signal(signal.SIGKILL if name == "orthanc" else signal.SIGTERM)
-        process.wait(30)
+        running.stop()
+        engine.dispose()
 
 
 def receipts(database: Path) -> int:
@@ -232,6 +252,12 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
+def own_seconds(name: str) -> float:
+    """What this process has used, where the node's recorder is in it."""
+    times = os.times()
+    return times.user + times.system if name.startswith("node") else 0.0
+
+
 def run(name: str, parts: list[Path], count: int, stores: Path | None) -> dict[str, float]:
     """Instances per second, the receiver's largest resident memory in MB, and its CPU per instance in ms."""
     folder = Path(tempfile.mkdtemp(prefix="reception-", dir=stores))
@@ -245,7 +271,7 @@ def run(name: str, parts: list[Path], count: int, stores: Path | None) -> dict[s
 
             watcher = threading.Thread(target=watch)
             watcher.start()
-            cpu = cpu_seconds(process.pid)
+            cpu = cpu_seconds(process.pid) + own_seconds(name)
             began = time.perf_counter()
             senders = [
                 subprocess.Popen(
@@ -270,7 +296,7 @@ def run(name: str, parts: list[Path], count: int, stores: Path | None) -> dict[s
             seconds = time.perf_counter() - began
             done.set()
             watcher.join()
-            cpu = cpu_seconds(process.pid) - cpu
+            cpu = cpu_seconds(process.pid) + own_seconds(name) - cpu
             if any(codes) or stored() < count:
                 print(f"  ! {name}: exit codes {codes}, {stored()} of {count} stored", flush=True)
             return {"rate": count / seconds, "memory": peak[0], "cpu": 1000 * cpu / count}

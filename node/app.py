@@ -29,6 +29,7 @@ from node.errors import ConfigurationError, PeerUnavailable
 from node.receive import stow
 from node.receive.complete import Completion
 from node.receive.record.service import RecordService
+from node.receive.recorder import Recorder
 from node.receive.store import Store
 from node.receive.tls import server_context
 from node.run.engine import Engine, set_up
@@ -189,6 +190,9 @@ class Node:
         )
         deciding.start()
         stack.callback(deciding.stop)
+        recorder = Recorder(configuration.node.data, database)
+        recorder.start()
+        stack.callback(recorder.stop)
         children = receivers(self._path, configuration.receive.dimse.processes)
         children.keep_alive()
         stack.callback(children.stop)

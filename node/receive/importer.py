@@ -19,7 +19,6 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from node.config import Configuration
-from node.receive.locks import Duty
 from node.receive.part10 import read_meta
 from node.receive.recorder import Recorder
 from node.receive.status import NotStored, Status
@@ -65,7 +64,6 @@ def run(
     """
     receive, data = configuration.receive, configuration.node.data
     store = Store(data, receive.durability, receive.disk_floor_mb * 2**20, receive.dimse.maximum_instance_bytes)
-    duty = Duty(data / "receipts" / "duty.lock")
     engine = open_database(configuration.node.database_url)
     try:
         arrival = store.open("folder", peer_address="import")
@@ -74,12 +72,10 @@ def run(
             import_path(path, store, arrival, report, progress)
         arrival.close("released")
         store.close()
-        if duty.is_mine():
-            Recorder(data, engine, duty).poll()
+        Recorder(data, engine).once()
     finally:
         store.close()
         engine.dispose()
-        duty.close()
     return report
 
 

@@ -1,8 +1,9 @@
 """The journals' way into the database: one recorder per node reads what all receiving processes appended.
 
 It is the only writer of receipts, so nothing collides, and it writes in batches, so a database costs a receiver
-little. What a batch says is put so that reading it twice changes nothing: a crash between the database's commit and
-the note of how far the journal was read is harmless.
+little. In a node it runs in the parent process: a receiver's threads would share their interpreter with it. Each
+receiver has one too, which takes over where there is no parent. What a batch says is put so that reading it twice
+changes nothing: a crash between the database's commit and the note of how far the journal was read is harmless.
 """
 
 from __future__ import annotations
@@ -117,26 +118,37 @@ _T = TypeVar("_T", bound=Entry)
 class Recorder:
     """Reads the journals in `<data>/receipts` and writes the records.
 
-    Only one works per data folder: the others wait until `duty` is free.
+    Only one works per data folder: the others wait until its lock is free.
     """
 
-    def __init__(self, data: Path, engine: Engine, duty: Duty) -> None:
+    def __init__(self, data: Path, engine: Engine) -> None:
         self._folder = data / "receipts"
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._engine = engine
-        self._duty = duty
+        self._duty = Duty(self._folder / "recorder.lock")
         self._positions: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
         """Begin, in a thread."""
+        self._duty.is_mine()  # now, before a process that is started after this asks
         self._thread.start()
 
     def stop(self) -> None:
         """Bring in what has been appended so far, then end."""
         self._stop.set()
         self._thread.join()
+        self._duty.close()
+
+    def once(self) -> bool:
+        """Bring in what is there, unless another process does; whether it was done here. Instead of `start`."""
+        try:
+            if not self._duty.is_mine():
+                return False
+            self.poll()
+            return True
+        finally:
+            self._duty.close()
 
     def _run(self) -> None:
         waited = 0.0

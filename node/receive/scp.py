@@ -36,7 +36,7 @@ class Receiver:
         dimse = receive.dimse
         self.store = Store(node.data, receive.durability, receive.disk_floor_mb * 2**20, dimse.maximum_instance_bytes)
         duty = self.duty = Duty(node.data / "receipts" / "duty.lock")
-        self.recorder = Recorder(node.data, engine, duty)
+        self.recorder = Recorder(node.data, engine)
         self.commitment = Commitment(engine, self.store, node.ae_title, configuration.peers, duty)
         admission = Admission(dimse, node.ae_title, configuration.peers, node.data / "receipts" / "places")
         services = Services(self.store, admission, self.commitment)

@@ -12,7 +12,6 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from node.receive.locks import Duty
 from node.receive.recorder import Recorder
 from node.receive.store import relative_path
 from node.records import AssociationRecord, InstanceRecord, SeriesRecord, open_database
@@ -121,8 +120,7 @@ def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path: Path, durability: str,
 def _check_records(data: Path, url: str, acknowledged: set[str], everything: set[str]) -> None:
     """The recorder brings in what each killed process had acknowledged, and closes what it left open."""
     engine = open_database(url)
-    duty = Duty(data / "receipts" / "duty.lock")
-    Recorder(data, engine, duty).poll()
+    assert Recorder(data, engine).once()
     with engine.connect() as connection:
         instance, series = InstanceRecord.__table__, SeriesRecord.__table__
         association = AssociationRecord.__table__
@@ -130,7 +128,6 @@ def _check_records(data: Path, url: str, acknowledged: set[str], everything: set
         counts = [row.instances for row in connection.execute(series.select())]
         outcomes = {row.outcome for row in connection.execute(association.select())}
         still_open = [row for row in connection.execute(association.select()) if row.ended is None]
-    duty.close()
     engine.dispose()
     assert rows.keys() == everything
     assert sum(counts) == len(everything)

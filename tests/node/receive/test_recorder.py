@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,9 +29,8 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def recorder(tmp_path: Path, engine: Engine) -> Iterator[Recorder]:
-    with contextlib.closing(Duty(tmp_path / "duty")) as duty:
-        yield Recorder(tmp_path, engine, duty)
+def recorder(tmp_path: Path, engine: Engine) -> Recorder:
+    return Recorder(tmp_path, engine)
 
 
 def stored(association: str, number: int, at: float = AT, expected: int | None = None) -> Stored:
@@ -69,7 +67,7 @@ def test_an_association_and_its_instances_are_recorded(tmp_path: Path, engine: E
     assert [row.what for row in rows(engine, AuditRecord)] == ["disk low", "association refused"]
     journal.close()
     recorder.poll()
-    assert list((tmp_path / "receipts").iterdir()) == []
+    assert [path.name for path in (tmp_path / "receipts").iterdir()] == ["recorder.lock"]
 
 
 def test_reading_a_journal_twice_counts_nothing_twice(tmp_path: Path, engine: Engine, recorder: Recorder) -> None:
@@ -82,8 +80,7 @@ def test_reading_a_journal_twice_counts_nothing_twice(tmp_path: Path, engine: En
     recorder.poll()
     for mark in (tmp_path / "receipts").glob("*.read"):
         mark.unlink()  # as if the note of how far it was read had been lost
-    with contextlib.closing(Duty(tmp_path / "other")) as duty:
-        Recorder(tmp_path, engine, duty).poll()
+    assert Recorder(tmp_path, engine).once()
     assert counts(engine) == [(2, None)]
     received = {row.sop_instance_uid: row.times_received for row in rows(engine, InstanceRecord)}
     assert received["1.2.3.2"] == 1
@@ -104,7 +101,7 @@ def test_a_line_cut_short_by_a_crash_is_no_receipt(tmp_path: Path, engine: Engin
     assert [row.sop_instance_uid for row in rows(engine, InstanceRecord)] == ["1.2.3.1"]
     (association,) = rows(engine, AssociationRecord)
     assert (association.outcome, association.reason) == ("lost", "The receiving process ended")
-    assert list((tmp_path / "receipts").iterdir()) == []
+    assert [path.name for path in (tmp_path / "receipts").iterdir()] == ["recorder.lock"]
 
 
 def test_a_long_journal_goes_on_in_new_segments(
