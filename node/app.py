@@ -138,7 +138,7 @@ class Node:
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
         self._configuration = read(path)
-        checks.require(self._configuration)
+        checks.require(self._configuration, path)
         self._stopping = threading.Event()
         self._asked_to_stop = 0.0
 

@@ -68,11 +68,17 @@ def _route_problems(name: str, route: Route) -> Iterator[str]:
             yield f"routes.{name}.level: {route.level!r}: should be {kind.level!r}, which {route.pipeline} works on"
 
 
-def require(configuration: Configuration) -> None:
-    """Raise `ConfigurationError` with everything that is wrong with the routes and the files that are named."""
+def require(configuration: Configuration, path: Path) -> None:
+    """Raise `ConfigurationError` with everything that is wrong with the routes and the files that are named.
+
+    Parameters
+    ----------
+    path
+        Where the configuration stands, for the message.
+    """
     wrong = [v for look in (routes, files) for v in look(configuration) if v.state == "bad"]
     if wrong:
-        raise ConfigurationError("\n".join(verdict.sentence for verdict in wrong))
+        raise ConfigurationError("\n".join(f"{path}: {verdict.sentence}" for verdict in wrong))
 
 
 def files(configuration: Configuration) -> Iterator[Verdict]:

@@ -19,13 +19,18 @@ from dicom_sr.series import Study, read_studies
 from node.__main__ import NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config import read
+from node.errors import ConfigurationError
 from node.route.decide import CompiledRoute, Decision, compile_routes, decide, keys
 from node.route.facts import series_facts, study_facts
 
 
 def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json: bool) -> int:
     """Print the decisions about the series and studies that `paths` make up."""
-    routes = compile_routes(read(config))
+    configuration = read(config)
+    try:
+        routes = compile_routes(configuration)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{config}: {error}") from error
     out, complaints = console(), console(error=True)
     studies = read_what_can_be_read(list(files_in(paths)), complaints)
     decisions = [found for study in studies for found in _decisions(routes, study, calling_ae_title)]

@@ -184,7 +184,7 @@ def test_a_configuration_that_cannot_be_used_is_exit_code_3(tmp_path):
 def test_a_route_that_cannot_be_used_keeps_the_node_from_starting(tmp_path):
     ended = process("serve", configured(tmp_path, routes={"knee": {**KNEE, "when": {"Modalty": "MR"}}}))
     assert ended.returncode == 3
-    assert "routes.knee.when.Modalty" in ended.stderr
+    assert "config.yaml: routes.knee.when.Modalty: 'Modalty' is not a DICOM keyword" in ended.stderr
 
 
 def test_a_port_in_use_is_exit_code_4_and_named(tmp_path):
