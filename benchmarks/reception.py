@@ -17,8 +17,8 @@ instance; it moves far less with the load of the machine than the rate does.
 The node runs with its whole handler: allow-lists on, UIDs checked against the data set, atomic rename, receipt,
 records of instance, series and study. As in `condyle serve`, the recorder runs in the receivers' parent, which is this
 program here; what it takes is in the node's CPU. `node` promises what its peers do (a success survives the end of the
-process); `node-power` flushes file, folder and receipt before each success, which none of the peers does but Orthanc: compare
-the two with `--stores` on a disk.
+process); `node-power` flushes file, folder and receipt before each success, which none of the peers does but Orthanc:
+compare the two with `--stores` on a disk.
 
 Findings that the code rests on (py-spy and strace, one association, instances of 0.5 MB):
 
