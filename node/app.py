@@ -81,8 +81,9 @@ class Deciding(threading.Thread):
                 self._put_off.pop(what, None)
             except SQLAlchemyError:
                 raise
-            except Exception:  # the loop that must go on: whatever one study holds, the next is decided about
+            except Exception as error:  # the loop that must go on: whatever one study holds, the next is decided about
                 log.exception("cannot decide", extra={"study_instance_uid": what[0], "series_instance_uid": what[1]})
+                self._dispatcher.give_up(complete, error)
                 self._put_off[what] = time.monotonic() + RETRY_S
 
     def stop(self) -> None:
@@ -253,11 +254,14 @@ def open_ports(configuration: Configuration) -> Iterator[socket.socket]:
     PeerUnavailable
         If one of the ports is taken.
     """
-    sockets = {key: _listening(key, host, port) for key, host, port in checks.used_ports(configuration)}
-    listening = sockets.pop("status.port")
-    for other in sockets.values():
-        other.close()
-    with listening:
+    with ExitStack() as stack:
+        sockets = {
+            key: stack.enter_context(_listening(key, host, port))
+            for key, host, port in checks.used_ports(configuration)
+        }
+        listening = sockets.pop("status.port")
+        for other in sockets.values():
+            other.close()
         yield listening
 
 

@@ -17,7 +17,7 @@ from dicom_sr.series import Instance, Series
 from node.config import Configuration, Route
 from node.job import Job, job_id
 from node.receive.complete import Complete, Completion
-from node.records import AssociationRecord, DecisionRecord, InstanceRecord, JobRecord, SeriesRecord
+from node.records import AssociationRecord, AuditRecord, DecisionRecord, InstanceRecord, JobRecord, SeriesRecord
 from node.route.decide import Decision, compile_routes, decide, keys
 from node.route.facts import Facts, series_facts, study_facts
 from pipelines.base import Pipeline
@@ -76,6 +76,16 @@ class Dispatcher:
                     self._submit(jobs[decision.route])
         self._settle(complete, decisions, jobs)
         return decisions
+
+    def give_up(self, complete: Complete, error: Exception) -> None:
+        """Leave a record, for an operator to see, that `complete` could not be decided about for now."""
+        detail = {
+            "study_instance_uid": complete.study_instance_uid,
+            "series_instance_uid": complete.series_instance_uid,
+            "error": type(error).__name__,  # its text may quote a value
+        }
+        with Session(self._database) as session, session.begin():
+            session.add(AuditRecord(at=self._clock(), what="cannot decide", detail=detail))
 
     def _facts(self, complete: Complete, series: Sequence[Series]) -> tuple[Facts, ...]:
         asked = keys(self._routes)
