@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination, Route, Tls
+from node.config import Configuration, DicomWebDestination, FolderDestination, Route, Tls
 from node.errors import ConfigurationError
 from node.route.match import matcher
 from pipelines.registry import UnknownPipeline, pipeline_type
@@ -95,6 +95,7 @@ def files(configuration: Configuration) -> Iterator[Verdict]:
 def _named_files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
     receive = configuration.receive
     yield from _tls_files("receive.dimse.tls", receive.dimse.tls)
+    yield from _tls_files("status.tls", configuration.status.tls)
     for name, peer in configuration.peers.items():
         yield from _tls_files(f"peers.{name}.tls", peer.tls)
     for key, file in (
@@ -109,9 +110,9 @@ def _named_files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
         if feed.password_file:
             yield f"receive.orthanc_feeds.{name}.password_file", feed.password_file
     for name, destination in configuration.destinations.items():
-        if isinstance(destination, DimseDestination):
+        if not isinstance(destination, FolderDestination):
             yield from _tls_files(f"destinations.{name}.tls", destination.tls)
-        elif isinstance(destination, DicomWebDestination) and destination.token_file:
+        if isinstance(destination, DicomWebDestination) and destination.token_file:
             yield f"destinations.{name}.token_file", destination.token_file
 
 
