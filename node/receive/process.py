@@ -8,10 +8,11 @@ import sys
 import threading
 
 import pydicom
+from sqlalchemy import inspect
 
 from node.config import Configuration
 from node.receive.scp import Receiver
-from node.records import Base, open_database
+from node.records import InstanceRecord, open_database
 
 
 def serve(configuration: Configuration) -> None:
@@ -23,7 +24,10 @@ def serve(configuration: Configuration) -> None:
         signal.signal(number, lambda *_: stop.set())
     configuration.node.data.mkdir(parents=True, exist_ok=True)
     engine = open_database(configuration.node.database_url)
-    Base.metadata.create_all(engine)
+    if not inspect(engine).has_table(InstanceRecord.__tablename__):
+        from node.migrations import migrate  # a receiver alone; in a node its parent has done so, and this costs memory
+
+        migrate(engine)
     parent = os.getppid()
     with Receiver(configuration, engine) as receiver:
         sys.stdout.write(f"ready {receiver.server.port}\n")

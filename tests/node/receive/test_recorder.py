@@ -20,9 +20,11 @@ from node.records import AssociationRecord, AuditRecord, Base, InstanceRecord, S
 AT = 1_800_000_000.0
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path}/node.db")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    sqlite = f"sqlite:///{tmp_path}/node.db"
+    url = sqlite if request.param == "sqlite" else request.getfixturevalue("postgres").database()
+    engine = open_database(url)
     Base.metadata.create_all(engine)
     yield engine
     engine.dispose()
