@@ -252,4 +252,3 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_outbox_sop_instance_uid"), ["sop_instance_uid"], unique=False)
         batch_op.create_index(batch_op.f("ix_outbox_state"), ["state"], unique=False)
         batch_op.create_index("outbox_once", ["sop_instance_uid", "destination"], unique=True)
-
