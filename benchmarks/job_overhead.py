@@ -21,10 +21,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the trial pipeline is the tests'
 
-from node.job import Job
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from node.records import JobRecord
 from node.run import engine
 from node.run.pool import Pool, Worker
-from tests.node.run.trial import Bench, bench, install_trial, until
+from tests.node.run.trial import Bench, bench, install_trial
 
 BAR_MS = 50.0
 
@@ -42,10 +45,10 @@ class TimedPool(Pool):
             TimedPool.worked_s += time.perf_counter() - start
 
 
-def handed_over(made: Bench, jobs: list[Job]) -> bool:
-    return all("hand over" in made.events(job) for job in jobs[-1:]) and all(
-        made.state(job) == "sending" for job in jobs
-    )
+def handed_over(made: Bench) -> int:
+    """How many jobs are in the outbox."""
+    with Session(made.database) as session:
+        return session.scalar(select(func.count()).where(JobRecord.state == "sending")) or 0
 
 
 def one_at_a_time(made: Bench, running: engine.Engine, count: int) -> tuple[list[float], list[float]]:
@@ -65,10 +68,12 @@ def one_at_a_time(made: Bench, running: engine.Engine, count: int) -> tuple[list
 def backlog(made: Bench, running: engine.Engine, count: int) -> tuple[float, float]:
     """Seconds a job, all and the worker's, where `count` are waiting."""
     jobs = [made.job() for _ in range(count)]
+    wanted = handed_over(made) + count
     worked, start = TimedPool.worked_s, time.perf_counter()
     for job in jobs:
         running.submit(job)
-    until(lambda: handed_over(made, jobs), 600)
+    while handed_over(made) < wanted:
+        time.sleep(0.1)
     return (time.perf_counter() - start) / count, (TimedPool.worked_s - worked) / count
 
 
@@ -96,11 +101,14 @@ def main() -> None:
                     f"(95th percentile {sorted(beside)[int(0.95 * len(beside))]:.0f} ms), "
                     f"{1000 * statistics.median(own):.0f} ms in them; bar {BAR_MS:.0f} ms"
                 )
+                before = time.process_time()
                 a, b = backlog(made, running, chosen.backlog)
+                busy = (time.process_time() - before) / chosen.backlog
                 print(
                     f"backlog of {chosen.backlog}, 1 worker: {1000 * (a - b):.0f} ms a job beside its own steps, "
-                    f"{1000 * b:.0f} ms in them"
+                    f"{1000 * b:.0f} ms in them; {1000 * busy:.0f} ms of the node's processor time a job"
                 )
+                print(f"load of the machine (1 min): {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
             finally:
                 running.stop()
 

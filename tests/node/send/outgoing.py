@@ -188,7 +188,6 @@ class Peer:
     hang_up_on: str = ""  # an object
     received: list[tuple[str, bytes, str]] = field(default_factory=list)  # UID, data set, transfer syntax
     contexts: list[list[str]] = field(default_factory=list)  # proposed per association
-    nodelay: list[int] = field(default_factory=list)
 
     @property
     def uids(self) -> list[str]:
