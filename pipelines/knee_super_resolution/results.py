@@ -198,7 +198,7 @@ def page(made: Reconstruction, figures: Quality, title: str) -> Page:
         reach = float(np.percentile(np.abs(difference), 99.5)) or 1.0
         panels.append(
             ImagePanel(
-                f"{plane}, {OURS} - {NATIVE}",
+                f"{plane}, difference",
                 difference,
                 (-reach, reach),
                 pixel,
@@ -211,7 +211,7 @@ def page(made: Reconstruction, figures: Quality, title: str) -> Page:
             top = float(np.percentile(made.standard_deviation, 99.5)) or 1.0
             panels.append(
                 ImagePanel(
-                    f"{plane}, standard deviation",
+                    f"{plane}, SD",
                     spread,
                     (0.0, top),
                     pixel,

@@ -149,33 +149,44 @@ def geometry_of(example: Example) -> Geometry:
 
 
 def relative_error(thin: Tensor, truth: Tensor, interpolated: Tensor) -> Tensor:
-    """RMSE over that of the interpolation, where there is something to see; one is no gain, 0.87 is 1.2 dB."""
+    """RMSE over that of the interpolation, where there is something to see, with floors that quieten flat patches."""
+    ours, theirs = _errors(thin, truth, interpolated)
+    return torch.sqrt((ours + 1e-8) / (theirs + 1e-6))
+
+
+def gain_db(thin: Tensor, truth: Tensor, interpolated: Tensor) -> float:
+    """How much smaller the error is than that of the interpolation, dB."""
+    ours, theirs = _errors(thin.detach(), truth, interpolated)
+    return 10 * math.log10((float(theirs) + 1e-8) / (float(ours) + 1e-8))
+
+
+def _errors(thin: Tensor, truth: Tensor, interpolated: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean squared errors of the result and of the interpolation, tissue counting twenty times as much as air."""
     mask = (truth > FOREGROUND_LEVEL) | (interpolated > FOREGROUND_LEVEL)
     weight = mask.float() + 0.05
-    ours = (weight * (thin - truth) ** 2).mean()
-    theirs = (weight * (interpolated - truth) ** 2).mean()
-    return torch.sqrt((ours + 1e-7) / (theirs + 1e-7))
+    return (weight * (thin - truth) ** 2).mean(), (weight * (interpolated - truth) ** 2).mean()
 
 
-def _condyle_loss(network: nn.Module, example: Example) -> tuple[Tensor, Tensor]:
+def _condyle_loss(network: nn.Module, example: Example) -> tuple[float, Tensor]:
     geometry = geometry_of(example)
     thin, spread = network(example.thick, geometry)
     spline = geometry.matrices()[0].to(example.thick.device)
     interpolated = torch.einsum("fc,nchw->nfhw", spline, example.thick)
-    gain = relative_error(thin, example.thin, interpolated)
+    error = relative_error(thin, example.thin, interpolated)
     likelihood = ((thin.detach() - example.thin).abs() / spread + spread.log())[example.thin > FOREGROUND_LEVEL / 2]
-    return gain, gain + SPREAD_WEIGHT * (likelihood.mean() if likelihood.numel() else spread.mean() * 0)
+    loss = error + SPREAD_WEIGHT * (likelihood.mean() if likelihood.numel() else spread.mean() * 0)
+    return gain_db(thin, example.thin, interpolated), loss
 
 
-def _deepresolve_loss(network: nn.Module, example: Example) -> tuple[Tensor, Tensor]:
+def _deepresolve_loss(network: nn.Module, example: Example) -> tuple[float, Tensor]:
     spline = geometry_of(example).matrices()[0].to(example.thick.device)
     interpolated = torch.einsum("fc,nchw->nfhw", spline, example.thick)
     thin = network(interpolated[:, None])[:, 0]
     # squared error, as published; the relative error would teach it to add nothing, from patches that lack nothing
-    return relative_error(thin, example.thin, interpolated), 100 * ((thin - example.thin) ** 2).mean()
+    return gain_db(thin, example.thin, interpolated), 100 * ((thin - example.thin) ** 2).mean()
 
 
-LOSSES: dict[str, Callable[[nn.Module, Example], tuple[Tensor, Tensor]]] = {
+LOSSES: dict[str, Callable[[nn.Module, Example], tuple[float, Tensor]]] = {
     "condyle": _condyle_loss,
     "deepresolve": _deepresolve_loss,
 }
@@ -218,7 +229,7 @@ class Gradients:
             gain, loss = LOSSES[self.plan.method](self.network, example)
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, self.parameters, strict=True)]
-        return -20 * math.log10(float(gain.detach())), filled
+        return gain, filled
 
 
 def fit(
@@ -261,10 +272,10 @@ def fit(
             _average(average, network, min(AVERAGING, (step + 1) / (step + 10)))
             progress.update(task, advance=1)
             if (step + 1) % 50 == 0:
-                gain_db = float(np.mean(gains))
-                rows.writerow([step + 1, round(time.monotonic() - began, 1), round(gain_db, 3), rate_at(step, plan)])
+                mean_db = float(np.mean(gains))
+                rows.writerow([step + 1, round(time.monotonic() - began, 1), round(mean_db, 3), rate_at(step, plan)])
                 log.flush()
-                progress.update(task, description=f"training, {gain_db:+.2f} dB over cubic")
+                progress.update(task, description=f"training, {mean_db:+.2f} dB over cubic")
                 gains.clear()
             if (step + 1) % CHECKPOINT_EVERY == 0:
                 _keep(checkpoint, network, optimiser, average, step + 1, plan)
@@ -353,8 +364,8 @@ def validate(network: nn.Module, corpus: Corpus, plan: Plan, draws: int = 24) ->
         each = []
         for step in range(draws):
             with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-                each.append(float(LOSSES[plan.method](network, sampler.example(step))[0]))
-        gains[f"{factor:g}"] = -20 * float(np.mean(np.log10(each)))
+                each.append(LOSSES[plan.method](network, sampler.example(step))[0])
+        gains[f"{factor:g}"] = float(np.mean(each))
     return gains
 
 
