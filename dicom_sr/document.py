@@ -58,7 +58,8 @@ def _tree(provenance: Provenance) -> Dataset:
         items.append(text_item(standard.DCM.Conclusion, f"Analysis not performed: {result.reason}"))
         items.append(text_item(standard.DCM.Comment, RESEARCH_USE))
     else:
-        items.append(container(standard.DCM.Findings, _findings(provenance, result)))
+        if findings := list(_findings(provenance, result)):  # a model that abstained found nothing
+            items.append(container(standard.DCM.Findings, findings))
         items += [text_item(standard.DCM.Conclusion, text) for text in result.conclusion]
         items += [text_item(standard.DCM.Comment, text) for text in _notes(result)]
         items += [image_item(provenance.header_of[uid]) for uid in _referenced(result)]

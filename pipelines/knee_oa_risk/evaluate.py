@@ -6,11 +6,15 @@ Writes the model card from what was measured. The exit code is 1 when a bar is m
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +35,7 @@ from pipelines.knee_oa_risk.simulate import (
     seen_at_diagnosis,
     simulate,
 )
-from pipelines.knee_oa_risk.train import EPOCHS, fit
+from pipelines.knee_oa_risk.train import EPOCHS, PERSONS, SEED, fit
 from pipelines.knee_oa_risk.vocabulary import version
 
 Floats = NDArray[np.float64]
@@ -40,6 +44,7 @@ TEST_SEED = 987_654  # another register than the one trained on
 BOOTSTRAPS = 200
 LAST = len(HORIZONS) - 1
 
+LEAK_PERSONS = 40_000
 MODEL = "network, the shipped ensemble"
 SHARE_BAR, SLOPE_BAR = 0.90, (0.9, 1.1)
 
@@ -82,19 +87,59 @@ class Part:
         return self.batch, self.people
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What was measured of the rivals, kept in a folder: they do not change when the model does."""
+
+    folder: Path | None
+    mark: str  # sizes, epochs and seeds that it rests on
+
+    def get(self, name: str, measure: Callable[[], Any]) -> Any:
+        """The outcome of `measure`, a list that JSON can hold, measured once per `mark`."""
+        if self.folder is None:
+            return measure()
+        path = self.folder / f"{hashlib.sha256(f'{self.mark}|{name}'.encode()).hexdigest()[:16]}.json"
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(measure()), encoding="utf-8")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
 def evaluate(
-    bundle: Path, persons: int, train_persons: int, epochs: int, designs: int, say: Callable[[str], None]
+    bundle: Path,
+    persons: int,
+    train_persons: int,
+    epochs: int,
+    designs: int,
+    kept_in: Path | None,
+    say: Callable[[str], None],
 ) -> Report:
-    """Measure everything; `persons` is the size of the simulated register that the test part is cut from,
-    `designs` that of the register for the comparison of designs.
+    """Measure everything.
+
+    Parameters
+    ----------
+    persons, designs
+        Sizes of the simulated registers that the later part is cut from, and that the designs are compared on.
+    train_persons
+        Size of the register that the rivals are trained on.
+    kept_in
+        Where the rivals' measurements are kept for the next time; None: nowhere.
     """
-    ensemble = Ensemble.load(bundle)
-    register = simulate(train_persons, ensemble.card.seed)
+    register = simulate(train_persons, SEED)
     early = Part.of(register.take(register.index_year < FIRST_TEST_YEAR - 1))
     later = simulate(persons, TEST_SEED)
     test = Part.of(later.take(later.index_year >= FIRST_TEST_YEAR))
     say(f"{len(test.people)} people in the later part, {len(early.people)} in the early part")
-    risks = _risks(ensemble, early, test, epochs, say)
+    kept = Kept(kept_in, f"{persons}|{train_persons}|{epochs}|{designs}|{SEED}|{TEST_SEED}|{version()}")
+    risks = _rivals(kept, early, test, epochs, say)
+    leaks = kept.get("leaks", lambda: _leaks(register, later, epochs, say))
+    compared = kept.get("designs", lambda: _designs(designs, epochs, say))
+
+    ensemble = Ensemble.load(bundle)
+    members = ensemble.members_risk(test.batch)
+    risks["network, 1 member"] = members[0]
+    risks[MODEL] = ensemble.centre(members)[0]
+    risks["Bayes-optimal"] = bayes_risk(test.people)
     report = Report()
     _head(report, ensemble, early, test, bundle)
     _main(report, risks, test)
@@ -103,29 +148,30 @@ def evaluate(
     _decision(report, risks, test)
     _subgroups(report, risks, test)
     _intervals(report, ensemble, test)
-    say("leaking codes")
-    _leaks(report, register, later, epochs)
-    say("designs")
-    _designs(report, designs, epochs)
+    _tell_leaks(report, leaks)
+    _tell_designs(report, compared)
     _speed(report, ensemble, test)
     _foot(report)
     return report
 
 
-def _risks(ensemble: Ensemble, early: Part, test: Part, epochs: int, say: Callable[[str], None]) -> dict[str, Floats]:
-    risks: dict[str, Floats] = {}
-    for name in BASELINES:
+def _rivals(kept: Kept, early: Part, test: Part, epochs: int, say: Callable[[str], None]) -> dict[str, Floats]:
+    def ablation(record: bool, static: bool) -> list[list[float]]:
+        network = fit(early.batch, early.people, SEED + 1, epochs, record, static)
+        risk: list[list[float]] = _alone(network, test.batch).tolist()
+        return risk
+
+    def baseline(name: str) -> list[list[float]]:
+        risk: list[list[float]] = baseline_risks(name, early.pair, test.pair).tolist()
+        return risk
+
+    measured: dict[str, Callable[[], Any]] = {name: partial(baseline, name) for name in BASELINES}
+    measured["network without the CNN"] = partial(ablation, record=False, static=True)
+    measured["network without the ANN"] = partial(ablation, record=True, static=False)
+    risks = {}
+    for name, measure in measured.items():
         say(name)
-        risks[name] = baseline_risks(name, early.pair, test.pair)
-    for name, record, static in (("network without the CNN", False, True), ("network without the ANN", True, False)):
-        say(name)
-        network = fit(early.batch, early.people, ensemble.card.seed + 1, epochs, record, static)
-        risks[name] = _alone(network, test.batch)
-    members = ensemble.members_risk(test.batch)
-    risks["network, 1 member"] = members[0]
-    risks[MODEL] = ensemble.centre(members)[0]
-    say("Bayes-optimal risk")
-    risks["Bayes-optimal"] = bayes_risk(test.people)
+        risks[name] = np.array(kept.get(name, measure))
     return risks
 
 
@@ -348,13 +394,14 @@ def _intervals(report: Report, ensemble: Ensemble, test: Part) -> None:
     report.table(["horizon", "coverage", "coverage in the top tenth of risk", "median width"], rows)
 
 
-def _leaks(report: Report, register: Population, later: Population, epochs: int) -> None:
+def _leaks(register: Population, later: Population, epochs: int, say: Callable[[str], None]) -> list[list[str]]:
     """With and without the codes that follow the disease, for several wash-outs, at one year."""
     early = register.take(register.index_year < FIRST_TEST_YEAR - 1)
-    early = early.take(np.arange(len(early)) < 40_000)
+    early = early.take(np.arange(len(early)) < LEAK_PERSONS)
     test = later.take(later.index_year >= FIRST_TEST_YEAR)
     rows = []
     for gap_weeks in (0, GAP, 26, 52):
+        say(f"leaking codes, {gap_weeks} weeks")
         row = [f"{gap_weeks} weeks"]
         for with_leaks in (False, True):
             parts = [Part.of(people, with_leaks, gap_weeks) for people in (early, test)]
@@ -367,6 +414,10 @@ def _leaks(report: Report, register: Population, later: Population, epochs: int)
             else:
                 row.append("")
         rows.append(row)
+    return rows
+
+
+def _tell_leaks(report: Report, rows: list[list[str]]) -> None:
     report.say(
         "### Leaking codes",
         "",
@@ -374,13 +425,13 @@ def _leaks(report: Report, register: Population, later: Population, epochs: int)
         "effusion, "
         "knee imaging, injection, hyaluronic acid, orthopaedic referral). The shipped model does not read them. "
         "Trained on "
-        f"{len(early)} people, one network:",
+        f"at most {LEAK_PERSONS} people of the early part, one network:",
     )
     heading = ["wash-out", "boosting, without", "network, without", "boosting, with leaks", "network, with leaks"]
     report.table(heading, rows)
 
 
-def _designs(report: Report, persons: int, epochs: int) -> None:
+def _designs(persons: int, epochs: int, say: Callable[[str], None]) -> list[list[str]]:
     """The same people studied in two ways: how 0.97 can appear."""
     rows = []
     train, test = (simulate(n, seed, ages=(18.0, 90.0)) for n, seed in ((persons, 5), (persons // 2, 6)))
@@ -388,6 +439,7 @@ def _designs(report: Report, persons: int, epochs: int) -> None:
         ("cases at diagnosis, controls unmatched", False),
         ("matched on age, sex, use of care; wash-out", True),
     ):
+        say(f"design: {name}")
         parts = [_case_control(people, matched, seed) for seed, people in enumerate((train, test))]
         both = [Part.of(people, with_leaks=not matched, gap_weeks=GAP if matched else 0) for people in parts]
         case, weight = both[1].people.status == 1, np.ones(len(both[1].people))
@@ -400,6 +452,10 @@ def _designs(report: Report, persons: int, epochs: int) -> None:
         network = fit(both[0].batch, both[0].people, 1, max(epochs, 8))
         row.append(f"{measures.auroc(_alone(network, both[1].batch)[:, 0], case, weight):.3f}")
         rows.append(row)
+    return rows
+
+
+def _tell_designs(report: Report, rows: list[list[str]]) -> None:
     report.say(
         "### Designs: how an AUROC of 0.97 can appear",
         "",
@@ -487,19 +543,19 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="condyle evaluate knee_oa_risk", description=__doc__)
     parser.add_argument("--bundle", type=Path, default=BUNDLE)
     parser.add_argument("--persons", type=int, default=100_000, help="size of the register the later part is cut from")
-    parser.add_argument("--train-persons", type=int, help="people for the rivals; by default those of the model")
+    parser.add_argument("--train-persons", type=int, default=PERSONS, help="size of the register for the rivals")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the networks trained for comparison")
     parser.add_argument("--designs", type=int, default=60_000, help="people for the comparison of designs")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the rivals' measurements there")
     parser.add_argument("--card", type=Path, default=CARD_FILE, help="where to write the model card")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
-    persons = given.train_persons or Ensemble.load(given.bundle).card.persons
 
     def say(text: str) -> None:
         sys.stderr.write(text + "\n")
 
-    report = evaluate(given.bundle, given.persons, persons, given.epochs, given.designs, say)
+    report = evaluate(given.bundle, given.persons, given.train_persons, given.epochs, given.designs, given.keep, say)
     given.card.write_text("\n".join(report.lines) + "\n", encoding="utf-8")
     for what, value, met in report.bars:
         say(f"{'met ' if met else 'MISSED'} {what}: {value}")

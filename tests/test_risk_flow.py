@@ -1,0 +1,112 @@
+"""A record and a knee study meet in a running node: the risk lands in the study, and nothing tells of the patient."""
+
+from __future__ import annotations
+
+import socket
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from node.demo import samples
+from node.record import new_key
+from pipelines.knee_oa_risk.sample import demo_person, patient_bundle
+from tests.orthanc import free_port
+from tests.running import RunningNode
+
+ROUTE = {"when": {"Modality": "MR"}, "level": "study", "pipeline": "knee_oa_risk", "destinations": ["out"]}
+PDF, ENHANCED_SR, CAPTURE = (
+    "1.2.840.10008.5.1.4.1.1.104.1",
+    "1.2.840.10008.5.1.4.1.1.88.22",
+    "1.2.840.10008.5.1.4.1.1.7",
+)
+INDEX, BORN = date(2026, 1, 5), date(1961, 2, 14)  # of the phantom's headers
+
+
+@pytest.fixture(scope="module")
+def record() -> dict[str, Any]:
+    people, person = demo_person()
+    return patient_bundle(people, person, "DEMO-KNEE", "Phantom", "Knee", INDEX, BORN)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("knee")
+    samples.write_knee(folder)
+    return sorted(folder.glob("*.dcm"))[:4]
+
+
+@pytest.fixture
+def node(tmp_path):
+    (tmp_path / "records.key").write_bytes(new_key())
+    mllp = free_port()
+    settings = RunningNode(
+        tmp_path,
+        routes={"risk": ROUTE},
+        destinations={"out": {"kind": "folder", "path": "out"}},
+        records={"key_file": "records.key", "mllp": {"port": mllp}},
+    )
+    settings.mllp = mllp  # type: ignore[attr-defined]
+    with settings as running:
+        yield running
+
+
+def results(node: RunningNode) -> dict[str, Dataset]:
+    return {str(ds.SOPClassUID): ds for ds in map(dcmread, sorted((node.folder / "out").rglob("*.dcm")))}
+
+
+def test_the_risk_of_a_posted_record_lands_in_the_patients_study(node, record, study):
+    answer = httpx.post(f"http://127.0.0.1:{node.page}/fhir", json=record, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert set(node.send(study)) == {0}
+    (job,) = node.ended_jobs(1, seconds=180)
+    assert (job.state, job.reason) == ("done", "")
+
+    made = results(node)
+    assert set(made) == {PDF, ENHANCED_SR, CAPTURE}
+    source = dcmread(study[0])
+    for ds in made.values():
+        assert ds.StudyInstanceUID == source.StudyInstanceUID
+        assert ds.PatientID == source.PatientID
+    report = made[ENHANCED_SR].to_json()
+    assert "OA-RISK-5Y" in report
+    assert "simulated" in report
+    assert made[PDF].EncapsulatedDocument.startswith(b"%PDF")
+
+    # the record is on disk encrypted, and nowhere else; nothing that was logged names the patient
+    (kept,) = (node.folder / "data" / "records").glob("*.record")
+    assert b"DEMO-KNEE" not in kept.read_bytes()
+    context = (node.folder / "data" / "jobs" / job.id / "context.pickle").read_bytes()
+    assert b"icd-10" not in context
+    rows = b"".join(path.read_bytes() for path in (node.folder / "data").glob("node.db*"))
+    log = node.log_text()
+    for secret in ("DEMO-KNEE", "Phantom", "1961-02-14", "19610214"):
+        assert secret not in log
+        assert secret.encode() not in rows
+
+
+def test_a_study_without_a_record_and_one_of_somebody_else_are_unsuitable_with_the_reason(node, record, study):
+    node.send(study)
+    (job,) = node.ended_jobs(1, seconds=180)
+    assert (job.state, job.reason) == ("unsuitable", "no record of this patient has reached the node")
+
+    message = (
+        "MSH|^~\\&|HIS|S|CONDYLE|S|20251201||ADT^A08^ADT_A01|1|P|2.5\rEVN|A08|20251201\r"
+        "PID|1||DEMO-KNEE^^^H^MR||Phantom^Knee||19620214|F\r"  # a year off
+    )
+    with socket.create_connection(("127.0.0.1", node.mllp), timeout=20) as connection:
+        connection.sendall(b"\x0b" + message.encode() + b"\x1c\r")
+        assert b"MSA|AA|1" in connection.recv(4096)
+    later = [dcmread(path) for path in study]
+    for number, ds in enumerate(later):
+        ds.StudyInstanceUID, ds.SeriesInstanceUID = "2.25.101", "2.25.102"
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"2.25.{200 + number}"
+    node.send(later)
+    second = next(job for job in node.ended_jobs(2, seconds=180) if job.study_instance_uid == "2.25.101")
+    assert second.state == "unsuitable"
+    assert second.reason.endswith("birth date")
+    assert "1962" not in second.reason + node.log_text()
