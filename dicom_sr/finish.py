@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from io import BytesIO
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -209,7 +210,9 @@ def write(
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     ds.file_meta, ds.preamble = meta, b"\0" * 128
     path = folder / filename
-    ds.save_as(path, enforce_file_format=True)
+    buffer = BytesIO()  # pydicom writes element by element
+    ds.save_as(buffer, enforce_file_format=True)
+    path.write_bytes(buffer.getbuffer())
     return EncodedObject(
         kind,
         str(ds.SOPClassUID),
@@ -218,6 +221,6 @@ def write(
         str(ds.StudyInstanceUID),
         path,
         SENDING_ORDER[kind] if order is None else order,
-        hashlib.sha256(path.read_bytes()).hexdigest(),
+        hashlib.sha256(buffer.getbuffer()).hexdigest(),
         twin_of,
     )

@@ -12,7 +12,7 @@ from pydicom.sr.codedict import codes as standard
 from dicom_sr import codes
 from dicom_sr.derived_series import derived_references
 from dicom_sr.errors import EncodingError
-from dicom_sr.findings import DerivedVolume, Result
+from dicom_sr.findings import DerivedVolume
 from dicom_sr.finish import finish, laterality, write
 from dicom_sr.headers import MANUFACTURER, coded
 from dicom_sr.profile import EncodedObject
@@ -22,13 +22,10 @@ _REGIONS = {"KNEE": codes.KNEE, "HAND": codes.HAND, "FOOT": codes.FOOT, "WRIST":
 
 
 def encode_parametric_maps(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
-    """The uncertainty of every derived volume that has one."""
-    result = provenance.result
-    if not isinstance(result, Result):
-        return ()
+    """The uncertainty of every derived volume that has one and goes to the destination."""
     return tuple(
         write(_map(provenance, index, derived), "parametric_map", folder, f"parametric-map-{index + 1}.dcm")
-        for index, derived in enumerate(result.derived)
+        for index, derived in enumerate(provenance.derived)
         if derived.uncertainty is not None
     )
 

@@ -216,6 +216,12 @@ class Provenance:
         item.PurposeOfReferenceCodeSequence = [coded(standard.DCM.AcquisitionEquipment)]
         return item
 
+    @property
+    def derived(self) -> tuple[DerivedVolume, ...]:
+        """The derived volumes that go to the destination: nothing refers to those that stay behind."""
+        sent = "derived_series" in self.profile.kinds
+        return self.result.derived if sent and isinstance(self.result, Result) else ()
+
     # ---- which images a number rests on
     def series_of(self, reference: ImageReference) -> Series:
         """The source series that holds the image.
@@ -232,8 +238,7 @@ class Provenance:
 
     def derived_from(self, references: tuple[ImageReference, ...]) -> tuple[int, DerivedVolume] | None:
         """The derived volume made from the given images, and its place among the result's; else the first one."""
-        derived = self.result.derived if isinstance(self.result, Result) else ()
-        for index, volume in enumerate(derived):
+        for index, volume in enumerate(self.derived):
             if references and references[0] in volume.sources:
                 return index, volume
-        return (0, derived[0]) if derived else None
+        return (0, self.derived[0]) if self.derived else None

@@ -76,8 +76,10 @@ def document(provenance: Provenance, kind: str, sop_class: str, content: Dataset
     """
     ds = Dataset()
     ds.update(content)
-    ds.SOPClassUID, ds.SOPInstanceUID = sop_class, provenance.uid(kind, "0")
-    ds.SeriesInstanceUID, ds.SeriesNumber = provenance.uid(kind, "series"), provenance.series_number(kind)
+    # a report that may not refer to the derived series has another tree, so it is another report
+    what = (kind,) if provenance.derived or not getattr(provenance.result, "derived", ()) else (kind, "sources only")
+    ds.SOPClassUID, ds.SOPInstanceUID = sop_class, provenance.uid(*what, "0")
+    ds.SeriesInstanceUID, ds.SeriesNumber = provenance.uid(*what, "series"), provenance.series_number(kind)
     ds.Modality, ds.InstanceNumber = "SR", 1
     ds.ReferencedPerformedProcedureStepSequence, ds.PerformedProcedureCodeSequence = [], []
     # a machine's report is complete as far as it goes, and never verified
@@ -142,9 +144,7 @@ class MeasurementTree:
         self._provenance = provenance
         self._result = provenance.result
         self._sources = stand_ins(provenance)
-        self._derived = [
-            derived_references(provenance, index) for index in range(len(getattr(provenance.result, "derived", ())))
-        ]
+        self._derived = [derived_references(provenance, index) for index in range(len(provenance.derived))]
         evidence = [*self._sources.values(), *chain.from_iterable(self._derived)]
         self._by_uid = {str(ds.SOPInstanceUID): ds for ds in evidence}
         report = hd.sr.MeasurementReport(

@@ -88,7 +88,10 @@ def _groups(provenance: Provenance) -> list[_Group]:
             layer = _from_segment(segment, _on_frames(segment.mask, images[uid], frame))
             planar.setdefault(uid, _Group([images[uid]], [])).layers.append(layer)
         else:
-            slices, order = _grid_of(provenance, segment)
+            grid = _grid_of(provenance, segment)
+            if grid is None:
+                continue
+            slices, order = grid
             group = volumes.setdefault(str(slices[0].SOPInstanceUID), _Group(slices, []))
             group.layers.append(_from_segment(segment, segment.volume.array[order]))
     return [*planar.values(), *volumes.values()]
@@ -138,11 +141,14 @@ def _on_frames(plane: NDArray[np.generic], image: Dataset, frame_number: int | N
     return values
 
 
-def _grid_of(provenance: Provenance, segment: Segment) -> tuple[list[Dataset], NDArray[np.intp]]:
-    """The images on whose grid the segment's volume lies, and for each the slice of the array that is its own."""
+def _grid_of(provenance: Provenance, segment: Segment) -> tuple[list[Dataset], NDArray[np.intp]] | None:
+    """The images on whose grid the segment's volume lies, and for each the slice of the array that is its own.
+
+    None where that may be a derived series which does not go to the destination.
+    """
     assert segment.volume is not None
     wanted = segment.volume
-    candidates = [derived_references(provenance, i) for i in range(len(getattr(provenance.result, "derived", ())))]
+    candidates = [derived_references(provenance, i) for i in range(len(provenance.derived))]
     for series in provenance.result.evidence:
         candidates.append([stand_in(header) for header in series.headers if header.get("ImagePositionPatient")])
     for slices in candidates:
@@ -157,6 +163,8 @@ def _grid_of(provenance: Provenance, segment: Segment) -> tuple[list[Dataset], N
             # of several echoes at one place the first one carries the segment
             first = [next(i for i in found if nearest[i] == k) for k in range(len(wanted.array))]
             return [slices[i] for i in first], np.arange(len(wanted.array))
+    if getattr(provenance.result, "derived", ()) and not provenance.derived:
+        return None
     raise EncodingError(f"segment {segment.label!r} lies on the grid of no series of the result")
 
 

@@ -5,13 +5,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
 
-from dicom_sr import phantoms
+from dicom_sr import codes, phantoms
 from dicom_sr.encode import EncodedObject, EncodingProfile, encode
-from dicom_sr.findings import NotRun, Result
+from dicom_sr.findings import NotRun, Result, Segment
 from dicom_sr.provenance import Provenance
 from tests.dicom_sr.conftest import CREATED, Encode
 from tests.factories import MODEL, changed, joint_result, knee_result, knee_study, radiograph_study
@@ -84,6 +86,27 @@ def test_only_what_the_profile_asks_for_is_written(tmp_path: Path):
     objects = write(result, tmp_path / "out", kinds=("secondary_capture",))
     assert [o.kind for o in objects] == ["secondary_capture"]
     assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_nothing_refers_to_a_derived_series_that_stays_behind(tmp_path: Path):
+    study = knee_study(tmp_path / "in")
+    result = knee_result(study)
+    volume = result.derived[0].volume
+    mask = volume.with_array(np.asarray(volume.array) > 800)
+    segment = Segment("Bright", standard.SCT.AnatomicalStructure, codes.KNEE, mask)
+    result = replace(result, segments=(segment,))
+    everything = write(result, tmp_path / "all")
+    without = write(result, tmp_path / "some", kinds=tuple(k for k in EncodingProfile().kinds if k != "derived_series"))
+    assert {o.kind for o in without} == {"secondary_capture", "report"}
+    derived = {o.sop_instance_uid for o in everything if o.kind == "derived_series"}
+    for one in without:
+        referenced = {
+            str(e.value) for e in pydicom.dcmread(one.path).iterall() if e.keyword == "ReferencedSOPInstanceUID"
+        }
+        assert referenced
+        assert not referenced & derived
+    reports = [{o.sop_instance_uid for o in objects if o.kind == "report"} for objects in (everything, without)]
+    assert not reports[0] & reports[1]  # other trees, other reports
 
 
 def test_images_go_before_what_refers_to_them(tmp_path: Path):

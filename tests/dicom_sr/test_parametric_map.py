@@ -27,7 +27,7 @@ def test_the_uncertainty_keeps_every_bit_and_lies_on_the_derived_slices(tmp_path
 
 
 def test_the_map_says_what_its_numbers_are(tmp_path: Path, encoded: Encode):
-    (ds,) = encoded(knee_result(knee_study(tmp_path / "in")), "parametric_map")["parametric_map"]
+    (ds,) = encoded(knee_result(knee_study(tmp_path / "in")), "derived_series", "parametric_map")["parametric_map"]
     shared = ds.SharedFunctionalGroupsSequence[0]
     (mapping,) = shared.RealWorldValueMappingSequence
     assert mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeValue == "UNC-SD"
@@ -40,6 +40,6 @@ def test_the_map_says_what_its_numbers_are(tmp_path: Path, encoded: Encode):
 
 def test_highdicom_reads_it_as_a_volume(tmp_path: Path, encoded: Encode):
     result = knee_result(knee_study(tmp_path / "in"))
-    encoded(result, "parametric_map")
+    encoded(result, "derived_series", "parametric_map")
     volume = hd.imread(tmp_path / "objects" / "parametric-map-1.dcm").get_volume()
     assert sorted(volume.spatial_shape) == sorted(result.derived[0].volume.array.shape)

@@ -100,7 +100,7 @@ def test_a_segment_on_no_grid_of_the_result_is_refused(tmp_path: Path, encoded: 
     result = knee_result(knee_study(tmp_path / "in"))
     lost = Segment("Lost", standard.SCT.AnatomicalStructure, codes.KNEE, Volume(np.ones((2, 3, 4), bool), np.eye(4)))
     with pytest.raises(EncodingError, match="no series"):
-        encoded(replace(result, segments=(lost,)), "segmentation_binary")
+        encoded(replace(result, segments=(lost,)), "derived_series", "segmentation_binary")
 
 
 def test_of_overlapping_labels_the_more_probable_one_has_the_pixel(tmp_path: Path, heat: np.ndarray, encoded: Encode):
