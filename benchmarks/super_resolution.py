@@ -196,12 +196,17 @@ def main() -> int:
     options.add_argument("--knee", type=Path, default=KNEE, help="a knee series with several echoes")
     options.add_argument("--card", type=Path, help="write the table into this model card")
     options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--parts", default="plain,knee,large", help="comma-separated: what to measure")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
-    lines = speed_against_plain()
-    if chosen.knee.exists():
-        lines += knee_series(chosen.knee)
-    lines += large(2.0)
+    parts: dict[str, Callable[[], list[Line]]] = {
+        "plain": speed_against_plain,
+        "knee": lambda: knee_series(chosen.knee) if chosen.knee.exists() else [],
+        "large": lambda: large(2.0),
+    }
+    lines = []
+    for part in chosen.parts.split(","):
+        lines += parts[part]()
     table = "\n".join(["| what | measured |", "|---|---|", *(f"| {line.what} | {line.value} |" for line in lines)])
     sys.stdout.write(f"{chosen.threads} threads, PyTorch {torch.__version__}\n\n{table}\n")
     if chosen.card:
