@@ -21,7 +21,7 @@ from tests.viewers.ohif import viewer
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.orthanc, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.orthanc, pytest.mark.timeout(240)]
 
 WINDOW = {"width": 1280, "height": 800}
 VIEWPORT = (290, 60, 1225, 790)  # of the window, without its borders: left, upper, right, lower
@@ -124,13 +124,14 @@ def test_ohif_shows_it_without_an_error(
             page.mouse.click(760, 420)
             for _ in range(case.slices_down):
                 page.keyboard.press("ArrowDown")
-        deadline = time.monotonic() + STILL_S
+        deadline = time.monotonic() + PATIENCE_MS / 1000
         while seen(page.screenshot(), case) < case.pixels and time.monotonic() < deadline:
             page.wait_for_timeout(200)
         screenshot = still(page)
         toasts = [toast.inner_text() for toast in page.locator("[data-sonner-toast]").all()]
     finally:
         page.close()
+    (tmp_path / f"{case.name}.png").write_bytes(screenshot)
     assert (complaints, toasts) == ([], [])
     assert seen(screenshot, case) >= case.pixels
     hold_to_picture(screenshot, case.name, tmp_path)
