@@ -280,11 +280,13 @@ class Flow:
                 return  # done before, or ended by an operator
             for chunk in _chunks(items):
                 self._keep_objects(session, job.id, chunk)
+            waiting = 0
             for destination in job.destinations if items else []:
                 if state == JobState.SENDING or self._profile(job, destination).not_run_reports:
-                    self._queue_objects(session, job, destination, items)
+                    waiting += self._queue_objects(session, job, destination, items)
             ledger.move(session, job.id, state, reason=reason)
-            ledger.settle(session, job.id)
+            if not waiting:
+                ledger.settle(session, job.id)
 
     def _objects(self, job_id: str, of: str) -> list[dict[str, Any]]:
         note = self.folder(job_id).finished_objects(of)
@@ -336,7 +338,8 @@ class Flow:
             setattr(record, name, value)
         session.flush()
 
-    def _queue_objects(self, session: Session, job: JobRecord, name: str, items: list[dict[str, Any]]) -> None:
+    def _queue_objects(self, session: Session, job: JobRecord, name: str, items: list[dict[str, Any]]) -> int:
+        """Have the objects that the destination takes wait for it; returns how many do."""
         destination = self._configuration.destinations[name]
         profile = _digest(self._encoding(destination.profile))[:12]
         due = [
@@ -346,14 +349,17 @@ class Flow:
         ]
         now = datetime.now(UTC)
         known: set[str] = set()
+        waiting = 0
         for chunk in _chunks([item["sop_instance_uid"] for item in due]):
             here = [OutboxRecord.destination == name, OutboxRecord.sop_instance_uid.in_(chunk)]
             known |= set(session.scalars(select(OutboxRecord.sop_instance_uid).where(*here)))
-            session.execute(  # a restart: what was refused or left out is tried again
+            again = session.execute(  # a restart: what was refused or left out is tried again
                 update(OutboxRecord)
                 .where(*here, OutboxRecord.job_id == job.id, OutboxRecord.state.in_(("refused", "skipped")))
                 .values(state="waiting", not_before=now)
+                .returning(OutboxRecord.id)
             )
+            waiting += len(again.all())
         confirm = destination.kind != "folder" and (
             destination.commitment if destination.kind == "dimse" else destination.confirm
         )
@@ -372,6 +378,7 @@ class Flow:
         ]
         if new:
             session.execute(insert(OutboxRecord), new)
+        return waiting + len(new)
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
