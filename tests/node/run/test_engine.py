@@ -60,7 +60,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             "both": {**trial, "destinations": ["archive", "plain"]},
             "shadow": {**trial, "destinations": ["archive"], "shadow": True},
         },
-        "run": {"time_limit_s": 8, "memory_limit_mb": 700},
     }
     with pytest.MonkeyPatch.context() as patch, bench(folder, **more) as made:
         patch.setenv("PYTHONPATH", paths)
@@ -187,19 +186,6 @@ def test_a_process_that_dies_once_is_replaced_and_the_step_done_again(running: R
     assert running.bench.said("check").count(job.series_instance_uids[0]) == 1
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "reason"),
-    [
-        ("hang", "took longer than run.time_limit_s, 8 s"),
-        ("swell", "took more memory than run.memory_limit_mb, 700 MB"),
-    ],
-)
-def test_a_pipeline_beyond_its_limits_is_killed(running: Running, behaviour: str, reason: str) -> None:
-    job = running.bench.job(behaviour=behaviour)
-    assert running.run(job) == "failed"
-    assert running.bench.record(job).reason == reason
-
-
 def test_a_running_job_can_be_cancelled(running: Running) -> None:
     job, series = (made := running.bench.job(behaviour="hang")), made.series_instance_uids[0]
     running.engine.submit(job)
@@ -249,19 +235,6 @@ def test_a_revised_report_names_the_one_before(running: Running) -> None:
     named = pydicom.dcmread(report.path).PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
     assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID in earlier
     assert report.sop_instance_uid not in earlier
-
-
-def test_lower_priority_runs_first(running: Running) -> None:
-    busy = running.bench.job(run_s=1.0)
-    running.engine.submit(busy)
-    until(lambda: busy.series_instance_uids[0] in running.bench.said("run"))
-    jobs = [replace(running.bench.job(), priority=priority) for priority in (300, 200, 50)]
-    for job in jobs:
-        running.engine.submit(job)
-    for job in jobs:
-        running.wait(job)
-    ran = running.bench.said("ran")
-    assert sorted(jobs, key=lambda job: ran.index(job.series_instance_uids[0])) == jobs[::-1]
 
 
 def test_an_object_that_went_out_is_never_replaced_by_other_bytes(running: Running) -> None:

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from dicom_sr.errors import UnsuitableInput
+from node.errors import JobFailed, WorkerDied
+from node.run.folder import JobFolder
+from node.run.pool import Pool, Stopping
+from tests.node.run.trial import install_trial, mr_instances, until
+
+
+class Bed:
+    """A job's folder with a stored series, and the requests that are made of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journal = folder / "journal.txt"
+        self.folder = JobFolder(folder / "job")
+        instances = mr_instances()
+        paths = [folder / f"{ds.SOPInstanceUID}.dcm" for ds in instances]
+        for ds, path in zip(instances, paths, strict=True):
+            pydicom.dcmwrite(path, ds, enforce_file_format=True)
+        self.folder.write_study(instances[0].StudyInstanceUID, paths, {})
+
+    def request(self, do: str = "infer", **settings: Any) -> dict[str, Any]:
+        return {
+            "do": do,
+            "folder": str(self.folder.path),
+            "pipeline": "trial",
+            "settings": {"journal": str(self.journal), **settings},
+        }
+
+    def said(self, what: str) -> int:
+        lines = self.journal.read_text().splitlines() if self.journal.exists() else []
+        return sum(line.startswith(f"{what} ") for line in lines)
+
+
+@pytest.fixture
+def bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bed:
+    monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
+    return Bed(tmp_path)
+
+
+@contextmanager
+def pool(time_limit_s: float = 600.0, memory_limit_mb: int = 4096) -> Iterator[Pool]:
+    made = Pool(1, time_limit_s, memory_limit_mb)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_a_pipeline_that_takes_too_long_is_killed(bed: Bed) -> None:
+    with pool(time_limit_s=1.5) as workers:
+        (pid,) = workers.pids
+        with pytest.raises(JobFailed, match=r"took longer than run.time_limit_s, 1.5 s"):
+            workers.call(bed.request(behaviour="hang"))
+        assert not alive(pid)
+
+
+def test_a_pipeline_that_takes_too_much_memory_is_killed(bed: Bed) -> None:
+    with pool(memory_limit_mb=500) as workers:
+        (pid,) = workers.pids
+        with pytest.raises(JobFailed, match=r"took more memory than run.memory_limit_mb, 500 MB"):
+            workers.call(bed.request(behaviour="swell"))
+        assert not alive(pid)
+
+
+def test_a_pipeline_is_loaded_once_and_stays_warm(bed: Bed) -> None:
+    with pool() as workers:
+        for _ in range(3):
+            workers.call(bed.request())
+        workers.call(bed.request(run_s=0.01))  # other settings are another pipeline
+    assert bed.said("load") == 2
+    assert bed.said("run") == 4
+
+
+def test_an_answer_says_what_was_unsuitable_or_failed(bed: Bed) -> None:
+    with pool() as workers:
+        with pytest.raises(UnsuitableInput, match="needs a knee, found a phantom"):
+            workers.call(bed.request("check", behaviour="refuse"))
+        with pytest.raises(JobFailed, match="ValueError: cannot use it"):
+            workers.call(bed.request(behaviour="raise", quote="it"))
+        (pid,) = workers.pids
+        workers.call(bed.request())
+        assert workers.pids == (pid,), "an error in a pipeline does not cost its process"
+
+
+def test_a_process_that_dies_is_replaced_for_the_next_call(bed: Bed) -> None:
+    with pool() as workers:
+        with pytest.raises(WorkerDied, match="ended with signal 11"):
+            workers.call(bed.request(behaviour="crash"))
+        assert workers.call(bed.request("check")) == {"version": "1.0"}
+
+
+def test_a_call_that_is_given_up_leaves_no_answer_for_the_next_one(bed: Bed) -> None:
+    def broken() -> bool:
+        raise RuntimeError("the question itself failed")
+
+    with pool() as workers:
+        with pytest.raises(RuntimeError, match="the question itself failed"):
+            workers.call(bed.request(run_s=1.5), cancelled=broken)
+        assert workers.call(bed.request("check")) == {"version": "1.0"}
+
+
+def test_a_call_can_be_cancelled(bed: Bed) -> None:
+    with pool() as workers, pytest.raises(JobFailed, match="cancelled by an operator"):
+        workers.call(bed.request(behaviour="hang"), cancelled=lambda: True)
+
+
+def test_calls_leave_when_the_pool_is_closed_and_nothing_runs_on(bed: Bed) -> None:
+    left: list[str] = []
+
+    def call(request: dict[str, Any]) -> None:
+        try:
+            workers.call(request)
+        except Stopping:
+            left.append(json.dumps(request["do"]))
+
+    with pool() as workers:
+        threads = [threading.Thread(target=call, args=(bed.request(behaviour="hang"),)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        until(lambda: bed.said("run") == 1 and workers.busy == 3)
+        (pid,) = workers.pids
+        workers.close()
+        for thread in threads:
+            thread.join(30)
+        assert len(left) == 3
+        assert not alive(pid)
+
+
+def test_waiting_calls_are_served_by_priority(bed: Bed) -> None:
+    served: list[int] = []
+
+    def call(priority: int) -> Callable[[], None]:
+        return lambda: served.append(priority)
+
+    with pool() as workers:
+        threads = [threading.Thread(target=workers.call, args=(bed.request(run_s=1.0),))]
+        threads[0].start()
+        until(lambda: bed.said("run") == 1)
+        for number, priority in enumerate((300, 50, 200), start=2):
+            asked = {"priority": priority, "began": call(priority)}
+            threads.append(threading.Thread(target=workers.call, args=(bed.request("check"),), kwargs=asked))
+            threads[-1].start()
+            until(lambda number=number: workers.busy == number)
+        for thread in threads:
+            thread.join(60)
+    assert served == [50, 200, 300]
