@@ -87,9 +87,10 @@ class RunningNode:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "node", "serve", str(self.config), "--log", "json"], stderr=log, stdout=log
             )
-        until(self._is_ready, "the node is ready")
+        until(self.is_ready, "the node is ready")
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Does it say that it is ready?"""
         assert self._process is not None
         assert self._process.poll() is None, self.log_text()
         try:
