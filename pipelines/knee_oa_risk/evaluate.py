@@ -143,6 +143,11 @@ def evaluate(
     report = Report()
     _head(report, ensemble, early, test, bundle)
     _main(report, risks, test)
+    report.say(
+        f"The rivals were trained on the same {len(early.people)} people, the networks without one branch for {epochs} "
+        "epochs, one of each.",
+        "",
+    )
     _bars(report, risks, test)
     _calibration(report, risks[MODEL], test)
     _decision(report, risks, test)

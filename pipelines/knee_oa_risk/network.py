@@ -16,6 +16,7 @@ from torch.nn import functional
 WEEKS_PER_STEP = 4  # the stem gathers four weeks, the length of a refill
 YEARS = 5
 CAUSES = 2  # knee osteoarthritis, death
+RECENT_WEEKS = 26  # what the linear part takes for recent
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,17 @@ class RecordBranch(nn.Module):
         self.presence = nn.Linear(codes, 48)
         self.width = 64 + 64 + 32 + 48
 
-    def forward(self, matrix: Tensor) -> Tensor:
-        """(N, codes, weeks) -> (N, width)."""
-        padded = functional.pad(matrix, (-matrix.shape[-1] % WEEKS_PER_STEP, 0))  # the newest weeks stay aligned
-        return self.pool(self.stem(padded), matrix.sum(dim=-1))
+    def gathered(self, matrix: Tensor | Cells) -> tuple[Tensor, Tensor, Tensor]:
+        """Stem (N, 32, T), sum of each code and its sum over the last `RECENT_WEEKS` (N, codes).
 
-    def forward_cells(self, cells: Cells) -> Tensor:
-        """The same as `forward` from the filled cells alone, (N, width): records are nearly empty, so this is fast."""
+        Records are nearly empty, so the way over the filled cells is the fast one; both give the same numbers.
+        """
+        if isinstance(matrix, Cells):
+            return self._from_cells(matrix)
+        padded = functional.pad(matrix, (-matrix.shape[-1] % WEEKS_PER_STEP, 0))  # the newest weeks stay aligned
+        return self.stem(padded), matrix.sum(dim=-1), matrix[..., -RECENT_WEEKS:].sum(dim=-1)
+
+    def _from_cells(self, cells: Cells) -> tuple[Tensor, Tensor, Tensor]:
         weeks = cells.weeks + -cells.weeks % WEEKS_PER_STEP
         steps = weeks // WEEKS_PER_STEP
         week = cells.week + weeks - cells.weeks
@@ -71,12 +76,16 @@ class RecordBranch(nn.Module):
         flat = flat.index_add(0, cells.person * steps + week // WEEKS_PER_STEP, taken)
         assert self.stem.bias is not None
         stem = (flat + self.stem.bias).view(cells.persons, steps, -1).transpose(1, 2)  # (N, 32, T)
-        codes = self.stem.in_channels
-        total = cells.value.new_zeros(cells.persons * codes)
-        total = total.index_add(0, cells.person * codes + cells.row, cells.value).view(cells.persons, codes)
-        return self.pool(stem, total)
+        recent = torch.where(cells.week >= cells.weeks - RECENT_WEEKS, cells.value, 0.0)
+        return stem, self._summed(cells, cells.value), self._summed(cells, recent)
 
-    def pool(self, stem: Tensor, total: Tensor) -> Tensor:
+    def _summed(self, cells: Cells, value: Tensor) -> Tensor:
+        """Sum of `value` (E,) for each person and code, (N, codes)."""
+        codes = self.stem.in_channels
+        flat = value.new_zeros(cells.persons * codes).index_add(0, cells.person * codes + cells.row, value)
+        return flat.view(cells.persons, codes)
+
+    def forward(self, stem: Tensor, total: Tensor) -> Tensor:
         """Stem (N, 32, T) and sums per code (N, codes) -> (N, width)."""
         steps = self.steps(stem)  # (N, 64, T / 4)
         weight = self.attention(steps).softmax(dim=-1)  # (N, 1, T / 4)
@@ -95,7 +104,10 @@ class StaticBranch(nn.Sequential):
 
 
 class RiskNetwork(nn.Module):
-    """Log hazards per year of follow-up and cause from both branches.
+    """Log hazards per year of follow-up and cause: both branches joined, averaged with a linear hazard model.
+
+    The linear part is there because it errs elsewhere: it is fitted after the deep part, on the same people, and has
+    the share `share` in the average of the two.
 
     Parameters
     ----------
@@ -104,6 +116,8 @@ class RiskNetwork(nn.Module):
     record, static
         Whether the branch is there; without one it is the ablation of the same name.
     """
+
+    share: Tensor  # of the linear part in the average
 
     def __init__(
         self, codes: int, values: int, record: bool = True, static: bool = True, dropout: float = 0.15
@@ -114,19 +128,48 @@ class RiskNetwork(nn.Module):
         width = (self.record.width if self.record else 0) + (32 if static else 0)
         self.joint = nn.Sequential(nn.Linear(width, 64), nn.ReLU(), nn.Dropout(dropout))
         self.head = nn.Linear(64, YEARS * CAUSES)
+        # the linear part sees each code's presence, count and recent count, and the static values
+        self.wide = nn.Parameter(torch.zeros(CAUSES, (3 * codes if record else 0) + (values if static else 0)))
+        self.baseline = nn.Parameter(torch.zeros(YEARS, CAUSES))
+        self.wide.requires_grad_(False)  # fitted by itself, after the deep part
+        self.baseline.requires_grad_(False)
+        self.register_buffer("share", torch.zeros(()))  # of the linear part
         nn.init.zeros_(self.head.weight)
         nn.init.constant_(self.head.bias, -4.0)  # a few per cent a year: near the truth from the first step
 
     def forward(self, matrix: Tensor | Cells, static: Tensor) -> Tensor:
         """Matrix (N, codes, weeks) or its cells, (N, S) -> log hazards per year (N, YEARS, CAUSES)."""
-        parts = []
+        parts, plain = [], []
         if self.record is not None:
-            parts.append(self.record.forward_cells(matrix) if isinstance(matrix, Cells) else self.record(matrix))
+            stem, total, recent = self.record.gathered(matrix)
+            parts.append(self.record(stem, total))
+            plain += _counted(total, recent)
         if self.static is not None:
             parts.append(self.static(static))
+            plain.append(static)
         joint = self.joint(torch.cat(parts, dim=1))  # (N, 64)
-        log_hazards: Tensor = self.head(joint).view(-1, YEARS, CAUSES).clamp(-12.0, 3.0)
+        deep = self.head(joint).view(-1, YEARS, CAUSES)
+        linear = self.linear(torch.cat(plain, dim=1))
+        log_hazards: Tensor = torch.lerp(deep, linear, self.share).clamp(-12.0, 3.0)
         return log_hazards
+
+    def plain(self, matrix: Tensor | Cells, static: Tensor) -> Tensor:
+        """What the linear part sees, (N, F)."""
+        parts = []
+        if self.record is not None:
+            _, total, recent = self.record.gathered(matrix)
+            parts += _counted(total, recent)
+        return torch.cat([*parts, *([] if self.static is None else [static])], dim=1)
+
+    def linear(self, plain: Tensor) -> Tensor:
+        """Log hazards of the linear part, proportional over the years: (N, F) -> (N, YEARS, CAUSES)."""
+        log_hazards: Tensor = self.baseline + (plain @ self.wide.T)[:, None, :]
+        return log_hazards
+
+
+def _counted(total: Tensor, recent: Tensor) -> list[Tensor]:
+    """Presence, count and recent count of each code, 3 x (N, codes); a lasting condition counts once."""
+    return [torch.tanh(2.0 * total), torch.log1p(total), torch.log1p(recent)]
 
 
 def negative_log_likelihood(log_hazards: Tensor, exposure: Tensor, event: Tensor) -> Tensor:

@@ -29,6 +29,8 @@ BATCH = 512
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-3
 INTERVAL_FLOOR = 0.1  # logits
+RIDGE = 4.0  # inverse variance of a coefficient of the linear part, before any data
+LINEAR_SHARE = 0.5  # of the linear part in the average with the deep one
 
 
 def follow_up(population: Population) -> tuple[Tensor, Tensor]:
@@ -61,7 +63,8 @@ def fit(
     exposure, event = follow_up(population)
     values = torch.from_numpy(batch.static)
     steps = epochs * (len(batch) // BATCH)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    deep = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(deep, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=max(steps, 1), pct_start=0.2)
     network.train()
     for epoch in range(epochs):
@@ -74,14 +77,43 @@ def fit(
             loss = negative_log_likelihood(log_hazards, exposure[chosen], event[chosen])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(deep, 1.0)
             optimiser.step()
             schedule.step()
             total += loss.item()
         if say:
             mean = total / max(len(batch) // BATCH, 1)
             sys.stderr.write(f"seed {seed} epoch {epoch + 1}: {mean:.4f} ({time.monotonic() - began:.0f} s)\n")
-    return network.eval()
+    network.eval()
+    fit_linear(network, batch, exposure, event)
+    return network
+
+
+def fit_linear(network: RiskNetwork, batch: Batch, exposure: Tensor, event: Tensor) -> None:
+    """Fit the linear part on everybody at once, with a ridge, and give it its share."""
+    chunks = np.array_split(np.arange(len(batch)), len(batch) // 4096 + 1)
+    with torch.no_grad():
+        parts = [network.plain(cells(batch, some), torch.from_numpy(batch.static[some])) for some in chunks]
+    plain = torch.cat(parts)  # (N, F)
+    fitted = [network.wide, network.baseline]
+    with torch.no_grad():
+        rate = event.sum(dim=0) / exposure.sum(dim=0)[:, None]  # (YEARS, CAUSES): where the fit begins
+        network.baseline.copy_(rate.clamp_min(1e-6).log())
+    for parameter in fitted:
+        parameter.requires_grad_(True)
+    optimiser = torch.optim.LBFGS(fitted, max_iter=60, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        ridge = RIDGE / (2 * len(batch)) * network.wide.square().sum()
+        value = negative_log_likelihood(network.linear(plain), exposure, event) + ridge
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    for parameter in fitted:
+        parameter.requires_grad_(False)
+    network.share.fill_(LINEAR_SHARE)
 
 
 def silence_unseen(network: RiskNetwork, batch: Batch) -> None:
