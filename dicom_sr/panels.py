@@ -312,7 +312,7 @@ def _bars(panel: BarPanel, width: int) -> Image.Image:
     value_width = max((width_of(value, font(SMALL, True)) for value in values), default=0)
     labels = [wrapped(bar.label, face, label_width) for bar in panel.bars]
     x0, x1 = label_width + 14, width - value_width - 14
-    if x1 - x0 < width // 5:  # the value goes below the bar where both do not fit beside each other
+    if x1 - x0 < width // 3:  # the value goes below the bar where both do not fit beside each other
         x1 = width - 8
     below = x1 == width - 8
     rows = [max(len(lines) * line_height(SMALL), 34) + (line_height(SMALL) if below else 0) + 18 for lines in labels]
