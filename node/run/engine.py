@@ -43,6 +43,7 @@ AHEAD = 6  # jobs claimed beyond those that run, so that the next one need not w
 MAX_RECOVERY_ATTEMPTS = 50  # net under flow.MAX_STARTS: restarts of the node that are nobody's fault count here too
 BEAT_S, DEAD_AFTER_S = 5.0, 30.0
 SWEEP_AFTER_S = 10.0
+STOP_PATIENCE_S = 5.0  # for a database that does not answer
 RETAIN_EVERY_S = 3600.0
 REPEATED = ("prepare", "infer", "encode")  # steps whose outcome a restart keeps
 DATABASE_DOWN: dict[str, Any] = {  # a step is repeated while the database is away, and only then; about 17 minutes
@@ -56,13 +57,22 @@ DATABASE_DOWN: dict[str, Any] = {  # a step is repeated while the database is aw
 
 def set_up(configuration: Configuration) -> Database:
     """Open the node's database with all its tables, ours and the engine's; every process that uses jobs begins so."""
-    logging.getLogger("dbos").setLevel(logging.WARNING)  # else 60 lines about its own migrations
+    _like_ours()
     url = configuration.node.database_url
     configuration.node.data.mkdir(parents=True, exist_ok=True)
     database = open_database(url)
     migrations.migrate(database)
     DBOS.migrate(url)
     return database
+
+
+def _like_ours() -> None:
+    """Have DBOS log by our handlers and only what matters; with none of its own it would add one, and 60 lines."""
+    logger = logging.getLogger("dbos")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    logger.propagate = True
+    logger.setLevel(logging.WARNING)
 
 
 # ---- the workflow; DBOS keeps one registry and one engine in a process, and so do we
@@ -142,8 +152,15 @@ class Engine:
         ConfigurationError
             If another process runs jobs with the same data folder.
         """
-        global _flow
         self._lock = self._take_lock()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()  # no process may be left behind
+            raise
+
+    def _start(self) -> None:
+        global _flow
         run = self._configuration.run
         warm = {
             (route.pipeline, repr(route.settings)): (route.pipeline, route.settings)
@@ -162,6 +179,7 @@ class Engine:
             "log_level": "WARNING",
             "run_migrations": False,
         }
+        _like_ours()
         DBOS(config=configuration)
         DBOS.listen_queues([QUEUE])
         # With the client, before the launch: else the queue's first poll goes by the settings of the last start.
@@ -182,7 +200,7 @@ class Engine:
         global _flow
         self._stop.set()
         if self._keeper is not None:
-            self._keeper.join()
+            self._keeper.join(STOP_PATIENCE_S)
         if self._pool is not None:
             self._pool.close()
             DBOS.destroy()
