@@ -36,7 +36,7 @@ WORDS = {
 class Settings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
-    method: Literal["tricubic", "learned"] = "tricubic"
+    method: Literal["tricubic", "learned"] = "learned"
     spacing: Literal["isotropic"] | Annotated[float, Field(gt=0.1, le=10)] = "isotropic"  # or mm between new slices
     profile: Literal["gaussian", "boxcar", "fir"] = "gaussian"  # assumed sensitivity of an acquired slice
     refuse_other_parts: bool = False  # refuse rather than flag what the header calls another body part

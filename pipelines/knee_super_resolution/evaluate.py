@@ -36,6 +36,7 @@ from pipelines.knee_super_resolution.degradation import (
 METHODS = ("tci", "fourier", "scsr", "deepresolve", "condyle")
 FACTORS = (2, 3, 4, 8)
 MIN_THICK = 4  # slices that must be left after degradation
+WIDTH = 150
 FIGURES = ("ssim", "psnr_db", "rmse", "highband_error")
 
 
@@ -282,6 +283,8 @@ def main(arguments: list[str]) -> int:
     """Evaluate, print the table and write what was asked for; 0 on success."""
     options = parser().parse_args(arguments)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)  # of a log; a narrow one would cut the intervals
     torch.set_num_threads(options.threads)
     factors = [int(each) for each in options.factors.split(",")]
     methods = options.methods.split(",")

@@ -19,6 +19,11 @@ from pipelines.knee_super_resolution import KneeSuperResolution, Settings
 SHAPE, SPACING_MM = (8, 48, 44), (4.0, 1.25, 1.25)
 
 
+def classical(**values: object) -> Settings:
+    """Settings of the classical method: what is asked here does not depend on the weights."""
+    return Settings.model_validate({"method": "tricubic"} | values)
+
+
 @pytest.fixture
 def header() -> Dataset:
     return study_header(Person(), "knee", "Simulated knee")
@@ -49,7 +54,7 @@ def test_importing_the_pipeline_brings_in_neither_torch_nor_scipy() -> None:
 
 def test_each_echo_becomes_a_volume_of_thin_slices(tmp_path: Path, header: Dataset) -> None:
     given = study(knee(tmp_path, header, (10.0, 30.0)))
-    result = KneeSuperResolution(Settings()).run(given)
+    result = KneeSuperResolution(classical()).run(given)
     assert [derived.label for derived in result.derived] == ["echo 1, TE 10.0 ms", "echo 2, TE 30.0 ms"]
     for derived in result.derived:
         assert derived.volume.array.shape == (23, 48, 44)  # 28 mm every 1.25 mm
@@ -63,7 +68,7 @@ def test_each_echo_becomes_a_volume_of_thin_slices(tmp_path: Path, header: Datas
 
 def test_new_slices_lie_where_the_headers_of_their_sources_say(tmp_path: Path, header: Dataset) -> None:
     given = study(knee(tmp_path, header))
-    derived = KneeSuperResolution(Settings(spacing=1.0)).run(given).derived[0]
+    derived = KneeSuperResolution(classical(spacing=1.0)).run(given).derived[0]
     positions = {str(each.SOPInstanceUID): each.ImagePositionPatient for each in given.series[0].headers}
     affine = derived.volume.affine
     for number, source in enumerate(derived.sources):  # every fourth new slice meets an acquired one
@@ -73,7 +78,7 @@ def test_new_slices_lie_where_the_headers_of_their_sources_say(tmp_path: Path, h
 
 def test_acquired_slices_are_kept_where_a_new_slice_meets_one(tmp_path: Path, header: Dataset) -> None:
     paths = knee(tmp_path, header)
-    derived = KneeSuperResolution(Settings(spacing=1.0)).run(study(paths)).derived[0]
+    derived = KneeSuperResolution(classical(spacing=1.0)).run(study(paths)).derived[0]
     acquired = {ds.SOPInstanceUID: ds.pixel_array for ds in map(pydicom.dcmread, paths)}
     for number, source in enumerate(derived.sources):
         difference = derived.volume.array[4 * number] - acquired[source.sop_instance_uid]
@@ -82,10 +87,10 @@ def test_acquired_slices_are_kept_where_a_new_slice_meets_one(tmp_path: Path, he
 
 def test_a_reversed_stack_gives_the_same_volume(tmp_path: Path, header: Dataset) -> None:
     paths = knee(tmp_path / "a", header)
-    forward = KneeSuperResolution(Settings()).run(study(paths)).derived[0]
+    forward = KneeSuperResolution(classical()).run(study(paths)).derived[0]
     for number, path in enumerate(reversed(paths), start=1):
         change(path, InstanceNumber=number)
-    backward = KneeSuperResolution(Settings()).run(study(paths)).derived[0]
+    backward = KneeSuperResolution(classical()).run(study(paths)).derived[0]
     assert np.array_equal(forward.volume.array, backward.volume.array)
 
 
@@ -104,28 +109,28 @@ def test_a_series_that_cannot_be_interpolated_is_refused_with_a_reason(
     paths = knee(tmp_path, header)
     change(paths[3], **fault)
     with pytest.raises(UnsuitableInput, match=reason):
-        KneeSuperResolution(Settings()).check(study(paths))
+        KneeSuperResolution(classical()).check(study(paths))
 
 
 def test_a_missing_slice_is_never_interpolated_over(tmp_path: Path, header: Dataset) -> None:
     paths = knee(tmp_path, header)
     with pytest.raises(UnsuitableInput, match="missing"):
-        KneeSuperResolution(Settings()).check(study(paths[:3] + paths[4:]))
+        KneeSuperResolution(classical()).check(study(paths[:3] + paths[4:]))
 
 
 def test_three_slices_are_too_few(tmp_path: Path, header: Dataset) -> None:
     with pytest.raises(UnsuitableInput, match="at least 4"):
-        KneeSuperResolution(Settings()).check(study(knee(tmp_path, header)[:3]))
+        KneeSuperResolution(classical()).check(study(knee(tmp_path, header)[:3]))
 
 
 def test_thin_slices_are_not_needed(tmp_path: Path, header: Dataset) -> None:
     with pytest.raises(UnsuitableInput, match="not needed"):
-        KneeSuperResolution(Settings(spacing=3.5)).check(study(knee(tmp_path, header)))
+        KneeSuperResolution(classical(spacing=3.5)).check(study(knee(tmp_path, header)))
 
 
 def test_a_ratio_out_of_range_is_refused(tmp_path: Path, header: Dataset) -> None:
     with pytest.raises(UnsuitableInput, match=r"ratio of 13\.3"):
-        KneeSuperResolution(Settings(spacing=0.3)).check(study(knee(tmp_path, header)))
+        KneeSuperResolution(classical(spacing=0.3)).check(study(knee(tmp_path, header)))
 
 
 def test_another_body_part_is_flagged_and_can_be_refused(tmp_path: Path, header: Dataset) -> None:
@@ -133,13 +138,13 @@ def test_another_body_part_is_flagged_and_can_be_refused(tmp_path: Path, header:
     for path in paths:
         change(path, BodyPartExamined="WRIST", SeriesDescription="T2", StudyDescription="")
     given = study(paths)
-    assert any("wrist" in limit for limit in KneeSuperResolution(Settings()).run(given).limits)
+    assert any("wrist" in limit for limit in KneeSuperResolution(classical()).run(given).limits)
     with pytest.raises(UnsuitableInput, match="wrist"):
-        KneeSuperResolution(Settings(refuse_other_parts=True)).check(given)
+        KneeSuperResolution(classical(refuse_other_parts=True)).check(given)
 
 
 def test_a_gap_between_slices_is_said(tmp_path: Path, header: Dataset) -> None:
-    result = KneeSuperResolution(Settings()).run(study(knee(tmp_path, header)))
+    result = KneeSuperResolution(classical()).run(study(knee(tmp_path, header)))
     assert any("gap of 1.00 mm" in limit for limit in result.limits)
     assert "gap of 1.00 mm" in result.derived[0].description
     assert any("synthesised" in limit for limit in result.limits)
@@ -153,13 +158,13 @@ def test_noise_instead_of_images_is_refused(tmp_path: Path, header: Dataset) -> 
         ds.PixelData = random.integers(0, 1000, (SHAPE[1], SHAPE[2]), dtype=np.uint16).tobytes()
         ds.save_as(path)
     with pytest.raises(UnsuitableInput, match="noise"):
-        KneeSuperResolution(Settings()).run(study(paths))
+        KneeSuperResolution(classical()).run(study(paths))
 
 
 @pytest.mark.shared_data
 def test_the_real_knee_gives_four_volumes(shared_data: Path) -> None:
     given = read_studies((shared_data / "mr" / "knee-mese-t2-ge").glob("*"))[0]
-    result = KneeSuperResolution(Settings(spacing=1.0)).run(given)
+    result = KneeSuperResolution(classical(spacing=1.0)).run(given)
     assert [derived.label for derived in result.derived] == [
         "echo 1, TE 6.3 ms",
         "echo 3, TE 18.9 ms",
@@ -173,4 +178,4 @@ def test_the_real_knee_gives_four_volumes(shared_data: Path) -> None:
 def test_a_thin_three_dimensional_acquisition_is_not_needed(shared_data: Path) -> None:
     paths = [path for path in (shared_data / "mr" / "phantom-thin-slice-ge").iterdir() if path.suffix == ".dcm"]
     with pytest.raises(UnsuitableInput, match="not needed"):
-        KneeSuperResolution(Settings()).check(read_studies(paths)[0])
+        KneeSuperResolution(classical()).check(read_studies(paths)[0])
