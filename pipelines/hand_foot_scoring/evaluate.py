@@ -106,7 +106,7 @@ def _summary_row(table: Table, name: str, rows: list[landmarks.Row]) -> None:
 def _simulated(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     trained = bundle.load(options.bundle)
     held = crops.simulated(options.seed + TEST_SEED, options.patients, even=False)
-    even = crops.simulated(options.seed + TEST_SEED + 1, max(4, options.patients // 3), even=True)
+    even = crops.simulated(options.seed + TEST_SEED + 1, max(1, options.patients // 3), even=True)
     calibrated = damage_training.scores(trained.damage, held, trained.calibration)
     spread = damage_training.scores(trained.damage, even)
     figures = {

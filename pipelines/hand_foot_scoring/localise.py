@@ -23,6 +23,7 @@ POSES_TRIED = 3  # of the pose head's best
 REACH_MM = {"hand": 192.0, "foot": 165.0}  # length of the mean adult limb that the shape model is scaled to
 MIDDLE_MM = {"hand": (2.0, -60.0), "foot": (-6.0, -35.0)}  # of the shape model, put at the middle of a close window
 FILL = 0.8  # share of the canvas that the limb fills in a close window
+LOOKS = ((0.72, 0.0), (0.78, 0.09), (0.78, -0.09), (0.88, 0.0))  # fill and turn (radians) of the close windows
 MIN_CONFIDENCE = 0.15  # below it a site counts as not found
 MIN_QUALITY = 0.30  # below it there is no hand and no foot
 SURE_QUALITY = 0.5  # from here on a limb in the middle of the picture is taken to be the only one
@@ -190,22 +191,32 @@ class Finder:
         if not coarse:
             return None
         best = max(coarse, key=lambda limb: limb.quality)
-        for _ in range(2):
-            window = self._closer(best)
-            maps, _ = self._maps([pyramid.sample(window)])
-            finer = self._fit(maps[0], window, best.part, best.side == "R", best.quarter_turns)
-            if finer is None or finer.quality < 0.9 * best.quality:
-                break
+        window = self._closer(best)
+        maps, _ = self._maps([pyramid.sample(window)])
+        finer = self._fit(maps[0], window, best.part, best.side == "R", best.quarter_turns)
+        if finer is not None and finer.quality >= 0.9 * best.quality:
             best = finer
-        return best
+        return self._agreed(pyramid, best)
 
-    def _closer(self, limb: Limb) -> Window:
+    def _agreed(self, pyramid: Pyramid, limb: Limb) -> Limb:
+        """The mean over several close looks at a limb: what one of them mistakes, the others outweigh."""
+        windows = [self._closer(limb, fill, turn) for fill, turn in LOOKS]
+        maps, _ = self._maps([pyramid.sample(window) for window in windows])
+        looks = [
+            look
+            for classes, window in zip(maps, windows, strict=True)
+            if (look := self._fit(classes, window, limb.part, limb.side == "R", limb.quarter_turns)) is not None
+            and look.quality >= 0.7 * limb.quality
+        ]
+        return _mean_limb([limb, *looks])
+
+    def _closer(self, limb: Limb, fill: float = FILL, turn: float = 0.0) -> Window:
         """A window in which the limb stands straight and fills the canvas as it mostly did in training."""
         angle, scale, middle = limb.lie(MIDDLE_MM[limb.part])
-        half_h = REACH_MM[limb.part] * scale / FILL / 2
+        half_h = REACH_MM[limb.part] * scale / fill / 2
         half_w = half_h * CANVAS[1] / CANVAS[0]
         x, y = middle[0] + 0.5, middle[1] + 0.5
-        return window_of((x - half_w, y - half_h, x + half_w, y + half_h), 0, limb.side == "R", angle)
+        return window_of((x - half_w, y - half_h, x + half_w, y + half_h), 0, limb.side == "R", angle + turn)
 
     def _fit(self, classes: NDArray[np.float32], window: Window, part: Part, mirrored: bool, turns: int) -> Limb | None:
         sites = shape.SITES[part]
@@ -232,6 +243,27 @@ class Finder:
         )
 
 
+def _mean_limb(looks: Sequence[Limb]) -> Limb:
+    """One limb from several looks at it: centres weighted by confidence, a look that misses a site counting as none."""
+    centres: dict[str, Centre] = {}
+    for name in looks[0].expected:
+        seen = [look.centres[name] for look in looks if name in look.centres]
+        confidence = sum(centre.confidence for centre in seen) / len(looks)
+        if confidence >= MIN_CONFIDENCE:
+            trust = [centre.confidence for centre in seen]
+            x, y = np.average([centre.point for centre in seen], axis=0, weights=trust)
+            centres[name] = Centre((float(x), float(y)), confidence)
+    places = {name: np.mean([look.expected[name] for look in looks], axis=0) for name in looks[0].expected}
+    return replace(
+        looks[0],
+        centres=centres,
+        expected={name: (float(x), float(y)) for name, (x, y) in places.items()},
+        length=float(np.mean([look.length for look in looks])),
+        quality=float(np.mean([look.quality for look in looks])),
+        strain=float(np.mean([look.strain for look in looks])),
+    )
+
+
 def _to_picture(window: Window, point: tuple[float, float]) -> tuple[float, float]:
     """From pixels of the class map to pixels of the picture."""
     canvas = (np.array([point]) + 0.5) * STRIDE - 0.5
@@ -243,7 +275,7 @@ def _alone(limb: Limb, shape: tuple[int, int]) -> bool:
     """Whether a limb lies so well and so much in the middle that there is no room for a second one beside it."""
     height, width = shape
     left, top, right, bottom = limb.box
-    along = (left + right) / 2 / width if width >= height else (top + bottom) / 2 / height
+    along = (left + right) / 2 / width if width >= 0.9 * height else (top + bottom) / 2 / height
     return limb.quality >= SURE_QUALITY and 0.34 < along < 0.66 and limb.length > 0.5 * min(height, width)
 
 

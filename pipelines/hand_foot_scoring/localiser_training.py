@@ -17,6 +17,7 @@ from pipelines.hand_foot_scoring.skeleton import Part
 
 BACKGROUND_WEIGHT = 0.1  # of a background pixel in the mask loss: joints are 2 % of a film
 POSE_WEIGHT = 0.15
+HIGHEST_RATE = 3e-3
 Sample = tuple[NDArray[np.float32], NDArray[np.int64], int]
 
 
@@ -58,12 +59,12 @@ def _encoded(picture: Film) -> Sample:
 class Samples(IterableDataset[Sample]):
     """Fresh films without end; sample `n` depends on the seed and `n` only."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, first: int = 0) -> None:
+        self.seed, self.first = seed, first
 
     def __iter__(self) -> Iterator[Sample]:
         torch.set_num_threads(1)
-        number = 0
+        number = self.first
         while True:
             yield sample(np.random.default_rng((self.seed, 1, number)))
             number += 1
@@ -76,21 +77,38 @@ def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
     return (pixels * weight).sum() / weight.sum().clamp_min(1.0)
 
 
+def rate(step: int, steps: int) -> float:
+    """Learning rate as a share of its highest: up over the first quarter, level to three fifths, down to zero."""
+    progress = step / steps
+    if progress < 0.25:
+        return 0.52 - 0.48 * float(np.cos(np.pi * progress / 0.25))
+    if progress < 0.6:
+        return 1.0
+    return 0.5 + 0.5 * float(np.cos(np.pi * (progress - 0.6) / 0.4))
+
+
 def train_localiser(
     seed: int,
     steps: int,
     batch: int = 8,
     report: Callable[[int, float, Localiser], None] | None = None,
     device: str = "cpu",
+    first_step: int = 0,
+    initial: Localiser | None = None,
 ) -> Localiser:
-    """A localiser after `steps` batches of fresh simulated films."""
+    """A localiser after `steps` batches of fresh simulated films.
+
+    A training that was broken off at `first_step` goes on from the network that it had by then, `initial`, with the
+    films that would have come next; the optimiser starts anew.
+    """
     torch.manual_seed(seed)
-    network = Localiser().to(device)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.15)
-    loader = iter(DataLoader(Samples(seed), batch_size=batch, num_workers=1, prefetch_factor=8))
+    network = (Localiser() if initial is None else initial).to(device)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=HIGHEST_RATE, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step + first_step, steps))
+    films = Samples(seed, first_step * batch)
+    loader = iter(DataLoader(films, batch_size=batch, num_workers=1, prefetch_factor=8))
     network.train()
-    for step in range(steps):
+    for step in range(first_step, steps):
         canvas, mask, pose = (part.to(device) for part in next(loader))
         logits, pose_logits = network(canvas.contiguous(memory_format=torch.channels_last))
         loss = mask_loss(logits, mask) + POSE_WEIGHT * nn.functional.cross_entropy(pose_logits, pose)

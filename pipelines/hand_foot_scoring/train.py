@@ -18,7 +18,7 @@ from pipelines.hand_foot_scoring.localiser_training import train_localiser
 from pipelines.hand_foot_scoring.losses import LOSSES, Loss
 from pipelines.hand_foot_scoring.network import Localiser
 
-STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 850, 200, 5, 50
+STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 500, 90, 3, 24
 CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is in two sets
 
 
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--output", type=Path, default=FOLDER, help="folder of the bundle")
     made.add_argument("--only", choices=("shape", "localiser", "damage"), action="append", help="make this part alone")
     made.add_argument("--steps", type=int, default=STEPS, help="batches of 8 films for the localiser")
+    made.add_argument("--first-step", type=int, default=0, help="go on from the localiser in the bundle at this step")
     made.add_argument("--patients", type=int, default=PATIENTS, help="simulated patients for the damage heads")
     made.add_argument("--epochs", type=int, default=EPOCHS)
     made.add_argument("--calibration-patients", type=int, default=CALIBRATION_PATIENTS)
@@ -50,19 +51,29 @@ def main(arguments: list[str]) -> int:
         shape.save(models, options.output / "shape.npz")
         console.print(f"shape models: {len(models[0].spread)} modes of the hand, {len(models[1].spread)} of the foot")
     if "localiser" in parts:
+        path = options.output / "localiser.safetensors"
         localiser = train_localiser(
-            options.seed, options.steps, report=_progress(console, start), device=options.device
+            options.seed,
+            options.steps,
+            report=_progress(console, start, path),
+            device=options.device,
+            first_step=options.first_step,
+            initial=bundle.load_localiser(path) if options.first_step else None,
         ).cpu()
-        bundle.save_network(localiser, options.output / "localiser.safetensors")
+        bundle.save_network(localiser, path)
     if "damage" in parts:
         _damage(options, console, start)
     console.print(f"done after {(time.monotonic() - start) / 60:.1f} minutes")
     return 0
 
 
-def _progress(console: Console, start: float) -> Callable[[int, float, Localiser], None]:
-    def report(step: int, loss: float, _: Localiser) -> None:
+def _progress(console: Console, start: float, path: Path) -> Callable[[int, float, Localiser], None]:
+    """Tell how far it is, and keep what there is every 100 steps so that a broken training can go on."""
+
+    def report(step: int, loss: float, network: Localiser) -> None:
         console.print(f"localiser, step {step}: loss {loss:.3f} after {time.monotonic() - start:.0f} s")
+        if step % 100 == 0:
+            bundle.save_network(network, path)
 
     return report
 

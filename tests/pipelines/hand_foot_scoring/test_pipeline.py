@@ -1,0 +1,312 @@
+"""A study of radiographs in, a result out, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dicom_sr import codes
+from dicom_sr.encode import encode
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.phantoms import Person, study_header, write_radiograph
+from dicom_sr.profile import EncodingProfile
+from dicom_sr.series import Study, read_studies
+from pipelines.hand_foot_scoring import HandFootScoring, Settings, films, prior
+from pipelines.hand_foot_scoring.network import CLASS_OF, Damage
+from pipelines.hand_foot_scoring.radiograph import Exposure, View
+from pipelines.hand_foot_scoring.reading import saliency
+from pipelines.hand_foot_scoring.scoring import CELLS, Cell
+from pipelines.hand_foot_scoring.simulate import MIDDLE_MM, REACH_MM, Film, film
+from pipelines.hand_foot_scoring.skeleton import Disease, Part, foot, hand, random_disease
+
+SHAPE = (1100, 900)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A simulated study on disk and the truth of its films."""
+
+    study: Study
+    truth: dict[tuple[str, str], Film]
+
+
+def simulated(part: Part, side: str, seed: int, severity: float = 0.5, age: float | None = None) -> Film:
+    rng = np.random.default_rng(seed)
+    disease = random_disease(part, rng, severity) if severity else Disease()
+    skeleton = (hand if part == "hand" else foot)(rng, disease, age, odd=False)
+    view = View(SHAPE, REACH_MM[part] * skeleton.scale / 850, float(rng.normal(0, 0.05)), (0.0, 0.0), side == "R")
+    middle = view.to_pixels(np.array([MIDDLE_MM[part]]) * skeleton.scale)[0]
+    view = replace(view, origin=(450 - middle[0], 560 - middle[1]))
+    return film(skeleton, view, rng, Exposure(noise=0.006, gamma=0.8), dressed=False, neighbour=False)
+
+
+def stored(image: np.ndarray) -> np.ndarray:
+    return np.clip(image * 3000 + 300, 0, 4095).astype(np.uint16)
+
+
+def write(
+    folder: Path,
+    films_: list[tuple[Part, str, Film]],
+    said: dict[int, tuple[str, str]] | None = None,
+    person: Person | None = None,
+    name: str = "one",
+) -> Study:
+    """Films as DX; `said` overrides body part and side in the header of a film."""
+    header = study_header(person or Person(), name, "SIMULATED hands and feet")
+    paths = []
+    for number, (part, side, made) in enumerate(films_, start=1):
+        body_part, laterality = (said or {}).get(number, (part.upper(), side))
+        if body_part not in ("HAND", "FOOT"):
+            path = write_radiograph(folder, header, stored(made.image), "HAND", laterality, number, made.pixel_mm)
+            path = changed(path, BodyPartExamined=body_part)
+        else:
+            path = write_radiograph(folder, header, stored(made.image), body_part, laterality, number, made.pixel_mm)
+        paths.append(path)
+    (study,) = read_studies(paths)
+    return study
+
+
+def changed(path: Path, **elements: str) -> Path:
+    import pydicom
+
+    ds = pydicom.dcmread(path)
+    for keyword, value in elements.items():
+        setattr(ds, keyword, value)
+    ds.save_as(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pipeline(networks: None) -> Iterator[HandFootScoring]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    made = HandFootScoring(Settings())
+    made.load()
+    yield made
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """Both hands and both feet of one patient."""
+    made: list[tuple[Part, str, Film]] = [
+        (part, side, simulated(part, side, seed))
+        for seed, (part, side) in enumerate((("hand", "R"), ("hand", "L"), ("foot", "R"), ("foot", "L")), start=31)
+    ]
+    study = write(tmp_path_factory.mktemp("four"), made)
+    return Written(study, {(part, side): picture for part, side, picture in made})
+
+
+def test_four_films_are_one_reading_with_a_finding_per_site(pipeline: HandFootScoring, four: Written) -> None:
+    pipeline.check(four.study)
+    result = pipeline.run(four.study)
+    told = [f.tracking_id for f in result.findings] + [n.tracking_id for n in result.not_evaluable]
+    joints = [name for name in told if not name.endswith(("sum", "total"))]
+    assert len(joints) == len(set(joints)) == 56
+    assert {f.tracking_id for f in result.findings if f.finding == codes.SVH_SUM} == {
+        "SvH R hand sum",
+        "SvH L hand sum",
+        "SvH R foot sum",
+        "SvH L foot sum",
+        "SvH total",
+    }
+    assert len(result.findings) >= 50
+    assert result.model.trained_on.startswith("trained on simulated")
+    assert {panel.laterality for page in result.pages for panel in page.panels if hasattr(panel, "laterality")} == {
+        "L",
+        "R",
+    }
+
+
+def test_the_total_is_the_sum_of_the_sites_and_its_interval_holds_it(pipeline: HandFootScoring, four: Written) -> None:
+    result = pipeline.run(four.study)
+    joints = [f for f in result.findings if f.finding == codes.SVH_JOINT]
+    expected = sum(m.value for f in joints for m in f.measurements)
+    (whole,) = [f for f in result.findings if f.tracking_id == "SvH total"]
+    total = next(m for m in whole.measurements if m.name == codes.SVH_TOTAL)
+    assert total.value == pytest.approx(expected, abs=0.5)  # every site is rounded to two decimals
+    assert total.interval is not None
+    assert total.interval[0] <= total.value <= total.interval[1]
+
+
+def test_squares_lie_on_the_joints_of_their_picture(pipeline: HandFootScoring, four: Written) -> None:
+    result = pipeline.run(four.study)
+    distances = []
+    for finding in result.findings:
+        if finding.finding != codes.SVH_JOINT or finding.region is None or finding.site is None:
+            continue
+        _, side, name, *_ = finding.tracking_id.split()
+        site = next(s for s in codes.SVH_SITES if s.modifier == finding.site.modifier)
+        truth = four.truth[site.limb, side].sites[name]
+        centre = finding.region.outline[:4].mean(axis=0) - 0.5  # the upper left pixel's centre is at (0.5, 0.5)
+        distances.append(float(np.hypot(*(centre - truth))) / 850)
+        np.testing.assert_array_equal(finding.region.outline[0], finding.region.outline[-1])
+    assert np.median(distances) < 0.02
+    assert np.mean(np.array(distances) < 0.04) > 0.9
+
+
+def test_the_report_can_be_read_back_as_a_prior(pipeline: HandFootScoring, four: Written, tmp_path: Path) -> None:
+    result = pipeline.run(four.study)
+    objects = encode(result, EncodingProfile(), datetime(2026, 11, 22, 12), tmp_path / "objects")
+    report = next(o for o in objects if o.kind == "report")
+    (earlier,) = read_studies([report.path])
+    cells = prior.read(earlier.instances[0])
+    told = {
+        (f.tracking_id, m.name.value): m.value
+        for f in result.findings
+        if f.finding == codes.SVH_JOINT
+        for m in f.measurements
+    }
+    assert len(cells) == len(told)
+    cell = Cell("R", "hand", "MCP2", "erosion")
+    assert getattr(cells[cell], "expected") == pytest.approx(told["SvH R MCP2", "SVH-ERO"], abs=0.01)  # noqa: B009
+
+
+def test_a_prior_report_makes_a_change_and_points_out_what_cannot_be(pipeline: HandFootScoring, tmp_path: Path) -> None:
+    """The same hand, ill at first and well later: nature does not do that, and the result says so."""
+    ill, well = simulated("hand", "R", 51, severity=0.0), simulated("hand", "R", 51, severity=0.0)
+    before = write(tmp_path / "before", [("hand", "R", ill)], name="before")
+    first = pipeline.run(before)
+    worse = tuple(
+        replace(f, measurements=tuple(replace(m, value=4.0) for m in f.measurements))
+        if f.finding == codes.SVH_JOINT and f.tracking_id.endswith(("MCP2", "MCP3", "PIP3"))
+        else f
+        for f in first.findings
+    )
+    objects = encode(
+        replace(first, findings=worse), EncodingProfile(), datetime(2025, 11, 22, 12), tmp_path / "objects"
+    )
+    (earlier,) = read_studies([next(o.path for o in objects if o.kind == "report")])
+    now = write(tmp_path / "now", [("hand", "R", well)], name="now")
+    result = pipeline.run(Study(now.study_instance_uid, (*now.series, *earlier.series)))
+    (change,) = [f for f in result.findings if f.tracking_id == "SvH change"]
+    delta = next(m for m in change.measurements if m.name == codes.SVH_DELTA)
+    assert delta.value < -5
+    assert [e.value.value for e in change.evaluations] == ["SVH-CHANGED"]
+    assert any("cannot be" in flag.reason for flag in result.flags)
+    assert any("cannot be" in line for line in result.conclusion)
+    assert all(series.modality == "DX" for series in result.evidence)
+
+
+def test_header_and_picture_that_disagree_stop_the_limb_and_are_shown(
+    pipeline: HandFootScoring, tmp_path: Path
+) -> None:
+    study = write(tmp_path, [("hand", "R", simulated("hand", "R", 61))], said={1: ("HAND", "L")})
+    result = pipeline.run(study)
+    assert not [f for f in result.findings if f.finding == codes.SVH_JOINT]
+    assert {n.reason.value for n in result.not_evaluable} == {"WHY-LATERALITY"}
+    assert any("left" in flag.reason and "right" in flag.reason for flag in result.flags)
+
+
+def test_an_unnamed_body_part_and_side_are_taken_from_the_picture(pipeline: HandFootScoring, tmp_path: Path) -> None:
+    study = write(tmp_path, [("hand", "L", simulated("hand", "L", 62))], said={1: ("EXTREMITY", "")})
+    result = pipeline.run(study)
+    sites = {f.site.laterality for f in result.findings if f.site is not None and f.finding == codes.SVH_JOINT}
+    assert sites == {"L"}
+
+
+def test_another_body_part_is_refused_by_its_header(pipeline: HandFootScoring, tmp_path: Path) -> None:
+    study = write(tmp_path, [("hand", "L", simulated("hand", "L", 63))], said={1: ("CHEST", "L")})
+    with pytest.raises(UnsuitableInput, match="CHEST"):
+        pipeline.check(study)
+
+
+def test_a_child_is_refused_by_the_age_in_the_header(pipeline: HandFootScoring, tmp_path: Path) -> None:
+    study = write(tmp_path, [("hand", "L", simulated("hand", "L", 64))])
+    changed(study.instances[0].path, PatientAge="009Y")
+    (study,) = read_studies([study.instances[0].path])
+    with pytest.raises(UnsuitableInput, match="9 years old"):
+        pipeline.check(study)
+
+
+def test_open_growth_plates_are_refused_where_the_header_says_nothing(
+    pipeline: HandFootScoring, tmp_path: Path
+) -> None:
+    study = write(tmp_path, [("hand", "L", simulated("hand", "L", 65, severity=0.0, age=9.0))])
+    pipeline.check(study)
+    with pytest.raises(UnsuitableInput, match="growth plates"):
+        pipeline.run(study)
+
+
+def test_a_picture_without_a_limb_is_refused(pipeline: HandFootScoring, tmp_path: Path) -> None:
+    empty = replace(simulated("hand", "L", 66), image=np.tile(np.linspace(0, 1, 900, dtype=np.float32), (1100, 1)))
+    study = write(tmp_path, [("hand", "L", empty)])
+    with pytest.raises(UnsuitableInput, match="no hand and no foot"):
+        pipeline.run(study)
+
+
+def test_a_limb_that_is_too_small_is_refused(pipeline: HandFootScoring, tmp_path: Path) -> None:
+    made = simulated("hand", "L", 67)
+    small = replace(made, image=np.ascontiguousarray(made.image[::4, ::4]), pixel_mm=made.pixel_mm * 4)
+    study = write(tmp_path, [("hand", "L", small)])
+    with pytest.raises(UnsuitableInput, match="too small"):
+        pipeline.run(study)
+
+
+def test_a_study_without_radiographs_is_refused(pipeline: HandFootScoring) -> None:
+    with pytest.raises(UnsuitableInput, match="radiograph"):
+        pipeline.check(Study("1.2.3", ()))
+
+
+def test_attention_is_that_of_the_trained_weights(pipeline: HandFootScoring) -> None:
+    """Random weights show something else: the parameter-randomisation check of Adebayo et al. 2018."""
+    from pipelines.hand_foot_scoring.crops import simulated as simulated_crops
+
+    made = simulated_crops(5, 2, even=True, oddities=0, children=0)
+    assert pipeline._reader is not None
+    trained = pipeline._reader.trained.damage
+    torch.manual_seed(0)
+    random = Damage(trained.loss).eval()
+    alike = []
+    for row in np.flatnonzero((made.erosion >= 3) & (made.sites <= 10))[:8]:
+        crop, site = made.floats(slice(row, row + 1))[0, 0], int(made.sites[row])
+        a, b = (saliency(network, crop, site, "hand_erosion") for network in (trained, random))
+        assert a.shape == (64, 64)
+        assert a.max() == pytest.approx(1.0)
+        alike.append(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+    assert len(alike) >= 4
+    assert np.mean(alike) < 0.5
+
+
+def test_heatmaps_are_of_damaged_joints_and_lie_on_them(pipeline: HandFootScoring, tmp_path: Path) -> None:
+    study = write(tmp_path, [("hand", "R", simulated("hand", "R", 71, severity=1.5))])
+    result = pipeline.run(study)
+    assert result.heatmaps
+    for heat in result.heatmaps:
+        assert heat.array.shape == SHAPE
+        assert heat.array.max() == pytest.approx(1.0, abs=0.2)
+        finding = next(f for f in result.findings if heat.label.startswith(f.tracking_id + " "))
+        assert finding.region is not None
+        rows, columns = np.nonzero(heat.array > 0.5)
+        centre = finding.region.outline[:4].mean(axis=0)
+        assert np.hypot(columns.mean() - centre[0], rows.mean() - centre[1]) < 120  # a crop is about 106 pixels wide
+
+
+def test_every_code_of_a_result_comes_from_the_tables(pipeline: HandFootScoring, four: Written) -> None:
+    result = pipeline.run(four.study)
+    private = {row.value for row in codes.TABLE}
+    for finding in result.findings:
+        assert finding.finding.value in private
+        for measurement in finding.measurements:
+            assert measurement.name.value in private
+
+
+def test_an_age_is_read_from_age_or_dates() -> None:
+    from pydicom.dataset import Dataset
+
+    ds = Dataset()
+    assert films.read_header(ds).age_years is None
+    ds.PatientBirthDate, ds.StudyDate = "20150601", "20261122"
+    assert films.read_header(ds).age_years == pytest.approx(11.05, abs=0.1)
+    ds.PatientAge = "018M"
+    assert films.read_header(ds).age_years == 1.5
+
+
+def test_every_cell_has_a_class_in_the_network() -> None:
+    assert {(cell.limb, cell.site) for cell in CELLS} == set(CLASS_OF)
