@@ -7,7 +7,7 @@ import pytest
 
 from tests.dicom_sr import validation, validators
 
-pytestmark = [pytest.mark.validators, pytest.mark.dcmtk, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.validators, pytest.mark.dcmtk, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")

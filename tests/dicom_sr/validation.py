@@ -49,10 +49,10 @@ class Row:
 
 
 def small_examples(folder: Path) -> list[Example]:
-    """All examples with small pictures; the scores of one foot, which hold every kind of group that four limbs do."""
+    """All examples with small pictures; the scores of two feet, which hold every kind of group that four limbs do."""
     return [
         super_resolution("knee_super_resolution", folder / "knee_super_resolution" / "source", (6, 64, 64)),
-        scoring("hand_foot_scoring", folder / "hand_foot_scoring" / "source", 300, (("foot", "L"),)),
+        scoring("hand_foot_scoring", folder / "hand_foot_scoring" / "source", 300, (("foot", "R"), ("foot", "L"))),
         classification("joint_classification", folder / "joint_classification" / "source"),
         risk("knee_oa_risk", folder / "knee_oa_risk" / "source"),
         not_run("not_run", folder / "not_run" / "source"),
@@ -218,7 +218,7 @@ def as_markdown(rows: list[Row]) -> str:
         "  reference found; one run over each whole study.",
         "- PixelMed's DicomSRValidator: the templates of structured reports, root template included. The Enhanced SR",
         "  has a title of its own and no root template. The reports of hand_foot_scoring that it is given here hold",
-        "  one foot: every kind of group, but not all 61 of them, which takes it minutes (`--full`).",
+        "  two feet: every kind of group, but not all 61 of them, which takes it minutes (`--full`).",
         "- dcmqi: `tid1500reader`, `segimage2itkimage`, `paramap2itkimage`, that is what 3D Slicer takes. It needs",
         "  geometry, so a segmentation of a radiograph or an ultrasound image is not for it.",
         "- DCMTK: `dsrdump`, `dcmp2pgm` through the presentation state, `dcmdump`.",

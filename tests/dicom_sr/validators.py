@@ -63,7 +63,7 @@ def dcentvfy(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
     return errors, warnings
 
 
-def pixelmed(path: Path, timeout_s: float = 280.0) -> tuple[list[str], list[str], str]:
+def pixelmed(path: Path, timeout_s: float = 1800.0) -> tuple[list[str], list[str], str]:
     """Errors, warnings and everything of PixelMed's DicomSRValidator."""
     if not PIXELMED.exists() or shutil.which("java") is None:
         missing("PixelMed (libpixelmed-java) and a Java runtime are not installed")
