@@ -32,7 +32,7 @@ from tests.running import SENDER, RunningNode, until
 KNEE_ROUTE = {
     "when": {"Modality": "MR", "series.slices": {"min": 4}, "series.orientation": "sagittal"},
     "pipeline": "knee_super_resolution",
-    "settings": {"spacing": 2.0},  # 2 mm between new slices keeps the test short
+    "settings": {"method": "tricubic", "spacing": 2.0},  # without a network, 2 mm between new slices: keeps tests short
     "destinations": ["out"],
 }
 MR, CAPTURE = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.7"

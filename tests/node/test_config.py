@@ -14,6 +14,7 @@ from node import config
 from node.config import Configuration, Section, read
 from node.errors import ConfigurationError
 from node.route.decide import compile_routes
+from pipelines.registry import names, pipeline_type
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.yaml"
 
@@ -132,6 +133,14 @@ def test_the_example_with_everything_on_is_valid(tmp_path):
 def test_every_key_stands_in_the_example(tmp_path, kind):
     shown = [s.model_fields_set for s in sections(read(written(tmp_path, everything_on()))) if type(s) is kind]
     assert set(kind.model_fields) - set().union(*shown) == set()
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_setting_of_an_installed_pipeline_stands_in_the_example(tmp_path, name):
+    routes = read(written(tmp_path, everything_on())).routes.values()
+    shown = [set(route.settings) for route in routes if route.pipeline == name]
+    assert shown, f"config.yaml has no route to {name}"
+    assert set(pipeline_type(name).settings_type.model_fields) == set().union(*shown)
 
 
 def test_every_key_of_the_example_is_explained_where_it_stands():
