@@ -24,12 +24,11 @@ WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 AIR = 0.02  # of the scaled intensity: columns that never exceed it hold nothing
 MARGIN = 4  # pixels round what is not air
 TRIAL_PLANES = 3
-PLANE_DEPTH = 9  # copies of a plane that stand in for its neighbours
 PLANE_BIAS = 1.2  # measured on volumes held back: what a plane's answer is low by
 UNASKED_SPREAD = 1.5  # of a volume that has no plane to ask: rather too wide
 TRUST_RANGE = (0.05, 1.1)
 GAUSSIAN_90 = 1.6449
-STRIP_VOXELS = 1_500_000  # acquired voxels of a strip: about 400 MB at work
+STRIP_VOXELS = 3_000_000  # acquired voxels of a strip: about 1 GB at work
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,7 @@ class Restorer:
         for block in self.network.body:
             block.first.to(kind)
             block.second.to(kind)
+        self.flat = self.network.flattened()
 
     @property
     def field(self) -> int:
@@ -156,12 +156,11 @@ class Restorer:
             return None
         forward = torch.from_numpy(forward_matrix(fine, coarse, geometry.profile).astype(np.float32))
         asked = Geometry(coarse, fine[fine <= coarse[-1] + 1e-6], geometry.profile, geometry.anisotropy)
-        thick = (forward @ plane)[:, None, :].expand(-1, PLANE_DEPTH, -1)  # the same everywhere across the plane
+        thick = (forward @ plane)[:, None, :]  # one row, the same everywhere across the plane
         linear, coefficients, spread = self.network.decoders(asked)
-        residual_terms, spread_terms = self.network.features(thick[None], asked.conditions())
-        middle = slice(PLANE_DEPTH // 2, PLANE_DEPTH // 2 + 1)
-        residual = _decode(coefficients, residual_terms[0, :, :, middle])[:, 0]
-        wide = _decode(spread, spread_terms[0, :, :, middle])[:, 0]
+        residual_terms, spread_terms = self.flat.features(thick[None], asked.conditions())
+        residual = _decode(coefficients, residual_terms[0])[:, 0]
+        wide = _decode(spread, spread_terms[0])[:, 0]
         truth = plane[: len(asked.fine)]
         missing = truth - linear @ thick[:, 0]
         tissue = truth > 2 * AIR

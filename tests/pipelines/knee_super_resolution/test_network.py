@@ -69,3 +69,12 @@ def test_deepresolve_is_the_published_layout() -> None:
 @pytest.mark.parametrize("ratio", [2, 3, 4, 8])
 def test_ours_costs_a_tenth_of_deepresolve_or_less(ratio: int) -> None:
     assert Condyle().multiply_adds(ratio) <= DeepResolve().multiply_adds() / 10
+
+
+def test_one_row_of_the_flattened_network_stands_for_rows_that_are_all_alike(network: Condyle) -> None:
+    asked = geometry(4.0)
+    row = torch.rand(1, 6, 1, 12)
+    with torch.no_grad():
+        flat, _ = network.flattened().features(row, asked.conditions())
+        whole, _ = network.features(row.expand(1, 6, 21, 12), asked.conditions())
+    assert torch.allclose(flat[:, :, :, 0], whole[:, :, :, 10], atol=1e-5)  # ten rows away from the border
