@@ -5,9 +5,10 @@
     python benchmarks/reception.py --keep results.json      add to what earlier runs kept there, print all of it
 
 Senders are DCMTK's storescu, one process per association, with `--max-send-pdu 131072`. Every run has a fresh receiver
-process and an empty store; the receivers take turns within a round, so that a machine whose speed drifts does not
-favour one of them. Time runs from the start of the senders to the end of the last one: every C-STORE has had its
-success. After each run the stored instances are counted; the node's receipts in its database are counted as well.
+process and an empty store; the receivers take turns within a round, each round begins with another of them, so that a
+machine whose speed drifts does not favour one. Time runs from the start of the senders to the end of the last one:
+every C-STORE has had its success. After each run the stored instances are counted; the node's receipts in its database
+are counted as well.
 TCP_NODELAY=1 is set for DCMTK and Orthanc, which would otherwise wait 40 ms an instance for a delayed ACK.
 
 The stores lie in memory (/dev/shm) unless `--stores` names a folder: the receivers are compared, not the disk, and what
@@ -354,7 +355,9 @@ def main() -> None:
                 parts = share_out(data / kind, associations)
                 cell = results.setdefault(f"{kind} {associations}", {})
                 for _ in range(arguments.rounds):
-                    for name in arguments.only.split(","):
+                    names = arguments.only.split(",")
+                    first = len(cell.get(names[0], ())) % len(names)
+                    for name in names[first:] + names[:first]:
                         figures = run(name, parts, count, arguments.stores)
                         cell.setdefault(name, []).append(figures["rate"])
                         cell.setdefault(f"{name} memory", []).append(figures["memory"])

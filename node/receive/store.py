@@ -1,7 +1,7 @@
 """The one way in: a partial in the spool becomes an instance under its final name, with a receipt, or nothing.
 
     <data>/spool/<process>-<n>.part      being written
-    <data>/instances/<2 hex>/<digest>.dcm  whole, named by the digest of its SOP Instance UID
+    <data>/instances/<hex>/<digest>.dcm  whole, named by the digest of its SOP Instance UID
     <data>/receipts/<process>-<n>.journal  what happened, until the recorder has brought it into the database
 
 C-STORE, STOW-RS, imports, watched folders and Orthanc feeds all come through here and get the same promise: when
@@ -49,6 +49,7 @@ Outcome = Literal["released", "aborted", "lost", "cut"]
 FREE_SPACE_CACHED_S = 0.2  # free space is looked at this often, not per instance
 CHECK_SPACE_EVERY = 64 * 2**20  # bytes of one instance
 COPY_BYTES = 2**20
+SHARDS = "0123456789abcdef"  # folders under `instances/`: few enough that a group commit flushes few
 
 
 class Receipt(NamedTuple):
@@ -123,6 +124,7 @@ class Incoming:
         self._problem: NotStored | None = None
         self._next_check = CHECK_SPACE_EVERY
         self._prefix = b""
+        self._prefix_size = 0
         self._name = ""
         self._fd = -1
         try:
@@ -130,6 +132,7 @@ class Incoming:
                 raise NotStored(Status.INVALID_INSTANCE, "Affected SOP Instance UID is not a UID")
             store.require_room(arrival)
             self._prefix = file_meta(*command, arrival.calling_ae_title)
+            self._prefix_size = len(self._prefix)
             self._name, self._fd = store.partial()
         except NotStored as error:
             self._problem = error
@@ -181,7 +184,9 @@ class Incoming:
             if header.sop_class_uid != self.sop_class_uid:
                 raise NotStored(Status.DOES_NOT_MATCH, "SOP Class UID differs between command and data set")
             fd, self._fd = self._fd, -1
-            return self._store.place(self._name, fd, header, self.transfer_syntax_uid, self._arrival)
+            return self._store.place(
+                self._name, fd, self._prefix_size + self.size, header, self.transfer_syntax_uid, self._arrival
+            )
         except NotStored as error:
             self._fail(error)
             self._arrival.failure(self.sop_instance_uid if is_uid(self.sop_instance_uid) else "", error)
@@ -243,14 +248,15 @@ class Store:
         self.floor_bytes = floor_bytes
         self.maximum_bytes = maximum_bytes
         self.clock = clock
-        for folder in (self.instances, self.spool):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.spool.mkdir(parents=True, exist_ok=True)
+        for shard in SHARDS:  # now: making one takes longer than storing an instance
+            (self.instances / shard).mkdir(parents=True, exist_ok=True)
+        sync_folder(self.instances)
         self._instances, self._spool = f"{self.instances}/", f"{self.spool}/"  # Path costs 5 us a name
         self.journal = Journal(data / "receipts")
         self.process = self.journal.process
         self._numbers = itertools.count()
         self._open_partials: set[str] = set()
-        self._shards: set[str] = set()
         self._group_commit = _GroupCommit(self.journal)
         self._space_checked = float("-inf")
         self._free = 0
@@ -305,7 +311,7 @@ class Store:
                 if file.read(4) != b"DICM":
                     name = self._with_preamble(name, file, meta, header, arrival)
             fd = os.open(self.spool / name, os.O_RDONLY)
-            return self.place(name, fd, header, meta.transfer_syntax_uid, arrival)
+            return self.place(name, fd, os.fstat(fd).st_size, header, meta.transfer_syntax_uid, arrival)
         except OSError as error:
             problem = self.trouble(error, arrival)
         except NotStored as error:
@@ -366,8 +372,10 @@ class Store:
         assert header is not None  # a whole data set has a header or raises
         return header
 
-    def place(self, name: str, fd: int, header: Header, transfer_syntax_uid: str, arrival: Arrival) -> Receipt:
-        """Give a whole partial its final name and write the receipt; `fd`, open on it, is closed.
+    def place(
+        self, name: str, fd: int, size: int, header: Header, transfer_syntax_uid: str, arrival: Arrival
+    ) -> Receipt:
+        """Give a whole partial of `size` bytes its final name and write the receipt; `fd`, open on it, is closed.
 
         Raises
         ------
@@ -375,16 +383,14 @@ class Store:
             0xA700, where the disk does not let it; the partial is left for the caller to drop.
         """
         relative = relative_path(header.sop_instance_uid)
-        shard = relative[:2]
+        shard = relative[0]
         power = self.durability == "power"
         try:
             try:
-                size = os.fstat(fd).st_size
                 if power:
                     os.fsync(fd)
             finally:
                 os.close(fd)
-            self._make_shard(shard)
             os.rename(self._spool + name, self._instances + relative)
             self._open_partials.discard(name)
             entry = Stored(
@@ -480,13 +486,6 @@ class Store:
         """End in order."""
         self.journal.close()
 
-    def _make_shard(self, shard: str) -> None:
-        if shard not in self._shards:
-            (self.instances / shard).mkdir(exist_ok=True)
-            if self.durability == "power":
-                sync_folder(self.instances)
-            self._shards.add(shard)
-
     def _note_space(self, low: bool) -> None:
         if low != self._was_low:
             self._was_low = low
@@ -551,7 +550,7 @@ def _printable(text: str) -> str:
 def relative_path(sop_instance_uid: str) -> str:
     """Where an instance lies under `instances/`: the UID itself never becomes a path."""
     digest = hashlib.sha256(sop_instance_uid.encode()).hexdigest()[:40]
-    return f"{digest[:2]}/{digest}.dcm"
+    return f"{digest[0]}/{digest}.dcm"
 
 
 def _check_meta(header: Header, meta: Meta) -> None:

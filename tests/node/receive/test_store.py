@@ -131,7 +131,6 @@ def test_with_power_nothing_is_promised_before_file_folder_and_receipt_are_flush
         real(fd)
 
     with contextlib.closing(Store(tmp_path, "power")) as store:
-        put(store, mr())  # makes the folders
         monkeypatch.setattr(os, "fsync", noted)
         path = store.instances / put(store, mr()).relative
         names = [Path(name) for name in flushed]
