@@ -219,7 +219,8 @@ def _named(why: Attribution, group: str) -> str:
     """The group, with the one or two codes that make it up, in lower case as part of a sentence."""
     parts = why.leading_codes(group)
     inside = ", ".join(part[:1].lower() + part[1:] if part[1:2].islower() else part for part in parts)
-    return f"{group.lower()} ({inside})" if parts else group.lower()
+    name = group if group.startswith("Kellgren") else group[:1].lower() + group[1:]
+    return f"{name} ({inside})" if parts else name
 
 
 def _limits(record: PatientRecord, site: Calibration | None) -> tuple[str, ...]:
