@@ -77,6 +77,13 @@ def backlog(made: Bench, running: engine.Engine, count: int) -> tuple[float, flo
     return (time.perf_counter() - start) / count, (TimedPool.worked_s - worked) / count
 
 
+def idle_share(seconds: float = 3.0) -> float:
+    """Share of a core that the engine takes while there is nothing to do."""
+    before = time.process_time()
+    time.sleep(seconds)
+    return (time.process_time() - before) / seconds
+
+
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -101,12 +108,15 @@ def main() -> None:
                     f"(95th percentile {sorted(beside)[int(0.95 * len(beside))]:.0f} ms), "
                     f"{1000 * statistics.median(own):.0f} ms in them; bar {BAR_MS:.0f} ms"
                 )
-                before = time.process_time()
+                idle = idle_share()
+                before, start = time.process_time(), time.perf_counter()
                 a, b = backlog(made, running, chosen.backlog)
-                busy = (time.process_time() - before) / chosen.backlog
+                waited = time.perf_counter() - start
+                busy = (time.process_time() - before - idle * waited) / chosen.backlog
                 print(
                     f"backlog of {chosen.backlog}, 1 worker: {1000 * (a - b):.0f} ms a job beside its own steps, "
-                    f"{1000 * b:.0f} ms in them; {1000 * busy:.0f} ms of the node's processor time a job"
+                    f"{1000 * b:.0f} ms in them; {1000 * busy:.0f} ms of the node's processor time a job, "
+                    f"idle {100 * idle:.1f} % of a core"
                 )
                 print(f"load of the machine (1 min): {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
             finally:

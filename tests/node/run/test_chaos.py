@@ -27,6 +27,7 @@ KILLS = {"sqlite": 6, "postgresql": 3}
 SEED = 20260102
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def test_many_jobs_survive_random_kills(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest

@@ -20,7 +20,7 @@ from tests.node.run.node_process import NodeProcess
 from tests.node.run.trial import Bench, bench, install_trial, until
 from tests.postgres import Postgres
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
