@@ -149,3 +149,12 @@ def settle(session: Session, job_id: str, now: datetime | None = None) -> None:
         move(session, job_id, JobState.FAILED, reason=why, now=now)
     else:
         move(session, job_id, JobState.DONE, detail=told, now=now)
+
+
+def settle_left_over(session: Session, now: datetime | None = None) -> int:
+    """Close the jobs whose last line has its answer and that nobody closed, because the node died just then."""
+    open_line = select(OutboxRecord.id).where(OutboxRecord.job_id == JobRecord.id, UNSETTLED).exists()
+    left = session.scalars(select(JobRecord.id).where(JobRecord.state == JobState.SENDING, ~open_line)).all()
+    for job_id in left:
+        settle(session, job_id, now)
+    return len(left)

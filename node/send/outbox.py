@@ -41,6 +41,7 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 300.0
 DATABASE_PAUSE_S = 1.0
 STOP_PATIENCE_S = 5.0
 CLAIM_S = 30.0
+SWEEP_S = 5.0  # until jobs are looked for that are sent and not closed
 
 Clock = Callable[[], datetime]
 
@@ -386,11 +387,15 @@ class Sender:
     def _watch(self) -> None:
         """Wake the lanes that have something to do; one question for all of them."""
         polls = itertools.count()
-        claimed = -math.inf
+        claimed = swept = -math.inf
         while not self._stop.wait(POLL_S):
             try:
                 if time.monotonic() - claimed > self._claim_s / 6:
                     self._ours, claimed = self._claim(), time.monotonic()
+                if time.monotonic() - swept > SWEEP_S:
+                    with Session(self._database) as session, session.begin():
+                        ledger.settle_left_over(session, self._clock())
+                    swept = time.monotonic()
                 with Session(self._database) as session:
                     names = select(OutboxRecord.destination).distinct()
                     waiting = names.where(OutboxRecord.state == "waiting", OutboxRecord.not_before <= self._clock())

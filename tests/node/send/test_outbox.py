@@ -296,6 +296,19 @@ def test_a_dead_and_a_silent_peer_cost_the_others_nothing(out: Outgoing) -> None
             sender.stop()
 
 
+def test_a_job_that_was_sent_when_the_node_died_is_closed(out: Outgoing) -> None:
+    job, other = out.job("pacs"), out.job("pacs")
+    with Session(out.database) as session, session.begin():  # its last answer was noted, and no more
+        session.execute(update(OutboxRecord).where(OutboxRecord.job_id == job).values(state="delivered"))
+    sender = Sender(destinations(pacs=Peer().destination(free_port())), out.database)
+    sender.start()
+    try:
+        until(lambda: out.job_record(job).state == "done")
+    finally:
+        sender.stop()
+    assert out.job_record(other).state == "sending"
+
+
 def test_a_job_whose_object_breaks_the_association_lets_the_others_through(out: Outgoing, clock: HandClock) -> None:
     peer = Peer()
     poison = out.job("pacs")
