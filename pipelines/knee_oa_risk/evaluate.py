@@ -44,7 +44,7 @@ TEST_SEED = 987_654  # another register than the one trained on
 BOOTSTRAPS = 200
 LAST = len(HORIZONS) - 1
 
-LEAK_PERSONS = 40_000
+LEAK_PERSONS = 20_000
 MODEL = "network, the shipped ensemble"
 SHARE_BAR, SLOPE_BAR = 0.90, (0.9, 1.1)
 
