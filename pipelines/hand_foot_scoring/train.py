@@ -18,7 +18,7 @@ from pipelines.hand_foot_scoring.localiser_training import train_localiser
 from pipelines.hand_foot_scoring.losses import LOSSES, Loss
 from pipelines.hand_foot_scoring.network import Localiser
 
-STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 500, 90, 3, 24
+STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 500, 50, 4, 16
 CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is in two sets
 
 
