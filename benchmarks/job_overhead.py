@@ -4,9 +4,10 @@ A job's own steps are the work of the inference process: check, inference, encod
 the job, durable checkpoints, states and events, the way to the worker and back, reading and handing over the objects.
 Measured: one job at a time on an idle node (from `submit` to the outbox), and a backlog with one worker.
 
-Measured on 22 Nov 2026 on two cores that eleven processes wanted (load 11): 51 ms a job beside its own steps in a
-backlog of 60, 115 ms one at a time (95th percentile 198 ms), where a job's own steps took 245 and 156 ms. The bar is
-50 ms on a machine that does nothing else; there it has not been measured yet. Idle, the engine takes 2 % of a core.
+Measured on 22 Nov 2026 on two cores that eight processes wanted (load 8): 42 ms a job beside its own steps in a
+backlog of 30, 105 ms one at a time (95th percentile 166 ms). The bar is 50 ms on a machine that does nothing else;
+there it has not been measured yet.
+Idle, the engine takes 2 % of a core.
 """
 
 from __future__ import annotations
