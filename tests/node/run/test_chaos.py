@@ -51,15 +51,16 @@ def test_many_jobs_survive_random_kills(
             submitter.submit(job)
         with NodeProcess(made) as node:
             for _ in range(KILLS[kind]):
-                progress = len(journal_of(made)) + chance.randint(1, 8)
-                until(lambda progress=progress: len(journal_of(made)) >= progress or all_ended(made), 120)
+                # counted in inferences that ended: a job that is hit three times in one step is parked as it should be
+                progress = len(made.said("ran")) + chance.randint(1, 4)
+                until(lambda progress=progress: len(made.said("ran")) >= progress or all_ended(made), 120)
                 time.sleep(chance.uniform(0, 0.1))  # where in the work the kill falls is left to chance
                 node.kill()
                 node.start()
             until(lambda: all_ended(made), 240)
         submitter.stop()
         states = Counter(made.state(job) for job in jobs)
-        assert states == {JobState.DONE: JOBS}, made.record(jobs[0]).reason
+        assert states == {JobState.DONE: JOBS}, {made.record(job).reason for job in jobs}
         repeated = [job.id for job in jobs for step in ("prepare", "infer", "encode") if redone(made, step, job.id)]
         assert repeated == []
         sent = defaultdict(set)
@@ -78,10 +79,6 @@ def test_many_jobs_survive_random_kills(
             f"begun, {ended} ended, 0 repeated after they were kept; {len(sent)} objects, "
             f"{len(peer.received) - len(sent)} delivered twice, 0 with other bytes\n"
         )
-
-
-def journal_of(made: Bench) -> list[str]:
-    return made.journal.read_text().splitlines() if made.journal.exists() else []
 
 
 def all_ended(made: Bench) -> bool:
