@@ -130,8 +130,16 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
-        """Begin, in a thread."""
-        self._duty.is_mine()  # now, before a process that is started after this asks
+        """Bring in what the last run left behind, then go on in a thread.
+
+        Who asks what is complete after this sees whole series: half of what came before a crash would look like all of
+        it, since it has been quiet for as long as the node was down.
+        """
+        if self._duty.is_mine():  # now, before a process that is started after this asks
+            try:
+                self.poll()
+            except (SQLAlchemyError, OSError) as error:
+                log.error("receipts wait for the database", extra={"error": type(error).__name__})
         self._thread.start()
 
     def stop(self) -> None:

@@ -72,6 +72,20 @@ def test_an_association_and_its_instances_are_recorded(tmp_path: Path, engine: E
     assert [path.name for path in (tmp_path / "receipts").iterdir()] == ["recorder.lock"]
 
 
+def test_what_a_crash_left_behind_is_recorded_before_anybody_can_ask_what_is_complete(
+    tmp_path: Path, engine: Engine, recorder: Recorder
+) -> None:
+    journal = Journal(tmp_path / "receipts")
+    for number in range(200):
+        journal.append(stored(f"{journal.process}-1", number))
+    recorder.start()
+    try:
+        assert counts(engine) == [(200, None)]
+    finally:
+        recorder.stop()
+        journal.close()
+
+
 def test_reading_a_journal_twice_counts_nothing_twice(tmp_path: Path, engine: Engine, recorder: Recorder) -> None:
     journal = Journal(tmp_path / "receipts")
     name = f"{journal.process}-1"
