@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Kind = Literal[
     "derived_series",
@@ -34,22 +34,16 @@ SENDING_ORDER: dict[Kind, int] = {
 }
 
 
+# all but the label map: older archives refuse its class
+DEFAULT_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind != "segmentation_labelmap")
+
+
 @dataclass(frozen=True)
 class EncodingProfile:
     """Which kinds of object a destination gets, in which form, and who this installation is."""
 
     measurement_report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
-    kinds: tuple[Kind, ...] = (
-        "derived_series",
-        "secondary_capture",
-        "report",
-        "presentation_state",
-        "segmentation_binary",
-        "segmentation_fractional",
-        "parametric_map",
-        "key_objects",
-        "document",
-    )
+    kinds: tuple[Kind, ...] = DEFAULT_KINDS
     not_run_reports: bool = False  # a pipeline due that did not run becomes a capture and a report
     synthetic_data: bool = True  # SyntheticData YES on derived series that hold modelled content
     snomed_licence: bool = False  # SNOMED codes outside DICOM's own content in place of private ones

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from dicom_sr.profile import DEFAULT_KINDS, Kind
 from node.errors import ConfigurationError
 from node.yaml_file import YamlFile
 
@@ -135,33 +136,10 @@ class Profile(Section):
     """Which kinds of object go to a destination, and in which form."""
 
     measurement_report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
-    kinds: tuple[
-        Literal[
-            "derived_series",
-            "secondary_capture",
-            "report",
-            "presentation_state",
-            "segmentation_binary",
-            "segmentation_fractional",
-            "segmentation_labelmap",
-            "parametric_map",
-            "key_objects",
-            "document",
-        ],
-        ...,
-    ] = (
-        "derived_series",
-        "secondary_capture",
-        "report",
-        "presentation_state",
-        "segmentation_binary",
-        "segmentation_fractional",
-        "parametric_map",
-        "key_objects",
-        "document",
-    )
+    kinds: tuple[Kind, ...] = DEFAULT_KINDS
     not_run_reports: bool = False  # a pipeline due that did not run becomes a capture and a report
     synthetic_data: bool = True  # SyntheticData YES on derived series
+    snomed_licence: bool = False  # SNOMED codes outside DICOM's own content in place of private ones
 
 
 class DimseDestination(Section):
