@@ -1,0 +1,177 @@
+"""The convolutional supervised auto-encoder (CSAE), for 2-D ultrasound and 3-D HR-pQCT.
+
+After Folle et al., Front Med 2022;9:850552: an auto-encoder with a classifier on its bottleneck, trained with one
+weight between reconstruction and classification. Re-implemented from the text, with three changes: the last decoder
+stage is resized to the input (five halvings of a depth of 80 give 2, and mirroring them gives 64, not 80); the
+classifier pools the bottleneck before its linear layer (flattened, it holds 40 times the weights of everything else
+and overfits); instance normalisation, so that gain and brightness of a scanner matter less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+CLASSES = 3
+CHANNELS = (8, 16, 32, 48, 80)  # of the five encoder stages
+
+
+class Output(NamedTuple):
+    """What the network says of a batch."""
+
+    logits: Tensor  # (N, classes)
+    reconstruction: Tensor  # (N, 1, *input), same size as the input
+    latent: Tensor  # (N, channels[-1]): the pooled bottleneck
+
+
+def _convolution(spatial_dims: int, inputs: int, outputs: int) -> nn.Module:
+    kind = nn.Conv2d if spatial_dims == 2 else nn.Conv3d
+    return kind(inputs, outputs, kernel_size=3, padding=1, bias=False)
+
+
+def _norm(spatial_dims: int, channels: int) -> nn.Module:
+    return (nn.InstanceNorm2d if spatial_dims == 2 else nn.InstanceNorm3d)(channels, affine=True)
+
+
+class Convolution(nn.Module):
+    """Convolve, normalise, rectify: (N, C_in, ...) -> (N, C_out, ...).
+
+    The rectifier is a plain ReLU called `relu`: guided back-propagation is defined for it, and MONAI finds it by that
+    name.
+    """
+
+    def __init__(self, spatial_dims: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.convolution = _convolution(spatial_dims, inputs, outputs)
+        self.norm = _norm(spatial_dims, outputs)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.relu(self.norm(self.convolution(x)))
+        return y
+
+
+class Stage(nn.Module):
+    """Two convolutions and dropout of whole channels: (N, C_in, ...) -> (N, C_out, ...)."""
+
+    def __init__(self, spatial_dims: int, inputs: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.first = Convolution(spatial_dims, inputs, outputs)
+        self.second = Convolution(spatial_dims, outputs, outputs)
+        self.dropout = (nn.Dropout2d if spatial_dims == 2 else nn.Dropout3d)(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.dropout(self.second(self.first(x)))
+        return y
+
+
+class ConvolutionalSupervisedAutoEncoder(nn.Module):
+    """Classify an image and draw it again from the same bottleneck.
+
+    Parameters
+    ----------
+    spatial_dims
+        2 for (N, C, H, W), 3 for (N, C, D, H, W).
+    inputs
+        Channels of the input: 1, or 2 for mask and grey values together.
+    channels
+        Of the encoder's stages; between two stages every axis is halved.
+    dropout
+        Probability that a whole channel is dropped.
+    """
+
+    def __init__(
+        self,
+        spatial_dims: Literal[2, 3],
+        inputs: int = 1,
+        classes: int = CLASSES,
+        channels: Sequence[int] = CHANNELS,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.spatial_dims = spatial_dims
+        widths = [inputs, *channels]
+        self.encoder = nn.ModuleList(
+            Stage(spatial_dims, before, after, dropout) for before, after in zip(widths, channels, strict=False)
+        )
+        back = list(reversed(channels))
+        self.decoder = nn.ModuleList(
+            Stage(spatial_dims, before, after, dropout)
+            for before, after in zip(back, [*back[1:], back[-1]], strict=True)
+        )
+        self.draw = (nn.Conv2d if spatial_dims == 2 else nn.Conv3d)(back[-1], inputs, kernel_size=1)
+        self.classify = nn.Linear(2 * channels[-1], classes)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, list[torch.Size]]:
+        """(N, C, ...) -> bottleneck (N, channels[-1], .../2^(stages-1)) and the sizes on the way down."""
+        pool = functional.max_pool2d if self.spatial_dims == 2 else functional.max_pool3d
+        sizes = []
+        for number, stage in enumerate(self.encoder):
+            if number:
+                sizes.append(x.shape[2:])
+                x = pool(x, 2, ceil_mode=True)
+            x = stage(x)
+        return x, sizes
+
+    def pool(self, bottleneck: Tensor) -> Tensor:
+        """(N, C, ...) -> (N, 2C): mean, and maximum, since a lesion is small."""
+        flat = bottleneck.flatten(2)
+        return torch.cat([flat.mean(2), flat.amax(2)], dim=1)
+
+    def forward(self, x: Tensor) -> Output:
+        bottleneck, sizes = self.encode(x)
+        latent = self.pool(bottleneck)
+        y = bottleneck
+        mode = "bilinear" if self.spatial_dims == 2 else "trilinear"
+        for number, stage in enumerate(self.decoder):
+            if number:
+                y = functional.interpolate(y, size=sizes[-number], mode=mode, align_corners=False)
+            y = stage(y)
+        return Output(self.classify(latent), self.draw(y), latent)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(N, C, ...) -> (N, classes), without drawing."""
+        result: Tensor = self.classify(self.pool(self.encode(x)[0]))
+        return result
+
+
+class LogitsOnly(nn.Module):
+    """The classifier alone, as one tensor: what attribution methods want."""
+
+    def __init__(self, network: ConvolutionalSupervisedAutoEncoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network.logits(x)
+
+
+def csae_loss(output: Output, image: Tensor, label: Tensor, class_weight: Tensor, alpha: float) -> Tensor:
+    """(1 - alpha) MSE(image, reconstruction) + alpha CE(label, logits), weighted by class (formula 1 of the paper).
+
+    The classification term printed there lacks a minus sign and multiplies a prediction by its own logarithm; ordinary
+    weighted cross-entropy is meant. alpha = 1 is a plain classifier, the ablation to report beside every result.
+
+    Parameters
+    ----------
+    image
+        (N, C, ...), what was to be drawn.
+    label
+        (N,) class numbers.
+    class_weight
+        (classes,), inversely proportional to how often a class occurs.
+    """
+    classification = functional.cross_entropy(output.logits, label, weight=class_weight)
+    if alpha >= 1.0:
+        return classification
+    return (1 - alpha) * functional.mse_loss(output.reconstruction, image) + alpha * classification
+
+
+def inverse_frequency(labels: Tensor, classes: int = CLASSES) -> Tensor:
+    """(N,) labels -> (classes,) weights whose mean over the samples is 1."""
+    count = torch.bincount(labels, minlength=classes).clamp(min=1).float()
+    return labels.numel() / (classes * count)
