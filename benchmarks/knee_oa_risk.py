@@ -16,13 +16,13 @@ from datetime import date
 import torch
 
 from dicom_sr.series import Study
-from node.receive.record.fhir import read_bundle
 from pipelines.knee_oa_risk import KneeOaRisk, Settings
 from pipelines.knee_oa_risk.explain import attribute
 from pipelines.knee_oa_risk.matrix import from_context
 from pipelines.knee_oa_risk.model import Ensemble
 from pipelines.knee_oa_risk.sample import patient_bundle
 from pipelines.knee_oa_risk.simulate import simulate
+from pipelines.records.fhir import read_bundle
 
 DAY = date(2026, 1, 5)
 WARM_UP = 5

@@ -14,98 +14,23 @@ import logging
 import os
 import secrets
 import time
-import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from datetime import date
+from dataclasses import asdict, replace
+from datetime import date, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
+from pydicom.dataset import Dataset
+from pydicom.valuerep import PersonName
 
 from node.errors import ConfigurationError
-from pipelines.context import ClinicalContext, CodedEvent
+from pipelines.context import CodedEvent
+from pipelines.records.record import Identity, Record, Sex
 
 log = logging.getLogger(__name__)
 
-Sex = Literal["F", "M", "O", "U"]
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who a record, or a study, is about. Nothing of it shows in a repr."""
-
-    patient_id: str = field(repr=False)
-    issuer: str = field(default="", repr=False)
-    family_name: str = field(default="", repr=False)
-    given_name: str = field(default="", repr=False)
-    birth_date: date | None = field(default=None, repr=False)
-    sex: Sex = field(default="U", repr=False)
-
-    def mismatch(self, other: Identity) -> str | None:
-        """Name of the field in which the two disagree, or what is missing to tell; None if they agree.
-
-        Names are compared without accents, case and punctuation: family name, and the first given name where both
-        have one.
-        """
-        if self.birth_date and other.birth_date and self.birth_date != other.birth_date:
-            return "birth date"
-        if "" not in (_plain(self.family_name), _plain(other.family_name)):
-            if _plain(self.family_name) != _plain(other.family_name):
-                return "family name"
-            given = [_plain(name.split()[0]) if name.split() else "" for name in (self.given_name, other.given_name)]
-            if "" not in given and given[0] != given[1]:
-                return "given name"
-        elif not (self.birth_date and other.birth_date):
-            return "name and birth date (neither can be compared)"
-        if {self.sex, other.sex} == {"F", "M"}:
-            return "sex"
-        return None
-
-
-def _plain(name: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", name)
-    return "".join(c for c in decomposed if c.isalnum()).casefold()
-
-
-@dataclass(frozen=True)
-class Record:
-    """A patient's record, as read from one source or merged from several."""
-
-    identity: Identity
-    events: tuple[CodedEvent, ...] = field(default=(), repr=False)
-    died: date | None = field(default=None, repr=False)
-    source: str = ""
-
-    def merged(self, other: Record) -> Record:
-        """Both records as one; what `other` says of the person counts where it says anything.
-
-        Raises
-        ------
-        IdentityMismatch
-            If they are not of the same person.
-        """
-        if (what := self.identity.mismatch(other.identity)) and "neither" not in what:
-            raise IdentityMismatch(what)
-        mine, new = asdict(self.identity), asdict(other.identity)
-        identity = Identity(**{key: new[key] if new[key] not in ("", None, "U") else mine[key] for key in mine})
-        events = tuple(dict.fromkeys((*self.events, *other.events)))
-        sources = dict.fromkeys(part for text in (self.source, other.source) for part in text.split(", ") if part)
-        return Record(identity, events, other.died or self.died, ", ".join(sources))
-
-    def context(self, index_date: date) -> ClinicalContext:
-        """What a pipeline may know of it: nothing that names the patient but birth date and sex."""
-        person = self.identity
-        return ClinicalContext(index_date, person.birth_date, person.sex, self.events, self.source, self.died)
-
-
-class IdentityMismatch(ValueError):
-    """Two records, or a record and a study, are not of one person; says which field disagrees, never its value."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"the identities disagree in: {what}")
-        self.what = what
+DICOM_SEXES: dict[str, Sex] = {"F": "F", "M": "M", "O": "O"}
 
 
 class Records:
@@ -186,10 +111,14 @@ class Records:
     def __len__(self) -> int:
         return sum(1 for _ in self._folder.glob("*.record"))
 
+    def key(self, patient_id: str, issuer: str = "") -> str:
+        """What a patient is known by on disk: a keyed digest of patient ID and issuer."""
+        text = f"{issuer.strip()}|{patient_id.strip()}".encode()
+        return hmac.new(self._salt(), text, hashlib.sha256).hexdigest()
+
     # ---- files
     def _path(self, patient_id: str, issuer: str) -> Path:
-        text = f"{issuer.strip()}|{patient_id.strip()}".encode()
-        return self._folder / f"{hmac.new(self._salt(), text, hashlib.sha256).hexdigest()}.record"
+        return self._folder / f"{self.key(patient_id, issuer)}.record"
 
     def _salt(self) -> bytes:
         """A secret of this folder: without it the few million possible patient IDs could be tried one by one."""
@@ -269,17 +198,23 @@ def _date(text: str | None) -> Any:
     return date.fromisoformat(text) if text else None
 
 
-# ---- which of several identifiers is the patient ID of the images
-def chosen_identifiers(
-    identifiers: Iterable[tuple[str, str, str]], issuers: Mapping[str, str], default_issuer: str
-) -> list[tuple[str, str]]:
-    """Patient IDs with issuers, from (value, system or assigning authority, type) of a record.
+# ---- who the images are of
+def identity_in(header: Dataset, default_issuer: str = "") -> Identity:
+    """Who the headers of an image or a report say the patient is."""
+    name = header.get("PatientName") or PersonName("")
+    return Identity(
+        str(header.get("PatientID") or "").strip(),
+        str(header.get("IssuerOfPatientID") or "").strip() or default_issuer,
+        str(name.family_name),
+        str(name.given_name),
+        day(header.get("PatientBirthDate")),
+        DICOM_SEXES.get(str(header.get("PatientSex") or ""), "U"),
+    )
 
-    Where `issuers` names systems, those count, under the issuer it gives them. Otherwise medical record numbers (type
-    MR) do, or the only identifier there is, or failing both the first one; they count as issued by `default_issuer`.
-    """
-    found = [(value.strip(), system.strip(), kind) for value, system, kind in identifiers if value.strip()]
-    if issuers:
-        return [(value, issuers[system]) for value, system, _ in found if system in issuers]
-    numbers = [entry for entry in found if entry[2] == "MR"] or found[:1]
-    return [(value, default_issuer) for value, _, _ in numbers]
+
+def day(value: object) -> date | None:
+    """The day of a DICOM date or time stamp; None where it is none."""
+    try:
+        return datetime.strptime(str(value or "")[:8], "%Y%m%d").date()
+    except ValueError:
+        return None

@@ -14,7 +14,8 @@ from node.config import read
 from node.errors import ConfigurationError
 from node.receive.record.contexts import open_store
 from node.receive.record.intake import Intake
-from node.record import IdentityMismatch, new_key
+from node.record import new_key
+from pipelines.records.record import IdentityMismatch
 
 
 def record(paths: Sequence[Path], config: Path) -> int:

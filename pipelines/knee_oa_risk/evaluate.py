@@ -551,7 +551,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--train-persons", type=int, default=PERSONS, help="size of the register for the rivals")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the networks trained for comparison")
     parser.add_argument("--designs", type=int, default=60_000, help="people for the comparison of designs")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the rivals' measurements there")
     parser.add_argument("--card", type=Path, default=CARD_FILE, help="where to write the model card")
     given = parser.parse_args(arguments)

@@ -213,7 +213,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--members", type=int, default=MEMBERS, help="networks of the ensemble")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bundle", type=Path, default=BUNDLE, help="folder to write weights and card into")
     parser.add_argument("--recalibrate", type=Path, metavar="CSV", help="outcomes of a site: fit only its calibration")
     parser.add_argument("--output", type=Path, default=Path("recalibration.json"), help="where --recalibrate writes")

@@ -10,8 +10,9 @@ from datetime import date
 import pytest
 
 from node.errors import ConfigurationError
-from node.record import Identity, IdentityMismatch, Record, Records, chosen_identifiers, new_key
+from node.record import Records, new_key
 from pipelines.context import CodedEvent
+from pipelines.records.record import Identity, IdentityMismatch, Record, chosen_identifiers
 
 WHO = Identity("4711", "HOSPITAL", "Müller-Lüdenscheidt", "Anna Maria", date(1960, 5, 4), "F")
 EVENT = CodedEvent("condition", "http://snomed.info/sct", "38341003", date(2020, 1, 2))

@@ -16,8 +16,8 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result
 from dicom_sr.series import Study
 from node.lifeline import end_when_orphaned
-from node.record import Identity
 from pipelines.context import ClinicalContext
+from pipelines.records.record import Identity
 from pipelines.registry import pipeline_type
 
 PIPELINE = "knee_oa_risk"

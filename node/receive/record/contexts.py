@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.valuerep import PersonName
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import Configuration
 from node.errors import NodeError, PeerRefused
 from node.receive.record.fhir_server import Client
 from node.receive.record.intake import Intake
-from node.record import Identity, Record, Records, Sex
+from node.record import Records, day, identity_in
 from pipelines.context import ClinicalContext
+from pipelines.records.record import Identity, Record
 from pipelines.registry import pipeline_type
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,6 @@ TAGS = [
     "StudyDate",
     "AcquisitionDate",
 ]
-DICOM_SEXES: dict[str, Sex] = {"F": "F", "M": "M", "O": "O"}
 
 
 def open_store(configuration: Configuration) -> Records:
@@ -74,15 +73,7 @@ class Contexts:
 
     def identity(self, header: Dataset) -> Identity:
         """Who the headers say the patient is."""
-        name = header.get("PatientName") or PersonName("")
-        return Identity(
-            str(header.get("PatientID") or "").strip(),
-            str(header.get("IssuerOfPatientID") or "").strip() or self._settings.default_issuer,
-            str(name.family_name),
-            str(name.given_name),
-            _day(header.get("PatientBirthDate")),
-            DICOM_SEXES.get(str(header.get("PatientSex") or ""), "U"),
-        )
+        return identity_in(header, self._settings.default_issuer)
 
     def find(self, who: Identity) -> Record | None:
         """The record by patient ID and issuer, from the store or, where it has none, from the FHIR server.
@@ -128,11 +119,4 @@ def _header(path: Path) -> Dataset:
 
 
 def _study_day(header: Dataset) -> date:
-    return _day(header.get("StudyDate")) or _day(header.get("AcquisitionDate")) or date.today()
-
-
-def _day(value: object) -> date | None:
-    try:
-        return datetime.strptime(str(value or "")[:8], "%Y%m%d").date()
-    except ValueError:
-        return None
+    return day(header.get("StudyDate")) or day(header.get("AcquisitionDate")) or date.today()

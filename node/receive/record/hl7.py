@@ -17,8 +17,8 @@ from hl7apy.exceptions import HL7apyException
 from hl7apy.parser import parse_message
 
 from dicom_sr.errors import UnsuitableInput
-from node.record import Identity, Record, Sex, chosen_identifiers
 from pipelines.context import CodedEvent
+from pipelines.records.record import Identity, Record, Sex, chosen_identifiers
 
 # HL7 table 0396 and what is found in its place
 SYSTEMS = {

@@ -11,10 +11,10 @@ from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import RecordSettings
-from node.receive.record.fhir import read_bundle
 from node.receive.record.hl7 import Incoming, read_message
-from node.receive.record.omop import read_tables
 from node.record import Records
+from pipelines.records.fhir import read_bundle
+from pipelines.records.omop import read_tables
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from dicom_sr.errors import UnsuitableInput
 from node.receive.record.hl7 import Incoming, acknowledgement, read_message
 from node.receive.record.intake import Intake
-from node.record import IdentityMismatch
+from pipelines.records.record import IdentityMismatch
 
 log = logging.getLogger(__name__)
 

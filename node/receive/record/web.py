@@ -21,7 +21,7 @@ from node.receive.record.answer import Assessor, risk_assessment
 from node.receive.record.contexts import Contexts
 from node.receive.record.fhir_server import Client
 from node.receive.record.intake import Intake, Taken
-from node.record import IdentityMismatch
+from pipelines.records.record import IdentityMismatch
 
 log = logging.getLogger(__name__)
 

@@ -295,9 +295,9 @@ def test_an_answer_is_posted_back_where_that_is_configured(tmp_path, person):
 
 
 def test_the_record_in_a_jobs_folder_is_encrypted_when_records_are(tmp_path, person):
-    from node.receive.record.fhir import read_bundle
     from node.record import new_key
     from node.run.folder import JobFolder
+    from pipelines.records.fhir import read_bundle
 
     (tmp_path / "key").write_bytes(new_key())
     (record,) = read_bundle(person, {}).records

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from dicom_sr.errors import UnsuitableInput
-from node.record import Identity, Record, Sex, chosen_identifiers
 from pipelines.context import CodedEvent
+from pipelines.records.record import Identity, Record, Sex, chosen_identifiers
 
 # what is read; everything else (claims, care plans, immunizations, ...) says nothing that the pipelines use
 READ = (

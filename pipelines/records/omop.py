@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
-from node.record import Identity, Record, Sex
 from pipelines.context import CodedEvent
+from pipelines.records.record import Identity, Record, Sex
 
 VOCABULARIES = {
     "SNOMED": "http://snomed.info/sct",

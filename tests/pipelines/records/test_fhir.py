@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from dicom_sr.errors import UnsuitableInput
-from node.receive.record.fhir import read_bundle
 from pipelines.knee_oa_risk.matrix import from_context, from_population
 from pipelines.knee_oa_risk.sample import patient_bundle
 from pipelines.knee_oa_risk.simulate import simulate
 from pipelines.knee_oa_risk.vocabulary import translate
+from pipelines.records.fhir import read_bundle
 
 PATIENT = {
     "resourceType": "Patient",

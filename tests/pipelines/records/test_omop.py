@@ -8,8 +8,8 @@ from datetime import date
 import pytest
 
 from dicom_sr.errors import UnsuitableInput
-from node.receive.record.omop import read_tables
 from pipelines.knee_oa_risk.vocabulary import translate
+from pipelines.records.omop import read_tables
 
 ARCHIVE = "emr/omop-synthea27/Synthea27Nj_5.4.zip"
 

@@ -1,0 +1,104 @@
+"""Who a record is about and what it holds, before it is known where it goes."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Literal
+
+from pipelines.context import ClinicalContext, CodedEvent
+
+Sex = Literal["F", "M", "O", "U"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a record, or a study, is about. Nothing of it shows in a repr."""
+
+    patient_id: str = field(repr=False)
+    issuer: str = field(default="", repr=False)
+    family_name: str = field(default="", repr=False)
+    given_name: str = field(default="", repr=False)
+    birth_date: date | None = field(default=None, repr=False)
+    sex: Sex = field(default="U", repr=False)
+
+    def mismatch(self, other: Identity) -> str | None:
+        """Name of the field in which the two disagree, or what is missing to tell; None if they agree.
+
+        Names are compared without accents, case and punctuation: family name, and the first given name where both
+        have one.
+        """
+        if self.birth_date and other.birth_date and self.birth_date != other.birth_date:
+            return "birth date"
+        if "" not in (_plain(self.family_name), _plain(other.family_name)):
+            if _plain(self.family_name) != _plain(other.family_name):
+                return "family name"
+            given = [_plain(name.split()[0]) if name.split() else "" for name in (self.given_name, other.given_name)]
+            if "" not in given and given[0] != given[1]:
+                return "given name"
+        elif not (self.birth_date and other.birth_date):
+            return "name and birth date (neither can be compared)"
+        if {self.sex, other.sex} == {"F", "M"}:
+            return "sex"
+        return None
+
+
+def _plain(name: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", name)
+    return "".join(c for c in decomposed if c.isalnum()).casefold()
+
+
+@dataclass(frozen=True)
+class Record:
+    """A patient's record, as read from one source or merged from several."""
+
+    identity: Identity
+    events: tuple[CodedEvent, ...] = field(default=(), repr=False)
+    died: date | None = field(default=None, repr=False)
+    source: str = ""
+
+    def merged(self, other: Record) -> Record:
+        """Both records as one; what `other` says of the person counts where it says anything.
+
+        Raises
+        ------
+        IdentityMismatch
+            If they are not of the same person.
+        """
+        if (what := self.identity.mismatch(other.identity)) and "neither" not in what:
+            raise IdentityMismatch(what)
+        mine, new = asdict(self.identity), asdict(other.identity)
+        identity = Identity(**{key: new[key] if new[key] not in ("", None, "U") else mine[key] for key in mine})
+        events = tuple(dict.fromkeys((*self.events, *other.events)))
+        sources = dict.fromkeys(part for text in (self.source, other.source) for part in text.split(", ") if part)
+        return Record(identity, events, other.died or self.died, ", ".join(sources))
+
+    def context(self, index_date: date) -> ClinicalContext:
+        """What a pipeline may know of it: nothing that names the patient but birth date and sex."""
+        person = self.identity
+        return ClinicalContext(index_date, person.birth_date, person.sex, self.events, self.source, self.died)
+
+
+class IdentityMismatch(ValueError):
+    """Two records, or a record and a study, are not of one person; says which field disagrees, never its value."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the identities disagree in: {what}")
+        self.what = what
+
+
+def chosen_identifiers(
+    identifiers: Iterable[tuple[str, str, str]], issuers: Mapping[str, str], default_issuer: str
+) -> list[tuple[str, str]]:
+    """Patient IDs with issuers, from (value, system or assigning authority, type) of a record.
+
+    Where `issuers` names systems, those count, under the issuer it gives them. Otherwise medical record numbers (type
+    MR) do, or the only identifier there is, or failing both the first one; they count as issued by `default_issuer`.
+    """
+    found = [(value.strip(), system.strip(), kind) for value, system, kind in identifiers if value.strip()]
+    if issuers:
+        return [(value, issuers[system]) for value, system, _ in found if system in issuers]
+    numbers = [entry for entry in found if entry[2] == "MR"] or found[:1]
+    return [(value, default_issuer) for value, _, _ in numbers]
