@@ -24,10 +24,15 @@ HEIGHT, WIDTH = 128, 160  # rows (depth), columns (along the finger)
 PIXEL_MM = 0.16  # both ways: 20 mm deep, 26 mm long
 FULL_SCALE = 22.0  # amplitude that is white at gain 0: bone facing the beam
 
-UnknownKind = Literal["gout", "osteoarthritis", "tendon", "muscle", "vessel", "noise", "inverted", "blank"]
+UnknownKind = Literal[
+    "gout", "osteoarthritis", "knee", "hip", "elbow", "tendon", "muscle", "vessel", "noise", "inverted", "blank"
+]
 UNKNOWN_KINDS: tuple[UnknownKind, ...] = (
     "gout",
     "osteoarthritis",
+    "knee",
+    "hip",
+    "elbow",
     "tendon",
     "muscle",
     "vessel",
@@ -414,6 +419,55 @@ def _layers(rng: np.random.Generator, fibre_mm: float, pennation: float) -> Tiss
     return Tissue(scatter, empty.copy(), empty.copy(), empty.copy(), np.zeros((HEIGHT, WIDTH), bool))
 
 
+def _knee(rng: np.random.Generator) -> NDArray[np.float32]:
+    """The femoral trochlea from above: one wide curve of bone under a dark band of cartilage, no gap."""
+    x, z = np.arange(WIDTH) * PIXEL_MM, np.arange(HEIGHT)[:, None] * PIXEL_MM
+    bend = rng.uniform(0.015, 0.035) * rng.choice((-1.0, 1.0))
+    surface = rng.uniform(9.0, 13.0) - bend * (x - rng.uniform(9, 16)) ** 2
+    return _other_joint(rng, np.clip(surface, 3.0, 17.0), z, cartilage_mm=rng.uniform(1.5, 2.8))
+
+
+def _elbow(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Layers of muscle over a long, almost flat humerus with a shallow fossa."""
+    x, z = np.arange(WIDTH) * PIXEL_MM, np.arange(HEIGHT)[:, None] * PIXEL_MM
+    surface = rng.uniform(10.0, 15.0) + rng.uniform(-0.12, 0.12) * (x - 13)
+    surface = surface + rng.uniform(0.8, 2.5) * np.exp(-(((x - rng.uniform(6, 20)) / rng.uniform(2.5, 5)) ** 2))
+    return _other_joint(rng, surface, z, cartilage_mm=rng.uniform(0.0, 0.6))
+
+
+def _hip(rng: np.random.Generator) -> NDArray[np.float32]:
+    """A child's hip: the straight ilium, then a round head of cartilage with small echoes and a bright core."""
+    x, z = np.arange(WIDTH) * PIXEL_MM, np.arange(HEIGHT)[:, None] * PIXEL_MM
+    radius, place, depth = rng.uniform(4.5, 7.0), rng.uniform(14.0, 19.0), rng.uniform(9.0, 12.0)
+    ilium = np.where(x < place - radius, depth + rng.uniform(-1, 1.5) + 0.05 * x, np.nan)
+    tissue = _covered(rng, np.where(np.isnan(ilium), 18.0, ilium), z)
+    _reflect(rng, tissue, ilium)
+    head = ((x[None, :] - place) / radius) ** 2 + ((z - depth) / radius) ** 2
+    flecks = ndimage.gaussian_filter(rng.standard_normal((HEIGHT, WIDTH)), 0.9)
+    tissue.scatter = np.where(head < 1, 0.12 + 0.6 * (flecks > 0.7), tissue.scatter)
+    tissue.specular = np.where(np.abs(head - 1) < 0.06, 4.0 * rng.uniform(0.4, 1.0, head.shape), tissue.specular)
+    tissue.scatter = np.where(head < rng.uniform(0.0, 0.12), 5.0, tissue.scatter)
+    return scan(rng, tissue, machine(rng))
+
+
+def _covered(rng: np.random.Generator, surface: Array, z: Array) -> Tissue:
+    """Skin, fat and muscle over a bone surface (W,) in mm without any gap; the bone itself is not yet drawn."""
+    tissue = _layers(rng, float(rng.uniform(0.8, 2.4)), float(rng.normal(0, 0.1)))
+    skin = float(rng.uniform(0.5, 2.0))
+    tissue.scatter = np.where(z < skin + 0.9, 3.0, 0.55 * tissue.scatter)
+    tissue.scatter = np.where(z < skin, 0.02, tissue.scatter)
+    tissue.scatter = np.where(z > surface[None, :], 0.05, tissue.scatter)
+    return tissue
+
+
+def _other_joint(rng: np.random.Generator, surface: Array, z: Array, cartilage_mm: float) -> NDArray[np.float32]:
+    tissue = _covered(rng, surface, z)
+    band = (z < surface[None, :]) & (z > surface[None, :] - cartilage_mm)
+    tissue.scatter = np.where(band, 0.06, tissue.scatter)
+    _reflect(rng, tissue, surface)
+    return scan(rng, tissue, machine(rng))
+
+
 def _tendon(rng: np.random.Generator) -> NDArray[np.float32]:
     """A long tendon without any joint under it."""
     return scan(rng, _layers(rng, rng.uniform(0.35, 0.6), rng.normal(0, 0.02)), machine(rng))
@@ -458,6 +512,9 @@ def _blank(rng: np.random.Generator) -> NDArray[np.float32]:
 _UNKNOWN: dict[UnknownKind, Callable[[np.random.Generator], NDArray[np.float32]]] = {
     "gout": _gout,
     "osteoarthritis": _osteoarthritis,
+    "knee": _knee,
+    "hip": _hip,
+    "elbow": _elbow,
     "tendon": _tendon,
     "muscle": _muscle,
     "vessel": _vessel,
