@@ -25,7 +25,7 @@ class Output(NamedTuple):
 
     logits: Tensor  # (N, classes)
     reconstruction: Tensor  # (N, 1, *input), same size as the input
-    latent: Tensor  # (N, channels[-1]): the pooled bottleneck
+    latent: Tensor  # (N, 2 * channels[-1]): the pooled bottleneck
 
 
 def _convolution(spatial_dims: int, inputs: int, outputs: int) -> nn.Module:
@@ -106,37 +106,57 @@ class ConvolutionalSupervisedAutoEncoder(nn.Module):
         self.draw = (nn.Conv2d if spatial_dims == 2 else nn.Conv3d)(back[-1], inputs, kernel_size=1)
         self.classify = nn.Linear(2 * channels[-1], classes)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, list[torch.Size]]:
-        """(N, C, ...) -> bottleneck (N, channels[-1], .../2^(stages-1)) and the sizes on the way down."""
-        pool = functional.max_pool2d if self.spatial_dims == 2 else functional.max_pool3d
-        sizes = []
-        for number, stage in enumerate(self.encoder):
-            if number:
-                sizes.append(x.shape[2:])
-                x = pool(x, 2, ceil_mode=True)
-            x = stage(x)
-        return x, sizes
+    def stage(self, x: Tensor, number: int) -> Tensor:
+        """One stage of the encoder, halved before it unless it is the first: (N, C, ...) -> (N, C', ...)."""
+        if number:
+            pool = functional.max_pool2d if self.spatial_dims == 2 else functional.max_pool3d
+            x = pool(x, 2, ceil_mode=True)
+        y: Tensor = self.encoder[number](x)
+        return y
+
+    def down(self, x: Tensor) -> list[Tensor]:
+        """What leaves each stage of the encoder, the bottleneck last."""
+        outputs = []
+        for number in range(len(self.encoder)):
+            x = self.stage(x, number)
+            outputs.append(x)
+        return outputs
 
     def pool(self, bottleneck: Tensor) -> Tensor:
         """(N, C, ...) -> (N, 2C): mean, and maximum, since a lesion is small."""
         flat = bottleneck.flatten(2)
         return torch.cat([flat.mean(2), flat.amax(2)], dim=1)
 
-    def forward(self, x: Tensor) -> Output:
-        bottleneck, sizes = self.encode(x)
-        latent = self.pool(bottleneck)
-        y = bottleneck
+    def up(self, outputs: list[Tensor]) -> Tensor:
+        """Draw the input again from the bottleneck alone; the other stages only say how large to become."""
         mode = "bilinear" if self.spatial_dims == 2 else "trilinear"
+        y = outputs[-1]
         for number, stage in enumerate(self.decoder):
             if number:
-                y = functional.interpolate(y, size=sizes[-number], mode=mode, align_corners=False)
+                y = functional.interpolate(y, size=outputs[-1 - number].shape[2:], mode=mode, align_corners=False)
             y = stage(y)
-        return Output(self.classify(latent), self.draw(y), latent)
+        drawn: Tensor = self.draw(y)
+        return drawn
+
+    def inspect(self, x: Tensor) -> tuple[Output, list[Tensor]]:
+        """Everything there is to know of a batch: the output, and what left each stage of the encoder."""
+        outputs = self.down(x)
+        latent = self.pool(outputs[-1])
+        return Output(self.classify(latent), self.up(outputs), latent), outputs
+
+    def forward(self, x: Tensor) -> Output:
+        return self.inspect(x)[0]
+
+    def logits_from(self, feature: Tensor, number: int) -> Tensor:
+        """Go on from what left stage `number`: (N, C', ...) -> (N, classes)."""
+        for later in range(number + 1, len(self.encoder)):
+            feature = self.stage(feature, later)
+        result: Tensor = self.classify(self.pool(feature))
+        return result
 
     def logits(self, x: Tensor) -> Tensor:
         """(N, C, ...) -> (N, classes), without drawing."""
-        result: Tensor = self.classify(self.pool(self.encode(x)[0]))
-        return result
+        return self.logits_from(self.stage(x, 0), 0)
 
 
 class LogitsOnly(nn.Module):

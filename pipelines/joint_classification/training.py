@@ -1,26 +1,37 @@
-"""Fitting one CSAE to a cohort: the loop that `train` and `evaluate` share."""
+"""Fitting one network to a cohort: the loop that `train` and `evaluate` share, and asking a network for everything."""
 
 from __future__ import annotations
 
+import csv
+import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from pipelines.joint_classification.data import Cohort
 from pipelines.joint_classification.network import (
-    CHANNELS,
     ConvolutionalSupervisedAutoEncoder,
     csae_loss,
     inverse_frequency,
 )
 
-ALPHA = 0.8  # weight of the classification; see the sweep in the model card
+ALPHA = 0.8  # weight of the classification; alpha = 1 is the ablation without the auto-encoder
 SHIFT = 0.06  # largest shift, fraction of an axis
-SCALE = 0.12  # largest change of size
+SCALE = 0.10  # largest change of size
+TILT = 0.09  # radians, largest rotation in the plane (of the last two axes)
+WARM_UP = 0.08  # share of the steps
+AVERAGE = 0.99  # decay of the running average of the weights, which is what is kept
+KEEP_EVERY = 50  # steps between two checkpoints
+
+Progress = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
@@ -29,103 +40,239 @@ class Schedule:
 
     steps: int
     batch: int
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.02
     alpha: float = ALPHA
     seed: int = 0
 
+    def rate(self, step: int) -> float:
+        """Learning rate of a step: a linear warm-up, then half a cosine down to nothing."""
+        warm = max(1, round(WARM_UP * self.steps))
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
+
+
+class Answers(NamedTuple):
+    """What a network says of N images."""
+
+    logits: NDArray[np.float64]  # (N, classes)
+    latent: NDArray[np.float64]  # (N, L)
+    error: NDArray[np.float64]  # (N,): mean square error of the drawing
+    statistics: NDArray[np.float64]  # (N, F): what the gate looks at, of every encoder stage and of the drawing
+
 
 def fit(
+    network: nn.Module,
     cohort: Cohort,
     schedule: Schedule,
-    channels: tuple[int, ...] = CHANNELS,
-    progress: Callable[[int, float], None] | None = None,
-) -> ConvolutionalSupervisedAutoEncoder:
-    """A network trained on the labelled cases of `cohort`.
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+    log: Path | None = None,
+) -> nn.Module:
+    """Train `network` on the labelled cases of `cohort`, in place, and return it ready to be asked.
 
-    Adam with decoupled weight decay and one cosine cycle; small shifts, changes of size, gain and mirror images (2-D:
-    along the finger never, since head and base differ; 3-D: dorsal to palmar).
+    Adam with decoupled weight decay. Every step draws from its own seed, so a run that goes on from its checkpoint
+    sees the batches, and drops the channels, that it would have seen without the break.
+
+    Parameters
+    ----------
+    network
+        The auto-encoder, or any classifier (then `schedule.alpha` is taken as 1).
+    checkpoint
+        Where to keep the state now and then, and to go on from if it is there; None: nowhere.
+    log
+        A csv of step, learning rate, loss and seconds; None: none.
     """
     torch.manual_seed(schedule.seed)
-    rng = np.random.default_rng(schedule.seed)
-    spatial = cohort.images.ndim - 2
-    network = ConvolutionalSupervisedAutoEncoder(2 if spatial == 2 else 3, channels=channels)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device).train()
+    network.to(device=device, memory_format=_layout(cohort.images.ndim)).train()
     labelled = np.flatnonzero(cohort.labels >= 0)
-    images = torch.from_numpy(cohort.images)
-    labels = torch.from_numpy(cohort.labels)
-    weight = inverse_frequency(labels[labelled]).to(device)
+    weight = inverse_frequency(torch.from_numpy(cohort.labels[labelled])).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    schedule_lr = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, schedule.learning_rate, total_steps=schedule.steps, pct_start=0.1
-    )
-    order = np.empty(0, np.int64)
-    for step in range(schedule.steps):
-        if len(order) < schedule.batch:
-            order = np.concatenate([order, rng.permutation(labelled)])
-        index, order = torch.from_numpy(order[: schedule.batch]), order[schedule.batch :]
-        batch = augment(images[index].to(device), rng)
-        loss = csae_loss(network(batch), batch, labels[index].to(device), weight, schedule.alpha)
+    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    start = _resume(checkpoint, network, optimiser, average, schedule) if checkpoint and checkpoint.exists() else 0
+    began = time.monotonic()
+    for step in range(start, schedule.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate(step)
+        loss = _step(network, cohort, labelled, weight, schedule, step)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-        schedule_lr.step()
+        _follow(average, network, min(AVERAGE, (1 + step) / (10 + step)))
+        if log is not None:
+            _note(log, step, schedule.rate(step), float(loss.detach()), time.monotonic() - began)
         if progress is not None:
             progress(step + 1, float(loss.detach()))
-    return network.cpu().eval()
+        if checkpoint is not None and (step + 1) % KEEP_EVERY == 0:
+            _keep(checkpoint, network, optimiser, average, step + 1, schedule)
+    network.load_state_dict(average)
+    return network.to(device="cpu", memory_format=torch.contiguous_format).eval()
+
+
+def _step(
+    network: nn.Module,
+    cohort: Cohort,
+    labelled: NDArray[np.int64],
+    weight: Tensor,
+    schedule: Schedule,
+    step: int,
+) -> Tensor:
+    """The loss of one step's batch."""
+    device = weight.device
+    rng = np.random.default_rng([schedule.seed, step])
+    torch.manual_seed(schedule.seed * 1_000_003 + step)
+    index = _batch(labelled, schedule, step)
+    batch = augment(torch.from_numpy(cohort.images[index]).float().to(device), rng)
+    batch = batch.contiguous(memory_format=_layout(batch.ndim))
+    label = torch.from_numpy(cohort.labels[index]).to(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        if isinstance(network, ConvolutionalSupervisedAutoEncoder) and schedule.alpha < 1.0:
+            return csae_loss(network(batch), batch, label, weight, schedule.alpha)
+        answer = network.logits(batch) if isinstance(network, ConvolutionalSupervisedAutoEncoder) else network(batch)
+        return functional.cross_entropy(answer.float(), label, weight=weight)
+
+
+def _batch(labelled: NDArray[np.int64], schedule: Schedule, step: int) -> NDArray[np.int64]:
+    """The cases of a step: every case once before any comes again."""
+    first = step * schedule.batch
+    chosen = []
+    for number in range(first, first + schedule.batch):
+        turn, place = divmod(number, len(labelled))
+        chosen.append(_order(len(labelled), schedule.seed, turn)[place])
+    return labelled[np.array(chosen)]
+
+
+_ORDERS: dict[tuple[int, int, int], NDArray[np.int64]] = {}
+
+
+def _order(number: int, seed: int, turn: int) -> NDArray[np.int64]:
+    key = (number, seed, turn)
+    if key not in _ORDERS:
+        if len(_ORDERS) > 4:
+            _ORDERS.clear()
+        _ORDERS[key] = np.random.default_rng([seed, turn, 77]).permutation(number)
+    return _ORDERS[key]
+
+
+def _layout(dimensions: int) -> torch.memory_format:
+    return torch.channels_last if dimensions == 4 else torch.channels_last_3d
+
+
+def _follow(average: dict[str, Tensor], network: nn.Module, keep: float) -> None:
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                average[name].lerp_(value, 1 - keep)
+            else:
+                average[name].copy_(value)
+
+
+def _note(log: Path, step: int, rate: float, loss: float, seconds: float) -> None:
+    new = not log.exists()
+    with log.open("a", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        if new:
+            rows.writerow(["step", "learning_rate", "loss", "seconds"])
+        rows.writerow([step + 1, f"{rate:.3g}", f"{loss:.5f}", f"{seconds:.1f}"])
+
+
+def _keep(
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    step: int,
+    schedule: Schedule,
+) -> None:
+    state = {
+        "network": network.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "average": average,
+        "step": step,
+        "schedule": asdict(schedule),
+    }
+    partial = path.with_suffix(".part")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def _resume(
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    schedule: Schedule,
+) -> int:
+    """Bring back what `_keep` kept; the step to go on with.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint belongs to a run with another schedule.
+    """
+    state = torch.load(path, weights_only=True)
+    if state["schedule"] != asdict(schedule):
+        raise ValueError(f"{path} belongs to a run with another schedule; remove it, or write elsewhere")
+    network.load_state_dict(state["network"])
+    optimiser.load_state_dict(state["optimiser"])
+    for name, value in state["average"].items():
+        average[name].copy_(value)
+    return int(state["step"])
 
 
 def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Shifted, resized and regained copies: (N, 1, ...) -> the same shape."""
+    """Shifted, resized, tilted and regained copies, noisier and softer ones among them: (N, C, ...) -> the same.
+
+    2-D pictures are never mirrored, since head and base differ; volumes are, dorsal to palmar.
+    """
     number, spatial = images.shape[0], images.ndim - 2
-    theta = torch.zeros(number, spatial, spatial + 1)
+    theta = np.zeros((number, spatial, spatial + 1), np.float32)
+    angle = rng.uniform(-TILT, TILT, number)
+    scale = 1 + rng.uniform(-SCALE, SCALE, (number, spatial))
+    aspect = images.shape[-2] / images.shape[-1]  # affine_grid's coordinates run -1..1 along both axes
     for axis in range(spatial):
-        theta[:, axis, axis] = torch.from_numpy(1 + rng.uniform(-SCALE, SCALE, number)).float()
-        theta[:, axis, spatial] = torch.from_numpy(rng.uniform(-2 * SHIFT, 2 * SHIFT, number)).float()
+        theta[:, axis, axis] = scale[:, axis]
+        theta[:, axis, spatial] = rng.uniform(-2 * SHIFT, 2 * SHIFT, number)
+    theta[:, 0, 0] *= np.cos(angle)
+    theta[:, 1, 1] *= np.cos(angle)
+    theta[:, 0, 1] = -np.sin(angle) * scale[:, 0] * aspect
+    theta[:, 1, 0] = np.sin(angle) * scale[:, 1] / aspect
     if spatial == 3:
-        theta[:, 1, 1] *= torch.from_numpy(rng.choice((-1.0, 1.0), number)).float()
-    grid = torch.nn.functional.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
-    moved = torch.nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        theta[:, 1, :2] *= rng.choice((-1.0, 1.0), number).astype(np.float32)[:, None]
+    grid = functional.affine_grid(torch.from_numpy(theta).to(images.device), list(images.shape), align_corners=False)
+    moved = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
     shape = (number,) + (1,) * (images.ndim - 1)
     gain = torch.from_numpy(rng.normal(1.0, 0.08, number)).float().reshape(shape).to(images.device)
     offset = torch.from_numpy(rng.normal(0.0, 0.08, number)).float().reshape(shape).to(images.device)
     return moved * gain + offset
 
 
-@torch.no_grad()
-def predict(
-    network: ConvolutionalSupervisedAutoEncoder, images: NDArray[np.float32], batch: int = 32
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """What the network says of (N, 1, ...) images.
-
-    Returns
-    -------
-    tuple
-        logits (N, classes); latent (N, L); reconstruction error (N,), mean square; and the features of the gate (N, F):
-        mean and standard deviation of every channel of every encoder stage.
-    """
+@torch.inference_mode()
+def ask(network: ConvolutionalSupervisedAutoEncoder, images: NDArray[np.float32], batch: int = 16) -> Answers:
+    """What the network says of (N, C, ...) images."""
     device = next(network.parameters()).device
-    features: list[Tensor] = []
-
-    def keep(_module: torch.nn.Module, _inputs: object, out: Tensor) -> None:
-        features.append(stage_statistics(out))
-
-    hooks = [stage.register_forward_hook(keep) for stage in network.encoder]
     rows: list[list[NDArray[np.float64]]] = [[], [], [], []]
-    try:
-        for start in range(0, len(images), batch):
-            features.clear()
-            x = torch.from_numpy(images[start : start + batch]).to(device)
-            output = network(x)
-            error = (output.reconstruction - x).square().flatten(1).mean(1)
-            for row, value in zip(rows, (output.logits, output.latent, error, torch.cat(features, 1)), strict=True):
-                row.append(value.double().cpu().numpy())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    logits, latent, errors, statistics = (np.concatenate(row) for row in rows)
-    return logits, latent, errors, statistics
+    for start in range(0, len(images), batch):
+        x = torch.from_numpy(images[start : start + batch]).float().to(device)
+        output, stages = network.inspect(x)
+        statistics = torch.cat([*map(stage_statistics, stages), drawing_statistics(output.reconstruction, x)], 1)
+        error = (output.reconstruction - x).square().flatten(1).mean(1)
+        for row, value in zip(rows, (output.logits, output.latent, error, statistics), strict=True):
+            row.append(value.double().cpu().numpy())
+    return Answers(*(np.concatenate(row) for row in rows))
+
+
+def drawing_statistics(drawn: Tensor, x: Tensor) -> Tensor:
+    """(N, C, ...) twice -> (N, 3): logarithms of the error of the drawing, all over, at its worst place, worst row."""
+    error = (drawn - x).square().mean(1, keepdim=True)
+    spatial = error.ndim - 2
+    pool = functional.avg_pool2d if spatial == 2 else functional.avg_pool3d
+    local = pool(error, 8, stride=4)
+    rows = error.flatten(3).mean(3).amax(2)
+    return torch.cat([error.flatten(1).mean(1, keepdim=True), local.flatten(1).amax(1, keepdim=True), rows], 1).log()
 
 
 def stage_statistics(feature: Tensor) -> Tensor:

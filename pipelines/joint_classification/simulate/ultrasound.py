@@ -78,17 +78,21 @@ def simulate(rng: np.random.Generator, condition: Condition, patient: int, sever
     severity
         0..1, None: drawn so that early disease, which is hard to see, is common.
     """
+    age, female, severity = _person(rng, condition, severity)
+    tissue = _joint(rng, condition, severity, age)
+    image = scan(rng, tissue, machine(rng))
+    return Case(image, condition, severity, tissue.lesion, patient, age, female, (PIXEL_MM, PIXEL_MM))
+
+
+def _person(rng: np.random.Generator, condition: Condition, severity: float | None) -> tuple[float, bool, float]:
+    """Age, whether female, and severity where it is not given."""
     # RA and PsA patients are older than healthy controls in the published cohort (45 / 55 / 52 years): a confounder
     mean_age = {"healthy": 45.0, "ra": 55.0, "psa": 52.0}[condition]
     age = float(np.clip(rng.normal(mean_age, 12.0), 20.0, 88.0))
     female = bool(rng.random() < {"healthy": 0.56, "ra": 0.69, "psa": 0.52}[condition])
     if condition == "healthy":
-        severity = 0.0
-    elif severity is None:
-        severity = float(rng.beta(1.6, 1.6))
-    tissue = _joint(rng, condition, severity, age)
-    image = scan(rng, tissue, machine(rng))
-    return Case(image, condition, severity, tissue.lesion, patient, age, female, (PIXEL_MM, PIXEL_MM))
+        return age, female, 0.0
+    return age, female, float(rng.beta(1.6, 1.6)) if severity is None else severity
 
 
 def simulate_unknown(rng: np.random.Generator, kind: UnknownKind, patient: int) -> Case:
@@ -109,6 +113,21 @@ def patients(seed: int, number: int) -> list[Case]:
         for _ in range(int(rng.integers(1, 4))):
             shifted = None if severity is None else float(np.clip(severity + rng.normal(0, 0.12), 0.05, 1.0))
             cases.append(simulate(rng, condition, patient, shifted))
+    return cases
+
+
+def rescans(
+    rng: np.random.Generator, condition: Condition, patient: int, severity: float | None, number: int
+) -> list[Case]:
+    """`number` scans of one joint: its anatomy once; scanner, settings and speckle new for each."""
+    anatomy = int(rng.integers(2**32))
+    cases = []
+    for _ in range(number):
+        again = np.random.default_rng(anatomy)
+        age, female, drawn = _person(again, condition, severity)
+        tissue = _joint(again, condition, drawn, age)
+        image = scan(rng, tissue, machine(rng))
+        cases.append(Case(image, condition, drawn, tissue.lesion, patient, age, female, (PIXEL_MM, PIXEL_MM)))
     return cases
 
 

@@ -1,0 +1,176 @@
+"""Where the network looked: guided back-propagation, Grad-CAM++ and occlusion, and whether to believe them.
+
+Every map is about one class against the others: the score is the log-odds of the class, so that what speaks for all
+classes alike drops out. A map is model attention, not a lesion.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
+
+Array = NDArray[np.float32]
+Method = Callable[[ConvolutionalSupervisedAutoEncoder, Tensor, int], Array]
+
+STAGE = 2  # of the encoder: a quarter of the resolution; later ones are too coarse for a joint, earlier ones too local
+PATCH = {2: 16, 3: 12}  # side of what is covered, pixels
+STRIDE = {2: 8, 3: 8}
+SMOOTH = 2.0  # pixels, of guided gradients, which are single pixels otherwise
+
+
+def odds(logits: Tensor, condition: int) -> Tensor:
+    """Log-odds of one class: (N, C) -> (N,)."""
+    others = [number for number in range(logits.shape[1]) if number != condition]
+    return logits[:, condition] - torch.logsumexp(logits[:, others], dim=1)
+
+
+def grad_cam(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int, stage: int = STAGE) -> Array:
+    """Grad-CAM++ (Chattopadhay, WACV 2018) on one stage of the encoder: (1, C, ...) -> (...), not below 0."""
+    with torch.no_grad():
+        feature = x
+        for number in range(stage + 1):
+            feature = network.stage(feature, number)
+    feature = feature.detach().requires_grad_(True)
+    score = odds(network.logits_from(feature, stage), condition).sum()
+    (gradient,) = torch.autograd.grad(score, feature)
+    feature = feature.detach()
+    axes = tuple(range(2, feature.ndim))
+    square, cube = gradient.square(), gradient.pow(3)
+    below = 2 * square + (feature * cube).sum(axes, keepdim=True)
+    alpha = square / torch.where(below.abs() > 1e-12, below, torch.ones_like(below))
+    weight = (alpha * functional.relu(gradient)).sum(axes, keepdim=True)
+    coarse = functional.relu((weight * feature).sum(1, keepdim=True))
+    mode = "bilinear" if coarse.ndim == 4 else "trilinear"
+    return np.asarray(functional.interpolate(coarse, size=x.shape[2:], mode=mode, align_corners=False)[0, 0].numpy())
+
+
+class _GuidedReLU(torch.autograd.Function):
+    """A rectifier that sends back only what is positive, and only where it let something through."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return gradients[0].clamp(min=0) * (x > 0)
+
+
+class _Guided(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = _GuidedReLU.apply(x)  # type: ignore[no-untyped-call]
+        return y
+
+
+def guided_gradient(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int) -> Array:
+    """The plain guided gradient of the class's log-odds (Springenberg, 2014): (1, C, ...) -> (C, ...), signed."""
+    guided = copy.deepcopy(network)
+    for module in guided.modules():
+        if hasattr(module, "relu"):
+            module.relu = _Guided()
+    x = x.detach().clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(odds(guided.logits(x), condition).sum(), x)
+    return np.asarray(gradient[0].numpy())
+
+
+def guided_backpropagation(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int) -> Array:
+    """As in the paper: the size of the guided gradient, smoothed: (1, C, ...) -> (...), not below 0."""
+    size = np.abs(guided_gradient(network, x, condition)).max(0)
+    return np.asarray(ndimage.gaussian_filter(size, SMOOTH), np.float32)
+
+
+def occlusion(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int, batch: int = 32) -> Array:
+    """How far the class's log-odds fall when a patch is blurred away: (1, C, ...) -> (...), not below 0.
+
+    The patch is filled with a soft copy of the image itself: grey would be a lesion of its own.
+    """
+    spatial = x.ndim - 2
+    patch, stride = PATCH[spatial], STRIDE[spatial]
+    size = x.shape[2:]
+    soft = torch.from_numpy(ndimage.gaussian_filter(x.numpy(), (0, 0, *(patch / 3,) * spatial)))
+    starts = [range(0, max(1, length - patch + stride), stride) for length in size]
+    corners = np.array(np.meshgrid(*starts, indexing="ij")).reshape(spatial, -1).T
+    fall = np.zeros(size, np.float32)
+    seen = np.zeros(size, np.float32)
+    with torch.inference_mode():
+        whole = float(odds(network.logits(x), condition))
+        for first in range(0, len(corners), batch):
+            some = corners[first : first + batch]
+            places = [tuple(slice(int(c), int(c) + patch) for c in corner) for corner in some]
+            covered = x.repeat(len(some), *(1,) * (spatial + 1))
+            for number, place in enumerate(places):
+                covered[(number, slice(None), *place)] = soft[(0, slice(None), *place)]
+            after = odds(network.logits(covered), condition).numpy()
+            for value, place in zip(after, places, strict=True):
+                fall[place] += whole - float(value)
+                seen[place] += 1
+    return np.asarray(np.clip(fall / np.maximum(seen, 1), 0, None), np.float32)
+
+
+METHODS: dict[str, Method] = {
+    "guided back-propagation": guided_backpropagation,
+    "Grad-CAM++": grad_cam,
+    "occlusion": occlusion,
+}
+
+
+def scaled(heat: Array) -> Array:
+    """To 0..1, the hottest hundredth of a per cent saturated; all 0 where nothing speaks for the class."""
+    top = float(np.quantile(heat, 0.9999))
+    return np.asarray(np.clip(heat / top, 0, 1) if top > 0 else np.zeros_like(heat), np.float32)
+
+
+# ---- whether a method may be shown
+def randomised(
+    network: ConvolutionalSupervisedAutoEncoder, seed: int, last: int | None = None
+) -> ConvolutionalSupervisedAutoEncoder:
+    """A copy with parameters drawn anew: the classifier and the `last` last stages of the encoder (None: all).
+
+    Adebayo, NeurIPS 2018: a map that stays the same when the network has forgotten what it learnt tells of the image,
+    not of the network.
+    """
+    changed = copy.deepcopy(network)
+    torch.manual_seed(seed)
+    stages = list(changed.encoder)
+    for part in [changed.classify, *(stages if last is None else stages[len(stages) - last :])]:
+        for module in part.modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+    return changed.eval()
+
+
+def similarity(one: Array, other: Array) -> float:
+    """Spearman's rank correlation of two maps at an eighth of their pixels or more; 0 where one is flat."""
+    step = max(1, one.size // 4096)
+    first, second = one.ravel()[::step], other.ravel()[::step]
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return 0.0
+    ranks = [np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float) for values in (first, second)]
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def points_at(heat: Array, lesion: NDArray[np.bool_], tolerance: int) -> bool:
+    """The pointing game: whether the hottest pixel lies in the lesion or within `tolerance` pixels of it."""
+    wide = ndimage.binary_dilation(lesion, iterations=tolerance) if tolerance else lesion
+    return bool(wide[np.unravel_index(int(heat.argmax()), heat.shape)]) and bool(heat.max() > 0)
+
+
+def overlap(heat: Array, lesion: NDArray[np.bool_]) -> float:
+    """Intersection over union of the lesion and as many of the hottest pixels."""
+    number = int(lesion.sum())
+    hottest = np.zeros(heat.size, bool)
+    hottest[np.argsort(heat.ravel(), kind="stable")[-number:]] = True
+    hottest = hottest.reshape(heat.shape)
+    return float((hottest & lesion).sum() / (hottest | lesion).sum())
