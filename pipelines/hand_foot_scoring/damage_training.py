@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from pipelines.hand_foot_scoring.checkpoint import Checkpoint
 from pipelines.hand_foot_scoring.crops import Crops
 from pipelines.hand_foot_scoring.losses import Loss, distribution, grade_loss
 from pipelines.hand_foot_scoring.metrics import Agreement, agreement, calibration_error
 from pipelines.hand_foot_scoring.network import CLASS_OF, MAXIMUM, SITE_CLASSES, Damage
+from pipelines.hand_foot_scoring.scoring import INTERVAL_LEVEL
 
+_Z = 1.6448536269514722  # standard normal quantile at 0.95
 STATE_WEIGHT, PLATE_WEIGHT = 0.5, 0.2
 FOOT_CLASSES = tuple(index for (part, _), index in CLASS_OF.items() if part == "foot")
 FAMILIES: Mapping[str, tuple[str, ...]] = {
@@ -53,17 +56,20 @@ def train_damage(
     batch: int = 128,
     report: Callable[[int, float], None] | None = None,
     device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
 ) -> Damage:
-    """Damage heads trained with one of the losses."""
+    """Damage heads trained with one of the losses; with a checkpoint it goes on after the last whole epoch."""
     torch.manual_seed(seed)
-    rng = np.random.default_rng((seed, 7))
     network = Damage(loss).to(device)
     steps = epochs * (len(crops) // batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=max(steps, 1), pct_start=0.2)
     grades = targets(crops)
+    done = 0 if checkpoint is None else checkpoint.resume(network, optimiser, schedule)
     network.train()
-    for epoch in range(epochs):
+    for epoch in range(done, epochs):
+        torch.manual_seed(seed * 1000 + epoch)  # of the drop-out: the same whether it was broken off or not
+        rng = np.random.default_rng((seed, 7, epoch))
         order = rng.permutation(len(crops))
         running = 0.0
         for start in range(0, len(order) - batch + 1, batch):
@@ -78,6 +84,8 @@ def train_damage(
             running += float(value.detach())
         if report is not None:
             report(epoch, running / max(1, len(order) // batch))
+        if checkpoint is not None:
+            checkpoint.save(epoch + 1, network, optimiser, schedule)
     network.eval()
     return network
 
@@ -212,11 +220,10 @@ def _error_correlation(
     grades: Mapping[str, NDArray[np.float32]],
     patients: NDArray[np.int64],
 ) -> float:
-    """The correlation at which the squared errors of the sums are as large as their variances say."""
+    """The correlation at which the 90 % intervals hold nine in ten of the sums."""
     sums = patient_sums(calibration, raw, grades, patients)
-    excess = np.array([s.error**2 - s.squares for s in sums])
-    room = np.array([s.spreads**2 - s.squares for s in sums])
-    return float(np.clip((excess / room).mean(), 0.0, 1.0))
+    needed = [((s.error / _Z) ** 2 - s.squares) / max(s.spreads**2 - s.squares, 1e-9) for s in sums]
+    return float(np.clip(np.quantile(needed, INTERVAL_LEVEL), 0.0, 1.0))
 
 
 # ---------------------------------------------------------------- measuring

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from pipelines.hand_foot_scoring.checkpoint import Checkpoint
 from pipelines.hand_foot_scoring.mask import INNER, OUTER, channels, class_mask
 from pipelines.hand_foot_scoring.network import CANVAS, CLASS_OF, OTHER_POSE, POSES, STRIDE, Localiser
 from pipelines.hand_foot_scoring.simulate import Film, film, other_film, random_limb, random_view
@@ -18,6 +19,7 @@ from pipelines.hand_foot_scoring.skeleton import Part
 BACKGROUND_WEIGHT = 0.1  # of a background pixel in the mask loss: joints are 2 % of a film
 POSE_WEIGHT = 0.15
 HIGHEST_RATE = 3e-3
+KEPT_EVERY = 50  # batches from one kept state to the next
 Sample = tuple[NDArray[np.float32], NDArray[np.int64], int]
 
 
@@ -91,20 +93,20 @@ def train_localiser(
     seed: int,
     steps: int,
     batch: int = 8,
-    report: Callable[[int, float, Localiser], None] | None = None,
+    report: Callable[[int, float], None] | None = None,
     device: str = "cpu",
-    first_step: int = 0,
-    initial: Localiser | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Localiser:
     """A localiser after `steps` batches of fresh simulated films.
 
-    A training that was broken off at `first_step` goes on from the network that it had by then, `initial`, with the
-    films that would have come next; the optimiser starts anew.
+    With a checkpoint, a training that was broken off goes on from the last state kept, with the films that would have
+    come next.
     """
     torch.manual_seed(seed)
-    network = (Localiser() if initial is None else initial).to(device)
+    network = Localiser().to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=HIGHEST_RATE, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step + first_step, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps))
+    first_step = 0 if checkpoint is None else checkpoint.resume(network, optimiser, schedule)
     films = Samples(seed, first_step * batch)
     loader = iter(DataLoader(films, batch_size=batch, num_workers=1, prefetch_factor=8))
     network.train()
@@ -117,6 +119,8 @@ def train_localiser(
         optimiser.step()
         schedule.step()
         if report is not None and step % 50 == 0:
-            report(step, float(loss.detach()), network)
+            report(step, float(loss.detach()))
+        if checkpoint is not None and step % KEPT_EVERY == KEPT_EVERY - 1:
+            checkpoint.save(step + 1, network, optimiser, schedule)
     network.eval()
     return network

@@ -117,6 +117,10 @@ class Skeleton:
     open_plates: bool  # growth plates are open: a child
 
 
+GROWN = 17.0  # years from which joints are drawn as a grown patient's
+SYMMETRY = 0.6  # chance that a site is as ill as that of the other side
+
+
 @dataclass(frozen=True)
 class Disease:
     """How ill the limb to be drawn is."""
@@ -125,13 +129,30 @@ class Disease:
     narrowing: Mapping[str, int] = field(default_factory=dict)
 
 
-def random_disease(part: Part, rng: np.random.Generator, severity: float) -> Disease:
-    """Grades for every site; `severity` in 0..1 is the chance scale, and sites of a limb are ill together."""
-    sites = HAND_SITES if part == "hand" else FOOT_SITES
-    local = {site: severity * rng.gamma(0.7, 1.4) for site in sites}
+def site_rates(part: Part, rng: np.random.Generator, severity: float) -> dict[str, float]:
+    """How ill each site of a limb is on average: `severity` in 0..1 is the chance scale."""
+    return {site: severity * rng.gamma(0.7, 1.4) for site in (HAND_SITES if part == "hand" else FOOT_SITES)}
+
+
+def random_disease(
+    part: Part, rng: np.random.Generator, severity: float, other_side: Mapping[str, float] | None = None
+) -> Disease:
+    """Grades for every site as in a clinic.
+
+    Parameters
+    ----------
+    severity
+        Chance scale, 0..1; erosion and narrowing of a site are ill together.
+    other_side
+        Rates of the patient's other side: a site shares its own with a chance of `SYMMETRY`, since rheumatoid arthritis
+        is more or less symmetrical. How much so is our choice.
+    """
+    local = site_rates(part, rng, severity)
+    if other_side is not None:
+        local = {site: other_side[site] if rng.random() < SYMMETRY else rate for site, rate in local.items()}
     top = 5 if part == "hand" else 10
-    erosion = {s: min(top, rng.poisson(1.2 * local[s] * (top / 5))) for s in sites if s not in NO_EROSION}
-    narrowing = {s: min(4, rng.poisson(1.1 * local[s])) for s in sites if s not in NO_NARROWING[part]}
+    erosion = {s: min(top, rng.poisson(1.2 * rate * (top / 5))) for s, rate in local.items() if s not in NO_EROSION}
+    narrowing = {s: min(4, rng.poisson(1.1 * rate)) for s, rate in local.items() if s not in NO_NARROWING[part]}
     return Disease(erosion, narrowing)
 
 
@@ -561,15 +582,11 @@ def _wrist(build: _Builder, bases: Mapping[int, tuple[float, float]], broad: flo
         )
         return len(build.bones) - 1
 
-    squeeze = {
-        site: (1 - np.clip(build.space(site, 1.0) / build.gap_scale, -0.1, 1.0))
-        for site in ("MULTNAV", "CAPNAVLUN", "RADCARP")
-    }
-    capitate = carpal("capitate", at(-0.8, 11.3 + 1.1 * squeeze["CAPNAVLUN"]), (6.6, 11.6), 0, 0.3, 3.0)
+    capitate = carpal("capitate", at(-0.8, 11.3), (6.6, 11.6), 0, 0.3, 3.0)
     hamate = carpal("hamate", at(-12.6, 9.5), (7.2, 9.0), 15, 0.3)
-    trapezoid = carpal("trapezoid", at(10.0, 6.7 + 0.9 * squeeze["MULTNAV"]), (4.9, 6.2), 0, 5.0)
-    trapezium = carpal("trapezium", at(17.3, 9.0 + 0.9 * squeeze["MULTNAV"]), (6.2, 7.6), 20, 4.5)
-    scaphoid = carpal("scaphoid", at(9.3, 22.0 - 0.8 * squeeze["MULTNAV"]), (10.6, 5.9), -55, 4.5)
+    trapezoid = carpal("trapezoid", at(10.0, 6.7), (4.9, 6.2), 0, 5.0)
+    trapezium = carpal("trapezium", at(17.3, 9.0), (6.2, 7.6), 20, 4.5)
+    scaphoid = carpal("scaphoid", at(9.3, 22.0), (10.6, 5.9), -55, 4.5)
     lunate = carpal("lunate", at(-7.0, 28.0), (8.4, 6.2), -8, 3.5)
     triquetrum = carpal("triquetrum", at(-18.0, 21.5), (6.3, 7.4), 25, 2.2)
     carpal("pisiform", at(-19.0, 20.5), (4.6, 5.2), 0, 9.0)
@@ -578,7 +595,7 @@ def _wrist(build: _Builder, bases: Mapping[int, tuple[float, float]], broad: flo
 
     end = (
         s * (6.3 * broad + rng.normal(0, 0.8)),
-        s * (31.8 * block + rng.normal(0, 0.6)) - 1.8 * s * squeeze["RADCARP"],
+        s * (31.8 * block + rng.normal(0, 0.6)),
     )
     shaft = (float(np.sin(lean)), float(np.cos(lean)))
     visible = s * 170.0
@@ -604,6 +621,8 @@ def _wrist(build: _Builder, bases: Mapping[int, tuple[float, float]], broad: flo
         )
     )
     radius = len(build.bones) - 1
+    if build.age >= GROWN:
+        end = _wrist_spaces(build, capitate, hamate, (trapezium, trapezoid), scaphoid, lunate, radius)
     variance = rng.normal(0, 1.6)
     ulna_end = (end[0] - s * (25.0 * broad + rng.normal(0, 1.0)), end[1] + s * (4.2 + variance))
     build.bones.append(
@@ -660,6 +679,89 @@ def _wrist(build: _Builder, bases: Mapping[int, tuple[float, float]], broad: flo
         Capsule(_mean(bases[2], bases[3]), (s * 2.0, -34 * s), (28 * palm * broad, 29 * palm * broad), 0.5),
         Capsule((s * 20, -4 * s), (s * 26, -26 * s), (16 * palm, 12 * palm), 0.9),
     ]
+
+
+WRIST_SPACES = {"MULTNAV": 1.5, "CAPNAVLUN": 1.6, "RADCARP": 1.9}  # mm, of a mean adult
+
+
+def _wrist_spaces(
+    build: _Builder, capitate: int, hamate: int, multangular: tuple[int, int], scaphoid: int, lunate: int, radius: int
+) -> tuple[float, float]:
+    """Move the radius and shape the carpal bones so that every joint space is as wide as its grade says.
+
+    The bones are drawn with random places and outlines, beside which a grade of narrowing would hardly show. Gives back
+    where the radius ends now.
+    """
+    s = build.scale
+    width = {site: s * build.space(site, normal) for site, normal in WRIST_SPACES.items()}
+    metacarpal = {bone.name: bone for bone in build.bones if isinstance(bone, Tube)}
+    tube = build.bones[radius]
+    assert isinstance(tube, Tube)
+    for _ in range(2):  # each facet moves its neighbours a little
+        for name, index in (("ray3.0", capitate), ("ray4.0", hamate), ("ray5.0", hamate)):
+            # where the surface was put that the narrowing of the joint was measured from when the ray was drawn
+            facet = _along(build.sites[f"CMC{name[3]}"], metacarpal[name].direction, -0.75 * s)
+            _reach(build, index, facet)
+        for index in multangular:
+            _space(build, index, scaphoid, width["MULTNAV"])
+        for index in (scaphoid, lunate):
+            _space(build, capitate, index, width["CAPNAVLUN"], first_gives=0.0)
+        carpus = (scaphoid, lunate)
+        back = -float(np.mean([_radial_excess(build, tube, index, width["RADCARP"]) for index in carpus]))
+        tube = replace(tube, start=_along(tube.start, tube.direction, back))
+        for index in carpus:
+            bone = build.bones[index]
+            assert isinstance(bone, Blob)
+            excess = _radial_excess(build, tube, index, width["RADCARP"])
+            build.bones[index] = _facet(bone, float(np.arctan2(tube.direction[1], tube.direction[0])), excess)
+    build.bones[radius] = tube
+    return tube.start
+
+
+def _facet(bone: Blob, towards: float, change: float) -> Blob:
+    """The bone with `change` mm more (or less) reach in a direction, fading out over about 30 degrees."""
+    theta = np.linspace(-np.pi, np.pi, bone.radii.size, endpoint=False)
+    away = np.angle(np.exp(1j * (theta - towards)))
+    radii = bone.radii + change * np.exp(-((away / 0.5) ** 2))
+    return replace(bone, radii=np.maximum(radii, 0.4 * bone.radii))
+
+
+def _reach_of(bone: Blob, towards: float) -> float:
+    theta = np.linspace(-np.pi, np.pi, bone.radii.size, endpoint=False)
+    return float(np.interp(towards, theta, bone.radii, period=2 * np.pi))
+
+
+def _reach(build: _Builder, index: int, point: tuple[float, float]) -> None:
+    """Let the outline of a short bone end at a point."""
+    bone = build.bones[index]
+    assert isinstance(bone, Blob)
+    dx, dy = point[0] - bone.centre[0], point[1] - bone.centre[1]
+    towards = float(np.arctan2(dy, dx))
+    build.bones[index] = _facet(bone, towards, float(np.hypot(dx, dy)) - _reach_of(bone, towards))
+
+
+def _space(build: _Builder, first: int, second: int, gap: float, first_gives: float = 0.5) -> None:
+    """Make the space between two short bones, on the line between their centres, `gap` mm wide."""
+    a, b = build.bones[first], build.bones[second]
+    assert isinstance(a, Blob)
+    assert isinstance(b, Blob)
+    dx, dy = b.centre[0] - a.centre[0], b.centre[1] - a.centre[1]
+    there, back = float(np.arctan2(dy, dx)), float(np.arctan2(-dy, -dx))
+    excess = float(np.hypot(dx, dy)) - _reach_of(a, there) - _reach_of(b, back) - gap
+    build.bones[first] = _facet(a, there, first_gives * excess)
+    build.bones[second] = _facet(b, back, (1 - first_gives) * excess)
+
+
+def _radial_excess(build: _Builder, tube: Tube, index: int, gap: float) -> float:
+    """How much wider than `gap` the space between the radius's cup and a carpal bone is, along the forearm, mm."""
+    bone = build.bones[index]
+    assert isinstance(bone, Blob)
+    ux, uy = tube.direction
+    x, y = bone.centre[0] - tube.start[0], bone.centre[1] - tube.start[1]
+    along, across = x * ux + y * uy, y * ux - x * uy
+    half = tube.knots[0][1]
+    surface = tube.hollow * (1 - min(1.0, (across / half) ** 2)) + tube.tilt * across
+    return surface - along - _reach_of(bone, float(np.arctan2(uy, ux))) - gap
 
 
 def _forearm_plates(build: _Builder) -> tuple[tuple[float, float], ...]:

@@ -1,24 +1,27 @@
-"""Training: `condyle train hand_foot_scoring --seed N` makes the shape model, both networks and the calibration."""
+"""Training: `condyle train hand_foot_scoring --seed N` makes the shape model, both networks and the calibration.
+
+Started again after it was broken off, it goes on from the state that it keeps in the output folder.
+"""
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from pipelines.hand_foot_scoring import bundle, shape
-from pipelines.hand_foot_scoring.crops import simulated
+from pipelines.hand_foot_scoring.checkpoint import Checkpoint
+from pipelines.hand_foot_scoring.crops import EVEN_SHARE, simulated
 from pipelines.hand_foot_scoring.damage_training import calibrate, train_damage
 from pipelines.hand_foot_scoring.digest import FOLDER
 from pipelines.hand_foot_scoring.localiser_training import train_localiser
 from pipelines.hand_foot_scoring.losses import LOSSES, Loss
-from pipelines.hand_foot_scoring.network import Localiser
 
-STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 500, 50, 4, 16
+STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 500, 800, 18, 120
+CHILDREN = 0.15  # of the patients that the heads learn from
 CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is in two sets
 
 
@@ -28,7 +31,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--output", type=Path, default=FOLDER, help="folder of the bundle")
     made.add_argument("--only", choices=("shape", "localiser", "damage"), action="append", help="make this part alone")
     made.add_argument("--steps", type=int, default=STEPS, help="batches of 8 films for the localiser")
-    made.add_argument("--first-step", type=int, default=0, help="go on from the localiser in the bundle at this step")
     made.add_argument("--patients", type=int, default=PATIENTS, help="simulated patients for the damage heads")
     made.add_argument("--epochs", type=int, default=EPOCHS)
     made.add_argument("--calibration-patients", type=int, default=CALIBRATION_PATIENTS)
@@ -51,37 +53,36 @@ def main(arguments: list[str]) -> int:
         shape.save(models, options.output / "shape.npz")
         console.print(f"shape models: {len(models[0].spread)} modes of the hand, {len(models[1].spread)} of the foot")
     if "localiser" in parts:
-        path = options.output / "localiser.safetensors"
-        localiser = train_localiser(
-            options.seed,
-            options.steps,
-            report=_progress(console, start, path),
-            device=options.device,
-            first_step=options.first_step,
-            initial=bundle.load_localiser(path) if options.first_step else None,
-        ).cpu()
-        bundle.save_network(localiser, path)
+        _localiser(options, console, start)
     if "damage" in parts:
         _damage(options, console, start)
     console.print(f"done after {(time.monotonic() - start) / 60:.1f} minutes")
     return 0
 
 
-def _progress(console: Console, start: float, path: Path) -> Callable[[int, float, Localiser], None]:
-    """Tell how far it is, and keep what there is every 100 steps so that a broken training can go on."""
-
-    def report(step: int, loss: float, network: Localiser) -> None:
-        console.print(f"localiser, step {step}: loss {loss:.3f} after {time.monotonic() - start:.0f} s")
-        if step % 100 == 0:
-            bundle.save_network(network, path)
-
-    return report
+def _localiser(options: argparse.Namespace, console: Console, start: float) -> None:
+    kept = Checkpoint(options.output / "localiser.training", f"localiser, seed {options.seed}, {options.steps} steps")
+    localiser = train_localiser(
+        options.seed,
+        options.steps,
+        report=lambda step, loss: console.print(
+            f"localiser, step {step}: loss {loss:.3f} after {time.monotonic() - start:.0f} s"
+        ),
+        device=options.device,
+        checkpoint=kept,
+    ).cpu()
+    bundle.save_network(localiser, options.output / "localiser.safetensors")
+    kept.remove()
 
 
 def _damage(options: argparse.Namespace, console: Console, start: float) -> None:
     loss: Loss = options.loss
-    crops = simulated(options.seed, options.patients, even=True)
+    crops = simulated(options.seed, options.patients, even=EVEN_SHARE, children=CHILDREN)
     console.print(f"{len(crops)} simulated crops after {time.monotonic() - start:.0f} s")
+    kept = Checkpoint(
+        options.output / "damage.training",
+        f"damage, seed {options.seed}, {options.patients} patients, {options.epochs} epochs, {loss}",
+    )
     damage = train_damage(
         crops,
         loss,
@@ -91,8 +92,10 @@ def _damage(options: argparse.Namespace, console: Console, start: float) -> None
             f"damage, epoch {epoch}: loss {value:.3f} after {time.monotonic() - start:.0f} s"
         ),
         device=options.device,
+        checkpoint=kept,
     ).cpu()
-    held = simulated(options.seed + CALIBRATION_SEED, options.calibration_patients, even=False)
+    held = simulated(options.seed + CALIBRATION_SEED, options.calibration_patients, even=0, children=0)
     calibration = calibrate(damage, held)
     bundle.save_damage(damage, calibration, options.output)
+    kept.remove()
     console.print(f"correlation of errors between the cells of a patient: {calibration.correlation:.3f}")
