@@ -233,6 +233,21 @@ TABLE: tuple[PrivateCode, ...] = (
     _row("PROB-RA", "Probability of rheumatoid arthritis", "Calibrated probability of the class, 0-1."),
     _row("PROB-PSA", "Probability of psoriatic arthritis", "Calibrated probability of the class, 0-1."),
     _row("PROB-HC", "Probability of healthy", "Calibrated probability of the class, 0-1."),
+    _row(
+        "LR-RA",
+        "Likelihood ratio of rheumatoid arthritis",
+        "How much likelier this answer is where the class is true than where it is not, as measured.",
+    ),
+    _row(
+        "LR-PSA",
+        "Likelihood ratio of psoriatic arthritis",
+        "How much likelier this answer is where the class is true than where it is not, as measured.",
+    ),
+    _row(
+        "LR-HC",
+        "Likelihood ratio of healthy",
+        "How much likelier this answer is where the class is true than where it is not, as measured.",
+    ),
     _row("UNC-ENT", "Normalised predictive entropy", "Entropy of the class probabilities over its maximum, 0-1."),
     _row("UNC-EPI", "Disagreement of the ensemble", "Mutual information of prediction and model, nats."),
     _row("LAT-1", "Latent coordinate 1", "First coordinate of the case in the model's plane of known cases."),
