@@ -65,7 +65,8 @@ class _GuidedReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return gradients[0].clamp(min=0) * (x > 0)
+        passed: Tensor = gradients[0].clamp(min=0) * (x > 0)
+        return passed
 
 
 class _Guided(nn.Module):
@@ -111,7 +112,7 @@ def occlusion(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition:
             places = [tuple(slice(int(c), int(c) + patch) for c in corner) for corner in some]
             covered = x.repeat(len(some), *(1,) * (spatial + 1))
             for number, place in enumerate(places):
-                covered[(number, slice(None), *place)] = soft[(0, slice(None), *place)]
+                covered[number][(slice(None), *place)] = soft[0][(slice(None), *place)]
             after = odds(network.logits(covered), condition).numpy()
             for value, place in zip(after, places, strict=True):
                 fall[place] += whole - float(value)
@@ -146,8 +147,9 @@ def randomised(
     stages = list(changed.encoder)
     for part in [changed.classify, *(stages if last is None else stages[len(stages) - last :])]:
         for module in part.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
     return changed.eval()
 
 
@@ -170,7 +172,7 @@ def points_at(heat: Array, lesion: NDArray[np.bool_], tolerance: int) -> bool:
 def overlap(heat: Array, lesion: NDArray[np.bool_]) -> float:
     """Intersection over union of the lesion and as many of the hottest pixels."""
     number = int(lesion.sum())
-    hottest = np.zeros(heat.size, bool)
-    hottest[np.argsort(heat.ravel(), kind="stable")[-number:]] = True
-    hottest = hottest.reshape(heat.shape)
+    flat = np.zeros(heat.size, bool)
+    flat[np.argsort(heat.ravel(), kind="stable")[-number:]] = True
+    hottest = flat.reshape(heat.shape)
     return float((hottest & lesion).sum() / (hottest | lesion).sum())

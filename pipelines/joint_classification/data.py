@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,17 @@ from scipy import ndimage
 
 from dicom_sr.errors import UnsuitableInput
 from pipelines.joint_classification.simulate import CLASSES, Case
+from pipelines.joint_classification.simulate.metacarpal import bone_mask
 
-SIZE_2D = (128, 160)  # (H, W) of what the network sees
+SIZE_2D = (96, 160)  # (H, W) of what the network sees: the upper three quarters; below is the shadow of bone
+FIELD_2D = (128, 160)  # of an image as it comes
 SIZE_3D = (48, 64, 64)  # (D, H, W)
+SOFTEST_PX = 0.7  # standard deviation of the blur of a screen that was resampled
+GRAIN = 0.012  # standard deviation of its noise
 LABELS = (*CLASSES, "unknown")
 
+Inputs = Literal["grey", "mask", "product"]
+INPUTS: dict[str, Inputs] = {"grey": "grey", "mask": "mask", "product": "product"}
 Array = NDArray[np.float32]
 
 
@@ -56,19 +63,68 @@ class Cohort:
         )
 
 
-def cohort(cases: Sequence[Case]) -> Cohort:
+def cohort(cases: Sequence[Case], inputs: Inputs = "grey") -> Cohort:
     """Simulated cases as the network sees them."""
-    size = SIZE_2D if cases[0].image.ndim == 2 else SIZE_3D
     return Cohort(
-        np.stack([normalise(case.image, size) for case in cases])[:, None],
+        np.stack([prepare(case.image, inputs) for case in cases])[:, None],
         np.array([CLASSES.index(case.condition) if case.condition else -1 for case in cases]),
         np.array([case.patient for case in cases]),
         np.array([case.age_years for case in cases]),
         np.array([float(case.female) for case in cases]),
         np.array([case.severity for case in cases]),
-        np.stack([resize(case.lesion.astype(np.float32), size) > 0.3 for case in cases]),
+        np.stack([fitted(case.lesion) for case in cases]),
         tuple(case.kind for case in cases),
     )
+
+
+def on_screen(cases: Sequence[Case], seed: int) -> list[Case]:
+    """The same pictures after a scanner's screen: resampled, so softer, a little noisy, and in 256 steps.
+
+    What the node gets was drawn by a scanner at its own scale; a network that knows the crisp simulation alone would
+    call that foreign.
+    """
+    rng = np.random.default_rng([seed, 8])
+    shown = []
+    for case in cases:
+        soft = ndimage.gaussian_filter(case.image, rng.uniform(0.0, SOFTEST_PX))
+        grainy = soft + rng.normal(0.0, rng.uniform(0.0, GRAIN), soft.shape)
+        steps = np.round(np.clip(grainy, 0, 1) * 255) / 255
+        shown.append(replace(case, image=np.asarray(steps, np.float32)))
+    return shown
+
+
+def prepare(image: NDArray[np.generic], inputs: Inputs = "grey") -> Array:
+    """An image (H, W) or volume (D, H, W) as the network sees it.
+
+    Parameters
+    ----------
+    inputs
+        Of a volume: its grey values, the mask of the bone's envelope, or their product (the paper's inputs #1, #2 and
+        #3). Of an image: grey values.
+    """
+    if image.ndim == 2:
+        return normalise(resize(np.asarray(image, np.float32), FIELD_2D)[: SIZE_2D[0]], SIZE_2D)
+    grey = resize(np.asarray(image, np.float32), SIZE_3D)
+    if inputs == "grey":
+        return normalise(grey, SIZE_3D)
+    mask = bone_mask(grey).astype(np.float32)
+    return normalise(mask if inputs == "mask" else mask * grey, SIZE_3D)
+
+
+def fitted(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask on the grid that `prepare` brings its image to."""
+    if mask.ndim == 2:
+        return np.asarray(resize(mask.astype(np.float32), FIELD_2D)[: SIZE_2D[0]] > 0.3)
+    return np.asarray(resize(mask.astype(np.float32), SIZE_3D) > 0.3)
+
+
+def spread_over(heat: Array, shape: Sequence[int]) -> Array:
+    """A map on the grid that `prepare` made, back on an image of `shape`; 0 where the network saw nothing."""
+    if heat.ndim == 2:
+        whole = np.zeros(FIELD_2D, np.float32)
+        whole[: SIZE_2D[0]] = heat
+        heat = whole
+    return np.clip(resize(heat, shape), 0, 1)
 
 
 def normalise(image: NDArray[np.generic], size: Sequence[int]) -> Array:

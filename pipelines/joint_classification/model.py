@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_sr.errors import UnsuitableInput
+from pipelines.joint_classification.simulate import CLASSES
+
 Array = NDArray[np.float64]
+
+BUNDLE = Path(__file__).parent / "bundle"
+NAMES = {"healthy": "healthy", "ra": "rheumatoid arthritis", "psa": "psoriatic arthritis"}
+SPREAD_90 = 1.645  # standard deviations either side that hold 90 % of a Gaussian
 
 
 @dataclass(frozen=True)
@@ -64,14 +75,50 @@ class Background:
     conditions: NDArray[np.int64]  # (K,) index into `simulate.CLASSES`
 
 
+@dataclass(frozen=True)
+class Card:
+    """What goes with the weights."""
+
+    dimensions: int
+    channels: list[int]
+    inputs: str  # of a volume: grey, mask or product; of an image: grey
+    trained_on: str
+    training: dict[str, Any]  # schedule, seeds and counts
+    foreign_p: float  # p-values below this are foreign
+    entropy_limit: float  # entropies above this are uncertain
+    error_limit: float  # drawing error that 97 % of known cases stay under, for the sentence
+    likelihood_ratios: dict[str, list[float]]
+    heat_method: str = "Grad-CAM++"
+    versions: dict[str, str] = field(default_factory=dict)
+
+
 class Model:
     """A trained network with its calibration, gate and map. Thread-safe once loaded; uses no randomness."""
 
-    dimensions: Literal[2, 3]
-    background: Background
-    likelihood_ratios: dict[str, tuple[float, float, float]]  # class -> positive LR and its 95 % interval, as measured
-    trained_on: str  # one sentence for the reader
-    heat_method: str  # of `attention`, as it passed the sanity check, e.g. "Grad-CAM++"
+    def __init__(self, card: Card, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        import torch  # at use, not at import: the pipeline's module is looked at by processes that never infer
+
+        from pipelines.joint_classification.calibration import Calibration
+        from pipelines.joint_classification.clusters import LatentMap
+        from pipelines.joint_classification.gate import Gate
+        from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
+
+        self.card = card
+        self.dimensions: Literal[2, 3] = 2 if card.dimensions == 2 else 3
+        self.network = ConvolutionalSupervisedAutoEncoder(self.dimensions, channels=card.channels)
+        self.network.load_state_dict(
+            {name: torch.from_numpy(value.astype(np.float32)) for name, value in _part(arrays, "network").items()}
+        )
+        self.network.eval()
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(False)
+        self.gate = Gate.of(_real(_part(arrays, "gate")))
+        self.calibration = Calibration.of(_real(_part(arrays, "calibration")))
+        self.map = LatentMap.of(_part(arrays, "map"))
+        self.background = Background(self.map.positions, self.map.conditions)
+        self.likelihood_ratios = {name: (row[0], row[1], row[2]) for name, row in card.likelihood_ratios.items()}
+        self.trained_on = card.trained_on
+        self.heat_method = card.heat_method
 
     def classify(self, images: NDArray[np.float32]) -> Classification:
         """Ask the network and the gate.
@@ -82,26 +129,133 @@ class Model:
             2-D: (N, H, W) grey values in 0..1, any size: resized and normalised here. 3-D: (N, D, H, W) density,
             resized, masked and normalised here.
         """
-        raise NotImplementedError
+        return self.judge(np.stack([self._prepared(image) for image in images]))
+
+    def judge(self, prepared: NDArray[np.float32]) -> Classification:
+        """`classify` for images that `data.prepare` has been at already: (N, 1, ...)."""
+        from pipelines.joint_classification.gate import entropy
+        from pipelines.joint_classification.training import ask
+
+        answers = ask(self.network, prepared)
+        probabilities = self.calibration.probabilities(answers.logits)
+        return Classification(
+            probabilities,
+            self.calibration.intervals(probabilities),
+            entropy(probabilities),
+            answers.error,
+            self.gate.p_value(answers.statistics),
+            self.map.place(answers.latent),
+        )
 
     def combine(self, classification: Classification, weight: Array) -> Classification:
-        """One row for several images of one joint: votes of (N,) non-negative weights, interval from their spread."""
-        raise NotImplementedError
+        """One row for several images of one joint: votes of (N,) non-negative weights, interval from their spread.
+
+        Probabilities are the weighted mean. An interval joins what one image leaves open, less the more images there
+        are in effect, with how far the images disagree. The p-value is the weighted median: a few foreign frames in a
+        cine do not make it foreign.
+        """
+        from pipelines.joint_classification.calibration import log_odds, probability
+        from pipelines.joint_classification.gate import entropy
+
+        share = np.asarray(weight, np.float64) / np.sum(weight)
+        effective = 1.0 / float(np.square(share).sum())
+        p = share @ classification.probabilities
+        odds = log_odds(classification.probabilities)
+        middle = log_odds(p)
+        apart = np.sqrt(share @ np.square(odds - share @ odds))
+        alone = share @ self.calibration.width(classification.probabilities)
+        width = np.sqrt(alone**2 / effective + (SPREAD_90 * apart) ** 2 / effective)
+        return Classification(
+            p[None],
+            np.stack([probability(middle - width), probability(middle + width)], axis=1)[None],
+            entropy(p[None]),
+            (share @ classification.reconstruction_error)[None],
+            _weighted_median(classification.p_value, share)[None],
+            (share @ classification.position)[None],
+        )
 
     def verdict(self, classification: Classification) -> Verdict:
         """Determined or not, for a classification of one row."""
-        raise NotImplementedError
+        (p_value,), (doubt,) = classification.p_value, classification.entropy
+        if p_value < self.card.foreign_p:
+            error, limit = float(classification.reconstruction_error[0]), self.card.error_limit
+            drawn = f"it is drawn again with an error of {error:.2f}, {'over' if error > limit else 'within'} the "
+            return Verdict(
+                False,
+                "foreign",
+                "Undetermined: not like the cases the model knows (rheumatoid or psoriatic arthritis, healthy). "
+                f"{_share(p_value)} of known cases lie as far off (limit {self.card.foreign_p:.0%}); {drawn}"
+                f"{limit:.2f} that 97 % of known cases stay under.",
+            )
+        if doubt > self.card.entropy_limit:
+            order = np.argsort(classification.probabilities[0])[::-1]
+            names = [f"{NAMES[CLASSES[c]]} {classification.probabilities[0, c]:.0%}" for c in order]
+            return Verdict(
+                False,
+                "uncertain",
+                f"Undetermined: like several classes ({', '.join(names)}). Entropy {doubt:.2f}, limit "
+                f"{self.card.entropy_limit:.2f}.",
+            )
+        return Verdict(True, "", "")
 
     def attention(self, image: NDArray[np.float32], condition: int) -> NDArray[np.float32]:
         """Where the network looked for class number `condition`: same shape as `image` ((H, W) or (D, H, W)), 0..1."""
-        raise NotImplementedError
+        import torch
+
+        from pipelines.joint_classification.attention import METHODS, scaled
+        from pipelines.joint_classification.data import spread_over
+
+        x = torch.from_numpy(self._prepared(image)[None])
+        return spread_over(scaled(METHODS[self.heat_method](self.network, x, condition)), image.shape)
 
     def neighbours(self, image: NDArray[np.float32], number: int = 5) -> tuple[Neighbour, ...]:
         """The known cases nearest to one image, nearest first."""
-        raise NotImplementedError
+        from pipelines.joint_classification.training import ask
+
+        latent = ask(self.network, self._prepared(image)[None]).latent[0]
+        nearest, distance = self.map.nearest(latent, number)
+        return tuple(
+            Neighbour(f"S-{k:04d}", CLASSES[self.map.conditions[k]], float(d), float(self.map.severity[k]))
+            for k, d in zip(nearest, distance, strict=True)
+        )
+
+    def _prepared(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        from pipelines.joint_classification.data import INPUTS, prepare
+
+        return prepare(image, INPUTS[self.card.inputs])[None]
+
+    # ---- bundle
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Everything that was learnt, by name."""
+        parts: dict[str, Mapping[str, NDArray[np.generic]]] = {
+            "network": {name: value.numpy() for name, value in self.network.state_dict().items()},
+            "gate": self.gate.arrays(),
+            "calibration": self.calibration.arrays(),
+            "map": self.map.arrays(),
+        }
+        return {f"{part}.{name}": value for part, row in parts.items() for name, value in row.items()}
+
+    def save(self, bundle: Path) -> None:
+        """Write weights and card into a bundle folder."""
+        from safetensors.numpy import save_file
+
+        bundle.mkdir(parents=True, exist_ok=True)
+        small = {name: np.ascontiguousarray(_narrow(value)) for name, value in self.arrays().items()}
+        save_file(small, weights_file(bundle, self.dimensions))
+        card_file(bundle, self.dimensions).write_text(json.dumps(asdict(self.card), indent=1) + "\n", encoding="utf-8")
 
 
-def load(dimensions: Literal[2, 3]) -> Model:
+def weights_file(bundle: Path, dimensions: int) -> Path:
+    """Where the weights of a bundle are."""
+    return bundle / f"csae_{dimensions}d.safetensors"
+
+
+def card_file(bundle: Path, dimensions: int) -> Path:
+    """Where their description is."""
+    return bundle / f"csae_{dimensions}d.json"
+
+
+def load(dimensions: Literal[2, 3], bundle: Path = BUNDLE) -> Model:
     """The shipped model for images (2) or volumes (3); of the bundle in this package.
 
     Raises
@@ -109,9 +263,42 @@ def load(dimensions: Literal[2, 3]) -> Model:
     UnsuitableInput
         If there is no such bundle, in words.
     """
-    raise NotImplementedError
+    from safetensors.numpy import load_file
+
+    kind = "images" if dimensions == 2 else "volumes"
+    try:
+        card = Card(**json.loads(card_file(bundle, dimensions).read_text(encoding="utf-8")))
+        arrays = load_file(weights_file(bundle, dimensions))
+    except FileNotFoundError as error:
+        raise UnsuitableInput(f"there is no trained model for {kind} here; condyle train makes one") from error
+    return Model(card, arrays)
 
 
-def digest() -> str:
+def digest(bundle: Path = BUNDLE) -> str:
     """SHA-256 of all weights files of the bundle together, hex; without loading them, and without torch."""
-    raise NotImplementedError
+    together = hashlib.sha256()
+    for path in sorted(bundle.glob("*.safetensors")):
+        together.update(path.read_bytes())
+    return together.hexdigest()
+
+
+def _part(arrays: Mapping[str, NDArray[np.generic]], name: str) -> dict[str, NDArray[np.generic]]:
+    mark = f"{name}."
+    return {key.removeprefix(mark): value for key, value in arrays.items() if key.startswith(mark)}
+
+
+def _real(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, Array]:
+    return {name: np.asarray(value, np.float64) for name, value in arrays.items()}
+
+
+def _narrow(value: NDArray[np.generic]) -> NDArray[np.generic]:
+    return value.astype(np.float32) if value.dtype == np.float64 else value
+
+
+def _share(p_value: float) -> str:
+    return f"{p_value:.1%}" if p_value >= 0.001 else "under 0.1 %"
+
+
+def _weighted_median(values: Array, share: Array) -> NDArray[np.float64]:
+    order = np.argsort(values, kind="stable")
+    return np.asarray(values[order][np.searchsorted(np.cumsum(share[order]), 0.5 - 1e-12)])

@@ -4,7 +4,8 @@ After Folle et al., Front Med 2022;9:850552: an auto-encoder with a classifier o
 weight between reconstruction and classification. Re-implemented from the text, with three changes: the last decoder
 stage is resized to the input (five halvings of a depth of 80 give 2, and mirroring them gives 64, not 80); the
 classifier pools the bottleneck before its linear layer (flattened, it holds 40 times the weights of everything else
-and overfits); instance normalisation, so that gain and brightness of a scanner matter less.
+and overfits); batch normalisation, since a pooled head is to see how much of a thing there is, which normalising every
+image by itself would take away, and the gate with it (gain and brightness drop out of the input before).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def _convolution(spatial_dims: int, inputs: int, outputs: int) -> nn.Module:
 
 
 def _norm(spatial_dims: int, channels: int) -> nn.Module:
-    return (nn.InstanceNorm2d if spatial_dims == 2 else nn.InstanceNorm3d)(channels, affine=True)
+    return (nn.BatchNorm2d if spatial_dims == 2 else nn.BatchNorm3d)(channels)
 
 
 class Convolution(nn.Module):
@@ -94,6 +95,7 @@ class ConvolutionalSupervisedAutoEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.spatial_dims = spatial_dims
+        self.channels = tuple(channels)
         widths = [inputs, *channels]
         self.encoder = nn.ModuleList(
             Stage(spatial_dims, before, after, dropout) for before, after in zip(widths, channels, strict=False)
@@ -139,13 +141,16 @@ class ConvolutionalSupervisedAutoEncoder(nn.Module):
         return drawn
 
     def inspect(self, x: Tensor) -> tuple[Output, list[Tensor]]:
-        """Everything there is to know of a batch: the output, and what left each stage of the encoder."""
+        """The output for a batch, and what left each stage of the encoder."""
         outputs = self.down(x)
         latent = self.pool(outputs[-1])
         return Output(self.classify(latent), self.up(outputs), latent), outputs
 
-    def forward(self, x: Tensor) -> Output:
-        return self.inspect(x)[0]
+    def forward(self, x: Tensor, drawn: int | None = None) -> Output:
+        """Of all images the logits and latent vectors, of the first `drawn` (None: all) the drawing too."""
+        outputs = self.down(x)
+        latent = self.pool(outputs[-1])
+        return Output(self.classify(latent), self.up([one[:drawn] for one in outputs]), latent)
 
     def logits_from(self, feature: Tensor, number: int) -> Tensor:
         """Go on from what left stage `number`: (N, C', ...) -> (N, classes)."""

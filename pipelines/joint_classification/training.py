@@ -28,6 +28,7 @@ SHIFT = 0.06  # largest shift, fraction of an axis
 SCALE = 0.10  # largest change of size
 TILT = 0.09  # radians, largest rotation in the plane (of the last two axes)
 WARM_UP = 0.08  # share of the steps
+DRAWN = 0.5  # share of a batch that is drawn again: the decoder costs as much as the encoder, and has the easier task
 AVERAGE = 0.99  # decay of the running average of the weights, which is what is kept
 KEEP_EVERY = 50  # steps between two checkpoints
 
@@ -86,7 +87,8 @@ def fit(
     """
     torch.manual_seed(schedule.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device=device, memory_format=_layout(cohort.images.ndim)).train()
+    network.to(device).train()
+    network.to(memory_format=_layout(cohort.images.ndim))  # type: ignore[call-overload]
     labelled = np.flatnonzero(cohort.labels >= 0)
     weight = inverse_frequency(torch.from_numpy(cohort.labels[labelled])).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
@@ -109,7 +111,8 @@ def fit(
         if checkpoint is not None and (step + 1) % KEEP_EVERY == 0:
             _keep(checkpoint, network, optimiser, average, step + 1, schedule)
     network.load_state_dict(average)
-    return network.to(device="cpu", memory_format=torch.contiguous_format).eval()
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return network.cpu().eval()
 
 
 def _step(
@@ -128,9 +131,10 @@ def _step(
     batch = augment(torch.from_numpy(cohort.images[index]).float().to(device), rng)
     batch = batch.contiguous(memory_format=_layout(batch.ndim))
     label = torch.from_numpy(cohort.labels[index]).to(device)
+    drawn = max(1, round(DRAWN * len(index)))
     with torch.autocast(device.type, dtype=torch.bfloat16):
         if isinstance(network, ConvolutionalSupervisedAutoEncoder) and schedule.alpha < 1.0:
-            return csae_loss(network(batch), batch, label, weight, schedule.alpha)
+            return csae_loss(network(batch, drawn), batch[:drawn], label, weight, schedule.alpha)
         answer = network.logits(batch) if isinstance(network, ConvolutionalSupervisedAutoEncoder) else network(batch)
         return functional.cross_entropy(answer.float(), label, weight=weight)
 
@@ -142,7 +146,7 @@ def _batch(labelled: NDArray[np.int64], schedule: Schedule, step: int) -> NDArra
     for number in range(first, first + schedule.batch):
         turn, place = divmod(number, len(labelled))
         chosen.append(_order(len(labelled), schedule.seed, turn)[place])
-    return labelled[np.array(chosen)]
+    return np.asarray(labelled[np.array(chosen)])
 
 
 _ORDERS: dict[tuple[int, int, int], NDArray[np.int64]] = {}

@@ -8,6 +8,9 @@ during the scan doubles edges and draws streaks, in the five grades in use (1 no
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -17,6 +20,19 @@ from pipelines.joint_classification.simulate import CLASSES, Case, Condition
 SHAPE = (96, 128, 128)  # (D along the bone from shaft to tip, H dorsal to palmar, W radial to ulnar)
 SPACING_MM = 0.123  # what 82 um and a head of some 13 mm give, resized to SHAPE
 UNUSABLE_MOTION = 4  # grades from here on are refused, as in the published cohort (grade > 3 dropped)
+
+UnknownKind = Literal["shaft", "carpal", "phalanx", "sphere", "moved", "metal", "upside_down", "noise", "inverted"]
+UNKNOWN_KINDS: tuple[UnknownKind, ...] = (
+    "shaft",
+    "carpal",
+    "phalanx",
+    "sphere",
+    "moved",
+    "metal",
+    "upside_down",
+    "noise",
+    "inverted",
+)
 
 Array = NDArray[np.float32]
 
@@ -40,18 +56,145 @@ def simulate(
     step
         Sample every `step` voxels (coarser and quicker); the truth is on the same grid.
     """
-    mean_age = {"healthy": 45.0, "ra": 55.0, "psa": 52.0}[condition]
-    age = float(np.clip(rng.normal(mean_age, 12.0), 20.0, 88.0))
-    female = bool(rng.random() < {"healthy": 0.56, "ra": 0.69, "psa": 0.52}[condition])
-    if condition == "healthy":
-        severity = 0.0
-    elif severity is None:
-        severity = float(rng.beta(1.6, 1.6))
+    age, female, severity = _person(rng, condition, severity)
     inside, lesion, removed = _shape(rng, condition, severity, age, step)
     grey = _grey(rng, inside, removed, age, step)
     grey = _scan(rng, grey, motion or int(rng.integers(1, UNUSABLE_MOTION)), step)
     spacing = SPACING_MM * step
     return Case(grey, condition, severity, lesion, patient, age, female, (spacing, spacing, spacing), "")
+
+
+def _person(rng: np.random.Generator, condition: Condition, severity: float | None) -> tuple[float, bool, float]:
+    """Age, whether female, and severity where it is not given."""
+    mean_age = {"healthy": 45.0, "ra": 55.0, "psa": 52.0}[condition]
+    age = float(np.clip(rng.normal(mean_age, 12.0), 20.0, 88.0))
+    female = bool(rng.random() < {"healthy": 0.56, "ra": 0.69, "psa": 0.52}[condition])
+    if condition == "healthy":
+        return age, female, 0.0
+    return age, female, float(rng.beta(1.6, 1.6)) if severity is None else severity
+
+
+def rescans(
+    rng: np.random.Generator,
+    condition: Condition,
+    patient: int,
+    severity: float | None,
+    number: int,
+    step: int = 2,
+) -> list[Case]:
+    """`number` scans of one head: its shape once; trabeculae as scanned, position, motion and noise new for each."""
+    anatomy = int(rng.integers(2**32))
+    cases = []
+    for _ in range(number):
+        again = np.random.default_rng(anatomy)
+        age, female, drawn = _person(again, condition, severity)
+        inside, lesion, removed = _shape(again, condition, drawn, age, step)
+        moved = tuple(int(shift) for shift in rng.integers(-1, 2, 2))  # the next scan never has the same position
+        inside, lesion, removed = (np.roll(mask, moved, (1, 2)) for mask in (inside, lesion, removed))
+        grey = _scan(rng, _grey(rng, inside, removed, age, step), int(rng.integers(1, UNUSABLE_MOTION)), step)
+        spacing = SPACING_MM * step
+        cases.append(Case(grey, condition, drawn, lesion, patient, age, female, (spacing, spacing, spacing)))
+    return cases
+
+
+def simulate_unknown(rng: np.random.Generator, kind: UnknownKind, patient: int, step: int = 2) -> Case:
+    """Something that is none of the three classes, or not fit to be judged: the classifier is to refuse it."""
+    shape = tuple(len(range(0, size, step)) for size in SHAPE)
+    age = float(np.clip(rng.normal(55.0, 12.0), 20.0, 88.0))
+    grey = np.asarray(_UNKNOWN[kind](rng, age, step), np.float32)
+    spacing = SPACING_MM * step
+    none = np.zeros(shape, bool)
+    return Case(grey, None, 0.0, none, patient, age, bool(rng.random() < 0.5), (spacing, spacing, spacing), kind)
+
+
+def _some(rng: np.random.Generator, age: float, step: int, motion: int | None = None) -> Case:
+    """A head of any class."""
+    return simulate(rng, CLASSES[int(rng.integers(3))], 0, motion=motion, step=step)
+
+
+def _bone(rng: np.random.Generator, inside: NDArray[np.bool_], age: float, step: int) -> Array:
+    """Any solid as bone, scanned."""
+    grey = _grey(rng, inside, np.zeros(inside.shape, bool), age, step)
+    return _scan(rng, grey, int(rng.integers(1, UNUSABLE_MOTION)), step)
+
+
+def _shaft(rng: np.random.Generator, age: float, step: int) -> Array:
+    """The middle of a long bone: a tube with marrow, no head."""
+    d, h, w = _grid(step)
+    across = np.sqrt((h - rng.normal(0, 0.5)) ** 2 + ((w - rng.normal(0, 0.5)) * rng.uniform(0.9, 1.2)) ** 2)
+    radius = rng.uniform(3.0, 4.5)
+    tube = np.where((across < radius) & (across > radius - rng.uniform(1.2, 1.8)), 0.9, 0.06) + 0 * d
+    return _scan(rng, np.asarray(tube, np.float32), int(rng.integers(1, UNUSABLE_MOTION)), step)
+
+
+def _carpal(rng: np.random.Generator, age: float, step: int) -> Array:
+    """A short irregular bone of the wrist, free on all sides."""
+    d, h, w = _grid(step)
+    middle = SHAPE[0] * SPACING_MM / 2
+    sizes = rng.uniform(3.2, 5.2, 3)
+    distance = np.sqrt(((d - middle) / sizes[0]) ** 2 + (h / sizes[1]) ** 2 + (w / sizes[2]) ** 2) - 1
+    rough = ndimage.gaussian_filter(rng.standard_normal(distance.shape), 9.0 / step)
+    return _bone(rng, distance + 0.18 * rough / rough.std() < 0, age, step)
+
+
+def _sphere(rng: np.random.Generator, age: float, step: int) -> Array:
+    """A calibration phantom: a solid ball."""
+    d, h, w = _grid(step)
+    ball = (d - SHAPE[0] * SPACING_MM / 2) ** 2 + h**2 + w**2 < rng.uniform(3.0, 5.5) ** 2
+    return _scan(rng, np.asarray(np.where(ball, 0.8, 0.05), np.float32), 1, step)
+
+
+def _phalanx(rng: np.random.Generator, age: float, step: int) -> Array:
+    """The base of a phalanx: the shaft comes from the other side and the end is hollow."""
+    case = _some(rng, age, step)
+    d, h, w = _grid(step)
+    cup = (d - 0.5) ** 2 + h**2 + w**2 < rng.uniform(2.6, 4.0) ** 2
+    return np.asarray(np.where(cup, 0.06, case.image[::-1]), np.float32)
+
+
+def _noise(rng: np.random.Generator, age: float, step: int) -> Array:
+    shape = tuple(len(range(0, size, step)) for size in SHAPE)
+    smooth = ndimage.gaussian_filter(rng.random(shape), rng.uniform(0, 3))
+    return np.asarray((smooth - smooth.min()) / np.ptp(smooth), np.float32)
+
+
+def _inverted(rng: np.random.Generator, age: float, step: int) -> Array:
+    return np.asarray(1 - _some(rng, age, step).image, np.float32)
+
+
+def _moved(rng: np.random.Generator, age: float, step: int) -> Array:
+    """A scan that moved too much to be judged."""
+    return _some(rng, age, step, motion=int(rng.integers(UNUSABLE_MOTION, 6))).image
+
+
+def _metal(rng: np.random.Generator, age: float, step: int) -> Array:
+    """A screw through the head, with its streaks."""
+    image = _some(rng, age, step).image.copy()
+    d, h, w = _grid(step)
+    slope = rng.uniform(-0.6, 0.6)
+    middle = rng.uniform(5.0, 8.0)
+    screw = (d - middle - slope * w) ** 2 + (h - rng.uniform(-1.5, 1.5)) ** 2 < rng.uniform(0.5, 0.9) ** 2
+    angle = np.arctan2(h, w + 0 * d)
+    streak = 0.25 * np.cos(rng.integers(3, 7) * angle) * np.exp(-np.abs(d - middle) / 1.5)
+    return np.asarray(np.clip(np.where(screw, 1.0, image + streak), 0, 1), np.float32)
+
+
+def _upside_down(rng: np.random.Generator, age: float, step: int) -> Array:
+    """A head that points the wrong way: a volume whose orientation was lost."""
+    return np.ascontiguousarray(_some(rng, age, step).image[::-1])
+
+
+_UNKNOWN: dict[UnknownKind, Callable[[np.random.Generator, float, int], Array]] = {
+    "shaft": _shaft,
+    "carpal": _carpal,
+    "phalanx": _phalanx,
+    "sphere": _sphere,
+    "moved": _moved,
+    "metal": _metal,
+    "upside_down": _upside_down,
+    "noise": _noise,
+    "inverted": _inverted,
+}
 
 
 def patients(seed: int, number: int, step: int = 2) -> list[Case]:
