@@ -350,9 +350,11 @@ def _outliers(knee: Path | None, others: Sequence[Path], console: Console, card:
     from pipelines.knee_super_resolution import outliers, simulate
     from pipelines.knee_super_resolution.card import write_section
 
-    spoiled = simulate.simulate_knee(EVALUATION_SEED, (96, 128, 128), 0.8, "pd").array[::4]
-    inside, outside = outliers.knees(knee), outliers.outliers(others, spoiled)
-    text = outliers.table(inside, outside)
+    spoiled = [
+        simulate.simulate_knee(EVALUATION_SEED + number, (96, 128, 128), 0.8, contrast).array[::4]
+        for number, contrast in enumerate(simulate.CONTRASTS)
+    ]
+    text = outliers.table(outliers.knees(knee), outliers.outliers(others, spoiled))
     console.print(text)
     if card:
         write_section(card, "gates", text)

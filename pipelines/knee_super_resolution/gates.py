@@ -19,6 +19,8 @@ LOW_FIELD_T, HIGH_FIELD_T = 1.0, 3.5
 OTHER_PARTS = {"BRAIN", "HEAD", "SKULL", "SPINE", "CSPINE", "TSPINE", "LSPINE", "ABDOMEN", "PELVIS", "CHEST", "HEART",
                "BREAST", "NECK", "SHOULDER", "ELBOW", "WRIST", "HAND", "HIP", "ANKLE", "FOOT", "PHANTOM"}  # fmt: skip
 KNEE_WORDS = ("knee", "knie", "genou", "ginocchio", "rodilla")
+OTHER_COILS = ("brain", "head", "neck", "spine", "breast", "cardiac", "torso", "shoulder", "wrist", "hand", "foot")
+PHANTOM_WORDS = ("phantom", "fantom", "phantoom", "quality assurance", "acr", "qa", "qc")
 METAL_WORDS = ("implant", "prosthes", "arthroplast", "mars", "warp", "slice encoding for metal", "semac", "mavric")
 
 
@@ -58,7 +60,23 @@ def _body_part(header: Dataset) -> Gate:
     named = [each for each in OTHER_PARTS if each == part or (not part and each.lower() in words.split())]
     if named:
         return Gate("body part", 0.9, f"the header says {named[0].lower()}; the model was made for knees")
-    return Gate("body part", 0.5 if part else 0.3, f"body part {part.lower()} is unknown to the model" if part else "")
+    if of_phantom(header):
+        return Gate("body part", 0.9, "the header speaks of a phantom or a quality check")
+    coil = str(header.get("ReceiveCoilName") or "").lower()
+    worn = next((each for each in OTHER_COILS if each in coil), "")
+    if worn:
+        return Gate("body part", 0.7, f"nothing in the header says knee, and the coil is one for the {worn}")
+    if part:
+        return Gate("body part", 0.5, f"body part {part.lower()} is unknown to the model")
+    if str(header.get("PatientPosition") or "").upper().startswith("HF"):  # knees go into the magnet feet first
+        return Gate("body part", 0.5, "nothing in the header says knee, and the patient lies head first")
+    return Gate("body part", 0.3, "")
+
+
+def of_phantom(header: Dataset) -> bool:
+    """Whether the header speaks of a phantom or of a quality check."""
+    words = _words(header)
+    return any(each in words if len(each) > 3 else each in words.split() for each in PHANTOM_WORDS)
 
 
 def _sequence(header: Dataset) -> Gate:
@@ -115,8 +133,11 @@ def _metal(header: Dataset) -> Gate:
 
 # ---- pixels
 NOISE_LIMIT = 0.09  # of the scaled intensity; training went to 0.03
-VOID_LIMIT = 0.04  # of a slice's tissue that is void ringed by pile-up
+VOID_LIMIT = 0.025  # of a slice's tissue that is void ringed by pile-up
+HOT, HOT_LIMIT = 1.7, 0.0003  # over the 99th percentile of tissue; share of a slice that may be so beside a void
 GHOST_LIMIT = 0.10  # spread of the smoothed signal in air, of the scaled intensity
+MIN_LINE = 32  # pixels in a line, and lines, that a cepstrum takes
+ECHO_LIMIT = 0.05  # strength of a copy of the image, see `_copies`
 
 
 def pixel_gates(array: NDArray[np.floating]) -> tuple[Gate, ...]:
@@ -129,8 +150,8 @@ def pixel_gates(array: NDArray[np.floating]) -> tuple[Gate, ...]:
         _content(scaled),
         _noise(metrics.noise_of(scaled, mask)),
         _inverted(scaled),
-        _voids(scaled, body),
-        _ghosts(scaled, body),
+        _metal_in(scaled, body),
+        _motion(scaled, body),
         _between_slices(scaled, mask),
     )
 
@@ -175,7 +196,14 @@ def _body(scaled: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.stack([binary_fill_holes(plane) for plane in solid])
 
 
-def _voids(scaled: NDArray[np.float32], body: NDArray[np.bool_]) -> Gate:
+def _metal_in(scaled: NDArray[np.float32], body: NDArray[np.bool_]) -> Gate:
+    score = max(_voids(scaled, body), _pile_up(scaled, body))
+    return Gate(
+        "metal in the image", score, "signal voids beside pile-up, as metal makes them" if score >= FLAG else ""
+    )
+
+
+def _voids(scaled: NDArray[np.float32], body: NDArray[np.bool_]) -> float:
     """Signal voids that touch pixels at the top of the range, in the worst slice: what metal does."""
     from scipy.ndimage import binary_dilation, gaussian_filter, label
 
@@ -193,23 +221,72 @@ def _voids(scaled: NDArray[np.float32], body: NDArray[np.bool_]) -> Gate:
             sizes > 100
         )  # a disc of area A has 3.5 sqrt(A) pixels of rim a layer
         worst = max(worst, float(sizes[ringed].sum()) / float(tissue.sum()))
-    score = min(worst / VOID_LIMIT * 0.5, 1.5)
-    return Gate(
-        "metal in the image", score, "signal voids ringed by pile-up, as metal makes them" if score >= FLAG else ""
-    )
+    return min(worst / VOID_LIMIT * 0.5, 1.5)
 
 
-def _ghosts(scaled: NDArray[np.float32], body: NDArray[np.bool_]) -> Gate:
+def _pile_up(scaled: NDArray[np.float32], body: NDArray[np.bool_]) -> float:
+    """Pixels far brighter than any tissue within four pixels of a void, in the third-worst slice.
+
+    Off-resonance moves signal along the readout until it piles up beside the void that it left; a bright vessel is
+    rarely so bright, and not beside a void in three slices.
+    """
+    from scipy.ndimage import gaussian_filter, minimum_filter
+
+    if not body.any():
+        return 0.0
+    top = float(np.percentile(scaled[body], 99))
+    darkest = minimum_filter(gaussian_filter(scaled, (0, 0.7, 0.7)), (1, 9, 9))
+    hot = body & (scaled > HOT * top) & (darkest < 0.15 * top)
+    share = hot.sum(axis=(1, 2)) / np.maximum(body.sum(axis=(1, 2)), 200)
+    third = float(np.sort(share)[-min(3, len(share))])
+    return min(third / HOT_LIMIT * 0.5, 0.9)  # flagged, never refused, by this alone
+
+
+def _motion(scaled: NDArray[np.float32], body: NDArray[np.bool_]) -> Gate:
+    in_air, copies = _in_air(scaled, body), _copies(scaled)
+    if copies > in_air:
+        reason = "faint copies of the image on itself: motion or flow ghosts, or aliasing"
+        return Gate("motion", copies, reason if copies >= FLAG else "")
+    return Gate("motion", in_air, "structured signal in air: motion or flow ghosts" if in_air >= FLAG else "")
+
+
+def _in_air(scaled: NDArray[np.float32], body: NDArray[np.bool_]) -> float:
     """Signal in air that is structured: bands along an in-plane direction, beyond what noise leaves."""
     from scipy.ndimage import binary_dilation, gaussian_filter
 
     air = ~binary_dilation(body.any(axis=0), iterations=6)
     if air.mean() < 0.05:
-        return Gate("motion", 0.1, "")
+        return 0.0
     smooth = gaussian_filter(scaled, (0, 3, 3))[:, air]
     level = float(np.percentile(smooth, 95) - np.percentile(smooth, 5))
-    score = float(np.clip(level / GHOST_LIMIT * 0.5, 0, 1.5))
-    return Gate("motion", score, "structured signal in air: motion or flow ghosts" if score >= FLAG else "")
+    return float(np.clip(level / GHOST_LIMIT * 0.5, 0, 1.5))
+
+
+def _copies(scaled: NDArray[np.float32]) -> float:
+    """Copies of the image on itself along either in-plane direction, which need no air to be seen.
+
+    A copy of strength s at a distance of q pixels multiplies the spectrum by 1 + 2 s cos(2 pi f q): a ripple in its
+    logarithm, and a peak of the real cepstrum at q (Bogert 1963), whatever the image shows.
+    """
+    from scipy.ndimage import median_filter
+
+    strongest = 0.0
+    shown = scaled[:, scaled.any(axis=(0, 2))][:, :, scaled.any(axis=(0, 1))]  # a blank frame would be an edge
+    for axis in (1, 2):
+        count = shown.shape[axis]
+        lines = np.moveaxis(shown, axis, 2).reshape(-1, count) if count else shown.reshape(0, 0)
+        lines = lines[lines.std(axis=1) > 0.02] if count >= MIN_LINE else lines[:0]
+        if len(lines) < MIN_LINE:
+            continue
+        power = np.abs(np.fft.rfft(lines - lines.mean(axis=1, keepdims=True), axis=1)) ** 2
+        spectrum = np.log(power + 1e-4 * power.mean()).mean(axis=0)
+        frequency = np.fft.rfftfreq(count)
+        used = (frequency > 0.04) & (frequency < 0.45)
+        trend = median_filter(spectrum, 2 * (count // 16) + 1, mode="nearest")
+        ripple = np.where(used, np.clip(spectrum - trend, -0.6, 0.6), 0)  # the edge of a zero-filled band is clipped
+        cepstrum = np.abs(np.fft.irfft(ripple, count)) * count / (2 * used.sum())
+        strongest = max(strongest, float(cepstrum[max(8, count // 10) : count // 2 + 1].max()))
+    return float(np.clip(strongest / ECHO_LIMIT * 0.5, 0, 0.95))  # flagged, never refused, by this alone
 
 
 def _between_slices(scaled: NDArray[np.float32], mask: NDArray[np.bool_]) -> Gate:
