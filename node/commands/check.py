@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from rich.progress import track
@@ -68,6 +69,7 @@ def _ask(key: str, whom: DimseDestination | DicomWebDestination, ae_title: str) 
         way = (
             DicomWebDelivery(key, whom) if isinstance(whom, DicomWebDestination) else DimseDelivery(key, whom, ae_title)
         )
-        return checks.Verdict(key, "good", f"{where} {way.ping()}")
+        with closing(way):
+            return checks.Verdict(key, "good", f"{where} {way.ping()}")
     except (PeerUnavailable, OSError) as error:  # OSError: certificates
         return checks.Verdict(key, "bad", f"{where}: {str(error).removeprefix(f'{key}: ')}")
