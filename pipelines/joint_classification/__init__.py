@@ -1,5 +1,153 @@
 """Arthritis classification from joint ultrasound and HR-pQCT: rheumatoid, psoriatic, healthy, or undetermined.
 
-Importing this module brings in no torch: whoever lists pipelines pays nothing for this one. There is no entry point
-yet: nothing routes to it before a trained model has passed its gates.
+Importing this module brings in no torch: whoever lists pipelines pays nothing for this one.
 """
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import Model, Result
+from dicom_sr.series import Series, Study
+from pipelines.base import PipelineSettings
+from pipelines.context import ClinicalContext
+from pipelines.joint_classification import joints
+
+if TYPE_CHECKING:
+    from pipelines.joint_classification.model import Model as Classifier
+    from pipelines.joint_classification.results import Seen, Unread
+
+TRAINED_ON = "trained on simulated ultrasound and HR-pQCT only, not for clinical use"
+HR_PQCT_MM = 0.15  # the largest pixel of HR-pQCT; other CT is far coarser
+IMAGES = 60  # stills and cines of a series that are read
+
+
+class Settings(PipelineSettings):
+    """The `settings:` block of a route to this pipeline."""
+
+    field_width_mm: Annotated[float, Field(gt=0)] | None = None  # of ultrasound pictures whose header has no scale
+    heatmaps: bool = True  # where the model looked, as captures and segmentations
+
+
+class JointClassification:
+    """Probabilities of rheumatoid arthritis, psoriatic arthritis and healthy, or that it is none of the three."""
+
+    name: ClassVar[str] = "joint_classification"
+    version: ClassVar[str] = "1.0"
+    title: ClassVar[str] = "Joint classification"
+    level: ClassVar[Literal["series", "study"]] = "series"
+    needs_context: ClassVar[bool] = False
+    settings_type: ClassVar[type[PipelineSettings]] = Settings
+
+    def __init__(self, settings: PipelineSettings) -> None:
+        self.settings = settings if isinstance(settings, Settings) else Settings.model_validate(settings.model_dump())
+        self._models: dict[int, Classifier] = {}
+
+    @property
+    def model(self) -> Model:
+        from pipelines.joint_classification.model import digest
+
+        configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
+        return Model(self.name, self.version, digest(), TRAINED_ON, configuration)
+
+    def check(self, study: Study) -> None:
+        """Hold the series against the input contract, from headers alone.
+
+        Raises
+        ------
+        UnsuitableInput
+            If it is neither ultrasound that may be of a finger joint, nor HR-pQCT.
+        """
+        series = study.only_series("US", "CT")
+        if series.modality == "CT":
+            sizes = [header.get("PixelSpacing") for header in series.headers]
+            if not any(size and float(size[0]) <= HR_PQCT_MM for size in sizes):
+                raise UnsuitableInput(f"CT with pixels over {HR_PQCT_MM:.2f} mm: not HR-pQCT")
+            return
+        reasons = [joints.refusal(header) for header in series.headers]
+        if all(reason is not None for reason in reasons):
+            raise UnsuitableInput("; ".join(dict.fromkeys(reason for reason in reasons if reason)))
+
+    def load(self) -> None:
+        """Bring the network for images into memory; that for volumes comes with the first volume."""
+        self._classifier(2)
+
+    def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
+        """Classify every image of the series, or abstain and say why.
+
+        Raises
+        ------
+        UnsuitableInput
+            If none of its images can be read; the message says why.
+        """
+        series = study.only_series("US", "CT")
+        return self._ultrasound(series) if series.modality == "US" else self._volume(series)
+
+    def _classifier(self, dimensions: Literal[2, 3]) -> Classifier:
+        if dimensions not in self._models:
+            from pipelines.joint_classification.model import load
+
+            self._models[dimensions] = load(dimensions)
+        return self._models[dimensions]
+
+    def _ultrasound(self, series: Series) -> Result:
+        from pipelines.joint_classification import results
+
+        model = self._classifier(2)
+        seen, unread = self._look(series, model)
+        if not seen:
+            reasons = [item.reason for item in unread]
+            raise UnsuitableInput(max(dict.fromkeys(reasons), key=reasons.count))
+        opinions = [item.opinion for item in seen]
+        pages = [results.page(self.title, item, model) for item in seen[: results.PAGES]]
+        if len(seen) + len(unread) > 1:
+            pages.insert(0, results.overview(self.title, opinions, unread))
+        return Result(
+            model=self.model,
+            title=self.title,
+            evidence=(series,),
+            conclusion=tuple(results.sentence(said) for said in opinions),
+            findings=tuple(results.finding(said, model) for said in opinions),
+            not_evaluable=tuple(results.not_evaluable(item) for item in unread),
+            heatmaps=tuple(heat for item in seen for heat in results.heatmaps(item, model)),
+            pages=tuple(pages),
+            flags=tuple(flag for item in seen for flag in results.flags(item)),
+            limits=results.remarks(seen, model.heat_method),
+            parameters=(
+                *((name, str(value)) for name, value in self.settings.model_dump().items()),
+                *((item.opinion.tracking_id, results.how(item)) for item in seen),
+            ),
+        )
+
+    def _look(self, series: Series, model: Classifier) -> tuple[list[Seen], list[Unread]]:
+        """Every image of a series: what is said of it, or why nothing is."""
+        from pipelines.joint_classification import results
+        from pipelines.joint_classification.assess import assess
+        from pipelines.joint_classification.ultrasound import read_clip
+
+        seen: list[Seen] = []
+        unread: list[Unread] = []
+        rows = tuple(zip(series.instances, series.headers, strict=True))
+        for number, (instance, header) in enumerate(rows, start=1):
+            joint = joints.joint(header)
+            tracking_id = f"{self.title} {joint.label}" + (f" image {number}" if len(rows) > 1 else "")
+            try:
+                reason = joints.refusal(header)
+                if reason is None and number > IMAGES:
+                    reason = f"the series has more than {IMAGES} images"
+                if reason is not None:
+                    raise UnsuitableInput(reason)
+                clip = read_clip(instance, self.settings.field_width_mm)
+                assessment = assess(clip, model, self.settings.heatmaps)
+            except UnsuitableInput as error:
+                unread.append(results.Unread(joint, tracking_id, results.whole_image(instance, header), str(error)))
+            else:
+                seen.append(results.Seen(results.opinion(joint, tracking_id, assessment), assessment))
+        return seen, unread
+
+    def _volume(self, series: Series) -> Result:
+        raise UnsuitableInput("HR-pQCT is not read yet")

@@ -92,9 +92,9 @@ def writing(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     ring_label = ndimage.maximum_filter(labels, 3) * (labels == 0)
     fall = ndimage.maximum_filter(inside, 3).astype(np.float32) - np.minimum(height, ndimage.maximum_filter(inside, 3))
     ring = ring_label > 0
-    mean_fall = np.bincount(ring_label[ring], fall[ring], count + 1)[1:]
-    mean_fall /= np.maximum(np.bincount(ring_label[ring], minlength=count + 1)[1:], 1)
-    drawn = (mean_fall > SHARP * top) & (size >= 4)
+    fallen = np.bincount(ring_label[ring], fall[ring], count + 1)[1:]
+    beside = np.bincount(ring_label[ring], minlength=count + 1)[1:]
+    drawn = (fallen > SHARP * top * beside) & (size >= 4)
     drawn |= _in_lines(ndimage.find_objects(labels), np.asarray(ndimage.mean(behind, labels, number)), grey.shape[0])
     return np.asarray(np.concatenate([[False], drawn])[labels])
 

@@ -105,7 +105,7 @@ def read_clip(instance: Instance, width_mm: float | None = None) -> Clip:
     for picture in _chosen(pictures):
         screen = take_apart(picture)
         try:
-            panel = _panel(screen, width_mm)
+            panel = _panel(picture, screen, width_mm)
         except UnsuitableInput as error:
             reasons.append(str(error))
             continue
@@ -115,7 +115,7 @@ def read_clip(instance: Instance, width_mm: float | None = None) -> Clip:
         raise UnsuitableInput(max(reasons, key=reasons.count))
     pixel_mm = read[0].panel.pixel_mm
     assert pixel_mm is not None
-    assumed = not any(region.pixel_mm for region in read[0].picture.regions)
+    assumed = read[0].picture.pixel_mm is None
     return Clip(tuple(read), total, panels, pixel_mm, assumed, any(f.panel.colour_share > 0.002 for f in read))
 
 
@@ -135,7 +135,7 @@ def _sharpness(picture: Picture) -> float:
     return float(np.abs(np.diff(values, axis=0)).mean())
 
 
-def _panel(screen: Screen, width_mm: float | None) -> Panel:
+def _panel(picture: Picture, screen: Screen, width_mm: float | None) -> Panel:
     """The panel to read, with its scale.
 
     Raises
@@ -147,7 +147,7 @@ def _panel(screen: Screen, width_mm: float | None) -> Panel:
         raise UnsuitableInput("no ultrasound picture was found on the image")
     panel = min(screen.panels, key=lambda p: (p.colour_share > 0.002, p.box))  # of equals the left one
     columns = panel.box[2] - panel.box[0]
-    pixel_mm = panel.pixel_mm
+    pixel_mm = panel.pixel_mm or picture.pixel_mm
     if pixel_mm is None:
         if width_mm is None:
             raise UnsuitableInput("the image does not say how large a pixel is (no calibrated region)")
@@ -170,7 +170,7 @@ def windows(picture: Picture, width_mm: float | None = None) -> Array:
         As `read_clip` does.
     """
     screen = take_apart(picture)
-    frame = Frame(picture, screen, _panel(screen, width_mm))
+    frame = Frame(picture, screen, _panel(picture, screen, width_mm))
     return np.stack([sample(frame, field) for field in fields(frame)])
 
 
@@ -183,7 +183,7 @@ def fields(frame: Frame) -> tuple[Field, ...]:
     top = _skin(frame) - SKIN_MM / pixel_mm[0]
     wide = WIDTH * PIXEL_MM / pixel_mm[1]
     room = (right - left) - wide
-    count = 1 + max(0, int(np.ceil(room * pixel_mm[1] / STEP_MM))) if room > 0 else 1
+    count = 1 + max(0, int(np.ceil(room * pixel_mm[1] / STEP_MM - 0.2)))
     starts = left + (np.linspace(0, room, count) if count > 1 else np.array([room / 2]))
     return tuple(Field(top, float(start), pixel_mm, mirrored) for start in starts for mirrored in (False, True))
 

@@ -1,0 +1,101 @@
+"""Which joint an image shows, and whether it may be classified, as far as its header says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from pydicom.dataset import Dataset
+
+from dicom_sr import codes
+from dicom_sr.findings import Site
+
+Side = Literal["L", "R"]
+
+# BodyPartExamined that may be a finger; with none, or another word for a limb, the picture decides
+PARTS = frozenset({"", "HAND", "HANDS", "FINGER", "FINGERS", "THUMB", "WRIST", "JOINT", "EXTREMITY", "UPPEREXTREMITY"})
+# ImageType value 3 of ultrasound, PS3.3 C.8.5.6.1.1: what it was used for, where that is not a joint
+OTHER_USES = (
+    "ABDOMINAL",
+    "BREAST",
+    "CHEST",
+    "CARDIOLOGY",
+    "ENDO",
+    "FETAL",
+    "GYNECOLOGY",
+    "INTRA",
+    "NEURO",
+    "OBSTE",
+    "OPHTHALMOLOGY",
+    "PELVIC",
+    "PERIPHERAL",
+    "RENAL",
+    "TEE",
+    "TRANS",
+    "UROLOGY",
+    "VASCULAR",
+)
+_ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5"}
+_JOINT = re.compile(r"\b(MCP|PIP|DIP|IP)[\s\-_]*(?:D|DIG)?[\s\-_]*([1-5]|I{1,3}|IV|V)?\b", re.IGNORECASE)
+_SIDES: tuple[tuple[Side, str], ...] = (
+    ("L", r"\b(LEFT|LT|L|SIN|LINKS|IZQ\w*)\b"),
+    ("R", r"\b(RIGHT|RT|R|DEX|RECHTS|DER)\b"),
+)
+_WORDS = ("ImageComments", "SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A joint of the hand, as far as it is known."""
+
+    name: str  # e.g. MCP2; "" where the header does not say
+    side: Side | None
+
+    @property
+    def label(self) -> str:
+        """For people and for tracking, e.g. "L MCP2", "finger joint"."""
+        return " ".join(part for part in (self.side or "", self.name or "finger joint") if part)
+
+    @property
+    def site(self) -> Site:
+        value = f"SITE-{self.name}"
+        known = any(row.value == value for row in codes.TABLE)
+        region = codes.svh_site("hand", self.name).region if known else codes.FINGER_JOINT
+        return Site(region, self.side, codes.private(value) if known else None)
+
+
+def joint(header: Dataset) -> Joint:
+    """The joint that a header names, in its descriptions."""
+    texts = [str(header.get(keyword) or "").replace("_", " ") for keyword in _WORDS]
+    side = str(header.get("ImageLaterality") or header.get("Laterality") or "").strip().upper()
+    known: Side | None = "L" if side == "L" else "R" if side == "R" else None
+    return Joint(_name(texts), known or _side(texts))
+
+
+def _name(texts: list[str]) -> str:
+    for text in texts:
+        match = _JOINT.search(text)
+        if match and match.group(2):
+            number = match.group(2).upper()
+            return match.group(1).upper() + _ROMAN.get(number, number)
+    return ""
+
+
+def _side(texts: list[str]) -> Side | None:
+    for text in texts:
+        found = [side for side, pattern in _SIDES if re.search(pattern, text.upper())]
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
+def refusal(header: Dataset) -> str | None:
+    """Why an image cannot be of a finger joint, from its header alone; None where it may be."""
+    part = str(header.get("BodyPartExamined") or "").strip().upper().replace(" ", "")
+    if part not in PARTS:
+        return f"the header says {part}, not a hand"
+    use = [str(value).strip().upper() for value in (header.get("ImageType") or [])][2:3]
+    if use and use[0].startswith(OTHER_USES):
+        return f"the image was made as {use[0]}, not of a joint"
+    return None
