@@ -1,0 +1,85 @@
+"""Pictures of joints with something in them that belongs to no class: what the gate learns to stumble over.
+
+Bright lines, bright or coarse blobs, patches of other pictures, and surfaces that bulge, at random places. No disease
+is meant: the unknowns that the gate is measured on (gout, osteoarthritis and the others) are not among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Array = NDArray[np.float32]
+
+FEWEST, MOST = 1, 3  # disturbances of one picture
+
+
+def disturbed(rng: np.random.Generator, image: Array, other: Array) -> Array:
+    """`image` (H, W) in 0..1 with one to three disturbances; `other` gives the patches."""
+    for _ in range(int(rng.integers(FEWEST, MOST + 1))):
+        kind = _KINDS[int(rng.integers(len(_KINDS)))]
+        image = np.asarray(np.clip(kind(rng, image, other), 0, 1), np.float32)
+    return image
+
+
+def _place(rng: np.random.Generator, image: Array) -> tuple[float, float]:
+    """A row and column near what is bright: tissue and bone, rather than the shadow below."""
+    rows = np.arange(image.shape[0])
+    column = float(rng.uniform(0.1, 0.9) * image.shape[1])
+    around = image[:, max(0, int(column) - 4) : int(column) + 5].mean(1)
+    row = float(rng.choice(rows, p=around / around.sum())) if around.sum() > 0 else float(rng.choice(rows))
+    return row, column
+
+
+def _ellipse(rng: np.random.Generator, shape: tuple[int, ...], row: float, column: float) -> Array:
+    """A soft spot, 0..1."""
+    angle = rng.uniform(0, np.pi)
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
+    along = (x - column) * np.cos(angle) + (y - row) * np.sin(angle)
+    across = -(x - column) * np.sin(angle) + (y - row) * np.cos(angle)
+    distance = np.hypot(along / rng.uniform(5.0, 18.0), across / rng.uniform(3.0, 9.0))
+    return np.asarray(1 / (1 + np.exp(8 * (distance - 1))), np.float32)
+
+
+def _line(rng: np.random.Generator, image: Array, other: Array) -> Array:
+    """A bright bent line."""
+    row, column = _place(rng, image)
+    x = np.arange(image.shape[1])
+    path = row + rng.normal(0, 0.15) * (x - column) + rng.normal(0, 0.004) * (x - column) ** 2
+    length, thick = rng.uniform(8.0, 35.0), rng.uniform(0.7, 1.8)
+    on = 1 / (1 + np.exp(np.abs(x - column) - length))
+    y = np.arange(image.shape[0])[:, None]
+    echo = np.exp(-(((y - path) / thick) ** 2)) * on * rng.uniform(0.7, 1.1)
+    return np.maximum(image, np.asarray(echo * (0.8 + 0.2 * rng.random(image.shape)), np.float32))
+
+
+def _blob(rng: np.random.Generator, image: Array, other: Array) -> Array:
+    """A bright or coarse spot."""
+    spot = _ellipse(rng, image.shape, *_place(rng, image))
+    grain = ndimage.gaussian_filter(rng.standard_normal(image.shape), rng.uniform(0.5, 1.5))
+    texture = rng.uniform(0.35, 0.85) + rng.uniform(0.1, 0.3) * grain / grain.std()
+    return np.asarray((1 - spot) * image + spot * texture, np.float32)
+
+
+def _patch(rng: np.random.Generator, image: Array, other: Array) -> Array:
+    """A piece of another picture, from another place."""
+    spot = _ellipse(rng, image.shape, *_place(rng, image))
+    moved = np.roll(other, tuple(int(shift) for shift in rng.integers(-50, 51, 2)), (0, 1))
+    return np.asarray((1 - spot) * image + spot * moved, np.float32)
+
+
+def _bulge(rng: np.random.Generator, image: Array, other: Array) -> Array:
+    """What lies there pushed up or down, or to the side, wider than any spur."""
+    row, column = _place(rng, image)
+    y, x = np.mgrid[0 : image.shape[0], 0 : image.shape[1]]
+    near = np.exp(-(((y - row) / rng.uniform(8.0, 20.0)) ** 2 + ((x - column) / rng.uniform(4.0, 10.0)) ** 2))
+    down, right = rng.choice((-1.0, 1.0)) * rng.uniform(6.0, 13.0), rng.normal(0.0, 4.0)
+    return np.asarray(
+        ndimage.map_coordinates(image, [y - down * near, x - right * near], order=1, mode="nearest"), np.float32
+    )
+
+
+_KINDS: tuple[Callable[[np.random.Generator, Array, Array], Array], ...] = (_line, _blob, _patch, _bulge)
