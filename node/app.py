@@ -26,8 +26,10 @@ from node import checks
 from node.config import Configuration, Tls, read
 from node.dispatch import Dispatcher
 from node.errors import ConfigurationError, PeerUnavailable
+from node.prior.search import Priors
 from node.receive import stow
 from node.receive.complete import Completion
+from node.receive.record.contexts import open_store
 from node.receive.record.service import RecordService
 from node.receive.recorder import Recorder
 from node.receive.store import Store
@@ -180,7 +182,12 @@ class Node:
         stack.callback(database.dispose)
         records = RecordService(configuration)
         stack.callback(records.stop)
-        engine = Engine(configuration, database, contexts=lambda job, paths: records.context_for(job.pipeline, paths))
+        engine = Engine(
+            configuration,
+            database,
+            contexts=lambda job, paths: records.context_for(job.pipeline, paths),
+            priors=Priors(configuration, database, open_store(configuration)),
+        )
         engine.start()
         stack.callback(engine.stop)
         sender = Sender(configuration, database)

@@ -217,6 +217,16 @@ class RecordSettings(Section):
     fhir: FhirServer | None = None
 
 
+class Priors(Section):
+    """Where a patient's earlier report is looked for, for pipelines that compare with it."""
+
+    keep_days: int = Field(default=1100, ge=0)  # own reports; a visit every year finds the last two
+    ask: tuple[Name, ...] = ()  # destinations of kind dimse or dicomweb
+    retrieve: Literal["auto", "get", "move"] = "auto"  # from a DICOM archive; move needs the archive in `peers`
+    timeout_s: float = Field(default=20.0, gt=0)  # for each archive
+    studies: int = Field(default=5, ge=1)  # the patient's latest that an archive names, looked into
+
+
 class Status(Section):
     host: str = "127.0.0.1"
     port: Port = 8090  # not 8042, where Orthanc's is
@@ -245,6 +255,7 @@ class Configuration(Section):
     destinations: dict[Name, Destination] = {}
     run: Run = Run()
     records: RecordSettings = RecordSettings()
+    priors: Priors = Priors()
     status: Status = Status()
 
     @model_validator(mode="after")
@@ -254,6 +265,15 @@ class Configuration(Section):
                 if destination not in self.destinations:
                     known = ", ".join(self.destinations) or "none"
                     raise ValueError(f"routes.{name}.destinations: no destination {destination!r}; there are: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _archives_can_be_asked(self) -> Configuration:
+        archives = [name for name, of in self.destinations.items() if not isinstance(of, FolderDestination)]
+        for name in self.priors.ask:
+            if name not in archives:
+                known = ", ".join(archives) or "none"
+                raise ValueError(f"priors.ask: no destination {name!r} of kind dimse or dicomweb; there are: {known}")
         return self
 
 

@@ -164,6 +164,7 @@ class JobRecord(Base):
     reason: Mapped[str] = mapped_column(Text, default="")
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     predecessor: Mapped[str | None] = mapped_column(String(32))
+    prior: Mapped[dict[str, Any] | None]  # the earlier report that the job was given, or that it was given none
     created: Mapped[datetime] = mapped_column(index=True)
     updated: Mapped[datetime]
 

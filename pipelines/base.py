@@ -17,6 +17,15 @@ class PipelineSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def wants_prior_report(pipeline: type[Pipeline]) -> bool:
+    """Whether a pipeline compares with the patient's last report of its own.
+
+    It says so by a class attribute ``wants_prior_report = True``, and is then given that report, where there is one, as
+    a series of modality SR and of another StudyInstanceUID in `Study.series`, beside the series of its study.
+    """
+    return bool(getattr(pipeline, "wants_prior_report", False))
+
+
 class Pipeline(Protocol):
     """A pipeline, declared as an entry point in the group `condyle.pipelines`.
 

@@ -17,6 +17,8 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
 
@@ -92,7 +94,15 @@ def _services() -> str:
             find.name,
             find,
             "no",
-            "to see whether a destination kept what it was sent, where it does not offer commitment",
+            "to see whether a destination kept what it was sent, where it does not offer commitment; for earlier "
+            "reports, in the archives of `priors.ask`",
+        ),
+        *(
+            (UID(uid).name, uid, "no", f"the earlier reports that were found{how}")
+            for uid, how in (
+                (StudyRootQueryRetrieveInformationModelGet, ", where offered; with the SCP role for reports"),
+                (StudyRootQueryRetrieveInformationModelMove, " and C-GET does not bring, to the node's own port"),
+            )
         ),
     ]
     return "## Services\n\n" + _table(("SOP class", "UID", "SCP", "SCU"), rows)
@@ -206,6 +216,8 @@ def _web() -> str:
         ("Store transaction (STOW-RS)", "origin server", "/dicom-web/studies and /dicom-web/studies/{study}"),
         ("Store transaction (STOW-RS)", "user agent", "destinations of kind `dicomweb`"),
         ("Search transaction (QIDO-RS)", "user agent", "to see whether a destination kept what it was sent"),
+        ("Search transaction (QIDO-RS)", "user agent", "for earlier reports, in the archives of `priors.ask`"),
+        ("Retrieve transaction (WADO-RS)", "user agent", "instances: the earlier reports that were found"),
     ]
     return "## DICOMweb\n\n" + _table(("Transaction (PS3.18)", "Role", "Where"), rows)
 

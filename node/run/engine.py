@@ -30,7 +30,7 @@ from node.errors import ConfigurationError, NodeError
 from node.job import Job, JobState
 from node.records import ExecutorRecord, JobRecord, OutboxRecord, open_database
 from node.run import jobs
-from node.run.flow import Contexts, Flow
+from node.run.flow import Contexts, Flow, Priors
 from node.run.pool import Pool
 
 log = logging.getLogger(__name__)
@@ -116,6 +116,8 @@ class Engine:
         As `set_up` returned it.
     contexts
         Finds the patient's record for pipelines that want it.
+    priors
+        Finds the patient's earlier report for pipelines that compare with it.
     name
         This node among all that share the database; by default `ledger.node_name`.
     """
@@ -128,10 +130,11 @@ class Engine:
         name: str | None = None,
         beat_s: float = BEAT_S,
         dead_after_s: float = DEAD_AFTER_S,
+        priors: Priors | None = None,
     ) -> None:
         self.executor_id = name or ledger.node_name(configuration)
         self._configuration, self._database, self._contexts = configuration, database, contexts
-        self._beat_s, self._dead_after_s = beat_s, dead_after_s
+        self._beat_s, self._dead_after_s, self._priors = beat_s, dead_after_s, priors
         self._client = DBOSClient(
             system_database_url=configuration.node.database_url,
             serializer=JsonSerializer(),
@@ -168,7 +171,7 @@ class Engine:
         }
         self._pool = Pool(run.workers, run.time_limit_s, run.memory_limit_mb, tuple(warm.values()))
         self._pool.start()
-        _flow = Flow(self._configuration, self._database, self._pool, self._contexts)
+        _flow = Flow(self._configuration, self._database, self._pool, self._contexts, self._priors)
         self._beat()
         configuration: DBOSConfig = {
             "name": NAME,
@@ -436,4 +439,6 @@ class Engine:
             self._client.delete_workflow(job_id)
         if ended:
             log.info("old jobs cleaned up", extra={"jobs": len(ended)})
+        if self._priors is not None and (reports := self._priors.purge()):
+            log.info("old reports cleaned up", extra={"reports": reports})
         return len(ended)

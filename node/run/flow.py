@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, insert, select, update
@@ -41,6 +41,30 @@ T = TypeVar("T")
 Contexts = Callable[[JobRecord, list[Path]], ClinicalContext | None]
 
 
+class Prior(Protocol):
+    """An earlier report for a job, or that there is none."""
+
+    @property
+    def note(self) -> dict[str, Any]: ...
+    @property
+    def told(self) -> str: ...
+    @property
+    def content(self) -> bytes | None: ...
+
+
+class Priors(Protocol):
+    """What `node.prior.search` does for a job."""
+
+    def find(self, job: JobRecord, paths: Sequence[Path]) -> Prior | None:
+        """The patient's last report by the job's pipeline; None where the pipeline wants none."""
+
+    def keep(self, job: JobRecord, reports: Sequence[tuple[str, Path]]) -> None:
+        """Keep the job's reports for the patient's next study."""
+
+    def purge(self) -> int:
+        """Delete what was kept for long enough."""
+
+
 class Flow:
     """The steps, with what they need.
 
@@ -48,12 +72,20 @@ class Flow:
     ----------
     contexts
         Finds the patient's record for a job; the files are the job's instances.
+    priors
+        Finds the patient's earlier report for a job, and keeps what the job reports.
     """
 
     def __init__(
-        self, configuration: Configuration, database: Database, pool: Pool, contexts: Contexts | None = None
+        self,
+        configuration: Configuration,
+        database: Database,
+        pool: Pool,
+        contexts: Contexts | None = None,
+        priors: Priors | None = None,
     ) -> None:
-        self._configuration, self._database, self._pool, self._contexts = configuration, database, pool, contexts
+        self._configuration, self._database, self._pool = configuration, database, pool
+        self._contexts, self._priors = contexts, priors
 
     def folder(self, job_id: str) -> JobFolder:
         return JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id)
@@ -73,6 +105,7 @@ class Flow:
                     answer = self._call(job, "check", "prepare")
                 except UnsuitableInput as error:
                     return {"unsuitable": str(error)}
+            self._find_prior(job)
             with Session(self._database) as session, session.begin():
                 session.execute(
                     update(JobRecord).where(JobRecord.id == job_id).values(pipeline_version=answer["version"])
@@ -213,6 +246,21 @@ class Flow:
             raise JobFailed(f"{len(missing)} of {len(job.sop_instance_uids)} instances are no longer stored")
         return list(paths.values()), attributes
 
+    def _find_prior(self, job: JobRecord) -> None:
+        """Put the patient's earlier report into the job's folder and note in its record which it is: once for all."""
+        folder = self.folder(job.id)
+        if self._priors is None or folder.read_json("prior.json") is not None:
+            return
+        study = folder.read_json("study.json") or {"paths": []}
+        start = time.perf_counter()
+        prior = self._priors.find(job, [Path(path) for path in study["paths"]])
+        if prior is None:
+            return
+        with Session(self._database) as session, session.begin():
+            session.execute(update(JobRecord).where(JobRecord.id == job.id).values(prior=prior.note))
+            ledger.note(session, job.id, "earlier report", prior.told, seconds=time.perf_counter() - start)
+        folder.write_prior(prior.content, prior.note)
+
     # ---- encode
     def _profiles(self, job: JobRecord, not_run: str | None) -> dict[str, dict[str, Any]]:
         """The distinct encodings that the job's destinations ask for, by their digest."""
@@ -275,6 +323,13 @@ class Flow:
     # ---- hand over
     def _hand_over(self, job: JobRecord, objects: str | None, state: JobState, reason: str) -> None:
         items = [] if objects is None else self._objects(job.id, objects)
+        if self._priors is not None and state == JobState.SENDING:
+            reports = [
+                (item["sop_instance_uid"], Path(item["path"]))
+                for item in items
+                if item["kind"] == "report" and None in item["twin_of"].values()
+            ]
+            self._priors.keep(job, reports)
         with Session(self._database) as session, session.begin():
             if ledger.locked(session, job.id).state not in (JobState.QUEUED, JobState.RUNNING):
                 return  # done before, or ended by an operator

@@ -52,6 +52,7 @@ class JobFolder:
 
     ``study.json``    which files the job is about (prepare)
     ``context.pickle`` the patient's record, where the pipeline asks for it (prepare)
+    ``prior.dcm`` and ``prior.json``: the patient's earlier report, or that there is none (prepare)
     ``checked.json``  that the pipeline's input contract is met (prepare)
     ``result.pickle`` and ``result.json``: the result, and its digest and figures (infer)
     ``summary.json``  the result in numbers, to be compared with another version's (infer)
@@ -163,6 +164,21 @@ class JobFolder:
         context = pickle.loads(content)
         assert isinstance(context, ClinicalContext)
         return context
+
+    def write_prior(self, content: bytes | None, note: Mapping[str, Any]) -> None:
+        """Keep the patient's earlier report; ``prior.json`` comes last and says that the search is done."""
+        if content is not None:
+            self.write("prior.dcm", content)
+        self.write_json("prior.json", note)
+
+    def read_prior(self) -> tuple[tuple[Series, ...], str]:
+        """The earlier report as the series that it is, if there is one, and what a reader must know of the search."""
+        note = self.read_json("prior.json")
+        if note is None or not note["found"]:
+            return (), str(note["remark"]) if note else ""
+        self.read("prior.dcm", str(note["sha256"]))
+        (study,) = read_studies([self.path / "prior.dcm"])
+        return study.series, str(note["remark"])
 
     # ---- infer
     def write_result(self, result: Result, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,10 +82,13 @@ def infer(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
     folder = JobFolder(Path(request["folder"]))
     pipeline = warm.get(request["pipeline"], request["settings"], load=True)
     study = folder.read_study()
+    prior, remark = folder.read_prior()
     context = folder.read_context() if pipeline.needs_context else None
     start = time.perf_counter()
-    result = pipeline.run(study, context)
+    result = pipeline.run(replace(study, series=(*study.series, *prior)), context)
     seconds = time.perf_counter() - start
+    if remark:
+        result = replace(result, limits=(*result.limits, remark))
     folder.write_json("summary.json", summary(result))
     return folder.write_result(result, {"seconds": seconds, "version": pipeline.version})
 

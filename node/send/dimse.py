@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
@@ -102,10 +103,10 @@ class DimseDelivery:
         if association is None or not association.is_established:
             raise PeerUnavailable(f"{self._name}: the association ended")
         try:
-            status = association.send_c_store(item.path)
+            status = settled(association).send_c_store(item.path)
         except ValueError:  # accepted in another transfer syntax than the file's only
             try:
-                status = association.send_c_store(dcmread(item.path))
+                status = settled(association).send_c_store(dcmread(item.path))
             except ValueError as error:
                 return Answer(Outcome.REFUSED, f"not in a transfer syntax that {self._name} accepts: {error}")
         except RuntimeError as error:
@@ -127,7 +128,9 @@ class DimseDelivery:
                 query = Dataset()
                 query.QueryRetrieveLevel = "IMAGE"
                 query.StudyInstanceUID, query.SeriesInstanceUID, query.SOPInstanceUID = study, series, ""
-                for status, match in association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
+                for status, match in settled(association).send_c_find(
+                    query, StudyRootQueryRetrieveInformationModelFind
+                ):
                     answer = status.get("Status")  # none where the peer aborts, as Orthanc does with strangers
                     if answer in PENDING and match is not None:
                         found.add(str(match.get("SOPInstanceUID", "")))
@@ -223,7 +226,7 @@ class DimseDelivery:
                 max_pdu=MAXIMUM_PDU_SIZE,
                 ext_neg=list(roles) or None,
                 tls_args=(client_context(destination.tls), destination.host) if destination.tls else None,
-                evt_handlers=[(evt.EVT_CONN_OPEN, _no_delay), *handlers],
+                evt_handlers=[(evt.EVT_CONN_OPEN, no_delay), *handlers],
             )
         except (OSError, RuntimeError) as error:  # unknown host, unreadable certificate
             raise PeerUnavailable(f"{self._name}: {error}") from error
@@ -238,14 +241,25 @@ class DimseDelivery:
         raise PeerUnavailable(f"{self._name}: {_why(association)}")
 
 
-def _no_delay(event: evt.Event) -> None:
+def no_delay(event: evt.Event) -> None:
     """Without this the kernel holds back the end of each object until the peer's delayed ACK, 40 ms."""
     event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+def settled(association: Association) -> Association:
+    """The association, once its reactor has woken up from the last request; to be asked before every request.
+
+    pynetdicom 3.0 pauses that thread during a request and wakes it afterwards. A request that follows at once finds it
+    asleep still, takes that for paused, and the thread then wakes up and swallows the answer.
+    """
+    while association._is_paused and association._reactor_checkpoint.is_set() and association.is_alive():
+        time.sleep(0.0001)
+    return association
+
+
 def _release(association: Association) -> None:
     if association.is_established:
-        association.release()
+        settled(association).release()
 
 
 def _why(association: Association) -> str:

@@ -37,6 +37,7 @@ class Trial:
     title: ClassVar[str] = "Trial"
     level: ClassVar[Literal["series", "study"]] = "series"
     needs_context: ClassVar[bool] = False
+    wants_prior_report: ClassVar[bool] = True
     settings_type: ClassVar[type[PipelineSettings]] = TrialSettings
 
     def __init__(self, settings: TrialSettings) -> None:
@@ -64,6 +65,8 @@ class Trial:
         self._note("run", study)
         self._misbehave(study)
         time.sleep(self.settings.run_s)
+        for earlier in (one for one in study.series if one.modality == "SR"):
+            self._note(f"given-{earlier.instances[0].sop_instance_uid}", study)
         series = study.series[0]
         first = ImageReference(series.instances[0].sop_instance_uid)
         ds = series.headers[0]

@@ -1,0 +1,95 @@
+"""What asking an archive has in common, by DIMSE or DICOMweb: an end to its time, and answers that are not believed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from node.errors import PeerUnavailable
+from node.prior.report import Moment, Wanted
+from node.record import day
+
+ANSWERS = 500  # to one question; an archive that gives more does not look at what was asked
+REPORTS_A_STUDY = 16  # objects of one study that are fetched at most
+WILD = "*?\\"  # in a query these stand for other patients' IDs
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an archive says that a report is."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class EarlierStudy:
+    """A study of the patient, as the archive's answer puts it."""
+
+    study_instance_uid: str
+    made: Moment
+
+
+class Deadline:
+    """The moment at which the search is over."""
+
+    def __init__(self, name: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._name, self._seconds, self._clock = name, seconds, clock
+        self._end = clock() + seconds
+
+    def left(self) -> float:
+        """Seconds that are left.
+
+        Raises
+        ------
+        PeerUnavailable
+            If there are none.
+        """
+        left = self._end - self._clock()
+        if left <= 0:
+            raise PeerUnavailable(f"{self._name}: did not answer within {self._seconds:g} s")
+        return left
+
+
+class Archive(Protocol):
+    """A connection to one archive, for one search. Everything raises `PeerUnavailable` where it cannot answer."""
+
+    def studies(self, wanted: Wanted) -> list[EarlierStudy]:
+        """The patient's studies that may hold a report, as the archive says."""
+
+    def reports(self, study_instance_uid: str) -> Iterator[Place]:
+        """The structured reports in a study that may be ours."""
+
+    def fetch(self, place: Place) -> bytes:
+        """A whole object as a Part 10 file."""
+
+    def close(self) -> None:
+        """Leave the archive in peace."""
+
+
+def earlier(answers: Sequence[tuple[str, str, str, Moment]], wanted: Wanted) -> tuple[list[EarlierStudy], list[str]]:
+    """The studies of the answers that may be used, the latest first, and why others may not.
+
+    Parameters
+    ----------
+    answers
+        PatientID, PatientBirthDate, StudyInstanceUID and moment of each. What an answer does not say does not count
+        against it here: the report itself is held against the patient before it is used.
+    """
+    usable: dict[str, EarlierStudy] = {}
+    strangers: list[str] = []
+    for patient_id, birth_date, uid, made in answers:
+        if patient_id.strip() not in ("", wanted.who.patient_id):
+            continue
+        if uid in ("", wanted.study_instance_uid) or not made.is_before(wanted.made):
+            continue
+        born = day(birth_date)
+        if born and wanted.who.birth_date and born != wanted.who.birth_date:
+            strangers.append("birth date")
+            continue
+        usable[uid] = EarlierStudy(uid, made)
+    latest_first = sorted(usable.values(), key=lambda s: (s.made.day, s.made.time, s.study_instance_uid), reverse=True)
+    return latest_first, strangers

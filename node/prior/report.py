@@ -1,0 +1,186 @@
+"""What is looked for, and whether a report that was found is it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, ExplicitVRLittleEndian
+
+from dicom_sr.headers import MANUFACTURER
+from node.record import identity_in
+from pipelines.records.record import Identity
+
+REPORT_CLASSES = (str(Comprehensive3DSRStorage), str(ComprehensiveSRStorage))
+LARGEST = 16 * 2**20  # bytes; ours are well under one
+DAY_DIGITS, TIME_DIGITS = 8, 6
+TAGS = [
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Manufacturer"),
+    *("ManufacturerModelName", "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "ContentDate", "ContentTime"),
+]
+# what pydicom raises on bytes that are not what they should be
+MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    InvalidDicomError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+class NotUsable(ValueError):
+    """A report that was found cannot stand for the patient's last one; says why, never with a value."""
+
+
+class SomebodyElse(NotUsable):
+    """It is under the same patient ID and of another person; says which field disagrees."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a study was made, as its header says: date and, where it has one, time."""
+
+    day: str
+    time: str = ""
+
+    @classmethod
+    def of(cls, header: Dataset) -> Moment:
+        """The moment in a header or in an answer to a query."""
+        return cls.at(str(header.get("StudyDate") or ""), str(header.get("StudyTime") or ""))
+
+    @classmethod
+    def at(cls, date: str, time: str) -> Moment:
+        """From the values of StudyDate and StudyTime."""
+        day = "".join(c for c in date if c.isdigit())[:DAY_DIGITS]
+        return cls(
+            day if len(day) == DAY_DIGITS else "",
+            "".join(c for c in time.split(".")[0] if c.isdigit())[:TIME_DIGITS],
+        )
+
+    def is_before(self, other: Moment) -> bool:
+        """Whether it certainly was earlier; of the same day, only where both times are known."""
+        if not self.day or self.day > other.day:
+            return False
+        return self.day < other.day or bool(self.time and other.time and self.time < other.time)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Whose report is looked for, by which pipeline, and from before when."""
+
+    pipeline: str
+    study_instance_uid: str  # the study that is being read: not this one's
+    made: Moment
+    who: Identity = field(repr=False)
+
+    @classmethod
+    def of(cls, pipeline: str, header: Dataset, default_issuer: str, today: datetime) -> Wanted:
+        """What to look for beside the study with that header; one without a date counts as of `today`."""
+        made = Moment.of(header)
+        return cls(
+            pipeline,
+            str(header.get("StudyInstanceUID") or ""),
+            made if made.day else Moment(today.strftime("%Y%m%d")),
+            identity_in(header, default_issuer),
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """A report that may be used, whole."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    made: Moment
+    written: str  # ContentDate and -Time: of two reports on one study the later counts
+    content: bytes = field(repr=False)  # as `normalised` leaves it
+
+    @property
+    def order(self) -> tuple[str, str, str, str]:
+        return (self.made.day, self.made.time, self.written, self.sop_instance_uid)
+
+
+def latest(found: Iterable[Found]) -> Found | None:
+    """The one of the latest study, and of that study the one written last."""
+    return max(found, key=lambda report: report.order, default=None)
+
+
+def examined(content: bytes, wanted: Wanted, default_issuer: str) -> Found:
+    """The report in a Part 10 file, if it is an earlier one of the patient by the pipeline.
+
+    Raises
+    ------
+    SomebodyElse
+        If it is another person's.
+    NotUsable
+        If it is another object, of another pipeline, of the study that is being read, or not earlier.
+    """
+    if len(content) > LARGEST:
+        raise NotUsable("the object is too large for a report")
+    try:
+        header = pydicom.dcmread(io.BytesIO(content), specific_tags=TAGS)
+        if str(header.get("SOPClassUID")) not in REPORT_CLASSES:
+            raise NotUsable("the object is no report")
+        if header.get("Manufacturer") != MANUFACTURER or header.get("ManufacturerModelName") != wanted.pipeline:
+            raise NotUsable("the report is not of this pipeline")
+        made = Moment.of(header)
+        if header.StudyInstanceUID == wanted.study_instance_uid or not made.is_before(wanted.made):
+            raise NotUsable("the report is not of an earlier study")
+        if what := stranger(wanted.who, identity_in(header, default_issuer)):
+            raise SomebodyElse(what)
+        return Found(
+            str(header.StudyInstanceUID),
+            str(header.SeriesInstanceUID),
+            str(header.SOPInstanceUID),
+            made,
+            f"{header.get('ContentDate') or ''}{header.get('ContentTime') or ''}",
+            normalised(content),
+        )
+    except NotUsable:
+        raise
+    except MALFORMED as error:
+        raise NotUsable(f"the object cannot be read: {type(error).__name__}") from error
+
+
+def stranger(who: Identity, other: Identity) -> str | None:
+    """Name of the field that makes `other` somebody else, or leaves it open; None for the same patient.
+
+    Patient ID and issuer must be equal, and birth date and sex where both have one. Names may change; they are held
+    against each other only where there is no birth date to go by.
+    """
+    if not who.patient_id or who.patient_id != other.patient_id:
+        return "patient ID"
+    if who.issuer != other.issuer:
+        return "issuer of the patient ID"
+    if {who.sex, other.sex} == {"F", "M"}:
+        return "sex"
+    if who.birth_date and other.birth_date:
+        return "birth date" if who.birth_date != other.birth_date else None
+    what = who.mismatch(other)
+    return None if what is None or "neither" in what else what
+
+
+def normalised(content: bytes) -> bytes:
+    """The same data set with a file meta of ours, so that it does not matter by which way it came."""
+    ds = pydicom.dcmread(io.BytesIO(content))
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+    plain = Dataset()
+    plain.update(ds)
+    plain.file_meta, plain.preamble = meta, b"\0" * 128
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, plain, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    return buffer.getvalue()

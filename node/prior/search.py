@@ -1,0 +1,224 @@
+"""The search for the last report: among the node's own, then in the archives that are configured, in limited time."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
+
+from node.config import Configuration, DicomWebDestination, DimseDestination
+from node.errors import JobFailed, NodeError, PeerUnavailable
+from node.prior.archive import Archive, Deadline, Place
+from node.prior.dicomweb import DicomWebArchive
+from node.prior.dimse import DimseArchive
+from node.prior.own import OwnReports
+from node.prior.report import MALFORMED, Found, NotUsable, SomebodyElse, Wanted, examined, latest, normalised
+from node.record import Records, identity_in
+from node.records import InstanceRecord, JobRecord
+from pipelines.base import wants_prior_report
+from pipelines.registry import pipeline_type
+
+log = logging.getLogger(__name__)
+
+OWN = "own results"
+TAGS = [
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "PatientID", "IssuerOfPatientID"),
+    *("PatientName", "PatientBirthDate", "PatientSex"),
+]
+LOOK_S = 0.1
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the search came to."""
+
+    note: dict[str, Any]  # for the job's record: UIDs, digest, source; a repeat goes by it
+    told: str  # for the operator
+    content: bytes | None = field(default=None, repr=False)
+
+
+class Priors:
+    """Finds the earlier report for a job, and keeps the node's own.
+
+    Parameters
+    ----------
+    records
+        Whose key makes the digests that patients are known by on disk.
+    """
+
+    def __init__(self, configuration: Configuration, database: Database, records: Records) -> None:
+        self._configuration, self._database = configuration, database
+        self._settings, self._default_issuer = configuration.priors, configuration.records.default_issuer
+        folder = configuration.node.data.absolute() / "priors"
+        self._own = OwnReports(folder, records, database, self._default_issuer)
+
+    def find(self, job: JobRecord, paths: Sequence[Path]) -> Prior | None:
+        """The patient's last report by the job's pipeline; None where the pipeline wants none.
+
+        What an earlier run of the same job was given, it is given again, and nothing else. An archive that cannot be
+        asked costs its time and is told of; it never fails the job.
+
+        Raises
+        ------
+        JobFailed
+            If the report of an earlier run cannot be had again as it was.
+        """
+        if not paths or not wants_prior_report(pipeline_type(job.pipeline)):
+            return None
+        header = _header(paths[0])
+        if job.prior is not None:
+            return self._again(job.prior, header)
+        wanted = Wanted.of(job.pipeline, header, self._default_issuer, datetime.now(UTC))
+        if not wanted.who.patient_id:
+            return _none("the images name no patient ID", "No earlier report was searched for: no patient ID.")
+        found, strangers = self._own.find(wanted)
+        if found is not None:
+            return _used(found, OWN, "")
+        return self._ask_archives(wanted, strangers)
+
+    def keep(self, job: JobRecord, reports: Sequence[tuple[str, Path]]) -> None:
+        """Keep the reports (SOP Instance UID and file) of a job, for the patient's next study."""
+        if not self._settings.keep_days or job.shadow or not wants_prior_report(pipeline_type(job.pipeline)):
+            return
+        for sop_instance_uid, path in reports:
+            self._own.keep(path, sop_instance_uid, identity_in(_header(path), self._default_issuer))
+
+    def purge(self) -> int:
+        """Delete own reports that are older than the configuration says; how many."""
+        return self._own.purge(self._settings.keep_days)
+
+    # ---- archives
+    def _ask_archives(self, wanted: Wanted, strangers: list[str]) -> Prior:
+        silent: list[str] = []
+        for name in self._settings.ask:
+            try:
+                with closing(self._open(name, strangers)) as archive:
+                    found = self._look(archive, wanted, strangers)
+            except PeerUnavailable as error:
+                log.warning("archive not searched", extra={"archive": name, "reason": str(error)})
+                silent.append(str(error))
+                continue
+            if found is not None:
+                return _used(found, name, _remark(silent, ()))
+        if self._settings.ask:
+            told = "; ".join([*silent, *(f"one of another {what} left out" for what in strangers)])
+        else:
+            told = "; ".join(["no archive is configured", *(f"one of another {what} left out" for what in strangers)])
+        return _none(told, _remark(silent, strangers))
+
+    def _look(self, archive: Archive, wanted: Wanted, strangers: list[str]) -> Found | None:
+        """The last report in an archive: the studies one by one, the latest first."""
+        for study in archive.studies(wanted)[: self._settings.studies]:
+            reports: list[Found] = []
+            for place in archive.reports(study.study_instance_uid):
+                try:
+                    reports.append(examined(archive.fetch(place), wanted, self._default_issuer))
+                except SomebodyElse as error:
+                    strangers.append(str(error))
+                except NotUsable as error:
+                    log.debug("report passed over", extra={"reason": str(error)})
+            if (found := latest(reports)) is not None:
+                return found
+        return None
+
+    def _open(self, name: str, strangers: list[str]) -> Archive:
+        destination = self._configuration.destinations[name]
+        deadline = Deadline(name, self._settings.timeout_s)
+        if isinstance(destination, DicomWebDestination):
+            return DicomWebArchive(name, destination, deadline, strangers)
+        assert isinstance(destination, DimseDestination)  # the configuration allows no other
+        ae_title = self._configuration.node.ae_title
+        return DimseArchive(name, destination, ae_title, self._settings.retrieve, deadline, self._received, strangers)
+
+    def _received(self, sop_instance_uid: str, patience_s: float) -> bytes:
+        """What a C-MOVE has brought to the node's own port, once its receipt is in the records.
+
+        Raises
+        ------
+        PeerUnavailable
+            If it does not come in time.
+        """
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end:
+            with Session(self._database) as session:
+                record = session.get(InstanceRecord, sop_instance_uid)
+                if record is not None:
+                    return (self._configuration.node.data / "instances" / record.path).read_bytes()
+            time.sleep(LOOK_S)
+        raise PeerUnavailable("the archive says that it has sent the report, and it has not come to the node's port")
+
+    # ---- the same again
+    def _again(self, note: dict[str, Any], header: Dataset) -> Prior:
+        if not note["found"]:
+            return Prior(note, "none, as before")
+        place = Place(note["study_instance_uid"], note["series_instance_uid"], note["sop_instance_uid"])
+        for content in self._wherever(note["source"], place, header):
+            if content is not None and hashlib.sha256(content).hexdigest() == note["sha256"]:
+                return Prior(note, f"{place.sop_instance_uid} from {note['source']}, as before", content)
+        raise JobFailed(
+            f"the earlier report that the job was given before, {place.sop_instance_uid}, cannot be had again as it was"
+        )
+
+    def _wherever(self, source: str, place: Place, header: Dataset) -> Iterator[bytes | None]:
+        kept = self._own.get(place.sop_instance_uid, identity_in(header, self._default_issuer))
+        yield _normalised(kept)
+        if source in self._settings.ask:
+            try:
+                with closing(self._open(source, [])) as archive:
+                    yield _normalised(archive.fetch(place))
+            except PeerUnavailable as error:
+                log.warning("archive not searched", extra={"archive": source, "reason": str(error)})
+
+
+def _normalised(content: bytes | None) -> bytes | None:
+    try:
+        return None if content is None else normalised(content)
+    except MALFORMED:
+        return None
+
+
+def _used(found: Found, source: str, remark: str) -> Prior:
+    note = {
+        "found": True,
+        "study_instance_uid": found.study_instance_uid,
+        "series_instance_uid": found.series_instance_uid,
+        "sop_instance_uid": found.sop_instance_uid,
+        "sha256": hashlib.sha256(found.content).hexdigest(),
+        "source": source,
+        "remark": remark,
+    }
+    return Prior(note, f"{found.sop_instance_uid} from {source}", found.content)
+
+
+def _none(told: str, remark: str) -> Prior:
+    return Prior({"found": False, "remark": remark}, f"none found: {told}" if told else "none found", None)
+
+
+def _remark(silent: Sequence[str], strangers: Sequence[str]) -> str:
+    """What the reader of the result must know of the search; empty where all is well."""
+    sentences = []
+    if silent:
+        sentences.append(f"No earlier report could be searched in: {'; '.join(silent)}.")
+    if strangers:
+        fields = ", ".join(sorted(set(strangers)))
+        sentences.append(f"An earlier report under this patient ID was not used, its {fields} differs.")
+    return " ".join(sentences)
+
+
+def _header(path: Path) -> Dataset:
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS, force=True)
+    except (OSError, InvalidDicomError) as error:
+        raise NodeError(f"a stored object cannot be read: {type(error).__name__}") from error

@@ -1,0 +1,321 @@
+"""The patient's last report: among the node's own, in a real archive both ways, and when nobody answers."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from sqlalchemy import text
+
+from node.config import Configuration
+from node.errors import JobFailed
+from node.job import JobState
+from node.receive.scp import Receiver
+from tests.needs import missing
+from tests.node.prior.earlier import part10, report, site
+from tests.orthanc import Archive, Modality, OrthancMissing, free_port
+
+
+@pytest.fixture(scope="module")
+def _pacs_of_the_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    """An Orthanc that knows the node and the port that it will have."""
+    node = Modality("CONDYLE", free_port())
+    try:
+        archive = Archive(tmp_path_factory.mktemp("pacs"), modalities={"condyle": node})
+    except OrthancMissing as error:
+        missing(str(error))
+    with archive:
+        yield archive
+
+
+@pytest.fixture
+def pacs(_pacs_of_the_module: Archive) -> Archive:
+    _pacs_of_the_module.empty()
+    return _pacs_of_the_module
+
+
+def by_dimse(archive: Archive) -> dict[str, Any]:
+    return {"kind": "dimse", "ae_title": archive.ae_title, "host": "127.0.0.1", "port": archive.dicom_port}
+
+
+def by_web(archive: Archive) -> dict[str, Any]:
+    return {"kind": "dicomweb", "url": archive.dicom_web_url}
+
+
+def asking(destination: dict[str, Any], **priors: Any) -> dict[str, Any]:
+    return {"destinations": {"pacs": destination}, "priors": {"ask": ["pacs"], **priors}}
+
+
+# ---- own results
+def test_the_last_own_report_is_given(tmp_path: Path):
+    old, last = report(StudyDate="20230303"), report()
+    with site(tmp_path) as node:
+        for ds in (last, old):
+            node.reported(ds)
+        prior = node.priors.find(node.job(), node.images())
+    assert prior is not None
+    assert prior.content is not None
+    assert pydicom.dcmread(io.BytesIO(prior.content)).SOPInstanceUID == last.SOPInstanceUID
+    assert prior.note["sop_instance_uid"] == last.SOPInstanceUID
+    assert prior.told == f"{last.SOPInstanceUID} from own results"
+    assert prior.note["remark"] == ""
+
+
+def test_the_report_outlives_the_files_of_its_job(tmp_path: Path):
+    with site(tmp_path) as node:
+        node.reported(report())
+        for path in tmp_path.glob("*.dcm"):
+            path.unlink()
+        prior = node.priors.find(node.job(), node.images())
+        assert prior is not None
+        assert prior.content is not None
+
+
+def test_own_reports_of_others_and_of_jobs_that_failed_are_not_given(tmp_path: Path):
+    with site(tmp_path) as node:
+        node.reported(report(PatientID="K4712"))
+        node.reported(report(ManufacturerModelName="knee_oa_risk"))
+        node.reported(report(), JobState.FAILED)
+        prior = node.priors.find(node.job(), node.images())
+    assert prior is not None
+    assert (prior.content, prior.note) == (None, {"found": False, "remark": ""})
+    assert prior.told == "none found: no archive is configured"
+
+
+def test_one_patient_id_and_two_persons_is_said_and_not_guessed(tmp_path: Path):
+    with site(tmp_path) as node:
+        node.reported(report(PatientBirthDate="19701231"))
+        prior = node.priors.find(node.job(), node.images())
+    assert prior is not None
+    assert prior.content is None
+    assert prior.note["remark"] == "An earlier report under this patient ID was not used, its birth date differs."
+
+
+def test_a_pipeline_that_compares_nothing_is_given_nothing(tmp_path: Path):
+    with site(tmp_path) as node:
+        node.reported(report())
+        assert node.priors.find(node.job("knee_super_resolution"), node.images()) is None
+
+
+def test_images_without_a_patient_id_have_no_earlier_report(tmp_path: Path):
+    with site(tmp_path) as node:
+        node.reported(report(PatientID=""))
+        prior = node.priors.find(node.job(), node.images(PatientID=""))
+    assert prior is not None
+    assert prior.note == {"found": False, "remark": "No earlier report was searched for: no patient ID."}
+
+
+def test_a_repeat_is_given_the_same_report_though_there_is_a_later_one(tmp_path: Path):
+    first, later = report(), report(StudyDate="20260101")
+    with site(tmp_path) as node:
+        images = node.images()
+        node.reported(first)
+        once = node.priors.find(node.job(), images)
+        assert once is not None
+        node.reported(later)
+        again = node.priors.find(node.job(prior=once.note), images)
+        assert again is not None
+        assert (again.content, again.note) == (once.content, once.note)
+
+
+def test_a_repeat_of_a_job_that_was_given_none_is_given_none(tmp_path: Path):
+    with site(tmp_path) as node:
+        images = node.images()
+        once = node.priors.find(node.job(), images)
+        assert once is not None
+        node.reported(report())
+        again = node.priors.find(node.job(prior=once.note), images)
+        assert again is not None
+        assert again.content is None
+
+
+def test_a_repeat_fails_rather_than_take_another_report(tmp_path: Path):
+    with site(tmp_path) as node:
+        images = node.images()
+        node.reported(report())
+        once = node.priors.find(node.job(), images)
+        assert once is not None
+        note = {**once.note, "sha256": "0" * 64}
+        with pytest.raises(JobFailed, match="cannot be had again"):
+            node.priors.find(node.job(prior=note), images)
+
+
+def test_reports_are_kept_for_as_long_as_is_configured(tmp_path: Path):
+    with site(tmp_path, priors={"keep_days": 0}) as node:
+        node.reported(report())
+        assert not (node.configuration.node.data / "priors").exists()
+    with site(tmp_path, priors={"keep_days": 100}) as node:
+        node.reported(report())
+        assert node.priors.purge() == 0
+        (kept,) = (node.configuration.node.data / "priors").glob("*/*.dcm")
+        os.utime(kept, (time.time() - 101 * 86400,) * 2)
+        assert node.priors.purge() == 1
+
+
+def test_neither_database_nor_file_names_nor_log_tell_who_the_patient_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG)
+    dead = {"kind": "dicomweb", "url": f"http://127.0.0.1:{free_port()}"}
+    with site(tmp_path, **asking(dead)) as node:
+        node.reported(report(PatientBirthDate="19701231"))
+        node.priors.find(node.job(), node.images())
+        with node.database.connect() as connection:
+            rows = [
+                str(row)
+                for table in ("job", "event", "object")
+                for row in connection.execute(text(f"select * from {table}"))
+            ]
+        names = [str(path) for path in node.configuration.node.data.rglob("*")]
+    told = "\n".join([*rows, *names, *(record.getMessage() + str(record.__dict__) for record in caplog.records)])
+    assert not any(value in told for value in ("K4711", "Muster", "19600229", "19701231"))
+
+
+# ---- an archive
+@pytest.mark.orthanc
+@pytest.mark.parametrize("way", [by_dimse, by_web])
+def test_an_archive_is_asked_where_the_node_has_no_report_of_its_own(tmp_path: Path, pacs: Archive, way: Any):
+    last = report(StudyDate="20251224")
+    for ds in (
+        report(),
+        last,
+        report(StudyDate="20260101", SeriesDescription="Radiology report"),
+        report(StudyDate="20260102", Manufacturer="Somebody"),
+        report(StudyDate="20261231"),
+        report(PatientID="K47110"),
+    ):
+        pacs.upload(part10(ds))
+    with site(tmp_path, **asking(way(pacs))) as node:
+        images = node.images()
+        prior = node.priors.find(node.job(), images)
+        assert prior is not None
+        assert prior.content is not None
+        assert prior.told == f"{last.SOPInstanceUID} from pacs"
+        assert pydicom.dcmread(io.BytesIO(prior.content)).StudyDate == "20251224"
+        pacs.upload(part10(report(StudyDate="20260401")))
+        again = node.priors.find(node.job(prior=prior.note), images)
+        assert again is not None
+        assert again.content == prior.content
+
+
+@pytest.mark.orthanc
+def test_both_ways_to_an_archive_bring_the_same_bytes(tmp_path: Path, pacs: Archive):
+    pacs.upload(part10(report()))
+    brought = []
+    for way in (by_dimse, by_web):
+        with site(tmp_path / way.__name__, **asking(way(pacs))) as node:
+            prior = node.priors.find(node.job(), node.images())
+        assert prior is not None
+        assert prior.content is not None
+        brought.append(prior.content)
+    assert brought[0] == brought[1]
+
+
+@pytest.mark.orthanc
+def test_an_own_report_comes_before_the_archives(tmp_path: Path, pacs: Archive):
+    own = report()
+    pacs.upload(part10(report(StudyDate="20260101")))
+    with site(tmp_path, **asking(by_web(pacs))) as node:
+        node.reported(own)
+        prior = node.priors.find(node.job(), node.images())
+    assert prior is not None
+    assert prior.note["sop_instance_uid"] == own.SOPInstanceUID
+
+
+@pytest.mark.orthanc
+@pytest.mark.parametrize("way", [by_dimse, by_web])
+def test_a_report_of_another_person_in_the_archive_is_not_taken(tmp_path: Path, pacs: Archive, way: Any):
+    pacs.upload(part10(report(PatientBirthDate="19701231")))
+    pacs.upload(part10(report(IssuerOfPatientID="OTHER", StudyDate="20250505")))
+    with site(tmp_path, **asking(way(pacs))) as node:
+        prior = node.priors.find(node.job(), node.images())
+    assert prior is not None
+    assert prior.content is None
+    assert "birth date" in prior.note["remark"]
+    assert "issuer of the patient ID" in prior.note["remark"]
+
+
+@pytest.mark.orthanc
+def test_an_archive_without_c_get_moves_the_report_to_the_nodes_own_port(tmp_path: Path, pacs: Archive):
+    last = report()
+    pacs.upload(part10(last))
+    receive = {
+        "durability": "process",
+        "disk_floor_mb": 0,
+        "dimse": {"host": "127.0.0.1", "port": pacs.modalities["condyle"].port},
+    }
+    more = {"receive": receive, "peers": {"pacs": {"ae_title": pacs.ae_title}}}
+    with (
+        site(tmp_path, **asking(by_dimse(pacs), retrieve="move"), **more) as node,
+        Receiver(node.configuration, node.database),
+    ):
+        prior = node.priors.find(node.job(), node.images())
+    assert prior is not None
+    assert prior.content is not None
+    assert pydicom.dcmread(io.BytesIO(prior.content)).SOPInstanceUID == last.SOPInstanceUID
+
+
+@pytest.mark.orthanc
+@pytest.mark.parametrize("way", [by_dimse, by_web])
+def test_an_archive_that_is_down_is_told_of_and_the_next_one_is_asked(
+    tmp_path: Path, pacs: Archive, way: Any, caplog: pytest.LogCaptureFixture
+):
+    pacs.upload(part10(report()))
+    dead = {**by_web(pacs), "url": f"http://127.0.0.1:{free_port()}/dicom-web"}
+    if way is by_dimse:
+        dead = {**by_dimse(pacs), "port": free_port()}
+    more = {"destinations": {"down": dead, "pacs": by_web(pacs)}, "priors": {"ask": ["down", "pacs"]}}
+    with site(tmp_path, **more) as node:
+        prior = node.priors.find(node.job(), node.images())
+    assert prior is not None
+    assert prior.content is not None
+    assert prior.note["remark"].startswith("No earlier report could be searched in: down: ")
+    assert "archive not searched" in caplog.messages
+
+
+def test_where_no_archive_answers_the_job_goes_on_without(tmp_path: Path):
+    dead = {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": free_port()}
+    with site(tmp_path, **asking(dead)) as node:
+        prior = node.priors.find(node.job(), node.images())
+    assert prior is not None
+    assert prior.content is None
+    assert prior.note["remark"] == "No earlier report could be searched in: pacs: cannot be reached."
+    assert prior.told == "none found: pacs: cannot be reached"
+
+
+@pytest.mark.orthanc
+def test_a_patient_id_that_is_a_pattern_is_not_asked_for(tmp_path: Path, pacs: Archive):
+    pacs.upload(part10(report()))
+    for way in (by_dimse, by_web):
+        with site(tmp_path / way.__name__, **asking(way(pacs))) as node:
+            prior = node.priors.find(node.job(), node.images(PatientID="K*"))
+            assert prior is not None
+            assert "wildcard" in prior.note["remark"]
+
+
+def test_a_silent_archive_costs_no_more_than_the_time_it_is_given(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        for dead in (
+            {"kind": "dicomweb", "url": f"http://127.0.0.1:{port}"},
+            {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": port},
+        ):
+            with site(tmp_path / dead["kind"], **asking(dead, timeout_s=0.3)) as node:
+                prior = node.priors.find(node.job(), node.images())
+            assert prior is not None
+            assert prior.note["remark"]
+
+
+def test_only_archives_that_can_be_asked_may_be_configured(tmp_path: Path):
+    folder = {"kind": "folder", "path": str(tmp_path)}
+    for ask in ("elsewhere", "results"):
+        with pytest.raises(ValueError, match=r"priors\.ask: no destination"):
+            Configuration.model_validate({"destinations": {"results": folder}, "priors": {"ask": [ask]}})
