@@ -77,6 +77,26 @@ def cohort(cases: Sequence[Case], inputs: Inputs = "grey") -> Cohort:
     )
 
 
+def joined(one: Cohort, other: Cohort) -> Cohort:
+    """Both, one after the other; patients keep their numbers."""
+    return Cohort(
+        np.concatenate([one.images, other.images]),
+        np.concatenate([one.labels, other.labels]),
+        np.concatenate([one.patients, other.patients]),
+        np.concatenate([one.ages, other.ages]),
+        np.concatenate([one.female, other.female]),
+        np.concatenate([one.severity, other.severity]),
+        np.concatenate([one.lesions, other.lesions]),
+        one.kinds + other.kinds,
+    )
+
+
+def unit(image: Array) -> Array:
+    """To 0..1, whatever the range was."""
+    low, high = float(image.min()), float(image.max())
+    return np.asarray((image - low) / max(high - low, 1e-6), np.float32)
+
+
 def on_screen(cases: Sequence[Case], seed: int) -> list[Case]:
     """The same pictures after a scanner's screen: resampled, so softer, a little noisy, and in 256 steps.
 

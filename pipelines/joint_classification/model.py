@@ -143,7 +143,7 @@ class Model:
             self.calibration.intervals(probabilities),
             entropy(probabilities),
             answers.error,
-            self.gate.p_value(answers.statistics),
+            self.gate.p_value(answers.statistics, answers.foreign),
             self.map.place(answers.latent),
         )
 

@@ -27,6 +27,7 @@ class Output(NamedTuple):
     logits: Tensor  # (N, classes)
     reconstruction: Tensor  # (N, 1, *input), same size as the input
     latent: Tensor  # (N, 2 * channels[-1]): the pooled bottleneck
+    foreign: Tensor  # (N,): logit of "none of these"
 
 
 def _convolution(spatial_dims: int, inputs: int, outputs: int) -> nn.Module:
@@ -71,7 +72,9 @@ class Stage(nn.Module):
 
 
 class ConvolutionalSupervisedAutoEncoder(nn.Module):
-    """Classify an image and draw it again from the same bottleneck.
+    """Classify an image, draw it again from the same bottleneck, and say whether it is none of the classes.
+
+    The last is not in the paper, which forces everything into one of its classes.
 
     Parameters
     ----------
@@ -107,6 +110,7 @@ class ConvolutionalSupervisedAutoEncoder(nn.Module):
         )
         self.draw = (nn.Conv2d if spatial_dims == 2 else nn.Conv3d)(back[-1], inputs, kernel_size=1)
         self.classify = nn.Linear(2 * channels[-1], classes)
+        self.foreign = nn.Linear(2 * sum(channels), 1)
 
     def stage(self, x: Tensor, number: int) -> Tensor:
         """One stage of the encoder, halved before it unless it is the first: (N, C, ...) -> (N, C', ...)."""
@@ -140,17 +144,20 @@ class ConvolutionalSupervisedAutoEncoder(nn.Module):
         drawn: Tensor = self.draw(y)
         return drawn
 
-    def inspect(self, x: Tensor) -> tuple[Output, list[Tensor]]:
-        """The output for a batch, and what left each stage of the encoder."""
-        outputs = self.down(x)
-        latent = self.pool(outputs[-1])
-        return Output(self.classify(latent), self.up(outputs), latent), outputs
+    def is_foreign(self, outputs: list[Tensor]) -> Tensor:
+        """Logit of "none of these" from every stage, since what is foreign may be small and sharp: (N,)."""
+        foreign: Tensor = self.foreign(torch.cat([self.pool(one) for one in outputs], 1))[:, 0]
+        return foreign
 
-    def forward(self, x: Tensor, drawn: int | None = None) -> Output:
-        """Of all images the logits and latent vectors, of the first `drawn` (None: all) the drawing too."""
+    def inspect(self, x: Tensor, drawn: int | None = None) -> tuple[Output, list[Tensor]]:
+        """The output for a batch, drawings of its first `drawn` images (None: of all), and what left each stage."""
         outputs = self.down(x)
         latent = self.pool(outputs[-1])
-        return Output(self.classify(latent), self.up([one[:drawn] for one in outputs]), latent)
+        drawing = self.up([one[:drawn] for one in outputs])
+        return Output(self.classify(latent), drawing, latent, self.is_foreign(outputs)), outputs
+
+    def forward(self, x: Tensor) -> Output:
+        return self.inspect(x)[0]
 
     def logits_from(self, feature: Tensor, number: int) -> Tensor:
         """Go on from what left stage `number`: (N, C', ...) -> (N, classes)."""
@@ -184,7 +191,7 @@ def csae_loss(output: Output, image: Tensor, label: Tensor, class_weight: Tensor
     Parameters
     ----------
     image
-        (N, C, ...), what was to be drawn.
+        (M, C, ...), what was to be drawn: as many images as there are drawings.
     label
         (N,) class numbers.
     class_weight
@@ -194,6 +201,14 @@ def csae_loss(output: Output, image: Tensor, label: Tensor, class_weight: Tensor
     if alpha >= 1.0:
         return classification
     return (1 - alpha) * functional.mse_loss(output.reconstruction, image) + alpha * classification
+
+
+def foreign_loss(logit: Tensor, known: int) -> Tensor:
+    """Binary cross-entropy of "none of these"; the first `known` images of a batch are of a class, the others not."""
+    right = torch.zeros_like(logit)
+    right[known:] = 1.0
+    loss = functional.binary_cross_entropy_with_logits(logit, right, reduction="none")
+    return 0.5 * (loss[:known].mean() + loss[known:].mean())
 
 
 def inverse_frequency(labels: Tensor, classes: int = CLASSES) -> Tensor:

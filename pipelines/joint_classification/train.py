@@ -16,22 +16,33 @@ from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
 from pipelines.joint_classification import calibration, clusters
-from pipelines.joint_classification.data import INPUTS, Cohort, Inputs, cohort, folds, on_screen
+from pipelines.joint_classification.data import (
+    INPUTS,
+    Cohort,
+    Inputs,
+    cohort,
+    folds,
+    joined,
+    normalise,
+    on_screen,
+    unit,
+)
 from pipelines.joint_classification.gate import FOREIGN_SHARE, MARGIN, Gate, entropy_limit
 from pipelines.joint_classification.model import BUNDLE, Card, Model
 from pipelines.joint_classification.network import CHANNELS, ConvolutionalSupervisedAutoEncoder
-from pipelines.joint_classification.simulate import CLASSES, metacarpal, ultrasound
+from pipelines.joint_classification.simulate import CLASSES, disturb, metacarpal, ultrasound
 from pipelines.joint_classification.training import ALPHA, Progress, Schedule, ask, fit
 
 Dimensions = Literal[2, 3]
 
 SEED = 20220525
-STEPS = {2: 900, 3: 500}
+STEPS = {2: 800, 3: 500}
 BATCH = {2: 32, 3: 6}
-PATIENTS = {2: 2600, 3: 500}  # of the training cohort
-HELD_OUT = {2: 500, 3: 220}  # patients of the calibration cohort
+PATIENTS = {2: 2000, 3: 400}  # of the training cohort
+HELD_OUT = {2: 500, 3: 200}  # patients of the calibration cohort
 RESCANNED = {2: 120, 3: 40}  # joints of which each has REPEATS scans
 REPEATS = 4
+DISTURBED = 0.5  # disturbed copies of training cases, per case
 DRAWING_SHARE = 0.97  # of known cases that the drawing error of the sentence holds for
 
 Floats = NDArray[np.float64]
@@ -42,6 +53,21 @@ def simulated(dimensions: Dimensions, seed: int, patients: int, inputs: Inputs =
     if dimensions == 3:
         return cohort(metacarpal.patients(seed, patients, step=2), inputs)
     return cohort(on_screen(ultrasound.patients(seed, patients), seed))
+
+
+def disturbances(seed: int, known: Cohort, number: int) -> Cohort:
+    """Known cases with something in them that belongs to no class: what "none of these" is learnt from."""
+    rng = np.random.default_rng(seed)
+    which = rng.integers(len(known), size=(number, 2))
+    images = [disturb.disturbed(rng, unit(known.images[one, 0]), unit(known.images[other, 0])) for one, other in which]
+    taken = known.take(which[:, 0])
+    return replace(
+        taken,
+        images=np.stack([normalise(image, image.shape) for image in images])[:, None],
+        labels=np.full(number, -1),
+        lesions=np.zeros_like(taken.lesions),
+        kinds=("disturbed",) * number,
+    )
 
 
 def rescanned(dimensions: Dimensions, seed: int, joints: int, inputs: Inputs = "grey") -> Cohort:
@@ -95,7 +121,7 @@ def finish(
     )
     parts = {
         "network": {name: value.numpy() for name, value in network.state_dict().items()},
-        "gate": Gate.fit(seen.statistics, new.statistics).arrays(),
+        "gate": Gate.fit(seen.statistics, new.statistics, new.foreign).arrays(),
         "calibration": fitted.arrays(),
         "map": clusters.LatentMap.fit(new.latent, held_out.labels, held_out.severity, shipped).arrays(),
     }
@@ -132,7 +158,8 @@ def from_simulation(
 ) -> Model:
     """Train on simulated patients and calibrate on others."""
     known = simulated(dimensions, schedule.seed, patients, inputs)
-    network = _fitted(dimensions, known, schedule, output, progress)
+    foreign = disturbances(schedule.seed + 3, known, round(DISTURBED * len(known)))
+    network = _fitted(dimensions, joined(known, foreign), schedule, output, progress)
     others = simulated(dimensions, schedule.seed + 1, held_out, inputs)
     repeats = rescanned(dimensions, schedule.seed + 2, RESCANNED[dimensions], inputs)
     what = "ultrasound images of finger joints" if dimensions == 2 else "HR-pQCT scans of second metacarpal heads"
@@ -156,7 +183,7 @@ def from_folder(
     ]
     if missing:
         raise UnsuitableInput(f"{folder}: too few patients: no {' and no '.join(missing)} on one side of the split")
-    network = _fitted(dimensions, known, schedule, output, progress)
+    network = _fitted(dimensions, joined(known, found.take(found.labels < 0)), schedule, output, progress)
     sentence = (
         f"trained on {len(known)} scans of {len(np.unique(known.patients))} patients of {folder.name}; "
         "research use only, not for clinical use"

@@ -19,7 +19,9 @@ from torch.nn import functional
 from pipelines.joint_classification.data import Cohort
 from pipelines.joint_classification.network import (
     ConvolutionalSupervisedAutoEncoder,
+    Output,
     csae_loss,
+    foreign_loss,
     inverse_frequency,
 )
 
@@ -29,6 +31,8 @@ SCALE = 0.10  # largest change of size
 TILT = 0.09  # radians, largest rotation in the plane (of the last two axes)
 WARM_UP = 0.08  # share of the steps
 DRAWN = 0.5  # share of a batch that is drawn again: the decoder costs as much as the encoder, and has the easier task
+FOREIGN = 0.5  # foreign images in a batch, per labelled one
+FOREIGN_WEIGHT = 0.5  # of their loss
 AVERAGE = 0.99  # decay of the running average of the weights, which is what is kept
 KEEP_EVERY = 50  # steps between two checkpoints
 
@@ -60,6 +64,7 @@ class Answers(NamedTuple):
     logits: NDArray[np.float64]  # (N, classes)
     latent: NDArray[np.float64]  # (N, L)
     error: NDArray[np.float64]  # (N,): mean square error of the drawing
+    foreign: NDArray[np.float64]  # (N,): logit of "none of these"
     statistics: NDArray[np.float64]  # (N, F): what the gate looks at, of every encoder stage and of the drawing
 
 
@@ -71,7 +76,9 @@ def fit(
     checkpoint: Path | None = None,
     log: Path | None = None,
 ) -> nn.Module:
-    """Train `network` on the labelled cases of `cohort`, in place, and return it ready to be asked.
+    """Train `network` on the cases of `cohort`, in place, and return it ready to be asked.
+
+    Cases without a class teach the auto-encoder what is none of them.
 
     Adam with decoupled weight decay. Every step draws from its own seed, so a run that goes on from its checkpoint
     sees the batches, and drops the channels, that it would have seen without the break.
@@ -127,26 +134,38 @@ def _step(
     device = weight.device
     rng = np.random.default_rng([schedule.seed, step])
     torch.manual_seed(schedule.seed * 1_000_003 + step)
-    index = _batch(labelled, schedule, step)
+    index = _batch(labelled, schedule.batch, schedule.seed, step)
+    label = torch.from_numpy(cohort.labels[index]).to(device)
+    unlike = np.flatnonzero(cohort.labels < 0)
+    if len(unlike) and isinstance(network, ConvolutionalSupervisedAutoEncoder):
+        index = np.concatenate([index, _batch(unlike, round(FOREIGN * schedule.batch), schedule.seed + 1, step)])
     batch = augment(torch.from_numpy(cohort.images[index]).float().to(device), rng)
     batch = batch.contiguous(memory_format=_layout(batch.ndim))
-    label = torch.from_numpy(cohort.labels[index]).to(device)
-    drawn = max(1, round(DRAWN * len(index)))
     with torch.autocast(device.type, dtype=torch.bfloat16):
-        if isinstance(network, ConvolutionalSupervisedAutoEncoder) and schedule.alpha < 1.0:
-            return csae_loss(network(batch, drawn), batch[:drawn], label, weight, schedule.alpha)
-        answer = network.logits(batch) if isinstance(network, ConvolutionalSupervisedAutoEncoder) else network(batch)
-        return functional.cross_entropy(answer.float(), label, weight=weight)
+        if not isinstance(network, ConvolutionalSupervisedAutoEncoder):
+            return functional.cross_entropy(network(batch).float(), label, weight=weight)
+        drawn = max(1, round(DRAWN * schedule.batch)) if schedule.alpha < 1.0 else 0
+        output, known = _first(network, batch, drawn), len(label)
+        loss = csae_loss(output._replace(logits=output.logits[:known]), batch[:drawn], label, weight, schedule.alpha)
+        return loss + FOREIGN_WEIGHT * foreign_loss(output.foreign, known) if len(batch) > known else loss
 
 
-def _batch(labelled: NDArray[np.int64], schedule: Schedule, step: int) -> NDArray[np.int64]:
+def _first(network: ConvolutionalSupervisedAutoEncoder, batch: Tensor, drawn: int) -> Output:
+    """The network's output, with drawings of the first `drawn` images only; of none, without the decoder."""
+    if drawn:
+        return network.inspect(batch, drawn)[0]
+    outputs = network.down(batch)
+    latent = network.pool(outputs[-1])
+    return Output(network.classify(latent), batch[:0], latent, network.is_foreign(outputs))
+
+
+def _batch(among: NDArray[np.int64], size: int, seed: int, step: int) -> NDArray[np.int64]:
     """The cases of a step: every case once before any comes again."""
-    first = step * schedule.batch
     chosen = []
-    for number in range(first, first + schedule.batch):
-        turn, place = divmod(number, len(labelled))
-        chosen.append(_order(len(labelled), schedule.seed, turn)[place])
-    return np.asarray(labelled[np.array(chosen)])
+    for number in range(step * size, (step + 1) * size):
+        turn, place = divmod(number, len(among))
+        chosen.append(_order(len(among), seed, turn)[place])
+    return np.asarray(among[np.array(chosen)])
 
 
 _ORDERS: dict[tuple[int, int, int], NDArray[np.int64]] = {}
@@ -258,13 +277,14 @@ def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
 def ask(network: ConvolutionalSupervisedAutoEncoder, images: NDArray[np.float32], batch: int = 16) -> Answers:
     """What the network says of (N, C, ...) images."""
     device = next(network.parameters()).device
-    rows: list[list[NDArray[np.float64]]] = [[], [], [], []]
+    rows: list[list[NDArray[np.float64]]] = [[], [], [], [], []]
     for start in range(0, len(images), batch):
         x = torch.from_numpy(images[start : start + batch]).float().to(device)
         output, stages = network.inspect(x)
         statistics = torch.cat([*map(stage_statistics, stages), drawing_statistics(output.reconstruction, x)], 1)
         error = (output.reconstruction - x).square().flatten(1).mean(1)
-        for row, value in zip(rows, (output.logits, output.latent, error, statistics), strict=True):
+        values = (output.logits, output.latent, error, output.foreign, statistics)
+        for row, value in zip(rows, values, strict=True):
             row.append(value.double().cpu().numpy())
     return Answers(*(np.concatenate(row) for row in rows))
 
