@@ -6,11 +6,12 @@ Importing this module brings in no torch: whoever lists pipelines pays nothing f
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Result
@@ -21,7 +22,9 @@ from pipelines.context import ClinicalContext
 if TYPE_CHECKING:
     from pipelines.knee_oa_risk.model import Calibration, Ensemble
 
-_BUNDLE = Path(__file__).parent / "bundle"
+BUNDLE = Path(__file__).parent / "bundle"
+WEIGHTS, CARD = "weights.safetensors", "model.json"
+SIMULATED = "simulated patient records"
 
 
 class Settings(PipelineSettings):
@@ -29,7 +32,15 @@ class Settings(PipelineSettings):
 
     minimum_history_weeks: int = Field(default=52, ge=26, le=157)  # less than this is "insufficient history"
     maximum_unknown_share: float = Field(default=0.3, ge=0, le=1)  # of diagnoses and drugs that no table knows
+    bundle: Path | None = None  # what `condyle train knee_oa_risk --records` wrote for this site; None: as shipped
     recalibration: Path | None = None  # what `condyle train knee_oa_risk --recalibrate` wrote for this site
+
+    @field_validator("bundle")
+    @classmethod
+    def _holds_a_model(cls, bundle: Path | None) -> Path | None:
+        if bundle is not None and (missing := [n for n in (WEIGHTS, CARD) if not (bundle / n).is_file()]):
+            raise ValueError(f"holds no {' and no '.join(missing)}; should be a folder that condyle train wrote")
+        return bundle
 
 
 class KneeOaRisk:
@@ -48,6 +59,10 @@ class KneeOaRisk:
         self._site: Calibration | None = None
 
     @property
+    def _bundle(self) -> Path:
+        return self.settings.bundle or BUNDLE
+
+    @property
     def model(self) -> Model:
         text = self.settings.model_dump_json()
         if self.settings.recalibration is not None:
@@ -55,8 +70,8 @@ class KneeOaRisk:
         return Model(
             self.name,
             self.version,
-            _weights_digest(),
-            "trained on simulated patient records, not for clinical use",
+            _weights_digest(self._bundle),
+            f"trained on {_trained_on(self._bundle)}, not for clinical use",
             hashlib.sha256(text.encode()).hexdigest(),
         )
 
@@ -75,7 +90,7 @@ class KneeOaRisk:
         """Bring the ensemble, and the site's recalibration where there is one, into memory."""
         from pipelines.knee_oa_risk.model import Calibration, Ensemble
 
-        self._ensemble = Ensemble.load(_BUNDLE)
+        self._ensemble = Ensemble.load(self._bundle)
         if self.settings.recalibration is not None:
             self._site = Calibration.read(self.settings.recalibration)
 
@@ -98,8 +113,14 @@ class KneeOaRisk:
 
 
 @cache
-def _weights_digest() -> str:
+def _weights_digest(bundle: Path) -> str:
     digest = hashlib.sha256()
-    for name in ("weights.safetensors", "model.json"):
-        digest.update((_BUNDLE / name).read_bytes())
+    for name in (WEIGHTS, CARD):
+        digest.update((bundle / name).read_bytes())
     return digest.hexdigest()
+
+
+@cache
+def _trained_on(bundle: Path) -> str:
+    """What the card says, read without loading the weights."""
+    return str(json.loads((bundle / CARD).read_text(encoding="utf-8")).get("trained_on", SIMULATED))

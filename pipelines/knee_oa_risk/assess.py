@@ -40,9 +40,10 @@ KNEES = Site(codes.KNEE, "B")
 
 @dataclass(frozen=True)
 class Peers:
-    """Risks of simulated people of the same sex and five years of age; quantiles 0.1, 0.25, 0.5, 0.75, 0.9."""
+    """Risks of the people trained on of the same sex and five years of age; quantiles 0.1, 0.25, 0.5, 0.75, 0.9."""
 
     label: str
+    kind: str  # "simulated " or nothing, to be said before the label
     persons: int
     quantiles: tuple[tuple[float, ...], ...]  # per horizon
 
@@ -74,7 +75,7 @@ def assess(
     record = _record(context)
     reason = _abstention(record, settings)
     if reason is not None:
-        return _abstained(model, title, study, record, *reason)
+        return _abstained(model, title, ensemble, study, record, *reason)
     risk = ensemble.risk(record.batch, site)
     why = attribute(ensemble, record)
     peers = _peers(ensemble, record, context, site)
@@ -85,7 +86,7 @@ def assess(
         conclusion=_conclusion(risk, why, peers),
         findings=(_finding(risk, peers, record), *_contributions(why)),
         pages=(_page(title, risk, why, peers, record, context),),
-        limits=_limits(record, site),
+        limits=_limits(ensemble, record, site),
         parameters=_parameters(record, site),
         report="risk",
     )
@@ -125,7 +126,9 @@ def _abstention(record: PatientRecord, settings: Settings) -> tuple[Code, str] |
     return None
 
 
-def _abstained(model: Model, title: str, study: Study, record: PatientRecord, reason: Code, sentence: str) -> Result:
+def _abstained(
+    model: Model, title: str, ensemble: Ensemble, study: Study, record: PatientRecord, reason: Code, sentence: str
+) -> Result:
     missing = tuple(
         NotEvaluable(f"Knee OA risk {years}y", RISK_CODES[years], reason, sentence, KNEES) for years in HORIZONS
     )
@@ -137,7 +140,7 @@ def _abstained(model: Model, title: str, study: Study, record: PatientRecord, re
         conclusion=("No risk is given.", sentence),
         not_evaluable=missing,
         pages=(page,),
-        limits=_limits(record, None),
+        limits=_limits(ensemble, record, None),
         parameters=_parameters(record, None),
         report="risk",
     )
@@ -151,9 +154,15 @@ def _peers(ensemble: Ensemble, record: PatientRecord, context: ClinicalContext, 
     quantiles = np.mean([row["quantiles"] for row in rows], axis=0)  # (H, 5)
     if site is not None:
         quantiles = site.apply(quantiles.T).T
-    words = {"F": "women", "M": "men"}.get(context.sex, "people")
-    label = f"{words} of {youngest} to {youngest + 4}"
-    return Peers(label, sum(row["persons"] for row in rows), tuple(tuple(float(q) for q in row) for row in quantiles))
+    words = {row["words"] for row in rows}
+    first, last = min(row["ages"][0] for row in rows), max(row["ages"][1] for row in rows)
+    label = f"{words.pop() if len(words) == 1 else 'people'} of {first} to {last}"
+    return Peers(
+        label,
+        ensemble.card.people,
+        sum(row["persons"] for row in rows),
+        tuple(tuple(float(q) for q in row) for row in quantiles),
+    )
 
 
 def _finding(risk: Risk, peers: Peers, record: PatientRecord) -> Finding:
@@ -223,9 +232,9 @@ def _named(why: Attribution, group: str) -> str:
     return f"{name} ({inside})" if parts else name
 
 
-def _limits(record: PatientRecord, site: Calibration | None) -> tuple[str, ...]:
+def _limits(ensemble: Ensemble, record: PatientRecord, site: Calibration | None) -> tuple[str, ...]:
     lines = [
-        "The model was trained on a simulated population; its risks say nothing about real patients.",
+        ensemble.card.limit,
         f"Only the {WEEKS} weeks before the last {GAP} weeks are read: what is already being worked up does not count.",
         "An association in the record is no cause; nothing here is advice to treat.",
     ]
@@ -281,8 +290,7 @@ def _risk_panel(risk: Risk, peers: Peers) -> BarPanel:
         axis_range=(0.0, min(100.0, float(np.ceil(top / 5.0) * 5.0))),
         unit="%",
         caption=f"Whiskers: {LEVEL:.0%} interval of the patient's risk; 10th to 90th percentile of {peers.persons} "
-        "simulated "
-        f"{peers.label}. Death is counted as a competing event.",
+        f"{peers.kind}{peers.label}. Death is counted as a competing event.",
     )
 
 

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.knee_oa_risk import measures
+from pipelines.knee_oa_risk import BUNDLE, WEIGHTS, measures
 from pipelines.knee_oa_risk.baselines import BASELINES, baseline_risks
 from pipelines.knee_oa_risk.matrix import Batch, from_population
-from pipelines.knee_oa_risk.model import BUNDLE, LEVEL, WEIGHTS, Calibration, Card, Ensemble
+from pipelines.knee_oa_risk.model import LEVEL, Calibration, Card, Ensemble
 from pipelines.knee_oa_risk.network import RiskNetwork
 from pipelines.knee_oa_risk.simulate import (
     FIRST_TEST_YEAR,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,26 @@ STATIC_NAMES = (
     *(f"{name} missing" for name in STATIC),
 )
 DEFAULT_SUPPLY_DAYS = 28.0  # of a prescription that does not say how long it lasts
+
+
+class Followed(Protocol):
+    """People at their index dates with what became of them, simulated or from records; arrays over people (N,)."""
+
+    @property
+    def age(self) -> NDArray[np.float64]: ...  # years
+    @property
+    def female(self) -> NDArray[Any]: ...
+    @property
+    def observed_weeks(self) -> NDArray[np.int64]: ...
+    @property
+    def visits_per_year(self) -> NDArray[np.float64]: ...
+    @property
+    def static(self) -> dict[str, NDArray[np.float64]]: ...  # NaN where missing
+    @property
+    def time(self) -> NDArray[np.float64]: ...  # years from the index date to whatever came first
+    @property
+    def status(self) -> NDArray[np.int64]: ...  # 0 left, 1 knee osteoarthritis, 2 died
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -74,6 +96,25 @@ class Batch:
         counts = np.searchsorted(self.person, persons, side="right") - first
         where = np.repeat(first - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(counts.sum())
         return np.repeat(np.arange(len(persons)), counts), where
+
+    def take(self, persons: NDArray[np.int64]) -> Batch:
+        """The batch of `persons`, in that order, some more than once if they stand there more than once."""
+        number, where = self.cells(persons)
+        return Batch(number, self.row[where], self.week[where], self.value[where], self.static[persons], self.rows)
+
+    @classmethod
+    def joined(cls, batches: Sequence[Batch]) -> Batch:
+        """Several batches of the same codes one after another."""
+        counts = [len(batch) for batch in batches]
+        offsets = np.cumsum([0, *counts[:-1]])
+        return cls(
+            np.concatenate([batch.person + offset for batch, offset in zip(batches, offsets, strict=True)]),
+            np.concatenate([batch.row for batch in batches]),
+            np.concatenate([batch.week for batch in batches]),
+            np.concatenate([batch.value for batch in batches]),
+            np.concatenate([batch.static for batch in batches]),
+            batches[0].rows,
+        )
 
     def dense(self, persons: NDArray[np.int64] | None = None) -> Floats:
         """The matrices of `persons` (all by default), (N, codes, weeks)."""

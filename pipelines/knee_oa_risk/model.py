@@ -12,15 +12,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from pipelines.knee_oa_risk import BUNDLE, CARD, SIMULATED, WEIGHTS
 from pipelines.knee_oa_risk.matrix import Batch
 from pipelines.knee_oa_risk.network import Cells, RiskNetwork, cumulative_incidence
 from pipelines.knee_oa_risk.simulate import HORIZONS, WEEKS
 
 Floats = NDArray[np.float64]
 
-BUNDLE = Path(__file__).parent / "bundle"
-WEIGHTS = "weights.safetensors"
-CARD = "model.json"
+SIMULATED_LIMIT = "The model was trained on a simulated population; its risks say nothing about real patients."
 FLOOR = 1e-6  # risks are kept away from 0 and 1, where a logit has no end
 LEVEL = 0.9  # nominal coverage of the intervals
 
@@ -61,6 +60,11 @@ class Card:
     interval_scale: tuple[float, ...]  # conformal factor on the spread of the ensemble, per horizon
     interval_floor: float  # spread, in logits, that is added in quadrature
     peers: list[dict[str, Any]] = field(default_factory=list)  # risks of people of one age band and sex
+    trained_on: str = SIMULATED
+    people: str = "simulated "  # what stands before women, men or people where peers are named
+    limit: str = SIMULATED_LIMIT
+    intervals: str = "split conformal prediction against the known risk"
+    measured: list[dict[str, Any]] = field(default_factory=list)  # on people held out, where records were trained on
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,29 @@ def read_bundle(bundle: Mapping[str, Any], issuers: Mapping[str, str], default_i
     UnsuitableInput
         If it is no bundle or has no patient with an identifier that counts.
     """
+    imported = Imported()
+    for patient, events in _people(bundle, imported):
+        imported.records += _records(patient, events, issuers, default_issuer)
+    if not imported.records:
+        raise UnsuitableInput("the bundle has no patient with an identifier that counts (records.issuers)")
+    return imported
+
+
+def read_people(bundle: Mapping[str, Any]) -> list[Record]:
+    """One record per patient of a bundle, whatever their identifiers: for training, which asks nobody's name.
+
+    Raises
+    ------
+    UnsuitableInput
+        If it is no bundle.
+    """
+    return [_record(patient, events, "", "") for patient, events in _people(bundle, Imported())]
+
+
+def _people(bundle: Mapping[str, Any], imported: Imported) -> list[tuple[Any, tuple[CodedEvent, ...]]]:
+    """Each patient resource with the events that are about it; what cannot be used is counted in `imported`."""
     if bundle.get("resourceType") != "Bundle" or not isinstance(bundle.get("entry", []), list):
         raise UnsuitableInput("not a FHIR bundle")
-    imported = Imported()
     resources = dict(_resources(bundle, imported))
     patients = {where: model for where, model in resources.items() if model.get_resource_type() == "Patient"}
     events: dict[str, list[CodedEvent]] = {where: [] for where in patients}
@@ -82,11 +102,7 @@ def read_bundle(bundle: Mapping[str, Any], issuers: Mapping[str, str], default_i
         events[subject] += found
         if not found:
             imported.refused[f"{kind}: no code or date, or marked as not true"] += 1
-    for where, patient in patients.items():
-        imported.records += _records(patient, tuple(events[where]), issuers, default_issuer)
-    if not imported.records:
-        raise UnsuitableInput("the bundle has no patient with an identifier that counts (records.issuers)")
-    return imported
+    return [(patient, tuple(events[where])) for where, patient in patients.items()]
 
 
 def _resources(bundle: Mapping[str, Any], imported: Imported) -> Iterator[tuple[str, Any]]:
@@ -116,22 +132,26 @@ def _reference(model: Any) -> str:
 def _records(
     patient: Any, events: tuple[CodedEvent, ...], issuers: Mapping[str, str], default_issuer: str
 ) -> Iterator[Record]:
-    name = next(iter(patient.name or ()), None)
     identifiers = [
         (identifier.value or "", identifier.system or "", _code_of(identifier.type))
         for identifier in patient.identifier or ()
     ]
-    died = _day(patient.deceasedDateTime) if patient.deceasedDateTime else None
     for patient_id, issuer in chosen_identifiers(identifiers, issuers, default_issuer):
-        identity = Identity(
-            patient_id,
-            issuer,
-            str(name.family or "") if name else "",
-            " ".join(str(given) for given in (name.given or ())) if name else "",
-            _day(patient.birthDate),
-            SEXES.get(str(patient.gender), "U"),
-        )
-        yield Record(identity, events, died, "FHIR R4")
+        yield _record(patient, events, patient_id, issuer)
+
+
+def _record(patient: Any, events: tuple[CodedEvent, ...], patient_id: str, issuer: str) -> Record:
+    name = next(iter(patient.name or ()), None)
+    identity = Identity(
+        patient_id,
+        issuer,
+        str(name.family or "") if name else "",
+        " ".join(str(given) for given in (name.given or ())) if name else "",
+        _day(patient.birthDate),
+        SEXES.get(str(patient.gender), "U"),
+    )
+    died = _day(patient.deceasedDateTime) if patient.deceasedDateTime else None
+    return Record(identity, events, died, "FHIR R4")
 
 
 def _events(model: Any, resources: Mapping[str, Any]) -> Iterator[CodedEvent]:

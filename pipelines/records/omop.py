@@ -36,6 +36,7 @@ TABLES: dict[str, tuple[Any, str, str]] = {
     "observation": ("observation", "observation", "observation_date"),
     "procedure_occurrence": ("procedure", "procedure", "procedure_date"),
     "visit_occurrence": ("encounter", "visit", "visit_start_date"),
+    "observation_period": ("encounter", "period_type", "observation_period_start_date"),
 }
 csv.field_size_limit(10_000_000)  # notes are long
 
