@@ -1,13 +1,20 @@
-"""The trained network at work: strips without seams, in the number format that the processor is fast in."""
+"""The trained network at work: tiles without seams, in the number format that the processor is fast in.
+
+Tiles are worked on side by side, one thread each. Threads that share the work of one convolution wait for one another
+after every layer, and spin while they wait: where another process takes a core, both cores are lost.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,7 +35,7 @@ PLANE_BIAS = 1.2  # measured on volumes held back: what a plane's answer is low 
 UNASKED_SPREAD = 1.5  # of a volume that has no plane to ask: rather too wide
 TRUST_RANGE = (0.05, 1.1)
 GAUSSIAN_90 = 1.6449
-STRIP_VOXELS = 3_000_000  # acquired voxels of a strip: about 1 GB at work
+TILE_VOXELS = 5_000_000  # acquired voxels of a tile with its margin: about 1.5 GB at work
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ class Restorer:
         fine: NDArray[np.floating[Any]],
         profile: SliceProfile,
         anisotropy: float,
-        strip_rows: int | None = None,
+        tile: tuple[int, int] | None = None,
         trust: Trust | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Thin slices and the standard deviation of each voxel, both (F, H, W).
@@ -112,15 +119,15 @@ class Restorer:
             (C,), (F,): positions along the normal, same unit, ascending; `fine` within `coarse`.
         anisotropy
             Distance of the acquired slices over the in-plane pixel.
-        strip_rows
-            Rows worked on at once; by memory where None. The result does not depend on it.
+        tile
+            Rows and columns worked on at once; by memory and threads where None. The result does not depend on it.
         trust
             How much of the residual to add and how wide the spread is; asked of the volume where None.
         """
         geometry = Geometry(coarse, fine, profile, anisotropy)
         with torch.inference_mode():
             given = torch.from_numpy(np.ascontiguousarray(thick))
-            return self._restore(given, geometry, strip_rows, trust or self.trust(given, geometry))
+            return self._restore(given, geometry, tile, trust or self.trust(given, geometry))
 
     def trust(self, thick: Tensor, geometry: Geometry) -> Trust:
         """Ask the volume's own planes how far the network can be trusted here.
@@ -131,16 +138,11 @@ class Restorer:
         tell how wide the spread is. A plane has no depth to look into, so the answer is too low by `PLANE_BIAS`.
         """
         ratio = float((geometry.coarse[1] - geometry.coarse[0]) / (geometry.fine[1] - geometry.fine[0]))
-        products = squares = 0.0
-        trials = []
-        for plane in _busiest_planes(thick):
-            for turned in (plane, plane.T.contiguous()):
-                trial = self._trial(turned, ratio, geometry)
-                if trial is not None:
-                    residual, missing, _ = trial
-                    products += float((residual * missing).sum())
-                    squares += float((residual**2).sum())
-                    trials.append(trial)
+        planes = [turned for plane in _busiest_planes(thick) for turned in (plane, plane.T.contiguous())]
+        asked = side_by_side(lambda plane: self._trial(plane, ratio, geometry), planes)
+        trials = [trial for trial in asked if trial is not None]
+        products = sum(float((residual * missing).sum()) for residual, missing, _ in trials)
+        squares = sum(float((residual**2).sum()) for residual, _, _ in trials)
         if not trials or squares < 1e-9:
             return Trust(1.0, UNASKED_SPREAD * self.calibration_at(ratio))
         amount = float(np.clip(PLANE_BIAS * products / squares, *TRUST_RANGE))
@@ -168,7 +170,7 @@ class Restorer:
         return residual[tissue], missing[tissue], torch.sqrt(wide[tissue] ** 2 + SD_FLOOR**2)
 
     def _restore(
-        self, thick: Tensor, geometry: Geometry, strip_rows: int | None, trust: Trust
+        self, thick: Tensor, geometry: Geometry, tile: tuple[int, int] | None, trust: Trust
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         slices, height, width = thick.shape
         conditions = geometry.conditions()
@@ -176,25 +178,39 @@ class Restorer:
         thin = (linear @ thick.reshape(slices, -1)).reshape(-1, height, width)
         deviation = torch.full_like(thin, SD_FLOOR)
         weight = content(thick)
-        rows = strip_rows or max(16, STRIP_VOXELS // (slices * width))
-        for top in range(0, height, rows):
-            bottom = min(top + rows, height)
-            columns = torch.nonzero(weight[top:bottom].amax(dim=0) > 0)[:, 0]
-            if not len(columns):
-                continue
-            left, right = int(columns[0]), int(columns[-1]) + 1
-            outer = _grown((top, bottom, left, right), self.field, height, width)
-            residual_terms, spread_terms = self._features(thick, outer, (top, bottom, left, right), conditions)
+
+        def work(box: Box) -> None:
+            top, bottom, left, right = box
+            outer = _grown(box, self.field, height, width)
+            residual_terms, spread_terms = self._features(thick, outer, box, conditions)
             part = weight[top:bottom, left:right]
             thin[:, top:bottom, left:right] += trust.residual * _decode(coefficients, residual_terms) * part
             wide = _decode(spread, spread_terms) * part
             deviation[:, top:bottom, left:right] = torch.sqrt(wide**2 + SD_FLOOR**2)
+
+        side_by_side(work, _boxes(weight, tile or self._tile(weight, slices)))
         deviation *= trust.spread
         return thin.numpy(), deviation.numpy()
 
-    def _features(
-        self, thick: Tensor, outer: tuple[int, ...], inner: tuple[int, ...], conditions: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _tile(self, weight: Tensor, slices: int) -> tuple[int, int]:
+        """Rows and columns of a tile that keep every thread busy, recompute little and fit into memory."""
+        whole = _inside(weight)
+        if whole is None:
+            return weight.shape[0], weight.shape[1]
+        rows, columns = whole[1] - whole[0], whole[3] - whole[2]
+        lanes, best, least = torch.get_num_threads(), (16, 16), math.inf
+        for down in range(1, rows // 16 + 2):
+            for across in range(1, columns // 16 + 2):
+                tile = math.ceil(rows / down), math.ceil(columns / across)
+                outer = math.prod(
+                    side + 2 * self.field * (parts > 1) for side, parts in zip(tile, (down, across), strict=True)
+                )
+                cost = math.ceil(down * across / lanes) * outer
+                if slices * outer <= TILE_VOXELS and cost < least:
+                    best, least = tile, cost
+        return best
+
+    def _features(self, thick: Tensor, outer: Box, inner: Box, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients of the inner box, worked out on the outer one: (C, terms, h, w) each."""
         top, bottom, left, right = outer
         terms, spread = self.network.features(thick[None, :, top:bottom, left:right], conditions)
@@ -207,6 +223,56 @@ class Restorer:
             return 1.0
         known = sorted(self.calibration)
         return float(np.interp(np.log(ratio), np.log(known), [self.calibration[each] for each in known]))
+
+
+Box = tuple[int, int, int, int]  # top, bottom, left, right
+
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+def side_by_side(work: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:
+    """What `work` makes of each, in as many threads as torch would use, each of which computes alone."""
+    lanes, each = torch.get_num_threads(), list(given)
+    if lanes == 1 or len(each) < 2:
+        return [work(one) for one in each]
+
+    def alone(one: Given) -> Made:
+        if torch.get_num_threads() > 1:
+            torch.set_num_threads(1)  # of this thread, which has just begun
+        with torch.inference_mode():
+            return work(one)
+
+    try:
+        with ThreadPoolExecutor(min(lanes, len(each))) as pool:
+            return list(pool.map(alone, each))
+    finally:
+        torch.set_num_threads(lanes)  # what threads that begin later start from
+
+
+def _inside(weight: Tensor) -> Box | None:
+    """The smallest box that holds every weight (H, W) above zero."""
+    rows = torch.nonzero(weight.amax(dim=1) > 0)[:, 0]
+    columns = torch.nonzero(weight.amax(dim=0) > 0)[:, 0]
+    if not len(rows):
+        return None
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def _boxes(weight: Tensor, tile: tuple[int, int]) -> list[Box]:
+    """Tiles that cover what has weight (H, W), each cut down to what is not air."""
+    whole = _inside(weight)
+    if whole is None:
+        return []
+    boxes = []
+    for top in range(whole[0], whole[1], tile[0]):
+        for left in range(whole[2], whole[3], tile[1]):
+            bottom, right = min(top + tile[0], whole[1]), min(left + tile[1], whole[3])
+            found = _inside(weight[top:bottom, left:right])
+            if found is not None:
+                boxes.append((top + found[0], top + found[1], left + found[2], left + found[3]))
+    return boxes
 
 
 def content(thick: Tensor) -> Tensor:
@@ -230,7 +296,7 @@ def _busiest_planes(thick: Tensor) -> list[Tensor]:
     return planes
 
 
-def _grown(box: tuple[int, int, int, int], margin: int, height: int, width: int) -> tuple[int, int, int, int]:
+def _grown(box: Box, margin: int, height: int, width: int) -> Box:
     top, bottom, left, right = box
     return max(top - margin, 0), min(bottom + margin, height), max(left - margin, 0), min(right + margin, width)
 

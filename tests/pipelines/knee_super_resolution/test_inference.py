@@ -1,4 +1,4 @@
-"""Strips without seams, no work on air, and half precision that changes nothing that counts."""
+"""Tiles without seams, no work on air, and half precision that changes nothing that counts."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ FINE = np.arange(0, COARSE[-1] + 1e-9, 1.0)
 
 
 @pytest.mark.parametrize("half", [False, pytest.param(True, id="bfloat16")])
-def test_strips_equal_the_whole(half: bool) -> None:
+def test_tiles_equal_the_whole(half: bool) -> None:
     made = restorer(half)
-    whole, whole_sd = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, 50, FULL)
-    parts, parts_sd = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, 13, FULL)
+    whole, whole_sd = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, (50, 64), FULL)
+    parts, parts_sd = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, (13, 17), FULL)
     assert np.abs(whole - parts).max() < 1e-4
     assert np.abs(whole_sd - parts_sd).max() < 1e-4
     spline = along_slices(spline_matrix(COARSE, FINE), thick_slices())
@@ -90,3 +90,30 @@ def test_a_network_that_only_invents_is_trusted_little() -> None:
     full, _ = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, trust=FULL)
     base, _ = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, trust=Trust(0.0, 1.0))
     assert np.abs(kept - base).max() < 0.5 * np.abs(full - base).max()
+
+
+def test_two_threads_give_what_one_gives_and_are_left_as_they_were() -> None:
+    made = restorer(False)
+    alone, alone_sd = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3)
+    torch.set_num_threads(2)
+    try:
+        together, together_sd = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3)
+        assert torch.get_num_threads() == 2
+        assert torch.is_inference_mode_enabled() is False
+    finally:
+        torch.set_num_threads(1)
+    assert np.abs(alone - together).max() < 1e-4
+    assert np.abs(alone_sd - together_sd).max() < 1e-4
+
+
+@pytest.mark.parametrize(("threads", "tile"), [(1, (100, 100)), (2, (100, 50))])
+def test_there_is_a_tile_for_every_thread(threads: int, tile: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert restorer(False)._tile(torch.ones(100, 100), 6) == tile
+
+
+def test_tiles_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "TILE_VOXELS", 6 * 50 * 50)
+    made = restorer(False)
+    rows, columns = made._tile(torch.ones(100, 120), 6)
+    assert 6 * (rows + 2 * made.field) * (columns + 2 * made.field) <= 6 * 50 * 50
