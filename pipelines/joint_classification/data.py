@@ -17,8 +17,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import ImageReference
+from dicom_sr.pixels import Picture, UltrasoundRegion
 from pipelines.joint_classification.simulate import CLASSES, Case
 from pipelines.joint_classification.simulate.metacarpal import bone_mask
+from pipelines.joint_classification.simulate.screen import show
+from pipelines.joint_classification.ultrasound import windows
 
 SIZE_2D = (96, 160)  # (H, W) of what the network sees: the upper three quarters; below is the shadow of bone
 FIELD_2D = (128, 160)  # of an image as it comes
@@ -97,20 +101,35 @@ def unit(image: Array) -> Array:
     return np.asarray((image - low) / max(high - low, 1e-6), np.float32)
 
 
-def on_screen(cases: Sequence[Case], seed: int) -> list[Case]:
-    """The same pictures after a scanner's screen: resampled, so softer, a little noisy, and in 256 steps.
+def on_screen(cases: Sequence[Case], seed: int, share: float = 0.0) -> list[Case]:
+    """The same pictures softer, a little noisy and in 256 steps, as scanners store them.
 
-    What the node gets was drawn by a scanner at its own scale; a network that knows the crisp simulation alone would
-    call that foreign.
+    Parameters
+    ----------
+    share
+        Of the pictures, to be drawn on a scanner's screen, with writing and rulers, and read from it again as the node
+        does. Where the lesion lies is not known of these any more.
     """
     rng = np.random.default_rng([seed, 8])
     shown = []
     for case in cases:
+        if rng.random() < share:
+            empty = np.zeros_like(case.lesion)
+            shown.append(replace(case, image=_read_again(case.image, float(rng.uniform(0.045, 0.075))), lesion=empty))
+            continue
         soft = ndimage.gaussian_filter(case.image, rng.uniform(0.0, SOFTEST_PX))
         grainy = soft + rng.normal(0.0, rng.uniform(0.0, GRAIN), soft.shape)
         steps = np.round(np.clip(grainy, 0, 1) * 255) / 255
         shown.append(replace(case, image=np.asarray(steps, np.float32)))
     return shown
+
+
+def _read_again(image: Array, pixel_mm: float) -> Array:
+    """What the node makes of a picture on a scanner's screen."""
+    screen = show(image, pixel_mm=pixel_mm)
+    region = UltrasoundRegion(screen.box, (pixel_mm, pixel_mm), 1)
+    picture = Picture(ImageReference("1"), screen.pixels, "", None, "none", regions=(region,))
+    return np.asarray(windows(picture)[0], np.float32)
 
 
 def prepare(image: NDArray[np.generic], inputs: Inputs = "grey") -> Array:

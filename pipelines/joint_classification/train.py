@@ -42,24 +42,29 @@ PATIENTS = {2: 2000, 3: 400}  # of the training cohort
 HELD_OUT = {2: 500, 3: 200}  # patients of the calibration cohort
 RESCANNED = {2: 120, 3: 40}  # joints of which each has REPEATS scans
 REPEATS = 4
+SCREENED = 0.15  # of the training pictures, read from a screen: slow to make
+SCREENED_HELD_OUT = 0.5
 DISTURBED = 0.5  # disturbed copies of training cases, per case
 DRAWING_SHARE = 0.97  # of known cases that the drawing error of the sentence holds for
 
 Floats = NDArray[np.float64]
 
 
-def simulated(dimensions: Dimensions, seed: int, patients: int, inputs: Inputs = "grey") -> Cohort:
-    """A cohort of simulated patients."""
+def simulated(
+    dimensions: Dimensions, seed: int, patients: int, inputs: Inputs = "grey", screened: float = 0.0
+) -> Cohort:
+    """A cohort of simulated patients; the share `screened` of ultrasound pictures as read from a scanner's screen."""
     if dimensions == 3:
         return cohort(metacarpal.patients(seed, patients, step=2), inputs)
-    return cohort(on_screen(ultrasound.patients(seed, patients), seed))
+    return cohort(on_screen(ultrasound.patients(seed, patients), seed, screened))
 
 
 def disturbances(seed: int, known: Cohort, number: int) -> Cohort:
     """Known cases with something in them that belongs to no class: what "none of these" is learnt from."""
     rng = np.random.default_rng(seed)
     which = rng.integers(len(known), size=(number, 2))
-    images = [disturb.disturbed(rng, unit(known.images[one, 0]), unit(known.images[other, 0])) for one, other in which]
+    make = disturb.disturbed if known.images.ndim == 4 else disturb.disturbed_volume
+    images = [make(rng, unit(known.images[one, 0]), unit(known.images[other, 0])) for one, other in which]
     taken = known.take(which[:, 0])
     return replace(
         taken,
@@ -157,10 +162,10 @@ def from_simulation(
     progress: Progress | None = None,
 ) -> Model:
     """Train on simulated patients and calibrate on others."""
-    known = simulated(dimensions, schedule.seed, patients, inputs)
+    known = simulated(dimensions, schedule.seed, patients, inputs, SCREENED)
     foreign = disturbances(schedule.seed + 3, known, round(DISTURBED * len(known)))
     network = _fitted(dimensions, joined(known, foreign), schedule, output, progress)
-    others = simulated(dimensions, schedule.seed + 1, held_out, inputs)
+    others = simulated(dimensions, schedule.seed + 1, held_out, inputs, SCREENED_HELD_OUT)
     repeats = rescanned(dimensions, schedule.seed + 2, RESCANNED[dimensions], inputs)
     what = "ultrasound images of finger joints" if dimensions == 2 else "HR-pQCT scans of second metacarpal heads"
     sentence = f"trained on {len(known)} simulated {what} of {patients} simulated patients; not for clinical use"

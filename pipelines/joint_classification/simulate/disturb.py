@@ -83,3 +83,30 @@ def _bulge(rng: np.random.Generator, image: Array, other: Array) -> Array:
 
 
 _KINDS: tuple[Callable[[np.random.Generator, Array, Array], Array], ...] = (_line, _blob, _patch, _bulge)
+
+
+# ---- volumes
+def disturbed_volume(rng: np.random.Generator, image: Array, other: Array) -> Array:
+    """`image` (D, H, W) in 0..1 with one or two disturbances; `other` gives the patches."""
+    for _ in range(int(rng.integers(1, 3))):
+        spot = _ellipsoid(rng, image)
+        kind = int(rng.integers(3))
+        if kind == 0:  # a coarse lump, as dense as anything
+            grain = ndimage.gaussian_filter(rng.standard_normal(image.shape), rng.uniform(0.6, 1.5))
+            put = rng.uniform(0.1, 1.0) + rng.uniform(0.05, 0.25) * grain / grain.std()
+        elif kind == 1:  # a piece of another volume, turned
+            turned = np.rot90(other, int(rng.integers(1, 4)), (1, 2)) if other.shape[1] == other.shape[2] else other
+            put = np.roll(turned, tuple(int(shift) for shift in rng.integers(-16, 17, 3)), (0, 1, 2))
+        else:  # the scan displaced there
+            put = np.roll(image, tuple(int(shift) for shift in rng.integers(-6, 7, 3)), (0, 1, 2))
+        image = np.asarray(np.clip((1 - spot) * image + spot * put, 0, 1), np.float32)
+    return image
+
+
+def _ellipsoid(rng: np.random.Generator, image: Array) -> Array:
+    """A soft spot in a volume, 0..1, somewhere in the bone or at its edge."""
+    inside = np.argwhere(image > np.quantile(image, 0.8))
+    centre = inside[int(rng.integers(len(inside)))]
+    axes = np.meshgrid(*(np.arange(size) for size in image.shape), indexing="ij", sparse=True)
+    squares = [((x - c) / rng.uniform(4.0, 14.0)) ** 2 for x, c in zip(axes, centre, strict=True)]
+    return np.asarray(1 / (1 + np.exp(8 * (np.sqrt(squares[0] + squares[1] + squares[2]) - 1))), np.float32)
