@@ -22,6 +22,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     MRImageStorage,
     UltrasoundImageStorage,
+    UltrasoundMultiFrameImageStorage,
 )
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -310,6 +311,35 @@ def write_abdomen(folder: Path) -> None:
     _pixels(ds, np.repeat(picture[..., None], 3, axis=2), 8)
     ds.LossyImageCompression = "00"
     _save(ds, folder / "US.dcm")
+
+
+def write_finger(folder: Path) -> None:
+    """A cine of a simulated second metacarpophalangeal joint with power Doppler (US, 16 frames)."""
+    from pipelines.joint_classification.sample import demo_cine
+
+    frames, box = demo_cine()
+    write_cine(folder / "US.dcm", frames, box, 0.07)
+
+
+def write_cine(path: Path, frames: NDArray[np.uint8], box: tuple[int, int, int, int], pixel_mm: float) -> None:
+    """One multi-frame ultrasound of the left MCP2; `frames` is (N, H, W, 3) RGB, `box` its calibrated region."""
+    ds = _instance("finger", 1, 1, UltrasoundMultiFrameImageStorage, "US")
+    ds.StudyDescription, ds.SeriesDescription = "Simulated finger joint ultrasound", "MCP2 dorsal long"
+    ds.BodyPartExamined, ds.Laterality = "HAND", "L"
+    ds.ImageType, ds.PatientOrientation = ["ORIGINAL", "PRIMARY", "MUSCULOSKELETAL"], ""
+    _pixels(ds, frames[0], 8)
+    ds.PixelData = frames.tobytes()
+    ds.NumberOfFrames, ds.FrameTime = str(len(frames)), "40"
+    ds.FrameIncrementPointer = pydicom.datadict.tag_for_keyword("FrameTime")
+    ds.LossyImageCompression, ds.BurnedInAnnotation, ds.UltrasoundColorDataPresent = "00", "NO", 1
+    region = Dataset()
+    region.RegionSpatialFormat, region.RegionDataType, region.RegionFlags = 1, 1, 0  # 2D tissue
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = box[0], box[1]
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = box[2], box[3]
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3  # cm
+    region.PhysicalDeltaX = region.PhysicalDeltaY = pixel_mm / 10
+    ds.SequenceOfUltrasoundRegions = [region]
+    _save(ds, path)
 
 
 # ---- real

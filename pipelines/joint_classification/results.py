@@ -203,7 +203,7 @@ def remarks(seen: Sequence[Seen], heat_method: str) -> tuple[str, ...]:
         lines.append("Of pictures side by side one was read: the left one without Doppler colour.")
     if any(clip.colour for clip in clips):
         lines.append("Doppler colour was taken out: the model does not use it.")
-    if any(s.assessment.key.field.mirrored for s in seen):
+    if any(s.assessment.key.field.mirrored and s.opinion.verdict.determined for s in seen):
         lines.append("A picture was read mirrored, since the joint lies the other way round than the model knows it.")
     return tuple(lines)
 
@@ -267,7 +267,7 @@ def page(title: str, seen: Seen, model: Model) -> Page:
     if len(seen.assessment.votes) > 1:
         panels.append(_votes(seen))
     panels += [latent_map(seen.opinion, model), nearest(seen.opinion)]
-    return Page(f"{title}, {seen.opinion.joint.label}", tuple(panels), 3, (sentence(seen.opinion), LIMITS[1]))
+    return Page(f"{title}, {seen.opinion.joint.label}", tuple(panels), 2, (sentence(seen.opinion), LIMITS[1]))
 
 
 def _crop(seen: Seen) -> ImagePanel:
@@ -325,7 +325,7 @@ def verdict_panel(said: Opinion, model: Model) -> Panel:
         rows.append(("Entropy (1: knows nothing)", f"{overall.entropy[0]:.2f}", f"{model.card.entropy_limit:.2f}"))
         error = float(overall.reconstruction_error[0])
         rows.append(("Error of the redrawn image", f"{error:.2f}", f"{model.card.error_limit:.2f}"))
-        return TablePanel("Undetermined", tuple(rows), _without_label(said.verdict.sentence))
+        return TablePanel("Undetermined", tuple(rows), "Classes are not named: none of the three is forced on it.")
     bars = tuple(
         Bar(
             NAMES[condition].capitalize(),
@@ -343,11 +343,6 @@ def verdict_panel(said: Opinion, model: Model) -> Panel:
         ratio, low, high = model.likelihood_ratios[said.condition]
         caption += f" Likelihood ratio {ratio:.1f} ({low:.1f} to {high:.1f}) on simulated cases."
     return BarPanel("Probabilities", bars, caption=caption)
-
-
-def _without_label(text: str) -> str:
-    rest = text.removeprefix("Undetermined: ")
-    return rest[0].upper() + rest[1:]
 
 
 def _votes(seen: Seen) -> LinePanel:

@@ -17,6 +17,7 @@ LIT = 10 / 255  # above the screen's background: tissue, or its noise
 STROKE = 13  # pixels: letters, rulers and frames are thinner than this
 RAISED = 55.0  # grey values of 255 by which writing stands out of what is behind it
 SHARP = 0.55  # of its height, writing falls within a pixel; what a probe hears is blurred by its point spread
+WHITE, RAISED_ON_TISSUE, SHARP_ON_TISSUE = 220, 35, 0.3  # the same for white writing over echoes
 BLACK = 40.0  # grey value of 255 below which the screen is empty
 CHROMA, SATURATION = 60, 0.4  # of a colour that is not a tint: Doppler, calipers, markers
 TINTED = 0.35  # with more of the lit pixels in colour, the picture is tinted
@@ -82,21 +83,30 @@ def writing(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     values = np.asarray(np.clip(255 * grey, 0, 255), np.uint8)
     behind = ndimage.maximum_filter(ndimage.minimum_filter(values, STROKE), STROKE)
     height = values - behind  # white top-hat: thin bright structures only
-    labels, count = ndimage.label(height > RAISED, np.ones((3, 3)))
+    on_black, places, labels = _sharp(values, height, height > RAISED, SHARP)
+    if places:
+        dark = np.asarray(ndimage.mean(behind, labels, np.arange(1, len(places) + 1)))
+        on_black |= np.concatenate([[False], _in_lines(places, dark, grey.shape[0])])[labels]
+    on_tissue, _, _ = _sharp(values, height, (values > WHITE) & (height > RAISED_ON_TISSUE), SHARP_ON_TISSUE)
+    return np.asarray(on_black | on_tissue)
+
+
+def _sharp(
+    values: NDArray[np.uint8], height: NDArray[np.uint8], mask: NDArray[np.bool_], sharp: float
+) -> tuple[NDArray[np.bool_], list[tuple[slice, slice]], NDArray[np.int32]]:
+    """The shapes of `mask` whose edges fall by `sharp` of their height within a pixel; all shapes; and their labels."""
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
     if not count:
-        return np.zeros(grey.shape, bool)
-    number = np.arange(1, count + 1)
-    top = np.asarray(ndimage.maximum(height, labels, number), np.float32)
+        return np.zeros(mask.shape, bool), [], labels
+    top = np.asarray(ndimage.maximum(height, labels, np.arange(1, count + 1)), np.float32)
     size = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    inside = np.where(labels > 0, height, np.uint8(0))
-    ring_label = ndimage.maximum_filter(labels, 3) * (labels == 0)
-    fall = ndimage.maximum_filter(inside, 3).astype(np.float32) - np.minimum(height, ndimage.maximum_filter(inside, 3))
-    ring = ring_label > 0
-    fallen = np.bincount(ring_label[ring], fall[ring], count + 1)[1:]
-    beside = np.bincount(ring_label[ring], minlength=count + 1)[1:]
-    drawn = (fallen > SHARP * top * beside) & (size >= 4)
-    drawn |= _in_lines(ndimage.find_objects(labels), np.asarray(ndimage.mean(behind, labels, number)), grey.shape[0])
-    return np.asarray(np.concatenate([[False], drawn])[labels])
+    around = ndimage.maximum_filter(labels, 3) * (labels == 0)
+    ring = around > 0
+    edge = ndimage.maximum_filter(np.where(labels > 0, values, np.uint8(0)), 3)[ring].astype(np.float32)
+    fallen = np.bincount(around[ring], np.maximum(edge - values[ring], 0), count + 1)[1:]
+    beside = np.bincount(around[ring], minlength=count + 1)[1:]
+    drawn = (fallen > sharp * top * beside) & (size >= 4)
+    return np.concatenate([[False], drawn])[labels], ndimage.find_objects(labels), labels
 
 
 def _in_lines(
@@ -168,7 +178,7 @@ def _tissue(grey: NDArray[np.float32]) -> list[Box]:
     uneven = ndimage.maximum_filter(small, 3) - ndimage.minimum_filter(small, 3) > 1.5 / 255
     lit = (small > np.quantile(small, 0.02) + LIT) & uneven
     # echoes are dense: holes between speckles close, the gutter between two panels does not; strokes do not survive
-    dense = ndimage.binary_closing(np.pad(lit, 3), iterations=2)[3:-3, 3:-3]
+    dense = ndimage.binary_closing(np.pad(lit, 3), np.ones((3, 3)))[3:-3, 3:-3]
     solid = ndimage.binary_opening(dense, np.ones((7, 7)))
     labels, count = ndimage.label(solid)
     if not count:

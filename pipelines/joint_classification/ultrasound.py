@@ -22,6 +22,7 @@ MAXIMUM_FRAMES = 600  # of a cine that are looked at
 SKIN_MM = 1.5  # depth at which the skin is put in the field
 STEP_MM = 3.0  # between windows across a wide picture
 WIDTHS_MM = (18.0, 65.0)  # of the picture of a probe for finger joints
+COARSE_MM = 0.5  # a PixelSpacing so large is not of ultrasound: converters write 1 mm where they do not know
 HIDDEN_SHARE = 0.25  # with more of the field under writing or colour, it is not read
 BLUNT = 0.5  # of the median sharpness of a cine: frames below it are blurred by motion, or without contact
 
@@ -115,7 +116,7 @@ def read_clip(instance: Instance, width_mm: float | None = None) -> Clip:
         raise UnsuitableInput(max(reasons, key=reasons.count))
     pixel_mm = read[0].panel.pixel_mm
     assert pixel_mm is not None
-    assumed = read[0].picture.pixel_mm is None
+    assumed = width_mm is not None and not any(region.pixel_mm for region in read[0].picture.regions)
     return Clip(tuple(read), total, panels, pixel_mm, assumed, any(f.panel.colour_share > 0.002 for f in read))
 
 
@@ -147,11 +148,13 @@ def _panel(picture: Picture, screen: Screen, width_mm: float | None) -> Panel:
         raise UnsuitableInput("no ultrasound picture was found on the image")
     panel = min(screen.panels, key=lambda p: (p.colour_share > 0.002, p.box))  # of equals the left one
     columns = panel.box[2] - panel.box[0]
-    pixel_mm = panel.pixel_mm or picture.pixel_mm
-    if pixel_mm is None:
-        if width_mm is None:
-            raise UnsuitableInput("the image does not say how large a pixel is (no calibrated region)")
+    pixel_mm = panel.pixel_mm
+    if pixel_mm is None and width_mm is not None:
         pixel_mm = (width_mm / columns, width_mm / columns)
+    if pixel_mm is None and picture.pixel_mm is not None and max(picture.pixel_mm) < COARSE_MM:
+        pixel_mm = picture.pixel_mm
+    if pixel_mm is None:
+        raise UnsuitableInput("the image does not say how large a pixel is (no calibrated region)")
     wide = columns * pixel_mm[1]
     if not WIDTHS_MM[0] <= wide <= WIDTHS_MM[1]:
         raise UnsuitableInput(
