@@ -108,8 +108,7 @@ def encode(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
             if known["sha256"] != item.sha256:
                 raise EncodingError(f"{item.kind} {item.sop_instance_uid} comes out differently for two destinations")
             known["twin_of"][name] = item.twin_of
-    for line in objects.values():
-        on_disk(Path(line["path"]))
+    on_disk(Path(line["path"]) for line in objects.values())
     sha256 = folder.write_json("objects.json", {"of": request["of"], "objects": list(objects.values())})
     return {"sha256": sha256, "objects": len(objects)}
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from node.config import FolderDestination
 from node.errors import PeerUnavailable
 from node.send.delivery import Answer, Item, Outcome
+
+WRITERS = 8  # at a time
 
 
 class FolderDelivery:
@@ -22,11 +25,13 @@ class FolderDelivery:
         """Nothing is negotiated beforehand."""
 
     def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
-        for item in items:
-            try:
-                yield item, self._copy(item)
-            except OSError as error:
-                raise PeerUnavailable(f"{self._name}: {error.strerror}") from error
+        threads = ThreadPoolExecutor(WRITERS)  # flushes that wait at the same moment cost the disk one
+        try:
+            yield from zip(items, threads.map(self._copy, items), strict=True)
+        except OSError as error:
+            raise PeerUnavailable(f"{self._name}: {error.strerror}") from error
+        finally:
+            threads.shutdown(cancel_futures=True)
 
     def _copy(self, item: Item) -> Answer:
         target = self._target(item)

@@ -41,6 +41,7 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 300.0
 DATABASE_PAUSE_S = 1.0
 STOP_PATIENCE_S = 5.0
 CLAIM_S = 30.0
+NOTE_EVERY_S = 0.2  # answers are kept at least so often
 SWEEP_S = 5.0  # until jobs are looked for that are sent and not closed
 
 Clock = Callable[[], datetime]
@@ -184,12 +185,23 @@ class Lane:
         return all(answered)
 
     def _send_items(self, job_id: str, delivery: Delivery, items: Sequence[Item]) -> bool:
-        answered = True
-        if items:
-            for item, answer in delivery.send(items):
-                answered &= self._note(job_id, item, answer)
+        """Send objects one after the other, and keep the answers: a few together, as each costs the disk a flush.
+
+        An answer that a crash takes away costs a repetition with the same bytes.
+        """
+        answered, noted = True, time.monotonic()
+        pending: list[tuple[Item, Answer]] = []
+        try:
+            for item, answer in delivery.send(items) if items else ():
+                pending.append((item, answer))
+                answered &= answer.outcome is not Outcome.LATER
+                if time.monotonic() - noted > NOTE_EVERY_S:
+                    self._note(job_id, pending)
+                    pending, noted = [], time.monotonic()
                 if self._stop.is_set():
                     return False
+        finally:
+            self._note(job_id, pending)
         return answered
 
     def _fit_to_send(self, items: list[Item]) -> list[Item]:
@@ -227,25 +239,30 @@ class Lane:
         return fit
 
     # ---- answers
-    def _note(self, job_id: str, item: Item, answer: Answer) -> bool:
-        """Keep the answer to one object, at once; whether the object need not be sent again."""
+    def _note(self, job_id: str, answers: Sequence[tuple[Item, Answer]]) -> None:
+        """Keep the answers to some objects."""
+        if not answers:
+            return
         with Session(self._database) as session, session.begin():
-            match answer.outcome:
-                case Outcome.DELIVERED:
-                    self._change(session, item.line, "delivered", answer.text, delivered=self._clock())
-                case Outcome.REFUSED:
-                    self._change(session, item.line, "refused", answer.text)
-                case Outcome.CLASS_REFUSED:
-                    self._stand_in(session, job_id, item, answer)
-                case Outcome.LATER:
-                    attempts = session.get_one(OutboxRecord, item.line).attempts
-                    wait = timedelta(seconds=back_off_s(attempts, self._first_retry_s))
-                    session.execute(  # unless it was cancelled meanwhile
-                        update(OutboxRecord)
-                        .where(OutboxRecord.id == item.line, OutboxRecord.state == "waiting")
-                        .values(answer=answer.text, not_before=self._clock() + wait)
-                    )
-        return answer.outcome is not Outcome.LATER
+            for item, answer in answers:
+                self._note_one(session, job_id, item, answer)
+
+    def _note_one(self, session: Session, job_id: str, item: Item, answer: Answer) -> None:
+        match answer.outcome:
+            case Outcome.DELIVERED:
+                self._change(session, item.line, "delivered", answer.text, delivered=self._clock())
+            case Outcome.REFUSED:
+                self._change(session, item.line, "refused", answer.text)
+            case Outcome.CLASS_REFUSED:
+                self._stand_in(session, job_id, item, answer)
+            case Outcome.LATER:
+                attempts = session.get_one(OutboxRecord, item.line).attempts
+                wait = timedelta(seconds=back_off_s(attempts, self._first_retry_s))
+                session.execute(  # unless it was cancelled meanwhile
+                    update(OutboxRecord)
+                    .where(OutboxRecord.id == item.line, OutboxRecord.state == "waiting")
+                    .values(answer=answer.text, not_before=self._clock() + wait)
+                )
 
     def _stand_in(self, session: Session, job_id: str, item: Item, answer: Answer) -> None:
         """Send the twin of an object whose class the peer refuses; else leave it out, if it may be left out."""
