@@ -25,6 +25,9 @@ class Settings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
     heatmaps: bool = True  # attention maps of the worst joints
+    # what a score leans on beside its own joint: nothing (alone), the same joint of the other side (side), how ill the
+    # patient's other joints look (patient), or both
+    pooling: Literal["alone", "side", "patient", "both"] = "patient"
 
 
 class HandFootScoring:
@@ -35,6 +38,7 @@ class HandFootScoring:
     title: ClassVar[str] = "Sharp/van der Heijde scoring"
     level: ClassVar[Literal["series", "study"]] = "study"
     needs_context: ClassVar[bool] = False
+    wants_prior_report: ClassVar[bool] = True  # `pipelines.base.wants_prior_report`
     settings_type: ClassVar[type[PipelineSettings]] = Settings
 
     def __init__(self, settings: PipelineSettings) -> None:
@@ -76,6 +80,7 @@ class HandFootScoring:
             If no picture shows a hand or a foot that can be scored; the message says why.
         """
         from pipelines.hand_foot_scoring import films, prior, results
+        from pipelines.hand_foot_scoring.reading import pooled
         from pipelines.hand_foot_scoring.scoring import progression
 
         if self._reader is None:
@@ -84,8 +89,9 @@ class HandFootScoring:
         read = films.read(study, self._reader)
         limbs, remarks = films.choose(read)
         self._refuse(read, limbs)
-        readings = films.readings(limbs)
-        correlation = self._reader.trained.calibration.correlation
+        calibration = self._reader.trained.calibration
+        readings = pooled(films.readings(limbs), calibration, self.settings.pooling)
+        correlation = calibration.correlation(self.settings.pooling)
         earlier = prior.reports(study)
         before = prior.read(earlier[-1]) if earlier else {}
         progress = progression(before, readings) if before else None

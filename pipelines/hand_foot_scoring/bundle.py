@@ -6,11 +6,13 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pipelines.hand_foot_scoring.damage_training import Calibration
+from pipelines.hand_foot_scoring.calibration import Calibration, Stage
 from pipelines.hand_foot_scoring.digest import FOLDER
+from pipelines.hand_foot_scoring.losses import Loss
 from pipelines.hand_foot_scoring.network import Damage, Localiser
 
 
@@ -23,23 +25,21 @@ class Trained:
     calibration: Calibration
 
 
-def save(trained: Trained, folder: Path = FOLDER) -> None:
-    """Write everything that is trained."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_network(trained.localiser, folder / "localiser.safetensors")
-    save_damage(trained.damage, trained.calibration, folder)
-
-
-def save_damage(damage: Damage, calibration: Calibration, folder: Path) -> None:
-    """Write the damage heads as safetensors and their calibration as JSON."""
+def save_damage(damage: Damage, folder: Path) -> None:
+    """Write the damage heads as safetensors."""
     save_network(damage, folder / "damage.safetensors")
-    text = json.dumps({"loss": damage.loss, **asdict(calibration)}, indent=1)
-    (folder / "calibration.json").write_text(text + "\n", encoding="utf-8")
+
+
+def save_calibration(calibration: Calibration, folder: Path) -> None:
+    """Write the calibration as JSON."""
+    text = json.dumps(asdict(calibration), indent=None, separators=(",", ": "))
+    (folder / "calibration.json").write_text(text.replace('"matrix"', '\n "matrix"') + "\n", encoding="utf-8")
 
 
 def save_network(network: nn.Module, path: Path) -> None:
     """The weights of one network."""
-    save_file({name: value.detach().contiguous() for name, value in network.state_dict().items()}, str(path))
+    told = {"loss": network.loss} if isinstance(network, Damage) else None
+    save_file({name: value.detach().contiguous() for name, value in network.state_dict().items()}, str(path), told)
 
 
 def load_localiser(path: Path = FOLDER / "localiser.safetensors") -> Localiser:
@@ -49,13 +49,25 @@ def load_localiser(path: Path = FOLDER / "localiser.safetensors") -> Localiser:
     return network
 
 
+def load_damage(path: Path = FOLDER / "damage.safetensors") -> Damage:
+    """The damage heads; which loss they were trained with stands in the file."""
+    with safe_open(str(path), "pt") as file:
+        loss: Loss = file.metadata()["loss"]
+    network = Damage(loss)
+    network.load_state_dict(load_file(str(path)))
+    network.eval()
+    return network
+
+
+def load_calibration(path: Path = FOLDER / "calibration.json") -> Calibration:
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    return Calibration({pooling: Stage(**stage) for pooling, stage in stored["stages"].items()})
+
+
 def load(folder: Path = FOLDER) -> Trained:
     """The trained networks with their calibration."""
-    stored = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
-    damage = Damage(stored["loss"])
-    damage.load_state_dict(load_file(str(folder / "damage.safetensors")))
-    damage.eval()
-    calibration = Calibration(
-        stored["temperature"], {head: tuple(bias) for head, bias in stored["bias"].items()}, stored["correlation"]
+    return Trained(
+        load_localiser(folder / "localiser.safetensors"),
+        load_damage(folder / "damage.safetensors"),
+        load_calibration(folder / "calibration.json"),
     )
-    return Trained(load_localiser(folder / "localiser.safetensors"), damage, calibration)

@@ -19,16 +19,25 @@ from rich.table import Table
 
 from pipelines.hand_foot_scoring import bundle, crops, damage_training, landmarks, metrics, tables
 from pipelines.hand_foot_scoring.bundle import Trained
+from pipelines.hand_foot_scoring.calibration import POOLINGS, Joints, Pooling, coverage, patient_sums
 from pipelines.hand_foot_scoring.digest import FOLDER
 from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.losses import LOSSES
 from pipelines.hand_foot_scoring.metrics import Agreement
 from pipelines.hand_foot_scoring.network import CLASS_OF, MAXIMUM
-from pipelines.hand_foot_scoring.reading import Reader, head_of
+from pipelines.hand_foot_scoring.reading import CHILD_PROBABILITY, PLATE_SITES, Reader, head_of, pooled
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Reading, Scored
+from pipelines.hand_foot_scoring.skeleton import hand, random_disease
 from pipelines.hand_foot_scoring.train import TEST_SEED
 
 BINS = Path(__file__).parent / "surrogate.yaml"
+AGES = {
+    "5 to 9": (5.0, 9.0),
+    "9 to 13": (9.0, 13.0),
+    "13 to 15": (13.0, 15.0),
+    "15 to 16.5": (15.0, 16.5),
+    "grown": None,
+}
 COVERAGE_Z = 1.6448536269514722  # of a two-sided 90 % interval
 
 
@@ -42,11 +51,14 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--ablation", action="store_true", help="train every loss anew on the same simulated patients")
     made.add_argument("--bundle", type=Path, default=FOLDER)
+    made.add_argument(
+        "--pooling", choices=POOLINGS, default="patient", help="what a score leans on beside its own joint"
+    )
     made.add_argument("--bins", type=Path, default=BINS, help="damage bins of the surrogate metrics, YAML")
     made.add_argument("--json", type=Path, help="write the figures there")
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--seeds", type=int, default=3, help="of the ablation")
-    made.add_argument("--patients", type=int, default=60, help="simulated patients to measure with")
+    made.add_argument("--patients", type=int, default=150, help="simulated patients to measure with")
     made.add_argument("--train-patients", type=int, default=80, help="of the ablation")
     made.add_argument("--epochs", type=int, default=3, help="of the ablation")
     made.add_argument("--threads", type=int, default=1)
@@ -105,66 +117,112 @@ def _summary_row(table: Table, name: str, rows: list[landmarks.Row]) -> None:
 # ---------------------------------------------------------------- simulated patients
 def _simulated(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     trained = bundle.load(options.bundle)
-    held = crops.simulated(options.seed + TEST_SEED, options.patients, even=False)
-    even = crops.simulated(options.seed + TEST_SEED + 1, max(1, options.patients // 3), even=True)
-    calibrated = damage_training.scores(trained.damage, held, trained.calibration)
-    spread = damage_training.scores(trained.damage, even)
-    figures = {
-        "patients as in a clinic (simulated), calibrated": damage_training.plain(
-            damage_training.by_family(calibrated, held)
-        ),
-        "the same, every joint called undamaged": damage_training.plain(damage_training.all_zero(held)),
-        "grades spread evenly (simulated), as learned": damage_training.plain(damage_training.by_family(spread, even)),
-        "the same evenly spread, every joint called undamaged": damage_training.plain(damage_training.all_zero(even)),
+    held = crops.simulated(options.seed + TEST_SEED, options.patients, even=0, children=0)
+    rows, raw = damage_training.joints(held), damage_training.logits(trained.damage, held)
+    scores = {pooling: trained.calibration.of_patients(pooling, raw, rows) for pooling in POOLINGS}
+    tables = {
+        "patients as in a clinic (simulated), calibrated": damage_training.by_family(scores[options.pooling], rows),
+        "the same, every joint called undamaged": damage_training.all_zero(rows),
     }
+    figures = {title: damage_training.plain(table) for title, table in tables.items()}
     for title, heads in figures.items():
         console.print(_agreement_table(title, heads))
-    errors = damage_training.calibration_errors(calibrated, held)
-    coverage = interval_coverage(trained, held)
+    pooling: dict[str, dict[str, Any]] = {name: _pooling_figures(trained, name, p, rows) for name, p in scores.items()}
+    console.print(_pooling_table(pooling))
     state = damage_training.state_accuracy(trained.damage, held)
-    surrogate = _surrogate_simulated(calibrated, held, _edges(options.bins))
-    console.print("expected calibration error:", {head: round(value, 4) for head, value in errors.items()})
-    console.print(f"90 % interval of the total covers {coverage:.1%} of {len(np.unique(held.patients))} patients")
+    surrogate = _surrogate_simulated(scores[options.pooling], rows, _edges(options.bins))
+    plates = plate_rates(trained, options.seed)
     console.print(f"state of the joint recognised: {state:.1%}")
     console.print("surrogate of the RA2-DREAM metrics (simulated patients):", asdict(surrogate))
+    console.print("growth plates called open, by age:", plates)
     return {
+        "patients": options.patients,
         "agreement": figures,
-        "calibration_error": errors,
-        "interval_coverage": coverage,
+        "pooling": pooling,
+        "calibration_error": pooling[options.pooling]["calibration_error"],
+        "interval_coverage": pooling[options.pooling]["interval_coverage"],
         "state_accuracy": state,
         "surrogate": asdict(surrogate),
+        "open_plates": plates,
     }
 
 
-def interval_coverage(trained: Trained, held: crops.Crops) -> float:
-    """Share of patients whose true sum lies in the 90 % interval round the expected one."""
-    raw, grades = damage_training.raw_outputs(trained.damage, held), damage_training.targets(held)
-    rho = trained.calibration.correlation
-    inside = [
-        abs(s.error) <= COVERAGE_Z * np.sqrt((1 - rho) * s.squares + rho * s.spreads**2)
-        for s in damage_training.patient_sums(trained.calibration, raw, grades, held.patients)
-    ]
-    return float(np.mean(inside))
+def _pooling_figures(
+    trained: Trained, pooling: Pooling, probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, Joints]
+) -> dict[str, Any]:
+    sums = patient_sums(probabilities, rows)
+    table = damage_training.by_family(probabilities, rows)
+    errors = np.array([s.error for s in sums])
+    return {
+        "agreement": {head: asdict(families["all"]) for head, families in table.items()},
+        "calibration_error": damage_training.calibration_errors(probabilities, rows),
+        "total_rmse": float(np.sqrt((errors**2).mean())),
+        "total_bias": float(errors.mean()),
+        "interval_coverage": coverage(sums, trained.calibration.correlation(pooling)),
+        "interval_half_width": float(
+            np.mean([COVERAGE_Z * s.deviation(trained.calibration.correlation(pooling)) for s in sums])
+        ),
+    }
+
+
+def _pooling_table(pooling: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(
+        "leans on",
+        *(f"{head}: kappa, MAE, ECE" for head in MAXIMUM),
+        "total: RMSE, bias",
+        "interval: covers, half width",
+    )
+    for name, row in pooling.items():
+        heads = [
+            f"{row['agreement'][h]['kappa']:.3f} {row['agreement'][h]['mae']:.3f} {row['calibration_error'][h]:.3f}"
+            for h in MAXIMUM
+        ]
+        table.add_row(
+            name,
+            *heads,
+            f"{row['total_rmse']:.1f} {row['total_bias']:+.1f}",
+            f"{row['interval_coverage']:.1%} {row['interval_half_width']:.0f}",
+        )
+    return table
+
+
+def plate_rates(trained: Trained, seed: int, hands: int = 15) -> dict[str, tuple[int, int]]:
+    """Age band to (hands that are taken for a child's, hands), over simulated hands."""
+    found = {}
+    for number, (band, ages) in enumerate(AGES.items()):
+        called = 0
+        for each in range(hands):
+            rng = np.random.default_rng((seed + TEST_SEED, 9, number, each))
+            age = None if ages is None else float(rng.uniform(*ages))
+            skeleton = hand(rng, random_disease("hand", rng, 0.4) if age is None else None, age, odd=False)
+            images = [crops.simulated_crop(skeleton, site, rng, "evaluable")[0] for site in PLATE_SITES]
+            called += _open_plates(trained, images) > CHILD_PROBABILITY
+        found[band] = (called, hands)
+    return found
+
+
+@torch.inference_mode()
+def _open_plates(trained: Trained, images: Sequence[NDArray[np.float32]]) -> float:
+    sites = torch.tensor([CLASS_OF["hand", site] for site in PLATE_SITES])
+    raw = trained.damage(torch.from_numpy(np.stack(images)[:, None]), sites)
+    return float(raw["plates"].sigmoid().mean())
 
 
 def _surrogate_simulated(
-    probabilities: Mapping[str, NDArray[np.float64]], held: crops.Crops, edges: Sequence[float]
+    probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, Joints], edges: Sequence[float]
 ) -> metrics.Surrogate:
-    grades = damage_training.targets(held)
     truth: dict[str, dict[str, NDArray[np.float64]]] = {}
     score: dict[str, dict[str, NDArray[np.float64]]] = {}
-    for patient in np.unique(held.patients):
-        mine = held.patients == patient
-        rows = {"erosion": ("hand_erosion", "foot_erosion"), "narrowing": ("narrowing",)}
-        truth[str(patient)], score[str(patient)] = {}, {}
-        for kind, heads in rows.items():
-            kept = [mine & (grades[head] >= 0) for head in heads]
-            truth[str(patient)][kind] = np.concatenate(
-                [grades[head][k].astype(np.float64) for head, k in zip(heads, kept, strict=True)]
-            )
-            score[str(patient)][kind] = np.concatenate(
-                [probabilities[head][k] @ np.arange(MAXIMUM[head] + 1) for head, k in zip(heads, kept, strict=True)]
-            )
+    kinds = {"erosion": ("hand_erosion", "foot_erosion"), "narrowing": ("narrowing",)}
+    expected = {head: p @ np.arange(MAXIMUM[head] + 1) for head, p in probabilities.items()}
+    for patient in np.unique(np.concatenate([joints.patients for joints in rows.values()])):
+        mine = {head: joints.patients == patient for head, joints in rows.items()}
+        truth[str(patient)] = {
+            kind: np.concatenate([rows[head].grades[mine[head]] for head in heads]) for kind, heads in kinds.items()
+        }
+        score[str(patient)] = {
+            kind: np.concatenate([expected[head][mine[head]] for head in heads]) for kind, heads in kinds.items()
+        }
     return metrics.surrogate(truth, score, edges)
 
 
@@ -185,14 +243,15 @@ def _agreement_table(title: str, heads: Mapping[str, Mapping[str, Mapping[str, f
 # ---------------------------------------------------------------- the comparison of losses
 def _ablation(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Every loss over several seeds on the same simulated patients; means and standard deviations over the seeds."""
-    train = crops.simulated(options.seed, options.train_patients, even=True)
-    test = crops.simulated(options.seed + TEST_SEED, options.patients, even=True)
-    runs: dict[str, list[dict[str, dict[str, Agreement]]]] = {"all zero": [damage_training.all_zero(test)]}
+    train = crops.simulated(options.seed, options.train_patients, even=crops.EVEN_SHARE)
+    test = crops.simulated(options.seed + TEST_SEED, options.patients, even=crops.EVEN_SHARE)
+    rows = damage_training.joints(test)
+    runs: dict[str, list[dict[str, dict[str, Agreement]]]] = {"all zero": [damage_training.all_zero(rows)]}
     start = time.monotonic()
     for loss in LOSSES:
         for seed in range(options.seeds):
             network = damage_training.train_damage(train, loss, seed, options.epochs)
-            runs.setdefault(loss, []).append(damage_training.by_family(damage_training.scores(network, test), test))
+            runs.setdefault(loss, []).append(damage_training.by_family(damage_training.scores(network, test), rows))
             console.print(f"{loss}, seed {seed}: {time.monotonic() - start:.0f} s")
     summary = {
         loss: {
@@ -240,7 +299,7 @@ def _expected(trained: Trained, crop: tables.GradedCrop) -> float:
     head = head_of(crop.cell)
     image = torch.from_numpy(crops.normalised(crop.image)[None, None])
     raw = trained.damage(image, torch.tensor([CLASS_OF[crop.cell.limb, crop.cell.site]]))[head].numpy()
-    return float(trained.calibration.probabilities(head, raw)[0] @ np.arange(crop.cell.maximum + 1))
+    return float(trained.calibration.alone(head, raw)[0] @ np.arange(crop.cell.maximum + 1))
 
 
 def _dream(options: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -254,6 +313,7 @@ def _dream(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             for found in reader.read(tables.grey(path)):
                 if (found.limb.side, found.limb.part) == (side, limb):
                     readings |= found.cells
+        readings = pooled(readings, reader.trained.calibration, options.pooling)
         both = [c for c in CELLS if c in patient.grades and isinstance(readings.get(c), Scored)]
         unread += len(patient.grades) - len(both)
         if not both:

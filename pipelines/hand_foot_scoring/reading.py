@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from pipelines.hand_foot_scoring import crops
 from pipelines.hand_foot_scoring.bundle import Trained
+from pipelines.hand_foot_scoring.calibration import Calibration, Pooling, context
 from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Pyramid
 from pipelines.hand_foot_scoring.losses import distribution
 from pipelines.hand_foot_scoring.network import CLASS_OF, CROP, MAXIMUM, STATES, Damage
@@ -22,7 +23,7 @@ MIN_READABLE = 0.5  # probability that a crop shows a joint that can be read
 CHILD_PROBABILITY = 0.5  # mean over the sites that have growth plates near them
 SHIFTS = ((0.0, 0.0), (-0.6, 0.4), (0.6, -0.4), (0.4, 0.6))  # mm: crops a little to the side, averaged
 _REASON = {"prosthesis": Reason.PROSTHESIS, "covered": Reason.COVERED, "absent": Reason.UNCERTAIN}
-_PLATE_SITES = ("RAD", "ULN", "MCP2", "MCP3", "MCP4", "MCP5", "PIP2", "PIP3", "PIP4", "PIP5")
+PLATE_SITES = ("RAD", "ULN", "MCP2", "MCP3", "MCP4", "MCP5", "PIP2", "PIP3", "PIP4", "PIP5")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Reader:
             return LimbReading(limb, blank, None, limb.length < MIN_LENGTH_PX)
         raw = self._raw(pyramid, limb, names)
         places = {name: index for index, name in enumerate(names)}
-        plates = [float(raw["plates"][places[name], 0]) for name in _PLATE_SITES if name in places]
+        plates = [float(raw["plates"][places[name], 0]) for name in PLATE_SITES if name in places]
         open_plates = float(np.mean(plates)) if limb.part == "hand" and plates else None
         cells: dict[Cell, Reading] = {}
         for cell in wanted:
@@ -93,7 +94,7 @@ class Reader:
         if state[0] < MIN_READABLE:
             return NotScored(_REASON[STATES[1 + int(state[1:].argmax())]])
         head = head_of(cell)
-        probabilities = self.trained.calibration.probabilities(head, raw[head][place][None].astype(np.float32))[0]
+        probabilities = self.trained.calibration.alone(head, raw[head][place][None])[0]
         return Scored(tuple(float(p) for p in probabilities))
 
     def _unseen(self, cell: Cell, pyramid: Pyramid, limb: Limb) -> Reading:
@@ -111,6 +112,22 @@ class Reader:
         cell = Cell(limb.side, limb.part, site, kind)
         found = saliency(self.trained.damage, crop, CLASS_OF[limb.part, site], head_of(cell))
         return _spread(found, crops.crop_window(limb, site, point).matrix, pyramid.shape)
+
+
+def pooled(readings: Mapping[Cell, Reading], calibration: Calibration, pooling: Pooling) -> dict[Cell, Reading]:
+    """The readings of all limbs of a patient, each leaning on those of the patient's other joints as `pooling` says."""
+    result = dict(readings)
+    for head in MAXIMUM:
+        rows = [(cell, r) for cell, r in readings.items() if isinstance(r, Scored) and head_of(cell) == head]
+        if not rows:
+            continue
+        place = {cell: row for row, (cell, _) in enumerate(rows)}
+        mirrored = [place.get(replace(cell, side="L" if cell.side == "R" else "R"), -1) for cell, _ in rows]
+        alone = np.array([reading.probabilities for _, reading in rows])
+        around = context(alone, np.zeros(len(rows), np.int64), np.array(mirrored))
+        for (cell, _), p in zip(rows, calibration.pooled(pooling, head, alone, around), strict=True):
+            result[cell] = Scored(tuple(p.tolist()))
+    return result
 
 
 def head_of(cell: Cell) -> str:

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from pipelines.hand_foot_scoring import bundle, shape
+from pipelines.hand_foot_scoring.calibration import POOLINGS
 from pipelines.hand_foot_scoring.checkpoint import Checkpoint
 from pipelines.hand_foot_scoring.crops import EVEN_SHARE, simulated
 from pipelines.hand_foot_scoring.damage_training import calibrate, train_damage
@@ -20,7 +21,8 @@ from pipelines.hand_foot_scoring.digest import FOLDER
 from pipelines.hand_foot_scoring.localiser_training import train_localiser
 from pipelines.hand_foot_scoring.losses import LOSSES, Loss
 
-STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 500, 800, 18, 120
+PARTS = ("shape", "localiser", "damage", "calibration")
+STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 500, 800, 12, 120
 CHILDREN = 0.15  # of the patients that the heads learn from
 CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is in two sets
 
@@ -29,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="condyle train hand_foot_scoring", description=__doc__)
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--output", type=Path, default=FOLDER, help="folder of the bundle")
-    made.add_argument("--only", choices=("shape", "localiser", "damage"), action="append", help="make this part alone")
+    made.add_argument("--only", choices=PARTS, action="append", help="make this part alone")
     made.add_argument("--steps", type=int, default=STEPS, help="batches of 8 films for the localiser")
     made.add_argument("--patients", type=int, default=PATIENTS, help="simulated patients for the damage heads")
     made.add_argument("--epochs", type=int, default=EPOCHS)
@@ -45,7 +47,7 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     console = Console()
-    parts = set(options.only or ("shape", "localiser", "damage"))
+    parts = set(options.only or PARTS)
     options.output.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     if "shape" in parts:
@@ -56,6 +58,8 @@ def main(arguments: list[str]) -> int:
         _localiser(options, console, start)
     if "damage" in parts:
         _damage(options, console, start)
+    if "calibration" in parts:
+        _calibration(options, console)
     console.print(f"done after {(time.monotonic() - start) / 60:.1f} minutes")
     return 0
 
@@ -94,8 +98,16 @@ def _damage(options: argparse.Namespace, console: Console, start: float) -> None
         device=options.device,
         checkpoint=kept,
     ).cpu()
+    bundle.save_damage(damage, options.output)
+    kept.remove()
+
+
+def _calibration(options: argparse.Namespace, console: Console) -> None:
+    damage = bundle.load_damage(options.output / "damage.safetensors")
     held = simulated(options.seed + CALIBRATION_SEED, options.calibration_patients, even=0, children=0)
     calibration = calibrate(damage, held)
-    bundle.save_damage(damage, calibration, options.output)
-    kept.remove()
-    console.print(f"correlation of errors between the cells of a patient: {calibration.correlation:.3f}")
+    bundle.save_calibration(calibration, options.output)
+    for pooling in POOLINGS:
+        console.print(
+            f"correlation of errors between the cells of a patient, {pooling}: {calibration.correlation(pooling):.3f}"
+        )

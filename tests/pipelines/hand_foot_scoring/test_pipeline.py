@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from dicom_sr import codes
 from dicom_sr.encode import encode
@@ -46,8 +47,8 @@ def simulated(part: Part, side: str, seed: int, severity: float = 0.5, age: floa
     return film(skeleton, view, rng, Exposure(noise=0.006, gamma=0.8), dressed=False, neighbour=False)
 
 
-def stored(image: np.ndarray) -> np.ndarray:
-    return np.clip(image * 3000 + 300, 0, 4095).astype(np.uint16)
+def stored(image: NDArray[np.float32]) -> NDArray[np.uint16]:
+    return np.asarray(np.clip(image * 3000 + 300, 0, 4095), np.uint16)
 
 
 def write(
@@ -85,7 +86,7 @@ def changed(path: Path, **elements: str) -> Path:
 @pytest.fixture(scope="module")
 def pipeline(networks: None) -> Iterator[HandFootScoring]:
     threads = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     made = HandFootScoring(Settings())
     made.load()
     yield made
@@ -259,7 +260,7 @@ def test_attention_is_that_of_the_trained_weights(pipeline: HandFootScoring) -> 
     """Random weights show something else: the parameter-randomisation check of Adebayo et al. 2018."""
     from pipelines.hand_foot_scoring.crops import simulated as simulated_crops
 
-    made = simulated_crops(5, 2, even=True, oddities=0, children=0)
+    made = simulated_crops(5, 2, even=1, oddities=0, children=0)
     assert pipeline._reader is not None
     trained = pipeline._reader.trained.damage
     torch.manual_seed(0)
