@@ -26,6 +26,7 @@ from node import checks
 from node.config import Configuration, Tls, read
 from node.dispatch import Dispatcher
 from node.errors import ConfigurationError, PeerUnavailable
+from node.post_back import PostBack
 from node.prior.search import Priors
 from node.receive import stow
 from node.receive.complete import Completion
@@ -193,6 +194,10 @@ class Node:
         sender = Sender(configuration, database)
         sender.start()
         stack.callback(sender.stop)
+        post_back = PostBack(configuration, database)
+        if post_back.wanted:
+            post_back.start()
+            stack.callback(post_back.stop)
         recorder = Recorder(configuration.node.data, database)
         recorder.start()
         stack.callback(recorder.stop)

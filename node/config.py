@@ -200,7 +200,7 @@ class FhirServer(Section):
     url: str
     token_file: FilePath | None = None
     identifier_system: str = ""  # of the patient IDs of the images; empty: the server is asked for the value alone
-    post_back: bool = False  # answers to requests go there as RiskAssessment too
+    post_back: bool = False  # risks, asked for or of a study, go there as RiskAssessment too
     timeout_s: float = Field(default=30.0, gt=0)
 
 

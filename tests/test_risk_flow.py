@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fhir.resources.R4B.riskassessment import RiskAssessment
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from node.demo import samples
 from node.record import new_key
 from pipelines.knee_oa_risk.sample import demo_person, patient_bundle
+from tests.fhir_peer import FhirPeer, serving
 from tests.orthanc import free_port
-from tests.running import RunningNode
+from tests.running import RunningNode, until
 
 ROUTE = {"when": {"Modality": "MR"}, "level": "study", "pipeline": "knee_oa_risk", "destinations": ["out"]}
 PDF, ENHANCED_SR, CAPTURE = (
@@ -41,14 +44,26 @@ def study(tmp_path_factory) -> list[Path]:
 
 
 @pytest.fixture
-def node(tmp_path):
+def server() -> Iterator[FhirPeer]:
+    """A FHIR server that knows somebody else, and is busy the first time it is given something."""
+    peer = FhirPeer({"entry": [{"resource": {"resourceType": "Patient", "id": "patient"}}]}, statuses=(503,))
+    with serving(peer.app) as peer.url:
+        yield peer
+
+
+@pytest.fixture
+def node(tmp_path, server):
     (tmp_path / "records.key").write_bytes(new_key())
     mllp = free_port()
     settings = RunningNode(
         tmp_path,
         routes={"risk": ROUTE},
         destinations={"out": {"kind": "folder", "path": "out"}},
-        records={"key_file": "records.key", "mllp": {"port": mllp}},
+        records={
+            "key_file": "records.key",
+            "mllp": {"port": mllp},
+            "fhir": {"url": f"{server.url}/r4", "identifier_system": "urn:h", "post_back": True},
+        },
     )
     settings.mllp = mllp  # type: ignore[attr-defined]
     with settings as running:
@@ -59,7 +74,7 @@ def results(node: RunningNode) -> dict[str, Dataset]:
     return {str(ds.SOPClassUID): ds for ds in map(dcmread, sorted((node.folder / "out").rglob("*.dcm")))}
 
 
-def test_the_risk_of_a_posted_record_lands_in_the_patients_study(node, record, study):
+def test_the_risk_of_a_posted_record_lands_in_the_patients_study_and_on_the_fhir_server(node, record, study, server):
     answer = httpx.post(f"http://127.0.0.1:{node.page}/fhir", json=record, timeout=60)
     assert answer.status_code == 200, answer.text
     assert set(node.send(study)) == {0}
@@ -76,6 +91,12 @@ def test_the_risk_of_a_posted_record_lands_in_the_patients_study(node, record, s
     assert "OA-RISK-5Y" in report
     assert "simulated" in report
     assert made[PDF].EncapsulatedDocument.startswith(b"%PDF")
+
+    until(lambda: server.given, "the risk is on the FHIR server")
+    given = RiskAssessment.model_validate(server.given[0])
+    assert given.identifier[0].value == job.id
+    assert given.basis[0].identifier.value == f"urn:oid:{source.StudyInstanceUID}"
+    assert [int(prediction.whenRange.high.value) for prediction in given.prediction] == [1, 3, 5]
 
     # the record is on disk encrypted, and nowhere else; nothing that was logged names the patient
     (kept,) = (node.folder / "data" / "records").glob("*.record")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from multiprocessing import get_context
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipelines.registry import pipeline_type
 PIPELINE = "knee_oa_risk"
 KNEE_OA = {"system": "http://snomed.info/sct", "code": "239873007", "display": "Osteoarthritis of knee"}
 HORIZONS = {"OA-RISK-1Y": 1, "OA-RISK-3Y": 3, "OA-RISK-5Y": 5}
+JOBS = "urn:condyle:job"
 INTERVAL = "urn:condyle:fhir:probability-interval"
 YEAR = {"unit": "year", "system": "http://unitsofmeasure.org", "code": "a"}
 
@@ -92,24 +93,38 @@ def route_settings(routes: Mapping[str, Any]) -> dict[str, Any]:
     return next((dict(route.settings) for route in routes.values() if route.pipeline == PIPELINE), {})
 
 
-def risk_assessment(result: Result, who: Identity, index_date: str, system: str = "") -> dict[str, Any]:
+def risk_assessment(
+    result: Result, who: Identity, index_date: date, system: str = "", job: str = "", study: str = ""
+) -> dict[str, Any]:
     """The result as a FHIR R4 RiskAssessment, validated.
 
     Each prediction holds a probability, the time it speaks of, and its interval as an extension and in words. A model
     that held its tongue gives a prediction without a probability, and says why.
+
+    Parameters
+    ----------
+    system
+        Of the patient's identifier.
+    job, study
+        The job that found it and the StudyInstanceUID it found it for, where it is no answer to a request.
     """
     identifier = {"value": who.patient_id, **({"system": system} if system else {})}
     resource = {
         "resourceType": "RiskAssessment",
         "status": "preliminary",  # research use: nobody has confirmed it
         "subject": {"type": "Patient", "identifier": identifier},
-        "occurrenceDateTime": index_date,
+        "occurrenceDateTime": index_date.isoformat(),
         "method": {"text": f"{result.model.name} {result.model.version}, weights {result.model.weights_digest[:12]}"},
         "code": {"text": result.title},
         "prediction": _predictions(result),
         "note": [{"text": text} for text in (*result.conclusion, result.model.trained_on, *result.limits)],
         "meta": {"lastUpdated": datetime.now(UTC).isoformat(timespec="seconds")},
     }
+    if job:
+        resource["identifier"] = [{"system": JOBS, "value": job}]
+    if study:
+        images = {"system": "urn:dicom:uid", "value": f"urn:oid:{study}"}
+        resource["basis"] = [{"type": "ImagingStudy", "identifier": images}]
     model = RiskAssessment.model_validate(resource)
     return {key: value for key, value in resource.items() if key in model.model_dump()} | {
         "resourceType": "RiskAssessment"

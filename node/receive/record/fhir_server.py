@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin
@@ -24,6 +25,11 @@ SEARCHES = (  # where a server has no $everything
     "FamilyMemberHistory",
 )
 BUSY = {408, 429, 500, 502, 503, 504}
+NOT_LET_IN = {401, 403}
+
+
+class _NotLetIn(PeerRefused):
+    """Not about what was asked but about who asks: a token that is missing, wrong or over."""
 
 
 class Client:
@@ -63,26 +69,37 @@ class Client:
         """
         system = self._settings.identifier_system
         identifier = f"{system}|{patient_id}" if system else patient_id
-        patients = [
-            r for r in self._search("Patient", {"identifier": identifier}) if r.get("resourceType") == "Patient"
-        ]
+        try:
+            found = list(self._search("Patient", {"identifier": identifier}))
+        except _NotLetIn as error:  # to say that there is no record would be wrong
+            raise PeerUnavailable(str(error)) from None
+        patients = [resource for resource in found if resource.get("resourceType") == "Patient"]
         if not patients:
             return None
         if len(patients) > 1:
             raise PeerRefused(f"the FHIR server knows {len(patients)} patients by that identifier")
         logical_id = str(patients[0]["id"])
-        found = {f"{r.get('resourceType')}/{r.get('id')}": r for r in (*patients, *self._everything(logical_id))}
-        entries = [{"fullUrl": name, "resource": resource} for name, resource in found.items()]
+        whole = {f"{r.get('resourceType')}/{r.get('id')}": r for r in (*patients, *self._everything(logical_id))}
+        entries = [{"fullUrl": name, "resource": resource} for name, resource in whole.items()]
         return {"resourceType": "Bundle", "type": "collection", "entry": entries}
 
-    def give(self, resource: dict[str, Any]) -> None:
+    def give(self, resource: dict[str, Any], unless: str = "") -> None:
         """Create a resource on the server.
+
+        Parameters
+        ----------
+        unless
+            A search, as a query; where it finds something, the server creates nothing (conditional create).
 
         Raises
         ------
         PeerRefused, PeerUnavailable
         """
-        self._sent("POST", str(resource["resourceType"]), json=resource)
+        headers = {"Content-Type": "application/fhir+json", **({"If-None-Exist": unless} if unless else {})}
+        try:
+            self._sent("POST", str(resource["resourceType"]), content=json.dumps(resource), headers=headers)
+        except _NotLetIn as error:  # a new token mends that, so nothing is given up
+            raise PeerUnavailable(str(error)) from None
 
     def _everything(self, logical_id: str) -> Iterator[dict[str, Any]]:
         try:
@@ -115,6 +132,8 @@ class Client:
             raise PeerUnavailable(f"the FHIR server cannot be reached: {type(error).__name__}") from None
         if answer.status_code in BUSY:
             raise PeerUnavailable(f"the FHIR server answered {answer.status_code}")
+        if answer.status_code in NOT_LET_IN:
+            raise _NotLetIn(f"the FHIR server answered {answer.status_code}: it does not take the node's token")
         if answer.is_error:
             raise PeerRefused(f"the FHIR server answered {answer.status_code}")
         try:

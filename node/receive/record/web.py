@@ -122,7 +122,7 @@ def answer(
     record, context = contexts.for_request(patient_id, issuer, day)
     result = assessor.assess(context)
     system = settings.fhir.identifier_system if settings.fhir else ""
-    resource = risk_assessment(result, record.identity, day.isoformat(), system)
+    resource = risk_assessment(result, record.identity, day, system)
     if settings.fhir is not None and settings.fhir.post_back:
         try:
             with Client(settings.fhir) as client:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,14 +14,10 @@ from typing import Any
 import httpx
 import pydicom
 import pytest
-import uvicorn
 from fhir.resources.R4B.riskassessment import RiskAssessment
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route as HttpRoute
 
 from dicom_sr.errors import UnsuitableInput
 from node.checks import listening_socket
@@ -32,22 +27,9 @@ from node.receive.record.contexts import Contexts, open_store
 from node.receive.record.service import RecordService
 from pipelines.knee_oa_risk.sample import patient_bundle
 from pipelines.knee_oa_risk.simulate import simulate
+from tests.fhir_peer import FhirPeer, serving
 
 DAY = date(2026, 1, 5)
-
-
-@contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """The address of `app`, served by a thread."""
-    with listening_socket("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 def configuration(folder: Path, **records: Any) -> Configuration:
@@ -207,48 +189,6 @@ def test_a_record_of_somebody_else_is_never_used_and_the_field_is_named_without_
 
 
 # ---- a FHIR server as a peer
-class FhirPeer:
-    """A small FHIR server: patients by identifier, $everything in pages or searches per type, RiskAssessment taken."""
-
-    def __init__(self, bundle: dict[str, Any], everything: bool = True) -> None:
-        self.resources = [dict(entry["resource"]) for entry in bundle["entry"]]
-        for number, resource in enumerate(self.resources[1:]):
-            resource.update(id=f"r{number}", subject={"reference": "Patient/patient"})
-        self.everything, self.given, self.tokens, self.patients = everything, [], set(), 1
-        self.app = Starlette(
-            routes=[
-                HttpRoute("/r4/Patient", self.patient),
-                HttpRoute("/r4/Patient/patient/$everything", self.all),
-                HttpRoute("/r4/RiskAssessment", self.take, methods=["POST"]),
-                HttpRoute("/r4/{kind}", self.search),
-            ]
-        )
-
-    def patient(self, request: Request) -> Response:
-        self.tokens.add(request.headers.get("authorization"))
-        found = self.resources[:1] * self.patients if request.query_params["identifier"] == "urn:h|P-1" else []
-        return JSONResponse({"resourceType": "Bundle", "entry": [{"resource": r} for r in found]})
-
-    def all(self, request: Request) -> Response:
-        if not self.everything:
-            return Response(status_code=404)
-        start = int(request.query_params.get("start", "0"))
-        page = {"resourceType": "Bundle", "entry": [{"resource": r} for r in self.resources[start : start + 40]]}
-        if start + 40 < len(self.resources):
-            page["link"] = [
-                {"relation": "next", "url": f"{request.base_url}r4/Patient/patient/$everything?start={start + 40}"}
-            ]
-        return JSONResponse(page)
-
-    def search(self, request: Request) -> Response:
-        found = [r for r in self.resources if r["resourceType"] == request.path_params["kind"]]
-        return JSONResponse({"resourceType": "Bundle", "entry": [{"resource": r} for r in found]})
-
-    async def take(self, request: Request) -> Response:
-        self.given.append(await request.json())
-        return Response(status_code=201)
-
-
 @pytest.mark.parametrize("everything", [True, False])
 def test_a_record_is_fetched_from_the_fhir_server_when_a_study_needs_it(tmp_path, person, everything):
     peer = FhirPeer(person, everything)

@@ -1,0 +1,89 @@
+"""A small FHIR server on a real socket: what the node asks for records and gives risks to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as HttpRoute
+
+from node.checks import listening_socket
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """The address of `app`, served by a thread."""
+    with listening_socket("127.0.0.1", 0) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+class FhirPeer:
+    """Patients by identifier, $everything in pages or searches per type, RiskAssessment created, conditionally too.
+
+    Parameters
+    ----------
+    bundle
+        Its only patient, first, and what it knows of them.
+    everything
+        Whether it offers $everything.
+    statuses
+        What it answers the first times something is to be created, in place of creating it.
+    """
+
+    def __init__(self, bundle: dict[str, Any], everything: bool = True, statuses: tuple[int, ...] = ()) -> None:
+        self.resources = [dict(entry["resource"]) for entry in bundle["entry"]]
+        for number, resource in enumerate(self.resources[1:]):
+            resource.update(id=f"r{number}", subject={"reference": "Patient/patient"})
+        self.everything, self.tokens, self.patients, self.statuses = everything, set(), 1, list(statuses)
+        self.given: list[dict[str, Any]] = []
+        self.url = ""
+        self.app = Starlette(
+            routes=[
+                HttpRoute("/r4/Patient", self.patient),
+                HttpRoute("/r4/Patient/patient/$everything", self.all),
+                HttpRoute("/r4/RiskAssessment", self.take, methods=["POST"]),
+                HttpRoute("/r4/{kind}", self.search),
+            ]
+        )
+
+    def patient(self, request: Request) -> Response:
+        self.tokens.add(request.headers.get("authorization"))
+        found = self.resources[:1] * self.patients if request.query_params["identifier"] == "urn:h|P-1" else []
+        return JSONResponse({"resourceType": "Bundle", "entry": [{"resource": r} for r in found]})
+
+    def all(self, request: Request) -> Response:
+        if not self.everything:
+            return Response(status_code=404)
+        start = int(request.query_params.get("start", "0"))
+        page = {"resourceType": "Bundle", "entry": [{"resource": r} for r in self.resources[start : start + 40]]}
+        if start + 40 < len(self.resources):
+            page["link"] = [
+                {"relation": "next", "url": f"{request.base_url}r4/Patient/patient/$everything?start={start + 40}"}
+            ]
+        return JSONResponse(page)
+
+    def search(self, request: Request) -> Response:
+        found = [r for r in self.resources if r["resourceType"] == request.path_params["kind"]]
+        return JSONResponse({"resourceType": "Bundle", "entry": [{"resource": r} for r in found]})
+
+    async def take(self, request: Request) -> Response:
+        if self.statuses:
+            return Response(status_code=self.statuses.pop(0))
+        unless = request.headers.get("if-none-exist", "").removeprefix("identifier=")
+        if unless and any(f"{i['system']}|{i['value']}" == unless for r in self.given for i in r["identifier"]):
+            return Response(status_code=200)
+        self.given.append(await request.json())
+        return Response(status_code=201)
