@@ -25,6 +25,17 @@ from pipelines.joint_classification.data import (
     joined,
     normalise,
     on_screen,
+    read_folder,
+    unit,
+)
+    INPUTS,
+    Cohort,
+    Inputs,
+    cohort,
+    folds,
+    joined,
+    normalise,
+    on_screen,
     unit,
 )
 from pipelines.joint_classification.gate import FOREIGN_SHARE, MARGIN, Gate, entropy_limit
@@ -36,7 +47,7 @@ from pipelines.joint_classification.training import ALPHA, Progress, Schedule, a
 Dimensions = Literal[2, 3]
 
 SEED = 20220525
-STEPS = {2: 800, 3: 500}
+STEPS = {2: 800, 3: 320}
 BATCH = {2: 32, 3: 6}
 PATIENTS = {2: 2000, 3: 400}  # of the training cohort
 HELD_OUT = {2: 500, 3: 200}  # patients of the calibration cohort
@@ -177,8 +188,6 @@ def from_folder(
     dimensions: Dimensions, schedule: Schedule, folder: Path, inputs: Inputs, output: Path, progress: Progress | None
 ) -> Model:
     """Train on real cases: four fifths of the patients; the others calibrate."""
-    from pipelines.joint_classification.data import read_folder
-
     found = read_folder(folder, dimensions, inputs)
     labelled = found.take(found.labels >= 0)
     train, test = folds(labelled.patients, 5, schedule.seed)[0]

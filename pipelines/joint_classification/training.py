@@ -249,7 +249,8 @@ def _resume(
 def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Shifted, resized, tilted and regained copies, noisier and softer ones among them: (N, C, ...) -> the same.
 
-    2-D pictures are never mirrored, since head and base differ; volumes are, dorsal to palmar.
+    2-D pictures are never mirrored, since head and base differ; volumes are, across the bone both ways, since a scan
+    does not say where dorsal and radial are.
     """
     number, spatial = images.shape[0], images.ndim - 2
     theta = np.zeros((number, spatial, spatial + 1), np.float32)
@@ -264,7 +265,8 @@ def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
     theta[:, 0, 1] = -np.sin(angle) * scale[:, 0] * aspect
     theta[:, 1, 0] = np.sin(angle) * scale[:, 1] / aspect
     if spatial == 3:
-        theta[:, 1, :2] *= rng.choice((-1.0, 1.0), number).astype(np.float32)[:, None]
+        for axis in (0, 1):  # of affine_grid: W, H
+            theta[:, axis, :2] *= rng.choice((-1.0, 1.0), number).astype(np.float32)[:, None]
     grid = functional.affine_grid(torch.from_numpy(theta).to(images.device), list(images.shape), align_corners=False)
     moved = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
     shape = (number,) + (1,) * (images.ndim - 1)

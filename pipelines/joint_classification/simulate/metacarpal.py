@@ -45,7 +45,7 @@ def simulate(
     motion: int | None = None,
     step: int = 1,
 ) -> Case:
-    """One metacarpal head, mirrored to the right hand.
+    """One metacarpal head.
 
     Parameters
     ----------
