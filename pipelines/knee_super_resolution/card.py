@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pipelines.knee_super_resolution import evaluate
+from pipelines.knee_super_resolution import baselines, evaluate
 from pipelines.knee_super_resolution.evaluate import Row
 from pipelines.knee_super_resolution.network import Condyle, DeepResolve
 
@@ -34,6 +35,7 @@ def write_evaluation(card: Path, rows: Sequence[Row]) -> None:
     if (BUNDLE / "model.json").exists():
         write_section(card, "costs", costs_text())
         write_section(card, "training", training_text())
+        write_section(card, "baselines", baselines_text())
 
 
 def evaluation_text(rows: Sequence[Row]) -> str:
@@ -82,6 +84,26 @@ def costs_text() -> str:
     return "\n".join(lines)
 
 
+def baselines_text() -> str:
+    """How the baselines that need settings are set."""
+    patch, stride = f"{baselines.PATCH} x {baselines.PATCH} pixels", f"{baselines.STRIDE} pixels"
+    return f"""\
+- `scsr`: sparse coding in the form of Zeyde: patches of {patch} every {stride}, {baselines.FEATURES} principal
+  components of first and second derivatives, {baselines.ATOMS} atoms, lasso weight {baselines.SPARSITY}, a pair of
+  dictionaries for each factor, on both planes that contain the slice axis, then the same projection as ours.
+- `deepresolve`: 20 layers of 64, a network for each factor, squared error, residual to the cubic spline.
+- `selfsr`: a plane network of 7 layers of 32, trained on each volume's own planes for 200 steps of 8 patches, on both
+  planes, then the same projection."""
+
+
+def _ended(read: dict[str, Any]) -> str:
+    """What a description says beyond the plan: an early end, weights that it began from."""
+    text = "" if read["stopped_at"] == read["plan"]["steps"] else f", stopped at {read['stopped_at']}"
+    if "initial_sha256" in read:
+        text += f", from the weights `{read['initial_sha256'][:12]}`"
+    return text
+
+
 def training_text() -> str:
     """What the shipped weights were trained on and how, from their descriptions."""
     parts = []
@@ -91,10 +113,11 @@ def training_text() -> str:
         read = json.loads(path.read_text())
         plan = read["plan"]
         settings = ", ".join(f"{name} {plan[name]}" for name in ("seed", "steps", "rate", "depth", "thick", "size"))
-        settings += f", stopped at {read['stopped_at']}, {read['seconds']} s"
+        settings += f"{_ended(read)}; {read['core_seconds'] / 60:.0f} core-minutes, {read['tflop']:.0f} TFLOP"
         gains = ", ".join(f"k = {k}: {value:+.2f} dB" for k, value in read["validation_gain_db"].items())
         parts.append(
-            f"- `{path.stem}`: {read['trained_on']}. {settings}. Gain over cubic on held-back patches: {gains}. "
-            f"SHA-256 `{read['weights_sha256']}`, PyTorch {read['torch']}, MONAI {read['monai']}."
+            f"- `{path.stem}`: {read['trained_on']}. Settings: {settings}. "
+            f"Gain over cubic on held-back patches: {gains}. SHA-256 "
+            f"`{read['weights_sha256']}`, PyTorch {read['torch']}, MONAI {read['monai']}."
         )
     return "\n".join(parts)

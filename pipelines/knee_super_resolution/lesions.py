@@ -24,7 +24,7 @@ class LesionRow:
     volume: str
     factor: int
     method: str
-    foci: int
+    foci: int  # that the truth itself shows
     seen: int
     contrast_kept: float  # median share of the true contrast that is left
     false_structure: float  # RMS change away from the foci over the noise of the acquired slices
@@ -76,13 +76,16 @@ def judge_lesions(volume: ThinVolume, axis: int, factor: int, methods: Sequence[
     plain, _ = degraded(volume, axis, factor, scale=1.0)
     labels = labels[: task.count]
     noise = metrics.noise_of(task.thick, metrics.foreground(task.thick))
+    foci = [labels == number for number in range(1, int(labels.max()) + 1)]
+    # what anatomy hides in the truth says nothing about a method: there, any contrast is that of the anatomy
+    foci = [focus for focus in foci if _contrast(truth, truth, focus)[0]]
     rows = []
     for method in methods:
         try:
             result, without = RESTORE[method](task), RESTORE[method](plain)
         except FileNotFoundError:
             continue
-        kept = [_contrast(result, truth, labels == number) for number in range(1, int(labels.max()) + 1)]
+        kept = [_contrast(result, truth, focus) for focus in foci]
         away = ~_grown(labels > 0, factor)
         change = float(np.sqrt(np.mean((result - without)[away] ** 2)))
         rows.append(
