@@ -1,8 +1,8 @@
 """Cases to learn from and be judged by: simulated, or a folder of real ones with a table of labels.
 
 A folder holds ``labels.csv`` with the columns ``file, patient, label`` and, where known, ``age, sex, width_mm``, and
-the files it names: DICOM, PNG, JPEG or TIFF of ultrasound; DICOM, Scanco AIM or ISQ (with or without a version number, as
-``;1``), NIfTI, MetaImage or NRRD of HR-pQCT. The label is healthy, ra, psa, or unknown for what is to be refused;
+the files it names. Ultrasound: DICOM, PNG, JPEG or TIFF. HR-pQCT: DICOM, Scanco AIM or ISQ (with or without a version
+number, as ``;1``), NIfTI, MetaImage or NRRD. The label is healthy, ra, psa, or unknown for what is to be refused;
 ``width_mm`` is that of an ultrasound picture whose file does not say how large a pixel is.
 """
 

@@ -28,16 +28,6 @@ from pipelines.joint_classification.data import (
     read_folder,
     unit,
 )
-    INPUTS,
-    Cohort,
-    Inputs,
-    cohort,
-    folds,
-    joined,
-    normalise,
-    on_screen,
-    unit,
-)
 from pipelines.joint_classification.gate import FOREIGN_SHARE, MARGIN, Gate, entropy_limit
 from pipelines.joint_classification.model import BUNDLE, Card, Model
 from pipelines.joint_classification.network import CHANNELS, ConvolutionalSupervisedAutoEncoder
