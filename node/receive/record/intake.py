@@ -11,9 +11,9 @@ from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import RecordSettings
-from node.receive.record.hl7 import Incoming, read_message
 from node.record import Records
 from pipelines.records.fhir import read_bundle
+from pipelines.records.hl7 import Incoming, read_message
 from pipelines.records.omop import read_tables
 
 log = logging.getLogger(__name__)

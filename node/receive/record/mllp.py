@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from dicom_sr.errors import UnsuitableInput
-from node.receive.record.hl7 import Incoming, acknowledgement, read_message
 from node.receive.record.intake import Intake
+from pipelines.records.hl7 import Incoming, acknowledgement, read_message
 from pipelines.records.record import IdentityMismatch
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dicom_sr.errors import UnsuitableInput
-from node.receive.record.hl7 import acknowledgement, read_message
+from pipelines.records.hl7 import acknowledgement, read_message
 
 SHARED = Path(__file__).resolve().parents[5] / "shared" / "data" / "emr"
 FILES = [str(path.relative_to(SHARED)) for path in sorted(SHARED.glob("hl7v2*/*.hl7"))]
