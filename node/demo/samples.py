@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
     MRImageStorage,
     UltrasoundImageStorage,
@@ -216,6 +218,7 @@ class Stack:
 KNEE_STACK = Stack(24, 160, 160, 1.0, 4.0, 3.0, (-0.121869, 0.992546, 0.0), (0.0, 0.0, -1.0))
 HEAD_STACK = Stack(8, 128, 128, 1.8, 6.0, 5.0, (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 KNEE_SCALE = 1400.0  # stored value of signal 1
+HAND_SHAPE = (1000, 800)  # small, so that the demo is quick
 NOISE = 0.012  # of the full signal
 
 
@@ -342,6 +345,62 @@ def write_cine(path: Path, frames: NDArray[np.uint8], box: tuple[int, int, int, 
     _save(ds, path)
 
 
+# ---- hands and feet
+def write_hands_and_feet(folder: Path) -> None:
+    """Both hands and both feet of one patient with simulated rheumatoid arthritis, one film (DX) each."""
+    from pipelines.hand_foot_scoring.sample import LIMBS, film_of, stored  # brings scipy: only when it is sent
+
+    for number, (part, side) in enumerate(LIMBS, start=1):
+        film = film_of(part, side, 40 + number, severity=0.6, shape=HAND_SHAPE)
+        ds = _instance("hands and feet", number, 1, DigitalXRayImageStorageForPresentation, "DX")
+        view = "PA" if part == "hand" else "AP"
+        ds.SeriesDescription = f"SIMULATED {part.upper()} {side} {view}"
+        ds.StudyDescription = "Simulated hands and feet"
+        ds.BodyPartExamined, ds.ViewPosition, ds.ImageLaterality = part.upper(), view, side
+        ds.ImageType, ds.PresentationIntentType = ["ORIGINAL", "PRIMARY", ""], "FOR PRESENTATION"
+        ds.PatientOrientation = ["L", "F"] if part == "hand" else ["R", "H"]
+        ds.ImagerPixelSpacing = ds.PixelSpacing = [round(film.pixel_mm, 4)] * 2
+        ds.PixelSpacingCalibrationType, ds.PixelSpacingCalibrationDescription = "GEOMETRY", "simulated"
+        ds.PixelIntensityRelationship, ds.PixelIntensityRelationshipSign = "LOG", 1
+        ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType, ds.PresentationLUTShape = "0", "1", "US", "IDENTITY"
+        ds.LossyImageCompression, ds.BurnedInAnnotation = "00", "NO"
+        ds.DetectorType, ds.DetectorDescription, ds.PositionerType = "DIRECT", "", "NONE"
+        ds.AnatomicRegionSequence = [_coded(*{"hand": ("85562004", "Hand"), "foot": ("56459004", "Foot")}[part])]
+        ds.ViewCodeSequence = [_coded(*{"PA": ("399348003", "postero-anterior"), "AP": ("399033003", "frontal")}[view])]
+        ds.ViewCodeSequence[0].ViewModifierCodeSequence = []
+        ds.AcquisitionContextSequence = []
+        _pixels(ds, stored(film), 12)
+        ds.WindowCenter, ds.WindowWidth = "1900", "3400"
+        _save(ds, folder / f"DX{number}.dcm")
+
+
+def _coded(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
+    return item
+
+
+def write_metacarpal(folder: Path) -> None:
+    """A simulated HR-pQCT of a second metacarpal head with erosions, 96 slices of 128 x 128 (CT)."""
+    from pipelines.joint_classification.sample import demo_head
+
+    density, spacing_mm = demo_head()  # (D, H, W), shaft first
+    for index, plane in enumerate(density):
+        ds = _instance("metacarpal", 1, index + 1, CTImageStorage, "CT")
+        ds.StudyDescription, ds.SeriesDescription = "Simulated metacarpal HR-pQCT", "MCP2 HR-pQCT"
+        ds.BodyPartExamined, ds.Laterality, ds.ImageType = "HAND", "L", ["ORIGINAL", "PRIMARY", "AXIAL"]
+        ds.PatientPosition, ds.KVP, ds.AcquisitionNumber = "FFS", "60", "1"
+        ds.SliceThickness = f"{spacing_mm:g}"
+        ds.PixelSpacing = [spacing_mm, spacing_mm]
+        ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = uid("metacarpal", "frame"), ""
+        ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        ds.ImagePositionPatient = [0, 0, round(index * spacing_mm, 4)]
+        _pixels(ds, 1000 * plane + 500, 12)
+        ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = "-500", "1", "US"
+        ds.WindowCenter, ds.WindowWidth = "500", "1200"
+        _save(ds, folder / f"CT{index + 1:03d}.dcm")
+
+
 # ---- real
 def _shared(part: str) -> bool:
     return (SHARED_DATA / part).is_dir()
@@ -361,7 +420,7 @@ def knee_record() -> dict[str, Any]:
     return patient_bundle(people, person, "DEMO-KNEE", "Phantom", "Knee", date(2026, 1, 5), date(1961, 2, 14))
 
 
-KNEE, RISK = "knee_super_resolution", "knee_oa_risk"
+KNEE, RISK, SCORES = "knee_super_resolution", "knee_oa_risk", "hand_foot_scoring"
 
 SAMPLES: tuple[Sample, ...] = (
     Sample(
@@ -376,6 +435,11 @@ SAMPLES: tuple[Sample, ...] = (
         (Expected(KNEE, derived_series=4),),
         real=True,
         available=partial(_shared, "mr/knee-mese-t2-ge"),
+    ),
+    Sample(
+        "hands and feet, 4 radiographs of a patient with rheumatoid arthritis (simulated)",
+        write_hands_and_feet,
+        (Expected(SCORES),),
     ),
     # due, but not possible (a slice is missing, the patient has no record): captures and reports say so in the archive
     Sample("knee MR, two slices missing (phantom)", write_knee_with_gap, (Expected(KNEE), Expected(RISK))),
