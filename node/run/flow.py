@@ -34,6 +34,7 @@ from pipelines.context import ClinicalContext
 log = logging.getLogger(__name__)
 
 MAX_STARTS = 3  # a step that was begun so often, and took its worker or the node with it each time, is not begun again
+PREPARE, HAND_OVER = "prepare", "hand over"
 CHUNK = 500  # identifiers in one IN (...)
 
 T = TypeVar("T")
@@ -94,7 +95,7 @@ class Flow:
     def prepare(self, job_id: str) -> dict[str, Any]:
         """Find the job's files and hold them against the pipeline's input contract."""
         folder = self.folder(job_id)
-        with self._step(job_id, "prepare") as job:
+        with self._step(job_id, PREPARE) as job:
             answer = folder.read_json("checked.json")
             if answer is None:
                 paths, attributes = self._instances(job)
@@ -106,10 +107,7 @@ class Flow:
                 except UnsuitableInput as error:
                     return {"unsuitable": str(error)}
             self._find_prior(job)
-            with Session(self._database) as session, session.begin():
-                session.execute(
-                    update(JobRecord).where(JobRecord.id == job_id).values(pipeline_version=answer["version"])
-                )
+            job.pipeline_version = answer["version"]  # written down with the step's note
             return {"unsuitable": None}
 
     def infer(self, job_id: str) -> dict[str, Any]:
@@ -137,8 +135,8 @@ class Flow:
         JobFailed
             If an object went out before with other bytes, or a destination is no longer configured.
         """
-        with self._step(job_id, "hand over") as job:
-            self._hand_over(job, objects, JobState(state), reason)
+        with self._step(job_id, HAND_OVER) as job:
+            self._hand_over(job, objects, JobState(state), reason, step=HAND_OVER)
 
     def fail(self, job_id: str, reason: str) -> None:
         """End the job as failed; where a destination wants to know of missing results, it will."""
@@ -168,8 +166,13 @@ class Flow:
             with Session(self._database) as session, session.begin():
                 ledger.note(session, job_id, "interrupted", name)
             raise
-        with Session(self._database) as session, session.begin():
+        if name == HAND_OVER:  # noted with what it does
+            return
+        with Session(self._database) as session, session.begin():  # one flush of the disk for all of it
             ledger.note(session, job_id, name, seconds=time.perf_counter() - start)
+            if name == PREPARE:
+                version = {"pipeline_version": job.pipeline_version}
+                session.execute(update(JobRecord).where(JobRecord.id == job_id).values(version))
 
     def _call(self, job: JobRecord, do: str, step: str, **more: Any) -> dict[str, Any]:
         """Have a worker do it, again where the worker dies, until it has been begun too often."""
@@ -321,7 +324,10 @@ class Flow:
         return of
 
     # ---- hand over
-    def _hand_over(self, job: JobRecord, objects: str | None, state: JobState, reason: str) -> None:
+    def _hand_over(
+        self, job: JobRecord, objects: str | None, state: JobState, reason: str, step: str | None = None
+    ) -> None:
+        start = time.perf_counter()
         items = [] if objects is None else self._objects(job.id, objects)
         if self._priors is not None and state == JobState.SENDING:
             reports = [
@@ -340,6 +346,8 @@ class Flow:
                 if state == JobState.SENDING or self._profile(job, destination).not_run_reports:
                     waiting += self._queue_objects(session, job, destination, items)
             ledger.move(session, job.id, state, reason=reason)
+            if step is not None:
+                ledger.note(session, job.id, step, seconds=time.perf_counter() - start)
             if not waiting:
                 ledger.settle(session, job.id)
 
