@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.findings import Model, Result
+from dicom_sr.findings import Model, Page, Result
 from dicom_sr.series import Study
 from dicom_sr.stacks import Stack, read_stack, stacks
 from pipelines.base import PipelineSettings
@@ -96,7 +96,8 @@ class KneeSuperResolution:
         """
         from pipelines.knee_super_resolution import results
 
-        findings, derived, pages, lines, limits = [], [], [], [], []
+        findings, derived, lines, limits = [], [], [], []
+        pages: list[Page] = []
         for number, stack in enumerate(self._stacks(study), start=1):
             made, remark = self._reconstruct(stack)
             found = (*gates.header_gates(stack), *gates.pixel_gates(made.scaled_source))
@@ -105,7 +106,7 @@ class KneeSuperResolution:
             checked = (*found, gates.consistency_gate(figures.consistency_rmse, figures.noise, made.learned))
             findings.append(results.finding(made, figures, number, gates.overall(checked)))
             derived.append(results.derived(made, f"{self.name} {self.version}", self.settings.synthetic))
-            pages.append(results.page(made, figures, f"{self.title} {stack.label}".strip()))
+            pages.extend(results.pages(made, figures, f"{self.title} {stack.label}".strip()))
             lines.append(results.summary(made, figures)[0])
             remarks = [remark, _gap_remark(stack), *(gate.reason for gate in checked if gate.flagged)]
             limits += [line for line in remarks if line and line not in limits]

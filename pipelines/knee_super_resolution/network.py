@@ -21,6 +21,7 @@ from pipelines.knee_super_resolution.degradation import (
 
 RIDGE = 5e-3  # of the projection, over the mean diagonal of A A^T
 CONDITIONS = 5  # numbers that say how the slices were acquired, see `conditions`
+MIXED = 0.3  # of the usual spread of initial weights, in the layers of DeepResolve that begin as the identity
 SD_FLOOR = 2e-3  # of a scaled volume: no voxel is known better
 
 
@@ -212,6 +213,10 @@ class DeepResolve(nn.Sequential):
             nn.init.kaiming_normal_(step.weight, nonlinearity="relu")  # type: ignore[arg-type]
             nn.init.zeros_(step.bias)  # type: ignore[arg-type]
         with torch.no_grad():
+            for step in steps[2:-1:2]:  # passes on what comes in and mixes in a little: deep plain networks learn so
+                step.weight.mul_(MIXED)  # type: ignore[operator]
+                nn.init.dirac_(carried := torch.empty_like(step.weight))  # type: ignore[arg-type]
+                step.weight.add_(carried)  # type: ignore[operator]
             steps[-1].weight.mul_(0.1)  # type: ignore[operator]
 
     def forward(self, interpolated: Tensor) -> Tensor:

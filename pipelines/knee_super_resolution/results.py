@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ from dicom_sr.stacks import Stack
 from pipelines.knee_super_resolution import codes, metrics
 from pipelines.knee_super_resolution.degradation import SliceProfile, along_slices, forward_matrix
 
+Cut = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # (D, H, W) to one plane of it
+Plane = tuple[str, tuple[float, float], Cut]  # its name, height and width of its pixels in mm
 CONSISTENCY_LIMIT = 2.0  # times the noise of the acquired slices
 NATIVE, OURS = "acquired", "result"
 
@@ -168,58 +171,48 @@ def finding(made: Reconstruction, figures: Quality, number: int, outlier_score: 
     )
 
 
-def page(made: Reconstruction, figures: Quality, title: str) -> Page:
-    """Native reformats beside ours in the three planes of the stack, with what differs and how sure it is."""
+def pages(made: Reconstruction, figures: Quality, title: str) -> tuple[Page, ...]:
+    """Native reformats beside ours in the three planes of the stack, then what differs and how sure it is."""
     source = np.asarray(made.source.array, dtype=np.float32)
-    height, width = made.stack.pixel_mm
-    spacing, step = made.stack.spacing_mm, made.step_mm
-    row, column = _busiest(source)
-    window = _window(source)
-    nearest = np.clip(np.rint(made.positions_mm / spacing).astype(int), 0, len(source) - 1)
-    middle = int(np.argmin(np.abs(made.positions_mm / spacing - (len(source) // 2 - 0.5))))
+    window, spread = _window(source), made.standard_deviation
+    nearest = np.clip(np.rint(made.positions_mm / made.stack.spacing_mm).astype(int), 0, len(source) - 1)
     native = source[nearest]  # what a viewer without interpolation shows: each slice as thick as it is
-    names = _plane_names(made.stack)
-
-    def across_rows(volume: NDArray[np.float32]) -> NDArray[np.float32]:
-        return volume[:, row, :]
-
-    def across_columns(volume: NDArray[np.float32]) -> NDArray[np.float32]:
-        return volume[:, :, column].T
-
-    panels: list[ImagePanel] = []
-    for plane, pixel, cut in (
-        (names[1], (step, width), across_rows),
-        (names[2], (height, step), across_columns),
-        (names[0], (height, width), lambda volume: volume[middle]),
-    ):
-        panels.append(ImagePanel(f"{plane}, {NATIVE}", cut(native), window, pixel))
-        panels.append(ImagePanel(f"{plane}, {OURS}", cut(made.array), window, pixel))
+    beside: list[ImagePanel] = []
+    apart: list[ImagePanel] = []
+    for plane, pixel, cut in _planes(made, source):
+        beside.append(ImagePanel(f"{plane}, {NATIVE}", cut(native), window, pixel))
+        beside.append(ImagePanel(f"{plane}, {OURS}", cut(made.array), window, pixel))
         difference = cut(made.array) - cut(native)
         reach = float(np.percentile(np.abs(difference), 99.5)) or 1.0
-        panels.append(
-            ImagePanel(
-                f"{plane}, difference",
-                difference,
-                (-reach, reach),
-                pixel,
-                colour_map="coolwarm",
-                value_unit="stored value",
-            )
-        )
-        if made.standard_deviation is not None:
-            spread = cut(made.standard_deviation)
-            top = float(np.percentile(made.standard_deviation, 99.5)) or 1.0
-            panels.append(
-                ImagePanel(
-                    f"{plane}, SD",
-                    spread,
-                    (0.0, top),
-                    pixel,
-                    colour_map="viridis",
-                    value_unit="stored value",
-                )
-            )
-    return Page(title, tuple(panels), 3 if made.standard_deviation is None else 4, summary(made, figures))
+        apart.append(_coloured(f"{plane}, {OURS} - {NATIVE}", difference, (-reach, reach), pixel, "coolwarm"))
+        if spread is not None:
+            top = float(np.percentile(spread, 99.5)) or 1.0
+            apart.append(_coloured(f"{plane}, standard deviation", cut(spread), (0.0, top), pixel, "viridis"))
+    lines = summary(made, figures)
+    what = "result minus the nearest acquired slice" + ("" if spread is None else ", and standard deviation of a voxel")
+    return (
+        Page(title, tuple(beside), 2, lines),
+        Page(f"{title}: difference", tuple(apart), 1 if spread is None else 2, (lines[0], f"Shown: {what}")),
+    )
+
+
+def _coloured(
+    title: str, image: NDArray[np.float32], shown: tuple[float, float], pixel: tuple[float, float], colours: str
+) -> ImagePanel:
+    return ImagePanel(title, image, shown, pixel, colour_map=colours, value_unit="stored value")
+
+
+def _planes(made: Reconstruction, source: NDArray[np.float32]) -> tuple[Plane, ...]:
+    """The two reformats through the signal's centre of gravity and a new slice half-way between acquired ones."""
+    (height, width), step = made.stack.pixel_mm, made.step_mm
+    row, column = _busiest(source)
+    middle = int(np.argmin(np.abs(made.positions_mm / made.stack.spacing_mm - (len(source) // 2 - 0.5))))
+    names = _plane_names(made.stack)
+    return (
+        (names[1], (step, width), lambda volume: volume[:, row, :]),
+        (names[2], (height, step), lambda volume: volume[:, :, column].T),
+        (names[0], (height, width), lambda volume: volume[middle]),
+    )
 
 
 def summary(made: Reconstruction, figures: Quality) -> tuple[str, ...]:
