@@ -163,10 +163,14 @@ def similarity(one: Array, other: Array) -> float:
     return float(np.corrcoef(ranks)[0, 1])
 
 
+def widened(lesion: NDArray[np.bool_], tolerance: int) -> NDArray[np.bool_]:
+    """A lesion with a rim of `tolerance` pixels."""
+    return np.asarray(ndimage.binary_dilation(lesion, iterations=tolerance) if tolerance else lesion)
+
+
 def points_at(heat: Array, lesion: NDArray[np.bool_], tolerance: int) -> bool:
     """The pointing game: whether the hottest pixel lies in the lesion or within `tolerance` pixels of it."""
-    wide = ndimage.binary_dilation(lesion, iterations=tolerance) if tolerance else lesion
-    return bool(wide[np.unravel_index(int(heat.argmax()), heat.shape)]) and bool(heat.max() > 0)
+    return bool(widened(lesion, tolerance)[np.unravel_index(int(heat.argmax()), heat.shape)]) and bool(heat.max() > 0)
 
 
 def overlap(heat: Array, lesion: NDArray[np.bool_]) -> float:
