@@ -150,4 +150,31 @@ class JointClassification:
         return seen, unread
 
     def _volume(self, series: Series) -> Result:
-        raise UnsuitableInput("HR-pQCT is not read yet")
+        from dicom_sr.stacks import read_stack, stacks
+        from pipelines.joint_classification import results, volume_results
+        from pipelines.joint_classification.volume import head_of
+
+        model = self._classifier(3)
+        found = stacks(series)
+        if len(found) > 1:
+            raise UnsuitableInput(f"needs one stack of slices, found {len(found)}")
+        scan = read_stack(found[0])
+        head = head_of(scan)
+        joint = joints.joint(found[0].header, bone=True)
+        seen = volume_results.look(joint, f"{self.title} {joint.label} HR-pQCT", found[0], scan, head, model)
+        said = seen.opinion
+        return Result(
+            model=self.model,
+            title=self.title,
+            evidence=(series,),
+            conclusion=(results.sentence(said),),
+            findings=(results.finding(said, model),),
+            segments=volume_results.segments(seen) if self.settings.heatmaps else (),
+            pages=(volume_results.page(self.title, seen, model, self.settings.heatmaps),),
+            flags=volume_results.flags(seen),
+            limits=volume_results.remarks(seen, model.heat_method),
+            parameters=(
+                *((name, str(value)) for name, value in self.settings.model_dump().items()),
+                (said.tracking_id, volume_results.how(seen)),
+            ),
+        )

@@ -51,26 +51,33 @@ class Joint:
 
     name: str  # e.g. MCP2; "" where the header does not say
     side: Side | None
+    of_hand: bool  # the header says that it is one of the hand
 
     @property
     def label(self) -> str:
-        """For people and for tracking, e.g. "L MCP2", "finger joint"."""
-        return " ".join(part for part in (self.side or "", self.name or "finger joint") if part)
+        """For people and for tracking, e.g. "L MCP2", "L finger joint", "joint"."""
+        name = self.name or ("finger joint" if self.of_hand else "joint")
+        return f"{self.side} {name}" if self.side else name
 
     @property
-    def site(self) -> Site:
+    def site(self) -> Site | None:
+        """None where nothing says which part of the body it is."""
+        if not self.of_hand:
+            return None
         value = f"SITE-{self.name}"
         known = any(row.value == value for row in codes.TABLE)
         region = codes.svh_site("hand", self.name).region if known else codes.FINGER_JOINT
         return Site(region, self.side, codes.private(value) if known else None)
 
 
-def joint(header: Dataset) -> Joint:
-    """The joint that a header names, in its descriptions."""
+def joint(header: Dataset, bone: bool = False) -> Joint:
+    """The joint that a header names, in its descriptions; of a `bone` scan it is one of the hand whatever they say."""
     texts = [str(header.get(keyword) or "").replace("_", " ") for keyword in _WORDS]
     side = str(header.get("ImageLaterality") or header.get("Laterality") or "").strip().upper()
     known: Side | None = "L" if side == "L" else "R" if side == "R" else None
-    return Joint(_name(texts), known or _side(texts))
+    name = _name(texts)
+    part = str(header.get("BodyPartExamined") or "").strip().upper()
+    return Joint(name, known or _side(texts), bone or bool(name) or part.startswith(("HAND", "FINGER", "THUMB")))
 
 
 def _name(texts: list[str]) -> str:

@@ -45,6 +45,7 @@ PAGES = 8  # joints with a page of their own; the rest is in the table
 NAMES = {"healthy": "healthy", "ra": "rheumatoid arthritis", "psa": "psoriatic arthritis"}
 SHORT = {"healthy": "healthy", "ra": "RA", "psa": "PsA"}
 KEYS = {"healthy": "HC", "ra": "RA", "psa": "PSA"}  # in the private codes
+NEIGHBOURS = 5
 AGREE = 4  # of five nearest known cases, to be among a group
 HEAT_FROM = 0.15  # of the strongest, to be shown
 NOT_LESION = "Model attention, not a lesion."
@@ -65,11 +66,7 @@ class Opinion:
     overall: Classification  # one row
     verdict: Verdict
     neighbours: tuple[Neighbour, ...]
-
-    @property
-    def condition(self) -> str:
-        """The class with the highest probability."""
-        return CLASSES[int(self.overall.probabilities[0].argmax())]
+    condition: str  # the class with the highest probability
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,8 @@ def opinion(joint: Joint, tracking_id: str, assessment: Assessment) -> Opinion:
     key = assessment.key
     shape = (key.frame.picture.array.shape[0], key.frame.picture.array.shape[1])
     region = Region(key.frame.reference, key.field.outline(shape))
-    return Opinion(joint, tracking_id, region, assessment.overall, assessment.verdict, assessment.neighbours)
+    condition = CLASSES[assessment.condition]
+    return Opinion(joint, tracking_id, region, assessment.overall, assessment.verdict, assessment.neighbours, condition)
 
 
 def finding(said: Opinion, model: Model) -> Finding:
@@ -155,7 +153,7 @@ def cluster(said: Opinion) -> Code:
 
 def not_evaluable(unread: Unread) -> NotEvaluable:
     """An image that was looked at in vain."""
-    sentence = unread.reason[0].upper() + unread.reason[1:] + "."
+    sentence = f"{_capital(unread.reason)}."
     return NotEvaluable(
         unread.tracking_id,
         codes.private("CLASS"),
@@ -177,12 +175,16 @@ def sentence(said: Opinion) -> str:
     """The conclusion about one joint."""
     if not said.verdict.determined:
         text = said.verdict.sentence
-        return f"{said.joint.label}: {text[0].lower()}{text[1:]}"
+        return _capital(f"{said.joint.label}: {text[0].lower()}{text[1:]}")
     number = CLASSES.index(said.condition)
     low, high = said.overall.intervals[0, number]
     value = _percent(said.overall.probabilities[0, number])
     what = "healthy pattern" if said.condition == "healthy" else f"pattern of {NAMES[said.condition]}"
-    return f"{said.joint.label}: {what}, probability {value} ({100 * low:.0f} to {100 * high:.0f} %)."
+    return _capital(f"{said.joint.label}: {what}, probability {value} ({100 * low:.0f} to {100 * high:.0f} %).")
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _percent(probability: float) -> str:
@@ -264,7 +266,7 @@ def page(title: str, seen: Seen, model: Model) -> Page:
     if seen.assessment.heats:
         panels.append(_heat_panel(seen, picture))
     panels.append(verdict_panel(seen.opinion, model))
-    if len(seen.assessment.votes) > 1:
+    if len(seen.assessment.votes) > 1 and seen.opinion.verdict.reason != "foreign":
         panels.append(_votes(seen))
     panels += [latent_map(seen.opinion, model), nearest(seen.opinion)]
     return Page(f"{title}, {seen.opinion.joint.label}", tuple(panels), 2, (sentence(seen.opinion), LIMITS[1]))
@@ -349,17 +351,13 @@ def _votes(seen: Seen) -> LinePanel:
     """What each frame that was read says."""
     votes = seen.assessment.votes
     x = np.array([vote.frame.reference.frame_number or 0 for vote in votes], float)
-    foreign = seen.opinion.verdict.reason == "foreign"
-    if foreign:
-        lines = [Line("known cases as far off", x, seen.assessment.single.p_value, highlight=True)]
-    else:
-        lines = [
-            Line(NAMES[c], x, seen.assessment.single.probabilities[:, n], highlight=c == seen.opinion.condition)
-            for n, c in enumerate(CLASSES)
-        ]
+    lines = tuple(
+        Line(NAMES[c], x, seen.assessment.single.probabilities[:, n], highlight=c == seen.opinion.condition)
+        for n, c in enumerate(CLASSES)
+    )
     heard = sum(vote.weight > 0 for vote in votes)
     caption = f"{len(votes)} of {seen.assessment.clip.total} frames were read; {heard} of them had a vote."
-    return LinePanel("What the frames say", tuple(lines), "frame", "share" if foreign else "probability", caption)
+    return LinePanel("What the frames say", lines, "frame", "probability", caption)
 
 
 def latent_map(said: Opinion, model: Model) -> ScatterPanel:

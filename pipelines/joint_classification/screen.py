@@ -50,7 +50,7 @@ def take_apart(picture: Picture) -> Screen:
     """Find the tissue of a frame, and what was put over it."""
     grey, colour = _grey_and_colour(picture)
     hidden = ndimage.binary_dilation(colour | writing(grey), iterations=2)
-    boxes = _boxes(np.where(hidden, np.float32(0), grey), picture.regions)
+    boxes = _boxes(grey, hidden, picture.regions)
     panels = tuple(
         Panel(box, pixel_mm, float(colour[box[1] : box[3], box[0] : box[2]].mean())) for box, pixel_mm in boxes
     )
@@ -133,7 +133,7 @@ def _in_lines(
 
 # ---- panels
 def _boxes(
-    grey: NDArray[np.float32], regions: Sequence[UltrasoundRegion]
+    grey: NDArray[np.float32], hidden: NDArray[np.bool_], regions: Sequence[UltrasoundRegion]
 ) -> list[tuple[Box, tuple[float, float] | None]]:
     """Boxes round the tissue, and the size of a pixel there; from left to right.
 
@@ -144,12 +144,12 @@ def _boxes(
     for region in _without_inner(calibrated):
         left, top, right, bottom = region.box
         left, top = max(left, 0), max(top, 0)
-        part = grey[top : bottom + 1, left : right + 1]
-        for box in _tissue(part):
-            moved = (box[0] + left, box[1] + top, box[2] + left, top + len(part))
+        part = slice(top, bottom + 1), slice(left, right + 1)
+        for box in _tissue(grey[part], hidden[part]):
+            moved = (box[0] + left, box[1] + top, box[2] + left, min(bottom + 1, len(grey)))
             found.append((moved, region.pixel_mm))
     if not calibrated:
-        found = [((box[0], box[1], box[2], len(grey)), None) for box in _tissue(grey)]
+        found = [((box[0], box[1], box[2], len(grey)), None) for box in _tissue(grey, hidden)]
     return sorted(found)
 
 
@@ -167,16 +167,15 @@ def _without_inner(regions: Sequence[UltrasoundRegion]) -> list[UltrasoundRegion
     return kept
 
 
-def _tissue(grey: NDArray[np.float32]) -> list[Box]:
+def _tissue(grey: NDArray[np.float32], hidden: NDArray[np.bool_]) -> list[Box]:
     """Boxes round the pictures on a part of the screen: large areas of echoes, side by side."""
     if min(grey.shape, default=0) < 16:
         return []
     step = max(1, round(max(grey.shape) / WORKING_SIZE))
-    rows, columns = grey.shape[0] // step, grey.shape[1] // step
-    small = grey[: rows * step, : columns * step].reshape(rows, step, columns, step).mean((1, 3))
-    # echoes are never even, a bar of the screen is
+    small = _reduced(grey, hidden, step)
+    # echoes are never even unless they are white, a bar of the screen is
     uneven = ndimage.maximum_filter(small, 3) - ndimage.minimum_filter(small, 3) > 1.5 / 255
-    lit = (small > np.quantile(small, 0.02) + LIT) & uneven
+    lit = (small > np.quantile(small, 0.02) + LIT) & (uneven | (small > 0.5))
     # echoes are dense: holes between speckles close, the gutter between two panels does not; strokes do not survive
     dense = ndimage.binary_closing(np.pad(lit, 3), np.ones((3, 3)))[3:-3, 3:-3]
     solid = ndimage.binary_opening(dense, np.ones((7, 7)))
@@ -189,6 +188,19 @@ def _tissue(grey: NDArray[np.float32]) -> list[Box]:
         row, column = places[number]
         boxes.append((column.start * step, row.start * step, column.stop * step, row.stop * step))
     return _merged(boxes)
+
+
+def _reduced(grey: NDArray[np.float32], hidden: NDArray[np.bool_], step: int) -> NDArray[np.float32]:
+    """Means of blocks of `step` pixels; what is hidden is filled in from around it, so that it parts no picture."""
+    rows, columns = grey.shape[0] // step, grey.shape[1] // step
+
+    def mean(values: NDArray[np.generic]) -> NDArray[np.float32]:
+        blocks = values[: rows * step, : columns * step].reshape(rows, step, columns, step)
+        return np.asarray(blocks.mean((1, 3)), np.float32)
+
+    seen, values = mean(~hidden), mean(np.where(hidden, np.float32(0), grey))
+    around = ndimage.gaussian_filter(values, 2.0) / np.maximum(ndimage.gaussian_filter(seen, 2.0), 1e-3)
+    return np.asarray(np.where(seen > 0.3, values / np.maximum(seen, 1e-3), around), np.float32)
 
 
 def _merged(boxes: list[Box]) -> list[Box]:

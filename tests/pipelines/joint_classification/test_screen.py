@@ -62,6 +62,8 @@ def test_doppler_colour_is_hidden_and_its_share_told(sweep):
     taken = take_apart(picture(coloured))
     assert flow.sum() > 100
     assert taken.hidden[flow].all()
+    assert len(taken.panels) == 1  # the frame of the colour box parts no picture
+    np.testing.assert_allclose(taken.panels[0].box[:3:2], (coloured.box[0], coloured.box[2] + 1), atol=6)
     assert taken.panels[0].colour_share > 0.001
     assert take_apart(picture(plain)).panels[0].colour_share < 0.001
 
