@@ -369,7 +369,7 @@ def write_hands_and_feet(folder: Path) -> None:
         ds.ViewCodeSequence = [_coded(*{"PA": ("399348003", "postero-anterior"), "AP": ("399033003", "frontal")}[view])]
         ds.ViewCodeSequence[0].ViewModifierCodeSequence = []
         ds.AcquisitionContextSequence = []
-        _pixels(ds, stored(film), 12)
+        _pixels(ds, stored(film, "SIMULATED"), 12)
         ds.WindowCenter, ds.WindowWidth = "1900", "3400"
         _save(ds, folder / f"DX{number}.dcm")
 

@@ -59,8 +59,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--seeds", type=int, default=3, help="of the ablation")
     made.add_argument("--patients", type=int, default=150, help="simulated patients to measure with")
-    made.add_argument("--train-patients", type=int, default=80, help="of the ablation")
-    made.add_argument("--epochs", type=int, default=3, help="of the ablation")
+    made.add_argument("--train-patients", type=int, default=120, help="of the ablation")
+    made.add_argument("--epochs", type=int, default=5, help="of the ablation")
     made.add_argument("--threads", type=int, default=1)
     return made
 
@@ -242,17 +242,29 @@ def _agreement_table(title: str, heads: Mapping[str, Mapping[str, Mapping[str, f
 
 # ---------------------------------------------------------------- the comparison of losses
 def _ablation(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Every loss over several seeds on the same simulated patients; means and standard deviations over the seeds."""
+    """Every loss over several seeds on the same simulated patients; means and standard deviations over the seeds.
+
+    With `--json FILE` what is done is kept in FILE.runs, and a comparison that was broken off goes on from there.
+    """
     train = crops.simulated(options.seed, options.train_patients, even=crops.EVEN_SHARE)
     test = crops.simulated(options.seed + TEST_SEED, options.patients, even=crops.EVEN_SHARE)
     rows = damage_training.joints(test)
-    runs: dict[str, list[dict[str, dict[str, Agreement]]]] = {"all zero": [damage_training.all_zero(rows)]}
+    kept = None if options.json is None else options.json.with_name(f"{options.json.name}.runs")
+    name = f"{options.seed} {options.train_patients} {options.patients} {options.epochs}"
+    done = _runs(kept, name)
     start = time.monotonic()
-    for loss in LOSSES:
-        for seed in range(options.seeds):
-            network = damage_training.train_damage(train, loss, seed, options.epochs)
-            runs.setdefault(loss, []).append(damage_training.by_family(damage_training.scores(network, test), rows))
-            console.print(f"{loss}, seed {seed}: {time.monotonic() - start:.0f} s")
+    for loss, seed in ((loss, seed) for loss in LOSSES for seed in range(options.seeds)):
+        if f"{loss} {seed}" in done:
+            continue
+        network = damage_training.train_damage(train, loss, seed, options.epochs)
+        done[f"{loss} {seed}"] = damage_training.by_family(damage_training.scores(network, test), rows)
+        console.print(f"{loss}, seed {seed}: {time.monotonic() - start:.0f} s")
+        if kept is not None:
+            plain = {run: damage_training.plain(table) for run, table in done.items()}
+            kept.write_text(json.dumps({"name": name, "runs": plain}), encoding="utf-8")
+    runs = {"all zero": [damage_training.all_zero(rows)]} | {
+        loss: [done[f"{loss} {seed}"] for seed in range(options.seeds)] for loss in LOSSES
+    }
     summary = {
         loss: {
             head: {name: _over_seeds([run[head][name] for run in made]) for name in made[0][head]} for head in made[0]
@@ -261,7 +273,21 @@ def _ablation(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     }
     for head in MAXIMUM:
         console.print(_ablation_table(head, summary))
+    if kept is not None:
+        kept.unlink(missing_ok=True)
     return {"train_crops": len(train), "test_crops": len(test), "epochs": options.epochs, "losses": summary}
+
+
+def _runs(kept: Path | None, name: str) -> dict[str, dict[str, dict[str, Agreement]]]:
+    if kept is None or not kept.exists():
+        return {}
+    stored = json.loads(kept.read_text(encoding="utf-8"))
+    if stored["name"] != name:
+        return {}
+    return {
+        run: {head: {families: Agreement(**row) for families, row in rows.items()} for head, rows in table.items()}
+        for run, table in stored["runs"].items()
+    }
 
 
 def _over_seeds(rows: Sequence[Agreement]) -> dict[str, tuple[float, float]]:

@@ -155,12 +155,12 @@ class Finder:
         mask, pose = self.network(batch.contiguous(memory_format=torch.channels_last))
         return mask.softmax(dim=1).numpy(), pose.softmax(dim=1).numpy()
 
-    def find(self, picture: Image) -> tuple[Limb, ...]:
+    def find(self, picture: Image | Pyramid) -> tuple[Limb, ...]:
         """The limbs on a picture (H, W), bone bright: none, one, or two side by side, best first.
 
         The whole picture is tried, then its halves; two halves that each hold a good arrangement are two limbs.
         """
-        pyramid = Pyramid.of(np.ascontiguousarray(picture, np.float32))
+        pyramid = picture if isinstance(picture, Pyramid) else Pyramid.of(np.ascontiguousarray(picture, np.float32))
         height, width = pyramid.shape
         whole = self._best(pyramid, (0.0, 0.0, float(width), float(height)))
         if whole is not None and _alone(whole, (height, width)):

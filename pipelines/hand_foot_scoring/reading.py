@@ -49,9 +49,8 @@ class Reader:
 
     def read(self, picture: NDArray[np.float32]) -> tuple[LimbReading, ...]:
         """The limbs on a picture (H, W), bone bright, each with its readings."""
-        picture = np.ascontiguousarray(picture, np.float32)
-        pyramid = Pyramid.of(picture)
-        return tuple(self._limb(pyramid, limb) for limb in self.finder.find(picture))
+        pyramid = Pyramid.of(np.ascontiguousarray(picture, np.float32))
+        return tuple(self._limb(pyramid, limb) for limb in self.finder.find(pyramid))
 
     def _limb(self, pyramid: Pyramid, limb: Limb) -> LimbReading:
         wanted = [cell for cell in CELLS if (cell.side, cell.limb) == (limb.side, limb.part)]

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
 
 from pipelines.hand_foot_scoring.radiograph import Exposure, View
 from pipelines.hand_foot_scoring.simulate import MIDDLE_MM, REACH_MM, Film, Side, film
@@ -47,6 +49,13 @@ def film_of(
     return film(skeleton, view, rng, Exposure(noise=0.006, gamma=0.8), dressed=False, neighbour=False)
 
 
-def stored(picture: Film) -> NDArray[np.uint16]:
-    """(H, W) values of 12 bits, bone bright, as a detector would store them."""
-    return np.asarray(np.clip(picture.image * 3000 + 300, 0, 4095), np.uint16)
+def stored(picture: Film, label: str = "") -> NDArray[np.uint16]:
+    """(H, W) values of 12 bits, bone bright, as a detector would store them; `label` is burned in at the lower left."""
+    image = np.asarray(np.clip(picture.image * 3000 + 300, 0, 4095), np.uint16)
+    if label:
+        size = image.shape[0] // 40
+        canvas = Pillow.new("L", (image.shape[1], image.shape[0]))
+        font = ImageFont.load_default(size=size)
+        ImageDraw.Draw(canvas).text((size // 2, image.shape[0] - 3 * size // 2), label, fill=255, font=font)
+        image = np.maximum(image, np.asarray(canvas, np.uint16) * 14)
+    return image
