@@ -31,6 +31,7 @@ class Settings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
     minimum_history_weeks: int = Field(default=52, ge=26, le=157)  # less than this is "insufficient history"
+    minimum_days: int = Field(default=3, ge=1)  # with any entry in the window; fewer are no history either
     maximum_unknown_share: float = Field(default=0.3, ge=0, le=1)  # of diagnoses and drugs that no table knows
     bundle: Path | None = None  # what `condyle train knee_oa_risk --records` wrote for this site; None: as shipped
     recalibration: Path | None = None  # what `condyle train knee_oa_risk --recalibrate` wrote for this site

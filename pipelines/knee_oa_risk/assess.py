@@ -97,14 +97,15 @@ def _record(context: ClinicalContext) -> PatientRecord:
         raise UnsuitableInput("the record has no birth date")
     if context.died is not None and context.died <= context.index_date:
         raise UnsuitableInput("the record says that the patient has died")
+    # before anything is worked out: it also keeps days within what a calendar holds
+    if not YOUNGEST <= (context.index_date - context.birth_date).days / 365.25 < OLDEST + 1:
+        raise UnsuitableInput(
+            f"the model was trained on people of {YOUNGEST} to {OLDEST} years; this patient is outside that range"
+        )
     record = from_context(context)
     if record.outcome_before:
         raise UnsuitableInput(
             "knee osteoarthritis or a knee replacement is already on record; the model speaks of a first diagnosis only"
-        )
-    if not YOUNGEST <= record.age < OLDEST + 1:
-        raise UnsuitableInput(
-            f"the model was trained on people of {YOUNGEST} to {OLDEST} years; this patient is outside that range"
         )
     return record
 
@@ -115,6 +116,11 @@ def _abstention(record: PatientRecord, settings: Settings) -> tuple[Code, str] |
         return codes.private("WHY-HISTORY"), (
             f"Insufficient history: {record.observed_weeks} observed weeks before the wash-out of {GAP} weeks, "
             f"at least {settings.minimum_history_weeks} are needed."
+        )
+    if record.days < settings.minimum_days:
+        return codes.private("WHY-HISTORY"), (
+            f"Insufficient history: entries on {record.days} days in the three years before the wash-out, at least "
+            f"{settings.minimum_days} are needed."
         )
     share = record.coverage.unknown_share
     if share > settings.maximum_unknown_share:

@@ -502,7 +502,7 @@ def _speed(report: Report, ensemble: Ensemble, test: Part) -> None:
     from pipelines.knee_oa_risk.vocabulary import Coverage
 
     one = Part.of(test.people.take(np.arange(len(test.people)) == 0)).batch
-    record = PatientRecord(one, 60.0, 157, 5.0, {}, Coverage(0, 0, 0, ()), False, 0, (date.min, date.max))
+    record = PatientRecord(one, 60.0, 157, 5.0, {}, Coverage(0, 0, 0, ()), False, 9, 0, (date.min, date.max))
     seconds = []
     for _ in range(20):
         began = time.perf_counter()

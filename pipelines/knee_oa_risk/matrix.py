@@ -194,6 +194,7 @@ class PatientRecord:
     static: dict[str, float]  # recorded values in their own units, NaN where missing
     coverage: Coverage
     outcome_before: bool  # a knee osteoarthritis or a knee replacement is already on record
+    days: int  # of the window with any entry
     complaints: int  # events that follow rather than foretell the disease; seen, not used
     window: tuple[date, date]  # first and last day that the network sees
 
@@ -210,12 +211,14 @@ def from_context(context: ClinicalContext, with_leaks: bool = False) -> PatientR
         raise ValueError("the record has no birth date")
     last = context.index_date - timedelta(weeks=GAP)
     first = last - timedelta(weeks=WEEKS)
-    past = [event for event in context.events if event.start <= context.index_date]
-    mapped, _ = translate(past)
+    # what stands before the birth has no date (a family history) or a wrong one
+    past = [event for event in context.events if context.birth_date <= event.start <= context.index_date]
+    undated = [event for event in context.events if event.start < context.birth_date]
+    mapped, _ = translate([*undated, *past])
     _, coverage = translate([event for event in past if (event.end or event.start) >= first])
     rows = {code: row for row, code in enumerate(matrix_codes(with_leaks))}
     cells: dict[tuple[int, int], float] = {}
-    for found in mapped:
+    for found in _each_once(mapped):
         for week, value in _cells(found, first, last):
             row = rows.get(found.concept.code)
             if row is not None:
@@ -251,9 +254,20 @@ def from_context(context: ClinicalContext, with_leaks: bool = False) -> PatientR
         static=static,
         coverage=coverage,
         outcome_before=any(found.concept.role == "outcome" for found in mapped),
+        days=len({event.start for event in past if first <= event.start < last}),
         complaints=sum(found.concept.role == "leak" for found in mapped),
         window=(first, last),
     )
+
+
+def _each_once(mapped: tuple[Mapped, ...]) -> list[Mapped]:
+    """One event per concept and day, the longest supply: several sources and repeated messages tell the same thing."""
+    once: dict[tuple[str, date], Mapped] = {}
+    for found in mapped:
+        key = (found.concept.code, found.event.start)
+        if key not in once or (found.event.days_supply or 0.0) > (once[key].event.days_supply or 0.0):
+            once[key] = found
+    return list(once.values())
 
 
 def _cells(found: Mapped, first: date, last: date) -> list[tuple[int, float]]:
@@ -272,11 +286,12 @@ def _refills(
     start: date, end: date | None, days_supply: float | None, first: date, last: date
 ) -> list[tuple[int, float]]:
     """A prescription without days of supply but with an end is taken as refilled every four weeks until then."""
-    if days_supply is not None or end is None or (end - start).days <= DEFAULT_SUPPLY_DAYS:
-        supply = DEFAULT_SUPPLY_DAYS if days_supply is None else days_supply
-        fills = [(start, supply)]
-    else:
-        fills = [(start + timedelta(days=28 * number), 28.0) for number in range((end - start).days // 28 + 1)]
+    told = days_supply if days_supply is not None and days_supply > 0 else None  # nor is NaN above 0
+    if told is not None or end is None or (end - start).days <= DEFAULT_SUPPLY_DAYS:
+        fills = [(start, told or DEFAULT_SUPPLY_DAYS)]
+    else:  # only those in the window: an end may lie in the year 9999
+        numbers = range(max(0, (first - start).days // 28), (min(end, last) - start).days // 28 + 1)
+        fills = [(start + timedelta(days=28 * number), 28.0) for number in numbers]
     return [((day - first).days // 7, supply / MEDICATION_SCALE) for day, supply in fills if first <= day < last]
 
 
@@ -295,15 +310,18 @@ def _static_values(mapped: tuple[Mapped, ...], index_date: date) -> dict[str, fl
     for found in mapped:
         event, code = found.event, found.concept.code
         if found.concept.role == "static" and (event.value is not None or event.kind == "condition"):
-            value = 1.0 if event.value is None else event.value
-            if code not in latest or event.start >= latest[code][0]:
-                latest[code] = (event.start, value * _unit_factor(code, event.unit))
+            value = 1.0 if event.value is None else _in_our_unit(code, event.value, event.unit)
+            low, high = PLAUSIBLE[code]
+            # a value that nobody can have is a slip or in another unit: it is left out, and so is NaN
+            if low <= value <= high and (code not in latest or event.start >= latest[code][0]):
+                latest[code] = (event.start, value)
     recent = {code: value for code, (day, value) in latest.items() if (index_date - day).days <= 5 * 366}
     if "BMI" not in recent and {"WEIGHT", "HEIGHT"} <= recent.keys():
         recent["BMI"] = recent["WEIGHT"] / (recent["HEIGHT"] / 100.0) ** 2
-    if 10.0 <= recent.get("BMI", 0.0) <= 80.0:
+    low, high = PLAUSIBLE["BMI"]
+    if low <= recent.get("BMI", 0.0) <= high:
         values["bmi"] = min(max(recent["BMI"], 16.0), 50.0)
-    if recent.get("CRP", 0.0) > 0.0:
+    if "CRP" in recent:
         values["crp"] = float(np.log(recent["CRP"]))
     for code, name in (("URATE", "urate"), ("HBA1C", "hba1c")):
         if code in recent:
@@ -327,7 +345,21 @@ UNITS = {
     ("URATE", "umol/L"): 1 / 59.48,
     ("CRP", "mg/dL"): 10.0,
 }
+# in the unit of the table: what a living adult can have, widely drawn
+PLAUSIBLE = {
+    "BMI": (10.0, 80.0),
+    "WEIGHT": (20.0, 400.0),
+    "HEIGHT": (90.0, 250.0),
+    "KL_GRADE": (0.0, 4.0),
+    "FAMILY_HISTORY": (0.0, 1.0),
+    "OLD_KNEE_INJURY": (0.0, 1.0),
+    "URATE": (0.5, 25.0),
+    "CRP": (0.01, 600.0),
+    "HBA1C": (2.0, 22.0),
+}
 
 
-def _unit_factor(code: str, unit: str) -> float:
-    return UNITS.get((code, unit), 1.0)
+def _in_our_unit(code: str, value: float, unit: str) -> float:
+    if (code, unit) == ("HBA1C", "mmol/mol"):  # IFCC to NGSP, per cent (doi 10.1373/clinchem.2008.105684)
+        return 0.0915 * value + 2.15
+    return value * UNITS.get((code, unit), 1.0)

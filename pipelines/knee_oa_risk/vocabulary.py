@@ -42,6 +42,12 @@ SYSTEMS = {
     "urn:condyle:knee-oa-risk": "condyle",  # what no table names: Kellgren-Lawrence grade and the like
 }
 
+KNEE = re.compile(r"\b(knees?|gonarthro\w*|tibiofemoral|patellofemoral|tkr|tka)\b", re.IGNORECASE)
+NAMED_OUTCOMES = (
+    (re.compile(r"osteoarthr|gonarthro|arthrosis", re.IGNORECASE), "KNEE_OA"),
+    (re.compile(r"replacement|arthroplasty|prosthe|\btk[ar]\b", re.IGNORECASE), "KNEE_REPLACEMENT"),
+)
+
 Role = Literal["input", "leak", "outcome", "static", "known"]
 
 
@@ -103,7 +109,11 @@ def matrix_codes(with_leaks: bool = False) -> tuple[str, ...]:
 
 
 def concept_of(event: CodedEvent) -> tuple[Concept, bool] | None:
-    """The concept of an event, and whether only its ingredient's name told it; None if no table knows it."""
+    """The concept of an event, and whether only its name told it; None if no table knows it.
+
+    A drug may be known by its ingredient, and the disease itself by its name: where that is on record under a code that
+    no table has, a risk of getting it would be wrong.
+    """
     table = SYSTEMS.get(event.system.rstrip("/"))
     code = _lookup(table, event.code.strip().upper()) if table else None
     if code is not None:
@@ -112,6 +122,10 @@ def concept_of(event: CodedEvent) -> tuple[Concept, bool] | None:
         named = _ingredient(event.display)
         if named is not None:
             return concepts()[named], True
+    if event.kind in ("condition", "procedure") and KNEE.search(event.display):
+        for words, outcome in NAMED_OUTCOMES:
+            if words.search(event.display):
+                return concepts()[outcome], True
     return None
 
 

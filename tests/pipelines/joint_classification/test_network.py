@@ -1,21 +1,18 @@
 """The auto-encoder: shapes in two and three dimensions, its loss, and that it learns."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
-from pipelines.joint_classification.data import cohort, folds, normalise
+from pipelines.joint_classification.data import folds, normalise
 from pipelines.joint_classification.network import (
     ConvolutionalSupervisedAutoEncoder,
     LogitsOnly,
     Output,
     csae_loss,
+    foreign_loss,
     inverse_frequency,
 )
-from pipelines.joint_classification.simulate import ultrasound
-from pipelines.joint_classification.training import Schedule, fit, predict
 
 
 @pytest.mark.parametrize("size", [(128, 160), (33, 47), (80, 32, 32), (48, 20, 28)])
@@ -28,6 +25,27 @@ def test_the_drawing_is_as_large_as_the_picture_even_where_halving_leaves_a_rest
     torch.testing.assert_close(LogitsOnly(network)(x), output.logits)
 
 
+def test_going_on_from_any_stage_gives_the_same_answer():
+    network = ConvolutionalSupervisedAutoEncoder(2).eval()
+    x = torch.rand(2, 1, 48, 40)
+    for number, feature in enumerate(network.down(x)):
+        torch.testing.assert_close(network.logits_from(feature, number), network.logits(x))
+
+
+def test_drawing_a_part_of_a_batch_draws_that_part_as_with_all():
+    network = ConvolutionalSupervisedAutoEncoder(2).eval()
+    x = torch.rand(3, 1, 48, 40)
+    some, _ = network.inspect(x, 2)
+    torch.testing.assert_close(some.reconstruction, network(x).reconstruction[:2])
+    assert some.logits.shape == (3, 3)
+
+
+def test_what_is_foreign_costs_the_network_that_takes_it_for_known():
+    sure = torch.tensor([-5.0, -5.0, 5.0])  # two known, one foreign
+    assert float(foreign_loss(sure, 2)) == pytest.approx(np.log1p(np.exp(-5.0)), rel=1e-5)
+    assert float(foreign_loss(-sure, 2)) == pytest.approx(5 + np.log1p(np.exp(-5.0)), rel=1e-5)
+
+
 @pytest.mark.parametrize("spatial_dims", [2, 3])
 def test_the_weights_stay_under_four_megabytes(spatial_dims):
     network = ConvolutionalSupervisedAutoEncoder(spatial_dims)
@@ -38,7 +56,7 @@ def test_the_loss_without_the_auto_encoder_is_weighted_cross_entropy():
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
     label, weight = torch.tensor([0, 2]), torch.tensor([1.0, 1.0, 3.0])
     image = torch.zeros(2, 1, 4, 4)
-    output = Output(logits, image + 1.0, logits)
+    output = Output(logits, image + 1.0, logits, logits[:, 0])
     probability = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(1, keepdims=True)
     expected = -(1.0 * np.log(probability[0, 0]) + 3.0 * np.log(probability[1, 2])) / (1.0 + 3.0)
     assert float(csae_loss(output, image, label, weight, 1.0)) == pytest.approx(expected, rel=1e-6)
@@ -65,18 +83,3 @@ def test_a_patient_is_on_one_side_of_a_fold_only():
         assert not set(patients[train]) & set(patients[test])
         tested.extend(test)
     assert sorted(tested) == list(range(len(patients)))
-
-
-def test_training_fits_a_few_cases_and_the_same_seed_gives_the_same_network():
-    rng = np.random.default_rng(8)
-    cases = [ultrasound.simulate(rng, condition, i, 0.9) for i in range(4) for condition in ("healthy", "ra")]
-    few = cohort(cases)
-    small = replace(few, images=few.images[:, :, ::4, ::4], lesions=few.lesions[:, ::4, ::4])
-    schedule, channels = Schedule(steps=40, batch=8, alpha=0.9), (8, 8, 16)
-    network = fit(small, schedule, channels)
-    logits, latent, errors, statistics = predict(network, small.images)
-    assert (logits.argmax(1) == small.labels).mean() >= 0.75
-    assert latent.shape == (len(small), 2 * 16)
-    assert statistics.shape == (len(small), 2 * (8 + 8 + 16))
-    assert (errors > 0).all()
-    np.testing.assert_allclose(predict(fit(small, schedule, channels), small.images)[0], logits, atol=1e-4)

@@ -169,3 +169,32 @@ def test_listing_pipelines_does_not_import_torch():
     code = "import sys, pipelines.knee_oa_risk as p; p.KneeOaRisk(p.Settings()).model; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("index_date", [date.min, date(31, 1, 1), date.max])
+def test_a_day_at_the_end_of_the_calendar_is_refused_and_breaks_nothing(pipeline, index_date):
+    with pytest.raises(UnsuitableInput, match="outside that range"):
+        pipeline.run(NOWHERE, replace(record(), index_date=index_date))
+
+
+def test_entries_on_two_days_are_no_history_however_long_ago_the_first_was(pipeline):
+    entries = [CodedEvent("condition", ICD10, "J06.9", INDEX - timedelta(days=days)) for days in (200, 5000)]
+    few = ClinicalContext(INDEX, date(1960, 1, 1), "F", tuple(entries))
+    result = pipeline.run(NOWHERE, few)
+    assert result.conclusion[0] == "No risk is given."
+    assert "entries on 1 days" in result.conclusion[1]
+
+
+@pytest.mark.parametrize(
+    "display", ["Primary osteoarthritis, left knee", "Gonarthrosis, bilateral", "Total knee arthroplasty", "TKR"]
+)
+def test_the_disease_under_a_code_that_no_table_has_is_known_by_its_name(pipeline, display):
+    event = CodedEvent("condition", "urn:local", "X1", INDEX - timedelta(days=900), display=display)
+    with pytest.raises(UnsuitableInput, match="already on record"):
+        pipeline.run(NOWHERE, record(event))
+
+
+@pytest.mark.parametrize("display", ["Osteoarthritis of hip", "Knee pain", "Replacement of a dressing"])
+def test_another_disease_under_an_unknown_code_is_not_taken_for_it(pipeline, display):
+    event = CodedEvent("condition", "urn:local", "X1", INDEX - timedelta(days=900), display=display)
+    assert pipeline.run(NOWHERE, record(event)).findings

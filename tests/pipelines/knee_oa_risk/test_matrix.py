@@ -148,3 +148,63 @@ def test_collecting_adds_up_what_falls_into_one_cell():
     )
     assert batch.person.tolist() == [0, 1]
     assert batch.value.tolist() == pytest.approx([0.2, 0.7])
+
+
+# ---- what a record should not hold, and does
+def test_a_family_history_without_a_date_is_no_history_of_the_patient():
+    undated = CodedEvent("condition", "http://hl7.org/fhir/sid/icd-10-cm", "Z82.61", date.min)
+    record = from_context(context(undated))
+    assert record.observed_weeks == 0
+    assert record.static["family"] == 1.0
+    before_birth = CodedEvent("encounter", "", "visit", date(1950, 1, 1))
+    assert from_context(context(before_birth)).observed_weeks == 0
+
+
+def test_the_same_diagnosis_from_two_sources_counts_once_a_day():
+    day = FIRST + timedelta(weeks=10)
+    told = CodedEvent("condition", ICD10, "I10", day, display="Hypertension")
+    again = CodedEvent("condition", "http://hl7.org/fhir/sid/icd-9-cm", "401.9", day, display="HYPERTENSION NOS")
+    assert from_context(context(told, again)).batch.value.tolist() == pytest.approx([1 / 7])
+
+
+def test_the_same_prescription_from_two_sources_counts_once_with_the_longer_supply():
+    day = FIRST + timedelta(weeks=4)
+    asked = CodedEvent("medication", ATC, "M01AE01", day)
+    given = replace(asked, days_supply=7.0, display="from the pharmacy")
+    assert cell(from_context(context(asked, given)), "NSAID", 4) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("supply", [-30.0, 0.0, float("nan")])
+def test_a_supply_that_cannot_be_is_taken_as_the_usual_one(supply):
+    event = CodedEvent("medication", ATC, "M01AE01", FIRST + timedelta(weeks=4), days_supply=supply)
+    assert cell(from_context(context(event)), "NSAID", 4) == 1.0
+
+
+def test_a_prescription_without_end_fills_the_window_and_no_more():
+    event = CodedEvent("medication", ATC, "C10AA01", date(1990, 1, 1), date.max)
+    filled = np.flatnonzero(from_context(context(event)).batch.dense()[0, matrix_codes().index("STATIN")])
+    assert len(filled) in (39, 40)
+    assert set(np.diff(filled)) == {4}
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "unit", "name"),
+    [
+        ("39156-5", 300.0, "kg/m2", "bmi"),
+        ("3084-1", 416.0, "", "urate"),  # umol/L without saying so
+        ("3084-1", float("inf"), "mg/dL", "urate"),
+        ("1988-5", -1.0, "mg/L", "crp"),
+        ("4548-4", 48.0, "", "hba1c"),
+        ("4548-4", float("nan"), "%", "hba1c"),
+    ],
+)
+def test_a_value_that_nobody_can_have_is_left_out(code, value, unit, name):
+    event = CodedEvent("observation", LOINC, code, INDEX - timedelta(days=30), value=value, unit=unit)
+    vector = from_context(context(event)).batch.static
+    assert np.isnan(from_context(context(event)).static[name])
+    assert np.isfinite(vector).all()
+
+
+def test_haemoglobin_a1c_in_the_units_of_the_ifcc_is_brought_to_per_cent():
+    event = CodedEvent("observation", LOINC, "4548-4", INDEX - timedelta(days=30), value=48.0, unit="mmol/mol")
+    assert from_context(context(event)).static["hba1c"] == pytest.approx(6.5, abs=0.05)

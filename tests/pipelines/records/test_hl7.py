@@ -10,7 +10,7 @@ import pytest
 from dicom_sr.errors import UnsuitableInput
 from pipelines.records.hl7 import acknowledgement, read_message
 
-SHARED = Path(__file__).resolve().parents[5] / "shared" / "data" / "emr"
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "emr"
 FILES = [str(path.relative_to(SHARED)) for path in sorted(SHARED.glob("hl7v2*/*.hl7"))]
 
 ADT = (
