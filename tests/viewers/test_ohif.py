@@ -27,6 +27,7 @@ WINDOW = {"width": 1280, "height": 800}
 VIEWPORT = (290, 60, 1225, 790)  # of the window, without its borders: left, upper, right, lower
 PATIENCE_MS = 60_000
 STILL_S = 20.0
+REPORT = "Comprehensive 3D SR Storage"
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ CASES = (
     Case("ohif-knee-derived-series", "knee_super_resolution", "MR Image Storage", None, 200_000, slices_down=38),
     Case("ohif-knee-capture", "knee_super_resolution", "Secondary Capture Image Storage", None, 100_000),
     Case("ohif-knee-segmentation", "knee_super_resolution", "Segmentation Storage", (220, 120, 40), 150, agree=True),
-    Case("ohif-knee-report", "knee_super_resolution", "Comprehensive 3D SR Storage", (0, 255, 0), 300),
-    Case("ohif-hand-report", "hand_foot_scoring", "Comprehensive 3D SR Storage", (0, 255, 0), 100),
+    Case("ohif-knee-report", "knee_super_resolution", REPORT, (0, 255, 0), 300),
+    Case("ohif-hand-report", "hand_foot_scoring", REPORT, (0, 255, 0), 100),
 )
 
 
@@ -77,6 +78,7 @@ def open_series(page: Page, url: str, study: str, series_number: str) -> None:
         tour.first.click()
     series = page.locator(f'[data-series="{series_number}"]').first
     series.wait_for(timeout=PATIENCE_MS)
+    page.wait_for_load_state("networkidle", timeout=PATIENCE_MS)
     still(page)
     series.dblclick()
 
@@ -106,6 +108,16 @@ def seen(screenshot: bytes, case: Case) -> int:
     return int(((brightest > 80) & near).sum())
 
 
+def appears(page: Page, case: Case) -> bool:
+    """Whether what is looked for comes into sight within a while."""
+    deadline = time.monotonic() + PATIENCE_MS / 3000
+    while seen(page.screenshot(), case) < case.pixels:
+        if time.monotonic() > deadline:
+            return False
+        page.wait_for_timeout(200)
+    return True
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_ohif_shows_it_without_an_error(
     case: Case, examples: Examples, ohif: str, window: BrowserContext, tmp_path: Path
@@ -124,9 +136,11 @@ def test_ohif_shows_it_without_an_error(
             page.mouse.click(760, 420)
             for _ in range(case.slices_down):
                 page.keyboard.press("ArrowDown")
-        deadline = time.monotonic() + PATIENCE_MS / 1000
-        while seen(page.screenshot(), case) < case.pixels and time.monotonic() < deadline:
-            page.wait_for_timeout(200)
+        # OHIF reads a report twice at once when it is opened; on a busy machine the regions are then sometimes lost
+        for _ in range(4 if case.sop_class == REPORT else 0):
+            if not appears(page, case):
+                open_series(page, ohif, examples.studies[case.example], number)
+        appears(page, case)
         screenshot = still(page)
         toasts = [toast.inner_text() for toast in page.locator("[data-sonner-toast]").all()]
     finally:
