@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_sr.derived_series import derived_references
 from dicom_sr.drawing import SERIES
 from dicom_sr.errors import EncodingError
-from dicom_sr.findings import Heatmap, Result, Segment, Site
+from dicom_sr.findings import Heatmap, ImageReference, Result, Segment, Site
 from dicom_sr.finish import finish, write
+from dicom_sr.frames import classic_element
 from dicom_sr.headers import MANUFACTURER
 from dicom_sr.profile import EncodedObject, Kind
 from dicom_sr.provenance import Provenance, software_version
-from dicom_sr.references import stand_in, stand_ins
+from dicom_sr.references import frame_number, stand_in, stand_ins
 
 Form = Literal["fractional", "binary", "labelmap"]
 SPATIAL_AND_RELATIONAL_CONCEPT = standard.SCT.SpatialAndRelationalConcept
@@ -48,6 +50,7 @@ class _Group:
 
     images: list[Dataset]
     layers: list[_Layer]
+    frame: ImageReference | None = None  # the one frame it lies on, where the image's frames have no place in space
 
 
 def encode_segmentation(provenance: Provenance, folder: Path, form: Form) -> tuple[EncodedObject, ...]:
@@ -62,7 +65,7 @@ def encode_segmentation(provenance: Provenance, folder: Path, form: Form) -> tup
         if form == "binary":  # OHIF and others refuse a segment without a pixel
             layers = [layer for layer in layers if (layer.values >= layer.threshold).any()]
         if layers:
-            ds = _segmentation(provenance, form, index, group.images, layers)
+            ds = _segmentation(provenance, form, index, group, layers)
             kind: Kind = f"segmentation_{form}"  # type: ignore[assignment]
             objects.append(write(ds, kind, folder, f"segmentation-{form}-{index + 1}.dcm"))
     return tuple(objects)
@@ -73,20 +76,17 @@ def _groups(provenance: Provenance) -> list[_Group]:
     if not isinstance(result, Result):
         return []
     images = {uid: _without_scale(image) for uid, image in stand_ins(provenance).items()}
-    planar: dict[str, _Group] = {}
+    planar: dict[tuple[str, int | None], _Group] = {}
     for number, heatmap in enumerate(result.heatmaps):
-        uid = heatmap.image.sop_instance_uid
-        layer = _from_heatmap(heatmap, images[uid], SERIES[number % len(SERIES)])
-        planar.setdefault(uid, _Group([images[uid]], [])).layers.append(layer)
+        group = _planar_group(planar, images, heatmap.image)
+        group.layers.append(_from_heatmap(heatmap, group, SERIES[number % len(SERIES)]))
     volumes: dict[str, _Group] = {}
     for segment in result.segments:
         if segment.volume is None:
             if segment.image is None or segment.mask is None:
                 raise EncodingError(f"segment {segment.label!r} has neither a volume nor an image with a mask")
-            uid = segment.image.sop_instance_uid
-            frame = segment.image.frame_number
-            layer = _from_segment(segment, _on_frames(segment.mask, images[uid], frame))
-            planar.setdefault(uid, _Group([images[uid]], [])).layers.append(layer)
+            group = _planar_group(planar, images, segment.image)
+            group.layers.append(_from_segment(segment, _on_frames(segment.mask, group, segment.image.frame_number)))
         else:
             grid = _grid_of(provenance, segment)
             if grid is None:
@@ -95,6 +95,27 @@ def _groups(provenance: Provenance) -> list[_Group]:
             group = volumes.setdefault(str(slices[0].SOPInstanceUID), _Group(slices, []))
             group.layers.append(_from_segment(segment, segment.volume.array[order]))
     return [*planar.values(), *volumes.values()]
+
+
+def _planar_group(
+    planar: dict[tuple[str, int | None], _Group], images: dict[str, Dataset], reference: ImageReference
+) -> _Group:
+    """The group for maps on an image; where its frames have no place in space, as in a cine, on that frame of it.
+
+    Without a frame of reference an object can tell only by its references which frame it lies on: one object a frame.
+    """
+    image = images[reference.sop_instance_uid]
+    alone = reference.frame_number is not None and "FrameOfReferenceUID" not in image
+    key = (reference.sop_instance_uid, reference.frame_number if alone else None)
+    if key not in planar:
+        if alone:
+            image = stand_in(image)
+            # highdicom looks for functional groups in all that may have frames: `_refer_to_frame` puts the class right
+            for keyword, value in (("SOPClassUID", SecondaryCaptureImageStorage), ("NumberOfFrames", 1)):
+                element = classic_element(keyword, value)
+                image[element.tag] = element
+        planar[key] = _Group([image], [], reference if alone else None)
+    return planar[key]
 
 
 def _without_scale(image: Dataset) -> Dataset:
@@ -106,8 +127,8 @@ def _without_scale(image: Dataset) -> Dataset:
     return image
 
 
-def _from_heatmap(heatmap: Heatmap, image: Dataset, colour: tuple[int, int, int]) -> _Layer:
-    values = _on_frames(heatmap.array, image, heatmap.image.frame_number)
+def _from_heatmap(heatmap: Heatmap, group: _Group, colour: tuple[int, int, int]) -> _Layer:
+    values = _on_frames(heatmap.array, group, heatmap.image.frame_number)
     return _Layer(
         heatmap.label[:64],
         SPATIAL_AND_RELATIONAL_CONCEPT,
@@ -132,12 +153,13 @@ def _from_segment(segment: Segment, values: NDArray[np.generic]) -> _Layer:
     )
 
 
-def _on_frames(plane: NDArray[np.generic], image: Dataset, frame_number: int | None) -> NDArray[np.float32]:
-    """`plane` (H, W) as (frames, H, W), empty on the other frames of the image."""
+def _on_frames(plane: NDArray[np.generic], group: _Group, frame_number: int | None) -> NDArray[np.float32]:
+    """`plane` (H, W) as (frames, H, W), empty on the other frames of the group's image."""
+    image = group.images[0]
     if plane.shape != (int(image.Rows), int(image.Columns)):
         raise EncodingError(f"a map of {plane.shape} is not on the pixels of its image")
     values = np.zeros((int(image.get("NumberOfFrames") or 1), *plane.shape), np.float32)
-    values[(frame_number or 1) - 1] = plane
+    values[0 if group.frame is not None else (frame_number or 1) - 1] = plane
     return values
 
 
@@ -168,10 +190,8 @@ def _grid_of(provenance: Provenance, segment: Segment) -> tuple[list[Dataset], N
     raise EncodingError(f"segment {segment.label!r} lies on the grid of no series of the result")
 
 
-def _segmentation(
-    provenance: Provenance, form: Form, index: int, images: list[Dataset], layers: list[_Layer]
-) -> Dataset:
-    kind = f"segmentation_{form}"
+def _segmentation(provenance: Provenance, form: Form, index: int, group: _Group, layers: list[_Layer]) -> Dataset:
+    kind, images = f"segmentation_{form}", group.images
     ds = hd.seg.Segmentation(
         source_images=images,
         pixel_array=_pixels(form, layers),
@@ -191,7 +211,23 @@ def _segmentation(
     )
     if "FrameOfReferenceUID" not in images[0]:
         ds.PatientOrientation = ""  # dciodvfy wants it where no plane orientation says how the pixels lie
+    if group.frame is not None:
+        _refer_to_frame(ds, provenance.header_of[group.frame.sop_instance_uid], group.frame)
     return finish(ds, provenance, f"{form} segments")
+
+
+def _refer_to_frame(ds: Dataset, image: Dataset, reference: ImageReference) -> None:
+    """Let a segmentation and every frame of it name the frame of `image` that it lies on (PS3.3 C.7.6.16.2.6)."""
+    number = frame_number(reference, image)
+    instances = [item for series in ds.ReferencedSeriesSequence for item in series.ReferencedInstanceSequence]
+    for frame in ds.PerFrameFunctionalGroupsSequence:
+        for derivation in frame.DerivationImageSequence:
+            for source in derivation.SourceImageSequence:
+                instances.append(source)
+                if number is not None:
+                    source.ReferencedFrameNumber = number
+    for item in instances:
+        item.ReferencedSOPClassUID = image.SOPClassUID
 
 
 def _pixels(form: Form, layers: list[_Layer]) -> NDArray[np.generic]:
