@@ -2,7 +2,7 @@
 #   make demo                  a PACS, the node and sample studies on this machine; Ctrl-C ends all of it
 #   make demo ONCE=1           the same, and ends by itself: exit code 0 only if every expected result is in the archive
 #   make demo INPUT=FOLDER     your own DICOM instead of the samples
-#   make test                  everything that CI checks; ARGS="tests/node -x" for a part of the tests
+#   make test                  everything that CI checks; ARGS="tests/node -x" for a part, one test after the other
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
@@ -21,7 +21,7 @@ demo: $(VENV)/installed
 
 test: check .cache/ohif-$(OHIF)/index.html
 	@node/demo/packages.sh test
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(or $(ARGS),--numprocesses auto --maxprocesses 4 --dist loadfile)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
