@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Two cores are shared by the test, the peers and the worker processes that a test starts; and DCMTK's library, in its
+# Two cores are shared by the tests, the peers and the worker processes that a test starts; and DCMTK's library, in its
 # programs and in Orthanc, otherwise waits 40 ms a message for a delayed ACK.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ["TCP_NODELAY"] = "1"
 
 
