@@ -101,7 +101,7 @@ def occlusion(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition:
     patch, stride = PATCH[spatial], STRIDE[spatial]
     size = x.shape[2:]
     soft = torch.from_numpy(ndimage.gaussian_filter(x.numpy(), (0, 0, *(patch / 3,) * spatial)))
-    starts = [range(0, max(1, length - patch + stride), stride) for length in size]
+    starts = [range(stride - patch, length, stride) for length in size]  # the margins are covered as often as the rest
     corners = np.array(np.meshgrid(*starts, indexing="ij")).reshape(spatial, -1).T
     fall = np.zeros(size, np.float32)
     seen = np.zeros(size, np.float32)
@@ -109,7 +109,7 @@ def occlusion(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition:
         whole = float(odds(network.logits(x), condition))
         for first in range(0, len(corners), batch):
             some = corners[first : first + batch]
-            places = [tuple(slice(int(c), int(c) + patch) for c in corner) for corner in some]
+            places = [tuple(slice(max(0, int(c)), int(c) + patch) for c in corner) for corner in some]
             covered = x.repeat(len(some), *(1,) * (spatial + 1))
             for number, place in enumerate(places):
                 covered[number][(slice(None), *place)] = soft[0][(slice(None), *place)]
@@ -117,7 +117,8 @@ def occlusion(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition:
             for value, place in zip(after, places, strict=True):
                 fall[place] += whole - float(value)
                 seen[place] += 1
-    return np.asarray(np.clip(fall / np.maximum(seen, 1), 0, None), np.float32)
+    mean = np.clip(fall / np.maximum(seen, 1), 0, None)
+    return np.asarray(ndimage.gaussian_filter(mean, stride / 2), np.float32)  # steps of a patch's corners are no edges
 
 
 METHODS: dict[str, Method] = {

@@ -1,0 +1,60 @@
+"""The latent map: the same image at the same place, and its neighbours."""
+
+import numpy as np
+import pytest
+
+from pipelines.joint_classification.clusters import LatentMap, spread_out
+
+
+@pytest.fixture(scope="module")
+def cases():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 60)
+    centres = rng.normal(size=(3, 12)) * 4
+    return centres[labels] + rng.normal(size=(180, 12)), labels
+
+
+@pytest.fixture(scope="module")
+def made(cases):
+    latent, labels = cases
+    return LatentMap.fit(latent, labels, np.linspace(0, 1, 180), spread_out(labels, 90))
+
+
+def test_the_classes_lie_apart_on_the_map(made, cases):
+    latent, labels = cases
+    positions = made.place(latent)
+    centres = np.stack([positions[labels == c].mean(0) for c in range(3)])
+    nearest = np.linalg.norm(positions[:, None] - centres[None], axis=2).argmin(1)
+    assert (nearest == labels).mean() > 0.95
+
+
+def test_a_case_does_not_move_when_others_come(made, cases):
+    latent, _ = cases
+    np.testing.assert_allclose(made.place(latent)[7], made.place(latent[7:8])[0])
+
+
+def test_a_known_case_is_its_own_nearest_neighbour(made, cases):
+    latent, labels = cases
+    shipped = spread_out(labels, 90)
+    order, distance = made.nearest(latent[shipped[40]], 3)
+    assert order[0] == 40
+    assert distance[0] == pytest.approx(0.0, abs=1e-9)
+    assert (np.diff(distance) >= 0).all()
+
+
+def test_distances_are_in_units_of_known_neighbours(made):
+    apart = np.linalg.norm(made.known[:, None] - made.known[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    assert np.median(apart.min(1)) / made.unit == pytest.approx(1.0)
+
+
+def test_as_many_of_each_class_are_shipped():
+    labels = np.array([0] * 50 + [1] * 200 + [2] * 90)
+    assert np.bincount(labels[spread_out(labels, 120)]).tolist() == [40, 40, 40]
+
+
+def test_a_map_comes_back_from_its_arrays(made, cases):
+    latent, _ = cases
+    again = LatentMap.of(made.arrays())
+    np.testing.assert_array_equal(again.place(latent), made.place(latent))
+    np.testing.assert_array_equal(again.conditions, made.conditions)
