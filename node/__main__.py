@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # tracebacks with local variables would show patient data
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-jobs_app = typer.Typer(help="List, watch, explain and restart jobs.", invoke_without_command=True)
+jobs_app = typer.Typer(help="List, watch, explain, cancel and restart jobs.", invoke_without_command=True)
 app.add_typer(jobs_app, name="jobs")
 
 CONFIG_HELP = "The configuration file."
@@ -146,6 +146,20 @@ def jobs_restart(
     from node.commands.jobs import restart
 
     raise typer.Exit(restart(context.obj, job))
+
+
+@jobs_app.command("cancel")
+def jobs_cancel(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(help="The job's id, or its first characters.", metavar="ID")],
+) -> None:
+    """End a job that is queued, running or sending: it counts as failed, and what has not gone out does not go out.
+
+    What a destination has already is not taken back. A job that was cancelled can be restarted.
+    """
+    from node.commands.jobs import cancel
+
+    raise typer.Exit(cancel(context.obj, job))
 
 
 @app.command()

@@ -23,7 +23,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from node import checks
-from node.config import Configuration, Tls, read
+from node.config import Configuration, Tls
 from node.dispatch import Dispatcher
 from node.errors import ConfigurationError, PeerUnavailable
 from node.post_back import PostBack
@@ -35,6 +35,8 @@ from node.receive.record.service import RecordService
 from node.receive.recorder import Recorder
 from node.receive.store import Store
 from node.receive.tls import server_context
+from node.retention import Retention
+from node.route_settings import read_with_settings
 from node.run.engine import Engine, set_up
 from node.send.outbox import Sender
 from node.status.page import build_app
@@ -141,7 +143,7 @@ class Node:
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
-        self._configuration = read(path)
+        self._configuration = read_with_settings(path)
         checks.require(self._configuration, path)
         self._stopping = threading.Event()
         self._asked_to_stop = 0.0
@@ -206,6 +208,10 @@ class Node:
         )
         deciding.start()
         stack.callback(deciding.stop)
+        if configuration.receive.keep_days is not None:
+            retention = Retention(database, configuration.node.data, configuration.receive.keep_days, now)
+            retention.start()
+            stack.callback(retention.stop)
         children = receivers(self._path, configuration.receive.dimse.processes)
         children.keep_alive()
         stack.callback(children.stop)

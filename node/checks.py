@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from node.config import Configuration, DicomWebDestination, FolderDestination, Route, Tls
+from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination, Route, Tls
 from node.errors import ConfigurationError
 from node.route.match import matcher
 from pipelines.registry import UnknownPipeline, pipeline_type
@@ -183,9 +184,42 @@ def peers(configuration: Configuration) -> Iterator[Verdict]:
         yield Verdict(f"peers.{name}", "good", f"{peer.ae_title} from {places}")
 
 
+def reports(configuration: Configuration) -> Iterator[Verdict]:
+    """Can what archives send to the node on their own arrive: reports of storage commitment, and what C-MOVE moves?"""
+    for name, destination in configuration.destinations.items():
+        if not isinstance(destination, DimseDestination):
+            continue
+        if destination.commitment and (why := _not_let_in(configuration, destination)):
+            sentence = (
+                f"{why}: its report of storage commitment (N-EVENT-REPORT) comes to the node's port and is refused "
+                "there; after 10 minutes it is asked by C-FIND instead"
+            )
+            yield Verdict(f"destinations.{name}.commitment", "doubtful", sentence)
+        moves = name in configuration.priors.ask and configuration.priors.retrieve == "move"
+        if moves and (why := _not_let_in(configuration, destination)):
+            sentence = f"{why}: earlier reports that it moves to the node's port (C-MOVE) are refused there"
+            yield Verdict("priors.retrieve", "doubtful", f"{name}: {sentence}")
+
+
+def _not_let_in(configuration: Configuration, destination: DimseDestination) -> str | None:
+    """Why the archive cannot open an association to the node; None where it can, as far as that can be seen."""
+    if not configuration.receive.dimse.require_known_peer:
+        return None
+    entries = [peer for peer in configuration.peers.values() if peer.ae_title == destination.ae_title]
+    if not entries:
+        return f"{destination.ae_title} is not in peers"
+    try:
+        address = ipaddress.ip_address(destination.host)
+    except ValueError:  # a name: what it stands for may change
+        return None
+    if any(not peer.networks or any(address in network for network in peer.networks) for peer in entries):
+        return None
+    return f"{destination.host} is in no network of {destination.ae_title} in peers"
+
+
 def listening_socket(host: str, port: int) -> socket.socket:
     """A socket that listens there; raises `OSError` where it cannot be had."""
     return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 
 
-OFFLINE = (routes, peers, files, folders, ports)
+OFFLINE = (routes, peers, reports, files, folders, ports)

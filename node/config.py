@@ -120,6 +120,7 @@ class Receive(Section):
     orthanc_feeds: dict[Name, OrthancFeed] = {}
     durability: Literal["process", "power"] = "power"  # success survives a killed process, or a power cut too
     disk_floor_mb: int = Field(default=1024, ge=0)
+    keep_days: int | None = Field(default=None, ge=1)  # images, once all that they were for is done; None: for ever
     series_quiet_s: float = Field(default=30.0, ge=0)
     study_quiet_s: float = Field(default=60.0, ge=0)
     known_count_quiet_s: float = Field(default=0.2, ge=0)  # where expected counts are met and associations have ended

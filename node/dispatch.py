@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.series import Instance, Series
 from node.config import Configuration, Route
-from node.job import Job, job_id
+from node.job import Job, job_id, revision_of
 from node.receive.complete import Complete, Completion
 from node.records import AssociationRecord, AuditRecord, DecisionRecord, InstanceRecord, JobRecord, SeriesRecord
 from node.route.decide import Decision, compile_routes, decide, keys
@@ -24,6 +24,8 @@ from pipelines.base import Pipeline
 from pipelines.registry import pipeline_type
 
 log = logging.getLogger(__name__)
+
+CHUNK = 500  # identifiers in one IN (...)
 
 
 class Dispatcher:
@@ -98,7 +100,8 @@ class Dispatcher:
         given = [one for one in series if one.series_instance_uid in decision.series_instance_uids]
         images = tuple(instance.sop_instance_uid for one in given for instance in one.instances)
         pipeline = configured(route)
-        job = job_id(decision.route, route.pipeline, pipeline.version, model_digest(pipeline), images)
+        revision = self._revision(images)
+        job = job_id(decision.route, route.pipeline, pipeline.version, model_digest(pipeline), images, revision)
         return Job(
             id=job,
             route=decision.route,
@@ -110,12 +113,23 @@ class Dispatcher:
             destinations=route.destinations,
             created=self._clock(),
             priority=route.priority,
-            predecessor=self._predecessor(decision, complete, set(images)) if complete.late else None,
+            predecessor=self._predecessor(decision, complete, set(images), job) if complete.late or revision else None,
             shadow=route.shadow,
+            revision=revision,
         )
 
-    def _predecessor(self, decision: Decision, complete: Complete, images: set[str]) -> str | None:
-        """The latest job of the same route on fewer of the same images."""
+    def _revision(self, images: Sequence[str]) -> str:
+        revisions: dict[str, int] = {}
+        with Session(self._database) as session:
+            for start in range(0, len(images), CHUNK):
+                query = select(InstanceRecord.sop_instance_uid, InstanceRecord.revision).where(
+                    InstanceRecord.sop_instance_uid.in_(images[start : start + CHUNK]), InstanceRecord.revision > 0
+                )
+                revisions |= {row.sop_instance_uid: row.revision for row in session.execute(query)}
+        return revision_of(revisions)
+
+    def _predecessor(self, decision: Decision, complete: Complete, images: set[str], job: str) -> str | None:
+        """The latest other job of the same route on the same images, before some were replaced, or on fewer of them."""
         with Session(self._database) as session:
             earlier = session.execute(
                 select(JobRecord.id, JobRecord.sop_instance_uids)
@@ -125,7 +139,7 @@ class Dispatcher:
                 )
                 .order_by(JobRecord.created.desc())
             )
-            return next((job for job, before in earlier if before and set(before) < images), None)
+            return next((other for other, before in earlier if other != job and before and set(before) <= images), None)
 
     def _settle(self, complete: Complete, decisions: Sequence[Decision], jobs: dict[str, Job]) -> None:
         now = self._clock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -52,9 +52,21 @@ class Job:
     priority: int = 100  # lower runs first
     predecessor: str | None = None  # the job that this one revises, after late instances
     shadow: bool = False  # run and keep the result, send nothing
+    revision: str = ""  # digest of which images were sent again with another data set; results get UIDs of their own
 
 
-def job_id(route: str, pipeline: str, version: str, digest: str, sop_instance_uids: Iterable[str]) -> str:
-    """Name of the job that this route, pipeline, version, settings and weights (`digest`) and these images make."""
-    text = "|".join([route, pipeline, version, digest, *sorted(sop_instance_uids)])
+def job_id(
+    route: str, pipeline: str, version: str, digest: str, sop_instance_uids: Iterable[str], revision: str = ""
+) -> str:
+    """Name of the job that this route, pipeline, version, settings and weights (`digest`) and these images make.
+
+    Images that were sent again with another data set are others, whatever their UIDs: `revision` tells.
+    """
+    text = "|".join([route, pipeline, version, digest, *sorted(sop_instance_uids), *([revision] if revision else ())])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def revision_of(revisions: Mapping[str, int]) -> str:
+    """Digest of how often each instance was sent again with another data set; empty where none was."""
+    changed = [f"{uid}={count}" for uid, count in sorted(revisions.items()) if count]
+    return hashlib.sha256("|".join(changed).encode()).hexdigest() if changed else ""

@@ -50,6 +50,7 @@ def record(session: Session, job: Job, now: datetime | None = None) -> bool:
             destinations=list(job.destinations),
             priority=job.priority,
             shadow=job.shadow,
+            revision=job.revision,
             state=JobState.QUEUED,
             predecessor=job.predecessor,
             created=job.created,

@@ -7,6 +7,7 @@ checked.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -14,6 +15,8 @@ import logging
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -62,7 +65,7 @@ class Records:
         IdentityMismatch
             If a record under the same patient ID and issuer is of somebody else.
         """
-        with self._lock:
+        with self._alone():
             known = self.get(record.identity.patient_id, record.identity.issuer)
             self._write(known.merged(record) if known else record)
 
@@ -90,7 +93,7 @@ class Records:
         IdentityMismatch
             If there is a record under `new` of somebody else.
         """
-        with self._lock:
+        with self._alone():
             known = self.get(*old)
             if known is None or old == new:
                 return
@@ -113,10 +116,20 @@ class Records:
 
     def key(self, patient_id: str, issuer: str = "") -> str:
         """What a patient is known by on disk: a keyed digest of patient ID and issuer."""
-        text = f"{issuer.strip()}|{patient_id.strip()}".encode()
+        # the issuer's own bars are escaped, or "A|B" and "C" would be "A" and "B|C"
+        plain = issuer.strip().replace("\\", "\\\\").replace("|", "\\|")
+        text = f"{plain}|{patient_id.strip()}".encode()
         return hmac.new(self._salt(), text, hashlib.sha256).hexdigest()
 
     # ---- files
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Read, merge and write without another thread or process (the node, a command) in between."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._lock, (self._folder / "lock").open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
     def _path(self, patient_id: str, issuer: str) -> Path:
         return self._folder / f"{self.key(patient_id, issuer)}.record"
 
@@ -181,7 +194,7 @@ def _to_json(record: Record) -> bytes:
         "source": record.source,
         "events": [asdict(event) for event in record.events],
     }
-    return json.dumps(row, default=date.isoformat, ensure_ascii=False).encode()
+    return json.dumps(row, default=date.isoformat).encode()  # ASCII: a sender's text may be no valid Unicode
 
 
 def _from_json(content: bytes) -> Record:

@@ -83,6 +83,7 @@ class InstanceRecord(Base):
     association_id: Mapped[str] = mapped_column(String(36), index=True)
     received: Mapped[datetime] = mapped_column(index=True)
     times_received: Mapped[int] = mapped_column(Integer, default=1)  # the same instance sent again is a receipt too
+    revision: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # how often with another data set
     fsynced: Mapped[bool] = mapped_column(default=False)
 
 
@@ -164,6 +165,8 @@ class JobRecord(Base):
     reason: Mapped[str] = mapped_column(Text, default="")
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     predecessor: Mapped[str | None] = mapped_column(String(32))
+    # which of its images had been sent again with another data set, as a digest; empty: none
+    revision: Mapped[str] = mapped_column(String(64), default="", server_default="")
     prior: Mapped[dict[str, Any] | None]  # the earlier report that the job was given, or that it was given none
     created: Mapped[datetime] = mapped_column(index=True)
     updated: Mapped[datetime]

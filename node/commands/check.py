@@ -13,15 +13,16 @@ from rich.text import Text
 from node import checks
 from node.__main__ import NOT_RIGHT, OK
 from node.commands.terminal import console
-from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination, read
+from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination
 from node.errors import PeerUnavailable
+from node.route_settings import read_with_settings
 
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
 def check(config: Path, *, online: bool) -> int:
     """Look at everything, print what was found."""
-    configuration = read(config)
+    configuration = read_with_settings(config)
     out, complaints = console(), console(error=True)
     verdicts = [verdict for look in checks.OFFLINE for verdict in look(configuration)]
     if online:

@@ -7,9 +7,10 @@ from pathlib import Path
 from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.config import Configuration, read
+from node.config import Configuration
 from node.errors import PeerUnavailable
 from node.records import JobRecord, open_database
+from node.route_settings import read_with_settings
 
 
 def opened(config: Path) -> tuple[Configuration, Engine]:
@@ -20,7 +21,7 @@ def opened(config: Path) -> tuple[Configuration, Engine]:
     PeerUnavailable
         If there is no database yet, or it does not answer.
     """
-    configuration = read(config)
+    configuration = read_with_settings(config)
     if configuration.node.database is None and not (configuration.node.data / "node.db").exists():
         raise PeerUnavailable(f"node.data: {configuration.node.data}: no node has run here yet; see condyle serve")
     database = open_database(configuration.node.database_url)

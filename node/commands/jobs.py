@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.live import Live
@@ -179,6 +179,15 @@ def _show_objects(out: Console, session: Session, job: JobRecord) -> None:
 
 def restart(config: Path, job: str) -> int:
     """Queue a job that failed, or that was unsuitable, again."""
+    return _by_operator(config, job, "restart", "is queued again")
+
+
+def cancel(config: Path, job: str) -> int:
+    """End a job that has not ended."""
+    return _by_operator(config, job, "cancel", "is cancelled")
+
+
+def _by_operator(config: Path, job: str, what: Literal["restart", "cancel"], done: str) -> int:
     from node.ledger import ForbiddenTransition
     from node.run.engine import Engine
 
@@ -187,11 +196,11 @@ def restart(config: Path, job: str) -> int:
         found = _find(session, job).id
     engine = Engine(configuration, database)
     try:
-        engine.restart(found)
+        engine.restart(found) if what == "restart" else engine.cancel(found)
     except ForbiddenTransition as error:
-        console(error=True).print(f"job {found} cannot be restarted: {error}", markup=False)
+        console(error=True).print(f"job {found}: cannot {what}: {error}", markup=False)
         return NOT_RIGHT
     finally:
         engine.stop()
-    console().print(f"job {found} is queued again")
+    console().print(f"job {found} {done}")
     return OK

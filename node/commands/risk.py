@@ -8,15 +8,15 @@ from pathlib import Path
 
 from dicom_sr.errors import UnsuitableInput
 from node.commands.terminal import console
-from node.config import read
 from node.receive.record.answer import Assessor, route_settings
 from node.receive.record.contexts import Contexts, open_store
 from node.receive.record.web import answer
+from node.route_settings import read_with_settings
 
 
 def risk(patient: str, config: Path, issuer: str | None = None, day: date | None = None, as_json: bool = False) -> int:
     """Print the answer; 1 if there is no record or it cannot be used."""
-    configuration = read(config)
+    configuration = read_with_settings(config)
     contexts = Contexts(configuration, open_store(configuration))
     assessor = Assessor(route_settings(configuration.routes))
     try:

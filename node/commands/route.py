@@ -18,15 +18,15 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import Study, read_studies
 from node.__main__ import NOT_RIGHT, OK
 from node.commands.terminal import console
-from node.config import read
 from node.errors import ConfigurationError
 from node.route.decide import CompiledRoute, Decision, compile_routes, decide, keys
 from node.route.facts import series_facts, study_facts
+from node.route_settings import read_with_settings
 
 
 def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json: bool) -> int:
     """Print the decisions about the series and studies that `paths` make up."""
-    configuration = read(config)
+    configuration = read_with_settings(config)
     try:
         routes = compile_routes(configuration)
     except ConfigurationError as error:

@@ -59,6 +59,7 @@ class Stored(NamedTuple):
     at: float
     fsynced: bool
     expected: int | None
+    changed: bool = False  # it replaced an instance of the same UID with another data set
 
 
 class Failed(NamedTuple):

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -20,6 +21,7 @@ from node.config import Dimse
 from node.errors import ConfigurationError
 from node.receive.admission import Rejection
 from node.receive.contexts import is_storage, supported
+from node.receive.fast import PDU_S, SLOW_AFTER_S, SLOW_BYTES, WATCH_S
 from node.receive.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.receive.services import Services
 from node.receive.status import NotStored, Status
@@ -60,6 +62,50 @@ class _Server(ThreadedAssociationServer):  # type: ignore[misc]  # pynetdicom is
         super().process_request_thread(request, client_address)
 
 
+class _Pace:
+    """How fast a connection sends: stands between pynetdicom and its socket, and counts."""
+
+    def __init__(self, association: Any) -> None:
+        self.association = association
+        self.cut = ""  # why it was ended
+        self._connection = association.dul.socket
+        self._recv = self._connection.recv
+        self._connection.recv = self.recv
+        self._reading_since: float | None = None
+        self._received = 0
+        self._message: object | None = None  # the one that is arriving, since when and at which count
+        self._message_since = 0.0
+        self._message_from = 0
+
+    def recv(self, count: int) -> bytearray:
+        """What pynetdicom asks for: it does so when a PDU has begun, and waits for all of it."""
+        self._reading_since = time.monotonic()
+        data: bytearray = self._recv(count)
+        self._received += len(data)
+        self._reading_since = None
+        return data
+
+    def problem(self, now: float, association_timeout_s: float) -> str:
+        """Why the connection is too slow to go on with; empty while it is not."""
+        established = self.association.is_established
+        since, limit = self._reading_since, PDU_S if established else association_timeout_s
+        if since is not None and now > since + limit:
+            return "Silent for too long" if established else "No A-ASSOCIATE-RQ in time"
+        message = self.association.dimse.message
+        if message is not self._message:
+            self._message, self._message_since, self._message_from = message, now, self._received
+        arrived = self._received - self._message_from
+        if message is not None and now > self._message_since + SLOW_AFTER_S + arrived / SLOW_BYTES:
+            return "The sender is too slow"
+        return ""
+
+    def end(self, reason: str) -> None:
+        """End the connection; pynetdicom notices by itself."""
+        self.cut = reason
+        with contextlib.suppress(OSError, AttributeError):
+            socket.socket.shutdown(self._connection.socket, socket.SHUT_RDWR)
+
+
 class PlainServer:
     """Has the face of `node.receive.fast.FastServer`."""
 
@@ -75,7 +121,11 @@ class PlainServer:
         ae.acse_timeout = settings.association_timeout_s
         ae.network_timeout = settings.idle_timeout_s
         server = type("_SharedServer", (_Server,), {"shared": settings.processes > 1})
+        self._paces: dict[Any, _Pace] = {}
+        self._association_timeout_s = settings.association_timeout_s
+        self._stopping = threading.Event()
         handlers = [
+            (evt.EVT_CONN_OPEN, self._opened),
             (evt.EVT_REQUESTED, self._requested),
             (evt.EVT_SOP_COMMON, self._service_of_unknown_classes),
             (evt.EVT_ASYNC_OPS, lambda event: (1, 1)),
@@ -103,11 +153,28 @@ class PlainServer:
         """Begin to accept."""
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="accept", daemon=True)
         self._thread.start()
+        self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._watchdog.start()
 
     def stop(self) -> None:
         """Accept no more and end what is open."""
+        self._stopping.set()
         self._server.shutdown()
         self._ae.shutdown()
+        self._watchdog.join()
+
+    def _opened(self, event: Any) -> None:
+        self._paces[event.assoc] = _Pace(event.assoc)
+
+    def _watch(self) -> None:
+        """End what is too slow, as the fast server's watchdog does."""
+        while not self._stopping.wait(WATCH_S):
+            now = time.monotonic()
+            for association, pace in list(self._paces.items()):
+                if not association.dul.is_alive() and association.ident is not None and not association.is_alive():
+                    self._paces.pop(association, None)
+                elif not pace.cut and (reason := pace.problem(now, self._association_timeout_s)):
+                    pace.end(reason)
 
     def _requested(self, event: Any) -> None:
         """Admission, and what is supported of what was proposed."""
@@ -172,8 +239,12 @@ class PlainServer:
         if place is None:
             return
         place.leave()
+        pace = self._paces.get(association)
         with contextlib.suppress(AttributeError):
-            association.condyle_arrival.close(outcome)
+            if pace is not None and pace.cut:
+                association.condyle_arrival.close("cut", pace.cut)
+            else:
+                association.condyle_arrival.close(outcome)
 
 
 def _failure(error: NotStored) -> Any:

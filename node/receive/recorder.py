@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Row, Select, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Select, Table, bindparam, case, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from node.receive.journal import (
@@ -94,7 +94,19 @@ REPEATED = (
         association_id=bindparam("association"),
         received=bindparam("at"),
         times_received=instances.c.times_received + 1,
+        revision=instances.c.revision + bindparam("changed"),
         fsynced=bindparam("safe"),
+    )
+)
+# What was decided about the series was about other images: it is complete once more, as after a late instance.
+REVISED_SERIES = (
+    update(series)
+    .where(series.c.series_instance_uid == bindparam("key"))
+    .values(
+        {
+            column: case((column >= series.c.instances, series.c.instances - 1), else_=column)
+            for column in (series.c.routed_instances, series.c.study_routed_instances)
+        }
     )
 )
 MORE_OF_SERIES = (
@@ -355,6 +367,7 @@ def _instance_row(entry: Stored) -> dict[str, Any]:
         "association_id": entry.association_id,
         "received": _moment(entry.at),
         "times_received": 1,
+        "revision": 0,
         "fsynced": entry.fsynced,
     }
 
@@ -373,10 +386,14 @@ def _write_repeated(connection: Connection, again: Sequence[Stored]) -> None:
                 "association": entry.association_id,
                 "at": _moment(entry.at),
                 "safe": entry.fsynced,
+                "changed": int(entry.changed),
             }
             for entry in again
         ],
     )
+    revised = sorted({entry.series_instance_uid for entry in again if entry.changed})
+    if revised:
+        connection.execute(REVISED_SERIES, [{"key": uid} for uid in revised])
 
 
 def _write_series(connection: Connection, stored: Sequence[Stored], new: dict[str, Stored]) -> None:

@@ -185,7 +185,13 @@ class Incoming:
                 raise NotStored(Status.DOES_NOT_MATCH, "SOP Class UID differs between command and data set")
             fd, self._fd = self._fd, -1
             return self._store.place(
-                self._name, fd, self._prefix_size + self.size, header, self.transfer_syntax_uid, self._arrival
+                self._name,
+                fd,
+                self._prefix_size + self.size,
+                self._prefix_size,
+                header,
+                self.transfer_syntax_uid,
+                self._arrival,
             )
         except NotStored as error:
             self._fail(error)
@@ -308,10 +314,11 @@ class Store:
                 if study_instance_uid not in (None, header.study_instance_uid):
                     raise NotStored(Status.DOES_NOT_MATCH, "The instance belongs to another study")
                 file.seek(PREAMBLE)
+                begin = meta.length
                 if file.read(4) != b"DICM":
-                    name = self._with_preamble(name, file, meta, header, arrival)
+                    name, begin = self._with_preamble(name, file, meta, header, arrival)
             fd = os.open(self.spool / name, os.O_RDONLY)
-            return self.place(name, fd, os.fstat(fd).st_size, header, meta.transfer_syntax_uid, arrival)
+            return self.place(name, fd, os.fstat(fd).st_size, begin, header, meta.transfer_syntax_uid, arrival)
         except OSError as error:
             problem = self.trouble(error, arrival)
         except NotStored as error:
@@ -322,8 +329,13 @@ class Store:
         arrival.failure(problem.sop_instance_uid, problem)
         raise problem
 
-    def _with_preamble(self, name: str, file: BinaryIO, meta: Meta, header: Header, arrival: Arrival) -> str:
-        """A new partial that holds the data set of `name` behind preamble and file meta; the old one is dropped."""
+    def _with_preamble(
+        self, name: str, file: BinaryIO, meta: Meta, header: Header, arrival: Arrival
+    ) -> tuple[str, int]:
+        """A new partial that holds the data set of `name` behind preamble and file meta; the old one is dropped.
+
+        Returns its name and where its data set begins.
+        """
         new, fd = self.partial()
         try:
             prefix = file_meta(
@@ -339,7 +351,7 @@ class Store:
         finally:
             os.close(fd)
         self.drop(name)
-        return new
+        return new, len(prefix)
 
     def partial(self) -> tuple[str, int]:
         """Name and descriptor of a new partial in the spool; `drop` or `place` ends it."""
@@ -373,9 +385,12 @@ class Store:
         return header
 
     def place(
-        self, name: str, fd: int, size: int, header: Header, transfer_syntax_uid: str, arrival: Arrival
+        self, name: str, fd: int, size: int, start: int, header: Header, transfer_syntax_uid: str, arrival: Arrival
     ) -> Receipt:
         """Give a whole partial of `size` bytes its final name and write the receipt; `fd`, open on it, is closed.
+
+        Its data set begins at byte `start`. An instance that is there already under its UID is replaced, and the
+        receipt says whether by another data set.
 
         Raises
         ------
@@ -387,6 +402,8 @@ class Store:
         power = self.durability == "power"
         try:
             try:
+                known = os.access(self._instances + relative, os.F_OK)
+                changed = known and not _same_data_set(self._instances + relative, fd, size, start)
                 if power:
                     os.fsync(fd)
             finally:
@@ -406,6 +423,7 @@ class Store:
                 self.clock(),
                 power,
                 header.expected,
+                changed,
             )
             self.journal.append(entry)
             if power:
@@ -551,6 +569,28 @@ def relative_path(sop_instance_uid: str) -> str:
     """Where an instance lies under `instances/`: the UID itself never becomes a path."""
     digest = hashlib.sha256(sop_instance_uid.encode()).hexdigest()[:40]
     return f"{digest[0]}/{digest}.dcm"
+
+
+def _same_data_set(path: str, fd: int, size: int, start: int) -> bool:
+    """Whether the stored instance `path` has the data set of the file `fd`, which begins at `start`.
+
+    The file metas may differ: they say who sent it.
+    """
+    try:
+        with open(path, "rb") as known:
+            begin = read_meta(known).length
+            if os.fstat(known.fileno()).st_size - begin != size - start:
+                return False
+            known.seek(begin)
+            while part := known.read(COPY_BYTES):
+                if part != os.pread(fd, len(part), start):
+                    return False
+                start += len(part)
+    except FileNotFoundError:  # gone just now: there is nothing to replace
+        return True
+    except NotStored:  # what lies there is no DICOM file
+        return False
+    return True
 
 
 def _check_meta(header: Header, meta: Meta) -> None:

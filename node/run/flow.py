@@ -308,7 +308,7 @@ class Flow:
         if not profiles:
             return None
         predecessors = self._reports_of(job.predecessor) if not_run is None else []
-        of = _digest([result, not_run, predecessors, profiles])
+        of = _digest([result, not_run, predecessors, profiles, *([job.revision] if job.revision else ())])
         if self.folder(job.id).finished_objects(of) is None:
             self._call(
                 job,
@@ -319,6 +319,7 @@ class Flow:
                 predecessors=predecessors,
                 profiles=profiles,
                 created=job.created.isoformat(),
+                revision=job.revision,
                 of=of,
             )
         return of

@@ -46,6 +46,7 @@ class Worker:
                 [sys.executable, "-m", "node.run.worker", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the node, which then ends things in order
                 env={**os.environ, **environment},
             )
         self.connection = Connection(ours.detach())

@@ -30,7 +30,7 @@ import pydicom
 
 import node.log
 from dicom_sr.errors import DicomError, EncodingError, UnsuitableInput
-from dicom_sr.findings import NotRun, Result
+from dicom_sr.findings import Model, NotRun, Result
 from dicom_sr.profile import EncodedObject, EncodingProfile
 from node.run.folder import JobFolder, on_disk
 from node.run.summary import summary
@@ -99,6 +99,8 @@ def encode(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
 
     folder = JobFolder(Path(request["folder"]))
     what = _result(request, folder) if request.get("result") else _not_run(request, folder, warm)
+    if revision := request.get("revision"):
+        what = replace(what, model=_revised(what.model, revision))
     predecessors = [EncodedObject(**{**fields, "path": Path(fields["path"])}) for fields in request["predecessors"]]
     created = datetime.fromisoformat(request["created"])
     objects: dict[str, dict[str, Any]] = {}
@@ -111,6 +113,12 @@ def encode(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
     on_disk(Path(line["path"]) for line in objects.values())
     sha256 = folder.write_json("objects.json", {"of": request["of"], "objects": list(objects.values())})
     return {"sha256": sha256, "objects": len(objects)}
+
+
+def _revised(model: Model, revision: str) -> Model:
+    """The model with another digest of its settings: what it says of replaced images has UIDs of its own."""
+    digest = hashlib.sha256(f"{model.configuration_digest}|{revision}".encode()).hexdigest()
+    return replace(model, configuration_digest=digest)
 
 
 def _line(item: EncodedObject) -> dict[str, Any]:

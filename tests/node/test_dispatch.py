@@ -186,6 +186,25 @@ def test_late_instances_make_a_job_that_names_the_one_before(desk):
     assert len(second.sop_instance_uids) == 5
 
 
+def test_images_that_were_replaced_make_a_job_that_names_the_one_before(desk):
+    work = desk(mr={"when": {"Modality": "MR"}})
+    work.receive("s1", *STACK[:3])
+    work.work()
+    with Session(work.database) as session, session.begin():  # as the recorder does
+        replaced = session.scalars(select(InstanceRecord)).first()
+        replaced.revision = 1
+        session.get(SeriesRecord, "s1").routed_instances = 2
+    work.work()
+    first, second = work.jobs
+    assert (first.revision, first.predecessor) == ("", None)
+    assert second.predecessor == first.id
+    assert second.id != first.id
+    assert second.revision
+    assert second.sop_instance_uids == first.sop_instance_uids
+    work.work()
+    assert len(work.jobs) == 2
+
+
 def test_another_series_of_the_study_has_no_predecessor(desk):
     work = desk(mr={"when": {"Modality": "MR"}})
     work.receive("s1", *STACK[:3])

@@ -13,12 +13,16 @@ from pathlib import Path
 import pytest
 import yaml
 from pydicom import dcmread
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from node.__main__ import app, main
 from node.demo import samples
 from node.demo.orthanc import free_port
-from tests.running import RunningNode
+from node.records import EventRecord, JobRecord, OutboxRecord
+from node.route_settings import read_with_settings
+from tests.running import RunningNode, until
 
 COMMANDS = ["serve", "check", "route", "jobs", "send", "import", "example-results", "train", "evaluate", "risk"]
 COMMANDS += ["conformance", "version"]
@@ -157,6 +161,38 @@ def test_check_names_what_is_wrong_and_what_would_be_right(tmp_path, sections, t
     assert re.search(told, ended.stdout, re.DOTALL), ended.stdout
 
 
+ARCHIVE = {"kind": "dimse", "ae_title": "PACS", "host": "10.0.0.5", "commitment": True}
+
+
+@pytest.mark.parametrize(
+    ("peers", "told"),
+    [
+        ({}, "PACS is not in peers: its report of storage commitment"),
+        ({"pacs": {"ae_title": "PACS", "networks": ["10.1.0.0/16"]}}, "10.0.0.5 is in no network of PACS in peers"),
+    ],
+)
+def test_check_says_when_an_archives_reports_would_be_refused(tmp_path, peers, told, condyle):
+    path = configured(tmp_path, peers=peers, destinations={"pacs": ARCHIVE})
+    ended = condyle("check", path)
+    assert told in ended.stdout
+    assert ended.returncode == 0
+    known = {"pacs": {"ae_title": "PACS", "networks": ["10.0.0.0/16"]}}
+    for let_in in ({"peers": known}, {"receive": {"dimse": {"port": free_port(), "require_known_peer": False}}}):
+        sound = condyle("check", configured(tmp_path, destinations={"pacs": ARCHIVE}, **let_in))
+        assert "storage commitment" not in sound.stdout
+
+
+def test_a_path_in_a_pipelines_settings_is_relative_to_the_configuration(tmp_path, condyle):
+    route = {"when": {"Modality": "MR"}, "pipeline": "knee_oa_risk", "level": "study", "destinations": []}
+    path = configured(tmp_path, routes={"risk": {**route, "settings": {"recalibration": "site/risk.json"}}})
+    (settings,) = (route.settings for route in read_with_settings(path).routes.values())
+    assert settings == {"recalibration": str(tmp_path / "site" / "risk.json")}
+    whole = configured(tmp_path, routes={"risk": {**route, "settings": {"recalibration": "/site/risk.json"}}})
+    assert read_with_settings(whole).routes["risk"].settings == {"recalibration": "/site/risk.json"}
+    unknown = configured(tmp_path, routes={"risk": {**route, "pipeline": "nobodys", "settings": {"a": "b"}}})
+    assert read_with_settings(unknown).routes["risk"].settings == {"a": "b"}
+
+
 def test_check_changes_nothing(tmp_path, condyle):
     condyle("check", configured(tmp_path, routes={"knee": KNEE}))
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
@@ -241,15 +277,38 @@ def test_what_was_imported_is_run_and_its_job_explained(tmp_path, knee, condyle)
         while sum(event == "unsuitable" for event in events(node)) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        until(lambda: node.jobs()[0].state == "unsuitable", "the job has ended again")
+        cancelled = condyle("jobs", "-c", node.config, "cancel", job.id)
+        assert cancelled.returncode == 1
+        assert "cannot cancel" in cancelled.stderr
     assert condyle("jobs", "-c", node.config, "list", "--state", "finished").returncode == 2
     assert condyle("jobs", "-c", node.config, "show", "zz").returncode == 1
 
 
+def test_a_job_that_cannot_be_delivered_is_cancelled_by_an_operator(tmp_path, knee, condyle):
+    gone = {"kind": "dimse", "ae_title": "GONE", "host": "127.0.0.1", "port": free_port()}
+    told = {**gone, "profile": {"not_run_reports": True}}
+    with RunningNode(
+        tmp_path, routes={"knee": {**KNEE, "destinations": ["gone"]}}, destinations={"gone": told}
+    ) as node:
+        job = waiting(node, condyle("import", knee, "-c", node.config))
+    with Session(node.database) as session, session.begin():  # as if the pipeline had had a result
+        session.get_one(JobRecord, job.id).state = "sending"
+    cancelled = condyle("jobs", "-c", node.config, "cancel", job.id[:8])
+    assert "is cancelled" in cancelled.stdout, cancelled.stderr
+    shown = condyle("jobs", "-c", node.config, "show", job.id)
+    assert "cancelled by an operator" in shown.stdout
+    assert {line.state for line in node.all(select(OutboxRecord))} == {"skipped"}
+
+
+def waiting(node: RunningNode, imported: Ended) -> JobRecord:
+    """The one job, once its objects wait for a destination."""
+    assert imported.returncode == 0, imported.stderr
+    until(lambda: node.all(select(OutboxRecord)), "objects wait")
+    return node.jobs()[0]
+
+
 def events(node: RunningNode) -> list[str]:
-    from sqlalchemy import select
-
-    from node.records import EventRecord
-
     return node.all(select(EventRecord.what))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from multiprocessing import get_context
+from threading import Lock
 from typing import Any
 
 from fhir.resources.R4B.riskassessment import RiskAssessment
@@ -62,6 +64,7 @@ class Assessor:
 
     settings: Mapping[str, Any]
     _pool: ProcessPoolExecutor | None = None
+    _lock: Lock = field(default_factory=Lock)
 
     def assess(self, context: ClinicalContext) -> Result:
         """Run the pipeline.
@@ -71,21 +74,33 @@ class Assessor:
         UnsuitableInput
             As the pipeline says.
         """
-        answer = self.submit(context).result()
+        try:
+            answer = self.submit(context).result()
+        except BrokenProcessPool:  # it was killed, for want of memory perhaps: a new one gets one more try
+            self._renew()
+            answer = self.submit(context).result()
         if isinstance(answer, str):
             raise UnsuitableInput(answer)
         return answer
 
     def submit(self, context: ClinicalContext) -> Future[Result | str]:
-        if self._pool is None:
-            # spawned: this process has threads, and torch must not come into it
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_one_thread)
-        return self._pool.submit(_run, dict(self.settings), context)
+        with self._lock:
+            if self._pool is None:
+                # spawned: this process has threads, and torch must not come into it
+                self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_one_thread)
+            return self._pool.submit(_run, dict(self.settings), context)
+
+    def _renew(self) -> None:
+        with self._lock:
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+                self._pool = None
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        with self._lock:
+            if self._pool is not None:
+                self._pool.shutdown(wait=True, cancel_futures=True)
+                self._pool = None
 
 
 def route_settings(routes: Mapping[str, Any]) -> dict[str, Any]:

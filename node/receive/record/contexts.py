@@ -17,7 +17,7 @@ from node.receive.record.fhir_server import Client
 from node.receive.record.intake import Intake
 from node.record import Records, day, identity_in
 from pipelines.context import ClinicalContext
-from pipelines.records.record import Identity, Record
+from pipelines.records.record import Identity, IdentityMismatch, Record
 from pipelines.registry import pipeline_type
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,10 @@ class Contexts:
             return None
         if bundle is None:
             return None
-        Intake(self._records, self._settings).bundle(bundle)
+        try:
+            Intake(self._records, self._settings).bundle(bundle)
+        except IdentityMismatch as error:
+            raise UnsuitableInput(f"the FHIR server's record is not of one person: {error}") from error
         return self._records.get(who.patient_id, who.issuer)
 
     def for_request(self, patient_id: str, issuer: str | None, index_date: date) -> tuple[Record, ClinicalContext]:

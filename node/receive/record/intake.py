@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from node.record import Records
 from pipelines.records.fhir import read_bundle
 from pipelines.records.hl7 import Incoming, read_message
 from pipelines.records.omop import read_tables
+from pipelines.records.record import IdentityMismatch, Record
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,10 @@ class Taken:
     records: int
     events: int
     refused: Mapping[str, int] = field(default_factory=dict)
+
+
+def _events(records: Iterable[Record]) -> int:
+    return sum(len(record.events) for record in records)
 
 
 class Intake:
@@ -54,25 +60,30 @@ class Intake:
         UnsuitableInput, IdentityMismatch
         """
         imported = read_bundle(bundle, *self.issuers)
-        for record in imported.records:
-            self._records.add(record)
-        return self._told(Taken("fhir", len(imported.records), imported.events, dict(imported.refused)))
+        kept, refused = self._kept(imported.records)
+        return self._told(Taken("fhir", len(kept), _events(kept), {**imported.refused, **refused}))
 
     def message(self, incoming: Incoming) -> Taken:
-        """An HL7 v2 message; a merge or a change of patient ID moves what is known."""
+        """An HL7 v2 message; a merge or a change of patient ID moves what is known.
+
+        Raises
+        ------
+        IdentityMismatch
+        """
         for old, new in incoming.merged:
             self._records.rename(old, new)
-        for record in incoming.records:
-            self._records.add(record)
-        events = sum(len(record.events) for record in incoming.records)
-        return self._told(Taken("hl7", len(incoming.records), events))
+        kept, refused = self._kept(incoming.records)
+        return self._told(Taken("hl7", len(kept), _events(kept), refused))
 
     def tables(self, path: Path) -> Taken:
-        """OMOP CDM tables, in a folder or a zip."""
-        records = read_tables(path, self._settings.default_issuer)
-        for record in records:
-            self._records.add(record)
-        return self._told(Taken("omop", len(records), sum(len(record.events) for record in records)))
+        """OMOP CDM tables, in a folder or a zip.
+
+        Raises
+        ------
+        UnsuitableInput, IdentityMismatch
+        """
+        kept, refused = self._kept(read_tables(path, self._settings.default_issuer))
+        return self._told(Taken("omop", len(kept), _events(kept), refused))
 
     def file(self, path: Path) -> Taken:
         """Any of these, told apart by what it is.
@@ -89,9 +100,31 @@ class Intake:
             return self.message(read_message(text, *self.issuers))
         try:
             content = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise UnsuitableInput("neither FHIR JSON nor HL7 v2 nor OMOP tables") from error
         return self.bundle(content if isinstance(content, dict) else {})
+
+    def _kept(self, records: Iterable[Record]) -> tuple[list[Record], dict[str, int]]:
+        """Keep each record; one that is of somebody else than the one kept under its ID costs the others nothing.
+
+        Raises
+        ------
+        IdentityMismatch
+            If none could be kept.
+        """
+        kept: list[Record] = []
+        refused: Counter[str] = Counter()
+        mismatch: IdentityMismatch | None = None
+        for record in records:
+            try:
+                self._records.add(record)
+                kept.append(record)
+            except IdentityMismatch as error:
+                mismatch = error
+                refused[f"record: {error}"] += 1
+        if mismatch is not None and not kept:
+            raise mismatch
+        return kept, dict(refused)
 
     def _told(self, taken: Taken) -> Taken:
         facts = {

@@ -6,7 +6,7 @@ import hmac
 import ipaddress
 import json
 import logging
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -26,6 +26,7 @@ from pipelines.records.record import IdentityMismatch
 log = logging.getLogger(__name__)
 
 MAXIMUM_BYTES = 64 * 2**20
+A_DAY = timedelta(days=1)
 FHIR_JSON = "application/fhir+json"
 
 
@@ -74,6 +75,8 @@ class RecordsWeb:
 
     def _assessed(self, content: dict[str, Any]) -> dict[str, Any]:
         day = date.fromisoformat(content["index_date"]) if content.get("index_date") else date.today()
+        if day > date.today() + A_DAY:  # it may be tomorrow elsewhere
+            raise UnsuitableInput("the index date lies ahead")
         return answer(
             self._settings, self._contexts, self._assessor, str(content["patient_id"]), content.get("issuer"), day
         )
@@ -88,7 +91,7 @@ class RecordsWeb:
                 return {}, _outcome(413, "error", f"more than {MAXIMUM_BYTES // 2**20} MB")
         try:
             content = json.loads(bytes(received))
-        except ValueError:  # bad JSON or bad UTF-8
+        except (ValueError, RecursionError):  # bad JSON, bad UTF-8, thousands of brackets
             return {}, _outcome(400, "error", "not JSON")
         return (content, None) if isinstance(content, dict) else ({}, _outcome(400, "error", "not a JSON object"))
 

@@ -291,8 +291,9 @@ def test_connections_over_the_waiting_limit_push_out_the_oldest(tmp_path: Path) 
         assert echo(running.port) == 0
 
 
-def test_a_request_sent_byte_by_byte_is_cut(tmp_path: Path) -> None:
-    settings = configuration(tmp_path / "data", dimse={"association_timeout_s": 1.0})
+@pytest.mark.parametrize("server", ["fast", "plain"])
+def test_a_request_sent_byte_by_byte_is_cut(tmp_path: Path, server: str) -> None:
+    settings = configuration(tmp_path / "data", dimse={"association_timeout_s": 0.5, "server": server})
     with Running(settings) as running, RawPeer(running.port) as peer:
         request = associate_rq()
 
@@ -306,12 +307,14 @@ def test_a_request_sent_byte_by_byte_is_cut(tmp_path: Path) -> None:
         until(drip, "the end of a connection that drips")
 
 
+@pytest.mark.parametrize("server", ["fast", "plain"])
 def test_an_association_that_falls_silent_in_a_pdu_is_cut_and_leaves_no_partial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
-    monkeypatch.setattr("node.receive.fast.PDU_S", 0.5)
+    monkeypatch.setattr(f"node.receive.{server}.PDU_S", 0.5)
     ds = mr()
-    with Running(configuration(tmp_path / "data")) as running, RawPeer(running.port) as peer:
+    settings = configuration(tmp_path / "data", dimse={"server": server})
+    with Running(settings) as running, RawPeer(running.port) as peer:
         assert peer.associate() == 2
         peer.send(p_data(pdv(store_rq(ds), 3)) + p_data(pdv(data_set(ds), 0))[:200])
         assert peer.is_closed()
@@ -319,10 +322,12 @@ def test_an_association_that_falls_silent_in_a_pdu_is_cut_and_leaves_no_partial(
         assert partials(running.data) == []
 
 
-def test_an_instance_that_comes_too_slowly_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.receive.fast.SLOW_AFTER_S", 0.3)
+@pytest.mark.parametrize("server", ["fast", "plain"])
+def test_an_instance_that_comes_too_slowly_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str) -> None:
+    monkeypatch.setattr(f"node.receive.{server}.SLOW_AFTER_S", 0.3)
     ds = mr()
-    with Running(configuration(tmp_path / "data")) as running, RawPeer(running.port) as peer:
+    settings = configuration(tmp_path / "data", dimse={"server": server})
+    with Running(settings) as running, RawPeer(running.port) as peer:
         assert peer.associate() == 2
         peer.send(p_data(pdv(store_rq(ds), 3)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,11 @@ from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     Verification,
 )
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 
+from node.receive.journal import Stored, decode_all
+from node.receive.store import Store
 from node.records import AssociationRecord, AuditRecord, InstanceRecord, SeriesRecord, StudyRecord
 from tests.node.receive.harness import (
     RawPeer,
@@ -37,6 +42,7 @@ from tests.node.receive.harness import (
     configuration,
     data_set,
     mr,
+    part10,
     partials,
     stored_files,
     until,
@@ -273,3 +279,53 @@ def test_what_a_process_left_open_is_closed_as_lost_and_swept(tmp_path: Path) ->
             peer.associate()
             until(lambda: running.rows(AssociationRecord, outcome="open"), "the open association")
         until(lambda: running.rows(AssociationRecord, outcome="lost"), "its loss")
+
+
+def test_an_instance_sent_again_counts_as_another_only_where_its_data_set_differs(running: Running):
+    ds = mr()
+
+    def sent(calling: str = "SCANNER") -> None:
+        with association(running.port, [build_context(MRImageStorage, [ExplicitVRLittleEndian])], calling) as assoc:
+            assert assoc.send_c_store(ds).Status == 0
+
+    def record(times: int) -> InstanceRecord:
+        return until(lambda: running.rows(InstanceRecord, times_received=times), f"receipt {times}")[0]
+
+    sent()
+    assert record(1).revision == 0
+    with Session(running.engine) as session, session.begin():  # as if it had been decided about
+        session.execute(update(SeriesRecord).values(routed_instances=1, study_routed_instances=1))
+    sent()
+    assert record(2).revision == 0
+    assert running.rows(SeriesRecord)[0].routed_instances == 1
+    ds.PatientName = "Corrected^Name"
+    sent()
+    assert record(3).revision == 1
+    series = running.rows(SeriesRecord)[0]
+    assert (series.instances, series.routed_instances, series.study_routed_instances) == (1, 0, 0)
+    assert stored_files(running.data).keys() == {ds.SOPInstanceUID}
+
+
+@pytest.mark.parametrize("with_meta", [True, False])
+def test_a_file_that_is_imported_over_a_sent_instance_is_held_against_its_data_set(tmp_path: Path, with_meta: bool):
+    ds = mr()
+    store = Store(tmp_path, "process")
+
+    def taken() -> bool:
+        arrival = store.open("folder")
+        name, fd = store.partial()
+        with os.fdopen(fd, "wb") as file:
+            file.write(part10(ds) if with_meta else data_set(ds))
+        store.adopt(arrival, name)
+        journal = next(store.journal.folder.glob("*.journal")).read_bytes()
+        return [entry for entry in decode_all(journal) if isinstance(entry, Stored)][-1].changed
+
+    arrival = store.open("dimse", "SCANNER")
+    incoming = store.begin(arrival, str(ds.SOPClassUID), str(ds.SOPInstanceUID), ExplicitVRLittleEndian)
+    incoming.write(data_set(ds))
+    incoming.commit()
+    assert not taken()
+    ds.PixelData = bytes(reversed(ds.PixelData))
+    assert taken()
+    assert not taken()
+    store.close()

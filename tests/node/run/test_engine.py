@@ -237,6 +237,20 @@ def test_a_revised_report_names_the_one_before(running: Running) -> None:
     assert report.sop_instance_uid not in earlier
 
 
+def test_a_result_on_replaced_images_has_uids_of_its_own_and_names_the_one_before(running: Running) -> None:
+    instances = mr_instances()
+    running.bench.store(instances)
+    first = running.bench.job(instances)
+    assert running.run(first) == "sending"
+    again = replace(first, id="f" * 32, revision="1" * 64, predecessor=first.id)
+    assert running.run(again) == "sending"
+    before, after = (running.engine.show(job.id).objects for job in (first, again))
+    assert not {o.sop_instance_uid for o in before} & {o.sop_instance_uid for o in after}
+    assert not {o.series_instance_uid for o in before} & {o.series_instance_uid for o in after}
+    (report,) = (o for o in after if o.kind == "report" and o.twin_of is None)
+    assert "PredecessorDocumentsSequence" in pydicom.dcmread(report.path)
+
+
 def test_an_object_that_went_out_is_never_replaced_by_other_bytes(running: Running) -> None:
     job = running.bench.job()
     running.run(job)

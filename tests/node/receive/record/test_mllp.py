@@ -15,7 +15,7 @@ from node.config import RecordSettings
 from node.receive.record import mllp
 from node.receive.record.intake import Intake
 from node.record import Records
-from tests.node.receive.record.test_hl7 import ADT, ORU
+from tests.pipelines.records.test_hl7 import ADT, ORU
 
 
 @pytest.fixture
@@ -114,7 +114,8 @@ def test_a_message_without_end_is_given_up(server, monkeypatch):
     monkeypatch.setattr(mllp, "MAXIMUM_BYTES", 1000)
     with connect(server) as connection:
         connection.sendall(mllp.START + b"MSH" + b"x" * 200_000)
-        connection.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # the server may have hung up already
+            connection.shutdown(socket.SHUT_WR)
         with suppress(ConnectionResetError):  # closed with our bytes unread: just as well
             assert connection.recv(10) == b""
     with connect(server) as connection:
