@@ -170,6 +170,17 @@ TABLE: tuple[PrivateCode, ...] = (
         "Change within the smallest detectable difference",
         "Absolute change of the total of 5.0 units or less.",
     ),
+    _row("SVH-ERO-CHANGE", "Change of erosion score of the site", "This study minus the prior, one site."),
+    _row(
+        "SVH-JSN-CHANGE", "Change of joint space narrowing score of the site", "This study minus the prior, one site."
+    ),
+    _row("SVH-COURSE", "Course of the site", "What became of one site since the prior."),
+    _row("SVH-WORSE", "Progressed by a grade or more", "A score of the site rose by 1.0 or more since the prior."),
+    _row(
+        "SVH-REPAIRED",
+        "Seems repaired beyond what can be",
+        "A score of the site fell by 2.0 or more since the prior: the two films have to be looked at together.",
+    ),
     _row("SVH-NA", "Not assessable", "The site was looked for and could not be scored; it has no number."),
     _row("EROSION", "Bone erosion", "A cortical break seen on the image."),
     _row("JSN", "Joint space narrowing", "Less distance between joint surfaces than normal."),

@@ -20,14 +20,21 @@ if TYPE_CHECKING:
 
 TRAINED_ON = "trained on simulated radiographs only, not for clinical use"
 
+# films read in known order show more change than films read blinded, so a report says which it was; see `prior.py`
+READING_ORDER = {
+    True: "known: each study by itself, compared with the earlier report afterwards",
+    False: "no earlier reading: one point in time",
+}
+
 
 class Settings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
     heatmaps: bool = True  # attention maps of the worst joints
     # what a score leans on beside its own joint: nothing (alone), the same joint of the other side (side), how ill the
-    # patient's other joints look (patient), or both
-    pooling: Literal["alone", "side", "patient", "both"] = "patient"
+    # patient's other joints look (patient), or both. More makes totals better on simulated patients, but then a score
+    # is no longer what is to be seen at its joint.
+    pooling: Literal["alone", "side", "patient", "both"] = "alone"
 
 
 class HandFootScoring:
@@ -95,7 +102,7 @@ class HandFootScoring:
         earlier = prior.reports(study)
         before = prior.read(earlier[-1]) if earlier else {}
         progress = progression(before, readings) if before else None
-        found, missing = results.findings(limbs, readings, correlation)
+        found, missing = results.findings(limbs, readings, correlation, progress)
         if progress is not None and progress.cells:
             found = (*found, results.change(progress, limbs[0]))
         lines = results.conclusion(limbs, readings, correlation, progress)
@@ -107,10 +114,14 @@ class HandFootScoring:
             findings=found,
             not_evaluable=missing,
             heatmaps=results.heatmaps(self._reader, limbs, readings) if self.settings.heatmaps else (),
-            pages=results.pages(self.title, limbs, readings, lines, correlation),
+            pages=results.pages(self.title, limbs, readings, lines, correlation, progress),
             flags=results.flags(limbs, progress),
             limits=(*remarks, *_unread(read)),
-            parameters=(("limbs", ", ".join(f"{c.key[1]} {c.key[0]}" for c in limbs)),),
+            parameters=(
+                ("limbs", ", ".join(f"{c.key[1]} {c.key[0]}" for c in limbs)),
+                ("scores lean on", self.settings.pooling),
+                ("reading order", READING_ORDER[bool(before)]),
+            ),
         )
 
     def _refuse(self, read: tuple[Film, ...], limbs: tuple[Chosen, ...]) -> None:

@@ -51,9 +51,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--ablation", action="store_true", help="train every loss anew on the same simulated patients")
     made.add_argument("--bundle", type=Path, default=FOLDER)
-    made.add_argument(
-        "--pooling", choices=POOLINGS, default="patient", help="what a score leans on beside its own joint"
-    )
+    made.add_argument("--pooling", choices=POOLINGS, default="alone", help="what a score leans on beside its own joint")
     made.add_argument("--bins", type=Path, default=BINS, help="damage bins of the surrogate metrics, YAML")
     made.add_argument("--json", type=Path, help="write the figures there")
     made.add_argument("--seed", type=int, default=0)

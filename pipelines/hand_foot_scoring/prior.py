@@ -1,4 +1,11 @@
-"""An earlier reading of the same patient, from the report that it was written to."""
+"""An earlier reading of the same patient, from the report that it was written to.
+
+What the pipeline asks of whoever runs it: beside the study's own series, `Study.series` may hold series of modality SR
+of another study of the same patient (another StudyInstanceUID). Of their reports the latest by study date is read; it
+has to be one of this pipeline's own (TID 1500 with a group per site: the site as its private code, the side, the scores
+as SVH-ERO and SVH-JSN). A report that holds no such group is taken for none. `HandFootScoring.wants_prior_report` tells
+the node to look for it. Each study is read by itself and compared afterwards: the report says so ("reading order").
+"""
 
 from __future__ import annotations
 

@@ -115,14 +115,17 @@ def label(place: Place, readings: Mapping[Cell, Reading]) -> str:
 
 
 def findings(
-    limbs: Sequence[Chosen], readings: Mapping[Cell, Reading], correlation: float
+    limbs: Sequence[Chosen],
+    readings: Mapping[Cell, Reading],
+    correlation: float,
+    progress: Progression | None = None,
 ) -> tuple[tuple[Finding, ...], tuple[NotEvaluable, ...]]:
-    """One finding per site that was scored, sums per limb and over all; one remark per site that was not."""
+    """One finding per site that was scored, with its change; sums per limb, over all; a remark per site not scored."""
     found: list[Finding] = []
     missing: list[NotEvaluable] = []
     for chosen in limbs:
         for place in places(chosen):
-            _sort_in(place, readings, found, missing)
+            _sort_in(place, readings, progress, found, missing)
     # a sum over nothing would read as a score of zero
     summed = [c for c in limbs if any(isinstance(readings.get(cell), Scored) for cell in _cells_of([c]))]
     found += [_limb_sum(chosen, readings, correlation) for chosen in summed]
@@ -131,7 +134,13 @@ def findings(
     return tuple(found), tuple(missing)
 
 
-def _sort_in(place: Place, readings: Mapping[Cell, Reading], found: list[Finding], missing: list[NotEvaluable]) -> None:
+def _sort_in(
+    place: Place,
+    readings: Mapping[Cell, Reading],
+    progress: Progression | None,
+    found: list[Finding],
+    missing: list[NotEvaluable],
+) -> None:
     measurements = []
     for cell in place.cells:
         reading = readings.get(cell)
@@ -142,18 +151,40 @@ def _sort_in(place: Place, readings: Mapping[Cell, Reading], found: list[Finding
                 Measurement(name, round(reading.expected, 2), unit, round(reading.standard_deviation, 2))
             )
     if measurements:
+        changes, course = ((), ()) if progress is None else _course(place, progress)
         found.append(
             Finding(
                 place.tracking_id,
                 codes.SVH_JOINT,
                 place.site,
                 place.region,
-                tuple(measurements),
+                (*measurements, *changes),
+                course,
                 image_label=label(place, readings),
             )
         )
         return
     missing.append(_missing(place, readings))
+
+
+def _course(place: Place, progress: Progression) -> tuple[tuple[Measurement, ...], tuple[Evaluation, ...]]:
+    """The change of each score of a site since the prior, and what it means where it means something."""
+    changes = tuple(
+        Measurement(
+            codes.private("SVH-ERO-CHANGE" if cell.kind == "erosion" else "SVH-JSN-CHANGE"),
+            round(progress.cells[cell].difference, 2),
+            codes.NO_UNITS,
+        )
+        for cell in place.cells
+        if cell in progress.cells
+    )
+    name = codes.private("SVH-COURSE")
+    course = []
+    if any(cell in progress.progressed for cell in place.cells):
+        course.append(Evaluation(name, codes.private("SVH-WORSE")))
+    if any(cell in progress.impossible for cell in place.cells):
+        course.append(Evaluation(name, codes.private("SVH-REPAIRED")))
+    return changes, tuple(course)
 
 
 def _missing(place: Place, readings: Mapping[Cell, Reading]) -> NotEvaluable:
@@ -348,12 +379,13 @@ def pages(
     readings: Mapping[Cell, Reading],
     lines: Sequence[str],
     correlation: float,
+    progress: Progression | None = None,
 ) -> tuple[Page, ...]:
     """One page per limb with its joints, then one with every score, the sums and what was not evaluable."""
     pictures = [
         Page(f"{title}: {_name(chosen)}", (_picture(chosen, readings),), 1, tuple(lines[:1])) for chosen in limbs
     ]
-    scores = tuple(_table(chosen, readings, correlation) for chosen in limbs)
+    scores = tuple(_table(chosen, readings, correlation, progress) for chosen in limbs)
     return (*pictures, Page(f"{title}: scores", scores, min(2, len(scores)), tuple(lines)))
 
 
@@ -381,8 +413,11 @@ def _mark(place: Place, readings: Mapping[Cell, Reading]) -> Mark:
     return Mark(place.outline, label(place, readings), level=max(grades))
 
 
-def _table(chosen: Chosen, readings: Mapping[Cell, Reading], correlation: float) -> TablePanel:
+def _table(
+    chosen: Chosen, readings: Mapping[Cell, Reading], correlation: float, progress: Progression | None
+) -> TablePanel:
     """Every score of a limb; a dash where the site has no such score, n/e where it was not evaluable."""
+    changes = {} if progress is None else progress.cells
     rows: list[tuple[str, ...]] = [("site", "erosion", "narrowing")]
     remarks: dict[str, list[str]] = {}
     for place in places(chosen):
@@ -390,7 +425,8 @@ def _table(chosen: Chosen, readings: Mapping[Cell, Reading], correlation: float)
         for cell in place.cells:
             reading = readings.get(cell)
             if isinstance(reading, Scored):
-                texts[cell.kind] = f"{reading.expected:.1f} ± {reading.standard_deviation:.1f}"
+                since = f" ({changes[cell].difference:+.1f})" if cell in changes else ""
+                texts[cell.kind] = f"{reading.expected:.1f} ± {reading.standard_deviation:.1f}{since}"
             else:
                 texts[cell.kind] = "n/e"
         if "n/e" in texts.values():
@@ -400,9 +436,8 @@ def _table(chosen: Chosen, readings: Mapping[Cell, Reading], correlation: float)
     if both.scored:
         rows.append(("sum", f"{erosion.raw:.1f}", f"{narrowing.raw:.1f}"))
     caption = " ".join(f"n/e {', '.join(names)}: {sentence}" for sentence, names in remarks.items())
-    return TablePanel(
-        _name(chosen).capitalize(), tuple(rows), f"Expected grade ± standard deviation. {caption}".strip()
-    )
+    meaning = "Expected grade ± standard deviation" + (" (change since the prior)." if changes else ".")
+    return TablePanel(_name(chosen).capitalize(), tuple(rows), f"{meaning} {caption}".strip())
 
 
 def flags(limbs: Sequence[Chosen], progress: Progression | None) -> tuple[Flag, ...]:

@@ -8,23 +8,24 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import torch
 
 from dicom_sr import codes
 from dicom_sr.encode import encode
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.findings import Result
+from dicom_sr.findings import Finding, Result
 from dicom_sr.phantoms import Person, study_header, write_radiograph
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study, read_studies
-from pipelines.hand_foot_scoring import HandFootScoring, Settings, films, prior
+from pipelines.hand_foot_scoring import READING_ORDER, HandFootScoring, Settings, films, prior
 from pipelines.hand_foot_scoring.network import CLASS_OF, Damage
 from pipelines.hand_foot_scoring.reading import saliency
 from pipelines.hand_foot_scoring.sample import LIMBS, film_of, stored
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell
 from pipelines.hand_foot_scoring.simulate import Film, Side
-from pipelines.hand_foot_scoring.skeleton import Part
+from pipelines.hand_foot_scoring.skeleton import Disease, Part
 
 SHAPE = (1100, 900)
 
@@ -60,8 +61,6 @@ def write(
 
 
 def changed(path: Path, **elements: str) -> Path:
-    import pydicom
-
     ds = pydicom.dcmread(path)
     for keyword, value in elements.items():
         setattr(ds, keyword, value)
@@ -155,30 +154,88 @@ def test_the_report_can_be_read_back_as_a_prior(result: Result, tmp_path: Path) 
     assert getattr(cells[cell], "expected") == pytest.approx(told["SvH R MCP2", "SVH-ERO"], abs=0.01)  # noqa: B009
 
 
-def test_a_prior_report_makes_a_change_and_points_out_what_cannot_be(pipeline: HandFootScoring, tmp_path: Path) -> None:
-    """The same hand, ill at first and well later: nature does not do that, and the result says so."""
-    ill, well = film_of("hand", "R", 51, severity=0.0), film_of("hand", "R", 51, severity=0.0)
-    before = write(tmp_path / "before", [("hand", "R", ill)], name="before")
-    first = pipeline.run(before)
-    worse = tuple(
-        replace(f, measurements=tuple(replace(m, value=4.0) for m in f.measurements))
-        if f.finding == codes.SVH_JOINT and f.tracking_id.endswith(("MCP2", "MCP3", "PIP3"))
-        else f
-        for f in first.findings
+RUINED = ("MCP2", "MCP3", "MCP4", "MCP5", "PIP2", "PIP3")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A hand that was read with an earlier report beside it."""
+
+    result: Result
+    before: Result  # what the earlier report tells
+
+
+@pytest.fixture(scope="module")
+def compared(pipeline: HandFootScoring, tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    """A hand with six ruined joints; it was well before, but for a PIP4 of which its report tells 4 and 4."""
+    folder = tmp_path_factory.mktemp("compared")
+    healthy = write(folder / "before", [("hand", "R", film_of("hand", "R", 51, severity=0.0))], name="before")
+    first = pipeline.run(healthy)
+    before = replace(
+        first, findings=tuple(_said(f, 4.0) if f.tracking_id == "SvH R PIP4" else f for f in first.findings)
     )
-    objects = encode(
-        replace(first, findings=worse), EncodingProfile(), datetime(2025, 11, 22, 12), tmp_path / "objects"
+    objects = encode(before, EncodingProfile(), datetime(2025, 11, 22, 12), folder)
+    (report,) = read_studies([next(o.path for o in objects if o.kind == "report")])
+    ruined = Disease(dict.fromkeys(RUINED, 3), dict.fromkeys(RUINED, 3))
+    study = write(folder / "now", [("hand", "R", film_of("hand", "R", 51, disease=ruined))], name="now")
+    return Compared(pipeline.run(Study(study.study_instance_uid, (*study.series, *report.series))), before)
+
+
+def _said(finding: Finding, number: float) -> Finding:
+    return replace(finding, measurements=tuple(replace(m, value=number) for m in finding.measurements))
+
+
+def value(finding: Finding, name: str) -> float:
+    return next(m.value for m in finding.measurements if m.name.value == name)
+
+
+def test_the_change_of_each_site_is_what_the_two_readings_differ_by(compared: Compared) -> None:
+    now, before = (
+        {f.tracking_id: f for f in reading.findings if f.finding == codes.SVH_JOINT}
+        for reading in (compared.result, compared.before)
     )
-    (earlier,) = read_studies([next(o.path for o in objects if o.kind == "report")])
-    now = write(tmp_path / "now", [("hand", "R", well)], name="now")
-    result = pipeline.run(Study(now.study_instance_uid, (*now.series, *earlier.series)))
+    for name in ("SvH R MCP2", "SvH R PIP4", "SvH R PIP3"):
+        for score, change in (("SVH-ERO", "SVH-ERO-CHANGE"), ("SVH-JSN", "SVH-JSN-CHANGE")):
+            difference = value(now[name], score) - value(before[name], score)
+            assert value(now[name], change) == pytest.approx(difference, abs=0.011)  # two decimals each
+    assert value(now["SvH R PIP4"], "SVH-ERO-CHANGE") < -2
+    course = {name: [e.value.value for e in f.evaluations] for name, f in now.items() if f.evaluations}
+    assert course.pop("SvH R PIP4") == ["SVH-REPAIRED"]
+    assert {tuple(values) for values in course.values()} == {("SVH-WORSE",)}
+    assert {f"SvH R {name}" for name in RUINED} <= course.keys()
+
+
+def test_the_change_of_the_total_is_held_against_the_smallest_detectable_difference(compared: Compared) -> None:
+    result = compared.result
     (change,) = [f for f in result.findings if f.tracking_id == "SvH change"]
-    delta = next(m for m in change.measurements if m.name == codes.SVH_DELTA)
-    assert delta.value < -5
+    joints = [f for f in result.findings if f.finding == codes.SVH_JOINT]
+    each = [m.value for f in joints for m in f.measurements if m.name.value in ("SVH-ERO-CHANGE", "SVH-JSN-CHANGE")]
+    assert len(each) == 31  # every cell of a hand was scored both times
+    assert value(change, "SVH-DELTA") == pytest.approx(sum(each), abs=0.3)  # each is rounded to two decimals
+    assert value(change, "SVH-DELTA") > 5
     assert [e.value.value for e in change.evaluations] == ["SVH-CHANGED"]
-    assert any("cannot be" in flag.reason for flag in result.flags)
-    assert any("cannot be" in line for line in result.conclusion)
+    assert ("reading order", READING_ORDER[True]) in result.parameters
+    assert ("reading order", READING_ORDER[False]) in compared.before.parameters
     assert all(series.modality == "DX" for series in result.evidence)
+
+
+def test_progression_and_impossible_repair_are_told_and_make_key_objects(compared: Compared, tmp_path: Path) -> None:
+    result = compared.result
+    (line,) = [line for line in result.conclusion if "cannot be" in line]
+    assert "R PIP4 erosion" in line
+    assert "MCP" not in line
+    progression, repair = (flag.reason for flag in result.flags)
+    assert progression.startswith("Progression: ")
+    assert progression.endswith(".")
+    assert {f"{name} narrowing" for name in RUINED} <= set(progression[13:-1].split(", "))
+    assert "PIP4 erosion" in repair
+    objects = encode(result, EncodingProfile(), datetime(2026, 11, 22, 12), tmp_path)
+    notes = [pydicom.dcmread(o.path) for o in objects if o.kind == "key_objects"]
+    film = result.evidence[0].instances[0].sop_instance_uid
+    assert notes
+    for note in notes:
+        pointed = note.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
+        assert [item.ReferencedSOPInstanceUID for item in pointed] == [film]
 
 
 def test_header_and_picture_that_disagree_stop_the_limb_and_are_shown(
