@@ -180,7 +180,7 @@ def sentence(said: Opinion) -> str:
     low, high = said.overall.intervals[0, number]
     value = _percent(said.overall.probabilities[0, number])
     what = "healthy pattern" if said.condition == "healthy" else f"pattern of {NAMES[said.condition]}"
-    return _capital(f"{said.joint.label}: {what}, probability {value} ({100 * low:.0f} to {100 * high:.0f} %).")
+    return _capital(f"{said.joint.label}: {what}, probability {value} ({_between(low, high)}).")
 
 
 def _capital(text: str) -> str:
@@ -188,7 +188,14 @@ def _capital(text: str) -> str:
 
 
 def _percent(probability: float) -> str:
-    return f"{100 * float(probability):.0f} %"
+    """Whole per cent; never a certainty that no model has."""
+    whole = round(100 * float(probability))
+    return "over 99 %" if whole > 99 else "under 1 %" if whole < 1 else f"{whole} %"
+
+
+def _between(low: float, high: float) -> str:
+    ends = [min(max(round(100 * end), 1), 99) for end in (low, high)]
+    return f"{ends[0]} to {ends[1]} %" if ends[0] < ends[1] else _percent(low)
 
 
 def remarks(seen: Sequence[Seen], heat_method: str) -> tuple[str, ...]:
@@ -331,8 +338,8 @@ def verdict_panel(said: Opinion, model: Model) -> Panel:
     bars = tuple(
         Bar(
             NAMES[condition].capitalize(),
-            float(overall.probabilities[0, number]),
-            (float(overall.intervals[0, number, 0]), float(overall.intervals[0, number, 1])),
+            round(100 * float(overall.probabilities[0, number])),
+            (round(100 * float(overall.intervals[0, number, 0])), round(100 * float(overall.intervals[0, number, 1]))),
             condition == said.condition,
         )
         for number, condition in enumerate(CLASSES)
@@ -344,17 +351,14 @@ def verdict_panel(said: Opinion, model: Model) -> Panel:
     if said.condition in model.likelihood_ratios:
         ratio, low, high = model.likelihood_ratios[said.condition]
         caption += f" Likelihood ratio {ratio:.1f} ({low:.1f} to {high:.1f}) on simulated cases."
-    return BarPanel("Probabilities", bars, caption=caption)
+    return BarPanel("Probabilities", bars, (0.0, 100.0), "%", caption)
 
 
 def _votes(seen: Seen) -> LinePanel:
     """What each frame that was read says."""
     votes = seen.assessment.votes
     x = np.array([vote.frame.reference.frame_number or 0 for vote in votes], float)
-    lines = tuple(
-        Line(NAMES[c], x, seen.assessment.single.probabilities[:, n], highlight=c == seen.opinion.condition)
-        for n, c in enumerate(CLASSES)
-    )
+    lines = tuple(Line(NAMES[c], x, seen.assessment.single.probabilities[:, n]) for n, c in enumerate(CLASSES))
     heard = sum(vote.weight > 0 for vote in votes)
     caption = f"{len(votes)} of {seen.assessment.clip.total} frames were read; {heard} of them had a vote."
     return LinePanel("What the frames say", lines, "frame", "probability", caption)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,13 +12,15 @@ from scipy import ndimage
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import ImageReference
+from dicom_sr.frames import number_of_frames
 from dicom_sr.pixels import Picture, frames
 from dicom_sr.series import Instance
 from pipelines.joint_classification.screen import Panel, Screen, take_apart
 from pipelines.joint_classification.simulate.ultrasound import HEIGHT, PIXEL_MM, WIDTH
 
 FRAMES = 12  # of a cine that are read
-MAXIMUM_FRAMES = 600  # of a cine that are looked at
+MAXIMUM_FRAMES = 2000  # of a cine that are looked at
+SEEN_ROWS = 96  # of the field that the network looks at: below is the shadow of bone (`data.SIZE_2D`)
 SKIN_MM = 1.5  # depth at which the skin is put in the field
 STEP_MM = 3.0  # between windows across a wide picture
 WIDTHS_MM = (18.0, 65.0)  # of the picture of a probe for finger joints
@@ -44,8 +46,8 @@ class Field:
         return PIXEL_MM / self.pixel_mm[0], PIXEL_MM / self.pixel_mm[1]
 
     def outline(self, shape: tuple[int, int]) -> NDArray[np.float64]:
-        """Closed, (5, 2) column and row, within a frame of `shape`."""
-        top, bottom = np.clip([self.top, self.top + HEIGHT * self.step[0]], 0, shape[0])
+        """What the network looks at: closed, (5, 2) column and row, within a frame of `shape`."""
+        top, bottom = np.clip([self.top, self.top + SEEN_ROWS * self.step[0]], 0, shape[0])
         left, right = np.clip([self.left, self.left + WIDTH * self.step[1]], 0, shape[1])
         return np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], np.float64)
 
@@ -99,11 +101,10 @@ def read_clip(instance: Instance, width_mm: float | None = None) -> Clip:
     UnsuitableInput
         If it cannot be decoded, shows no ultrasound picture, or none of known size of a probe for fingers.
     """
-    pictures = list(islice(frames(instance), MAXIMUM_FRAMES))
-    total = len(pictures)
+    total = number_of_frames(instance.header())
     read = []
     panels, reasons = 0, []
-    for picture in _chosen(pictures):
+    for picture in _chosen(islice(frames(instance), MAXIMUM_FRAMES), min(total, MAXIMUM_FRAMES)):
         screen = take_apart(picture)
         try:
             panel = _panel(picture, screen, width_mm)
@@ -120,14 +121,20 @@ def read_clip(instance: Instance, width_mm: float | None = None) -> Clip:
     return Clip(tuple(read), total, panels, pixel_mm, assumed, any(f.panel.colour_share > 0.002 for f in read))
 
 
-def _chosen(pictures: Sequence[Picture]) -> list[Picture]:
-    """Sharp pictures spread over time: from each of `FRAMES` stretches the sharpest, if it is sharp enough."""
-    if len(pictures) <= FRAMES:
-        return list(pictures)
-    sharp = np.array([_sharpness(picture) for picture in pictures])
-    best = [int(part[sharp[part].argmax()]) for part in np.array_split(np.arange(len(pictures)), FRAMES)]
-    enough = BLUNT * float(np.median(sharp))
-    return [pictures[index] for index in best if sharp[index] >= enough]
+def _chosen(pictures: Iterable[Picture], total: int) -> list[Picture]:
+    """Sharp pictures spread over time: from each of `FRAMES` stretches the sharpest, if it is sharp enough.
+
+    One picture of each stretch is held at a time: a cine may have more than memory holds.
+    """
+    best: dict[int, tuple[float, Picture]] = {}
+    sharp = []
+    for index, picture in enumerate(pictures):
+        stretch = index * FRAMES // total if total > FRAMES else index
+        sharp.append(_sharpness(picture))
+        if stretch not in best or sharp[-1] > best[stretch][0]:
+            best[stretch] = (sharp[-1], picture)
+    enough = BLUNT * float(np.median(sharp)) if total > FRAMES else -1.0
+    return [picture for value, picture in best.values() if value >= enough]
 
 
 def _sharpness(picture: Picture) -> float:
