@@ -29,7 +29,7 @@ from pipelines.joint_classification.results import (
 from pipelines.joint_classification.simulate import CLASSES
 from pipelines.joint_classification.volume import Head
 
-PLANES = ("Across the bone", "Along the bone, first axis", "Along the bone, second axis")
+PLANES = ("Across the bone", "Along the bone, rows", "Along the bone, columns")
 
 Array = NDArray[np.float32]
 
@@ -146,7 +146,7 @@ def page(title: str, seen: SeenVolume, model: Model, heatmaps: bool) -> Page:
     """The head in three planes, what the model says, where it lies among the known cases."""
     panels: list[Panel] = list(_planes(seen, heatmaps))
     panels += [verdict_panel(seen.opinion, model), latent_map(seen.opinion, model), nearest(seen.opinion)]
-    return Page(f"{title}, {seen.opinion.joint.label}", tuple(panels), 3, (sentence(seen.opinion), LIMITS[1]))
+    return Page(f"{title}, {seen.opinion.joint.label}", tuple(panels), 2, (sentence(seen.opinion), LIMITS[1]))
 
 
 def _planes(seen: SeenVolume, heatmaps: bool) -> list[ImagePanel]:
