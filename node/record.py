@@ -126,9 +126,13 @@ class Records:
     def _alone(self) -> Iterator[None]:
         """Read, merge and write without another thread or process (the node, a command) in between."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._lock, (self._folder / "lock").open("a") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+        with self._lock:
+            lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(lock)
 
     def _path(self, patient_id: str, issuer: str) -> Path:
         return self._folder / f"{self.key(patient_id, issuer)}.record"

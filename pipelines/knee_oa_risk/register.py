@@ -25,7 +25,7 @@ from pipelines.knee_oa_risk.simulate import GAP, HORIZONS, STATIC
 from pipelines.knee_oa_risk.vocabulary import translate
 from pipelines.records.fhir import read_people
 from pipelines.records.omop import read_tables
-from pipelines.records.record import Record
+from pipelines.records.record import DAY_UNKNOWN, Record
 
 YOUNGEST, OLDEST = 30, 90  # years
 SHORTEST_WEEKS = 52  # of history, beside the wash-out
@@ -197,7 +197,7 @@ def _landmarks(record: Record) -> Iterator[tuple[PatientRecord, float, int]]:
     """The record at each landmark, years until the end of follow-up and how it ended."""
     seen = _follow_up(record)
     born = record.identity.birth_date
-    if seen is None or born is None:
+    if seen is None or born is None or record.died == DAY_UNKNOWN:
         return
     day = seen.begins + timedelta(weeks=SHORTEST_WEEKS + GAP)
     while day < seen.ends:
@@ -212,6 +212,8 @@ def _why_not(record: Record) -> str:
     seen = _follow_up(record)
     if record.identity.birth_date is None:
         return "no birth date"
+    if record.died == DAY_UNKNOWN:
+        return "died, and no day of it on record"
     if seen is None:
         return "nothing recorded"
     if (seen.ends - seen.begins) <= timedelta(weeks=SHORTEST_WEEKS + GAP):

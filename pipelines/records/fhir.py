@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from importlib import import_module
+from math import isfinite
 from typing import Any
 
 from pydantic import ValidationError
 
 from dicom_sr.errors import UnsuitableInput
 from pipelines.context import CodedEvent
-from pipelines.records.record import Identity, Record, Sex, chosen_identifiers
+from pipelines.records.record import DAY_UNKNOWN, Identity, Record, Sex, chosen_identifiers
 
 # what is read; everything else (claims, care plans, immunizations, ...) says nothing that the pipelines use
 READ = (
@@ -35,7 +36,8 @@ READ = (
     "FamilyMemberHistory",
 )
 SEXES: dict[str, Sex] = {"female": "F", "male": "M", "other": "O"}
-NOT_TRUE = {"entered-in-error", "refuted", "cancelled", "not-done", "not-taken"}
+NOT_TRUE = {"entered-in-error", "refuted", "cancelled", "revoked", "not-done", "not-taken"}
+NOT_SAID = {"differential", "draft", "proposal", "plan", "option"}  # thought of, not found or done
 ARTHRITIS = {"3723001", "396275006", "239873007", "69896004"}  # SNOMED: arthritis, osteoarthritis, of knee, rheumatoid
 FAMILY_HISTORY = ("http://hl7.org/fhir/sid/icd-10-cm", "Z82.61")  # family history of arthritis
 CONCEPT_ORDER = ("snomed.info", "icd-10", "icd-9", "rxnorm", "whocc.no/atc", "loinc.org")
@@ -63,8 +65,8 @@ def read_bundle(bundle: Mapping[str, Any], issuers: Mapping[str, str], default_i
         If it is no bundle or has no patient with an identifier that counts.
     """
     imported = Imported()
-    for patient, events in _people(bundle, imported):
-        imported.records += _records(patient, events, issuers, default_issuer)
+    for patient, told in _people(bundle, imported):
+        imported.records += _records(patient, told, issuers, default_issuer)
     if not imported.records:
         raise UnsuitableInput("the bundle has no patient with an identifier that counts (records.issuers)")
     return imported
@@ -78,16 +80,24 @@ def read_people(bundle: Mapping[str, Any]) -> list[Record]:
     UnsuitableInput
         If it is no bundle.
     """
-    return [_record(patient, events, "", "") for patient, events in _people(bundle, Imported())]
+    return [_record(patient, told, "", "") for patient, told in _people(bundle, Imported())]
 
 
-def _people(bundle: Mapping[str, Any], imported: Imported) -> list[tuple[Any, tuple[CodedEvent, ...]]]:
-    """Each patient resource with the events that are about it; what cannot be used is counted in `imported`."""
+@dataclass
+class _Told:
+    """What a bundle tells about one patient."""
+
+    events: list[CodedEvent] = field(default_factory=list)
+    retracted: list[CodedEvent] = field(default_factory=list)
+
+
+def _people(bundle: Mapping[str, Any], imported: Imported) -> list[tuple[Any, _Told]]:
+    """Each patient resource with what is told about it; what cannot be used is counted in `imported`."""
     if bundle.get("resourceType") != "Bundle" or not isinstance(bundle.get("entry", []), list):
         raise UnsuitableInput("not a FHIR bundle")
     resources = dict(_resources(bundle, imported))
     patients = {where: model for where, model in resources.items() if model.get_resource_type() == "Patient"}
-    events: dict[str, list[CodedEvent]] = {where: [] for where in patients}
+    told = {where: _Told() for where in patients}
     alone = next(iter(patients)) if len(patients) == 1 else None
     by_reference = {name: where for where, model in patients.items() for name in (where, f"Patient/{model.id}")}
     for model in resources.values():
@@ -98,11 +108,23 @@ def _people(bundle: Mapping[str, Any], imported: Imported) -> list[tuple[Any, tu
         if subject is None:
             imported.refused[f"{kind}: of a patient who is not in the bundle"] += 1
             continue
-        found = list(_events(model, resources))
-        events[subject] += found
+        marks = _marks(model)
+        found = [] if marks & NOT_SAID else list(_events(model, resources))
+        if marks & NOT_TRUE:
+            told[subject].retracted += found
+            imported.refused[f"{kind}: marked as not true"] += 1
+            continue
+        told[subject].events += found
         if not found:
-            imported.refused[f"{kind}: no code or date, or marked as not true"] += 1
-    return [(patient, tuple(events[where])) for where, patient in patients.items()]
+            imported.refused[f"{kind}: no code or date, or only thought of"] += 1
+    return [(patient, told[where]) for where, patient in patients.items()]
+
+
+def _marks(model: Any) -> set[str]:
+    """What a resource says of its own truth."""
+    marks = {str(getattr(model, name, "") or "") for name in ("status", "intent")}
+    marks.add(_code_of(getattr(model, "verificationStatus", None)))
+    return marks | ({"cancelled"} if getattr(model, "doNotPerform", None) else set())
 
 
 def _resources(bundle: Mapping[str, Any], imported: Imported) -> Iterator[tuple[str, Any]]:
@@ -129,18 +151,16 @@ def _reference(model: Any) -> str:
     return text if text.startswith("urn:") else "/".join(text.split("/")[-2:])
 
 
-def _records(
-    patient: Any, events: tuple[CodedEvent, ...], issuers: Mapping[str, str], default_issuer: str
-) -> Iterator[Record]:
+def _records(patient: Any, told: _Told, issuers: Mapping[str, str], default_issuer: str) -> Iterator[Record]:
     identifiers = [
         (identifier.value or "", identifier.system or "", _code_of(identifier.type))
         for identifier in patient.identifier or ()
     ]
     for patient_id, issuer in chosen_identifiers(identifiers, issuers, default_issuer):
-        yield _record(patient, events, patient_id, issuer)
+        yield _record(patient, told, patient_id, issuer)
 
 
-def _record(patient: Any, events: tuple[CodedEvent, ...], patient_id: str, issuer: str) -> Record:
+def _record(patient: Any, told: _Told, patient_id: str, issuer: str) -> Record:
     name = next(iter(patient.name or ()), None)
     identity = Identity(
         patient_id,
@@ -151,12 +171,12 @@ def _record(patient: Any, events: tuple[CodedEvent, ...], patient_id: str, issue
         SEXES.get(str(patient.gender), "U"),
     )
     died = _day(patient.deceasedDateTime) if patient.deceasedDateTime else None
-    return Record(identity, events, died, "FHIR R4")
+    if died is None and patient.deceasedBoolean:
+        died = DAY_UNKNOWN
+    return Record(identity, tuple(told.events), died, "FHIR R4", tuple(told.retracted))
 
 
 def _events(model: Any, resources: Mapping[str, Any]) -> Iterator[CodedEvent]:
-    if {_code_of(getattr(model, "verificationStatus", None)), str(getattr(model, "status", ""))} & NOT_TRUE:
-        return
     kind = model.get_resource_type()
     if kind == "Condition":
         start = _day(model.onsetDateTime or _start(model.onsetPeriod) or model.recordedDate)
@@ -218,7 +238,7 @@ def _observation(part: Any, day: date | None) -> Iterator[CodedEvent]:
     elif part.valueBoolean is not None:
         value = int(part.valueBoolean)
     for event in _event("observation", part.code, day):
-        number = None if value is None else float(value)
+        number = None if value is None or not isfinite(value) else float(value)
         yield CodedEvent(event.kind, event.system, event.code, event.start, None, event.display, number, str(unit))
 
 

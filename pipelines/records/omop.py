@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import date
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
 from pipelines.context import CodedEvent
-from pipelines.records.record import Identity, Record, Sex
+from pipelines.records.record import DAY_UNKNOWN, Identity, Record, Sex
 
 VOCABULARIES = {
     "SNOMED": "http://snomed.info/sct",
@@ -61,12 +63,17 @@ def read_tables(path: Path, issuer: str = "") -> list[Record]:
             concepts = _concepts(tables["concept"]())
             events: dict[str, list[CodedEvent]] = {}
             for name, (kind, stem, day) in TABLES.items():
-                if name in tables:
-                    for row in tables[name]():
-                        event = _event(row, kind, stem, day, concepts)
-                        if event is not None:
-                            events.setdefault(row["person_id"], []).append(event)
-            died = {row["person_id"]: _day(row["death_date"]) for row in tables["death"]()} if "death" in tables else {}
+                rows = found = 0
+                for row in tables[name]() if name in tables else ():
+                    rows += 1
+                    event = _event(row, kind, stem, day, concepts)
+                    if event is not None:
+                        found += 1
+                        events.setdefault(row["person_id"], []).append(event)
+                if rows and not found:  # silence would look like a patient in good health
+                    raise UnsuitableInput(f"{path.name}: no date in {day} of {name.upper()} can be read (YYYY-MM-DD)")
+            deaths = tables["death"]() if "death" in tables else ()
+            died = {row["person_id"]: _day(row["death_date"]) or DAY_UNKNOWN for row in deaths}
             return [
                 Record(
                     _identity(row, issuer),
@@ -78,6 +85,9 @@ def read_tables(path: Path, issuer: str = "") -> list[Record]:
             ]
         except KeyError as error:
             raise UnsuitableInput(f"{path.name}: a table lacks the column {error.args[0]}") from error
+        except (csv.Error, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            # damaged, compressed in a way we do not know, encrypted
+            raise UnsuitableInput(f"{path.name}: a table cannot be read ({type(error).__name__})") from error
 
 
 def _tables(path: Path, stack: ExitStack) -> dict[str, Callable[[], Iterator[Row]]]:
@@ -123,15 +133,23 @@ def _event(row: Row, kind: Any, stem: str, day: str, concepts: Concepts) -> Code
         start,
         _day(row.get(day.replace("start", "end"), "")) if "start" in day else None,
         display,
-        float(value) if value else None,
+        _number(value),
         row.get("unit_source_value", ""),
-        float(supply) if supply and float(supply) > 0 else None,
+        _number(supply),
     )
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
 
 
 def _identity(row: Row, issuer: str) -> Identity:
     year, month, day = (row.get(f"{part}_of_birth", "") for part in ("year", "month", "day"))
-    born = _day(row.get("birth_datetime", "")) or (date(int(year), int(month or 7), int(day or 1)) if year else None)
+    born = _day(row.get("birth_datetime", "")) or _day(f"{year:0>4}-{month or 7:0>2}-{day or 1:0>2}")
     patient_id = row.get("person_source_value") or row["person_id"]
     return Identity(patient_id, issuer, birth_date=born, sex=SEXES.get(row["gender_concept_id"], "U"))
 

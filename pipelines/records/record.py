@@ -11,6 +11,7 @@ from typing import Literal
 from pipelines.context import ClinicalContext, CodedEvent
 
 Sex = Literal["F", "M", "O", "U"]
+DAY_UNKNOWN = date.min  # of a death that is on record without its day
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Record:
     events: tuple[CodedEvent, ...] = field(default=(), repr=False)
     died: date | None = field(default=None, repr=False)
     source: str = ""
+    retracted: tuple[CodedEvent, ...] = field(default=(), repr=False)  # told before, and told now not to be true
 
     def merged(self, other: Record) -> Record:
         """Both records as one; what `other` says of the person counts where it says anything.
@@ -71,14 +73,22 @@ class Record:
             raise IdentityMismatch(what)
         mine, new = asdict(self.identity), asdict(other.identity)
         identity = Identity(**{key: new[key] if new[key] not in ("", None, "U") else mine[key] for key in mine})
-        events = tuple(dict.fromkeys((*self.events, *other.events)))
+        gone = {_entry(event) for event in other.retracted}
+        events = tuple(dict.fromkeys((*(e for e in self.events if _entry(e) not in gone), *other.events)))
         sources = dict.fromkeys(part for text in (self.source, other.source) for part in text.split(", ") if part)
-        return Record(identity, events, other.died or self.died, ", ".join(sources))
+        deaths = [day for day in (other.died, self.died) if day is not None]
+        died = next((day for day in deaths if day != DAY_UNKNOWN), deaths[0] if deaths else None)
+        return Record(identity, events, died, ", ".join(sources))
 
     def context(self, index_date: date) -> ClinicalContext:
         """What a pipeline may know of it: nothing that names the patient but birth date and sex."""
         person = self.identity
         return ClinicalContext(index_date, person.birth_date, person.sex, self.events, self.source, self.died)
+
+
+def _entry(event: CodedEvent) -> tuple[str, str, str, date]:
+    """What tells that two events are the same entry, whatever else was corrected in it."""
+    return event.kind, event.system, event.code, event.start
 
 
 class IdentityMismatch(ValueError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
 
@@ -12,7 +14,7 @@ import pytest
 from node.errors import ConfigurationError
 from node.record import Records, new_key
 from pipelines.context import CodedEvent
-from pipelines.records.record import Identity, IdentityMismatch, Record, chosen_identifiers
+from pipelines.records.record import DAY_UNKNOWN, Identity, IdentityMismatch, Record, chosen_identifiers
 
 WHO = Identity("4711", "HOSPITAL", "Müller-Lüdenscheidt", "Anna Maria", date(1960, 5, 4), "F")
 EVENT = CodedEvent("condition", "http://snomed.info/sct", "38341003", date(2020, 1, 2))
@@ -156,3 +158,52 @@ def test_the_identifiers_that_count_are_those_configured_or_medical_record_numbe
 
 def test_the_only_identifier_counts_whatever_its_type():
     assert chosen_identifiers([("1", "urn:x", "")], {}, "") == [("1", "")]
+
+
+# ---- what senders take back, and what they should not send
+def test_what_is_taken_back_is_gone_whatever_else_was_corrected_in_it(tmp_path):
+    store = Records(tmp_path)
+    other = replace(EVENT, code="44054006")
+    store.add(record(EVENT, other))
+    wrong = replace(EVENT, display="a longer name", end=date(2021, 1, 1))
+    store.add(Record(WHO, (), source="test", retracted=(wrong,)))
+    assert store.get("4711", "HOSPITAL").events == (other,)
+    store.add(record(EVENT))  # told again, it holds again
+    assert store.get("4711", "HOSPITAL").events == (other, EVENT)
+
+
+def test_the_day_of_a_death_is_kept_when_another_source_only_knows_of_the_death(tmp_path):
+    store = Records(tmp_path)
+    store.add(replace(record(), died=DAY_UNKNOWN))
+    store.add(record())
+    assert store.get("4711", "HOSPITAL").died == DAY_UNKNOWN
+    store.add(replace(record(), died=date(2024, 5, 1)))
+    store.add(replace(record(), died=DAY_UNKNOWN))
+    assert store.get("4711", "HOSPITAL").died == date(2024, 5, 1)
+
+
+def test_text_that_is_no_unicode_is_kept_all_the_same(tmp_path):
+    store = Records(tmp_path)
+    store.add(record(replace(EVENT, display="broken \ud800")))
+    assert store.get("4711", "HOSPITAL").events[0].display == "broken \ud800"
+
+
+def test_a_bar_in_an_issuer_leads_to_nobody_elses_record(tmp_path):
+    store = Records(tmp_path)
+    store.add(record(who=replace(WHO, patient_id="C", issuer="A|B")))
+    assert store.get("B|C", "A") is None
+    assert store.get("C", "A|B") is not None
+
+
+def test_two_processes_that_add_at_once_lose_nothing(tmp_path):
+    code = (
+        "import sys; from datetime import date; from pathlib import Path; from node.record import Records\n"
+        "from pipelines.context import CodedEvent; from pipelines.records.record import Identity, Record\n"
+        "store = Records(Path(sys.argv[1]))\n"
+        "for n in range(40):\n"
+        "    event = CodedEvent('condition', 's', f'{sys.argv[2]}-{n}', date(2020, 1, 1))\n"
+        "    store.add(Record(Identity('1', birth_date=date(1960, 1, 1)), (event,)))\n"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "ab"]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert len(Records(tmp_path).get("1").events) == 80

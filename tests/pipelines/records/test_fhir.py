@@ -14,6 +14,7 @@ from pipelines.knee_oa_risk.sample import patient_bundle
 from pipelines.knee_oa_risk.simulate import simulate
 from pipelines.knee_oa_risk.vocabulary import translate
 from pipelines.records.fhir import read_bundle
+from pipelines.records.record import DAY_UNKNOWN
 
 PATIENT = {
     "resourceType": "Patient",
@@ -201,3 +202,73 @@ def test_what_is_no_bundle_is_refused(content):
 def test_a_bundle_without_an_identifier_that_counts_is_refused():
     with pytest.raises(UnsuitableInput, match="no patient with an identifier"):
         read_bundle(bundle(), {"urn:other": "X"})
+
+
+# ---- what is not so, or not so any more
+CONDITION = {"resourceType": "Condition", "subject": SUBJECT, "code": coded("38341003"), "onsetDateTime": "2020-01-02"}
+DRUG = {
+    "resourceType": "MedicationRequest",
+    "status": "active",
+    "intent": "order",
+    "subject": SUBJECT,
+    "medicationCodeableConcept": coded("M01AE01", "http://www.whocc.no/atc"),
+    "authoredOn": "2020-01-02",
+}
+
+
+@pytest.mark.parametrize("mark", ["entered-in-error", "refuted"])
+def test_a_condition_that_is_marked_as_not_true_is_taken_back(mark):
+    (record,) = read_bundle(bundle({**CONDITION, "verificationStatus": coded(mark, "x")}), {}).records
+    assert record.events == ()
+    assert [event.code for event in record.retracted] == ["38341003"]
+    (before,) = read_bundle(bundle(CONDITION), {}).records
+    assert before.merged(record).events == ()
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        {**CONDITION, "verificationStatus": coded("differential", "x")},
+        {**DRUG, "status": "draft"},
+        {**DRUG, "intent": "proposal"},
+    ],
+)
+def test_what_was_only_thought_of_is_not_in_the_record_and_takes_nothing_back(resource):
+    (record,) = read_bundle(bundle(resource), {}).records
+    assert (record.events, record.retracted) == ((), ())
+
+
+def test_an_order_not_to_give_a_drug_is_no_drug():
+    assert events_of({**DRUG, "doNotPerform": True}) == ()
+    assert len(events_of(DRUG)) == 1
+
+
+def test_a_death_without_its_day_is_a_death():
+    content = bundle()
+    content["entry"][0] = {"resource": {**PATIENT, "deceasedBoolean": True}}
+    assert read_bundle(content, {}).records[0].died == DAY_UNKNOWN
+    content["entry"][0] = {"resource": {**PATIENT, "deceasedBoolean": False}}
+    assert read_bundle(content, {}).records[0].died is None
+
+
+def test_the_day_is_that_of_the_senders_clock():
+    late = {**CONDITION, "onsetDateTime": "2020-01-01T23:30:00-08:00"}
+    assert events_of(late)[0].start == date(2020, 1, 1)
+
+
+def test_values_that_no_number_can_hold_are_no_values():
+    resource = {
+        "resourceType": "Observation",
+        "status": "final",
+        "subject": SUBJECT,
+        "code": coded("39156-5", "http://loinc.org"),
+        "effectiveDateTime": "2020-01-01",
+        "valueQuantity": {"value": "1E999"},
+    }
+    assert all(event.value is None for event in events_of(resource))
+
+
+def test_entries_that_are_no_resources_cost_the_others_nothing():
+    content = bundle(CONDITION)
+    content["entry"] += [1, None, {"resource": 5}, {"resource": {"resourceType": ["x"]}}, {"fullUrl": {}}]
+    assert len(read_bundle(content, {}).records[0].events) == 1

@@ -9,6 +9,7 @@ import pytest
 
 from dicom_sr.errors import UnsuitableInput
 from pipelines.records.hl7 import acknowledgement, read_message
+from pipelines.records.record import DAY_UNKNOWN
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "emr"
 FILES = [str(path.relative_to(SHARED)) for path in sorted(SHARED.glob("hl7v2*/*.hl7"))]
@@ -122,3 +123,69 @@ def test_an_acknowledgement_goes_back_to_the_sender_and_names_the_message():
     assert fields[2:6] == ["CONDYLE", "SITE", "SENDER", "SITE"]
     assert fields[8] == "ACK^A08^ACK"
     assert answer == "MSA|AE|42|no PID"
+
+
+# ---- several patients, other separators, what is taken back
+HEAD = "MSH|^~\\&|A|B|C|D|20250101||{}|1|P|2.5\rPID|1||X^^^H^MR||Doe^Jane||19600101|F\r"
+
+
+def test_each_patient_of_a_message_gets_their_own_values():
+    text = HEAD.format("ORU^R01") + (
+        "OBR|1||2|x|||20240101\rOBX|1|NM|39156-5^BMI^LN||27|kg/m2|||||F\r"
+        "PID|2||Y^^^H^MR||Roe^Rick||19700101|M\rOBR|1||2|x|||20240202\rOBX|1|NM|39156-5^BMI^LN||35|kg/m2|||||F\r"
+    )
+    records = read_message(text, {}).records
+    values = {
+        record.identity.patient_id: [(e.value, e.start) for e in record.events if e.kind == "observation"]
+        for record in records
+    }
+    assert values == {"X": [(27.0, date(2024, 1, 1))], "Y": [(35.0, date(2024, 2, 2))]}
+    assert records[1].identity.birth_date == date(1970, 1, 1)
+
+
+def test_a_message_may_bring_its_own_separators():
+    usual = read_message(ADT, {}).records[0]
+    table = str.maketrans({"|": "#", "^": "*", "~": "!", "&": "%"})
+    other = read_message(ADT.translate(table), {}).records[0]
+    assert other == usual
+
+
+@pytest.mark.parametrize(
+    ("kind", "segments", "code"),
+    [
+        ("PPR^PC1", "PRB|DE|20250101|I10^Hypertension^I10|1\r", "I10"),
+        ("PPR^PC3", "PRB|UC|20250101|I10^Hypertension^I10|1\r", "I10"),
+        ("ADT^A08", "DG1|1||I10^Hypertension^I10||20240101|F|||||||||||||||D\r", "I10"),
+        ("ORU^R01", "OBX|1|NM|39156-5^BMI^LN||27|kg/m2|||||D\r", "39156-5"),
+        ("ORU^R01", "OBX|1|NM|39156-5^BMI^LN||27|kg/m2|||||W\r", "39156-5"),
+        ("RDE^O11", "ORC|CA|1\rRXE|1|M01AE01^Ibuprofen^WC|1\r", "M01AE01"),
+    ],
+)
+def test_what_is_deleted_or_cancelled_is_taken_back(kind, segments, code):
+    (record,) = read_message(HEAD.format(kind) + segments, {}).records
+    assert [event.code for event in record.retracted] == [code]
+    assert {event.kind for event in record.events} == {"encounter"}
+
+
+def test_a_cancelled_admission_adds_nothing():
+    text = HEAD.format("ADT^A11") + "DG1|1||I10^Hypertension^I10||20240101|F\r"
+    (record,) = read_message(text, {}).records
+    assert (record.events, record.retracted) == ((), ())
+
+
+def test_a_death_without_its_day_is_a_death():
+    text = HEAD.format("ADT^A08").rstrip("\r")
+    died = read_message(text + "|" * 22 + "Y\r", {}).records[0]
+    assert died.died == DAY_UNKNOWN
+    assert read_message(text + "|" * 22 + "N\r", {}).records[0].died is None
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e999", "-inf"])
+def test_values_that_are_no_numbers_are_left_out(value):
+    text = HEAD.format("ORU^R01") + f"OBX|1|NM|39156-5^BMI^LN||{value}|kg/m2|||||F\r"
+    assert {event.kind for event in read_message(text, {}).records[0].events} == {"encounter"}
+
+
+def test_a_message_of_endless_segments_is_refused_before_it_is_parsed():
+    with pytest.raises(UnsuitableInput, match="more than 5000 segments"):
+        read_message(HEAD.format("ORU^R01") + "OBX|1|NM|39156-5^BMI^LN||27|kg/m2|||||F\r" * 5000, {})

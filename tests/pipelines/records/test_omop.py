@@ -10,6 +10,7 @@ import pytest
 from dicom_sr.errors import UnsuitableInput
 from pipelines.knee_oa_risk.vocabulary import translate
 from pipelines.records.omop import read_tables
+from pipelines.records.record import DAY_UNKNOWN
 
 ARCHIVE = "emr/omop-synthea27/Synthea27Nj_5.4.zip"
 
@@ -64,3 +65,49 @@ def test_something_else_is_refused(tmp_path):
     path.write_text("hello")
     with pytest.raises(UnsuitableInput, match="neither a folder nor a zip"):
         read_tables(path)
+
+
+# ---- tables that are not what they should be
+PERSON = "person_id,gender_concept_id,year_of_birth\n1,8532,1960\n"
+CONCEPT = "concept_id,vocabulary_id,concept_code,concept_name\n5,LOINC,39156-5,BMI\n"
+MEASUREMENT = "person_id,measurement_concept_id,measurement_date,value_as_number\n"
+
+
+def tables(folder, **given: str):
+    for name, text in {"person": PERSON, "concept": CONCEPT, **given}.items():
+        (folder / f"{name}.csv").write_text(text)
+    return read_tables(folder)
+
+
+def test_a_value_that_is_no_number_is_no_value(tmp_path):
+    (record,) = tables(
+        tmp_path, measurement=MEASUREMENT + "1,5,2020-01-01,abc\n1,5,2020-01-02,inf\n1,5,2020-01-03,27\n"
+    )
+    assert [event.value for event in record.events] == [None, None, 27.0]
+
+
+def test_dates_that_cannot_be_read_are_told_and_not_passed_over(tmp_path):
+    with pytest.raises(UnsuitableInput, match="no date in measurement_date of MEASUREMENT can be read"):
+        tables(tmp_path, measurement=MEASUREMENT + "1,5,01/02/2020,27\n")
+
+
+@pytest.mark.parametrize("born", ["xx", "1960.5", ""])
+def test_a_birth_that_cannot_be_read_is_no_birth_date(tmp_path, born):
+    (record,) = tables(tmp_path, person=f"person_id,gender_concept_id,year_of_birth\n1,8532,{born}\n")
+    assert record.identity.birth_date is None
+
+
+def test_a_death_without_its_day_is_a_death(tmp_path):
+    (record,) = tables(tmp_path, death="person_id,death_date\n1,\n")
+    assert record.died == DAY_UNKNOWN
+
+
+def test_a_damaged_archive_is_refused_by_its_name(tmp_path):
+    with zipfile.ZipFile(tmp_path / "site.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("PERSON.csv", PERSON * 500)
+        archive.writestr("CONCEPT.csv", CONCEPT)
+    content = bytearray((tmp_path / "site.zip").read_bytes())
+    content[60:90] = bytes(30)
+    (tmp_path / "site.zip").write_bytes(content)
+    with pytest.raises(UnsuitableInput, match=r"site\.zip: a table cannot be read"):
+        read_tables(tmp_path / "site.zip")

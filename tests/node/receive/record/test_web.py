@@ -113,9 +113,12 @@ def test_a_request_that_the_model_cannot_answer_says_why(here, person):
         ("/fhir", b"not json", 400),
         ("/fhir", b"\xff\xfe", 400),
         ("/fhir", b"[]", 400),
+        ("/fhir", b"[" * 100_000, 400),
         ("/fhir", b'{"resourceType": "Patient"}', 422),
         ("/risk", b"{}", 400),
         ("/risk", b'{"patient_id": "P-1", "index_date": "yesterday"}', 400),
+        ("/risk", b'{"patient_id": "P-1", "index_date": "2999-01-01"}', 422),
+        ("/risk", b'{"patient_id": "P-1", "index_date": "0001-01-01"}', 422),
     ],
 )
 def test_bad_requests_are_told_so(here, path, content, status):
@@ -151,6 +154,35 @@ def test_shared_bundles_are_answered_with_a_risk_or_a_reason(here, shared_data, 
         assert (answer.status_code, "already on record" in answer.text) == (422, True)
     else:
         assert (answer.status_code, "outside that range" in answer.text) == (422, True)  # 28 years old
+
+
+def test_a_record_of_somebody_else_among_others_costs_them_nothing(here, person):
+    httpx.post(f"{here}/fhir", json=person, timeout=60)
+    (stranger, *_), other = person["entry"], {"fullUrl": "urn:uuid:1", "resource": dict(person["entry"][0]["resource"])}
+    other["resource"].update(id="other", identifier=[{"value": "P-7"}])
+    wrong = {"fullUrl": "urn:uuid:2", "resource": {**stranger["resource"], "id": "wrong", "birthDate": "1901-01-01"}}
+    taken = httpx.post(f"{here}/fhir", json={"resourceType": "Bundle", "entry": [wrong, other]}, timeout=60)
+    assert taken.status_code == 200
+    told = taken.json()["issue"][0]["diagnostics"]
+    assert told.startswith("1 record(s)")
+    assert "disagree in: birth date" in told
+    assert "1901" not in told
+
+
+def test_a_killed_assessor_is_replaced(tmp_path, person):
+    settings = configuration(tmp_path)
+    service = RecordService(settings)
+    service._intake.bundle(person)
+    assessor = service._assessor
+    _, context = service._contexts.for_request("P-1", None, DAY)
+    try:
+        first = assessor.assess(context)
+        (child,) = assessor._pool._processes.values()
+        child.kill()
+        child.join()
+        assert assessor.assess(context).conclusion == first.conclusion
+    finally:
+        assessor.close()
 
 
 # ---- the record of a study
