@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -140,16 +140,24 @@ def simulated(
     sites_each
         Number of sites drawn from each limb; all when None.
     """
-    rows: list[tuple[Image, int, float, float, int, float, int]] = []
+    rows: list[Row] = []
     for patient in range(patients):
         rng = np.random.default_rng((seed, 5, patient))
-        for skeleton in _limbs(rng, even, children):
+        for skeleton in limbs(rng, even, children):
             names = list(skeleton.sites)
             if sites_each is not None:
                 names = [str(name) for name in rng.choice(names, min(sites_each, len(names)), replace=False)]
             for name in names:
                 odd = cast(State, rng.choice(STATES[1:])) if rng.random() < oddities else None
-                rows.append((*_row(skeleton, name, rng, odd), patient))
+                rows.append((*row(skeleton, name, rng, odd), patient))
+    return stacked(rows)
+
+
+Row = tuple[Image, int, float, float, int, float, int]
+
+
+def stacked(rows: Sequence[Row]) -> Crops:
+    """Rows of crops, each as `row` makes it with its patient behind, in columns."""
     columns = list(zip(*rows, strict=True))
     return Crops(
         np.stack([np.round((image + 1) * 127.5).astype(np.uint8) for image in columns[0]]),
@@ -162,7 +170,7 @@ def simulated(
     )
 
 
-def _limbs(rng: np.random.Generator, even: float, children: float) -> Iterator[Skeleton]:
+def limbs(rng: np.random.Generator, even: float, children: float) -> Iterator[Skeleton]:
     """The two hands and the two feet of one simulated patient; children are healthy."""
     severity = float(rng.choice(SEVERITIES))
     age = float(rng.uniform(5, 16)) if rng.random() < children else None
@@ -180,9 +188,10 @@ def _limbs(rng: np.random.Generator, even: float, children: float) -> Iterator[S
             yield draw(rng, disease, age)
 
 
-def _row(
+def row(
     skeleton: Skeleton, name: str, rng: np.random.Generator, odd: State | None
 ) -> tuple[Image, int, float, float, int, float]:
+    """A crop, its site, the grades that apply, its state, and whether growth plates are open."""
     image, state = simulated_crop(skeleton, name, rng, odd)
     readable = state == "evaluable"
     erosion = NONE if name in NO_EROSION or not readable else float(skeleton.erosion[name])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.hand_foot_scoring import bundle, crops, damage_training, landmarks, metrics, tables
+from pipelines.hand_foot_scoring import bundle, crops, damage_training, landmarks, metrics, multitask, tables
 from pipelines.hand_foot_scoring.bundle import Trained
 from pipelines.hand_foot_scoring.calibration import POOLINGS, Joints, Pooling, coverage, patient_sums
 from pipelines.hand_foot_scoring.digest import FOLDER
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
         help="landmarks: hand-joints-rsna or hand-landmarks-dha; ram-h1200: one split; ra2-dream: table and JPEGs",
     )
     made.add_argument("--ablation", action="store_true", help="train every loss anew on the same simulated patients")
+    made.add_argument("--multi-task", action="store_true", help="compare crops with the localiser's features and both")
     made.add_argument("--bundle", type=Path, default=FOLDER)
     made.add_argument("--pooling", choices=POOLINGS, default="alone", help="what a score leans on beside its own joint")
     made.add_argument("--bins", type=Path, default=BINS, help="damage bins of the surrogate metrics, YAML")
@@ -90,6 +91,8 @@ def _measured(options: argparse.Namespace, console: Console) -> Any:
         return _dream(options, console)
     if options.ablation:
         return _ablation(options, console)
+    if options.multi_task:
+        return _multi_task(options, console)
     return _simulated(options, console)
 
 
@@ -286,6 +289,24 @@ def _runs(kept: Path | None, name: str) -> dict[str, dict[str, dict[str, Agreeme
         run: {head: {families: Agreement(**row) for families, row in rows.items()} for head, rows in table.items()}
         for run, table in stored["runs"].items()
     }
+
+
+def _multi_task(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """The crop, the localiser's features at the joint in one network with it, and both, on the same films."""
+    train = multitask.simulated(options.seed, options.train_patients, crops.EVEN_SHARE)
+    test = multitask.simulated(options.seed + TEST_SEED, options.patients, crops.EVEN_SHARE)
+    figures: dict[str, Any] = {"train_films": len(train.canvases), "test_films": len(test.canvases)}
+    table = Table("features from", *(f"{head}: kappa, MAE, RMSE" for head in MAXIMUM), title="simulated")
+    for branches in multitask.BRANCHES:
+        localiser = bundle.load_localiser(options.bundle / "localiser.safetensors")
+        network = multitask.train(train, localiser, branches, options.seed, options.epochs)
+        found = damage_training.by_family(*multitask.scores(network, test))
+        figures[branches] = damage_training.plain(found)
+        rows = [found[head]["all"] for head in MAXIMUM]
+        table.add_row(branches, *(f"{row.kappa:.3f} {row.mae:.3f} {row.rmse:.3f}" for row in rows))
+        console.print(f"{branches}: done")
+    console.print(table)
+    return figures
 
 
 def _over_seeds(rows: Sequence[Agreement]) -> dict[str, tuple[float, float]]:

@@ -115,8 +115,16 @@ class Damage(nn.Module):
         self.heads["state"] = nn.Linear(96, len(STATES))
         self.heads["plates"] = nn.Linear(96, 1)
 
-    def forward(self, crop: Tensor, site: Tensor) -> dict[str, Tensor]:
+    def embed(self, crop: Tensor, site: Tensor) -> Tensor:
+        """(N, 96) features of the joints."""
         place = self.site(site)
         features = self.trunk(crop) * torch.sigmoid(place)[:, :, None, None]
-        joined = self.join(features.flatten(1)) + self.squeeze(place)
+        joined: Tensor = self.join(features.flatten(1)) + self.squeeze(place)
+        return joined
+
+    def grade(self, joined: Tensor) -> dict[str, Tensor]:
+        """Raw numbers of every head from (N, 96) features."""
         return {name: head(joined) for name, head in self.heads.items()}
+
+    def forward(self, crop: Tensor, site: Tensor) -> dict[str, Tensor]:
+        return self.grade(self.embed(crop, site))
