@@ -60,7 +60,7 @@ class Plan:
     method: Literal["condyle", "deepresolve"] = "condyle"
     factor: float | None = None  # DeepResolve is trained for one
     seed: int = 0
-    steps: int = 4000
+    steps: int = 2500
     rate: float = 1.2e-3
     depth: int = 96  # of a patch, thin slices at most
     thick: int = 16  # of a patch, thick slices at most
@@ -454,7 +454,7 @@ def parser() -> argparse.ArgumentParser:
         "--stop", type=int, metavar="STEP", help="end at this step of the schedule, to go on with --initial"
     )
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--steps", type=int, default=4000)
+    options.add_argument("--steps", type=int, default=2500)
     options.add_argument("--rate", type=float, default=1.2e-3, help="peak learning rate")
     options.add_argument("--depth", type=int, default=96, help="thin slices of a training patch")
     options.add_argument("--thick", type=int, default=16, help="thick slices of a training patch")
