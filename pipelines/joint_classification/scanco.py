@@ -78,7 +78,8 @@ def _isq(data: bytes) -> Scan:
     columns, rows, slices, *um = struct.unpack_from("<6i", data, 44)
     _voxels((columns, rows, slices))
     (offset,) = struct.unpack_from("<i", data, BLOCK - 4)
-    values = np.frombuffer(data[(offset + 1) * BLOCK :][: 2 * columns * rows * slices], "<i2")
+    body = data[(offset + 1) * BLOCK :]
+    values = np.frombuffer(body[: 2 * min(columns * rows * slices, len(body) // 2)], "<i2")
     spacing = (um[0] / columns / 1000, um[1] / rows / 1000, um[2] / slices / 1000)
     return _shaped(values, (columns, rows, slices), spacing)
 
@@ -105,7 +106,8 @@ def _aim(data: bytes) -> Scan:
 def _aim_values(kind: int, body: bytes, voxels: int, length_bytes: int) -> NDArray[np.generic]:
     if kind in _AIM_TYPES:
         dtype = np.dtype(_AIM_TYPES[kind])
-        return np.frombuffer(body[: voxels * dtype.itemsize], dtype)
+        there = min(voxels, len(body) // dtype.itemsize)
+        return np.frombuffer(body[: there * dtype.itemsize], dtype)
     runs = np.frombuffer(body[length_bytes:], np.uint8)  # what comes first is the length of the rest
     if kind == _RUNS_OF_BYTES:
         pairs = runs[: len(runs) // 2 * 2].reshape(-1, 2)

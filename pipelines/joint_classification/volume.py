@@ -26,6 +26,9 @@ GRID_MM = 0.25  # of the coarse grid
 FIELD_MM = tuple(size * SPACING_MM for size in SHAPE)  # what is cut out: 11.8 x 15.7 x 15.7
 AHEAD_MM = 0.8  # of the field beyond the tip
 SHORTEST_MM = 8.0  # of bone behind the tip, or the neck is missing
+LEAVES = (
+    0.2  # of its largest section, at the end of the scan: a bone with more goes on outside, one with less ends there
+)
 WIDTH_MM = (6.0, 16.0)  # of a metacarpal head
 CONTRAST = 4.0  # of bone against the spread of what is around it
 STREAK = 0.0102  # amplitude of grade 2, share of the range from soft tissue to cortex: see simulate.metacarpal
@@ -146,7 +149,8 @@ def _oriented(bones: NDArray[np.int32], step: tuple[float, float, float]) -> tup
     if sizes.max() * np.prod(step) < 100.0:
         raise UnsuitableInput("no metacarpal head: nothing dense is larger than a tenth of a cubic centimetre")
     largest = bones == sizes.argmax()
-    first, last = bool(largest[0].any()), bool(largest[-1].any())
+    area = largest.sum((1, 2))
+    first, last = (bool(end > LEAVES * area.max()) for end in (area[0], area[-1]))
     if first and last:
         raise UnsuitableInput("the bone goes through the whole scan: its end is not in it")
     if not first and not last:
