@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 
 LEVEL = 0.9  # nominal coverage of the intervals
 BINS = 4  # of entropy, each with an interval width of its own
+FLOOR = 1e-3  # of a probability: some thousand calibration cases cannot vouch for less
 FEWEST = 30  # cases that a bin must hold
 Z = 1.96
 
@@ -46,8 +47,8 @@ class Calibration:
     half_width: Array  # (B,): in log-odds
 
     def probabilities(self, logits: Array) -> Array:
-        """Calibrated, (N, C)."""
-        return softmax(logits / self.temperature + self.bias)
+        """Calibrated, (N, C); none below FLOOR."""
+        return FLOOR + (1 - logits.shape[1] * FLOOR) * softmax(logits / self.temperature + self.bias)
 
     def width(self, probabilities: Array) -> Array:
         """Half-width of each row's intervals in log-odds, (N,)."""

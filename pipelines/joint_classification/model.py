@@ -184,12 +184,12 @@ class Model:
                 False,
                 "foreign",
                 "Undetermined: not like the cases the model knows (rheumatoid or psoriatic arthritis, healthy). "
-                f"{_share(p_value)} of known cases lie as far off (limit {self.card.foreign_p:.0%}); {drawn}"
+                f"{_share(p_value)} of known cases lie as far off (limit {_percent(self.card.foreign_p)}); {drawn}"
                 f"{limit:.2f} that 97 % of known cases stay under.",
             )
         if doubt > self.card.entropy_limit:
             order = np.argsort(classification.probabilities[0])[::-1]
-            names = [f"{NAMES[CLASSES[c]]} {classification.probabilities[0, c]:.0%}" for c in order]
+            names = [f"{NAMES[CLASSES[c]]} {_percent(classification.probabilities[0, c])}" for c in order]
             return Verdict(
                 False,
                 "uncertain",
@@ -296,7 +296,11 @@ def _narrow(value: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def _share(p_value: float) -> str:
-    return f"{p_value:.1%}" if p_value >= 0.001 else "under 0.1 %"
+    return f"{100 * p_value:.1f} %" if p_value >= 0.001 else "under 0.1 %"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _weighted_median(values: Array, share: Array) -> NDArray[np.float64]:

@@ -87,3 +87,13 @@ def test_reliability_counts_every_case_once():
         (pytest.approx(0.9), 0.5, pytest.approx(2 / 3)),
     ]
     assert expected_calibration_error(p, np.array([0, 1, 0])) == pytest.approx(0.6 / 3 + 0.4 * 2 / 3)
+
+
+def test_no_probability_promises_more_than_the_calibration_cases_can_vouch_for():
+    made = Calibration(1.0, np.zeros(3), np.empty(0), np.ones(1))
+    p = made.probabilities(np.array([[60.0, -60.0, 0.0]]))
+    assert p.sum() == pytest.approx(1.0)
+    assert p.min() == pytest.approx(calibration.FLOOR)
+    intervals = made.intervals(p)
+    assert (intervals[..., 0] <= p).all()
+    assert (p <= intervals[..., 1]).all()
