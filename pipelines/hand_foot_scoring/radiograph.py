@@ -121,6 +121,9 @@ def _tube(bone: Tube, x: Image, y: Image, grain: Image | None, pixel: float) -> 
         d = d - bone.bend * np.sin(np.pi * np.clip(t / bone.length, 0, 1))
     at, half = zip(*bone.knots, strict=True)
     w = np.interp(t, at, half).astype(np.float32)
+    for position, width in bone.plates:  # an epiphysis stands out over the shaft
+        nearer = t < position if position < bone.length / 2 else t > position
+        w = np.where(nearer, w * (1 + min(0.08, 0.06 * width)), w)
     share = np.clip(d / w, -1, 1)
     arch = np.sqrt(1 - share**2)
     begin = bone.hollow * arch**2 + bone.tilt * d if bone.hollow >= 0 else -bone.hollow * (1 - arch) + bone.tilt * d
@@ -133,16 +136,23 @@ def _tube(bone: Tube, x: Image, y: Image, grain: Image | None, pixel: float) -> 
     inner = np.maximum(w - wall, 0)
     solid = 2 * np.sqrt(np.maximum(w**2 - d**2, 0))
     marrow = 2 * np.sqrt(np.maximum(inner**2 - d**2, 0))
-    filled = 0.42 - 0.27 * middle  # cancellous bone fills the ends
+    filled = bone.look.filled - (bone.look.filled - 0.15) * middle  # cancellous bone fills the ends
     if grain is not None:
         filled = filled * (1 + grain * (1 - 0.5 * middle))
     amount = 0.85 * (solid - marrow * (1 - filled))
-    plate = np.exp(-((np.maximum(inside, 0) / max(0.7, pixel)) ** 2)) * (1 - 0.6 * middle)
-    amount = amount + 0.22 * solid * plate  # the subchondral plate is bright
+    wide = max(bone.look.plate_mm, pixel)
+    plate = np.exp(-((np.maximum(inside, 0) / wide) ** 2)) * (1 - 0.6 * middle)
+    amount = amount + bone.look.plate * solid * plate  # the subchondral plate is bright
     for position, width in bone.plates:
         gap = np.exp(-(((t - position) / max(0.6 * width, 0.4 * pixel)) ** 2))
+        border = np.exp(-(((np.abs(t - position) - 0.6 * width - 0.5 * wide) / (0.6 * wide)) ** 2))
         amount = amount * (1 - 0.75 * gap * min(1.0, width / max(pixel, 0.3)))
-    return np.asarray(amount * mask, np.float32)
+        amount = amount + 0.8 * bone.look.plate * solid * border  # and so are the borders of a growth plate
+    amount = amount * mask
+    if bone.lip:  # the rim of the cup is seen over the joint and the head in it
+        over = np.clip((t - begin + bone.lip) / edge, 0, 1) * np.clip((begin - t) / edge, 0, 1)
+        amount = amount + 0.16 * solid * over * (np.abs(d) < w)
+    return np.asarray(amount, np.float32)
 
 
 def _blob(bone: Blob, x: Image, y: Image, grain: Image | None, pixel: float) -> Image:
@@ -155,11 +165,11 @@ def _blob(bone: Blob, x: Image, y: Image, grain: Image | None, pixel: float) -> 
     rho = np.clip(distance / np.maximum(radius, 1e-3), 0, 1)
     mask = np.clip(depth / max(0.35, 0.8 * pixel) + 0.5, 0, 1)
     lens = bone.thickness * np.sqrt(np.clip(1 - 0.8 * rho**2, 0, 1))
-    filled = np.full_like(lens, 0.36)
+    filled = np.full_like(lens, bone.look.core)
     if grain is not None:
         filled = filled * (1 + grain)
-    rim = np.exp(-((np.maximum(depth, 0) / max(0.75, pixel)) ** 2))
-    return np.asarray(mask * lens * (filled + 0.26 * rim), np.float32)
+    rim = np.exp(-((np.maximum(depth, 0) / max(bone.look.plate_mm, pixel)) ** 2))
+    return np.asarray(mask * lens * (filled + bone.look.rim * rim), np.float32)
 
 
 def _add_capsule(out: Image, canvas: _Canvas, capsule: Capsule) -> None:
@@ -202,6 +212,8 @@ class Exposure:
     gamma: float = 1.0
     slope: tuple[float, float] = (0.0, 0.0)  # heel effect across and down the film
     trabeculae: float = 0.3
+    enhance: float = 0.0  # how much the processing lifts edges
+    enhance_mm: float = 1.0  # and over how far
     toe: float = 0.0  # 0: linear; up to 1: the display curve crushes thin tissue
 
 
@@ -215,16 +227,19 @@ def random_exposure(rng: np.random.Generator) -> Exposure:
         float(np.exp(rng.normal(-0.2, 0.35))),
         (rng.normal(0, 0.08), rng.normal(0, 0.08)),
         rng.uniform(0.08, 0.4),
+        rng.uniform(0, 2.0) if rng.random() < 0.5 else 0.0,
+        rng.uniform(0.4, 2.0),
         rng.uniform(0, 0.7),
     )
 
 
 def grain(shape: tuple[int, int], pixel_mm: float, rng: np.random.Generator) -> Image:
-    """Band-passed noise of unit spread: trabeculae are 0.3 to 1.2 mm apart."""
+    """Band-passed noise of unit spread: trabeculae are 0.3 to 1.2 mm apart and run more or less along the limb."""
     field = rng.standard_normal(shape, dtype=np.float32)
-    fine, coarse = 0.35 / pixel_mm, 0.9 / pixel_mm
-    if fine > 0.35:
-        field = gaussian_filter(field, fine, truncate=2.5)
+    fine, coarse = rng.uniform(0.2, 0.4) / pixel_mm, 0.9 / pixel_mm
+    along = rng.uniform(1.0, 3.5)
+    if fine > 0.35 or along > 1.5:
+        field = gaussian_filter(field, (max(fine, 0.3) * along, max(fine, 0.3)), truncate=2.5)
     field = field - gaussian_filter(field, max(coarse, 1.0), truncate=2.5)
     return np.asarray(field / (field.std() + 1e-6), np.float32)
 
@@ -245,6 +260,8 @@ def expose(skeleton: Skeleton, view: View, exposure: Exposure, rng: np.random.Ge
     blur = exposure.blur_mm / view.pixel_mm
     if blur > 0.3:
         grey = gaussian_filter(grey, blur, truncate=3)
+    if exposure.enhance:
+        grey = grey + exposure.enhance * (grey - gaussian_filter(grey, exposure.enhance_mm / view.pixel_mm, truncate=2))
     height, width = view.shape
     grey = grey + exposure.slope[0] * np.linspace(-0.5, 0.5, width, dtype=np.float32)
     grey = grey + exposure.slope[1] * np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]

@@ -43,6 +43,17 @@ class Lesion:
 
 
 @dataclass(frozen=True)
+class Look:
+    """How the bone of a limb is built, which people and beams differ in."""
+
+    plate: float = 0.22  # brightness of the subchondral plate, as a share of solid bone
+    plate_mm: float = 0.7  # its width
+    filled: float = 0.42  # share of the ends that cancellous bone fills
+    rim: float = 0.26  # the same of a short bone's rim
+    core: float = 0.36  # and of its inside
+
+
+@dataclass(frozen=True)
 class Tube:
     """A tubular bone: an axis, half-widths along it, a cortex, and two ends."""
 
@@ -59,6 +70,8 @@ class Tube:
     plates: tuple[tuple[float, float], ...] = ()  # growth plates: distance from the start, width
     lesions: tuple[Lesion, ...] = ()
     density: float = 1.0
+    look: Look = Look()
+    lip: float = 0.0  # mm by which the rim of the cup reaches over the joint in front of and behind it
 
     @property
     def end(self) -> tuple[float, float]:
@@ -78,6 +91,7 @@ class Blob:
     thickness: float
     lesions: tuple[Lesion, ...] = ()
     density: float = 1.0
+    look: Look = Look()
 
 
 @dataclass(frozen=True)
@@ -253,6 +267,15 @@ class _Builder:
         self.gap_scale = self.rng.uniform(0.85, 1.2) * (1.25 if self.age < 14 else 1.0)
         self.width = self.rng.uniform(0.88, 1.12)
         self.wall = self.rng.uniform(0.75, 1.25)
+        self.look = Look(
+            self.rng.uniform(0.15, 0.7),
+            self.rng.uniform(0.45, 1.1),
+            self.rng.uniform(0.2, 0.48),
+            self.rng.uniform(0.2, 0.8),
+            self.rng.uniform(0.15, 0.45),
+        )
+        self.cup = self.rng.uniform(0.5, 1.6)  # how deep the cups of the phalanges are against the mean
+        self.lip = self.rng.uniform(0.2, 1.4) if self.rng.random() < 0.7 else 0.0
 
     def jitter(self, value: float, share: float) -> float:
         return float(value * self.rng.normal(1, share))
@@ -366,8 +389,10 @@ class _Builder:
                     self.states[site] = "absent"
                     continue
                 shift = self.shift(site, width[0] / 2) if site in HAND_SITES or site in FOOT_SITES else 0.0
+                # the space is measured in the middle, where the cup of the next bone is deepest
+                free = gap - 0.09 * width[0] * self.width * self.cup
                 point = _along(
-                    _along(point, u, gap if abs(shift) < 0.6 * width[0] / 2 else -0.3 * width[0]), (-u[1], u[0]), shift
+                    _along(point, u, free if abs(shift) < 0.6 * width[0] / 2 else -0.3 * width[0]), (-u[1], u[0]), shift
                 )
             direction = _unit(angle)
             taper = self.width
@@ -380,12 +405,13 @@ class _Builder:
                 length,
                 _profile(length, base, shaft, head),
                 cortex=0.21 * shaft * self.wall,
-                hollow=0.09 * base if n > 0 else 0.05 * base,
+                hollow=0.09 * base * self.cup if n > 0 else 0.05 * base,
                 tilt=float(self.rng.normal(0, 0.03 if n > 0 else 0.16)),
-                round=(0.42 if n == 0 else 0.2) * head * self.rng.uniform(0.8, 1.2),
+                round=(0.42 if n == 0 else 0.2 * (0.4 + 0.6 * self.cup)) * head * self.rng.uniform(0.8, 1.2),
                 bend=self.rng.normal(0, 0.012) * length,
                 plates=self._plates(plate_at[n], length, base),
                 density=self.rng.uniform(0.9, 1.1) * (0.85 if last else 1.0),
+                lip=self.lip * self.scale if n > 0 else 0.0,
             )
             indices.append(len(self.bones))
             self.bones.append(tube)
@@ -414,7 +440,7 @@ class _Builder:
         sites = HAND_SITES if part == "hand" else FOOT_SITES
         return Skeleton(
             part,
-            tuple(self.bones),
+            tuple(replace(bone, look=self.look) for bone in self.bones),
             tuple(self.tissue),
             tuple(self.objects),
             {site: self.sites[site] for site in sites},

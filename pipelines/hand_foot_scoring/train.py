@@ -22,7 +22,7 @@ from pipelines.hand_foot_scoring.localiser_training import train_localiser
 from pipelines.hand_foot_scoring.losses import LOSSES, Loss
 
 PARTS = ("shape", "localiser", "damage", "calibration")
-STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 500, 800, 12, 120
+STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 500, 700, 10, 120
 CHILDREN = 0.15  # of the patients that the heads learn from
 CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is in two sets
 

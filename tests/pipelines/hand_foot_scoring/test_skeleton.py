@@ -10,6 +10,7 @@ import pytest
 from pipelines.hand_foot_scoring.radiograph import View, path_lengths
 from pipelines.hand_foot_scoring.skeleton import (
     FOOT_SITES,
+    GAP_LEFT,
     HAND_SITES,
     Blob,
     Disease,
@@ -79,7 +80,7 @@ def test_a_narrowed_joint_has_less_space_between_its_bones() -> None:
         assert isinstance(near, Tube)
         assert isinstance(far, Tube)
         along = np.array(far.start) - np.array(near.end)
-        return float(along @ np.array(far.direction))
+        return float(along @ np.array(far.direction)) + far.hollow  # in the middle of the cup
 
     for seed in range(4):
         assert space(0, seed) > space(1, seed) > space(2, seed)
@@ -107,3 +108,49 @@ def test_a_child_has_open_growth_plates_and_a_wrist_that_is_not_ossified() -> No
         return float(blob.radii.max()) / skeleton.scale
 
     assert trapezium(child) < 0.5 * trapezium(adult)
+
+
+def narrowed(grade: int, seed: int) -> tuple[dict[str, Tube], dict[str, Blob], float]:
+    """The bones of a hand with every joint space of one grade, by name, and its scale."""
+    skeleton = hand(np.random.default_rng(seed), Disease({}, dict.fromkeys(HAND_SITES, grade)), odd=False)
+    tubes = {bone.name: bone for bone in skeleton.bones if isinstance(bone, Tube)}
+    blobs = {bone.name: bone for bone in skeleton.bones if isinstance(bone, Blob)}
+    return tubes, blobs, skeleton.scale
+
+
+def deep(tube: Tube, point: tuple[float, float], towards: float) -> float:
+    """How far from a point, in the direction of the tube, its cup begins, walking in steps of a hundredth of a mm."""
+    steps = np.arange(-2.0, 30.0, 0.01)
+    x = point[0] + np.cos(towards) * steps - tube.start[0]
+    y = point[1] + np.sin(towards) * steps - tube.start[1]
+    along, across = x * tube.direction[0] + y * tube.direction[1], y * tube.direction[0] - x * tube.direction[1]
+    half = tube.knots[0][1]
+    surface = tube.hollow * (1 - np.clip(across / half, -1, 1) ** 2) + tube.tilt * across
+    return float(steps[np.argmax(along >= surface)])
+
+
+@pytest.mark.parametrize("grade", [0, 1, 2])
+def test_a_finger_joint_is_as_narrow_as_its_grade_says(grade: int) -> None:
+    low, high = GAP_LEFT[grade]
+    for seed in range(6):
+        tubes, _, scale = narrowed(grade, seed)
+        proximal, middle = tubes["ray3.1"], tubes["ray3.2"]
+        towards = float(np.arctan2(middle.direction[1], middle.direction[0]))
+        gap = deep(middle, proximal.end, towards) / scale
+        # the normal space of a proximal interphalangeal joint is 1.3 mm, in people 0.85 to 1.2 times as much
+        assert 1.3 * 0.85 * low - 0.1 < gap < 1.3 * 1.2 * high + 0.1
+
+
+@pytest.mark.parametrize("grade", [0, 1, 2, 3, 4])
+def test_the_wrist_is_as_narrow_as_its_grade_says(grade: int) -> None:
+    low, high = GAP_LEFT[grade]
+    for seed in range(6):
+        tubes, blobs, scale = narrowed(grade, seed)
+        lunate, radius = blobs["lunate"], tubes["radius"]
+        towards = float(np.arctan2(radius.direction[1], radius.direction[0]))
+        theta = np.linspace(-np.pi, np.pi, 32, endpoint=False)
+        reach = float(np.interp(towards, theta, lunate.radii, period=2 * np.pi))
+        edge = (lunate.centre[0] + reach * np.cos(towards), lunate.centre[1] + reach * np.sin(towards))
+        gap = deep(radius, edge, towards) / scale
+        # of 1.9 mm; by the second look at it a facet has moved by less than 0.15 mm
+        assert 1.9 * 0.85 * low - 0.15 < gap < 1.9 * 1.2 * high + 0.15
