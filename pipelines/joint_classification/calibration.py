@@ -48,7 +48,7 @@ class Calibration:
 
     def probabilities(self, logits: Array) -> Array:
         """Calibrated, (N, C); none below FLOOR."""
-        return FLOOR + (1 - logits.shape[1] * FLOOR) * softmax(logits / self.temperature + self.bias)
+        return np.asarray(FLOOR + (1 - logits.shape[1] * FLOOR) * softmax(logits / self.temperature + self.bias))
 
     def width(self, probabilities: Array) -> Array:
         """Half-width of each row's intervals in log-odds, (N,)."""

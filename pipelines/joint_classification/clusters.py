@@ -12,6 +12,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 Array = NDArray[np.float64]
 
 NEIGHBOUR_AXES = 16  # principal axes of the latent space in which neighbours are sought
+DISCRIMINANT_AXES = 60  # principal axes among which those that part the classes are sought
 KNOWN = 300  # cases shipped as the background
 
 
@@ -36,12 +37,11 @@ class LatentMap:
     def fit(cls, latent: Array, labels: NDArray[np.int64], severity: Array, known: NDArray[np.int64]) -> LatentMap:
         """From latent vectors (N, L) and classes of held-out cases; `known` says which of them are shipped."""
         centre = latent.mean(0)
-        fisher = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", n_components=2).fit(latent, labels)
-        axes = fisher.scalings_[:, :2]
+        basis = _principal(latent - centre, min(DISCRIMINANT_AXES, max(2, len(latent) // 5)))
+        fisher = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.1, n_components=2)
+        axes = basis @ fisher.fit((latent - centre) @ basis, labels).scalings_[:, :2]
         axes = axes / ((latent - centre) @ axes).std(0)
-        _, values, vectors = np.linalg.svd(latent - centre, full_matrices=False)
-        kept = vectors[: min(NEIGHBOUR_AXES, (values > 1e-6 * values[0]).sum())].T
-        near = kept / ((latent - centre) @ kept).std(0)
+        near = _principal(latent - centre, NEIGHBOUR_AXES)
         chosen = (latent[known] - centre) @ near
         apart = np.linalg.norm(chosen[:, None] - chosen[None], axis=2)
         np.fill_diagonal(apart, np.inf)
@@ -87,6 +87,13 @@ class LatentMap:
             real["severity"],
             float(real["unit"][0]),
         )
+
+
+def _principal(centred: Array, number: int) -> Array:
+    """The first principal axes of (N, L), each of unit variance among them: (L, A)."""
+    _, values, vectors = np.linalg.svd(centred, full_matrices=False)
+    kept = vectors[: max(2, min(number, int((values > 1e-6 * values[0]).sum())))].T
+    return np.asarray(kept / np.maximum((centred @ kept).std(0), 1e-9))
 
 
 def spread_out(labels: NDArray[np.int64], number: int = KNOWN) -> NDArray[np.int64]:

@@ -25,7 +25,8 @@ def test_figures_of_a_small_table_are_as_by_hand():
     assert row["brier"] == pytest.approx(np.square(p - np.eye(3)[labels]).sum(1).mean())
 
 
-def test_intervals_are_over_patients_not_over_scans():
+def test_intervals_are_over_patients_not_over_scans(monkeypatch):
+    monkeypatch.setattr(evaluate, "BOOTSTRAPS", 40)
     rng = np.random.default_rng(0)
     labels = np.repeat(rng.integers(3, size=40), 10)
     p = np.repeat(rng.dirichlet((1, 1, 1), 40), 10, axis=0)
@@ -81,7 +82,8 @@ def test_a_part_is_measured_once_and_the_card_says_what_was_measured(tmp_path):
     assert f"{found['speed']['classify_s']:.2f} s" in text
 
 
-def test_the_gate_is_measured_on_every_kind_of_unknown():
+def test_the_gate_is_measured_on_every_kind_of_unknown(monkeypatch):
+    monkeypatch.setitem(evaluate.PATIENTS, 2, 16)
     row = evaluate.gate(2, load(2), each=2)
     kinds = {one["kind"]: one for one in row["kinds"]}
     assert kinds["noise"]["auroc"]["gate"] > 0.99

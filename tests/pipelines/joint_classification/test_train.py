@@ -9,15 +9,17 @@ from PIL import Image
 from pipelines.joint_classification import train
 from pipelines.joint_classification.model import load
 from pipelines.joint_classification.simulate import CLASSES, ultrasound
+from pipelines.joint_classification.simulate.screen import show
 
 
 @pytest.fixture(autouse=True)
 def _few_rescans(monkeypatch):
     monkeypatch.setitem(train.RESCANNED, 2, 9)
+    monkeypatch.setattr(train, "SCREENED_HELD_OUT", 0.1)  # a screen takes longer to draw than to simulate a joint
 
 
 def test_a_short_training_writes_a_bundle_that_answers(tmp_path):
-    size = ["--steps", "2", "--batch", "4", "--patients", "20", "--held-out", "25"]
+    size = ["--steps", "2", "--batch", "4", "--patients", "12", "--held-out", "20"]
     assert train.main([*size, "--bundle", str(tmp_path / "b"), "--seed", "5"]) == 0
     made = load(2, tmp_path / "b")
     assert "simulated" in made.trained_on
@@ -36,20 +38,21 @@ def folder_of(path, labels):
     rows = []
     for number, label in enumerate(labels):
         image = ultrasound.simulate(rng, label, 0, 0.8).image
-        wide = np.repeat(np.repeat(np.round(255 * image).astype(np.uint8), 2, 0), 2, 1)
-        Image.fromarray(wide).save(path / f"{number}.png")
-        rows.append([f"{number}.png", f"p{number // 2}", label, 40 + number, "M", "25.6"])
+        shown = show(image, pixel_mm=0.08)
+        left, top, right, bottom = shown.box
+        Image.fromarray(shown.pixels[top : bottom + 1, left : right + 1]).save(path / f"{number}.png")
+        rows.append([f"{number}.png", f"p{number // 2}", label, 40 + number, "M", (right - left + 1) * 0.08])
     with (path / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["file", "patient", "label", "age", "sex", "width_mm"], *rows])
 
 
 def test_a_folder_of_real_pictures_is_trained_on_and_named_without_its_path(tmp_path):
-    folder_of(tmp_path / "site", [name for name in CLASSES for _ in range(20)])
-    # 30 patients with two pictures of one class each
+    folder_of(tmp_path / "site", [name for name in CLASSES for _ in range(10)])
+    # 15 patients with two pictures of one class each
     given = ["--data", str(tmp_path / "site"), "--steps", "2", "--batch", "4", "--bundle", str(tmp_path / "b")]
     assert train.main(given) == 0
     made = load(2, tmp_path / "b")
-    assert "48 scans of 24 patients of site" in made.trained_on
+    assert "24 scans of 12 patients of site" in made.trained_on
     assert str(tmp_path) not in made.trained_on
 
 
