@@ -114,10 +114,13 @@ def _findings(provenance: Provenance, result: Result) -> list[Dataset]:
     for finding in result.findings:
         code = content_item("CONTAINS", "CODE", standard.DCM.Finding)
         code.ConceptCodeSequence = [coded(_public(provenance, finding.finding))]
+        label = content_item("HAS OBS CONTEXT", "TEXT", standard.DCM.TrackingIdentifier)
+        label.TextValue = finding.tracking_id  # else several findings of one code could not be told apart
+        code.ContentSequence = [label]
         if finding.site is not None:
             site = content_item("HAS CONCEPT MOD", "CODE", standard.SCT.FindingSite)
             site.ConceptCodeSequence = [coded(finding.site.region)]
-            code.ContentSequence = [site]
+            code.ContentSequence = [label, site]
         items.append(code)
         items += [number for m in finding.measurements for number in _numbers(m)]
         for evaluation in finding.evaluations:
@@ -247,14 +250,18 @@ def _story(provenance: Provenance, result: Result) -> list[Any]:
 def _rows(findings: tuple[Finding, ...]) -> list[tuple[str, str]]:
     rows = []
     for finding in findings:
-        rows += [(m.name.meaning, _value(m)) for m in finding.measurements]
+        # a number that is the finding itself goes by the finding's name
+        rows += [
+            (finding.tracking_id if m.name == finding.finding else m.name.meaning, _value(m))
+            for m in finding.measurements
+        ]
         rows += [(e.name.meaning, e.value.meaning) for e in finding.evaluations]
     return rows
 
 
 def _value(measurement: Measurement) -> str:
-    unit = measurement.unit.value
-    unit = "" if unit == "1" or unit.startswith("{") else f" {unit}"
+    unit = {"1": "", "a": " years"}.get(measurement.unit.value, f" {measurement.unit.value}")
+    unit = "" if unit.startswith(" {") else unit
     text = f"{measurement.value:.3g}{unit}"
     if measurement.standard_deviation is not None:
         text += f" (SD {measurement.standard_deviation:.2g})"

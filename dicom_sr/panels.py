@@ -35,7 +35,7 @@ from dicom_sr.drawing import (
     width_of,
     wrapped,
 )
-from dicom_sr.findings import BarPanel, ImagePanel, Line, LinePanel, Mark, Panel, ScatterPanel, TablePanel
+from dicom_sr.findings import Bar, BarPanel, ImagePanel, Line, LinePanel, Mark, Panel, ScatterPanel, TablePanel
 
 PAD = 14  # pixels between a card's edge and what it holds
 _BAR_WIDTH, _BAR_GAP = 18, 12  # of a colour bar
@@ -314,22 +314,37 @@ def _bars(panel: BarPanel, width: int) -> Image.Image:
     x0, x1 = label_width + 14, width - value_width - 14
     if x1 - x0 < width // 3:  # the value goes below the bar where both do not fit beside each other
         x1 = width - 8
-    below = x1 == width - 8
-    rows = [max(len(lines) * line_height(SMALL), 34) + (line_height(SMALL) if below else 0) + 18 for lines in labels]
-    body = blank(width, sum(rows) + line_height(SMALL) + 10, CARD)
-    draw = ImageDraw.Draw(body)
+    narrow = x1 == width - 8
     low, high = panel.axis_range
 
     def place(value: float) -> float:
         return x0 + (x1 - x0) * (min(max(value, low), high) - low) / max(high - low, 1e-12)
 
+    def ends(bar: Bar) -> tuple[float, float]:
+        """Where the bar with its whisker begins and ends."""
+        places = [place(max(low, min(0.0, high))), place(bar.value), *(place(end) for end in bar.interval or ())]
+        return min(places), max(places)
+
+    def beside(bar: Bar, value: str) -> tuple[float, str] | None:
+        """Where the value stands beside the bar, and how it is anchored there; None where it has no room."""
+        start, end = ends(bar)
+        needed = width_of(value, font(SMALL, True)) + 8
+        if x1 - end >= needed:
+            return end + 8, "lm"
+        return (start - 8, "rm") if start - x0 >= needed else None
+
+    spots = [beside(bar, value) for bar, value in zip(panel.bars, values, strict=True)] if narrow else []
+    below = narrow and None in spots
+    rows = [max(len(lines) * line_height(SMALL), 34) + (line_height(SMALL) if below else 0) + 18 for lines in labels]
+    body = blank(width, sum(rows) + line_height(SMALL) + 10, CARD)
+    draw = ImageDraw.Draw(body)
     for tick in ticks(low, high, 5 if x1 - x0 > 240 else 3):
         draw.line((place(tick), 0, place(tick), sum(rows)), STRIPE)
         text_width = width_of(number(tick), face)
         x = min(max(place(tick), text_width / 2), width - text_width / 2)
         draw.text((x, sum(rows) + 6), number(tick), MUTED, face, anchor="ma")
     y = 0
-    for bar, lines, value, row in zip(panel.bars, labels, values, rows, strict=True):
+    for number_of, (bar, lines, value, row) in enumerate(zip(panel.bars, labels, values, rows, strict=True)):
         bar_row = row - (line_height(SMALL) if below else 0) - 10
         middle = y + bar_row / 2
         colour = ACCENT if bar.highlight else (94, 108, 124)
@@ -340,8 +355,12 @@ def _bars(panel: BarPanel, width: int) -> Image.Image:
         for index, line in enumerate(lines):
             text_y = middle + (index - (len(lines) - 1) / 2) * line_height(SMALL)
             draw.text((label_width, text_y), line, TEXT if bar.highlight else MUTED, face, anchor="rm")
-        where, anchor = ((x0, middle + 13), "la") if below else ((width - 2, middle), "rm")
-        draw.text(where, value, TEXT, font(SMALL, True), anchor=anchor)
+        spot = spots[number_of] if narrow and not below else None
+        if spot is not None:
+            draw.text((spot[0], middle), value, TEXT, font(SMALL, True), anchor=spot[1])
+        else:
+            where, anchor = ((x0, middle + 13), "la") if below else ((width - 2, middle), "rm")
+            draw.text(where, value, TEXT, font(SMALL, True), anchor=anchor)
         y += row
     return body
 

@@ -83,7 +83,7 @@ def assess(
         model=model,
         title=title,
         evidence=study.series,
-        conclusion=_conclusion(risk, why, peers),
+        conclusion=_conclusion(risk, why, peers, record),
         findings=(_finding(risk, peers, record), *_contributions(why)),
         pages=(_page(title, risk, why, peers, record, context),),
         limits=_limits(ensemble, record, site),
@@ -213,7 +213,7 @@ def _shown(why: Attribution) -> list[tuple[str, float]]:
     return [(group, value) for group, value in why.groups() if abs(value) >= 0.0005][:SHOWN_GROUPS]
 
 
-def _conclusion(risk: Risk, why: Attribution, peers: Peers) -> tuple[str, ...]:
+def _conclusion(risk: Risk, why: Attribution, peers: Peers, record: PatientRecord) -> tuple[str, ...]:
     last = HORIZONS[-1]
     value, low, high = (100 * float(x[0, -1]) for x in (risk.value, risk.lower, risk.upper))
     first = (
@@ -222,17 +222,17 @@ def _conclusion(risk: Risk, why: Attribution, peers: Peers) -> tuple[str, ...]:
     )
     peer = 100 * peers.median(last)
     second = f"Median of {peers.label}: {peer:.1f} %; this is {value / peer:.1f} times that."
-    raised = [_named(why, group) for group, part in _shown(why) if part > 0][:3]
-    lowered = [_named(why, group) for group, part in _shown(why) if part < 0][:2]
+    raised = [_named(why, group, record) for group, part in _shown(why) if part > 0][:3]
+    lowered = [_named(why, group, record) for group, part in _shown(why) if part < 0][:2]
     third = f"Raised most by: {', '.join(raised)}." if raised else "Nothing recorded raises it."
     if lowered:
         third += f" Lowered by: {', '.join(lowered)}."
     return first, second, third
 
 
-def _named(why: Attribution, group: str) -> str:
-    """The group, with the one or two codes that make it up, in lower case as part of a sentence."""
-    parts = why.leading_codes(group)
+def _named(why: Attribution, group: str, record: PatientRecord) -> str:
+    """The group, with its value or the one or two codes that make it up, in lower case as part of a sentence."""
+    parts = why.leading_codes(group) or [text for name, text in _static_words(record) if name.lower() == group.lower()]
     inside = ", ".join(part[:1].lower() + part[1:] if part[1:2].islower() else part for part in parts)
     name = group if group.startswith("Kellgren") else group[:1].lower() + group[1:]
     return f"{name} ({inside})" if parts else name
@@ -245,7 +245,8 @@ def _limits(ensemble: Ensemble, record: PatientRecord, site: Calibration | None)
         "An association in the record is no cause; nothing here is advice to treat.",
     ]
     if record.complaints:
-        lines.append(f"{record.complaints} entries about knee complaints are on record and were left out on purpose.")
+        entries = "One entry" if record.complaints == 1 else f"{record.complaints} entries"
+        lines.append(f"{entries} about knee complaints on record: left out on purpose.")
     if record.coverage.unknown:
         lines.append(
             f"{record.coverage.unknown} of {record.coverage.diagnoses_and_drugs} diagnoses and medications of the "
@@ -277,7 +278,7 @@ def _page(
         title,
         (_risk_panel(risk, peers), _drivers(why), _timeline(why), _facts(record)),
         columns=2,
-        summary=_conclusion(risk, why, peers),
+        summary=_conclusion(risk, why, peers, record),
     )
 
 

@@ -52,6 +52,17 @@ def test_every_object_is_valid_and_lies_in_the_study(study, tmp_path: Path, week
         assert dciodvfy(item.path)[0] == []
 
 
+def test_the_report_says_what_each_contribution_is_of(study, tmp_path):
+    result = KneeOaRisk(Settings()).run(study, context(170))
+    named = [f.tracking_id for f in result.findings]
+    assert len(set(named)) == len(named) > 2
+    objects = encode(result, EncodingProfile(), datetime(2026, 1, 5, 11, tzinfo=UTC), tmp_path)
+    report = pydicom.dcmread(next(item.path for item in objects if item.kind == "report"))
+    findings = next(item for item in report.ContentSequence if "ContentSequence" in item)
+    told = [item.ContentSequence[0].TextValue for item in findings.ContentSequence if "ContentSequence" in item]
+    assert told == named
+
+
 def test_the_same_record_gives_the_same_bytes(study, tmp_path):
     moment = datetime(2026, 1, 5, 11, tzinfo=UTC)
     digests = []
