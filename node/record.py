@@ -27,7 +27,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
-from node.errors import ConfigurationError
+from node.errors import ConfigurationError, NodeError
 from pipelines.context import CodedEvent
 from pipelines.records.record import Identity, Record, Sex
 
@@ -70,12 +70,22 @@ class Records:
             self._write(known.merged(record) if known else record)
 
     def get(self, patient_id: str, issuer: str = "") -> Record | None:
-        """The record under that patient ID and issuer."""
+        """The record under that patient ID and issuer.
+
+        Raises
+        ------
+        NodeError
+            If it is damaged, or was written with another key.
+        """
+        path = self._path(patient_id, issuer)
         try:
-            content = self._path(patient_id, issuer).read_bytes()
+            content = path.read_bytes()
         except FileNotFoundError:
             return None
-        return _from_json(self._open(content))
+        try:
+            return _from_json(self._open(content))
+        except (ValueError, KeyError, TypeError) as error:
+            raise NodeError(f"a kept record cannot be read ({type(error).__name__}): {path.name}") from error
 
     def delete(self, patient_id: str, issuer: str = "") -> bool:
         """Forget the record; whether there was one."""

@@ -84,7 +84,7 @@ def _answer(pipeline: KneeOaRisk, record: Record, day: date) -> tuple[str, str]:
     try:
         result: Result = pipeline.run(Study("", ()), record.context(day))
     except UnsuitableInput as error:
-        return "refused", str(error).split(";")[0]
+        return "refused", str(error)
     if result.not_evaluable:
         return "no risk", result.not_evaluable[0].sentence
     risk = next(m for f in result.findings for m in f.measurements if m.name.value == "OA-RISK-5Y")

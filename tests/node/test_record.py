@@ -11,7 +11,7 @@ from datetime import date
 
 import pytest
 
-from node.errors import ConfigurationError
+from node.errors import ConfigurationError, NodeError
 from node.record import Records, new_key
 from pipelines.context import CodedEvent
 from pipelines.records.record import DAY_UNKNOWN, Identity, IdentityMismatch, Record, chosen_identifiers
@@ -207,3 +207,13 @@ def test_two_processes_that_add_at_once_lose_nothing(tmp_path):
     both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "ab"]
     assert [process.wait(60) for process in both] == [0, 0]
     assert len(Records(tmp_path).get("1").events) == 80
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"identity": 5}'])
+def test_a_damaged_record_is_told_by_the_name_of_its_file(tmp_path, content):
+    store = Records(tmp_path)
+    store.add(record())
+    (path,) = tmp_path.glob("*.record")
+    path.write_bytes(content)
+    with pytest.raises(NodeError, match=f"cannot be read.*{path.name}"):
+        store.get("4711", "HOSPITAL")

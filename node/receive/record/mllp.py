@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from dicom_sr.errors import UnsuitableInput
+from node.errors import NodeError
 from node.receive.record.intake import Intake
 from pipelines.records.hl7 import Incoming, acknowledgement, read_message
 from pipelines.records.record import IdentityMismatch
@@ -95,8 +96,8 @@ class Server(socketserver.ThreadingTCPServer):
         except (UnsuitableInput, IdentityMismatch) as error:
             log.warning("record message refused", extra={"reason": str(error)})
             return acknowledgement(text, "AE" if text.lstrip("\ufeff").startswith("MSH") else "AR", str(error))
-        except OSError as error:
-            log.error("record message not kept", extra={"reason": error.strerror})
+        except (OSError, NodeError) as error:
+            log.error("record message not kept", extra={"reason": getattr(error, "strerror", None) or str(error)})
             return acknowledgement(text, "AE", "cannot be stored now, send again")
         return acknowledgement(text, "AA")
 

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import RecordSettings
-from node.errors import ConfigurationError, NodeError, PeerUnavailable
+from node.errors import ConfigurationError, NodeError
 from node.receive.record.answer import Assessor, risk_assessment
 from node.receive.record.contexts import Contexts
 from node.receive.record.fhir_server import Client
@@ -53,8 +53,8 @@ class RecordsWeb:
             taken = await run_in_threadpool(self._intake.bundle, content)
         except (UnsuitableInput, IdentityMismatch) as error:
             return _outcome(422, "error", str(error))
-        except OSError as error:
-            log.error("record not kept", extra={"reason": error.strerror})
+        except (OSError, NodeError) as error:
+            log.error("record not kept", extra={"reason": getattr(error, "strerror", None) or str(error)})
             return _outcome(503, "error", "cannot be stored now, send again")
         return _outcome(200, "information", _words(taken))
 
@@ -69,7 +69,7 @@ class RecordsWeb:
             return _outcome(422, "error", str(error))
         except (KeyError, TypeError, ValueError):
             return _outcome(400, "error", "needs patient_id, and index_date as YYYY-MM-DD where given")
-        except PeerUnavailable as error:
+        except NodeError as error:  # the FHIR server is away, or a kept record is damaged
             return _outcome(503, "error", str(error))
         return JSONResponse(answer, media_type=FHIR_JSON)
 
