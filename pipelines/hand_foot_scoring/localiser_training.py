@@ -104,6 +104,7 @@ def train_localiser(
     """
     torch.manual_seed(seed)
     network = Localiser().to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=HIGHEST_RATE, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps))
     first_step = 0 if checkpoint is None else checkpoint.resume(network, optimiser, schedule)
