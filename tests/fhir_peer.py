@@ -50,6 +50,7 @@ class FhirPeer:
         self.everything, self.tokens, self.patients, self.statuses = everything, set(), 1, list(statuses)
         self.given: list[dict[str, Any]] = []
         self.url = ""
+        self.busy: list[int] = []  # what it answers the first times somebody is looked for
         self.app = Starlette(
             routes=[
                 HttpRoute("/r4/Patient", self.patient),
@@ -61,6 +62,8 @@ class FhirPeer:
 
     def patient(self, request: Request) -> Response:
         self.tokens.add(request.headers.get("authorization"))
+        if self.busy:
+            return Response(status_code=self.busy.pop(0))
         found = self.resources[:1] * self.patients if request.query_params["identifier"] == "urn:h|P-1" else []
         return JSONResponse({"resourceType": "Bundle", "entry": [{"resource": r} for r in found]})
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import Configuration
-from node.errors import NodeError, PeerRefused
+from node.errors import NodeError, PeerRefused, PeerUnavailable
 from node.receive.record.fhir_server import Client
 from node.receive.record.intake import Intake
 from node.record import Records, day, identity_in
@@ -45,10 +47,17 @@ def open_store(configuration: Configuration) -> Records:
 
 
 class Contexts:
-    """Finds the record for a job: what the job engine calls in its prepare step."""
+    """Finds the record for a job: what the job engine calls in its prepare step.
 
-    def __init__(self, configuration: Configuration, records: Records) -> None:
-        self._settings, self._records = configuration.records, records
+    Parameters
+    ----------
+    pauses_s
+        Before a job asks a FHIR server again that was away or busy; after the last one the job fails and can be
+        restarted, so that an outage holds up nothing else.
+    """
+
+    def __init__(self, configuration: Configuration, records: Records, pauses_s: Sequence[float] = (1.0, 4.0)) -> None:
+        self._settings, self._records, self._pauses_s = configuration.records, records, pauses_s
 
     def __call__(self, pipeline: str, paths: list[Path]) -> ClinicalContext | None:
         """The context for a pipeline on the study of these files; None where it wants none or there is none.
@@ -64,7 +73,7 @@ class Contexts:
             return None
         header = _header(paths[0])
         who = self.identity(header)
-        record = self.find(who)
+        record = self._found(who)
         if record is None:
             return None
         if what := record.identity.mismatch(who):
@@ -74,6 +83,15 @@ class Contexts:
     def identity(self, header: Dataset) -> Identity:
         """Who the headers say the patient is."""
         return identity_in(header, self._settings.default_issuer)
+
+    def _found(self, who: Identity) -> Record | None:
+        for pause in self._pauses_s:
+            try:
+                return self.find(who)
+            except PeerUnavailable as error:
+                log.warning("record waits for the FHIR server", extra={"reason": str(error), "retry_s": pause})
+                time.sleep(pause)
+        return self.find(who)
 
     def find(self, who: Identity) -> Record | None:
         """The record by patient ID and issuer, from the store or, where it has none, from the FHIR server.

@@ -250,8 +250,21 @@ def test_a_fhir_server_that_is_away_is_a_reason_to_try_again_later(tmp_path, per
         port = taken.getsockname()[1]
     settings = configuration(tmp_path / "node", fhir=FhirServer(url=f"http://127.0.0.1:{port}/r4"))
     with pytest.raises(PeerUnavailable) as error:
-        Contexts(settings, open_store(settings))("knee_oa_risk", [study_file(tmp_path, born(person))])
+        Contexts(settings, open_store(settings), ())("knee_oa_risk", [study_file(tmp_path, born(person))])
     assert "P-1" not in str(error.value)
+
+
+@pytest.mark.parametrize("status", [503, 401])
+def test_a_fhir_server_that_was_busy_or_refused_the_token_is_asked_again(tmp_path, person, status):
+    peer = FhirPeer(person)
+    peer.busy = [status, status]
+    with serving(peer.app) as url:
+        settings = configuration(tmp_path / "node", fhir=FhirServer(url=f"{url}/r4", identifier_system="urn:h"))
+        study = [study_file(tmp_path, born(person))]
+        with pytest.raises(PeerUnavailable, match=str(status)):  # it is never taken for a missing record
+            Contexts(settings, open_store(settings), (0.0,))("knee_oa_risk", study)
+        peer.busy = [status, status]
+        assert Contexts(settings, open_store(settings), (0.0, 0.0))("knee_oa_risk", study) is not None
 
 
 def test_an_answer_is_posted_back_where_that_is_configured(tmp_path, person):
