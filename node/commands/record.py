@@ -31,6 +31,10 @@ def record(paths: Sequence[Path], config: Path) -> int:
             refused += 1
             table.add_row(path.name, "-", "-", f"refused: {error}")
             continue
+        except OSError as error:
+            refused += 1
+            table.add_row(path.name, "-", "-", f"cannot be read or kept: {error.strerror}")
+            continue
         reasons = ", ".join(f"{count} x {reason}" for reason, count in taken.refused.items())
         table.add_row(path.name, str(taken.records), str(taken.events), reasons or "-")
     console().print(table)
