@@ -43,6 +43,13 @@ class Settings(PipelineSettings):
             raise ValueError(f"holds no {' and no '.join(missing)}; should be a folder that condyle train wrote")
         return bundle
 
+    @field_validator("recalibration")
+    @classmethod
+    def _is_there(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError(f"{path}: is no file; should be what condyle train --recalibrate wrote, as a whole path")
+        return path
+
 
 class KneeOaRisk:
     """Risk of a first knee osteoarthritis diagnosis within 1, 3 and 5 years, with interval and what drove it."""

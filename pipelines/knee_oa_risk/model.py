@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from pipelines.knee_oa_risk import BUNDLE, CARD, SIMULATED, WEIGHTS
-from pipelines.knee_oa_risk.matrix import Batch
+from pipelines.knee_oa_risk.matrix import STATIC_NAMES, Batch
 from pipelines.knee_oa_risk.network import Cells, RiskNetwork, cumulative_incidence
 from pipelines.knee_oa_risk.simulate import HORIZONS, WEEKS
+from pipelines.knee_oa_risk.vocabulary import matrix_codes
 
 Floats = NDArray[np.float64]
 
@@ -85,10 +86,21 @@ class Ensemble:
 
     @classmethod
     def load(cls, bundle: Path = BUNDLE) -> Ensemble:
-        """The ensemble in a bundle folder."""
+        """The ensemble in a bundle folder.
+
+        Raises
+        ------
+        ValueError
+            If it was trained with another vocabulary than this version has.
+        """
         row = json.loads((bundle / CARD).read_text(encoding="utf-8"))
         calibration = Calibration(**{key: _tuple(value) for key, value in row.pop("calibration").items()})
         card = Card(calibration=calibration, interval_scale=tuple(row.pop("interval_scale")), **row)
+        if (card.codes, card.values) != (len(matrix_codes()), len(STATIC_NAMES)):
+            raise ValueError(
+                f"{bundle}: trained on {card.codes} codes and {card.values} values, this version has "
+                f"{len(matrix_codes())} and {len(STATIC_NAMES)}; train it again"
+            )
         weights = load_file(bundle / WEIGHTS)
         networks = []
         for number in range(card.members):

@@ -290,18 +290,43 @@ def recalibrate(table: Path, output: Path, source: str) -> Calibration:
 
     `event` is 1 for a diagnosis of knee osteoarthritis, 2 for death, 0 for the end of follow-up, at `time_years`
     after the risk was given. The risks are those that the reports gave before any recalibration.
+
+    Raises
+    ------
+    ValueError
+        If a row is not that, or there are too few diagnoses.
     """
-    with table.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    risk = np.array([[float(row[f"risk_{horizon}y"]) for horizon in HORIZONS] for row in rows])
-    time_ = np.array([float(row["time_years"]) for row in rows])
-    status = np.array([int(row["event"]) for row in rows])
+    with table.open(encoding="utf-8-sig", newline="") as stream:
+        outcomes = [_outcome(row, f"{table.name}: row {n}") for n, row in enumerate(csv.DictReader(stream), 2)]
+    risk = np.array([risks for risks, _, _ in outcomes]).reshape(len(outcomes), len(HORIZONS))
+    time_ = np.array([years for _, years, _ in outcomes])
+    status = np.array([event for _, _, event in outcomes], dtype=np.int64)
     cases = [int(((status == 1) & (time_ <= horizon)).sum()) for horizon in HORIZONS]
     if min(cases) < 20:
         raise ValueError(f"{table.name}: needs at least 20 diagnoses by each horizon, has {cases}")
     calibration = fit_calibration(risk, time_, status, source)
     calibration.write(output)
     return calibration
+
+
+def _outcome(row: dict[str, str | None], where: str) -> tuple[list[float], float, int]:
+    """Risks, years and event of one row; what is wrong with it is told by row and column."""
+    told: dict[str, float] = {}
+    for column in (*(f"risk_{horizon}y" for horizon in HORIZONS), "time_years", "event"):
+        try:
+            told[column] = float(row[column] or "")
+        except KeyError:
+            raise ValueError(f"{where}: no column {column}") from None
+        except ValueError:
+            raise ValueError(f"{where}: {column} is no number") from None
+    risks = [told[f"risk_{horizon}y"] for horizon in HORIZONS]
+    if not all(0.0 <= value <= 1.0 for value in risks):
+        raise ValueError(f"{where}: a risk should be a share from 0 to 1")
+    if not 0.0 <= told["time_years"] < 150.0:
+        raise ValueError(f"{where}: time_years should be years since the risk was given")
+    if told["event"] not in (0.0, 1.0, 2.0):
+        raise ValueError(f"{where}: event should be 0, 1 or 2")
+    return risks, told["time_years"], int(told["event"])
 
 
 def main(arguments: list[str]) -> int:
@@ -324,7 +349,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--output", type=Path, default=Path("recalibration.json"), help="where --recalibrate writes")
     given = parser.parse_args(arguments)
     if given.recalibrate:
-        fitted = recalibrate(given.recalibrate, given.output, given.recalibrate.name)
+        try:
+            fitted = recalibrate(given.recalibrate, given.output, given.recalibrate.name)
+        except (OSError, ValueError) as error:
+            sys.stderr.write(f"not recalibrated: {error}\n")
+            return 1
         sys.stderr.write(f"intercept {fitted.intercept}, slope {fitted.slope}, in {given.output}\n")
         return 0
     torch.set_num_threads(given.threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import Study
 from pipelines.context import CodedEvent
-from pipelines.knee_oa_risk import KneeOaRisk, Settings, register, train
+from pipelines.knee_oa_risk import BUNDLE, KneeOaRisk, Settings, register, train
 from pipelines.knee_oa_risk.measures import auroc, censoring_weights
 from pipelines.knee_oa_risk.model import Ensemble
 from pipelines.knee_oa_risk.sample import patient_bundle, representative
@@ -275,3 +276,16 @@ def test_records_never_replace_the_shipped_model(tmp_path):
 def test_a_bundle_folder_that_holds_no_model_is_refused_when_the_configuration_is_read(tmp_path):
     with pytest.raises(ValueError, match=r"holds no weights\.safetensors and no model\.json"):
         Settings(bundle=tmp_path)
+
+
+def test_a_recalibration_that_is_not_there_is_refused_when_the_configuration_is_read(tmp_path):
+    with pytest.raises(ValueError, match="is no file"):
+        Settings(recalibration=tmp_path / "none.json")
+
+
+def test_a_model_of_another_vocabulary_is_refused_in_words(tmp_path):
+    shutil.copytree(BUNDLE, tmp_path / "old")
+    card = json.loads((tmp_path / "old" / "model.json").read_text())
+    (tmp_path / "old" / "model.json").write_text(json.dumps({**card, "codes": 90}))
+    with pytest.raises(ValueError, match="trained on 90 codes"):
+        Ensemble.load(tmp_path / "old")

@@ -57,6 +57,25 @@ def test_recalibration_refuses_a_table_with_too_few_diagnoses(tmp_path):
         train.recalibrate(path, tmp_path / "out.json", "few")
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("risk_1y,risk_3y,risk_5y,time_years\n0.1,0.2,0.3,2.0\n", "row 2: no column event"),
+        ("risk_1y,risk_3y,risk_5y,time_years,event\n0.1,0.2,,2.0,1\n", "row 2: risk_5y is no number"),
+        ("risk_1y,risk_3y,risk_5y,time_years,event\n0.1,0.2,30,2.0,1\n", "a share from 0 to 1"),
+        ("risk_1y,risk_3y,risk_5y,time_years,event\n0.1,0.2,0.3,nan,1\n", "years since the risk was given"),
+        ("risk_1y,risk_3y,risk_5y,time_years,event\n0.1,0.2,0.3,1,3\n", "event should be 0, 1 or 2"),
+        ("risk_1y,risk_3y,risk_5y,time_years,event\n", "needs at least 20 diagnoses"),
+    ],
+)
+def test_recalibration_says_what_is_wrong_with_a_table(tmp_path, capsys, text, why):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    assert train.main(["--recalibrate", str(path), "--output", str(tmp_path / "out.json")]) == 1
+    assert why in capsys.readouterr().err
+    assert not (tmp_path / "out.json").exists()
+
+
 def test_evaluation_measures_everything_and_says_which_bars_were_missed(bundle, tmp_path):
     card = tmp_path / "card.md"
     arguments = ["--bundle", str(bundle), "--persons", "1500", "--train-persons", "3000", "--epochs", "1"]
