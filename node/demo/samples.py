@@ -421,6 +421,7 @@ def knee_record() -> dict[str, Any]:
 
 
 KNEE, RISK, SCORES = "knee_super_resolution", "knee_oa_risk", "hand_foot_scoring"
+JOINTS = "joint_classification"
 
 SAMPLES: tuple[Sample, ...] = (
     Sample(
@@ -441,6 +442,7 @@ SAMPLES: tuple[Sample, ...] = (
         write_hands_and_feet,
         (Expected(SCORES),),
     ),
+    Sample("finger joint US, a cine of 16 frames with Doppler (simulated)", write_finger, (Expected(JOINTS),)),
     # due, but not possible (a slice is missing, the patient has no record): captures and reports say so in the archive
     Sample("knee MR, two slices missing (phantom)", write_knee_with_gap, (Expected(KNEE), Expected(RISK))),
     Sample("knee MR, 3 slices (phantom)", write_knee_localizer, (Expected(RISK),)),

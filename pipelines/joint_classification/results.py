@@ -180,7 +180,7 @@ def sentence(said: Opinion) -> str:
     low, high = said.overall.intervals[0, number]
     value = _percent(said.overall.probabilities[0, number])
     what = "healthy pattern" if said.condition == "healthy" else f"pattern of {NAMES[said.condition]}"
-    return _capital(f"{said.joint.label}: {what}, probability {value} ({_between(low, high)}).")
+    return _capital(f"{said.joint.label}: {what}, probability {value}{_between(low, high)}.")
 
 
 def _capital(text: str) -> str:
@@ -194,8 +194,9 @@ def _percent(probability: float) -> str:
 
 
 def _between(low: float, high: float) -> str:
+    """The ends of an interval in brackets; nothing where both are the same whole per cent."""
     ends = [min(max(round(100 * end), 1), 99) for end in (low, high)]
-    return f"{ends[0]} to {ends[1]} %" if ends[0] < ends[1] else _percent(low)
+    return f" ({ends[0]} to {ends[1]} %)" if ends[0] < ends[1] else ""
 
 
 def remarks(seen: Sequence[Seen], heat_method: str) -> tuple[str, ...]:

@@ -145,5 +145,5 @@ def test_of_two_pictures_side_by_side_the_one_without_colour_is_read(tmp_path, s
 def test_a_field_under_too_much_colour_is_not_read(tmp_path, sweep):
     frame = read_clip(stored(tmp_path / "us.dcm", [show(sweep[0][0])])).frames[0]
     frame.screen.hidden[:, 100:400] = True
-    with pytest.raises(UnsuitableInput, match="lies under writing or colour"):
+    with pytest.raises(UnsuitableInput, match="is no echo"):
         sample(frame, fields(frame)[0])

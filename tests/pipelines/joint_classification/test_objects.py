@@ -1,0 +1,100 @@
+"""The result as DICOM objects: determined and undetermined, valid, in the study, on the frames that were read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+
+from dicom_sr.encode import EncodedObject, encode
+from dicom_sr.findings import Result
+from dicom_sr.profile import EncodingProfile
+from dicom_sr.series import read_studies
+from node.demo.samples import write_cine, write_finger
+from pipelines.joint_classification import JointClassification, Settings
+from pipelines.joint_classification.simulate.screen import show
+from pipelines.joint_classification.simulate.ultrasound import simulate_unknown
+from tests.dicom_sr.validators import dciodvfy, pixelmed
+
+MOMENT = datetime(2026, 1, 5, 11, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def determined(tmp_path_factory) -> Result:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("finger")
+    write_finger(folder)
+    return JointClassification(Settings()).run(read_studies(folder.glob("*.dcm"))[0])
+
+
+@pytest.fixture(scope="module")
+def undetermined(tmp_path_factory) -> Result:
+    folder = tmp_path_factory.mktemp("noise")
+    shown = show(simulate_unknown(np.random.default_rng(5), "vessel", 0).image, size=(360, 440), pixel_mm=0.07)
+    write_cine(folder / "US.dcm", shown.pixels[None], shown.box, shown.pixel_mm)
+    return JointClassification(Settings()).run(read_studies(folder.glob("*.dcm"))[0])
+
+
+def written(result: Result, folder: Path) -> dict[str, list[EncodedObject]]:
+    found: dict[str, list[EncodedObject]] = {}
+    for item in encode(result, EncodingProfile(), MOMENT, folder):
+        found.setdefault(item.kind, []).append(item)
+    return found
+
+
+@pytest.mark.validators
+@pytest.mark.parametrize("which", ["determined", "undetermined"])
+def test_every_object_is_valid_and_lies_in_the_study(request, tmp_path, which):
+    result: Result = request.getfixturevalue(which)
+    objects = written(result, tmp_path)
+    expected = {"secondary_capture", "report", "presentation_state", "key_objects"}
+    if which == "determined":
+        expected |= {"segmentation_binary", "segmentation_fractional"}
+    assert set(objects) == expected
+    for item in (item for items in objects.values() for item in items):
+        ds = pydicom.dcmread(item.path)
+        assert ds.StudyInstanceUID == result.evidence[0].study_instance_uid
+        assert dciodvfy(item.path)[0] == []
+
+
+@pytest.mark.validators
+def test_the_report_passes_pixelmeds_validator(determined, tmp_path):
+    report = written(determined, tmp_path)["report"][0]
+    assert pixelmed(report.path)[0] == []
+
+
+def test_each_keyed_frame_has_a_segmentation_that_names_it(determined, tmp_path):
+    objects = written(determined, tmp_path)
+    source = determined.evidence[0].instances[0]
+    keyed = [flag.image.frame_number for flag in determined.flags]
+    for kind in ("segmentation_binary", "segmentation_fractional"):
+        named = []
+        for item in objects[kind]:
+            ds = pydicom.dcmread(item.path)
+            (frame,) = ds.PerFrameFunctionalGroupsSequence
+            image = frame.DerivationImageSequence[0].SourceImageSequence[0]
+            assert image.ReferencedSOPInstanceUID == source.sop_instance_uid
+            assert image.ReferencedSOPClassUID == source.sop_class_uid
+            named.append(int(image.ReferencedFrameNumber))
+            assert ds.SegmentSequence[0].SegmentLabel.startswith("Model attention L MCP2 RA")
+            assert ds.pixel_array.any()
+        assert named == keyed
+
+
+def test_the_header_of_the_source_stays_as_it_was(determined, tmp_path):
+    before = determined.evidence[0].headers[0].SOPClassUID
+    written(determined, tmp_path)
+    assert determined.evidence[0].headers[0].SOPClassUID == before
+    assert int(determined.evidence[0].headers[0].NumberOfFrames) == 16
+
+
+def test_the_same_result_gives_the_same_bytes(determined, tmp_path):
+    one, two = (
+        [item.sha256 for item in encode(determined, EncodingProfile(), MOMENT, tmp_path / folder)]
+        for folder in ("one", "two")
+    )
+    assert one == two
