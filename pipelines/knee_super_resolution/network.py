@@ -21,7 +21,6 @@ from pipelines.knee_super_resolution.degradation import (
 
 RIDGE = 5e-3  # of the projection, over the mean diagonal of A A^T
 CONDITIONS = 5  # numbers that say how the slices were acquired, see `conditions`
-MIXED = 0.3  # of the usual spread of initial weights, in the layers of DeepResolve that begin as the identity
 SD_FLOOR = 2e-3  # of a scaled volume: no voxel is known better
 
 
@@ -213,10 +212,6 @@ class DeepResolve(nn.Sequential):
             nn.init.kaiming_normal_(step.weight, nonlinearity="relu")  # type: ignore[arg-type]
             nn.init.zeros_(step.bias)  # type: ignore[arg-type]
         with torch.no_grad():
-            for step in steps[2:-1:2]:  # passes on what comes in and mixes in a little: deep plain networks learn so
-                step.weight.mul_(MIXED)  # type: ignore[operator]
-                nn.init.dirac_(carried := torch.empty_like(step.weight))  # type: ignore[arg-type]
-                step.weight.add_(carried)  # type: ignore[operator]
             steps[-1].weight.mul_(0.1)  # type: ignore[operator]
 
     def forward(self, interpolated: Tensor) -> Tensor:
@@ -224,6 +219,20 @@ class DeepResolve(nn.Sequential):
         x = interpolated.to(memory_format=torch.channels_last_3d)
         residual: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return interpolated + residual.float()
+
+    def deepened(self, layers: int) -> DeepResolve:
+        """The same function with more layers, which pass on what comes in until they are trained (Net2Net, Chen 2016).
+
+        Twenty plain layers from nothing take longer to begin to learn than five take to learn.
+        """
+        deeper = DeepResolve(self[0].out_channels, layers)  # type: ignore[arg-type]
+        convolutions = [each for each in deeper if isinstance(each, nn.Conv3d)]
+        own = [each for each in self if isinstance(each, nn.Conv3d)]
+        for new, old in zip([*convolutions[: len(own) - 1], convolutions[-1]], own, strict=True):
+            new.load_state_dict(old.state_dict())
+        for new in convolutions[len(own) - 1 : -1]:
+            nn.init.dirac_(new.weight)
+        return deeper
 
     def multiply_adds(self) -> float:
         """Per thin voxel."""
