@@ -221,9 +221,8 @@ def sample(frame: Frame, field: Field) -> Array:
     seen, weight, inside = _resampled(frame, field)
     hidden = inside & (weight < 0.35)
     if hidden.sum() > HIDDEN_SHARE * max(1, inside.sum()):
-        raise UnsuitableInput(
-            f"{hidden.sum() / inside.sum():.0%} of the picture is no echo: writing or colour lies over it, or it is none"
-        )
+        share = hidden.sum() / inside.sum()
+        raise UnsuitableInput(f"{share:.0%} of the picture is no echo: writing or colour lies over it, or it is none")
     values = np.where(weight > 0, seen / np.maximum(weight, 1e-3), 0)
     if hidden.any():
         known = (~hidden & inside).astype(np.float32)
