@@ -25,13 +25,14 @@ from pipelines.joint_classification.data import (
     joined,
     normalise,
     on_screen,
+    prepare,
     read_folder,
     unit,
 )
 from pipelines.joint_classification.gate import FOREIGN_SHARE, MARGIN, Gate, entropy_limit
-from pipelines.joint_classification.model import BUNDLE, Card, Model
+from pipelines.joint_classification.model import BUNDLE, Card, Model, digest, load
 from pipelines.joint_classification.network import CHANNELS, ConvolutionalSupervisedAutoEncoder
-from pipelines.joint_classification.simulate import CLASSES, disturb, metacarpal, ultrasound
+from pipelines.joint_classification.simulate import CLASSES, Case, disturb, metacarpal, ultrasound
 from pipelines.joint_classification.training import ALPHA, Progress, Schedule, ask, fit
 
 Dimensions = Literal[2, 3]
@@ -45,7 +46,8 @@ RESCANNED = {2: 120, 3: 40}  # joints of which each has REPEATS scans
 REPEATS = 4
 SCREENED = 0.15  # of the training pictures, read from a screen: slow to make
 SCREENED_HELD_OUT = 0.5
-DISTURBED = 0.5  # disturbed copies of training cases, per case
+NO_LESION = np.zeros((1, 1), bool)
+DISTURBED = 0.6  # disturbed and made-up cases, per case
 DRAWING_SHARE = 0.97  # of known cases that the drawing error of the sentence holds for
 
 Floats = NDArray[np.float64]
@@ -61,15 +63,23 @@ def simulated(
 
 
 def disturbances(seed: int, known: Cohort, number: int) -> Cohort:
-    """Known cases with something in them that belongs to no class: what "none of these" is learnt from."""
+    """What "none of these" is learnt from: known cases that were disturbed and, of pictures, every other made up."""
     rng = np.random.default_rng(seed)
     which = rng.integers(len(known), size=(number, 2))
-    make = disturb.disturbed if known.images.ndim == 4 else disturb.disturbed_volume
-    images = [make(rng, unit(known.images[one, 0]), unit(known.images[other, 0])) for one, other in which]
+    flat = known.images.ndim == 4
+    images = []
+    for place, (one, other) in enumerate(which):
+        if flat and place % 2:
+            (case,) = on_screen([Case(disturb.made_up(rng), None, 0.0, NO_LESION, 0, 0.0, False, (1.0, 1.0))], place)
+            images.append(prepare(case.image))
+            continue
+        make = disturb.disturbed if flat else disturb.disturbed_volume
+        image = make(rng, unit(known.images[one, 0]), unit(known.images[other, 0]))
+        images.append(normalise(image, image.shape))
     taken = known.take(which[:, 0])
     return replace(
         taken,
-        images=np.stack([normalise(image, image.shape) for image in images])[:, None],
+        images=np.stack(images)[:, None],
         labels=np.full(number, -1),
         lesions=np.zeros_like(taken.lesions),
         kinds=("disturbed",) * number,
@@ -161,11 +171,12 @@ def from_simulation(
     inputs: Inputs,
     output: Path,
     progress: Progress | None = None,
+    initial: Path | None = None,
 ) -> Model:
     """Train on simulated patients and calibrate on others."""
     known = simulated(dimensions, schedule.seed, patients, inputs, SCREENED)
     foreign = disturbances(schedule.seed + 3, known, round(DISTURBED * len(known)))
-    network = _fitted(dimensions, joined(known, foreign), schedule, output, progress)
+    network = _fitted(dimensions, joined(known, foreign), schedule, output, progress, initial)
     others = simulated(dimensions, schedule.seed + 1, held_out, inputs, SCREENED_HELD_OUT)
     repeats = rescanned(dimensions, schedule.seed + 2, RESCANNED[dimensions], inputs)
     what = "ultrasound images of finger joints" if dimensions == 2 else "HR-pQCT scans of second metacarpal heads"
@@ -175,7 +186,13 @@ def from_simulation(
 
 
 def from_folder(
-    dimensions: Dimensions, schedule: Schedule, folder: Path, inputs: Inputs, output: Path, progress: Progress | None
+    dimensions: Dimensions,
+    schedule: Schedule,
+    folder: Path,
+    inputs: Inputs,
+    output: Path,
+    progress: Progress | None,
+    initial: Path | None = None,
 ) -> Model:
     """Train on real cases: four fifths of the patients; the others calibrate."""
     found = read_folder(folder, dimensions, inputs)
@@ -187,7 +204,7 @@ def from_folder(
     ]
     if missing:
         raise UnsuitableInput(f"{folder}: too few patients: no {' and no '.join(missing)} on one side of the split")
-    network = _fitted(dimensions, joined(known, found.take(found.labels < 0)), schedule, output, progress)
+    network = _fitted(dimensions, joined(known, found.take(found.labels < 0)), schedule, output, progress, initial)
     sentence = (
         f"trained on {len(known)} scans of {len(np.unique(known.patients))} patients of {folder.name}; "
         "research use only, not for clinical use"
@@ -197,11 +214,19 @@ def from_folder(
 
 
 def _fitted(
-    dimensions: Dimensions, known: Cohort, schedule: Schedule, output: Path, progress: Progress | None
+    dimensions: Dimensions,
+    known: Cohort,
+    schedule: Schedule,
+    output: Path,
+    progress: Progress | None,
+    initial: Path | None,
 ) -> ConvolutionalSupervisedAutoEncoder:
     output.mkdir(parents=True, exist_ok=True)
     stem = output / f"csae_{dimensions}d"
+    torch.manual_seed(schedule.seed)
     network = ConvolutionalSupervisedAutoEncoder(dimensions, channels=CHANNELS)
+    if initial is not None:
+        network.load_state_dict(load(dimensions, initial).network.state_dict())
     fit(network, known, schedule, progress, stem.with_suffix(".checkpoint"), stem.with_suffix(".log.csv"))
     return network
 
@@ -216,6 +241,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--dimensions", type=int, choices=(2, 3), default=2, help="2: ultrasound, 3: HR-pQCT")
     options.add_argument("--data", type=Path, metavar="FOLDER", help="real cases with labels.csv; else simulated ones")
     options.add_argument("--inputs", choices=tuple(INPUTS), default=None, help="of a volume; default: grey")
+    options.add_argument("--initial", type=Path, metavar="BUNDLE", help="weights to start from")
     options.add_argument("--patients", type=int, help="simulated patients to train on")
     options.add_argument("--held-out", type=int, help="simulated patients to calibrate on")
     options.add_argument("--steps", type=int)
@@ -252,15 +278,19 @@ def main(arguments: list[str]) -> int:
 
     try:
         if given.data is not None:
-            model = from_folder(dimensions, schedule, given.data, inputs, output, progress)
+            model = from_folder(dimensions, schedule, given.data, inputs, output, progress, given.initial)
         else:
             counts = given.patients or PATIENTS[dimensions], given.held_out or HELD_OUT[dimensions]
-            model = from_simulation(dimensions, schedule, *counts, inputs, output, progress)
+            model = from_simulation(dimensions, schedule, *counts, inputs, output, progress, given.initial)
     except (UnsuitableInput, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     spent = round(time.monotonic() - began)
-    model.card = replace(model.card, training={**model.card.training, "seconds": spent})
+    facts = {**model.card.training, "seconds": spent}
+    if given.initial is not None:
+        before = load(dimensions, given.initial).card.training
+        facts |= {"initial_sha256": digest(given.initial), "initial": before}
+    model.card = replace(model.card, training=facts)
     model.save(given.bundle)
     (output / f"csae_{dimensions}d.checkpoint").unlink(missing_ok=True)
     sys.stderr.write(f"trained in {spent / 60:.1f} min, bundle in {given.bundle}\n")

@@ -1,16 +1,32 @@
-"""Pictures of joints with something in them that belongs to no class: what the gate learns to stumble over.
+"""Joints with something that belongs to no class: what the gate learns to stumble over.
 
-Bright lines, bright or coarse blobs, patches of other pictures, and surfaces that bulge, at random places. No disease
-is meant: the unknowns that the gate is measured on (gout, osteoarthritis and the others) are not among them.
+Two ways. A picture of a joint is disturbed: bright lines, bright or coarse blobs, patches of other pictures, surfaces
+that bulge, at random places. Or a joint is made up, of the building blocks of the simulator, that has no disease there
+is: echoes that run anywhere, deposits, steps, bumps and pits of the bone at random places. No disease is meant: the
+unknowns that the gate is measured on (gout, osteoarthritis and the others) are not among them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from pipelines.joint_classification.simulate.ultrasound import (
+    HEIGHT,
+    PIXEL_MM,
+    WIDTH,
+    Tissue,
+    _bones,
+    _fill_recess,
+    _soft_tissue,
+    _spur,
+    machine,
+    scan,
+)
 
 Array = NDArray[np.float32]
 
@@ -83,6 +99,54 @@ def _bulge(rng: np.random.Generator, image: Array, other: Array) -> Array:
 
 
 _KINDS: tuple[Callable[[np.random.Generator, Array, Array], Array], ...] = (_line, _blob, _patch, _bulge)
+
+
+# ---- made-up joints
+def made_up(rng: np.random.Generator) -> Array:
+    """A finger joint with one to three changes that no class has: (H, W) in 0..1."""
+    age = float(np.clip(rng.normal(52.0, 14.0), 20.0, 88.0))
+    bones = _bones(rng, age)
+    z = np.arange(HEIGHT)[:, None] * PIXEL_MM
+    kinds = rng.choice(5, size=int(rng.integers(1, 4)), replace=False)
+    surface = bones.surface_mm.copy()
+    for kind in kinds:
+        if kind == 0:  # a bump, wider than a spur
+            height, width = rng.uniform(0.7, 2.4), rng.uniform(0.6, 2.0)
+            surface = _spur(surface, bones.x_mm, rng.uniform(2.0, WIDTH * PIXEL_MM - 2.0), height, width)
+        elif kind == 1:  # a pit, anywhere
+            surface = _spur(surface, bones.x_mm, rng.uniform(2.0, WIDTH * PIXEL_MM - 2.0), -rng.uniform(0.6, 2.0), 0.8)
+        elif kind == 2:  # a step
+            low, high = np.sort(rng.uniform(0.0, WIDTH * PIXEL_MM, 2))
+            moved = rng.choice((-1.0, 1.0)) * rng.uniform(0.6, 1.8)
+            surface = np.where((bones.x_mm > low) & (bones.x_mm < high), surface + moved, surface)
+    tissue = _soft_tissue(rng, bones, surface, z)
+    if rng.random() < 0.5:
+        _fill_recess(rng, tissue, bones, surface, z, float(rng.uniform(0.2, 2.0)), 0.0, True)
+    if 3 in kinds or not set(kinds) & {0, 1, 2}:
+        _echo(rng, tissue)
+    if 4 in kinds:
+        _deposit(rng, tissue, z)
+    return scan(rng, tissue, machine(rng))
+
+
+def _echo(rng: np.random.Generator, tissue: Tissue) -> None:
+    """A surface that reflects, on its way through the tissue."""
+    x = np.arange(WIDTH) * PIXEL_MM
+    centre, length = rng.uniform(2.0, WIDTH * PIXEL_MM - 2.0), rng.uniform(2.0, 10.0)
+    depth = rng.uniform(2.0, 10.0) + rng.normal(0, 0.2) * (x - centre) + rng.normal(0, 0.02) * (x - centre) ** 2
+    rows = np.round(depth / PIXEL_MM).astype(int)
+    columns = np.flatnonzero((np.abs(x - centre) < length / 2) & (rows > 0) & (rows < HEIGHT))
+    tissue.specular[rows[columns], columns] += rng.uniform(8.0, 26.0) * rng.uniform(0.6, 1.1, columns.size)
+
+
+def _deposit(rng: np.random.Generator, tissue: Tissue, z: NDArray[np.floating[Any]]) -> None:
+    """A lump of another texture."""
+    x = np.arange(WIDTH)[None, :] * PIXEL_MM
+    across, deep = rng.uniform(0.8, 3.0), rng.uniform(0.5, 1.5)
+    lump = ((x - rng.uniform(2.0, 24.0)) / across) ** 2 + ((z - rng.uniform(3.0, 9.0)) / deep) ** 2 < 1
+    grain = ndimage.gaussian_filter(rng.standard_normal((HEIGHT, WIDTH)), rng.uniform(0.4, 1.5))
+    strength = rng.uniform(1.8, 5.0) * np.exp(rng.uniform(0.0, 0.6) * grain / grain.std())
+    tissue.scatter = np.where(lump, strength, tissue.scatter)
 
 
 # ---- volumes
