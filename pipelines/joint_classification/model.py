@@ -296,7 +296,7 @@ def _narrow(value: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def _share(p_value: float) -> str:
-    return f"{100 * p_value:.1f} %" if p_value >= 0.001 else "under 0.1 %"
+    return f"{100 * p_value:.1f} %" if p_value >= 0.001 else "Under 0.1 %"
 
 
 def _percent(share: float) -> str:

@@ -277,7 +277,12 @@ def page(title: str, seen: Seen, model: Model) -> Page:
     if len(seen.assessment.votes) > 1 and seen.opinion.verdict.reason != "foreign":
         panels.append(_votes(seen))
     panels += [latent_map(seen.opinion, model), nearest(seen.opinion)]
-    return Page(f"{title}, {seen.opinion.joint.label}", tuple(panels), 2, (sentence(seen.opinion), LIMITS[1]))
+    return Page(heading(title, seen.opinion.joint), tuple(panels), 2, (sentence(seen.opinion), LIMITS[1]))
+
+
+def heading(title: str, joint: Joint) -> str:
+    """The title of a joint's page."""
+    return f"{title}, {joint.label}" if joint.name or joint.side or joint.of_hand else title
 
 
 def _crop(seen: Seen) -> ImagePanel:
@@ -339,8 +344,8 @@ def verdict_panel(said: Opinion, model: Model) -> Panel:
     bars = tuple(
         Bar(
             NAMES[condition].capitalize(),
-            round(100 * float(overall.probabilities[0, number])),
-            (round(100 * float(overall.intervals[0, number, 0])), round(100 * float(overall.intervals[0, number, 1]))),
+            _shown(overall.probabilities[0, number]),
+            (_shown(overall.intervals[0, number, 0]), _shown(overall.intervals[0, number, 1])),
             condition == said.condition,
         )
         for number, condition in enumerate(CLASSES)
@@ -352,7 +357,12 @@ def verdict_panel(said: Opinion, model: Model) -> Panel:
     if said.condition in model.likelihood_ratios:
         ratio, low, high = model.likelihood_ratios[said.condition]
         caption += f" Likelihood ratio {ratio:.1f} ({low:.1f} to {high:.1f}) on simulated cases."
-    return BarPanel("Probabilities", bars, (0.0, 100.0), "%", caption)
+    return BarPanel("Probabilities", bars, caption=caption)
+
+
+def _shown(probability: float) -> float:
+    """Two digits; neither 0 nor 1, which no model knows."""
+    return round(min(max(float(probability), 0.01), 0.99), 2)
 
 
 def _votes(seen: Seen) -> LinePanel:

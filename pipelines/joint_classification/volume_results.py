@@ -21,6 +21,7 @@ from pipelines.joint_classification.results import (
     NOT_LESION,
     SHORT,
     Opinion,
+    heading,
     latent_map,
     nearest,
     sentence,
@@ -146,7 +147,7 @@ def page(title: str, seen: SeenVolume, model: Model, heatmaps: bool) -> Page:
     """The head in three planes, what the model says, where it lies among the known cases."""
     panels: list[Panel] = list(_planes(seen, heatmaps))
     panels += [verdict_panel(seen.opinion, model), latent_map(seen.opinion, model), nearest(seen.opinion)]
-    return Page(f"{title}, {seen.opinion.joint.label}", tuple(panels), 2, (sentence(seen.opinion), LIMITS[1]))
+    return Page(heading(title, seen.opinion.joint), tuple(panels), 2, (sentence(seen.opinion), LIMITS[1]))
 
 
 def _planes(seen: SeenVolume, heatmaps: bool) -> list[ImagePanel]:
