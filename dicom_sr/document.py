@@ -228,10 +228,10 @@ def _story(provenance: Provenance, result: Result) -> list[Any]:
         Paragraph(RESEARCH_USE, warning),
         Paragraph("Conclusion", section),
         *(Paragraph(escape(text), body) for text in result.conclusion),
-        Paragraph("Findings", section),
     ]
     rows = [[Paragraph(escape(cell), body) for cell in row] for row in _rows(result.findings)]
     if rows:
+        story.append(Paragraph("Findings", section))
         style = [
             ("FONTNAME", (0, 0), (-1, -1), "DejaVuSans"),
             ("GRID", (0, 0), (-1, -1), 0.4, colors.HexColor("#b8c0c8")),

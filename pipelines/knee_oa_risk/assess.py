@@ -114,13 +114,13 @@ def _abstention(record: PatientRecord, settings: Settings) -> tuple[Code, str] |
     """Why the model holds its tongue, as a code and a sentence; None where it need not."""
     if record.observed_weeks < settings.minimum_history_weeks:
         return codes.private("WHY-HISTORY"), (
-            f"Insufficient history: {record.observed_weeks} observed weeks before the wash-out of {GAP} weeks, "
-            f"at least {settings.minimum_history_weeks} are needed."
+            f"Insufficient history: {_counted(record.observed_weeks, 'observed week')} before the wash-out "
+            f"of {GAP} weeks, at least {settings.minimum_history_weeks} are needed."
         )
     if record.days < settings.minimum_days:
         return codes.private("WHY-HISTORY"), (
-            f"Insufficient history: entries on {record.days} days in the three years before the wash-out, at least "
-            f"{settings.minimum_days} are needed."
+            f"Insufficient history: entries on {_counted(record.days, 'day')} in the three years before the wash-out, "
+            f"at least {settings.minimum_days} are needed."
         )
     share = record.coverage.unknown_share
     if share > settings.maximum_unknown_share:
@@ -130,6 +130,10 @@ def _abstention(record: PatientRecord, settings: Settings) -> tuple[Code, str] |
             f"know; the limit is {settings.maximum_unknown_share:.0%}."
         )
     return None
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _abstained(
@@ -341,8 +345,9 @@ def _timeline(why: Attribution) -> LinePanel:
 
 
 def _facts(record: PatientRecord) -> TablePanel:
-    rows = [("recorded", "")]
+    rows = [("item", "on record")]
     rows.append(("observed history", f"{record.observed_weeks / 52.18:.1f} years of {WEEKS / 52.18:.0f}"))
+    rows.append(("days with any entry", str(record.days)))
     rows.append(("weeks with a diagnosis", f"{record.visits_per_year:.0f} a year"))
     rows += _static_words(record)
     known = 1 - record.coverage.unknown_share

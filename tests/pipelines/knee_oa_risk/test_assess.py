@@ -182,7 +182,7 @@ def test_entries_on_two_days_are_no_history_however_long_ago_the_first_was(pipel
     few = ClinicalContext(INDEX, date(1960, 1, 1), "F", tuple(entries))
     result = pipeline.run(NOWHERE, few)
     assert result.conclusion[0] == "No risk is given."
-    assert "entries on 1 days" in result.conclusion[1]
+    assert "entries on 1 day in" in result.conclusion[1]
 
 
 @pytest.mark.parametrize(
