@@ -194,7 +194,7 @@ def receiver(name: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes],
     else:
         command = [sys.executable, "-c", PYNETDICOM_SCP, str(port), str(folder)]
     quiet = subprocess.DEVNULL
-    with recorder(folder / "data") if name.startswith("node") else nullcontext():
+    with recorder(folder / "data", power="power" in name) if name.startswith("node") else nullcontext():
         process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=ENVIRONMENT)
         try:
             wait_for(port, process)
@@ -205,13 +205,13 @@ def receiver(name: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes],
 
 
 @contextmanager
-def recorder(data: Path) -> Iterator[None]:
+def recorder(data: Path, power: bool) -> Iterator[None]:
     """The node's recorder at work in this process, as it is in the parent of a node's receivers."""
     from node.receive.recorder import Recorder
     from node.records import Base, open_database
 
     data.mkdir()
-    engine = open_database(f"sqlite:///{data}/node.db")
+    engine = open_database(f"sqlite:///{data}/node.db", power=power)
     Base.metadata.create_all(engine)
     running = Recorder(data, engine)
     running.start()

@@ -35,6 +35,7 @@ from node.receive.record.service import RecordService
 from node.receive.recorder import Recorder
 from node.receive.store import Store
 from node.receive.tls import server_context
+from node.records import open_database
 from node.retention import Retention
 from node.route_settings import read_with_settings
 from node.run.engine import Engine, set_up
@@ -200,7 +201,9 @@ class Node:
         if post_back.wanted:
             post_back.start()
             stack.callback(post_back.stop)
-        recorder = Recorder(configuration.node.data, database)
+        receipts = open_database(configuration.node.database_url, power=configuration.receive.durability == "power")
+        stack.callback(receipts.dispose)
+        recorder = Recorder(configuration.node.data, receipts)
         recorder.start()
         stack.callback(recorder.stop)
         deciding = Deciding(

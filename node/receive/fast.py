@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import mmap
 import socket
 import ssl
 import struct
@@ -51,6 +52,10 @@ RELEASE_RESPONSE = struct.pack(">BBLL", RELEASE_RP, 0, 4, 0)
 # reasons of an A-ABORT by the service provider (PS3.8 9.3.8)
 NOT_SPECIFIED, UNRECOGNISED_PDU, UNEXPECTED_PDU, INVALID_PARAMETER = 0, 1, 2, 6
 
+PDU_HEAD = 6
+FIRST_BUFFER = 16 * 1024  # until there is an association
+BUFFER = 2**18  # for one: two PDUs of the usual size at a time; more than the processor caches is slower
+GATHERED = 256  # fragments to one write
 MAXIMUM_ASSOCIATE = 256 * 1024  # 128 contexts with every known transfer syntax make 180 kB
 MAXIMUM_COMMAND = 64 * 1024
 MAXIMUM_MESSAGE = 16 * 2**20  # the data set of a message that is not C-STORE, such as an N-ACTION
@@ -112,8 +117,10 @@ class Association(threading.Thread):
         self._socket = sock
         self._address = address
         self._cut: str = ""
-        self._head = bytearray(6)
-        self._body = memoryview(b"")
+        self._buffer = memoryview(bytearray(FIRST_BUFFER))
+        self._start = self._end = 0  # of what has been read and not been taken yet
+        self._tls = server.tls is not None
+        self._gathered: list[memoryview] = []  # fragments of the instance that lie in the buffer
         self._syntaxes: dict[int, str] = {}
         self._classes: dict[int, str] = {}
         self._arrival: Arrival | None = None
@@ -197,51 +204,61 @@ class Association(threading.Thread):
 
     # ------------------------------------------------------------ bytes
 
-    def _fill(self, view: memoryview, count: int) -> None:
-        """Read exactly `count` bytes into `view`."""
-        sock = self._socket
-        if isinstance(sock, ssl.SSLSocket):
-            got = 0
-            while got < count:
-                more = sock.recv_into(view[got:count])
-                if not more:
-                    raise EOFError
-                got += more
-            return
-        got = sock.recv_into(view, count, socket.MSG_WAITALL)
-        while got < count:
-            more = sock.recv_into(view[got:count], count - got, socket.MSG_WAITALL)
+    def _need(self, count: int) -> memoryview:
+        """The next `count` bytes; more is read along as far as it is there, so that one read brings several PDUs.
+
+        What `_take_data` has gathered is written first, for reading may move or replace the bytes.
+        """
+        if self._end - self._start < count:
+            self._read(count)
+        return self._buffer[self._start : self._start + count]
+
+    def _read(self, count: int) -> None:
+        self._write_gathered()
+        have = self._end - self._start
+        if self._start + count > len(self._buffer) or not have:
+            rest = bytes(self._buffer[self._start : self._end])
+            if count > len(self._buffer):
+                self._buffer = memoryview(bytearray(count))
+            self._buffer[:have] = rest
+            self._start, self._end = 0, have
+        if have and not self._tls:
+            with contextlib.suppress(BlockingIOError):  # what is there already, with what follows
+                self._end += self._socket.recv_into(self._buffer[self._end :], 0, socket.MSG_DONTWAIT)
+        flags = socket.MSG_WAITALL if have and not self._tls else 0
+        while (missing := count - (self._end - self._start)) > 0:
+            space = self._buffer[self._end :]
+            more = self._socket.recv_into(space[:missing] if flags else space, 0, flags)
             if not more:
                 raise EOFError
-            got += more
+            self._end += more
+            # SO_RCVLOWAT would save this second read, and loses a wake-up when part of it has been taken already
+            flags = 0 if self._tls else socket.MSG_WAITALL
 
-    def _next(self, maximum: int) -> tuple[int, int]:
-        """Type and length of the next PDU, whose body is then in `_body`."""
-        self._fill(memoryview(self._head), 6)
+    def _next(self, maximum: int) -> tuple[int, memoryview]:
+        """Type and body of the next PDU; the body is good until the next call."""
+        kind, _, length = _PDU.unpack(self._need(PDU_HEAD))
         self.deadline = time.monotonic() + (PDU_S if self.established else self._server.settings.association_timeout_s)
-        kind, _, length = _PDU.unpack(self._head)
         if not ASSOCIATE_RQ <= kind <= ABORT:
             raise _Abort(UNRECOGNISED_PDU, "Unrecognised PDU")
         if length > maximum:
             raise _Abort(INVALID_PARAMETER, "PDU longer than negotiated")
-        if length > len(self._body):
-            self._body = memoryview(bytearray(length))
-        if length:
-            self._fill(self._body, length)
-        return kind, length
+        whole = self._need(PDU_HEAD + length)
+        self._start += PDU_HEAD + length
+        return kind, whole[PDU_HEAD:]
 
     # ------------------------------------------------------------ association
 
     def _associate(self) -> Place | None:
         """Negotiate; the place taken, or None where the association was refused (and that was recorded)."""
-        kind, length = self._next(MAXIMUM_ASSOCIATE)
+        kind, body = self._next(MAXIMUM_ASSOCIATE)
         if kind == ABORT:
             raise _Ended("aborted")
         if kind != ASSOCIATE_RQ:
             raise _Abort(UNEXPECTED_PDU, "No A-ASSOCIATE-RQ")
         try:
             pdu = A_ASSOCIATE_RQ()
-            pdu.decode(bytes(self._head) + bytes(self._body[:length]))
+            pdu.decode(_PDU.pack(kind, 0, len(body)) + bytes(body))
             request = pdu.to_primitive()
             calling, called = str(request.calling_ae_title).strip(), str(request.called_ae_title).strip()
             proposed = request.presentation_context_definition_list
@@ -268,7 +285,12 @@ class Association(threading.Thread):
             place.leave()
             raise
         self.established = True
-        self._body = memoryview(bytearray(self._server.settings.maximum_pdu_size))
+        rest = bytes(self._buffer[self._start : self._end])
+        size = max(BUFFER, self._server.settings.maximum_pdu_size + PDU_HEAD, len(rest))
+        # straight from the system: memory only for what is used of it, and all of it back at the end
+        self._buffer = memoryview(mmap.mmap(-1, size))
+        self._buffer[: len(rest)] = rest
+        self._start, self._end = 0, len(rest)
         return place
 
     def _refuse(self, rejection: Rejection, calling: str, called: str) -> None:
@@ -314,11 +336,11 @@ class Association(threading.Thread):
         while True:
             self.deadline = time.monotonic() + idle_s
             try:
-                kind, length = self._next(maximum)
+                kind, body = self._next(maximum)
             except EOFError:
                 raise _Ended("lost", "The peer closed the connection") from None
             if kind == P_DATA_PDU:
-                self._take(length)
+                self._take(body)
             elif kind == RELEASE_RQ:
                 if self._incoming is not None or self._request is not None or self._command:
                     raise _Abort(UNEXPECTED_PDU, "Release in the middle of a message")
@@ -330,9 +352,9 @@ class Association(threading.Thread):
             else:
                 raise _Abort(UNEXPECTED_PDU, "A PDU that does not belong in an association")
 
-    def _take(self, length: int) -> None:
+    def _take(self, body: memoryview) -> None:
         """The PDVs of one P-DATA-TF (PS3.8 9.3.5)."""
-        body, position = self._body, 0
+        length, position = len(body), 0
         if length < 6:
             raise _Abort(INVALID_PARAMETER, "P-DATA-TF without PDV")
         while position < length:
@@ -398,12 +420,9 @@ class Association(threading.Thread):
                 request, self._request = self._request, None
                 self._answer_other(context_id, request)
             return
-        try:
-            incoming.write(fragment)
-        except TooLarge as error:
-            assert self._arrival is not None
-            self._arrival.failure(incoming.sop_instance_uid, error)
-            raise _Abort(NOT_SPECIFIED, error.reason) from error
+        self._gathered.append(fragment)
+        if last or len(self._gathered) == GATHERED:
+            self._write_gathered()
         if last:
             self._incoming = None
             request, self._request = self._request, None
@@ -415,6 +434,20 @@ class Association(threading.Thread):
             self._answer_store(context_id, request, problem)
         elif time.monotonic() > self._message_deadline + incoming.size / SLOW_BYTES:
             raise _Ended("cut", "The sender is too slow")
+
+    def _write_gathered(self) -> None:
+        """Write what has been gathered of the instance, with one system call."""
+        if not self._gathered:
+            return
+        gathered, self._gathered = self._gathered, []
+        incoming = self._incoming
+        assert incoming is not None  # it is set to None only after this was called
+        try:
+            incoming.write(*gathered)
+        except TooLarge as error:
+            assert self._arrival is not None
+            self._arrival.failure(incoming.sop_instance_uid, error)
+            raise _Abort(NOT_SPECIFIED, error.reason) from error
 
     def _answer_store(self, context_id: int, request: _Request, problem: NotStored | None) -> None:
         """C-STORE-RSP (PS3.7 9.3.1.2) in one P-DATA-TF."""

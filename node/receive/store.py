@@ -137,15 +137,15 @@ class Incoming:
         except NotStored as error:
             self._problem = error
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Append to the data set.
+    def write(self, *parts: bytes | memoryview) -> None:
+        """Append to the data set, with one system call.
 
         Raises
         ------
         TooLarge
             When the configured size is passed: nothing more should be read from the sender.
         """
-        self.size += len(data)
+        self.size += sum(map(len, parts))
         if self.size > self._store.maximum_bytes:
             too_large = TooLarge(Status.OUT_OF_RESOURCES, "The instance is larger than the node accepts")
             self._fail(too_large)
@@ -154,11 +154,11 @@ class Incoming:
             return
         try:
             if self._prefix:
-                self._header = read_header(data, self.transfer_syntax_uid, whole=False)
-                _write_all(self._fd, self._prefix, data)
+                self._header = read_header(parts[0], self.transfer_syntax_uid, whole=False)
+                _write_all(self._fd, self._prefix, *parts)
                 self._prefix = b""
             else:
-                _write_all(self._fd, data)
+                _write_all(self._fd, *parts)
             if self.size > self._next_check:
                 self._next_check += CHECK_SPACE_EVERY
                 self._store.require_room(self._arrival)
