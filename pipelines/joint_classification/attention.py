@@ -1,4 +1,4 @@
-"""Where the network looked: guided back-propagation, Grad-CAM++ and occlusion, and whether to believe them.
+"""Where the network looked: guided back-propagation, two kinds of Grad-CAM and occlusion, and whether to believe them.
 
 Every map is about one class against the others: the score is the log-odds of the class, so that what speaks for all
 classes alike drops out. A map is model attention, not a lesion.
@@ -25,6 +25,7 @@ Method = Callable[[ConvolutionalSupervisedAutoEncoder, Tensor, int], Array]
 STAGE = 2  # of the encoder: a quarter of the resolution; later ones are too coarse for a joint, earlier ones too local
 PATCH = {2: 16, 3: 12}  # side of what is covered, pixels
 STRIDE = {2: 8, 3: 8}
+EMPTY = 0.2  # of what covering the fullest patch changes: patches with less are left out
 SMOOTH = 2.0  # pixels, of guided gradients, which are single pixels otherwise
 
 
@@ -36,22 +37,40 @@ def odds(logits: Tensor, condition: int) -> Tensor:
 
 def grad_cam(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int, stage: int = STAGE) -> Array:
     """Grad-CAM++ (Chattopadhay, WACV 2018) on one stage of the encoder: (1, C, ...) -> (...), not below 0."""
-    with torch.no_grad():
-        feature = x
-        for number in range(stage + 1):
-            feature = network.stage(feature, number)
-    feature = feature.detach().requires_grad_(True)
-    score = odds(network.logits_from(feature, stage), condition).sum()
-    (gradient,) = torch.autograd.grad(score, feature)
-    feature = feature.detach()
+    feature, gradient = _at(network, x, condition, stage)
     axes = tuple(range(2, feature.ndim))
     square, cube = gradient.square(), gradient.pow(3)
     below = 2 * square + (feature * cube).sum(axes, keepdim=True)
     alpha = square / torch.where(below.abs() > 1e-12, below, torch.ones_like(below))
     weight = (alpha * functional.relu(gradient)).sum(axes, keepdim=True)
-    coarse = functional.relu((weight * feature).sum(1, keepdim=True))
+    return _enlarged(functional.relu((weight * feature).sum(1, keepdim=True)), x)
+
+
+def _at(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int, stage: int) -> tuple[Tensor, Tensor]:
+    """What leaves a stage of the encoder, and the gradient of the class's log-odds there: (1, C', ...) each."""
+    with torch.no_grad():
+        feature = x
+        for number in range(stage + 1):
+            feature = network.stage(feature, number)
+    feature = feature.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(odds(network.logits_from(feature, stage), condition).sum(), feature)
+    return feature.detach(), gradient
+
+
+def _enlarged(coarse: Tensor, x: Tensor) -> Array:
+    """(1, 1, ...) on the grid of `x`."""
     mode = "bilinear" if coarse.ndim == 4 else "trilinear"
     return np.asarray(functional.interpolate(coarse, size=x.shape[2:], mode=mode, align_corners=False)[0, 0].numpy())
+
+
+def hires_cam(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int, stage: int = STAGE) -> Array:
+    """HiResCAM (Draelos, 2020) on one stage: gradient times feature place by place: (1, C, ...) -> (...), not below 0.
+
+    Grad-CAM++ weighs a channel by its gradients all over the image; here a place keeps its own, which a small lesion
+    needs.
+    """
+    feature, gradient = _at(network, x, condition, stage)
+    return _enlarged(functional.relu((gradient * feature).sum(1, keepdim=True)), x)
 
 
 class _GuidedReLU(torch.autograd.Function):
@@ -103,6 +122,7 @@ def occlusion(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition:
     soft = torch.from_numpy(ndimage.gaussian_filter(x.numpy(), (0, 0, *(patch / 3,) * spatial)))
     starts = [range(stride - patch, length, stride) for length in size]  # the margins are covered as often as the rest
     corners = np.array(np.meshgrid(*starts, indexing="ij")).reshape(spatial, -1).T
+    corners = corners[_worth_covering((x - soft)[0, 0].abs().numpy(), corners, patch)]
     fall = np.zeros(size, np.float32)
     seen = np.zeros(size, np.float32)
     with torch.inference_mode():
@@ -121,9 +141,16 @@ def occlusion(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition:
     return np.asarray(ndimage.gaussian_filter(mean, stride / 2), np.float32)  # steps of a patch's corners are no edges
 
 
+def _worth_covering(change: Array, corners: NDArray[np.int64], patch: int) -> NDArray[np.bool_]:
+    """Which patches hold something: in the shadow there is next to nothing that covering could take away."""
+    sums = [float(change[tuple(slice(max(0, c), c + patch) for c in corner)].sum()) for corner in corners]
+    return np.asarray(np.array(sums) >= EMPTY * max(sums))
+
+
 METHODS: dict[str, Method] = {
     "guided back-propagation": guided_backpropagation,
     "Grad-CAM++": grad_cam,
+    "HiResCAM": hires_cam,
     "occlusion": occlusion,
 }
 

@@ -63,7 +63,7 @@ def test_the_guided_gradient_is_that_of_monai(network):
     assert np.abs(theirs).max() > 0
 
 
-@pytest.mark.parametrize("name", ["Grad-CAM++", "occlusion", "guided back-propagation"])
+@pytest.mark.parametrize("name", list(attention.METHODS))
 def test_a_spot_that_decides_is_found(trained, name):
     found = 0
     for row, column in ((6, 30), (30, 8), (20, 20)):
