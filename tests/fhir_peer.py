@@ -50,6 +50,7 @@ class FhirPeer:
         self.everything, self.tokens, self.patients, self.statuses = everything, set(), 1, list(statuses)
         self.given: list[dict[str, Any]] = []
         self.url = ""
+        self.pages = ""  # where its next pages are said to be, if not here
         self.busy: list[int] = []  # what it answers the first times somebody is looked for
         self.app = Starlette(
             routes=[
@@ -68,13 +69,17 @@ class FhirPeer:
         return JSONResponse({"resourceType": "Bundle", "entry": [{"resource": r} for r in found]})
 
     def all(self, request: Request) -> Response:
+        self.tokens.add(request.headers.get("authorization"))
         if not self.everything:
             return Response(status_code=404)
         start = int(request.query_params.get("start", "0"))
         page = {"resourceType": "Bundle", "entry": [{"resource": r} for r in self.resources[start : start + 40]]}
         if start + 40 < len(self.resources):
             page["link"] = [
-                {"relation": "next", "url": f"{request.base_url}r4/Patient/patient/$everything?start={start + 40}"}
+                {
+                    "relation": "next",
+                    "url": f"{self.pages or request.base_url}r4/Patient/patient/$everything?start={start + 40}",
+                }
             ]
         return JSONResponse(page)
 

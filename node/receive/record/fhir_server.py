@@ -32,6 +32,10 @@ class _NotLetIn(PeerRefused):
     """Not about what was asked but about who asks: a token that is missing, wrong or over."""
 
 
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
 class Client:
     """Talks to one server; use it as a context manager.
 
@@ -119,8 +123,8 @@ class Client:
             if following is None:
                 return
             url = urljoin(str(self._http.base_url), following)
-            if httpx.URL(url).host != self._http.base_url.host:  # the token is for this server only
-                raise PeerRefused("the FHIR server's next page is on another host")
+            if _origin(httpx.URL(url)) != _origin(self._http.base_url):  # the token is for this server only
+                raise PeerRefused("the FHIR server's next page is on another server")
             answer = self._sent("GET", url)
         raise PeerRefused(f"the FHIR server's answer has more than {MAXIMUM_PAGES} pages")
 

@@ -235,6 +235,18 @@ def test_a_record_is_fetched_from_the_fhir_server_when_a_study_needs_it(tmp_path
     assert peer.tokens == {"Bearer t0ken"}
 
 
+def test_the_token_goes_to_no_other_server_whatever_the_next_page_says(tmp_path, person):
+    peer, stranger = FhirPeer(person), FhirPeer(person)
+    (tmp_path / "token").write_text("t0ken")
+    with serving(peer.app) as url, serving(stranger.app) as elsewhere:
+        peer.pages = f"{elsewhere}/"  # the same machine, another port
+        server = FhirServer(url=f"{url}/r4", token_file=tmp_path / "token", identifier_system="urn:h")
+        settings = configuration(tmp_path / "node", fhir=server)
+        context = Contexts(settings, open_store(settings))("knee_oa_risk", [study_file(tmp_path, born(person))])
+    assert context.events  # searched for instead
+    assert stranger.tokens == set()
+
+
 def test_two_patients_under_one_identifier_are_no_patient(tmp_path, person):
     peer = FhirPeer(person)
     peer.patients = 2
