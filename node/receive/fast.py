@@ -54,7 +54,7 @@ NOT_SPECIFIED, UNRECOGNISED_PDU, UNEXPECTED_PDU, INVALID_PARAMETER = 0, 1, 2, 6
 
 PDU_HEAD = 6
 FIRST_BUFFER = 16 * 1024  # until there is an association
-BUFFER = 2**18  # for one: two PDUs of the usual size at a time; more than the processor caches is slower
+BUFFER = 2**18 + 64  # for one: two PDUs of the usual size at a time; more than the processor caches is slower
 GATHERED = 256  # fragments to one write
 MAXIMUM_ASSOCIATE = 256 * 1024  # 128 contexts with every known transfer syntax make 180 kB
 MAXIMUM_COMMAND = 64 * 1024

@@ -282,6 +282,9 @@ class Engine:
             If it has ended already.
         """
         with Session(self._database) as session, session.begin():
+            state = ledger.locked(session, job_id).state
+            if state == JobState.FAILED:
+                raise ledger.ForbiddenTransition(f"job {job_id} is {state} already")
             ledger.move(session, job_id, JobState.FAILED, reason="cancelled by an operator")
             session.execute(
                 update(OutboxRecord)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ from typer.testing import CliRunner
 from node.__main__ import app, main
 from node.demo import samples
 from node.demo.orthanc import free_port
-from node.records import EventRecord, JobRecord, OutboxRecord
+from node.job import Job, JobState
+from node.ledger import record
+from node.records import EventRecord, JobRecord, ObjectRecord, OutboxRecord
 from node.route_settings import read_with_settings
 from tests.running import RunningNode, until
 
@@ -285,27 +288,28 @@ def test_what_was_imported_is_run_and_its_job_explained(tmp_path, knee, condyle)
     assert condyle("jobs", "-c", node.config, "show", "zz").returncode == 1
 
 
-def test_a_job_that_cannot_be_delivered_is_cancelled_by_an_operator(tmp_path, knee, condyle):
-    gone = {"kind": "dimse", "ae_title": "GONE", "host": "127.0.0.1", "port": free_port()}
-    told = {**gone, "profile": {"not_run_reports": True}}
-    with RunningNode(
-        tmp_path, routes={"knee": {**KNEE, "destinations": ["gone"]}}, destinations={"gone": told}
-    ) as node:
-        job = waiting(node, condyle("import", knee, "-c", node.config))
-    with Session(node.database) as session, session.begin():  # as if the pipeline had had a result
-        session.get_one(JobRecord, job.id).state = "sending"
-    cancelled = condyle("jobs", "-c", node.config, "cancel", job.id[:8])
+def test_a_job_that_waits_for_its_destination_is_cancelled_by_an_operator(tmp_path, condyle):
+    from node.run.engine import set_up
+
+    path = configured(tmp_path, node={"data": "data"})
+    database = set_up(read_with_settings(path))
+    now = datetime.now(UTC)
+    made = {"sop_class_uid": "1", "series_instance_uid": "1", "study_instance_uid": "1", "kind": "report"}
+    with Session(database) as session, session.begin():
+        record(session, Job("1" * 32, "knee", "trial", "1.2", (), (), {}, ("gone",), now))
+        session.get_one(JobRecord, "1" * 32).state = JobState.SENDING
+        session.add(ObjectRecord(sop_instance_uid="1.2.3", job_id="1" * 32, path="", sha256="", size=1, **made))
+        session.flush()
+        line = {"sop_instance_uid": "1.2.3", "job_id": "1" * 32, "destination": "gone", "not_before": now}
+        session.add(OutboxRecord(state="waiting", **line))
+    cancelled = condyle("jobs", "-c", path, "cancel", "1111")
     assert "is cancelled" in cancelled.stdout, cancelled.stderr
-    shown = condyle("jobs", "-c", node.config, "show", job.id)
-    assert "cancelled by an operator" in shown.stdout
-    assert {line.state for line in node.all(select(OutboxRecord))} == {"skipped"}
-
-
-def waiting(node: RunningNode, imported: Ended) -> JobRecord:
-    """The one job, once its objects wait for a destination."""
-    assert imported.returncode == 0, imported.stderr
-    until(lambda: node.all(select(OutboxRecord)), "objects wait")
-    return node.jobs()[0]
+    with Session(database) as session:
+        assert session.scalars(select(OutboxRecord.state)).all() == ["skipped"]
+        job = session.get_one(JobRecord, "1" * 32)
+        assert (job.state, job.reason) == ("failed", "cancelled by an operator")
+    database.dispose()
+    assert condyle("jobs", "-c", path, "cancel", "1111").returncode == 1
 
 
 def events(node: RunningNode) -> list[str]:
