@@ -13,6 +13,7 @@ from pipelines.joint_classification.ultrasound import Clip, Field, Frame, fields
 
 PROBES = 3  # frames of a cine on which the window is looked for
 KEYED = 3  # frames of a cine to look at first
+HEATED = 1  # of them that get a map of attention: the best method asks the network hundreds of times
 NEIGHBOURS = 5
 
 Array = NDArray[np.float32]
@@ -39,7 +40,7 @@ class Assessment:
     verdict: Verdict
     neighbours: tuple[Neighbour, ...]  # of the key frame
     keyed: tuple[int, ...]  # of `votes`: those to look at first, the most telling one first
-    heats: tuple[Array, ...]  # (H, W) on the field of each keyed frame; none where undetermined
+    heats: tuple[Array, ...]  # (H, W) on the fields of the first keyed frames; none where undetermined
 
     @property
     def condition(self) -> int:
@@ -72,7 +73,7 @@ def assess(clip: Clip, model: Model, heatmaps: bool = True) -> Assessment:
     heats: tuple[Array, ...] = ()
     if heatmaps and verdict.determined:
         condition = int(overall.probabilities[0].argmax())
-        heats = tuple(model.attention(votes[index].image, condition) for index in keyed)
+        heats = tuple(model.attention(votes[index].image, condition) for index in keyed[:HEATED])
     return Assessment(
         clip,
         tuple(replace(vote, weight=float(w)) for vote, w in zip(votes, weight, strict=True)),

@@ -29,7 +29,7 @@ from dicom_sr.errors import DicomError
 from dicom_sr.findings import ImageReference
 from dicom_sr.pixels import Picture, pictures
 from dicom_sr.series import read_studies
-from pipelines.joint_classification import attention, card, rivals
+from pipelines.joint_classification import attention, card, rivals, signs
 from pipelines.joint_classification.calibration import (
     expected_calibration_error,
     positive_likelihood_ratio,
@@ -51,9 +51,9 @@ Measured = dict[str, Any]
 CARD_FILE = Path(__file__).parent / "README.md"
 TEST_SEED = 90_210  # other patients than those trained and calibrated on
 BOOTSTRAPS = 200
-PATIENTS = {2: 300, 3: 120}
-UNKNOWN_EACH = {2: 40, 3: 16}
-MAPPED = {2: 40, 3: 12}  # diseased cases whose maps are looked at
+PATIENTS = {2: 200, 3: 80}
+UNKNOWN_EACH = {2: 30, 3: 12}
+MAPPED = {2: 24, 3: 12}  # diseased cases whose maps are looked at
 FOLD_PATIENTS = {2: 400, 3: 110}
 FOLD_STEPS = {2: 110, 3: 40}
 FOLD_BATCH = {2: 32, 3: 6}
@@ -206,8 +206,10 @@ def foreignness(model: Model, images: NDArray[np.float32]) -> dict[str, Floats]:
     near = (answers.latent - model.map.centre) @ model.map.near
     apart = np.linalg.norm(near[:, None] - model.map.known[None], axis=2)
     safe = np.clip(probabilities, 1e-12, 1)
+    seen = signs.measure(images)
     return {
-        "gate": model.gate.rank(answers.statistics, answers.foreign),
+        "gate": model.gate.rank(answers.statistics, answers.foreign, seen),
+        "gate without signs": model.gate.rank(answers.statistics, answers.foreign),
         "Mahalanobis distance": model.gate.distance(answers.statistics),
         "none of these": answers.foreign,
         "drawing error": answers.error,
@@ -279,11 +281,12 @@ def _pictures(path: Path) -> list[tuple[Picture, float | None]]:
 def maps(dimensions: Dimensions, model: Model, number: int | None = None) -> Measured:
     """Sanity, localisation and class-specificity of every method of `attention`."""
     inputs = INPUTS[model.card.inputs]
-    test = simulated(dimensions, TEST_SEED + 5, PATIENTS[dimensions], inputs)
+    number = number or MAPPED[dimensions]
+    test = simulated(dimensions, TEST_SEED + 5, 2 * number, inputs)
     said = model.judge(test.images)
     seen = (test.labels > 0) & (said.probabilities.argmax(1) == test.labels)
     large = test.lesions.reshape(len(test), -1).sum(1) >= 20
-    chosen = test.take(np.flatnonzero(seen & large)[: number or MAPPED[dimensions]])
+    chosen = test.take(np.flatnonzero(seen & large)[:number])
     tolerance = TOLERANCE[dimensions]
     forgetful = {
         "classifier": attention.randomised(model.network, 1, 0),

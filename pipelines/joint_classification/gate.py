@@ -1,9 +1,10 @@
 """Abstaining: whether an image is like the known cases at all, and whether the answer is clear enough to be given.
 
-Two things make an image foreign: its Mahalanobis distance from the known cases, over the mean and spread of every
+These make an image foreign: its Mahalanobis distance from the known cases, over the mean and spread of every
 channel of every encoder stage and over how well the decoder draws the image again; and the network's own "none of
-these", which it learnt from disturbed pictures. Each is ranked among held-out known cases, the worse rank counts, and
-becomes a conformal p-value: the share of held-out known cases that are at least as foreign. Entropy of the calibrated
+these", which it learnt from disturbed pictures. Of ultrasound there are the signs of two other diseases as well
+(`signs`). Each is ranked among held-out known cases, the worst rank counts, and becomes a conformal p-value: the share
+of held-out known cases that are at least as foreign. Entropy of the calibrated
 probabilities decides the second question. Both limits come from held-out known cases, never from the foreign ones that
 the gate is measured on.
 """
@@ -11,7 +12,7 @@ the gate is measured on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,11 @@ class Gate:
     whiten: Array  # (F, F): (features - mean) @ whiten has unit covariance among known cases
     far: Array  # (K,): distances of held-out known cases, ascending
     strange: Array  # (K,): their logits of "none of these", ascending
-    worst: Array  # (K,): the larger of the two ranks of each, ascending
+    signs: Array  # (S, K): how strong each sign is in them, ascending; S = 0 where there are none
+    worst: Array  # (K,): the largest rank of each, ascending
 
     @classmethod
-    def fit(cls, known: Array, held_out: Array, foreign: Array) -> Gate:
+    def fit(cls, known: Array, held_out: Array, foreign: Array, signs: Array | None = None) -> Gate:
         """Learn from known cases, and how foreign others of the same kind are.
 
         Parameters
@@ -44,30 +46,35 @@ class Gate:
             Features (N, F).
         held_out, foreign
             Features (K, F) of other known cases, and their logits (K,) of "none of these".
+        signs
+            How strong each sign is in those, (S, K).
         """
         mean, spread = known.mean(0), known.std(0) + 1e-6
         covariance = LedoitWolf(assume_centered=True).fit((known - mean) / spread).covariance_
         values, vectors = np.linalg.eigh(covariance)
         whiten = (vectors / np.sqrt(values)) / spread[:, None]
-        none = np.empty(0)
-        far = np.sort(cls(mean, whiten, none, none, none).distance(held_out))
-        ranked = cls(mean, whiten, far, np.sort(foreign), none)
-        return cls(mean, whiten, far, ranked.strange, np.sort(ranked.rank(held_out, foreign)))
+        none, seen = np.empty(0), np.empty((0, len(foreign))) if signs is None else signs
+        far = np.sort(cls(mean, whiten, none, none, seen, none).distance(held_out))
+        ranked = cls(mean, whiten, far, np.sort(foreign), np.sort(seen, axis=1), none)
+        return replace(ranked, worst=np.sort(ranked.rank(held_out, foreign, seen)))
 
     def distance(self, features: Array) -> Array:
         """Mahalanobis distance per feature, (N,): about 1 for a known case."""
         return np.asarray(np.sqrt(np.square((features - self.mean) @ self.whiten).mean(1)))
 
-    def rank(self, features: Array, foreign: Array) -> Array:
-        """How many held-out known cases are less far off, or less strange, whichever is more: (N,), 0 to K.
+    def rank(self, features: Array, foreign: Array, signs: Array | None = None) -> Array:
+        """How many held-out known cases are less far off, less strange or show less of a sign, whichever is most: (N,).
 
-        What is farther or stranger than all of them ranks beyond, by how much, so that foreign images keep an order.
+        What is beyond all of them ranks beyond K, by how much, so that foreign images keep an order.
         """
-        return np.maximum(_rank(self.far, self.distance(features)), _rank(self.strange, foreign))
+        ranks = [_rank(self.far, self.distance(features)), _rank(self.strange, foreign)]
+        if len(self.signs) and signs is not None:
+            ranks += [_rank(known, values) for known, values in zip(self.signs, signs, strict=True)]
+        return np.asarray(np.maximum.reduce(ranks))
 
-    def p_value(self, features: Array, foreign: Array) -> Array:
-        """(1 + held-out known cases at least as foreign) / (1 + all of them): (N, F) and (N,) -> (N,)."""
-        further = len(self.worst) - np.searchsorted(self.worst, self.rank(features, foreign), side="left")
+    def p_value(self, features: Array, foreign: Array, signs: Array | None = None) -> Array:
+        """(1 + held-out known cases at least as foreign) / (1 + all of them): (N, F), (N,) and (S, N) -> (N,)."""
+        further = len(self.worst) - np.searchsorted(self.worst, self.rank(features, foreign, signs), side="left")
         return np.asarray((1 + further) / (1 + len(self.worst)))
 
     def arrays(self) -> dict[str, Array]:
@@ -77,13 +84,16 @@ class Gate:
             "whiten": self.whiten,
             "far": self.far,
             "strange": self.strange,
+            "signs": self.signs,
             "worst": self.worst,
         }
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array]) -> Gate:
         """From the bundle."""
-        return cls(*(arrays[name] for name in ("mean", "whiten", "far", "strange", "worst")))
+        far = arrays["far"]
+        signs = arrays.get("signs", np.empty((0, len(far))))
+        return cls(arrays["mean"], arrays["whiten"], far, arrays["strange"], signs, arrays["worst"])
 
 
 def _rank(ascending: Array, values: Array) -> Array:

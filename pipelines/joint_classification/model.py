@@ -134,6 +134,7 @@ class Model:
     def judge(self, prepared: NDArray[np.float32]) -> Classification:
         """`classify` for images that `data.prepare` has been at already: (N, 1, ...)."""
         from pipelines.joint_classification.gate import entropy
+        from pipelines.joint_classification.signs import measure
         from pipelines.joint_classification.training import ask
 
         answers = ask(self.network, prepared)
@@ -143,7 +144,7 @@ class Model:
             self.calibration.intervals(probabilities),
             entropy(probabilities),
             answers.error,
-            self.gate.p_value(answers.statistics, answers.foreign),
+            self.gate.p_value(answers.statistics, answers.foreign, measure(prepared)),
             self.map.place(answers.latent),
         )
 

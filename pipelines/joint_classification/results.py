@@ -49,7 +49,7 @@ NEIGHBOURS = 5
 AGREE = 4  # of five nearest known cases, to be among a group
 HEAT_FROM = 0.15  # of the strongest, to be shown
 NOT_LESION = "Model attention, not a lesion."
-METHODS = {"Grad-CAM++": codes.GRAD_CAM, "Grad-CAM": codes.GRAD_CAM}  # others are called saliency
+METHODS = {"Grad-CAM++": codes.GRAD_CAM, "HiResCAM": codes.GRAD_CAM}  # others are called saliency
 LIMITS = (
     "Three classes only: another arthritis that looks like one of them cannot be told from it.",
     "An adjunct: weak evidence beside history, examination and serology.",
@@ -231,7 +231,7 @@ def how(seen: Seen) -> str:
 
 # ---- heat
 def heatmaps(seen: Seen, model: Model) -> tuple[Heatmap, ...]:
-    """Model attention on the keyed frames, on the pixels of the image."""
+    """Model attention on the first keyed frames, on the pixels of the image."""
     found = []
     for index, heat in zip(seen.assessment.keyed, seen.assessment.heats, strict=False):
         vote = seen.assessment.votes[index]

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.joint_classification import calibration, clusters
+from pipelines.joint_classification import calibration, clusters, signs
 from pipelines.joint_classification.data import (
     INPUTS,
     Cohort,
@@ -137,7 +137,7 @@ def finish(
     )
     parts = {
         "network": {name: value.numpy() for name, value in network.state_dict().items()},
-        "gate": Gate.fit(seen.statistics, new.statistics, new.foreign).arrays(),
+        "gate": Gate.fit(seen.statistics, new.statistics, new.foreign, signs.measure(held_out.images)).arrays(),
         "calibration": fitted.arrays(),
         "map": clusters.LatentMap.fit(new.latent, held_out.labels, held_out.severity, shipped).arrays(),
     }

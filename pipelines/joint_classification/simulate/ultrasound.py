@@ -402,19 +402,24 @@ def doppler_overlay(rng: np.random.Generator, image: NDArray[np.float32], flow: 
 
 # ---- what is none of the three
 def _gout(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Urate on the cartilage: a second bright contour above the bone, and a hyperechoic tophus with flecks."""
+    """Urate on the cartilage: a bright line along it, dark cartilage under that, and a tophus with flecks."""
     bones = _bones(rng, 60.0)
-    z = np.arange(HEIGHT)[:, None] * PIXEL_MM
+    x, z = bones.x_mm[None, :], np.arange(HEIGHT)[:, None] * PIXEL_MM
     tissue = _soft_tissue(rng, bones, bones.surface_mm, z)
     filled = np.where(np.isnan(bones.surface_mm), 1e3, bones.surface_mm)
-    rows = np.round((filled - rng.uniform(0.5, 0.8)) / PIXEL_MM).astype(int)
-    columns = np.flatnonzero((np.abs(bones.x_mm - bones.head_top_mm) < 3.4) & (rows > 0) & (rows < HEIGHT))
+    thick = rng.uniform(0.7, 1.1)  # of the cartilage of a metacarpal head with what lies on it
+    on_head = np.abs(x - bones.head_top_mm) < 3.4
+    cartilage = on_head & (z > filled[None, :] - thick) & (z < filled[None, :] - PIXEL_MM)
+    tissue.scatter = np.where(cartilage, 0.03, tissue.scatter)
+    rows = np.round((filled - thick) / PIXEL_MM).astype(int)
+    columns = np.flatnonzero(on_head[0] & (rows > 0) & (rows < HEIGHT))
     tissue.specular[rows[columns], columns] += 22.0 * rng.uniform(0.6, 1.1, columns.size)
     place = bones.head_left_mm + rng.uniform(-1.0, 1.0)
     radius = rng.uniform(1.2, 2.2)
     top = np.nanmin(bones.surface_mm) + rng.uniform(-0.6, 0.6)
-    tophus = ((bones.x_mm[None, :] - place) / radius) ** 2 + ((z - top) / (0.7 * radius)) ** 2 < 1
+    tophus = ((x - place) / radius) ** 2 + ((z - top) / (0.7 * radius)) ** 2 < 1
     flecks = ndimage.gaussian_filter(rng.standard_normal((HEIGHT, WIDTH)), 0.8)
+    tophus &= (z < filled[None, :]) & ~cartilage
     tissue.scatter = np.where(tophus, 2.2 + 6.0 * (flecks > 0.4), tissue.scatter)
     return scan(rng, tissue, machine(rng))
 
