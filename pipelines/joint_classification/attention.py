@@ -24,7 +24,7 @@ Method = Callable[[ConvolutionalSupervisedAutoEncoder, Tensor, int], Array]
 
 STAGE = 2  # of the encoder: a quarter of the resolution; later ones are too coarse for a joint, earlier ones too local
 PATCH = {2: 16, 3: 12}  # side of what is covered, pixels
-STRIDE = {2: 8, 3: 8}
+STRIDE = {2: 12, 3: 8}
 EMPTY = 0.2  # of what covering the fullest patch changes: patches with less are left out
 SMOOTH = 2.0  # pixels, of guided gradients, which are single pixels otherwise
 
