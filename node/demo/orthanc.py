@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -19,6 +21,7 @@ import httpx
 
 PLUGINS = Path("/usr/share/orthanc/plugins")  # where Debian puts them
 START_TIMEOUT_S = 30.0
+FIRST_PORT, OUTGOING_PORTS = 10_240, 32_768  # Linux gives ports from the second number on to outgoing connections
 START_ATTEMPTS = 3  # a port that was free a moment ago may be taken
 
 
@@ -52,11 +55,16 @@ def plugin(name: str) -> Path | None:
 
 
 def free_port() -> int:
-    """A TCP port on which nobody listens at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A TCP port on which nobody listens at this moment.
+
+    One that the system does not give to outgoing connections: of those any connection could take it before the server
+    that it is meant for does.
+    """
+    while True:
+        port = FIRST_PORT + secrets.randbelow(OUTGOING_PORTS - FIRST_PORT)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("", port))
+            return port
 
 
 class Orthanc:

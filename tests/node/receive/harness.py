@@ -31,6 +31,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
+from node.demo.orthanc import free_port
 from node.receive.scp import Receiver
 from node.records import Base, open_database
 
@@ -84,12 +85,6 @@ def data_set(ds: Dataset) -> bytes:
     encoded = encode(ds, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
     assert encoded is not None
     return encoded
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def configuration(data: Path, **changes: Any) -> Configuration:

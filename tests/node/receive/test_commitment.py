@@ -19,11 +19,12 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from node.demo.orthanc import free_port
 from node.receive.commitment import Commitment
 from node.receive.locks import Duty
 from node.receive.store import Store
 from node.records import Base, CommitmentRecord, InstanceRecord, open_database
-from tests.node.receive.harness import Running, association, configuration, free_port, mr, until
+from tests.node.receive.harness import Running, association, configuration, mr, until
 
 SERVERS = ("fast", "plain")
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from node.config import OrthancFeed
+from node.demo.orthanc import free_port
 from node.errors import PeerUnavailable
 from node.receive.locks import Duty
 from node.receive.orthanc import Feed
 from node.receive.store import Store
 from node.records import AssociationRecord, InstanceRecord
-from tests.node.receive.harness import Running, configuration, free_port, mr, part10, partials, stored_files, until
+from tests.node.receive.harness import Running, configuration, mr, part10, partials, stored_files, until
 from tests.orthanc import Archive
 
 pytestmark = pytest.mark.orthanc

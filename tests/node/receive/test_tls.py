@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from node.config import Tls
+from node.demo.orthanc import free_port
 from node.errors import ConfigurationError
 from node.receive.tls import client_context, server_context
 from node.records import AssociationRecord
 from tests.needs import missing
-from tests.node.receive.harness import Running, association, configuration, free_port, mr, stored_files, until
+from tests.node.receive.harness import Running, association, configuration, mr, stored_files, until
 
 SERVERS = ("fast", "plain")
 
