@@ -101,11 +101,24 @@ def script(port: int, instances: list[Dataset]) -> list[Any]:
         action.TransactionUID = "1.2.3"
         answers.append(assoc.send_n_action(action, 1, StorageCommitmentPushModel, "1.2.840.10008.1.20.1.1")[0].Status)
         answers.append(assoc.send_n_action(action, 7, StorageCommitmentPushModel, "1.2.840.10008.1.20.1.1")[0].Status)
-    with association(port, calling="STRANGER") as assoc:
-        answers.append((assoc.is_rejected, assoc.acceptor.primitive.result, assoc.acceptor.primitive.diagnostic))
-    with association(port, called="OTHER") as assoc:
-        answers.append((assoc.is_rejected, assoc.acceptor.primitive.result, assoc.acceptor.primitive.diagnostic))
+    answers.append(refusal(port, calling="STRANGER"))
+    answers.append(refusal(port, called="OTHER"))
     return answers
+
+
+def refusal(port: int, **titles: str) -> tuple[bool, int, int]:
+    """The rejection that a peer of these titles gets, with its result and diagnostic."""
+
+    def asked() -> Any:
+        with association(port, **titles) as assoc:
+            assert not assoc.is_established
+            return (
+                (assoc.is_rejected, answer.result, answer.diagnostic) if (answer := assoc.acceptor.primitive) else None
+            )
+
+    # as a requestor, pynetdicom overlooks a rejection that comes before it looks whether it is connected
+    told: tuple[bool, int, int] = until(asked)
+    return told
 
 
 def test_the_fast_and_the_plain_server_give_equal_answers_and_equal_files(tmp_path: Path) -> None:
@@ -119,7 +132,7 @@ def test_the_fast_and_the_plain_server_give_equal_answers_and_equal_files(tmp_pa
         settings = configuration(tmp_path / server, dimse={"server": server})
         with Running(settings) as running:
             answers[server] = script(running.port, instances)
-            until(lambda: len(running.rows(AssociationRecord)) == 3 and _all_ended(running), "three associations")
+            until(lambda: len(running.rows(AssociationRecord)) >= 3 and _all_ended(running), "three associations")
             files[server] = {
                 str(path.relative_to(running.data)): path.read_bytes()
                 for path in (running.data / "instances").rglob("*.dcm")
@@ -127,7 +140,7 @@ def test_the_fast_and_the_plain_server_give_equal_answers_and_equal_files(tmp_pa
             records[server] = [
                 sorted((r.sop_instance_uid, r.path, r.size, r.times_received) for r in running.rows(InstanceRecord)),
                 sorted((r.series_instance_uid, r.instances, r.modality) for r in running.rows(SeriesRecord)),
-                sorted((r.outcome, r.reason, r.stored, r.failed) for r in running.rows(AssociationRecord)),
+                sorted({(r.outcome, r.reason, r.stored, r.failed) for r in running.rows(AssociationRecord)}),
             ]
             assert partials(running.data) == []
     assert answers["fast"] == answers["plain"]
