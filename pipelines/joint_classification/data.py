@@ -34,7 +34,7 @@ from pipelines.joint_classification.volume import cut_head
 
 SIZE_2D = (96, 160)  # (H, W) of what the network sees: the upper three quarters; below is the shadow of bone
 FIELD_2D = (128, 160)  # of an image as it comes
-SIZE_3D = (40, 56, 56)  # (D, H, W): voxels of about 0.29 mm
+SIZE_3D = (24, 32, 32)  # (D, H, W): voxels of about half a millimetre
 SOFTEST_PX = 0.7  # standard deviation of the blur of a screen that was resampled
 GRAIN = 0.012  # standard deviation of its noise
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")

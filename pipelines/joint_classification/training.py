@@ -141,7 +141,9 @@ def _step(
         index = np.concatenate([index, _batch(unlike, round(FOREIGN * schedule.batch), schedule.seed + 1, step)])
     batch = augment(torch.from_numpy(cohort.images[index]).float().to(device), rng)
     batch = batch.contiguous(memory_format=_layout(batch.ndim))
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    # half precision for pictures only: on the CPU the weights' gradients of a small 3-D convolution come out of oneDNN
+    # as garbage (1e35) now and then in bfloat16
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=batch.ndim == 4):
         if not isinstance(network, ConvolutionalSupervisedAutoEncoder):
             return functional.cross_entropy(network(batch).float(), label, weight=weight)
         drawn = max(1, round(DRAWN * schedule.batch)) if schedule.alpha < 1.0 else 0
