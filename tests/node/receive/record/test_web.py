@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -169,20 +170,16 @@ def test_a_record_of_somebody_else_among_others_costs_them_nothing(here, person)
     assert "1901" not in told
 
 
-def test_a_killed_assessor_is_replaced(tmp_path, person):
-    settings = configuration(tmp_path)
-    service = RecordService(settings)
-    service._intake.bundle(person)
-    assessor = service._assessor
-    _, context = service._contexts.for_request("P-1", None, DAY)
-    try:
-        first = assessor.assess(context)
-        (child,) = assessor._pool._processes.values()
+def test_a_killed_assessor_is_replaced(here, person):
+    httpx.post(f"{here}/fhir", json=person, timeout=60)
+    question = {"patient_id": "P-1", "index_date": DAY.isoformat()}
+    first = httpx.post(f"{here}/risk", json=question, timeout=120)
+    for child in multiprocessing.active_children():
         child.kill()
         child.join()
-        assert assessor.assess(context).conclusion == first.conclusion
-    finally:
-        assessor.close()
+    again = httpx.post(f"{here}/risk", json=question, timeout=120)
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.json()["prediction"] == first.json()["prediction"]
 
 
 # ---- the record of a study
