@@ -39,6 +39,12 @@ def pipeline() -> JointClassification:
 
 
 @pytest.fixture(scope="module")
+def quick() -> JointClassification:
+    """Without heat, which takes most of the time."""
+    return JointClassification(Settings(heatmaps=False))
+
+
+@pytest.fixture(scope="module")
 def cine() -> tuple[np.ndarray, tuple[int, int, int, int]]:
     return demo_cine(frames=4)
 
@@ -106,14 +112,14 @@ def test_what_is_no_finger_joint_is_undetermined_and_no_class_is_named(pipeline,
     assert "undetermined" in result.conclusion[0]
 
 
-def test_frames_that_show_something_else_have_no_vote(pipeline, tmp_path, cine):
+def test_frames_that_show_something_else_have_no_vote(quick, tmp_path, cine):
     frames, box = (cine[0].copy(), cine[1])
     left, top, right, bottom = box
     frames[1, top : bottom + 1, left : right + 1] = np.random.default_rng(0).integers(
         0, 255, (bottom + 1 - top, right + 1 - left, 1)
     )
     write_cine(tmp_path / "us.dcm", frames, box, 0.07)
-    result = pipeline.run(study_of(tmp_path / "us.dcm"))
+    result = quick.run(study_of(tmp_path / "us.dcm"))
     assert result.findings[0].finding == codes.CLS_RA
     assert 2 not in [flag.image.frame_number for flag in result.flags]
     assert "3 with a vote" in dict(result.parameters)["Joint classification L MCP2"]
@@ -139,7 +145,7 @@ def test_a_joint_that_lies_the_other_way_round_is_read_mirrored(pipeline, tmp_pa
 WORDS = ("PSORIATIC", "HEALTHY", "DOE JANE 1961")
 
 
-def test_what_is_written_on_the_screen_cannot_change_the_answer(pipeline, tmp_path, cine):
+def test_what_is_written_on_the_screen_cannot_change_the_answer(quick, tmp_path, cine):
     frames, box = cine
     answers = []
     for number, words in enumerate(("", *WORDS)):
@@ -153,7 +159,7 @@ def test_what_is_written_on_the_screen_cannot_change_the_answer(pipeline, tmp_pa
             written.append(np.asarray(image))
         path = tmp_path / f"{number}.dcm"
         write_cine(path, np.stack(written), box, 0.07)
-        answers.append(pipeline.run(study_of(path)))
+        answers.append(quick.run(study_of(path)))
     plain = answers[0]
     for answer in answers[1:]:
         assert answer.findings[0].finding == plain.findings[0].finding == codes.CLS_RA
@@ -203,13 +209,13 @@ CODINGS: dict[str, Callable[[Dataset], None]] = {
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_the_same_picture_in_another_coding_gives_the_same_answer(pipeline, tmp_path, coding):
+def test_the_same_picture_in_another_coding_gives_the_same_answer(quick, tmp_path, coding):
     frames, box = demo_cine(frames=1, doppler=False)
     answers = []
     for name, change in (("plain", lambda ds: None), (coding, CODINGS[coding])):
         path = tmp_path / f"{name}.dcm"
         write_cine(path, frames, box, 0.07)
-        answers.append(pipeline.run(changed(path, change)))
+        answers.append(quick.run(changed(path, change)))
     plain, other = (probabilities(answer) for answer in answers)
     assert other == pytest.approx(plain, abs=0.05)
     assert len(plain) == 3
@@ -246,12 +252,12 @@ def test_the_abdomen_of_the_demo_is_refused(pipeline, tmp_path):
         pipeline.check(study_of(tmp_path / "US.dcm"))
 
 
-def test_an_image_that_cannot_be_read_is_named_beside_one_that_can(pipeline, tmp_path, cine):
+def test_an_image_that_cannot_be_read_is_named_beside_one_that_can(quick, tmp_path, cine):
     frames, box = cine
     write_cine(tmp_path / "1.dcm", frames, box, 0.07)
     write_cine(tmp_path / "2.dcm", np.zeros_like(frames[:1]), box, 0.07)
     changed(tmp_path / "2.dcm", _set(SOPInstanceUID="2.25.99", InstanceNumber="2"))
-    result = pipeline.run(read_studies(tmp_path.glob("*.dcm"))[0])
+    result = quick.run(read_studies(tmp_path.glob("*.dcm"))[0])
     assert len(result.findings) == 1
     (missing,) = result.not_evaluable
     assert "No ultrasound picture was found" in missing.sentence
