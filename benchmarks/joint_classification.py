@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import read_studies
 from node.demo.samples import write_cine, write_metacarpal
 from pipelines.joint_classification import JointClassification, Settings
@@ -64,13 +65,17 @@ def main() -> None:
         )
         table.add_row(f"{name}: window, votes, attention", f"{timed(lambda: assess(clip, model), options.repeats):.2f}")
         table.add_row(f"{name}: file to findings", f"{timed(lambda: pipeline.run(cine), options.repeats):.2f}")
-        slices = Path(folder) / "ct"
-        slices.mkdir()
-        write_metacarpal(slices)
-        (volume,) = read_studies(slices.glob("*.dcm"))
-        table.add_row(
-            "volume of 96 x 128 x 128: file to findings", f"{timed(lambda: pipeline.run(volume), options.repeats):.2f}"
-        )
+        try:
+            load(3)
+        except UnsuitableInput as error:
+            table.add_row("volume of 96 x 128 x 128: file to findings", str(error))
+        else:
+            slices = Path(folder) / "ct"
+            slices.mkdir()
+            write_metacarpal(slices)
+            (volume,) = read_studies(slices.glob("*.dcm"))
+            seconds = timed(lambda: pipeline.run(volume), options.repeats)
+            table.add_row("volume of 96 x 128 x 128: file to findings", f"{seconds:.2f}")
     Console().print(table)
 
 
