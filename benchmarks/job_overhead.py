@@ -4,10 +4,10 @@ A job's own steps are the work of the inference process: check, inference, encod
 the job, durable checkpoints, states and events, the way to the worker and back, reading and handing over the objects.
 Measured: one job at a time on an idle node (from `submit` to the outbox), and a backlog with one worker.
 
-Measured on 22 Nov 2026 on two cores that other work wanted too (load 8, this program at nice -10): 31 ms a job beside
-its own steps in a backlog of 80, 78 ms one at a time (95th percentile 135 ms); at load 16: 35 ms and 84 ms. The bar is
-50 ms: met in a backlog, where one job's flushes of the disk pass while the next one runs, and not one at a time there. A
-job makes some 17 flushes (its records, the engine's checkpoints), each of which took 5 ms on that disk.
+Measured on 22 Nov 2026 on two cores that other work wanted too (load 8, this program at nice -10): 31 ms a job
+beside its own steps in a backlog of 80, 78 ms one at a time (95th percentile 135 ms); at load 16: 35 ms and 84 ms.
+The bar is 50 ms: met in a backlog, where one job's flushes of the disk pass while the next one runs, and not one at a
+time there. A job makes some 17 flushes (its records, the engine's checkpoints); each took 5 ms on that disk.
 Idle, the engine takes 2 % of a core.
 """
 

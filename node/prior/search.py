@@ -110,6 +110,10 @@ class Priors:
                 log.warning("archive not searched", extra={"archive": name, "reason": str(error)})
                 silent.append(str(error))
                 continue
+            except (RuntimeError, *MALFORMED) as error:  # what an archive may answer must not cost the job
+                log.warning("archive not searched", extra={"archive": name, "reason": type(error).__name__})
+                silent.append(f"{name}: its answers cannot be read")
+                continue
             if found is not None:
                 return _used(found, name, _remark(silent, ()))
         if self._settings.ask:
@@ -178,8 +182,8 @@ class Priors:
             try:
                 with closing(self._open(source, [])) as archive:
                     yield _normalised(archive.fetch(place))
-            except PeerUnavailable as error:
-                log.warning("archive not searched", extra={"archive": source, "reason": str(error)})
+            except (PeerUnavailable, RuntimeError, *MALFORMED) as error:
+                log.warning("archive not searched", extra={"archive": source, "reason": type(error).__name__})
 
 
 def _normalised(content: bytes | None) -> bytes | None:

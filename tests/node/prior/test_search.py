@@ -13,6 +13,9 @@ from typing import Any
 
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 from sqlalchemy import text
 
 from node.config import Configuration
@@ -22,6 +25,7 @@ from node.receive.scp import Receiver
 from tests.needs import missing
 from tests.node.prior.earlier import part10, report, site
 from tests.orthanc import Archive, Modality, OrthancMissing, free_port
+from tests.serving import served
 
 
 @pytest.fixture(scope="module")
@@ -312,6 +316,31 @@ def test_a_silent_archive_costs_no_more_than_the_time_it_is_given(tmp_path: Path
                 prior = node.priors.find(node.job(), node.images())
             assert prior is not None
             assert prior.note["remark"]
+
+
+def test_an_archive_that_breaks_off_or_talks_nonsense_costs_no_job(tmp_path: Path):
+    def broken(event: Any) -> Iterator[tuple[int, Dataset | None]]:
+        event.assoc.abort()
+        yield 0xFF00, None
+
+    async def nonsense(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b'[{"0020000D": {"Value": [{"x": 1}]}, "00080020": 7}, 3]'})
+
+    ae = AE("PACS")
+    ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, broken)])
+    try:
+        dimse = {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": server.server_address[1]}
+        with served(nonsense) as url:
+            destinations = {"dimse": dimse, "web": {"kind": "dicomweb", "url": url}}
+            with site(tmp_path, destinations=destinations, priors={"ask": ["dimse", "web"]}) as node:
+                prior = node.priors.find(node.job(), node.images())
+    finally:
+        server.shutdown()
+    assert prior is not None
+    assert prior.content is None
+    assert prior.note["remark"] == "No earlier report could be searched in: dimse: no answer to C-FIND."
 
 
 def test_only_archives_that_can_be_asked_may_be_configured(tmp_path: Path):
