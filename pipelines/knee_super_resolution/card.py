@@ -104,6 +104,12 @@ def _ended(read: dict[str, Any]) -> str:
     return text
 
 
+def _cost(read: dict[str, Any]) -> str:
+    """What a training took; the first ones did not count the processor's time."""
+    time = f"{read['core_seconds'] / 60:.0f} core-minutes" if "core_seconds" in read else f"{read['seconds']} s"
+    return f"{time}, {read['tflop']:.0f} TFLOP"
+
+
 def training_text() -> str:
     """What the shipped weights were trained on and how, from their descriptions."""
     parts = []
@@ -113,7 +119,7 @@ def training_text() -> str:
         read = json.loads(path.read_text())
         plan = read["plan"]
         settings = ", ".join(f"{name} {plan[name]}" for name in ("seed", "steps", "rate", "depth", "thick", "size"))
-        settings += f"{_ended(read)}; {read['core_seconds'] / 60:.0f} core-minutes, {read['tflop']:.0f} TFLOP"
+        settings += f"{_ended(read)}; {_cost(read)}"
         gains = ", ".join(f"k = {k}: {value:+.2f} dB" for k, value in read["validation_gain_db"].items())
         parts.append(
             f"- `{path.stem}`: {read['trained_on']}. Settings: {settings}. "
