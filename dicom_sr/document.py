@@ -114,7 +114,7 @@ def _findings(provenance: Provenance, result: Result) -> list[Dataset]:
     for finding in result.findings:
         code = content_item("CONTAINS", "CODE", standard.DCM.Finding)
         code.ConceptCodeSequence = [coded(_public(provenance, finding.finding))]
-        label = content_item("HAS OBS CONTEXT", "TEXT", standard.DCM.TrackingIdentifier)
+        label = content_item("HAS CONCEPT MOD", "TEXT", standard.DCM.TrackingIdentifier)
         label.TextValue = finding.tracking_id  # else several findings of one code could not be told apart
         code.ContentSequence = [label]
         if finding.site is not None:
