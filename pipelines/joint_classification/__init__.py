@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipelines.joint_classification.model import Model as Classifier
     from pipelines.joint_classification.results import Seen, Unread
 
-TRAINED_ON = "trained on simulated ultrasound and HR-pQCT only, not for clinical use"
+TRAINED_ON = "trained on simulated images of joints only, not for clinical use"
 HR_PQCT_MM = 0.15  # the largest pixel of HR-pQCT; other CT is far coarser
 IMAGES = 60  # stills and cines of a series that are read
 

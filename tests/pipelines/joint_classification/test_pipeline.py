@@ -235,6 +235,7 @@ def _set(**values: object) -> Callable[[Dataset], None]:
     [
         (_set(BodyPartExamined="LIVER"), "the header says LIVER"),
         (_set(ImageType=["ORIGINAL", "PRIMARY", "CARDIOLOGY"]), "CARDIOLOGY"),
+        (_set(Modality="CT", PixelSpacing=[0.5, 0.5]), "not HR-pQCT"),
         (_set(Modality="XA"), "needs one series of modality US or CT"),
     ],
 )
