@@ -20,7 +20,7 @@ from sklearn.covariance import LedoitWolf
 
 Array = NDArray[np.float64]
 
-FOREIGN_SHARE = 0.03  # of known cases that may be refused as foreign
+FOREIGN_SHARE = 0.02  # of known cases that may be refused as foreign
 UNCERTAIN_SHARE = 0.01  # and as uncertain: together under the 5 % that a clinic would stand
 MARGIN = 1e-4  # relative, on limits: a case on the limit is refused on no machine and accepted on no other
 
