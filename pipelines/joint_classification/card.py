@@ -43,8 +43,8 @@ LABELS = {
 
 
 SIGNS = (
-    " The two signs of `signs.py`, though, were made with simulated gout and osteoarthritis at hand: for these two rows "
-    "the gate is not blind. The column without signs is."
+    " The two signs of `signs.py`, though, were made with simulated gout and osteoarthritis at hand: for these two "
+    "rows the gate is not blind. The column without signs is."
 )
 
 
