@@ -125,7 +125,8 @@ def _model(bundle: Path, dimensions: int) -> list[str]:
     training = row["training"]
     size = weights_file(bundle, dimensions).stat().st_size / 1e6
     return [
-        f"{row['trained_on'][0].upper()}{row['trained_on'][1:]}. {training['steps']} steps of {training['batch']}, a = {training['alpha']}, "
+        f"{row['trained_on'][0].upper()}{row['trained_on'][1:]}. "
+        f"{training['steps']} steps of {training['batch']}, a = {training['alpha']}, "
         f"seed {training['seed']}, {training.get('seconds', 0) / 60:.0f} minutes on one CPU thread of a busy machine; "
         f"{size:.1f} MB; input: {row['inputs']}."
     ]
