@@ -10,11 +10,12 @@ import pydicom
 import pytest
 import torch
 
+from dicom_sr import codes
 from dicom_sr.encode import EncodedObject, encode
 from dicom_sr.findings import Result
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import read_studies
-from node.demo.samples import write_cine, write_finger
+from node.demo.samples import write_cine, write_finger, write_metacarpal
 from pipelines.joint_classification import JointClassification, Settings
 from pipelines.joint_classification.simulate.screen import show
 from pipelines.joint_classification.simulate.ultrasound import simulate_unknown
@@ -96,3 +97,29 @@ def test_the_same_result_gives_the_same_bytes(determined, tmp_path):
         for folder in ("one", "two")
     )
     assert one == two
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory) -> Result:
+    """A simulated HR-pQCT of a metacarpal head with severe rheumatoid arthritis."""
+    folder = tmp_path_factory.mktemp("head")
+    write_metacarpal(folder)
+    study = read_studies(folder.glob("*.dcm"))[0]
+    pipeline = JointClassification(Settings())
+    pipeline.check(study)
+    return pipeline.run(study)
+
+
+@pytest.mark.validators
+def test_the_objects_of_an_hr_pqct_scan_are_valid_and_its_heat_lies_on_its_slices(head, tmp_path):
+    assert head.findings[0].site.modifier == codes.private("SITE-MCP2")
+    objects = written(head, tmp_path)
+    assert {"secondary_capture", "report", "key_objects"} <= set(objects)
+    for item in (item for items in objects.values() for item in items):
+        assert dciodvfy(item.path)[0] == []
+    slices = {instance.sop_instance_uid for instance in head.evidence[0].instances}
+    for segment in head.segments:
+        assert segment.volume.array.shape[1:] == (128, 128)
+        ds = pydicom.dcmread(objects["segmentation_fractional"][0].path)
+        (series,) = ds.ReferencedSeriesSequence
+        assert {item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence} <= slices
