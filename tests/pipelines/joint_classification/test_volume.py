@@ -55,13 +55,14 @@ def test_a_second_bone_in_the_field_is_taken_out(still):
 
 
 def test_the_motion_grade_rises_with_motion_and_grade_four_is_refused():
-    grades = [cut_head(head(motion, seed=motion), SPACING).motion_grade for motion in (1, 2, 3, 4, 5)]
+    moved = {motion: head(motion, seed=motion) for motion in (1, 3, 4)}
+    grades = [cut_head(scan, SPACING).motion_grade for scan in moved.values()]
     assert grades == sorted(grades)
-    assert grades[2] < 3.5 < grades[3]
+    assert grades[1] < 3.5 < grades[2]
     affine = np.diag([*SPACING, 1.0])
     with pytest.raises(UnsuitableInput, match="the scan moved"):
-        head_of(Volume(head(4, seed=4), affine))
-    assert head_of(Volume(head(2, seed=2), affine)).motion_grade < 3.5
+        head_of(Volume(moved[4], affine))
+    assert head_of(Volume(moved[3], affine)).motion_grade < 3.5
 
 
 def test_what_is_no_metacarpal_head_is_refused_in_words(still):
