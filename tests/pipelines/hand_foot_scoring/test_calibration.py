@@ -20,7 +20,7 @@ from pipelines.hand_foot_scoring.metrics import calibration_error
 from pipelines.hand_foot_scoring.reading import head_of, pooled
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, NotScored, Reading, Reason, Scored, Side
 
-PATIENTS, JOINTS = 100, 24  # a patient's joints are 12 sites, each on both sides
+PATIENTS, JOINTS = 120, 24  # a patient's joints are 12 sites, each on both sides
 
 
 def made_up(seed: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, Joints]]:
@@ -68,8 +68,8 @@ def test_nine_in_ten_intervals_of_the_total_hold_it(fitted: Calibration, pooling
         logits, joints = made_up(seed)
         p = fitted.of_patients(pooling, logits, joints)
         held.append(coverage(patient_sums(p, joints), fitted.correlation(pooling)))
-    # of 300 patients 90 % +- 2 standard errors of 1.7 %, and as much again for the fit
-    assert 0.83 < np.mean(held) < 0.97
+    # a quantile of 120 patients has a standard error of 2.7 %, a share of 360 one of 1.6 %: three of both together
+    assert 0.805 < np.mean(held) < 0.995
 
 
 def test_a_joint_finds_its_counterpart_on_the_other_side() -> None:

@@ -25,7 +25,7 @@ EXPOSURE = Exposure(noise=0.01, gamma=0.8)
 @pytest.fixture(scope="module")
 def finder(networks: None) -> Iterator[Finder]:
     threads = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     yield Finder(bundle.load_localiser())
     torch.set_num_threads(threads)
 
