@@ -31,6 +31,7 @@ class Postgres:
 
     def __init__(self, folder: Path) -> None:
         self._programs, self._folder, self._port = programs(), folder, free_port()
+        self._log = folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
         # it refuses to run as root
@@ -58,13 +59,12 @@ class Postgres:
             str(self._programs / "postgres"),
             *("-D", str(self._folder / "data"), "-p", str(self._port), "-k", str(self._folder), "-h", "127.0.0.1"),
         ]
-        self._process = subprocess.Popen(
-            command, user=self._user, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, user=self._user, cwd=self._folder, stdout=log, stderr=log)
         deadline = time.monotonic() + START_TIMEOUT_S
         while self._ask("pg_isready", "-q", "-d", "postgres").returncode != 0:
-            assert self._process.poll() is None, "PostgreSQL did not start"
-            assert time.monotonic() < deadline, "PostgreSQL does not answer"
+            assert self._process.poll() is None, f"PostgreSQL did not start: {self._told()}"
+            assert time.monotonic() < deadline, f"PostgreSQL does not answer: {self._told()}"
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -86,10 +86,10 @@ class Postgres:
         return subprocess.run([str(self._programs / program), *where, *arguments], capture_output=True, check=False)
 
     def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(
-            [str(self._programs / program), *arguments],
-            user=self._user,
-            cwd=self._folder,
-            check=True,
-            capture_output=True,
-        )
+        command = [str(self._programs / program), *arguments]
+        done = subprocess.run(command, user=self._user, cwd=self._folder, check=False, capture_output=True)
+        assert done.returncode == 0, f"{program}: {done.stderr.decode()}{self._told()}"
+
+    def _told(self) -> str:
+        """The end of what the server has logged."""
+        return self._log.read_text(errors="replace")[-2000:] if self._log.exists() else ""

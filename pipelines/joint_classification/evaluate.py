@@ -59,7 +59,7 @@ FOLD_PATIENTS = {2: 400, 3: 110}
 FOLD_STEPS = {2: 110, 3: 60}
 FOLD_BATCH = {2: 32, 3: 12}
 TOLERANCE = {2: 6, 3: 2}  # pixels round a lesion that still count as pointing at it: 1 mm, and 0.6 mm
-MOST_SIMILAR = 0.5  # rank correlation with the map of a network that has forgotten everything
+MOST_SIMILAR = 0.5  # rank correlation with the map of a network that has forgotten everything, or of another class
 USUAL_PROBE_MM = 38.0
 
 
@@ -339,8 +339,15 @@ def _map_figures(
 
 
 def _shown(rows: dict[str, Measured]) -> str:
-    """The method that may be shown: of those whose maps change when the network forgets, the one that points best."""
-    sane = [name for name, row in rows.items() if row["randomised"]["everything"] <= MOST_SIMILAR]
+    """The method that may be shown: the one that points best, of those that show the network and the class asked for.
+
+    Their maps change when the network forgets, and differ from those of another class.
+    """
+    sane = [
+        name
+        for name, row in rows.items()
+        if max(row["randomised"]["everything"], row["similarity_other_class"]) <= MOST_SIMILAR
+    ]
     return max(sane, key=lambda name: (rows[name]["pointing"], rows[name]["iou"])) if sane else ""
 
 

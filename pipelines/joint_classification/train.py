@@ -38,7 +38,7 @@ from pipelines.joint_classification.training import ALPHA, Progress, Schedule, a
 Dimensions = Literal[2, 3]
 
 SEED = 20220525
-STEPS = {2: 800, 3: 250}
+STEPS = {2: 800, 3: 900}
 BATCH = {2: 32, 3: 12}
 PATIENTS = {2: 2000, 3: 200}  # of the training cohort
 HELD_OUT = {2: 500, 3: 110}  # patients of the calibration cohort
