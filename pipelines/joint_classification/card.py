@@ -247,8 +247,8 @@ def _attention(row: Measured) -> list[str]:
         f"{row['cases']} diseased cases that were classified rightly. Pointing: the hottest pixel lies in the lesion "
         f"or a rim of it (chance on what is bright: {row['chance']:.2f}). IoU: with as many of the hottest pixels as "
         "the lesion has. Other class: the map for the other disease, which should point elsewhere. A method whose map "
-        "stays alike (rank correlation over 0.5) when all parameters are random tells of the image, not of the "
-        "network, and may not be shown.",
+        "stays alike (rank correlation over 0.5) when all parameters are random, or for another class, tells of the "
+        "image, not of the network and the class, and may not be shown.",
         table(["method", "pointing", "IoU", "pointing, other class", "rank correlation, other class", *heads], rows),
         f"Shown: **{row['shown'] or 'none'}**.",
     ]
