@@ -200,39 +200,38 @@ def _flatten(layer: nn.Conv3d) -> None:
 
 
 class DeepResolve(nn.Sequential):
-    """DeepResolve as published (reference models.md 1.3): 20 layers of 64, residual to the interpolated volume."""
+    """DeepResolve as published (reference models.md 1.3): 20 layers of 64, residual to the interpolated volume.
+
+    What is published says nothing of the weights to begin with. With the usual random ones twenty plain layers take
+    thousands of steps to begin to learn, or die at an output of nothing. Here the first layer begins with kernels that
+    sum to zero, so that it sees edges rather than brightness, and those between pass on what comes in, with a little
+    noise (Zagoruyko 2017, "DiracNets").
+    """
 
     def __init__(self, channels: int = 64, layers: int = 20) -> None:
-        steps: list[nn.Module] = [nn.Conv3d(1, channels, 3, padding=1), nn.ReLU()]
-        for _ in range(layers - 2):
-            steps += [nn.Conv3d(channels, channels, 3, padding=1), nn.ReLU()]
-        steps.append(nn.Conv3d(channels, 1, 3, padding=1))
-        super().__init__(*steps)
-        for step in steps[:-1:2]:
-            nn.init.kaiming_normal_(step.weight, nonlinearity="relu")  # type: ignore[arg-type]
-            nn.init.zeros_(step.bias)  # type: ignore[arg-type]
+        convolutions = [
+            nn.Conv3d(1, channels, 3, padding=1),
+            *(nn.Conv3d(channels, channels, 3, padding=1) for _ in range(layers - 2)),
+            nn.Conv3d(channels, 1, 3, padding=1),
+        ]
+        steps = [step for each in convolutions[:-1] for step in (each, nn.ReLU())]
+        super().__init__(*steps, convolutions[-1])
+        first, *between, last = convolutions
+        nn.init.kaiming_normal_(first.weight, nonlinearity="relu")
+        for each in convolutions:
+            nn.init.zeros_(each.bias)  # type: ignore[arg-type]
         with torch.no_grad():
-            steps[-1].weight.mul_(0.1)  # type: ignore[operator]
+            first.weight.sub_(first.weight.mean(dim=(2, 3, 4), keepdim=True)).mul_(4)
+            for each in between:
+                nn.init.dirac_(each.weight)
+                each.weight.add_(torch.randn_like(each.weight), alpha=0.01)
+            last.weight.mul_(0.1)
 
     def forward(self, interpolated: Tensor) -> Tensor:
         """The interpolated volume (N, 1, F, H, W) to the thin one."""
         x = interpolated.to(memory_format=torch.channels_last_3d)
         residual: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return interpolated + residual.float()
-
-    def deepened(self, layers: int) -> DeepResolve:
-        """The same function with more layers, which pass on what comes in until they are trained (Net2Net, Chen 2016).
-
-        Twenty plain layers from nothing take longer to begin to learn than five take to learn.
-        """
-        deeper = DeepResolve(self[0].out_channels, layers)  # type: ignore[arg-type]
-        convolutions = [each for each in deeper if isinstance(each, nn.Conv3d)]
-        own = [each for each in self if isinstance(each, nn.Conv3d)]
-        for new, old in zip([*convolutions[: len(own) - 1], convolutions[-1]], own, strict=True):
-            new.load_state_dict(old.state_dict())
-        for new in convolutions[len(own) - 1 : -1]:
-            nn.init.dirac_(new.weight)
-        return deeper
 
     def multiply_adds(self) -> float:
         """Per thin voxel."""
