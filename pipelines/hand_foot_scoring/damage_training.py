@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.hand_foot_scoring.calibration import Calibration, Joints, fit
-from pipelines.hand_foot_scoring.checkpoint import Checkpoint
 from pipelines.hand_foot_scoring.crops import Crops
 from pipelines.hand_foot_scoring.losses import Loss, distribution, grade_loss
 from pipelines.hand_foot_scoring.metrics import Agreement, agreement, calibration_error
 from pipelines.hand_foot_scoring.network import CLASS_OF, MAXIMUM, SITE_CLASSES, Damage
+from pipelines.training import Checkpoint
 
 STATE_WEIGHT, PLATE_WEIGHT = 0.5, 0.2
 FOOT_CLASSES = tuple(index for (part, _), index in CLASS_OF.items() if part == "foot")
@@ -66,7 +66,7 @@ def train_damage(
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=max(steps, 1), pct_start=0.2)
     grades = targets(crops)
-    done = 0 if checkpoint is None else checkpoint.resume(network, optimiser, schedule)
+    done = 0 if checkpoint is None else checkpoint.resume(network=network, optimiser=optimiser, schedule=schedule)
     network.train()
     for epoch in range(done, epochs):
         torch.manual_seed(seed * 1000 + epoch)  # of the drop-out: the same whether it was broken off or not
@@ -90,7 +90,7 @@ def train_damage(
         if report is not None:
             report(epoch, running / max(1, len(order) // batch))
         if checkpoint is not None:
-            checkpoint.save(epoch + 1, network, optimiser, schedule)
+            checkpoint.save(epoch + 1, network=network, optimiser=optimiser, schedule=schedule)
     network.eval()
     return network
 

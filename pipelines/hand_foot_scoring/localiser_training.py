@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from pipelines.hand_foot_scoring.checkpoint import Checkpoint
 from pipelines.hand_foot_scoring.mask import INNER, OUTER, channels, class_mask
 from pipelines.hand_foot_scoring.network import CANVAS, CLASS_OF, OTHER_POSE, POSES, STRIDE, Localiser
 from pipelines.hand_foot_scoring.simulate import Film, film, other_film, random_limb, random_view
 from pipelines.hand_foot_scoring.skeleton import Part
+from pipelines.training import Checkpoint
 
 BACKGROUND_WEIGHT = 0.1  # of a background pixel in the mask loss: joints are 2 % of a film
 POSE_WEIGHT = 0.15
@@ -107,7 +107,7 @@ def train_localiser(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=HIGHEST_RATE, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps))
-    first_step = 0 if checkpoint is None else checkpoint.resume(network, optimiser, schedule)
+    first_step = 0 if checkpoint is None else checkpoint.resume(network=network, optimiser=optimiser, schedule=schedule)
     films = Samples(seed, first_step * batch)
     loader = iter(DataLoader(films, batch_size=batch, num_workers=1, prefetch_factor=8))
     network.train()
@@ -122,6 +122,6 @@ def train_localiser(
         if report is not None and step % 50 == 0:
             report(step, float(loss.detach()))
         if checkpoint is not None and step % KEPT_EVERY == KEPT_EVERY - 1:
-            checkpoint.save(step + 1, network, optimiser, schedule)
+            checkpoint.save(step + 1, network=network, optimiser=optimiser, schedule=schedule)
     network.eval()
     return network

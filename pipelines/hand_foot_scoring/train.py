@@ -14,12 +14,12 @@ from rich.console import Console
 
 from pipelines.hand_foot_scoring import bundle, shape
 from pipelines.hand_foot_scoring.calibration import POOLINGS
-from pipelines.hand_foot_scoring.checkpoint import Checkpoint
 from pipelines.hand_foot_scoring.crops import EVEN_SHARE, simulated
 from pipelines.hand_foot_scoring.damage_training import calibrate, train_damage
 from pipelines.hand_foot_scoring.digest import FOLDER
 from pipelines.hand_foot_scoring.localiser_training import train_localiser
 from pipelines.hand_foot_scoring.losses import LOSSES, Loss
+from pipelines.training import Checkpoint, OtherTraining
 
 PARTS = ("shape", "localiser", "damage", "calibration")
 STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 500, 700, 10, 120
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Train what was asked for and write it to the bundle; 0 on success."""
+    """Train what was asked for and write it to the bundle; 0 on success, 2 if the folder holds another's state."""
     options = parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     console = Console()
@@ -54,10 +54,14 @@ def main(arguments: list[str]) -> int:
         models = (shape.build("hand", options.seed), shape.build("foot", options.seed))
         shape.save(models, options.output / "shape.npz")
         console.print(f"shape models: {len(models[0].spread)} modes of the hand, {len(models[1].spread)} of the foot")
-    if "localiser" in parts:
-        _localiser(options, console, start)
-    if "damage" in parts:
-        _damage(options, console, start)
+    try:
+        if "localiser" in parts:
+            _localiser(options, console, start)
+        if "damage" in parts:
+            _damage(options, console, start)
+    except OtherTraining as error:
+        console.print(str(error))
+        return 2
     if "calibration" in parts:
         _calibration(options, console)
     console.print(f"done after {(time.monotonic() - start) / 60:.1f} minutes")

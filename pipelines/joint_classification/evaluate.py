@@ -36,7 +36,7 @@ from pipelines.joint_classification.calibration import (
     reliability,
     softmax,
 )
-from pipelines.joint_classification.data import INPUTS, PICTURES, Cohort, cohort, folds, joined, on_screen
+from pipelines.joint_classification.data import INPUTS, PICTURES, Cohort, Inputs, cohort, folds, joined, on_screen
 from pipelines.joint_classification.model import BUNDLE, Model, card_file, load
 from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
 from pipelines.joint_classification.simulate import CLASSES, metacarpal, ultrasound
@@ -55,8 +55,8 @@ BOOTSTRAPS = 200
 PATIENTS = {2: 200, 3: 80}
 UNKNOWN_EACH = {2: 30, 3: 12}
 MAPPED = {2: 24, 3: 12}  # diseased cases whose maps are looked at
-FOLD_PATIENTS = {2: 400, 3: 110}
-FOLD_STEPS = {2: 110, 3: 60}
+FOLD_PATIENTS = {2: 400, 3: 300}
+FOLD_STEPS = {2: 400, 3: 400}
 FOLD_BATCH = {2: 32, 3: 12}
 TOLERANCE = {2: 6, 3: 2}  # pixels round a lesion that still count as pointing at it: 1 mm, and 0.6 mm
 MOST_SIMILAR = 0.5  # rank correlation with the map of a network that has forgotten everything, or of another class
@@ -397,16 +397,19 @@ def five_fold(
 
     Patients are never on both sides.
     """
-    whole = simulated(dimensions, FOLD_SEED, FOLD_PATIENTS[dimensions])
+    wholes: dict[Inputs, Cohort] = {"grey": simulated(dimensions, FOLD_SEED, FOLD_PATIENTS[dimensions])}
+    whole = wholes["grey"]
     pairs = folds(whole.patients, 5, FOLD_SEED - 7)[:number]
     rows: dict[str, list[Measured]] = {}
     for fold, (train, test) in enumerate(pairs):
-        known, held_out = whole.take(train), whole.take(test)
-        for name, predict in _methods(dimensions).items():
+        for name, (predict, inputs) in _methods(dimensions).items():
             if methods and name not in methods:
                 continue
             path = kept / f"fold{fold}_{dimensions}d_{name.replace(' ', '_')}.json"
             if not path.exists():
+                if inputs not in wholes:  # the same patients and scans, seen otherwise
+                    wholes[inputs] = simulated(dimensions, FOLD_SEED, FOLD_PATIENTS[dimensions], inputs)
+                known, held_out = wholes[inputs].take(train), wholes[inputs].take(test)
                 began = time.process_time()
                 probabilities = predict(known, held_out, fold)
                 row = figures(probabilities, held_out.labels) | {"seconds": time.process_time() - began}
@@ -434,16 +437,25 @@ def _spread(rows: list[Measured]) -> dict[str, list[float]]:
 Predict = Callable[[Cohort, Cohort, int], Floats]
 
 
-def _methods(dimensions: Dimensions) -> dict[str, Predict]:
+def _methods(dimensions: Dimensions) -> dict[str, tuple[Predict, Inputs]]:
+    """How each row of the folds is come by, and what its images hold: grey values, bone mask, or their product."""
     schedule = partial(Schedule, FOLD_STEPS[dimensions], FOLD_BATCH[dimensions])
-    return {
-        "age and sex": _age_and_sex,
-        "PCA and logistic": _pca,
-        "ResNet": partial(_network, lambda: rivals.resnet(dimensions), schedule, ALPHA),
-        "DenseNet": partial(_network, lambda: rivals.densenet(dimensions), schedule, ALPHA),
-        "CSAE a 1": partial(_network, lambda: ConvolutionalSupervisedAutoEncoder(dimensions), schedule, 1.0),
-        "CSAE": partial(_network, lambda: ConvolutionalSupervisedAutoEncoder(dimensions), schedule, ALPHA),
+
+    def ours(alpha: float = ALPHA) -> Predict:
+        return partial(_network, lambda: ConvolutionalSupervisedAutoEncoder(dimensions), schedule, alpha)
+
+    rows: dict[str, tuple[Predict, Inputs]] = {
+        "age and sex": (_age_and_sex, "grey"),
+        "PCA and logistic": (_pca, "grey"),
+        "ResNet": (partial(_network, lambda: rivals.resnet(dimensions), schedule, ALPHA), "grey"),
+        "DenseNet": (partial(_network, lambda: rivals.densenet(dimensions), schedule, ALPHA), "grey"),
+        "CSAE a 1": (ours(1.0), "grey"),
+        "CSAE a 0.5": (ours(0.5), "grey"),
+        "CSAE": (ours(), "grey"),
     }
+    if dimensions == 3:
+        rows |= {"CSAE mask": (ours(), "mask"), "CSAE product": (ours(), "product")}
+    return rows
 
 
 def _network(
@@ -490,7 +502,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--bundle", type=Path, default=BUNDLE)
     options.add_argument("--parts", default=",".join(PARTS), help="comma-separated, of " + ", ".join(PARTS))
     options.add_argument("--folds", type=int, default=5, help="how many of the five folds")
-    options.add_argument("--methods", metavar="NAME,NAME", help="of the five folds: " + ", ".join(_methods(2)))
+    options.add_argument("--methods", metavar="NAME,NAME", help="of the five folds: " + ", ".join(_methods(3)))
     options.add_argument("--real", type=Path, metavar="FOLDER", help="real ultrasound that is to be refused")
     options.add_argument("--keep", type=Path, help="folder for what was measured; default: beside the bundle")
     options.add_argument("--card", type=Path, default=CARD_FILE, help="the model card to write")

@@ -38,11 +38,11 @@ from pipelines.joint_classification.training import ALPHA, Progress, Schedule, a
 Dimensions = Literal[2, 3]
 
 SEED = 20220525
-STEPS = {2: 800, 3: 900}
+STEPS = {2: 800, 3: 2500}
 BATCH = {2: 32, 3: 12}
-PATIENTS = {2: 2000, 3: 200}  # of the training cohort
-HELD_OUT = {2: 500, 3: 110}  # patients of the calibration cohort
-RESCANNED = {2: 120, 3: 25}  # joints of which each has REPEATS scans
+PATIENTS = {2: 2000, 3: 1500}  # of the training cohort
+HELD_OUT = {2: 500, 3: 300}  # patients of the calibration cohort
+RESCANNED = {2: 120, 3: 60}  # joints of which each has REPEATS scans
 REPEATS = 4
 SCREENED = 0.15  # of the training pictures, read from a screen: slow to make
 SCREENED_HELD_OUT = 0.5

@@ -6,7 +6,7 @@ import csv
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from pipelines.joint_classification.network import (
     foreign_loss,
     inverse_frequency,
 )
+from pipelines.training import Checkpoint, RunningAverage
 
 ALPHA = 0.8  # weight of the classification; alpha = 1 is the ablation without the auto-encoder
 SHIFT = 0.06  # largest shift, fraction of an axis
@@ -99,8 +100,9 @@ def fit(
     labelled = np.flatnonzero(cohort.labels >= 0)
     weight = inverse_frequency(torch.from_numpy(cohort.labels[labelled])).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    start = _resume(checkpoint, network, optimiser, average, schedule) if checkpoint and checkpoint.exists() else 0
+    average = RunningAverage(network, AVERAGE)
+    kept = Checkpoint(checkpoint, str(schedule)) if checkpoint else None
+    start = kept.resume(network=network, optimiser=optimiser, average=average) if kept else 0
     began = time.monotonic()
     for step in range(start, schedule.steps):
         for group in optimiser.param_groups:
@@ -110,14 +112,14 @@ def fit(
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-        _follow(average, network, min(AVERAGE, (1 + step) / (10 + step)))
+        average.follow(network, step)
         if log is not None:
             _note(log, step, schedule.rate(step), float(loss.detach()), time.monotonic() - began)
         if progress is not None:
             progress(step + 1, float(loss.detach()))
-        if checkpoint is not None and (step + 1) % KEEP_EVERY == 0:
-            _keep(checkpoint, network, optimiser, average, step + 1, schedule)
-    network.load_state_dict(average)
+        if kept is not None and (step + 1) % KEEP_EVERY == 0:
+            kept.save(step + 1, network=network, optimiser=optimiser, average=average)
+    network.load_state_dict(average.state_dict())
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return network.cpu().eval()
 
@@ -186,15 +188,6 @@ def _layout(dimensions: int) -> torch.memory_format:
     return torch.channels_last if dimensions == 4 else torch.channels_last_3d
 
 
-def _follow(average: dict[str, Tensor], network: nn.Module, keep: float) -> None:
-    with torch.no_grad():
-        for name, value in network.state_dict().items():
-            if value.is_floating_point():
-                average[name].lerp_(value, 1 - keep)
-            else:
-                average[name].copy_(value)
-
-
 def _note(log: Path, step: int, rate: float, loss: float, seconds: float) -> None:
     new = not log.exists()
     with log.open("a", newline="", encoding="utf-8") as file:
@@ -202,50 +195,6 @@ def _note(log: Path, step: int, rate: float, loss: float, seconds: float) -> Non
         if new:
             rows.writerow(["step", "learning_rate", "loss", "seconds"])
         rows.writerow([step + 1, f"{rate:.3g}", f"{loss:.5f}", f"{seconds:.1f}"])
-
-
-def _keep(
-    path: Path,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    average: dict[str, Tensor],
-    step: int,
-    schedule: Schedule,
-) -> None:
-    state = {
-        "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "average": average,
-        "step": step,
-        "schedule": asdict(schedule),
-    }
-    partial = path.with_suffix(".part")
-    torch.save(state, partial)
-    partial.replace(path)
-
-
-def _resume(
-    path: Path,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    average: dict[str, Tensor],
-    schedule: Schedule,
-) -> int:
-    """Bring back what `_keep` kept; the step to go on with.
-
-    Raises
-    ------
-    ValueError
-        If the checkpoint belongs to a run with another schedule.
-    """
-    state = torch.load(path, weights_only=True)
-    if state["schedule"] != asdict(schedule):
-        raise ValueError(f"{path} belongs to a run with another schedule; remove it, or write elsewhere")
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    for name, value in state["average"].items():
-        average[name].copy_(value)
-    return int(state["step"])
 
 
 def augment(images: Tensor, rng: np.random.Generator) -> Tensor:

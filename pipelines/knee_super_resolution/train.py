@@ -42,6 +42,7 @@ from pipelines.knee_super_resolution.data import (
 )
 from pipelines.knee_super_resolution.metrics import FOREGROUND_LEVEL
 from pipelines.knee_super_resolution.network import Condyle, DeepResolve, Geometry
+from pipelines.training import Checkpoint, OtherTraining, RunningAverage
 
 BUNDLE = Path(__file__).parent / "bundle"
 CHECKPOINT_EVERY = 250
@@ -233,6 +234,11 @@ class Gradients:
         return gain, filled
 
 
+def checkpoint_of(plan: Plan, output: Path) -> Checkpoint:
+    """Where a run keeps its state."""
+    return Checkpoint(output / "checkpoint.pt", repr(plan))
+
+
 def fit(
     plan: Plan, corpus: Corpus, output: Path, console: Console, initial: Path | None = None, stop: int | None = None
 ) -> nn.Module:
@@ -244,6 +250,11 @@ def fit(
         Weights to start from.
     stop
         End after this step of the schedule, before the learning rate has come down.
+
+    Raises
+    ------
+    OtherTraining
+        If `output` holds the state of a run of another plan.
     """
     torch.set_num_threads(1 if plan.device == "cpu" else plan.threads)
     network: nn.Module = build(plan).to(plan.device)
@@ -251,10 +262,10 @@ def fit(
     if initial is not None:
         network.load_state_dict({name: value.float() for name, value in load_file(initial).items()})
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4, betas=(0.9, 0.99))
-    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    average = RunningAverage(network, AVERAGING)
     output.mkdir(parents=True, exist_ok=True)
-    checkpoint = output / "checkpoint.pt"
-    start = _resume(checkpoint, network, optimiser, average, plan) if checkpoint.exists() else 0
+    checkpoint = checkpoint_of(plan, output)
+    start = checkpoint.resume(network=network, optimiser=optimiser, average=average)
     gradients = Gradients(network, corpus, plan)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
@@ -270,7 +281,7 @@ def fit(
             gains.append(gradients.of(step))
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
-            _average(average, network, min(AVERAGING, (step + 1) / (step + 10)))
+            average.follow(network, step)
             progress.update(task, advance=1)
             if (step + 1) % 50 == 0:
                 mean_db = float(np.mean(gains))
@@ -279,8 +290,8 @@ def fit(
                 progress.update(task, description=f"training, {mean_db:+.2f} dB over cubic")
                 gains.clear()
             if (step + 1) % CHECKPOINT_EVERY == 0:
-                _keep(checkpoint, network, optimiser, average, step + 1, plan)
-    network.load_state_dict(average)
+                checkpoint.save(step + 1, network=network, optimiser=optimiser, average=average)
+    network.load_state_dict(average.state_dict())
     return network
 
 
@@ -293,40 +304,6 @@ def _to(example: Example, device: str) -> Example:
         example.profile,
         example.noise,
     )
-
-
-def _average(average: dict[str, Tensor], network: nn.Module, keep: float) -> None:
-    with torch.no_grad():
-        for name, value in network.state_dict().items():
-            average[name].lerp_(value, 1 - keep)
-
-
-def _keep(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], step: int, plan: Plan
-) -> None:
-    state = {
-        "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "average": average,
-        "step": step,
-        "plan": repr(plan),
-    }
-    partial = path.with_suffix(".part")
-    torch.save(state, partial)
-    partial.replace(path)
-
-
-def _resume(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], plan: Plan
-) -> int:
-    state: dict[str, Any] = torch.load(path, weights_only=True)
-    if state["plan"] != repr(plan):
-        raise SystemExit(f"{path} belongs to a run with other settings; use another --output or remove it")
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    for name, value in state["average"].items():
-        average[name].copy_(value)
-    return int(state["step"])
 
 
 def calibrate(network: Condyle, corpus: Corpus, largest: int = 64) -> dict[str, float]:
@@ -449,9 +426,7 @@ def parser() -> argparse.ArgumentParser:
         help="where weights, description, log and checkpoint go",
     )
     options.add_argument("--method", choices=("condyle", "deepresolve", "scsr"), default="condyle")
-    options.add_argument(
-        "--factor", type=float, help="deepresolve: the one ratio to train for (default: any)"
-    )
+    options.add_argument("--factor", type=float, help="deepresolve: the one ratio to train for (default: any)")
     options.add_argument("--initial", type=Path, metavar="FILE", help="weights to start from")
     options.add_argument(
         "--stop", type=int, metavar="STEP", help="end at this step of the schedule, to go on with --initial"
@@ -473,7 +448,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Train, calibrate and write the bundle; 0 on success."""
+    """Train, calibrate and write the bundle; 0 on success, 2 if the output holds the state of another training."""
     options = parser().parse_args(arguments)
     console = Console()
     plan = Plan(
@@ -499,7 +474,11 @@ def main(arguments: list[str]) -> int:
         train_dictionaries(corpus, options.seed, FACTORS, options.output, console)
         return 0
     began, worked = time.monotonic(), time.process_time()
-    network = fit(plan, corpus, options.output, console, options.initial, options.stop).to("cpu").eval()
+    try:
+        network = fit(plan, corpus, options.output, console, options.initial, options.stop).to("cpu").eval()
+    except OtherTraining as error:
+        console.print(str(error))
+        return 2
     facts: dict[str, Any] = {
         "seconds": round(time.monotonic() - began),
         "core_seconds": round(time.process_time() - worked),  # of this process: a run taken up again counts from there
@@ -511,7 +490,7 @@ def main(arguments: list[str]) -> int:
     if isinstance(network, Condyle):
         facts["calibration"] = calibrate(network, corpus)
     description = save(network, plan, corpus, options.output, facts)
-    (options.output / "checkpoint.pt").unlink(missing_ok=True)
+    checkpoint_of(plan, options.output).remove()
     console.print(description["trained_on"])
     console.print("gain over cubic on held-back volumes, dB:", description["validation_gain_db"])
     return 0

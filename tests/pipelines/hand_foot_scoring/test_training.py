@@ -12,7 +12,6 @@ import torch
 
 from pipelines.hand_foot_scoring import bundle, evaluate, train
 from pipelines.hand_foot_scoring.calibration import POOLINGS
-from pipelines.hand_foot_scoring.checkpoint import Checkpoint
 from pipelines.hand_foot_scoring.crops import simulated
 from pipelines.hand_foot_scoring.damage_training import (
     all_zero,
@@ -24,6 +23,7 @@ from pipelines.hand_foot_scoring.damage_training import (
 from pipelines.hand_foot_scoring.digest import FILES, FOLDER, digest
 from pipelines.hand_foot_scoring.localiser_training import Samples, mask_loss, rate, sample, train_localiser
 from pipelines.hand_foot_scoring.network import CANVAS, CLASSES, MAXIMUM, OTHER_POSE, Damage, Localiser
+from pipelines.training import Checkpoint
 
 
 def test_the_networks_have_the_shapes_they_say() -> None:
@@ -110,13 +110,14 @@ def test_a_broken_off_training_of_the_heads_ends_where_an_unbroken_one_does(tmp_
         torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0)
 
 
-def test_the_state_of_another_training_is_not_taken_up(tmp_path: Path) -> None:
-    network = Damage()
-    optimiser = torch.optim.AdamW(network.parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=10)
-    Checkpoint(tmp_path / "state", "seed 0").save(4, network, optimiser, schedule)
-    assert Checkpoint(tmp_path / "state", "seed 1").resume(network, optimiser, schedule) == 0
-    assert Checkpoint(tmp_path / "state", "seed 0").resume(network, optimiser, schedule) == 4
+def test_a_folder_with_the_state_of_another_training_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Checkpoint(tmp_path / "localiser.training", "localiser, seed 7, 500 steps")
+    kept.save(50)
+    assert train.main(["--output", str(tmp_path), "--threads", "1", "--only", "localiser", "--steps", "2"]) == 2
+    assert "localiser.training" in capsys.readouterr().out.replace("\n", "")
+    assert kept.resume() == 50
 
 
 def test_the_command_writes_a_bundle_that_loads(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pipelines.joint_classification.data import cohort, joined
 from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
 from pipelines.joint_classification.simulate import ultrasound
 from pipelines.joint_classification.training import KEEP_EVERY, Schedule, ask, augment, fit
+from pipelines.training import OtherTraining
 
 CHANNELS = (8, 8, 16)
 
@@ -67,7 +68,7 @@ def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(few, tmp_path
 def test_a_checkpoint_of_another_schedule_is_refused(few, tmp_path):
     checkpoint = tmp_path / "a.checkpoint"
     fit(_new(), few, Schedule(steps=KEEP_EVERY, batch=2), checkpoint=checkpoint)
-    with pytest.raises(ValueError, match="another schedule"):
+    with pytest.raises(OtherTraining, match="other settings"):
         fit(_new(), few, Schedule(steps=KEEP_EVERY + 1, batch=2), checkpoint=checkpoint)
 
 

@@ -17,6 +17,7 @@ from pipelines.knee_super_resolution import train
 from pipelines.knee_super_resolution.data import Degradation, ThinVolume
 from pipelines.knee_super_resolution.simulate import simulate_clutter
 from pipelines.knee_super_resolution.train import Corpus, Plan, fit
+from pipelines.training import OtherTraining
 
 torch.set_num_threads(1)
 QUIET = Console(file=io.StringIO())
@@ -60,7 +61,7 @@ def test_a_checkpoint_of_another_plan_is_not_taken_up(
 ) -> None:
     monkeypatch.setattr(train, "CHECKPOINT_EVERY", 1)
     fit(plan(2), corpus, tmp_path, QUIET)
-    with pytest.raises(SystemExit, match="other settings"):
+    with pytest.raises(OtherTraining, match="other settings"):
         fit(plan(5), corpus, tmp_path, QUIET)
 
 

@@ -1,0 +1,94 @@
+"""What every training needs beside its own loop: a state to go on from, and the running average of the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class OtherTraining(ValueError):
+    """A state was kept by a training with other settings."""
+
+
+class Stateful(Protocol):
+    """A network, an optimiser, a schedule, an average: what can be kept and taken up again."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training keeps its state, and how it is found again.
+
+    `name` says what is trained and how (seed, length, loss): a state of another training is not taken up.
+    """
+
+    path: Path
+    name: str
+
+    def save(self, done: int, **parts: Stateful) -> None:
+        """Keep the state of every part after `done` rounds; a kill while it is written leaves the one before."""
+        state = {"name": self.name, "done": done, "parts": {name: part.state_dict() for name, part in parts.items()}}
+        partial = self.path.with_suffix(".part")
+        torch.save(state, partial)
+        partial.replace(self.path)
+
+    def resume(self, **parts: Stateful) -> int:
+        """Take the state up into the parts it was kept of and tell how many rounds are done; 0 where there is none.
+
+        Raises
+        ------
+        OtherTraining
+            If it belongs to a training with other settings.
+        """
+        if not self.path.exists():
+            return 0
+        state = torch.load(self.path, weights_only=True)
+        if state.get("name") != self.name:
+            raise OtherTraining(f"{self.path} belongs to a training with other settings; remove it, or write elsewhere")
+        for name, part in parts.items():
+            part.load_state_dict(state["parts"][name])
+        return int(state["done"])
+
+    def remove(self) -> None:
+        """The training is over."""
+        self.path.unlink(missing_ok=True)
+
+
+class RunningAverage:
+    """The weights of a network averaged over its steps, the latest most: less noisy than those of any one step.
+
+    Parameters
+    ----------
+    decay
+        Share of the average that a step leaves as it was; less in the first steps, which are soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def follow(self, network: nn.Module, step: int) -> None:
+        """Take in the weights after a step, counted from 0; counts (of a batch normalisation) are copied."""
+        keep = min(self.decay, (step + 1) / (step + 10))
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                self.values[name].lerp_(value, 1 - keep)
+            else:
+                self.values[name].copy_(value)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights."""
+        return self.values
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Go on from averaged weights."""
+        for name, value in state_dict.items():
+            self.values[name].copy_(value)
