@@ -38,7 +38,7 @@ from pipelines.joint_classification.training import ALPHA, Progress, Schedule, a
 Dimensions = Literal[2, 3]
 
 SEED = 20220525
-STEPS = {2: 800, 3: 2500}
+STEPS = {2: 1200, 3: 2500}
 BATCH = {2: 32, 3: 12}
 PATIENTS = {2: 2000, 3: 1500}  # of the training cohort
 HELD_OUT = {2: 500, 3: 300}  # patients of the calibration cohort

@@ -31,6 +31,9 @@ SHIFT = 0.06  # largest shift, fraction of an axis
 SCALE = 0.10  # largest change of size
 TILT = 0.09  # radians, largest rotation in the plane (of the last two axes)
 WARM_UP = 0.08  # share of the steps
+# Share of the steps until the drawing has its full weight. An encoder that is to draw speckle from the first step learns
+# the classes late: macro AUROC of one fold after 400 steps 0.53, with the ramp 0.88, without a decoder 0.94.
+RAMP = 0.6
 DRAWN = 0.5  # share of a batch that is drawn again: the decoder costs as much as the encoder, and has the easier task
 FOREIGN = 0.5  # foreign images in a batch, per labelled one
 FOREIGN_WEIGHT = 0.5  # of their loss
@@ -50,6 +53,10 @@ class Schedule:
     weight_decay: float = 0.02
     alpha: float = ALPHA
     seed: int = 0
+
+    def weight(self, step: int) -> float:
+        """Weight of the classification at a step: 1 at first, down to `alpha` after the share RAMP of the steps."""
+        return 1 - (1 - self.alpha) * min(1.0, step / (RAMP * self.steps))
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: a linear warm-up, then half a cosine down to nothing."""
@@ -150,7 +157,8 @@ def _step(
             return functional.cross_entropy(network(batch).float(), label, weight=weight)
         drawn = max(1, round(DRAWN * schedule.batch)) if schedule.alpha < 1.0 else 0
         output, known = _first(network, batch, drawn), len(label)
-        loss = csae_loss(output._replace(logits=output.logits[:known]), batch[:drawn], label, weight, schedule.alpha)
+        of_known = output._replace(logits=output.logits[:known])
+        loss = csae_loss(of_known, batch[:drawn], label, weight, schedule.weight(step))
         return loss + FOREIGN_WEIGHT * foreign_loss(output.foreign, known) if len(batch) > known else loss
 
 
