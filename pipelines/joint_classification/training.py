@@ -31,8 +31,8 @@ SHIFT = 0.06  # largest shift, fraction of an axis
 SCALE = 0.10  # largest change of size
 TILT = 0.09  # radians, largest rotation in the plane (of the last two axes)
 WARM_UP = 0.08  # share of the steps
-# Share of the steps until the drawing has its full weight. An encoder that is to draw speckle from the first step learns
-# the classes late: macro AUROC of one fold after 400 steps 0.53, with the ramp 0.88, without a decoder 0.94.
+# Share of the steps until the drawing has its full weight. An encoder that has to draw speckle from the first step
+# learns the classes late: macro AUROC of one fold after 400 steps 0.53, with the ramp 0.88, without a decoder 0.94.
 RAMP = 0.6
 DRAWN = 0.5  # share of a batch that is drawn again: the decoder costs as much as the encoder, and has the easier task
 FOREIGN = 0.5  # foreign images in a batch, per labelled one
