@@ -73,9 +73,10 @@ def test_a_checkpoint_of_another_schedule_is_refused(few, tmp_path):
 
 
 def test_the_classification_has_all_the_weight_at_first_and_its_share_in_the_end():
-    schedule = Schedule(steps=100, batch=1, alpha=0.8)
+    schedule = Schedule(steps=100, batch=1, alpha=0.8, ramp=0.6)
     assert [schedule.weight(step) for step in (0, 30, 60, 99)] == pytest.approx([1.0, 0.9, 0.8, 0.8])
-    assert Schedule(steps=100, batch=1, alpha=1.0).weight(99) == 1.0
+    assert Schedule(steps=100, batch=1, alpha=0.8).weight(0) == 0.8
+    assert Schedule(steps=100, batch=1, alpha=1.0, ramp=0.6).weight(99) == 1.0
 
 
 def test_the_rate_warms_up_and_falls_along_a_cosine_to_nothing():
