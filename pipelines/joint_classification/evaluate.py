@@ -58,7 +58,7 @@ MAPPED = {2: 24, 3: 12}  # diseased cases whose maps are looked at
 FOLD_PATIENTS = {2: 400, 3: 300}
 FOLD_STEPS = {2: 600, 3: 400}
 FOLD_BATCH = {2: 32, 3: 12}
-FOLD_RAMP = 0.6  # without, the auto-encoder does not begin to learn the classes in so few steps
+FOLD_RAMP = {2: 0.6, 3: 0.0}  # of pictures; without, the auto-encoder does not begin to learn in so few steps
 TOLERANCE = {2: 6, 3: 2}  # pixels round a lesion that still count as pointing at it: 1 mm, and 0.6 mm
 MOST_SIMILAR = 0.5  # rank correlation with the map of a network that has forgotten everything, or of another class
 USUAL_PROBE_MM = 38.0
@@ -440,7 +440,7 @@ Predict = Callable[[Cohort, Cohort, int], Floats]
 
 def _methods(dimensions: Dimensions) -> dict[str, tuple[Predict, Inputs]]:
     """How each row of the folds is come by, and what its images hold: grey values, bone mask, or their product."""
-    schedule = partial(Schedule, FOLD_STEPS[dimensions], FOLD_BATCH[dimensions], ramp=FOLD_RAMP)
+    schedule = partial(Schedule, FOLD_STEPS[dimensions], FOLD_BATCH[dimensions], ramp=FOLD_RAMP[dimensions])
 
     def ours(alpha: float = ALPHA) -> Predict:
         return partial(_network, lambda: ConvolutionalSupervisedAutoEncoder(dimensions), schedule, alpha)
