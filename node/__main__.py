@@ -295,6 +295,7 @@ def version() -> None:
 
 def main() -> None:
     """Entry point of the console script; what went wrong is one sentence, never a traceback with patient data."""
+    from dicom_sr.errors import DicomError
     from node.errors import ConfigurationError, NodeError, PeerRefused, PeerUnavailable
 
     if not sys.warnoptions:  # libraries warn programmers, and some quote values; what matters to a user, we say
@@ -302,7 +303,7 @@ def main() -> None:
     codes = {ConfigurationError: CONFIGURATION, PeerUnavailable: UNREACHABLE, PeerRefused: NOT_RIGHT}
     try:
         app()
-    except NodeError as error:
+    except (NodeError, DicomError) as error:
         typer.echo(str(error), err=True)
         sys.exit(next((code for kind, code in codes.items() if isinstance(error, kind)), NOT_RIGHT))
 

@@ -342,6 +342,13 @@ def test_train_of_an_unknown_pipeline_names_those_there_are(condyle):
     assert "installed: " in ended.stderr
 
 
+def test_evaluating_a_model_that_is_not_there_is_answered_in_a_sentence(tmp_path):
+    ended = process("evaluate", "joint_classification", "--bundle", tmp_path / "none", "--card", tmp_path / "card.md")
+    assert ended.returncode == 1
+    assert "there is no trained model for images here" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_train_hands_over_everything_after_the_pipelines_name():
     ended = process("train", "knee_super_resolution", "--help")
     assert ended.returncode == 0
