@@ -19,6 +19,7 @@ from pipelines.joint_classification.simulate import CLASSES, Case, Condition
 
 SHAPE = (96, 128, 128)  # (D along the bone from shaft to tip, H dorsal to palmar, W radial to ulnar)
 SPACING_MM = 0.123  # what 82 um and a head of some 13 mm give, resized to SHAPE
+UNDERMINED_MM = 0.6  # how far under the shell the middle of an erosion is: wider inside than at its mouth
 UNUSABLE_MOTION = 4  # grades from here on are refused, as in the published cohort (grade > 3 dropped)
 
 UnknownKind = Literal["shaft", "carpal", "phalanx", "sphere", "moved", "metal", "upside_down", "noise", "inverted"]
@@ -245,6 +246,7 @@ def _shape(
     centre = length - radius - rng.uniform(0.4, 1.2)
     flat = rng.uniform(0.9, 1.1)
     lean = rng.normal(0.0, 0.05, 2)
+    upright = (d, h, w)
     h, w = h - lean[0] * (d - centre), w - lean[1] * (d - centre)
     across = np.sqrt((h / flat) ** 2 + (w * flat) ** 2)  # (D, H, W)
     head = np.sqrt(across**2 + (d - centre) ** 2) - radius
@@ -257,25 +259,26 @@ def _shape(
     removed = np.zeros(distance.shape, bool)
     bare = centre - 0.55 * radius  # the bare area: a ring between cartilage and capsule
 
-    def on_ring(position: float, spread: float) -> tuple[NDArray[np.float64], ...]:
-        """Offsets from a point on the surface of the ring at a random side (radial more often, as in RA)."""
+    def on_ring(position: float, spread: float, under: float = 0.0) -> tuple[NDArray[np.float64], ...]:
+        """Offsets from a point `under` mm below the surface, on the ring at a random side (radial more often, as in RA)."""
         angle = rng.choice((0.0, np.pi), p=(0.3, 0.7)) + rng.normal(0, spread)
         along = position + rng.normal(0, 0.5)
-        wide = np.sqrt(max(radius**2 - (along - centre) ** 2, neck**2))
+        middle = (along, lean[0] * (along - centre), lean[1] * (along - centre))
+        wide = _reach(distance, upright, middle, (0.0, np.sin(angle), np.cos(angle))) - under
         return d - along, h - wide * np.sin(angle), w - wide * np.cos(angle)
 
     if condition == "ra":
         for _ in range(1 + int(rng.random() < severity) + int(rng.random() < severity)):
             size = (0.35 + 1.5 * severity) * rng.uniform(0.7, 1.2)
-            u, v, t = on_ring(bare + 0.6, 0.5)
+            u, v, t = on_ring(bare + 0.6, 0.5, UNDERMINED_MM)
             bite = u**2 + v**2 + t**2 < size**2
             removed |= bite & (distance < 0)
             lesion |= bite & (np.abs(distance) < size)
     if condition == "psa":
         for _ in range(2 + int(3 * severity * rng.random() + 0.5)):
-            height = (0.25 + 1.1 * severity) * rng.uniform(0.6, 1.2)
+            height = (0.3 + 1.7 * severity) * rng.uniform(0.6, 1.2)
             u, v, t = on_ring(bare - 0.5, 0.9)
-            near = np.exp(-((u**2 + v**2 + t**2) / (0.55 + 0.35 * severity) ** 2))
+            near = np.exp(-((u**2 + v**2 + t**2) / (0.7 + 0.5 * severity) ** 2))
             grown = distance - height * near
             lesion |= (grown < 0) & (distance > -0.3) & (near > 0.15)
             distance = grown
@@ -283,6 +286,32 @@ def _shape(
         u, v, t = on_ring(centre + 0.5, 1.2)
         distance = distance - rng.uniform(0.2, 0.5) * np.exp(-((u**2 + v**2 + t**2) / 0.5))
     return (distance < 0) & ~removed, lesion, removed
+
+
+def _reach(
+    distance: NDArray[np.float64],
+    grid: tuple[NDArray[np.float64], ...],
+    start: tuple[float, float, float],
+    direction: tuple[float, float, float],
+) -> float:
+    """How far it is from a point in the bone to its surface, mm.
+
+    Parameters
+    ----------
+    distance
+        (D, H, W) mm outside the surface, negative inside.
+    grid
+        Coordinates of its voxels in mm, as of `_grid`.
+    start, direction
+        Where from, mm, and which way, of length 1; both along D, H, W.
+    """
+    far = np.arange(0.0, 9.0, 0.05)
+    index = []
+    for axis, (begin, way) in zip(grid, zip(start, direction, strict=True), strict=True):
+        line = axis.ravel()
+        index.append((begin + way * far - line[0]) / (line[1] - line[0]))
+    outside = ndimage.map_coordinates(distance, index, order=1, mode="nearest") > 0
+    return float(far[int(outside.argmax())] if outside.any() else far[-1])
 
 
 def _grey(

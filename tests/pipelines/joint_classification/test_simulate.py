@@ -71,3 +71,22 @@ def test_the_cases_of_a_patient_share_a_class():
     cases = ultrasound.patients(seed=1, number=12)
     for patient in {case.patient for case in cases}:
         assert len({case.condition for case in cases if case.patient == patient}) == 1
+
+
+def test_bone_that_psoriatic_arthritis_adds_stands_out_of_the_head_by_its_severity():
+    def added_mm3(severity, seed):
+        case = metacarpal.simulate(np.random.default_rng(seed), "psa", 0, severity, motion=1, step=2)
+        return float(case.lesion.sum()) * float(np.prod(case.spacing_mm))
+
+    little, much = ([added_mm3(severity, seed) for seed in range(6)] for severity in (0.1, 0.9))
+    assert min(little) > 0.5
+    assert min(much) > 5.0  # a spur of 1.5 mm height on a foot of 2 mm has some 3 mm3; none is buried in the bone
+    assert np.mean(much) > 4 * np.mean(little)
+
+
+def test_lesions_begin_at_the_surface_of_the_head():
+    grid = metacarpal._grid(1)
+    d, h, w = grid
+    ball = np.sqrt((d - 6.0) ** 2 + h**2 + w**2) - 4.0
+    assert metacarpal._reach(ball, grid, (6.0, 0.0, 0.0), (0.0, 0.0, 1.0)) == pytest.approx(4.0, abs=0.06)
+    assert metacarpal._reach(ball, grid, (8.0, 0.0, 0.0), (0.0, 1.0, 0.0)) == pytest.approx(np.sqrt(12.0), abs=0.06)
