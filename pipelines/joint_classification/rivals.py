@@ -25,7 +25,6 @@ def resnet(spatial_dims: int) -> nn.Module:
 
 def densenet(spatial_dims: int) -> nn.Module:
     """A densely connected network: some 140 000 weights in 2-D, twice as many in 3-D."""
-    network: nn.Module = DenseNet(
-        spatial_dims, 1, len(CLASSES), init_features=16, growth_rate=12, block_config=(3, 4, 5, 4)
-    )
+    blocks = (3, 4, 5, 4) if spatial_dims == 2 else (4, 6, 6)  # a volume of 24 slices cannot be halved once more
+    network: nn.Module = DenseNet(spatial_dims, 1, len(CLASSES), init_features=16, growth_rate=12, block_config=blocks)
     return network

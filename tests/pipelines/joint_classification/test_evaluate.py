@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from pipelines.joint_classification import card, evaluate, rivals
-from pipelines.joint_classification.data import Cohort
+from pipelines.joint_classification.data import SIZE_2D, SIZE_3D, Cohort
 from pipelines.joint_classification.model import BUNDLE, load
 from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
 
@@ -46,6 +47,13 @@ def test_the_rivals_are_of_the_size_of_the_encoder(dimensions):
     own = size(ConvolutionalSupervisedAutoEncoder(dimensions).encoder)
     assert 0.5 * own < size(rivals.resnet(dimensions)) < 1.5 * own
     assert 0.4 * own < size(rivals.densenet(dimensions)) < 1.5 * own
+
+
+@pytest.mark.parametrize(("dimensions", "shape"), [(2, SIZE_2D), (3, SIZE_3D)])
+def test_the_rivals_take_what_the_auto_encoder_takes(dimensions, shape):
+    for make in (rivals.resnet, rivals.densenet):
+        with torch.inference_mode():
+            assert make(dimensions).eval()(torch.zeros(1, 1, *shape)).shape == (1, 3)
 
 
 def test_age_and_sex_alone_find_an_age_gap_and_nothing_else():
