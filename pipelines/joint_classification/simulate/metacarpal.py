@@ -260,7 +260,7 @@ def _shape(
     bare = centre - 0.55 * radius  # the bare area: a ring between cartilage and capsule
 
     def on_ring(position: float, spread: float, under: float = 0.0) -> tuple[NDArray[np.float64], ...]:
-        """Offsets from a point `under` mm below the surface, on the ring at a random side (radial more often, as in RA)."""
+        """Offsets from a point `under` mm below the surface at a random side of the ring (radial more often, in RA)."""
         angle = rng.choice((0.0, np.pi), p=(0.3, 0.7)) + rng.normal(0, spread)
         along = position + rng.normal(0, 0.5)
         middle = (along, lean[0] * (along - centre), lean[1] * (along - centre))
