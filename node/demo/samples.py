@@ -443,6 +443,7 @@ SAMPLES: tuple[Sample, ...] = (
         (Expected(SCORES),),
     ),
     Sample("finger joint US, a cine of 16 frames with Doppler (simulated)", write_finger, (Expected(JOINTS),)),
+    Sample("metacarpal head HR-pQCT, 96 slices of 0.12 mm (simulated)", write_metacarpal, (Expected(JOINTS),)),
     # due, but not possible (a slice is missing, the patient has no record): captures and reports say so in the archive
     Sample("knee MR, two slices missing (phantom)", write_knee_with_gap, (Expected(KNEE), Expected(RISK))),
     Sample("knee MR, 3 slices (phantom)", write_knee_localizer, (Expected(RISK),)),
