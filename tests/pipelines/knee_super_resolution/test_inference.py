@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from pipelines.knee_super_resolution import inference
+from pipelines.knee_super_resolution.data import read_volumes
 from pipelines.knee_super_resolution.degradation import SliceProfile, along_slices, spline_matrix
+from pipelines.knee_super_resolution.evaluate import cropped, degraded
 from pipelines.knee_super_resolution.inference import Restorer, Trust, fast_bfloat16
+from pipelines.knee_super_resolution.lesions import injected
 from pipelines.knee_super_resolution.network import Condyle, Geometry
 
 torch.set_num_threads(1)
@@ -117,3 +122,17 @@ def test_tiles_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     made = restorer(False)
     rows, columns = made._tile(torch.ones(100, 120), 6)
     assert 6 * (rows + 2 * made.field) * (columns + 2 * made.field) <= 6 * 50 * 50
+
+
+@pytest.mark.shared_data
+def test_a_few_small_foci_do_not_change_how_far_the_network_is_trusted(shared_data: Path) -> None:
+    (brain,) = [each for each in read_volumes(shared_data / "mr" / "brain-isotropic") if each.name == "spm152"]
+    plain = cropped(brain, 64)
+    with_foci, _ = injected(plain, 0, 4, np.random.default_rng([0, 0, 4]))
+    amounts = []
+    for volume in (plain, with_foci):
+        task, _ = degraded(volume, 0, 4, scale=1.0)
+        geometry = Geometry(task.coarse, task.fine, task.profile, task.anisotropy)
+        with torch.inference_mode():
+            amounts.append(inference.load().trust(torch.from_numpy(task.thick), geometry).residual)
+    assert amounts[0] == pytest.approx(amounts[1], abs=0.05)
