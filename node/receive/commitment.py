@@ -270,6 +270,8 @@ class Commitment:
             connection.execute(
                 update(CommitmentRecord)
                 .where(CommitmentRecord.transaction_uid == record.transaction_uid)
+                # not what the peer answered meanwhile on the association that it had asked on
+                .where(CommitmentRecord.state != "reported")
                 .values(state=state, attempts=attempts, answer=answer, not_before=now + timedelta(seconds=wait))
             )
         log.info(

@@ -213,6 +213,28 @@ def test_a_report_is_given_up_after_a_week(tmp_path: Path, requester: Requester)
     assert now - record.created > timedelta(days=7)
 
 
+def test_an_answer_on_the_requesters_association_is_not_undone_by_a_vain_report_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/node.db")
+    Base.metadata.create_all(engine)
+    store = Store(tmp_path / "data", "process")
+    with contextlib.closing(store), contextlib.closing(Duty(tmp_path / "duty")) as duty:
+        commitment = Commitment(engine, store, "CONDYLE", {}, duty)
+        assert commitment.request("scanner", request((MRImageStorage, "1.2.3"))) == 0
+        result = commitment.result
+
+        def answered_meanwhile(transaction_uid: str, references: list[Any]) -> tuple[int, Dataset]:
+            commitment.reported(transaction_uid, 0)
+            return result(transaction_uid, references)
+
+        monkeypatch.setattr(commitment, "result", answered_meanwhile)
+        assert commitment.send_due() == 0  # the peer has no address to report to
+    with Session(engine) as session:
+        assert session.scalars(select(CommitmentRecord.state)).all() == ["reported"]
+    engine.dispose()
+
+
 def test_an_archives_report_to_us_is_left_for_the_sender(tmp_path: Path, requester: Requester) -> None:
     with Running(settings_for(requester, tmp_path)) as running:
         now = datetime.now(UTC)
