@@ -10,7 +10,7 @@ with its peak memory.
 What profiles said: four fifths of the time are the convolutions, a tenth is turning one number format or layout into
 the next, 4 % the decoding. A fifth of the convolutions' time was the kernel handing out small pages for their results:
 with large pages (see `pipelines`) one core went from 421 to 515 GFLOP/s. On stacks of 8 to 64 rows, which stay in the
-cache, a convolution reaches 540 to 580; tiles that small would have to work out twice as much margin as picture.
+cache, a convolution reaches 540 to 580; the margins of tiles that small cost more than that gains.
 """
 
 from __future__ import annotations

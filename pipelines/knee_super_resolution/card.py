@@ -91,8 +91,8 @@ def baselines_text() -> str:
 - `scsr`: sparse coding in the form of Zeyde: patches of {patch} every {stride}, {baselines.FEATURES} principal
   components of first and second derivatives, {baselines.ATOMS} atoms, lasso weight {baselines.SPARSITY}, a pair of
   dictionaries for each factor, on both planes that contain the slice axis, then the same projection as ours.
-- `deepresolve`: 20 layers of 64, a network for each factor, residual to the cubic spline, no projection; squared error
-  over that of the spline, the same training volumes as ours.
+- `deepresolve`: 20 layers of 64, a network for each factor, residual to the cubic spline, no projection; root of the
+  squared error over that of the spline; the same training volumes as ours.
 - `selfsr`: a plane network of 7 layers of 32, trained on each volume's own planes for 200 steps of 8 patches, on both
   planes, then the same projection."""
 

@@ -183,8 +183,8 @@ def _deepresolve_loss(network: nn.Module, example: Example) -> tuple[float, Tens
     spline = geometry_of(example).matrices()[0].to(example.thick.device)
     interpolated = torch.einsum("fc,nchw->nfhw", spline, example.thick)
     thin = network(interpolated[:, None])[:, 0]
-    # the squared error as published, but over that of the interpolation: else the few patches with much contrast are
-    # all that counts, and after as many steps it has gained a fifth as much
+    # not the squared error, as published, but its root over that of the interpolation: else the few patches with much
+    # contrast are all that counts, and after as many steps five layers had gained a fifth as much
     return gain_db(thin, example.thin, interpolated), relative_error(thin, example.thin, interpolated)
 
 
