@@ -229,7 +229,7 @@ def _folds(row: Measured) -> list[str]:
         f"{row['cases']} cases of {row['patients']} simulated patients; a network is trained anew for {row['steps']} "
         f"steps of {row['batch']} (the shipped one longer, on more). Mean ± standard deviation over folds; "
         "probabilities as they come out, not calibrated. The last column is clinical and not comparable."
-        + (" CSAE a 1 is the ablation, without the auto-encoder; else a is 0.8 or given." if "CSAE a 1" in names else "")
+        + (" CSAE a 1 is the ablation without the auto-encoder; else a is 0.8 or given." if "CSAE a 1" in names else "")
         + ("" if "CSAE" in names else " The auto-encoder and its ablation were not measured here: see Limits."),
         table(["", *names, "paper, clinical, not comparable"], rows),
     ]
