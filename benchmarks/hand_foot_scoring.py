@@ -24,14 +24,14 @@ from rich.console import Console
 from rich.table import Table
 
 from dicom_sr.phantoms import Person, study_header, write_radiograph
-from dicom_sr.pixels import frames
+from dicom_sr.read.pixels import frames
 from dicom_sr.series import Study, read_studies
-from pipelines.hand_foot_scoring import HandFootScoring, Settings, bundle
+from pipelines.hand_foot_scoring import HandFootScoring, Settings, weights
 from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.reading import Reader
-from pipelines.hand_foot_scoring.sample import LIMBS, film_of, stored
-from pipelines.hand_foot_scoring.simulate import Side
-from pipelines.hand_foot_scoring.skeleton import Part
+from pipelines.hand_foot_scoring.simulation.films import Side
+from pipelines.hand_foot_scoring.simulation.sample import LIMBS, film_of, stored
+from pipelines.hand_foot_scoring.simulation.skeleton import Part
 
 SHAPE = (2500, 2000)
 
@@ -78,7 +78,7 @@ def main() -> None:
         one = simulated_study(Path(folder) / "one", LIMBS[:1])
         four = simulated_study(Path(folder) / "four", LIMBS)
         start = time.perf_counter()
-        trained = bundle.load()
+        trained = weights.load()
         table.add_row("networks into memory, once per worker", f"{time.perf_counter() - start:.2f}")
         picture = next(frames(one.instances[0])).array.astype(np.float32)
         finder, reader = Finder(trained.localiser), Reader(trained)

@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the trial pipeli
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from node.records import JobRecord
-from node.run import engine
+from node.database.tables import JobRow
+from node.run import job_engine
 from node.run.pool import Pool, Worker
 from tests.node.run.trial import Bench, bench, install_trial
 
@@ -52,10 +52,10 @@ class TimedPool(Pool):
 def handed_over(made: Bench) -> int:
     """How many jobs are in the outbox."""
     with Session(made.database) as session:
-        return session.scalar(select(func.count()).where(JobRecord.state == "sending")) or 0
+        return session.scalar(select(func.count()).where(JobRow.state == "sending")) or 0
 
 
-def one_at_a_time(made: Bench, running: engine.Engine, count: int) -> tuple[list[float], list[float]]:
+def one_at_a_time(made: Bench, running: job_engine.Engine, count: int) -> tuple[list[float], list[float]]:
     """Seconds from submit to the outbox, and those of the worker, job by job."""
     total, own = [], []
     for _ in range(count):
@@ -69,7 +69,7 @@ def one_at_a_time(made: Bench, running: engine.Engine, count: int) -> tuple[list
     return total, own
 
 
-def backlog(made: Bench, running: engine.Engine, count: int) -> tuple[float, float]:
+def backlog(made: Bench, running: job_engine.Engine, count: int) -> tuple[float, float]:
     """Seconds a job, all and the worker's, where `count` are waiting."""
     jobs = [made.job() for _ in range(count)]
     wanted = handed_over(made) + count
@@ -97,11 +97,11 @@ def main() -> None:
     arguments.add_argument("--single", type=int, default=50)
     arguments.add_argument("--backlog", type=int, default=150)
     chosen = arguments.parse_args()
-    engine.Pool = TimedPool  # type: ignore[misc]
+    job_engine.Pool = TimedPool  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as name:
         os.environ["PYTHONPATH"] = install_trial(Path(name) / "site")
         with bench(Path(name), chosen.database) as made:
-            running = engine.Engine(made.configuration, made.database)
+            running = job_engine.Engine(made.configuration, made.database)
             running.start()
             try:
                 one_at_a_time(made, running, 5)  # warm

@@ -23,7 +23,7 @@ from node.demo.samples import write_cine, write_metacarpal
 from pipelines.joint_classification import JointClassification, Settings
 from pipelines.joint_classification.assess import assess
 from pipelines.joint_classification.model import load
-from pipelines.joint_classification.sample import demo_cine
+from pipelines.joint_classification.simulation.sample import demo_cine
 from pipelines.joint_classification.ultrasound import read_clip
 
 FRAMES, SIZE, PIXEL_MM = 60, (600, 800), 0.045

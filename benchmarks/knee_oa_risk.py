@@ -20,8 +20,8 @@ from pipelines.knee_oa_risk import KneeOaRisk, Settings
 from pipelines.knee_oa_risk.explain import attribute
 from pipelines.knee_oa_risk.matrix import from_context
 from pipelines.knee_oa_risk.model import Ensemble
-from pipelines.knee_oa_risk.sample import patient_bundle
-from pipelines.knee_oa_risk.simulate import simulate
+from pipelines.knee_oa_risk.simulation.population import simulate
+from pipelines.knee_oa_risk.simulation.sample import patient_bundle
 from pipelines.records.fhir import read_bundle
 
 DAY = date(2026, 1, 5)

@@ -216,8 +216,8 @@ def receiver(name: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes],
 @contextmanager
 def recorder(data: Path, power: bool) -> Iterator[None]:
     """The node's recorder at work in this process, as it is in the parent of a node's receivers."""
-    from node.receive.recorder import Recorder
-    from node.records import Base, open_database
+    from node.database.tables import Base, open_database
+    from node.receive.store.receipt_import import Recorder
 
     data.mkdir()
     engine = open_database(f"sqlite:///{data}/node.db", power=power)

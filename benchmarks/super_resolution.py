@@ -35,12 +35,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dicom_sr.read.stacks import read_stack, stacks
 from dicom_sr.series import read_studies
-from dicom_sr.stacks import read_stack, stacks
-from pipelines.knee_super_resolution import card, inference, metrics, simulate
+from pipelines.knee_super_resolution import inference, metrics
 from pipelines.knee_super_resolution.degradation import SliceProfile
+from pipelines.knee_super_resolution.evaluation import card
 from pipelines.knee_super_resolution.inference import Restorer
-from pipelines.knee_super_resolution.network import Condyle, Geometry
+from pipelines.knee_super_resolution.network import Geometry, ThinSliceNet
+from pipelines.knee_super_resolution.simulation import thin_volumes
 
 KNEE = Path(__file__).resolve().parents[2] / "shared" / "data" / "mr" / "knee-mese-t2-ge"
 LARGE = (160, 512, 512)  # acquired slices, rows, columns
@@ -93,7 +95,7 @@ def knee_like(slices: int, size: int, spacing: float = 4.0) -> NDArray[np.float3
     """Thick slices of a simulated knee, enlarged to size."""
     from scipy.ndimage import zoom
 
-    thin = simulate.simulate_knee(3, (96, 96, 96), 1.0, "pd").array
+    thin = thin_volumes.simulate_knee(3, (96, 96, 96), 1.0, "pd").array
     scaled = zoom(thin, (slices / 96, size / 96, size / 96), order=1)
     return np.asarray(scaled / metrics.scale_of(scaled), dtype=np.float32)
 
@@ -109,7 +111,7 @@ def convolution_gflops(slices: int, size: int, half: bool) -> float:
     return 2 * x.numel() * 32 * 27 / seconds / 1e9
 
 
-def plainly(network: Condyle, thick: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
+def plainly(network: ThinSliceNet, thick: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
     """The same network in float32, default layout, MONAI's sliding window with its default overlap of 0.25."""
     from monai.inferers import sliding_window_inference
 
@@ -124,7 +126,7 @@ def simulated_knee(slices: int = 24, size: int = 256) -> NDArray[np.float32]:
     """Thick slices of a simulated knee that fills the picture: there is no air to leave out."""
     from scipy.ndimage import zoom
 
-    fine = simulate.simulate_knee(5, (96, 96, 96), 0.9, "pd").array
+    fine = thin_volumes.simulate_knee(5, (96, 96, 96), 0.9, "pd").array
     thick = np.ascontiguousarray(zoom(fine, (slices / 96, size / 96, size / 96), order=1))
     return np.asarray(thick / metrics.scale_of(thick), dtype=np.float32)
 
@@ -200,7 +202,7 @@ def _plainly(folder: str, ratio: float, threads: int, which: str) -> None:
     torch.set_num_threads(threads)
     thick = np.load(f"{folder}/thick.npy")
     described = inference.read_description()
-    network = Condyle(described.channels, described.blocks)
+    network = ThinSliceNet(described.channels, described.blocks)
     network.load_state_dict(restorer(half=False).network.state_dict())
     seconds, thin = timed(lambda: plainly(network.eval(), thick, _geometry(len(thick), ratio)))
     np.save(f"{folder}/thin.npy", thin)
@@ -209,8 +211,8 @@ def _plainly(folder: str, ratio: float, threads: int, which: str) -> None:
 
 def knee_series(folder: Path) -> list[Line]:
     """One echo of the real series, from files to encoded objects, model warm."""
-    from dicom_sr.encode import encode
     from dicom_sr.profile import EncodingProfile
+    from dicom_sr.write.encode import encode
     from pipelines.knee_super_resolution import KneeSuperResolution, Settings
 
     first = first_echo(folder)

@@ -17,7 +17,6 @@ from pydicom.sr.codedict import codes as standard
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 
 from dicom_sr import codes, phantoms
-from dicom_sr.encode import encode
 from dicom_sr.findings import (
     Bar,
     BarPanel,
@@ -44,11 +43,12 @@ from dicom_sr.findings import (
     TablePanel,
     Volume,
 )
-from dicom_sr.pixels import Picture, read_picture
 from dicom_sr.profile import EncodedObject, EncodingProfile
-from dicom_sr.report import frame_outline
+from dicom_sr.read.pixels import Picture, read_picture
+from dicom_sr.read.stacks import read_stack, stacks
 from dicom_sr.series import Series, Study, read_studies
-from dicom_sr.stacks import read_stack, stacks
+from dicom_sr.write.encode import encode
+from dicom_sr.write.report import frame_outline
 
 CREATED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SIMULATED = "example with simulated content, made by formula and not by a model"

@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 
 from dicom_sr.findings import Volume
-from dicom_sr.frames import decimal
+from dicom_sr.read.frames import decimal
 from dicom_sr.uids import uid
 
 

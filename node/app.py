@@ -22,23 +22,23 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from node import checks
-from node.config import Configuration, Tls
-from node.dispatch import Dispatcher
+from node.config import Configuration, Tls, checks
+from node.config.route_settings import read_with_settings
+from node.database.tables import open_database
 from node.errors import ConfigurationError, PeerUnavailable
-from node.post_back import PostBack
+from node.network.tls import server_context
+from node.patient_records.look_up import open_patient_records
+from node.patient_records.post_back import PostBack
+from node.patient_records.service import RecordService
 from node.prior.search import Priors
 from node.receive import stow
-from node.receive.complete import Completion
-from node.receive.record.contexts import open_store
-from node.receive.record.service import RecordService
-from node.receive.recorder import Recorder
-from node.receive.store import Store
-from node.receive.tls import server_context
-from node.records import open_database
-from node.retention import Retention
-from node.route_settings import read_with_settings
-from node.run.engine import Engine, set_up
+from node.receive.store.receipt_import import Recorder
+from node.receive.store.retention import Retention
+from node.receive.store.store import Store
+from node.route import checks as route_checks
+from node.route.completion import Completion
+from node.route.dispatch import Dispatcher
+from node.run.job_engine import JobEngine, set_up
 from node.send.outbox import Sender
 from node.status.page import build_app
 from node.supervise import Supervisor, receivers
@@ -145,7 +145,7 @@ class Node:
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
         self._configuration = read_with_settings(path)
-        checks.require(self._configuration, path)
+        require_fit(self._configuration, path)
         self._stopping = threading.Event()
         self._asked_to_stop = 0.0
 
@@ -186,11 +186,11 @@ class Node:
         stack.callback(database.dispose)
         records = RecordService(configuration)
         stack.callback(records.stop)
-        engine = Engine(
+        engine = JobEngine(
             configuration,
             database,
             contexts=lambda job, paths: records.context_for(job.pipeline, paths),
-            priors=Priors(configuration, database, open_store(configuration)),
+            priors=Priors(configuration, database, open_patient_records(configuration)),
         )
         engine.start()
         stack.callback(engine.stop)
@@ -242,6 +242,19 @@ def places(configuration: Configuration) -> dict[str, str]:
         "dicom": f"{configuration.node.ae_title} at {dimse.host}:{dimse.port}",
         "page": f"{'https' if status.tls else 'http'}://{status.host}:{status.port}/",
     }
+
+
+def require_fit(configuration: Configuration, path: Path) -> None:
+    """Raise `ConfigurationError` with everything that is wrong with the routes and the files that are named.
+
+    Parameters
+    ----------
+    path
+        Where the configuration stands, for the message.
+    """
+    found = (verdict for look in (route_checks.routes, checks.files) for verdict in look(configuration))
+    if wrong := [verdict for verdict in found if verdict.state == "bad"]:
+        raise ConfigurationError("\n".join(f"{path}: {verdict.sentence}" for verdict in wrong))
 
 
 def open_records(configuration: Configuration) -> Database:

@@ -23,8 +23,8 @@ from dicom_sr.findings import (
     Site,
     Volume,
 )
+from dicom_sr.read.stacks import Stack, read_stack, stacks
 from dicom_sr.series import Series, Study, read_studies
-from dicom_sr.stacks import Stack, read_stack, stacks
 from dicom_sr.uids import uid
 
 MODEL = Model("knee_super_resolution", "1.2.3", "ab" * 32, "trained on simulated data, not for clinical use", "cd" * 32)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
-from node.checks import listening_socket
+from node.config.checks import listening_socket
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import apiron
 import orthanc_rest_client
 
-from node.demo.orthanc import Modality, Orthanc, OrthancFailed, OrthancMissing, free_port
+from node.demo.orthanc_process import Modality, Orthanc, OrthancFailed, OrthancMissing, free_port
 
 __all__ = ["Archive", "Modality", "OrthancFailed", "OrthancMissing", "free_port"]
 

@@ -20,9 +20,9 @@ from pynetdicom import AE
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from node.demo.orthanc import free_port
-from node.job import JobState
-from node.records import JobRecord, open_database
+from node.database.jobs import JobState
+from node.database.tables import JobRow, open_database
+from node.demo.orthanc_process import free_port
 
 ENDED = (JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)
 SENDER = "SCANNER"
@@ -150,15 +150,15 @@ class RunningNode:
         with Session(self.database, expire_on_commit=False) as session:
             return list(session.scalars(query))
 
-    def jobs(self, study: str | None = None) -> list[JobRecord]:
+    def jobs(self, study: str | None = None) -> list[JobRow]:
         """All jobs, or those of a study; the first taken first."""
-        query = select(JobRecord).order_by(JobRecord.created)
-        return self.all(query.where(JobRecord.study_instance_uid == study) if study else query)
+        query = select(JobRow).order_by(JobRow.created)
+        return self.all(query.where(JobRow.study_instance_uid == study) if study else query)
 
-    def ended_jobs(self, count: int, seconds: float = 60.0, study: str | None = None) -> list[JobRecord]:
+    def ended_jobs(self, count: int, seconds: float = 60.0, study: str | None = None) -> list[JobRow]:
         """The jobs, or those of a study, once `count` of them have ended."""
 
-        def question() -> list[JobRecord]:
+        def question() -> list[JobRow]:
             jobs = self.jobs(study)
             return jobs if sum(job.state in ENDED for job in jobs) >= count else []
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pydicom
 
-from dicom_sr.encode import EncodingProfile, encode
 from dicom_sr.series import read_studies
+from dicom_sr.write.encode import EncodingProfile, encode
 from node.demo import samples
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"

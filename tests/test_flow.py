@@ -22,10 +22,10 @@ from pydicom.uid import generate_uid
 from sqlalchemy import select
 
 from node.config import DicomWebDestination
+from node.database.tables import AssociationRow, DecisionRow, EventRow, InstanceRow, OutboxRow
 from node.demo import samples
-from node.records import AssociationRecord, DecisionRecord, EventRecord, InstanceRecord, OutboxRecord
 from node.send.delivery import Item, Outcome
-from node.send.dicomweb import DicomWebDelivery
+from node.send.dicomweb_delivery import DicomWebDelivery
 from tests.orthanc import Archive, Modality, free_port
 from tests.running import SENDER, RunningNode, until
 
@@ -163,14 +163,14 @@ def test_results_are_committed_by_the_archive_and_never_processed_when_they_come
     ):
         node.send(knee)
         node.ended_jobs(1)
-        lines = node.all(select(OutboxRecord))
+        lines = node.all(select(OutboxRow))
         assert {(line.state, line.answer) for line in lines} == {("confirmed", "storage commitment")}
         ours = archive.sop_instance_uids()
         archive.post("/modalities/ainode/store", {"Resources": archive.studies(), "Synchronous": True})
-        stored = select(InstanceRecord.sop_instance_uid)
+        stored = select(InstanceRow.sop_instance_uid)
         until(lambda: ours <= set(node.all(stored)), "the results are back on the node")
         series = {str(dcmread_bytes(archive.file(uid)).SeriesInstanceUID) for uid in ours}
-        decided = select(DecisionRecord).where(DecisionRecord.series_instance_uid.in_(series))
+        decided = select(DecisionRow).where(DecisionRow.series_instance_uid.in_(series))
         until(lambda: {one.series_instance_uid for one in node.all(decided)} == series, "all are decided")
         decisions = node.all(decided)
         assert not any(decision.matched for decision in decisions)
@@ -189,7 +189,7 @@ def test_a_series_whose_count_is_known_does_not_wait_for_the_quiet_time(patient_
     written = results(patient_node, sent.study).values()
     assert kinds(written)[MR] == 47  # 23 gaps of 4 mm in steps of 2 mm, both ends included
     assert kinds(written)["report"] == 1
-    lines = patient_node.all(select(OutboxRecord).where(OutboxRecord.job_id == job.id))
+    lines = patient_node.all(select(OutboxRow).where(OutboxRow.job_id == job.id))
     assert {line.state for line in lines} == {"delivered"}
     assert len(lines) == len(written)
 
@@ -200,9 +200,7 @@ def test_the_same_images_again_change_nothing(node, knee):
     node.ended_jobs(1, study=sent.study)
     before = {path: path.read_bytes() for path in results(node, sent.study)}
     node.send(sent.images)
-    again = select(InstanceRecord).where(
-        InstanceRecord.study_instance_uid == sent.study, InstanceRecord.times_received == 2
-    )
+    again = select(InstanceRow).where(InstanceRow.study_instance_uid == sent.study, InstanceRow.times_received == 2)
     until(lambda: len(node.all(again)) == len(knee), "the second receipts are recorded")
     assert len(node.jobs(sent.study)) == 1
     assert {path: path.read_bytes() for path in results(node, sent.study)} == before
@@ -254,7 +252,7 @@ def test_an_unsuitable_series_ends_with_a_reason_and_costs_the_next_one_nothing(
 def test_a_stranger_is_refused_and_the_refusal_is_on_record(node, knee):
     with pytest.raises(AssertionError, match="refused"):
         node.send(knee[:1], calling="STRANGER")
-    refused = select(AssociationRecord).where(AssociationRecord.outcome == "refused")
+    refused = select(AssociationRow).where(AssociationRow.outcome == "refused")
     (record,) = until(lambda: node.all(refused), "the refusal is recorded")
     assert record.calling_ae_title == "STRANGER"
 
@@ -269,7 +267,7 @@ def test_odd_and_broken_instances_disturb_nothing(node, knee, shared_data, dcmtk
             capture_output=True,
             timeout=120,
         )
-    received = select(InstanceRecord.sop_instance_uid)
+    received = select(InstanceRow.sop_instance_uid)
     until(lambda: len(node.all(received)) > 20, "some of them are stored")
     processes = node.descendants()
     sent = fresh(knee)
@@ -301,7 +299,7 @@ def test_a_killed_node_takes_its_children_with_it_and_does_what_was_due_when_it_
         node.start()
         (job,) = node.ended_jobs(1)
         assert job.state == "done"
-        done = node.all(select(EventRecord).where(EventRecord.what == "infer"))
+        done = node.all(select(EventRow).where(EventRow.what == "infer"))
         assert len(done) == 1
         assert kinds(results(node, job.study_instance_uid).values())[MR] == 47
 

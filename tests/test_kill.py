@@ -13,7 +13,7 @@ import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 
-from node.records import EventRecord, JobRecord, ObjectRecord, OutboxRecord
+from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from tests.node.run.trial import install_trial, mr_instances
 from tests.node.send.outgoing import Peer
 from tests.postgres import Postgres
@@ -69,7 +69,7 @@ class Killed:
         lines = self.journal.read_text().splitlines() if self.journal.exists() else []
         return sum(line.startswith(f"{what} {self.series[point]} ") for line in lines)
 
-    def job(self, point: str) -> JobRecord | None:
+    def job(self, point: str) -> JobRow | None:
         return next((job for job in self.node.jobs() if job.series_instance_uids == [self.series[point]]), None)
 
     def kill(self, point: str) -> None:
@@ -90,13 +90,13 @@ class Killed:
         self.peer.release.set()
         self.node.start()
 
-    def objects(self, job: JobRecord) -> Path:
+    def objects(self, job: JobRow) -> Path:
         return self.node.folder / "data" / "jobs" / job.id / "objects.json"
 
     def events(self, point: str) -> Counter[str]:
         job = self.job(point)
         assert job is not None
-        rows = self.node.all(select(EventRecord).where(EventRecord.job_id == job.id))
+        rows = self.node.all(select(EventRow).where(EventRow.job_id == job.id))
         return Counter(f"begun {row.detail}" if row.what == "begun" else row.what for row in rows)
 
 
@@ -161,8 +161,8 @@ def test_a_node_that_is_killed_loses_nothing_and_repeats_nothing_finished(killed
     sent = defaultdict(set)
     for uid, content, _ in killed.peer.received:
         sent[uid].add(content)
-    objects = {row.sop_instance_uid: row for row in killed.node.all(select(ObjectRecord))}
-    lines = killed.node.all(select(OutboxRecord))
+    objects = {row.sop_instance_uid: row for row in killed.node.all(select(ObjectRow))}
+    lines = killed.node.all(select(OutboxRow))
     assert {line.sop_instance_uid for line in lines} == set(sent)
     assert [line.state for line in lines] == ["delivered"] * len(lines)
     assert {len(contents) for contents in sent.values()} == {1}, "an object went out with other bytes"

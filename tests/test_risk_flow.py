@@ -15,8 +15,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from node.demo import samples
-from node.record import new_key
-from pipelines.knee_oa_risk.sample import demo_person, patient_bundle
+from node.patient_records.store import new_key
+from pipelines.knee_oa_risk.simulation.sample import demo_person, patient_bundle
 from tests.fhir_peer import FhirPeer, serving
 from tests.orthanc import free_port
 from tests.running import RunningNode, until

@@ -10,12 +10,12 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from node import checks
-from node.__main__ import NOT_RIGHT, OK
+from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.terminal import console
-from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination
+from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination, checks
+from node.config.route_settings import read_with_settings
 from node.errors import PeerUnavailable
-from node.route_settings import read_with_settings
+from node.route import checks as route_checks
 
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
@@ -24,7 +24,7 @@ def check(config: Path, *, online: bool) -> int:
     """Look at everything, print what was found."""
     configuration = read_with_settings(config)
     out, complaints = console(), console(error=True)
-    verdicts = [verdict for look in checks.OFFLINE for verdict in look(configuration)]
+    verdicts = [verdict for look in (route_checks.routes, *checks.OFFLINE) for verdict in look(configuration)]
     if online:
         asked = list(_asked(configuration))
         verdicts += [
@@ -62,8 +62,8 @@ def _asked(configuration: Configuration) -> Iterator[tuple[str, DimseDestination
 
 
 def _ask(key: str, whom: DimseDestination | DicomWebDestination, ae_title: str) -> checks.Verdict:
-    from node.send.dicomweb import DicomWebDelivery
-    from node.send.dimse import DimseDelivery
+    from node.send.dicomweb_delivery import DicomWebDelivery
+    from node.send.dimse_delivery import DimseDelivery
 
     where = whom.url if isinstance(whom, DicomWebDestination) else f"{whom.ae_title} at {whom.host}:{whom.port}"
     try:

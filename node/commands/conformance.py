@@ -22,12 +22,12 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
-from node.__main__ import OK
+from node.commands.exit_codes import OK
 from node.commands.terminal import console
 from node.config import Dimse, DimseDestination, Node
-from node.receive.contexts import MESSAGE_SYNTAXES
-from node.receive.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.receive.dimse.presentation_contexts import MESSAGE_SYNTAXES
 from node.receive.status import Status
+from node.receive.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 # PS3.6 has these names; pydicom's dictionary is older than the classes
 NEWER_NAMES = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.__main__ import OK
+from node.commands.exit_codes import OK
 from node.commands.terminal import console
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.__main__ import NOT_RIGHT, OK
+from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config import read
 from node.receive.importer import run
-from node.run.engine import set_up
+from node.run.job_engine import set_up
 
 
 def import_(path: Path, config: Path) -> int:

@@ -15,12 +15,12 @@ from rich.text import Text
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from node.__main__ import NOT_RIGHT, OK, USAGE
-from node.commands.database import opened
+from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
+from node.commands.open_database import opened
 from node.commands.terminal import console
+from node.database.jobs import JobState
+from node.database.tables import DecisionRow, EventRow, JobRow, ObjectRow, OutboxRow
 from node.errors import JobNotFound
-from node.job import JobState
-from node.records import DecisionRecord, EventRecord, JobRecord, ObjectRecord, OutboxRecord
 
 WATCH_S = 0.5
 STYLES = {
@@ -54,14 +54,14 @@ def list_jobs(config: Path, *, state: str | None = None, limit: int = 50, watch:
 
 def _table(database: Engine, state: str | None, limit: int) -> Table:
     with Session(database) as session:
-        query = select(JobRecord).order_by(JobRecord.created.desc()).limit(limit)
-        jobs = session.scalars(query if state is None else query.where(JobRecord.state == state)).all()
+        query = select(JobRow).order_by(JobRow.created.desc()).limit(limit)
+        jobs = session.scalars(query if state is None else query.where(JobRow.state == state)).all()
         counts = {
             job: (delivered, total)
             for job, delivered, total in session.execute(
-                select(OutboxRecord.job_id, func.count(OutboxRecord.delivered), func.count())
-                .where(OutboxRecord.job_id.in_([job.id for job in jobs]), OutboxRecord.state != "skipped")
-                .group_by(OutboxRecord.job_id)
+                select(OutboxRow.job_id, func.count(OutboxRow.delivered), func.count())
+                .where(OutboxRow.job_id.in_([job.id for job in jobs]), OutboxRow.state != "skipped")
+                .group_by(OutboxRow.job_id)
             )
         }
     table = Table(box=None, pad_edge=False)
@@ -83,7 +83,7 @@ def _table(database: Engine, state: str | None, limit: int) -> Table:
     return table
 
 
-def _span(job: JobRecord) -> str:
+def _span(job: JobRow) -> str:
     """How long the job took, or has been under way."""
     ended = job.state in (JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)
     return f"{((job.updated if ended else datetime.now(UTC)) - job.created).total_seconds():.1f} s"
@@ -101,21 +101,21 @@ def show(config: Path, job: str) -> int:
         found = _find(session, job)
         _show_head(out, found)
         decision = session.scalars(
-            select(DecisionRecord).where(DecisionRecord.job_id == found.id).order_by(DecisionRecord.decided.desc())
+            select(DecisionRow).where(DecisionRow.job_id == found.id).order_by(DecisionRow.decided.desc())
         ).first()
         if decision is not None:
             _show_why(out, decision)
         events = session.scalars(
-            select(EventRecord).where(EventRecord.job_id == found.id).order_by(EventRecord.at, EventRecord.id)
+            select(EventRow).where(EventRow.job_id == found.id).order_by(EventRow.at, EventRow.id)
         ).all()
         _show_timeline(out, events)
         _show_objects(out, session, found)
     return NOT_RIGHT if found.state == JobState.FAILED else OK
 
 
-def _find(session: Session, start: str) -> JobRecord:
+def _find(session: Session, start: str) -> JobRow:
     """The one job whose id begins so."""
-    found = session.scalars(select(JobRecord).where(JobRecord.id.startswith(start, autoescape=True)).limit(2)).all()
+    found = session.scalars(select(JobRow).where(JobRow.id.startswith(start, autoescape=True)).limit(2)).all()
     if not found:
         raise JobNotFound(f"no job has an id that begins with {start!r}; condyle jobs lists them")
     if len(found) > 1:
@@ -123,7 +123,7 @@ def _find(session: Session, start: str) -> JobRecord:
     return found[0]
 
 
-def _show_head(out: Console, job: JobRecord) -> None:
+def _show_head(out: Console, job: JobRow) -> None:
     out.print(f"[bold]job {job.id}[/]", Text(job.state, style=STYLES[JobState(job.state)]))
     if job.reason:
         out.print(Text(f"  {job.reason}"))
@@ -135,7 +135,7 @@ def _show_head(out: Console, job: JobRecord) -> None:
         out.print(f"  follows job {job.predecessor}, which had fewer images")
 
 
-def _show_why(out: Console, decision: DecisionRecord) -> None:
+def _show_why(out: Console, decision: DecisionRow) -> None:
     out.print(f"\n[bold]why[/]: {decision.trace['why']}")
     for series in decision.trace["series"]:
         for clause in series["clauses"]:
@@ -149,7 +149,7 @@ def _show_clause(out: Console, clause: dict[str, Any], indent: str) -> None:
         _show_clause(out, inner, indent + "  ")
 
 
-def _show_timeline(out: Console, events: Sequence[EventRecord]) -> None:
+def _show_timeline(out: Console, events: Sequence[EventRow]) -> None:
     out.print("\n[bold]timeline[/]")
     table = Table(box=None, show_header=False, padding=(0, 2))
     for event in events:
@@ -158,12 +158,12 @@ def _show_timeline(out: Console, events: Sequence[EventRecord]) -> None:
     out.print(table)
 
 
-def _show_objects(out: Console, session: Session, job: JobRecord) -> None:
+def _show_objects(out: Console, session: Session, job: JobRow) -> None:
     objects = session.execute(
-        select(ObjectRecord, OutboxRecord)
-        .outerjoin(OutboxRecord, OutboxRecord.sop_instance_uid == ObjectRecord.sop_instance_uid)
-        .where(ObjectRecord.job_id == job.id)
-        .order_by(ObjectRecord.order, ObjectRecord.kind, ObjectRecord.sop_instance_uid)
+        select(ObjectRow, OutboxRow)
+        .outerjoin(OutboxRow, OutboxRow.sop_instance_uid == ObjectRow.sop_instance_uid)
+        .where(ObjectRow.job_id == job.id)
+        .order_by(ObjectRow.order, ObjectRow.kind, ObjectRow.sop_instance_uid)
     ).all()
     grouped: dict[tuple[str, str, str, str, str], int] = {}
     for made, line in objects:
@@ -188,13 +188,13 @@ def cancel(config: Path, job: str) -> int:
 
 
 def _by_operator(config: Path, job: str, what: Literal["restart", "cancel"], done: str) -> int:
-    from node.ledger import ForbiddenTransition
-    from node.run.engine import Engine
+    from node.database.job_states import ForbiddenTransition
+    from node.run.job_engine import JobEngine
 
     configuration, database = opened(config)
     with Session(database) as session:
         found = _find(session, job).id
-    engine = Engine(configuration, database)
+    engine = JobEngine(configuration, database)
     try:
         engine.restart(found) if what == "restart" else engine.cancel(found)
     except ForbiddenTransition as error:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module, util
 
-from node.__main__ import USAGE
+from node.commands.exit_codes import USAGE
 from node.commands.terminal import console
 from pipelines.registry import UnknownPipeline, names, pipeline_type
+
+ROOMS = {"train": "training", "evaluate": "evaluation"}  # the package of a pipeline that holds the program
 
 
 def installed() -> str:
@@ -16,14 +18,15 @@ def installed() -> str:
 
 
 def hand_over(what: str, pipeline: str, arguments: Sequence[str]) -> int:
-    """Call `main(arguments)` of the module ``train`` or ``evaluate`` beside the pipeline."""
+    """Call `main(arguments)` of the pipeline's module ``training.train`` or ``evaluation.evaluate``."""
     try:
         package = pipeline_type(pipeline).__module__
     except UnknownPipeline as error:
         console(error=True).print(str(error), markup=False)
         return USAGE
-    module = f"{package}.{what}"
-    if util.find_spec(module) is None:
+    room = f"{package}.{ROOMS[what]}"
+    module = f"{room}.{what}"
+    if util.find_spec(room) is None or util.find_spec(module) is None:
         console(error=True).print(f"{pipeline} has nothing to {what}", markup=False)
         return USAGE
     code: int = import_module(module).main(list(arguments))

@@ -12,16 +12,16 @@ from dicom_sr.errors import UnsuitableInput
 from node.commands.terminal import console
 from node.config import read
 from node.errors import ConfigurationError
-from node.receive.record.contexts import open_store
-from node.receive.record.intake import Intake
-from node.record import new_key
+from node.patient_records.intake import Intake
+from node.patient_records.look_up import open_patient_records
+from node.patient_records.store import new_key
 from pipelines.records.record import IdentityMismatch
 
 
 def record(paths: Sequence[Path], config: Path) -> int:
     """Take each file in and say in numbers what came of it; 1 if any was refused."""
     configuration = read(config)
-    intake = Intake(open_store(configuration), configuration.records)
+    intake = Intake(open_patient_records(configuration), configuration.records)
     table = Table("file", "records", "events", "not used")
     refused = 0
     for path in paths:

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from dicom_sr.errors import UnsuitableInput
 from node.commands.terminal import console
-from node.receive.record.answer import Assessor, route_settings
-from node.receive.record.contexts import Contexts, open_store
-from node.receive.record.web import answer
-from node.route_settings import read_with_settings
+from node.config.route_settings import read_with_settings
+from node.patient_records.answer import Assessor, route_settings
+from node.patient_records.look_up import Contexts, open_patient_records
+from node.patient_records.web import answer
 
 
 def risk(patient: str, config: Path, issuer: str | None = None, day: date | None = None, as_json: bool = False) -> int:
     """Print the answer; 1 if there is no record or it cannot be used."""
     configuration = read_with_settings(config)
-    contexts = Contexts(configuration, open_store(configuration))
+    contexts = Contexts(configuration, open_patient_records(configuration))
     assessor = Assessor(route_settings(configuration.routes))
     try:
         resource = answer(configuration.records, contexts, assessor, patient, issuer, day or date.today())

@@ -16,12 +16,12 @@ from rich.tree import Tree
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import Study, read_studies
-from node.__main__ import NOT_RIGHT, OK
+from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.terminal import console
+from node.config.route_settings import read_with_settings
 from node.errors import ConfigurationError
 from node.route.decide import CompiledRoute, Decision, compile_routes, decide, keys
 from node.route.facts import series_facts, study_facts
-from node.route_settings import read_with_settings
 
 
 def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json: bool) -> int:

@@ -10,7 +10,7 @@ from rich.progress import track
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import read_studies
-from node.__main__ import NOT_RIGHT, OK, USAGE
+from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.route import files_in
 from node.commands.terminal import console
 from node.config import read

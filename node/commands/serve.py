@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from node import log
-from node.__main__ import OK
+from node.commands.exit_codes import OK
 
 
 def serve(config: Path, log_format: str | None, level: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version as version_of
 
-from node.__main__ import OK
+from node.commands.exit_codes import OK
 from node.commands.terminal import console
 from pipelines.registry import names, pipeline_type
 

@@ -22,12 +22,12 @@ from rich.table import Table
 from rich.text import Text
 
 from node.config import Configuration, read
+from node.database.tables import open_database
 from node.demo import configuration, samples
-from node.demo.archive import Archive, FolderArchive, OrthancArchive
-from node.demo.orthanc import Orthanc, OrthancFailed, OrthancMissing, plugin
+from node.demo.orthanc_process import Orthanc, OrthancFailed, OrthancMissing, plugin
 from node.demo.outcome import Outcome, Sent, is_settled, outcome, progress
+from node.demo.result_archive import Archive, FolderArchive, OrthancArchive
 from node.demo.scanner import AE_TITLE, File, Receiver, Scanner
-from node.records import open_database
 
 START_TIMEOUT_S = 60.0  # of the node; the first start of a fresh installation compiles its modules
 STOP_TIMEOUT_S = 20.0

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from node.demo import scanner
-from node.demo.orthanc import free_port
+from node.demo.orthanc_process import free_port
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.yaml"  # its routes are the demo's
 SHOWN = {"not_run_reports": True}  # a pipeline that was due and did not run is to be seen in the archive

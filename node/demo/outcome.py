@@ -9,12 +9,12 @@ from datetime import datetime
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from node.demo.archive import Archive, Stored, in_words
+from node.database.job_states import UNSETTLED
+from node.database.jobs import JobState
+from node.database.tables import DecisionRow, JobRow, ObjectRow, OutboxRow, SeriesRow
+from node.demo.result_archive import Archive, Stored, in_words
 from node.demo.samples import Sample
 from node.demo.scanner import File
-from node.job import JobState
-from node.ledger import UNSETTLED
-from node.records import DecisionRecord, JobRecord, ObjectRecord, OutboxRecord, SeriesRecord
 
 ENDED = {JobState.DONE, JobState.UNSUITABLE, JobState.FAILED}
 
@@ -69,22 +69,22 @@ def is_settled(engine: Engine, sent: Sequence[Sent]) -> bool:
     """Has everything been decided and run, and everything made been delivered, refused or given up?"""
     studies = [one.study_instance_uid for one in sent if not one.refused]
     with Session(engine) as session:
-        series = session.scalars(select(SeriesRecord).where(SeriesRecord.study_instance_uid.in_(studies))).all()
+        series = session.scalars(select(SeriesRow).where(SeriesRow.study_instance_uid.in_(studies))).all()
         if {one.study_instance_uid for one in series} != set(studies):
             return False
         if any(min(one.routed_instances, one.study_routed_instances) < one.instances for one in series):
             return False
-        states = session.scalars(select(JobRecord.state).where(JobRecord.study_instance_uid.in_(studies))).all()
+        states = session.scalars(select(JobRow.state).where(JobRow.study_instance_uid.in_(studies))).all()
         if not set(states) <= ENDED:
             return False
-        return session.scalars(select(OutboxRecord.id).where(UNSETTLED).limit(1)).first() is None
+        return session.scalars(select(OutboxRow.id).where(UNSETTLED).limit(1)).first() is None
 
 
 def progress(engine: Engine) -> str:
     """What the node is doing, in a few words."""
     with Session(engine) as session:
-        states = session.scalars(select(JobRecord.state)).all()
-        waiting = session.scalars(select(OutboxRecord.id).where(UNSETTLED)).all()
+        states = session.scalars(select(JobRow.state)).all()
+        waiting = session.scalars(select(OutboxRow.id).where(UNSETTLED)).all()
     running = [f"{states.count(state)} {state}" for state in JobState if state in states]
     return (
         ", ".join([*running, *([f"{len(waiting)} objects to send"] if waiting else [])])
@@ -96,23 +96,23 @@ def outcome(engine: Engine, archive: Archive, sent: Sent) -> Outcome:
     """What became of one study, as of now."""
     study = sent.study_instance_uid
     with Session(engine, expire_on_commit=False) as session:
-        series = session.scalars(select(SeriesRecord).where(SeriesRecord.study_instance_uid == study)).all()
+        series = session.scalars(select(SeriesRow).where(SeriesRow.study_instance_uid == study)).all()
         last = max((one.last_received for one in series), default=None)
         records = session.scalars(
-            select(JobRecord).where(JobRecord.study_instance_uid == study).order_by(JobRecord.created)
+            select(JobRow).where(JobRow.study_instance_uid == study).order_by(JobRow.created)
         ).all()
         jobs = tuple(_job(session, record, last) for record in records)
         decisions = tuple(
             (record.route, record.matched, str(record.trace.get("why", "")))
             for record in session.scalars(
-                select(DecisionRecord).where(DecisionRecord.study_instance_uid == study).order_by(DecisionRecord.id)
+                select(DecisionRow).where(DecisionRow.study_instance_uid == study).order_by(DecisionRow.id)
             )
         )
         made = set(
             session.scalars(
-                select(OutboxRecord.sop_instance_uid)
-                .join(ObjectRecord, ObjectRecord.sop_instance_uid == OutboxRecord.sop_instance_uid)
-                .where(ObjectRecord.study_instance_uid == study, OutboxRecord.state != "skipped")
+                select(OutboxRow.sop_instance_uid)
+                .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
+                .where(ObjectRow.study_instance_uid == study, OutboxRow.state != "skipped")
             )
         )
     returned = tuple(one for one in archive.stored(study) if one.sop_instance_uid not in sent.sop_instance_uids)
@@ -120,8 +120,8 @@ def outcome(engine: Engine, archive: Archive, sent: Sent) -> Outcome:
     return Outcome(sent, decisions, jobs, returned, lacking)
 
 
-def _job(session: Session, record: JobRecord, last: datetime | None) -> JobOutcome:
-    delivered = session.scalars(select(OutboxRecord.delivered).where(OutboxRecord.job_id == record.id)).all()
+def _job(session: Session, record: JobRow, last: datetime | None) -> JobOutcome:
+    delivered = session.scalars(select(OutboxRow.delivered).where(OutboxRow.job_id == record.id)).all()
     end = max([record.updated, *(moment for moment in delivered if moment is not None)])
     return JobOutcome(record.pipeline, record.state, record.reason, (end - (last or record.created)).total_seconds())
 

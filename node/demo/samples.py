@@ -318,7 +318,7 @@ def write_abdomen(folder: Path) -> None:
 
 def write_finger(folder: Path) -> None:
     """A cine of a simulated second metacarpophalangeal joint with power Doppler (US, 16 frames)."""
-    from pipelines.joint_classification.sample import demo_cine
+    from pipelines.joint_classification.simulation.sample import demo_cine
 
     frames, box = demo_cine()
     write_cine(folder / "US.dcm", frames, box, 0.07)
@@ -348,7 +348,11 @@ def write_cine(path: Path, frames: NDArray[np.uint8], box: tuple[int, int, int, 
 # ---- hands and feet
 def write_hands_and_feet(folder: Path) -> None:
     """Both hands and both feet of one patient with simulated rheumatoid arthritis, one film (DX) each."""
-    from pipelines.hand_foot_scoring.sample import LIMBS, film_of, stored  # brings scipy: only when it is sent
+    from pipelines.hand_foot_scoring.simulation.sample import (  # brings scipy: only when it is sent
+        LIMBS,
+        film_of,
+        stored,
+    )
 
     for number, (part, side) in enumerate(LIMBS, start=1):
         film = film_of(part, side, 40 + number, severity=0.6, shape=HAND_SHAPE)
@@ -382,7 +386,7 @@ def _coded(value: str, meaning: str) -> Dataset:
 
 def write_metacarpal(folder: Path) -> None:
     """A simulated HR-pQCT of a second metacarpal head with erosions, 96 slices of 128 x 128 (CT)."""
-    from pipelines.joint_classification.sample import demo_head
+    from pipelines.joint_classification.simulation.sample import demo_head
 
     density, spacing_mm = demo_head()  # (D, H, W), shaft first
     for index, plane in enumerate(density):
@@ -414,7 +418,10 @@ def _copy_shared(part: str, folder: Path) -> None:
 # ---- the patient's record
 def knee_record() -> dict[str, Any]:
     """A simulated record of the patient of `write_knee`, three years long, as a FHIR R4 bundle."""
-    from pipelines.knee_oa_risk.sample import demo_person, patient_bundle  # brings torch: only when it is sent
+    from pipelines.knee_oa_risk.simulation.sample import (  # brings torch: only when it is sent
+        demo_person,
+        patient_bundle,
+    )
 
     people, person = demo_person()
     return patient_bundle(people, person, "DEMO-KNEE", "Phantom", "Knee", date(2026, 1, 5), date(1961, 2, 14))

@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, ExplicitVRLittleEndian
 
-from dicom_sr.headers import MANUFACTURER
-from node.record import identity_in
+from dicom_sr.read.headers import MANUFACTURER
+from node.patient_records.store import identity_in
 from pipelines.records.record import Identity
 
 REPORT_CLASSES = (str(Comprehensive3DSRStorage), str(ComprehensiveSRStorage))

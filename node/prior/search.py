@@ -19,14 +19,14 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from node.config import Configuration, DicomWebDestination, DimseDestination
+from node.database.tables import InstanceRow, JobRow
 from node.errors import JobFailed, NodeError, PeerUnavailable
+from node.patient_records.store import Records, identity_in
 from node.prior.archive import Archive, Deadline, Place
-from node.prior.dicomweb import DicomWebArchive
-from node.prior.dimse import DimseArchive
-from node.prior.own import OwnReports
+from node.prior.dicomweb_archive import DicomWebArchive
+from node.prior.dimse_archive import DimseArchive
+from node.prior.own_reports import OwnReports
 from node.prior.report import MALFORMED, Found, NotUsable, SomebodyElse, Wanted, examined, latest, normalised
-from node.record import Records, identity_in
-from node.records import InstanceRecord, JobRecord
 from pipelines.base import wants_prior_report
 from pipelines.registry import pipeline_type
 
@@ -64,7 +64,7 @@ class Priors:
         folder = configuration.node.data.absolute() / "priors"
         self._own = OwnReports(folder, records, database, self._default_issuer)
 
-    def find(self, job: JobRecord, paths: Sequence[Path]) -> Prior | None:
+    def find(self, job: JobRow, paths: Sequence[Path]) -> Prior | None:
         """The patient's last report by the job's pipeline; None where the pipeline wants none.
 
         What an earlier run of the same job was given, it is given again, and nothing else. An archive that cannot be
@@ -88,7 +88,7 @@ class Priors:
             return _used(found, OWN, "")
         return self._ask_archives(wanted, strangers)
 
-    def keep(self, job: JobRecord, reports: Sequence[tuple[str, Path]]) -> None:
+    def keep(self, job: JobRow, reports: Sequence[tuple[str, Path]]) -> None:
         """Keep the reports (SOP Instance UID and file) of a job, for the patient's next study."""
         if not self._settings.keep_days or job.shadow or not wants_prior_report(pipeline_type(job.pipeline)):
             return
@@ -157,7 +157,7 @@ class Priors:
         end = time.monotonic() + patience_s
         while time.monotonic() < end:
             with Session(self._database) as session:
-                record = session.get(InstanceRecord, sop_instance_uid)
+                record = session.get(InstanceRow, sop_instance_uid)
                 if record is not None:
                     return (self._configuration.node.data / "instances" / record.path).read_bytes()
             time.sleep(LOOK_S)

@@ -19,11 +19,11 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from node.config import Configuration
-from node.receive.part10 import read_meta
-from node.receive.recorder import Recorder
+from node.database.tables import open_database
 from node.receive.status import NotStored, Status
-from node.receive.store import COPY_BYTES, Arrival, Store, TooLarge
-from node.records import open_database
+from node.receive.store.part10 import read_meta
+from node.receive.store.receipt_import import Recorder
+from node.receive.store.store import COPY_BYTES, Arrival, Store, TooLarge
 
 MAXIMUM_DICOMDIR = 64 * 2**20
 # A zip may unpack to this much and so many times its size; blank images compress some 100 times, bombs 1,000 and more

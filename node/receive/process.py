@@ -11,8 +11,8 @@ import pydicom
 from sqlalchemy import inspect
 
 from node.config import Configuration
-from node.receive.scp import Receiver
-from node.records import InstanceRecord, open_database
+from node.database.tables import InstanceRow, open_database
+from node.receive.receiver import Receiver
 
 
 def serve(configuration: Configuration) -> None:
@@ -24,8 +24,10 @@ def serve(configuration: Configuration) -> None:
         signal.signal(number, lambda *_: stop.set())
     configuration.node.data.mkdir(parents=True, exist_ok=True)
     engine = open_database(configuration.node.database_url)
-    if not inspect(engine).has_table(InstanceRecord.__tablename__):
-        from node.migrations import migrate  # a receiver alone; in a node its parent has done so, and this costs memory
+    if not inspect(engine).has_table(InstanceRow.__tablename__):
+        from node.database.migrations import (
+            migrate,  # a receiver alone; in a node its parent has done so, and this costs memory
+        )
 
         migrate(engine)
     parent = os.getppid()

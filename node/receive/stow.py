@@ -26,9 +26,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from node.config import DicomWeb
-from node.receive.header import is_uid
 from node.receive.status import NotStored, Status
-from node.receive.store import Arrival, Receipt, Store
+from node.receive.store.header import is_uid
+from node.receive.store.store import Arrival, Receipt, Store
 
 MAXIMUM_PARTS = 10_000
 MAXIMUM_BOUNDARY = 70  # RFC 2046 5.1.1

@@ -13,7 +13,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 
-from dicom_sr.headers import made_by_us
+from dicom_sr.read.headers import made_by_us
 from dicom_sr.series import Instance, Series
 from node.route.geometry import geometry
 

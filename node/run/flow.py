@@ -22,12 +22,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_sr.errors import UnsuitableInput
-from node import ledger
 from node.config import Configuration, Profile
+from node.database import job_states
+from node.database.jobs import JobState
+from node.database.tables import AssociationRow, EventRow, InstanceRow, JobRow, ObjectRow, OutboxRow
 from node.errors import JobFailed, NodeError, WorkerDied
-from node.job import JobState
-from node.records import AssociationRecord, EventRecord, InstanceRecord, JobRecord, ObjectRecord, OutboxRecord
-from node.run.folder import JobFolder
+from node.run.job_folder import JobFolder
 from node.run.pool import Pool, Stopping
 from pipelines.context import ClinicalContext
 
@@ -39,7 +39,7 @@ CHUNK = 500  # identifiers in one IN (...)
 
 T = TypeVar("T")
 
-Contexts = Callable[[JobRecord, list[Path]], ClinicalContext | None]
+Contexts = Callable[[JobRow, list[Path]], ClinicalContext | None]
 
 
 class Prior(Protocol):
@@ -56,10 +56,10 @@ class Prior(Protocol):
 class Priors(Protocol):
     """What `node.prior.search` does for a job."""
 
-    def find(self, job: JobRecord, paths: Sequence[Path]) -> Prior | None:
+    def find(self, job: JobRow, paths: Sequence[Path]) -> Prior | None:
         """The patient's last report by the job's pipeline; None where the pipeline wants none."""
 
-    def keep(self, job: JobRecord, reports: Sequence[tuple[str, Path]]) -> None:
+    def keep(self, job: JobRow, reports: Sequence[tuple[str, Path]]) -> None:
         """Keep the job's reports for the patient's next study."""
 
     def purge(self) -> int:
@@ -141,7 +141,7 @@ class Flow:
     def fail(self, job_id: str, reason: str) -> None:
         """End the job as failed; where a destination wants to know of missing results, it will."""
         with Session(self._database) as session:
-            job = session.get_one(JobRecord, job_id)
+            job = session.get_one(JobRow, job_id)
         if job.state not in (JobState.QUEUED, JobState.RUNNING):
             return
         try:
@@ -152,29 +152,29 @@ class Flow:
 
     # ---- around every step
     @contextmanager
-    def _step(self, job_id: str, name: str) -> Iterator[JobRecord]:
+    def _step(self, job_id: str, name: str) -> Iterator[JobRow]:
         """Do a step of a job that is running: note how long it took, or that the node was stopped in it."""
         start = time.perf_counter()
         with Session(self._database, expire_on_commit=False) as session:
-            job = session.get_one(JobRecord, job_id)
+            job = session.get_one(JobRow, job_id)
             if job.state == JobState.QUEUED:
-                job = ledger.move(session, job_id, JobState.RUNNING)
+                job = job_states.move(session, job_id, JobState.RUNNING)
                 session.commit()
         try:
             yield job
         except Stopping:
             with Session(self._database) as session, session.begin():
-                ledger.note(session, job_id, "interrupted", name)
+                job_states.note(session, job_id, "interrupted", name)
             raise
         if name == HAND_OVER:  # noted with what it does
             return
         with Session(self._database) as session, session.begin():  # one flush of the disk for all of it
-            ledger.note(session, job_id, name, seconds=time.perf_counter() - start)
+            job_states.note(session, job_id, name, seconds=time.perf_counter() - start)
             if name == PREPARE:
                 version = {"pipeline_version": job.pipeline_version}
-                session.execute(update(JobRecord).where(JobRecord.id == job_id).values(version))
+                session.execute(update(JobRow).where(JobRow.id == job_id).values(version))
 
-    def _call(self, job: JobRecord, do: str, step: str, **more: Any) -> dict[str, Any]:
+    def _call(self, job: JobRow, do: str, step: str, **more: Any) -> dict[str, Any]:
         """Have a worker do it, again where the worker dies, until it has been begun too often."""
         request = {
             "do": do,
@@ -194,16 +194,14 @@ class Flow:
             except WorkerDied as error:
                 log.warning("worker died", extra={"job": job.id, "step": step, "reason": str(error)})
                 with Session(self._database) as session, session.begin():
-                    ledger.note(session, job.id, "worker died", str(error))
+                    job_states.note(session, job.id, "worker died", str(error))
 
     def _begin(self, job_id: str, step: str) -> None:
         """Note that a worker begins with the step, unless it has taken too many with it already."""
         with Session(self._database) as session, session.begin():
-            ledger.locked(session, job_id)
+            job_states.locked(session, job_id)
             events = session.execute(
-                select(EventRecord.what, EventRecord.detail)
-                .where(EventRecord.job_id == job_id)
-                .order_by(EventRecord.id.desc())
+                select(EventRow.what, EventRow.detail).where(EventRow.job_id == job_id).order_by(EventRow.id.desc())
             ).all()
             starts = 0
             for what, detail in events:
@@ -214,28 +212,28 @@ class Flow:
                 died = [detail for what, detail in events if what == "worker died"]
                 how = f": {died[0]}" if died else ""
                 raise JobFailed(f"{step} was begun {starts} times and took its process with it each time{how}")
-            session.execute(update(JobRecord).where(JobRecord.id == job_id).values(attempt=starts + 1))
-            ledger.note(session, job_id, "begun", step)
+            session.execute(update(JobRow).where(JobRow.id == job_id).values(attempt=starts + 1))
+            job_states.note(session, job_id, "begun", step)
 
     def _ended(self, job_id: str) -> bool:
         """Whether an operator has ended the job; while the database is away, nobody has."""
         try:
             with Session(self._database) as session:
-                return session.get_one(JobRecord, job_id).state == JobState.FAILED
+                return session.get_one(JobRow, job_id).state == JobState.FAILED
         except OperationalError:
             return False
 
     # ---- prepare
-    def _instances(self, job: JobRecord) -> tuple[list[Path], dict[str, dict[str, str]]]:
+    def _instances(self, job: JobRow) -> tuple[list[Path], dict[str, dict[str, str]]]:
         store = self._configuration.node.data.absolute() / "instances"
         paths: dict[str, Path] = {}
         attributes: dict[str, dict[str, str]] = {}
         with Session(self._database) as session:
             for uids in _chunks(job.sop_instance_uids):
                 rows = session.execute(
-                    select(InstanceRecord, AssociationRecord)
-                    .outerjoin(AssociationRecord, AssociationRecord.id == InstanceRecord.association_id)
-                    .where(InstanceRecord.sop_instance_uid.in_(uids))
+                    select(InstanceRow, AssociationRow)
+                    .outerjoin(AssociationRow, AssociationRow.id == InstanceRow.association_id)
+                    .where(InstanceRow.sop_instance_uid.in_(uids))
                 )
                 for instance, association in rows:
                     paths[instance.sop_instance_uid] = store / instance.path
@@ -249,7 +247,7 @@ class Flow:
             raise JobFailed(f"{len(missing)} of {len(job.sop_instance_uids)} instances are no longer stored")
         return list(paths.values()), attributes
 
-    def _find_prior(self, job: JobRecord) -> None:
+    def _find_prior(self, job: JobRow) -> None:
         """Put the patient's earlier report into the job's folder and note in its record which it is: once for all."""
         folder = self.folder(job.id)
         if self._priors is None or folder.read_json("prior.json") is not None:
@@ -260,12 +258,12 @@ class Flow:
         if prior is None:
             return
         with Session(self._database) as session, session.begin():
-            session.execute(update(JobRecord).where(JobRecord.id == job.id).values(prior=prior.note))
-            ledger.note(session, job.id, "earlier report", prior.told, seconds=time.perf_counter() - start)
+            session.execute(update(JobRow).where(JobRow.id == job.id).values(prior=prior.note))
+            job_states.note(session, job.id, "earlier report", prior.told, seconds=time.perf_counter() - start)
         folder.write_prior(prior.content, prior.note)
 
     # ---- encode
-    def _profiles(self, job: JobRecord, not_run: str | None) -> dict[str, dict[str, Any]]:
+    def _profiles(self, job: JobRow, not_run: str | None) -> dict[str, dict[str, Any]]:
         """The distinct encodings that the job's destinations ask for, by their digest."""
         if job.shadow:
             return {}
@@ -273,7 +271,7 @@ class Flow:
         fields = [self._encoding(profile) for profile in wanted if not_run is None or profile.not_run_reports]
         return {_digest(of)[:12]: of for of in fields}
 
-    def _profile(self, job: JobRecord, destination: str) -> Profile:
+    def _profile(self, job: JobRow, destination: str) -> Profile:
         try:
             return self._configuration.destinations[destination].profile
         except KeyError:
@@ -292,17 +290,17 @@ class Flow:
         """The reports of an earlier job that went out to anybody, as the encoders want them named."""
         if job_id is None:
             return []
-        sent = select(OutboxRecord.id).where(OutboxRecord.sop_instance_uid == ObjectRecord.sop_instance_uid).exists()
+        sent = select(OutboxRow.id).where(OutboxRow.sop_instance_uid == ObjectRow.sop_instance_uid).exists()
         with Session(self._database) as session:
             reports = session.scalars(
-                select(ObjectRecord)
-                .where(ObjectRecord.job_id == job_id, ObjectRecord.kind == "report", sent)
-                .order_by(ObjectRecord.sop_instance_uid)
+                select(ObjectRow)
+                .where(ObjectRow.job_id == job_id, ObjectRow.kind == "report", sent)
+                .order_by(ObjectRow.sop_instance_uid)
             ).all()
         names = ("kind", "sop_class_uid", "sop_instance_uid", "series_instance_uid", "study_instance_uid", "path")
         return [{name: getattr(report, name) for name in (*names, "order", "sha256")} for report in reports]
 
-    def _encode(self, job: JobRecord, result: str | None, not_run: str | None) -> str | None:
+    def _encode(self, job: JobRow, result: str | None, not_run: str | None) -> str | None:
         """Have the objects written; returns what they are known by, None where nobody wants any."""
         profiles = self._profiles(job, not_run)
         if not profiles:
@@ -326,7 +324,7 @@ class Flow:
 
     # ---- hand over
     def _hand_over(
-        self, job: JobRecord, objects: str | None, state: JobState, reason: str, step: str | None = None
+        self, job: JobRow, objects: str | None, state: JobState, reason: str, step: str | None = None
     ) -> None:
         start = time.perf_counter()
         items = [] if objects is None else self._objects(job.id, objects)
@@ -338,7 +336,7 @@ class Flow:
             ]
             self._priors.keep(job, reports)
         with Session(self._database) as session, session.begin():
-            if ledger.locked(session, job.id).state not in (JobState.QUEUED, JobState.RUNNING):
+            if job_states.locked(session, job.id).state not in (JobState.QUEUED, JobState.RUNNING):
                 return  # done before, or ended by an operator
             for chunk in _chunks(items):
                 self._keep_objects(session, job.id, chunk)
@@ -346,11 +344,11 @@ class Flow:
             for destination in job.destinations if items else []:
                 if state == JobState.SENDING or self._profile(job, destination).not_run_reports:
                     waiting += self._queue_objects(session, job, destination, items)
-            ledger.move(session, job.id, state, reason=reason)
+            job_states.move(session, job.id, state, reason=reason)
             if step is not None:
-                ledger.note(session, job.id, step, seconds=time.perf_counter() - start)
+                job_states.note(session, job.id, step, seconds=time.perf_counter() - start)
             if not waiting:
-                ledger.settle(session, job.id)
+                job_states.settle(session, job.id)
 
     def _objects(self, job_id: str, of: str) -> list[dict[str, Any]]:
         note = self.folder(job_id).finished_objects(of)
@@ -362,7 +360,7 @@ class Flow:
         uids = [item["sop_instance_uid"] for item in items]
         known = {
             record.sop_instance_uid: record
-            for record in session.scalars(select(ObjectRecord).where(ObjectRecord.sop_instance_uid.in_(uids)))
+            for record in session.scalars(select(ObjectRow).where(ObjectRow.sop_instance_uid.in_(uids)))
         }
         new = []
         for item in items:
@@ -385,14 +383,14 @@ class Flow:
             elif record.sha256 != item["sha256"]:
                 self._replace(session, record, fields)
         if new:
-            session.execute(insert(ObjectRecord), new)
+            session.execute(insert(ObjectRow), new)
 
-    def _replace(self, session: Session, record: ObjectRecord, fields: dict[str, Any]) -> None:
+    def _replace(self, session: Session, record: ObjectRow, fields: dict[str, Any]) -> None:
         """Other bytes under a UID: allowed only while nobody can have seen the former ones."""
         tried = session.scalar(
             select(func.count())
-            .select_from(OutboxRecord)
-            .where(OutboxRecord.sop_instance_uid == record.sop_instance_uid, OutboxRecord.sha256 != "")
+            .select_from(OutboxRow)
+            .where(OutboxRow.sop_instance_uid == record.sop_instance_uid, OutboxRow.sha256 != "")
         )
         if tried:
             raise JobFailed(
@@ -402,7 +400,7 @@ class Flow:
             setattr(record, name, value)
         session.flush()
 
-    def _queue_objects(self, session: Session, job: JobRecord, name: str, items: list[dict[str, Any]]) -> int:
+    def _queue_objects(self, session: Session, job: JobRow, name: str, items: list[dict[str, Any]]) -> int:
         """Have the objects that the destination takes wait for it; returns how many do."""
         destination = self._configuration.destinations[name]
         profile = _digest(self._encoding(destination.profile))[:12]
@@ -415,13 +413,13 @@ class Flow:
         known: set[str] = set()
         waiting = 0
         for chunk in _chunks([item["sop_instance_uid"] for item in due]):
-            here = [OutboxRecord.destination == name, OutboxRecord.sop_instance_uid.in_(chunk)]
-            known |= set(session.scalars(select(OutboxRecord.sop_instance_uid).where(*here)))
+            here = [OutboxRow.destination == name, OutboxRow.sop_instance_uid.in_(chunk)]
+            known |= set(session.scalars(select(OutboxRow.sop_instance_uid).where(*here)))
             again = session.execute(  # a restart: what was refused or left out is tried again
-                update(OutboxRecord)
-                .where(*here, OutboxRecord.job_id == job.id, OutboxRecord.state.in_(("refused", "skipped")))
+                update(OutboxRow)
+                .where(*here, OutboxRow.job_id == job.id, OutboxRow.state.in_(("refused", "skipped")))
                 .values(state="waiting", not_before=now)
-                .returning(OutboxRecord.id)
+                .returning(OutboxRow.id)
             )
             waiting += len(again.all())
         confirm = destination.kind != "folder" and (
@@ -441,7 +439,7 @@ class Flow:
             if item["sop_instance_uid"] not in known
         ]
         if new:
-            session.execute(insert(OutboxRecord), new)
+            session.execute(insert(OutboxRow), new)
         return waiting + len(new)
 
 

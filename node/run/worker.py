@@ -32,14 +32,14 @@ import node.log
 from dicom_sr.errors import DicomError, EncodingError, UnsuitableInput
 from dicom_sr.findings import Model, NotRun, Result
 from dicom_sr.profile import EncodedObject, EncodingProfile
-from node.run.folder import JobFolder, on_disk
-from node.run.summary import summary
+from node.run.job_folder import JobFolder, on_disk
+from node.run.result_summary import summary
 from pipelines import registry
 from pipelines.base import Pipeline
 
 log = logging.getLogger("node.run.worker")  # the module is run as __main__
 
-ENCODERS = "dicom_sr.encode"  # a second or two to import
+ENCODERS = "dicom_sr.write.encode"  # a second or two to import
 KEEP_WARM = 8  # pipelines, the least recently used goes first
 IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "PatientAddress", "AccessionNumber")
 
@@ -95,7 +95,7 @@ def infer(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
 
 def encode(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
     """Write the result, or that there is none, as DICOM objects in the job's folder, once per profile."""
-    from dicom_sr.encode import encode as encode_objects  # a second or two, so not before the first request
+    from dicom_sr.write.encode import encode as encode_objects  # a second or two, so not before the first request
 
     folder = JobFolder(Path(request["folder"]))
     what = _result(request, folder) if request.get("result") else _not_run(request, folder, warm)

@@ -23,15 +23,15 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from node import ledger
 from node.config import Configuration, Destination, DicomWebDestination, DimseDestination
+from node.database import job_states
+from node.database.tables import LaneRow, ObjectRow, OutboxRow
 from node.errors import PeerUnavailable
-from node.records import LaneRecord, ObjectRecord, OutboxRecord
-from node.send.commitment import Commitments
+from node.send.commitment_requests import Commitments
 from node.send.delivery import MANDATORY, Answer, Delivery, Item, Outcome
-from node.send.dicomweb import DicomWebDelivery
-from node.send.dimse import DimseDelivery
-from node.send.folder import FolderDelivery
+from node.send.dicomweb_delivery import DicomWebDelivery
+from node.send.dimse_delivery import DimseDelivery
+from node.send.folder_delivery import FolderDelivery
 
 log = logging.getLogger(__name__)
 
@@ -120,14 +120,14 @@ class Lane:
     def _next_job(self) -> str | None:
         """The job whose first waiting line has waited longest and is due."""
         heads = (
-            select(func.min(OutboxRecord.id))
-            .where(OutboxRecord.destination == self._name, OutboxRecord.state == "waiting")
-            .group_by(OutboxRecord.job_id)
+            select(func.min(OutboxRow.id))
+            .where(OutboxRow.destination == self._name, OutboxRow.state == "waiting")
+            .group_by(OutboxRow.job_id)
         )
         query = (
-            select(OutboxRecord.job_id)
-            .where(OutboxRecord.id.in_(heads), OutboxRecord.not_before <= self._clock())
-            .order_by(OutboxRecord.not_before, OutboxRecord.id)  # one that fails again and again goes behind the others
+            select(OutboxRow.job_id)
+            .where(OutboxRow.id.in_(heads), OutboxRow.not_before <= self._clock())
+            .order_by(OutboxRow.not_before, OutboxRow.id)  # one that fails again and again goes behind the others
             .limit(1)
         )
         with Session(self._database) as session:
@@ -137,14 +137,14 @@ class Lane:
         """The job's lines to this destination that wait, with their order: images first, reports last."""
         with Session(self._database) as session:
             rows = session.execute(
-                select(OutboxRecord, ObjectRecord)
-                .join(ObjectRecord, ObjectRecord.sop_instance_uid == OutboxRecord.sop_instance_uid)
+                select(OutboxRow, ObjectRow)
+                .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
                 .where(
-                    OutboxRecord.destination == self._name,
-                    OutboxRecord.state == "waiting",
-                    OutboxRecord.job_id == job_id,
+                    OutboxRow.destination == self._name,
+                    OutboxRow.state == "waiting",
+                    OutboxRow.job_id == job_id,
                 )
-                .order_by(OutboxRecord.order, OutboxRecord.id)
+                .order_by(OutboxRow.order, OutboxRow.id)
             )
             return [(line.order, _item(line, of)) for line, of in rows]
 
@@ -212,8 +212,8 @@ class Lane:
             sent: dict[str, set[str]] = {}
             for start in range(0, len(uids), 500):
                 rows = session.execute(
-                    select(OutboxRecord.sop_instance_uid, OutboxRecord.sha256).where(
-                        OutboxRecord.sop_instance_uid.in_(uids[start : start + 500]), OutboxRecord.sha256 != ""
+                    select(OutboxRow.sop_instance_uid, OutboxRow.sha256).where(
+                        OutboxRow.sop_instance_uid.in_(uids[start : start + 500]), OutboxRow.sha256 != ""
                     )
                 )
                 for uid, sha256 in rows:
@@ -232,9 +232,9 @@ class Lane:
                 self._change(session, item.line, "refused", f"not sent: {reason}")
             for item in fit:
                 session.execute(
-                    update(OutboxRecord)
-                    .where(OutboxRecord.id == item.line)
-                    .values(attempts=OutboxRecord.attempts + 1, sha256=item.sha256)
+                    update(OutboxRow)
+                    .where(OutboxRow.id == item.line)
+                    .values(attempts=OutboxRow.attempts + 1, sha256=item.sha256)
                 )
         return fit
 
@@ -256,27 +256,27 @@ class Lane:
             case Outcome.CLASS_REFUSED:
                 self._stand_in(session, job_id, item, answer)
             case Outcome.LATER:
-                attempts = session.get_one(OutboxRecord, item.line).attempts
+                attempts = session.get_one(OutboxRow, item.line).attempts
                 wait = timedelta(seconds=back_off_s(attempts, self._first_retry_s))
                 session.execute(  # unless it was cancelled meanwhile
-                    update(OutboxRecord)
-                    .where(OutboxRecord.id == item.line, OutboxRecord.state == "waiting")
+                    update(OutboxRow)
+                    .where(OutboxRow.id == item.line, OutboxRow.state == "waiting")
                     .values(answer=answer.text, not_before=self._clock() + wait)
                 )
 
     def _stand_in(self, session: Session, job_id: str, item: Item, answer: Answer) -> None:
         """Send the twin of an object whose class the peer refuses; else leave it out, if it may be left out."""
         twin = session.scalars(
-            select(ObjectRecord).where(ObjectRecord.twin_of == item.sop_instance_uid, ObjectRecord.job_id == job_id)
+            select(ObjectRow).where(ObjectRow.twin_of == item.sop_instance_uid, ObjectRow.job_id == job_id)
         ).first()
         if twin is not None:
-            known = select(OutboxRecord.id).where(
-                OutboxRecord.sop_instance_uid == twin.sop_instance_uid, OutboxRecord.destination == self._name
+            known = select(OutboxRow.id).where(
+                OutboxRow.sop_instance_uid == twin.sop_instance_uid, OutboxRow.destination == self._name
             )
             if session.scalar(known) is None:
-                line = session.get_one(OutboxRecord, item.line)
+                line = session.get_one(OutboxRow, item.line)
                 session.add(
-                    OutboxRecord(
+                    OutboxRow(
                         sop_instance_uid=twin.sop_instance_uid,
                         job_id=job_id,
                         destination=self._name,
@@ -293,20 +293,20 @@ class Lane:
             self._change(session, item.line, "skipped", answer.text)
 
     def _change(self, session: Session, line: int, state: str, answer: str, **more: datetime) -> None:
-        session.execute(update(OutboxRecord).where(OutboxRecord.id == line).values(state=state, answer=answer, **more))
+        session.execute(update(OutboxRow).where(OutboxRow.id == line).values(state=state, answer=answer, **more))
 
     def _put_off(self, job_id: str | None, reason: str) -> None:
         """Show on the line that was next why it has not gone out."""
         if job_id is None:
             return
         with Session(self._database) as session, session.begin():
-            head = select(func.min(OutboxRecord.id)).where(
-                OutboxRecord.destination == self._name, OutboxRecord.state == "waiting", OutboxRecord.job_id == job_id
+            head = select(func.min(OutboxRow.id)).where(
+                OutboxRow.destination == self._name, OutboxRow.state == "waiting", OutboxRow.job_id == job_id
             )
             session.execute(
-                update(OutboxRecord)
-                .where(OutboxRecord.id == head.scalar_subquery())
-                .values(answer=reason, attempts=OutboxRecord.attempts + 1, not_before=self._not_before)
+                update(OutboxRow)
+                .where(OutboxRow.id == head.scalar_subquery())
+                .values(answer=reason, attempts=OutboxRow.attempts + 1, not_before=self._not_before)
             )
 
     def _tell(self, job_id: str, lines: Sequence[int]) -> None:
@@ -315,16 +315,16 @@ class Lane:
             counts: dict[str, int] = {}
             for start in range(0, len(lines), 500):
                 for state, number in session.execute(
-                    select(OutboxRecord.state, func.count())
-                    .where(OutboxRecord.id.in_(lines[start : start + 500]))
-                    .group_by(OutboxRecord.state)
+                    select(OutboxRow.state, func.count())
+                    .where(OutboxRow.id.in_(lines[start : start + 500]))
+                    .group_by(OutboxRow.state)
                 ):
                     counts[state] = counts.get(state, 0) + number
             told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
             if set(counts) - {"waiting"}:
-                ledger.note(session, job_id, "sent", f"{self._name}: {told}", now=self._clock())
+                job_states.note(session, job_id, "sent", f"{self._name}: {told}", now=self._clock())
                 log.info("sent", extra={"job": job_id, "destination": self._name, **counts})
-            ledger.settle(session, job_id, self._clock())
+            job_states.settle(session, job_id, self._clock())
 
     # ---- confirmation
     def _confirm(self) -> bool:
@@ -368,7 +368,7 @@ class Sender:
         claim_s: float = CLAIM_S,
     ) -> None:
         self._database, self._clock = database, clock
-        self._name, self._claim_s = name or ledger.node_name(configuration), claim_s
+        self._name, self._claim_s = name or job_states.node_name(configuration), claim_s
         self._ours: set[str] = set()
         self._stop = threading.Event()
         self._lanes = {
@@ -411,12 +411,12 @@ class Sender:
                     self._ours, claimed = self._claim(), time.monotonic()
                 if time.monotonic() - swept > SWEEP_S:
                     with Session(self._database) as session, session.begin():
-                        ledger.settle_left_over(session, self._clock())
+                        job_states.settle_left_over(session, self._clock())
                     swept = time.monotonic()
                 with Session(self._database) as session:
-                    names = select(OutboxRecord.destination).distinct()
-                    waiting = names.where(OutboxRecord.state == "waiting", OutboxRecord.not_before <= self._clock())
-                    unconfirmed = names.where(OutboxRecord.state == "delivered", OutboxRecord.confirm)
+                    names = select(OutboxRow.destination).distinct()
+                    waiting = names.where(OutboxRow.state == "waiting", OutboxRow.not_before <= self._clock())
+                    unconfirmed = names.where(OutboxRow.state == "delivered", OutboxRow.confirm)
                     due = set(session.scalars(waiting))
                     if next(polls) % CONFIRM_EVERY == 0:
                         due |= set(session.scalars(unconfirmed))
@@ -454,25 +454,25 @@ class Sender:
         for name in self._lanes:
             with Session(self._database) as session, session.begin():
                 now = session.scalars(select(func.current_timestamp())).one()
-                free = or_(LaneRecord.owner == self._name, LaneRecord.seen < now - timedelta(seconds=self._claim_s))
+                free = or_(LaneRow.owner == self._name, LaneRow.seen < now - timedelta(seconds=self._claim_s))
                 renewed = session.scalar(
-                    update(LaneRecord)
-                    .where(LaneRecord.destination == name, free)
+                    update(LaneRow)
+                    .where(LaneRow.destination == name, free)
                     .values(owner=self._name, seen=now)
-                    .returning(LaneRecord.destination)
+                    .returning(LaneRow.destination)
                 )
                 taken = renewed or session.scalar(
-                    postgresql.insert(LaneRecord)
+                    postgresql.insert(LaneRow)
                     .values(destination=name, owner=self._name, seen=now)
                     .on_conflict_do_nothing()
-                    .returning(LaneRecord.destination)
+                    .returning(LaneRow.destination)
                 )
                 if taken:
                     ours.add(name)
         return ours
 
 
-def _item(line: OutboxRecord, of: ObjectRecord) -> Item:
+def _item(line: OutboxRow, of: ObjectRow) -> Item:
     return Item(
         sop_class_uid=of.sop_class_uid,
         sop_instance_uid=of.sop_instance_uid,

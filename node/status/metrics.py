@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from node.job import JobState
-from node.records import AssociationRecord, EventRecord, InstanceRecord, JobRecord, OutboxRecord
+from node.database.jobs import JobState
+from node.database.tables import AssociationRow, EventRow, InstanceRow, JobRow, OutboxRow
 from node.status.overview import Disk
 
 
@@ -47,17 +47,17 @@ class Metrics(Collector):
 
 def _reception(session: Session) -> Iterator[Metric]:
     instances = CounterMetricFamily("condyle_instances_received", "Instances stored, without repeats")
-    instances.add_metric([], session.scalar(select(func.count()).select_from(InstanceRecord)) or 0)
+    instances.add_metric([], session.scalar(select(func.count()).select_from(InstanceRow)) or 0)
     yield instances
     size = CounterMetricFamily("condyle_received_bytes", "Size of the instances stored")
-    size.add_metric([], float(session.scalar(select(func.sum(InstanceRecord.size))) or 0))
+    size.add_metric([], float(session.scalar(select(func.sum(InstanceRow.size))) or 0))
     yield size
     associations = GaugeMetricFamily(
         "condyle_associations", "Associations and other ways in, by outcome", labels=["way", "outcome"]
     )
     for way, outcome, count in session.execute(
-        select(AssociationRecord.way, AssociationRecord.outcome, func.count()).group_by(
-            AssociationRecord.way, AssociationRecord.outcome
+        select(AssociationRow.way, AssociationRow.outcome, func.count()).group_by(
+            AssociationRow.way, AssociationRow.outcome
         )
     ):
         associations.add_metric([way, outcome], count)
@@ -69,7 +69,7 @@ def _jobs(session: Session) -> Iterator[Metric]:
     counts = {
         (pipeline, state): count
         for pipeline, state, count in session.execute(
-            select(JobRecord.pipeline, JobRecord.state, func.count()).group_by(JobRecord.pipeline, JobRecord.state)
+            select(JobRow.pipeline, JobRow.state, func.count()).group_by(JobRow.pipeline, JobRow.state)
         )
     }
     for pipeline in sorted({pipeline for pipeline, _ in counts}):
@@ -78,10 +78,10 @@ def _jobs(session: Session) -> Iterator[Metric]:
     yield jobs
     steps = SummaryMetricFamily("condyle_step_seconds", "How long the steps of jobs took", labels=["pipeline", "step"])
     for pipeline, what, count, total in session.execute(
-        select(JobRecord.pipeline, EventRecord.what, func.count(), func.sum(EventRecord.seconds))
-        .join(JobRecord, JobRecord.id == EventRecord.job_id)
-        .where(EventRecord.seconds.is_not(None))
-        .group_by(JobRecord.pipeline, EventRecord.what)
+        select(JobRow.pipeline, EventRow.what, func.count(), func.sum(EventRow.seconds))
+        .join(JobRow, JobRow.id == EventRow.job_id)
+        .where(EventRow.seconds.is_not(None))
+        .group_by(JobRow.pipeline, EventRow.what)
     ):
         steps.add_metric([pipeline, what], count, total or 0.0)
     yield steps
@@ -92,9 +92,7 @@ def _outbox(session: Session, now: datetime) -> Iterator[Metric]:
         "condyle_outbox", "Objects on their way, by destination and state", labels=["destination", "state"]
     )
     for destination, state, count in session.execute(
-        select(OutboxRecord.destination, OutboxRecord.state, func.count()).group_by(
-            OutboxRecord.destination, OutboxRecord.state
-        )
+        select(OutboxRow.destination, OutboxRow.state, func.count()).group_by(OutboxRow.destination, OutboxRow.state)
     ):
         outbox.add_metric([destination, state], count)
     yield outbox
@@ -102,10 +100,10 @@ def _outbox(session: Session, now: datetime) -> Iterator[Metric]:
         "condyle_outbox_oldest_seconds", "Age of the job of the oldest object that waits", labels=["destination"]
     )
     for destination, created in session.execute(
-        select(OutboxRecord.destination, func.min(JobRecord.created))
-        .join(JobRecord, JobRecord.id == OutboxRecord.job_id)
-        .where(OutboxRecord.state == "waiting")
-        .group_by(OutboxRecord.destination)
+        select(OutboxRow.destination, func.min(JobRow.created))
+        .join(JobRow, JobRow.id == OutboxRow.job_id)
+        .where(OutboxRow.state == "waiting")
+        .group_by(OutboxRow.destination)
     ):
         oldest.add_metric([destination], (now - created).total_seconds())
     yield oldest

@@ -12,20 +12,20 @@ from typing import TypeVar
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from node.job import JobState
-from node.records import (
-    AssociationRecord,
-    DecisionRecord,
-    EventRecord,
-    InstanceRecord,
-    JobRecord,
-    ObjectRecord,
-    OutboxRecord,
-    SeriesRecord,
-    StudyRecord,
+from node.database.jobs import JobState
+from node.database.tables import (
+    AssociationRow,
+    DecisionRow,
+    EventRow,
+    InstanceRow,
+    JobRow,
+    ObjectRow,
+    OutboxRow,
+    SeriesRow,
+    StudyRow,
 )
 
-Row = TypeVar("Row", SeriesRecord, DecisionRecord)
+Row = TypeVar("Row", SeriesRow, DecisionRow)
 
 UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.SENDING)
 REASONS_SHOWN = 3  # of a route that did not match, on the overview; the study's own page has all
@@ -71,8 +71,8 @@ class MadeObject:
 class JobView:
     """One job with its timeline and what it made."""
 
-    record: JobRecord
-    events: tuple[EventRecord, ...]
+    record: JobRow
+    events: tuple[EventRow, ...]
     objects: tuple[MadeObject, ...]
 
     @property
@@ -110,9 +110,9 @@ class JobView:
 class StudyView:
     """One study: what came, what was decided, what was done."""
 
-    record: StudyRecord
-    series: tuple[SeriesRecord, ...]
-    decisions: tuple[DecisionRecord, ...]
+    record: StudyRow
+    series: tuple[SeriesRow, ...]
+    decisions: tuple[DecisionRow, ...]
     jobs: tuple[JobView, ...]
 
     @property
@@ -244,17 +244,15 @@ class Overview:
     def totals(self, now: datetime) -> Totals:
         with self._session() as session:
             return Totals(
-                instances=session.scalar(select(func.count()).select_from(InstanceRecord)) or 0,
+                instances=session.scalar(select(func.count()).select_from(InstanceRow)) or 0,
                 instances_today=session.scalar(
                     select(func.count())
-                    .select_from(InstanceRecord)
-                    .where(InstanceRecord.received >= now - timedelta(hours=24))
+                    .select_from(InstanceRow)
+                    .where(InstanceRow.received >= now - timedelta(hours=24))
                 )
                 or 0,
-                jobs=dict(session.execute(select(JobRecord.state, func.count()).group_by(JobRecord.state)).all()),
-                waiting=session.scalar(
-                    select(func.count()).select_from(OutboxRecord).where(OutboxRecord.state == "waiting")
-                )
+                jobs=dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all()),
+                waiting=session.scalar(select(func.count()).select_from(OutboxRow).where(OutboxRow.state == "waiting"))
                 or 0,
             )
 
@@ -262,33 +260,33 @@ class Overview:
         """Jobs that have not ended, the oldest first."""
         with self._session() as session:
             records = session.scalars(
-                select(JobRecord).where(JobRecord.state.in_(UNDER_WAY)).order_by(JobRecord.created).limit(50)
+                select(JobRow).where(JobRow.state.in_(UNDER_WAY)).order_by(JobRow.created).limit(50)
             ).all()
             return _job_views(session, records)
 
     def studies(self, limit: int) -> tuple[StudyView, ...]:
         """The studies that last received something, the latest first."""
         with self._session() as session:
-            records = session.scalars(select(StudyRecord).order_by(StudyRecord.last_received.desc()).limit(limit)).all()
+            records = session.scalars(select(StudyRow).order_by(StudyRow.last_received.desc()).limit(limit)).all()
             return _study_views(session, records)
 
     def study(self, uid: str) -> StudyView | None:
         with self._session() as session:
-            record = session.get(StudyRecord, uid)
+            record = session.get(StudyRow, uid)
             return _study_views(session, [record])[0] if record else None
 
     def study_of_job(self, job_id: str) -> str | None:
         """The study that a job is about."""
         with self._session() as session:
-            return session.scalar(select(JobRecord.study_instance_uid).where(JobRecord.id == job_id))
+            return session.scalar(select(JobRow.study_instance_uid).where(JobRow.id == job_id))
 
     def capture(self, sop_instance_uid: str) -> str | None:
         """The path of a picture that a job made, as the job noted it."""
         with self._session() as session:
             return session.scalar(
-                select(ObjectRecord.path)
-                .where(ObjectRecord.sop_instance_uid == sop_instance_uid)
-                .where(ObjectRecord.kind == CAPTURE)
+                select(ObjectRow.path)
+                .where(ObjectRow.sop_instance_uid == sop_instance_uid)
+                .where(ObjectRow.kind == CAPTURE)
             )
 
     def destinations(self) -> tuple[DestinationView, ...]:
@@ -296,9 +294,9 @@ class Overview:
             counts: dict[str, dict[str, int]] = {}
             last: dict[str, datetime] = {}
             for name, state, count, delivered in session.execute(
-                select(
-                    OutboxRecord.destination, OutboxRecord.state, func.count(), func.max(OutboxRecord.delivered)
-                ).group_by(OutboxRecord.destination, OutboxRecord.state)
+                select(OutboxRow.destination, OutboxRow.state, func.count(), func.max(OutboxRow.delivered)).group_by(
+                    OutboxRow.destination, OutboxRow.state
+                )
             ):
                 counts.setdefault(name, {})[state] = count
                 if delivered:
@@ -317,18 +315,18 @@ class Overview:
                 for name in names
             )
 
-    def refused_associations(self, limit: int) -> Sequence[AssociationRecord]:
+    def refused_associations(self, limit: int) -> Sequence[AssociationRow]:
         """Who was turned away, the latest first."""
         with self._session() as session:
             return session.scalars(
-                select(AssociationRecord)
-                .where(AssociationRecord.outcome == "refused")
-                .order_by(AssociationRecord.started.desc())
+                select(AssociationRow)
+                .where(AssociationRow.outcome == "refused")
+                .order_by(AssociationRow.started.desc())
                 .limit(limit)
             ).all()
 
 
-def _first_reasons(decision: DecisionRecord) -> str:
+def _first_reasons(decision: DecisionRow) -> str:
     reasons = str(decision.trace.get("why", "")).split("; ")
     more = len(reasons) - REASONS_SHOWN
     return "; ".join(reasons[:REASONS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
@@ -338,36 +336,34 @@ def _trouble(session: Session, destination: str) -> str:
     """What a destination last said to a line that was tried and still waits."""
     return (
         session.scalar(
-            select(OutboxRecord.answer)
-            .where(OutboxRecord.destination == destination)
-            .where(OutboxRecord.state == "waiting")
-            .where(OutboxRecord.attempts > 0)
-            .order_by(OutboxRecord.not_before.desc())
+            select(OutboxRow.answer)
+            .where(OutboxRow.destination == destination)
+            .where(OutboxRow.state == "waiting")
+            .where(OutboxRow.attempts > 0)
+            .order_by(OutboxRow.not_before.desc())
             .limit(1)
         )
         or ""
     )
 
 
-def _study_views(session: Session, records: Sequence[StudyRecord]) -> tuple[StudyView, ...]:
+def _study_views(session: Session, records: Sequence[StudyRow]) -> tuple[StudyView, ...]:
     uids = [record.study_instance_uid for record in records]
     series = _by_study(
         session.scalars(
-            select(SeriesRecord)
-            .where(SeriesRecord.study_instance_uid.in_(uids))
-            .order_by(SeriesRecord.first_received, SeriesRecord.series_instance_uid)
+            select(SeriesRow)
+            .where(SeriesRow.study_instance_uid.in_(uids))
+            .order_by(SeriesRow.first_received, SeriesRow.series_instance_uid)
         )
     )
     decisions = _by_study(
-        session.scalars(
-            select(DecisionRecord).where(DecisionRecord.study_instance_uid.in_(uids)).order_by(DecisionRecord.id)
-        )
+        session.scalars(select(DecisionRow).where(DecisionRow.study_instance_uid.in_(uids)).order_by(DecisionRow.id))
     )
     jobs: dict[str, list[JobView]] = {}
     for view in _job_views(
         session,
         session.scalars(
-            select(JobRecord).where(JobRecord.study_instance_uid.in_(uids)).order_by(JobRecord.created, JobRecord.id)
+            select(JobRow).where(JobRow.study_instance_uid.in_(uids)).order_by(JobRow.created, JobRow.id)
         ).all(),
     ):
         jobs.setdefault(view.record.study_instance_uid, []).append(view)
@@ -384,20 +380,18 @@ def _by_study(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return grouped
 
 
-def _job_views(session: Session, records: Sequence[JobRecord]) -> tuple[JobView, ...]:
+def _job_views(session: Session, records: Sequence[JobRow]) -> tuple[JobView, ...]:
     ids = [record.id for record in records]
-    events: dict[str, list[EventRecord]] = {}
-    for event in session.scalars(select(EventRecord).where(EventRecord.job_id.in_(ids)).order_by(EventRecord.id)):
+    events: dict[str, list[EventRow]] = {}
+    for event in session.scalars(select(EventRow).where(EventRow.job_id.in_(ids)).order_by(EventRow.id)):
         events.setdefault(event.job_id, []).append(event)
     lines: dict[str, list[Line]] = {}
-    for row in session.scalars(select(OutboxRecord).where(OutboxRecord.job_id.in_(ids)).order_by(OutboxRecord.id)):
+    for row in session.scalars(select(OutboxRow).where(OutboxRow.job_id.in_(ids)).order_by(OutboxRow.id)):
         line = Line(row.destination, row.state, row.attempts, row.delivered, row.answer)
         lines.setdefault(row.sop_instance_uid, []).append(line)
     objects: dict[str, list[MadeObject]] = {}
     for made in session.scalars(
-        select(ObjectRecord)
-        .where(ObjectRecord.job_id.in_(ids))
-        .order_by(ObjectRecord.order, ObjectRecord.kind, ObjectRecord.path)
+        select(ObjectRow).where(ObjectRow.job_id.in_(ids)).order_by(ObjectRow.order, ObjectRow.kind, ObjectRow.path)
     ):
         objects.setdefault(made.job_id, []).append(
             MadeObject(

@@ -19,7 +19,7 @@ from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination
-from node.status.capture import png
+from node.status.capture_png import png
 from node.status.metrics import Metrics
 from node.status.overview import Disk, Overview
 

@@ -73,10 +73,10 @@ class HandFootScoring:
 
     def load(self) -> None:
         """Bring the networks into memory."""
-        from pipelines.hand_foot_scoring import bundle
+        from pipelines.hand_foot_scoring import weights
         from pipelines.hand_foot_scoring.reading import Reader
 
-        self._reader = Reader(bundle.load())
+        self._reader = Reader(weights.load())
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         """Find and score the joints of every hand and foot of the study.

@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter
 
 from pipelines.hand_foot_scoring.localise import Limb, Pyramid, Window
 from pipelines.hand_foot_scoring.network import CLASS_OF, CROP, STATES
-from pipelines.hand_foot_scoring.radiograph import Image, View, expose, random_exposure
-from pipelines.hand_foot_scoring.skeleton import (
+from pipelines.hand_foot_scoring.simulation.radiograph import Image, View, expose, random_exposure
+from pipelines.hand_foot_scoring.simulation.skeleton import (
     NO_EROSION,
     NO_NARROWING,
     Part,

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import ImageReference
-from dicom_sr.pixels import frames
+from dicom_sr.read.pixels import frames
 from dicom_sr.series import Instance, Study
 from pipelines.hand_foot_scoring.reading import LimbReading, Reader
 from pipelines.hand_foot_scoring.scoring import Cell, Limb, NotScored, Reading, Reason, Scored, Side

@@ -15,7 +15,7 @@ from scipy.ndimage import map_coordinates, maximum_filter
 from pipelines.hand_foot_scoring import shape
 from pipelines.hand_foot_scoring.mask import channels
 from pipelines.hand_foot_scoring.network import CANVAS, CLASS_OF, OTHER_POSE, POSES, STRIDE, Localiser
-from pipelines.hand_foot_scoring.skeleton import Part
+from pipelines.hand_foot_scoring.simulation.skeleton import Part
 
 Image = NDArray[np.float32]
 PEAKS = 3

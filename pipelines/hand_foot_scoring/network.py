@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.hand_foot_scoring.losses import Loss, outputs
-from pipelines.hand_foot_scoring.skeleton import FOOT_SITES, HAND_SITES
+from pipelines.hand_foot_scoring.simulation.skeleton import FOOT_SITES, HAND_SITES
 
 CANVAS = (256, 192)  # rows, columns that the localiser sees
 STRIDE = 2  # canvas pixels per pixel of the class map

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from pipelines.hand_foot_scoring import crops
-from pipelines.hand_foot_scoring.bundle import Trained
 from pipelines.hand_foot_scoring.calibration import Calibration, Pooling, context
 from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Pyramid
 from pipelines.hand_foot_scoring.losses import distribution
 from pipelines.hand_foot_scoring.network import CLASS_OF, CROP, MAXIMUM, STATES, Damage
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind, NotScored, Reading, Reason, Scored
+from pipelines.hand_foot_scoring.weights import Trained
 
 MIN_LENGTH_PX = 380.0  # tip to wrist: below it a crop is finer than the picture and grade 1 cannot be told from none
 MIN_READABLE = 0.5  # probability that a crop shows a joint that can be read

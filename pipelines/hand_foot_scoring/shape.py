@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.hand_foot_scoring.skeleton import FOOT_SITES, HAND_SITES, Part, foot, hand, random_disease
+from pipelines.hand_foot_scoring.simulation.skeleton import FOOT_SITES, HAND_SITES, Part, foot, hand, random_disease
 
 Points = NDArray[np.float64]
 SITES = {"hand": HAND_SITES, "foot": FOOT_SITES}

@@ -150,7 +150,7 @@ class JointClassification:
         return seen, unread
 
     def _volume(self, series: Series) -> Result:
-        from dicom_sr.stacks import read_stack, stacks
+        from dicom_sr.read.stacks import read_stack, stacks
         from pipelines.joint_classification import results, volume_results
         from pipelines.joint_classification.volume import head_of
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.joint_classification.simulate import CLASSES
+from pipelines.joint_classification.simulation import CLASSES
 
 Array = NDArray[np.float64]
 
@@ -135,7 +135,7 @@ class Model:
         """`classify` for images that `data.prepare` has been at already: (N, 1, ...)."""
         from pipelines.joint_classification.gate import entropy
         from pipelines.joint_classification.signs import measure
-        from pipelines.joint_classification.training import ask
+        from pipelines.joint_classification.training.fit import ask
 
         answers = ask(self.network, prepared)
         probabilities = self.calibration.probabilities(answers.logits)
@@ -204,14 +204,14 @@ class Model:
         import torch
 
         from pipelines.joint_classification.attention import METHODS, scaled
-        from pipelines.joint_classification.data import spread_over
+        from pipelines.joint_classification.training.cohort import spread_over
 
         x = torch.from_numpy(self._prepared(image)[None])
         return spread_over(scaled(METHODS[self.heat_method](self.network, x, condition)), image.shape)
 
     def neighbours(self, image: NDArray[np.float32], number: int = 5) -> tuple[Neighbour, ...]:
         """The known cases nearest to one image, nearest first."""
-        from pipelines.joint_classification.training import ask
+        from pipelines.joint_classification.training.fit import ask
 
         latent = ask(self.network, self._prepared(image)[None]).latent[0]
         nearest, distance = self.map.nearest(latent, number)
@@ -221,7 +221,7 @@ class Model:
         )
 
     def _prepared(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        from pipelines.joint_classification.data import INPUTS, prepare
+        from pipelines.joint_classification.training.cohort import INPUTS, prepare
 
         return prepare(image, INPUTS[self.card.inputs])[None]
 

@@ -33,13 +33,13 @@ from dicom_sr.findings import (
     ScatterPanel,
     TablePanel,
 )
-from dicom_sr.frames import number_of_frames
-from dicom_sr.report import frame_outline
+from dicom_sr.read.frames import number_of_frames
 from dicom_sr.series import Instance
+from dicom_sr.write.report import frame_outline
 from pipelines.joint_classification.assess import Assessment, Vote
 from pipelines.joint_classification.joints import Joint
 from pipelines.joint_classification.model import Classification, Model, Neighbour, Verdict
-from pipelines.joint_classification.simulate import CLASSES
+from pipelines.joint_classification.simulation import CLASSES
 
 PAGES = 8  # joints with a page of their own; the rest is in the table
 NAMES = {"healthy": "healthy", "ra": "rheumatoid arthritis", "psa": "psoriatic arthritis"}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dicom_sr.pixels import Picture, UltrasoundRegion
+from dicom_sr.read.pixels import Picture, UltrasoundRegion
 
 WORKING_SIZE = 320  # panels are looked for on a picture reduced to about so many pixels
 LIT = 10 / 255  # above the screen's background: tissue, or its noise

@@ -15,9 +15,9 @@ from scipy import ndimage
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Volume
+from dicom_sr.read.stacks import read_volume
 from dicom_sr.series import Series
-from dicom_sr.stacks import read_volume
-from pipelines.joint_classification.simulate.metacarpal import SHAPE, SPACING_MM, UNUSABLE_MOTION
+from pipelines.joint_classification.simulation.metacarpal import SHAPE, SPACING_MM, UNUSABLE_MOTION
 
 Array = NDArray[np.float32]
 

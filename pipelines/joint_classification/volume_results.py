@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from dicom_sr import codes
 from dicom_sr.findings import Flag, ImagePanel, Mark, Page, Panel, Region, Segment, Volume
-from dicom_sr.segmentation import SPATIAL_AND_RELATIONAL_CONCEPT
-from dicom_sr.stacks import Stack
+from dicom_sr.read.stacks import Stack
+from dicom_sr.write.segmentation import SPATIAL_AND_RELATIONAL_CONCEPT
 from pipelines.joint_classification.joints import Joint
 from pipelines.joint_classification.model import Model
 from pipelines.joint_classification.results import (
@@ -27,7 +27,7 @@ from pipelines.joint_classification.results import (
     sentence,
     verdict_panel,
 )
-from pipelines.joint_classification.simulate import CLASSES
+from pipelines.joint_classification.simulation import CLASSES
 from pipelines.joint_classification.volume import Head
 
 PLANES = ("Across the bone", "Along the bone, rows", "Along the bone, columns")

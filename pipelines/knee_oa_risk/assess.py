@@ -29,7 +29,7 @@ from pipelines.knee_oa_risk import Settings
 from pipelines.knee_oa_risk.explain import Attribution, attribute
 from pipelines.knee_oa_risk.matrix import PatientRecord, from_context
 from pipelines.knee_oa_risk.model import LEVEL, Calibration, Ensemble, Risk
-from pipelines.knee_oa_risk.simulate import GAP, HORIZONS, WEEKS
+from pipelines.knee_oa_risk.simulation.population import GAP, HORIZONS, WEEKS
 from pipelines.knee_oa_risk.vocabulary import version
 
 YOUNGEST, OLDEST = 30, 90  # years, of the people the model was trained on

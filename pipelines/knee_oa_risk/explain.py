@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.knee_oa_risk.matrix import STATIC_NAMES, PatientRecord
 from pipelines.knee_oa_risk.model import Ensemble, horizons
 from pipelines.knee_oa_risk.network import Cells
-from pipelines.knee_oa_risk.simulate import STATIC, WEEKS
+from pipelines.knee_oa_risk.simulation.population import STATIC, WEEKS
 from pipelines.knee_oa_risk.vocabulary import concepts, matrix_codes
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.context import ClinicalContext, CodedEvent
-from pipelines.knee_oa_risk.simulate import GAP, STATIC, TIMELINE, WEEKS, Population
+from pipelines.knee_oa_risk.simulation.population import GAP, STATIC, TIMELINE, WEEKS, Population
 from pipelines.knee_oa_risk.vocabulary import Coverage, Mapped, concepts, matrix_codes, translate
 
 Floats = NDArray[np.float32]

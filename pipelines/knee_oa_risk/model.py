@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from pipelines.knee_oa_risk import BUNDLE, CARD, SIMULATED, WEIGHTS
 from pipelines.knee_oa_risk.matrix import STATIC_NAMES, Batch
 from pipelines.knee_oa_risk.network import Cells, RiskNetwork, cumulative_incidence
-from pipelines.knee_oa_risk.simulate import HORIZONS, WEEKS
+from pipelines.knee_oa_risk.simulation.population import HORIZONS, WEEKS
 from pipelines.knee_oa_risk.vocabulary import matrix_codes
 
 Floats = NDArray[np.float64]

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Page, Result
+from dicom_sr.read.stacks import Stack, read_stack, stacks
 from dicom_sr.series import Study
-from dicom_sr.stacks import Stack, read_stack, stacks
 from pipelines.base import PipelineSettings
 from pipelines.context import ClinicalContext
 from pipelines.knee_super_resolution import gates

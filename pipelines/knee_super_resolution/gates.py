@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from dicom_sr.stacks import Stack
+from dicom_sr.read.stacks import Stack
 
 FLAG, REFUSE = 0.5, 1.0
 LOW_FIELD_T, HIGH_FIELD_T = 1.0, 3.5

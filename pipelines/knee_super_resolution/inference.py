@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.knee_super_resolution.degradation import SliceProfile, coarse_positions, forward_matrix
-from pipelines.knee_super_resolution.network import SD_FLOOR, Condyle, Geometry
+from pipelines.knee_super_resolution.network import SD_FLOOR, Geometry, ThinSliceNet
 
 BUNDLE = Path(__file__).parent / "bundle"
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -83,7 +83,7 @@ class Trust:
 class Restorer:
     """A network in memory."""
 
-    def __init__(self, network: Condyle, calibration: dict[float, float], half: bool | None = None) -> None:
+    def __init__(self, network: ThinSliceNet, calibration: dict[float, float], half: bool | None = None) -> None:
         self.calibration = calibration
         self.half = fast_bfloat16() if half is None else half
         self.network = network.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -321,7 +321,7 @@ def load(folder: Path = BUNDLE, half: bool | None = None) -> Restorer:
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     if digest != description.weights_sha256:
         raise ValueError(f"{WEIGHTS} has digest {digest[:12]}, described is {description.weights_sha256[:12]}")
-    network = Condyle(description.channels, description.blocks)
+    network = ThinSliceNet(description.channels, description.blocks)
     network.load_state_dict(load_file(folder / WEIGHTS))
     return Restorer(network, description.calibration, half)
 

@@ -100,7 +100,7 @@ class SliceBasis(nn.Module):
         return terms
 
 
-class Condyle(nn.Module):
+class ThinSliceNet(nn.Module):
     """One network for every ratio, gap and profile.
 
     Features are computed once per acquired voxel. They end in coefficients of learned functions of the distance from
@@ -174,7 +174,7 @@ class Condyle(nn.Module):
         coefficients = (flat - projection @ (forward @ flat)).reshape(basis.shape)
         return slices, coefficients, self.spread_basis(distances, conditions).permute(0, 2, 1)
 
-    def flattened(self) -> Condyle:
+    def flattened(self) -> ThinSliceNet:
         """The same network for stacks of one row that stands for all rows alike: (N, C, 1, W).
 
         Where nothing changes down the rows, summing a kernel over its rows is the same convolution at a third of the

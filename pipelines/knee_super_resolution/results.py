@@ -20,7 +20,7 @@ from dicom_sr.findings import (
     Site,
     Volume,
 )
-from dicom_sr.stacks import Stack
+from dicom_sr.read.stacks import Stack
 from pipelines.knee_super_resolution import codes, metrics
 from pipelines.knee_super_resolution.degradation import SliceProfile, along_slices, forward_matrix
 

@@ -10,8 +10,8 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_sr.encode import EncodedObject, EncodingProfile, encode
 from dicom_sr.findings import NotRun, Result
+from dicom_sr.write.encode import EncodedObject, EncodingProfile, encode
 
 CREATED = datetime(2026, 11, 22, 14, 5, 6, tzinfo=UTC)
 Encode = Callable[..., dict[str, list[Dataset]]]

@@ -9,9 +9,9 @@ import pydicom
 import pytest
 
 from dicom_sr import codes
-from dicom_sr.encode import EncodingProfile, encode
 from dicom_sr.findings import Finding, Heatmap, ImageReference, Measurement, Region, Result, Site
 from dicom_sr.series import read_studies
+from dicom_sr.write.encode import EncodingProfile, encode
 from tests.dicom_sr import validators
 from tests.dicom_sr.conftest import CREATED
 from tests.factories import MODEL, knee_result, square

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from node.app import Deciding, open_ports, open_records
 from node.config import Configuration
-from node.demo.orthanc import free_port
-from node.dispatch import Dispatcher
+from node.database.jobs import Job
+from node.database.tables import AuditRow, Base, open_database
+from node.demo.orthanc_process import free_port
 from node.errors import ConfigurationError, PeerUnavailable
-from node.job import Job
-from node.receive.complete import Complete
-from node.records import AuditRecord, Base, open_database
+from node.route.completion import Complete
+from node.route.dispatch import Dispatcher
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -55,7 +55,7 @@ def test_a_series_that_cannot_be_decided_about_costs_the_next_one_nothing_and_is
     deciding.once()
     assert dispatcher.dispatched == ["good", "good"]
     with Session(database) as session:
-        (record,) = session.scalars(select(AuditRecord))  # once: it is left alone for a while
+        (record,) = session.scalars(select(AuditRow))  # once: it is left alone for a while
         assert record.detail == {
             "study_instance_uid": "1.2.3",
             "series_instance_uid": "bad",

@@ -19,12 +19,12 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from node.__main__ import app, main
+from node.config.route_settings import read_with_settings
+from node.database.job_states import record
+from node.database.jobs import Job, JobState
+from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from node.demo import samples
-from node.demo.orthanc import free_port
-from node.job import Job, JobState
-from node.ledger import record
-from node.records import EventRecord, JobRecord, ObjectRecord, OutboxRecord
-from node.route_settings import read_with_settings
+from node.demo.orthanc_process import free_port
 from tests.running import RunningNode, until
 
 COMMANDS = ["serve", "check", "route", "jobs", "send", "import", "example-results", "train", "evaluate", "risk"]
@@ -289,7 +289,7 @@ def test_what_was_imported_is_run_and_its_job_explained(tmp_path, knee, condyle)
 
 
 def test_a_job_that_waits_for_its_destination_is_cancelled_by_an_operator(tmp_path, condyle):
-    from node.run.engine import set_up
+    from node.run.job_engine import set_up
 
     path = configured(tmp_path, node={"data": "data"})
     database = set_up(read_with_settings(path))
@@ -297,23 +297,23 @@ def test_a_job_that_waits_for_its_destination_is_cancelled_by_an_operator(tmp_pa
     made = {"sop_class_uid": "1", "series_instance_uid": "1", "study_instance_uid": "1", "kind": "report"}
     with Session(database) as session, session.begin():
         record(session, Job("1" * 32, "knee", "trial", "1.2", (), (), {}, ("gone",), now))
-        session.get_one(JobRecord, "1" * 32).state = JobState.SENDING
-        session.add(ObjectRecord(sop_instance_uid="1.2.3", job_id="1" * 32, path="", sha256="", size=1, **made))
+        session.get_one(JobRow, "1" * 32).state = JobState.SENDING
+        session.add(ObjectRow(sop_instance_uid="1.2.3", job_id="1" * 32, path="", sha256="", size=1, **made))
         session.flush()
         line = {"sop_instance_uid": "1.2.3", "job_id": "1" * 32, "destination": "gone", "not_before": now}
-        session.add(OutboxRecord(state="waiting", **line))
+        session.add(OutboxRow(state="waiting", **line))
     cancelled = condyle("jobs", "-c", path, "cancel", "1111")
     assert "is cancelled" in cancelled.stdout, cancelled.stderr
     with Session(database) as session:
-        assert session.scalars(select(OutboxRecord.state)).all() == ["skipped"]
-        job = session.get_one(JobRecord, "1" * 32)
+        assert session.scalars(select(OutboxRow.state)).all() == ["skipped"]
+        job = session.get_one(JobRow, "1" * 32)
         assert (job.state, job.reason) == ("failed", "cancelled by an operator")
     database.dispose()
     assert condyle("jobs", "-c", path, "cancel", "1111").returncode == 1
 
 
 def events(node: RunningNode) -> list[str]:
-    return node.all(select(EventRecord.what))
+    return node.all(select(EventRow.what))
 
 
 # ---- send

@@ -7,7 +7,7 @@ from pathlib import Path
 from pynetdicom.presentation import build_context
 
 from node.commands.conformance import statement, storage
-from node.receive.contexts import supported
+from node.receive.dimse.presentation_contexts import supported
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "conformance.md"
 

@@ -10,9 +10,9 @@ import pytest
 
 from node.commands.record import record
 from node.config import read
-from node.receive.record.contexts import open_store
-from pipelines.knee_oa_risk.sample import patient_bundle
-from pipelines.knee_oa_risk.simulate import simulate
+from node.patient_records.look_up import open_patient_records
+from pipelines.knee_oa_risk.simulation.population import simulate
+from pipelines.knee_oa_risk.simulation.sample import patient_bundle
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def bundle(tmp_path: Path) -> Path:
 
 def test_a_bundle_is_taken_in(config, bundle, capsys):
     assert record([bundle], config) == 0
-    kept = open_store(read(config)).get("P-1")
+    kept = open_patient_records(read(config)).get("P-1")
     assert kept is not None
     assert str(len(kept.events)) in capsys.readouterr().out
 
@@ -46,4 +46,4 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_taken_in(config, bundle, tm
     assert "cannot be read or kept: No such file or directory" in told
     assert "neither FHIR JSON nor HL7 v2 nor OMOP tables" in told
     assert "no table PERSON in it" in told
-    assert open_store(read(config)).get("P-1") is not None
+    assert open_patient_records(read(config)).get("P-1") is not None

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from node.demo import __main__ as demo
-from node.demo import orthanc as demo_orthanc
+from node.demo import orthanc_process as demo_orthanc
 from node.demo import samples
 
 ROOT = Path(__file__).resolve().parents[3]

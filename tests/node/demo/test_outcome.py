@@ -17,11 +17,11 @@ from pydicom.uid import (
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from node.demo.archive import Stored, in_words
+from node.database.tables import Base, JobRow, ObjectRow, OutboxRow, SeriesRow, open_database
 from node.demo.outcome import Outcome, Sent, is_settled, outcome
+from node.demo.result_archive import Stored, in_words
 from node.demo.samples import Expected, Sample
 from node.demo.scanner import File
-from node.records import Base, JobRecord, ObjectRecord, OutboxRecord, SeriesRecord, open_database
 
 NOW = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
 SOURCE = File(Path("a.dcm"), MRImageStorage, "1.1.1.1", "1.1.1", "1.1", ExplicitVRLittleEndian, "MR", "")
@@ -47,7 +47,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     Base.metadata.create_all(engine)
     with Session(engine) as session, session.begin():
         session.add(
-            SeriesRecord(
+            SeriesRow(
                 series_instance_uid="1.1.1",
                 study_instance_uid="1.1",
                 modality="MR",
@@ -66,7 +66,7 @@ def job(engine: Engine, state: str, lines: str, *made: Stored) -> None:
     """A job that made these objects, whose lines of the outbox are in the state `lines`."""
     with Session(engine) as session, session.begin():
         session.add(
-            JobRecord(
+            JobRow(
                 id="j",
                 route="knee",
                 pipeline="knee",
@@ -84,7 +84,7 @@ def job(engine: Engine, state: str, lines: str, *made: Stored) -> None:
         for one in made:
             fields = {"sop_instance_uid": one.sop_instance_uid, "job_id": "j"}
             session.add(
-                ObjectRecord(
+                ObjectRow(
                     **fields,
                     sop_class_uid=one.sop_class_uid,
                     series_instance_uid=one.series_instance_uid,
@@ -96,7 +96,7 @@ def job(engine: Engine, state: str, lines: str, *made: Stored) -> None:
                 )
             )
             session.flush()
-            session.add(OutboxRecord(**fields, destination="archive", state=lines, not_before=NOW))
+            session.add(OutboxRow(**fields, destination="archive", state=lines, not_before=NOW))
 
 
 def told(engine: Engine, archive: Holding, *expected: Expected, refused: str = "") -> Outcome:

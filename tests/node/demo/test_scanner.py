@@ -12,7 +12,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage, generate_uid
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 
-from node.demo.orthanc import free_port
+from node.demo.orthanc_process import free_port
 from node.demo.scanner import AE_TITLE, File, Receiver, Scanner
 from tests.needs import missing
 

@@ -18,12 +18,12 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
-from node.job import Job, JobState
-from node.ledger import record
-from node.migrations import migrate
+from node.database.job_states import record
+from node.database.jobs import Job, JobState
+from node.database.migrations import migrate
+from node.database.tables import JobRow, ObjectRow, open_database
+from node.patient_records.store import Records
 from node.prior.search import Priors
-from node.record import Records
-from node.records import JobRecord, ObjectRecord, open_database
 
 PIPELINE = "hand_foot_scoring"
 
@@ -87,9 +87,9 @@ class Site:
         path.write_bytes(part10(radiograph(**elements)))
         return [path]
 
-    def job(self, pipeline: str = PIPELINE, prior: dict[str, Any] | None = None) -> JobRecord:
+    def job(self, pipeline: str = PIPELINE, prior: dict[str, Any] | None = None) -> JobRow:
         """A job's record, which no database need hold."""
-        return JobRecord(id="0" * 32, pipeline=pipeline, prior=prior, shadow=False)
+        return JobRow(id="0" * 32, pipeline=pipeline, prior=prior, shadow=False)
 
     def reported(self, ds: Dataset, state: JobState = JobState.DONE) -> None:
         """A job of this node that reported `ds` to its destination."""
@@ -101,11 +101,11 @@ class Site:
         job = Job(f"{self.made:032x}", "route", pipeline, str(ds.StudyInstanceUID), (), (), {}, (), now)
         with Session(self.database, expire_on_commit=False) as session, session.begin():
             record(session, job)
-            kept = session.get_one(JobRecord, job.id)
+            kept = session.get_one(JobRow, job.id)
             kept.state = state
             session.flush()
             session.add(
-                ObjectRecord(
+                ObjectRow(
                     sop_instance_uid=str(ds.SOPInstanceUID),
                     sop_class_uid=str(ds.SOPClassUID),
                     series_instance_uid=str(ds.SeriesInstanceUID),

@@ -31,9 +31,9 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
-from node.demo.orthanc import free_port
-from node.receive.scp import Receiver
-from node.records import Base, open_database
+from node.database.tables import Base, open_database
+from node.demo.orthanc_process import free_port
+from node.receive.receiver import Receiver
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 20.0

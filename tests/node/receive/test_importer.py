@@ -11,9 +11,9 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from node.database.tables import Base, InstanceRow, SeriesRow, open_database
 from node.receive.importer import ImportReport, import_path, run
-from node.receive.store import Store
-from node.records import Base, InstanceRecord, SeriesRecord, open_database
+from node.receive.store.store import Store
 from tests.node.receive.harness import configuration, data_set, mr, part10, partials, stored_files
 
 
@@ -177,6 +177,6 @@ def test_run_imports_and_records_where_no_node_runs(tmp_path: Path) -> None:
     report = run(settings, [folder], seen.append)
     assert (report.stored, len(seen)) == (3, 3)
     with engine.connect() as connection:
-        assert len(connection.execute(InstanceRecord.__table__.select()).all()) == 3
-        assert [row.instances for row in connection.execute(SeriesRecord.__table__.select())] == [3]
+        assert len(connection.execute(InstanceRow.__table__.select()).all()) == 3
+        assert [row.instances for row in connection.execute(SeriesRow.__table__.select())] == [3]
     engine.dispose()

@@ -18,9 +18,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from node.config import Configuration
-from node.receive.recorder import Recorder
-from node.receive.store import relative_path
-from node.records import AssociationRecord, InstanceRecord, SeriesRecord, open_database
+from node.database.tables import AssociationRow, InstanceRow, SeriesRow, open_database
+from node.receive.store.receipt_import import Recorder
+from node.receive.store.store import relative_path
 from tests.node.receive.harness import (
     ROOT,
     RawPeer,
@@ -190,8 +190,8 @@ def _check_records(data: Path, url: str, acknowledged: set[str], everything: set
     engine = open_database(url)
     assert Recorder(data, engine).once()
     with engine.connect() as connection:
-        instance, series = InstanceRecord.__table__, SeriesRecord.__table__
-        association = AssociationRecord.__table__
+        instance, series = InstanceRow.__table__, SeriesRow.__table__
+        association = AssociationRow.__table__
         rows = {row.sop_instance_uid: row for row in connection.execute(instance.select())}
         counts = [row.instances for row in connection.execute(series.select())]
         outcomes = {row.outcome for row in connection.execute(association.select())}

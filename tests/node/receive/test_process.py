@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
-from node.records import AssociationRecord, InstanceRecord, open_database
+from node.database.tables import AssociationRow, InstanceRow, open_database
 from tests.node.receive.harness import RawPeer, configuration, mr, receiver_process, until
 
 
@@ -30,7 +30,7 @@ def test_two_processes_share_port_limits_and_records_and_one_may_be_killed(tmp_p
             peer = [stack.enter_context(RawPeer(port)) for _ in range(8)]
             answers = sorted(one.associate() for one in peer)
             assert answers == [2] * 6 + [3] * 2, "the limit holds over both"
-        until(lambda: count(AssociationRecord) == 8, "the records of both processes")
+        until(lambda: count(AssociationRow) == 8, "the records of both processes")
 
         stored = 0
 
@@ -44,11 +44,11 @@ def test_two_processes_share_port_limits_and_records_and_one_may_be_killed(tmp_p
             return True
 
         until(send_one)
-        until(lambda: count(InstanceRecord) == stored, "the receipt")
+        until(lambda: count(InstanceRow) == stored, "the receipt")
         first.send_signal(signal.SIGKILL)  # the one that keeps the records, or the other
         first.wait()
         for _ in range(5):
             until(send_one)
-        until(lambda: count(InstanceRecord) == stored, "the receipts of the other process")
+        until(lambda: count(InstanceRow) == stored, "the receipts of the other process")
         assert stored == 6
     engine.dispose()

@@ -12,9 +12,10 @@ import pydicom
 import pytest
 from pydicom.errors import InvalidDicomError
 
-from node.receive.part10 import Meta, read_meta
+from node.database.tables import AssociationRow, InstanceRow
 from node.receive.status import NotStored
-from node.records import AssociationRecord, InstanceRecord
+from node.receive.store.part10 import Meta, read_meta
+from tests.node.receive.dimse.test_fast_server import echo
 from tests.node.receive.harness import (
     RELEASE_RQ,
     RawPeer,
@@ -26,7 +27,6 @@ from tests.node.receive.harness import (
     store_rq,
     until,
 )
-from tests.node.receive.test_fast import echo
 
 pytestmark = pytest.mark.shared_data
 
@@ -104,27 +104,27 @@ def test_every_shared_file_is_stored_or_refused_and_nothing_else_suffers(
         began = time.monotonic()
         assert echo(running.port) == 0
         assert time.monotonic() - began < 10
-        until(lambda: len(running.rows(InstanceRecord)) == len(sent), "a receipt for each")
-        for record in running.rows(InstanceRecord):
+        until(lambda: len(running.rows(InstanceRow)) == len(sent), "a receipt for each")
+        for record in running.rows(InstanceRow):
             content = (running.data / "instances" / record.path).read_bytes()
             # one UID is in the data more than once, in several encodings: the last one sent is kept
             assert content.endswith(sent[record.sop_instance_uid][-1])
             assert len(sent[record.sop_instance_uid]) == record.times_received
         assert partials(running.data) == []
-        until(lambda: not [r for r in running.rows(AssociationRecord) if r.outcome == "open"], "their ends")
+        until(lambda: not [r for r in running.rows(AssociationRow) if r.outcome == "open"], "their ends")
     tell(f"shared files: {dict(answers)}")
     assert answers["0x0000"] > 300, answers
     assert answers["0xC000"] + answers["0xC001"] + answers["context refused"] < 60, answers
 
 
 def test_the_knee_series_is_one_series_of_ninety_six(shared_data: Path, tmp_path: Path) -> None:
-    from node.records import SeriesRecord
+    from node.database.tables import SeriesRow
 
     with Running(configuration(tmp_path / "data")) as running:
         for path in sorted((shared_data / "mr" / "knee-mese-t2-ge").iterdir()):
             found = described(path)
             assert found is not None
             assert send(running.port, path, *found) == 0
-        until(lambda: len(running.rows(InstanceRecord)) == 96, "the receipts")
-        (series,) = running.rows(SeriesRecord)
+        until(lambda: len(running.rows(InstanceRow)) == 96, "the receipts")
+        (series,) = running.rows(SeriesRow)
         assert (series.instances, series.modality, series.expected) == (96, "MR", None)

@@ -16,7 +16,7 @@ from pydicom.uid import MRImageStorage, generate_uid
 from starlette.applications import Starlette
 
 from node.config import DicomWeb
-from node.receive.store import Store
+from node.receive.store.store import Store
 from node.receive.stow import routes
 from tests.node.receive.harness import data_set, mr, part10, partials, stored_files
 

@@ -66,13 +66,13 @@ class NodeProcess:
 def main(note: dict[str, Any]) -> None:
     """Run jobs and send their objects until killed."""
     from node import log
-    from node.run.engine import Engine, set_up
+    from node.run.job_engine import JobEngine, set_up
     from node.send.outbox import Sender
 
     log.configure("json")
     configuration = Configuration.model_validate(note["configuration"])
     database = set_up(configuration)
-    engine = Engine(configuration, database, name=note["name"], beat_s=0.5, dead_after_s=note["dead_after_s"])
+    engine = JobEngine(configuration, database, name=note["name"], beat_s=0.5, dead_after_s=note["dead_after_s"])
     engine.start()
     Sender(configuration, database, first_retry_s=0.2, name=note["name"], claim_s=note["dead_after_s"]).start()
     Path(note["ready"]).touch()

@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from node.job import JobState
-from node.records import JobRecord, ObjectRecord, OutboxRecord
-from node.run.engine import Engine
+from node.database.jobs import JobState
+from node.database.tables import JobRow, ObjectRow, OutboxRow
+from node.run.job_engine import JobEngine
 from tests.node.run.node_process import NodeProcess
 from tests.node.run.trial import Bench, bench, install_trial, until
 from tests.node.send.outgoing import Peer
@@ -45,7 +45,7 @@ def test_many_jobs_survive_random_kills(
         peer.listen() as port,
         bench(tmp_path, database, destinations={"pacs": peer.destination(port)}, routes=routes) as made,
     ):
-        submitter = Engine(made.configuration, made.database)
+        submitter = JobEngine(made.configuration, made.database)
         jobs = [replace(made.job(run_s=chance.uniform(0, 0.2)), priority=chance.randint(50, 150)) for _ in range(JOBS)]
         for job in jobs:
             submitter.submit(job)
@@ -67,8 +67,8 @@ def test_many_jobs_survive_random_kills(
         for uid, content, _ in peer.received:
             sent[uid].add(content)
         with Session(made.database) as session:
-            lines = session.scalars(select(OutboxRecord)).all()
-            objects = session.scalars(select(ObjectRecord).where(ObjectRecord.twin_of.is_(None))).all()
+            lines = session.scalars(select(OutboxRow)).all()
+            objects = session.scalars(select(ObjectRow).where(ObjectRow.twin_of.is_(None))).all()
         assert {line.sop_instance_uid for line in lines} == set(sent) == {item.sop_instance_uid for item in objects}
         assert {line.state for line in lines} == {"delivered"}
         assert {len(contents) for contents in sent.values()} == {1}, "an object went out with other bytes"
@@ -83,13 +83,13 @@ def test_many_jobs_survive_random_kills(
 
 def all_ended(made: Bench) -> bool:
     with Session(made.database) as session:
-        states = set(session.scalars(select(JobRecord.state)))
+        states = set(session.scalars(select(JobRow.state)))
     return not states & {JobState.QUEUED, JobState.RUNNING, JobState.SENDING}
 
 
 def redone(made: Bench, step: str, job_id: str) -> bool:
     """Whether the step was begun again after it was noted as finished."""
     with Session(made.database) as session:
-        job = session.get_one(JobRecord, job_id)
+        job = session.get_one(JobRow, job_id)
     events = made.events_of(job.id)
     return step in events and f"begun {step}" in events[events.index(step) :]

@@ -12,7 +12,7 @@ import pytest
 
 from dicom_sr.errors import UnsuitableInput
 from node.errors import JobFailed, WorkerDied
-from node.run.folder import JobFolder
+from node.run.job_folder import JobFolder
 from node.run.pool import Pool, Stopping
 from tests.node.run.trial import install_trial, mr_instances, until
 

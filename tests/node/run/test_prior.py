@@ -14,11 +14,11 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from node.job import Job
+from node.database.jobs import Job
+from node.database.tables import EventRow, ObjectRow
+from node.patient_records.store import Records
 from node.prior.search import Priors
-from node.record import Records
-from node.records import EventRecord, ObjectRecord
-from node.run.engine import Engine
+from node.run.job_engine import JobEngine
 from pipelines import registry
 from tests.node.run.trial import Bench, bench, install_trial, mr_instances, until
 from tests.orthanc import free_port
@@ -31,7 +31,7 @@ class Visits:
     """A node whose pipeline compares, and a patient who comes back."""
 
     bench: Bench
-    engine: Engine
+    engine: JobEngine
 
     def visit(self, day: str, **elements: str) -> Job:
         """A job on a new series of that day, through all of its steps."""
@@ -51,8 +51,8 @@ class Visits:
 
     def report(self, job: Job) -> Dataset:
         with Session(self.bench.database) as session:
-            query = select(ObjectRecord.path).where(ObjectRecord.job_id == job.id, ObjectRecord.kind == "report")
-            query = query.where(ObjectRecord.twin_of.is_(None))
+            query = select(ObjectRow.path).where(ObjectRow.job_id == job.id, ObjectRow.kind == "report")
+            query = query.where(ObjectRow.twin_of.is_(None))
             return pydicom.dcmread(session.scalars(query).one())
 
     def given(self, job: Job) -> list[str]:
@@ -63,8 +63,8 @@ class Visits:
     def told(self, job: Job) -> str:
         """The line of the timeline about the search."""
         with Session(self.bench.database) as session:
-            query = select(EventRecord.detail).where(EventRecord.job_id == job.id, EventRecord.what == "earlier report")
-            return session.scalars(query.order_by(EventRecord.id)).all()[-1]
+            query = select(EventRow.detail).where(EventRow.job_id == job.id, EventRow.what == "earlier report")
+            return session.scalars(query.order_by(EventRow.id)).all()[-1]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visits]:
         patch.syspath_prepend(str(folder / "site"))
         registry._entry_points.cache_clear()
         priors = Priors(made.configuration, made.database, Records(made.data / "records"))
-        engine = Engine(made.configuration, made.database, beat_s=0.5, priors=priors)
+        engine = JobEngine(made.configuration, made.database, beat_s=0.5, priors=priors)
         engine.start()
         try:
             yield Visits(made, engine)

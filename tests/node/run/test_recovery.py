@@ -13,9 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from node.job import Job
-from node.records import ExecutorRecord
-from node.run.engine import Engine
+from node.database.jobs import Job
+from node.database.tables import ExecutorRow
+from node.run.job_engine import JobEngine
 from tests.node.run.node_process import NodeProcess
 from tests.node.run.trial import Bench, bench, install_trial, until
 from tests.postgres import Postgres
@@ -33,7 +33,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: Postgres) ->
 def submit(made: Bench, **settings: object) -> Job:
     """A job that whoever is there takes."""
     job = made.job(**settings)
-    engine = Engine(made.configuration, made.database)
+    engine = JobEngine(made.configuration, made.database)
     engine.submit(job)
     engine.stop()
     return job
@@ -53,7 +53,7 @@ def test_the_jobs_of_an_executor_that_is_gone_are_taken_over_and_a_slow_one_is_l
             until(lambda: made.state(slow) == "done", 120)
             assert made.said("run").count(slow.series_instance_uids[0]) == 1
             with Session(made.database) as session:
-                assert set(session.scalars(select(ExecutorRecord.id))) == {"one", "two"}
+                assert set(session.scalars(select(ExecutorRow.id))) == {"one", "two"}
         # only now the jobs to be taken over: while "two" was there, it could have taken all of them
         before = len(made.said("run"))
         jobs = [submit(made, run_s=3.0) for _ in range(3)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.run.engine import Engine
+from node.run.job_engine import JobEngine
 from tests.node.run.trial import bench, install_trial, until
 
 
@@ -16,7 +16,7 @@ def test_a_node_that_is_stopped_and_started_goes_on_where_it_was(
     monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
     with bench(tmp_path) as made:
         job = made.job(run_s=2.0)
-        first = Engine(made.configuration, made.database)
+        first = JobEngine(made.configuration, made.database)
         first.start()
         first.submit(job)
         until(lambda: job.series_instance_uids[0] in made.said("run"))
@@ -28,11 +28,11 @@ def test_a_node_that_is_stopped_and_started_goes_on_where_it_was(
         assert made.state(job) == "running"
         # being stopped is not the job's fault, however often it happens
         for begun in (2, 3):
-            again = Engine(made.configuration, made.database)
+            again = JobEngine(made.configuration, made.database)
             again.start()
             until(lambda begun=begun: len(made.said("run")) == begun)
             again.stop()
-        last = Engine(made.configuration, made.database)
+        last = JobEngine(made.configuration, made.database)
         last.start()
         try:
             until(lambda: made.state(job) == "sending")
@@ -46,7 +46,7 @@ def test_a_node_that_is_stopped_and_started_goes_on_where_it_was(
 def test_an_engine_that_cannot_start_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
     with bench(tmp_path) as made:
-        engine = Engine(made.configuration, made.database)
+        engine = JobEngine(made.configuration, made.database)
         monkeypatch.setattr("dbos.DBOS.launch", lambda: time.strptime("not a time", "%H"))
         with pytest.raises(ValueError, match="not a time"):
             engine.start()

@@ -20,8 +20,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
-from node.job import Job, job_id
-from node.records import AssociationRecord, EventRecord, InstanceRecord, JobRecord, OutboxRecord
+from node.database.jobs import Job, job_id
+from node.database.tables import AssociationRow, EventRow, InstanceRow, JobRow, OutboxRow
 
 ROOT = Path(__file__).resolve().parents[3]
 T = TypeVar("T")
@@ -101,13 +101,13 @@ class Bench:
         (self.data / "instances").mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC)
         with Session(self.database) as session, session.begin():
-            if session.get(AssociationRecord, "a1") is None:
-                session.add(AssociationRecord(id="a1", way="dimse", calling_ae_title="SCANNER", started=now))
+            if session.get(AssociationRow, "a1") is None:
+                session.add(AssociationRow(id="a1", way="dimse", calling_ae_title="SCANNER", started=now))
             for ds in instances:
                 name = f"{ds.SOPInstanceUID}.dcm"
                 pydicom.dcmwrite(self.data / "instances" / name, ds, enforce_file_format=True)
                 session.add(
-                    InstanceRecord(
+                    InstanceRow(
                         sop_instance_uid=ds.SOPInstanceUID,
                         sop_class_uid=ds.SOPClassUID,
                         series_instance_uid=ds.SeriesInstanceUID,
@@ -141,11 +141,11 @@ class Bench:
 
     def state(self, job: Job) -> str:
         with Session(self.database) as session:
-            return session.get_one(JobRecord, job.id).state
+            return session.get_one(JobRow, job.id).state
 
-    def record(self, job: Job) -> JobRecord:
+    def record(self, job: Job) -> JobRow:
         with Session(self.database) as session:
-            return session.get_one(JobRecord, job.id)
+            return session.get_one(JobRow, job.id)
 
     def events(self, job: Job) -> list[str]:
         """What happened to the job, in order; `begun` with the step."""
@@ -153,18 +153,14 @@ class Bench:
 
     def events_of(self, job_id: str) -> list[str]:
         with Session(self.database) as session:
-            rows = session.scalars(
-                select(EventRecord).where(EventRecord.job_id == job_id).order_by(EventRecord.id)
-            ).all()
+            rows = session.scalars(select(EventRow).where(EventRow.job_id == job_id).order_by(EventRow.id)).all()
         return [f"begun {row.detail}" if row.what == "begun" else row.what for row in rows]
 
-    def lines(self, job: Job) -> list[OutboxRecord]:
+    def lines(self, job: Job) -> list[OutboxRow]:
         with Session(self.database) as session:
             return list(
                 session.scalars(
-                    select(OutboxRecord)
-                    .where(OutboxRecord.job_id == job.id)
-                    .order_by(OutboxRecord.order, OutboxRecord.id)
+                    select(OutboxRow).where(OutboxRow.job_id == job.id).order_by(OutboxRow.order, OutboxRow.id)
                 )
             )
 
@@ -192,7 +188,7 @@ def configuration(folder: Path, database: str | None = None, **more: Any) -> Con
 @contextmanager
 def bench(folder: Path, database: str | None = None, **more: Any) -> Iterator[Bench]:
     """A `Bench` with its database set up."""
-    from node.run.engine import set_up
+    from node.run.job_engine import set_up
 
     chosen = configuration(folder, database, **more)
     opened = set_up(chosen)

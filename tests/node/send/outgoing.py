@@ -29,11 +29,11 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from node import ledger
 from node.config import Configuration
-from node.job import Job, JobState
-from node.migrations import migrate
-from node.records import EventRecord, JobRecord, ObjectRecord, OutboxRecord, open_database
+from node.database import job_states
+from node.database.jobs import Job, JobState
+from node.database.migrations import migrate
+from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow, open_database
 
 KINDS = {  # SOP class and order of sending
     "derived_series": (MRImageStorage, 0),
@@ -70,9 +70,9 @@ class Outgoing:
         self.made += 1
         job = Job(f"{self.made:032x}", "route", "trial", generate_uid(), (), (), {}, destinations, START)
         with Session(self.database) as session, session.begin():
-            ledger.record(session, job)
-            ledger.move(session, job.id, JobState.RUNNING)
-            ledger.move(session, job.id, JobState.SENDING)
+            job_states.record(session, job)
+            job_states.move(session, job.id, JobState.RUNNING)
+            job_states.move(session, job.id, JobState.SENDING)
         for kind in kinds:
             sop_class, order = KINDS[kind]
             self.add(job, kind, sop_class, order, confirm=confirm)
@@ -92,7 +92,7 @@ class Outgoing:
         pydicom.dcmwrite(path, ds, enforce_file_format=True)
         with Session(self.database) as session, session.begin():
             session.add(
-                ObjectRecord(
+                ObjectRow(
                     sop_instance_uid=ds.SOPInstanceUID,
                     sop_class_uid=sop_class,
                     series_instance_uid=ds.SeriesInstanceUID,
@@ -109,7 +109,7 @@ class Outgoing:
             session.flush()
             for destination in job.destinations if twin_of is None else ():
                 session.add(
-                    OutboxRecord(
+                    OutboxRow(
                         sop_instance_uid=ds.SOPInstanceUID,
                         job_id=job.id,
                         destination=destination,
@@ -124,22 +124,22 @@ class Outgoing:
     def twin(self, job_id: str, of: str) -> str:
         """A Comprehensive SR that stands in for the report `of`."""
         with Session(self.database) as session:
-            study = session.get_one(JobRecord, job_id).study_instance_uid
+            study = session.get_one(JobRow, job_id).study_instance_uid
         job = Job(job_id, "route", "trial", study, (), (), {}, (), START)
         return self.add(job, "report", ComprehensiveSRStorage, 4, twin_of=of)
 
     def reset(self, job_id: str) -> None:
         """Let the job's lines wait again, as if the node had died before it noted that they were sent."""
         with Session(self.database) as session, session.begin():
-            session.execute(update(OutboxRecord).where(OutboxRecord.job_id == job_id).values(state="waiting"))
-            session.execute(update(JobRecord).where(JobRecord.id == job_id).values(state=JobState.SENDING))
+            session.execute(update(OutboxRow).where(OutboxRow.job_id == job_id).values(state="waiting"))
+            session.execute(update(JobRow).where(JobRow.id == job_id).values(state=JobState.SENDING))
 
-    def lines(self, job_id: str, destination: str | None = None) -> list[OutboxRecord]:
-        query = select(OutboxRecord).where(OutboxRecord.job_id == job_id)
+    def lines(self, job_id: str, destination: str | None = None) -> list[OutboxRow]:
+        query = select(OutboxRow).where(OutboxRow.job_id == job_id)
         if destination is not None:
-            query = query.where(OutboxRecord.destination == destination)
+            query = query.where(OutboxRow.destination == destination)
         with Session(self.database) as session:
-            return list(session.scalars(query.order_by(OutboxRecord.order, OutboxRecord.id)))
+            return list(session.scalars(query.order_by(OutboxRow.order, OutboxRow.id)))
 
     def states(self, job_id: str, destination: str | None = None) -> list[str]:
         return [line.state for line in self.lines(job_id, destination)]
@@ -147,16 +147,14 @@ class Outgoing:
     def path(self, uid: str) -> Path:
         return self.folder / f"{uid}.dcm"
 
-    def job_record(self, job_id: str) -> JobRecord:
+    def job_record(self, job_id: str) -> JobRow:
         with Session(self.database) as session:
-            return session.get_one(JobRecord, job_id)
+            return session.get_one(JobRow, job_id)
 
     def events(self, job_id: str) -> list[tuple[str, str]]:
         with Session(self.database) as session:
             rows = session.execute(
-                select(EventRecord.what, EventRecord.detail)
-                .where(EventRecord.job_id == job_id)
-                .order_by(EventRecord.id)
+                select(EventRow.what, EventRow.detail).where(EventRow.job_id == job_id).order_by(EventRow.id)
             )
             return list(rows)
 

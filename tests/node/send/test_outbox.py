@@ -13,7 +13,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
-from node.records import OutboxRecord
+from node.database.tables import OutboxRow
 from node.send.outbox import Lane, Sender, back_off_s
 from tests.node.send.outgoing import HandClock, Outgoing, Peer, destinations, outgoing, silent_peer
 from tests.orthanc import Archive, free_port
@@ -254,8 +254,8 @@ def test_other_bytes_never_follow_under_the_same_uid(out: Outgoing, clock: HandC
         drain(lane(out, configuration, clock))
         with Session(out.database) as session, session.begin():  # as if an earlier version had sent something else
             session.execute(
-                update(OutboxRecord)
-                .where(OutboxRecord.destination == "pacs")
+                update(OutboxRow)
+                .where(OutboxRow.destination == "pacs")
                 .values(sha256=hashlib.sha256(b"other").hexdigest())
             )
         drain(lane(out, configuration, clock, "second"))
@@ -299,7 +299,7 @@ def test_a_dead_and_a_silent_peer_cost_the_others_nothing(out: Outgoing) -> None
 def test_a_job_that_was_sent_when_the_node_died_is_closed(out: Outgoing) -> None:
     job, other = out.job("pacs"), out.job("pacs")
     with Session(out.database) as session, session.begin():  # its last answer was noted, and no more
-        session.execute(update(OutboxRecord).where(OutboxRecord.job_id == job).values(state="delivered"))
+        session.execute(update(OutboxRow).where(OutboxRow.job_id == job).values(state="delivered"))
     sender = Sender(destinations(pacs=Peer().destination(free_port())), out.database)
     sender.start()
     try:

@@ -16,17 +16,17 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
-from node.records import (
-    AssociationRecord,
+from node.database.tables import (
+    AssociationRow,
     Base,
-    DecisionRecord,
-    EventRecord,
-    InstanceRecord,
-    JobRecord,
-    ObjectRecord,
-    OutboxRecord,
-    SeriesRecord,
-    StudyRecord,
+    DecisionRow,
+    EventRow,
+    InstanceRow,
+    JobRow,
+    ObjectRow,
+    OutboxRow,
+    SeriesRow,
+    StudyRow,
     open_database,
 )
 
@@ -111,9 +111,9 @@ class Morning:
         """A study of one series, received one instance a tenth of a second; returns the series' UID."""
         series = f"{study}.1"
         last = start + instances / 10
-        session.add(StudyRecord(study_instance_uid=study, first_received=self.at(start), last_received=self.at(last)))
+        session.add(StudyRow(study_instance_uid=study, first_received=self.at(start), last_received=self.at(last)))
         session.add(
-            SeriesRecord(
+            SeriesRow(
                 series_instance_uid=series,
                 study_instance_uid=study,
                 modality=modality,
@@ -125,7 +125,7 @@ class Morning:
             )
         )
         session.add_all(
-            InstanceRecord(
+            InstanceRow(
                 sop_instance_uid=f"{series}.{index}",
                 sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
                 series_instance_uid=series,
@@ -143,7 +143,7 @@ class Morning:
     def job(self, session: Session, number: int, study: str, state: str, created: float, **more: object) -> str:
         identifier = f"{number:032x}"
         session.add(
-            JobRecord(
+            JobRow(
                 id=identifier,
                 route="knee",
                 pipeline="knee_super_resolution",
@@ -163,15 +163,14 @@ class Morning:
 
     def events(self, session: Session, job: str, *events: tuple[float, str, float | None]) -> None:
         session.add_all(
-            EventRecord(job_id=job, what=what, detail="", at=self.at(at), seconds=seconds)
-            for at, what, seconds in events
+            EventRow(job_id=job, what=what, detail="", at=self.at(at), seconds=seconds) for at, what, seconds in events
         )
 
     def decision(self, session: Session, study: str, job: str | None, *clauses: dict[str, object]) -> None:
         matched = all(bool(one["holds"]) for one in clauses)
         why = "every clause holds" if matched else "BodyPartExamined: HEAD instead of KNEE"
         session.add(
-            DecisionRecord(
+            DecisionRow(
                 route="knee",
                 level="series",
                 study_instance_uid=study,
@@ -208,7 +207,7 @@ class Morning:
         if kind == "secondary_capture":
             write_capture(self.data / path)
         session.add(
-            ObjectRecord(
+            ObjectRow(
                 sop_instance_uid=uid,
                 sop_class_uid="1.2.840.10008.5.1.4.1.1.7",
                 series_instance_uid=f"{uid}.0",
@@ -223,7 +222,7 @@ class Morning:
         )
         session.flush()
         session.add_all(
-            OutboxRecord(
+            OutboxRow(
                 sop_instance_uid=uid,
                 job_id=job,
                 destination=destination,
@@ -250,7 +249,7 @@ class Morning:
             delivered = {"state": "delivered", "attempts": 1, "delivered": self.at(42), "answer": "0x0000"}
             down = {"attempts": 3, "answer": "PACS-B at 10.1.2.3:104: connection refused"}
             session.add_all(
-                AssociationRecord(id=identifier, way="dimse", started=self.at(at), ended=self.at(at + 1), **values)
+                AssociationRow(id=identifier, way="dimse", started=self.at(at), ended=self.at(at + 1), **values)
                 for identifier, at, values in (
                     ("a", 0, {"calling_ae_title": "MR1", "outcome": "released", "stored": 60}),
                     (

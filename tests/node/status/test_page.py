@@ -16,7 +16,7 @@ from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
-from node.records import ObjectRecord, OutboxRecord, open_database
+from node.database.tables import ObjectRow, OutboxRow, open_database
 from node.status.page import build_app, seconds, size
 from tests.node.status.conftest import CAPTURE_RGB, Morning
 from tests.serving import client_of, served
@@ -88,9 +88,7 @@ def test_only_captures_in_the_data_folder_are_pictures(
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "a.dcm"
     elsewhere.write_bytes((morning.data / f"jobs/{1:032x}/objects/1.2.9.1.dcm").read_bytes())
     with Session(engine) as session, session.begin():
-        session.execute(
-            update(ObjectRecord).where(ObjectRecord.sop_instance_uid == "1.2.9.1").values(path=str(elsewhere))
-        )
+        session.execute(update(ObjectRow).where(ObjectRow.sop_instance_uid == "1.2.9.1").values(path=str(elsewhere)))
     assert client.get("/captures/1.2.9.1.png").status_code == 404
 
 
@@ -237,7 +235,7 @@ def test_an_open_page_follows_the_node_by_itself(
         page.goto(url)
         assert page.locator(".badge.down").count() == 1
         with Session(engine) as session, session.begin():
-            session.execute(update(OutboxRecord).values(state="delivered", attempts=4))
+            session.execute(update(OutboxRow).values(state="delivered", attempts=4))
         expect(page.locator(".badge.down")).to_have_count(0, timeout=15_000)
 
 

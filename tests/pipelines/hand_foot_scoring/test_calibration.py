@@ -16,9 +16,9 @@ from pipelines.hand_foot_scoring.calibration import (
     fit,
     patient_sums,
 )
-from pipelines.hand_foot_scoring.metrics import calibration_error
 from pipelines.hand_foot_scoring.reading import head_of, pooled
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, NotScored, Reading, Reason, Scored, Side
+from pipelines.hand_foot_scoring.training.metrics import calibration_error
 
 PATIENTS, JOINTS = 120, 24  # a patient's joints are 12 sites, each on both sides
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from pipelines.hand_foot_scoring import bundle
+from pipelines.hand_foot_scoring import weights
 from pipelines.hand_foot_scoring.localise import Finder, Pyramid, peaks, soft_argmax, window_of
 from pipelines.hand_foot_scoring.network import CANVAS
-from pipelines.hand_foot_scoring.radiograph import Exposure, View
-from pipelines.hand_foot_scoring.simulate import MIDDLE_MM, REACH_MM, Film, film, two_hands
-from pipelines.hand_foot_scoring.skeleton import Part, foot, hand
+from pipelines.hand_foot_scoring.simulation.films import MIDDLE_MM, REACH_MM, Film, film, two_hands
+from pipelines.hand_foot_scoring.simulation.radiograph import Exposure, View
+from pipelines.hand_foot_scoring.simulation.skeleton import Part, foot, hand
 
 EXPOSURE = Exposure(noise=0.01, gamma=0.8)
 
@@ -26,7 +26,7 @@ EXPOSURE = Exposure(noise=0.01, gamma=0.8)
 def finder(networks: None) -> Iterator[Finder]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield Finder(bundle.load_localiser())
+    yield Finder(weights.load_localiser())
     torch.set_num_threads(threads)
 
 

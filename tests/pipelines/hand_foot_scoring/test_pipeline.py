@@ -13,19 +13,19 @@ import pytest
 import torch
 
 from dicom_sr import codes
-from dicom_sr.encode import encode
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Finding, Result
 from dicom_sr.phantoms import Person, study_header, write_radiograph
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study, read_studies
+from dicom_sr.write.encode import encode
 from pipelines.hand_foot_scoring import READING_ORDER, HandFootScoring, Settings, films, prior
 from pipelines.hand_foot_scoring.network import CLASS_OF, Damage
 from pipelines.hand_foot_scoring.reading import saliency
-from pipelines.hand_foot_scoring.sample import LIMBS, film_of, stored
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell
-from pipelines.hand_foot_scoring.simulate import Film, Side
-from pipelines.hand_foot_scoring.skeleton import Disease, Part
+from pipelines.hand_foot_scoring.simulation.films import Film, Side
+from pipelines.hand_foot_scoring.simulation.sample import LIMBS, film_of, stored
+from pipelines.hand_foot_scoring.simulation.skeleton import Disease, Part
 
 SHAPE = (1100, 900)
 

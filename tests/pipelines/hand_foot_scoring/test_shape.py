@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.hand_foot_scoring import shape
-from pipelines.hand_foot_scoring.skeleton import HAND_SITES, hand
+from pipelines.hand_foot_scoring.simulation.skeleton import HAND_SITES, hand
 
 
 @pytest.fixture(scope="module")

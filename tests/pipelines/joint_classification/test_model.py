@@ -9,7 +9,7 @@ import pytest
 from dicom_sr.errors import UnsuitableInput
 from pipelines.joint_classification import model as module
 from pipelines.joint_classification.model import Classification, digest, load
-from pipelines.joint_classification.simulate import CLASSES, metacarpal, ultrasound
+from pipelines.joint_classification.simulation import CLASSES, metacarpal, ultrasound
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.joint_classification.data import folds, normalise
 from pipelines.joint_classification.network import (
     ConvolutionalSupervisedAutoEncoder,
     LogitsOnly,
@@ -13,6 +12,7 @@ from pipelines.joint_classification.network import (
     foreign_loss,
     inverse_frequency,
 )
+from pipelines.joint_classification.training.cohort import folds, normalise
 
 
 @pytest.mark.parametrize("size", [(128, 160), (33, 47), (80, 32, 32), (48, 20, 28)])

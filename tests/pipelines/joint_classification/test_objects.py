@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from dicom_sr import codes
-from dicom_sr.encode import EncodedObject, encode
 from dicom_sr.findings import Result
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import read_studies
+from dicom_sr.write.encode import EncodedObject, encode
 from node.demo.samples import write_cine, write_finger, write_metacarpal
 from pipelines.joint_classification import JointClassification, Settings
-from pipelines.joint_classification.simulate.screen import show
-from pipelines.joint_classification.simulate.ultrasound import simulate_unknown
+from pipelines.joint_classification.simulation.screen import show
+from pipelines.joint_classification.simulation.ultrasound import simulate_unknown
 from tests.dicom_sr.validators import dciodvfy, pixelmed
 
 MOMENT = datetime(2026, 1, 5, 11, tzinfo=UTC)

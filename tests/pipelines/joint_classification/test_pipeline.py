@@ -23,9 +23,9 @@ from dicom_sr.series import Study, read_studies
 from node.demo.samples import write_abdomen, write_cine, write_finger
 from pipelines.joint_classification import JointClassification, Settings, ultrasound
 from pipelines.joint_classification.joints import joint
-from pipelines.joint_classification.sample import demo_cine
-from pipelines.joint_classification.simulate import ultrasound as simulator
-from pipelines.joint_classification.simulate.screen import show
+from pipelines.joint_classification.simulation import ultrasound as simulator
+from pipelines.joint_classification.simulation.sample import demo_cine
+from pipelines.joint_classification.simulation.screen import show
 
 CLASSES = {codes.CLS_RA, codes.CLS_PSA, codes.CLS_HC}
 

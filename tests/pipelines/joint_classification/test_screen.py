@@ -7,9 +7,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from dicom_sr.findings import ImageReference
-from dicom_sr.pixels import Picture, UltrasoundRegion
+from dicom_sr.read.pixels import Picture, UltrasoundRegion
 from pipelines.joint_classification.screen import take_apart
-from pipelines.joint_classification.simulate.screen import Shown, cine, show
+from pipelines.joint_classification.simulation.screen import Shown, cine, show
 
 
 def picture(shown: Shown, regions: tuple[UltrasoundRegion, ...] | None = None) -> Picture:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.joint_classification import signs
-from pipelines.joint_classification.data import prepare
-from pipelines.joint_classification.simulate import CLASSES, ultrasound
+from pipelines.joint_classification.simulation import CLASSES, ultrasound
+from pipelines.joint_classification.training.cohort import prepare
 
 
 def measured(images: list[np.ndarray]) -> np.ndarray:

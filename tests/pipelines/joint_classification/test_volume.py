@@ -5,7 +5,7 @@ import pytest
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Volume
-from pipelines.joint_classification.simulate import metacarpal
+from pipelines.joint_classification.simulation import metacarpal
 from pipelines.joint_classification.volume import FIELD_MM, cut_head, head_of
 
 SPACING = (metacarpal.SPACING_MM,) * 3

@@ -17,7 +17,7 @@ from pipelines.knee_oa_risk import KneeOaRisk, Settings
 from pipelines.knee_oa_risk.explain import attribute
 from pipelines.knee_oa_risk.matrix import from_context, from_population
 from pipelines.knee_oa_risk.model import BUNDLE, WEIGHTS, Calibration, Ensemble
-from pipelines.knee_oa_risk.simulate import HORIZONS, bayes_risk, simulate
+from pipelines.knee_oa_risk.simulation.population import HORIZONS, bayes_risk, simulate
 
 INDEX = date(2026, 1, 5)
 ICD10, ATC = "http://hl7.org/fhir/sid/icd-10", "http://www.whocc.no/atc"

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.context import ClinicalContext, CodedEvent
 from pipelines.knee_oa_risk.matrix import STATIC_NAMES, Batch, age_spline, from_context, from_population
-from pipelines.knee_oa_risk.simulate import GAP, WEEKS, simulate
+from pipelines.knee_oa_risk.simulation.population import GAP, WEEKS, simulate
 from pipelines.knee_oa_risk.vocabulary import matrix_codes
 
 INDEX = date(2024, 6, 3)

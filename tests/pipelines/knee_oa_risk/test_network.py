@@ -16,8 +16,8 @@ from pipelines.knee_oa_risk.network import (
     cumulative_incidence,
     negative_log_likelihood,
 )
-from pipelines.knee_oa_risk.simulate import simulate
-from pipelines.knee_oa_risk.train import fit, follow_up
+from pipelines.knee_oa_risk.simulation.population import simulate
+from pipelines.knee_oa_risk.training.train import fit, follow_up
 from pipelines.knee_oa_risk.vocabulary import matrix_codes
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from dicom_sr.encode import encode
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study, read_studies
+from dicom_sr.write.encode import encode
 from node.demo.samples import write_knee
 from pipelines.context import ClinicalContext, CodedEvent
 from pipelines.knee_oa_risk import KneeOaRisk, Settings

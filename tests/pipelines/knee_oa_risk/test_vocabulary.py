@@ -10,7 +10,7 @@ from datetime import date
 import pytest
 
 from pipelines.context import CodedEvent
-from pipelines.knee_oa_risk.sample import representative
+from pipelines.knee_oa_risk.simulation.sample import representative
 from pipelines.knee_oa_risk.vocabulary import concept_of, concepts, matrix_codes, table_rows, translate
 
 ICD9, ICD10 = "http://hl7.org/fhir/sid/icd-9-cm", "http://hl7.org/fhir/sid/icd-10-cm"

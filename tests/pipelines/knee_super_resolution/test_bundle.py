@@ -12,11 +12,12 @@ import torch
 
 from dicom_sr.phantoms import Person, study_header, write_knee_mr
 from dicom_sr.series import read_studies
-from pipelines.knee_super_resolution import KneeSuperResolution, Settings, codes, metrics, simulate
-from pipelines.knee_super_resolution.baselines import tci
-from pipelines.knee_super_resolution.data import ThinVolume
-from pipelines.knee_super_resolution.evaluate import EVALUATION_SEED, condyle, degraded
+from pipelines.knee_super_resolution import KneeSuperResolution, Settings, codes, metrics
+from pipelines.knee_super_resolution.evaluation.evaluate import EVALUATION_SEED, condyle, degraded
 from pipelines.knee_super_resolution.inference import BUNDLE
+from pipelines.knee_super_resolution.simulation import thin_volumes
+from pipelines.knee_super_resolution.training.baselines import tci
+from pipelines.knee_super_resolution.training.volumes import ThinVolume
 
 torch.set_num_threads(1)
 
@@ -36,7 +37,7 @@ def test_weights_are_those_described(path: Path) -> None:
 
 @pytest.mark.parametrize("factor", [2, 4])
 def test_the_network_beats_the_spline_on_a_knee_it_never_saw(factor: int) -> None:
-    array = simulate.simulate_knee(EVALUATION_SEED + 50, (48, 56, 52), 0.9).array
+    array = thin_volumes.simulate_knee(EVALUATION_SEED + 50, (48, 56, 52), 0.9).array
     task, truth = degraded(ThinVolume("k", "k", array / metrics.scale_of(array), (0.9, 0.9, 0.9)), 0, factor)
     mask = metrics.foreground(truth)
     thin, spread = condyle(task)

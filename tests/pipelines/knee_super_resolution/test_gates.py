@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from pipelines.knee_super_resolution import outliers, simulate
+from pipelines.knee_super_resolution.evaluation import outliers
 from pipelines.knee_super_resolution.gates import Gate, consistency_gate, header_gates, pixel_gates
+from pipelines.knee_super_resolution.simulation import thin_volumes
 
 
 def stack(**values: object) -> SimpleNamespace:
@@ -26,7 +27,7 @@ def gate(name: str, **values: object) -> Gate:
 
 @pytest.fixture(scope="module")
 def knee() -> np.ndarray:
-    return simulate.simulate_knee(2, (64, 96, 96), 1.0, "pd").array[::4]
+    return thin_volumes.simulate_knee(2, (64, 96, 96), 1.0, "pd").array[::4]
 
 
 def test_a_knee_passes_every_gate(knee: np.ndarray) -> None:

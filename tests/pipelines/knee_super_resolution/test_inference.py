@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from pipelines.knee_super_resolution import inference
-from pipelines.knee_super_resolution.data import read_volumes
 from pipelines.knee_super_resolution.degradation import SliceProfile, along_slices, spline_matrix
-from pipelines.knee_super_resolution.evaluate import cropped, degraded
+from pipelines.knee_super_resolution.evaluation.evaluate import cropped, degraded
+from pipelines.knee_super_resolution.evaluation.lesions import injected
 from pipelines.knee_super_resolution.inference import Restorer, Trust, fast_bfloat16
-from pipelines.knee_super_resolution.lesions import injected
-from pipelines.knee_super_resolution.network import Condyle, Geometry
+from pipelines.knee_super_resolution.network import Geometry, ThinSliceNet
+from pipelines.knee_super_resolution.training.volumes import read_volumes
 
 torch.set_num_threads(1)
 
 
 def restorer(half: bool) -> Restorer:
     torch.manual_seed(0)
-    network = Condyle(channels=16, blocks=2)
+    network = ThinSliceNet(channels=16, blocks=2)
     with torch.no_grad():
         network.head.weight.mul_(3)  # an untrained network would add too little for a seam to show
     return Restorer(network, {2.0: 1.0, 8.0: 2.0}, half)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipelines.knee_super_resolution.degradation import ProfileKind, SliceProfile, forward_matrix
-from pipelines.knee_super_resolution.network import Condyle, DeepResolve, Geometry
+from pipelines.knee_super_resolution.network import DeepResolve, Geometry, ThinSliceNet
 
 torch.set_num_threads(1)
 
@@ -18,13 +18,13 @@ def geometry(ratio: float, slices: int = 6, kind: ProfileKind = "gaussian") -> G
 
 
 @pytest.fixture(scope="module")
-def network() -> Condyle:
+def network() -> ThinSliceNet:
     torch.manual_seed(0)
-    return Condyle(channels=8, blocks=2).eval()
+    return ThinSliceNet(channels=8, blocks=2).eval()
 
 
 @pytest.mark.parametrize("ratio", [1.5, 2.0, 3.7, 8.0])
-def test_one_network_serves_every_ratio(network: Condyle, ratio: float) -> None:
+def test_one_network_serves_every_ratio(network: ThinSliceNet, ratio: float) -> None:
     asked = geometry(ratio)
     with torch.no_grad():
         thin, spread = network(torch.rand(2, 6, 12, 10), asked)
@@ -33,7 +33,7 @@ def test_one_network_serves_every_ratio(network: Condyle, ratio: float) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "boxcar", "fir"])
-def test_the_result_thickened_again_is_what_was_acquired(network: Condyle, kind: ProfileKind) -> None:
+def test_the_result_thickened_again_is_what_was_acquired(network: ThinSliceNet, kind: ProfileKind) -> None:
     asked = geometry(4.0, kind=kind)
     thick = 0.5 + 0.1 * torch.rand(1, 6, 12, 10)
     with torch.no_grad():
@@ -42,7 +42,7 @@ def test_the_result_thickened_again_is_what_was_acquired(network: Condyle, kind:
     assert np.abs(again - thick[0].numpy()).max() < 2e-3  # the projection's ridge leaves a little
 
 
-def test_a_brighter_or_offset_image_gives_the_same_detail(network: Condyle) -> None:
+def test_a_brighter_or_offset_image_gives_the_same_detail(network: ThinSliceNet) -> None:
     asked = geometry(3.0)
     thick = torch.rand(1, 6, 12, 10)
     with torch.no_grad():
@@ -52,7 +52,7 @@ def test_a_brighter_or_offset_image_gives_the_same_detail(network: Condyle) -> N
 
 
 def test_turning_the_head_off_leaves_the_projected_spline() -> None:
-    network = Condyle(channels=8, blocks=1)
+    network = ThinSliceNet(channels=8, blocks=1)
     torch.nn.init.zeros_(network.head.weight)
     asked = geometry(2.0)
     ramp = (0.2 + 0.05 * torch.arange(6.0))[None, :, None, None].expand(1, 6, 8, 8)
@@ -68,10 +68,10 @@ def test_deepresolve_is_the_published_layout() -> None:
 
 @pytest.mark.parametrize("ratio", [2, 3, 4, 8])
 def test_ours_costs_a_tenth_of_deepresolve_or_less(ratio: int) -> None:
-    assert Condyle().multiply_adds(ratio) <= DeepResolve().multiply_adds() / 10
+    assert ThinSliceNet().multiply_adds(ratio) <= DeepResolve().multiply_adds() / 10
 
 
-def test_one_row_of_the_flattened_network_stands_for_rows_that_are_all_alike(network: Condyle) -> None:
+def test_one_row_of_the_flattened_network_stands_for_rows_that_are_all_alike(network: ThinSliceNet) -> None:
     asked = geometry(4.0)
     row = torch.rand(1, 6, 1, 12)
     with torch.no_grad():

@@ -10,8 +10,8 @@ import pytest
 
 from dicom_sr.errors import UnsuitableInput
 from pipelines.knee_oa_risk.matrix import from_context, from_population
-from pipelines.knee_oa_risk.sample import patient_bundle
-from pipelines.knee_oa_risk.simulate import simulate
+from pipelines.knee_oa_risk.simulation.population import simulate
+from pipelines.knee_oa_risk.simulation.sample import patient_bundle
 from pipelines.knee_oa_risk.vocabulary import translate
 from pipelines.records.fhir import read_bundle
 from pipelines.records.record import DAY_UNKNOWN

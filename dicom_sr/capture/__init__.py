@@ -1,0 +1,1 @@
+"""Pictures of results: pages, panels and the ink to draw them."""

@@ -1,0 +1,213 @@
+"""Captures: pages drawn as RGB pictures, and written as Secondary Capture images that every viewer shows."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from dicom_sr import codes
+from dicom_sr.capture.drawing import (
+    ACCENT,
+    LARGE,
+    MUTED,
+    RULE,
+    SMALL,
+    TEXT,
+    TITLE,
+    WARNING,
+    blank,
+    draw_paragraphs,
+    font,
+    line_height,
+    paragraph_height,
+    width_of,
+)
+from dicom_sr.capture.panels import bar_space, render, title_height
+from dicom_sr.findings import NotRun, Page, Result, TablePanel
+from dicom_sr.profile import EncodedObject
+from dicom_sr.read.headers import coded
+from dicom_sr.write.finish import finish, write
+from dicom_sr.write.provenance import RESEARCH_USE, Provenance
+
+PAGE_WIDTH = 1024  # pixels; shown 512 wide its smallest text is still 10 px high
+MAXIMUM_HEIGHT = 2048  # pixels; larger pages are slow or refused in older viewers
+_MARGIN, _GAP = 28, 14
+_IMAGE_HEIGHT = 900  # pixels, of a picture on a page with room; less where the page would grow too high
+
+
+def encode_capture(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
+    """The result's pages, one instance each, in one series."""
+    objects = []
+    for index, page in enumerate(pages(provenance)):
+        ds = _secondary_capture(provenance, index, np.asarray(draw_page(page, provenance)))
+        objects.append(write(ds, "secondary_capture", folder, f"capture-{index + 1}.dcm"))
+    return tuple(objects)
+
+
+def pages(provenance: Provenance) -> tuple[Page, ...]:
+    """The pages to be drawn: the result's own, or one of words where it brings none."""
+    result = provenance.result
+    if isinstance(result, NotRun):
+        return (Page(f"{result.title}: not performed", (), summary=_not_run(result)),)
+    return result.pages or (_page_of_words(result),)
+
+
+def _not_run(result: NotRun) -> tuple[str, ...]:
+    return (
+        f"{result.title} was due for this study and was not performed.",
+        f"Reason: {result.reason}",
+        "This is not a finding: these images have not been analysed.",
+    )
+
+
+def _page_of_words(result: Result) -> Page:
+    rows = [("What", "Value")]
+    for finding in result.findings:
+        rows += [
+            (f"{finding.tracking_id}: {m.name.meaning}", f"{m.value:.4g} {_unit(m.unit.value)}")
+            for m in finding.measurements
+        ]
+        rows += [(f"{finding.tracking_id}: {e.name.meaning}", e.value.meaning) for e in finding.evaluations]
+    rows += [(item.tracking_id, f"Not evaluable: {item.sentence}") for item in result.not_evaluable]
+    panels = (TablePanel("", tuple(rows)),) if len(rows) > 1 else ()
+    return Page(result.title, panels, columns=1, summary=result.conclusion)
+
+
+def _unit(ucum: str) -> str:
+    return "" if ucum == "1" or ucum.startswith("{") else ucum
+
+
+def study_label(provenance: Provenance) -> str:
+    """A short name for the study that tells nothing about the patient."""
+    return hashlib.sha256(provenance.study_instance_uid.encode()).hexdigest()[:6].upper()
+
+
+def draw_page(page: Page, provenance: Provenance) -> Image.Image:
+    """`page` as an RGB picture, `PAGE_WIDTH` wide and at most `MAXIMUM_HEIGHT` high where pictures can give way."""
+    image_height = _IMAGE_HEIGHT
+    while True:
+        picture = _draw(page, provenance, image_height)
+        if picture.height <= MAXIMUM_HEIGHT or image_height <= 160:
+            return picture
+        image_height = max(int(image_height * 0.8), 160)
+
+
+def _draw(page: Page, provenance: Provenance, image_height: int) -> Image.Image:
+    inner = PAGE_WIDTH - 2 * _MARGIN
+    cards = _cards(page, inner, image_height)
+    head = _head_height(page, inner)
+    feet = _foot_texts(provenance)
+    foot_height = paragraph_height((RESEARCH_USE,), LARGE, inner, bold=True) + paragraph_height(feet, SMALL, inner) + 40
+    picture = blank(PAGE_WIDTH, head + sum(row[0] + _GAP for row in cards) + foot_height)
+    draw = ImageDraw.Draw(picture)
+    y = _draw_head(draw, page, provenance, inner)
+    for height, row in cards:
+        for x, card in row:
+            picture.paste(card, (_MARGIN + x, y))
+        y += height + _GAP
+    draw.line((_MARGIN, y + 4, PAGE_WIDTH - _MARGIN, y + 4), RULE)
+    y = draw_paragraphs(draw, (_MARGIN, y + 14), (RESEARCH_USE,), LARGE, inner, WARNING, bold=True)
+    draw_paragraphs(draw, (_MARGIN, y), feet, SMALL, inner, MUTED)
+    return picture
+
+
+def _cards(page: Page, width: int, image_height: int) -> list[tuple[int, list[tuple[int, Image.Image]]]]:
+    """Rows of cards, each with its height and with the x of every card; cards of a row are made equally high."""
+    columns = max(min(page.columns, len(page.panels)), 1)
+    card_width = (width - (columns - 1) * _GAP) // columns
+    bar = max((bar_space(panel) for panel in page.panels), default=0)
+    rows = []
+    for start in range(0, len(page.panels), columns):
+        panels = page.panels[start : start + columns]
+        # a last row that is not full takes the whole width
+        w = card_width if len(panels) == columns else (width - (len(panels) - 1) * _GAP) // len(panels)
+        title = max(title_height(panel, w) for panel in panels)
+        cards = [render(panel, w, image_height, title, bar if len(panels) > 1 else 0) for panel in panels]
+        height = max(card.height for card in cards)
+        rows.append((height, [(i * (w + _GAP), _grown(card, height)) for i, card in enumerate(cards)]))
+    return rows
+
+
+def _grown(card: Image.Image, height: int) -> Image.Image:
+    if card.height == height:
+        return card
+    grown = blank(card.width, height, card.getpixel((0, 0)))  # type: ignore[arg-type]
+    grown.paste(card, (0, 0))
+    return grown
+
+
+def _head_height(page: Page, inner: int) -> int:
+    return (
+        _MARGIN
+        + paragraph_height((page.title,), TITLE, inner, bold=True)
+        + line_height(SMALL)
+        + 12
+        + paragraph_height(page.summary, LARGE, inner - 18)
+        + (24 if page.summary else 0)
+    )
+
+
+def _draw_head(draw: ImageDraw.ImageDraw, page: Page, provenance: Provenance, inner: int) -> int:
+    y = draw_paragraphs(draw, (_MARGIN, _MARGIN - 6), (page.title,), TITLE, inner, bold=True)
+    model = provenance.model
+    line = f"{model.name} {model.version}  ·  {provenance.readable_date}  ·  study {study_label(provenance)}"
+    draw.text((_MARGIN, y), line, MUTED, font(SMALL))
+    if provenance.profile.institution:
+        text = provenance.profile.institution
+        room = inner - width_of(line, font(SMALL)) - 30
+        if width_of(text, font(SMALL)) <= room:
+            draw.text((PAGE_WIDTH - _MARGIN, y), text, MUTED, font(SMALL), anchor="ra")
+    y += line_height(SMALL) + 12 + 6
+    if page.summary:
+        bottom = y + paragraph_height(page.summary, LARGE, inner - 18)
+        draw.rectangle((_MARGIN, y + 2, _MARGIN + 4, bottom - 2), ACCENT)
+        draw_paragraphs(draw, (_MARGIN + 18, y), page.summary, LARGE, inner - 18, TEXT)
+        y = bottom + 24
+    return y
+
+
+def _foot_texts(provenance: Provenance) -> tuple[str, ...]:
+    trained_on = provenance.model.trained_on.strip().rstrip(".")
+    texts = [f"{trained_on[:1].upper()}{trained_on[1:]}."] if trained_on else []
+    return (*texts, *getattr(provenance.result, "limits", ()))
+
+
+def _secondary_capture(provenance: Provenance, index: int, pixels: NDArray[np.uint8]) -> Dataset:
+    """One page as a Secondary Capture image, RGB (H, W, 3)."""
+    ds = Dataset()
+    ds.SOPClassUID, ds.Modality = SecondaryCaptureImageStorage, "OT"
+    ds.SOPInstanceUID = provenance.uid("secondary_capture", str(index))
+    ds.SeriesInstanceUID = provenance.uid("secondary_capture", "series")
+    ds.SeriesNumber, ds.InstanceNumber = provenance.series_number("secondary_capture"), index + 1
+    ds.ConversionType, ds.ImageType = "WSD", ["DERIVED", "SECONDARY"]
+    ds.DateOfSecondaryCapture = ds.TimeOfSecondaryCapture = ""
+    ds.ContentDate = ds.ContentTime = ""
+    ds.PatientOrientation = ""  # a montage has none
+    ds.BurnedInAnnotation, ds.RecognizableVisualFeatures = "YES", "NO"
+    ds.DerivationDescription = f"{provenance.result.title}, {provenance.model.name} {provenance.model.version}"[:1024]
+    if provenance.headers:
+        ds.SourceImageSequence = [_source_item(header) for header in provenance.headers]
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+    ds.Rows, ds.Columns = pixels.shape[:2]
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    if "LossyImageCompression" not in provenance.flags:
+        ds.LossyImageCompression = "00"
+    ds.PixelData = pixels.tobytes() + b"\0" * (pixels.nbytes % 2)
+    ds["PixelData"].VR = "OB"
+    ds.file_meta = Dataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return finish(ds, provenance, "capture")
+
+
+def _source_item(header: Dataset) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = str(header.SOPClassUID), str(header.SOPInstanceUID)
+    item.SpatialLocationsPreserved = "NO"
+    item.PurposeOfReferenceCodeSequence = [coded(codes.SOURCE_IMAGE_FOR_PROCESSING)]
+    return item

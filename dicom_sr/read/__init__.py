@@ -1,0 +1,1 @@
+"""DICOM in: pixels, frames and stacks of series, with geometry."""

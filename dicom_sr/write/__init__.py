@@ -1,0 +1,1 @@
+"""DICOM out: one encoder for each kind of object."""

@@ -1,0 +1,311 @@
+"""A new classic MR series from a derived volume, in the frame of reference of its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+from dicom_sr import codes
+from dicom_sr.errors import EncodingError
+from dicom_sr.findings import DerivedVolume, Result, Volume
+from dicom_sr.profile import EncodedObject
+from dicom_sr.read.frames import decimal, frame_header
+from dicom_sr.read.headers import chosen, coded
+from dicom_sr.write.finish import finish, write
+from dicom_sr.write.provenance import Provenance
+from dicom_sr.write.references import stand_in
+
+# what describes the acquisition and stays true of the derived slices; everything else stays behind
+KEPT = (
+    # General Series, General Acquisition, General Image
+    "BodyPartExamined",
+    "AnatomicRegionSequence",
+    "PatientPosition",
+    "ProtocolName",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+    "AcquisitionNumber",
+    "QualityControlImage",
+    "RecognizableVisualFeatures",
+    # Frame of Reference
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+    # MR Image, PS3.3 C.8.3.1
+    "ScanningSequence",
+    "SequenceVariant",
+    "ScanOptions",
+    "MRAcquisitionType",
+    "RepetitionTime",
+    "EchoTime",
+    "EchoTrainLength",
+    "InversionTime",
+    "TriggerTime",
+    "SequenceName",
+    "AngioFlag",
+    "NumberOfAverages",
+    "ImagingFrequency",
+    "ImagedNucleus",
+    "EchoNumbers",
+    "MagneticFieldStrength",
+    "NumberOfPhaseEncodingSteps",
+    "PercentSampling",
+    "PercentPhaseFieldOfView",
+    "PixelBandwidth",
+    "NominalInterval",
+    "BeatRejectionFlag",
+    "LowRRValue",
+    "HighRRValue",
+    "IntervalsAcquired",
+    "IntervalsRejected",
+    "PVCRejection",
+    "SkipBeats",
+    "HeartRate",
+    "CardiacNumberOfImages",
+    "TriggerWindow",
+    "ReconstructionDiameter",
+    "ReceiveCoilName",
+    "TransmitCoilName",
+    "AcquisitionMatrix",
+    "InPlanePhaseEncodingDirection",
+    "FlipAngle",
+    "SAR",
+    "VariableFlipAngleFlag",
+    "dBdt",
+    "B1rms",
+    # Contrast/Bolus
+    "ContrastBolusAgent",
+    "ContrastBolusRoute",
+    "ContrastBolusVolume",
+)
+# Type 1 and Type 2 of the MR Image module, for sources that lack them
+_REQUIRED = {
+    "ScanningSequence": "RM",
+    "SequenceVariant": "NONE",
+    "ScanOptions": "",
+    "MRAcquisitionType": "",
+    "EchoTime": "",
+    "EchoTrainLength": "",
+    "RepetitionTime": "",
+    "PositionReferenceIndicator": "",
+    "PatientPosition": "",
+}
+_GRID_TOLERANCE_MM = 1e-3  # over the whole image; within it the source's own decimal strings are kept
+
+
+def encode_derived(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
+    """Every derived volume of the result as a classic MR series."""
+    result = provenance.result
+    written: list[EncodedObject] = []
+    for index, derived in enumerate(getattr(result, "derived", ())):
+        for number, ds in enumerate(derived_slices(provenance, index, derived), start=1):
+            written.append(write(ds, "derived_series", folder, f"derived-{index + 1}-{number:04d}.dcm"))
+    return tuple(written)
+
+
+def derived_slices(provenance: Provenance, index: int, derived: DerivedVolume) -> Iterable[Dataset]:
+    """The instances of one derived series, ready to be written, in the direction of the source's numbering."""
+    sources = [
+        frame_header(provenance.header_of[reference.sop_instance_uid], reference.frame_number or 1)
+        for reference in derived.sources
+    ]
+    if len(derived.slice_sources) != len(derived.volume.array):
+        raise EncodingError(
+            f"{len(derived.volume.array)} derived slices, but sources are named for {len(derived.slice_sources)}"
+        )
+    common = _common(provenance, index, derived, sources)
+    pixels, rescale = stored_values(derived.volume.array, sources)
+    common.update(rescale)
+    common.update(_grid(derived.volume, sources[0]))
+    order = range(len(pixels)) if _ascending(sources) else range(len(pixels) - 1, -1, -1)
+    for number, k in enumerate(order, start=1):
+        yield _slice(provenance, index, derived, common, pixels, number, k)
+
+
+def derived_references(provenance: Provenance, index: int) -> list[Dataset]:
+    """What refers to the slices of the `index`-th derived series, in the order of its array, without the pixels."""
+    result = provenance.result
+    assert isinstance(result, Result)
+    derived = result.derived[index]
+    count, rows, columns = derived.volume.array.shape
+    first = derived.sources[0]
+    source = frame_header(provenance.header_of[first.sop_instance_uid], first.frame_number or 1)
+    shared = chosen(source, ["FrameOfReferenceUID"])
+    shared.update(_grid(derived.volume, source))
+    shared.SliceThickness = decimal(derived.slice_thickness_mm)
+    shared.SpacingBetweenSlices = decimal(derived.volume.spacing_mm[0])
+    slices = []
+    for k in range(count):
+        ds = Dataset()
+        ds.SOPClassUID, ds.SOPInstanceUID = MRImageStorage, slice_uid(provenance, index, k)
+        ds.StudyInstanceUID, ds.SeriesInstanceUID = provenance.study_instance_uid, series_uid(provenance, index)
+        ds.Modality, ds.Rows, ds.Columns = "MR", rows, columns
+        ds.update(shared)
+        ds.ImagePositionPatient = _position(result.derived[index].volume, k)
+        slices.append(stand_in(ds))
+    return slices
+
+
+def slice_uid(provenance: Provenance, index: int, k: int) -> str:
+    """SOPInstanceUID of slice `k` (array index) of the `index`-th derived series."""
+    return provenance.uid("derived_series", str(index), str(k))
+
+
+def series_uid(provenance: Provenance, index: int) -> str:
+    """SeriesInstanceUID of the `index`-th derived series."""
+    return provenance.uid("derived_series", str(index))
+
+
+def _common(provenance: Provenance, index: int, derived: DerivedVolume, sources: list[Dataset]) -> Dataset:
+    """What is the same in every slice, finished."""
+    first = sources[0]
+    same = [
+        keyword for keyword in KEPT if keyword in first and all(h.get(keyword) == first[keyword].value for h in sources)
+    ]
+    ds = chosen(first, same)
+    for keyword, value in _REQUIRED.items():
+        if ds.get(keyword) in (None, ""):
+            setattr(ds, keyword, value)
+    if "IR" not in ds.get("ScanningSequence", ""):  # Type 2C: only with inversion recovery
+        ds.pop("InversionTime", None)
+    if not {"CG", "PPG"} & set(ds.get("ScanOptions") or []):  # Type 2C: only with cardiac gating
+        ds.pop("TriggerTime", None)
+    ds.SOPClassUID, ds.Modality = MRImageStorage, "MR"
+    ds.SeriesInstanceUID = series_uid(provenance, index)
+    ds.SeriesNumber = provenance.series_number("derived_series", index)
+    ds.ImageType = ["DERIVED", "SECONDARY", "OTHER", "RESAMPLED"]
+    ds.DerivationDescription = derived.description[:1024]
+    ds.DerivationCodeSequence = [
+        coded(code) for code in derived.derivation or (codes.SPATIAL_RESAMPLING, codes.SUPERRES)
+    ]
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.Rows, ds.Columns = derived.volume.array.shape[1:]
+    ds.SliceThickness = decimal(derived.slice_thickness_mm)
+    ds.SpacingBetweenSlices = decimal(derived.volume.spacing_mm[0])
+    windows = [h for h in sources if h.get("WindowCenter") not in (None, "") and h.get("WindowWidth") not in (None, "")]
+    if windows:  # one window for the series: per slice it flickers
+        ds.WindowCenter = decimal(float(np.median([_first(h.WindowCenter) for h in windows])))
+        ds.WindowWidth = decimal(float(np.median([_first(h.WindowWidth) for h in windows])))
+    synthetic = derived.synthetic and provenance.profile.synthetic_data
+    if synthetic or provenance.flags.get("SyntheticData") == "YES":
+        ds.SyntheticData = "YES"
+    if "LossyImageCompression" not in provenance.flags:
+        ds.LossyImageCompression = "00"
+    ds.ContentDate = ds.ContentTime = ""
+    return finish(ds, provenance, derived.label)
+
+
+def _first(value: object) -> float:
+    """The first of several windows, or the only one."""
+    return float(value if isinstance(value, (str, float, int)) else value[0])  # type: ignore[index]
+
+
+def stored_values(array: NDArray[np.generic], sources: list[Dataset]) -> tuple[NDArray[np.generic], Dataset]:
+    """Pixels as stored, and the elements that say how.
+
+    Where all sources carry one rescale pair, `array` is in stored values and the pair is copied; where slices differ
+    (Philips), `array` is in real values and one common pair is made from its range (PS3.3 C.11.1).
+    """
+    first = sources[0]
+    ds = Dataset()
+    bits, signed = int(first.get("BitsStored") or 16), int(first.get("PixelRepresentation") or 0)
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    values = np.asarray(array, np.float64)
+    if one_rescale(sources):
+        for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType"):
+            if keyword in first:
+                ds.update(chosen(first, [keyword]))
+    else:
+        bits, signed, low, high = 16, 0, 0, 65535
+        intercept, top = float(values.min()), float(values.max())
+        slope = (top - intercept) / high or 1.0
+        ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = decimal(intercept), decimal(slope), "US"
+        values = (values - float(ds.RescaleIntercept)) / float(ds.RescaleSlope)
+    allocated = 8 if bits <= 8 and int(first.get("BitsAllocated") or 16) == 8 else 16
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = allocated, bits, bits - 1, signed
+    dtype = np.dtype(f"{'i' if signed else 'u'}{allocated // 8}").newbyteorder("<")
+    return np.clip(np.rint(values), low, high).astype(dtype), ds
+
+
+def one_rescale(sources: Iterable[Dataset]) -> bool:
+    """Whether all slices share one rescale slope and intercept."""
+    pairs = {(float(_or(h.get("RescaleSlope"), 1)), float(_or(h.get("RescaleIntercept"), 0))) for h in sources}
+    return len(pairs) == 1
+
+
+def _or(value: object, default: float) -> float:
+    return default if value in (None, "") else float(value)  # type: ignore[arg-type]
+
+
+def _grid(volume: Volume, source: Dataset) -> Dataset:
+    """Orientation and pixel spacing: the source's own strings where the grid is the source's."""
+    ds = Dataset()
+    _, height, width = volume.spacing_mm
+    orientation = [*(volume.affine[:3, 2] / width), *(volume.affine[:3, 1] / height)]
+    extent = max(volume.array.shape[1:])
+    own = [float(v) for v in source.get("PixelSpacing") or []]
+    if len(own) == 2 and np.abs(np.subtract(own, [height, width])).max() * extent < _GRID_TOLERANCE_MM:
+        ds.PixelSpacing = [decimal(v) for v in own]
+    else:
+        ds.PixelSpacing = [decimal(height), decimal(width)]
+    own = [float(v) for v in source.get("ImageOrientationPatient") or []]
+    if len(own) == 6 and np.abs(np.subtract(own, orientation)).max() * extent * max(height, width) < _GRID_TOLERANCE_MM:
+        orientation = own
+    ds.ImageOrientationPatient = [decimal(v) for v in orientation]
+    return ds
+
+
+def _position(volume: Volume, k: int) -> list[str]:
+    """ImagePositionPatient of slice `k`."""
+    return [decimal(v) for v in volume.affine[:3, 3] + k * volume.affine[:3, 0]]
+
+
+def _ascending(sources: list[Dataset]) -> bool:
+    """Whether the source stack runs in the direction of its own numbering."""
+    first, last = sources[0], sources[-1]
+    keyword = "InStackPositionNumber" if "InStackPositionNumber" in first else "InstanceNumber"
+    return int(first.get(keyword) or 0) <= int(last.get(keyword) or 0)
+
+
+def _slice(
+    provenance: Provenance,
+    index: int,
+    derived: DerivedVolume,
+    common: Dataset,
+    pixels: NDArray[np.generic],
+    number: int,
+    k: int,
+) -> Dataset:
+    ds = Dataset()
+    ds.update(common)  # shares elements: only attributes that `common` lacks are set below
+    ds.SOPInstanceUID = slice_uid(provenance, index, k)
+    ds.InstanceNumber = number
+    ds.ImagePositionPatient = _position(derived.volume, k)
+    step = derived.volume.affine[:3, 0] / derived.volume.spacing_mm[0]
+    ds.SliceLocation = decimal(float(np.array(ds.ImagePositionPatient, np.float64) @ step))
+    ds.SourceImageSequence = [_source_item(provenance, derived, i) for i in derived.slice_sources[k]]
+    ds.PixelData = pixels[k].tobytes() + b"\0" * (pixels[k].nbytes % 2)
+    ds["PixelData"].VR = "OW"
+    ds.file_meta = _META
+    return ds
+
+
+_META = Dataset()
+_META.TransferSyntaxUID = ExplicitVRLittleEndian
+
+
+def _source_item(provenance: Provenance, derived: DerivedVolume, i: int) -> Dataset:
+    reference = derived.sources[i]
+    item = Dataset()
+    item.ReferencedSOPClassUID = str(provenance.header_of[reference.sop_instance_uid].SOPClassUID)
+    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    if reference.frame_number is not None:
+        item.ReferencedFrameNumber = reference.frame_number
+    item.SpatialLocationsPreserved = "NO"
+    item.PurposeOfReferenceCodeSequence = [coded(codes.SOURCE_IMAGE_FOR_PROCESSING)]
+    return item

@@ -1,0 +1,88 @@
+"""A result in, DICOM objects out: the one way from findings to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from dicom_sr.capture.pages import encode_capture
+from dicom_sr.findings import NotRun, Result
+from dicom_sr.profile import EncodedObject, EncodingProfile, Kind
+from dicom_sr.write.derived_series import encode_derived
+from dicom_sr.write.document import encode_document, encode_enhanced_report
+from dicom_sr.write.key_objects import encode_key_objects
+from dicom_sr.write.parametric_map import encode_parametric_maps
+from dicom_sr.write.presentation_state import encode_presentation
+from dicom_sr.write.provenance import Provenance
+from dicom_sr.write.report import encode_report
+from dicom_sr.write.segmentation import encode_segmentation
+
+__all__ = ["EncodedObject", "EncodingProfile", "encode"]
+
+
+def encode(
+    result: Result | NotRun,
+    profile: EncodingProfile,
+    created: datetime,
+    folder: Path,
+    predecessors: Sequence[EncodedObject] = (),
+) -> tuple[EncodedObject, ...]:
+    """Write the objects of `result` that `profile` asks for, in the order in which they are to be sent.
+
+    The same arguments give the same bytes: UIDs are made from names, times from `created`.
+
+    Parameters
+    ----------
+    created
+        When the job was made; the only time that the objects hold. Timezone aware, or in the site's local time.
+    folder
+        Where the Part 10 files go; made if absent. Existing files of the same names are replaced.
+    predecessors
+        The objects of the result that this one revises. Its reports are named in PredecessorDocumentsSequence.
+
+    Raises
+    ------
+    EncodingError
+        If the result does not fit together: a bug of the pipeline that made it.
+    """
+    if isinstance(result, NotRun) and not profile.not_run_reports:
+        return ()
+    folder.mkdir(parents=True, exist_ok=True)
+    provenance = Provenance(result, profile, created)
+    revised = [predecessor for predecessor in predecessors if predecessor.kind == "report"]
+    objects: list[EncodedObject] = []
+    for kind in dict.fromkeys(profile.kinds):
+        objects += _ENCODERS[kind](provenance, folder, revised)
+    return tuple(sorted(objects, key=lambda o: o.order))
+
+
+Encoder = Callable[[Provenance, Path, list[EncodedObject]], tuple[EncodedObject, ...]]
+
+
+def _report(provenance: Provenance, folder: Path, revised: list[EncodedObject]) -> tuple[EncodedObject, ...]:
+    """TID 1500 for what images show; Enhanced SR for what the record says, or where there is no image."""
+    result = provenance.result
+    from_record = isinstance(result, Result) and result.report == "risk"
+    encoder = encode_enhanced_report if from_record or not provenance.headers else encode_report
+    return encoder(provenance, folder, revised)
+
+
+def _document(provenance: Provenance, folder: Path, _: list[EncodedObject]) -> tuple[EncodedObject, ...]:
+    """A document only for what the record says: an imaging result is read beside its images."""
+    result = provenance.result
+    return encode_document(provenance, folder) if isinstance(result, Result) and result.report == "risk" else ()
+
+
+_ENCODERS: dict[Kind, Encoder] = {
+    "derived_series": lambda provenance, folder, _: encode_derived(provenance, folder),
+    "secondary_capture": lambda provenance, folder, _: encode_capture(provenance, folder),
+    "report": _report,
+    "presentation_state": lambda provenance, folder, _: encode_presentation(provenance, folder),
+    "segmentation_binary": lambda provenance, folder, _: encode_segmentation(provenance, folder, "binary"),
+    "segmentation_fractional": lambda provenance, folder, _: encode_segmentation(provenance, folder, "fractional"),
+    "segmentation_labelmap": lambda provenance, folder, _: encode_segmentation(provenance, folder, "labelmap"),
+    "parametric_map": lambda provenance, folder, _: encode_parametric_maps(provenance, folder),
+    "key_objects": lambda provenance, folder, _: encode_key_objects(provenance, folder),
+    "document": _document,
+}

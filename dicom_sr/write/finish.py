@@ -1,0 +1,226 @@
+"""The last step of every object: patient, study, times, equipment, flags and laterality, keyed by SOP class."""
+
+from __future__ import annotations
+
+import hashlib
+from io import BytesIO
+from pathlib import Path
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sr.codedict import codes as standard
+from pydicom.uid import (
+    UID,
+    BasicTextSRStorage,
+    ColorSoftcopyPresentationStateStorage,
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
+    EnhancedSRStorage,
+    ExplicitVRLittleEndian,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    MRImageStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
+
+from dicom_sr.profile import SENDING_ORDER, EncodedObject, Kind
+from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY
+from dicom_sr.uids import uid
+from dicom_sr.write.provenance import Provenance, software_version
+
+IMPLEMENTATION_CLASS_UID = uid("2.25", "implementation")
+IMPLEMENTATION_VERSION_NAME = "CONDYLE"
+
+# Type 2: always there, empty where unknown
+_REQUIRED = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+
+_DOCUMENTS = {
+    str(u)
+    for u in (
+        BasicTextSRStorage,
+        EnhancedSRStorage,
+        ComprehensiveSRStorage,
+        Comprehensive3DSRStorage,
+        KeyObjectSelectionDocumentStorage,
+    )
+}
+LABELMAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"  # Label Map Segmentation Storage; pydicom 3.0.2 has no name for it
+_SEGMENTATIONS = {str(SegmentationStorage), LABELMAP_STORAGE}
+_PRESENTATION_STATES = {str(GrayscaleSoftcopyPresentationStateStorage), str(ColorSoftcopyPresentationStateStorage)}
+# dciodvfy wants Laterality (PS3.3 C.7.3.1, Type 2C) with these, and calls it an error with
+# a segmentation, and with a parametric map, whose frames say their side
+_WITH_LATERALITY = {
+    str(SecondaryCaptureImageStorage),
+    str(MRImageStorage),
+    *_PRESENTATION_STATES,
+}
+_IMAGES = {str(SecondaryCaptureImageStorage), str(MRImageStorage), str(ParametricMapStorage)}
+
+
+# values of BodyPartExamined for parts that are not paired (PS3.16 annex L): with them a series has no laterality;
+# with a value that is none of these it may have one, and the check tools want it, empty where it is not known
+_UNPAIRED = frozenset(
+    (
+        *("ABDOMEN", "ABDOMENPELVIS", "AORTA", "BLADDER", "BRAIN", "CHEST", "CHESTABDOMEN", "CHESTABDPELVIS", "COCCYX"),
+        *("CSPINE", "CTSPINE", "ESOPHAGUS", "HEAD", "HEADNECK", "HEART", "JAW", "LARYNX", "LIVER", "LSPINE", "LSSPINE"),
+        *("MANDIBLE", "MEDIASTINUM", "NECK", "NECKCHEST", "NOSE", "PANCREAS", "PELVIS", "PROSTATE", "SACRUM", "SKULL"),
+        *("SPINE", "SPLEEN", "SSPINE", "STERNUM", "STOMACH", "TLSPINE", "TRACHEA", "TSPINE", "UTERUS", "WHOLEBODY"),
+    )
+)
+
+
+def laterality(provenance: Provenance) -> str:
+    """R or L where all sources agree, B where both sides are there, else empty."""
+    sides = set()
+    for header in provenance.headers:
+        for keyword in ("ImageLaterality", "Laterality"):
+            if header.get(keyword):
+                sides.add(str(header.get(keyword)))
+                break
+    if {"R", "L"} <= sides or "B" in sides:
+        return "B"
+    return sides.pop() if len(sides) == 1 and sides <= {"R", "L"} else ""
+
+
+def finish(ds: Dataset, provenance: Provenance, what: str = "") -> Dataset:
+    """Put on `ds` what every object of the result carries, and return it.
+
+    Parameters
+    ----------
+    what
+        Last words of the SeriesDescription.
+    """
+    sop_class = str(ds.SOPClassUID)
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    _whose(ds, provenance)
+    _when(ds, provenance)
+    _by_whom(ds, provenance)
+    ds.SeriesDescription = provenance.series_description(what)
+    _dimensions(ds, provenance)
+    _flags(ds, provenance, sop_class)
+    _side(ds, provenance, sop_class, laterality(provenance))
+    return ds
+
+
+def _whose(ds: Dataset, provenance: Provenance) -> None:
+    for keyword in (*PATIENT, *STUDY):
+        if keyword in ds:
+            delattr(ds, keyword)
+    for element in provenance.patient_and_study:
+        ds[element.tag] = element
+    for keyword in _REQUIRED:
+        if keyword not in ds:
+            setattr(ds, keyword, "")
+    if provenance.header.get("TimezoneOffsetFromUTC"):
+        ds.TimezoneOffsetFromUTC = str(provenance.header.TimezoneOffsetFromUTC)
+
+
+def _when(ds: Dataset, provenance: Provenance) -> None:
+    date, time = provenance.date, provenance.time
+    ds.InstanceCreationDate, ds.InstanceCreationTime = date, time
+    ds.SeriesDate, ds.SeriesTime = date, time
+    for moment in ("Content", "PresentationCreation"):
+        if f"{moment}Date" in ds or (moment == "Content" and str(ds.SOPClassUID) in _IMAGES):
+            setattr(ds, f"{moment}Date", date)
+            setattr(ds, f"{moment}Time", time)
+    if "DateOfSecondaryCapture" in ds:
+        ds.DateOfSecondaryCapture, ds.TimeOfSecondaryCapture = date, time
+    for item in ds.get("ContributingEquipmentSequence", []):
+        if "ContributionDateTime" in item:
+            item.ContributionDateTime = date + time
+
+
+def _by_whom(ds: Dataset, provenance: Provenance) -> None:
+    ds.Manufacturer = MANUFACTURER
+    ds.ManufacturerModelName = provenance.model.name
+    ds.SoftwareVersions = [software_version(), provenance.model.version]
+    ds.DeviceSerialNumber = provenance.profile.device_serial_number
+    if provenance.profile.institution:
+        ds.InstitutionName = provenance.profile.institution
+    items = list(ds.get("ContributingEquipmentSequence", []))
+    purposes = {item.PurposeOfReferenceCodeSequence[0].CodeValue for item in items}
+    if provenance.acquisition is not None and standard.DCM.AcquisitionEquipment.value not in purposes:
+        items.insert(0, provenance.acquisition)
+    ds.ContributingEquipmentSequence = [*items, provenance.equipment]
+
+
+def _dimensions(ds: Dataset, provenance: Provenance) -> None:
+    """A name-based UID for the dimensions of a multi-frame object, where highdicom takes a random one."""
+    for keyword in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
+        for item in ds.get(keyword, []):
+            item.DimensionOrganizationUID = provenance.uid("dimensions", str(ds.SOPInstanceUID))
+
+
+def _flags(ds: Dataset, provenance: Provenance, sop_class: str) -> None:
+    """The worst of all sources travels."""
+    worst = provenance.flags
+    if sop_class in _DOCUMENTS:
+        return
+    if sop_class in _IMAGES | _SEGMENTATIONS:
+        ds.ContentQualification = "RESEARCH"
+        for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+            if keyword in worst:
+                ds[keyword] = worst[keyword]
+    if "BurnedInAnnotation" not in ds and sop_class in {str(MRImageStorage)}:
+        ds.BurnedInAnnotation = str(worst.get("BurnedInAnnotation") or "NO")
+    if worst.get("SyntheticData") == "YES" and "SyntheticData" not in ds and sop_class in _IMAGES:
+        ds.SyntheticData = "YES"
+
+
+def _side(ds: Dataset, provenance: Provenance, sop_class: str, side: str) -> None:
+    if "BodyPartExamined" not in ds and sop_class not in _DOCUMENTS | {str(EncapsulatedPDFStorage)}:
+        body_part = provenance.body_part
+        if body_part:
+            ds.BodyPartExamined = body_part
+    part = str(ds.get("BodyPartExamined") or "").upper()
+    if sop_class not in _WITH_LATERALITY or part in _UNPAIRED:
+        if "Laterality" in ds:
+            del ds.Laterality
+        return
+    if side == "B" and sop_class in _IMAGES:  # PS3.3 C.7.3.1: both sides are the image's matter, not the series'
+        ds.ImageLaterality = "B"
+        if "Laterality" in ds:
+            del ds.Laterality
+    else:
+        ds.Laterality = side if side in ("R", "L") else ""
+
+
+def write(
+    ds: Dataset, kind: Kind, folder: Path, filename: str, twin_of: str | None = None, order: int | None = None
+) -> EncodedObject:
+    """Write `ds` as a Part 10 file in `folder` and say what was written."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = UID(
+        str(ds.file_meta.TransferSyntaxUID) if hasattr(ds, "file_meta") else ExplicitVRLittleEndian
+    )
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    ds.file_meta, ds.preamble = meta, b"\0" * 128
+    path = folder / filename
+    buffer = BytesIO()  # pydicom writes element by element
+    ds.save_as(buffer, enforce_file_format=True)
+    path.write_bytes(buffer.getbuffer())
+    return EncodedObject(
+        kind,
+        str(ds.SOPClassUID),
+        str(ds.SOPInstanceUID),
+        str(ds.SeriesInstanceUID),
+        str(ds.StudyInstanceUID),
+        path,
+        SENDING_ORDER[kind] if order is None else order,
+        hashlib.sha256(buffer.getbuffer()).hexdigest(),
+        twin_of,
+    )

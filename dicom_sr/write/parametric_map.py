@@ -1,0 +1,81 @@
+"""Parametric Map objects: the voxels' uncertainty, float32, on the grid of the derived series they belong to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
+
+from dicom_sr import codes
+from dicom_sr.errors import EncodingError
+from dicom_sr.findings import DerivedVolume
+from dicom_sr.profile import EncodedObject
+from dicom_sr.read.headers import MANUFACTURER, coded
+from dicom_sr.write.derived_series import derived_references
+from dicom_sr.write.finish import finish, laterality, write
+from dicom_sr.write.provenance import Provenance, software_version
+
+_REGIONS = {"KNEE": codes.KNEE, "HAND": codes.HAND, "FOOT": codes.FOOT, "WRIST": codes.WRIST_JOINT}  # BodyPartExamined
+
+
+def encode_parametric_maps(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
+    """The uncertainty of every derived volume that has one and goes to the destination."""
+    return tuple(
+        write(_map(provenance, index, derived), "parametric_map", folder, f"parametric-map-{index + 1}.dcm")
+        for index, derived in enumerate(provenance.derived)
+        if derived.uncertainty is not None
+    )
+
+
+def _map(provenance: Provenance, index: int, derived: DerivedVolume) -> Dataset:
+    assert derived.uncertainty is not None
+    values = np.asarray(derived.uncertainty.array, np.float32)  # (D, H, W)
+    if values.shape != derived.volume.array.shape:
+        raise EncodingError(f"an uncertainty of {values.shape} is not on the grid of {derived.volume.array.shape}")
+    low, high = float(values.min()), float(values.max())
+    ds = hd.pm.ParametricMap(
+        source_images=derived_references(provenance, index),
+        pixel_array=values,
+        series_instance_uid=provenance.uid("parametric_map", "series", str(index)),
+        series_number=provenance.series_number("parametric_map", index),
+        sop_instance_uid=provenance.uid("parametric_map", str(index)),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=provenance.model.name,
+        software_versions=software_version(),
+        device_serial_number=provenance.profile.device_serial_number,
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[
+            hd.pm.RealWorldValueMapping(
+                lut_label="SD",
+                lut_explanation="Standard deviation of a voxel",
+                unit=codes.ARBITRARY_UNIT,
+                value_range=(low, max(high, low + 1e-6)),
+                slope=1.0,
+                intercept=0.0,
+                quantity_definition=codes.UNC_SD,
+            )
+        ],
+        voi_lut_transformations=[
+            hd.VOILUTTransformation(window_center=(low + high) / 2, window_width=max(high - low, 1e-6))
+        ],
+        content_label="UNCERTAINTY",
+        content_description="Standard deviation of a voxel",
+        content_creator_name=f"{MANUFACTURER}^",
+    )
+    ds.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(provenance)]
+    return finish(ds, provenance, f"uncertainty {derived.label}".strip()[:40])
+
+
+def _anatomy(provenance: Provenance) -> Dataset:
+    """Frame Anatomy (PS3.3 C.7.6.16.2.8); dcmqi, and 3D Slicer with it, ends where a map has none."""
+    result = provenance.result
+    sites = [finding.site for finding in getattr(result, "findings", ()) if finding.site is not None]
+    region = sites[0].region if sites else _REGIONS.get(provenance.body_part, standard.SCT.AnatomicalStructure)
+    item = Dataset()
+    item.AnatomicRegionSequence = [coded(region)]
+    item.FrameLaterality = laterality(provenance) or "U"
+    return item

@@ -1,0 +1,244 @@
+"""What all objects of one result have in common: whose they are, from which images, by which model, when."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from importlib.metadata import version
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
+
+from dicom_sr.findings import DerivedVolume, ImageReference, Model, NotRun, Result, Subject
+from dicom_sr.profile import EncodingProfile
+from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded
+from dicom_sr.series import Series
+from dicom_sr.uids import result_key, uid
+
+RESEARCH_USE = "Research use only. Not for diagnosis."
+SERIES_MARK = "AI"  # how every SeriesDescription of ours starts
+
+# SeriesNumber = source's number + 1000 * (base of the pipeline + number of the kind): unique within the study as
+# long as its own numbers stay under 1000, last in a viewer's list, and the source's number reads at its end
+_BASES = {"knee_super_resolution": 3000, "hand_foot_scoring": 3100, "joint_classification": 3200, "knee_oa_risk": 9300}
+_KINDS = {
+    "derived_series": 0,
+    "secondary_capture": 1,
+    "parametric_map": 2,
+    "report": 3,
+    "report_comprehensive": 4,
+    "segmentation_fractional": 5,
+    "segmentation_binary": 6,
+    "segmentation_labelmap": 7,
+    "presentation_state": 8,
+    "key_objects": 9,
+    "document": 10,
+}
+_SEVERAL = 11  # further series of a kind, as for several echoes: from this number on
+_EACH = 20
+
+
+def software_version() -> str:
+    """Version of this package, as SoftwareVersions says it."""
+    return version("condyle")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What all objects of one result share. `headers` are the source instances without pixels, in order."""
+
+    result: Result | NotRun
+    profile: EncodingProfile
+    created: datetime
+
+    @cached_property
+    def headers(self) -> tuple[Dataset, ...]:
+        return tuple(header for series in self.result.evidence for header in series.headers)
+
+    @cached_property
+    def header_of(self) -> dict[str, Dataset]:
+        """The source headers by SOPInstanceUID."""
+        return {str(header.SOPInstanceUID): header for header in self.headers}
+
+    @property
+    def model(self) -> Model:
+        return self.result.model
+
+    @property
+    def subject(self) -> Subject | None:
+        return self.result.subject if isinstance(self.result, Result) else None
+
+    @cached_property
+    def header(self) -> Dataset:
+        """The header that patient and study are copied from; made from the subject where there is no image."""
+        if self.headers:
+            return self.headers[0]
+        ds = Dataset()
+        subject = self.subject or Subject("")
+        ds.PatientID, ds.PatientName = subject.patient_id, subject.patient_name
+        ds.PatientBirthDate, ds.PatientSex = subject.patient_birth_date, subject.patient_sex
+        if subject.issuer_of_patient_id:
+            ds.IssuerOfPatientID = subject.issuer_of_patient_id
+        ds.AccessionNumber, ds.ReferringPhysicianName, ds.StudyID = subject.accession_number, "", ""
+        ds.StudyInstanceUID = uid(
+            self.profile.uid_root, "study", subject.issuer_of_patient_id, subject.patient_id, subject.accession_number
+        )
+        ds.StudyDate, ds.StudyTime = self.created.strftime("%Y%m%d"), self.created.strftime("%H%M%S")
+        ds.StudyDescription = self.result.title
+        return ds
+
+    @property
+    def study_instance_uid(self) -> str:
+        return str(self.header.StudyInstanceUID)
+
+    # ---- time: the job's, never the clock's
+    @cached_property
+    def _moment(self) -> datetime:
+        offset = str(self.header.get("TimezoneOffsetFromUTC") or "")
+        if len(offset) == 5 and self.created.tzinfo is not None:
+            minutes = int(offset[0] + "1") * (int(offset[1:3]) * 60 + int(offset[3:]))
+            return self.created.astimezone(timezone(timedelta(minutes=minutes)))
+        return self.created
+
+    @property
+    def date(self) -> str:
+        return self._moment.strftime("%Y%m%d")
+
+    @property
+    def time(self) -> str:
+        return self._moment.strftime("%H%M%S")
+
+    @property
+    def readable_date(self) -> str:
+        return self._moment.strftime("%d %b %Y")
+
+    # ---- identity
+    @cached_property
+    def _key(self) -> tuple[str, ...]:
+        sources = [str(header.SOPInstanceUID) for header in self.headers]
+        profile = self.profile
+        form = [software_version(), profile.institution, profile.device_serial_number]
+        form += [str(profile.synthetic_data), str(profile.snomed_licence)]
+        if isinstance(self.result, NotRun):
+            form += ["not run", self.result.reason]
+        elif not self.headers or self.result.report == "risk":
+            # no image tells one record from another: what was found does
+            form.append(hashlib.sha256(repr((self.subject, self.result.findings)).encode()).hexdigest())
+        return (*result_key(self.model, sources), *form)
+
+    def uid(self, *what: str) -> str:
+        """The UID of an object of this result."""
+        return uid(self.profile.uid_root, *self._key, *what)
+
+    @property
+    def device_uid(self) -> str:
+        """The UID of this installation as a device."""
+        return uid(self.profile.uid_root, "device", self.profile.institution, self.profile.device_serial_number)
+
+    def tracking_uid(self, tracking_id: str) -> str:
+        """The UID of what `tracking_id` names in this patient: the same in every revision and every later study."""
+        patient_id = str(self.header.get("PatientID") or "")
+        if patient_id:
+            whose = (self.device_uid, str(self.header.get("IssuerOfPatientID") or ""), patient_id)
+        else:
+            whose = ("", "", self.study_instance_uid)
+        return uid(self.profile.uid_root, "tracking", *whose, self.model.name, tracking_id)
+
+    def series_number(self, kind: str, index: int = 0) -> int:
+        """SeriesNumber of the `index`-th series of `kind`."""
+        name = self.model.name
+        base = _BASES.get(name, 3300 + 100 * (zlib.crc32(name.encode()) % 50))
+        slot = _KINDS[kind] if index == 0 else _SEVERAL + list(_KINDS).index(kind) * _EACH // 2 + index
+        return min(1000 * (base + slot) + int(self.header.get("SeriesNumber") or 0), 2**31 - 1)
+
+    def series_description(self, what: str) -> str:
+        """SeriesDescription, at most 64 characters: the mark, the pipeline, its version and `what`."""
+        text = f"{SERIES_MARK} {self.result.title} {self.model.version}"
+        return f"{text[: 63 - len(what)]} {what}" if what else text[:64]
+
+    # ---- what is copied to every object, read once
+    @cached_property
+    def patient_and_study(self) -> Dataset:
+        """The elements of the Patient, General Study and Patient Study modules, verbatim but in Unicode."""
+        return chosen(self.header, (*PATIENT, *STUDY))
+
+    @cached_property
+    def body_part(self) -> str:
+        """BodyPartExamined of the sources where they agree."""
+        parts = {str(header.get("BodyPartExamined") or "") for header in self.headers} - {""}
+        return parts.pop() if len(parts) == 1 else ""
+
+    @cached_property
+    def flags(self) -> Dataset:
+        """The worst of all sources: lossy compression, synthetic content, burned-in annotation."""
+        worst = Dataset()
+        for header in self.headers:
+            if str(header.get("LossyImageCompression") or "") == "01" and "LossyImageCompression" not in worst:
+                keywords = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+                worst.update(chosen(header, keywords))
+            for keyword in ("SyntheticData", "BurnedInAnnotation"):
+                if header.get(keyword) == "YES":
+                    setattr(worst, keyword, "YES")
+        return worst
+
+    # ---- equipment
+    @property
+    def equipment(self) -> Dataset:
+        """This installation as an item of ContributingEquipmentSequence (PS3.3 C.12.1.1.9)."""
+        item = Dataset()
+        item.PurposeOfReferenceCodeSequence = [coded(standard.DCM.ProcessingEquipment)]
+        item.Manufacturer = MANUFACTURER
+        if self.profile.institution:
+            item.InstitutionName = self.profile.institution
+        item.ManufacturerModelName = self.model.name
+        item.DeviceSerialNumber = self.profile.device_serial_number
+        item.SoftwareVersions = [software_version(), self.model.version]
+        item.ContributionDateTime = self.date + self.time
+        item.ContributionDescription = self.result.title[:1024]
+        return item
+
+    @cached_property
+    def acquisition(self) -> Dataset | None:
+        """The scanner as an item of ContributingEquipmentSequence; None where the source does not name it."""
+        keywords = (
+            "Manufacturer",
+            "ManufacturerModelName",
+            "SoftwareVersions",
+            "DeviceSerialNumber",
+            "InstitutionName",
+        )
+        item = chosen(self.header, [keyword for keyword in keywords if self.header.get(keyword)])
+        if "Manufacturer" not in item:  # Type 1 in the item
+            return None
+        item.PurposeOfReferenceCodeSequence = [coded(standard.DCM.AcquisitionEquipment)]
+        return item
+
+    @property
+    def derived(self) -> tuple[DerivedVolume, ...]:
+        """The derived volumes that go to the destination: nothing refers to those that stay behind."""
+        sent = "derived_series" in self.profile.kinds
+        return self.result.derived if sent and isinstance(self.result, Result) else ()
+
+    # ---- which images a number rests on
+    def series_of(self, reference: ImageReference) -> Series:
+        """The source series that holds the image.
+
+        Raises
+        ------
+        KeyError
+            If none of the evidence does.
+        """
+        for series in self.result.evidence:
+            if any(instance.sop_instance_uid == reference.sop_instance_uid for instance in series.instances):
+                return series
+        raise KeyError(reference.sop_instance_uid)
+
+    def derived_from(self, references: tuple[ImageReference, ...]) -> tuple[int, DerivedVolume] | None:
+        """The derived volume made from the given images, and its place among the result's; else the first one."""
+        for index, volume in enumerate(self.derived):
+            if references and references[0] in volume.sources:
+                return index, volume
+        return (0, self.derived[0]) if self.derived else None

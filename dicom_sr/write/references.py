@@ -1,0 +1,73 @@
+"""Small stand-ins for referenced instances: what highdicom needs of them, and nothing that names the patient."""
+
+from __future__ import annotations
+
+from highdicom._standard_utils import is_multiframe_image  # told by SOP class, as highdicom's own checks are
+from pydicom.dataset import Dataset
+
+from dicom_sr.findings import ImageReference
+from dicom_sr.write.provenance import Provenance
+
+_WANTED = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "Modality",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "BitsStored",
+    "PixelRepresentation",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "TotalPixelMatrixRows",
+    "TotalPixelMatrixColumns",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "DimensionIndexSequence",
+    "DimensionOrganizationSequence",
+)
+_EMPTY = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+
+
+def stand_in(header: Dataset) -> Dataset:
+    """A data set that refers to the same instance. `finish` writes patient and study into what is built on it.
+
+    highdicom checks names, dates and the sex of what it copies and refuses what real archives hold.
+    """
+    ds = Dataset()
+    ds.update({header[keyword].tag: header[keyword] for keyword in _WANTED if keyword in header})
+    for keyword in _EMPTY:
+        setattr(ds, keyword, "")
+    return ds
+
+
+def stand_ins(provenance: Provenance) -> dict[str, Dataset]:
+    """Stand-ins for all sources by SOPInstanceUID, in order."""
+    return {str(header.SOPInstanceUID): stand_in(header) for header in provenance.headers}
+
+
+def frame_number(reference: ImageReference, image: Dataset) -> int | None:
+    """ReferencedFrameNumber, where the SOP class of the image may have frames: some archives put several frames into
+    classes that are of one, and to such a frame nothing may refer by number.
+    """
+    return reference.frame_number if is_multiframe_image(image) else None

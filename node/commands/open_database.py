@@ -1,0 +1,35 @@
+"""The records of a node, for commands that look into them while it runs or stands still."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Engine, inspect
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.config import Configuration
+from node.config.route_settings import read_with_settings
+from node.database.tables import JobRow, open_database
+from node.errors import PeerUnavailable
+
+
+def opened(config: Path) -> tuple[Configuration, Engine]:
+    """The configuration in `config` and its database, which is not changed.
+
+    Raises
+    ------
+    PeerUnavailable
+        If there is no database yet, or it does not answer.
+    """
+    configuration = read_with_settings(config)
+    if configuration.node.database is None and not (configuration.node.data / "node.db").exists():
+        raise PeerUnavailable(f"node.data: {configuration.node.data}: no node has run here yet; see condyle serve")
+    database = open_database(configuration.node.database_url)
+    try:
+        known = inspect(database).has_table(JobRow.__tablename__)
+    except SQLAlchemyError as error:
+        shown = database.url.render_as_string(hide_password=True)
+        raise PeerUnavailable(f"node.database: {shown} cannot be used: {type(error).__name__}") from error
+    if not known:
+        raise PeerUnavailable("node.database: is empty: no node has run with it yet; see condyle serve")
+    return configuration, database

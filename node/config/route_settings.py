@@ -1,0 +1,44 @@
+"""The settings of the routes' pipelines: a path in them means what every path in the configuration means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+from node.config import Configuration, read
+from pipelines.registry import UnknownPipeline, pipeline_type
+
+
+def read_with_settings(path: Path) -> Configuration:
+    """The configuration in `path`, with relative paths in pipelines' settings relative to its folder too.
+
+    Which settings are paths, only the pipelines know; so this imports them, and `node.config.read` does not.
+
+    Raises
+    ------
+    ConfigurationError
+        As `node.config.read`; what is wrong with the settings themselves `node.route.checks` says.
+    """
+    configuration = read(path)
+    folder = path.absolute().parent
+    routes = {
+        name: route.model_copy(update={"settings": _whole(route.pipeline, route.settings, folder)})
+        for name, route in configuration.routes.items()
+    }
+    return configuration.model_copy(update={"routes": routes})
+
+
+def _whole(pipeline: str, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    try:
+        fields = pipeline_type(pipeline).settings_type.model_fields
+    except UnknownPipeline:
+        return settings
+    paths = {name for name, field in fields.items() if _is_path(field.annotation)}
+    return {
+        key: str(folder / Path(value).expanduser()) if key in paths and isinstance(value, str) else value
+        for key, value in settings.items()
+    }
+
+
+def _is_path(annotation: object) -> bool:
+    return annotation is Path or Path in get_args(annotation)

@@ -1,0 +1,1 @@
+"""The node's database: tables, states and their transitions, shared queries, migrations."""

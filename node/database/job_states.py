@@ -1,0 +1,159 @@
+"""Changes of a job's state: each follows the table in `node.database.jobs` and leaves an event with its time."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from datetime import UTC, datetime
+
+from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from node.config import Configuration
+from node.database.jobs import NEXT, Job, JobState
+from node.database.tables import EventRow, JobRow, OutboxRow
+from node.errors import JobNotFound, NodeError
+
+UNSETTLED = or_(  # lines of the outbox that still have a way to go
+    OutboxRow.state == "waiting", and_(OutboxRow.state == "delivered", OutboxRow.confirm)
+)
+
+
+def node_name(configuration: Configuration) -> str:
+    """This node among all that share the database: made from the machine's name and the data folder.
+
+    So it is the same at every start, and a node that comes back takes up its own work at once, without being missed
+    first.
+    """
+    place = hashlib.sha256(str(configuration.node.data.resolve()).encode()).hexdigest()[:8]
+    return f"{socket.gethostname()}:{place}"
+
+
+class ForbiddenTransition(NodeError):
+    """A change of state that `node.database.jobs` does not allow, such as the restart of a job that is done."""
+
+
+def record(session: Session, job: Job, now: datetime | None = None) -> bool:
+    """Write a new job down as queued; False, and nothing written, where it is known already."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    added = session.execute(
+        dialect.insert(JobRow)
+        .values(
+            id=job.id,
+            route=job.route,
+            pipeline=job.pipeline,
+            study_instance_uid=job.study_instance_uid,
+            series_instance_uids=list(job.series_instance_uids),
+            sop_instance_uids=list(job.sop_instance_uids),
+            settings=dict(job.settings),
+            destinations=list(job.destinations),
+            priority=job.priority,
+            shadow=job.shadow,
+            revision=job.revision,
+            state=JobState.QUEUED,
+            predecessor=job.predecessor,
+            created=job.created,
+            updated=now or datetime.now(UTC),
+        )
+        .on_conflict_do_nothing()
+        .returning(JobRow.id)
+    ).scalar()
+    if added is None:
+        return False
+    note(session, job.id, "queued", now=now)
+    return True
+
+
+def locked(session: Session, job_id: str) -> JobRow:
+    """The job's record, locked until the session's transaction ends.
+
+    The lock is taken by writing: SQLite knows no SELECT FOR UPDATE, and a transaction there that reads first may find
+    at its first write that another one has been quicker.
+
+    Raises
+    ------
+    JobNotFound
+    """
+    known = session.execute(
+        update(JobRow).where(JobRow.id == job_id).values(attempt=JobRow.attempt).returning(JobRow.id)
+    ).scalar()
+    if known is None:
+        raise JobNotFound(f"no job has the id {job_id}")
+    return session.get_one(JobRow, job_id, populate_existing=True)
+
+
+def move(
+    session: Session,
+    job_id: str,
+    state: JobState,
+    *,
+    reason: str = "",
+    detail: str = "",
+    now: datetime | None = None,
+) -> JobRow:
+    """Bring a job into `state` and note it; a job that is in `state` already is left as it is.
+
+    Raises
+    ------
+    JobNotFound
+    ForbiddenTransition
+        If the table in `node.database.jobs` does not have it.
+    """
+    job = locked(session, job_id)
+    if job.state == state:
+        return job
+    if state not in NEXT[JobState(job.state)]:
+        raise ForbiddenTransition(f"job {job_id} is {job.state} and cannot become {state}")
+    job.state, job.reason, job.updated = state, reason, now or datetime.now(UTC)
+    note(session, job_id, state.value, detail or reason, now=now)
+    return job
+
+
+def note(
+    session: Session,
+    job_id: str,
+    what: str,
+    detail: str = "",
+    seconds: float | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Add a line to the job's timeline."""
+    session.execute(
+        insert(EventRow).values(job_id=job_id, what=what, detail=detail, at=now or datetime.now(UTC), seconds=seconds)
+    )
+
+
+def settle(session: Session, job_id: str, now: datetime | None = None) -> None:
+    """Close a job whose outbox has no open line left: done, or failed where a destination refused an object.
+
+    A job that is not being sent is left alone, so a late answer changes nothing that an operator decided.
+    """
+    job = locked(session, job_id)
+    if job.state != JobState.SENDING:
+        return
+    lines = select(OutboxRow).where(OutboxRow.job_id == job_id)
+    if session.scalars(lines.where(UNSETTLED).limit(1)).first() is not None:
+        return
+    refused = session.scalars(lines.where(OutboxRow.state == "refused").order_by(OutboxRow.id)).all()
+    counts = session.execute(
+        select(OutboxRow.state, func.count())
+        .where(OutboxRow.job_id == job_id)
+        .group_by(OutboxRow.state)
+        .order_by(OutboxRow.state)
+    ).all()
+    told = ", ".join(f"{count} {state}" for state, count in counts)
+    if refused:
+        why = f"{refused[0].destination}: {refused[0].answer} ({told})"
+        move(session, job_id, JobState.FAILED, reason=why, now=now)
+    else:
+        move(session, job_id, JobState.DONE, detail=told, now=now)
+
+
+def settle_left_over(session: Session, now: datetime | None = None) -> int:
+    """Close the jobs whose last line has its answer and that nobody closed, because the node died just then."""
+    open_line = select(OutboxRow.id).where(OutboxRow.job_id == JobRow.id, UNSETTLED).exists()
+    left = session.scalars(select(JobRow.id).where(JobRow.state == JobState.SENDING, ~open_line)).all()
+    for job_id in left:
+        settle(session, job_id, now)
+    return len(left)

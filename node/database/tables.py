@@ -1,0 +1,294 @@
+"""The node's own records: one database beside the job engine's tables. Pixels are files; here are UIDs and states.
+
+No patient name, ID or birth date is in any of these tables.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Engine,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    create_engine,
+    event,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class Instant(TypeDecorator[datetime]):
+    """A timezone-aware UTC moment, on databases that keep no zone too."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: Instant,
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        list[Any]: JSON,
+    }
+
+
+class AssociationRow(Base):
+    """One association (or one STOW request, folder import, ...), accepted or refused."""
+
+    __tablename__ = "association"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    way: Mapped[str] = mapped_column(String(16))  # dimse, stow, folder, orthanc
+    calling_ae_title: Mapped[str] = mapped_column(String(64), default="")
+    called_ae_title: Mapped[str] = mapped_column(String(64), default="")
+    peer_address: Mapped[str] = mapped_column(String(64), default="")
+    started: Mapped[datetime]
+    ended: Mapped[datetime | None]
+    outcome: Mapped[str] = mapped_column(String(32), default="open")  # open, released, aborted, refused, lost
+    reason: Mapped[str] = mapped_column(Text, default="")
+    stored: Mapped[int] = mapped_column(Integer, default=0)
+    failed: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class InstanceRow(Base):
+    """The receipt of one stored instance."""
+
+    __tablename__ = "instance"
+
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    series_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(Text)  # relative to the store's folder
+    size: Mapped[int]
+    association_id: Mapped[str] = mapped_column(String(36), index=True)
+    received: Mapped[datetime] = mapped_column(index=True)
+    times_received: Mapped[int] = mapped_column(Integer, default=1)  # the same instance sent again is a receipt too
+    revision: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # how often with another data set
+    fsynced: Mapped[bool] = mapped_column(default=False)
+
+
+class SeriesRow(Base):
+    """What is known of one series; completion reads and writes it."""
+
+    __tablename__ = "series"
+
+    series_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    modality: Mapped[str] = mapped_column(String(16), default="")
+    instances: Mapped[int] = mapped_column(Integer, default=0)  # distinct instances stored
+    expected: Mapped[int | None]  # from the headers, where they say
+    first_received: Mapped[datetime]
+    last_received: Mapped[datetime] = mapped_column(index=True)
+    last_association_id: Mapped[str] = mapped_column(String(36), default="")
+    routed_instances: Mapped[int] = mapped_column(Integer, default=0)  # how many the last series-level decision saw
+    study_routed_instances: Mapped[int] = mapped_column(Integer, default=0)  # how many the last study-level one saw
+    completed: Mapped[datetime | None]
+
+    # Completion asks many times a second for what is not yet decided: a handful of rows, however many series there are.
+    __table_args__ = (
+        Index(
+            "series_undecided",
+            "series_instance_uid",
+            sqlite_where=text("instances > routed_instances"),
+            postgresql_where=text("instances > routed_instances"),
+        ),
+        Index(
+            "series_undecided_in_study",
+            "study_instance_uid",
+            sqlite_where=text("instances > study_routed_instances"),
+            postgresql_where=text("instances > study_routed_instances"),
+        ),
+    )
+
+
+class StudyRow(Base):
+    __tablename__ = "study"
+
+    study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    first_received: Mapped[datetime]
+    last_received: Mapped[datetime] = mapped_column(index=True)
+    routed_instances: Mapped[int] = mapped_column(Integer, default=0)  # how many the last study-level decision saw
+    completed: Mapped[datetime | None]
+
+
+class DecisionRow(Base):
+    """What one route decided about one complete series or study, clause by clause."""
+
+    __tablename__ = "decision"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    route: Mapped[str] = mapped_column(String(64))
+    level: Mapped[str] = mapped_column(String(8))
+    study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    series_instance_uid: Mapped[str | None] = mapped_column(String(64), index=True)
+    matched: Mapped[bool]
+    trace: Mapped[dict[str, Any]]
+    job_id: Mapped[str | None] = mapped_column(String(32))
+    decided: Mapped[datetime] = mapped_column(index=True)
+
+
+class JobRow(Base):
+    __tablename__ = "job"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    route: Mapped[str] = mapped_column(String(64))
+    pipeline: Mapped[str] = mapped_column(String(64))
+    pipeline_version: Mapped[str] = mapped_column(String(32), default="")
+    study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    series_instance_uids: Mapped[list[str]]
+    sop_instance_uids: Mapped[list[str]]
+    settings: Mapped[dict[str, Any]]
+    destinations: Mapped[list[str]]
+    priority: Mapped[int] = mapped_column(Integer, default=100)
+    shadow: Mapped[bool] = mapped_column(default=False)  # run, send nothing
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    predecessor: Mapped[str | None] = mapped_column(String(32))
+    # which of its images had been sent again with another data set, as a digest; empty: none
+    revision: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    prior: Mapped[dict[str, Any] | None]  # the earlier report that the job was given, or that it was given none
+    created: Mapped[datetime] = mapped_column(index=True)
+    updated: Mapped[datetime]
+
+
+class EventRow(Base):
+    """One change of state of a job, with its time: the timeline on the status page."""
+
+    __tablename__ = "event"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), index=True)
+    what: Mapped[str] = mapped_column(String(32))
+    detail: Mapped[str] = mapped_column(Text, default="")
+    at: Mapped[datetime]
+    seconds: Mapped[float | None] = mapped_column(Float)  # how long the step took
+
+
+class ObjectRow(Base):
+    """One object that a job made."""
+
+    __tablename__ = "object"
+
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    series_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int]
+    order: Mapped[int] = mapped_column(Integer, default=0)  # images first, reports last
+    twin_of: Mapped[str | None] = mapped_column(String(64))  # sent only where a peer refuses the class of this object
+
+
+class OutboxRow(Base):
+    """One object on its way to one destination."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    sop_instance_uid: Mapped[str] = mapped_column(ForeignKey("object.sop_instance_uid"), index=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), index=True)
+    destination: Mapped[str] = mapped_column(String(64), index=True)
+    order: Mapped[int] = mapped_column(Integer, default=0)  # images first, reports last
+    state: Mapped[str] = mapped_column(String(16), index=True)  # waiting, delivered, confirmed, refused, skipped
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    not_before: Mapped[datetime] = mapped_column(index=True)
+    delivered: Mapped[datetime | None]
+    confirm: Mapped[bool] = mapped_column(default=False)  # done only when confirmed, not when delivered
+    sha256: Mapped[str] = mapped_column(String(64), default="")  # of the file when it was first sent; never another
+    answer: Mapped[str] = mapped_column(Text, default="")  # the peer's last word
+
+    __table_args__ = (Index("outbox_once", "sop_instance_uid", "destination", unique=True),)
+
+
+class CommitmentRow(Base):
+    """A storage commitment transaction: asked of us, or asked by us."""
+
+    __tablename__ = "commitment"
+
+    transaction_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    direction: Mapped[str] = mapped_column(String(8))  # in: a peer asked us; out: we asked a destination
+    peer: Mapped[str] = mapped_column(String(64))
+    references: Mapped[list[Any]]  # [sop_class_uid, sop_instance_uid] pairs
+    state: Mapped[str] = mapped_column(String(16), index=True)  # waiting, reported, failed
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    not_before: Mapped[datetime]
+    created: Mapped[datetime]
+    answer: Mapped[str] = mapped_column(Text, default="")
+
+
+class ExecutorRow(Base):
+    """A process that runs jobs, and when it last said that it lives (by the database's clock)."""
+
+    __tablename__ = "executor"
+
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    seen: Mapped[datetime]
+
+
+class LaneRow(Base):
+    """Which node sends to a destination, where several share a database, and when it last said so."""
+
+    __tablename__ = "lane"
+
+    destination: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(128))
+    seen: Mapped[datetime]
+
+
+class AuditRow(Base):
+    """Who did what: refusals, operator actions, configuration in force."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    what: Mapped[str] = mapped_column(String(64))
+    who: Mapped[str] = mapped_column(String(128), default="")
+    detail: Mapped[dict[str, Any]]
+
+
+def open_database(url: str, *, power: bool = True) -> Engine:
+    """An engine for `url`; on SQLite with the write-ahead log, a busy timeout and foreign keys.
+
+    Parameters
+    ----------
+    power
+        Whether what is committed survives a power cut too, on SQLite; else only the end of the process, and the disk
+        is left alone. A later commit by an engine with it makes the earlier ones of all engines as safe.
+    """
+    engine = create_engine(url, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _pragmas(connection: Any, _record: Any) -> None:
+            cursor = connection.cursor()
+            synchronous = "FULL" if power else "NORMAL"
+            for pragma in ("journal_mode=WAL", "busy_timeout=30000", f"synchronous={synchronous}", "foreign_keys=ON"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+    return engine

@@ -1,0 +1,1 @@
+"""What every DICOM and HTTP connection of the node has in common."""

@@ -1,0 +1,143 @@
+"""The record that belongs to a study: looked up, its identity held against the study's headers, never guessed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from dicom_sr.errors import UnsuitableInput
+from node.config import Configuration
+from node.errors import NodeError, PeerRefused, PeerUnavailable
+from node.patient_records.fhir_client import Client
+from node.patient_records.intake import Intake
+from node.patient_records.store import Records, day, identity_in
+from pipelines.context import ClinicalContext
+from pipelines.records.record import Identity, IdentityMismatch, Record
+from pipelines.registry import pipeline_type
+
+log = logging.getLogger(__name__)
+
+TAGS = [
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "AcquisitionDate",
+]
+
+
+def open_patient_records(configuration: Configuration) -> Records:
+    """The node's records.
+
+    Raises
+    ------
+    ConfigurationError
+        If the key file is no good.
+    """
+    return Records(configuration.node.data.absolute() / "records", configuration.records.key_file)
+
+
+class Contexts:
+    """Finds the record for a job: what the job engine calls in its prepare step.
+
+    Parameters
+    ----------
+    pauses_s
+        Before a job asks a FHIR server again that was away or busy; after the last one the job fails and can be
+        restarted, so that an outage holds up nothing else.
+    """
+
+    def __init__(self, configuration: Configuration, records: Records, pauses_s: Sequence[float] = (1.0, 4.0)) -> None:
+        self._settings, self._records, self._pauses_s = configuration.records, records, pauses_s
+
+    def __call__(self, pipeline: str, paths: list[Path]) -> ClinicalContext | None:
+        """The context for a pipeline on the study of these files; None where it wants none or there is none.
+
+        Raises
+        ------
+        UnsuitableInput
+            If the record is of somebody else than the study; the reason names the field, never its value.
+        PeerUnavailable
+            If the FHIR server is away.
+        """
+        if not pipeline_type(pipeline).needs_context or not paths:
+            return None
+        header = _header(paths[0])
+        who = self.identity(header)
+        record = self._found(who)
+        if record is None:
+            return None
+        if what := record.identity.mismatch(who):
+            raise UnsuitableInput(f"the record and the images are not of one person, or it cannot be told: {what}")
+        return record.context(_study_day(header))
+
+    def identity(self, header: Dataset) -> Identity:
+        """Who the headers say the patient is."""
+        return identity_in(header, self._settings.default_issuer)
+
+    def _found(self, who: Identity) -> Record | None:
+        for pause in self._pauses_s:
+            try:
+                return self.find(who)
+            except PeerUnavailable as error:
+                log.warning("record waits for the FHIR server", extra={"reason": str(error), "retry_s": pause})
+                time.sleep(pause)
+        return self.find(who)
+
+    def find(self, who: Identity) -> Record | None:
+        """The record by patient ID and issuer, from the store or, where it has none, from the FHIR server.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the server cannot be reached.
+        """
+        known = self._records.get(who.patient_id, who.issuer)
+        if known is not None or self._settings.fhir is None or not who.patient_id:
+            return known
+        try:
+            with Client(self._settings.fhir) as client:
+                bundle = client.record(who.patient_id)
+        except PeerRefused as error:
+            log.warning("record not given", extra={"reason": str(error)})
+            return None
+        if bundle is None:
+            return None
+        try:
+            Intake(self._records, self._settings).bundle(bundle)
+        except IdentityMismatch as error:
+            raise UnsuitableInput(f"the FHIR server's record is not of one person: {error}") from error
+        return self._records.get(who.patient_id, who.issuer)
+
+    def for_request(self, patient_id: str, issuer: str | None, index_date: date) -> tuple[Record, ClinicalContext]:
+        """The record and context for a request without a study.
+
+        Raises
+        ------
+        UnsuitableInput
+            If there is no record.
+        """
+        record = self.find(Identity(patient_id, self._settings.default_issuer if issuer is None else issuer))
+        if record is None:
+            raise UnsuitableInput("there is no record under that patient ID and issuer")
+        return record, record.context(index_date)
+
+
+def _header(path: Path) -> Dataset:
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS, force=True)
+    except (OSError, InvalidDicomError) as error:
+        raise NodeError(f"a stored instance cannot be read: {type(error).__name__}") from error
+
+
+def _study_day(header: Dataset) -> date:
+    return day(header.get("StudyDate")) or day(header.get("AcquisitionDate")) or date.today()

@@ -1,0 +1,141 @@
+"""An archive by DICOMweb: QIDO-RS, then WADO-RS (PS3.18 10.6 and 10.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from email.message import Message
+from typing import Any
+
+import httpx
+
+from node.config import DicomWebDestination
+from node.errors import PeerUnavailable
+from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, Place, earlier
+from node.prior.report import LARGEST, REPORT_CLASSES, Moment, Wanted
+from node.send.dimse_delivery import client_context
+
+JSON = "application/dicom+json"
+OBJECT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+PATIENT_ID, BIRTH_DATE, STUDY_DATE, STUDY_TIME = "00100020", "00100030", "00080020", "00080030"
+STUDY_UID, SERIES_UID, INSTANCE_UID, CLASS_UID = "0020000D", "0020000E", "00080018", "00080016"
+MODALITY, SERIES_DESCRIPTION = "00080060", "0008103E"
+SERIES_MARK = "AI"  # SeriesDescription of everything the node makes begins so
+
+
+class DicomWebArchive:
+    """A client that is kept for one search; what it raises names the archive, never the address with its query."""
+
+    def __init__(self, name: str, destination: DicomWebDestination, deadline: Deadline, strangers: list[str]) -> None:
+        self._name, self._destination, self._deadline = name, destination, deadline
+        self._strangers = strangers
+        try:
+            context = client_context(destination.tls) if destination.tls else True
+        except OSError as error:
+            raise PeerUnavailable(f"{name}: its certificates cannot be used: {error.strerror}") from error
+        self._client = httpx.Client(verify=context, follow_redirects=False)
+
+    def studies(self, wanted: Wanted) -> list[EarlierStudy]:
+        if any(character in wanted.who.patient_id for character in WILD):
+            raise PeerUnavailable(f"{self._name}: cannot be asked for a patient ID with wildcard characters")
+        answers = self._ask(
+            "studies",
+            PatientID=wanted.who.patient_id,
+            ModalitiesInStudy="SR",
+            StudyDate=f"-{wanted.made.day}",
+            includefield=[BIRTH_DATE, STUDY_DATE, STUDY_TIME],
+            limit=str(ANSWERS),
+        )
+        found, strangers = earlier([_study(answer) for answer in answers], wanted)
+        self._strangers += strangers
+        return found
+
+    def reports(self, study_instance_uid: str) -> Iterator[Place]:
+        series = self._ask(f"studies/{study_instance_uid}/series", Modality="SR", includefield=[SERIES_DESCRIPTION])
+        given = 0
+        for answer in sorted(series, key=lambda one: _first(one, SERIES_UID)):
+            uid = _first(answer, SERIES_UID)
+            ours = (_first(answer, SERIES_DESCRIPTION) or SERIES_MARK).startswith(SERIES_MARK)
+            if not uid or not ours or _first(answer, MODALITY) not in ("", "SR"):
+                continue
+            for instance in self._ask(f"studies/{study_instance_uid}/series/{uid}/instances"):
+                if _first(instance, CLASS_UID) in ("", *REPORT_CLASSES) and _first(instance, INSTANCE_UID):
+                    given += 1
+                    if given > REPORTS_A_STUDY:
+                        return
+                    yield Place(study_instance_uid, uid, _first(instance, INSTANCE_UID))
+
+    def fetch(self, place: Place) -> bytes:
+        path = (
+            f"studies/{place.study_instance_uid}/series/{place.series_instance_uid}/instances/{place.sop_instance_uid}"
+        )
+        status, content_type, body = self._request(path, {}, OBJECT)
+        if status != 200:
+            raise PeerUnavailable(f"{self._name}: HTTP {status} to WADO-RS")
+        if content_type.split(";")[0].strip().lower() == "application/dicom":
+            return body
+        part = _first_part(body, content_type)
+        if part is None:
+            raise PeerUnavailable(f"{self._name}: the answer to WADO-RS cannot be read")
+        return part
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _ask(self, path: str, **query: str | list[str]) -> list[dict[str, Any]]:
+        status, _, body = self._request(path, query, JSON)
+        if status in (204, 404):
+            return []
+        if status != 200:
+            raise PeerUnavailable(f"{self._name}: HTTP {status} to QIDO-RS")
+        try:
+            answers = httpx.Response(200, content=body).json()
+        except ValueError as error:
+            raise PeerUnavailable(f"{self._name}: the answer to QIDO-RS cannot be read") from error
+        if not isinstance(answers, list) or len(answers) > ANSWERS:
+            raise PeerUnavailable(f"{self._name}: gives more than {ANSWERS} answers to one question, or none")
+        return [answer for answer in answers if isinstance(answer, dict)]
+
+    def _request(self, path: str, query: dict[str, Any], accept: str) -> tuple[int, str, bytes]:
+        """Status, content type and body of a GET, no larger than a report may be and no later than the deadline."""
+        headers = {"Accept": accept}
+        url = f"{self._destination.url.rstrip('/')}/{path}"
+        try:
+            if self._destination.token_file is not None:  # read each time: tokens are renewed behind our back
+                headers["Authorization"] = f"Bearer {self._destination.token_file.read_text().strip()}"
+            with self._client.stream(
+                "GET", url, params=query, headers=headers, timeout=self._deadline.left()
+            ) as response:
+                body = bytearray()
+                for chunk in response.iter_bytes():
+                    self._deadline.left()
+                    body += chunk
+                    if len(body) > LARGEST:
+                        raise PeerUnavailable(f"{self._name}: the answer is larger than {LARGEST} bytes")
+                return response.status_code, response.headers.get("Content-Type", ""), bytes(body)
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
+
+
+def _study(answer: dict[str, Any]) -> tuple[str, str, str, Moment]:
+    made = Moment.at(_first(answer, STUDY_DATE), _first(answer, STUDY_TIME))
+    return _first(answer, PATIENT_ID), _first(answer, BIRTH_DATE), _first(answer, STUDY_UID), made
+
+
+def _first(answer: dict[str, Any], tag: str) -> str:
+    """The first value of an element in the DICOM JSON model (PS3.18 F.2); empty where there is none."""
+    element = answer.get(tag)
+    values = element.get("Value") if isinstance(element, dict) else None
+    return str(values[0]) if isinstance(values, list) and values and values[0] is not None else ""
+
+
+def _first_part(body: bytes, content_type: str) -> bytes | None:
+    """The content of the first part of a multipart/related body (RFC 2046 5.1)."""
+    message = Message()
+    message["Content-Type"] = content_type
+    boundary = str(message.get_boundary() or "").encode()
+    if not boundary:
+        return None
+    start = body.find(b"--" + boundary)
+    head = body.find(b"\r\n\r\n", start) if start >= 0 else -1
+    end = body.find(b"\r\n--" + boundary, head) if head >= 0 else -1
+    return body[head + 4 : end] if end >= 0 else None

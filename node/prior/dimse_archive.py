@@ -1,0 +1,252 @@
+"""An archive by DIMSE: C-FIND, then C-GET, or C-MOVE to the node's own port (PS3.4 annex C)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, build_role, evt
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+)
+
+from node.config import DimseDestination
+from node.errors import PeerUnavailable
+from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, Place, earlier
+from node.prior.report import LARGEST, REPORT_CLASSES, Moment, Wanted
+from node.send.dimse_delivery import (
+    ACSE_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    MAXIMUM_PDU_SIZE,
+    client_context,
+    no_delay,
+    settled,
+)
+
+FIND, GET, MOVE = (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+)
+SUCCESS, PENDING, OUT_OF_RESOURCES = 0x0000, (0xFF00, 0xFF01), 0xA700
+SERIES_MARK = "AI"  # SeriesDescription of everything the node makes begins so
+
+Received = Callable[[str, float], bytes]  # an instance that came to the node's port: SOP Instance UID, patience
+
+
+class DimseArchive:
+    """One association for the whole search.
+
+    Parameters
+    ----------
+    name
+        The destination's, for messages.
+    retrieve
+        How reports are fetched; ``auto``: by C-GET where the archive takes it, else by C-MOVE.
+    received
+        Waits for what a C-MOVE has sent to the node's own port.
+    strangers
+        Takes down why a study of the same patient ID was left out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        destination: DimseDestination,
+        ae_title: str,
+        retrieve: Literal["auto", "get", "move"],
+        deadline: Deadline,
+        received: Received,
+        strangers: list[str],
+    ) -> None:
+        self._name, self._destination, self._ae_title = name, destination, ae_title
+        self._retrieve, self._deadline, self._received = retrieve, deadline, received
+        self._strangers = strangers
+        self._arrived: list[bytes] = []
+        self._association: Association | None = None
+
+    # ---- questions
+    def studies(self, wanted: Wanted) -> list[EarlierStudy]:
+        if any(character in wanted.who.patient_id for character in WILD):
+            raise PeerUnavailable(f"{self._name}: cannot be asked for a patient ID with wildcard characters")
+        query = Dataset()
+        query.QueryRetrieveLevel, query.PatientID = "STUDY", wanted.who.patient_id
+        query.PatientBirthDate = query.StudyInstanceUID = query.StudyTime = ""
+        query.StudyDate, query.ModalitiesInStudy = f"-{wanted.made.day}", "SR"
+        answers = [
+            (
+                str(match.get("PatientID") or ""),
+                str(match.get("PatientBirthDate") or ""),
+                str(match.get("StudyInstanceUID") or ""),
+                Moment.of(match),
+            )
+            for match in self._ask(query)
+        ]
+        found, strangers = earlier(answers, wanted)
+        self._strangers += strangers
+        return found
+
+    def reports(self, study_instance_uid: str) -> Iterator[Place]:
+        query = Dataset()
+        query.QueryRetrieveLevel, query.StudyInstanceUID, query.Modality = "SERIES", study_instance_uid, "SR"
+        query.SeriesInstanceUID = query.SeriesDescription = ""
+        series = [
+            str(match.get("SeriesInstanceUID") or "")
+            for match in self._ask(query)
+            if str(match.get("SeriesDescription") or SERIES_MARK).startswith(SERIES_MARK)
+            and match.get("Modality") in (None, "", "SR")
+        ]
+        given = 0
+        for series_instance_uid in sorted(uid for uid in series if uid):
+            query = Dataset()
+            query.QueryRetrieveLevel, query.StudyInstanceUID = "IMAGE", study_instance_uid
+            query.SeriesInstanceUID, query.SOPInstanceUID, query.SOPClassUID = series_instance_uid, "", ""
+            for match in self._ask(query):
+                if match.get("SOPClassUID") in (None, "", *REPORT_CLASSES) and match.get("SOPInstanceUID"):
+                    given += 1
+                    if given > REPORTS_A_STUDY:
+                        return
+                    yield Place(study_instance_uid, series_instance_uid, str(match.SOPInstanceUID))
+
+    def _ask(self, query: Dataset) -> list[Dataset]:
+        association = self._open()
+        matches: list[Dataset] = []
+        self._timeouts(association)
+        for status, match in settled(association).send_c_find(query, FIND):
+            self._deadline.left()
+            answer = status.get("Status")  # none where the peer aborts or says nothing in time
+            if answer in PENDING and match is not None:
+                matches.append(match)
+                if len(matches) > ANSWERS:
+                    raise PeerUnavailable(f"{self._name}: gives more than {ANSWERS} answers to one question")
+            elif answer != SUCCESS:
+                raise PeerUnavailable(f"{self._name}: {_said(answer)} to C-FIND")
+        return matches
+
+    # ---- objects
+    def fetch(self, place: Place) -> bytes:
+        association = self._open()
+        accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
+        answer: int | None = None
+        for model in (GET, MOVE):
+            if str(model) not in accepted:
+                continue
+            content, answer = self._get(place) if model == GET else self._move(place)
+            if content is not None:
+                return content
+        raise PeerUnavailable(
+            f"{self._name}: gives no reports: {_said(answer)}"
+            if accepted & {GET, MOVE}
+            else (
+                f"{self._name}: offers neither C-GET nor C-MOVE"
+                if self._retrieve == "auto"
+                else f"{self._name}: does not offer C-{self._retrieve.upper()}"
+            )
+        )
+
+    def _get(self, place: Place) -> tuple[bytes | None, int | None]:
+        association = self._open()
+        self._arrived.clear()
+        self._timeouts(association)
+        answer = None
+        for status, _ in settled(association).send_c_get(_identifier(place), GET):
+            self._deadline.left()
+            answer = status.get("Status")
+        return (self._arrived[0] if self._arrived else None), answer
+
+    def _move(self, place: Place) -> tuple[bytes | None, int | None]:
+        """Have the archive send it to the node's own port, where the receiver stores it like anything else."""
+        association = self._open()
+        self._timeouts(association)
+        answer = None
+        for status, _ in settled(association).send_c_move(_identifier(place), self._ae_title, MOVE):
+            self._deadline.left()
+            answer = status.get("Status")
+        if answer != SUCCESS:
+            return None, answer
+        return self._received(place.sop_instance_uid, self._deadline.left()), answer
+
+    def _take(self, event: evt.Event) -> int:
+        """An object that the archive sends on our association, as C-GET asked for."""
+        content: bytes = event.encoded_dataset()
+        if self._arrived or len(content) > LARGEST:
+            return OUT_OF_RESOURCES
+        self._arrived.append(content)
+        return SUCCESS
+
+    # ---- the association
+    def _open(self) -> Association:
+        association = self._association
+        if association is not None and association.is_established:
+            return association
+        left = self._deadline.left()
+        ae = AE(self._destination.calling_ae_title or self._ae_title)
+        ae.acse_timeout = min(left, ACSE_TIMEOUT_S)
+        ae.connection_timeout = min(left, CONNECT_TIMEOUT_S)
+        ae.dimse_timeout = ae.network_timeout = left
+        ae.maximum_pdu_size = MAXIMUM_PDU_SIZE
+        ae.add_requested_context(FIND)
+        roles: list[Any] = []
+        if self._retrieve != "move":
+            ae.add_requested_context(GET)
+            for uid in REPORT_CLASSES:
+                ae.add_requested_context(uid)
+                roles.append(build_role(uid, scp_role=True))
+        if self._retrieve != "get":
+            ae.add_requested_context(MOVE)
+        destination = self._destination
+        try:
+            association = ae.associate(
+                destination.host,
+                destination.port,
+                ae_title=destination.ae_title,
+                max_pdu=MAXIMUM_PDU_SIZE,
+                ext_neg=roles or None,
+                tls_args=(client_context(destination.tls), destination.host) if destination.tls else None,
+                evt_handlers=[(evt.EVT_CONN_OPEN, no_delay), (evt.EVT_C_STORE, self._take)],
+            )
+        except (OSError, RuntimeError) as error:  # unknown host, unreadable certificate
+            raise PeerUnavailable(f"{self._name}: {error}") from error
+        if not association.is_established:
+            raise PeerUnavailable(f"{self._name}: {_why(association)}")
+        self._association = association
+        if FIND not in {context.abstract_syntax for context in association.accepted_contexts}:
+            raise PeerUnavailable(f"{self._name}: does not offer C-FIND")
+        return association
+
+    def _timeouts(self, association: Association) -> None:
+        """No single answer may take longer than the whole search has left."""
+        association.dimse_timeout = association.network_timeout = self._deadline.left()
+
+    def close(self) -> None:
+        association, self._association = self._association, None
+        if association is None or not association.is_established:
+            return
+        try:
+            self._deadline.left()
+            settled(association).release()
+        except PeerUnavailable:
+            association.abort()
+
+
+def _identifier(place: Place) -> Dataset:
+    query = Dataset()
+    query.QueryRetrieveLevel = "IMAGE"
+    query.StudyInstanceUID, query.SeriesInstanceUID = place.study_instance_uid, place.series_instance_uid
+    query.SOPInstanceUID = place.sop_instance_uid
+    return query
+
+
+def _said(answer: int | None) -> str:
+    return "no answer" if answer is None else f"answers 0x{answer:04X}"
+
+
+def _why(association: Association) -> str:
+    answer = association.acceptor.primitive
+    if association.is_rejected:
+        return f"association rejected: {answer.reason_str}"
+    return "cannot be reached" if answer is None else "association aborted, or nothing of what was asked for is offered"

@@ -1,0 +1,113 @@
+"""The node's own reports, kept longer than their jobs' files so that a visit a year later finds the last one."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import Engine as Database
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from node.database.jobs import JobState
+from node.database.tables import JobRow, ObjectRow
+from node.patient_records.store import Records
+from node.prior.report import Found, NotUsable, SomebodyElse, Wanted, examined, latest
+from pipelines.records.record import Identity
+
+log = logging.getLogger(__name__)
+
+SECONDS_A_DAY = 86400.0
+
+
+class OwnReports:
+    """``<data>/priors/<patient>/<digest>.dcm``; a patient is known by a keyed digest of ID and issuer only.
+
+    Parameters
+    ----------
+    folder
+        Where they lie; made with the first one.
+    records
+        Whose key makes the digests.
+    """
+
+    def __init__(self, folder: Path, records: Records, database: Database, default_issuer: str) -> None:
+        self._folder, self._records, self._database = folder, records, database
+        self._default_issuer = default_issuer
+
+    def keep(self, report: Path, sop_instance_uid: str, who: Identity) -> None:
+        """Keep the report in file `report`; a second time changes nothing."""
+        if not who.patient_id:
+            return
+        folder = self._of(who)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / _name(sop_instance_uid)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(report, partial)  # the file of the job may go, this name stays
+        except OSError:
+            shutil.copyfile(report, partial)
+        os.replace(partial, path)
+        partial.unlink(missing_ok=True)  # two names of one file: `replace` leaves both
+
+    def find(self, wanted: Wanted) -> tuple[Found | None, list[str]]:
+        """The patient's last report by the pipeline, and why others of that patient ID are not it.
+
+        Only what was handed over by a job that has not failed counts: a report that nobody got is none.
+        """
+        found: list[Found] = []
+        strangers: list[str] = []
+        for path in self._reports(wanted.who):
+            try:
+                report = examined(path.read_bytes(), wanted, self._default_issuer)
+            except SomebodyElse as error:
+                strangers.append(str(error))
+            except (NotUsable, OSError) as error:
+                log.debug("own report passed over", extra={"reason": type(error).__name__})
+            else:
+                found.append(report)
+        return latest(report for report in found if self._went_out(report, wanted.pipeline)), strangers
+
+    def get(self, sop_instance_uid: str, who: Identity) -> bytes | None:
+        """The report of that UID, where it is still kept."""
+        try:
+            return (self._of(who) / _name(sop_instance_uid)).read_bytes()
+        except OSError:
+            return None
+
+    def purge(self, keep_days: int) -> int:
+        """Delete what was made more than `keep_days` ago; how many reports."""
+        limit = time.time() - keep_days * SECONDS_A_DAY
+        old = [path for path in self._folder.glob("*/*.dcm") if path.stat().st_mtime < limit]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
+    def _of(self, who: Identity) -> Path:
+        return self._folder / self._records.key(who.patient_id, who.issuer)
+
+    def _reports(self, who: Identity) -> Iterator[Path]:
+        yield from sorted(self._of(who).glob("*.dcm"))
+
+    def _went_out(self, report: Found, pipeline: str) -> bool:
+        with Session(self._database) as session:
+            known = session.scalar(
+                select(JobRow.id)
+                .join(ObjectRow, ObjectRow.job_id == JobRow.id)
+                .where(
+                    ObjectRow.sop_instance_uid == report.sop_instance_uid,
+                    JobRow.pipeline == pipeline,
+                    JobRow.state.in_((JobState.SENDING, JobState.DONE)),
+                )
+            )
+        return known is not None
+
+
+def _name(sop_instance_uid: str) -> str:
+    return f"{hashlib.sha256(sop_instance_uid.encode()).hexdigest()[:40]}.dcm"

@@ -1,0 +1,1 @@
+"""The DICOM port: associations, C-STORE, C-ECHO and storage commitment."""

@@ -1,0 +1,284 @@
+"""Storage commitment as its provider (PS3.4 J): a request is kept, the answer is sent until the peer has taken it.
+
+"Committed" is said of an instance that is under its final name and flushed to the disk, file and folder, whatever the
+durability of reception is. The report goes to the address that the configuration has for the peer, on an association
+of its own: most requesters have closed theirs by then. A peer without an address there gets it on the association that
+it asked on (by the fast server). Reports on what the node itself asked an archive to commit come
+in here too, and are left in the same table for the sender.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pynetdicom import AE, build_role, evt
+from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+from sqlalchemy import Engine, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from node.config import Peer
+from node.database.tables import CommitmentRow
+from node.errors import ConfigurationError
+from node.network.tls import client_context
+from node.receive.status import NotStored
+from node.receive.store.header import is_uid
+from node.receive.store.locks import Duty
+from node.receive.store.part10 import read_meta
+from node.receive.store.store import Store
+
+log = logging.getLogger(__name__)
+
+SUCCESS, PROCESSING_FAILURE, INVALID_ARGUMENT, DUPLICATE_TRANSACTION = 0x0000, 0x0110, 0x0115, 0x0131
+NO_SUCH_INSTANCE, CLASS_INSTANCE_CONFLICT = 0x0112, 0x0119  # PS3.3 C.14.1.1
+ALL_COMMITTED, SOME_FAILED = 1, 2  # event types, PS3.4 J.3.3.1
+
+MAXIMUM_REFERENCES = 50_000
+POLL_S = 1.0
+CONNECT_S = 10.0
+FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 3600.0
+GIVE_UP_AFTER = timedelta(days=7)
+
+
+class Commitment:
+    """Takes requests and reports; `start` sends the answers from a thread of its own."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        ae_title: str,
+        peers: Mapping[str, Peer],
+        duty: Duty,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._ae_title = ae_title
+        self._peers = peers
+        self._duty = duty
+        self._clock = clock
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="storage commitment", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send reports."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the report that is being sent."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    def request(self, peer: str, information: Dataset) -> int:
+        """Keep a request; the status of its N-ACTION. Asked again with the same UID, the answer is sent again."""
+        transaction = str(information.get("TransactionUID", ""))
+        references = [
+            [str(item.get("ReferencedSOPClassUID", "")), str(item.get("ReferencedSOPInstanceUID", ""))]
+            for item in information.get("ReferencedSOPSequence", None) or ()
+        ]
+        if not is_uid(transaction) or not references or len(references) > MAXIMUM_REFERENCES:
+            return INVALID_ARGUMENT
+        if not all(is_uid(uid) for reference in references for uid in reference):
+            return INVALID_ARGUMENT
+        now = self._clock()
+        try:
+            with Session(self._engine) as session, session.begin():
+                known = session.get(CommitmentRow, transaction)
+                if known is not None:
+                    if (known.direction, known.peer, known.references) != ("in", peer, references):
+                        return DUPLICATE_TRANSACTION
+                    known.state, known.attempts, known.not_before = "waiting", 0, now
+                else:
+                    session.add(
+                        CommitmentRow(
+                            transaction_uid=transaction,
+                            direction="in",
+                            peer=peer,
+                            references=references,
+                            state="waiting",
+                            not_before=now,
+                            created=now,
+                        )
+                    )
+        except SQLAlchemyError as error:
+            # the same transaction twice at once, or a database that is down: the peer asks again
+            log.error("commitment request not kept", extra={"peer": peer, "error": type(error).__name__})
+            return DUPLICATE_TRANSACTION if isinstance(error, IntegrityError) else PROCESSING_FAILURE
+        log.info("commitment requested", extra={"peer": peer, "transaction_uid": transaction, "count": len(references)})
+        self._wake.set()
+        return SUCCESS
+
+    def take_report(self, calling: str, event_type: int, information: Dataset) -> int:
+        """Keep an archive's report on what we asked for: `answer` holds the failure reason of each failed instance."""
+        transaction = str(information.get("TransactionUID", ""))
+        failed = {
+            str(item.get("ReferencedSOPInstanceUID", "")): int(item.get("FailureReason", 0) or 0)
+            for item in information.get("FailedSOPSequence", None) or ()
+        }
+        try:
+            with Session(self._engine) as session, session.begin():
+                known = session.get(CommitmentRow, transaction) if is_uid(transaction) else None
+                if known is None or known.direction != "out":
+                    return INVALID_ARGUMENT
+                known.state = "reported"
+                known.answer = json.dumps({"event_type": event_type, "failed": failed})
+        except SQLAlchemyError as error:
+            log.error("commitment report not kept", extra={"calling": calling, "error": type(error).__name__})
+            return PROCESSING_FAILURE
+        log.info("commitment reported to us", extra={"calling": calling, "transaction_uid": transaction})
+        return SUCCESS
+
+    # ------------------------------------------------------------ answers
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                if self._duty.is_mine():
+                    self.send_due()
+            except (SQLAlchemyError, OSError) as error:
+                log.error("commitment reports wait", extra={"error": type(error).__name__})
+            self._wake.wait(POLL_S)
+
+    def send_due(self) -> int:
+        """Send every report that is due; how many the peers took."""
+        with Session(self._engine) as session:
+            due = session.scalars(
+                select(CommitmentRow).where(
+                    CommitmentRow.direction == "in",
+                    CommitmentRow.state == "waiting",
+                    CommitmentRow.not_before <= self._clock(),
+                )
+            ).all()
+            session.expunge_all()
+        taken = 0
+        for record in due:
+            if self._stopping:
+                break
+            event_type, information = self.result(record.transaction_uid, record.references)
+            answer = self._send(record.peer, event_type, information)
+            self._settle(record, answer)
+            taken += not answer
+        return taken
+
+    def result_of(self, transaction_uid: str) -> tuple[int, Dataset]:
+        """Event type and information of the report on a request that was just kept."""
+        with Session(self._engine) as session:
+            record = session.get_one(CommitmentRow, transaction_uid)
+        return self.result(transaction_uid, record.references)
+
+    def reported(self, transaction_uid: str, status: int) -> None:
+        """A peer answered a report on the association that it had asked on."""
+        with Session(self._engine) as session:
+            record = session.get(CommitmentRow, transaction_uid)
+        if record is not None:
+            self._settle(record, "" if status == SUCCESS else f"The peer answered 0x{status:04X}")
+
+    def result(self, transaction_uid: str, references: list[Any]) -> tuple[int, Dataset]:
+        """Event type and information of a report, after making what is there safe."""
+        committed, failed = [], []
+        for sop_class_uid, sop_instance_uid in references:
+            item = Dataset()
+            item.ReferencedSOPClassUID = sop_class_uid
+            item.ReferencedSOPInstanceUID = sop_instance_uid
+            reason = self._check(sop_class_uid, sop_instance_uid)
+            if reason:
+                item.FailureReason = reason
+                failed.append(item)
+            else:
+                committed.append(item)
+        information = Dataset()
+        information.TransactionUID = transaction_uid
+        if committed:
+            information.ReferencedSOPSequence = Sequence(committed)
+        if failed:
+            information.FailedSOPSequence = Sequence(failed)
+        return (SOME_FAILED if failed else ALL_COMMITTED), information
+
+    def _check(self, sop_class_uid: str, sop_instance_uid: str) -> int:
+        path = self._store.find(sop_instance_uid)
+        if path is None:
+            return NO_SUCH_INSTANCE
+        try:
+            with path.open("rb") as file:
+                if read_meta(file).sop_class_uid != sop_class_uid:
+                    return CLASS_INSTANCE_CONFLICT
+            return SUCCESS if self._store.make_safe(sop_instance_uid) else NO_SUCH_INSTANCE
+        except (OSError, NotStored):
+            return PROCESSING_FAILURE
+
+    def _send(self, name: str, event_type: int, information: Dataset) -> str:
+        """Report to a peer; what went wrong, or nothing."""
+        peer = self._peers.get(name)
+        if peer is None or peer.host is None or peer.port is None:
+            return f"peers.{name} has no host and port to report to"
+        try:
+            # asked first, because pynetdicom leaves its socket open where nobody listens
+            socket.create_connection((peer.host, peer.port), CONNECT_S).close()
+            tls = (client_context(peer.tls), peer.host) if peer.tls else None
+        except (OSError, ConfigurationError):
+            return "The peer cannot be reached"
+        ae = AE(ae_title=self._ae_title)
+        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 30
+        ae.connection_timeout = CONNECT_S
+        ae.add_requested_context(StorageCommitmentPushModel)
+        association = ae.associate(
+            peer.host,
+            peer.port,
+            ae_title=peer.ae_title,
+            ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
+            tls_args=tls,
+            evt_handlers=[(evt.EVT_CONN_OPEN, _no_delay)],
+        )
+        if not association.is_established:
+            return "The peer cannot be reached" if not association.is_rejected else "The peer refused the association"
+        try:
+            status, _ = association.send_n_event_report(
+                information, event_type, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+            )
+        except (ValueError, RuntimeError):
+            return "The peer did not accept storage commitment"
+        finally:
+            association.release()
+        code = status.get("Status")
+        return (
+            "" if code == SUCCESS else "The peer did not answer" if code is None else f"The peer answered 0x{code:04X}"
+        )
+
+    def _settle(self, record: CommitmentRow, answer: str) -> None:
+        now = self._clock()
+        attempts = record.attempts + 1
+        if not answer:
+            state = "reported"
+        elif now - record.created > GIVE_UP_AFTER:
+            state = "failed"
+        else:
+            state = "waiting"
+        wait = min(FIRST_RETRY_S * 2 ** min(attempts - 1, 12), LONGEST_RETRY_S)
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(CommitmentRow)
+                .where(CommitmentRow.transaction_uid == record.transaction_uid)
+                # not what the peer answered meanwhile on the association that it had asked on
+                .where(CommitmentRow.state != "reported")
+                .values(state=state, attempts=attempts, answer=answer, not_before=now + timedelta(seconds=wait))
+            )
+        log.info(
+            "commitment report",
+            extra={"transaction_uid": record.transaction_uid, "peer": record.peer, "state": state, "answer": answer},
+        )
+
+
+def _no_delay(event: Any) -> None:
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,254 @@
+"""The same reception by pynetdicom alone: the setting to fall back to, and what the fast server is compared with."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+import threading
+import time
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, _config, evt
+from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import uid_to_service_class
+from pynetdicom.transport import ThreadedAssociationServer
+
+from node.config import Dimse
+from node.errors import ConfigurationError
+from node.receive.dimse.admission import Rejection
+from node.receive.dimse.fast_server import PDU_S, SLOW_AFTER_S, SLOW_BYTES, WATCH_S
+from node.receive.dimse.presentation_contexts import is_storage, supported
+from node.receive.dimse.services import Services
+from node.receive.status import NotStored, Status
+from node.receive.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+log = logging.getLogger(__name__)
+
+HANDSHAKE_S = 5.0
+COPY_BYTES = 2**20
+
+
+class _Server(ThreadedAssociationServer):  # type: ignore[misc]  # pynetdicom is untyped here
+    """pynetdicom's server with the TLS handshake in a connection's thread: in `accept` a silent client blocks all."""
+
+    shared = False
+    request_queue_size = 256
+
+    def server_bind(self) -> None:
+        if self.shared:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+    def get_request(self) -> tuple[Any, Any]:
+        sock, address = self.socket.accept()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.ssl_context is not None:
+            sock.settimeout(HANDSHAKE_S)
+            sock = self.ssl_context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return sock, address
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        if isinstance(request, ssl.SSLSocket):
+            try:
+                request.do_handshake()
+                request.settimeout(None)
+            except OSError:
+                self.shutdown_request(request)
+                return
+        super().process_request_thread(request, client_address)
+
+
+class _Pace:
+    """How fast a connection sends: stands between pynetdicom and its socket, and counts."""
+
+    def __init__(self, association: Any) -> None:
+        self.association = association
+        self.cut = ""  # why it was ended
+        self._connection = association.dul.socket
+        self._recv = self._connection.recv
+        self._connection.recv = self.recv
+        self._reading_since: float | None = None
+        self._received = 0
+        self._message: object | None = None  # the one that is arriving, since when and at which count
+        self._message_since = 0.0
+        self._message_from = 0
+
+    def recv(self, count: int) -> bytearray:
+        """What pynetdicom asks for: it does so when a PDU has begun, and waits for all of it."""
+        self._reading_since = time.monotonic()
+        data: bytearray = self._recv(count)
+        self._received += len(data)
+        self._reading_since = None
+        return data
+
+    def problem(self, now: float, association_timeout_s: float) -> str:
+        """Why the connection is too slow to go on with; empty while it is not."""
+        established = self.association.is_established
+        since, limit = self._reading_since, PDU_S if established else association_timeout_s
+        if since is not None and now > since + limit:
+            return "Silent for too long" if established else "No A-ASSOCIATE-RQ in time"
+        message = self.association.dimse.message
+        if message is not self._message:
+            self._message, self._message_since, self._message_from = message, now, self._received
+        arrived = self._received - self._message_from
+        if message is not None and now > self._message_since + SLOW_AFTER_S + arrived / SLOW_BYTES:
+            return "The sender is too slow"
+        return ""
+
+    def end(self, reason: str) -> None:
+        """End the connection; pynetdicom notices by itself."""
+        self.cut = reason
+        with contextlib.suppress(OSError, AttributeError):
+            socket.socket.shutdown(self._connection.socket, socket.SHUT_RDWR)
+
+
+class PlainServer:
+    """Has the face of `node.receive.dimse.fast_server.FastServer`."""
+
+    def __init__(self, settings: Dimse, services: Services, tls: ssl.SSLContext | None, port: int) -> None:
+        self._services = services
+        # every event is otherwise logged at length, values of the data sets included
+        _config.LOG_HANDLER_LEVEL = "none"
+        ae = AE()
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.maximum_pdu_size = settings.maximum_pdu_size
+        ae.maximum_associations = 10 * settings.maximum_associations  # ours is counted at the request
+        ae.acse_timeout = settings.association_timeout_s
+        ae.network_timeout = settings.idle_timeout_s
+        server = type("_SharedServer", (_Server,), {"shared": settings.processes > 1})
+        self._paces: dict[Any, _Pace] = {}
+        self._association_timeout_s = settings.association_timeout_s
+        self._stopping = threading.Event()
+        handlers = [
+            (evt.EVT_CONN_OPEN, self._opened),
+            (evt.EVT_REQUESTED, self._requested),
+            (evt.EVT_SOP_COMMON, self._service_of_unknown_classes),
+            (evt.EVT_ASYNC_OPS, lambda event: (1, 1)),
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_N_ACTION, self._action),
+            (evt.EVT_N_EVENT_REPORT, self._report),
+            (evt.EVT_RELEASED, self._ended, ["released"]),
+            (evt.EVT_ABORTED, self._ended, ["aborted"]),
+            (evt.EVT_CONN_CLOSE, self._ended, ["lost"]),
+        ]
+        try:
+            self._server = server(ae, (settings.host, port), "ANY", [], tls, handlers)
+        except OSError as error:
+            message = f"receive.dimse: cannot listen on {settings.host} port {port}: {error.strerror}"
+            raise ConfigurationError(message) from error
+        ae._servers.append(self._server)
+        self._ae = ae
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.socket.getsockname()[1])
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="accept", daemon=True)
+        self._thread.start()
+        self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._watchdog.start()
+
+    def stop(self) -> None:
+        """Accept no more and end what is open."""
+        self._stopping.set()
+        self._server.shutdown()
+        self._ae.shutdown()
+        self._watchdog.join()
+
+    def _opened(self, event: Any) -> None:
+        self._paces[event.assoc] = _Pace(event.assoc)
+
+    def _watch(self) -> None:
+        """End what is too slow, as the fast server's watchdog does."""
+        while not self._stopping.wait(WATCH_S):
+            now = time.monotonic()
+            for association, pace in list(self._paces.items()):
+                if not association.dul.is_alive() and association.ident is not None and not association.is_alive():
+                    self._paces.pop(association, None)
+                elif not pace.cut and (reason := pace.problem(now, self._association_timeout_s)):
+                    pace.end(reason)
+
+    def _requested(self, event: Any) -> None:
+        """Admission, and what is supported of what was proposed."""
+        association = event.assoc
+        request = association.requestor.primitive
+        calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
+        address = str(association.requestor.address)
+        place = self._services.admission.enter(calling, called, address)
+        if isinstance(place, Rejection):
+            self._services.store.refuse("dimse", calling, called, address, place.reason)
+            association.acse.send_reject(place.result, place.source, place.diagnostic)
+            association.is_rejected = True
+            association.kill()
+            return
+        association.condyle_place = place
+        association.condyle_arrival = self._services.store.open("dimse", calling, called, address)
+        association.acceptor.supported_contexts = supported(request.presentation_context_definition_list)
+
+    def _service_of_unknown_classes(self, event: Any) -> dict[Any, Any]:
+        """Tell pynetdicom that a class it does not know is storage; else it aborts at the first C-STORE."""
+        known = {}
+        for context in event.assoc.requestor.primitive.presentation_context_definition_list:
+            uid = context.abstract_syntax
+            if is_storage(uid) and uid_to_service_class(uid) is not StorageServiceClass:
+                item = SOPClassCommonExtendedNegotiation()
+                item.sop_class_uid = uid
+                item.service_class_uid = StorageServiceClass.uid
+                known[uid] = item
+        return known
+
+    def _store(self, event: Any) -> Any:
+        request, context = event.request, event.context
+        incoming = self._services.begin(
+            event.assoc.condyle_arrival,
+            str(context.abstract_syntax),
+            str(request.AffectedSOPClassUID),
+            str(request.AffectedSOPInstanceUID),
+            str(context.transfer_syntax),
+        )
+        try:
+            with request.DataSet.getbuffer() as data:
+                for start in range(0, len(data), COPY_BYTES):
+                    incoming.write(data[start : start + COPY_BYTES])
+            incoming.commit()
+        except NotStored as error:
+            return _failure(error)
+        return int(Status.SUCCESS)
+
+    def _action(self, event: Any) -> tuple[int, None]:
+        calling = str(event.assoc.requestor.ae_title).strip()
+        address = str(event.assoc.requestor.address)
+        return self._services.action(calling, address, event.action_type, event.action_information), None
+
+    def _report(self, event: Any) -> tuple[int, None]:
+        calling = str(event.assoc.requestor.ae_title).strip()
+        return self._services.report(calling, event.event_type, event.event_information), None
+
+    def _ended(self, event: Any, outcome: Any) -> None:
+        """Whichever of released, aborted and connection closed comes first."""
+        association = event.assoc
+        place = association.__dict__.pop("condyle_place", None)
+        if place is None:
+            return
+        place.leave()
+        pace = self._paces.get(association)
+        with contextlib.suppress(AttributeError):
+            if pace is not None and pace.cut:
+                association.condyle_arrival.close("cut", pace.cut)
+            else:
+                association.condyle_arrival.close(outcome)
+
+
+def _failure(error: NotStored) -> Any:
+    status = Dataset()
+    status.Status = int(error.status)
+    status.ErrorComment = error.reason
+    return status

@@ -1,0 +1,117 @@
+"""What the node does for a peer, whichever server speaks to it: storage, verification, storage commitment."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, NamedTuple
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom.dimse_messages import C_ECHO_RSP, N_ACTION_RSP, N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP
+from pynetdicom.dimse_primitives import C_ECHO, N_ACTION, N_EVENT_REPORT
+from pynetdicom.dsutils import decode, encode
+from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance, Verification
+
+from node.receive.dimse.admission import Admission
+from node.receive.dimse.commitment_provider import Commitment
+from node.receive.status import NotStored, Status
+from node.receive.store.store import Arrival, Incoming, Store
+
+SUCCESS = 0x0000
+PROCESSING_FAILURE, NO_SUCH_ACTION, NO_SUCH_EVENT = 0x0110, 0x0123, 0x0113  # PS3.7 C.4, C.5
+
+
+class Response(NamedTuple):
+    """A pynetdicom message class and the primitive it is made from; and what is to be asked of the peer after it."""
+
+    message: Any
+    primitive: Any
+    then: Response | None = None
+    subject: str = ""  # the transaction UID that `then` is about
+
+
+class Services:
+    """The store, the door and the desk behind both servers."""
+
+    def __init__(self, store: Store, admission: Admission, commitment: Commitment) -> None:
+        self.store = store
+        self.admission = admission
+        self.commitment = commitment
+
+    def begin(
+        self, arrival: Arrival, context_class: str, sop_class_uid: str, sop_instance_uid: str, syntax: str
+    ) -> Incoming:
+        """Start one C-STORE; what is wrong with it comes out at `commit`."""
+        incoming = self.store.begin(arrival, sop_class_uid, sop_instance_uid, syntax)
+        if sop_class_uid != context_class:
+            reason = "SOP Class UID is not that of the presentation context"
+            incoming.refuse(NotStored(Status.CLASS_NOT_SUPPORTED, reason))
+        return incoming
+
+    def serve(self, request: Any, abstract_syntax: str, syntax: str, calling: str, address: str) -> Response | None:
+        """The response to a message that is not C-STORE, or None where the node does not offer that service."""
+        if isinstance(request, C_ECHO) and abstract_syntax == Verification:
+            echo = C_ECHO()
+            echo.MessageIDBeingRespondedTo = request.MessageID
+            echo.AffectedSOPClassUID = request.AffectedSOPClassUID
+            echo.Status = SUCCESS
+            return Response(C_ECHO_RSP, echo)
+        if abstract_syntax != StorageCommitmentPushModel:
+            return None
+        if isinstance(request, N_ACTION):
+            action = N_ACTION()
+            action.MessageIDBeingRespondedTo = request.MessageID
+            action.AffectedSOPClassUID = request.RequestedSOPClassUID
+            action.AffectedSOPInstanceUID = request.RequestedSOPInstanceUID
+            action.ActionTypeID = request.ActionTypeID
+            information = _data_set(request.ActionInformation, syntax)
+            action.Status = self.action(calling, address, request.ActionTypeID, information)
+            then = self._report_here(action.Status, calling, address, information, syntax)
+            return Response(N_ACTION_RSP, action, then, str(information.get("TransactionUID", "")))
+        if isinstance(request, N_EVENT_REPORT):
+            report = N_EVENT_REPORT()
+            report.MessageIDBeingRespondedTo = request.MessageID
+            report.AffectedSOPClassUID = request.AffectedSOPClassUID
+            report.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
+            report.EventTypeID = request.EventTypeID
+            report.Status = self.report(calling, request.EventTypeID, _data_set(request.EventInformation, syntax))
+            return Response(N_EVENT_REPORT_RSP, report)
+        return None
+
+    def _report_here(
+        self, status: int, calling: str, address: str, information: Dataset, syntax: str
+    ) -> Response | None:
+        """The report on the same association, for a peer that the node has no address to call back."""
+        peer = self.admission.peer(calling, address)
+        if status != SUCCESS or (peer and peer[1].host and peer[1].port):
+            return None
+        event_type, result = self.commitment.result_of(str(information.TransactionUID))
+        report = N_EVENT_REPORT()
+        report.MessageID = 1
+        report.AffectedSOPClassUID = StorageCommitmentPushModel
+        report.AffectedSOPInstanceUID = StorageCommitmentPushModelInstance
+        report.EventTypeID = event_type
+        uid = UID(syntax)
+        encoded = encode(result, uid.is_implicit_VR, uid.is_little_endian, uid.is_deflated)
+        report.EventInformation = BytesIO(encoded or b"")
+        return Response(N_EVENT_REPORT_RQ, report)
+
+    def action(self, calling: str, address: str, action_type: int, information: Dataset) -> int:
+        """A peer asks for storage commitment (PS3.4 J.3.2): the status of the N-ACTION."""
+        if action_type != 1:
+            return NO_SUCH_ACTION
+        peer = self.admission.peer(calling, address)
+        return self.commitment.request(peer[0] if peer else calling, information)
+
+    def report(self, calling: str, event_type: int, information: Dataset) -> int:
+        """An archive reports on what we asked it to commit (PS3.4 J.3.3): the status of the N-EVENT-REPORT."""
+        if event_type not in (1, 2):
+            return NO_SUCH_EVENT
+        return self.commitment.take_report(calling, event_type, information)
+
+
+def _data_set(encoded: Any, syntax: str) -> Dataset:
+    if encoded is None:
+        return Dataset()
+    uid = UID(syntax)
+    return decode(encoded, uid.is_implicit_VR, uid.is_little_endian, uid.is_deflated)

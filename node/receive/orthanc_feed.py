@@ -1,0 +1,157 @@
+"""An Orthanc's change feed: for sites whose Orthanc cannot be made to send by DICOM.
+
+`/changes` is followed from the moment the node first sees the server; what is stored there before is not fetched. How
+far it was followed is kept beside the receipts and only moved on when the instances are stored.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import logging
+import os
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+from node.config import OrthancFeed
+from node.errors import PeerUnavailable
+from node.receive.importer import spool
+from node.receive.status import NotStored, Status
+from node.receive.store.locks import Duty
+from node.receive.store.store import COPY_BYTES, Store
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 30.0
+CHANGES_AT_ONCE = 100
+LONGEST_PAUSE_S = 60.0
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A feed stays on the server that was configured."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class Feed:
+    """Fetches what is new in one Orthanc."""
+
+    def __init__(self, name: str, settings: OrthancFeed, store: Store, duty: Duty) -> None:
+        self._name = name
+        self._settings = settings
+        self._store = store
+        self._duty = duty
+        self._memory = store.journal.folder / f"feed-{name}.json"
+        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._headers = {"Accept-Encoding": "identity"}
+        if settings.username is not None and settings.password_file is not None:
+            password = settings.password_file.read_text(encoding="utf-8").strip()
+            token = base64.b64encode(f"{settings.username}:{password}".encode()).decode()
+            self._headers["Authorization"] = f"Basic {token}"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"feed {name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the instance at hand."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._stop.wait(pause):
+            try:
+                more = self.poll() if self._duty.is_mine() else False
+                pause = 0.0 if more else self._settings.poll_s
+            except (PeerUnavailable, OSError) as error:
+                pause = min(max(2 * pause, self._settings.poll_s), LONGEST_PAUSE_S)
+                log.warning("feed not reached", extra={"feed": self._name, "reason": str(error)})
+
+    def poll(self) -> bool:
+        """Fetch the next changes; whether there are more.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the server does not answer as Orthanc does; nothing is skipped then.
+        """
+        since = self._recall()
+        if since is None:
+            self._remember(int(self._json("/changes?last")["Last"]))
+            return True
+        answer = self._json(f"/changes?since={since}&limit={CHANGES_AT_ONCE}")
+        last = int(answer["Last"])
+        if last < since:  # its database was made anew: its numbers begin again
+            self._remember(0)
+            return True
+        new = [str(change["ID"]) for change in answer["Changes"] if change["ChangeType"] == "NewInstance"]
+        if new:
+            arrival = self._store.open("orthanc", peer_address=self._name)
+            try:
+                for identifier in new:
+                    self._fetch(identifier, arrival)
+            except PeerUnavailable as error:
+                arrival.close("lost", str(error))
+                raise
+            arrival.close("released")
+        if last != since:
+            self._remember(last)
+        return not answer["Done"]
+
+    def _fetch(self, identifier: str, arrival: Any) -> None:
+        """Store one instance; one that is gone from there, or refused here, is passed over."""
+        if not identifier.replace("-", "").isalnum():
+            raise PeerUnavailable("an identifier that is none of Orthanc's")
+        try:
+            with self._open(f"/instances/{identifier}/file") as response:
+                parts: Iterator[bytes] = iter(lambda: response.read(COPY_BYTES), b"")
+                partial = spool(parts, self._store, arrival)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return
+            raise PeerUnavailable(f"answered {error.code}") from error
+        except NotStored as error:
+            if error.status == Status.OUT_OF_RESOURCES and arrival.disk_was_low:
+                raise PeerUnavailable("the node's disk is full") from error  # later: it is still there
+            return
+        except (http.client.HTTPException, OSError) as error:
+            raise PeerUnavailable(f"{type(error).__name__} while an instance was fetched") from error
+        try:
+            self._store.adopt(arrival, partial)
+        except NotStored as error:
+            log.warning("instance of a feed not stored", extra={"feed": self._name, "reason": error.reason})
+
+    def _json(self, path: str) -> dict[str, Any]:
+        try:
+            with self._open(path) as response:
+                answer = json.loads(response.read(16 * 2**20))
+                if not isinstance(answer, dict) or not {"Last", "Changes", "Done"} <= answer.keys():
+                    raise PeerUnavailable("the answer is not Orthanc's")
+                return answer
+        except urllib.error.HTTPError as error:
+            raise PeerUnavailable(f"answered {error.code}") from error
+        except (http.client.HTTPException, OSError, ValueError) as error:
+            raise PeerUnavailable(type(error).__name__) from error
+
+    def _open(self, path: str) -> Any:
+        request = urllib.request.Request(self._settings.url.rstrip("/") + path, headers=self._headers)
+        return self._opener.open(request, timeout=TIMEOUT_S)
+
+    def _recall(self) -> int | None:
+        try:
+            return int(json.loads(self._memory.read_text(encoding="utf-8"))["last"])
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+
+    def _remember(self, last: int) -> None:
+        new = self._memory.with_suffix(".new")
+        new.write_text(json.dumps({"last": last}), encoding="utf-8")
+        os.replace(new, self._memory)

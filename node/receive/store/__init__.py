@@ -1,0 +1,1 @@
+"""Stored instances: files, their receipts, and the import of receipts into the database."""

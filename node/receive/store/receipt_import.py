@@ -1,0 +1,507 @@
+"""The journals' way into the database: one recorder per node reads what all receiving processes appended.
+
+It is the only writer of receipts, so nothing collides, and it writes in batches, so a database costs a receiver
+little. In a node it runs in the parent process: a receiver's threads would share their interpreter with it. Each
+receiver has one too, which takes over where there is no parent. What a batch says is put so that reading it twice
+changes nothing: a crash between the database's commit and the note of how far the journal was read is harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, Engine, Row, Select, Table, bindparam, case, insert, select, update
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+
+from node.database.tables import AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
+from node.receive.store.locks import Duty
+from node.receive.store.receipt_log import (
+    Closed,
+    Entry,
+    Failed,
+    Finished,
+    Noted,
+    Opened,
+    Refused,
+    Stored,
+    Synced,
+    decode_all,
+    is_abandoned,
+)
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.05  # a receipt is in the database about this long after the sender's success; under load
+BUSY_SHARE = 0.1  # of the time the recorder works at most, in larger batches, so that reception has the processor
+LONGEST_POLL_S = 0.5
+ABANDONED_CHECK_S = 2.0
+BATCH_BYTES = 256 * 1024  # of a journal, some 700 receipts a transaction
+RETRY_S = 1.0  # after a database error
+IN_CLAUSE = 500  # values per IN: under the limits of SQLite and PostgreSQL
+
+associations = cast(Table, AssociationRow.__table__)
+instances = cast(Table, InstanceRow.__table__)
+series = cast(Table, SeriesRow.__table__)
+studies = cast(Table, StudyRow.__table__)
+audits = cast(Table, AuditRow.__table__)
+
+# The statements are made once: building and compiling one costs SQLAlchemy more than the database takes to run it.
+KNOWN_ASSOCIATIONS = select(associations.c.id).where(associations.c.id.in_(bindparam("keys", expanding=True)))
+KNOWN_INSTANCES = select(instances.c.sop_instance_uid).where(
+    instances.c.sop_instance_uid.in_(bindparam("keys", expanding=True))
+)
+KNOWN_STUDIES = select(studies.c.study_instance_uid).where(
+    studies.c.study_instance_uid.in_(bindparam("keys", expanding=True))
+)
+KNOWN_SERIES = select(series.c.series_instance_uid, series.c.expected).where(
+    series.c.series_instance_uid.in_(bindparam("keys", expanding=True))
+)
+NEW_ASSOCIATION, NEW_INSTANCE, NEW_SERIES, NEW_STUDY, NEW_AUDIT = (
+    insert(table) for table in (associations, instances, series, studies, audits)
+)
+COUNT_STORED, COUNT_FAILED = (
+    update(associations).where(associations.c.id == bindparam("key")).values({column: column + bindparam("count")})
+    for column in (associations.c.stored, associations.c.failed)
+)
+END = (
+    update(associations)
+    .where(associations.c.id == bindparam("key"))
+    .values(
+        ended=bindparam("at"),
+        outcome=bindparam("how"),
+        reason=bindparam("why"),
+        stored=bindparam("whole"),
+        failed=bindparam("broken"),
+    )
+)
+# The file was replaced by what came last; an entry that is read twice is told by its moment.
+REPEATED = (
+    update(instances)
+    .where(instances.c.sop_instance_uid == bindparam("key"), instances.c.received != bindparam("at"))
+    .values(
+        sop_class_uid=bindparam("class_uid"),
+        series_instance_uid=bindparam("series_uid"),
+        study_instance_uid=bindparam("study_uid"),
+        transfer_syntax_uid=bindparam("syntax"),
+        size=bindparam("bytes"),
+        association_id=bindparam("association"),
+        received=bindparam("at"),
+        times_received=instances.c.times_received + 1,
+        revision=instances.c.revision + bindparam("changed"),
+        fsynced=bindparam("safe"),
+    )
+)
+# What was decided about the series was about other images: it is complete once more, as after a late instance.
+REVISED_SERIES = (
+    update(series)
+    .where(series.c.series_instance_uid == bindparam("key"))
+    .values(
+        {
+            column: case((column >= series.c.instances, series.c.instances - 1), else_=column)
+            for column in (series.c.routed_instances, series.c.study_routed_instances)
+        }
+    )
+)
+MORE_OF_SERIES = (
+    update(series)
+    .where(series.c.series_instance_uid == bindparam("key"))
+    .values(
+        instances=series.c.instances + bindparam("added"),
+        expected=bindparam("said"),
+        last_received=bindparam("at"),
+        last_association_id=bindparam("association"),
+    )
+)
+MORE_OF_STUDY = (
+    update(studies).where(studies.c.study_instance_uid == bindparam("key")).values(last_received=bindparam("at"))
+)
+SAFE = update(instances).where(instances.c.sop_instance_uid == bindparam("key")).values(fsynced=True)
+
+_T = TypeVar("_T", bound=Entry)
+
+
+class Recorder:
+    """Reads the journals in `<data>/receipts` and writes the records.
+
+    Only one works per data folder: the others wait until its lock is free.
+    """
+
+    def __init__(self, data: Path, engine: Engine) -> None:
+        self._folder = data / "receipts"
+        self._engine = engine
+        self._duty = Duty(self._folder / "recorder.lock")
+        self._positions: dict[str, int] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+
+    def start(self) -> None:
+        """Bring in what the last run left behind, then go on in a thread.
+
+        Who asks what is complete after this sees whole series: half of what came before a crash would look like all of
+        it, since it has been quiet for as long as the node was down.
+        """
+        if self._duty.is_mine():  # now, before a process that is started after this asks
+            try:
+                self.poll()
+            except (SQLAlchemyError, OSError) as error:
+                log.error("receipts wait for the database", extra={"error": type(error).__name__})
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Bring in what has been appended so far, then end."""
+        self._stop.set()
+        self._thread.join()
+        self._duty.close()
+
+    def once(self) -> bool:
+        """Bring in what is there, unless another process does; whether it was done here. Instead of `start`."""
+        try:
+            if not self._duty.is_mine():
+                return False
+            self.poll()
+            return True
+        finally:
+            self._duty.close()
+
+    def _run(self) -> None:
+        waited = 0.0
+        pause = POLL_S
+        while True:
+            last = self._stop.is_set()
+            if self._duty.is_mine():
+                waited += pause
+                look = last or waited >= ABANDONED_CHECK_S
+                waited = 0.0 if look else waited
+                began = time.monotonic()
+                try:
+                    self.poll(look)
+                    worked = time.monotonic() - began
+                    pause = min(max(POLL_S, worked * (1 / BUSY_SHARE - 1)), LONGEST_POLL_S)
+                except (SQLAlchemyError, OSError) as error:
+                    # the journals keep everything until the database is back
+                    log.error("receipts wait for the database", extra={"error": type(error).__name__})
+                    pause = RETRY_S
+                except Exception:  # the loop that must go on, or no series would ever be complete again
+                    log.exception("receipts wait")
+                    pause = RETRY_S
+            else:
+                pause = ABANDONED_CHECK_S  # another process does it, and may die
+            if last:
+                return
+            self._stop.wait(pause)
+
+    def poll(self, look_for_abandoned: bool = True) -> int:
+        """Bring in what is new; how many entries that were.
+
+        Parameters
+        ----------
+        look_for_abandoned
+            Whether to see which processes have died, and close what they left open.
+        """
+        count = 0
+        for segment in sorted(self._folder.glob("*.journal")):
+            # asked before the last read: nothing can be appended between the two
+            abandoned = look_for_abandoned and is_abandoned(segment)
+            finished, read = self._read(segment)
+            count += read
+            if finished or abandoned:
+                if not finished:
+                    self._close_open_associations(segment.name.split("-")[0])
+                segment.unlink(missing_ok=True)
+                self._done_file(segment).unlink(missing_ok=True)
+                self._positions.pop(segment.name, None)
+        return count
+
+    def _read(self, segment: Path) -> tuple[bool, int]:
+        """Whether the segment's last line has been read, and how many entries were."""
+        position = self._position(segment)
+        count = 0
+        finished = False
+        with segment.open("rb") as file:
+            file.seek(position)
+            while data := file.read(BATCH_BYTES):
+                end = data.rfind(b"\n") + 1
+                if not end:
+                    break  # a line is being written, or was cut short by a crash
+                entries = list(decode_all(data[:end]))
+                finished = bool(entries) and isinstance(entries[-1], Finished)
+                self._bring_in(entries)
+                count += len(entries)
+                position += end
+                self._remember(segment, position)
+                file.seek(position)
+        return finished, count
+
+    def _done_file(self, segment: Path) -> Path:
+        return segment.with_suffix(".read")
+
+    def _position(self, segment: Path) -> int:
+        if segment.name not in self._positions:
+            try:
+                text = self._done_file(segment).read_text(encoding="ascii")
+            except FileNotFoundError:
+                text = ""
+            self._positions[segment.name] = int(text) if text.isdigit() else 0
+        return self._positions[segment.name]
+
+    def _remember(self, segment: Path, position: int) -> None:
+        self._positions[segment.name] = position
+        new = self._done_file(segment).with_suffix(".new")
+        new.write_text(str(position), encoding="ascii")
+        os.replace(new, self._done_file(segment))
+
+    def _close_open_associations(self, process: str) -> None:
+        """A process died: what it had open was lost. What it had acknowledged is all there."""
+        with self._engine.begin() as connection:
+            lost = connection.execute(
+                update(associations)
+                .where(associations.c.id.startswith(f"{process}-"), associations.c.ended.is_(None))
+                .values(ended=datetime.now(UTC), outcome="lost", reason="The receiving process ended")
+            ).rowcount
+        log.warning("a receiving process ended", extra={"receiver": process, "associations": lost})
+
+    def _bring_in(self, entries: Sequence[Entry]) -> None:
+        """Write `entries`; one that the database will never take is left out, and logged, instead of stopping all."""
+        try:
+            self._write(entries)
+        except (DataError, IntegrityError):
+            for entry in entries:
+                try:
+                    self._write([entry])
+                except (DataError, IntegrityError) as error:
+                    facts = {"kind": type(entry).__name__, "error": type(error).__name__}
+                    log.error("a receipt cannot be recorded", extra=facts)
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        """One transaction for `entries`, in the order that keeps an association's end after its instances."""
+        with self._engine.begin() as connection:
+            _write_associations(connection, entries)
+            _write_instances(connection, _of(Stored, entries))
+            _write_failures(connection, _of(Failed, entries))
+            _write_synced(connection, _of(Synced, entries))
+            _write_audit(connection, entries)
+            _write_ends(connection, _of(Closed, entries))
+
+
+def _of(kind: type[_T], entries: Iterable[Entry]) -> list[_T]:
+    return [entry for entry in entries if isinstance(entry, kind)]
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _existing(connection: Connection, statement: Select[Any], values: Iterable[str]) -> list[Row[Any]]:
+    """The rows of `statement` for `values`."""
+    wanted = list(values)
+    found: list[Row[Any]] = []
+    for start in range(0, len(wanted), IN_CLAUSE):
+        found += connection.execute(statement, {"keys": wanted[start : start + IN_CLAUSE]})
+    return found
+
+
+def _write_associations(connection: Connection, entries: Sequence[Entry]) -> None:
+    begun = {entry.association_id: entry for entry in entries if isinstance(entry, Opened | Refused)}
+    known = {row.id for row in _existing(connection, KNOWN_ASSOCIATIONS, begun)}
+    rows = [
+        {
+            "id": entry.association_id,
+            "way": entry.way,
+            "calling_ae_title": entry.calling_ae_title,
+            "called_ae_title": entry.called_ae_title,
+            "peer_address": entry.peer_address,
+            "started": _moment(entry.at),
+            "ended": _moment(entry.at) if isinstance(entry, Refused) else None,
+            "outcome": "refused" if isinstance(entry, Refused) else "open",
+            "reason": entry.reason if isinstance(entry, Refused) else "",
+            "stored": 0,
+            "failed": 0,
+        }
+        for name, entry in begun.items()
+        if name not in known
+    ]
+    if rows:
+        connection.execute(NEW_ASSOCIATION, rows)
+
+
+def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
+    if not stored:
+        return
+    sent = {entry.sop_instance_uid for entry in stored}
+    known = {row.sop_instance_uid for row in _existing(connection, KNOWN_INSTANCES, sent)}
+    new: dict[str, Stored] = {}
+    again: list[Stored] = []
+    for entry in stored:
+        if entry.sop_instance_uid in known or entry.sop_instance_uid in new:
+            again.append(entry)
+        else:
+            new[entry.sop_instance_uid] = entry
+    if new:
+        connection.execute(NEW_INSTANCE, [_instance_row(entry) for entry in new.values()])
+    if again:
+        _write_repeated(connection, again)
+    _write_series(connection, stored, new)
+    _write_studies(connection, stored)
+    counts: dict[str, int] = {}
+    for entry in stored:
+        counts[entry.association_id] = counts.get(entry.association_id, 0) + 1
+    connection.execute(COUNT_STORED, [{"key": name, "count": count} for name, count in counts.items()])
+
+
+def _instance_row(entry: Stored) -> dict[str, Any]:
+    return {
+        "sop_instance_uid": entry.sop_instance_uid,
+        "sop_class_uid": entry.sop_class_uid,
+        "series_instance_uid": entry.series_instance_uid,
+        "study_instance_uid": entry.study_instance_uid,
+        "transfer_syntax_uid": entry.transfer_syntax_uid,
+        "path": entry.path,
+        "size": entry.size,
+        "association_id": entry.association_id,
+        "received": _moment(entry.at),
+        "times_received": 1,
+        "revision": 0,
+        "fsynced": entry.fsynced,
+    }
+
+
+def _write_repeated(connection: Connection, again: Sequence[Stored]) -> None:
+    connection.execute(
+        REPEATED,
+        [
+            {
+                "key": entry.sop_instance_uid,
+                "class_uid": entry.sop_class_uid,
+                "series_uid": entry.series_instance_uid,
+                "study_uid": entry.study_instance_uid,
+                "syntax": entry.transfer_syntax_uid,
+                "bytes": entry.size,
+                "association": entry.association_id,
+                "at": _moment(entry.at),
+                "safe": entry.fsynced,
+                "changed": int(entry.changed),
+            }
+            for entry in again
+        ],
+    )
+    revised = sorted({entry.series_instance_uid for entry in again if entry.changed})
+    if revised:
+        connection.execute(REVISED_SERIES, [{"key": uid} for uid in revised])
+
+
+def _write_series(connection: Connection, stored: Sequence[Stored], new: dict[str, Stored]) -> None:
+    touched: dict[str, list[Stored]] = {}
+    for entry in stored:
+        touched.setdefault(entry.series_instance_uid, []).append(entry)
+    known = {row.series_instance_uid: row.expected for row in _existing(connection, KNOWN_SERIES, touched)}
+    inserts, updates = [], []
+    for uid, entries in touched.items():
+        first, last = entries[0], entries[-1]
+        added = sum(new.get(entry.sop_instance_uid) is entry for entry in entries)
+        # where headers disagree the larger count holds: it can only make a series wait for its quiet time
+        said = [entry.expected for entry in entries if entry.expected] + [known.get(uid) or 0]
+        expected = max(said) or None
+        if uid in known:
+            updates.append(
+                {
+                    "key": uid,
+                    "added": added,
+                    "said": expected,
+                    "at": _moment(last.at),
+                    "association": last.association_id,
+                }
+            )
+        else:
+            inserts.append(
+                {
+                    "series_instance_uid": uid,
+                    "study_instance_uid": first.study_instance_uid,
+                    "modality": first.modality,
+                    "instances": added,
+                    "expected": expected,
+                    "first_received": _moment(first.at),
+                    "last_received": _moment(last.at),
+                    "last_association_id": last.association_id,
+                }
+            )
+    if inserts:
+        connection.execute(NEW_SERIES, inserts)
+    if updates:
+        connection.execute(MORE_OF_SERIES, updates)
+
+
+def _write_studies(connection: Connection, stored: Sequence[Stored]) -> None:
+    touched: dict[str, tuple[float, float]] = {}
+    for entry in stored:
+        first, _ = touched.get(entry.study_instance_uid, (entry.at, 0.0))
+        touched[entry.study_instance_uid] = (first, entry.at)
+    known = {row.study_instance_uid for row in _existing(connection, KNOWN_STUDIES, touched)}
+    rows = [
+        {"study_instance_uid": uid, "first_received": _moment(first), "last_received": _moment(last)}
+        for uid, (first, last) in touched.items()
+        if uid not in known
+    ]
+    if rows:
+        connection.execute(NEW_STUDY, rows)
+    if known:
+        connection.execute(MORE_OF_STUDY, [{"key": uid, "at": _moment(touched[uid][1])} for uid in known])
+
+
+def _write_failures(connection: Connection, failed: Sequence[Failed]) -> None:
+    if not failed:
+        return
+    counts: dict[str, int] = {}
+    for entry in failed:
+        counts[entry.association_id] = counts.get(entry.association_id, 0) + 1
+    connection.execute(COUNT_FAILED, [{"key": name, "count": count} for name, count in counts.items()])
+
+
+def _write_synced(connection: Connection, synced: Sequence[Synced]) -> None:
+    if synced:
+        connection.execute(SAFE, [{"key": entry.sop_instance_uid} for entry in synced])
+
+
+def _write_audit(connection: Connection, entries: Sequence[Entry]) -> None:
+    rows: list[dict[str, Any]] = []
+    for entry in entries:
+        if isinstance(entry, Noted):
+            rows.append({"at": _moment(entry.at), "what": entry.what, "who": entry.who, "detail": entry.detail})
+        elif isinstance(entry, Refused):
+            detail = {"way": entry.way, "called": entry.called_ae_title, "reason": entry.reason}
+            who = f"{entry.calling_ae_title}@{entry.peer_address}"
+            rows.append({"at": _moment(entry.at), "what": "association refused", "who": who, "detail": detail})
+        elif isinstance(entry, Failed):
+            detail = {
+                "association": entry.association_id,
+                "sop_instance_uid": entry.sop_instance_uid,
+                "status": f"0x{entry.status:04X}",
+                "reason": entry.reason,
+            }
+            rows.append({"at": _moment(entry.at), "what": "instance not stored", "who": "", "detail": detail})
+    if rows:
+        connection.execute(NEW_AUDIT, rows)
+
+
+def _write_ends(connection: Connection, ends: Sequence[Closed]) -> None:
+    if ends:
+        connection.execute(
+            END,
+            [
+                {
+                    "key": entry.association_id,
+                    "at": _moment(entry.at),
+                    "how": entry.outcome,
+                    "why": entry.reason,
+                    "whole": entry.stored,
+                    "broken": entry.failed,
+                }
+                for entry in ends
+            ],
+        )

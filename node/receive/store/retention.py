@@ -1,0 +1,141 @@
+"""Old images leave the store when everything that they were for is done, if the configuration says so."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, Select, delete, exists, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from node.database import job_states
+from node.database.jobs import JobState
+from node.database.tables import CommitmentRow, InstanceRow, JobRow, OutboxRow, SeriesRow, StudyRow
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 3600.0
+AT_ONCE = 100  # studies in a round
+ASIDE = ".old"  # a file between being looked at for the last time and deleted
+ENDED_WELL = (JobState.DONE, JobState.UNSUITABLE)  # a failed job may be restarted, and needs its images
+
+
+class Retention(threading.Thread):
+    """Removes the images of studies to which nothing has come for `keep_days` and whose jobs are done and delivered.
+
+    Parameters
+    ----------
+    data
+        The node's data folder.
+    clock
+        The time, with its zone.
+    """
+
+    def __init__(self, database: Engine, data: Path, keep_days: int, clock: Callable[[], datetime]) -> None:
+        super().__init__(name="retention", daemon=True)
+        self._database, self._clock = database, clock
+        self._instances, self._keep = data / "instances", timedelta(days=keep_days)
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        while True:
+            try:
+                self.once()
+            except (SQLAlchemyError, OSError) as error:
+                log.error("old images are left for now", extra={"error": type(error).__name__})
+            if self._stopping.wait(EVERY_S):
+                return
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
+
+    def once(self) -> int:
+        """Remove what is due now; how many instances that were."""
+        before = self._clock() - self._keep
+        for aside in self._instances.glob(f"*/*{ASIDE}"):  # the node was killed in between
+            self._end(aside, before)
+        with Session(self._database) as session:
+            studies: Sequence[str] = session.scalars(_due(before)).all()
+        removed = sum(self._remove(study, before) for study in studies)
+        if removed:
+            log.info("old images removed", extra={"studies": len(studies), "instances": removed})
+        return removed
+
+    def _remove(self, study_instance_uid: str, before: datetime) -> int:
+        """Forget one study and delete its files, unless something of it has come meanwhile.
+
+        The write comes first and holds the database until the end, so that no receipt is recorded in between.
+        """
+        of_study = {
+            record: record.study_instance_uid == study_instance_uid for record in (StudyRow, SeriesRow, InstanceRow)
+        }
+        with Session(self._database) as session, session.begin():
+            session.execute(update(StudyRow).where(of_study[StudyRow]).values(last_received=StudyRow.last_received))
+            if session.scalar(_due(before).where(of_study[StudyRow])) is None:
+                return 0
+            rows = session.execute(
+                select(InstanceRow.sop_instance_uid, InstanceRow.path).where(of_study[InstanceRow])
+            ).all()
+            if _to_be_committed(session) & {row.sop_instance_uid for row in rows}:
+                return 0
+            kept = [row.sop_instance_uid for row in rows if not self._delete(row.path, before)]
+            if kept:  # sent again this moment: its receipt follows, and makes the study new
+                log.info("an old image came again", extra={"instances": len(kept)})
+            for record, condition in of_study.items():
+                session.execute(delete(record).where(condition))
+        return len(rows) - len(kept)
+
+    def _delete(self, relative: str, before: datetime) -> bool:
+        """Delete a file if it is still the old one; False where it has just been replaced."""
+        path = self._instances / relative
+        aside = path.with_suffix(ASIDE)
+        try:
+            os.rename(path, aside)
+        except FileNotFoundError:
+            return True
+        return self._end(aside, before)
+
+    def _end(self, aside: Path, before: datetime) -> bool:
+        """Delete a file that was put aside, or put it back where it is a new one."""
+        try:
+            if aside.stat().st_mtime < before.timestamp():
+                return True
+            with contextlib.suppress(FileExistsError):  # a still newer one is there
+                os.link(aside, aside.with_suffix(".dcm"))
+            return False
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def _due(before: datetime) -> Select[Any]:
+    """Studies that have been quiet since `before`, are decided about, and whose jobs are done and delivered."""
+    study = StudyRow.study_instance_uid
+    undecided = exists().where(
+        SeriesRow.study_instance_uid == study,
+        (SeriesRow.instances > SeriesRow.routed_instances) | (SeriesRow.instances > SeriesRow.study_routed_instances),
+    )
+    at_work = exists().where(JobRow.study_instance_uid == study, JobRow.state.not_in(ENDED_WELL))
+    recent = exists().where(JobRow.study_instance_uid == study, JobRow.updated > before)
+    under_way = exists().where(JobRow.study_instance_uid == study, OutboxRow.job_id == JobRow.id, job_states.UNSETTLED)
+    return (
+        select(study)
+        .where(StudyRow.last_received < before, ~undecided, ~at_work, ~recent, ~under_way)
+        .order_by(StudyRow.last_received)
+        .limit(AT_ONCE)
+    )
+
+
+def _to_be_committed(session: Session) -> set[str]:
+    """SOP Instance UIDs that a peer has asked the node to commit itself to and has not heard about."""
+    open_: Sequence[CommitmentRow] = session.scalars(
+        select(CommitmentRow).where(CommitmentRow.direction == "in", CommitmentRow.state == "waiting")
+    ).all()
+    return {uid for record in open_ for _, uid in record.references}

@@ -1,0 +1,118 @@
+"""Watched folders: what settles in them is imported, then kept or deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from node.config import WatchedFolder
+from node.receive.importer import ImportReport, import_path
+from node.receive.store.locks import Duty
+from node.receive.store.store import Store
+
+log = logging.getLogger(__name__)
+
+POLL_S = 2.0
+SETTLED_S = 2.0  # a file that has not changed for this long is taken to be whole
+
+State = dict[str, list[int]]  # path -> modification time in ns, size
+
+
+class FolderWatch:
+    """Imports what comes into one folder. What it took is remembered beside the receipts, over restarts too.
+
+    Parameters
+    ----------
+    duty
+        Only the process that has it looks.
+    clock
+        Seconds since the epoch, as file times are.
+    """
+
+    def __init__(
+        self, settings: WatchedFolder, store: Store, duty: Duty, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._duty = duty
+        self._clock = clock
+        name = hashlib.sha256(str(settings.path.absolute()).encode()).hexdigest()[:16]
+        self._memory = store.journal.folder / f"watched-{name}.json"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watched folder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the file at hand."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if self._duty.is_mine():
+                    self.poll()
+            except OSError as error:
+                log.error(
+                    "cannot watch a folder", extra={"folder": str(self._settings.path), "error": str(error.errno)}
+                )
+            self._stop.wait(POLL_S)
+
+    def poll(self) -> ImportReport:
+        """Import what has settled since the last time."""
+        report = ImportReport()
+        taken = self._recall()
+        found: State = {}
+        ready: list[Path] = []
+        for folder, _, names in os.walk(self._settings.path):
+            for name in sorted(names):
+                path = Path(folder) / name
+                try:
+                    state = path.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # whoever writes there has renamed it
+                if path.is_symlink() or not path.is_file():
+                    continue
+                key, mark = str(path), [state.st_mtime_ns, state.st_size]
+                if taken.get(key) == mark:
+                    found[key] = mark
+                elif self._clock() - state.st_mtime >= SETTLED_S:
+                    found[key] = mark
+                    ready.append(path)
+        if ready:
+            self._take(ready, report)
+        if found != taken:
+            self._remember(found)
+        return report
+
+    def _take(self, ready: list[Path], report: ImportReport) -> None:
+        arrival = self._store.open("folder", peer_address=self._settings.path.name[:64])
+        for path in ready:
+            if self._stop.is_set():
+                break
+            before = len(report.refused)
+            import_path(path, self._store, arrival, report)
+            if self._settings.after == "delete" and len(report.refused) == before:
+                path.unlink(missing_ok=True)  # refused files stay, and are looked at again when they change
+        arrival.close("released")
+
+    def _recall(self) -> State:
+        try:
+            state: State = json.loads(self._memory.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return state
+
+    def _remember(self, state: State) -> None:
+        new = self._memory.with_suffix(".new")
+        new.write_text(json.dumps(state), encoding="utf-8")
+        os.replace(new, self._memory)

@@ -1,0 +1,158 @@
+"""Stored instances -> complete series and studies: when nothing more is to be expected, or it has been quiet.
+
+    counts known from the headers and met, associations ended   known_count_quiet_s after the last instance
+    otherwise                                                   series_quiet_s or study_quiet_s after it
+
+A late instance makes its series and its study complete once more. What is complete stays so until `settle` has said
+that it was dealt with, and everything is in the database: a restart forgets nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Engine, Row, func, select, update
+from sqlalchemy.orm import Session
+
+from node.config import Receive
+from node.database.tables import AssociationRow, InstanceRow, SeriesRow, StudyRow
+
+AT_ONCE = 50  # complete series or studies handed out per poll, so that a backlog does not hold up what is new
+
+
+@dataclass(frozen=True)
+class Complete:
+    """A series or a study to which nothing more is expected to come."""
+
+    level: Literal["series", "study"]
+    study_instance_uid: str
+    series_instance_uid: str | None  # None: the whole study
+    sop_instance_uids: tuple[str, ...]
+    late: bool  # it had been complete before: instances have come since
+    last_received: datetime
+    counts: Mapping[str, int]  # instances of each series, as far as this looked
+
+
+class Completion:
+    """Says what is complete.
+
+    Parameters
+    ----------
+    engine
+        The node's records.
+    settings
+        The quiet times.
+    clock
+        The time, with its zone.
+    """
+
+    def __init__(self, engine: Engine, settings: Receive, clock: Callable[[], datetime]) -> None:
+        self._engine, self._settings, self._clock = engine, settings, clock
+
+    def poll(self, *, studies: bool = True) -> list[Complete]:
+        """What is complete and has not been settled; series before studies, which can be left out."""
+        now = self._clock()
+        with Session(self._engine) as session:
+            return [*self._series(session, now), *(self._studies(session, now) if studies else ())]
+
+    @staticmethod
+    def settle(session: Session, complete: Complete, now: datetime) -> bool:
+        """Record, in the caller's transaction, that `complete` has been dealt with as far as it went.
+
+        False, and nothing recorded, where somebody else has done so already: another node on the same database.
+        """
+        by_series = complete.level == "series"
+        seen = SeriesRow.routed_instances if by_series else SeriesRow.study_routed_instances
+        settled = 0
+        for series_instance_uid, count in complete.counts.items():
+            found = session.execute(
+                update(SeriesRow)
+                .where(SeriesRow.series_instance_uid == series_instance_uid, seen < count)
+                .values({seen: count, **({SeriesRow.completed: now} if by_series else {})})
+                .returning(SeriesRow.series_instance_uid)
+            )
+            settled += len(found.all())
+        if settled and not by_series:
+            session.execute(
+                update(StudyRow)
+                .where(StudyRow.study_instance_uid == complete.study_instance_uid)
+                .values(routed_instances=sum(complete.counts.values()), completed=now)
+            )
+        return settled > 0
+
+    def _series(self, session: Session, now: datetime) -> list[Complete]:
+        waiting = session.execute(
+            select(
+                SeriesRow.series_instance_uid,
+                SeriesRow.study_instance_uid,
+                SeriesRow.instances,
+                SeriesRow.expected,
+                SeriesRow.last_received,
+                SeriesRow.routed_instances,
+            )
+            .where(SeriesRow.instances > SeriesRow.routed_instances)
+            .order_by(SeriesRow.last_received)
+        )
+        due = [row for row in waiting if self._series_is_due(session, row, now)][:AT_ONCE]
+        return [
+            Complete(
+                level="series",
+                study_instance_uid=row.study_instance_uid,
+                series_instance_uid=row.series_instance_uid,
+                sop_instance_uids=_instances(session, InstanceRow.series_instance_uid == row.series_instance_uid),
+                late=row.routed_instances > 0,
+                last_received=row.last_received,
+                counts={row.series_instance_uid: row.instances},
+            )
+            for row in due
+        ]
+
+    def _series_is_due(self, session: Session, series: Row[*tuple[Any, ...]], now: datetime) -> bool:
+        quiet = now - series.last_received
+        if quiet >= timedelta(seconds=self._settings.series_quiet_s):
+            return True
+        met = series.expected is not None and series.instances >= series.expected
+        return (
+            met
+            and quiet >= timedelta(seconds=self._settings.known_count_quiet_s)
+            and not _being_sent(session, series.series_instance_uid)
+        )
+
+    def _studies(self, session: Session, now: datetime) -> list[Complete]:
+        undecided = select(SeriesRow.study_instance_uid).where(SeriesRow.instances > SeriesRow.study_routed_instances)
+        quiet_since = now - timedelta(seconds=self._settings.study_quiet_s)
+        studies: Sequence[StudyRow] = session.scalars(
+            select(StudyRow)
+            .where(StudyRow.study_instance_uid.in_(undecided), StudyRow.last_received <= quiet_since)
+            .order_by(StudyRow.last_received)
+            .limit(AT_ONCE)
+        ).all()
+        return [self._study(session, study) for study in studies]
+
+    @staticmethod
+    def _study(session: Session, study: StudyRow) -> Complete:
+        of_study = SeriesRow.study_instance_uid == study.study_instance_uid
+        counted = session.execute(select(SeriesRow.series_instance_uid, SeriesRow.instances).where(of_study))
+        return Complete(
+            level="study",
+            study_instance_uid=study.study_instance_uid,
+            series_instance_uid=None,
+            sop_instance_uids=_instances(session, InstanceRow.study_instance_uid == study.study_instance_uid),
+            late=study.routed_instances > 0,
+            last_received=study.last_received,
+            counts={row.series_instance_uid: row.instances for row in counted},
+        )
+
+
+def _instances(session: Session, which: ColumnElement[bool]) -> tuple[str, ...]:
+    return tuple(session.scalars(select(InstanceRow.sop_instance_uid).where(which).order_by("sop_instance_uid")))
+
+
+def _being_sent(session: Session, series_instance_uid: str) -> bool:
+    """Is an association that has brought instances of this series still open?"""
+    brought = select(InstanceRow.association_id).where(InstanceRow.series_instance_uid == series_instance_uid)
+    still_open = select(func.count()).where(AssociationRow.id.in_(brought), AssociationRow.ended.is_(None))
+    return bool(session.scalar(still_open))

@@ -1,0 +1,232 @@
+"""Complete series or study -> decisions -> jobs, so that whatever happens in between can simply happen again."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Engine, Row, select
+from sqlalchemy.orm import Session
+
+from dicom_sr.series import Instance, Series
+from node.config import Configuration, Route
+from node.database.jobs import Job, job_id, revision_of
+from node.database.tables import AssociationRow, AuditRow, DecisionRow, InstanceRow, JobRow, SeriesRow
+from node.route.completion import Complete, Completion
+from node.route.decide import Decision, compile_routes, decide, keys
+from node.route.facts import Facts, series_facts, study_facts
+from pipelines.base import Pipeline
+from pipelines.registry import pipeline_type
+
+log = logging.getLogger(__name__)
+
+CHUNK = 500  # identifiers in one IN (...)
+
+
+class Dispatcher:
+    """Decides about what is complete, records why, and submits the jobs.
+
+    Parameters
+    ----------
+    configuration
+        Routes, and where the stored instances lie.
+    database
+        The node's records.
+    submit
+        Takes a job; a second time the same job is nothing new.
+    clock
+        The time, with its zone.
+
+    Raises
+    ------
+    ConfigurationError
+        If the matcher of a route is not one.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        database: Engine,
+        submit: Callable[[Job], object],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._configuration, self._database, self._submit, self._clock = configuration, database, submit, clock
+        self._routes = compile_routes(configuration)
+        self._instances = configuration.node.data / "instances"
+
+    def dispatch(self, complete: Complete) -> list[Decision]:
+        """Decide about `complete`, submit its jobs and settle it.
+
+        The jobs come first and the settling last: what a kill interrupts is complete again after the restart, and the
+        same images make the same job.
+        """
+        routes = [route for route in self._routes if route.level == complete.level]
+        decisions: list[Decision] = []
+        jobs: dict[str, Job] = {}
+        if routes:
+            with Session(self._database) as session:
+                series = stored_series(session, complete, self._instances)
+            decisions = decide(routes, complete.level, self._facts(complete, series))
+            for decision in decisions:
+                if decision.matched:
+                    jobs[decision.route] = self._job(decision, complete, series)
+                    self._submit(jobs[decision.route])
+        self._settle(complete, decisions, jobs)
+        return decisions
+
+    def give_up(self, complete: Complete, error: Exception) -> None:
+        """Leave a record, for an operator to see, that `complete` could not be decided about for now."""
+        detail = {
+            "study_instance_uid": complete.study_instance_uid,
+            "series_instance_uid": complete.series_instance_uid,
+            "error": type(error).__name__,  # its text may quote a value
+        }
+        with Session(self._database) as session, session.begin():
+            session.add(AuditRow(at=self._clock(), what="cannot decide", detail=detail))
+
+    def _facts(self, complete: Complete, series: Sequence[Series]) -> tuple[Facts, ...]:
+        asked = keys(self._routes)
+        if complete.level == "study":
+            return study_facts(series, asked)
+        return tuple(series_facts(one, asked) for one in series)
+
+    def _job(self, decision: Decision, complete: Complete, series: Sequence[Series]) -> Job:
+        route = self._configuration.routes[decision.route]
+        given = [one for one in series if one.series_instance_uid in decision.series_instance_uids]
+        images = tuple(instance.sop_instance_uid for one in given for instance in one.instances)
+        pipeline = configured(route)
+        revision = self._revision(images)
+        job = job_id(decision.route, route.pipeline, pipeline.version, model_digest(pipeline), images, revision)
+        return Job(
+            id=job,
+            route=decision.route,
+            pipeline=route.pipeline,
+            study_instance_uid=complete.study_instance_uid,
+            series_instance_uids=tuple(one.series_instance_uid for one in given),
+            sop_instance_uids=images,
+            settings=dict(route.settings),
+            destinations=route.destinations,
+            created=self._clock(),
+            priority=route.priority,
+            predecessor=self._predecessor(decision, complete, set(images), job) if complete.late or revision else None,
+            shadow=route.shadow,
+            revision=revision,
+        )
+
+    def _revision(self, images: Sequence[str]) -> str:
+        revisions: dict[str, int] = {}
+        with Session(self._database) as session:
+            for start in range(0, len(images), CHUNK):
+                query = select(InstanceRow.sop_instance_uid, InstanceRow.revision).where(
+                    InstanceRow.sop_instance_uid.in_(images[start : start + CHUNK]), InstanceRow.revision > 0
+                )
+                revisions |= {row.sop_instance_uid: row.revision for row in session.execute(query)}
+        return revision_of(revisions)
+
+    def _predecessor(self, decision: Decision, complete: Complete, images: set[str], job: str) -> str | None:
+        """The latest other job of the same route on the same images, before some were replaced, or on fewer of them."""
+        with Session(self._database) as session:
+            earlier = session.execute(
+                select(JobRow.id, JobRow.sop_instance_uids)
+                .where(
+                    JobRow.route == decision.route,
+                    JobRow.study_instance_uid == complete.study_instance_uid,
+                )
+                .order_by(JobRow.created.desc())
+            )
+            return next((other for other, before in earlier if other != job and before and set(before) <= images), None)
+
+    def _settle(self, complete: Complete, decisions: Sequence[Decision], jobs: dict[str, Job]) -> None:
+        now = self._clock()
+        with Session(self._database) as session, session.begin():
+            if not Completion.settle(session, complete, now):
+                return  # another node on the same database was quicker; its decisions are the same
+            for decision in decisions:
+                job = jobs.get(decision.route)
+                session.add(
+                    DecisionRow(
+                        route=decision.route,
+                        level=decision.level,
+                        study_instance_uid=complete.study_instance_uid,
+                        series_instance_uid=complete.series_instance_uid,
+                        matched=decision.matched,
+                        trace=decision.trace,
+                        job_id=job.id if job else None,
+                        decided=now,
+                    )
+                )
+        for decision in decisions:
+            log.info(
+                "decided",
+                extra={
+                    "route": decision.route,
+                    "matched": decision.matched,
+                    "study_instance_uid": complete.study_instance_uid,
+                    "series_instance_uid": complete.series_instance_uid,
+                    "job": jobs[decision.route].id if decision.matched else None,
+                },
+            )
+
+
+def configured(route: Route) -> Pipeline:
+    """The pipeline of a route with the route's settings; no weights are loaded."""
+    kind = pipeline_type(route.pipeline)
+    return kind(kind.settings_type(**route.settings))
+
+
+def model_digest(pipeline: Pipeline) -> str:
+    """What tells this model with these settings from another."""
+    return hashlib.sha256(f"{pipeline.model.weights_digest}|{pipeline.model.configuration_digest}".encode()).hexdigest()
+
+
+def stored_series(session: Session, complete: Complete, folder: Path) -> tuple[Series, ...]:
+    """The series that the instances of `complete` make up, each with the association that it came by last.
+
+    Parameters
+    ----------
+    folder
+        Where the store keeps its instances.
+    """
+    chosen = set(complete.sop_instance_uids)
+    rows = session.execute(
+        select(
+            InstanceRow.sop_instance_uid,
+            InstanceRow.sop_class_uid,
+            InstanceRow.path,
+            InstanceRow.series_instance_uid,
+            SeriesRow.modality,
+            AssociationRow.calling_ae_title,
+            AssociationRow.called_ae_title,
+            AssociationRow.peer_address,
+        )
+        .join(SeriesRow, SeriesRow.series_instance_uid == InstanceRow.series_instance_uid)
+        .outerjoin(AssociationRow, AssociationRow.id == InstanceRow.association_id)
+        .where(
+            InstanceRow.series_instance_uid == complete.series_instance_uid
+            if complete.series_instance_uid
+            else InstanceRow.study_instance_uid == complete.study_instance_uid
+        )
+        .order_by(InstanceRow.received, InstanceRow.sop_instance_uid)
+    )
+    grouped: dict[str, list[Row[*tuple[Any, ...]]]] = {}
+    for row in rows:
+        if row.sop_instance_uid in chosen:
+            grouped.setdefault(row.series_instance_uid, []).append(row)
+    return tuple(_series(complete.study_instance_uid, of_series, folder) for of_series in grouped.values())
+
+
+def _series(study_instance_uid: str, rows: Sequence[Row[*tuple[Any, ...]]], folder: Path) -> Series:
+    last = rows[-1]
+    association = {name: getattr(last, name) or "" for name in ("calling_ae_title", "called_ae_title", "peer_address")}
+    return Series(
+        series_instance_uid=last.series_instance_uid,
+        study_instance_uid=study_instance_uid,
+        modality=last.modality,
+        instances=tuple(Instance(row.sop_instance_uid, row.sop_class_uid, folder / row.path) for row in rows),
+        attributes=MappingProxyType(association),
+    )

@@ -1,0 +1,446 @@
+"""The job engine: the only module that knows DBOS. Jobs survive the node, on SQLite or PostgreSQL, in one database with
+the node's records.
+
+Three things are ours on top of it: a heartbeat and a reaper, because open-source DBOS leaves the jobs of a dead
+executor to that executor; a sweep, which finds jobs that were written down but not yet given to DBOS; and retention.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import IO, Any
+
+from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID
+from dbos import DBOSPortableJSONSerializer as JsonSerializer
+from sqlalchemy import Engine as Database
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from node.config import Configuration
+from node.database import job_states, migrations, queries
+from node.database.jobs import Job, JobState
+from node.database.tables import ExecutorRow, JobRow, OutboxRow, open_database
+from node.errors import ConfigurationError, NodeError
+from node.run.flow import Contexts, Flow, Priors
+from node.run.pool import Pool
+
+log = logging.getLogger(__name__)
+
+NAME = "condyle"
+QUEUE = "jobs"
+APPLICATION_VERSION = "1"  # constant: DBOS would strand the jobs of another version; add steps with DBOS.patch
+POLL_S = 0.25
+AHEAD = 6  # jobs claimed beyond those that run, so that the next one need not wait for a poll
+MAX_RECOVERY_ATTEMPTS = 50  # net under flow.MAX_STARTS: restarts of the node that are nobody's fault count here too
+BEAT_S, DEAD_AFTER_S = 5.0, 30.0
+SWEEP_AFTER_S = 10.0
+STOP_PATIENCE_S = 5.0  # for a database that does not answer
+RETAIN_EVERY_S = 3600.0
+REPEATED = ("prepare", "infer", "encode")  # steps whose outcome a restart keeps
+DATABASE_DOWN: dict[str, Any] = {  # a step is repeated while the database is away, and only then; about 17 minutes
+    "retries_allowed": True,
+    "max_attempts": 11,
+    "interval_seconds": 1,
+    "backoff_rate": 2,
+    "should_retry": lambda error: isinstance(error, OperationalError),
+}
+
+
+def set_up(configuration: Configuration) -> Database:
+    """Open the node's database with all its tables, ours and the engine's; every process that uses jobs begins so."""
+    _like_ours()
+    url = configuration.node.database_url
+    configuration.node.data.mkdir(parents=True, exist_ok=True)
+    database = open_database(url)
+    migrations.migrate(database)
+    DBOS.migrate(url)
+    return database
+
+
+def _like_ours() -> None:
+    """Have DBOS log by our handlers and only what matters; with none of its own it would add one, and 60 lines."""
+    logger = logging.getLogger("dbos")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    logger.propagate = True
+    logger.setLevel(logging.WARNING)
+
+
+# ---- the workflow; DBOS keeps one registry and one engine in a process, and so do we
+_flow: Flow | None = None
+
+
+@DBOS.workflow(name="process", max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)  # type: ignore[untyped-decorator]
+def process(job_id: str) -> None:
+    """One job. What a step returned is read back, not done again, when the job is taken up after a crash."""
+    flow = _flow
+    assert flow is not None, "the engine is not started"
+
+    def step(name: str, work: Any, *arguments: Any) -> Any:
+        return DBOS.run_step({"name": name, **DATABASE_DOWN}, work, job_id, *arguments)
+
+    try:
+        not_run = step("prepare", flow.prepare)["unsuitable"]
+        result = None
+        if not_run is None:
+            inferred = step("infer", flow.infer)
+            not_run, result = inferred["unsuitable"], inferred["result"]
+        objects = step("encode", flow.encode, result, not_run)["objects"]
+        state = JobState.SENDING if not_run is None else JobState.UNSUITABLE
+        step("hand over", flow.hand_over, objects, state.value, not_run or "")
+    except Exception as error:  # the worker's loop
+        # Read back after a crash, the error of a step is DBOS's own type: its text is all that is looked at.
+        log.warning(
+            "job failed", exc_info=not isinstance(error, NodeError), extra={"job": job_id, "reason": str(error)}
+        )
+        step("fail", flow.fail, str(error) or type(error).__name__)
+
+
+class JobEngine:
+    """Jobs: take them, run them, tell of them.
+
+    `submit`, `cancel`, `restart` and the reads work in any process of the node; only one that called `start` runs jobs.
+
+    Parameters
+    ----------
+    database
+        As `set_up` returned it.
+    contexts
+        Finds the patient's record for pipelines that want it.
+    priors
+        Finds the patient's earlier report for pipelines that compare with it.
+    name
+        This node among all that share the database; by default `ledger.node_name`.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        database: Database,
+        contexts: Contexts | None = None,
+        name: str | None = None,
+        beat_s: float = BEAT_S,
+        dead_after_s: float = DEAD_AFTER_S,
+        priors: Priors | None = None,
+    ) -> None:
+        self.executor_id = name or job_states.node_name(configuration)
+        self._configuration, self._database, self._contexts = configuration, database, contexts
+        self._beat_s, self._dead_after_s, self._priors = beat_s, dead_after_s, priors
+        self._client = DBOSClient(
+            system_database_url=configuration.node.database_url,
+            serializer=JsonSerializer(),
+            application_name=NAME,
+            lazy=True,
+        )
+        self._pool: Pool | None = None
+        self._lock: IO[str] | None = None
+        self._stop = threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    # ---- life
+    def start(self) -> None:
+        """Take up what was left and begin to run jobs.
+
+        Raises
+        ------
+        ConfigurationError
+            If another process runs jobs with the same data folder.
+        """
+        self._lock = self._take_lock()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()  # no process may be left behind
+            raise
+
+    def _start(self) -> None:
+        global _flow
+        run = self._configuration.run
+        warm = {
+            (route.pipeline, repr(route.settings)): (route.pipeline, route.settings)
+            for route in self._configuration.routes.values()
+        }
+        self._pool = Pool(run.workers, run.time_limit_s, run.memory_limit_mb, tuple(warm.values()))
+        self._pool.start()
+        _flow = Flow(self._configuration, self._database, self._pool, self._contexts, self._priors)
+        self._beat()
+        configuration: DBOSConfig = {
+            "name": NAME,
+            "system_database_url": self._configuration.node.database_url,
+            "executor_id": self.executor_id,
+            "application_version": APPLICATION_VERSION,
+            "serializer": JsonSerializer(),
+            "log_level": "WARNING",
+            "run_migrations": False,
+        }
+        _like_ours()
+        DBOS(config=configuration)
+        DBOS.listen_queues([QUEUE])
+        # With the client, before the launch: else the queue's first poll goes by the settings of the last start.
+        self._client.register_queue(
+            QUEUE,
+            worker_concurrency=run.workers + AHEAD,
+            polling_interval_sec=POLL_S,
+            on_conflict="always_update",
+        )
+        DBOS.launch()
+        self._stop.clear()
+        self._keeper = threading.Thread(target=self._keep, name="job-keeper", daemon=True)
+        self._keeper.start()
+        log.info("job engine started", extra={"executor": self.executor_id, "workers": run.workers})
+
+    def stop(self) -> None:
+        """Stop at once; jobs under way go on from their last finished step at the next start."""
+        global _flow
+        self._stop.set()
+        if self._keeper is not None:
+            self._keeper.join(STOP_PATIENCE_S)
+        if self._pool is not None:
+            self._pool.close()
+            DBOS.destroy()
+            self._pool, _flow = None, None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        self._client.destroy()
+
+    def _take_lock(self) -> IO[str]:
+        """Two executors of one name would run each other's jobs; the kernel frees the lock when the process ends."""
+        path = self._configuration.node.data / f"engine-{self.executor_id.replace(':', '-')}.lock"
+        lock = path.open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise ConfigurationError(f"node.data: {path.parent} is in use by another node") from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        return lock
+
+    # ---- jobs
+    def submit(self, job: Job) -> bool:
+        """Take a job; False where the same job is known, and then nothing changes.
+
+        It is written down before this returns. Where a worker is free the job starts at once, else it queues.
+        """
+        route = self._configuration.routes.get(job.route)
+        if route is not None and route.shadow:
+            job = replace(job, shadow=True)
+        with Session(self._database) as session, session.begin():
+            new = job_states.record(session, job)
+        if new:
+            log.info("job taken", extra={"job": job.id, "route": job.route, "pipeline": job.pipeline})
+            self._begin(job.id, job.priority)
+        return new
+
+    def _begin(self, job_id: str, priority: int) -> None:
+        if self._pool is not None and self._pool.busy < self._pool.size:
+            with SetWorkflowID(job_id):
+                DBOS.start_workflow(process, job_id)
+            return
+        self._client.enqueue(
+            {
+                "workflow_name": "process",
+                "queue_name": QUEUE,
+                "workflow_id": job_id,
+                "app_version": APPLICATION_VERSION,
+                "priority": max(1, priority),
+            },
+            job_id,
+        )
+
+    def list(self, states: Sequence[JobState] = (), limit: int = 100) -> Sequence[JobRow]:
+        """The newest jobs first, of the given states only where any are given."""
+        return queries.list_jobs(self._database, states, limit)
+
+    def show(self, job_id: str) -> queries.JobView:
+        """All about one job.
+
+        Raises
+        ------
+        JobNotFound
+        """
+        return queries.show_job(self._database, job_id)
+
+    def cancel(self, job_id: str) -> None:
+        """End a job that is not done: it stops at once, and what it has not yet sent is not sent.
+
+        Raises
+        ------
+        JobNotFound
+        ForbiddenTransition
+            If it has ended already.
+        """
+        with Session(self._database) as session, session.begin():
+            state = job_states.locked(session, job_id).state
+            if state == JobState.FAILED:
+                raise job_states.ForbiddenTransition(f"job {job_id} is {state} already")
+            job_states.move(session, job_id, JobState.FAILED, reason="cancelled by an operator")
+            session.execute(
+                update(OutboxRow)
+                .where(OutboxRow.job_id == job_id, OutboxRow.state == "waiting")
+                .values(state="skipped", answer="cancelled by an operator")
+            )
+        self._client.cancel_workflow(job_id)
+
+    def restart(self, job_id: str) -> None:
+        """Begin a failed or unsuitable job again at the step that failed; what is finished stays.
+
+        Raises
+        ------
+        JobNotFound
+        ForbiddenTransition
+            If it is neither failed nor unsuitable.
+        """
+        with Session(self._database) as session, session.begin():
+            job_states.move(session, job_id, JobState.QUEUED, detail="restarted by an operator")
+        self._take_up(job_id)
+
+    def _take_up(self, job_id: str) -> None:
+        """Have DBOS run a job that is written down as queued, whatever DBOS knows of it."""
+        known = self._client.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False)
+        if not known:
+            with Session(self._database) as session:
+                priority = session.get_one(JobRow, job_id).priority
+            self._begin(job_id, priority)
+        elif known[0].status not in ("PENDING", "ENQUEUED", "DELAYED"):
+            self._client.rewind_workflow(job_id, start_step=self._first_unfinished(job_id), queue_name=QUEUE)
+
+    def _first_unfinished(self, job_id: str) -> int:
+        first = 1
+        for step in sorted(self._client.list_workflow_steps(job_id), key=lambda step: step["function_id"]):
+            failed = step["error"] is not None or (step["output"] or {}).get("unsuitable") is not None
+            if failed or step["function_name"] not in REPEATED:
+                break
+            first = step["function_id"] + 1
+        return first
+
+    # ---- in the background
+    def _keep(self) -> None:
+        """Say that this executor lives; see to the jobs of those that do not, to jobs left over, and to old ones."""
+        retained = 0.0
+        waited = 0.0
+        while not self._stop.is_set():
+            try:
+                self._beat()
+                self._reap()
+                self._park()
+                self._sweep()
+                if waited >= retained:
+                    retained = waited + RETAIN_EVERY_S
+                    self.clean(datetime.now(UTC))
+            except SQLAlchemyError as error:
+                log.error("jobs wait for the database", extra={"error": type(error).__name__})
+            except Exception:  # the worker's loop
+                log.exception("looking after jobs failed")
+            self._stop.wait(self._beat_s)
+            waited += self._beat_s
+
+    def _beat(self) -> None:
+        """Note that this executor lives, by the database's clock: it is the one clock that all executors share."""
+        with Session(self._database) as session, session.begin():
+            seen = session.execute(
+                update(ExecutorRow)
+                .where(ExecutorRow.id == self.executor_id)
+                .values(seen=func.current_timestamp())
+                .returning(ExecutorRow.id)
+            ).scalar()
+            if seen is None:
+                session.add(ExecutorRow(id=self.executor_id, seen=func.current_timestamp()))
+
+    def _reap(self) -> None:
+        """Take over the running jobs of executors that have not been heard of."""
+        pending = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+        owners = {workflow.executor_id for workflow in pending if workflow.executor_id} - {self.executor_id}
+        if not owners:
+            return
+        with Session(self._database) as session:
+            now = session.scalar(select(func.max(ExecutorRow.seen)))  # ours, of a moment ago
+            assert now is not None
+            alive = session.scalars(
+                select(ExecutorRow.id).where(ExecutorRow.seen > now - timedelta(seconds=self._dead_after_s))
+            ).all()
+        if dead := sorted(owners - set(alive)):
+            log.warning("taking over the jobs of executors that are gone", extra={"executors": dead})
+            DBOS._recover_pending_workflows(dead)  # fenced: only what is still theirs
+
+    def _sweep(self) -> None:
+        """Take up jobs that are to be run and that DBOS is not going to run.
+
+        The node died between writing one down and giving it to DBOS, or the database was away for longer than a step
+        is repeated.
+        """
+        before = datetime.now(UTC) - timedelta(seconds=SWEEP_AFTER_S)
+        due = JobRow.state.in_((JobState.QUEUED, JobState.RUNNING))
+        with Session(self._database) as session:
+            waiting = session.scalars(select(JobRow.id).where(due, JobRow.updated < before)).all()
+        for job_id in self._unknown(waiting):
+            log.warning("taking up a job that was left over", extra={"job": job_id})
+            self._take_up(job_id)
+
+    def _unknown(self, job_ids: Sequence[str]) -> Sequence[str]:
+        """Those of the jobs that DBOS is not going to run."""
+        due: set[str] = set()
+        for start in range(0, len(job_ids), 500):
+            some = list(job_ids[start : start + 500])
+            known = self._client.list_workflows(
+                workflow_ids=some, status=["PENDING", "ENQUEUED", "DELAYED"], load_input=False, load_output=False
+            )
+            due |= {workflow.workflow_id for workflow in known}
+        return [job_id for job_id in job_ids if job_id not in due]
+
+    def _park(self) -> None:
+        """Show jobs that DBOS has given up, because the node died in them again and again, as failed."""
+        given_up = self._client.list_workflows(
+            status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", load_input=False, load_output=False
+        )
+        for workflow in given_up:
+            with Session(self._database) as session, session.begin():
+                if job_states.locked(session, workflow.workflow_id).state in (JobState.QUEUED, JobState.RUNNING):
+                    reason = f"the node stopped {MAX_RECOVERY_ATTEMPTS} times while the job ran"
+                    job_states.move(session, workflow.workflow_id, JobState.FAILED, reason=reason)
+
+    def clean(self, now: datetime) -> int:
+        """Delete folders and checkpoints of jobs that ended longer ago than `run.keep_jobs_days`; returns how many.
+
+        A job with anything undelivered is kept, and of every job the record stays: what was found and sent, and when.
+        """
+        before = now - timedelta(days=self._configuration.run.keep_jobs_days)
+        old = self._client.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+            end_time=before.isoformat(),
+            limit=1000,
+            load_input=False,
+            load_output=False,
+        )
+        with Session(self._database) as session:
+            ended = session.scalars(
+                select(JobRow.id)
+                .where(
+                    JobRow.id.in_([workflow.workflow_id for workflow in old]),
+                    JobRow.state.in_((JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)),
+                    JobRow.updated < before,
+                )
+                .where(
+                    ~select(OutboxRow.id)
+                    .where(OutboxRow.job_id == JobRow.id, job_states.UNSETTLED | (OutboxRow.state == "refused"))
+                    .exists()
+                )
+            ).all()
+        for job_id in ended:
+            shutil.rmtree(self._configuration.node.data / "jobs" / job_id, ignore_errors=True)
+            self._client.delete_workflow(job_id)
+        if ended:
+            log.info("old jobs cleaned up", extra={"jobs": len(ended)})
+        if self._priors is not None and (reports := self._priors.purge()):
+            log.info("old reports cleaned up", extra={"reports": reports})
+        return len(ended)

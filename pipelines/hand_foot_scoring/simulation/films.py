@@ -1,0 +1,267 @@
+"""Simulated films: limbs on a detector with markers, collimation and neighbours, and the exact truth of every site.
+
+Nothing here comes from a patient. The films are varied far beyond what radiographs look like (domain randomisation), so
+that what is learned on them has a chance on real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+from scipy.ndimage import gaussian_filter
+
+from pipelines.hand_foot_scoring.simulation.radiograph import (
+    Exposure,
+    Image,
+    View,
+    expose,
+    path_lengths,
+    random_exposure,
+)
+from pipelines.hand_foot_scoring.simulation.skeleton import (
+    FOOT_SITES,
+    HAND_SITES,
+    Blob,
+    Capsule,
+    Part,
+    Plate,
+    Skeleton,
+    State,
+    Tube,
+    foot,
+    hand,
+    random_disease,
+)
+
+Side = Literal["L", "R"]
+# tip of the middle finger to the radius of the mean adult, and tip of the great toe to the navicular, mm
+REACH_MM = {"hand": 192.0, "foot": 165.0}
+MIDDLE_MM = {"hand": (2.0, -62.0), "foot": (-6.0, -32.0)}  # what is put at the middle of the film
+
+
+@dataclass(frozen=True)
+class Film:
+    """One limb on one film. Coordinates are (column, row), the centre of the upper left pixel at (0, 0)."""
+
+    image: Image  # (H, W), bone bright, about 0..1
+    pixel_mm: float
+    part: Part | Literal["other"]
+    side: Side
+    quarter_turns: int  # clockwise, 0: fingers up
+    sites: Mapping[str, tuple[float, float]]
+    states: Mapping[str, State]
+    erosion: Mapping[str, int]
+    narrowing: Mapping[str, int]
+    open_plates: bool = False
+
+
+def random_age(rng: np.random.Generator, children: float) -> float | None:
+    """Years, or None for an adult."""
+    return float(rng.uniform(2.0, 17.0)) if rng.random() < children else None
+
+
+def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, diseased: float = 0.5) -> Skeleton:
+    """A hand or foot of random build, grown up or (share `children`) not, ill (share `diseased`) or not."""
+    age = random_age(rng, children)
+    ill = age is None and rng.random() < diseased
+    disease = random_disease(part, rng, float(rng.choice([0.15, 0.4, 0.9]))) if ill else None
+    return (hand if part == "hand" else foot)(rng, disease, age)
+
+
+def random_view(
+    skeleton: Skeleton, shape: tuple[int, int], rng: np.random.Generator, *, turns: int = 0, side: Side = "L"
+) -> View:
+    """Where the limb lies: the long way of it fills 45 to 98 % of the film, turned by up to about 30 degrees."""
+    height, width = shape if turns % 2 == 0 else shape[::-1]
+    reach = REACH_MM[skeleton.part] * skeleton.scale
+    fill = rng.uniform(0.45, 0.98)
+    pixel_mm = reach / (fill * min(height, 1.3 * width))
+    turn = float(np.clip(rng.normal(0, 0.2), -0.55, 0.55)) + turns * np.pi / 2
+    view = View(shape, pixel_mm, turn, (0.0, 0.0), side == "R")
+    middle = view.to_pixels(np.array([MIDDLE_MM[skeleton.part]]) * skeleton.scale)[0]
+    free = max(0.0, 1 - fill)
+    aim = np.array([shape[1], shape[0]]) / 2 * (1 + rng.uniform(-1, 1, 2) * (0.08 + 0.8 * free))
+    return replace(view, origin=(float(aim[0] - middle[0]), float(aim[1] - middle[1])))
+
+
+def film(
+    skeleton: Skeleton,
+    view: View,
+    rng: np.random.Generator,
+    exposure: Exposure | None = None,
+    *,
+    dressed: bool = True,
+    neighbour: bool = True,
+) -> Film:
+    """Expose a limb; `dressed` adds markers, shutters, stray objects, `neighbour` perhaps the edge of another limb."""
+    image = expose(skeleton, view, exposure or random_exposure(rng), rng)
+    names = list(skeleton.sites)
+    pixels = view.to_pixels(np.array([skeleton.sites[name] for name in names]))
+    states = dict(skeleton.states)
+    if neighbour and rng.random() < 0.12:
+        image = _with_neighbour(image, view, rng)
+    hidden = np.zeros(view.shape, bool)
+    if dressed:
+        if rng.random() < 0.05:
+            image, hidden = _with_cast(image, pixels, view, rng)
+        image = _dressed(image, rng)
+    image, open_field = (
+        _collimated(image, rng) if dressed and rng.random() < 0.35 else (image, ~np.zeros(view.shape, bool))
+    )
+    for name, (x, y) in zip(names, pixels, strict=True):
+        column, row = round(float(x)), round(float(y))
+        inside = 1 <= column < view.shape[1] - 1 and 1 <= row < view.shape[0] - 1
+        if not inside or not open_field[row, column]:
+            states[name] = "absent"
+        elif hidden[row, column] and states[name] == "evaluable":
+            states[name] = "covered"
+    turns = round(view.rotation / (np.pi / 2)) % 4
+    return Film(
+        np.asarray(image, np.float32),
+        view.pixel_mm,
+        skeleton.part,
+        "R" if view.mirrored else "L",
+        turns,
+        {name: (float(x), float(y)) for name, (x, y) in zip(names, pixels, strict=True)},
+        states,
+        skeleton.erosion,
+        skeleton.narrowing,
+        skeleton.open_plates,
+    )
+
+
+def _with_neighbour(image: Image, view: View, rng: np.random.Generator) -> Image:
+    """The other limb reaches into the film from the side."""
+    other = random_limb("hand" if rng.random() < 0.7 else "foot", rng, 0.2)
+    height, width = view.shape
+    side = rng.choice([-1, 1])
+    origin = (
+        view.origin[0] + side * width * rng.uniform(0.75, 1.0),
+        view.origin[1] + height * rng.uniform(-0.15, 0.15),
+    )
+    bone, tissue = path_lengths(other, replace(view, origin=origin, mirrored=not view.mirrored))
+    extra = 0.055 * bone + 0.02 * tissue
+    return np.asarray(image + extra / max(1.5, float(np.quantile(extra, 0.995))), np.float32)
+
+
+def _with_cast(
+    image: Image, pixels: NDArray[np.float64], view: View, rng: np.random.Generator
+) -> tuple[Image, NDArray[np.bool_]]:
+    """A plaster over part of the film: bright, coarse, with edges."""
+    height, width = view.shape
+    centre = pixels[int(rng.integers(len(pixels)))]
+    angle, half = view.rotation + rng.normal(0, 0.2), rng.uniform(0.12, 0.3) * height
+    rows, columns = np.mgrid[:height, :width]
+    along = (rows - centre[1]) * np.cos(angle) - (columns - centre[0]) * np.sin(angle)
+    hidden = np.abs(along) < half
+    coarse = gaussian_filter(rng.standard_normal(view.shape).astype(np.float32), max(1.0, 0.006 * height))
+    cover = rng.uniform(0.25, 0.6) * (1 + 1.5 * coarse / (coarse.std() + 1e-6) * 0.15)
+    fade = rng.uniform(0.15, 0.5)
+    return np.asarray(np.where(hidden, fade * image + cover, image), np.float32), hidden
+
+
+def _dressed(image: Image, rng: np.random.Generator) -> Image:
+    """Markers with letters, rectangles of another exposure, scratches, wires."""
+    height, width = image.shape
+    if rng.random() < 0.55:
+        image = _marker(image, rng)
+    if rng.random() < 0.25:  # a plate of another exposure, as phosphor plates and filters leave it
+        row = int(rng.integers(0, height))
+        column = int(rng.integers(0, width))
+        image = image.copy()
+        image[row : row + int(rng.integers(height // 8, height)), column:] += rng.normal(0, 0.2)
+    if rng.random() < 0.1:
+        column = int(rng.integers(0, width - 3))
+        image = image.copy()
+        image[:, column : column + max(1, width // 200)] += rng.normal(0, 0.15)
+    return image
+
+
+def _marker(image: Image, rng: np.random.Generator) -> Image:
+    height, width = image.shape
+    size = max(7, int(height * rng.uniform(0.025, 0.07)))
+    canvas = Pillow.new("F", (width, height))
+    draw = ImageDraw.Draw(canvas)
+    x = int(rng.choice([rng.uniform(0.01, 0.2), rng.uniform(0.75, 0.95)]) * width)
+    y = int(rng.uniform(0.02, 0.9) * height)
+    bright = rng.uniform(0.7, 1.2)
+    if rng.random() < 0.4:
+        draw.rectangle((x - size // 3, y - size // 3, x + 2 * size, y + 2 * size), fill=bright * 0.3)
+    text = str(rng.choice(["L", "R", "PA", "AP", "JD", "7", "L KM", "R MT", "12.03"]))
+    draw.text((x, y), text, fill=bright, font=ImageFont.load_default(size=size))
+    if rng.random() < 0.3:  # a step wedge
+        draw.rectangle((x, y + 2 * size, x + size, y + 6 * size), fill=bright * 0.6)
+    return np.asarray(np.maximum(image, np.asarray(canvas)), np.float32)
+
+
+def _collimated(image: Image, rng: np.random.Generator) -> tuple[Image, NDArray[np.bool_]]:
+    """Shutters at some sides, black, white or unexposed grey."""
+    height, width = image.shape
+    field = np.zeros(image.shape, bool)
+    margins = rng.uniform(0, 0.09, 4) * (rng.random(4) < 0.6)
+    field[
+        int(margins[0] * height) : height - int(margins[1] * height),
+        int(margins[2] * width) : width - int(margins[3] * width),
+    ] = True
+    return np.where(field, image, np.float32(rng.choice([0.0, 0.0, 0.15, 1.1]))), field
+
+
+# ---------------------------------------------------------------- what is no hand and no foot
+def other_film(shape: tuple[int, int], rng: np.random.Generator) -> Film:
+    """Large tubular bones, flat bones or a trunk: a body part that has no site."""
+    reach = 200.0
+    bones: list[Tube | Blob] = []
+    tissue: list[Capsule] = []
+    for _ in range(int(rng.integers(0, 5))):
+        angle = rng.normal(0, 0.5) + rng.choice([0.0, np.pi / 2])
+        half, length = rng.uniform(6, 22), rng.uniform(60, 220)
+        start = (rng.uniform(-70, 70), rng.uniform(-120, 60))
+        knots = (
+            (0.0, half * rng.uniform(1.0, 1.8)),
+            (0.2 * length, half),
+            (0.8 * length, half),
+            (length, half * rng.uniform(1.0, 1.8)),
+        )
+        u = (float(np.sin(angle)), float(np.cos(angle)))
+        bones.append(Tube("long", start, u, length, knots, 0.3 * half, 1.0, 6.0, density=rng.uniform(0.4, 1)))
+        tissue.append(Capsule(start, (start[0] + u[0] * length, start[1] + u[1] * length), (half * 3, half * 2.4)))
+    for _ in range(int(rng.integers(0, 5))):
+        centre = (rng.uniform(-80, 80), rng.uniform(-100, 100))
+        radii = rng.uniform(12, 60) * (1 + 0.15 * rng.standard_normal(32))
+        bones.append(Blob("flat", centre, gaussian_filter(radii, 2, mode="wrap"), rng.uniform(5, 40)))
+    tissue.append(
+        Capsule((rng.uniform(-40, 40), -80.0), (rng.uniform(-40, 40), 80.0), (rng.uniform(20, 90), rng.uniform(20, 90)))
+    )
+    skeleton = Skeleton("hand", tuple(bones), tuple(tissue), (), {}, {}, {}, {}, 1.0, False)
+    view = View(shape, reach / shape[0], rng.uniform(-np.pi, np.pi), (shape[1] / 2, shape[0] / 2))
+    image = _dressed(expose(skeleton, view, random_exposure(rng), rng), rng)
+    return Film(image, view.pixel_mm, "other", "L", 0, {}, {}, {}, {})
+
+
+def two_hands(
+    shape: tuple[int, int], rng: np.random.Generator, severity: float = 0.4
+) -> tuple[Image, tuple[Film, Film]]:
+    """A left and a right hand side by side on one film of `shape`, and each with its truth in the film's pixels."""
+    height, width = shape
+    half = width // 2
+    films = []
+    exposure = random_exposure(rng)
+    for side in ("L", "R"):
+        skeleton = hand(rng, random_disease("hand", rng, severity), odd=False)
+        pixel_mm = REACH_MM["hand"] * 1.25 * skeleton.scale / min(height, 1.3 * half)
+        view = View((height, half), pixel_mm, float(rng.normal(0, 0.06)), (0.0, 0.0), side == "R")
+        middle = view.to_pixels(np.array([MIDDLE_MM["hand"]]) * skeleton.scale)[0]
+        view = replace(view, origin=(half / 2 - middle[0], height * 0.5 - middle[1]))
+        films.append(film(skeleton, view, rng, exposure, dressed=False, neighbour=False))
+    image = np.concatenate([films[0].image, films[1].image], axis=1)
+    moved = replace(films[1], sites={name: (x + half, y) for name, (x, y) in films[1].sites.items()})
+    return np.asarray(image, np.float32), (films[0], moved)
+
+
+__all__ = ["FOOT_SITES", "HAND_SITES", "Film", "Plate", "film", "other_film", "random_limb", "random_view", "two_hands"]

@@ -1,0 +1,215 @@
+"""Trains the damage heads on simulated crops, calibrates them, and compares the losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from pipelines.hand_foot_scoring.calibration import Calibration, Joints, fit
+from pipelines.hand_foot_scoring.crops import Crops
+from pipelines.hand_foot_scoring.losses import Loss, distribution, grade_loss
+from pipelines.hand_foot_scoring.network import CLASS_OF, MAXIMUM, SITE_CLASSES, Damage
+from pipelines.hand_foot_scoring.training.metrics import Agreement, agreement, calibration_error
+from pipelines.lab.checkpoint import Checkpoint
+
+STATE_WEIGHT, PLATE_WEIGHT = 0.5, 0.2
+FOOT_CLASSES = tuple(index for (part, _), index in CLASS_OF.items() if part == "foot")
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "MCP": ("MCP1", "MCP2", "MCP3", "MCP4", "MCP5"),
+    "PIP and IP": ("PIP2", "PIP3", "PIP4", "PIP5", "IP1"),
+    "wrist": (
+        "MC1B", "MULT", "NAV", "LUN", "RAD", "ULN", "CMC3", "CMC4", "CMC5", "MULTNAV", "CAPNAVLUN", "RADCARP",
+    ),
+}  # fmt: skip
+
+
+def family(site: int) -> str:
+    """The joint family of a site class."""
+    part, name = SITE_CLASSES[site - 1]
+    if part == "foot":
+        return "foot"
+    return next(label for label, names in FAMILIES.items() if name in names)
+
+
+def targets(crops: Crops) -> dict[str, NDArray[np.float32]]:
+    """Grades for each head; -1 where the head does not apply."""
+    is_foot = np.isin(crops.sites, FOOT_CLASSES)
+    return {
+        "hand_erosion": np.where(is_foot, -1, crops.erosion).astype(np.float32),
+        "foot_erosion": np.where(is_foot, crops.erosion, -1).astype(np.float32),
+        "narrowing": crops.narrowing,
+    }
+
+
+def train_damage(
+    crops: Crops,
+    loss: Loss,
+    seed: int,
+    epochs: int,
+    batch: int = 128,
+    report: Callable[[int, float], None] | None = None,
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+) -> Damage:
+    """Damage heads trained with one of the losses; with a checkpoint it goes on after the last whole epoch."""
+    torch.manual_seed(seed)
+    # half the time on a processor: channels beside one another, products of 16 bits
+    network = Damage(loss).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    steps = epochs * (len(crops) // batch)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=max(steps, 1), pct_start=0.2)
+    grades = targets(crops)
+    done = 0 if checkpoint is None else checkpoint.resume(network=network, optimiser=optimiser, schedule=schedule)
+    network.train()
+    for epoch in range(done, epochs):
+        torch.manual_seed(seed * 1000 + epoch)  # of the drop-out: the same whether it was broken off or not
+        rng = np.random.default_rng((seed, 7, epoch))
+        order = rng.permutation(len(crops))
+        running = 0.0
+        for start in range(0, len(order) - batch + 1, batch):
+            rows = order[start : start + batch]
+            images = torch.from_numpy(_jittered(crops.floats(rows), rng)).to(device)
+            with torch.autocast(device, dtype=torch.bfloat16):
+                raw = network(
+                    images.contiguous(memory_format=torch.channels_last), torch.from_numpy(crops.sites[rows]).to(device)
+                )
+            raw = {name: value.float() for name, value in raw.items()}
+            value = _batch_loss(raw, crops, grades, rows, loss, device)
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            running += float(value.detach())
+        if report is not None:
+            report(epoch, running / max(1, len(order) // batch))
+        if checkpoint is not None:
+            checkpoint.save(epoch + 1, network=network, optimiser=optimiser, schedule=schedule)
+    network.eval()
+    return network
+
+
+def _jittered(images: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """A pixel of shift, another contrast, a little noise."""
+    dy, dx = rng.integers(-2, 3, 2)
+    images = np.roll(images, (int(dy), int(dx)), axis=(2, 3))
+    gain = rng.uniform(0.8, 1.25, (len(images), 1, 1, 1)).astype(np.float32)
+    noise = rng.standard_normal(images.shape, dtype=np.float32) * np.float32(0.03)
+    return np.clip(images * gain + noise, -1, 1)
+
+
+def _batch_loss(
+    raw: Mapping[str, Tensor],
+    crops: Crops,
+    grades: Mapping[str, NDArray[np.float32]],
+    rows: NDArray[np.intp],
+    loss: Loss,
+    device: str,
+) -> Tensor:
+    def tensor(array: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(array[rows]).to(device)
+
+    value = sum(
+        (grade_loss(loss, raw[name], tensor(grades[name]), top) for name, top in MAXIMUM.items()), torch.zeros(())
+    )
+    state = functional.cross_entropy(raw["state"], tensor(crops.states))
+    plates = functional.binary_cross_entropy_with_logits(raw["plates"][:, 0], tensor(crops.plates))
+    return value + STATE_WEIGHT * state + PLATE_WEIGHT * plates
+
+
+@torch.inference_mode()
+def raw_outputs(network: Damage, crops: Crops, batch: int = 256) -> dict[str, NDArray[np.float32]]:
+    """(N, outputs) raw numbers of every head."""
+    parts: dict[str, list[Tensor]] = {}
+    for start in range(0, len(crops), batch):
+        rows = slice(start, start + batch)
+        raw = network(torch.from_numpy(crops.floats(rows)), torch.from_numpy(crops.sites[rows]))
+        for name, value in raw.items():
+            parts.setdefault(name, []).append(value)
+    return {name: torch.cat(values).numpy() for name, values in parts.items()}
+
+
+# ---------------------------------------------------------------- calibration
+def graded(crops: Crops) -> dict[str, NDArray[np.bool_]]:
+    """Head to (N,) whether a crop has a grade for it."""
+    return {head: grades >= 0 for head, grades in targets(crops).items()}
+
+
+def joints(crops: Crops) -> dict[str, Joints]:
+    """What the rows of each head are."""
+    grades = targets(crops)
+    return {
+        head: Joints(crops.patients[kept], crops.sites[kept], grades[head][kept].astype(np.float64))
+        for head, kept in graded(crops).items()
+    }
+
+
+def logits(network: Damage, crops: Crops) -> dict[str, NDArray[np.float32]]:
+    """Head to the raw numbers of the crops that have a grade for it."""
+    raw, kept = raw_outputs(network, crops), graded(crops)
+    return {head: raw[head][kept[head]] for head in MAXIMUM}
+
+
+def calibrate(network: Damage, crops: Crops) -> Calibration:
+    """Fit the calibration on simulated patients."""
+    return fit(logits(network, crops), joints(crops))
+
+
+# ---------------------------------------------------------------- measuring
+def scores(network: Damage, crops: Crops) -> dict[str, NDArray[np.float64]]:
+    """(n, maximum + 1) probabilities of each head's crops as the network gives them."""
+    return {
+        head: distribution(network.loss, torch.from_numpy(raw), MAXIMUM[head]).numpy().astype(np.float64)
+        for head, raw in logits(network, crops).items()
+    }
+
+
+def by_family(
+    probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, Joints]
+) -> dict[str, dict[str, Agreement]]:
+    """Kind of damage to joint family ("all" among them) to agreement of the expected grade with the truth."""
+    result: dict[str, dict[str, Agreement]] = {}
+    for head, top in MAXIMUM.items():
+        families = np.array([family(int(site)) for site in rows[head].sites])
+        expected = probabilities[head] @ np.arange(top + 1)
+        masks = {"all": np.ones(len(families), bool)} | {
+            name: families == name for name in dict.fromkeys(families.tolist())
+        }
+        result[head] = {name: agreement(rows[head].grades[mask], expected[mask], top) for name, mask in masks.items()}
+    return result
+
+
+def all_zero(rows: Mapping[str, Joints]) -> dict[str, dict[str, Agreement]]:
+    """The row of a reader who calls every joint undamaged."""
+    return by_family(
+        {head: np.eye(1, top + 1).repeat(len(rows[head].sites), axis=0) for head, top in MAXIMUM.items()}, rows
+    )
+
+
+def calibration_errors(
+    probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, Joints]
+) -> dict[str, float]:
+    """Expected calibration error of each head."""
+    return {
+        head: calibration_error(p.max(axis=1), p.argmax(axis=1) == rows[head].grades)
+        for head, p in probabilities.items()
+    }
+
+
+def state_accuracy(network: Damage, crops: Crops) -> float:
+    """Share of crops whose state (readable, implant, covered, no joint) is recognised."""
+    return float((raw_outputs(network, crops)["state"].argmax(axis=1) == crops.states).mean())
+
+
+def plain(table: Mapping[str, Mapping[str, Agreement]]) -> dict[str, dict[str, dict[str, float]]]:
+    """The same as numbers for JSON."""
+    return {head: {name: asdict(row) for name, row in rows.items()} for head, rows in table.items()}
+
+
+AGREEMENT_COLUMNS = tuple(field.name for field in fields(Agreement))

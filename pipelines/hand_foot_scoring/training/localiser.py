@@ -1,0 +1,127 @@
+"""Trains the localiser on simulated films."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from pipelines.hand_foot_scoring.mask import INNER, OUTER, channels, class_mask
+from pipelines.hand_foot_scoring.network import CANVAS, CLASS_OF, OTHER_POSE, POSES, STRIDE, Localiser
+from pipelines.hand_foot_scoring.simulation.films import Film, film, other_film, random_limb, random_view
+from pipelines.hand_foot_scoring.simulation.skeleton import Part
+from pipelines.lab.checkpoint import Checkpoint
+
+BACKGROUND_WEIGHT = 0.1  # of a background pixel in the mask loss: joints are 2 % of a film
+POSE_WEIGHT = 0.15
+HIGHEST_RATE = 3e-3
+KEPT_EVERY = 50  # batches from one kept state to the next
+Sample = tuple[NDArray[np.float32], NDArray[np.int64], int]
+
+
+def sample(rng: np.random.Generator) -> Sample:
+    """One film for the localiser: canvas, mask, pose. A film that does not lie upright has no mask (all ignored)."""
+    kind = rng.random()
+    if kind < 0.08:
+        return _encoded(other_film(CANVAS, rng))
+    part: Part = "hand" if kind < 0.74 else "foot"
+    turned = rng.random() < 0.25
+    skeleton = random_limb(part, rng, children=0.45 if part == "hand" else 0.1)
+    view = random_view(
+        skeleton,
+        CANVAS,
+        rng,
+        turns=int(rng.integers(4)) if turned else 0,
+        side="R" if turned and rng.random() < 0.5 else "L",
+    )
+    return _encoded(film(skeleton, view, rng))
+
+
+def _encoded(picture: Film) -> Sample:
+    canvas = channels(picture.image)
+    shape = (CANVAS[0] // STRIDE, CANVAS[1] // STRIDE)
+    if picture.part == "other":
+        return canvas, np.zeros(shape, np.int64), OTHER_POSE
+    pose = POSES.index((picture.part, picture.side == "R", picture.quarter_turns))
+    if picture.side == "R" or picture.quarter_turns:
+        return canvas, np.full(shape, 255, np.int64), pose
+    centres = {
+        CLASS_OF[picture.part, name]: ((x + 0.5) / STRIDE - 0.5, (y + 0.5) / STRIDE - 0.5)
+        for name, (x, y) in picture.sites.items()
+        if picture.states[name] != "absent"
+    }
+    mask = class_mask(centres, shape, INNER * shape[0], OUTER * shape[0])
+    return canvas, mask.astype(np.int64), pose
+
+
+class Samples(IterableDataset[Sample]):
+    """Fresh films without end; sample `n` depends on the seed and `n` only."""
+
+    def __init__(self, seed: int, first: int = 0) -> None:
+        self.seed, self.first = seed, first
+
+    def __iter__(self) -> Iterator[Sample]:
+        torch.set_num_threads(1)
+        number = self.first
+        while True:
+            yield sample(np.random.default_rng((self.seed, 1, number)))
+            number += 1
+
+
+def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of the class mask, background pixels weighted down, ignored ones left out."""
+    pixels = nn.functional.cross_entropy(logits, mask, ignore_index=255, reduction="none")
+    weight = (mask != 255).float() * torch.where(mask == 0, BACKGROUND_WEIGHT, 1.0)
+    return (pixels * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+def rate(step: int, steps: int) -> float:
+    """Learning rate as a share of its highest: up over the first quarter, level to three fifths, down to zero."""
+    progress = step / steps
+    if progress < 0.25:
+        return 0.52 - 0.48 * float(np.cos(np.pi * progress / 0.25))
+    if progress < 0.6:
+        return 1.0
+    return 0.5 + 0.5 * float(np.cos(np.pi * (progress - 0.6) / 0.4))
+
+
+def train_localiser(
+    seed: int,
+    steps: int,
+    batch: int = 8,
+    report: Callable[[int, float], None] | None = None,
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+) -> Localiser:
+    """A localiser after `steps` batches of fresh simulated films.
+
+    With a checkpoint, a training that was broken off goes on from the last state kept, with the films that would have
+    come next.
+    """
+    torch.manual_seed(seed)
+    network = Localiser().to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(network.parameters(), lr=HIGHEST_RATE, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps))
+    first_step = 0 if checkpoint is None else checkpoint.resume(network=network, optimiser=optimiser, schedule=schedule)
+    films = Samples(seed, first_step * batch)
+    loader = iter(DataLoader(films, batch_size=batch, num_workers=1, prefetch_factor=8))
+    network.train()
+    for step in range(first_step, steps):
+        canvas, mask, pose = (part.to(device) for part in next(loader))
+        logits, pose_logits = network(canvas.contiguous(memory_format=torch.channels_last))
+        loss = mask_loss(logits, mask) + POSE_WEIGHT * nn.functional.cross_entropy(pose_logits, pose)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        if report is not None and step % 50 == 0:
+            report(step, float(loss.detach()))
+        if checkpoint is not None and step % KEPT_EVERY == KEPT_EVERY - 1:
+            checkpoint.save(step + 1, network=network, optimiser=optimiser, schedule=schedule)
+    network.eval()
+    return network

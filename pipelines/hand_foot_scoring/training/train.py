@@ -1,0 +1,117 @@
+"""Training: `condyle train hand_foot_scoring --seed N` makes the shape model, both networks and the calibration.
+
+Started again after it was broken off, it goes on from the state that it keeps in the output folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from pipelines.hand_foot_scoring import shape, weights
+from pipelines.hand_foot_scoring.calibration import POOLINGS
+from pipelines.hand_foot_scoring.crops import EVEN_SHARE, simulated
+from pipelines.hand_foot_scoring.digest import FOLDER
+from pipelines.hand_foot_scoring.losses import LOSSES, Loss
+from pipelines.hand_foot_scoring.training.damage_heads import calibrate, train_damage
+from pipelines.hand_foot_scoring.training.localiser import train_localiser
+from pipelines.lab.checkpoint import Checkpoint, OtherTraining
+
+PARTS = ("shape", "localiser", "damage", "calibration")
+STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 500, 700, 10, 120
+CHILDREN = 0.15  # of the patients that the heads learn from
+CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is in two sets
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="condyle train hand_foot_scoring", description=__doc__)
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--output", type=Path, default=FOLDER, help="folder of the bundle")
+    made.add_argument("--only", choices=PARTS, action="append", help="make this part alone")
+    made.add_argument("--steps", type=int, default=STEPS, help="batches of 8 films for the localiser")
+    made.add_argument("--patients", type=int, default=PATIENTS, help="simulated patients for the damage heads")
+    made.add_argument("--epochs", type=int, default=EPOCHS)
+    made.add_argument("--calibration-patients", type=int, default=CALIBRATION_PATIENTS)
+    made.add_argument("--loss", choices=LOSSES, default="local_smoothing")
+    made.add_argument("--threads", type=int, default=1)
+    made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    """Train what was asked for and write it to the bundle; 0 on success, 2 if the folder holds another's state."""
+    options = parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    console = Console()
+    parts = set(options.only or PARTS)
+    options.output.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    if "shape" in parts:
+        models = (shape.build("hand", options.seed), shape.build("foot", options.seed))
+        shape.save(models, options.output / "shape.npz")
+        console.print(f"shape models: {len(models[0].spread)} modes of the hand, {len(models[1].spread)} of the foot")
+    try:
+        if "localiser" in parts:
+            _localiser(options, console, start)
+        if "damage" in parts:
+            _damage(options, console, start)
+    except OtherTraining as error:
+        console.print(str(error))
+        return 2
+    if "calibration" in parts:
+        _calibration(options, console)
+    console.print(f"done after {(time.monotonic() - start) / 60:.1f} minutes")
+    return 0
+
+
+def _localiser(options: argparse.Namespace, console: Console, start: float) -> None:
+    kept = Checkpoint(options.output / "localiser.training", f"localiser, seed {options.seed}, {options.steps} steps")
+    localiser = train_localiser(
+        options.seed,
+        options.steps,
+        report=lambda step, loss: console.print(
+            f"localiser, step {step}: loss {loss:.3f} after {time.monotonic() - start:.0f} s"
+        ),
+        device=options.device,
+        checkpoint=kept,
+    ).cpu()
+    weights.save_network(localiser, options.output / "localiser.safetensors")
+    kept.remove()
+
+
+def _damage(options: argparse.Namespace, console: Console, start: float) -> None:
+    loss: Loss = options.loss
+    crops = simulated(options.seed, options.patients, even=EVEN_SHARE, children=CHILDREN)
+    console.print(f"{len(crops)} simulated crops after {time.monotonic() - start:.0f} s")
+    kept = Checkpoint(
+        options.output / "damage.training",
+        f"damage, seed {options.seed}, {options.patients} patients, {options.epochs} epochs, {loss}",
+    )
+    damage = train_damage(
+        crops,
+        loss,
+        options.seed,
+        options.epochs,
+        report=lambda epoch, value: console.print(
+            f"damage, epoch {epoch}: loss {value:.3f} after {time.monotonic() - start:.0f} s"
+        ),
+        device=options.device,
+        checkpoint=kept,
+    ).cpu()
+    weights.save_damage(damage, options.output)
+    kept.remove()
+
+
+def _calibration(options: argparse.Namespace, console: Console) -> None:
+    damage = weights.load_damage(options.output / "damage.safetensors")
+    held = simulated(options.seed + CALIBRATION_SEED, options.calibration_patients, even=0, children=0)
+    calibration = calibrate(damage, held)
+    weights.save_calibration(calibration, options.output)
+    for pooling in POOLINGS:
+        console.print(
+            f"correlation of errors between the cells of a patient, {pooling}: {calibration.correlation(pooling):.3f}"
+        )

@@ -1,0 +1,350 @@
+"""Simulated HR-pQCT of the head of the second metacarpal: a bone in grey values and its mask.
+
+A round head on a narrowing neck with a cortical shell, trabeculae of band-passed noise aligned with the load, and soft
+tissue round it. Rheumatoid arthritis takes bites out of the shell in the bare area beside the cartilage; psoriatic
+arthritis adds bone at capsule and ligament insertions; age thins shell and trabeculae, whatever the class. Motion
+during the scan doubles edges and draws streaks, in the five grades in use (1 none, 5 unusable).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipelines.joint_classification.simulation import CLASSES, Case, Condition
+
+SHAPE = (96, 128, 128)  # (D along the bone from shaft to tip, H dorsal to palmar, W radial to ulnar)
+SPACING_MM = 0.123  # what 82 um and a head of some 13 mm give, resized to SHAPE
+UNDERMINED_MM = 0.6  # how far under the shell the middle of an erosion is: wider inside than at its mouth
+UNUSABLE_MOTION = 4  # grades from here on are refused, as in the published cohort (grade > 3 dropped)
+
+UnknownKind = Literal["shaft", "carpal", "phalanx", "sphere", "moved", "metal", "upside_down", "noise", "inverted"]
+UNKNOWN_KINDS: tuple[UnknownKind, ...] = (
+    "shaft",
+    "carpal",
+    "phalanx",
+    "sphere",
+    "moved",
+    "metal",
+    "upside_down",
+    "noise",
+    "inverted",
+)
+
+Array = NDArray[np.float32]
+
+
+def simulate(
+    rng: np.random.Generator,
+    condition: Condition,
+    patient: int,
+    severity: float | None = None,
+    motion: int | None = None,
+    step: int = 1,
+) -> Case:
+    """One metacarpal head.
+
+    Parameters
+    ----------
+    severity
+        0..1, None: drawn.
+    motion
+        Motion grade 1-5, None: drawn from 1-3.
+    step
+        Sample every `step` voxels (coarser and quicker); the truth is on the same grid.
+    """
+    age, female, severity = _person(rng, condition, severity)
+    inside, lesion, removed = _shape(rng, condition, severity, age, step)
+    grey = _grey(rng, inside, removed, age, step)
+    grey = _scan(rng, grey, motion or int(rng.integers(1, UNUSABLE_MOTION)), step)
+    spacing = SPACING_MM * step
+    return Case(grey, condition, severity, lesion, patient, age, female, (spacing, spacing, spacing), "")
+
+
+def _person(rng: np.random.Generator, condition: Condition, severity: float | None) -> tuple[float, bool, float]:
+    """Age, whether female, and severity where it is not given."""
+    mean_age = {"healthy": 45.0, "ra": 55.0, "psa": 52.0}[condition]
+    age = float(np.clip(rng.normal(mean_age, 12.0), 20.0, 88.0))
+    female = bool(rng.random() < {"healthy": 0.56, "ra": 0.69, "psa": 0.52}[condition])
+    if condition == "healthy":
+        return age, female, 0.0
+    return age, female, float(rng.beta(1.6, 1.6)) if severity is None else severity
+
+
+def rescans(
+    rng: np.random.Generator,
+    condition: Condition,
+    patient: int,
+    severity: float | None,
+    number: int,
+    step: int = 2,
+) -> list[Case]:
+    """`number` scans of one head: its shape once; trabeculae as scanned, position, motion and noise new for each."""
+    anatomy = int(rng.integers(2**32))
+    cases = []
+    for _ in range(number):
+        again = np.random.default_rng(anatomy)
+        age, female, drawn = _person(again, condition, severity)
+        inside, lesion, removed = _shape(again, condition, drawn, age, step)
+        moved = tuple(int(shift) for shift in rng.integers(-1, 2, 2))  # the next scan never has the same position
+        inside, lesion, removed = (np.roll(mask, moved, (1, 2)) for mask in (inside, lesion, removed))
+        grey = _scan(rng, _grey(rng, inside, removed, age, step), int(rng.integers(1, UNUSABLE_MOTION)), step)
+        spacing = SPACING_MM * step
+        cases.append(Case(grey, condition, drawn, lesion, patient, age, female, (spacing, spacing, spacing)))
+    return cases
+
+
+def simulate_unknown(rng: np.random.Generator, kind: UnknownKind, patient: int, step: int = 2) -> Case:
+    """Something that is none of the three classes, or not fit to be judged: the classifier is to refuse it."""
+    shape = tuple(len(range(0, size, step)) for size in SHAPE)
+    age = float(np.clip(rng.normal(55.0, 12.0), 20.0, 88.0))
+    grey = np.asarray(_UNKNOWN[kind](rng, age, step), np.float32)
+    spacing = SPACING_MM * step
+    none = np.zeros(shape, bool)
+    return Case(grey, None, 0.0, none, patient, age, bool(rng.random() < 0.5), (spacing, spacing, spacing), kind)
+
+
+def _some(rng: np.random.Generator, age: float, step: int, motion: int | None = None) -> Case:
+    """A head of any class."""
+    return simulate(rng, CLASSES[int(rng.integers(3))], 0, motion=motion, step=step)
+
+
+def _bone(rng: np.random.Generator, inside: NDArray[np.bool_], age: float, step: int) -> Array:
+    """Any solid as bone, scanned."""
+    grey = _grey(rng, inside, np.zeros(inside.shape, bool), age, step)
+    return _scan(rng, grey, int(rng.integers(1, UNUSABLE_MOTION)), step)
+
+
+def _shaft(rng: np.random.Generator, age: float, step: int) -> Array:
+    """The middle of a long bone: a tube with marrow, no head."""
+    d, h, w = _grid(step)
+    across = np.sqrt((h - rng.normal(0, 0.5)) ** 2 + ((w - rng.normal(0, 0.5)) * rng.uniform(0.9, 1.2)) ** 2)
+    radius = rng.uniform(3.0, 4.5)
+    tube = np.where((across < radius) & (across > radius - rng.uniform(1.2, 1.8)), 0.9, 0.06) + 0 * d
+    return _scan(rng, np.asarray(tube, np.float32), int(rng.integers(1, UNUSABLE_MOTION)), step)
+
+
+def _carpal(rng: np.random.Generator, age: float, step: int) -> Array:
+    """A short irregular bone of the wrist, free on all sides."""
+    d, h, w = _grid(step)
+    middle = SHAPE[0] * SPACING_MM / 2
+    sizes = rng.uniform(3.2, 5.2, 3)
+    distance = np.sqrt(((d - middle) / sizes[0]) ** 2 + (h / sizes[1]) ** 2 + (w / sizes[2]) ** 2) - 1
+    rough = ndimage.gaussian_filter(rng.standard_normal(distance.shape), 9.0 / step)
+    return _bone(rng, distance + 0.18 * rough / rough.std() < 0, age, step)
+
+
+def _sphere(rng: np.random.Generator, age: float, step: int) -> Array:
+    """A calibration phantom: a solid ball."""
+    d, h, w = _grid(step)
+    ball = (d - SHAPE[0] * SPACING_MM / 2) ** 2 + h**2 + w**2 < rng.uniform(3.0, 5.5) ** 2
+    return _scan(rng, np.asarray(np.where(ball, 0.8, 0.05), np.float32), 1, step)
+
+
+def _phalanx(rng: np.random.Generator, age: float, step: int) -> Array:
+    """The base of a phalanx: the shaft comes from the other side and the end is hollow."""
+    case = _some(rng, age, step)
+    d, h, w = _grid(step)
+    cup = (d - 0.5) ** 2 + h**2 + w**2 < rng.uniform(2.6, 4.0) ** 2
+    return np.asarray(np.where(cup, 0.06, case.image[::-1]), np.float32)
+
+
+def _noise(rng: np.random.Generator, age: float, step: int) -> Array:
+    shape = tuple(len(range(0, size, step)) for size in SHAPE)
+    smooth = ndimage.gaussian_filter(rng.random(shape), rng.uniform(0, 3))
+    return np.asarray((smooth - smooth.min()) / np.ptp(smooth), np.float32)
+
+
+def _inverted(rng: np.random.Generator, age: float, step: int) -> Array:
+    return np.asarray(1 - _some(rng, age, step).image, np.float32)
+
+
+def _moved(rng: np.random.Generator, age: float, step: int) -> Array:
+    """A scan that moved too much to be judged."""
+    return _some(rng, age, step, motion=int(rng.integers(UNUSABLE_MOTION, 6))).image
+
+
+def _metal(rng: np.random.Generator, age: float, step: int) -> Array:
+    """A screw through the head, with its streaks."""
+    image = _some(rng, age, step).image.copy()
+    d, h, w = _grid(step)
+    slope = rng.uniform(-0.6, 0.6)
+    middle = rng.uniform(5.0, 8.0)
+    screw = (d - middle - slope * w) ** 2 + (h - rng.uniform(-1.5, 1.5)) ** 2 < rng.uniform(0.5, 0.9) ** 2
+    angle = np.arctan2(h, w + 0 * d)
+    streak = 0.25 * np.cos(rng.integers(3, 7) * angle) * np.exp(-np.abs(d - middle) / 1.5)
+    return np.asarray(np.clip(np.where(screw, 1.0, image + streak), 0, 1), np.float32)
+
+
+def _upside_down(rng: np.random.Generator, age: float, step: int) -> Array:
+    """A head that points the wrong way: a volume whose orientation was lost."""
+    return np.ascontiguousarray(_some(rng, age, step).image[::-1])
+
+
+_UNKNOWN: dict[UnknownKind, Callable[[np.random.Generator, float, int], Array]] = {
+    "shaft": _shaft,
+    "carpal": _carpal,
+    "phalanx": _phalanx,
+    "sphere": _sphere,
+    "moved": _moved,
+    "metal": _metal,
+    "upside_down": _upside_down,
+    "noise": _noise,
+    "inverted": _inverted,
+}
+
+
+def patients(seed: int, number: int, step: int = 2) -> list[Case]:
+    """A cohort with one or two scans a patient."""
+    rng = np.random.default_rng(seed)
+    cases = []
+    for patient in range(number):
+        condition = CLASSES[int(rng.choice(3, p=(0.2, 0.5, 0.3)))]
+        severity = None if condition == "healthy" else float(rng.beta(1.6, 1.6))
+        for _ in range(int(rng.integers(1, 3))):
+            shifted = None if severity is None else float(np.clip(severity + rng.normal(0, 0.1), 0.05, 1.0))
+            cases.append(simulate(rng, condition, patient, shifted, step=step))
+    return cases
+
+
+def bone_mask(grey: Array) -> NDArray[np.bool_]:
+    """Dense bone envelope of a scan: what is brighter than soft tissue, closed and filled.
+
+    The published front end is a U-Net; on these volumes a threshold after smoothing does the same work.
+    """
+    smooth = ndimage.gaussian_filter(grey, 1.0)
+    bone = smooth > 0.5 * (np.percentile(smooth, 30) + np.percentile(smooth, 99.5))
+    bone = ndimage.binary_closing(np.pad(bone, 4), iterations=3)[4:-4, 4:-4, 4:-4]
+    filled = np.stack([ndimage.binary_fill_holes(layer) for layer in bone])
+    labels, count = ndimage.label(filled)
+    if count > 1:
+        sizes = np.bincount(labels.ravel())
+        sizes[0] = 0
+        filled = labels == sizes.argmax()
+    return np.asarray(filled, bool)
+
+
+def _grid(step: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Coordinates in mm: along the bone from the shaft, and from its axis."""
+    axes = [(np.arange(0, size, step) + (step - 1) / 2) * SPACING_MM for size in SHAPE]
+    d, h, w = np.meshgrid(*axes, indexing="ij", sparse=True)
+    return d, h - SHAPE[1] * SPACING_MM / 2, w - SHAPE[2] * SPACING_MM / 2
+
+
+def _shape(
+    rng: np.random.Generator, condition: Condition, severity: float, age: float, step: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """The bone, its lesions, and what erosion took away: three (D, H, W) masks."""
+    d, h, w = _grid(step)
+    length = SHAPE[0] * SPACING_MM
+    radius = rng.uniform(4.6, 5.7)
+    neck = radius * rng.uniform(0.62, 0.72)
+    centre = length - radius - rng.uniform(0.4, 1.2)
+    flat = rng.uniform(0.9, 1.1)
+    lean = rng.normal(0.0, 0.05, 2)
+    upright = (d, h, w)
+    h, w = h - lean[0] * (d - centre), w - lean[1] * (d - centre)
+    across = np.sqrt((h / flat) ** 2 + (w * flat) ** 2)  # (D, H, W)
+    head = np.sqrt(across**2 + (d - centre) ** 2) - radius
+    shaft = np.maximum(across - neck - 0.06 * np.abs(d - centre), d - centre)
+    blend = 1.2
+    distance = -blend * np.logaddexp(-head / blend, -shaft / blend)  # smooth union, mm outside the surface
+    rough = ndimage.gaussian_filter(rng.standard_normal(distance.shape), 5.0 / step)
+    distance = distance + rough / rough.std() * (0.07 + 0.0012 * age)
+    lesion = np.zeros(distance.shape, bool)
+    removed = np.zeros(distance.shape, bool)
+    bare = centre - 0.55 * radius  # the bare area: a ring between cartilage and capsule
+
+    def on_ring(position: float, spread: float, under: float = 0.0) -> tuple[NDArray[np.float64], ...]:
+        """Offsets from a point `under` mm below the surface at a random side of the ring (radial more often, in RA)."""
+        angle = rng.choice((0.0, np.pi), p=(0.3, 0.7)) + rng.normal(0, spread)
+        along = position + rng.normal(0, 0.5)
+        middle = (along, lean[0] * (along - centre), lean[1] * (along - centre))
+        wide = _reach(distance, upright, middle, (0.0, np.sin(angle), np.cos(angle))) - under
+        return d - along, h - wide * np.sin(angle), w - wide * np.cos(angle)
+
+    if condition == "ra":
+        for _ in range(1 + int(rng.random() < severity) + int(rng.random() < severity)):
+            size = (0.35 + 1.5 * severity) * rng.uniform(0.7, 1.2)
+            u, v, t = on_ring(bare + 0.6, 0.5, UNDERMINED_MM)
+            bite = u**2 + v**2 + t**2 < size**2
+            removed |= bite & (distance < 0)
+            lesion |= bite & (np.abs(distance) < size)
+    if condition == "psa":
+        for _ in range(2 + int(3 * severity * rng.random() + 0.5)):
+            height = (0.3 + 1.7 * severity) * rng.uniform(0.6, 1.2)
+            u, v, t = on_ring(bare - 0.5, 0.9)
+            near = np.exp(-((u**2 + v**2 + t**2) / (0.7 + 0.5 * severity) ** 2))
+            grown = distance - height * near
+            lesion |= (grown < 0) & (distance > -0.3) & (near > 0.15)
+            distance = grown
+    if rng.random() < (age - 35.0) / 90.0:  # the osteophyte of age: at the margin of the cartilage, any class
+        u, v, t = on_ring(centre + 0.5, 1.2)
+        distance = distance - rng.uniform(0.2, 0.5) * np.exp(-((u**2 + v**2 + t**2) / 0.5))
+    return (distance < 0) & ~removed, lesion, removed
+
+
+def _reach(
+    distance: NDArray[np.float64],
+    grid: tuple[NDArray[np.float64], ...],
+    start: tuple[float, float, float],
+    direction: tuple[float, float, float],
+) -> float:
+    """How far it is from a point in the bone to its surface, mm.
+
+    Parameters
+    ----------
+    distance
+        (D, H, W) mm outside the surface, negative inside.
+    grid
+        Coordinates of its voxels in mm, as of `_grid`.
+    start, direction
+        Where from, mm, and which way, of length 1; both along D, H, W.
+    """
+    far = np.arange(0.0, 9.0, 0.05)
+    index = []
+    for axis, (begin, way) in zip(grid, zip(start, direction, strict=True), strict=True):
+        line = axis.ravel()
+        index.append((begin + way * far - line[0]) / (line[1] - line[0]))
+    outside = ndimage.map_coordinates(distance, index, order=1, mode="nearest") > 0
+    return float(far[int(outside.argmax())] if outside.any() else far[-1])
+
+
+def _grey(
+    rng: np.random.Generator, inside: NDArray[np.bool_], removed: NDArray[np.bool_], age: float, step: int
+) -> Array:
+    """Mineral density, 0 soft tissue to 1 dense cortex."""
+    spacing = SPACING_MM * step
+    depth = ndimage.distance_transform_edt(inside) * spacing
+    thick = rng.uniform(0.45, 0.8) * (1.15 - 0.005 * age)
+    cortex = 1 / (1 + np.exp((depth - thick) / 0.06))
+    shape = inside.shape
+    fine, coarse = 0.16 / spacing, 0.34 / spacing
+    noise = rng.standard_normal(shape).astype(np.float32)
+    lattice = ndimage.gaussian_filter(noise, (1.6 * fine, fine, fine)) - ndimage.gaussian_filter(noise, coarse)
+    lattice = lattice / lattice.std()
+    density = rng.uniform(0.45, 0.6) - 0.003 * (age - 50)
+    trabeculae = density * 1 / (1 + np.exp(-3 * (lattice - 0.35)))
+    grey = np.where(inside, np.maximum(0.95 * cortex, 0.08 + trabeculae), 0.05)
+    return np.asarray(np.where(removed, 0.08, grey), np.float32)
+
+
+def _scan(rng: np.random.Generator, grey: Array, motion: int, step: int) -> Array:
+    """Blur, motion by grade, noise."""
+    image = ndimage.gaussian_filter(grey, 0.7 / step)
+    if motion > 1:
+        shift = (motion - 1) * rng.uniform(0.6, 1.2) / step
+        angle = rng.uniform(0, np.pi)
+        moved = ndimage.shift(image, (0, shift * np.sin(angle), shift * np.cos(angle)), order=1, mode="nearest")
+        weight = 0.12 * (motion - 1)
+        image = (1 - weight) * image + weight * moved
+        columns = np.arange(image.shape[2])[None, None, :] * np.cos(angle)
+        rows = np.arange(image.shape[1])[None, :, None] * np.sin(angle)
+        streak = np.sin((columns + rows) * 2 * np.pi / rng.uniform(6, 14) * step)
+        image = image + 0.012 * (motion - 1) ** 2 * streak
+    image = image + rng.normal(0, rng.uniform(0.02, 0.05), image.shape)
+    return np.asarray(np.clip(image, 0, 1.2) / 1.2, np.float32)

@@ -1,0 +1,256 @@
+"""Volumes to learn from and to be judged by, and the MONAI transforms that turn one into a thick-slice example.
+
+Folders may hold NIfTI, MetaImage or NRRD files and DICOM in any depth, which covers the layouts of OAI
+(`<subject>/<date>/<series>/` of DICOM) and of SKM-TEA (`dicoms/MTR_###/` of DICOM, two echoes in one series). The first
+folder below the root names the subject, so that a subject never falls on both sides of a split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import Compose, MapTransform, RandAdjustContrastd, RandFlipd, RandomizableTransform
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.read.stacks import read_stack, stacks
+from dicom_sr.series import read_studies
+from pipelines.knee_super_resolution import metrics
+from pipelines.knee_super_resolution.degradation import SliceProfile, coarse_positions, forward_matrix
+from pipelines.knee_super_resolution.simulation import thin_volumes
+
+IMAGE_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
+THIN_TOLERANCE = 1.5  # an axis counts as thin when its spacing is within this of the smallest
+MIN_SAMPLES = 24  # along an axis, to be degraded by 2 at least
+
+
+@dataclass(frozen=True)
+class ThinVolume:
+    """A volume with at least one thinly sampled axis."""
+
+    name: str
+    subject: str
+    array: NDArray[np.float32]  # (D, H, W), divided by its 99.9th percentile
+    spacing_mm: tuple[float, float, float]
+
+    @property
+    def thin_axes(self) -> tuple[int, ...]:
+        """The axes along which the volume may be degraded."""
+        smallest = min(self.spacing_mm)
+        return tuple(
+            axis
+            for axis in range(3)
+            if self.spacing_mm[axis] <= THIN_TOLERANCE * smallest and self.array.shape[axis] >= MIN_SAMPLES
+        )
+
+
+def read_volumes(folder: Path) -> Iterator[ThinVolume]:
+    """Every volume below a folder, in the order of its path; what is not a volume is passed over."""
+    dicom: dict[Path, list[Path]] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if path.name.endswith(IMAGE_SUFFIXES):
+            if "label" not in path.stem.lower():
+                yield from _read_image(path, folder)
+        elif _is_dicom(path):
+            dicom.setdefault(path.parent, []).append(path)
+    for parent, paths in sorted(dicom.items()):
+        yield from _read_dicom(parent, paths, folder)
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _subject(path: Path, folder: Path) -> str:
+    parts = path.relative_to(folder).parts
+    return parts[0].split(".")[0]
+
+
+def _read_image(path: Path, folder: Path) -> Iterator[ThinVolume]:
+    import SimpleITK
+
+    image = SimpleITK.ReadImage(str(path), SimpleITK.sitkFloat32)
+    if image.GetDimension() != 3:
+        return
+    array = SimpleITK.GetArrayFromImage(image)  # (D, H, W), spacing reversed to match
+    d, h, w = (float(value) for value in reversed(image.GetSpacing()))
+    yield ThinVolume(path.name.split(".")[0], _subject(path, folder), _scaled(array), (d, h, w))
+
+
+def _read_dicom(parent: Path, paths: list[Path], folder: Path) -> Iterator[ThinVolume]:
+    for study in read_studies(paths):
+        for series in study.series:
+            if series.modality != "MR":
+                continue
+            try:
+                found = stacks(series)
+            except UnsuitableInput:
+                continue
+            for stack in found:
+                array = np.asarray(read_stack(stack).array, dtype=np.float32)
+                name = f"{parent.name} {stack.label}".strip()
+                height, width = stack.pixel_mm
+                yield ThinVolume(name, _subject(paths[0], folder), _scaled(array), (stack.spacing_mm, height, width))
+
+
+def _scaled(array: NDArray[np.floating]) -> NDArray[np.float32]:
+    clipped = np.maximum(np.nan_to_num(array), 0).astype(np.float32)
+    scaled: NDArray[np.float32] = clipped / np.float32(metrics.scale_of(clipped))
+    return scaled
+
+
+def simulated_volumes(seed: int, knees: int, clutter: int) -> Iterator[ThinVolume]:
+    """Simulated knees, then clutter; the same for the same seed."""
+    random = np.random.default_rng(seed)
+    for number in range(knees):
+        step_mm = float(random.uniform(0.5, 0.9))
+        knee = thin_volumes.simulate_knee(int(random.integers(2**31)), step_mm=step_mm)
+        yield ThinVolume(f"simulated knee {number}", f"knee {number}", _scaled(knee.array), (step_mm,) * 3)
+    for number in range(clutter):
+        array = thin_volumes.simulate_clutter(int(random.integers(2**31)))
+        yield ThinVolume(f"clutter {number}", f"clutter {number}", _scaled(array), (1.0, 1.0, 1.0))
+
+
+def held_back(volume: ThinVolume, share: float = 0.15) -> bool:
+    """Whether a subject belongs to the validation side; decided by its name, so that it stays there."""
+    digest = hashlib.sha256(volume.subject.encode()).digest()
+    return int.from_bytes(digest[:4], "big") < share * 2**32
+
+
+def densified(volume: ThinVolume, most_mm: float = 1.3) -> ThinVolume:
+    """A 2-D acquisition with its thick axis filled in by a spline, for use of its in-plane axes as thin ones."""
+    thick = int(np.argmax(volume.spacing_mm))
+    spacing = volume.spacing_mm[thick]
+    if spacing <= THIN_TOLERANCE * min(volume.spacing_mm):
+        return volume
+    from pipelines.knee_super_resolution.degradation import along_slices, spline_matrix
+
+    step = max(most_mm, THIN_TOLERANCE * 1.01 * min(volume.spacing_mm))
+    coarse = np.arange(volume.array.shape[thick]) * spacing
+    fine = np.arange(0, coarse[-1], step)
+    filled = along_slices(spline_matrix(coarse, fine), np.moveaxis(volume.array, thick, 0))
+    spacings = list(volume.spacing_mm)
+    spacings[thick] = step
+    array = np.ascontiguousarray(np.moveaxis(filled, 0, thick))
+    return ThinVolume(volume.name, volume.subject, array, (spacings[0], spacings[1], spacings[2]))
+
+
+@dataclass(frozen=True)
+class Example:
+    """A thick-slice stack and the thin slices it was made of."""
+
+    thick: Tensor  # (N, C, H, W) float32
+    thin: Tensor  # (N, F, H, W)
+    ratio: float  # thin slices per thick slice
+    anisotropy: float  # distance of thick slices over in-plane pixel
+    profile: SliceProfile
+    noise: float  # standard deviation added to the thick slices
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """What one batch is degraded by."""
+
+    ratio: float
+    profile: SliceProfile
+    noise: float
+
+    @staticmethod
+    def draw(random: np.random.Generator, factors: Iterable[float] = (), fir_only: bool = False) -> Degradation:
+        """A random one: any ratio from 1.5 to 8 or one of `factors`, any profile, with or without noise."""
+        listed = tuple(factors)
+        ratio = float(random.choice(listed)) if listed else float(np.exp(random.uniform(np.log(1.5), np.log(8.0))))
+        kind = "fir" if fir_only else str(random.choice(["fir", "gaussian", "boxcar"], p=[0.55, 0.27, 0.18]))
+        width = float(random.uniform(0.8, 1.5)) if kind == "gaussian" else float(random.uniform(0.75, 1.1))
+        noise = 0.0 if fir_only or random.random() < 0.7 else float(random.uniform(0.002, 0.03))
+        return Degradation(ratio, SliceProfile(kind, 1.0 if kind == "fir" else width), noise)  # type: ignore[arg-type]
+
+
+class RandSliceAxisd(RandomizableTransform, MapTransform):  # type: ignore[misc]
+    """Bring one of a volume's thin axes to the front and crop: (D, H, W) to (1, depth, size, size)."""
+
+    def __init__(self, keys: Iterable[Hashable], depth: int, size: int) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, 1.0)
+        self.depth, self.size = depth, size
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        out = dict(data)
+        for key in self.key_iterator(out):
+            volume: ThinVolume = out[key]
+            axis = int(self.R.choice(volume.thin_axes))
+            turned = np.moveaxis(volume.array, axis, 0)
+            plane = [each for each in range(3) if each != axis]
+            if self.R.random() < 0.5:
+                turned, plane = turned.transpose(0, 2, 1), plane[::-1]
+            out[key] = torch.from_numpy(np.ascontiguousarray(self._crop(turned))[None])
+            pixel = float(np.sqrt(volume.spacing_mm[plane[0]] * volume.spacing_mm[plane[1]]))
+            out["step_over_pixel"] = volume.spacing_mm[axis] / pixel
+        return out
+
+    def _crop(self, turned: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A random box that is not all air; smaller volumes are mirrored up to size."""
+        best, most = turned, -1.0
+        for _ in range(4):
+            box = []
+            for size, wanted in zip(turned.shape, (self.depth, self.size, self.size), strict=True):
+                start = int(self.R.randint(0, max(size - wanted, 0) + 1))
+                box.append(slice(start, start + wanted))
+            candidate = turned[tuple(box)]
+            content = float((candidate > metrics.FOREGROUND_LEVEL).mean())
+            if content > most:
+                best, most = candidate, content
+            if most > 0.4:
+                break
+        missing = [
+            (0, max(0, wanted - size))
+            for size, wanted in zip(best.shape, (self.depth, self.size, self.size), strict=True)
+        ]
+        return np.pad(best, missing, mode="symmetric") if any(pad for _, pad in missing) else best
+
+
+def patch_transforms(depth: int, size: int) -> Compose:
+    """From a `ThinVolume` to a cropped, flipped, contrast-varied patch (1, depth, size, size)."""
+    return Compose(
+        [
+            RandSliceAxisd(["thin"], depth, size),
+            RandFlipd(["thin"], prob=0.5, spatial_axis=0),
+            RandFlipd(["thin"], prob=0.5, spatial_axis=1),
+            RandFlipd(["thin"], prob=0.5, spatial_axis=2),
+            RandAdjustContrastd(["thin"], prob=0.3, gamma=(0.7, 1.5), invert_image=True, retain_stats=False),
+        ]
+    )
+
+
+def degrade_batch(
+    thin: Tensor, degradation: Degradation, step_over_pixel: float, random: np.random.Generator
+) -> Example:
+    """Thicken a batch of patches (N, 1, D, H, W) along their first axis.
+
+    The thin slices beyond the last thick one are left out, as they are in the evaluation.
+    """
+    depth = thin.shape[2]
+    fine = np.arange(depth, dtype=float)
+    coarse = coarse_positions(depth, degradation.ratio)
+    forward = torch.from_numpy(forward_matrix(fine, coarse, degradation.profile).astype(np.float32))
+    thick = torch.einsum("cf,nfhw->nchw", forward, thin[:, 0])
+    if degradation.noise > 0:
+        noise = random.normal(0, degradation.noise, (2, *thick.shape)).astype(np.float32)
+        thick = torch.hypot(thick + torch.from_numpy(noise[0]), torch.from_numpy(noise[1]))
+    kept = int(np.floor(coarse[-1] + 1e-6)) + 1
+    return Example(
+        thick=thick,
+        thin=thin[:, 0, :kept],
+        ratio=degradation.ratio,
+        anisotropy=degradation.ratio * step_over_pixel,
+        profile=degradation.profile,
+        noise=degradation.noise,
+    )

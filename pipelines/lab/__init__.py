@@ -1,0 +1,1 @@
+"""What training and evaluation of every pipeline share."""

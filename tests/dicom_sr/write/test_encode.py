@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
+
+from dicom_sr import codes, phantoms
+from dicom_sr.findings import NotRun, Result, Segment
+from dicom_sr.write.encode import EncodedObject, EncodingProfile, encode
+from dicom_sr.write.provenance import Provenance
+from tests.dicom_sr.conftest import CREATED, Encode
+from tests.factories import MODEL, changed, joint_result, knee_result, knee_study, radiograph_study
+
+
+def write(
+    result: Result | NotRun, folder: Path, created: datetime = CREATED, **fields: object
+) -> tuple[EncodedObject, ...]:
+    return encode(result, EncodingProfile(**fields), created, folder)  # type: ignore[arg-type]
+
+
+def test_a_second_run_is_byte_identical(tmp_path: Path):
+    result = knee_result(knee_study(tmp_path / "in"))
+    first, second = (write(result, tmp_path / name) for name in ("a", "b"))
+    assert len(first) > 10
+    assert [(o.sop_instance_uid, o.sha256) for o in first] == [(o.sop_instance_uid, o.sha256) for o in second]
+    assert all(hashlib.sha256(o.path.read_bytes()).hexdigest() == o.sha256 for o in first)
+
+
+def test_what_is_said_of_an_object_is_what_it_holds(tmp_path: Path):
+    for one in write(knee_result(knee_study(tmp_path / "in")), tmp_path / "out"):
+        ds = pydicom.dcmread(one.path)
+        assert (ds.SOPClassUID, ds.SOPInstanceUID) == (one.sop_class_uid, one.sop_instance_uid)
+        assert (ds.SeriesInstanceUID, ds.StudyInstanceUID) == (one.series_instance_uid, one.study_instance_uid)
+        assert ds.file_meta.TransferSyntaxUID.name == "Explicit VR Little Endian"
+
+
+def tracking(objects: tuple[EncodedObject, ...]) -> set[str]:
+    found = set()
+    for one in objects:
+        for element in pydicom.dcmread(one.path, stop_before_pixels=True).iterall():
+            if element.keyword == "UID":
+                found.add(str(element.value))
+    return found
+
+
+def test_a_new_model_makes_new_objects_that_track_the_same_things(tmp_path: Path):
+    study = radiograph_study(tmp_path / "in")
+    old = joint_result(study)
+    new = replace(old, model=replace(old.model, version="1.1", weights_digest="ef" * 32))
+    before, after = (write(result, tmp_path / name, kinds=("report",)) for name, result in (("a", old), ("b", new)))
+    assert not {o.sop_instance_uid for o in before} & {o.sop_instance_uid for o in after}
+    assert not {o.series_instance_uid for o in before} & {o.series_instance_uid for o in after}
+    assert tracking(before) == tracking(after) != set()
+
+
+def test_late_images_make_new_objects(tmp_path: Path):
+    study = knee_study(tmp_path / "in")
+    series = study.series[0]
+    fewer = replace(series, instances=series.instances[:-1])
+    whole, part = (
+        write(replace(knee_result(study), evidence=(one,), derived=()), tmp_path / name, kinds=("secondary_capture",))
+        for name, one in (("a", series), ("b", fewer))
+    )
+    assert whole[0].sop_instance_uid != part[0].sop_instance_uid
+
+
+def test_settings_that_change_the_bytes_change_the_identity(tmp_path: Path):
+    result = knee_result(knee_study(tmp_path / "in"))
+    made: dict[str, str] = {}
+    for number, fields in enumerate(
+        ({}, {"institution": "A"}, {"synthetic_data": False}, {"device_serial_number": "7"})
+    ):
+        for one in write(result, tmp_path / str(number), kinds=("derived_series",), **fields):
+            assert made.setdefault(one.sop_instance_uid, one.sha256) == one.sha256
+
+
+def test_only_what_the_profile_asks_for_is_written(tmp_path: Path):
+    result = knee_result(knee_study(tmp_path / "in"))
+    objects = write(result, tmp_path / "out", kinds=("secondary_capture",))
+    assert [o.kind for o in objects] == ["secondary_capture"]
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_nothing_refers_to_a_derived_series_that_stays_behind(tmp_path: Path):
+    study = knee_study(tmp_path / "in")
+    result = knee_result(study)
+    volume = result.derived[0].volume
+    mask = volume.with_array(np.asarray(volume.array) > 800)
+    segment = Segment("Bright", standard.SCT.AnatomicalStructure, codes.KNEE, mask)
+    result = replace(result, segments=(segment,))
+    everything = write(result, tmp_path / "all")
+    without = write(result, tmp_path / "some", kinds=tuple(k for k in EncodingProfile().kinds if k != "derived_series"))
+    assert {o.kind for o in without} == {"secondary_capture", "report"}
+    derived = {o.sop_instance_uid for o in everything if o.kind == "derived_series"}
+    for one in without:
+        referenced = {
+            str(e.value) for e in pydicom.dcmread(one.path).iterall() if e.keyword == "ReferencedSOPInstanceUID"
+        }
+        assert referenced
+        assert not referenced & derived
+    reports = [{o.sop_instance_uid for o in objects if o.kind == "report"} for objects in (everything, without)]
+    assert not reports[0] & reports[1]  # other trees, other reports
+
+
+def test_images_go_before_what_refers_to_them(tmp_path: Path):
+    kinds = [o.kind for o in write(knee_result(knee_study(tmp_path / "in")), tmp_path / "out")]
+    assert list(dict.fromkeys(kinds)) == ["derived_series", "secondary_capture", "parametric_map", "report"]
+
+
+def test_a_report_and_its_twin_say_so(tmp_path: Path):
+    first, twin = write(joint_result(radiograph_study(tmp_path / "in")), tmp_path / "out", kinds=("report",))
+    assert (first.twin_of, twin.twin_of) == (None, first.sop_instance_uid)
+
+
+def test_a_pipeline_that_did_not_run_is_silent_unless_the_site_wants_to_see_it(tmp_path: Path):
+    missing = NotRun(MODEL, "Knee MR super-resolution", knee_study(tmp_path / "in").series, "too few slices")
+    assert write(missing, tmp_path / "out") == ()
+    objects = write(missing, tmp_path / "out", not_run_reports=True)
+    assert {o.kind for o in objects} == {"secondary_capture", "report"}
+
+
+def test_series_numbers_are_unique_and_come_last(tmp_path: Path):
+    study = knee_study(tmp_path / "in", echo_times_ms=(10.0, 20.0, 30.0))
+    headers = [pydicom.dcmread(o.path) for o in write(knee_result(study), tmp_path / "out")]
+    numbers = {ds.SeriesInstanceUID: int(ds.SeriesNumber) for ds in headers}
+    assert len(set(numbers.values())) == len(numbers)
+    assert all(1000 < n < 2**31 and n % 1000 == 4 for n in numbers.values())  # the source is series 4
+    assert all(str(ds.SeriesDescription).startswith("AI ") and len(ds.SeriesDescription) <= 64 for ds in headers)
+
+
+def test_times_follow_the_time_zone_of_the_source(tmp_path: Path, encoded: Encode):
+    def zoned(_: int, ds: Dataset) -> Dataset:
+        ds.TimezoneOffsetFromUTC = "-0330"
+        return ds
+
+    result = joint_result(changed(radiograph_study(tmp_path / "in"), zoned))
+    (ds,) = encoded(result, "secondary_capture")["secondary_capture"]
+    local = CREATED.astimezone(timezone(-timedelta(hours=3, minutes=30)))
+    assert (ds.ContentDate, ds.ContentTime) == (local.strftime("%Y%m%d"), local.strftime("%H%M%S"))
+    assert ds.TimezoneOffsetFromUTC == "-0330"
+
+
+def test_no_time_is_the_clocks(tmp_path: Path):
+    moment = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
+    for one in write(knee_result(knee_study(tmp_path / "in")), tmp_path / "out", moment):
+        for element in pydicom.dcmread(one.path, stop_before_pixels=True).iterall():
+            if element.VR in ("DA", "DT") and element.value:
+                assert str(element.value)[:8] in ("20310203", "20261120", "19600229"), element.keyword
+
+
+def test_lossy_compression_of_a_source_is_told(tmp_path: Path, encoded: Encode):
+    def lossy(_: int, ds: Dataset) -> Dataset:
+        ds.LossyImageCompression, ds.LossyImageCompressionRatio = "01", "12"
+        ds.LossyImageCompressionMethod = "ISO_10918_1"
+        return ds
+
+    result = knee_result(changed(knee_study(tmp_path / "in"), lossy))
+    objects = encoded(result, "derived_series", "secondary_capture")
+    for ds in (objects["derived_series"][0], objects["secondary_capture"][0]):
+        assert (ds.LossyImageCompression, ds.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
+
+
+VERBATIM = (
+    *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientWeight"),
+    *("PatientSize", "StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "StudyDescription"),
+    *("ReferringPhysicianName", "PatientIdentityRemoved", "DeidentificationMethod", "OtherPatientIDsSequence"),
+)
+
+
+def test_patient_and_study_are_the_sources_to_the_letter(tmp_path: Path):
+    def rich(_: int, ds: Dataset) -> Dataset:
+        ds.OtherPatientIDsSequence = [Dataset()]
+        ds.OtherPatientIDsSequence[0].PatientID = "OTHER"
+        ds.OtherPatientIDsSequence[0].TypeOfPatientID = "TEXT"
+        ds.PatientWeight, ds.PatientSize, ds.PatientIdentityRemoved = "71.5", "1.8", "YES"
+        ds.DeidentificationMethod = "by hand"
+        return ds
+
+    study = changed(knee_study(tmp_path / "in"), rich)
+    source = study.series[0].headers[0]
+    for one in write(knee_result(study), tmp_path / "out"):
+        ds = pydicom.dcmread(one.path, stop_before_pixels=True)
+        for keyword in VERBATIM:
+            assert ds[keyword].value == source[keyword].value, (one.kind, keyword)
+
+
+# the ideographic and phonetic parts in the sets of PS3.5 annexes H to K
+NAMES = {
+    "ISO_IR 100": "Buc^Jérôme",
+    "ISO_IR 144": "Люкceмбypг",
+    "ISO_IR 126": "Διονυσιος",
+    "ISO_IR 192": "Wang^XiaoDong=王^小东=",
+    "GB18030": "Wang^XiaoDong=王^小东=",
+}
+
+
+@pytest.mark.parametrize("character_set", NAMES)
+def test_a_name_in_any_character_set_arrives_unharmed(tmp_path: Path, character_set: str):
+    def named(_: int, ds: Dataset) -> Dataset:
+        ds.SpecificCharacterSet = character_set
+        ds.PatientName = NAMES[character_set]
+        return ds
+
+    study = changed(radiograph_study(tmp_path / "in"), named)
+    for one in write(joint_result(study), tmp_path / "out"):
+        ds = pydicom.dcmread(one.path)
+        assert ds.SpecificCharacterSet == "ISO_IR 192"
+        assert str(ds.PatientName).rstrip("=") == NAMES[character_set].rstrip("=")
+
+
+@pytest.mark.shared_data
+@pytest.mark.filterwarnings("ignore")  # one of the files asks for a set that pydicom warns of
+def test_every_character_set_of_the_shared_data_arrives_unharmed(tmp_path: Path, shared_data: Path):
+    names = 0
+    for path in sorted((shared_data / "dicom-misc" / "charsets").glob("*.dcm")):
+        source = pydicom.dcmread(path, force=True)
+        study = radiograph_study(tmp_path / path.stem / "in")
+        instance = study.instances[0].path
+        ds = pydicom.dcmread(instance)
+        if "PatientName" not in source:
+            continue
+        # the bytes as they stand in the file, in its own set
+        ds.SpecificCharacterSet = source.get("SpecificCharacterSet")
+        ds.PatientName = source.PatientName
+        ds.save_as(instance, enforce_file_format=True)
+        expected = str(source.PatientName.decode())
+        assert expected.strip()
+        for one in write(joint_result(study), tmp_path / path.stem / "out"):
+            assert str(pydicom.dcmread(one.path).PatientName).rstrip("=") == expected.rstrip("="), path.name
+        names += 1
+    assert names >= 15
+
+
+def test_tracking_is_of_the_patient_where_there_is_one_and_of_the_study_where_not(tmp_path: Path):
+    def provenance(folder: str, patient_id: str) -> Provenance:
+        def whose(_: int, ds: Dataset) -> Dataset:
+            ds.PatientID = patient_id
+            return ds
+
+        study = changed(knee_study(tmp_path / folder, person=phantoms.Person(patient_id or "x")), whose)
+        return Provenance(knee_result(study), EncodingProfile(), CREATED)
+
+    one, same, other, nameless = (
+        provenance(folder, patient) for folder, patient in (("a", "1"), ("b", "1"), ("c", "2"), ("d", ""))
+    )
+    assert one.tracking_uid("x") == same.tracking_uid("x") != other.tracking_uid("x")
+    assert nameless.tracking_uid("x") != one.tracking_uid("x") != one.tracking_uid("y")

@@ -1,0 +1,168 @@
+"""The configuration: what a mistake is told, and that config.yaml explains every key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from node import config
+from node.config import Configuration, Section, read
+from node.errors import ConfigurationError
+from node.route.decide import compile_routes
+from pipelines.registry import names, pipeline_type
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "config.yaml"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("node:\n  ae_title: MUCH_TOO_LONG_FOR_AN_AE", r"config.yaml:2: node.ae_title: 'MUCH.*at most 16 characters"),
+        ("status:\n  port: 99999", r"config.yaml:2: status.port: 99999: .*less than or equal to 65535"),
+        ("recieve: {}", r"config.yaml:1: recieve: there is no such key; did you mean 'receive'\?"),
+        (
+            "receive:\n  dimse:\n    prot: 1",
+            r"config.yaml:3: receive.dimse.prot: there is no such key; did you mean 'port'",
+        ),
+        (
+            "destinations:\n  pacs:\n    kind: dimse\n    ae_title: PACS\n    host: h\n    port: 0",
+            r"config.yaml:6: destinations.pacs.port: 0: .*greater than or equal to 1",
+        ),
+        ("destinations:\n  pacs: {kind: ftp}", r"destinations.pacs.*'dimse', 'dicomweb', 'folder'"),
+        ("destinations:\n  pacs: {kind: folder}", r"destinations.pacs.path: is missing"),
+        (
+            "routes:\n  a: {when: {}, pipeline: p, destinations: [pacs]}",
+            r"routes.a.destinations: no destination 'pacs'",
+        ),
+        (
+            "peers:\n  a: {ae_title: A, networks: [10.0.0.1/8]}",
+            r"a.networks.0: .10.0.0.1/8.: should be an address",
+        ),
+        ("node:\n  data: a\n  data: b", r"config.yaml:3: node.data: is there twice, first on line 2"),
+        ("node: [", r"config.yaml: is not YAML"),
+        ("- a", r"config.yaml: holds no sections"),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_key_and_what_would_be_right(tmp_path, text, told):
+    with pytest.raises(ConfigurationError, match=told):
+        read(written(tmp_path, text))
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    with pytest.raises(ConfigurationError) as error:
+        read(written(tmp_path, "status:\n  port: 0\nrun:\n  workers: 0"))
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_secret_is_not_repeated_in_a_message(tmp_path):
+    with pytest.raises(ConfigurationError) as error:
+        read(written(tmp_path, "receive:\n  dicomweb:\n    token: 4711123"))
+    assert "4711123" not in str(error.value)
+
+
+def test_a_missing_file_is_told_by_name(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"nowhere.yaml: cannot be read: No such file"):
+        read(tmp_path / "nowhere.yaml")
+
+
+def test_paths_are_relative_to_the_file_wherever_the_node_is_started(tmp_path, monkeypatch):
+    path = written(tmp_path, "destinations:\n  out: {kind: folder, path: results}\n  abs: {kind: folder, path: /x}")
+    monkeypatch.chdir("/")
+    found = read(path)
+    assert found.node.data == tmp_path / "data"
+    assert found.destinations["out"].path == tmp_path / "results"
+    assert found.destinations["abs"].path == Path("/x")
+
+
+def test_an_empty_file_is_the_defaults(tmp_path):
+    found = read(written(tmp_path, ""))
+    assert found.status == Configuration().status
+    assert found.receive == Configuration().receive
+
+
+# ---- config.yaml
+def everything_on() -> str:
+    """The example with every key that is off taken in."""
+    return re.sub(r"(?m)^( *)#(?=\S)", r"\1", EXAMPLE.read_text(encoding="utf-8"))
+
+
+def sections(value: object) -> Iterator[Section]:
+    """Every section in a configuration, itself included."""
+    if isinstance(value, Section):
+        yield value
+        for name in type(value).model_fields:
+            yield from sections(getattr(value, name))
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from sections(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from sections(item)
+
+
+def kinds(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for kind in section.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def test_the_example_is_fit_to_run():
+    from node.config import checks
+    from node.route import checks as route_checks
+
+    example = read(EXAMPLE)
+    assert [v.sentence for look in (route_checks.routes, checks.files) for v in look(example) if v.state == "bad"] == []
+    assert example.routes
+
+
+def test_the_example_with_everything_on_is_valid(tmp_path):
+    assert len(compile_routes(read(written(tmp_path, everything_on())))) == 4
+
+
+@pytest.mark.parametrize("kind", [kind for kind in kinds(Section) if kind.__module__ == config.__name__])
+def test_every_key_stands_in_the_example(tmp_path, kind):
+    shown = [s.model_fields_set for s in sections(read(written(tmp_path, everything_on()))) if type(s) is kind]
+    assert set(kind.model_fields) - set().union(*shown) == set()
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_setting_of_an_installed_pipeline_stands_in_the_example(tmp_path, name):
+    routes = read(written(tmp_path, everything_on())).routes.values()
+    shown = [set(route.settings) for route in routes if route.pipeline == name]
+    assert shown, f"config.yaml has no route to {name}"
+    assert set(pipeline_type(name).settings_type.model_fields) == set().union(*shown)
+
+
+def test_every_key_of_the_example_is_explained_where_it_stands():
+    text = everything_on()
+    lines = text.splitlines()
+    explained = re.compile(r"#\s+\S.*\w")
+
+    def keys(node: yaml.Node) -> Iterator[yaml.Node]:
+        if isinstance(node, yaml.MappingNode) and not node.flow_style:
+            for key, value in node.value:
+                yield key
+                yield from keys(value)
+        elif isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                yield from keys(item)
+
+    unexplained = []
+    for key in keys(yaml.compose(text, Loader=yaml.SafeLoader)):
+        number = key.start_mark.line
+        above = lines[number - 1].strip() if number else ""
+        if not explained.search(lines[number]) and not above.startswith("# "):
+            unexplained.append(f"line {number + 1}: {key.value}")
+    # a destination's name says what it is; its kind, on the next line, explains it
+    assert [line for line in unexplained if not line.endswith((": results", ": pacs", ": vna", ": archive"))] == []

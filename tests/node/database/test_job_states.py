@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from node.database import job_states
+from node.database.jobs import NEXT, Job, JobState
+from node.database.migrations import migrate
+from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow, open_database
+from node.errors import JobNotFound
+
+NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+JOB = Job("a" * 32, "knee", "trial", "1.2.3", ("1.2.3.4",), ("1.2.3.4.5",), {"x": 1}, ("pacs",), NOON, priority=7)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+def brought_to(database: Engine, state: JobState) -> None:
+    """The job, new and by a lawful way in `state`."""
+    ways = {
+        JobState.QUEUED: [],
+        JobState.RUNNING: [JobState.RUNNING],
+        JobState.SENDING: [JobState.RUNNING, JobState.SENDING],
+        JobState.DONE: [JobState.RUNNING, JobState.SENDING, JobState.DONE],
+        JobState.UNSUITABLE: [JobState.RUNNING, JobState.UNSUITABLE],
+        JobState.FAILED: [JobState.FAILED],
+    }
+    with Session(database) as session, session.begin():
+        job_states.record(session, JOB, NOON)
+        for step in ways[state]:
+            job_states.move(session, JOB.id, step, now=NOON)
+
+
+@pytest.mark.parametrize("before", list(JobState))
+@pytest.mark.parametrize("after", list(JobState))
+def test_a_job_changes_its_state_as_the_table_says(database: Engine, before: JobState, after: JobState) -> None:
+    brought_to(database, before)
+    with Session(database) as session, session.begin():
+        if after in NEXT[before] or after == before:
+            assert job_states.move(session, JOB.id, after).state == after
+        else:
+            with pytest.raises(job_states.ForbiddenTransition, match=f"is {before} and cannot become {after}"):
+                job_states.move(session, JOB.id, after)
+
+
+def test_a_change_of_state_leaves_an_event_and_no_change_leaves_none(database: Engine) -> None:
+    brought_to(database, JobState.RUNNING)
+    later = NOON + timedelta(seconds=5)
+    with Session(database) as session, session.begin():
+        job_states.move(session, JOB.id, JobState.FAILED, reason="a bug", now=later)
+        job_states.move(session, JOB.id, JobState.FAILED, reason="again", now=later)
+    with Session(database) as session:
+        rows = session.execute(select(EventRow.what, EventRow.detail, EventRow.at).order_by(EventRow.id))
+        assert [tuple(row) for row in rows] == [
+            ("queued", "", NOON),
+            ("running", "", NOON),
+            ("failed", "a bug", later),
+        ]
+        assert session.get_one(JobRow, JOB.id).reason == "a bug"
+
+
+def test_a_job_is_written_down_once(database: Engine) -> None:
+    with Session(database) as session, session.begin():
+        assert job_states.record(session, JOB, NOON)
+    with Session(database) as session, session.begin():
+        assert not job_states.record(session, JOB, NOON)
+        assert session.scalar(select(func.count()).select_from(EventRow)) == 1
+    with Session(database) as session:
+        record = session.get_one(JobRow, JOB.id)
+        assert (record.settings, record.destinations, record.priority, record.created) == ({"x": 1}, ["pacs"], 7, NOON)
+
+
+def test_a_job_that_nobody_knows_is_said_to_be_unknown(database: Engine) -> None:
+    with Session(database) as session, pytest.raises(JobNotFound, match="no job has the id"):
+        job_states.move(session, "b" * 32, JobState.RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("lines", "state", "told"),
+    [
+        ([("delivered", False), ("delivered", False)], "done", "2 delivered"),
+        ([("delivered", False), ("skipped", False)], "done", "1 delivered, 1 skipped"),
+        ([("confirmed", True), ("delivered", True)], "sending", ""),
+        ([("confirmed", True), ("confirmed", True)], "done", "2 confirmed"),
+        ([("delivered", False), ("waiting", False)], "sending", ""),
+        ([("refused", False), ("waiting", False)], "sending", ""),
+        ([("refused", False), ("delivered", False)], "failed", "pacs: no (1 delivered, 1 refused)"),
+        ([], "done", ""),
+    ],
+)
+def test_a_job_is_closed_when_its_last_line_is(
+    database: Engine, lines: list[tuple[str, bool]], state: str, told: str
+) -> None:
+    brought_to(database, JobState.SENDING)
+    with Session(database) as session, session.begin():
+        for index, (line, confirm) in enumerate(lines):
+            uid = f"1.2.{index}"
+            fields = {"sop_class_uid": "1", "series_instance_uid": "1", "study_instance_uid": "1", "kind": "report"}
+            session.add(ObjectRow(sop_instance_uid=uid, job_id=JOB.id, path="", sha256="", size=0, **fields))
+            session.flush()
+            answer = "no" if line == "refused" else ""
+            session.add(
+                OutboxRow(
+                    sop_instance_uid=uid,
+                    job_id=JOB.id,
+                    destination="pacs",
+                    state=line,
+                    confirm=confirm,
+                    answer=answer,
+                    not_before=NOON,
+                )
+            )
+        session.flush()
+        job_states.settle(session, JOB.id, NOON)
+    with Session(database) as session:
+        assert session.get_one(JobRow, JOB.id).state == state
+        last = session.scalars(select(EventRow).order_by(EventRow.id.desc())).first()
+        assert last is not None
+        assert state == "sending" or last.detail == told
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.UNSUITABLE])
+def test_a_late_answer_does_not_reopen_a_job(database: Engine, state: JobState) -> None:
+    brought_to(database, state)
+    with Session(database) as session, session.begin():
+        job_states.settle(session, JOB.id)
+        assert session.get_one(JobRow, JOB.id).state == state

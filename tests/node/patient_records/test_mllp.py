@@ -1,0 +1,143 @@
+"""HL7 over MLLP, on a real socket: acknowledged when kept, several in a stream, broken ones, strangers."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from node.config import RecordSettings
+from node.patient_records import mllp
+from node.patient_records.intake import Intake
+from node.patient_records.store import Records
+from tests.pipelines.records.test_hl7 import ADT, ORU
+
+
+@pytest.fixture
+def store(tmp_path) -> Records:
+    return Records(tmp_path / "records")
+
+
+@pytest.fixture
+def server(store) -> Iterator[mllp.Server]:
+    with mllp.Server("127.0.0.1", 0, Intake(store, RecordSettings())) as running:
+        yield running
+
+
+def connect(server: mllp.Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=20)
+
+
+def framed(text: str) -> bytes:
+    return mllp.START + text.encode("utf-8") + mllp.END
+
+
+def answers(connection: socket.socket, count: int) -> list[str]:
+    received = b""
+    while received.count(mllp.END) < count:
+        part = connection.recv(65536)
+        assert part, "the server closed the connection"
+        received += part
+    return [part.lstrip(mllp.START).decode() for part in received.split(mllp.END)[:count]]
+
+
+def code(answer: str) -> str:
+    return answer.split("\r")[1].split("|")[1]
+
+
+def test_a_message_is_kept_before_it_is_acknowledged(server, store):
+    with connect(server) as connection:
+        connection.sendall(framed(ADT))
+        (answer,) = answers(connection, 1)
+    assert answer.split("\r")[1] == "MSA|AA|42"
+    record = store.get("4711")
+    assert [event.code for event in record.events if event.kind == "condition"] == ["M17.1", "38341003"]
+
+
+def test_messages_in_one_stream_cut_anywhere_are_each_answered_and_merged(server, store):
+    stream = framed(ADT) + b"\n" + framed(ORU)
+    with connect(server) as connection:
+        for start in range(0, len(stream), 37):
+            connection.sendall(stream[start : start + 37])
+        assert [code(answer) for answer in answers(connection, 2)] == ["AA", "AA"]
+    codes = {event.code for event in store.get("4711").events}
+    assert {"M17.1", "39156-5"} <= codes
+
+
+def test_a_bad_message_is_refused_and_the_next_one_is_taken(server, store):
+    with connect(server) as connection:
+        connection.sendall(framed("hello") + framed("MSH|^~\\&|A|B|C|D|2024||ADT^A08|7|P|2.5\r") + framed(ADT))
+        assert [code(answer) for answer in answers(connection, 3)] == ["AR", "AE", "AA"]
+    assert len(store) == 1
+
+
+def test_a_message_about_somebody_else_under_a_known_number_is_refused_without_a_value(server, caplog):
+    caplog.set_level(logging.DEBUG)
+    other = ADT.replace("19600504", "19990909")
+    with connect(server) as connection:
+        connection.sendall(framed(ADT) + framed(other))
+        first, second = answers(connection, 2)
+    assert (code(first), code(second)) == ("AA", "AE")
+    assert "birth date" in second
+    logged = caplog.text + "".join(str(vars(record)) for record in caplog.records)
+    assert not any(secret in second + logged for secret in ("1999", "Doe", "Jane", "|4711", "'4711'"))
+
+
+def test_a_merge_moves_the_record(server, store):
+    merge = (
+        "MSH|^~\\&|A|B|C|D|20240102||ADT^A40^ADT_A39|45|P|2.5\rEVN|A40|20240102\r"
+        "PID|1||5000^^^H^MR||Doe^Jane||19600504|F\rMRG|4711^^^H^MR\r"
+    )
+    with connect(server) as connection:
+        connection.sendall(framed(ADT) + framed(merge))
+        assert [code(answer) for answer in answers(connection, 2)] == ["AA", "AA"]
+    assert store.get("4711") is None
+    assert "M17.1" in {event.code for event in store.get("5000").events}
+
+
+def test_umlauts_come_through_as_utf_8_and_as_latin_1(server, store):
+    text = ADT.replace("Doe", "Müller")
+    with connect(server) as connection:
+        connection.sendall(framed(text))
+        answers(connection, 1)
+        connection.sendall(mllp.START + text.replace("4711", "4712").encode("latin-1") + mllp.END)
+        answers(connection, 1)
+    assert [store.get(number).identity.family_name for number in ("4711", "4712")] == ["Müller", "Müller"]
+
+
+def test_a_message_without_end_is_given_up(server, monkeypatch):
+    monkeypatch.setattr(mllp, "MAXIMUM_BYTES", 1000)
+    with connect(server) as connection:
+        connection.sendall(mllp.START + b"MSH" + b"x" * 200_000)
+        with suppress(OSError):  # the server may have hung up already
+            connection.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionResetError):  # closed with our bytes unread: just as well
+            assert connection.recv(10) == b""
+    with connect(server) as connection:
+        connection.sendall(framed("nothing"))
+        assert code(answers(connection, 1)[0]) == "AR"
+
+
+def test_strangers_are_not_listened_to(store):
+    nobody = [ipaddress.ip_network("192.0.2.0/24")]
+    with mllp.Server("127.0.0.1", 0, Intake(store, RecordSettings()), nobody) as server, connect(server) as connection:
+        connection.sendall(framed(ADT))
+        with suppress(ConnectionResetError):
+            assert connection.recv(10) == b""
+    assert len(store) == 0
+
+
+def test_all_shared_messages_over_one_connection(server, store, shared_data: Path):
+    texts = [path.read_bytes() for path in sorted((shared_data / "emr").glob("hl7v2*/*.hl7"))]
+    with connect(server) as connection:
+        for text in texts:
+            connection.sendall(mllp.START + text + mllp.END)
+        codes = [code(answer) for answer in answers(connection, len(texts))]
+    # the collections use one number for several made-up people: those are refused, everything else is kept
+    assert set(codes) <= {"AA", "AE"}
+    assert codes.count("AA") >= 20

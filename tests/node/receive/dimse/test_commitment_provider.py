@@ -1,0 +1,317 @@
+"""Storage commitment against real requesters: pynetdicom's, and Orthanc's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, MRImageStorage, generate_uid
+from pynetdicom import AE, build_context, evt
+from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from node.database.tables import Base, CommitmentRow, InstanceRow, open_database
+from node.demo.orthanc_process import free_port
+from node.receive.dimse.commitment_provider import Commitment
+from node.receive.store.locks import Duty
+from node.receive.store.store import Store
+from tests.node.receive.harness import Running, association, configuration, mr, until
+
+SERVERS = ("fast", "plain")
+
+
+class Requester:
+    """A modality that listens for the reports on what it asked."""
+
+    def __init__(self, status: int = 0) -> None:
+        self.port = free_port()
+        self.status = status
+        self.reports: list[tuple[int, Dataset]] = []
+        self.roles: list[Any] = []
+        self._server: Any = None
+
+    def listen(self) -> None:
+        ae = AE(ae_title="SCANNER")
+        ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
+        handlers = [(evt.EVT_N_EVENT_REPORT, self._report)]
+        self._server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+
+    def _report(self, event: Any) -> tuple[int, None]:
+        self.reports.append((event.event_type, event.event_information))
+        self.roles.append(event.assoc.requestor.role_selection)
+        return self.status, None
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+
+
+@pytest.fixture
+def requester() -> Iterator[Requester]:
+    with contextlib.closing(Requester()) as peer:
+        yield peer
+
+
+def settings_for(requester: Requester, tmp_path: Path, server: str = "fast", **changes: Any) -> Any:
+    peers = {"scanner": {"ae_title": "SCANNER", "host": "127.0.0.1", "port": requester.port}}
+    return configuration(tmp_path / "data", dimse={"server": server}, peers=peers, **changes)
+
+
+def request(*instances: tuple[str, str]) -> Dataset:
+    information = Dataset()
+    information.TransactionUID = generate_uid()
+    information.ReferencedSOPSequence = []
+    for sop_class_uid, sop_instance_uid in instances:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
+        information.ReferencedSOPSequence.append(item)
+    return information
+
+
+def ask(running: Running, information: Dataset) -> int:
+    with association(running.port, [build_context(StorageCommitmentPushModel)]) as assoc:
+        status, _ = assoc.send_n_action(information, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+        return int(status.Status)
+
+
+def store(running: Running, *instances: Dataset) -> None:
+    with association(running.port) as assoc:
+        assert [assoc.send_c_store(ds).Status for ds in instances] == [0] * len(instances)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_is_stored_is_committed_and_what_is_not_says_why(
+    tmp_path: Path, requester: Requester, server: str
+) -> None:
+    requester.listen()
+    one, two = mr(), mr()
+    with Running(settings_for(requester, tmp_path, server)) as running:
+        store(running, one, two)
+        missing = generate_uid()
+        information = request(
+            (MRImageStorage, one.SOPInstanceUID), (CTImageStorage, two.SOPInstanceUID), (MRImageStorage, missing)
+        )
+        assert ask(running, information) == 0
+        until(lambda: requester.reports, "the report")
+        event_type, report = requester.reports[0]
+        assert event_type == 2
+        assert report.TransactionUID == information.TransactionUID
+        assert [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence] == [one.SOPInstanceUID]
+        failed = {item.ReferencedSOPInstanceUID: item.FailureReason for item in report.FailedSOPSequence}
+        assert failed == {two.SOPInstanceUID: 0x0119, missing: 0x0112}
+        assert requester.roles[0][StorageCommitmentPushModel].scp_role
+        (record,) = until(lambda: running.rows(CommitmentRow, state="reported"), "the record of the report")
+        assert (record.direction, record.peer, record.attempts) == ("in", "scanner", 1)
+        until(lambda: running.rows(InstanceRow, sop_instance_uid=one.SOPInstanceUID, fsynced=True), "it is safe")
+
+
+def test_all_stored_is_event_type_one(tmp_path: Path, requester: Requester) -> None:
+    requester.listen()
+    with Running(settings_for(requester, tmp_path)) as running:
+        study = [mr() for _ in range(3)]
+        store(running, *study)
+        assert ask(running, request(*((MRImageStorage, ds.SOPInstanceUID) for ds in study))) == 0
+        until(lambda: requester.reports, "the report")
+        event_type, report = requester.reports[0]
+        assert event_type == 1
+        assert "FailedSOPSequence" not in report
+
+
+def test_a_request_outlives_a_restart_and_a_requester_that_is_away(tmp_path: Path, requester: Requester) -> None:
+    settings = settings_for(requester, tmp_path)
+    ds = mr()
+    with Running(settings) as running:
+        store(running, ds)
+        assert ask(running, request((MRImageStorage, ds.SOPInstanceUID))) == 0
+        (record,) = until(lambda: [r for r in running.rows(CommitmentRow) if r.attempts], "a first attempt")
+        assert (record.state, record.answer) == ("waiting", "The peer cannot be reached")
+    requester.listen()
+    with Running(settings):
+        until(lambda: requester.reports, "the report after the restart")
+    assert requester.reports[0][0] == 1
+
+
+def test_a_peer_without_an_address_is_told_on_its_own_association(tmp_path: Path) -> None:
+    reports: list[tuple[int, Dataset]] = []
+
+    def take(event: Any) -> tuple[int, None]:
+        reports.append((event.event_type, event.event_information))
+        return 0, None
+
+    ds = mr()
+    with Running(configuration(tmp_path / "data")) as running:
+        store(running, ds)
+        handlers = [(evt.EVT_N_EVENT_REPORT, take)]
+        with association(running.port, [build_context(StorageCommitmentPushModel)], evt_handlers=handlers) as assoc:
+            arguments = (1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+            status, _ = assoc.send_n_action(request((MRImageStorage, ds.SOPInstanceUID)), *arguments)
+            assert status.Status == 0
+            until(lambda: reports, "the report")
+            until(lambda: running.rows(CommitmentRow, state="reported"), "the record of the report")
+        assert reports[0][0] == 1
+        assert reports[0][1].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == ds.SOPInstanceUID
+
+
+def test_a_request_that_makes_no_sense_is_refused(tmp_path: Path, requester: Requester) -> None:
+    with Running(settings_for(requester, tmp_path)) as running:
+        assert ask(running, request()) == 0x0115
+        with pydicom.config.disable_value_validation():
+            assert ask(running, request((MRImageStorage, "../../etc/passwd"))) == 0x0115
+        nameless = request((MRImageStorage, "1.2.3"))
+        del nameless.TransactionUID
+        assert ask(running, nameless) == 0x0115
+        assert running.rows(CommitmentRow) == []
+
+
+def test_a_repeated_request_is_reported_again_and_a_changed_one_is_refused(
+    tmp_path: Path, requester: Requester
+) -> None:
+    requester.listen()
+    with Running(settings_for(requester, tmp_path)) as running:
+        information = request((MRImageStorage, "1.2.3"))
+        assert ask(running, information) == 0
+        until(lambda: len(requester.reports) == 1, "the report")
+        until(lambda: running.rows(CommitmentRow, state="reported"), "its record")
+        assert ask(running, information) == 0
+        until(lambda: len(requester.reports) == 2, "the second report")
+        changed = request((MRImageStorage, "1.2.4"))
+        changed.TransactionUID = information.TransactionUID
+        assert ask(running, changed) == 0x0131
+
+
+def test_a_report_is_given_up_after_a_week(tmp_path: Path, requester: Requester) -> None:
+    settings = settings_for(requester, tmp_path)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    engine = open_database(f"sqlite:///{tmp_path}/node.db")
+    Base.metadata.create_all(engine)
+    store = Store(tmp_path / "data", "process")
+    with contextlib.closing(store), contextlib.closing(Duty(tmp_path / "duty")) as duty:
+        commitment = Commitment(engine, store, "CONDYLE", settings.peers, duty, lambda: now)
+        assert commitment.request("scanner", request((MRImageStorage, "1.2.3"))) == 0
+        waits = []
+        while True:
+            commitment.send_due()
+            with Session(engine) as session:
+                (record,) = session.scalars(select(CommitmentRow)).all()
+            if record.state == "failed":
+                break
+            waits.append((record.not_before - now).total_seconds())
+            now = record.not_before
+            assert len(waits) < 1000
+    engine.dispose()
+    assert waits[:4] == [5, 10, 20, 40]
+    assert max(waits) == 3600
+    assert now - record.created > timedelta(days=7)
+
+
+def test_an_answer_on_the_requesters_association_is_not_undone_by_a_vain_report_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/node.db")
+    Base.metadata.create_all(engine)
+    store = Store(tmp_path / "data", "process")
+    with contextlib.closing(store), contextlib.closing(Duty(tmp_path / "duty")) as duty:
+        commitment = Commitment(engine, store, "CONDYLE", {}, duty)
+        assert commitment.request("scanner", request((MRImageStorage, "1.2.3"))) == 0
+        result = commitment.result
+
+        def answered_meanwhile(transaction_uid: str, references: list[Any]) -> tuple[int, Dataset]:
+            commitment.reported(transaction_uid, 0)
+            return result(transaction_uid, references)
+
+        monkeypatch.setattr(commitment, "result", answered_meanwhile)
+        assert commitment.send_due() == 0  # the peer has no address to report to
+    with Session(engine) as session:
+        assert session.scalars(select(CommitmentRow.state)).all() == ["reported"]
+    engine.dispose()
+
+
+def test_an_archives_report_to_us_is_left_for_the_sender(tmp_path: Path, requester: Requester) -> None:
+    with Running(settings_for(requester, tmp_path)) as running:
+        now = datetime.now(UTC)
+        with running.engine.begin() as connection:
+            connection.execute(
+                CommitmentRow.__table__.insert().values(
+                    transaction_uid="1.2.3.4",
+                    direction="out",
+                    peer="archive",
+                    references=[[MRImageStorage, "1.2.3"]],
+                    state="waiting",
+                    attempts=0,
+                    not_before=now,
+                    created=now,
+                    answer="",
+                )
+            )
+        information = Dataset()
+        information.TransactionUID = "1.2.3.4"
+        failed = Dataset()
+        failed.ReferencedSOPClassUID, failed.ReferencedSOPInstanceUID = MRImageStorage, "1.2.3"
+        failed.FailureReason = 0x0112
+        information.FailedSOPSequence = [failed]
+        from pynetdicom import build_role
+
+        with association(
+            running.port,
+            [build_context(StorageCommitmentPushModel)],
+            ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
+        ) as assoc:
+            send = assoc.send_n_event_report
+            arguments = (2, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+            assert send(information, *arguments)[0].Status == 0
+            information.TransactionUID = "9.9.9"
+            assert send(information, *arguments)[0].Status == 0x0115
+        (record,) = running.rows(CommitmentRow)
+        assert record.state == "reported"
+        assert json.loads(record.answer) == {"event_type": 2, "failed": {"1.2.3": 0x0112}}
+
+
+@pytest.mark.orthanc
+def test_orthanc_asks_the_node_to_commit(tmp_path: Path) -> None:
+    import requests
+
+    from tests.needs import missing
+    from tests.orthanc import Archive, Modality, OrthancMissing
+
+    node_port = free_port()
+    try:
+        archive = Archive(tmp_path / "orthanc", modalities={"condyle": Modality("CONDYLE", node_port)})
+    except OrthancMissing as error:
+        missing(str(error))
+    with archive:
+        peers = {"archive": {"ae_title": archive.ae_title, "host": "127.0.0.1", "port": archive.dicom_port}}
+        settings = configuration(tmp_path / "data", dimse={"port": node_port}, peers=peers)
+        ds = mr()
+        with Running(settings) as running:
+            with association(running.port, calling=archive.ae_title) as assoc:
+                assert assoc.send_c_store(ds).Status == 0
+            absent = generate_uid()
+            body = {
+                "DicomInstances": [
+                    {"SOPClassUID": MRImageStorage, "SOPInstanceUID": uid} for uid in (ds.SOPInstanceUID, absent)
+                ]
+            }
+            url = f"{archive.url}/modalities/condyle/storage-commitment"
+            asked = requests.post(url, json=body, timeout=30).json()
+
+            def report() -> Any:
+                answer = requests.get(f"{archive.url}/storage-commitment/{asked['ID']}", timeout=30).json()
+                return answer if answer["Status"] != "Pending" else None
+
+            answer = until(report, "the report in Orthanc")
+            assert answer["Status"] == "Failure"
+            assert [item["SOPInstanceUID"] for item in answer["Success"]] == [ds.SOPInstanceUID]
+            assert [item["SOPInstanceUID"] for item in answer["Failures"]] == [absent]
+
+
+def test_no_thread_of_a_requester_outlives_its_test() -> None:
+    assert not [thread for thread in threading.enumerate() if thread.name == "storage commitment"]

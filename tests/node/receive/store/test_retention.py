@@ -1,0 +1,189 @@
+"""Which images leave the store, and which never do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from node.database.job_states import record
+from node.database.jobs import Job, JobState
+from node.database.migrations import migrate
+from node.database.tables import (
+    CommitmentRow,
+    InstanceRow,
+    JobRow,
+    ObjectRow,
+    OutboxRow,
+    SeriesRow,
+    StudyRow,
+    open_database,
+)
+from node.receive.store.retention import Retention
+from node.receive.store.store import relative_path
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+DAYS = 30
+
+
+@dataclass
+class Store:
+    """A store with studies of one series that came on 1 January, and a clock in the hand."""
+
+    data: Path
+    now: datetime = START + timedelta(days=DAYS + 1)
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.database = open_database(f"sqlite:///{self.data / 'node.db'}")
+        migrate(self.database)
+        self.retention = Retention(self.database, self.data, DAYS, lambda: self.now)
+
+    def study(self, uid: str, *, decided: bool = True, at: datetime = START) -> None:
+        seen = 1 if decided else 0
+        path = self.data / "instances" / relative_path(f"{uid}.1.1")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"an image")
+        os.utime(path, (at.timestamp(), at.timestamp()))
+        self.files[uid] = path
+        with Session(self.database) as session, session.begin():
+            session.add(StudyRow(study_instance_uid=uid, first_received=at, last_received=at))
+            session.add(
+                SeriesRow(
+                    series_instance_uid=f"{uid}.1",
+                    study_instance_uid=uid,
+                    instances=1,
+                    first_received=at,
+                    last_received=at,
+                    routed_instances=seen,
+                    study_routed_instances=seen,
+                )
+            )
+            session.add(
+                InstanceRow(
+                    sop_instance_uid=f"{uid}.1.1",
+                    sop_class_uid="1.2",
+                    series_instance_uid=f"{uid}.1",
+                    study_instance_uid=uid,
+                    transfer_syntax_uid="1.2",
+                    path=relative_path(f"{uid}.1.1"),
+                    size=8,
+                    association_id="a",
+                    received=at,
+                )
+            )
+
+    def job(self, uid: str, state: JobState, line: str | None = None, at: datetime = START) -> None:
+        """A job on the study, and where told a line of its outbox."""
+        job = Job(uid.replace(".", "").ljust(32, "0"), "route", "trial", uid, (), (), {}, ("out",), at)
+        with Session(self.database) as session, session.begin():
+            record(session, job, at)
+            session.get_one(JobRow, job.id).state = state
+            if line is not None:
+                made = {"sop_class_uid": "1", "series_instance_uid": "1", "study_instance_uid": uid, "kind": "report"}
+                session.add(ObjectRow(sop_instance_uid=job.id, job_id=job.id, path="", sha256="", size=1, **made))
+                session.flush()
+                session.add(
+                    OutboxRow(sop_instance_uid=job.id, job_id=job.id, destination="out", state=line, not_before=at)
+                )
+
+    def left(self) -> set[str]:
+        """The studies whose file is there; the records say the same."""
+        there = {uid for uid, path in self.files.items() if path.exists()}
+        with Session(self.database) as session:
+            for kind in (StudyRow, SeriesRow, InstanceRow):
+                assert set(session.scalars(select(kind.study_instance_uid))) == there
+        return there
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path)
+    yield made
+    made.database.dispose()
+
+
+def test_images_whose_jobs_are_done_and_delivered_leave_after_the_days(store: Store):
+    store.study("1.1")
+    store.study("1.2")
+    store.job("1.1", JobState.DONE, "delivered")
+    store.job("1.2", JobState.UNSUITABLE)
+    store.now = START + timedelta(days=DAYS)
+    assert store.retention.once() == 0
+    store.now += timedelta(seconds=1)
+    assert store.retention.once() == 2
+    assert store.left() == set()
+    assert list(store.data.glob("instances/*/*")) == []
+    with Session(store.database) as session:
+        assert session.scalar(select(func.count()).select_from(JobRow)) == 2
+
+
+def test_images_that_no_route_wanted_leave_as_well(store: Store):
+    store.study("1.1")
+    assert store.retention.once() == 1
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING, JobState.SENDING, JobState.FAILED])
+def test_images_of_a_job_that_is_not_done_stay(store: Store, state: JobState):
+    store.study("1.1")
+    store.job("1.1", state)
+    assert store.retention.once() == 0
+    assert store.left() == {"1.1"}
+
+
+def test_images_stay_while_a_word_about_a_missing_result_is_on_its_way(store: Store):
+    store.study("1.1")
+    store.job("1.1", JobState.UNSUITABLE, "waiting")
+    assert store.retention.once() == 0
+
+
+def test_images_that_are_not_decided_about_or_came_or_were_worked_on_lately_stay(store: Store):
+    store.study("1.1", decided=False)
+    store.study("1.2", at=START + timedelta(days=5))
+    store.study("1.3")
+    store.job("1.3", JobState.DONE, at=START + timedelta(days=5))
+    assert store.retention.once() == 0
+    assert store.left() == {"1.1", "1.2", "1.3"}
+
+
+def test_images_that_a_peer_waits_for_the_commitment_to_stay(store: Store):
+    store.study("1.1")
+    with Session(store.database) as session, session.begin():
+        session.add(
+            CommitmentRow(
+                transaction_uid="2.25.1",
+                direction="in",
+                peer="scanner",
+                references=[["1.2", "1.1.1.1"]],
+                state="waiting",
+                not_before=START,
+                created=START,
+            )
+        )
+    assert store.retention.once() == 0
+    assert store.left() == {"1.1"}
+
+
+def test_a_file_that_was_just_sent_again_is_kept_though_its_receipt_is_not_recorded_yet(store: Store):
+    store.study("1.1")
+    store.files["1.1"].write_bytes(b"a newer image")
+    os.utime(store.files["1.1"], (store.now.timestamp(), store.now.timestamp()))
+    assert store.retention.once() == 0
+    assert store.files["1.1"].read_bytes() == b"a newer image"
+
+
+def test_what_a_kill_left_aside_is_put_back_or_deleted(store: Store):
+    store.study("1.1")
+    store.study("1.2", at=store.now)
+    for path in store.files.values():
+        path.rename(path.with_suffix(".old"))
+    store.retention.once()
+    assert not store.files["1.1"].exists()
+    assert store.files["1.2"].exists()
+    assert not list(store.data.glob("instances/*/*.old"))

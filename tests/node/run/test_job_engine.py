@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pydicom
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from node.database import job_states
+from node.database.jobs import Job, JobState
+from node.database.tables import JobRow, ObjectRow, OutboxRow
+from node.errors import ConfigurationError, JobNotFound, NodeError
+from node.run.job_engine import JobEngine
+from tests.node.run.trial import Bench, bench, install_trial, mr_instances, until
+
+ENDED = ("sending", "done", "failed", "unsuitable")
+
+
+@dataclass
+class Running:
+    """An engine that runs, and what it works on."""
+
+    bench: Bench
+    engine: JobEngine
+
+    def run(self, job: Job) -> str:
+        """Submit the job and wait until a worker is through with it; its state."""
+        assert self.engine.submit(job)
+        return self.wait(job)
+
+    def wait(self, job: Job) -> str:
+        until(lambda: self.bench.state(job) in ENDED)
+        return self.bench.state(job)
+
+    def folder(self, job: Job) -> Path:
+        return self.bench.data / "jobs" / job.id
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("engine")
+    paths = os.pathsep.join([install_trial(folder / "site"), os.environ.get("PYTHONPATH", "")])
+    trial = {"when": {}, "pipeline": "trial", "settings": {"journal": str(folder / "journal.txt")}}
+    more = {
+        "destinations": {
+            "archive": {"kind": "folder", "path": folder / "archive"},
+            "informed": {"kind": "folder", "path": folder / "informed", "profile": {"not_run_reports": True}},
+            "plain": {"kind": "folder", "path": folder / "plain", "profile": {"measurement_report": "comprehensive"}},
+        },
+        "routes": {
+            "trial": {**trial, "destinations": ["archive"]},
+            "told": {**trial, "destinations": ["archive", "informed"]},
+            "both": {**trial, "destinations": ["archive", "plain"]},
+            "shadow": {**trial, "destinations": ["archive"], "shadow": True},
+        },
+    }
+    with pytest.MonkeyPatch.context() as patch, bench(folder, **more) as made:
+        patch.setenv("PYTHONPATH", paths)
+        engine = JobEngine(made.configuration, made.database, beat_s=0.5)
+        engine.start()
+        try:
+            yield Running(made, engine)
+        finally:
+            engine.stop()
+
+
+def test_a_job_goes_through_its_steps_into_the_outbox(running: Running) -> None:
+    job = running.bench.job()
+    assert running.run(job) == "sending"
+    until(lambda: "hand over" in running.bench.events(job))
+    assert running.bench.events(job) == [
+        *("queued", "running", "begun prepare", "prepare", "begun infer", "infer"),
+        *("begun encode", "encode", "sending", "hand over"),
+    ]
+    assert running.bench.record(job).pipeline_version == "1.0"
+    view = running.engine.show(job.id[:12])
+    assert {item.kind for item in view.objects} >= {"secondary_capture", "report"}
+    assert all(hashlib.sha256(Path(item.path).read_bytes()).hexdigest() == item.sha256 for item in view.objects)
+    # the twin of the report is made, and waits for a peer that refuses the report
+    assert [line.state for line in view.outbox] == ["waiting"] * sum(item.twin_of is None for item in view.objects)
+    assert sum(item.twin_of is not None for item in view.objects) == 1
+    assert [line.order for line in view.outbox] == sorted(line.order for line in view.outbox)
+
+
+def test_the_objects_hold_the_time_of_the_job_and_its_patient(running: Running) -> None:
+    job = running.bench.job()
+    running.run(job)
+    for item in (item for item in running.engine.show(job.id).objects if item.kind == "report"):
+        ds = pydicom.dcmread(item.path)
+        assert (ds.ContentDate, ds.ContentTime) == ("20260102", "030405")
+        assert (str(ds.PatientName), ds.StudyInstanceUID) == ("Muster^Erika", job.study_instance_uid)
+
+
+def test_the_same_job_is_taken_once(running: Running) -> None:
+    job = running.bench.job()
+    running.run(job)
+    assert not running.engine.submit(job)
+    assert running.bench.said("run").count(job.series_instance_uids[0]) == 1
+
+
+def test_no_patient_is_in_the_database(running: Running) -> None:
+    running.run(running.bench.job())
+    database = (running.bench.data / "node.db").read_bytes() + (running.bench.data / "node.db-wal").read_bytes()
+    assert b"Muster" not in database
+    assert b"K4711" not in database
+    assert b"19600229" not in database
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"), [("refuse", "needs a knee, found a phantom"), ("refuse_pixels", "the images are empty")]
+)
+def test_unsuitable_images_end_the_job_with_the_reason(running: Running, behaviour: str, reason: str) -> None:
+    job = running.bench.job(behaviour=behaviour)
+    assert running.run(job) == "unsuitable"
+    assert running.bench.record(job).reason == reason
+    assert running.bench.lines(job) == []
+
+
+def test_a_missing_result_is_told_to_those_who_want_to_know(running: Running) -> None:
+    job = running.bench.job(route="told", behaviour="refuse")
+    assert running.run(job) == "unsuitable"
+    lines = running.bench.lines(job)
+    assert {line.destination for line in lines} == {"informed"}
+    with Session(running.bench.database) as session:
+        paths = session.scalars(select(ObjectRow.path).where(ObjectRow.job_id == job.id)).all()
+    texts = [str(e.value) for path in paths for e in pydicom.dcmread(path).iterall() if e.keyword == "TextValue"]
+    assert any("needs a knee, found a phantom" in text for text in texts)
+
+
+def test_a_bug_fails_the_job_and_says_nothing_of_the_patient(
+    running: Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = running.bench.job(behaviour="raise", quote="Muster^Erika, born 19600229, K4711 and Erika's knee")
+    assert running.run(job) == "failed"
+    reason = running.bench.record(job).reason
+    assert reason == "ValueError: cannot use ***, born ***, *** and ***'s knee"
+    said = capfd.readouterr()
+    assert "Erika" not in said.err + said.out
+
+
+def test_a_failed_job_is_told_to_those_who_want_to_know_and_restarts_where_it_failed(running: Running) -> None:
+    wanted = running.bench.folder / "wanted"
+    job = running.bench.job(route="told", wanted=str(wanted))
+    assert running.run(job) == "failed"
+    assert {line.destination for line in running.bench.lines(job)} == {"informed"}
+    wanted.touch()
+    running.engine.restart(job.id)
+    assert running.wait(job) == "sending"
+    series = job.series_instance_uids[0]
+    assert running.bench.said("check").count(series) == 1
+    assert running.bench.said("run").count(series) == 2
+    assert {line.destination for line in running.bench.lines(job)} == {"informed", "archive"}
+
+
+def test_only_what_has_failed_can_be_restarted(running: Running) -> None:
+    job = running.bench.job()
+    running.run(job)
+    with pytest.raises(NodeError, match="is sending and cannot become queued"):
+        running.engine.restart(job.id)
+    with pytest.raises(JobNotFound):
+        running.engine.restart("0" * 32)
+
+
+def test_a_pipeline_that_kills_its_process_is_parked_after_three_times(running: Running) -> None:
+    job = running.bench.job(behaviour="crash")
+    assert running.run(job) == "failed"
+    assert running.bench.record(job).reason == (
+        "infer was begun 3 times and took its process with it each time: "
+        "the process that ran the pipeline ended with signal 11"
+    )
+    assert running.bench.said("run").count(job.series_instance_uids[0]) == 3
+    assert running.run(running.bench.job(behaviour="refuse")) == "unsuitable"  # the slot is free again
+
+
+def test_a_process_that_dies_once_is_replaced_and_the_step_done_again(running: Running) -> None:
+    job = running.bench.job(behaviour="crash_once")
+    assert running.run(job) == "sending"
+    assert running.bench.said("run").count(job.series_instance_uids[0]) == 2
+    assert running.bench.said("check").count(job.series_instance_uids[0]) == 1
+
+
+def test_a_running_job_can_be_cancelled(running: Running) -> None:
+    job, series = (made := running.bench.job(behaviour="hang")), made.series_instance_uids[0]
+    running.engine.submit(job)
+    until(lambda: series in running.bench.said("run"))
+    running.engine.cancel(job.id)
+    assert running.bench.record(job).reason == "cancelled by an operator"
+    after = running.bench.job(behaviour="refuse")
+    assert running.run(after) == "unsuitable"
+    assert running.bench.state(job) == "failed"
+
+
+def test_a_shadow_runs_and_sends_nothing(running: Running) -> None:
+    job = running.bench.job(route="shadow")
+    running.engine.submit(job)
+    until(lambda: running.bench.state(job) == "done")
+    assert running.bench.lines(job) == []
+    assert running.engine.show(job.id).objects == []
+    kept = json.loads((running.folder(job) / "summary.json").read_text())
+    (finding,) = kept["findings"].values()
+    assert [measured["value"] for measured in finding["measurements"].values()] == [23.5]
+
+
+def test_destinations_with_other_profiles_get_the_form_they_ask_for(running: Running) -> None:
+    job = running.bench.job(route="both")
+    assert running.run(job) == "sending"
+    with Session(running.bench.database) as session:
+        rows = session.execute(
+            select(OutboxRow.destination, ObjectRow.sop_class_uid)
+            .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
+            .where(OutboxRow.job_id == job.id, ObjectRow.kind == "report")
+        ).all()
+    assert sorted(rows) == [
+        ("archive", "1.2.840.10008.5.1.4.1.1.88.34"),
+        ("plain", "1.2.840.10008.5.1.4.1.1.88.33"),
+    ]
+
+
+def test_a_revised_report_names_the_one_before(running: Running) -> None:
+    instances = mr_instances(3)
+    running.bench.store(instances)
+    first = running.bench.job(instances[:2])
+    assert running.run(first) == "sending"
+    second = replace(running.bench.job(instances), predecessor=first.id)
+    assert running.run(second) == "sending"
+    earlier = {item.sop_instance_uid for item in running.engine.show(first.id).objects}
+    (report,) = (o for o in running.engine.show(second.id).objects if o.kind == "report" and o.twin_of is None)
+    named = pydicom.dcmread(report.path).PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+    assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID in earlier
+    assert report.sop_instance_uid not in earlier
+
+
+def test_a_result_on_replaced_images_has_uids_of_its_own_and_names_the_one_before(running: Running) -> None:
+    instances = mr_instances()
+    running.bench.store(instances)
+    first = running.bench.job(instances)
+    assert running.run(first) == "sending"
+    again = replace(first, id="f" * 32, revision="1" * 64, predecessor=first.id)
+    assert running.run(again) == "sending"
+    before, after = (running.engine.show(job.id).objects for job in (first, again))
+    assert not {o.sop_instance_uid for o in before} & {o.sop_instance_uid for o in after}
+    assert not {o.series_instance_uid for o in before} & {o.series_instance_uid for o in after}
+    (report,) = (o for o in after if o.kind == "report" and o.twin_of is None)
+    assert "PredecessorDocumentsSequence" in pydicom.dcmread(report.path)
+
+
+def test_an_object_that_went_out_is_never_replaced_by_other_bytes(running: Running) -> None:
+    job = running.bench.job()
+    running.run(job)
+    uids = [line.sop_instance_uid for line in running.bench.lines(job)]
+    with Session(running.bench.database) as session, session.begin():  # as if another version of the node had sent it
+        here = OutboxRow.job_id == job.id
+        session.execute(update(OutboxRow).where(here).values(sha256="f" * 64, state="refused"))
+        session.execute(update(ObjectRow).where(ObjectRow.job_id == job.id).values(sha256="f" * 64))
+        session.execute(update(JobRow).where(JobRow.id == job.id).values(state=JobState.FAILED))
+    running.engine.restart(job.id)
+    assert running.wait(job) == "failed"
+    assert "was sent before with other bytes" in running.bench.record(job).reason
+    with Session(running.bench.database) as session:
+        kept = session.scalars(select(ObjectRow.sha256).where(ObjectRow.sop_instance_uid.in_(uids))).all()
+    assert set(kept) == {"f" * 64}
+
+
+def test_old_jobs_are_cleaned_up_but_nothing_undelivered(running: Running) -> None:
+    delivered, waiting = running.bench.job(), running.bench.job()
+    for job in (delivered, waiting):
+        running.run(job)
+        until(lambda job=job: "hand over" in running.bench.events(job))
+    with Session(running.bench.database) as session, session.begin():
+        session.execute(update(OutboxRow).where(OutboxRow.job_id == delivered.id).values(state="delivered"))
+        session.execute(update(JobRow).where(JobRow.id == delivered.id).values(state=JobState.DONE))
+    until(lambda: running.engine.clean(datetime.now(UTC)) == 0)
+    assert running.folder(delivered).exists()
+    assert running.engine.clean(datetime.now(UTC) + timedelta(days=31)) >= 1
+    assert not running.folder(delivered).exists()
+    assert running.folder(waiting).exists()
+    assert running.bench.state(delivered) == "done"  # what was found and sent, and when, is still told
+    assert running.engine.show(delivered.id).objects
+
+
+def test_a_job_that_was_written_down_and_not_begun_is_found(running: Running) -> None:
+    job = running.bench.job()
+    with Session(running.bench.database) as session, session.begin():
+        job_states.record(session, job, datetime.now(UTC) - timedelta(minutes=1))
+    assert running.wait(job) == "sending"
+
+
+def test_a_running_job_that_the_engine_has_lost_is_taken_up(running: Running) -> None:
+    job = running.bench.job()
+    running.run(job)
+    until(lambda: "hand over" in running.bench.events(job))
+    with Session(running.bench.database) as session, session.begin():  # its last step is not in the records
+        session.execute(update(OutboxRow).where(OutboxRow.job_id == job.id).values(state="skipped"))
+        session.execute(
+            update(JobRow)
+            .where(JobRow.id == job.id)
+            .values(state=JobState.RUNNING, updated=datetime.now(UTC) - timedelta(minutes=1))
+        )
+    assert running.wait(job) == "sending"
+    assert running.bench.said("run").count(job.series_instance_uids[0]) == 1
+    assert {line.state for line in running.bench.lines(job)} == {"waiting"}
+
+
+def test_two_engines_do_not_share_a_folder(running: Running) -> None:
+    second = JobEngine(running.bench.configuration, running.bench.database)
+    with pytest.raises(ConfigurationError, match="is in use by another node"):
+        second.start()
+    second.stop()
+
+
+def test_jobs_are_listed_newest_first_and_by_state(running: Running) -> None:
+    refused = running.bench.job(behaviour="refuse")
+    running.run(refused)
+    assert refused.id in [job.id for job in running.engine.list([JobState.UNSUITABLE])]
+    assert refused.id not in [job.id for job in running.engine.list([JobState.SENDING])]
+    assert len(running.engine.list(limit=2)) == 2

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pydicom.uid import SecondaryCaptureImageStorage
+from pynetdicom import AE, evt
+
+from node.config import DimseDestination
+from node.errors import PeerUnavailable
+from node.send.delivery import Item, Outcome, by_status
+from node.send.dimse_delivery import DimseDelivery
+from tests.node.send.outgoing import Outgoing, Peer, outgoing
+from tests.orthanc import free_port
+
+
+@pytest.fixture
+def item(tmp_path: Path) -> Iterator[Item]:
+    with outgoing(tmp_path / "out") as out:
+        yield first(out, out.job("pacs"))
+
+
+def first(out: Outgoing, job: str) -> Item:
+    uid = out.lines(job)[0].sop_instance_uid
+    return Item(SecondaryCaptureImageStorage, uid, "1.2", "1.2.3", out.path(uid))
+
+
+def delivery(port: int, **more: object) -> DimseDelivery:
+    fields = {"kind": "dimse", "ae_title": "ARCHIVE", "host": "127.0.0.1", "port": port, "timeout_s": 5, **more}
+    return DimseDelivery("pacs", DimseDestination.model_validate(fields), "CONDYLE")
+
+
+def test_nagles_algorithm_is_off_on_our_socket(item: Item) -> None:
+    with Peer().listen() as port:
+        way = delivery(port)
+        assert [answer.outcome for _, answer in way.send([item])] == [Outcome.DELIVERED]
+        assert way._association is not None
+        ours = way._association.dul.socket.socket
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        way.close()
+
+
+def test_we_call_ourselves_as_configured(item: Item) -> None:
+    called: list[tuple[str, str]] = []
+
+    class Named(Peer):
+        def _requested(self, event: evt.Event) -> None:
+            request = event.assoc.requestor.primitive
+            called.append((request.calling_ae_title, request.called_ae_title))
+
+    with Named().listen() as port:
+        for more in ({}, {"calling_ae_title": "OTHER"}):
+            way = delivery(port, **more)
+            list(way.send([item]))
+            way.close()
+    assert called == [("CONDYLE", "ARCHIVE"), ("OTHER", "ARCHIVE")]
+
+
+@pytest.mark.parametrize(
+    ("port", "reason"),
+    [("closed", "pacs: cannot be reached"), ("refusing", "pacs: association rejected: Called AE title not recognised")],
+)
+def test_a_peer_that_cannot_be_reached_or_refuses_us_says_why(item: Item, port: str, reason: str) -> None:
+    if port == "closed":
+        with pytest.raises(PeerUnavailable, match=reason):
+            list(delivery(free_port()).send([item]))
+        return
+    ae = AE("SOMEBODY")
+    ae.require_called_aet = True
+    ae.add_supported_context(SecondaryCaptureImageStorage)
+    server = ae.start_server(("127.0.0.1", 0), block=False)
+    try:
+        with pytest.raises(PeerUnavailable, match=reason):
+            list(delivery(server.socket.getsockname()[1]).send([item]))
+    finally:
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (0x0000, Outcome.DELIVERED),
+        (0xB000, Outcome.DELIVERED),
+        (0xB007, Outcome.DELIVERED),
+        (0x0111, Outcome.DELIVERED),
+        (0xA700, Outcome.LATER),
+        (0xA7FF, Outcome.LATER),
+        (0x0110, Outcome.LATER),
+        (0x0213, Outcome.LATER),
+        (0x0122, Outcome.CLASS_REFUSED),
+        (0xA900, Outcome.REFUSED),
+        (0xC000, Outcome.REFUSED),
+        (0xCFFF, Outcome.REFUSED),
+        (0x0124, Outcome.REFUSED),
+    ],
+)
+def test_every_status_has_its_meaning(status: int, outcome: Outcome) -> None:
+    assert by_status(status).outcome is outcome
+    assert by_status(status).text.startswith(f"0x{status:04X}")
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pairs, ``good`` and ``other``, each signed by itself."""
+    folder = tmp_path_factory.mktemp("tls")
+    for name in ("good", "other"):
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"),
+                *("-addext", "subjectAltName=IP:127.0.0.1"),
+                *("-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem")),
+            ],
+            check=True,
+            capture_output=True,
+        )
+    return folder
+
+
+@contextmanager
+def tls_peer(certificates: Path) -> Iterator[tuple[int, Peer]]:
+    """An archive that wants to see the certificate ``good`` and shows it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "good.pem", certificates / "good.key")
+    context.load_verify_locations(certificates / "good.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    peer = Peer()
+    ae = AE("ARCHIVE")
+    ae.add_supported_context(SecondaryCaptureImageStorage)
+    server = ae.start_server(
+        ("127.0.0.1", 0), block=False, ssl_context=context, evt_handlers=[(evt.EVT_C_STORE, peer._store)]
+    )
+    try:
+        yield server.socket.getsockname()[1], peer
+    finally:
+        server.shutdown()
+
+
+def test_objects_go_out_over_tls_with_our_certificate(item: Item, certificates: Path) -> None:
+    tls = {name: certificates / f"good.{kind}" for name, kind in (("certificate", "pem"), ("key", "key"))}
+    with tls_peer(certificates) as (port, peer):
+        way = delivery(port, tls={**tls, "trusted": certificates / "good.pem"})
+        assert [answer.outcome for _, answer in way.send([item])] == [Outcome.DELIVERED]
+        way.close()
+    assert peer.uids == [item.sop_instance_uid]
+
+
+def test_a_peer_with_a_certificate_that_is_not_trusted_gets_nothing(item: Item, certificates: Path) -> None:
+    tls = {"certificate": certificates / "good.pem", "key": certificates / "good.key"}
+    with tls_peer(certificates) as (port, peer):
+        with pytest.raises(PeerUnavailable):
+            list(delivery(port, tls={**tls, "trusted": certificates / "other.pem"}).send([item]))
+        assert peer.uids == []

@@ -1,0 +1,57 @@
+"""Simulated films: truth in pixels, and what cannot be seen is said to be absent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from pipelines.hand_foot_scoring.simulation.films import film, other_film, random_limb, random_view, two_hands
+from pipelines.hand_foot_scoring.simulation.radiograph import View
+from pipelines.hand_foot_scoring.simulation.skeleton import Disease, hand
+
+
+def test_a_film_is_the_same_for_the_same_seed_and_another_for_another() -> None:
+    def make(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        skeleton = random_limb("hand", rng)
+        return film(skeleton, random_view(skeleton, (128, 96), rng), rng).image
+
+    assert np.array_equal(make(1), make(1))
+    assert not np.array_equal(make(1), make(2))
+
+
+def test_a_joint_outside_the_picture_is_absent_and_keeps_no_other_state() -> None:
+    rng = np.random.default_rng(0)
+    skeleton = hand(rng, odd=False)
+    view = View((128, 96), 1.0, origin=(48.0, 20.0))  # the fingers lie above the film
+    made = film(skeleton, view, rng, dressed=False, neighbour=False)
+    for site, (_, y) in made.sites.items():
+        assert (made.states[site] == "absent") == (y < 1 or not 1 <= made.sites[site][0] < 95 or y > 126), site
+    assert made.states["PIP3"] == "absent"
+    assert made.states["CMC3"] == "evaluable"
+
+
+def test_truth_lies_on_the_joint_in_pixels() -> None:
+    rng = np.random.default_rng(4)
+    skeleton = hand(rng, Disease(), odd=False)
+    view = replace(random_view(skeleton, (600, 450), rng, side="R"), rotation=0.2)
+    made = film(skeleton, view, rng, dressed=False, neighbour=False)
+    back = np.linalg.inv(view.matrix()) @ (np.array(made.sites["MCP3"]) - np.array(view.origin))
+    np.testing.assert_allclose(back, skeleton.sites["MCP3"], atol=1e-6)
+    assert made.side == "R"
+
+
+def test_two_hands_lie_side_by_side_with_their_thumbs_inwards() -> None:
+    image, (left, right) = two_hands((400, 640), np.random.default_rng(0))
+    assert image.shape == (400, 640)
+    assert (left.side, right.side) == ("L", "R")
+    assert max(x for x, _ in left.sites.values()) < 330 < min(x for x, _ in right.sites.values()) + 10
+    assert left.sites["MCP1"][0] > left.sites["MCP5"][0]
+    assert right.sites["MCP1"][0] < right.sites["MCP5"][0]
+
+
+def test_another_body_part_has_no_site() -> None:
+    made = other_film((128, 96), np.random.default_rng(0))
+    assert made.part == "other"
+    assert not made.sites

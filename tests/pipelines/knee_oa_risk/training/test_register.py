@@ -1,0 +1,292 @@
+"""Training on a site's records: who counts, from when, until when, and a whole training by the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.series import Study
+from pipelines.context import CodedEvent
+from pipelines.knee_oa_risk import BUNDLE, KneeOaRisk, Settings
+from pipelines.knee_oa_risk.model import Ensemble
+from pipelines.knee_oa_risk.simulation.population import CODES, TIMELINE, Population, simulate
+from pipelines.knee_oa_risk.simulation.sample import patient_bundle, representative
+from pipelines.knee_oa_risk.training import register, train
+from pipelines.knee_oa_risk.training.measures import auroc, censoring_weights
+from pipelines.knee_oa_risk.vocabulary import concepts
+from pipelines.records.record import Identity, Record
+
+INDEX = date(2008, 1, 7)
+FOLLOWED_YEARS = 4.0
+VOCABULARY = {
+    "http://hl7.org/fhir/sid/icd-10-cm": "ICD10CM",
+    "http://www.whocc.no/atc": "ATC",
+    "http://snomed.info/sct": "SNOMED",
+    "http://loinc.org": "LOINC",
+    "http://hl7.org/fhir/sid/icd-9-cm": "ICD9CM",
+}
+ICD10 = "http://hl7.org/fhir/sid/icd-10"
+WHO = Identity("1", birth_date=date(1950, 1, 1), sex="F")
+
+
+def event(code: str, day: date, kind: str = "condition", **more) -> CodedEvent:
+    return CodedEvent(kind, ICD10, code, day, **more)  # type: ignore[arg-type]
+
+
+def gathered(*events: CodedEvent, who: Identity = WHO, died: date | None = None) -> register.Gathered:
+    return register.gather([Record(who, events, died)])
+
+
+# ---- who is looked at, when, and what became of them
+def test_people_are_looked_at_once_a_year_until_their_diagnosis():
+    first = date(2010, 1, 1)
+    diagnosis = first + timedelta(weeks=65) + timedelta(days=3 * 365 + 100)
+    seen = gathered(event("I10", first), event("M17.1", diagnosis), event("I10", date(2019, 1, 1))).register
+    assert seen is not None
+    assert (len(seen), seen.people, seen.diagnosed) == (4, 1, 1)
+    assert (seen.time * 365.25).round().tolist() == [1195, 830, 465, 100]
+    assert seen.status.tolist() == [1, 1, 1, 1]
+    assert seen.cases() == (1, 3, 4)
+    assert seen.observed_weeks.tolist() == [52, 104, 156, 157]
+
+
+@pytest.mark.parametrize(
+    ("died", "status", "end"),
+    [(None, 0, date(2016, 5, 1)), (date(2014, 5, 1), 2, date(2014, 5, 1))],
+)
+def test_follow_up_ends_with_the_last_entry_or_with_death(died, status, end):
+    stay = event("", date(2016, 4, 1), "encounter", end=date(2016, 5, 1))
+    seen = gathered(event("I10", date(2010, 1, 1)), stay, died=died).register
+    assert seen is not None
+    assert set(seen.status.tolist()) == {status}
+    last = date(2010, 1, 1) + timedelta(weeks=65) + timedelta(days=365 * (len(seen) - 1))
+    assert seen.time[-1] == pytest.approx((end - last).days / 365.25)
+
+
+def test_what_is_dated_before_birth_or_ahead_of_today_is_not_believed():
+    dates = (date.min, date(2015, 1, 1), date(2018, 1, 1), date.today() + timedelta(days=4000))
+    seen = gathered(*(event("I10", day) for day in dates)).register
+    assert seen is not None
+    assert len(seen) == 2
+    assert seen.time.max() < 2
+
+
+@pytest.mark.parametrize(
+    ("events", "who", "why"),
+    [
+        ((), WHO, "nothing recorded"),
+        ((event("I10", date(2015, 1, 1)),), replace(WHO, birth_date=None), "no birth date"),
+        ((event("I10", date(2015, 1, 1)), event("I10", date(2016, 1, 1))), WHO, "too short a record"),
+        ((event("I10", date(2015, 1, 1)), event("M17", date(2015, 5, 1))), WHO, "diagnosed before"),
+        ((event("I10", date(1960, 1, 1)), event("I10", date(1970, 1, 1))), WHO, "never 30 to 90"),
+        ((event("I10", date(2010, 1, 1)), event("?", date(2014, 1, 1)), event("??", date(2014, 1, 1))), WHO, None),
+        ((event("?", date(2010, 1, 1)), event("I10", date(2014, 1, 1))), WHO, "more than 30% unknown codes"),
+    ],
+)
+def test_whoever_cannot_be_used_is_counted_with_the_reason(events, who, why):
+    found = gathered(*events, who=who)
+    assert found.people == 1
+    assert (found.register is None) == (why is not None)
+    assert [reason.startswith(why) for reason in found.left_out] == ([] if why is None else [True])
+
+
+def test_a_person_is_in_one_part_only_and_drawn_with_all_of_their_landmarks():
+    people = [Record(WHO, (event("I10", date(2000, 1, 1)), event("E11", date(2003 + n % 5, 1, 1)))) for n in range(40)]
+    seen = register.gather(people).register
+    assert seen is not None
+    parts = seen.parts(1)
+    groups = [set(part.person.tolist()) for part in parts]
+    assert sum(map(len, groups)) == len(set().union(*groups)) == 40
+    assert [len(group) for group in groups] == [28, 6, 6]
+    drawn = parts[0].resampled(np.random.default_rng(2))
+    per_person = dict(zip(*np.unique(seen.person, return_counts=True), strict=True))
+    for person, count in zip(*np.unique(drawn.person, return_counts=True), strict=True):
+        assert count % per_person[person] == 0
+    assert drawn.batch.dense().shape[0] == len(drawn)
+
+
+# ---- folders
+def omop_folder(folder: Path, people: Population, chosen: list[int]) -> Path:
+    """The simulated people as OMOP CDM tables: their records, and what became of them after their index dates."""
+    folder.mkdir()
+    numbers: dict[str, int] = {}
+    tables: dict[str, list[dict[str, object]]] = {
+        name: [] for name in ("person", "condition_occurrence", "drug_exposure", "procedure_occurrence", "death")
+    }
+    tables["observation_period"] = []
+
+    def concept(code: str) -> int:
+        return numbers.setdefault(code, len(numbers) + 1)
+
+    for person in chosen:
+        born = INDEX - timedelta(days=round(365.25 * float(people.age[person])))
+        years, status = float(people.time[person]), int(people.status[person])
+        years, status = (years, status) if years < FOLLOWED_YEARS else (FOLLOWED_YEARS, 0)
+        end = INDEX + timedelta(days=round(365.25 * years))
+        tables["person"].append(
+            {
+                "person_id": person,
+                "gender_concept_id": 8532 if people.female[person] else 8507,
+                "birth_datetime": f"{born} 00:00:00",
+            }
+        )
+        mine = people.events.where(people.events.person == person)
+        for row, week, value in zip(mine.row, mine.week, mine.value, strict=True):
+            day = INDEX - timedelta(weeks=TIMELINE - int(week))
+            kind = {"medication": ("drug_exposure", "drug", "drug_exposure_start_date")}.get(
+                concepts()[CODES[row]].kind, ("condition_occurrence", "condition", "condition_start_date")
+            )
+            tables[kind[0]].append(
+                {"person_id": person, f"{kind[1]}_concept_id": concept(CODES[row]), kind[2]: day, "days_supply": value}
+            )
+        if status == 1:
+            row = {"person_id": person, "condition_concept_id": concept("KNEE_OA"), "condition_start_date": end}
+            tables["condition_occurrence"].append({**row, "days_supply": ""})
+        if status == 2:
+            tables["death"].append({"person_id": person, "death_date": end})
+        tables["observation_period"].append(
+            {
+                "person_id": person,
+                "period_type_concept_id": 0,
+                "observation_period_start_date": INDEX - timedelta(weeks=TIMELINE),
+                "observation_period_end_date": end,
+            }
+        )
+    tables["concept"] = []
+    for code, number in numbers.items():
+        system, value, name = representative(code)
+        tables["concept"].append(
+            {
+                "concept_id": number,
+                "vocabulary_id": VOCABULARY.get(system, system),
+                "concept_code": value,
+                "concept_name": name,
+            }
+        )
+    for name, rows in tables.items():
+        if rows:
+            with (folder / f"{name.upper()}.csv").open("w", newline="") as stream:
+                writer = csv.DictWriter(stream, rows[0].keys())
+                writer.writeheader()
+                writer.writerows(rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> tuple[Path, Population, list[int]]:
+    """A register of 200 people, every second of whom is diagnosed within four years of the index date."""
+    people = simulate(4000, 21)
+    full = (people.observed_weeks == 157) & (people.age > 36) & (people.age < 85)
+    cases = np.flatnonzero(full & (people.status == 1) & (people.time < FOLLOWED_YEARS))[:100]
+    others = np.flatnonzero(full & ~((people.status == 1) & (people.time < FOLLOWED_YEARS)))[:100]
+    chosen = [int(n) for n in (*cases, *others)]
+    return omop_folder(tmp_path_factory.mktemp("site") / "omop", people, chosen), people, chosen
+
+
+def test_a_site_gets_a_model_of_its_own_from_omop_tables_by_one_command(site, tmp_path, capsys, monkeypatch):
+    folder, people, chosen = site
+    monkeypatch.setattr(train, "DIAGNOSED_TO_TRAIN", 50)
+    monkeypatch.setattr(train, "CASES_TO_CALIBRATE", 5)
+    bundle = tmp_path / "bundle"
+    arguments = ["--records", str(folder), "--bundle", str(bundle), "--members", "2", "--epochs", "2"]
+    assert train.main(arguments) == 0
+    said = capsys.readouterr().err
+    assert "200 people, 100 diagnosed" in said
+
+    model = KneeOaRisk(Settings(bundle=bundle))
+    assert model.model.trained_on == (
+        "trained on records of 200 people, 100 of them diagnosed, of one site, not for clinical use"
+    )
+    assert "simulated" not in model.model.trained_on
+    assert model.model.weights_digest != KneeOaRisk(Settings()).model.weights_digest
+    card = Ensemble.load(bundle).card
+    assert {row["horizon"] for row in card.measured} == {1, 3, 5}
+    # who is ill after all has the higher risk: something was learned from the tables
+    seen = register.gather(register.read_folders([folder])).register
+    assert seen is not None
+    weight, ill = censoring_weights(seen.time, seen.status, 3)
+    assert auroc(Ensemble.load(bundle).risk(seen.batch).value[:, 1], ill, weight) > 0.65
+
+    made = read_one(people, chosen[0], model)
+    text = " ".join((*made.conclusion, *made.limits, *(panel.caption for panel in made.pages[0].panels)))
+    assert "records of one site" in text
+    assert "simulated" not in text
+
+
+def read_one(people: Population, person: int, model: KneeOaRisk):
+    (record,) = register.read_people(patient_bundle(people, person, "P-1", "Doe", "Jane", INDEX))
+    return model.run(Study("1.2", ()), record.context(INDEX))
+
+
+def test_bundles_and_bulk_exports_give_the_same_people(tmp_path):
+    people = simulate(40, 3)
+    bundles, bulk = tmp_path / "bundles", tmp_path / "bulk"
+    bundles.mkdir()
+    bulk.mkdir()
+    lines = []
+    for person in np.flatnonzero(people.observed_weeks == 157)[:3]:
+        content = patient_bundle(people, int(person), str(person), "Doe", "Jane", INDEX)
+        (bundles / f"{person}.json").write_text(json.dumps(content))
+        for entry in content["entry"]:
+            entry["resource"]["id"] = f"x{person}" if entry is content["entry"][0] else None
+            if "subject" in entry["resource"]:
+                entry["resource"]["subject"] = {"reference": f"Patient/x{person}"}
+            lines.append(json.dumps({k: v for k, v in entry["resource"].items() if v is not None}))
+    (bulk / "export.ndjson").write_text("\n".join(lines) + "\n\n")
+    one, other = (list(register.read_folders([folder])) for folder in (bundles, bulk))
+    assert [len(record.events) for record in one] == [len(record.events) for record in other]
+    assert [record.events for record in one] == [record.events for record in other]
+
+
+def test_the_shared_tables_hold_too_few_diagnoses_and_that_is_said(shared_data, tmp_path, capsys):
+    archive = shared_data / "emr/omop-synthea27/Synthea27Nj_5.4.zip"
+    assert train.main(["--records", str(archive), "--bundle", str(tmp_path / "bundle")]) == 1
+    said = capsys.readouterr().err
+    assert "not trained: training needs at least 100 people with a first diagnosis" in said
+    assert "these records have 3, 2 of them" in said
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_the_shared_bundles_hold_too_few_diagnoses_and_that_is_said(shared_data, tmp_path, capsys):
+    folder = shared_data / "emr/fhir-control"
+    assert train.main(["--records", str(folder), "--bundle", str(tmp_path / "bundle")]) == 1
+    assert "not trained: " in capsys.readouterr().err
+
+
+def test_a_folder_with_nothing_to_read_is_refused_by_its_name(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UnsuitableInput, match="empty: holds no OMOP tables"):
+        list(register.read_folders([tmp_path / "empty"]))
+    assert train.main(["--records", str(tmp_path / "empty"), "--bundle", str(tmp_path / "bundle")]) == 1
+    assert "holds no OMOP tables" in capsys.readouterr().err
+
+
+def test_records_never_replace_the_shipped_model(tmp_path):
+    with pytest.raises(SystemExit):
+        train.main(["--records", str(tmp_path)])
+
+
+def test_a_bundle_folder_that_holds_no_model_is_refused_when_the_configuration_is_read(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no weights\.safetensors and no model\.json"):
+        Settings(bundle=tmp_path)
+
+
+def test_a_recalibration_that_is_not_there_is_refused_when_the_configuration_is_read(tmp_path):
+    with pytest.raises(ValueError, match="is no file"):
+        Settings(recalibration=tmp_path / "none.json")
+
+
+def test_a_model_of_another_vocabulary_is_refused_in_words(tmp_path):
+    shutil.copytree(BUNDLE, tmp_path / "old")
+    card = json.loads((tmp_path / "old" / "model.json").read_text())
+    (tmp_path / "old" / "model.json").write_text(json.dumps({**card, "codes": 90}))
+    with pytest.raises(ValueError, match="trained on 90 codes"):
+        Ensemble.load(tmp_path / "old")
