@@ -16,7 +16,7 @@ from node.errors import ConfigurationError
 from node.route.decide import compile_routes
 from pipelines.registry import names, pipeline_type
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "config.yaml"
+EXAMPLE = Path(__file__).resolve().parents[3] / "config.yaml"
 
 
 def written(folder: Path, text: str) -> Path:

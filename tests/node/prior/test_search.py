@@ -64,7 +64,7 @@ def test_the_last_own_report_is_given(tmp_path: Path):
     with site(tmp_path) as node:
         for ds in (last, old):
             node.reported(ds)
-        prior = node.priors.find(node.database.jobs(), node.images())
+        prior = node.priors.find(node.job(), node.images())
     assert prior is not None
     assert prior.content is not None
     assert pydicom.dcmread(io.BytesIO(prior.content)).SOPInstanceUID == last.SOPInstanceUID
@@ -78,7 +78,7 @@ def test_the_report_outlives_the_files_of_its_job(tmp_path: Path):
         node.reported(report())
         for path in tmp_path.glob("*.dcm"):
             path.unlink()
-        prior = node.priors.find(node.database.jobs(), node.images())
+        prior = node.priors.find(node.job(), node.images())
         assert prior is not None
         assert prior.content is not None
 
@@ -88,7 +88,7 @@ def test_own_reports_of_others_and_of_jobs_that_failed_are_not_given(tmp_path: P
         node.reported(report(PatientID="K4712"))
         node.reported(report(ManufacturerModelName="knee_oa_risk"))
         node.reported(report(), JobState.FAILED)
-        prior = node.priors.find(node.database.jobs(), node.images())
+        prior = node.priors.find(node.job(), node.images())
     assert prior is not None
     assert (prior.content, prior.note) == (None, {"found": False, "remark": ""})
     assert prior.told == "none found: no archive is configured"
@@ -97,7 +97,7 @@ def test_own_reports_of_others_and_of_jobs_that_failed_are_not_given(tmp_path: P
 def test_one_patient_id_and_two_persons_is_said_and_not_guessed(tmp_path: Path):
     with site(tmp_path) as node:
         node.reported(report(PatientBirthDate="19701231"))
-        prior = node.priors.find(node.database.jobs(), node.images())
+        prior = node.priors.find(node.job(), node.images())
     assert prior is not None
     assert prior.content is None
     assert prior.note["remark"] == "An earlier report under this patient ID was not used, its birth date differs."
@@ -112,7 +112,7 @@ def test_a_pipeline_that_compares_nothing_is_given_nothing(tmp_path: Path):
 def test_images_without_a_patient_id_have_no_earlier_report(tmp_path: Path):
     with site(tmp_path) as node:
         node.reported(report(PatientID=""))
-        prior = node.priors.find(node.database.jobs(), node.images(PatientID=""))
+        prior = node.priors.find(node.job(), node.images(PatientID=""))
     assert prior is not None
     assert prior.note == {"found": False, "remark": "No earlier report was searched for: no patient ID."}
 
@@ -122,7 +122,7 @@ def test_a_repeat_is_given_the_same_report_though_there_is_a_later_one(tmp_path:
     with site(tmp_path) as node:
         images = node.images()
         node.reported(first)
-        once = node.priors.find(node.database.jobs(), images)
+        once = node.priors.find(node.job(), images)
         assert once is not None
         node.reported(later)
         again = node.priors.find(node.database.jobs(prior=once.note), images)
@@ -133,7 +133,7 @@ def test_a_repeat_is_given_the_same_report_though_there_is_a_later_one(tmp_path:
 def test_a_repeat_of_a_job_that_was_given_none_is_given_none(tmp_path: Path):
     with site(tmp_path) as node:
         images = node.images()
-        once = node.priors.find(node.database.jobs(), images)
+        once = node.priors.find(node.job(), images)
         assert once is not None
         node.reported(report())
         again = node.priors.find(node.database.jobs(prior=once.note), images)
@@ -145,7 +145,7 @@ def test_a_repeat_fails_rather_than_take_another_report(tmp_path: Path):
     with site(tmp_path) as node:
         images = node.images()
         node.reported(report())
-        once = node.priors.find(node.database.jobs(), images)
+        once = node.priors.find(node.job(), images)
         assert once is not None
         note = {**once.note, "sha256": "0" * 64}
         with pytest.raises(JobFailed, match="cannot be had again"):
@@ -171,7 +171,7 @@ def test_neither_database_nor_file_names_nor_log_tell_who_the_patient_is(
     dead = {"kind": "dicomweb", "url": f"http://127.0.0.1:{free_port()}"}
     with site(tmp_path, **asking(dead)) as node:
         node.reported(report(PatientBirthDate="19701231"))
-        node.priors.find(node.database.jobs(), node.images())
+        node.priors.find(node.job(), node.images())
         with node.database.connect() as connection:
             rows = [
                 str(row)
@@ -199,7 +199,7 @@ def test_an_archive_is_asked_where_the_node_has_no_report_of_its_own(tmp_path: P
         pacs.upload(part10(ds))
     with site(tmp_path, **asking(way(pacs))) as node:
         images = node.images()
-        prior = node.priors.find(node.database.jobs(), images)
+        prior = node.priors.find(node.job(), images)
         assert prior is not None
         assert prior.content is not None
         assert prior.told == f"{last.SOPInstanceUID} from pacs"
@@ -216,7 +216,7 @@ def test_both_ways_to_an_archive_bring_the_same_bytes(tmp_path: Path, pacs: Arch
     brought = []
     for way in (by_dimse, by_web):
         with site(tmp_path / way.__name__, **asking(way(pacs))) as node:
-            prior = node.priors.find(node.database.jobs(), node.images())
+            prior = node.priors.find(node.job(), node.images())
         assert prior is not None
         assert prior.content is not None
         brought.append(prior.content)
@@ -229,7 +229,7 @@ def test_an_own_report_comes_before_the_archives(tmp_path: Path, pacs: Archive):
     pacs.upload(part10(report(StudyDate="20260101")))
     with site(tmp_path, **asking(by_web(pacs))) as node:
         node.reported(own)
-        prior = node.priors.find(node.database.jobs(), node.images())
+        prior = node.priors.find(node.job(), node.images())
     assert prior is not None
     assert prior.note["sop_instance_uid"] == own.SOPInstanceUID
 
@@ -240,7 +240,7 @@ def test_a_report_of_another_person_in_the_archive_is_not_taken(tmp_path: Path, 
     pacs.upload(part10(report(PatientBirthDate="19701231")))
     pacs.upload(part10(report(IssuerOfPatientID="OTHER", StudyDate="20250505")))
     with site(tmp_path, **asking(way(pacs))) as node:
-        prior = node.priors.find(node.database.jobs(), node.images())
+        prior = node.priors.find(node.job(), node.images())
     assert prior is not None
     assert prior.content is None
     assert "birth date" in prior.note["remark"]
@@ -261,7 +261,7 @@ def test_an_archive_without_c_get_moves_the_report_to_the_nodes_own_port(tmp_pat
         site(tmp_path, **asking(by_dimse(pacs), retrieve="move"), **more) as node,
         Receiver(node.configuration, node.database),
     ):
-        prior = node.priors.find(node.database.jobs(), node.images())
+        prior = node.priors.find(node.job(), node.images())
     assert prior is not None
     assert prior.content is not None
     assert pydicom.dcmread(io.BytesIO(prior.content)).SOPInstanceUID == last.SOPInstanceUID
@@ -278,7 +278,7 @@ def test_an_archive_that_is_down_is_told_of_and_the_next_one_is_asked(
         dead = {**by_dimse(pacs), "port": free_port()}
     more = {"destinations": {"down": dead, "pacs": by_web(pacs)}, "priors": {"ask": ["down", "pacs"]}}
     with site(tmp_path, **more) as node:
-        prior = node.priors.find(node.database.jobs(), node.images())
+        prior = node.priors.find(node.job(), node.images())
     assert prior is not None
     assert prior.content is not None
     assert prior.note["remark"].startswith("No earlier report could be searched in: down: ")
@@ -288,7 +288,7 @@ def test_an_archive_that_is_down_is_told_of_and_the_next_one_is_asked(
 def test_where_no_archive_answers_the_job_goes_on_without(tmp_path: Path):
     dead = {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": free_port()}
     with site(tmp_path, **asking(dead)) as node:
-        prior = node.priors.find(node.database.jobs(), node.images())
+        prior = node.priors.find(node.job(), node.images())
     assert prior is not None
     assert prior.content is None
     assert prior.note["remark"] == "No earlier report could be searched in: pacs: cannot be reached."
@@ -300,7 +300,7 @@ def test_a_patient_id_that_is_a_pattern_is_not_asked_for(tmp_path: Path, pacs: A
     pacs.upload(part10(report()))
     for way in (by_dimse, by_web):
         with site(tmp_path / way.__name__, **asking(way(pacs))) as node:
-            prior = node.priors.find(node.database.jobs(), node.images(PatientID="K*"))
+            prior = node.priors.find(node.job(), node.images(PatientID="K*"))
             assert prior is not None
             assert "wildcard" in prior.note["remark"]
 
@@ -313,7 +313,7 @@ def test_a_silent_archive_costs_no_more_than_the_time_it_is_given(tmp_path: Path
             {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": port},
         ):
             with site(tmp_path / dead["kind"], **asking(dead, timeout_s=0.3)) as node:
-                prior = node.priors.find(node.database.jobs(), node.images())
+                prior = node.priors.find(node.job(), node.images())
             assert prior is not None
             assert prior.note["remark"]
 
@@ -335,7 +335,7 @@ def test_an_archive_that_breaks_off_or_talks_nonsense_costs_no_job(tmp_path: Pat
         with served(nonsense) as url:
             destinations = {"dimse": dimse, "web": {"kind": "dicomweb", "url": url}}
             with site(tmp_path, destinations=destinations, priors={"ask": ["dimse", "web"]}) as node:
-                prior = node.priors.find(node.database.jobs(), node.images())
+                prior = node.priors.find(node.job(), node.images())
     finally:
         server.shutdown()
     assert prior is not None

@@ -311,7 +311,7 @@ def test_a_request_sent_byte_by_byte_is_cut(tmp_path: Path, server: str) -> None
 def test_an_association_that_falls_silent_in_a_pdu_is_cut_and_leaves_no_partial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
-    monkeypatch.setattr(f"node.receive.{server}.PDU_S", 0.5)
+    monkeypatch.setattr(f"node.receive.dimse.{server}_server.PDU_S", 0.5)
     ds = mr()
     settings = configuration(tmp_path / "data", dimse={"server": server})
     with Running(settings) as running, RawPeer(running.port) as peer:
@@ -324,7 +324,7 @@ def test_an_association_that_falls_silent_in_a_pdu_is_cut_and_leaves_no_partial(
 
 @pytest.mark.parametrize("server", ["fast", "plain"])
 def test_an_instance_that_comes_too_slowly_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str) -> None:
-    monkeypatch.setattr(f"node.receive.{server}.SLOW_AFTER_S", 0.3)
+    monkeypatch.setattr(f"node.receive.dimse.{server}_server.SLOW_AFTER_S", 0.3)
     ds = mr()
     settings = configuration(tmp_path / "data", dimse={"server": server})
     with Running(settings) as running, RawPeer(running.port) as peer:
