@@ -106,7 +106,7 @@ def test_one_patient_id_and_two_persons_is_said_and_not_guessed(tmp_path: Path):
 def test_a_pipeline_that_compares_nothing_is_given_nothing(tmp_path: Path):
     with site(tmp_path) as node:
         node.reported(report())
-        assert node.priors.find(node.database.jobs("knee_super_resolution"), node.images()) is None
+        assert node.priors.find(node.job("knee_super_resolution"), node.images()) is None
 
 
 def test_images_without_a_patient_id_have_no_earlier_report(tmp_path: Path):
@@ -125,7 +125,7 @@ def test_a_repeat_is_given_the_same_report_though_there_is_a_later_one(tmp_path:
         once = node.priors.find(node.job(), images)
         assert once is not None
         node.reported(later)
-        again = node.priors.find(node.database.jobs(prior=once.note), images)
+        again = node.priors.find(node.job(prior=once.note), images)
         assert again is not None
         assert (again.content, again.note) == (once.content, once.note)
 
@@ -136,7 +136,7 @@ def test_a_repeat_of_a_job_that_was_given_none_is_given_none(tmp_path: Path):
         once = node.priors.find(node.job(), images)
         assert once is not None
         node.reported(report())
-        again = node.priors.find(node.database.jobs(prior=once.note), images)
+        again = node.priors.find(node.job(prior=once.note), images)
         assert again is not None
         assert again.content is None
 
@@ -149,7 +149,7 @@ def test_a_repeat_fails_rather_than_take_another_report(tmp_path: Path):
         assert once is not None
         note = {**once.note, "sha256": "0" * 64}
         with pytest.raises(JobFailed, match="cannot be had again"):
-            node.priors.find(node.database.jobs(prior=note), images)
+            node.priors.find(node.job(prior=note), images)
 
 
 def test_reports_are_kept_for_as_long_as_is_configured(tmp_path: Path):
@@ -205,7 +205,7 @@ def test_an_archive_is_asked_where_the_node_has_no_report_of_its_own(tmp_path: P
         assert prior.told == f"{last.SOPInstanceUID} from pacs"
         assert pydicom.dcmread(io.BytesIO(prior.content)).StudyDate == "20251224"
         pacs.upload(part10(report(StudyDate="20260401")))
-        again = node.priors.find(node.database.jobs(prior=prior.note), images)
+        again = node.priors.find(node.job(prior=prior.note), images)
         assert again is not None
         assert again.content == prior.content
 
