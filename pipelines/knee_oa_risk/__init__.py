@@ -17,12 +17,14 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Result
 from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
+from pipelines.bundle import bundle_digest, files_in
 from pipelines.context import ClinicalContext
 
 if TYPE_CHECKING:
     from pipelines.knee_oa_risk.model import Calibration, Ensemble
 
-BUNDLE = Path(__file__).parent / "bundle"
+PACKAGE = Path(__file__).parent
+BUNDLE = PACKAGE / "bundle"
 WEIGHTS, CARD = "weights.safetensors", "model.json"
 SIMULATED = "simulated patient records"
 
@@ -78,7 +80,8 @@ class KneeOaRisk:
         return Model(
             self.name,
             self.version,
-            _weights_digest(self._bundle),
+            # the tables decide what of a record the networks see
+            bundle_digest(files_in(self._bundle, WEIGHTS, CARD) | files_in(PACKAGE, "tables/*")),
             f"trained on {_trained_on(self._bundle)}, not for clinical use",
             hashlib.sha256(text.encode()).hexdigest(),
         )
@@ -118,14 +121,6 @@ class KneeOaRisk:
             self.load()
         assert self._ensemble is not None
         return assess(self.model, self.title, self._ensemble, self._site, self.settings, study, context)
-
-
-@cache
-def _weights_digest(bundle: Path) -> str:
-    digest = hashlib.sha256()
-    for name in (WEIGHTS, CARD):
-        digest.update((bundle / name).read_bytes())
-    return digest.hexdigest()
 
 
 @cache

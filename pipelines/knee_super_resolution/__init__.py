@@ -6,6 +6,7 @@ Importing this module brings in no torch and no scipy: whoever lists pipelines p
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -17,6 +18,7 @@ from dicom_sr.findings import Model, Page, Result
 from dicom_sr.read.stacks import Stack, read_stack, stacks
 from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
+from pipelines.bundle import bundle_digest, files_in
 from pipelines.context import ClinicalContext
 from pipelines.knee_super_resolution import gates
 
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from pipelines.knee_super_resolution.results import Reconstruction
 
 MIN_RATIO, MAX_RATIO = 1.5, 8.0  # what the methods are evaluated for
-WEIGHTS = Path(__file__).parent / "bundle" / "model.safetensors"
+BUNDLE = Path(__file__).parent / "bundle"
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"  # what inference reads of the bundle
 NOTHING_TRAINED = "cubic spline interpolation, nothing was trained; research use only, not for clinical use"
 WORDS = {
     "tricubic": "cubic spline interpolation",
@@ -53,19 +56,17 @@ class KneeSuperResolution:
     needs_context: ClassVar[bool] = False
     settings_type: ClassVar[type[PipelineSettings]] = Settings
 
-    def __init__(self, settings: PipelineSettings) -> None:
+    def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:
+        self.bundle = bundle
         self.settings = settings if isinstance(settings, Settings) else Settings.model_validate(settings.model_dump())
-        self._restorer: Restorer | None = None
 
     @property
     def model(self) -> Model:
         configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
         if self.settings.method == "tricubic":
             return Model(self.name, self.version, hashlib.sha256(b"").hexdigest(), NOTHING_TRAINED, configuration)
-        import json
-
-        described = json.loads(WEIGHTS.with_suffix(".json").read_text())
-        digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+        described = json.loads((self.bundle / DESCRIPTION).read_text())
+        digest = bundle_digest(files_in(self.bundle, WEIGHTS, DESCRIPTION))
         return Model(self.name, self.version, digest, str(described["trained_on"]), configuration)
 
     def check(self, study: Study) -> None:
@@ -82,9 +83,12 @@ class KneeSuperResolution:
     def load(self) -> None:
         """Bring the network into memory; the classical method has none."""
         if self.settings.method == "learned":
-            from pipelines.knee_super_resolution.inference import warm_model
+            self._network()
 
-            self._restorer = warm_model()
+    def _network(self) -> Restorer:
+        from pipelines.knee_super_resolution.inference import warm_model
+
+        return warm_model(self.bundle)
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         """Make one thin-slice volume per echo and phase.
@@ -140,11 +144,8 @@ class KneeSuperResolution:
         if self.settings.method == "tricubic":
             thin = tricubic(array, coarse, fine)
         else:
-            if self._restorer is None:
-                self.load()
-            assert self._restorer is not None  # `load` has just set it
             pixel_mm = float(np.sqrt(stack.pixel_mm[0] * stack.pixel_mm[1]))
-            thin, spread = self._restorer.restore(array / scale, coarse, fine, profile, stack.spacing_mm / pixel_mm)
+            thin, spread = self._network().restore(array / scale, coarse, fine, profile, stack.spacing_mm / pixel_mm)
             thin, spread = thin * scale, spread * scale
         made = results.Reconstruction(
             stack=stack,

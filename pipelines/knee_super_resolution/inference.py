@@ -23,11 +23,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+from pipelines.knee_super_resolution import BUNDLE, DESCRIPTION, WEIGHTS
 from pipelines.knee_super_resolution.degradation import SliceProfile, coarse_positions, forward_matrix
 from pipelines.knee_super_resolution.network import SD_FLOOR, Geometry, ThinSliceNet
 
-BUNDLE = Path(__file__).parent / "bundle"
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 AIR = 0.02  # of the scaled intensity: columns that never exceed it hold nothing
 MARGIN = 4  # pixels round what is not air
 TRIAL_PLANES = 6  # with three, a few small foci can change which are the busiest, and the answer by half
@@ -327,6 +326,6 @@ def load(folder: Path = BUNDLE, half: bool | None = None) -> Restorer:
 
 
 @cache
-def warm_model() -> Restorer:
-    """The shipped network, loaded once per process."""
-    return load()
+def warm_model(bundle: Path = BUNDLE) -> Restorer:
+    """The network of a bundle, loaded once per process."""
+    return load(bundle)

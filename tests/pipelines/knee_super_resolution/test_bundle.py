@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ import torch
 
 from dicom_sr.phantoms import Person, study_header, write_knee_mr
 from dicom_sr.series import read_studies
+from dicom_sr.uids import result_key
+from node.route.dispatch import model_digest
+from pipelines.bundle import bundle_digest
 from pipelines.knee_super_resolution import KneeSuperResolution, Settings, codes, metrics
 from pipelines.knee_super_resolution.evaluation.evaluate import EVALUATION_SEED, condyle, degraded
-from pipelines.knee_super_resolution.inference import BUNDLE
+from pipelines.knee_super_resolution.inference import BUNDLE, load
 from pipelines.knee_super_resolution.simulation import thin_volumes
 from pipelines.knee_super_resolution.training.baselines import tci
 from pipelines.knee_super_resolution.training.volumes import ThinVolume
@@ -57,6 +61,27 @@ def test_the_learned_method_gives_slices_uncertainty_and_consistency(tmp_path: P
     assert float(derived.uncertainty.array.min()) > 0
     (finding,) = result.findings
     assert [(each.name, each.value) for each in finding.evaluations] == [(codes.CONSISTENT, codes.PASS)]
-    assert result.model.weights_digest == hashlib.sha256((BUNDLE / "model.safetensors").read_bytes()).hexdigest()
+    assert result.model.weights_digest == bundle_digest(
+        {name: BUNDLE / name for name in ("model.safetensors", "model.json")}
+    )
     assert "simulated knees" in result.model.trained_on
     assert [len(page.panels) for page in result.pages] == [6, 6]
+
+
+def test_another_calibration_is_another_model_with_another_job_and_other_uids(tmp_path: Path) -> None:
+    shutil.copytree(BUNDLE, tmp_path / "bundle")
+    description = tmp_path / "bundle" / "model.json"
+    described = json.loads(description.read_text())
+    described["calibration"]["4"] *= 2
+    description.write_text(json.dumps(described))
+    shipped, changed = KneeSuperResolution(Settings()), KneeSuperResolution(Settings(), tmp_path / "bundle")
+    assert shipped.model.weights_digest != changed.model.weights_digest
+    assert model_digest(shipped) != model_digest(changed)  # of which the job id is made
+    assert result_key(shipped.model, ["1.2"]) != result_key(changed.model, ["1.2"])  # of which the UIDs are made
+    assert load(tmp_path / "bundle").calibration_at(4) == pytest.approx(2 * load().calibration_at(4))
+
+
+def test_weights_that_only_the_evaluation_reads_do_not_count(tmp_path: Path) -> None:
+    shutil.copytree(BUNDLE, tmp_path / "bundle")
+    (tmp_path / "bundle" / "deepresolve_2.json").unlink()
+    assert KneeSuperResolution(Settings(), tmp_path / "bundle").model == KneeSuperResolution(Settings()).model
