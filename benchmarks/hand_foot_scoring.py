@@ -29,9 +29,8 @@ from dicom_sr.series import Study, read_studies
 from pipelines.hand_foot_scoring import HandFootScoring, Settings, weights
 from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.reading import Reader
-from pipelines.hand_foot_scoring.simulation.films import Side
 from pipelines.hand_foot_scoring.simulation.sample import LIMBS, film_of, stored
-from pipelines.hand_foot_scoring.simulation.skeleton import Part
+from pipelines.hand_foot_scoring.sites import Part, Side
 
 SHAPE = (2500, 2000)
 

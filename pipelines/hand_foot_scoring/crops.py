@@ -1,40 +1,15 @@
-"""Crops round single joints: simulated ones with their grades, and how a crop is cut from a picture."""
+"""Crops round single joints, cut from a picture as the damage network takes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import cast
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from pipelines.hand_foot_scoring.localise import Limb, Pyramid, Window
-from pipelines.hand_foot_scoring.network import CLASS_OF, CROP, STATES
-from pipelines.hand_foot_scoring.simulation.radiograph import Image, View, expose, random_exposure
-from pipelines.hand_foot_scoring.simulation.skeleton import (
-    NO_EROSION,
-    NO_NARROWING,
-    Part,
-    Skeleton,
-    State,
-    foot,
-    hand,
-    implant,
-    random_disease,
-    site_rates,
-    uniform_disease,
-)
+from pipelines.hand_foot_scoring.localise import Image, Limb, Pyramid, Window
 
+CROP = 64  # rows and columns of a crop
 FIELD_MM = 24.0  # side of a crop on a mean adult limb; it grows and shrinks with the limb
 WIDE_FIELD_MM = {"RAD": 38.0, "RADCARP": 38.0}  # the end of the radius is wider than a finger joint
-# spreads of the place of a crop, mm on a mean adult: of the localiser's centres on simulated films half are within 1.2,
-# nine in ten within 2.6 and 19 in 20 within 3.2
-OFF_MM = (0.6, 1.1, 1.8)
-EVEN_SHARE = 0.65  # of the patients that the heads learn from: their grades are spread evenly
-SEVERITIES = (0.08, 0.25, 0.6, 1.2)  # of simulated patients as in a clinic
-NONE = -1.0  # no such grade at this site
 
 
 def normalised(crop: Image) -> Image:
@@ -60,141 +35,3 @@ def crop_window(limb: Limb, site: str, point: tuple[float, float]) -> Window:
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = step * turn @ np.diag([-1.0 if limb.side == "R" else 1.0, 1.0])
     return Window(np.column_stack((linear, np.array(point) - linear @ np.full(2, (CROP - 1) / 2))))
-
-
-@dataclass(frozen=True)
-class Crops:
-    """Simulated joints, one per row."""
-
-    images: NDArray[np.uint8]  # (N, 64, 64), normalised crops at 0..255
-    sites: NDArray[np.int64]  # (N,) class of the site, from 1
-    erosion: NDArray[np.float32]  # (N,) grade, or -1 where the site has none or cannot be read
-    narrowing: NDArray[np.float32]
-    states: NDArray[np.int64]  # (N,) index in STATES
-    plates: NDArray[np.float32]  # (N,) 1: growth plates are open
-    patients: NDArray[np.int64]  # (N,) limbs of one patient belong together
-
-    def __len__(self) -> int:
-        return len(self.sites)
-
-    def floats(self, rows: NDArray[np.intp] | slice) -> Image:
-        """(n, 1, 64, 64) as the network takes them."""
-        return (self.images[rows].astype(np.float32)[:, None] / 127.5) - 1
-
-    def take(self, rows: NDArray[np.intp]) -> Crops:
-        return Crops(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
-
-
-def simulated_crop(
-    skeleton: Skeleton, site: str, rng: np.random.Generator, state: State | None = None
-) -> tuple[Image, State]:
-    """(64, 64) normalised crop of one site as it would be cut after a localisation that is a little off."""
-    shown = state or skeleton.states[site]
-    if shown == "prosthesis" and skeleton.states[site] != "prosthesis":
-        half = (6.5 if skeleton.part == "hand" else 9.0) * skeleton.scale
-        skeleton = replace(skeleton, objects=(*skeleton.objects, *implant(skeleton.sites[site], half, rng)))
-    centre = np.array(skeleton.sites[site])
-    if state == "absent":  # the localiser may have gone astray: no joint of this name is here
-        centre = centre + rng.choice([-1, 1], 2) * rng.uniform(9, 25, 2) * skeleton.scale
-    centre = centre + rng.normal(0, rng.choice(OFF_MM), 2) * skeleton.scale
-    pixel_mm = field_mm(site) * skeleton.scale / CROP * float(np.exp(rng.normal(0, 0.05)))
-    view = View((CROP, CROP), pixel_mm, float(rng.normal(0, 0.12)))
-    middle = view.to_pixels(centre[None])[0]
-    view = replace(view, origin=(31.5 - middle[0], 31.5 - middle[1]))
-    exposure = random_exposure(rng)
-    image = expose(skeleton, view, replace(exposure, noise=0.4 * exposure.noise), rng)
-    if shown == "covered":
-        image = _covered(image, rng)
-    return normalised(image), shown
-
-
-def _covered(image: Image, rng: np.random.Generator) -> Image:
-    """Plaster or a dense object over the joint."""
-    if rng.random() < 0.5:
-        coarse = gaussian_filter(rng.standard_normal(image.shape).astype(np.float32), rng.uniform(0.8, 2.5))
-        return np.asarray(image * rng.uniform(0.05, 0.25) + coarse / coarse.std() * rng.uniform(0.08, 0.2), np.float32)
-    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]] - 31.5
-    angle = rng.uniform(0, np.pi)
-    band = np.abs(rows * np.cos(angle) + columns * np.sin(angle)) < rng.uniform(8, 20)
-    return np.where(band, image + rng.uniform(1, 3), image)
-
-
-def simulated(
-    seed: int,
-    patients: int,
-    *,
-    even: float,
-    oddities: float = 0.08,
-    children: float = 0.06,
-    sites_each: int | None = None,
-) -> Crops:
-    """Crops of the two hands and two feet of simulated patients.
-
-    Parameters
-    ----------
-    even
-        Share of the patients whose grades are spread evenly (to learn from); those of the others are as in a clinic,
-        most of them none (to measure with).
-    oddities
-        Share of crops that show an implant, a cover or no joint.
-    sites_each
-        Number of sites drawn from each limb; all when None.
-    """
-    rows: list[Row] = []
-    for patient in range(patients):
-        rng = np.random.default_rng((seed, 5, patient))
-        for skeleton in limbs(rng, even, children):
-            names = list(skeleton.sites)
-            if sites_each is not None:
-                names = [str(name) for name in rng.choice(names, min(sites_each, len(names)), replace=False)]
-            for name in names:
-                odd = cast(State, rng.choice(STATES[1:])) if rng.random() < oddities else None
-                rows.append((*row(skeleton, name, rng, odd), patient))
-    return stacked(rows)
-
-
-Row = tuple[Image, int, float, float, int, float, int]
-
-
-def stacked(rows: Sequence[Row]) -> Crops:
-    """Rows of crops, each as `row` makes it with its patient behind, in columns."""
-    columns = list(zip(*rows, strict=True))
-    return Crops(
-        np.stack([np.round((image + 1) * 127.5).astype(np.uint8) for image in columns[0]]),
-        *(
-            np.array(column, kind)
-            for column, kind in zip(
-                columns[1:], (np.int64, np.float32, np.float32, np.int64, np.float32, np.int64), strict=True
-            )
-        ),
-    )
-
-
-def limbs(rng: np.random.Generator, even: float, children: float) -> Iterator[Skeleton]:
-    """The two hands and the two feet of one simulated patient; children are healthy."""
-    severity = float(rng.choice(SEVERITIES))
-    age = float(rng.uniform(5, 16)) if rng.random() < children else None
-    spread_evenly = rng.random() < even
-    for name, draw in (("hand", hand), ("foot", foot)):
-        part = cast(Part, name)
-        rates = site_rates(part, rng, severity)
-        for _ in range(2):
-            if age is not None:
-                disease = None
-            elif spread_evenly:
-                disease = uniform_disease(part, rng)
-            else:
-                disease = random_disease(part, rng, severity, rates)
-            yield draw(rng, disease, age)
-
-
-def row(
-    skeleton: Skeleton, name: str, rng: np.random.Generator, odd: State | None
-) -> tuple[Image, int, float, float, int, float]:
-    """A crop, its site, the grades that apply, its state, and whether growth plates are open."""
-    image, state = simulated_crop(skeleton, name, rng, odd)
-    readable = state == "evaluable"
-    erosion = NONE if name in NO_EROSION or not readable else float(skeleton.erosion[name])
-    narrowing = NONE if name in NO_NARROWING[skeleton.part] or not readable else float(skeleton.narrowing[name])
-    site = CLASS_OF[skeleton.part, name]
-    return image, site, erosion, narrowing, STATES.index(state), float(skeleton.open_plates)

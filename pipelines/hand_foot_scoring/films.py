@@ -15,7 +15,8 @@ from dicom_sr.findings import ImageReference
 from dicom_sr.read.pixels import frames
 from dicom_sr.series import Instance, Study
 from pipelines.hand_foot_scoring.reading import LimbReading, Reader
-from pipelines.hand_foot_scoring.scoring import Cell, Limb, NotScored, Reading, Reason, Scored, Side
+from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Reason, Scored
+from pipelines.hand_foot_scoring.sites import Part, Side
 
 MODALITIES = ("DX", "CR", "RG")
 HANDS = frozenset({"HAND", "WRIST", "FINGER", "THUMB", "HANDS"})
@@ -28,7 +29,7 @@ GROWN_YEARS = 16
 class Header:
     """What a header says, "" or None where it says nothing."""
 
-    part: Limb | Literal[""]
+    part: Part | Literal[""]
     side: Side | Literal[""]
     body_part: str
     age_years: float | None
@@ -37,7 +38,7 @@ class Header:
 def read_header(header: Dataset) -> Header:
     body_part = str(header.get("BodyPartExamined") or "").strip().upper()
     side = str(header.get("ImageLaterality") or header.get("Laterality") or "").strip().upper()
-    part: Limb | Literal[""] = "hand" if body_part in HANDS else "foot" if body_part in FEET else ""
+    part: Part | Literal[""] = "hand" if body_part in HANDS else "foot" if body_part in FEET else ""
     known: Side | Literal[""] = "L" if side == "L" else "R" if side == "R" else ""
     return Header(part, known, body_part, _age(header))
 
@@ -137,13 +138,13 @@ class Chosen:
     contradictions: tuple[str, ...]
 
     @property
-    def key(self) -> tuple[Limb, Side]:
+    def key(self) -> tuple[Part, Side]:
         return self.reading.limb.part, self.reading.limb.side
 
 
 def choose(films: Sequence[Film]) -> tuple[tuple[Chosen, ...], tuple[str, ...]]:
     """For each limb the picture on which most cells could be read, and a remark for each picture left aside."""
-    best: dict[tuple[Limb, Side], Chosen] = {}
+    best: dict[tuple[Part, Side], Chosen] = {}
     remarks = []
     for film in films:
         for reading in film.limbs:

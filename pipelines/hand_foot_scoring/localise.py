@@ -13,14 +13,13 @@ from PIL import Image as Pillow
 from scipy.ndimage import map_coordinates, maximum_filter
 
 from pipelines.hand_foot_scoring import shape
-from pipelines.hand_foot_scoring.mask import channels
-from pipelines.hand_foot_scoring.network import CANVAS, CLASS_OF, OTHER_POSE, POSES, STRIDE, Localiser
-from pipelines.hand_foot_scoring.simulation.skeleton import Part
+from pipelines.hand_foot_scoring.canvas import CANVAS, STRIDE, channels
+from pipelines.hand_foot_scoring.network import OTHER_POSE, POSES, Localiser
+from pipelines.hand_foot_scoring.sites import CLASS_OF, REACH_MM, SITES, Part
 
 Image = NDArray[np.float32]
 PEAKS = 3
 POSES_TRIED = 3  # of the pose head's best
-REACH_MM = {"hand": 192.0, "foot": 165.0}  # length of the mean adult limb that the shape model is scaled to
 MIDDLE_MM = {"hand": (2.0, -60.0), "foot": (-6.0, -35.0)}  # of the shape model, put at the middle of a close window
 FILL = 0.8  # share of the canvas that the limb fills in a close window
 LOOKS = ((0.72, 0.0), (0.78, 0.09), (0.78, -0.09), (0.88, 0.0))  # fill and turn (radians) of the close windows
@@ -128,7 +127,7 @@ class Limb:
         point of the shape model (mm) is."""
         model = shape.shipped(self.part)
         mirror = np.array([-1.0 if self.side == "R" else 1.0, 1.0])
-        upright = np.array([self.expected[name] for name in shape.SITES[self.part]]) * mirror
+        upright = np.array([self.expected[name] for name in SITES[self.part]]) * mirror
         similarity = shape.align(model.mean, upright, np.ones(len(upright)))
         x, y = similarity.apply(np.array([point_mm]))[0] * mirror
         angle = -similarity.angle if self.side == "R" else similarity.angle
@@ -219,7 +218,7 @@ class Finder:
         return window_of((x - half_w, y - half_h, x + half_w, y + half_h), 0, limb.side == "R", angle + turn)
 
     def _fit(self, classes: NDArray[np.float32], window: Window, part: Part, mirrored: bool, turns: int) -> Limb | None:
-        sites = shape.SITES[part]
+        sites = SITES[part]
         maps = classes[[CLASS_OF[part, name] for name in sites]]
         found = shape.fit(shape.shipped(part), peaks(maps), np.random.default_rng(self.rng_seed))
         if found is None:

@@ -5,15 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pipelines.hand_foot_scoring.losses import Loss, outputs
-from pipelines.hand_foot_scoring.simulation.skeleton import FOOT_SITES, HAND_SITES
+from pipelines.hand_foot_scoring.heads import MAXIMUM, STATES, Loss, outputs
+from pipelines.hand_foot_scoring.sites import CLASSES
 
-CANVAS = (256, 192)  # rows, columns that the localiser sees
-STRIDE = 2  # canvas pixels per pixel of the class map
-# class 0 is background, then the sites of the hand, then those of the foot
-SITE_CLASSES = tuple(("hand", name) for name in HAND_SITES) + tuple(("foot", name) for name in FOOT_SITES)
-CLASS_OF = {site: index + 1 for index, site in enumerate(SITE_CLASSES)}
-CLASSES = len(SITE_CLASSES) + 1
 # how a limb lies: part x mirrored x quarter turns clockwise, then "no hand and no foot"
 POSES = tuple((part, mirrored, turns) for part in ("hand", "foot") for mirrored in (False, True) for turns in range(4))
 OTHER_POSE = len(POSES)
@@ -81,11 +75,6 @@ class Localiser(nn.Module):
     def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
         levels = self.encode(canvas)
         return self.mask(self.decode(levels)), self.pose(levels[-1])
-
-
-CROP = 64  # rows and columns of a joint's crop
-STATES = ("evaluable", "prosthesis", "covered", "absent")
-MAXIMUM = {"hand_erosion": 5, "foot_erosion": 10, "narrowing": 4}  # highest grade of each head
 
 
 class Damage(nn.Module):

@@ -16,7 +16,8 @@ from pydicom.dataset import Dataset
 
 from dicom_sr.codes import SCHEME, SVH_ERO, SVH_JSN, SVH_SITES
 from dicom_sr.series import Instance, Study
-from pipelines.hand_foot_scoring.scoring import Cell, Kind, Reading, Side, certain
+from pipelines.hand_foot_scoring.scoring import Cell, Kind, Reading, certain
+from pipelines.hand_foot_scoring.sites import Side
 
 _SITE_OF = {site.modifier_value: site for site in SVH_SITES}
 _KIND_OF: dict[str, Kind] = {SVH_ERO.value: "erosion", SVH_JSN.value: "narrowing"}

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from pipelines.hand_foot_scoring import crops
-from pipelines.hand_foot_scoring.calibration import Calibration, Pooling, context
+from pipelines.hand_foot_scoring.calibration import GradeCalibration, Pooling, context
+from pipelines.hand_foot_scoring.crops import CROP
+from pipelines.hand_foot_scoring.heads import MAXIMUM, STATES, distribution, head_of
 from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Pyramid
-from pipelines.hand_foot_scoring.losses import distribution
-from pipelines.hand_foot_scoring.network import CLASS_OF, CROP, MAXIMUM, STATES, Damage
+from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind, NotScored, Reading, Reason, Scored
+from pipelines.hand_foot_scoring.sites import CLASS_OF
 from pipelines.hand_foot_scoring.weights import Trained
 
 MIN_LENGTH_PX = 380.0  # tip to wrist: below it a crop is finer than the picture and grade 1 cannot be told from none
@@ -113,7 +115,7 @@ class Reader:
         return _spread(found, crops.crop_window(limb, site, point).matrix, pyramid.shape)
 
 
-def pooled(readings: Mapping[Cell, Reading], calibration: Calibration, pooling: Pooling) -> dict[Cell, Reading]:
+def pooled(readings: Mapping[Cell, Reading], calibration: GradeCalibration, pooling: Pooling) -> dict[Cell, Reading]:
     """The readings of all limbs of a patient, each leaning on those of the patient's other joints as `pooling` says."""
     result = dict(readings)
     for head in MAXIMUM:
@@ -127,13 +129,6 @@ def pooled(readings: Mapping[Cell, Reading], calibration: Calibration, pooling: 
         for (cell, _), p in zip(rows, calibration.pooled(pooling, head, alone, around), strict=True):
             result[cell] = Scored(tuple(p.tolist()))
     return result
-
-
-def head_of(cell: Cell) -> str:
-    """The head that reads a cell."""
-    if cell.kind == "narrowing":
-        return "narrowing"
-    return "hand_erosion" if cell.limb == "hand" else "foot_erosion"
 
 
 def _moved(centre: Centre, shift: tuple[float, float], scale: float) -> tuple[float, float]:

@@ -15,11 +15,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from dicom_sr.codes import SVH_SITES, SvhSite, svh_site
+from pipelines.hand_foot_scoring.sites import Part, Side
 
-Limb = Literal["hand", "foot"]
-Side = Literal["L", "R"]
 Kind = Literal["erosion", "narrowing"]
 
 # Smallest detectable difference of the total, units: Bruynesteyn et al., Arthritis Rheum 2002;46:913
@@ -27,7 +27,7 @@ SMALLEST_DETECTABLE_DIFFERENCE = 5.0
 # A cell that falls by this much or more has not healed: another film, another angle or a wrong reading
 IMPOSSIBLE_REPAIR = 2.0
 INTERVAL_LEVEL = 0.9
-_Z = 1.6448536269514722  # standard normal quantile at 0.95
+INTERVAL_SPREAD = float(ndtri((1 + INTERVAL_LEVEL) / 2))  # standard deviations either side that hold it
 
 
 @dataclass(frozen=True, order=True)
@@ -35,7 +35,7 @@ class Cell:
     """One of the 86 numbers of a complete reading."""
 
     side: Side
-    limb: Limb
+    limb: Part
     site: str  # as in dicom_sr.codes, e.g. MCP2
     kind: Kind
 
@@ -200,7 +200,7 @@ def total(readings: Mapping[Cell, Reading], cells: Iterable[Cell] = CELLS, corre
         raw * maximum / assessed if assessed else None,
         (raw, raw + missing),
         deviation,
-        (max(0.0, raw - _Z * deviation), min(float(assessed), raw + _Z * deviation)),
+        (max(0.0, raw - INTERVAL_SPREAD * deviation), min(float(assessed), raw + INTERVAL_SPREAD * deviation)),
     )
 
 

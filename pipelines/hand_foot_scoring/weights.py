@@ -10,9 +10,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pipelines.hand_foot_scoring.calibration import Calibration, Stage
+from pipelines.hand_foot_scoring.calibration import CalibrationMap, GradeCalibration
 from pipelines.hand_foot_scoring.digest import FOLDER
-from pipelines.hand_foot_scoring.losses import Loss
+from pipelines.hand_foot_scoring.heads import Loss
 from pipelines.hand_foot_scoring.network import Damage, Localiser
 
 
@@ -22,7 +22,7 @@ class Trained:
 
     localiser: Localiser
     damage: Damage
-    calibration: Calibration
+    calibration: GradeCalibration
 
 
 def save_damage(damage: Damage, folder: Path) -> None:
@@ -30,7 +30,7 @@ def save_damage(damage: Damage, folder: Path) -> None:
     save_network(damage, folder / "damage.safetensors")
 
 
-def save_calibration(calibration: Calibration, folder: Path) -> None:
+def save_calibration(calibration: GradeCalibration, folder: Path) -> None:
     """Write the calibration as JSON."""
     text = json.dumps(asdict(calibration), indent=None, separators=(",", ": "))
     (folder / "calibration.json").write_text(text.replace('"matrix"', '\n "matrix"') + "\n", encoding="utf-8")
@@ -59,9 +59,9 @@ def load_damage(path: Path = FOLDER / "damage.safetensors") -> Damage:
     return network
 
 
-def load_calibration(path: Path = FOLDER / "calibration.json") -> Calibration:
+def load_calibration(path: Path = FOLDER / "calibration.json") -> GradeCalibration:
     stored = json.loads(path.read_text(encoding="utf-8"))
-    return Calibration({pooling: Stage(**stage) for pooling, stage in stored["stages"].items()})
+    return GradeCalibration({pooling: CalibrationMap(**stage) for pooling, stage in stored["stages"].items()})
 
 
 def load(folder: Path = FOLDER) -> Trained:

@@ -17,17 +17,26 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.hand_foot_scoring import crops, weights
-from pipelines.hand_foot_scoring.calibration import POOLINGS, Joints, Pooling, coverage, patient_sums
+from pipelines.hand_foot_scoring import weights
+from pipelines.hand_foot_scoring.calibration import POOLINGS, Pooling
+from pipelines.hand_foot_scoring.crops import normalised
 from pipelines.hand_foot_scoring.digest import FOLDER
 from pipelines.hand_foot_scoring.evaluation import landmarks, tables
+from pipelines.hand_foot_scoring.heads import LOSSES, MAXIMUM, head_of
 from pipelines.hand_foot_scoring.localise import Finder
-from pipelines.hand_foot_scoring.losses import LOSSES
-from pipelines.hand_foot_scoring.network import CLASS_OF, MAXIMUM
-from pipelines.hand_foot_scoring.reading import CHILD_PROBABILITY, PLATE_SITES, Reader, head_of, pooled
-from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Reading, Scored
-from pipelines.hand_foot_scoring.simulation.skeleton import hand, random_disease
+from pipelines.hand_foot_scoring.reading import CHILD_PROBABILITY, PLATE_SITES, Reader, pooled
+from pipelines.hand_foot_scoring.scoring import CELLS, INTERVAL_SPREAD, Cell, Reading, Scored
+from pipelines.hand_foot_scoring.simulation import crops
+from pipelines.hand_foot_scoring.simulation.disease import random_disease
+from pipelines.hand_foot_scoring.simulation.hand import hand
+from pipelines.hand_foot_scoring.sites import CLASS_OF
 from pipelines.hand_foot_scoring.training import damage_heads, metrics, multitask
+from pipelines.hand_foot_scoring.training.calibration import (
+    GradedJoints,
+    coverage,
+    patient_totals,
+    patients_probabilities,
+)
 from pipelines.hand_foot_scoring.training.metrics import Agreement
 from pipelines.hand_foot_scoring.training.train import TEST_SEED
 from pipelines.hand_foot_scoring.weights import Trained
@@ -40,7 +49,6 @@ AGES = {
     "15 to 16.5": (15.0, 16.5),
     "grown": None,
 }
-COVERAGE_Z = 1.6448536269514722  # of a two-sided 90 % interval
 
 
 def parser() -> argparse.ArgumentParser:
@@ -122,7 +130,7 @@ def _simulated(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     trained = weights.load(options.bundle)
     held = crops.simulated(options.seed + TEST_SEED, options.patients, even=0, children=0)
     rows, raw = damage_heads.joints(held), damage_heads.logits(trained.damage, held)
-    scores = {pooling: trained.calibration.of_patients(pooling, raw, rows) for pooling in POOLINGS}
+    scores = {pooling: patients_probabilities(trained.calibration, pooling, raw, rows) for pooling in POOLINGS}
     tables = {
         "patients as in a clinic (simulated), calibrated": damage_heads.by_family(scores[options.pooling], rows),
         "the same, every joint called undamaged": damage_heads.all_zero(rows),
@@ -151,9 +159,12 @@ def _simulated(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _pooling_figures(
-    trained: Trained, pooling: Pooling, probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, Joints]
+    trained: Trained,
+    pooling: Pooling,
+    probabilities: Mapping[str, NDArray[np.float64]],
+    rows: Mapping[str, GradedJoints],
 ) -> dict[str, Any]:
-    sums = patient_sums(probabilities, rows)
+    sums = patient_totals(probabilities, rows)
     table = damage_heads.by_family(probabilities, rows)
     errors = np.array([s.error for s in sums])
     return {
@@ -163,7 +174,7 @@ def _pooling_figures(
         "total_bias": float(errors.mean()),
         "interval_coverage": coverage(sums, trained.calibration.correlation(pooling)),
         "interval_half_width": float(
-            np.mean([COVERAGE_Z * s.deviation(trained.calibration.correlation(pooling)) for s in sums])
+            np.mean([INTERVAL_SPREAD * s.deviation(trained.calibration.correlation(pooling)) for s in sums])
         ),
     }
 
@@ -212,7 +223,7 @@ def _open_plates(trained: Trained, images: Sequence[NDArray[np.float32]]) -> flo
 
 
 def _surrogate_simulated(
-    probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, Joints], edges: Sequence[float]
+    probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, GradedJoints], edges: Sequence[float]
 ) -> metrics.Surrogate:
     truth: dict[str, dict[str, NDArray[np.float64]]] = {}
     score: dict[str, dict[str, NDArray[np.float64]]] = {}
@@ -344,7 +355,7 @@ def _ram(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 @torch.inference_mode()
 def _expected(trained: Trained, crop: tables.GradedCrop) -> float:
     head = head_of(crop.cell)
-    image = torch.from_numpy(crops.normalised(crop.image)[None, None])
+    image = torch.from_numpy(normalised(crop.image)[None, None])
     raw = trained.damage(image, torch.tensor([CLASS_OF[crop.cell.limb, crop.cell.site]]))[head].numpy()
     return float(trained.calibration.alone(head, raw)[0] @ np.arange(crop.cell.maximum + 1))
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from pipelines.hand_foot_scoring.network import CROP
-from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Limb, Side
+from pipelines.hand_foot_scoring.crops import CROP
+from pipelines.hand_foot_scoring.scoring import CELLS, Cell
+from pipelines.hand_foot_scoring.sites import Part, Side
 
 # Names of the joint crops in RAM-H1200 and our sites. Wrist joints that are scored for narrowing only are not listed:
 # how that set names them was not found, so they are left out and counted.
@@ -28,7 +29,7 @@ _RAM_SITES = {
     **{f"MCP-{letter}": f"MCP{n}" for n, letter in enumerate("TIMRS", start=1)},
     **{f"PIP-{letter}": f"PIP{n}" for n, letter in enumerate("IMRS", start=2)},
 }
-_DREAM_LIMBS: Mapping[str, tuple[Side, Limb]] = {
+_DREAM_LIMBS: Mapping[str, tuple[Side, Part]] = {
     "LH": ("L", "hand"),
     "RH": ("R", "hand"),
     "LF": ("L", "foot"),
@@ -92,7 +93,7 @@ class GradedPatient:
     """The pictures and grades of one patient of RA2-DREAM."""
 
     patient: str
-    pictures: Mapping[tuple[Side, Limb], Path]
+    pictures: Mapping[tuple[Side, Part], Path]
     grades: Mapping[Cell, float]
 
 

@@ -16,6 +16,9 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
+from pipelines.hand_foot_scoring.simulation.disease import random_disease
+from pipelines.hand_foot_scoring.simulation.foot import foot
+from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.radiograph import (
     Exposure,
     Image,
@@ -24,25 +27,10 @@ from pipelines.hand_foot_scoring.simulation.radiograph import (
     path_lengths,
     random_exposure,
 )
-from pipelines.hand_foot_scoring.simulation.skeleton import (
-    FOOT_SITES,
-    HAND_SITES,
-    Blob,
-    Capsule,
-    Part,
-    Plate,
-    Skeleton,
-    State,
-    Tube,
-    foot,
-    hand,
-    random_disease,
-)
+from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Skeleton, State, Tube
+from pipelines.hand_foot_scoring.sites import REACH_MM, Part, Side
 
-Side = Literal["L", "R"]
-# tip of the middle finger to the radius of the mean adult, and tip of the great toe to the navicular, mm
-REACH_MM = {"hand": 192.0, "foot": 165.0}
-MIDDLE_MM = {"hand": (2.0, -62.0), "foot": (-6.0, -32.0)}  # what is put at the middle of the film
+FILM_MIDDLE_MM = {"hand": (2.0, -62.0), "foot": (-6.0, -32.0)}  # what is put at the middle of the film
 
 
 @dataclass(frozen=True)
@@ -84,7 +72,7 @@ def random_view(
     pixel_mm = reach / (fill * min(height, 1.3 * width))
     turn = float(np.clip(rng.normal(0, 0.2), -0.55, 0.55)) + turns * np.pi / 2
     view = View(shape, pixel_mm, turn, (0.0, 0.0), side == "R")
-    middle = view.to_pixels(np.array([MIDDLE_MM[skeleton.part]]) * skeleton.scale)[0]
+    middle = view.to_pixels(np.array([FILM_MIDDLE_MM[skeleton.part]]) * skeleton.scale)[0]
     free = max(0.0, 1 - fill)
     aim = np.array([shape[1], shape[0]]) / 2 * (1 + rng.uniform(-1, 1, 2) * (0.08 + 0.8 * free))
     return replace(view, origin=(float(aim[0] - middle[0]), float(aim[1] - middle[1])))
@@ -256,12 +244,9 @@ def two_hands(
         skeleton = hand(rng, random_disease("hand", rng, severity), odd=False)
         pixel_mm = REACH_MM["hand"] * 1.25 * skeleton.scale / min(height, 1.3 * half)
         view = View((height, half), pixel_mm, float(rng.normal(0, 0.06)), (0.0, 0.0), side == "R")
-        middle = view.to_pixels(np.array([MIDDLE_MM["hand"]]) * skeleton.scale)[0]
+        middle = view.to_pixels(np.array([FILM_MIDDLE_MM["hand"]]) * skeleton.scale)[0]
         view = replace(view, origin=(half / 2 - middle[0], height * 0.5 - middle[1]))
         films.append(film(skeleton, view, rng, exposure, dressed=False, neighbour=False))
     image = np.concatenate([films[0].image, films[1].image], axis=1)
     moved = replace(films[1], sites={name: (x + half, y) for name, (x, y) in films[1].sites.items()})
     return np.asarray(image, np.float32), (films[0], moved)
-
-
-__all__ = ["FOOT_SITES", "HAND_SITES", "Film", "Plate", "film", "other_film", "random_limb", "random_view", "two_hands"]

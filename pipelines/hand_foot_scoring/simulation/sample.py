@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from pipelines.hand_foot_scoring.simulation.films import MIDDLE_MM, REACH_MM, Film, Side, film
+from pipelines.hand_foot_scoring.simulation.disease import Disease, random_disease
+from pipelines.hand_foot_scoring.simulation.films import FILM_MIDDLE_MM, Film, film
+from pipelines.hand_foot_scoring.simulation.foot import foot
+from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.radiograph import Exposure, View
-from pipelines.hand_foot_scoring.simulation.skeleton import Disease, Part, foot, hand, random_disease
+from pipelines.hand_foot_scoring.sites import REACH_MM, Part, Side
 
 LIMBS: tuple[tuple[Part, Side], ...] = (("hand", "R"), ("hand", "L"), ("foot", "R"), ("foot", "L"))
 FILL, DOWN = 0.77, 0.51  # of the film's height: length of the limb, and where its middle lies
@@ -44,7 +47,7 @@ def film_of(
     skeleton = (hand if part == "hand" else foot)(rng, drawn if disease is None else disease, age, odd=False)
     pixel_mm = REACH_MM[part] * skeleton.scale / (FILL * shape[0])
     view = View(shape, pixel_mm, float(rng.normal(0, 0.05)), (0.0, 0.0), side == "R")
-    middle = view.to_pixels(np.array([MIDDLE_MM[part]]) * skeleton.scale)[0]
+    middle = view.to_pixels(np.array([FILM_MIDDLE_MM[part]]) * skeleton.scale)[0]
     view = replace(view, origin=(shape[1] / 2 - middle[0], DOWN * shape[0] - middle[1]))
     return film(skeleton, view, rng, Exposure(noise=0.006, gamma=0.8), dressed=False, neighbour=False)
 

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.hand_foot_scoring.calibration import Calibration, Joints, fit
-from pipelines.hand_foot_scoring.crops import Crops
-from pipelines.hand_foot_scoring.losses import Loss, distribution, grade_loss
-from pipelines.hand_foot_scoring.network import CLASS_OF, MAXIMUM, SITE_CLASSES, Damage
+from pipelines.hand_foot_scoring.calibration import GradeCalibration
+from pipelines.hand_foot_scoring.heads import MAXIMUM, Loss, distribution
+from pipelines.hand_foot_scoring.network import Damage
+from pipelines.hand_foot_scoring.simulation.crops import Crops
+from pipelines.hand_foot_scoring.sites import CLASS_OF, SITE_CLASSES
+from pipelines.hand_foot_scoring.training.calibration import GradedJoints, fit
+from pipelines.hand_foot_scoring.training.losses import grade_loss
 from pipelines.hand_foot_scoring.training.metrics import Agreement, agreement, calibration_error
 from pipelines.lab.checkpoint import Checkpoint
 
@@ -141,11 +144,11 @@ def graded(crops: Crops) -> dict[str, NDArray[np.bool_]]:
     return {head: grades >= 0 for head, grades in targets(crops).items()}
 
 
-def joints(crops: Crops) -> dict[str, Joints]:
+def joints(crops: Crops) -> dict[str, GradedJoints]:
     """What the rows of each head are."""
     grades = targets(crops)
     return {
-        head: Joints(crops.patients[kept], crops.sites[kept], grades[head][kept].astype(np.float64))
+        head: GradedJoints(crops.patients[kept], crops.sites[kept], grades[head][kept].astype(np.float64))
         for head, kept in graded(crops).items()
     }
 
@@ -156,7 +159,7 @@ def logits(network: Damage, crops: Crops) -> dict[str, NDArray[np.float32]]:
     return {head: raw[head][kept[head]] for head in MAXIMUM}
 
 
-def calibrate(network: Damage, crops: Crops) -> Calibration:
+def calibrate(network: Damage, crops: Crops) -> GradeCalibration:
     """Fit the calibration on simulated patients."""
     return fit(logits(network, crops), joints(crops))
 
@@ -171,7 +174,7 @@ def scores(network: Damage, crops: Crops) -> dict[str, NDArray[np.float64]]:
 
 
 def by_family(
-    probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, Joints]
+    probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, GradedJoints]
 ) -> dict[str, dict[str, Agreement]]:
     """Kind of damage to joint family ("all" among them) to agreement of the expected grade with the truth."""
     result: dict[str, dict[str, Agreement]] = {}
@@ -185,7 +188,7 @@ def by_family(
     return result
 
 
-def all_zero(rows: Mapping[str, Joints]) -> dict[str, dict[str, Agreement]]:
+def all_zero(rows: Mapping[str, GradedJoints]) -> dict[str, dict[str, Agreement]]:
     """The row of a reader who calls every joint undamaged."""
     return by_family(
         {head: np.eye(1, top + 1).repeat(len(rows[head].sites), axis=0) for head, top in MAXIMUM.items()}, rows
@@ -193,7 +196,7 @@ def all_zero(rows: Mapping[str, Joints]) -> dict[str, dict[str, Agreement]]:
 
 
 def calibration_errors(
-    probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, Joints]
+    probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, GradedJoints]
 ) -> dict[str, float]:
     """Expected calibration error of each head."""
     return {

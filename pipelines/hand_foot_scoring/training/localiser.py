@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from pipelines.hand_foot_scoring.mask import INNER, OUTER, channels, class_mask
-from pipelines.hand_foot_scoring.network import CANVAS, CLASS_OF, OTHER_POSE, POSES, STRIDE, Localiser
+from pipelines.hand_foot_scoring.canvas import CANVAS, STRIDE, channels
+from pipelines.hand_foot_scoring.network import OTHER_POSE, POSES, Localiser
 from pipelines.hand_foot_scoring.simulation.films import Film, film, other_film, random_limb, random_view
-from pipelines.hand_foot_scoring.simulation.skeleton import Part
+from pipelines.hand_foot_scoring.sites import CLASS_OF, Part
+from pipelines.hand_foot_scoring.training.mask import INNER, OUTER, class_mask
 from pipelines.lab.checkpoint import Checkpoint
 
 BACKGROUND_WEIGHT = 0.1  # of a background pixel in the mask loss: joints are 2 % of a film

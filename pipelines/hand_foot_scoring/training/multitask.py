@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.hand_foot_scoring import crops
-from pipelines.hand_foot_scoring.calibration import Joints
-from pipelines.hand_foot_scoring.losses import distribution, grade_loss
-from pipelines.hand_foot_scoring.mask import INNER, OUTER, channels, class_mask
-from pipelines.hand_foot_scoring.network import CANVAS, CLASS_OF, CLASSES, MAXIMUM, STRIDE, Damage, Localiser
+from pipelines.hand_foot_scoring.canvas import CANVAS, STRIDE, channels
+from pipelines.hand_foot_scoring.heads import MAXIMUM, distribution
+from pipelines.hand_foot_scoring.network import Damage, Localiser
+from pipelines.hand_foot_scoring.simulation import crops
 from pipelines.hand_foot_scoring.simulation.films import random_view
 from pipelines.hand_foot_scoring.simulation.radiograph import expose, random_exposure
 from pipelines.hand_foot_scoring.simulation.skeleton import Skeleton
+from pipelines.hand_foot_scoring.sites import CLASS_OF, CLASSES
+from pipelines.hand_foot_scoring.training.calibration import GradedJoints
 from pipelines.hand_foot_scoring.training.damage_heads import targets
 from pipelines.hand_foot_scoring.training.localiser import mask_loss
+from pipelines.hand_foot_scoring.training.losses import grade_loss
+from pipelines.hand_foot_scoring.training.mask import INNER, OUTER, class_mask
 
 # where a joint's features come from: its crop, the positive pixels of the localiser's canvas, or both
 Branches = Literal["crop", "pixels", "both"]
@@ -182,7 +185,7 @@ def _run(
 
 
 @torch.inference_mode()
-def scores(network: MultiTask, films: Films) -> tuple[dict[str, NDArray[np.float64]], dict[str, Joints]]:
+def scores(network: MultiTask, films: Films) -> tuple[dict[str, NDArray[np.float64]], dict[str, GradedJoints]]:
     """Probabilities and truth of each head's joints; positive pixels are those that the network finds."""
     found: dict[str, list[NDArray[np.float64]]] = {head: [] for head in MAXIMUM}
     for start in range(0, len(films.canvases), FILMS):
@@ -195,7 +198,7 @@ def scores(network: MultiTask, films: Films) -> tuple[dict[str, NDArray[np.float
     return (
         {head: np.concatenate(parts)[kept[head]] for head, parts in found.items()},
         {
-            head: Joints(films.crops.patients[k], films.crops.sites[k], grades[head][k].astype(np.float64))
+            head: GradedJoints(films.crops.patients[k], films.crops.sites[k], grades[head][k].astype(np.float64))
             for head, k in kept.items()
         },
     )

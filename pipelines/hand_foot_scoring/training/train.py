@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from pipelines.hand_foot_scoring import shape, weights
+from pipelines.hand_foot_scoring import weights
 from pipelines.hand_foot_scoring.calibration import POOLINGS
-from pipelines.hand_foot_scoring.crops import EVEN_SHARE, simulated
 from pipelines.hand_foot_scoring.digest import FOLDER
-from pipelines.hand_foot_scoring.losses import LOSSES, Loss
+from pipelines.hand_foot_scoring.heads import LOSSES, Loss
+from pipelines.hand_foot_scoring.simulation.crops import EVEN_SHARE, simulated
+from pipelines.hand_foot_scoring.training import shape as shape_training
 from pipelines.hand_foot_scoring.training.damage_heads import calibrate, train_damage
 from pipelines.hand_foot_scoring.training.localiser import train_localiser
 from pipelines.lab.checkpoint import Checkpoint, OtherTraining
@@ -51,8 +52,8 @@ def main(arguments: list[str]) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     if "shape" in parts:
-        models = (shape.build("hand", options.seed), shape.build("foot", options.seed))
-        shape.save(models, options.output / "shape.npz")
+        models = (shape_training.build("hand", options.seed), shape_training.build("foot", options.seed))
+        shape_training.save(models, options.output / "shape.npz")
         console.print(f"shape models: {len(models[0].spread)} modes of the hand, {len(models[1].spread)} of the foot")
     try:
         if "localiser" in parts:

@@ -13,11 +13,13 @@ import torch
 from PIL import Image as Pillow
 
 from pipelines.hand_foot_scoring import weights
+from pipelines.hand_foot_scoring.canvas import CANVAS
 from pipelines.hand_foot_scoring.localise import Finder, Pyramid, peaks, soft_argmax, window_of
-from pipelines.hand_foot_scoring.network import CANVAS
-from pipelines.hand_foot_scoring.simulation.films import MIDDLE_MM, REACH_MM, Film, film, two_hands
+from pipelines.hand_foot_scoring.simulation.films import FILM_MIDDLE_MM, Film, film, two_hands
+from pipelines.hand_foot_scoring.simulation.foot import foot
+from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.radiograph import Exposure, View
-from pipelines.hand_foot_scoring.simulation.skeleton import Part, foot, hand
+from pipelines.hand_foot_scoring.sites import REACH_MM, Part
 
 EXPOSURE = Exposure(noise=0.01, gamma=0.8)
 
@@ -36,7 +38,7 @@ def simulated(part: Part, side: str, turns: int = 0, seed: int = 0) -> Film:
     skeleton = (hand if part == "hand" else foot)(rng, odd=False)
     pixel_mm = REACH_MM[part] * skeleton.scale / 450
     view = View((600, 600), pixel_mm, turns * np.pi / 2 + 0.05, (0.0, 0.0), side == "R")
-    middle = view.to_pixels(np.array([MIDDLE_MM[part]]) * skeleton.scale)[0]
+    middle = view.to_pixels(np.array([FILM_MIDDLE_MM[part]]) * skeleton.scale)[0]
     view = replace(view, origin=(300 - middle[0], 300 - middle[1]))
     return film(skeleton, view, rng, EXPOSURE, dressed=False, neighbour=False)
 

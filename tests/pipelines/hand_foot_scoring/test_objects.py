@@ -17,8 +17,8 @@ from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study, read_studies
 from dicom_sr.write.encode import EncodedObject, encode
 from pipelines.hand_foot_scoring import HandFootScoring, Settings, prior
+from pipelines.hand_foot_scoring.simulation.disease import Disease
 from pipelines.hand_foot_scoring.simulation.sample import film_of, stored
-from pipelines.hand_foot_scoring.simulation.skeleton import Disease
 from tests.dicom_sr.validators import dciodvfy, exits_with_zero, pixelmed, program
 
 SITES = ("MTP1", "MTP2", "MTP3", "MTP4", "MTP5", "IP1")

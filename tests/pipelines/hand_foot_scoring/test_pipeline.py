@@ -20,12 +20,13 @@ from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study, read_studies
 from dicom_sr.write.encode import encode
 from pipelines.hand_foot_scoring import READING_ORDER, HandFootScoring, Settings, films, prior
-from pipelines.hand_foot_scoring.network import CLASS_OF, Damage
+from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.reading import saliency
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell
-from pipelines.hand_foot_scoring.simulation.films import Film, Side
+from pipelines.hand_foot_scoring.simulation.disease import Disease
+from pipelines.hand_foot_scoring.simulation.films import Film
 from pipelines.hand_foot_scoring.simulation.sample import LIMBS, film_of, stored
-from pipelines.hand_foot_scoring.simulation.skeleton import Disease, Part
+from pipelines.hand_foot_scoring.sites import CLASS_OF, Part, Side
 
 SHAPE = (1100, 900)
 
@@ -300,7 +301,7 @@ def test_a_study_without_radiographs_is_refused(pipeline: HandFootScoring) -> No
 
 def test_attention_is_that_of_the_trained_weights(pipeline: HandFootScoring) -> None:
     """Random weights show something else: the parameter-randomisation check of Adebayo et al. 2018."""
-    from pipelines.hand_foot_scoring.crops import simulated as simulated_crops
+    from pipelines.hand_foot_scoring.simulation.crops import simulated as simulated_crops
 
     made = simulated_crops(5, 2, even=1, oddities=0, children=0)
     assert pipeline._reader is not None

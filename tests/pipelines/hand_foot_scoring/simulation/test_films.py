@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipelines.hand_foot_scoring.simulation.disease import Disease
 from pipelines.hand_foot_scoring.simulation.films import film, other_film, random_limb, random_view, two_hands
+from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.radiograph import View
-from pipelines.hand_foot_scoring.simulation.skeleton import Disease, hand
 
 
 def test_a_film_is_the_same_for_the_same_seed_and_another_for_another() -> None:

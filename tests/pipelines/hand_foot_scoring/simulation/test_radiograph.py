@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.radiograph import Exposure, View, expose, path_lengths
-from pipelines.hand_foot_scoring.simulation.skeleton import Capsule, Skeleton, Tube, hand
+from pipelines.hand_foot_scoring.simulation.skeleton import Capsule, Skeleton, Tube
 
 
 def one_bone(cortex: float) -> Skeleton:

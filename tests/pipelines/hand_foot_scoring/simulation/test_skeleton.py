@@ -7,20 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipelines.hand_foot_scoring.simulation.disease import GAP_LEFT, Disease, lesion_grades
+from pipelines.hand_foot_scoring.simulation.foot import foot
+from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.radiograph import View, path_lengths
-from pipelines.hand_foot_scoring.simulation.skeleton import (
-    FOOT_SITES,
-    GAP_LEFT,
-    HAND_SITES,
-    Blob,
-    Disease,
-    Part,
-    Skeleton,
-    Tube,
-    foot,
-    hand,
-    lesion_grades,
-)
+from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Skeleton, Tube
+from pipelines.hand_foot_scoring.sites import FOOT_SITES, HAND_SITES, Part
 
 
 def drawn(part: Part, disease: Disease, seed: int = 3) -> Skeleton:

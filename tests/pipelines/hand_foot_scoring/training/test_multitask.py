@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from pipelines.hand_foot_scoring.evaluation import evaluate
-from pipelines.hand_foot_scoring.losses import grade_loss
-from pipelines.hand_foot_scoring.network import CLASSES, MAXIMUM, Localiser
+from pipelines.hand_foot_scoring.heads import MAXIMUM
+from pipelines.hand_foot_scoring.network import Localiser
+from pipelines.hand_foot_scoring.sites import CLASSES
 from pipelines.hand_foot_scoring.training import multitask
+from pipelines.hand_foot_scoring.training.losses import grade_loss
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,13 @@ import torch
 
 from pipelines.hand_foot_scoring import weights
 from pipelines.hand_foot_scoring.calibration import POOLINGS
-from pipelines.hand_foot_scoring.crops import simulated
+from pipelines.hand_foot_scoring.canvas import CANVAS
 from pipelines.hand_foot_scoring.digest import FILES, FOLDER, digest
 from pipelines.hand_foot_scoring.evaluation import evaluate
-from pipelines.hand_foot_scoring.network import CANVAS, CLASSES, MAXIMUM, OTHER_POSE, Damage, Localiser
+from pipelines.hand_foot_scoring.heads import MAXIMUM
+from pipelines.hand_foot_scoring.network import OTHER_POSE, Damage, Localiser
+from pipelines.hand_foot_scoring.simulation.crops import simulated
+from pipelines.hand_foot_scoring.sites import CLASSES
 from pipelines.hand_foot_scoring.training import train
 from pipelines.hand_foot_scoring.training.damage_heads import all_zero, by_family, joints, scores, train_damage
 from pipelines.hand_foot_scoring.training.localiser import Samples, mask_loss, rate, sample, train_localiser

@@ -7,14 +7,8 @@ import math
 import pytest
 import torch
 
-from pipelines.hand_foot_scoring.losses import (
-    LOSSES,
-    distribution,
-    gaussian_target,
-    grade_loss,
-    local_smoothing_target,
-    outputs,
-)
+from pipelines.hand_foot_scoring.heads import LOSSES, distribution, outputs
+from pipelines.hand_foot_scoring.training.losses import gaussian_target, grade_loss, local_smoothing_target
 
 
 def test_local_smoothing_gives_neighbours_half_each_and_the_one_neighbour_of_an_end_all() -> None:
@@ -51,15 +45,6 @@ def test_gaussian_labels_fall_off_with_the_squared_distance() -> None:
 def test_mean_squared_error_counts_grades() -> None:
     raw = torch.tensor([[0.5], [1.0]])  # of a scale of 4: grades 2 and 4
     assert float(grade_loss("mse", raw, torch.tensor([1.0, 4.0]), 4)) == pytest.approx(0.5)
-
-
-def test_cumulative_heads_stand_for_a_distribution() -> None:
-    certain = torch.tensor([[9.0, 9.0, -9.0, -9.0]])  # above 0, above 1, not above 2
-    p = distribution("coral", certain, 4)[0]
-    assert int(p.argmax()) == 2
-    crossed = distribution("coral", torch.tensor([[-1.0, 2.0, 0.5, -3.0]]), 4)
-    assert float(crossed.min()) >= 0
-    assert float(crossed.sum()) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

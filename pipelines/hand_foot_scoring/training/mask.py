@@ -1,4 +1,4 @@
-"""The class mask: which pixel belongs to which site, and back from class maps to centres."""
+"""The class mask that the localiser learns: which pixel belongs to which site."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 BACKGROUND, IGNORED = 0, 255
 INNER, OUTER = 0.02, 0.04  # r and R as shares of the picture's height
@@ -52,17 +51,3 @@ def class_mask(
     mask[distance <= outer] = IGNORED
     mask[distance <= inner] = classes[nearest][distance <= inner]
     return mask
-
-
-def local_contrast(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """(H, W) minus its surroundings, over their spread: exposure and gamma drop out."""
-    mean = gaussian_filter(image, sigma, truncate=2.5)
-    spread = np.sqrt(np.maximum(gaussian_filter(image**2, sigma, truncate=2.5) - mean**2, 0))
-    return np.asarray(np.clip((image - mean) / (spread + 0.03), -3, 3) / 3, np.float32)
-
-
-def channels(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(2, H, W) for the localiser: the picture between its percentiles, and its local contrast."""
-    low, high = np.quantile(image[::2, ::2], (0.01, 0.995))
-    grey = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1).astype(np.float32)
-    return np.stack((grey, local_contrast(grey, 0.035 * image.shape[0])))

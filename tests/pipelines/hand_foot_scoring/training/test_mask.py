@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.hand_foot_scoring.mask import BACKGROUND, IGNORED, channels, class_mask
+from pipelines.hand_foot_scoring.training.mask import BACKGROUND, IGNORED, class_mask
 
 
 def test_a_pixel_belongs_to_the_nearest_centre_within_r_is_ignored_up_to_big_r_and_background_beyond() -> None:
@@ -32,8 +32,3 @@ def test_r_may_not_be_larger_than_big_r() -> None:
 
 def test_a_film_without_sites_is_background() -> None:
     assert not class_mask({}, (4, 5), 1, 2).any()
-
-
-def test_what_the_localiser_sees_does_not_depend_on_gain_and_offset() -> None:
-    image = np.random.default_rng(0).random((64, 48)).astype(np.float32)
-    np.testing.assert_allclose(channels(image), channels(900 * image + 200), atol=2e-3)

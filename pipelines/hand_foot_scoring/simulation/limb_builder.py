@@ -1,0 +1,280 @@
+"""Draws the bones of a limb one after another, with their lesions, joint spaces, soft tissue and truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from pipelines.hand_foot_scoring.simulation.disease import GAP_LEFT, LESION_RADIUS, Disease, lesion_grades
+from pipelines.hand_foot_scoring.simulation.skeleton import (
+    Blob,
+    Capsule,
+    Lesion,
+    Look,
+    Plate,
+    Points,
+    Skeleton,
+    State,
+    Tube,
+)
+from pipelines.hand_foot_scoring.sites import FOOT_SITES, HAND_SITES, NO_EROSION, NO_NARROWING, Part
+
+GROWN = 17.0  # years from which joints are drawn as a grown patient's
+
+
+def implant(centre: tuple[float, float], half_width: float, rng: np.random.Generator) -> list[Plate]:
+    """An implant over a joint: silicone with a stem, or metal."""
+    thick = float(rng.uniform(14, 30) if rng.random() < 0.6 else rng.uniform(2.5, 5))
+    angle = float(rng.normal(0, 0.25))
+    return [
+        Plate(centre, (half_width * 0.85, half_width * 0.8), angle, thick),
+        Plate(centre, (half_width * 0.28, half_width * 2.6), angle, thick * 0.8),
+    ]
+
+
+def unit_vector(angle: float) -> tuple[float, float]:
+    """Direction `angle` radians from straight up, positive to +x."""
+    return float(np.sin(angle)), float(-np.cos(angle))
+
+
+def point_along(point: tuple[float, float], direction: tuple[float, float], distance: float) -> tuple[float, float]:
+    return point[0] + distance * direction[0], point[1] + distance * direction[1]
+
+
+def mean_point(*points: tuple[float, float]) -> tuple[float, float]:
+    x, y = np.mean(points, axis=0)
+    return float(x), float(y)
+
+
+def irregular_outline(rng: np.random.Generator, half: tuple[float, float], angle: float, power: float = 2.4) -> Points:
+    """(32,) radii of a superellipse with irregularities; `angle` turns its first axis from +x."""
+    theta = np.linspace(-np.pi, np.pi, 32, endpoint=False)
+    turned = theta - angle
+    radii = ((np.abs(np.cos(turned)) / half[0]) ** power + (np.abs(np.sin(turned)) / half[1]) ** power) ** (-1 / power)
+    for harmonic in (2, 3, 4, 5):
+        radii *= 1 + rng.normal(0, 0.05 / harmonic**0.5) * np.cos(harmonic * theta + rng.uniform(0, 2 * np.pi))
+    return np.asarray(radii, np.float64)
+
+
+def tube_profile(length: float, base: float, shaft: float, head: float) -> tuple[tuple[float, float], ...]:
+    """Half-widths along a phalanx or metacarpal from three full widths, mm."""
+    b, s, h = base / 2, shaft / 2, head / 2
+    flare = min(0.28 * length, 1.25 * base)
+    return (
+        (0.0, 0.94 * b),
+        (0.06 * length, b),
+        (0.45 * flare + 0.06 * length, 0.62 * b + 0.38 * s),
+        (flare + 0.06 * length, s * 1.06),
+        (0.52 * length, s),
+        (0.74 * length, 1.08 * s),
+        (0.88 * length, 0.97 * h),
+        (0.94 * length, h),
+        (length, 0.9 * h),
+    )
+
+
+@dataclass
+class LimbBuilder:
+    """What a limb is drawn with."""
+
+    rng: np.random.Generator
+    disease: Disease
+    age: float  # years; 18 and more is grown up
+    scale: float
+
+    def __post_init__(self) -> None:
+        self.bones: list[Tube | Blob] = []
+        self.tissue: list[Capsule] = []
+        self.objects: list[Plate] = []
+        self.sites: dict[str, tuple[float, float]] = {}
+        self.states: dict[str, State] = {}
+        self.gap_scale = self.rng.uniform(0.85, 1.2) * (1.25 if self.age < 14 else 1.0)
+        self.width = self.rng.uniform(0.88, 1.12)
+        self.wall = self.rng.uniform(0.75, 1.25)
+        self.look = Look(
+            self.rng.uniform(0.15, 0.7),
+            self.rng.uniform(0.45, 1.1),
+            self.rng.uniform(0.2, 0.48),
+            self.rng.uniform(0.2, 0.8),
+            self.rng.uniform(0.15, 0.45),
+        )
+        self.cup = self.rng.uniform(0.5, 1.6)  # how deep the cups of the phalanges are against the mean
+        self.lip = self.rng.uniform(0.2, 1.4) if self.rng.random() < 0.7 else 0.0
+
+    def jitter(self, value: float, share: float) -> float:
+        return float(value * self.rng.normal(1, share))
+
+    def grade_e(self, site: str) -> int:
+        return int(self.disease.erosion.get(site, 0))
+
+    def grade_j(self, site: str) -> int:
+        return int(self.disease.narrowing.get(site, 0))
+
+    def space(self, site: str, normal: float) -> float:
+        """Width of the joint space, mm; negative when the bones have grown together."""
+        low, high = GAP_LEFT[self.grade_j(site)]
+        return float(normal * self.gap_scale * self.rng.uniform(low, high))
+
+    def shift(self, site: str, width: float) -> float:
+        """Sideways displacement of the distal bone: subluxation (grade 3) or luxation (grade 4)."""
+        grade = self.grade_j(site)
+        if grade == 3 and self.rng.random() < 0.35:
+            return float(self.rng.choice([-1, 1]) * width * self.rng.uniform(0.25, 0.5))
+        if grade == 4 and self.rng.random() < 0.35:
+            return float(self.rng.choice([-1, 1]) * width * self.rng.uniform(0.7, 0.95))
+        return 0.0
+
+    def eroded_tubes(self, site: str, proximal: int | None, distal: int | None) -> None:
+        """Write the erosions of a joint into the head of one bone and the base of the other (indices in `bones`)."""
+        sides = [side for side in ((proximal, "head"), (distal, "base")) if side[0] is not None]
+        grade = self.grade_e(site)
+        if grade > 5 or (self.part_is_foot and len(sides) == 2):
+            first = int(self.rng.integers(max(0, grade - 5), min(5, grade) + 1))
+            shares = [first, grade - first]
+        elif len(sides) == 2 and grade < 5:
+            first = int(self.rng.integers(0, grade + 1))
+            shares = [first, grade - first]
+        else:
+            shares = [grade] if len(sides) == 1 else self.rng.permutation([grade, 0]).tolist()
+        for (index, end), share in zip(sides, shares, strict=False):
+            for single in lesion_grades(int(share), self.rng):
+                self._erode_tube(int(index or 0), end, single)
+
+    part_is_foot = False
+
+    def _erode_tube(self, index: int, end: str, single: int) -> None:
+        bone = self.bones[index]
+        assert isinstance(bone, Tube)
+        radius = self.rng.uniform(*LESION_RADIUS[single]) * self.scale
+        u = bone.direction
+        normal = (-u[1], u[0])
+        at_head = end == "head"
+        half = bone.knots[-2][1] if at_head else bone.knots[0][1]
+        side = self.rng.choice([-1.0, 1.0])
+        if single == 5:  # the end of the bone has collapsed
+            along, across, radii = (
+                self.rng.uniform(-0.1, 0.25) * radius,
+                self.rng.uniform(-0.3, 0.3) * half,
+                (radius, 1.3 * half),
+            )
+        else:
+            along = self.rng.uniform(0.15, 0.55) * half * (1.4 if at_head else 0.9)
+            across = half * (1 - 0.25 * self.rng.random()) - (0.35 * radius if single == 3 else 0.0)
+            across *= side
+            radii = (radius * self.rng.uniform(0.85, 1.25), radius)
+        origin = bone.end if at_head else bone.start
+        sign = -1.0 if at_head else 1.0
+        centre = (
+            origin[0] + sign * along * u[0] + across * normal[0],
+            origin[1] + sign * along * u[1] + across * normal[1],
+        )
+        lesion = Lesion(
+            centre, radii, float(np.arctan2(u[1], u[0]) + self.rng.normal(0, 0.4)), self.rng.uniform(0.75, 1.0)
+        )
+        self.bones[index] = replace(bone, lesions=(*bone.lesions, lesion))
+
+    def eroded_blobs(self, site: str, indices: list[int]) -> None:
+        """Write the erosions of a carpal bone at its rim."""
+        for single in lesion_grades(self.grade_e(site), self.rng):
+            index = int(self.rng.choice(indices))
+            bone = self.bones[index]
+            assert isinstance(bone, Blob)
+            angle_index = int(self.rng.integers(32))
+            theta = -np.pi + 2 * np.pi * angle_index / 32
+            radius = self.rng.uniform(*LESION_RADIUS[single]) * self.scale * 0.95
+            reach = bone.radii[angle_index] * (0.15 if single == 5 else self.rng.uniform(0.75, 1.0))
+            centre = (bone.centre[0] + reach * np.cos(theta), bone.centre[1] + reach * np.sin(theta))
+            lesion = Lesion(centre, (radius, radius * self.rng.uniform(0.7, 1.2)), theta, self.rng.uniform(0.7, 0.95))
+            self.bones[index] = replace(bone, lesions=(*bone.lesions, lesion))
+
+    def ray(
+        self,
+        start: tuple[float, float],
+        angles: list[float],
+        lengths: list[float],
+        widths: list[tuple[float, float, float]],
+        joints: list[tuple[str, float]],
+        name: str,
+        plate_at: list[Literal["base", "head", "none"]],
+        flesh: float,
+        cut: int | None,
+    ) -> list[int]:
+        """Draw metacarpal and phalanges one after another; `cut` is the joint at which the ray was amputated."""
+        indices: list[int] = []
+        point = start
+        for n, (angle, length, width) in enumerate(zip(angles, lengths, widths, strict=True)):
+            if n > 0:
+                site, normal = joints[n - 1]
+                u = unit_vector((angles[n - 1] + angle) / 2)
+                gap = self.space(site, normal) if site in HAND_SITES or site in FOOT_SITES else normal * self.gap_scale
+                self.sites[site] = point_along(point, u, gap / 2)
+                self.states[site] = "evaluable"
+                if cut is not None and n - 1 >= cut:
+                    self.states[site] = "absent"
+                    continue
+                shift = self.shift(site, width[0] / 2) if site in HAND_SITES or site in FOOT_SITES else 0.0
+                # the space is measured in the middle, where the cup of the next bone is deepest
+                free = gap - 0.09 * width[0] * self.width * self.cup
+                point = point_along(
+                    point_along(point, u, free if abs(shift) < 0.6 * width[0] / 2 else -0.3 * width[0]),
+                    (-u[1], u[0]),
+                    shift,
+                )
+            direction = unit_vector(angle)
+            taper = self.width
+            base, shaft, head = (w * taper for w in width)
+            last = n == len(angles) - 1
+            tube = Tube(
+                f"{name}{n}",
+                point,
+                direction,
+                length,
+                tube_profile(length, base, shaft, head),
+                cortex=0.21 * shaft * self.wall,
+                hollow=0.09 * base * self.cup if n > 0 else 0.05 * base,
+                tilt=float(self.rng.normal(0, 0.03 if n > 0 else 0.16)),
+                round=(0.42 if n == 0 else 0.2 * (0.4 + 0.6 * self.cup)) * head * self.rng.uniform(0.8, 1.2),
+                bend=self.rng.normal(0, 0.012) * length,
+                plates=self._plates(plate_at[n], length, base),
+                density=self.rng.uniform(0.9, 1.1) * (0.85 if last else 1.0),
+                lip=self.lip * self.scale if n > 0 else 0.0,
+            )
+            indices.append(len(self.bones))
+            self.bones.append(tube)
+            if n > 0:
+                self.tissue.append(
+                    Capsule(tube.start, tube.end, (flesh * (1.04 - 0.08 * n), flesh * (0.98 - 0.08 * n)))
+                )
+            if last:
+                tip = point_along(tube.end, direction, 0.8 * self.scale)
+                self.tissue.append(Capsule(tube.end, tip, (flesh * 0.8, flesh * 0.72)))
+            point = tube.end
+        for n, (site, _) in enumerate(joints):
+            if site in (*HAND_SITES, *FOOT_SITES) and self.states[site] == "evaluable" and n + 1 < len(indices):
+                self.eroded_tubes(site, indices[n], indices[n + 1])
+        return indices
+
+    def _plates(self, where: str, length: float, base: float) -> tuple[tuple[float, float], ...]:
+        """Growth plate near one end, open below about 15 years; the width closes with age."""
+        if where == "none" or self.age >= 16.5:
+            return ()
+        width = self.scale * float(np.clip(0.22 * (16.5 - self.age), 0.25, 1.8)) * self.rng.uniform(0.7, 1.2)
+        at = float(np.clip(0.03 * self.age, 0.1, 0.42)) * 0.75 * base + 0.5
+        return ((at if where == "base" else length - 1.35 * at, width),)
+
+    def skeleton(self, part: Part) -> Skeleton:
+        sites = HAND_SITES if part == "hand" else FOOT_SITES
+        return Skeleton(
+            part,
+            tuple(replace(bone, look=self.look) for bone in self.bones),
+            tuple(self.tissue),
+            tuple(self.objects),
+            {site: self.sites[site] for site in sites},
+            {site: self.states.get(site, "evaluable") for site in sites},
+            {site: self.grade_e(site) for site in sites if site not in NO_EROSION},
+            {site: self.grade_j(site) for site in sites if site not in NO_NARROWING[part]},
+            self.scale,
+            self.age < 16.5,
+        )

@@ -1,0 +1,49 @@
+"""The shape model learned from simulated skeletons, and its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.hand_foot_scoring.shape import PATH, ShapeModel, align
+from pipelines.hand_foot_scoring.simulation.disease import random_disease
+from pipelines.hand_foot_scoring.simulation.foot import foot
+from pipelines.hand_foot_scoring.simulation.hand import hand
+from pipelines.hand_foot_scoring.sites import SITES, Part
+
+KEPT = 0.985  # share of the variance that the modes keep
+
+
+def build(part: Part, seed: int, count: int = 1500) -> ShapeModel:
+    """Learn the model from simulated skeletons, grown up and not, healthy and ill."""
+    rng = np.random.default_rng((seed, 3))
+    draw = hand if part == "hand" else foot
+    shapes = []
+    for number in range(count):
+        age = float(rng.uniform(3, 17)) if number % 3 == 0 else None
+        disease = random_disease(part, rng, 0.5) if number % 4 == 1 else None
+        skeleton = draw(rng, disease, age, odd=False)
+        shapes.append(np.array([skeleton.sites[name] for name in SITES[part]]) / skeleton.scale)
+    stack = np.array(shapes)
+    mean, trust = stack.mean(axis=0), np.ones(stack.shape[1])
+    for _ in range(3):
+        stack = np.array([align(shape, mean, trust).apply(shape) for shape in stack])
+        mean = stack.mean(axis=0)
+    flat = (stack - mean).reshape(count, -1)
+    _, singular, modes = np.linalg.svd(flat, full_matrices=False)
+    variance = singular**2 / count
+    kept = int(np.searchsorted(np.cumsum(variance) / variance.sum(), KEPT)) + 1
+    rest = float(np.sqrt(variance[kept:].sum() / flat.shape[1]))
+    return ShapeModel(part, mean, modes[:kept], np.sqrt(variance[:kept]), rest)
+
+
+def save(models: tuple[ShapeModel, ...], path: Path = PATH) -> None:
+    """Write the models of both parts to one file."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for model in models:
+        for key in ("mean", "modes", "spread"):
+            arrays[f"{model.part}.{key}"] = np.asarray(getattr(model, key), np.float32)
+        arrays[f"{model.part}.rest"] = np.asarray(model.rest, np.float32)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
