@@ -31,6 +31,7 @@ from node.patient_records.look_up import open_patient_records
 from node.patient_records.post_back import PostBack
 from node.patient_records.service import RecordService
 from node.prior.search import Priors
+from node.processes import Supervisor, receivers
 from node.receive import stow
 from node.receive.store.receipt_import import Recorder
 from node.receive.store.retention import Retention
@@ -41,7 +42,6 @@ from node.route.dispatch import Dispatcher
 from node.run.job_engine import JobEngine, set_up
 from node.send.outbox import Sender
 from node.status.page import build_app
-from node.supervise import Supervisor, receivers
 
 log = logging.getLogger(__name__)
 

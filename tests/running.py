@@ -6,9 +6,8 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -23,19 +22,11 @@ from sqlalchemy.orm import Session
 from node.database.jobs import JobState
 from node.database.tables import JobRow, open_database
 from node.demo.orthanc_process import free_port
+from tests.waiting import until
 
 ENDED = (JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)
 SENDER = "SCANNER"
 T = TypeVar("T")
-
-
-def until(question: Callable[[], T], what: str, seconds: float = 60.0) -> T:
-    """Ask until the answer is true, and return it; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.03)
-    return answer
 
 
 class RunningNode:

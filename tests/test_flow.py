@@ -27,7 +27,8 @@ from node.demo import samples
 from node.send.delivery import Item, Outcome
 from node.send.dicomweb_delivery import DicomWebDelivery
 from tests.orthanc import Archive, Modality, free_port
-from tests.running import SENDER, RunningNode, until
+from tests.running import SENDER, RunningNode
+from tests.waiting import until
 
 KNEE_ROUTE = {
     "when": {"Modality": "MR", "series.slices": {"min": 4}, "series.orientation": "sagittal"},

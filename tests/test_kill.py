@@ -17,7 +17,8 @@ from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from tests.node.run.trial import install_trial, mr_instances
 from tests.node.send.outgoing import Peer
 from tests.postgres import Postgres
-from tests.running import RunningNode, until
+from tests.running import RunningNode
+from tests.waiting import until
 
 PATIENCE_S = 150.0  # on a machine that is busy with other things, too
 POINTS = ("after store", "during prepare", "during inference", "after encode", "during send")

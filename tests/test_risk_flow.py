@@ -19,7 +19,8 @@ from node.patient_records.store import new_key
 from pipelines.knee_oa_risk.simulation.sample import demo_person, patient_bundle
 from tests.fhir_peer import FhirPeer, serving
 from tests.orthanc import free_port
-from tests.running import RunningNode, until
+from tests.running import RunningNode
+from tests.waiting import until
 
 ROUTE = {"when": {"Modality": "MR"}, "level": "study", "pipeline": "knee_oa_risk", "destinations": ["out"]}
 PDF, ENHANCED_SR, CAPTURE = (

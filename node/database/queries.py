@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select
@@ -12,6 +14,9 @@ from sqlalchemy.orm import Session
 from node.database.jobs import JobState
 from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from node.errors import JobNotFound
+
+T = TypeVar("T")
+IN_CLAUSE = 500  # values: SQLite's builds take 999 parameters in a statement, and others go into it too
 
 
 @dataclass(frozen=True)
@@ -66,3 +71,10 @@ def counts(database: Database) -> dict[str, int]:
     with Session(database) as session:
         rows = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
         return dict(rows.all())
+
+
+def in_chunks(values: Iterable[T], size: int = IN_CLAUSE) -> Iterator[list[T]]:
+    """`values` in lists that one ``IN (...)`` can hold, in their order."""
+    remaining = iter(values)
+    while chunk := list(islice(remaining, size)):
+        yield chunk

@@ -17,7 +17,7 @@ from fhir.resources.R4B.riskassessment import RiskAssessment
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result
 from dicom_sr.series import Study
-from node.lifeline import end_when_orphaned
+from node.processes import end_when_orphaned
 from pipelines.context import ClinicalContext
 from pipelines.records.record import Identity
 from pipelines.registry import pipeline_type

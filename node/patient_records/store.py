@@ -28,6 +28,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
 from node.errors import ConfigurationError, NodeError
+from node.files import write_whole
 from pipelines.context import CodedEvent
 from pipelines.records.record import Identity, Record, Sex
 
@@ -166,13 +167,8 @@ class Records:
     def _write(self, record: Record) -> None:
         path = self._path(record.identity.patient_id, record.identity.issuer)
         content = _to_json(record)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content if self._fernet is None else self._fernet.encrypt(content))
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.rename(path)
+        stored = content if self._fernet is None else self._fernet.encrypt(content)
+        write_whole(path, stored, sync="name", mode=0o600)  # its sender is told that it is safe
 
     def _open(self, content: bytes) -> bytes:
         if self._fernet is None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from node.database.jobs import JobState
 from node.database.tables import JobRow, ObjectRow
+from node.files import link_whole
 from node.patient_records.store import Records
 from node.prior.report import Found, NotUsable, SomebodyElse, Wanted, examined, latest
 from pipelines.records.record import Identity
@@ -46,15 +45,7 @@ class OwnReports:
             return
         folder = self._of(who)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = folder / _name(sop_instance_uid)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.unlink(missing_ok=True)
-        try:
-            os.link(report, partial)  # the file of the job may go, this name stays
-        except OSError:
-            shutil.copyfile(report, partial)
-        os.replace(partial, path)
-        partial.unlink(missing_ok=True)  # two names of one file: `replace` leaves both
+        link_whole(report, folder / _name(sop_instance_uid))  # the file of the job may go, this name stays
 
     def find(self, wanted: Wanted) -> tuple[Found | None, list[str]]:
         """The patient's last report by the pipeline, and why others of that patient ID are not it.

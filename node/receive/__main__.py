@@ -13,11 +13,12 @@ def main() -> None:
     """Receive with the configuration that the first argument names."""
     for name in UNUSED:
         sys.modules[name] = None  # type: ignore[assignment]  # to an import that is as good as not installed
-    from node import lifeline, log
+    from node import log
     from node.config import read
+    from node.processes import end_with_parent
     from node.receive.process import serve
 
-    lifeline.end_with_parent()
+    end_with_parent()
     log.configure()
     serve(read(Path(sys.argv[1])))
 

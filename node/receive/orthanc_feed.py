@@ -10,7 +10,6 @@ import base64
 import http.client
 import json
 import logging
-import os
 import threading
 import urllib.error
 import urllib.request
@@ -19,6 +18,7 @@ from typing import Any
 
 from node.config import OrthancFeed
 from node.errors import PeerUnavailable
+from node.files import write_whole
 from node.receive.importer import spool
 from node.receive.status import NotStored, Status
 from node.receive.store.locks import Duty
@@ -152,6 +152,5 @@ class Feed:
             return None
 
     def _remember(self, last: int) -> None:
-        new = self._memory.with_suffix(".new")
-        new.write_text(json.dumps({"last": last}), encoding="utf-8")
-        os.replace(new, self._memory)
+        # an older number has instances fetched twice, which does no harm; an empty file would have some left out
+        write_whole(self._memory, json.dumps({"last": last}).encode(), sync="content")

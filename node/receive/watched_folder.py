@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from node.config import WatchedFolder
+from node.files import write_whole
 from node.receive.importer import ImportReport, import_path
 from node.receive.store.locks import Duty
 from node.receive.store.store import Store
@@ -113,6 +114,5 @@ class FolderWatch:
         return state
 
     def _remember(self, state: State) -> None:
-        new = self._memory.with_suffix(".new")
-        new.write_text(json.dumps(state), encoding="utf-8")
-        os.replace(new, self._memory)
+        # not flushed: where it is lost in a power cut, the folder is imported again, and the store has it already
+        write_whole(self._memory, json.dumps(state).encode(), sync="never")

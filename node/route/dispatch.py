@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from dicom_sr.series import Instance, Series
 from node.config import Configuration, Route
 from node.database.jobs import Job, job_id, revision_of
+from node.database.queries import in_chunks
 from node.database.tables import AssociationRow, AuditRow, DecisionRow, InstanceRow, JobRow, SeriesRow
 from node.route.completion import Complete, Completion
 from node.route.decide import Decision, compile_routes, decide, keys
@@ -24,8 +25,6 @@ from pipelines.base import Pipeline
 from pipelines.registry import pipeline_type
 
 log = logging.getLogger(__name__)
-
-CHUNK = 500  # identifiers in one IN (...)
 
 
 class Dispatcher:
@@ -121,9 +120,9 @@ class Dispatcher:
     def _revision(self, images: Sequence[str]) -> str:
         revisions: dict[str, int] = {}
         with Session(self._database) as session:
-            for start in range(0, len(images), CHUNK):
+            for chunk in in_chunks(images):
                 query = select(InstanceRow.sop_instance_uid, InstanceRow.revision).where(
-                    InstanceRow.sop_instance_uid.in_(images[start : start + CHUNK]), InstanceRow.revision > 0
+                    InstanceRow.sop_instance_uid.in_(chunk), InstanceRow.revision > 0
                 )
                 revisions |= {row.sop_instance_uid: row.revision for row in session.execute(query)}
         return revision_of(revisions)

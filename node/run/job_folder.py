@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import pickle
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from cryptography.fernet import Fernet
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result
 from dicom_sr.series import Series, Study, read_studies
+from node.files import flush, write_whole
 from pipelines.context import ClinicalContext
 
 FLUSHES = 8  # at a time
@@ -72,12 +72,7 @@ class JobFolder:
     def write(self, name: str, content: bytes) -> str:
         """Write `content` under `name` so that it is there whole or not at all; returns its SHA-256."""
         self.path.mkdir(parents=True, exist_ok=True)
-        partial = self.path / f"{name}.{os.getpid()}.partial"
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.rename(self.path / name)
+        write_whole(self.path / name, content, sync="content")
         return hashlib.sha256(content).hexdigest()
 
     def read(self, name: str, sha256: str) -> bytes:
@@ -224,12 +219,7 @@ def on_disk(paths: Iterable[Path]) -> None:
     than one after the other.
     """
     with ThreadPoolExecutor(FLUSHES) as threads:
-        list(threads.map(_flush, paths))
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
+        list(threads.map(flush, paths))
 
 
 def digest_of(path: Path) -> str | None:

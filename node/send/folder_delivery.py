@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from node.config import FolderDestination
 from node.errors import PeerUnavailable
+from node.files import write_whole
 from node.send.delivery import Answer, Item, Outcome
 
 WRITERS = 8  # at a time
@@ -41,12 +41,7 @@ class FolderDelivery:
                 return Answer(Outcome.DELIVERED, "there already")
             return Answer(Outcome.REFUSED, "another file of that name is there")
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.rename(target)
+        write_whole(target, content, sync="name")  # "delivered" holds over a power cut
         return Answer(Outcome.DELIVERED, "written")
 
     def _target(self, item: Item) -> Path:

@@ -25,7 +25,8 @@ from node.database.jobs import Job, JobState
 from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from node.demo import samples
 from node.demo.orthanc_process import free_port
-from tests.running import RunningNode, until
+from tests.running import RunningNode
+from tests.waiting import until
 
 COMMANDS = ["serve", "check", "route", "jobs", "send", "import", "example-results", "train", "evaluate", "risk"]
 COMMANDS += ["conformance", "version"]

@@ -9,7 +9,6 @@ changes nothing: a crash between the database's commit and the note of how far t
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -20,7 +19,9 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Connection, Engine, Row, Select, Table, bindparam, case, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from node.database.queries import in_chunks
 from node.database.tables import AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
+from node.files import write_whole
 from node.receive.store.locks import Duty
 from node.receive.store.receipt_log import (
     Closed,
@@ -44,7 +45,6 @@ LONGEST_POLL_S = 0.5
 ABANDONED_CHECK_S = 2.0
 BATCH_BYTES = 256 * 1024  # of a journal, some 700 receipts a transaction
 RETRY_S = 1.0  # after a database error
-IN_CLAUSE = 500  # values per IN: under the limits of SQLite and PostgreSQL
 
 associations = cast(Table, AssociationRow.__table__)
 instances = cast(Table, InstanceRow.__table__)
@@ -253,9 +253,9 @@ class Recorder:
 
     def _remember(self, segment: Path, position: int) -> None:
         self._positions[segment.name] = position
-        new = self._done_file(segment).with_suffix(".new")
-        new.write_text(str(position), encoding="ascii")
-        os.replace(new, self._done_file(segment))
+        # not flushed, as this is done many times a second: after a power cut the segment is read again from an older
+        # place, and what is recorded already changes nothing
+        write_whole(self._done_file(segment), str(position).encode(), sync="never")
 
     def _close_open_associations(self, process: str) -> None:
         """A process died: what it had open was lost. What it had acknowledged is all there."""
@@ -300,11 +300,7 @@ def _moment(seconds: float) -> datetime:
 
 def _existing(connection: Connection, statement: Select[Any], values: Iterable[str]) -> list[Row[Any]]:
     """The rows of `statement` for `values`."""
-    wanted = list(values)
-    found: list[Row[Any]] = []
-    for start in range(0, len(wanted), IN_CLAUSE):
-        found += connection.execute(statement, {"keys": wanted[start : start + IN_CLAUSE]})
-    return found
+    return [row for chunk in in_chunks(values) for row in connection.execute(statement, {"keys": chunk})]
 
 
 def _write_associations(connection: Connection, entries: Sequence[Entry]) -> None:

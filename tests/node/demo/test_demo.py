@@ -47,7 +47,7 @@ def started(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.terminate()  # where the test failed half way; else it has ended
 
 
-def until(process: subprocess.Popen[str], last: str) -> str:
+def read_up_to(process: subprocess.Popen[str], last: str) -> str:
     """What the demo prints up to the line with `last` in it, or to its end."""
     assert process.stdout is not None
     told = ""
@@ -74,7 +74,7 @@ def left_behind(tmp_path: Path) -> list[str]:
 @pytest.mark.orthanc
 def test_ones_own_images_come_back_as_results_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     with started(tmp_path, "--input", str(small_knee(tmp_path / "mine"))) as process:
-        told = until(process, "Ctrl-C ends everything")
+        told = read_up_to(process, "Ctrl-C ends everything")
         assert "passed over, because not DICOM: 1 of 7 files" in told
         assert "knee super resolution: every clause holds" in told
         assert "1 MR series" in told

@@ -10,8 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +36,6 @@ from node.receive.receiver import Receiver
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 20.0
-
-
-def until(true: Callable[[], Any], what: str = "", seconds: float = DEADLINE_S) -> Any:
-    """The first truthy value of `true`, asked again and again until the deadline."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = true()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or true}"
-        time.sleep(0.02)
 
 
 def mr(study: str = "", series: str = "", number: int = 1, side: int = 16, **elements: Any) -> Dataset:

@@ -16,8 +16,9 @@ from node.errors import PeerUnavailable
 from node.receive.orthanc_feed import Feed
 from node.receive.store.locks import Duty
 from node.receive.store.store import Store
-from tests.node.receive.harness import Running, configuration, mr, part10, partials, stored_files, until
+from tests.node.receive.harness import Running, configuration, mr, part10, partials, stored_files
 from tests.orthanc import Archive
+from tests.waiting import until
 
 pytestmark = pytest.mark.orthanc
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from sqlalchemy.exc import OperationalError
 
 from node.database.tables import AssociationRow, InstanceRow, open_database
-from tests.node.receive.harness import RawPeer, configuration, mr, receiver_process, until
+from tests.node.receive.harness import RawPeer, configuration, mr, receiver_process
+from tests.waiting import until
 
 
 def test_two_processes_share_port_limits_and_records_and_one_may_be_killed(tmp_path: Path) -> None:

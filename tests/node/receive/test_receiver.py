@@ -45,8 +45,8 @@ from tests.node.receive.harness import (
     part10,
     partials,
     stored_files,
-    until,
 )
+from tests.waiting import until
 
 SERVERS = ("fast", "plain")
 PRIVATE_CLASS = "1.3.46.670589.2.3.1.1"

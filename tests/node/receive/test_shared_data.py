@@ -25,8 +25,8 @@ from tests.node.receive.harness import (
     partials,
     pdv,
     store_rq,
-    until,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.shared_data
 

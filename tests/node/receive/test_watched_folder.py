@@ -14,7 +14,8 @@ from node.database.tables import AssociationRow, InstanceRow
 from node.receive.store.locks import Duty
 from node.receive.store.store import Store
 from node.receive.watched_folder import SETTLED_S, FolderWatch
-from tests.node.receive.harness import Running, configuration, mr, part10, stored_files, until
+from tests.node.receive.harness import Running, configuration, mr, part10, stored_files
+from tests.waiting import until
 
 NOW = 1_800_000_000.0
 

@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from node.config import Configuration
-from tests.node.run.trial import ROOT, Bench, until
+from tests.node.run.trial import ROOT, Bench
+from tests.waiting import until
 
 
 class NodeProcess:

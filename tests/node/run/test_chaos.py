@@ -17,10 +17,11 @@ from node.database.jobs import JobState
 from node.database.tables import JobRow, ObjectRow, OutboxRow
 from node.run.job_engine import JobEngine
 from tests.node.run.node_process import NodeProcess
-from tests.node.run.trial import Bench, bench, install_trial, until
+from tests.node.run.trial import Bench, bench, install_trial
 from tests.node.send.outgoing import Peer
 from tests.postgres import Postgres
 from tests.test_kill import ALL_CLASSES
+from tests.waiting import until
 
 JOBS = 30
 KILLS = {"sqlite": 6, "postgresql": 3}
@@ -53,11 +54,11 @@ def test_many_jobs_survive_random_kills(
             for _ in range(KILLS[kind]):
                 # counted in inferences that ended: a job that is hit three times in one step is parked as it should be
                 progress = len(made.said("ran")) + chance.randint(1, 4)
-                until(lambda progress=progress: len(made.said("ran")) >= progress or all_ended(made), 120)
+                until(lambda progress=progress: len(made.said("ran")) >= progress or all_ended(made), seconds=120)
                 time.sleep(chance.uniform(0, 0.1))  # where in the work the kill falls is left to chance
                 node.kill()
                 node.start()
-            until(lambda: all_ended(made), 240)
+            until(lambda: all_ended(made), seconds=240)
         submitter.stop()
         states = Counter(made.state(job) for job in jobs)
         assert states == {JobState.DONE: JOBS}, {made.record(job).reason for job in jobs}

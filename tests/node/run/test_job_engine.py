@@ -18,7 +18,8 @@ from node.database.jobs import Job, JobState
 from node.database.tables import JobRow, ObjectRow, OutboxRow
 from node.errors import ConfigurationError, JobNotFound, NodeError
 from node.run.job_engine import JobEngine
-from tests.node.run.trial import Bench, bench, install_trial, mr_instances, until
+from tests.node.run.trial import Bench, bench, install_trial, mr_instances
+from tests.waiting import until
 
 ENDED = ("sending", "done", "failed", "unsuitable")
 

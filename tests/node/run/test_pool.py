@@ -14,7 +14,8 @@ from dicom_sr.errors import UnsuitableInput
 from node.errors import JobFailed, WorkerDied
 from node.run.job_folder import JobFolder
 from node.run.pool import Pool, Stopping
-from tests.node.run.trial import install_trial, mr_instances, until
+from tests.node.run.trial import install_trial, mr_instances
+from tests.waiting import until
 
 
 class Bed:

@@ -20,8 +20,9 @@ from node.patient_records.store import Records
 from node.prior.search import Priors
 from node.run.job_engine import JobEngine
 from pipelines import registry
-from tests.node.run.trial import Bench, bench, install_trial, mr_instances, until
+from tests.node.run.trial import Bench, bench, install_trial, mr_instances
 from tests.orthanc import free_port
+from tests.waiting import until
 
 ENDED = ("sending", "done", "failed", "unsuitable")
 
@@ -126,6 +127,6 @@ def test_a_job_that_is_run_again_without_its_files_is_given_the_same_report(visi
     assert not (visits.bench.data / "jobs" / job.id).exists()
     flag.touch()
     visits.engine.restart(job.id)
-    until(lambda: visits.bench.state(job) == "sending", 30)
+    until(lambda: visits.bench.state(job) == "sending", seconds=30)
     assert visits.given(job) == [visits.report(first).SOPInstanceUID]
     assert visits.told(job).endswith("from own results, as before")

@@ -17,8 +17,9 @@ from node.database.jobs import Job
 from node.database.tables import ExecutorRow
 from node.run.job_engine import JobEngine
 from tests.node.run.node_process import NodeProcess
-from tests.node.run.trial import Bench, bench, install_trial, until
+from tests.node.run.trial import Bench, bench, install_trial
 from tests.postgres import Postgres
+from tests.waiting import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(600)]
 
@@ -50,17 +51,17 @@ def test_the_jobs_of_an_executor_that_is_gone_are_taken_over_and_a_slow_one_is_l
     with NodeProcess(made, "one", dead_after_s=3) as one:
         slow = running(made, run_s=5.0)
         with NodeProcess(made, "two", dead_after_s=3):
-            until(lambda: made.state(slow) == "done", 120)
+            until(lambda: made.state(slow) == "done", seconds=120)
             assert made.said("run").count(slow.series_instance_uids[0]) == 1
             with Session(made.database) as session:
                 assert set(session.scalars(select(ExecutorRow.id))) == {"one", "two"}
         # only now the jobs to be taken over: while "two" was there, it could have taken all of them
         before = len(made.said("run"))
         jobs = [submit(made, run_s=3.0) for _ in range(3)]
-        until(lambda: len(made.said("run")) > before, 120)
+        until(lambda: len(made.said("run")) > before, seconds=120)
         one.kill()
         with NodeProcess(made, "two", dead_after_s=3):
-            until(lambda: all(made.state(job) == "done" for job in jobs), 120)
+            until(lambda: all(made.state(job) == "done" for job in jobs), seconds=120)
     for job in jobs:
         assert made.said("ran").count(job.series_instance_uids[0]) == 1
         assert made.said("check").count(job.series_instance_uids[0]) == 1
@@ -72,10 +73,10 @@ def test_an_executor_that_wakes_up_after_its_job_was_taken_over_changes_nothing(
         job = running(made, run_s=2.0)
         one.freeze(True)
         with NodeProcess(made, "two", dead_after_s=3):
-            until(lambda: made.state(job) == "done", 120)
+            until(lambda: made.state(job) == "done", seconds=120)
             one.freeze(False)
             after = submit(made)
-            until(lambda: made.state(after) == "done", 120)
+            until(lambda: made.state(after) == "done", seconds=120)
     assert made.state(job) == "done"
     assert made.events(job).count("done") == 1
     assert len(made.lines(job)) == len({line.sop_instance_uid for line in made.lines(job)})

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from node.run.job_engine import JobEngine
-from tests.node.run.trial import bench, install_trial, until
+from tests.node.run.trial import bench, install_trial
+from tests.waiting import until
 
 
 def test_a_node_that_is_stopped_and_started_goes_on_where_it_was(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,15 +25,6 @@ from node.database.tables import AssociationRow, EventRow, InstanceRow, JobRow, 
 ROOT = Path(__file__).resolve().parents[3]
 T = TypeVar("T")
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-def until(ask: Callable[[], T], timeout_s: float = 120.0) -> T:
-    """Ask until the answer is true, and return it; fail when it is not within the time."""
-    deadline = time.monotonic() + timeout_s
-    while not (answer := ask()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {ask}"
-        time.sleep(0.02)
-    return answer
 
 
 def install_trial(folder: Path) -> str:

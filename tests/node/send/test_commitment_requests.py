@@ -22,7 +22,7 @@ from node.receive.store.store import Store
 from node.send.outbox import Lane, Sender
 from tests.node.send.outgoing import HandClock, Outgoing, Peer, destinations, outgoing
 from tests.orthanc import Archive, Modality, free_port
-from tests.running import until
+from tests.waiting import until
 
 
 @pytest.fixture

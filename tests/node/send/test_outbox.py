@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from node.database.tables import OutboxRow
 from node.send.outbox import Lane, Sender, back_off_s
 from tests.node.send.outgoing import HandClock, Outgoing, Peer, destinations, outgoing, silent_peer
 from tests.orthanc import Archive, free_port
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -38,13 +38,6 @@ def drain(of: Lane) -> None:
     """Let the lane do everything that is due."""
     while of.turn():
         pass
-
-
-def until(ask: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not ask():
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s"
-        time.sleep(0.02)
 
 
 def test_objects_go_out_images_first_and_byte_for_byte(out: Outgoing, clock: HandClock) -> None:

@@ -24,7 +24,8 @@ from node.demo.orthanc_process import free_port
 from node.receive.dimse.commitment_provider import Commitment
 from node.receive.store.locks import Duty
 from node.receive.store.store import Store
-from tests.node.receive.harness import Running, association, configuration, mr, until
+from tests.node.receive.harness import Running, association, configuration, mr
+from tests.waiting import until
 
 SERVERS = ("fast", "plain")
 

@@ -37,8 +37,8 @@ from tests.node.receive.harness import (
     receiver_process,
     store_rq,
     stored_files,
-    until,
 )
+from tests.waiting import until
 
 SEED = 20261122
 SEQUENCES = 10_000

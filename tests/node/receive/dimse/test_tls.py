@@ -19,7 +19,8 @@ from node.demo.orthanc_process import free_port
 from node.errors import ConfigurationError
 from node.network.tls import client_context, server_context
 from tests.needs import missing
-from tests.node.receive.harness import Running, association, configuration, mr, stored_files, until
+from tests.node.receive.harness import Running, association, configuration, mr, stored_files
+from tests.waiting import until
 
 SERVERS = ("fast", "plain")
 

@@ -7,23 +7,15 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
-from node.supervise import FIRST_PAUSE_S, Supervisor
+from node.processes import FIRST_PAUSE_S, Supervisor
+from tests.waiting import until
 
 READY = "import time; print('ready', flush=True); time.sleep(600)"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
@@ -94,7 +86,7 @@ def test_a_process_that_dies_again_and_again_is_started_less_and_less_often():
 
 
 def test_a_process_that_does_not_listen_is_ended_all_the_same(monkeypatch):
-    monkeypatch.setattr("node.supervise.PATIENCE_S", 0.2)
+    monkeypatch.setattr("node.processes.PATIENCE_S", 0.2)
     kept, _ = supervisor(DEAF)
     until(lambda: running(kept))
     (pid,) = kept.pids
@@ -104,10 +96,12 @@ def test_a_process_that_does_not_listen_is_ended_all_the_same(monkeypatch):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
 def test_a_child_ends_when_its_parent_is_killed():
-    child = "import time; from node.lifeline import end_with_parent; end_with_parent(); print('ready'); time.sleep(600)"
+    child = (
+        "import time; from node.processes import end_with_parent; end_with_parent(); print('ready'); time.sleep(600)"
+    )
     parent = textwrap.dedent(f"""
         import sys, time
-        from node.supervise import Supervisor
+        from node.processes import Supervisor
         kept = Supervisor("test", [sys.executable, "-u", "-c", {child!r}], 1)
         while kept.problem():
             kept.keep_alive()

@@ -1,26 +1,34 @@
-"""The receiver processes: started, started again when they die, and stopped.
+"""Child processes: started, started again when they die, stopped, and never left behind.
 
-A process says on its standard output, with a line that begins with ``ready``, that it does its work.
+A supervised process says on its standard output, with a line that begins with ``ready``, that it does its work. It ends
+when its parent does, even if the parent is killed. The kernel sees to that (``PR_SET_PDEATHSIG``): a pipe that the
+child watches would need a thread there that still runs, and a write end that no sibling has inherited. A killed
+receiver loses nothing, so the signal is SIGKILL. The kernel means the *thread* that started the child; `Supervisor`
+therefore starts children from the main thread only.
 """
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from node.lifeline import PARENT_VARIABLE
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 STEADY_S = 30.0  # a process that lived this long starts the pauses anew
 PATIENCE_S = 5.0  # after SIGTERM
+
+PARENT_VARIABLE = "CONDYLE_PARENT"  # process id of the parent, set for the child
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass
@@ -33,7 +41,7 @@ class _Child:
 
 
 class Supervisor:
-    """Keeps `count` processes of one kind alive. Every method is for the main thread (see `node.lifeline`).
+    """Keeps `count` processes of one kind alive. Every method is for the main thread (see the module's docstring).
 
     Parameters
     ----------
@@ -114,3 +122,31 @@ class Supervisor:
 def receivers(path: Path, count: int) -> Supervisor:
     """The processes that hold the DICOM port, with the configuration in `path`."""
     return Supervisor("receiver", [sys.executable, "-m", "node.receive", str(path)], count)
+
+
+# ---- in the child
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends; for the first line of a supervised process.
+
+    Does nothing in a process that no `Supervisor` started.
+    """
+    parent = os.environ.get(PARENT_VARIABLE)
+    if parent is None or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != int(parent):  # the parent ended before the kernel knew of our wish
+        os._exit(1)
+
+
+def end_when_orphaned() -> None:
+    """Look once a second, in a thread, whether the parent still lives; for children that some other thread started."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()

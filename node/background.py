@@ -1,0 +1,140 @@
+"""Work that goes on in the background: one loop in one thread, which no failure ends.
+
+Everything in the node that is done again and again runs in a `Loop`: decisions, deliveries, the import of receipts,
+retention. A turn that fails is logged once, tried again after a pause, and logged once more when it works again; in
+between, `problem` says so to the health page.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.errors import PeerUnavailable
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0  # after a turn that failed
+
+Turn = Callable[[], float | None]
+
+
+class Loop:
+    """Calls `turn` again and again in a thread of its own, from `start` to `stop`.
+
+    Parameters
+    ----------
+    name
+        What the loop does, in two or three words: for the log, for `problem`, and as the thread's name.
+    turn
+        Does what is due now. It may return the seconds until it is to be called again; None means `every_s`.
+        Whatever it raises costs this turn only.
+    every_s
+        Seconds between two turns; None waits for `wake`.
+    first_s
+        Seconds until the first turn.
+    retry_s
+        Seconds after a turn that failed.
+    last_turn
+        Whether `stop` has one more turn made, for what came in meanwhile.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        turn: Turn,
+        *,
+        every_s: float | None,
+        first_s: float | None = 0.0,
+        retry_s: float = RETRY_S,
+        last_turn: bool = False,
+    ) -> None:
+        self._name, self._turn = name, turn
+        self._every_s, self._first_s, self._retry_s, self._last_turn = every_s, first_s, retry_s, last_turn
+        self.stopping = threading.Event()
+        """Set by `stop`: a long turn looks at it and ends early."""
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._failure = ""  # the kind of what failed last, until a turn works again
+        self._failing_since = 0.0
+
+    def start(self) -> None:
+        """Begin; also again after `stop`."""
+        self.stopping.clear()
+        self._wake.clear()
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float | None = None) -> None:
+        """End after the turn under way. One that lasts longer than `timeout_s` is left to end with the process."""
+        self.stopping.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def wake(self) -> None:
+        """Have the next turn made now, or right after the one under way."""
+        self._wake.set()
+
+    def problem(self) -> str | None:
+        """Why the work is not done at the moment; None if it is."""
+        if self._thread is None or not self._thread.is_alive():
+            return f"{self._name}: not running"
+        failure = self._failure
+        return f"{self._name}: {failure}, tried again every {self._retry_s:g} s" if failure else None
+
+    def _run(self) -> None:
+        pause_s = self._first_s
+        while True:
+            self._wake.wait(pause_s)
+            self._wake.clear()
+            if self.stopping.is_set():
+                break
+            pause_s = self._guarded_turn()
+        if self._last_turn:
+            self._guarded_turn()
+
+    def _guarded_turn(self) -> float | None:
+        """Make one turn; the seconds until the next one."""
+        try:
+            pause_s = self._turn()
+        except (SQLAlchemyError, OSError, PeerUnavailable) as error:  # outside of this process: no traceback helps
+            if self._is_news(error):
+                log.error("background work waits", extra=self._facts())
+            return self._retry_s
+        except Exception as error:  # the worker's loop: a bug costs this turn, and is seen
+            if self._is_news(error):
+                log.exception("background work failed", extra=self._facts())
+            return self._retry_s
+        if self._failure:
+            seconds = round(time.monotonic() - self._failing_since, 1)
+            log.info("background work goes on", extra={"work": self._name, "seconds": seconds})
+            self._failure = ""
+        return self._every_s if pause_s is None else pause_s
+
+    def _is_news(self, error: Exception) -> bool:
+        """Whether this is the first failure of its kind in a row, not one of the thousand that follow it."""
+        failure = _described(error)
+        news = failure != self._failure
+        if not self._failure:
+            self._failing_since = time.monotonic()
+        self._failure = failure
+        return news
+
+    def _facts(self) -> dict[str, object]:
+        return {"work": self._name, "reason": self._failure, "retry_s": self._retry_s}
+
+
+def _described(error: Exception) -> str:
+    """What went wrong, without a value that a statement or a file name may hold."""
+    if isinstance(error, SQLAlchemyError):
+        return f"the database cannot be used ({type(error).__name__})"
+    if isinstance(error, PeerUnavailable):
+        return str(error)
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return type(error).__name__

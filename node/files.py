@@ -1,0 +1,103 @@
+"""Files that appear under their name whole or not at all.
+
+How much must survive a power cut costs time (one flush takes 2 to 5 ms on a server's disk), so each caller chooses:
+
+======== ============================================ ========================================================
+`sync`   after a power cut there is                    used for
+======== ============================================ ========================================================
+never    the old file, the new one, or an empty one    what is made again without harm: how far something was read
+content  the old file or the new one, each whole       a job's files: a missing one is noticed, and its step repeated
+name     the new file, once the call has returned      what somebody else was told is safe: records, deliveries
+======== ============================================ ========================================================
+
+A kill of the process, without a power cut, leaves the old file or the new one in all three.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+Sync = Literal["never", "content", "name"]
+
+
+def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = 0o666) -> None:
+    """Put `content` into the file at `path`, replacing what is there in one step.
+
+    Parameters
+    ----------
+    path
+        In a folder that exists.
+    content
+        All of the new file.
+    sync
+        What has to survive a power cut; see the module's table.
+    mode
+        Permissions of the file, less what the umask takes away.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; `path` is then what it was.
+    """
+    with _partial(path) as partial:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            if sync != "never":
+                stream.flush()
+                os.fsync(stream.fileno())
+        os.replace(partial, path)
+    if sync == "name":
+        flush(path.parent)
+
+
+def link_whole(source: Path, path: Path) -> None:
+    """Give the content of file `source` a second name, `path`, that outlives the first; a copy where links cannot be.
+
+    Nothing is flushed: `source` is as safe as it was.
+
+    Raises
+    ------
+    OSError
+        If `source` cannot be read or `path` not be written.
+    """
+    with _partial(path) as partial:
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copyfile(source, partial)
+        os.replace(partial, path)  # of two names of one file it leaves both; `_partial` deletes the other
+
+
+def flush(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, out to the disk.
+
+    Raises
+    ------
+    OSError
+        If it cannot.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _partial(path: Path) -> Iterator[Path]:
+    """A name beside `path` that no other thread uses and no watcher of the folder takes up; nothing is left of it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.partial")
+    partial.unlink(missing_ok=True)  # of a process of the same number that was killed
+    try:
+        yield partial
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,142 @@
+"""Loops go on whatever a turn does, say so once, and end when they are told to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from node.background import Loop
+from tests.waiting import until
+
+QUICK_S = 0.01
+
+
+class Turns:
+    """A turn that raises what it is given, in this order, then works."""
+
+    def __init__(self, *errors: Exception | None) -> None:
+        self.errors = list(errors)
+        self.made = 0
+
+    def __call__(self) -> None:
+        self.made += 1
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+
+
+Start = Callable[..., Loop]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    loops: list[Loop] = []
+
+    def started(turn: Callable[[], float | None], **settings: float | bool | None) -> Loop:
+        loop = Loop("sending", turn, **{"every_s": QUICK_S, "retry_s": QUICK_S, **settings})  # type: ignore[arg-type]
+        loops.append(loop)
+        loop.start()
+        return loop
+
+    yield started
+    for loop in loops:
+        loop.stop()
+
+
+def database_error() -> OperationalError:
+    return OperationalError("SELECT name", {"name": "Muster^Erika"}, Exception("connection refused"))
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.name == "node.background"]
+
+
+def test_turns_are_made_until_it_is_stopped(start: Start) -> None:
+    turns = Turns()
+    loop = start(turns)
+    until(lambda: turns.made >= 3)
+    assert loop.problem() is None
+    loop.stop()
+    made = turns.made
+    assert loop.problem() == "sending: not running"
+    loop.start()  # and again
+    until(lambda: turns.made > made)
+
+
+def test_a_database_that_goes_and_is_back_is_two_lines(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    turns = Turns(*(database_error() for _ in range(5)))
+    start(turns)
+    until(lambda: len(messages(caplog)) >= 2 and turns.made > 6)
+    assert messages(caplog) == ["background work waits", "background work goes on"]
+    assert "Muster" not in caplog.text
+
+
+def test_a_bug_costs_one_turn_and_its_traceback_is_logged(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    turns = Turns(KeyError("x"), KeyError("x"), None, KeyError("x"))
+    start(turns)
+    until(lambda: turns.made >= 5)
+    failures = [record for record in caplog.records if record.message == "background work failed"]
+    assert len(failures) == 2  # the second of two in a row says nothing new
+    assert all(record.exc_info for record in failures)
+
+
+def test_health_names_the_failure_until_a_turn_works(start: Start) -> None:
+    away = threading.Event()
+    away.set()
+
+    def turn() -> None:
+        if away.is_set():
+            raise database_error()
+
+    loop = start(turn)
+    until(lambda: loop.problem() is not None)
+    assert loop.problem() == "sending: the database cannot be used (OperationalError), tried again every 0.01 s"
+    away.clear()
+    until(lambda: loop.problem() is None)
+
+
+def test_a_turn_says_when_the_next_one_is_and_can_be_woken(start: Start) -> None:
+    made: list[int] = []
+
+    def turn() -> float:
+        made.append(1)
+        return 3600.0
+
+    loop = start(turn, every_s=QUICK_S)
+    until(lambda: made)
+    loop.wake()
+    until(lambda: len(made) == 2)
+
+
+def test_a_loop_without_a_clock_waits_to_be_woken(start: Start) -> None:
+    turns = Turns()
+    loop = start(turns, every_s=None, first_s=None)
+    assert turns.made == 0
+    loop.wake()
+    until(lambda: turns.made == 1)
+
+
+def test_a_last_turn_takes_what_came_in_meanwhile(start: Start) -> None:
+    turns = Turns()
+    loop = start(turns, every_s=3600.0, first_s=3600.0, last_turn=True)
+    loop.stop()
+    assert turns.made == 1
+
+
+def test_a_turn_that_does_not_end_is_left_alone_at_the_end(start: Start) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def turn() -> None:
+        begun.set()
+        release.wait(60.0)
+
+    loop = start(turn)
+    until(begun.is_set)
+    loop.stop(timeout_s=0.05)
+    assert loop.stopping.is_set()
+    release.set()
+    loop.stop()

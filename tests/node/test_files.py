@@ -1,0 +1,72 @@
+"""Files are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from node.files import Sync, link_whole, write_whole
+
+
+@pytest.mark.parametrize("sync", get_args(Sync))
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path, sync: Sync) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(b"a longer text that was there before")
+    write_whole(path, b"new", sync=sync)
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_that_has_the_old_file_open_reads_all_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    write_whole(path, b"old", sync="never")
+    with path.open("rb") as reader:
+        write_whole(path, b"new", sync="never")
+        assert reader.read() == b"old"
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_partial(tmp_path: Path) -> None:
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    (folder / "inside").write_bytes(b"x")
+    with pytest.raises(IsADirectoryError):
+        write_whole(folder, b"new", sync="content")  # a folder cannot be replaced by a file
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+    assert (folder / "inside").read_bytes() == b"x"
+
+
+def test_permissions_are_those_that_were_asked_for_from_the_first_byte_on(tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    write_whole(path, b"secret", sync="content", mode=0o600)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("sync", "flushed"), [("never", []), ("content", ["file"]), ("name", ["file", "folder"])])
+def test_what_is_flushed_is_what_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync: Sync, flushed: list[str]
+) -> None:
+    seen: list[str] = []
+    real = os.fsync
+
+    def noted(descriptor: int) -> None:
+        seen.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    write_whole(tmp_path / "state", b"x", sync=sync)
+    assert seen == flushed
+
+
+def test_a_second_name_outlives_the_first(tmp_path: Path) -> None:
+    report, path = tmp_path / "job" / "report.dcm", tmp_path / "prior.dcm"
+    report.parent.mkdir()
+    report.write_bytes(b"report")
+    link_whole(report, path)
+    link_whole(report, path)  # again changes nothing
+    report.unlink()
+    assert path.read_bytes() == b"report"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["job", "prior.dcm"]
