@@ -1,0 +1,57 @@
+"""The SHA-256 of every example object, each on a line as `sha256sum` prints it.
+
+``python -m tests.dicom_sr.example_digests > tests/dicom_sr/example_digests.txt`` writes the list anew.
+
+The bytes of a picture or of a simulated volume hang on the last digit of exp, sin and sums, which NumPy, glibc and
+OpenBLAS compute by other instructions on other processors. So the examples are made in a process of their own in which
+all three are held to what every processor has, and the version of the package is pinned, which every object holds.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+VERSION = "0.0.0"  # in place of the package's own: a release must not change the list
+
+_MAKE = f"""
+import sys
+from pathlib import Path
+from dicom_sr.write import provenance
+provenance.version = lambda package: {VERSION!r}
+from dicom_sr.examples import write_examples
+folder = Path(sys.argv[1])
+objects = [one for group in write_examples(folder).values() for one in group]
+lines = [f"{{one.sha256}}  {{one.path.relative_to(folder).as_posix()}}" for one in objects]
+sys.stdout.write("\\n".join(sorted(lines, key=lambda line: line.split()[1])) + "\\n")
+"""
+
+
+def example_digests() -> str:
+    """The list of all examples, made now: a line per object, sorted by path."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", _MAKE, folder]
+        root = Path(__file__).parents[2]
+        done = subprocess.run(command, cwd=root, env=_plain_processor(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return done.stdout
+
+
+def _plain_processor() -> dict[str, str]:
+    """The environment of a process that computes the same on every x86-64 processor."""
+    from numpy._core._multiarray_umath import __cpu_dispatch__  # what NumPy chooses among when it starts
+
+    return os.environ | {
+        "NPY_DISABLE_CPU_FEATURES": " ".join(__cpu_dispatch__),
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX2,-FMA,-FMA4,-AVX",
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(example_digests())
