@@ -1,422 +1,256 @@
-"""Codes: the private scheme as one table, the Sharp/van der Heijde sites, and the standard codes the reports use.
+"""Codes: private coding schemes as a registry, the codes of any result, and the standard codes the reports use.
 
 Standard codes come from pydicom's dictionaries (`pydicom.sr.codedict`), never from memory. What DICOM's own content
-does not hold is private (scheme `99MSKAI`), or stands in `ALLOWED_SNOMED` with who was read for it and when.
+does not hold is private, or was reviewed (`review_snomed`).
+
+A pipeline brings its own codes: its module ``codes`` adds them to `CONDYLE` when it is imported, and a package of
+somebody else's registers a scheme of its own::
+
+    ACME = register(CodingScheme("99ACME", "2.25.1234", "Acme shoulder findings", "1"))
+    TEAR = ACME.add("TEAR", "Tendon tear", "A tendon that is torn through or in part.")
+
+A pipeline's package imports its ``codes``, so that whoever looks a pipeline up knows its codes too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 
-SCHEME = "99MSKAI"
-SCHEME_UID = "2.25.3787649239601233827948785680827130018"
-SCHEME_NAME = "Condyle musculoskeletal findings"
-SCHEME_VERSION = "1"
+from dicom_sr.errors import CodeConflict, EncodingError
 
 
 @dataclass(frozen=True)
 class PrivateCode:
-    """One row of the private scheme. A value never gets another meaning and is never renamed."""
+    """One row of a private scheme. A value never gets another meaning and is never renamed."""
 
     value: str  # at most 16 characters (SH), upper case
     meaning: str  # at most 64 characters (LO)
-    definition: str
-    since: str  # SCHEME_VERSION that brought it
+    definition: str  # one sentence
+    since: str  # version of the scheme that brought it
+    snomed: Code | None = None  # the same in SNOMED CT, for destinations whose profile names a licence
 
 
-def _row(value: str, meaning: str, definition: str, since: str = "1") -> PrivateCode:
-    return PrivateCode(value, meaning, definition, since)
+class CodingScheme:
+    """A private coding scheme (PS3.3 C.12.1.1.3): who it is, and its codes.
 
+    Parameters
+    ----------
+    designator
+        CodingSchemeDesignator: ``99`` and up to 14 more characters (PS3.3 8.2).
+    uid
+        CodingSchemeUID.
+    name
+        CodingSchemeName, for people.
+    version
+        CodingSchemeVersion; new codes say since which version they are there.
+    """
 
-@dataclass(frozen=True)
-class SvhSite:
-    """One site of the Sharp/van der Heijde score, on each side of the body."""
-
-    id: str
-    meaning: str
-    limb: Literal["hand", "foot"]
-    erosion_maximum: int  # 0 where erosion is not scored here
-    jsn_maximum: int  # 0 where joint space narrowing is not scored here
-    region: Code  # Finding Site: a coarse concept that DICOM itself contains
-    modifier_value: str  # private code of the exact joint
+    def __init__(self, designator: str, uid: str, name: str, version: str) -> None:
+        self.designator, self.uid, self.name, self.version = designator, uid, name, version
+        self._codes: dict[str, PrivateCode] = {}
 
     @property
-    def modifier(self) -> Code:
-        """Topographical modifier, the exact joint."""
-        return private(self.modifier_value)
+    def rows(self) -> tuple[PrivateCode, ...]:
+        """The codes that are known so far, in the order of their values."""
+        return tuple(self._codes[value] for value in sorted(self._codes))
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._codes
+
+    def add(self, value: str, meaning: str, definition: str, since: str = "1", snomed: Code | None = None) -> Code:
+        """The code `value`, which this scheme has from now on. To add the very same row again does nothing.
+
+        Parameters
+        ----------
+        value
+            CodeValue, at most 16 characters, upper case.
+        meaning
+            CodeMeaning, at most 64 characters.
+        definition
+            What it means, in one sentence, for the page of codes.
+        since
+            The version of the scheme that brought it.
+        snomed
+            The code of the same meaning in SNOMED CT, for destinations whose profile names a licence.
+
+        Raises
+        ------
+        CodeConflict
+            If the scheme has the value with another meaning.
+        ValueError
+            If a data set cannot hold the value or the meaning.
+        """
+        if not 0 < len(value) <= 16 or value != value.upper() or not 0 < len(meaning) <= 64:
+            raise ValueError(
+                f"{value!r}, {meaning!r} of coding scheme {self.designator}: a value is upper case, with 1 to 16"
+                " characters, and a meaning has 1 to 64"
+            )
+        row = PrivateCode(value, meaning, definition, since, snomed)
+        known = self._codes.setdefault(value, row)
+        if known != row:
+            raise CodeConflict(
+                f"{value} of coding scheme {self.designator} means {known.meaning!r}; it cannot also mean {meaning!r}"
+            )
+        return self.code(value)
+
+    def code(self, value: str) -> Code:
+        """The code `value`, e.g. ``CONDYLE.code("WHY-OOD")``.
+
+        Raises
+        ------
+        KeyError
+            If the scheme has no such value.
+        """
+        return Code(value, self.designator, self._codes[value].meaning)
+
+    def snomed(self, value: str) -> Code | None:
+        """The SNOMED CT code of the same meaning, where there is one.
+
+        Raises
+        ------
+        KeyError
+            If the scheme has no such value.
+        """
+        return self._codes[value].snomed
 
 
-def _hand(id_: str, meaning: str, erosion: int, jsn: int, region: Code) -> SvhSite:
-    # IP1 exists on the hand and on the foot: their codes end in H and F
-    return SvhSite(id_, meaning, "hand", erosion, jsn, region, f"SITE-{id_}H" if id_ == "IP1" else f"SITE-{id_}")
+_SCHEMES: dict[str, CodingScheme] = {}
 
 
-def _foot(id_: str, meaning: str, region: Code) -> SvhSite:
-    # two bone sides of 0-5 each make 0-10 for a foot erosion
-    return SvhSite(id_, meaning, "foot", 10, 4, region, f"SITE-{id_}F" if id_ == "IP1" else f"SITE-{id_}")
-
-
-_SCT = standard.SCT
-SCAPHOID = Code(
-    "30518006", "SCT", "Scaphoid"
-)  # codedict also calls it "Navicular of forefoot": always send this meaning
-METACARPAL = Code("36455000", "SCT", "Metacarpal")
-CARPUS = Code("8205005", "SCT", "Carpus")
-
-# van der Heijde, J Rheumatol 2000;27:261-263: 16 erosion and 15 narrowing sites a hand, 6 and 6 a foot.
-# In SNOMED the thumb is not a finger, hence "Thumb" for MCP1 and IP1.
-SVH_SITES: tuple[SvhSite, ...] = (
-    _hand("MCP1", "First metacarpophalangeal joint", 5, 4, _SCT.Thumb),
-    _hand("MCP2", "Second metacarpophalangeal joint", 5, 4, _SCT.FingerJoint),
-    _hand("MCP3", "Third metacarpophalangeal joint", 5, 4, _SCT.FingerJoint),
-    _hand("MCP4", "Fourth metacarpophalangeal joint", 5, 4, _SCT.FingerJoint),
-    _hand("MCP5", "Fifth metacarpophalangeal joint", 5, 4, _SCT.FingerJoint),
-    _hand("PIP2", "Second proximal interphalangeal joint of hand", 5, 4, _SCT.FingerJoint),
-    _hand("PIP3", "Third proximal interphalangeal joint of hand", 5, 4, _SCT.FingerJoint),
-    _hand("PIP4", "Fourth proximal interphalangeal joint of hand", 5, 4, _SCT.FingerJoint),
-    _hand("PIP5", "Fifth proximal interphalangeal joint of hand", 5, 4, _SCT.FingerJoint),
-    _hand("IP1", "Interphalangeal joint of thumb", 5, 0, _SCT.Thumb),
-    _hand("MC1B", "Base of first metacarpal", 5, 0, METACARPAL),
-    _hand("MULT", "Multangular (trapezium and trapezoid as one)", 5, 0, CARPUS),
-    _hand("NAV", "Navicular of hand (scaphoid)", 5, 0, SCAPHOID),
-    _hand("LUN", "Lunate", 5, 0, CARPUS),
-    _hand("RAD", "Distal radius", 5, 0, _SCT.DistalRadius),
-    _hand("ULN", "Distal ulna", 5, 0, _SCT.DistalUlna),
-    _hand("CMC3", "Third carpometacarpal joint", 0, 4, CARPUS),
-    _hand("CMC4", "Fourth carpometacarpal joint", 0, 4, CARPUS),
-    _hand("CMC5", "Fifth carpometacarpal joint", 0, 4, CARPUS),
-    _hand("MULTNAV", "Multangular-navicular joint", 0, 4, CARPUS),
-    _hand("CAPNAVLUN", "Capitate-navicular-lunate joint", 0, 4, CARPUS),
-    _hand("RADCARP", "Radiocarpal joint", 0, 4, _SCT.WristJoint),
-    _foot("MTP1", "First metatarsophalangeal joint", _SCT.Foot),
-    _foot("MTP2", "Second metatarsophalangeal joint", _SCT.Foot),
-    _foot("MTP3", "Third metatarsophalangeal joint", _SCT.Foot),
-    _foot("MTP4", "Fourth metatarsophalangeal joint", _SCT.Foot),
-    _foot("MTP5", "Fifth metatarsophalangeal joint", _SCT.Foot),
-    _foot("IP1", "Interphalangeal joint of great toe", _SCT.Toe),
-)
-SVH_MAXIMUM = 2 * sum(site.erosion_maximum + site.jsn_maximum for site in SVH_SITES)  # both sides: 448
-
-
-def svh_site(limb: Literal["hand", "foot"], id_: str) -> SvhSite:
-    """The site called `id_` of a hand or a foot (IP1 is on both).
+def register(scheme: CodingScheme) -> CodingScheme:
+    """Make a private scheme known to the encoders, which name it in every report that uses it.
 
     Raises
     ------
-    KeyError
-        If there is no such site.
+    CodeConflict
+        If the designator or the UID is another scheme's.
+    ValueError
+        If the designator is not a private one.
     """
-    return _SITES[limb, id_]
+    if not scheme.designator.startswith("99") or len(scheme.designator) > 16:
+        raise ValueError(f"{scheme.designator}: a private designator starts with 99 and has at most 16 characters")
+    for known in _SCHEMES.values():
+        if known is not scheme and known.designator == scheme.designator:
+            raise CodeConflict(f"coding scheme {known.designator} is there already: {known.name}, UID {known.uid}")
+        if known is not scheme and known.uid == scheme.uid:
+            raise CodeConflict(f"UID {known.uid} is that of coding scheme {known.designator}, {known.name}")
+    _SCHEMES[scheme.designator] = scheme
+    return scheme
 
 
-_SITES = {(site.limb, site.id): site for site in SVH_SITES}
+def schemes() -> tuple[CodingScheme, ...]:
+    """All private schemes that are known, in the order in which they were registered."""
+    return tuple(_SCHEMES.values())
 
-TABLE: tuple[PrivateCode, ...] = (
-    # ---- Sharp/van der Heijde sites
-    *(
-        _row(site.modifier_value, site.meaning, f"Sharp/van der Heijde site {site.id} of the {site.limb}, either side.")
-        for site in SVH_SITES
-    ),
-    # ---- Sharp/van der Heijde scores
-    _row("SVH-JOINT", "Sharp/van der Heijde joint assessed", "The group holds the scores of one site."),
-    _row("SVH-SUM", "Sharp/van der Heijde sum", "The group holds sums over several sites."),
-    _row("SVH-ERO", "Erosion score", "Sharp/van der Heijde erosion score of one site: 0-5, foot 0-10."),
-    _row("SVH-JSN", "Joint space narrowing score", "Sharp/van der Heijde joint space narrowing of one site: 0-4."),
-    _row("SVH-ERO-LIMB", "Erosion score of the limb", "Sum of the erosion scores of one hand or foot."),
-    _row("SVH-JSN-LIMB", "Joint space narrowing score of the limb", "Sum of the narrowing scores of one hand or foot."),
-    _row("SVH-ERO-TOTAL", "Total erosion score", "Sum of the erosion scores of all assessed sites, at most 280."),
-    _row(
-        "SVH-JSN-TOTAL",
-        "Total joint space narrowing score",
-        "Sum of the narrowing scores of all assessed sites, at most 168.",
-    ),
-    _row("SVH-TOTAL", "Total Sharp/van der Heijde score", "Sum of both totals over all assessed sites, at most 448."),
-    _row(
-        "SVH-PRORATED",
-        "Prorated total Sharp/van der Heijde score",
-        "Total scaled to all sites by the maxima of the assessed ones.",
-    ),
-    _row("SVH-ASSESSED", "Number of scores assessed", "How many erosion and narrowing scores the totals rest on."),
-    _row("SVH-COMPLETE", "Completeness of the total", "Whether every site of the limbs at hand was assessed."),
-    _row("SVH-PARTIAL", "Partial: not every site was assessed", "A total that leaves out at least one site."),
-    _row("SVH-FULL", "Complete: every site was assessed", "A total over all sites."),
-    _row("SVH-ERO-DELTA", "Change of total erosion score", "This study minus the prior, over sites assessed in both."),
-    _row(
-        "SVH-JSN-DELTA",
-        "Change of total joint space narrowing score",
-        "This study minus the prior, over sites assessed in both.",
-    ),
-    _row(
-        "SVH-DELTA",
-        "Change of total Sharp/van der Heijde score",
-        "This study minus the prior, over sites assessed in both.",
-    ),
-    _row(
-        "SVH-SDD",
-        "Change against the smallest detectable difference",
-        "Whether the change of the total exceeds 5.0 units.",
-    ),
-    _row(
-        "SVH-CHANGED",
-        "Change exceeds the smallest detectable difference",
-        "Absolute change of the total above 5.0 units.",
-    ),
-    _row(
-        "SVH-STABLE",
-        "Change within the smallest detectable difference",
-        "Absolute change of the total of 5.0 units or less.",
-    ),
-    _row("SVH-ERO-CHANGE", "Change of erosion score of the site", "This study minus the prior, one site."),
-    _row(
-        "SVH-JSN-CHANGE", "Change of joint space narrowing score of the site", "This study minus the prior, one site."
-    ),
-    _row("SVH-COURSE", "Course of the site", "What became of one site since the prior."),
-    _row("SVH-WORSE", "Progressed by a grade or more", "A score of the site rose by 1.0 or more since the prior."),
-    _row(
-        "SVH-REPAIRED",
-        "Seems repaired beyond what can be",
-        "A score of the site fell by 2.0 or more since the prior: the two films have to be looked at together.",
-    ),
-    _row("SVH-NA", "Not assessable", "The site was looked for and could not be scored; it has no number."),
-    _row("EROSION", "Bone erosion", "A cortical break seen on the image."),
-    _row("JSN", "Joint space narrowing", "Less distance between joint surfaces than normal."),
-    _row("JOINT-CONF", "Confidence of localisation", "Probability that the marked place is the named site."),
-    _row("CENTRE", "Joint centre", "The point that the model took for the middle of the site."),
-    # ---- super-resolution
-    _row("SUPERRES", "Super-resolution along the slice axis", "Slices synthesised between acquired ones."),
-    _row(
-        "QA-SSIM",
-        "Structural similarity after averaging back",
-        "SSIM of the source and the result averaged back to source slices.",
-    ),
-    _row(
-        "QA-PSNR",
-        "Peak signal-to-noise ratio after averaging back",
-        "PSNR of the source and the result averaged back to source slices.",
-    ),
-    _row(
-        "QA-NRMSE",
-        "Normalised error after averaging back",
-        "RMS difference of the source and the result averaged back, over the source's range.",
-    ),
-    _row(
-        "QA-MAE",
-        "Mean absolute error after averaging back",
-        "Mean absolute difference of the source and the result averaged back.",
-    ),
-    _row(
-        "QA-SNR",
-        "Signal-to-noise ratio of the result",
-        "Mean of tissue over standard deviation of air or residual noise.",
-    ),
-    _row(
-        "QA-SHARP",
-        "Sharpness along the slice axis",
-        "Energy above the source's slice frequency limit, result over source.",
-    ),
-    _row(
-        "QA-CONSISTENT",
-        "Consistency with the acquired slices",
-        "Whether the result averaged back agrees with the source within noise.",
-    ),
-    _row("QA-PASS", "Within limits", "A quality figure that met its limit."),
-    _row("QA-FAIL", "Outside limits", "A quality figure that missed its limit."),
-    _row("QA-FACTOR", "Super-resolution factor", "Source slice spacing over result slice spacing."),
-    _row("QA-SPACING", "Slice spacing of the result", "Distance between the centres of neighbouring result slices."),
-    _row("QA-SLICES", "Number of result slices", "Slices of the derived series."),
-    _row("QA-METHOD", "Method of the slices", "How the slices between the acquired ones were made."),
-    _row(
-        "METHOD-SPLINE", "Cubic spline interpolation", "Tricubic interpolation along the slice axis, no learned model."
-    ),
-    _row("METHOD-LEARNED", "Learned super-resolution", "A neural network made the slices."),
-    _row("UNC-SD", "Standard deviation of a voxel", "One standard deviation of the model's value of a voxel."),
-    _row("UNC-SD-MEAN", "Mean standard deviation of voxels", "Mean over tissue of the voxels' standard deviation."),
-    # ---- classification
-    _row("CLS-RA", "Rheumatoid arthritis pattern", "The pattern that the model learned for rheumatoid arthritis."),
-    _row("CLS-PSA", "Psoriatic arthritis pattern", "The pattern that the model learned for psoriatic arthritis."),
-    _row("CLS-HC", "Healthy pattern", "The pattern that the model learned for healthy joints."),
-    _row("INDETERMINATE", "Undetermined", "The model abstains: too uncertain, or unlike what it was trained on."),
-    _row("CLASS", "Class with the highest probability", "What the model would say if it did not abstain."),
-    _row("PROB-RA", "Probability of rheumatoid arthritis", "Calibrated probability of the class, 0-1."),
-    _row("PROB-PSA", "Probability of psoriatic arthritis", "Calibrated probability of the class, 0-1."),
-    _row("PROB-HC", "Probability of healthy", "Calibrated probability of the class, 0-1."),
-    _row(
-        "LR-RA",
-        "Likelihood ratio of rheumatoid arthritis",
-        "How much likelier this answer is where the class is true than where it is not, as measured.",
-    ),
-    _row(
-        "LR-PSA",
-        "Likelihood ratio of psoriatic arthritis",
-        "How much likelier this answer is where the class is true than where it is not, as measured.",
-    ),
-    _row(
-        "LR-HC",
-        "Likelihood ratio of healthy",
-        "How much likelier this answer is where the class is true than where it is not, as measured.",
-    ),
-    _row("UNC-ENT", "Normalised predictive entropy", "Entropy of the class probabilities over its maximum, 0-1."),
-    _row("UNC-EPI", "Disagreement of the ensemble", "Mutual information of prediction and model, nats."),
-    _row("LAT-1", "Latent coordinate 1", "First coordinate of the case in the model's plane of known cases."),
-    _row("LAT-2", "Latent coordinate 2", "Second coordinate of the case in the model's plane of known cases."),
-    _row("LAT-3", "Latent coordinate 3", "Third coordinate of the case in the model's space of known cases."),
-    _row("CLUSTER", "Cluster of known cases", "The group of known cases nearest to this case."),
-    _row(
-        "CLUSTER-RA", "Among known rheumatoid arthritis cases", "Nearest known cases are mostly rheumatoid arthritis."
-    ),
-    _row("CLUSTER-PSA", "Among known psoriatic arthritis cases", "Nearest known cases are mostly psoriatic arthritis."),
-    _row("CLUSTER-HC", "Among known healthy cases", "Nearest known cases are mostly healthy."),
-    _row("CLUSTER-MIXED", "Between known groups", "Nearest known cases are of several classes."),
-    _row("CLUSTER-NONE", "Far from all known cases", "No known case is near."),
-    _row("OOD", "Distance from the training distribution", "Larger is less like what the model was trained on."),
-    _row("RECON-ERR", "Reconstruction error", "Error of the auto-encoder's picture of the input."),
-    _row("ATTENTION", "Model attention", "Where the model's output depends on the image: not a lesion."),
-    # ---- risk from the record
-    _row("OA-RISK", "Risk of knee osteoarthritis", "The group holds the model's risk of knee osteoarthritis."),
-    _row(
-        "OA-RISK-1Y",
-        "Risk of knee osteoarthritis within 1 year",
-        "Calibrated probability of a first diagnosis within 1 year.",
-    ),
-    _row(
-        "OA-RISK-2Y",
-        "Risk of knee osteoarthritis within 2 years",
-        "Calibrated probability of a first diagnosis within 2 years.",
-    ),
-    _row(
-        "OA-RISK-3Y",
-        "Risk of knee osteoarthritis within 3 years",
-        "Calibrated probability of a first diagnosis within 3 years.",
-    ),
-    _row(
-        "OA-RISK-5Y",
-        "Risk of knee osteoarthritis within 5 years",
-        "Calibrated probability of a first diagnosis within 5 years.",
-    ),
-    _row(
-        "OA-RISK-10Y",
-        "Risk of knee osteoarthritis within 10 years",
-        "Calibrated probability of a first diagnosis within 10 years.",
-    ),
-    _row(
-        "OA-RISK-LO",
-        "Lower end of the interval of the risk",
-        "Lower end of the prediction interval of the preceding risk.",
-    ),
-    _row(
-        "OA-RISK-HI",
-        "Upper end of the interval of the risk",
-        "Upper end of the prediction interval of the preceding risk.",
-    ),
-    _row(
-        "OA-RISK-POP",
-        "Risk of persons of the same age and sex",
-        "What the model says for the average record of that age and sex.",
-    ),
-    _row(
-        "OA-RISK-RATIO",
-        "Risk relative to persons of the same age and sex",
-        "Risk over the risk of the same age and sex.",
-    ),
-    _row("OA-RISK-GROUP", "Risk group", "High, moderate or low, by the limits that the report names."),
-    _row("OA-RISK-CONTRIB", "Contribution to the risk", "What an item of the record added to or took from the risk."),
-    _row(
-        "OA-RISK-UNKNOWN",
-        "Share of record codes unknown to the model",
-        "Events whose code the model has no feature for, over all events.",
-    ),
-    _row("OA-RISK-HISTORY", "Length of the record", "Time from the first event of the record to the index date."),
-    _row(
-        "OA-RISK-RPT",
-        "Knee osteoarthritis risk report",
-        "Report of the risk of knee osteoarthritis from the patient's record.",
-    ),
-    # ---- about any result
-    _row("LIMITS", "Limits of this result", "What the reader must know before relying on it."),
-    _row("TRAINED-ON", "Training data of the model", "What the model was trained on."),
-    _row(
-        "INTERVAL-LO",
-        "Lower end of the prediction interval",
-        "Derivation of a number: lower end of the value's interval.",
-    ),
-    _row(
-        "INTERVAL-HI",
-        "Upper end of the prediction interval",
-        "Derivation of a number: upper end of the value's interval.",
-    ),
-    _row("NOT-RUN", "Analysis not performed", "A pipeline was due and did not run."),
-    _row("NOT-EVALUABLE", "Not evaluable", "Looked for and could not be judged."),
-    _row("WHY", "Reason", "Why something could not be judged."),
-    _row("WHY-NOTFOUND", "Not found on the image", "The site was looked for and not found."),
-    _row("WHY-CROPPED", "Outside the field of view", "The site lies outside the image, or is cut by its edge."),
-    _row("WHY-OVERLAP", "Overlap or projection", "Other structures lie over the site, or it is turned."),
-    _row("WHY-QUALITY", "Image quality", "Blur, noise, exposure or motion prevents the judgement."),
-    _row("WHY-IMPLANT", "Implant or fusion", "Metal, a joint replacement or a surgical fusion."),
-    _row("WHY-AMPUTATED", "Absent part", "The part has been removed."),
-    _row("WHY-IMMATURE", "Open growth plates", "The patient is too young for the score."),
-    _row("WHY-LOWCONF", "Model confidence too low", "The model's own uncertainty is above its limit."),
-    _row("WHY-OOD", "Unlike the training data", "The input differs from what the model was trained on."),
-    _row("WHY-LATERALITY", "Laterality in doubt", "Image content and header disagree about the side."),
-    _row("WHY-HISTORY", "Record too short", "Less history than the model needs."),
-    _row(
-        "WHY-INPUT",
-        "Images do not meet the input contract",
-        "Geometry, count or kind of the images is not what is needed.",
-    ),
-    _row("WHY-ERROR", "Technical failure", "The analysis failed for a technical reason."),
+
+def scheme_of(code: Code) -> CodingScheme | None:
+    """The private scheme that `code` is of; None for a standard code.
+
+    Raises
+    ------
+    EncodingError
+        If its scheme is private and not registered, or has no such value. The message says what to do.
+    """
+    designator = str(code.scheme_designator)
+    if not designator.startswith("99"):
+        return None
+    scheme = _SCHEMES.get(designator)
+    if scheme is None:
+        raise EncodingError(
+            f"the private coding scheme {designator} of code {code.value} is not known: register it in the pipeline's"
+            " package (dicom_sr.codes.register)"
+        )
+    if code.value not in scheme:
+        raise EncodingError(
+            f"coding scheme {designator} has no code {code.value}: add it in the pipeline's package (CodingScheme.add)"
+        )
+    return scheme
+
+
+def in_snomed(code: Code) -> Code:
+    """The SNOMED CT code in place of a private one, else `code` itself.
+
+    Raises
+    ------
+    EncodingError
+        As `scheme_of`.
+    """
+    scheme = scheme_of(code)
+    return code if scheme is None else scheme.snomed(str(code.value)) or code
+
+
+CONDYLE = register(
+    CodingScheme("99MSKAI", "2.25.3787649239601233827948785680827130018", "Condyle musculoskeletal findings", "1")
 )
-
-_BY_VALUE = {row.value: row for row in TABLE}
 
 
 def private(value: str) -> Code:
-    """The private code `value`, e.g. ``private("SVH-ERO")``.
+    """The code `value` of the scheme `CONDYLE`.
 
     Raises
     ------
     KeyError
-        If the table has no such value.
+        If the scheme has no such value.
     """
-    return Code(value, SCHEME, _BY_VALUE[value].meaning)
+    return CONDYLE.code(value)
 
 
-# ---- private codes by name, for those that code asks for often
-SUPERRES = private("SUPERRES")
-QA_SSIM, QA_PSNR, QA_NRMSE = private("QA-SSIM"), private("QA-PSNR"), private("QA-NRMSE")
-UNC_SD, UNC_SD_MEAN = private("UNC-SD"), private("UNC-SD-MEAN")
-SVH_JOINT, SVH_SUM, SVH_NA = private("SVH-JOINT"), private("SVH-SUM"), private("SVH-NA")
-SVH_ERO, SVH_JSN = private("SVH-ERO"), private("SVH-JSN")
-SVH_ERO_LIMB, SVH_JSN_LIMB = private("SVH-ERO-LIMB"), private("SVH-JSN-LIMB")
-SVH_ERO_TOTAL, SVH_JSN_TOTAL, SVH_TOTAL = private("SVH-ERO-TOTAL"), private("SVH-JSN-TOTAL"), private("SVH-TOTAL")
-SVH_ERO_DELTA, SVH_JSN_DELTA, SVH_DELTA = private("SVH-ERO-DELTA"), private("SVH-JSN-DELTA"), private("SVH-DELTA")
-CLS_RA, CLS_PSA, CLS_HC = private("CLS-RA"), private("CLS-PSA"), private("CLS-HC")
-PROB_RA, PROB_PSA, PROB_HC = private("PROB-RA"), private("PROB-PSA"), private("PROB-HC")
-INDETERMINATE, UNC_ENT, OOD, CLUSTER = private("INDETERMINATE"), private("UNC-ENT"), private("OOD"), private("CLUSTER")
-OA_RISK, OA_RISK_LO, OA_RISK_HI, OA_RISK_RPT = (
-    private("OA-RISK"),
-    private("OA-RISK-LO"),
-    private("OA-RISK-HI"),
-    private("OA-RISK-RPT"),
+# ---- private codes of any result
+UNC_SD = CONDYLE.add(
+    "UNC-SD", "Standard deviation of a voxel", "One standard deviation of the model's value of a voxel."
 )
-INTERVAL_LOW, INTERVAL_HIGH = private("INTERVAL-LO"), private("INTERVAL-HI")
-NOT_RUN, NOT_EVALUABLE, WHY = private("NOT-RUN"), private("NOT-EVALUABLE"), private("WHY")
+OOD = CONDYLE.add(
+    "OOD", "Distance from the training distribution", "Larger is less like what the model was trained on."
+)
+ATTENTION = CONDYLE.add("ATTENTION", "Model attention", "Where the model's output depends on the image: not a lesion.")
+LIMITS = CONDYLE.add("LIMITS", "Limits of this result", "What the reader must know before relying on it.")
+TRAINED_ON = CONDYLE.add("TRAINED-ON", "Training data of the model", "What the model was trained on.")
+INTERVAL_LOW = CONDYLE.add(
+    "INTERVAL-LO", "Lower end of the prediction interval", "Derivation of a number: lower end of the value's interval."
+)
+INTERVAL_HIGH = CONDYLE.add(
+    "INTERVAL-HI", "Upper end of the prediction interval", "Derivation of a number: upper end of the value's interval."
+)
+NOT_RUN = CONDYLE.add("NOT-RUN", "Analysis not performed", "A pipeline was due and did not run.")
+NOT_EVALUABLE = CONDYLE.add("NOT-EVALUABLE", "Not evaluable", "Looked for and could not be judged.")
+WHY = CONDYLE.add("WHY", "Reason", "Why something could not be judged.")
+WHY_NOTFOUND = CONDYLE.add("WHY-NOTFOUND", "Not found on the image", "The site was looked for and not found.")
+WHY_CROPPED = CONDYLE.add(
+    "WHY-CROPPED", "Outside the field of view", "The site lies outside the image, or is cut by its edge."
+)
+WHY_OVERLAP = CONDYLE.add(
+    "WHY-OVERLAP", "Overlap or projection", "Other structures lie over the site, or it is turned."
+)
+WHY_QUALITY = CONDYLE.add("WHY-QUALITY", "Image quality", "Blur, noise, exposure or motion prevents the judgement.")
+WHY_IMPLANT = CONDYLE.add("WHY-IMPLANT", "Implant or fusion", "Metal, a joint replacement or a surgical fusion.")
+WHY_AMPUTATED = CONDYLE.add("WHY-AMPUTATED", "Absent part", "The part has been removed.")
+WHY_IMMATURE = CONDYLE.add("WHY-IMMATURE", "Open growth plates", "The patient is too young for the score.")
+WHY_LOWCONF = CONDYLE.add("WHY-LOWCONF", "Model confidence too low", "The model's own uncertainty is above its limit.")
+WHY_OOD = CONDYLE.add("WHY-OOD", "Unlike the training data", "The input differs from what the model was trained on.")
+WHY_LATERALITY = CONDYLE.add(
+    "WHY-LATERALITY", "Laterality in doubt", "Image content and header disagree about the side."
+)
+WHY_HISTORY = CONDYLE.add("WHY-HISTORY", "Record too short", "Less history than the model needs.")
+WHY_INPUT = CONDYLE.add(
+    "WHY-INPUT", "Images do not meet the input contract", "Geometry, count or kind of the images is not what is needed."
+)
+WHY_ERROR = CONDYLE.add("WHY-ERROR", "Technical failure", "The analysis failed for a technical reason.")
 
 # ---- standard codes (every one of them is in pydicom's dictionaries)
-RIGHT, LEFT, BILATERAL = _SCT.Right, _SCT.Left, Code("51440002", "SCT", "Bilateral")
+RIGHT, LEFT, BILATERAL = standard.SCT.Right, standard.SCT.Left, Code("51440002", "SCT", "Bilateral")
 LATERALITY = {"R": RIGHT, "L": LEFT, "B": BILATERAL}
-HAND, FOOT, WRIST_JOINT = _SCT.Hand, _SCT.Foot, _SCT.WristJoint
-KNEE, KNEE_JOINT, FINGER_JOINT = _SCT.Knee, _SCT.KneeJoint, _SCT.FingerJoint
-NORMAL, ABNORMAL = _SCT.Normal, _SCT.Abnormal
+HAND, FOOT, WRIST_JOINT = standard.SCT.Hand, standard.SCT.Foot, standard.SCT.WristJoint
+KNEE, KNEE_JOINT, FINGER_JOINT = standard.SCT.Knee, standard.SCT.KneeJoint, standard.SCT.FingerJoint
+NORMAL, ABNORMAL = standard.SCT.Normal, standard.SCT.Abnormal
 HIGH_RISK, MODERATE_RISK, LOW_RISK = (
     Code("15508007", "SCT", "High risk"),
     Code("25594002", "SCT", "Moderate risk"),
     Code("75976002", "SCT", "Low risk"),
 )
-STANDARD_DEVIATION = _SCT.StandardDeviation
+STANDARD_DEVIATION = standard.SCT.StandardDeviation
 IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 MRI_UNSPECIFIED_BODY_REGION = Code("25056-3", "LN", "MRI unspecified body region")
 SIGNAL_TO_NOISE, IMAGE_QUALITY = standard.DCM.SignalToNoise, standard.DCM.ImageQuality
@@ -441,35 +275,45 @@ def score_range(maximum: float) -> Code:
 
 # ---- SNOMED codes outside DICOM's own content
 @dataclass(frozen=True)
-class AllowedCode:
-    """A SNOMED code that was reviewed: where it was seen, and when."""
+class ReviewedCode:
+    """A SNOMED CT code outside DICOM's own content that was reviewed: where it was seen, and when."""
 
     code: Code
     seen: str
     reviewed: str
 
 
-ALLOWED_SNOMED: tuple[AllowedCode, ...] = (
-    AllowedCode(
-        Code("69896004", "SCT", "Rheumatoid arthritis"), "three or more unrelated public sources agree", "2026-11-22"
-    ),
-    AllowedCode(
-        Code("156370009", "SCT", "Psoriatic arthritis"),
-        "three or more unrelated public sources agree; 33339001 is also in use",
-        "2026-11-22",
-    ),
-    AllowedCode(
-        Code("239873007", "SCT", "Osteoarthritis of knee"),
-        "three or more unrelated public sources agree, Synthea's records among them",
-        "2026-11-22",
-    ),
-)
-# private code -> SNOMED code, for sites that hold a SNOMED licence and ask for it in the destination's profile
-SNOMED_EQUIVALENT: dict[Code, Code] = {
-    CLS_RA: ALLOWED_SNOMED[0].code,
-    CLS_PSA: ALLOWED_SNOMED[1].code,
-    CLS_HC: NORMAL,
-}
+_REVIEWED: dict[str, ReviewedCode] = {}
+
+
+def review_snomed(code: Code, seen: str, reviewed: str) -> Code:
+    """`code`, which may be sent from now on.
+
+    Parameters
+    ----------
+    code
+        A SNOMED CT code that DICOM's own content does not hold.
+    seen
+        Why its meaning is trusted.
+    reviewed
+        Day of the review, ISO 8601.
+
+    Raises
+    ------
+    CodeConflict
+        If it was reviewed with another outcome.
+    """
+    row = ReviewedCode(code, seen, reviewed)
+    known = _REVIEWED.setdefault(str(code.value), row)
+    if known != row:
+        raise CodeConflict(f"SNOMED CT code {code.value} was reviewed as {known.code.meaning!r} on {known.reviewed}")
+    return code
+
+
+def reviewed_snomed() -> tuple[ReviewedCode, ...]:
+    """The SNOMED CT codes outside DICOM's own content that were reviewed, in the order of their values."""
+    return tuple(_REVIEWED[value] for value in sorted(_REVIEWED))
+
 
 _MULTIPLY = (
     "0123456789",
@@ -503,51 +347,27 @@ def verhoeff(digits: str) -> bool:
     return check == 0
 
 
-def as_markdown() -> str:
-    """The private scheme and the site table as the page `docs/codes.md`."""
+def scheme_table(scheme: CodingScheme) -> str:
+    """A private scheme as Markdown: what it is, and a table of its codes."""
     lines = [
-        "# Codes",
-        "",
-        "Made from the tables in `dicom_sr/codes.py`; a test holds that this page is up to date.",
-        "",
-        f"Private scheme `{SCHEME}`, {SCHEME_NAME}, version {SCHEME_VERSION}, UID {SCHEME_UID}.",
+        f"Private scheme `{scheme.designator}`, {scheme.name}, version {scheme.version}, UID {scheme.uid}.",
         "A value never gets another meaning and is never renamed.",
         "",
         "| value | meaning | definition | since |",
         "| --- | --- | --- | --- |",
-        *(f"| {row.value} | {row.meaning} | {row.definition} | {row.since} |" for row in TABLE),
-        "",
-        "## Sharp/van der Heijde sites",
-        "",
-        f"On each side: {sum(s.limb == 'hand' for s in SVH_SITES)} sites of the hand and"
-        f" {sum(s.limb == 'foot' for s in SVH_SITES)} of the foot. The maxima of both sides add up to {SVH_MAXIMUM}.",
-        "",
-        "| limb | site | meaning | erosion | narrowing | Finding Site | Topographical modifier |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        *(
-            f"| {s.limb} | {s.id} | {s.meaning} | {_range(s.erosion_maximum)} | {_range(s.jsn_maximum)} "
-            f"| {s.region.value} {s.region.meaning} | {s.modifier_value} |"
-            for s in SVH_SITES
-        ),
-        "",
-        "## SNOMED CT codes outside DICOM's own content",
-        "",
-        "Sent only where a destination's profile says that the site holds a SNOMED licence; else the private code.",
-        "",
-        "| code | meaning | why it is trusted | reviewed | in place of |",
-        "| --- | --- | --- | --- | --- |",
-        *(
-            f"| {row.code.value} | {row.code.meaning} | {row.seen} | {row.reviewed} | {_replaced(row.code)} |"
-            for row in ALLOWED_SNOMED
-        ),
-        "",
+        *(f"| {row.value} | {row.meaning} | {row.definition} | {row.since} |" for row in scheme.rows),
     ]
     return "\n".join(lines)
 
 
-def _range(maximum: int) -> str:
-    return f"0-{maximum}" if maximum else "–"
-
-
-def _replaced(code: Code) -> str:
-    return next((private_code.value for private_code, public in SNOMED_EQUIVALENT.items() if public == code), "–")
+def reviewed_table(scheme: CodingScheme) -> str:
+    """The SNOMED CT codes that were reviewed as a Markdown table, with the codes of `scheme` that they replace."""
+    replaced = {str(row.snomed.value): row.value for row in scheme.rows if row.snomed is not None}
+    lines = [
+        "| code | meaning | why it is trusted | reviewed | in place of |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in reviewed_snomed():
+        value = str(row.code.value)
+        lines.append(f"| {value} | {row.code.meaning} | {row.seen} | {row.reviewed} | {replaced.get(value, '–')} |")
+    return "\n".join(lines)

@@ -2,7 +2,8 @@
 
 DicomError
  ├── UnsuitableInput   the images cannot be used for this; record it, do not retry
- └── EncodingError     a result cannot be written as the object asked for; a bug or an unsupported combination
+ ├── EncodingError     a result cannot be written as the object asked for; a bug or an unsupported combination
+ └── CodeConflict      two meanings for one code, or two schemes of one name; a bug of the package that brings it
 """
 
 
@@ -16,3 +17,7 @@ class UnsuitableInput(DicomError):
 
 class EncodingError(DicomError):
     """A result cannot be written as the object asked for."""
+
+
+class CodeConflict(DicomError):
+    """A private code, coding scheme or reviewed code is there already and means something else."""

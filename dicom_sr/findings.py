@@ -7,6 +7,7 @@ patient coordinates are LPS in mm.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -26,6 +27,7 @@ class Model:
     weights_digest: str  # SHA-256 of the weights, hex; of the empty string for a method without weights
     trained_on: str  # one sentence for the reader, e.g. "trained on simulated data, not for clinical use"
     configuration_digest: str = ""  # SHA-256 of the settings the result depends on, hex
+    series_base: int | None = None  # thousands of its SeriesNumbers (`write.provenance`); None: made from the name
 
 
 @dataclass(frozen=True)
@@ -289,6 +291,15 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class RecordReport:
+    """How a result is named that rests on the patient's record, not on images."""
+
+    title: Code  # of the document
+    interval_low: Code  # name of the lower end of a number's interval
+    interval_high: Code
+
+
+@dataclass(frozen=True)
 class Result:
     """What one pipeline says about one study."""
 
@@ -306,13 +317,32 @@ class Result:
     limits: tuple[str, ...] = ()  # what the reader must know: gates that flagged, out of range, simulated training
     parameters: tuple[tuple[str, str], ...] = ()  # shown and kept in the report's algorithm parameters
     subject: Subject | None = None
-    report: Literal["measurement", "risk"] = "measurement"  # TID 1500, or Enhanced SR + PDF from the record
+    from_record: RecordReport | None = None  # an Enhanced SR and a PDF from the record, in place of TID 1500
     predecessor_sop_instance_uids: tuple[str, ...] = ()  # of the result that this one revises
 
     @property
     def instances(self) -> tuple[Instance, ...]:
         """Every source instance, in order."""
         return tuple(instance for series in self.evidence for instance in series.instances)
+
+    @property
+    def codes(self) -> Iterator[Code]:
+        """Every code that its reports hold."""
+        for finding in self.findings:
+            yield finding.finding
+            yield from _of_site(finding.site)
+            for number in finding.measurements:
+                yield from (number.name, number.unit, *([number.derivation] if number.derivation else []))
+            for evaluation in finding.evaluations:
+                yield from (evaluation.name, evaluation.value)
+        for item in self.not_evaluable:
+            yield from (item.what, item.reason, *_of_site(item.site))
+        if self.from_record is not None:
+            yield from (self.from_record.title, self.from_record.interval_low, self.from_record.interval_high)
+
+
+def _of_site(site: Site | None) -> tuple[Code, ...]:
+    return () if site is None else tuple(code for code in (site.region, site.modifier) if code is not None)
 
 
 @dataclass(frozen=True)

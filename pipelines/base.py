@@ -31,6 +31,9 @@ class Pipeline(Protocol):
 
     It is constructed with its settings, cheaply; `load` brings weights into memory once, and a warm worker then calls
     `run` many times. It knows nothing of PACS, jobs, files to be written or the network.
+
+    Its package imports the module that adds its private codes to a coding scheme (`dicom_sr.codes`): the process that
+    encodes a result looks the pipeline up, and so knows them.
     """
 
     name: ClassVar[str]

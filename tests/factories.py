@@ -26,8 +26,12 @@ from dicom_sr.findings import (
 from dicom_sr.read.stacks import Stack, read_stack, stacks
 from dicom_sr.series import Series, Study, read_studies
 from dicom_sr.uids import uid
+from pipelines.hand_foot_scoring.codes import SVH_ERO, SVH_JOINT
+from pipelines.knee_super_resolution.codes import PSNR, SUPER_RESOLVED
+from pipelines.svh_sites import svh_site
 
-MODEL = Model("knee_super_resolution", "1.2.3", "ab" * 32, "trained on simulated data, not for clinical use", "cd" * 32)
+TRAINED_ON = "trained on simulated data, not for clinical use"
+MODEL = Model("knee_super_resolution", "1.2.3", "ab" * 32, TRAINED_ON, "cd" * 32, series_base=3000)
 SMALL_KNEE = (6, 24, 20)  # slices, rows, columns
 KNEE_SPACING_MM = (4.0, 1.5, 1.25)
 
@@ -98,7 +102,7 @@ def doubled(stack: Stack) -> DerivedVolume:
         sources,
         stack.label,
         "Linear interpolation along the slice axis, factor 2",
-        (codes.SPATIAL_RESAMPLING, codes.SUPERRES),
+        (codes.SPATIAL_RESAMPLING, SUPER_RESOLVED),
         volume.spacing_mm[0],
         Volume((0.01 * array).astype(np.float32), affine),
     )
@@ -113,7 +117,7 @@ def knee_result(study: Study, model: Model = MODEL) -> Result:
             f"Quality {number}",
             codes.IMAGE_QUALITY,
             Site(codes.KNEE, "R"),
-            measurements=(Measurement(codes.QA_PSNR, 41.25, codes.DECIBEL, 0.5, (40.1, 42.3)),),
+            measurements=(Measurement(PSNR, 41.25, codes.DECIBEL, 0.5, (40.1, 42.3)),),
             images=stack.references,
         )
         for number, stack in enumerate(found)
@@ -132,16 +136,16 @@ def square(centre: tuple[float, float], half: float) -> NDArray[np.float64]:
 def joint_result(study: Study, centre: tuple[float, float] = (40.0, 30.0)) -> Result:
     """A scored joint on a radiograph."""
     reference = ImageReference(study.instances[0].sop_instance_uid)
-    site = codes.svh_site("hand", "MCP2")
+    site = svh_site("hand", "MCP2")
     finding = Finding(
         "SvH L MCP2",
-        codes.SVH_JOINT,
+        SVH_JOINT,
         Site(site.region, "L", site.modifier),
         Region(reference, square(centre, 8)),
-        (Measurement(codes.SVH_ERO, 2.4, codes.score_range(5), 0.4),),
+        (Measurement(SVH_ERO, 2.4, codes.score_range(5), 0.4),),
         image_label="MCP2 E2",
     )
-    model = Model("hand_foot_scoring", "1.0", "ab" * 32, "trained on simulated data, not for clinical use")
+    model = Model("hand_foot_scoring", "1.0", "ab" * 32, TRAINED_ON, series_base=3100)
     return Result(model, "Hand and foot scoring", study.series, ("One joint scored.",), (finding,))
 
 

@@ -180,9 +180,7 @@ def _common(provenance: Provenance, index: int, derived: DerivedVolume, sources:
     ds.SeriesNumber = provenance.series_number("derived_series", index)
     ds.ImageType = ["DERIVED", "SECONDARY", "OTHER", "RESAMPLED"]
     ds.DerivationDescription = derived.description[:1024]
-    ds.DerivationCodeSequence = [
-        coded(code) for code in derived.derivation or (codes.SPATIAL_RESAMPLING, codes.SUPERRES)
-    ]
+    ds.DerivationCodeSequence = [coded(code) for code in derived.derivation or (codes.SPATIAL_RESAMPLING,)]
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.Rows, ds.Columns = derived.volume.array.shape[1:]
     ds.SliceThickness = decimal(derived.slice_thickness_mm)

@@ -25,7 +25,7 @@ from pydicom.uid import EncapsulatedPDFStorage, EnhancedSRStorage
 from dicom_sr import codes
 from dicom_sr.capture.pages import draw_page, pages, study_label
 from dicom_sr.errors import EncodingError
-from dicom_sr.findings import Finding, Measurement, NotRun, Result
+from dicom_sr.findings import Finding, Measurement, NotRun, RecordReport, Result
 from dicom_sr.profile import EncodedObject
 from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.write.finish import finish, write
@@ -45,7 +45,10 @@ from dicom_sr.write.report import (
 def encode_enhanced_report(
     provenance: Provenance, folder: Path, predecessors: Iterable[EncodedObject] = ()
 ) -> tuple[EncodedObject, ...]:
-    """The risk report as Enhanced SR: findings with their numbers, conclusions, limits; images only if referenced."""
+    """A report from the record as Enhanced SR: findings with their numbers, conclusions, limits.
+
+    It names images only where findings do.
+    """
     ds = document(provenance, "report", EnhancedSRStorage, _tree(provenance))
     named = list(predecessors)
     if named:
@@ -59,8 +62,7 @@ def _tree(provenance: Provenance) -> Dataset:
     result = provenance.result
     root = Dataset()
     root.ValueType, root.ContinuityOfContent = "CONTAINER", "SEPARATE"
-    title = codes.NOT_RUN if isinstance(result, NotRun) else codes.OA_RISK_RPT
-    root.ConceptNameCodeSequence = [coded(title)]
+    root.ConceptNameCodeSequence = [coded(codes.NOT_RUN if isinstance(result, NotRun) else _terms(result).title)]
     items = [*_context(provenance)]
     if isinstance(result, NotRun):
         items.append(text_item(standard.DCM.Conclusion, f"Analysis not performed: {result.reason}"))
@@ -77,6 +79,15 @@ def _tree(provenance: Provenance) -> Dataset:
             )
     root.ContentSequence = items
     return root
+
+
+def _terms(result: Result) -> RecordReport:
+    """What the report and its numbers are called."""
+    if result.from_record is None:
+        raise EncodingError(
+            f"the result of {result.model.name} has neither images nor `from_record`, which names its report"
+        )
+    return result.from_record
 
 
 def _referenced(result: Result) -> list[str]:
@@ -119,9 +130,10 @@ def _context(provenance: Provenance) -> list[Dataset]:
 
 def _findings(provenance: Provenance, result: Result) -> list[Dataset]:
     items: list[Dataset] = []
+    terms = _terms(result)
     for finding in result.findings:
         code = content_item("CONTAINS", "CODE", standard.DCM.Finding)
-        code.ConceptCodeSequence = [coded(_public(provenance, finding.finding))]
+        code.ConceptCodeSequence = [coded(provenance.reported(finding.finding))]
         label = content_item("HAS CONCEPT MOD", "TEXT", standard.DCM.TrackingIdentifier)
         label.TextValue = finding.tracking_id  # else several findings of one code could not be told apart
         code.ContentSequence = [label]
@@ -130,23 +142,19 @@ def _findings(provenance: Provenance, result: Result) -> list[Dataset]:
             site.ConceptCodeSequence = [coded(finding.site.region)]
             code.ContentSequence = [label, site]
         items.append(code)
-        items += [number for m in finding.measurements for number in _numbers(m)]
+        items += [number for m in finding.measurements for number in _numbers(m, terms)]
         for evaluation in finding.evaluations:
             item = content_item("CONTAINS", "CODE", evaluation.name)
-            item.ConceptCodeSequence = [coded(_public(provenance, evaluation.value))]
+            item.ConceptCodeSequence = [coded(provenance.reported(evaluation.value))]
             items.append(item)
     return items
 
 
-def _public(provenance: Provenance, code: Code) -> Code:
-    return codes.SNOMED_EQUIVALENT.get(code, code) if provenance.profile.snomed_licence else code
-
-
-def _numbers(measurement: Measurement) -> list[Dataset]:
+def _numbers(measurement: Measurement, terms: RecordReport) -> list[Dataset]:
     """The value, then the ends of its interval as numbers with names of their own."""
     numbers = [(measurement.name, measurement.value)]
     if measurement.interval is not None:
-        numbers += [(codes.OA_RISK_LO, measurement.interval[0]), (codes.OA_RISK_HI, measurement.interval[1])]
+        numbers += [(terms.interval_low, measurement.interval[0]), (terms.interval_high, measurement.interval[1])]
     items = []
     for name, value in numbers:
         item = content_item("CONTAINS", "NUM", name)

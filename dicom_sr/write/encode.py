@@ -63,7 +63,7 @@ Encoder = Callable[[Provenance, Path, list[EncodedObject]], tuple[EncodedObject,
 def _report(provenance: Provenance, folder: Path, revised: list[EncodedObject]) -> tuple[EncodedObject, ...]:
     """TID 1500 for what images show; Enhanced SR for what the record says, or where there is no image."""
     result = provenance.result
-    from_record = isinstance(result, Result) and result.report == "risk"
+    from_record = isinstance(result, Result) and result.from_record is not None
     encoder = encode_enhanced_report if from_record or not provenance.headers else encode_report
     return encoder(provenance, folder, revised)
 
@@ -71,7 +71,8 @@ def _report(provenance: Provenance, folder: Path, revised: list[EncodedObject]) 
 def _document(provenance: Provenance, folder: Path, _: list[EncodedObject]) -> tuple[EncodedObject, ...]:
     """A document only for what the record says: an imaging result is read beside its images."""
     result = provenance.result
-    return encode_document(provenance, folder) if isinstance(result, Result) and result.report == "risk" else ()
+    from_record = isinstance(result, Result) and result.from_record is not None
+    return encode_document(provenance, folder) if from_record else ()
 
 
 _ENCODERS: dict[Kind, Encoder] = {

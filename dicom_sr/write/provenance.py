@@ -11,7 +11,9 @@ from importlib.metadata import version
 
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
+from pydicom.sr.coding import Code
 
+from dicom_sr.codes import CONDYLE, CodingScheme, in_snomed, scheme_of
 from dicom_sr.findings import DerivedVolume, ImageReference, Model, NotRun, Result, Subject
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded
@@ -22,8 +24,9 @@ RESEARCH_USE = "Research use only. Not for diagnosis."
 SERIES_MARK = "AI"  # how every SeriesDescription of ours starts
 
 # SeriesNumber = source's number + 1000 * (base of the pipeline + number of the kind): unique within the study as
-# long as its own numbers stay under 1000, last in a viewer's list, and the source's number reads at its end
-_BASES = {"knee_super_resolution": 3000, "hand_foot_scoring": 3100, "joint_classification": 3200, "knee_oa_risk": 9300}
+# long as its own numbers stay under 1000, last in a viewer's list, and the source's number reads at its end.
+# A pipeline that names no base has one of 50 from here on by its name
+_FIRST_BASE = 3300
 _KINDS = {
     "derived_series": 0,
     "secondary_capture": 1,
@@ -124,7 +127,7 @@ class Provenance:
         form += [str(profile.synthetic_data), str(profile.snomed_licence)]
         if isinstance(self.result, NotRun):
             form += ["not run", self.result.reason]
-        elif not self.headers or self.result.report == "risk":
+        elif not self.headers or self.result.from_record is not None:
             # no image tells one record from another: what was found does
             form.append(hashlib.sha256(repr((self.subject, self.result.findings)).encode()).hexdigest())
         return (*result_key(self.model, sources), *form)
@@ -149,8 +152,9 @@ class Provenance:
 
     def series_number(self, kind: str, index: int = 0) -> int:
         """SeriesNumber of the `index`-th series of `kind`."""
-        name = self.model.name
-        base = _BASES.get(name, 3300 + 100 * (zlib.crc32(name.encode()) % 50))
+        base = self.model.series_base
+        if base is None:
+            base = _FIRST_BASE + 100 * (zlib.crc32(self.model.name.encode()) % 50)
         slot = _KINDS[kind] if index == 0 else _SEVERAL + list(_KINDS).index(kind) * _EACH // 2 + index
         return min(1000 * (base + slot) + int(self.header.get("SeriesNumber") or 0), 2**31 - 1)
 
@@ -158,6 +162,23 @@ class Provenance:
         """SeriesDescription, at most 64 characters: the mark, the pipeline, its version and `what`."""
         text = f"{SERIES_MARK} {self.result.title} {self.model.version}"
         return f"{text[: 63 - len(what)]} {what}" if what else text[:64]
+
+    # ---- codes
+    @cached_property
+    def coding_schemes(self) -> tuple[CodingScheme, ...]:
+        """The private schemes of the result's reports; that of the codes about any result comes first.
+
+        Raises
+        ------
+        EncodingError
+            If a private code of the result is not known here.
+        """
+        found = [scheme_of(code) for code in self.result.codes] if isinstance(self.result, Result) else []
+        return tuple(dict.fromkeys([CONDYLE, *(scheme for scheme in found if scheme is not None)]))
+
+    def reported(self, code: Code) -> Code:
+        """`code` as it goes to the destination: in SNOMED CT where the site holds a licence and there is one."""
+        return in_snomed(code) if self.profile.snomed_licence else code
 
     # ---- what is copied to every object, read once
     @cached_property

@@ -15,6 +15,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from dicom_sr import codes
+from dicom_sr.codes import CodingScheme
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Finding, ImageReference, Measurement, NotEvaluable, NotRun, Region, Site
 from dicom_sr.profile import EncodedObject
@@ -85,7 +86,7 @@ def document(provenance: Provenance, kind: str, sop_class: str, content: Dataset
     # a machine's report is complete as far as it goes, and never verified
     ds.CompletionFlag, ds.VerificationFlag, ds.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
     ds.ContentDate = ds.ContentTime = ""
-    ds.CodingSchemeIdentificationSequence = [scheme_item(provenance)]
+    ds.CodingSchemeIdentificationSequence = [_scheme_item(provenance, scheme) for scheme in provenance.coding_schemes]
     return ds
 
 
@@ -111,11 +112,11 @@ def _study_item(study_instance_uid: str, series: dict[str, list[Dataset]]) -> Da
     return study
 
 
-def scheme_item(provenance: Provenance) -> Dataset:
-    """The private scheme as an item of CodingSchemeIdentificationSequence (PS3.3 C.12.1.1.3)."""
+def _scheme_item(provenance: Provenance, scheme: CodingScheme) -> Dataset:
+    """A private scheme as an item of CodingSchemeIdentificationSequence (PS3.3 C.12.1.1.3)."""
     item = Dataset()
-    item.CodingSchemeDesignator, item.CodingSchemeUID = codes.SCHEME, codes.SCHEME_UID
-    item.CodingSchemeName, item.CodingSchemeVersion = codes.SCHEME_NAME, codes.SCHEME_VERSION
+    item.CodingSchemeDesignator, item.CodingSchemeUID = scheme.designator, scheme.uid
+    item.CodingSchemeName, item.CodingSchemeVersion = scheme.name, scheme.version
     item.CodingSchemeResponsibleOrganization = provenance.profile.institution or MANUFACTURER
     return item
 
@@ -221,14 +222,17 @@ class MeasurementTree:
             finding.region,
             finding.images,
             list(chain.from_iterable(self._numbers(m) for m in finding.measurements)),
-            [hd.sr.QualitativeEvaluation(self._code(e.name), self._code(e.value)) for e in finding.evaluations],
+            [
+                hd.sr.QualitativeEvaluation(self._provenance.reported(e.name), self._provenance.reported(e.value))
+                for e in finding.evaluations
+            ],
         )
 
     def _not_evaluable(self, item: NotEvaluable) -> hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations:
         """A group without numbers: what was looked for, that it could not be judged, and why."""
         evaluations = [
-            hd.sr.QualitativeEvaluation(codes.NOT_EVALUABLE, self._code(item.what)),
-            hd.sr.QualitativeEvaluation(codes.WHY, self._code(item.reason)),
+            hd.sr.QualitativeEvaluation(codes.NOT_EVALUABLE, self._provenance.reported(item.what)),
+            hd.sr.QualitativeEvaluation(codes.WHY, self._provenance.reported(item.reason)),
         ]
         return self._group(item.tracking_id, codes.NOT_EVALUABLE, item.site, item.region, (), [], evaluations)
 
@@ -247,7 +251,7 @@ class MeasurementTree:
                 uid=self._provenance.tracking_uid(tracking_id), identifier=tracking_id
             ),
             referenced_region=self._region(region or self._whole_image(images)),
-            finding_type=self._code(finding),
+            finding_type=self._provenance.reported(finding),
             algorithm_id=self._algorithm(),
             finding_sites=None if site is None else [_site(site)],
             measurements=measurements or None,
@@ -260,7 +264,7 @@ class MeasurementTree:
 
         TID 310's children would be the Standard's own way, but PixelMed's validator calls each an error.
         """
-        name, unit = self._code(measurement.name), measurement.unit
+        name, unit = self._provenance.reported(measurement.name), measurement.unit
         numbers = [(measurement.value, measurement.derivation)]
         if measurement.standard_deviation is not None:
             numbers.append((measurement.standard_deviation, codes.STANDARD_DEVIATION))
@@ -301,9 +305,6 @@ class MeasurementTree:
             )
         image = self._by_uid[reference.sop_instance_uid]
         return Region(reference, frame_outline(int(image.Rows), int(image.Columns)))
-
-    def _code(self, code: Code) -> Code:
-        return codes.SNOMED_EQUIVALENT.get(code, code) if self._provenance.profile.snomed_licence else code
 
 
 def content_item(relationship: str, value_type: str, name: Code) -> Dataset:

@@ -167,7 +167,7 @@ def _created() -> str:
 
 
 def _examples() -> list[tuple[str, ...]]:
-    from dicom_sr.examples import write_examples
+    from pipelines.examples import write_examples
 
     seen: dict[tuple[str, ...], set[str]] = {}
     with tempfile.TemporaryDirectory() as folder:

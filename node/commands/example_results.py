@@ -10,7 +10,7 @@ from node.commands.terminal import console
 
 def example_results(folder: Path) -> int:
     """Write one example of every object that the node makes."""
-    from dicom_sr.examples import write_examples
+    from pipelines.examples import write_examples
 
     folder.mkdir(parents=True, exist_ok=True)
     with console(error=True).status("Making the examples"):

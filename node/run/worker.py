@@ -98,6 +98,7 @@ def encode(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
     from dicom_sr.write.encode import encode as encode_objects  # a second or two, so not before the first request
 
     folder = JobFolder(Path(request["folder"]))
+    registry.pipeline_type(request["pipeline"])  # its package makes the codes of the result known here
     what = _result(request, folder) if request.get("result") else _not_run(request, folder, warm)
     if revision := request.get("revision"):
         what = replace(what, model=_revised(what.model, revision))

@@ -13,6 +13,7 @@ from dicom_sr.findings import Model, Result
 from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
 from pipelines.context import ClinicalContext
+from pipelines.hand_foot_scoring import codes as codes
 
 if TYPE_CHECKING:
     from pipelines.hand_foot_scoring.films import Chosen, Film
@@ -25,6 +26,9 @@ READING_ORDER = {
     True: "known: each study by itself, compared with the earlier report afterwards",
     False: "no earlier reading: one point in time",
 }
+
+
+SERIES_BASE = 3100  # see `dicom_sr.write.provenance`
 
 
 class Settings(PipelineSettings):
@@ -57,7 +61,7 @@ class HandFootScoring:
         from pipelines.hand_foot_scoring.digest import digest
 
         configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
-        return Model(self.name, self.version, digest(), TRAINED_ON, configuration)
+        return Model(self.name, self.version, digest(), TRAINED_ON, configuration, SERIES_BASE)
 
     def check(self, study: Study) -> None:
         """Hold the study against the input contract, from headers alone.

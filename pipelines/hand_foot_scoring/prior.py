@@ -14,10 +14,12 @@ from collections.abc import Iterator
 import pydicom
 from pydicom.dataset import Dataset
 
-from dicom_sr.codes import SCHEME, SVH_ERO, SVH_JSN, SVH_SITES
+from dicom_sr.codes import CONDYLE
 from dicom_sr.series import Instance, Study
+from pipelines.hand_foot_scoring.codes import SVH_ERO, SVH_JSN
 from pipelines.hand_foot_scoring.scoring import Cell, Kind, Reading, certain
 from pipelines.hand_foot_scoring.sites import Side
+from pipelines.svh_sites import SVH_SITES
 
 _SITE_OF = {site.modifier_value: site for site in SVH_SITES}
 _KIND_OF: dict[str, Kind] = {SVH_ERO.value: "erosion", SVH_JSN.value: "narrowing"}
@@ -81,4 +83,4 @@ def _codes(item: Dataset) -> list[str]:
 
 
 def _private_codes(item: Dataset) -> list[str]:
-    return [str(code.CodeValue) for code in _concepts(item) if code.get("CodingSchemeDesignator") == SCHEME]
+    return [str(code.CodeValue) for code in _concepts(item) if code.get("CodingSchemeDesignator") == CONDYLE.designator]

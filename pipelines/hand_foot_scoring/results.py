@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
-from dicom_sr import codes
+from dicom_sr.codes import private, score_range
 from dicom_sr.findings import (
     Evaluation,
     Finding,
@@ -25,6 +25,7 @@ from dicom_sr.findings import (
     Site,
     TablePanel,
 )
+from pipelines.hand_foot_scoring import codes
 from pipelines.hand_foot_scoring.films import Chosen
 from pipelines.hand_foot_scoring.reading import Reader
 from pipelines.hand_foot_scoring.scoring import (
@@ -40,6 +41,7 @@ from pipelines.hand_foot_scoring.scoring import (
     sens,
     total,
 )
+from pipelines.svh_sites import SVH_SITES, svh_site
 
 SQUARE = 0.072  # side of a joint's square as a share of the limb's length: 14 mm on a mean adult
 SHOWN = 1.0  # a score from here on is coloured on the capture
@@ -78,7 +80,7 @@ class Place:
     @property
     def site(self) -> Site:
         limb, side = self.chosen.key
-        place = codes.svh_site(limb, self.name)
+        place = svh_site(limb, self.name)
         return Site(place.region, side, place.modifier)
 
     @property
@@ -101,7 +103,7 @@ class Place:
 def places(chosen: Chosen) -> tuple[Place, ...]:
     """The sites of a limb, in the order of the code table."""
     limb, _ = chosen.key
-    return tuple(Place(chosen, site.id) for site in codes.SVH_SITES if site.limb == limb)
+    return tuple(Place(chosen, site.id) for site in SVH_SITES if site.limb == limb)
 
 
 def label(place: Place, readings: Mapping[Cell, Reading]) -> str:
@@ -146,7 +148,7 @@ def _sort_in(
         reading = readings.get(cell)
         if isinstance(reading, Scored):
             name = codes.SVH_ERO if cell.kind == "erosion" else codes.SVH_JSN
-            unit = codes.score_range(cell.maximum)
+            unit = score_range(cell.maximum)
             measurements.append(
                 Measurement(name, round(reading.expected, 2), unit, round(reading.standard_deviation, 2))
             )
@@ -171,19 +173,19 @@ def _course(place: Place, progress: Progression) -> tuple[tuple[Measurement, ...
     """The change of each score of a site since the prior, and what it means where it means something."""
     changes = tuple(
         Measurement(
-            codes.private("SVH-ERO-CHANGE" if cell.kind == "erosion" else "SVH-JSN-CHANGE"),
+            codes.SVH_ERO_CHANGE if cell.kind == "erosion" else codes.SVH_JSN_CHANGE,
             round(progress.cells[cell].difference, 2),
             codes.NO_UNITS,
         )
         for cell in place.cells
         if cell in progress.cells
     )
-    name = codes.private("SVH-COURSE")
+    name = codes.SVH_COURSE
     course = []
     if any(cell in progress.progressed for cell in place.cells):
-        course.append(Evaluation(name, codes.private("SVH-WORSE")))
+        course.append(Evaluation(name, codes.SVH_WORSE))
     if any(cell in progress.impossible for cell in place.cells):
-        course.append(Evaluation(name, codes.private("SVH-REPAIRED")))
+        course.append(Evaluation(name, codes.SVH_REPAIRED))
     return changes, tuple(course)
 
 
@@ -201,7 +203,7 @@ def _missing(place: Place, readings: Mapping[Cell, Reading]) -> NotEvaluable:
     return NotEvaluable(
         place.tracking_id,
         codes.SVH_JOINT,
-        codes.private(why),
+        private(why),
         sentence[0].upper() + sentence[1:] + ".",
         place.site,
         place.region,
@@ -223,7 +225,7 @@ def _number(name: Code, value: Total) -> Measurement:
     return Measurement(
         name,
         round(value.raw, 1),
-        codes.score_range(value.maximum),
+        score_range(value.maximum),
         round(value.standard_deviation, 2),
         (round(value.interval[0], 1), round(value.interval[1], 1)),
     )
@@ -254,7 +256,7 @@ def _whole(chosen: Chosen) -> Region:
 
 
 def _completeness(value: Total) -> Evaluation:
-    return Evaluation(codes.private("SVH-COMPLETE"), codes.private("SVH-FULL" if value.complete else "SVH-PARTIAL"))
+    return Evaluation(codes.SVH_COMPLETE, codes.SVH_FULL if value.complete else codes.SVH_PARTIAL)
 
 
 def _all_sum(limbs: Sequence[Chosen], readings: Mapping[Cell, Reading], correlation: float) -> Finding:
@@ -263,11 +265,11 @@ def _all_sum(limbs: Sequence[Chosen], readings: Mapping[Cell, Reading], correlat
         _number(codes.SVH_TOTAL, both),
         _number(codes.SVH_ERO_TOTAL, erosion),
         _number(codes.SVH_JSN_TOTAL, narrowing),
-        Measurement(codes.private("SVH-ASSESSED"), float(both.scored), codes.NO_UNITS),
+        Measurement(codes.SVH_ASSESSED, float(both.scored), codes.NO_UNITS),
     ]
     if both.prorated is not None and not both.complete:
-        unit = codes.score_range(both.maximum)
-        numbers.insert(1, Measurement(codes.private("SVH-PRORATED"), round(both.prorated, 1), unit))
+        unit = score_range(both.maximum)
+        numbers.insert(1, Measurement(codes.SVH_PRORATED, round(both.prorated, 1), unit))
     hands = any(chosen.key[0] == "hand" for chosen in limbs)
     sides = {chosen.key[1] for chosen in limbs}
     return Finding(
@@ -287,7 +289,7 @@ def change(progress: Progression, chosen: Chosen) -> Finding:
         for kind in ("erosion", "narrowing")
     }
     unit = codes.NO_UNITS
-    verdict = "SVH-CHANGED" if progress.beyond_error else "SVH-STABLE"
+    verdict = codes.SVH_CHANGED if progress.beyond_error else codes.SVH_STABLE
     return Finding(
         "SvH change",
         codes.SVH_SUM,
@@ -298,7 +300,7 @@ def change(progress: Progression, chosen: Chosen) -> Finding:
             Measurement(codes.SVH_ERO_DELTA, round(by_kind["erosion"], 1), unit),
             Measurement(codes.SVH_JSN_DELTA, round(by_kind["narrowing"], 1), unit),
         ),
-        (Evaluation(codes.private("SVH-SDD"), codes.private(verdict)),),
+        (Evaluation(codes.SVH_SDD, verdict),),
     )
 
 

@@ -1,6 +1,6 @@
 """The rules of the Sharp/van der Heijde score: cells, ranges, totals over what could be assessed, change, SENS.
 
-van der Heijde, J Rheumatol 2000;27:261-263; sites and ranges are those of `dicom_sr.codes.SVH_SITES`. No rule for
+van der Heijde, J Rheumatol 2000;27:261-263; sites and ranges are those of `pipelines.svh_sites.SVH_SITES`. No rule for
 joints that are missing, replaced or not shown was found in print: here a cell is scored, not evaluable for a reason, or
 not present, and never an imputed zero.
 """
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from dicom_sr.codes import SVH_SITES, SvhSite, svh_site
 from pipelines.hand_foot_scoring.sites import Part, Side
+from pipelines.svh_sites import SVH_SITES, SvhSite, svh_site
 
 Kind = Literal["erosion", "narrowing"]
 
@@ -36,7 +36,7 @@ class Cell:
 
     side: Side
     limb: Part
-    site: str  # as in dicom_sr.codes, e.g. MCP2
+    site: str  # as in pipelines.svh_sites, e.g. MCP2
     kind: Kind
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dicom_sr.codes import SVH_SITES
+from pipelines.svh_sites import SVH_SITES
 
 Part = Literal["hand", "foot"]
 Side = Literal["L", "R"]

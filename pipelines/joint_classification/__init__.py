@@ -15,6 +15,7 @@ from dicom_sr.findings import Model, Result
 from dicom_sr.series import Series, Study
 from pipelines.base import PipelineSettings
 from pipelines.context import ClinicalContext
+from pipelines.joint_classification import codes as codes
 from pipelines.joint_classification import joints
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 TRAINED_ON = "trained on simulated images of joints only, not for clinical use"
 HR_PQCT_MM = 0.15  # the largest pixel of HR-pQCT; other CT is far coarser
 IMAGES = 60  # stills and cines of a series that are read
+
+
+SERIES_BASE = 3200  # see `dicom_sr.write.provenance`
 
 
 class Settings(PipelineSettings):
@@ -52,7 +56,7 @@ class JointClassification:
         from pipelines.joint_classification.model import digest
 
         configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
-        return Model(self.name, self.version, digest(), TRAINED_ON, configuration)
+        return Model(self.name, self.version, digest(), TRAINED_ON, configuration, SERIES_BASE)
 
     def check(self, study: Study) -> None:
         """Hold the series against the input contract, from headers alone.

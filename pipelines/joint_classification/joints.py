@@ -8,8 +8,9 @@ from typing import Literal
 
 from pydicom.dataset import Dataset
 
-from dicom_sr import codes
+from dicom_sr.codes import CONDYLE, FINGER_JOINT, private
 from dicom_sr.findings import Site
+from pipelines.svh_sites import svh_site
 
 Side = Literal["L", "R"]
 
@@ -65,9 +66,9 @@ class Joint:
         if not self.of_hand:
             return None
         value = f"SITE-{self.name}"
-        known = any(row.value == value for row in codes.TABLE)
-        region = codes.svh_site("hand", self.name).region if known else codes.FINGER_JOINT
-        return Site(region, self.side, codes.private(value) if known else None)
+        known = value in CONDYLE
+        region = svh_site("hand", self.name).region if known else FINGER_JOINT
+        return Site(region, self.side, private(value) if known else None)
 
 
 def joint(header: Dataset, bone: bool = False) -> Joint:

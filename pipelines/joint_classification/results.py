@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from dicom_sr import codes
 from dicom_sr.findings import (
     Bar,
     BarPanel,
@@ -36,6 +35,7 @@ from dicom_sr.findings import (
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.series import Instance
 from dicom_sr.write.report import frame_outline
+from pipelines.joint_classification import codes
 from pipelines.joint_classification.assess import Assessment, Vote
 from pipelines.joint_classification.joints import Joint
 from pipelines.joint_classification.model import Classification, Model, Neighbour, Verdict
@@ -105,18 +105,15 @@ def finding(said: Opinion, model: Model) -> Finding:
     measurements += [
         Measurement(codes.UNC_ENT, float(overall.entropy[0]), codes.NO_UNITS),
         Measurement(codes.OOD, 1.0 - float(overall.p_value[0]), codes.NO_UNITS),
-        Measurement(codes.private("RECON-ERR"), float(overall.reconstruction_error[0]), codes.NO_UNITS),
-        *(
-            Measurement(codes.private(f"LAT-{axis + 1}"), float(overall.position[0, axis]), codes.NO_UNITS)
-            for axis in (0, 1)
-        ),
+        Measurement(codes.RECON_ERR, float(overall.reconstruction_error[0]), codes.NO_UNITS),
+        *(Measurement(codes.LATENT[axis], float(overall.position[0, axis]), codes.NO_UNITS) for axis in (0, 1)),
     ]
     evaluations = [Evaluation(codes.CLUSTER, cluster(said))]
     if not determined:
         evaluations.append(Evaluation(codes.WHY, _why(said.verdict)))
     return Finding(
         said.tracking_id,
-        codes.private(f"CLS-{KEYS[said.condition]}") if determined else codes.INDETERMINATE,
+        codes.CLASSES[KEYS[said.condition]] if determined else codes.INDETERMINATE,
         said.joint.site,
         said.region,
         tuple(measurements),
@@ -130,25 +127,25 @@ def _probabilities(said: Opinion, model: Model) -> list[Measurement]:
     for number, condition in enumerate(CLASSES):
         low, high = (float(end) for end in said.overall.intervals[0, number])
         value = float(said.overall.probabilities[0, number])
-        name = codes.private(f"PROB-{KEYS[condition]}")
+        name = codes.PROBABILITIES[KEYS[condition]]
         found.append(Measurement(name, value, codes.NO_UNITS, interval=(low, high)))
     if said.verdict.determined and said.condition in model.likelihood_ratios:
         ratio, low, high = model.likelihood_ratios[said.condition]
-        name = codes.private(f"LR-{KEYS[said.condition]}")
+        name = codes.LIKELIHOOD_RATIOS[KEYS[said.condition]]
         found.append(Measurement(name, ratio, codes.RATIO, interval=(low, high), interval_level=0.95))
     return found
 
 
 def _why(verdict: Verdict) -> Code:
-    return codes.private("WHY-OOD" if verdict.reason == "foreign" else "WHY-LOWCONF")
+    return codes.WHY_OOD if verdict.reason == "foreign" else codes.WHY_LOWCONF
 
 
 def cluster(said: Opinion) -> Code:
     """The group of known cases that the joint lies in."""
     if said.verdict.reason == "foreign":
-        return codes.private("CLUSTER-NONE")
+        return codes.CLUSTER_NONE
     condition, count = Counter(n.condition for n in said.neighbours).most_common(1)[0]
-    return codes.private(f"CLUSTER-{KEYS[condition]}" if count >= AGREE else "CLUSTER-MIXED")
+    return codes.CLUSTERS[KEYS[condition]] if count >= AGREE else codes.CLUSTER_MIXED
 
 
 def not_evaluable(unread: Unread) -> NotEvaluable:
@@ -156,8 +153,8 @@ def not_evaluable(unread: Unread) -> NotEvaluable:
     sentence = f"{_capital(unread.reason)}."
     return NotEvaluable(
         unread.tracking_id,
-        codes.private("CLASS"),
-        codes.private("WHY-INPUT"),
+        codes.CLASS,
+        codes.WHY_INPUT,
         sentence,
         unread.joint.site,
         unread.region,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_sr import codes
 from dicom_sr.findings import Flag, ImagePanel, Mark, Page, Panel, Region, Segment, Volume
 from dicom_sr.read.stacks import Stack
 from dicom_sr.write.segmentation import SPATIAL_AND_RELATIONAL_CONCEPT
+from pipelines.joint_classification import codes
 from pipelines.joint_classification.joints import Joint
 from pipelines.joint_classification.model import Model
 from pipelines.joint_classification.results import (

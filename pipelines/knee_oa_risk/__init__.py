@@ -19,6 +19,7 @@ from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
 from pipelines.bundle import bundle_digest, files_in
 from pipelines.context import ClinicalContext
+from pipelines.knee_oa_risk import codes as codes
 
 if TYPE_CHECKING:
     from pipelines.knee_oa_risk.model import Calibration, Ensemble
@@ -27,6 +28,9 @@ PACKAGE = Path(__file__).parent
 BUNDLE = PACKAGE / "bundle"
 WEIGHTS, CARD = "weights.safetensors", "model.json"
 SIMULATED = "simulated patient records"
+
+
+SERIES_BASE = 9300  # see `dicom_sr.write.provenance`
 
 
 class Settings(PipelineSettings):
@@ -84,6 +88,7 @@ class KneeOaRisk:
             bundle_digest(files_in(self._bundle, WEIGHTS, CARD) | files_in(PACKAGE, "tables/*")),
             f"trained on {_trained_on(self._bundle)}, not for clinical use",
             hashlib.sha256(text.encode()).hexdigest(),
+            SERIES_BASE,
         )
 
     def check(self, study: Study) -> None:

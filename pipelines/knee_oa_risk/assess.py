@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom.sr.coding import Code
 
-from dicom_sr import codes
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import (
     Bar,
@@ -19,13 +18,14 @@ from dicom_sr.findings import (
     Model,
     NotEvaluable,
     Page,
+    RecordReport,
     Result,
     Site,
     TablePanel,
 )
 from dicom_sr.series import Study
 from pipelines.context import ClinicalContext
-from pipelines.knee_oa_risk import Settings
+from pipelines.knee_oa_risk import Settings, codes
 from pipelines.knee_oa_risk.explain import Attribution, attribute
 from pipelines.knee_oa_risk.matrix import PatientRecord, from_context
 from pipelines.knee_oa_risk.model import LEVEL, Calibration, Ensemble, Risk
@@ -34,8 +34,9 @@ from pipelines.knee_oa_risk.vocabulary import version
 
 YOUNGEST, OLDEST = 30, 90  # years, of the people the model was trained on
 SHOWN_GROUPS = 7
-RISK_CODES = {years: codes.private(f"OA-RISK-{years}Y") for years in HORIZONS}
+RISK_CODES = {years: codes.RISK_WITHIN[years] for years in HORIZONS}
 KNEES = Site(codes.KNEE, "B")
+REPORT = RecordReport(codes.OA_RISK_RPT, codes.OA_RISK_LO, codes.OA_RISK_HI)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def assess(
         pages=(_page(title, risk, why, peers, record, context),),
         limits=_limits(ensemble, record, site),
         parameters=_parameters(record, site),
-        report="risk",
+        from_record=REPORT,
     )
 
 
@@ -113,18 +114,18 @@ def _record(context: ClinicalContext) -> PatientRecord:
 def _abstention(record: PatientRecord, settings: Settings) -> tuple[Code, str] | None:
     """Why the model holds its tongue, as a code and a sentence; None where it need not."""
     if record.observed_weeks < settings.minimum_history_weeks:
-        return codes.private("WHY-HISTORY"), (
+        return codes.WHY_HISTORY, (
             f"Insufficient history: {_counted(record.observed_weeks, 'observed week')} before the wash-out "
             f"of {GAP} weeks, at least {settings.minimum_history_weeks} are needed."
         )
     if record.days < settings.minimum_days:
-        return codes.private("WHY-HISTORY"), (
+        return codes.WHY_HISTORY, (
             f"Insufficient history: entries on {_counted(record.days, 'day')} in the three years before the wash-out, "
             f"at least {settings.minimum_days} are needed."
         )
     share = record.coverage.unknown_share
     if share > settings.maximum_unknown_share:
-        return codes.private("WHY-OOD"), (
+        return codes.WHY_OOD, (
             f"{share:.0%} of the diagnoses and medications have codes that the mapping tables (version "
             f"{version()}) do not "
             f"know; the limit is {settings.maximum_unknown_share:.0%}."
@@ -152,7 +153,7 @@ def _abstained(
         pages=(page,),
         limits=_limits(ensemble, record, None),
         parameters=_parameters(record, None),
-        report="risk",
+        from_record=REPORT,
     )
 
 
@@ -189,10 +190,10 @@ def _finding(risk: Risk, peers: Peers, record: PatientRecord) -> Finding:
     last = HORIZONS[-1]
     peer = peers.median(last)
     numbers += [
-        Measurement(codes.private("OA-RISK-POP"), _percent(peer), codes.PERCENT),
-        Measurement(codes.private("OA-RISK-RATIO"), round(float(risk.value[0, -1]) / peer, 2), codes.RATIO),
-        Measurement(codes.private("OA-RISK-HISTORY"), round(record.observed_weeks / 52.18, 2), codes.YEAR),
-        Measurement(codes.private("OA-RISK-UNKNOWN"), _percent(record.coverage.unknown_share), codes.PERCENT),
+        Measurement(codes.OA_RISK_POP, _percent(peer), codes.PERCENT),
+        Measurement(codes.OA_RISK_RATIO, round(float(risk.value[0, -1]) / peer, 2), codes.RATIO),
+        Measurement(codes.OA_RISK_HISTORY, round(record.observed_weeks / 52.18, 2), codes.YEAR),
+        Measurement(codes.OA_RISK_UNKNOWN, _percent(record.coverage.unknown_share), codes.PERCENT),
     ]
     return Finding("Knee OA risk", codes.OA_RISK, KNEES, measurements=tuple(numbers))
 
@@ -206,8 +207,8 @@ def _contributions(why: Attribution) -> tuple[Finding, ...]:
     return tuple(
         Finding(
             f"Contribution: {group}",
-            codes.private("OA-RISK-CONTRIB"),
-            measurements=(Measurement(codes.private("OA-RISK-CONTRIB"), round(100 * value, 2), codes.PERCENT),),
+            codes.OA_RISK_CONTRIB,
+            measurements=(Measurement(codes.OA_RISK_CONTRIB, round(100 * value, 2), codes.PERCENT),),
         )
         for group, value in _shown(why)
     )

@@ -20,6 +20,7 @@ from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
 from pipelines.bundle import bundle_digest, files_in
 from pipelines.context import ClinicalContext
+from pipelines.knee_super_resolution import codes as codes
 from pipelines.knee_super_resolution import gates
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ WORDS = {
     "tricubic": "cubic spline interpolation",
     "learned": "learned super-resolution, consistent with the acquired slices",
 }
+
+
+SERIES_BASE = 3000  # see `dicom_sr.write.provenance`
 
 
 class Settings(PipelineSettings):
@@ -64,10 +68,11 @@ class KneeSuperResolution:
     def model(self) -> Model:
         configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
         if self.settings.method == "tricubic":
-            return Model(self.name, self.version, hashlib.sha256(b"").hexdigest(), NOTHING_TRAINED, configuration)
+            nothing = hashlib.sha256(b"").hexdigest()
+            return Model(self.name, self.version, nothing, NOTHING_TRAINED, configuration, SERIES_BASE)
         described = json.loads((self.bundle / DESCRIPTION).read_text())
         digest = bundle_digest(files_in(self.bundle, WEIGHTS, DESCRIPTION))
-        return Model(self.name, self.version, digest, str(described["trained_on"]), configuration)
+        return Model(self.name, self.version, digest, str(described["trained_on"]), configuration, SERIES_BASE)
 
     def check(self, study: Study) -> None:
         """Hold the series against the input contract (dicom.md 5.2), from headers alone.

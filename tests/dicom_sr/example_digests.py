@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from dicom_sr.write import provenance
 provenance.version = lambda package: {VERSION!r}
-from dicom_sr.examples import write_examples
+from pipelines.examples import write_examples
 folder = Path(sys.argv[1])
 objects = [one for group in write_examples(folder).values() for one in group]
 lines = [f"{{one.sha256}}  {{one.path.relative_to(folder).as_posix()}}" for one in objects]

@@ -1,33 +1,42 @@
 from __future__ import annotations
 
-from pathlib import Path
+from types import ModuleType
 
 import pytest
 from pydicom.sr._concepts_dict import concepts
 from pydicom.sr.coding import Code
 
 from dicom_sr import codes
+from dicom_sr.codes import CONDYLE, CodingScheme, register, scheme_of
+from dicom_sr.errors import CodeConflict, EncodingError
+from pipelines import svh_sites
+from pipelines.hand_foot_scoring import codes as hands
+from pipelines.joint_classification import codes as joints
+from pipelines.knee_oa_risk import codes as risk
+from pipelines.knee_super_resolution import codes as thin_slices
 
 IN_DICOM = {value for rows in concepts["SCT"].values() for value in rows}
+MODULES: tuple[ModuleType, ...] = (codes, hands, joints, risk, thin_slices)
 
 
 def snomed_codes() -> set[str]:
-    """Every SNOMED CT code that the module can emit."""
-    named = [value for value in vars(codes).values() if isinstance(value, Code)]
-    named += [*codes.LATERALITY.values(), *codes.SNOMED_EQUIVALENT.values(), *(site.region for site in codes.SVH_SITES)]
-    named += [row.code for row in codes.ALLOWED_SNOMED]
+    """Every SNOMED CT code that the modules of codes can emit."""
+    named = [value for module in MODULES for value in vars(module).values() if isinstance(value, Code)]
+    named += [*codes.LATERALITY.values(), *(site.region for site in svh_sites.SVH_SITES)]
+    named += [row.snomed for row in CONDYLE.rows if row.snomed is not None]
+    named += [row.code for row in codes.reviewed_snomed()]
     return {code.value for code in named if code.scheme_designator == "SCT"}
 
 
 def test_private_values_are_unique_short_and_upper_case():
-    values = [row.value for row in codes.TABLE]
-    assert len(values) == len(set(values))
+    values = [row.value for row in CONDYLE.rows]
+    assert len(values) == len(set(values)) == 136
     assert all(0 < len(value) <= 16 and value == value.upper() for value in values)
 
 
 def test_private_meanings_fit_a_long_string_and_say_something():
-    assert all(0 < len(row.meaning) <= 64 and "\\" not in row.meaning for row in codes.TABLE)
-    assert all(row.definition.endswith(".") and row.since == "1" for row in codes.TABLE)
+    assert all(0 < len(row.meaning) <= 64 and "\\" not in row.meaning for row in CONDYLE.rows)
+    assert all(row.definition.endswith(".") and row.since == "1" for row in CONDYLE.rows)
 
 
 def test_a_value_that_is_not_in_the_table_is_no_code():
@@ -35,30 +44,49 @@ def test_a_value_that_is_not_in_the_table_is_no_code():
         codes.private("SVH-NOTHING")
 
 
-def test_the_score_has_16_15_6_and_6_sites_and_448_points():
-    hand = [site for site in codes.SVH_SITES if site.limb == "hand"]
-    foot = [site for site in codes.SVH_SITES if site.limb == "foot"]
-    assert (len(hand), len(foot)) == (22, 6)
-    assert [sum(site.erosion_maximum > 0 for site in limb) for limb in (hand, foot)] == [16, 6]
-    assert [sum(site.jsn_maximum > 0 for site in limb) for limb in (hand, foot)] == [15, 6]
-    # the published maxima: hands 160, feet 120, narrowing 168
-    assert 2 * sum(site.erosion_maximum for site in hand) == 160
-    assert 2 * sum(site.erosion_maximum for site in foot) == 120
-    assert 2 * sum(site.jsn_maximum for site in codes.SVH_SITES) == 168
-    assert codes.SVH_MAXIMUM == 448
+# ---- schemes
+def test_a_value_never_gets_a_second_meaning():
+    scheme = CodingScheme("99TEST", "2.25.1", "Test", "1")
+    tear = scheme.add("TEAR", "Tendon tear", "A torn tendon.")
+    assert scheme.add("TEAR", "Tendon tear", "A torn tendon.") == tear  # a module may be imported again
+    with pytest.raises(CodeConflict, match=r"TEAR of coding scheme 99TEST means 'Tendon tear'.*'Muscle tear'"):
+        scheme.add("TEAR", "Muscle tear", "A torn muscle.")
+    assert scheme.code("TEAR").meaning == "Tendon tear"
 
 
-def test_the_thumb_is_no_finger_and_the_hands_navicular_is_the_scaphoid():
-    assert codes.svh_site("hand", "MCP1").region.meaning == "Thumb"
-    navicular = codes.svh_site("hand", "NAV").region
-    assert (navicular.value, navicular.meaning) == ("30518006", "Scaphoid")
-    assert codes.svh_site("hand", "IP1").modifier_value != codes.svh_site("foot", "IP1").modifier_value
+@pytest.mark.parametrize(("value", "meaning"), [("lower", "M"), ("", "M"), ("A" * 17, "M"), ("A", "M" * 65), ("A", "")])
+def test_a_code_that_no_data_set_can_hold_is_refused(value: str, meaning: str):
+    with pytest.raises(ValueError, match="of coding scheme 99TEST"):
+        CodingScheme("99TEST", "2.25.1", "Test", "1").add(value, meaning, "Something.")
 
 
+def test_a_designator_and_a_uid_are_of_one_scheme():
+    with pytest.raises(CodeConflict, match="99MSKAI is there already"):
+        register(CodingScheme(CONDYLE.designator, "2.25.1", "Another", "1"))
+    with pytest.raises(CodeConflict, match="is that of coding scheme 99MSKAI"):
+        register(CodingScheme("99TEST", CONDYLE.uid, "Another", "1"))
+    assert codes.schemes().count(CONDYLE) == 1
+
+
+def test_a_private_scheme_has_a_private_designator():
+    with pytest.raises(ValueError, match="starts with 99"):
+        register(CodingScheme("SCT", "2.25.1", "Mine", "1"))
+
+
+def test_the_scheme_of_a_code_is_found_or_the_error_says_what_to_do():
+    assert scheme_of(codes.WHY) is CONDYLE
+    assert scheme_of(codes.HAND) is None
+    with pytest.raises(EncodingError, match="99NOBODY of code TEAR is not known"):
+        scheme_of(Code("TEAR", "99NOBODY", "Tendon tear"))
+    with pytest.raises(EncodingError, match="99MSKAI has no code TEAR"):
+        scheme_of(Code("TEAR", CONDYLE.designator, "Tendon tear"))
+
+
+# ---- SNOMED CT
 def test_every_snomed_code_is_in_dicoms_content_or_was_reviewed():
-    reviewed = {row.code.value for row in codes.ALLOWED_SNOMED}
+    reviewed = {row.code.value for row in codes.reviewed_snomed()}
     assert snomed_codes() - IN_DICOM == reviewed
-    assert all(row.seen and row.reviewed for row in codes.ALLOWED_SNOMED)
+    assert all(row.seen and row.reviewed for row in codes.reviewed_snomed())
 
 
 def test_every_snomed_code_has_its_check_digit():
@@ -72,8 +100,6 @@ def test_a_mistyped_digit_is_noticed():
     assert not codes.verhoeff("363697005")  # two digits swapped
 
 
-def test_the_page_of_codes_is_up_to_date():
-    page = Path(__file__).parents[2] / "docs" / "codes.md"
-    assert page.read_text(encoding="utf-8") == codes.as_markdown(), (
-        "write dicom_sr.codes.as_markdown() to docs/codes.md"
-    )
+def test_a_code_is_reviewed_once():
+    with pytest.raises(CodeConflict, match="69896004 was reviewed as 'Rheumatoid arthritis'"):
+        codes.review_snomed(Code("69896004", "SCT", "Arthritis"), "nobody", "2026-11-28")

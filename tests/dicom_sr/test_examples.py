@@ -5,8 +5,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from dicom_sr.examples import SIMULATED, write_examples
 from dicom_sr.profile import EncodedObject
+from pipelines.examples import SIMULATED, write_examples
 
 
 @pytest.fixture(scope="module")

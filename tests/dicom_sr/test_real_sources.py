@@ -12,6 +12,7 @@ from dicom_sr import codes
 from dicom_sr.findings import Finding, Heatmap, ImageReference, Measurement, Region, Result, Site
 from dicom_sr.series import read_studies
 from dicom_sr.write.encode import EncodingProfile, encode
+from pipelines.joint_classification.codes import CLS_RA, PROB_RA
 from tests.dicom_sr import validators
 from tests.dicom_sr.conftest import CREATED
 from tests.factories import MODEL, knee_result, square
@@ -65,10 +66,10 @@ def test_a_real_picture_becomes_objects_without_an_error_of_ours(tmp_path: Path,
     heat[header.Rows // 4 : header.Rows // 2, header.Columns // 4 :] = 0.8
     finding = Finding(
         "Joint",
-        codes.CLS_RA,
+        CLS_RA,
         Site(codes.HAND, "R"),
         Region(reference, square((header.Columns / 2, header.Rows / 2), 20)),
-        (Measurement(codes.PROB_RA, 0.5, codes.NO_UNITS),),
+        (Measurement(PROB_RA, 0.5, codes.NO_UNITS),),
         image_label="RA",
     )
     heatmap = Heatmap(reference, heat, codes.GRAD_CAM, "Attention")

@@ -17,8 +17,8 @@ import highdicom as hd
 import pydicom
 from pydicom.dataset import Dataset
 
-from dicom_sr.examples import CREATED, Example, classification, not_run, risk, scoring, super_resolution
 from dicom_sr.write.encode import EncodedObject, EncodingProfile, encode
+from pipelines.examples import CREATED, Example, classification, not_run, risk, scoring, super_resolution
 from tests.dicom_sr import validators
 
 PAGE = Path(__file__).parents[2] / "docs" / "validation.md"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from dicom_sr.examples import write_examples
+from pipelines.examples import write_examples
 from tests.browser import difference, kept_picture
 from tests.needs import missing
 from tests.orthanc import Archive, OrthancMissing

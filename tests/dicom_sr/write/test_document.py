@@ -7,8 +7,9 @@ from pathlib import Path
 import pikepdf
 import pytest
 
-from dicom_sr.examples import risk
+from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Result, Subject
+from pipelines.examples import risk
 from tests.dicom_sr.conftest import Encode
 
 
@@ -59,6 +60,11 @@ def test_another_record_is_another_report(result: Result, encoded: Encode):
     changed = replace(result, findings=(replace(result.findings[0], measurements=(measured,)),))
     (after,) = encoded(changed, "report")["report"]
     assert before.SOPInstanceUID != after.SOPInstanceUID
+
+
+def test_a_result_of_nothing_is_no_report(result: Result, encoded: Encode):
+    with pytest.raises(EncodingError, match="neither images nor `from_record`"):
+        encoded(replace(result, evidence=(), from_record=None), "report")
 
 
 @pytest.fixture

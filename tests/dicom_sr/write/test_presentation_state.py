@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicom_sr import codes
 from dicom_sr.findings import Finding, ImageReference, Region, Result
+from pipelines.joint_classification.codes import CLS_RA
 from tests.dicom_sr.conftest import Encode
 from tests.factories import MODEL, joint_result, radiograph_study, ultrasound_study
 
@@ -43,7 +43,7 @@ def test_a_colour_image_gets_a_colour_state(tmp_path: Path, encoded: Encode):
     study = ultrasound_study(tmp_path / "in")
     outline = np.array([[10, 10], [90, 10], [90, 60], [10, 60], [10, 10]], float)
     region = Region(ImageReference(study.instances[0].sop_instance_uid), outline)
-    finding = Finding("Joint", codes.CLS_RA, None, region, image_label="RA 71 %")
+    finding = Finding("Joint", CLS_RA, None, region, image_label="RA 71 %")
     result = Result(MODEL, "Joint classification", study.series, (), (finding,))
     (ds,) = encoded(result, "presentation_state")["presentation_state"]
     assert ds.SOPClassUID.name == "Color Softcopy Presentation State Storage"

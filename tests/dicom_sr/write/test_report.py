@@ -7,10 +7,15 @@ import highdicom as hd
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
 from dicom_sr import codes
+from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Evaluation, NotEvaluable, NotRun, Region, Site
 from dicom_sr.write.encode import EncodedObject, EncodingProfile
+from pipelines.hand_foot_scoring.codes import SVH_JOINT
+from pipelines.joint_classification.codes import CLS_RA, CLUSTER
+from tests.dicom_sr import validators
 from tests.dicom_sr.conftest import Encode
 from tests.factories import MODEL, joint_result, knee_result, knee_study, radiograph_study, square
 
@@ -90,7 +95,7 @@ def test_what_could_not_be_judged_has_a_reason_and_no_number(tmp_path: Path, enc
     assert result.findings[0].region is not None
     missing = NotEvaluable(
         "SvH L MCP3",
-        codes.SVH_JOINT,
+        SVH_JOINT,
         codes.private("WHY-IMPLANT"),
         "A joint replacement.",
         Site(codes.FINGER_JOINT, "L"),
@@ -148,12 +153,38 @@ def test_a_profile_may_ask_for_the_older_class_alone(tmp_path: Path, encoded: En
 
 def test_a_site_with_a_licence_gets_snomed_codes(tmp_path: Path, encoded: Encode):
     result = joint_result(radiograph_study(tmp_path / "in"))
-    classified = replace(result.findings[0], evaluations=(Evaluation(codes.CLUSTER, codes.CLS_RA),))
+    classified = replace(result.findings[0], evaluations=(Evaluation(CLUSTER, CLS_RA),))
     result = replace(result, findings=(classified,))
     for licence, expected in ((False, ("CLS-RA", "99MSKAI")), (True, ("69896004", "SCT"))):
         profile = EncodingProfile(kinds=("report",), snomed_licence=licence)
         value = named(groups(encoded(result, profile=profile)["report"][0])[0], "CLUSTER")[0].ConceptCodeSequence[0]
         assert (value.CodeValue, value.CodingSchemeDesignator) == expected
+
+
+ACME = codes.register(codes.CodingScheme("99ACME", "2.25.271828", "Acme shoulder findings", "3"))
+TEAR = ACME.add("TEAR", "Tendon tear", "A tendon that is torn through or in part.", since="3")
+
+
+@pytest.mark.validators
+def test_a_report_names_a_scheme_of_somebody_elses_and_validates(tmp_path: Path, encoded: Encode):
+    result = joint_result(radiograph_study(tmp_path / "in"))
+    for ds in encoded(replace(result, findings=(replace(result.findings[0], finding=TEAR),)), "report")["report"]:
+        own, theirs = ds.CodingSchemeIdentificationSequence
+        assert (own.CodingSchemeDesignator, own.CodingSchemeUID) == (codes.CONDYLE.designator, codes.CONDYLE.uid)
+        assert (theirs.CodingSchemeDesignator, theirs.CodingSchemeUID) == ("99ACME", "2.25.271828")
+        assert (theirs.CodingSchemeName, theirs.CodingSchemeVersion) == ("Acme shoulder findings", "3")
+        finding = named(groups(ds)[0], "121071")[0].ConceptCodeSequence[0]
+        assert (finding.CodeValue, finding.CodingSchemeDesignator) == ("TEAR", "99ACME")
+    for path in sorted((tmp_path / "objects").glob("report*.dcm")):
+        assert validators.dciodvfy(path)[0] == []
+        assert validators.pixelmed(path)[0] == []
+
+
+def test_a_code_of_a_scheme_that_nobody_registered_is_not_sent(tmp_path: Path, encoded: Encode):
+    result = joint_result(radiograph_study(tmp_path / "in"))
+    unknown = replace(result.findings[0], finding=Code("TEAR", "99NOBODY", "Tendon tear"))
+    with pytest.raises(EncodingError, match="private coding scheme 99NOBODY of code TEAR is not known"):
+        encoded(replace(result, findings=(unknown,)), "report")
 
 
 def test_a_revised_report_names_the_one_it_replaces(tmp_path: Path, encoded: Encode):

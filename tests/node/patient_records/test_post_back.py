@@ -13,7 +13,6 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from dicom_sr import codes
 from dicom_sr.findings import Finding, Measurement, Model, Result
 from node.config import Configuration
 from node.config.checks import listening_socket
@@ -25,6 +24,7 @@ from node.errors import PeerUnavailable
 from node.patient_records.post_back import GIVEN, PostBack
 from node.run.job_folder import JobFolder
 from pipelines.context import ClinicalContext
+from pipelines.knee_oa_risk import codes
 from tests.fhir_peer import FhirPeer, serving
 
 DAY = date(2026, 1, 5)
@@ -60,7 +60,7 @@ def done(folder: Path, database: Engine, number: int = 1, pipeline: str = "knee_
         for state in (JobState.RUNNING, JobState.SENDING):
             job_states.move(session, job.id, state, now=NOON)
     measurements = tuple(
-        Measurement(codes.private(f"OA-RISK-{years}Y"), risk, codes.PERCENT, interval=(risk / 2, risk * 2))
+        Measurement(codes.RISK_WITHIN[years], risk, codes.PERCENT, interval=(risk / 2, risk * 2))
         for years, risk in RISKS.items()
     )
     kept = JobFolder(folder / "data" / "jobs" / job.id)

@@ -10,13 +10,12 @@ import numpy as np
 import pydicom
 import pytest
 
-from dicom_sr import codes
 from dicom_sr.findings import Result
 from dicom_sr.phantoms import Person, study_header, write_radiograph
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study, read_studies
 from dicom_sr.write.encode import EncodedObject, encode
-from pipelines.hand_foot_scoring import HandFootScoring, Settings, prior
+from pipelines.hand_foot_scoring import HandFootScoring, Settings, codes, prior
 from pipelines.hand_foot_scoring.simulation.disease import Disease
 from pipelines.hand_foot_scoring.simulation.sample import film_of, stored
 from tests.dicom_sr.validators import dciodvfy, exits_with_zero, pixelmed, program

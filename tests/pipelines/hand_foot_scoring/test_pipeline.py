@@ -12,14 +12,14 @@ import pydicom
 import pytest
 import torch
 
-from dicom_sr import codes
+from dicom_sr.codes import CONDYLE
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Finding, Result
 from dicom_sr.phantoms import Person, study_header, write_radiograph
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study, read_studies
 from dicom_sr.write.encode import encode
-from pipelines.hand_foot_scoring import READING_ORDER, HandFootScoring, Settings, films, prior
+from pipelines.hand_foot_scoring import READING_ORDER, HandFootScoring, Settings, codes, films, prior
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.reading import saliency
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell
@@ -27,6 +27,7 @@ from pipelines.hand_foot_scoring.simulation.disease import Disease
 from pipelines.hand_foot_scoring.simulation.films import Film
 from pipelines.hand_foot_scoring.simulation.sample import LIMBS, film_of, stored
 from pipelines.hand_foot_scoring.sites import CLASS_OF, Part, Side
+from pipelines.svh_sites import SVH_SITES
 
 SHAPE = (1100, 900)
 
@@ -130,7 +131,7 @@ def test_squares_lie_on_the_joints_of_their_picture(result: Result, four: Writte
         if finding.finding != codes.SVH_JOINT or finding.region is None or finding.site is None:
             continue
         _, side, name, *_ = finding.tracking_id.split()
-        site = next(s for s in codes.SVH_SITES if s.modifier == finding.site.modifier)
+        site = next(s for s in SVH_SITES if s.modifier == finding.site.modifier)
         truth = four.truth[site.limb, side].sites[name]
         centre = finding.region.outline[:4].mean(axis=0) - 0.5  # the upper left pixel's centre is at (0.5, 0.5)
         distances.append(float(np.hypot(*(centre - truth))) / 850)
@@ -334,7 +335,7 @@ def test_heatmaps_are_of_damaged_joints_and_lie_on_them(pipeline: HandFootScorin
 
 
 def test_every_code_of_a_result_comes_from_the_tables(result: Result) -> None:
-    private = {row.value for row in codes.TABLE}
+    private = {row.value for row in CONDYLE.rows}
     for finding in result.findings:
         assert finding.finding.value in private
         for measurement in finding.measurements:

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 import torch
 
-from dicom_sr import codes
+from dicom_sr.codes import private
 from dicom_sr.findings import Result
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import read_studies
@@ -112,7 +112,7 @@ def head(tmp_path_factory) -> Result:
 
 @pytest.mark.validators
 def test_the_objects_of_an_hr_pqct_scan_are_valid_and_its_heat_lies_on_its_slices(head, tmp_path):
-    assert head.findings[0].site.modifier == codes.private("SITE-MCP2")
+    assert head.findings[0].site.modifier == private("SITE-MCP2")
     objects = written(head, tmp_path)
     assert {"secondary_capture", "report", "key_objects"} <= set(objects)
     for item in (item for items in objects.values() for item in items):

@@ -16,12 +16,12 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
-from dicom_sr import codes
+from dicom_sr.codes import private
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result
 from dicom_sr.series import Study, read_studies
 from node.demo.samples import write_abdomen, write_cine, write_finger
-from pipelines.joint_classification import JointClassification, Settings, ultrasound
+from pipelines.joint_classification import JointClassification, Settings, codes, ultrasound
 from pipelines.joint_classification.joints import joint
 from pipelines.joint_classification.simulation import ultrasound as simulator
 from pipelines.joint_classification.simulation.sample import demo_cine
@@ -75,7 +75,7 @@ def test_a_cine_of_a_diseased_joint_is_classified_with_keyed_frames_and_heat_on_
     assert finding.finding == codes.CLS_RA
     assert finding.tracking_id == "Joint classification L MCP2"
     assert finding.site.laterality == "L"
-    assert finding.site.modifier == codes.private("SITE-MCP2")
+    assert finding.site.modifier == private("SITE-MCP2")
     said = probabilities(result)
     assert said["PROB-RA"] > 0.6
     assert sum(said.values()) == pytest.approx(1.0)
@@ -105,8 +105,8 @@ def test_what_is_no_finger_joint_is_undetermined_and_no_class_is_named(pipeline,
     (finding,) = result.findings
     assert finding.finding == codes.INDETERMINATE
     reasons = {evaluation.name: evaluation.value for evaluation in finding.evaluations}
-    assert reasons[codes.WHY] == codes.private("WHY-OOD")
-    assert reasons[codes.CLUSTER] == codes.private("CLUSTER-NONE")
+    assert reasons[codes.WHY] == codes.WHY_OOD
+    assert reasons[codes.CLUSTER] == codes.CLUSTER_NONE
     assert not probabilities(result)
     assert not result.heatmaps
     assert "undetermined" in result.conclusion[0]

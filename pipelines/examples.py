@@ -35,6 +35,7 @@ from dicom_sr.findings import (
     NotRun,
     Page,
     PointGroup,
+    RecordReport,
     Region,
     Result,
     ScatterPanel,
@@ -49,6 +50,11 @@ from dicom_sr.read.stacks import read_stack, stacks
 from dicom_sr.series import Series, Study, read_studies
 from dicom_sr.write.encode import encode
 from dicom_sr.write.report import frame_outline
+from pipelines import svh_sites
+from pipelines.hand_foot_scoring import codes as svh
+from pipelines.joint_classification import codes as joint
+from pipelines.knee_oa_risk import codes as oa_risk
+from pipelines.knee_super_resolution import codes as thin_slice
 
 CREATED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SIMULATED = "example with simulated content, made by formula and not by a model"
@@ -84,8 +90,12 @@ def examples(folder: Path) -> tuple[Example, ...]:
     return tuple(make(name, folder / name / "source") for name, make in makers.items())
 
 
+_BASES = {"knee_super_resolution": 3000, "hand_foot_scoring": 3100, "joint_classification": 3200, "knee_oa_risk": 9300}
+
+
 def _model(name: str) -> Model:
-    return Model(name, "0.0-example", _digest("weights"), SIMULATED, _digest("settings"))
+    base = _BASES[name]
+    return Model(name, "0.0-example", _digest("weights"), SIMULATED, _digest("settings"), base)
 
 
 def _digest(text: str) -> str:
@@ -121,9 +131,9 @@ def super_resolution(name: str, folder: Path, shape: tuple[int, int, int] = (20,
         Site(codes.KNEE, "R"),
         None,
         (
-            Measurement(codes.QA_PSNR, psnr, codes.DECIBEL),
-            Measurement(codes.QA_NRMSE, error / peak, codes.RATIO),
-            Measurement(codes.UNC_SD_MEAN, float(uncertainty.array.mean()), codes.ARBITRARY_UNIT),
+            Measurement(thin_slice.PSNR, psnr, codes.DECIBEL),
+            Measurement(thin_slice.NRMSE, error / peak, codes.RATIO),
+            Measurement(thin_slice.MEAN_VOXEL_SD, float(uncertainty.array.mean()), codes.ARBITRARY_UNIT),
             Measurement(codes.private("QA-FACTOR"), factor, codes.RATIO),
             Measurement(codes.private("QA-SPACING"), spacing, codes.MILLIMETRE),
         ),
@@ -136,7 +146,7 @@ def super_resolution(name: str, folder: Path, shape: tuple[int, int, int] = (20,
         derived,
         "",
         f"Cubic interpolation along the slice axis, factor {factor}; {SIMULATED}",
-        (codes.SPATIAL_RESAMPLING, codes.SUPERRES),
+        (codes.SPATIAL_RESAMPLING, thin_slice.SUPER_RESOLVED),
         spacing,
         uncertainty,
     )
@@ -313,12 +323,12 @@ class _Limb:
         self.marks: list[Mark] = []
         self.heatmaps: list[Heatmap] = []
         self.erosion = self.narrowing = 0.0
-        for number, site in enumerate(s for s in codes.SVH_SITES if s.limb == limb):
+        for number, site in enumerate(s for s in svh_sites.SVH_SITES if s.limb == limb):
             self._score(number, site)
         self.findings.append(self._sum())
         self.page = self._page()
 
-    def _outline(self, site: codes.SvhSite) -> NDArray[np.float64]:
+    def _outline(self, site: svh_sites.SvhSite) -> NDArray[np.float64]:
         joints = phantoms.HAND_JOINTS if self.limb == "hand" else phantoms.FOOT_JOINTS
         rows, columns = self.picture.array.shape
         column, row = joints[site.id]
@@ -336,7 +346,7 @@ class _Limb:
             ]
         )
 
-    def _score(self, number: int, site: codes.SvhSite) -> None:
+    def _score(self, number: int, site: svh_sites.SvhSite) -> None:
         outline = self._outline(site)
         region = Region(self.reference, outline)
         where = Site(site.region, "R" if self.side == "R" else "L", site.modifier)
@@ -344,7 +354,7 @@ class _Limb:
         why = _NOT_EVALUABLE.get((self.limb, self.side, site.id))
         if why is not None:
             reason = codes.private(why[0])
-            self.not_evaluable.append(NotEvaluable(tracking, codes.SVH_JOINT, reason, why[1], where, region))
+            self.not_evaluable.append(NotEvaluable(tracking, svh.SVH_JOINT, reason, why[1], where, region))
             self.marks.append(Mark(outline, f"{site.id} n/a", dashed=True))
             return
         generator = np.random.default_rng([number, len(self.side), ord(self.side), len(self.limb)])
@@ -353,13 +363,13 @@ class _Limb:
         measurements = []
         if site.erosion_maximum:
             self.erosion += erosion
-            measurements.append(Measurement(codes.SVH_ERO, erosion, codes.score_range(site.erosion_maximum), 0.4))
+            measurements.append(Measurement(svh.SVH_ERO, erosion, codes.score_range(site.erosion_maximum), 0.4))
         if site.jsn_maximum:
             self.narrowing += narrowing
-            measurements.append(Measurement(codes.SVH_JSN, narrowing, codes.score_range(site.jsn_maximum), 0.3))
+            measurements.append(Measurement(svh.SVH_JSN, narrowing, codes.score_range(site.jsn_maximum), 0.3))
         parts = [f"E{erosion:.0f}" if site.erosion_maximum else "", f"J{narrowing:.0f}" if site.jsn_maximum else ""]
         label = " ".join([site.id, *filter(None, parts)])
-        self.findings.append(Finding(tracking, codes.SVH_JOINT, where, region, tuple(measurements), (), label))
+        self.findings.append(Finding(tracking, svh.SVH_JOINT, where, region, tuple(measurements), (), label))
         level = max(
             erosion / (site.erosion_maximum or 1) if site.erosion_maximum else 0,
             narrowing / 4 if site.jsn_maximum else 0,
@@ -383,12 +393,12 @@ class _Limb:
         maximum = {"hand": (80, 60), "foot": (60, 24)}[self.limb]
         return Finding(
             f"SvH {self.side} {self.limb} sum",
-            codes.SVH_SUM,
+            svh.SVH_SUM,
             where,
             Region(self.reference, frame_outline(*self.picture.array.shape)),
             (
-                Measurement(codes.SVH_ERO_LIMB, self.erosion, codes.score_range(maximum[0]), 1.2),
-                Measurement(codes.SVH_JSN_LIMB, self.narrowing, codes.score_range(maximum[1]), 1.0),
+                Measurement(svh.SVH_ERO_LIMB, self.erosion, codes.score_range(maximum[0]), 1.2),
+                Measurement(svh.SVH_JSN_LIMB, self.narrowing, codes.score_range(maximum[1]), 1.0),
             ),
         )
 
@@ -414,20 +424,20 @@ def _total(limbs: list[_Limb]) -> Finding:
     first = limbs[0]
     return Finding(
         "SvH total",
-        codes.SVH_SUM,
+        svh.SVH_SUM,
         Site(codes.HAND, "B"),
         Region(first.reference, frame_outline(*first.picture.array.shape)),
         (
-            Measurement(codes.SVH_ERO_TOTAL, erosion, codes.score_range(280), 2.1),
-            Measurement(codes.SVH_JSN_TOTAL, narrowing, codes.score_range(168), 1.8),
+            Measurement(svh.SVH_ERO_TOTAL, erosion, codes.score_range(280), 2.1),
+            Measurement(svh.SVH_JSN_TOTAL, narrowing, codes.score_range(168), 1.8),
             Measurement(
-                codes.SVH_TOTAL,
+                svh.SVH_TOTAL,
                 erosion + narrowing,
-                codes.score_range(codes.SVH_MAXIMUM),
+                codes.score_range(svh_sites.SVH_MAXIMUM),
                 2.8,
                 (erosion + narrowing - 5, erosion + narrowing + 5),
             ),
-            Measurement(codes.SVH_DELTA, 7.0, codes.NO_UNITS, 2.5),
+            Measurement(svh.SVH_DELTA, 7.0, codes.NO_UNITS, 2.5),
         ),
         (
             Evaluation(codes.private("SVH-COMPLETE"), codes.private("SVH-PARTIAL")),
@@ -497,16 +507,16 @@ def classification(name: str, folder: Path) -> Example:
     where = Site(codes.FINGER_JOINT, "L", codes.private("SITE-MCP2"))
     finding = Finding(
         "Joint classification L MCP2",
-        codes.CLS_RA,
+        joint.CLS_RA,
         where,
         Region(picture.reference, outline),
         (
             *(Measurement(codes.private(f"PROB-{key}"), p, codes.NO_UNITS, 0.06) for key, p in probabilities.items()),
-            Measurement(codes.UNC_ENT, entropy, codes.NO_UNITS),
+            Measurement(joint.UNC_ENT, entropy, codes.NO_UNITS),
             Measurement(codes.private("LAT-1"), 1.6, codes.NO_UNITS),
             Measurement(codes.private("LAT-2"), 0.9, codes.NO_UNITS),
         ),
-        (Evaluation(codes.CLUSTER, codes.private("CLUSTER-RA")),),
+        (Evaluation(joint.CLUSTER, codes.private("CLUSTER-RA")),),
         "RA pattern 71 %",
     )
     generator = np.random.default_rng(5)
@@ -576,7 +586,7 @@ def risk(name: str, folder: Path) -> Example:
     )
     finding = Finding(
         "Knee osteoarthritis risk",
-        codes.OA_RISK,
+        oa_risk.OA_RISK,
         Site(codes.KNEE_JOINT),
         None,
         measurements,
@@ -639,7 +649,7 @@ def risk(name: str, folder: Path) -> Example:
         pages=(page,),
         limits=("From the record alone: no image was used.",),
         parameters=tuple((f"contribution to the 5-year risk, {text}", f"{value:+.3f}") for text, value in drivers),
-        report="risk",
+        from_record=RecordReport(oa_risk.OA_RISK_RPT, oa_risk.OA_RISK_LO, oa_risk.OA_RISK_HI),
     )
     return Example(name, study, result)
 
