@@ -216,19 +216,20 @@ def receiver(name: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes],
 @contextmanager
 def recorder(data: Path, power: bool) -> Iterator[None]:
     """The node's recorder at work in this process, as it is in the parent of a node's receivers."""
-    from node.database.tables import Base, open_database
-    from node.receive.store.receipt_import import Recorder
+    from node.database.connection import open_database
+    from node.database.tables import Base
+    from node.receive.store.receipt_import import ReceiptImport
 
     data.mkdir()
-    engine = open_database(f"sqlite:///{data}/node.db", power=power)
-    Base.metadata.create_all(engine)
-    running = Recorder(data, engine)
+    database = open_database(f"sqlite:///{data}/node.db", power=power)
+    Base.metadata.create_all(database)
+    running = ReceiptImport(data, database)
     running.start()
     try:
         yield
     finally:
         running.stop()
-        engine.dispose()
+        database.dispose()
 
 
 def receipts(database: Path) -> int:

@@ -1,7 +1,7 @@
 """The node: all parts together, in the order of a study's way through them.
 
-receiver processes -> recorder -> completion -> dispatch -> engine -> outbox sender -> destinations
-                          the database and the data folder lie between all of them
+receiver processes -> receipt import -> completion -> dispatch -> job engine -> outbox sender -> destinations
+                               the database and the data folder lie between all of them
 """
 
 from __future__ import annotations
@@ -17,115 +17,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pydicom
-import uvicorn
-from sqlalchemy import Engine as Database
-from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
-from node.config import Configuration, Tls, checks
+from node.config import Configuration, checks
 from node.config.route_settings import read_with_settings
-from node.database.tables import open_database
+from node.database.connection import Database, open_database, opening_errors
 from node.errors import ConfigurationError, PeerUnavailable
-from node.network.tls import server_context
 from node.patient_records.look_up import open_patient_records
 from node.patient_records.post_back import PostBack
 from node.patient_records.service import RecordService
 from node.prior.search import Priors
 from node.processes import Supervisor, receivers
 from node.receive import stow
-from node.receive.store.receipt_import import Recorder
+from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.retention import Retention
 from node.receive.store.store import Store
 from node.route import checks as route_checks
 from node.route.completion import Completion
+from node.route.deciding import Deciding
 from node.route.dispatch import Dispatcher
 from node.run.job_engine import JobEngine, set_up
 from node.send.outbox import Sender
 from node.status.page import build_app
+from node.status.web_server import WebServer
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.05  # how often completion is asked for series, whose count may be known
-STUDIES_EVERY = 10  # polls, until it is asked for studies too, which always wait for their quiet time
 WATCH_S = 0.1  # how often the processes are looked after
-DATABASE_PAUSE_S = 1.0  # after the database could not be reached
-RETRY_S = 60.0  # until a series that could not be decided about is tried again
-WEB_PATIENCE_S = 2  # for requests under way at the end
 
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-class Deciding(threading.Thread):
-    """Asks what is complete, and dispatches it, until stopped."""
-
-    def __init__(self, completion: Completion, dispatcher: Dispatcher) -> None:
-        super().__init__(name="deciding", daemon=True)
-        self._completion, self._dispatcher = completion, dispatcher
-        self._stopping = threading.Event()
-        self._put_off: dict[tuple[str, str | None], float] = {}  # what failed, and until when it is left alone
-
-    def run(self) -> None:
-        polls = 0
-        while not self._stopping.wait(POLL_S):
-            polls += 1
-            try:
-                self.once(studies=polls % STUDIES_EVERY == 0)
-            except SQLAlchemyError as error:
-                log.error("decisions wait for the database", extra={"error": type(error).__name__})
-                self._stopping.wait(DATABASE_PAUSE_S)
-
-    def once(self, *, studies: bool = True) -> None:
-        """Dispatch everything that is complete now; what fails costs nobody else anything."""
-        for complete in self._completion.poll(studies=studies):
-            what = (complete.study_instance_uid, complete.series_instance_uid)
-            if self._stopping.is_set() or self._put_off.get(what, 0.0) > time.monotonic():
-                continue
-            try:
-                self._dispatcher.dispatch(complete)
-                self._put_off.pop(what, None)
-            except SQLAlchemyError:
-                raise
-            except Exception as error:  # the loop that must go on: whatever one study holds, the next is decided about
-                log.exception("cannot decide", extra={"study_instance_uid": what[0], "series_instance_uid": what[1]})
-                self._dispatcher.give_up(complete, error)
-                self._put_off[what] = time.monotonic() + RETRY_S
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self.join()
-
-    def problem(self) -> str | None:
-        """Why decisions are not made, or None."""
-        return None if self.is_alive() else "nothing is decided about"
-
-
-class WebServer(threading.Thread):
-    """Serves the status page on a socket that is open already, so that a busy port is told before anything starts."""
-
-    def __init__(self, app: object, listening: socket.socket, tls: Tls | None = None) -> None:
-        super().__init__(name="status", daemon=True)
-        context = server_context(tls) if tls else None
-        self._socket = listening
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                app,  # type: ignore[arg-type]
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                timeout_graceful_shutdown=WEB_PATIENCE_S,
-                ssl_context_factory=(lambda *_: context) if context else None,
-            )
-        )
-
-    def run(self) -> None:
-        self._server.run(sockets=[self._socket])
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self.join()
-        self._socket.close()
 
 
 class Node:
@@ -166,12 +87,12 @@ class Node:
         with ExitStack() as stack:
             listening = stack.enter_context(open_ports(configuration))
             children = self._start(configuration, listening, stack)
-            told = False
+            announced = False
             while not self._stopping.wait(WATCH_S):
                 children.keep_alive()
-                if not told and children.problem() is None:
-                    told = True
-                    log.info("ready", extra={**places(configuration), "seconds": round(time.monotonic() - began, 2)})
+                if not announced and children.problem() is None:
+                    announced = True
+                    log.info("ready", extra={**addresses(configuration), "seconds": round(time.monotonic() - began, 2)})
             log.info("stopping")
         log.info("stopped", extra={"seconds": round(time.monotonic() - self._asked_to_stop, 2)})
 
@@ -182,18 +103,18 @@ class Node:
 
     def _start(self, configuration: Configuration, listening: socket.socket, stack: ExitStack) -> Supervisor:
         """Start every part, the last in the flow first; `stack` ends them in the opposite order."""
-        database = open_records(configuration)
+        database = prepared_database(configuration)
         stack.callback(database.dispose)
         records = RecordService(configuration)
         stack.callback(records.stop)
-        engine = JobEngine(
+        job_engine = JobEngine(
             configuration,
             database,
             contexts=lambda job, paths: records.context_for(job.pipeline, paths),
             priors=Priors(configuration, database, open_patient_records(configuration)),
         )
-        engine.start()
-        stack.callback(engine.stop)
+        job_engine.start()
+        stack.callback(job_engine.stop)
         sender = Sender(configuration, database)
         sender.start()
         stack.callback(sender.stop)
@@ -203,11 +124,12 @@ class Node:
             stack.callback(post_back.stop)
         receipts = open_database(configuration.node.database_url, power=configuration.receive.durability == "power")
         stack.callback(receipts.dispose)
-        recorder = Recorder(configuration.node.data, receipts)
-        recorder.start()
-        stack.callback(recorder.stop)
+        receipt_import = ReceiptImport(configuration.node.data, receipts)
+        receipt_import.start()
+        stack.callback(receipt_import.stop)
         deciding = Deciding(
-            Completion(database, configuration.receive, now), Dispatcher(configuration, database, engine.submit, now)
+            Completion(database, configuration.receive, now),
+            Dispatcher(configuration, database, job_engine.submit, now),
         )
         deciding.start()
         stack.callback(deciding.stop)
@@ -218,13 +140,17 @@ class Node:
         children = receivers(self._path, configuration.receive.dimse.processes)
         children.keep_alive()
         stack.callback(children.stop)
-        well = {"receiver": children.problem, "decisions": deciding.problem}
+        problems = {
+            "receiver": children.problem,
+            "receipts": receipt_import.problem,
+            "decisions": deciding.problem,
+        }
         receive, data = configuration.receive, configuration.node.data
         store = Store(data, receive.durability, receive.disk_floor_mb * 2**20, receive.dimse.maximum_instance_bytes)
         stack.callback(store.close)
         more = [*stow.routes(store, receive.dicomweb), *records.routes()]
         page = WebServer(
-            build_app(configuration, database, checks=well, more=more), listening, configuration.status.tls
+            build_app(configuration, database, checks=problems, more=more), listening, configuration.status.tls
         )
         page.start()
         stack.callback(page.stop)
@@ -235,8 +161,8 @@ class Node:
         return children
 
 
-def places(configuration: Configuration) -> dict[str, str]:
-    """Where to send to and where to look, in words."""
+def addresses(configuration: Configuration) -> dict[str, str]:
+    """Where to send to and where to look, for the log."""
     dimse, status = configuration.receive.dimse, configuration.status
     return {
         "dicom": f"{configuration.node.ae_title} at {dimse.host}:{dimse.port}",
@@ -257,7 +183,7 @@ def require_fit(configuration: Configuration, path: Path) -> None:
         raise ConfigurationError("\n".join(f"{path}: {verdict.sentence}" for verdict in wrong))
 
 
-def open_records(configuration: Configuration) -> Database:
+def prepared_database(configuration: Configuration) -> Database:
     """The node's database, with its tables up to date.
 
     Raises
@@ -267,16 +193,8 @@ def open_records(configuration: Configuration) -> Database:
     PeerUnavailable
         If the database cannot be reached.
     """
-    try:
+    with opening_errors(configuration):
         return set_up(configuration)
-    except OSError as error:
-        raise ConfigurationError(
-            f"node.data: {configuration.node.data}: cannot be written: {error.strerror}; should be a folder that the "
-            "account of the node may write"
-        ) from error
-    except SQLAlchemyError as error:
-        shown = make_url(configuration.node.database_url).render_as_string(hide_password=True)
-        raise PeerUnavailable(f"node.database: {shown} cannot be used: {type(error).__name__}") from error
 
 
 @contextmanager
@@ -307,7 +225,7 @@ def _listening(key: str, host: str, port: int) -> socket.socket:
 
 
 def serve(path: Path) -> None:
-    """Run the node with the configuration in `path` until it is told to stop."""
+    """Run the node with the configuration in `path` until `Node.stop`, SIGTERM or Ctrl-C."""
     # what stands in a header is the sender's business; we take it as it is and never warn with its values
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     Node(path).run()

@@ -76,7 +76,7 @@ def link_whole(source: Path, path: Path) -> None:
         os.replace(partial, path)  # of two names of one file it leaves both; `_partial` deletes the other
 
 
-def flush(path: Path) -> None:
+def flush(path: Path | str) -> None:
     """Have the system write a file, or the names in a folder, out to the disk.
 
     Raises

@@ -19,8 +19,9 @@ from pynetdicom import AE
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from node.database.connection import open_database
 from node.database.jobs import JobState
-from node.database.tables import JobRow, open_database
+from node.database.tables import JobRow
 from node.demo.orthanc_process import free_port
 from tests.waiting import until
 

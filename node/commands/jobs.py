@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
 from node.commands.terminal import console
+from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.tables import DecisionRow, EventRow, JobRow, ObjectRow, OutboxRow
 from node.errors import JobNotFound
@@ -52,7 +53,7 @@ def list_jobs(config: Path, *, state: str | None = None, limit: int = 50, watch:
         return OK
 
 
-def _table(database: Engine, state: str | None, limit: int) -> Table:
+def _table(database: Database, state: str | None, limit: int) -> Table:
     with Session(database) as session:
         query = select(JobRow).order_by(JobRow.created.desc()).limit(limit)
         jobs = session.scalars(query if state is None else query.where(JobRow.state == state)).all()
@@ -194,13 +195,13 @@ def _by_operator(config: Path, job: str, what: Literal["restart", "cancel"], don
     configuration, database = opened(config)
     with Session(database) as session:
         found = _find(session, job).id
-    engine = JobEngine(configuration, database)
+    job_engine = JobEngine(configuration, database)
     try:
-        engine.restart(found) if what == "restart" else engine.cancel(found)
+        job_engine.restart(found) if what == "restart" else job_engine.cancel(found)
     except ForbiddenTransition as error:
         console(error=True).print(f"job {found}: cannot {what}: {error}", markup=False)
         return NOT_RIGHT
     finally:
-        engine.stop()
+        job_engine.stop()
     console().print(f"job {found} {done}")
     return OK

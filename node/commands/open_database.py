@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Engine, inspect
+from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.config import Configuration
 from node.config.route_settings import read_with_settings
-from node.database.tables import JobRow, open_database
+from node.database.connection import Database, open_database
+from node.database.tables import JobRow
 from node.errors import PeerUnavailable
 
 
-def opened(config: Path) -> tuple[Configuration, Engine]:
+def opened(config: Path) -> tuple[Configuration, Database]:
     """The configuration in `config` and its database, which is not changed.
 
     Raises

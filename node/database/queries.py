@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import Engine as Database
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from node.errors import JobNotFound

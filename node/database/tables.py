@@ -11,15 +11,12 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     JSON,
     DateTime,
-    Engine,
     Float,
     ForeignKey,
     Index,
     Integer,
     String,
     Text,
-    create_engine,
-    event,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -269,26 +266,3 @@ class AuditRow(Base):
     what: Mapped[str] = mapped_column(String(64))
     who: Mapped[str] = mapped_column(String(128), default="")
     detail: Mapped[dict[str, Any]]
-
-
-def open_database(url: str, *, power: bool = True) -> Engine:
-    """An engine for `url`; on SQLite with the write-ahead log, a busy timeout and foreign keys.
-
-    Parameters
-    ----------
-    power
-        Whether what is committed survives a power cut too, on SQLite; else only the end of the process, and the disk
-        is left alone. A later commit by an engine with it makes the earlier ones of all engines as safe.
-    """
-    engine = create_engine(url, pool_pre_ping=True)
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def _pragmas(connection: Any, _record: Any) -> None:
-            cursor = connection.cursor()
-            synchronous = "FULL" if power else "NORMAL"
-            for pragma in ("journal_mode=WAL", "busy_timeout=30000", f"synchronous={synchronous}", "foreign_keys=ON"):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
-    return engine

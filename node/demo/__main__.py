@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from node.config import Configuration, read
-from node.database.tables import open_database
+from node.database.connection import open_database
 from node.demo import configuration, samples
 from node.demo.orthanc_process import Orthanc, OrthancFailed, OrthancMissing, plugin
 from node.demo.outcome import Outcome, Sent, is_settled, outcome, progress
@@ -172,16 +172,16 @@ def bar(what: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
 # ---- what came of it
 def wait_and_look(settings: Configuration, archive: Archive, sent: Sequence[Sent]) -> list[Outcome]:
     """Wait until everything is settled, or patience ends, and tell what became of each study."""
-    engine = open_database(settings.node.database_url)
+    database = open_database(settings.node.database_url)
     try:
         deadline = time.monotonic() + PATIENCE_S
         with bar("waiting", None) as (shown, task):
-            while not is_settled(engine, sent) and time.monotonic() < deadline:
-                shown.update(task, description=progress(engine))
+            while not is_settled(database, sent) and time.monotonic() < deadline:
+                shown.update(task, description=progress(database))
                 time.sleep(POLL_S)
-        return [outcome(engine, archive, one) for one in sent]
+        return [outcome(database, archive, one) for one in sent]
     finally:
-        engine.dispose()
+        database.dispose()
 
 
 def table(outcomes: Sequence[Outcome], destination: str) -> Table:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from node.database.connection import Database
 from node.database.job_states import UNSETTLED
 from node.database.jobs import JobState
 from node.database.tables import DecisionRow, JobRow, ObjectRow, OutboxRow, SeriesRow
@@ -65,10 +66,10 @@ class Outcome:
         return in_words(self.returned)
 
 
-def is_settled(engine: Engine, sent: Sequence[Sent]) -> bool:
+def is_settled(database: Database, sent: Sequence[Sent]) -> bool:
     """Has everything been decided and run, and everything made been delivered, refused or given up?"""
     studies = [one.study_instance_uid for one in sent if not one.refused]
-    with Session(engine) as session:
+    with Session(database) as session:
         series = session.scalars(select(SeriesRow).where(SeriesRow.study_instance_uid.in_(studies))).all()
         if {one.study_instance_uid for one in series} != set(studies):
             return False
@@ -80,9 +81,9 @@ def is_settled(engine: Engine, sent: Sequence[Sent]) -> bool:
         return session.scalars(select(OutboxRow.id).where(UNSETTLED).limit(1)).first() is None
 
 
-def progress(engine: Engine) -> str:
+def progress(database: Database) -> str:
     """What the node is doing, in a few words."""
-    with Session(engine) as session:
+    with Session(database) as session:
         states = session.scalars(select(JobRow.state)).all()
         waiting = session.scalars(select(OutboxRow.id).where(UNSETTLED)).all()
     running = [f"{states.count(state)} {state}" for state in JobState if state in states]
@@ -92,10 +93,10 @@ def progress(engine: Engine) -> str:
     )
 
 
-def outcome(engine: Engine, archive: Archive, sent: Sent) -> Outcome:
+def outcome(database: Database, archive: Archive, sent: Sent) -> Outcome:
     """What became of one study, as of now."""
     study = sent.study_instance_uid
-    with Session(engine, expire_on_commit=False) as session:
+    with Session(database, expire_on_commit=False) as session:
         series = session.scalars(select(SeriesRow).where(SeriesRow.study_instance_uid == study)).all()
         last = max((one.last_received for one in series), default=None)
         records = session.scalars(

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import Engine as Database
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.tables import JobRow, ObjectRow
 from node.files import link_whole

@@ -15,10 +15,10 @@ from typing import Any
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from node.config import Configuration, DicomWebDestination, DimseDestination
+from node.database.connection import Database
 from node.database.tables import InstanceRow, JobRow
 from node.errors import JobFailed, NodeError, PeerUnavailable
 from node.patient_records.store import Records, identity_in

@@ -19,11 +19,13 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from node.config import Configuration
-from node.database.tables import open_database
+from node.database.connection import open_database
 from node.receive.status import NotStored, Status
+from node.receive.store.incoming import Arrival, TooLarge
+from node.receive.store.instance_files import COPY_BYTES
 from node.receive.store.part10 import read_meta
-from node.receive.store.receipt_import import Recorder
-from node.receive.store.store import COPY_BYTES, Arrival, Store, TooLarge
+from node.receive.store.receipt_import import ReceiptImport
+from node.receive.store.store import Store
 
 MAXIMUM_DICOMDIR = 64 * 2**20
 # A zip may unpack to this much and so many times its size; blank images compress some 100 times, bombs 1,000 and more
@@ -64,7 +66,7 @@ def run(
     """
     receive, data = configuration.receive, configuration.node.data
     store = Store(data, receive.durability, receive.disk_floor_mb * 2**20, receive.dimse.maximum_instance_bytes)
-    engine = open_database(configuration.node.database_url)
+    database = open_database(configuration.node.database_url)
     try:
         arrival = store.open("folder", peer_address="import")
         report = ImportReport()
@@ -72,10 +74,10 @@ def run(
             import_path(path, store, arrival, report, progress)
         arrival.close("released")
         store.close()
-        Recorder(data, engine).once()
+        ReceiptImport(data, database).once()
     finally:
         store.close()
-        engine.dispose()
+        database.dispose()
     return report
 
 

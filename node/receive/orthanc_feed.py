@@ -10,19 +10,20 @@ import base64
 import http.client
 import json
 import logging
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+from node.background import Loop
 from node.config import OrthancFeed
 from node.errors import PeerUnavailable
 from node.files import write_whole
 from node.receive.importer import spool
 from node.receive.status import NotStored, Status
-from node.receive.store.locks import Duty
-from node.receive.store.store import COPY_BYTES, Store
+from node.receive.store.instance_files import COPY_BYTES
+from node.receive.store.locks import LeaderLock
+from node.receive.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -38,42 +39,42 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-class Feed:
+class FeedFollower:
     """Fetches what is new in one Orthanc."""
 
-    def __init__(self, name: str, settings: OrthancFeed, store: Store, duty: Duty) -> None:
+    def __init__(self, name: str, settings: OrthancFeed, store: Store, leader_lock: LeaderLock) -> None:
         self._name = name
         self._settings = settings
         self._store = store
-        self._duty = duty
-        self._memory = store.journal.folder / f"feed-{name}.json"
+        self._leader_lock = leader_lock
+        self._memory = store.receipts.folder / f"feed-{name}.json"
         self._opener = urllib.request.build_opener(_NoRedirect)
         self._headers = {"Accept-Encoding": "identity"}
         if settings.username is not None and settings.password_file is not None:
             password = settings.password_file.read_text(encoding="utf-8").strip()
             token = base64.b64encode(f"{settings.username}:{password}".encode()).decode()
             self._headers["Authorization"] = f"Basic {token}"
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"feed {name}", daemon=True)
+        self._pause_s = settings.poll_s
+        self._loop = Loop(f"feed {name}", self._turn, every_s=settings.poll_s)
 
     def start(self) -> None:
         """Begin to follow."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End after the instance at hand."""
-        self._stop.set()
-        self._thread.join()
+        self._loop.stop()
 
-    def _run(self) -> None:
-        pause = 0.0
-        while not self._stop.wait(pause):
-            try:
-                more = self.poll() if self._duty.is_mine() else False
-                pause = 0.0 if more else self._settings.poll_s
-            except (PeerUnavailable, OSError) as error:
-                pause = min(max(2 * pause, self._settings.poll_s), LONGEST_PAUSE_S)
-                log.warning("feed not reached", extra={"feed": self._name, "reason": str(error)})
+    def _turn(self) -> float:
+        """Fetch what is there, if this process is to; the seconds until the next time."""
+        try:
+            more = self.poll() if self._leader_lock.is_mine() else False
+        except (PeerUnavailable, OSError) as error:
+            self._pause_s = min(max(2 * self._pause_s, self._settings.poll_s), LONGEST_PAUSE_S)
+            log.warning("feed not reached", extra={"feed": self._name, "reason": str(error)})
+            return self._pause_s
+        self._pause_s = self._settings.poll_s
+        return 0.0 if more else self._pause_s
 
     def poll(self) -> bool:
         """Fetch the next changes; whether there are more.

@@ -11,7 +11,8 @@ import pydicom
 from sqlalchemy import inspect
 
 from node.config import Configuration
-from node.database.tables import InstanceRow, open_database
+from node.database.connection import open_database
+from node.database.tables import InstanceRow
 from node.receive.receiver import Receiver
 
 
@@ -23,18 +24,18 @@ def serve(configuration: Configuration) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     configuration.node.data.mkdir(parents=True, exist_ok=True)
-    engine = open_database(configuration.node.database_url)
-    if not inspect(engine).has_table(InstanceRow.__tablename__):
+    database = open_database(configuration.node.database_url)
+    if not inspect(database).has_table(InstanceRow.__tablename__):
         from node.database.migrations import (
             migrate,  # a receiver alone; in a node its parent has done so, and this costs memory
         )
 
-        migrate(engine)
+        migrate(database)
     parent = os.getppid()
-    with Receiver(configuration, engine) as receiver:
+    with Receiver(configuration, database) as receiver:
         sys.stdout.write(f"ready {receiver.server.port}\n")
         sys.stdout.flush()
         while not stop.wait(1.0):
             if os.getppid() != parent:  # orphaned: the node's next start must find the port free
                 break
-    engine.dispose()
+    database.dispose()

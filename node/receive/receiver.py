@@ -1,44 +1,42 @@
-"""The receiver: store, recorder, DICOM port and storage commitment of one process, put together and taken down."""
+"""The receiver: one process's store, receipt import, DICOM port and storage commitment, started and stopped."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import threading
 from types import TracebackType
 
-from sqlalchemy import Engine
-
+from node.background import Loop
 from node.config import Configuration
+from node.database.connection import Database
 from node.errors import ConfigurationError
 from node.network.tls import server_context
 from node.receive.dimse.admission import Admission
-from node.receive.dimse.commitment_provider import Commitment
+from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.dimse.fast_server import FastServer
 from node.receive.dimse.plain_server import PlainServer
 from node.receive.dimse.services import Services
-from node.receive.orthanc_feed import Feed
-from node.receive.store.locks import Duty
-from node.receive.store.receipt_import import Recorder
+from node.receive.orthanc_feed import FeedFollower
+from node.receive.store.locks import LeaderLock
+from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.store import Store
-from node.receive.watched_folder import FolderWatch
+from node.receive.watched_folder import FolderWatcher
 
 log = logging.getLogger(__name__)
 
-SWEEP_S = 300.0  # the janitor for partials that nobody writes any more
+SWEEP_S = 300.0  # partial files that nobody writes any more are removed this often
 
 
 class Receiver:
     """A context manager: inside it, the port answers."""
 
-    def __init__(self, configuration: Configuration, engine: Engine) -> None:
+    def __init__(self, configuration: Configuration, database: Database) -> None:
         receive, node = configuration.receive, configuration.node
         dimse = receive.dimse
         self.store = Store(node.data, receive.durability, receive.disk_floor_mb * 2**20, dimse.maximum_instance_bytes)
-        duty = self.duty = Duty(node.data / "receipts" / "duty.lock")
-        self.recorder = Recorder(node.data, engine)
-        self.commitment = Commitment(engine, self.store, node.ae_title, configuration.peers, duty)
-        admission = Admission(dimse, node.ae_title, configuration.peers, node.data / "receipts" / "places")
+        leader_lock = self.leader_lock = LeaderLock(node.data / "receipts" / "leader_lock.lock")
+        self.receipt_import = ReceiptImport(node.data, database)
+        self.commitment = CommitmentProvider(database, self.store, node.ae_title, configuration.peers, leader_lock)
+        admission = Admission(dimse, node.ae_title, configuration.peers, node.data / "receipts" / "slots")
         services = Services(self.store, admission, self.commitment)
         server = FastServer if dimse.server == "fast" else PlainServer
         tls = server_context(dimse.tls) if dimse.tls else None
@@ -49,17 +47,16 @@ class Receiver:
             if tls is None:
                 raise ConfigurationError("receive.dimse.tls_port: needs receive.dimse.tls beside it")
             self.servers.append(server(dimse, services, tls, dimse.tls_port))
-        self.watchers: list[FolderWatch | Feed] = [
-            *(FolderWatch(folder, self.store, duty) for folder in receive.watched_folders),
-            *(Feed(name, feed, self.store, duty) for name, feed in receive.orthanc_feeds.items()),
+        self.watchers: list[FolderWatcher | FeedFollower] = [
+            *(FolderWatcher(folder, self.store, leader_lock) for folder in receive.watched_folders),
+            *(FeedFollower(name, feed, self.store, leader_lock) for name, feed in receive.orthanc_feeds.items()),
         ]
-        self._stop = threading.Event()
-        self._janitor = threading.Thread(target=self._sweep, name="janitor", daemon=True)
+        self._sweeper = Loop("removal of partial files", self._sweep, every_s=SWEEP_S, first_s=SWEEP_S)
 
     def __enter__(self) -> Receiver:
-        self.recorder.start()
+        self.receipt_import.start()
         self.commitment.start()
-        self._janitor.start()
+        self._sweeper.start()
         for watcher in self.watchers:
             watcher.start()
         for server in self.servers:
@@ -70,18 +67,15 @@ class Receiver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
         for server in self.servers:
             server.stop()
         for watcher in self.watchers:
             watcher.stop()
         self.commitment.stop()
-        self._janitor.join()
+        self._sweeper.stop()
         self.store.close()
-        self.recorder.stop()
-        self.duty.close()
+        self.receipt_import.stop()
+        self.leader_lock.close()
 
     def _sweep(self) -> None:
-        while not self._stop.wait(SWEEP_S):
-            with contextlib.suppress(OSError):
-                self.store.sweep()
+        self.store.sweep()

@@ -1,7 +1,7 @@
 """STOW-RS (PS3.18 10.5) into the store: routes for the Starlette application that serves the status page.
 
-They run in the node's parent process, not in the receivers: `node/app.py` makes a `Store` there (with a journal of its
-own, which the recorder reads like all others) and passes `routes(store, settings)` to the page's application. TLS is
+They run in the node's parent process, not in the receivers: `node/app.py` makes a `Store` there (whose
+receipt log is imported like all others) and passes `routes(store, settings)` to the page's application. TLS is
 that server's. Parts are streamed to the spool one by one, so memory does not grow with the request; each instance has
 the store's promise before the response says so.
 """
@@ -28,7 +28,9 @@ from starlette.routing import Route
 from node.config import DicomWeb
 from node.receive.status import NotStored, Status
 from node.receive.store.header import is_uid
-from node.receive.store.store import Arrival, Receipt, Store
+from node.receive.store.incoming import Arrival
+from node.receive.store.instance_files import Receipt
+from node.receive.store.store import Store
 
 MAXIMUM_PARTS = 10_000
 MAXIMUM_BOUNDARY = 70  # RFC 2046 5.1.1

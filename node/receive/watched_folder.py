@@ -6,15 +6,15 @@ import hashlib
 import json
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from node.background import Loop
 from node.config import WatchedFolder
 from node.files import write_whole
 from node.receive.importer import ImportReport, import_path
-from node.receive.store.locks import Duty
+from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -25,48 +25,39 @@ SETTLED_S = 2.0  # a file that has not changed for this long is taken to be whol
 State = dict[str, list[int]]  # path -> modification time in ns, size
 
 
-class FolderWatch:
+class FolderWatcher:
     """Imports what comes into one folder. What it took is remembered beside the receipts, over restarts too.
 
     Parameters
     ----------
-    duty
+    leader_lock
         Only the process that has it looks.
     clock
         Seconds since the epoch, as file times are.
     """
 
     def __init__(
-        self, settings: WatchedFolder, store: Store, duty: Duty, clock: Callable[[], float] = time.time
+        self, settings: WatchedFolder, store: Store, leader_lock: LeaderLock, clock: Callable[[], float] = time.time
     ) -> None:
         self._settings = settings
         self._store = store
-        self._duty = duty
+        self._leader_lock = leader_lock
         self._clock = clock
         name = hashlib.sha256(str(settings.path.absolute()).encode()).hexdigest()[:16]
-        self._memory = store.journal.folder / f"watched-{name}.json"
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watched folder", daemon=True)
+        self._memory = store.receipts.folder / f"watched-{name}.json"
+        self._loop = Loop("watched folder", self._turn, every_s=POLL_S, retry_s=POLL_S)
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End after the file at hand."""
-        self._stop.set()
-        self._thread.join()
+        self._loop.stop()
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                if self._duty.is_mine():
-                    self.poll()
-            except OSError as error:
-                log.error(
-                    "cannot watch a folder", extra={"folder": str(self._settings.path), "error": str(error.errno)}
-                )
-            self._stop.wait(POLL_S)
+    def _turn(self) -> None:
+        if self._leader_lock.is_mine():
+            self.poll()
 
     def poll(self) -> ImportReport:
         """Import what has settled since the last time."""
@@ -98,7 +89,7 @@ class FolderWatch:
     def _take(self, ready: list[Path], report: ImportReport) -> None:
         arrival = self._store.open("folder", peer_address=self._settings.path.name[:64])
         for path in ready:
-            if self._stop.is_set():
+            if self._loop.stopping.is_set():
                 break
             before = len(report.refused)
             import_path(path, self._store, arrival, report)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, Row, func, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy.orm import Session
 
 from node.config import Receive
+from node.database.connection import Database
 from node.database.tables import AssociationRow, InstanceRow, SeriesRow, StudyRow
 
 AT_ONCE = 50  # complete series or studies handed out per poll, so that a backlog does not hold up what is new
@@ -41,7 +42,7 @@ class Completion:
 
     Parameters
     ----------
-    engine
+    database
         The node's records.
     settings
         The quiet times.
@@ -49,13 +50,13 @@ class Completion:
         The time, with its zone.
     """
 
-    def __init__(self, engine: Engine, settings: Receive, clock: Callable[[], datetime]) -> None:
-        self._engine, self._settings, self._clock = engine, settings, clock
+    def __init__(self, database: Database, settings: Receive, clock: Callable[[], datetime]) -> None:
+        self._database, self._settings, self._clock = database, settings, clock
 
     def poll(self, *, studies: bool = True) -> list[Complete]:
         """What is complete and has not been settled; series before studies, which can be left out."""
         now = self._clock()
-        with Session(self._engine) as session:
+        with Session(self._database) as session:
             return [*self._series(session, now), *(self._studies(session, now) if studies else ())]
 
     @staticmethod

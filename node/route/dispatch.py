@@ -10,11 +10,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from dicom_sr.series import Instance, Series
 from node.config import Configuration, Route
+from node.database.connection import Database
 from node.database.jobs import Job, job_id, revision_of
 from node.database.queries import in_chunks
 from node.database.tables import AssociationRow, AuditRow, DecisionRow, InstanceRow, JobRow, SeriesRow
@@ -50,7 +51,7 @@ class Dispatcher:
     def __init__(
         self,
         configuration: Configuration,
-        database: Engine,
+        database: Database,
         submit: Callable[[Job], object],
         clock: Callable[[], datetime],
     ) -> None:

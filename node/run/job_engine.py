@@ -26,8 +26,9 @@ from sqlalchemy.orm import Session
 
 from node.config import Configuration
 from node.database import job_states, migrations, queries
+from node.database.connection import open_database
 from node.database.jobs import Job, JobState
-from node.database.tables import ExecutorRow, JobRow, OutboxRow, open_database
+from node.database.tables import ExecutorRow, JobRow, OutboxRow
 from node.errors import ConfigurationError, NodeError
 from node.run.flow import Contexts, Flow, Priors
 from node.run.pool import Pool

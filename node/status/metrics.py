@@ -9,9 +9,10 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.tables import AssociationRow, EventRow, InstanceRow, JobRow, OutboxRow
 from node.status.overview import Disk
@@ -20,8 +21,8 @@ from node.status.overview import Disk
 class Metrics(Collector):
     """Collects at each scrape; all processes of the node write the same records, so one answer tells of them all."""
 
-    def __init__(self, engine: Engine, data: Path, disk_floor_mb: int) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, data: Path, disk_floor_mb: int) -> None:
+        self._database = database
         self._data = data
         self._disk_floor_mb = disk_floor_mb
         self._registry = CollectorRegistry()
@@ -36,7 +37,7 @@ class Metrics(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        with Session(self._engine) as session:
+        with Session(self._database) as session:
             yield from _reception(session)
             yield from _jobs(session)
             yield from _outbox(session, datetime.now(UTC))

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.tables import (
     AssociationRow,
@@ -234,12 +235,12 @@ class Totals:
 class Overview:
     """Reads the node's records; changes nothing."""
 
-    def __init__(self, engine: Engine, destinations: Mapping[str, str]) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, destinations: Mapping[str, str]) -> None:
+        self._database = database
         self._destinations = destinations  # by name: where it is
 
     def _session(self) -> Session:
-        return Session(self._engine, expire_on_commit=False)
+        return Session(self._database, expire_on_commit=False)
 
     def totals(self, now: datetime) -> Totals:
         with self._session() as session:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,6 +19,7 @@ from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination
+from node.database.connection import Database
 from node.status.capture_png import png
 from node.status.metrics import Metrics
 from node.status.overview import Disk, Overview
@@ -40,7 +41,7 @@ HEADERS = (
 
 def build_app(
     configuration: Configuration,
-    engine: Engine,
+    database: Database,
     *,
     checks: Mapping[str, Check] | None = None,
     more: Sequence[BaseRoute] = (),
@@ -51,14 +52,14 @@ def build_app(
     ----------
     configuration
         Names, places of destinations, and the data folder are shown; nothing secret is.
-    engine
+    database
         Of the node's records.
     checks
         By name, what else must be well for `/health/ready`: a function that says why not, or None.
     more
         Routes of other parts that share the port, such as STOW-RS.
     """
-    page = _Page(configuration, engine, dict(checks or {}))
+    page = _Page(configuration, database, dict(checks or {}))
     return Starlette(
         routes=[
             Route("/", page.overview),
@@ -92,13 +93,13 @@ class _WithHeaders:
 
 
 class _Page:
-    def __init__(self, configuration: Configuration, engine: Engine, checks: dict[str, Check]) -> None:
+    def __init__(self, configuration: Configuration, database: Database, checks: dict[str, Check]) -> None:
         self._node = configuration.node
         self._disk_floor_mb = configuration.receive.disk_floor_mb
-        self._engine = engine
+        self._database = database
         self._checks = checks
-        self._overview = Overview(engine, {name: where(of) for name, of in configuration.destinations.items()})
-        self._metrics = Metrics(engine, self._node.data, self._disk_floor_mb)
+        self._overview = Overview(database, {name: where(of) for name, of in configuration.destinations.items()})
+        self._metrics = Metrics(database, self._node.data, self._disk_floor_mb)
         self._templates = Jinja2Templates(directory=HERE / "templates")
         self._templates.env.filters |= {"clock": clock, "seconds": seconds, "bytes": size, "words": words, "tail": tail}
         self._templates.env.filters["counted"] = counted
@@ -194,7 +195,7 @@ class _Page:
 
     def _database_problem(self) -> str | None:
         try:
-            with self._engine.connect() as connection:
+            with self._database.connect() as connection:
                 connection.execute(text("SELECT 1"))
         except SQLAlchemyError as error:
             return f"does not answer ({type(error).__name__})"  # the message may hold the URL with its password

@@ -8,8 +8,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
+from node.database.connection import open_database
 from node.database.migrations import migrate
-from node.database.tables import Base, open_database
+from node.database.tables import Base
 from tests.postgres import Postgres
 
 

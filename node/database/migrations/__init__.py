@@ -9,14 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
+
+from node.database.connection import Database
 
 LOCK = 0x636F6E64796C65 % 2**31  # names the lock on PostgreSQL; "condyle"
 
 
-def migrate(engine: Engine) -> None:
+def migrate(database: Database) -> None:
     """Create or update the tables; several processes may do so at once, and one does it."""
-    with engine.connect() as connection:
+    with database.connect() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # DDL alone would not begin a transaction there
         else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node.config import Dimse, Peer
-from node.receive.store.locks import take_place
+from node.receive.store.locks import take_slot
 
 UNKNOWN_PEER_ASSOCIATIONS = 16  # per address, where peers need not be known
 
@@ -29,13 +29,13 @@ CALLING = (1, 1, 3)  # permanent, service user: calling AE title not recognised
 BUSY = (2, 3, 2)  # transient, service provider (presentation): local limit exceeded
 
 
-class Place(NamedTuple):
-    """What an association holds while it is open: a place of the node's, and one of its peer's."""
+class Slot(NamedTuple):
+    """What an association holds while it is open: one slot of the node's, and one of its peer's."""
 
     descriptors: tuple[int, ...]
 
     def leave(self) -> None:
-        """Give the places back; once."""
+        """Give both back; to be called once."""
         for descriptor in self.descriptors:
             os.close(descriptor)
 
@@ -46,7 +46,7 @@ class Admission:
     Parameters
     ----------
     folder
-        Where the places are counted.
+        Where the slots are counted.
     """
 
     def __init__(self, settings: Dimse, ae_title: str, peers: Mapping[str, Peer], folder: Path) -> None:
@@ -58,8 +58,8 @@ class Admission:
         for name, peer in peers.items():
             self._peers.setdefault(peer.ae_title.strip(), []).append((name, peer))
 
-    def enter(self, calling_ae_title: str, called_ae_title: str, address: str) -> Place | Rejection:
-        """A place to leave in the end, or why not."""
+    def enter(self, calling_ae_title: str, called_ae_title: str, address: str) -> Slot | Rejection:
+        """A slot, to be left at the end, or why there is none."""
         if self._settings.require_called_ae_title and called_ae_title.strip() not in self._called:
             return Rejection(*CALLED, "Called AE title is not ours")
         peer = self.peer(calling_ae_title, address)
@@ -69,15 +69,15 @@ class Admission:
                 *CALLING,
                 "The address is not in the networks of that peer" if known else "Calling AE title is not a known peer",
             )
-        own = take_place(self._folder / "node", self._settings.maximum_associations)
+        own = take_slot(self._folder / "node", self._settings.maximum_associations)
         if own is None:
             return Rejection(*BUSY, "The node's limit of associations is reached")
         key, limit = (peer[0], peer[1].maximum_associations) if peer else (_name(address), UNKNOWN_PEER_ASSOCIATIONS)
-        theirs = take_place(self._folder / f"peer-{key}", limit)
+        theirs = take_slot(self._folder / f"peer-{key}", limit)
         if theirs is None:
             os.close(own)
             return Rejection(*BUSY, "The peer's limit of associations is reached")
-        return Place((own, theirs))
+        return Slot((own, theirs))
 
     def peer(self, calling_ae_title: str, address: str) -> tuple[str, Peer] | None:
         """Name and entry of the peer that calls itself so from there."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,17 +20,19 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
-from sqlalchemy import Engine, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from node.background import Loop
 from node.config import Peer
+from node.database.connection import Database
 from node.database.tables import CommitmentRow
 from node.errors import ConfigurationError
 from node.network.tls import client_context
 from node.receive.status import NotStored
 from node.receive.store.header import is_uid
-from node.receive.store.locks import Duty
+from node.receive.store.locks import LeaderLock
 from node.receive.store.part10 import read_meta
 from node.receive.store.store import Store
 
@@ -48,37 +49,33 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 3600.0
 GIVE_UP_AFTER = timedelta(days=7)
 
 
-class Commitment:
+class CommitmentProvider:
     """Takes requests and reports; `start` sends the answers from a thread of its own."""
 
     def __init__(
         self,
-        engine: Engine,
+        database: Database,
         store: Store,
         ae_title: str,
         peers: Mapping[str, Peer],
-        duty: Duty,
+        leader_lock: LeaderLock,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._engine = engine
+        self._database = database
         self._store = store
         self._ae_title = ae_title
         self._peers = peers
-        self._duty = duty
+        self._leader_lock = leader_lock
         self._clock = clock
-        self._wake = threading.Event()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="storage commitment", daemon=True)
+        self._loop = Loop("storage commitment", self._turn, every_s=POLL_S)
 
     def start(self) -> None:
         """Begin to send reports."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End after the report that is being sent."""
-        self._stopping = True
-        self._wake.set()
-        self._thread.join()
+        self._loop.stop()
 
     def request(self, peer: str, information: Dataset) -> int:
         """Keep a request; the status of its N-ACTION. Asked again with the same UID, the answer is sent again."""
@@ -93,7 +90,7 @@ class Commitment:
             return INVALID_ARGUMENT
         now = self._clock()
         try:
-            with Session(self._engine) as session, session.begin():
+            with Session(self._database) as session, session.begin():
                 known = session.get(CommitmentRow, transaction)
                 if known is not None:
                     if (known.direction, known.peer, known.references) != ("in", peer, references):
@@ -116,7 +113,7 @@ class Commitment:
             log.error("commitment request not kept", extra={"peer": peer, "error": type(error).__name__})
             return DUPLICATE_TRANSACTION if isinstance(error, IntegrityError) else PROCESSING_FAILURE
         log.info("commitment requested", extra={"peer": peer, "transaction_uid": transaction, "count": len(references)})
-        self._wake.set()
+        self._loop.wake()
         return SUCCESS
 
     def take_report(self, calling: str, event_type: int, information: Dataset) -> int:
@@ -127,7 +124,7 @@ class Commitment:
             for item in information.get("FailedSOPSequence", None) or ()
         }
         try:
-            with Session(self._engine) as session, session.begin():
+            with Session(self._database) as session, session.begin():
                 known = session.get(CommitmentRow, transaction) if is_uid(transaction) else None
                 if known is None or known.direction != "out":
                     return INVALID_ARGUMENT
@@ -141,19 +138,13 @@ class Commitment:
 
     # ------------------------------------------------------------ answers
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            try:
-                if self._duty.is_mine():
-                    self.send_due()
-            except (SQLAlchemyError, OSError) as error:
-                log.error("commitment reports wait", extra={"error": type(error).__name__})
-            self._wake.wait(POLL_S)
+    def _turn(self) -> None:
+        if self._leader_lock.is_mine():
+            self.send_due()
 
     def send_due(self) -> int:
         """Send every report that is due; how many the peers took."""
-        with Session(self._engine) as session:
+        with Session(self._database) as session:
             due = session.scalars(
                 select(CommitmentRow).where(
                     CommitmentRow.direction == "in",
@@ -164,7 +155,7 @@ class Commitment:
             session.expunge_all()
         taken = 0
         for record in due:
-            if self._stopping:
+            if self._loop.stopping.is_set():
                 break
             event_type, information = self.result(record.transaction_uid, record.references)
             answer = self._send(record.peer, event_type, information)
@@ -174,13 +165,13 @@ class Commitment:
 
     def result_of(self, transaction_uid: str) -> tuple[int, Dataset]:
         """Event type and information of the report on a request that was just kept."""
-        with Session(self._engine) as session:
+        with Session(self._database) as session:
             record = session.get_one(CommitmentRow, transaction_uid)
         return self.result(transaction_uid, record.references)
 
     def reported(self, transaction_uid: str, status: int) -> None:
         """A peer answered a report on the association that it had asked on."""
-        with Session(self._engine) as session:
+        with Session(self._database) as session:
             record = session.get(CommitmentRow, transaction_uid)
         if record is not None:
             self._settle(record, "" if status == SUCCESS else f"The peer answered 0x{status:04X}")
@@ -266,7 +257,7 @@ class Commitment:
         else:
             state = "waiting"
         wait = min(FIRST_RETRY_S * 2 ** min(attempts - 1, 12), LONGEST_RETRY_S)
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             connection.execute(
                 update(CommitmentRow)
                 .where(CommitmentRow.transaction_uid == record.transaction_uid)

@@ -17,10 +17,12 @@ from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 from pynetdicom.transport import ThreadedAssociationServer
 
+from node.background import Loop
 from node.config import Dimse
 from node.errors import ConfigurationError
 from node.receive.dimse.admission import Rejection
-from node.receive.dimse.fast_server import PDU_S, SLOW_AFTER_S, SLOW_BYTES, WATCH_S
+from node.receive.dimse.fast_association import PDU_S, SLOW_AFTER_S, SLOW_BYTES
+from node.receive.dimse.fast_server import WATCH_S
 from node.receive.dimse.presentation_contexts import is_storage, supported
 from node.receive.dimse.services import Services
 from node.receive.status import NotStored, Status
@@ -123,7 +125,7 @@ class PlainServer:
         server = type("_SharedServer", (_Server,), {"shared": settings.processes > 1})
         self._paces: dict[Any, _Pace] = {}
         self._association_timeout_s = settings.association_timeout_s
-        self._stopping = threading.Event()
+        self._watchdog = Loop("end of slow associations", self._end_slow, every_s=WATCH_S)
         handlers = [
             (evt.EVT_CONN_OPEN, self._opened),
             (evt.EVT_REQUESTED, self._requested),
@@ -153,28 +155,25 @@ class PlainServer:
         """Begin to accept."""
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="accept", daemon=True)
         self._thread.start()
-        self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._watchdog.start()
 
     def stop(self) -> None:
         """Accept no more and end what is open."""
-        self._stopping.set()
         self._server.shutdown()
         self._ae.shutdown()
-        self._watchdog.join()
+        self._watchdog.stop()
 
     def _opened(self, event: Any) -> None:
         self._paces[event.assoc] = _Pace(event.assoc)
 
-    def _watch(self) -> None:
-        """End what is too slow, as the fast server's watchdog does."""
-        while not self._stopping.wait(WATCH_S):
-            now = time.monotonic()
-            for association, pace in list(self._paces.items()):
-                if not association.dul.is_alive() and association.ident is not None and not association.is_alive():
-                    self._paces.pop(association, None)
-                elif not pace.cut and (reason := pace.problem(now, self._association_timeout_s)):
-                    pace.end(reason)
+    def _end_slow(self) -> None:
+        """End what is too slow, as the fast server does."""
+        now = time.monotonic()
+        for association, pace in list(self._paces.items()):
+            if not association.dul.is_alive() and association.ident is not None and not association.is_alive():
+                self._paces.pop(association, None)
+            elif not pace.cut and (reason := pace.problem(now, self._association_timeout_s)):
+                pace.end(reason)
 
     def _requested(self, event: Any) -> None:
         """Admission, and what is supported of what was proposed."""
@@ -182,14 +181,14 @@ class PlainServer:
         request = association.requestor.primitive
         calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
         address = str(association.requestor.address)
-        place = self._services.admission.enter(calling, called, address)
-        if isinstance(place, Rejection):
-            self._services.store.refuse("dimse", calling, called, address, place.reason)
-            association.acse.send_reject(place.result, place.source, place.diagnostic)
+        slot = self._services.admission.enter(calling, called, address)
+        if isinstance(slot, Rejection):
+            self._services.store.refuse("dimse", calling, called, address, slot.reason)
+            association.acse.send_reject(slot.result, slot.source, slot.diagnostic)
             association.is_rejected = True
             association.kill()
             return
-        association.condyle_place = place
+        association.condyle_place = slot
         association.condyle_arrival = self._services.store.open("dimse", calling, called, address)
         association.acceptor.supported_contexts = supported(request.presentation_context_definition_list)
 
@@ -235,10 +234,10 @@ class PlainServer:
     def _ended(self, event: Any, outcome: Any) -> None:
         """Whichever of released, aborted and connection closed comes first."""
         association = event.assoc
-        place = association.__dict__.pop("condyle_place", None)
-        if place is None:
+        slot = association.__dict__.pop("condyle_place", None)
+        if slot is None:
             return
-        place.leave()
+        slot.leave()
         pace = self._paces.get(association)
         with contextlib.suppress(AttributeError):
             if pace is not None and pace.cut:

@@ -13,9 +13,10 @@ from pynetdicom.dsutils import decode, encode
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance, Verification
 
 from node.receive.dimse.admission import Admission
-from node.receive.dimse.commitment_provider import Commitment
+from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.status import NotStored, Status
-from node.receive.store.store import Arrival, Incoming, Store
+from node.receive.store.incoming import Arrival, Incoming
+from node.receive.store.store import Store
 
 SUCCESS = 0x0000
 PROCESSING_FAILURE, NO_SUCH_ACTION, NO_SUCH_EVENT = 0x0110, 0x0123, 0x0113  # PS3.7 C.4, C.5
@@ -33,7 +34,7 @@ class Response(NamedTuple):
 class Services:
     """The store, the door and the desk behind both servers."""
 
-    def __init__(self, store: Store, admission: Admission, commitment: Commitment) -> None:
+    def __init__(self, store: Store, admission: Admission, commitment: CommitmentProvider) -> None:
         self.store = store
         self.admission = admission
         self.commitment = commitment

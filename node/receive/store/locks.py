@@ -10,8 +10,14 @@ from pathlib import Path
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 
 
-class Duty:
-    """What only one process of the node does at a time: whoever asks first has it until it ends."""
+class LeaderLock:
+    """Held by the one process of the node that does a certain work: whoever asks first has it until it ends.
+
+    Parameters
+    ----------
+    path
+        The file that is locked; made where it is missing.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,16 +38,16 @@ class Duty:
             self._fd = -1
 
 
-def take_place(path: Path, places: int) -> int | None:
-    """A descriptor that holds one of `places` places until it is closed, or None where all are taken.
+def take_slot(path: Path, slots: int) -> int | None:
+    """A descriptor that holds one of `slots` slots until it is closed, or None where all are taken.
 
-    Each place is a byte of the file under a lock of the open file description (fcntl(2), F_OFD_SETLK): it counts across
-    processes, and a killed one gives its places back.
+    Each slot is a byte of the file under a lock of the open file description (fcntl(2), F_OFD_SETLK): it counts across
+    processes, and a killed one gives its slots back.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    for place in range(places):
+    for slot in range(slots):
         try:
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0))
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, slot, 1, 0))
         except BlockingIOError:
             continue
         return fd

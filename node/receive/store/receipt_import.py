@@ -1,28 +1,29 @@
-"""The journals' way into the database: one recorder per node reads what all receiving processes appended.
+"""The receipt logs' way into the database: one process per node reads what all receiving processes appended.
 
 It is the only writer of receipts, so nothing collides, and it writes in batches, so a database costs a receiver
 little. In a node it runs in the parent process: a receiver's threads would share their interpreter with it. Each
 receiver has one too, which takes over where there is no parent. What a batch says is put so that reading it twice
-changes nothing: a crash between the database's commit and the note of how far the journal was read is harmless.
+changes nothing: a crash between the database's commit and the note of how far the log was read is harmless.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Row, Select, Table, bindparam, case, insert, select, update
+from sqlalchemy import Connection, Row, Select, Table, bindparam, case, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from node.background import Loop
+from node.database.connection import Database
 from node.database.queries import in_chunks
 from node.database.tables import AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
 from node.files import write_whole
-from node.receive.store.locks import Duty
+from node.receive.store.locks import LeaderLock
 from node.receive.store.receipt_log import (
     Closed,
     Entry,
@@ -40,11 +41,10 @@ from node.receive.store.receipt_log import (
 log = logging.getLogger(__name__)
 
 POLL_S = 0.05  # a receipt is in the database about this long after the sender's success; under load
-BUSY_SHARE = 0.1  # of the time the recorder works at most, in larger batches, so that reception has the processor
+BUSY_SHARE = 0.1  # of the time the import works at most, in larger batches, so that reception has the processor
 LONGEST_POLL_S = 0.5
 ABANDONED_CHECK_S = 2.0
-BATCH_BYTES = 256 * 1024  # of a journal, some 700 receipts a transaction
-RETRY_S = 1.0  # after a database error
+BATCH_BYTES = 256 * 1024  # of a log, some 700 receipts a transaction
 
 associations = cast(Table, AssociationRow.__table__)
 instances = cast(Table, InstanceRow.__table__)
@@ -127,19 +127,26 @@ SAFE = update(instances).where(instances.c.sop_instance_uid == bindparam("key"))
 _T = TypeVar("_T", bound=Entry)
 
 
-class Recorder:
-    """Reads the journals in `<data>/receipts` and writes the records.
+class ReceiptImport:
+    """Reads the receipt logs in `<data>/receipts` and writes the tables of reception.
 
-    Only one works per data folder: the others wait until its lock is free.
+    Only one process per data folder does it: the others wait until its lock is free.
+
+    Parameters
+    ----------
+    data
+        The node's data folder.
+    database
+        The node's database.
     """
 
-    def __init__(self, data: Path, engine: Engine) -> None:
+    def __init__(self, data: Path, database: Database) -> None:
         self._folder = data / "receipts"
-        self._engine = engine
-        self._duty = Duty(self._folder / "recorder.lock")
+        self._database = database
+        self._leader_lock = LeaderLock(self._folder / "receipt_import.lock")
         self._positions: dict[str, int] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._looked = 0.0  # when it was last looked for processes that have died
+        self._loop = Loop("import of receipts", self._turn, every_s=POLL_S, last_turn=True)
 
     def start(self) -> None:
         """Bring in what the last run left behind, then go on in a thread.
@@ -147,55 +154,46 @@ class Recorder:
         Who asks what is complete after this sees whole series: half of what came before a crash would look like all of
         it, since it has been quiet for as long as the node was down.
         """
-        if self._duty.is_mine():  # now, before a process that is started after this asks
+        if self._leader_lock.is_mine():  # now, before a process that is started after this asks
             try:
                 self.poll()
             except (SQLAlchemyError, OSError) as error:
                 log.error("receipts wait for the database", extra={"error": type(error).__name__})
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Bring in what has been appended so far, then end."""
-        self._stop.set()
-        self._thread.join()
-        self._duty.close()
+        self._loop.stop()
+        self._leader_lock.close()
 
     def once(self) -> bool:
         """Bring in what is there, unless another process does; whether it was done here. Instead of `start`."""
         try:
-            if not self._duty.is_mine():
+            if not self._leader_lock.is_mine():
                 return False
             self.poll()
             return True
         finally:
-            self._duty.close()
+            self._leader_lock.close()
 
-    def _run(self) -> None:
-        waited = 0.0
-        pause = POLL_S
-        while True:
-            last = self._stop.is_set()
-            if self._duty.is_mine():
-                waited += pause
-                look = last or waited >= ABANDONED_CHECK_S
-                waited = 0.0 if look else waited
-                began = time.monotonic()
-                try:
-                    self.poll(look)
-                    worked = time.monotonic() - began
-                    pause = min(max(POLL_S, worked * (1 / BUSY_SHARE - 1)), LONGEST_POLL_S)
-                except (SQLAlchemyError, OSError) as error:
-                    # the journals keep everything until the database is back
-                    log.error("receipts wait for the database", extra={"error": type(error).__name__})
-                    pause = RETRY_S
-                except Exception:  # the loop that must go on, or no series would ever be complete again
-                    log.exception("receipts wait")
-                    pause = RETRY_S
-            else:
-                pause = ABANDONED_CHECK_S  # another process does it, and may die
-            if last:
-                return
-            self._stop.wait(pause)
+    def problem(self) -> str | None:
+        """Why receipts are not brought in at the moment, or None."""
+        return self._loop.problem()
+
+    def _turn(self) -> float:
+        """Bring in what is new, if no other process does; the seconds until the next time.
+
+        Whatever fails, the logs keep everything until it works again.
+        """
+        if not self._leader_lock.is_mine():
+            return ABANDONED_CHECK_S  # the process that does it may die
+        began = time.monotonic()
+        look = self._loop.stopping.is_set() or began - self._looked >= ABANDONED_CHECK_S
+        self.poll(look)
+        if look:
+            self._looked = began
+        worked = time.monotonic() - began
+        return min(max(POLL_S, worked * (1 / BUSY_SHARE - 1)), LONGEST_POLL_S)
 
     def poll(self, look_for_abandoned: bool = True) -> int:
         """Bring in what is new; how many entries that were.
@@ -259,7 +257,7 @@ class Recorder:
 
     def _close_open_associations(self, process: str) -> None:
         """A process died: what it had open was lost. What it had acknowledged is all there."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             lost = connection.execute(
                 update(associations)
                 .where(associations.c.id.startswith(f"{process}-"), associations.c.ended.is_(None))
@@ -281,7 +279,7 @@ class Recorder:
 
     def _write(self, entries: Sequence[Entry]) -> None:
         """One transaction for `entries`, in the order that keeps an association's end after its instances."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             _write_associations(connection, entries)
             _write_instances(connection, _of(Stored, entries))
             _write_failures(connection, _of(Failed, entries))

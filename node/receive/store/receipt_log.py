@@ -1,4 +1,4 @@
-"""Receipts as an append-only file per process: written before a sender hears of success, read by the recorder.
+"""Receipts as an append-only file per process: written before a sender hears of success, read by the receipt import.
 
 A receipt must be on disk before the answer goes out, and a database transaction for each instance costs more than
 receiving it. So a process appends one line per event with one system call; `node.receive.store.receipt_import` brings
@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
+
+from node.files import flush
 
 MAXIMUM_SEGMENT = 4 * 2**20  # bytes, some 10,000 receipts; then a new file, so that old ones can go
 
@@ -132,13 +134,13 @@ def decode_all(data: bytes) -> Iterator[Entry]:
             yield entry
 
 
-class Journal:
-    """The journal of one process. Safe to use from its threads; not to be inherited by a fork.
+class ReceiptLog:
+    """The receipts of one process. Safe to use from its threads; not to be inherited by a fork.
 
     Parameters
     ----------
     folder
-        Where the journals of all processes of the node lie.
+        Where the logs of all processes of the node lie.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -173,7 +175,7 @@ class Journal:
             os.close(fd)
 
     def close(self) -> None:
-        """End in order: what is open stays as it is, and the recorder may remove the file when it has read it."""
+        """End in order: what is open stays as it is, and the receipt import may remove the file when it has read it."""
         with self._lock:
             if self._fd >= 0:
                 os.write(self._fd, encode(Finished()))
@@ -185,18 +187,9 @@ class Journal:
         path = self.folder / f"{self.process}-{self._number:06d}.journal"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
         fcntl.flock(fd, fcntl.LOCK_EX)
-        sync_folder(self.folder)
+        flush(self.folder)
         self._size = 0
         return fd
-
-
-def sync_folder(folder: Path | str) -> None:
-    """Make the names in `folder` survive a power cut."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def is_abandoned(segment: Path) -> bool:

@@ -5,29 +5,30 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Select, delete, exists, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Select, delete, exists, select, update
 from sqlalchemy.orm import Session
 
+from node.background import Loop
 from node.database import job_states
+from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.tables import CommitmentRow, InstanceRow, JobRow, OutboxRow, SeriesRow, StudyRow
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 3600.0
+RETRY_S = 60.0  # after the database or the disk did not answer
 AT_ONCE = 100  # studies in a round
 ASIDE = ".old"  # a file between being looked at for the last time and deleted
 ENDED_WELL = (JobState.DONE, JobState.UNSUITABLE)  # a failed job may be restarted, and needs its images
 
 
-class Retention(threading.Thread):
+class Retention:
     """Removes the images of studies to which nothing has come for `keep_days` and whose jobs are done and delivered.
 
     Parameters
@@ -38,26 +39,27 @@ class Retention(threading.Thread):
         The time, with its zone.
     """
 
-    def __init__(self, database: Engine, data: Path, keep_days: int, clock: Callable[[], datetime]) -> None:
-        super().__init__(name="retention", daemon=True)
+    def __init__(self, database: Database, data: Path, keep_days: int, clock: Callable[[], datetime]) -> None:
         self._database, self._clock = database, clock
         self._instances, self._keep = data / "instances", timedelta(days=keep_days)
-        self._stopping = threading.Event()
+        self._loop = Loop("removal of old images", self._turn, every_s=EVERY_S, retry_s=RETRY_S)
 
-    def run(self) -> None:
-        while True:
-            try:
-                self.once()
-            except (SQLAlchemyError, OSError) as error:
-                log.error("old images are left for now", extra={"error": type(error).__name__})
-            if self._stopping.wait(EVERY_S):
-                return
+    def start(self) -> None:
+        """Begin to look, once an hour."""
+        self._loop.start()
 
     def stop(self) -> None:
-        self._stopping.set()
-        self.join()
+        """End after the round under way."""
+        self._loop.stop()
 
-    def once(self) -> int:
+    def problem(self) -> str | None:
+        """Why nothing is removed at the moment, or None."""
+        return self._loop.problem()
+
+    def _turn(self) -> None:
+        self.remove_due()
+
+    def remove_due(self) -> int:
         """Remove what is due now; how many instances that were."""
         before = self._clock() - self._keep
         for aside in self._instances.glob(f"*/*{ASIDE}"):  # the node was killed in between

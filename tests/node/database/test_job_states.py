@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from node.database import job_states
+from node.database.connection import Database, open_database
 from node.database.jobs import NEXT, Job, JobState
 from node.database.migrations import migrate
-from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow, open_database
+from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from node.errors import JobNotFound
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -19,14 +20,14 @@ JOB = Job("a" * 32, "knee", "trial", "1.2.3", ("1.2.3.4",), ("1.2.3.4.5",), {"x"
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'node.db'}")
-    migrate(engine)
-    yield engine
-    engine.dispose()
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+    migrate(database)
+    yield database
+    database.dispose()
 
 
-def brought_to(database: Engine, state: JobState) -> None:
+def brought_to(database: Database, state: JobState) -> None:
     """The job, new and by a lawful way in `state`."""
     ways = {
         JobState.QUEUED: [],
@@ -44,7 +45,7 @@ def brought_to(database: Engine, state: JobState) -> None:
 
 @pytest.mark.parametrize("before", list(JobState))
 @pytest.mark.parametrize("after", list(JobState))
-def test_a_job_changes_its_state_as_the_table_says(database: Engine, before: JobState, after: JobState) -> None:
+def test_a_job_changes_its_state_as_the_table_says(database: Database, before: JobState, after: JobState) -> None:
     brought_to(database, before)
     with Session(database) as session, session.begin():
         if after in NEXT[before] or after == before:
@@ -54,7 +55,7 @@ def test_a_job_changes_its_state_as_the_table_says(database: Engine, before: Job
                 job_states.move(session, JOB.id, after)
 
 
-def test_a_change_of_state_leaves_an_event_and_no_change_leaves_none(database: Engine) -> None:
+def test_a_change_of_state_leaves_an_event_and_no_change_leaves_none(database: Database) -> None:
     brought_to(database, JobState.RUNNING)
     later = NOON + timedelta(seconds=5)
     with Session(database) as session, session.begin():
@@ -70,7 +71,7 @@ def test_a_change_of_state_leaves_an_event_and_no_change_leaves_none(database: E
         assert session.get_one(JobRow, JOB.id).reason == "a bug"
 
 
-def test_a_job_is_written_down_once(database: Engine) -> None:
+def test_a_job_is_written_down_once(database: Database) -> None:
     with Session(database) as session, session.begin():
         assert job_states.record(session, JOB, NOON)
     with Session(database) as session, session.begin():
@@ -81,7 +82,7 @@ def test_a_job_is_written_down_once(database: Engine) -> None:
         assert (record.settings, record.destinations, record.priority, record.created) == ({"x": 1}, ["pacs"], 7, NOON)
 
 
-def test_a_job_that_nobody_knows_is_said_to_be_unknown(database: Engine) -> None:
+def test_a_job_that_nobody_knows_is_said_to_be_unknown(database: Database) -> None:
     with Session(database) as session, pytest.raises(JobNotFound, match="no job has the id"):
         job_states.move(session, "b" * 32, JobState.RUNNING)
 
@@ -100,7 +101,7 @@ def test_a_job_that_nobody_knows_is_said_to_be_unknown(database: Engine) -> None
     ],
 )
 def test_a_job_is_closed_when_its_last_line_is(
-    database: Engine, lines: list[tuple[str, bool]], state: str, told: str
+    database: Database, lines: list[tuple[str, bool]], state: str, told: str
 ) -> None:
     brought_to(database, JobState.SENDING)
     with Session(database) as session, session.begin():
@@ -131,7 +132,7 @@ def test_a_job_is_closed_when_its_last_line_is(
 
 
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.UNSUITABLE])
-def test_a_late_answer_does_not_reopen_a_job(database: Engine, state: JobState) -> None:
+def test_a_late_answer_does_not_reopen_a_job(database: Database, state: JobState) -> None:
     brought_to(database, state)
     with Session(database) as session, session.begin():
         job_states.settle(session, JOB.id)

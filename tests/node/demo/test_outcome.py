@@ -14,10 +14,10 @@ from pydicom.uid import (
     MRImageStorage,
     SecondaryCaptureImageStorage,
 )
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from node.database.tables import Base, JobRow, ObjectRow, OutboxRow, SeriesRow, open_database
+from node.database.connection import Database, open_database
+from node.database.tables import Base, JobRow, ObjectRow, OutboxRow, SeriesRow
 from node.demo.outcome import Outcome, Sent, is_settled, outcome
 from node.demo.result_archive import Stored, in_words
 from node.demo.samples import Expected, Sample
@@ -42,10 +42,10 @@ class Holding:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'node.db'}")
-    Base.metadata.create_all(engine)
-    with Session(engine) as session, session.begin():
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+    Base.metadata.create_all(database)
+    with Session(database) as session, session.begin():
         session.add(
             SeriesRow(
                 series_instance_uid="1.1.1",
@@ -58,13 +58,13 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
                 last_received=NOW,
             )
         )
-    yield engine
-    engine.dispose()
+    yield database
+    database.dispose()
 
 
-def job(engine: Engine, state: str, lines: str, *made: Stored) -> None:
+def job(database: Database, state: str, lines: str, *made: Stored) -> None:
     """A job that made these objects, whose lines of the outbox are in the state `lines`."""
-    with Session(engine) as session, session.begin():
+    with Session(database) as session, session.begin():
         session.add(
             JobRow(
                 id="j",
@@ -99,64 +99,64 @@ def job(engine: Engine, state: str, lines: str, *made: Stored) -> None:
             session.add(OutboxRow(**fields, destination="archive", state=lines, not_before=NOW))
 
 
-def told(engine: Engine, archive: Holding, *expected: Expected, refused: str = "") -> Outcome:
+def told(database: Database, archive: Holding, *expected: Expected, refused: str = "") -> Outcome:
     sample = Sample("knee", lambda _folder: None, expected)
-    return outcome(engine, archive, Sent("knee", (SOURCE,), refused, 0.1, sample))
+    return outcome(database, archive, Sent("knee", (SOURCE,), refused, 0.1, sample))
 
 
 KNEE = Expected("knee", derived_series=1)
 
 
-def test_all_there_is_good(engine: Engine) -> None:
-    job(engine, "done", "delivered", CAPTURE, REPORT, DERIVED)
-    found = told(engine, Holding(CAPTURE, REPORT, DERIVED), KNEE)
+def test_all_there_is_good(database: Database) -> None:
+    job(database, "done", "delivered", CAPTURE, REPORT, DERIVED)
+    found = told(database, Holding(CAPTURE, REPORT, DERIVED), KNEE)
     assert found.lacking == ()
     assert found.jobs[0].after_last_image_s == 7
     assert found.returned_in_words == "1 MR series (1 images), 1 capture, 1 report"
 
 
-def test_what_the_node_calls_delivered_must_be_in_the_archive(engine: Engine) -> None:
-    job(engine, "done", "delivered", CAPTURE, REPORT, DERIVED)
-    found = told(engine, Holding(CAPTURE, DERIVED), KNEE)
+def test_what_the_node_calls_delivered_must_be_in_the_archive(database: Database) -> None:
+    job(database, "done", "delivered", CAPTURE, REPORT, DERIVED)
+    found = told(database, Holding(CAPTURE, DERIVED), KNEE)
     assert found.lacking == ("1 of 3 objects are not in the archive", "0 reports instead of 1")
 
 
 @pytest.mark.parametrize("state", ["failed", "running", "queued", "sending"])
-def test_a_job_that_did_not_end_well_is_told(engine: Engine, state: str) -> None:
-    job(engine, state, "waiting")
-    assert f"knee {state}: " in told(engine, Holding(CAPTURE, REPORT, DERIVED), KNEE).lacking
+def test_a_job_that_did_not_end_well_is_told(database: Database, state: str) -> None:
+    job(database, state, "waiting")
+    assert f"knee {state}: " in told(database, Holding(CAPTURE, REPORT, DERIVED), KNEE).lacking
 
 
-def test_a_pipeline_that_did_not_run_is_told(engine: Engine) -> None:
-    assert "knee did not run" in told(engine, Holding(), KNEE).lacking
+def test_a_pipeline_that_did_not_run_is_told(database: Database) -> None:
+    assert "knee did not run" in told(database, Holding(), KNEE).lacking
 
 
-def test_a_study_that_no_pipeline_shall_take_must_stay_as_it_was(engine: Engine) -> None:
-    assert told(engine, Holding()).good
-    assert told(engine, Holding(CAPTURE)).lacking == ("nothing should have run",)
+def test_a_study_that_no_pipeline_shall_take_must_stay_as_it_was(database: Database) -> None:
+    assert told(database, Holding()).good
+    assert told(database, Holding(CAPTURE)).lacking == ("nothing should have run",)
 
 
-def test_one_series_too_many_is_told(engine: Engine) -> None:
-    job(engine, "done", "delivered", CAPTURE, REPORT, DERIVED)
+def test_one_series_too_many_is_told(database: Database) -> None:
+    job(database, "done", "delivered", CAPTURE, REPORT, DERIVED)
     extra = Stored("1.6.1", MRImageStorage, "1.6")
-    assert told(engine, Holding(CAPTURE, REPORT, DERIVED, extra), KNEE).lacking == ("2 derived series instead of 1",)
+    assert told(database, Holding(CAPTURE, REPORT, DERIVED, extra), KNEE).lacking == ("2 derived series instead of 1",)
 
 
-def test_what_the_node_refused_is_told(engine: Engine) -> None:
-    assert "not stored: 0xA700" in told(engine, Holding(), refused="0xA700").lacking
+def test_what_the_node_refused_is_told(database: Database) -> None:
+    assert "not stored: 0xA700" in told(database, Holding(), refused="0xA700").lacking
 
 
 @pytest.mark.parametrize(("state", "lines", "settled"), [("done", "delivered", True), ("sending", "waiting", False)])
 def test_it_is_settled_when_jobs_have_ended_and_nothing_waits(
-    engine: Engine, state: str, lines: str, settled: bool
+    database: Database, state: str, lines: str, settled: bool
 ) -> None:
-    job(engine, state, lines, CAPTURE)
-    assert is_settled(engine, [Sent("knee", (SOURCE,), "", 0.1)]) is settled
+    job(database, state, lines, CAPTURE)
+    assert is_settled(database, [Sent("knee", (SOURCE,), "", 0.1)]) is settled
 
 
-def test_it_is_not_settled_before_the_node_knows_the_study(engine: Engine) -> None:
+def test_it_is_not_settled_before_the_node_knows_the_study(database: Database) -> None:
     other = File(Path("b.dcm"), MRImageStorage, "2.1.1.1", "2.1.1", "2.1", ExplicitVRLittleEndian, "MR", "")
-    assert not is_settled(engine, [Sent("other", (other,), "", 0.1)])
+    assert not is_settled(database, [Sent("other", (other,), "", 0.1)])
 
 
 def test_objects_are_told_in_words() -> None:

@@ -17,9 +17,10 @@ from dicom_sr.findings import Finding, Measurement, Model, Result
 from node.config import Configuration
 from node.config.checks import listening_socket
 from node.database import job_states
+from node.database.connection import open_database
 from node.database.jobs import Job, JobState
 from node.database.migrations import migrate
-from node.database.tables import EventRow, open_database
+from node.database.tables import EventRow
 from node.errors import PeerUnavailable
 from node.patient_records.post_back import GIVEN, PostBack
 from node.run.job_folder import JobFolder

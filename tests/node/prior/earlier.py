@@ -14,14 +14,14 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import Comprehensive3DSRStorage, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 from pydicom.uid import generate_uid as new_uid
-from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
+from node.database.connection import Database, open_database
 from node.database.job_states import record
 from node.database.jobs import Job, JobState
 from node.database.migrations import migrate
-from node.database.tables import JobRow, ObjectRow, open_database
+from node.database.tables import JobRow, ObjectRow
 from node.patient_records.store import Records
 from node.prior.search import Priors
 

@@ -26,11 +26,12 @@ from pynetdicom import AE, build_context
 from pynetdicom.dsutils import encode
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
-from node.database.tables import Base, open_database
+from node.database.connection import Database, open_database
+from node.database.tables import Base
 from node.demo.orthanc_process import free_port
 from node.receive.receiver import Receiver
 
@@ -89,9 +90,9 @@ class Running:
     def __init__(self, settings: Configuration) -> None:
         self.settings = settings
         settings.node.data.mkdir(parents=True, exist_ok=True)
-        self.engine: Engine = open_database(settings.node.database_url)
-        Base.metadata.create_all(self.engine)
-        self.receiver = Receiver(settings, self.engine)
+        self.database: Database = open_database(settings.node.database_url)
+        Base.metadata.create_all(self.database)
+        self.receiver = Receiver(settings, self.database)
 
     def __enter__(self) -> Running:
         self.receiver.__enter__()
@@ -99,7 +100,7 @@ class Running:
 
     def __exit__(self, *error: Any) -> None:
         self.receiver.__exit__(None, None, None)
-        self.engine.dispose()
+        self.database.dispose()
 
     @property
     def port(self) -> int:
@@ -110,7 +111,7 @@ class Running:
         return self.settings.node.data
 
     def rows(self, record: Any, **equal: Any) -> list[Any]:
-        with Session(self.engine) as session:
+        with Session(self.database) as session:
             found = session.scalars(select(record).filter_by(**equal)).all()
             session.expunge_all()
         return list(found)

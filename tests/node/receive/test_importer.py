@@ -11,7 +11,8 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from node.database.tables import Base, InstanceRow, SeriesRow, open_database
+from node.database.connection import open_database
+from node.database.tables import Base, InstanceRow, SeriesRow
 from node.receive.importer import ImportReport, import_path, run
 from node.receive.store.store import Store
 from tests.node.receive.harness import configuration, data_set, mr, part10, partials, stored_files
@@ -166,8 +167,8 @@ def test_broken_dicomdirs_end_with_a_reason(store: Store, tmp_path: Path, shared
 def test_run_imports_and_records_where_no_node_runs(tmp_path: Path) -> None:
     settings = configuration(tmp_path / "data")
     settings.node.data.mkdir()
-    engine = open_database(settings.node.database_url)
-    Base.metadata.create_all(engine)
+    database = open_database(settings.node.database_url)
+    Base.metadata.create_all(database)
     folder = tmp_path / "in"
     folder.mkdir()
     series = mr().SeriesInstanceUID
@@ -176,7 +177,7 @@ def test_run_imports_and_records_where_no_node_runs(tmp_path: Path) -> None:
     seen: list[Path] = []
     report = run(settings, [folder], seen.append)
     assert (report.stored, len(seen)) == (3, 3)
-    with engine.connect() as connection:
+    with database.connect() as connection:
         assert len(connection.execute(InstanceRow.__table__.select()).all()) == 3
         assert [row.instances for row in connection.execute(SeriesRow.__table__.select())] == [3]
-    engine.dispose()
+    database.dispose()

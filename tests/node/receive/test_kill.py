@@ -18,9 +18,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from node.config import Configuration
-from node.database.tables import AssociationRow, InstanceRow, SeriesRow, open_database
-from node.receive.store.receipt_import import Recorder
-from node.receive.store.store import relative_path
+from node.database.connection import open_database
+from node.database.tables import AssociationRow, InstanceRow, SeriesRow
+from node.receive.store.instance_files import relative_path
+from node.receive.store.receipt_import import ReceiptImport
 from tests.node.receive.harness import (
     ROOT,
     RawPeer,
@@ -187,16 +188,16 @@ def test_nothing_acknowledged_is_lost_to_kill_9(
 
 def _check_records(data: Path, url: str, acknowledged: set[str], everything: set[str]) -> None:
     """The recorder brings in what each killed process had acknowledged, and closes what it left open."""
-    engine = open_database(url)
-    assert Recorder(data, engine).once()
-    with engine.connect() as connection:
+    database = open_database(url)
+    assert ReceiptImport(data, database).once()
+    with database.connect() as connection:
         instance, series = InstanceRow.__table__, SeriesRow.__table__
         association = AssociationRow.__table__
         rows = {row.sop_instance_uid: row for row in connection.execute(instance.select())}
         counts = [row.instances for row in connection.execute(series.select())]
         outcomes = {row.outcome for row in connection.execute(association.select())}
         still_open = [row for row in connection.execute(association.select()) if row.ended is None]
-    engine.dispose()
+    database.dispose()
     assert rows.keys() == everything
     assert sum(counts) == len(everything)
     assert outcomes <= {"released", "lost", "cut"}  # cut: open when the last receiver was told to stop

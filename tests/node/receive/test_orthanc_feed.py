@@ -13,8 +13,8 @@ from node.config import OrthancFeed
 from node.database.tables import AssociationRow, InstanceRow
 from node.demo.orthanc_process import free_port
 from node.errors import PeerUnavailable
-from node.receive.orthanc_feed import Feed
-from node.receive.store.locks import Duty
+from node.receive.orthanc_feed import FeedFollower
+from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
 from tests.node.receive.harness import Running, configuration, mr, part10, partials, stored_files
 from tests.orthanc import Archive
@@ -30,21 +30,21 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def duty(tmp_path: Path) -> Iterator[Duty]:
-    with contextlib.closing(Duty(tmp_path / "duty")) as duty:
-        yield duty
+def leader_lock(tmp_path: Path) -> Iterator[LeaderLock]:
+    with contextlib.closing(LeaderLock(tmp_path / "leader_lock")) as leader_lock:
+        yield leader_lock
 
 
-def follow(feed: Feed) -> None:
+def follow(feed: FeedFollower) -> None:
     while feed.poll():
         pass
 
 
 def test_what_comes_after_the_first_look_is_fetched_to_the_byte(
-    orthanc: Archive, store: Store, duty: Duty, tmp_path: Path
+    orthanc: Archive, store: Store, leader_lock: LeaderLock, tmp_path: Path
 ) -> None:
     orthanc.upload(part10(mr()))  # before the node knew the server: not ours to fetch
-    feed = Feed("pacs", OrthancFeed(url=orthanc.url), store, duty)
+    feed = FeedFollower("pacs", OrthancFeed(url=orthanc.url), store, leader_lock)
     follow(feed)
     assert stored_files(tmp_path / "data") == {}
     files = [part10(mr(number=number)) for number in range(3)]
@@ -52,7 +52,7 @@ def test_what_comes_after_the_first_look_is_fetched_to_the_byte(
     follow(feed)
     stored = stored_files(tmp_path / "data")
     assert sorted(stored.values()) == sorted(orthanc.download(identifier) for identifier in identifiers)
-    later = Feed("pacs", OrthancFeed(url=orthanc.url), store, duty)  # as after a restart
+    later = FeedFollower("pacs", OrthancFeed(url=orthanc.url), store, leader_lock)  # as after a restart
     orthanc.upload(part10(mr()))
     follow(later)
     assert len(stored_files(tmp_path / "data")) == 4
@@ -60,12 +60,12 @@ def test_what_comes_after_the_first_look_is_fetched_to_the_byte(
 
 
 def test_a_server_that_is_away_or_was_made_anew_is_followed_again(
-    orthanc: Archive, store: Store, duty: Duty, tmp_path: Path
+    orthanc: Archive, store: Store, leader_lock: LeaderLock, tmp_path: Path
 ) -> None:
-    away = Feed("away", OrthancFeed(url=f"http://127.0.0.1:{free_port()}"), store, duty)
+    away = FeedFollower("away", OrthancFeed(url=f"http://127.0.0.1:{free_port()}"), store, leader_lock)
     with pytest.raises(PeerUnavailable):
         away.poll()
-    feed = Feed("pacs", OrthancFeed(url=orthanc.url), store, duty)
+    feed = FeedFollower("pacs", OrthancFeed(url=orthanc.url), store, leader_lock)
     follow(feed)
     memory = tmp_path / "data" / "receipts" / "feed-pacs.json"
     memory.write_text(json.dumps({"last": 10**9}))  # as if the server's database had been larger before
@@ -75,8 +75,10 @@ def test_a_server_that_is_away_or_was_made_anew_is_followed_again(
     assert json.loads(memory.read_text())["last"] < 10**9
 
 
-def test_a_full_disk_here_skips_nothing_there(orthanc: Archive, store: Store, duty: Duty, tmp_path: Path) -> None:
-    feed = Feed("pacs", OrthancFeed(url=orthanc.url), store, duty)
+def test_a_full_disk_here_skips_nothing_there(
+    orthanc: Archive, store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    feed = FeedFollower("pacs", OrthancFeed(url=orthanc.url), store, leader_lock)
     follow(feed)
     orthanc.upload(part10(mr()))
     store.floor_bytes, store._space_checked = 2**62, float("-inf")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
-from node.database.tables import AssociationRow, InstanceRow, open_database
+from node.database.connection import open_database
+from node.database.tables import AssociationRow, InstanceRow
 from tests.node.receive.harness import RawPeer, configuration, mr, receiver_process
 from tests.waiting import until
 
@@ -17,11 +18,11 @@ def test_two_processes_share_port_limits_and_records_and_one_may_be_killed(tmp_p
     peers = {"scanner": {"ae_title": "SCANNER", "maximum_associations": 6}}
     settings = configuration(tmp_path / "data", dimse={"processes": 2}, peers=peers)
     port = settings.receive.dimse.port
-    engine = open_database(settings.node.database_url)
+    database = open_database(settings.node.database_url)
 
     def count(record: type) -> int:
         try:
-            with engine.connect() as connection:
+            with database.connect() as connection:
                 return len(connection.execute(record.__table__.select()).all())  # type: ignore[attr-defined]
         except OperationalError:
             return 0
@@ -52,4 +53,4 @@ def test_two_processes_share_port_limits_and_records_and_one_may_be_killed(tmp_p
             until(send_one)
         until(lambda: count(InstanceRow) == stored, "the receipts of the other process")
         assert stored == 6
-    engine.dispose()
+    database.dispose()

@@ -306,7 +306,7 @@ def test_an_instance_sent_again_counts_as_another_only_where_its_data_set_differ
 
     sent()
     assert record(1).revision == 0
-    with Session(running.engine) as session, session.begin():  # as if it had been decided about
+    with Session(running.database) as session, session.begin():  # as if it had been decided about
         session.execute(update(SeriesRow).values(routed_instances=1, study_routed_instances=1))
     sent()
     assert record(2).revision == 0
@@ -330,8 +330,8 @@ def test_a_file_that_is_imported_over_a_sent_instance_is_held_against_its_data_s
         with os.fdopen(fd, "wb") as file:
             file.write(part10(ds) if with_meta else data_set(ds))
         store.adopt(arrival, name)
-        journal = next(store.journal.folder.glob("*.journal")).read_bytes()
-        return [entry for entry in decode_all(journal) if isinstance(entry, Stored)][-1].changed
+        receipts = next(store.receipts.folder.glob("*.journal")).read_bytes()
+        return [entry for entry in decode_all(receipts) if isinstance(entry, Stored)][-1].changed
 
     arrival = store.open("dimse", "SCANNER")
     incoming = store.begin(arrival, str(ds.SOPClassUID), str(ds.SOPInstanceUID), ExplicitVRLittleEndian)

@@ -11,9 +11,9 @@ import pytest
 
 from node.config import WatchedFolder
 from node.database.tables import AssociationRow, InstanceRow
-from node.receive.store.locks import Duty
+from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
-from node.receive.watched_folder import SETTLED_S, FolderWatch
+from node.receive.watched_folder import SETTLED_S, FolderWatcher
 from tests.node.receive.harness import Running, configuration, mr, part10, stored_files
 from tests.waiting import until
 
@@ -27,9 +27,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def duty(tmp_path: Path) -> Iterator[Duty]:
-    with contextlib.closing(Duty(tmp_path / "duty")) as duty:
-        yield duty
+def leader_lock(tmp_path: Path) -> Iterator[LeaderLock]:
+    with contextlib.closing(LeaderLock(tmp_path / "leader_lock")) as leader_lock:
+        yield leader_lock
 
 
 def put(path: Path, content: bytes, at: float) -> Path:
@@ -39,44 +39,46 @@ def put(path: Path, content: bytes, at: float) -> Path:
     return path
 
 
-def watch(folder: Path, store: Store, duty: Duty, after: str = "keep", now: float = NOW) -> FolderWatch:
+def watch(folder: Path, store: Store, leader_lock: LeaderLock, after: str = "keep", now: float = NOW) -> FolderWatcher:
     settings = WatchedFolder.model_validate({"path": folder, "after": after})
-    return FolderWatch(settings, store, duty, lambda: now)
+    return FolderWatcher(settings, store, leader_lock, lambda: now)
 
 
-def test_a_file_is_taken_when_it_has_settled_and_only_once(store: Store, duty: Duty, tmp_path: Path) -> None:
+def test_a_file_is_taken_when_it_has_settled_and_only_once(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
     folder = tmp_path / "in"
     put(folder / "sub" / "a", part10(mr()), NOW - SETTLED_S)
     put(folder / "growing", part10(mr())[:200], NOW - SETTLED_S / 2)
-    assert watch(folder, store, duty).poll().stored == 1
-    assert watch(folder, store, duty).poll().stored == 0  # a new watch after a restart remembers
+    assert watch(folder, store, leader_lock).poll().stored == 1
+    assert watch(folder, store, leader_lock).poll().stored == 0  # a new watch after a restart remembers
     put(folder / "growing", part10(mr()), NOW - SETTLED_S)
-    assert watch(folder, store, duty).poll().stored == 1
+    assert watch(folder, store, leader_lock).poll().stored == 1
     assert len(stored_files(tmp_path / "data")) == 2
     assert len(list(folder.rglob("*"))) == 3
 
 
 def test_a_stored_file_is_deleted_and_a_refused_one_stays_and_is_not_tried_again(
-    store: Store, duty: Duty, tmp_path: Path
+    store: Store, leader_lock: LeaderLock, tmp_path: Path
 ) -> None:
     folder = tmp_path / "in"
     broken = mr()
     del broken.StudyInstanceUID
     good = put(folder / "good", part10(mr()), NOW - 10)
     bad = put(folder / "bad", part10(broken), NOW - 10)
-    report = watch(folder, store, duty, after="delete").poll()
+    report = watch(folder, store, leader_lock, after="delete").poll()
     assert (report.stored, report.refused) == (1, [("bad", "Study Instance UID is missing or not a UID")])
     assert (good.exists(), bad.exists()) == (False, True)
-    assert watch(folder, store, duty, after="delete").poll().refused == []
+    assert watch(folder, store, leader_lock, after="delete").poll().refused == []
 
 
-def test_links_are_not_followed(store: Store, duty: Duty, tmp_path: Path) -> None:
+def test_links_are_not_followed(store: Store, leader_lock: LeaderLock, tmp_path: Path) -> None:
     put(tmp_path / "elsewhere" / "a", part10(mr()), NOW - 10)
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "link").symlink_to(tmp_path / "elsewhere" / "a")
     (folder / "links").symlink_to(tmp_path / "elsewhere")
-    assert watch(folder, store, duty).poll().stored == 0
+    assert watch(folder, store, leader_lock).poll().stored == 0
 
 
 def test_a_receiver_watches_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

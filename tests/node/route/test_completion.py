@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from node.config import Receive
-from node.database.tables import AssociationRow, Base, InstanceRow, SeriesRow, StudyRow, open_database
+from node.database.connection import Database, open_database
+from node.database.tables import AssociationRow, Base, InstanceRow, SeriesRow, StudyRow
 from node.route.completion import Complete, Completion
 
 BEGIN = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -20,7 +20,7 @@ BEGIN = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 class Hospital:
     """A node's records, filled as reception fills them, and a clock."""
 
-    def __init__(self, database: Engine) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
         self.now = BEGIN
         self.completion = self.start()

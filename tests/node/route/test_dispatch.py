@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from node.config import Configuration
 from node.database import job_states
+from node.database.connection import open_database
 from node.database.jobs import Job
 from node.database.tables import (
     AssociationRow,
@@ -22,7 +23,6 @@ from node.database.tables import (
     InstanceRow,
     SeriesRow,
     StudyRow,
-    open_database,
 )
 from node.route.completion import Completion
 from node.route.dispatch import Dispatcher

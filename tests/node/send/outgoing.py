@@ -31,9 +31,10 @@ from sqlalchemy.orm import Session
 
 from node.config import Configuration
 from node.database import job_states
+from node.database.connection import open_database
 from node.database.jobs import Job, JobState
 from node.database.migrations import migrate
-from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow, open_database
+from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 
 KINDS = {  # SOP class and order of sending
     "derived_series": (MRImageStorage, 0),

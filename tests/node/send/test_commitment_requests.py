@@ -16,8 +16,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.database.tables import CommitmentRow
-from node.receive.dimse.commitment_provider import Commitment
-from node.receive.store.locks import Duty
+from node.receive.dimse.commitment_provider import CommitmentProvider
+from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
 from node.send.outbox import Lane, Sender
 from tests.node.send.outgoing import HandClock, Outgoing, Peer, destinations, outgoing
@@ -84,9 +84,11 @@ def transactions(out: Outgoing) -> list[CommitmentRow]:
         return list(session.scalars(select(CommitmentRow).order_by(CommitmentRow.created)))
 
 
-def receiver(out: Outgoing) -> Commitment:
+def receiver(out: Outgoing) -> CommitmentProvider:
     """The receiver's part, which the peer's report comes to."""
-    return Commitment(out.database, Store(out.folder / "store", out.database), "CONDYLE", {}, Duty(out.folder / "duty"))
+    return CommitmentProvider(
+        out.database, Store(out.folder / "store", out.database), "CONDYLE", {}, LeaderLock(out.folder / "leader_lock")
+    )
 
 
 def report(transaction: CommitmentRow, failed: dict[str, int] | None = None) -> tuple[int, Dataset]:

@@ -12,10 +12,10 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
+from node.database.connection import Database, open_database
 from node.database.tables import (
     AssociationRow,
     Base,
@@ -27,7 +27,6 @@ from node.database.tables import (
     OutboxRow,
     SeriesRow,
     StudyRow,
-    open_database,
 )
 
 CAPTURE_RGB = (200, 90, 30)
@@ -58,21 +57,21 @@ def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("records")
     for name in ("empty", "morning"):
         (folder / name).mkdir()
-        engine = open_database(configuration_in(folder / name).node.database_url)
-        Base.metadata.create_all(engine)
+        database = open_database(configuration_in(folder / name).node.database_url)
+        Base.metadata.create_all(database)
         if name == "morning":
-            Morning(engine, folder / name).fill()
-        engine.dispose()
+            Morning(database, folder / name).fill()
+        database.dispose()
     return folder
 
 
 @pytest.fixture
-def engine(configuration: Configuration, _made_once: Path) -> Iterator[Engine]:
+def database(configuration: Configuration, _made_once: Path) -> Iterator[Database]:
     """The records of a node that has not received anything."""
     shutil.copytree(_made_once / "empty", configuration.node.data, dirs_exist_ok=True)
-    engine = open_database(configuration.node.database_url)
-    yield engine
-    engine.dispose()
+    database = open_database(configuration.node.database_url)
+    yield database
+    database.dispose()
 
 
 def write_capture(path: Path) -> None:
@@ -99,8 +98,8 @@ def clause(key: str, expected: str, found: str, holds: bool) -> dict[str, object
 class Morning:
     """Fills the records; times count in seconds from `zero`."""
 
-    def __init__(self, engine: Engine, data: Path) -> None:
-        self.engine = engine
+    def __init__(self, database: Database, data: Path) -> None:
+        self.database = database
         self.data = data
         self.zero = datetime.now(UTC) - timedelta(minutes=30)
 
@@ -245,7 +244,7 @@ class Morning:
                 ],
             },
         )
-        with Session(self.engine) as session, session.begin():
+        with Session(self.database) as session, session.begin():
             delivered = {"state": "delivered", "attempts": 1, "delivered": self.at(42), "answer": "0x0000"}
             down = {"attempts": 3, "answer": "PACS-B at 10.1.2.3:104: connection refused"}
             session.add_all(
@@ -300,7 +299,7 @@ class Morning:
 
 
 @pytest.fixture
-def morning(engine: Engine, configuration: Configuration, _made_once: Path) -> Morning:
-    """Fills the records of `engine`."""
+def morning(database: Database, configuration: Configuration, _made_once: Path) -> Morning:
+    """Fills the records of `database`."""
     shutil.copytree(_made_once / "morning", configuration.node.data, dirs_exist_ok=True)
-    return Morning(engine, configuration.node.data)
+    return Morning(database, configuration.node.data)

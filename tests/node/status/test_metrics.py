@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import Engine
 
 from node.config import Configuration
+from node.database.connection import Database
 from node.status.page import build_app
 from tests.node.status.conftest import Morning
 from tests.serving import client_of
@@ -23,8 +23,10 @@ def figures(client: httpx.Client) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_the_figures_are_those_of_the_records(configuration: Configuration, engine: Engine, morning: Morning) -> None:
-    with client_of(build_app(configuration, engine)) as client:
+def test_the_figures_are_those_of_the_records(
+    configuration: Configuration, database: Database, morning: Morning
+) -> None:
+    with client_of(build_app(configuration, database)) as client:
         found = figures(client)
     assert found["condyle_instances_received_total",] == 93
     assert found["condyle_received_bytes_total",] == 93_000
@@ -44,6 +46,6 @@ def test_the_figures_are_those_of_the_records(configuration: Configuration, engi
     assert found["condyle_disk_free_bytes",] > 0
 
 
-def test_a_node_without_records_has_figures_too(configuration: Configuration, engine: Engine) -> None:
-    with client_of(build_app(configuration, engine)) as client:
+def test_a_node_without_records_has_figures_too(configuration: Configuration, database: Database) -> None:
+    with client_of(build_app(configuration, database)) as client:
         assert figures(client)["condyle_instances_received_total",] == 0

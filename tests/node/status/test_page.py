@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from sqlalchemy import Engine, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
-from node.database.tables import ObjectRow, OutboxRow, open_database
+from node.database.connection import Database, open_database
+from node.database.tables import ObjectRow, OutboxRow
 from node.status.page import build_app, seconds, size
 from tests.node.status.conftest import CAPTURE_RGB, Morning
 from tests.serving import client_of, served
@@ -28,8 +29,8 @@ HTML = {"accept": "text/html"}
 
 
 @pytest.fixture
-def client(configuration: Configuration, engine: Engine, morning: Morning) -> Iterator[httpx.Client]:
-    with client_of(build_app(configuration, engine), **HTML) as client:
+def client(configuration: Configuration, database: Database, morning: Morning) -> Iterator[httpx.Client]:
+    with client_of(build_app(configuration, database), **HTML) as client:
         yield client
 
 
@@ -55,9 +56,9 @@ def test_a_study_tells_its_decisions_clause_by_clause(client: httpx.Client) -> N
     assert page.count('class="fails"') == 1  # the body part; the coil told it
 
 
-def test_what_a_peer_wrote_is_text_and_never_markup(client: httpx.Client, engine: Engine, morning: Morning) -> None:
+def test_what_a_peer_wrote_is_text_and_never_markup(client: httpx.Client, database: Database, morning: Morning) -> None:
 
-    with Session(engine) as session, session.begin():
+    with Session(database) as session, session.begin():
         morning.decision(
             session,
             "1.2.2",
@@ -81,13 +82,13 @@ def test_a_capture_is_a_picture_with_the_colours_of_the_object(client: httpx.Cli
 
 
 def test_only_captures_in_the_data_folder_are_pictures(
-    client: httpx.Client, engine: Engine, morning: Morning, tmp_path_factory: pytest.TempPathFactory
+    client: httpx.Client, database: Database, morning: Morning, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
 
     assert client.get("/captures/1.2.9.2.png").status_code == 404  # a report
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "a.dcm"
     elsewhere.write_bytes((morning.data / f"jobs/{1:032x}/objects/1.2.9.1.dcm").read_bytes())
-    with Session(engine) as session, session.begin():
+    with Session(database) as session, session.begin():
         session.execute(update(ObjectRow).where(ObjectRow.sop_instance_uid == "1.2.9.1").values(path=str(elsewhere)))
     assert client.get("/captures/1.2.9.1.png").status_code == 404
 
@@ -128,8 +129,8 @@ def test_the_page_is_read_only(client: httpx.Client, method: str) -> None:
     assert getattr(client, method)("/").status_code == 405
 
 
-def test_an_empty_node_says_how_to_begin(configuration: Configuration, engine: Engine) -> None:
-    with client_of(build_app(configuration, engine)) as client:
+def test_an_empty_node_says_how_to_begin(configuration: Configuration, database: Database) -> None:
+    with client_of(build_app(configuration, database)) as client:
         page = client.get("/").text
     assert "Point a scanner at port 11112, AE title CONDYLE" in page
 
@@ -141,9 +142,9 @@ def test_a_live_node_with_everything_well_is_ready(client: httpx.Client) -> None
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "checks": {"database": "ok", "disk": "ok"}})
 
 
-def test_a_failed_check_makes_the_node_not_ready_and_says_why(configuration: Configuration, engine: Engine) -> None:
+def test_a_failed_check_makes_the_node_not_ready_and_says_why(configuration: Configuration, database: Database) -> None:
     checks = {"receiver": lambda: "its process has ended", "sender": lambda: None}
-    with client_of(build_app(configuration, engine, checks=checks), **HTML) as client:
+    with client_of(build_app(configuration, database, checks=checks), **HTML) as client:
         answer = client.get("/health/ready")
         assert answer.status_code == 503
         assert answer.json()["checks"]["receiver"] == "its process has ended"
@@ -152,21 +153,21 @@ def test_a_failed_check_makes_the_node_not_ready_and_says_why(configuration: Con
         assert "its process has ended" in client.get("/").text
 
 
-def test_a_full_disk_makes_the_node_not_ready(configuration: Configuration, engine: Engine) -> None:
+def test_a_full_disk_makes_the_node_not_ready(configuration: Configuration, database: Database) -> None:
     receive = configuration.receive.model_copy(update={"disk_floor_mb": 10**12})
     full = configuration.model_copy(update={"receive": receive})
-    with client_of(build_app(full, engine)) as client:
+    with client_of(build_app(full, database)) as client:
         answer = client.get("/health/ready")
     assert answer.status_code == 503
     assert "new instances are refused" in answer.json()["checks"]["disk"]
 
 
 def test_a_lost_database_is_told_without_its_address(configuration: Configuration, tmp_path: Path) -> None:
-    engine = open_database(f"sqlite:///{tmp_path}/no-such-folder/secret.db")
-    with client_of(build_app(configuration, engine), **HTML) as client:
+    database = open_database(f"sqlite:///{tmp_path}/no-such-folder/secret.db")
+    with client_of(build_app(configuration, database), **HTML) as client:
         answer = client.get("/health/ready")
         page = client.get("/")
-    engine.dispose()
+    database.dispose()
     assert answer.status_code == 503
     assert answer.json()["checks"]["database"] == "does not answer (OperationalError)"
     assert page.status_code == 503
@@ -213,9 +214,9 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.mark.browser
 def test_a_browser_shows_the_page_and_leads_from_study_to_reason(
-    configuration: Configuration, engine: Engine, morning: Morning, page: Page
+    configuration: Configuration, database: Database, morning: Morning, page: Page
 ) -> None:
-    with served(build_app(configuration, engine)) as url:
+    with served(build_app(configuration, database)) as url:
         page.goto(url)
         picture = page.locator(".study .pictures img").first
         picture.scroll_into_view_if_needed()
@@ -228,13 +229,13 @@ def test_a_browser_shows_the_page_and_leads_from_study_to_reason(
 
 @pytest.mark.browser
 def test_an_open_page_follows_the_node_by_itself(
-    configuration: Configuration, engine: Engine, morning: Morning, page: Page
+    configuration: Configuration, database: Database, morning: Morning, page: Page
 ) -> None:
 
-    with served(build_app(configuration, engine)) as url:
+    with served(build_app(configuration, database)) as url:
         page.goto(url)
         assert page.locator(".badge.down").count() == 1
-        with Session(engine) as session, session.begin():
+        with Session(database) as session, session.begin():
             session.execute(update(OutboxRow).values(state="delivered", attempts=4))
         expect(page.locator(".badge.down")).to_have_count(0, timeout=15_000)
 
@@ -242,10 +243,10 @@ def test_an_open_page_follows_the_node_by_itself(
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 1200])
 def test_nothing_runs_over_the_edge_of_the_window(
-    configuration: Configuration, engine: Engine, morning: Morning, page: Page, width: int
+    configuration: Configuration, database: Database, morning: Morning, page: Page, width: int
 ) -> None:
     page.set_viewport_size({"width": width, "height": 800})
-    with served(build_app(configuration, engine)) as url:
+    with served(build_app(configuration, database)) as url:
         for path in ("/", "/studies/1.2.1"):
             page.goto(url + path)
             assert page.evaluate("document.documentElement.scrollWidth") <= width

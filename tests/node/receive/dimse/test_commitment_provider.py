@@ -19,10 +19,11 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from node.database.tables import Base, CommitmentRow, InstanceRow, open_database
+from node.database.connection import open_database
+from node.database.tables import Base, CommitmentRow, InstanceRow
 from node.demo.orthanc_process import free_port
-from node.receive.dimse.commitment_provider import Commitment
-from node.receive.store.locks import Duty
+from node.receive.dimse.commitment_provider import CommitmentProvider
+from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
 from tests.node.receive.harness import Running, association, configuration, mr
 from tests.waiting import until
@@ -192,23 +193,23 @@ def test_a_repeated_request_is_reported_again_and_a_changed_one_is_refused(
 def test_a_report_is_given_up_after_a_week(tmp_path: Path, requester: Requester) -> None:
     settings = settings_for(requester, tmp_path)
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    engine = open_database(f"sqlite:///{tmp_path}/node.db")
-    Base.metadata.create_all(engine)
+    database = open_database(f"sqlite:///{tmp_path}/node.db")
+    Base.metadata.create_all(database)
     store = Store(tmp_path / "data", "process")
-    with contextlib.closing(store), contextlib.closing(Duty(tmp_path / "duty")) as duty:
-        commitment = Commitment(engine, store, "CONDYLE", settings.peers, duty, lambda: now)
+    with contextlib.closing(store), contextlib.closing(LeaderLock(tmp_path / "leader_lock")) as leader_lock:
+        commitment = CommitmentProvider(database, store, "CONDYLE", settings.peers, leader_lock, lambda: now)
         assert commitment.request("scanner", request((MRImageStorage, "1.2.3"))) == 0
         waits = []
         while True:
             commitment.send_due()
-            with Session(engine) as session:
+            with Session(database) as session:
                 (record,) = session.scalars(select(CommitmentRow)).all()
             if record.state == "failed":
                 break
             waits.append((record.not_before - now).total_seconds())
             now = record.not_before
             assert len(waits) < 1000
-    engine.dispose()
+    database.dispose()
     assert waits[:4] == [5, 10, 20, 40]
     assert max(waits) == 3600
     assert now - record.created > timedelta(days=7)
@@ -217,11 +218,11 @@ def test_a_report_is_given_up_after_a_week(tmp_path: Path, requester: Requester)
 def test_an_answer_on_the_requesters_association_is_not_undone_by_a_vain_report_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = open_database(f"sqlite:///{tmp_path}/node.db")
-    Base.metadata.create_all(engine)
+    database = open_database(f"sqlite:///{tmp_path}/node.db")
+    Base.metadata.create_all(database)
     store = Store(tmp_path / "data", "process")
-    with contextlib.closing(store), contextlib.closing(Duty(tmp_path / "duty")) as duty:
-        commitment = Commitment(engine, store, "CONDYLE", {}, duty)
+    with contextlib.closing(store), contextlib.closing(LeaderLock(tmp_path / "leader_lock")) as leader_lock:
+        commitment = CommitmentProvider(database, store, "CONDYLE", {}, leader_lock)
         assert commitment.request("scanner", request((MRImageStorage, "1.2.3"))) == 0
         result = commitment.result
 
@@ -231,15 +232,15 @@ def test_an_answer_on_the_requesters_association_is_not_undone_by_a_vain_report_
 
         monkeypatch.setattr(commitment, "result", answered_meanwhile)
         assert commitment.send_due() == 0  # the peer has no address to report to
-    with Session(engine) as session:
+    with Session(database) as session:
         assert session.scalars(select(CommitmentRow.state)).all() == ["reported"]
-    engine.dispose()
+    database.dispose()
 
 
 def test_an_archives_report_to_us_is_left_for_the_sender(tmp_path: Path, requester: Requester) -> None:
     with Running(settings_for(requester, tmp_path)) as running:
         now = datetime.now(UTC)
-        with running.engine.begin() as connection:
+        with running.database.begin() as connection:
             connection.execute(
                 CommitmentRow.__table__.insert().values(
                     transaction_uid="1.2.3.4",

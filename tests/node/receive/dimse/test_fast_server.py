@@ -42,7 +42,8 @@ from tests.waiting import until
 
 SEED = 20261122
 SEQUENCES = 10_000
-IDLE_THREADS = 6  # main, accept, watchdog, recorder, storage commitment, janitor
+LIMITS_OF = {"fast": "node.receive.dimse.fast_association", "plain": "node.receive.dimse.plain_server"}
+IDLE_THREADS = 6  # main, accept, end of silent associations, import, storage commitment, sweep
 WARM_UP = 1_000  # memory, threads and descriptors are compared between two steady states
 
 CONTEXTS = (
@@ -311,7 +312,7 @@ def test_a_request_sent_byte_by_byte_is_cut(tmp_path: Path, server: str) -> None
 def test_an_association_that_falls_silent_in_a_pdu_is_cut_and_leaves_no_partial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
-    monkeypatch.setattr(f"node.receive.dimse.{server}_server.PDU_S", 0.5)
+    monkeypatch.setattr(f"{LIMITS_OF[server]}.PDU_S", 0.5)
     ds = mr()
     settings = configuration(tmp_path / "data", dimse={"server": server})
     with Running(settings) as running, RawPeer(running.port) as peer:
@@ -324,7 +325,7 @@ def test_an_association_that_falls_silent_in_a_pdu_is_cut_and_leaves_no_partial(
 
 @pytest.mark.parametrize("server", ["fast", "plain"])
 def test_an_instance_that_comes_too_slowly_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str) -> None:
-    monkeypatch.setattr(f"node.receive.dimse.{server}_server.SLOW_AFTER_S", 0.3)
+    monkeypatch.setattr(f"{LIMITS_OF[server]}.SLOW_AFTER_S", 0.3)
     ds = mr()
     settings = configuration(tmp_path / "data", dimse={"server": server})
     with Running(settings) as running, RawPeer(running.port) as peer:

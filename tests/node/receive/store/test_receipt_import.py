@@ -8,31 +8,42 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from node.database.tables import AssociationRow, AuditRow, Base, InstanceRow, SeriesRow, open_database
-from node.receive.store.locks import Duty, take_place
-from node.receive.store.receipt_import import Recorder
-from node.receive.store.receipt_log import Closed, Journal, Noted, Opened, Refused, Stored, decode, encode, is_abandoned
+from node.database.connection import Database, open_database
+from node.database.tables import AssociationRow, AuditRow, Base, InstanceRow, SeriesRow
+from node.receive.store.locks import LeaderLock, take_slot
+from node.receive.store.receipt_import import ReceiptImport
+from node.receive.store.receipt_log import (
+    Closed,
+    Noted,
+    Opened,
+    ReceiptLog,
+    Refused,
+    Stored,
+    decode,
+    encode,
+    is_abandoned,
+)
 
 AT = 1_800_000_000.0
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     sqlite = f"sqlite:///{tmp_path}/node.db"
     url = sqlite if request.param == "sqlite" else request.getfixturevalue("postgres").database()
-    engine = open_database(url)
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
+    database = open_database(url)
+    Base.metadata.create_all(database)
+    yield database
+    database.dispose()
 
 
 @pytest.fixture
-def recorder(tmp_path: Path, engine: Engine) -> Recorder:
-    return Recorder(tmp_path, engine)
+def receipt_import(tmp_path: Path, database: Database) -> ReceiptImport:
+    return ReceiptImport(tmp_path, database)
 
 
 def stored(association: str, number: int, at: float = AT, expected: int | None = None) -> Stored:
@@ -40,146 +51,154 @@ def stored(association: str, number: int, at: float = AT, expected: int | None =
     return Stored(association, uid, "1.2", "1.2.4", "1.2.5", "MR", "1.2.840.10008.1.2", "ab/x", 9, at, False, expected)
 
 
-def rows(engine: Engine, record: Any) -> list[Any]:
-    with Session(engine) as session:
+def rows(database: Database, record: Any) -> list[Any]:
+    with Session(database) as session:
         found = session.scalars(select(record)).all()
         session.expunge_all()
     return list(found)
 
 
-def counts(engine: Engine) -> list[tuple[int, int | None]]:
-    return [(row.instances, row.expected) for row in rows(engine, SeriesRow)]
+def counts(database: Database) -> list[tuple[int, int | None]]:
+    return [(row.instances, row.expected) for row in rows(database, SeriesRow)]
 
 
-def test_an_association_and_its_instances_are_recorded(tmp_path: Path, engine: Engine, recorder: Recorder) -> None:
-    journal = Journal(tmp_path / "receipts")
-    name = f"{journal.process}-1"
-    journal.append(Opened(name, "dimse", "SCANNER", "CONDYLE", "::1", AT))
+def test_an_association_and_its_instances_are_recorded(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    name = f"{receipts.process}-1"
+    receipts.append(Opened(name, "dimse", "SCANNER", "CONDYLE", "::1", AT))
     for number in range(3):
-        journal.append(stored(name, number, AT + number))
-    assert recorder.poll() == 4
-    assert counts(engine) == [(3, None)]
-    assert rows(engine, AssociationRow)[0].ended is None
-    journal.append(Closed(name, AT + 9, "released", "", 3, 0))
-    journal.append(Noted(AT, "disk low", "", {"free_bytes": 1}))
-    journal.append(Refused(f"{name}x", "dimse", "EVIL", "CONDYLE", "10.0.0.1", AT, "Called AE title is not ours"))
-    assert recorder.poll() == 3
-    outcomes = {row.outcome: row.stored for row in rows(engine, AssociationRow)}
+        receipts.append(stored(name, number, AT + number))
+    assert receipt_import.poll() == 4
+    assert counts(database) == [(3, None)]
+    assert rows(database, AssociationRow)[0].ended is None
+    receipts.append(Closed(name, AT + 9, "released", "", 3, 0))
+    receipts.append(Noted(AT, "disk low", "", {"free_bytes": 1}))
+    receipts.append(Refused(f"{name}x", "dimse", "EVIL", "CONDYLE", "10.0.0.1", AT, "Called AE title is not ours"))
+    assert receipt_import.poll() == 3
+    outcomes = {row.outcome: row.stored for row in rows(database, AssociationRow)}
     assert outcomes == {"released": 3, "refused": 0}
-    assert [row.what for row in rows(engine, AuditRow)] == ["disk low", "association refused"]
-    journal.close()
-    recorder.poll()
-    assert [path.name for path in (tmp_path / "receipts").iterdir()] == ["recorder.lock"]
+    assert [row.what for row in rows(database, AuditRow)] == ["disk low", "association refused"]
+    receipts.close()
+    receipt_import.poll()
+    assert [path.name for path in (tmp_path / "receipts").iterdir()] == ["receipt_import.lock"]
 
 
 def test_what_a_crash_left_behind_is_recorded_before_anybody_can_ask_what_is_complete(
-    tmp_path: Path, engine: Engine, recorder: Recorder
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
 ) -> None:
-    journal = Journal(tmp_path / "receipts")
+    receipts = ReceiptLog(tmp_path / "receipts")
     for number in range(200):
-        journal.append(stored(f"{journal.process}-1", number))
-    recorder.start()
+        receipts.append(stored(f"{receipts.process}-1", number))
+    receipt_import.start()
     try:
-        assert counts(engine) == [(200, None)]
+        assert counts(database) == [(200, None)]
     finally:
-        recorder.stop()
-        journal.close()
+        receipt_import.stop()
+        receipts.close()
 
 
-def test_reading_a_journal_twice_counts_nothing_twice(tmp_path: Path, engine: Engine, recorder: Recorder) -> None:
-    journal = Journal(tmp_path / "receipts")
-    name = f"{journal.process}-1"
-    journal.append(Opened(name, "dimse", "", "", "", AT))
-    journal.append(stored(name, 1))
-    journal.append(stored(name, 1, AT + 5))
-    journal.append(stored(name, 2))
-    recorder.poll()
+def test_reading_a_journal_twice_counts_nothing_twice(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    name = f"{receipts.process}-1"
+    receipts.append(Opened(name, "dimse", "", "", "", AT))
+    receipts.append(stored(name, 1))
+    receipts.append(stored(name, 1, AT + 5))
+    receipts.append(stored(name, 2))
+    receipt_import.poll()
     for mark in (tmp_path / "receipts").glob("*.read"):
         mark.unlink()  # as if the note of how far it was read had been lost
-    assert Recorder(tmp_path, engine).once()
-    assert counts(engine) == [(2, None)]
-    received = {row.sop_instance_uid: row.times_received for row in rows(engine, InstanceRow)}
+    assert ReceiptImport(tmp_path, database).once()
+    assert counts(database) == [(2, None)]
+    received = {row.sop_instance_uid: row.times_received for row in rows(database, InstanceRow)}
     assert received["1.2.3.2"] == 1
-    journal.close()
+    receipts.close()
 
 
-def test_a_line_cut_short_by_a_crash_is_no_receipt(tmp_path: Path, engine: Engine, recorder: Recorder) -> None:
-    journal = Journal(tmp_path / "receipts")
-    name = f"{journal.process}-1"
-    journal.append(Opened(name, "dimse", "", "", "", AT))
-    journal.append(stored(name, 1))
+def test_a_line_cut_short_by_a_crash_is_no_receipt(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    name = f"{receipts.process}-1"
+    receipts.append(Opened(name, "dimse", "", "", "", AT))
+    receipts.append(stored(name, 1))
     (segment,) = (tmp_path / "receipts").glob("*.journal")
     with segment.open("ab") as file:
         file.write(encode(stored(name, 2))[:-20])
-    os.close(journal._fd)  # the process dies: its lock is gone
+    os.close(receipts._fd)  # the process dies: its lock is gone
     assert is_abandoned(segment)
-    recorder.poll()
-    assert [row.sop_instance_uid for row in rows(engine, InstanceRow)] == ["1.2.3.1"]
-    (association,) = rows(engine, AssociationRow)
+    receipt_import.poll()
+    assert [row.sop_instance_uid for row in rows(database, InstanceRow)] == ["1.2.3.1"]
+    (association,) = rows(database, AssociationRow)
     assert (association.outcome, association.reason) == ("lost", "The receiving process ended")
-    assert [path.name for path in (tmp_path / "receipts").iterdir()] == ["recorder.lock"]
+    assert [path.name for path in (tmp_path / "receipts").iterdir()] == ["receipt_import.lock"]
 
 
 def test_a_long_journal_goes_on_in_new_segments(
-    tmp_path: Path, engine: Engine, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("node.receive.store.receipt_log.MAXIMUM_SEGMENT", 2000)
-    journal = Journal(tmp_path / "receipts")
-    name = f"{journal.process}-1"
-    journal.append(Opened(name, "dimse", "", "", "", AT))
+    receipts = ReceiptLog(tmp_path / "receipts")
+    name = f"{receipts.process}-1"
+    receipts.append(Opened(name, "dimse", "", "", "", AT))
     for number in range(50):
-        journal.append(stored(name, number))
+        receipts.append(stored(name, number))
     assert len(list((tmp_path / "receipts").glob("*.journal"))) > 3
-    recorder.poll()
-    assert counts(engine) == [(50, None)]
+    receipt_import.poll()
+    assert counts(database) == [(50, None)]
     assert len(list((tmp_path / "receipts").glob("*.journal"))) == 1
-    assert rows(engine, AssociationRow)[0].ended is None  # a finished segment is not a dead process
-    journal.close()
+    assert rows(database, AssociationRow)[0].ended is None  # a finished segment is not a dead process
+    receipts.close()
 
 
 def test_where_headers_disagree_the_larger_count_is_expected(
-    tmp_path: Path, engine: Engine, recorder: Recorder
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
 ) -> None:
-    journal = Journal(tmp_path / "receipts")
+    receipts = ReceiptLog(tmp_path / "receipts")
     for number, expected in enumerate([None, 5, 7, 6, None]):
-        journal.append(stored(f"{journal.process}-1", number, expected=expected))
-        recorder.poll()
-    assert counts(engine) == [(5, 7)]
-    journal.close()
+        receipts.append(stored(f"{receipts.process}-1", number, expected=expected))
+        receipt_import.poll()
+    assert counts(database) == [(5, 7)]
+    receipts.close()
 
 
 def test_a_database_that_is_away_costs_no_receipt(
-    tmp_path: Path, engine: Engine, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = Journal(tmp_path / "receipts")
-    journal.append(stored(f"{journal.process}-1", 1))
+    receipts = ReceiptLog(tmp_path / "receipts")
+    receipts.append(stored(f"{receipts.process}-1", 1))
 
     def away(*_: Any) -> None:
         raise OperationalError("INSERT", {}, Exception("away"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "_write", away)
+        patch.setattr(ReceiptImport, "_write", away)
         with pytest.raises(OperationalError):
-            recorder.poll()
-    recorder.poll()
-    assert counts(engine) == [(1, None)]
-    journal.close()
+            receipt_import.poll()
+    receipt_import.poll()
+    assert counts(database) == [(1, None)]
+    receipts.close()
 
 
-def test_an_entry_that_the_database_refuses_stops_no_other(tmp_path: Path, engine: Engine, recorder: Recorder) -> None:
-    journal = Journal(tmp_path / "receipts")
-    name = f"{journal.process}-1"
-    journal.append(stored(name, 1))
-    journal.append(stored(name, 2)._replace(modality=None))  # type: ignore[arg-type]  # NOT NULL says no
-    journal.append(stored(name, 3)._replace(sop_class_uid=None))  # type: ignore[arg-type]
-    journal.append(stored(name, 4))
-    recorder.poll()
-    assert {"1.2.3.1", "1.2.3.4"} <= {row.sop_instance_uid for row in rows(engine, InstanceRow)}
-    journal.close()
+def test_an_entry_that_the_database_refuses_stops_no_other(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    name = f"{receipts.process}-1"
+    receipts.append(stored(name, 1))
+    receipts.append(stored(name, 2)._replace(modality=None))  # type: ignore[arg-type]  # NOT NULL says no
+    receipts.append(stored(name, 3)._replace(sop_class_uid=None))  # type: ignore[arg-type]
+    receipts.append(stored(name, 4))
+    receipt_import.poll()
+    assert {"1.2.3.1", "1.2.3.4"} <= {row.sop_instance_uid for row in rows(database, InstanceRow)}
+    receipts.close()
 
 
 def test_only_one_process_has_the_duty(tmp_path: Path) -> None:
-    one, two = Duty(tmp_path / "duty"), Duty(tmp_path / "duty")
+    one, two = LeaderLock(tmp_path / "leader_lock"), LeaderLock(tmp_path / "leader_lock")
     assert one.is_mine()
     assert one.is_mine()
     assert not two.is_mine()
@@ -189,11 +208,11 @@ def test_only_one_process_has_the_duty(tmp_path: Path) -> None:
 
 
 def test_places_are_counted_and_given_back(tmp_path: Path) -> None:
-    held = [take_place(tmp_path / "places", 3) for _ in range(4)]
+    held = [take_slot(tmp_path / "places", 3) for _ in range(4)]
     assert [place is not None for place in held] == [True, True, True, False]
     assert held[1] is not None
     os.close(held[1])
-    again = take_place(tmp_path / "places", 3)
+    again = take_slot(tmp_path / "places", 3)
     assert again is not None
     for place in (held[0], held[2], again):
         assert place is not None

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from node.database.connection import open_database
 from node.database.job_states import record
 from node.database.jobs import Job, JobState
 from node.database.migrations import migrate
@@ -23,10 +24,9 @@ from node.database.tables import (
     OutboxRow,
     SeriesRow,
     StudyRow,
-    open_database,
 )
+from node.receive.store.instance_files import relative_path
 from node.receive.store.retention import Retention
-from node.receive.store.store import relative_path
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 30
@@ -115,9 +115,9 @@ def test_images_whose_jobs_are_done_and_delivered_leave_after_the_days(store: St
     store.job("1.1", JobState.DONE, "delivered")
     store.job("1.2", JobState.UNSUITABLE)
     store.now = START + timedelta(days=DAYS)
-    assert store.retention.once() == 0
+    assert store.retention.remove_due() == 0
     store.now += timedelta(seconds=1)
-    assert store.retention.once() == 2
+    assert store.retention.remove_due() == 2
     assert store.left() == set()
     assert list(store.data.glob("instances/*/*")) == []
     with Session(store.database) as session:
@@ -126,21 +126,21 @@ def test_images_whose_jobs_are_done_and_delivered_leave_after_the_days(store: St
 
 def test_images_that_no_route_wanted_leave_as_well(store: Store):
     store.study("1.1")
-    assert store.retention.once() == 1
+    assert store.retention.remove_due() == 1
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING, JobState.SENDING, JobState.FAILED])
 def test_images_of_a_job_that_is_not_done_stay(store: Store, state: JobState):
     store.study("1.1")
     store.job("1.1", state)
-    assert store.retention.once() == 0
+    assert store.retention.remove_due() == 0
     assert store.left() == {"1.1"}
 
 
 def test_images_stay_while_a_word_about_a_missing_result_is_on_its_way(store: Store):
     store.study("1.1")
     store.job("1.1", JobState.UNSUITABLE, "waiting")
-    assert store.retention.once() == 0
+    assert store.retention.remove_due() == 0
 
 
 def test_images_that_are_not_decided_about_or_came_or_were_worked_on_lately_stay(store: Store):
@@ -148,7 +148,7 @@ def test_images_that_are_not_decided_about_or_came_or_were_worked_on_lately_stay
     store.study("1.2", at=START + timedelta(days=5))
     store.study("1.3")
     store.job("1.3", JobState.DONE, at=START + timedelta(days=5))
-    assert store.retention.once() == 0
+    assert store.retention.remove_due() == 0
     assert store.left() == {"1.1", "1.2", "1.3"}
 
 
@@ -166,7 +166,7 @@ def test_images_that_a_peer_waits_for_the_commitment_to_stay(store: Store):
                 created=START,
             )
         )
-    assert store.retention.once() == 0
+    assert store.retention.remove_due() == 0
     assert store.left() == {"1.1"}
 
 
@@ -174,7 +174,7 @@ def test_a_file_that_was_just_sent_again_is_kept_though_its_receipt_is_not_recor
     store.study("1.1")
     store.files["1.1"].write_bytes(b"a newer image")
     os.utime(store.files["1.1"], (store.now.timestamp(), store.now.timestamp()))
-    assert store.retention.once() == 0
+    assert store.retention.remove_due() == 0
     assert store.files["1.1"].read_bytes() == b"a newer image"
 
 
@@ -183,7 +183,7 @@ def test_what_a_kill_left_aside_is_put_back_or_deleted(store: Store):
     store.study("1.2", at=store.now)
     for path in store.files.values():
         path.rename(path.with_suffix(".old"))
-    store.retention.once()
+    store.retention.remove_due()
     assert not store.files["1.1"].exists()
     assert store.files["1.2"].exists()
     assert not list(store.data.glob("instances/*/*.old"))

@@ -13,8 +13,10 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
 from node.receive.status import NotStored, Status
-from node.receive.store.receipt_log import Journal, Stored, decode_all
-from node.receive.store.store import Store, TooLarge, relative_path
+from node.receive.store.incoming import TooLarge
+from node.receive.store.instance_files import relative_path
+from node.receive.store.receipt_log import ReceiptLog, Stored, decode_all
+from node.receive.store.store import Store
 from tests.node.receive.harness import data_set, mr, part10, partials, stored_files
 
 
@@ -136,18 +138,18 @@ def test_with_power_nothing_is_promised_before_file_folder_and_receipt_are_flush
         names = [Path(name) for name in flushed]
         assert names[0].parent == store.spool  # the data before it gets its name
         assert path.parent in names[1:]
-        assert names[-1].parent == store.journal.folder
+        assert names[-1].parent == store.receipts.folder
 
 
 def test_a_failed_flush_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.closing(Store(tmp_path, "power")) as store:
         put(store, mr())
 
-        def broken(_: Journal) -> None:
+        def broken(_: ReceiptLog) -> None:
             raise OSError(5, "Input/output error")
 
         with monkeypatch.context() as patch:
-            patch.setattr(Journal, "sync", broken)
+            patch.setattr(ReceiptLog, "sync", broken)
             with pytest.raises(NotStored) as caught:
                 put(store, mr())
         assert caught.value.status == Status.OUT_OF_RESOURCES
@@ -158,15 +160,15 @@ def test_a_group_of_associations_shares_its_flush(tmp_path: Path, monkeypatch: p
     """While one flush runs, all that arrive wait for the next one together."""
     with contextlib.closing(Store(tmp_path, "power")) as store:
         put(store, mr())
-        real, entered, go_on, calls = Journal.sync, threading.Event(), threading.Event(), []
+        real, entered, go_on, calls = ReceiptLog.sync, threading.Event(), threading.Event(), []
 
-        def slow(journal: Journal) -> None:
+        def slow(receipts: ReceiptLog) -> None:
             calls.append(1)
             entered.set()
             assert go_on.wait(20)
-            real(journal)
+            real(receipts)
 
-        monkeypatch.setattr(Journal, "sync", slow)
+        monkeypatch.setattr(ReceiptLog, "sync", slow)
         first = threading.Thread(target=put, args=(store, mr()))
         first.start()
         assert entered.wait(20)
@@ -210,7 +212,7 @@ def test_a_part_10_file_is_adopted_as_it_is(store: Store, tmp_path: Path) -> Non
 def test_receipts_are_written_before_success_in_the_order_of_events(store: Store) -> None:
     ds = mr()
     put(store, ds)
-    (segment,) = store.journal.folder.glob("*.journal")
+    (segment,) = store.receipts.folder.glob("*.journal")
     entries = list(decode_all(segment.read_bytes()))
     assert [type(entry).__name__ for entry in entries] == ["Opened", "Stored"]
     stored = entries[1]

@@ -1,0 +1,64 @@
+"""The node's database: how it is opened, and what is said where it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine as Database  # SQLAlchemy's word; the node's engine is the one that runs jobs
+from sqlalchemy import create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.config import Configuration
+from node.errors import ConfigurationError, PeerUnavailable
+
+__all__ = ["Database", "open_database", "opening_errors"]
+
+
+def open_database(url: str, *, power: bool = True) -> Database:
+    """The database at `url`; on SQLite with the write-ahead log, a busy timeout and foreign keys.
+
+    Parameters
+    ----------
+    url
+        As SQLAlchemy reads it. Nothing is contacted before the first statement.
+    power
+        Whether what is committed survives a power cut too, on SQLite; else only the end of the process, and the disk
+        is left alone. A later commit through a database opened with it makes the earlier ones of all as safe.
+    """
+    database = create_engine(url, pool_pre_ping=True)
+    if database.dialect.name == "sqlite":
+
+        @event.listens_for(database, "connect")
+        def _pragmas(connection: Any, _record: Any) -> None:
+            cursor = connection.cursor()
+            synchronous = "FULL" if power else "NORMAL"
+            for pragma in ("journal_mode=WAL", "busy_timeout=30000", f"synchronous={synchronous}", "foreign_keys=ON"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+    return database
+
+
+@contextmanager
+def opening_errors(configuration: Configuration) -> Iterator[None]:
+    """While the database is opened inside, errors name the key of the configuration, and no password.
+
+    Raises
+    ------
+    ConfigurationError
+        If the data folder cannot be written.
+    PeerUnavailable
+        If the database cannot be reached.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"node.data: {configuration.node.data}: cannot be written: {error.strerror}; should be a folder that the "
+            "account of the node may write"
+        ) from error
+    except SQLAlchemyError as error:
+        shown = make_url(configuration.node.database_url).render_as_string(hide_password=True)
+        raise PeerUnavailable(f"node.database: {shown} cannot be used: {type(error).__name__}") from error

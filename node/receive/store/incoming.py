@@ -1,0 +1,196 @@
+"""What is on its way into the store: an association, and the instance that it sends at the moment."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Literal
+from uuid import uuid4
+
+from node.receive.status import NotStored, Status
+from node.receive.store.header import Header, is_uid, read_header
+from node.receive.store.instance_files import InstanceFiles, Receipt, write_all
+from node.receive.store.part10 import file_meta
+from node.receive.store.receipt_log import Closed, Failed, ReceiptLog
+
+log = logging.getLogger(__name__)
+
+Outcome = Literal["released", "aborted", "lost", "cut"]
+
+CHECK_SPACE_EVERY = 64 * 2**20  # bytes of one instance
+
+
+class TooLarge(NotStored):
+    """The instance is larger than the configuration allows, or endless."""
+
+
+def new_association_id(receipts: ReceiptLog) -> str:
+    """An identifier that begins with that of the process, so that its death closes what it had open."""
+    return f"{receipts.process}-{uuid4().hex[:23]}"
+
+
+class Arrival:
+    """One association, STOW request, import or feed, while instances come in by it; made by `Store.open`.
+
+    Parameters
+    ----------
+    receipts
+        Where its failures and its end are recorded.
+    clock
+        Seconds since the epoch.
+    way
+        ``dimse``, ``stow``, ``import``, ``folder`` or ``orthanc``.
+    calling_ae_title
+        Of the sender; empty where there is none.
+    """
+
+    def __init__(self, receipts: ReceiptLog, clock: Callable[[], float], way: str, calling_ae_title: str) -> None:
+        self.id = new_association_id(receipts)
+        self.way = way
+        self.calling_ae_title = calling_ae_title
+        self.stored = 0
+        self.failed = 0
+        self.disk_was_low = False  # then everything else of this association is refused as well
+        self._receipts, self._clock = receipts, clock
+        self._ended = False
+
+    def failure(self, sop_instance_uid: str, error: NotStored) -> None:
+        """Record that an instance was not stored."""
+        self.failed += 1
+        self._receipts.append(Failed(self.id, sop_instance_uid, int(error.status), error.reason, self._clock()))
+        log.warning(
+            "instance not stored",
+            extra={
+                "association": self.id,
+                "sop_instance_uid": sop_instance_uid,
+                "status": f"0x{error.status:04X}",
+                "reason": error.reason,
+            },
+        )
+
+    def close(self, outcome: Outcome, reason: str = "") -> None:
+        """Record the end; a second call changes nothing."""
+        if self._ended:
+            return
+        self._ended = True
+        entry = Closed(self.id, self._clock(), outcome, reason, self.stored, self.failed)
+        self._receipts.append(entry)
+        log.info(
+            "association ended",
+            extra={"association": self.id, "outcome": outcome, "stored": self.stored, "failed": self.failed},
+        )
+
+
+class Incoming:
+    """One instance while its bytes arrive: `write` them, then `commit` or `discard`; made by `Store.begin`.
+
+    After `write` has raised, the rest of the data may still be written: it is dropped, and `commit` raises the same.
+    """
+
+    def __init__(self, files: InstanceFiles, arrival: Arrival, command: tuple[str, str, str]) -> None:
+        self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid = command
+        self.size = 0  # bytes of the data set so far
+        self._files = files
+        self._arrival = arrival
+        self._header: Header | None = None
+        self._problem: NotStored | None = None
+        self._next_check = CHECK_SPACE_EVERY
+        self._prefix = b""
+        self._prefix_size = 0
+        self._name = ""
+        self._fd = -1
+        try:
+            if not is_uid(self.sop_instance_uid):
+                raise NotStored(Status.INVALID_INSTANCE, "Affected SOP Instance UID is not a UID")
+            files.require_room(arrival)
+            self._prefix = file_meta(*command, arrival.calling_ae_title)
+            self._prefix_size = len(self._prefix)
+            self._name, self._fd = files.partial()
+        except NotStored as error:
+            self._problem = error
+
+    def write(self, *parts: bytes | memoryview) -> None:
+        """Append to the data set, with one system call.
+
+        Raises
+        ------
+        TooLarge
+            When the configured size is passed: nothing more should be read from the sender.
+        """
+        self.size += sum(map(len, parts))
+        if self.size > self._files.maximum_bytes:
+            too_large = TooLarge(Status.OUT_OF_RESOURCES, "The instance is larger than the node accepts")
+            self._fail(too_large)
+            raise too_large
+        if self._problem is not None:
+            return
+        try:
+            if self._prefix:
+                self._header = read_header(parts[0], self.transfer_syntax_uid, whole=False)
+                write_all(self._fd, self._prefix, *parts)
+                self._prefix = b""
+            else:
+                write_all(self._fd, *parts)
+            if self.size > self._next_check:
+                self._next_check += CHECK_SPACE_EVERY
+                self._files.require_room(self._arrival)
+        except NotStored as error:
+            self._fail(error)
+        except OSError as error:
+            self._fail(self._files.trouble(error, self._arrival))
+
+    def commit(self) -> Receipt:
+        """Make the instance durable under its final name and write its receipt.
+
+        Raises
+        ------
+        NotStored
+            With the status for the sender; nothing of the instance is left on disk.
+        """
+        try:
+            if self._problem is not None:
+                raise self._problem
+            header = self._header or self._read_header()
+            if header.sop_instance_uid != self.sop_instance_uid:
+                raise NotStored(Status.DOES_NOT_MATCH, "SOP Instance UID differs between command and data set")
+            if header.sop_class_uid != self.sop_class_uid:
+                raise NotStored(Status.DOES_NOT_MATCH, "SOP Class UID differs between command and data set")
+            fd, self._fd = self._fd, -1
+            return self._files.place(
+                self._name,
+                fd,
+                self._prefix_size + self.size,
+                self._prefix_size,
+                header,
+                self.transfer_syntax_uid,
+                self._arrival,
+            )
+        except NotStored as error:
+            self._fail(error)
+            self._arrival.failure(self.sop_instance_uid if is_uid(self.sop_instance_uid) else "", error)
+            raise
+
+    def refuse(self, error: NotStored) -> None:
+        """Make `commit` raise `error`, unless something else was wrong before."""
+        if self._problem is None:
+            self._fail(error)
+
+    def discard(self) -> None:
+        """Drop what has arrived: the association ended in the middle."""
+        self._fail(NotStored(Status.PROCESSING_FAILURE, "The association ended before the instance did"))
+
+    def _read_header(self) -> Header:
+        if not self.size:
+            raise NotStored(Status.CANNOT_UNDERSTAND, "The data set is empty")
+        start = os.fstat(self._fd).st_size - self.size
+        return self._files.header_of(self._files.spool / self._name, start, self.transfer_syntax_uid)
+
+    def _fail(self, error: NotStored) -> None:
+        self._problem = error
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if self._name:
+            self._files.drop(self._name)
+            self._name = ""

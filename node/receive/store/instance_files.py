@@ -1,0 +1,299 @@
+"""Instances as files: a partial in the spool becomes an instance under its final name, with a receipt, or nothing.
+
+    <data>/spool/<process>-<n>.part        being written
+    <data>/instances/<hex>/<digest>.dcm    whole
+    <data>/receipts/<process>-<n>.journal  what happened, until the receipt import has brought it into the database
+
+An instance's file is named by the digest of its SOP Instance UID: what a peer sends never becomes a path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import logging
+import mmap
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from node.files import flush
+from node.receive.status import NotStored, Status
+from node.receive.store.group_commit import GroupCommit
+from node.receive.store.header import Header, is_uid, read_header
+from node.receive.store.part10 import read_meta
+from node.receive.store.receipt_log import Noted, ReceiptLog, Stored, Synced, is_abandoned
+
+log = logging.getLogger(__name__)
+
+Durability = Literal["process", "power"]
+
+FREE_SPACE_CACHED_S = 0.2  # free space is looked at this often, not per instance
+COPY_BYTES = 2**20
+SHARDS = "0123456789abcdef"  # folders under `instances/`: few enough that a group commit flushes few
+
+
+class Receipt(NamedTuple):
+    """An instance that was stored."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    relative: str  # to the folder of instances
+
+
+class Sender(Protocol):
+    """What the files need to know of an association."""
+
+    id: str
+    stored: int  # instances
+    disk_was_low: bool
+
+
+class InstanceFiles:
+    """The instances on disk, whole or being written, and their receipts.
+
+    Parameters
+    ----------
+    data
+        The node's data folder.
+    durability
+        What a success promises: surviving a killed process, or a power cut too.
+    floor_bytes
+        Free space under which nothing more is accepted.
+    maximum_bytes
+        Largest data set.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        durability: Durability = "power",
+        floor_bytes: int = 0,
+        maximum_bytes: int = 4 * 2**30,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.instances = data / "instances"
+        self.spool = data / "spool"
+        self.durability = durability
+        self.floor_bytes = floor_bytes
+        self.maximum_bytes = maximum_bytes
+        self.clock = clock
+        self.spool.mkdir(parents=True, exist_ok=True)
+        for shard in SHARDS:  # now: making one takes longer than storing an instance
+            (self.instances / shard).mkdir(parents=True, exist_ok=True)
+        flush(self.instances)
+        self._instances, self._spool = f"{self.instances}/", f"{self.spool}/"  # Path costs 5 us a name
+        self.receipts = ReceiptLog(data / "receipts")
+        self.process = self.receipts.process
+        self._numbers = itertools.count()
+        self._open_partials: set[str] = set()
+        self._group_commit = GroupCommit(self.receipts)
+        self._space_checked = float("-inf")
+        self._free = 0
+        self._was_low = False
+        self.sweep()
+
+    def partial(self) -> tuple[str, int]:
+        """Name and descriptor of a new partial in the spool; `drop` or `place` ends it."""
+        name = f"{self.process}-{next(self._numbers)}.part"
+        self._open_partials.add(name)
+        try:
+            return name, os.open(self._spool + name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            self._open_partials.discard(name)
+            raise self.trouble(error, None) from error
+
+    def drop(self, name: str) -> None:
+        """Remove a partial; nothing happens where it is gone."""
+        self._open_partials.discard(name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._spool + name)
+
+    def header_of(self, path: Path, start: int, transfer_syntax_uid: str) -> Header:
+        """The header of the data set that begins at byte `start` of a file, mapped rather than read."""
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= start:
+                raise NotStored(Status.CANNOT_UNDERSTAND, "The data set is empty")
+            with (
+                mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped,
+                memoryview(mapped) as view,
+                view[start:] as data,
+            ):
+                header = read_header(data, transfer_syntax_uid, whole=True)
+        assert header is not None  # a whole data set has a header or raises
+        return header
+
+    def place(
+        self, name: str, fd: int, size: int, start: int, header: Header, transfer_syntax_uid: str, sender: Sender
+    ) -> Receipt:
+        """Give a whole partial of `size` bytes its final name and write the receipt; `fd`, open on it, is closed.
+
+        Its data set begins at byte `start`. An instance that is there already under its UID is replaced, and the
+        receipt says whether by another data set.
+
+        Raises
+        ------
+        NotStored
+            0xA700, where the disk does not let it; the partial is left for the caller to drop.
+        """
+        relative = relative_path(header.sop_instance_uid)
+        shard = relative[0]
+        power = self.durability == "power"
+        try:
+            try:
+                known = os.access(self._instances + relative, os.F_OK)
+                changed = known and not _same_data_set(self._instances + relative, fd, size, start)
+                if power:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(self._spool + name, self._instances + relative)
+            self._open_partials.discard(name)
+            entry = Stored(
+                sender.id,
+                header.sop_instance_uid,
+                header.sop_class_uid,
+                header.series_instance_uid,
+                header.study_instance_uid,
+                header.modality,
+                transfer_syntax_uid,
+                relative,
+                size,
+                self.clock(),
+                power,
+                header.expected,
+                changed,
+            )
+            self.receipts.append(entry)
+            if power:
+                self._group_commit.wait(self._instances + shard)
+        except OSError as error:
+            raise self.trouble(error, sender) from error
+        sender.stored += 1
+        return Receipt(
+            header.sop_class_uid,
+            header.sop_instance_uid,
+            header.series_instance_uid,
+            header.study_instance_uid,
+            relative,
+        )
+
+    def find(self, sop_instance_uid: str) -> Path | None:
+        """Where the instance of that UID lies, or None where the store does not hold it."""
+        if not is_uid(sop_instance_uid):
+            return None
+        path = self.instances / relative_path(sop_instance_uid)
+        return path if path.exists() else None
+
+    def make_safe(self, sop_instance_uid: str) -> bool:
+        """Make a stored instance survive a power cut, for storage commitment; False where it is not there."""
+        path = self.find(sop_instance_uid)
+        if path is None:
+            return False
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        flush(path.parent)
+        self.receipts.append(Synced(sop_instance_uid))
+        self.receipts.sync()
+        return True
+
+    def free_bytes(self) -> int:
+        """Room on the store's file system for a process without privileges; looked at a few times a second."""
+        now = time.monotonic()
+        if now - self._space_checked > FREE_SPACE_CACHED_S:
+            space = os.statvfs(self.instances)
+            self._free = space.f_bavail * space.f_frsize
+            self._space_checked = now
+            self._note_space(self._free < self.floor_bytes)
+        return self._free
+
+    def require_room(self, sender: Sender | None) -> None:
+        """Raise `NotStored` 0xA700 below the floor; an association that met it once is refused to its end."""
+        low = self.free_bytes() < self.floor_bytes
+        if sender is not None:
+            sender.disk_was_low = low = low or sender.disk_was_low
+        if low:
+            raise NotStored(Status.OUT_OF_RESOURCES, "The disk is full")
+
+    def trouble(self, error: OSError, sender: Sender | None) -> NotStored:
+        """What an error of the operating system is to the sender: 0xA700, try again later or elsewhere."""
+        log.error("cannot store", extra={"error": errno.errorcode.get(error.errno or 0, "unknown")})
+        if sender is not None and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            sender.disk_was_low = True
+        return NotStored(Status.OUT_OF_RESOURCES, "The node cannot write to its disk")
+
+    def sweep(self) -> int:
+        """Remove the partials that no living process is writing; how many there were."""
+        removed = 0
+        alive: dict[str, bool] = {self.process: True}
+        for partial in self.spool.glob("*.part"):
+            process = partial.name.split("-")[0]
+            if process not in alive:
+                segments = list(self.receipts.folder.glob(f"{process}-*.journal"))
+                alive[process] = any(not is_abandoned(segment) for segment in segments)
+            mine = process == self.process
+            if (mine and partial.name not in self._open_partials) or (not mine and not alive[process]):
+                partial.unlink(missing_ok=True)
+                removed += 1
+        if removed:
+            log.warning("partial files removed", extra={"count": removed})
+        return removed
+
+    def close(self) -> None:
+        """End in order."""
+        self.receipts.close()
+
+    def _note_space(self, low: bool) -> None:
+        if low != self._was_low:
+            self._was_low = low
+            what = "disk low" if low else "disk has room again"
+            detail = {"free_bytes": self._free, "floor_bytes": self.floor_bytes}
+            self.receipts.append(Noted(self.clock(), what, "", detail))
+            log.warning(what, extra=detail)
+
+
+def relative_path(sop_instance_uid: str) -> str:
+    """Where an instance lies under `instances/`: the UID itself never becomes a path."""
+    digest = hashlib.sha256(sop_instance_uid.encode()).hexdigest()[:40]
+    return f"{digest[0]}/{digest}.dcm"
+
+
+def _same_data_set(path: str, fd: int, size: int, start: int) -> bool:
+    """Whether the stored instance `path` has the data set of the file `fd`, which begins at `start`.
+
+    The file metas may differ: they say who sent it.
+    """
+    try:
+        with open(path, "rb") as known:
+            begin = read_meta(known).length
+            if os.fstat(known.fileno()).st_size - begin != size - start:
+                return False
+            known.seek(begin)
+            while part := known.read(COPY_BYTES):
+                if part != os.pread(fd, len(part), start):
+                    return False
+                start += len(part)
+    except FileNotFoundError:  # gone just now: there is nothing to replace
+        return True
+    except NotStored:  # what lies there is no DICOM file
+        return False
+    return True
+
+
+def write_all(fd: int, *parts: bytes | memoryview) -> None:
+    """Write `parts`; a short write (a full disk says so by the next one) is taken up where it stopped."""
+    wanted = sum(len(part) for part in parts)
+    written = os.writev(fd, parts)
+    if written < wanted:
+        rest = memoryview(b"".join(parts))[written:]
+        while rest:
+            rest = rest[os.write(fd, rest) :]
