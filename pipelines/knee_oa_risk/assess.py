@@ -29,10 +29,9 @@ from pipelines.knee_oa_risk import Settings, codes
 from pipelines.knee_oa_risk.explain import Attribution, attribute
 from pipelines.knee_oa_risk.matrix import PatientRecord, from_context
 from pipelines.knee_oa_risk.model import LEVEL, Calibration, Ensemble, Risk
-from pipelines.knee_oa_risk.simulation.population import GAP, HORIZONS, WEEKS
 from pipelines.knee_oa_risk.vocabulary import version
+from pipelines.knee_oa_risk.window import DAYS_PER_YEAR, GAP, HORIZONS, OLDEST, WEEKS, YOUNGEST
 
-YOUNGEST, OLDEST = 30, 90  # years, of the people the model was trained on
 SHOWN_GROUPS = 7
 RISK_CODES = {years: codes.RISK_WITHIN[years] for years in HORIZONS}
 KNEES = Site(codes.KNEE, "B")
@@ -99,7 +98,7 @@ def _record(context: ClinicalContext) -> PatientRecord:
     if context.died is not None and context.died <= context.index_date:
         raise UnsuitableInput("the record says that the patient has died")
     # before anything is worked out: it also keeps days within what a calendar holds
-    if not YOUNGEST <= (context.index_date - context.birth_date).days / 365.25 < OLDEST + 1:
+    if not YOUNGEST <= (context.index_date - context.birth_date).days / DAYS_PER_YEAR < OLDEST + 1:
         raise UnsuitableInput(
             f"the model was trained on people of {YOUNGEST} to {OLDEST} years; this patient is outside that range"
         )

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pipelines.knee_oa_risk.matrix import STATIC_NAMES, PatientRecord
 from pipelines.knee_oa_risk.model import Ensemble, horizons
 from pipelines.knee_oa_risk.network import Cells
-from pipelines.knee_oa_risk.simulation.population import STATIC, WEEKS
 from pipelines.knee_oa_risk.vocabulary import concepts, matrix_codes
+from pipelines.knee_oa_risk.window import STATIC, WEEKS
 
 Floats = NDArray[np.float64]
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.context import ClinicalContext, CodedEvent
-from pipelines.knee_oa_risk.simulation.population import GAP, STATIC, TIMELINE, WEEKS, Population
 from pipelines.knee_oa_risk.vocabulary import Coverage, Mapped, concepts, matrix_codes, translate
+from pipelines.knee_oa_risk.window import DAYS_PER_YEAR, GAP, STATIC, WEEKS
 
 Floats = NDArray[np.float32]
 
@@ -39,26 +38,6 @@ STATIC_NAMES = (
     *(f"{name} missing" for name in STATIC),
 )
 DEFAULT_SUPPLY_DAYS = 28.0  # of a prescription that does not say how long it lasts
-
-
-class Followed(Protocol):
-    """People at their index dates with what became of them, simulated or from records; arrays over people (N,)."""
-
-    @property
-    def age(self) -> NDArray[np.float64]: ...  # years
-    @property
-    def female(self) -> NDArray[Any]: ...
-    @property
-    def observed_weeks(self) -> NDArray[np.int64]: ...
-    @property
-    def visits_per_year(self) -> NDArray[np.float64]: ...
-    @property
-    def static(self) -> dict[str, NDArray[np.float64]]: ...  # NaN where missing
-    @property
-    def time(self) -> NDArray[np.float64]: ...  # years from the index date to whatever came first
-    @property
-    def status(self) -> NDArray[np.int64]: ...  # 0 left, 1 knee osteoarthritis, 2 died
-    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -159,30 +138,6 @@ def static_vector(
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def from_population(population: Population, with_leaks: bool = False, gap_weeks: int = GAP) -> Batch:
-    """The simulated people with `gap_weeks` of wash-out before their index dates."""
-    rows = matrix_codes(with_leaks)
-    medication = np.array([concepts()[code].kind == "medication" for code in rows])
-    first = TIMELINE - gap_weeks - WEEKS
-    events = population.events
-    keep = (events.row < len(rows)) & (events.week >= first) & (events.week < first + WEEKS)
-    events = events.where(keep)
-    row = events.row.astype(np.int64)
-    value = events.value / np.where(medication[row], MEDICATION_SCALE, DIAGNOSIS_SCALE)
-    n = len(population)
-    codes = np.bincount(np.unique(events.person.astype(np.int64) * len(rows) + row) // len(rows), minlength=n)
-    static = static_vector(
-        population.age,
-        population.female.astype(float),
-        population.visits_per_year,
-        codes.astype(float),
-        population.observed_weeks.astype(float),
-        population.static,
-    )
-    week = events.week.astype(np.int64) - first
-    return Batch.collect(events.person.astype(np.int64), row, week, value, static, len(rows))
-
-
 @dataclass(frozen=True)
 class PatientRecord:
     """One patient's record as the network sees it, with what is needed to judge whether it may."""
@@ -226,7 +181,7 @@ def from_context(context: ClinicalContext, with_leaks: bool = False) -> PatientR
     visits = {week for (row, week) in cells if concepts()[matrix_codes(with_leaks)[row]].kind == "condition"}
     observed = _observed_weeks(past, first, last)
     static = _static_values(mapped, context.index_date)
-    age = (context.index_date - context.birth_date).days / 365.25
+    age = (context.index_date - context.birth_date).days / DAYS_PER_YEAR
     female = {"F": 1.0, "M": 0.0}.get(context.sex, 0.5)
     per_year = len(visits) / max(observed / 52.0, 1 / 52.0)
     vector = static_vector(

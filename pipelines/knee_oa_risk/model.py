@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 from pipelines.knee_oa_risk import BUNDLE, CARD, SIMULATED, WEIGHTS
 from pipelines.knee_oa_risk.matrix import STATIC_NAMES, Batch
 from pipelines.knee_oa_risk.network import Cells, RiskNetwork, cumulative_incidence
-from pipelines.knee_oa_risk.simulation.population import HORIZONS, WEEKS
+from pipelines.knee_oa_risk.odds import expit, logit
 from pipelines.knee_oa_risk.vocabulary import matrix_codes
+from pipelines.knee_oa_risk.window import HORIZONS, WEEKS
 
 Floats = NDArray[np.float64]
 
 SIMULATED_LIMIT = "The model was trained on a simulated population; its risks say nothing about real patients."
-FLOOR = 1e-6  # risks are kept away from 0 and 1, where a logit has no end
 LEVEL = 0.9  # nominal coverage of the intervals
 
 
@@ -165,15 +165,6 @@ def cells(batch: Batch, persons: NDArray[np.int64]) -> Cells:
 def horizons(log_hazards: torch.Tensor) -> torch.Tensor:
     """(N, YEARS, CAUSES) -> risk at each horizon (N, H)."""
     return cumulative_incidence(log_hazards)[:, [year - 1 for year in HORIZONS]]
-
-
-def logit(p: Floats) -> Floats:
-    p = np.clip(p, FLOOR, 1 - FLOOR)
-    return np.log(p / (1 - p))
-
-
-def expit(x: Floats) -> Floats:
-    return 1 / (1 + np.exp(-x))
 
 
 def _tuple(value: Any) -> Any:

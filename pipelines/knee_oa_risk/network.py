@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.knee_oa_risk.window import YEARS
+
 WEEKS_PER_STEP = 4  # the stem gathers four weeks, the length of a refill
-YEARS = 5
 CAUSES = 2  # knee osteoarthritis, death
 RECENT_WEEKS = 26  # what the linear part takes for recent
 

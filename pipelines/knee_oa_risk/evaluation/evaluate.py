@@ -22,23 +22,19 @@ from numpy.typing import NDArray
 
 from pipelines.knee_oa_risk import BUNDLE, WEIGHTS
 from pipelines.knee_oa_risk.evaluation.foreign import Answer, answers, details, summary
-from pipelines.knee_oa_risk.matrix import Batch, from_population
+from pipelines.knee_oa_risk.matrix import Batch
 from pipelines.knee_oa_risk.model import LEVEL, Calibration, Card, Ensemble
 from pipelines.knee_oa_risk.network import RiskNetwork
-from pipelines.knee_oa_risk.simulation.population import (
-    FIRST_TEST_YEAR,
-    GAP,
-    HORIZONS,
-    INPUTS,
-    Population,
-    bayes_risk,
-    seen_at_diagnosis,
-    simulate,
-)
+from pipelines.knee_oa_risk.simulation.batch import from_population
+from pipelines.knee_oa_risk.simulation.bayes import bayes_risk
+from pipelines.knee_oa_risk.simulation.population import FIRST_TEST_YEAR, Population, seen_at_diagnosis, simulate
+from pipelines.knee_oa_risk.simulation.rates import INPUTS
 from pipelines.knee_oa_risk.training import measures
 from pipelines.knee_oa_risk.training.baselines import BASELINES, baseline_risks
-from pipelines.knee_oa_risk.training.train import EPOCHS, PERSONS, SEED, fit
+from pipelines.knee_oa_risk.training.fit import EPOCHS, fit
+from pipelines.knee_oa_risk.training.train import PERSONS, SEED
 from pipelines.knee_oa_risk.vocabulary import matrix_codes, version
+from pipelines.knee_oa_risk.window import GAP, HORIZONS
 
 Floats = NDArray[np.float64]
 CARD_FILE = Path(__file__).parents[1] / "README.md"

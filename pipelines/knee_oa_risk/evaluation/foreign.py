@@ -12,9 +12,9 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result
 from dicom_sr.series import Study
 from pipelines.knee_oa_risk import KneeOaRisk, Settings
-from pipelines.knee_oa_risk.simulation.population import GAP
 from pipelines.knee_oa_risk.training.register import read_folders
 from pipelines.knee_oa_risk.vocabulary import Coverage, translate
+from pipelines.knee_oa_risk.window import GAP
 from pipelines.records.hl7 import read_message
 from pipelines.records.record import IdentityMismatch, Record
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.knee_oa_risk.simulation.population import CODES, TIMELINE, Population, simulate
+from pipelines.knee_oa_risk.simulation.events import TIMELINE
+from pipelines.knee_oa_risk.simulation.population import Population, simulate
+from pipelines.knee_oa_risk.simulation.rates import CODES
 from pipelines.knee_oa_risk.vocabulary import TABLES, concepts, table_rows
 
 SYSTEM_OF = {

@@ -12,9 +12,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from pipelines.knee_oa_risk.matrix import Batch, Followed
-from pipelines.knee_oa_risk.simulation.population import HORIZONS, STATIC
+from pipelines.knee_oa_risk.matrix import Batch
+from pipelines.knee_oa_risk.training.followed import Followed
 from pipelines.knee_oa_risk.training.measures import censoring_weights
+from pipelines.knee_oa_risk.window import HORIZONS, STATIC
 
 Floats = NDArray[np.float64]
 Features = Callable[[Batch, Followed], Floats]

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from pipelines.knee_oa_risk.odds import expit, logit
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -56,12 +58,11 @@ def brier(risk: Floats, case: Bools, weight: Floats) -> float:
 
 def calibration_fit(risk: Floats, case: Bools, weight: Floats) -> tuple[float, float]:
     """Intercept and slope of a logistic regression of the outcome on the logit of the risk; (0, 1) is perfect."""
-    p = np.clip(risk, 1e-6, 1 - 1e-6)
-    x = np.log(p / (1 - p))
+    x = logit(risk)
 
     def loss(ab: Floats) -> tuple[float, Floats]:
         z = ab[0] + ab[1] * x
-        error = weight * (1 / (1 + np.exp(-z)) - case)
+        error = weight * (expit(z) - case)
         value = float((weight * (np.logaddexp(0.0, z) - case * z)).sum())
         return value / weight.sum(), np.array([error.sum(), (error * x).sum()]) / weight.sum()
 

@@ -20,18 +20,16 @@ from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
 from pipelines.knee_oa_risk.matrix import Batch, PatientRecord, from_context
-from pipelines.knee_oa_risk.simulation.population import GAP, HORIZONS, STATIC
 from pipelines.knee_oa_risk.training.measures import censoring_weights
 from pipelines.knee_oa_risk.vocabulary import translate
+from pipelines.knee_oa_risk.window import DAYS_PER_YEAR, GAP, HORIZONS, OLDEST, STATIC, YOUNGEST
 from pipelines.records.fhir import read_people
 from pipelines.records.omop import read_tables
 from pipelines.records.record import DAY_UNKNOWN, Record
 
-YOUNGEST, OLDEST = 30, 90  # years
 SHORTEST_WEEKS = 52  # of history, beside the wash-out
 MOST_UNKNOWN = 0.3  # share of codes that no table knows
 EVERY = timedelta(days=365)
-DAYS_OF_YEAR = 365.25
 PARTS = (0.70, 0.15, 0.15)  # of the people: to train on, to calibrate on, held out
 
 
@@ -201,10 +199,10 @@ def _landmarks(record: Record) -> Iterator[tuple[PatientRecord, float, int]]:
         return
     day = seen.begins + timedelta(weeks=SHORTEST_WEEKS + GAP)
     while day < seen.ends:
-        age = (day - born).days / DAYS_OF_YEAR
+        age = (day - born).days / DAYS_PER_YEAR
         if YOUNGEST <= age < OLDEST + 1:
             patient = from_context(record.context(day))
-            yield patient, (seen.ends - day).days / DAYS_OF_YEAR, seen.status
+            yield patient, (seen.ends - day).days / DAYS_PER_YEAR, seen.status
         day += EVERY
 
 

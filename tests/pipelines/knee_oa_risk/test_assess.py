@@ -15,9 +15,12 @@ from dicom_sr.series import Study
 from pipelines.context import ClinicalContext, CodedEvent
 from pipelines.knee_oa_risk import KneeOaRisk, Settings
 from pipelines.knee_oa_risk.explain import attribute
-from pipelines.knee_oa_risk.matrix import from_context, from_population
+from pipelines.knee_oa_risk.matrix import from_context
 from pipelines.knee_oa_risk.model import BUNDLE, WEIGHTS, Calibration, Ensemble
-from pipelines.knee_oa_risk.simulation.population import HORIZONS, bayes_risk, simulate
+from pipelines.knee_oa_risk.simulation.batch import from_population
+from pipelines.knee_oa_risk.simulation.bayes import bayes_risk
+from pipelines.knee_oa_risk.simulation.population import simulate
+from pipelines.knee_oa_risk.window import HORIZONS
 
 INDEX = date(2026, 1, 5)
 ICD10, ATC = "http://hl7.org/fhir/sid/icd-10", "http://www.whocc.no/atc"

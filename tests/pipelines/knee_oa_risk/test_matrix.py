@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from pipelines.context import ClinicalContext, CodedEvent
-from pipelines.knee_oa_risk.matrix import STATIC_NAMES, Batch, age_spline, from_context, from_population
-from pipelines.knee_oa_risk.simulation.population import GAP, WEEKS, simulate
+from pipelines.knee_oa_risk.matrix import STATIC_NAMES, Batch, age_spline, from_context
+from pipelines.knee_oa_risk.simulation.batch import from_population
+from pipelines.knee_oa_risk.simulation.population import simulate
 from pipelines.knee_oa_risk.vocabulary import matrix_codes
+from pipelines.knee_oa_risk.window import GAP, WEEKS
 
 INDEX = date(2024, 6, 3)
 LAST = INDEX - timedelta(weeks=GAP)  # first day that is not read

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.knee_oa_risk.matrix import from_context, from_population
+from pipelines.knee_oa_risk.matrix import from_context
+from pipelines.knee_oa_risk.simulation.batch import from_population
 from pipelines.knee_oa_risk.simulation.population import simulate
 from pipelines.knee_oa_risk.simulation.sample import patient_bundle
 from pipelines.knee_oa_risk.vocabulary import translate

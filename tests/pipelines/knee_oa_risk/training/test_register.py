@@ -17,7 +17,9 @@ from dicom_sr.series import Study
 from pipelines.context import CodedEvent
 from pipelines.knee_oa_risk import BUNDLE, KneeOaRisk, Settings
 from pipelines.knee_oa_risk.model import Ensemble
-from pipelines.knee_oa_risk.simulation.population import CODES, TIMELINE, Population, simulate
+from pipelines.knee_oa_risk.simulation.events import TIMELINE
+from pipelines.knee_oa_risk.simulation.population import Population, simulate
+from pipelines.knee_oa_risk.simulation.rates import CODES
 from pipelines.knee_oa_risk.simulation.sample import patient_bundle, representative
 from pipelines.knee_oa_risk.training import register, train
 from pipelines.knee_oa_risk.training.measures import auroc, censoring_weights

@@ -1,17 +1,13 @@
-"""Training, recalibration and evaluation as commands, small."""
+"""Training as a command, small."""
 
 from __future__ import annotations
-
-import csv
-import json
 
 import numpy as np
 import pytest
 
-from pipelines.knee_oa_risk.evaluation import evaluate
-from pipelines.knee_oa_risk.matrix import from_population
-from pipelines.knee_oa_risk.model import Calibration, Ensemble
-from pipelines.knee_oa_risk.simulation.population import bayes_risk, simulate
+from pipelines.knee_oa_risk.model import Ensemble
+from pipelines.knee_oa_risk.simulation.batch import from_population
+from pipelines.knee_oa_risk.simulation.population import simulate
 from pipelines.knee_oa_risk.training import train
 
 
@@ -32,62 +28,3 @@ def test_training_writes_a_bundle_that_loads_and_answers(bundle):
     assert (risk.value < risk.upper).all()
     assert (np.diff(risk.value, axis=1) >= 0).all()
     assert {row["sex"] for row in ensemble.card.peers} == {"F", "M"}
-
-
-def test_recalibration_from_a_csv_brings_observed_and_expected_together(tmp_path):
-    people = simulate(6000, 8)
-    odds = bayes_risk(people) / (1 - bayes_risk(people)) * 3.0  # a site that the model overrates
-    told = odds / (1 + odds)
-    with (tmp_path / "outcomes.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["risk_1y", "risk_3y", "risk_5y", "time_years", "event"])
-        writer.writerows([*row, time, event] for row, time, event in zip(told, people.time, people.status, strict=True))
-    output = tmp_path / "site.json"
-    assert train.main(["--recalibrate", str(tmp_path / "outcomes.csv"), "--output", str(output)]) == 0
-    site = Calibration.read(output)
-    assert site.source == "outcomes.csv"
-    assert site.slope == pytest.approx([1.0, 1.0, 1.0], abs=0.12)
-    assert site.apply(told).mean(axis=0) == pytest.approx(bayes_risk(people).mean(axis=0), rel=0.1)
-    assert set(json.loads(output.read_text())) == {"intercept", "slope", "source"}
-
-
-def test_recalibration_refuses_a_table_with_too_few_diagnoses(tmp_path):
-    path = tmp_path / "few.csv"
-    path.write_text("risk_1y,risk_3y,risk_5y,time_years,event\n" + "0.1,0.2,0.3,2.0,1\n" * 19)
-    with pytest.raises(ValueError, match="needs at least 20 diagnoses"):
-        train.recalibrate(path, tmp_path / "out.json", "few")
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("risk_1y,risk_3y,risk_5y,time_years\n0.1,0.2,0.3,2.0\n", "row 2: no column event"),
-        ("risk_1y,risk_3y,risk_5y,time_years,event\n0.1,0.2,,2.0,1\n", "row 2: risk_5y is no number"),
-        ("risk_1y,risk_3y,risk_5y,time_years,event\n0.1,0.2,30,2.0,1\n", "a share from 0 to 1"),
-        ("risk_1y,risk_3y,risk_5y,time_years,event\n0.1,0.2,0.3,nan,1\n", "years since the risk was given"),
-        ("risk_1y,risk_3y,risk_5y,time_years,event\n0.1,0.2,0.3,1,3\n", "event should be 0, 1 or 2"),
-        ("risk_1y,risk_3y,risk_5y,time_years,event\n", "needs at least 20 diagnoses"),
-    ],
-)
-def test_recalibration_says_what_is_wrong_with_a_table(tmp_path, capsys, text, why):
-    path = tmp_path / "bad.csv"
-    path.write_text(text)
-    assert train.main(["--recalibrate", str(path), "--output", str(tmp_path / "out.json")]) == 1
-    assert why in capsys.readouterr().err
-    assert not (tmp_path / "out.json").exists()
-
-
-def test_evaluation_measures_everything_and_says_which_bars_were_missed(bundle, tmp_path):
-    card = tmp_path / "card.md"
-    arguments = ["--bundle", str(bundle), "--persons", "1500", "--train-persons", "3000", "--epochs", "1"]
-    code = evaluate.main([*arguments, "--threads", "1", "--card", str(card), "--designs", "2500"])
-    text = card.read_text()
-    assert code == 1  # two networks of one epoch cannot meet the bars, and the exit code says so
-    assert "**no**" in text
-    for part in ("simulated people", "Bayes-optimal", "gradient boosting", "without the CNN", "without the ANN"):
-        assert part in text
-    for heading in ("Reliability", "Decision curve", "Subgroups", "Intervals", "Leaking codes", "Designs", "Bars"):
-        assert f"### {heading}" in text
-    assert "These do not fit together" in text
-    # the published figures stand in a table of their own, in no row with ours
-    assert not any("0.97" in line and "network" in line for line in text.splitlines())

@@ -1,0 +1,28 @@
+"""People to learn from: who they are at their index dates and what became of them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Followed(Protocol):
+    """People at their index dates with what became of them, simulated or from records; arrays over people (N,)."""
+
+    @property
+    def age(self) -> NDArray[np.float64]: ...  # years
+    @property
+    def female(self) -> NDArray[Any]: ...
+    @property
+    def observed_weeks(self) -> NDArray[np.int64]: ...
+    @property
+    def visits_per_year(self) -> NDArray[np.float64]: ...
+    @property
+    def static(self) -> dict[str, NDArray[np.float64]]: ...  # NaN where missing
+    @property
+    def time(self) -> NDArray[np.float64]: ...  # years from the index date to whatever came first
+    @property
+    def status(self) -> NDArray[np.int64]: ...  # 0 left, 1 knee osteoarthritis, 2 died
+    def __len__(self) -> int: ...

@@ -1,0 +1,32 @@
+"""Evaluation as a command, small."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.knee_oa_risk.evaluation import evaluate
+from pipelines.knee_oa_risk.training import train
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle")
+    arguments = ["--persons", "3000", "--members", "2", "--epochs", "1", "--threads", "1", "--bundle", str(folder)]
+    assert train.main(arguments) == 0
+    return folder
+
+
+def test_evaluation_measures_everything_and_says_which_bars_were_missed(bundle, tmp_path):
+    card = tmp_path / "card.md"
+    arguments = ["--bundle", str(bundle), "--persons", "1500", "--train-persons", "3000", "--epochs", "1"]
+    code = evaluate.main([*arguments, "--threads", "1", "--card", str(card), "--designs", "2500"])
+    text = card.read_text()
+    assert code == 1  # two networks of one epoch cannot meet the bars, and the exit code says so
+    assert "**no**" in text
+    for part in ("simulated people", "Bayes-optimal", "gradient boosting", "without the CNN", "without the ANN"):
+        assert part in text
+    for heading in ("Reliability", "Decision curve", "Subgroups", "Intervals", "Leaking codes", "Designs", "Bars"):
+        assert f"### {heading}" in text
+    assert "These do not fit together" in text
+    # the published figures stand in a table of their own, in no row with ours
+    assert not any("0.97" in line and "network" in line for line in text.splitlines())
