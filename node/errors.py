@@ -1,14 +1,16 @@
 """What can go wrong in the node, split by what the caller does next.
 
-NodeError
- ├── ConfigurationError   do not start; the message names file, key, value and what would be right
- ├── PeerUnavailable      retry later
- ├── PeerRefused          do not retry
- ├── OutOfDisk            refuse for now
- ├── JobFailed            the job ends as failed with this reason, for an operator to see and restart
- ├── WorkerDied           do the step again, a few times
- └── JobNotFound          tell the operator
-UnsuitableInput (dicom_sr.errors)   record it, do not retry
+The tree::
+
+    NodeError
+     ├── ConfigurationError   do not start; the message names file, key, value and what would be right
+     ├── PeerUnavailable      retry later
+     ├── PeerRefused          do not retry
+     ├── OutOfDisk            refuse for now
+     ├── JobFailed            the job ends as failed with this reason, for an operator to see and restart
+     ├── WorkerDied           do the step again, a few times
+     └── JobNotFound          tell the operator
+    UnsuitableInput (dicom_sr.errors)   record it, do not retry
 """
 
 

@@ -26,6 +26,8 @@ class Item:
 
 
 class Outcome(Enum):
+    """What a peer's answer means for the object."""
+
     DELIVERED = auto()
     LATER = auto()  # the peer cannot just now
     REFUSED = auto()  # asking again will not help
@@ -61,6 +63,7 @@ class Delivery(Protocol):
         Raises
         ------
         PeerUnavailable
+            If the peer cannot be reached, or goes away before it has answered.
         """
 
     def close(self) -> None:

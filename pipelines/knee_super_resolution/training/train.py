@@ -309,8 +309,8 @@ def _to(example: Example, device: str) -> Example:
 def calibrate(network: ThinSliceNet, corpus: Corpus, largest: int = 64) -> dict[str, float]:
     """The factor per ratio by which a spread that was asked of a volume's own planes is still too narrow.
 
-    Split conformal on held-back volumes: the 90 % quantile of |error| / standard deviation over foreground voxels, over
-    the Gaussian 1.645, so that +-1.645 standard deviations cover 90 % of voxels like those held back.
+    Split conformal on held-back volumes: the 90 % quantile of `abs(error)` / standard deviation over foreground
+    voxels, over the Gaussian 1.645, so that +-1.645 standard deviations cover 90 % of voxels like those held back.
     """
     from pipelines.knee_super_resolution.evaluation.evaluate import cropped, degraded
     from pipelines.knee_super_resolution.inference import Restorer

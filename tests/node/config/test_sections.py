@@ -10,8 +10,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from node import config
 from node.config import Configuration, Section, read
+from node.config import sections as sections_module
 from node.errors import ConfigurationError
 from node.route.decide import compile_routes
 from pipelines.registry import names, pipeline_type
@@ -117,6 +117,9 @@ def kinds(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
         yield from kinds(kind)
 
 
+SECTIONS = [kind for kind in kinds(Section) if kind.__module__ == sections_module.__name__]
+
+
 def test_the_example_is_fit_to_run():
     from node.config import checks
     from node.route import checks as route_checks
@@ -130,7 +133,7 @@ def test_the_example_with_everything_on_is_valid(tmp_path):
     assert len(compile_routes(read(written(tmp_path, everything_on())))) == 4
 
 
-@pytest.mark.parametrize("kind", [kind for kind in kinds(Section) if kind.__module__ == config.__name__])
+@pytest.mark.parametrize("kind", SECTIONS)
 def test_every_key_stands_in_the_example(tmp_path, kind):
     shown = [s.model_fields_set for s in sections(read(written(tmp_path, everything_on()))) if type(s) is kind]
     assert set(kind.model_fields) - set().union(*shown) == set()
