@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Literal
 
 import numpy as np
@@ -279,6 +280,28 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """The probability of an outcome within a time from the index date, or why none is given."""
+
+    horizon_years: float
+    probability: float | None  # 0 to 1; None: the model gives none, for `reason`
+    interval: tuple[float, float] | None = None  # lower and upper end, 0 to 1
+    interval_level: float = 0.9  # nominal coverage of `interval`
+    relative_risk: float | None = None  # against people like the patient
+    reason: str = ""  # a sentence for the reader, where there is no probability
+
+
+@dataclass(frozen=True)
+class RiskStatement:
+    """How probable an outcome is, counted from a day: what a FHIR RiskAssessment says."""
+
+    outcome: Code
+    outcome_text: str  # e.g. "First diagnosis of knee osteoarthritis"
+    index_date: date  # the day for which it was asked
+    predictions: tuple[Prediction, ...]
+
+
+@dataclass(frozen=True)
 class Subject:
     """Whose result it is, where no image of the study says so (a request without a study)."""
 
@@ -319,6 +342,7 @@ class Result:
     subject: Subject | None = None
     from_record: RecordReport | None = None  # an Enhanced SR and a PDF from the record, in place of TID 1500
     predecessor_sop_instance_uids: tuple[str, ...] = ()  # of the result that this one revises
+    risk: RiskStatement | None = None  # what a FHIR server is told, beside the findings
 
     @property
     def instances(self) -> tuple[Instance, ...]:

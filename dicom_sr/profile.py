@@ -17,6 +17,7 @@ Kind = Literal[
     "parametric_map",
     "key_objects",
     "document",
+    "risk_assessment",  # a FHIR resource, for FHIR servers only
 ]
 
 # images first, then what refers to them, then reports: viewers resolve references in this order
@@ -31,11 +32,13 @@ SENDING_ORDER: dict[Kind, int] = {
     "report": 4,
     "key_objects": 5,
     "document": 6,
+    "risk_assessment": 7,
 }
 
 
+DICOM_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind != "risk_assessment")
 # all but the label map: older archives refuse its class
-DEFAULT_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind != "segmentation_labelmap")
+DEFAULT_KINDS: tuple[Kind, ...] = tuple(kind for kind in DICOM_KINDS if kind != "segmentation_labelmap")
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,15 @@ class EncodingProfile:
     uid_root: str = "2.25"
     institution: str = ""
     device_serial_number: str = "1"
+    identifier_system: str = ""  # of patient IDs, as FHIR servers know it (a URI); empty: none is given
 
 
 @dataclass(frozen=True)
 class EncodedObject:
-    """One object, written as a Part 10 file."""
+    """One object, written as a Part 10 file; a FHIR resource as a JSON file.
+
+    A FHIR resource has a UID of its own too, by which the node knows it, but no SOP class and no series.
+    """
 
     kind: Kind
     sop_class_uid: str

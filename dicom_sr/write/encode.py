@@ -16,6 +16,7 @@ from dicom_sr.write.parametric_map import encode_parametric_maps
 from dicom_sr.write.presentation_state import encode_presentation
 from dicom_sr.write.provenance import Provenance
 from dicom_sr.write.report import encode_report
+from dicom_sr.write.risk_assessment import encode_risk_assessment
 from dicom_sr.write.segmentation import encode_segmentation
 
 __all__ = ["EncodedObject", "EncodingProfile", "encode"]
@@ -27,6 +28,7 @@ def encode(
     created: datetime,
     folder: Path,
     predecessors: Sequence[EncodedObject] = (),
+    job: str = "",
 ) -> tuple[EncodedObject, ...]:
     """Write the objects of `result` that `profile` asks for, in the order in which they are to be sent.
 
@@ -40,6 +42,8 @@ def encode(
         Where the Part 10 files go; made if absent. Existing files of the same names are replaced.
     predecessors
         The objects of the result that this one revises. Its reports are named in PredecessorDocumentsSequence.
+    job
+        Id of the job that found the result: the identifier of a FHIR resource.
 
     Raises
     ------
@@ -49,7 +53,7 @@ def encode(
     if isinstance(result, NotRun) and not profile.not_run_reports:
         return ()
     folder.mkdir(parents=True, exist_ok=True)
-    provenance = Provenance(result, profile, created)
+    provenance = Provenance(result, profile, created, job)
     revised = [predecessor for predecessor in predecessors if predecessor.kind == "report"]
     objects: list[EncodedObject] = []
     for kind in dict.fromkeys(profile.kinds):
@@ -86,4 +90,5 @@ _ENCODERS: dict[Kind, Encoder] = {
     "parametric_map": lambda provenance, folder, _: encode_parametric_maps(provenance, folder),
     "key_objects": lambda provenance, folder, _: encode_key_objects(provenance, folder),
     "document": _document,
+    "risk_assessment": lambda provenance, folder, _: encode_risk_assessment(provenance, folder),
 }

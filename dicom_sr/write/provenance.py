@@ -56,6 +56,7 @@ class Provenance:
     result: Result | NotRun
     profile: EncodingProfile
     created: datetime
+    job: str = ""  # id of the job that found it
 
     @cached_property
     def headers(self) -> tuple[Dataset, ...]:

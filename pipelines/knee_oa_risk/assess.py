@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from pydicom.sr.coding import Code
@@ -18,8 +19,10 @@ from dicom_sr.findings import (
     Model,
     NotEvaluable,
     Page,
+    Prediction,
     RecordReport,
     Result,
+    RiskStatement,
     Site,
     TablePanel,
 )
@@ -36,6 +39,7 @@ SHOWN_GROUPS = 7
 RISK_CODES = {years: codes.RISK_WITHIN[years] for years in HORIZONS}
 KNEES = Site(codes.KNEE, "B")
 REPORT = RecordReport(codes.OA_RISK_RPT, codes.OA_RISK_LO, codes.OA_RISK_HI)
+OUTCOME = Code("239873007", "SCT", "Osteoarthritis of knee")
 
 
 @dataclass(frozen=True)
@@ -75,20 +79,22 @@ def assess(
     record = _record(context)
     reason = _abstention(record, settings)
     if reason is not None:
-        return _abstained(model, title, ensemble, study, record, *reason)
+        return _abstained(model, title, ensemble, study, record, context.index_date, *reason)
     risk = ensemble.risk(record.batch, site)
     why = attribute(ensemble, record)
     peers = _peers(ensemble, record, context, site)
+    finding = _finding(risk, peers, record)
     return Result(
         model=model,
         title=title,
         evidence=study.series,
         conclusion=_conclusion(risk, why, peers, record),
-        findings=(_finding(risk, peers, record), *_contributions(why)),
+        findings=(finding, *_contributions(why)),
         pages=(_page(title, risk, why, peers, record, context),),
         limits=_limits(ensemble, record, site),
         parameters=_parameters(record, site),
         from_record=REPORT,
+        risk=_risk_of(finding, context.index_date),
     )
 
 
@@ -137,7 +143,14 @@ def _counted(number: int, what: str) -> str:
 
 
 def _abstained(
-    model: Model, title: str, ensemble: Ensemble, study: Study, record: PatientRecord, reason: Code, sentence: str
+    model: Model,
+    title: str,
+    ensemble: Ensemble,
+    study: Study,
+    record: PatientRecord,
+    index_date: date,
+    reason: Code,
+    sentence: str,
 ) -> Result:
     missing = tuple(
         NotEvaluable(f"Knee OA risk {years}y", RISK_CODES[years], reason, sentence, KNEES) for years in HORIZONS
@@ -153,6 +166,7 @@ def _abstained(
         limits=_limits(ensemble, record, None),
         parameters=_parameters(record, None),
         from_record=REPORT,
+        risk=_stated_risk(tuple(Prediction(years, None, reason=sentence) for years in HORIZONS), index_date),
     )
 
 
@@ -195,6 +209,29 @@ def _finding(risk: Risk, peers: Peers, record: PatientRecord) -> Finding:
         Measurement(codes.OA_RISK_UNKNOWN, _percent(record.coverage.unknown_share), codes.PERCENT),
     ]
     return Finding("Knee OA risk", codes.OA_RISK, KNEES, measurements=tuple(numbers))
+
+
+def _risk_of(finding: Finding, index_date: date) -> RiskStatement:
+    """The numbers of the finding, as shares: a FHIR server is told exactly what the report says."""
+    measured = {measurement.name.value: measurement for measurement in finding.measurements}
+    predictions = []
+    for years in HORIZONS:
+        number = measured[RISK_CODES[years].value]
+        low, high = number.interval or (number.value, number.value)
+        predictions.append(
+            Prediction(
+                years,
+                number.value / 100,
+                interval=(low / 100, high / 100),
+                interval_level=number.interval_level,
+                relative_risk=measured[codes.OA_RISK_RATIO.value].value if years == HORIZONS[-1] else None,
+            )
+        )
+    return _stated_risk(tuple(predictions), index_date)
+
+
+def _stated_risk(predictions: tuple[Prediction, ...], index_date: date) -> RiskStatement:
+    return RiskStatement(OUTCOME, "First diagnosis of knee osteoarthritis", index_date, predictions)
 
 
 def _percent(share: float) -> float:
