@@ -29,6 +29,22 @@ def client_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
+def destination_context(tls: Tls) -> ssl.SSLContext:
+    """For connections to a destination or an archive: TLS 1.2 or later with the usual ciphers, its certificate checked.
+
+    The ciphers of `client_context` are a choice of the node's own ports; archives exist that offer none of them.
+
+    Raises
+    ------
+    OSError
+        If a certificate or key cannot be used.
+    """
+    context = ssl.create_default_context(cafile=str(tls.trusted) if tls.trusted else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.certificate, tls.key)
+    return context
+
+
 def _load(context: ssl.SSLContext, tls: Tls) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)

@@ -8,31 +8,20 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import Configuration
-from node.errors import NodeError, PeerRefused, PeerUnavailable
+from node.errors import PeerRefused, PeerUnavailable
 from node.patient_records.fhir_client import Client
 from node.patient_records.intake import Intake
-from node.patient_records.store import Records, day, identity_in
+from node.patient_records.store import Records
+from node.study.headers import day, identity_in, study_header
 from pipelines.context import ClinicalContext
 from pipelines.records.record import Identity, IdentityMismatch, Record
 from pipelines.registry import pipeline_type
 
 log = logging.getLogger(__name__)
-
-TAGS = [
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "AcquisitionDate",
-]
 
 
 def open_patient_records(configuration: Configuration) -> Records:
@@ -71,7 +60,7 @@ class Contexts:
         """
         if not pipeline_type(pipeline).needs_context or not paths:
             return None
-        header = _header(paths[0])
+        header = study_header(paths[0])
         who = self.identity(header)
         record = self._found(who)
         if record is None:
@@ -130,13 +119,6 @@ class Contexts:
         if record is None:
             raise UnsuitableInput("there is no record under that patient ID and issuer")
         return record, record.context(index_date)
-
-
-def _header(path: Path) -> Dataset:
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS, force=True)
-    except (OSError, InvalidDicomError) as error:
-        raise NodeError(f"a stored instance cannot be read: {type(error).__name__}") from error
 
 
 def _study_day(header: Dataset) -> date:

@@ -9,10 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import UTC, datetime
-from pathlib import Path
 
-import pydicom
-from pydicom.errors import InvalidDicomError
 from sqlalchemy import Engine as Database
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,10 +22,9 @@ from node.database.tables import EventRow, JobRow
 from node.errors import ConfigurationError, NodeError, PeerUnavailable
 from node.patient_records.answer import JOBS, PIPELINE, risk_assessment
 from node.patient_records.fhir_client import Client
-from node.patient_records.look_up import TAGS
-from node.patient_records.store import identity_in
 from node.run.job_folder import Damaged, JobFolder
 from node.send.outbox import back_off_s
+from node.study.headers import identity_in, study_header
 
 log = logging.getLogger(__name__)
 
@@ -128,16 +124,13 @@ class PostBack(threading.Thread):
             result = folder.read_result(str(note["sha256"]))
         except Damaged as error:
             raise NotKept(str(error)) from error
-        who = identity_in(_header(study.instances[0].path), self._configuration.records.default_issuer)
+        try:
+            header = study_header(study.instances[0].path)
+        except NodeError as error:
+            raise NotKept("the study is no longer stored") from error
+        who = identity_in(header, self._configuration.records.default_issuer)
         resource = risk_assessment(
             result, who, context.index_date, settings.identifier_system, job.id, job.study_instance_uid
         )
         with Client(settings) as client:
             client.give(resource, unless=f"identifier={JOBS}|{job.id}")
-
-
-def _header(path: Path) -> pydicom.Dataset:
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS, force=True)
-    except (OSError, InvalidDicomError) as error:
-        raise NotKept("the study is no longer stored") from error

@@ -18,23 +18,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
-from pydicom.dataset import Dataset
-from pydicom.valuerep import PersonName
 
 from node.errors import ConfigurationError, NodeError
 from node.files import write_whole
 from pipelines.context import CodedEvent
-from pipelines.records.record import Identity, Record, Sex
+from pipelines.records.record import Identity, Record
 
 log = logging.getLogger(__name__)
-
-DICOM_SEXES: dict[str, Sex] = {"F": "F", "M": "M", "O": "O"}
 
 
 class Records:
@@ -219,25 +215,3 @@ def _from_json(content: bytes) -> Record:
 
 def _date(text: str | None) -> Any:
     return date.fromisoformat(text) if text else None
-
-
-# ---- who the images are of
-def identity_in(header: Dataset, default_issuer: str = "") -> Identity:
-    """Who the headers of an image or a report say the patient is."""
-    name = header.get("PatientName") or PersonName("")
-    return Identity(
-        str(header.get("PatientID") or "").strip(),
-        str(header.get("IssuerOfPatientID") or "").strip() or default_issuer,
-        str(name.family_name),
-        str(name.given_name),
-        day(header.get("PatientBirthDate")),
-        DICOM_SEXES.get(str(header.get("PatientSex") or ""), "U"),
-    )
-
-
-def day(value: object) -> date | None:
-    """The day of a DICOM date or time stamp; None where it is none."""
-    try:
-        return datetime.strptime(str(value or "")[:8], "%Y%m%d").date()
-    except ValueError:
-        return None

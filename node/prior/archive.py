@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.errors import PeerUnavailable
-from node.patient_records.store import day
 from node.prior.report import Moment, Wanted
+from node.study.headers import day
 
 ANSWERS = 500  # to one question; an archive that gives more does not look at what was asked
 REPORTS_A_STUDY = 16  # objects of one study that are fetched at most

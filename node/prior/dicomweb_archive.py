@@ -8,18 +8,18 @@ from typing import Any
 
 import httpx
 
+from dicom_sr.write.provenance import SERIES_MARK
 from node.config import DicomWebDestination
 from node.errors import PeerUnavailable
+from node.network.tls import destination_context
 from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, Place, earlier
 from node.prior.report import LARGEST, REPORT_CLASSES, Moment, Wanted
-from node.send.dimse_delivery import client_context
 
 JSON = "application/dicom+json"
 OBJECT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 PATIENT_ID, BIRTH_DATE, STUDY_DATE, STUDY_TIME = "00100020", "00100030", "00080020", "00080030"
 STUDY_UID, SERIES_UID, INSTANCE_UID, CLASS_UID = "0020000D", "0020000E", "00080018", "00080016"
 MODALITY, SERIES_DESCRIPTION = "00080060", "0008103E"
-SERIES_MARK = "AI"  # SeriesDescription of everything the node makes begins so
 
 
 class DicomWebArchive:
@@ -29,7 +29,7 @@ class DicomWebArchive:
         self._name, self._destination, self._deadline = name, destination, deadline
         self._strangers = strangers
         try:
-            context = client_context(destination.tls) if destination.tls else True
+            context = destination_context(destination.tls) if destination.tls else True
         except OSError as error:
             raise PeerUnavailable(f"{name}: its certificates cannot be used: {error.strerror}") from error
         self._client = httpx.Client(verify=context, follow_redirects=False)

@@ -14,18 +14,13 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
+from dicom_sr.write.provenance import SERIES_MARK
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
+from node.network.requestor import ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S, MAXIMUM_PDU_SIZE, no_delay, settled
+from node.network.tls import destination_context
 from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, Place, earlier
 from node.prior.report import LARGEST, REPORT_CLASSES, Moment, Wanted
-from node.send.dimse_delivery import (
-    ACSE_TIMEOUT_S,
-    CONNECT_TIMEOUT_S,
-    MAXIMUM_PDU_SIZE,
-    client_context,
-    no_delay,
-    settled,
-)
 
 FIND, GET, MOVE = (
     StudyRootQueryRetrieveInformationModelFind,
@@ -33,7 +28,6 @@ FIND, GET, MOVE = (
     StudyRootQueryRetrieveInformationModelMove,
 )
 SUCCESS, PENDING, OUT_OF_RESOURCES = 0x0000, (0xFF00, 0xFF01), 0xA700
-SERIES_MARK = "AI"  # SeriesDescription of everything the node makes begins so
 
 Received = Callable[[str, float], bytes]  # an instance that came to the node's port: SOP Instance UID, patience
 
@@ -206,7 +200,7 @@ class DimseArchive:
                 ae_title=destination.ae_title,
                 max_pdu=MAXIMUM_PDU_SIZE,
                 ext_neg=roles or None,
-                tls_args=(client_context(destination.tls), destination.host) if destination.tls else None,
+                tls_args=(destination_context(destination.tls), destination.host) if destination.tls else None,
                 evt_handlers=[(evt.EVT_CONN_OPEN, no_delay), (evt.EVT_C_STORE, self._take)],
             )
         except (OSError, RuntimeError) as error:  # unknown host, unreadable certificate

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,13 +16,19 @@ from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.tables import JobRow, ObjectRow
 from node.files import link_whole
-from node.patient_records.store import Records
 from node.prior.report import Found, NotUsable, SomebodyElse, Wanted, examined, latest
 from pipelines.records.record import Identity
 
 log = logging.getLogger(__name__)
 
 SECONDS_A_DAY = 86400.0
+
+
+class PatientKeys(Protocol):
+    """What a patient is known by on disk, so that no file name tells who it is."""
+
+    def key(self, patient_id: str, issuer: str = "") -> str:
+        """A keyed digest of patient ID and issuer."""
 
 
 class OwnReports:
@@ -31,12 +38,16 @@ class OwnReports:
     ----------
     folder
         Where they lie; made with the first one.
-    records
-        Whose key makes the digests.
+    keys
+        What patients are known by on disk.
+    database
+        Tells which reports went out.
+    default_issuer
+        Of patient IDs that come without one.
     """
 
-    def __init__(self, folder: Path, records: Records, database: Database, default_issuer: str) -> None:
-        self._folder, self._records, self._database = folder, records, database
+    def __init__(self, folder: Path, keys: PatientKeys, database: Database, default_issuer: str) -> None:
+        self._folder, self._keys, self._database = folder, keys, database
         self._default_issuer = default_issuer
 
     def keep(self, report: Path, sop_instance_uid: str, who: Identity) -> None:
@@ -81,7 +92,7 @@ class OwnReports:
         return len(old)
 
     def _of(self, who: Identity) -> Path:
-        return self._folder / self._records.key(who.patient_id, who.issuer)
+        return self._folder / self._keys.key(who.patient_id, who.issuer)
 
     def _reports(self, who: Identity) -> Iterator[Path]:
         yield from sorted(self._of(who).glob("*.dcm"))

@@ -13,7 +13,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, ExplicitVRLittleEndian
 
 from dicom_sr.read.headers import MANUFACTURER
-from node.patient_records.store import identity_in
+from node.study.headers import identity_in
 from pipelines.records.record import Identity
 
 REPORT_CLASSES = (str(Comprehensive3DSRStorage), str(ComprehensiveSRStorage))

@@ -12,31 +12,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from sqlalchemy.orm import Session
 
 from node.config import Configuration, DicomWebDestination, DimseDestination
 from node.database.connection import Database
 from node.database.tables import InstanceRow, JobRow
-from node.errors import JobFailed, NodeError, PeerUnavailable
-from node.patient_records.store import Records, identity_in
+from node.errors import JobFailed, PeerUnavailable
 from node.prior.archive import Archive, Deadline, Place
 from node.prior.dicomweb_archive import DicomWebArchive
 from node.prior.dimse_archive import DimseArchive
-from node.prior.own_reports import OwnReports
+from node.prior.own_reports import OwnReports, PatientKeys
 from node.prior.report import MALFORMED, Found, NotUsable, SomebodyElse, Wanted, examined, latest, normalised
+from node.study.headers import identity_in, study_header
 from pipelines.base import wants_prior_report
 from pipelines.registry import pipeline_type
 
 log = logging.getLogger(__name__)
 
 OWN = "own results"
-TAGS = [
-    *("StudyInstanceUID", "StudyDate", "StudyTime", "PatientID", "IssuerOfPatientID"),
-    *("PatientName", "PatientBirthDate", "PatientSex"),
-]
 LOOK_S = 0.1
 
 
@@ -54,15 +48,15 @@ class Priors:
 
     Parameters
     ----------
-    records
-        Whose key makes the digests that patients are known by on disk.
+    keys
+        What patients are known by on disk.
     """
 
-    def __init__(self, configuration: Configuration, database: Database, records: Records) -> None:
+    def __init__(self, configuration: Configuration, database: Database, keys: PatientKeys) -> None:
         self._configuration, self._database = configuration, database
         self._settings, self._default_issuer = configuration.priors, configuration.records.default_issuer
         folder = configuration.node.data.absolute() / "priors"
-        self._own = OwnReports(folder, records, database, self._default_issuer)
+        self._own = OwnReports(folder, keys, database, self._default_issuer)
 
     def find(self, job: JobRow, paths: Sequence[Path]) -> Prior | None:
         """The patient's last report by the job's pipeline; None where the pipeline wants none.
@@ -77,7 +71,7 @@ class Priors:
         """
         if not paths or not wants_prior_report(pipeline_type(job.pipeline)):
             return None
-        header = _header(paths[0])
+        header = study_header(paths[0])
         if job.prior is not None:
             return self._again(job.prior, header)
         wanted = Wanted.of(job.pipeline, header, self._default_issuer, datetime.now(UTC))
@@ -93,7 +87,7 @@ class Priors:
         if not self._settings.keep_days or job.shadow or not wants_prior_report(pipeline_type(job.pipeline)):
             return
         for sop_instance_uid, path in reports:
-            self._own.keep(path, sop_instance_uid, identity_in(_header(path), self._default_issuer))
+            self._own.keep(path, sop_instance_uid, identity_in(study_header(path), self._default_issuer))
 
     def purge(self) -> int:
         """Delete own reports that are older than the configuration says; how many."""
@@ -219,10 +213,3 @@ def _remark(silent: Sequence[str], strangers: Sequence[str]) -> str:
         fields = ", ".join(sorted(set(strangers)))
         sentences.append(f"An earlier report under this patient ID was not used, its {fields} differs.")
     return " ".join(sentences)
-
-
-def _header(path: Path) -> Dataset:
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS, force=True)
-    except (OSError, InvalidDicomError) as error:
-        raise NodeError(f"a stored object cannot be read: {type(error).__name__}") from error

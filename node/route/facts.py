@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 
 from dicom_sr.read.headers import made_by_us
-from dicom_sr.series import Instance, Series
+from dicom_sr.series import Series
 from node.route.geometry import geometry
+from node.study.headers import UNREADABLE, read_header
 
 Value = str | float | int
 
@@ -52,21 +50,6 @@ _ALWAYS_READ = (
     "Manufacturer",
     "ContributingEquipmentSequence",
 )
-# What pydicom raises for files that are cut off, or whose elements do not hold what they should.
-UNREADABLE = (
-    InvalidDicomError,
-    BytesLengthException,
-    OSError,
-    ValueError,
-    AttributeError,
-    KeyError,
-    IndexError,
-    TypeError,
-    NotImplementedError,
-    RecursionError,
-    OverflowError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True)
@@ -95,7 +78,7 @@ def series_facts(series: Series, keys: Iterable[str]) -> Facts:
     """Read what `keys` ask for from the headers of a series; what cannot be read has no value."""
     paths = [tuple(key.split(".")) for key in keys if key not in NUMBERS and key not in TEXTS]
     tags = sorted({*_ALWAYS_READ, *(path[0] for path in paths)})
-    headers = [header for instance in series.instances if (header := _header(instance, tags)) is not None]
+    headers = [header for instance in series.instances if (header := read_header(instance.path, tags)) is not None]
     values: dict[str, tuple[Value, ...]] = {
         ".".join(path): _distinct(value for header in headers for value in _values(header, path)) for path in paths
     }
@@ -112,23 +95,6 @@ def series_facts(series: Series, keys: Iterable[str]) -> Facts:
         made_by_node=any(made_by_us(header) for header in headers),
         unreadable=len(series.instances) - len(headers),
     )
-
-
-def _header(instance: Instance, keywords: Sequence[str]) -> Dataset | None:
-    """The elements named, read now, so that nothing can fail later; None if the file cannot be read."""
-    try:
-        header = pydicom.dcmread(instance.path, stop_before_pixels=True, specific_tags=list(keywords), force=True)
-    except UNREADABLE:
-        return None
-    for element_tag in list(header.keys()):
-        try:
-            value = header[element_tag].value
-            if isinstance(value, DicomSequence):
-                for item in value:
-                    item.decode()
-        except UNREADABLE:  # one element that does not hold what it should is as good as absent
-            del header[element_tag]
-    return header
 
 
 def _whole(headers: Sequence[Dataset], instances: int) -> dict[str, tuple[Value, ...]]:

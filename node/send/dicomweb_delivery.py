@@ -10,8 +10,8 @@ import httpx
 
 from node.config import DicomWebDestination
 from node.errors import PeerUnavailable
+from node.network.tls import destination_context
 from node.send.delivery import Answer, Item, Outcome, by_status
-from node.send.dimse_delivery import client_context
 
 REQUEST_BYTES, REQUEST_OBJECTS = 32 * 2**20, 64  # in one request, unless a single object is larger
 FOR_GOOD = (400, 411, 413, 415)  # the server dislikes what we sent; anything else may pass or be put right there
@@ -24,7 +24,7 @@ class DicomWebDelivery:
         self._name, self._destination = name, destination
         self._client = httpx.Client(
             timeout=destination.timeout_s,
-            verify=client_context(destination.tls) if destination.tls else True,
+            verify=destination_context(destination.tls) if destination.tls else True,
             follow_redirects=False,
         )
 

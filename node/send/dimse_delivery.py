@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -21,32 +17,26 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
-from pynetdicom.transport import AssociationSocket
 
-from node.config import DimseDestination, Tls
+from node.config import DimseDestination
 from node.errors import PeerUnavailable
+from node.network.requestor import (
+    ACSE_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    MAXIMUM_PDU_SIZE,
+    no_delay,
+    refusal,
+    settled,
+)
+from node.network.tls import destination_context
 from node.send.delivery import Answer, Item, Outcome, by_status
 
-_config.LOG_HANDLER_LEVEL = "none"  # its own log of events quotes data sets
 _config.STORE_SEND_CHUNKED_DATASET = True  # a path given to send_c_store goes out as it lies, without decoding
 
-ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S = 30.0, 10.0
-MAXIMUM_PDU_SIZE = 131072
 MAXIMUM_CONTEXTS = 128  # PS3.8: odd identifiers of one byte
 REPORT_WAIT_S = 0.3  # some archives report storage commitment on the same association, at once
 SUCCESS, PENDING = 0x0000, (0xFF00, 0xFF01)
 
-
-def _close_socket(connection: AssociationSocket) -> None:
-    """Close the socket of an association, also one that was never connected: pynetdicom 3.0 leaves that open."""
-    opened = connection.socket
-    if opened is not None:
-        with suppress(OSError):
-            opened.shutdown(socket.SHUT_RDWR)
-        opened.close()
-
-
-AssociationSocket._shutdown_socket = _close_socket
 
 Report = Callable[[Dataset, int], None]  # the data set of an N-EVENT-REPORT and its event type
 
@@ -90,7 +80,7 @@ class DimseDelivery:
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
         rejected = {str(context.abstract_syntax) for context in association.rejected_contexts}
         if not association.is_established and not rejected:
-            raise PeerUnavailable(f"{self._name}: {_why(association)}")
+            raise PeerUnavailable(f"{self._name}: {refusal(association)}")
         self._classes, self._refused = frozenset(classes), frozenset(classes) - accepted
         self._association = association if association.is_established else None
 
@@ -225,7 +215,7 @@ class DimseDelivery:
                 ae_title=destination.ae_title,
                 max_pdu=MAXIMUM_PDU_SIZE,
                 ext_neg=list(roles) or None,
-                tls_args=(client_context(destination.tls), destination.host) if destination.tls else None,
+                tls_args=(destination_context(destination.tls), destination.host) if destination.tls else None,
                 evt_handlers=[(evt.EVT_CONN_OPEN, no_delay), *handlers],
             )
         except (OSError, RuntimeError) as error:  # unknown host, unreadable certificate
@@ -238,40 +228,9 @@ class DimseDelivery:
             return association
         if association.rejected_contexts:
             return None
-        raise PeerUnavailable(f"{self._name}: {_why(association)}")
-
-
-def no_delay(event: evt.Event) -> None:
-    """Without this the kernel holds back the end of each object until the peer's delayed ACK, 40 ms."""
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def settled(association: Association) -> Association:
-    """The association, once its reactor has woken up from the last request; to be asked before every request.
-
-    pynetdicom 3.0 pauses that thread during a request and wakes it afterwards. A request that follows at once finds it
-    asleep still, takes that for paused, and the thread then wakes up and swallows the answer.
-    """
-    while association._is_paused and association._reactor_checkpoint.is_set() and association.is_alive():
-        time.sleep(0.0001)
-    return association
+        raise PeerUnavailable(f"{self._name}: {refusal(association)}")
 
 
 def _release(association: Association) -> None:
     if association.is_established:
         settled(association).release()
-
-
-def _why(association: Association) -> str:
-    answer = association.acceptor.primitive
-    if association.is_rejected:
-        return f"association rejected: {answer.reason_str}"
-    return "cannot be reached" if answer is None else "association aborted"
-
-
-def client_context(tls: Tls) -> ssl.SSLContext:
-    """TLS 1.2 or later with our certificate; the other side's is checked (BCP 195)."""
-    context = ssl.create_default_context(cafile=str(tls.trusted) if tls.trusted else None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.certificate, tls.key)
-    return context

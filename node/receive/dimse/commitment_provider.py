@@ -29,6 +29,7 @@ from node.config import Peer
 from node.database.connection import Database
 from node.database.tables import CommitmentRow
 from node.errors import ConfigurationError
+from node.network.requestor import no_delay
 from node.network.tls import client_context
 from node.receive.status import NotStored
 from node.receive.store.header import is_uid
@@ -230,7 +231,7 @@ class CommitmentProvider:
             ae_title=peer.ae_title,
             ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
             tls_args=tls,
-            evt_handlers=[(evt.EVT_CONN_OPEN, _no_delay)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, no_delay)],
         )
         if not association.is_established:
             return "The peer cannot be reached" if not association.is_rejected else "The peer refused the association"
@@ -269,7 +270,3 @@ class CommitmentProvider:
             "commitment report",
             extra={"transaction_uid": record.transaction_uid, "peer": record.peer, "state": state, "answer": answer},
         )
-
-
-def _no_delay(event: Any) -> None:
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

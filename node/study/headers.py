@@ -1,0 +1,102 @@
+"""One reader for the headers of stored objects, and who they say the patient is."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from datetime import date, datetime
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.sequence import Sequence
+from pydicom.valuerep import PersonName
+
+from node.errors import NodeError
+from pipelines.records.record import Identity, Sex
+
+PATIENT = (
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+)
+STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "AcquisitionDate")
+
+# What pydicom raises for files that are cut off, or whose elements do not hold what they should.
+UNREADABLE = (
+    InvalidDicomError,
+    BytesLengthException,
+    OSError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    TypeError,
+    NotImplementedError,
+    RecursionError,
+    OverflowError,
+    struct.error,
+)
+
+_SEXES: dict[str, Sex] = {"F": "F", "M": "M", "O": "O"}
+
+
+def read_header(path: Path, keywords: Iterable[str]) -> Dataset | None:
+    """The named elements of a file, without pixels; None if the file cannot be read.
+
+    Every value is read now, so that nothing can fail later. An element that does not hold what it should is left out.
+    """
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords), force=True)
+    except UNREADABLE:
+        return None
+    for tag in list(header.keys()):
+        try:
+            value = header[tag].value
+            if isinstance(value, Sequence):
+                for item in value:
+                    item.decode()
+        except UNREADABLE:
+            del header[tag]
+    return header
+
+
+def study_header(path: Path) -> Dataset:
+    """Who the patient is and which study it is, as a stored object says.
+
+    Raises
+    ------
+    NodeError
+        If the object cannot be read.
+    """
+    header = read_header(path, (*PATIENT, *STUDY))
+    if header is None:
+        raise NodeError("a stored object cannot be read")
+    return header
+
+
+def identity_in(header: Dataset, default_issuer: str = "") -> Identity:
+    """Who the header of an image or a report says the patient is.
+
+    A patient ID without an issuer is of `default_issuer`.
+    """
+    name = header.get("PatientName") or PersonName("")
+    return Identity(
+        str(header.get("PatientID") or "").strip(),
+        str(header.get("IssuerOfPatientID") or "").strip() or default_issuer,
+        str(name.family_name),
+        str(name.given_name),
+        day(header.get("PatientBirthDate")),
+        _SEXES.get(str(header.get("PatientSex") or ""), "U"),
+    )
+
+
+def day(value: object) -> date | None:
+    """The day of a DICOM date or time stamp; None where it is none."""
+    try:
+        return datetime.strptime(str(value or "")[:8], "%Y%m%d").date()
+    except ValueError:
+        return None
