@@ -26,7 +26,7 @@ from rich.table import Table
 from dicom_sr.phantoms import Person, study_header, write_radiograph
 from dicom_sr.read.pixels import frames
 from dicom_sr.series import Study, read_studies
-from pipelines.hand_foot_scoring import HandFootScoring, Settings, weights
+from pipelines.hand_foot_scoring import HandFootScoring, HandFootScoringSettings, weights
 from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.reading import Reader
 from pipelines.hand_foot_scoring.simulation.sample import LIMBS, film_of, stored
@@ -85,7 +85,7 @@ def main() -> None:
         table.add_row("pixels to joint centres", *timed(lambda: finder.find(picture), options.repeats))
         table.add_row("pixels to scores of every joint", *timed(lambda: reader.read(picture), options.repeats))
         for heatmaps in (False, True):
-            pipeline = HandFootScoring(Settings(heatmaps=heatmaps))
+            pipeline = HandFootScoring(HandFootScoringSettings(heatmaps=heatmaps))
             pipeline.load()
             with_heat = "with attention maps" if heatmaps else "without attention maps"
             for name, study in (("one film", one), ("four films of a patient", four)):

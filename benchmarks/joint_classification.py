@@ -20,9 +20,9 @@ from rich.table import Table
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import read_studies
 from node.demo.samples import write_cine, write_metacarpal
-from pipelines.joint_classification import JointClassification, Settings
+from pipelines.joint_classification import JointClassification, JointClassificationSettings
 from pipelines.joint_classification.assess import assess
-from pipelines.joint_classification.model import load
+from pipelines.joint_classification.classifier import load
 from pipelines.joint_classification.simulation.sample import demo_cine
 from pipelines.joint_classification.ultrasound import read_clip
 
@@ -47,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     table = Table("what", "seconds", title=f"{options.threads} threads, median of {options.repeats}")
-    pipeline = JointClassification(Settings())
+    pipeline = JointClassification(JointClassificationSettings())
     start = time.perf_counter()
     pipeline.load()
     table.add_row("network for images into memory, once per worker", f"{time.perf_counter() - start:.2f}")

@@ -31,7 +31,7 @@ READING_ORDER = {
 SERIES_BASE = 3100  # see `dicom_sr.write.provenance`
 
 
-class Settings(PipelineSettings):
+class HandFootScoringSettings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
     heatmaps: bool = True  # attention maps of the worst joints
@@ -50,10 +50,14 @@ class HandFootScoring:
     level: ClassVar[Literal["series", "study"]] = "study"
     needs_context: ClassVar[bool] = False
     wants_prior_report: ClassVar[bool] = True  # `pipelines.base.wants_prior_report`
-    settings_type: ClassVar[type[PipelineSettings]] = Settings
+    settings_type: ClassVar[type[PipelineSettings]] = HandFootScoringSettings
 
     def __init__(self, settings: PipelineSettings) -> None:
-        self.settings = settings if isinstance(settings, Settings) else Settings.model_validate(settings.model_dump())
+        self.settings = (
+            settings
+            if isinstance(settings, HandFootScoringSettings)
+            else HandFootScoringSettings.model_validate(settings.model_dump())
+        )
         self._reader: Reader | None = None
 
     @property

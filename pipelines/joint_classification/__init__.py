@@ -19,7 +19,7 @@ from pipelines.joint_classification import codes as codes
 from pipelines.joint_classification import joints
 
 if TYPE_CHECKING:
-    from pipelines.joint_classification.model import Model as Classifier
+    from pipelines.joint_classification.classifier import Classifier
     from pipelines.joint_classification.results import Seen, Unread
 
 TRAINED_ON = "trained on simulated images of joints only, not for clinical use"
@@ -30,7 +30,7 @@ IMAGES = 60  # stills and cines of a series that are read
 SERIES_BASE = 3200  # see `dicom_sr.write.provenance`
 
 
-class Settings(PipelineSettings):
+class JointClassificationSettings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
     field_width_mm: Annotated[float, Field(gt=0)] | None = None  # of ultrasound pictures whose header has no scale
@@ -45,15 +45,19 @@ class JointClassification:
     title: ClassVar[str] = "Joint classification"
     level: ClassVar[Literal["series", "study"]] = "series"
     needs_context: ClassVar[bool] = False
-    settings_type: ClassVar[type[PipelineSettings]] = Settings
+    settings_type: ClassVar[type[PipelineSettings]] = JointClassificationSettings
 
     def __init__(self, settings: PipelineSettings) -> None:
-        self.settings = settings if isinstance(settings, Settings) else Settings.model_validate(settings.model_dump())
+        self.settings = (
+            settings
+            if isinstance(settings, JointClassificationSettings)
+            else JointClassificationSettings.model_validate(settings.model_dump())
+        )
         self._models: dict[int, Classifier] = {}
 
     @property
     def model(self) -> Model:
-        from pipelines.joint_classification.model import digest
+        from pipelines.joint_classification.classifier import digest
 
         configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
         return Model(self.name, self.version, digest(), TRAINED_ON, configuration, SERIES_BASE)
@@ -93,7 +97,7 @@ class JointClassification:
 
     def _classifier(self, dimensions: Literal[2, 3]) -> Classifier:
         if dimensions not in self._models:
-            from pipelines.joint_classification.model import load
+            from pipelines.joint_classification.classifier import load
 
             self._models[dimensions] = load(dimensions)
         return self._models[dimensions]

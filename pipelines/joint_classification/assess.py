@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.joint_classification.model import Classification, Model, Neighbour, Verdict
+from pipelines.joint_classification.classifier import Classification, Classifier, JointVerdict, Neighbour
 from pipelines.joint_classification.ultrasound import Clip, Field, Frame, fields, sample
 
 PROBES = 3  # frames of a cine on which the window is looked for
@@ -37,7 +37,7 @@ class Assessment:
     votes: tuple[Vote, ...]  # in the order of time
     single: Classification  # one row per vote
     overall: Classification  # one row
-    verdict: Verdict
+    verdict: JointVerdict
     neighbours: tuple[Neighbour, ...]  # of the key frame
     keyed: tuple[int, ...]  # of `votes`: those to look at first, the most telling one first
     heats: tuple[Array, ...]  # (H, W) on the fields of the first keyed frames; none where undetermined
@@ -52,7 +52,7 @@ class Assessment:
         return self.votes[self.keyed[0]]
 
 
-def assess(clip: Clip, model: Model, heatmaps: bool = True) -> Assessment:
+def assess(clip: Clip, model: Classifier, heatmaps: bool = True) -> Assessment:
     """Ask the model about the frames of one still or cine.
 
     Raises
@@ -86,7 +86,7 @@ def assess(clip: Clip, model: Model, heatmaps: bool = True) -> Assessment:
     )
 
 
-def _window(clip: Clip, model: Model) -> tuple[float, bool]:
+def _window(clip: Clip, model: Classifier) -> tuple[float, bool]:
     """How far from the left edge of the picture the field begins, in mm, and whether it is mirrored.
 
     Of all windows the one most like the known cases: the joint may lie anywhere on a wide picture, and either way

@@ -1,28 +1,23 @@
 """Abstaining: whether an image is like the known cases at all, and whether the answer is clear enough to be given.
 
-These make an image foreign: its Mahalanobis distance from the known cases, over the mean and spread of every
-channel of every encoder stage and over how well the decoder draws the image again; and the network's own "none of
-these", which it learnt from disturbed pictures. Of ultrasound there are the signs of two other diseases as well
-(`signs`). Each is ranked among held-out known cases, the worst rank counts, and becomes a conformal p-value: the share
-of held-out known cases that are at least as foreign. Entropy of the calibrated
-probabilities decides the second question. Both limits come from held-out known cases, never from the foreign ones that
-the gate is measured on.
+Two or three things make an image foreign. First, its Mahalanobis distance from the known cases, over the mean and
+spread of every channel of every encoder stage and over how well the decoder draws the image again. Second, the
+network's own "none of these", which it learned from disturbed pictures. Third, on ultrasound only, the signs of two
+other diseases (`signs`). Each is ranked among held-out known cases. The worst rank counts and becomes a conformal
+p-value: the share of held-out known cases that are at least as foreign. The entropy of the calibrated probabilities
+decides the second question. Both limits come from held-out known cases, never from the foreign ones that the gate is
+measured on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import LedoitWolf
 
 Array = NDArray[np.float64]
-
-FOREIGN_SHARE = 0.02  # of known cases that may be refused as foreign
-UNCERTAIN_SHARE = 0.01  # and as uncertain: together under the 5 % that a clinic would stand
-MARGIN = 1e-4  # relative, on limits: a case on the limit is refused on no machine and accepted on no other
 
 
 @dataclass(frozen=True)
@@ -35,28 +30,6 @@ class Gate:
     strange: Array  # (K,): their logits of "none of these", ascending
     signs: Array  # (S, K): how strong each sign is in them, ascending; S = 0 where there are none
     worst: Array  # (K,): the largest rank of each, ascending
-
-    @classmethod
-    def fit(cls, known: Array, held_out: Array, foreign: Array, signs: Array | None = None) -> Gate:
-        """Learn from known cases, and how foreign others of the same kind are.
-
-        Parameters
-        ----------
-        known
-            Features (N, F).
-        held_out, foreign
-            Features (K, F) of other known cases, and their logits (K,) of "none of these".
-        signs
-            How strong each sign is in those, (S, K).
-        """
-        mean, spread = known.mean(0), known.std(0) + 1e-6
-        covariance = LedoitWolf(assume_centered=True).fit((known - mean) / spread).covariance_
-        values, vectors = np.linalg.eigh(covariance)
-        whiten = (vectors / np.sqrt(values)) / spread[:, None]
-        none, seen = np.empty(0), np.empty((0, len(foreign))) if signs is None else signs
-        far = np.sort(cls(mean, whiten, none, none, seen, none).distance(held_out))
-        ranked = cls(mean, whiten, far, np.sort(foreign), np.sort(seen, axis=1), none)
-        return replace(ranked, worst=np.sort(ranked.rank(held_out, foreign, seen)))
 
     def distance(self, features: Array) -> Array:
         """Mahalanobis distance per feature, (N,): about 1 for a known case."""
@@ -107,8 +80,3 @@ def entropy(probabilities: Array) -> Array:
     """(N, C) -> (N,), divided by log C: 0 certain, 1 knows nothing."""
     safe = np.clip(probabilities, 1e-12, 1.0)
     return np.asarray(-(safe * np.log(safe)).sum(1) / np.log(probabilities.shape[1]))
-
-
-def entropy_limit(probabilities: Array, share: float = UNCERTAIN_SHARE) -> float:
-    """The entropy that `share` of held-out known cases (N, C) exceed."""
-    return float(np.quantile(entropy(probabilities), 1 - share)) * (1 + MARGIN)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-CLASSES = 3
+from pipelines.joint_classification.classes import CLASSES
+
 CHANNELS = (8, 16, 32, 48, 80)  # of the five encoder stages
 
 
@@ -92,7 +93,7 @@ class ConvolutionalSupervisedAutoEncoder(nn.Module):
         self,
         spatial_dims: Literal[2, 3],
         inputs: int = 1,
-        classes: int = CLASSES,
+        classes: int = len(CLASSES),
         channels: Sequence[int] = CHANNELS,
         dropout: float = 0.1,
     ) -> None:
@@ -169,49 +170,3 @@ class ConvolutionalSupervisedAutoEncoder(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """(N, C, ...) -> (N, classes), without drawing."""
         return self.logits_from(self.stage(x, 0), 0)
-
-
-class LogitsOnly(nn.Module):
-    """The classifier alone, as one tensor: what attribution methods want."""
-
-    def __init__(self, network: ConvolutionalSupervisedAutoEncoder) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network.logits(x)
-
-
-def csae_loss(output: Output, image: Tensor, label: Tensor, class_weight: Tensor, alpha: float) -> Tensor:
-    """(1 - alpha) MSE(image, reconstruction) + alpha CE(label, logits), weighted by class (formula 1 of the paper).
-
-    The classification term printed there lacks a minus sign and multiplies a prediction by its own logarithm; ordinary
-    weighted cross-entropy is meant. alpha = 1 is a plain classifier, the ablation to report beside every result.
-
-    Parameters
-    ----------
-    image
-        (M, C, ...), what was to be drawn: as many images as there are drawings.
-    label
-        (N,) class numbers.
-    class_weight
-        (classes,), inversely proportional to how often a class occurs.
-    """
-    classification = functional.cross_entropy(output.logits, label, weight=class_weight)
-    if alpha >= 1.0:
-        return classification
-    return (1 - alpha) * functional.mse_loss(output.reconstruction, image) + alpha * classification
-
-
-def foreign_loss(logit: Tensor, known: int) -> Tensor:
-    """Binary cross-entropy of "none of these"; the first `known` images of a batch are of a class, the others not."""
-    right = torch.zeros_like(logit)
-    right[known:] = 1.0
-    loss = functional.binary_cross_entropy_with_logits(logit, right, reduction="none")
-    return 0.5 * (loss[:known].mean() + loss[known:].mean())
-
-
-def inverse_frequency(labels: Tensor, classes: int = CLASSES) -> Tensor:
-    """(N,) labels -> (classes,) weights whose mean over the samples is 1."""
-    count = torch.bincount(labels, minlength=classes).clamp(min=1).float()
-    return labels.numel() / (classes * count)

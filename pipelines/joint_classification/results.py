@@ -37,9 +37,9 @@ from dicom_sr.series import Instance
 from dicom_sr.write.report import frame_outline
 from pipelines.joint_classification import codes
 from pipelines.joint_classification.assess import Assessment, Vote
+from pipelines.joint_classification.classes import CLASSES
+from pipelines.joint_classification.classifier import Classification, Classifier, JointVerdict, Neighbour
 from pipelines.joint_classification.joints import Joint
-from pipelines.joint_classification.model import Classification, Model, Neighbour, Verdict
-from pipelines.joint_classification.simulation import CLASSES
 
 PAGES = 8  # joints with a page of their own; the rest is in the table
 NAMES = {"healthy": "healthy", "ra": "rheumatoid arthritis", "psa": "psoriatic arthritis"}
@@ -64,7 +64,7 @@ class Opinion:
     tracking_id: str
     region: Region
     overall: Classification  # one row
-    verdict: Verdict
+    verdict: JointVerdict
     neighbours: tuple[Neighbour, ...]
     condition: str  # the class with the highest probability
 
@@ -97,7 +97,7 @@ def opinion(joint: Joint, tracking_id: str, assessment: Assessment) -> Opinion:
     return Opinion(joint, tracking_id, region, assessment.overall, assessment.verdict, assessment.neighbours, condition)
 
 
-def finding(said: Opinion, model: Model) -> Finding:
+def finding(said: Opinion, model: Classifier) -> Finding:
     """The class with its probabilities and likelihood ratio; where undetermined, that and why."""
     determined = said.verdict.determined
     measurements = [*_probabilities(said, model)] if said.verdict.reason != "foreign" else []
@@ -122,7 +122,7 @@ def finding(said: Opinion, model: Model) -> Finding:
     )
 
 
-def _probabilities(said: Opinion, model: Model) -> list[Measurement]:
+def _probabilities(said: Opinion, model: Classifier) -> list[Measurement]:
     found = []
     for number, condition in enumerate(CLASSES):
         low, high = (float(end) for end in said.overall.intervals[0, number])
@@ -136,7 +136,7 @@ def _probabilities(said: Opinion, model: Model) -> list[Measurement]:
     return found
 
 
-def _why(verdict: Verdict) -> Code:
+def _why(verdict: JointVerdict) -> Code:
     return codes.WHY_OOD if verdict.reason == "foreign" else codes.WHY_LOWCONF
 
 
@@ -227,7 +227,7 @@ def how(seen: Seen) -> str:
 
 
 # ---- heat
-def heatmaps(seen: Seen, model: Model) -> tuple[Heatmap, ...]:
+def heatmaps(seen: Seen, model: Classifier) -> tuple[Heatmap, ...]:
     """Model attention on the first keyed frames, on the pixels of the image."""
     found = []
     for index, heat in zip(seen.assessment.keyed, seen.assessment.heats, strict=False):
@@ -264,7 +264,7 @@ def flags(seen: Seen) -> tuple[Flag, ...]:
 
 
 # ---- pages
-def page(title: str, seen: Seen, model: Model) -> Page:
+def page(title: str, seen: Seen, model: Classifier) -> Page:
     """One joint: the frame, where the model looked, what it says, how the frames voted, where it lies."""
     picture = _crop(seen)
     panels: list[Panel] = [picture]
@@ -326,7 +326,7 @@ def _heat_panel(seen: Seen, picture: ImagePanel) -> ImagePanel:
     )
 
 
-def verdict_panel(said: Opinion, model: Model) -> Panel:
+def verdict_panel(said: Opinion, model: Classifier) -> Panel:
     """Probabilities where they may be spoken of; else the figures that forbid it."""
     overall = said.overall
     if not said.verdict.determined:
@@ -372,7 +372,7 @@ def _votes(seen: Seen) -> LinePanel:
     return LinePanel("What the frames say", lines, "frame", "probability", caption)
 
 
-def latent_map(said: Opinion, model: Model) -> ScatterPanel:
+def latent_map(said: Opinion, model: Classifier) -> ScatterPanel:
     """The joint among the known cases."""
     background = model.background
     groups = tuple(

@@ -15,8 +15,8 @@ from dicom_sr.findings import ImageReference
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.read.pixels import Picture, frames
 from dicom_sr.series import Instance
+from pipelines.joint_classification.geometry import HEIGHT, PIXEL_MM, WIDTH
 from pipelines.joint_classification.screen import Panel, Screen, take_apart
-from pipelines.joint_classification.simulation.ultrasound import HEIGHT, PIXEL_MM, WIDTH
 
 FRAMES = 12  # of a cine that are read
 MAXIMUM_FRAMES = 2000  # of a cine that are looked at

@@ -17,13 +17,13 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Volume
 from dicom_sr.read.stacks import read_volume
 from dicom_sr.series import Series
-from pipelines.joint_classification.simulation.metacarpal import SHAPE, SPACING_MM, UNUSABLE_MOTION
+from pipelines.joint_classification.geometry import HEAD_SHAPE, UNUSABLE_MOTION, VOXEL_MM
 
 Array = NDArray[np.float32]
 
 COARSEST_MM = 0.15  # HR-pQCT has 0.061 to 0.082, with some slack for resampled copies
 GRID_MM = 0.25  # of the coarse grid
-FIELD_MM = tuple(size * SPACING_MM for size in SHAPE)  # what is cut out: 11.8 x 15.7 x 15.7
+FIELD_MM = tuple(size * VOXEL_MM for size in HEAD_SHAPE)  # what is cut out: 11.8 x 15.7 x 15.7
 AHEAD_MM = 0.8  # of the field beyond the tip
 SHORTEST_MM = 8.0  # of bone behind the tip, or the neck is missing
 LEAVES = (

@@ -11,8 +11,9 @@ from dicom_sr.findings import Flag, ImagePanel, Mark, Page, Panel, Region, Segme
 from dicom_sr.read.stacks import Stack
 from dicom_sr.write.segmentation import SPATIAL_AND_RELATIONAL_CONCEPT
 from pipelines.joint_classification import codes
+from pipelines.joint_classification.classes import CLASSES
+from pipelines.joint_classification.classifier import Classifier
 from pipelines.joint_classification.joints import Joint
-from pipelines.joint_classification.model import Model
 from pipelines.joint_classification.results import (
     HEAT_FROM,
     LIMITS,
@@ -27,7 +28,6 @@ from pipelines.joint_classification.results import (
     sentence,
     verdict_panel,
 )
-from pipelines.joint_classification.simulation import CLASSES
 from pipelines.joint_classification.volume import Head
 
 PLANES = ("Across the bone", "Along the bone, rows", "Along the bone, columns")
@@ -48,7 +48,7 @@ class SeenVolume:
     focus: tuple[int, int, int]  # voxel of the scan that the pages are cut through
 
 
-def look(joint: Joint, tracking_id: str, stack: Stack, scan: Volume, head: Head, model: Model) -> SeenVolume:
+def look(joint: Joint, tracking_id: str, stack: Stack, scan: Volume, head: Head, model: Classifier) -> SeenVolume:
     """Ask the model about a metacarpal head."""
     overall = model.classify(head.density[None])
     verdict = model.verdict(overall)
@@ -143,7 +143,7 @@ def how(seen: SeenVolume) -> str:
     )
 
 
-def page(title: str, seen: SeenVolume, model: Model, heatmaps: bool) -> Page:
+def page(title: str, seen: SeenVolume, model: Classifier, heatmaps: bool) -> Page:
     """The head in three planes, what the model says, where it lies among the known cases."""
     panels: list[Panel] = list(_planes(seen, heatmaps))
     panels += [verdict_panel(seen.opinion, model), latent_map(seen.opinion, model), nearest(seen.opinion)]

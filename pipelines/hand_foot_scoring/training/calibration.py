@@ -56,7 +56,9 @@ class GradedJoints:
         return context(probabilities, self.patients, self.other_side)
 
 
-def fit(logits: Mapping[str, NDArray[np.floating[Any]]], joints: Mapping[str, GradedJoints]) -> GradeCalibration:
+def fit_calibration(
+    logits: Mapping[str, NDArray[np.floating[Any]]], joints: Mapping[str, GradedJoints]
+) -> GradeCalibration:
     """Fit every map by penalised maximum likelihood on joints of simulated patients that no network learned from.
 
     Parameters

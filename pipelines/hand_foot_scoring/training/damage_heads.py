@@ -16,7 +16,7 @@ from pipelines.hand_foot_scoring.heads import MAXIMUM, Loss, distribution
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.simulation.crops import Crops
 from pipelines.hand_foot_scoring.sites import CLASS_OF, SITE_CLASSES
-from pipelines.hand_foot_scoring.training.calibration import GradedJoints, fit
+from pipelines.hand_foot_scoring.training.calibration import GradedJoints, fit_calibration
 from pipelines.hand_foot_scoring.training.losses import grade_loss
 from pipelines.hand_foot_scoring.training.metrics import Agreement, agreement, calibration_error
 from pipelines.lab.checkpoint import Checkpoint
@@ -161,7 +161,7 @@ def logits(network: Damage, crops: Crops) -> dict[str, NDArray[np.float32]]:
 
 def calibrate(network: Damage, crops: Crops) -> GradeCalibration:
     """Fit the calibration on simulated patients."""
-    return fit(logits(network, crops), joints(crops))
+    return fit_calibration(logits(network, crops), joints(crops))
 
 
 # ---------------------------------------------------------------- measuring

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.joint_classification.model import card_file, weights_file
+from pipelines.joint_classification.classifier import card_file, weights_file
 
 Measured = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from monai.networks.nets import DenseNet, ResNet
 from torch import nn
 
-from pipelines.joint_classification.simulation import CLASSES
+from pipelines.joint_classification.classes import CLASSES
 
 
 def resnet(spatial_dims: int) -> nn.Module:

@@ -15,18 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipelines.joint_classification.simulation.ultrasound import (
-    HEIGHT,
-    PIXEL_MM,
-    WIDTH,
-    Tissue,
-    _bones,
-    _fill_recess,
-    _soft_tissue,
-    _spur,
-    machine,
-    scan,
-)
+from pipelines.joint_classification.geometry import HEIGHT, PIXEL_MM, WIDTH
+from pipelines.joint_classification.simulation.finger import draw_bones, draw_soft_tissue, fill_recess, spur
+from pipelines.joint_classification.simulation.scanner import Tissue, machine, scan
 
 Array = NDArray[np.float32]
 
@@ -105,23 +96,23 @@ _KINDS: tuple[Callable[[np.random.Generator, Array, Array], Array], ...] = (_lin
 def made_up(rng: np.random.Generator) -> Array:
     """A finger joint with one to three changes that no class has: (H, W) in 0..1."""
     age = float(np.clip(rng.normal(52.0, 14.0), 20.0, 88.0))
-    bones = _bones(rng, age)
+    bones = draw_bones(rng, age)
     z = np.arange(HEIGHT)[:, None] * PIXEL_MM
     kinds = rng.choice(5, size=int(rng.integers(1, 4)), replace=False)
     surface = bones.surface_mm.copy()
     for kind in kinds:
         if kind == 0:  # a bump, wider than a spur
             height, width = rng.uniform(0.7, 2.4), rng.uniform(0.6, 2.0)
-            surface = _spur(surface, bones.x_mm, rng.uniform(2.0, WIDTH * PIXEL_MM - 2.0), height, width)
+            surface = spur(surface, bones.x_mm, rng.uniform(2.0, WIDTH * PIXEL_MM - 2.0), height, width)
         elif kind == 1:  # a pit, anywhere
-            surface = _spur(surface, bones.x_mm, rng.uniform(2.0, WIDTH * PIXEL_MM - 2.0), -rng.uniform(0.6, 2.0), 0.8)
+            surface = spur(surface, bones.x_mm, rng.uniform(2.0, WIDTH * PIXEL_MM - 2.0), -rng.uniform(0.6, 2.0), 0.8)
         elif kind == 2:  # a step
             low, high = np.sort(rng.uniform(0.0, WIDTH * PIXEL_MM, 2))
             moved = rng.choice((-1.0, 1.0)) * rng.uniform(0.6, 1.8)
             surface = np.where((bones.x_mm > low) & (bones.x_mm < high), surface + moved, surface)
-    tissue = _soft_tissue(rng, bones, surface, z)
+    tissue = draw_soft_tissue(rng, bones, surface, z)
     if rng.random() < 0.5:
-        _fill_recess(rng, tissue, bones, surface, z, float(rng.uniform(0.2, 2.0)), 0.0, True)
+        fill_recess(rng, tissue, bones, surface, z, float(rng.uniform(0.2, 2.0)), 0.0, True)
     if 3 in kinds or not set(kinds) & {0, 1, 2}:
         _echo(rng, tissue)
     if 4 in kinds:

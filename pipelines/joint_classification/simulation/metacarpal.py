@@ -8,32 +8,16 @@ during the scan doubles edges and draws streaks, in the five grades in use (1 no
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipelines.joint_classification.simulation import CLASSES, Case, Condition
+from pipelines.joint_classification.classes import CLASSES, Condition
+from pipelines.joint_classification.geometry import HEAD_SHAPE, UNUSABLE_MOTION, VOXEL_MM
+from pipelines.joint_classification.simulation.case import Case
 
-SHAPE = (96, 128, 128)  # (D along the bone from shaft to tip, H dorsal to palmar, W radial to ulnar)
-SPACING_MM = 0.123  # what 82 um and a head of some 13 mm give, resized to SHAPE
 UNDERMINED_MM = 0.6  # how far under the shell the middle of an erosion is: wider inside than at its mouth
-UNUSABLE_MOTION = 4  # grades from here on are refused, as in the published cohort (grade > 3 dropped)
 
-UnknownKind = Literal["shaft", "carpal", "phalanx", "sphere", "moved", "metal", "upside_down", "noise", "inverted"]
-UNKNOWN_KINDS: tuple[UnknownKind, ...] = (
-    "shaft",
-    "carpal",
-    "phalanx",
-    "sphere",
-    "moved",
-    "metal",
-    "upside_down",
-    "noise",
-    "inverted",
-)
 
 Array = NDArray[np.float32]
 
@@ -59,9 +43,9 @@ def simulate(
     """
     age, female, severity = _person(rng, condition, severity)
     inside, lesion, removed = _shape(rng, condition, severity, age, step)
-    grey = _grey(rng, inside, removed, age, step)
-    grey = _scan(rng, grey, motion or int(rng.integers(1, UNUSABLE_MOTION)), step)
-    spacing = SPACING_MM * step
+    grey = mineral_density(rng, inside, removed, age, step)
+    grey = scan(rng, grey, motion or int(rng.integers(1, UNUSABLE_MOTION)), step)
+    spacing = VOXEL_MM * step
     return Case(grey, condition, severity, lesion, patient, age, female, (spacing, spacing, spacing), "")
 
 
@@ -92,110 +76,10 @@ def rescans(
         inside, lesion, removed = _shape(again, condition, drawn, age, step)
         moved = tuple(int(shift) for shift in rng.integers(-1, 2, 2))  # the next scan never has the same position
         inside, lesion, removed = (np.roll(mask, moved, (1, 2)) for mask in (inside, lesion, removed))
-        grey = _scan(rng, _grey(rng, inside, removed, age, step), int(rng.integers(1, UNUSABLE_MOTION)), step)
-        spacing = SPACING_MM * step
+        grey = scan(rng, mineral_density(rng, inside, removed, age, step), int(rng.integers(1, UNUSABLE_MOTION)), step)
+        spacing = VOXEL_MM * step
         cases.append(Case(grey, condition, drawn, lesion, patient, age, female, (spacing, spacing, spacing)))
     return cases
-
-
-def simulate_unknown(rng: np.random.Generator, kind: UnknownKind, patient: int, step: int = 2) -> Case:
-    """Something that is none of the three classes, or not fit to be judged: the classifier is to refuse it."""
-    shape = tuple(len(range(0, size, step)) for size in SHAPE)
-    age = float(np.clip(rng.normal(55.0, 12.0), 20.0, 88.0))
-    grey = np.asarray(_UNKNOWN[kind](rng, age, step), np.float32)
-    spacing = SPACING_MM * step
-    none = np.zeros(shape, bool)
-    return Case(grey, None, 0.0, none, patient, age, bool(rng.random() < 0.5), (spacing, spacing, spacing), kind)
-
-
-def _some(rng: np.random.Generator, age: float, step: int, motion: int | None = None) -> Case:
-    """A head of any class."""
-    return simulate(rng, CLASSES[int(rng.integers(3))], 0, motion=motion, step=step)
-
-
-def _bone(rng: np.random.Generator, inside: NDArray[np.bool_], age: float, step: int) -> Array:
-    """Any solid as bone, scanned."""
-    grey = _grey(rng, inside, np.zeros(inside.shape, bool), age, step)
-    return _scan(rng, grey, int(rng.integers(1, UNUSABLE_MOTION)), step)
-
-
-def _shaft(rng: np.random.Generator, age: float, step: int) -> Array:
-    """The middle of a long bone: a tube with marrow, no head."""
-    d, h, w = _grid(step)
-    across = np.sqrt((h - rng.normal(0, 0.5)) ** 2 + ((w - rng.normal(0, 0.5)) * rng.uniform(0.9, 1.2)) ** 2)
-    radius = rng.uniform(3.0, 4.5)
-    tube = np.where((across < radius) & (across > radius - rng.uniform(1.2, 1.8)), 0.9, 0.06) + 0 * d
-    return _scan(rng, np.asarray(tube, np.float32), int(rng.integers(1, UNUSABLE_MOTION)), step)
-
-
-def _carpal(rng: np.random.Generator, age: float, step: int) -> Array:
-    """A short irregular bone of the wrist, free on all sides."""
-    d, h, w = _grid(step)
-    middle = SHAPE[0] * SPACING_MM / 2
-    sizes = rng.uniform(3.2, 5.2, 3)
-    distance = np.sqrt(((d - middle) / sizes[0]) ** 2 + (h / sizes[1]) ** 2 + (w / sizes[2]) ** 2) - 1
-    rough = ndimage.gaussian_filter(rng.standard_normal(distance.shape), 9.0 / step)
-    return _bone(rng, distance + 0.18 * rough / rough.std() < 0, age, step)
-
-
-def _sphere(rng: np.random.Generator, age: float, step: int) -> Array:
-    """A calibration phantom: a solid ball."""
-    d, h, w = _grid(step)
-    ball = (d - SHAPE[0] * SPACING_MM / 2) ** 2 + h**2 + w**2 < rng.uniform(3.0, 5.5) ** 2
-    return _scan(rng, np.asarray(np.where(ball, 0.8, 0.05), np.float32), 1, step)
-
-
-def _phalanx(rng: np.random.Generator, age: float, step: int) -> Array:
-    """The base of a phalanx: the shaft comes from the other side and the end is hollow."""
-    case = _some(rng, age, step)
-    d, h, w = _grid(step)
-    cup = (d - 0.5) ** 2 + h**2 + w**2 < rng.uniform(2.6, 4.0) ** 2
-    return np.asarray(np.where(cup, 0.06, case.image[::-1]), np.float32)
-
-
-def _noise(rng: np.random.Generator, age: float, step: int) -> Array:
-    shape = tuple(len(range(0, size, step)) for size in SHAPE)
-    smooth = ndimage.gaussian_filter(rng.random(shape), rng.uniform(0, 3))
-    return np.asarray((smooth - smooth.min()) / np.ptp(smooth), np.float32)
-
-
-def _inverted(rng: np.random.Generator, age: float, step: int) -> Array:
-    return np.asarray(1 - _some(rng, age, step).image, np.float32)
-
-
-def _moved(rng: np.random.Generator, age: float, step: int) -> Array:
-    """A scan that moved too much to be judged."""
-    return _some(rng, age, step, motion=int(rng.integers(UNUSABLE_MOTION, 6))).image
-
-
-def _metal(rng: np.random.Generator, age: float, step: int) -> Array:
-    """A screw through the head, with its streaks."""
-    image = _some(rng, age, step).image.copy()
-    d, h, w = _grid(step)
-    slope = rng.uniform(-0.6, 0.6)
-    middle = rng.uniform(5.0, 8.0)
-    screw = (d - middle - slope * w) ** 2 + (h - rng.uniform(-1.5, 1.5)) ** 2 < rng.uniform(0.5, 0.9) ** 2
-    angle = np.arctan2(h, w + 0 * d)
-    streak = 0.25 * np.cos(rng.integers(3, 7) * angle) * np.exp(-np.abs(d - middle) / 1.5)
-    return np.asarray(np.clip(np.where(screw, 1.0, image + streak), 0, 1), np.float32)
-
-
-def _upside_down(rng: np.random.Generator, age: float, step: int) -> Array:
-    """A head that points the wrong way: a volume whose orientation was lost."""
-    return np.ascontiguousarray(_some(rng, age, step).image[::-1])
-
-
-_UNKNOWN: dict[UnknownKind, Callable[[np.random.Generator, float, int], Array]] = {
-    "shaft": _shaft,
-    "carpal": _carpal,
-    "phalanx": _phalanx,
-    "sphere": _sphere,
-    "moved": _moved,
-    "metal": _metal,
-    "upside_down": _upside_down,
-    "noise": _noise,
-    "inverted": _inverted,
-}
 
 
 def patients(seed: int, number: int, step: int = 2) -> list[Case]:
@@ -211,36 +95,19 @@ def patients(seed: int, number: int, step: int = 2) -> list[Case]:
     return cases
 
 
-def bone_mask(grey: Array) -> NDArray[np.bool_]:
-    """Dense bone envelope of a scan: what is brighter than soft tissue, closed and filled.
-
-    The published front end is a U-Net; on these volumes a threshold after smoothing does the same work.
-    """
-    smooth = ndimage.gaussian_filter(grey, 1.0)
-    bone = smooth > 0.5 * (np.percentile(smooth, 30) + np.percentile(smooth, 99.5))
-    bone = ndimage.binary_closing(np.pad(bone, 4), iterations=3)[4:-4, 4:-4, 4:-4]
-    filled = np.stack([ndimage.binary_fill_holes(layer) for layer in bone])
-    labels, count = ndimage.label(filled)
-    if count > 1:
-        sizes = np.bincount(labels.ravel())
-        sizes[0] = 0
-        filled = labels == sizes.argmax()
-    return np.asarray(filled, bool)
-
-
-def _grid(step: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def grid_mm(step: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Coordinates in mm: along the bone from the shaft, and from its axis."""
-    axes = [(np.arange(0, size, step) + (step - 1) / 2) * SPACING_MM for size in SHAPE]
+    axes = [(np.arange(0, size, step) + (step - 1) / 2) * VOXEL_MM for size in HEAD_SHAPE]
     d, h, w = np.meshgrid(*axes, indexing="ij", sparse=True)
-    return d, h - SHAPE[1] * SPACING_MM / 2, w - SHAPE[2] * SPACING_MM / 2
+    return d, h - HEAD_SHAPE[1] * VOXEL_MM / 2, w - HEAD_SHAPE[2] * VOXEL_MM / 2
 
 
 def _shape(
     rng: np.random.Generator, condition: Condition, severity: float, age: float, step: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """The bone, its lesions, and what erosion took away: three (D, H, W) masks."""
-    d, h, w = _grid(step)
-    length = SHAPE[0] * SPACING_MM
+    d, h, w = grid_mm(step)
+    length = HEAD_SHAPE[0] * VOXEL_MM
     radius = rng.uniform(4.6, 5.7)
     neck = radius * rng.uniform(0.62, 0.72)
     centre = length - radius - rng.uniform(0.4, 1.2)
@@ -301,7 +168,7 @@ def _reach(
     distance
         (D, H, W) mm outside the surface, negative inside.
     grid
-        Coordinates of its voxels in mm, as of `_grid`.
+        Coordinates of its voxels in mm, as of `grid_mm`.
     start, direction
         Where from, mm, and which way, of length 1; both along D, H, W.
     """
@@ -314,11 +181,11 @@ def _reach(
     return float(far[int(outside.argmax())] if outside.any() else far[-1])
 
 
-def _grey(
+def mineral_density(
     rng: np.random.Generator, inside: NDArray[np.bool_], removed: NDArray[np.bool_], age: float, step: int
 ) -> Array:
     """Mineral density, 0 soft tissue to 1 dense cortex."""
-    spacing = SPACING_MM * step
+    spacing = VOXEL_MM * step
     depth = ndimage.distance_transform_edt(inside) * spacing
     thick = rng.uniform(0.45, 0.8) * (1.15 - 0.005 * age)
     cortex = 1 / (1 + np.exp((depth - thick) / 0.06))
@@ -333,7 +200,7 @@ def _grey(
     return np.asarray(np.where(removed, 0.08, grey), np.float32)
 
 
-def _scan(rng: np.random.Generator, grey: Array, motion: int, step: int) -> Array:
+def scan(rng: np.random.Generator, grey: Array, motion: int, step: int) -> Array:
     """Blur, motion by grade, noise."""
     image = ndimage.gaussian_filter(grey, 0.7 / step)
     if motion > 1:

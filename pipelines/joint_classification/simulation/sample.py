@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.joint_classification.simulation import Condition, metacarpal
+from pipelines.joint_classification.classes import Condition
+from pipelines.joint_classification.simulation import metacarpal
 from pipelines.joint_classification.simulation.screen import cine, show
 
 SEED, HEAD_SEED = 8, 3

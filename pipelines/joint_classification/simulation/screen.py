@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from pipelines.joint_classification.simulation import Condition
-from pipelines.joint_classification.simulation.ultrasound import PIXEL_MM, _joint, doppler_overlay, machine, scan
+from pipelines.joint_classification.classes import Condition
+from pipelines.joint_classification.geometry import PIXEL_MM
+from pipelines.joint_classification.simulation.finger import draw_joint
+from pipelines.joint_classification.simulation.scanner import doppler_overlay, machine, scan
 
 TEXT = ("SIMULATED L12-5", "MSK  FR 32 Hz", "Gn 62  C 56", "D 2.1 cm", "MCP2 dorsal long", "MI 0.8  TIS 0.1")
 
@@ -32,7 +34,7 @@ def cine(
     The probe slides along the finger and back by a few millimetres, its pressure and angle change the brightness a
     little, the noise is new in every frame, and flow comes and goes with the pulse.
     """
-    tissue = _joint(rng, condition, severity, age)
+    tissue = draw_joint(rng, condition, severity, age)
     settings = machine(rng)
     image = scan(rng, tissue, settings)
     phase = rng.uniform(0, 2 * np.pi)

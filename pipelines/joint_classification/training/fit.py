@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,14 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.joint_classification.network import (
-    ConvolutionalSupervisedAutoEncoder,
-    Output,
-    csae_loss,
-    foreign_loss,
-    inverse_frequency,
-)
+from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder, Output
 from pipelines.joint_classification.training.cohort import Cohort
+from pipelines.joint_classification.training.losses import csae_loss, foreign_loss, inverse_frequency
 from pipelines.lab.checkpoint import Checkpoint, RunningAverage
 
 ALPHA = 0.8  # weight of the classification; alpha = 1 is the ablation without the auto-encoder
@@ -66,16 +60,6 @@ class Schedule:
         if step < warm:
             return self.learning_rate * (step + 1) / warm
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
-
-
-class Answers(NamedTuple):
-    """What a network says of N images."""
-
-    logits: NDArray[np.float64]  # (N, classes)
-    latent: NDArray[np.float64]  # (N, L)
-    error: NDArray[np.float64]  # (N,): mean square error of the drawing
-    foreign: NDArray[np.float64]  # (N,): logit of "none of these"
-    statistics: NDArray[np.float64]  # (N, F): what the gate looks at, of every encoder stage and of the drawing
 
 
 def fit(
@@ -234,35 +218,3 @@ def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
     gain = torch.from_numpy(rng.normal(1.0, 0.08, number)).float().reshape(shape).to(images.device)
     offset = torch.from_numpy(rng.normal(0.0, 0.08, number)).float().reshape(shape).to(images.device)
     return moved * gain + offset
-
-
-@torch.inference_mode()
-def ask(network: ConvolutionalSupervisedAutoEncoder, images: NDArray[np.float32], batch: int = 16) -> Answers:
-    """What the network says of (N, C, ...) images."""
-    device = next(network.parameters()).device
-    rows: list[list[NDArray[np.float64]]] = [[], [], [], [], []]
-    for start in range(0, len(images), batch):
-        x = torch.from_numpy(images[start : start + batch]).float().to(device)
-        output, stages = network.inspect(x)
-        statistics = torch.cat([*map(stage_statistics, stages), drawing_statistics(output.reconstruction, x)], 1)
-        error = (output.reconstruction - x).square().flatten(1).mean(1)
-        values = (output.logits, output.latent, error, output.foreign, statistics)
-        for row, value in zip(rows, values, strict=True):
-            row.append(value.double().cpu().numpy())
-    return Answers(*(np.concatenate(row) for row in rows))
-
-
-def drawing_statistics(drawn: Tensor, x: Tensor) -> Tensor:
-    """(N, C, ...) twice -> (N, 3): logarithms of the error of the drawing, all over, at its worst place, worst row."""
-    error = (drawn - x).square().mean(1, keepdim=True)
-    spatial = error.ndim - 2
-    pool = functional.avg_pool2d if spatial == 2 else functional.avg_pool3d
-    local = pool(error, 8, stride=4)
-    rows = error.flatten(3).mean(3).amax(2)
-    return torch.cat([error.flatten(1).mean(1, keepdim=True), local.flatten(1).amax(1, keepdim=True), rows], 1).log()
-
-
-def stage_statistics(feature: Tensor) -> Tensor:
-    """(N, C, ...) -> (N, 2C): mean and standard deviation of each channel."""
-    flat = feature.flatten(2)
-    return torch.cat([flat.mean(2), flat.std(2)], dim=1)

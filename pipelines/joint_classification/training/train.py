@@ -15,25 +15,20 @@ import torch
 from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.joint_classification import calibration, clusters, signs
-from pipelines.joint_classification.gate import FOREIGN_SHARE, MARGIN, Gate, entropy_limit
-from pipelines.joint_classification.model import BUNDLE, Card, Model, digest, load
+from pipelines.joint_classification import signs
+from pipelines.joint_classification.answers import ask
+from pipelines.joint_classification.classes import CLASSES
+from pipelines.joint_classification.classifier import BUNDLE, Classifier, ClassifierCard, digest, load
 from pipelines.joint_classification.network import CHANNELS, ConvolutionalSupervisedAutoEncoder
-from pipelines.joint_classification.simulation import CLASSES, Case, disturb, metacarpal, ultrasound
-from pipelines.joint_classification.training.cohort import (
-    INPUTS,
-    Cohort,
-    Inputs,
-    cohort,
-    folds,
-    joined,
-    normalise,
-    on_screen,
-    prepare,
-    read_folder,
-    unit,
-)
-from pipelines.joint_classification.training.fit import ALPHA, Progress, Schedule, ask, fit
+from pipelines.joint_classification.prepare import INPUTS, Inputs, normalise, prepare
+from pipelines.joint_classification.simulation import disturb, metacarpal, ultrasound
+from pipelines.joint_classification.simulation.case import Case
+from pipelines.joint_classification.training.calibration import fit_calibration, positive_likelihood_ratio
+from pipelines.joint_classification.training.cohort import Cohort, cohort, folds, joined, on_screen, unit
+from pipelines.joint_classification.training.fit import ALPHA, Progress, Schedule, fit
+from pipelines.joint_classification.training.folder import read_folder
+from pipelines.joint_classification.training.gate import FOREIGN_SHARE, MARGIN, entropy_limit, fit_gate
+from pipelines.joint_classification.training.latent_map import fit_map, spread_out
 
 Dimensions = Literal[2, 3]
 
@@ -102,7 +97,7 @@ def finish(
     inputs: Inputs,
     trained_on: str,
     training: dict[str, object],
-) -> Model:
+) -> Classifier:
     """Everything round a trained network that makes it answer, or not.
 
     Parameters
@@ -116,14 +111,14 @@ def finish(
     seen = ask(network, known.images)
     new = ask(network, held_out.images)
     again = _grouped(ask(network, repeats.images).logits) if repeats is not None else _by_patient(new.logits, held_out)
-    fitted = calibration.fit(new.logits, held_out.labels, again)
+    fitted = fit_calibration(new.logits, held_out.labels, again)
     probabilities = fitted.probabilities(new.logits)
-    shipped = clusters.spread_out(held_out.labels)
+    shipped = spread_out(held_out.labels)
     ratios = {
-        name: list(calibration.positive_likelihood_ratio(probabilities.argmax(1) == c, held_out.labels == c))
+        name: list(positive_likelihood_ratio(probabilities.argmax(1) == c, held_out.labels == c))
         for c, name in enumerate(CLASSES)
     }
-    card = Card(
+    card = ClassifierCard(
         dimensions,
         list(network.channels),
         inputs,
@@ -137,11 +132,11 @@ def finish(
     )
     parts = {
         "network": {name: value.numpy() for name, value in network.state_dict().items()},
-        "gate": Gate.fit(seen.statistics, new.statistics, new.foreign, signs.measure(held_out.images)).arrays(),
+        "gate": fit_gate(seen.statistics, new.statistics, new.foreign, signs.measure(held_out.images)).arrays(),
         "calibration": fitted.arrays(),
-        "map": clusters.LatentMap.fit(new.latent, held_out.labels, held_out.severity, shipped).arrays(),
+        "map": fit_map(new.latent, held_out.labels, held_out.severity, shipped).arrays(),
     }
-    return Model(card, {f"{part}.{name}": value for part, row in parts.items() for name, value in row.items()})
+    return Classifier(card, {f"{part}.{name}": value for part, row in parts.items() for name, value in row.items()})
 
 
 def _grouped(logits: Floats) -> Floats:
@@ -172,7 +167,7 @@ def from_simulation(
     output: Path,
     progress: Progress | None = None,
     initial: Path | None = None,
-) -> Model:
+) -> Classifier:
     """Train on simulated patients and calibrate on others."""
     known = simulated(dimensions, schedule.seed, patients, inputs, SCREENED)
     foreign = disturbances(schedule.seed + 3, known, round(DISTURBED * len(known)))
@@ -193,7 +188,7 @@ def from_folder(
     output: Path,
     progress: Progress | None,
     initial: Path | None = None,
-) -> Model:
+) -> Classifier:
     """Train on real cases: four fifths of the patients; the others calibrate."""
     found = read_folder(folder, dimensions, inputs)
     labelled = found.take(found.labels >= 0)

@@ -15,7 +15,7 @@ from dicom_sr.phantoms import Person, study_header, write_radiograph
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study, read_studies
 from dicom_sr.write.encode import EncodedObject, encode
-from pipelines.hand_foot_scoring import HandFootScoring, Settings, codes, prior
+from pipelines.hand_foot_scoring import HandFootScoring, HandFootScoringSettings, codes, prior
 from pipelines.hand_foot_scoring.simulation.disease import Disease
 from pipelines.hand_foot_scoring.simulation.sample import film_of, stored
 from tests.dicom_sr.validators import dciodvfy, exits_with_zero, pixelmed, program
@@ -39,7 +39,7 @@ def results(networks: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[R
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("foot")
-    pipeline = HandFootScoring(Settings())
+    pipeline = HandFootScoring(HandFootScoringSettings())
     before = pipeline.run(foot(folder / "before", "before", 0))
     objects = encode(before, EncodingProfile(), MOMENT.replace(year=2025), folder / "report")
     (report,) = read_studies([one.path for one in objects if one.kind == "report"])

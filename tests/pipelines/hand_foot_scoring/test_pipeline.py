@@ -19,7 +19,7 @@ from dicom_sr.phantoms import Person, study_header, write_radiograph
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study, read_studies
 from dicom_sr.write.encode import encode
-from pipelines.hand_foot_scoring import READING_ORDER, HandFootScoring, Settings, codes, films, prior
+from pipelines.hand_foot_scoring import READING_ORDER, HandFootScoring, HandFootScoringSettings, codes, films, prior
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.reading import saliency
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell
@@ -74,7 +74,7 @@ def changed(path: Path, **elements: str) -> Path:
 def pipeline(networks: None) -> Iterator[HandFootScoring]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    made = HandFootScoring(Settings())
+    made = HandFootScoring(HandFootScoringSettings())
     made.load()
     yield made
     torch.set_num_threads(threads)

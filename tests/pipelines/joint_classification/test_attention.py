@@ -9,6 +9,7 @@ from monai.visualize import GuidedBackpropGrad
 from torch import nn
 
 from pipelines.joint_classification import attention
+from pipelines.joint_classification.evaluation import map_checks
 from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
 
 
@@ -71,7 +72,7 @@ def test_a_spot_that_decides_is_found(trained, name):
         x[0, 0, row : row + 6, column : column + 6] += 3.0
         lesion = np.zeros((48, 48), bool)
         lesion[row : row + 6, column : column + 6] = True
-        found += attention.points_at(attention.METHODS[name](trained, x, 1), lesion, 4)
+        found += map_checks.points_at(attention.METHODS[name](trained, x, 1), lesion, 4)
     assert found >= 2
 
 
@@ -88,33 +89,6 @@ def test_a_volume_has_a_map_of_its_own_shape():
     heat = attention.grad_cam(network, torch.rand(1, 1, 12, 20, 16), 1)
     assert heat.shape == (12, 20, 16)
     assert heat.min() >= 0
-
-
-def test_forgetting_everything_changes_the_answer_and_forgetting_the_end_only_the_end(network):
-    x = torch.rand(1, 1, 32, 40)
-    all_new, end_new = attention.randomised(network, 1), attention.randomised(network, 1, 0)
-    assert not torch.allclose(all_new.stage(x, 0), network.stage(x, 0))
-    torch.testing.assert_close(end_new.down(x)[-1], network.down(x)[-1])
-    assert not torch.allclose(end_new.logits(x), network.logits(x))
-
-
-def test_pointing_and_overlap_are_counted_as_by_hand():
-    lesion = np.zeros((8, 8), bool)
-    lesion[2:4, 2:4] = True
-    heat = np.zeros((8, 8), np.float32)
-    heat[2, 2:6] = [4, 3, 2, 1]  # four hottest pixels, two of them in the lesion
-    assert attention.points_at(heat, lesion, 0)
-    assert attention.overlap(heat, lesion) == pytest.approx(2 / 6)
-    heat[7, 7] = 9
-    assert not attention.points_at(heat, lesion, 1)
-    assert not attention.points_at(np.zeros((8, 8), np.float32), lesion, 8)
-
-
-def test_similarity_is_one_for_what_rises_alike_and_nothing_for_what_is_flat():
-    one = np.random.default_rng(0).random((30, 30)).astype(np.float32)
-    assert attention.similarity(one, one**3) == pytest.approx(1.0)
-    assert attention.similarity(one, -one) == pytest.approx(-1.0)
-    assert attention.similarity(one, np.ones_like(one)) == 0.0
 
 
 def test_a_scaled_map_runs_to_one_and_an_empty_one_stays_empty():

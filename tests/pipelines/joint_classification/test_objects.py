@@ -16,9 +16,9 @@ from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import read_studies
 from dicom_sr.write.encode import EncodedObject, encode
 from node.demo.samples import write_cine, write_finger, write_metacarpal
-from pipelines.joint_classification import JointClassification, Settings
+from pipelines.joint_classification import JointClassification, JointClassificationSettings
 from pipelines.joint_classification.simulation.screen import show
-from pipelines.joint_classification.simulation.ultrasound import simulate_unknown
+from pipelines.joint_classification.simulation.unknown_ultrasound import simulate_unknown
 from tests.dicom_sr.validators import dciodvfy, pixelmed
 
 MOMENT = datetime(2026, 1, 5, 11, tzinfo=UTC)
@@ -29,7 +29,7 @@ def determined(tmp_path_factory) -> Result:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("finger")
     write_finger(folder)
-    return JointClassification(Settings()).run(read_studies(folder.glob("*.dcm"))[0])
+    return JointClassification(JointClassificationSettings()).run(read_studies(folder.glob("*.dcm"))[0])
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def undetermined(tmp_path_factory) -> Result:
     folder = tmp_path_factory.mktemp("noise")
     shown = show(simulate_unknown(np.random.default_rng(5), "vessel", 0).image, size=(360, 440), pixel_mm=0.07)
     write_cine(folder / "US.dcm", shown.pixels[None], shown.box, shown.pixel_mm)
-    return JointClassification(Settings()).run(read_studies(folder.glob("*.dcm"))[0])
+    return JointClassification(JointClassificationSettings()).run(read_studies(folder.glob("*.dcm"))[0])
 
 
 def written(result: Result, folder: Path) -> dict[str, list[EncodedObject]]:
@@ -105,7 +105,7 @@ def head(tmp_path_factory) -> Result:
     folder = tmp_path_factory.mktemp("head")
     write_metacarpal(folder)
     study = read_studies(folder.glob("*.dcm"))[0]
-    pipeline = JointClassification(Settings())
+    pipeline = JointClassification(JointClassificationSettings())
     pipeline.check(study)
     return pipeline.run(study)
 

@@ -21,9 +21,9 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result
 from dicom_sr.series import Study, read_studies
 from node.demo.samples import write_abdomen, write_cine, write_finger
-from pipelines.joint_classification import JointClassification, Settings, codes, ultrasound
+from pipelines.joint_classification import JointClassification, JointClassificationSettings, codes, ultrasound
 from pipelines.joint_classification.joints import joint
-from pipelines.joint_classification.simulation import ultrasound as simulator
+from pipelines.joint_classification.simulation import unknown_ultrasound
 from pipelines.joint_classification.simulation.sample import demo_cine
 from pipelines.joint_classification.simulation.screen import show
 
@@ -32,7 +32,7 @@ CLASSES = {codes.CLS_RA, codes.CLS_PSA, codes.CLS_HC}
 
 @pytest.fixture(scope="module")
 def pipeline() -> JointClassification:
-    made = JointClassification(Settings())
+    made = JointClassification(JointClassificationSettings())
     made.load()
     torch.set_num_threads(1)
     return made
@@ -41,7 +41,7 @@ def pipeline() -> JointClassification:
 @pytest.fixture(scope="module")
 def quick() -> JointClassification:
     """Without heat, which takes most of the time."""
-    return JointClassification(Settings(heatmaps=False))
+    return JointClassification(JointClassificationSettings(heatmaps=False))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_a_cine_of_a_diseased_joint_is_classified_with_keyed_frames_and_heat_on_
 
 @pytest.mark.parametrize("kind", ["noise", "muscle", "vessel", "inverted"])
 def test_what_is_no_finger_joint_is_undetermined_and_no_class_is_named(pipeline, tmp_path, kind):
-    image = simulator.simulate_unknown(np.random.default_rng(5), kind, 0).image
+    image = unknown_ultrasound.simulate_unknown(np.random.default_rng(5), kind, 0).image
     shown = show(image, size=(360, 440), pixel_mm=0.07)
     write_cine(tmp_path / "us.dcm", shown.pixels[None], shown.box, shown.pixel_mm)
     result = pipeline.run(study_of(tmp_path / "us.dcm"))
@@ -270,7 +270,7 @@ def test_an_image_that_cannot_be_read_is_named_beside_one_that_can(quick, tmp_pa
 def test_every_real_ultrasound_file_is_undetermined_or_unsuitable_with_a_reason(shared_data, monkeypatch):
     """None of them is of a finger joint: elbow, infant hips, hearts, a fetus, a lymph node."""
     monkeypatch.setattr(ultrasound, "FRAMES", 2)  # of each cine: enough here, and quicker
-    pipeline = JointClassification(Settings(field_width_mm=38.0))
+    pipeline = JointClassification(JointClassificationSettings(field_width_mm=38.0))
     reasons: list[str] = []
     undetermined = 0
     for path in sorted((shared_data / "us").rglob("*.dcm")):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pipelines.joint_classification import signs
-from pipelines.joint_classification.simulation import CLASSES, ultrasound
-from pipelines.joint_classification.training.cohort import prepare
+from pipelines.joint_classification.classes import CLASSES
+from pipelines.joint_classification.prepare import prepare
+from pipelines.joint_classification.simulation import ultrasound, unknown_ultrasound
 
 
 def measured(images: list[np.ndarray]) -> np.ndarray:
@@ -23,7 +24,7 @@ def known() -> np.ndarray:
 @pytest.mark.parametrize(("kind", "sign"), [("gout", 0), ("osteoarthritis", 1)])
 def test_a_sign_is_stronger_in_its_disease_than_in_nearly_all_known_cases(known, kind, sign):
     rng = np.random.default_rng(32)
-    found = measured([ultrasound.simulate_unknown(rng, kind, 0).image for _ in range(20)])[sign]
+    found = measured([unknown_ultrasound.simulate_unknown(rng, kind, 0).image for _ in range(20)])[sign]
     assert np.median(found) > known[sign].max()
     assert (found > np.quantile(known[sign], 0.95)).mean() > 0.8
 

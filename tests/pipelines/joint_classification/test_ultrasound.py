@@ -12,9 +12,8 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import Instance, read_studies
 from node.demo.samples import write_cine
 from pipelines.joint_classification import ultrasound
+from pipelines.joint_classification.geometry import HEIGHT, SIZE_2D, WIDTH
 from pipelines.joint_classification.simulation.screen import Shown, cine, show
-from pipelines.joint_classification.simulation.ultrasound import HEIGHT, WIDTH
-from pipelines.joint_classification.training.cohort import SIZE_2D
 from pipelines.joint_classification.ultrasound import Field, fields, read_clip, sample
 
 

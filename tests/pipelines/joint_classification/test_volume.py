@@ -5,10 +5,11 @@ import pytest
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Volume
-from pipelines.joint_classification.simulation import metacarpal
+from pipelines.joint_classification.geometry import VOXEL_MM
+from pipelines.joint_classification.simulation import metacarpal, unknown_heads
 from pipelines.joint_classification.volume import FIELD_MM, cut_head, head_of
 
-SPACING = (metacarpal.SPACING_MM,) * 3
+SPACING = (VOXEL_MM,) * 3
 
 
 def head(motion=1, seed=3, condition="healthy"):
@@ -67,8 +68,8 @@ def test_the_motion_grade_rises_with_motion_and_grade_four_is_refused():
 
 def test_what_is_no_metacarpal_head_is_refused_in_words(still):
     rng = np.random.default_rng(0)
-    made = {kind: metacarpal.simulate_unknown(rng, kind, 0, step=1).image for kind in ("shaft", "carpal", "noise")}
-    coarse, fine = (2 * metacarpal.SPACING_MM,) * 3, SPACING
+    made = {kind: unknown_heads.simulate_unknown(rng, kind, 0, step=1).image for kind in ("shaft", "carpal", "noise")}
+    coarse, fine = (2 * VOXEL_MM,) * 3, SPACING
     with pytest.raises(UnsuitableInput, match=r"voxels of 0.25 mm"):
         cut_head(made["shaft"], coarse)
     with pytest.raises(UnsuitableInput, match="goes through the whole scan"):

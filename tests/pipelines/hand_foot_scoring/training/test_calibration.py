@@ -14,7 +14,7 @@ from pipelines.hand_foot_scoring.sites import Side
 from pipelines.hand_foot_scoring.training.calibration import (
     GradedJoints,
     coverage,
-    fit,
+    fit_calibration,
     patient_totals,
     patients_probabilities,
 )
@@ -37,7 +37,7 @@ def made_up(seed: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, Graded
 
 @pytest.fixture(scope="module")
 def fitted() -> GradeCalibration:
-    return fit(*made_up(0))
+    return fit_calibration(*made_up(0))
 
 
 def test_confidence_becomes_honest_on_patients_that_it_was_not_fitted_on(fitted: GradeCalibration) -> None:

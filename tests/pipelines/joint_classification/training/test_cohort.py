@@ -1,162 +1,11 @@
 """Folders of real cases: the same head in every format comes out the same, and what is wrong is named."""
 
-import csv
-import struct
-
 import numpy as np
-import pydicom
-import pytest
-import SimpleITK
-from PIL import Image
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from dicom_sr.errors import UnsuitableInput
+from pipelines.joint_classification.geometry import SIZE_3D
+from pipelines.joint_classification.prepare import prepare
 from pipelines.joint_classification.simulation import metacarpal, ultrasound
-from pipelines.joint_classification.simulation.screen import show
-from pipelines.joint_classification.training.cohort import (
-    SIZE_2D,
-    SIZE_3D,
-    cohort,
-    fitted,
-    on_screen,
-    prepare,
-    read_folder,
-    spread_over,
-    unit,
-)
-from tests.pipelines.joint_classification.training.test_scanco import aim
-
-
-@pytest.fixture(scope="module")
-def head():
-    """A simulated head as a scanner would store it: (D, H, W) signed 16 bit."""
-    image = metacarpal.simulate(np.random.default_rng(3), "ra", 0, 0.8, motion=1, step=1).image
-    return np.round(8000 * image).astype(np.int16)
-
-
-def table(folder, rows):
-    with (folder / "labels.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["file", "patient", "label", "age", "sex", "width_mm"], restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def isq(array, spacing_mm):
-    slices, rows, columns = array.shape
-    um = [round(n * spacing_mm * 1000) for n in (columns, rows, slices)]
-    header = b"CTDATA-HEADER_V1" + struct.pack("<7i", 3, array.nbytes, array.nbytes // 512, 1, 1, 0, 0)
-    header += struct.pack("<6i", columns, rows, slices, *um)
-    return header.ljust(508, b"\0") + struct.pack("<i", 0) + array.astype("<i2").tobytes()
-
-
-def write_slices(folder, array, spacing_mm):
-    folder.mkdir()
-    study, series, frame = (generate_uid(entropy_srcs=[name]) for name in ("study", "series", "frame"))
-    for number, plane in enumerate(array):
-        ds = pydicom.Dataset()
-        ds.file_meta = pydicom.dataset.FileMetaDataset()
-        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, generate_uid(entropy_srcs=[str(number)])
-        ds.file_meta.MediaStorageSOPClassUID = CTImageStorage
-        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = study, series, frame
-        ds.Modality, ds.PatientID, ds.ImageType = "CT", "SIM", ["ORIGINAL", "PRIMARY", "AXIAL"]
-        ds.ImageOrientationPatient, ds.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, number * spacing_mm]
-        ds.PixelSpacing, ds.SliceThickness = [spacing_mm] * 2, spacing_mm
-        ds.Rows, ds.Columns = plane.shape
-        ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
-        ds.RescaleSlope, ds.RescaleIntercept = 1, 0
-        ds.PixelData = plane.tobytes()
-        ds.save_as(folder / f"{number:03d}.dcm", enforce_file_format=True)
-
-
-def test_the_same_head_in_every_format_is_the_same_to_the_network(tmp_path, head):
-    spacing = metacarpal.SPACING_MM
-    (tmp_path / "a.aim;1").write_bytes(aim(head, 0x00020002, spacing=(spacing,) * 3))
-    (tmp_path / "b.AIM").write_bytes(aim(head, 0x00020002, version=30, spacing=(spacing,) * 3))
-    (tmp_path / "c.ISQ").write_bytes(isq(head, spacing))
-    image = SimpleITK.GetImageFromArray(head)
-    image.SetSpacing((spacing,) * 3)
-    for name in ("d.nii.gz", "e.mha", "f.nrrd"):
-        SimpleITK.WriteImage(image, str(tmp_path / name))
-    write_slices(tmp_path / "g", head, spacing)
-    names = ["a.aim;1", "b.AIM", "c.ISQ", "d.nii.gz", "e.mha", "f.nrrd", "g"]
-    table(
-        tmp_path,
-        [{"file": n, "patient": f"p{i // 2}", "label": "ra", "age": "61", "sex": "f"} for i, n in enumerate(names)],
-    )
-    made = read_folder(tmp_path, 3)
-    assert made.images.shape == (7, 1, *SIZE_3D)
-    for image in made.images[1:]:
-        np.testing.assert_allclose(image, made.images[0], atol=2e-3)
-    assert made.labels.tolist() == [1] * 7
-    assert made.patients.tolist() == [0, 0, 1, 1, 2, 2, 3]
-    assert made.ages.tolist() == [61.0] * 7
-    assert made.female.tolist() == [1.0] * 7
-    mask = read_folder(tmp_path, 3, "mask").images[0, 0]
-    assert len(np.unique(mask)) < len(np.unique(made.images[0, 0])) / 4
-
-
-def test_an_ultrasound_picture_is_read_as_the_node_reads_it(tmp_path):
-    case = ultrasound.simulate(np.random.default_rng(5), "psa", 0, 0.7)
-    shown = show(case.image, pixel_mm=0.07)
-    left, top, right, bottom = shown.box
-    Image.fromarray(shown.pixels[top : bottom + 1, left : right + 1]).save(tmp_path / "a.png")
-    width = f"{(right - left + 1) * 0.07:.2f}"
-    table(tmp_path, [{"file": "a.png", "patient": "p", "label": "unknown", "width_mm": width}])
-    made = read_folder(tmp_path, 2)
-    assert made.labels.tolist() == [-1]
-    assert made.kinds == ("unknown",)
-    assert np.isnan(made.ages[0])
-    assert np.isnan(made.female[0])
-    straight = prepare(case.image)
-    shifts = [np.corrcoef(np.roll(made.images[0, 0], s, 0).ravel(), straight.ravel())[0, 1] for s in range(-8, 9)]
-    assert max(shifts) > 0.8  # the skin is put at one depth, so the picture moves up or down
-
-
-@pytest.mark.parametrize(
-    ("row", "words"),
-    [
-        ({"file": "none.nii", "patient": "p", "label": "ra"}, "line 2: there is no file none.nii"),
-        (
-            {"file": "labels.csv", "patient": "p", "label": "gout"},
-            "line 2: label 'gout' is not one of healthy, ra, psa, unknown",
-        ),
-        ({"file": "labels.csv", "patient": "", "label": "ra"}, "line 2: column 'patient' is missing or empty"),
-        ({"file": "labels.csv", "patient": "p", "label": "ra"}, "labels.csv: "),
-    ],
-)
-def test_what_is_wrong_with_a_folder_is_named(tmp_path, row, words):
-    table(tmp_path, [row])
-    with pytest.raises(UnsuitableInput, match=words):
-        read_folder(tmp_path, 3)
-
-
-def test_a_folder_without_a_table_is_refused(tmp_path):
-    with pytest.raises(UnsuitableInput, match="cannot be read"):
-        read_folder(tmp_path, 2)
-    table(tmp_path, [])
-    with pytest.raises(UnsuitableInput, match="has no rows"):
-        read_folder(tmp_path, 2)
-
-
-@pytest.mark.shared_data
-def test_a_format_sample_that_shows_no_bone_end_is_refused_by_name(shared_data, tmp_path):
-    source = shared_data / "hrpqct/ormir-xct-format/test_aim.AIM"
-    (tmp_path / "sphere.AIM").write_bytes(source.read_bytes())
-    table(tmp_path, [{"file": "sphere.AIM", "patient": "p", "label": "healthy"}])
-    with pytest.raises(UnsuitableInput, match=r"sphere\.AIM: "):
-        read_folder(tmp_path, 3)
-
-
-def test_a_map_comes_back_to_where_the_network_saw_it():
-    heat = np.zeros(SIZE_2D, np.float32)
-    heat[40:44, 100:104] = 1.0
-    whole = spread_over(heat, (256, 320))
-    assert whole.shape == (256, 320)
-    assert np.unravel_index(whole.argmax(), whole.shape) == pytest.approx((84, 204), abs=8)
-    assert whole[2 * SIZE_2D[0] + 2 :].max() == 0.0
+from pipelines.joint_classification.training.cohort import cohort, fitted, folds, on_screen, unit
 
 
 def test_masks_lie_on_the_grid_of_their_images():
@@ -184,3 +33,12 @@ def test_unit_brings_any_range_to_nought_and_one():
     image = unit(np.array([[-3.0, 5.0]], np.float32))
     assert image.tolist() == [[0.0, 1.0]]
     assert unit(np.ones((2, 2), np.float32)).max() == 0.0
+
+
+def test_a_patient_is_on_one_side_of_a_fold_only():
+    patients = np.repeat(np.arange(23), 3)
+    tested = []
+    for train, test in folds(patients, 5, seed=1):
+        assert not set(patients[train]) & set(patients[test])
+        tested.extend(test)
+    assert sorted(tested) == list(range(len(patients)))

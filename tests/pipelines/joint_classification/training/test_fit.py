@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.joint_classification.answers import ask
 from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
-from pipelines.joint_classification.simulation import ultrasound
+from pipelines.joint_classification.simulation import ultrasound, unknown_ultrasound
 from pipelines.joint_classification.training.cohort import cohort, joined
-from pipelines.joint_classification.training.fit import KEEP_EVERY, Schedule, ask, augment, fit
+from pipelines.joint_classification.training.fit import KEEP_EVERY, Schedule, augment, fit
 from pipelines.lab.checkpoint import OtherTraining
 
 CHANNELS = (8, 8, 16)
@@ -22,7 +23,7 @@ def few():
     """Severe cases and healthy ones, coarse, and three that are none of the classes."""
     rng = np.random.default_rng(8)
     cases = [ultrasound.simulate(rng, condition, i, 0.9) for i in range(5) for condition in ("healthy", "ra")]
-    cases += [ultrasound.simulate_unknown(rng, "muscle", 9) for _ in range(3)]
+    cases += [unknown_ultrasound.simulate_unknown(rng, "muscle", 9) for _ in range(3)]
     made = cohort(cases)
     return replace(made, images=made.images[:, :, ::4, ::4], lesions=made.lesions[:, ::4, ::4])
 

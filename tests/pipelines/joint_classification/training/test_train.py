@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.joint_classification.model import load
-from pipelines.joint_classification.simulation import CLASSES, ultrasound
+from pipelines.joint_classification.classes import CLASSES
+from pipelines.joint_classification.classifier import load
+from pipelines.joint_classification.simulation import ultrasound
 from pipelines.joint_classification.simulation.screen import show
 from pipelines.joint_classification.training import train
 

@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.joint_classification.simulation import CLASSES
+from pipelines.joint_classification.classes import CLASSES
 
 Array = NDArray[np.float64]
 
 BUNDLE = Path(__file__).parent / "bundle"
 NAMES = {"healthy": "healthy", "ra": "rheumatoid arthritis", "psa": "psoriatic arthritis"}
-SPREAD_90 = 1.645  # standard deviations either side that hold 90 % of a Gaussian
+# Standard deviations either side that hold 90 % of a Gaussian: rounded, since `scipy.special.ndtri(0.95)` would change
+# the intervals of a cine in the report.
+SPREAD_90 = 1.645
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Classification:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class JointVerdict:
     """Whether the three classes may be spoken of at all."""
 
     determined: bool
@@ -76,7 +78,7 @@ class Background:
 
 
 @dataclass(frozen=True)
-class Card:
+class ClassifierCard:
     """What goes with the weights."""
 
     dimensions: int
@@ -92,15 +94,15 @@ class Card:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-class Model:
+class Classifier:
     """A trained network with its calibration, gate and map. Thread-safe once loaded; uses no randomness."""
 
-    def __init__(self, card: Card, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    def __init__(self, card: ClassifierCard, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         import torch  # at use, not at import: the pipeline's module is looked at by processes that never infer
 
-        from pipelines.joint_classification.calibration import Calibration
-        from pipelines.joint_classification.clusters import LatentMap
+        from pipelines.joint_classification.calibration import ClassCalibration
         from pipelines.joint_classification.gate import Gate
+        from pipelines.joint_classification.latent_map import LatentMap
         from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
 
         self.card = card
@@ -113,7 +115,7 @@ class Model:
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
         self.gate = Gate.of(_real(_part(arrays, "gate")))
-        self.calibration = Calibration.of(_real(_part(arrays, "calibration")))
+        self.calibration = ClassCalibration.of(_real(_part(arrays, "calibration")))
         self.map = LatentMap.of(_part(arrays, "map"))
         self.background = Background(self.map.positions, self.map.conditions)
         self.likelihood_ratios = {name: (row[0], row[1], row[2]) for name, row in card.likelihood_ratios.items()}
@@ -133,9 +135,9 @@ class Model:
 
     def judge(self, prepared: NDArray[np.float32]) -> Classification:
         """`classify` for images that `data.prepare` has been at already: (N, 1, ...)."""
+        from pipelines.joint_classification.answers import ask
         from pipelines.joint_classification.gate import entropy
         from pipelines.joint_classification.signs import measure
-        from pipelines.joint_classification.training.fit import ask
 
         answers = ask(self.network, prepared)
         probabilities = self.calibration.probabilities(answers.logits)
@@ -175,13 +177,13 @@ class Model:
             (share @ classification.position)[None],
         )
 
-    def verdict(self, classification: Classification) -> Verdict:
+    def verdict(self, classification: Classification) -> JointVerdict:
         """Determined or not, for a classification of one row."""
         (p_value,), (doubt,) = classification.p_value, classification.entropy
         if p_value < self.card.foreign_p:
             error, limit = float(classification.reconstruction_error[0]), self.card.error_limit
             drawn = f"it is drawn again with an error of {error:.2f}, {'over' if error > limit else 'within'} the "
-            return Verdict(
+            return JointVerdict(
                 False,
                 "foreign",
                 "Undetermined: not like the cases the model knows (rheumatoid or psoriatic arthritis, healthy). "
@@ -191,27 +193,27 @@ class Model:
         if doubt > self.card.entropy_limit:
             order = np.argsort(classification.probabilities[0])[::-1]
             names = [f"{NAMES[CLASSES[c]]} {_percent(classification.probabilities[0, c])}" for c in order]
-            return Verdict(
+            return JointVerdict(
                 False,
                 "uncertain",
                 f"Undetermined: like several classes ({', '.join(names)}). Entropy {doubt:.2f}, limit "
                 f"{self.card.entropy_limit:.2f}.",
             )
-        return Verdict(True, "", "")
+        return JointVerdict(True, "", "")
 
     def attention(self, image: NDArray[np.float32], condition: int) -> NDArray[np.float32]:
         """Where the network looked for class number `condition`: same shape as `image` ((H, W) or (D, H, W)), 0..1."""
         import torch
 
         from pipelines.joint_classification.attention import METHODS, scaled
-        from pipelines.joint_classification.training.cohort import spread_over
+        from pipelines.joint_classification.prepare import spread_over
 
         x = torch.from_numpy(self._prepared(image)[None])
         return spread_over(scaled(METHODS[self.heat_method](self.network, x, condition)), image.shape)
 
     def neighbours(self, image: NDArray[np.float32], number: int = 5) -> tuple[Neighbour, ...]:
         """The known cases nearest to one image, nearest first."""
-        from pipelines.joint_classification.training.fit import ask
+        from pipelines.joint_classification.answers import ask
 
         latent = ask(self.network, self._prepared(image)[None]).latent[0]
         nearest, distance = self.map.nearest(latent, number)
@@ -221,7 +223,7 @@ class Model:
         )
 
     def _prepared(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        from pipelines.joint_classification.training.cohort import INPUTS, prepare
+        from pipelines.joint_classification.prepare import INPUTS, prepare
 
         return prepare(image, INPUTS[self.card.inputs])[None]
 
@@ -256,7 +258,7 @@ def card_file(bundle: Path, dimensions: int) -> Path:
     return bundle / f"csae_{dimensions}d.json"
 
 
-def load(dimensions: Literal[2, 3], bundle: Path = BUNDLE) -> Model:
+def load(dimensions: Literal[2, 3], bundle: Path = BUNDLE) -> Classifier:
     """The shipped model for images (2) or volumes (3); of the bundle in this package.
 
     Raises
@@ -268,11 +270,11 @@ def load(dimensions: Literal[2, 3], bundle: Path = BUNDLE) -> Model:
 
     kind = "images" if dimensions == 2 else "volumes"
     try:
-        card = Card(**json.loads(card_file(bundle, dimensions).read_text(encoding="utf-8")))
+        card = ClassifierCard(**json.loads(card_file(bundle, dimensions).read_text(encoding="utf-8")))
         arrays = load_file(weights_file(bundle, dimensions))
     except FileNotFoundError as error:
         raise UnsuitableInput(f"there is no trained model for {kind} here; condyle train makes one") from error
-    return Model(card, arrays)
+    return Classifier(card, arrays)
 
 
 def digest(bundle: Path = BUNDLE) -> str:

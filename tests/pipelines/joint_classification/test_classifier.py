@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.joint_classification import model as module
-from pipelines.joint_classification.model import Classification, digest, load
-from pipelines.joint_classification.simulation import CLASSES, metacarpal, ultrasound
+from pipelines.joint_classification import classifier as module
+from pipelines.joint_classification.classes import CLASSES
+from pipelines.joint_classification.classifier import Classification, digest, load
+from pipelines.joint_classification.simulation import metacarpal, ultrasound, unknown_ultrasound
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_gain_and_size_of_the_picture_change_nothing(shipped, joints):
 
 @pytest.mark.parametrize("kind", ["noise", "inverted", "muscle", "vessel", "blank", "tendon"])
 def test_what_is_no_joint_is_undetermined_with_the_figures_behind_it(shipped, kind):
-    image = ultrasound.simulate_unknown(np.random.default_rng(4), kind, 0).image
+    image = unknown_ultrasound.simulate_unknown(np.random.default_rng(4), kind, 0).image
     verdict = shipped.verdict(shipped.classify(image[None]))
     assert not verdict.determined
     assert verdict.reason == "foreign"
@@ -62,7 +63,7 @@ def test_a_case_like_several_classes_is_uncertain_and_says_which(shipped):
 def test_a_clear_case_is_determined_and_needs_no_sentence(shipped):
     p = np.array([[0.02, 0.95, 0.03]])
     clear = Classification(p, np.zeros((1, 3, 2)), np.full(1, 0.2), np.zeros(1), np.full(1, 0.5), np.zeros((1, 2)))
-    assert shipped.verdict(clear) == module.Verdict(True, "", "")
+    assert shipped.verdict(clear) == module.JointVerdict(True, "", "")
 
 
 def test_frames_of_one_joint_vote_by_their_weight(shipped, joints):
@@ -144,7 +145,7 @@ def test_threads_get_the_answers_that_they_would_get_alone(shipped, joints):
 
 def test_a_model_comes_back_from_its_bundle_as_it_was(shipped, joints, tmp_path):
     changed = replace(shipped.card, trained_on="trained in a test")
-    copy = module.Model(changed, shipped.arrays())
+    copy = module.Classifier(changed, shipped.arrays())
     copy.save(tmp_path)
     again = load(2, tmp_path)
     assert again.trained_on == "trained in a test"

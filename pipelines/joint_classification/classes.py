@@ -1,0 +1,8 @@
+"""The three classes, in the order of every vector of probabilities."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Condition = Literal["healthy", "ra", "psa"]
+CLASSES: tuple[Condition, ...] = ("healthy", "ra", "psa")  # the order of every probability vector

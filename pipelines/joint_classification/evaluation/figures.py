@@ -1,0 +1,59 @@
+"""The figures of a set of probabilities, and how they are stored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
+
+from pipelines.joint_classification.classes import CLASSES
+from pipelines.joint_classification.evaluation.reliability import expected_calibration_error
+from pipelines.joint_classification.training.calibration import positive_likelihood_ratio
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Measured = dict[str, Any]
+BOOTSTRAPS = 200
+
+
+def write_measured(path: Path, measured: Measured) -> None:
+    path.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+
+
+def figures(probabilities: Floats, labels: Integers, patients: Integers | None = None) -> Measured:
+    """Everything that is said of probabilities; with patients, 95 % intervals over them."""
+    row = _point(probabilities, labels)
+    if patients is not None:
+        rng = np.random.default_rng(0)
+        unique = np.unique(patients)
+        where = {patient: np.flatnonzero(patients == patient) for patient in unique}
+        draws = []
+        for _ in range(BOOTSTRAPS):
+            index = np.concatenate([where[patient] for patient in rng.choice(unique, len(unique))])
+            if len(np.unique(labels[index])) == len(CLASSES):
+                draws.append(_point(probabilities[index], labels[index]))
+        row["interval"] = {
+            name: [float(value) for value in np.quantile([draw[name] for draw in draws], (0.025, 0.975))]
+            for name, value in row.items()
+            if isinstance(value, float)
+        }
+    return row
+
+
+def _point(probabilities: Floats, labels: Integers) -> Measured:
+    said = probabilities.argmax(1)
+    areas = [float(roc_auc_score(labels == c, probabilities[:, c])) for c in range(len(CLASSES))]
+    row: Measured = {f"auroc_{name}": area for name, area in zip(CLASSES, areas, strict=True)}
+    row["auroc_macro"] = float(np.mean(areas))
+    for name, measure in (("f1", f1_score), ("precision", precision_score), ("recall", recall_score)):
+        row[name] = float(measure(labels, said, average="macro", zero_division=0))
+    row["accuracy"] = float((said == labels).mean())
+    for c, name in enumerate(CLASSES):
+        row[f"lr_{name}"] = positive_likelihood_ratio(probabilities[:, c] >= 0.5, labels == c)[0]
+    row["ece"] = expected_calibration_error(probabilities, labels)
+    row["brier"] = float(np.square(probabilities - np.eye(len(CLASSES))[labels]).sum(1).mean())
+    return row

@@ -1,0 +1,61 @@
+"""The shipped model on new simulated patients."""
+
+from __future__ import annotations
+
+from pipelines.joint_classification.classifier import Classifier
+from pipelines.joint_classification.evaluation.figures import Floats, Measured, figures
+from pipelines.joint_classification.evaluation.patients import PATIENTS, TEST_SEED
+from pipelines.joint_classification.evaluation.reliability import reliability
+from pipelines.joint_classification.prepare import INPUTS
+from pipelines.joint_classification.training.train import REPEATS, Dimensions, rescanned, simulated
+
+
+def shipped(dimensions: Dimensions, model: Classifier, patients: int | None = None) -> Measured:
+    """Accuracy, calibration, intervals and refusals on simulated patients that it has not seen."""
+    inputs = INPUTS[model.card.inputs]
+    number = patients or PATIENTS[dimensions]
+    test = simulated(dimensions, TEST_SEED, number, inputs)
+    said = model.judge(test.images)
+    row: Measured = {"cases": len(test), "patients": number}
+    row["figures"] = figures(said.probabilities, test.labels, test.patients)
+    row["reliability"] = reliability(said.probabilities, test.labels)
+    right = said.probabilities.argmax(1) == test.labels
+    edges = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.01))
+    row["severity"] = [
+        [low, float(right[some].mean()), int(some.sum())]
+        for low, high in edges
+        if (some := (test.labels > 0) & (test.severity >= low) & (test.severity < high)).any()
+    ]
+    row["healthy_right"] = float(right[test.labels == 0].mean())
+    row["refused"] = refusals(model, said.p_value, said.entropy)
+    if dimensions == 2:
+        screened = simulated(2, TEST_SEED + 1, max(20, number // 3), screened=1.0)
+        again = model.judge(screened.images)
+        row["screened"] = {
+            "cases": len(screened),
+            "figures": figures(again.probabilities, screened.labels),
+            "refused": refusals(model, again.p_value, again.entropy),
+        }
+    row["repeats"] = _repeats(dimensions, model)
+    return row
+
+
+def refusals(model: Classifier, p_value: Floats, entropy: Floats) -> Measured:
+    """Shares that the gate refuses."""
+    foreign = p_value < model.card.foreign_p
+    uncertain = ~foreign & (entropy > model.card.entropy_limit)
+    return {"foreign": float(foreign.mean()), "uncertain": float(uncertain.mean())}
+
+
+def _repeats(dimensions: Dimensions, model: Classifier) -> Measured:
+    """How often a 90 % interval holds what the other scans of the joint say, and how often they agree."""
+    joints = 45 if dimensions == 2 else 18
+    repeats = rescanned(dimensions, TEST_SEED + 2, joints, INPUTS[model.card.inputs])
+    said = model.judge(repeats.images)
+    p = said.probabilities.reshape(joints, REPEATS, -1)
+    others = (p.sum(1, keepdims=True) - p) / (REPEATS - 1)
+    intervals = said.intervals.reshape(joints, REPEATS, -1, 2)
+    inside = (others >= intervals[..., 0]) & (others <= intervals[..., 1])
+    agree = p.argmax(2) == p.mean(1).argmax(1)[:, None]
+    width = float((intervals[..., 1] - intervals[..., 0]).mean())
+    return {"coverage": float(inside.mean()), "agreement": float(agree.mean()), "width": width, "joints": joints}
