@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
@@ -20,8 +21,9 @@ from node.commands.open_database import opened
 from node.commands.terminal import console
 from node.database.connection import Database
 from node.database.jobs import JobState
-from node.database.tables import DecisionRow, EventRow, JobRow, ObjectRow, OutboxRow
-from node.errors import JobNotFound
+from node.database.queries import UNDER_WAY, JobView, delivered_counts, find_job, show_job
+from node.database.queries import list_jobs as list_rows
+from node.database.tables import DecisionRow, EventRow, JobRow
 
 WATCH_S = 0.5
 STYLES = {
@@ -54,17 +56,8 @@ def list_jobs(config: Path, *, state: str | None = None, limit: int = 50, watch:
 
 
 def _table(database: Database, state: str | None, limit: int) -> Table:
-    with Session(database) as session:
-        query = select(JobRow).order_by(JobRow.created.desc()).limit(limit)
-        jobs = session.scalars(query if state is None else query.where(JobRow.state == state)).all()
-        counts = {
-            job: (delivered, total)
-            for job, delivered, total in session.execute(
-                select(OutboxRow.job_id, func.count(OutboxRow.delivered), func.count())
-                .where(OutboxRow.job_id.in_([job.id for job in jobs]), OutboxRow.state != "skipped")
-                .group_by(OutboxRow.job_id)
-            )
-        }
+    jobs = list_rows(database, () if state is None else (JobState(state),), limit)
+    counts = delivered_counts(database, [job.id for job in jobs])
     table = Table(box=None, pad_edge=False)
     for heading in ("Job", "Taken", "State", "For", "Route", "Images", "Delivered"):
         table.add_column(heading, no_wrap=True, overflow="fold")
@@ -86,8 +79,8 @@ def _table(database: Database, state: str | None, limit: int) -> Table:
 
 def _span(job: JobRow) -> str:
     """How long the job took, or has been under way."""
-    ended = job.state in (JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)
-    return f"{((job.updated if ended else datetime.now(UTC)) - job.created).total_seconds():.1f} s"
+    end = datetime.now(UTC) if job.state in UNDER_WAY else job.updated
+    return f"{(end - job.created).total_seconds():.1f} s"
 
 
 def _clock(at: datetime) -> str:
@@ -98,30 +91,17 @@ def show(config: Path, job: str) -> int:
     """Print everything about one job."""
     out = console()
     _, database = opened(config)
+    view = show_job(database, job)
+    _show_head(out, view.row)
     with Session(database) as session:
-        found = _find(session, job)
-        _show_head(out, found)
         decision = session.scalars(
-            select(DecisionRow).where(DecisionRow.job_id == found.id).order_by(DecisionRow.decided.desc())
+            select(DecisionRow).where(DecisionRow.job_id == view.row.id).order_by(DecisionRow.decided.desc())
         ).first()
         if decision is not None:
             _show_why(out, decision)
-        events = session.scalars(
-            select(EventRow).where(EventRow.job_id == found.id).order_by(EventRow.at, EventRow.id)
-        ).all()
-        _show_timeline(out, events)
-        _show_objects(out, session, found)
-    return NOT_RIGHT if found.state == JobState.FAILED else OK
-
-
-def _find(session: Session, start: str) -> JobRow:
-    """The one job whose id begins so."""
-    found = session.scalars(select(JobRow).where(JobRow.id.startswith(start, autoescape=True)).limit(2)).all()
-    if not found:
-        raise JobNotFound(f"no job has an id that begins with {start!r}; condyle jobs lists them")
-    if len(found) > 1:
-        raise JobNotFound(f"more than one job has an id that begins with {start!r}; give more of it")
-    return found[0]
+    _show_timeline(out, view.events)
+    _show_objects(out, view)
+    return NOT_RIGHT if view.row.state == JobState.FAILED else OK
 
 
 def _show_head(out: Console, job: JobRow) -> None:
@@ -159,21 +139,18 @@ def _show_timeline(out: Console, events: Sequence[EventRow]) -> None:
     out.print(table)
 
 
-def _show_objects(out: Console, session: Session, job: JobRow) -> None:
-    objects = session.execute(
-        select(ObjectRow, OutboxRow)
-        .outerjoin(OutboxRow, OutboxRow.sop_instance_uid == ObjectRow.sop_instance_uid)
-        .where(ObjectRow.job_id == job.id)
-        .order_by(ObjectRow.order, ObjectRow.kind, ObjectRow.sop_instance_uid)
-    ).all()
-    grouped: dict[tuple[str, str, str, str, str], int] = {}
-    for made, line in objects:
-        where, state, answer = (line.destination, line.state, line.answer) if line else ("nowhere", "", "")
-        key = (made.kind, made.series_instance_uid, where, state, answer)
-        grouped[key] = grouped.get(key, 0) + 1
+def _show_objects(out: Console, view: JobView) -> None:
+    rows = Counter(
+        (made.kind, made.series_instance_uid, *destination)
+        for made in view.objects
+        for destination in (
+            [(line.destination, line.state, line.answer) for line in view.lines[made.sop_instance_uid]]
+            or [("nowhere", "", "")]
+        )
+    )
     out.print("\n[bold]objects[/]")
     table = Table("Kind", "Number", "Series", "Destination", "State", "Answer", box=None)
-    for (kind, series, where, state, answer), number in grouped.items():
+    for (kind, series, where, state, answer), number in rows.items():
         table.add_row(kind, str(number), series, where, state, Text(answer))
     out.print(table)
 
@@ -193,8 +170,7 @@ def _by_operator(config: Path, job: str, what: Literal["restart", "cancel"], don
     from node.run.job_engine import JobEngine
 
     configuration, database = opened(config)
-    with Session(database) as session:
-        found = _find(session, job).id
+    found = find_job(database, job).id
     job_engine = JobEngine(configuration, database)
     try:
         job_engine.restart(found) if what == "restart" else job_engine.cancel(found)

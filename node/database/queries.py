@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from itertools import islice
 from typing import TypeVar
 
@@ -18,15 +21,53 @@ from node.errors import JobNotFound
 T = TypeVar("T")
 IN_CLAUSE = 500  # values: SQLite's builds take 999 parameters in a statement, and others go into it too
 
+UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.SENDING)
+CAPTURE = "secondary_capture"  # the kind of object that is a picture
+
 
 @dataclass(frozen=True)
 class JobView:
-    """One job, whole: its record, its timeline, what it made and where that went."""
+    """One job, whole: its row, its timeline, what it made and where that went."""
 
-    job: JobRow
-    events: Sequence[EventRow]
-    objects: Sequence[ObjectRow]
-    outbox: Sequence[OutboxRow]
+    row: JobRow
+    events: Sequence[EventRow]  # in their order
+    objects: Sequence[ObjectRow]  # images first, reports last
+    outbox: Sequence[OutboxRow]  # by destination, in the order of delivery
+
+    @cached_property
+    def lines(self) -> Mapping[str, Sequence[OutboxRow]]:
+        """The lines of the outbox by SOP Instance UID, each object's in the order in which they were queued."""
+        found: dict[str, list[OutboxRow]] = {made.sop_instance_uid: [] for made in self.objects}
+        for line in sorted(self.outbox, key=lambda line: line.id):
+            found.setdefault(line.sop_instance_uid, []).append(line)
+        return found
+
+    @property
+    def captures(self) -> Sequence[ObjectRow]:
+        """The pictures that it made."""
+        return [made for made in self.objects if made.kind == CAPTURE]
+
+    @property
+    def deliveries(self) -> Mapping[str, Mapping[str, int]]:
+        """Number of lines by destination and state."""
+        counts: dict[str, Counter[str]] = {}
+        for line in (line for lines in self.lines.values() for line in lines):
+            counts.setdefault(line.destination, Counter())[line.state] += 1
+        return counts
+
+    @property
+    def kinds(self) -> Mapping[str, int]:
+        """Number of objects by kind, without twins that went nowhere."""
+        return Counter(made.kind for made in self.objects if made.twin_of is None or self.lines[made.sop_instance_uid])
+
+    @property
+    def ended(self) -> datetime | None:
+        """When it ended; None while it is under way."""
+        return None if self.row.state in UNDER_WAY else self.row.updated
+
+    def at(self, what: str) -> datetime | None:
+        """When the job last became, or did, `what`."""
+        return next((event.at for event in reversed(self.events) if event.what == what), None)
 
 
 def list_jobs(database: Database, states: Sequence[JobState] = (), limit: int = 100) -> list[JobRow]:
@@ -38,39 +79,80 @@ def list_jobs(database: Database, states: Sequence[JobState] = (), limit: int = 
         return list(session.scalars(query))
 
 
-def show_job(database: Database, job_id: str) -> JobView:
-    """All about the job whose id is, or uniquely begins with, `job_id`.
+def find_job(database: Database, job_id: str) -> JobRow:
+    """The one job whose id is, or begins with, `job_id`.
 
     Raises
     ------
     JobNotFound
+        If there is none, or more than one.
     """
+    query = select(JobRow).where(JobRow.id.startswith(job_id, autoescape=True)).limit(2)
     with Session(database) as session:
-        found = session.scalars(select(JobRow).where(JobRow.id.startswith(job_id, autoescape=True)).limit(2)).all()
-        if len(found) != 1 or not job_id:
-            raise JobNotFound(f"{'several jobs have' if found else 'no job has'} an id that begins with {job_id!r}")
-        (job,) = found
-        return JobView(
-            job,
-            session.scalars(select(EventRow).where(EventRow.job_id == job.id).order_by(EventRow.id)).all(),
+        found = session.scalars(query).all() if job_id else []
+    if not found:
+        raise JobNotFound(f"no job has an id that begins with {job_id!r}; condyle jobs lists them")
+    if len(found) > 1:
+        raise JobNotFound(f"more than one job has an id that begins with {job_id!r}; give more of it")
+    return found[0]
+
+
+def show_job(database: Database, job_id: str) -> JobView:
+    """All about the job whose id is, or begins with, `job_id`.
+
+    Raises
+    ------
+    JobNotFound
+        If there is none, or more than one.
+    """
+    row = find_job(database, job_id)
+    with Session(database, expire_on_commit=False) as session:
+        return job_views(session, [row])[0]
+
+
+def job_views(session: Session, rows: Sequence[JobRow]) -> list[JobView]:
+    """The views of some jobs, in their order, by three queries for all of them."""
+    views: list[JobView] = []
+    for chunk in in_chunks(rows):
+        ids = [row.id for row in chunk]
+        events = _by_job(session.scalars(select(EventRow).where(EventRow.job_id.in_(ids)).order_by(EventRow.id)))
+        objects = _by_job(
             session.scalars(
                 select(ObjectRow)
-                .where(ObjectRow.job_id == job.id)
-                .order_by(ObjectRow.order, ObjectRow.sop_instance_uid)
-            ).all(),
+                .where(ObjectRow.job_id.in_(ids))
+                .order_by(ObjectRow.order, ObjectRow.kind, ObjectRow.path)
+            )
+        )
+        outbox = _by_job(
             session.scalars(
                 select(OutboxRow)
-                .where(OutboxRow.job_id == job.id)
+                .where(OutboxRow.job_id.in_(ids))
                 .order_by(OutboxRow.destination, OutboxRow.order, OutboxRow.id)
-            ).all(),
+            )
         )
+        views += [
+            JobView(row, events.get(row.id, []), objects.get(row.id, []), outbox.get(row.id, [])) for row in chunk
+        ]
+    return views
 
 
-def counts(database: Database) -> dict[str, int]:
-    """How many jobs are in each state."""
+def delivered_counts(database: Database, job_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """By job: how many lines of its outbox were delivered, and how many there are; jobs without a line are left out."""
+    found: dict[str, tuple[int, int]] = {}
     with Session(database) as session:
-        rows = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
-        return dict(rows.all())
+        for chunk in in_chunks(job_ids):
+            for job_id, delivered, total in session.execute(
+                select(OutboxRow.job_id, func.count(OutboxRow.delivered), func.count())
+                .where(OutboxRow.job_id.in_(chunk), OutboxRow.state != "skipped")
+                .group_by(OutboxRow.job_id)
+            ):
+                found[job_id] = (delivered, total)
+    return found
+
+
+def count_jobs(session: Session) -> dict[str, int]:
+    """How many jobs are in each state."""
+    return dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all())
 
 
 def in_chunks(values: Iterable[T], size: int = IN_CLAUSE) -> Iterator[list[T]]:
@@ -78,3 +160,13 @@ def in_chunks(values: Iterable[T], size: int = IN_CLAUSE) -> Iterator[list[T]]:
     remaining = iter(values)
     while chunk := list(islice(remaining, size)):
         yield chunk
+
+
+_OfJob = TypeVar("_OfJob", EventRow, ObjectRow, OutboxRow)
+
+
+def _by_job(rows: Iterable[_OfJob]) -> dict[str, list[_OfJob]]:
+    grouped: dict[str, list[_OfJob]] = {}
+    for row in rows:
+        grouped.setdefault(row.job_id, []).append(row)
+    return grouped

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 
 from node.database.connection import Database
 from node.database.jobs import JobState
+from node.database.queries import CAPTURE, UNDER_WAY, JobView, count_jobs, job_views
 from node.database.tables import (
     AssociationRow,
     DecisionRow,
-    EventRow,
     InstanceRow,
     JobRow,
     ObjectRow,
@@ -28,9 +28,7 @@ from node.database.tables import (
 
 Row = TypeVar("Row", SeriesRow, DecisionRow)
 
-UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.SENDING)
 REASONS_SHOWN = 3  # of a route that did not match, on the overview; the study's own page has all
-CAPTURE = "secondary_capture"  # the kind of object that is a picture
 
 
 @dataclass(frozen=True)
@@ -43,82 +41,17 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Line:
-    """What one object met at one destination."""
-
-    destination: str
-    state: str
-    attempts: int
-    delivered: datetime | None
-    answer: str
-
-
-@dataclass(frozen=True)
-class MadeObject:
-    """One object that a job made, and where it went."""
-
-    sop_instance_uid: str
-    kind: str
-    size: int
-    lines: tuple[Line, ...]
-    is_twin: bool = False  # goes only where a peer refuses the class of the object that it stands for
-
-    @property
-    def is_capture(self) -> bool:
-        return self.kind == CAPTURE
-
-
-@dataclass(frozen=True)
-class JobView:
-    """One job with its timeline and what it made."""
-
-    record: JobRow
-    events: tuple[EventRow, ...]
-    objects: tuple[MadeObject, ...]
-
-    @property
-    def captures(self) -> tuple[MadeObject, ...]:
-        return tuple(one for one in self.objects if one.is_capture)
-
-    @property
-    def deliveries(self) -> Mapping[str, Mapping[str, int]]:
-        """Lines by destination and state."""
-        counts: dict[str, dict[str, int]] = {}
-        for line in (line for one in self.objects for line in one.lines):
-            of = counts.setdefault(line.destination, {})
-            of[line.state] = of.get(line.state, 0) + 1
-        return counts
-
-    @property
-    def kinds(self) -> Mapping[str, int]:
-        """Number of objects by kind, without twins that went nowhere."""
-        counts: dict[str, int] = {}
-        for one in self.objects:
-            if one.lines or not one.is_twin:
-                counts[one.kind] = counts.get(one.kind, 0) + 1
-        return counts
-
-    def at(self, what: str) -> datetime | None:
-        """When the job last became, or did, `what`."""
-        return next((event.at for event in reversed(self.events) if event.what == what), None)
-
-    @property
-    def ended(self) -> datetime | None:
-        return None if self.record.state in UNDER_WAY else self.record.updated
-
-
-@dataclass(frozen=True)
 class StudyView:
     """One study: what came, what was decided, what was done."""
 
-    record: StudyRow
+    row: StudyRow
     series: tuple[SeriesRow, ...]
     decisions: tuple[DecisionRow, ...]
     jobs: tuple[JobView, ...]
 
     @property
     def uid(self) -> str:
-        return self.record.study_instance_uid
+        return self.row.study_instance_uid
 
     @property
     def instances(self) -> int:
@@ -129,13 +62,13 @@ class StudyView:
         return tuple(dict.fromkeys(one.modality or "?" for one in self.series))
 
     @property
-    def captures(self) -> tuple[MadeObject, ...]:
+    def captures(self) -> tuple[ObjectRow, ...]:
         return tuple(capture for job in self.jobs for capture in job.captures)
 
     @property
     def state(self) -> str:
         """One word for the whole study."""
-        states = {job.record.state for job in self.jobs}
+        states = {job.row.state for job in self.jobs}
         for state in (JobState.FAILED, *UNDER_WAY, JobState.UNSUITABLE, JobState.DONE):
             if state in states:
                 return state.value
@@ -150,16 +83,16 @@ class StudyView:
     @property
     def spans(self) -> tuple[Span, ...]:
         """Its way through the node, jobs of the same study one after the other as they ran."""
-        zero = self.record.first_received
-        spans = [("receive", zero, self.record.last_received)]
+        zero = self.row.first_received
+        spans = [("receive", zero, self.row.last_received)]
         if not self.jobs and self.decisions:
             spans.append(("wait", spans[0][2], max(decision.decided for decision in self.decisions)))
         for job in self.jobs:
-            record = job.record
+            row = job.row
             running, sending = job.at("running"), job.at("sending")
-            ended = job.ended or max((event.at for event in job.events), default=record.created)
-            spans.append(("wait", spans[0][2], record.created))
-            spans.append(("queue", record.created, running or ended))
+            ended = job.ended or max((event.at for event in job.events), default=row.created)
+            spans.append(("wait", spans[0][2], row.created))
+            spans.append(("queue", row.created, running or ended))
             if running:
                 spans.append(("run", running, sending or ended))
             if sending:
@@ -180,7 +113,7 @@ class StudyView:
         ends = [job.ended for job in self.jobs]
         if not ends or any(end is None for end in ends):
             return None
-        return (max(end for end in ends if end) - self.record.last_received).total_seconds()
+        return (max(end for end in ends if end) - self.row.last_received).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -252,7 +185,7 @@ class Overview:
                     .where(InstanceRow.received >= now - timedelta(hours=24))
                 )
                 or 0,
-                jobs=dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all()),
+                jobs=count_jobs(session),
                 waiting=session.scalar(select(func.count()).select_from(OutboxRow).where(OutboxRow.state == "waiting"))
                 or 0,
             )
@@ -260,21 +193,21 @@ class Overview:
     def under_way(self) -> tuple[JobView, ...]:
         """Jobs that have not ended, the oldest first."""
         with self._session() as session:
-            records = session.scalars(
+            rows = session.scalars(
                 select(JobRow).where(JobRow.state.in_(UNDER_WAY)).order_by(JobRow.created).limit(50)
             ).all()
-            return _job_views(session, records)
+            return tuple(job_views(session, rows))
 
     def studies(self, limit: int) -> tuple[StudyView, ...]:
         """The studies that last received something, the latest first."""
         with self._session() as session:
-            records = session.scalars(select(StudyRow).order_by(StudyRow.last_received.desc()).limit(limit)).all()
-            return _study_views(session, records)
+            rows = session.scalars(select(StudyRow).order_by(StudyRow.last_received.desc()).limit(limit)).all()
+            return _study_views(session, rows)
 
     def study(self, uid: str) -> StudyView | None:
         with self._session() as session:
-            record = session.get(StudyRow, uid)
-            return _study_views(session, [record])[0] if record else None
+            row = session.get(StudyRow, uid)
+            return _study_views(session, [row])[0] if row else None
 
     def study_of_job(self, job_id: str) -> str | None:
         """The study that a job is about."""
@@ -348,8 +281,8 @@ def _trouble(session: Session, destination: str) -> str:
     )
 
 
-def _study_views(session: Session, records: Sequence[StudyRow]) -> tuple[StudyView, ...]:
-    uids = [record.study_instance_uid for record in records]
+def _study_views(session: Session, rows: Sequence[StudyRow]) -> tuple[StudyView, ...]:
+    uids = [row.study_instance_uid for row in rows]
     series = _by_study(
         session.scalars(
             select(SeriesRow)
@@ -361,16 +294,16 @@ def _study_views(session: Session, records: Sequence[StudyRow]) -> tuple[StudyVi
         session.scalars(select(DecisionRow).where(DecisionRow.study_instance_uid.in_(uids)).order_by(DecisionRow.id))
     )
     jobs: dict[str, list[JobView]] = {}
-    for view in _job_views(
+    for view in job_views(
         session,
         session.scalars(
             select(JobRow).where(JobRow.study_instance_uid.in_(uids)).order_by(JobRow.created, JobRow.id)
         ).all(),
     ):
-        jobs.setdefault(view.record.study_instance_uid, []).append(view)
+        jobs.setdefault(view.row.study_instance_uid, []).append(view)
     return tuple(
-        StudyView(record, tuple(series.get(uid, ())), tuple(decisions.get(uid, ())), tuple(jobs.get(uid, ())))
-        for uid, record in zip(uids, records, strict=True)
+        StudyView(row, tuple(series.get(uid, ())), tuple(decisions.get(uid, ())), tuple(jobs.get(uid, ())))
+        for uid, row in zip(uids, rows, strict=True)
     )
 
 
@@ -379,30 +312,3 @@ def _by_study(rows: Iterable[Row]) -> dict[str, list[Row]]:
     for row in rows:
         grouped.setdefault(row.study_instance_uid, []).append(row)
     return grouped
-
-
-def _job_views(session: Session, records: Sequence[JobRow]) -> tuple[JobView, ...]:
-    ids = [record.id for record in records]
-    events: dict[str, list[EventRow]] = {}
-    for event in session.scalars(select(EventRow).where(EventRow.job_id.in_(ids)).order_by(EventRow.id)):
-        events.setdefault(event.job_id, []).append(event)
-    lines: dict[str, list[Line]] = {}
-    for row in session.scalars(select(OutboxRow).where(OutboxRow.job_id.in_(ids)).order_by(OutboxRow.id)):
-        line = Line(row.destination, row.state, row.attempts, row.delivered, row.answer)
-        lines.setdefault(row.sop_instance_uid, []).append(line)
-    objects: dict[str, list[MadeObject]] = {}
-    for made in session.scalars(
-        select(ObjectRow).where(ObjectRow.job_id.in_(ids)).order_by(ObjectRow.order, ObjectRow.kind, ObjectRow.path)
-    ):
-        objects.setdefault(made.job_id, []).append(
-            MadeObject(
-                made.sop_instance_uid,
-                made.kind,
-                made.size,
-                tuple(lines.get(made.sop_instance_uid, ())),
-                made.twin_of is not None,
-            )
-        )
-    return tuple(
-        JobView(record, tuple(events.get(record.id, ())), tuple(objects.get(record.id, ()))) for record in records
-    )
