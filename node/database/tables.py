@@ -1,6 +1,25 @@
-"""The node's own records: one database beside the job engine's tables. Pixels are files; here are UIDs and states.
+"""The node's own tables, in one database beside the job engine's. Pixels are files; here are UIDs and states.
 
-No patient name, ID or birth date is in any of these tables.
+No patient name, ID or birth date is in any of these tables. Everybody may read; only these modules write (a test holds
+them to it):
+
+==============  ==========================================================================================
+table           written by
+==============  ==========================================================================================
+AssociationRow  node.receive.store.receipt_import
+InstanceRow     node.receive.store.receipt_import, node.receive.store.retention
+SeriesRow       node.receive.store.receipt_import, node.receive.store.retention, node.route.completion
+StudyRow        node.receive.store.receipt_import, node.receive.store.retention, node.route.completion
+DecisionRow     node.route.dispatch
+JobRow          node.database.job_states, node.run.flow
+EventRow        node.database.job_states
+ObjectRow       node.run.flow
+OutboxRow       node.run.flow, node.run.job_engine, node.send.outbox, node.send.commitment_requests
+CommitmentRow   node.receive.dimse.commitment_provider, node.send.commitment_requests
+ExecutorRow     node.run.job_engine
+LaneRow         node.send.outbox
+AuditRow        node.receive.store.receipt_import, node.route.dispatch
+==============  ==========================================================================================
 """
 
 from __future__ import annotations

@@ -76,23 +76,23 @@ class Retention:
 
         The write comes first and holds the database until the end, so that no receipt is recorded in between.
         """
-        of_study = {
-            record: record.study_instance_uid == study_instance_uid for record in (StudyRow, SeriesRow, InstanceRow)
-        }
+        of_study = StudyRow.study_instance_uid == study_instance_uid
+        instances_of_study = InstanceRow.study_instance_uid == study_instance_uid
         with Session(self._database) as session, session.begin():
-            session.execute(update(StudyRow).where(of_study[StudyRow]).values(last_received=StudyRow.last_received))
-            if session.scalar(_due(before).where(of_study[StudyRow])) is None:
+            session.execute(update(StudyRow).where(of_study).values(last_received=StudyRow.last_received))
+            if session.scalar(_due(before).where(of_study)) is None:
                 return 0
             rows = session.execute(
-                select(InstanceRow.sop_instance_uid, InstanceRow.path).where(of_study[InstanceRow])
+                select(InstanceRow.sop_instance_uid, InstanceRow.path).where(instances_of_study)
             ).all()
             if _to_be_committed(session) & {row.sop_instance_uid for row in rows}:
                 return 0
             kept = [row.sop_instance_uid for row in rows if not self._delete(row.path, before)]
             if kept:  # sent again this moment: its receipt follows, and makes the study new
                 log.info("an old image came again", extra={"instances": len(kept)})
-            for record, condition in of_study.items():
-                session.execute(delete(record).where(condition))
+            session.execute(delete(StudyRow).where(of_study))
+            session.execute(delete(SeriesRow).where(SeriesRow.study_instance_uid == study_instance_uid))
+            session.execute(delete(InstanceRow).where(instances_of_study))
         return len(rows) - len(kept)
 
     def _delete(self, relative: str, before: datetime) -> bool:
