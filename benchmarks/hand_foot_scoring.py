@@ -80,7 +80,7 @@ def main() -> None:
         trained = weights.load()
         table.add_row("networks into memory, once per worker", f"{time.perf_counter() - start:.2f}")
         picture = next(frames(one.instances[0])).array.astype(np.float32)
-        finder, reader = Finder(trained.localiser), Reader(trained)
+        finder, reader = Finder(trained.localiser, trained.shapes), Reader(trained)
         table.add_row("file to pixels", *timed(lambda: next(frames(one.instances[0])), options.repeats))
         table.add_row("pixels to joint centres", *timed(lambda: finder.find(picture), options.repeats))
         table.add_row("pixels to scores of every joint", *timed(lambda: reader.read(picture), options.repeats))

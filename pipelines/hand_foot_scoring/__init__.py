@@ -6,12 +6,14 @@ Importing this module brings in no torch: whoever lists pipelines pays nothing f
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Result
 from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
+from pipelines.bundle import bundle_digest, files_in
 from pipelines.context import ClinicalContext
 from pipelines.hand_foot_scoring import codes as codes
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from pipelines.hand_foot_scoring.films import Chosen, Film
     from pipelines.hand_foot_scoring.reading import Reader
 
+BUNDLE = Path(__file__).parent / "bundle"
+LOCALISER, DAMAGE = "localiser.safetensors", "damage.safetensors"
+CALIBRATION, SHAPE = "calibration.json", "shape.npz"
+FILES = (LOCALISER, DAMAGE, CALIBRATION, SHAPE)  # everything in a bundle that changes a score
 TRAINED_ON = "trained on simulated radiographs only, not for clinical use"
 
 # films read in known order show more change than films read blinded, so a report says which it was; see `prior.py`
@@ -52,7 +58,8 @@ class HandFootScoring:
     wants_prior_report: ClassVar[bool] = True  # `pipelines.base.wants_prior_report`
     settings_type: ClassVar[type[PipelineSettings]] = HandFootScoringSettings
 
-    def __init__(self, settings: PipelineSettings) -> None:
+    def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:
+        self.bundle = bundle
         self.settings = (
             settings
             if isinstance(settings, HandFootScoringSettings)
@@ -62,10 +69,15 @@ class HandFootScoring:
 
     @property
     def model(self) -> Model:
-        from pipelines.hand_foot_scoring.digest import digest
-
         configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
-        return Model(self.name, self.version, digest(), TRAINED_ON, configuration, SERIES_BASE)
+        return Model(
+            self.name,
+            self.version,
+            bundle_digest(files_in(self.bundle, *FILES)),
+            TRAINED_ON,
+            configuration,
+            SERIES_BASE,
+        )
 
     def check(self, study: Study) -> None:
         """Hold the study against the input contract, from headers alone.
@@ -84,7 +96,7 @@ class HandFootScoring:
         from pipelines.hand_foot_scoring import weights
         from pipelines.hand_foot_scoring.reading import Reader
 
-        self._reader = Reader(weights.load())
+        self._reader = Reader(weights.load(self.bundle))
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         """Find and score the joints of every hand and foot of the study.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -121,14 +121,14 @@ class Limb:
     length: float  # pixels from the middle finger's tip to the wrist (great toe's tip to the navicular), by the fit
     quality: float  # 0..1, mean support of the sites
     strain: float
+    arrangement: shape.ShapeModel = field(repr=False, compare=False)  # that was fitted
 
     def lie(self, point_mm: tuple[float, float] = (0.0, 0.0)) -> tuple[float, float, tuple[float, float]]:
         """How the limb lies on the picture: its turn in radians clockwise, pixels per mm of a mean adult, and where a
         point of the shape model (mm) is."""
-        model = shape.shipped(self.part)
         mirror = np.array([-1.0 if self.side == "R" else 1.0, 1.0])
         upright = np.array([self.expected[name] for name in SITES[self.part]]) * mirror
-        similarity = shape.align(model.mean, upright, np.ones(len(upright)))
+        similarity = shape.align(self.arrangement.mean, upright, np.ones(len(upright)))
         x, y = similarity.apply(np.array([point_mm]))[0] * mirror
         angle = -similarity.angle if self.side == "R" else similarity.angle
         return angle, similarity.scale, (float(x), float(y))
@@ -141,10 +141,11 @@ class Limb:
 
 
 class Finder:
-    """Finds limbs with a trained localiser."""
+    """Finds limbs with a trained localiser and the arrangement of their sites."""
 
-    def __init__(self, network: Localiser) -> None:
+    def __init__(self, network: Localiser, shapes: Mapping[Part, shape.ShapeModel]) -> None:
         self.network = network.eval()
+        self.shapes = shapes
         self.rng_seed = 0
 
     @torch.inference_mode()
@@ -220,7 +221,7 @@ class Finder:
     def _fit(self, classes: NDArray[np.float32], window: Window, part: Part, mirrored: bool, turns: int) -> Limb | None:
         sites = SITES[part]
         maps = classes[[CLASS_OF[part, name] for name in sites]]
-        found = shape.fit(shape.shipped(part), peaks(maps), np.random.default_rng(self.rng_seed))
+        found = shape.fit(self.shapes[part], peaks(maps), np.random.default_rng(self.rng_seed))
         if found is None:
             return None
         length = REACH_MM[part] * found.similarity.scale  # class map pixels
@@ -239,6 +240,7 @@ class Finder:
             length * STRIDE * window.scale,
             found.quality,
             found.strain,
+            self.shapes[part],
         )
 
 

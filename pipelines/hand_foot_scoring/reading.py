@@ -47,7 +47,7 @@ class Reader:
 
     def __init__(self, trained: Trained) -> None:
         self.trained = trained
-        self.finder = Finder(trained.localiser)
+        self.finder = Finder(trained.localiser, trained.shapes)
 
     def read(self, picture: NDArray[np.float32]) -> tuple[LimbReading, ...]:
         """The limbs on a picture (H, W), bone bright, each with its readings."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.hand_foot_scoring.sites import Part
+from pipelines.hand_foot_scoring.sites import SITES, Part
 
 Points = NDArray[np.float64]
-PATH = Path(__file__).parent / "bundle" / "shape.npz"
 
 
 @dataclass(frozen=True)
@@ -68,12 +67,15 @@ def align(source: Points, target: Points, trust: Points) -> Similarity:
     return Similarity(max(scale, 1e-9), angle, (float(shift[0]), float(shift[1])))
 
 
-@cache
-def shipped(part: Part) -> ShapeModel:
-    """The model in the bundle."""
-    with np.load(PATH) as stored:
-        mean, modes, spread = (stored[f"{part}.{key}"].astype(np.float64) for key in ("mean", "modes", "spread"))
-        return ShapeModel(part, mean, modes, spread, float(stored[f"{part}.rest"]))
+def load_shapes(path: Path) -> dict[Part, ShapeModel]:
+    """The shape models of hand and foot in one file."""
+    with np.load(path) as stored:
+        return {part: _read_model(part, stored) for part in SITES}
+
+
+def _read_model(part: Part, stored: Mapping[str, Points]) -> ShapeModel:
+    mean, modes, spread = (stored[f"{part}.{key}"].astype(np.float64) for key in ("mean", "modes", "spread"))
+    return ShapeModel(part, mean, modes, spread, float(stored[f"{part}.rest"]))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ Side = Literal["L", "R"]
 
 HAND_SITES = tuple(site.id for site in SVH_SITES if site.limb == "hand")
 FOOT_SITES = tuple(site.id for site in SVH_SITES if site.limb == "foot")
-SITES = {"hand": HAND_SITES, "foot": FOOT_SITES}
+SITES: dict[Part, tuple[str, ...]] = {"hand": HAND_SITES, "foot": FOOT_SITES}
 NO_EROSION = frozenset(site.id for site in SVH_SITES if site.limb == "hand" and not site.erosion_maximum)
 # the interphalangeal joint of the thumb has no narrowing score, that of the great toe has one
 NO_NARROWING = {

@@ -1,8 +1,9 @@
-"""The trained parts as files: two networks, the calibration, the shape model."""
+"""The files of a bundle: two networks, the calibration, the shape models."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from pipelines.hand_foot_scoring import BUNDLE, CALIBRATION, DAMAGE, LOCALISER, SHAPE
 from pipelines.hand_foot_scoring.calibration import CalibrationMap, GradeCalibration
-from pipelines.hand_foot_scoring.digest import FOLDER
 from pipelines.hand_foot_scoring.heads import Loss
 from pipelines.hand_foot_scoring.network import Damage, Localiser
+from pipelines.hand_foot_scoring.shape import ShapeModel, load_shapes
+from pipelines.hand_foot_scoring.sites import Part
 
 
 @dataclass(frozen=True)
@@ -23,34 +26,36 @@ class Trained:
     localiser: Localiser
     damage: Damage
     calibration: GradeCalibration
+    shapes: Mapping[Part, ShapeModel]
 
 
 def save_damage(damage: Damage, folder: Path) -> None:
-    """Write the damage heads as safetensors."""
-    save_network(damage, folder / "damage.safetensors")
+    """Write the damage network into a bundle."""
+    save_network(damage, folder / DAMAGE)
 
 
 def save_calibration(calibration: GradeCalibration, folder: Path) -> None:
-    """Write the calibration as JSON."""
+    """Write the calibration into a bundle."""
     text = json.dumps(asdict(calibration), indent=None, separators=(",", ": "))
-    (folder / "calibration.json").write_text(text.replace('"matrix"', '\n "matrix"') + "\n", encoding="utf-8")
+    (folder / CALIBRATION).write_text(text.replace('"matrix"', '\n "matrix"') + "\n", encoding="utf-8")
 
 
 def save_network(network: nn.Module, path: Path) -> None:
-    """The weights of one network."""
-    told = {"loss": network.loss} if isinstance(network, Damage) else None
-    save_file({name: value.detach().contiguous() for name, value in network.state_dict().items()}, str(path), told)
+    """Write the weights of one network; with a damage network goes the name of the loss that it was trained with."""
+    metadata = {"loss": network.loss} if isinstance(network, Damage) else None
+    save_file({name: value.detach().contiguous() for name, value in network.state_dict().items()}, str(path), metadata)
 
 
-def load_localiser(path: Path = FOLDER / "localiser.safetensors") -> Localiser:
+def load_localiser(path: Path = BUNDLE / LOCALISER) -> Localiser:
+    """The localiser in a file, ready for inference."""
     network = Localiser()
     network.load_state_dict(load_file(str(path)))
     network.eval()
     return network
 
 
-def load_damage(path: Path = FOLDER / "damage.safetensors") -> Damage:
-    """The damage heads; which loss they were trained with stands in the file."""
+def load_damage(path: Path = BUNDLE / DAMAGE) -> Damage:
+    """The damage network in a file, ready for inference; the file says which loss it was trained with."""
     with safe_open(str(path), "pt") as file:
         loss: Loss = file.metadata()["loss"]
     network = Damage(loss)
@@ -59,15 +64,23 @@ def load_damage(path: Path = FOLDER / "damage.safetensors") -> Damage:
     return network
 
 
-def load_calibration(path: Path = FOLDER / "calibration.json") -> GradeCalibration:
+def load_calibration(path: Path = BUNDLE / CALIBRATION) -> GradeCalibration:
+    """The calibration in a file."""
     stored = json.loads(path.read_text(encoding="utf-8"))
     return GradeCalibration({pooling: CalibrationMap(**stage) for pooling, stage in stored["stages"].items()})
 
 
-def load(folder: Path = FOLDER) -> Trained:
-    """The trained networks with their calibration."""
+def load(folder: Path = BUNDLE) -> Trained:
+    """Everything in a bundle.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    """
     return Trained(
-        load_localiser(folder / "localiser.safetensors"),
-        load_damage(folder / "damage.safetensors"),
-        load_calibration(folder / "calibration.json"),
+        load_localiser(folder / LOCALISER),
+        load_damage(folder / DAMAGE),
+        load_calibration(folder / CALIBRATION),
+        load_shapes(folder / SHAPE),
     )

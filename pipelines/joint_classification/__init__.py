@@ -6,6 +6,7 @@ Importing this module brings in no torch: whoever lists pipelines pays nothing f
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Result
 from dicom_sr.series import Series, Study
 from pipelines.base import PipelineSettings
+from pipelines.bundle import bundle_digest, files_in
 from pipelines.context import ClinicalContext
 from pipelines.joint_classification import codes as codes
 from pipelines.joint_classification import joints
@@ -22,12 +24,18 @@ if TYPE_CHECKING:
     from pipelines.joint_classification.classifier import Classifier
     from pipelines.joint_classification.results import Seen, Unread
 
+BUNDLE = Path(__file__).parent / "bundle"
 TRAINED_ON = "trained on simulated images of joints only, not for clinical use"
 HR_PQCT_MM = 0.15  # the largest pixel of HR-pQCT; other CT is far coarser
 IMAGES = 60  # stills and cines of a series that are read
 
 
 SERIES_BASE = 3200  # see `dicom_sr.write.provenance`
+
+
+def digest(bundle: Path = BUNDLE) -> str:
+    """SHA-256, hex, over weights and descriptions of a bundle's networks: limits and calibration are in both."""
+    return bundle_digest(files_in(bundle, "csae_*.safetensors", "csae_*.json"))
 
 
 class JointClassificationSettings(PipelineSettings):
@@ -47,7 +55,8 @@ class JointClassification:
     needs_context: ClassVar[bool] = False
     settings_type: ClassVar[type[PipelineSettings]] = JointClassificationSettings
 
-    def __init__(self, settings: PipelineSettings) -> None:
+    def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:
+        self.bundle = bundle
         self.settings = (
             settings
             if isinstance(settings, JointClassificationSettings)
@@ -57,10 +66,8 @@ class JointClassification:
 
     @property
     def model(self) -> Model:
-        from pipelines.joint_classification.classifier import digest
-
         configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
-        return Model(self.name, self.version, digest(), TRAINED_ON, configuration, SERIES_BASE)
+        return Model(self.name, self.version, digest(self.bundle), TRAINED_ON, configuration, SERIES_BASE)
 
     def check(self, study: Study) -> None:
         """Hold the series against the input contract, from headers alone.
@@ -99,7 +106,7 @@ class JointClassification:
         if dimensions not in self._models:
             from pipelines.joint_classification.classifier import load
 
-            self._models[dimensions] = load(dimensions)
+            self._models[dimensions] = load(dimensions, self.bundle)
         return self._models[dimensions]
 
     def _ultrasound(self, series: Series) -> Result:

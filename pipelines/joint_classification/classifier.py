@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
+from pipelines.joint_classification import BUNDLE
 from pipelines.joint_classification.classes import CLASSES
 
 Array = NDArray[np.float64]
 
-BUNDLE = Path(__file__).parent / "bundle"
 NAMES = {"healthy": "healthy", "ra": "rheumatoid arthritis", "psa": "psoriatic arthritis"}
 # Standard deviations either side that hold 90 % of a Gaussian: rounded, since `scipy.special.ndtri(0.95)` would change
 # the intervals of a cine in the report.
@@ -275,14 +274,6 @@ def load(dimensions: Literal[2, 3], bundle: Path = BUNDLE) -> Classifier:
     except FileNotFoundError as error:
         raise UnsuitableInput(f"there is no trained model for {kind} here; condyle train makes one") from error
     return Classifier(card, arrays)
-
-
-def digest(bundle: Path = BUNDLE) -> str:
-    """SHA-256 of all weights files of the bundle together, hex; without loading them, and without torch."""
-    together = hashlib.sha256()
-    for path in sorted(bundle.glob("*.safetensors")):
-        together.update(path.read_bytes())
-    return together.hexdigest()
 
 
 def _part(arrays: Mapping[str, NDArray[np.generic]], name: str) -> dict[str, NDArray[np.generic]]:

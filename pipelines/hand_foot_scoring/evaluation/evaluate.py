@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.hand_foot_scoring import weights
+from pipelines.hand_foot_scoring import BUNDLE, LOCALISER, SHAPE, weights
 from pipelines.hand_foot_scoring.calibration import POOLINGS, Pooling
 from pipelines.hand_foot_scoring.crops import normalised
-from pipelines.hand_foot_scoring.digest import FOLDER
 from pipelines.hand_foot_scoring.evaluation import landmarks, tables
 from pipelines.hand_foot_scoring.heads import LOSSES, MAXIMUM, head_of
 from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.reading import CHILD_PROBABILITY, PLATE_SITES, Reader, pooled
 from pipelines.hand_foot_scoring.scoring import CELLS, INTERVAL_SPREAD, Cell, Reading, Scored
+from pipelines.hand_foot_scoring.shape import load_shapes
 from pipelines.hand_foot_scoring.simulation import crops
 from pipelines.hand_foot_scoring.simulation.disease import random_disease
 from pipelines.hand_foot_scoring.simulation.hand import hand
@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--ablation", action="store_true", help="train every loss anew on the same simulated patients")
     made.add_argument("--multi-task", action="store_true", help="compare crops with the localiser's features and both")
-    made.add_argument("--bundle", type=Path, default=FOLDER)
+    made.add_argument("--bundle", type=Path, default=BUNDLE)
     made.add_argument("--pooling", choices=POOLINGS, default="alone", help="what a score leans on beside its own joint")
     made.add_argument("--bins", type=Path, default=BINS, help="damage bins of the surrogate metrics, YAML")
     made.add_argument("--json", type=Path, help="write the figures there")
@@ -108,7 +108,7 @@ def _measured(options: argparse.Namespace, console: Console) -> Any:
 
 # ---------------------------------------------------------------- landmarks
 def _landmarks(options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
-    finder = Finder(weights.load_localiser(options.bundle / "localiser.safetensors"))
+    finder = Finder(weights.load_localiser(options.bundle / LOCALISER), load_shapes(options.bundle / SHAPE))
     rows = landmarks.measure_folder(options.data, finder)
     table = Table("picture", "sites", "found", "within 4 %", "median error, hand lengths", title=str(options.data.name))
     for name in dict.fromkeys(row.picture for row in rows):
@@ -311,7 +311,7 @@ def _multi_task(options: argparse.Namespace, console: Console) -> dict[str, Any]
     figures: dict[str, Any] = {"train_films": len(train.canvases), "test_films": len(test.canvases)}
     table = Table("features from", *(f"{head}: kappa, MAE, RMSE" for head in MAXIMUM), title="simulated")
     for branches in multitask.BRANCHES:
-        localiser = weights.load_localiser(options.bundle / "localiser.safetensors")
+        localiser = weights.load_localiser(options.bundle / LOCALISER)
         network = multitask.train(train, localiser, branches, options.seed, options.epochs)
         found = damage_heads.by_family(*multitask.scores(network, test))
         figures[branches] = damage_heads.plain(found)

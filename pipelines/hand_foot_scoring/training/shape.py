@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.hand_foot_scoring.shape import PATH, ShapeModel, align
+from pipelines.hand_foot_scoring.shape import ShapeModel, align
 from pipelines.hand_foot_scoring.simulation.disease import random_disease
 from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
@@ -39,7 +39,7 @@ def build(part: Part, seed: int, count: int = 1500) -> ShapeModel:
     return ShapeModel(part, mean, modes[:kept], np.sqrt(variance[:kept]), rest)
 
 
-def save(models: tuple[ShapeModel, ...], path: Path = PATH) -> None:
+def save(models: tuple[ShapeModel, ...], path: Path) -> None:
     """Write the models of both parts to one file."""
     arrays: dict[str, NDArray[np.generic]] = {}
     for model in models:

@@ -12,9 +12,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from pipelines.hand_foot_scoring import weights
+from pipelines.hand_foot_scoring import BUNDLE, DAMAGE, LOCALISER, SHAPE, weights
 from pipelines.hand_foot_scoring.calibration import POOLINGS
-from pipelines.hand_foot_scoring.digest import FOLDER
 from pipelines.hand_foot_scoring.heads import LOSSES, Loss
 from pipelines.hand_foot_scoring.simulation.crops import EVEN_SHARE, simulated
 from pipelines.hand_foot_scoring.training import shape as shape_training
@@ -31,7 +30,7 @@ CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="condyle train hand_foot_scoring", description=__doc__)
     made.add_argument("--seed", type=int, default=0)
-    made.add_argument("--output", type=Path, default=FOLDER, help="folder of the bundle")
+    made.add_argument("--output", type=Path, default=BUNDLE, help="folder of the bundle")
     made.add_argument("--only", choices=PARTS, action="append", help="make this part alone")
     made.add_argument("--steps", type=int, default=STEPS, help="batches of 8 films for the localiser")
     made.add_argument("--patients", type=int, default=PATIENTS, help="simulated patients for the damage heads")
@@ -53,7 +52,7 @@ def main(arguments: list[str]) -> int:
     start = time.monotonic()
     if "shape" in parts:
         models = (shape_training.build("hand", options.seed), shape_training.build("foot", options.seed))
-        shape_training.save(models, options.output / "shape.npz")
+        shape_training.save(models, options.output / SHAPE)
         console.print(f"shape models: {len(models[0].spread)} modes of the hand, {len(models[1].spread)} of the foot")
     try:
         if "localiser" in parts:
@@ -80,7 +79,7 @@ def _localiser(options: argparse.Namespace, console: Console, start: float) -> N
         device=options.device,
         checkpoint=kept,
     ).cpu()
-    weights.save_network(localiser, options.output / "localiser.safetensors")
+    weights.save_network(localiser, options.output / LOCALISER)
     kept.remove()
 
 
@@ -108,7 +107,7 @@ def _damage(options: argparse.Namespace, console: Console, start: float) -> None
 
 
 def _calibration(options: argparse.Namespace, console: Console) -> None:
-    damage = weights.load_damage(options.output / "damage.safetensors")
+    damage = weights.load_damage(options.output / DAMAGE)
     held = simulated(options.seed + CALIBRATION_SEED, options.calibration_patients, even=0, children=0)
     calibration = calibrate(damage, held)
     weights.save_calibration(calibration, options.output)

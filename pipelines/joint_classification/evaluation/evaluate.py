@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipelines.joint_classification import BUNDLE
 from pipelines.joint_classification.answers import ask
-from pipelines.joint_classification.classifier import BUNDLE, Classifier, card_file, load
+from pipelines.joint_classification.classifier import Classifier, card_file, load
 from pipelines.joint_classification.evaluation import card
 from pipelines.joint_classification.evaluation.figures import Measured, write_measured
 from pipelines.joint_classification.evaluation.folds import _methods, five_fold

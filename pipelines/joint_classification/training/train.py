@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.joint_classification import signs
+from pipelines.joint_classification import BUNDLE, digest, signs
 from pipelines.joint_classification.answers import ask
 from pipelines.joint_classification.classes import CLASSES
-from pipelines.joint_classification.classifier import BUNDLE, Classifier, ClassifierCard, digest, load
+from pipelines.joint_classification.classifier import Classifier, ClassifierCard, load
 from pipelines.joint_classification.network import CHANNELS, ConvolutionalSupervisedAutoEncoder
 from pipelines.joint_classification.prepare import INPUTS, Inputs, normalise, prepare
 from pipelines.joint_classification.simulation import disturb, metacarpal, ultrasound

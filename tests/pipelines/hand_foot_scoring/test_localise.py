@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from pipelines.hand_foot_scoring import weights
+from pipelines.hand_foot_scoring import BUNDLE, SHAPE, weights
 from pipelines.hand_foot_scoring.canvas import CANVAS
 from pipelines.hand_foot_scoring.localise import Finder, Pyramid, peaks, soft_argmax, window_of
+from pipelines.hand_foot_scoring.shape import load_shapes
 from pipelines.hand_foot_scoring.simulation.films import FILM_MIDDLE_MM, Film, film, two_hands
 from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
@@ -28,7 +29,7 @@ EXPOSURE = Exposure(noise=0.01, gamma=0.8)
 def finder(networks: None) -> Iterator[Finder]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield Finder(weights.load_localiser())
+    yield Finder(weights.load_localiser(), load_shapes(BUNDLE / SHAPE))
     torch.set_num_threads(threads)
 
 

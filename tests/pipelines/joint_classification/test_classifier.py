@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from dicom_sr.errors import UnsuitableInput
+from pipelines.joint_classification import BUNDLE, digest
 from pipelines.joint_classification import classifier as module
 from pipelines.joint_classification.classes import CLASSES
-from pipelines.joint_classification.classifier import Classification, digest, load
+from pipelines.joint_classification.classifier import Classification, load
 from pipelines.joint_classification.simulation import metacarpal, ultrasound, unknown_ultrasound
 
 
@@ -161,7 +162,7 @@ def test_a_bundle_that_is_not_there_is_said_to_be_missing(tmp_path):
 
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_shipped_weights_are_small_and_say_what_they_were_trained_on(dimensions):
-    assert module.weights_file(module.BUNDLE, dimensions).stat().st_size < 4e6
+    assert module.weights_file(BUNDLE, dimensions).stat().st_size < 4e6
     made = load(dimensions)
     assert "simulated" in made.trained_on
     assert "not for clinical use" in made.trained_on

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from pipelines.hand_foot_scoring import weights
+from pipelines.hand_foot_scoring import BUNDLE, SHAPE, weights
 from pipelines.hand_foot_scoring.evaluation import evaluate
 from pipelines.hand_foot_scoring.evaluation.landmarks import RSNA_SITES, Labelled, measure, read, summarise
 from pipelines.hand_foot_scoring.localise import Finder
+from pipelines.hand_foot_scoring.shape import load_shapes
 
 
 def rsna_folder(folder: Path) -> Path:
@@ -92,5 +93,5 @@ def test_a_label_that_lies_elsewhere_is_not_found_by_looking_at_it(networks: Non
     picture = next(iter(read(shared_data / "xray" / "hand-landmarks-dha")))
     moved = {site: (x + 0.1 * picture.hand_length, y) for site, (x, y) in picture.sites.items()}
     wrong = Labelled(picture.name, picture.image, moved, picture.hand_length, picture.pixel_mm)
-    rows = measure(wrong, Finder(weights.load_localiser()).find(picture.image))
+    rows = measure(wrong, Finder(weights.load_localiser(), load_shapes(BUNDLE / SHAPE)).find(picture.image))
     assert summarise(rows).within_4_percent < 0.2

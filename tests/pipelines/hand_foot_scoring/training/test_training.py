@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.hand_foot_scoring import weights
+from pipelines.hand_foot_scoring import BUNDLE, FILES, HandFootScoring, HandFootScoringSettings, weights
 from pipelines.hand_foot_scoring.calibration import POOLINGS
 from pipelines.hand_foot_scoring.canvas import CANVAS
-from pipelines.hand_foot_scoring.digest import FILES, FOLDER, digest
 from pipelines.hand_foot_scoring.evaluation import evaluate
 from pipelines.hand_foot_scoring.heads import MAXIMUM
 from pipelines.hand_foot_scoring.network import OTHER_POSE, Damage, Localiser
@@ -121,7 +120,7 @@ def test_a_folder_with_the_state_of_another_training_is_left_alone(
 
 def test_the_command_writes_a_bundle_that_loads(tmp_path: Path) -> None:
     common = ["--output", str(tmp_path), "--threads", "1"]
-    assert train.main([*common, "--only", "localiser", "--steps", "2"]) == 0
+    assert train.main([*common, "--only", "shape", "--only", "localiser", "--steps", "2"]) == 0
     small = ["--patients", "3", "--epochs", "1", "--calibration-patients", "2"]
     assert train.main([*common, "--only", "damage", "--only", "calibration", *small]) == 0
     assert not list(tmp_path.glob("*.training"))  # a training that is over keeps no state
@@ -148,9 +147,9 @@ def test_the_ablation_compares_every_loss_on_the_same_crops(tmp_path: Path) -> N
 
 def test_the_shipped_bundle_is_whole_and_small(networks: None) -> None:
     for name in FILES:
-        assert (FOLDER / name).exists(), name
-        assert (FOLDER / name).stat().st_size < 4 * 1024 * 1024
-    assert len(digest()) == 64
+        assert (BUNDLE / name).exists(), name
+        assert (BUNDLE / name).stat().st_size < 4 * 1024 * 1024
+    assert len(HandFootScoring(HandFootScoringSettings()).model.weights_digest) == 64
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """`condyle evaluate joint_classification`: figures as by hand, parts measured once, and the card they go into."""
 
-from pipelines.joint_classification.classifier import BUNDLE, load
+from pipelines.joint_classification import BUNDLE
+from pipelines.joint_classification.classifier import load
 from pipelines.joint_classification.evaluation import card, evaluate
 
 

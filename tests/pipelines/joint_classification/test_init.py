@@ -1,0 +1,25 @@
+"""What identifies the pipeline's model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from node.route.dispatch import model_digest
+from pipelines.joint_classification import BUNDLE, JointClassification, JointClassificationSettings
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("limit", ["foreign_p", "entropy_limit"])
+def test_another_limit_of_the_gate_is_another_model_with_another_job(tmp_path, dimensions, limit):
+    shutil.copytree(BUNDLE, tmp_path / "bundle")
+    shipped = JointClassification(JointClassificationSettings())
+    copied = JointClassification(JointClassificationSettings(), tmp_path / "bundle")
+    assert copied.model.weights_digest == shipped.model.weights_digest
+    path = tmp_path / "bundle" / f"csae_{dimensions}d.json"
+    card = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(card | {limit: card[limit] / 2}), encoding="utf-8")
+    assert copied.model.weights_digest != shipped.model.weights_digest
+    assert model_digest(copied) != model_digest(shipped)
