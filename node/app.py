@@ -25,7 +25,7 @@ from node.errors import ConfigurationError, PeerUnavailable
 from node.patient_records.look_up import open_patient_records
 from node.patient_records.post_back import PostBack
 from node.patient_records.service import RecordService
-from node.prior.search import Priors
+from node.prior.search import PriorReports
 from node.processes import Supervisor, receivers
 from node.receive import stow
 from node.receive.store.receipt_import import ReceiptImport
@@ -111,7 +111,7 @@ class Node:
             configuration,
             database,
             contexts=lambda job, paths: records.context_for(job.pipeline, paths),
-            priors=Priors(configuration, database, open_patient_records(configuration)),
+            priors=PriorReports(configuration, database, open_patient_records(configuration)),
         )
         job_engine.start()
         stack.callback(job_engine.stop)
@@ -178,9 +178,9 @@ def require_fit(configuration: Configuration, path: Path) -> None:
     path
         Where the configuration stands, for the message.
     """
-    found = (verdict for look in (route_checks.routes, checks.files) for verdict in look(configuration))
-    if wrong := [verdict for verdict in found if verdict.state == "bad"]:
-        raise ConfigurationError("\n".join(f"{path}: {verdict.sentence}" for verdict in wrong))
+    found = (result for look in (route_checks.routes, checks.files) for result in look(configuration))
+    if wrong := [result for result in found if result.state == "bad"]:
+        raise ConfigurationError("\n".join(f"{path}: {result.sentence}" for result in wrong))
 
 
 def prepared_database(configuration: Configuration) -> Database:

@@ -24,20 +24,20 @@ def check(config: Path, *, online: bool) -> int:
     """Look at everything, print what was found."""
     configuration = read_with_settings(config)
     out, complaints = console(), console(error=True)
-    verdicts = [verdict for look in (route_checks.routes, *checks.OFFLINE) for verdict in look(configuration)]
+    results = [result for look in (route_checks.routes, *checks.OFFLINE) for result in look(configuration)]
     if online:
         asked = list(_asked(configuration))
-        verdicts += [
+        results += [
             _ask(*one, configuration.node.ae_title)
             for one in track(asked, "Asking", console=complaints, transient=True, disable=not complaints.is_terminal)
         ]
     table = Table(box=None, show_header=False, pad_edge=False)
-    for verdict in verdicts:
-        sentence = verdict.sentence.removeprefix(f"{verdict.key}: ")
-        table.add_row(Text(verdict.state, style=STYLES[verdict.state]), Text(verdict.key), Text(sentence))
+    for result in results:
+        sentence = result.sentence.removeprefix(f"{result.key}: ")
+        table.add_row(Text(result.state, style=STYLES[result.state]), Text(result.key), Text(sentence))
     out.print(table)
-    bad = sum(verdict.state == "bad" for verdict in verdicts)
-    doubtful = sum(verdict.state == "doubtful" for verdict in verdicts)
+    bad = sum(result.state == "bad" for result in results)
+    doubtful = sum(result.state == "doubtful" for result in results)
     if bad:
         out.print(f"\n{config}: {bad} thing{'s' if bad > 1 else ''} to mend")
         return NOT_RIGHT
@@ -61,7 +61,7 @@ def _asked(configuration: Configuration) -> Iterator[tuple[str, DimseDestination
             )
 
 
-def _ask(key: str, whom: DimseDestination | DicomWebDestination, ae_title: str) -> checks.Verdict:
+def _ask(key: str, whom: DimseDestination | DicomWebDestination, ae_title: str) -> checks.CheckResult:
     from node.send.dicomweb_delivery import DicomWebDelivery
     from node.send.dimse_delivery import DimseDelivery
 
@@ -71,6 +71,6 @@ def _ask(key: str, whom: DimseDestination | DicomWebDestination, ae_title: str) 
             DicomWebDelivery(key, whom) if isinstance(whom, DicomWebDestination) else DimseDelivery(key, whom, ae_title)
         )
         with closing(way):
-            return checks.Verdict(key, "good", f"{where} {way.ping()}")
+            return checks.CheckResult(key, "good", f"{where} {way.ping()}")
     except (PeerUnavailable, OSError) as error:  # OSError: certificates
-        return checks.Verdict(key, "bad", f"{where}: {str(error).removeprefix(f'{key}: ')}")
+        return checks.CheckResult(key, "bad", f"{where}: {str(error).removeprefix(f'{key}: ')}")

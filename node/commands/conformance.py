@@ -24,7 +24,7 @@ from pynetdicom.sop_class import (
 
 from node.commands.exit_codes import OK
 from node.commands.terminal import console
-from node.config import Dimse, DimseDestination, Node
+from node.config import DimseDestination, DimseSettings, NodeSettings
 from node.receive.dimse.presentation_contexts import MESSAGE_SYNTAXES
 from node.receive.status import Status
 from node.receive.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -66,7 +66,7 @@ This page is written by `condyle conformance docs/conformance.md` from what the 
 Values in *italics* are defaults of `config.yaml`, which explains every key.
 
 Condyle is an application that receives studies, runs pipelines on them and sends derived objects. It is for research
-and not a medical device. It is one application entity, called *{Node.model_fields["ae_title"].default}*.
+and not a medical device. It is one application entity, called *{NodeSettings.model_fields["ae_title"].default}*.
 
 | | |
 |---|---|
@@ -108,7 +108,7 @@ def _services() -> str:
     return "## Services\n\n" + _table(("SOP class", "UID", "SCP", "SCU"), rows)
 
 
-def _default(section: type[Dimse] | type[DimseDestination], field: str) -> str:
+def _default(section: type[DimseSettings] | type[DimseDestination], field: str) -> str:
     return f"*{section.model_fields[field].default}*"
 
 
@@ -118,12 +118,15 @@ def _reception() -> str:
     limits = [
         ("Called AE titles", "node.ae_title and receive.dimse.ae_titles; others are refused *(on)*"),
         ("Calling AE titles and addresses", "those in peers; others are refused *(on)*"),
-        ("Maximum PDU size", f"{_default(Dimse, 'maximum_pdu_size')} bytes"),
-        ("Associations at a time", f"{_default(Dimse, 'maximum_associations')}, and of each peer as peers says"),
+        ("Maximum PDU size", f"{_default(DimseSettings, 'maximum_pdu_size')} bytes"),
+        (
+            "Associations at a time",
+            f"{_default(DimseSettings, 'maximum_associations')}, and of each peer as peers says",
+        ),
         ("Asynchronous operations window", "1, 1"),
-        ("Silence before the association request", f"{_default(Dimse, 'association_timeout_s')} s"),
-        ("Silence inside an association", f"{_default(Dimse, 'idle_timeout_s')} s"),
-        ("Largest data set", f"{_default(Dimse, 'maximum_instance_bytes')} bytes"),
+        ("Silence before the association request", f"{_default(DimseSettings, 'association_timeout_s')} s"),
+        ("Silence inside an association", f"{_default(DimseSettings, 'idle_timeout_s')} s"),
+        ("Largest data set", f"{_default(DimseSettings, 'maximum_instance_bytes')} bytes"),
         ("Secure transport", "TLS 1.2 or later (BCP 195), off by default; client certificates where configured"),
     ]
     return "\n\n".join(

@@ -21,7 +21,7 @@ from node.config.sections import (
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """What one look found."""
 
     key: str  # where in the configuration
@@ -29,15 +29,15 @@ class Verdict:
     sentence: str
 
 
-def files(configuration: Configuration) -> Iterator[Verdict]:
+def files(configuration: Configuration) -> Iterator[CheckResult]:
     """Certificates, tokens and other files that must be there to be read."""
     for key, path in _named_files(configuration):
         if not path.is_file():
-            yield Verdict(key, "bad", f"{key}: {path}: there is no such file")
+            yield CheckResult(key, "bad", f"{key}: {path}: there is no such file")
         elif not os.access(path, os.R_OK):
-            yield Verdict(key, "bad", f"{key}: {path}: may not be read by this account")
+            yield CheckResult(key, "bad", f"{key}: {path}: may not be read by this account")
         else:
-            yield Verdict(key, "good", f"{path} can be read")
+            yield CheckResult(key, "good", f"{path} can be read")
 
 
 def _named_files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
@@ -72,7 +72,7 @@ def _tls_files(key: str, tls: Tls | None) -> Iterator[tuple[str, Path]]:
             yield f"{key}.trusted", tls.trusted
 
 
-def folders(configuration: Configuration) -> Iterator[Verdict]:
+def folders(configuration: Configuration) -> Iterator[CheckResult]:
     """Can the folders that the node writes to be written, or made?"""
     named = [("node.data", configuration.node.data)]
     for name, destination in configuration.destinations.items():
@@ -81,31 +81,33 @@ def folders(configuration: Configuration) -> Iterator[Verdict]:
     for key, path in named:
         nearest = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
         if not nearest.is_dir():
-            yield Verdict(key, "bad", f"{key}: {nearest}: is a file where a folder should be")
+            yield CheckResult(key, "bad", f"{key}: {nearest}: is a file where a folder should be")
         elif not os.access(nearest, os.W_OK | os.X_OK):
-            yield Verdict(key, "bad", f"{key}: {nearest}: may not be written by this account")
+            yield CheckResult(key, "bad", f"{key}: {nearest}: may not be written by this account")
         else:
-            yield Verdict(key, "good", f"{path} {'can be written' if nearest == path.absolute() else 'can be made'}")
+            yield CheckResult(
+                key, "good", f"{path} {'can be written' if nearest == path.absolute() else 'can be made'}"
+            )
     for index, watched in enumerate(configuration.receive.watched_folders):
         key = f"receive.watched_folders.{index}.path"
         if watched.path.is_dir() and os.access(watched.path, os.R_OK):
-            yield Verdict(key, "good", f"{watched.path} can be read")
+            yield CheckResult(key, "good", f"{watched.path} can be read")
         else:
-            yield Verdict(key, "bad", f"{key}: {watched.path}: should be a folder that this account may read")
+            yield CheckResult(key, "bad", f"{key}: {watched.path}: should be a folder that this account may read")
 
 
-def ports(configuration: Configuration) -> Iterator[Verdict]:
+def ports(configuration: Configuration) -> Iterator[CheckResult]:
     """Are the ports free? A node that runs already with this configuration holds them itself."""
     for key, host, port in used_ports(configuration):
         try:
             listening_socket(host, port).close()
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                yield Verdict(key, "doubtful", f"{host}:{port} is in use; by this node, if it runs already")
+                yield CheckResult(key, "doubtful", f"{host}:{port} is in use; by this node, if it runs already")
             else:
-                yield Verdict(key, "bad", f"{key}: {host}:{port}: cannot be opened: {error.strerror}")
+                yield CheckResult(key, "bad", f"{key}: {host}:{port}: cannot be opened: {error.strerror}")
         else:
-            yield Verdict(key, "good", f"{host}:{port} is free")
+            yield CheckResult(key, "good", f"{host}:{port} is free")
 
 
 def used_ports(configuration: Configuration) -> Iterator[tuple[str, str, int]]:
@@ -117,21 +119,21 @@ def used_ports(configuration: Configuration) -> Iterator[tuple[str, str, int]]:
         yield "records.mllp.port", mllp.host, mllp.port
 
 
-def peers(configuration: Configuration) -> Iterator[Verdict]:
+def peers(configuration: Configuration) -> Iterator[CheckResult]:
     """Who may send, and whether the destinations can tell the node from others."""
     dimse = configuration.receive.dimse
     if dimse.require_known_peer and not configuration.peers:
-        yield Verdict(
+        yield CheckResult(
             "peers",
             "doubtful",
             "there is none, and receive.dimse.require_known_peer is on: nobody may send to the node",
         )
     for name, peer in configuration.peers.items():
         places = ", ".join(str(network) for network in peer.networks) or "any address"
-        yield Verdict(f"peers.{name}", "good", f"{peer.ae_title} from {places}")
+        yield CheckResult(f"peers.{name}", "good", f"{peer.ae_title} from {places}")
 
 
-def reports(configuration: Configuration) -> Iterator[Verdict]:
+def reports(configuration: Configuration) -> Iterator[CheckResult]:
     """Can what archives send to the node on their own arrive: reports of storage commitment, and what C-MOVE moves?"""
     for name, destination in configuration.destinations.items():
         if not isinstance(destination, DimseDestination):
@@ -141,11 +143,11 @@ def reports(configuration: Configuration) -> Iterator[Verdict]:
                 f"{why}: its report of storage commitment (N-EVENT-REPORT) comes to the node's port and is refused "
                 "there; after 10 minutes it is asked by C-FIND instead"
             )
-            yield Verdict(f"destinations.{name}.commitment", "doubtful", sentence)
+            yield CheckResult(f"destinations.{name}.commitment", "doubtful", sentence)
         moves = name in configuration.priors.ask and configuration.priors.retrieve == "move"
         if moves and (why := _not_let_in(configuration, destination)):
             sentence = f"{why}: earlier reports that it moves to the node's port (C-MOVE) are refused there"
-            yield Verdict("priors.retrieve", "doubtful", f"{name}: {sentence}")
+            yield CheckResult("priors.retrieve", "doubtful", f"{name}: {sentence}")
 
 
 def _not_let_in(configuration: Configuration, destination: DimseDestination) -> str | None:

@@ -72,7 +72,7 @@ class Peer(Section):
     tls: Tls | None = None  # for connections to it
 
 
-class Dimse(Section):
+class DimseSettings(Section):
     """The DICOM port."""
 
     host: str = "0.0.0.0"
@@ -91,7 +91,7 @@ class Dimse(Section):
     maximum_instance_bytes: int = Field(default=4 * 2**30, ge=2**20)
 
 
-class DicomWeb(Section):
+class DicomWebSettings(Section):
     """STOW-RS on the status page's port."""
 
     enabled: bool = True
@@ -113,9 +113,9 @@ class OrthancFeed(Section):
     poll_s: float = Field(default=2.0, gt=0)
 
 
-class Receive(Section):
-    dimse: Dimse = Dimse()
-    dicomweb: DicomWeb = DicomWeb()
+class ReceiveSettings(Section):
+    dimse: DimseSettings = DimseSettings()
+    dicomweb: DicomWebSettings = DicomWebSettings()
     watched_folders: tuple[WatchedFolder, ...] = ()
     orthanc_feeds: dict[Name, OrthancFeed] = {}
     durability: Literal["process", "power"] = "power"  # success survives a killed process, or a power cut too
@@ -126,7 +126,7 @@ class Receive(Section):
     known_count_quiet_s: float = Field(default=0.2, ge=0)  # where expected counts are met and associations have ended
 
 
-class Run(Section):
+class RunSettings(Section):
     workers: int = Field(default=1, ge=1)  # inference processes; one per GPU or CPU slot
     time_limit_s: float = Field(default=1800.0, gt=0)
     memory_limit_mb: int = Field(default=16384, ge=512)
@@ -187,7 +187,7 @@ class Route(Section):
     shadow: bool = False  # run, keep the result out of the destinations
 
 
-class Mllp(Section):
+class MllpSettings(Section):
     """HL7 v2 messages about patients, over MLLP."""
 
     host: str = "127.0.0.1"
@@ -214,11 +214,11 @@ class RecordSettings(Section):
     default_issuer: str = ""  # issuer of patient IDs in images and records that name none
     token: SecretStr | None = None  # bearer token for /fhir and /risk; None: loopback only
     token_file: FilePath | None = None
-    mllp: Mllp | None = None
+    mllp: MllpSettings | None = None
     fhir: FhirServer | None = None
 
 
-class Priors(Section):
+class PriorSettings(Section):
     """Where a patient's earlier report is looked for, for pipelines that compare with it."""
 
     keep_days: int = Field(default=1100, ge=0)  # own reports; a visit every year finds the last two
@@ -228,13 +228,13 @@ class Priors(Section):
     studies: int = Field(default=5, ge=1)  # the patient's latest that an archive names, looked into
 
 
-class Status(Section):
+class StatusSettings(Section):
     host: str = "127.0.0.1"
     port: Port = 8090  # not 8042, where Orthanc's is
     tls: Tls | None = None  # https for the page and for STOW-RS
 
 
-class Node(Section):
+class NodeSettings(Section):
     ae_title: AETitle = "CONDYLE"
     data: FilePath = Field(default=Path("data"), validate_default=True)
     database: str | None = None  # SQLAlchemy URL; None: SQLite at <data>/node.db
@@ -249,15 +249,15 @@ class Node(Section):
 class Configuration(Section):
     """The whole of `config.yaml`."""
 
-    node: Node = Field(default_factory=dict, validate_default=True)
+    node: NodeSettings = Field(default_factory=dict, validate_default=True)
     peers: dict[Name, Peer] = {}
-    receive: Receive = Receive()
+    receive: ReceiveSettings = ReceiveSettings()
     routes: dict[Name, Route] = {}
     destinations: dict[Name, Destination] = {}
-    run: Run = Run()
+    run: RunSettings = RunSettings()
     records: RecordSettings = RecordSettings()
-    priors: Priors = Priors()
-    status: Status = Status()
+    priors: PriorSettings = PriorSettings()
+    status: StatusSettings = StatusSettings()
 
     @model_validator(mode="after")
     def _destinations_exist(self) -> Configuration:

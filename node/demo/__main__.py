@@ -25,8 +25,8 @@ from node.config import Configuration, read
 from node.database.connection import open_database
 from node.demo import configuration, samples
 from node.demo.orthanc_process import Orthanc, OrthancFailed, OrthancMissing, plugin
-from node.demo.outcome import Outcome, Sent, is_settled, outcome, progress
-from node.demo.result_archive import Archive, FolderArchive, OrthancArchive
+from node.demo.outcome import SampleOutcome, Sent, is_settled, outcome, progress
+from node.demo.result_archive import FolderArchive, OrthancArchive, ResultArchive
 from node.demo.scanner import AE_TITLE, File, Receiver, Scanner
 
 START_TIMEOUT_S = 60.0  # of the node; the first start of a fresh installation compiles its modules
@@ -170,7 +170,7 @@ def bar(what: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
 
 
 # ---- what came of it
-def wait_and_look(settings: Configuration, archive: Archive, sent: Sequence[Sent]) -> list[Outcome]:
+def wait_and_look(settings: Configuration, archive: ResultArchive, sent: Sequence[Sent]) -> list[SampleOutcome]:
     """Wait until everything is settled, or patience ends, and tell what became of each study."""
     database = open_database(settings.node.database_url)
     try:
@@ -184,7 +184,7 @@ def wait_and_look(settings: Configuration, archive: Archive, sent: Sequence[Sent
         database.dispose()
 
 
-def table(outcomes: Sequence[Outcome], destination: str) -> Table:
+def table(outcomes: Sequence[SampleOutcome], destination: str) -> Table:
     """One row per study."""
     shown = Table(title=f"What came of it (results go to {destination})", show_lines=True, expand=True)
     for heading, share in (("sent", 5), ("matched", 7), ("ran", 5), ("came back", 5)):
@@ -270,7 +270,7 @@ def demo(own: Path | None, once: bool) -> int:
             settings,
             Receiver(orthanc.ae_title, orthanc.dicom_port) if orthanc else None,
         )
-        archive: Archive = OrthancArchive(orthanc) if orthanc else FolderArchive(results)
+        archive: ResultArchive = OrthancArchive(orthanc) if orthanc else FolderArchive(results)
         outcomes = wait_and_look(settings, archive, sent)
         console.print(table(outcomes, "Orthanc" if orthanc else f"the folder {results}"))
         good = all(one.good for one in outcomes)

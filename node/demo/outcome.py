@@ -13,7 +13,7 @@ from node.database.connection import Database
 from node.database.job_states import UNSETTLED
 from node.database.jobs import JobState
 from node.database.tables import DecisionRow, JobRow, ObjectRow, OutboxRow, SeriesRow
-from node.demo.result_archive import Archive, Stored, in_words
+from node.demo.result_archive import ResultArchive, Stored, in_words
 from node.demo.samples import Sample
 from node.demo.scanner import File
 
@@ -48,7 +48,7 @@ class JobOutcome:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SampleOutcome:
     """A sent study and everything that came of it."""
 
     sent: Sent
@@ -93,7 +93,7 @@ def progress(database: Database) -> str:
     )
 
 
-def outcome(database: Database, archive: Archive, sent: Sent) -> Outcome:
+def outcome(database: Database, archive: ResultArchive, sent: Sent) -> SampleOutcome:
     """What became of one study, as of now."""
     study = sent.study_instance_uid
     with Session(database, expire_on_commit=False) as session:
@@ -118,7 +118,7 @@ def outcome(database: Database, archive: Archive, sent: Sent) -> Outcome:
         )
     returned = tuple(one for one in archive.stored(study) if one.sop_instance_uid not in sent.sop_instance_uids)
     lacking = tuple(_lacking(sent, jobs, made, returned))
-    return Outcome(sent, decisions, jobs, returned, lacking)
+    return SampleOutcome(sent, decisions, jobs, returned, lacking)
 
 
 def _job(session: Session, record: JobRow, last: datetime | None) -> JobOutcome:

@@ -56,7 +56,7 @@ class Stored:
         return WORDS.get(UID(self.sop_class_uid), OTHER)
 
 
-class Archive(Protocol):
+class ResultArchive(Protocol):
     """Says what it has."""
 
     def stored(self, study_instance_uid: str) -> tuple[Stored, ...]:

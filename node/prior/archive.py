@@ -17,7 +17,7 @@ WILD = "*?\\"  # in a query these stand for other patients' IDs
 
 
 @dataclass(frozen=True)
-class Place:
+class ReportReference:
     """Where an archive says that a report is."""
 
     study_instance_uid: str
@@ -54,16 +54,16 @@ class Deadline:
         return left
 
 
-class Archive(Protocol):
+class PriorArchive(Protocol):
     """A connection to one archive, for one search. Everything raises `PeerUnavailable` where it cannot answer."""
 
     def studies(self, wanted: Wanted) -> list[EarlierStudy]:
         """The patient's studies that may hold a report, as the archive says."""
 
-    def reports(self, study_instance_uid: str) -> Iterator[Place]:
+    def reports(self, study_instance_uid: str) -> Iterator[ReportReference]:
         """The structured reports in a study that may be ours."""
 
-    def fetch(self, place: Place) -> bytes:
+    def fetch(self, reference: ReportReference) -> bytes:
         """A whole object as a Part 10 file."""
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ def earlier(answers: Sequence[tuple[str, str, str, Moment]], wanted: Wanted) -> 
         against it here: the report itself is held against the patient before it is used.
     """
     usable: dict[str, EarlierStudy] = {}
-    strangers: list[str] = []
+    mismatches: list[str] = []
     for patient_id, birth_date, uid, made in answers:
         if patient_id.strip() not in ("", wanted.who.patient_id):
             continue
@@ -88,8 +88,8 @@ def earlier(answers: Sequence[tuple[str, str, str, Moment]], wanted: Wanted) -> 
             continue
         born = day(birth_date)
         if born and wanted.who.birth_date and born != wanted.who.birth_date:
-            strangers.append("birth date")
+            mismatches.append("birth date")
             continue
         usable[uid] = EarlierStudy(uid, made)
     latest_first = sorted(usable.values(), key=lambda s: (s.made.day, s.made.time, s.study_instance_uid), reverse=True)
-    return latest_first, strangers
+    return latest_first, mismatches

@@ -12,7 +12,7 @@ from dicom_sr.write.provenance import SERIES_MARK
 from node.config import DicomWebDestination
 from node.errors import PeerUnavailable
 from node.network.tls import destination_context
-from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, Place, earlier
+from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, ReportReference, earlier
 from node.prior.report import LARGEST, REPORT_CLASSES, Moment, Wanted
 
 JSON = "application/dicom+json"
@@ -25,9 +25,9 @@ MODALITY, SERIES_DESCRIPTION = "00080060", "0008103E"
 class DicomWebArchive:
     """A client that is kept for one search; what it raises names the archive, never the address with its query."""
 
-    def __init__(self, name: str, destination: DicomWebDestination, deadline: Deadline, strangers: list[str]) -> None:
+    def __init__(self, name: str, destination: DicomWebDestination, deadline: Deadline, mismatches: list[str]) -> None:
         self._name, self._destination, self._deadline = name, destination, deadline
-        self._strangers = strangers
+        self._strangers = mismatches
         try:
             context = destination_context(destination.tls) if destination.tls else True
         except OSError as error:
@@ -45,11 +45,11 @@ class DicomWebArchive:
             includefield=[BIRTH_DATE, STUDY_DATE, STUDY_TIME],
             limit=str(ANSWERS),
         )
-        found, strangers = earlier([_study(answer) for answer in answers], wanted)
-        self._strangers += strangers
+        found, mismatches = earlier([_study(answer) for answer in answers], wanted)
+        self._strangers += mismatches
         return found
 
-    def reports(self, study_instance_uid: str) -> Iterator[Place]:
+    def reports(self, study_instance_uid: str) -> Iterator[ReportReference]:
         series = self._ask(f"studies/{study_instance_uid}/series", Modality="SR", includefield=[SERIES_DESCRIPTION])
         given = 0
         for answer in sorted(series, key=lambda one: _first(one, SERIES_UID)):
@@ -62,12 +62,11 @@ class DicomWebArchive:
                     given += 1
                     if given > REPORTS_A_STUDY:
                         return
-                    yield Place(study_instance_uid, uid, _first(instance, INSTANCE_UID))
+                    yield ReportReference(study_instance_uid, uid, _first(instance, INSTANCE_UID))
 
-    def fetch(self, place: Place) -> bytes:
-        path = (
-            f"studies/{place.study_instance_uid}/series/{place.series_instance_uid}/instances/{place.sop_instance_uid}"
-        )
+    def fetch(self, reference: ReportReference) -> bytes:
+        series = f"studies/{reference.study_instance_uid}/series/{reference.series_instance_uid}"
+        path = f"{series}/instances/{reference.sop_instance_uid}"
         status, content_type, body = self._request(path, {}, OBJECT)
         if status != 200:
             raise PeerUnavailable(f"{self._name}: HTTP {status} to WADO-RS")

@@ -19,7 +19,7 @@ from node.config import DimseDestination
 from node.errors import PeerUnavailable
 from node.network.requestor import ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S, MAXIMUM_PDU_SIZE, no_delay, settled
 from node.network.tls import destination_context
-from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, Place, earlier
+from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, ReportReference, earlier
 from node.prior.report import LARGEST, REPORT_CLASSES, Moment, Wanted
 
 FIND, GET, MOVE = (
@@ -43,7 +43,7 @@ class DimseArchive:
         How reports are fetched; ``auto``: by C-GET where the archive takes it, else by C-MOVE.
     received
         Waits for what a C-MOVE has sent to the node's own port.
-    strangers
+    mismatches
         Takes down why a study of the same patient ID was left out.
     """
 
@@ -55,11 +55,11 @@ class DimseArchive:
         retrieve: Literal["auto", "get", "move"],
         deadline: Deadline,
         received: Received,
-        strangers: list[str],
+        mismatches: list[str],
     ) -> None:
         self._name, self._destination, self._ae_title = name, destination, ae_title
         self._retrieve, self._deadline, self._received = retrieve, deadline, received
-        self._strangers = strangers
+        self._strangers = mismatches
         self._arrived: list[bytes] = []
         self._association: Association | None = None
 
@@ -80,11 +80,11 @@ class DimseArchive:
             )
             for match in self._ask(query)
         ]
-        found, strangers = earlier(answers, wanted)
-        self._strangers += strangers
+        found, mismatches = earlier(answers, wanted)
+        self._strangers += mismatches
         return found
 
-    def reports(self, study_instance_uid: str) -> Iterator[Place]:
+    def reports(self, study_instance_uid: str) -> Iterator[ReportReference]:
         query = Dataset()
         query.QueryRetrieveLevel, query.StudyInstanceUID, query.Modality = "SERIES", study_instance_uid, "SR"
         query.SeriesInstanceUID = query.SeriesDescription = ""
@@ -104,7 +104,7 @@ class DimseArchive:
                     given += 1
                     if given > REPORTS_A_STUDY:
                         return
-                    yield Place(study_instance_uid, series_instance_uid, str(match.SOPInstanceUID))
+                    yield ReportReference(study_instance_uid, series_instance_uid, str(match.SOPInstanceUID))
 
     def _ask(self, query: Dataset) -> list[Dataset]:
         association = self._open()
@@ -122,14 +122,14 @@ class DimseArchive:
         return matches
 
     # ---- objects
-    def fetch(self, place: Place) -> bytes:
+    def fetch(self, reference: ReportReference) -> bytes:
         association = self._open()
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
         answer: int | None = None
         for model in (GET, MOVE):
             if str(model) not in accepted:
                 continue
-            content, answer = self._get(place) if model == GET else self._move(place)
+            content, answer = self._get(reference) if model == GET else self._move(reference)
             if content is not None:
                 return content
         raise PeerUnavailable(
@@ -142,27 +142,27 @@ class DimseArchive:
             )
         )
 
-    def _get(self, place: Place) -> tuple[bytes | None, int | None]:
+    def _get(self, reference: ReportReference) -> tuple[bytes | None, int | None]:
         association = self._open()
         self._arrived.clear()
         self._timeouts(association)
         answer = None
-        for status, _ in settled(association).send_c_get(_identifier(place), GET):
+        for status, _ in settled(association).send_c_get(_identifier(reference), GET):
             self._deadline.left()
             answer = status.get("Status")
         return (self._arrived[0] if self._arrived else None), answer
 
-    def _move(self, place: Place) -> tuple[bytes | None, int | None]:
+    def _move(self, reference: ReportReference) -> tuple[bytes | None, int | None]:
         """Have the archive send it to the node's own port, where the receiver stores it like anything else."""
         association = self._open()
         self._timeouts(association)
         answer = None
-        for status, _ in settled(association).send_c_move(_identifier(place), self._ae_title, MOVE):
+        for status, _ in settled(association).send_c_move(_identifier(reference), self._ae_title, MOVE):
             self._deadline.left()
             answer = status.get("Status")
         if answer != SUCCESS:
             return None, answer
-        return self._received(place.sop_instance_uid, self._deadline.left()), answer
+        return self._received(reference.sop_instance_uid, self._deadline.left()), answer
 
     def _take(self, event: evt.Event) -> int:
         """An object that the archive sends on our association, as C-GET asked for."""
@@ -227,11 +227,11 @@ class DimseArchive:
             association.abort()
 
 
-def _identifier(place: Place) -> Dataset:
+def _identifier(reference: ReportReference) -> Dataset:
     query = Dataset()
     query.QueryRetrieveLevel = "IMAGE"
-    query.StudyInstanceUID, query.SeriesInstanceUID = place.study_instance_uid, place.series_instance_uid
-    query.SOPInstanceUID = place.sop_instance_uid
+    query.StudyInstanceUID, query.SeriesInstanceUID = reference.study_instance_uid, reference.series_instance_uid
+    query.SOPInstanceUID = reference.sop_instance_uid
     return query
 
 

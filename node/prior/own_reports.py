@@ -64,17 +64,17 @@ class OwnReports:
         Only what was handed over by a job that has not failed counts: a report that nobody got is none.
         """
         found: list[Found] = []
-        strangers: list[str] = []
+        mismatches: list[str] = []
         for path in self._reports(wanted.who):
             try:
                 report = examined(path.read_bytes(), wanted, self._default_issuer)
             except SomebodyElse as error:
-                strangers.append(str(error))
+                mismatches.append(str(error))
             except (NotUsable, OSError) as error:
                 log.debug("own report passed over", extra={"reason": type(error).__name__})
             else:
                 found.append(report)
-        return latest(report for report in found if self._went_out(report, wanted.pipeline)), strangers
+        return latest(report for report in found if self._went_out(report, wanted.pipeline)), mismatches
 
     def get(self, sop_instance_uid: str, who: Identity) -> bytes | None:
         """The report of that UID, where it is still kept."""

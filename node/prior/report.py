@@ -138,7 +138,7 @@ def examined(content: bytes, wanted: Wanted, default_issuer: str) -> Found:
         made = Moment.of(header)
         if header.StudyInstanceUID == wanted.study_instance_uid or not made.is_before(wanted.made):
             raise NotUsable("the report is not of an earlier study")
-        if what := stranger(wanted.who, identity_in(header, default_issuer)):
+        if what := mismatch(wanted.who, identity_in(header, default_issuer)):
             raise SomebodyElse(what)
         return Found(
             str(header.StudyInstanceUID),
@@ -154,7 +154,7 @@ def examined(content: bytes, wanted: Wanted, default_issuer: str) -> Found:
         raise NotUsable(f"the object cannot be read: {type(error).__name__}") from error
 
 
-def stranger(who: Identity, other: Identity) -> str | None:
+def mismatch(who: Identity, other: Identity) -> str | None:
     """Name of the field that makes `other` somebody else, or leaves it open; None for the same patient.
 
     Patient ID and issuer must be equal, and birth date and sex where both have one. Names may change; they are held

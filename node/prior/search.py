@@ -19,7 +19,7 @@ from node.config import Configuration, DicomWebDestination, DimseDestination
 from node.database.connection import Database
 from node.database.tables import InstanceRow, JobRow
 from node.errors import JobFailed, PeerUnavailable
-from node.prior.archive import Archive, Deadline, Place
+from node.prior.archive import Deadline, PriorArchive, ReportReference
 from node.prior.dicomweb_archive import DicomWebArchive
 from node.prior.dimse_archive import DimseArchive
 from node.prior.own_reports import OwnReports, PatientKeys
@@ -39,11 +39,11 @@ class Prior:
     """What the search came to."""
 
     note: dict[str, Any]  # for the job's record: UIDs, digest, source; a repeat goes by it
-    told: str  # for the operator
+    summary: str  # for the operator
     content: bytes | None = field(default=None, repr=False)
 
 
-class Priors:
+class PriorReports:
     """Finds the earlier report for a job, and keeps the node's own.
 
     Parameters
@@ -62,7 +62,7 @@ class Priors:
         """The patient's last report by the job's pipeline; None where the pipeline wants none.
 
         What an earlier run of the same job was given, it is given again, and nothing else. An archive that cannot be
-        asked costs its time and is told of; it never fails the job.
+        asked costs its time and is reported; it never fails the job.
 
         Raises
         ------
@@ -77,10 +77,10 @@ class Priors:
         wanted = Wanted.of(job.pipeline, header, self._default_issuer, datetime.now(UTC))
         if not wanted.who.patient_id:
             return _none("the images name no patient ID", "No earlier report was searched for: no patient ID.")
-        found, strangers = self._own.find(wanted)
+        found, mismatches = self._own.find(wanted)
         if found is not None:
             return _used(found, OWN, "")
-        return self._ask_archives(wanted, strangers)
+        return self._ask_archives(wanted, mismatches)
 
     def keep(self, job: JobRow, reports: Sequence[tuple[str, Path]]) -> None:
         """Keep the reports (SOP Instance UID and file) of a job, for the patient's next study."""
@@ -94,12 +94,12 @@ class Priors:
         return self._own.purge(self._settings.keep_days)
 
     # ---- archives
-    def _ask_archives(self, wanted: Wanted, strangers: list[str]) -> Prior:
+    def _ask_archives(self, wanted: Wanted, mismatches: list[str]) -> Prior:
         silent: list[str] = []
         for name in self._settings.ask:
             try:
-                with closing(self._open(name, strangers)) as archive:
-                    found = self._look(archive, wanted, strangers)
+                with closing(self._open(name, mismatches)) as archive:
+                    found = self._look(archive, wanted, mismatches)
             except PeerUnavailable as error:
                 log.warning("archive not searched", extra={"archive": name, "reason": str(error)})
                 silent.append(str(error))
@@ -110,35 +110,33 @@ class Priors:
                 continue
             if found is not None:
                 return _used(found, name, _remark(silent, ()))
-        if self._settings.ask:
-            told = "; ".join([*silent, *(f"one of another {what} left out" for what in strangers)])
-        else:
-            told = "; ".join(["no archive is configured", *(f"one of another {what} left out" for what in strangers)])
-        return _none(told, _remark(silent, strangers))
+        searched = silent if self._settings.ask else ["no archive is configured"]
+        summary = "; ".join([*searched, *(f"one left out, as its {what} differs" for what in mismatches)])
+        return _none(summary, _remark(silent, mismatches))
 
-    def _look(self, archive: Archive, wanted: Wanted, strangers: list[str]) -> Found | None:
+    def _look(self, archive: PriorArchive, wanted: Wanted, mismatches: list[str]) -> Found | None:
         """The last report in an archive: the studies one by one, the latest first."""
         for study in archive.studies(wanted)[: self._settings.studies]:
             reports: list[Found] = []
-            for place in archive.reports(study.study_instance_uid):
+            for reference in archive.reports(study.study_instance_uid):
                 try:
-                    reports.append(examined(archive.fetch(place), wanted, self._default_issuer))
+                    reports.append(examined(archive.fetch(reference), wanted, self._default_issuer))
                 except SomebodyElse as error:
-                    strangers.append(str(error))
+                    mismatches.append(str(error))
                 except NotUsable as error:
                     log.debug("report passed over", extra={"reason": str(error)})
             if (found := latest(reports)) is not None:
                 return found
         return None
 
-    def _open(self, name: str, strangers: list[str]) -> Archive:
+    def _open(self, name: str, mismatches: list[str]) -> PriorArchive:
         destination = self._configuration.destinations[name]
         deadline = Deadline(name, self._settings.timeout_s)
         if isinstance(destination, DicomWebDestination):
-            return DicomWebArchive(name, destination, deadline, strangers)
+            return DicomWebArchive(name, destination, deadline, mismatches)
         assert isinstance(destination, DimseDestination)  # the configuration allows no other
         ae_title = self._configuration.node.ae_title
-        return DimseArchive(name, destination, ae_title, self._settings.retrieve, deadline, self._received, strangers)
+        return DimseArchive(name, destination, ae_title, self._settings.retrieve, deadline, self._received, mismatches)
 
     def _received(self, sop_instance_uid: str, patience_s: float) -> bytes:
         """What a C-MOVE has brought to the node's own port, once its receipt is in the records.
@@ -161,21 +159,22 @@ class Priors:
     def _again(self, note: dict[str, Any], header: Dataset) -> Prior:
         if not note["found"]:
             return Prior(note, "none, as before")
-        place = Place(note["study_instance_uid"], note["series_instance_uid"], note["sop_instance_uid"])
-        for content in self._wherever(note["source"], place, header):
+        reference = ReportReference(note["study_instance_uid"], note["series_instance_uid"], note["sop_instance_uid"])
+        for content in self._wherever(note["source"], reference, header):
             if content is not None and hashlib.sha256(content).hexdigest() == note["sha256"]:
-                return Prior(note, f"{place.sop_instance_uid} from {note['source']}, as before", content)
+                return Prior(note, f"{reference.sop_instance_uid} from {note['source']}, as before", content)
         raise JobFailed(
-            f"the earlier report that the job was given before, {place.sop_instance_uid}, cannot be had again as it was"
+            f"the earlier report that the job was given before, {reference.sop_instance_uid}, cannot be fetched again "
+            "unchanged"
         )
 
-    def _wherever(self, source: str, place: Place, header: Dataset) -> Iterator[bytes | None]:
-        kept = self._own.get(place.sop_instance_uid, identity_in(header, self._default_issuer))
+    def _wherever(self, source: str, reference: ReportReference, header: Dataset) -> Iterator[bytes | None]:
+        kept = self._own.get(reference.sop_instance_uid, identity_in(header, self._default_issuer))
         yield _normalised(kept)
         if source in self._settings.ask:
             try:
                 with closing(self._open(source, [])) as archive:
-                    yield _normalised(archive.fetch(place))
+                    yield _normalised(archive.fetch(reference))
             except (PeerUnavailable, RuntimeError, *MALFORMED) as error:
                 log.warning("archive not searched", extra={"archive": source, "reason": type(error).__name__})
 
@@ -200,16 +199,16 @@ def _used(found: Found, source: str, remark: str) -> Prior:
     return Prior(note, f"{found.sop_instance_uid} from {source}", found.content)
 
 
-def _none(told: str, remark: str) -> Prior:
-    return Prior({"found": False, "remark": remark}, f"none found: {told}" if told else "none found", None)
+def _none(summary: str, remark: str) -> Prior:
+    return Prior({"found": False, "remark": remark}, f"none found: {summary}" if summary else "none found", None)
 
 
-def _remark(silent: Sequence[str], strangers: Sequence[str]) -> str:
+def _remark(silent: Sequence[str], mismatches: Sequence[str]) -> str:
     """What the reader of the result must know of the search; empty where all is well."""
     sentences = []
     if silent:
         sentences.append(f"No earlier report could be searched in: {'; '.join(silent)}.")
-    if strangers:
-        fields = ", ".join(sorted(set(strangers)))
+    if mismatches:
+        fields = ", ".join(sorted(set(mismatches)))
         sentences.append(f"An earlier report under this patient ID was not used, its {fields} differs.")
     return " ".join(sentences)

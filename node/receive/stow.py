@@ -25,7 +25,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from node.config import DicomWeb
+from node.config import DicomWebSettings
 from node.receive.status import NotStored, Status
 from node.receive.store.header import is_uid
 from node.receive.store.incoming import Arrival
@@ -39,7 +39,7 @@ OK, ACCEPTED, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, CONFLICT = 200, 202, 400, 40
 NOT_ACCEPTABLE, TOO_LARGE, UNSUPPORTED, UNAVAILABLE = 406, 413, 415, 503
 
 
-def routes(store: Store, settings: DicomWeb) -> list[Route]:
+def routes(store: Store, settings: DicomWebSettings) -> list[Route]:
     """``POST /dicom-web/studies`` and ``POST /dicom-web/studies/{study}``; none where it is switched off."""
     if not settings.enabled:
         return []
@@ -50,7 +50,7 @@ def routes(store: Store, settings: DicomWeb) -> list[Route]:
     ]
 
 
-def _token(settings: DicomWeb) -> str | None:
+def _token(settings: DicomWebSettings) -> str | None:
     if settings.token is not None:
         return settings.token.get_secret_value()
     if settings.token_file is not None:

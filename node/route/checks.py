@@ -7,26 +7,26 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from node.config import Configuration, Route
-from node.config.checks import Verdict
+from node.config.checks import CheckResult
 from node.errors import ConfigurationError
 from node.route.match import matcher
 from pipelines.registry import UnknownPipeline, pipeline_type
 
 
-def routes(configuration: Configuration) -> Iterator[Verdict]:
+def routes(configuration: Configuration) -> Iterator[CheckResult]:
     """Matcher, pipeline, settings and level of every route."""
     if not configuration.routes:
-        yield Verdict("routes", "doubtful", "there is none: everything is stored and nothing is run")
+        yield CheckResult("routes", "doubtful", "there is none: everything is stored and nothing is run")
     for name, route in configuration.routes.items():
-        problems = [Verdict(f"routes.{name}", "bad", problem) for problem in _route_problems(name, route)]
+        problems = [CheckResult(f"routes.{name}", "bad", problem) for problem in _route_problems(name, route)]
         yield from problems
         if not problems:
             goes = ", ".join(route.destinations) if route.destinations and not route.shadow else "nowhere (shadow)"
-            yield Verdict(f"routes.{name}", "good", f"{route.level} -> {route.pipeline} -> {goes}")
+            yield CheckResult(f"routes.{name}", "good", f"{route.level} -> {route.pipeline} -> {goes}")
         if not route.when:
-            yield Verdict(f"routes.{name}.when", "doubtful", f"is empty: every {route.level} matches")
+            yield CheckResult(f"routes.{name}.when", "doubtful", f"is empty: every {route.level} matches")
         if not route.destinations and not route.shadow:
-            yield Verdict(f"routes.{name}.destinations", "doubtful", "is empty: results are made and sent nowhere")
+            yield CheckResult(f"routes.{name}.destinations", "doubtful", "is empty: results are made and sent nowhere")
 
 
 def _route_problems(name: str, route: Route) -> Iterator[str]:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy.orm import Session
 
-from node.config import Receive
+from node.config import ReceiveSettings
 from node.database.connection import Database
 from node.database.tables import AssociationRow, InstanceRow, SeriesRow, StudyRow
 
@@ -50,7 +50,7 @@ class Completion:
         The time, with its zone.
     """
 
-    def __init__(self, database: Database, settings: Receive, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, settings: ReceiveSettings, clock: Callable[[], datetime]) -> None:
         self._database, self._settings, self._clock = database, settings, clock
 
     def poll(self, *, studies: bool = True) -> list[Complete]:

@@ -48,7 +48,7 @@ class Prior(Protocol):
     @property
     def note(self) -> dict[str, Any]: ...
     @property
-    def told(self) -> str: ...
+    def summary(self) -> str: ...
     @property
     def content(self) -> bytes | None: ...
 
@@ -259,7 +259,7 @@ class Flow:
             return
         with Session(self._database) as session, session.begin():
             session.execute(update(JobRow).where(JobRow.id == job.id).values(prior=prior.note))
-            job_states.note(session, job.id, "earlier report", prior.told, seconds=time.perf_counter() - start)
+            job_states.note(session, job.id, "earlier report", prior.summary, seconds=time.perf_counter() - start)
         folder.write_prior(prior.content, prior.note)
 
     # ---- encode

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from node.config import Dimse, Peer
+from node.config import DimseSettings, Peer
 from node.receive.store.locks import take_slot
 
 UNKNOWN_PEER_ASSOCIATIONS = 16  # per address, where peers need not be known
@@ -49,7 +49,7 @@ class Admission:
         Where the slots are counted.
     """
 
-    def __init__(self, settings: Dimse, ae_title: str, peers: Mapping[str, Peer], folder: Path) -> None:
+    def __init__(self, settings: DimseSettings, ae_title: str, peers: Mapping[str, Peer], folder: Path) -> None:
         self._settings = settings
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)

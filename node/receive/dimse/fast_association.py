@@ -30,7 +30,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 
-from node.config import Dimse
+from node.config import DimseSettings
 from node.receive.dimse.admission import Rejection, Slot
 from node.receive.dimse.messages import (
     ABORT,
@@ -77,7 +77,7 @@ LINGER_BYTES = 4 * 2**20
 class Server(Protocol):
     """What an association needs of the server that accepted it."""
 
-    settings: Dimse
+    settings: DimseSettings
     services: Services
     tls: ssl.SSLContext | None
 

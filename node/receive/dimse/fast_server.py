@@ -10,7 +10,7 @@ import threading
 import time
 
 from node.background import Loop
-from node.config import Dimse
+from node.config import DimseSettings
 from node.errors import ConfigurationError
 from node.receive.dimse.fast_association import Association
 from node.receive.dimse.presentation_contexts import is_storage
@@ -27,7 +27,7 @@ WAITING_CONNECTIONS = 256  # before their A-ASSOCIATE-RQ; the one that has waite
 class FastServer:
     """Listens, starts an association per connection, and ends what is silent or slow."""
 
-    def __init__(self, settings: Dimse, services: Services, tls: ssl.SSLContext | None, port: int) -> None:
+    def __init__(self, settings: DimseSettings, services: Services, tls: ssl.SSLContext | None, port: int) -> None:
         self.settings = settings
         self.services = services
         self.tls = tls

@@ -18,7 +18,7 @@ from pynetdicom.sop_class import uid_to_service_class
 from pynetdicom.transport import ThreadedAssociationServer
 
 from node.background import Loop
-from node.config import Dimse
+from node.config import DimseSettings
 from node.errors import ConfigurationError
 from node.receive.dimse.admission import Rejection
 from node.receive.dimse.fast_association import PDU_S, SLOW_AFTER_S, SLOW_BYTES
@@ -111,7 +111,7 @@ class _Pace:
 class PlainServer:
     """Has the face of `node.receive.dimse.fast_server.FastServer`."""
 
-    def __init__(self, settings: Dimse, services: Services, tls: ssl.SSLContext | None, port: int) -> None:
+    def __init__(self, settings: DimseSettings, services: Services, tls: ssl.SSLContext | None, port: int) -> None:
         self._services = services
         # every event is otherwise logged at length, values of the data sets included
         _config.LOG_HANDLER_LEVEL = "none"

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from node.database.connection import Database, open_database
 from node.database.tables import Base, JobRow, ObjectRow, OutboxRow, SeriesRow
-from node.demo.outcome import Outcome, Sent, is_settled, outcome
+from node.demo.outcome import SampleOutcome, Sent, is_settled, outcome
 from node.demo.result_archive import Stored, in_words
 from node.demo.samples import Expected, Sample
 from node.demo.scanner import File
@@ -99,7 +99,7 @@ def job(database: Database, state: str, lines: str, *made: Stored) -> None:
             session.add(OutboxRow(**fields, destination="archive", state=lines, not_before=NOW))
 
 
-def told(database: Database, archive: Holding, *expected: Expected, refused: str = "") -> Outcome:
+def told(database: Database, archive: Holding, *expected: Expected, refused: str = "") -> SampleOutcome:
     sample = Sample("knee", lambda _folder: None, expected)
     return outcome(database, archive, Sent("knee", (SOURCE,), refused, 0.1, sample))
 

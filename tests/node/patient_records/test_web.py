@@ -21,7 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from starlette.applications import Starlette
 
 from dicom_sr.errors import UnsuitableInput
-from node.config import Configuration, FhirServer, Node, RecordSettings
+from node.config import Configuration, FhirServer, NodeSettings, RecordSettings
 from node.config.checks import listening_socket
 from node.errors import PeerUnavailable
 from node.patient_records.look_up import Contexts, open_patient_records
@@ -34,7 +34,7 @@ DAY = date(2026, 1, 5)
 
 
 def configuration(folder: Path, **records: Any) -> Configuration:
-    return Configuration(node=Node(data=folder), records=RecordSettings(**records))
+    return Configuration(node=NodeSettings(data=folder), records=RecordSettings(**records))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from node.database.jobs import Job, JobState
 from node.database.migrations import migrate
 from node.database.tables import JobRow, ObjectRow
 from node.patient_records.store import Records
-from node.prior.search import Priors
+from node.prior.search import PriorReports
 
 PIPELINE = "hand_foot_scoring"
 
@@ -78,8 +78,8 @@ class Site:
     made: int = 0
 
     @property
-    def priors(self) -> Priors:
-        return Priors(self.configuration, self.database, Records(self.configuration.node.data / "records"))
+    def priors(self) -> PriorReports:
+        return PriorReports(self.configuration, self.database, Records(self.configuration.node.data / "records"))
 
     def images(self, **elements: str) -> list[Path]:
         """A file of the study that is to be read now."""

@@ -69,7 +69,7 @@ def test_the_last_own_report_is_given(tmp_path: Path):
     assert prior.content is not None
     assert pydicom.dcmread(io.BytesIO(prior.content)).SOPInstanceUID == last.SOPInstanceUID
     assert prior.note["sop_instance_uid"] == last.SOPInstanceUID
-    assert prior.told == f"{last.SOPInstanceUID} from own results"
+    assert prior.summary == f"{last.SOPInstanceUID} from own results"
     assert prior.note["remark"] == ""
 
 
@@ -91,7 +91,7 @@ def test_own_reports_of_others_and_of_jobs_that_failed_are_not_given(tmp_path: P
         prior = node.priors.find(node.job(), node.images())
     assert prior is not None
     assert (prior.content, prior.note) == (None, {"found": False, "remark": ""})
-    assert prior.told == "none found: no archive is configured"
+    assert prior.summary == "none found: no archive is configured"
 
 
 def test_one_patient_id_and_two_persons_is_said_and_not_guessed(tmp_path: Path):
@@ -148,7 +148,7 @@ def test_a_repeat_fails_rather_than_take_another_report(tmp_path: Path):
         once = node.priors.find(node.job(), images)
         assert once is not None
         note = {**once.note, "sha256": "0" * 64}
-        with pytest.raises(JobFailed, match="cannot be had again"):
+        with pytest.raises(JobFailed, match="cannot be fetched again"):
             node.priors.find(node.job(prior=note), images)
 
 
@@ -202,7 +202,7 @@ def test_an_archive_is_asked_where_the_node_has_no_report_of_its_own(tmp_path: P
         prior = node.priors.find(node.job(), images)
         assert prior is not None
         assert prior.content is not None
-        assert prior.told == f"{last.SOPInstanceUID} from pacs"
+        assert prior.summary == f"{last.SOPInstanceUID} from pacs"
         assert pydicom.dcmread(io.BytesIO(prior.content)).StudyDate == "20251224"
         pacs.upload(part10(report(StudyDate="20260401")))
         again = node.priors.find(node.job(prior=prior.note), images)
@@ -292,7 +292,7 @@ def test_where_no_archive_answers_the_job_goes_on_without(tmp_path: Path):
     assert prior is not None
     assert prior.content is None
     assert prior.note["remark"] == "No earlier report could be searched in: pacs: cannot be reached."
-    assert prior.told == "none found: pacs: cannot be reached"
+    assert prior.summary == "none found: pacs: cannot be reached"
 
 
 @pytest.mark.orthanc

@@ -15,7 +15,7 @@ import pytest
 from pydicom.uid import MRImageStorage, generate_uid
 from starlette.applications import Starlette
 
-from node.config import DicomWeb
+from node.config import DicomWebSettings
 from node.receive.store.store import Store
 from node.receive.stow import routes
 from tests.node.receive.harness import data_set, mr, part10, partials, stored_files
@@ -35,7 +35,7 @@ class Client:
     """Speaks to the routes as a client at `host` would."""
 
     def __init__(self, store: Store, host: str, **settings: Any) -> None:
-        app = Starlette(routes=routes(store, DicomWeb(**settings)))
+        app = Starlette(routes=routes(store, DicomWebSettings(**settings)))
         self._transport = httpx.ASGITransport(app, client=(host, 5000))
 
     def post(self, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
@@ -181,7 +181,7 @@ def test_a_token_is_needed_where_one_is_set(store: Store, tmp_path: Path) -> Non
 
 
 def test_it_can_be_switched_off(store: Store) -> None:
-    assert routes(store, DicomWeb(enabled=False)) == []
+    assert routes(store, DicomWebSettings(enabled=False)) == []
 
 
 def test_stored_by_stow_is_what_pydicom_reads(store: Store, tmp_path: Path) -> None:

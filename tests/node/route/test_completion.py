@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-from node.config import Receive
+from node.config import ReceiveSettings
 from node.database.connection import Database, open_database
 from node.database.tables import AssociationRow, Base, InstanceRow, SeriesRow, StudyRow
 from node.route.completion import Complete, Completion
@@ -27,7 +27,7 @@ class Hospital:
 
     def start(self) -> Completion:
         """A completion as after a start of the node: it has nothing but the records."""
-        settings = Receive(series_quiet_s=30, study_quiet_s=60, known_count_quiet_s=0.2)
+        settings = ReceiveSettings(series_quiet_s=30, study_quiet_s=60, known_count_quiet_s=0.2)
         self.completion = Completion(self.database, settings, lambda: self.now)
         return self.completion
 

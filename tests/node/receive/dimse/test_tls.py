@@ -174,7 +174,7 @@ def test_stow_goes_over_tls_on_the_pages_port(tmp_path: Path, certificates: Path
     from starlette.applications import Starlette
 
     from node.app import WebServer
-    from node.config import DicomWeb
+    from node.config import DicomWebSettings
     from node.receive.store.store import Store
     from node.receive.stow import routes
     from tests.node.receive.harness import part10
@@ -184,7 +184,7 @@ def test_stow_goes_over_tls_on_the_pages_port(tmp_path: Path, certificates: Path
     headers = {"content-type": 'multipart/related; type="application/dicom"; boundary=B'}
     with contextlib.closing(Store(tmp_path, "process")) as store, socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        app = Starlette(routes=routes(store, DicomWeb(enabled=True)))
+        app = Starlette(routes=routes(store, DicomWebSettings(enabled=True)))
         server = WebServer(app, listening, Tls(**section(certificates, "node", trusted=True)))
         server.start()
         try:
