@@ -23,7 +23,6 @@ from node.config.route_settings import read_with_settings
 from node.database.connection import Database, open_database, opening_errors
 from node.errors import ConfigurationError, PeerUnavailable
 from node.patient_records.look_up import open_patient_records
-from node.patient_records.post_back import PostBack
 from node.patient_records.service import RecordService
 from node.prior.search import PriorReports
 from node.processes import Supervisor, receivers
@@ -118,10 +117,6 @@ class Node:
         sender = Sender(configuration, database)
         sender.start()
         stack.callback(sender.stop)
-        post_back = PostBack(configuration, database)
-        if post_back.wanted:
-            post_back.start()
-            stack.callback(post_back.stop)
         receipts = open_database(configuration.node.database_url, power=configuration.receive.durability == "power")
         stack.callback(receipts.dispose)
         receipt_import = ReceiptImport(configuration.node.data, receipts)

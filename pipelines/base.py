@@ -26,6 +26,17 @@ def wants_prior_report(pipeline: type[Pipeline]) -> bool:
     return bool(getattr(pipeline, "wants_prior_report", False))
 
 
+def answers_from_record(pipeline: type[Pipeline]) -> bool:
+    """Whether a pipeline works on the patient's record alone, so that its answer can be asked for without a study.
+
+    It says so by a class attribute ``answers_from_record = True``, and sets ``needs_context`` too. Where it is asked
+    (``POST /risk`` or ``condyle risk``), `check` and `run` get a study without series and without a StudyInstanceUID;
+    `run` gets the record as its context, up to the day that was asked for. Its result states a
+    `dicom_sr.findings.RiskStatement`, on a study too: that is the answer, and what FHIR servers are given.
+    """
+    return bool(getattr(pipeline, "answers_from_record", False))
+
+
 class Pipeline(Protocol):
     """A pipeline, declared as an entry point in the group `condyle.pipelines`.
 

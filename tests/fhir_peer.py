@@ -49,6 +49,8 @@ class FhirPeer:
             resource.update(id=f"r{number}", subject={"reference": "Patient/patient"})
         self.everything, self.tokens, self.patients, self.statuses = everything, set(), 1, list(statuses)
         self.given: list[dict[str, Any]] = []
+        self.forgetful = False  # whether it loses what it is given
+        self.searchable = True  # whether it lets risks be searched for
         self.url = ""
         self.pages = ""  # where its next pages are said to be, if not here
         self.busy: list[int] = []  # what it answers the first times somebody is looked for
@@ -56,7 +58,9 @@ class FhirPeer:
             routes=[
                 HttpRoute("/r4/Patient", self.patient),
                 HttpRoute("/r4/Patient/patient/$everything", self.all),
+                HttpRoute("/r4/metadata", self.metadata),
                 HttpRoute("/r4/RiskAssessment", self.take, methods=["POST"]),
+                HttpRoute("/r4/RiskAssessment", self.find, methods=["GET"]),
                 HttpRoute("/r4/{kind}", self.search),
             ]
         )
@@ -87,11 +91,29 @@ class FhirPeer:
         found = [r for r in self.resources if r["resourceType"] == request.path_params["kind"]]
         return JSONResponse({"resourceType": "Bundle", "entry": [{"resource": r} for r in found]})
 
+    def metadata(self, request: Request) -> Response:
+        self.tokens.add(request.headers.get("authorization"))
+        return JSONResponse({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1"})
+
     async def take(self, request: Request) -> Response:
+        self.tokens.add(request.headers.get("authorization"))
         if self.statuses:
             return Response(status_code=self.statuses.pop(0))
         unless = request.headers.get("if-none-exist", "").removeprefix("identifier=")
-        if unless and any(f"{i['system']}|{i['value']}" == unless for r in self.given for i in r["identifier"]):
+        if unless and self._with(unless):
             return Response(status_code=200)
-        self.given.append(await request.json())
-        return Response(status_code=201)
+        content = await request.json()
+        if not self.forgetful:
+            self.given.append(content)
+        return Response(
+            status_code=201, headers={"Location": f"{request.base_url}r4/RiskAssessment/{len(self.given)}/_history/1"}
+        )
+
+    def find(self, request: Request) -> Response:
+        if not self.searchable:
+            return Response(status_code=404)
+        found = [{"resource": resource} for resource in self._with(request.query_params["identifier"])]
+        return JSONResponse({"resourceType": "Bundle", "entry": found})
+
+    def _with(self, identifier: str) -> list[dict[str, Any]]:
+        return [r for r in self.given if any(f"{i['system']}|{i['value']}" == identifier for i in r["identifier"])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.progress import track
 from rich.table import Table
@@ -12,10 +13,22 @@ from rich.text import Text
 
 from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.terminal import console
-from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination, checks
+from node.config import (
+    Configuration,
+    DicomWebDestination,
+    DimseDestination,
+    FhirDestination,
+    FolderDestination,
+    checks,
+)
 from node.config.route_settings import read_with_settings
 from node.errors import PeerUnavailable
 from node.route import checks as route_checks
+
+if TYPE_CHECKING:
+    from node.send.dicomweb_delivery import DicomWebDelivery
+    from node.send.dimse_delivery import DimseDelivery
+    from node.send.fhir_delivery import FhirDelivery
 
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
@@ -46,8 +59,10 @@ def check(config: Path, *, online: bool) -> int:
     return OK
 
 
-def _asked(configuration: Configuration) -> Iterator[tuple[str, DimseDestination | DicomWebDestination]]:
-    """Everyone who can be asked whether he is there: destinations, and peers that have an address."""
+def _asked(
+    configuration: Configuration,
+) -> Iterator[tuple[str, DimseDestination | DicomWebDestination | FhirDestination]]:
+    """Every peer that can be asked: destinations, peers that have an address, the FHIR server of the records."""
     for name, destination in configuration.destinations.items():
         if not isinstance(destination, FolderDestination):
             yield f"destinations.{name}", destination
@@ -59,18 +74,33 @@ def _asked(configuration: Configuration) -> Iterator[tuple[str, DimseDestination
                     kind="dimse", ae_title=peer.ae_title, host=peer.host, port=peer.port, tls=peer.tls, timeout_s=10
                 ),
             )
-
-
-def _ask(key: str, whom: DimseDestination | DicomWebDestination, ae_title: str) -> checks.CheckResult:
-    from node.send.dicomweb_delivery import DicomWebDelivery
-    from node.send.dimse_delivery import DimseDelivery
-
-    where = whom.url if isinstance(whom, DicomWebDestination) else f"{whom.ae_title} at {whom.host}:{whom.port}"
-    try:
-        way = (
-            DicomWebDelivery(key, whom) if isinstance(whom, DicomWebDestination) else DimseDelivery(key, whom, ae_title)
+    if (fhir := configuration.records.fhir) is not None:
+        yield (
+            "records.fhir",
+            FhirDestination(kind="fhir", url=fhir.url, token_file=fhir.token_file, timeout_s=fhir.timeout_s),
         )
-        with closing(way):
-            return checks.CheckResult(key, "good", f"{where} {way.ping()}")
+
+
+def _ask(key: str, whom: DimseDestination | DicomWebDestination | FhirDestination, ae_title: str) -> checks.CheckResult:
+    where = f"{whom.ae_title} at {whom.host}:{whom.port}" if isinstance(whom, DimseDestination) else whom.url
+    try:
+        with closing(_way_to(key, whom, ae_title)) as delivery:
+            return checks.CheckResult(key, "good", f"{where} {delivery.ping()}")
     except (PeerUnavailable, OSError) as error:  # OSError: certificates
         return checks.CheckResult(key, "bad", f"{where}: {str(error).removeprefix(f'{key}: ')}")
+
+
+def _way_to(
+    key: str, whom: DimseDestination | DicomWebDestination | FhirDestination, ae_title: str
+) -> DimseDelivery | DicomWebDelivery | FhirDelivery:
+    from node.send.dicomweb_delivery import DicomWebDelivery
+    from node.send.dimse_delivery import DimseDelivery
+    from node.send.fhir_delivery import FhirDelivery
+
+    match whom:
+        case DicomWebDestination():
+            return DicomWebDelivery(key, whom)
+        case FhirDestination():
+            return FhirDelivery(key, whom)
+        case DimseDestination():
+            return DimseDelivery(key, whom, ae_title)

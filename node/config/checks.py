@@ -15,6 +15,7 @@ from node.config.sections import (
     Configuration,
     DicomWebDestination,
     DimseDestination,
+    FhirDestination,
     FolderDestination,
     Tls,
 )
@@ -58,9 +59,9 @@ def _named_files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
         if feed.password_file:
             yield f"receive.orthanc_feeds.{name}.password_file", feed.password_file
     for name, destination in configuration.destinations.items():
-        if not isinstance(destination, FolderDestination):
+        if isinstance(destination, DimseDestination | DicomWebDestination):
             yield from _tls_files(f"destinations.{name}.tls", destination.tls)
-        if isinstance(destination, DicomWebDestination) and destination.token_file:
+        if isinstance(destination, DicomWebDestination | FhirDestination) and destination.token_file:
             yield f"destinations.{name}.token_file", destination.token_file
 
 

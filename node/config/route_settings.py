@@ -1,4 +1,4 @@
-"""The settings of the routes' pipelines: a path in them means what every path in the configuration means."""
+"""The configuration with all that only the pipelines know: which of their settings are paths, who states risks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 from node.config import Configuration, read
+from node.config.post_back import with_fhir_destination
 from pipelines.registry import UnknownPipeline, pipeline_type
 
 
 def read_with_settings(path: Path) -> Configuration:
     """The configuration in `path`, with relative paths in pipelines' settings relative to its folder too.
 
-    Which settings are paths, only the pipelines know; so this imports them, and `node.config.read` does not.
+    Which settings are paths, only the pipelines know; so this imports them, and `node.config.read` does not. Where
+    `records.fhir.post_back` is on, the FHIR server is a destination of the routes that state risks.
 
     Raises
     ------
@@ -25,7 +27,7 @@ def read_with_settings(path: Path) -> Configuration:
         name: route.model_copy(update={"settings": _whole(route.pipeline, route.settings, folder)})
         for name, route in configuration.routes.items()
     }
-    return configuration.model_copy(update={"routes": routes})
+    return with_fhir_destination(configuration.model_copy(update={"routes": routes}))
 
 
 def _whole(pipeline: str, settings: dict[str, Any], folder: Path) -> dict[str, Any]:

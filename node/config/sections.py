@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from dicom_sr.profile import DEFAULT_KINDS, Kind
+from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, Kind
 from node.config.yaml_file import YamlFile
 from node.errors import ConfigurationError
 
@@ -40,6 +40,12 @@ def _network(text: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         return ipaddress.ip_network(str(text))
     except ValueError as error:
         raise ValueError(f"should be an address, or a network such as 10.2.0.0/16: {error}") from None
+
+
+def _for_dicom(kind: Kind) -> Kind:
+    if kind not in DICOM_KINDS:
+        raise ValueError(f"goes to destinations of kind fhir only; should be one of {', '.join(DICOM_KINDS)}")
+    return kind
 
 
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
@@ -137,7 +143,7 @@ class Profile(Section):
     """Which kinds of object go to a destination, and in which form."""
 
     measurement_report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
-    kinds: tuple[Kind, ...] = DEFAULT_KINDS
+    kinds: tuple[Annotated[Kind, AfterValidator(_for_dicom)], ...] = DEFAULT_KINDS
     not_run_reports: bool = False  # a pipeline due that did not run becomes a capture and a report
     synthetic_data: bool = True  # SyntheticData YES on derived series
     snomed_licence: bool = False  # SNOMED codes outside DICOM's own content in place of private ones
@@ -172,7 +178,28 @@ class FolderDestination(Section):
     profile: Profile = Profile()
 
 
-Destination = Annotated[DimseDestination | DicomWebDestination | FolderDestination, Field(discriminator="kind")]
+class FhirDestination(Section):
+    """A FHIR R4 server: it is given the risks that pipelines state, as RiskAssessment, and nothing else."""
+
+    kind: Literal["fhir"]
+    url: str
+    token_file: FilePath | None = None
+    identifier_system: str = ""  # of the patient IDs of the images; empty: the value alone is given
+    confirm: bool = False  # look for each one there; "confirmed" only after it
+    timeout_s: float = Field(default=30.0, gt=0)
+
+    @property
+    def profile(self) -> Profile:
+        """What goes there; not the site's to choose."""
+        return RISKS_ONLY
+
+
+RISKS_ONLY = Profile.model_construct(kinds=("risk_assessment",))
+
+Destination = Annotated[
+    DimseDestination | DicomWebDestination | FolderDestination | FhirDestination, Field(discriminator="kind")
+]
+ARCHIVES = (DimseDestination, DicomWebDestination)  # kinds of destination that can be asked for what they keep
 
 
 class Route(Section):
@@ -270,7 +297,7 @@ class Configuration(Section):
 
     @model_validator(mode="after")
     def _archives_can_be_asked(self) -> Configuration:
-        archives = [name for name, of in self.destinations.items() if not isinstance(of, FolderDestination)]
+        archives = [name for name, of in self.destinations.items() if isinstance(of, ARCHIVES)]
         for name in self.priors.ask:
             if name not in archives:
                 known = ", ".join(archives) or "none"

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from dicom_sr.errors import UnsuitableInput
 from node.config import Configuration
 from node.errors import PeerRefused, PeerUnavailable
-from node.patient_records.fhir_client import Client
+from node.network.fhir_client import FhirClient
 from node.patient_records.intake import Intake
 from node.patient_records.store import Records
 from node.study.headers import day, identity_in, study_header
@@ -94,7 +94,7 @@ class Contexts:
         if known is not None or self._settings.fhir is None or not who.patient_id:
             return known
         try:
-            with Client(self._settings.fhir) as client:
+            with FhirClient(self._settings.fhir) as client:
                 bundle = client.record(who.patient_id)
         except PeerRefused as error:
             log.warning("record not given", extra={"reason": str(error)})

@@ -17,8 +17,8 @@ from starlette.routing import BaseRoute, Route
 from dicom_sr.errors import UnsuitableInput
 from node.config import RecordSettings
 from node.errors import ConfigurationError, NodeError
+from node.network.fhir_client import FhirClient
 from node.patient_records.answer import Assessor, risk_assessment
-from node.patient_records.fhir_client import Client
 from node.patient_records.intake import Intake, Taken
 from node.patient_records.look_up import Contexts
 from pipelines.records.record import IdentityMismatch
@@ -128,8 +128,8 @@ def answer(
     resource = risk_assessment(result, record.identity, day, system)
     if settings.fhir is not None and settings.fhir.post_back:
         try:
-            with Client(settings.fhir) as client:
-                client.give(resource)
+            with FhirClient(settings.fhir) as client:
+                client.create(resource)
         except NodeError as error:  # the asker gets the answer all the same
             log.warning("answer not posted back", extra={"reason": str(error)})
     return resource

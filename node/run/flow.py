@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_sr.errors import UnsuitableInput
-from node.config import Configuration, Profile
+from node.config import Configuration, Destination
 from node.database import job_states
 from node.database.jobs import JobState
 from node.database.tables import AssociationRow, EventRow, InstanceRow, JobRow, ObjectRow, OutboxRow
@@ -267,24 +267,25 @@ class Flow:
         """The distinct encodings that the job's destinations ask for, by their digest."""
         if job.shadow:
             return {}
-        wanted = [self._profile(job, name) for name in job.destinations]
-        fields = [self._encoding(profile) for profile in wanted if not_run is None or profile.not_run_reports]
+        wanted = [self._destination(name) for name in job.destinations]
+        fields = [self._encoding(one) for one in wanted if not_run is None or one.profile.not_run_reports]
         return {_digest(of)[:12]: of for of in fields}
 
-    def _profile(self, job: JobRow, destination: str) -> Profile:
+    def _destination(self, name: str) -> Destination:
         try:
-            return self._configuration.destinations[destination].profile
+            return self._configuration.destinations[name]
         except KeyError:
-            raise JobFailed(f"destination {destination} is no longer in the configuration") from None
+            raise JobFailed(f"destination {name} is no longer in the configuration") from None
 
-    def _encoding(self, profile: Profile) -> dict[str, Any]:
+    def _encoding(self, destination: Destination) -> dict[str, Any]:
         node = self._configuration.node
-        return {
-            **profile.model_dump(mode="json", exclude={"not_run_reports"}),
+        fields = {
+            **destination.profile.model_dump(mode="json", exclude={"not_run_reports"}),
             "not_run_reports": True,  # whether anybody wants them is decided here
             "uid_root": node.uid_root,
             "institution": node.institution,
         }
+        return fields | ({"identifier_system": destination.identifier_system} if destination.kind == "fhir" else {})
 
     def _reports_of(self, job_id: str | None) -> list[dict[str, Any]]:
         """The reports of an earlier job that went out to anybody, as the encoders want them named."""
@@ -342,7 +343,7 @@ class Flow:
                 self._keep_objects(session, job.id, chunk)
             waiting = 0
             for destination in job.destinations if items else []:
-                if state == JobState.SENDING or self._profile(job, destination).not_run_reports:
+                if state == JobState.SENDING or self._destination(destination).profile.not_run_reports:
                     waiting += self._queue_objects(session, job, destination, items)
             job_states.move(session, job.id, state, reason=reason)
             if step is not None:
@@ -403,7 +404,7 @@ class Flow:
     def _queue_objects(self, session: Session, job: JobRow, name: str, items: list[dict[str, Any]]) -> int:
         """Have the objects that the destination takes wait for it; returns how many do."""
         destination = self._configuration.destinations[name]
-        profile = _digest(self._encoding(destination.profile))[:12]
+        profile = _digest(self._encoding(destination))[:12]
         due = [
             item
             for item in items

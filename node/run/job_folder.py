@@ -163,6 +163,12 @@ class JobFolder:
         assert isinstance(context, ClinicalContext)
         return context
 
+    @property
+    def key_file(self) -> Path | None:
+        """Holds the key of the job's files that name the patient; None where they are not sealed."""
+        place = (self.read_json("context.json") or {}).get("key_file")
+        return Path(place) if place else None
+
     def write_prior(self, content: bytes | None, note: Mapping[str, Any]) -> None:
         """Keep the patient's earlier report; ``prior.json`` comes last and says that the search is done."""
         if content is not None:

@@ -32,8 +32,10 @@ import node.log
 from dicom_sr.errors import DicomError, EncodingError, UnsuitableInput
 from dicom_sr.findings import Model, NotRun, Result
 from dicom_sr.profile import EncodedObject, EncodingProfile
+from node.files import write_whole
 from node.run.job_folder import JobFolder, on_disk
 from node.run.result_summary import summary
+from node.study.sealing import seal
 from pipelines import registry
 from pipelines.base import Pipeline
 
@@ -106,7 +108,8 @@ def encode(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
     created = datetime.fromisoformat(request["created"])
     objects: dict[str, dict[str, Any]] = {}
     for name, profile in request["profiles"].items():
-        for item in encode_objects(what, _profile(profile), created, folder.objects / name, predecessors):
+        made = encode_objects(what, _profile(profile), created, folder.objects / name, predecessors, folder.path.name)
+        for item in (_sealed(item, folder.key_file) for item in made):
             known = objects.setdefault(item.sop_instance_uid, _line(item))
             if known["sha256"] != item.sha256:
                 raise EncodingError(f"{item.kind} {item.sop_instance_uid} comes out differently for two destinations")
@@ -120,6 +123,15 @@ def _revised(model: Model, revision: str) -> Model:
     """The model with another digest of its settings: what it says of replaced images has UIDs of its own."""
     digest = hashlib.sha256(f"{model.configuration_digest}|{revision}".encode()).hexdigest()
     return replace(model, configuration_digest=digest)
+
+
+def _sealed(item: EncodedObject, key_file: Path | None) -> EncodedObject:
+    """The object as it is to lie in the job's folder: a FHIR resource is sealed as the patient's record is."""
+    if item.kind != "risk_assessment":
+        return item
+    content = seal(item.path.read_bytes(), key_file)
+    write_whole(item.path, content, sync="never", mode=0o600)
+    return replace(item, sha256=hashlib.sha256(content).hexdigest())
 
 
 def _line(item: EncodedObject) -> dict[str, Any]:

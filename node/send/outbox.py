@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from node.config import Configuration, Destination, DicomWebDestination, DimseDestination
+from node.config import Configuration, Destination, DicomWebDestination, DimseDestination, FhirDestination
 from node.database import job_states
 from node.database.tables import LaneRow, ObjectRow, OutboxRow
 from node.errors import PeerUnavailable
@@ -31,6 +31,7 @@ from node.send.commitment_requests import Commitments
 from node.send.delivery import MANDATORY, Answer, Delivery, Item, Outcome
 from node.send.dicomweb_delivery import DicomWebDelivery
 from node.send.dimse_delivery import DimseDelivery
+from node.send.fhir_delivery import FhirDelivery
 from node.send.folder_delivery import FolderDelivery
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ def open_delivery(name: str, destination: Destination, ae_title: str) -> Deliver
         return DimseDelivery(name, destination, ae_title)
     if isinstance(destination, DicomWebDestination):
         return DicomWebDelivery(name, destination)
+    if isinstance(destination, FhirDestination):
+        return FhirDelivery(name, destination)
     return FolderDelivery(name, destination)
 
 
@@ -329,7 +332,7 @@ class Lane:
     # ---- confirmation
     def _confirm(self) -> bool:
         """Ask for, and take note of, the peer's word that it keeps what it was sent."""
-        asks_back = isinstance(self._destination, DicomWebDestination) and self._destination.confirm
+        asks_back = isinstance(self._destination, DicomWebDestination | FhirDestination) and self._destination.confirm
         commits = isinstance(self._destination, DimseDestination) and self._destination.commitment
         if not asks_back and not commits:
             return False

@@ -18,7 +18,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from node.config import Configuration, DicomWebDestination, DimseDestination, FolderDestination
+from node.config import (
+    Configuration,
+    Destination,
+    DicomWebDestination,
+    DimseDestination,
+    FhirDestination,
+    FolderDestination,
+)
 from node.database.connection import Database
 from node.status.capture_png import png
 from node.status.metrics import Metrics
@@ -202,13 +209,15 @@ class _Page:
         return None
 
 
-def where(destination: DimseDestination | DicomWebDestination | FolderDestination) -> str:
+def where(destination: Destination) -> str:
     """A destination's place, for people; without secrets."""
     match destination:
         case DimseDestination():
             return f"{destination.ae_title} at {destination.host}:{destination.port}"
         case DicomWebDestination():
             return f"DICOMweb at {destination.url.split('@')[-1]}"
+        case FhirDestination():
+            return f"FHIR server at {destination.url.split('@')[-1]}"
         case FolderDestination():
             return f"folder {destination.path}"
 

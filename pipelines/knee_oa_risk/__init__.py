@@ -65,6 +65,7 @@ class KneeOaRisk:
     title: ClassVar[str] = "Knee osteoarthritis risk from the record"
     level: ClassVar[Literal["series", "study"]] = "study"
     needs_context: ClassVar[bool] = True
+    answers_from_record: ClassVar[bool] = True
     settings_type: ClassVar[type[PipelineSettings]] = Settings
 
     def __init__(self, settings: PipelineSettings) -> None:

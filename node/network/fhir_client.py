@@ -1,15 +1,16 @@
-"""A FHIR R4 server as a client sees it: ask for a patient's record, give an answer back."""
+"""A FHIR R4 server as a client sees it: ask for a patient's record, create a resource, look whether it is there."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin
 
 import httpx
 
-from node.config import FhirServer
+from node.config import FhirDestination, FhirServer
 from node.errors import ConfigurationError, PeerRefused, PeerUnavailable
 
 MAXIMUM_PAGES = 200
@@ -25,10 +26,10 @@ SEARCHES = (  # where a server has no $everything
     "FamilyMemberHistory",
 )
 BUSY = {408, 429, 500, 502, 503, 504}
-NOT_LET_IN = {401, 403}
+UNAUTHORISED = {401, 403}
 
 
-class _NotLetIn(PeerRefused):
+class _TokenRefused(PeerRefused):
     """Not about what was asked but about who asks: a token that is missing, wrong or over."""
 
 
@@ -36,8 +37,15 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-class Client:
-    """Talks to one server; use it as a context manager.
+class FhirClient:
+    """Talks to one server; use it as a context manager, or close it.
+
+    Parameters
+    ----------
+    server
+        Where it is, and with which token.
+    key
+        Where the server stands in the configuration, for messages.
 
     Raises
     ------
@@ -45,20 +53,24 @@ class Client:
         If the token file cannot be read.
     """
 
-    def __init__(self, settings: FhirServer) -> None:
-        self._settings = settings
+    def __init__(self, server: FhirServer | FhirDestination, key: str = "records.fhir") -> None:
+        self._identifier_system = server.identifier_system
         headers = {"Accept": "application/fhir+json"}
-        if settings.token_file is not None:
+        if server.token_file is not None:
             try:
-                headers["Authorization"] = f"Bearer {settings.token_file.read_text(encoding='utf-8').strip()}"
+                headers["Authorization"] = f"Bearer {server.token_file.read_text(encoding='utf-8').strip()}"
             except OSError as error:
-                raise ConfigurationError(f"records.fhir.token_file: {settings.token_file}: {error.strerror}") from error
-        self._http = httpx.Client(base_url=settings.url.rstrip("/") + "/", headers=headers, timeout=settings.timeout_s)
+                raise ConfigurationError(f"{key}.token_file: {server.token_file}: {error.strerror}") from error
+        self._http = httpx.Client(base_url=server.url.rstrip("/") + "/", headers=headers, timeout=server.timeout_s)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> FhirClient:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
         self._http.close()
 
     def record(self, patient_id: str) -> dict[str, Any] | None:
@@ -71,11 +83,11 @@ class Client:
         PeerUnavailable
             If it cannot be reached.
         """
-        system = self._settings.identifier_system
+        system = self._identifier_system
         identifier = f"{system}|{patient_id}" if system else patient_id
         try:
             found = list(self._search("Patient", {"identifier": identifier}))
-        except _NotLetIn as error:  # to say that there is no record would be wrong
+        except _TokenRefused as error:  # to say that there is no record would be wrong
             raise PeerUnavailable(str(error)) from None
         patients = [resource for resource in found if resource.get("resourceType") == "Patient"]
         if not patients:
@@ -87,11 +99,13 @@ class Client:
         entries = [{"fullUrl": name, "resource": resource} for name, resource in whole.items()]
         return {"resourceType": "Bundle", "type": "collection", "entry": entries}
 
-    def give(self, resource: dict[str, Any], unless: str = "") -> None:
-        """Create a resource on the server.
+    def create(self, resource: dict[str, Any], unless: str = "") -> str:
+        """Create a resource on the server; what it answered, in a few words.
 
         Parameters
         ----------
+        resource
+            With its ``resourceType``.
         unless
             A search, as a query; where it finds something, the server creates nothing (conditional create).
 
@@ -100,9 +114,43 @@ class Client:
         PeerRefused, PeerUnavailable
         """
         headers = {"Content-Type": "application/fhir+json", **({"If-None-Exist": unless} if unless else {})}
+        kind = str(resource["resourceType"])
+        answer = self._asked_with_token("POST", kind, content=json.dumps(resource), headers=headers)
+        if answer.status_code == httpx.codes.OK:
+            return "HTTP 200: there already"
+        made = re.search(
+            rf"{kind}/[A-Za-z0-9.-]{{1,64}}", answer.headers.get("Location", "")
+        )  # ids as of FHIR R4 2.24.0.1
+        return f"HTTP {answer.status_code}: {made.group() if made else 'created'}"
+
+    def has(self, kind: str, identifier: str) -> bool:
+        """Whether the server has a resource of that kind with that identifier, a system and a value with a bar between.
+
+        Raises
+        ------
+        PeerRefused, PeerUnavailable
+        """
+        answer = _json(self._asked_with_token("GET", kind, params={"identifier": identifier, "_count": "1"}))
+        found = (entry.get("resource") for entry in answer.get("entry", ()) if isinstance(entry, dict))
+        return any(isinstance(one, dict) and one.get("resourceType") == kind for one in found)
+
+    def fhir_version(self) -> str:
+        """The version that the server's capability statement names, such as 4.0.1.
+
+        Raises
+        ------
+        PeerRefused, PeerUnavailable
+        """
+        version = _json(self._asked_with_token("GET", "metadata")).get("fhirVersion")
+        if not isinstance(version, str):
+            raise PeerRefused("the FHIR server's metadata names no FHIR version")
+        return version
+
+    def _asked_with_token(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """As `_asked`; a token that the server does not take is a reason to try again, as a new one mends that."""
         try:
-            self._sent("POST", str(resource["resourceType"]), content=json.dumps(resource), headers=headers)
-        except _NotLetIn as error:  # a new token mends that, so nothing is given up
+            return self._asked(method, path, **more)
+        except _TokenRefused as error:
             raise PeerUnavailable(str(error)) from None
 
     def _everything(self, logical_id: str) -> Iterator[dict[str, Any]]:
@@ -114,7 +162,7 @@ class Client:
 
     def _search(self, path: str, query: dict[str, str]) -> Iterator[dict[str, Any]]:
         """The resources of all pages of a search."""
-        answer = self._sent("GET", path, params={**query, "_count": str(PAGE)})
+        answer = _json(self._asked("GET", path, params={**query, "_count": str(PAGE)}))
         for _ in range(MAXIMUM_PAGES):
             for entry in answer.get("entry", ()):
                 if isinstance(entry.get("resource"), dict):
@@ -125,10 +173,10 @@ class Client:
             url = urljoin(str(self._http.base_url), following)
             if _origin(httpx.URL(url)) != _origin(self._http.base_url):  # the token is for this server only
                 raise PeerRefused("the FHIR server's next page is on another server")
-            answer = self._sent("GET", url)
+            answer = _json(self._asked("GET", url))
         raise PeerRefused(f"the FHIR server's answer has more than {MAXIMUM_PAGES} pages")
 
-    def _sent(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+    def _asked(self, method: str, path: str, **more: Any) -> httpx.Response:
         # no URL in any message: it holds the patient's identifier
         try:
             answer = self._http.request(method, path, **more)
@@ -136,12 +184,16 @@ class Client:
             raise PeerUnavailable(f"the FHIR server cannot be reached: {type(error).__name__}") from None
         if answer.status_code in BUSY:
             raise PeerUnavailable(f"the FHIR server answered {answer.status_code}")
-        if answer.status_code in NOT_LET_IN:
-            raise _NotLetIn(f"the FHIR server answered {answer.status_code}: it does not take the node's token")
+        if answer.status_code in UNAUTHORISED:
+            raise _TokenRefused(f"the FHIR server answered {answer.status_code}: it does not take the node's token")
         if answer.is_error:
             raise PeerRefused(f"the FHIR server answered {answer.status_code}")
-        try:
-            content = answer.json() if answer.content else {}
-        except ValueError:
-            raise PeerRefused("the FHIR server's answer is not JSON") from None
-        return content if isinstance(content, dict) else {}
+        return answer
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        content = answer.json() if answer.content else {}
+    except ValueError:
+        raise PeerRefused("the FHIR server's answer is not JSON") from None
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,111 @@
+"""Risks to a FHIR R4 server: each is created once, and looked for there to see whether the server keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from node.config import FhirDestination
+from node.errors import ConfigurationError, PeerRefused, PeerUnavailable
+from node.network.fhir_client import FhirClient
+from node.send.delivery import Answer, Item, Outcome
+from node.study.sealing import unseal
+
+
+class FhirDelivery:
+    """Creates resources, each on condition that the server has none with its identifier (FHIR R4 3.1.0.8.1).
+
+    So a resource that was sent and not answered, or sent by a node that was killed, is not there twice when it is sent
+    again.
+    """
+
+    def __init__(self, name: str, destination: FhirDestination) -> None:
+        self._name, self._destination = name, destination
+        self._opened: FhirClient | None = None
+
+    def announce(self, items: Sequence[Item]) -> None:
+        """Nothing is negotiated beforehand."""
+
+    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+        """Create each resource and yield the server's answer.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the server cannot be reached, is busy, or does not take the token: all of that may be put right.
+        """
+        for item in items:
+            yield item, self._create(item)
+
+    def find(self, items: Sequence[Item]) -> set[str] | None:
+        """The UIDs of those resources that the server has; None where it does not let them be searched for.
+
+        Raises
+        ------
+        PeerUnavailable
+        """
+        found: set[str] = set()
+        for item in items:
+            resource = self._resource(item)
+            try:
+                if resource is not None and self._client.has(str(resource["resourceType"]), _identifier(resource)):
+                    found.add(item.sop_instance_uid)
+            except PeerRefused:
+                return None
+        return found
+
+    def ping(self) -> str:
+        """Ask the server what it is; what it answered.
+
+        Raises
+        ------
+        PeerUnavailable
+            If it cannot be reached.
+        """
+        try:
+            return f"answers: FHIR {self._client.fhir_version()}"
+        except PeerRefused as error:
+            raise PeerUnavailable(f"{self._name}: {error}") from error
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _client(self) -> FhirClient:
+        if self._opened is None:
+            try:
+                self._opened = FhirClient(self._destination, self._name)
+            except ConfigurationError as error:  # a token that is not there yet
+                raise PeerUnavailable(str(error)) from error
+        return self._opened
+
+    def _create(self, item: Item) -> Answer:
+        resource = self._resource(item)
+        if resource is None:
+            return Answer(Outcome.REFUSED, "not a FHIR resource")
+        try:
+            return Answer(
+                Outcome.DELIVERED, self._client.create(resource, unless=f"identifier={_identifier(resource)}")
+            )
+        except PeerRefused as error:
+            return Answer(Outcome.REFUSED, str(error))
+
+    def _resource(self, item: Item) -> dict[str, Any] | None:
+        if item.sop_class_uid:  # a DICOM object, by `condyle send`
+            return None
+        try:
+            resource: dict[str, Any] = json.loads(unseal(item.path.read_bytes()))
+        except ConfigurationError as error:
+            raise PeerUnavailable(str(error)) from error
+        except OSError as error:
+            raise PeerUnavailable(f"{self._name}: {error.strerror}") from error
+        return resource
+
+
+def _identifier(resource: dict[str, Any]) -> str:
+    """The resource's first identifier, as a search wants it."""
+    identifier = resource["identifier"][0]
+    return f"{identifier['system']}|{identifier['value']}"
