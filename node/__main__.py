@@ -35,6 +35,8 @@ DEFAULT_CONFIG = Path("config.yaml")
 
 
 class LogFormat(StrEnum):
+    """How log records look."""
+
     JSON = "json"
     CONSOLE = "console"
 

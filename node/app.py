@@ -45,6 +45,7 @@ WATCH_S = 0.1  # how often the processes are looked after
 
 
 def now() -> datetime:
+    """The time, with its zone."""
     return datetime.now(UTC)
 
 

@@ -6,7 +6,6 @@ The tree::
      ├── ConfigurationError   do not start; the message names file, key, value and what would be right
      ├── PeerUnavailable      retry later
      ├── PeerRefused          do not retry
-     ├── OutOfDisk            refuse for now
      ├── JobFailed            the job ends as failed with this reason, for an operator to see and restart
      ├── WorkerDied           do the step again, a few times
      └── JobNotFound          tell the operator
@@ -28,10 +27,6 @@ class PeerUnavailable(NodeError):
 
 class PeerRefused(NodeError):
     """The peer said no: trying again will not help."""
-
-
-class OutOfDisk(NodeError):
-    """Less room is left than the configured floor."""
 
 
 class JobFailed(NodeError):

@@ -106,6 +106,8 @@ class DicomWebSettings(Section):
 
 
 class WatchedFolder(Section):
+    """A folder of which everything that settles in it is imported."""
+
     path: FilePath
     after: Literal["keep", "delete"] = "keep"
 
@@ -120,6 +122,8 @@ class OrthancFeed(Section):
 
 
 class ReceiveSettings(Section):
+    """How instances come in, and when a series or study counts as complete."""
+
     dimse: DimseSettings = DimseSettings()
     dicomweb: DicomWebSettings = DicomWebSettings()
     watched_folders: tuple[WatchedFolder, ...] = ()
@@ -133,6 +137,8 @@ class ReceiveSettings(Section):
 
 
 class RunSettings(Section):
+    """Inference processes and their limits."""
+
     workers: int = Field(default=1, ge=1)  # inference processes; one per GPU or CPU slot
     time_limit_s: float = Field(default=1800.0, gt=0)
     memory_limit_mb: int = Field(default=16384, ge=512)
@@ -150,6 +156,8 @@ class Profile(Section):
 
 
 class DimseDestination(Section):
+    """A peer that results are sent to by C-STORE."""
+
     kind: Literal["dimse"]
     ae_title: AETitle
     host: str
@@ -163,6 +171,8 @@ class DimseDestination(Section):
 
 
 class DicomWebDestination(Section):
+    """A server that results are sent to by STOW-RS."""
+
     kind: Literal["dicomweb"]
     url: str
     token_file: FilePath | None = None
@@ -173,6 +183,8 @@ class DicomWebDestination(Section):
 
 
 class FolderDestination(Section):
+    """A folder that results are written to."""
+
     kind: Literal["folder"]
     path: FilePath
     profile: Profile = Profile()
@@ -256,12 +268,16 @@ class PriorSettings(Section):
 
 
 class StatusSettings(Section):
+    """The port of the page, health, metrics and everything else that is asked by HTTP."""
+
     host: str = "127.0.0.1"
     port: Port = 8090  # not 8042, where Orthanc's is
     tls: Tls | None = None  # https for the page and for STOW-RS
 
 
 class NodeSettings(Section):
+    """Who the node is, and where its data lie."""
+
     ae_title: AETitle = "CONDYLE"
     data: FilePath = Field(default=Path("data"), validate_default=True)
     database: str | None = None  # SQLAlchemy URL; None: SQLite at <data>/node.db
@@ -270,6 +286,7 @@ class NodeSettings(Section):
 
     @property
     def database_url(self) -> str:
+        """The SQLAlchemy URL of the database, configured or not."""
         return self.database or f"sqlite:///{(self.data / 'node.db').absolute()}"
 
 

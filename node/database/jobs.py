@@ -10,6 +10,8 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
+    """The states of a job; `NEXT` says which may follow which."""
+
     QUEUED = "queued"
     RUNNING = "running"
     SENDING = "sending"

@@ -49,15 +49,19 @@ class Instant(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """The moment in UTC, as it is stored."""
         return value.astimezone(UTC) if value is not None else None
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """The moment with its zone, as it is read."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
+    """Base of all tables: how Python types become columns."""
+
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: Instant,
         dict[str, Any]: JSON,
@@ -138,6 +142,8 @@ class SeriesRow(Base):
 
 
 class StudyRow(Base):
+    """One study: when something of it came, first and last, and how far it has been decided about."""
+
     __tablename__ = "study"
 
     study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -164,6 +170,8 @@ class DecisionRow(Base):
 
 
 class JobRow(Base):
+    """One job: one pipeline on one study for one route."""
+
     __tablename__ = "job"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)

@@ -90,6 +90,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], settings: Configuration,
 
 
 def page_url(settings: Configuration) -> str:
+    """Where the page of the node is."""
     return f"http://127.0.0.1:{settings.status.port}"
 
 
@@ -164,6 +165,7 @@ def send_all(
 
 @contextmanager
 def bar(what: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
+    """A progress bar with a description, gone when it is done."""
     columns = [TextColumn("{task.description}"), BarColumn(), *([MofNCompleteColumn()] if total else [])]
     with Progress(*columns, console=console, transient=True) as shown:
         yield shown, shown.add_task(what, total=total)
@@ -227,6 +229,7 @@ def in_words(name: str) -> str:
 
 
 def where_to_look(settings: Configuration, config: Path, orthanc: Orthanc | None, folder: Path, log: Path) -> str:
+    """Addresses to open in a browser."""
     condyle = Path(sys.executable).with_name("condyle")
     port = settings.receive.dimse.port
     lines = [

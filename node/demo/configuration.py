@@ -15,10 +15,12 @@ SHOWN = {"not_run_reports": True}  # a pipeline that was due and did not run is 
 
 
 def orthanc_destination(ae_title: str, port: int) -> dict[str, Any]:
+    """The entry of an Orthanc in `destinations`."""
     return {"kind": "dimse", "ae_title": ae_title, "host": "127.0.0.1", "port": port, "profile": SHOWN}
 
 
 def folder_destination(folder: Path) -> dict[str, Any]:
+    """The entry of a folder in `destinations`."""
     return {"kind": "folder", "path": str(folder), "profile": SHOWN}
 
 

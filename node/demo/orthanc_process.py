@@ -130,6 +130,7 @@ class Orthanc:
 
     @property
     def dicom_web_url(self) -> str:
+        """Root of its DICOMweb services."""
         return f"{self.url}/dicom-web"
 
     @property
@@ -139,6 +140,7 @@ class Orthanc:
 
     @property
     def running(self) -> bool:
+        """Whether its process lives."""
         return self._process is not None and self._process.poll() is None
 
     # ---- life

@@ -32,15 +32,19 @@ class Sent:
 
     @property
     def study_instance_uid(self) -> str:
+        """Of its first file; a sample is one study."""
         return self.files[0].study_instance_uid
 
     @property
     def sop_instance_uids(self) -> frozenset[str]:
+        """Of all its files."""
         return frozenset(file.sop_instance_uid for file in self.files)
 
 
 @dataclass(frozen=True)
 class JobOutcome:
+    """What one job of a sent study came to."""
+
     pipeline: str
     state: str
     reason: str
@@ -59,10 +63,12 @@ class SampleOutcome:
 
     @property
     def good(self) -> bool:
+        """Whether everything that was expected came back."""
         return not self.lacking
 
     @property
     def returned_in_words(self) -> str:
+        """What came back, for people."""
         return in_words(self.returned)
 
 

@@ -53,6 +53,7 @@ class Stored:
 
     @property
     def word(self) -> str:
+        """What the object is called in a list."""
         return WORDS.get(UID(self.sop_class_uid), OTHER)
 
 
@@ -70,6 +71,7 @@ class OrthancArchive:
         self._orthanc = orthanc
 
     def stored(self, study_instance_uid: str) -> tuple[Stored, ...]:
+        """What Orthanc holds of a study."""
         answer = self._orthanc.get("/dicom-web/instances", StudyInstanceUID=study_instance_uid, includefield="00080016")
         return tuple(
             Stored(_value(one, "00080018"), _value(one, "00080016"), _value(one, "0020000E")) for one in answer or ()
@@ -83,6 +85,7 @@ class FolderArchive:
         self._folder = folder
 
     def stored(self, study_instance_uid: str) -> tuple[Stored, ...]:
+        """What lies in the folder of a study."""
         tags = ["SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID"]
         found = []
         for path in sorted(self._folder.rglob("*.dcm")):

@@ -35,6 +35,7 @@ class DicomWebArchive:
         self._client = httpx.Client(verify=context, follow_redirects=False)
 
     def studies(self, wanted: Wanted) -> list[EarlierStudy]:
+        """The patient's studies that may hold a report, by QIDO-RS."""
         if any(character in wanted.who.patient_id for character in WILD):
             raise PeerUnavailable(f"{self._name}: cannot be asked for a patient ID with wildcard characters")
         answers = self._ask(
@@ -50,6 +51,7 @@ class DicomWebArchive:
         return found
 
     def reports(self, study_instance_uid: str) -> Iterator[ReportReference]:
+        """The structured reports in a study that may be ours, by QIDO-RS."""
         series = self._ask(f"studies/{study_instance_uid}/series", Modality="SR", includefield=[SERIES_DESCRIPTION])
         given = 0
         for answer in sorted(series, key=lambda one: _first(one, SERIES_UID)):
@@ -65,6 +67,7 @@ class DicomWebArchive:
                     yield ReportReference(study_instance_uid, uid, _first(instance, INSTANCE_UID))
 
     def fetch(self, reference: ReportReference) -> bytes:
+        """A whole object as a Part 10 file, by WADO-RS."""
         series = f"studies/{reference.study_instance_uid}/series/{reference.series_instance_uid}"
         path = f"{series}/instances/{reference.sop_instance_uid}"
         status, content_type, body = self._request(path, {}, OBJECT)
@@ -78,6 +81,7 @@ class DicomWebArchive:
         return part
 
     def close(self) -> None:
+        """Close the connections."""
         self._client.close()
 
     def _ask(self, path: str, **query: str | list[str]) -> list[dict[str, Any]]:

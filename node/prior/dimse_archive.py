@@ -65,6 +65,7 @@ class DimseArchive:
 
     # ---- questions
     def studies(self, wanted: Wanted) -> list[EarlierStudy]:
+        """The patient's studies that may hold a report, by C-FIND."""
         if any(character in wanted.who.patient_id for character in WILD):
             raise PeerUnavailable(f"{self._name}: cannot be asked for a patient ID with wildcard characters")
         query = Dataset()
@@ -85,6 +86,7 @@ class DimseArchive:
         return found
 
     def reports(self, study_instance_uid: str) -> Iterator[ReportReference]:
+        """The structured reports in a study that may be ours, by C-FIND."""
         query = Dataset()
         query.QueryRetrieveLevel, query.StudyInstanceUID, query.Modality = "SERIES", study_instance_uid, "SR"
         query.SeriesInstanceUID = query.SeriesDescription = ""
@@ -123,6 +125,7 @@ class DimseArchive:
 
     # ---- objects
     def fetch(self, reference: ReportReference) -> bytes:
+        """A whole object as a Part 10 file, by C-GET or C-MOVE."""
         association = self._open()
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
         answer: int | None = None
@@ -217,6 +220,7 @@ class DimseArchive:
         association.dimse_timeout = association.network_timeout = self._deadline.left()
 
     def close(self) -> None:
+        """Release the association, or abort it where no time is left."""
         association, self._association = self._association, None
         if association is None or not association.is_established:
             return

@@ -109,6 +109,7 @@ class Found:
 
     @property
     def order(self) -> tuple[str, str, str, str]:
+        """What reports are sorted by: study, then writing; the last counts."""
         return (self.made.day, self.made.time, self.written, self.sop_instance_uid)
 
 

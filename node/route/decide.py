@@ -34,6 +34,7 @@ class Decision:
 
     @property
     def matched(self) -> bool:
+        """Whether the route takes the series or study."""
         return bool(self.series_instance_uids)
 
 

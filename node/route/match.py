@@ -88,7 +88,8 @@ class Matcher(Protocol):
     def keys(self) -> frozenset[str]:
         """What it asks for."""
 
-    def trace(self, facts: Facts) -> Clause: ...
+    def trace(self, facts: Facts) -> Clause:
+        """How it fared on these facts, part by part."""
 
 
 # ---- tests of the values of one key
@@ -182,9 +183,11 @@ class Element:
 
     @property
     def keys(self) -> frozenset[str]:
+        """The keys that are asked for."""
         return frozenset({self.key})
 
     def trace(self, facts: Facts) -> Clause:
+        """What was found, what was expected, and whether it holds."""
         values = facts.values.get(self.key, ())
         expected, found = self.test.expected, _shown(values)
         if is_identifying(self.key):
@@ -201,9 +204,11 @@ class Group:
 
     @property
     def keys(self) -> frozenset[str]:
+        """The keys that its clauses ask for."""
         return frozenset().union(*(member.keys for member in self.members))
 
     def trace(self, facts: Facts) -> Clause:
+        """Whether the group holds, with the traces of its clauses."""
         clauses = tuple(member.trace(facts) for member in self.members)
         count = sum(clause.holds for clause in clauses)
         holds, expected = {

@@ -37,6 +37,7 @@ class Metrics(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
+        """The figures as of now, for Prometheus."""
         with Session(self._database) as session:
             yield from _reception(session)
             yield from _jobs(session)

@@ -51,18 +51,22 @@ class StudyView:
 
     @property
     def uid(self) -> str:
+        """Study Instance UID."""
         return self.row.study_instance_uid
 
     @property
     def instances(self) -> int:
+        """Number of instances that have come."""
         return sum(one.instances for one in self.series)
 
     @property
     def modalities(self) -> tuple[str, ...]:
+        """Modalities of its series, each once."""
         return tuple(dict.fromkeys(one.modality or "?" for one in self.series))
 
     @property
     def captures(self) -> tuple[ObjectRow, ...]:
+        """The pictures that its jobs made."""
         return tuple(capture for job in self.jobs for capture in job.captures)
 
     @property
@@ -105,6 +109,7 @@ class StudyView:
 
     @property
     def total_s(self) -> float:
+        """Length of the timeline."""
         return max((span.start_s + span.seconds for span in self.spans), default=0.0)
 
     @property
@@ -130,6 +135,7 @@ class DestinationView:
 
     @property
     def state(self) -> str:
+        """Whether objects arrive there, in one word or two."""
         if self.trouble:
             return "down"
         return "up" if self.delivered else "not used yet"
@@ -145,6 +151,7 @@ class Disk:
 
     @property
     def low(self) -> bool:
+        """Whether new instances are refused."""
         return self.free < self.floor
 
     @classmethod
@@ -176,6 +183,7 @@ class Overview:
         return Session(self._database, expire_on_commit=False)
 
     def totals(self, now: datetime) -> Totals:
+        """The numbers as of `now`."""
         with self._session() as session:
             return Totals(
                 instances=session.scalar(select(func.count()).select_from(InstanceRow)) or 0,
@@ -205,6 +213,7 @@ class Overview:
             return _study_views(session, rows)
 
     def study(self, uid: str) -> StudyView | None:
+        """One study; None where the node has none of that UID."""
         with self._session() as session:
             row = session.get(StudyRow, uid)
             return _study_views(session, [row])[0] if row else None
@@ -224,6 +233,7 @@ class Overview:
             )
 
     def destinations(self) -> tuple[DestinationView, ...]:
+        """All destinations that are configured or have lines in the outbox."""
         with self._session() as session:
             counts: dict[str, dict[str, int]] = {}
             last: dict[str, datetime] = {}
