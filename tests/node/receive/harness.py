@@ -34,6 +34,7 @@ from node.database.connection import Database, open_database
 from node.database.tables import Base
 from node.demo.orthanc_process import free_port
 from node.receive.receiver import Receiver
+from node.receive.store.store import Store
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 20.0
@@ -66,6 +67,16 @@ def part10(ds: Dataset) -> bytes:
     buffer = io.BytesIO()
     pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def put(store: Store, ds: Any, piece: int = 500) -> Any:
+    """Store `ds` as C-STORE does, its data set in pieces of so many bytes."""
+    arrival = store.open("dimse", "SCANNER", "CONDYLE", "127.0.0.1")
+    incoming = store.begin(arrival, str(ds.SOPClassUID), str(ds.SOPInstanceUID), str(ExplicitVRLittleEndian))
+    content = data_set(ds)
+    for start in range(0, len(content), piece):
+        incoming.write(content[start : start + piece])
+    return incoming.commit()
 
 
 def data_set(ds: Dataset) -> bytes:

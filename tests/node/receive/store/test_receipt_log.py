@@ -1,0 +1,79 @@
+"""Receipts: a line is whole or is none, and the lock on a file says whether its process lives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.receive.store.receipt_log import (
+    Closed,
+    Entry,
+    Failed,
+    Finished,
+    Noted,
+    Opened,
+    ReceiptLog,
+    Refused,
+    Stored,
+    Synced,
+    decode,
+    decode_all,
+    encode,
+    is_abandoned,
+)
+
+ENTRIES: list[Entry] = [
+    Opened("p-1", "dimse", "SCANNER", "CONDYLE", "10.2.0.7", 1.5),
+    Refused("p-2", "dimse", "STRÄNGER", "CONDYLE", "10.2.0.8", 2.5, "not known"),
+    Stored("p-1", "1.2", "1.3", "1.4", "1.5", "MR", "1.6", "a/b.dcm", 512, 3.5, True, 20, changed=True),
+    Failed("p-1", "1.7", 0xA700, "The disk is full", 4.5),
+    Closed("p-1", 5.5, "released", "", 1, 1),
+    Synced("1.2"),
+    Noted(6.5, "disk low", "", {"free_bytes": 7}),
+    Finished(),
+]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: type(entry).__name__)
+def test_an_entry_is_read_back_as_it_was(entry: Entry) -> None:
+    line = encode(entry)
+    assert line.endswith(b"\n")
+    assert line.isascii()
+    assert decode(line.rstrip(b"\n")) == entry
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: type(entry).__name__)
+def test_a_line_that_is_cut_short_or_damaged_is_no_entry(entry: Entry) -> None:
+    line = encode(entry).rstrip(b"\n")
+    assert all(decode(line[:length]) is None for length in range(len(line)))
+    middle = len(line) // 2
+    assert decode(line[:middle] + bytes([line[middle] ^ 1]) + line[middle + 1 :]) is None
+
+
+def test_what_was_appended_is_there_in_its_order_and_the_file_is_its_process_s(tmp_path: Path) -> None:
+    receipts = ReceiptLog(tmp_path)
+    for entry in ENTRIES[:-1]:
+        receipts.append(entry)
+    (segment,) = tmp_path.iterdir()
+    assert segment.name.startswith(receipts.process)
+    assert list(decode_all(segment.read_bytes())) == ENTRIES[:-1]
+    assert not is_abandoned(segment)
+    receipts.close()
+    assert is_abandoned(segment)
+    assert list(decode_all(segment.read_bytes())) == ENTRIES  # the last line says that no more will come
+
+
+def test_a_file_that_is_gone_is_abandoned(tmp_path: Path) -> None:
+    assert is_abandoned(tmp_path / "none.journal")
+
+
+def test_a_full_file_is_finished_and_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.receive.store.receipt_log.MAXIMUM_SEGMENT", 60)
+    receipts = ReceiptLog(tmp_path)
+    receipts.append(ENTRIES[2])
+    receipts.append(ENTRIES[5])
+    receipts.close()
+    first, second = sorted(tmp_path.iterdir())
+    assert list(decode_all(first.read_bytes())) == [ENTRIES[2], Finished()]
+    assert list(decode_all(second.read_bytes())) == [ENTRIES[5], Finished()]
