@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.joint_classification.classifier import card_file, weights_file
+from pipelines.lab.card import write_section
 
 Measured = dict[str, Any]
 
@@ -98,20 +99,7 @@ def write(path: Path, bundle: Path, dimensions: int, found: dict[str, Measured])
         table(["bar", "measured", "met"], [[b.what, b.measured, "yes" if b.met else "**no**"] for b in met]),
     ]
     text = re.sub(r"(?<=\d)%", " %", "\n\n".join(parts))
-    replace_section(path, f"evaluation {dimensions}d", text)
-
-
-def replace_section(path: Path, name: str, text: str) -> None:
-    """Replace what stands between the marks of a section; it is added at the end where it is missing."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    whole = path.read_text(encoding="utf-8") if path.exists() else ""
-    block = f"{begin}\n{text.strip()}\n{end}"
-    if begin in whole and end in whole:
-        before, rest = whole.split(begin, 1)
-        whole = before + block + rest.split(end, 1)[1]
-    else:
-        whole = f"{whole.rstrip()}\n\n{block}\n"
-    path.write_text(whole, encoding="utf-8")
+    write_section(path, f"evaluation {dimensions}d", text)
 
 
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

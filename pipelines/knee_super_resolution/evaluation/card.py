@@ -9,25 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.knee_super_resolution.evaluation import evaluate
-from pipelines.knee_super_resolution.evaluation.evaluate import Row
-from pipelines.knee_super_resolution.network import DeepResolve, ThinSliceNet
-from pipelines.knee_super_resolution.training import baselines
-
-BUNDLE = Path(__file__).parents[1] / "bundle"
-
-
-def write_section(card: Path, name: str, text: str) -> None:
-    """Replace what stands between the marks of a section; the section is added at the end where it is missing."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    whole = card.read_text() if card.exists() else ""
-    block = f"{begin}\n{text.strip()}\n{end}"
-    if begin in whole and end in whole:
-        before, rest = whole.split(begin, 1)
-        whole = before + block + rest.split(end, 1)[1]
-    else:
-        whole = f"{whole.rstrip()}\n\n{block}\n"
-    card.write_text(whole)
+from pipelines.knee_super_resolution import BUNDLE
+from pipelines.knee_super_resolution.evaluation import rivals
+from pipelines.knee_super_resolution.evaluation.rows import Row, gains, markdown
+from pipelines.knee_super_resolution.network import ThinSliceNet
+from pipelines.knee_super_resolution.training import dictionary
+from pipelines.knee_super_resolution.training.deepresolve import DeepResolve
+from pipelines.knee_super_resolution.training.plan import FACTORS
+from pipelines.lab.card import write_section
 
 
 def write_evaluation(card: Path, rows: Sequence[Row]) -> None:
@@ -36,7 +25,7 @@ def write_evaluation(card: Path, rows: Sequence[Row]) -> None:
     if (BUNDLE / "model.json").exists():
         write_section(card, "costs", costs_text())
         write_section(card, "training", training_text())
-        write_section(card, "baselines", baselines_text())
+        write_section(card, "baselines", rivals_text())
 
 
 def evaluation_text(rows: Sequence[Row]) -> str:
@@ -51,12 +40,12 @@ def evaluation_text(rows: Sequence[Row]) -> str:
     for kind in dict.fromkeys(row.kind for row in rows):
         chosen = [row for row in rows if row.kind == kind]
         names = ", ".join(sorted({row.volume for row in chosen}))
-        parts.append(f"### {kind.capitalize()} volumes\n\n{names}\n\n{evaluate.markdown(chosen)}")
+        parts.append(f"### {kind.capitalize()} volumes\n\n{names}\n\n{markdown(chosen)}")
         lines = [
             f"| {factor} | {method} | {cell.mean:+.2f} ({cell.low:+.2f} to {cell.high:+.2f}) | {p:.2g} | {cell.rows} |"
             for method in dict.fromkeys(row.method for row in chosen)
             if method != "condyle"
-            for factor, (cell, p) in evaluate.gains(chosen, method).items()
+            for factor, (cell, p) in gains(chosen, method).items()
         ]
         if lines:
             heading = "| k | against | gain of condyle, dB | Wilcoxon p | pairs |\n|---|---|---|---|---|"
@@ -77,7 +66,7 @@ def costs_text() -> str:
     ours = ThinSliceNet(described["plan"]["channels"], described["plan"]["blocks"])
     theirs = DeepResolve()
     lines = ["| k | condyle, multiply-adds per thin voxel | DeepResolve | ratio |", "|---|---|---|---|"]
-    for factor in evaluate.FACTORS:
+    for factor in FACTORS:
         mine = ours.multiply_adds(factor)
         lines.append(
             f"| {factor} | {mine:,.0f} | {theirs.multiply_adds():,.0f} | 1 : {theirs.multiply_adds() / mine:.1f} |"
@@ -85,12 +74,12 @@ def costs_text() -> str:
     return "\n".join(lines)
 
 
-def baselines_text() -> str:
-    """How the baselines that need settings are set."""
-    patch, stride = f"{baselines.PATCH} x {baselines.PATCH} pixels", f"{baselines.STRIDE} pixels"
+def rivals_text() -> str:
+    """How the rivals that need settings are set."""
+    patch, stride = f"{dictionary.PATCH} x {dictionary.PATCH} pixels", f"{rivals.STRIDE} pixels"
     return f"""\
-- `scsr`: sparse coding in the form of Zeyde: patches of {patch} every {stride}, {baselines.FEATURES} principal
-  components of first and second derivatives, {baselines.ATOMS} atoms, lasso weight {baselines.SPARSITY}, a pair of
+- `scsr`: sparse coding in the form of Zeyde: patches of {patch} every {stride}, {dictionary.FEATURES} principal
+  components of first and second derivatives, {dictionary.ATOMS} atoms, lasso weight {dictionary.SPARSITY}, a pair of
   dictionaries for each factor, on both planes that contain the slice axis, then the same projection as ours.
 - `deepresolve`: 20 layers of 64, a network for each factor, residual to the cubic spline, no projection; root of the
   squared error over that of the spline; the same training volumes as ours.
@@ -122,10 +111,10 @@ def training_text() -> str:
         plan = read["plan"]
         settings = ", ".join(f"{name} {plan[name]}" for name in ("seed", "steps", "rate", "depth", "thick", "size"))
         settings += f"{_ended(read)}; {_cost(read)}"
-        gains = ", ".join(f"k = {k}: {value:+.2f} dB" for k, value in read["validation_gain_db"].items())
+        gained = ", ".join(f"k = {k}: {value:+.2f} dB" for k, value in read["validation_gain_db"].items())
         parts.append(
             f"- `{path.stem}`: {read['trained_on']}. Settings: {settings}. "
-            f"Gain over cubic on held-back patches: {gains}. SHA-256 "
+            f"Gain over cubic on held-back patches: {gained}. SHA-256 "
             f"`{read['weights_sha256']}`, PyTorch {read['torch']}, MONAI {read['monai']}."
         )
     return "\n".join(parts)

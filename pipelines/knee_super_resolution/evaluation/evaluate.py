@@ -11,93 +11,28 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from pipelines.knee_super_resolution import metrics
-from pipelines.knee_super_resolution.degradation import (
-    SliceProfile,
-    along_slices,
-    coarse_positions,
-    forward_matrix,
-)
-from pipelines.knee_super_resolution.training import baselines
-from pipelines.knee_super_resolution.training.baselines import Task
+from pipelines.knee_super_resolution.evaluation import lesions, outliers
+from pipelines.knee_super_resolution.evaluation.card import write_evaluation
+from pipelines.knee_super_resolution.evaluation.methods import METHODS, RESTORE, ours
+from pipelines.knee_super_resolution.evaluation.rows import FIGURES, Row, gains, summary
+from pipelines.knee_super_resolution.inference import GAUSSIAN_90
+from pipelines.knee_super_resolution.simulation import thin_volumes
+from pipelines.knee_super_resolution.training.tasks import MIN_THICK, cropped, degraded
 from pipelines.knee_super_resolution.training.volumes import ThinVolume, densified, read_volumes, simulated_volumes
+from pipelines.lab.card import write_section
 
-METHODS = ("tci", "fourier", "scsr", "deepresolve", "condyle")
-FACTORS = (2, 3, 4, 8)
-MIN_THICK = 4  # slices that must be left after degradation
 WIDTH = 150
-FIGURES = ("ssim", "psnr_db", "rmse", "highband_error")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One volume, degraded along one axis by one factor, restored by one method."""
-
-    volume: str
-    axis: int
-    factor: int
-    method: str
-    ssim: float
-    psnr_db: float
-    rmse: float
-    highband_error: float
-    seconds: float
-    profile: str = "fir"
-    kind: str = "real"  # or simulated
-    coverage_90: float | None = None  # of our nominal 90 % intervals, over the foreground
-
-
-def condyle(task: Task) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Ours: the thin slices and the standard deviation of a voxel."""
-    from pipelines.knee_super_resolution.inference import warm_model
-
-    return warm_model().restore(task.thick, task.coarse, task.fine, task.profile, task.anisotropy)
-
-
-RESTORE: dict[str, Callable[[Task], NDArray[np.float32]]] = {
-    "tci": baselines.tci,
-    "fourier": baselines.fourier,
-    "scsr": baselines.scsr,
-    "deepresolve": baselines.deepresolve,
-    "selfsr": baselines.selfsr,
-    "condyle": lambda task: condyle(task)[0],
-}
-
-
-def degraded(
-    volume: ThinVolume, axis: int, factor: int, kind: str = "fir", scale: float | None = None
-) -> tuple[Task, NDArray[np.float32]]:
-    """Thick slices of a volume along one axis, and the thin slices they span; both scaled by the thick ones.
-
-    Parameters
-    ----------
-    scale
-        What to divide by instead, where two volumes are to be compared.
-    """
-    turned = np.moveaxis(volume.array, axis, 0)
-    fine = np.arange(len(turned), dtype=float)
-    coarse = coarse_positions(len(turned), factor)
-    profile = SliceProfile(kind, 1.0)  # type: ignore[arg-type]
-    thick = along_slices(forward_matrix(fine, coarse, profile), turned)
-    scale = metrics.scale_of(thick) if scale is None else scale
-    count = (len(coarse) - 1) * factor + 1
-    in_plane = [volume.spacing_mm[each] for each in range(3) if each != axis]
-    anisotropy = factor * volume.spacing_mm[axis] / float(np.sqrt(np.prod(in_plane)))
-    task = Task((np.maximum(thick, 0) / scale).astype(np.float32), factor, count, profile, anisotropy)
-    truth: NDArray[np.float32] = np.ascontiguousarray(turned[:count]) / np.float32(scale)
-    return task, truth
 
 
 def judge(volume: ThinVolume, axis: int, factor: int, methods: Iterable[str], kind: str = "fir") -> Iterator[Row]:
@@ -109,8 +44,8 @@ def judge(volume: ThinVolume, axis: int, factor: int, methods: Iterable[str], ki
         coverage = None
         try:
             if method == "condyle":
-                result, spread = condyle(task)
-                inside = np.abs(result - truth) <= 1.6449 * spread
+                result, spread = ours(task)
+                inside = np.abs(result - truth) <= GAUSSIAN_90 * spread
                 coverage = float(inside[mask].mean())
             else:
                 result = RESTORE[method](task)
@@ -133,15 +68,6 @@ def judge(volume: ThinVolume, axis: int, factor: int, methods: Iterable[str], ki
         )
 
 
-def cropped(volume: ThinVolume, largest: int) -> ThinVolume:
-    """The central box of at most `largest` samples along each axis."""
-    box = []
-    for size in volume.array.shape:
-        start = max(0, (size - largest) // 2)
-        box.append(slice(start, start + min(size, largest)))
-    return ThinVolume(volume.name, volume.subject, np.ascontiguousarray(volume.array[tuple(box)]), volume.spacing_mm)
-
-
 def combinations(volumes: Iterable[ThinVolume], factors: Sequence[int]) -> list[tuple[ThinVolume, int, int]]:
     """Every volume with each of its thin axes and each factor that leaves enough slices."""
     return [
@@ -151,67 +77,6 @@ def combinations(volumes: Iterable[ThinVolume], factors: Sequence[int]) -> list[
         for factor in factors
         if (volume.array.shape[axis] - 1) // factor + 1 >= MIN_THICK
     ]
-
-
-def bootstrap(values: Sequence[float], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
-    """95 % interval of the mean, by drawing rows with replacement."""
-    random = np.random.default_rng(seed)
-    array = np.asarray(values)
-    means = array[random.integers(len(array), size=(draws, len(array)))].mean(axis=1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One figure of one method at one factor."""
-
-    mean: float
-    low: float
-    high: float
-    rows: int
-
-
-def summary(rows: Sequence[Row], figure: str) -> dict[tuple[int, str], Cell]:
-    """Mean and 95 % interval over volumes and axes, for each factor and method."""
-    cells = {}
-    for factor in sorted({row.factor for row in rows}):
-        for method in dict.fromkeys(row.method for row in rows):
-            values = [getattr(row, figure) for row in rows if (row.factor, row.method) == (factor, method)]
-            if values:
-                cells[factor, method] = Cell(float(np.mean(values)), *bootstrap(values), len(values))
-    return cells
-
-
-def gains(rows: Sequence[Row], against: str, figure: str = "psnr_db") -> dict[int, tuple[Cell, float]]:
-    """Ours minus another method, paired by volume and axis, with the p of Wilcoxon's signed-rank test."""
-    from scipy.stats import wilcoxon
-
-    found = {}
-    for factor in sorted({row.factor for row in rows}):
-        pairs: dict[tuple[str, int], dict[str, float]] = {}
-        for row in rows:
-            if row.factor == factor:
-                pairs.setdefault((row.volume, row.axis), {})[row.method] = getattr(row, figure)
-        differences = [pair["condyle"] - pair[against] for pair in pairs.values() if {"condyle", against} <= set(pair)]
-        if differences:
-            p = float(wilcoxon(differences).pvalue) if len(differences) > 1 and any(differences) else 1.0
-            found[factor] = Cell(float(np.mean(differences)), *bootstrap(differences), len(differences)), p
-    return found
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """The table of a set of rows."""
-    lines = ["| k | method | SSIM | pSNR dB | RMSE | error above Nyquist | rows |", "|---|---|---|---|---|---|---|"]
-    tables = {figure: summary(rows, figure) for figure in FIGURES}
-    for factor, method in tables["ssim"]:
-        cells = [tables[figure][factor, method] for figure in FIGURES]
-        shown = [
-            f"{cell.mean:.{digits}f} ({cell.low:.{digits}f}-{cell.high:.{digits}f})"
-            for cell, digits in zip(cells, (4, 2, 4, 3), strict=True)
-        ]
-        lines.append(f"| {factor} | {method} | " + " | ".join(shown) + f" | {cells[0].rows} |")
-    return "\n".join(lines)
 
 
 def show(rows: Sequence[Row], console: Console) -> None:
@@ -319,8 +184,6 @@ def main(arguments: list[str]) -> int:
                 f"({cell.low:+.2f} to {cell.high:+.2f}, {cell.rows} pairs, Wilcoxon p = {p:.2g})"
             )
     if options.card:
-        from pipelines.knee_super_resolution.evaluation.card import write_evaluation
-
         write_evaluation(options.card, rows)
     if options.lesions:
         _lesions(volumes, factors, methods, console, options.card)
@@ -333,9 +196,6 @@ def _lesions(
     volumes: Sequence[ThinVolume], factors: Sequence[int], methods: Sequence[str], console: Console, card: Path | None
 ) -> None:
     """Run the small-lesion test on the first thin axis of each volume, print it and write it into the card."""
-    from pipelines.knee_super_resolution.evaluation import lesions
-    from pipelines.knee_super_resolution.evaluation.card import write_section
-
     judged = []
     for volume, axis, factor in combinations(volumes, factors):
         if axis == volume.thin_axes[0]:
@@ -348,10 +208,6 @@ def _lesions(
 
 def _outliers(knee: Path | None, others: Sequence[Path], console: Console, card: Path | None) -> None:
     """Score knees and what is not one by the gates, print the AUROC and write it into the card."""
-    from pipelines.knee_super_resolution.evaluation import outliers
-    from pipelines.knee_super_resolution.evaluation.card import write_section
-    from pipelines.knee_super_resolution.simulation import thin_volumes
-
     spoiled = [
         thin_volumes.simulate_knee(EVALUATION_SEED + number, (96, 128, 128), 0.8, contrast).array[::4]
         for number, contrast in enumerate(thin_volumes.CONTRASTS)
@@ -367,9 +223,3 @@ def _volumes(folders: Iterable[Path], excluded: Sequence[str]) -> Iterator[ThinV
         for volume in read_volumes(folder):
             if not any(word in f"{folder.name} {volume.subject} {volume.name}" for word in excluded):
                 yield densified(volume) if not volume.thin_axes else volume
-
-
-def rows_of(path: Path) -> list[Row]:
-    """The rows that an evaluation wrote."""
-    read: list[dict[str, Any]] = json.loads(path.read_text())
-    return [Row(**each) for each in read]

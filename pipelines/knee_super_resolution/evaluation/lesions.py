@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.knee_super_resolution import metrics
-from pipelines.knee_super_resolution.evaluation.evaluate import RESTORE, degraded
+from pipelines.knee_super_resolution.evaluation.methods import RESTORE
+from pipelines.knee_super_resolution.training.tasks import degraded
 from pipelines.knee_super_resolution.training.volumes import ThinVolume
 
 SEEN = 3.0  # contrast over the local spread from which a focus counts as seen

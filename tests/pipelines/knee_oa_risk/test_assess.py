@@ -13,7 +13,7 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import BarPanel, LinePanel, TablePanel
 from dicom_sr.series import Study
 from pipelines.context import ClinicalContext, CodedEvent
-from pipelines.knee_oa_risk import KneeOaRisk, Settings
+from pipelines.knee_oa_risk import KneeOaRisk, Settings, codes
 from pipelines.knee_oa_risk.explain import attribute
 from pipelines.knee_oa_risk.matrix import from_context
 from pipelines.knee_oa_risk.model import BUNDLE, WEIGHTS, Calibration, Ensemble
@@ -63,7 +63,8 @@ def test_the_result_holds_every_horizon_with_its_interval_and_what_the_reader_mu
     values = [measured(result, f"OA-RISK-{years}Y") for years in HORIZONS]
     assert [v.value for v in values] == sorted(v.value for v in values)
     assert all(v.interval[0] < v.value < v.interval[1] and v.interval_level == 0.9 for v in values)
-    assert result.report == "risk"
+    assert result.from_record is not None
+    assert result.from_record.title == codes.OA_RISK_RPT
     assert any("simulated" in text for text in result.limits)
     assert "simulated" in result.model.trained_on
     assert "peers" not in result.conclusion[0]

@@ -17,10 +17,12 @@ from dicom_sr.uids import result_key
 from node.route.dispatch import model_digest
 from pipelines.bundle import bundle_digest
 from pipelines.knee_super_resolution import KneeSuperResolution, Settings, codes, metrics
-from pipelines.knee_super_resolution.evaluation.evaluate import EVALUATION_SEED, condyle, degraded
+from pipelines.knee_super_resolution.evaluation.evaluate import EVALUATION_SEED
+from pipelines.knee_super_resolution.evaluation.methods import ours
+from pipelines.knee_super_resolution.evaluation.rivals import tci
 from pipelines.knee_super_resolution.inference import BUNDLE, load
 from pipelines.knee_super_resolution.simulation import thin_volumes
-from pipelines.knee_super_resolution.training.baselines import tci
+from pipelines.knee_super_resolution.training.tasks import degraded
 from pipelines.knee_super_resolution.training.volumes import ThinVolume
 
 torch.set_num_threads(1)
@@ -44,7 +46,7 @@ def test_the_network_beats_the_spline_on_a_knee_it_never_saw(factor: int) -> Non
     array = thin_volumes.simulate_knee(EVALUATION_SEED + 50, (48, 56, 52), 0.9).array
     task, truth = degraded(ThinVolume("k", "k", array / metrics.scale_of(array), (0.9, 0.9, 0.9)), 0, factor)
     mask = metrics.foreground(truth)
-    thin, spread = condyle(task)
+    thin, spread = ours(task)
     assert metrics.psnr_db(thin, truth, mask) > metrics.psnr_db(tci(task), truth, mask) + 0.5
     assert metrics.ssim(thin, truth, mask) > metrics.ssim(tci(task), truth, mask)
     assert 0.8 < float((np.abs(thin - truth) <= 1.6449 * spread)[mask].mean()) < 0.97

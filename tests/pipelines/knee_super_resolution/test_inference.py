@@ -12,10 +12,10 @@ from scipy.ndimage import gaussian_filter
 
 from pipelines.knee_super_resolution import inference
 from pipelines.knee_super_resolution.degradation import SliceProfile, along_slices, spline_matrix
-from pipelines.knee_super_resolution.evaluation.evaluate import cropped, degraded
 from pipelines.knee_super_resolution.evaluation.lesions import injected
 from pipelines.knee_super_resolution.inference import Restorer, Trust, fast_bfloat16
 from pipelines.knee_super_resolution.network import Geometry, ThinSliceNet
+from pipelines.knee_super_resolution.training.tasks import cropped, degraded
 from pipelines.knee_super_resolution.training.volumes import read_volumes
 
 torch.set_num_threads(1)

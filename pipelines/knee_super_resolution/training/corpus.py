@@ -1,0 +1,50 @@
+"""The volumes of a training run, and which of them are held back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.knee_super_resolution.training.volumes import (
+    ThinVolume,
+    densified,
+    held_back,
+    read_volumes,
+    simulated_volumes,
+)
+
+
+@dataclass
+class Corpus:
+    """Volumes to learn from and volumes held back, real ones apart from simulated ones."""
+
+    simulated: list[ThinVolume] = field(default_factory=list)
+    real: list[ThinVolume] = field(default_factory=list)
+    validation: list[ThinVolume] = field(default_factory=list)
+
+    def sentence(self) -> str:
+        knees = sum(volume.name.startswith("simulated") for volume in self.simulated)
+        clutter = len(self.simulated) - knees
+        made = f"trained on {knees} simulated knees and {clutter} volumes of random shapes"
+        if not self.real:
+            return f"{made}, no real images; research use only, not for clinical use"
+        subjects = len({volume.subject for volume in self.real})
+        real = f"{len(self.real)} real volumes of {subjects} subjects"
+        return f"{made}, and on {real}; research use only, not for clinical use"
+
+
+def gather(seed: int, knees: int, clutter: int, folders: Sequence[Path], excluded: Sequence[str]) -> Corpus:
+    """Simulate and read volumes, split by subject; names that contain an excluded word are never used."""
+    corpus = Corpus()
+    for volume in simulated_volumes(seed, knees, clutter):
+        number = int(volume.subject.split()[1])
+        (corpus.validation if number % 10 == 9 else corpus.simulated).append(volume)
+    for folder in folders:
+        for volume in read_volumes(folder):
+            if any(word in f"{folder.name} {volume.subject} {volume.name}" for word in excluded):
+                continue
+            filled = densified(volume)
+            if filled.thin_axes:
+                (corpus.validation if held_back(volume) else corpus.real).append(filled)
+    return corpus

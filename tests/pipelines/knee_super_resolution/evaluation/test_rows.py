@@ -1,0 +1,44 @@
+"""Rows, their intervals and paired gains."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.knee_super_resolution.evaluation.rows import Row, bootstrap, gains, markdown, rows_of
+
+
+def row(volume: str, method: str, psnr_db: float) -> Row:
+    return Row(volume, 0, 2, method, 0.9, psnr_db, 10 ** (-psnr_db / 20), 0.5, 1.0)
+
+
+def test_gains_are_paired_by_volume() -> None:
+    rows = [row("a", "tci", 30), row("a", "condyle", 31), row("b", "tci", 40), row("b", "condyle", 43)]
+    (cell, _), *_ = gains(rows, "tci").values()
+    assert cell.mean == pytest.approx(2.0)
+    assert (cell.low, cell.high) == (1.0, 3.0)
+
+
+def test_the_interval_holds_the_mean() -> None:
+    values = list(np.random.default_rng(0).normal(5, 1, 50))
+    low, high = bootstrap(values)
+    assert low < np.mean(values) < high
+    assert high - low == pytest.approx(4 * np.std(values) / np.sqrt(50), rel=0.15)
+
+
+def test_rows_come_back_from_the_file_that_the_evaluation_writes(tmp_path: Path) -> None:
+    rows = [row("a", "tci", 30), row("b", "condyle", 31)]
+    (tmp_path / "rows.json").write_text(json.dumps([asdict(each) for each in rows]))
+    assert rows_of(tmp_path / "rows.json") == rows
+
+
+def test_the_table_has_a_line_for_each_factor_and_method() -> None:
+    lines = markdown([row("a", "tci", 30), row("a", "condyle", 31), row("b", "condyle", 33)]).splitlines()
+    assert len(lines) == 2 + 2
+    assert lines[3].startswith("| 2 | condyle | 0.9000")
+    assert "32.00" in lines[3]
+    assert lines[3].endswith("| 2 |")

@@ -1,0 +1,39 @@
+"""The volumes of a training run."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from pipelines.knee_super_resolution.simulation import thin_volumes
+from pipelines.knee_super_resolution.training.corpus import Corpus, gather
+from pipelines.knee_super_resolution.training.volumes import ThinVolume
+
+
+def test_excluded_words_keep_volumes_out_and_every_tenth_simulation_is_held_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = partial(thin_volumes.simulate_clutter, shape=(30, 32, 28), leaves=20)
+    monkeypatch.setattr(thin_volumes, "simulate_clutter", small)
+    for name in ("wanted", "unwanted"):
+        image = nibabel.Nifti1Image(small(1), np.diag([1.0, 1.0, 1.0, 1.0]))
+        nibabel.save(image, tmp_path / f"{name}.nii.gz")
+    corpus = gather(0, knees=0, clutter=10, folders=[tmp_path], excluded=["unwanted"])
+    assert [volume.name for volume in [*corpus.real, *corpus.validation] if "wanted" in volume.name] == ["wanted"]
+    assert [volume.name for volume in corpus.validation if "clutter" in volume.name] == ["clutter 9"]
+    assert len(corpus.simulated) == 9
+
+
+def test_the_sentence_counts_volumes_and_subjects() -> None:
+    def volume(name: str, subject: str) -> ThinVolume:
+        return ThinVolume(name, subject, np.zeros((1, 1, 1), np.float32), (1.0, 1.0, 1.0))
+
+    made = [volume("simulated knee 0", "knee 0"), volume("clutter 0", "clutter 0")]
+    assert "1 simulated knees and 1 volumes of random shapes, no real images" in Corpus(made).sentence()
+    real = [volume("echo 1", "one"), volume("echo 2", "one"), volume("echo 1", "two")]
+    assert "and on 3 real volumes of 2 subjects" in Corpus(made, real).sentence()
+    assert "not for clinical use" in Corpus(made, real).sentence()
