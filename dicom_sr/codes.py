@@ -24,7 +24,7 @@ from dicom_sr.errors import CodeConflict, EncodingError
 
 @dataclass(frozen=True)
 class PrivateCode:
-    """One row of a private scheme. A value never gets another meaning and is never renamed."""
+    """One row of a private scheme. The meaning of a value never changes, and no value is renamed."""
 
     value: str  # at most 16 characters (SH), upper case
     meaning: str  # at most 64 characters (LO)
@@ -351,7 +351,7 @@ def scheme_table(scheme: CodingScheme) -> str:
     """A private scheme as Markdown: what it is, and a table of its codes."""
     lines = [
         f"Private scheme `{scheme.designator}`, {scheme.name}, version {scheme.version}, UID {scheme.uid}.",
-        "A value never gets another meaning and is never renamed.",
+        "The meaning of a value never changes, and no value is renamed.",
         "",
         "| value | meaning | definition | since |",
         "| --- | --- | --- | --- |",

@@ -1,6 +1,6 @@
 """The command `condyle`; also `python -m node`.
 
-Each command imports what it needs when it is called: a help text must not wait for a model's libraries.
+Each command imports what it needs when it is called, so that help does not wait for the models' libraries.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from node.commands.exit_codes import CONFIGURATION, EXIT_CODES, NOT_RIGHT, OK, U
 
 app = typer.Typer(
     name="condyle",
-    help="Musculoskeletal AI node for a PACS: receives studies over DICOM, runs pipelines, sends the results back.",
+    help="Musculoskeletal AI node for a PACS: receives studies over DICOM, runs pipelines and sends the results back.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -46,14 +46,16 @@ def serve(
     config: ConfigArgument = DEFAULT_CONFIG,
     log: Annotated[
         LogFormat | None,
-        typer.Option(help="JSON lines or lines for people; by default JSON unless standard error is a terminal."),
+        typer.Option(help="Log as JSON or as readable lines; the default is JSON unless standard error is a terminal."),
     ] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[
+        str, typer.Option(help="Lowest level that is logged: debug, info, warning or error.")
+    ] = "info",
 ) -> None:
     """Run the node until Ctrl-C or SIGTERM.
 
-    Opens the DICOM port and the status page, receives, decides, runs and sends. What was under way when the node was
-    last stopped, or died, goes on.
+    Opens the DICOM port and the status page, receives studies, decides which pipelines run, runs them and sends the
+    results. Work that was in progress when the node was last stopped, or crashed, continues.
     """
     from node.commands.serve import serve as run
 
@@ -64,13 +66,13 @@ def serve(
 def check(
     config: ConfigArgument = DEFAULT_CONFIG,
     online: Annotated[
-        bool, typer.Option("--online", help="Also ask every peer and destination by C-ECHO or a DICOMweb query.")
+        bool, typer.Option("--online", help="Also contact every peer and destination by C-ECHO or a DICOMweb query.")
     ] = False,
 ) -> None:
     """Check the configuration and everything that it names.
 
-    Every route, pipeline, setting, destination and peer is looked at, folders must be writable and ports free. Nothing
-    is changed and, without --online, nobody is contacted. Exit code 1 if anything is wrong.
+    Checks every route, pipeline, setting, destination and peer, that folders are writable and that ports are free.
+    Changes nothing and, without --online, contacts nobody. Exit code 1 if anything is wrong.
     """
     from node.commands.check import check as run
 
@@ -82,13 +84,15 @@ def route(
     files: Annotated[list[Path], typer.Argument(help="DICOM files or folders.", exists=True)],
     config: ConfigOption = DEFAULT_CONFIG,
     calling_ae_title: Annotated[
-        str, typer.Option("--from", help="Pretend that this AE title had sent them.", metavar="AE")
+        str, typer.Option("--from", help="Decide as if this AE title had sent the files.", metavar="AE")
     ] = "",
-    json_output: Annotated[bool, typer.Option("--json", help="The trace as JSON, as the node stores it.")] = False,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print the trace as JSON, as the node stores it.")
+    ] = False,
 ) -> None:
-    """Say for each series which routes match and, clause by clause, why or why not.
+    """Show which routes match each series and, clause by clause, why or why not.
 
-    Nothing is received, run or sent.
+    Receives, runs and sends nothing.
     """
     from node.commands.route import route as run
 
@@ -99,9 +103,9 @@ def route(
 def jobs(
     context: typer.Context,
     config: ConfigOption = DEFAULT_CONFIG,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay and show changes as they happen.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep running and show changes as they happen.")] = False,
 ) -> None:
-    """List the jobs of the node, the latest first."""
+    """List the jobs of the node, latest first."""
     context.obj = config
     if context.invoked_subcommand is None:
         from node.commands.jobs import list_jobs
@@ -113,12 +117,12 @@ def jobs(
 def jobs_list(
     context: typer.Context,
     state: Annotated[
-        str | None, typer.Option(help="Only those that are queued, running, sending, done, unsuitable or failed.")
+        str | None, typer.Option(help="Only jobs in this state: queued, running, sending, done, unsuitable or failed.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay and show changes as they happen.")] = False,
+    limit: Annotated[int, typer.Option(help="List at most this many jobs.", min=1)] = 50,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep running and show changes as they happen.")] = False,
 ) -> None:
-    """List jobs, the latest first."""
+    """List jobs, latest first."""
     from node.commands.jobs import list_jobs
 
     raise typer.Exit(list_jobs(context.obj, state=state, limit=limit, watch=watch))
@@ -127,9 +131,9 @@ def jobs_list(
 @jobs_app.command("show")
 def jobs_show(
     context: typer.Context,
-    job: Annotated[str, typer.Argument(help="The job's id, or its first characters.", metavar="ID")],
+    job: Annotated[str, typer.Argument(help="The id of the job, or its first characters.", metavar="ID")],
 ) -> None:
-    """Show one job: why it was started, its timeline, what it made and where that is."""
+    """Show one job: why it was started, its timeline, its objects and where they were sent."""
     from node.commands.jobs import show
 
     raise typer.Exit(show(context.obj, job))
@@ -138,9 +142,9 @@ def jobs_show(
 @jobs_app.command("restart")
 def jobs_restart(
     context: typer.Context,
-    job: Annotated[str, typer.Argument(help="The job's id, or its first characters.", metavar="ID")],
+    job: Annotated[str, typer.Argument(help="The id of the job, or its first characters.", metavar="ID")],
 ) -> None:
-    """Queue a failed or unsuitable job again, from the step that failed."""
+    """Restart a failed or unsuitable job at the step that failed."""
     from node.commands.jobs import restart
 
     raise typer.Exit(restart(context.obj, job))
@@ -149,11 +153,11 @@ def jobs_restart(
 @jobs_app.command("cancel")
 def jobs_cancel(
     context: typer.Context,
-    job: Annotated[str, typer.Argument(help="The job's id, or its first characters.", metavar="ID")],
+    job: Annotated[str, typer.Argument(help="The id of the job, or its first characters.", metavar="ID")],
 ) -> None:
-    """End a job that is queued, running or sending: it counts as failed, and what has not gone out does not go out.
+    """Cancel a job that is queued, running or sending. It counts as failed, and its unsent objects are not sent.
 
-    What a destination has already is not taken back. A job that was cancelled can be restarted.
+    Objects that a destination already has are not recalled. A cancelled job can be restarted.
     """
     from node.commands.jobs import cancel
 
@@ -163,12 +167,12 @@ def jobs_cancel(
 @app.command()
 def send(
     folder: Annotated[Path, typer.Argument(help="A DICOM file, or a folder with DICOM files.", exists=True)],
-    to: Annotated[str, typer.Option("--to", help="A destination of the configuration.", metavar="NAME")],
+    to: Annotated[str, typer.Option("--to", help="The name of a destination in the configuration.", metavar="NAME")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Send DICOM files to a destination, as the node sends its results.
+    """Send DICOM files to a destination, in the same way as the node sends its results.
 
-    Exit code 1 if any file was refused, 4 if the destination cannot be reached.
+    Exit code 1 if a file was refused, 4 if the destination cannot be reached.
     """
     from node.commands.send import send as run
 
@@ -180,9 +184,9 @@ def import_(
     path: Annotated[Path, typer.Argument(help="A DICOM file, a folder, or a medium with a DICOMDIR.", exists=True)],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Take DICOM files into the node's store, as if a peer had sent them.
+    """Import DICOM files into the node's store, as if a peer had sent them.
 
-    A running node decides on them when their series are complete; otherwise it does when it is next started.
+    A running node processes them when their series are complete; a stopped node, when it is next started.
     """
     from node.commands.import_ import import_ as run
 
@@ -191,11 +195,11 @@ def import_(
 
 @app.command("example-results")
 def example_results(
-    folder: Annotated[Path, typer.Argument(help="Where to write them; made if it is not there.")],
+    folder: Annotated[Path, typer.Argument(help="The folder to write to; created if missing.")],
 ) -> None:
     """Write one example of every object that the node makes.
 
-    To try in your viewer and archive before any patient's study is involved. The studies are simulated.
+    Use them to try your viewer and archive before any patient's study is involved. The studies are simulated.
     """
     from node.commands.example_results import example_results as run
 
@@ -203,18 +207,18 @@ def example_results(
 
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-PipelineArgument = Annotated[str, typer.Argument(help="The pipeline's name; --help after it lists its options.")]
+PipelineArgument = Annotated[str, typer.Argument(help="The name of the pipeline; add --help to list its options.")]
 
 
 @app.command(context_settings=PASS_ON)
 def train(context: typer.Context, pipeline: PipelineArgument = "--help") -> None:
-    """Train a pipeline's model: condyle train PIPELINE followed by its own options."""
+    """Train the model of a pipeline: condyle train PIPELINE, followed by the options of the pipeline."""
     _hand_over(context, "train", pipeline)
 
 
 @app.command(context_settings=PASS_ON)
 def evaluate(context: typer.Context, pipeline: PipelineArgument = "--help") -> None:
-    """Measure a pipeline and its baselines: condyle evaluate PIPELINE followed by its own options."""
+    """Measure a pipeline and its baselines: condyle evaluate PIPELINE, followed by the options of the pipeline."""
     _hand_over(context, "evaluate", pipeline)
 
 
@@ -230,20 +234,20 @@ def _hand_over(context: typer.Context, what: str, pipeline: str) -> None:
 
 @app.command()
 def risk(
-    patient: Annotated[str, typer.Option("--patient", help="The patient's ID in the record.", metavar="ID")],
+    patient: Annotated[str, typer.Option("--patient", help="The patient ID in the record.", metavar="ID")],
     config: ConfigOption = DEFAULT_CONFIG,
     issuer: Annotated[
-        str | None, typer.Option(help="Issuer of the patient ID; by default records.default_issuer.")
+        str | None, typer.Option(help="Issuer of the patient ID; the default is records.default_issuer.")
     ] = None,
     at: Annotated[
         datetime | None,
-        typer.Option(help="The day for which the risk is asked; by default today.", formats=["%Y-%m-%d"]),
+        typer.Option(help="The day from which the risk is counted; the default is today.", formats=["%Y-%m-%d"]),
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="The answer as a FHIR RiskAssessment.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the answer as a FHIR RiskAssessment.")] = False,
 ) -> None:
     """Estimate a patient's risk of knee osteoarthritis from the record, without waiting for a study.
 
-    Research use only. Exit code 1 if there is no record, or it cannot be used.
+    Research use only. Exit code 1 if there is no record or it cannot be used.
     """
     from node.commands.risk import risk as run
 
@@ -257,12 +261,12 @@ def record(
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     new_key: Annotated[
-        Path | None, typer.Option("--new-key", help="Write a new key for records.key_file to this file.")
+        Path | None, typer.Option("--new-key", help="Create a key for records.key_file in this file.")
     ] = None,
 ) -> None:
-    """Take patients' records into the node, for pipelines that work on them.
+    """Import patient records into the node, for pipelines that use them.
 
-    Exit code 1 if any file was refused.
+    Exit code 1 if a file was refused.
     """
     from node.commands import record as run
 
@@ -274,7 +278,7 @@ def record(
 @app.command()
 def conformance(
     output: Annotated[
-        Path | None, typer.Argument(help="Where to write it; standard output if left out.", metavar="FILE")
+        Path | None, typer.Argument(help="The file to write; the default is standard output.", metavar="FILE")
     ] = None,
 ) -> None:
     """Write the DICOM conformance statement from what the code offers."""
@@ -285,18 +289,20 @@ def conformance(
 
 @app.command()
 def version() -> None:
-    """Print the version of the node and of its pipelines."""
+    """Print the versions of the node and of its pipelines."""
     from node.commands.version import version as run
 
     raise typer.Exit(run())
 
 
 def main() -> None:
-    """Entry point of the console script; what went wrong is one sentence, never a traceback with patient data."""
+    """Entry point of the console script. An error is one sentence, never a traceback, which could show patient data."""
     from dicom_sr.errors import DicomError
     from node.errors import ConfigurationError, NodeError, PeerRefused, PeerUnavailable
 
-    if not sys.warnoptions:  # libraries warn programmers, and some quote values; what matters to a user, we say
+    if (
+        not sys.warnoptions
+    ):  # libraries warn programmers and may quote values; the node itself tells the user what matters
         warnings.simplefilter("ignore")
     codes = {ConfigurationError: CONFIGURATION, PeerUnavailable: UNREACHABLE, PeerRefused: NOT_RIGHT}
     try:

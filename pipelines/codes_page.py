@@ -1,6 +1,6 @@
 """The page docs/codes.md: the codes of Condyle's scheme, whichever pipeline brings them.
 
-``python -m pipelines.codes_page > docs/codes.md`` writes it; a test holds that it is up to date.
+``python -m pipelines.codes_page > docs/codes.md`` writes it; a test keeps it up to date.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def as_markdown() -> str:
     hand, foot = (sum(site.limb == limb for site in SVH_SITES) for limb in ("hand", "foot"))
     return f"""# Codes
 
-Made from `dicom_sr/codes.py`, `pipelines/svh_sites.py` and the `codes.py` of each pipeline by
-`python -m pipelines.codes_page`; a test holds that this page is up to date.
+`python -m pipelines.codes_page` writes this page from `dicom_sr/codes.py`, `pipelines/svh_sites.py` and the
+`codes.py` of each pipeline; a test keeps this page up to date.
 
 {scheme_table(CONDYLE)}
 
@@ -32,7 +32,7 @@ On each side: {hand} sites of the hand and {foot} of the foot. The maxima of bot
 
 ## SNOMED CT codes outside DICOM's own content
 
-Sent only where a destination's profile says that the site holds a SNOMED licence; else the private code.
+These are sent only if the profile of a destination says that the site may use them; otherwise the private code is sent.
 
 {reviewed_table(CONDYLE)}
 """

@@ -34,7 +34,7 @@ STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
 def check(config: Path, *, online: bool) -> int:
-    """Look at everything, print what was found."""
+    """Check everything and print the findings; 1 if there is a problem."""
     configuration = read_with_settings(config)
     out, complaints = console(), console(error=True)
     results = [result for look in (route_checks.routes, *checks.OFFLINE) for result in look(configuration)]
@@ -42,7 +42,9 @@ def check(config: Path, *, online: bool) -> int:
         asked = list(_asked(configuration))
         results += [
             _ask(*one, configuration.node.ae_title)
-            for one in track(asked, "Asking", console=complaints, transient=True, disable=not complaints.is_terminal)
+            for one in track(
+                asked, "Contacting", console=complaints, transient=True, disable=not complaints.is_terminal
+            )
         ]
     table = Table(box=None, show_header=False, pad_edge=False)
     for result in results:
@@ -52,9 +54,9 @@ def check(config: Path, *, online: bool) -> int:
     bad = sum(result.state == "bad" for result in results)
     doubtful = sum(result.state == "doubtful" for result in results)
     if bad:
-        out.print(f"\n{config}: {bad} thing{'s' if bad > 1 else ''} to mend")
+        out.print(f"\n{config}: {bad} problem{'s' if bad > 1 else ''} to fix")
         return NOT_RIGHT
-    more = f", {doubtful} to look at" if doubtful else ""
+    more = f", {doubtful} warning{'s' if doubtful > 1 else ''}" if doubtful else ""
     out.print(f"\n{config}: fit to run{more}")
     return OK
 
@@ -62,7 +64,7 @@ def check(config: Path, *, online: bool) -> int:
 def _asked(
     configuration: Configuration,
 ) -> Iterator[tuple[str, DimseDestination | DicomWebDestination | FhirDestination]]:
-    """Every peer that can be asked: destinations, peers that have an address, the FHIR server of the records."""
+    """What can be contacted: destinations, peers that have an address, the FHIR server of the records."""
     for name, destination in configuration.destinations.items():
         if not isinstance(destination, FolderDestination):
             yield f"destinations.{name}", destination

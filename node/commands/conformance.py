@@ -32,13 +32,13 @@ from node.receive.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_V
 # PS3.6 has these names; pydicom's dictionary is older than the classes
 NEWER_NAMES = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}
 MEANING = {
-    Status.SUCCESS: "the instance is stored, as durably as receive.durability says, and its receipt is recorded",
-    Status.PROCESSING_FAILURE: "the service failed for a reason on the node's side",
-    Status.DUPLICATE_INVOCATION: "the Message ID is in use",
-    Status.CLASS_NOT_SUPPORTED: "the command names another SOP class than its presentation context",
+    Status.SUCCESS: "the instance is stored, with the durability of receive.durability, and its receipt is recorded",
+    Status.PROCESSING_FAILURE: "the service failed because of a problem of the node",
+    Status.DUPLICATE_INVOCATION: "the Message ID is already in use",
+    Status.CLASS_NOT_SUPPORTED: "the SOP class of the command is not that of its presentation context",
     Status.INVALID_INSTANCE: "the SOP Instance UID is not a UID",
-    Status.OUT_OF_RESOURCES: "the disk is low, or cannot be written; send again later",
-    Status.DOES_NOT_MATCH: "the data set is another class or instance than the command says",
+    Status.OUT_OF_RESOURCES: "the disk is almost full or cannot be written; send again later",
+    Status.DOES_NOT_MATCH: "SOP class or instance of the data set are not those of the command",
     Status.CANNOT_UNDERSTAND: "the data set cannot be read",
     Status.NO_SERIES: "Study or Series Instance UID is missing or not a UID",
 }
@@ -62,11 +62,11 @@ def statement() -> str:
 
 HEAD = f"""# DICOM conformance statement
 
-This page is written by `condyle conformance docs/conformance.md` from what the code offers; a test holds it up to date.
-Values in *italics* are defaults of `config.yaml`, which explains every key.
+`condyle conformance docs/conformance.md` writes this page from what the code offers; a test keeps it up to date.
+Values in *italics* are the defaults of the keys that `config.yaml` explains.
 
-Condyle is an application that receives studies, runs pipelines on them and sends derived objects. It is for research
-and not a medical device. It is one application entity, called *{NodeSettings.model_fields["ae_title"].default}*.
+Condyle receives studies, runs pipelines on them and sends derived objects. It is for research and is not a medical
+device. It is one application entity, with the AE title *{NodeSettings.model_fields["ae_title"].default}*.
 
 | | |
 |---|---|
@@ -94,14 +94,17 @@ def _services() -> str:
             find.name,
             find,
             "no",
-            "to see whether a destination kept what it was sent, where it does not offer commitment; for earlier "
-            "reports, in the archives of `priors.ask`",
+            "to check that a destination has the objects, if it does not offer storage commitment; to find earlier "
+            "reports in the archives of `priors.ask`",
         ),
         *(
-            (UID(uid).name, uid, "no", f"the earlier reports that were found{how}")
+            (UID(uid).name, uid, "no", f"to retrieve earlier reports{how}")
             for uid, how in (
-                (StudyRootQueryRetrieveInformationModelGet, ", where offered; with the SCP role for reports"),
-                (StudyRootQueryRetrieveInformationModelMove, " and C-GET does not bring, to the node's own port"),
+                (
+                    StudyRootQueryRetrieveInformationModelGet,
+                    ", if the archive offers it; the node takes the SCP role for reports",
+                ),
+                (StudyRootQueryRetrieveInformationModelMove, " that C-GET does not deliver, to the node's own port"),
             )
         ),
     ]
@@ -116,32 +119,32 @@ def _reception() -> str:
     known = sorted({(UID(str(context.abstract_syntax)).name, str(context.abstract_syntax)) for context in storage()})
     syntaxes = [(UID(syntax).name, syntax) for syntax in ALL_TRANSFER_SYNTAXES]
     limits = [
-        ("Called AE titles", "node.ae_title and receive.dimse.ae_titles; others are refused *(on)*"),
-        ("Calling AE titles and addresses", "those in peers; others are refused *(on)*"),
+        ("Called AE titles", "node.ae_title and receive.dimse.ae_titles; all others are refused *(on)*"),
+        ("Calling AE titles and addresses", "those in peers; all others are refused *(on)*"),
         ("Maximum PDU size", f"{_default(DimseSettings, 'maximum_pdu_size')} bytes"),
         (
-            "Associations at a time",
-            f"{_default(DimseSettings, 'maximum_associations')}, and of each peer as peers says",
+            "Simultaneous associations",
+            f"{_default(DimseSettings, 'maximum_associations')}; for each peer, the limit in peers",
         ),
         ("Asynchronous operations window", "1, 1"),
-        ("Silence before the association request", f"{_default(DimseSettings, 'association_timeout_s')} s"),
-        ("Silence inside an association", f"{_default(DimseSettings, 'idle_timeout_s')} s"),
+        ("Longest wait for the association request", f"{_default(DimseSettings, 'association_timeout_s')} s"),
+        ("Longest silence within an association", f"{_default(DimseSettings, 'idle_timeout_s')} s"),
         ("Largest data set", f"{_default(DimseSettings, 'maximum_instance_bytes')} bytes"),
-        ("Secure transport", "TLS 1.2 or later (BCP 195), off by default; client certificates where configured"),
+        ("Secure transport", "TLS 1.2 or later (BCP 195), off by default; client certificates if configured"),
     ]
     return "\n\n".join(
         [
             "## Reception",
-            "Instances are stored as sent, without conversion (level 2). Accepted is every Storage SOP class of the "
-            "list below, every retired one, and every private or unknown class, in the first transfer syntax that the "
-            "sender proposes out of the list of those. Verification and storage commitment are accepted in "
-            + ", ".join(UID(syntax).name for syntax in MESSAGE_SYNTAXES)
-            + ".",
+            "Instances are stored as sent, without conversion (level 2). The node accepts every Storage SOP class in "
+            "the list below, every retired one, and every private or unknown class. It accepts the first proposed "
+            "transfer syntax that is in the list of transfer syntaxes. It accepts verification and storage "
+            "commitment in " + ", ".join(UID(syntax).name for syntax in MESSAGE_SYNTAXES) + ".",
             _table(("", ""), limits),
             "### Statuses of C-STORE",
             _table(("Status", "Meaning"), ((f"0x{status:04X}", MEANING[status]) for status in Status)),
-            "Storage commitment is answered with an N-EVENT-REPORT on a new association to the peer's configured "
-            "address; it is repeated until the peer takes it. Committed is what is on disk and flushed to it.",
+            "The node answers storage commitment with an N-EVENT-REPORT on a new association to the configured address "
+            "of the peer, and repeats it until the peer accepts it. An instance is committed when it has been flushed "
+            "to disk.",
             f"### Transfer syntaxes ({len(syntaxes)})",
             _table(("Name", "UID"), syntaxes),
             f"### Storage SOP classes known by name ({len(known)})",
@@ -160,10 +163,10 @@ def _created() -> str:
     return "\n\n".join(
         [
             "## Objects that the node creates",
-            "UIDs are made from names (of the source instances, pipeline, model and settings), so that the same images "
-            "give the same instances. Text is in ISO_IR 192 (UTF-8). Patient and study are copied from the source; "
-            "every object names this software in Contributing Equipment Sequence, and such objects are never processed "
-            "when they come back. Which kinds a destination gets is its profile's choice.",
+            "UIDs are derived from the source instances, the pipeline, the model and the settings, so that the same "
+            "images give the same instances. Text is in ISO_IR 192 (UTF-8). Patient and study are copied from the "
+            "source. Every object names this software in its Contributing Equipment Sequence; such objects are never "
+            "processed when they come back. The profile of a destination decides which kinds of object it gets.",
             _table(("SOP class", "UID", "Modality", "Template", "Transfer syntax", "Pipelines"), rows),
         ]
     )
@@ -197,17 +200,18 @@ def _sending() -> str:
     return "\n\n".join(
         [
             "## Sending",
-            "For each destination of kind `dimse` the node opens an association when there is something to send, and "
+            "When there is something to send to a destination of kind `dimse`, the node opens an association and "
             "proposes the SOP classes that it is going to send, each with Explicit VR Little Endian and Implicit VR "
-            "Little Endian. Where Comprehensive 3D SR is refused, the same report goes out as Comprehensive SR; other "
-            "refused classes are left out and noted. An answer of success or warning counts as delivered; 0xA7xx, "
-            "0x0110 and 0x0213 are tried again later; other failures are not, and are shown to the operator.",
+            "Little Endian. If the destination refuses Comprehensive 3D SR, the node sends the same report as "
+            "Comprehensive SR. It skips objects of other refused classes and records this. Success and warning "
+            "count as delivered. After 0xA7xx, 0x0110 and 0x0213 the node tries again later. After any other "
+            "failure it does not, and shows the failure to the operator.",
             _table(
                 ("", ""),
                 [
-                    ("Associations at a time", _default(DimseDestination, "associations")),
+                    ("Simultaneous associations", _default(DimseDestination, "associations")),
                     ("Longest wait for an answer", f"{_default(DimseDestination, 'timeout_s')} s"),
-                    ("Confirmation", "storage commitment where `commitment: true`, else C-FIND where offered"),
+                    ("Confirmation", "storage commitment with `commitment: true`; otherwise C-FIND, if offered"),
                 ],
             ),
         ]
@@ -218,19 +222,19 @@ def _web() -> str:
     rows = [
         ("Store transaction (STOW-RS)", "origin server", "/dicom-web/studies and /dicom-web/studies/{study}"),
         ("Store transaction (STOW-RS)", "user agent", "destinations of kind `dicomweb`"),
-        ("Search transaction (QIDO-RS)", "user agent", "to see whether a destination kept what it was sent"),
-        ("Search transaction (QIDO-RS)", "user agent", "for earlier reports, in the archives of `priors.ask`"),
-        ("Retrieve transaction (WADO-RS)", "user agent", "instances: the earlier reports that were found"),
+        ("Search transaction (QIDO-RS)", "user agent", "to check that a destination has the objects"),
+        ("Search transaction (QIDO-RS)", "user agent", "to find earlier reports in the archives of `priors.ask`"),
+        ("Retrieve transaction (WADO-RS)", "user agent", "to retrieve earlier reports, by instance"),
     ]
     return "## DICOMweb\n\n" + _table(("Transaction (PS3.18)", "Role", "Where"), rows)
 
 
 TAIL = """## Media
 
-`condyle import` and watched folders read DICOM files with and without preamble, folders, zip files and media with a
+`condyle import` and watched folders read DICOM files with or without a preamble, folders, zip files and media with a
 DICOMDIR (file-set reader). The node writes no media.
 
 ## Character sets
 
-Every specific character set of PS3.3 C.12.1.1.2 is accepted and stored as sent. Objects that the node creates are in
+The node accepts every specific character set of PS3.3 C.12.1.1.2 and stores it as sent. It creates objects in
 ISO_IR 192."""

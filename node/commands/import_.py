@@ -1,4 +1,4 @@
-"""`condyle import`: DICOM files into the node's store."""
+"""`condyle import`: import DICOM files into the node's store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from node.run.job_engine import set_up
 
 
 def import_(path: Path, config: Path) -> int:
-    """Take in what is DICOM in `path`; what is refused is named with the reason."""
+    """Import the DICOM files in `path`; print each refused file with the reason."""
     configuration = read(config)
     set_up(configuration).dispose()  # the first import may come before the node's first start
     out, complaints = console(), console(error=True)

@@ -1,4 +1,4 @@
-"""`condyle jobs`: what the node has done and is doing, from its records."""
+"""`condyle jobs`: the jobs of the node, from its database."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _table(database: Database, state: str | None, limit: int) -> Table:
     jobs = list_rows(database, () if state is None else (JobState(state),), limit)
     counts = delivered_counts(database, [job.id for job in jobs])
     table = Table(box=None, pad_edge=False)
-    for heading in ("Job", "Taken", "State", "For", "Route", "Images", "Delivered"):
+    for heading in ("Job", "Created", "State", "Duration", "Route", "Images", "Delivered"):
         table.add_column(heading, no_wrap=True, overflow="fold")
     table.add_column("Reason", no_wrap=True, overflow="ellipsis")
     for job in jobs:
@@ -78,7 +78,7 @@ def _table(database: Database, state: str | None, limit: int) -> Table:
 
 
 def _span(job: JobRow) -> str:
-    """How long the job took, or has been under way."""
+    """How long the job took, or has taken so far."""
     end = datetime.now(UTC) if job.state in UNDER_WAY else job.updated
     return f"{(end - job.created).total_seconds():.1f} s"
 
@@ -156,7 +156,7 @@ def _show_objects(out: Console, view: JobView) -> None:
 
 
 def restart(config: Path, job: str) -> int:
-    """Queue a job that failed, or that was unsuitable, again."""
+    """Restart a failed or unsuitable job."""
     return _by_operator(config, job, "restart", "is queued again")
 
 

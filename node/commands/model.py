@@ -1,4 +1,4 @@
-"""`condyle train` and `condyle evaluate`: hand over to the pipeline's own program."""
+"""`condyle train` and `condyle evaluate`: call the program of the pipeline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def hand_over(what: str, pipeline: str, arguments: Sequence[str]) -> int:
     room = f"{package}.{ROOMS[what]}"
     module = f"{room}.{what}"
     if util.find_spec(room) is None or util.find_spec(module) is None:
-        console(error=True).print(f"{pipeline} has nothing to {what}", markup=False)
+        console(error=True).print(f"{pipeline} cannot {what}: it has no module {module}", markup=False)
         return USAGE
     code: int = import_module(module).main(list(arguments))
     return code

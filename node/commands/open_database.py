@@ -1,4 +1,4 @@
-"""The records of a node, for commands that look into them while it runs or stands still."""
+"""The database of a node, for commands that read it whether or not the node is running."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from node.errors import PeerUnavailable
 
 
 def opened(config: Path) -> tuple[Configuration, Database]:
-    """The configuration in `config` and its database, which is not changed.
+    """The configuration in `config` and its database, which is not modified.
 
     Raises
     ------
@@ -24,7 +24,9 @@ def opened(config: Path) -> tuple[Configuration, Database]:
     """
     configuration = read_with_settings(config)
     if configuration.node.database is None and not (configuration.node.data / "node.db").exists():
-        raise PeerUnavailable(f"node.data: {configuration.node.data}: no node has run here yet; see condyle serve")
+        raise PeerUnavailable(
+            f"node.data: {configuration.node.data}: no node has run here yet; start one with condyle serve"
+        )
     database = open_database(configuration.node.database_url)
     try:
         known = inspect(database).has_table(JobRow.__tablename__)
@@ -32,5 +34,5 @@ def opened(config: Path) -> tuple[Configuration, Database]:
         shown = database.url.render_as_string(hide_password=True)
         raise PeerUnavailable(f"node.database: {shown} cannot be used: {type(error).__name__}") from error
     if not known:
-        raise PeerUnavailable("node.database: is empty: no node has run with it yet; see condyle serve")
+        raise PeerUnavailable("node.database: is empty: no node has used it yet; start one with condyle serve")
     return configuration, database

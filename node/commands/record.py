@@ -1,4 +1,4 @@
-"""`condyle record`: take patients' records in from files, make a key for them."""
+"""`condyle record`: import patient records from files, create a key for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipelines.records.record import IdentityMismatch
 
 
 def record(paths: Sequence[Path], config: Path) -> int:
-    """Take each file in and say in numbers what came of it; 1 if any was refused."""
+    """Import each file and print what was read from it; 1 if any was refused."""
     configuration = read(config)
     intake = Intake(open_patient_records(configuration), configuration.records)
     table = Table("file", "records", "events", "not used")
@@ -33,7 +33,7 @@ def record(paths: Sequence[Path], config: Path) -> int:
             continue
         except OSError as error:
             refused += 1
-            table.add_row(path.name, "-", "-", f"cannot be read or kept: {error.strerror}")
+            table.add_row(path.name, "-", "-", f"cannot be read or stored: {error.strerror}")
             continue
         reasons = ", ".join(f"{count} x {reason}" for reason, count in taken.refused.items())
         table.add_row(path.name, str(taken.records), str(taken.events), reasons or "-")
@@ -42,12 +42,12 @@ def record(paths: Sequence[Path], config: Path) -> int:
 
 
 def make_key(path: Path) -> int:
-    """Write a new key that only its owner may read; an existing file is never replaced."""
+    """Write a new key that only its owner can read; an existing file is never replaced."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(new_key() + b"\n")
-    console().print(f"{path}: keep a copy; without it the records cannot be read", markup=False)
+    console().print(f"{path}: keep a copy of this key; without it the records cannot be read", markup=False)
     return 0

@@ -1,4 +1,4 @@
-"""`condyle route`: which routes some files would take, and why."""
+"""`condyle route`: which routes match some files, and why."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from node.route.facts import series_facts, study_facts
 
 
 def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json: bool) -> int:
-    """Print the decisions about the series and studies that `paths` make up."""
+    """Print the decisions on the series and studies in `paths`."""
     configuration = read_with_settings(config)
     try:
         routes = compile_routes(configuration)
@@ -35,11 +35,11 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
     studies = read_what_can_be_read(list(files_in(paths)), complaints)
     decisions = [found for study in studies for found in _decisions(routes, study, calling_ae_title)]
     if as_json:
-        told = [
+        traces = [
             {"route": d.route, "level": d.level, "study_instance_uid": study.study_instance_uid, **d.trace}
             for study, d in decisions
         ]
-        out.print_json(json.dumps(told))
+        out.print_json(json.dumps(traces))
     else:
         for study in studies:
             out.print(_tree(study, [decision for of, decision in decisions if of is study]))
@@ -47,13 +47,13 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
 
 
 def files_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files, and those below the folders, in order."""
+    """The files, and the files in the folders, sorted."""
     for path in paths:
         yield from sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else (path,)
 
 
 def read_what_can_be_read(paths: Sequence[Path], complaints: Console) -> tuple[Study, ...]:
-    """The studies in these files; a file that is no DICOM instance is complained of and left out."""
+    """The studies in these files; files that are not DICOM are reported and left out."""
     readable = []
     for path in track(paths, "Reading", console=complaints, transient=True, disable=not complaints.is_terminal):
         try:

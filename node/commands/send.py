@@ -1,4 +1,4 @@
-"""`condyle send`: DICOM files to a destination of the configuration."""
+"""`condyle send`: send DICOM files to a destination of the configuration."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from node.send.outbox import open_delivery
 
 
 def send(folder: Path, to: str, config: Path) -> int:
-    """Send what is DICOM in `folder`; every object that is not taken is named with the answer."""
+    """Send the DICOM files in `folder`; print each object that is refused, with the answer."""
     out, complaints = console(), console(error=True)
     configuration = read(config)
     if to not in configuration.destinations:
         known = ", ".join(configuration.destinations) or "none"
-        complaints.print(f"--to: {to!r}: there is no such destination in {config}; there are: {known}", markup=False)
+        complaints.print(f"--to: {to!r}: {config} has no such destination; it has: {known}", markup=False)
         return USAGE
     items = list(_items(files_in([folder]), complaints))
     if not items:
-        complaints.print(f"{folder}: there is nothing to send", markup=False)
+        complaints.print(f"{folder}: no DICOM files found", markup=False)
         return NOT_RIGHT
     delivery = open_delivery(to, configuration.destinations[to], configuration.node.ae_title)
     refused = 0

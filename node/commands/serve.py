@@ -10,7 +10,7 @@ from node.commands.exit_codes import OK
 
 
 def serve(config: Path, log_format: str | None, level: str) -> int:
-    """Run the node until it is told to stop."""
+    """Run the node until it is stopped."""
     log.configure(cast("log.Format | None", log_format), level)
     from node.app import serve as run
 

@@ -75,7 +75,7 @@ class KneeSuperResolution:
         return Model(self.name, self.version, digest, str(described["trained_on"]), configuration, SERIES_BASE)
 
     def check(self, study: Study) -> None:
-        """Hold the series against the input contract (dicom.md 5.2), from headers alone.
+        """Hold the series against the input contract, from headers alone.
 
         Raises
         ------

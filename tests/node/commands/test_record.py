@@ -43,7 +43,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_taken_in(config, bundle, tm
     files = [tmp_path / "missing.json", tmp_path / "picture.bin", tmp_path / "folder", bundle]
     assert record(files, config) == 1
     told = capsys.readouterr().out
-    assert "cannot be read or kept: No such file or directory" in told
+    assert "cannot be read or stored: No such file or directory" in told
     assert "neither FHIR JSON nor HL7 v2 nor OMOP tables" in told
     assert "no table PERSON in it" in told
     assert open_patient_records(read(config)).get("P-1") is not None
