@@ -1,1 +1,4 @@
-"""The service: everything that moves."""
+"""The service: everything that moves.
+
+Tests: `errors` holds classes without code.
+"""

@@ -1,1 +1,6 @@
-"""What each command of `condyle` does; one module a command, imported only when it is called."""
+"""What each command of `condyle` does; one module a command, imported only when it is called.
+
+Tests: each command is run as a process in `tests/node/test_main.py`, as a user runs it; that covers `check`,
+`example_results`, `exit_codes`, `import_`, `jobs`, `model`, `open_database`, `risk`, `route`, `send`, `serve`,
+`terminal` and `version`. What they call has its own tests.
+"""

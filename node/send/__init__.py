@@ -1,1 +1,4 @@
-"""DICOM objects to destinations, with proof."""
+"""DICOM objects to destinations, with proof.
+
+Tests: `delivery` holds the types that the three kinds of delivery share.
+"""

@@ -2,6 +2,8 @@
 
 To change a table: change `node.database.tables`, then write the step with ``condyle``'s virtual environment active:
 ``python -m node.database.migrations "what changes"``. A test holds models and steps together.
+
+Tests: `__main__` and `env` are what Alembic runs; `tests/node/test_migrations.py` has it run them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,91 @@
+"""What is wrong with everything that a configuration names; nothing is changed by looking."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from node.config import Configuration
+from node.config.checks import CheckResult, files, folders, peers, ports, reports, used_ports
+from node.demo.orthanc_process import free_port
+
+
+def configuration(**sections: object) -> Configuration:
+    return Configuration.model_validate(sections)
+
+
+def states(found: object) -> list[tuple[str, str]]:
+    return [(result.key, result.state) for result in found if isinstance(result, CheckResult)]  # type: ignore[attr-defined]
+
+
+def test_a_file_that_is_there_is_good_and_one_that_is_not_is_bad(tmp_path: Path) -> None:
+    token, key = tmp_path / "token", tmp_path / "key"
+    token.write_text("secret")
+    found = files(configuration(receive={"dicomweb": {"token_file": str(token)}}, records={"key_file": str(key)}))
+    results = list(found)
+    assert states(results) == [("receive.dicomweb.token_file", "good"), ("records.key_file", "bad")]
+    assert results[1].sentence == f"records.key_file: {key}: there is no such file"
+    assert "secret" not in results[0].sentence
+
+
+def test_a_folder_is_good_if_it_can_be_made_and_bad_under_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    out = {"kind": "folder", "path": str(tmp_path / "file" / "out")}
+    results = list(folders(configuration(node={"data": str(tmp_path / "data")}, destinations={"out": out})))
+    assert states(results) == [("node.data", "good"), ("destinations.out.path", "bad")]
+    assert results[0].sentence.endswith("can be made")
+    assert "is a file where a folder should be" in results[1].sentence
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_watched_folder_must_be_there(tmp_path: Path) -> None:
+    watched = [{"path": str(tmp_path)}, {"path": str(tmp_path / "none")}]
+    results = folders(configuration(node={"data": str(tmp_path)}, receive={"watched_folders": watched}))
+    assert states(results)[1:] == [
+        ("receive.watched_folders.0.path", "good"),
+        ("receive.watched_folders.1.path", "bad"),
+    ]
+
+
+def test_a_port_in_use_is_doubtful_as_the_node_may_hold_it_itself() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        dimse = {"host": "127.0.0.1", "port": taken.getsockname()[1]}
+        results = list(ports(configuration(receive={"dimse": dimse}, status={"port": free_port()})))
+    assert states(results) == [("receive.dimse.port", "doubtful"), ("status.port", "good")]
+
+
+def test_a_port_on_an_address_of_another_machine_is_bad() -> None:
+    found = ports(configuration(receive={"dimse": {"host": "192.0.2.1", "port": 11112}}, status={"port": free_port()}))
+    assert states(found)[0] == ("receive.dimse.port", "bad")
+
+
+def test_every_port_that_the_node_opens_is_looked_at() -> None:
+    keys = [key for key, _, _ in used_ports(configuration(records={"mllp": {}}))]
+    assert keys == ["receive.dimse.port", "status.port", "records.mllp.port"]
+
+
+@pytest.mark.parametrize(("required", "expected"), [(True, [("peers", "doubtful")]), (False, [])])
+def test_a_node_that_lets_nobody_in_is_doubtful(required: bool, expected: list[tuple[str, str]]) -> None:
+    assert states(peers(configuration(receive={"dimse": {"require_known_peer": required}}))) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "networks", "problem"),
+    [
+        ("10.2.0.7", ["10.2.0.0/16"], None),
+        ("10.2.0.7", [], None),
+        ("pacs.example", ["10.2.0.0/16"], None),  # a name: what it stands for may change
+        ("10.3.0.7", ["10.2.0.0/16"], "10.3.0.7 is in no network of PACS in peers"),
+    ],
+)
+def test_an_archive_that_reports_must_be_let_in(host: str, networks: list[str], problem: str | None) -> None:
+    archive = {"kind": "dimse", "ae_title": "PACS", "host": host, "commitment": True}
+    found = list(
+        reports(
+            configuration(destinations={"pacs": archive}, peers={"pacs": {"ae_title": "PACS", "networks": networks}})
+        )
+    )
+    assert states(found) == ([("destinations.pacs.commitment", "doubtful")] if problem else [])
+    assert not problem or problem in found[0].sentence

@@ -1,0 +1,44 @@
+"""Are the routes fit to run?"""
+
+from __future__ import annotations
+
+import pytest
+
+from node.config import Configuration
+from node.route.checks import routes
+from pipelines.registry import names, pipeline_type
+
+SERIES = next(name for name in names() if pipeline_type(name).level == "series")
+
+
+def results(**route: object) -> list[tuple[str, str, str]]:
+    section = {"when": {"Modality": "MR"}, "pipeline": SERIES, "destinations": [], "shadow": True, **route}
+    configuration = Configuration.model_validate({"routes": {"one": section}})
+    return [(result.key, result.state, result.sentence) for result in routes(configuration)]
+
+
+def test_a_sound_route_says_what_it_does() -> None:
+    assert results() == [("routes.one", "good", f"series -> {SERIES} -> nowhere (shadow)")]
+
+
+def test_no_route_is_doubtful() -> None:
+    assert [result.state for result in routes(Configuration())] == ["doubtful"]
+
+
+@pytest.mark.parametrize(
+    ("route", "message"),
+    [
+        ({"pipeline": "none"}, "routes.one.pipeline: "),
+        ({"level": "study"}, f"routes.one.level: 'study': should be 'series', which {SERIES} works on"),
+        ({"settings": {"no_such": 1}}, "routes.one.settings.no_such: 1: there is no such setting; there are: "),
+        ({"when": {"Modalty": "MR"}}, "routes.one.when"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_would_be_right(route: dict[str, object], message: str) -> None:
+    (found,) = [sentence for _, state, sentence in results(**route) if state == "bad"]
+    assert found.startswith(message)
+
+
+def test_a_route_for_everything_that_sends_nowhere_is_doubtful_twice() -> None:
+    found = [key for key, state, _ in results(when={}, shadow=False) if state == "doubtful"]
+    assert found == ["routes.one.when", "routes.one.destinations"]
