@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs the Debian packages that `make demo` or `make test` needs and this machine lacks; says which are lacking where
-# it may not install. Never fails: what needs a program that is not there says so itself.
+# Installs the Debian packages that `make demo` or `make test` needs and this machine lacks. Without the right to install,
+# it lists them. It never fails: whatever needs a missing program reports that itself.
 #
 # usage: packages.sh venv|demo|npm|test
 set -u
 
-# what there must be (a file pattern, or a command after "!"; ":" between alternatives)   the package that brings it
+# what is needed (a file pattern, or "!" and a command; ":" separates alternatives)      the package that provides it
 VENV=
 python3 -c 'import ensurepip, venv' 2>/dev/null || VENV='/no/ensurepip python3-venv'
 NPM='!npm npm'
@@ -23,7 +23,7 @@ TEST="$DEMO"'
 !java                                                   default-jre-headless
 '
 
-there() { # is one of the alternatives of $1 (separated by colons) there?
+present() { # whether one of the alternatives in $1 is there
     old_ifs=$IFS; IFS=:
     for one in $1; do
         case $one in
@@ -35,13 +35,13 @@ there() { # is one of the alternatives of $1 (separated by colons) there?
     return 1
 }
 
-lacking() {
+missing() { # the packages of the lines on standard input whose programs or files are not there
     while read -r what package; do
-        [ -z "$what" ] || there "$what" || printf '%s ' "$package"
+        [ -z "$what" ] || present "$what" || printf '%s ' "$package"
     done
 }
 
-patiently() { # another apt may hold the lock: wait for it, up to five minutes
+retry() { # another apt may hold the lock: wait for it, up to five minutes
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         output=$("$@" 2>&1) && return 0
         case $output in *'Could not get lock'*|*'Unable to acquire'*|*'Unable to lock'*) sleep 30 ;; *) break ;; esac
@@ -51,11 +51,11 @@ patiently() { # another apt may hold the lock: wait for it, up to five minutes
 }
 
 case "${1:-test}" in venv) wanted=$VENV ;; npm) wanted=$NPM ;; demo) wanted=$DEMO ;; *) wanted=$TEST ;; esac
-packages=$(printf '%s\n' "$wanted" | lacking)
+packages=$(printf '%s\n' "$wanted" | missing)
 [ -n "$packages" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "missing: $packages(Debian's names; this machine has no apt-get)" >&2
+    echo "missing: $packages(names of Debian packages; this machine has no apt-get)" >&2
     exit 0
 fi
 if [ "$(id -u)" = 0 ]; then
@@ -70,11 +70,11 @@ fi
 
 echo "installing: $packages"
 apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300"
-patiently $apt update
-# one by one where all together fails: Ubuntu, for one, has no chromium package
-if ! patiently $apt install -y --no-install-recommends $packages; then
+retry $apt update
+# if one package does not exist, install the others one by one: Ubuntu has no chromium package
+if ! retry $apt install -y --no-install-recommends $packages; then
     for package in $packages; do
-        patiently $apt install -y --no-install-recommends "$package" || echo "cannot install: $package" >&2
+        retry $apt install -y --no-install-recommends "$package" || echo "cannot install: $package" >&2
     done
 fi
 exit 0
