@@ -106,7 +106,8 @@ class HandFootScoring:
         UnsuitableInput
             If no picture shows a hand or a foot that can be scored; the message says why.
         """
-        from pipelines.hand_foot_scoring import films, prior, results
+        from pipelines.hand_foot_scoring import films, findings, pages, prior
+        from pipelines.hand_foot_scoring.conclusion import conclusion
         from pipelines.hand_foot_scoring.reading import pooled
         from pipelines.hand_foot_scoring.scoring import progression
 
@@ -122,10 +123,10 @@ class HandFootScoring:
         earlier = prior.reports(study)
         before = prior.read(earlier[-1]) if earlier else {}
         progress = progression(before, readings) if before else None
-        found, missing = results.findings(limbs, readings, correlation, progress)
+        found, missing = findings.findings(limbs, readings, correlation, progress)
         if progress is not None and progress.cells:
-            found = (*found, results.change(progress, limbs[0]))
-        lines = results.conclusion(limbs, readings, correlation, progress)
+            found = (*found, findings.change(progress, limbs[0]))
+        lines = conclusion(limbs, readings, correlation, progress)
         return Result(
             model=self.model,
             title=self.title,
@@ -133,9 +134,9 @@ class HandFootScoring:
             conclusion=lines,
             findings=found,
             not_evaluable=missing,
-            heatmaps=results.heatmaps(self._reader, limbs, readings) if self.settings.heatmaps else (),
-            pages=results.pages(self.title, limbs, readings, lines, correlation, progress),
-            flags=results.flags(limbs, progress),
+            heatmaps=pages.heatmaps(self._reader, limbs, readings) if self.settings.heatmaps else (),
+            pages=pages.pages(self.title, limbs, readings, lines, correlation, progress),
+            flags=pages.flags(limbs, progress),
             limits=(*remarks, *_unread(read)),
             parameters=(
                 ("limbs", ", ".join(f"{c.key[1]} {c.key[0]}" for c in limbs)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
 
 import numpy as np
 import torch
@@ -12,32 +11,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.hand_foot_scoring.calibration import GradeCalibration
-from pipelines.hand_foot_scoring.heads import MAXIMUM, Loss, distribution
+from pipelines.hand_foot_scoring.heads import MAXIMUM, Loss
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.simulation.crops import Crops
-from pipelines.hand_foot_scoring.sites import CLASS_OF, SITE_CLASSES
+from pipelines.hand_foot_scoring.sites import CLASS_OF
 from pipelines.hand_foot_scoring.training.calibration import GradedJoints, fit_calibration
 from pipelines.hand_foot_scoring.training.losses import grade_loss
-from pipelines.hand_foot_scoring.training.metrics import Agreement, agreement, calibration_error
 from pipelines.lab.checkpoint import Checkpoint
 
 STATE_WEIGHT, PLATE_WEIGHT = 0.5, 0.2
 FOOT_CLASSES = tuple(index for (part, _), index in CLASS_OF.items() if part == "foot")
-FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "MCP": ("MCP1", "MCP2", "MCP3", "MCP4", "MCP5"),
-    "PIP and IP": ("PIP2", "PIP3", "PIP4", "PIP5", "IP1"),
-    "wrist": (
-        "MC1B", "MULT", "NAV", "LUN", "RAD", "ULN", "CMC3", "CMC4", "CMC5", "MULTNAV", "CAPNAVLUN", "RADCARP",
-    ),
-}  # fmt: skip
-
-
-def family(site: int) -> str:
-    """The joint family of a site class."""
-    part, name = SITE_CLASSES[site - 1]
-    if part == "foot":
-        return "foot"
-    return next(label for label, names in FAMILIES.items() if name in names)
 
 
 def targets(crops: Crops) -> dict[str, NDArray[np.float32]]:
@@ -138,7 +121,6 @@ def raw_outputs(network: Damage, crops: Crops, batch: int = 256) -> dict[str, ND
     return {name: torch.cat(values).numpy() for name, values in parts.items()}
 
 
-# ---------------------------------------------------------------- calibration
 def graded(crops: Crops) -> dict[str, NDArray[np.bool_]]:
     """Head to (N,) whether a crop has a grade for it."""
     return {head: grades >= 0 for head, grades in targets(crops).items()}
@@ -162,57 +144,3 @@ def logits(network: Damage, crops: Crops) -> dict[str, NDArray[np.float32]]:
 def calibrate(network: Damage, crops: Crops) -> GradeCalibration:
     """Fit the calibration on simulated patients."""
     return fit_calibration(logits(network, crops), joints(crops))
-
-
-# ---------------------------------------------------------------- measuring
-def scores(network: Damage, crops: Crops) -> dict[str, NDArray[np.float64]]:
-    """(n, maximum + 1) probabilities of each head's crops as the network gives them."""
-    return {
-        head: distribution(network.loss, torch.from_numpy(raw), MAXIMUM[head]).numpy().astype(np.float64)
-        for head, raw in logits(network, crops).items()
-    }
-
-
-def by_family(
-    probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, GradedJoints]
-) -> dict[str, dict[str, Agreement]]:
-    """Kind of damage to joint family ("all" among them) to agreement of the expected grade with the truth."""
-    result: dict[str, dict[str, Agreement]] = {}
-    for head, top in MAXIMUM.items():
-        families = np.array([family(int(site)) for site in rows[head].sites])
-        expected = probabilities[head] @ np.arange(top + 1)
-        masks = {"all": np.ones(len(families), bool)} | {
-            name: families == name for name in dict.fromkeys(families.tolist())
-        }
-        result[head] = {name: agreement(rows[head].grades[mask], expected[mask], top) for name, mask in masks.items()}
-    return result
-
-
-def all_zero(rows: Mapping[str, GradedJoints]) -> dict[str, dict[str, Agreement]]:
-    """The row of a reader who calls every joint undamaged."""
-    return by_family(
-        {head: np.eye(1, top + 1).repeat(len(rows[head].sites), axis=0) for head, top in MAXIMUM.items()}, rows
-    )
-
-
-def calibration_errors(
-    probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, GradedJoints]
-) -> dict[str, float]:
-    """Expected calibration error of each head."""
-    return {
-        head: calibration_error(p.max(axis=1), p.argmax(axis=1) == rows[head].grades)
-        for head, p in probabilities.items()
-    }
-
-
-def state_accuracy(network: Damage, crops: Crops) -> float:
-    """Share of crops whose state (readable, implant, covered, no joint) is recognised."""
-    return float((raw_outputs(network, crops)["state"].argmax(axis=1) == crops.states).mean())
-
-
-def plain(table: Mapping[str, Mapping[str, Agreement]]) -> dict[str, dict[str, dict[str, float]]]:
-    """The same as numbers for JSON."""
-    return {head: {name: asdict(row) for name, row in rows.items()} for head, rows in table.items()}
-
-
-AGREEMENT_COLUMNS = tuple(field.name for field in fields(Agreement))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+import torch
 
 from pipelines.hand_foot_scoring import BUNDLE, FILES
 
@@ -13,3 +16,12 @@ def networks() -> None:
     lacking = [name for name in FILES if not (BUNDLE / name).exists()]
     if lacking:
         pytest.skip(f"not trained yet (condyle train hand_foot_scoring): {', '.join(lacking)}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """One thread for torch: small inputs run slower on two."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -19,14 +19,14 @@ from dicom_sr.phantoms import Person, study_header, write_radiograph
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study, read_studies
 from dicom_sr.write.encode import encode
-from pipelines.hand_foot_scoring import READING_ORDER, HandFootScoring, HandFootScoringSettings, codes, films, prior
+from pipelines.hand_foot_scoring import READING_ORDER, HandFootScoring, HandFootScoringSettings, codes, prior
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.reading import saliency
-from pipelines.hand_foot_scoring.scoring import CELLS, Cell
+from pipelines.hand_foot_scoring.scoring import Cell
 from pipelines.hand_foot_scoring.simulation.disease import Disease
 from pipelines.hand_foot_scoring.simulation.films import Film
 from pipelines.hand_foot_scoring.simulation.sample import LIMBS, film_of, stored
-from pipelines.hand_foot_scoring.sites import CLASS_OF, Part, Side
+from pipelines.hand_foot_scoring.sites import Part, Side
 from pipelines.svh_sites import SVH_SITES
 
 SHAPE = (1100, 900)
@@ -340,18 +340,3 @@ def test_every_code_of_a_result_comes_from_the_tables(result: Result) -> None:
         assert finding.finding.value in private
         for measurement in finding.measurements:
             assert measurement.name.value in private
-
-
-def test_an_age_is_read_from_age_or_dates() -> None:
-    from pydicom.dataset import Dataset
-
-    ds = Dataset()
-    assert films.read_header(ds).age_years is None
-    ds.PatientBirthDate, ds.StudyDate = "20150601", "20261122"
-    assert films.read_header(ds).age_years == pytest.approx(11.05, abs=0.1)
-    ds.PatientAge = "018M"
-    assert films.read_header(ds).age_years == 1.5
-
-
-def test_every_cell_has_a_class_in_the_network() -> None:
-    assert {(cell.limb, cell.site) for cell in CELLS} == set(CLASS_OF)

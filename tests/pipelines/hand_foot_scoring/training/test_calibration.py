@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipelines.hand_foot_scoring.calibration import POOLINGS, GradeCalibration, Pooling
+from pipelines.hand_foot_scoring.evaluation.agreement import calibration_error
 from pipelines.hand_foot_scoring.heads import head_of
 from pipelines.hand_foot_scoring.reading import pooled
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, NotScored, Reading, Reason, Scored
@@ -18,7 +19,6 @@ from pipelines.hand_foot_scoring.training.calibration import (
     patient_totals,
     patients_probabilities,
 )
-from pipelines.hand_foot_scoring.training.metrics import calibration_error
 
 PATIENTS, JOINTS = 120, 24  # a patient's joints are 12 sites, each on both sides
 

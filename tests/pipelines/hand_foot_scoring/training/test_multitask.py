@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,6 @@ from pipelines.hand_foot_scoring.network import Localiser
 from pipelines.hand_foot_scoring.sites import CLASSES
 from pipelines.hand_foot_scoring.training import multitask
 from pipelines.hand_foot_scoring.training.losses import grade_loss
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,209 @@
+"""From readings to coded findings: sites, sums, change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from pydicom.sr.coding import Code
+
+from dicom_sr.codes import private, score_range
+from dicom_sr.findings import Evaluation, Finding, Measurement, NotEvaluable, Region, Site
+from pipelines.hand_foot_scoring import codes
+from pipelines.hand_foot_scoring.films import Chosen
+from pipelines.hand_foot_scoring.places import Place, cells_of, label, places
+from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Progression, Reading, Reason, Scored, Total, total
+
+_WHY = {
+    Reason.CHILD: "WHY-IMMATURE",
+    Reason.COVERED: "WHY-OVERLAP",
+    Reason.CROPPED: "WHY-CROPPED",
+    Reason.FUSED: "WHY-IMPLANT",
+    Reason.NO_IMAGE: "WHY-INPUT",
+    Reason.NOT_FOUND: "WHY-NOTFOUND",
+    Reason.PROSTHESIS: "WHY-IMPLANT",
+    Reason.UNCERTAIN: "WHY-OOD",
+}
+
+
+def findings(
+    limbs: Sequence[Chosen],
+    readings: Mapping[Cell, Reading],
+    correlation: float,
+    progress: Progression | None = None,
+) -> tuple[tuple[Finding, ...], tuple[NotEvaluable, ...]]:
+    """One finding per site that was scored, with its change; sums per limb, over all; a remark per site not scored."""
+    found: list[Finding] = []
+    missing: list[NotEvaluable] = []
+    for chosen in limbs:
+        for place in places(chosen):
+            _sort_in(place, readings, progress, found, missing)
+    # a sum over nothing would read as a score of zero
+    summed = [c for c in limbs if any(isinstance(readings.get(cell), Scored) for cell in cells_of([c]))]
+    found += [_limb_sum(chosen, readings, correlation) for chosen in summed]
+    if summed:
+        found.append(_all_sum(summed, readings, correlation))
+    return tuple(found), tuple(missing)
+
+
+def _sort_in(
+    place: Place,
+    readings: Mapping[Cell, Reading],
+    progress: Progression | None,
+    found: list[Finding],
+    missing: list[NotEvaluable],
+) -> None:
+    measurements = []
+    for cell in place.cells:
+        reading = readings.get(cell)
+        if isinstance(reading, Scored):
+            name = codes.SVH_ERO if cell.kind == "erosion" else codes.SVH_JSN
+            unit = score_range(cell.maximum)
+            measurements.append(
+                Measurement(name, round(reading.expected, 2), unit, round(reading.standard_deviation, 2))
+            )
+    if measurements:
+        changes, course = ((), ()) if progress is None else _course(place, progress)
+        found.append(
+            Finding(
+                place.tracking_id,
+                codes.SVH_JOINT,
+                place.site,
+                place.region,
+                (*measurements, *changes),
+                course,
+                image_label=label(place, readings),
+            )
+        )
+        return
+    missing.append(not_evaluable(place, readings))
+
+
+def _course(place: Place, progress: Progression) -> tuple[tuple[Measurement, ...], tuple[Evaluation, ...]]:
+    """The change of each score of a site since the prior, and what it means where it means something."""
+    changes = tuple(
+        Measurement(
+            codes.SVH_ERO_CHANGE if cell.kind == "erosion" else codes.SVH_JSN_CHANGE,
+            round(progress.cells[cell].difference, 2),
+            codes.NO_UNITS,
+        )
+        for cell in place.cells
+        if cell in progress.cells
+    )
+    name = codes.SVH_COURSE
+    course = []
+    if any(cell in progress.progressed for cell in place.cells):
+        course.append(Evaluation(name, codes.SVH_WORSE))
+    if any(cell in progress.impossible for cell in place.cells):
+        course.append(Evaluation(name, codes.SVH_REPAIRED))
+    return changes, tuple(course)
+
+
+def not_evaluable(place: Place, readings: Mapping[Cell, Reading]) -> NotEvaluable:
+    chosen = place.chosen
+    if chosen.contradictions:
+        why, sentence = "WHY-LATERALITY", "; ".join(chosen.contradictions)
+    else:
+        reading = readings.get(place.cells[0])
+        reason = reading.reason if isinstance(reading, NotScored) else Reason.NO_IMAGE
+        if chosen.reading.too_small:
+            why, sentence = "WHY-QUALITY", "the limb is too small on the picture to tell an early erosion"
+        else:
+            why, sentence = _WHY[reason], reason.value
+    return NotEvaluable(
+        place.tracking_id,
+        codes.SVH_JOINT,
+        private(why),
+        sentence[0].upper() + sentence[1:] + ".",
+        place.site,
+        place.region,
+    )
+
+
+def sums(cells: Sequence[Cell], readings: Mapping[Cell, Reading], correlation: float) -> tuple[Total, Total, Total]:
+    """Erosion, narrowing and both."""
+    erosion = [c for c in cells if c.kind == "erosion"]
+    narrowing = [c for c in cells if c.kind == "narrowing"]
+    return (
+        total(readings, erosion, correlation),
+        total(readings, narrowing, correlation),
+        total(readings, cells, correlation),
+    )
+
+
+def _number(name: Code, value: Total) -> Measurement:
+    return Measurement(
+        name,
+        round(value.raw, 1),
+        score_range(value.maximum),
+        round(value.standard_deviation, 2),
+        (round(value.interval[0], 1), round(value.interval[1], 1)),
+    )
+
+
+def _limb_sum(chosen: Chosen, readings: Mapping[Cell, Reading], correlation: float) -> Finding:
+    limb, side = chosen.key
+    erosion, narrowing, both = sums(cells_of([chosen]), readings, correlation)
+    return Finding(
+        f"SvH {side} {limb} sum",
+        codes.SVH_SUM,
+        Site(codes.HAND if limb == "hand" else codes.FOOT, side),
+        _whole(chosen),
+        (_number(codes.SVH_ERO_LIMB, erosion), _number(codes.SVH_JSN_LIMB, narrowing)),
+        (_completeness(both),),
+    )
+
+
+def _whole(chosen: Chosen) -> Region:
+    height, width = chosen.film.array.shape
+    corners = [(0, 0), (width, 0), (width, height), (0, height), (0, 0)]
+    return Region(chosen.film.image, np.array(corners, np.float64))
+
+
+def _completeness(value: Total) -> Evaluation:
+    return Evaluation(codes.SVH_COMPLETE, codes.SVH_FULL if value.complete else codes.SVH_PARTIAL)
+
+
+def _all_sum(limbs: Sequence[Chosen], readings: Mapping[Cell, Reading], correlation: float) -> Finding:
+    erosion, narrowing, both = sums(cells_of(limbs), readings, correlation)
+    numbers = [
+        _number(codes.SVH_TOTAL, both),
+        _number(codes.SVH_ERO_TOTAL, erosion),
+        _number(codes.SVH_JSN_TOTAL, narrowing),
+        Measurement(codes.SVH_ASSESSED, float(both.scored), codes.NO_UNITS),
+    ]
+    if both.prorated is not None and not both.complete:
+        unit = score_range(both.maximum)
+        numbers.insert(1, Measurement(codes.SVH_PRORATED, round(both.prorated, 1), unit))
+    hands = any(chosen.key[0] == "hand" for chosen in limbs)
+    sides = {chosen.key[1] for chosen in limbs}
+    return Finding(
+        "SvH total",
+        codes.SVH_SUM,
+        Site(codes.HAND if hands else codes.FOOT, "B" if len(sides) == 2 else next(iter(sides))),
+        _whole(limbs[0]),
+        tuple(numbers),
+        (_completeness(both),),
+    )
+
+
+def change(progress: Progression, chosen: Chosen) -> Finding:
+    """The change since the prior as a finding."""
+    by_kind = {
+        kind: sum(c.difference for cell, c in progress.cells.items() if cell.kind == kind)
+        for kind in ("erosion", "narrowing")
+    }
+    unit = codes.NO_UNITS
+    verdict = codes.SVH_CHANGED if progress.beyond_error else codes.SVH_STABLE
+    return Finding(
+        "SvH change",
+        codes.SVH_SUM,
+        Site(codes.HAND if chosen.key[0] == "hand" else codes.FOOT, "B"),
+        _whole(chosen),
+        (
+            Measurement(codes.SVH_DELTA, round(progress.total.difference, 1), unit),
+            Measurement(codes.SVH_ERO_DELTA, round(by_kind["erosion"], 1), unit),
+            Measurement(codes.SVH_JSN_DELTA, round(by_kind["narrowing"], 1), unit),
+        ),
+        (Evaluation(codes.SVH_SDD, verdict),),
+    )

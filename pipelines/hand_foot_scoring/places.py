@@ -1,0 +1,79 @@
+"""A site on the picture of its limb: its cells, its square, its label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_sr.findings import Region, Site
+from pipelines.hand_foot_scoring.films import Chosen
+from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Reading, Scored
+from pipelines.svh_sites import SVH_SITES, svh_site
+
+SQUARE = 0.072  # side of a joint's square as a share of the limb's length: 14 mm on a mean adult
+SIDE_NAMES = {"L": "left", "R": "right"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A site of one limb with its two cells."""
+
+    chosen: Chosen
+    name: str
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        limb, side = self.chosen.key
+        return tuple(c for c in CELLS if (c.side, c.limb, c.site) == (side, limb, self.name))
+
+    @property
+    def tracking_id(self) -> str:
+        limb, side = self.chosen.key
+        suffix = f" {limb}" if self.name == "IP1" else ""  # a hand and a foot both have one
+        return f"SvH {side} {self.name}{suffix}"
+
+    @property
+    def site(self) -> Site:
+        limb, side = self.chosen.key
+        place = svh_site(limb, self.name)
+        return Site(place.region, side, place.modifier)
+
+    @property
+    def outline(self) -> NDArray[np.float64]:
+        """(5, 2) closed square round the joint, clipped to the picture."""
+        limb = self.chosen.reading.limb
+        centre = limb.centres.get(self.name)
+        x, y = limb.expected[self.name] if centre is None else centre.point
+        half = SQUARE * limb.length / 2
+        height, width = self.chosen.film.array.shape
+        corners = [(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]
+        points = [(x + 0.5 + dx * half, y + 0.5 + dy * half) for dx, dy in corners]
+        return np.asarray(np.clip(np.array(points), 0, [width, height]), np.float64)
+
+    @property
+    def region(self) -> Region:
+        return Region(self.chosen.film.image, self.outline)
+
+
+def places(chosen: Chosen) -> tuple[Place, ...]:
+    """The sites of a limb, in the order of the code table."""
+    limb, _ = chosen.key
+    return tuple(Place(chosen, site.id) for site in SVH_SITES if site.limb == limb)
+
+
+def label(place: Place, readings: Mapping[Cell, Reading]) -> str:
+    """What stands at a joint, e.g. ``MCP2 E2 J1``."""
+    parts = [place.name]
+    for cell in place.cells:
+        reading = readings.get(cell)
+        if isinstance(reading, Scored):
+            parts.append(f"{'E' if cell.kind == 'erosion' else 'J'}{reading.expected:.0f}")
+    return " ".join(parts) if len(parts) > 1 else f"{place.name} n/e"
+
+
+def cells_of(limbs: Sequence[Chosen]) -> list[Cell]:
+    keys = {chosen.key for chosen in limbs if not chosen.contradictions}
+    return [cell for cell in CELLS if (cell.limb, cell.side) in keys]

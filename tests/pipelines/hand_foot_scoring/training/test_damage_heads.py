@@ -1,0 +1,45 @@
+"""The damage heads learn, and an interrupted training ends where an uninterrupted one does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines.hand_foot_scoring.evaluation.agreement import all_zero, by_family, scores
+from pipelines.hand_foot_scoring.heads import MAXIMUM
+from pipelines.hand_foot_scoring.simulation.crops import simulated
+from pipelines.hand_foot_scoring.training.damage_heads import joints, train_damage
+from pipelines.lab.checkpoint import Checkpoint
+
+
+def test_heads_can_learn_what_they_are_shown() -> None:
+    crops = simulated(1, 4, even=1, oddities=0.0, children=0.0, sites_each=5)
+    network = train_damage(crops, "local_smoothing", 0, epochs=40, batch=40)
+    rows = joints(crops)
+    mine, nothing = by_family(scores(network, crops), rows), all_zero(rows)
+    for head in MAXIMUM:
+        assert mine[head]["all"].rmse < 0.7 * nothing[head]["all"].rmse
+        assert mine[head]["all"].kappa > 0.3
+    assert "foot" in mine["narrowing"]
+
+
+def test_a_broken_off_training_of_the_heads_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
+    crops = simulated(1, 2, even=1, sites_each=4)
+    whole = train_damage(crops, "local_smoothing", 0, epochs=3, batch=16)
+    kept = Checkpoint(tmp_path / "state", "three epochs")
+
+    def killed(epoch: int, loss: float) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_damage(crops, "local_smoothing", 0, epochs=3, batch=16, report=killed, checkpoint=kept)
+    epochs: list[int] = []
+    resumed = train_damage(
+        crops, "local_smoothing", 0, 3, batch=16, report=lambda epoch, loss: epochs.append(epoch), checkpoint=kept
+    )
+    assert epochs == [2]
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0)
