@@ -18,7 +18,7 @@ from pipelines.context import ClinicalContext
 from pipelines.hand_foot_scoring import codes as codes
 
 if TYPE_CHECKING:
-    from pipelines.hand_foot_scoring.films import Chosen, Film
+    from pipelines.hand_foot_scoring.films import Film, LimbFilm
     from pipelines.hand_foot_scoring.reading import Reader
 
 BUNDLE = Path(__file__).parent / "bundle"
@@ -27,7 +27,7 @@ CALIBRATION, SHAPE = "calibration.json", "shape.npz"
 FILES = (LOCALISER, DAMAGE, CALIBRATION, SHAPE)  # everything in a bundle that changes a score
 TRAINED_ON = "trained on simulated radiographs only, not for clinical use"
 
-# films read in known order show more change than films read blinded, so a report says which it was; see `prior.py`
+# Films read in known order show more change than films read blinded, so the report says which it was; see `prior.py`.
 READING_ORDER = {
     True: "known: each study by itself, compared with the earlier report afterwards",
     False: "no earlier reading: one point in time",
@@ -41,9 +41,9 @@ class HandFootScoringSettings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
     heatmaps: bool = True  # attention maps of the worst joints
-    # what a score leans on beside its own joint: nothing (alone), the same joint of the other side (side), how ill the
-    # patient's other joints look (patient), or both. More makes totals better on simulated patients, but then a score
-    # is no longer what is to be seen at its joint.
+    # What a score depends on besides its own joint: nothing (alone), the same joint of the other side (side), how damaged
+    # the patient's other joints look (patient), or both. More of it makes totals better on simulated patients, but then
+    # a score is no longer what is seen at its joint.
     pooling: Literal["alone", "side", "patient", "both"] = "alone"
 
 
@@ -69,6 +69,7 @@ class HandFootScoring:
 
     @property
     def model(self) -> Model:
+        """The trained bundle, by the digest of its files."""
         configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
         return Model(
             self.name,
@@ -145,7 +146,7 @@ class HandFootScoring:
             ),
         )
 
-    def _refuse(self, read: tuple[Film, ...], limbs: tuple[Chosen, ...]) -> None:
+    def _refuse(self, read: tuple[Film, ...], limbs: tuple[LimbFilm, ...]) -> None:
         if not limbs:
             raise UnsuitableInput(f"no hand and no foot was found on {len(read)} picture(s)")
         if all(chosen.reading.child for chosen in limbs):

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipelines.hand_foot_scoring.films import Chosen
+from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES, cells_of
+from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.findings import sums
-from pipelines.hand_foot_scoring.places import SIDE_NAMES, cells_of
 from pipelines.hand_foot_scoring.scoring import SMALLEST_DETECTABLE_DIFFERENCE, Cell, Progression, Reading, Scored, sens
 
 
 def conclusion(
-    limbs: Sequence[Chosen], readings: Mapping[Cell, Reading], correlation: float, progress: Progression | None
+    limbs: Sequence[LimbFilm], readings: Mapping[Cell, Reading], correlation: float, progress: Progression | None
 ) -> tuple[str, ...]:
-    """The sentences that a radiologist reads first."""
+    """The sentences that a radiologist reads first.
+
+    Parameters
+    ----------
+    limbs
+        The picture of each limb.
+    readings
+        Reading of each cell; a cell without one counts as not evaluable.
+    correlation
+        Between the errors of two cells of one patient, 0..1.
+    progress
+        Change since the prior reading; None without one.
+    """
     cells = cells_of(limbs)
     disagree = [
         f"{text[0].upper()}{text[1:]}: this limb was not counted." for chosen in limbs for text in chosen.contradictions
@@ -42,7 +54,7 @@ def conclusion(
 
 
 def change_lines(progress: Progression) -> list[str]:
-    """What became of the joints since the prior."""
+    """Sentences on how the joints changed since the prior reading."""
     verdict = "more" if progress.beyond_error else "not more"
     lines = [
         f"Change since the prior reading: {progress.total.difference:+.1f} over {len(progress.cells)} cells scored both"

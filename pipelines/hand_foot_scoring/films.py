@@ -36,6 +36,7 @@ class Header:
 
 
 def read_header(header: Dataset) -> Header:
+    """What a header says of part, side and age."""
     body_part = str(header.get("BodyPartExamined") or "").strip().upper()
     side = str(header.get("ImageLaterality") or header.get("Laterality") or "").strip().upper()
     part: Part | Literal[""] = "hand" if body_part in HANDS else "foot" if body_part in FEET else ""
@@ -71,7 +72,7 @@ def candidates(study: Study) -> Iterator[tuple[Instance, Dataset]]:
 
 
 def check(study: Study) -> None:
-    """Hold the study against the input contract.
+    """Hold the study against the input contract, from headers alone.
 
     Raises
     ------
@@ -96,7 +97,7 @@ class Film:
     limbs: tuple[LimbReading, ...]
 
     def contradictions(self, reading: LimbReading) -> tuple[str, ...]:
-        """Where the picture and the header do not agree about a limb."""
+        """Where the picture and the header disagree about a limb, in words."""
         found = []
         names = {"L": "left", "R": "right"}
         if self.header.part and self.header.part != reading.limb.part:
@@ -130,8 +131,8 @@ def read(study: Study, reader: Reader) -> tuple[Film, ...]:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The picture that speaks for one limb."""
+class LimbFilm:
+    """The picture that was chosen for one limb."""
 
     film: Film
     reading: LimbReading
@@ -139,16 +140,17 @@ class Chosen:
 
     @property
     def key(self) -> tuple[Part, Side]:
+        """Part and side of the limb."""
         return self.reading.limb.part, self.reading.limb.side
 
 
-def choose(films: Sequence[Film]) -> tuple[tuple[Chosen, ...], tuple[str, ...]]:
-    """For each limb the picture on which most cells could be read, and a remark for each picture left aside."""
-    best: dict[tuple[Part, Side], Chosen] = {}
+def choose(films: Sequence[Film]) -> tuple[tuple[LimbFilm, ...], tuple[str, ...]]:
+    """For each limb the picture on which most cells could be read, and a remark for each other picture of it."""
+    best: dict[tuple[Part, Side], LimbFilm] = {}
     remarks = []
     for film in films:
         for reading in film.limbs:
-            new = Chosen(film, reading, film.contradictions(reading))
+            new = LimbFilm(film, reading, film.contradictions(reading))
             old = best.get(new.key)
             if old is not None:
                 side = "left" if new.key[1] == "L" else "right"
@@ -161,13 +163,13 @@ def choose(films: Sequence[Film]) -> tuple[tuple[Chosen, ...], tuple[str, ...]]:
     return tuple(sorted(best.values(), key=lambda chosen: order[chosen.key])), tuple(dict.fromkeys(remarks))
 
 
-def _worth(chosen: Chosen) -> tuple[bool, int, float]:
+def _worth(chosen: LimbFilm) -> tuple[bool, int, float]:
     scored = sum(isinstance(reading, Scored) for reading in chosen.reading.cells.values())
     return not chosen.contradictions, scored, chosen.reading.limb.quality
 
 
-def readings(chosen: Sequence[Chosen]) -> dict[Cell, Reading]:
-    """The cells of all limbs that may be counted: a limb whose header and picture disagree is not."""
+def readings(chosen: Sequence[LimbFilm]) -> dict[Cell, Reading]:
+    """The cells of all limbs that may be counted: not those of a limb whose header and picture disagree."""
     cells: dict[Cell, Reading] = {}
     for limb in chosen:
         if not limb.contradictions:

@@ -10,8 +10,8 @@ from pydicom.sr.coding import Code
 from dicom_sr.codes import private, score_range
 from dicom_sr.findings import Evaluation, Finding, Measurement, NotEvaluable, Region, Site
 from pipelines.hand_foot_scoring import codes
-from pipelines.hand_foot_scoring.films import Chosen
-from pipelines.hand_foot_scoring.places import Place, cells_of, label, places
+from pipelines.hand_foot_scoring.film_sites import FilmSite, cells_of, film_sites, label
+from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Progression, Reading, Reason, Scored, Total, total
 
 _WHY = {
@@ -27,17 +27,34 @@ _WHY = {
 
 
 def findings(
-    limbs: Sequence[Chosen],
+    limbs: Sequence[LimbFilm],
     readings: Mapping[Cell, Reading],
     correlation: float,
     progress: Progression | None = None,
 ) -> tuple[tuple[Finding, ...], tuple[NotEvaluable, ...]]:
-    """One finding per site that was scored, with its change; sums per limb, over all; a remark per site not scored."""
+    """Findings of the sites that were scored, with their change; then sums for each limb and over all limbs.
+
+    Parameters
+    ----------
+    limbs
+        The picture of each limb.
+    readings
+        Reading of each cell; a cell without one counts as not evaluable.
+    correlation
+        Between the errors of two cells of one patient, 0..1.
+    progress
+        Change since the prior reading; None without one.
+
+    Returns
+    -------
+    tuple
+        The findings, and a remark for each site that was not scored.
+    """
     found: list[Finding] = []
     missing: list[NotEvaluable] = []
     for chosen in limbs:
-        for place in places(chosen):
-            _sort_in(place, readings, progress, found, missing)
+        for site in film_sites(chosen):
+            _sort_in(site, readings, progress, found, missing)
     # a sum over nothing would read as a score of zero
     summed = [c for c in limbs if any(isinstance(readings.get(cell), Scored) for cell in cells_of([c]))]
     found += [_limb_sum(chosen, readings, correlation) for chosen in summed]
@@ -47,14 +64,14 @@ def findings(
 
 
 def _sort_in(
-    place: Place,
+    site: FilmSite,
     readings: Mapping[Cell, Reading],
     progress: Progression | None,
     found: list[Finding],
     missing: list[NotEvaluable],
 ) -> None:
     measurements = []
-    for cell in place.cells:
+    for cell in site.cells:
         reading = readings.get(cell)
         if isinstance(reading, Scored):
             name = codes.SVH_ERO if cell.kind == "erosion" else codes.SVH_JSN
@@ -63,65 +80,81 @@ def _sort_in(
                 Measurement(name, round(reading.expected, 2), unit, round(reading.standard_deviation, 2))
             )
     if measurements:
-        changes, course = ((), ()) if progress is None else _course(place, progress)
+        changes, course = ((), ()) if progress is None else _course(site, progress)
         found.append(
             Finding(
-                place.tracking_id,
+                site.tracking_id,
                 codes.SVH_JOINT,
-                place.site,
-                place.region,
+                site.coded,
+                site.region,
                 (*measurements, *changes),
                 course,
-                image_label=label(place, readings),
+                image_label=label(site, readings),
             )
         )
         return
-    missing.append(not_evaluable(place, readings))
+    missing.append(not_evaluable(site, readings))
 
 
-def _course(place: Place, progress: Progression) -> tuple[tuple[Measurement, ...], tuple[Evaluation, ...]]:
-    """The change of each score of a site since the prior, and what it means where it means something."""
+def _course(site: FilmSite, progress: Progression) -> tuple[tuple[Measurement, ...], tuple[Evaluation, ...]]:
+    """The change of each score of a site since the prior, and whether it is progression or impossible repair."""
     changes = tuple(
         Measurement(
             codes.SVH_ERO_CHANGE if cell.kind == "erosion" else codes.SVH_JSN_CHANGE,
             round(progress.cells[cell].difference, 2),
             codes.NO_UNITS,
         )
-        for cell in place.cells
+        for cell in site.cells
         if cell in progress.cells
     )
     name = codes.SVH_COURSE
     course = []
-    if any(cell in progress.progressed for cell in place.cells):
+    if any(cell in progress.progressed for cell in site.cells):
         course.append(Evaluation(name, codes.SVH_WORSE))
-    if any(cell in progress.impossible for cell in place.cells):
+    if any(cell in progress.impossible for cell in site.cells):
         course.append(Evaluation(name, codes.SVH_REPAIRED))
     return changes, tuple(course)
 
 
-def not_evaluable(place: Place, readings: Mapping[Cell, Reading]) -> NotEvaluable:
-    chosen = place.chosen
+def not_evaluable(site: FilmSite, readings: Mapping[Cell, Reading]) -> NotEvaluable:
+    """The remark on a site that was not scored: why not."""
+    chosen = site.chosen
     if chosen.contradictions:
         why, sentence = "WHY-LATERALITY", "; ".join(chosen.contradictions)
     else:
-        reading = readings.get(place.cells[0])
+        reading = readings.get(site.cells[0])
         reason = reading.reason if isinstance(reading, NotScored) else Reason.NO_IMAGE
         if chosen.reading.too_small:
             why, sentence = "WHY-QUALITY", "the limb is too small on the picture to tell an early erosion"
         else:
             why, sentence = _WHY[reason], reason.value
     return NotEvaluable(
-        place.tracking_id,
+        site.tracking_id,
         codes.SVH_JOINT,
         private(why),
         sentence[0].upper() + sentence[1:] + ".",
-        place.site,
-        place.region,
+        site.coded,
+        site.region,
     )
 
 
 def sums(cells: Sequence[Cell], readings: Mapping[Cell, Reading], correlation: float) -> tuple[Total, Total, Total]:
-    """Erosion, narrowing and both."""
+    """Sums of the expected grades, with bounds and interval.
+
+    Parameters
+    ----------
+    cells
+        The cells to add up.
+    readings
+        Reading of each cell; a cell without one counts as not evaluable.
+    correlation
+        Between the errors of two cells of one patient, 0..1.
+
+    Returns
+    -------
+    tuple
+        Of erosion, of narrowing, and of both.
+    """
     erosion = [c for c in cells if c.kind == "erosion"]
     narrowing = [c for c in cells if c.kind == "narrowing"]
     return (
@@ -141,7 +174,7 @@ def _number(name: Code, value: Total) -> Measurement:
     )
 
 
-def _limb_sum(chosen: Chosen, readings: Mapping[Cell, Reading], correlation: float) -> Finding:
+def _limb_sum(chosen: LimbFilm, readings: Mapping[Cell, Reading], correlation: float) -> Finding:
     limb, side = chosen.key
     erosion, narrowing, both = sums(cells_of([chosen]), readings, correlation)
     return Finding(
@@ -154,7 +187,7 @@ def _limb_sum(chosen: Chosen, readings: Mapping[Cell, Reading], correlation: flo
     )
 
 
-def _whole(chosen: Chosen) -> Region:
+def _whole(chosen: LimbFilm) -> Region:
     height, width = chosen.film.array.shape
     corners = [(0, 0), (width, 0), (width, height), (0, height), (0, 0)]
     return Region(chosen.film.image, np.array(corners, np.float64))
@@ -164,7 +197,7 @@ def _completeness(value: Total) -> Evaluation:
     return Evaluation(codes.SVH_COMPLETE, codes.SVH_FULL if value.complete else codes.SVH_PARTIAL)
 
 
-def _all_sum(limbs: Sequence[Chosen], readings: Mapping[Cell, Reading], correlation: float) -> Finding:
+def _all_sum(limbs: Sequence[LimbFilm], readings: Mapping[Cell, Reading], correlation: float) -> Finding:
     erosion, narrowing, both = sums(cells_of(limbs), readings, correlation)
     numbers = [
         _number(codes.SVH_TOTAL, both),
@@ -187,8 +220,8 @@ def _all_sum(limbs: Sequence[Chosen], readings: Mapping[Cell, Reading], correlat
     )
 
 
-def change(progress: Progression, chosen: Chosen) -> Finding:
-    """The change since the prior as a finding."""
+def change(progress: Progression, chosen: LimbFilm) -> Finding:
+    """The change of the totals since the prior reading, as a finding on the picture of one limb."""
     by_kind = {
         kind: sum(c.difference for cell, c in progress.cells.items() if cell.kind == kind)
         for kind in ("erosion", "narrowing")

@@ -44,10 +44,11 @@ class Window:
     matrix: NDArray[np.float64]  # (2, 3): canvas (column, row, 1) to picture (column, row)
 
     def to_picture(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels of the picture of (N, 2) pixels of the canvas, both (column, row)."""
         return np.asarray(points @ self.matrix[:, :2].T + self.matrix[:, 2])
 
     def sample(self, picture: Image, shape: tuple[int, int] = CANVAS) -> Image:
-        """A canvas of the given shape; the picture must not be much finer than the canvas (see `Pyramid`)."""
+        """The window as a canvas of the given shape; the picture must not be much finer than it (see `Pyramid`)."""
         rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
         x = self.matrix[0, 0] * columns + self.matrix[0, 1] * rows + self.matrix[0, 2]
         y = self.matrix[1, 0] * columns + self.matrix[1, 1] * rows + self.matrix[1, 2]
@@ -67,6 +68,7 @@ class Pyramid:
 
     @classmethod
     def of(cls, picture: Image) -> Pyramid:
+        """The pyramid of a picture (H, W)."""
         levels = [(1.0, picture)]
         while min(levels[-1][1].shape) > 300:
             factor, image = levels[-1]
@@ -76,11 +78,12 @@ class Pyramid:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and columns of the picture."""
         height, width = self.levels[0][1].shape
         return height, width
 
     def sample(self, window: Window, shape: tuple[int, int] = CANVAS) -> Image:
-        """A canvas of the given shape of a window given in pixels of the picture."""
+        """A window, given in pixels of the picture, as a canvas of the given shape."""
         factor, image = next(
             ((f, i) for f, i in reversed(self.levels) if f <= max(1.0, 1.2 * window.scale)), self.levels[0]
         )
@@ -92,10 +95,23 @@ class Pyramid:
 def window_of(
     box: tuple[float, float, float, float], turns: int, mirrored: bool, angle: float = 0.0, fill: float = 1.0
 ) -> Window:
-    """The window that shows `box` (left, top, right, bottom) upright.
+    """The window that shows a box upright.
 
     A limb that lies on the picture mirrored (a right one) and turned by `turns` quarters and `angle` radians clockwise
-    stands upright and unmirrored on the canvas. The box fills the share `fill` of it.
+    stands upright and unmirrored on the canvas.
+
+    Parameters
+    ----------
+    box
+        Left, top, right, bottom in pixels of the picture.
+    turns
+        Quarter turns clockwise.
+    mirrored
+        Whether the limb lies mirrored.
+    angle
+        Radians clockwise, beside the quarter turns.
+    fill
+        Share of the canvas that the box fills.
     """
     left, top, right, bottom = box
     width, height = (right - left, bottom - top) if turns % 2 == 0 else (bottom - top, right - left)
@@ -124,8 +140,18 @@ class Limb:
     arrangement: shape.ShapeModel = field(repr=False, compare=False)  # that was fitted
 
     def lie(self, point_mm: tuple[float, float] = (0.0, 0.0)) -> tuple[float, float, tuple[float, float]]:
-        """How the limb lies on the picture: its turn in radians clockwise, pixels per mm of a mean adult, and where a
-        point of the shape model (mm) is."""
+        """How the limb lies on the picture.
+
+        Parameters
+        ----------
+        point_mm
+            A point of the arrangement, in mm of a mean adult.
+
+        Returns
+        -------
+        tuple
+            Its turn in radians clockwise, pixels per mm of a mean adult, and (column, row) of the point.
+        """
         mirror = np.array([-1.0 if self.side == "R" else 1.0, 1.0])
         upright = np.array([self.expected[name] for name in SITES[self.part]]) * mirror
         similarity = shape.align(self.arrangement.mean, upright, np.ones(len(upright)))
@@ -135,7 +161,7 @@ class Limb:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of the expected sites."""
+        """Left, top, right, bottom of the expected sites, in pixels of the picture."""
         points = np.array(list(self.expected.values()))
         return (*points.min(axis=0), *points.max(axis=0))
 
@@ -156,9 +182,9 @@ class Finder:
         return mask.softmax(dim=1).numpy(), pose.softmax(dim=1).numpy()
 
     def find(self, picture: Image | Pyramid) -> tuple[Limb, ...]:
-        """The limbs on a picture (H, W), bone bright: none, one, or two side by side, best first.
+        """Find the limbs on a picture (H, W), bone bright: none, one, or two side by side, best first.
 
-        The whole picture is tried, then its halves; two halves that each hold a good arrangement are two limbs.
+        The whole picture is tried, then its halves; two halves with a good arrangement each are two limbs.
         """
         pyramid = picture if isinstance(picture, Pyramid) else Pyramid.of(np.ascontiguousarray(picture, np.float32))
         height, width = pyramid.shape
@@ -199,7 +225,7 @@ class Finder:
         return self._agreed(pyramid, best)
 
     def _agreed(self, pyramid: Pyramid, limb: Limb) -> Limb:
-        """The mean over several close looks at a limb: what one of them mistakes, the others outweigh."""
+        """The mean over several close looks at a limb: the others outweigh what one of them mistakes."""
         windows = [self._closer(limb, fill, turn) for fill, turn in LOOKS]
         maps, _ = self._maps([pyramid.sample(window) for window in windows])
         looks = [
@@ -287,7 +313,7 @@ def _apart(first: Limb, second: Limb) -> bool:
 
 
 def peaks(maps: NDArray[np.float32], count: int = PEAKS) -> shape.Candidates:
-    """The highest local maxima of (S, H, W) probabilities, at most `count` each."""
+    """The highest local maxima of (S, H, W) probabilities, at most `count` of each."""
     points = np.zeros((len(maps), count, 2))
     scores = np.zeros((len(maps), count))
     for index, probability in enumerate(maps):
@@ -302,9 +328,21 @@ def peaks(maps: NDArray[np.float32], count: int = PEAKS) -> shape.Candidates:
 
 
 def soft_argmax(probability: NDArray[np.float32], near: Sequence[float], spread: float) -> Centre:
-    """The centre of mass of (H, W) probability around `near` (column, row), seen through a Gaussian of `spread` pixels.
+    """The centre of mass of a probability near a point, seen through a Gaussian.
 
-    The confidence is the highest weighted probability.
+    Parameters
+    ----------
+    probability
+        (H, W).
+    near
+        (column, row) of the point.
+    spread
+        Standard deviation of the Gaussian, in pixels.
+
+    Returns
+    -------
+    Centre
+        Its confidence is the highest weighted probability; 0 off the map.
     """
     height, width = probability.shape
     reach = int(np.ceil(2.5 * spread)) + 1

@@ -33,6 +33,7 @@ class Up(nn.Module):
         self.mix = Step(2 * skip, outside)
 
     def forward(self, low: Tensor, skip: Tensor) -> Tensor:
+        """The mixed features (N, out, 2H, 2W)."""
         low = nn.functional.interpolate(self.narrow(low), scale_factor=2, mode="nearest")
         mixed: Tensor = self.mix(torch.cat((low, skip), dim=1))
         return mixed
@@ -67,21 +68,22 @@ class Localiser(nn.Module):
         return levels
 
     def decode(self, levels: list[Tensor]) -> Tensor:
-        """(N, 24, 128, 96) features and no logits yet."""
+        """Features (N, 24, 128, 96), from which the mask takes its logits."""
         level0, level1, level2, level3, level4 = levels
         out: Tensor = self.up0(self.up1(self.up2(self.up3(level4, level3), level2), level1), level0)
         return out
 
     def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N, CLASSES, 128, 96) of the mask and (N, 17) of the pose, of a canvas (N, 2, 256, 192)."""
         levels = self.encode(canvas)
         return self.mask(self.decode(levels)), self.pose(levels[-1])
 
 
 class Damage(nn.Module):
-    """Grades of one joint from its crop and the name of its site.
+    """Grades of one joint from its crop and the class of its site.
 
     (N, 1, 64, 64) and (N,) site classes (from 1, as in the mask) -> a dictionary of (N, outputs) raw numbers: one entry
-    per head of `MAXIMUM`, "state" (N, 4), "plates" (N, 1) logit of open growth plates.
+    for each head of `MAXIMUM`, "state" (N, 4), "plates" (N, 1) logit of open growth plates.
     """
 
     def __init__(self, loss: Loss = "local_smoothing", channels: tuple[int, ...] = (20, 40, 72, 112)) -> None:
@@ -105,7 +107,7 @@ class Damage(nn.Module):
         self.heads["plates"] = nn.Linear(96, 1)
 
     def embed(self, crop: Tensor, site: Tensor) -> Tensor:
-        """(N, 96) features of the joints."""
+        """Features (N, 96) of the joints."""
         place = self.site(site)
         features = self.trunk(crop) * torch.sigmoid(place)[:, :, None, None]
         joined: Tensor = self.join(features.flatten(1)) + self.squeeze(place)
@@ -116,4 +118,5 @@ class Damage(nn.Module):
         return {name: head(joined) for name, head in self.heads.items()}
 
     def forward(self, crop: Tensor, site: Tensor) -> dict[str, Tensor]:
+        """Raw numbers of every head, of crops (N, 1, 64, 64) and site classes (N,)."""
         return self.grade(self.embed(crop, site))

@@ -6,49 +6,75 @@ from collections.abc import Mapping, Sequence
 
 from dicom_sr.findings import Flag, Heatmap, ImagePanel, Mark, Page, Panel, TablePanel
 from pipelines.hand_foot_scoring import codes
-from pipelines.hand_foot_scoring.films import Chosen
+from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES, FilmSite, cells_of, film_sites, label
+from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.findings import not_evaluable, sums
-from pipelines.hand_foot_scoring.places import SIDE_NAMES, Place, cells_of, label, places
 from pipelines.hand_foot_scoring.reading import Reader
 from pipelines.hand_foot_scoring.scoring import Cell, Progression, Reading, Scored
 
 HEAT_FROM, HEATMAPS = 1.5, 6  # joints with a score from here on get a heatmap, the worst ones first
 
 
-def heatmaps(reader: Reader, limbs: Sequence[Chosen], readings: Mapping[Cell, Reading]) -> tuple[Heatmap, ...]:
-    """Where the score of the worst joints hangs on the grey values."""
+def heatmaps(reader: Reader, limbs: Sequence[LimbFilm], readings: Mapping[Cell, Reading]) -> tuple[Heatmap, ...]:
+    """Maps of what the scores of the worst joints depend on.
+
+    Parameters
+    ----------
+    reader
+        With the networks that gave the scores.
+    limbs
+        The picture of each limb.
+    readings
+        Reading of each cell; a cell without one counts as not evaluable.
+    """
     damaged = [
-        (reading.expected / cell.maximum, place, cell)
+        (reading.expected / cell.maximum, site, cell)
         for chosen in limbs
         if not chosen.contradictions
-        for place in places(chosen)
-        for cell in place.cells
+        for site in film_sites(chosen)
+        for cell in site.cells
         if isinstance(reading := readings.get(cell), Scored) and reading.expected >= HEAT_FROM
     ]
-    worst: dict[str, tuple[Place, Cell]] = {}
-    for _, place, cell in sorted(damaged, key=lambda row: (-row[0], row[1].tracking_id, row[2].kind)):
-        worst.setdefault(place.tracking_id, (place, cell))
+    worst: dict[str, tuple[FilmSite, Cell]] = {}
+    for _, site, cell in sorted(damaged, key=lambda row: (-row[0], row[1].tracking_id, row[2].kind)):
+        worst.setdefault(site.tracking_id, (site, cell))
     return tuple(
         Heatmap(
-            place.chosen.film.image,
-            reader.attention(place.chosen.film.array, place.chosen.reading.limb, cell.site, cell.kind),
+            site.chosen.film.image,
+            reader.attention(site.chosen.film.array, site.chosen.reading.limb, cell.site, cell.kind),
             codes.SALIENCY,
-            f"{place.tracking_id} {cell.kind} attention",
-            site=place.site,
+            f"{site.tracking_id} {cell.kind} attention",
+            site=site.coded,
         )
-        for place, cell in list(worst.values())[:HEATMAPS]
+        for site, cell in list(worst.values())[:HEATMAPS]
     )
 
 
 def pages(
     title: str,
-    limbs: Sequence[Chosen],
+    limbs: Sequence[LimbFilm],
     readings: Mapping[Cell, Reading],
     lines: Sequence[str],
     correlation: float,
     progress: Progression | None = None,
 ) -> tuple[Page, ...]:
-    """One page per limb with its joints, then one with every score, the sums and what was not evaluable."""
+    """One page for each limb with its joints, then one with every score, the sums and what was not evaluable.
+
+    Parameters
+    ----------
+    title
+        Of the pipeline.
+    limbs
+        The picture of each limb.
+    readings
+        Reading of each cell; a cell without one counts as not evaluable.
+    lines
+        The conclusion.
+    correlation
+        Between the errors of two cells of one patient, 0..1.
+    progress
+        Change since the prior reading; None without one.
+    """
     pictures = [
         Page(f"{title}: {_name(chosen)}", (_picture(chosen, readings),), 1, tuple(lines[:1])) for chosen in limbs
     ]
@@ -56,40 +82,40 @@ def pages(
     return (*pictures, Page(f"{title}: scores", scores, min(2, len(scores)), tuple(lines)))
 
 
-def _name(chosen: Chosen) -> str:
+def _name(chosen: LimbFilm) -> str:
     return f"{SIDE_NAMES[chosen.key[1]]} {chosen.key[0]}"
 
 
-def _picture(chosen: Chosen, readings: Mapping[Cell, Reading]) -> Panel:
+def _picture(chosen: LimbFilm, readings: Mapping[Cell, Reading]) -> Panel:
     return ImagePanel(
         _name(chosen).capitalize(),
         chosen.film.array,
         pixel_mm=chosen.film.pixel_mm or (1.0, 1.0),
-        marks=tuple(_mark(place, readings) for place in places(chosen)),
+        marks=tuple(_mark(site, readings) for site in film_sites(chosen)),
         caption="Squares: joints with erosion (E) and narrowing (J). Dashed: not evaluable.",
         laterality=chosen.key[1],
     )
 
 
-def _mark(place: Place, readings: Mapping[Cell, Reading]) -> Mark:
+def _mark(site: FilmSite, readings: Mapping[Cell, Reading]) -> Mark:
     grades = [
-        reading.expected / cell.maximum for cell in place.cells if isinstance(reading := readings.get(cell), Scored)
+        reading.expected / cell.maximum for cell in site.cells if isinstance(reading := readings.get(cell), Scored)
     ]
     if not grades:
-        return Mark(place.outline, place.name, dashed=True)
-    return Mark(place.outline, label(place, readings), level=max(grades))
+        return Mark(site.outline, site.name, dashed=True)
+    return Mark(site.outline, label(site, readings), level=max(grades))
 
 
 def _table(
-    chosen: Chosen, readings: Mapping[Cell, Reading], correlation: float, progress: Progression | None
+    chosen: LimbFilm, readings: Mapping[Cell, Reading], correlation: float, progress: Progression | None
 ) -> TablePanel:
     """Every score of a limb; a dash where the site has no such score, n/e where it was not evaluable."""
     changes = {} if progress is None else progress.cells
     rows: list[tuple[str, ...]] = [("site", "erosion", "narrowing")]
     remarks: dict[str, list[str]] = {}
-    for place in places(chosen):
+    for site in film_sites(chosen):
         texts = {"erosion": "-", "narrowing": "-"}
-        for cell in place.cells:
+        for cell in site.cells:
             reading = readings.get(cell)
             if isinstance(reading, Scored):
                 since = f" ({changes[cell].difference:+.1f})" if cell in changes else ""
@@ -97,8 +123,8 @@ def _table(
             else:
                 texts[cell.kind] = "n/e"
         if "n/e" in texts.values():
-            remarks.setdefault(not_evaluable(place, readings).sentence, []).append(place.name)
-        rows.append((place.name, texts["erosion"], texts["narrowing"]))
+            remarks.setdefault(not_evaluable(site, readings).sentence, []).append(site.name)
+        rows.append((site.name, texts["erosion"], texts["narrowing"]))
     erosion, narrowing, both = sums(cells_of([chosen]), readings, correlation)
     if both.scored:
         rows.append(("sum", f"{erosion.raw:.1f}", f"{narrowing.raw:.1f}"))
@@ -107,8 +133,8 @@ def _table(
     return TablePanel(_name(chosen).capitalize(), tuple(rows), f"{meaning} {caption}".strip())
 
 
-def flags(limbs: Sequence[Chosen], progress: Progression | None) -> tuple[Flag, ...]:
-    """Pictures to look at first: a side in doubt, joints that progressed beyond doubt, repair that cannot be."""
+def flags(limbs: Sequence[LimbFilm], progress: Progression | None) -> tuple[Flag, ...]:
+    """Images to look at first: a side in doubt, joints that progressed beyond doubt, impossible repair."""
     found = []
     for chosen in limbs:
         image = chosen.film.image

@@ -28,7 +28,7 @@ _STANDARD_DEVIATION = "386136009"
 
 
 def reports(study: Study) -> tuple[Instance, ...]:
-    """The structured reports of other studies that a job was given beside its own, latest last."""
+    """The structured reports of other studies that a job was given besides its own, latest last."""
     found = [
         (str(header.get("StudyDate") or "") + str(header.get("StudyTime") or ""), instance)
         for series in study.series
@@ -39,7 +39,7 @@ def reports(study: Study) -> tuple[Instance, ...]:
 
 
 def read(instance: Instance) -> dict[Cell, Reading]:
-    """The readings in one of our own reports; empty where it holds none."""
+    """The readings in one of our own reports; empty if it holds none."""
     ds = pydicom.dcmread(instance.path)
     cells: dict[Cell, Reading] = {}
     for group in _groups(ds):

@@ -39,6 +39,7 @@ class LimbReading:
 
     @property
     def child(self) -> bool:
+        """Whether growth plates are open."""
         return self.open_plates is not None and self.open_plates > CHILD_PROBABILITY
 
 
@@ -106,7 +107,24 @@ class Reader:
         return NotScored(Reason.NOT_FOUND if inside else Reason.CROPPED)
 
     def attention(self, picture: NDArray[np.float32], limb: Limb, site: str, kind: Kind) -> NDArray[np.float32]:
-        """(H, W) in 0..1: where in the picture the score of a site hangs on the grey values."""
+        """What the score of a site depends on.
+
+        Parameters
+        ----------
+        picture
+            (H, W), bone bright.
+        limb
+            A limb on it.
+        site
+            Name of a site that was found.
+        kind
+            Erosion or narrowing.
+
+        Returns
+        -------
+        NDArray
+            (H, W) in 0..1, on the picture; 0 outside the crop.
+        """
         pyramid = Pyramid.of(np.ascontiguousarray(picture, np.float32))
         point = limb.centres[site].point
         crop = crops.normalised(crops.cut(pyramid, limb, site, point))
@@ -116,7 +134,17 @@ class Reader:
 
 
 def pooled(readings: Mapping[Cell, Reading], calibration: GradeCalibration, pooling: Pooling) -> dict[Cell, Reading]:
-    """The readings of all limbs of a patient, each leaning on those of the patient's other joints as `pooling` says."""
+    """Let the readings of a patient depend on those of the patient's other joints.
+
+    Parameters
+    ----------
+    readings
+        Of all limbs, from the crops alone.
+    calibration
+        The fitted maps.
+    pooling
+        Which other joints count.
+    """
     result = dict(readings)
     for head in MAXIMUM:
         rows = [(cell, r) for cell, r in readings.items() if isinstance(r, Scored) and head_of(cell) == head]
@@ -136,10 +164,29 @@ def _moved(centre: Centre, shift: tuple[float, float], scale: float) -> tuple[fl
 
 
 def saliency(network: Damage, crop: NDArray[np.float32], site: int, head: str, draws: int = 12) -> NDArray[np.float32]:
-    """(64, 64) in 0..1: how much the expected grade hangs on each pixel of a crop.
+    """How much the expected grade depends on each pixel of a crop.
 
     The mean size of the gradient over copies with a little noise (SmoothGrad, Smilkov 2017), smoothed to the size of a
-    small erosion. It depends on the weights: with random ones it shows something else (Adebayo 2018); a test holds it.
+    small erosion. It depends on the weights: with random ones it shows something else (Adebayo 2018); a test checks
+    that.
+
+    Parameters
+    ----------
+    network
+        The damage network.
+    crop
+        (64, 64), normalised.
+    site
+        Class of the site.
+    head
+        The head that grades it.
+    draws
+        Number of noisy copies.
+
+    Returns
+    -------
+    NDArray
+        (64, 64) in 0..1.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.from_numpy(crop)[None, None].repeat(draws, 1, 1, 1)
@@ -159,7 +206,7 @@ def gradient_filter(gradient: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _spread(crop: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """A crop's map put onto the picture, 0 outside the crop."""
+    """A crop's map on the picture, 0 outside the crop."""
     linear = np.linalg.inv(matrix[:, :2])
     corners = np.array([[0, 0], [CROP, 0], [0, CROP], [CROP, CROP]]) @ matrix[:, :2].T + matrix[:, 2]
     left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)

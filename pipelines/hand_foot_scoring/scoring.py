@@ -117,6 +117,7 @@ class Scored:
 
     @property
     def standard_deviation(self) -> float:
+        """Of the grade."""
         return float(np.sqrt(max(0.0, (self._grades**2) @ np.asarray(self.probabilities) - self.expected**2)))
 
     @property
@@ -141,7 +142,13 @@ Reading = Scored | NotScored | NotPresent
 
 
 def certain(cell: Cell, grade: float) -> Scored:
-    """A reading without doubt, as a human reader gives it; half grades (mean of two readers) lie between two."""
+    """A reading without doubt, as a human reader gives it; a half grade (mean of two readers) lies between two.
+
+    Raises
+    ------
+    ValueError
+        If the cell has no such grade.
+    """
     if not 0 <= grade <= cell.maximum:
         raise ValueError(f"{cell.column} is graded 0 to {cell.maximum}, not {grade:g}")
     low = min(int(grade), cell.maximum - 1)
@@ -153,7 +160,7 @@ def certain(cell: Cell, grade: float) -> Scored:
 
 @dataclass(frozen=True)
 class Total:
-    """A sum over cells, with what it leaves out said beside it."""
+    """A sum over cells, with what it leaves out."""
 
     raw: float  # sum of the expected grades of the scored cells, rounded nowhere
     scored: int  # number of scored cells
@@ -166,22 +173,25 @@ class Total:
 
     @property
     def complete(self) -> bool:
+        """Whether every cell was scored."""
         return self.scored == self.cells
 
 
 def total(readings: Mapping[Cell, Reading], cells: Iterable[Cell] = CELLS, correlation: float = 0.0) -> Total:
-    """Sum over `cells`; a cell without a reading counts as not evaluable.
+    """Sum over cells.
+
+    A joint that is not present has no grade that one could guess: it is left out of the raw sum and of both bounds, and
+    the prorated total treats it as the mean of the others.
 
     Parameters
     ----------
+    readings
+        Reading of each cell; a cell without one counts as not evaluable.
+    cells
+        The cells to add up.
     correlation
         Between the errors of two cells of one patient, 0..1; it widens the interval, since errors that go together do
         not cancel. Estimated when the heads are calibrated.
-
-    Notes
-    -----
-    A joint that is not present has no grade that one could guess: it is left out of the raw sum and of both bounds, and
-    the prorated total treats it as the mean of the others.
     """
     wanted = tuple(cells)
     scored = [(cell, reading) for cell in wanted if isinstance(reading := readings.get(cell), Scored)]
@@ -219,6 +229,7 @@ class Change:
 
     @property
     def difference(self) -> float:
+        """Now minus before."""
         return self.now - self.before
 
 

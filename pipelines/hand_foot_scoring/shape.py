@@ -23,10 +23,12 @@ class Similarity:
     shift: tuple[float, float]
 
     def apply(self, points: Points) -> Points:
+        """Pixels (N, 2) of (N, 2) points in model mm."""
         c, s = self.scale * np.cos(self.angle), self.scale * np.sin(self.angle)
         return np.asarray(points @ np.array([[c, s], [-s, c]]) + np.asarray(self.shift))
 
     def invert(self, points: Points) -> Points:
+        """Model mm (N, 2) of (N, 2) points in pixels."""
         c, s = np.cos(self.angle) / self.scale, np.sin(self.angle) / self.scale
         return np.asarray((points - np.asarray(self.shift)) @ np.array([[c, -s], [s, c]]))
 
@@ -42,11 +44,26 @@ class ShapeModel:
     rest: float  # mm, spread of a coordinate that the modes leave unexplained
 
     def shape(self, weights: Points) -> Points:
-        """(S, 2) sites for the given (M,) mode weights."""
+        """Sites (S, 2) for the mode weights (M,)."""
         return np.asarray(self.mean + (weights @ self.modes).reshape(-1, 2))
 
     def weights(self, points: Points, trust: Points, noise: float) -> Points:
-        """(M,) mode weights that best explain (S, 2) points in model mm, each trusted by `trust` (S,)."""
+        """The mode weights that best explain where the sites were seen.
+
+        Parameters
+        ----------
+        points
+            (S, 2) sites in model mm.
+        trust
+            (S,) weight of each.
+        noise
+            Standard deviation of a coordinate, mm.
+
+        Returns
+        -------
+        Points
+            (M,) weights, within three standard deviations.
+        """
         w = np.repeat(trust, 2) / noise**2
         modes = self.modes
         system = (modes * w) @ modes.T + np.diag(1 / self.spread**2)
@@ -55,7 +72,17 @@ class ShapeModel:
 
 
 def align(source: Points, target: Points, trust: Points) -> Similarity:
-    """The similarity (no mirror) that carries (S, 2) `source` onto `target` with least weighted squared distance."""
+    """The similarity, without mirror, that carries one arrangement onto another with least weighted squared distance.
+
+    Parameters
+    ----------
+    source
+        (S, 2) points.
+    target
+        (S, 2) points.
+    trust
+        (S,) weight of each pair.
+    """
     total = trust.sum()
     middle_s, middle_t = (trust @ source) / total, (trust @ target) / total
     a, b = source - middle_s, target - middle_t
@@ -103,10 +130,26 @@ MAX_TURN = np.radians(75)
 
 
 def fit(model: ShapeModel, candidates: Candidates, rng: np.random.Generator, tries: int = 240) -> Fit | None:
-    """The arrangement with the most support, or None where fewer than four sites were seen at all.
+    """The arrangement with the most support.
 
-    Pairs of peaks propose a similarity; the best proposal is then deformed along the modes while candidates that stay
-    away lose their say.
+    Pairs of peaks propose a similarity. The best proposal is then deformed along the modes, while candidates far from
+    it lose their weight.
+
+    Parameters
+    ----------
+    model
+        Of hand or foot.
+    candidates
+        Peaks of the class maps.
+    rng
+        Draws the pairs.
+    tries
+        Number of pairs.
+
+    Returns
+    -------
+    Fit or None
+        None if fewer than four sites were seen at all.
     """
     first, score = candidates.points[:, 0], candidates.scores[:, 0]
     seen = np.flatnonzero(score > 0.05)
@@ -130,7 +173,7 @@ def fit(model: ShapeModel, candidates: Candidates, rng: np.random.Generator, tri
 
 
 def _support(sites: Points, candidates: Candidates, reach: float) -> tuple[NDArray[np.intp], Points]:
-    """(S,) index of the candidate that speaks most for each site, and (S,) how much."""
+    """Index (S,) of the candidate that supports each site most, and (S,) how much."""
     squared = ((candidates.points - sites[:, None]) ** 2).sum(axis=-1) / reach**2
     voice = candidates.scores / (1 + squared) ** 2
     index = voice.argmax(axis=1)

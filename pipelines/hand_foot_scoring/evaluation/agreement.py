@@ -94,7 +94,17 @@ AGREEMENT_COLUMNS = tuple(field.name for field in fields(Agreement))
 
 
 def agreement(truth: Array, score: Array, maximum: int) -> Agreement:
-    """Compare (N,) continuous scores with (N,) true grades 0..maximum."""
+    """Compare continuous scores with true grades.
+
+    Parameters
+    ----------
+    truth
+        (N,) grades 0..maximum.
+    score
+        (N,) expected grades.
+    maximum
+        Highest grade.
+    """
     error = score - truth
     damaged = truth > 0
     return Agreement(

@@ -195,6 +195,7 @@ class Summary:
 
 
 def summarise(rows: list[Row]) -> Summary:
+    """Sum the rows of some pictures up."""
     errors = [row.error_hand_length for row in rows if row.error_hand_length is not None]
     near = sum(error <= 0.04 for error in errors)
     return Summary(

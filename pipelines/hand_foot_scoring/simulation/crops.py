@@ -44,17 +44,35 @@ class Crops:
         return len(self.sites)
 
     def floats(self, rows: NDArray[np.intp] | slice) -> Image:
-        """(n, 1, 64, 64) as the network takes them."""
+        """Crops (n, 1, 64, 64) of some rows, as the network takes them."""
         return (self.images[rows].astype(np.float32)[:, None] / 127.5) - 1
 
     def take(self, rows: NDArray[np.intp]) -> Crops:
+        """The joints of some rows."""
         return Crops(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
 def simulated_crop(
     skeleton: Skeleton, site: str, rng: np.random.Generator, state: State | None = None
 ) -> tuple[Image, State]:
-    """(64, 64) normalised crop of one site as it would be cut after a localisation that is a little off."""
+    """The crop of one site as it would be cut after a localisation that is a little off.
+
+    Parameters
+    ----------
+    skeleton
+        The limb.
+    site
+        Name of the site.
+    rng
+        Draws place, exposure and noise.
+    state
+        What the crop is to show; None: what the skeleton says.
+
+    Returns
+    -------
+    tuple
+        (64, 64) normalised crop, and what it shows.
+    """
     shown = state or skeleton.states[site]
     if shown == "prosthesis" and skeleton.states[site] != "prosthesis":
         half = (6.5 if skeleton.part == "hand" else 9.0) * skeleton.scale
@@ -98,13 +116,19 @@ def simulated(
 
     Parameters
     ----------
+    seed
+        Of the patients.
+    patients
+        Number of patients.
     even
         Share of the patients whose grades are spread evenly (to learn from); those of the others are as in a clinic,
         most of them none (to measure with).
     oddities
         Share of crops that show an implant, a cover or no joint.
+    children
+        Share of the patients who are children.
     sites_each
-        Number of sites drawn from each limb; all when None.
+        Number of sites drawn from each limb; all if None.
     """
     rows: list[Row] = []
     for patient in range(patients):
@@ -123,7 +147,7 @@ Row = tuple[Image, int, float, float, int, float, int]
 
 
 def stacked(rows: Sequence[Row]) -> Crops:
-    """Rows of crops, each as `row` makes it with its patient behind, in columns."""
+    """Rows of crops, each as `row` makes it followed by its patient, in columns."""
     columns = list(zip(*rows, strict=True))
     return Crops(
         np.stack([np.round((image + 1) * 127.5).astype(np.uint8) for image in columns[0]]),
@@ -137,7 +161,17 @@ def stacked(rows: Sequence[Row]) -> Crops:
 
 
 def limbs(rng: np.random.Generator, even: float, children: float) -> Iterator[Skeleton]:
-    """The two hands and the two feet of one simulated patient; children are healthy."""
+    """The two hands and the two feet of one simulated patient; children are healthy.
+
+    Parameters
+    ----------
+    rng
+        Draws the patient.
+    even
+        Chance that the grades are spread evenly.
+    children
+        Chance that it is a child.
+    """
     severity = float(rng.choice(SEVERITIES))
     age = float(rng.uniform(5, 16)) if rng.random() < children else None
     spread_evenly = rng.random() < even
@@ -157,7 +191,25 @@ def limbs(rng: np.random.Generator, even: float, children: float) -> Iterator[Sk
 def row(
     skeleton: Skeleton, name: str, rng: np.random.Generator, odd: State | None
 ) -> tuple[Image, int, float, float, int, float]:
-    """A crop, its site, the grades that apply, its state, and whether growth plates are open."""
+    """A crop with everything that is true of it.
+
+    Parameters
+    ----------
+    skeleton
+        The limb.
+    name
+        Of the site.
+    rng
+        Draws the crop.
+    odd
+        What the crop is to show instead of the joint; None: the joint.
+
+    Returns
+    -------
+    tuple
+        The crop, class of its site, erosion, narrowing (-1 where it has none), state, and whether growth plates are
+        open.
+    """
     image, state = simulated_crop(skeleton, name, rng, odd)
     readable = state == "evaluable"
     erosion = NONE if name in NO_EROSION or not readable else float(skeleton.erosion[name])

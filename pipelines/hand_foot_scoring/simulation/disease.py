@@ -14,14 +14,29 @@ SYMMETRY = 0.6  # chance that a site is as ill as that of the other side
 
 @dataclass(frozen=True)
 class Disease:
-    """How ill the limb to be drawn is."""
+    """The grades of the limb to be drawn."""
 
     erosion: Mapping[str, int] = field(default_factory=dict)
     narrowing: Mapping[str, int] = field(default_factory=dict)
 
 
 def site_rates(part: Part, rng: np.random.Generator, severity: float) -> dict[str, float]:
-    """How ill each site of a limb is on average: `severity` in 0..1 is the chance scale."""
+    """How diseased each site of a limb is on average.
+
+    Parameters
+    ----------
+    part
+        Hand or foot.
+    rng
+        Draws the rates.
+    severity
+        Scale of the chances, 0..1.
+
+    Returns
+    -------
+    dict
+        Site to rate.
+    """
     return {site: severity * rng.gamma(0.7, 1.4) for site in (HAND_SITES if part == "hand" else FOOT_SITES)}
 
 
@@ -32,8 +47,12 @@ def random_disease(
 
     Parameters
     ----------
+    part
+        Hand or foot.
+    rng
+        Draws the grades.
     severity
-        Chance scale, 0..1; erosion and narrowing of a site are ill together.
+        Scale of the chances, 0..1; erosion and narrowing of a site go together.
     other_side
         Rates of the patient's other side: a site shares its own with a chance of `SYMMETRY`, since rheumatoid arthritis
         is more or less symmetrical. How much so is our choice.
@@ -63,7 +82,7 @@ GAP_LEFT = {0: (0.9, 1.15), 1: (0.68, 0.82), 2: (0.48, 0.62), 3: (0.1, 0.38), 4:
 
 
 def lesion_grades(grade: int, rng: np.random.Generator) -> list[int]:
-    """Single erosions that add up to `grade` on one bone side, e.g. 4 as 3 + 1."""
+    """Single erosions that add up to `grade` on one side of a joint, e.g. 4 as 3 + 1."""
     if grade >= 5:
         return [5]
     parts: list[int] = []

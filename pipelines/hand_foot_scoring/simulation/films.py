@@ -50,12 +50,24 @@ class Film:
 
 
 def random_age(rng: np.random.Generator, children: float) -> float | None:
-    """Years, or None for an adult."""
+    """Years, or None for an adult; `children` is the share of children."""
     return float(rng.uniform(2.0, 17.0)) if rng.random() < children else None
 
 
 def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, diseased: float = 0.5) -> Skeleton:
-    """A hand or foot of random build, grown up or (share `children`) not, ill (share `diseased`) or not."""
+    """A hand or foot of random build.
+
+    Parameters
+    ----------
+    part
+        Hand or foot.
+    rng
+        Draws it.
+    children
+        Share of children.
+    diseased
+        Share of the adults who are diseased.
+    """
     age = random_age(rng, children)
     ill = age is None and rng.random() < diseased
     disease = random_disease(part, rng, float(rng.choice([0.15, 0.4, 0.9]))) if ill else None
@@ -65,7 +77,21 @@ def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, dis
 def random_view(
     skeleton: Skeleton, shape: tuple[int, int], rng: np.random.Generator, *, turns: int = 0, side: Side = "L"
 ) -> View:
-    """Where the limb lies: the long way of it fills 45 to 98 % of the film, turned by up to about 30 degrees."""
+    """How a limb lies on the film: it fills 45 to 98 % of it and is turned by up to about 30 degrees.
+
+    Parameters
+    ----------
+    skeleton
+        The limb.
+    shape
+        Rows and columns of the film.
+    rng
+        Draws place and turn.
+    turns
+        Quarter turns clockwise besides.
+    side
+        A right limb lies mirrored.
+    """
     height, width = shape if turns % 2 == 0 else shape[::-1]
     reach = REACH_MM[skeleton.part] * skeleton.scale
     fill = rng.uniform(0.45, 0.98)
@@ -87,7 +113,23 @@ def film(
     dressed: bool = True,
     neighbour: bool = True,
 ) -> Film:
-    """Expose a limb; `dressed` adds markers, shutters, stray objects, `neighbour` perhaps the edge of another limb."""
+    """Expose a limb.
+
+    Parameters
+    ----------
+    skeleton
+        The limb.
+    view
+        How it lies on the film.
+    rng
+        Draws everything else.
+    exposure
+        Random if None.
+    dressed
+        Whether markers, shutters and stray objects may be on the film.
+    neighbour
+        Whether the edge of another limb may be on it.
+    """
     image = expose(skeleton, view, exposure or random_exposure(rng), rng)
     names = list(skeleton.sites)
     pixels = view.to_pixels(np.array([skeleton.sites[name] for name in names]))
@@ -202,7 +244,7 @@ def _collimated(image: Image, rng: np.random.Generator) -> tuple[Image, NDArray[
 
 # ---------------------------------------------------------------- what is no hand and no foot
 def other_film(shape: tuple[int, int], rng: np.random.Generator) -> Film:
-    """Large tubular bones, flat bones or a trunk: a body part that has no site."""
+    """A body part without any site: large tubular bones, flat bones or a trunk."""
     reach = 200.0
     bones: list[Tube | Blob] = []
     tissue: list[Capsule] = []
@@ -235,7 +277,22 @@ def other_film(shape: tuple[int, int], rng: np.random.Generator) -> Film:
 def two_hands(
     shape: tuple[int, int], rng: np.random.Generator, severity: float = 0.4
 ) -> tuple[Image, tuple[Film, Film]]:
-    """A left and a right hand side by side on one film of `shape`, and each with its truth in the film's pixels."""
+    """A left and a right hand side by side on one film.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns of the film.
+    rng
+        Draws the hands.
+    severity
+        As in `random_disease`.
+
+    Returns
+    -------
+    tuple
+        The film, and each hand with its truth in the pixels of that film.
+    """
     height, width = shape
     half = width // 2
     films = []

@@ -17,7 +17,19 @@ TOE = ((33.0, 0.0, 24.0), (27.0, 11.5, 9.0), (25.0, 9.0, 8.5), (22.5, 7.5, 8.0),
 def foot(
     rng: np.random.Generator, disease: Disease | None = None, age: float | None = None, odd: bool = True
 ) -> Skeleton:
-    """A left forefoot with midfoot from above, toes up; parameters as for `hand`."""
+    """A left forefoot with midfoot from above, toes up.
+
+    Parameters
+    ----------
+    rng
+        Draws its build.
+    disease
+        The grades to draw; sites that it leaves out are healthy.
+    age
+        Years; random adult if None.
+    odd
+        Whether amputations and implants may occur.
+    """
     grown = 18.0 if age is None else age
     growth = float(np.clip(0.42 + 0.58 * (grown / 17.0) ** 0.85, 0.4, 1.0))
     scale = growth * float(np.clip(rng.normal(1.0, 0.08), 0.8, 1.22))

@@ -32,10 +32,12 @@ def hand(
 
     Parameters
     ----------
+    rng
+        Draws its build.
     disease
         The grades to draw; sites that it leaves out are healthy.
     age
-        Years; below 16.5 growth plates are open and the wrist is not fully ossified. Random adult when None.
+        Years; below 16.5 growth plates are open and the wrist is not fully ossified. Random adult if None.
     odd
         Whether amputations, implants and rings may occur.
     """

@@ -25,7 +25,17 @@ GROWN = 17.0  # years from which joints are drawn as a grown patient's
 
 
 def implant(centre: tuple[float, float], half_width: float, rng: np.random.Generator) -> list[Plate]:
-    """An implant over a joint: silicone with a stem, or metal."""
+    """An implant over a joint: silicone with a stem, or metal.
+
+    Parameters
+    ----------
+    centre
+        Of the joint, mm.
+    half_width
+        Of the bone, mm.
+    rng
+        Draws material and turn.
+    """
     thick = float(rng.uniform(14, 30) if rng.random() < 0.6 else rng.uniform(2.5, 5))
     angle = float(rng.normal(0, 0.25))
     return [
@@ -35,21 +45,40 @@ def implant(centre: tuple[float, float], half_width: float, rng: np.random.Gener
 
 
 def unit_vector(angle: float) -> tuple[float, float]:
-    """Direction `angle` radians from straight up, positive to +x."""
+    """The direction `angle` radians from straight up, positive to +x."""
     return float(np.sin(angle)), float(-np.cos(angle))
 
 
 def point_along(point: tuple[float, float], direction: tuple[float, float], distance: float) -> tuple[float, float]:
+    """The point `distance` mm from a point in a direction."""
     return point[0] + distance * direction[0], point[1] + distance * direction[1]
 
 
 def mean_point(*points: tuple[float, float]) -> tuple[float, float]:
+    """The middle of some points."""
     x, y = np.mean(points, axis=0)
     return float(x), float(y)
 
 
 def irregular_outline(rng: np.random.Generator, half: tuple[float, float], angle: float, power: float = 2.4) -> Points:
-    """(32,) radii of a superellipse with irregularities; `angle` turns its first axis from +x."""
+    """The outline of a short bone: a superellipse with irregularities.
+
+    Parameters
+    ----------
+    rng
+        Draws the irregularities.
+    half
+        Half axes, mm.
+    angle
+        Radians from +x to the first axis.
+    power
+        2 is an ellipse; more is squarer.
+
+    Returns
+    -------
+    Points
+        (32,) radii, from angle -pi.
+    """
     theta = np.linspace(-np.pi, np.pi, 32, endpoint=False)
     turned = theta - angle
     radii = ((np.abs(np.cos(turned)) / half[0]) ** power + (np.abs(np.sin(turned)) / half[1]) ** power) ** (-1 / power)
@@ -59,7 +88,24 @@ def irregular_outline(rng: np.random.Generator, half: tuple[float, float], angle
 
 
 def tube_profile(length: float, base: float, shaft: float, head: float) -> tuple[tuple[float, float], ...]:
-    """Half-widths along a phalanx or metacarpal from three full widths, mm."""
+    """Half-widths along a phalanx or metacarpal.
+
+    Parameters
+    ----------
+    length
+        Of the bone, mm.
+    base
+        Full width of the base, mm.
+    shaft
+        Full width of the shaft, mm.
+    head
+        Full width of the head, mm.
+
+    Returns
+    -------
+    tuple
+        Pairs of distance from the base and half-width, mm.
+    """
     b, s, h = base / 2, shaft / 2, head / 2
     flare = min(0.28 * length, 1.25 * base)
     return (
@@ -77,7 +123,7 @@ def tube_profile(length: float, base: float, shaft: float, head: float) -> tuple
 
 @dataclass
 class LimbBuilder:
-    """What a limb is drawn with."""
+    """A limb while it is drawn: its build, and the bones, tissue and truth so far."""
 
     rng: np.random.Generator
     disease: Disease
@@ -104,16 +150,19 @@ class LimbBuilder:
         self.lip = self.rng.uniform(0.2, 1.4) if self.rng.random() < 0.7 else 0.0
 
     def jitter(self, value: float, share: float) -> float:
+        """A value with a random relative error of standard deviation `share`."""
         return float(value * self.rng.normal(1, share))
 
     def grade_e(self, site: str) -> int:
+        """Erosion grade of a site."""
         return int(self.disease.erosion.get(site, 0))
 
     def grade_j(self, site: str) -> int:
+        """Narrowing grade of a site."""
         return int(self.disease.narrowing.get(site, 0))
 
     def space(self, site: str, normal: float) -> float:
-        """Width of the joint space, mm; negative when the bones have grown together."""
+        """Width of a joint space that is `normal` mm wide in health; negative if the bones have grown together."""
         low, high = GAP_LEFT[self.grade_j(site)]
         return float(normal * self.gap_scale * self.rng.uniform(low, high))
 
@@ -127,7 +176,17 @@ class LimbBuilder:
         return 0.0
 
     def eroded_tubes(self, site: str, proximal: int | None, distal: int | None) -> None:
-        """Write the erosions of a joint into the head of one bone and the base of the other (indices in `bones`)."""
+        """Write the erosions of a joint into the head of one bone and the base of the other.
+
+        Parameters
+        ----------
+        site
+            Name of the joint.
+        proximal
+            Index in `bones` of the bone whose head is eroded; None: there is none.
+        distal
+            Index of the bone whose base is eroded; None: there is none.
+        """
         sides = [side for side in ((proximal, "head"), (distal, "base")) if side[0] is not None]
         grade = self.grade_e(site)
         if grade > 5 or (self.part_is_foot and len(sides) == 2):
@@ -201,7 +260,34 @@ class LimbBuilder:
         flesh: float,
         cut: int | None,
     ) -> list[int]:
-        """Draw metacarpal and phalanges one after another; `cut` is the joint at which the ray was amputated."""
+        """Draw a metacarpal and its phalanges, one after the other.
+
+        Parameters
+        ----------
+        start
+            Where the metacarpal begins, mm.
+        angles
+            Of each bone, radians from straight up.
+        lengths
+            Of each bone, mm.
+        widths
+            Base, shaft and head of each bone, mm.
+        joints
+            Site and normal joint space, mm, after each bone but the last.
+        name
+            Prefix of the names of the bones.
+        plate_at
+            End of each bone that has a growth plate.
+        flesh
+            Half-width of the soft tissue, mm.
+        cut
+            Number of the joint at which the ray was amputated; None: it was not.
+
+        Returns
+        -------
+        list
+            Indices of the bones in `bones`.
+        """
         indices: list[int] = []
         point = start
         for n, (angle, length, width) in enumerate(zip(angles, lengths, widths, strict=True)):
@@ -265,6 +351,7 @@ class LimbBuilder:
         return ((at if where == "base" else length - 1.35 * at, width),)
 
     def skeleton(self, part: Part) -> Skeleton:
+        """The finished limb."""
         sites = HAND_SITES if part == "hand" else FOOT_SITES
         return Skeleton(
             part,

@@ -62,9 +62,21 @@ class _Canvas:
 
 
 def path_lengths(skeleton: Skeleton, view: View, texture: Image | None = None) -> tuple[Image, Image]:
-    """Bone and soft tissue along the beam, mm each, as (H, W).
+    """Bone and soft tissue along the beam.
 
-    `texture` is (H, W) around 0: trabeculae, which modulate cancellous bone only.
+    Parameters
+    ----------
+    skeleton
+        The limb.
+    view
+        How it lies on the film.
+    texture
+        (H, W) around 0: trabeculae, which modulate cancellous bone only.
+
+    Returns
+    -------
+    tuple
+        (H, W) of each, mm.
     """
     canvas = _Canvas(view)
     bone = np.zeros(view.shape, np.float32)
@@ -218,6 +230,7 @@ class Exposure:
 
 
 def random_exposure(rng: np.random.Generator) -> Exposure:
+    """An exposure varied far beyond what is seen in a clinic."""
     return Exposure(
         BONE_PER_MM * rng.uniform(0.7, 1.4),
         TISSUE_PER_MM * rng.uniform(0.7, 2.5),
@@ -234,7 +247,17 @@ def random_exposure(rng: np.random.Generator) -> Exposure:
 
 
 def grain(shape: tuple[int, int], pixel_mm: float, rng: np.random.Generator) -> Image:
-    """Band-passed noise of unit spread: trabeculae are 0.3 to 1.2 mm apart and run more or less along the limb."""
+    """Band-passed noise of unit spread: trabeculae are 0.3 to 1.2 mm apart and run more or less along the limb.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns.
+    pixel_mm
+        Size of a pixel, mm.
+    rng
+        Draws it.
+    """
     field = rng.standard_normal(shape, dtype=np.float32)
     fine, coarse = rng.uniform(0.2, 0.4) / pixel_mm, 0.9 / pixel_mm
     along = rng.uniform(1.0, 3.5)
@@ -245,7 +268,24 @@ def grain(shape: tuple[int, int], pixel_mm: float, rng: np.random.Generator) -> 
 
 
 def expose(skeleton: Skeleton, view: View, exposure: Exposure, rng: np.random.Generator) -> Image:
-    """(H, W) float32 about 0..1, bone bright, before marks and collimation."""
+    """The radiograph of a limb, before marks and collimation.
+
+    Parameters
+    ----------
+    skeleton
+        The limb.
+    view
+        How it lies on the film.
+    exposure
+        Of tube, detector and processing.
+    rng
+        Draws trabeculae and noise.
+
+    Returns
+    -------
+    Image
+        (H, W) about 0..1, bone bright.
+    """
     texture = exposure.trabeculae * grain(view.shape, view.pixel_mm, rng)
     bone, tissue = path_lengths(skeleton, view, texture)
     density = exposure.bone_per_mm * bone + exposure.tissue_per_mm * tissue

@@ -33,10 +33,16 @@ def film_of(
 
     Parameters
     ----------
+    part
+        Hand or foot.
+    side
+        Left or right.
+    seed
+        Of the limb.
     severity
         As in `random_disease`; 0 draws a healthy limb.
     age
-        Years; a child is drawn healthy. An adult when None.
+        Years; a child is drawn healthy. An adult if None.
     shape
         Rows and columns.
     disease

@@ -34,7 +34,7 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Look:
-    """How the bone of a limb is built, which people and beams differ in."""
+    """How the bone of a limb is built: people and beams differ in it."""
 
     plate: float = 0.22  # brightness of the subchondral plate, as a share of solid bone
     plate_mm: float = 0.7  # its width
@@ -65,6 +65,7 @@ class Tube:
 
     @property
     def end(self) -> tuple[float, float]:
+        """Where the axis ends, mm."""
         return (
             self.start[0] + self.length * self.direction[0],
             self.start[1] + self.length * self.direction[1],
@@ -96,7 +97,7 @@ class Capsule:
 
 @dataclass(frozen=True)
 class Plate:
-    """Something that is no bone and lies over the limb: metal, silicone, a ring, a cast."""
+    """Something that is not bone and lies over the limb: metal, silicone, a ring, a cast."""
 
     centre: tuple[float, float]
     half: tuple[float, float]

@@ -18,7 +18,17 @@ from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Tube
 
 
 def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], broad: float) -> None:
-    """Carpal bones, radius and ulna under the metacarpal bases."""
+    """Draw carpal bones, radius and ulna under the metacarpal bases.
+
+    Parameters
+    ----------
+    build
+        The hand so far; the wrist is added to it.
+    bases
+        Metacarpal (1 to 5) to the middle of its base, mm.
+    broad
+        Breadth of palm and wrist against their length.
+    """
     rng, s = build.rng, build.scale
     ossified = 1.0 if build.age >= 13 else float(np.clip((build.age / 13) ** 0.6, 0.25, 1.0))
     block = float(rng.normal(1.08, 0.07))  # carpal height against the hand
@@ -160,7 +170,7 @@ def _wrist_spaces(
 ) -> tuple[float, float]:
     """Move the radius and shape the carpal bones so that every joint space is as wide as its grade says.
 
-    The bones are drawn with random places and outlines, beside which a grade of narrowing would hardly show. Gives back
+    The bones are drawn with random places and outlines, beside which a grade of narrowing would hardly show. Returns
     where the radius ends now.
     """
     s = build.scale

@@ -24,7 +24,7 @@ FOOT_CLASSES = tuple(index for (part, _), index in CLASS_OF.items() if part == "
 
 
 def targets(crops: Crops) -> dict[str, NDArray[np.float32]]:
-    """Grades for each head; -1 where the head does not apply."""
+    """Grades (N,) for each head; -1 where the head does not apply."""
     is_foot = np.isin(crops.sites, FOOT_CLASSES)
     return {
         "hand_erosion": np.where(is_foot, -1, crops.erosion).astype(np.float32),
@@ -43,7 +43,29 @@ def train_damage(
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
 ) -> Damage:
-    """Damage heads trained with one of the losses; with a checkpoint it goes on after the last whole epoch."""
+    """Train the damage network with one of the losses.
+
+    With a checkpoint, an interrupted training continues after its last whole epoch.
+
+    Parameters
+    ----------
+    crops
+        What it learns from.
+    loss
+        Which loss.
+    seed
+        Of weights, order and jitter.
+    epochs
+        Number of epochs.
+    batch
+        Crops in a batch.
+    report
+        Called with epoch and loss.
+    device
+        Where torch computes.
+    checkpoint
+        Where the state is stored, and found again by a training that was interrupted.
+    """
     torch.manual_seed(seed)
     # half the time on a processor: channels beside one another, products of 16 bits
     network = Damage(loss).to(device)
@@ -111,7 +133,17 @@ def _batch_loss(
 
 @torch.inference_mode()
 def raw_outputs(network: Damage, crops: Crops, batch: int = 256) -> dict[str, NDArray[np.float32]]:
-    """(N, outputs) raw numbers of every head."""
+    """Raw numbers (N, outputs) of every head.
+
+    Parameters
+    ----------
+    network
+        The damage network.
+    crops
+        The joints.
+    batch
+        Crops in a batch.
+    """
     parts: dict[str, list[Tensor]] = {}
     for start in range(0, len(crops), batch):
         rows = slice(start, start + batch)
@@ -122,12 +154,12 @@ def raw_outputs(network: Damage, crops: Crops, batch: int = 256) -> dict[str, ND
 
 
 def graded(crops: Crops) -> dict[str, NDArray[np.bool_]]:
-    """Head to (N,) whether a crop has a grade for it."""
+    """Head to (N,): whether a crop has a grade for it."""
     return {head: grades >= 0 for head, grades in targets(crops).items()}
 
 
 def joints(crops: Crops) -> dict[str, GradedJoints]:
-    """What the rows of each head are."""
+    """Head to the joints that have a grade for it."""
     grades = targets(crops)
     return {
         head: GradedJoints(crops.patients[kept], crops.sites[kept], grades[head][kept].astype(np.float64))
@@ -142,5 +174,5 @@ def logits(network: Damage, crops: Crops) -> dict[str, NDArray[np.float32]]:
 
 
 def calibrate(network: Damage, crops: Crops) -> GradeCalibration:
-    """Fit the calibration on simulated patients."""
+    """Fit the calibration on crops of simulated patients."""
     return fit_calibration(logits(network, crops), joints(crops))

@@ -60,7 +60,7 @@ def _encoded(picture: Film) -> Sample:
 
 
 class Samples(IterableDataset[Sample]):
-    """Fresh films without end; sample `n` depends on the seed and `n` only."""
+    """Fresh films without end; film `n` depends on the seed and `n` only."""
 
     def __init__(self, seed: int, first: int = 0) -> None:
         self.seed, self.first = seed, first
@@ -74,7 +74,7 @@ class Samples(IterableDataset[Sample]):
 
 
 def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Cross-entropy of the class mask, background pixels weighted down, ignored ones left out."""
+    """Cross-entropy of the class mask; background pixels weigh less, ignored ones nothing."""
     pixels = nn.functional.cross_entropy(logits, mask, ignore_index=255, reduction="none")
     weight = (mask != 255).float() * torch.where(mask == 0, BACKGROUND_WEIGHT, 1.0)
     return (pixels * weight).sum() / weight.sum().clamp_min(1.0)
@@ -98,10 +98,25 @@ def train_localiser(
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
 ) -> Localiser:
-    """A localiser after `steps` batches of fresh simulated films.
+    """Train a localiser on fresh simulated films.
 
-    With a checkpoint, a training that was broken off goes on from the last state kept, with the films that would have
-    come next.
+    With a checkpoint, an interrupted training continues from the last stored state, with the films that would have come
+    next.
+
+    Parameters
+    ----------
+    seed
+        Of weights and films.
+    steps
+        Number of batches.
+    batch
+        Films in a batch.
+    report
+        Called with step and loss.
+    device
+        Where torch computes.
+    checkpoint
+        Where the state is stored, and found again by a training that was interrupted.
     """
     torch.manual_seed(seed)
     network = Localiser().to(device)

@@ -53,7 +53,17 @@ class Films:
 
 
 def simulated(seed: int, patients: int, even: float) -> Films:
-    """Four limbs of each simulated patient, all grown up, on a canvas and as crops of all their joints."""
+    """Four limbs of each simulated patient, all grown up, on a canvas and as crops of all their joints.
+
+    Parameters
+    ----------
+    seed
+        Of the patients.
+    patients
+        Number of patients.
+    even
+        Share of the patients whose grades are spread evenly.
+    """
     canvases: list[NDArray[np.float16]] = []
     masks: list[NDArray[np.uint8]] = []
     rows: list[crops.Row] = []
@@ -97,6 +107,21 @@ class MultiTask(nn.Module):
     def forward(
         self, canvas: Tensor, positive: Tensor | None, film: Tensor, crop: Tensor, site: Tensor
     ) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """Logits of the mask (None without pixels) and raw numbers of the heads.
+
+        Parameters
+        ----------
+        canvas
+            (F, 2, 256, 192).
+        positive
+            (F, 128, 96) classes of the pixels that are averaged; None: those that the network finds.
+        film
+            (N,) film of each joint.
+        crop
+            (N, 1, 64, 64).
+        site
+            (N,) class of the site.
+        """
         if self.branches == "crop":
             return None, self.damage(crop, site)
         features = self.localiser.decode(self.localiser.encode(canvas))
@@ -126,7 +151,23 @@ def train(
     epochs: int,
     report: Callable[[int, float], None] | None = None,
 ) -> MultiTask:
-    """Train the grades, and with pixels the mask beside them, teacher-forced with the true positive pixels."""
+    """Train the grades and, if pixels are used, the mask; true positive pixels are given while training.
+
+    Parameters
+    ----------
+    films
+        What it learns from.
+    localiser
+        Trained already; it is trained further in place.
+    branches
+        Where the features of a joint come from.
+    seed
+        Of weights and order.
+    epochs
+        Number of epochs.
+    report
+        Called with epoch and loss.
+    """
     torch.manual_seed(seed)
     network = MultiTask(localiser, branches)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -17,7 +17,17 @@ KEPT = 0.985  # share of the variance that the modes keep
 
 
 def build(part: Part, seed: int, count: int = 1500) -> ShapeModel:
-    """Learn the model from simulated skeletons, grown up and not, healthy and ill."""
+    """Learn the model from simulated skeletons: adults and children, healthy and diseased.
+
+    Parameters
+    ----------
+    part
+        Hand or foot.
+    seed
+        Of the skeletons.
+    count
+        Number of skeletons.
+    """
     rng = np.random.default_rng((seed, 3))
     draw = hand if part == "hand" else foot
     shapes = []

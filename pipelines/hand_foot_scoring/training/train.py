@@ -28,6 +28,7 @@ CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command's options."""
     made = argparse.ArgumentParser(prog="condyle train hand_foot_scoring", description=__doc__)
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--output", type=Path, default=BUNDLE, help="folder of the bundle")
@@ -43,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Train what was asked for and write it to the bundle; 0 on success, 2 if the folder holds another's state."""
+    """Train what was asked for and write the bundle; 0 on success, 2 if the folder holds another training."""
     options = parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     console = Console()

@@ -1,4 +1,4 @@
-"""Place and damage in one network: which pixels count, and that both tasks teach it."""
+"""FilmSite and damage in one network: which pixels count, and that both tasks teach it."""
 
 from __future__ import annotations
 

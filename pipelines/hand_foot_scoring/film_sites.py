@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_sr.findings import Region, Site
-from pipelines.hand_foot_scoring.films import Chosen
+from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Reading, Scored
 from pipelines.svh_sites import SVH_SITES, svh_site
 
@@ -18,32 +18,35 @@ SIDE_NAMES = {"L": "left", "R": "right"}
 
 
 @dataclass(frozen=True)
-class Place:
-    """A site of one limb with its two cells."""
+class FilmSite:
+    """A site of one limb, on the picture of that limb."""
 
-    chosen: Chosen
+    chosen: LimbFilm
     name: str
 
     @property
     def cells(self) -> tuple[Cell, ...]:
+        """The one or two cells of the site."""
         limb, side = self.chosen.key
         return tuple(c for c in CELLS if (c.side, c.limb, c.site) == (side, limb, self.name))
 
     @property
     def tracking_id(self) -> str:
+        """The same text in every reading of the patient, e.g. "SvH L MCP2"."""
         limb, side = self.chosen.key
         suffix = f" {limb}" if self.name == "IP1" else ""  # a hand and a foot both have one
         return f"SvH {side} {self.name}{suffix}"
 
     @property
-    def site(self) -> Site:
+    def coded(self) -> Site:
+        """The site as the report codes it."""
         limb, side = self.chosen.key
-        place = svh_site(limb, self.name)
-        return Site(place.region, side, place.modifier)
+        site = svh_site(limb, self.name)
+        return Site(site.region, side, site.modifier)
 
     @property
     def outline(self) -> NDArray[np.float64]:
-        """(5, 2) closed square round the joint, clipped to the picture."""
+        """Closed square (5, 2) round the joint: column and row, clipped to the picture."""
         limb = self.chosen.reading.limb
         centre = limb.centres.get(self.name)
         x, y = limb.expected[self.name] if centre is None else centre.point
@@ -55,25 +58,27 @@ class Place:
 
     @property
     def region(self) -> Region:
+        """The square round the joint, on the picture."""
         return Region(self.chosen.film.image, self.outline)
 
 
-def places(chosen: Chosen) -> tuple[Place, ...]:
+def film_sites(chosen: LimbFilm) -> tuple[FilmSite, ...]:
     """The sites of a limb, in the order of the code table."""
     limb, _ = chosen.key
-    return tuple(Place(chosen, site.id) for site in SVH_SITES if site.limb == limb)
+    return tuple(FilmSite(chosen, site.id) for site in SVH_SITES if site.limb == limb)
 
 
-def label(place: Place, readings: Mapping[Cell, Reading]) -> str:
-    """What stands at a joint, e.g. ``MCP2 E2 J1``."""
-    parts = [place.name]
-    for cell in place.cells:
+def label(site: FilmSite, readings: Mapping[Cell, Reading]) -> str:
+    """The text at a joint, e.g. ``MCP2 E2 J1``."""
+    parts = [site.name]
+    for cell in site.cells:
         reading = readings.get(cell)
         if isinstance(reading, Scored):
             parts.append(f"{'E' if cell.kind == 'erosion' else 'J'}{reading.expected:.0f}")
-    return " ".join(parts) if len(parts) > 1 else f"{place.name} n/e"
+    return " ".join(parts) if len(parts) > 1 else f"{site.name} n/e"
 
 
-def cells_of(limbs: Sequence[Chosen]) -> list[Cell]:
+def cells_of(limbs: Sequence[LimbFilm]) -> list[Cell]:
+    """The cells of limbs whose header and picture agree."""
     keys = {chosen.key for chosen in limbs if not chosen.contradictions}
     return [cell for cell in CELLS if (cell.limb, cell.side) in keys]
