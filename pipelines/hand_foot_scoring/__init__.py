@@ -33,7 +33,6 @@ READING_ORDER = {
     False: "no earlier reading: one point in time",
 }
 
-
 SERIES_BASE = 3100  # see `dicom_sr.write.provenance`
 
 
@@ -41,9 +40,9 @@ class HandFootScoringSettings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
     heatmaps: bool = True  # attention maps of the worst joints
-    # What a score depends on besides its own joint: nothing (alone), the same joint of the other side (side), how damaged
-    # the patient's other joints look (patient), or both. More of it makes totals better on simulated patients, but then
-    # a score is no longer what is seen at its joint.
+    # What a score depends on besides its own joint: nothing (alone), the same joint of the other side (side), how
+    # damaged the patient's other joints look (patient), or both. More of it makes totals better on simulated patients,
+    # but then a score is no longer what is seen at its joint.
     pooling: Literal["alone", "side", "patient", "both"] = "alone"
 
 
