@@ -259,6 +259,7 @@ CLASS_ACTIVATION = standard.DCM.ClassActivation
 GRAD_CAM = standard.DCM.GradientWeightedClassActivation
 SALIENCY = standard.DCM.Saliency
 OUTLINE = standard.DCM.Outline
+SPATIAL_CONCEPT = standard.SCT.SpatialAndRelationalConcept  # category of a segment that is no anatomy, as of attention
 ARTIFICIAL_INTELLIGENCE = standard.DCM.ArtificialIntelligence
 SOURCE_IMAGE_FOR_PROCESSING = standard.DCM.SourceImageForImageProcessingOperation
 

@@ -77,6 +77,12 @@ class Region:
     outline: NDArray[np.float64]  # (N, 2) column, row; first and last point equal
 
 
+def frame_outline(rows: int, columns: int) -> NDArray[np.float64]:
+    """The border of a whole image as a closed outline (5, 2), column and row, just inside the pixels' edges."""
+    right, bottom = float(columns), float(rows)
+    return np.array([[0, 0], [right, 0], [right, bottom], [0, bottom], [0, 0]], np.float64)
+
+
 @dataclass(frozen=True)
 class Volume:
     """A sampled volume in patient space."""

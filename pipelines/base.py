@@ -44,7 +44,7 @@ class Pipeline(Protocol):
     `run` many times. It knows nothing of PACS, jobs, files to be written or the network.
 
     Its package imports the module that adds its private codes to a coding scheme (`dicom_sr.codes`): the process that
-    encodes a result looks the pipeline up, and so knows them.
+    encodes a result looks the pipeline up, and so knows them. It may bring an example result (`pipelines.examples`).
     """
 
     name: ClassVar[str]

@@ -13,11 +13,15 @@ from pydicom.uid import EnhancedMRImageStorage
 
 from dicom_sr import codes, phantoms
 from dicom_sr.findings import (
+    Bar,
+    BarPanel,
     DerivedVolume,
     Finding,
     ImageReference,
     Measurement,
     Model,
+    Page,
+    RecordReport,
     Region,
     Result,
     Site,
@@ -27,6 +31,7 @@ from dicom_sr.read.stacks import Stack, read_stack, stacks
 from dicom_sr.series import Series, Study, read_studies
 from dicom_sr.uids import uid
 from pipelines.hand_foot_scoring.codes import SVH_ERO, SVH_JOINT
+from pipelines.knee_oa_risk.codes import OA_RISK, OA_RISK_HI, OA_RISK_LO, OA_RISK_RPT, RISK_WITHIN
 from pipelines.knee_super_resolution.codes import PSNR, SUPER_RESOLVED
 from pipelines.svh_sites import svh_site
 
@@ -147,6 +152,28 @@ def joint_result(study: Study, centre: tuple[float, float] = (40.0, 30.0)) -> Re
     )
     model = Model("hand_foot_scoring", "1.0", "ab" * 32, TRAINED_ON, series_base=3100)
     return Result(model, "Hand and foot scoring", study.series, ("One joint scored.",), (finding,))
+
+
+def record_result(study: Study) -> Result:
+    """A risk from the record, put into the patient's study."""
+    horizons = {1: (0.04, 0.02, 0.07), 2: (0.08, 0.05, 0.12), 5: (0.21, 0.15, 0.29)}
+    measurements = tuple(
+        Measurement(RISK_WITHIN[years], value, codes.NO_UNITS, interval=(low, high))
+        for years, (value, low, high) in horizons.items()
+    )
+    finding = Finding("Knee OA risk", OA_RISK, Site(codes.KNEE_JOINT), None, measurements)
+    bars = tuple(Bar(f"within {years} y", value, (low, high)) for years, (value, low, high) in horizons.items())
+    return Result(
+        Model("knee_oa_risk", "1.0", "ab" * 32, TRAINED_ON, series_base=9300),
+        "Knee osteoarthritis risk",
+        study.series,
+        ("Risk of knee osteoarthritis within 5 years: 21 %.",),
+        (finding,),
+        pages=(Page("Knee osteoarthritis risk", (BarPanel("Risk of a first diagnosis", bars, (0.0, 0.4)),)),),
+        limits=("From the record alone: no image was used.",),
+        parameters=(("contribution to the 5-year risk, Body mass index 31", "+0.044"),),
+        from_record=RecordReport(OA_RISK_RPT, OA_RISK_LO, OA_RISK_HI),
+    )
 
 
 def enhanced_mr(

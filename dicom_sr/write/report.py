@@ -8,7 +8,6 @@ from pathlib import Path
 
 import highdicom as hd
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
@@ -17,7 +16,7 @@ from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 from dicom_sr import codes
 from dicom_sr.codes import CodingScheme
 from dicom_sr.errors import EncodingError
-from dicom_sr.findings import Finding, ImageReference, Measurement, NotEvaluable, NotRun, Region, Site
+from dicom_sr.findings import Finding, ImageReference, Measurement, NotEvaluable, NotRun, Region, Site, frame_outline
 from dicom_sr.profile import EncodedObject
 from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.write.derived_series import derived_references
@@ -130,12 +129,6 @@ def predecessor_items(predecessors: Iterable[EncodedObject]) -> list[Dataset]:
         ds.SeriesInstanceUID, ds.StudyInstanceUID = predecessor.series_instance_uid, predecessor.study_instance_uid
         instances.append(ds)
     return evidence_items(instances)
-
-
-def frame_outline(rows: int, columns: int) -> NDArray[np.float64]:
-    """The border of a whole image as a closed outline (5, 2), column and row, just inside the pixels' edges."""
-    right, bottom = float(columns), float(rows)
-    return np.array([[0, 0], [right, 0], [right, bottom], [0, bottom], [0, 0]], np.float64)
 
 
 class MeasurementTree:

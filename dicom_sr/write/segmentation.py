@@ -15,6 +15,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_sr.capture.drawing import SERIES
+from dicom_sr.codes import SPATIAL_CONCEPT
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Heatmap, ImageReference, Result, Segment, Site
 from dicom_sr.profile import EncodedObject, Kind
@@ -26,7 +27,6 @@ from dicom_sr.write.provenance import Provenance, software_version
 from dicom_sr.write.references import frame_number, stand_in, stand_ins
 
 Form = Literal["fractional", "binary", "labelmap"]
-SPATIAL_AND_RELATIONAL_CONCEPT = standard.SCT.SpatialAndRelationalConcept
 _GRID_TOLERANCE_MM = 0.01
 
 
@@ -131,7 +131,7 @@ def _from_heatmap(heatmap: Heatmap, group: _Group, colour: tuple[int, int, int])
     values = _on_frames(heatmap.array, group, heatmap.image.frame_number)
     return _Layer(
         heatmap.label[:64],
-        SPATIAL_AND_RELATIONAL_CONCEPT,
+        SPATIAL_CONCEPT,
         heatmap.meaning,
         values,
         heatmap.threshold,

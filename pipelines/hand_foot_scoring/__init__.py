@@ -18,6 +18,7 @@ from pipelines.context import ClinicalContext
 from pipelines.hand_foot_scoring import codes as codes
 
 if TYPE_CHECKING:
+    from pipelines.examples import Example
     from pipelines.hand_foot_scoring.films import Film, LimbFilm
     from pipelines.hand_foot_scoring.reading import Reader
 
@@ -78,6 +79,13 @@ class HandFootScoring:
             configuration,
             SERIES_BASE,
         )
+
+    @staticmethod
+    def example(folder: Path) -> Example:
+        """An example result on a simulated study that is written to `folder`; see `pipelines.examples`."""
+        from pipelines.hand_foot_scoring.example import example
+
+        return example(folder)
 
     def check(self, study: Study) -> None:
         """Hold the study against the input contract, from headers alone.

@@ -21,6 +21,7 @@ from pipelines.joint_classification import codes as codes
 from pipelines.joint_classification import joints
 
 if TYPE_CHECKING:
+    from pipelines.examples import Example
     from pipelines.joint_classification.classifier import Classifier
     from pipelines.joint_classification.results import Seen, Unread
 
@@ -68,6 +69,13 @@ class JointClassification:
     def model(self) -> Model:
         configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
         return Model(self.name, self.version, digest(self.bundle), TRAINED_ON, configuration, SERIES_BASE)
+
+    @staticmethod
+    def example(folder: Path) -> Example:
+        """An example result on a simulated study that is written to `folder`; see `pipelines.examples`."""
+        from pipelines.joint_classification.example import example
+
+        return example(folder)
 
     def check(self, study: Study) -> None:
         """Hold the series against the input contract, from headers alone.

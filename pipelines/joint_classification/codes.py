@@ -8,6 +8,7 @@ from dicom_sr import codes
 from dicom_sr.codes import CONDYLE, review_snomed
 
 FINGER_JOINT, GRAD_CAM, SALIENCY = codes.FINGER_JOINT, codes.GRAD_CAM, codes.SALIENCY
+SPATIAL_CONCEPT = codes.SPATIAL_CONCEPT
 NO_UNITS, OOD, RATIO = codes.NO_UNITS, codes.OOD, codes.RATIO
 WHY, WHY_INPUT, WHY_LOWCONF, WHY_OOD = codes.WHY, codes.WHY_INPUT, codes.WHY_LOWCONF, codes.WHY_OOD
 

@@ -31,10 +31,10 @@ from dicom_sr.findings import (
     Region,
     ScatterPanel,
     TablePanel,
+    frame_outline,
 )
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.series import Instance
-from dicom_sr.write.report import frame_outline
 from pipelines.joint_classification import codes
 from pipelines.joint_classification.assess import Assessment, Vote
 from pipelines.joint_classification.classes import CLASSES

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from dicom_sr.findings import Flag, ImagePanel, Mark, Page, Panel, Region, Segment, Volume
 from dicom_sr.read.stacks import Stack
-from dicom_sr.write.segmentation import SPATIAL_AND_RELATIONAL_CONCEPT
 from pipelines.joint_classification import codes
 from pipelines.joint_classification.classes import CLASSES
 from pipelines.joint_classification.classifier import Classifier
@@ -107,7 +106,7 @@ def segments(seen: SeenVolume) -> tuple[Segment, ...]:
     return (
         Segment(
             f"Model attention {seen.opinion.joint.label} {SHORT[seen.opinion.condition]}",
-            SPATIAL_AND_RELATIONAL_CONCEPT,
+            codes.SPATIAL_CONCEPT,
             METHODS.get(seen.heat_code, codes.SALIENCY),
             Volume(seen.heat[first:last], affine),
         ),

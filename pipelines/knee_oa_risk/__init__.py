@@ -22,6 +22,7 @@ from pipelines.context import ClinicalContext
 from pipelines.knee_oa_risk import codes as codes
 
 if TYPE_CHECKING:
+    from pipelines.examples import Example
     from pipelines.knee_oa_risk.model import Calibration, Ensemble
 
 PACKAGE = Path(__file__).parent
@@ -91,6 +92,13 @@ class KneeOaRisk:
             hashlib.sha256(text.encode()).hexdigest(),
             SERIES_BASE,
         )
+
+    @staticmethod
+    def example(folder: Path) -> Example:
+        """An example result on a simulated study that is written to `folder`; see `pipelines.examples`."""
+        from pipelines.knee_oa_risk.example import example
+
+        return example(folder)
 
     def check(self, study: Study) -> None:
         """Any study will do: the answer comes from the record, and the study says whose record and when.

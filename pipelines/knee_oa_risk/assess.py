@@ -31,7 +31,7 @@ from pipelines.context import ClinicalContext
 from pipelines.knee_oa_risk import Settings, codes
 from pipelines.knee_oa_risk.explain import Attribution, attribute
 from pipelines.knee_oa_risk.matrix import PatientRecord, from_context
-from pipelines.knee_oa_risk.model import LEVEL, Calibration, Ensemble, Risk
+from pipelines.knee_oa_risk.model import LEVEL, Calibration, Card, Ensemble, Risk
 from pipelines.knee_oa_risk.vocabulary import version
 from pipelines.knee_oa_risk.window import DAYS_PER_YEAR, GAP, HORIZONS, OLDEST, WEEKS, YOUNGEST
 
@@ -79,10 +79,47 @@ def assess(
     record = _record(context)
     reason = _abstention(record, settings)
     if reason is not None:
-        return _abstained(model, title, ensemble, study, record, context.index_date, *reason)
-    risk = ensemble.risk(record.batch, site)
-    why = attribute(ensemble, record)
-    peers = _peers(ensemble, record, context, site)
+        return _abstained(model, title, ensemble.card, study, record, context.index_date, *reason)
+    risk, why = ensemble.risk(record.batch, site), attribute(ensemble, record)
+    return answered(model, title, ensemble.card, site, study, context, risk, why)
+
+
+def answered(
+    model: Model,
+    title: str,
+    card: Card,
+    site: Calibration | None,
+    study: Study,
+    context: ClinicalContext,
+    risk: Risk,
+    why: Attribution,
+) -> Result:
+    """The result that says a risk.
+
+    Parameters
+    ----------
+    model, title
+        Of the pipeline.
+    card
+        What goes with the model's weights.
+    site
+        The site's recalibration, where there is one.
+    study
+        The study that the result is put into.
+    context
+        The record up to the index date.
+    risk
+        Of this one person, (1, H).
+    why
+        What drove the risk at the last horizon.
+
+    Raises
+    ------
+    UnsuitableInput
+        As `assess`.
+    """
+    record = _record(context)
+    peers = _peers(card, record, context, site)
     finding = _finding(risk, peers, record)
     return Result(
         model=model,
@@ -91,7 +128,7 @@ def assess(
         conclusion=_conclusion(risk, why, peers, record),
         findings=(finding, *_contributions(why)),
         pages=(_page(title, risk, why, peers, record, context),),
-        limits=_limits(ensemble, record, site),
+        limits=_limits(card, record, site),
         parameters=_parameters(record, site),
         from_record=REPORT,
         risk=_risk_of(finding, context.index_date),
@@ -145,7 +182,7 @@ def _counted(number: int, what: str) -> str:
 def _abstained(
     model: Model,
     title: str,
-    ensemble: Ensemble,
+    card: Card,
     study: Study,
     record: PatientRecord,
     index_date: date,
@@ -163,18 +200,18 @@ def _abstained(
         conclusion=("No risk is given.", sentence),
         not_evaluable=missing,
         pages=(page,),
-        limits=_limits(ensemble, record, None),
+        limits=_limits(card, record, None),
         parameters=_parameters(record, None),
         from_record=REPORT,
         risk=_stated_risk(tuple(Prediction(years, None, reason=sentence) for years in HORIZONS), index_date),
     )
 
 
-def _peers(ensemble: Ensemble, record: PatientRecord, context: ClinicalContext, site: Calibration | None) -> Peers:
+def _peers(card: Card, record: PatientRecord, context: ClinicalContext, site: Calibration | None) -> Peers:
     """Peers of the same sex, or of both where the record does not say, recalibrated as the risk is."""
     youngest = int(min(record.age, OLDEST - 1) // 5 * 5)
     sexes = (context.sex,) if context.sex in ("F", "M") else ("F", "M")
-    rows = [row for row in ensemble.card.peers if row["sex"] in sexes and row["youngest"] == youngest]
+    rows = [row for row in card.peers if row["sex"] in sexes and row["youngest"] == youngest]
     quantiles = np.mean([row["quantiles"] for row in rows], axis=0)  # (H, 5)
     if site is not None:
         quantiles = site.apply(quantiles.T).T
@@ -183,7 +220,7 @@ def _peers(ensemble: Ensemble, record: PatientRecord, context: ClinicalContext, 
     label = f"{words.pop() if len(words) == 1 else 'people'} of {first} to {last}"
     return Peers(
         label,
-        ensemble.card.people,
+        card.people,
         sum(row["persons"] for row in rows),
         tuple(tuple(float(q) for q in row) for row in quantiles),
     )
@@ -279,9 +316,9 @@ def _named(why: Attribution, group: str, record: PatientRecord) -> str:
     return f"{name} ({inside})" if parts else name
 
 
-def _limits(ensemble: Ensemble, record: PatientRecord, site: Calibration | None) -> tuple[str, ...]:
+def _limits(card: Card, record: PatientRecord, site: Calibration | None) -> tuple[str, ...]:
     lines = [
-        ensemble.card.limit,
+        card.limit,
         f"Only the {WEEKS} weeks before the last {GAP} weeks are read: what is already being worked up does not count.",
         "An association in the record is no cause; nothing here is advice to treat.",
     ]

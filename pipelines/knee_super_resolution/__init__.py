@@ -24,6 +24,7 @@ from pipelines.knee_super_resolution import codes as codes
 from pipelines.knee_super_resolution import gates
 
 if TYPE_CHECKING:
+    from pipelines.examples import Example
     from pipelines.knee_super_resolution.inference import Restorer
     from pipelines.knee_super_resolution.results import Reconstruction
 
@@ -73,6 +74,13 @@ class KneeSuperResolution:
         described = json.loads((self.bundle / DESCRIPTION).read_text())
         digest = bundle_digest(files_in(self.bundle, WEIGHTS, DESCRIPTION))
         return Model(self.name, self.version, digest, str(described["trained_on"]), configuration, SERIES_BASE)
+
+    @staticmethod
+    def example(folder: Path) -> Example:
+        """An example result on a simulated study that is written to `folder`; see `pipelines.examples`."""
+        from pipelines.knee_super_resolution.example import example
+
+        return example(folder)
 
     def check(self, study: Study) -> None:
         """Hold the series against the input contract, from headers alone.

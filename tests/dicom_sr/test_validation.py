@@ -27,7 +27,7 @@ def test_every_tool_had_something_to_check(rows: list[validation.Row]):
     for tool in validation.TOOLS:
         assert any(tool in row.problems for row in rows), tool
     assert {row.example for row in rows} == {
-        *("knee_super_resolution", "hand_foot_scoring", "joint_classification", "knee_oa_risk", "not_run")
+        *("knee_super_resolution", "hand_foot_scoring", "joint_classification", "knee_oa_risk", "not_run", "every_kind")
     }
     assert {"MR Image Storage", "Parametric Map Storage", "Label Map Segmentation Storage"} < {r.kind for r in rows}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +18,14 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from dicom_sr.write.encode import EncodedObject, EncodingProfile, encode
-from pipelines.examples import CREATED, Example, classification, not_run, risk, scoring, super_resolution
-from tests.dicom_sr import validators
+from pipelines.examples import CREATED, NOT_RUN, PROFILE, Example, not_run
+from pipelines.hand_foot_scoring.example import example as hand_foot_example
+from pipelines.joint_classification import JointClassification
+from pipelines.knee_oa_risk import KneeOaRisk
+from pipelines.knee_super_resolution.example import example as knee_example
+from tests.dicom_sr import every_kind, validators
 
 PAGE = Path(__file__).parents[2] / "docs" / "validation.md"
-PROFILE = EncodingProfile(not_run_reports=True, kinds=(*EncodingProfile().kinds, "segmentation_labelmap"))
 TOOLS = ("dciodvfy", "dcentvfy", "PixelMed", "dcmqi", "DCMTK", "highdicom")
 WORKERS = 2
 
@@ -48,18 +51,20 @@ class Row:
     problems: dict[str, list[str]] = field(default_factory=dict)  # by tool; absent where the tool does not apply
 
 
-def small_examples(folder: Path) -> list[Example]:
+def small_examples(folder: Path) -> dict[str, Example]:
     """All examples with small pictures; the scores of two feet, which hold every kind of group that four limbs do."""
-    return [
-        super_resolution("knee_super_resolution", folder / "knee_super_resolution" / "source", (6, 64, 64)),
-        scoring("hand_foot_scoring", folder / "hand_foot_scoring" / "source", 300, (("foot", "R"), ("foot", "L"))),
-        classification("joint_classification", folder / "joint_classification" / "source"),
-        risk("knee_oa_risk", folder / "knee_oa_risk" / "source"),
-        not_run("not_run", folder / "not_run" / "source"),
-    ]
+    makers: dict[str, Callable[[Path], Example]] = {
+        "knee_super_resolution": lambda source: knee_example(source, (6, 64, 64)),
+        "hand_foot_scoring": lambda source: hand_foot_example(source, 300, (("foot", "R"), ("foot", "L"))),
+        "joint_classification": JointClassification.example,
+        "knee_oa_risk": KneeOaRisk.example,
+        NOT_RUN: not_run,
+        every_kind.NAME: lambda source: every_kind.every_kind(source, (6, 64, 64)),
+    }
+    return {name: make(folder / name / "source") for name, make in makers.items()}
 
 
-def validate(folder: Path, examples: list[Example], everything: bool = True) -> list[Row]:
+def validate(folder: Path, examples: Mapping[str, Example], everything: bool = True) -> list[Row]:
     """Encode the examples into `folder` and run every tool that applies over every object.
 
     Without `everything`, PixelMed, which takes 5 to 10 s a file, is given one object of each kind with a tree of its
@@ -68,13 +73,13 @@ def validate(folder: Path, examples: list[Example], everything: bool = True) -> 
     by_pixelmed: set[str] = set()
     rows: dict[tuple[str, str], Row] = {}
     checks: list[tuple[Row, str, Callable[[], list[str]]]] = []
-    for example in examples:
-        objects = encode(example.result, PROFILE, CREATED, folder / example.name / "result")
-        files = validators.all_files([folder / example.name])
+    for title, example in examples.items():
+        objects = encode(example.result, PROFILE, CREATED, folder / title / "result")
+        files = validators.all_files([folder / title])
         of_example: list[Row] = []
         for one in objects:
             name = _KINDS.get(one.sop_class_uid, pydicom.uid.UID(one.sop_class_uid).name)
-            row = rows.setdefault((example.name, name), Row(example.name, name))
+            row = rows.setdefault((title, name), Row(title, name))
             row.count += 1
             of_example.append(row)
             for tool, check in _checks(example, one, row.count == 1):
@@ -168,7 +173,9 @@ def _rendered(path: Path, example: Example) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "out.pgm"
         found = validators.exits_with_zero("dcmp2pgm", "-p", path, image, picture)
-        return found if found or picture.stat().st_size > 10_000 else ["dcmp2pgm wrote an empty picture"]
+        pixels = pydicom.dcmread(image, stop_before_pixels=True)
+        whole = picture.stat().st_size > int(pixels.Rows) * int(pixels.Columns)  # a byte each, below a short header
+        return found if found or whole else ["dcmp2pgm wrote an empty picture"]
 
 
 def _read_back(path: Path) -> list[str]:
@@ -244,7 +251,7 @@ def main(arguments: list[str]) -> int:
             f"{r.example} {r.kind} {tool}: {p}" for r in rows for tool, found in r.problems.items() for p in found
         ]
         if "--full" in arguments:
-            example = scoring("four-limbs", folder / "four-limbs" / "source", 300)
+            example = hand_foot_example(folder / "four-limbs" / "source", 300)
             for one in encode(example.result, EncodingProfile(kinds=("report",)), CREATED, folder / "four-limbs"):
                 found = validators.pixelmed(one.path, timeout_s=3600)[0]
                 sys.stdout.write(f"{one.path.name} over four limbs: PixelMed {len(found)} errors\n")

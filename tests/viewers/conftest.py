@@ -1,4 +1,4 @@
-"""A real Orthanc that holds one example result of every pipeline, for viewers to open."""
+"""A real Orthanc that holds one example result of every pipeline, and one of every kind, for viewers to open."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from pipelines.examples import write_examples
+from dicom_sr.write.encode import encode
+from pipelines.examples import CREATED, PROFILE, write_examples
 from tests.browser import difference, kept_picture
+from tests.dicom_sr import every_kind
 from tests.needs import missing
 from tests.orthanc import Archive, OrthancMissing
 
@@ -40,6 +42,8 @@ class Examples:
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examples]:
     folder = tmp_path_factory.mktemp("examples")
     write_examples(folder)
+    more = every_kind.every_kind(folder / every_kind.NAME / "source")
+    encode(more.result, PROFILE, CREATED, folder / every_kind.NAME / "result")
     try:
         archive = Archive(tmp_path_factory.mktemp("viewers"), plugins=("DicomWeb", "WebViewer"))
     except OrthancMissing as error:

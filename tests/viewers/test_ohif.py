@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.dicom_sr import every_kind
 from tests.serving import served
 from tests.viewers.conftest import Examples, hold_to_picture
 from tests.viewers.ohif import viewer
@@ -46,7 +47,7 @@ class Case:
 CASES = (
     Case("ohif-knee-derived-series", "knee_super_resolution", "MR Image Storage", None, 200_000, slices_down=38),
     Case("ohif-knee-capture", "knee_super_resolution", "Secondary Capture Image Storage", None, 100_000),
-    Case("ohif-knee-segmentation", "knee_super_resolution", "Segmentation Storage", (220, 120, 40), 150, agree=True),
+    Case("ohif-knee-segmentation", every_kind.NAME, "Segmentation Storage", (220, 120, 40), 150, agree=True),
     Case("ohif-knee-report", "knee_super_resolution", REPORT, (0, 255, 0), 300),
     Case("ohif-hand-report", "hand_foot_scoring", REPORT, (0, 255, 0), 100),
 )

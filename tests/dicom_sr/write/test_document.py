@@ -9,15 +9,14 @@ import pytest
 
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Result, Subject
-from pipelines.examples import risk
+from dicom_sr.phantoms import Person
 from tests.dicom_sr.conftest import Encode
+from tests.factories import knee_study, record_result
 
 
 @pytest.fixture
 def result(tmp_path: Path) -> Result:
-    example = risk("risk", tmp_path / "in")
-    assert isinstance(example.result, Result)
-    return example.result
+    return record_result(knee_study(tmp_path / "in", person=Person("SIM-0004", sex="F")))
 
 
 def test_the_risk_is_an_enhanced_report_with_its_numbers(result: Result, encoded: Encode):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pydicom
 import pytest
 
-from dicom_sr.profile import EncodedObject
+from dicom_sr.profile import EncodedObject, Kind
+from pipelines import examples, registry
 from pipelines.examples import SIMULATED, write_examples
 
 
@@ -18,11 +20,13 @@ def test_there_is_a_full_set_for_every_pipeline(written: dict[str, tuple[Encoded
     kinds = {name: {one.kind for one in objects} for name, objects in written.items()}
     always = {"secondary_capture", "report"}
     assert all(always <= found for found in kinds.values())
-    assert {"derived_series", "parametric_map", "segmentation_binary", "key_objects"} < kinds["knee_super_resolution"]
+    assert {"derived_series", "parametric_map", "presentation_state"} < kinds["knee_super_resolution"]
     assert {"presentation_state", "segmentation_fractional", "segmentation_labelmap"} < kinds["hand_foot_scoring"]
     assert {"presentation_state", "segmentation_fractional"} < kinds["joint_classification"]
+    assert {"segmentation_binary", "key_objects"} < kinds["hand_foot_scoring"] & kinds["joint_classification"]
     assert kinds["knee_oa_risk"] == always | {"document"}
     assert kinds["not_run"] == always
+    assert set().union(*kinds.values()) == set(get_args(Kind))
 
 
 def test_the_scores_are_of_all_56_sites(written: dict[str, tuple[EncodedObject, ...]]):
@@ -35,9 +39,9 @@ def test_the_scores_are_of_all_56_sites(written: dict[str, tuple[EncodedObject, 
         for i in group.ContentSequence
         if i.ConceptNameCodeSequence[0].CodeValue == "112039"
     ]
-    sites = [t for t in tracked if not t.endswith(("sum", "total"))]
+    sites = [t for t in tracked if not t.endswith(("sum", "total", "change"))]
     assert len(sites) == len(set(sites)) == 56
-    assert len(tracked) == 56 + 4 + 1
+    assert len(tracked) == 56 + 4 + 1 + 1
 
 
 def test_every_object_and_source_says_that_it_is_simulated(written: dict[str, tuple[EncodedObject, ...]]):
@@ -59,3 +63,30 @@ def test_sources_lie_beside_their_results(written: dict[str, tuple[EncodedObject
             str(pydicom.dcmread(p, stop_before_pixels=True).StudyInstanceUID) for p in folder.rglob("source/*.dcm")
         }
         assert sources == {one.study_instance_uid for one in objects}
+
+
+def test_derived_slices_are_of_several_echoes(written: dict[str, tuple[EncodedObject, ...]]):
+    derived = [one for one in written["knee_super_resolution"] if one.kind == "derived_series"]
+    assert len({one.series_instance_uid for one in derived}) == 2
+
+
+def test_a_pipeline_of_somebody_elses_may_bring_an_example_or_none(
+    monkeypatch: pytest.MonkeyPatch, written: dict[str, tuple[EncodedObject, ...]]
+):
+    class WithExample:
+        @staticmethod
+        def example(folder: Path) -> examples.Example:
+            raise NotImplementedError
+
+    class Without:
+        pass
+
+    kinds = {"theirs": WithExample, "silent": Without}
+    monkeypatch.setattr(registry, "names", lambda: tuple(kinds))
+    monkeypatch.setattr(registry, "pipeline_type", kinds.__getitem__)
+    assert examples.makers() == {"theirs": WithExample.example, "not_run": examples.not_run}
+    assert set(written) == {*_shipped(), "not_run"}
+
+
+def _shipped() -> set[str]:
+    return {"hand_foot_scoring", "joint_classification", "knee_oa_risk", "knee_super_resolution"}

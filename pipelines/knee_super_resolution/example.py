@@ -1,0 +1,78 @@
+"""An example of this pipeline's result: a spline in place of the network, with a made-up uncertainty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_sr import phantoms
+from dicom_sr.findings import Model
+from pipelines.examples import VERSION, Example, made_up_model, only_study
+from pipelines.knee_super_resolution import SERIES_BASE, KneeSuperResolution, Settings
+from pipelines.knee_super_resolution.classical import tricubic
+from pipelines.knee_super_resolution.degradation import SliceProfile
+
+if TYPE_CHECKING:
+    from pipelines.knee_super_resolution.inference import Restorer
+
+ECHO_TIMES_MS = (12.0, 40.0)
+
+
+def example(folder: Path, shape: tuple[int, int, int] = (20, 128, 128)) -> Example:
+    """A thick-slice knee of two echoes and its result.
+
+    Parameters
+    ----------
+    folder
+        Where the simulated study is written.
+    shape
+        Slices, rows and columns of each echo.
+    """
+    header = phantoms.study_header(phantoms.Person(), "knee", "SIMULATED KNEE MR")
+    study = only_study(phantoms.write_knee_mr(folder, header, shape, echo_times_ms=ECHO_TIMES_MS))
+    return Example(study, _WithoutNetwork(Settings()).run(study))
+
+
+class _WithoutNetwork(KneeSuperResolution):
+    """The pipeline, but for its network."""
+
+    version = VERSION
+
+    @property
+    def model(self) -> Model:
+        return made_up_model(self.name, SERIES_BASE)
+
+    def _network(self) -> Restorer:
+        return cast("Restorer", _Spline())
+
+
+class _Spline:
+    """What answers in place of the network."""
+
+    def restore(
+        self,
+        array: NDArray[np.float32],
+        coarse: NDArray[np.float64],
+        fine: NDArray[np.float64],
+        profile: SliceProfile,
+        ratio: float,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The slices (F, H, W) by a cubic spline, and a standard deviation that grows with the change between slices.
+
+        Parameters
+        ----------
+        array
+            (D, H, W) acquired slices, over the scale of the series.
+        coarse, fine
+            Positions of the acquired and of the new slices, mm.
+        profile, ratio
+            What the network would ask for.
+        """
+        thin = tricubic(array, coarse, fine)
+        place = np.interp(fine, coarse, np.arange(len(coarse)))
+        between = 4 * (place % 1) * (1 - place % 1)  # 0 on an acquired slice, 1 half-way
+        change = np.abs(np.gradient(thin, fine, axis=0)) * (coarse[1] - coarse[0])
+        return thin, np.asarray(0.004 + 0.25 * change * between[:, None, None], np.float32)
