@@ -17,12 +17,13 @@ from dicom_sr.findings import Model
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study
 from pipelines.examples import CREATED, VERSION, Example, made_up_model, only_study
-from pipelines.hand_foot_scoring import SERIES_BASE, HandFootScoring, Settings
+from pipelines.hand_foot_scoring import SERIES_BASE, HandFootScoring
 from pipelines.hand_foot_scoring.calibration import CalibrationMap, GradeCalibration
 from pipelines.hand_foot_scoring.localise import Centre, Limb, Window
 from pipelines.hand_foot_scoring.reading import LimbReading, Reader
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind, NotScored, Reason, Scored
 from pipelines.hand_foot_scoring.scoring import Reading as CellReading
+from pipelines.hand_foot_scoring.shape import ShapeModel
 from pipelines.hand_foot_scoring.sites import Part, Side
 from pipelines.hand_foot_scoring.weights import Trained
 
@@ -77,7 +78,7 @@ def _radiographs(folder: Path, name: str, date: str, rows: int, limbs: Iterable[
 
 
 def _pipeline(limbs: Iterable[tuple[Part, Side]], severity: float) -> HandFootScoring:
-    pipeline = _WithoutNetworks(Settings())
+    pipeline = _WithoutNetworks(HandFootScoring.settings_type())
     pipeline._reader = _MadeUpReader(limbs, severity)
     return pipeline
 
@@ -116,7 +117,10 @@ class _MadeUpReader(Reader):
         expected = {name: (x * width - 0.5, y * height - 0.5) for name, (x, y) in places.items()}
         centres = {name: Centre(p, 0.95) for name, p in expected.items() if (part, side, name) not in NOT_SCORED}
         whole = Window(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
-        limb = Limb(part, side, 0, whole, centres, expected, REACH[part] * height, quality=0.9, strain=0.5)
+        sites = np.array(list(JOINTS[part].values()))
+        stiff = ShapeModel(part, sites, np.zeros((0, sites.size)), np.zeros(0), 1.0)
+        length = REACH[part] * height
+        limb = Limb(part, side, 0, whole, centres, expected, length, quality=0.9, strain=0.5, arrangement=stiff)
         cells = {cell: self._grade(cell) for cell in CELLS if (cell.limb, cell.side) == (part, side)}
         return (LimbReading(limb, cells, 0.02 if part == "hand" else None, too_small=False),)
 

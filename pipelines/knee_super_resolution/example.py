@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dicom_sr import phantoms
 from dicom_sr.findings import Model
 from pipelines.examples import VERSION, Example, made_up_model, only_study
-from pipelines.knee_super_resolution import SERIES_BASE, KneeSuperResolution, Settings
+from pipelines.knee_super_resolution import SERIES_BASE, KneeSuperResolution
 from pipelines.knee_super_resolution.classical import tricubic
 from pipelines.knee_super_resolution.degradation import SliceProfile
 
@@ -33,7 +33,7 @@ def example(folder: Path, shape: tuple[int, int, int] = (20, 128, 128)) -> Examp
     """
     header = phantoms.study_header(phantoms.Person(), "knee", "SIMULATED KNEE MR")
     study = only_study(phantoms.write_knee_mr(folder, header, shape, echo_times_ms=ECHO_TIMES_MS))
-    return Example(study, _WithoutNetwork(Settings()).run(study))
+    return Example(study, _WithoutNetwork(KneeSuperResolution.settings_type()).run(study))
 
 
 class _WithoutNetwork(KneeSuperResolution):

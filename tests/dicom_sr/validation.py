@@ -219,6 +219,7 @@ def as_markdown(rows: list[Row]) -> str:
     lines += [f"| {row.example} | {row.kind} | {row.count} | {' | '.join(cells(row))} |" for row in rows]
     lines += [
         "",
+        "- `every_kind` is not a pipeline: it is a result of the tests, with segments on derived slices.",
         "- dciodvfy checks IOD, modules and value representations. Expected warnings: the private coding scheme, an",
         "  empty StudyID, an empty Laterality if the source names no side.",
         "- dcentvfy checks that all files of a study, sources included, agree on patient, study and series, and that",

@@ -26,7 +26,7 @@ def test_there_is_a_full_set_for_every_pipeline(written: dict[str, tuple[Encoded
     assert {"segmentation_binary", "key_objects"} < kinds["hand_foot_scoring"] & kinds["joint_classification"]
     assert kinds["knee_oa_risk"] == always | {"document"}
     assert kinds["not_run"] == always
-    assert set().union(*kinds.values()) == set(get_args(Kind))
+    assert set().union(*kinds.values()) == set(get_args(Kind)) - {"risk_assessment"}  # that one is FHIR
 
 
 def test_the_scores_are_of_all_56_sites(written: dict[str, tuple[EncodedObject, ...]]):
