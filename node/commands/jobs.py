@@ -37,7 +37,19 @@ STYLES = {
 
 
 def list_jobs(config: Path, *, state: str | None = None, limit: int = 50, watch: bool = False) -> int:
-    """Print the latest jobs; with `watch` until Ctrl-C."""
+    """Print the latest jobs; with `watch` until Ctrl-C.
+
+    Parameters
+    ----------
+    config
+        The configuration file.
+    state
+        Only jobs in this state.
+    limit
+        How many at most.
+    watch
+        Stay, and show changes until Ctrl-C.
+    """
     out = console()
     if state is not None and state not in set(JobState):
         console(error=True).print(f"--state: {state!r}: should be one of {', '.join(JobState)}")

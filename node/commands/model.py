@@ -18,7 +18,17 @@ def installed() -> str:
 
 
 def hand_over(what: str, pipeline: str, arguments: Sequence[str]) -> int:
-    """Call `main(arguments)` of the pipeline's module ``training.train`` or ``evaluation.evaluate``."""
+    """Call `main(arguments)` of the pipeline's module ``training.train`` or ``evaluation.evaluate``.
+
+    Parameters
+    ----------
+    what
+        ``train`` or ``evaluate``.
+    pipeline
+        Its name.
+    arguments
+        Passed on as they are.
+    """
     try:
         package = pipeline_type(pipeline).__module__
     except UnknownPipeline as error:

@@ -25,7 +25,19 @@ from node.route.facts import series_facts, study_facts
 
 
 def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json: bool) -> int:
-    """Print the decisions on the series and studies in `paths`."""
+    """Print the decisions on the series and studies in `paths`.
+
+    Parameters
+    ----------
+    paths
+        DICOM files or folders.
+    config
+        The configuration file.
+    calling_ae_title
+        The AE title that is taken to have sent them.
+    as_json
+        Print the trace as the node stores it.
+    """
     configuration = read_with_settings(config)
     try:
         routes = compile_routes(configuration)

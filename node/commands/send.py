@@ -19,7 +19,17 @@ from node.send.outbox import open_delivery
 
 
 def send(folder: Path, to: str, config: Path) -> int:
-    """Send the DICOM files in `folder`; print each object that is refused, with the answer."""
+    """Send the DICOM files in `folder`; print each object that is refused, with the answer.
+
+    Parameters
+    ----------
+    folder
+        A DICOM file, or a folder with DICOM files.
+    to
+        Name of a destination of the configuration.
+    config
+        The configuration file.
+    """
     out, complaints = console(), console(error=True)
     configuration = read(config)
     if to not in configuration.destinations:

@@ -10,7 +10,17 @@ from node.commands.exit_codes import OK
 
 
 def serve(config: Path, log_format: str | None, level: str) -> int:
-    """Run the node until it is stopped."""
+    """Run the node until it is stopped.
+
+    Parameters
+    ----------
+    config
+        The configuration file.
+    log_format
+        JSON lines or lines for people; None: by whether standard error is a terminal.
+    level
+        Least severity that is logged.
+    """
     log.configure(cast("log.Format | None", log_format), level)
     from node.app import serve as run
 

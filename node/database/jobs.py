@@ -63,6 +63,17 @@ def job_id(
     """Name of the job that this route, pipeline, version, settings and weights (`digest`) and these images make.
 
     Images that were sent again with another data set are others, whatever their UIDs: `revision` tells.
+
+    Parameters
+    ----------
+    route, pipeline, version
+        Names of the route and the pipeline, and the version of the pipeline.
+    digest
+        Of the weights and the settings.
+    sop_instance_uids
+        The images, in any order.
+    revision
+        As `revision_of` gives it.
     """
     text = "|".join([route, pipeline, version, digest, *sorted(sop_instance_uids), *([revision] if revision else ())])
     return hashlib.sha256(text.encode()).hexdigest()[:32]

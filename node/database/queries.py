@@ -71,7 +71,17 @@ class JobView:
 
 
 def list_jobs(database: Database, states: Sequence[JobState] = (), limit: int = 100) -> list[JobRow]:
-    """The newest jobs first, of the given states only where any are given."""
+    """The newest jobs first, of the given states only where any are given.
+
+    Parameters
+    ----------
+    database
+        The node's database.
+    states
+        Only jobs in one of these; empty: in any.
+    limit
+        How many at most.
+    """
     query = select(JobRow).order_by(JobRow.created.desc(), JobRow.id).limit(limit)
     if states:
         query = query.where(JobRow.state.in_(states))

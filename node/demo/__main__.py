@@ -145,6 +145,15 @@ def send_all(
     """Send each study to the archive, where there is one, and to the node, as a scanner with two destinations does.
 
     A record of the patient goes to the node before the images.
+
+    Parameters
+    ----------
+    studies
+        What is sent.
+    settings
+        Of the node that it is sent to.
+    archive
+        Gets every study too, as a PACS would; None: there is none.
     """
     node = Receiver(settings.node.ae_title, settings.receive.dimse.port)
     scanner = Scanner()
@@ -173,7 +182,17 @@ def bar(what: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
 
 # ---- what came of it
 def wait_and_look(settings: Configuration, archive: ResultArchive, sent: Sequence[Sent]) -> list[SampleOutcome]:
-    """Wait until everything is settled, or patience ends, and tell what became of each study."""
+    """Wait until everything is settled, or patience ends, and tell what became of each study.
+
+    Parameters
+    ----------
+    settings
+        Of the node.
+    archive
+        Where the results come back to.
+    sent
+        What was sent.
+    """
     database = open_database(settings.node.database_url)
     try:
         deadline = time.monotonic() + PATIENCE_S

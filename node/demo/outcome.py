@@ -100,7 +100,17 @@ def progress(database: Database) -> str:
 
 
 def outcome(database: Database, archive: ResultArchive, sent: Sent) -> SampleOutcome:
-    """What became of one study, as of now."""
+    """What became of one study, as of now.
+
+    Parameters
+    ----------
+    database
+        The node's database.
+    archive
+        Where the results come back to.
+    sent
+        The study.
+    """
     study = sent.study_instance_uid
     with Session(database, expire_on_commit=False) as session:
         series = session.scalars(select(SeriesRow).where(SeriesRow.study_instance_uid == study)).all()

@@ -34,7 +34,17 @@ class EarlierStudy:
 
 
 class Deadline:
-    """The moment at which the search is over."""
+    """The moment at which the search is over.
+
+    Parameters
+    ----------
+    name
+        Of the archive, for the message.
+    seconds
+        How long the search may take.
+    clock
+        Seconds that only go up.
+    """
 
     def __init__(self, name: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._name, self._seconds, self._clock = name, seconds, clock

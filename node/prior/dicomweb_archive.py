@@ -23,7 +23,19 @@ MODALITY, SERIES_DESCRIPTION = "00080060", "0008103E"
 
 
 class DicomWebArchive:
-    """A client that is kept for one search; what it raises names the archive, never the address with its query."""
+    """A client that is kept for one search; what it raises names the archive, never the address with its query.
+
+    Parameters
+    ----------
+    name
+        The destination's, for messages.
+    destination
+        Where it is, and how it is asked.
+    deadline
+        When the search is over.
+    mismatches
+        Takes down why a study of the same patient ID was left out.
+    """
 
     def __init__(self, name: str, destination: DicomWebDestination, deadline: Deadline, mismatches: list[str]) -> None:
         self._name, self._destination, self._deadline = name, destination, deadline

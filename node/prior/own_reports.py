@@ -51,7 +51,17 @@ class OwnReports:
         self._default_issuer = default_issuer
 
     def keep(self, report: Path, sop_instance_uid: str, who: Identity) -> None:
-        """Keep the report in file `report`; a second time changes nothing."""
+        """Keep the report in file `report`; a second time changes nothing.
+
+        Parameters
+        ----------
+        report
+            The file; it may go afterwards.
+        sop_instance_uid
+            Of the report.
+        who
+            The patient; without a patient ID nothing is stored.
+        """
         if not who.patient_id:
             return
         folder = self._of(who)

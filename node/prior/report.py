@@ -86,7 +86,19 @@ class Wanted:
 
     @classmethod
     def of(cls, pipeline: str, header: Dataset, default_issuer: str, today: datetime) -> Wanted:
-        """What to look for beside the study with that header; one without a date counts as of `today`."""
+        """What to look for beside the study with that header; one without a date counts as of `today`.
+
+        Parameters
+        ----------
+        pipeline
+            Whose report.
+        header
+            Of the study that is being read.
+        default_issuer
+            Of a patient ID without one.
+        today
+            The date of a study without one.
+        """
         made = Moment.of(header)
         return cls(
             pipeline,
@@ -120,6 +132,15 @@ def latest(found: Iterable[Found]) -> Found | None:
 
 def examined(content: bytes, wanted: Wanted, default_issuer: str) -> Found:
     """The report in a Part 10 file, if it is an earlier one of the patient by the pipeline.
+
+    Parameters
+    ----------
+    content
+        The file.
+    wanted
+        What is looked for.
+    default_issuer
+        Of a patient ID without one.
 
     Raises
     ------

@@ -40,7 +40,19 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class FeedFollower:
-    """Fetches what is new in one Orthanc."""
+    """Fetches what is new in one Orthanc.
+
+    Parameters
+    ----------
+    name
+        Of the feed in the configuration.
+    settings
+        Where the Orthanc is, and how often it is asked.
+    store
+        Takes the instances.
+    leader_lock
+        Only the process that has it asks.
+    """
 
     def __init__(self, name: str, settings: OrthancFeed, store: Store, leader_lock: LeaderLock) -> None:
         self._name = name

@@ -64,6 +64,15 @@ class Completion:
         """Record, in the caller's transaction, that `complete` has been dealt with as far as it went.
 
         False, and nothing recorded, where somebody else has done so already: another node on the same database.
+
+        Parameters
+        ----------
+        session
+            Its transaction holds the decisions too.
+        complete
+            What was decided about.
+        now
+            The time of the decision.
         """
         by_series = complete.level == "series"
         seen = SeriesRow.routed_instances if by_series else SeriesRow.study_routed_instances

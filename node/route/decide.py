@@ -58,7 +58,17 @@ def keys(routes: Iterable[CompiledRoute]) -> frozenset[str]:
 
 
 def decide(routes: Iterable[CompiledRoute], level: Level, series: Sequence[Facts]) -> list[Decision]:
-    """One decision for each route of `level`; a study matches if any of its series does."""
+    """One decision for each route of `level`; a study matches if any of its series does.
+
+    Parameters
+    ----------
+    routes
+        All of the configuration.
+    level
+        Routes of the other level are left out.
+    series
+        Facts of the series; of a study, of all of them.
+    """
     return [_decision(route, series) for route in routes if route.level == level]
 
 

@@ -19,7 +19,17 @@ from node.status.overview import Disk
 
 
 class Metrics(Collector):
-    """Collects at each scrape; all processes of the node write the same records, so one answer tells of them all."""
+    """Collects at each scrape; all processes of the node write the same records, so one answer tells of them all.
+
+    Parameters
+    ----------
+    database
+        The node's database.
+    data
+        Its data folder, for the room on its disk.
+    disk_floor_mb
+        Room under which new instances are refused.
+    """
 
     def __init__(self, database: Database, data: Path, disk_floor_mb: int) -> None:
         self._database = database

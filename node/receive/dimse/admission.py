@@ -59,7 +59,15 @@ class Admission:
             self._peers.setdefault(peer.ae_title.strip(), []).append((name, peer))
 
     def enter(self, calling_ae_title: str, called_ae_title: str, address: str) -> Slot | Rejection:
-        """A slot, to be left at the end, or why there is none."""
+        """A slot, to be left at the end, or why there is none.
+
+        Parameters
+        ----------
+        calling_ae_title, called_ae_title
+            Of the request; padding does not count.
+        address
+            IP address that the connection comes from.
+        """
         if self._settings.require_called_ae_title and called_ae_title.strip() not in self._called:
             return Rejection(*CALLED, "Called AE title is not ours")
         peer = self.peer(calling_ae_title, address)

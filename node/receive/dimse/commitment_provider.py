@@ -51,7 +51,23 @@ GIVE_UP_AFTER = timedelta(days=7)
 
 
 class CommitmentProvider:
-    """Takes requests and reports; `start` sends the answers from a thread of its own."""
+    """Takes requests and reports; `start` sends the answers from a thread of its own.
+
+    Parameters
+    ----------
+    database
+        The node's database.
+    store
+        Holds the instances, and makes them safe.
+    ae_title
+        The node's.
+    peers
+        Where reports go.
+    leader_lock
+        Only the process that has it sends reports.
+    clock
+        The time, with its zone.
+    """
 
     def __init__(
         self,
@@ -118,7 +134,17 @@ class CommitmentProvider:
         return SUCCESS
 
     def take_report(self, calling: str, event_type: int, information: Dataset) -> int:
-        """Keep an archive's report on what we asked for: `answer` holds the failure reason of each failed instance."""
+        """Keep an archive's report on what we asked for: `answer` holds the failure reason of each failed instance.
+
+        Parameters
+        ----------
+        calling
+            AE title of the archive.
+        event_type
+            1: all committed, 2: some failed (PS3.4 J.3.3.1).
+        information
+            The data set of the N-EVENT-REPORT.
+        """
         transaction = str(information.get("TransactionUID", ""))
         failed = {
             str(item.get("ReferencedSOPInstanceUID", "")): int(item.get("FailureReason", 0) or 0)

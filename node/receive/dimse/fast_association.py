@@ -98,7 +98,17 @@ class _Ended(Exception):
 
 
 class Association(threading.Thread):
-    """One connection, from its first byte to its last."""
+    """One connection, from its first byte to its last.
+
+    Parameters
+    ----------
+    server
+        The server that accepted the connection.
+    sock
+        The connection; the association closes it.
+    address
+        IP address of the peer.
+    """
 
     def __init__(self, server: Server, sock: socket.socket, address: str) -> None:
         super().__init__(name=f"association {address}", daemon=True)

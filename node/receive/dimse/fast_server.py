@@ -25,7 +25,19 @@ WAITING_CONNECTIONS = 256  # before their A-ASSOCIATE-RQ; the one that has waite
 
 
 class FastServer:
-    """Listens, starts an association per connection, and ends what is silent or slow."""
+    """Listens, starts an association per connection, and ends what is silent or slow.
+
+    Parameters
+    ----------
+    settings
+        Limits and timeouts.
+    services
+        What the node does for a peer.
+    tls
+        For a TLS port; None: plain.
+    port
+        Where to listen; 0: any that is free.
+    """
 
     def __init__(self, settings: DimseSettings, services: Services, tls: ssl.SSLContext | None, port: int) -> None:
         self.settings = settings
@@ -107,7 +119,17 @@ class FastServer:
 
 
 def listen(host: str, port: int, shared: bool) -> socket.socket:
-    """A listening socket; with `shared` other processes of the node may listen on the same port."""
+    """A listening socket; with `shared` other processes of the node may listen on the same port.
+
+    Parameters
+    ----------
+    host
+        Address to listen on.
+    port
+        0: any that is free.
+    shared
+        Whether other processes listen there too (SO_REUSEPORT).
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -85,7 +85,17 @@ class CommandSet:
 
 
 def store_response(context_id: int, request: CommandSet, problem: NotStored | None) -> bytes:
-    """A C-STORE-RSP (PS3.7 9.3.1.2) in one P-DATA-TF: success, or the status and reason of `problem`."""
+    """A C-STORE-RSP (PS3.7 9.3.1.2) in one P-DATA-TF: success, or the status and reason of `problem`.
+
+    Parameters
+    ----------
+    context_id
+        Presentation context that the request came on.
+    request
+        The command set of the C-STORE-RQ.
+    problem
+        Why the instance was not stored; None: it was.
+    """
     status = Status.SUCCESS if problem is None else problem.status
     elements = b"".join(
         (

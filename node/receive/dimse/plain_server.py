@@ -109,7 +109,19 @@ class _Pace:
 
 
 class PlainServer:
-    """Has the face of `node.receive.dimse.fast_server.FastServer`."""
+    """Has the face of `node.receive.dimse.fast_server.FastServer`.
+
+    Parameters
+    ----------
+    settings
+        Limits and timeouts.
+    services
+        What the node does for a peer.
+    tls
+        For a TLS port; None: plain.
+    port
+        Where to listen; 0: any that is free.
+    """
 
     def __init__(self, settings: DimseSettings, services: Services, tls: ssl.SSLContext | None, port: int) -> None:
         self._services = services

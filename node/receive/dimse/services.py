@@ -32,7 +32,17 @@ class Response(NamedTuple):
 
 
 class Services:
-    """The store, the door and the desk behind both servers."""
+    """The store, the door and the desk behind both servers.
+
+    Parameters
+    ----------
+    store
+        Takes the instances.
+    admission
+        Decides who may open an association.
+    commitment
+        Answers storage commitment.
+    """
 
     def __init__(self, store: Store, admission: Admission, commitment: CommitmentProvider) -> None:
         self.store = store
@@ -42,7 +52,19 @@ class Services:
     def begin(
         self, arrival: Arrival, context_class: str, sop_class_uid: str, sop_instance_uid: str, syntax: str
     ) -> Incoming:
-        """Start one C-STORE; what is wrong with it comes out at `commit`."""
+        """Start one C-STORE; what is wrong with it comes out at `commit`.
+
+        Parameters
+        ----------
+        arrival
+            The association.
+        context_class
+            Abstract syntax of the presentation context.
+        sop_class_uid, sop_instance_uid
+            Of the command.
+        syntax
+            Transfer syntax that was accepted for the context.
+        """
         incoming = self.store.begin(arrival, sop_class_uid, sop_instance_uid, syntax)
         if sop_class_uid != context_class:
             reason = "SOP Class UID is not that of the presentation context"
@@ -50,7 +72,19 @@ class Services:
         return incoming
 
     def serve(self, request: Any, abstract_syntax: str, syntax: str, calling: str, address: str) -> Response | None:
-        """The response to a message that is not C-STORE, or None where the node does not offer that service."""
+        """The response to a message that is not C-STORE, or None where the node does not offer that service.
+
+        Parameters
+        ----------
+        request
+            A pynetdicom primitive.
+        abstract_syntax, syntax
+            Of the presentation context that it came on.
+        calling
+            AE title of the peer.
+        address
+            Its IP address.
+        """
         if isinstance(request, C_ECHO) and abstract_syntax == Verification:
             echo = C_ECHO()
             echo.MessageIDBeingRespondedTo = request.MessageID

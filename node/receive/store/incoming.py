@@ -40,7 +40,7 @@ class Arrival:
     clock
         Seconds since the epoch.
     way
-        ``dimse``, ``stow``, ``import``, ``folder`` or ``orthanc``.
+        ``dimse``, ``stow``, ``folder`` or ``orthanc``.
     calling_ae_title
         Of the sender; empty where there is none.
     """
@@ -86,6 +86,15 @@ class Incoming:
     """One instance while its bytes arrive: `write` them, then `commit` or `discard`; made by `Store.begin`.
 
     After `write` has raised, the rest of the data may still be written: it is dropped, and `commit` raises the same.
+
+    Parameters
+    ----------
+    files
+        Where the instance will be.
+    arrival
+        The association that it comes by.
+    command
+        SOP Class UID, SOP Instance UID and transfer syntax UID, as the command and its context have them.
     """
 
     def __init__(self, files: InstanceFiles, arrival: Arrival, command: tuple[str, str, str]) -> None:

@@ -118,7 +118,17 @@ class InstanceFiles:
             os.unlink(self._spool + name)
 
     def header_of(self, path: Path, start: int, transfer_syntax_uid: str) -> Header:
-        """The header of the data set that begins at byte `start` of a file, mapped rather than read."""
+        """The header of the data set that begins at byte `start` of a file, mapped rather than read.
+
+        Parameters
+        ----------
+        path
+            A file of the spool.
+        start
+            First byte of the data set.
+        transfer_syntax_uid
+            What the data set is written in.
+        """
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size <= start:
@@ -139,6 +149,23 @@ class InstanceFiles:
 
         Its data set begins at byte `start`. An instance that is there already under its UID is replaced, and the
         receipt says whether by another data set.
+
+        Parameters
+        ----------
+        name
+            Of the partial.
+        fd
+            Open on it.
+        size
+            Of the whole file, in bytes.
+        start
+            First byte of its data set.
+        header
+            Of its data set.
+        transfer_syntax_uid
+            What its data set is written in.
+        sender
+            The association that it came by.
 
         Raises
         ------

@@ -50,7 +50,15 @@ def _fixed(sop_class_uid: str, transfer_syntax_uid: str, source_ae_title: str) -
 
 
 def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str) -> bytes:
-    """Preamble, prefix and file meta group that go before a data set as it was sent."""
+    """Preamble, prefix and file meta group that go before a data set as it was sent.
+
+    Parameters
+    ----------
+    sop_class_uid, sop_instance_uid, transfer_syntax_uid
+        Of the data set that follows.
+    source_ae_title
+        Of the sender; empty where there is none.
+    """
     before, after = _fixed(sop_class_uid, transfer_syntax_uid, source_ae_title)
     group = before + _element(3, b"UI", sop_instance_uid.encode()) + after
     return bytes(PREAMBLE) + b"DICM" + pack("<HH2sHL", 2, 0, b"UL", 4, len(group)) + group

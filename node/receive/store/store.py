@@ -25,7 +25,17 @@ class Store(InstanceFiles):
     """The instances on disk, and the ways in; the parameters are those of `InstanceFiles`."""
 
     def open(self, way: str, calling_ae_title: str = "", called_ae_title: str = "", peer_address: str = "") -> Arrival:
-        """Record an accepted association, or its like by another way in."""
+        """Record an accepted association, or its like by another way in.
+
+        Parameters
+        ----------
+        way
+            ``dimse``, ``stow``, ``folder`` or ``orthanc``.
+        calling_ae_title, called_ae_title
+            Of the association; empty where there is none.
+        peer_address
+            IP address, or name of what the instances come from.
+        """
         calling_ae_title, called_ae_title = _printable(calling_ae_title), _printable(called_ae_title)
         arrival = Arrival(self.receipts, self.clock, way, calling_ae_title)
         self.receipts.append(Opened(arrival.id, way, calling_ae_title, called_ae_title, peer_address, self.clock()))
@@ -36,7 +46,17 @@ class Store(InstanceFiles):
         return arrival
 
     def refuse(self, way: str, calling_ae_title: str, called_ae_title: str, peer_address: str, reason: str) -> None:
-        """Record a refused association."""
+        """Record a refused association.
+
+        Parameters
+        ----------
+        way
+            ``dimse`` or ``stow``.
+        calling_ae_title, called_ae_title, peer_address
+            As for `open`.
+        reason
+            For the record.
+        """
         calling_ae_title, called_ae_title = _printable(calling_ae_title), _printable(called_ae_title)
         name = new_association_id(self.receipts)
         self.receipts.append(Refused(name, way, calling_ae_title, called_ae_title, peer_address, self.clock(), reason))
@@ -46,7 +66,17 @@ class Store(InstanceFiles):
         )
 
     def begin(self, arrival: Arrival, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> Incoming:
-        """Start one instance. What is wrong with it comes out at `commit`, when the sender listens."""
+        """Start one instance. What is wrong with it comes out at `commit`, when the sender listens.
+
+        Parameters
+        ----------
+        arrival
+            The association.
+        sop_class_uid, sop_instance_uid
+            Of the command.
+        transfer_syntax_uid
+            Of the presentation context.
+        """
         return Incoming(self, arrival, (sop_class_uid, sop_instance_uid, transfer_syntax_uid))
 
     def adopt(self, arrival: Arrival, name: str, study_instance_uid: str | None = None) -> Receipt:
@@ -54,6 +84,15 @@ class Store(InstanceFiles):
 
         A Part 10 file is stored as it is, byte for byte; a bare data set gets preamble and file meta. Where
         `study_instance_uid` is given, it must be of that study.
+
+        Parameters
+        ----------
+        arrival
+            What it came by.
+        name
+            Of the partial.
+        study_instance_uid
+            The study that it must belong to; None: any.
 
         Raises
         ------
