@@ -1,7 +1,7 @@
 """Work that goes on in the background: one loop in one thread, which no failure ends.
 
 Everything in the node that is done again and again runs in a `Loop`: decisions, deliveries, the import of receipts,
-retention. A turn that fails is logged once, tried again after a pause, and logged once more when it works again; in
+retention. A round that fails is logged once, tried again after a pause, and logged once more when it works again; in
 between, `problem` says so to the health page.
 """
 
@@ -18,48 +18,48 @@ from node.errors import PeerUnavailable
 
 log = logging.getLogger(__name__)
 
-RETRY_S = 1.0  # after a turn that failed
+RETRY_S = 1.0  # after a round that failed
 
-Turn = Callable[[], float | None]
+Work = Callable[[], float | None]
 
 
 class Loop:
-    """Calls `turn` again and again in a thread of its own, from `start` to `stop`.
+    """Calls `work` again and again in a thread of its own, from `start` to `stop`.
 
     Parameters
     ----------
     name
         What the loop does, in two or three words: for the log, for `problem`, and as the thread's name.
-    turn
+    work
         Does what is due now. It may return the seconds until it is to be called again; None means `every_s`.
-        Whatever it raises costs this turn only.
+        Whatever it raises costs this round only.
     every_s
-        Seconds between two turns; None waits for `wake`.
+        Seconds between two rounds; None waits for `wake`.
     first_s
-        Seconds until the first turn.
+        Seconds until the first round.
     retry_s
-        Seconds after a turn that failed.
-    last_turn
-        Whether `stop` has one more turn made, for what came in meanwhile.
+        Seconds after a round that failed.
+    last_round
+        Whether `stop` has one more round made, for what came in meanwhile.
     """
 
     def __init__(
         self,
         name: str,
-        turn: Turn,
+        work: Work,
         *,
         every_s: float | None,
         first_s: float | None = 0.0,
         retry_s: float = RETRY_S,
-        last_turn: bool = False,
+        last_round: bool = False,
     ) -> None:
-        self._name, self._turn = name, turn
-        self._every_s, self._first_s, self._retry_s, self._last_turn = every_s, first_s, retry_s, last_turn
+        self._name, self._work = name, work
+        self._every_s, self._first_s, self._retry_s, self._last_round = every_s, first_s, retry_s, last_round
         self.stopping = threading.Event()
-        """Set by `stop`: a long turn looks at it and ends early."""
+        """Set by `stop`: a long round looks at it and ends early."""
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._failure = ""  # the kind of what failed last, until a turn works again
+        self._failure = ""  # the kind of what failed last, until a round works again
         self._failing_since = 0.0
 
     def start(self) -> None:
@@ -70,14 +70,14 @@ class Loop:
         self._thread.start()
 
     def stop(self, timeout_s: float | None = None) -> None:
-        """End after the turn under way. One that lasts longer than `timeout_s` is left to end with the process."""
+        """End after the round under way. One that lasts longer than `timeout_s` is left to end with the process."""
         self.stopping.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
 
     def wake(self) -> None:
-        """Have the next turn made now, or right after the one under way."""
+        """Have the next round made now, or right after the one under way."""
         self._wake.set()
 
     def problem(self) -> str | None:
@@ -94,19 +94,19 @@ class Loop:
             self._wake.clear()
             if self.stopping.is_set():
                 break
-            pause_s = self._guarded_turn()
-        if self._last_turn:
-            self._guarded_turn()
+            pause_s = self._guarded_round()
+        if self._last_round:
+            self._guarded_round()
 
-    def _guarded_turn(self) -> float | None:
-        """Make one turn; the seconds until the next one."""
+    def _guarded_round(self) -> float | None:
+        """Make one round; the seconds until the next one."""
         try:
-            pause_s = self._turn()
+            pause_s = self._work()
         except (SQLAlchemyError, OSError, PeerUnavailable) as error:  # outside of this process: no traceback helps
             if self._is_news(error):
                 log.error("background work waits", extra=self._facts())
             return self._retry_s
-        except Exception as error:  # the worker's loop: a bug costs this turn, and is seen
+        except Exception as error:  # the worker's loop: a bug costs this round, and is seen
             if self._is_news(error):
                 log.exception("background work failed", extra=self._facts())
             return self._retry_s

@@ -26,7 +26,7 @@ class PeerUnavailable(NodeError):
 
 
 class PeerRefused(NodeError):
-    """The peer said no: trying again will not help."""
+    """The peer refused: trying again will not help."""
 
 
 class JobFailed(NodeError):

@@ -7,7 +7,7 @@ How much must survive a power cut costs time (one flush takes 2 to 5 ms on a ser
 ======== ============================================ ========================================================
 never    the old file, the new one, or an empty one    what is made again without harm: how far something was read
 content  the old file or the new one, each whole       a job's files: a missing one is noticed, and its step repeated
-name     the new file, once the call has returned      what somebody else was told is safe: records, deliveries
+name     the new file, once the call has returned      what was reported to others as safe: records, deliveries
 ======== ============================================ ========================================================
 
 A kill of the process, without a power cut, leaves the old file or the new one in all three.

@@ -1,7 +1,7 @@
-"""What the node says while it runs: one record per change of state, as JSON lines or for people, on standard error.
+"""What the node logs while it runs: one record per change of state, as JSON lines or for people, on standard error.
 
 Modules log through `logging.getLogger(__name__)` with the facts in `extra`, or through `structlog.get_logger()`: both
-come out alike. What is true of everything a thread does for a while, such as the job, is bound once with `bound`.
+come out alike. What holds for everything that a thread does for a while, such as the job, is bound with `bound`.
 """
 
 from __future__ import annotations

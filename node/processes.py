@@ -109,7 +109,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             bufsize=0,
-            # no group of its own to be told of Ctrl-C: the parent decides in which order things end
+            # in a session of its own, Ctrl-C does not reach it: the parent decides in which order processes end
             start_new_session=True,
             env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
         )

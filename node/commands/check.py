@@ -83,26 +83,26 @@ def _asked(
         )
 
 
-def _ask(key: str, whom: DimseDestination | DicomWebDestination | FhirDestination, ae_title: str) -> checks.CheckResult:
-    where = f"{whom.ae_title} at {whom.host}:{whom.port}" if isinstance(whom, DimseDestination) else whom.url
+def _ask(key: str, peer: DimseDestination | DicomWebDestination | FhirDestination, ae_title: str) -> checks.CheckResult:
+    where = f"{peer.ae_title} at {peer.host}:{peer.port}" if isinstance(peer, DimseDestination) else peer.url
     try:
-        with closing(_way_to(key, whom, ae_title)) as delivery:
+        with closing(_delivery_to(key, peer, ae_title)) as delivery:
             return checks.CheckResult(key, "good", f"{where} {delivery.ping()}")
     except (PeerUnavailable, OSError) as error:  # OSError: certificates
         return checks.CheckResult(key, "bad", f"{where}: {str(error).removeprefix(f'{key}: ')}")
 
 
-def _way_to(
-    key: str, whom: DimseDestination | DicomWebDestination | FhirDestination, ae_title: str
+def _delivery_to(
+    key: str, peer: DimseDestination | DicomWebDestination | FhirDestination, ae_title: str
 ) -> DimseDelivery | DicomWebDelivery | FhirDelivery:
     from node.send.dicomweb_delivery import DicomWebDelivery
     from node.send.dimse_delivery import DimseDelivery
     from node.send.fhir_delivery import FhirDelivery
 
-    match whom:
+    match peer:
         case DicomWebDestination():
-            return DicomWebDelivery(key, whom)
+            return DicomWebDelivery(key, peer)
         case FhirDestination():
-            return FhirDelivery(key, whom)
+            return FhirDelivery(key, peer)
         case DimseDestination():
-            return DimseDelivery(key, whom, ae_title)
+            return DimseDelivery(key, peer, ae_title)

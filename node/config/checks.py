@@ -1,4 +1,4 @@
-"""Is the configuration, with everything that it names, fit to run? Looked at before a node starts, changing nothing."""
+"""Is the configuration, with everything that it names, fit to run? Checked before a node starts; nothing is changed."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def peers(configuration: Configuration) -> Iterator[CheckResult]:
         yield CheckResult(
             "peers",
             "doubtful",
-            "there is none, and receive.dimse.require_known_peer is on: nobody may send to the node",
+            "is empty, and receive.dimse.require_known_peer is on: nobody may send to the node",
         )
     for name, peer in configuration.peers.items():
         places = ", ".join(str(network) for network in peer.networks) or "any address"

@@ -1,4 +1,7 @@
-"""`config.yaml` as frozen types: read once at the start, an unknown key is an error, a default is written here only."""
+"""`config.yaml` as frozen types, read once at the start.
+
+An unknown key is an error, and every default is here and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -130,7 +133,7 @@ class ReceiveSettings(Section):
     orthanc_feeds: dict[Name, OrthancFeed] = {}
     durability: Literal["process", "power"] = "power"  # success survives a killed process, or a power cut too
     disk_floor_mb: int = Field(default=1024, ge=0)
-    keep_days: int | None = Field(default=None, ge=1)  # images, once all that they were for is done; None: for ever
+    keep_days: int | None = Field(default=None, ge=1)  # images whose jobs are done and delivered; None: for ever
     series_quiet_s: float = Field(default=30.0, ge=0)
     study_quiet_s: float = Field(default=60.0, ge=0)
     known_count_quiet_s: float = Field(default=0.2, ge=0)  # where expected counts are met and associations have ended

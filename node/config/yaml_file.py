@@ -61,7 +61,7 @@ class YamlFile:
                 where = (*key, str(name.value))
                 if name.value in seen:
                     raise ConfigurationError(
-                        f"{self.path}:{line}: {'.'.join(where)}: is there twice, first on line {seen[name.value]}"
+                        f"{self.path}:{line}: {'.'.join(where)}: the key is there already, on line {seen[name.value]}"
                     )
                 seen[name.value] = line
                 self._refuse_repeated_keys(value, where)

@@ -1,4 +1,4 @@
-"""The node's database: how it is opened, and what is said where it cannot be."""
+"""The node's database: how it is opened, and the errors that say why it cannot be."""
 
 from __future__ import annotations
 

@@ -265,7 +265,7 @@ class CommitmentRow(Base):
 
 
 class ExecutorRow(Base):
-    """A process that runs jobs, and when it last said that it lives (by the database's clock)."""
+    """A process that runs jobs, and when it last reported that it lives (by the database's clock)."""
 
     __tablename__ = "executor"
 
@@ -274,7 +274,7 @@ class ExecutorRow(Base):
 
 
 class LaneRow(Base):
-    """Which node sends to a destination, where several share a database, and when it last said so."""
+    """Which node sends to a destination, where several share a database, and when it last renewed that claim."""
 
     __tablename__ = "lane"
 

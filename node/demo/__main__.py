@@ -233,13 +233,13 @@ def table(outcomes: Sequence[SampleOutcome], destination: str) -> Table:
 def _decision(route: str, matched: bool, why: str) -> Text:
     """What a route decided; of a long list of reasons the first, as the node's page has them all."""
     reasons = why.split("; ")
-    told = (
+    summary = (
         why
         if len(reasons) <= REASONS_SHOWN + 1
         else (f"{'; '.join(reasons[:REASONS_SHOWN])}; and {len(reasons) - REASONS_SHOWN} more clauses")
     )
     mark = Text("✓ ", "green") if matched else Text("✗ ", "red")
-    return mark.append(f"{in_words(route)}: ", "bold").append(told, "not bold default")
+    return mark.append(f"{in_words(route)}: ", "bold").append(summary, "not bold default")
 
 
 def in_words(name: str) -> str:
@@ -313,7 +313,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def main() -> int:
     """The command line of the demo."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--once", action="store_true", help="end by itself; exit code 0 only if all results arrived")
+    parser.add_argument("--once", action="store_true", help="exit by itself; with code 0 only if all results arrived")
     parser.add_argument("--input", type=Path, help="a folder of your own DICOM to send instead of the samples")
     arguments = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -103,7 +103,7 @@ class Orthanc:
             raise OrthancMissing("Orthanc is not installed")
         paths = {name: plugin(name) for name in plugins}
         if lacking := [name for name, path in paths.items() if path is None]:
-            raise OrthancMissing(f"Orthanc lacks the plugin {', '.join(lacking)} in {PLUGINS}")
+            raise OrthancMissing(f"Orthanc is missing the plugin {', '.join(lacking)} in {PLUGINS}")
         self.folder = folder
         self.ae_title = ae_title
         self.modalities = dict(modalities or {})

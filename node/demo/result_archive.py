@@ -98,15 +98,15 @@ class FolderArchive:
 def in_words(objects: tuple[Stored, ...]) -> str:
     """What these objects are, e.g. ``4 MR series (372 images), 1 capture, 1 report``."""
     counts = Counter(one.word for one in objects)
-    told = []
+    phrases = []
     for word in sorted(counts, key=[*dict.fromkeys(WORDS.values()), OTHER].index):
         count = counts[word]
         if word == "MR series":
             series = len({one.series_instance_uid for one in objects if one.word == word})
-            told.append(f"{series} MR series ({count} images)")
+            phrases.append(f"{series} MR series ({count} images)")
         else:
-            told.append(f"{count} {word}{'s' if count > 1 else ''}")
-    return ", ".join(told)
+            phrases.append(f"{count} {word}{'s' if count > 1 else ''}")
+    return ", ".join(phrases)
 
 
 def _value(one: dict[str, Any], tag: str) -> str:

@@ -76,7 +76,7 @@ class Scanner:
         return None
 
     def way(self, files: Sequence[File]) -> str:
-        """By what these files are sent; storescu proposes uncompressed transfer syntaxes only, unless told one."""
+        """By what these files are sent; storescu proposes uncompressed transfer syntaxes only, unless one is named."""
         plain = all(not file.transfer_syntax_uid.is_compressed for file in files)
         return "storescu" if self.storescu and plain else "pynetdicom"
 
@@ -101,11 +101,11 @@ class Scanner:
             timeout=TIMEOUT_S,
             check=False,
         )
-        told = (done.stdout + done.stderr).splitlines()
+        output = (done.stdout + done.stderr).splitlines()
         if done.returncode != 0:
-            return "; ".join([line for line in told if line.startswith(("E:", "F:"))][-3:]) or "storescu failed"
+            return "; ".join([line for line in output if line.startswith(("E:", "F:"))][-3:]) or "storescu failed"
         # storescu's exit code does not say that an instance was refused; what it tells of each answer does
-        answers = [line.partition(STORE_RESPONSE)[2].rstrip(")") for line in told if STORE_RESPONSE in line]
+        answers = [line.partition(STORE_RESPONSE)[2].rstrip(")") for line in output if STORE_RESPONSE in line]
         return "; ".join(dict.fromkeys(answer for answer in answers if not answer.startswith(("Success", "Warning"))))
 
     def _by_pynetdicom(self, files: Sequence[File], receiver: Receiver) -> str:

@@ -23,7 +23,7 @@ MODALITY, SERIES_DESCRIPTION = "00080060", "0008103E"
 
 
 class DicomWebArchive:
-    """A client that is kept for one search; what it raises names the archive, never the address with its query.
+    """A client for one search. Its errors name the archive, never the address with its query.
 
     Parameters
     ----------

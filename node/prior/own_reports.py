@@ -1,4 +1,4 @@
-"""The node's own reports, kept longer than their jobs' files so that a visit a year later finds the last one."""
+"""The node's own reports, stored for longer than their jobs' files, so that a visit a year later finds the last one."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class OwnReports:
     def find(self, wanted: Wanted) -> tuple[Found | None, list[str]]:
         """The patient's last report by the pipeline, and why others of that patient ID are not it.
 
-        Only what was handed over by a job that has not failed counts: a report that nobody got is none.
+        Only what was handed over by a job that has not failed counts: a report that was never sent does not count.
         """
         found: list[Found] = []
         mismatches: list[str] = []
@@ -87,7 +87,7 @@ class OwnReports:
         return latest(report for report in found if self._went_out(report, wanted.pipeline)), mismatches
 
     def get(self, sop_instance_uid: str, who: Identity) -> bytes | None:
-        """The report of that UID, where it is still kept."""
+        """The report of that UID, if it is still there."""
         try:
             return (self._of(who) / _name(sop_instance_uid)).read_bytes()
         except OSError:

@@ -36,7 +36,7 @@ LOOK_S = 0.1
 
 @dataclass(frozen=True)
 class Prior:
-    """What the search came to."""
+    """The result of a search."""
 
     note: dict[str, Any]  # for the job's record: UIDs, digest, source; a repeat goes by it
     summary: str  # for the operator
@@ -61,8 +61,8 @@ class PriorReports:
     def find(self, job: JobRow, paths: Sequence[Path]) -> Prior | None:
         """The patient's last report by the job's pipeline; None where the pipeline wants none.
 
-        What an earlier run of the same job was given, it is given again, and nothing else. An archive that cannot be
-        asked costs its time and is reported; it never fails the job.
+        What an earlier run of the same job was given, it is given again, and nothing else. An archive that cannot
+        be asked takes its time-out and is reported; it never fails the job.
 
         Raises
         ------
@@ -169,8 +169,8 @@ class PriorReports:
         )
 
     def _wherever(self, source: str, reference: ReportReference, header: Dataset) -> Iterator[bytes | None]:
-        kept = self._own.get(reference.sop_instance_uid, identity_in(header, self._default_issuer))
-        yield _normalised(kept)
+        content = self._own.get(reference.sop_instance_uid, identity_in(header, self._default_issuer))
+        yield _normalised(content)
         if source in self._settings.ask:
             try:
                 with closing(self._open(source, [])) as archive:
@@ -204,7 +204,7 @@ def _none(summary: str, remark: str) -> Prior:
 
 
 def _remark(silent: Sequence[str], mismatches: Sequence[str]) -> str:
-    """What the reader of the result must know of the search; empty where all is well."""
+    """What the reader of the result must know about the search; empty if nothing."""
     sentences = []
     if silent:
         sentences.append(f"No earlier report could be searched in: {'; '.join(silent)}.")

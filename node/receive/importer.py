@@ -74,7 +74,7 @@ def run(
             import_path(path, store, arrival, report, progress)
         arrival.close("released")
         store.close()
-        ReceiptImport(data, database).once()
+        ReceiptImport(data, database).import_now()
     finally:
         store.close()
         database.dispose()

@@ -67,7 +67,7 @@ class FeedFollower:
             token = base64.b64encode(f"{settings.username}:{password}".encode()).decode()
             self._headers["Authorization"] = f"Basic {token}"
         self._pause_s = settings.poll_s
-        self._loop = Loop(f"feed {name}", self._turn, every_s=settings.poll_s)
+        self._loop = Loop(f"feed {name}", self._work, every_s=settings.poll_s)
 
     def start(self) -> None:
         """Begin to follow."""
@@ -77,7 +77,7 @@ class FeedFollower:
         """End after the instance at hand."""
         self._loop.stop()
 
-    def _turn(self) -> float:
+    def _work(self) -> float:
         """Fetch what is there, if this process is to; the seconds until the next time."""
         try:
             more = self.poll() if self._leader_lock.is_mine() else False

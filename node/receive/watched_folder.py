@@ -1,4 +1,4 @@
-"""Watched folders: what settles in them is imported, then kept or deleted."""
+"""Watched folders: files that no longer change are imported, then left there or deleted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FolderWatcher:
         self._clock = clock
         name = hashlib.sha256(str(settings.path.absolute()).encode()).hexdigest()[:16]
         self._memory = store.receipts.folder / f"watched-{name}.json"
-        self._loop = Loop("watched folder", self._turn, every_s=POLL_S, retry_s=POLL_S)
+        self._loop = Loop("watched folder", self._work, every_s=POLL_S, retry_s=POLL_S)
 
     def start(self) -> None:
         """Begin to look."""
@@ -55,7 +55,7 @@ class FolderWatcher:
         """End after the file at hand."""
         self._loop.stop()
 
-    def _turn(self) -> None:
+    def _work(self) -> None:
         if self._leader_lock.is_mine():
             self.poll()
 

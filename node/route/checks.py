@@ -16,7 +16,7 @@ from pipelines.registry import UnknownPipeline, pipeline_type
 def routes(configuration: Configuration) -> Iterator[CheckResult]:
     """Matcher, pipeline, settings and level of every route."""
     if not configuration.routes:
-        yield CheckResult("routes", "doubtful", "there is none: everything is stored and nothing is run")
+        yield CheckResult("routes", "doubtful", "is empty: everything is stored and nothing is run")
     for name, route in configuration.routes.items():
         problems = [CheckResult(f"routes.{name}", "bad", problem) for problem in _route_problems(name, route)]
         yield from problems
@@ -43,10 +43,10 @@ def _route_problems(name: str, route: Route) -> Iterator[str]:
         for wrong in error.errors():
             key = ".".join(str(part) for part in wrong["loc"])
             known = ", ".join(kind.settings_type.model_fields) or "none"
-            told = (
+            explanation = (
                 f"there is no such setting; there are: {known}" if wrong["type"] == "extra_forbidden" else wrong["msg"]
             )
-            yield f"routes.{name}.settings.{key}: {wrong.get('input')!r}: {told}"
+            yield f"routes.{name}.settings.{key}: {wrong.get('input')!r}: {explanation}"
     except (OSError, ValueError, TypeError) as error:  # weights that are missing or not what they should be
         yield f"routes.{name}.pipeline: {route.pipeline} cannot be used: {error}"
     else:

@@ -3,7 +3,7 @@
     counts known from the headers and met, associations ended   known_count_quiet_s after the last instance
     otherwise                                                   series_quiet_s or study_quiet_s after it
 
-A late instance makes its series and its study complete once more. What is complete stays so until `settle` has said
+A late instance makes its series and its study complete again. What is complete stays so until `settle` has said
 that it was dealt with, and everything is in the database: a restart forgets nothing.
 """
 

@@ -38,7 +38,7 @@ class Deciding:
         self._completion, self._dispatcher, self._clock = completion, dispatcher, clock
         self._put_off: dict[tuple[str, str | None], float] = {}  # what failed, and until when it is left alone
         self._polls = 0
-        self._loop = Loop("decisions", self._turn, every_s=POLL_S)
+        self._loop = Loop("decisions", self._work, every_s=POLL_S)
 
     def start(self) -> None:
         """Begin to ask."""
@@ -74,6 +74,6 @@ class Deciding:
                 self._dispatcher.give_up(complete, error)
                 self._put_off[key] = self._clock() + RETRY_S
 
-    def _turn(self) -> None:
+    def _work(self) -> None:
         self._polls += 1
         self.dispatch_complete(studies=self._polls % STUDIES_EVERY == 0)

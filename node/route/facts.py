@@ -129,7 +129,7 @@ def _numbers(headers: Iterable[Dataset], keyword: str) -> list[float]:
 
 
 def _values(header: Dataset, path: Sequence[str]) -> Iterator[Value]:
-    """The values at a path of keywords; what an enhanced object says frame by frame counts as said by it."""
+    """The values at a path of keywords; values that an enhanced object has frame by frame count as its own."""
     if path[0] in header:
         yield from _below(header, path)
         return

@@ -277,7 +277,7 @@ def _first_reasons(decision: DecisionRow) -> str:
 
 
 def _trouble(session: Session, destination: str) -> str:
-    """What a destination last said to a line that was tried and still waits."""
+    """The last answer of a destination to a line that was tried and still waits."""
     return (
         session.scalar(
             select(OutboxRow.answer)

@@ -62,7 +62,7 @@ def build_app(
     database
         Of the node's records.
     checks
-        By name, what else must be well for `/health/ready`: a function that says why not, or None.
+        By name, what else must work for `/health/ready`: a function that says why not, or None.
     more
         Routes of other parts that share the port, such as STOW-RS.
     """
@@ -168,11 +168,14 @@ class _Page:
     def no_database(self, request: Request, _error: Exception) -> Response:
         return self._plain(request, 503, "The node's database does not answer; the node's log says why.")
 
-    def _plain(self, request: Request, status_code: int, told: str) -> Response:
+    def _plain(self, request: Request, status_code: int, sentence: str) -> Response:
         if "text/html" not in request.headers.get("accept", ""):
-            return PlainTextResponse(f"{told}\n", status_code)
+            return PlainTextResponse(f"{sentence}\n", status_code)
         return self._templates.TemplateResponse(
-            request, "plain.html", {"now": datetime.now(UTC), "problems": {}, "told": told}, status_code=status_code
+            request,
+            "plain.html",
+            {"now": datetime.now(UTC), "problems": {}, "sentence": sentence},
+            status_code=status_code,
         )
 
     # ---- for machines
@@ -266,7 +269,7 @@ KINDS = {
 
 
 def counted(kind: str, count: int) -> str:
-    """So many objects of one kind, in words."""
+    """A number of objects of one kind, in words."""
     return f"{count} {KINDS.get(kind, words(kind))}{'s' if count > 1 else ''}"
 
 

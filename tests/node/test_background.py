@@ -1,4 +1,4 @@
-"""Loops go on whatever a turn does, say so once, and end when they are told to."""
+"""Loops go on whatever a work does, say so once, and end when they are told to."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.waiting import until
 QUICK_S = 0.01
 
 
-class Turns:
-    """A turn that raises what it is given, in this order, then works."""
+class Rounds:
+    """A work that raises what it is given, in this order, then works."""
 
     def __init__(self, *errors: Exception | None) -> None:
         self.errors = list(errors)
@@ -35,8 +35,8 @@ Start = Callable[..., Loop]
 def start() -> Iterator[Start]:
     loops: list[Loop] = []
 
-    def started(turn: Callable[[], float | None], **settings: float | bool | None) -> Loop:
-        loop = Loop("sending", turn, **{"every_s": QUICK_S, "retry_s": QUICK_S, **settings})  # type: ignore[arg-type]
+    def started(work: Callable[[], float | None], **settings: float | bool | None) -> Loop:
+        loop = Loop("sending", work, **{"every_s": QUICK_S, "retry_s": QUICK_S, **settings})  # type: ignore[arg-type]
         loops.append(loop)
         loop.start()
         return loop
@@ -54,87 +54,87 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.name == "node.background"]
 
 
-def test_turns_are_made_until_it_is_stopped(start: Start) -> None:
-    turns = Turns()
-    loop = start(turns)
-    until(lambda: turns.made >= 3)
+def test_rounds_are_made_until_it_is_stopped(start: Start) -> None:
+    rounds = Rounds()
+    loop = start(rounds)
+    until(lambda: rounds.made >= 3)
     assert loop.problem() is None
     loop.stop()
-    made = turns.made
+    made = rounds.made
     assert loop.problem() == "sending: not running"
     loop.start()  # and again
-    until(lambda: turns.made > made)
+    until(lambda: rounds.made > made)
 
 
 def test_a_database_that_goes_and_is_back_is_two_lines(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    turns = Turns(*(database_error() for _ in range(5)))
-    start(turns)
-    until(lambda: len(messages(caplog)) >= 2 and turns.made > 6)
+    rounds = Rounds(*(database_error() for _ in range(5)))
+    start(rounds)
+    until(lambda: len(messages(caplog)) >= 2 and rounds.made > 6)
     assert messages(caplog) == ["background work waits", "background work goes on"]
     assert "Muster" not in caplog.text
 
 
-def test_a_bug_costs_one_turn_and_its_traceback_is_logged(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    turns = Turns(KeyError("x"), KeyError("x"), None, KeyError("x"))
-    start(turns)
-    until(lambda: turns.made >= 5)
+def test_a_bug_costs_one_round_and_its_traceback_is_logged(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    rounds = Rounds(KeyError("x"), KeyError("x"), None, KeyError("x"))
+    start(rounds)
+    until(lambda: rounds.made >= 5)
     failures = [record for record in caplog.records if record.message == "background work failed"]
     assert len(failures) == 2  # the second of two in a row says nothing new
     assert all(record.exc_info for record in failures)
 
 
-def test_health_names_the_failure_until_a_turn_works(start: Start) -> None:
+def test_health_names_the_failure_until_a_round_works(start: Start) -> None:
     away = threading.Event()
     away.set()
 
-    def turn() -> None:
+    def work() -> None:
         if away.is_set():
             raise database_error()
 
-    loop = start(turn)
+    loop = start(work)
     until(lambda: loop.problem() is not None)
     assert loop.problem() == "sending: the database cannot be used (OperationalError), tried again every 0.01 s"
     away.clear()
     until(lambda: loop.problem() is None)
 
 
-def test_a_turn_says_when_the_next_one_is_and_can_be_woken(start: Start) -> None:
+def test_a_round_says_when_the_next_one_is_and_can_be_woken(start: Start) -> None:
     made: list[int] = []
 
-    def turn() -> float:
+    def work() -> float:
         made.append(1)
         return 3600.0
 
-    loop = start(turn, every_s=QUICK_S)
+    loop = start(work, every_s=QUICK_S)
     until(lambda: made)
     loop.wake()
     until(lambda: len(made) == 2)
 
 
 def test_a_loop_without_a_clock_waits_to_be_woken(start: Start) -> None:
-    turns = Turns()
-    loop = start(turns, every_s=None, first_s=None)
-    assert turns.made == 0
+    rounds = Rounds()
+    loop = start(rounds, every_s=None, first_s=None)
+    assert rounds.made == 0
     loop.wake()
-    until(lambda: turns.made == 1)
+    until(lambda: rounds.made == 1)
 
 
-def test_a_last_turn_takes_what_came_in_meanwhile(start: Start) -> None:
-    turns = Turns()
-    loop = start(turns, every_s=3600.0, first_s=3600.0, last_turn=True)
+def test_a_last_round_takes_what_came_in_meanwhile(start: Start) -> None:
+    rounds = Rounds()
+    loop = start(rounds, every_s=3600.0, first_s=3600.0, last_round=True)
     loop.stop()
-    assert turns.made == 1
+    assert rounds.made == 1
 
 
-def test_a_turn_that_does_not_end_is_left_alone_at_the_end(start: Start) -> None:
+def test_a_round_that_does_not_end_is_left_alone_at_the_end(start: Start) -> None:
     begun, release = threading.Event(), threading.Event()
 
-    def turn() -> None:
+    def work() -> None:
         begun.set()
         release.wait(60.0)
 
-    loop = start(turn)
+    loop = start(work)
     until(begun.is_set)
     loop.stop(timeout_s=0.05)
     assert loop.stopping.is_set()

@@ -1,10 +1,10 @@
-"""Storage commitment as its provider (PS3.4 J): a request is kept, the answer is sent until the peer has taken it.
+"""Storage commitment as its provider (PS3.4 J): a request is stored, and its report is sent until the peer accepts it.
 
-"Committed" is said of an instance that is under its final name and flushed to the disk, file and folder, whatever the
-durability of reception is. The report goes to the address that the configuration has for the peer, on an association
-of its own: most requesters have closed theirs by then. A peer without an address there gets it on the association that
-it asked on (by the fast server). Reports on what the node itself asked an archive to commit come
-in here too, and are left in the same table for the sender.
+"Committed" is reported of an instance that is under its final name and flushed to the disk, file and folder, whatever
+the durability of reception is. The report goes to the address that the configuration has for the peer, on an
+association of its own: most requesters have closed theirs by then. A peer without an address there gets it on the
+association that it asked on (by the fast server). Reports on what the node itself asked an archive to commit come in
+here too, and are left in the same table for the sender.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class CommitmentProvider:
         self._peers = peers
         self._leader_lock = leader_lock
         self._clock = clock
-        self._loop = Loop("storage commitment", self._turn, every_s=POLL_S)
+        self._loop = Loop("storage commitment", self._work, every_s=POLL_S)
 
     def start(self) -> None:
         """Begin to send reports."""
@@ -95,7 +95,7 @@ class CommitmentProvider:
         self._loop.stop()
 
     def request(self, peer: str, information: Dataset) -> int:
-        """Keep a request; the status of its N-ACTION. Asked again with the same UID, the answer is sent again."""
+        """Store a request; the status of its N-ACTION. A request that comes again is reported again."""
         transaction = str(information.get("TransactionUID", ""))
         references = [
             [str(item.get("ReferencedSOPClassUID", "")), str(item.get("ReferencedSOPInstanceUID", ""))]
@@ -127,14 +127,14 @@ class CommitmentProvider:
                     )
         except SQLAlchemyError as error:
             # the same transaction twice at once, or a database that is down: the peer asks again
-            log.error("commitment request not kept", extra={"peer": peer, "error": type(error).__name__})
+            log.error("commitment request not stored", extra={"peer": peer, "error": type(error).__name__})
             return DUPLICATE_TRANSACTION if isinstance(error, IntegrityError) else PROCESSING_FAILURE
         log.info("commitment requested", extra={"peer": peer, "transaction_uid": transaction, "count": len(references)})
         self._loop.wake()
         return SUCCESS
 
     def take_report(self, calling: str, event_type: int, information: Dataset) -> int:
-        """Keep an archive's report on what we asked for: `answer` holds the failure reason of each failed instance.
+        """Store an archive's report on what we asked for: `answer` holds the failure reason of each failed instance.
 
         Parameters
         ----------
@@ -158,14 +158,14 @@ class CommitmentProvider:
                 known.state = "reported"
                 known.answer = json.dumps({"event_type": event_type, "failed": failed})
         except SQLAlchemyError as error:
-            log.error("commitment report not kept", extra={"calling": calling, "error": type(error).__name__})
+            log.error("commitment report not stored", extra={"calling": calling, "error": type(error).__name__})
             return PROCESSING_FAILURE
         log.info("commitment reported to us", extra={"calling": calling, "transaction_uid": transaction})
         return SUCCESS
 
     # ------------------------------------------------------------ answers
 
-    def _turn(self) -> None:
+    def _work(self) -> None:
         if self._leader_lock.is_mine():
             self.send_due()
 
@@ -191,7 +191,7 @@ class CommitmentProvider:
         return taken
 
     def result_of(self, transaction_uid: str) -> tuple[int, Dataset]:
-        """Event type and information of the report on a request that was just kept."""
+        """Event type and information of the report on a request that has just been stored."""
         with Session(self._database) as session:
             record = session.get_one(CommitmentRow, transaction_uid)
         return self.result(transaction_uid, record.references)

@@ -316,7 +316,7 @@ class Association(threading.Thread):
         version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         items: list[Any] = [maximum, implementation, version, *roles]
         if any(isinstance(item, AsynchronousOperationsWindowNegotiation) for item in request.user_information):
-            window = AsynchronousOperationsWindowNegotiation()  # said, or a peer takes it to be unlimited
+            window = AsynchronousOperationsWindowNegotiation()  # without it a peer takes the window to be unlimited
             window.maximum_number_operations_invoked = window.maximum_number_operations_performed = 1
             items.append(window)
         answer = A_ASSOCIATE()

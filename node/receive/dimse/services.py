@@ -32,7 +32,7 @@ class Response(NamedTuple):
 
 
 class Services:
-    """The store, the door and the desk behind both servers.
+    """What both servers offer: storage, admission and storage commitment.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ END = (
         failed=bindparam("broken"),
     )
 )
-# The file was replaced by what came last; an entry that is read twice is told by its moment.
+# The file was replaced by what came last; an entry that is read twice is known by its time.
 REPEATED = (
     update(instances)
     .where(instances.c.sop_instance_uid == bindparam("key"), instances.c.received != bindparam("at"))
@@ -114,7 +114,7 @@ MORE_OF_SERIES = (
     .where(series.c.series_instance_uid == bindparam("key"))
     .values(
         instances=series.c.instances + bindparam("added"),
-        expected=bindparam("said"),
+        expected=bindparam("stated"),
         last_received=bindparam("at"),
         last_association_id=bindparam("association"),
     )
@@ -146,7 +146,7 @@ class ReceiptImport:
         self._leader_lock = LeaderLock(self._folder / "receipt_import.lock")
         self._positions: dict[str, int] = {}
         self._looked = 0.0  # when it was last looked for processes that have died
-        self._loop = Loop("import of receipts", self._turn, every_s=POLL_S, last_turn=True)
+        self._loop = Loop("import of receipts", self._work, every_s=POLL_S, last_round=True)
 
     def start(self) -> None:
         """Bring in what the last run left behind, then go on in a thread.
@@ -166,8 +166,8 @@ class ReceiptImport:
         self._loop.stop()
         self._leader_lock.close()
 
-    def once(self) -> bool:
-        """Bring in what is there, unless another process does; whether it was done here. Instead of `start`."""
+    def import_now(self) -> bool:
+        """Import what is there, unless another process does; whether it was done here. Instead of `start`."""
         try:
             if not self._leader_lock.is_mine():
                 return False
@@ -180,7 +180,7 @@ class ReceiptImport:
         """Why receipts are not brought in at the moment, or None."""
         return self._loop.problem()
 
-    def _turn(self) -> float:
+    def _work(self) -> float:
         """Bring in what is new, if no other process does; the seconds until the next time.
 
         Whatever fails, the logs keep everything until it works again.
@@ -400,14 +400,14 @@ def _write_series(connection: Connection, stored: Sequence[Stored], new: dict[st
         first, last = entries[0], entries[-1]
         added = sum(new.get(entry.sop_instance_uid) is entry for entry in entries)
         # where headers disagree the larger count holds: it can only make a series wait for its quiet time
-        said = [entry.expected for entry in entries if entry.expected] + [known.get(uid) or 0]
-        expected = max(said) or None
+        stated = [entry.expected for entry in entries if entry.expected] + [known.get(uid) or 0]
+        expected = max(stated) or None
         if uid in known:
             updates.append(
                 {
                     "key": uid,
                     "added": added,
-                    "said": expected,
+                    "stated": expected,
                     "at": _moment(last.at),
                     "association": last.association_id,
                 }

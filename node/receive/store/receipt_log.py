@@ -65,7 +65,7 @@ class Stored(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """An instance was not stored, and its sender was told so."""
+    """An instance was not stored; its sender got the same status."""
 
     association_id: str
     sop_instance_uid: str

@@ -1,4 +1,4 @@
-"""Old images leave the store when everything that they were for is done, if the configuration says so."""
+"""Old images are deleted once their jobs are done and delivered, if the configuration says so."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Retention:
     def __init__(self, database: Database, data: Path, keep_days: int, clock: Callable[[], datetime]) -> None:
         self._database, self._clock = database, clock
         self._instances, self._keep = data / "instances", timedelta(days=keep_days)
-        self._loop = Loop("removal of old images", self._turn, every_s=EVERY_S, retry_s=RETRY_S)
+        self._loop = Loop("removal of old images", self._work, every_s=EVERY_S, retry_s=RETRY_S)
 
     def start(self) -> None:
         """Begin to look, once an hour."""
@@ -56,7 +56,7 @@ class Retention:
         """Why nothing is removed at the moment, or None."""
         return self._loop.problem()
 
-    def _turn(self) -> None:
+    def _work(self) -> None:
         self.remove_due()
 
     def remove_due(self) -> int:
@@ -87,13 +87,13 @@ class Retention:
             ).all()
             if _to_be_committed(session) & {row.sop_instance_uid for row in rows}:
                 return 0
-            kept = [row.sop_instance_uid for row in rows if not self._delete(row.path, before)]
-            if kept:  # sent again this moment: its receipt follows, and makes the study new
-                log.info("an old image came again", extra={"instances": len(kept)})
+            present = [row.sop_instance_uid for row in rows if not self._delete(row.path, before)]
+            if present:  # sent again this moment: its receipt follows, and makes the study new
+                log.info("an old image came again", extra={"instances": len(present)})
             session.execute(delete(StudyRow).where(of_study))
             session.execute(delete(SeriesRow).where(SeriesRow.study_instance_uid == study_instance_uid))
             session.execute(delete(InstanceRow).where(instances_of_study))
-        return len(rows) - len(kept)
+        return len(rows) - len(present)
 
     def _delete(self, relative: str, before: datetime) -> bool:
         """Delete a file if it is still the old one; False where it has just been replaced."""

@@ -49,7 +49,7 @@ def written(folder: Path, text: str) -> Path:
             "peers:\n  a: {ae_title: A, networks: [10.0.0.1/8]}",
             r"a.networks.0: .10.0.0.1/8.: should be an address",
         ),
-        ("node:\n  data: a\n  data: b", r"config.yaml:3: node.data: is there twice, first on line 2"),
+        ("node:\n  data: a\n  data: b", r"config.yaml:3: node.data: the key is there already, on line 2"),
         ("node: [", r"config.yaml: is not YAML"),
         ("- a", r"config.yaml: holds no sections"),
     ],

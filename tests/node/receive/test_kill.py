@@ -189,7 +189,7 @@ def test_nothing_acknowledged_is_lost_to_kill_9(
 def _check_records(data: Path, url: str, acknowledged: set[str], everything: set[str]) -> None:
     """The recorder brings in what each killed process had acknowledged, and closes what it left open."""
     database = open_database(url)
-    assert ReceiptImport(data, database).once()
+    assert ReceiptImport(data, database).import_now()
     with database.connect() as connection:
         instance, series = InstanceRow.__table__, SeriesRow.__table__
         association = AssociationRow.__table__

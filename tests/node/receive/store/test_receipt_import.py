@@ -111,7 +111,7 @@ def test_reading_a_journal_twice_counts_nothing_twice(
     receipt_import.poll()
     for mark in (tmp_path / "receipts").glob("*.read"):
         mark.unlink()  # as if the note of how far it was read had been lost
-    assert ReceiptImport(tmp_path, database).once()
+    assert ReceiptImport(tmp_path, database).import_now()
     assert counts(database) == [(2, None)]
     received = {row.sop_instance_uid: row.times_received for row in rows(database, InstanceRow)}
     assert received["1.2.3.2"] == 1
