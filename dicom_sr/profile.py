@@ -57,19 +57,26 @@ class EncodingProfile:
 
 
 @dataclass(frozen=True)
-class EncodedObject:
-    """One object, written as a Part 10 file; a FHIR resource as a JSON file.
+class ObjectFile:
+    """A file that can be sent: a DICOM object as a Part 10 file, or a FHIR resource as a JSON file.
 
     A FHIR resource has a UID of its own too, by which the node knows it, but no SOP class and no series.
     """
 
-    kind: Kind
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
     study_instance_uid: str
     path: Path
+
+
+@dataclass(frozen=True)
+class EncodedObject(ObjectFile):
+    """An object that an encoder has written: what the job's folder lists, the database keeps and the outbox sends."""
+
+    kind: Kind
     order: int  # of sending: lower first
     sha256: str  # of the file, hex
+    size: int  # of the file, bytes
     # the object that this one stands in for: sent only where the peer refuses that one's SOP class
     twin_of: str | None = None

@@ -21,10 +21,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from sqlalchemy import select
 
+from dicom_sr.profile import ObjectFile
 from node.config import DicomWebDestination
 from node.database.tables import AssociationRow, DecisionRow, EventRow, InstanceRow, OutboxRow
 from node.demo import samples
-from node.send.delivery import Item, Outcome
+from node.send.delivery import Outcome
 from node.send.dicomweb_delivery import DicomWebDelivery
 from tests.orthanc import Archive, Modality, free_port
 from tests.running import SENDER, RunningNode
@@ -213,7 +214,7 @@ def test_images_that_come_by_stow_take_the_same_way(node, knee, tmp_path):
     for number, ds in enumerate(sent.images):
         path = tmp_path / f"{number}.dcm"
         ds.save_as(path)
-        items.append(Item(ds.SOPClassUID, str(ds.SOPInstanceUID), str(ds.SeriesInstanceUID), sent.study, path))
+        items.append(ObjectFile(ds.SOPClassUID, str(ds.SOPInstanceUID), str(ds.SeriesInstanceUID), sent.study, path))
     delivery = DicomWebDelivery(
         "node", DicomWebDestination(kind="dicomweb", url=f"http://127.0.0.1:{node.page}/dicom-web")
     )

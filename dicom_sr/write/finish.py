@@ -214,13 +214,14 @@ def write(
     ds.save_as(buffer, enforce_file_format=True)
     path.write_bytes(buffer.getbuffer())
     return EncodedObject(
-        kind,
-        str(ds.SOPClassUID),
-        str(ds.SOPInstanceUID),
-        str(ds.SeriesInstanceUID),
-        str(ds.StudyInstanceUID),
-        path,
-        SENDING_ORDER[kind] if order is None else order,
-        hashlib.sha256(buffer.getbuffer()).hexdigest(),
-        twin_of,
+        sop_class_uid=str(ds.SOPClassUID),
+        sop_instance_uid=str(ds.SOPInstanceUID),
+        series_instance_uid=str(ds.SeriesInstanceUID),
+        study_instance_uid=str(ds.StudyInstanceUID),
+        path=path,
+        kind=kind,
+        order=SENDING_ORDER[kind] if order is None else order,
+        sha256=hashlib.sha256(buffer.getbuffer()).hexdigest(),
+        size=buffer.getbuffer().nbytes,
+        twin_of=twin_of,
     )

@@ -60,6 +60,7 @@ def encode_risk_assessment(provenance: Provenance, folder: Path) -> tuple[Encode
             path=path,
             order=SENDING_ORDER["risk_assessment"],
             sha256=hashlib.sha256(content).hexdigest(),
+            size=len(content),
         ),
     )
 

@@ -178,7 +178,7 @@ def cancel(config: Path, job: str) -> int:
 
 
 def _by_operator(config: Path, job: str, what: Literal["restart", "cancel"], done: str) -> int:
-    from node.database.job_states import ForbiddenTransition
+    from node.database.states import ForbiddenTransition
     from node.run.job_engine import JobEngine
 
     configuration, database = opened(config)

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.progress import track
 
 from dicom_sr.errors import UnsuitableInput
+from dicom_sr.profile import ObjectFile
 from dicom_sr.series import read_studies
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.route import files_in
 from node.commands.terminal import console
 from node.config import read
-from node.send.delivery import Item, Outcome
+from node.send.delivery import Outcome
 from node.send.outbox import open_delivery
 
 
@@ -61,7 +62,7 @@ def send(folder: Path, to: str, config: Path) -> int:
     return NOT_RIGHT if refused else OK
 
 
-def _items(paths: Iterable[Path], complaints: Console) -> Iterator[Item]:
+def _items(paths: Iterable[Path], complaints: Console) -> Iterator[ObjectFile]:
     for path in paths:
         try:
             (study,) = read_studies([path])
@@ -70,7 +71,7 @@ def _items(paths: Iterable[Path], complaints: Console) -> Iterator[Item]:
             continue
         (series,) = study.series
         (instance,) = series.instances
-        yield Item(
+        yield ObjectFile(
             sop_class_uid=instance.sop_class_uid,
             sop_instance_uid=instance.sop_instance_uid,
             series_instance_uid=series.series_instance_uid,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -172,6 +172,11 @@ class DimseDestination(Section):
     timeout_s: float = Field(default=120.0, gt=0)
     profile: Profile = Profile()
 
+    @property
+    def confirms(self) -> bool:
+        """Whether an object counts as sent only once the peer has said that it keeps it."""
+        return self.commitment
+
 
 class DicomWebDestination(Section):
     """A server that results are sent to by STOW-RS."""
@@ -184,6 +189,11 @@ class DicomWebDestination(Section):
     timeout_s: float = Field(default=120.0, gt=0)
     profile: Profile = Profile()
 
+    @property
+    def confirms(self) -> bool:
+        """Whether an object counts as sent only once the server has said that it keeps it."""
+        return self.confirm
+
 
 class FolderDestination(Section):
     """A folder that results are written to."""
@@ -191,6 +201,7 @@ class FolderDestination(Section):
     kind: Literal["folder"]
     path: FilePath
     profile: Profile = Profile()
+    confirms: ClassVar[bool] = False  # a file that is there is kept
 
 
 class FhirDestination(Section):
@@ -202,6 +213,11 @@ class FhirDestination(Section):
     identifier_system: str = ""  # of the patient IDs of the images; empty: the value alone is given
     confirm: bool = False  # look for each one there; "confirmed" only after it
     timeout_s: float = Field(default=30.0, gt=0)
+
+    @property
+    def confirms(self) -> bool:
+        """Whether a resource counts as sent only once it was found there."""
+        return self.confirm
 
     @property
     def profile(self) -> Profile:

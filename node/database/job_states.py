@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 import socket
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
 from node.database.jobs import NEXT, Job, JobState
+from node.database.outbox import UNSETTLED
+from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import EventRow, JobRow, OutboxRow
-from node.errors import JobNotFound, NodeError
-
-UNSETTLED = or_(  # lines of the outbox that still have a way to go
-    OutboxRow.state == "waiting", and_(OutboxRow.state == "delivered", OutboxRow.confirm)
-)
+from node.errors import JobNotFound
 
 
 def node_name(configuration: Configuration) -> str:
@@ -28,10 +27,6 @@ def node_name(configuration: Configuration) -> str:
     """
     place = hashlib.sha256(str(configuration.node.data.resolve()).encode()).hexdigest()[:8]
     return f"{socket.gethostname()}:{place}"
-
-
-class ForbiddenTransition(NodeError):
-    """A change of state that `node.database.jobs` does not allow, such as the restart of a job that is done."""
 
 
 def record(session: Session, job: Job, now: datetime | None = None) -> bool:
@@ -106,8 +101,41 @@ def move(
     if state not in NEXT[JobState(job.state)]:
         raise ForbiddenTransition(f"job {job_id} is {job.state} and cannot become {state}")
     job.state, job.reason, job.updated = state, reason, now or datetime.now(UTC)
+    if state == JobState.QUEUED:
+        job.step, job.attempt = "", 0
     note(session, job_id, state.value, detail or reason, now=now)
     return job
+
+
+def count_start(session: Session, job_id: str, step: str, most: int) -> int | None:
+    """Count that a worker begins with a step of the job: how often it has now begun with it since the job was queued.
+
+    None, and nothing counted, where it was begun `most` times already.
+    """
+    job = locked(session, job_id)
+    starts = job.attempt if job.step == step else 0
+    if starts >= most:
+        return None
+    job.step, job.attempt = step, starts + 1
+    session.flush()
+    return starts + 1
+
+
+def take_back_start(session: Session, job_id: str) -> None:
+    """The node was stopped in the step that was begun last: that start does not count against it."""
+    job = locked(session, job_id)
+    job.attempt = max(0, job.attempt - 1)
+    session.flush()
+
+
+def note_version(session: Session, job_id: str, pipeline_version: str) -> None:
+    """Keep the version of the pipeline that the job runs."""
+    session.execute(update(JobRow).where(JobRow.id == job_id).values(pipeline_version=pipeline_version))
+
+
+def note_prior(session: Session, job_id: str, prior: dict[str, Any]) -> None:
+    """Keep which earlier report the job was given, or that it was given none."""
+    session.execute(update(JobRow).where(JobRow.id == job_id).values(prior=prior))
 
 
 def note(
@@ -135,7 +163,7 @@ def settle(session: Session, job_id: str, now: datetime | None = None) -> None:
     lines = select(OutboxRow).where(OutboxRow.job_id == job_id)
     if session.scalars(lines.where(UNSETTLED).limit(1)).first() is not None:
         return
-    refused = session.scalars(lines.where(OutboxRow.state == "refused").order_by(OutboxRow.id)).all()
+    refused = session.scalars(lines.where(OutboxRow.state == OutboxState.REFUSED).order_by(OutboxRow.id)).all()
     counts = session.execute(
         select(OutboxRow.state, func.count())
         .where(OutboxRow.job_id == job_id)

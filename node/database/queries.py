@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from node.database.connection import Database
 from node.database.jobs import JobState
+from node.database.states import OutboxState
 from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from node.errors import JobNotFound
 
@@ -153,7 +154,7 @@ def delivered_counts(database: Database, job_ids: Iterable[str]) -> dict[str, tu
         for chunk in in_chunks(job_ids):
             for job_id, delivered, total in session.execute(
                 select(OutboxRow.job_id, func.count(OutboxRow.delivered), func.count())
-                .where(OutboxRow.job_id.in_(chunk), OutboxRow.state != "skipped")
+                .where(OutboxRow.job_id.in_(chunk), OutboxRow.state != OutboxState.SKIPPED)
                 .group_by(OutboxRow.job_id)
             ):
                 found[job_id] = (delivered, total)

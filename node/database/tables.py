@@ -187,7 +187,8 @@ class JobRow(Base):
     shadow: Mapped[bool] = mapped_column(default=False)  # run, send nothing
     state: Mapped[str] = mapped_column(String(16), index=True)
     reason: Mapped[str] = mapped_column(Text, default="")
-    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    step: Mapped[str] = mapped_column(String(16), default="", server_default="")  # that a worker began with last
+    attempt: Mapped[int] = mapped_column(Integer, default=0)  # how often it was begun since the job was queued
     predecessor: Mapped[str | None] = mapped_column(String(32))
     # which of its images had been sent again with another data set, as a digest; empty: none
     revision: Mapped[str] = mapped_column(String(64), default="", server_default="")

@@ -10,8 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.database.connection import Database
-from node.database.job_states import UNSETTLED
 from node.database.jobs import JobState
+from node.database.outbox import UNSETTLED
+from node.database.states import OutboxState
 from node.database.tables import DecisionRow, JobRow, ObjectRow, OutboxRow, SeriesRow
 from node.demo.result_archive import ResultArchive, Stored, in_words
 from node.demo.samples import Sample
@@ -129,7 +130,7 @@ def outcome(database: Database, archive: ResultArchive, sent: Sent) -> SampleOut
             session.scalars(
                 select(OutboxRow.sop_instance_uid)
                 .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
-                .where(ObjectRow.study_instance_uid == study, OutboxRow.state != "skipped")
+                .where(ObjectRow.study_instance_uid == study, OutboxRow.state != OutboxState.SKIPPED)
             )
         )
     returned = tuple(one for one in archive.stored(study) if one.sop_instance_uid not in sent.sop_instance_uids)

@@ -20,6 +20,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 
 from node.config import Configuration
 from node.database.connection import open_database
+from node.database.states import AssociationOutcome
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, TooLarge
 from node.receive.store.instance_files import COPY_BYTES
@@ -72,7 +73,7 @@ def run(
         report = ImportReport()
         for path in paths:
             import_path(path, store, arrival, report, progress)
-        arrival.close("released")
+        arrival.close(AssociationOutcome.RELEASED)
         store.close()
         ReceiptImport(data, database).import_now()
     finally:

@@ -17,6 +17,7 @@ from typing import Any
 
 from node.background import Loop
 from node.config import OrthancFeed
+from node.database.states import AssociationOutcome
 from node.errors import PeerUnavailable
 from node.files import write_whole
 from node.receive.importer import spool
@@ -112,9 +113,9 @@ class FeedFollower:
                 for identifier in new:
                     self._fetch(identifier, arrival)
             except PeerUnavailable as error:
-                arrival.close("lost", str(error))
+                arrival.close(AssociationOutcome.LOST, str(error))
                 raise
-            arrival.close("released")
+            arrival.close(AssociationOutcome.RELEASED)
         if last != since:
             self._remember(last)
         return not answer["Done"]

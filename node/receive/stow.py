@@ -26,6 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from node.config import DicomWebSettings
+from node.database.states import AssociationOutcome
 from node.receive.status import NotStored, Status
 from node.receive.store.header import is_uid
 from node.receive.store.incoming import Arrival
@@ -98,15 +99,15 @@ class _Desk:
         try:
             outcome = await self._take(request.stream(), boundary, arrival, study)
         except _Unsuitable as problem:
-            arrival.close("aborted", problem.reason)
+            arrival.close(AssociationOutcome.ABORTED, problem.reason)
             return JSONResponse({"error": problem.reason}, problem.code)
         except ClientDisconnect:
-            arrival.close("lost", "The client closed the connection")
+            arrival.close(AssociationOutcome.LOST, "The client closed the connection")
             return Response(status_code=BAD_REQUEST)  # nobody reads it
         except BaseException:
-            arrival.close("aborted", "The request was broken off")
+            arrival.close(AssociationOutcome.ABORTED, "The request was broken off")
             raise
-        arrival.close("released")
+        arrival.close(AssociationOutcome.RELEASED)
         return _response(outcome, arrival, answer_type, str(request.base_url))
 
     def _admit(self, request: Request, address: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from node.background import Loop
 from node.config import WatchedFolder
+from node.database.states import AssociationOutcome
 from node.files import write_whole
 from node.receive.importer import ImportReport, import_path
 from node.receive.store.locks import LeaderLock
@@ -95,7 +96,7 @@ class FolderWatcher:
             import_path(path, self._store, arrival, report)
             if self._settings.after == "delete" and len(report.refused) == before:
                 path.unlink(missing_ok=True)  # refused files stay, and are looked at again when they change
-        arrival.close("released")
+        arrival.close(AssociationOutcome.RELEASED)
 
     def _recall(self) -> State:
         try:

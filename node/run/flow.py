@@ -12,32 +12,37 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypedDict, TypeVar
 
-from sqlalchemy import Engine as Database
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_sr.errors import UnsuitableInput
+from dicom_sr.profile import EncodedObject, EncodingProfile
 from node.config import Configuration, Destination
-from node.database import job_states
+from node.database import job_states, outbox
+from node.database.connection import Database
 from node.database.jobs import JobState
-from node.database.tables import AssociationRow, EventRow, InstanceRow, JobRow, ObjectRow, OutboxRow
+from node.database.queries import in_chunks
+from node.database.tables import AssociationRow, InstanceRow, JobRow
 from node.errors import JobFailed, NodeError, WorkerDied
 from node.run.job_folder import JobFolder
+from node.run.messages import Check, Checked, Encode, Encoded, Infer, Inferred, JobRequest, Settings
+from node.run.notes import CheckNote, ObjectsNote, PriorNote, StudyNote
 from node.run.pool import Pool, Stopping
 from pipelines.context import ClinicalContext
 
 log = logging.getLogger(__name__)
 
 MAX_STARTS = 3  # a step that was begun so often, and took its worker or the node with it each time, is not begun again
-PREPARE, HAND_OVER = "prepare", "hand over"
-CHUNK = 500  # identifiers in one IN (...)
+HAND_OVER = "hand over"
 
-T = TypeVar("T")
+A = TypeVar("A", Checked, Inferred, Encoded)
 
 Contexts = Callable[[JobRow, list[Path]], ClinicalContext | None]
 
@@ -66,6 +71,34 @@ class Priors(Protocol):
         """Delete what was kept for long enough."""
 
 
+# ---- what the steps return: the job engine keeps it, so that a finished step is not repeated after a crash
+class Prepared(TypedDict):
+    """Why the pipeline does not run; None where it does."""
+
+    unsuitable: str | None
+
+
+class Inference(TypedDict):
+    """SHA-256 of the result, or why there is none."""
+
+    unsuitable: str | None
+    result: str | None
+
+
+class Encoding(TypedDict):
+    """What the objects are known by; None where nobody wants any."""
+
+    objects: str | None
+
+
+@dataclass
+class _Step:
+    """A step that is being done, and what its end will note of the job."""
+
+    job: JobRow  # as it was when the step began; nothing is written through it
+    pipeline_version: str | None = None
+
+
 class Flow:
     """The steps, with what they need.
 
@@ -92,40 +125,38 @@ class Flow:
         return JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id)
 
     # ---- steps
-    def prepare(self, job_id: str) -> dict[str, Any]:
+    def prepare(self, job_id: str) -> Prepared:
         """Find the job's files and hold them against the pipeline's input contract."""
         folder = self.folder(job_id)
-        with self._step(job_id, PREPARE) as job:
-            answer = folder.read_json("checked.json")
-            if answer is None:
-                paths, attributes = self._instances(job)
-                folder.write_study(job.study_instance_uid, paths, attributes)
+        with self._step(job_id, "prepare") as step:
+            checked = folder.read_note(CheckNote)
+            if checked is None:
+                folder.write_note(self._study_note(step.job))
                 try:  # a record of somebody else is a reason not to run, too
-                    if self._contexts is not None and (context := self._contexts(job, paths)) is not None:
-                        folder.write_context(context, self._configuration.records.key_file)
-                    answer = self._call(job, "check", "prepare")
+                    self._find_context(step.job)
+                    checked = CheckNote(self._call(step.job, "prepare", Check(*self._asked(step.job)), Checked).version)
                 except UnsuitableInput as error:
                     return {"unsuitable": str(error)}
-            self._find_prior(job)
-            job.pipeline_version = answer["version"]  # written down with the step's note
+            self._find_prior(step.job)
+            step.pipeline_version = checked.version
             return {"unsuitable": None}
 
-    def infer(self, job_id: str) -> dict[str, Any]:
+    def infer(self, job_id: str) -> Inference:
         """Run the pipeline; a result that is there already is taken as it is."""
-        folder = self.folder(job_id)
-        with self._step(job_id, "infer") as job:
-            note = folder.finished_result()
-            if note is None:
-                try:
-                    note = self._call(job, "infer", "infer")
-                except UnsuitableInput as error:
-                    return {"unsuitable": str(error), "result": None}
-            return {"unsuitable": None, "result": note["sha256"]}
+        with self._step(job_id, "infer") as step:
+            note = self.folder(job_id).finished_result()
+            if note is not None:
+                return {"unsuitable": None, "result": note.sha256}
+            try:
+                inferred = self._call(step.job, "infer", Infer(*self._asked(step.job)), Inferred)
+            except UnsuitableInput as error:
+                return {"unsuitable": str(error), "result": None}
+            return {"unsuitable": None, "result": inferred.sha256}
 
-    def encode(self, job_id: str, result: str | None, not_run: str | None) -> dict[str, Any]:
-        """Write the DICOM objects of the result, or those which say that there is none, where somebody wants them."""
-        with self._step(job_id, "encode") as job:
-            return {"objects": self._encode(job, result, not_run)}
+    def encode(self, job_id: str, result: str | None, not_run: str | None) -> Encoding:
+        """Write the objects of the result, or those which say that there is none, where somebody wants them."""
+        with self._step(job_id, "encode") as step:
+            return {"objects": self._encode(step.job, result, not_run)}
 
     def hand_over(self, job_id: str, objects: str | None, state: str, reason: str = "") -> None:
         """Put every object on its way to every destination that takes it, and the job into `state`, all at once.
@@ -135,8 +166,8 @@ class Flow:
         JobFailed
             If an object went out before with other bytes, or a destination is no longer configured.
         """
-        with self._step(job_id, HAND_OVER) as job:
-            self._hand_over(job, objects, JobState(state), reason, step=HAND_OVER)
+        with self._step(job_id, HAND_OVER) as step:
+            self._hand_over(step.job, objects, JobState(state), reason, step=HAND_OVER)
 
     def fail(self, job_id: str, reason: str) -> None:
         """End the job as failed; where a destination wants to know of missing results, it will."""
@@ -152,7 +183,7 @@ class Flow:
 
     # ---- around every step
     @contextmanager
-    def _step(self, job_id: str, name: str) -> Iterator[JobRow]:
+    def _step(self, job_id: str, name: str) -> Iterator[_Step]:
         """Do a step of a job that is running: note how long it took, or that the node was stopped in it."""
         start = time.perf_counter()
         with Session(self._database, expire_on_commit=False) as session:
@@ -160,59 +191,52 @@ class Flow:
             if job.state == JobState.QUEUED:
                 job = job_states.move(session, job_id, JobState.RUNNING)
                 session.commit()
+        step = _Step(job)
         try:
-            yield job
+            yield step
         except Stopping:
             with Session(self._database) as session, session.begin():
+                job_states.take_back_start(session, job_id)
                 job_states.note(session, job_id, "interrupted", name)
             raise
         if name == HAND_OVER:  # noted with what it does
             return
         with Session(self._database) as session, session.begin():  # one flush of the disk for all of it
             job_states.note(session, job_id, name, seconds=time.perf_counter() - start)
-            if name == PREPARE:
-                version = {"pipeline_version": job.pipeline_version}
-                session.execute(update(JobRow).where(JobRow.id == job_id).values(version))
+            if step.pipeline_version is not None:
+                job_states.note_version(session, job_id, step.pipeline_version)
 
-    def _call(self, job: JobRow, do: str, step: str, **more: Any) -> dict[str, Any]:
+    def _asked(self, job: JobRow) -> tuple[Path, str, Settings]:
+        """What every request to a worker begins with."""
+        return self.folder(job.id).path, job.pipeline, job.settings
+
+    def _call(self, job: JobRow, step: str, request: JobRequest, kind: type[A]) -> A:
         """Have a worker do it, again where the worker dies, until it has been begun too often."""
-        request = {
-            "do": do,
-            "folder": str(self.folder(job.id).path),
-            "pipeline": job.pipeline,
-            "settings": job.settings,
-            **more,
-        }
+        died = ""
         while True:
             try:
-                return self._pool.call(
+                answer = self._pool.call(
                     request,
                     priority=job.priority,
-                    began=lambda: self._begin(job.id, step),
+                    began=partial(self._begin, job.id, step, died),
                     cancelled=lambda: self._ended(job.id),
                 )
             except WorkerDied as error:
-                log.warning("worker died", extra={"job": job.id, "step": step, "reason": str(error)})
+                died = str(error)
+                log.warning("worker died", extra={"job": job.id, "step": step, "reason": died})
                 with Session(self._database) as session, session.begin():
-                    job_states.note(session, job.id, "worker died", str(error))
+                    job_states.note(session, job.id, "worker died", died)
+            else:
+                assert isinstance(answer, kind), f"{step} was answered by {type(answer).__name__}"
+                return answer
 
-    def _begin(self, job_id: str, step: str) -> None:
-        """Note that a worker begins with the step, unless it has taken too many with it already."""
+    def _begin(self, job_id: str, step: str, died: str) -> None:
+        """Count that a worker begins with the step, unless it has taken too many with it already."""
         with Session(self._database) as session, session.begin():
-            job_states.locked(session, job_id)
-            events = session.execute(
-                select(EventRow.what, EventRow.detail).where(EventRow.job_id == job_id).order_by(EventRow.id.desc())
-            ).all()
-            starts = 0
-            for what, detail in events:
-                if what == "queued":
-                    break
-                starts += (what == "begun" and detail == step) - (what == "interrupted" and detail == step)
-            if starts >= MAX_STARTS:
-                died = [detail for what, detail in events if what == "worker died"]
-                how = f": {died[0]}" if died else ""
-                raise JobFailed(f"{step} was begun {starts} times and took its process with it each time{how}")
-            session.execute(update(JobRow).where(JobRow.id == job_id).values(attempt=starts + 1))
+            starts = job_states.count_start(session, job_id, step, MAX_STARTS)
+            if starts is None:
+                how = f": {died}" if died else ""
+                raise JobFailed(f"{step} was begun {MAX_STARTS} times and took its process with it each time{how}")
             job_states.note(session, job_id, "begun", step)
 
     def _ended(self, job_id: str) -> bool:
@@ -224,12 +248,13 @@ class Flow:
             return False
 
     # ---- prepare
-    def _instances(self, job: JobRow) -> tuple[list[Path], dict[str, dict[str, str]]]:
+    def _study_note(self, job: JobRow) -> StudyNote:
+        """Where the job's images lie, and by which association each series came."""
         store = self._configuration.node.data.absolute() / "instances"
         paths: dict[str, Path] = {}
         attributes: dict[str, dict[str, str]] = {}
         with Session(self._database) as session:
-            for uids in _chunks(job.sop_instance_uids):
+            for uids in in_chunks(job.sop_instance_uids):
                 rows = session.execute(
                     select(InstanceRow, AssociationRow)
                     .outerjoin(AssociationRow, AssociationRow.id == InstanceRow.association_id)
@@ -245,31 +270,44 @@ class Flow:
                         }
         if missing := [uid for uid in job.sop_instance_uids if uid not in paths]:
             raise JobFailed(f"{len(missing)} of {len(job.sop_instance_uids)} instances are no longer stored")
-        return list(paths.values()), attributes
+        return StudyNote(job.study_instance_uid, tuple(paths.values()), attributes)
+
+    def _find_context(self, job: JobRow) -> None:
+        """Put the patient's record into the job's folder, where the pipeline wants it and there is one.
+
+        Raises
+        ------
+        UnsuitableInput
+            If it is of somebody else.
+        """
+        if self._contexts is not None and (context := self._contexts(job, self._paths(job))) is not None:
+            self.folder(job.id).write_context(context, self._configuration.records.key_file)
+
+    def _paths(self, job: JobRow) -> list[Path]:
+        note = self.folder(job.id).read_note(StudyNote)
+        return list(note.paths) if note else []
 
     def _find_prior(self, job: JobRow) -> None:
         """Put the patient's earlier report into the job's folder and note in its record which it is: once for all."""
         folder = self.folder(job.id)
-        if self._priors is None or folder.read_json("prior.json") is not None:
+        if self._priors is None or folder.read_note(PriorNote) is not None:
             return
-        study = folder.read_json("study.json") or {"paths": []}
         start = time.perf_counter()
-        prior = self._priors.find(job, [Path(path) for path in study["paths"]])
+        prior = self._priors.find(job, self._paths(job))
         if prior is None:
             return
         with Session(self._database) as session, session.begin():
-            session.execute(update(JobRow).where(JobRow.id == job.id).values(prior=prior.note))
+            job_states.note_prior(session, job.id, prior.note)
             job_states.note(session, job.id, "earlier report", prior.summary, seconds=time.perf_counter() - start)
         folder.write_prior(prior.content, prior.note)
 
     # ---- encode
-    def _profiles(self, job: JobRow, not_run: str | None) -> dict[str, dict[str, Any]]:
+    def _profiles(self, job: JobRow, not_run: str | None) -> dict[str, EncodingProfile]:
         """The distinct encodings that the job's destinations ask for, by their digest."""
         if job.shadow:
             return {}
         wanted = [self._destination(name) for name in job.destinations]
-        fields = [self._encoding(one) for one in wanted if not_run is None or one.profile.not_run_reports]
-        return {_digest(of)[:12]: of for of in fields}
+        return dict(self._encoding(one) for one in wanted if not_run is None or one.profile.not_run_reports)
 
     def _destination(self, name: str) -> Destination:
         try:
@@ -277,176 +315,87 @@ class Flow:
         except KeyError:
             raise JobFailed(f"destination {name} is no longer in the configuration") from None
 
-    def _encoding(self, destination: Destination) -> dict[str, Any]:
-        node = self._configuration.node
-        fields = {
-            **destination.profile.model_dump(mode="json", exclude={"not_run_reports"}),
-            "not_run_reports": True,  # whether anybody wants them is decided here
-            "uid_root": node.uid_root,
-            "institution": node.institution,
-        }
-        return fields | ({"identifier_system": destination.identifier_system} if destination.kind == "fhir" else {})
-
-    def _reports_of(self, job_id: str | None) -> list[dict[str, Any]]:
-        """The reports of an earlier job that went out to anybody, as the encoders want them named."""
-        if job_id is None:
-            return []
-        sent = select(OutboxRow.id).where(OutboxRow.sop_instance_uid == ObjectRow.sop_instance_uid).exists()
-        with Session(self._database) as session:
-            reports = session.scalars(
-                select(ObjectRow)
-                .where(ObjectRow.job_id == job_id, ObjectRow.kind == "report", sent)
-                .order_by(ObjectRow.sop_instance_uid)
-            ).all()
-        names = ("kind", "sop_class_uid", "sop_instance_uid", "series_instance_uid", "study_instance_uid", "path")
-        return [{name: getattr(report, name) for name in (*names, "order", "sha256")} for report in reports]
+    def _encoding(self, destination: Destination) -> tuple[str, EncodingProfile]:
+        """What a destination asks the encoders for, behind a short digest of it."""
+        node, profile = self._configuration.node, destination.profile
+        encoding = EncodingProfile(
+            measurement_report=profile.measurement_report,
+            kinds=profile.kinds,
+            not_run_reports=True,  # whether anybody wants them is decided here
+            synthetic_data=profile.synthetic_data,
+            snomed_licence=profile.snomed_licence,
+            uid_root=node.uid_root,
+            institution=node.institution,
+            identifier_system=destination.identifier_system if destination.kind == "fhir" else "",
+        )
+        return _digest(asdict(encoding))[:12], encoding
 
     def _encode(self, job: JobRow, result: str | None, not_run: str | None) -> str | None:
         """Have the objects written; returns what they are known by, None where nobody wants any."""
         profiles = self._profiles(job, not_run)
         if not profiles:
             return None
-        predecessors = self._reports_of(job.predecessor) if not_run is None else []
-        of = _digest([result, not_run, predecessors, profiles, *([job.revision] if job.revision else ())])
-        if self.folder(job.id).finished_objects(of) is None:
-            self._call(
-                job,
-                "encode",
-                "encode",
+        predecessors = self._predecessors(job) if not_run is None else ()
+        sent = [(item.sop_instance_uid, item.sha256) for item in predecessors]
+        key = _digest([result, not_run, sent, sorted(profiles), job.revision])
+        if self.folder(job.id).finished_objects(key) is None:
+            request = Encode(
+                *self._asked(job),
                 result=result,
-                reason=not_run,
+                not_run=not_run,
                 predecessors=predecessors,
                 profiles=profiles,
-                created=job.created.isoformat(),
+                created=job.created,
                 revision=job.revision,
-                of=of,
+                key=key,
             )
-        return of
+            self._call(job, "encode", request, Encoded)
+        return key
+
+    def _predecessors(self, job: JobRow) -> tuple[EncodedObject, ...]:
+        """The reports of the job that this one revises, as far as they went out to anybody."""
+        if job.predecessor is None:
+            return ()
+        with Session(self._database) as session:
+            return outbox.reports_sent(session, job.predecessor)
 
     # ---- hand over
     def _hand_over(
         self, job: JobRow, objects: str | None, state: JobState, reason: str, step: str | None = None
     ) -> None:
         start = time.perf_counter()
-        items = [] if objects is None else self._objects(job.id, objects)
-        if self._priors is not None and state == JobState.SENDING:
-            reports = [
-                (item["sop_instance_uid"], Path(item["path"]))
-                for item in items
-                if item["kind"] == "report" and None in item["twin_of"].values()
-            ]
-            self._priors.keep(job, reports)
+        note = None if objects is None else self._objects(job.id, objects)
+        if self._priors is not None and state == JobState.SENDING and note is not None:
+            reports = [item for item in note.objects if item.kind == "report" and note.is_own(item)]
+            self._priors.keep(job, [(item.sop_instance_uid, item.path) for item in reports])
         with Session(self._database) as session, session.begin():
             if job_states.locked(session, job.id).state not in (JobState.QUEUED, JobState.RUNNING):
                 return  # done before, or ended by an operator
-            for chunk in _chunks(items):
-                self._keep_objects(session, job.id, chunk)
             waiting = 0
-            for destination in job.destinations if items else []:
-                if state == JobState.SENDING or self._destination(destination).profile.not_run_reports:
-                    waiting += self._queue_objects(session, job, destination, items)
+            if note is not None:
+                outbox.keep_objects(session, job.id, note.objects)
+                waiting = sum(self._queue(session, job, name, note, state) for name in job.destinations)
             job_states.move(session, job.id, state, reason=reason)
             if step is not None:
                 job_states.note(session, job.id, step, seconds=time.perf_counter() - start)
             if not waiting:
                 job_states.settle(session, job.id)
 
-    def _objects(self, job_id: str, of: str) -> list[dict[str, Any]]:
-        note = self.folder(job_id).finished_objects(of)
+    def _objects(self, job_id: str, key: str) -> ObjectsNote:
+        note = self.folder(job_id).finished_objects(key)
         if note is None:
             raise JobFailed("the objects of the job are no longer what was encoded")
-        return list(note["objects"])
+        return note
 
-    def _keep_objects(self, session: Session, job_id: str, items: Sequence[dict[str, Any]]) -> None:
-        uids = [item["sop_instance_uid"] for item in items]
-        known = {
-            record.sop_instance_uid: record
-            for record in session.scalars(select(ObjectRow).where(ObjectRow.sop_instance_uid.in_(uids)))
-        }
-        new = []
-        for item in items:
-            fields = {
-                "sop_instance_uid": item["sop_instance_uid"],
-                "sop_class_uid": item["sop_class_uid"],
-                "series_instance_uid": item["series_instance_uid"],
-                "study_instance_uid": item["study_instance_uid"],
-                "job_id": job_id,
-                "kind": item["kind"],
-                "path": item["path"],
-                "sha256": item["sha256"],
-                "size": item["size"],
-                "order": item["order"],
-                "twin_of": next((uid for uid in item["twin_of"].values() if uid is not None), None),
-            }
-            record = known.get(item["sop_instance_uid"])
-            if record is None:
-                new.append(fields)
-            elif record.sha256 != item["sha256"]:
-                self._replace(session, record, fields)
-        if new:
-            session.execute(insert(ObjectRow), new)
-
-    def _replace(self, session: Session, record: ObjectRow, fields: dict[str, Any]) -> None:
-        """Other bytes under a UID: allowed only while nobody can have seen the former ones."""
-        tried = session.scalar(
-            select(func.count())
-            .select_from(OutboxRow)
-            .where(OutboxRow.sop_instance_uid == record.sop_instance_uid, OutboxRow.sha256 != "")
-        )
-        if tried:
-            raise JobFailed(
-                f"{record.kind} {record.sop_instance_uid} was sent before with other bytes; it stays as it is"
-            )
-        for name, value in fields.items():
-            setattr(record, name, value)
-        session.flush()
-
-    def _queue_objects(self, session: Session, job: JobRow, name: str, items: list[dict[str, Any]]) -> int:
+    def _queue(self, session: Session, job: JobRow, name: str, note: ObjectsNote, state: JobState) -> int:
         """Have the objects that the destination takes wait for it; returns how many do."""
-        destination = self._configuration.destinations[name]
-        profile = _digest(self._encoding(destination))[:12]
-        due = [
-            item
-            for item in items
-            if item["twin_of"].get(profile, "") is None and item["kind"] in destination.profile.kinds
-        ]
-        now = datetime.now(UTC)
-        known: set[str] = set()
-        waiting = 0
-        for chunk in _chunks([item["sop_instance_uid"] for item in due]):
-            here = [OutboxRow.destination == name, OutboxRow.sop_instance_uid.in_(chunk)]
-            known |= set(session.scalars(select(OutboxRow.sop_instance_uid).where(*here)))
-            again = session.execute(  # a restart: what was refused or left out is tried again
-                update(OutboxRow)
-                .where(*here, OutboxRow.job_id == job.id, OutboxRow.state.in_(("refused", "skipped")))
-                .values(state="waiting", not_before=now)
-                .returning(OutboxRow.id)
-            )
-            waiting += len(again.all())
-        confirm = destination.kind != "folder" and (
-            destination.commitment if destination.kind == "dimse" else destination.confirm
-        )
-        new = [
-            {
-                "sop_instance_uid": item["sop_instance_uid"],
-                "job_id": job.id,
-                "destination": name,
-                "order": item["order"],
-                "state": "waiting",
-                "not_before": now,
-                "confirm": confirm,
-            }
-            for item in due
-            if item["sop_instance_uid"] not in known
-        ]
-        if new:
-            session.execute(insert(OutboxRow), new)
-        return waiting + len(new)
+        destination = self._destination(name)
+        if state != JobState.SENDING and not destination.profile.not_run_reports:
+            return 0
+        profile, _ = self._encoding(destination)
+        due = [item for item in note.of_profile(profile) if item.kind in destination.profile.kinds]
+        return outbox.queue(session, job.id, name, due, confirm=destination.confirms, now=datetime.now(UTC))
 
 
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
-
-
-def _digest(of: Any) -> str:
+def _digest(of: object) -> str:
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()

@@ -12,10 +12,10 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import IO, Any
+from typing import IO, Concatenate, ParamSpec, TypeVar
 
 from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID
 from dbos import DBOSPortableJSONSerializer as JsonSerializer
@@ -25,15 +25,19 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
-from node.database import job_states, migrations, queries
+from node.database import job_states, migrations, outbox, queries
 from node.database.connection import open_database
 from node.database.jobs import Job, JobState
+from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import ExecutorRow, JobRow, OutboxRow
 from node.errors import ConfigurationError, NodeError
 from node.run.flow import Contexts, Flow, Priors
 from node.run.pool import Pool
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 NAME = "condyle"
 QUEUE = "jobs"
@@ -46,7 +50,7 @@ SWEEP_AFTER_S = 10.0
 STOP_PATIENCE_S = 5.0  # for a database that does not answer
 RETAIN_EVERY_S = 3600.0
 REPEATED = ("prepare", "infer", "encode")  # steps whose outcome a restart keeps
-DATABASE_DOWN: dict[str, Any] = {  # a step is repeated while the database is away, and only then; about 17 minutes
+DATABASE_DOWN: dict[str, object] = {  # a step is repeated while the database is away, and only then; about 17 minutes
     "retries_allowed": True,
     "max_attempts": 11,
     "interval_seconds": 1,
@@ -85,8 +89,9 @@ def process(job_id: str) -> None:
     flow = _flow
     assert flow is not None, "the engine is not started"
 
-    def step(name: str, work: Any, *arguments: Any) -> Any:
-        return DBOS.run_step({"name": name, **DATABASE_DOWN}, work, job_id, *arguments)
+    def step(name: str, work: Callable[Concatenate[str, P], T], *arguments: P.args, **_: P.kwargs) -> T:
+        done: T = DBOS.run_step({"name": name, **DATABASE_DOWN}, work, job_id, *arguments)
+        return done
 
     try:
         not_run = step("prepare", flow.prepare)["unsuitable"]
@@ -119,7 +124,7 @@ class JobEngine:
     priors
         Finds the patient's earlier report for pipelines that compare with it.
     name
-        This node among all that share the database; by default `ledger.node_name`.
+        This node among all that share the database; by default `job_states.node_name`.
     """
 
     def __init__(
@@ -284,13 +289,9 @@ class JobEngine:
         with Session(self._database) as session, session.begin():
             state = job_states.locked(session, job_id).state
             if state == JobState.FAILED:
-                raise job_states.ForbiddenTransition(f"job {job_id} is {state} already")
+                raise ForbiddenTransition(f"job {job_id} is {state} already")
             job_states.move(session, job_id, JobState.FAILED, reason="cancelled by an operator")
-            session.execute(
-                update(OutboxRow)
-                .where(OutboxRow.job_id == job_id, OutboxRow.state == "waiting")
-                .values(state="skipped", answer="cancelled by an operator")
-            )
+            outbox.cancel(session, job_id, "cancelled by an operator")
         self._client.cancel_workflow(job_id)
 
     def restart(self, job_id: str) -> None:
@@ -433,7 +434,7 @@ class JobEngine:
                 )
                 .where(
                     ~select(OutboxRow.id)
-                    .where(OutboxRow.job_id == JobRow.id, job_states.UNSETTLED | (OutboxRow.state == "refused"))
+                    .where(OutboxRow.job_id == JobRow.id, outbox.UNSETTLED | (OutboxRow.state == OutboxState.REFUSED))
                     .exists()
                 )
             ).all()

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography.fernet import Fernet
 
@@ -19,8 +19,13 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result
 from dicom_sr.series import Series, Study, read_studies
 from node.files import flush, write_whole
+from node.run import notes
+from node.run.notes import ContextNote, Note, ObjectsNote, PriorNote, ResultNote, StudyNote
 from pipelines.context import ClinicalContext
 
+N = TypeVar("N", bound=Note)
+K = TypeVar("K")
+V = TypeVar("V")
 FLUSHES = 8  # at a time
 
 
@@ -31,7 +36,7 @@ class Damaged(RuntimeError):
 class _Pickler(pickle.Pickler):
     """Keeps a series without the headers that it has read so far: they are in the store."""
 
-    def reducer_override(self, obj: Any) -> Any:
+    def reducer_override(self, obj: object) -> Any:
         if isinstance(obj, Series):
             return Series, tuple(getattr(obj, field.name) for field in fields(obj))
         if isinstance(obj, MappingProxyType):
@@ -39,11 +44,11 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-def _read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+def _read_only(mapping: dict[K, V]) -> MappingProxyType[K, V]:
     return MappingProxyType(mapping)  # the type itself has no name that pickle could look up
 
 
-def _pickled(obj: Any) -> bytes:
+def _pickled(obj: object) -> bytes:
     stream = io.BytesIO()
     _Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(obj)
     return stream.getvalue()
@@ -91,31 +96,22 @@ class JobFolder:
             raise Damaged(f"{name} of the job is not what was written")
         return content
 
-    def read_json(self, name: str) -> dict[str, Any] | None:
-        """The JSON object in `name`; None where there is none."""
-        try:
-            found: dict[str, Any] = json.loads((self.path / name).read_bytes())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
-        return found
-
-    def write_json(self, name: str, content: Mapping[str, Any]) -> str:
+    def write_json(self, name: str, content: Mapping[str, object]) -> str:
+        """Write `content` as JSON under `name`; returns its SHA-256."""
         return self.write(name, json.dumps(content, indent=1, ensure_ascii=False).encode())
 
-    # ---- prepare
-    def write_study(
-        self, study_instance_uid: str, paths: list[Path], attributes: Mapping[str, Mapping[str, str]]
-    ) -> None:
-        """Note which files the job is about; `attributes` by SeriesInstanceUID, as in `Series.attributes`."""
-        self.write_json(
-            "study.json",
-            {
-                "study_instance_uid": study_instance_uid,
-                "paths": [str(path) for path in paths],
-                "attributes": {uid: dict(of) for uid, of in attributes.items()},
-            },
-        )
+    def read_note(self, kind: type[N]) -> N | None:
+        """The job's note of that kind; None where there is none, or nothing that can be used."""
+        try:
+            return notes.unpacked(kind, (self.path / kind.FILE).read_bytes())
+        except FileNotFoundError:
+            return None
 
+    def write_note(self, note: Note) -> None:
+        """Keep the note in its file."""
+        self.write(note.FILE, notes.packed(note))
+
+    # ---- prepare
     def read_study(self) -> Study:
         """The study that the job is about, headers not read yet.
 
@@ -124,20 +120,19 @@ class JobFolder:
         UnsuitableInput
             If a file is not readable as DICOM or is of another study.
         """
-        note = self.read_json("study.json")
+        note = self.read_note(StudyNote)
         if note is None:
             raise Damaged("study.json of the job is missing")
-        uid = str(note["study_instance_uid"])
-        paths = [Path(path) for path in note["paths"]]
-        if not paths:  # a request from the record alone
+        uid = note.study_instance_uid
+        if not note.paths:  # a request from the record alone
             return Study(uid, ())
-        studies = read_studies(paths)
+        studies = read_studies(note.paths)
         if [study.study_instance_uid for study in studies] != [uid]:
             raise UnsuitableInput("the stored instances do not belong to the study they were stored for")
         return Study(
             uid,
             tuple(
-                replace(series, attributes=MappingProxyType(note["attributes"].get(series.series_instance_uid, {})))
+                replace(series, attributes=MappingProxyType(note.attributes.get(series.series_instance_uid, {})))
                 for series in studies[0].series
             ),
         )
@@ -148,17 +143,17 @@ class JobFolder:
         if key_file is not None:
             content = Fernet(key_file.read_bytes().strip()).encrypt(content)
         # who reads it back has the configuration's key, so its place is noted and not the key
-        note = {"key_file": str(key_file.absolute()) if key_file else None}
-        self.write_json("context.json", {"sha256": self.write("context.pickle", content), **note})
+        place = key_file.absolute() if key_file else None
+        self.write_note(ContextNote(self.write("context.pickle", content), place))
 
     def read_context(self) -> ClinicalContext | None:
         """The patient's record, where the job was given one."""
-        note = self.read_json("context.json")
+        note = self.read_note(ContextNote)
         if note is None:
             return None
-        content = self.read("context.pickle", note["sha256"])
-        if note.get("key_file"):
-            content = Fernet(Path(note["key_file"]).read_bytes().strip()).decrypt(content)
+        content = self.read("context.pickle", note.sha256)
+        if note.key_file is not None:
+            content = Fernet(note.key_file.read_bytes().strip()).decrypt(content)
         context = pickle.loads(content)
         assert isinstance(context, ClinicalContext)
         return context
@@ -166,30 +161,29 @@ class JobFolder:
     @property
     def key_file(self) -> Path | None:
         """Holds the key of the job's files that name the patient; None where they are not sealed."""
-        place = (self.read_json("context.json") or {}).get("key_file")
-        return Path(place) if place else None
+        note = self.read_note(ContextNote)
+        return note.key_file if note else None
 
-    def write_prior(self, content: bytes | None, note: Mapping[str, Any]) -> None:
+    def write_prior(self, content: bytes | None, note: Mapping[str, object]) -> None:
         """Keep the patient's earlier report; ``prior.json`` comes last and says that the search is done."""
         if content is not None:
             self.write("prior.dcm", content)
-        self.write_json("prior.json", note)
+        self.write_json(PriorNote.FILE, note)
 
     def read_prior(self) -> tuple[tuple[Series, ...], str]:
         """The earlier report as the series that it is, if there is one, and what a reader must know of the search."""
-        note = self.read_json("prior.json")
-        if note is None or not note["found"]:
-            return (), str(note["remark"]) if note else ""
-        self.read("prior.dcm", str(note["sha256"]))
+        note = self.read_note(PriorNote)
+        if note is None or not note.found:
+            return (), note.remark if note else ""
+        self.read("prior.dcm", note.sha256)
         (study,) = read_studies([self.path / "prior.dcm"])
-        return study.series, str(note["remark"])
+        return study.series, note.remark
 
     # ---- infer
-    def write_result(self, result: Result, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def write_result(self, result: Result, version: str, seconds: float) -> ResultNote:
         """Keep the result; ``result.json`` comes last and is what makes it count."""
-        sha256 = self.write("result.pickle", _pickled(result))
-        note = {"sha256": sha256, **facts}
-        self.write_json("result.json", note)
+        note = ResultNote(self.write("result.pickle", _pickled(result)), version, seconds)
+        self.write_note(note)
         return note
 
     def read_result(self, sha256: str) -> Result:
@@ -198,23 +192,23 @@ class JobFolder:
         assert isinstance(result, Result)
         return result
 
-    def finished_result(self) -> dict[str, Any] | None:
+    def finished_result(self) -> ResultNote | None:
         """What ``result.json`` says, where the result it speaks of is there and whole."""
-        note = self.read_json("result.json")
+        note = self.read_note(ResultNote)
         try:
             if note is not None:
-                self.read("result.pickle", str(note["sha256"]))
+                self.read("result.pickle", note.sha256)
         except Damaged:
             return None
         return note
 
     # ---- encode
-    def finished_objects(self, of: str) -> dict[str, Any] | None:
-        """What ``objects.json`` says, where it was made of the result `of` and every file is there and whole."""
-        note = self.read_json("objects.json")
-        if note is None or note.get("of") != of:
+    def finished_objects(self, of: str) -> ObjectsNote | None:
+        """What ``objects.json`` says, where the objects follow from `of` and every file is there and whole."""
+        note = self.read_note(ObjectsNote)
+        if note is None or note.of != of:
             return None
-        whole = all(digest_of(Path(item["path"])) == item["sha256"] for item in note["objects"])
+        whole = all(digest_of(item.path) == item.sha256 for item in note.objects)
         return note if whole else None
 
 

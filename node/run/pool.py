@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import json
 import logging
 import os
 import socket
@@ -15,10 +14,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
 from node.errors import JobFailed, WorkerDied
+from node.run import messages
+from node.run.messages import (
+    Answer,
+    Checked,
+    Encoded,
+    Failed,
+    Inferred,
+    JobRequest,
+    Load,
+    Ready,
+    Settings,
+    Unsuitable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +48,7 @@ class Stopping(BaseException):
 class Worker:
     """One inference process and the connection to it."""
 
-    def __init__(
-        self, slot: int, environment: Mapping[str, str], warm: Sequence[tuple[str, Mapping[str, Any]]]
-    ) -> None:
+    def __init__(self, slot: int, environment: Mapping[str, str], to_load: Sequence[tuple[str, Settings]]) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
@@ -52,8 +61,8 @@ class Worker:
         self.connection = Connection(ours.detach())
         self.slot = slot
         self._greeted = False
-        if warm:
-            self.connection.send_bytes(json.dumps({"do": "warm", "pipelines": list(warm)}).encode())
+        if to_load:
+            self.connection.send_bytes(messages.pack(Load(tuple(to_load))))
 
     @property
     def alive(self) -> bool:
@@ -95,7 +104,7 @@ class Pool:
         How many; one per GPU or CPU slot.
     time_limit_s, memory_limit_mb
         What one call may take. A process that goes beyond is killed, and another takes its place.
-    warm
+    to_load
         Pipelines to load before anybody asks: name and settings.
     """
 
@@ -104,12 +113,12 @@ class Pool:
         size: int,
         time_limit_s: float,
         memory_limit_mb: int,
-        warm: Sequence[tuple[str, Mapping[str, Any]]] = (),
+        to_load: Sequence[tuple[str, Settings]] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.size = size
         self._time_limit_s, self._memory_limit_mb = time_limit_s, memory_limit_mb
-        self._warm, self._clock = tuple(warm), clock
+        self._to_load, self._clock = tuple(to_load), clock
         self._condition = threading.Condition()
         self._workers: list[Worker | None] = [None] * size
         self._free = list(range(size))
@@ -144,13 +153,13 @@ class Pool:
 
     def call(
         self,
-        request: Mapping[str, Any],
+        request: JobRequest,
         *,
         priority: int = 100,
         began: Callable[[], None] = lambda: None,
         cancelled: Callable[[], bool] = lambda: False,
-    ) -> dict[str, Any]:
-        """Have a worker do `request` and return its answer; small JSON both ways.
+    ) -> Checked | Inferred | Encoded:
+        """Have a worker do `request` and return its answer.
 
         Parameters
         ----------
@@ -215,11 +224,13 @@ class Pool:
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         if len(gpus) > 1:  # several were given to the node: one each
             environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-        worker = Worker(slot, environment, self._warm)
+        worker = Worker(slot, environment, self._to_load)
         log.info("worker started", extra={"slot": slot, "pid": worker.process.pid})
         return worker
 
-    def _converse(self, worker: Worker, request: Mapping[str, Any], cancelled: Callable[[], bool]) -> dict[str, Any]:
+    def _converse(
+        self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]
+    ) -> Checked | Inferred | Encoded:
         try:
             answer = self._ask(worker, request, cancelled)
         except (EOFError, OSError) as error:
@@ -232,15 +243,18 @@ class Pool:
         except BaseException:
             worker.kill()  # nobody waits for its answer any more, and the next one must not take it for theirs
             raise
-        if "unsuitable" in answer:
-            raise UnsuitableInput(answer["unsuitable"])
-        if "failed" in answer:
-            raise JobFailed(answer["failed"])
+        match answer:
+            case Unsuitable(reason):
+                raise UnsuitableInput(reason)
+            case Failed(reason):
+                raise JobFailed(reason)
+            case Ready():
+                raise JobFailed("the process that runs pipelines answered out of turn")
         return answer
 
-    def _ask(self, worker: Worker, request: Mapping[str, Any], cancelled: Callable[[], bool]) -> dict[str, Any]:
+    def _ask(self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]) -> Answer:
         start = asked = self._clock()
-        worker.connection.send_bytes(json.dumps(request).encode())
+        worker.connection.send_bytes(messages.pack(request))
         while not worker.connection.poll(LOOK_S):
             now = self._clock()
             self._hold_to_limits(worker, now - start)
@@ -248,8 +262,7 @@ class Pool:
                 asked = now
                 if cancelled():
                     raise JobFailed("cancelled by an operator")
-        answer: dict[str, Any] = json.loads(worker.connection.recv_bytes())
-        return answer
+        return messages.answer(worker.connection.recv_bytes())
 
     def _hold_to_limits(self, worker: Worker, seconds: float) -> None:
         if seconds > self._time_limit_s:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydicom.sr.coding import Code
 
 from dicom_sr.findings import Finding, Result
 
 
-def summary(result: Result) -> dict[str, Any]:
+def summary(result: Result) -> dict[str, object]:
     """What `result` states, without pixels and without the patient."""
     return {
         "model": {
@@ -32,7 +30,7 @@ def summary(result: Result) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding) -> dict[str, object]:
     return {
         "finding": _code(finding.finding),
         "measurements": {

@@ -19,21 +19,36 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import pydicom
 
 import node.log
 from dicom_sr.errors import DicomError, EncodingError, UnsuitableInput
 from dicom_sr.findings import Model, NotRun, Result
-from dicom_sr.profile import EncodedObject, EncodingProfile
+from dicom_sr.profile import EncodedObject
 from node.files import write_whole
+from node.run import messages
 from node.run.job_folder import JobFolder, on_disk
+from node.run.messages import (
+    Answer,
+    Check,
+    Checked,
+    Encode,
+    Encoded,
+    Failed,
+    Infer,
+    Inferred,
+    JobRequest,
+    Load,
+    Ready,
+    Settings,
+    Unsuitable,
+)
+from node.run.notes import CheckNote, ObjectsNote, StudyNote
 from node.run.result_summary import summary
 from node.study.sealing import seal
 from pipelines import registry
@@ -53,7 +68,7 @@ class Warm:
         self._kept: OrderedDict[str, Pipeline] = OrderedDict()
         self._loaded: set[str] = set()
 
-    def get(self, name: str, settings: Mapping[str, Any], *, load: bool) -> Pipeline:
+    def get(self, name: str, settings: Mapping[str, object], *, load: bool) -> Pipeline:
         """The pipeline of that name with those settings; with `load`, its weights are in memory."""
         key = hashlib.sha256(json.dumps([name, settings], sort_keys=True).encode()).hexdigest()
         if key not in self._kept:
@@ -69,20 +84,19 @@ class Warm:
         return self._kept[key]
 
 
-def check(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
+def check(asked: Check, warm: Warm) -> Checked:
     """Hold the study against the pipeline's input contract."""
-    folder = JobFolder(Path(request["folder"]))
-    pipeline = warm.get(request["pipeline"], request["settings"], load=False)
+    folder = JobFolder(asked.folder)
+    pipeline = warm.get(asked.pipeline, asked.settings, load=False)
     pipeline.check(folder.read_study())
-    answer = {"version": pipeline.version}
-    folder.write_json("checked.json", answer)
-    return answer
+    folder.write_note(CheckNote(pipeline.version))
+    return Checked(pipeline.version)
 
 
-def infer(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
+def infer(asked: Infer, warm: Warm) -> Inferred:
     """Run the pipeline and keep its result in the job's folder."""
-    folder = JobFolder(Path(request["folder"]))
-    pipeline = warm.get(request["pipeline"], request["settings"], load=True)
+    folder = JobFolder(asked.folder)
+    pipeline = warm.get(asked.pipeline, asked.settings, load=True)
     study = folder.read_study()
     prior, remark = folder.read_prior()
     context = folder.read_context() if pipeline.needs_context else None
@@ -92,31 +106,35 @@ def infer(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
     if remark:
         result = replace(result, limits=(*result.limits, remark))
     folder.write_json("summary.json", summary(result))
-    return folder.write_result(result, {"seconds": seconds, "version": pipeline.version})
+    note = folder.write_result(result, pipeline.version, seconds)
+    return Inferred(note.sha256, note.version, seconds)
 
 
-def encode(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
-    """Write the result, or that there is none, as DICOM objects in the job's folder, once per profile."""
+def encode(asked: Encode, warm: Warm) -> Encoded:
+    """Write the result, or that there is none, as objects in the job's folder, once per profile."""
     from dicom_sr.write.encode import encode as encode_objects  # a second or two, so not before the first request
 
-    folder = JobFolder(Path(request["folder"]))
-    registry.pipeline_type(request["pipeline"])  # its package makes the codes of the result known here
-    what = _result(request, folder) if request.get("result") else _not_run(request, folder, warm)
-    if revision := request.get("revision"):
-        what = replace(what, model=_revised(what.model, revision))
-    predecessors = [EncodedObject(**{**fields, "path": Path(fields["path"])}) for fields in request["predecessors"]]
-    created = datetime.fromisoformat(request["created"])
-    objects: dict[str, dict[str, Any]] = {}
-    for name, profile in request["profiles"].items():
-        made = encode_objects(what, _profile(profile), created, folder.objects / name, predecessors, folder.path.name)
-        for item in (_sealed(item, folder.key_file) for item in made):
-            known = objects.setdefault(item.sop_instance_uid, _line(item))
-            if known["sha256"] != item.sha256:
+    folder = JobFolder(asked.folder)
+    registry.pipeline_type(asked.pipeline)  # its package makes the codes of the result known here
+    what = _not_run(asked, folder, warm) if asked.result is None else _result(asked, asked.result, folder)
+    if asked.revision:
+        what = replace(what, model=_revised(what.model, asked.revision))
+    objects: dict[str, EncodedObject] = {}
+    twins: dict[str, dict[str, str | None]] = {}
+    for name, profile in asked.profiles.items():
+        place, job = folder.objects / name, folder.path.name
+        made = encode_objects(what, profile, asked.created, place, asked.predecessors, job)
+        written = [_sealed(item, folder.key_file) for item in made]
+        twins[name] = {item.sop_instance_uid: item.twin_of for item in written}
+        for item in written:
+            known = objects.setdefault(item.sop_instance_uid, item)
+            if known.sha256 != item.sha256:
                 raise EncodingError(f"{item.kind} {item.sop_instance_uid} comes out differently for two destinations")
-            known["twin_of"][name] = item.twin_of
-    on_disk(Path(line["path"]) for line in objects.values())
-    sha256 = folder.write_json("objects.json", {"of": request["of"], "objects": list(objects.values())})
-    return {"sha256": sha256, "objects": len(objects)}
+            if known.twin_of is None and item.twin_of is not None:
+                objects[item.sop_instance_uid] = replace(known, twin_of=item.twin_of)
+    on_disk(item.path for item in objects.values())
+    folder.write_note(ObjectsNote(asked.key, tuple(objects.values()), twins))
+    return Encoded(len(objects))
 
 
 def _revised(model: Model, revision: str) -> Model:
@@ -131,70 +149,44 @@ def _sealed(item: EncodedObject, key_file: Path | None) -> EncodedObject:
         return item
     content = seal(item.path.read_bytes(), key_file)
     write_whole(item.path, content, sync="never", mode=0o600)
-    return replace(item, sha256=hashlib.sha256(content).hexdigest())
+    return replace(item, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 
-def _line(item: EncodedObject) -> dict[str, Any]:
-    """One object as ``objects.json`` lists it."""
-    return {
-        "kind": item.kind,
-        "sop_class_uid": item.sop_class_uid,
-        "sop_instance_uid": item.sop_instance_uid,
-        "series_instance_uid": item.series_instance_uid,
-        "study_instance_uid": item.study_instance_uid,
-        "path": str(item.path),
-        "order": item.order,
-        "sha256": item.sha256,
-        "size": item.path.stat().st_size,
-        "twin_of": {},  # by profile: what stands in for something in one may be what another asks for
-    }
+def _result(asked: Encode, sha256: str, folder: JobFolder) -> Result:
+    predecessors = tuple(predecessor.sop_instance_uid for predecessor in asked.predecessors)
+    return replace(folder.read_result(sha256), predecessor_sop_instance_uids=predecessors)
 
 
-def _result(request: Mapping[str, Any], folder: JobFolder) -> Result:
-    result = folder.read_result(request["result"])
-    return replace(result, predecessor_sop_instance_uids=tuple(p["sop_instance_uid"] for p in request["predecessors"]))
+def _not_run(asked: Encode, folder: JobFolder, warm: Warm) -> NotRun:
+    pipeline = warm.get(asked.pipeline, asked.settings, load=False)
+    return NotRun(pipeline.model, pipeline.title, folder.read_study().series, asked.not_run or "")
 
 
-def _not_run(request: Mapping[str, Any], folder: JobFolder, warm: Warm) -> NotRun:
-    pipeline = warm.get(request["pipeline"], request["settings"], load=False)
-    return NotRun(pipeline.model, pipeline.title, folder.read_study().series, request["reason"])
-
-
-def _profile(fields: Mapping[str, Any]) -> EncodingProfile:
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-    return EncodingProfile(**values)
-
-
-TASKS: dict[str, Callable[[Mapping[str, Any], Warm], dict[str, Any]]] = {
-    "check": check,
-    "infer": infer,
-    "encode": encode,
-}
-
-
-def answer(request: Mapping[str, Any], warm: Warm) -> dict[str, Any]:
+def answer(asked: JobRequest, warm: Warm) -> Answer:
     """Do one request; whatever goes wrong becomes an answer."""
     try:
-        with node.log.bound(job=Path(request["folder"]).name):
-            return TASKS[request["do"]](request, warm)
+        with node.log.bound(job=asked.folder.name):
+            match asked:
+                case Check():
+                    return check(asked, warm)
+                case Infer():
+                    return infer(asked, warm)
+                case Encode():
+                    return encode(asked, warm)
     except UnsuitableInput as error:
-        return {"unsuitable": without_identity(str(error), request)}
+        return Unsuitable(without_identity(str(error), asked.folder))
     except DicomError as error:
-        return {"failed": without_identity(str(error), request)}
+        return Failed(without_identity(str(error), asked.folder))
     except Exception as error:  # noqa: BLE001 (the worker's loop: a bug in a pipeline costs one job)
-        log.error(
-            "%s failed\n%s",
-            request["do"],
-            without_identity(traceback.format_exc(), request),
-            extra={"pipeline": request.get("pipeline")},
-        )
-        return {"failed": without_identity(f"{type(error).__name__}: {error}", request)}
+        traceback_text = without_identity(traceback.format_exc(), asked.folder)
+        log.error("%s failed\n%s", asked.do, traceback_text, extra={"pipeline": asked.pipeline})
+        return Failed(without_identity(f"{type(error).__name__}: {error}", asked.folder))
 
 
-def without_identity(text: str, request: Mapping[str, Any]) -> str:
-    """`text` without what identifies the patient: a library's message may quote a data element's value."""
-    note = JobFolder(Path(request["folder"])).read_json("study.json") or {"paths": []}
-    for path in note["paths"][:1]:
+def without_identity(text: str, folder: Path) -> str:
+    """`text` without what identifies the patient of the job: a library's message may quote a data element's value."""
+    note = JobFolder(folder).read_note(StudyNote)
+    for path in note.paths[:1] if note else ():
         try:
             ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTIFYING), force=True)
         except Exception:  # noqa: BLE001 (a file that broke the job may break this as well)
@@ -217,7 +209,7 @@ def end_with_the_node(descriptor: int) -> None:
     os._exit(1)
 
 
-def keep_warm(waiting: list[Any], warm: Warm) -> None:
+def load_next(waiting: list[tuple[str, Settings]], warm: Warm) -> None:
     """Load the next pipeline of the list, or the encoders; what cannot be loaded says so when a job needs it."""
     name, settings = waiting.pop(0)
     try:
@@ -238,20 +230,20 @@ def main(descriptor: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     except OSError:
         log.debug("cannot set oom_score_adj")
-    connection, warm, to_load = Connection(descriptor), Warm(), list[Any]()
-    connection.send_bytes(b"{}")  # started
+    connection, warm, to_load = Connection(descriptor), Warm(), list[tuple[str, Settings]]()
+    connection.send_bytes(messages.pack(Ready()))
     while True:
         if to_load and not connection.poll(0):
-            keep_warm(to_load, warm)
+            load_next(to_load, warm)
             continue
         try:
-            request = json.loads(connection.recv_bytes())
+            asked = messages.request(connection.recv_bytes())
         except EOFError:
             return
-        if request["do"] == "warm":
-            to_load = [*request["pipelines"], (ENCODERS, {})]
+        if isinstance(asked, Load):
+            to_load = [*asked.pipelines, (ENCODERS, {})]
         else:
-            connection.send_bytes(json.dumps(answer(request, warm)).encode())
+            connection.send_bytes(messages.pack(answer(asked, warm)))
 
 
 if __name__ == "__main__":

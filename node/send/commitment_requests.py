@@ -7,23 +7,21 @@ or the peer offers no storage commitment, it is asked by C-FIND or QIDO-RS what 
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
-from pathlib import Path
-from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
-from sqlalchemy import Engine as Database
-from sqlalchemy import select, update
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from node.database import job_states
-from node.database.tables import CommitmentRow, ObjectRow, OutboxRow
-from node.send.delivery import Delivery, Item
+from node.database import commitments, job_states, outbox
+from node.database.connection import Database
+from node.database.states import CommitmentDirection, CommitmentState, OutboxState
+from node.database.tables import CommitmentRow, OutboxRow
+from node.send.delivery import Delivery
 from node.send.dimse_delivery import DimseDelivery
 
 log = logging.getLogger(__name__)
@@ -35,7 +33,7 @@ MAXIMUM_ATTEMPTS = 5  # an object that the peer took so often and still does not
 ASKED, TO_ASK = "asked", ""
 
 
-class Commitments:
+class CommitmentRequests:
     """The transactions with one destination."""
 
     def __init__(
@@ -56,27 +54,20 @@ class Commitments:
             for item in information.get("FailedSOPSequence", None) or ()
         }
         with Session(self._database) as session, session.begin():
-            session.execute(
-                update(CommitmentRow)
-                .where(
-                    CommitmentRow.transaction_uid == str(information.TransactionUID),
-                    CommitmentRow.direction == "out",
-                )
-                .values(state="reported", answer=json.dumps({"event_type": event_type, "failed": failed}))
-            )
+            commitments.note_report(session, str(information.TransactionUID), commitments.Report(event_type, failed))
 
     def take_reports(self) -> bool:
         """Act on the reports that have come; whether there were any."""
         with Session(self._database) as session:
-            reported = session.scalars(self._transactions("reported")).all()
+            reported = session.scalars(self._transactions(CommitmentState.REPORTED)).all()
         for record in reported:
-            failed: dict[str, int] = json.loads(record.answer)["failed"]
+            failed = commitments.report_of(record).failed
             committed = {uid for _, uid in record.references} - set(failed)
             with Session(self._database) as session, session.begin():
                 self._confirm(session, committed, "storage commitment")
                 for uid, reason in failed.items():
                     self._send_again(session, uid, f"not committed: 0x{reason:04X}")
-                self._close(session, record, "failed" if failed else "confirmed")
+                self._close(session, record, failed=bool(failed))
             log.info(
                 "commitment reported",
                 extra={"destination": self._name, "committed": len(committed), "failed": len(failed)},
@@ -93,7 +84,9 @@ class Commitments:
         """
         self._begin_transactions()
         with Session(self._database) as session:
-            due = session.scalars(self._transactions("waiting").where(CommitmentRow.not_before <= self._clock())).all()
+            due = session.scalars(
+                self._transactions(CommitmentState.WAITING).where(CommitmentRow.not_before <= self._clock())
+            ).all()
         for record in due:
             if record.answer != ASKED and isinstance(delivery, DimseDelivery):
                 asked = delivery.ask_commitment(record.transaction_uid, record.references, self.note_report)
@@ -106,29 +99,33 @@ class Commitments:
     def _begin_transactions(self) -> None:
         """Write down a transaction per job for delivered lines that are in none yet."""
         with Session(self._database) as session, session.begin():
-            open_ = session.scalars(self._transactions("waiting", "reported")).all()
+            open_ = session.scalars(self._transactions(CommitmentState.WAITING, CommitmentState.REPORTED)).all()
             under_way = {uid for record in open_ for _, uid in record.references}
-            lines = [row for row in self._unconfirmed(session) if row[0].sop_instance_uid not in under_way]
+            lines = [
+                row
+                for row in outbox.delivered_unconfirmed(session, self._name)
+                if row[0].sop_instance_uid not in under_way
+            ]
             for _, group in groupby(lines, key=lambda row: row[0].job_id):
-                session.add(
-                    CommitmentRow(
-                        transaction_uid=generate_uid(prefix="2.25."),
-                        direction="out",
-                        peer=self._name,
-                        references=[[of.sop_class_uid, of.sop_instance_uid] for _, of in group],
-                        state="waiting",
-                        answer=TO_ASK,
-                        not_before=self._clock(),
-                        created=self._clock(),
-                    )
+                commitments.begin(
+                    session,
+                    generate_uid(prefix="2.25."),
+                    CommitmentDirection.OUT,
+                    self._name,
+                    [[of.sop_class_uid, of.sop_instance_uid] for _, of in group],
+                    self._clock(),
                 )
 
     def _ask_back(self, record: CommitmentRow, delivery: Delivery) -> None:
         """Ask what the peer has of the transaction, and take that as its word."""
         uids = {uid for _, uid in record.references}
         with Session(self._database) as session:
-            lines = [(line, of) for line, of in self._unconfirmed(session) if line.sop_instance_uid in uids]
-        found = delivery.find([_item(of) for _, of in lines]) if lines else set[str]()
+            lines = [
+                (line, of)
+                for line, of in outbox.delivered_unconfirmed(session, self._name)
+                if line.sop_instance_uid in uids
+            ]
+        found = delivery.find([outbox.encoded_object(of) for _, of in lines]) if lines else set[str]()
         if found is None:
             self._cannot_ask(record, [line for line, _ in lines])
             return
@@ -142,7 +139,7 @@ class Commitments:
             self._confirm(session, found & uids, "found by query")
             for uid in missing:
                 self._send_again(session, uid, "not found by query")
-            self._close(session, record, "failed" if missing else "confirmed")
+            self._close(session, record, failed=bool(missing))
 
     def _cannot_ask(self, record: CommitmentRow, lines: Sequence[OutboxRow]) -> None:
         """Try again later; after a day, let what was delivered stand as that."""
@@ -152,27 +149,14 @@ class Commitments:
             return
         log.warning("cannot be confirmed", extra={"destination": self._name, "count": len(old)})
         with Session(self._database) as session, session.begin():
-            for line in old:
-                session.execute(
-                    update(OutboxRow)
-                    .where(OutboxRow.id == line.id)
-                    .values(confirm=False, answer="delivered; the peer cannot be asked whether it keeps it")
-                )
-            self._close(session, record, "failed")
+            answer = "delivered; the peer cannot be asked whether it keeps it"
+            outbox.give_up_confirming(session, [line.id for line in old], answer)
+            self._close(session, record, failed=True)
             self._settle(session, {line.sop_instance_uid for line in old})
 
     # ---- lines
     def _confirm(self, session: Session, uids: set[str], how: str) -> None:
-        for chunk in _chunks(sorted(uids)):
-            session.execute(
-                update(OutboxRow)
-                .where(
-                    OutboxRow.destination == self._name,
-                    OutboxRow.sop_instance_uid.in_(chunk),
-                    OutboxRow.state == "delivered",
-                )
-                .values(state="confirmed", answer=how)
-            )
+        outbox.confirm(session, self._name, uids, how)
         self._settle(session, uids)
 
     def _send_again(self, session: Session, uid: str, why: str) -> None:
@@ -181,78 +165,35 @@ class Commitments:
             select(OutboxRow).where(
                 OutboxRow.destination == self._name,
                 OutboxRow.sop_instance_uid == uid,
-                OutboxRow.state == "delivered",
+                OutboxRow.state == OutboxState.DELIVERED,
             )
         ).first()
         if line is None:
             return
-        line.answer = why
         if line.attempts >= MAXIMUM_ATTEMPTS:
-            line.state = "refused"
+            outbox.move(session, line.id, OutboxState.REFUSED, why)
         else:
-            line.state, line.not_before = "waiting", self._clock() + _pause(line.attempts)
-        session.flush()
+            outbox.move(session, line.id, OutboxState.WAITING, why)
+            outbox.put_off(session, line.id, why, self._clock() + _pause(line.attempts))
         job_states.settle(session, line.job_id, self._clock())
 
     def _settle(self, session: Session, uids: set[str]) -> None:
-        jobs: set[str] = set()
-        for chunk in _chunks(sorted(uids)):
-            jobs |= set(
-                session.scalars(
-                    select(OutboxRow.job_id)
-                    .where(OutboxRow.destination == self._name, OutboxRow.sop_instance_uid.in_(chunk))
-                    .distinct()
-                )
-            )
-        for job_id in sorted(jobs):
+        for job_id in outbox.jobs_of(session, self._name, uids):
             job_states.settle(session, job_id, self._clock())
 
-    def _unconfirmed(self, session: Session) -> list[tuple[OutboxRow, ObjectRow]]:
-        rows = session.execute(
-            select(OutboxRow, ObjectRow)
-            .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
-            .where(OutboxRow.destination == self._name, OutboxRow.state == "delivered", OutboxRow.confirm)
-            .order_by(OutboxRow.job_id, OutboxRow.id)
-        )
-        return list(rows)
-
     # ---- transactions
-    def _transactions(self, *states: str) -> Any:
-        return select(CommitmentRow).where(
-            CommitmentRow.direction == "out",
-            CommitmentRow.peer == self._name,
-            CommitmentRow.state.in_(states),
-        )
+    def _transactions(self, *states: CommitmentState) -> Select[CommitmentRow]:
+        return commitments.transactions(CommitmentDirection.OUT, *states, peer=self._name)
 
     def _wait(self, record: CommitmentRow, answer: str, pause: timedelta) -> None:
         """Come back to the transaction later; unless the report is there already."""
         with Session(self._database) as session, session.begin():
-            session.execute(
-                update(CommitmentRow)
-                .where(CommitmentRow.transaction_uid == record.transaction_uid, CommitmentRow.state == "waiting")
-                .values(answer=answer, attempts=CommitmentRow.attempts + 1, not_before=self._clock() + pause)
-            )
+            commitments.wait(session, record.transaction_uid, answer, self._clock() + pause)
 
-    def _close(self, session: Session, record: CommitmentRow, state: str) -> None:
-        session.execute(
-            update(CommitmentRow).where(CommitmentRow.transaction_uid == record.transaction_uid).values(state=state)
-        )
-
-
-def _item(of: ObjectRow) -> Item:
-    return Item(
-        of.sop_class_uid,
-        of.sop_instance_uid,
-        of.series_instance_uid,
-        of.study_instance_uid,
-        Path(of.path),
-        kind=of.kind,
-    )
+    def _close(self, session: Session, record: CommitmentRow, *, failed: bool) -> None:
+        state = CommitmentState.FAILED if failed else CommitmentState.CONFIRMED
+        commitments.close(session, record.transaction_uid, state)
 
 
 def _pause(attempts: int) -> timedelta:
     return timedelta(seconds=min(FIRST_PAUSE_S * 2.0 ** min(attempts, 30), LONGEST_PAUSE_S))
-
-
-def _chunks(uids: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (uids[start : start + 500] for start in range(0, len(uids), 500))

@@ -5,24 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from dicom_sr.profile import ObjectFile
+
+F = TypeVar("F", bound=ObjectFile)
 
 MANDATORY = ("secondary_capture", "derived_series")  # without them the destination has no result
-
-
-@dataclass(frozen=True)
-class Item:
-    """One object on its way to one destination."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    series_instance_uid: str
-    study_instance_uid: str
-    path: Path
-    line: int = 0  # id in the outbox; 0 for a file that is not from there
-    kind: str = ""
-    sha256: str = ""
 
 
 class Outcome(Enum):
@@ -45,10 +34,10 @@ class Answer:
 class Delivery(Protocol):
     """A way to a destination, open for a while. One thread at a time."""
 
-    def announce(self, items: Sequence[Item]) -> None:
+    def announce(self, items: Sequence[ObjectFile]) -> None:
         """Say what is going to be sent, so that one connection does for all of it."""
 
-    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+    def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
         """Send each object and yield the answer to it, in order.
 
         Raises
@@ -57,7 +46,7 @@ class Delivery(Protocol):
             If the peer cannot be reached or goes away; what has not been answered by then is to be sent again.
         """
 
-    def find(self, items: Sequence[Item]) -> set[str] | None:
+    def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
         """SOP Instance UIDs of those that the destination says it has; None where it cannot be asked.
 
         Raises

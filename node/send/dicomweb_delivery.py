@@ -8,10 +8,11 @@ from typing import Any
 
 import httpx
 
+from dicom_sr.profile import ObjectFile
 from node.config import DicomWebDestination
 from node.errors import PeerUnavailable
 from node.network.tls import destination_context
-from node.send.delivery import Answer, Item, Outcome, by_status
+from node.send.delivery import Answer, F, Outcome, by_status
 
 REQUEST_BYTES, REQUEST_OBJECTS = 32 * 2**20, 64  # in one request, unless a single object is larger
 FOR_GOOD = (400, 411, 413, 415)  # the server dislikes what we sent; anything else may pass or be put right there
@@ -28,14 +29,14 @@ class DicomWebDelivery:
             follow_redirects=False,
         )
 
-    def announce(self, items: Sequence[Item]) -> None:
+    def announce(self, items: Sequence[ObjectFile]) -> None:
         """Nothing is negotiated beforehand."""
 
-    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+    def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
         for batch in _batches(items):
             yield from self._store(batch)
 
-    def _store(self, batch: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+    def _store(self, batch: Sequence[F]) -> Iterator[tuple[F, Answer]]:
         boundary = uuid.uuid4().hex
         response = self._ask(
             "POST",
@@ -56,7 +57,7 @@ class DicomWebDelivery:
             silent = Answer(Outcome.LATER, f"HTTP {response.status_code}, and nothing about this object")
             yield item, answers.get(item.sop_instance_uid, silent)
 
-    def find(self, items: Sequence[Item]) -> set[str] | None:
+    def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
         found: set[str] = set()
         for study, series in sorted({(item.study_instance_uid, item.series_instance_uid) for item in items}):
             response = self._ask(
@@ -95,8 +96,8 @@ class DicomWebDelivery:
             raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
 
 
-def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    batch: list[Item] = []
+def _batches(items: Sequence[F]) -> Iterator[Sequence[F]]:
+    batch: list[F] = []
     size = 0
     for item in items:
         bytes_ = item.path.stat().st_size
@@ -109,7 +110,7 @@ def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         yield batch
 
 
-def _parts(batch: Sequence[Item], boundary: str) -> Iterator[bytes]:
+def _parts(batch: Sequence[ObjectFile], boundary: str) -> Iterator[bytes]:
     for item in batch:
         yield f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
         yield item.path.read_bytes()

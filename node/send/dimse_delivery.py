@@ -18,6 +18,7 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+from dicom_sr.profile import ObjectFile
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
 from node.network.requestor import (
@@ -29,7 +30,7 @@ from node.network.requestor import (
     settled,
 )
 from node.network.tls import destination_context
-from node.send.delivery import Answer, Item, Outcome, by_status
+from node.send.delivery import Answer, F, Outcome, by_status
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # a path given to send_c_store goes out as it lies, without decoding
 
@@ -48,14 +49,14 @@ class DimseDelivery:
         self._name, self._destination = name, destination
         self._ae_title = destination.calling_ae_title or ae_title
         self._association: Association | None = None
-        self._announced: dict[str, Item] = {}  # an object of every class to come
+        self._announced: dict[str, ObjectFile] = {}  # an object of every class to come
         self._classes: frozenset[str] = frozenset()
         self._refused: frozenset[str] = frozenset()
 
-    def announce(self, items: Sequence[Item]) -> None:
+    def announce(self, items: Sequence[ObjectFile]) -> None:
         self._announced = {item.sop_class_uid: item for item in items}
 
-    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+    def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
         self._open({item.sop_class_uid: item for item in items})
         for item in items:
             if item.sop_class_uid in self._refused:
@@ -63,7 +64,7 @@ class DimseDelivery:
             else:
                 yield item, self._store(item)
 
-    def _open(self, classes: dict[str, Item]) -> None:
+    def _open(self, classes: dict[str, ObjectFile]) -> None:
         """Have an association that has been asked for every class; contexts only for what is sent."""
         if classes.keys() <= self._classes and (self._usable or classes.keys() <= self._refused):
             return
@@ -88,7 +89,7 @@ class DimseDelivery:
     def _usable(self) -> bool:
         return self._association is not None and self._association.is_established
 
-    def _store(self, item: Item) -> Answer:
+    def _store(self, item: ObjectFile) -> Answer:
         association = self._association
         if association is None or not association.is_established:
             raise PeerUnavailable(f"{self._name}: the association ended")
@@ -106,7 +107,7 @@ class DimseDelivery:
         return by_status(int(status.Status), str(status.get("ErrorComment", "")))
 
     # ---- questions
-    def find(self, items: Sequence[Item]) -> set[str] | None:
+    def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
         ae = self._application_entity()
         ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
         association = self._established(ae)

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from dicom_sr.profile import ObjectFile
 from node.config import FhirDestination
 from node.errors import ConfigurationError, PeerRefused, PeerUnavailable
 from node.network.fhir_client import FhirClient
-from node.send.delivery import Answer, Item, Outcome
+from node.send.delivery import Answer, F, Outcome
 from node.study.sealing import unseal
 
 
@@ -24,10 +25,10 @@ class FhirDelivery:
         self._name, self._destination = name, destination
         self._opened: FhirClient | None = None
 
-    def announce(self, items: Sequence[Item]) -> None:
+    def announce(self, items: Sequence[ObjectFile]) -> None:
         """Nothing is negotiated beforehand."""
 
-    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+    def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
         """Create each resource and yield the server's answer.
 
         Raises
@@ -38,7 +39,7 @@ class FhirDelivery:
         for item in items:
             yield item, self._create(item)
 
-    def find(self, items: Sequence[Item]) -> set[str] | None:
+    def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
         """The UIDs of those resources that the server has; None where it does not let them be searched for.
 
         Raises
@@ -82,7 +83,7 @@ class FhirDelivery:
                 raise PeerUnavailable(str(error)) from error
         return self._opened
 
-    def _create(self, item: Item) -> Answer:
+    def _create(self, item: ObjectFile) -> Answer:
         resource = self._resource(item)
         if resource is None:
             return Answer(Outcome.REFUSED, "not a FHIR resource")
@@ -93,7 +94,7 @@ class FhirDelivery:
         except PeerRefused as error:
             return Answer(Outcome.REFUSED, str(error))
 
-    def _resource(self, item: Item) -> dict[str, Any] | None:
+    def _resource(self, item: ObjectFile) -> dict[str, Any] | None:
         if item.sop_class_uid:  # a DICOM object, by `condyle send`
             return None
         try:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from dicom_sr.profile import ObjectFile
 from node.config import FolderDestination
 from node.errors import PeerUnavailable
 from node.files import write_whole
-from node.send.delivery import Answer, Item, Outcome
+from node.send.delivery import Answer, F, Outcome
 
 WRITERS = 8  # at a time
 
@@ -21,10 +22,10 @@ class FolderDelivery:
     def __init__(self, name: str, destination: FolderDestination) -> None:
         self._name, self._path = name, destination.path
 
-    def announce(self, items: Sequence[Item]) -> None:
+    def announce(self, items: Sequence[ObjectFile]) -> None:
         """Nothing is negotiated beforehand."""
 
-    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+    def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
         threads = ThreadPoolExecutor(WRITERS)  # flushes that wait at the same moment cost the disk one
         try:
             yield from zip(items, threads.map(self._copy, items), strict=True)
@@ -33,7 +34,7 @@ class FolderDelivery:
         finally:
             threads.shutdown(cancel_futures=True)
 
-    def _copy(self, item: Item) -> Answer:
+    def _copy(self, item: ObjectFile) -> Answer:
         target = self._target(item)
         content = item.path.read_bytes()
         if target.exists():
@@ -44,10 +45,10 @@ class FolderDelivery:
         write_whole(target, content, sync="name")  # "delivered" holds over a power cut
         return Answer(Outcome.DELIVERED, "written")
 
-    def _target(self, item: Item) -> Path:
+    def _target(self, item: ObjectFile) -> Path:
         return self._path / item.study_instance_uid / item.series_instance_uid / f"{item.sop_instance_uid}.dcm"
 
-    def find(self, items: Sequence[Item]) -> set[str] | None:
+    def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
         return {item.sop_instance_uid for item in items if self._target(item).exists()}
 
     def close(self) -> None:

@@ -17,18 +17,20 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine as Database
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.config import Configuration, Destination, DicomWebDestination, DimseDestination, FhirDestination
-from node.database import job_states
-from node.database.tables import LaneRow, ObjectRow, OutboxRow
+from node.database import job_states, outbox
+from node.database.connection import Database
+from node.database.outbox import OutboxLine
+from node.database.states import ForbiddenTransition, OutboxState
+from node.database.tables import LaneRow, OutboxRow
 from node.errors import PeerUnavailable
-from node.send.commitment_requests import Commitments
-from node.send.delivery import MANDATORY, Answer, Delivery, Item, Outcome
+from node.send.commitment_requests import CommitmentRequests
+from node.send.delivery import MANDATORY, Answer, Delivery, Outcome
 from node.send.dicomweb_delivery import DicomWebDelivery
 from node.send.dimse_delivery import DimseDelivery
 from node.send.fhir_delivery import FhirDelivery
@@ -91,7 +93,7 @@ class Lane:
         self._name, self._destination, self._database, self._clock = name, destination, database, clock
         self._ae_title, self._first_retry_s = ae_title, first_retry_s
         self._failures, self._not_before = 0, datetime.min.replace(tzinfo=UTC)
-        self._commitments = Commitments(name, database, clock)
+        self._commitments = CommitmentRequests(name, database, clock)
         self._ways = destination.associations if isinstance(destination, DimseDestination) else 1
 
     def turn(self) -> bool:
@@ -124,7 +126,7 @@ class Lane:
         """The job whose first waiting line has waited longest and is due."""
         heads = (
             select(func.min(OutboxRow.id))
-            .where(OutboxRow.destination == self._name, OutboxRow.state == "waiting")
+            .where(OutboxRow.destination == self._name, OutboxRow.state == OutboxState.WAITING)
             .group_by(OutboxRow.job_id)
         )
         query = (
@@ -136,20 +138,9 @@ class Lane:
         with Session(self._database) as session:
             return session.scalar(query)
 
-    def _waiting(self, job_id: str) -> list[tuple[int, Item]]:
-        """The job's lines to this destination that wait, with their order: images first, reports last."""
+    def _waiting(self, job_id: str) -> list[OutboxLine]:
         with Session(self._database) as session:
-            rows = session.execute(
-                select(OutboxRow, ObjectRow)
-                .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
-                .where(
-                    OutboxRow.destination == self._name,
-                    OutboxRow.state == "waiting",
-                    OutboxRow.job_id == job_id,
-                )
-                .order_by(OutboxRow.order, OutboxRow.id)
-            )
-            return [(line.order, _item(line, of)) for line, of in rows]
+            return outbox.waiting_lines(session, self._name, job_id)
 
     # ---- sending
     def _send_job(self, job_id: str) -> None:
@@ -162,65 +153,56 @@ class Lane:
         lines = self._waiting(job_id)
         deliveries = [open_delivery(self._name, self._destination, self._ae_title) for _ in range(self._ways)]
         for delivery in deliveries:
-            delivery.announce([item for _, item in lines])
+            delivery.announce(lines)
         try:
-            for _, group in itertools.groupby(lines, key=lambda line: line[0]):
-                if not self._send_group(job_id, deliveries, [item for _, item in group]):
+            for _, group in itertools.groupby(lines, key=lambda line: line.order):
+                if not self._send_group(deliveries, list(group)):
                     break
         finally:
             for delivery in deliveries:
                 delivery.close()
-            self._tell(job_id, [item.line for _, item in lines])
+            self._sum_up(job_id, [line.line for line in lines])
 
-    def _send_group(self, job_id: str, deliveries: Sequence[Delivery], items: list[Item]) -> bool:
+    def _send_group(self, deliveries: Sequence[Delivery], items: list[OutboxLine]) -> bool:
         """Send objects of one order over all associations; whether all of them have got their answer."""
         items = self._fit_to_send(items)
         ways = min(len(deliveries), len(items))
         if ways <= 1:
-            return self._send_items(job_id, deliveries[0], items)
+            return self._send_items(deliveries[0], items)
         with ThreadPoolExecutor(ways) as threads:
             shares = [items[way::ways] for way in range(ways)]
             done = [
-                threads.submit(self._send_items, job_id, delivery, share)
+                threads.submit(self._send_items, delivery, share)
                 for delivery, share in zip(deliveries, shares, strict=False)
             ]
         answered = [future.result() for future in done]
         return all(answered)
 
-    def _send_items(self, job_id: str, delivery: Delivery, items: Sequence[Item]) -> bool:
+    def _send_items(self, delivery: Delivery, items: Sequence[OutboxLine]) -> bool:
         """Send objects one after the other, and keep the answers: a few together, as each costs the disk a flush.
 
         An answer that a crash takes away costs a repetition with the same bytes.
         """
         answered, noted = True, time.monotonic()
-        pending: list[tuple[Item, Answer]] = []
+        pending: list[tuple[OutboxLine, Answer]] = []
         try:
             for item, answer in delivery.send(items) if items else ():
                 pending.append((item, answer))
                 answered &= answer.outcome is not Outcome.LATER
                 if time.monotonic() - noted > NOTE_EVERY_S:
-                    self._note(job_id, pending)
+                    self._note(pending)
                     pending, noted = [], time.monotonic()
                 if self._stop.is_set():
                     return False
         finally:
-            self._note(job_id, pending)
+            self._note(pending)
         return answered
 
-    def _fit_to_send(self, items: list[Item]) -> list[Item]:
+    def _fit_to_send(self, items: list[OutboxLine]) -> list[OutboxLine]:
         """Those whose file is what was encoded and, if it was ever sent, what was sent; the rest is refused."""
         fit, unfit = [], []
         with Session(self._database) as session:
-            uids = [item.sop_instance_uid for item in items]
-            sent: dict[str, set[str]] = {}
-            for start in range(0, len(uids), 500):
-                rows = session.execute(
-                    select(OutboxRow.sop_instance_uid, OutboxRow.sha256).where(
-                        OutboxRow.sop_instance_uid.in_(uids[start : start + 500]), OutboxRow.sha256 != ""
-                    )
-                )
-                for uid, sha256 in rows:
-                    sent.setdefault(uid, set()).add(sha256)
+            sent = outbox.digests_sent(session, (item.sop_instance_uid for item in items))
         for item in items:
             digest = _digest(item.path)
             if digest != item.sha256:
@@ -232,109 +214,81 @@ class Lane:
         with Session(self._database) as session, session.begin():
             for item, reason in unfit:
                 log.error("object refused", extra={"sop_instance_uid": item.sop_instance_uid, "reason": reason})
-                self._change(session, item.line, "refused", f"not sent: {reason}")
+                outbox.move(session, item.line, OutboxState.REFUSED, f"not sent: {reason}")
             for item in fit:
-                session.execute(
-                    update(OutboxRow)
-                    .where(OutboxRow.id == item.line)
-                    .values(attempts=OutboxRow.attempts + 1, sha256=item.sha256)
-                )
+                outbox.begin_attempt(session, item)
         return fit
 
     # ---- answers
-    def _note(self, job_id: str, answers: Sequence[tuple[Item, Answer]]) -> None:
+    def _note(self, answers: Sequence[tuple[OutboxLine, Answer]]) -> None:
         """Keep the answers to some objects."""
         if not answers:
             return
         with Session(self._database) as session, session.begin():
             for item, answer in answers:
-                self._note_one(session, job_id, item, answer)
+                self._note_one(session, item, answer)
 
-    def _note_one(self, session: Session, job_id: str, item: Item, answer: Answer) -> None:
-        match answer.outcome:
-            case Outcome.DELIVERED:
-                self._change(session, item.line, "delivered", answer.text, delivered=self._clock())
-            case Outcome.REFUSED:
-                self._change(session, item.line, "refused", answer.text)
-            case Outcome.CLASS_REFUSED:
-                self._stand_in(session, job_id, item, answer)
-            case Outcome.LATER:
-                attempts = session.get_one(OutboxRow, item.line).attempts
-                wait = timedelta(seconds=back_off_s(attempts, self._first_retry_s))
-                session.execute(  # unless it was cancelled meanwhile
-                    update(OutboxRow)
-                    .where(OutboxRow.id == item.line, OutboxRow.state == "waiting")
-                    .values(answer=answer.text, not_before=self._clock() + wait)
-                )
+    def _note_one(self, session: Session, item: OutboxLine, answer: Answer) -> None:
+        try:
+            match answer.outcome:
+                case Outcome.DELIVERED:
+                    outbox.move(session, item.line, OutboxState.DELIVERED, answer.text, delivered=self._clock())
+                case Outcome.REFUSED:
+                    outbox.move(session, item.line, OutboxState.REFUSED, answer.text)
+                case Outcome.CLASS_REFUSED:
+                    self._stand_in(session, item, answer)
+                case Outcome.LATER:
+                    pause_s = back_off_s(outbox.attempts(session, item.line), self._first_retry_s)
+                    outbox.put_off(session, item.line, answer.text, self._clock() + timedelta(seconds=pause_s))
+        except ForbiddenTransition as error:  # cancelled meanwhile, or sent by another node too
+            log.info("late answer", extra={"sop_instance_uid": item.sop_instance_uid, "reason": str(error)})
 
-    def _stand_in(self, session: Session, job_id: str, item: Item, answer: Answer) -> None:
+    def _stand_in(self, session: Session, item: OutboxLine, answer: Answer) -> None:
         """Send the twin of an object whose class the peer refuses; else leave it out, if it may be left out."""
-        twin = session.scalars(
-            select(ObjectRow).where(ObjectRow.twin_of == item.sop_instance_uid, ObjectRow.job_id == job_id)
-        ).first()
+        twin = outbox.queue_twin(session, item.line, self._clock())
         if twin is not None:
-            known = select(OutboxRow.id).where(
-                OutboxRow.sop_instance_uid == twin.sop_instance_uid, OutboxRow.destination == self._name
-            )
-            if session.scalar(known) is None:
-                line = session.get_one(OutboxRow, item.line)
-                session.add(
-                    OutboxRow(
-                        sop_instance_uid=twin.sop_instance_uid,
-                        job_id=job_id,
-                        destination=self._name,
-                        order=line.order,
-                        state="waiting",
-                        not_before=self._clock(),
-                        confirm=line.confirm,
-                    )
-                )
-            self._change(session, item.line, "skipped", f"{answer.text}; {twin.sop_instance_uid} goes in its place")
+            outbox.move(session, item.line, OutboxState.SKIPPED, f"{answer.text}; {twin} goes in its place")
         elif item.kind in MANDATORY:
-            self._change(session, item.line, "refused", answer.text)
+            outbox.move(session, item.line, OutboxState.REFUSED, answer.text)
         else:
-            self._change(session, item.line, "skipped", answer.text)
-
-    def _change(self, session: Session, line: int, state: str, answer: str, **more: datetime) -> None:
-        session.execute(update(OutboxRow).where(OutboxRow.id == line).values(state=state, answer=answer, **more))
+            outbox.move(session, item.line, OutboxState.SKIPPED, answer.text)
 
     def _put_off(self, job_id: str | None, reason: str) -> None:
         """Show on the line that was next why it has not gone out."""
         if job_id is None:
             return
         with Session(self._database) as session, session.begin():
-            head = select(func.min(OutboxRow.id)).where(
-                OutboxRow.destination == self._name, OutboxRow.state == "waiting", OutboxRow.job_id == job_id
+            head = session.scalar(
+                select(func.min(OutboxRow.id)).where(
+                    OutboxRow.destination == self._name,
+                    OutboxRow.state == OutboxState.WAITING,
+                    OutboxRow.job_id == job_id,
+                )
             )
-            session.execute(
-                update(OutboxRow)
-                .where(OutboxRow.id == head.scalar_subquery())
-                .values(answer=reason, attempts=OutboxRow.attempts + 1, not_before=self._not_before)
-            )
+            if head is not None:
+                outbox.put_off(session, head, reason, self._not_before, count=True)
 
-    def _tell(self, job_id: str, lines: Sequence[int]) -> None:
+    def _sum_up(self, job_id: str, lines: Sequence[int]) -> None:
         """Note on the job's timeline what became of the lines, and close the job if that was all."""
         with Session(self._database) as session, session.begin():
-            counts: dict[str, int] = {}
-            for start in range(0, len(lines), 500):
-                for state, number in session.execute(
-                    select(OutboxRow.state, func.count())
-                    .where(OutboxRow.id.in_(lines[start : start + 500]))
-                    .group_by(OutboxRow.state)
-                ):
-                    counts[state] = counts.get(state, 0) + number
-            told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
-            if set(counts) - {"waiting"}:
-                job_states.note(session, job_id, "sent", f"{self._name}: {told}", now=self._clock())
-                log.info("sent", extra={"job": job_id, "destination": self._name, **counts})
+            counts = outbox.count_states(session, lines)
+            summary = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
+            if set(counts) - {OutboxState.WAITING}:
+                job_states.note(session, job_id, "sent", f"{self._name}: {summary}", now=self._clock())
+                log.info(
+                    "sent",
+                    extra={
+                        "job": job_id,
+                        "destination": self._name,
+                        **{str(state): number for state, number in counts.items()},
+                    },
+                )
             job_states.settle(session, job_id, self._clock())
 
     # ---- confirmation
     def _confirm(self) -> bool:
         """Ask for, and take note of, the peer's word that it keeps what it was sent."""
-        asks_back = isinstance(self._destination, DicomWebDestination | FhirDestination) and self._destination.confirm
-        commits = isinstance(self._destination, DimseDestination) and self._destination.commitment
-        if not asks_back and not commits:
+        if not self._destination.confirms:
             return False
         delivery = open_delivery(self._name, self._destination, self._ae_title)
         try:
@@ -356,7 +310,7 @@ class Sender:
     first_retry_s
         Pause after the first failure of a destination; it doubles with every further one.
     name
-        This node among all that share the database; by default `ledger.node_name`.
+        This node among all that share the database; by default `job_states.node_name`.
     claim_s
         How long after it was last heard of another node may send in its place.
     """
@@ -418,8 +372,8 @@ class Sender:
                     swept = time.monotonic()
                 with Session(self._database) as session:
                     names = select(OutboxRow.destination).distinct()
-                    waiting = names.where(OutboxRow.state == "waiting", OutboxRow.not_before <= self._clock())
-                    unconfirmed = names.where(OutboxRow.state == "delivered", OutboxRow.confirm)
+                    waiting = names.where(OutboxRow.state == OutboxState.WAITING, OutboxRow.not_before <= self._clock())
+                    unconfirmed = names.where(OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
                     due = set(session.scalars(waiting))
                     if next(polls) % CONFIRM_EVERY == 0:
                         due |= set(session.scalars(unconfirmed))
@@ -473,19 +427,6 @@ class Sender:
                 if taken:
                     ours.add(name)
         return ours
-
-
-def _item(line: OutboxRow, of: ObjectRow) -> Item:
-    return Item(
-        sop_class_uid=of.sop_class_uid,
-        sop_instance_uid=of.sop_instance_uid,
-        series_instance_uid=of.series_instance_uid,
-        study_instance_uid=of.study_instance_uid,
-        path=Path(of.path),
-        line=line.id,
-        kind=of.kind,
-        sha256=of.sha256,
-    )
 
 
 def _digest(path: Path) -> str | None:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from node.database.connection import Database
 from node.database.jobs import JobState
+from node.database.states import OutboxState
 from node.database.tables import AssociationRow, EventRow, InstanceRow, JobRow, OutboxRow
 from node.status.overview import Disk
 
@@ -114,7 +115,7 @@ def _outbox(session: Session, now: datetime) -> Iterator[Metric]:
     for destination, created in session.execute(
         select(OutboxRow.destination, func.min(JobRow.created))
         .join(JobRow, JobRow.id == OutboxRow.job_id)
-        .where(OutboxRow.state == "waiting")
+        .where(OutboxRow.state == OutboxState.WAITING)
         .group_by(OutboxRow.destination)
     ):
         oldest.add_metric([destination], (now - created).total_seconds())

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.queries import CAPTURE, UNDER_WAY, JobView, count_jobs, job_views
+from node.database.states import AssociationOutcome, OutboxState
 from node.database.tables import (
     AssociationRow,
     DecisionRow,
@@ -194,7 +195,9 @@ class Overview:
                 )
                 or 0,
                 jobs=count_jobs(session),
-                waiting=session.scalar(select(func.count()).select_from(OutboxRow).where(OutboxRow.state == "waiting"))
+                waiting=session.scalar(
+                    select(func.count()).select_from(OutboxRow).where(OutboxRow.state == OutboxState.WAITING)
+                )
                 or 0,
             )
 
@@ -250,9 +253,11 @@ class Overview:
                 DestinationView(
                     name=name,
                     where=self._destinations.get(name, "no longer in the configuration"),
-                    waiting=counts.get(name, {}).get("waiting", 0),
-                    delivered=sum(counts.get(name, {}).get(state, 0) for state in ("delivered", "confirmed")),
-                    refused=counts.get(name, {}).get("refused", 0),
+                    waiting=counts.get(name, {}).get(OutboxState.WAITING, 0),
+                    delivered=sum(
+                        counts.get(name, {}).get(state, 0) for state in (OutboxState.DELIVERED, OutboxState.CONFIRMED)
+                    ),
+                    refused=counts.get(name, {}).get(OutboxState.REFUSED, 0),
                     last_delivered=last.get(name),
                     trouble=_trouble(session, name),
                 )
@@ -264,7 +269,7 @@ class Overview:
         with self._session() as session:
             return session.scalars(
                 select(AssociationRow)
-                .where(AssociationRow.outcome == "refused")
+                .where(AssociationRow.outcome == AssociationOutcome.REFUSED)
                 .order_by(AssociationRow.started.desc())
                 .limit(limit)
             ).all()
@@ -282,7 +287,7 @@ def _trouble(session: Session, destination: str) -> str:
         session.scalar(
             select(OutboxRow.answer)
             .where(OutboxRow.destination == destination)
-            .where(OutboxRow.state == "waiting")
+            .where(OutboxRow.state == OutboxState.WAITING)
             .where(OutboxRow.attempts > 0)
             .order_by(OutboxRow.not_before.desc())
             .limit(1)

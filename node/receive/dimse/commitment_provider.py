@@ -9,7 +9,6 @@ here too, and are left in the same table for the sender.
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 from collections.abc import Callable, Mapping
@@ -20,13 +19,14 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
-from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.background import Loop
 from node.config import Peer
+from node.database import commitments
 from node.database.connection import Database
+from node.database.states import CommitmentDirection, CommitmentState
 from node.database.tables import CommitmentRow
 from node.errors import ConfigurationError
 from node.network.requestor import no_delay
@@ -110,21 +110,11 @@ class CommitmentProvider:
             with Session(self._database) as session, session.begin():
                 known = session.get(CommitmentRow, transaction)
                 if known is not None:
-                    if (known.direction, known.peer, known.references) != ("in", peer, references):
+                    if (known.direction, known.peer, known.references) != (CommitmentDirection.IN, peer, references):
                         return DUPLICATE_TRANSACTION
-                    known.state, known.attempts, known.not_before = "waiting", 0, now
+                    commitments.ask_again(known, now)
                 else:
-                    session.add(
-                        CommitmentRow(
-                            transaction_uid=transaction,
-                            direction="in",
-                            peer=peer,
-                            references=references,
-                            state="waiting",
-                            not_before=now,
-                            created=now,
-                        )
-                    )
+                    commitments.begin(session, transaction, CommitmentDirection.IN, peer, references, now)
         except SQLAlchemyError as error:
             # the same transaction twice at once, or a database that is down: the peer asks again
             log.error("commitment request not stored", extra={"peer": peer, "error": type(error).__name__})
@@ -152,11 +142,9 @@ class CommitmentProvider:
         }
         try:
             with Session(self._database) as session, session.begin():
-                known = session.get(CommitmentRow, transaction) if is_uid(transaction) else None
-                if known is None or known.direction != "out":
+                report = commitments.Report(event_type, failed)
+                if not is_uid(transaction) or not commitments.note_report(session, transaction, report):
                     return INVALID_ARGUMENT
-                known.state = "reported"
-                known.answer = json.dumps({"event_type": event_type, "failed": failed})
         except SQLAlchemyError as error:
             log.error("commitment report not stored", extra={"calling": calling, "error": type(error).__name__})
             return PROCESSING_FAILURE
@@ -173,10 +161,8 @@ class CommitmentProvider:
         """Send every report that is due; how many the peers took."""
         with Session(self._database) as session:
             due = session.scalars(
-                select(CommitmentRow).where(
-                    CommitmentRow.direction == "in",
-                    CommitmentRow.state == "waiting",
-                    CommitmentRow.not_before <= self._clock(),
+                commitments.transactions(CommitmentDirection.IN, CommitmentState.WAITING).where(
+                    CommitmentRow.not_before <= self._clock()
                 )
             ).all()
             session.expunge_all()
@@ -278,20 +264,14 @@ class CommitmentProvider:
         now = self._clock()
         attempts = record.attempts + 1
         if not answer:
-            state = "reported"
+            state = CommitmentState.REPORTED
         elif now - record.created > GIVE_UP_AFTER:
-            state = "failed"
+            state = CommitmentState.FAILED
         else:
-            state = "waiting"
-        wait = min(FIRST_RETRY_S * 2 ** min(attempts - 1, 12), LONGEST_RETRY_S)
-        with self._database.begin() as connection:
-            connection.execute(
-                update(CommitmentRow)
-                .where(CommitmentRow.transaction_uid == record.transaction_uid)
-                # not what the peer answered meanwhile on the association that it had asked on
-                .where(CommitmentRow.state != "reported")
-                .values(state=state, attempts=attempts, answer=answer, not_before=now + timedelta(seconds=wait))
-            )
+            state = CommitmentState.WAITING
+        pause = timedelta(seconds=min(FIRST_RETRY_S * 2 ** min(attempts - 1, 12), LONGEST_RETRY_S))
+        with Session(self._database) as session, session.begin():
+            commitments.note_answer(session, record.transaction_uid, state, attempts, answer, now + pause)
         log.info(
             "commitment report",
             extra={"transaction_uid": record.transaction_uid, "peer": record.peer, "state": state, "answer": answer},

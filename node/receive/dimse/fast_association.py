@@ -31,6 +31,7 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 
 from node.config import DimseSettings
+from node.database.states import AssociationOutcome
 from node.receive.dimse.admission import Rejection, Slot
 from node.receive.dimse.messages import (
     ABORT,
@@ -57,7 +58,7 @@ from node.receive.dimse.messages import (
 from node.receive.dimse.presentation_contexts import supported
 from node.receive.dimse.services import Response, Services
 from node.receive.status import NotStored, Status
-from node.receive.store.incoming import Arrival, Incoming, Outcome, TooLarge
+from node.receive.store.incoming import Arrival, Incoming, TooLarge
 from node.receive.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 PDU_HEAD = 6
@@ -91,9 +92,9 @@ class Server(Protocol):
 class _Ended(Exception):
     """The connection is over; carries how."""
 
-    def __init__(self, outcome: Outcome, reason: str = "") -> None:
+    def __init__(self, outcome: AssociationOutcome, reason: str = "") -> None:
         super().__init__(reason)
-        self.outcome: Outcome = outcome
+        self.outcome: AssociationOutcome = outcome
         self.reason = reason
 
 
@@ -141,7 +142,7 @@ class Association(threading.Thread):
     def run(self) -> None:
         """Serve the connection until it ends; whatever happens, nothing stays open."""
         slot = None
-        outcome: Outcome = "lost"
+        outcome: AssociationOutcome = AssociationOutcome.LOST
         reason = ""
         try:
             self._handshake()
@@ -151,13 +152,15 @@ class Association(threading.Thread):
         except _Ended as end:
             outcome, reason = end.outcome, end.reason
         except Abort as abort:
-            outcome, reason = "aborted", abort.reason
+            outcome, reason = AssociationOutcome.ABORTED, abort.reason
             self._say_abort(abort.code)
         except (OSError, EOFError, ValueError) as error:  # ValueError: TLS on a socket that was shut down
-            outcome, reason = "lost", type(error).__name__
+            outcome, reason = AssociationOutcome.LOST, type(error).__name__
         finally:
-            if self._cut and outcome == "lost":  # else it had ended, and the peer did not close after our last word
-                outcome, reason = "cut", self._cut
+            if (
+                self._cut and outcome == AssociationOutcome.LOST
+            ):  # else it had ended, and the peer did not close after our last word
+                outcome, reason = AssociationOutcome.CUT, self._cut
             if self._incoming is not None:
                 self._incoming.discard()
             if self._arrival is not None:
@@ -255,7 +258,7 @@ class Association(threading.Thread):
         """Negotiate; the slot taken, or None where the association was refused (and that was recorded)."""
         kind, body = self._next(MAXIMUM_ASSOCIATE)
         if kind == ABORT:
-            raise _Ended("aborted")
+            raise _Ended(AssociationOutcome.ABORTED)
         if kind != ASSOCIATE_RQ:
             raise Abort(UNEXPECTED_PDU, "No A-ASSOCIATE-RQ")
         try:
@@ -340,7 +343,7 @@ class Association(threading.Thread):
             try:
                 kind, body = self._next(maximum)
             except EOFError:
-                raise _Ended("lost", "The peer closed the connection") from None
+                raise _Ended(AssociationOutcome.LOST, "The peer closed the connection") from None
             if kind == P_DATA_PDU:
                 self._take(body)
             elif kind == RELEASE_RQ:
@@ -348,9 +351,9 @@ class Association(threading.Thread):
                     raise Abort(UNEXPECTED_PDU, "Release in the middle of a message")
                 self._socket.sendall(RELEASE_RESPONSE)
                 self._linger()
-                raise _Ended("released")
+                raise _Ended(AssociationOutcome.RELEASED)
             elif kind == ABORT:
-                raise _Ended("aborted", "The peer aborted")
+                raise _Ended(AssociationOutcome.ABORTED, "The peer aborted")
             else:
                 raise Abort(UNEXPECTED_PDU, "A PDU that does not belong in an association")
 
@@ -435,7 +438,7 @@ class Association(threading.Thread):
                 problem = error
             self._answer_store(context_id, request, problem)
         elif time.monotonic() > self._message_deadline + incoming.size / SLOW_BYTES:
-            raise _Ended("cut", "The sender is too slow")
+            raise _Ended(AssociationOutcome.CUT, "The sender is too slow")
 
     def _write_gathered(self) -> None:
         """Write what has been gathered of the instance, with one system call."""

@@ -19,6 +19,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from node.background import Loop
 from node.config import DimseSettings
+from node.database.states import AssociationOutcome
 from node.errors import ConfigurationError
 from node.receive.dimse.admission import Rejection
 from node.receive.dimse.fast_association import PDU_S, SLOW_AFTER_S, SLOW_BYTES
@@ -146,9 +147,9 @@ class PlainServer:
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_N_ACTION, self._action),
             (evt.EVT_N_EVENT_REPORT, self._report),
-            (evt.EVT_RELEASED, self._ended, ["released"]),
-            (evt.EVT_ABORTED, self._ended, ["aborted"]),
-            (evt.EVT_CONN_CLOSE, self._ended, ["lost"]),
+            (evt.EVT_RELEASED, self._ended, [AssociationOutcome.RELEASED]),
+            (evt.EVT_ABORTED, self._ended, [AssociationOutcome.ABORTED]),
+            (evt.EVT_CONN_CLOSE, self._ended, [AssociationOutcome.LOST]),
         ]
         try:
             self._server = server(ae, (settings.host, port), "ANY", [], tls, handlers)
@@ -253,7 +254,7 @@ class PlainServer:
         pace = self._paces.get(association)
         with contextlib.suppress(AttributeError):
             if pace is not None and pace.cut:
-                association.condyle_arrival.close("cut", pace.cut)
+                association.condyle_arrival.close(AssociationOutcome.CUT, pace.cut)
             else:
                 association.condyle_arrival.close(outcome)
 

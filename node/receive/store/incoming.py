@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from typing import Literal
 from uuid import uuid4
 
+from node.database.states import AssociationOutcome
 from node.receive.status import NotStored, Status
 from node.receive.store.header import Header, is_uid, read_header
 from node.receive.store.instance_files import InstanceFiles, Receipt, write_all
@@ -16,7 +16,6 @@ from node.receive.store.receipt_log import Closed, Failed, ReceiptLog
 
 log = logging.getLogger(__name__)
 
-Outcome = Literal["released", "aborted", "lost", "cut"]
 
 CHECK_SPACE_EVERY = 64 * 2**20  # bytes of one instance
 
@@ -69,7 +68,7 @@ class Arrival:
             },
         )
 
-    def close(self, outcome: Outcome, reason: str = "") -> None:
+    def close(self, outcome: AssociationOutcome, reason: str = "") -> None:
         """Record the end; a second call changes nothing."""
         if self._ended:
             return

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from node.background import Loop
 from node.database.connection import Database
 from node.database.queries import in_chunks
+from node.database.states import AssociationOutcome
 from node.database.tables import AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
 from node.files import write_whole
 from node.receive.store.locks import LeaderLock
@@ -261,7 +262,7 @@ class ReceiptImport:
             lost = connection.execute(
                 update(associations)
                 .where(associations.c.id.startswith(f"{process}-"), associations.c.ended.is_(None))
-                .values(ended=datetime.now(UTC), outcome="lost", reason="The receiving process ended")
+                .values(ended=datetime.now(UTC), outcome=AssociationOutcome.LOST, reason="The receiving process ended")
             ).rowcount
         log.warning("a receiving process ended", extra={"receiver": process, "associations": lost})
 
@@ -313,7 +314,7 @@ def _write_associations(connection: Connection, entries: Sequence[Entry]) -> Non
             "peer_address": entry.peer_address,
             "started": _moment(entry.at),
             "ended": _moment(entry.at) if isinstance(entry, Refused) else None,
-            "outcome": "refused" if isinstance(entry, Refused) else "open",
+            "outcome": AssociationOutcome.REFUSED if isinstance(entry, Refused) else AssociationOutcome.OPEN,
             "reason": entry.reason if isinstance(entry, Refused) else "",
             "stored": 0,
             "failed": 0,

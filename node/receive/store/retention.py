@@ -14,9 +14,10 @@ from sqlalchemy import Select, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from node.background import Loop
-from node.database import job_states
+from node.database import commitments, outbox
 from node.database.connection import Database
 from node.database.jobs import JobState
+from node.database.states import CommitmentDirection, CommitmentState
 from node.database.tables import CommitmentRow, InstanceRow, JobRow, OutboxRow, SeriesRow, StudyRow
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ def _due(before: datetime) -> Select[Any]:
     )
     at_work = exists().where(JobRow.study_instance_uid == study, JobRow.state.not_in(ENDED_WELL))
     recent = exists().where(JobRow.study_instance_uid == study, JobRow.updated > before)
-    under_way = exists().where(JobRow.study_instance_uid == study, OutboxRow.job_id == JobRow.id, job_states.UNSETTLED)
+    under_way = exists().where(JobRow.study_instance_uid == study, OutboxRow.job_id == JobRow.id, outbox.UNSETTLED)
     return (
         select(study)
         .where(StudyRow.last_received < before, ~undecided, ~at_work, ~recent, ~under_way)
@@ -138,6 +139,6 @@ def _due(before: datetime) -> Select[Any]:
 def _to_be_committed(session: Session) -> set[str]:
     """SOP Instance UIDs that a peer has asked the node to commit itself to and has not heard about."""
     open_: Sequence[CommitmentRow] = session.scalars(
-        select(CommitmentRow).where(CommitmentRow.direction == "in", CommitmentRow.state == "waiting")
+        commitments.transactions(CommitmentDirection.IN, CommitmentState.WAITING)
     ).all()
     return {uid for record in open_ for _, uid in record.references}

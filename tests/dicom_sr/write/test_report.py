@@ -188,7 +188,7 @@ def test_a_code_of_a_scheme_that_nobody_registered_is_not_sent(tmp_path: Path, e
 
 
 def test_a_revised_report_names_the_one_it_replaces(tmp_path: Path, encoded: Encode):
-    before = EncodedObject("report", "1.2.840.10008.5.1.4.1.1.88.34", "1.2.3", "1.2.4", "1.2.5", tmp_path, 4, "")
+    before = EncodedObject("1.2.840.10008.5.1.4.1.1.88.34", "1.2.3", "1.2.4", "1.2.5", tmp_path, "report", 4, "", 0)
     capture = replace(before, kind="secondary_capture", sop_instance_uid="1.2.9")
     result = joint_result(radiograph_study(tmp_path / "in"))
     report, _ = encoded(result, "report", predecessors=(before, capture))["report"]

@@ -12,6 +12,7 @@ from node.database import job_states
 from node.database.connection import Database, open_database
 from node.database.jobs import NEXT, Job, JobState
 from node.database.migrations import migrate
+from node.database.states import ForbiddenTransition
 from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from node.errors import JobNotFound
 
@@ -51,7 +52,7 @@ def test_a_job_changes_its_state_as_the_table_says(database: Database, before: J
         if after in NEXT[before] or after == before:
             assert job_states.move(session, JOB.id, after).state == after
         else:
-            with pytest.raises(job_states.ForbiddenTransition, match=f"is {before} and cannot become {after}"):
+            with pytest.raises(ForbiddenTransition, match=f"is {before} and cannot become {after}"):
                 job_states.move(session, JOB.id, after)
 
 
@@ -137,3 +138,20 @@ def test_a_late_answer_does_not_reopen_a_job(database: Database, state: JobState
     with Session(database) as session, session.begin():
         job_states.settle(session, JOB.id)
         assert session.get_one(JobRow, JOB.id).state == state
+
+
+def test_a_step_is_begun_only_so_often_until_the_job_is_queued_again(database: Database) -> None:
+    brought_to(database, JobState.RUNNING)
+    with Session(database) as session, session.begin():
+        assert [job_states.count_start(session, JOB.id, "infer", 2) for _ in range(3)] == [1, 2, None]
+        assert job_states.count_start(session, JOB.id, "encode", 2) == 1, "another step counts for itself"
+        job_states.move(session, JOB.id, JobState.QUEUED)
+        assert job_states.count_start(session, JOB.id, "encode", 2) == 1
+
+
+def test_a_start_that_the_node_broke_off_itself_does_not_count(database: Database) -> None:
+    brought_to(database, JobState.RUNNING)
+    with Session(database) as session, session.begin():
+        job_states.count_start(session, JOB.id, "infer", 2)
+        job_states.take_back_start(session, JOB.id)
+        assert job_states.count_start(session, JOB.id, "infer", 2) == 1

@@ -12,6 +12,7 @@ import pytest
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from node.database.connection import open_database
+from node.database.states import AssociationOutcome
 from node.database.tables import Base, InstanceRow, SeriesRow
 from node.receive.importer import ImportReport, import_path, run
 from node.receive.store.store import Store
@@ -29,7 +30,7 @@ def load(path: Path, store: Store) -> ImportReport:
     report = ImportReport()
     arrival = store.open("folder")
     import_path(path, store, arrival, report)
-    arrival.close("released")
+    arrival.close(AssociationOutcome.RELEASED)
     assert partials(store.spool.parent) == []
     assert arrival.stored == report.stored
     return report

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pydicom
 import pytest
@@ -13,6 +11,8 @@ import pytest
 from dicom_sr.errors import UnsuitableInput
 from node.errors import JobFailed, WorkerDied
 from node.run.job_folder import JobFolder
+from node.run.messages import Check, Checked, Infer
+from node.run.notes import StudyNote
 from node.run.pool import Pool, Stopping
 from tests.node.run.trial import install_trial, mr_instances
 from tests.waiting import until
@@ -28,15 +28,10 @@ class Bed:
         paths = [folder / f"{ds.SOPInstanceUID}.dcm" for ds in instances]
         for ds, path in zip(instances, paths, strict=True):
             pydicom.dcmwrite(path, ds, enforce_file_format=True)
-        self.folder.write_study(instances[0].StudyInstanceUID, paths, {})
+        self.folder.write_note(StudyNote(instances[0].StudyInstanceUID, tuple(paths)))
 
-    def request(self, do: str = "infer", **settings: Any) -> dict[str, Any]:
-        return {
-            "do": do,
-            "folder": str(self.folder.path),
-            "pipeline": "trial",
-            "settings": {"journal": str(self.journal), **settings},
-        }
+    def request(self, kind: type[Check] | type[Infer] = Infer, **settings: object) -> Check | Infer:
+        return kind(self.folder.path, "trial", {"journal": str(self.journal), **settings})
 
     def said(self, what: str) -> int:
         lines = self.journal.read_text().splitlines() if self.journal.exists() else []
@@ -91,7 +86,7 @@ def test_a_pipeline_is_loaded_once_and_stays_warm(bed: Bed) -> None:
 def test_an_answer_says_what_was_unsuitable_or_failed(bed: Bed) -> None:
     with pool() as workers:
         with pytest.raises(UnsuitableInput, match="needs a knee, found a phantom"):
-            workers.call(bed.request("check", behaviour="refuse"))
+            workers.call(bed.request(Check, behaviour="refuse"))
         with pytest.raises(JobFailed, match="ValueError: cannot use it"):
             workers.call(bed.request(behaviour="raise", quote="it"))
         (pid,) = workers.pids
@@ -103,7 +98,7 @@ def test_a_process_that_dies_is_replaced_for_the_next_call(bed: Bed) -> None:
     with pool() as workers:
         with pytest.raises(WorkerDied, match="ended with signal 11"):
             workers.call(bed.request(behaviour="crash"))
-        assert workers.call(bed.request("check")) == {"version": "1.0"}
+        assert workers.call(bed.request(Check)) == Checked("1.0")
 
 
 def test_a_call_that_is_given_up_leaves_no_answer_for_the_next_one(bed: Bed) -> None:
@@ -113,7 +108,7 @@ def test_a_call_that_is_given_up_leaves_no_answer_for_the_next_one(bed: Bed) -> 
     with pool() as workers:
         with pytest.raises(RuntimeError, match="the question itself failed"):
             workers.call(bed.request(run_s=1.5), cancelled=broken)
-        assert workers.call(bed.request("check")) == {"version": "1.0"}
+        assert workers.call(bed.request(Check)) == Checked("1.0")
 
 
 def test_a_call_can_be_cancelled(bed: Bed) -> None:
@@ -124,11 +119,11 @@ def test_a_call_can_be_cancelled(bed: Bed) -> None:
 def test_calls_leave_when_the_pool_is_closed_and_nothing_runs_on(bed: Bed) -> None:
     left: list[str] = []
 
-    def call(request: dict[str, Any]) -> None:
+    def call(request: Infer | Check) -> None:
         try:
             workers.call(request)
         except Stopping:
-            left.append(json.dumps(request["do"]))
+            left.append(request.do)
 
     with pool() as workers:
         threads = [threading.Thread(target=call, args=(bed.request(behaviour="hang"),)) for _ in range(3)]
@@ -155,7 +150,7 @@ def test_waiting_calls_are_served_by_priority(bed: Bed) -> None:
         until(lambda: bed.said("run") == 1)
         for number, priority in enumerate((300, 50, 200), start=2):
             asked = {"priority": priority, "began": call(priority)}
-            threads.append(threading.Thread(target=workers.call, args=(bed.request("check"),), kwargs=asked))
+            threads.append(threading.Thread(target=workers.call, args=(bed.request(Check),), kwargs=asked))
             threads[-1].start()
             until(lambda number=number: workers.busy == number)
         for thread in threads:

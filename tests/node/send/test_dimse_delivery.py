@@ -11,23 +11,24 @@ import pytest
 from pydicom.uid import SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
 
+from dicom_sr.profile import ObjectFile
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
-from node.send.delivery import Item, Outcome, by_status
+from node.send.delivery import Outcome, by_status
 from node.send.dimse_delivery import DimseDelivery
 from tests.node.send.outgoing import Outgoing, Peer, outgoing
 from tests.orthanc import free_port
 
 
 @pytest.fixture
-def item(tmp_path: Path) -> Iterator[Item]:
+def item(tmp_path: Path) -> Iterator[ObjectFile]:
     with outgoing(tmp_path / "out") as out:
         yield first(out, out.job("pacs"))
 
 
-def first(out: Outgoing, job: str) -> Item:
+def first(out: Outgoing, job: str) -> ObjectFile:
     uid = out.lines(job)[0].sop_instance_uid
-    return Item(SecondaryCaptureImageStorage, uid, "1.2", "1.2.3", out.path(uid))
+    return ObjectFile(SecondaryCaptureImageStorage, uid, "1.2", "1.2.3", out.path(uid))
 
 
 def delivery(port: int, **more: object) -> DimseDelivery:
@@ -35,7 +36,7 @@ def delivery(port: int, **more: object) -> DimseDelivery:
     return DimseDelivery("pacs", DimseDestination.model_validate(fields), "CONDYLE")
 
 
-def test_nagles_algorithm_is_off_on_our_socket(item: Item) -> None:
+def test_nagles_algorithm_is_off_on_our_socket(item: ObjectFile) -> None:
     with Peer().listen() as port:
         way = delivery(port)
         assert [answer.outcome for _, answer in way.send([item])] == [Outcome.DELIVERED]
@@ -45,7 +46,7 @@ def test_nagles_algorithm_is_off_on_our_socket(item: Item) -> None:
         way.close()
 
 
-def test_we_call_ourselves_as_configured(item: Item) -> None:
+def test_we_call_ourselves_as_configured(item: ObjectFile) -> None:
     called: list[tuple[str, str]] = []
 
     class Named(Peer):
@@ -65,7 +66,7 @@ def test_we_call_ourselves_as_configured(item: Item) -> None:
     ("port", "reason"),
     [("closed", "pacs: cannot be reached"), ("refusing", "pacs: association rejected: Called AE title not recognised")],
 )
-def test_a_peer_that_cannot_be_reached_or_refuses_us_says_why(item: Item, port: str, reason: str) -> None:
+def test_a_peer_that_cannot_be_reached_or_refuses_us_says_why(item: ObjectFile, port: str, reason: str) -> None:
     if port == "closed":
         with pytest.raises(PeerUnavailable, match=reason):
             list(delivery(free_port()).send([item]))
@@ -140,7 +141,7 @@ def tls_peer(certificates: Path) -> Iterator[tuple[int, Peer]]:
         server.shutdown()
 
 
-def test_objects_go_out_over_tls_with_our_certificate(item: Item, certificates: Path) -> None:
+def test_objects_go_out_over_tls_with_our_certificate(item: ObjectFile, certificates: Path) -> None:
     tls = {name: certificates / f"good.{kind}" for name, kind in (("certificate", "pem"), ("key", "key"))}
     with tls_peer(certificates) as (port, peer):
         way = delivery(port, tls={**tls, "trusted": certificates / "good.pem"})
@@ -149,7 +150,7 @@ def test_objects_go_out_over_tls_with_our_certificate(item: Item, certificates: 
     assert peer.uids == [item.sop_instance_uid]
 
 
-def test_a_peer_with_a_certificate_that_is_not_trusted_gets_nothing(item: Item, certificates: Path) -> None:
+def test_a_peer_with_a_certificate_that_is_not_trusted_gets_nothing(item: ObjectFile, certificates: Path) -> None:
     tls = {"certificate": certificates / "good.pem", "key": certificates / "good.key"}
     with tls_peer(certificates) as (port, peer):
         with pytest.raises(PeerUnavailable):

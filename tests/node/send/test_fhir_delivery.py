@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from dicom_sr.profile import SENDING_ORDER
+from dicom_sr.profile import SENDING_ORDER, ObjectFile
 from node.config.checks import listening_socket
 from node.database.tables import JobRow, ObjectRow, OutboxRow
 from node.patient_records.store import new_key
-from node.send.delivery import Item, Outcome
+from node.send.delivery import Outcome
 from node.send.fhir_delivery import FhirDelivery
 from node.send.outbox import Lane
 from node.study.sealing import seal
@@ -211,14 +211,16 @@ def test_a_server_that_may_not_be_searched_cannot_confirm(tmp_path: Path) -> Non
     path.write_text(json.dumps(resource("1")))
     with serving(peer.app) as url:
         way = delivery(url)
-        assert way.find([Item("", "2.25.1", "", "", path)]) is None
+        assert way.find([ObjectFile("", "2.25.1", "", "", path)]) is None
         way.close()
 
 
 def test_a_dicom_object_is_refused_without_asking_the_server(tmp_path: Path) -> None:
     way = delivery("http://127.0.0.1:1")
     (tmp_path / "image.dcm").write_bytes(b"\0" * 128 + b"DICM")
-    ((_, answer),) = way.send([Item("1.2.840.10008.5.1.4.1.1.4", "2.25.1", "2.25.2", "2.25.3", tmp_path / "image.dcm")])
+    ((_, answer),) = way.send(
+        [ObjectFile("1.2.840.10008.5.1.4.1.1.4", "2.25.1", "2.25.2", "2.25.3", tmp_path / "image.dcm")]
+    )
     assert (answer.outcome, answer.text) == (Outcome.REFUSED, "not a FHIR resource")
 
 

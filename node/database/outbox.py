@@ -1,0 +1,322 @@
+"""The objects that jobs made, and the outbox: a line per object and destination. All writing of both tables is here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypedDict, cast
+
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from dicom_sr.profile import EncodedObject, Kind
+from node.database.queries import in_chunks
+from node.database.states import OUTBOX, ForbiddenTransition, OutboxState, before
+from node.database.tables import ObjectRow, OutboxRow
+from node.errors import JobFailed
+
+UNSETTLED: ColumnElement[bool] = or_(  # lines that still have a way to go
+    OutboxRow.state == OutboxState.WAITING, and_(OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
+)
+
+
+@dataclass(frozen=True)
+class OutboxLine(EncodedObject):
+    """An encoded object on its way to one destination."""
+
+    line: int = 0  # id in the outbox
+
+
+# ---- objects
+class _Fields(TypedDict):
+    """An encoded object as keywords."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    path: Path
+    kind: Kind
+    order: int
+    sha256: str
+    size: int
+    twin_of: str | None
+
+
+def _fields(row: ObjectRow) -> _Fields:
+    return {
+        "sop_class_uid": row.sop_class_uid,
+        "sop_instance_uid": row.sop_instance_uid,
+        "series_instance_uid": row.series_instance_uid,
+        "study_instance_uid": row.study_instance_uid,
+        "path": Path(row.path),
+        "kind": cast(Kind, row.kind),
+        "order": row.order,
+        "sha256": row.sha256,
+        "size": row.size,
+        "twin_of": row.twin_of,
+    }
+
+
+def encoded_object(row: ObjectRow) -> EncodedObject:
+    """The object of a row, as its encoder described it."""
+    return EncodedObject(**_fields(row))
+
+
+def keep_objects(session: Session, job_id: str, objects: Iterable[EncodedObject]) -> None:
+    """Write down the objects that a job made; those that are known already stay as they are.
+
+    Raises
+    ------
+    JobFailed
+        If one was sent before with other bytes.
+    """
+    for chunk in in_chunks(objects):
+        uids = [item.sop_instance_uid for item in chunk]
+        rows = session.scalars(select(ObjectRow).where(ObjectRow.sop_instance_uid.in_(uids)))
+        known = {row.sop_instance_uid: row for row in rows}
+        new = []
+        for item in chunk:
+            values = {**asdict(item), "path": str(item.path), "job_id": job_id}
+            row = known.get(item.sop_instance_uid)
+            if row is None:
+                new.append(values)
+            elif row.sha256 != item.sha256:
+                _replace(session, row, values)
+        if new:
+            session.execute(insert(ObjectRow), new)
+
+
+def _replace(session: Session, row: ObjectRow, values: dict[str, object]) -> None:
+    """Other bytes under a UID: allowed only while nobody can have seen the former ones."""
+    sent = select(OutboxRow.id).where(OutboxRow.sop_instance_uid == row.sop_instance_uid, OutboxRow.sha256 != "")
+    if session.scalar(sent.limit(1)) is not None:
+        raise JobFailed(f"{row.kind} {row.sop_instance_uid} was sent before with other bytes; it stays as it is")
+    for name, value in values.items():
+        setattr(row, name, value)
+    session.flush()
+
+
+def reports_sent(session: Session, job_id: str) -> tuple[EncodedObject, ...]:
+    """The reports of a job that were queued for anybody."""
+    queued = select(OutboxRow.id).where(OutboxRow.sop_instance_uid == ObjectRow.sop_instance_uid).exists()
+    rows = session.scalars(
+        select(ObjectRow)
+        .where(ObjectRow.job_id == job_id, ObjectRow.kind == "report", queued)
+        .order_by(ObjectRow.sop_instance_uid)
+    )
+    return tuple(encoded_object(row) for row in rows)
+
+
+# ---- lines: new ones
+def queue(
+    session: Session, job_id: str, destination: str, objects: Sequence[EncodedObject], *, confirm: bool, now: datetime
+) -> int:
+    """Have objects of a job wait for a destination; returns how many do.
+
+    After a restart of the job, what was refused or left out waits again; what was delivered does not.
+    """
+    waiting = 0
+    new: list[dict[str, object]] = []
+    for chunk in in_chunks(objects):
+        uids = [item.sop_instance_uid for item in chunk]
+        here = [OutboxRow.destination == destination, OutboxRow.sop_instance_uid.in_(uids)]
+        known = set(session.scalars(select(OutboxRow.sop_instance_uid).where(*here)))
+        again = session.execute(
+            update(OutboxRow)
+            .where(*here, OutboxRow.job_id == job_id, OutboxRow.state.in_((OutboxState.REFUSED, OutboxState.SKIPPED)))
+            .values(state=OutboxState.WAITING, not_before=now)
+            .returning(OutboxRow.id)
+        )
+        waiting += len(again.all())
+        new += [
+            {
+                "sop_instance_uid": item.sop_instance_uid,
+                "job_id": job_id,
+                "destination": destination,
+                "order": item.order,
+                "state": OutboxState.WAITING,
+                "not_before": now,
+                "confirm": confirm,
+            }
+            for item in chunk
+            if item.sop_instance_uid not in known
+        ]
+    if new:
+        session.execute(insert(OutboxRow), new)
+    return waiting + len(new)
+
+
+def queue_twin(session: Session, line_id: int, now: datetime) -> str | None:
+    """Have the twin of a line's object wait for the same destination; its UID, None where there is no twin."""
+    line = session.get_one(OutboxRow, line_id)
+    twin = session.scalars(
+        select(ObjectRow).where(ObjectRow.twin_of == line.sop_instance_uid, ObjectRow.job_id == line.job_id)
+    ).first()
+    if twin is None:
+        return None
+    known = select(OutboxRow.id).where(
+        OutboxRow.sop_instance_uid == twin.sop_instance_uid, OutboxRow.destination == line.destination
+    )
+    if session.scalar(known) is None:
+        session.add(
+            OutboxRow(
+                sop_instance_uid=twin.sop_instance_uid,
+                job_id=line.job_id,
+                destination=line.destination,
+                order=line.order,
+                state=OutboxState.WAITING,
+                not_before=now,
+                confirm=line.confirm,
+            )
+        )
+    return twin.sop_instance_uid
+
+
+# ---- lines: questions
+def waiting_lines(session: Session, destination: str, job_id: str) -> list[OutboxLine]:
+    """The job's lines that wait for a destination: images first, reports last."""
+    rows = session.execute(
+        select(OutboxRow.id, ObjectRow)
+        .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
+        .where(
+            OutboxRow.destination == destination,
+            OutboxRow.state == OutboxState.WAITING,
+            OutboxRow.job_id == job_id,
+        )
+        .order_by(OutboxRow.order, OutboxRow.id)
+    )
+    return [OutboxLine(**_fields(row), line=line) for line, row in rows]
+
+
+def digests_sent(session: Session, uids: Iterable[str]) -> dict[str, set[str]]:
+    """By SOP Instance UID: the SHA-256 of what was sent under it, to anybody."""
+    sent: dict[str, set[str]] = {}
+    for chunk in in_chunks(uids):
+        rows = session.execute(
+            select(OutboxRow.sop_instance_uid, OutboxRow.sha256).where(
+                OutboxRow.sop_instance_uid.in_(chunk), OutboxRow.sha256 != ""
+            )
+        )
+        for uid, sha256 in rows:
+            sent.setdefault(uid, set()).add(sha256)
+    return sent
+
+
+def count_states(session: Session, lines: Iterable[int]) -> dict[OutboxState, int]:
+    """How many of the lines are in each state."""
+    counts: dict[OutboxState, int] = {}
+    for chunk in in_chunks(lines):
+        for state, number in session.execute(
+            select(OutboxRow.state, func.count()).where(OutboxRow.id.in_(chunk)).group_by(OutboxRow.state)
+        ):
+            counts[OutboxState(state)] = counts.get(OutboxState(state), 0) + number
+    return counts
+
+
+def delivered_unconfirmed(session: Session, destination: str) -> list[tuple[OutboxRow, ObjectRow]]:
+    """What the destination took and has not yet said that it keeps, job by job."""
+    rows = session.execute(
+        select(OutboxRow, ObjectRow)
+        .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
+        .where(OutboxRow.destination == destination, OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
+        .order_by(OutboxRow.job_id, OutboxRow.id)
+    )
+    return [(line, made) for line, made in rows]
+
+
+# ---- lines: changes
+def move(session: Session, line_id: int, state: OutboxState, answer: str, *, delivered: datetime | None = None) -> None:
+    """Bring a line into `state`, with the peer's last word.
+
+    Raises
+    ------
+    ForbiddenTransition
+        If the line is in a state that `node.database.states` does not let it leave so: it got another answer
+        meanwhile.
+    """
+    values: dict[str, object] = {"state": state, "answer": answer}
+    if delivered is not None:
+        values["delivered"] = delivered
+    changed = session.execute(
+        update(OutboxRow)
+        .where(OutboxRow.id == line_id, OutboxRow.state.in_(before(OUTBOX, state)))
+        .values(values)
+        .returning(OutboxRow.id)
+    ).scalar()
+    if changed is None:
+        now = session.scalar(select(OutboxRow.state).where(OutboxRow.id == line_id))
+        raise ForbiddenTransition(f"line {line_id} of the outbox is {now} and cannot become {state}")
+
+
+def begin_attempt(session: Session, line: OutboxLine) -> None:
+    """Count an attempt, and note which bytes are sent: never others under this UID."""
+    session.execute(
+        update(OutboxRow).where(OutboxRow.id == line.line).values(attempts=OutboxRow.attempts + 1, sha256=line.sha256)
+    )
+
+
+def attempts(session: Session, line_id: int) -> int:
+    """How often the line was tried."""
+    return session.get_one(OutboxRow, line_id).attempts
+
+
+def put_off(session: Session, line_id: int, answer: str, not_before: datetime, *, count: bool = False) -> None:
+    """Let a line that waits wait for longer; one that does not wait any more is left alone.
+
+    Parameters
+    ----------
+    count
+        Whether this was an attempt that is not counted yet.
+    """
+    values: dict[str, object] = {"answer": answer, "not_before": not_before}
+    if count:
+        values["attempts"] = OutboxRow.attempts + 1
+    session.execute(
+        update(OutboxRow).where(OutboxRow.id == line_id, OutboxRow.state == OutboxState.WAITING).values(values)
+    )
+
+
+def cancel(session: Session, job_id: str, answer: str) -> None:
+    """Leave out what a job has not sent yet."""
+    session.execute(
+        update(OutboxRow)
+        .where(OutboxRow.job_id == job_id, OutboxRow.state == OutboxState.WAITING)
+        .values(state=OutboxState.SKIPPED, answer=answer)
+    )
+
+
+def confirm(session: Session, destination: str, uids: Collection[str], answer: str) -> None:
+    """Note that the destination keeps these objects; what was not delivered to it is left alone."""
+    for chunk in in_chunks(sorted(uids)):
+        session.execute(
+            update(OutboxRow)
+            .where(
+                OutboxRow.destination == destination,
+                OutboxRow.sop_instance_uid.in_(chunk),
+                OutboxRow.state == OutboxState.DELIVERED,
+            )
+            .values(state=OutboxState.CONFIRMED, answer=answer)
+        )
+
+
+def give_up_confirming(session: Session, lines: Iterable[int], answer: str) -> None:
+    """Let what was delivered stand as that: the destination cannot be asked whether it keeps it."""
+    for chunk in in_chunks(lines):
+        session.execute(update(OutboxRow).where(OutboxRow.id.in_(chunk)).values(confirm=False, answer=answer))
+
+
+def jobs_of(session: Session, destination: str, uids: Collection[str]) -> list[str]:
+    """The jobs whose objects these are, of those on their way to the destination."""
+    found: set[str] = set()
+    for chunk in in_chunks(sorted(uids)):
+        found |= set(
+            session.scalars(
+                select(OutboxRow.job_id)
+                .where(OutboxRow.destination == destination, OutboxRow.sop_instance_uid.in_(chunk))
+                .distinct()
+            )
+        )
+    return sorted(found)

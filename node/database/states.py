@@ -1,0 +1,109 @@
+"""The states of what the database keeps, and which may follow which. Jobs have theirs in `node.database.jobs`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from enum import StrEnum
+from typing import TypeVar
+
+from node.errors import NodeError
+
+S = TypeVar("S", bound=StrEnum)
+
+
+class ForbiddenTransition(NodeError):
+    """A change of state that its table does not allow, such as the restart of a job that is done."""
+
+
+class OutboxState(StrEnum):
+    """One object on its way to one destination."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"  # the peer took it
+    CONFIRMED = "confirmed"  # the peer says that it keeps it
+    REFUSED = "refused"  # the peer will not take it, or it must not be sent
+    SKIPPED = "skipped"  # left out: a twin goes in its place, it may be missing, or an operator cancelled the job
+
+
+OUTBOX: Mapping[OutboxState, frozenset[OutboxState]] = {
+    OutboxState.WAITING: frozenset({OutboxState.DELIVERED, OutboxState.REFUSED, OutboxState.SKIPPED}),
+    OutboxState.DELIVERED: frozenset(
+        {
+            OutboxState.CONFIRMED,
+            OutboxState.WAITING,  # the peer does not keep it: the same bytes again
+            OutboxState.REFUSED,  # not even after the last attempt
+        }
+    ),
+    OutboxState.CONFIRMED: frozenset(),
+    OutboxState.REFUSED: frozenset({OutboxState.WAITING}),  # its job is restarted
+    OutboxState.SKIPPED: frozenset(
+        {
+            OutboxState.WAITING,  # its job is restarted
+            OutboxState.DELIVERED,  # it was under way when its job was cancelled
+        }
+    ),
+}
+
+
+class CommitmentDirection(StrEnum):
+    """Who asks whom for storage commitment."""
+
+    IN = "in"  # a peer asks the node
+    OUT = "out"  # the node asks a destination
+
+
+class CommitmentState(StrEnum):
+    """A storage commitment transaction."""
+
+    WAITING = "waiting"
+    REPORTED = "reported"  # in: the peer took the report; out: the destination's report has come
+    CONFIRMED = "confirmed"  # out: all of it is kept there
+    FAILED = "failed"  # in: the report was not taken in time; out: some of it is not kept there
+
+
+COMMITMENT: Mapping[CommitmentState, frozenset[CommitmentState]] = {
+    CommitmentState.WAITING: frozenset({CommitmentState.REPORTED, CommitmentState.CONFIRMED, CommitmentState.FAILED}),
+    CommitmentState.REPORTED: frozenset(
+        {
+            CommitmentState.CONFIRMED,
+            CommitmentState.FAILED,
+            CommitmentState.WAITING,  # in: the peer asks again
+        }
+    ),
+    CommitmentState.CONFIRMED: frozenset({CommitmentState.REPORTED}),  # out: the report comes after all
+    CommitmentState.FAILED: frozenset({CommitmentState.REPORTED, CommitmentState.WAITING}),  # the same; asked again
+}
+
+
+class AssociationOutcome(StrEnum):
+    """How an association, or another way in, ended."""
+
+    OPEN = "open"
+    RELEASED = "released"
+    ABORTED = "aborted"
+    LOST = "lost"  # the connection, or the receiving process
+    CUT = "cut"  # by the node: silent, too slow, or the node was stopped
+    REFUSED = "refused"
+
+
+ENDED = frozenset(AssociationOutcome) - {AssociationOutcome.OPEN, AssociationOutcome.REFUSED}
+ASSOCIATION: Mapping[AssociationOutcome, frozenset[AssociationOutcome]] = {
+    AssociationOutcome.OPEN: ENDED,
+    **dict.fromkeys((*ENDED, AssociationOutcome.REFUSED), frozenset[AssociationOutcome]()),
+}
+
+
+def before(table: Mapping[S, Set[S]], state: S) -> list[S]:
+    """The states that `state` may follow, `state` itself left out."""
+    return [earlier for earlier, later in table.items() if state in later]
+
+
+def require(table: Mapping[S, Set[S]], what: str, now: S, then: S) -> None:
+    """Hold a change against its table; to stay as it is, is none.
+
+    Raises
+    ------
+    ForbiddenTransition
+    """
+    if then != now and then not in table[now]:
+        raise ForbiddenTransition(f"{what} is {now} and cannot become {then}")

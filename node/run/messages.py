@@ -1,0 +1,137 @@
+"""What the node asks of an inference process, and what it is answered: small JSON; bulk lies in the job's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, TypeAdapter
+
+from dicom_sr.profile import EncodedObject, EncodingProfile
+
+Settings: TypeAlias = dict[str, object]
+"""The `settings` of a route, which only its pipeline understands."""
+
+
+# ---- requests
+@dataclass(frozen=True)
+class Load:
+    """Bring these pipelines and their weights into memory while there is nothing else to do; it is not answered."""
+
+    pipelines: tuple[tuple[str, Settings], ...]  # name and settings
+    do: Literal["load"] = "load"
+
+
+@dataclass(frozen=True)
+class Check:
+    """Hold the study of the job against the pipeline's input contract."""
+
+    folder: Path  # of the job
+    pipeline: str
+    settings: Settings
+    do: Literal["check"] = "check"
+
+
+@dataclass(frozen=True)
+class Infer:
+    """Run the pipeline and keep its result in the job's folder."""
+
+    folder: Path
+    pipeline: str
+    settings: Settings
+    do: Literal["infer"] = "infer"
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Write the result, or that there is none, once for each profile."""
+
+    folder: Path
+    pipeline: str
+    settings: Settings
+    result: str | None  # SHA-256 of the result; None where there is none
+    not_run: str | None  # why there is none
+    predecessors: tuple[EncodedObject, ...]  # reports of the job that this one revises
+    profiles: dict[str, EncodingProfile]  # by a short digest of each
+    created: datetime  # of the job; the only time that the objects hold
+    revision: str  # `Job.revision`
+    key: str  # digest of all that the objects follow from; they are known by it
+    do: Literal["encode"] = "encode"
+
+
+JobRequest: TypeAlias = Check | Infer | Encode
+Request: TypeAlias = JobRequest | Load
+
+
+# ---- answers
+@dataclass(frozen=True)
+class Ready:
+    """The process has started."""
+
+    answer: Literal["ready"] = "ready"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The input contract is met."""
+
+    version: str  # of the pipeline
+    answer: Literal["checked"] = "checked"
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """There is a result."""
+
+    sha256: str  # of its file
+    version: str  # of the pipeline
+    seconds: float | None = None  # that the pipeline ran
+    answer: Literal["inferred"] = "inferred"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The objects are written."""
+
+    objects: int
+    answer: Literal["encoded"] = "encoded"
+
+
+@dataclass(frozen=True)
+class Unsuitable:
+    """The images cannot be used."""
+
+    reason: str
+    answer: Literal["unsuitable"] = "unsuitable"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The pipeline or an encoder raised anything else."""
+
+    reason: str
+    answer: Literal["failed"] = "failed"
+
+
+Answer: TypeAlias = Ready | Checked | Inferred | Encoded | Unsuitable | Failed
+
+_REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
+_ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="answer")])
+
+
+def pack(message: Request | Answer) -> bytes:
+    """The message as JSON."""
+    adapter: TypeAdapter[Request] | TypeAdapter[Answer] = _REQUEST if hasattr(message, "do") else _ANSWER
+    return adapter.dump_json(message)  # type: ignore[arg-type]
+
+
+def request(content: bytes) -> Request:
+    """The request that `pack` wrote."""
+    return _REQUEST.validate_json(content)
+
+
+def answer(content: bytes) -> Answer:
+    """The answer that `pack` wrote."""
+    return _ANSWER.validate_json(content)

@@ -1,0 +1,107 @@
+"""The small JSON files of a job's folder, as types: what its steps leave for each other and for a restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from dicom_sr.profile import EncodedObject
+
+
+class Note(Protocol):
+    """A note and the file that it stands in."""
+
+    FILE: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class StudyNote:
+    """Which files the job is about (prepare)."""
+
+    FILE: ClassVar[str] = "study.json"
+
+    study_instance_uid: str
+    paths: tuple[Path, ...] = ()
+    attributes: dict[str, dict[str, str]] = field(default_factory=dict)  # by SeriesInstanceUID: `Series.attributes`
+
+
+@dataclass(frozen=True)
+class ContextNote:
+    """That the pipeline was given the patient's record (prepare)."""
+
+    FILE: ClassVar[str] = "context.json"
+
+    sha256: str  # of context.pickle
+    key_file: Path | None = None  # where the key lies that it is encrypted with
+
+
+@dataclass(frozen=True)
+class CheckNote:
+    """That the pipeline's input contract is met (prepare)."""
+
+    FILE: ClassVar[str] = "checked.json"
+
+    version: str  # of the pipeline
+
+
+@dataclass(frozen=True)
+class PriorNote:
+    """That an earlier report was searched for (prepare); the file holds more, which only `node.prior` reads."""
+
+    FILE: ClassVar[str] = "prior.json"
+
+    found: bool
+    remark: str = ""  # what a reader must know of the search
+    sha256: str = ""  # of prior.dcm, where one was found
+
+
+@dataclass(frozen=True)
+class ResultNote:
+    """That there is a result (infer)."""
+
+    FILE: ClassVar[str] = "result.json"
+
+    sha256: str  # of result.pickle
+    version: str  # of the pipeline
+    seconds: float | None = None  # that the pipeline ran
+
+
+@dataclass(frozen=True)
+class ObjectsNote:
+    """The objects that were written (encode)."""
+
+    FILE: ClassVar[str] = "objects.json"
+
+    of: str  # digest of all that they follow from
+    objects: tuple[EncodedObject, ...]  # `twin_of` is that of the first profile under which one stands in
+    # by profile and SOP Instance UID: the object that it stands in for there, None where it stands for itself
+    twins: dict[str, dict[str, str | None]]
+
+    def is_own(self, item: EncodedObject) -> bool:
+        """Whether the object stands for itself under any profile."""
+        return any(twins.get(item.sop_instance_uid, "") is None for twins in self.twins.values())
+
+    def of_profile(self, profile: str) -> list[EncodedObject]:
+        """The objects that a destination with that profile gets, without those that stand in for others."""
+        twins = self.twins.get(profile, {})
+        return [item for item in self.objects if twins.get(item.sop_instance_uid, "") is None]
+
+
+_N = TypeVar("_N", bound=Note)
+
+
+def packed(note: Note) -> bytes:
+    """The note as JSON."""
+    adapter: TypeAdapter[Note] = TypeAdapter(type(note))
+    return adapter.dump_json(note, indent=1)
+
+
+def unpacked(kind: type[_N], content: bytes) -> _N | None:
+    """The note that `packed` wrote; None where it is none of that kind."""
+    try:
+        return TypeAdapter(kind).validate_json(content)
+    except ValidationError:
+        return None
