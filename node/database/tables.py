@@ -11,11 +11,11 @@ InstanceRow     node.receive.store.receipt_import, node.receive.store.retention
 SeriesRow       node.receive.store.receipt_import, node.receive.store.retention, node.route.completion
 StudyRow        node.receive.store.receipt_import, node.receive.store.retention, node.route.completion
 DecisionRow     node.route.dispatch
-JobRow          node.database.job_states, node.run.flow
+JobRow          node.database.job_states
 EventRow        node.database.job_states
-ObjectRow       node.run.flow
-OutboxRow       node.run.flow, node.run.job_engine, node.send.outbox, node.send.commitment_requests
-CommitmentRow   node.receive.dimse.commitment_provider, node.send.commitment_requests
+ObjectRow       node.database.outbox
+OutboxRow       node.database.outbox
+CommitmentRow   node.database.commitments
 ExecutorRow     node.run.job_engine
 LaneRow         node.send.outbox
 AuditRow        node.receive.store.receipt_import, node.route.dispatch
