@@ -328,7 +328,7 @@ class Flow:
             institution=node.institution,
             identifier_system=destination.identifier_system if destination.kind == "fhir" else "",
         )
-        return _digest(asdict(encoding))[:12], encoding
+        return _profile_digest(encoding), encoding
 
     def _encode(self, job: JobRow, result: str | None, not_run: str | None) -> str | None:
         """Have the objects written; returns what they are known by, None where nobody wants any."""
@@ -395,6 +395,18 @@ class Flow:
         profile, _ = self._encoding(destination)
         due = [item for item in note.of_profile(profile) if item.kind in destination.profile.kinds]
         return outbox.queue(session, job.id, name, due, confirm=destination.confirms, now=datetime.now(UTC))
+
+
+def _profile_digest(profile: EncodingProfile) -> str:
+    """What a profile is known by in a job's folder.
+
+    What only newer nodes know counts only where it is set: what was encoded before an upgrade is handed over after it.
+    """
+    fields = asdict(profile)
+    del fields["device_serial_number"]  # not the configuration's to choose
+    if not profile.identifier_system:
+        del fields["identifier_system"]
+    return _digest(fields)[:12]
 
 
 def _digest(of: object) -> str:

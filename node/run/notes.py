@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from dicom_sr.profile import EncodedObject
+from dicom_sr.profile import EncodedObject, Kind, ObjectFile
 
 
 class Note(Protocol):
@@ -90,6 +90,36 @@ class ObjectsNote:
         return [item for item in self.objects if twins.get(item.sop_instance_uid, "") is None]
 
 
+@dataclass(frozen=True)
+class _OlderObject(ObjectFile):
+    """An object as version 0.1 listed it."""
+
+    kind: Kind
+    order: int
+    sha256: str
+    size: int
+    twin_of: dict[str, str | None]  # by profile
+
+
+@dataclass(frozen=True)
+class _OlderObjects:
+    """``objects.json`` of version 0.1: a node that is upgraded hands over what it had encoded before."""
+
+    of: str
+    objects: tuple[_OlderObject, ...]
+
+    def converted(self) -> ObjectsNote:
+        """The note as it is now."""
+        objects = []
+        twins: dict[str, dict[str, str | None]] = {}
+        for item in self.objects:
+            for profile, original in item.twin_of.items():
+                twins.setdefault(profile, {})[item.sop_instance_uid] = original
+            original = next((uid for uid in item.twin_of.values() if uid is not None), None)
+            objects.append(EncodedObject(**{**vars(item), "twin_of": original}))
+        return ObjectsNote(self.of, tuple(objects), twins)
+
+
 _N = TypeVar("_N", bound=Note)
 
 
@@ -104,4 +134,16 @@ def unpacked(kind: type[_N], content: bytes) -> _N | None:
     try:
         return TypeAdapter(kind).validate_json(content)
     except ValidationError:
+        return _older(kind, content)
+
+
+def _older(kind: type[_N], content: bytes) -> _N | None:
+    """The note that an older node wrote, where it wrote that kind otherwise."""
+    if kind is not ObjectsNote:
         return None
+    try:
+        note = TypeAdapter(_OlderObjects).validate_json(content).converted()
+    except ValidationError:
+        return None
+    assert isinstance(note, kind)
+    return note

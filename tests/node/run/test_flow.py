@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from node.database import job_states
+from node.database.jobs import Job, JobState
+from node.run.flow import Flow
+from node.run.pool import Pool
+from tests.node.run.trial import Bench, bench
+
+OLDER_KEY = "0f" * 32
+
+
+def flow_of(made: Bench) -> Flow:
+    """The steps, with a pool whose processes are not started: the step in question needs none."""
+    return Flow(made.configuration, made.database, Pool(1, 60.0, 2048))
+
+
+def running_job(made: Bench) -> Job:
+    job = made.job()
+    with Session(made.database) as session, session.begin():
+        job_states.record(session, job)
+        job_states.move(session, job.id, JobState.RUNNING)
+    return job
+
+
+def older_profile(made: Bench) -> str:
+    """The digest under which version 0.1 had its objects encoded for the bench's folder."""
+    profile = made.configuration.destinations["archive"].profile
+    fields = {
+        **profile.model_dump(mode="json", exclude={"not_run_reports"}),
+        "not_run_reports": True,
+        "uid_root": made.configuration.node.uid_root,
+        "institution": made.configuration.node.institution,
+    }
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def older_objects(folder: Path, profile: str) -> None:
+    """A report and its twin, listed as version 0.1 listed them: with `twin_of` by profile at each object."""
+    objects = []
+    for number, stands_for in ((1, None), (2, "1.2.1")):
+        path = folder / "objects" / profile / f"{number}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"object %d" % number)
+        objects.append(
+            {
+                "kind": "report",
+                "sop_class_uid": f"1.2.840.10008.5.1.4.1.1.88.{30 + number}",
+                "sop_instance_uid": f"1.2.{number}",
+                "series_instance_uid": "1.2.3",
+                "study_instance_uid": "1.2.4",
+                "path": str(path),
+                "order": 4,
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "size": path.stat().st_size,
+                "twin_of": {profile: stands_for},
+            }
+        )
+    (folder / "objects.json").write_text(json.dumps({"of": OLDER_KEY, "objects": objects}))
+
+
+def test_what_an_older_node_encoded_is_handed_over_after_the_upgrade(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        job, flow = running_job(made), flow_of(made)
+        older_objects(flow.folder(job.id).path, older_profile(made))
+        flow.hand_over(job.id, OLDER_KEY, "sending")
+        (line,) = made.lines(job)
+        assert (line.sop_instance_uid, line.state) == ("1.2.1", "waiting")
+        with Session(made.database) as session:
+            assert job_states.locked(session, job.id).state == "sending"
