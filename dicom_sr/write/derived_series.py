@@ -14,10 +14,10 @@ from dicom_sr import codes
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import DerivedVolume, Result, Volume
 from dicom_sr.profile import EncodedObject
+from dicom_sr.provenance import Provenance
 from dicom_sr.read.frames import decimal, frame_header
 from dicom_sr.read.headers import chosen, coded
 from dicom_sr.write.finish import finish, write
-from dicom_sr.write.provenance import Provenance
 from dicom_sr.write.references import stand_in
 
 # what describes the acquisition and stays true of the derived slices; everything else stays behind

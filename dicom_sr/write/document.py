@@ -27,9 +27,9 @@ from dicom_sr.capture.pages import draw_page, pages, study_label
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Finding, Measurement, NotRun, RecordReport, Result
 from dicom_sr.profile import EncodedObject
+from dicom_sr.provenance import RESEARCH_USE, Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.write.finish import finish, write
-from dicom_sr.write.provenance import RESEARCH_USE, Provenance, software_version
 from dicom_sr.write.report import (
     container,
     content_item,

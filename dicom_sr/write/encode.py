@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from dicom_sr.capture.pages import encode_capture
 from dicom_sr.findings import NotRun, Result
 from dicom_sr.profile import EncodedObject, EncodingProfile, Kind
+from dicom_sr.provenance import Provenance
 from dicom_sr.write.derived_series import encode_derived
 from dicom_sr.write.document import encode_document, encode_enhanced_report
 from dicom_sr.write.key_objects import encode_key_objects
 from dicom_sr.write.parametric_map import encode_parametric_maps
 from dicom_sr.write.presentation_state import encode_presentation
-from dicom_sr.write.provenance import Provenance
 from dicom_sr.write.report import encode_report
 from dicom_sr.write.risk_assessment import encode_risk_assessment
+from dicom_sr.write.secondary_capture import encode_capture
 from dicom_sr.write.segmentation import encode_segmentation
 
 __all__ = ["EncodedObject", "EncodingProfile", "encode"]

@@ -26,9 +26,9 @@ from pydicom.uid import (
 )
 
 from dicom_sr.profile import SENDING_ORDER, EncodedObject, Kind
+from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY
 from dicom_sr.uids import uid
-from dicom_sr.write.provenance import Provenance, software_version
 
 IMPLEMENTATION_CLASS_UID = uid("2.25", "implementation")
 IMPLEMENTATION_VERSION_NAME = "CONDYLE"

@@ -10,9 +10,9 @@ from pydicom.uid import KeyObjectSelectionDocumentStorage
 
 from dicom_sr.findings import Result
 from dicom_sr.profile import EncodedObject
+from dicom_sr.provenance import Provenance
 from dicom_sr.read.headers import coded
 from dicom_sr.write.finish import finish, write
-from dicom_sr.write.provenance import Provenance
 from dicom_sr.write.references import frame_number
 from dicom_sr.write.report import content_item, evidence_items, image_item
 

@@ -13,10 +13,10 @@ from dicom_sr import codes
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import DerivedVolume
 from dicom_sr.profile import EncodedObject
+from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.write.derived_series import derived_references
 from dicom_sr.write.finish import finish, laterality, write
-from dicom_sr.write.provenance import Provenance, software_version
 
 _REGIONS = {"KNEE": codes.KNEE, "HAND": codes.HAND, "FOOT": codes.FOOT, "WRIST": codes.WRIST_JOINT}  # BodyPartExamined
 

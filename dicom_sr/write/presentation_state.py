@@ -13,9 +13,9 @@ from pydicom.dataset import Dataset
 
 from dicom_sr.findings import Finding, NotEvaluable, Result
 from dicom_sr.profile import EncodedObject
+from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER
 from dicom_sr.write.finish import finish, write
-from dicom_sr.write.provenance import Provenance, software_version
 from dicom_sr.write.references import frame_number, stand_in
 
 _LAYER = "AI MARKERS"

@@ -6,7 +6,7 @@ from highdicom._standard_utils import is_multiframe_image  # told by SOP class, 
 from pydicom.dataset import Dataset
 
 from dicom_sr.findings import ImageReference
-from dicom_sr.write.provenance import Provenance
+from dicom_sr.provenance import Provenance
 
 _WANTED = (
     "SOPClassUID",

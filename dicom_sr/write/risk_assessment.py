@@ -19,8 +19,8 @@ from pydicom.sr.coding import Code
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Prediction, Result, RiskStatement
 from dicom_sr.profile import SENDING_ORDER, EncodedObject
+from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.uids import uid
-from dicom_sr.write.provenance import Provenance, software_version
 
 JOB_SYSTEM = "urn:condyle:job"  # identifier system of the node's jobs
 INTERVAL_EXTENSION = "urn:condyle:fhir:probability-interval"

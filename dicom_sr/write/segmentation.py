@@ -19,11 +19,11 @@ from dicom_sr.codes import SPATIAL_CONCEPT
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Heatmap, ImageReference, Result, Segment, Site
 from dicom_sr.profile import EncodedObject, Kind
+from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.frames import classic_element
 from dicom_sr.read.headers import MANUFACTURER
 from dicom_sr.write.derived_series import derived_references
 from dicom_sr.write.finish import finish, write
-from dicom_sr.write.provenance import Provenance, software_version
 from dicom_sr.write.references import frame_number, stand_in, stand_ins
 
 Form = Literal["fractional", "binary", "labelmap"]

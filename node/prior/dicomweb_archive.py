@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from dicom_sr.write.provenance import SERIES_MARK
+from dicom_sr.provenance import SERIES_MARK
 from node.config import DicomWebDestination
 from node.errors import PeerUnavailable
 from node.network.tls import destination_context

@@ -14,7 +14,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
-from dicom_sr.write.provenance import SERIES_MARK
+from dicom_sr.provenance import SERIES_MARK
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
 from node.network.requestor import ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S, MAXIMUM_PDU_SIZE, no_delay, settled

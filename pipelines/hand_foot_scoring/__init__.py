@@ -18,7 +18,7 @@ from pipelines.context import ClinicalContext
 from pipelines.hand_foot_scoring import codes as codes
 
 if TYPE_CHECKING:
-    from pipelines.examples import Example
+    from pipelines.example import Example
     from pipelines.hand_foot_scoring.films import Film, LimbFilm
     from pipelines.hand_foot_scoring.reading import Reader
 
@@ -34,7 +34,7 @@ READING_ORDER = {
     False: "no earlier reading: one point in time",
 }
 
-SERIES_BASE = 3100  # see `dicom_sr.write.provenance`
+SERIES_BASE = 3100  # see `dicom_sr.provenance`
 
 
 class HandFootScoringSettings(PipelineSettings):

@@ -16,7 +16,7 @@ from dicom_sr import phantoms
 from dicom_sr.findings import Model
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study
-from pipelines.examples import CREATED, VERSION, Example, made_up_model, only_study
+from pipelines.example import CREATED, VERSION, Example, made_up_model, only_study
 from pipelines.hand_foot_scoring import SERIES_BASE, HandFootScoring
 from pipelines.hand_foot_scoring.calibration import CalibrationMap, GradeCalibration
 from pipelines.hand_foot_scoring.localise import Centre, Limb, Window

@@ -21,7 +21,7 @@ from pipelines.joint_classification import codes as codes
 from pipelines.joint_classification import joints
 
 if TYPE_CHECKING:
-    from pipelines.examples import Example
+    from pipelines.example import Example
     from pipelines.joint_classification.classifier import Classifier
     from pipelines.joint_classification.results import Seen, Unread
 
@@ -31,7 +31,7 @@ HR_PQCT_MM = 0.15  # the largest pixel of HR-pQCT; other CT is far coarser
 IMAGES = 60  # stills and cines of a series that are read
 
 
-SERIES_BASE = 3200  # see `dicom_sr.write.provenance`
+SERIES_BASE = 3200  # see `dicom_sr.provenance`
 
 
 def digest(bundle: Path = BUNDLE) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dicom_sr import phantoms
 from dicom_sr.findings import Model
-from pipelines.examples import SIMULATED, VERSION, Example, made_up_model, only_study
+from pipelines.example import SIMULATED, VERSION, Example, made_up_model, only_study
 from pipelines.joint_classification import SERIES_BASE, JointClassification
 from pipelines.joint_classification.classifier import (
     Background,

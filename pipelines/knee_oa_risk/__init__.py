@@ -22,7 +22,7 @@ from pipelines.context import ClinicalContext
 from pipelines.knee_oa_risk import codes as codes
 
 if TYPE_CHECKING:
-    from pipelines.examples import Example
+    from pipelines.example import Example
     from pipelines.knee_oa_risk.model import Calibration, Ensemble
 
 PACKAGE = Path(__file__).parent
@@ -31,7 +31,7 @@ WEIGHTS, CARD = "weights.safetensors", "model.json"
 SIMULATED = "simulated patient records"
 
 
-SERIES_BASE = 9300  # see `dicom_sr.write.provenance`
+SERIES_BASE = 9300  # see `dicom_sr.provenance`
 
 
 class Settings(PipelineSettings):

@@ -9,7 +9,7 @@ import numpy as np
 
 from dicom_sr import phantoms
 from pipelines.context import ClinicalContext, CodedEvent
-from pipelines.examples import SIMULATED, Example, made_up_model, only_study
+from pipelines.example import SIMULATED, Example, made_up_model, only_study
 from pipelines.knee_oa_risk import SERIES_BASE, KneeOaRisk
 from pipelines.knee_oa_risk.assess import answered
 from pipelines.knee_oa_risk.explain import Attribution

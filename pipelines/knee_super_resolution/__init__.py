@@ -24,7 +24,7 @@ from pipelines.knee_super_resolution import codes as codes
 from pipelines.knee_super_resolution import gates
 
 if TYPE_CHECKING:
-    from pipelines.examples import Example
+    from pipelines.example import Example
     from pipelines.knee_super_resolution.inference import Restorer
     from pipelines.knee_super_resolution.results import Reconstruction
 
@@ -38,7 +38,7 @@ WORDS = {
 }
 
 
-SERIES_BASE = 3000  # see `dicom_sr.write.provenance`
+SERIES_BASE = 3000  # see `dicom_sr.provenance`
 
 
 class Settings(PipelineSettings):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dicom_sr import phantoms
 from dicom_sr.findings import Model
-from pipelines.examples import VERSION, Example, made_up_model, only_study
+from pipelines.example import VERSION, Example, made_up_model, only_study
 from pipelines.knee_super_resolution import SERIES_BASE, KneeSuperResolution
 from pipelines.knee_super_resolution.classical import tricubic
 from pipelines.knee_super_resolution.degradation import SliceProfile

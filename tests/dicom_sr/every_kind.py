@@ -11,7 +11,7 @@ from pydicom.sr.codedict import codes as standard
 from dicom_sr import codes, phantoms
 from dicom_sr.findings import Flag, Segment
 from dicom_sr.read.stacks import stacks
-from pipelines.examples import SIMULATED, Example, made_up_model, only_study
+from pipelines.example import SIMULATED, Example, made_up_model, only_study
 from tests.factories import knee_result
 
 NAME = "every_kind"

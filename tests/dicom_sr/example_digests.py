@@ -20,7 +20,7 @@ VERSION = "0.0.0"  # in place of the package's own: a release must not change th
 _MAKE = f"""
 import sys
 from pathlib import Path
-from dicom_sr.write import provenance
+from dicom_sr import provenance
 provenance.version = lambda package: {VERSION!r}
 from pipelines.examples import write_examples
 folder = Path(sys.argv[1])

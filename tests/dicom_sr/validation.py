@@ -18,7 +18,8 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from dicom_sr.write.encode import EncodedObject, EncodingProfile, encode
-from pipelines.examples import CREATED, NOT_RUN, PROFILE, Example, not_run
+from pipelines.example import CREATED, Example
+from pipelines.examples import NOT_RUN, PROFILE, not_run
 from pipelines.hand_foot_scoring.example import example as hand_foot_example
 from pipelines.joint_classification import JointClassification
 from pipelines.knee_oa_risk import KneeOaRisk

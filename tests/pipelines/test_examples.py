@@ -8,7 +8,8 @@ import pytest
 
 from dicom_sr.profile import EncodedObject, Kind
 from pipelines import examples, registry
-from pipelines.examples import SIMULATED, write_examples
+from pipelines.example import SIMULATED, Example
+from pipelines.examples import write_examples
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_a_pipeline_of_somebody_elses_may_bring_an_example_or_none(
 ):
     class WithExample:
         @staticmethod
-        def example(folder: Path) -> examples.Example:
+        def example(folder: Path) -> Example:
             raise NotImplementedError
 
     class Without:

@@ -11,7 +11,8 @@ import pydicom
 import pytest
 
 from dicom_sr.write.encode import encode
-from pipelines.examples import CREATED, PROFILE, write_examples
+from pipelines.example import CREATED
+from pipelines.examples import PROFILE, write_examples
 from tests.browser import difference, kept_picture
 from tests.dicom_sr import every_kind
 from tests.needs import missing

@@ -26,8 +26,8 @@ from dicom_sr.findings import (
     ScatterPanel,
     TablePanel,
 )
+from dicom_sr.provenance import Provenance
 from dicom_sr.write.encode import EncodingProfile
-from dicom_sr.write.provenance import Provenance
 from tests.dicom_sr.conftest import Encode
 from tests.factories import joint_result, knee_result, knee_study, radiograph_study, square
 

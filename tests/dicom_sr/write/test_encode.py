@@ -13,8 +13,8 @@ from pydicom.sr.codedict import codes as standard
 
 from dicom_sr import codes, phantoms
 from dicom_sr.findings import NotRun, Result, Segment
+from dicom_sr.provenance import Provenance
 from dicom_sr.write.encode import EncodedObject, EncodingProfile, encode
-from dicom_sr.write.provenance import Provenance
 from tests.dicom_sr.conftest import CREATED, Encode
 from tests.factories import MODEL, changed, joint_result, knee_result, knee_study, radiograph_study
 
