@@ -67,6 +67,7 @@ class JointClassification:
 
     @property
     def model(self) -> Model:
+        """The trained bundle, by the digest of its files."""
         configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
         return Model(self.name, self.version, digest(self.bundle), TRAINED_ON, configuration, SERIES_BASE)
 

@@ -14,7 +14,7 @@ from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEn
 
 
 class NetworkAnswers(NamedTuple):
-    """What a network says of N images."""
+    """What a network gives for N images."""
 
     logits: NDArray[np.float64]  # (N, classes)
     latent: NDArray[np.float64]  # (N, L)
@@ -25,7 +25,17 @@ class NetworkAnswers(NamedTuple):
 
 @torch.inference_mode()
 def ask(network: ConvolutionalSupervisedAutoEncoder, images: NDArray[np.float32], batch: int = 16) -> NetworkAnswers:
-    """What the network says of (N, C, ...) images."""
+    """Run a network on images and collect everything that it gives.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    images
+        (N, C, ...), prepared.
+    batch
+        Images in a batch.
+    """
     device = next(network.parameters()).device
     rows: list[list[NDArray[np.float64]]] = [[], [], [], [], []]
     for start in range(0, len(images), batch):
@@ -40,7 +50,7 @@ def ask(network: ConvolutionalSupervisedAutoEncoder, images: NDArray[np.float32]
 
 
 def drawing_statistics(drawn: Tensor, x: Tensor) -> Tensor:
-    """(N, C, ...) twice -> (N, 3): logarithms of the error of the drawing, all over, at its worst place, worst row."""
+    """Logarithms (N, 3) of the error of drawings (N, C, ...): over the image, at its worst place, in its worst row."""
     error = (drawn - x).square().mean(1, keepdim=True)
     spatial = error.ndim - 2
     pool = functional.avg_pool2d if spatial == 2 else functional.avg_pool3d
@@ -50,6 +60,6 @@ def drawing_statistics(drawn: Tensor, x: Tensor) -> Tensor:
 
 
 def stage_statistics(feature: Tensor) -> Tensor:
-    """(N, C, ...) -> (N, 2C): mean and standard deviation of each channel."""
+    """Mean and standard deviation (N, 2C) of each channel of (N, C, ...)."""
     flat = feature.flatten(2)
     return torch.cat([flat.mean(2), flat.std(2)], dim=1)

@@ -21,7 +21,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Vote:
-    """What one frame says."""
+    """The vote of one frame."""
 
     frame: Frame
     field: Field
@@ -31,7 +31,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What is said of one joint, and of what."""
+    """The answer about one joint, and what it rests on."""
 
     clip: Clip
     votes: tuple[Vote, ...]  # in the order of time
@@ -49,11 +49,21 @@ class Assessment:
 
     @property
     def key(self) -> Vote:
+        """The vote of the frame to look at first."""
         return self.votes[self.keyed[0]]
 
 
 def assess(clip: Clip, model: Classifier, heatmaps: bool = True) -> Assessment:
     """Ask the model about the frames of one still or cine.
+
+    Parameters
+    ----------
+    clip
+        The frames.
+    model
+        The classifier for images.
+    heatmaps
+        Whether to make maps of attention.
 
     Raises
     ------
@@ -90,7 +100,7 @@ def _window(clip: Clip, model: Classifier) -> tuple[float, bool]:
     """How far from the left edge of the picture the field begins, in mm, and whether it is mirrored.
 
     Of all windows the one most like the known cases: the joint may lie anywhere on a wide picture, and either way
-    round. A tie goes to the window that is drawn again best.
+    round. Of equals, the window that the network draws again best.
     """
     step = max(1, len(clip.frames) // PROBES)
     best: tuple[float, float] = (-1.0, 0.0)

@@ -30,13 +30,30 @@ SMOOTH = 2.0  # pixels, of guided gradients, which are single pixels otherwise
 
 
 def odds(logits: Tensor, condition: int) -> Tensor:
-    """Log-odds of one class: (N, C) -> (N,)."""
+    """Log-odds (N,) of one class, from logits (N, C)."""
     others = [number for number in range(logits.shape[1]) if number != condition]
     return logits[:, condition] - torch.logsumexp(logits[:, others], dim=1)
 
 
 def grad_cam(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int, stage: int = STAGE) -> Array:
-    """Grad-CAM++ (Chattopadhay, WACV 2018) on one stage of the encoder: (1, C, ...) -> (...), not below 0."""
+    """Grad-CAM++ (Chattopadhay, WACV 2018) on one stage of the encoder.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    x
+        (1, C, ...), prepared.
+    condition
+        Number of the class.
+    stage
+        Number of the stage.
+
+    Returns
+    -------
+    Array
+        (...), not below 0.
+    """
     feature, gradient = _at(network, x, condition, stage)
     axes = tuple(range(2, feature.ndim))
     square, cube = gradient.square(), gradient.pow(3)
@@ -64,10 +81,26 @@ def _enlarged(coarse: Tensor, x: Tensor) -> Array:
 
 
 def hires_cam(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int, stage: int = STAGE) -> Array:
-    """HiResCAM (Draelos, 2020) on one stage: gradient times feature place by place: (1, C, ...) -> (...), not below 0.
+    """HiResCAM (Draelos, 2020) on one stage of the encoder: gradient times feature, place by place.
 
     Grad-CAM++ weighs a channel by its gradients all over the image; here a place keeps its own, which a small lesion
     needs.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    x
+        (1, C, ...), prepared.
+    condition
+        Number of the class.
+    stage
+        Number of the stage.
+
+    Returns
+    -------
+    Array
+        (...), not below 0.
     """
     feature, gradient = _at(network, x, condition, stage)
     return _enlarged(functional.relu((gradient * feature).sum(1, keepdim=True)), x)
@@ -95,7 +128,22 @@ class _Guided(nn.Module):
 
 
 def guided_gradient(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int) -> Array:
-    """The plain guided gradient of the class's log-odds (Springenberg, 2014): (1, C, ...) -> (C, ...), signed."""
+    """The guided gradient of the class's log-odds (Springenberg, 2014).
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    x
+        (1, C, ...), prepared.
+    condition
+        Number of the class.
+
+    Returns
+    -------
+    Array
+        (C, ...), signed.
+    """
     guided = copy.deepcopy(network)
     for module in guided.modules():
         if hasattr(module, "relu"):
@@ -106,15 +154,46 @@ def guided_gradient(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, cond
 
 
 def guided_backpropagation(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int) -> Array:
-    """As in the paper: the size of the guided gradient, smoothed: (1, C, ...) -> (...), not below 0."""
+    """The size of the guided gradient, smoothed, as in the paper.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    x
+        (1, C, ...), prepared.
+    condition
+        Number of the class.
+
+    Returns
+    -------
+    Array
+        (...), not below 0.
+    """
     size = np.abs(guided_gradient(network, x, condition)).max(0)
     return np.asarray(ndimage.gaussian_filter(size, SMOOTH), np.float32)
 
 
 def occlusion(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int, batch: int = 32) -> Array:
-    """How far the class's log-odds fall when a patch is blurred away: (1, C, ...) -> (...), not below 0.
+    """How far the class's log-odds fall when a patch is blurred away.
 
     The patch is filled with a soft copy of the image itself: grey would be a lesion of its own.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    x
+        (1, C, ...), prepared.
+    condition
+        Number of the class.
+    batch
+        Images in a batch.
+
+    Returns
+    -------
+    Array
+        (...), not below 0.
     """
     spatial = x.ndim - 2
     patch, stride = PATCH[spatial], STRIDE[spatial]
@@ -156,6 +235,6 @@ METHODS: dict[str, Method] = {
 
 
 def scaled(heat: Array) -> Array:
-    """To 0..1, the hottest hundredth of a per cent saturated; all 0 where nothing speaks for the class."""
+    """A map in 0..1, the hottest hundredth of a per cent saturated; all 0 if nothing speaks for the class."""
     top = float(np.quantile(heat, 0.9999))
     return np.asarray(np.clip(heat / top, 0, 1) if top > 0 else np.zeros_like(heat), np.float32)

@@ -5,4 +5,5 @@ from __future__ import annotations
 from typing import Literal
 
 Condition = Literal["healthy", "ra", "psa"]
-CLASSES: tuple[Condition, ...] = ("healthy", "ra", "psa")  # the order of every probability vector
+CLASSES: tuple[Condition, ...] = ("healthy", "ra", "psa")
+NAMES = {"healthy": "healthy", "ra": "rheumatoid arthritis", "psa": "psoriatic arthritis"}

@@ -1,4 +1,4 @@
-"""The trained classifier as the pipeline uses it: load it, ask it, and learn why it abstains."""
+"""The trained classifier as the pipeline uses it: what it answers, and why it abstains."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
 from pipelines.joint_classification import BUNDLE
-from pipelines.joint_classification.classes import CLASSES
+from pipelines.joint_classification.classes import CLASSES, NAMES
 
 Array = NDArray[np.float64]
 
-NAMES = {"healthy": "healthy", "ra": "rheumatoid arthritis", "psa": "psoriatic arthritis"}
 # Standard deviations either side that hold 90 % of a Gaussian: rounded, since `scipy.special.ndtri(0.95)` would change
 # the intervals of a cine in the report.
 SPREAD_90 = 1.645
@@ -25,7 +24,7 @@ SPREAD_90 = 1.645
 
 @dataclass(frozen=True)
 class Classification:
-    """What the network and its gate say of N images; one row per image, classes in the order of `simulate.CLASSES`."""
+    """What network and gate give for N images: one row for each, classes in the order of `CLASSES`."""
 
     probabilities: Array  # (N, 3), calibrated; rows add to 1
     intervals: Array  # (N, 3, 2): lower and upper end of each probability's 90 % interval
@@ -63,7 +62,7 @@ class Neighbour:
     """A known case near the new one in the latent space."""
 
     identifier: str  # of the case in the bundle, e.g. "S-0412"
-    condition: str  # one of `simulate.CLASSES`
+    condition: str  # one of `CLASSES`
     distance: float  # in the latent space, in units of the median distance between known neighbours
     severity: float  # 0..1, as simulated
 
@@ -73,7 +72,7 @@ class Background:
     """The known cases behind the latent map."""
 
     positions: Array  # (K, 2)
-    conditions: NDArray[np.int64]  # (K,) index into `simulate.CLASSES`
+    conditions: NDArray[np.int64]  # (K,) index into `CLASSES`
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class Classifier:
         self.heat_method = card.heat_method
 
     def classify(self, images: NDArray[np.float32]) -> Classification:
-        """Ask the network and the gate.
+        """Classify images.
 
         Parameters
         ----------
@@ -133,7 +132,7 @@ class Classifier:
         return self.judge(np.stack([self._prepared(image) for image in images]))
 
     def judge(self, prepared: NDArray[np.float32]) -> Classification:
-        """`classify` for images that `data.prepare` has been at already: (N, 1, ...)."""
+        """`classify` for images (N, 1, ...) that `prepare` has made already."""
         from pipelines.joint_classification.answers import ask
         from pipelines.joint_classification.gate import entropy
         from pipelines.joint_classification.signs import measure
@@ -150,7 +149,7 @@ class Classifier:
         )
 
     def combine(self, classification: Classification, weight: Array) -> Classification:
-        """One row for several images of one joint: votes of (N,) non-negative weights, interval from their spread.
+        """One row for several images of one joint, by votes with (N,) non-negative weights.
 
         Probabilities are the weighted mean. An interval joins what one image leaves open, less the more images there
         are in effect, with how far the images disagree. The p-value is the weighted median: a few foreign frames in a
@@ -201,7 +200,7 @@ class Classifier:
         return JointVerdict(True, "", "")
 
     def attention(self, image: NDArray[np.float32], condition: int) -> NDArray[np.float32]:
-        """Where the network looked for class number `condition`: same shape as `image` ((H, W) or (D, H, W)), 0..1."""
+        """Where the network looked for class number `condition`: 0..1, in the shape of `image`, (H, W) or (D, H, W)."""
         import torch
 
         from pipelines.joint_classification.attention import METHODS, scaled
@@ -228,7 +227,7 @@ class Classifier:
 
     # ---- bundle
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Everything that was learnt, by name."""
+        """Everything that was learned, by name."""
         parts: dict[str, Mapping[str, NDArray[np.generic]]] = {
             "network": {name: value.numpy() for name, value in self.network.state_dict().items()},
             "gate": self.gate.arrays(),
@@ -258,12 +257,12 @@ def card_file(bundle: Path, dimensions: int) -> Path:
 
 
 def load(dimensions: Literal[2, 3], bundle: Path = BUNDLE) -> Classifier:
-    """The shipped model for images (2) or volumes (3); of the bundle in this package.
+    """The trained classifier for images (2) or volumes (3) in a bundle.
 
     Raises
     ------
     UnsuitableInput
-        If there is no such bundle, in words.
+        If the bundle has none.
     """
     from safetensors.numpy import load_file
 

@@ -32,13 +32,28 @@ class Gate:
     worst: Array  # (K,): the largest rank of each, ascending
 
     def distance(self, features: Array) -> Array:
-        """Mahalanobis distance per feature, (N,): about 1 for a known case."""
+        """Mahalanobis distance (N,) of features (N, F), for one feature: about 1 for a known case."""
         return np.asarray(np.sqrt(np.square((features - self.mean) @ self.whiten).mean(1)))
 
     def rank(self, features: Array, foreign: Array, signs: Array | None = None) -> Array:
-        """How many held-out known cases are less far off, less strange or show less of a sign, whichever is most: (N,).
+        """How many held-out known cases are less foreign.
 
-        What is beyond all of them ranks beyond K, by how much, so that foreign images keep an order.
+        The largest of the ranks by distance, by the network's own answer and by each sign. What lies beyond all known
+        cases ranks beyond K, by how much, so that foreign images keep an order.
+
+        Parameters
+        ----------
+        features
+            (N, F).
+        foreign
+            (N,) logits of "none of these".
+        signs
+            (S, N) strength of each sign.
+
+        Returns
+        -------
+        Array
+            (N,).
         """
         ranks = [_rank(self.far, self.distance(features)), _rank(self.strange, foreign)]
         if len(self.signs) and signs is not None:
@@ -46,12 +61,27 @@ class Gate:
         return np.asarray(np.maximum.reduce(ranks))
 
     def p_value(self, features: Array, foreign: Array, signs: Array | None = None) -> Array:
-        """(1 + held-out known cases at least as foreign) / (1 + all of them): (N, F), (N,) and (S, N) -> (N,)."""
+        """Conformal p-value: (1 + held-out known cases at least as foreign) / (1 + all of them).
+
+        Parameters
+        ----------
+        features
+            (N, F).
+        foreign
+            (N,) logits of "none of these".
+        signs
+            (S, N) strength of each sign.
+
+        Returns
+        -------
+        Array
+            (N,).
+        """
         further = len(self.worst) - np.searchsorted(self.worst, self.rank(features, foreign, signs), side="left")
         return np.asarray((1 + further) / (1 + len(self.worst)))
 
     def arrays(self) -> dict[str, Array]:
-        """For the bundle."""
+        """The arrays that the bundle stores, by name."""
         return {
             "mean": self.mean,
             "whiten": self.whiten,
@@ -63,7 +93,7 @@ class Gate:
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array]) -> Gate:
-        """From the bundle."""
+        """The gate that a bundle's arrays hold."""
         far = arrays["far"]
         signs = arrays.get("signs", np.empty((0, len(far))))
         return cls(arrays["mean"], arrays["whiten"], far, arrays["strange"], signs, arrays["worst"])
@@ -77,6 +107,6 @@ def _rank(ascending: Array, values: Array) -> Array:
 
 
 def entropy(probabilities: Array) -> Array:
-    """(N, C) -> (N,), divided by log C: 0 certain, 1 knows nothing."""
+    """Entropy (N,) of probabilities (N, C) over log C: 0 is certain, 1 knows nothing."""
     safe = np.clip(probabilities, 1e-12, 1.0)
     return np.asarray(-(safe * np.log(safe)).sum(1) / np.log(probabilities.shape[1]))

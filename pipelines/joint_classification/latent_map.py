@@ -13,10 +13,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LatentMap:
-    """Two fixed axes that part the classes best (Fisher's discriminant), and the known cases.
+    """Two fixed axes that separate the classes best (Fisher's discriminant), and the known cases.
 
-    A projection that is a matrix, rather than an embedding that is learnt anew, puts the same image at the same place
-    for ever.
+    A projection that is a matrix, rather than an embedding that is learned anew, always puts the same image at the same
+    place.
     """
 
     centre: Array  # (L,)
@@ -29,17 +29,17 @@ class LatentMap:
     unit: float  # median distance of a known case to its nearest neighbour
 
     def place(self, latent: Array) -> Array:
-        """Position on the map: (N, L) -> (N, 2)."""
+        """Positions (N, 2) on the map of latent vectors (N, L)."""
         return np.asarray((latent - self.centre) @ self.axes)
 
     def nearest(self, latent: Array, number: int) -> tuple[NDArray[np.int64], Array]:
-        """The known cases nearest to one latent vector (L,): their numbers, and distances in units of `unit`."""
+        """Numbers of the known cases nearest to a latent vector (L,), and their distances in units of `unit`."""
         distance = np.linalg.norm(self.known - (latent - self.centre) @ self.near, axis=1) / self.unit
         order = np.argsort(distance, kind="stable")[:number]
         return order, distance[order]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """For the bundle."""
+        """The arrays that the bundle stores, by name."""
         return {
             "centre": self.centre,
             "axes": self.axes,
@@ -53,7 +53,7 @@ class LatentMap:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[np.generic]]) -> LatentMap:
-        """From the bundle."""
+        """The map that a bundle's arrays hold."""
         real = {name: np.asarray(value, np.float64) for name, value in arrays.items()}
         conditions = np.asarray(arrays["conditions"], np.int64)
         return cls(

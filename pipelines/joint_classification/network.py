@@ -23,7 +23,7 @@ CHANNELS = (8, 16, 32, 48, 80)  # of the five encoder stages
 
 
 class Output(NamedTuple):
-    """What the network says of a batch."""
+    """The output of the network for a batch."""
 
     logits: Tensor  # (N, classes)
     reconstruction: Tensor  # (N, 1, *input), same size as the input
@@ -54,6 +54,7 @@ class Convolution(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C_out, ...) from (N, C_in, ...)."""
         y: Tensor = self.relu(self.norm(self.convolution(x)))
         return y
 
@@ -68,6 +69,7 @@ class Stage(nn.Module):
         self.dropout = (nn.Dropout2d if spatial_dims == 2 else nn.Dropout3d)(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C_out, ...) from (N, C_in, ...)."""
         y: Tensor = self.dropout(self.second(self.first(x)))
         return y
 
@@ -158,6 +160,7 @@ class ConvolutionalSupervisedAutoEncoder(nn.Module):
         return Output(self.classify(latent), drawing, latent, self.is_foreign(outputs)), outputs
 
     def forward(self, x: Tensor) -> Output:
+        """The output for a batch (N, C, ...), with a drawing of every image."""
         return self.inspect(x)[0]
 
     def logits_from(self, feature: Tensor, number: int) -> Tensor:

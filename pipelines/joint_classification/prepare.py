@@ -12,10 +12,32 @@ from scipy import ndimage
 from pipelines.joint_classification.geometry import FIELD_2D, SIZE_2D, SIZE_3D
 
 Array = NDArray[np.float32]
+# what a volume holds: its grey values, the mask of the bone, or their product (inputs #1, #2 and #3 of the paper)
+Inputs = Literal["grey", "mask", "product"]
+INPUTS: dict[str, Inputs] = {"grey": "grey", "mask": "mask", "product": "product"}
+
+
+def prepare(image: NDArray[np.generic], inputs: Inputs = "grey") -> Array:
+    """An image (H, W) or volume (D, H, W) as the network sees it.
+
+    Parameters
+    ----------
+    image
+        Any size; grey values or density.
+    inputs
+        What a volume is to hold; an image holds grey values.
+    """
+    if image.ndim == 2:
+        return normalise(resize(np.asarray(image, np.float32), FIELD_2D)[: SIZE_2D[0]], SIZE_2D)
+    grey = resize(np.asarray(image, np.float32), SIZE_3D)
+    if inputs == "grey":
+        return normalise(grey, SIZE_3D)
+    mask = bone_mask(grey).astype(np.float32)
+    return normalise(mask if inputs == "mask" else mask * grey, SIZE_3D)
 
 
 def bone_mask(grey: Array) -> NDArray[np.bool_]:
-    """Dense bone envelope of a scan: what is brighter than soft tissue, closed and filled.
+    """The envelope (D, H, W) of the largest bone of a scan: what is brighter than soft tissue, closed and filled.
 
     The published front end is a U-Net; on these volumes a threshold after smoothing does the same work.
     """
@@ -31,30 +53,8 @@ def bone_mask(grey: Array) -> NDArray[np.bool_]:
     return np.asarray(filled, bool)
 
 
-Inputs = Literal["grey", "mask", "product"]
-INPUTS: dict[str, Inputs] = {"grey": "grey", "mask": "mask", "product": "product"}
-
-
-def prepare(image: NDArray[np.generic], inputs: Inputs = "grey") -> Array:
-    """An image (H, W) or volume (D, H, W) as the network sees it.
-
-    Parameters
-    ----------
-    inputs
-        Of a volume: its grey values, the mask of the bone's envelope, or their product (the paper's inputs #1, #2 and
-        #3). Of an image: grey values.
-    """
-    if image.ndim == 2:
-        return normalise(resize(np.asarray(image, np.float32), FIELD_2D)[: SIZE_2D[0]], SIZE_2D)
-    grey = resize(np.asarray(image, np.float32), SIZE_3D)
-    if inputs == "grey":
-        return normalise(grey, SIZE_3D)
-    mask = bone_mask(grey).astype(np.float32)
-    return normalise(mask if inputs == "mask" else mask * grey, SIZE_3D)
-
-
 def spread_over(heat: Array, shape: Sequence[int]) -> Array:
-    """A map on the grid that `prepare` made, back on an image of `shape`; 0 where the network saw nothing."""
+    """Bring a map on the grid of `prepare` back onto an image of `shape`; 0 where the network saw nothing."""
     if heat.ndim == 2:
         whole = np.zeros(FIELD_2D, np.float32)
         whole[: SIZE_2D[0]] = heat
@@ -73,7 +73,7 @@ def normalise(image: NDArray[np.generic], size: Sequence[int]) -> Array:
 
 
 def resize(image: Array, size: Sequence[int]) -> Array:
-    """Linear resampling with the corners of the field of view kept; smoothed first where it shrinks."""
+    """Resample linearly to `size`, the corners of the field of view fixed; smooth first along axes that shrink."""
     if image.shape == tuple(size):
         return image
     factors = [after / before for before, after in zip(image.shape, size, strict=True)]

@@ -37,12 +37,11 @@ from dicom_sr.read.frames import number_of_frames
 from dicom_sr.series import Instance
 from pipelines.joint_classification import codes
 from pipelines.joint_classification.assess import Assessment, Vote
-from pipelines.joint_classification.classes import CLASSES
+from pipelines.joint_classification.classes import CLASSES, NAMES
 from pipelines.joint_classification.classifier import Classification, Classifier, JointVerdict, Neighbour
 from pipelines.joint_classification.joints import Joint
 
 PAGES = 8  # joints with a page of their own; the rest is in the table
-NAMES = {"healthy": "healthy", "ra": "rheumatoid arthritis", "psa": "psoriatic arthritis"}
 SHORT = {"healthy": "healthy", "ra": "RA", "psa": "PsA"}
 KEYS = {"healthy": "HC", "ra": "RA", "psa": "PSA"}  # in the private codes
 NEIGHBOURS = 5

@@ -1,6 +1,6 @@
 """Signs of what is none of the three classes, measured on the bone line of an ultrasound picture.
 
-A network that has learnt three classes sees little wrong with a joint of a fourth disease. Two signs that sonographers
+A network that has learned three classes sees little wrong with a joint of a fourth disease. Two signs that sonographers
 use are looked for instead: the double contour of gout, a second bright line along the bone with dark cartilage between
 them (Thiele and Schlesinger, Rheumatology 2007;46:1116-1121), and a joint space that osteophytes have closed, so that
 no sound gets below the bone line anywhere. They are two statistics of the gate, ranked among known cases like the
@@ -26,7 +26,7 @@ LEVEL = 61  # columns over which the bone line is smoothed to bridge the joint s
 
 
 def measure(prepared: Array) -> Floats:
-    """How strongly each sign is there, (S, N), larger is more; of (N, 1, H, W) as `data.prepare` makes it.
+    """Strength (S, N) of each sign, larger is more, in images (N, 1, H, W) that `prepare` has made.
 
     Volumes, (N, 1, D, H, W), have none: (0, N).
     """

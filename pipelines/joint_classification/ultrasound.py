@@ -15,12 +15,12 @@ from dicom_sr.findings import ImageReference
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.read.pixels import Picture, frames
 from dicom_sr.series import Instance
-from pipelines.joint_classification.geometry import HEIGHT, PIXEL_MM, WIDTH
+from pipelines.joint_classification.geometry import HEIGHT, PIXEL_MM, SIZE_2D, WIDTH
 from pipelines.joint_classification.screen import Panel, Screen, take_apart
 
 FRAMES = 12  # of a cine that are read
 MAXIMUM_FRAMES = 2000  # of a cine that are looked at
-SEEN_ROWS = 96  # of the field that the network looks at: below is the shadow of bone (`data.SIZE_2D`)
+SEEN_ROWS = SIZE_2D[0]  # of the field that the network looks at: below is the shadow of bone
 SKIN_MM = 1.5  # depth at which the skin is put in the field
 STEP_MM = 3.0  # between windows across a wide picture
 WIDTHS_MM = (18.0, 65.0)  # of the picture of a probe for finger joints
@@ -71,12 +71,13 @@ class Frame:
 
     @property
     def reference(self) -> ImageReference:
+        """Which frame of which instance it is."""
         return self.picture.reference
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What of one instance, a still or a cine, the network is to see."""
+    """The frames of one instance, a still or a cine, that the network is to see."""
 
     frames: tuple[Frame, ...]  # in the order of time
     total: int  # frames that the instance has

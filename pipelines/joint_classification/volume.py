@@ -31,7 +31,7 @@ LEAVES = (
 )
 WIDTH_MM = (6.0, 16.0)  # of a metacarpal head
 CONTRAST = 4.0  # of bone against the spread of what is around it
-STREAK = 0.0102  # amplitude of grade 2, share of the range from soft tissue to cortex: see simulate.metacarpal
+STREAK = 0.0102  # amplitude of grade 2, share of the range from soft tissue to cortex: see `simulation.metacarpal.scan`
 
 
 @dataclass(frozen=True)
@@ -209,6 +209,17 @@ def motion_grade(density: Array, spacing_mm: tuple[float, float, float], soft: f
 
     Calibrated on simulated motion alone, where the amplitude of streaks grows with the square of the grade above 1.
     Waves that are seen in planes across the bone after the noise of single voxels is averaged along it.
+
+    Parameters
+    ----------
+    density
+        (D, H, W) of the cut-out.
+    spacing_mm
+        Along D, H, W.
+    soft
+        Grey value of soft tissue.
+    cortex
+        Grey value of dense cortex.
     """
     along = max(1, round(1.0 / spacing_mm[0]))
     thick = len(density) // along * along

@@ -78,7 +78,7 @@ def simulated_crop(
         half = (6.5 if skeleton.part == "hand" else 9.0) * skeleton.scale
         skeleton = replace(skeleton, objects=(*skeleton.objects, *implant(skeleton.sites[site], half, rng)))
     centre = np.array(skeleton.sites[site])
-    if state == "absent":  # the localiser may have gone astray: no joint of this name is here
+    if state == "absent":  # as after a wrong localisation: no joint of this name is here
         centre = centre + rng.choice([-1, 1], 2) * rng.uniform(9, 25, 2) * skeleton.scale
     centre = centre + rng.normal(0, rng.choice(OFF_MM), 2) * skeleton.scale
     pixel_mm = field_mm(site) * skeleton.scale / CROP * float(np.exp(rng.normal(0, 0.05)))

@@ -51,7 +51,7 @@ SIGNS = (
 
 @dataclass(frozen=True)
 class Bar:
-    """Something that was promised, and whether it was measured so."""
+    """A requirement, and whether it was met."""
 
     what: str
     measured: str
@@ -59,7 +59,7 @@ class Bar:
 
 
 def bars(found: dict[str, Measured]) -> list[Bar]:
-    """The bars that what was measured can be held against."""
+    """The requirements that the figures can be checked against."""
     rows = []
     if "gate" in found:
         area, refused = found["gate"]["auroc"]["gate"], sum(found["gate"]["known_refused"].values())
@@ -79,7 +79,19 @@ def bars(found: dict[str, Measured]) -> list[Bar]:
 
 
 def write(path: Path, bundle: Path, dimensions: int, found: dict[str, Measured]) -> None:
-    """Replace the section of one model; the rest of the card stays as it is."""
+    """Replace the section of one model; the rest of the card stays as it is.
+
+    Parameters
+    ----------
+    path
+        The card.
+    bundle
+        Whose model was measured.
+    dimensions
+        2 for images, 3 for volumes.
+    found
+        Part of the evaluation to its figures.
+    """
     parts = [f"## {NAMES[dimensions]}: what was measured", *_model(bundle, dimensions)]
     sections = {
         "shipped": _shipped,

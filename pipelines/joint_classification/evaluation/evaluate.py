@@ -44,7 +44,32 @@ def evaluate(
     rival_folds: int,
     methods: list[str] | None = None,
 ) -> dict[str, Measured]:
-    """Measure `parts`, or take them from `kept` if they were measured before."""
+    """Measure `parts`, or read them from `kept` if they were measured before.
+
+    Parameters
+    ----------
+    dimensions
+        2 for images, 3 for volumes.
+    model
+        The classifier to measure.
+    parts
+        Names of the parts, of `PARTS`.
+    kept
+        Folder for the figures.
+    real
+        Folder of real ultrasound that is to be refused; None: none.
+    say
+        Called with a line on each part that was measured.
+    rival_folds
+        How many of the five folds.
+    methods
+        Rows of the folds; all if None.
+
+    Returns
+    -------
+    dict
+        Part to its figures.
+    """
     measures: dict[str, Callable[[], Measured]] = {
         "shipped": partial(shipped, dimensions, model),
         "gate": partial(gate, dimensions, model),
@@ -125,7 +150,7 @@ PARTS = ("shipped", "gate", "real", "attention", "clusters", "speed", "folds")
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, write the card, and say whether the bars are met."""
+    """Measure, write the card, and say which bars are missed; 1 if one is missed, else 0."""
     given = parser().parse_args(arguments)
     torch.set_num_threads(given.threads)
     dimensions: Dimensions = 2 if given.dimensions == 2 else 3

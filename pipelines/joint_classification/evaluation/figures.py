@@ -21,11 +21,22 @@ BOOTSTRAPS = 200
 
 
 def write_measured(path: Path, measured: Measured) -> None:
+    """Write figures as JSON."""
     path.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
 
 
 def figures(probabilities: Floats, labels: Integers, patients: Integers | None = None) -> Measured:
-    """Everything that is said of probabilities; with patients, 95 % intervals over them."""
+    """Every figure of a set of probabilities.
+
+    Parameters
+    ----------
+    probabilities
+        (N, C).
+    labels
+        (N,) true classes.
+    patients
+        (N,) patient of each case, for 95 % intervals by bootstrap over patients; None: no intervals.
+    """
     row = _point(probabilities, labels)
     if patients is not None:
         rng = np.random.default_rng(0)

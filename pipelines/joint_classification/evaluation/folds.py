@@ -36,9 +36,22 @@ FOLD_RAMP = {2: 0.6, 3: 0.0}  # of pictures; without, the auto-encoder does not 
 def five_fold(
     dimensions: Dimensions, kept: Path, number: int, say: Callable[[str], None], methods: list[str] | None = None
 ) -> Measured:
-    """Every method (or those of `methods`) trained anew on four fifths of a cohort and judged on the rest.
+    """Train every method anew on four fifths of a cohort and measure it on the rest.
 
     Patients are never on both sides.
+
+    Parameters
+    ----------
+    dimensions
+        2 for images, 3 for volumes.
+    kept
+        Folder for the figures; those that are there are not measured again.
+    number
+        How many of the five folds.
+    say
+        Called with a line on each method that was measured.
+    methods
+        Rows to measure; all if None.
     """
     wholes: dict[Inputs, Cohort] = {"grey": simulated(dimensions, FOLD_SEED, FOLD_PATIENTS[dimensions])}
     whole = wholes["grey"]
@@ -81,7 +94,7 @@ Predict = Callable[[Cohort, Cohort, int], Floats]
 
 
 def _methods(dimensions: Dimensions) -> dict[str, tuple[Predict, Inputs]]:
-    """How each row of the folds is come by, and what its images hold: grey values, bone mask, or their product."""
+    """How each row of the folds is predicted, and what its images hold: grey values, bone mask, or their product."""
     schedule = partial(Schedule, FOLD_STEPS[dimensions], FOLD_BATCH[dimensions], ramp=FOLD_RAMP[dimensions])
 
     def ours(alpha: float = ALPHA) -> Predict:

@@ -31,7 +31,19 @@ USUAL_PROBE_MM = 38.0
 
 
 def unknowns(dimensions: Dimensions, seed: int, each: int, inputs: str) -> Cohort:
-    """Simulated cases of every kind that is none of the three classes."""
+    """Simulated cases of every kind that is none of the three classes.
+
+    Parameters
+    ----------
+    dimensions
+        2 for images, 3 for volumes.
+    seed
+        Of the cases.
+    each
+        Cases of each kind.
+    inputs
+        What a volume holds; one of `INPUTS`.
+    """
     rng = np.random.default_rng(seed)
     if dimensions == 2:
         flat = [
@@ -45,7 +57,7 @@ def unknowns(dimensions: Dimensions, seed: int, each: int, inputs: str) -> Cohor
 
 
 def foreignness(model: Classifier, images: NDArray[np.float32]) -> dict[str, Floats]:
-    """Scores that say how foreign images are, the gate's own first, then what it is made of and what it is not."""
+    """Scores of how foreign images are: the gate's own first, then its parts, then others to compare with."""
     answers = ask(model.network, images)
     probabilities = model.calibration.probabilities(answers.logits)
     near = (answers.latent - model.map.centre) @ model.map.near
@@ -64,7 +76,17 @@ def foreignness(model: Classifier, images: NDArray[np.float32]) -> dict[str, Flo
 
 
 def gate(dimensions: Dimensions, model: Classifier, each: int | None = None) -> Measured:
-    """AUROC of the gate and of other scores against every kind of unknown, and shares refused."""
+    """AUROC of the gate and of other scores against every kind of unknown, and shares refused.
+
+    Parameters
+    ----------
+    dimensions
+        2 for images, 3 for volumes.
+    model
+        The classifier to measure.
+    each
+        Cases of each kind; None: as many as usual.
+    """
     inputs = model.card.inputs
     known = simulated(dimensions, TEST_SEED + 3, PATIENTS[dimensions] // 2, INPUTS[inputs], 0.5)
     foreign = unknowns(dimensions, TEST_SEED + 4, each or UNKNOWN_EACH[dimensions], inputs)
@@ -92,7 +114,7 @@ def _area(known: Floats, foreign: Floats) -> float:
 
 
 def real_pictures(model: Classifier, folder: Path) -> Measured:
-    """What becomes of real ultrasound of other parts of the body: none of it may be classified."""
+    """What the model answers to real ultrasound of other parts of the body: none of it may be classified."""
     rows = []
     for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() in (*PICTURES, ".dcm")):
         if "mask" in path.stem or "pred" in path.stem:

@@ -18,10 +18,19 @@ Array = NDArray[np.float32]
 def randomised(
     network: ConvolutionalSupervisedAutoEncoder, seed: int, last: int | None = None
 ) -> ConvolutionalSupervisedAutoEncoder:
-    """A copy with parameters drawn anew: the classifier and the `last` last stages of the encoder (None: all).
+    """A copy of a network with parameters drawn anew.
 
-    Adebayo, NeurIPS 2018: a map that stays the same when the network has forgotten what it learnt tells of the image,
-    not of the network.
+    Adebayo, NeurIPS 2018: a map that stays the same when the network has forgotten what it learned says something about
+    the image, not about the network.
+
+    Parameters
+    ----------
+    network
+        Stays as it is.
+    seed
+        Of the new parameters.
+    last
+        Stages of the encoder, from its end, that are drawn anew besides the classifier; None: all.
     """
     changed = copy.deepcopy(network)
     torch.manual_seed(seed)
@@ -35,7 +44,7 @@ def randomised(
 
 
 def similarity(one: Array, other: Array) -> float:
-    """Spearman's rank correlation of two maps at an eighth of their pixels or more; 0 where one is flat."""
+    """Spearman's rank correlation of two maps on at most some 4000 of their pixels; 0 if one is flat."""
     step = max(1, one.size // 4096)
     first, second = one.ravel()[::step], other.ravel()[::step]
     if np.ptp(first) == 0 or np.ptp(second) == 0:
@@ -50,7 +59,17 @@ def widened(lesion: NDArray[np.bool_], tolerance: int) -> NDArray[np.bool_]:
 
 
 def points_at(heat: Array, lesion: NDArray[np.bool_], tolerance: int) -> bool:
-    """The pointing game: whether the hottest pixel lies in the lesion or within `tolerance` pixels of it."""
+    """The pointing game: whether the hottest pixel lies in the lesion or near it.
+
+    Parameters
+    ----------
+    heat
+        (...).
+    lesion
+        (...).
+    tolerance
+        Pixels round the lesion that still count.
+    """
     return bool(widened(lesion, tolerance)[np.unravel_index(int(heat.argmax()), heat.shape)]) and bool(heat.max() > 0)
 
 

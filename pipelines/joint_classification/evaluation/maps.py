@@ -22,7 +22,17 @@ MOST_SIMILAR = 0.5  # rank correlation with the map of a network that has forgot
 
 
 def maps(dimensions: Dimensions, model: Classifier, number: int | None = None) -> Measured:
-    """Sanity, localisation and class-specificity of every method of `attention`."""
+    """Sanity, localisation and class-specificity of every method of `attention`.
+
+    Parameters
+    ----------
+    dimensions
+        2 for images, 3 for volumes.
+    model
+        The classifier to measure.
+    number
+        Diseased cases; None: as many as usual.
+    """
     inputs = INPUTS[model.card.inputs]
     number = number or MAPPED[dimensions]
     test = simulated(dimensions, TEST_SEED + 5, 2 * number, inputs)

@@ -11,7 +11,17 @@ from pipelines.joint_classification.training.train import REPEATS, Dimensions, r
 
 
 def shipped(dimensions: Dimensions, model: Classifier, patients: int | None = None) -> Measured:
-    """Accuracy, calibration, intervals and refusals on simulated patients that it has not seen."""
+    """Accuracy, calibration, intervals and refusals on simulated patients that the model has not seen.
+
+    Parameters
+    ----------
+    dimensions
+        2 for images, 3 for volumes.
+    model
+        The classifier to measure.
+    patients
+        Number of patients; None: as many as usual.
+    """
     inputs = INPUTS[model.card.inputs]
     number = patients or PATIENTS[dimensions]
     test = simulated(dimensions, TEST_SEED, number, inputs)
@@ -41,7 +51,17 @@ def shipped(dimensions: Dimensions, model: Classifier, patients: int | None = No
 
 
 def refusals(model: Classifier, p_value: Floats, entropy: Floats) -> Measured:
-    """Shares that the gate refuses."""
+    """Shares that the gate refuses.
+
+    Parameters
+    ----------
+    model
+        With the limits.
+    p_value
+        (N,).
+    entropy
+        (N,).
+    """
     foreign = p_value < model.card.foreign_p
     uncertain = ~foreign & (entropy > model.card.entropy_limit)
     return {"foreign": float(foreign.mean()), "uncertain": float(uncertain.mean())}

@@ -25,7 +25,17 @@ FEWEST, MOST = 1, 3  # disturbances of one picture
 
 
 def disturbed(rng: np.random.Generator, image: Array, other: Array) -> Array:
-    """`image` (H, W) in 0..1 with one to three disturbances; `other` gives the patches."""
+    """An image with one to three disturbances.
+
+    Parameters
+    ----------
+    rng
+        Draws them.
+    image
+        (H, W) in 0..1.
+    other
+        (H, W) of another joint, for the patches.
+    """
     for _ in range(int(rng.integers(FEWEST, MOST + 1))):
         kind = _KINDS[int(rng.integers(len(_KINDS)))]
         image = np.asarray(np.clip(kind(rng, image, other), 0, 1), np.float32)
@@ -142,7 +152,17 @@ def _deposit(rng: np.random.Generator, tissue: Tissue, z: NDArray[np.floating[An
 
 # ---- volumes
 def disturbed_volume(rng: np.random.Generator, image: Array, other: Array) -> Array:
-    """`image` (D, H, W) in 0..1 with one or two disturbances; `other` gives the patches."""
+    """A volume with one or two disturbances.
+
+    Parameters
+    ----------
+    rng
+        Draws them.
+    image
+        (D, H, W) in 0..1.
+    other
+        (D, H, W) of another joint, for the patches.
+    """
     for _ in range(int(rng.integers(1, 3))):
         spot = _ellipsoid(rng, image)
         kind = int(rng.integers(3))

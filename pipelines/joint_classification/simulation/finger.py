@@ -29,6 +29,7 @@ class Bones:
 
 
 def draw_bones(rng: np.random.Generator, age: float) -> Bones:
+    """A metacarpal head and the base of a phalanx; bone is rougher with age, in years."""
     x = np.arange(WIDTH) * PIXEL_MM
     gap = float(rng.uniform(14.0, 18.0))
     gap_width = float(rng.uniform(0.9, 1.6))
@@ -52,7 +53,19 @@ def draw_bones(rng: np.random.Generator, age: float) -> Bones:
 
 
 def draw_joint(rng: np.random.Generator, condition: Condition, severity: float, age: float) -> Tissue:
-    """Tissue of a metacarpophalangeal joint with the changes of `condition`."""
+    """Tissue of a metacarpophalangeal joint with the changes of a class.
+
+    Parameters
+    ----------
+    rng
+        Draws the joint.
+    condition
+        Class of the joint.
+    severity
+        0..1.
+    age
+        Years.
+    """
     bones = draw_bones(rng, age)
     surface = bones.surface_mm.copy()
     lesion = np.zeros((HEIGHT, WIDTH), bool)
@@ -75,7 +88,19 @@ def draw_joint(rng: np.random.Generator, condition: Condition, severity: float, 
 
 
 def draw_soft_tissue(rng: np.random.Generator, bones: Bones, surface: Array, z: Array) -> Tissue:
-    """Skin, fat, extensor tendon, joint capsule, cartilage, bone and what lies in its shadow."""
+    """Skin, fat, extensor tendon, joint capsule, cartilage, bone and its shadow.
+
+    Parameters
+    ----------
+    rng
+        Draws the tissue.
+    bones
+        The bones.
+    surface
+        (W,) depth of the bone surface, mm; NaN in the joint space.
+    z
+        (H, 1) depth of each row, mm.
+    """
     x = bones.x_mm[None, :]
     filled = np.where(np.isnan(surface), np.nanmax(surface) + 1.5, surface)[None, :]
     skin = float(rng.uniform(0.8, 2.2)) + 0.15 * np.sin(x / 9.0 + rng.uniform(0, 6))
@@ -119,7 +144,17 @@ def draw_soft_tissue(rng: np.random.Generator, bones: Bones, surface: Array, z: 
 
 
 def reflect(rng: np.random.Generator, tissue: Tissue, surface: Array) -> None:
-    """The bright bone line, dimmer where the surface leans away from the beam, and the shadow under it."""
+    """Add the bright bone line, dimmer where the surface leans away from the beam, and the shadow under it.
+
+    Parameters
+    ----------
+    rng
+        Draws the angle of the probe.
+    tissue
+        Changed in place.
+    surface
+        (W,) depth of the bone surface, mm; NaN: no bone.
+    """
     filled = np.where(np.isnan(surface), 1e3, surface)
     slope = np.gradient(np.where(np.isnan(surface), np.nanmean(surface), surface), PIXEL_MM)
     lean = np.arctan(slope) - float(rng.normal(0.0, 0.06))  # probe angle
@@ -141,7 +176,27 @@ def fill_recess(
     effusion_mm: float,
     is_ra: bool,
 ) -> None:
-    """Lift the capsule over the neck: hypoechoic synovium, anechoic fluid, and flow in inflamed synovium."""
+    """Lift the capsule over the neck: hypoechoic synovium, anechoic fluid, and flow in inflamed synovium.
+
+    Parameters
+    ----------
+    rng
+        Draws place and extent.
+    tissue
+        Changed in place.
+    bones
+        The bones.
+    surface
+        (W,) depth of the bone surface, mm; NaN in the joint space.
+    z
+        (H, 1) depth of each row, mm.
+    synovium_mm
+        Thickness of the synovium.
+    effusion_mm
+        Thickness of the fluid.
+    is_ra
+        Whether flow is as frequent as in rheumatoid arthritis.
+    """
     x = bones.x_mm[None, :]
     filled = np.where(np.isnan(surface), np.nanmax(surface), surface)[None, :]
     centre = bones.head_left_mm + float(rng.uniform(-0.4, 0.8))
@@ -202,7 +257,21 @@ def _proliferate(
 
 
 def spur(surface: Array, x: Array, centre: float, height: float, width: float) -> Array:
-    """A bump of `height` mm on the bone surface (towards the probe)."""
+    """A bone surface with a bump.
+
+    Parameters
+    ----------
+    surface
+        (W,) depth, mm.
+    x
+        (W,) position along the finger, mm.
+    centre
+        Of the bump, mm.
+    height
+        Towards the probe, mm.
+    width
+        Half-width, mm.
+    """
     lifted: Array = surface - height * np.exp(-(np.abs((x - centre) / width) ** 1.5))
     return lifted
 

@@ -34,10 +34,16 @@ def simulate(
 
     Parameters
     ----------
+    rng
+        Draws everything.
+    condition
+        Class of the joint.
+    patient
+        Number that the cases get.
     severity
-        0..1, None: drawn.
+        0..1; drawn if None.
     motion
-        Motion grade 1-5, None: drawn from 1-3.
+        Motion grade 1-5; drawn from 1-3 if None.
     step
         Sample every `step` voxels (coarser and quicker); the truth is on the same grid.
     """
@@ -67,7 +73,23 @@ def rescans(
     number: int,
     step: int = 2,
 ) -> list[Case]:
-    """`number` scans of one head: its shape once; trabeculae as scanned, position, motion and noise new for each."""
+    """Scans of one head: its shape once; trabeculae, position, motion and noise new for each.
+
+    Parameters
+    ----------
+    rng
+        Draws everything.
+    condition
+        Class of the joint.
+    patient
+        Number that the cases get.
+    severity
+        0..1; drawn if None.
+    number
+        Of scans.
+    step
+        As for `simulate`.
+    """
     anatomy = int(rng.integers(2**32))
     cases = []
     for _ in range(number):
@@ -83,7 +105,17 @@ def rescans(
 
 
 def patients(seed: int, number: int, step: int = 2) -> list[Case]:
-    """A cohort with one or two scans a patient."""
+    """A cohort with one or two scans of each patient.
+
+    Parameters
+    ----------
+    seed
+        Of the cohort.
+    number
+        Of patients.
+    step
+        As for `simulate`.
+    """
     rng = np.random.default_rng(seed)
     cases = []
     for patient in range(number):
@@ -184,7 +216,26 @@ def _reach(
 def mineral_density(
     rng: np.random.Generator, inside: NDArray[np.bool_], removed: NDArray[np.bool_], age: float, step: int
 ) -> Array:
-    """Mineral density, 0 soft tissue to 1 dense cortex."""
+    """Mineral density, 0 soft tissue to 1 dense cortex.
+
+    Parameters
+    ----------
+    rng
+        Draws cortex and trabeculae.
+    inside
+        (D, H, W) the bone.
+    removed
+        (D, H, W) what erosion took away.
+    age
+        Years.
+    step
+        As for `simulate`.
+
+    Returns
+    -------
+    Array
+        (D, H, W).
+    """
     spacing = VOXEL_MM * step
     depth = ndimage.distance_transform_edt(inside) * spacing
     thick = rng.uniform(0.45, 0.8) * (1.15 - 0.005 * age)
@@ -201,7 +252,24 @@ def mineral_density(
 
 
 def scan(rng: np.random.Generator, grey: Array, motion: int, step: int) -> Array:
-    """Blur, motion by grade, noise."""
+    """Blur, motion by grade, and noise.
+
+    Parameters
+    ----------
+    rng
+        Draws motion and noise.
+    grey
+        (D, H, W) mineral density.
+    motion
+        Grade 1-5.
+    step
+        As for `simulate`.
+
+    Returns
+    -------
+    Array
+        (D, H, W) in 0..1.
+    """
     image = ndimage.gaussian_filter(grey, 0.7 / step)
     if motion > 1:
         shift = (motion - 1) * rng.uniform(0.6, 1.2) / step

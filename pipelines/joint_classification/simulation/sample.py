@@ -21,7 +21,24 @@ def demo_cine(
     pixel_mm: float = 0.07,
     doppler: bool = True,
 ) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
-    """A sweep over a simulated joint, as a scanner shows it; with power Doppler on unless that is not wanted.
+    """A sweep over a simulated joint, as a scanner shows it.
+
+    Parameters
+    ----------
+    condition
+        Class of the joint.
+    severity
+        0..1.
+    frames
+        Number of frames.
+    seed
+        Of joint and scanner.
+    size
+        Rows and columns of the screen.
+    pixel_mm
+        Size of a pixel of the screen, mm.
+    doppler
+        Whether power Doppler is on.
 
     Returns
     -------
@@ -37,6 +54,21 @@ def demo_cine(
 def demo_head(
     condition: Condition = "ra", severity: float = 0.85, seed: int = HEAD_SEED
 ) -> tuple[NDArray[np.float32], float]:
-    """A simulated metacarpal head, (D, H, W) with the shaft first and cortex near 1, and the size of a voxel in mm."""
+    """A simulated metacarpal head.
+
+    Parameters
+    ----------
+    condition
+        Class of the joint.
+    severity
+        0..1.
+    seed
+        Of the head.
+
+    Returns
+    -------
+    tuple
+        (D, H, W) with the shaft first and cortex near 1, and the size of a voxel in mm.
+    """
     case = metacarpal.simulate(np.random.default_rng(seed), condition, 0, severity, motion=1)
     return case.image, case.spacing_mm[0]

@@ -17,7 +17,7 @@ Array = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Machine:
-    """How a scanner shows what it hears."""
+    """A scanner and its settings."""
 
     axial_mm: float  # standard deviation of the point spread along the beam
     lateral_mm: float  # and across it, at the focus
@@ -42,7 +42,7 @@ class Tissue:
 
 
 def machine(rng: np.random.Generator) -> Machine:
-    """A scanner and its settings."""
+    """A random scanner with random settings."""
     return Machine(
         axial_mm=float(rng.uniform(0.07, 0.14)),
         lateral_mm=float(rng.uniform(0.14, 0.32)),
@@ -55,7 +55,22 @@ def machine(rng: np.random.Generator) -> Machine:
 
 
 def scan(rng: np.random.Generator, tissue: Tissue, settings: Machine) -> NDArray[np.float32]:
-    """The B-mode picture of `tissue`: (H, W) in 0..1."""
+    """The B-mode picture of tissue.
+
+    Parameters
+    ----------
+    rng
+        Draws speckle and noise.
+    tissue
+        What lies under the probe.
+    settings
+        Of the scanner.
+
+    Returns
+    -------
+    NDArray
+        (H, W) in 0..1.
+    """
     shape = tissue.scatter.shape
     z = np.arange(shape[0])[:, None] * PIXEL_MM
     scatterers = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) * tissue.scatter / np.sqrt(2)
@@ -87,7 +102,22 @@ def _blur(field: NDArray[np.complex128], axial: float, lateral: float) -> NDArra
 
 
 def doppler_overlay(rng: np.random.Generator, image: NDArray[np.float32], flow: Array) -> NDArray[np.uint8]:
-    """The picture as a scanner shows it with power Doppler on: (H, W, 3) RGB with orange where there is flow."""
+    """The picture as a scanner shows it with power Doppler on.
+
+    Parameters
+    ----------
+    rng
+        Draws the gain of the flow.
+    image
+        (H, W) in 0..1.
+    flow
+        (H, W) in 0..1.
+
+    Returns
+    -------
+    NDArray
+        (H, W, 3) RGB, orange where there is flow.
+    """
     grey = np.round(image * 255).astype(np.uint8)
     rgb = np.repeat(grey[..., None], 3, axis=2)
     power = np.clip(ndimage.gaussian_filter(flow, 0.8) * rng.uniform(0.8, 1.2), 0, 1)

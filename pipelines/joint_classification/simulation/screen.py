@@ -29,10 +29,28 @@ class Shown:
 def cine(
     rng: np.random.Generator, condition: Condition, severity: float, frames: int, age: float = 55.0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A sweep over one joint, and the flow in it: both (frames, H, W) in 0..1.
+    """A sweep over one joint, and the flow in it.
 
     The probe slides along the finger and back by a few millimetres, its pressure and angle change the brightness a
     little, the noise is new in every frame, and flow comes and goes with the pulse.
+
+    Parameters
+    ----------
+    rng
+        Draws everything.
+    condition
+        Class of the joint.
+    severity
+        0..1.
+    frames
+        Number of frames.
+    age
+        Years.
+
+    Returns
+    -------
+    tuple
+        Pictures and flow, (frames, H, W) in 0..1 each.
     """
     tissue = draw_joint(rng, condition, severity, age)
     settings = machine(rng)
@@ -60,12 +78,22 @@ def show(
     text: tuple[str, ...] = TEXT,
     rulers: bool = True,
 ) -> Shown:
-    """A picture of the simulator, (H, W) in 0..1, on a screen of `size` rows and columns.
+    """A simulated picture on the screen of a scanner.
 
     Parameters
     ----------
+    picture
+        (H, W) in 0..1.
     flow
-        (H, W) in 0..1: shown as power Doppler in a colour box.
+        (H, W) in 0..1: shown as power Doppler in a colour box; None: no Doppler.
+    size
+        Rows and columns of the screen.
+    pixel_mm
+        Size of a pixel of the screen, mm.
+    text
+        Lines of writing.
+    rulers
+        Whether a depth ruler is shown.
     """
     rng = np.random.default_rng(0)
     enlarged = np.clip(ndimage.zoom(picture, PIXEL_MM / pixel_mm, order=3, mode="mirror", grid_mode=True), 0, 1)

@@ -24,8 +24,14 @@ def simulate(rng: np.random.Generator, condition: Condition, patient: int, sever
 
     Parameters
     ----------
+    rng
+        Draws everything.
+    condition
+        Class of the joint.
+    patient
+        Number that the cases get.
     severity
-        0..1, None: drawn so that early disease, which is hard to see, is common.
+        0..1; if None, drawn so that early disease, which is hard to see, is common.
     """
     age, female, severity = _person(rng, condition, severity)
     tissue = draw_joint(rng, condition, severity, age)
@@ -60,7 +66,21 @@ def patients(seed: int, number: int) -> list[Case]:
 def rescans(
     rng: np.random.Generator, condition: Condition, patient: int, severity: float | None, number: int
 ) -> list[Case]:
-    """`number` scans of one joint: its anatomy once; scanner, settings and speckle new for each."""
+    """Scans of one joint: its anatomy once; scanner, settings and speckle new for each.
+
+    Parameters
+    ----------
+    rng
+        Draws everything.
+    condition
+        Class of the joint.
+    patient
+        Number that the cases get.
+    severity
+        0..1; drawn if None.
+    number
+        Of scans.
+    """
     anatomy = int(rng.integers(2**32))
     cases = []
     for _ in range(number):

@@ -31,7 +31,19 @@ UNKNOWN_KINDS: tuple[UnknownKind, ...] = (
 
 
 def simulate_unknown(rng: np.random.Generator, kind: UnknownKind, patient: int, step: int = 2) -> Case:
-    """Something that is none of the three classes, or not fit to be judged: the classifier is to refuse it."""
+    """A case that is none of the three classes, or not fit to be judged: the classifier is to refuse it.
+
+    Parameters
+    ----------
+    rng
+        Draws it.
+    kind
+        What it is.
+    patient
+        Number that the cases get.
+    step
+        As for `metacarpal.simulate`.
+    """
     shape = tuple(len(range(0, size, step)) for size in HEAD_SHAPE)
     age = float(np.clip(rng.normal(55.0, 12.0), 20.0, 88.0))
     grey = np.asarray(_UNKNOWN[kind](rng, age, step), np.float32)

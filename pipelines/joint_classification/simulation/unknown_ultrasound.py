@@ -37,7 +37,17 @@ UNKNOWN_KINDS: tuple[UnknownKind, ...] = (
 
 
 def simulate_unknown(rng: np.random.Generator, kind: UnknownKind, patient: int) -> Case:
-    """Something that is none of the three classes: the classifier is to refuse it."""
+    """A case that is none of the three classes: the classifier is to refuse it.
+
+    Parameters
+    ----------
+    rng
+        Draws it.
+    kind
+        What it is.
+    patient
+        Number that the cases get.
+    """
     image = _UNKNOWN[kind](rng)
     none = np.zeros((HEIGHT, WIDTH), bool)
     age = float(np.clip(rng.normal(58.0, 14.0), 20.0, 88.0))

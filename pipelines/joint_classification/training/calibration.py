@@ -32,16 +32,18 @@ def fit_temperature(logits: Array, labels: NDArray[np.int64]) -> tuple[float, Ar
 
 
 def fit_calibration(logits: Array, labels: NDArray[np.int64], rescans: Array) -> ClassCalibration:
-    """All of it.
+    """Fit temperature, bias and interval widths.
 
     Parameters
     ----------
-    logits, labels
-        (N, C) and (N,), of held-out cases.
+    logits
+        (N, C) of held-out cases.
+    labels
+        (N,) their classes.
     rescans
-        (J, R, C): logits of R scans of each of J held-out joints, the anatomy the same, the scans not. A half-width
-        is the conformal 90 % quantile of how far one scan's log-odds lie from those of the mean of the other scans'
-        probabilities, in its bin of entropy.
+        (J, R, C) logits of R scans of each of J held-out joints: the anatomy is the same, the scans are not. A
+        half-width is the conformal 90 % quantile of how far the log-odds of one scan lie from those of the mean
+        probability of the others, in its bin of entropy.
     """
     temperature, bias = fit_temperature(logits, labels)
     plain = ClassCalibration(temperature, bias, np.empty(0), np.zeros(1))

@@ -90,7 +90,7 @@ def joined(one: Cohort, other: Cohort) -> Cohort:
 
 
 def unit(image: Array) -> Array:
-    """To 0..1, whatever the range was."""
+    """An image in 0..1, whatever its range was."""
     low, high = float(image.min()), float(image.max())
     return np.asarray((image - low) / max(high - low, 1e-6), np.float32)
 
@@ -100,9 +100,13 @@ def on_screen(cases: Sequence[Case], seed: int, share: float = 0.0) -> list[Case
 
     Parameters
     ----------
+    cases
+        The pictures.
+    seed
+        Of blur and noise.
     share
-        Of the pictures, to be drawn on a scanner's screen, with writing and rulers, and read from it again as the node
-        does. Where the lesion lies is not known of these any more.
+        Of the pictures that are drawn on a scanner's screen, with writing and rulers, and read from it again as the
+        node does. Where their lesions lie is not known any more.
     """
     rng = np.random.default_rng([seed, 8])
     shown = []
@@ -134,7 +138,22 @@ def fitted(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def folds(patients: NDArray[np.int64], number: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """`number` pairs of training and test indices; a patient is on one side only."""
+    """Split cases into folds so that no patient is on both sides.
+
+    Parameters
+    ----------
+    patients
+        (N,) patient of each case.
+    number
+        Of folds.
+    seed
+        Of the split.
+
+    Returns
+    -------
+    list
+        Indices to train on and to test on, for each fold.
+    """
     unique = np.unique(patients)
     np.random.default_rng(seed).shuffle(unique)
     parts = np.array_split(unique, number)

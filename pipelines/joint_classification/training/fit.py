@@ -1,4 +1,4 @@
-"""Fitting one network to a cohort: the loop that `train` and `evaluate` share, and asking a network for everything."""
+"""Fits one network to a cohort: the loop that training and evaluation share."""
 
 from __future__ import annotations
 
@@ -70,19 +70,25 @@ def fit(
     checkpoint: Path | None = None,
     log: Path | None = None,
 ) -> nn.Module:
-    """Train `network` on the cases of `cohort`, in place, and return it ready to be asked.
+    """Train a network on a cohort, in place, and return it in evaluation mode.
 
     Cases without a class teach the auto-encoder what is none of them.
 
-    Adam with decoupled weight decay. Every step draws from its own seed, so a run that goes on from its checkpoint
-    sees the batches, and drops the channels, that it would have seen without the break.
+    Adam with decoupled weight decay. Every step draws from its own seed: a run that continues from its checkpoint sees
+    the batches, and drops the channels, that it would have seen without the interruption.
 
     Parameters
     ----------
     network
         The auto-encoder, or any classifier (then `schedule.alpha` is taken as 1).
+    cohort
+        What it learns from.
+    schedule
+        How long and how fast.
+    progress
+        Called with step and loss.
     checkpoint
-        Where to keep the state now and then, and to go on from if it is there; None: nowhere.
+        File for the state, from which an interrupted training continues; None: none.
     log
         A csv of step, learning rate, loss and seconds; None: none.
     """

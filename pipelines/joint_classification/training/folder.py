@@ -31,7 +31,16 @@ LABELS = (*CLASSES, "unknown")
 
 # ---- real cases
 def read_folder(folder: Path, dimensions: int, inputs: Inputs = "grey") -> Cohort:
-    """The cases of a folder with ``labels.csv``, as the network sees them; one row each, in the table's order.
+    """The cases of a folder with ``labels.csv``, as the network sees them, in the order of the table.
+
+    Parameters
+    ----------
+    folder
+        With the table and the files that it names.
+    dimensions
+        2 for images, 3 for volumes.
+    inputs
+        What a volume holds: grey values, bone mask or their product.
 
     Raises
     ------

@@ -16,7 +16,19 @@ KNOWN = 300  # cases shipped as the background
 
 
 def fit_map(latent: Array, labels: NDArray[np.int64], severity: Array, known: NDArray[np.int64]) -> LatentMap:
-    """From latent vectors (N, L) and classes of held-out cases; `known` says which of them are shipped."""
+    """Fit the map on held-out cases.
+
+    Parameters
+    ----------
+    latent
+        (N, L) latent vectors.
+    labels
+        (N,) classes.
+    severity
+        (N,), NaN if not known.
+    known
+        Numbers of the cases that are shipped.
+    """
     centre = latent.mean(0)
     basis = _principal(latent - centre, min(DISCRIMINANT_AXES, max(2, len(latent) // 5)))
     fisher = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.1, n_components=2)
@@ -39,7 +51,7 @@ def _principal(centred: Array, number: int) -> Array:
 
 
 def spread_out(labels: NDArray[np.int64], number: int = KNOWN) -> NDArray[np.int64]:
-    """Which of (N,) cases to ship: as many of each class as there are, the first ones."""
+    """Numbers of the cases to ship, from classes (N,): the first ones, as many of each class."""
     classes = np.unique(labels)
     each = number // len(classes)
     return np.sort(np.concatenate([np.flatnonzero(labels == c)[:each] for c in classes]))

@@ -51,14 +51,38 @@ Floats = NDArray[np.float64]
 def simulated(
     dimensions: Dimensions, seed: int, patients: int, inputs: Inputs = "grey", screened: float = 0.0
 ) -> Cohort:
-    """A cohort of simulated patients; the share `screened` of ultrasound pictures as read from a scanner's screen."""
+    """A cohort of simulated patients.
+
+    Parameters
+    ----------
+    dimensions
+        2 for images, 3 for volumes.
+    seed
+        Of the cohort.
+    patients
+        Number of patients.
+    inputs
+        What a volume holds: grey values, bone mask or their product.
+    screened
+        Share of the ultrasound pictures that are read from a scanner's screen.
+    """
     if dimensions == 3:
         return cohort(metacarpal.patients(seed, patients, step=2), inputs)
     return cohort(on_screen(ultrasound.patients(seed, patients), seed, screened))
 
 
 def disturbances(seed: int, known: Cohort, number: int) -> Cohort:
-    """What "none of these" is learnt from: known cases that were disturbed and, of pictures, every other made up."""
+    """What "none of these" is learned from: disturbed known cases and, of pictures, every other one made up.
+
+    Parameters
+    ----------
+    seed
+        Of the disturbances.
+    known
+        The known cases.
+    number
+        Of cases to make.
+    """
     rng = np.random.default_rng(seed)
     which = rng.integers(len(known), size=(number, 2))
     flat = known.images.ndim == 4
@@ -82,7 +106,19 @@ def disturbances(seed: int, known: Cohort, number: int) -> Cohort:
 
 
 def rescanned(dimensions: Dimensions, seed: int, joints: int, inputs: Inputs = "grey") -> Cohort:
-    """`REPEATS` scans of each of `joints` joints, one joint after the other."""
+    """Several scans (`REPEATS`) of each of some joints, one joint after the other.
+
+    Parameters
+    ----------
+    dimensions
+        2 for images, 3 for volumes.
+    seed
+        Of joints and scans.
+    joints
+        Number of joints.
+    inputs
+        What a volume holds: grey values, bone mask or their product.
+    """
     rng = np.random.default_rng(seed)
     make = ultrasound.rescans if dimensions == 2 else metacarpal.rescans
     cases = [case for joint in range(joints) for case in make(rng, CLASSES[joint % 3], joint, None, REPEATS)]
@@ -98,14 +134,25 @@ def finish(
     trained_on: str,
     training: dict[str, object],
 ) -> Classifier:
-    """Everything round a trained network that makes it answer, or not.
+    """Fit everything round a trained network that makes it answer or abstain.
 
     Parameters
     ----------
-    known, held_out
-        Cases that the gate learns from (those of the training will do), and others, of other patients, that calibrate.
+    network
+        Trained.
+    known
+        Cases that the gate learns from; those of the training will do.
+    held_out
+        Cases of other patients, which calibrate.
     repeats
-        `REPEATS` scans of each of several joints; None: not to be had, and the scans of one held-out patient stand in.
+        `REPEATS` scans of each of several joints; None: there are none, and two scans of one held-out patient take
+        their place.
+    inputs
+        What a volume holds: grey values, bone mask or their product.
+    trained_on
+        Sentence for the card.
+    training
+        Schedule, seeds and counts for the card.
     """
     dimensions: Dimensions = 2 if network.spatial_dims == 2 else 3
     seen = ask(network, known.images)
@@ -168,7 +215,27 @@ def from_simulation(
     progress: Progress | None = None,
     initial: Path | None = None,
 ) -> Classifier:
-    """Train on simulated patients and calibrate on others."""
+    """Train on simulated patients and calibrate on others.
+
+    Parameters
+    ----------
+    dimensions
+        2 for images, 3 for volumes.
+    schedule
+        How long and how fast.
+    patients
+        Number of patients to train on.
+    held_out
+        Number of patients to calibrate on.
+    inputs
+        What a volume holds: grey values, bone mask or their product.
+    output
+        Folder for log and checkpoint.
+    progress
+        Called with step and loss.
+    initial
+        Bundle with weights to start from; None: random ones.
+    """
     known = simulated(dimensions, schedule.seed, patients, inputs, SCREENED)
     foreign = disturbances(schedule.seed + 3, known, round(DISTURBED * len(known)))
     network = _fitted(dimensions, joined(known, foreign), schedule, output, progress, initial)
@@ -189,7 +256,30 @@ def from_folder(
     progress: Progress | None,
     initial: Path | None = None,
 ) -> Classifier:
-    """Train on real cases: four fifths of the patients; the others calibrate."""
+    """Train on real cases: four fifths of the patients; the others calibrate.
+
+    Parameters
+    ----------
+    dimensions
+        2 for images, 3 for volumes.
+    schedule
+        How long and how fast.
+    folder
+        With ``labels.csv``.
+    inputs
+        What a volume holds: grey values, bone mask or their product.
+    output
+        Folder for log and checkpoint.
+    progress
+        Called with step and loss.
+    initial
+        Bundle with weights to start from; None: random ones.
+
+    Raises
+    ------
+    UnsuitableInput
+        If a file cannot be read, or a class is missing on one side of the split.
+    """
     found = read_folder(folder, dimensions, inputs)
     labelled = found.take(found.labels >= 0)
     train, test = folds(labelled.patients, 5, schedule.seed)[0]
