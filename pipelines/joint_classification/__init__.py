@@ -23,7 +23,7 @@ from pipelines.joint_classification import joints
 if TYPE_CHECKING:
     from pipelines.example import Example
     from pipelines.joint_classification.classifier import Classifier
-    from pipelines.joint_classification.results import Seen, Unread
+    from pipelines.joint_classification.opinion import UltrasoundReading, UnreadImage
 
 BUNDLE = Path(__file__).parent / "bundle"
 TRAINED_ON = "trained on simulated images of joints only, not for clinical use"
@@ -119,42 +119,43 @@ class JointClassification:
         return self._models[dimensions]
 
     def _ultrasound(self, series: Series) -> Result:
-        from pipelines.joint_classification import results
+        from pipelines.joint_classification import findings, pages, wording
 
         model = self._classifier(2)
-        seen, unread = self._look(series, model)
+        seen, unread = self._read(series, model)
         if not seen:
             reasons = [item.reason for item in unread]
             raise UnsuitableInput(max(dict.fromkeys(reasons), key=reasons.count))
         opinions = [item.opinion for item in seen]
-        pages = [results.page(self.title, item, model) for item in seen[: results.PAGES]]
+        captures = [pages.page(self.title, item, model) for item in seen[: pages.PAGES]]
         if len(seen) + len(unread) > 1:
-            pages.insert(0, results.overview(self.title, opinions, unread))
+            captures.insert(0, pages.overview(self.title, opinions, unread))
         return Result(
             model=self.model,
             title=self.title,
             evidence=(series,),
-            conclusion=tuple(results.sentence(said) for said in opinions),
-            findings=tuple(results.finding(said, model) for said in opinions),
-            not_evaluable=tuple(results.not_evaluable(item) for item in unread),
-            heatmaps=tuple(heat for item in seen for heat in results.heatmaps(item, model)),
-            pages=tuple(pages),
-            flags=tuple(flag for item in seen for flag in results.flags(item)),
-            limits=results.remarks(seen, model.heat_method),
+            conclusion=tuple(wording.sentence(opinion) for opinion in opinions),
+            findings=tuple(findings.finding(opinion, model) for opinion in opinions),
+            not_evaluable=tuple(findings.not_evaluable(item) for item in unread),
+            heatmaps=tuple(heat for item in seen for heat in pages.heatmaps(item, model)),
+            pages=tuple(captures),
+            flags=tuple(flag for item in seen for flag in pages.flags(item)),
+            limits=wording.remarks(seen, model.heat_method),
             parameters=(
                 *((name, str(value)) for name, value in self.settings.model_dump().items()),
-                *((item.opinion.tracking_id, results.how(item)) for item in seen),
+                *((item.opinion.tracking_id, wording.reading_details(item)) for item in seen),
             ),
         )
 
-    def _look(self, series: Series, model: Classifier) -> tuple[list[Seen], list[Unread]]:
-        """Every image of a series: what is said of it, or why nothing is."""
-        from pipelines.joint_classification import results
+    def _read(self, series: Series, model: Classifier) -> tuple[list[UltrasoundReading], list[UnreadImage]]:
+        """Every image of a series: how it was read, or why it was not."""
         from pipelines.joint_classification.assess import assess
+        from pipelines.joint_classification.findings import whole_image
+        from pipelines.joint_classification.opinion import UltrasoundReading, UnreadImage, opinion_of
         from pipelines.joint_classification.ultrasound import read_clip
 
-        seen: list[Seen] = []
-        unread: list[Unread] = []
+        seen: list[UltrasoundReading] = []
+        unread: list[UnreadImage] = []
         rows = tuple(zip(series.instances, series.headers, strict=True))
         for number, (instance, header) in enumerate(rows, start=1):
             joint = joints.joint(header)
@@ -168,14 +169,14 @@ class JointClassification:
                 clip = read_clip(instance, self.settings.field_width_mm)
                 assessment = assess(clip, model, self.settings.heatmaps)
             except UnsuitableInput as error:
-                unread.append(results.Unread(joint, tracking_id, results.whole_image(instance, header), str(error)))
+                unread.append(UnreadImage(joint, tracking_id, whole_image(instance, header), str(error)))
             else:
-                seen.append(results.Seen(results.opinion(joint, tracking_id, assessment), assessment))
+                seen.append(UltrasoundReading(opinion_of(joint, tracking_id, assessment), assessment))
         return seen, unread
 
     def _volume(self, series: Series) -> Result:
         from dicom_sr.read.stacks import read_stack, stacks
-        from pipelines.joint_classification import results, volume_results
+        from pipelines.joint_classification import findings, volume_results, wording
         from pipelines.joint_classification.volume import head_of
 
         model = self._classifier(3)
@@ -185,20 +186,20 @@ class JointClassification:
         scan = read_stack(found[0])
         head = head_of(scan)
         joint = joints.joint(found[0].header, bone=True)
-        seen = volume_results.look(joint, f"{self.title} {joint.label} HR-pQCT", found[0], scan, head, model)
-        said = seen.opinion
+        seen = volume_results.assess_head(joint, f"{self.title} {joint.label} HR-pQCT", found[0], scan, head, model)
+        opinion = seen.opinion
         return Result(
             model=self.model,
             title=self.title,
             evidence=(series,),
-            conclusion=(results.sentence(said),),
-            findings=(results.finding(said, model),),
+            conclusion=(wording.sentence(opinion),),
+            findings=(findings.finding(opinion, model),),
             segments=volume_results.segments(seen) if self.settings.heatmaps else (),
             pages=(volume_results.page(self.title, seen, model, self.settings.heatmaps),),
             flags=volume_results.flags(seen),
             limits=volume_results.remarks(seen, model.heat_method),
             parameters=(
                 *((name, str(value)) for name, value in self.settings.model_dump().items()),
-                (said.tracking_id, volume_results.how(seen)),
+                (opinion.tracking_id, volume_results.reading_details(seen)),
             ),
         )

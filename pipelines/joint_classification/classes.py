@@ -7,3 +7,4 @@ from typing import Literal
 Condition = Literal["healthy", "ra", "psa"]
 CLASSES: tuple[Condition, ...] = ("healthy", "ra", "psa")
 NAMES = {"healthy": "healthy", "ra": "rheumatoid arthritis", "psa": "psoriatic arthritis"}
+SHORT = {"healthy": "healthy", "ra": "RA", "psa": "PsA"}

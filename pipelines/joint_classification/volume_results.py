@@ -1,4 +1,4 @@
-"""What was found in an HR-pQCT scan, as the result that is encoded: heat on its slices, pages, words."""
+"""The result of an HR-pQCT scan: its opinion, maps of attention on its slices, pages and sentences."""
 
 from __future__ import annotations
 
@@ -10,24 +10,14 @@ from numpy.typing import NDArray
 from dicom_sr.findings import Flag, ImagePanel, Mark, Page, Panel, Region, Segment, Volume
 from dicom_sr.read.stacks import Stack
 from pipelines.joint_classification import codes
-from pipelines.joint_classification.classes import CLASSES
+from pipelines.joint_classification.assess import NEIGHBOURS
+from pipelines.joint_classification.classes import CLASSES, SHORT
 from pipelines.joint_classification.classifier import Classifier
 from pipelines.joint_classification.joints import Joint
-from pipelines.joint_classification.results import (
-    HEAT_FROM,
-    LIMITS,
-    METHODS,
-    NEIGHBOURS,
-    NOT_LESION,
-    SHORT,
-    Opinion,
-    heading,
-    latent_map,
-    nearest,
-    sentence,
-    verdict_panel,
-)
+from pipelines.joint_classification.opinion import Opinion
+from pipelines.joint_classification.pages import HEAT_FROM, METHODS, heading, latent_map, nearest, verdict_panel
 from pipelines.joint_classification.volume import Head
+from pipelines.joint_classification.wording import LIMITS, NOT_LESION, sentence
 
 PLANES = ("Across the bone", "Along the bone, rows", "Along the bone, columns")
 
@@ -35,8 +25,8 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class SeenVolume:
-    """A metacarpal head and what is said of it."""
+class VolumeReading:
+    """A metacarpal head that was read, and the opinion about it."""
 
     opinion: Opinion
     stack: Stack
@@ -47,8 +37,26 @@ class SeenVolume:
     focus: tuple[int, int, int]  # voxel of the scan that the pages are cut through
 
 
-def look(joint: Joint, tracking_id: str, stack: Stack, scan: Volume, head: Head, model: Classifier) -> SeenVolume:
-    """Ask the model about a metacarpal head."""
+def assess_head(
+    joint: Joint, tracking_id: str, stack: Stack, scan: Volume, head: Head, model: Classifier
+) -> VolumeReading:
+    """Ask the model about a metacarpal head.
+
+    Parameters
+    ----------
+    joint
+        As the header names it.
+    tracking_id
+        The same text in every report of the series.
+    stack
+        The slices.
+    scan
+        Read from them.
+    head
+        Cut out of the scan.
+    model
+        The classifier for volumes.
+    """
     overall = model.classify(head.density[None])
     verdict = model.verdict(overall)
     condition = int(overall.probabilities[0].argmax())
@@ -58,14 +66,29 @@ def look(joint: Joint, tracking_id: str, stack: Stack, scan: Volume, head: Head,
     focus = _focus(head, scan.array.shape, heat)
     reference = stack.slices[focus[0]].reference
     region = Region(reference, _outline(head, scan.array.shape))
-    said = Opinion(
+    opinion = Opinion(
         joint, tracking_id, region, overall, verdict, model.neighbours(head.density, NEIGHBOURS), CLASSES[condition]
     )
-    return SeenVolume(said, stack, scan, head, heat, model.heat_method, focus)
+    return VolumeReading(opinion, stack, scan, head, heat, model.heat_method, focus)
 
 
 def on_scan(heat: Array, head: Head, shape: tuple[int, ...]) -> Array:
-    """A map on the cut-out, (D, H, W), on all voxels of the scan."""
+    """A map on the cut-out, on all voxels of the scan.
+
+    Parameters
+    ----------
+    heat
+        (D, H, W) of the cut-out.
+    head
+        Where it lies.
+    shape
+        Of the scan.
+
+    Returns
+    -------
+    Array
+        As large as the scan, 0 outside the cut-out.
+    """
     turned = heat[::-1] if head.flipped else heat
     painted = np.zeros(shape, np.float32)
     first = [max(0, corner) for corner in head.corner]
@@ -93,7 +116,7 @@ def _outline(head: Head, shape: tuple[int, ...]) -> NDArray[np.float64]:
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], np.float64)
 
 
-def segments(seen: SeenVolume) -> tuple[Segment, ...]:
+def segments(seen: VolumeReading) -> tuple[Segment, ...]:
     """Model attention on the slices of the head, as probabilities on the grid of the series."""
     if seen.heat is None:
         return ()
@@ -113,7 +136,7 @@ def segments(seen: SeenVolume) -> tuple[Segment, ...]:
     )
 
 
-def flags(seen: SeenVolume) -> tuple[Flag, ...]:
+def flags(seen: VolumeReading) -> tuple[Flag, ...]:
     """The slice to look at first."""
     reason = (
         "the slice on which the model's attention is strongest" if seen.heat is not None else "the bone that was read"
@@ -121,7 +144,7 @@ def flags(seen: SeenVolume) -> tuple[Flag, ...]:
     return (Flag(seen.opinion.region.image, f"{seen.opinion.joint.label}: {reason}."),)
 
 
-def remarks(seen: SeenVolume, heat_method: str) -> tuple[str, ...]:
+def remarks(seen: VolumeReading, heat_method: str) -> tuple[str, ...]:
     """What the reader must know about how it was read."""
     lines = [
         *LIMITS,
@@ -133,7 +156,7 @@ def remarks(seen: SeenVolume, heat_method: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def how(seen: SeenVolume) -> str:
+def reading_details(seen: VolumeReading) -> str:
     """How it was read, in one line."""
     corner, size = seen.head.corner, seen.head.density.shape
     return (
@@ -142,14 +165,26 @@ def how(seen: SeenVolume) -> str:
     )
 
 
-def page(title: str, seen: SeenVolume, model: Classifier, heatmaps: bool) -> Page:
-    """The head in three planes, what the model says, where it lies among the known cases."""
+def page(title: str, seen: VolumeReading, model: Classifier, heatmaps: bool) -> Page:
+    """The head in three planes, what the model answers, its place among the known cases.
+
+    Parameters
+    ----------
+    title
+        Of the pipeline.
+    seen
+        The head.
+    model
+        With the known cases.
+    heatmaps
+        Whether maps of attention are shown.
+    """
     panels: list[Panel] = list(_planes(seen, heatmaps))
     panels += [verdict_panel(seen.opinion, model), latent_map(seen.opinion, model), nearest(seen.opinion)]
     return Page(heading(title, seen.opinion.joint), tuple(panels), 2, (sentence(seen.opinion), LIMITS[1]))
 
 
-def _planes(seen: SeenVolume, heatmaps: bool) -> list[ImagePanel]:
+def _planes(seen: VolumeReading, heatmaps: bool) -> list[ImagePanel]:
     """Slices of the scan through the focus, with heat."""
     spacing = seen.scan.spacing_mm
     window = (float(np.percentile(seen.head.density, 1)), float(np.percentile(seen.head.density, 99.5)))

@@ -56,13 +56,13 @@ def figures(probabilities: Floats, labels: Integers, patients: Integers | None =
 
 
 def _point(probabilities: Floats, labels: Integers) -> Measured:
-    said = probabilities.argmax(1)
+    predicted = probabilities.argmax(1)
     areas = [float(roc_auc_score(labels == c, probabilities[:, c])) for c in range(len(CLASSES))]
     row: Measured = {f"auroc_{name}": area for name, area in zip(CLASSES, areas, strict=True)}
     row["auroc_macro"] = float(np.mean(areas))
     for name, measure in (("f1", f1_score), ("precision", precision_score), ("recall", recall_score)):
-        row[name] = float(measure(labels, said, average="macro", zero_division=0))
-    row["accuracy"] = float((said == labels).mean())
+        row[name] = float(measure(labels, predicted, average="macro", zero_division=0))
+    row["accuracy"] = float((predicted == labels).mean())
     for c, name in enumerate(CLASSES):
         row[f"lr_{name}"] = positive_likelihood_ratio(probabilities[:, c] >= 0.5, labels == c)[0]
     row["ece"] = expected_calibration_error(probabilities, labels)

@@ -92,8 +92,8 @@ def gate(dimensions: Dimensions, model: Classifier, each: int | None = None) -> 
     foreign = unknowns(dimensions, TEST_SEED + 4, each or UNKNOWN_EACH[dimensions], inputs)
     ours, theirs = foreignness(model, known.images), foreignness(model, foreign.images)
     kinds = np.array(foreign.kinds)
-    said, mine = model.judge(foreign.images), model.judge(known.images)
-    refused = (said.p_value < model.card.foreign_p) | (said.entropy > model.card.entropy_limit)
+    answers, mine = model.judge(foreign.images), model.judge(known.images)
+    refused = (answers.p_value < model.card.foreign_p) | (answers.entropy > model.card.entropy_limit)
     rows = []
     for kind in dict.fromkeys(foreign.kinds):
         some = kinds == kind
@@ -122,10 +122,14 @@ def real_pictures(model: Classifier, folder: Path) -> Measured:
         row: Measured = {"file": path.relative_to(folder).as_posix()}
         try:
             images = np.concatenate([windows(picture, width) for picture, width in _pictures(path)])
-            said = model.classify(images)
-            best = int(said.p_value.argmax())
-            verdict = model.verdict(said.take(np.array([best])))
-            row |= {"windows": len(images), "p": float(said.p_value[best]), "outcome": verdict.reason or "classified"}
+            answers = model.classify(images)
+            best = int(answers.p_value.argmax())
+            verdict = model.verdict(answers.take(np.array([best])))
+            row |= {
+                "windows": len(images),
+                "p": float(answers.p_value[best]),
+                "outcome": verdict.reason or "classified",
+            }
         except DicomError as error:
             row |= {"outcome": "unsuitable", "why": str(error)}
         rows.append(row)

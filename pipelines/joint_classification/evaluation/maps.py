@@ -36,8 +36,8 @@ def maps(dimensions: Dimensions, model: Classifier, number: int | None = None) -
     inputs = INPUTS[model.card.inputs]
     number = number or MAPPED[dimensions]
     test = simulated(dimensions, TEST_SEED + 5, 2 * number, inputs)
-    said = model.judge(test.images)
-    seen = (test.labels > 0) & (said.probabilities.argmax(1) == test.labels)
+    answers = model.judge(test.images)
+    seen = (test.labels > 0) & (answers.probabilities.argmax(1) == test.labels)
     large = test.lesions.reshape(len(test), -1).sum(1) >= 20
     chosen = test.take(np.flatnonzero(seen & large)[:number])
     tolerance = TOLERANCE[dimensions]

@@ -25,11 +25,11 @@ def shipped(dimensions: Dimensions, model: Classifier, patients: int | None = No
     inputs = INPUTS[model.card.inputs]
     number = patients or PATIENTS[dimensions]
     test = simulated(dimensions, TEST_SEED, number, inputs)
-    said = model.judge(test.images)
+    answers = model.judge(test.images)
     row: Measured = {"cases": len(test), "patients": number}
-    row["figures"] = figures(said.probabilities, test.labels, test.patients)
-    row["reliability"] = reliability(said.probabilities, test.labels)
-    right = said.probabilities.argmax(1) == test.labels
+    row["figures"] = figures(answers.probabilities, test.labels, test.patients)
+    row["reliability"] = reliability(answers.probabilities, test.labels)
+    right = answers.probabilities.argmax(1) == test.labels
     edges = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.01))
     row["severity"] = [
         [low, float(right[some].mean()), int(some.sum())]
@@ -37,7 +37,7 @@ def shipped(dimensions: Dimensions, model: Classifier, patients: int | None = No
         if (some := (test.labels > 0) & (test.severity >= low) & (test.severity < high)).any()
     ]
     row["healthy_right"] = float(right[test.labels == 0].mean())
-    row["refused"] = refusals(model, said.p_value, said.entropy)
+    row["refused"] = refusals(model, answers.p_value, answers.entropy)
     if dimensions == 2:
         screened = simulated(2, TEST_SEED + 1, max(20, number // 3), screened=1.0)
         again = model.judge(screened.images)
@@ -71,10 +71,10 @@ def _repeats(dimensions: Dimensions, model: Classifier) -> Measured:
     """How often a 90 % interval holds what the other scans of the joint say, and how often they agree."""
     joints = 45 if dimensions == 2 else 18
     repeats = rescanned(dimensions, TEST_SEED + 2, joints, INPUTS[model.card.inputs])
-    said = model.judge(repeats.images)
-    p = said.probabilities.reshape(joints, REPEATS, -1)
+    answers = model.judge(repeats.images)
+    p = answers.probabilities.reshape(joints, REPEATS, -1)
     others = (p.sum(1, keepdims=True) - p) / (REPEATS - 1)
-    intervals = said.intervals.reshape(joints, REPEATS, -1, 2)
+    intervals = answers.intervals.reshape(joints, REPEATS, -1, 2)
     inside = (others >= intervals[..., 0]) & (others <= intervals[..., 1])
     agree = p.argmax(2) == p.mean(1).argmax(1)[:, None]
     width = float((intervals[..., 1] - intervals[..., 0]).mean())
