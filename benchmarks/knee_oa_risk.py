@@ -16,7 +16,7 @@ from datetime import date
 import torch
 
 from dicom_sr.series import Study
-from pipelines.knee_oa_risk import KneeOaRisk, Settings
+from pipelines.knee_oa_risk import KneeOaRisk, KneeOaRiskSettings
 from pipelines.knee_oa_risk.explain import attribute
 from pipelines.knee_oa_risk.matrix import from_context
 from pipelines.knee_oa_risk.model import Ensemble
@@ -43,7 +43,7 @@ def main() -> None:
         began = time.perf_counter()
         contexts.append(read_bundle(bundle, {}).records[0].context(DAY))
         read.append(time.perf_counter() - began)
-    pipeline, ensemble = KneeOaRisk(Settings()), Ensemble.load()
+    pipeline, ensemble = KneeOaRisk(KneeOaRiskSettings()), Ensemble.load()
     pipeline.load()
     rows: dict[str, list[float]] = {
         "record to matrix": [],

@@ -213,10 +213,10 @@ def knee_series(folder: Path) -> list[Line]:
     """One echo of the real series, from files to encoded objects, model warm."""
     from dicom_sr.profile import EncodingProfile
     from dicom_sr.write.encode import encode
-    from pipelines.knee_super_resolution import KneeSuperResolution, Settings
+    from pipelines.knee_super_resolution import KneeSuperResolution, KneeSuperResolutionSettings
 
     first = first_echo(folder)
-    pipeline = KneeSuperResolution(Settings(method="learned", spacing=1.0))
+    pipeline = KneeSuperResolution(KneeSuperResolutionSettings(method="learned", spacing=1.0))
     pipeline.load()
     with tempfile.TemporaryDirectory() as made:
 

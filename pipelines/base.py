@@ -1,8 +1,9 @@
-"""What a pipeline is: study in, result out, and nothing else."""
+"""What a pipeline is: a study goes in, a result comes out."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Protocol
+import hashlib
+from typing import ClassVar, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +16,25 @@ class PipelineSettings(BaseModel):
     """Base of a pipeline's settings: the `settings:` block of its route in config.yaml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def of(cls, settings: PipelineSettings) -> Self:
+        """The settings as those of this pipeline; settings of another kind are validated.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            If they are not this pipeline's.
+        """
+        return settings if isinstance(settings, cls) else cls.model_validate(settings.model_dump())
+
+    def digest(self, *more: str) -> str:
+        """SHA-256, hex, of the settings and of whatever else configures the pipeline, such as a file that they name."""
+        return hashlib.sha256("".join((self.model_dump_json(), *more)).encode()).hexdigest()
+
+    def as_parameters(self) -> tuple[tuple[str, str], ...]:
+        """Name and value of each setting in words, for a report."""
+        return tuple((name, str(value)) for name, value in self.model_dump().items())
 
 
 def wants_prior_report(pipeline: type[Pipeline]) -> bool:
@@ -58,25 +78,25 @@ class Pipeline(Protocol):
 
     @property
     def model(self) -> Model:
-        """Which model will say so; known without loading weights (the digest is of the file)."""
+        """Name, version and digest of the model that a result will rest on; known without loading its weights."""
 
     def check(self, study: Study) -> None:
-        """Hold the study against the input contract, from headers alone.
+        """Check from the headers alone that the study is one this pipeline was made for.
 
         Raises
         ------
         UnsuitableInput
-            With a reason in words for a radiologist.
+            With the reason in words for a radiologist.
         """
 
     def load(self) -> None:
         """Bring weights into memory. Called once per worker, before the first `run`."""
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
-        """Work on one study that `check` let through.
+        """The result for one study that `check` accepted.
 
         Raises
         ------
         UnsuitableInput
-            If the pixels, rather than the headers, show that it cannot be done.
+            If the pixels, rather than the headers, show that the pipeline cannot work on it.
         """

@@ -5,7 +5,6 @@ Importing this module brings in no torch: whoever lists pipelines pays nothing f
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -60,17 +59,13 @@ class HandFootScoring:
 
     def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:
         self.bundle = bundle
-        self.settings = (
-            settings
-            if isinstance(settings, HandFootScoringSettings)
-            else HandFootScoringSettings.model_validate(settings.model_dump())
-        )
+        self.settings = HandFootScoringSettings.of(settings)
         self._reader: Reader | None = None
 
     @property
     def model(self) -> Model:
         """The trained bundle, by the digest of its files."""
-        configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
+        configuration = self.settings.digest()
         return Model(
             self.name,
             self.version,

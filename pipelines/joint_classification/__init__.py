@@ -5,7 +5,6 @@ Importing this module brings in no torch: whoever lists pipelines pays nothing f
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -58,17 +57,13 @@ class JointClassification:
 
     def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:
         self.bundle = bundle
-        self.settings = (
-            settings
-            if isinstance(settings, JointClassificationSettings)
-            else JointClassificationSettings.model_validate(settings.model_dump())
-        )
+        self.settings = JointClassificationSettings.of(settings)
         self._models: dict[int, Classifier] = {}
 
     @property
     def model(self) -> Model:
         """The trained bundle, by the digest of its files."""
-        configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
+        configuration = self.settings.digest()
         return Model(self.name, self.version, digest(self.bundle), TRAINED_ON, configuration, SERIES_BASE)
 
     @staticmethod
@@ -142,7 +137,7 @@ class JointClassification:
             flags=tuple(flag for item in seen for flag in pages.flags(item)),
             limits=wording.remarks(seen, model.heat_method),
             parameters=(
-                *((name, str(value)) for name, value in self.settings.model_dump().items()),
+                *self.settings.as_parameters(),
                 *((item.opinion.tracking_id, wording.reading_details(item)) for item in seen),
             ),
         )
@@ -199,7 +194,7 @@ class JointClassification:
             flags=volume_results.flags(seen),
             limits=volume_results.remarks(seen, model.heat_method),
             parameters=(
-                *((name, str(value)) for name, value in self.settings.model_dump().items()),
+                *self.settings.as_parameters(),
                 (opinion.tracking_id, volume_results.reading_details(seen)),
             ),
         )

@@ -5,7 +5,6 @@ Importing this module brings in no torch: whoever lists pipelines pays nothing f
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import cache
 from pathlib import Path
@@ -23,18 +22,18 @@ from pipelines.knee_oa_risk import codes as codes
 
 if TYPE_CHECKING:
     from pipelines.example import Example
-    from pipelines.knee_oa_risk.model import Calibration, Ensemble
+    from pipelines.knee_oa_risk.model import Ensemble, RiskCalibration
 
 PACKAGE = Path(__file__).parent
 BUNDLE = PACKAGE / "bundle"
-WEIGHTS, CARD = "weights.safetensors", "model.json"
+WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 SIMULATED = "simulated patient records"
 
 
 SERIES_BASE = 9300  # see `dicom_sr.provenance`
 
 
-class Settings(PipelineSettings):
+class KneeOaRiskSettings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
     minimum_history_weeks: int = Field(default=52, ge=26, le=157)  # less than this is "insufficient history"
@@ -46,7 +45,7 @@ class Settings(PipelineSettings):
     @field_validator("bundle")
     @classmethod
     def _holds_a_model(cls, bundle: Path | None) -> Path | None:
-        if bundle is not None and (missing := [n for n in (WEIGHTS, CARD) if not (bundle / n).is_file()]):
+        if bundle is not None and (missing := [n for n in (WEIGHTS, DESCRIPTION) if not (bundle / n).is_file()]):
             raise ValueError(f"holds no {' and no '.join(missing)}; should be a folder that condyle train wrote")
         return bundle
 
@@ -67,12 +66,12 @@ class KneeOaRisk:
     level: ClassVar[Literal["series", "study"]] = "study"
     needs_context: ClassVar[bool] = True
     answers_from_record: ClassVar[bool] = True
-    settings_type: ClassVar[type[PipelineSettings]] = Settings
+    settings_type: ClassVar[type[PipelineSettings]] = KneeOaRiskSettings
 
     def __init__(self, settings: PipelineSettings) -> None:
-        self.settings = settings if isinstance(settings, Settings) else Settings.model_validate(settings.model_dump())
+        self.settings = KneeOaRiskSettings.of(settings)
         self._ensemble: Ensemble | None = None
-        self._site: Calibration | None = None
+        self._site: RiskCalibration | None = None
 
     @property
     def _bundle(self) -> Path:
@@ -80,16 +79,15 @@ class KneeOaRisk:
 
     @property
     def model(self) -> Model:
-        text = self.settings.model_dump_json()
-        if self.settings.recalibration is not None:
-            text += self.settings.recalibration.read_text(encoding="utf-8")
+        """The ensemble of the bundle; another recalibration is another configuration of it."""
+        site = self.settings.recalibration
         return Model(
             self.name,
             self.version,
             # the tables decide what of a record the networks see
-            bundle_digest(files_in(self._bundle, WEIGHTS, CARD) | files_in(PACKAGE, "tables/*")),
+            bundle_digest(files_in(self._bundle, WEIGHTS, DESCRIPTION) | files_in(PACKAGE, "tables/*")),
             f"trained on {_trained_on(self._bundle)}, not for clinical use",
-            hashlib.sha256(text.encode()).hexdigest(),
+            self.settings.digest(*([] if site is None else [site.read_text(encoding="utf-8")])),
             SERIES_BASE,
         )
 
@@ -113,11 +111,11 @@ class KneeOaRisk:
 
     def load(self) -> None:
         """Bring the ensemble, and the site's recalibration where there is one, into memory."""
-        from pipelines.knee_oa_risk.model import Calibration, Ensemble
+        from pipelines.knee_oa_risk.model import Ensemble, RiskCalibration
 
         self._ensemble = Ensemble.load(self._bundle)
         if self.settings.recalibration is not None:
-            self._site = Calibration.read(self.settings.recalibration)
+            self._site = RiskCalibration.read(self.settings.recalibration)
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         """Estimate the risk at `context.index_date`.
@@ -140,4 +138,4 @@ class KneeOaRisk:
 @cache
 def _trained_on(bundle: Path) -> str:
     """What the card says, read without loading the weights."""
-    return str(json.loads((bundle / CARD).read_text(encoding="utf-8")).get("trained_on", SIMULATED))
+    return str(json.loads((bundle / DESCRIPTION).read_text(encoding="utf-8")).get("trained_on", SIMULATED))

@@ -28,10 +28,10 @@ from dicom_sr.findings import (
 )
 from dicom_sr.series import Study
 from pipelines.context import ClinicalContext
-from pipelines.knee_oa_risk import Settings, codes
+from pipelines.knee_oa_risk import KneeOaRiskSettings, codes
 from pipelines.knee_oa_risk.explain import Attribution, attribute
 from pipelines.knee_oa_risk.matrix import PatientRecord, from_context
-from pipelines.knee_oa_risk.model import LEVEL, Calibration, Card, Ensemble, Risk
+from pipelines.knee_oa_risk.model import LEVEL, Ensemble, EnsembleDescription, Risk, RiskCalibration
 from pipelines.knee_oa_risk.vocabulary import version
 from pipelines.knee_oa_risk.window import DAYS_PER_YEAR, GAP, HORIZONS, OLDEST, WEEKS, YOUNGEST
 
@@ -63,8 +63,8 @@ def assess(
     model: Model,
     title: str,
     ensemble: Ensemble,
-    site: Calibration | None,
-    settings: Settings,
+    site: RiskCalibration | None,
+    settings: KneeOaRiskSettings,
     study: Study,
     context: ClinicalContext,
 ) -> Result:
@@ -79,16 +79,16 @@ def assess(
     record = _record(context)
     reason = _abstention(record, settings)
     if reason is not None:
-        return _abstained(model, title, ensemble.card, study, record, context.index_date, *reason)
+        return _abstained(model, title, ensemble.description, study, record, context.index_date, *reason)
     risk, why = ensemble.risk(record.batch, site), attribute(ensemble, record)
-    return answered(model, title, ensemble.card, site, study, context, risk, why)
+    return answered(model, title, ensemble.description, site, study, context, risk, why)
 
 
 def answered(
     model: Model,
     title: str,
-    card: Card,
-    site: Calibration | None,
+    card: EnsembleDescription,
+    site: RiskCalibration | None,
     study: Study,
     context: ClinicalContext,
     risk: Risk,
@@ -153,7 +153,7 @@ def _record(context: ClinicalContext) -> PatientRecord:
     return record
 
 
-def _abstention(record: PatientRecord, settings: Settings) -> tuple[Code, str] | None:
+def _abstention(record: PatientRecord, settings: KneeOaRiskSettings) -> tuple[Code, str] | None:
     """Why the model holds its tongue, as a code and a sentence; None where it need not."""
     if record.observed_weeks < settings.minimum_history_weeks:
         return codes.WHY_HISTORY, (
@@ -182,7 +182,7 @@ def _counted(number: int, what: str) -> str:
 def _abstained(
     model: Model,
     title: str,
-    card: Card,
+    card: EnsembleDescription,
     study: Study,
     record: PatientRecord,
     index_date: date,
@@ -207,7 +207,9 @@ def _abstained(
     )
 
 
-def _peers(card: Card, record: PatientRecord, context: ClinicalContext, site: Calibration | None) -> Peers:
+def _peers(
+    card: EnsembleDescription, record: PatientRecord, context: ClinicalContext, site: RiskCalibration | None
+) -> Peers:
     """Peers of the same sex, or of both where the record does not say, recalibrated as the risk is."""
     youngest = int(min(record.age, OLDEST - 1) // 5 * 5)
     sexes = (context.sex,) if context.sex in ("F", "M") else ("F", "M")
@@ -316,7 +318,7 @@ def _named(why: Attribution, group: str, record: PatientRecord) -> str:
     return f"{name} ({inside})" if parts else name
 
 
-def _limits(card: Card, record: PatientRecord, site: Calibration | None) -> tuple[str, ...]:
+def _limits(card: EnsembleDescription, record: PatientRecord, site: RiskCalibration | None) -> tuple[str, ...]:
     lines = [
         card.limit,
         f"Only the {WEEKS} weeks before the last {GAP} weeks are read: what is already being worked up does not count.",
@@ -339,7 +341,7 @@ def _limits(card: Card, record: PatientRecord, site: Calibration | None) -> tupl
     return tuple(lines)
 
 
-def _parameters(record: PatientRecord, site: Calibration | None) -> tuple[tuple[str, str], ...]:
+def _parameters(record: PatientRecord, site: RiskCalibration | None) -> tuple[tuple[str, str], ...]:
     return (
         ("mapping tables", version()),
         ("window", f"{record.window[0].isoformat()} to {record.window[1].isoformat()}"),

@@ -14,7 +14,7 @@ from pipelines.knee_oa_risk import SERIES_BASE, KneeOaRisk
 from pipelines.knee_oa_risk.assess import answered
 from pipelines.knee_oa_risk.explain import Attribution
 from pipelines.knee_oa_risk.matrix import STATIC_NAMES, PatientRecord, from_context
-from pipelines.knee_oa_risk.model import Calibration, Card, Risk
+from pipelines.knee_oa_risk.model import EnsembleDescription, Risk, RiskCalibration
 from pipelines.knee_oa_risk.vocabulary import matrix_codes
 from pipelines.knee_oa_risk.window import WEEKS
 
@@ -74,16 +74,16 @@ def _attribution(record: PatientRecord) -> Attribution:
     return Attribution(cells, static, start, start + float(cells.sum() + static.sum()))
 
 
-def _card() -> Card:
+def _card() -> EnsembleDescription:
     peers = [{"sex": "F", "youngest": 55, "words": "women", "ages": [55, 59], "persons": 100, "quantiles": PEERS}]
-    return Card(
+    return EnsembleDescription(
         codes=0,
         values=len(STATIC_NAMES),
         members=0,
         seed=0,
         persons=0,
         vocabulary="",
-        calibration=Calibration(),
+        calibration=RiskCalibration(),
         interval_scale=(),
         interval_floor=0.0,
         peers=peers,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.context import ClinicalContext, CodedEvent
-from pipelines.knee_oa_risk.vocabulary import Coverage, Mapped, concepts, matrix_codes, translate
+from pipelines.knee_oa_risk.vocabulary import Coverage, MappedEvent, concepts, matrix_codes, translate
 from pipelines.knee_oa_risk.window import DAYS_PER_YEAR, GAP, STATIC, WEEKS
 
 Floats = NDArray[np.float32]
@@ -215,9 +215,9 @@ def from_context(context: ClinicalContext, with_leaks: bool = False) -> PatientR
     )
 
 
-def _each_once(mapped: tuple[Mapped, ...]) -> list[Mapped]:
+def _each_once(mapped: tuple[MappedEvent, ...]) -> list[MappedEvent]:
     """One event per concept and day, the longest supply: several sources and repeated messages tell the same thing."""
-    once: dict[tuple[str, date], Mapped] = {}
+    once: dict[tuple[str, date], MappedEvent] = {}
     for found in mapped:
         key = (found.concept.code, found.event.start)
         if key not in once or (found.event.days_supply or 0.0) > (once[key].event.days_supply or 0.0):
@@ -225,7 +225,7 @@ def _each_once(mapped: tuple[Mapped, ...]) -> list[Mapped]:
     return list(once.values())
 
 
-def _cells(found: Mapped, first: date, last: date) -> list[tuple[int, float]]:
+def _cells(found: MappedEvent, first: date, last: date) -> list[tuple[int, float]]:
     """The weeks and values that one event adds to the matrix."""
     if found.concept.role not in ("input", "leak"):
         return []
@@ -258,7 +258,7 @@ def _observed_weeks(past: list[CodedEvent], first: date, last: date) -> int:
     return min((last - max(min(starts), first)).days // 7, WEEKS)
 
 
-def _static_values(mapped: tuple[Mapped, ...], index_date: date) -> dict[str, float]:
+def _static_values(mapped: tuple[MappedEvent, ...], index_date: date) -> dict[str, float]:
     """The latest recorded value of each static quantity, in the unit of the simulator; NaN where missing."""
     values: dict[str, float] = dict.fromkeys(STATIC, float("nan"))
     latest: dict[str, tuple[date, float]] = {}

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from pipelines.knee_oa_risk import BUNDLE, CARD, SIMULATED, WEIGHTS
+from pipelines.knee_oa_risk import BUNDLE, DESCRIPTION, SIMULATED, WEIGHTS
 from pipelines.knee_oa_risk.matrix import STATIC_NAMES, Batch
 from pipelines.knee_oa_risk.network import Cells, RiskNetwork, cumulative_incidence
 from pipelines.knee_oa_risk.odds import expit, logit
@@ -26,7 +26,7 @@ LEVEL = 0.9  # nominal coverage of the intervals
 
 
 @dataclass(frozen=True)
-class Calibration:
+class RiskCalibration:
     """logit(calibrated risk) = intercept + slope * logit(risk), per horizon."""
 
     intercept: tuple[float, ...] = (0.0,) * len(HORIZONS)
@@ -39,7 +39,7 @@ class Calibration:
         return np.maximum.accumulate(out, axis=-1)
 
     @classmethod
-    def read(cls, path: Path) -> Calibration:
+    def read(cls, path: Path) -> RiskCalibration:
         row = json.loads(path.read_text(encoding="utf-8"))
         return cls(tuple(row["intercept"]), tuple(row["slope"]), row["source"])
 
@@ -48,7 +48,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Card:
+class EnsembleDescription:
     """What goes with the weights."""
 
     codes: int
@@ -57,7 +57,7 @@ class Card:
     seed: int
     persons: int
     vocabulary: str
-    calibration: Calibration
+    calibration: RiskCalibration
     interval_scale: tuple[float, ...]  # conformal factor on the spread of the ensemble, per horizon
     interval_floor: float  # spread, in logits, that is added in quadrature
     peers: list[dict[str, Any]] = field(default_factory=list)  # risks of people of one age band and sex
@@ -80,9 +80,9 @@ class Risk:
 class Ensemble:
     """Several networks of one shape, trained from different seeds."""
 
-    def __init__(self, networks: list[RiskNetwork], card: Card) -> None:
+    def __init__(self, networks: list[RiskNetwork], card: EnsembleDescription) -> None:
         self.networks = [network.eval() for network in networks]
-        self.card = card
+        self.description = card
 
     @classmethod
     def load(cls, bundle: Path = BUNDLE) -> Ensemble:
@@ -93,9 +93,9 @@ class Ensemble:
         ValueError
             If it was trained with another vocabulary than this version has.
         """
-        row = json.loads((bundle / CARD).read_text(encoding="utf-8"))
-        calibration = Calibration(**{key: _tuple(value) for key, value in row.pop("calibration").items()})
-        card = Card(calibration=calibration, interval_scale=tuple(row.pop("interval_scale")), **row)
+        row = json.loads((bundle / DESCRIPTION).read_text(encoding="utf-8"))
+        calibration = RiskCalibration(**{key: _tuple(value) for key, value in row.pop("calibration").items()})
+        card = EnsembleDescription(calibration=calibration, interval_scale=tuple(row.pop("interval_scale")), **row)
         if (card.codes, card.values) != (len(matrix_codes()), len(STATIC_NAMES)):
             raise ValueError(
                 f"{bundle}: trained on {card.codes} codes and {card.values} values, this version has "
@@ -120,7 +120,7 @@ class Ensemble:
         }
         save_file(weights, bundle / WEIGHTS)
         (bundle / WEIGHTS).chmod(0o644)  # save_file leaves it to its owner
-        (bundle / CARD).write_text(json.dumps(asdict(self.card), indent=1) + "\n", encoding="utf-8")
+        (bundle / DESCRIPTION).write_text(json.dumps(asdict(self.description), indent=1) + "\n", encoding="utf-8")
 
     def members_risk(self, batch: Batch, chunk: int = 1024) -> Floats:
         """Uncalibrated risk of each member, (M, N, H)."""
@@ -134,10 +134,10 @@ class Ensemble:
                     out[number, persons] = horizons(network(matrix, static)).double().numpy()
         return out
 
-    def risk(self, batch: Batch, site: Calibration | None = None) -> Risk:
+    def risk(self, batch: Batch, site: RiskCalibration | None = None) -> Risk:
         """Calibrated risks with intervals; `site` is a site's own recalibration on top."""
         value, spread = self.centre(self.members_risk(batch))
-        half = np.asarray(self.card.interval_scale) * np.sqrt(spread**2 + self.card.interval_floor**2)
+        half = np.asarray(self.description.interval_scale) * np.sqrt(spread**2 + self.description.interval_floor**2)
         ends = [expit(logit(value) + sign * half) for sign in (0, -1, 1)]
         if site is not None:
             ends = [site.apply(end) for end in ends]
@@ -146,7 +146,7 @@ class Ensemble:
     def centre(self, members: Floats) -> tuple[Floats, Floats]:
         """Calibrated risk of the ensemble and the spread of its members in logits: (M, N, H) -> 2 x (N, H)."""
         logits = logit(members)
-        return self.card.calibration.apply(expit(logits.mean(axis=0))), logits.std(axis=0)
+        return self.description.calibration.apply(expit(logits.mean(axis=0))), logits.std(axis=0)
 
 
 def cells(batch: Batch, persons: NDArray[np.int64]) -> Cells:

@@ -63,7 +63,7 @@ class Concept:
 
 
 @dataclass(frozen=True)
-class Mapped:
+class MappedEvent:
     """An event of the record in the model's vocabulary."""
 
     concept: Concept
@@ -129,9 +129,9 @@ def concept_of(event: CodedEvent) -> tuple[Concept, bool] | None:
     return None
 
 
-def translate(events: Iterable[CodedEvent]) -> tuple[tuple[Mapped, ...], Coverage]:
+def translate(events: Iterable[CodedEvent]) -> tuple[tuple[MappedEvent, ...], Coverage]:
     """The events that the tables know, and how many diagnoses and drugs they do not."""
-    mapped: list[Mapped] = []
+    mapped: list[MappedEvent] = []
     unknown: Counter[str] = Counter()
     counted = by_name = 0
     for event in events:
@@ -141,7 +141,7 @@ def translate(events: Iterable[CodedEvent]) -> tuple[tuple[Mapped, ...], Coverag
             if found is None:
                 unknown[event.system or "no code system"] += 1
         if found is not None:
-            mapped.append(Mapped(found[0], event))
+            mapped.append(MappedEvent(found[0], event))
             by_name += found[1]
     return tuple(mapped), Coverage(counted, sum(unknown.values()), by_name, tuple(sorted(unknown.items())))
 

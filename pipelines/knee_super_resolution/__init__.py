@@ -41,7 +41,7 @@ WORDS = {
 SERIES_BASE = 3000  # see `dicom_sr.provenance`
 
 
-class Settings(PipelineSettings):
+class KneeSuperResolutionSettings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
     method: Literal["tricubic", "learned"] = "learned"
@@ -59,15 +59,16 @@ class KneeSuperResolution:
     title: ClassVar[str] = "Knee MR super-resolution"
     level: ClassVar[Literal["series", "study"]] = "series"
     needs_context: ClassVar[bool] = False
-    settings_type: ClassVar[type[PipelineSettings]] = Settings
+    settings_type: ClassVar[type[PipelineSettings]] = KneeSuperResolutionSettings
 
     def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:
         self.bundle = bundle
-        self.settings = settings if isinstance(settings, Settings) else Settings.model_validate(settings.model_dump())
+        self.settings = KneeSuperResolutionSettings.of(settings)
 
     @property
     def model(self) -> Model:
-        configuration = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
+        """The network, or the classical method, for which there are no weights."""
+        configuration = self.settings.digest()
         if self.settings.method == "tricubic":
             nothing = hashlib.sha256(b"").hexdigest()
             return Model(self.name, self.version, nothing, NOTHING_TRAINED, configuration, SERIES_BASE)
@@ -137,7 +138,7 @@ class KneeSuperResolution:
             derived=tuple(derived),
             pages=tuple(pages),
             limits=tuple(limits),
-            parameters=tuple((name, str(value)) for name, value in self.settings.model_dump().items()),
+            parameters=self.settings.as_parameters(),
         )
 
     def _reconstruct(self, stack: Stack) -> tuple[Reconstruction, str]:

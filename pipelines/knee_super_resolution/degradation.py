@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating[Any]]
 ProfileKind = Literal["fir", "gaussian", "boxcar"]
 
-FIR_ORDER = 48  # taps - 1 of the paper's anti-alias filter, in fine samples
+FIR_ORDER = 48  # taps - 1 of the anti-alias filter in fine samples (Chaudhari 2018, doi 10.1002/mrm.27178)
 SUPPORT_SIGMAS = 3.5  # a Gaussian beyond this is under 0.3 % of its peak
 BOXCAR_SUBSAMPLES = 16  # per fine sample, for the integral over a box whose edges fall between samples
 

@@ -38,7 +38,7 @@ TILE_VOXELS = 5_000_000  # acquired voxels of a tile with its margin: about 1.5 
 
 
 @dataclass(frozen=True)
-class Description:
+class NetworkDescription:
     """What stands beside the weights."""
 
     calibration: dict[float, float]  # ratio -> factor from the network's spread to a standard deviation
@@ -48,7 +48,7 @@ class Description:
     weights_sha256: str
 
 
-def read_description(folder: Path = BUNDLE) -> Description:
+def read_description(folder: Path = BUNDLE) -> NetworkDescription:
     """What is known of the shipped weights without loading them.
 
     Raises
@@ -57,7 +57,7 @@ def read_description(folder: Path = BUNDLE) -> Description:
         If there are no weights.
     """
     read: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text())
-    return Description(
+    return NetworkDescription(
         calibration={float(ratio): float(factor) for ratio, factor in read["calibration"].items()},
         trained_on=str(read["trained_on"]),
         channels=int(read["plan"]["channels"]),

@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.knee_oa_risk import BUNDLE, WEIGHTS
-from pipelines.knee_oa_risk.evaluation.foreign import Answer, answers, details, summary
+from pipelines.knee_oa_risk.evaluation.foreign import RecordAnswer, answers, details, summary
 from pipelines.knee_oa_risk.matrix import Batch
-from pipelines.knee_oa_risk.model import LEVEL, Calibration, Card, Ensemble
+from pipelines.knee_oa_risk.model import LEVEL, Ensemble, EnsembleDescription, RiskCalibration
 from pipelines.knee_oa_risk.network import RiskNetwork
 from pipelines.knee_oa_risk.simulation.batch import from_population
 from pipelines.knee_oa_risk.simulation.bayes import bayes_risk
@@ -86,7 +86,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Kept:
+class MeasurementCache:
     """What was measured of the rivals, kept in a folder: they do not change when the model does."""
 
     folder: Path | None
@@ -132,7 +132,7 @@ def evaluate(
     test = Part.of(later.take(later.index_year >= FIRST_TEST_YEAR))
     say(f"{len(test.people)} people in the later part, {len(early.people)} in the early part")
     codes = hashlib.sha256("|".join(matrix_codes(with_leaks=True)).encode()).hexdigest()[:8]
-    kept = Kept(kept_in, f"{persons}|{train_persons}|{epochs}|{designs}|{SEED}|{TEST_SEED}|{codes}")
+    kept = MeasurementCache(kept_in, f"{persons}|{train_persons}|{epochs}|{designs}|{SEED}|{TEST_SEED}|{codes}")
     risks = _rivals(kept, early, test, epochs, say)
     leaks = kept.get("leaks", lambda: _leaks(register, later, epochs, say))
     compared = kept.get("designs", lambda: _designs(designs, epochs, say))
@@ -164,7 +164,9 @@ def evaluate(
     return report
 
 
-def _rivals(kept: Kept, early: Part, test: Part, epochs: int, say: Callable[[str], None]) -> dict[str, Floats]:
+def _rivals(
+    kept: MeasurementCache, early: Part, test: Part, epochs: int, say: Callable[[str], None]
+) -> dict[str, Floats]:
     def ablation(record: bool, static: bool) -> list[list[float]]:
         network = fit(early.batch, early.people, SEED + 1, epochs, record, static)
         risk: list[list[float]] = _alone(network, test.batch).tolist()
@@ -185,7 +187,9 @@ def _rivals(kept: Kept, early: Part, test: Part, epochs: int, say: Callable[[str
 
 
 def _alone(network: RiskNetwork, batch: Batch) -> Floats:
-    card = Card(batch.rows, batch.static.shape[1], 1, 0, 0, "", Calibration(), (1.0,) * len(HORIZONS), 0.1)
+    card = EnsembleDescription(
+        batch.rows, batch.static.shape[1], 1, 0, 0, "", RiskCalibration(), (1.0,) * len(HORIZONS), 0.1
+    )
     alone: Floats = Ensemble([network], card).members_risk(batch)[0]
     return alone
 
@@ -193,7 +197,7 @@ def _alone(network: RiskNetwork, batch: Batch) -> Floats:
 # ---- sections of the card
 def _head(report: Report, ensemble: Ensemble, early: Part, test: Part, bundle: Path) -> None:
     size = (bundle / WEIGHTS).stat().st_size / 1e6
-    card = ensemble.card
+    card = ensemble.description
     counts = [f"{_cases(test, horizon)} by {horizon} y" for horizon in HORIZONS]
     report.say(
         "# knee_oa_risk: risk of knee osteoarthritis from the patient's record",
@@ -479,7 +483,7 @@ def _tell_designs(report: Report, rows: list[list[str]]) -> None:
     report.table(heading, rows)
 
 
-def _tell_records(report: Report, found: list[Answer]) -> None:
+def _tell_records(report: Report, found: list[RecordAnswer]) -> None:
     report.say(
         "### Records of others",
         "",

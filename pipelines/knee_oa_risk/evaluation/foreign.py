@@ -11,7 +11,7 @@ from pathlib import Path
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result
 from dicom_sr.series import Study
-from pipelines.knee_oa_risk import KneeOaRisk, Settings
+from pipelines.knee_oa_risk import KneeOaRisk, KneeOaRiskSettings
 from pipelines.knee_oa_risk.training.register import read_folders
 from pipelines.knee_oa_risk.vocabulary import Coverage, translate
 from pipelines.knee_oa_risk.window import GAP
@@ -22,7 +22,7 @@ AFTER_THE_END = timedelta(weeks=GAP + 1)  # so that the wash-out takes nothing a
 
 
 @dataclass(frozen=True)
-class Answer:
+class RecordAnswer:
     """What came of one record; it is named by its place in the folder, never by who it is about."""
 
     source: str
@@ -34,7 +34,7 @@ class Answer:
     text: str
 
 
-def answers(paths: Iterable[Path]) -> list[Answer]:
+def answers(paths: Iterable[Path]) -> list[RecordAnswer]:
     """The answers to all records in folders, zips of OMOP tables among them.
 
     Raises
@@ -42,7 +42,7 @@ def answers(paths: Iterable[Path]) -> list[Answer]:
     UnsuitableInput
         If a folder holds no records.
     """
-    pipeline = KneeOaRisk(Settings())
+    pipeline = KneeOaRisk(KneeOaRiskSettings())
     pipeline.load()
     found = []
     for path in paths:
@@ -50,7 +50,7 @@ def answers(paths: Iterable[Path]) -> list[Answer]:
             coverage = translate(record.events)[1]
             for asked, day in _days(record):
                 kind, text = _answer(pipeline, record, day)
-                found.append(Answer(path.stem, number, len(record.events), coverage, asked, kind, text))
+                found.append(RecordAnswer(path.stem, number, len(record.events), coverage, asked, kind, text))
     return found
 
 
@@ -93,7 +93,7 @@ def _answer(pipeline: KneeOaRisk, record: Record, day: date) -> tuple[str, str]:
     return "risk", f"5 years: {risk.value:.1f} % ({low:.1f} to {high:.1f} %)"
 
 
-def summary(found: Iterable[Answer]) -> list[list[str]]:
+def summary(found: Iterable[RecordAnswer]) -> list[list[str]]:
     """Per source: records, unknown codes of their diagnoses and drugs, and how many got which answer at their end."""
     rows = []
     at_the_end = [answer for answer in found if answer.asked == "after its last entry"]
@@ -107,7 +107,7 @@ def summary(found: Iterable[Answer]) -> list[list[str]]:
     return rows
 
 
-def details(found: Iterable[Answer]) -> list[list[str]]:
+def details(found: Iterable[RecordAnswer]) -> list[list[str]]:
     """One row per record and day."""
     return [
         [

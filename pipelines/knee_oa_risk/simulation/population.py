@@ -41,7 +41,7 @@ from pipelines.knee_oa_risk.simulation.rates import (
     OLD_INJURY_EFFECT,
     OLD_INJURY_SHARE,
     PRESCRIBED,
-    SEEN,
+    RECORDED_SHARE,
     TREATED,
 )
 from pipelines.knee_oa_risk.window import GAP, STATIC, WEEKS
@@ -192,4 +192,4 @@ def _static(
         "hba1c": 5.4 + 1.5 * has["DIABETES"] + 0.5 * rng.standard_normal(n),
     }
     truth["kl"] = np.minimum(truth["kl"], 2.0)
-    return {name: np.where(rng.random(n) < SEEN[name], truth[name], np.nan) for name in STATIC}, truth
+    return {name: np.where(rng.random(n) < RECORDED_SHARE[name], truth[name], np.nan) for name in STATIC}, truth

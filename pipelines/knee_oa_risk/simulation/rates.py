@@ -128,4 +128,12 @@ BASE = -7.75  # log hazard per year of a lean man of 30 without any of it
 FAMILY_SHARE, FAMILY_EFFECT = 0.25, 0.40
 OLD_INJURY_SHARE, OLD_INJURY_EFFECT = 0.10, 0.65
 KL_EFFECT = np.array([0.0, 0.8, 1.6])  # of Kellgren-Lawrence grade 0, 1, 2 on an earlier radiograph
-SEEN = {"bmi": 0.65, "kl": 0.12, "family": 0.40, "old_injury": 0.50, "urate": 0.30, "crp": 0.35, "hba1c": 0.35}
+RECORDED_SHARE = {
+    "bmi": 0.65,
+    "kl": 0.12,
+    "family": 0.40,
+    "old_injury": 0.50,
+    "urate": 0.30,
+    "crp": 0.35,
+    "hba1c": 0.35,
+}

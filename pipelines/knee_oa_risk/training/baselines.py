@@ -13,21 +13,21 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from pipelines.knee_oa_risk.matrix import Batch
-from pipelines.knee_oa_risk.training.followed import Followed
+from pipelines.knee_oa_risk.training.cohort import Cohort
 from pipelines.knee_oa_risk.training.measures import censoring_weights
 from pipelines.knee_oa_risk.window import HORIZONS, STATIC
 
 Floats = NDArray[np.float64]
-Features = Callable[[Batch, Followed], Floats]
+Features = Callable[[Batch, Cohort], Floats]
 
 
-def age_sex(batch: Batch, _people: Followed) -> Floats:
+def age_sex(batch: Batch, _people: Cohort) -> Floats:
     """Age spline and sex, with the spline of each sex."""
     spline, female = batch.static[:, :4].astype(float), batch.static[:, 4:5].astype(float)
     return np.hstack([spline, female, spline * female])
 
 
-def age_sex_visits(batch: Batch, people: Followed) -> Floats:
+def age_sex_visits(batch: Batch, people: Cohort) -> Floats:
     return np.hstack([age_sex(batch, people), batch.static[:, 5:6].astype(float)])
 
 
@@ -38,13 +38,13 @@ def code_counts(batch: Batch) -> Floats:
     return dense
 
 
-def linear_counts(batch: Batch, people: Followed) -> Floats:
+def linear_counts(batch: Batch, people: Cohort) -> Floats:
     """Counts, presence and static values with missing flags, for a linear model."""
     counts = code_counts(batch)
     return np.hstack([age_sex(batch, people), batch.static[:, 5:].astype(float), np.log1p(counts), counts > 0])
 
 
-def tree_counts(batch: Batch, people: Followed) -> Floats:
+def tree_counts(batch: Batch, people: Cohort) -> Floats:
     """Counts and static values as they are, missing ones as NaN, for trees."""
     static = [people.age, people.female, people.visits_per_year, people.observed_weeks]
     static += [people.static[name] for name in STATIC]
@@ -76,7 +76,7 @@ BASELINES: dict[str, tuple[Features, Callable[[], Any], bool]] = {
 
 
 def baseline_risks(
-    name: str, train: tuple[Batch, Followed], test: tuple[Batch, Followed], horizons: tuple[int, ...] = HORIZONS
+    name: str, train: tuple[Batch, Cohort], test: tuple[Batch, Cohort], horizons: tuple[int, ...] = HORIZONS
 ) -> Floats:
     """Risks (N, H) of the baseline `name` on `test`, fitted per horizon with censoring weights on `train`."""
     features, learner, scaled = BASELINES[name]

@@ -14,7 +14,7 @@ from torch import Tensor
 from pipelines.knee_oa_risk.matrix import Batch
 from pipelines.knee_oa_risk.model import cells
 from pipelines.knee_oa_risk.network import CAUSES, RiskNetwork, negative_log_likelihood
-from pipelines.knee_oa_risk.training.followed import Followed
+from pipelines.knee_oa_risk.training.cohort import Cohort
 from pipelines.knee_oa_risk.window import YEARS
 
 EPOCHS = 8
@@ -25,7 +25,7 @@ RIDGE = 4.0  # inverse variance of a coefficient of the linear part, before any 
 LINEAR_SHARE = 0.5  # of the linear part in the average with the deep one
 
 
-def follow_up(population: Followed) -> tuple[Tensor, Tensor]:
+def follow_up(population: Cohort) -> tuple[Tensor, Tensor]:
     """Exposure (N, YEARS) and events (N, YEARS, CAUSES) of each person, up to `YEARS`."""
     time_ = torch.from_numpy(population.time)[:, None]
     years = torch.arange(YEARS)[None, :]
@@ -40,7 +40,7 @@ def follow_up(population: Followed) -> tuple[Tensor, Tensor]:
 
 def fit(
     batch: Batch,
-    population: Followed,
+    population: Cohort,
     seed: int,
     epochs: int = EPOCHS,
     record: bool = True,

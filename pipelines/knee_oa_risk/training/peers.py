@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.knee_oa_risk.training.followed import Followed
+from pipelines.knee_oa_risk.training.cohort import Cohort
 
 FEWEST_PEERS = 30
 
 
-def peer_table(people: Followed, risk: NDArray[np.float64]) -> list[dict[str, object]]:
+def peer_table(people: Cohort, risk: NDArray[np.float64]) -> list[dict[str, object]]:
     """Quantiles of the risk of people of one sex and five years of age, or the narrowest wider band with enough."""
     rows: list[dict[str, object]] = []
     for sex, female in (("F", 1.0), ("M", 0.0)):
@@ -30,7 +30,7 @@ def peer_table(people: Followed, risk: NDArray[np.float64]) -> list[dict[str, ob
     return rows
 
 
-def _peers(people: Followed, female: float, youngest: int) -> tuple[str, tuple[int, int], NDArray[np.bool_]]:
+def _peers(people: Cohort, female: float, youngest: int) -> tuple[str, tuple[int, int], NDArray[np.bool_]]:
     """In words, ages and as a mask: people of the sex around the ages, of both sexes where there are too few."""
     for words, sex in (({1.0: "women", 0.0: "men"}[female], people.female == female), ("people", people.age > 0)):
         for wider in range(0, 65, 5):

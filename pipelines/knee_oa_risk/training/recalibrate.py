@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.knee_oa_risk.model import Calibration
+from pipelines.knee_oa_risk.model import RiskCalibration
 from pipelines.knee_oa_risk.training.measures import calibration_fit, censoring_weights
 from pipelines.knee_oa_risk.window import HORIZONS
 
 CASES_TO_CALIBRATE = 20  # diagnoses by each horizon, at least
 
 
-def recalibrate(table: Path, output: Path, source: str) -> Calibration:
+def recalibrate(table: Path, output: Path, source: str) -> RiskCalibration:
     """A site's own calibration from a csv with columns risk_1y, risk_3y, risk_5y, time_years, event.
 
     `event` is 1 for a diagnosis of knee osteoarthritis, 2 for death, 0 for the end of follow-up, at `time_years`
@@ -61,10 +61,10 @@ def _outcome(row: dict[str, str | None], where: str) -> tuple[list[float], float
 
 def fit_calibration(
     risk: NDArray[np.float64], time_: NDArray[np.float64], status: NDArray[np.int64], source: str
-) -> Calibration:
+) -> RiskCalibration:
     """Intercept and slope per horizon by weighted logistic regression on the logit of the risk."""
     fits = []
     for number, horizon in enumerate(HORIZONS):
         weight, case = censoring_weights(time_, status, horizon)
         fits.append(calibration_fit(risk[:, number], case, weight))
-    return Calibration(tuple(a for a, _ in fits), tuple(b for _, b in fits), source)
+    return RiskCalibration(tuple(a for a, _ in fits), tuple(b for _, b in fits), source)

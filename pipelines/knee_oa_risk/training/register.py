@@ -93,7 +93,7 @@ class Register:
 
 
 @dataclass(frozen=True)
-class Gathered:
+class GatheredRecords:
     """What folders of records gave, and how many people could not be used for which reason."""
 
     register: Register | None  # None: nobody could be used
@@ -136,7 +136,7 @@ def _json(text: str, path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def gather(records: Iterable[Record]) -> Gathered:
+def gather(records: Iterable[Record]) -> GatheredRecords:
     """The landmarks of all people of whom there are any."""
     seen: list[tuple[int, PatientRecord, float, float, int]] = []
     left_out: Counter[str] = Counter()
@@ -148,7 +148,7 @@ def gather(records: Iterable[Record]) -> Gathered:
             left_out[_why_not(record) if not landmarks else f"more than {MOST_UNKNOWN:.0%} unknown codes"] += 1
         female = {"F": 1.0, "M": 0.0}.get(record.identity.sex, 0.5)
         seen += [(number, patient, female, time, status) for patient, time, status in usable]
-    return Gathered(_register(seen) if seen else None, number + 1, left_out)
+    return GatheredRecords(_register(seen) if seen else None, number + 1, left_out)
 
 
 def _register(seen: list[tuple[int, PatientRecord, float, float, int]]) -> Register:

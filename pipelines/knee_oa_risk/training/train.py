@@ -14,7 +14,7 @@ import torch
 from dicom_sr.errors import UnsuitableInput
 from pipelines.knee_oa_risk import BUNDLE
 from pipelines.knee_oa_risk.matrix import STATIC_NAMES
-from pipelines.knee_oa_risk.model import Calibration, Card, Ensemble
+from pipelines.knee_oa_risk.model import Ensemble, EnsembleDescription, RiskCalibration
 from pipelines.knee_oa_risk.odds import expit, logit
 from pipelines.knee_oa_risk.simulation.batch import from_population
 from pipelines.knee_oa_risk.simulation.bayes import bayes_risk
@@ -46,16 +46,16 @@ def train(persons: int, members: int, epochs: int, seed: int, say: bool = False)
     return calibrated(Ensemble(networks, _card(batch.rows, members, seed, persons)), early, middle)
 
 
-def _card(codes: int, members: int, seed: int, persons: int) -> Card:
+def _card(codes: int, members: int, seed: int, persons: int) -> EnsembleDescription:
     """The card of networks that are not calibrated yet."""
-    return Card(
+    return EnsembleDescription(
         codes=codes,
         values=len(STATIC_NAMES),
         members=members,
         seed=seed,
         persons=persons,
         vocabulary=version(),
-        calibration=Calibration(),
+        calibration=RiskCalibration(),
         interval_scale=(1.0,) * len(HORIZONS),
         interval_floor=INTERVAL_FLOOR,
     )
@@ -91,9 +91,9 @@ def train_on_records(
     ensemble = Ensemble(networks, card)
     raw = expit(logit(ensemble.members_risk(calibration.batch)).mean(axis=0))
     fitted = fit_calibration(raw, calibration.time, calibration.status, "people of the same site who were held out")
-    ensemble.card = replace(card, calibration=fitted)
+    ensemble.description = replace(card, calibration=fitted)
     peers = peer_table(training, ensemble.centre(ensemble.members_risk(training.batch))[0])
-    ensemble.card = replace(ensemble.card, peers=peers, measured=_measured(ensemble, training, held_out))
+    ensemble.description = replace(ensemble.description, peers=peers, measured=_measured(ensemble, training, held_out))
     return ensemble
 
 
@@ -118,7 +118,7 @@ def calibrated(ensemble: Ensemble, early: Population, middle: Population) -> Ens
     members = ensemble.members_risk(from_population(middle))  # (M, N, H)
     raw = expit(logit(members).mean(axis=0))
     calibration = fit_calibration(raw, middle.time, middle.status, "the last simulated year before the hold-out")
-    ensemble.card = replace(ensemble.card, calibration=calibration)
+    ensemble.description = replace(ensemble.description, calibration=calibration)
     value, spread = ensemble.centre(members)
     off = np.abs(logit(value) - logit(bayes_risk(middle))) / np.sqrt(spread**2 + INTERVAL_FLOOR**2)
     n = len(middle)
@@ -126,7 +126,7 @@ def calibrated(ensemble: Ensemble, early: Population, middle: Population) -> Ens
     scale = np.quantile(off, min(np.ceil((n + 1) * 0.9) / n, 1.0), axis=0)
     some = early.take(np.arange(len(early)) < 20_000)
     peers = peer_table(some, ensemble.centre(ensemble.members_risk(from_population(some)))[0])
-    ensemble.card = replace(ensemble.card, interval_scale=tuple(float(x) for x in scale), peers=peers)
+    ensemble.description = replace(ensemble.description, interval_scale=tuple(float(x) for x in scale), peers=peers)
     return ensemble
 
 
@@ -191,7 +191,7 @@ def _from_records(given: argparse.Namespace) -> int:
         return 1
     ensemble = train_on_records(register, parts, given.members, given.epochs, given.seed, say=True)
     ensemble.save(given.bundle)
-    for row in ensemble.card.measured:
+    for row in ensemble.description.measured:
         sys.stderr.write("held out: " + ", ".join(f"{name} {value}" for name, value in row.items()) + "\n")
     sys.stderr.write(f"bundle in {given.bundle}; a route takes it by settings: {{bundle: {given.bundle}}}\n")
     return 0

@@ -14,7 +14,7 @@ from pipelines.knee_super_resolution.evaluation.methods import RESTORE
 from pipelines.knee_super_resolution.training.tasks import degraded
 from pipelines.knee_super_resolution.training.volumes import ThinVolume
 
-SEEN = 3.0  # contrast over the local spread from which a focus counts as seen
+VISIBLE_CONTRAST = 3.0  # contrast over the local spread from which a focus counts as seen
 NEAR = 2  # samples round a focus that count as its surroundings
 
 
@@ -121,7 +121,9 @@ def _contrast(
     wanted = float(true[inside].mean() - true[near].mean())
     spread = float(shown[near].std())
     same_sign = contrast * wanted > 0
-    return bool(same_sign and abs(contrast) > SEEN * spread / np.sqrt(inside.sum())), contrast / (wanted or 1e-6)
+    return bool(same_sign and abs(contrast) > VISIBLE_CONTRAST * spread / np.sqrt(inside.sum())), contrast / (
+        wanted or 1e-6
+    )
 
 
 def _grown(mask: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:

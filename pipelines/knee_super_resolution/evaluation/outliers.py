@@ -19,7 +19,7 @@ SPOILED = ("noise", "inverted", "implant", "ghosts", "slices")  # kinds of spoil
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredSeries:
     """A series, what it is, and the gates' overall score."""
 
     name: str
@@ -34,30 +34,34 @@ def score(array: NDArray[Any], stack: Stack | None = None) -> float:
     return gates.overall((*header, *gates.pixel_gates(scaled)))
 
 
-def knees(folder: Path | None, seed: int = 177, simulated: int = 12) -> list[Scored]:
+def knees(folder: Path | None, seed: int = 177, simulated: int = 12) -> list[ScoredSeries]:
     """What should pass: the stacks of the DICOM knees in `folder` and simulated knees of every contrast."""
     found = []
     for stack in _stacks(folder) if folder else ():
-        found.append(Scored(f"knee, {stack.label}", "knee", score(read_stack(stack).array, stack)))
+        found.append(ScoredSeries(f"knee, {stack.label}", "knee", score(read_stack(stack).array, stack)))
     for number in range(simulated):
         contrast = thin_volumes.CONTRASTS[number % len(thin_volumes.CONTRASTS)]
         knee = thin_volumes.simulate_knee(seed + number, (96, 112, 112), 0.8, contrast)
-        found.append(Scored(f"simulated knee, {contrast}", "knee", score(knee.array[::4])))
+        found.append(ScoredSeries(f"simulated knee, {contrast}", "knee", score(knee.array[::4])))
     return found
 
 
-def outliers(others: Sequence[Path], spoiled: Sequence[NDArray[np.floating[Any]]], seed: int = 178) -> list[Scored]:
+def outliers(
+    others: Sequence[Path], spoiled: Sequence[NDArray[np.floating[Any]]], seed: int = 178
+) -> list[ScoredSeries]:
     """What should not: other body parts and phantoms in `others`, and spoiled versions of knees (D, H, W)."""
     found = []
     for folder in others:
         for stack in _stacks(folder):
             kind = "phantom" if "phantom" in folder.name or gates.of_phantom(stack.header) else "other body part"
-            found.append(Scored(f"{folder.name} {stack.label}".strip(), kind, score(read_stack(stack).array, stack)))
+            found.append(
+                ScoredSeries(f"{folder.name} {stack.label}".strip(), kind, score(read_stack(stack).array, stack))
+            )
     for number, knee in enumerate(spoiled, start=1):
         random = np.random.default_rng([seed, number])
         for name, array in spoil(knee, random).items():
             kind = next(each for each in SPOILED if name.startswith(each))
-            found.append(Scored(f"{name}, knee {number}", kind, score(array)))
+            found.append(ScoredSeries(f"{name}, knee {number}", kind, score(array)))
     return found
 
 
@@ -145,7 +149,7 @@ def auroc(inside: Sequence[float], outside: Sequence[float]) -> float:
     return float((pairs > 0).mean() + 0.5 * (pairs == 0).mean())
 
 
-def table(inside: Sequence[Scored], outside: Sequence[Scored]) -> str:
+def table(inside: Sequence[ScoredSeries], outside: Sequence[ScoredSeries]) -> str:
     """The AUROC and the scores of every kind in Markdown."""
     passed = [each.score for each in inside]
     lines = ["| kind | series | AUROC | flagged | refused | scores |", "|---|---|---|---|---|---|"]

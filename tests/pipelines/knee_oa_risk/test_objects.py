@@ -13,7 +13,7 @@ from dicom_sr.series import Study, read_studies
 from dicom_sr.write.encode import encode
 from node.demo.samples import write_knee
 from pipelines.context import ClinicalContext, CodedEvent
-from pipelines.knee_oa_risk import KneeOaRisk, Settings
+from pipelines.knee_oa_risk import KneeOaRisk, KneeOaRiskSettings
 from tests.dicom_sr.validators import dciodvfy, pixelmed
 
 INDEX = date(2026, 1, 5)
@@ -41,7 +41,7 @@ def context(weeks: int) -> ClinicalContext:
 
 @pytest.mark.parametrize("weeks", [170, 40], ids=["a risk", "too little history"])
 def test_every_object_is_valid_and_lies_in_the_study(study, tmp_path: Path, weeks):
-    result = KneeOaRisk(Settings()).run(study, context(weeks))
+    result = KneeOaRisk(KneeOaRiskSettings()).run(study, context(weeks))
     assert bool(result.findings) == (weeks == 170)
     objects = encode(result, EncodingProfile(), datetime(2026, 1, 5, 11, tzinfo=UTC), tmp_path)
     assert {item.kind for item in objects} == KINDS
@@ -53,7 +53,7 @@ def test_every_object_is_valid_and_lies_in_the_study(study, tmp_path: Path, week
 
 
 def test_the_report_says_what_each_contribution_is_of(study, tmp_path):
-    result = KneeOaRisk(Settings()).run(study, context(170))
+    result = KneeOaRisk(KneeOaRiskSettings()).run(study, context(170))
     named = [f.tracking_id for f in result.findings]
     assert len(set(named)) == len(named) > 2
     objects = encode(result, EncodingProfile(), datetime(2026, 1, 5, 11, tzinfo=UTC), tmp_path)
@@ -67,13 +67,13 @@ def test_the_same_record_gives_the_same_bytes(study, tmp_path):
     moment = datetime(2026, 1, 5, 11, tzinfo=UTC)
     digests = []
     for folder in ("one", "two"):
-        result = KneeOaRisk(Settings()).run(study, context(170))
+        result = KneeOaRisk(KneeOaRiskSettings()).run(study, context(170))
         digests.append([item.sha256 for item in encode(result, EncodingProfile(), moment, tmp_path / folder)])
     assert digests[0] == digests[1]
 
 
 def test_the_report_passes_pixelmeds_validator(study, tmp_path):
-    result = KneeOaRisk(Settings()).run(study, context(170))
+    result = KneeOaRisk(KneeOaRiskSettings()).run(study, context(170))
     objects = encode(result, EncodingProfile(), datetime(2026, 1, 5, 11, tzinfo=UTC), tmp_path)
     (report,) = (item for item in objects if item.kind == "report")
     errors, _, _ = pixelmed(report.path)

@@ -16,7 +16,7 @@ from dicom_sr.series import read_studies
 from dicom_sr.uids import result_key
 from node.route.dispatch import model_digest
 from pipelines.bundle import bundle_digest
-from pipelines.knee_super_resolution import KneeSuperResolution, Settings, codes, metrics
+from pipelines.knee_super_resolution import KneeSuperResolution, KneeSuperResolutionSettings, codes, metrics
 from pipelines.knee_super_resolution.evaluation.evaluate import EVALUATION_SEED
 from pipelines.knee_super_resolution.evaluation.methods import ours
 from pipelines.knee_super_resolution.evaluation.rivals import tci
@@ -54,7 +54,7 @@ def test_the_network_beats_the_spline_on_a_knee_it_never_saw(factor: int) -> Non
 
 def test_the_learned_method_gives_slices_uncertainty_and_consistency(tmp_path: Path) -> None:
     paths = write_knee_mr(tmp_path, study_header(Person(), "knee", "Knee"), (10, 64, 60), (4.0, 1.0, 1.0))
-    pipeline = KneeSuperResolution(Settings(method="learned"))
+    pipeline = KneeSuperResolution(KneeSuperResolutionSettings(method="learned"))
     pipeline.load()
     result = pipeline.run(read_studies(paths)[0])
     (derived,) = result.derived
@@ -76,7 +76,10 @@ def test_another_calibration_is_another_model_with_another_job_and_other_uids(tm
     described = json.loads(description.read_text())
     described["calibration"]["4"] *= 2
     description.write_text(json.dumps(described))
-    shipped, changed = KneeSuperResolution(Settings()), KneeSuperResolution(Settings(), tmp_path / "bundle")
+    shipped, changed = (
+        KneeSuperResolution(KneeSuperResolutionSettings()),
+        KneeSuperResolution(KneeSuperResolutionSettings(), tmp_path / "bundle"),
+    )
     assert shipped.model.weights_digest != changed.model.weights_digest
     assert model_digest(shipped) != model_digest(changed)  # of which the job id is made
     assert result_key(shipped.model, ["1.2"]) != result_key(changed.model, ["1.2"])  # of which the UIDs are made
@@ -86,4 +89,7 @@ def test_another_calibration_is_another_model_with_another_job_and_other_uids(tm
 def test_weights_that_only_the_evaluation_reads_do_not_count(tmp_path: Path) -> None:
     shutil.copytree(BUNDLE, tmp_path / "bundle")
     (tmp_path / "bundle" / "deepresolve_2.json").unlink()
-    assert KneeSuperResolution(Settings(), tmp_path / "bundle").model == KneeSuperResolution(Settings()).model
+    assert (
+        KneeSuperResolution(KneeSuperResolutionSettings(), tmp_path / "bundle").model
+        == KneeSuperResolution(KneeSuperResolutionSettings()).model
+    )

@@ -14,14 +14,14 @@ from pydicom.dataset import Dataset
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.phantoms import Person, study_header, write_knee_mr
 from dicom_sr.series import Study, read_studies
-from pipelines.knee_super_resolution import KneeSuperResolution, Settings
+from pipelines.knee_super_resolution import KneeSuperResolution, KneeSuperResolutionSettings
 
 SHAPE, SPACING_MM = (8, 48, 44), (4.0, 1.25, 1.25)
 
 
-def classical(**values: object) -> Settings:
+def classical(**values: object) -> KneeSuperResolutionSettings:
     """Settings of the classical method: what is asked here does not depend on the weights."""
-    return Settings.model_validate({"method": "tricubic"} | values)
+    return KneeSuperResolutionSettings.model_validate({"method": "tricubic"} | values)
 
 
 @pytest.fixture

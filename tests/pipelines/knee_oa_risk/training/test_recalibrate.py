@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from pipelines.knee_oa_risk.model import Calibration
+from pipelines.knee_oa_risk.model import RiskCalibration
 from pipelines.knee_oa_risk.simulation.bayes import bayes_risk
 from pipelines.knee_oa_risk.simulation.population import simulate
 from pipelines.knee_oa_risk.training import recalibrate, train
@@ -23,7 +23,7 @@ def test_recalibration_from_a_csv_brings_observed_and_expected_together(tmp_path
         writer.writerows([*row, time, event] for row, time, event in zip(told, people.time, people.status, strict=True))
     output = tmp_path / "site.json"
     assert train.main(["--recalibrate", str(tmp_path / "outcomes.csv"), "--output", str(output)]) == 0
-    site = Calibration.read(output)
+    site = RiskCalibration.read(output)
     assert site.source == "outcomes.csv"
     assert site.slope == pytest.approx([1.0, 1.0, 1.0], abs=0.12)
     assert site.apply(told).mean(axis=0) == pytest.approx(bayes_risk(people).mean(axis=0), rel=0.1)

@@ -15,7 +15,7 @@ import pytest
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import Study
 from pipelines.context import CodedEvent
-from pipelines.knee_oa_risk import BUNDLE, KneeOaRisk, Settings
+from pipelines.knee_oa_risk import BUNDLE, KneeOaRisk, KneeOaRiskSettings
 from pipelines.knee_oa_risk.model import Ensemble
 from pipelines.knee_oa_risk.simulation.events import TIMELINE
 from pipelines.knee_oa_risk.simulation.population import Population, simulate
@@ -43,7 +43,7 @@ def event(code: str, day: date, kind: str = "condition", **more) -> CodedEvent:
     return CodedEvent(kind, ICD10, code, day, **more)  # type: ignore[arg-type]
 
 
-def gathered(*events: CodedEvent, who: Identity = WHO, died: date | None = None) -> register.Gathered:
+def gathered(*events: CodedEvent, who: Identity = WHO, died: date | None = None) -> register.GatheredRecords:
     return register.gather([Record(who, events, died)])
 
 
@@ -203,13 +203,13 @@ def test_a_site_gets_a_model_of_its_own_from_omop_tables_by_one_command(site, tm
     said = capsys.readouterr().err
     assert "200 people, 100 diagnosed" in said
 
-    model = KneeOaRisk(Settings(bundle=bundle))
+    model = KneeOaRisk(KneeOaRiskSettings(bundle=bundle))
     assert model.model.trained_on == (
         "trained on records of 200 people, 100 of them diagnosed, of one site, not for clinical use"
     )
     assert "simulated" not in model.model.trained_on
-    assert model.model.weights_digest != KneeOaRisk(Settings()).model.weights_digest
-    card = Ensemble.load(bundle).card
+    assert model.model.weights_digest != KneeOaRisk(KneeOaRiskSettings()).model.weights_digest
+    card = Ensemble.load(bundle).description
     assert {row["horizon"] for row in card.measured} == {1, 3, 5}
     # who is ill after all has the higher risk: something was learned from the tables
     seen = register.gather(register.read_folders([folder])).register
@@ -278,12 +278,12 @@ def test_records_never_replace_the_shipped_model(tmp_path):
 
 def test_a_bundle_folder_that_holds_no_model_is_refused_when_the_configuration_is_read(tmp_path):
     with pytest.raises(ValueError, match=r"holds no weights\.safetensors and no model\.json"):
-        Settings(bundle=tmp_path)
+        KneeOaRiskSettings(bundle=tmp_path)
 
 
 def test_a_recalibration_that_is_not_there_is_refused_when_the_configuration_is_read(tmp_path):
     with pytest.raises(ValueError, match="is no file"):
-        Settings(recalibration=tmp_path / "none.json")
+        KneeOaRiskSettings(recalibration=tmp_path / "none.json")
 
 
 def test_a_model_of_another_vocabulary_is_refused_in_words(tmp_path):

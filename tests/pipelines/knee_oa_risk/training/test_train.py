@@ -27,4 +27,4 @@ def test_training_writes_a_bundle_that_loads_and_answers(bundle):
     assert (risk.lower < risk.value).all()
     assert (risk.value < risk.upper).all()
     assert (np.diff(risk.value, axis=1) >= 0).all()
-    assert {row["sex"] for row in ensemble.card.peers} == {"F", "M"}
+    assert {row["sex"] for row in ensemble.description.peers} == {"F", "M"}

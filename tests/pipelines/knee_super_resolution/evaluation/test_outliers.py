@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pipelines.knee_super_resolution.evaluation.outliers import SPOILED, Scored, auroc, moved, spoil, table
+from pipelines.knee_super_resolution.evaluation.outliers import SPOILED, ScoredSeries, auroc, moved, spoil, table
 
 
 def test_the_area_is_that_of_scikit_learn_with_ties_counted_half() -> None:
@@ -33,6 +33,9 @@ def test_a_swing_of_nothing_moves_nothing() -> None:
 
 
 def test_what_was_not_flagged_is_named() -> None:
-    text = table([Scored("k", "knee", 0.1)], [Scored("hand", "other body part", 0.3), Scored("ghosts", "ghosts", 0.9)])
+    text = table(
+        [ScoredSeries("k", "knee", 0.1)],
+        [ScoredSeries("hand", "other body part", 0.3), ScoredSeries("ghosts", "ghosts", 0.9)],
+    )
     assert "| other body part | 1 | 1.000 | 0 | 0 |" in text
     assert text.endswith("Not flagged: hand (0.30).")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Followed(Protocol):
+class Cohort(Protocol):
     """People at their index dates with what became of them, simulated or from records; arrays over people (N,)."""
 
     @property

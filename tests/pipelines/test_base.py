@@ -1,0 +1,52 @@
+"""Settings of a pipeline, and what a pipeline says of itself."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pipelines.base import PipelineSettings, answers_from_record, wants_prior_report
+from pipelines.registry import names, pipeline_type
+
+
+class Smooth(PipelineSettings):
+    """Settings of a pipeline in a test."""
+
+    width_mm: float = 2.0
+    heatmaps: bool = True
+
+
+def test_settings_of_the_same_kind_are_taken_as_they_are_and_others_are_validated() -> None:
+    mine = Smooth(width_mm=3.0)
+    assert Smooth.of(mine) is mine
+    assert Smooth.of(PipelineSettings()) == Smooth()
+
+    class Other(PipelineSettings):
+        colour: str = "red"
+
+    with pytest.raises(ValidationError, match="colour"):
+        Smooth.of(Other())
+
+
+def test_the_digest_is_of_the_settings_and_of_the_files_they_name() -> None:
+    text = '{"width_mm":2.0,"heatmaps":true}'
+    assert Smooth().digest() == hashlib.sha256(text.encode()).hexdigest()
+    assert Smooth().digest("more") == hashlib.sha256((text + "more").encode()).hexdigest()
+
+
+def test_settings_are_listed_in_words_for_a_report() -> None:
+    assert Smooth().as_parameters() == (("width_mm", "2.0"), ("heatmaps", "True"))
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    wrong: dict[str, Any] = {"widht_mm": 1.0}
+    with pytest.raises(ValidationError, match="widht_mm"):
+        Smooth(**wrong)
+
+
+def test_hands_and_feet_want_the_last_report_and_the_knee_risk_answers_from_the_record() -> None:
+    assert [name for name in names() if wants_prior_report(pipeline_type(name))] == ["hand_foot_scoring"]
+    assert [name for name in names() if answers_from_record(pipeline_type(name))] == ["knee_oa_risk"]
