@@ -52,9 +52,11 @@ class Peers:
     quantiles: tuple[tuple[float, ...], ...]  # per horizon
 
     def median(self, horizon: int) -> float:
+        """Their median risk at a horizon in years, 0..1."""
         return self.quantiles[HORIZONS.index(horizon)][2]
 
     def middle(self, horizon: int) -> tuple[float, float]:
+        """The 10th and 90th percentile of their risk at a horizon in years, 0..1."""
         row = self.quantiles[HORIZONS.index(horizon)]
         return row[0], row[4]
 
@@ -69,6 +71,17 @@ def assess(
     context: ClinicalContext,
 ) -> Result:
     """The result for one record.
+
+    Parameters
+    ----------
+    model, title
+        Which model speaks, and the title of its report.
+    ensemble, site
+        The networks, and the site's recalibration where there is one.
+    settings
+        When to abstain.
+    study, context
+        Whose study it is, and the record up to the index date.
 
     Raises
     ------

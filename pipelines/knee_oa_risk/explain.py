@@ -72,6 +72,15 @@ def attribute(ensemble: Ensemble, record: PatientRecord, steps: int = STEPS) -> 
     The path leads from an empty record with the same age and sex and every static value missing to this record; the
     sum of all attributions is the difference of the two risks, up to the error of the midpoint rule with `steps`
     points.
+
+    Parameters
+    ----------
+    ensemble
+        Whose risk is explained.
+    record
+        Of one patient.
+    steps
+        Points of the path.
     """
     batch, count = record.batch, len(record.batch.row)
     static = torch.from_numpy(batch.static)  # (1, S)

@@ -64,7 +64,19 @@ class Batch:
         static: Floats,
         rows: int,
     ) -> Batch:
-        """Events in any order, several in a cell added up and held at 1."""
+        """Events in any order, several in a cell added up and held at 1.
+
+        Parameters
+        ----------
+        person, row, week
+            (E,): where each event falls; row of the matrix, week of the window.
+        value
+            (E,): what it adds to its cell.
+        static
+            (N, S): see `static_vector`.
+        rows
+            Of the matrix.
+        """
         key, place = np.unique((person * rows + row) * WEEKS + week, return_inverse=True)
         total = np.minimum(np.bincount(place, value, minlength=len(key)), 1.0).astype(np.float32)
         return cls(key // (rows * WEEKS), key // WEEKS % rows, key % WEEKS, total, static, rows)
@@ -130,7 +142,23 @@ def static_vector(
     observed_weeks: NDArray[np.float64],
     static: dict[str, NDArray[np.float64]],
 ) -> Floats:
-    """Static values in the order of `STATIC_NAMES`, (N, S); a missing value is 0 with its flag set."""
+    """Static values in the order of `STATIC_NAMES`, (N, S); a missing value is 0 with its flag set.
+
+    Parameters
+    ----------
+    age
+        (N,), years.
+    female
+        (N,): 1, 0, or 0.5 where the record does not say.
+    visits_per_year
+        (N,): weeks with a diagnosis per observed year.
+    codes
+        (N,): different codes in the window.
+    observed_weeks
+        (N,): of the window.
+    static
+        (N,) each, in their own units; NaN where missing.
+    """
     columns = [*age_spline(age).T, female, np.log1p(visits_per_year) - 2.1, np.log1p(codes) - 2.5]
     columns.append(observed_weeks / WEEKS)
     columns += [np.nan_to_num((static[name] - SCALE[name][0]) / SCALE[name][1], nan=0.0) for name in STATIC]

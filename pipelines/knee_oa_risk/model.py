@@ -40,10 +40,12 @@ class RiskCalibration:
 
     @classmethod
     def read(cls, path: Path) -> RiskCalibration:
+        """The calibration that `write` wrote."""
         row = json.loads(path.read_text(encoding="utf-8"))
         return cls(tuple(row["intercept"]), tuple(row["slope"]), row["source"])
 
     def write(self, path: Path) -> None:
+        """Write it as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
 

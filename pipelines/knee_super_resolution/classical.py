@@ -16,5 +16,12 @@ def tricubic(
     """Interpolate slices (D, H, W) at `coarse_mm` to slices at `fine_mm`, both along the normal.
 
     Tricubic interpolation whose in-plane grid is kept is cubic interpolation along the slices.
+
+    Parameters
+    ----------
+    array
+        (D, H, W).
+    coarse_mm, fine_mm
+        (D,), (F,): positions of the given and of the wanted slices.
     """
     return along_slices(spline_matrix(coarse_mm, fine_mm), array)

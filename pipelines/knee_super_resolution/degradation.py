@@ -166,7 +166,17 @@ def along_slices(matrix: Array, volume: NDArray[np.floating]) -> NDArray[np.floa
 
 
 def coarse_positions(fine_count: int, ratio: float, start: float = 0.0) -> Array:
-    """Centres of thick slices in units of fine samples: start, start + ratio, ... up to the last fine sample."""
+    """Centres of thick slices in units of fine samples: start, start + ratio, ... up to the last fine sample.
+
+    Parameters
+    ----------
+    fine_count
+        Thin slices.
+    ratio
+        Thin slices per thick slice.
+    start
+        Position of the first centre.
+    """
     count = int(np.floor((fine_count - 1 - start) / ratio + 1e-9)) + 1
     return start + ratio * np.arange(count)
 
@@ -174,7 +184,17 @@ def coarse_positions(fine_count: int, ratio: float, start: float = 0.0) -> Array
 def add_rician_noise(
     volume: NDArray[np.floating], standard_deviation: float, random: np.random.Generator
 ) -> NDArray[np.float32]:
-    """The magnitude of the volume with Gaussian noise in both channels, as a magnitude image has it."""
+    """The magnitude of the volume with Gaussian noise in both channels, as a magnitude image has it.
+
+    Parameters
+    ----------
+    volume
+        Of any shape, not negative.
+    standard_deviation
+        Of the noise of each channel, in the unit of the volume.
+    random
+        Where chance comes from.
+    """
     real = volume + random.normal(0.0, standard_deviation, volume.shape)
     imaginary = random.normal(0.0, standard_deviation, volume.shape)
     magnitude: NDArray[np.float32] = np.hypot(real, imaginary).astype(np.float32)

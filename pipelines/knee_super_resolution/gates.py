@@ -34,10 +34,12 @@ class Gate:
 
     @property
     def flagged(self) -> bool:
+        """Whether the report has to say so."""
         return self.score >= FLAG
 
     @property
     def refused(self) -> bool:
+        """Whether the series is refused."""
         return self.score >= REFUSE
 
 

@@ -31,13 +31,29 @@ def foreground(volume: Volume) -> NDArray[np.bool_]:
 
 
 def rmse(result: Volume, truth: Volume, mask: NDArray[np.bool_]) -> float:
-    """Root mean square difference over the mask, of scaled intensities."""
+    """Root mean square difference over the mask, of scaled intensities.
+
+    Parameters
+    ----------
+    result, truth
+        (D, H, W), scaled by `scale_of`.
+    mask
+        (D, H, W): where to compare.
+    """
     difference = np.asarray(result, dtype=np.float64)[mask] - np.asarray(truth, dtype=np.float64)[mask]
     return float(np.sqrt(np.mean(difference**2)))
 
 
 def psnr_db(result: Volume, truth: Volume, mask: NDArray[np.bool_]) -> float:
-    """20 log10(1 / RMSE), dB."""
+    """20 log10(1 / RMSE), dB.
+
+    Parameters
+    ----------
+    result, truth
+        (D, H, W), scaled by `scale_of`.
+    mask
+        (D, H, W): where to compare.
+    """
     return float(-20 * np.log10(max(rmse(result, truth, mask), 1e-12)))
 
 
@@ -60,7 +76,15 @@ def ssim_map(result: Volume, truth: Volume) -> NDArray[np.float32]:
 
 
 def ssim(result: Volume, truth: Volume, mask: NDArray[np.bool_] | None = None) -> float:
-    """Mean structural similarity, over the mask where one is given."""
+    """Mean structural similarity, over the mask where one is given.
+
+    Parameters
+    ----------
+    result, truth
+        (D, H, W), scaled by `scale_of`.
+    mask
+        (D, H, W): where to average; everywhere where None.
+    """
     similarity = ssim_map(result, truth)
     return float(similarity.mean() if mask is None else similarity[mask].mean())
 
@@ -71,6 +95,13 @@ def highband_error(result: Volume, truth: Volume, ratio: float) -> float:
     The spectra along the slice axis (axis 0) above the thick-slice Nyquist, 1 / (2 * ratio) cycles per thin slice, are
     compared: the energy of the difference over the energy of the truth. Zero is perfect, one is what a result without
     anything in that band has, more than one means invented detail.
+
+    Parameters
+    ----------
+    result, truth
+        (D, H, W), scaled by `scale_of`.
+    ratio
+        Thin slices per thick slice.
     """
     window = np.hanning(truth.shape[0] + 2)[1:-1, None, None]
     truth_spectrum = np.fft.rfft(np.asarray(truth, dtype=np.float32) * window, axis=0)

@@ -91,6 +91,7 @@ class SliceBasis(nn.Module):
         self.out = nn.Linear(48, terms)
 
     def forward(self, distance: Tensor, conditions: Tensor) -> Tensor:
+        """Distances (...) in acquired spacings and (CONDITIONS,) to the functions (..., terms)."""
         waves = torch.arange(1, self.WAVES + 1, dtype=distance.dtype, device=distance.device) * torch.pi
         angle = distance.clamp(-1, 1)[..., None] * waves
         given = conditions.expand(*distance.shape, CONDITIONS)

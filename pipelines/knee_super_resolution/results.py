@@ -61,6 +61,7 @@ class Reconstruction:
 
     @property
     def step_mm(self) -> float:
+        """Distance of the new slices."""
         return float(self.positions_mm[1] - self.positions_mm[0])
 
     @property
@@ -70,6 +71,7 @@ class Reconstruction:
 
     @property
     def volume(self) -> Volume:
+        """The new slices with their affine: (f, h, w) to patient LPS, mm."""
         affine = self.source.affine.copy()
         affine[:3, 0] *= self.step_mm / self.stack.spacing_mm
         return Volume(self.array, affine)
@@ -117,7 +119,17 @@ def _within(made: Reconstruction) -> NDArray[np.floating[Any]]:
 
 
 def derived(made: Reconstruction, name: str, synthetic: bool) -> DerivedVolume:
-    """The new slices, each with the acquired ones it rests on."""
+    """The new slices, each with the acquired ones it rests on.
+
+    Parameters
+    ----------
+    made
+        The reconstruction.
+    name
+        Of the method with its version, for the description.
+    synthetic
+        Whether to mark the series as synthetic data.
+    """
     spacing = made.stack.spacing_mm
     last = len(made.stack.slices) - 1
     below = np.clip(np.floor(made.positions_mm / spacing + 1e-6).astype(int), 0, last)
@@ -141,7 +153,17 @@ def derived(made: Reconstruction, name: str, synthetic: bool) -> DerivedVolume:
 
 
 def finding(made: Reconstruction, figures: Quality, number: int, outlier_score: float) -> Finding:
-    """The quality figures, on the middle acquired slice's frame."""
+    """The quality figures, on the middle acquired slice's frame.
+
+    Parameters
+    ----------
+    made, figures
+        The reconstruction and its quality.
+    number
+        Of the stack in its series, from 1.
+    outlier_score
+        How far the series is from what the model was made for, see `gates.overall`.
+    """
     header = made.stack.header
     rows, columns = int(header.Rows), int(header.Columns)
     middle = made.stack.references[len(made.stack.slices) // 2]
@@ -172,7 +194,15 @@ def finding(made: Reconstruction, figures: Quality, number: int, outlier_score: 
 
 
 def pages(made: Reconstruction, figures: Quality, title: str) -> tuple[Page, ...]:
-    """Native reformats beside ours in the three planes of the stack, then what differs and how sure it is."""
+    """Native reformats beside ours in the three planes of the stack, then what differs and how sure it is.
+
+    Parameters
+    ----------
+    made, figures
+        The reconstruction and its quality.
+    title
+        Of the pages.
+    """
     source = np.asarray(made.source.array, dtype=np.float32)
     window, spread = _window(source), made.standard_deviation
     nearest = np.clip(np.rint(made.positions_mm / made.stack.spacing_mm).astype(int), 0, len(source) - 1)

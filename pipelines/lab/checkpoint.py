@@ -17,9 +17,11 @@ class OtherTraining(ValueError):
 class Stateful(Protocol):
     """A network, an optimiser, a schedule, an average: what can be kept and taken up again."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that is needed to go on from here."""
 
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Go on from a state."""
 
 
 @dataclass(frozen=True)

@@ -55,13 +55,16 @@ class Report:
     bars: list[tuple[str, str, bool]] = field(default_factory=list)
 
     def say(self, *lines: str) -> None:
+        """Add lines of text."""
         self.lines += lines
 
     def table(self, heading: list[str], rows: list[list[str]]) -> None:
+        """Add a table in Markdown."""
         self.lines += ["", "| " + " | ".join(heading) + " |", "|" + "---|" * len(heading)]
         self.lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
 
     def bar(self, what: str, measured: str, met: bool) -> None:
+        """Note a bar, what was measured and whether it was met."""
         self.bars.append((what, measured, met))
 
 
@@ -74,14 +77,17 @@ class Part:
 
     @classmethod
     def of(cls, people: Population, with_leaks: bool = False, gap_weeks: int = GAP) -> Part:
+        """Simulated people with their matrices, after a wash-out of `gap_weeks`."""
         return cls(from_population(people, with_leaks, gap_weeks), people)
 
     def known(self, horizon: int) -> tuple[NDArray[np.bool_], Floats]:
+        """Case flag (N,) and censoring weight (N,) at a horizon in years."""
         weight, case = measures.censoring_weights(self.people.time, self.people.status, horizon)
         return case, weight
 
     @property
     def pair(self) -> tuple[Batch, Population]:
+        """Matrices and people, as the baselines take them."""
         return self.batch, self.people
 
 

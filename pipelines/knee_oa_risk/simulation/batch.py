@@ -12,7 +12,17 @@ from pipelines.knee_oa_risk.window import GAP, WEEKS
 
 
 def from_population(population: Population, with_leaks: bool = False, gap_weeks: int = GAP) -> Batch:
-    """The simulated people with `gap_weeks` of wash-out before their index dates."""
+    """The simulated people with `gap_weeks` of wash-out before their index dates.
+
+    Parameters
+    ----------
+    population
+        Simulated people.
+    with_leaks
+        Whether to keep the codes that follow the disease.
+    gap_weeks
+        Of wash-out.
+    """
     rows = matrix_codes(with_leaks)
     medication = np.array([concepts()[code].kind == "medication" for code in rows])
     first = TIMELINE - gap_weeks - WEEKS

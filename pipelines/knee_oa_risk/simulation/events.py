@@ -28,13 +28,28 @@ class Events:
     value: NDArray[np.float32]
 
     def where(self, keep: Bools) -> Events:
+        """The entries that `keep` marks."""
         return Events(self.person[keep], self.row[keep], self.week[keep], self.value[keep])
 
 
 def leaking_codes(
     rng: np.random.Generator, age: Floats, time: Floats, status: Ints, usage: Floats, start: Ints
 ) -> Events:
-    """Codes that follow the disease, recorded some weeks before it is named, over a background of common knee pain."""
+    """Codes that follow the disease, recorded some weeks before it is named, over a background of common knee pain.
+
+    Parameters
+    ----------
+    rng
+        Where chance comes from.
+    age
+        (N,), years.
+    time, status
+        (N,): years to the first event, and which it is; 1 is knee osteoarthritis.
+    usage
+        (N,): use of care, 1 on average.
+    start
+        (N,): week in which the person is first seen.
+    """
     n = len(age)
     kinds = {
         "KNEE_PAIN": (0.85, 2.5, 0.06),
@@ -67,6 +82,7 @@ def _events(person: Ints, row: int, week: Ints, value: float | NDArray[np.float3
 
 
 def joined(parts: list[Events]) -> Events:
+    """Several lists of entries as one, sorted by person; entries of a person keep their order."""
     person = np.concatenate([part.person for part in parts])
     order = np.argsort(person, kind="stable")
     return Events(
@@ -88,6 +104,7 @@ class EventSampler:
         self.parts: dict[str, list[Events]] = {}
 
     def add(self, code: str, person: Ints, week: Ints, value: float | NDArray[np.float32] = 1.0) -> None:
+        """Record entries from the week the person is first seen to the index date; others are dropped."""
         inside = (week >= self.start[person]) & (week < TIMELINE)
         values = np.broadcast_to(np.asarray(value, np.float32), person.shape)[inside]
         self.parts.setdefault(code, []).append(_events(person[inside], ROW[code], week[inside], values))
@@ -100,6 +117,7 @@ class EventSampler:
         self.episodes(code, np.where(has, per_year, 0.0))
 
     def episodes(self, code: str, per_year: Floats) -> None:
+        """Episodes at a yearly rate of each person (N,), at random weeks."""
         length = TIMELINE - self.start
         person = np.repeat(np.arange(self.n), self.rng.poisson(per_year * length / 52.0))
         week = self.start[person] + np.floor(self.rng.random(len(person)) * length[person]).astype(np.int64)
@@ -112,6 +130,7 @@ class EventSampler:
         self.course(code, person, begin, np.full(len(person), TIMELINE), adherence)
 
     def course(self, code: str, person: Ints, begin: Ints, weeks: Ints, adherence: float = 0.9) -> None:
+        """Refills of 28 days every four weeks, from `begin` for `weeks` weeks."""
         slots = TIMELINE // 4 + 1
         phase = self.rng.integers(0, 4, len(person))
         week = (begin + phase)[:, None] + 4 * np.arange(slots)[None, :]
@@ -119,6 +138,7 @@ class EventSampler:
         self.add(code, np.repeat(person, slots)[taken.ravel()], week[taken], 28.0)
 
     def prescriptions(self, code: str, condition: str, share: float, days: int) -> None:
+        """Prescriptions of `days` days for a share of the recorded episodes of a condition."""
         for events in self.parts.get(condition, ()):
             chosen = self.rng.random(len(events.person)) < share
             self.add(code, events.person[chosen].astype(np.int64), events.week[chosen].astype(np.int64), float(days))
@@ -154,4 +174,5 @@ class EventSampler:
                 self.add("KNEE_SURGERY", person, week + self.rng.integers(2, 12, len(person)))
 
     def events(self) -> Events:
+        """All that was recorded."""
         return joined([part for parts in self.parts.values() for part in parts])

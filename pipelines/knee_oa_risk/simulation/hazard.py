@@ -16,20 +16,24 @@ Bools = NDArray[np.bool_]
 
 
 def log_hazard(age: Floats, female: Bools, year: Floats) -> Floats:
+    """Log hazard per year from age in years, sex and calendar year alone, (N,)."""
     by_age = 2.5 / (1 + np.exp(-(age - 57) / 8)) - 0.03 * np.maximum(age - 80, 0)
     women = (0.20 + 0.25 / (1 + np.exp(-(age - 52) / 3))) * female
     return BASE + by_age + women + 0.01 * (year - 2010)
 
 
 def bmi_effect(bmi: Floats, injury: Floats) -> Floats:
+    """Effect of body mass index in kg/m2 on the log hazard, greater after an injury."""
     return 0.085 * np.clip(bmi - 22, 0, 18) + 0.30 * np.minimum(injury, 1.0) * (bmi > 30)
 
 
 def bmi_mean(age: Floats, year: Floats) -> Floats:
+    """Mean body mass index at an age in years in a calendar year, kg/m2."""
     return 26.3 + 0.05 * (np.minimum(age, 70) - 50) + 0.05 * (year - 2010)
 
 
 def condition_chance(code: str, age: Floats, female: Bools, bmi: Floats) -> Floats:
+    """Chance of a lasting condition given age in years, sex and body mass index in kg/m2."""
     base, per_decade, women, per_bmi, _ = CHRONIC[code]
     return expit(base + per_decade * (age - 50) / 10 + women * female + per_bmi * (bmi - 27))
 
@@ -41,12 +45,14 @@ def kl_prior(age: Floats, bmi: Floats) -> Floats:
 
 
 def laboratory_mean(name: str, bmi: Floats, gout: Bools) -> Floats:
+    """Mean of a laboratory value: urate in mg/dL, or the log of C-reactive protein in mg/L."""
     if name == "urate":  # mg/dL
         return 5.2 + 0.07 * (bmi - 27) + 1.6 * gout
     return 0.6 + 0.06 * (bmi - 27) + 0.0 * gout  # log of C-reactive protein, mg/L
 
 
 def death_hazard(age: Floats, female: Bools, has: dict[str, Bools]) -> Floats:
+    """Hazard of death per year at the index date, (N,)."""
     log = -6.3 + 0.95 * (age - 50) / 10 - 0.4 * female
     for code, effect in (("HEART_FAILURE", 0.9), ("CANCER", 0.9), ("COPD", 0.6), ("KIDNEY", 0.6), ("DEMENTIA", 1.0)):
         log = log + effect * has[code]
@@ -70,7 +76,17 @@ def cumulative_incidence(eta: Floats, death: Floats) -> Floats:
 
 
 def first_event(rng: np.random.Generator, eta: Floats, death: Floats) -> tuple[Floats, Ints]:
-    """Time, years, and kind of what comes first, without anybody leaving."""
+    """Time, years, and kind of what comes first, without anybody leaving.
+
+    Parameters
+    ----------
+    rng
+        Where chance comes from.
+    eta
+        (N,): log hazard of knee osteoarthritis per year at the index date.
+    death
+        (N,): hazard of death per year at the index date.
+    """
     n = len(eta)
     left = rng.exponential(1.0, n)
     time, status = np.full(n, np.inf), np.zeros(n, np.int64)
@@ -103,7 +119,21 @@ def injury_effect(window: Events, n: int) -> Floats:
 
 
 def history_effect(window: Events, n: int, has: dict[str, Bools], visits: Floats, injury: Floats) -> Floats:
-    """Sum of the effects that only the record shows."""
+    """Sum of the effects that only the record shows.
+
+    Parameters
+    ----------
+    window
+        What is recorded in the window that the model sees.
+    n
+        Number of people.
+    has
+        (N,) each: lasting conditions.
+    visits
+        (N,): weeks with a diagnosis per observed year.
+    injury
+        (N,): as `injury_effect` gives it.
+    """
     total = injury.copy()
     for code, effect in EFFECT.items():
         total += effect * has[code]

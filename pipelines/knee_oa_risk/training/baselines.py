@@ -28,6 +28,7 @@ def age_sex(batch: Batch, _people: Cohort) -> Floats:
 
 
 def age_sex_visits(batch: Batch, people: Cohort) -> Floats:
+    """Age spline, sex and use of care, (N, F)."""
     return np.hstack([age_sex(batch, people), batch.static[:, 5:6].astype(float)])
 
 
@@ -78,7 +79,17 @@ BASELINES: dict[str, tuple[Features, Callable[[], Any], bool]] = {
 def baseline_risks(
     name: str, train: tuple[Batch, Cohort], test: tuple[Batch, Cohort], horizons: tuple[int, ...] = HORIZONS
 ) -> Floats:
-    """Risks (N, H) of the baseline `name` on `test`, fitted per horizon with censoring weights on `train`."""
+    """Risks (N, H) of the baseline `name` on `test`, fitted per horizon with censoring weights on `train`.
+
+    Parameters
+    ----------
+    name
+        One of `BASELINES`.
+    train, test
+        Matrices and people, to fit on and to predict.
+    horizons
+        Years.
+    """
     features, learner, scaled = BASELINES[name]
     x, x_test = features(*train), features(*test)
     if scaled:

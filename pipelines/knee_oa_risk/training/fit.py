@@ -47,7 +47,21 @@ def fit(
     static: bool = True,
     say: bool = False,
 ) -> RiskNetwork:
-    """One network trained on all of `batch`; the one-cycle schedule ends the training, no data is held back for it."""
+    """One network trained on all of `batch`; the one-cycle schedule ends the training, no data is held back for it.
+
+    Parameters
+    ----------
+    batch, population
+        The people's matrices, and what became of them.
+    seed
+        Of first weights and order.
+    epochs
+        Passes over all people.
+    record, static
+        Whether the network has that branch; without one it is the ablation.
+    say
+        Whether to write the progress to the standard error stream.
+    """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = RiskNetwork(batch.rows, batch.static.shape[1], record, static)
@@ -95,7 +109,17 @@ def _deterministic() -> Iterator[None]:
 
 
 def fit_linear(network: RiskNetwork, batch: Batch, exposure: Tensor, event: Tensor) -> None:
-    """Fit the linear part on everybody at once, with a ridge, and give it its share."""
+    """Fit the linear part on everybody at once, with a ridge, and give it its share.
+
+    Parameters
+    ----------
+    network
+        Its linear part is changed in place.
+    batch
+        (N) people.
+    exposure, event
+        (N, YEARS) and (N, YEARS, CAUSES): as `follow_up` gives them.
+    """
     chunks = np.array_split(np.arange(len(batch)), len(batch) // 4096 + 1)
     with torch.no_grad():
         parts = [network.plain(cells(batch, some), torch.from_numpy(batch.static[some])) for some in chunks]

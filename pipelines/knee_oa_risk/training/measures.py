@@ -19,6 +19,15 @@ def censoring_weights(time: Floats, status: Ints, horizon: float) -> tuple[Float
     A person who left before the horizon without an event weighs nothing; the others stand in for them with one over the
     Kaplan-Meier probability of still being seen (Graf 1999, doi 10.1002/(SICI)1097-0258(19990915)18:17/18<2529).
     Who died before the horizon is known not to have become a case.
+
+    Parameters
+    ----------
+    time
+        (N,): years to whatever came first.
+    status
+        (N,): 0 left, 1 knee osteoarthritis, 2 died.
+    horizon
+        Years.
     """
     known = (status > 0) | (time >= horizon)
     seen = _still_seen(time, status, np.minimum(time, horizon))
@@ -36,7 +45,17 @@ def _still_seen(time: Floats, status: Ints, at: Floats) -> Floats:
 
 
 def auroc(risk: Floats, case: Bools, weight: Floats) -> float:
-    """Weighted area under the receiver operating curve; ties count half."""
+    """Weighted area under the receiver operating curve; ties count half.
+
+    Parameters
+    ----------
+    risk
+        (N,), 0..1.
+    case
+        (N,): who became a case by the horizon.
+    weight
+        (N,): as `censoring_weights` gives them.
+    """
     values, place = np.unique(risk, return_inverse=True)
     positive = np.bincount(place, weight * case, minlength=len(values))
     negative = np.bincount(place, weight * ~case, minlength=len(values))
@@ -45,7 +64,17 @@ def auroc(risk: Floats, case: Bools, weight: Floats) -> float:
 
 
 def auprc(risk: Floats, case: Bools, weight: Floats) -> float:
-    """Weighted average precision."""
+    """Weighted average precision.
+
+    Parameters
+    ----------
+    risk
+        (N,), 0..1.
+    case
+        (N,): who became a case by the horizon.
+    weight
+        (N,): as `censoring_weights` gives them.
+    """
     order = np.argsort(-risk, kind="stable")
     hit = np.cumsum((weight * case)[order])
     precision = hit / np.maximum(np.cumsum(weight[order]), 1e-12)
@@ -53,11 +82,32 @@ def auprc(risk: Floats, case: Bools, weight: Floats) -> float:
 
 
 def brier(risk: Floats, case: Bools, weight: Floats) -> float:
+    """Weighted mean squared difference of risk and outcome.
+
+    Parameters
+    ----------
+    risk
+        (N,), 0..1.
+    case
+        (N,): who became a case by the horizon.
+    weight
+        (N,): as `censoring_weights` gives them.
+    """
     return float(np.average((risk - case) ** 2, weights=weight))
 
 
 def calibration_fit(risk: Floats, case: Bools, weight: Floats) -> tuple[float, float]:
-    """Intercept and slope of a logistic regression of the outcome on the logit of the risk; (0, 1) is perfect."""
+    """Intercept and slope of a logistic regression of the outcome on the logit of the risk; (0, 1) is perfect.
+
+    Parameters
+    ----------
+    risk
+        (N,), 0..1.
+    case
+        (N,): who became a case by the horizon.
+    weight
+        (N,): as `censoring_weights` gives them.
+    """
     x = logit(risk)
 
     def loss(ab: Floats) -> tuple[float, Floats]:
@@ -71,12 +121,34 @@ def calibration_fit(risk: Floats, case: Bools, weight: Floats) -> tuple[float, f
 
 
 def in_the_large(risk: Floats, case: Bools, weight: Floats) -> float:
-    """Observed over expected number of cases."""
+    """Observed over expected number of cases.
+
+    Parameters
+    ----------
+    risk
+        (N,), 0..1.
+    case
+        (N,): who became a case by the horizon.
+    weight
+        (N,): as `censoring_weights` gives them.
+    """
     return float((weight * case).sum() / (weight * risk).sum())
 
 
 def net_benefit(risk: Floats, case: Bools, weight: Floats, threshold: float) -> float:
-    """Net benefit per person of acting where the risk reaches `threshold` (Vickers 2006)."""
+    """Net benefit per person of acting where the risk reaches `threshold` (Vickers 2006).
+
+    Parameters
+    ----------
+    risk
+        (N,), 0..1.
+    case
+        (N,): who became a case by the horizon.
+    weight
+        (N,): as `censoring_weights` gives them.
+    threshold
+        Risk from which one would act, 0..1.
+    """
     act = risk >= threshold
     total = weight.sum()
     gain = (weight * (act & case)).sum() / total
@@ -85,7 +157,19 @@ def net_benefit(risk: Floats, case: Bools, weight: Floats, threshold: float) -> 
 
 
 def reliability(risk: Floats, case: Bools, weight: Floats, bins: int = 10) -> list[tuple[float, float, int]]:
-    """Mean risk, observed share and number of people in bins of equal size."""
+    """Mean risk, observed share and number of people in bins of equal size.
+
+    Parameters
+    ----------
+    risk
+        (N,), 0..1.
+    case
+        (N,): who became a case by the horizon.
+    weight
+        (N,): as `censoring_weights` gives them.
+    bins
+        How many.
+    """
     edges = np.quantile(risk, np.linspace(0, 1, bins + 1)[1:-1])
     place = np.searchsorted(edges, risk, side="right")
     rows = []

@@ -21,6 +21,15 @@ def recalibrate(table: Path, output: Path, source: str) -> RiskCalibration:
     `event` is 1 for a diagnosis of knee osteoarthritis, 2 for death, 0 for the end of follow-up, at `time_years`
     after the risk was given. The risks are those that the reports gave before any recalibration.
 
+    Parameters
+    ----------
+    table
+        The csv file.
+    output
+        Where the calibration is written, as JSON.
+    source
+        What it was fitted on, for the report.
+
     Raises
     ------
     ValueError
@@ -62,7 +71,17 @@ def _outcome(row: dict[str, str | None], where: str) -> tuple[list[float], float
 def fit_calibration(
     risk: NDArray[np.float64], time_: NDArray[np.float64], status: NDArray[np.int64], source: str
 ) -> RiskCalibration:
-    """Intercept and slope per horizon by weighted logistic regression on the logit of the risk."""
+    """Intercept and slope per horizon by weighted logistic regression on the logit of the risk.
+
+    Parameters
+    ----------
+    risk
+        (N, H): uncalibrated.
+    time_, status
+        (N,): years to whatever came first; 0 left, 1 knee osteoarthritis, 2 died.
+    source
+        What it is fitted on, for the report.
+    """
     fits = []
     for number, horizon in enumerate(HORIZONS):
         weight, case = censoring_weights(time_, status, horizon)

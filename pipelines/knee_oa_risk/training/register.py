@@ -52,6 +52,7 @@ class Register:
 
     @property
     def people(self) -> int:
+        """How many people the landmarks are of."""
         return len(np.unique(self.person))
 
     @property

@@ -37,7 +37,19 @@ DIAGNOSED_TO_TRAIN = 100  # people; fewer events than that per handful of covari
 
 
 def train(persons: int, members: int, epochs: int, seed: int, say: bool = False) -> Ensemble:
-    """The ensemble, calibrated on the year before the later part begins."""
+    """The ensemble, calibrated on the year before the later part begins.
+
+    Parameters
+    ----------
+    persons
+        Simulated people.
+    members, epochs
+        Networks of the ensemble, and passes of each over the people.
+    seed
+        Of people and networks.
+    say
+        Whether to write the progress to the standard error stream.
+    """
     population = simulate(persons, seed)
     early = population.take(population.index_year < FIRST_TEST_YEAR - 1)
     middle = population.take((population.index_year >= FIRST_TEST_YEAR - 1) & (population.index_year < FIRST_TEST_YEAR))
@@ -114,7 +126,15 @@ def _measured(ensemble: Ensemble, training: Register, held_out: Register) -> lis
 
 
 def calibrated(ensemble: Ensemble, early: Population, middle: Population) -> Ensemble:
-    """Fit calibration and conformal interval factors on `middle`, and describe peers from `early`."""
+    """Fit calibration and conformal interval factors on `middle`, and describe peers from `early`.
+
+    Parameters
+    ----------
+    ensemble
+        Not calibrated yet; it is changed in place and returned.
+    early, middle
+        People that it was trained on, and people of the year after.
+    """
     members = ensemble.members_risk(from_population(middle))  # (M, N, H)
     raw = expit(logit(members).mean(axis=0))
     calibration = fit_calibration(raw, middle.time, middle.status, "the last simulated year before the hold-out")

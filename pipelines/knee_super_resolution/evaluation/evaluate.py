@@ -36,7 +36,19 @@ WIDTH = 150
 
 
 def judge(volume: ThinVolume, axis: int, factor: int, methods: Iterable[str], kind: str = "fir") -> Iterator[Row]:
-    """The rows of one volume, axis and factor; a method without weights for the factor is left out."""
+    """The rows of one volume, axis and factor; a method without weights for the factor is left out.
+
+    Parameters
+    ----------
+    volume, axis
+        The volume, and which of its axes is degraded.
+    factor
+        Thin slices per thick slice.
+    methods
+        Names, see `methods.RESTORE`.
+    kind
+        Sensitivity of a thick slice: fir, gaussian or boxcar.
+    """
     task, truth = degraded(volume, axis, factor, kind)
     mask = metrics.foreground(truth)
     for method in methods:

@@ -37,6 +37,17 @@ def injected(
     """The volume with foci of 0.4 to 1 thick slice across, and where they are (label per focus).
 
     Each differs from its surroundings by 20 to 40 % of the brightest tissue, brighter or darker, and lies in tissue.
+
+    Parameters
+    ----------
+    volume
+        Thin along `axis`.
+    axis, factor
+        Along which it will be degraded, and how much.
+    random
+        Where chance comes from.
+    count
+        Foci to place; fewer where there is no room.
     """
     turned = np.moveaxis(volume.array, axis, 0).copy()
     labels = np.zeros(turned.shape, dtype=np.int32)
@@ -70,7 +81,17 @@ def injected(
 
 
 def judge_lesions(volume: ThinVolume, axis: int, factor: int, methods: Sequence[str], seed: int = 0) -> list[LesionRow]:
-    """Restore a volume with and without foci by each method and count what is seen and what is made up."""
+    """Restore a volume with and without foci by each method and count what is seen and what is made up.
+
+    Parameters
+    ----------
+    volume, axis, factor
+        The volume, which of its axes is degraded and how much.
+    methods
+        Names, see `methods.RESTORE`; one without weights for the factor is left out.
+    seed
+        Of the foci.
+    """
     random = np.random.default_rng([seed, axis, factor])
     with_foci, labels = injected(volume, axis, factor, random)
     task, truth = degraded(with_foci, axis, factor, scale=1.0)  # one scale for both, or the comparison would show it

@@ -35,7 +35,15 @@ def score(array: NDArray[Any], stack: Stack | None = None) -> float:
 
 
 def knees(folder: Path | None, seed: int = 177, simulated: int = 12) -> list[ScoredSeries]:
-    """What should pass: the stacks of the DICOM knees in `folder` and simulated knees of every contrast."""
+    """What should pass: the stacks of the DICOM knees in `folder` and simulated knees of every contrast.
+
+    Parameters
+    ----------
+    folder
+        With a DICOM series of a knee; None: simulated ones only.
+    seed, simulated
+        Of the simulated knees, and how many.
+    """
     found = []
     for stack in _stacks(folder) if folder else ():
         found.append(ScoredSeries(f"knee, {stack.label}", "knee", score(read_stack(stack).array, stack)))
@@ -49,7 +57,17 @@ def knees(folder: Path | None, seed: int = 177, simulated: int = 12) -> list[Sco
 def outliers(
     others: Sequence[Path], spoiled: Sequence[NDArray[np.floating[Any]]], seed: int = 178
 ) -> list[ScoredSeries]:
-    """What should not: other body parts and phantoms in `others`, and spoiled versions of knees (D, H, W)."""
+    """What should not: other body parts and phantoms in `others`, and spoiled versions of knees (D, H, W).
+
+    Parameters
+    ----------
+    others
+        Folders of DICOM series that are no knees.
+    spoiled
+        (D, H, W) each, scaled to about 1: knees to be spoiled.
+    seed
+        Of how they are spoiled.
+    """
     found = []
     for folder in others:
         for stack in _stacks(folder):
@@ -108,6 +126,15 @@ def warped_by_metal(
 
     The field of a long cylinder falls with the square of the distance and changes sign with twice the angle; a pixel
     is moved along the readout by its off-resonance, at most by `reach` pixels, and piles up where others have moved to.
+
+    Parameters
+    ----------
+    planes
+        (D, H, W).
+    centre, radius
+        Of the cylinder, in pixels.
+    reach
+        Largest shift, in pixels.
     """
     height, width = planes.shape[1:]
     down, across = np.mgrid[:height, :width]

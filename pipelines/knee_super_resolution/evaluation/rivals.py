@@ -54,6 +54,7 @@ DEEPRESOLVE_VOXELS = 4_000_000  # of a slab: about 2 GB at work
 
 
 def deepresolve_weights(factor: int) -> Path:
+    """The file with the weights of DeepResolve for a factor."""
     return BUNDLE / f"deepresolve_{factor}.safetensors"
 
 
@@ -134,6 +135,7 @@ class PlaneNetwork(nn.Sequential):
         super().__init__(*steps, last)
 
     def forward(self, plane: Tensor) -> Tensor:
+        """Planes (N, 1, H, W) blurred down their rows, to sharper ones of the same shape."""
         residual: Tensor = super().forward(plane)  # type: ignore[no-untyped-call]
         return plane + residual
 
@@ -142,6 +144,15 @@ def selfsr(task: Task, steps: int = 200, batch: int = 8, size: int = 40, seed: i
     """Train a plane network on the acquired planes, degraded down their rows, and apply it to both reformats.
 
     Only the volume itself is used: no other image, no shipped weights.
+
+    Parameters
+    ----------
+    task
+        Thick slices, and where thin ones are wanted.
+    steps, batch, size
+        Steps of the training, patches of a step, and pixels of a patch.
+    seed
+        Of first weights and patches.
     """
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)

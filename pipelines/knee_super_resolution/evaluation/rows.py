@@ -32,7 +32,15 @@ class Row:
 
 
 def bootstrap(values: Sequence[float], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
-    """95 % interval of the mean, by drawing rows with replacement."""
+    """95 % interval of the mean, by drawing rows with replacement.
+
+    Parameters
+    ----------
+    values
+        One per row.
+    seed, draws
+        Of the random draws, and how many.
+    """
     random = np.random.default_rng(seed)
     array = np.asarray(values)
     means = array[random.integers(len(array), size=(draws, len(array)))].mean(axis=1)
@@ -62,7 +70,17 @@ def summary(rows: Sequence[Row], figure: str) -> dict[tuple[int, str], Cell]:
 
 
 def gains(rows: Sequence[Row], against: str, figure: str = "psnr_db") -> dict[int, tuple[Cell, float]]:
-    """Ours minus another method, paired by volume and axis, with the p of Wilcoxon's signed-rank test."""
+    """Ours minus another method, paired by volume and axis, with the p of Wilcoxon's signed-rank test.
+
+    Parameters
+    ----------
+    rows
+        Of all methods.
+    against
+        Name of the other method.
+    figure
+        Which figure of a row is compared.
+    """
     from scipy.stats import wilcoxon
 
     found = {}

@@ -110,7 +110,15 @@ def spin_echo(
     repetition_ms: float,
     echo_ms: float,
 ) -> Values:
-    """Spin echo after 90 degrees: M0 (1 - exp(-TR/T1)) exp(-TE/T2)."""
+    """Spin echo after 90 degrees: M0 (1 - exp(-TR/T1)) exp(-TE/T2).
+
+    Parameters
+    ----------
+    density, t1, t2
+        Of each tissue, relative to water and in ms.
+    repetition_ms, echo_ms
+        Of the sequence.
+    """
     signal: Values = density * (1 - np.exp(-repetition_ms / t1)) * np.exp(-echo_ms / t2)
     return signal
 
@@ -123,7 +131,15 @@ def spoiled_gradient_echo(
     echo_ms: float,
     flip_degrees: float,
 ) -> Values:
-    """Spoiled gradient echo (Ernst): M0 sin a (1 - E1) / (1 - E1 cos a) exp(-TE/T2*)."""
+    """Spoiled gradient echo (Ernst): M0 sin a (1 - E1) / (1 - E1 cos a) exp(-TE/T2*).
+
+    Parameters
+    ----------
+    density, t1, t2_star
+        Of each tissue, relative to water and in ms.
+    repetition_ms, echo_ms, flip_degrees
+        Of the sequence; the flip angle in degrees.
+    """
     flip = np.deg2rad(flip_degrees)
     e1 = np.exp(-repetition_ms / t1)
     signal: Values = density * np.sin(flip) * (1 - e1) / (1 - e1 * np.cos(flip)) * np.exp(-echo_ms / t2_star)
@@ -138,7 +154,15 @@ def dess(
     echo_ms: float,
     flip_degrees: float,
 ) -> Values:
-    """Root sum of squares of the two echoes of double echo steady state (Haenicke and Vogel 2003, for S+ and S-)."""
+    """Root sum of squares of the two echoes of double echo steady state (Haenicke and Vogel 2003, for S+ and S-).
+
+    Parameters
+    ----------
+    density, t1, t2
+        Of each tissue, relative to water and in ms.
+    repetition_ms, echo_ms, flip_degrees
+        Of the sequence; the flip angle in degrees.
+    """
     first, second = dess_echoes(t1, t2, repetition_ms, echo_ms, flip_degrees)
     combined: Values = density * np.hypot(first, second)
     return combined
@@ -151,7 +175,15 @@ def dess_echoes(
     echo_ms: float,
     flip_degrees: float,
 ) -> tuple[Values, Values]:
-    """The two echoes for unit density: S+ at TE after a pulse and S- at TE before the next one."""
+    """The two echoes for unit density: S+ at TE after a pulse and S- at TE before the next one.
+
+    Parameters
+    ----------
+    t1, t2
+        Of each tissue, ms.
+    repetition_ms, echo_ms, flip_degrees
+        Of the sequence; the flip angle in degrees.
+    """
     cosine = np.cos(np.deg2rad(flip_degrees))
     e1, e2 = np.exp(-repetition_ms / t1), np.exp(-repetition_ms / t2)
     root = np.sqrt((1 - e2**2) / ((1 - e1 * cosine) ** 2 - e2**2 * (e1 - cosine) ** 2))
@@ -162,7 +194,17 @@ def dess_echoes(
 
 
 def simulate_clutter(seed: int, shape: tuple[int, int, int] = (96, 96, 96), leaves: int = 1200) -> Field:
-    """Random leaves, (D, H, W) in 0..1: ellipsoids, plates and rods over one another, each with its own texture."""
+    """Random leaves, (D, H, W) in 0..1: ellipsoids, plates and rods over one another, each with its own texture.
+
+    Parameters
+    ----------
+    seed
+        The same seed gives the same volume.
+    shape
+        (D, H, W).
+    leaves
+        How many shapes are laid over one another.
+    """
     random = np.random.default_rng(seed)
     image = np.full(shape, random.uniform(0, 0.6), dtype=np.float32)
     fine, coarse = _noise(shape, 1.0, random), _noise(shape, random.uniform(2.0, 5.0), random)

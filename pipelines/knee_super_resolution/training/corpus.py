@@ -24,6 +24,7 @@ class Corpus:
     validation: list[ThinVolume] = field(default_factory=list)
 
     def sentence(self) -> str:
+        """What was trained on, as it stands in the report of every result."""
         knees = sum(volume.name.startswith("simulated") for volume in self.simulated)
         clutter = len(self.simulated) - knees
         made = f"trained on {knees} simulated knees and {clutter} volumes of random shapes"
@@ -35,7 +36,19 @@ class Corpus:
 
 
 def gather(seed: int, knees: int, clutter: int, folders: Sequence[Path], excluded: Sequence[str]) -> Corpus:
-    """Simulate and read volumes, split by subject; names that contain an excluded word are never used."""
+    """Simulate and read volumes, split by subject; names that contain an excluded word are never used.
+
+    Parameters
+    ----------
+    seed
+        Of the simulated volumes.
+    knees, clutter
+        How many of each to simulate.
+    folders
+        With real volumes, see `read_volumes`.
+    excluded
+        Words that must not occur in the name of a folder, subject or volume.
+    """
     corpus = Corpus()
     for volume in simulated_volumes(seed, knees, clutter):
         number = int(volume.subject.split()[1])

@@ -31,6 +31,15 @@ def calibrate(network: ThinSliceNet, corpus: Corpus, largest: int = 64) -> dict[
 
     Split conformal on held-back volumes: the 90 % quantile of `abs(error)` / standard deviation over foreground
     voxels, over the Gaussian 1.645, so that +-1.645 standard deviations cover 90 % of voxels like those held back.
+
+    Parameters
+    ----------
+    network
+        Trained.
+    corpus
+        Whose held-back volumes are used; its simulated ones where there are none.
+    largest
+        Samples along each axis that are used.
     """
 
     made = Restorer(copy.deepcopy(network), {}, half=False)
@@ -51,7 +60,17 @@ def calibrate(network: ThinSliceNet, corpus: Corpus, largest: int = 64) -> dict[
 
 
 def validate(network: nn.Module, corpus: Corpus, plan: Plan, draws: int = 24) -> dict[str, float]:
-    """Mean gain over the cubic spline on patches of held-back volumes, dB, per factor; FIR degradation."""
+    """Mean gain over the cubic spline on patches of held-back volumes, dB, per factor; FIR degradation.
+
+    Parameters
+    ----------
+    network, plan
+        Trained, and how.
+    corpus
+        Whose held-back volumes are used; its simulated ones where there are none.
+    draws
+        Patches per factor.
+    """
     gains = {}
     held = Corpus(simulated=corpus.validation or corpus.simulated)
     for factor in (plan.factor,) if plan.factor else (2.0, 3.0, 4.0, 8.0):
@@ -69,6 +88,15 @@ def arithmetic_tflop(network: nn.Module, corpus: Corpus, plan: Plan, steps: int,
     """About how much arithmetic a training takes, TFLOP: the convolutions forward, and twice as much backward.
 
     The mean size of a patch is that of the first `draws` of the run.
+
+    Parameters
+    ----------
+    network, corpus, plan
+        What is trained, on what and how.
+    steps
+        Of the training.
+    draws
+        Patches whose mean size is taken.
     """
     sampler = Sampler(corpus, plan)
     drawn = [sampler.example(number) for number in range(draws)]
@@ -85,7 +113,17 @@ def stem(plan: Plan) -> str:
 
 
 def save(network: nn.Module, plan: Plan, corpus: Corpus, output: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """Weights as safetensors, a description beside them; the baseline's in half precision, so as to stay small."""
+    """Weights as safetensors, a description beside them; the baseline's in half precision, so as to stay small.
+
+    Parameters
+    ----------
+    network, plan, corpus
+        What was trained, how and on what.
+    output
+        Folder to write into.
+    facts
+        What else the description is to say.
+    """
     kind = torch.float32 if plan.method == "condyle" else torch.bfloat16
     weights = output / f"{stem(plan)}.safetensors"
     save_file({name: value.to(kind).contiguous() for name, value in network.state_dict().items()}, weights)

@@ -43,7 +43,19 @@ class Dictionary:
 
 
 def train_dictionary(volumes: Sequence[ThinVolume], factor: int, seed: int, patches: int = 60_000) -> Dictionary:
-    """Coupled dictionaries from thin volumes: low by scikit-learn's dictionary learning, high by least squares."""
+    """Coupled dictionaries from thin volumes: low by scikit-learn's dictionary learning, high by least squares.
+
+    Parameters
+    ----------
+    volumes
+        To learn from.
+    factor
+        Thin slices per thick slice.
+    seed
+        Of patches and first atoms.
+    patches
+        How many are learned from.
+    """
     from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
     from sklearn.exceptions import ConvergenceWarning
 
@@ -129,6 +141,7 @@ def sparse_codes(features: Tensor, dictionary: Dictionary) -> tuple[Tensor, Tens
 
 
 def save_dictionary(dictionary: Dictionary, factor: int, folder: Path = BUNDLE) -> None:
+    """Write the dictionaries of a factor in half precision."""
     save_file(
         {name: getattr(dictionary, name).half().contiguous() for name in ("components", "low", "high")},
         folder / f"scsr_{factor}.safetensors",

@@ -16,13 +16,25 @@ SPREAD_WEIGHT = 0.05  # of the uncertainty's likelihood in the loss
 
 
 def relative_error(thin: Tensor, truth: Tensor, interpolated: Tensor) -> Tensor:
-    """RMSE over that of the interpolation, where there is something to see, with floors that quieten flat patches."""
+    """RMSE over that of the interpolation, where there is something to see, with floors that quieten flat patches.
+
+    Parameters
+    ----------
+    thin, truth, interpolated
+        (N, F, H, W) each, scaled.
+    """
     ours, theirs = _errors(thin, truth, interpolated)
     return torch.sqrt((ours + 1e-8) / (theirs + 1e-6))
 
 
 def gain_db(thin: Tensor, truth: Tensor, interpolated: Tensor) -> float:
-    """How much smaller the error is than that of the interpolation, dB."""
+    """How much smaller the error is than that of the interpolation, dB.
+
+    Parameters
+    ----------
+    thin, truth, interpolated
+        (N, F, H, W) each, scaled.
+    """
     ours, theirs = _errors(thin.detach(), truth, interpolated)
     return 10 * math.log10((float(theirs) + 1e-8) / (float(ours) + 1e-8))
 

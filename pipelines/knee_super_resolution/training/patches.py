@@ -39,7 +39,17 @@ class Degradation:
 
     @staticmethod
     def draw(random: np.random.Generator, factors: Iterable[float] = (), fir_only: bool = False) -> Degradation:
-        """A random one: any ratio from 1.5 to 8 or one of `factors`, any profile, with or without noise."""
+        """A random one: any ratio from 1.5 to 8 or one of `factors`, any profile, with or without noise.
+
+        Parameters
+        ----------
+        random
+            Where chance comes from.
+        factors
+            To choose the ratio from; any ratio where there are none.
+        fir_only
+            Whether the profile is always the paper's filter, without noise.
+        """
         listed = tuple(factors)
         ratio = float(random.choice(listed)) if listed else float(np.exp(random.uniform(np.log(1.5), np.log(8.0))))
         kind = "fir" if fir_only else str(random.choice(["fir", "gaussian", "boxcar"], p=[0.55, 0.27, 0.18]))
@@ -110,6 +120,17 @@ def degrade_batch(
     """Thicken a batch of patches (N, 1, D, H, W) along their first axis.
 
     The thin slices beyond the last thick one are left out, as they are in the evaluation.
+
+    Parameters
+    ----------
+    thin
+        (N, 1, D, H, W).
+    degradation
+        Ratio, profile and noise.
+    step_over_pixel
+        Distance of the thin slices over the in-plane pixel.
+    random
+        Where the noise comes from.
     """
     depth = thin.shape[2]
     fine = np.arange(depth, dtype=float)

@@ -27,10 +27,12 @@ class Task:
 
     @property
     def coarse(self) -> NDArray[np.floating[Any]]:
+        """(C,) positions of the thick slices, in thin slices."""
         return float(self.factor) * np.arange(len(self.thick))
 
     @property
     def fine(self) -> NDArray[np.floating[Any]]:
+        """(F,) positions of the thin slices."""
         return np.arange(self.count, dtype=float)
 
 

@@ -28,7 +28,19 @@ from pipelines.lab.checkpoint import OtherTraining
 
 
 def train_dictionaries(corpus: Corpus, seed: int, factors: Sequence[int], output: Path, console: Console) -> None:
-    """The coupled dictionaries of the sparse-coding baseline, one pair for each factor."""
+    """The coupled dictionaries of the sparse-coding baseline, one pair for each factor.
+
+    Parameters
+    ----------
+    corpus, seed
+        What is learned from, and the seed of the patches.
+    factors
+        One pair of dictionaries for each.
+    output
+        Folder to write into.
+    console
+        Where the progress is shown.
+    """
     output.mkdir(parents=True, exist_ok=True)
     for factor in factors:
         with console.status(f"learning the dictionaries for factor {factor}"):

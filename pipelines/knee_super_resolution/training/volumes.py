@@ -103,7 +103,15 @@ def _scaled(array: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def simulated_volumes(seed: int, knees: int, clutter: int) -> Iterator[ThinVolume]:
-    """Simulated knees, then clutter; the same for the same seed."""
+    """Simulated knees, then clutter; the same for the same seed.
+
+    Parameters
+    ----------
+    seed
+        Of all of them.
+    knees, clutter
+        How many of each.
+    """
     random = np.random.default_rng(seed)
     for number in range(knees):
         step_mm = float(random.uniform(0.5, 0.9))
