@@ -21,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the trial pipeline is the tests'
 
@@ -30,6 +29,7 @@ from sqlalchemy.orm import Session
 
 from node.database.tables import JobRow
 from node.run import job_engine
+from node.run.messages import Checked, Encoded, Inferred, JobRequest
 from node.run.pool import Pool, Worker
 from tests.node.run.trial import Bench, bench, install_trial
 
@@ -41,7 +41,9 @@ class TimedPool(Pool):
 
     worked_s = 0.0
 
-    def _converse(self, worker: Worker, request: Any, cancelled: Callable[[], bool]) -> dict[str, Any]:
+    def _converse(
+        self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]
+    ) -> Checked | Inferred | Encoded:
         start = time.perf_counter()
         try:
             return super()._converse(worker, request, cancelled)
@@ -55,7 +57,7 @@ def handed_over(made: Bench) -> int:
         return session.scalar(select(func.count()).where(JobRow.state == "sending")) or 0
 
 
-def one_at_a_time(made: Bench, running: job_engine.Engine, count: int) -> tuple[list[float], list[float]]:
+def one_at_a_time(made: Bench, running: job_engine.JobEngine, count: int) -> tuple[list[float], list[float]]:
     """Seconds from submit to the outbox, and those of the worker, job by job."""
     total, own = [], []
     for _ in range(count):
@@ -69,7 +71,7 @@ def one_at_a_time(made: Bench, running: job_engine.Engine, count: int) -> tuple[
     return total, own
 
 
-def backlog(made: Bench, running: job_engine.Engine, count: int) -> tuple[float, float]:
+def backlog(made: Bench, running: job_engine.JobEngine, count: int) -> tuple[float, float]:
     """Seconds a job, all and the worker's, where `count` are waiting."""
     jobs = [made.job() for _ in range(count)]
     wanted = handed_over(made) + count
@@ -101,7 +103,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["PYTHONPATH"] = install_trial(Path(name) / "site")
         with bench(Path(name), chosen.database) as made:
-            running = job_engine.Engine(made.configuration, made.database)
+            running = job_engine.JobEngine(made.configuration, made.database)
             running.start()
             try:
                 one_at_a_time(made, running, 5)  # warm
