@@ -19,8 +19,8 @@ from pydicom.uid import (
     UltrasoundImageStorage,
 )
 
+from dicom_sr.decimal_string import decimal
 from dicom_sr.findings import Volume
-from dicom_sr.read.frames import decimal
 from dicom_sr.uids import uid
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+RESEARCH_USE = "Research use only. Not for diagnosis."
+
 Kind = Literal[
     "derived_series",
     "secondary_capture",

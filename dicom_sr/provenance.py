@@ -20,7 +20,6 @@ from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded
 from dicom_sr.series import Series
 from dicom_sr.uids import result_key, uid
 
-RESEARCH_USE = "Research use only. Not for diagnosis."
 SERIES_MARK = "AI"  # how every SeriesDescription of ours starts
 
 # SeriesNumber = source's number + 1000 * (base of the pipeline + number of the kind): unique within the study as

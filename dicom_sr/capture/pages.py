@@ -1,8 +1,8 @@
-"""Captures: pages drawn as RGB pictures, and written as Secondary Capture images that every viewer shows."""
+"""Pages of a result drawn as RGB pictures."""
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
@@ -24,7 +24,7 @@ from dicom_sr.capture.drawing import (
 )
 from dicom_sr.capture.panels import bar_space, render, title_height
 from dicom_sr.findings import NotRun, Page, Result, TablePanel
-from dicom_sr.provenance import RESEARCH_USE, Provenance
+from dicom_sr.profile import RESEARCH_USE
 
 PAGE_WIDTH = 1024  # pixels; shown 512 wide its smallest text is still 10 px high
 MAXIMUM_HEIGHT = 2048  # pixels; larger pages are slow or refused in older viewers
@@ -32,9 +32,17 @@ _MARGIN, _GAP = 28, 14
 _IMAGE_HEIGHT = 900  # pixels, of a picture on a page with room; less where the page would grow too high
 
 
-def pages(provenance: Provenance) -> tuple[Page, ...]:
+@dataclass(frozen=True)
+class Imprint:
+    """What every page says about where its result comes from; nothing of it names the patient."""
+
+    origin: str  # model, date and a label of the study: one line below the title
+    institution: str  # at the right end of that line, where there is room for it
+    notes: tuple[str, ...]  # below the warning at the foot: what the model was trained on, and limits
+
+
+def pages(result: Result | NotRun) -> tuple[Page, ...]:
     """The pages to be drawn: the result's own, or one of words where it brings none."""
-    result = provenance.result
     if isinstance(result, NotRun):
         return (Page(f"{result.title}: not performed", (), summary=_not_run(result)),)
     return result.pages or (_page_of_words(result),)
@@ -65,30 +73,25 @@ def _unit(ucum: str) -> str:
     return "" if ucum == "1" or ucum.startswith("{") else ucum
 
 
-def study_label(provenance: Provenance) -> str:
-    """A short name for the study that tells nothing about the patient."""
-    return hashlib.sha256(provenance.study_instance_uid.encode()).hexdigest()[:6].upper()
-
-
-def draw_page(page: Page, provenance: Provenance) -> Image.Image:
+def draw_page(page: Page, imprint: Imprint) -> Image.Image:
     """`page` as an RGB picture, `PAGE_WIDTH` wide and at most `MAXIMUM_HEIGHT` high where pictures can give way."""
     image_height = _IMAGE_HEIGHT
     while True:
-        picture = _draw(page, provenance, image_height)
+        picture = _draw(page, imprint, image_height)
         if picture.height <= MAXIMUM_HEIGHT or image_height <= 160:
             return picture
         image_height = max(int(image_height * 0.8), 160)
 
 
-def _draw(page: Page, provenance: Provenance, image_height: int) -> Image.Image:
+def _draw(page: Page, imprint: Imprint, image_height: int) -> Image.Image:
     inner = PAGE_WIDTH - 2 * _MARGIN
     cards = _cards(page, inner, image_height)
     head = _head_height(page, inner)
-    feet = _foot_texts(provenance)
+    feet = imprint.notes
     foot_height = paragraph_height((RESEARCH_USE,), LARGE, inner, bold=True) + paragraph_height(feet, SMALL, inner) + 40
     picture = blank(PAGE_WIDTH, head + sum(row[0] + _GAP for row in cards) + foot_height)
     draw = ImageDraw.Draw(picture)
-    y = _draw_head(draw, page, provenance, inner)
+    y = _draw_head(draw, page, imprint, inner)
     for height, row in cards:
         for x, card in row:
             picture.paste(card, (_MARGIN + x, y))
@@ -135,16 +138,12 @@ def _head_height(page: Page, inner: int) -> int:
     )
 
 
-def _draw_head(draw: ImageDraw.ImageDraw, page: Page, provenance: Provenance, inner: int) -> int:
+def _draw_head(draw: ImageDraw.ImageDraw, page: Page, imprint: Imprint, inner: int) -> int:
     y = draw_paragraphs(draw, (_MARGIN, _MARGIN - 6), (page.title,), TITLE, inner, bold=True)
-    model = provenance.model
-    line = f"{model.name} {model.version}  ·  {provenance.readable_date}  ·  study {study_label(provenance)}"
-    draw.text((_MARGIN, y), line, MUTED, font(SMALL))
-    if provenance.profile.institution:
-        text = provenance.profile.institution
-        room = inner - width_of(line, font(SMALL)) - 30
-        if width_of(text, font(SMALL)) <= room:
-            draw.text((PAGE_WIDTH - _MARGIN, y), text, MUTED, font(SMALL), anchor="ra")
+    draw.text((_MARGIN, y), imprint.origin, MUTED, font(SMALL))
+    room = inner - width_of(imprint.origin, font(SMALL)) - 30
+    if imprint.institution and width_of(imprint.institution, font(SMALL)) <= room:
+        draw.text((PAGE_WIDTH - _MARGIN, y), imprint.institution, MUTED, font(SMALL), anchor="ra")
     y += line_height(SMALL) + 12 + 6
     if page.summary:
         bottom = y + paragraph_height(page.summary, LARGE, inner - 18)
@@ -152,9 +151,3 @@ def _draw_head(draw: ImageDraw.ImageDraw, page: Page, provenance: Provenance, in
         draw_paragraphs(draw, (_MARGIN + 18, y), page.summary, LARGE, inner - 18, TEXT)
         y = bottom + 24
     return y
-
-
-def _foot_texts(provenance: Provenance) -> tuple[str, ...]:
-    trained_on = provenance.model.trained_on.strip().rstrip(".")
-    texts = [f"{trained_on[:1].upper()}{trained_on[1:]}."] if trained_on else []
-    return (*texts, *getattr(provenance.result, "limits", ()))

@@ -8,6 +8,8 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
+from dicom_sr.decimal_string import decimal
+
 # functional group -> its attributes, and what they are called in a classic header (PS3.3 C.7.6.16, C.8.13)
 _GROUPS: dict[str, dict[str, str]] = {
     "PlanePositionSequence": {"ImagePositionPatient": "ImagePositionPatient"},
@@ -92,16 +94,6 @@ def _many(value: Any) -> list[Any]:
 
 def _is_decimal(keyword: str) -> bool:
     return bool(dictionary_VR(keyword) == "DS")
-
-
-def decimal(value: float | str) -> str:
-    """`value` as a decimal string of at most 16 characters."""
-    number = float(value)
-    for digits in range(15, 4, -1):
-        text = f"{number:.{digits}g}"
-        if len(text) <= 16:
-            return text
-    return f"{number:.8g}"
 
 
 def _classic_terms(flat: Dataset) -> None:

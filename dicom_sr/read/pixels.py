@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGExtended12Bit
 
@@ -125,7 +126,7 @@ def read(instance: Instance) -> Dataset:
         if not any(keyword in ds for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
             raise UnsuitableInput("the object has no pixels")
         if "TransferSyntaxUID" not in ds.file_meta:
-            ds.file_meta.TransferSyntaxUID = _guessed_syntax(ds)
+            ds.file_meta.TransferSyntaxUID = pydicom.uid.UID(_guessed_syntax(ds))
         rows, columns, count = int(ds.Rows), int(ds.Columns), number_of_frames(ds)
     except UnsuitableInput:
         raise
@@ -165,8 +166,7 @@ def decoded(ds: Dataset, index: int = 0) -> NDArray[np.generic]:
 
 def _by_pydicom(ds: Dataset, index: int) -> NDArray[np.generic]:
     syntax = pydicom.uid.UID(str(ds.file_meta.TransferSyntaxUID))
-    decoder = pydicom.pixels.get_decoder(syntax)
-    array, _ = decoder.as_array(ds, index=index, raw=False)
+    array, _ = get_decoder(syntax).as_array(ds, index=index, raw=False)
     return np.asarray(array)
 
 

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from dicom_sr import codes
+from dicom_sr.decimal_string import decimal
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import DerivedVolume, Result, Volume
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance
-from dicom_sr.read.frames import decimal, frame_header
+from dicom_sr.read.frames import frame_header
 from dicom_sr.read.headers import chosen, coded
 from dicom_sr.write.finish import finish, write
 from dicom_sr.write.references import stand_in
@@ -293,7 +294,7 @@ def _slice(
     return ds
 
 
-_META = Dataset()
+_META = FileMetaDataset()
 _META.TransferSyntaxUID = ExplicitVRLittleEndian
 
 

@@ -23,11 +23,11 @@ from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedPDFStorage, EnhancedSRStorage
 
 from dicom_sr import codes
-from dicom_sr.capture.pages import draw_page, pages, study_label
+from dicom_sr.capture.pages import draw_page, pages
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Finding, Measurement, NotRun, RecordReport, Result
-from dicom_sr.profile import EncodedObject
-from dicom_sr.provenance import RESEARCH_USE, Provenance, software_version
+from dicom_sr.profile import RESEARCH_USE, EncodedObject
+from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.write.finish import finish, write
 from dicom_sr.write.report import (
@@ -39,6 +39,7 @@ from dicom_sr.write.report import (
     predecessor_items,
     text_item,
 )
+from dicom_sr.write.secondary_capture import imprint, study_label
 
 
 # ---- Enhanced SR
@@ -255,8 +256,8 @@ def _story(provenance: Provenance, result: Result) -> list[Any]:
         ]
         story.append(Table(rows, colWidths=[(A4[0] - 108) * part for part in (0.6, 0.4)], style=style))
     story += [Paragraph("Limits and model", section), *(Paragraph(escape(text), body) for text in _notes(result))]
-    for page in pages(provenance):
-        picture = draw_page(page, provenance)
+    for page in pages(result):
+        picture = draw_page(page, imprint(provenance))
         width, height = A4[0] - 108, A4[1] - 140
         scale = min(width / picture.width, height / picture.height)
         story += [PageBreak(), Picture(_png(picture), picture.width * scale, picture.height * scale)]

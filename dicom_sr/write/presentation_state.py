@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -64,7 +65,7 @@ def _state(
     annotations = [
         _annotation(layer, image, finding) for image in references for finding in marked[str(image.SOPInstanceUID)]
     ]
-    arguments = {
+    arguments: dict[str, Any] = {  # of both classes
         "referenced_images": references,
         "series_instance_uid": provenance.uid("presentation_state", "series"),
         "series_number": provenance.series_number("presentation_state"),
@@ -80,6 +81,7 @@ def _state(
         "graphic_annotations": annotations,
         "graphic_layers": [layer],
     }
+    ds: Dataset
     if part == "colour":
         ds = hd.pr.ColorSoftcopyPresentationState(icc_profile=_colour_space_profile(), **arguments)
     else:

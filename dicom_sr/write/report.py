@@ -17,8 +17,8 @@ from dicom_sr import codes
 from dicom_sr.codes import CodingScheme
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Finding, ImageReference, Measurement, NotEvaluable, NotRun, Region, Site, frame_outline
-from dicom_sr.profile import EncodedObject
-from dicom_sr.provenance import RESEARCH_USE, Provenance, software_version
+from dicom_sr.profile import RESEARCH_USE, EncodedObject
+from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.write.derived_series import derived_references
 from dicom_sr.write.finish import finish, write

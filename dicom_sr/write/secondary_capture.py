@@ -1,16 +1,17 @@
-"""Secondary Capture: the pages of a result, one instance each, that every viewer shows (PS3.3 A.8.4)."""
+"""Secondary Capture images: the pages of a result, which every viewer shows."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from dicom_sr import codes
-from dicom_sr.capture.pages import draw_page, pages
+from dicom_sr.capture.pages import Imprint, draw_page, pages
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.headers import coded
@@ -20,10 +21,24 @@ from dicom_sr.write.finish import finish, write
 def encode_capture(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
     """The result's pages, one instance each, in one series."""
     objects = []
-    for index, page in enumerate(pages(provenance)):
-        ds = _secondary_capture(provenance, index, np.asarray(draw_page(page, provenance)))
+    for index, page in enumerate(pages(provenance.result)):
+        ds = _secondary_capture(provenance, index, np.asarray(draw_page(page, imprint(provenance))))
         objects.append(write(ds, "secondary_capture", folder, f"capture-{index + 1}.dcm"))
     return tuple(objects)
+
+
+def imprint(provenance: Provenance) -> Imprint:
+    """What the pages of a result say about where it comes from."""
+    model = provenance.model
+    origin = f"{model.name} {model.version}  ·  {provenance.readable_date}  ·  study {study_label(provenance)}"
+    trained_on = model.trained_on.strip().rstrip(".")
+    notes = [f"{trained_on[:1].upper()}{trained_on[1:]}."] if trained_on else []
+    return Imprint(origin, provenance.profile.institution, (*notes, *getattr(provenance.result, "limits", ())))
+
+
+def study_label(provenance: Provenance) -> str:
+    """A short name for the study that tells nothing about the patient."""
+    return hashlib.sha256(provenance.study_instance_uid.encode()).hexdigest()[:6].upper()
 
 
 def _secondary_capture(provenance: Provenance, index: int, pixels: NDArray[np.uint8]) -> Dataset:
@@ -48,7 +63,7 @@ def _secondary_capture(provenance: Provenance, index: int, pixels: NDArray[np.ui
         ds.LossyImageCompression = "00"
     ds.PixelData = pixels.tobytes() + b"\0" * (pixels.nbytes % 2)
     ds["PixelData"].VR = "OB"
-    ds.file_meta = Dataset()
+    ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return finish(ds, provenance, "capture")
 

@@ -11,20 +11,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pydicom
-from pydicom.uid import UID, UID_dictionary
+from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import (
+
+from node.commands.exit_codes import OK
+from node.commands.terminal import console
+from node.config import DimseDestination, DimseSettings, NodeSettings
+from node.network.sop_classes import (
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
-
-from node.commands.exit_codes import OK
-from node.commands.terminal import console
-from node.config import DimseDestination, DimseSettings, NodeSettings
 from node.receive.dimse.presentation_contexts import MESSAGE_SYNTAXES
 from node.receive.status import Status
 from node.receive.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -193,7 +193,7 @@ def _examples() -> list[tuple[str, ...]]:
 
 
 def _name(uid: str) -> str:
-    return NEWER_NAMES.get(uid) or (UID(uid).name if uid in UID_dictionary else uid)
+    return NEWER_NAMES.get(uid) or UID(uid).name
 
 
 def _sending() -> str:

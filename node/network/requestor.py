@@ -25,12 +25,14 @@ def _close_socket(connection: AssociationSocket) -> None:
         opened.close()
 
 
-AssociationSocket._shutdown_socket = _close_socket
+AssociationSocket._shutdown_socket = _close_socket  # type: ignore[method-assign, assignment]
 
 
 def no_delay(event: evt.Event) -> None:
     """Send small packets at once: else the kernel holds back the end of each object for the peer's ACK, 40 ms."""
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def settled(association: Association) -> Association:
@@ -47,6 +49,6 @@ def settled(association: Association) -> Association:
 def refusal(association: Association) -> str:
     """Why an association was not established, for a message."""
     answer = association.acceptor.primitive
-    if association.is_rejected:
+    if association.is_rejected and answer is not None:
         return f"association rejected: {answer.reason_str}"
     return "cannot be reached" if answer is None else "association aborted"

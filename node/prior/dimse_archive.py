@@ -8,16 +8,16 @@ from typing import Any, Literal
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
-from pynetdicom.sop_class import (
-    StudyRootQueryRetrieveInformationModelFind,
-    StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
-)
 
 from dicom_sr.provenance import SERIES_MARK
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
 from node.network.requestor import ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S, MAXIMUM_PDU_SIZE, no_delay, settled
+from node.network.sop_classes import (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+)
 from node.network.tls import destination_context
 from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, ReportReference, earlier
 from node.prior.report import LARGEST, REPORT_CLASSES, Moment, Wanted
@@ -245,6 +245,6 @@ def _said(answer: int | None) -> str:
 
 def _why(association: Association) -> str:
     answer = association.acceptor.primitive
-    if association.is_rejected:
+    if association.is_rejected and answer is not None:
         return f"association rejected: {answer.reason_str}"
     return "cannot be reached" if answer is None else "association aborted, or nothing of what was asked for is offered"

@@ -64,8 +64,9 @@ def frames(header: Dataset) -> Iterator[Frame]:
 def _macro(group: Dataset, shared: Dataset, keyword: str) -> Dataset:
     """The functional group of a frame, which may stand in the shared ones instead."""
     for place in (group, shared):
-        for item in place.get(keyword) or ():
-            return item
+        found: Dataset
+        for found in place.get(keyword) or ():
+            return found
     return Dataset()
 
 

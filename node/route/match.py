@@ -26,7 +26,7 @@ from datetime import date
 from functools import cache
 from typing import Any, Protocol
 
-from pydicom.datadict import DicomDictionary, dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
 
 from node.errors import ConfigurationError
 from node.route.facts import NUMBERS, TEXTS, Facts, Value
@@ -301,7 +301,7 @@ def _kind(key: str, where: str) -> str:
 def _not_a_key(key: str, keyword: str, tag: int | None) -> str:
     if tag is not None:
         return f"{key!r}: only a sequence has elements below it"
-    known = [*NUMBERS, *TEXTS, *(row[4] for row in DicomDictionary.values() if row[4])]
+    known = [*NUMBERS, *TEXTS, *(keyword for keyword in keyword_dict if keyword)]
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.7) or difflib.get_close_matches(keyword, known, n=1)
     if close:
         return f"{keyword!r} is not a DICOM keyword; did you mean {close[0]!r}?"

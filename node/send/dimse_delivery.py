@@ -11,12 +11,9 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, build_role, evt
 from pynetdicom.association import Association
-from pynetdicom.sop_class import (
-    StorageCommitmentPushModel,
-    StorageCommitmentPushModelInstance,
-    StudyRootQueryRetrieveInformationModelFind,
-    Verification,
-)
+from pynetdicom.events import EventHandlerType
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 
 from dicom_sr.profile import ObjectFile
 from node.config import DimseDestination
@@ -28,6 +25,11 @@ from node.network.requestor import (
     no_delay,
     refusal,
     settled,
+)
+from node.network.sop_classes import (
+    StorageCommitmentPushModel,
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
 )
 from node.network.tls import destination_context
 from node.send.delivery import Answer, F, Outcome, by_status
@@ -144,7 +146,7 @@ class DimseDelivery:
         arrived = threading.Event()
 
         def take(event: evt.Event) -> tuple[int, None]:
-            report(event.event_information, event.event_type)
+            report(event.event_information, event.event_type or 0)
             arrived.set()
             return SUCCESS, None
 
@@ -207,7 +209,9 @@ class DimseDelivery:
         ae.maximum_pdu_size = MAXIMUM_PDU_SIZE
         return ae
 
-    def _associate(self, ae: AE, roles: Sequence[object] = (), handlers: Sequence[object] = ()) -> Association:
+    def _associate(
+        self, ae: AE, roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (), handlers: Sequence[EventHandlerType] = ()
+    ) -> Association:
         destination = self._destination
         try:
             return ae.associate(
@@ -222,7 +226,9 @@ class DimseDelivery:
         except (OSError, RuntimeError) as error:  # unknown host, unreadable certificate
             raise PeerUnavailable(f"{self._name}: {error}") from error
 
-    def _established(self, ae: AE, roles: Sequence[object] = (), handlers: Sequence[object] = ()) -> Association | None:
+    def _established(
+        self, ae: AE, roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (), handlers: Sequence[EventHandlerType] = ()
+    ) -> Association | None:
         """An association, or None where the peer offers nothing of what was asked for."""
         association = self._associate(ae, roles, handlers)
         if association.is_established:

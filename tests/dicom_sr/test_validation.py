@@ -23,20 +23,32 @@ def test_no_validator_finds_an_error_in_any_object_of_any_pipeline(rows: list[va
     assert found == []
 
 
-def test_every_tool_had_something_to_check(rows: list[validation.Row]):
-    for tool in validation.TOOLS:
-        assert any(tool in row.problems for row in rows), tool
+def test_every_tool_checked_every_kind_of_object_that_it_is_for(rows: list[validation.Row]):
+    checked = {tool: {row.kind for row in rows if tool in row.problems} for tool in validation.TOOLS}
+    templates = {"Comprehensive 3D SR Storage", "Comprehensive SR Storage"}
+    reports = {*templates, "Enhanced SR Storage", "Key Object Selection Document Storage"}
+    on_a_grid = {"Segmentation Storage", "Label Map Segmentation Storage", "Parametric Map Storage"}
+    pictures = {"MR Image Storage", "Secondary Capture Image Storage", "Grayscale Softcopy Presentation State Storage"}
+    others = {"Color Softcopy Presentation State Storage", "Encapsulated PDF Storage"}
+    everything = reports | on_a_grid | pictures | others
+    assert checked == {
+        "dciodvfy": everything,
+        "dcentvfy": everything,
+        "PixelMed": reports,
+        "dcmqi": templates | on_a_grid,
+        "DCMTK": reports | pictures,
+        "highdicom": everything,
+    }
     assert {row.example for row in rows} == {
         *("knee_super_resolution", "hand_foot_scoring", "joint_classification", "knee_oa_risk", "not_run", "every_kind")
     }
-    assert {"MR Image Storage", "Parametric Map Storage", "Label Map Segmentation Storage"} < {r.kind for r in rows}
 
 
 def test_the_page_of_the_table_is_up_to_date(rows: list[validation.Row]):
     lines = [line for line in validation.PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][2:]
-    told = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert [line[:3] for line in told] == [[r.example, r.kind, str(r.count)] for r in rows], "see validation.py's top"
-    for line, row in zip(told, rows, strict=True):
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [line[:3] for line in cells] == [[r.example, r.kind, str(r.count)] for r in rows], "see validation.py's top"
+    for line, row in zip(cells, rows, strict=True):
         for tool, on_page, found in zip(validation.TOOLS, line[3:], validation.cells(row), strict=True):
             # PixelMed is not given all objects here, but all of them by the command that writes the page
             assert on_page == found or (tool, found) == ("PixelMed", "–"), (row.example, row.kind, tool)

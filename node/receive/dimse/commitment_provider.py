@@ -18,7 +18,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pynetdicom import AE, build_role, evt
-from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,7 @@ from node.database.states import CommitmentDirection, CommitmentState
 from node.database.tables import CommitmentRow
 from node.errors import ConfigurationError
 from node.network.requestor import no_delay
+from node.network.sop_classes import StorageCommitmentPushModel
 from node.network.tls import client_context
 from node.receive.status import NotStored
 from node.receive.store.header import is_uid

@@ -283,7 +283,7 @@ class Association(threading.Thread):
             self._peer_maximum = peer_maximum
             self._socket.sendall(acceptance)
             for context in results:
-                if context.result == 0:
+                if context.result == 0 and context.context_id is not None:
                     self._syntaxes[context.context_id] = str(context.transfer_syntax[0])
                     self._classes[context.context_id] = str(context.abstract_syntax)
         except BaseException:

@@ -131,9 +131,11 @@ def decode_message(context_id: int, command: bytes, data: bytes | None) -> Any:
         If the message is not whole; pynetdicom raises others of `MALFORMED`.
     """
     part = P_DATA()
-    part.presentation_data_value_list = [[context_id, b"\x03" + command]]
+    # pynetdicom's types say tuples; its own check takes nothing but lists
+    values: list[Any] = [[context_id, b"\x03" + command]]
     if data is not None:
-        part.presentation_data_value_list.append([context_id, b"\x02" + data])
+        values.append([context_id, b"\x02" + data])
+    part.presentation_data_value_list = values
     message = DIMSEMessage()
     if not message.decode_msg(part):
         raise ValueError("the message is not whole")

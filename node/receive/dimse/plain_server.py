@@ -35,7 +35,7 @@ HANDSHAKE_S = 5.0
 COPY_BYTES = 2**20
 
 
-class _Server(ThreadedAssociationServer):  # type: ignore[misc]  # pynetdicom is untyped here
+class _Server(ThreadedAssociationServer):
     """pynetdicom's server with the TLS handshake in a connection's thread: in `accept` a silent client blocks all."""
 
     shared = False
@@ -43,10 +43,12 @@ class _Server(ThreadedAssociationServer):  # type: ignore[misc]  # pynetdicom is
 
     def server_bind(self) -> None:
         if self.shared:
+            assert self.socket is not None  # the constructor has made it
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         super().server_bind()
 
     def get_request(self) -> tuple[Any, Any]:
+        assert self.socket is not None  # it listens
         sock, address = self.socket.accept()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.ssl_context is not None:

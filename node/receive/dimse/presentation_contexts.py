@@ -17,7 +17,9 @@ from pydicom.uid import (
 from pynetdicom import ALL_TRANSFER_SYNTAXES
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.service_class import ServiceClass, StorageServiceClass
-from pynetdicom.sop_class import StorageCommitmentPushModel, Verification, uid_to_service_class
+from pynetdicom.sop_class import uid_to_service_class
+
+from node.network.sop_classes import StorageCommitmentPushModel, Verification
 
 KNOWN_SYNTAXES = frozenset(ALL_TRANSFER_SYNTAXES)
 MESSAGE_SYNTAXES = (

@@ -10,8 +10,9 @@ from pydicom.uid import UID
 from pynetdicom.dimse_messages import C_ECHO_RSP, N_ACTION_RSP, N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP
 from pynetdicom.dimse_primitives import C_ECHO, N_ACTION, N_EVENT_REPORT
 from pynetdicom.dsutils import decode, encode
-from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance, Verification
+from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 
+from node.network.sop_classes import StorageCommitmentPushModel, Verification
 from node.receive.dimse.admission import Admission
 from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.status import NotStored, Status
@@ -100,7 +101,7 @@ class Services:
             action.AffectedSOPInstanceUID = request.RequestedSOPInstanceUID
             action.ActionTypeID = request.ActionTypeID
             information = _data_set(request.ActionInformation, syntax)
-            action.Status = self.action(calling, address, request.ActionTypeID, information)
+            action.Status = self.action(calling, address, request.ActionTypeID or 0, information)
             then = self._report_here(action.Status, calling, address, information, syntax)
             return Response(N_ACTION_RSP, action, then, str(information.get("TransactionUID", "")))
         if isinstance(request, N_EVENT_REPORT):
@@ -109,7 +110,7 @@ class Services:
             report.AffectedSOPClassUID = request.AffectedSOPClassUID
             report.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
             report.EventTypeID = request.EventTypeID
-            report.Status = self.report(calling, request.EventTypeID, _data_set(request.EventInformation, syntax))
+            report.Status = self.report(calling, request.EventTypeID or 0, _data_set(request.EventInformation, syntax))
             return Response(N_EVENT_REPORT_RSP, report)
         return None
 

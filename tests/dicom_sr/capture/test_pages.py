@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from dicom_sr.findings import (
 )
 from dicom_sr.provenance import Provenance
 from dicom_sr.write.encode import EncodingProfile
-from tests.dicom_sr.conftest import Encode
+from dicom_sr.write.secondary_capture import imprint
 from tests.factories import joint_result, knee_result, knee_study, radiograph_study, square
 
 CREATED = datetime(2026, 11, 22, tzinfo=UTC)
@@ -40,7 +39,7 @@ def page_of(*panels: object, columns: int = 2) -> Page:
 
 
 def drawn(tmp_path: Path, page: Page) -> Image.Image:
-    return draw_page(page, Provenance(knee_result(knee_study(tmp_path)), EncodingProfile(), CREATED))
+    return draw_page(page, imprint(Provenance(knee_result(knee_study(tmp_path)), EncodingProfile(), CREATED)))
 
 
 def luminance(colour: tuple[int, int, int]) -> float:
@@ -165,25 +164,13 @@ def test_no_patient_is_named_in_the_pixels(tmp_path: Path):
         person = phantoms.Person("SAME", name, birth_date="19500101" if name[0] == "D" else "19990101")
         study = knee_study(tmp_path / name, person=person)
         provenance = Provenance(knee_result(study), EncodingProfile(), CREATED)
-        pictures.append(np.asarray(draw_page(page_of(ImagePanel("a", RAMP)), provenance)))
+        pictures.append(np.asarray(draw_page(page_of(ImagePanel("a", RAMP)), imprint(provenance))))
     np.testing.assert_array_equal(*pictures)
 
 
 def test_a_result_without_pages_still_tells_itself(tmp_path: Path):
     provenance = Provenance(joint_result(radiograph_study(tmp_path)), EncodingProfile(), CREATED)
-    (page,) = pages(provenance)
+    (page,) = pages(provenance.result)
     (table,) = page.panels
     assert isinstance(table, TablePanel)
     assert ("SvH L MCP2: Erosion score", "2.4 ") in table.rows
-
-
-def test_the_object_holds_the_drawn_page(tmp_path: Path, encoded: Encode):
-    study = knee_study(tmp_path / "in")
-    result = replace(knee_result(study), pages=(page_of(ImagePanel("a", RAMP)), page_of(ImagePanel("b", RAMP))))
-    first, second = encoded(result, "secondary_capture")["secondary_capture"]
-    expected = draw_page(result.pages[0], Provenance(result, EncodingProfile(kinds=("secondary_capture",)), CREATED))
-    np.testing.assert_array_equal(first.pixel_array, np.asarray(expected))
-    assert first.SeriesInstanceUID == second.SeriesInstanceUID
-    assert (first.InstanceNumber, second.InstanceNumber) == (1, 2)
-    assert (first.BurnedInAnnotation, first.PhotometricInterpretation, first.ConversionType) == ("YES", "RGB", "WSD")
-    assert len(first.SourceImageSequence) == len(study.instances)

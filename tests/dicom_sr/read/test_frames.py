@@ -2,9 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from dicom_sr.read.frames import decimal, frame_header, number_of_frames
+from dicom_sr.read.frames import frame_header, number_of_frames
 from tests.factories import enhanced_mr, knee_study
 
 
@@ -25,10 +23,3 @@ def test_a_frame_has_its_own_and_the_shared_attributes_in_classic_words(tmp_path
     assert (frame.ScanningSequence, frame.AcquisitionDate, frame.AcquisitionTime) == ("SE", "20261120", "093000")
     assert "PerFrameFunctionalGroupsSequence" not in frame
     assert "EchoTime" not in header  # the source is unchanged
-
-
-@pytest.mark.parametrize("value", [0.1 + 0.2, -123456.789012345, 1e-17, 31.621600000000001, 4.0, -0.999999999999])
-def test_a_decimal_string_fits_and_keeps_what_it_can(value: float):
-    text = decimal(value)
-    assert len(text) <= 16
-    assert float(text) == pytest.approx(value, rel=1e-8)

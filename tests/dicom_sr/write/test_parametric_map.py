@@ -42,4 +42,13 @@ def test_highdicom_reads_it_as_a_volume(tmp_path: Path, encoded: Encode):
     result = knee_result(knee_study(tmp_path / "in"))
     encoded(result, "derived_series", "parametric_map")
     volume = hd.imread(tmp_path / "objects" / "parametric-map-1.dcm").get_volume()
-    assert sorted(volume.spatial_shape) == sorted(result.derived[0].volume.array.shape)
+    uncertainty = result.derived[0].uncertainty
+    assert uncertainty is not None
+    # each voxel is looked up by where it lies in the patient: neither axes nor directions may be mixed up
+    index = np.stack(np.indices(uncertainty.array.shape), axis=-1).reshape(-1, 3)  # (N, 3) d, h, w
+    places = index @ uncertainty.affine[:3, :3].T + uncertainty.affine[:3, 3]  # (N, 3) LPS, mm
+    found = (places - volume.affine[:3, 3]) @ np.linalg.inv(volume.affine[:3, :3]).T
+    np.testing.assert_allclose(found, np.rint(found), atol=1e-3)
+    read = volume.array[tuple(np.rint(found).astype(int).T)]
+    np.testing.assert_array_equal(read, np.asarray(uncertainty.array).ravel())
+    assert volume.array.size == uncertainty.array.size
