@@ -17,7 +17,7 @@ from node.demo import samples
 DOCUMENT = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"
 
 
-def test_the_example_pipeline_runs_and_its_result_becomes_dicom(tmp_path):
+def test_the_example_pipeline_runs_and_its_result_becomes_dicom(tmp_path: Path) -> None:
     (block,) = re.findall(r"(?ms)^ *```python\n(.*?)^ *```", DOCUMENT.read_text(encoding="utf-8"))
     names: dict[str, Any] = {}
     exec(textwrap.dedent(block), names)

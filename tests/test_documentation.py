@@ -8,6 +8,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import griffe
 import pytest
@@ -37,7 +38,7 @@ def toctree_entries() -> set[str]:
     return {line for line in lines if not line.startswith("api/")}
 
 
-def test_every_page_is_in_the_navigation():
+def test_every_page_is_in_the_navigation() -> None:
     assert toctree_entries() == {page.stem for page in PAGES} - {"index"}
 
 
@@ -53,7 +54,7 @@ def anchors(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_link_of_a_document_leads_somewhere(path):
+def test_every_link_of_a_document_leads_somewhere(path: Any) -> None:
     broken = []
     for link in links(path):
         target, _, anchor = link.partition("#")
@@ -83,7 +84,7 @@ FILE = re.compile(r"(?<![\w*<{])(?:[\w.-]+/)*[\w-]+\.(?:md|py|lua|sh)\b")
 PLAN = re.compile(r"\b(?:reference|shared)/\w+|\breference (?:models|dicom|harness|engine|house|style)\b")
 
 
-def test_code_cites_only_files_that_are_in_the_repository():
+def test_code_cites_only_files_that_are_in_the_repository() -> None:
     names = [
         f"/{path.relative_to(ROOT)}" for path in ROOT.rglob("*") if not {".git", ".venv", ".cache"} & {*path.parts}
     ]
@@ -111,7 +112,7 @@ def public(module: griffe.Module | griffe.Class) -> Iterator[griffe.Object]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_what_is_public_has_a_docstring(package):
+def test_what_is_public_has_a_docstring(package: Any) -> None:
     tree = griffe.load(package, search_paths=[ROOT], allow_inspection=False)
     objects = [found for found in public(tree) if "migrations.versions" not in found.path]
     bare = [found.path for found in objects if not found.has_docstring]

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -117,8 +117,8 @@ def kinds(objects: Iterable[Dataset]) -> Counter[str]:
 
 # ---- the main job
 def test_the_real_knee_series_comes_back_as_four_thin_slice_series_in_the_patients_study(
-    tmp_path, orthanc, shared_data
-):
+    tmp_path: Path, orthanc: Archive, shared_data: Path
+) -> None:
     files = sorted((shared_data / "mr" / "knee-mese-t2-ge").iterdir())
     sources = [dcmread(file, stop_before_pixels=True) for file in files]
     with archive_node(tmp_path, orthanc, receive={"series_quiet_s": 4}) as node:
@@ -157,7 +157,9 @@ def dcmread_bytes(content: bytes) -> Dataset:
     return dcmread(BytesIO(content))
 
 
-def test_results_are_committed_by_the_archive_and_never_processed_when_they_come_back(tmp_path, knee):
+def test_results_are_committed_by_the_archive_and_never_processed_when_they_come_back(
+    tmp_path: Path, knee: list[Path]
+) -> None:
     port = free_port()
     with (
         Archive(tmp_path / "orthanc", modalities={"ainode": Modality("CONDYLE", port)}) as archive,
@@ -183,7 +185,9 @@ def test_results_are_committed_by_the_archive_and_never_processed_when_they_come
         assert len(node.jobs()) == 1
 
 
-def test_a_series_whose_count_is_known_does_not_wait_for_the_quiet_time(patient_node, knee):
+def test_a_series_whose_count_is_known_does_not_wait_for_the_quiet_time(
+    patient_node: RunningNode, knee: list[Path]
+) -> None:
     sent = fresh(knee, counted=True)
     patient_node.send(sent.images)
     (job,) = patient_node.ended_jobs(1, study=sent.study)
@@ -196,7 +200,7 @@ def test_a_series_whose_count_is_known_does_not_wait_for_the_quiet_time(patient_
     assert len(lines) == len(written)
 
 
-def test_the_same_images_again_change_nothing(node, knee):
+def test_the_same_images_again_change_nothing(node: RunningNode, knee: list[Path]) -> None:
     sent = fresh(knee)
     node.send(sent.images)
     node.ended_jobs(1, study=sent.study)
@@ -208,7 +212,7 @@ def test_the_same_images_again_change_nothing(node, knee):
     assert {path: path.read_bytes() for path in results(node, sent.study)} == before
 
 
-def test_images_that_come_by_stow_take_the_same_way(node, knee, tmp_path):
+def test_images_that_come_by_stow_take_the_same_way(node: RunningNode, knee: list[Path], tmp_path: Path) -> None:
     sent = fresh(knee)
     items = []
     for number, ds in enumerate(sent.images):
@@ -224,7 +228,7 @@ def test_images_that_come_by_stow_take_the_same_way(node, knee, tmp_path):
     assert (job.state, set(job.sop_instance_uids)) == ("done", sent.uids())
 
 
-def test_late_images_make_a_new_job_whose_report_names_the_one_before(node, knee):
+def test_late_images_make_a_new_job_whose_report_names_the_one_before(node: RunningNode, knee: list[Path]) -> None:
     sent = fresh(knee)
     node.send(sent.images[:20])
     (first,) = node.ended_jobs(1, study=sent.study)
@@ -238,7 +242,9 @@ def test_late_images_make_a_new_job_whose_report_names_the_one_before(node, knee
     assert str(other.SOPInstanceUID) in str(revised.PredecessorDocumentsSequence)
 
 
-def test_an_unsuitable_series_ends_with_a_reason_and_costs_the_next_one_nothing(node, knee, tmp_path):
+def test_an_unsuitable_series_ends_with_a_reason_and_costs_the_next_one_nothing(
+    node: RunningNode, knee: list[Path], tmp_path: Path
+) -> None:
     samples.write_knee_with_gap(tmp_path)
     incomplete, whole = fresh(sorted(tmp_path.iterdir())), fresh(knee)
     node.send(incomplete.images)
@@ -251,7 +257,7 @@ def test_an_unsuitable_series_ends_with_a_reason_and_costs_the_next_one_nothing(
 
 
 # ---- who and what comes in
-def test_a_stranger_is_refused_and_the_refusal_is_on_record(node, knee):
+def test_a_stranger_is_refused_and_the_refusal_is_on_record(node: RunningNode, knee: list[Path]) -> None:
     with pytest.raises(AssertionError, match="refused"):
         node.send(knee[:1], calling="STRANGER")
     refused = select(AssociationRow).where(AssociationRow.outcome == "refused")
@@ -259,7 +265,9 @@ def test_a_stranger_is_refused_and_the_refusal_is_on_record(node, knee):
     assert record.calling_ae_title == "STRANGER"
 
 
-def test_odd_and_broken_instances_disturb_nothing(node, knee, shared_data, dcmtk):
+def test_odd_and_broken_instances_disturb_nothing(
+    node: RunningNode, knee: list[Path], shared_data: Path, dcmtk: Callable[[str], Path]
+) -> None:
     """Every file of the folders is offered by DCMTK, as it lies on disk; then a knee goes through."""
     whom = ["-aet", SENDER, "-aec", "CONDYLE", "127.0.0.1", str(node.port)]
     for folder in ("dicom-misc", "malformed"):
@@ -282,7 +290,7 @@ def test_odd_and_broken_instances_disturb_nothing(node, knee, shared_data, dcmtk
 
 # ---- beginning and end
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_node_that_is_told_to_end_leaves_no_process_and_no_port(tmp_path, number):
+def test_a_node_that_is_told_to_end_leaves_no_process_and_no_port(tmp_path: Path, number: Any) -> None:
     with folder_node(tmp_path) as node:
         children = node.descendants()
         assert len(children) >= 2  # a receiver and a worker
@@ -292,7 +300,9 @@ def test_a_node_that_is_told_to_end_leaves_no_process_and_no_port(tmp_path, numb
             socket.create_server(("127.0.0.1", port)).close()
 
 
-def test_a_killed_node_takes_its_children_with_it_and_does_what_was_due_when_it_is_back(tmp_path, knee):
+def test_a_killed_node_takes_its_children_with_it_and_does_what_was_due_when_it_is_back(
+    tmp_path: Path, knee: list[Path]
+) -> None:
     with folder_node(tmp_path) as node:
         node.send(knee)
         children = node.descendants()
@@ -313,7 +323,7 @@ def running(pid: int) -> bool:
         return False
 
 
-def test_a_receiver_that_dies_is_replaced_and_loses_nothing(patient_node, knee):
+def test_a_receiver_that_dies_is_replaced_and_loses_nothing(patient_node: RunningNode, knee: list[Path]) -> None:
     sent = fresh(knee, counted=True)
     patient_node.send(sent.images[:12])
     receiver = receiver_of(patient_node)
@@ -332,7 +342,7 @@ def receiver_of(node: RunningNode) -> int | None:
     return found[-1] if found else None
 
 
-def test_a_second_node_on_the_same_folder_is_turned_away_in_words(node, tmp_path):
+def test_a_second_node_on_the_same_folder_is_turned_away_in_words(node: RunningNode, tmp_path: Path) -> None:
     second = folder_node(tmp_path, node={"data": str(node.folder / "data")})
     ended = subprocess.run(
         [sys.executable, "-m", "node", "serve", str(second.config)], capture_output=True, text=True, timeout=60

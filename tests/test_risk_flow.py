@@ -38,7 +38,7 @@ def record() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory) -> list[Path]:
+def study(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("knee")
     samples.write_knee(folder)
     return sorted(folder.glob("*.dcm"))[:4]
@@ -53,7 +53,7 @@ def server() -> Iterator[FhirPeer]:
 
 
 @pytest.fixture
-def node(tmp_path, server):
+def node(tmp_path: Path, server: FhirPeer):
     (tmp_path / "records.key").write_bytes(new_key())
     mllp = free_port()
     settings = RunningNode(
@@ -75,7 +75,9 @@ def results(node: RunningNode) -> dict[str, Dataset]:
     return {str(ds.SOPClassUID): ds for ds in map(dcmread, sorted((node.folder / "out").rglob("*.dcm")))}
 
 
-def test_the_risk_of_a_posted_record_lands_in_the_patients_study_and_on_the_fhir_server(node, record, study, server):
+def test_the_risk_of_a_posted_record_lands_in_the_patients_study_and_on_the_fhir_server(
+    node: Any, record: dict[str, Any], study: list[Path], server: FhirPeer
+) -> None:
     answer = httpx.post(f"http://127.0.0.1:{node.page}/fhir", json=record, timeout=60)
     assert answer.status_code == 200, answer.text
     assert set(node.send(study)) == {0}
@@ -111,7 +113,9 @@ def test_the_risk_of_a_posted_record_lands_in_the_patients_study_and_on_the_fhir
         assert secret.encode() not in rows
 
 
-def test_a_study_without_a_record_and_one_of_somebody_else_are_unsuitable_with_the_reason(node, record, study):
+def test_a_study_without_a_record_and_one_of_somebody_else_are_unsuitable_with_the_reason(
+    node: Any, record: dict[str, Any], study: list[Path]
+) -> None:
     node.send(study)
     (job,) = node.ended_jobs(1, seconds=180)
     assert (job.state, job.reason) == ("unsuitable", "no record of this patient has reached the node")

@@ -28,24 +28,24 @@ def snomed_codes() -> set[str]:
     return {code.value for code in named if code.scheme_designator == "SCT"}
 
 
-def test_private_values_are_unique_short_and_upper_case():
+def test_private_values_are_unique_short_and_upper_case() -> None:
     values = [row.value for row in CONDYLE.rows]
     assert len(values) == len(set(values)) == 136
     assert all(0 < len(value) <= 16 and value == value.upper() for value in values)
 
 
-def test_private_meanings_fit_a_long_string_and_say_something():
+def test_private_meanings_fit_a_long_string_and_say_something() -> None:
     assert all(0 < len(row.meaning) <= 64 and "\\" not in row.meaning for row in CONDYLE.rows)
     assert all(row.definition.endswith(".") and row.since == "1" for row in CONDYLE.rows)
 
 
-def test_a_value_that_is_not_in_the_table_is_no_code():
+def test_a_value_that_is_not_in_the_table_is_no_code() -> None:
     with pytest.raises(KeyError):
         codes.private("SVH-NOTHING")
 
 
 # ---- schemes
-def test_a_value_never_gets_a_second_meaning():
+def test_a_value_never_gets_a_second_meaning() -> None:
     scheme = CodingScheme("99TEST", "2.25.1", "Test", "1")
     tear = scheme.add("TEAR", "Tendon tear", "A torn tendon.")
     assert scheme.add("TEAR", "Tendon tear", "A torn tendon.") == tear  # a module may be imported again
@@ -55,12 +55,12 @@ def test_a_value_never_gets_a_second_meaning():
 
 
 @pytest.mark.parametrize(("value", "meaning"), [("lower", "M"), ("", "M"), ("A" * 17, "M"), ("A", "M" * 65), ("A", "")])
-def test_a_code_that_no_data_set_can_hold_is_refused(value: str, meaning: str):
+def test_a_code_that_no_data_set_can_hold_is_refused(value: str, meaning: str) -> None:
     with pytest.raises(ValueError, match="of coding scheme 99TEST"):
         CodingScheme("99TEST", "2.25.1", "Test", "1").add(value, meaning, "Something.")
 
 
-def test_a_designator_and_a_uid_are_of_one_scheme():
+def test_a_designator_and_a_uid_are_of_one_scheme() -> None:
     with pytest.raises(CodeConflict, match="99MSKAI is there already"):
         register(CodingScheme(CONDYLE.designator, "2.25.1", "Another", "1"))
     with pytest.raises(CodeConflict, match="is that of coding scheme 99MSKAI"):
@@ -68,12 +68,12 @@ def test_a_designator_and_a_uid_are_of_one_scheme():
     assert codes.schemes().count(CONDYLE) == 1
 
 
-def test_a_private_scheme_has_a_private_designator():
+def test_a_private_scheme_has_a_private_designator() -> None:
     with pytest.raises(ValueError, match="starts with 99"):
         register(CodingScheme("SCT", "2.25.1", "Mine", "1"))
 
 
-def test_the_scheme_of_a_code_is_found_or_the_error_says_what_to_do():
+def test_the_scheme_of_a_code_is_found_or_the_error_says_what_to_do() -> None:
     assert scheme_of(codes.WHY) is CONDYLE
     assert scheme_of(codes.HAND) is None
     with pytest.raises(EncodingError, match="99NOBODY of code TEAR is not known"):
@@ -83,23 +83,23 @@ def test_the_scheme_of_a_code_is_found_or_the_error_says_what_to_do():
 
 
 # ---- SNOMED CT
-def test_every_snomed_code_is_in_dicoms_content_or_was_reviewed():
+def test_every_snomed_code_is_in_dicoms_content_or_was_reviewed() -> None:
     reviewed = {row.code.value for row in codes.reviewed_snomed()}
     assert snomed_codes() - IN_DICOM == reviewed
     assert all(row.seen and row.reviewed for row in codes.reviewed_snomed())
 
 
-def test_every_snomed_code_has_its_check_digit():
+def test_every_snomed_code_has_its_check_digit() -> None:
     assert len(snomed_codes()) > 20
     assert [value for value in snomed_codes() if not codes.verhoeff(value)] == []
 
 
-def test_a_mistyped_digit_is_noticed():
+def test_a_mistyped_digit_is_noticed() -> None:
     assert codes.verhoeff("363679005")
     assert not codes.verhoeff("363679006")
     assert not codes.verhoeff("363697005")  # two digits swapped
 
 
-def test_a_code_is_reviewed_once():
+def test_a_code_is_reviewed_once() -> None:
     with pytest.raises(CodeConflict, match="69896004 was reviewed as 'Rheumatoid arthritis'"):
         codes.review_snomed(Code("69896004", "SCT", "Arthritis"), "nobody", "2026-11-28")

@@ -40,13 +40,13 @@ def of_our_making(result: Result, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["wrist-ge-genesis", "phantom-thin-slice-ge", "enhanced-agfa/siemens-011-0001.dcm"])
-def test_a_real_stack_becomes_objects_without_an_error_of_ours(tmp_path: Path, shared_data: Path, name: str):
+def test_a_real_stack_becomes_objects_without_an_error_of_ours(tmp_path: Path, shared_data: Path, name: str) -> None:
     path = shared_data / "mr" / name
     (study,) = read_studies([path] if path.is_file() else path.glob("*"))
     assert of_our_making(knee_result(study), tmp_path) == []
 
 
-def test_the_real_knee_becomes_objects_without_an_error_of_ours(tmp_path: Path, shared_data: Path):
+def test_the_real_knee_becomes_objects_without_an_error_of_ours(tmp_path: Path, shared_data: Path) -> None:
     (study,) = read_studies((shared_data / "mr" / "knee-mese-t2-ge").glob("*"))
     result = knee_result(study)
     one_echo = replace(result, derived=result.derived[:1], findings=result.findings[:1])
@@ -56,7 +56,7 @@ def test_the_real_knee_becomes_objects_without_an_error_of_ours(tmp_path: Path, 
 @pytest.mark.parametrize(
     "name", ["us/elbow-esaote/YBR_422.dcm", "us/hip-multiframe-dicom/167854.dcm", "xray/other-body-part/dx_image.dcm"]
 )
-def test_a_real_picture_becomes_objects_without_an_error_of_ours(tmp_path: Path, shared_data: Path, name: str):
+def test_a_real_picture_becomes_objects_without_an_error_of_ours(tmp_path: Path, shared_data: Path, name: str) -> None:
     path = shared_data / name
     (study,) = read_studies([path])
     header = study.series[0].headers[0]
@@ -77,7 +77,7 @@ def test_a_real_picture_becomes_objects_without_an_error_of_ours(tmp_path: Path,
     assert of_our_making(result, tmp_path) == []
 
 
-def test_an_empty_value_that_is_required_is_filled(tmp_path: Path, shared_data: Path):
+def test_an_empty_value_that_is_required_is_filled(tmp_path: Path, shared_data: Path) -> None:
     # this scanner leaves SequenceVariant, Type 1, empty
     (study,) = read_studies((shared_data / "mr" / "wrist-ge-genesis").glob("*"))
     assert not study.series[0].headers[0].get("SequenceVariant")

@@ -16,14 +16,14 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[validation.Row]:
     return validation.validate(folder, validation.small_examples(folder), everything=False)
 
 
-def test_no_validator_finds_an_error_in_any_object_of_any_pipeline(rows: list[validation.Row]):
+def test_no_validator_finds_an_error_in_any_object_of_any_pipeline(rows: list[validation.Row]) -> None:
     found = [
         f"{r.example} {r.kind} {tool}: {p}" for r in rows for tool, problems in r.problems.items() for p in problems
     ]
     assert found == []
 
 
-def test_every_tool_checked_every_kind_of_object_that_it_is_for(rows: list[validation.Row]):
+def test_every_tool_checked_every_kind_of_object_that_it_is_for(rows: list[validation.Row]) -> None:
     checked = {tool: {row.kind for row in rows if tool in row.problems} for tool in validation.TOOLS}
     templates = {"Comprehensive 3D SR Storage", "Comprehensive SR Storage"}
     reports = {*templates, "Enhanced SR Storage", "Key Object Selection Document Storage"}
@@ -44,7 +44,7 @@ def test_every_tool_checked_every_kind_of_object_that_it_is_for(rows: list[valid
     }
 
 
-def test_the_page_of_the_table_is_up_to_date(rows: list[validation.Row]):
+def test_the_page_of_the_table_is_up_to_date(rows: list[validation.Row]) -> None:
     lines = [line for line in validation.PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][2:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert [line[:3] for line in cells] == [[r.example, r.kind, str(r.count)] for r in rows], "see validation.py's top"
@@ -66,12 +66,12 @@ def broken(tmp_path: Path) -> Path:
     return path
 
 
-def test_dciodvfy_is_seen_to_find_an_error(broken: Path):
+def test_dciodvfy_is_seen_to_find_an_error(broken: Path) -> None:
     errors, _ = validators.dciodvfy(broken)
     assert errors
 
 
-def test_dcentvfy_is_seen_to_find_a_difference(tmp_path: Path):
+def test_dcentvfy_is_seen_to_find_a_difference(tmp_path: Path) -> None:
     from tests.factories import knee_study
 
     paths = [i.path for i in knee_study(tmp_path).instances]

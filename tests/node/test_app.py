@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ def configuration(**sections: object) -> Configuration:
 
 
 @pytest.mark.parametrize("key", ["receive.dimse.port", "status.port", "records.mllp.port"])
-def test_a_port_that_is_taken_is_named(key):
+def test_a_port_that_is_taken_is_named(key: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         sections = {
@@ -33,13 +34,13 @@ def test_a_port_that_is_taken_is_named(key):
             pass
 
 
-def test_a_data_folder_that_cannot_be_made_is_told_with_its_key(tmp_path):
+def test_a_data_folder_that_cannot_be_made_is_told_with_its_key(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match=r"node.data: .*file/data: cannot be written: Not a directory"):
         prepared_database(configuration(node={"data": str(tmp_path / "file" / "data")}))
 
 
-def test_a_database_that_does_not_answer_is_told_without_its_password(tmp_path):
+def test_a_database_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
     url = f"postgresql+psycopg://condyle:secret@127.0.0.1:{free_port()}/condyle"
     with pytest.raises(PeerUnavailable, match=r"node.database: .*condyle:\*\*\*@127.0.0.1.* cannot be used") as error:
         prepared_database(configuration(node={"data": str(tmp_path), "database": url}))

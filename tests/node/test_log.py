@@ -33,7 +33,7 @@ def lines(stream: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_both_kinds_of_logger_come_out_alike_with_what_is_bound():
+def test_both_kinds_of_logger_come_out_alike_with_what_is_bound() -> None:
     stream = io.StringIO()
     log.configure("json", stream=stream)
     with log.bound(job="j1"):
@@ -52,7 +52,7 @@ def test_both_kinds_of_logger_come_out_alike_with_what_is_bound():
     assert "job" not in third
 
 
-def test_a_traceback_has_no_local_variables():
+def test_a_traceback_has_no_local_variables() -> None:
     stream = io.StringIO()
     for kind in ("json", "console"):
         log.configure(kind, stream=stream)  # type: ignore[arg-type]
@@ -68,7 +68,7 @@ def test_a_traceback_has_no_local_variables():
     assert "Secret" not in stream.getvalue()
 
 
-def test_libraries_that_quote_values_are_not_heard():
+def test_libraries_that_quote_values_are_not_heard() -> None:
     stream = io.StringIO()
     log.configure("json", stream=stream)
     logging.getLogger("pydicom").warning("Invalid value for VR PN: 'Secret^Anna'")
@@ -79,7 +79,7 @@ def test_libraries_that_quote_values_are_not_heard():
     assert stream.getvalue() == ""
 
 
-def test_child_processes_learn_how_to_log(monkeypatch):
+def test_child_processes_learn_how_to_log(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     log.configure("console", "debug", io.StringIO())

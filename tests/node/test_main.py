@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -25,6 +26,7 @@ from node.database.jobs import Job, JobState
 from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from node.demo import samples
 from node.demo.orthanc_process import free_port
+from tests.orthanc import Archive
 from tests.running import RunningNode
 from tests.waiting import until
 
@@ -87,7 +89,7 @@ def knee(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # ---- help
-def test_help_imports_nothing_heavy():
+def test_help_imports_nothing_heavy() -> None:
     program = (
         "import sys; sys.argv = ['condyle', '--help']\n"
         "from node.__main__ import app\n"
@@ -101,24 +103,24 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_says_what_it_does(command):
+def test_every_command_says_what_it_does(command: Any) -> None:
     shown = CliRunner().invoke(app, [command, "--help"])
     assert shown.exit_code == 0
     assert "Usage" in shown.output
     assert len(re.split(r"\n\s*\n", shown.output)[1].strip()) > 20
 
 
-def test_the_help_names_the_exit_codes():
+def test_the_help_names_the_exit_codes() -> None:
     assert "Exit codes: 0 done; 1 " in CliRunner().invoke(app, ["--help"]).output
 
 
-def test_version_names_the_installed_pipelines():
+def test_version_names_the_installed_pipelines() -> None:
     ended = process("version")
     assert re.search(r"condyle \d+\.\d+", ended.stdout)
     assert re.search(r"knee_super_resolution \d", ended.stdout)
 
 
-def test_every_command_that_the_documents_name_is_there():
+def test_every_command_that_the_documents_name_is_there() -> None:
     root = Path(__file__).resolve().parents[2]
     documents = [root / "README.md", root / "CONTRIBUTING.md", root / "config.yaml", *(root / "docs").glob("*.md")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in documents)
@@ -129,7 +131,7 @@ def test_every_command_that_the_documents_name_is_there():
 
 
 # ---- check
-def test_check_of_a_sound_configuration_says_so(tmp_path, condyle):
+def test_check_of_a_sound_configuration_says_so(tmp_path: Path, condyle: Condyle) -> None:
     path = configured(tmp_path, routes={"knee": {**KNEE, "shadow": True}})
     ended = condyle("check", path)
     assert ended.returncode == 0, ended.stderr
@@ -159,7 +161,9 @@ def test_check_of_a_sound_configuration_says_so(tmp_path, condyle):
         ({"destinations": {"out": {"kind": "folder", "path": "config.yaml"}}}, r"is a file where a folder should be"),
     ],
 )
-def test_check_names_what_is_wrong_and_what_would_be_right(tmp_path, sections, told, condyle):
+def test_check_names_what_is_wrong_and_what_would_be_right(
+    tmp_path: Path, sections: Any, told: str, condyle: Condyle
+) -> None:
     ended = condyle("check", configured(tmp_path, **sections))
     assert ended.returncode == 1
     assert re.search(told, ended.stdout, re.DOTALL), ended.stdout
@@ -175,7 +179,9 @@ ARCHIVE = {"kind": "dimse", "ae_title": "PACS", "host": "10.0.0.5", "commitment"
         ({"pacs": {"ae_title": "PACS", "networks": ["10.1.0.0/16"]}}, "10.0.0.5 is in no network of PACS in peers"),
     ],
 )
-def test_check_says_when_an_archives_reports_would_be_refused(tmp_path, peers, told, condyle):
+def test_check_says_when_an_archives_reports_would_be_refused(
+    tmp_path: Path, peers: Any, told: str, condyle: Condyle
+) -> None:
     path = configured(tmp_path, peers=peers, destinations={"pacs": ARCHIVE})
     ended = condyle("check", path)
     assert told in ended.stdout
@@ -186,7 +192,7 @@ def test_check_says_when_an_archives_reports_would_be_refused(tmp_path, peers, t
         assert "storage commitment" not in sound.stdout
 
 
-def test_a_path_in_a_pipelines_settings_is_relative_to_the_configuration(tmp_path, condyle):
+def test_a_path_in_a_pipelines_settings_is_relative_to_the_configuration(tmp_path: Path, condyle: Condyle) -> None:
     route = {"when": {"Modality": "MR"}, "pipeline": "knee_oa_risk", "level": "study", "destinations": []}
     path = configured(tmp_path, routes={"risk": {**route, "settings": {"recalibration": "site/risk.json"}}})
     (settings,) = (route.settings for route in read_with_settings(path).routes.values())
@@ -197,12 +203,12 @@ def test_a_path_in_a_pipelines_settings_is_relative_to_the_configuration(tmp_pat
     assert read_with_settings(unknown).routes["risk"].settings == {"a": "b"}
 
 
-def test_check_changes_nothing(tmp_path, condyle):
+def test_check_changes_nothing(tmp_path: Path, condyle: Condyle) -> None:
     condyle("check", configured(tmp_path, routes={"knee": KNEE}))
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
-def test_check_online_asks_those_who_can_be_asked(tmp_path, orthanc, condyle):
+def test_check_online_asks_those_who_can_be_asked(tmp_path: Path, orthanc: Archive, condyle: Condyle) -> None:
     there = {"kind": "dimse", "ae_title": orthanc.ae_title, "host": "127.0.0.1", "port": orthanc.dicom_port}
     web = {"kind": "dicomweb", "url": orthanc.dicom_web_url}
     path = configured(tmp_path, destinations={"there": there, "web": web, "gone": {**there, "port": free_port()}})
@@ -214,20 +220,20 @@ def test_check_online_asks_those_who_can_be_asked(tmp_path, orthanc, condyle):
 
 
 # ---- what keeps a node from starting
-def test_a_configuration_that_cannot_be_used_is_exit_code_3(tmp_path):
+def test_a_configuration_that_cannot_be_used_is_exit_code_3(tmp_path: Path) -> None:
     ended = process("serve", configured(tmp_path, node={"ae_title": ""}))
     assert ended.returncode == 3
     assert re.search(r"config.yaml:\d+: node.ae_title: ''", ended.stderr)
     assert "Traceback" not in ended.stderr
 
 
-def test_a_route_that_cannot_be_used_keeps_the_node_from_starting(tmp_path):
+def test_a_route_that_cannot_be_used_keeps_the_node_from_starting(tmp_path: Path) -> None:
     ended = process("serve", configured(tmp_path, routes={"knee": {**KNEE, "when": {"Modalty": "MR"}}}))
     assert ended.returncode == 3
     assert "config.yaml: routes.knee.when.Modalty: 'Modalty' is not a DICOM keyword" in ended.stderr
 
 
-def test_a_port_in_use_is_exit_code_4_and_named(tmp_path):
+def test_a_port_in_use_is_exit_code_4_and_named(tmp_path: Path) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -238,7 +244,7 @@ def test_a_port_in_use_is_exit_code_4_and_named(tmp_path):
 
 
 # ---- route
-def test_route_says_clause_by_clause_why_and_why_not(tmp_path, knee, condyle):
+def test_route_says_clause_by_clause_why_and_why_not(tmp_path: Path, knee: Path, condyle: Condyle) -> None:
     path = configured(tmp_path, routes={"knee": KNEE, "wrist": {**KNEE, "when": {"BodyPartExamined": "WRIST"}}})
     (tmp_path / "notes.txt").write_text("no DICOM")
     ended = condyle("route", knee, tmp_path / "notes.txt", "-c", path)
@@ -250,20 +256,20 @@ def test_route_says_clause_by_clause_why_and_why_not(tmp_path, knee, condyle):
     assert "left out: notes.txt" in ended.stderr
 
 
-def test_route_knows_the_sender_that_it_is_told(tmp_path, knee, condyle):
+def test_route_knows_the_sender_that_it_is_told(tmp_path: Path, knee: Path, condyle: Condyle) -> None:
     path = configured(tmp_path, routes={"knee": {**KNEE, "when": {"association.calling_ae_title": "MR1"}}})
     assert "route knee: matches" in condyle("route", knee, "-c", path, "--from", "MR1").stdout
     assert "route knee: does not match" in condyle("route", knee, "-c", path).stdout
 
 
 # ---- import, jobs
-def test_jobs_before_the_first_start_are_told_in_words(tmp_path, condyle):
+def test_jobs_before_the_first_start_are_told_in_words(tmp_path: Path, condyle: Condyle) -> None:
     ended = condyle("jobs", "-c", configured(tmp_path))
     assert ended.returncode == 4
     assert "no node has run here yet" in ended.stderr
 
 
-def test_what_was_imported_is_run_and_its_job_explained(tmp_path, knee, condyle):
+def test_what_was_imported_is_run_and_its_job_explained(tmp_path: Path, knee: Path, condyle: Condyle) -> None:
     with RunningNode(tmp_path, routes={"knee": KNEE}) as node:
         imported = condyle("import", knee, "-c", node.config)
         assert imported.returncode == 0, imported.stderr
@@ -289,7 +295,7 @@ def test_what_was_imported_is_run_and_its_job_explained(tmp_path, knee, condyle)
     assert condyle("jobs", "-c", node.config, "show", "zz").returncode == 1
 
 
-def test_a_job_that_waits_for_its_destination_is_cancelled_by_an_operator(tmp_path, condyle):
+def test_a_job_that_waits_for_its_destination_is_cancelled_by_an_operator(tmp_path: Path, condyle: Condyle) -> None:
     from node.run.job_engine import set_up
 
     path = configured(tmp_path, node={"data": "data"})
@@ -318,7 +324,9 @@ def events(node: RunningNode) -> list[str]:
 
 
 # ---- send
-def test_send_delivers_to_a_destination_and_counts(tmp_path, orthanc, knee, condyle):
+def test_send_delivers_to_a_destination_and_counts(
+    tmp_path: Path, orthanc: Archive, knee: Path, condyle: Condyle
+) -> None:
     archive = {"kind": "dimse", "ae_title": orthanc.ae_title, "host": "127.0.0.1", "port": orthanc.dicom_port}
     path = configured(tmp_path, destinations={"archive": archive})
     ended = condyle("send", knee, "--to", "archive", "-c", path)
@@ -327,7 +335,9 @@ def test_send_delivers_to_a_destination_and_counts(tmp_path, orthanc, knee, cond
     assert orthanc.sop_instance_uids() == {str(dcmread(file).SOPInstanceUID) for file in knee.iterdir()}
 
 
-def test_send_to_nobody_and_to_a_dead_peer_have_exit_codes_of_their_own(tmp_path, knee, condyle):
+def test_send_to_nobody_and_to_a_dead_peer_have_exit_codes_of_their_own(
+    tmp_path: Path, knee: Path, condyle: Condyle
+) -> None:
     gone = {"kind": "dimse", "ae_title": "GONE", "host": "127.0.0.1", "port": free_port()}
     path = configured(tmp_path, destinations={"gone": gone})
     assert condyle("send", knee, "--to", "nobody", "-c", path).returncode == 2
@@ -337,20 +347,20 @@ def test_send_to_nobody_and_to_a_dead_peer_have_exit_codes_of_their_own(tmp_path
 
 
 # ---- models
-def test_train_of_an_unknown_pipeline_names_those_there_are(condyle):
+def test_train_of_an_unknown_pipeline_names_those_there_are(condyle: Condyle) -> None:
     ended = condyle("train", "nee")
     assert ended.returncode == 2
     assert "installed: " in ended.stderr
 
 
-def test_evaluating_a_model_that_is_not_there_is_answered_in_a_sentence(tmp_path):
+def test_evaluating_a_model_that_is_not_there_is_answered_in_a_sentence(tmp_path: Path) -> None:
     ended = process("evaluate", "joint_classification", "--bundle", tmp_path / "none", "--card", tmp_path / "card.md")
     assert ended.returncode == 1
     assert "there is no trained model for images here" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_train_hands_over_everything_after_the_pipelines_name():
+def test_train_hands_over_everything_after_the_pipelines_name() -> None:
     ended = process("train", "knee_super_resolution", "--help")
     assert ended.returncode == 0
     assert "--seed" in ended.stdout

@@ -46,7 +46,7 @@ def running(of: Supervisor) -> bool:
     return of.problem() is None
 
 
-def test_all_processes_are_started_and_say_when_they_are_ready():
+def test_all_processes_are_started_and_say_when_they_are_ready() -> None:
     kept, _ = supervisor(READY, count=2)
     assert kept.problem() == "2 of 2 test processes do not run"
     until(lambda: running(kept))
@@ -55,7 +55,7 @@ def test_all_processes_are_started_and_say_when_they_are_ready():
     assert kept.pids == ()
 
 
-def test_a_process_that_dies_is_started_again():
+def test_a_process_that_dies_is_started_again() -> None:
     kept, hands = supervisor(READY)
     until(lambda: running(kept))
     (first,) = kept.pids
@@ -69,7 +69,7 @@ def test_a_process_that_dies_is_started_again():
     kept.stop()
 
 
-def test_a_process_that_dies_again_and_again_is_started_less_and_less_often():
+def test_a_process_that_dies_again_and_again_is_started_less_and_less_often() -> None:
     kept, hands = supervisor("raise SystemExit(3)")
     starts = []
     for _ in range(200):
@@ -85,7 +85,7 @@ def test_a_process_that_dies_again_and_again_is_started_less_and_less_often():
     kept.stop()
 
 
-def test_a_process_that_does_not_listen_is_ended_all_the_same(monkeypatch):
+def test_a_process_that_does_not_listen_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("node.processes.PATIENCE_S", 0.2)
     kept, _ = supervisor(DEAF)
     until(lambda: running(kept))
@@ -95,7 +95,7 @@ def test_a_process_that_does_not_listen_is_ended_all_the_same(monkeypatch):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
-def test_a_child_ends_when_its_parent_is_killed():
+def test_a_child_ends_when_its_parent_is_killed() -> None:
     child = (
         "import time; from node.processes import end_with_parent; end_with_parent(); print('ready'); time.sleep(600)"
     )

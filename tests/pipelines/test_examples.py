@@ -17,7 +17,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Encoded
     return write_examples(tmp_path_factory.mktemp("examples"))
 
 
-def test_there_is_a_full_set_for_every_pipeline(written: dict[str, tuple[EncodedObject, ...]]):
+def test_there_is_a_full_set_for_every_pipeline(written: dict[str, tuple[EncodedObject, ...]]) -> None:
     kinds = {name: {one.kind for one in objects} for name, objects in written.items()}
     always = {"secondary_capture", "report"}
     assert all(always <= found for found in kinds.values())
@@ -30,7 +30,7 @@ def test_there_is_a_full_set_for_every_pipeline(written: dict[str, tuple[Encoded
     assert set().union(*kinds.values()) == set(get_args(Kind)) - {"risk_assessment"}  # that one is FHIR
 
 
-def test_the_scores_are_of_all_56_sites(written: dict[str, tuple[EncodedObject, ...]]):
+def test_the_scores_are_of_all_56_sites(written: dict[str, tuple[EncodedObject, ...]]) -> None:
     report = next(o for o in written["hand_foot_scoring"] if o.kind == "report")
     ds = pydicom.dcmread(report.path)
     measurements = next(i for i in ds.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "126010")
@@ -45,7 +45,7 @@ def test_the_scores_are_of_all_56_sites(written: dict[str, tuple[EncodedObject, 
     assert len(tracked) == 56 + 4 + 1 + 1
 
 
-def test_every_object_and_source_says_that_it_is_simulated(written: dict[str, tuple[EncodedObject, ...]]):
+def test_every_object_and_source_says_that_it_is_simulated(written: dict[str, tuple[EncodedObject, ...]]) -> None:
     for objects in written.values():
         for one in objects:
             ds = pydicom.dcmread(one.path, stop_before_pixels=True)
@@ -56,7 +56,7 @@ def test_every_object_and_source_says_that_it_is_simulated(written: dict[str, tu
         assert any(SIMULATED[:20].lower() in text.lower() for text in texts) or objects == written["not_run"]
 
 
-def test_sources_lie_beside_their_results(written: dict[str, tuple[EncodedObject, ...]]):
+def test_sources_lie_beside_their_results(written: dict[str, tuple[EncodedObject, ...]]) -> None:
     for name, objects in written.items():
         folder: Path = objects[0].path.parents[1]
         assert folder.name == name
@@ -66,14 +66,14 @@ def test_sources_lie_beside_their_results(written: dict[str, tuple[EncodedObject
         assert sources == {one.study_instance_uid for one in objects}
 
 
-def test_derived_slices_are_of_several_echoes(written: dict[str, tuple[EncodedObject, ...]]):
+def test_derived_slices_are_of_several_echoes(written: dict[str, tuple[EncodedObject, ...]]) -> None:
     derived = [one for one in written["knee_super_resolution"] if one.kind == "derived_series"]
     assert len({one.series_instance_uid for one in derived}) == 2
 
 
 def test_a_pipeline_of_somebody_elses_may_bring_an_example_or_none(
     monkeypatch: pytest.MonkeyPatch, written: dict[str, tuple[EncodedObject, ...]]
-):
+) -> None:
     class WithExample:
         @staticmethod
         def example(folder: Path) -> Example:

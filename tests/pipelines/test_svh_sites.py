@@ -3,7 +3,7 @@ from __future__ import annotations
 from pipelines import svh_sites
 
 
-def test_the_score_has_16_15_6_and_6_sites_and_448_points():
+def test_the_score_has_16_15_6_and_6_sites_and_448_points() -> None:
     hand = [site for site in svh_sites.SVH_SITES if site.limb == "hand"]
     foot = [site for site in svh_sites.SVH_SITES if site.limb == "foot"]
     assert (len(hand), len(foot)) == (22, 6)
@@ -16,7 +16,7 @@ def test_the_score_has_16_15_6_and_6_sites_and_448_points():
     assert svh_sites.SVH_MAXIMUM == 448
 
 
-def test_the_thumb_is_no_finger_and_the_hands_navicular_is_the_scaphoid():
+def test_the_thumb_is_no_finger_and_the_hands_navicular_is_the_scaphoid() -> None:
     assert svh_sites.svh_site("hand", "MCP1").region.meaning == "Thumb"
     navicular = svh_sites.svh_site("hand", "NAV").region
     assert (navicular.value, navicular.meaning) == ("30518006", "Scaphoid")

@@ -27,14 +27,14 @@ def pictures_of(path: Path) -> list[Picture]:
     return list(frames(Instance("1.2", "", path)))
 
 
-def test_a_radiograph_is_read_with_scale_and_window(tmp_path: Path):
+def test_a_radiograph_is_read_with_scale_and_window(tmp_path: Path) -> None:
     picture = only(radiograph_study(tmp_path, "hand", "L"))
     np.testing.assert_array_equal(picture.array, phantoms.hand(120, 96, "L"))
     assert (picture.pixel_mm, picture.scale) == ((0.2, 0.2), "pixel spacing")
     assert picture.window == (200.0, 3600.0)
 
 
-def test_monochrome1_is_turned_with_its_window(tmp_path: Path):
+def test_monochrome1_is_turned_with_its_window(tmp_path: Path) -> None:
     plain = only(radiograph_study(tmp_path / "a"))
 
     def inverted(_: int, ds: Dataset) -> Dataset:
@@ -48,7 +48,7 @@ def test_monochrome1_is_turned_with_its_window(tmp_path: Path):
     assert turned.window == plain.window
 
 
-def test_signed_pixels_and_rescale_become_real_values(tmp_path: Path):
+def test_signed_pixels_and_rescale_become_real_values(tmp_path: Path) -> None:
     stored = np.array([[-100, 0], [200, 2047]], np.int16)
 
     def ct_like(_: int, ds: Dataset) -> Dataset:
@@ -62,7 +62,7 @@ def test_signed_pixels_and_rescale_become_real_values(tmp_path: Path):
     assert picture.unit == "HU"
 
 
-def test_spacing_at_the_detector_is_said_to_be_that(tmp_path: Path):
+def test_spacing_at_the_detector_is_said_to_be_that(tmp_path: Path) -> None:
     def at_the_detector(_: int, ds: Dataset) -> Dataset:
         del ds.PixelSpacing
         ds.ImagerPixelSpacing = ["0.15", "0.14"]
@@ -73,7 +73,7 @@ def test_spacing_at_the_detector_is_said_to_be_that(tmp_path: Path):
     assert picture.aspect == pytest.approx(0.15 / 0.14)
 
 
-def test_no_spacing_is_no_scale(tmp_path: Path):
+def test_no_spacing_is_no_scale(tmp_path: Path) -> None:
     def without(_: int, ds: Dataset) -> Dataset:
         del ds.PixelSpacing, ds.ImagerPixelSpacing
         return ds
@@ -82,7 +82,7 @@ def test_no_spacing_is_no_scale(tmp_path: Path):
     assert (picture.pixel_mm, picture.scale) == (None, "none")
 
 
-def test_an_ultrasound_has_the_scale_of_its_region(tmp_path: Path):
+def test_an_ultrasound_has_the_scale_of_its_region(tmp_path: Path) -> None:
     picture = only(ultrasound_study(tmp_path))
     assert picture.is_colour
     assert picture.array.dtype == np.uint8
@@ -91,7 +91,7 @@ def test_an_ultrasound_has_the_scale_of_its_region(tmp_path: Path):
     assert picture.regions[0].box == (9, 3, 149, 111)
 
 
-def test_a_palette_becomes_rgb(tmp_path: Path):
+def test_a_palette_becomes_rgb(tmp_path: Path) -> None:
     def palette(_: int, ds: Dataset) -> Dataset:
         ds.Rows = ds.Columns = 2
         ds.BitsAllocated = ds.BitsStored = 8
@@ -108,7 +108,7 @@ def test_a_palette_becomes_rgb(tmp_path: Path):
     np.testing.assert_array_equal(picture.array, expected)
 
 
-def test_ybr_becomes_rgb(tmp_path: Path):
+def test_ybr_becomes_rgb(tmp_path: Path) -> None:
     def ybr(_: int, ds: Dataset) -> Dataset:
         ds.PhotometricInterpretation = "YBR_FULL"
         ds.PixelData = bytes([128, 128, 128]) * (ds.Rows * ds.Columns)
@@ -118,7 +118,7 @@ def test_ybr_becomes_rgb(tmp_path: Path):
     assert set(np.unique(picture.array)) == {128}  # no chroma is grey
 
 
-def test_a_slice_knows_its_place(tmp_path: Path):
+def test_a_slice_knows_its_place(tmp_path: Path) -> None:
     study = knee_study(tmp_path)
     picture = next(iter(frames(study.instances[2])))
     assert picture.affine is not None
@@ -126,7 +126,7 @@ def test_a_slice_knows_its_place(tmp_path: Path):
     np.testing.assert_allclose(picture.affine @ np.array([0, 5, 7, 1]), expected, atol=1e-5)
 
 
-def test_cut_pixels_are_unsuitable_with_a_reason(tmp_path: Path):
+def test_cut_pixels_are_unsuitable_with_a_reason(tmp_path: Path) -> None:
     def cut(_: int, ds: Dataset) -> Dataset:
         ds.PixelData = ds.PixelData[:100]
         return ds
@@ -135,7 +135,7 @@ def test_cut_pixels_are_unsuitable_with_a_reason(tmp_path: Path):
         only(changed(radiograph_study(tmp_path), cut))
 
 
-def test_an_object_without_pixels_is_unsuitable(tmp_path: Path):
+def test_an_object_without_pixels_is_unsuitable(tmp_path: Path) -> None:
     def emptied(_: int, ds: Dataset) -> Dataset:
         del ds.PixelData
         return ds
@@ -144,7 +144,7 @@ def test_an_object_without_pixels_is_unsuitable(tmp_path: Path):
         only(changed(radiograph_study(tmp_path), emptied))
 
 
-def test_a_claim_of_billions_of_pixels_is_not_believed(tmp_path: Path):
+def test_a_claim_of_billions_of_pixels_is_not_believed(tmp_path: Path) -> None:
     def vast(_: int, ds: Dataset) -> Dataset:
         ds.Rows = ds.Columns = 65535
         return ds
@@ -155,7 +155,7 @@ def test_a_claim_of_billions_of_pixels_is_not_believed(tmp_path: Path):
 
 # ---- real files
 @pytest.mark.shared_data
-def test_every_file_is_read_or_unsuitable_with_a_reason(shared_data: Path):
+def test_every_file_is_read_or_unsuitable_with_a_reason(shared_data: Path) -> None:
     read, reasons = 0, []
     for folder in ("dicom-misc", "malformed", "us", "xray", "mr/knee-nema-wg04-mr3", "mr/enhanced-agfa"):
         for path in sorted((shared_data / folder).rglob("*")):
@@ -181,14 +181,14 @@ def test_every_file_is_read_or_unsuitable_with_a_reason(shared_data: Path):
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize("name", ["MR3_J2KR", "MR3_JLSL", "MR3_JPLL", "MR3_RLE"])
-def test_every_lossless_form_of_a_slice_is_the_uncompressed_one(shared_data: Path, name: str):
+def test_every_lossless_form_of_a_slice_is_the_uncompressed_one(shared_data: Path, name: str) -> None:
     folder = shared_data / "mr" / "knee-nema-wg04-mr3"
     plain, other = (pictures_of(next(folder.glob(f"{stem}*")))[0] for stem in ("MR3_UNC", name))
     np.testing.assert_array_equal(other.array, plain.array)
 
 
 @pytest.mark.shared_data
-def test_twelve_bit_jpeg_is_near_the_uncompressed_slice(shared_data: Path):
+def test_twelve_bit_jpeg_is_near_the_uncompressed_slice(shared_data: Path) -> None:
     folder = shared_data / "mr" / "knee-nema-wg04-mr3"
     plain, lossy = (pictures_of(next(folder.glob(f"{stem}*")))[0].array for stem in ("MR3_UNC", "MR3_JPLY"))
     difference = np.asarray(lossy, np.float64) - np.asarray(plain, np.float64)
@@ -217,7 +217,7 @@ def stored_by_dcmtk(dcmtk: Callable[[str], Path], path: Path, program: str, fold
 )
 def test_lossless_pixels_are_those_that_dcmtk_decodes(
     shared_data: Path, dcmtk: Callable[[str], Path], tmp_path: Path, name: str, program: str
-):
+) -> None:
     path = shared_data / name
     expected = stored_by_dcmtk(dcmtk, path, program, tmp_path)
     header = pydicom.dcmread(path, stop_before_pixels=True)
@@ -230,7 +230,7 @@ def test_lossless_pixels_are_those_that_dcmtk_decodes(
 
 
 @pytest.mark.shared_data
-def test_jpeg_2000_lossless_is_what_gdcm_decodes(shared_data: Path):
+def test_jpeg_2000_lossless_is_what_gdcm_decodes(shared_data: Path) -> None:
     gdcm = pytest.importorskip("gdcm")
     path = next((shared_data / "mr" / "knee-nema-wg04-mr3").glob("MR3_J2KR*"))
     reader = gdcm.ImageReader()
@@ -246,14 +246,14 @@ def test_jpeg_2000_lossless_is_what_gdcm_decodes(shared_data: Path):
 
 
 @pytest.mark.shared_data
-def test_a_real_elbow_ultrasound_has_colour_and_scale(shared_data: Path):
+def test_a_real_elbow_ultrasound_has_colour_and_scale(shared_data: Path) -> None:
     (picture,) = pictures_of(next((shared_data / "us" / "elbow-esaote").glob("*.dcm")))
     assert picture.array.shape == (555, 800, 3)
     assert picture.scale == "ultrasound region"
 
 
 @pytest.mark.shared_data
-def test_a_cine_loop_gives_all_its_frames(shared_data: Path):
+def test_a_cine_loop_gives_all_its_frames(shared_data: Path) -> None:
     loops = list((shared_data / "us" / "hip-multiframe-dicom").glob("*.dcm"))
     counts = [(len(pictures_of(p)), int(pydicom.dcmread(p, stop_before_pixels=True).NumberOfFrames)) for p in loops]
     assert counts

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tests.factories import KNEE_SPACING_MM, SMALL_KNEE, changed, enhanced_mr, k
 VOXELS = phantoms.knee(SMALL_KNEE, KNEE_SPACING_MM)[::-1]
 
 
-def test_a_volume_has_the_phantoms_voxels_and_geometry(tmp_path: Path):
+def test_a_volume_has_the_phantoms_voxels_and_geometry(tmp_path: Path) -> None:
     volume = read_volume(knee_series(tmp_path))
     np.testing.assert_array_equal(volume.array, VOXELS)
     geometry = phantoms.knee_geometry(SMALL_KNEE, KNEE_SPACING_MM)
@@ -24,8 +25,8 @@ def test_a_volume_has_the_phantoms_voxels_and_geometry(tmp_path: Path):
         np.testing.assert_allclose(volume.affine @ np.array([d, h, w, 1]), expected, atol=1e-5)
 
 
-def test_slices_are_ordered_by_place_not_by_number(tmp_path: Path):
-    def backwards(index: int, ds):
+def test_slices_are_ordered_by_place_not_by_number(tmp_path: Path) -> None:
+    def backwards(index: int, ds: Any):
         ds.InstanceNumber = 100 - index
         return ds
 
@@ -33,7 +34,7 @@ def test_slices_are_ordered_by_place_not_by_number(tmp_path: Path):
     np.testing.assert_array_equal(read_volume(study.series[0]).array, VOXELS)
 
 
-def test_echoes_become_stacks_of_their_own(tmp_path: Path):
+def test_echoes_become_stacks_of_their_own(tmp_path: Path) -> None:
     series = knee_study(tmp_path, echo_times_ms=(10.0, 70.0)).series[0]
     first, second = stacks(series)
     assert [first.label, second.label] == ["echo 1, TE 10.0 ms", "echo 2, TE 70.0 ms"]
@@ -42,14 +43,14 @@ def test_echoes_become_stacks_of_their_own(tmp_path: Path):
     np.testing.assert_allclose(read_stack(second).array, bright / np.e, atol=0.6)
 
 
-def test_a_gap_between_slices_is_said(tmp_path: Path):
+def test_a_gap_between_slices_is_said(tmp_path: Path) -> None:
     (stack,) = stacks(knee_series(tmp_path))
     assert stack.spacing_mm == pytest.approx(4.0)
     assert stack.thickness_mm == pytest.approx(3.0)
     assert stack.gap_mm == pytest.approx(1.0)
 
 
-def refused(tmp_path: Path, change) -> str:
+def refused(tmp_path: Path, change: Any) -> str:
     study = changed(knee_study(tmp_path), change)
     with pytest.raises(UnsuitableInput) as error:
         stacks(study.series[0])
@@ -57,7 +58,7 @@ def refused(tmp_path: Path, change) -> str:
 
 
 def set_on(index: int, **values: object):
-    def change(at: int, ds):
+    def change(at: int, ds: Any):
         if at == index or index < 0:
             for keyword, value in values.items():
                 setattr(ds, keyword, value)
@@ -66,18 +67,18 @@ def set_on(index: int, **values: object):
     return change
 
 
-def test_a_missing_slice_is_refused(tmp_path: Path):
+def test_a_missing_slice_is_refused(tmp_path: Path) -> None:
     # counted along the normal, from the left
     assert "missing after slice 3" in refused(tmp_path, lambda index, ds: None if index == 2 else ds)
 
 
-def test_a_duplicate_position_is_refused(tmp_path: Path):
+def test_a_duplicate_position_is_refused(tmp_path: Path) -> None:
     position = [*np.array(phantoms.knee_geometry(SMALL_KNEE, KNEE_SPACING_MM)[:3, 3]).round(6)]
     assert "same position" in refused(tmp_path, set_on(1, ImagePositionPatient=position))
 
 
-def test_uneven_spacing_is_refused(tmp_path: Path):
-    def shifted(index: int, ds):
+def test_uneven_spacing_is_refused(tmp_path: Path) -> None:
+    def shifted(index: int, ds: Any):
         if index == 3:
             ds.ImagePositionPatient = [float(ds.ImagePositionPatient[0]) + 0.5, *ds.ImagePositionPatient[1:]]
         return ds
@@ -85,44 +86,44 @@ def test_uneven_spacing_is_refused(tmp_path: Path):
     assert "spacing varies" in refused(tmp_path, shifted)
 
 
-def test_slices_shifted_against_each_other_are_refused(tmp_path: Path):
-    def sheared(index: int, ds):
+def test_slices_shifted_against_each_other_are_refused(tmp_path: Path) -> None:
+    def sheared(index: int, ds: Any):
         ds.ImagePositionPatient = [*ds.ImagePositionPatient[:2], float(ds.ImagePositionPatient[2]) + 2 * index]
         return ds
 
     assert "shifted" in refused(tmp_path, sheared)
 
 
-def test_mixed_orientation_is_refused(tmp_path: Path):
+def test_mixed_orientation_is_refused(tmp_path: Path) -> None:
     assert "not parallel" in refused(tmp_path, set_on(2, ImageOrientationPatient=["1", "0", "0", "0", "1", "0"]))
 
 
-def test_too_few_slices_are_refused(tmp_path: Path):
+def test_too_few_slices_are_refused(tmp_path: Path) -> None:
     assert "at least 4" in refused(tmp_path, lambda index, ds: ds if index < 3 else None)
 
 
-def test_a_localizer_is_refused(tmp_path: Path):
+def test_a_localizer_is_refused(tmp_path: Path) -> None:
     assert "localizer" in refused(tmp_path, set_on(-1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
 
 
-def test_a_derived_series_is_refused(tmp_path: Path):
+def test_a_derived_series_is_refused(tmp_path: Path) -> None:
     assert "derived" in refused(tmp_path, set_on(-1, ImageType=["DERIVED", "SECONDARY", "MPR"]))
 
 
-def test_our_own_result_is_refused(tmp_path: Path):
+def test_our_own_result_is_refused(tmp_path: Path) -> None:
     assert "result of this node" in refused(tmp_path, set_on(-1, Manufacturer=MANUFACTURER))
 
 
-def test_an_image_without_a_place_is_refused(tmp_path: Path):
+def test_an_image_without_a_place_is_refused(tmp_path: Path) -> None:
     assert "ImagePositionPatient" in refused(tmp_path, set_on(1, ImagePositionPatient=None))
 
 
-def test_two_stacks_are_no_volume(tmp_path: Path):
+def test_two_stacks_are_no_volume(tmp_path: Path) -> None:
     with pytest.raises(UnsuitableInput, match="one stack, found 2"):
         read_volume(knee_study(tmp_path, echo_times_ms=(10.0, 20.0)).series[0])
 
 
-def test_an_enhanced_object_is_read_frame_by_frame(tmp_path: Path):
+def test_an_enhanced_object_is_read_frame_by_frame(tmp_path: Path) -> None:
     series, voxels = enhanced_mr(tmp_path, echo_times_ms=(10.0, 30.0))
     first, second = stacks(series)
     np.testing.assert_array_equal(read_stack(first).array, voxels[0] + 5)  # the intercept of every frame is 5
@@ -133,7 +134,7 @@ def test_an_enhanced_object_is_read_frame_by_frame(tmp_path: Path):
     assert [reference.frame_number for reference in second.references] == [10, 8, 6, 4, 2]
 
 
-def test_stored_values_are_given_where_slices_compare_and_real_ones_where_they_do_not(tmp_path: Path):
+def test_stored_values_are_given_where_slices_compare_and_real_ones_where_they_do_not(tmp_path: Path) -> None:
     series, voxels = enhanced_mr(tmp_path / "same")
     np.testing.assert_array_equal(read_stack(stacks(series)[0], stored=True).array, voxels[0])
     slopes = (1.0, 2.0, 1.0, 0.5, 1.0)
@@ -142,8 +143,8 @@ def test_stored_values_are_given_where_slices_compare_and_real_ones_where_they_d
     np.testing.assert_allclose(read_stack(stacks(series)[0], stored=True).array, expected)
 
 
-def test_calculated_maps_are_left_out(tmp_path: Path):
-    def second_half_are_maps(index: int, ds):
+def test_calculated_maps_are_left_out(tmp_path: Path) -> None:
+    def second_half_are_maps(index: int, ds: Any):
         if index % 2:
             ds.ImageType = ["DERIVED", "PRIMARY", "T2 MAP"]
         return ds
@@ -154,7 +155,7 @@ def test_calculated_maps_are_left_out(tmp_path: Path):
 
 
 @pytest.mark.shared_data
-def test_the_real_knee_has_its_four_echoes(shared_data: Path):
+def test_the_real_knee_has_its_four_echoes(shared_data: Path) -> None:
     from dicom_sr.series import read_studies
 
     (study,) = read_studies((shared_data / "mr" / "knee-mese-t2-ge").glob("*"))
@@ -168,7 +169,7 @@ def test_the_real_knee_has_its_four_echoes(shared_data: Path):
 
 
 @pytest.mark.shared_data
-def test_real_enhanced_perfusion_frames_are_read(shared_data: Path):
+def test_real_enhanced_perfusion_frames_are_read(shared_data: Path) -> None:
     from dicom_sr.series import read_studies
 
     for name in ("siemens-011-0001.dcm", "agfa-011-0001.dcm"):

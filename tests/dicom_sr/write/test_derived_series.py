@@ -28,7 +28,7 @@ def derived(encoded: Encode, result: Result, **arguments: object) -> list[Datase
     return encoded(result, "derived_series", **arguments)["derived_series"]
 
 
-def test_every_voxel_lies_where_the_source_says(tmp_path: Path, encoded: Encode):
+def test_every_voxel_lies_where_the_source_says(tmp_path: Path, encoded: Encode) -> None:
     slices = derived(encoded, knee_result(knee_study(tmp_path / "in")))
     assert len(slices) == 2 * SMALL_KNEE[0] - 1
     phantom = phantoms.knee(SMALL_KNEE, KNEE_SPACING_MM)
@@ -43,7 +43,7 @@ def test_every_voxel_lies_where_the_source_says(tmp_path: Path, encoded: Encode)
     assert float(slices[0].SpacingBetweenSlices) == float(slices[0].SliceThickness) == 2.0
 
 
-def test_a_slice_names_the_acquired_slices_it_rests_on(tmp_path: Path, encoded: Encode):
+def test_a_slice_names_the_acquired_slices_it_rests_on(tmp_path: Path, encoded: Encode) -> None:
     study = knee_study(tmp_path / "in")
     acquired = {i.sop_instance_uid for i in study.instances}
     ds = derived(encoded, knee_result(study))[3]  # between the second and the third
@@ -53,7 +53,7 @@ def test_a_slice_names_the_acquired_slices_it_rests_on(tmp_path: Path, encoded: 
     assert [item.CodeValue for item in ds.DerivationCodeSequence] == ["113085", "SUPERRES"]
 
 
-def test_acquisition_stays_and_equipment_is_ours(tmp_path: Path, encoded: Encode):
+def test_acquisition_stays_and_equipment_is_ours(tmp_path: Path, encoded: Encode) -> None:
     ds = derived(encoded, knee_result(knee_study(tmp_path / "in")))[0]
     assert (ds.EchoTime, ds.RepetitionTime, ds.MagneticFieldStrength) == (30, 2500, 3)
     assert list(ds.ImageType) == ["DERIVED", "SECONDARY", "OTHER", "RESAMPLED"]
@@ -65,7 +65,7 @@ def test_acquisition_stays_and_equipment_is_ours(tmp_path: Path, encoded: Encode
     assert (ds.ContentQualification, ds.SyntheticData, ds.Laterality) == ("RESEARCH", "YES", "R")
 
 
-def test_the_setting_for_synthetic_data_is_kept_unless_the_source_has_it(tmp_path: Path, encoded: Encode):
+def test_the_setting_for_synthetic_data_is_kept_unless_the_source_has_it(tmp_path: Path, encoded: Encode) -> None:
     profile = EncodingProfile(kinds=("derived_series",), synthetic_data=False)
     study = knee_study(tmp_path / "in")
     assert "SyntheticData" not in derived(encoded, knee_result(study), profile=profile)[0]
@@ -78,7 +78,7 @@ def test_the_setting_for_synthetic_data_is_kept_unless_the_source_has_it(tmp_pat
     assert derived(encoded, marked, profile=profile)[0].SyntheticData == "YES"
 
 
-def test_what_lies_outside_the_stored_range_is_clipped_not_wrapped(tmp_path: Path, encoded: Encode):
+def test_what_lies_outside_the_stored_range_is_clipped_not_wrapped(tmp_path: Path, encoded: Encode) -> None:
     result = knee_result(knee_study(tmp_path / "in"))
     volume = result.derived[0].volume
     array = np.full_like(volume.array, -7)
@@ -89,7 +89,7 @@ def test_what_lies_outside_the_stored_range_is_clipped_not_wrapped(tmp_path: Pat
     assert (pixels[3:] == 4095).all()  # 12 bits stored
 
 
-def test_each_echo_becomes_a_series(tmp_path: Path, encoded: Encode):
+def test_each_echo_becomes_a_series(tmp_path: Path, encoded: Encode) -> None:
     slices = derived(encoded, knee_result(knee_study(tmp_path / "in", echo_times_ms=(10.0, 40.0))))
     series = {ds.SeriesInstanceUID: ds for ds in slices}
     assert sorted(float(ds.EchoTime) for ds in series.values()) == [10, 40]
@@ -97,7 +97,7 @@ def test_each_echo_becomes_a_series(tmp_path: Path, encoded: Encode):
     assert all("TE" in ds.SeriesDescription and len(ds.SeriesDescription) <= 64 for ds in series.values())
 
 
-def test_one_window_for_the_series(tmp_path: Path, encoded: Encode):
+def test_one_window_for_the_series(tmp_path: Path, encoded: Encode) -> None:
     def window(index: int, ds: Dataset) -> Dataset:
         ds.WindowCenter = [str(400 + 10 * index), "5"]
         ds.WindowWidth = ["800", "10"]
@@ -107,7 +107,7 @@ def test_one_window_for_the_series(tmp_path: Path, encoded: Encode):
     assert {(float(ds.WindowCenter), float(ds.WindowWidth)) for ds in slices} == {(425.0, 800.0)}
 
 
-def test_an_enhanced_object_becomes_a_classic_series(tmp_path: Path, encoded: Encode):
+def test_an_enhanced_object_becomes_a_classic_series(tmp_path: Path, encoded: Encode) -> None:
     series, voxels = enhanced_mr(tmp_path / "in")
     (stack,) = stacks(series)
     slices = derived(encoded, Result(Model("m", "1", "0", ""), "Enhanced", (series,), derived=(doubled(stack),)))
@@ -121,7 +121,7 @@ def test_an_enhanced_object_becomes_a_classic_series(tmp_path: Path, encoded: En
     assert (float(first.RescaleIntercept), float(first.RescaleSlope)) == (5, 1)
 
 
-def test_slices_with_rescales_of_their_own_get_a_common_one(tmp_path: Path, encoded: Encode):
+def test_slices_with_rescales_of_their_own_get_a_common_one(tmp_path: Path, encoded: Encode) -> None:
     series, voxels = enhanced_mr(tmp_path / "in", rescale_slopes=(1.0, 2.0, 3.0, 0.5, 1.0))
     (stack,) = stacks(series)
     slices = derived(encoded, Result(Model("m", "1", "0", ""), "Philips", (series,), derived=(doubled(stack),)))
@@ -131,14 +131,14 @@ def test_slices_with_rescales_of_their_own_get_a_common_one(tmp_path: Path, enco
     np.testing.assert_allclose(real, voxels[0, 2] * 3.0 + 5, atol=float(ds.RescaleSlope))
 
 
-def test_a_result_whose_parts_do_not_fit_is_refused(tmp_path: Path, encoded: Encode):
+def test_a_result_whose_parts_do_not_fit_is_refused(tmp_path: Path, encoded: Encode) -> None:
     result = knee_result(knee_study(tmp_path / "in"))
     broken: DerivedVolume = replace(result.derived[0], slice_sources=((0, 1),))
     with pytest.raises(EncodingError, match="sources are named for 1"):
         derived(encoded, replace(result, derived=(broken,)))
 
 
-def test_what_must_not_travel_stays_behind(tmp_path: Path, encoded: Encode):
+def test_what_must_not_travel_stays_behind(tmp_path: Path, encoded: Encode) -> None:
     def laden(_: int, ds: Dataset) -> Dataset:
         block = ds.private_block(0x0043, "GEMS_PARM_01", create=True)
         block.add_new(0x01, "LO", "private")
@@ -172,7 +172,7 @@ def test_what_must_not_travel_stays_behind(tmp_path: Path, encoded: Encode):
             assert found - (allowed_empty if kind in ("report", "key_objects") else set()) == set(), kind
 
 
-def test_reading_a_stack_and_writing_it_back_gives_the_source(tmp_path: Path, encoded: Encode):
+def test_reading_a_stack_and_writing_it_back_gives_the_source(tmp_path: Path, encoded: Encode) -> None:
     study = knee_study(tmp_path / "in")
     (stack,) = stacks(study.series[0])
     volume = read_stack(stack, stored=True)

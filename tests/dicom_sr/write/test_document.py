@@ -19,7 +19,7 @@ def result(tmp_path: Path) -> Result:
     return record_result(knee_study(tmp_path / "in", person=Person("SIM-0004", sex="F")))
 
 
-def test_the_risk_is_an_enhanced_report_with_its_numbers(result: Result, encoded: Encode):
+def test_the_risk_is_an_enhanced_report_with_its_numbers(result: Result, encoded: Encode) -> None:
     (report,) = encoded(result, "report")["report"]
     assert report.SOPClassUID.name == "Enhanced SR Storage"
     assert report.ConceptNameCodeSequence[0].CodeValue == "OA-RISK-RPT"
@@ -35,12 +35,12 @@ def test_the_risk_is_an_enhanced_report_with_its_numbers(result: Result, encoded
     assert "Body mass index 31: +0.044" in texts
 
 
-def test_no_image_is_evidence_of_what_the_record_says(result: Result, encoded: Encode):
+def test_no_image_is_evidence_of_what_the_record_says(result: Result, encoded: Encode) -> None:
     (report,) = encoded(result, "report")["report"]
     assert "CurrentRequestedProcedureEvidenceSequence" not in report
 
 
-def test_a_person_without_images_gets_a_study_of_their_own(result: Result, encoded: Encode):
+def test_a_person_without_images_gets_a_study_of_their_own(result: Result, encoded: Encode) -> None:
     subject = Subject("P-7", "Doe^Jane", "19600101", "F", "ISSUER", "ORDER-1")
     objects = encoded(replace(result, evidence=(), subject=subject))
     assert sorted(objects) == ["document", "report", "secondary_capture"]
@@ -53,7 +53,7 @@ def test_a_person_without_images_gets_a_study_of_their_own(result: Result, encod
     assert again["report"][0].StudyInstanceUID not in studies
 
 
-def test_another_record_is_another_report(result: Result, encoded: Encode):
+def test_another_record_is_another_report(result: Result, encoded: Encode) -> None:
     (before,) = encoded(result, "report")["report"]
     measured = replace(result.findings[0].measurements[0], value=0.5)
     changed = replace(result, findings=(replace(result.findings[0], measurements=(measured,)),))
@@ -61,7 +61,7 @@ def test_another_record_is_another_report(result: Result, encoded: Encode):
     assert before.SOPInstanceUID != after.SOPInstanceUID
 
 
-def test_a_result_of_nothing_is_no_report(result: Result, encoded: Encode):
+def test_a_result_of_nothing_is_no_report(result: Result, encoded: Encode) -> None:
     with pytest.raises(EncodingError, match="neither images nor `from_record`"):
         encoded(replace(result, evidence=(), from_record=None), "report")
 
@@ -73,13 +73,13 @@ def pdf(result: Result, encoded: Encode) -> pikepdf.Pdf:
     return pikepdf.open(io.BytesIO(ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength]))
 
 
-def test_every_font_of_the_document_is_embedded(pdf: pikepdf.Pdf):
+def test_every_font_of_the_document_is_embedded(pdf: pikepdf.Pdf) -> None:
     fonts = [font for page in pdf.pages for font in page.Resources.get("/Font", {}).values()]
     assert fonts
     assert all("/FontFile2" in font.get("/FontDescriptor", {}) for font in fonts), [str(f.BaseFont) for f in fonts]
 
 
-def test_the_document_says_its_colours_and_that_it_is_pdf_a(pdf: pikepdf.Pdf):
+def test_the_document_says_its_colours_and_that_it_is_pdf_a(pdf: pikepdf.Pdf) -> None:
     (intent,) = pdf.Root.OutputIntents
     assert intent.S == "/GTS_PDFA1"
     assert intent.DestOutputProfile.N == 3
@@ -90,7 +90,7 @@ def test_the_document_says_its_colours_and_that_it_is_pdf_a(pdf: pikepdf.Pdf):
         assert "2026-11-22T14:05:06" in xmp["xmp:CreateDate"]
 
 
-def test_the_document_holds_nothing_that_pdf_a_forbids(pdf: pikepdf.Pdf):
+def test_the_document_holds_nothing_that_pdf_a_forbids(pdf: pikepdf.Pdf) -> None:
     assert not pdf.is_encrypted
     assert "/ID" in pdf.trailer
     for keyword in ("/JavaScript", "/EmbeddedFiles"):
@@ -102,7 +102,7 @@ def test_the_document_holds_nothing_that_pdf_a_forbids(pdf: pikepdf.Pdf):
             assert "/Interpolate" not in image or not bool(image.Interpolate)
 
 
-def test_the_document_names_no_patient_and_has_the_capture(pdf: pikepdf.Pdf):
+def test_the_document_names_no_patient_and_has_the_capture(pdf: pikepdf.Pdf) -> None:
     assert len(pdf.pages) >= 2
     assert any(len(page.get_images()) for page in pdf.pages)
     raw = b"".join(

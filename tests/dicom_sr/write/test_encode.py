@@ -25,7 +25,7 @@ def write(
     return encode(result, EncodingProfile(**fields), created, folder)  # type: ignore[arg-type]
 
 
-def test_a_second_run_is_byte_identical(tmp_path: Path):
+def test_a_second_run_is_byte_identical(tmp_path: Path) -> None:
     result = knee_result(knee_study(tmp_path / "in"))
     first, second = (write(result, tmp_path / name) for name in ("a", "b"))
     assert len(first) > 10
@@ -33,7 +33,7 @@ def test_a_second_run_is_byte_identical(tmp_path: Path):
     assert all(hashlib.sha256(o.path.read_bytes()).hexdigest() == o.sha256 for o in first)
 
 
-def test_what_is_said_of_an_object_is_what_it_holds(tmp_path: Path):
+def test_what_is_said_of_an_object_is_what_it_holds(tmp_path: Path) -> None:
     for one in write(knee_result(knee_study(tmp_path / "in")), tmp_path / "out"):
         ds = pydicom.dcmread(one.path)
         assert (ds.SOPClassUID, ds.SOPInstanceUID) == (one.sop_class_uid, one.sop_instance_uid)
@@ -50,7 +50,7 @@ def tracking(objects: tuple[EncodedObject, ...]) -> set[str]:
     return found
 
 
-def test_a_new_model_makes_new_objects_that_track_the_same_things(tmp_path: Path):
+def test_a_new_model_makes_new_objects_that_track_the_same_things(tmp_path: Path) -> None:
     study = radiograph_study(tmp_path / "in")
     old = joint_result(study)
     new = replace(old, model=replace(old.model, version="1.1", weights_digest="ef" * 32))
@@ -60,7 +60,7 @@ def test_a_new_model_makes_new_objects_that_track_the_same_things(tmp_path: Path
     assert tracking(before) == tracking(after) != set()
 
 
-def test_late_images_make_new_objects(tmp_path: Path):
+def test_late_images_make_new_objects(tmp_path: Path) -> None:
     study = knee_study(tmp_path / "in")
     series = study.series[0]
     fewer = replace(series, instances=series.instances[:-1])
@@ -71,7 +71,7 @@ def test_late_images_make_new_objects(tmp_path: Path):
     assert whole[0].sop_instance_uid != part[0].sop_instance_uid
 
 
-def test_settings_that_change_the_bytes_change_the_identity(tmp_path: Path):
+def test_settings_that_change_the_bytes_change_the_identity(tmp_path: Path) -> None:
     result = knee_result(knee_study(tmp_path / "in"))
     made: dict[str, str] = {}
     for number, fields in enumerate(
@@ -81,14 +81,14 @@ def test_settings_that_change_the_bytes_change_the_identity(tmp_path: Path):
             assert made.setdefault(one.sop_instance_uid, one.sha256) == one.sha256
 
 
-def test_only_what_the_profile_asks_for_is_written(tmp_path: Path):
+def test_only_what_the_profile_asks_for_is_written(tmp_path: Path) -> None:
     result = knee_result(knee_study(tmp_path / "in"))
     objects = write(result, tmp_path / "out", kinds=("secondary_capture",))
     assert [o.kind for o in objects] == ["secondary_capture"]
     assert len(list((tmp_path / "out").iterdir())) == 1
 
 
-def test_nothing_refers_to_a_derived_series_that_stays_behind(tmp_path: Path):
+def test_nothing_refers_to_a_derived_series_that_stays_behind(tmp_path: Path) -> None:
     study = knee_study(tmp_path / "in")
     result = knee_result(study)
     volume = result.derived[0].volume
@@ -109,24 +109,24 @@ def test_nothing_refers_to_a_derived_series_that_stays_behind(tmp_path: Path):
     assert not reports[0] & reports[1]  # other trees, other reports
 
 
-def test_images_go_before_what_refers_to_them(tmp_path: Path):
+def test_images_go_before_what_refers_to_them(tmp_path: Path) -> None:
     kinds = [o.kind for o in write(knee_result(knee_study(tmp_path / "in")), tmp_path / "out")]
     assert list(dict.fromkeys(kinds)) == ["derived_series", "secondary_capture", "parametric_map", "report"]
 
 
-def test_a_report_and_its_twin_say_so(tmp_path: Path):
+def test_a_report_and_its_twin_say_so(tmp_path: Path) -> None:
     first, twin = write(joint_result(radiograph_study(tmp_path / "in")), tmp_path / "out", kinds=("report",))
     assert (first.twin_of, twin.twin_of) == (None, first.sop_instance_uid)
 
 
-def test_a_pipeline_that_did_not_run_is_silent_unless_the_site_wants_to_see_it(tmp_path: Path):
+def test_a_pipeline_that_did_not_run_is_silent_unless_the_site_wants_to_see_it(tmp_path: Path) -> None:
     missing = NotRun(MODEL, "Knee MR super-resolution", knee_study(tmp_path / "in").series, "too few slices")
     assert write(missing, tmp_path / "out") == ()
     objects = write(missing, tmp_path / "out", not_run_reports=True)
     assert {o.kind for o in objects} == {"secondary_capture", "report"}
 
 
-def test_series_numbers_are_unique_and_come_last(tmp_path: Path):
+def test_series_numbers_are_unique_and_come_last(tmp_path: Path) -> None:
     study = knee_study(tmp_path / "in", echo_times_ms=(10.0, 20.0, 30.0))
     headers = [pydicom.dcmread(o.path) for o in write(knee_result(study), tmp_path / "out")]
     numbers = {ds.SeriesInstanceUID: int(ds.SeriesNumber) for ds in headers}
@@ -135,7 +135,7 @@ def test_series_numbers_are_unique_and_come_last(tmp_path: Path):
     assert all(str(ds.SeriesDescription).startswith("AI ") and len(ds.SeriesDescription) <= 64 for ds in headers)
 
 
-def test_times_follow_the_time_zone_of_the_source(tmp_path: Path, encoded: Encode):
+def test_times_follow_the_time_zone_of_the_source(tmp_path: Path, encoded: Encode) -> None:
     def zoned(_: int, ds: Dataset) -> Dataset:
         ds.TimezoneOffsetFromUTC = "-0330"
         return ds
@@ -147,7 +147,7 @@ def test_times_follow_the_time_zone_of_the_source(tmp_path: Path, encoded: Encod
     assert ds.TimezoneOffsetFromUTC == "-0330"
 
 
-def test_no_time_is_the_clocks(tmp_path: Path):
+def test_no_time_is_the_clocks(tmp_path: Path) -> None:
     moment = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
     for one in write(knee_result(knee_study(tmp_path / "in")), tmp_path / "out", moment):
         for element in pydicom.dcmread(one.path, stop_before_pixels=True).iterall():
@@ -155,7 +155,7 @@ def test_no_time_is_the_clocks(tmp_path: Path):
                 assert str(element.value)[:8] in ("20310203", "20261120", "19600229"), element.keyword
 
 
-def test_lossy_compression_of_a_source_is_told(tmp_path: Path, encoded: Encode):
+def test_lossy_compression_of_a_source_is_told(tmp_path: Path, encoded: Encode) -> None:
     def lossy(_: int, ds: Dataset) -> Dataset:
         ds.LossyImageCompression, ds.LossyImageCompressionRatio = "01", "12"
         ds.LossyImageCompressionMethod = "ISO_10918_1"
@@ -174,7 +174,7 @@ VERBATIM = (
 )
 
 
-def test_patient_and_study_are_the_sources_to_the_letter(tmp_path: Path):
+def test_patient_and_study_are_the_sources_to_the_letter(tmp_path: Path) -> None:
     def rich(_: int, ds: Dataset) -> Dataset:
         ds.OtherPatientIDsSequence = [Dataset()]
         ds.OtherPatientIDsSequence[0].PatientID = "OTHER"
@@ -202,7 +202,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("character_set", NAMES)
-def test_a_name_in_any_character_set_arrives_unharmed(tmp_path: Path, character_set: str):
+def test_a_name_in_any_character_set_arrives_unharmed(tmp_path: Path, character_set: str) -> None:
     def named(_: int, ds: Dataset) -> Dataset:
         ds.SpecificCharacterSet = character_set
         ds.PatientName = NAMES[character_set]
@@ -217,7 +217,7 @@ def test_a_name_in_any_character_set_arrives_unharmed(tmp_path: Path, character_
 
 @pytest.mark.shared_data
 @pytest.mark.filterwarnings("ignore")  # one of the files asks for a set that pydicom warns of
-def test_every_character_set_of_the_shared_data_arrives_unharmed(tmp_path: Path, shared_data: Path):
+def test_every_character_set_of_the_shared_data_arrives_unharmed(tmp_path: Path, shared_data: Path) -> None:
     names = 0
     for path in sorted((shared_data / "dicom-misc" / "charsets").glob("*.dcm")):
         source = pydicom.dcmread(path, force=True)
@@ -238,7 +238,7 @@ def test_every_character_set_of_the_shared_data_arrives_unharmed(tmp_path: Path,
     assert names >= 15
 
 
-def test_tracking_is_of_the_patient_where_there_is_one_and_of_the_study_where_not(tmp_path: Path):
+def test_tracking_is_of_the_patient_where_there_is_one_and_of_the_study_where_not(tmp_path: Path) -> None:
     def provenance(folder: str, patient_id: str) -> Provenance:
         def whose(_: int, ds: Dataset) -> Dataset:
             ds.PatientID = patient_id

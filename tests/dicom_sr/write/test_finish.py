@@ -23,25 +23,25 @@ def with_values(study: Study, **values: object) -> Study:
     return changed(study, change)
 
 
-def test_the_side_of_the_source_is_the_captures(tmp_path: Path, encoded: Encode):
+def test_the_side_of_the_source_is_the_captures(tmp_path: Path, encoded: Encode) -> None:
     (ds,) = encoded(joint_result(radiograph_study(tmp_path / "in", side="L")), "secondary_capture")["secondary_capture"]
     assert ds.Laterality == "L"
 
 
-def test_an_unknown_side_is_empty_not_absent(tmp_path: Path, encoded: Encode):
+def test_an_unknown_side_is_empty_not_absent(tmp_path: Path, encoded: Encode) -> None:
     study = with_values(knee_study(tmp_path / "in"), Laterality=None)
     (ds,) = encoded(joint_result(study), "secondary_capture")["secondary_capture"]
     assert ds.Laterality in ("", None)
     assert "Laterality" in ds
 
 
-def test_a_part_that_is_not_paired_has_no_side(tmp_path: Path, encoded: Encode):
+def test_a_part_that_is_not_paired_has_no_side(tmp_path: Path, encoded: Encode) -> None:
     study = with_values(knee_study(tmp_path / "in"), BodyPartExamined="HEAD", Laterality=None)
     objects = encoded(knee_result(study), "secondary_capture", "derived_series")
     assert all("Laterality" not in ds for group in objects.values() for ds in group)
 
 
-def test_both_sides_are_said_of_the_image(tmp_path: Path, encoded: Encode):
+def test_both_sides_are_said_of_the_image(tmp_path: Path, encoded: Encode) -> None:
     right, left = (radiograph_study(tmp_path / side, side=side) for side in "RL")
     both = with_values(left, SeriesInstanceUID="2.25.77", SOPInstanceUID="2.25.78")
     paths = [i.path for study in (right, both) for i in study.instances]
@@ -51,14 +51,14 @@ def test_both_sides_are_said_of_the_image(tmp_path: Path, encoded: Encode):
     assert "Laterality" not in ds
 
 
-def test_a_segmentation_and_a_report_have_no_side(tmp_path: Path, encoded: Encode):
+def test_a_segmentation_and_a_report_have_no_side(tmp_path: Path, encoded: Encode) -> None:
     objects = encoded(joint_result(radiograph_study(tmp_path / "in")), "report", "presentation_state")
     assert all("Laterality" not in ds for ds in objects["report"])
     assert objects["presentation_state"][0].Laterality == "L"
 
 
 @pytest.mark.parametrize("kind", ["secondary_capture", "report", "presentation_state"])
-def test_every_object_says_who_made_it_and_is_known_again(tmp_path: Path, encoded: Encode, kind: str):
+def test_every_object_says_who_made_it_and_is_known_again(tmp_path: Path, encoded: Encode, kind: str) -> None:
     study = radiograph_study(tmp_path / "in")
     assert not made_by_us(study.series[0].headers[0])
     for ds in encoded(joint_result(study), kind)[kind]:
@@ -67,7 +67,7 @@ def test_every_object_says_who_made_it_and_is_known_again(tmp_path: Path, encode
         assert made_by_us(ds)
 
 
-def test_a_copy_holds_nothing_private_at_any_depth():
+def test_a_copy_holds_nothing_private_at_any_depth() -> None:
     source, item = Dataset(), Dataset()
     item.add_new((0x0011, 0x0010), "LO", "SOMEONE")
     item.add_new((0x0011, 0x1001), "LO", "private")
@@ -79,7 +79,7 @@ def test_a_copy_holds_nothing_private_at_any_depth():
     assert (0x0011, 0x0010) in source.OtherPatientIDsSequence[0]  # the source is as it was
 
 
-def test_several_names_stay_several():
+def test_several_names_stay_several() -> None:
     source = Dataset()
     source.OtherPatientNames = ["A^B", "C^D"]
     assert [str(name) for name in plain(source).OtherPatientNames] == ["A^B", "C^D"]

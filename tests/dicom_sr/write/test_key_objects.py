@@ -8,7 +8,7 @@ from tests.dicom_sr.conftest import Encode
 from tests.factories import knee_result, knee_study
 
 
-def test_flagged_images_are_selected_with_their_reasons(tmp_path: Path, encoded: Encode):
+def test_flagged_images_are_selected_with_their_reasons(tmp_path: Path, encoded: Encode) -> None:
     study = knee_study(tmp_path / "in")
     second, third = (ImageReference(study.instances[n].sop_instance_uid) for n in (1, 2))
     flags = (Flag(third, "Highest uncertainty."), Flag(second, "Bright spot."), Flag(second, "Bright spot."))
@@ -23,5 +23,5 @@ def test_flagged_images_are_selected_with_their_reasons(tmp_path: Path, encoded:
     assert sorted(evidence) == sorted([second.sop_instance_uid, third.sop_instance_uid])
 
 
-def test_nothing_flagged_is_nothing_selected(tmp_path: Path, encoded: Encode):
+def test_nothing_flagged_is_nothing_selected(tmp_path: Path, encoded: Encode) -> None:
     assert encoded(knee_result(knee_study(tmp_path / "in")), "key_objects") == {}

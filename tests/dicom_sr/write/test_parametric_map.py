@@ -9,7 +9,7 @@ from tests.dicom_sr.conftest import Encode
 from tests.factories import knee_result, knee_study
 
 
-def test_the_uncertainty_keeps_every_bit_and_lies_on_the_derived_slices(tmp_path: Path, encoded: Encode):
+def test_the_uncertainty_keeps_every_bit_and_lies_on_the_derived_slices(tmp_path: Path, encoded: Encode) -> None:
     result = knee_result(knee_study(tmp_path / "in"))
     objects = encoded(result, "derived_series", "parametric_map")
     slices = {ds.SOPInstanceUID: ds for ds in objects["derived_series"]}
@@ -26,7 +26,7 @@ def test_the_uncertainty_keeps_every_bit_and_lies_on_the_derived_slices(tmp_path
         np.testing.assert_allclose(position, np.array(source.ImagePositionPatient, float), atol=1e-6)
 
 
-def test_the_map_says_what_its_numbers_are(tmp_path: Path, encoded: Encode):
+def test_the_map_says_what_its_numbers_are(tmp_path: Path, encoded: Encode) -> None:
     (ds,) = encoded(knee_result(knee_study(tmp_path / "in")), "derived_series", "parametric_map")["parametric_map"]
     shared = ds.SharedFunctionalGroupsSequence[0]
     (mapping,) = shared.RealWorldValueMappingSequence
@@ -38,7 +38,7 @@ def test_the_map_says_what_its_numbers_are(tmp_path: Path, encoded: Encode):
     assert ds.ReferencedSeriesSequence  # OHIF puts the map over this series
 
 
-def test_highdicom_reads_it_as_a_volume(tmp_path: Path, encoded: Encode):
+def test_highdicom_reads_it_as_a_volume(tmp_path: Path, encoded: Encode) -> None:
     result = knee_result(knee_study(tmp_path / "in"))
     encoded(result, "derived_series", "parametric_map")
     volume = hd.imread(tmp_path / "objects" / "parametric-map-1.dcm").get_volume()

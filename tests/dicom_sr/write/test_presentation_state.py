@@ -14,7 +14,7 @@ from tests.dicom_sr.conftest import Encode
 from tests.factories import MODEL, joint_result, radiograph_study, ultrasound_study
 
 
-def test_a_joint_is_a_circle_with_its_scores(tmp_path: Path, encoded: Encode):
+def test_a_joint_is_a_circle_with_its_scores(tmp_path: Path, encoded: Encode) -> None:
     (ds,) = encoded(joint_result(radiograph_study(tmp_path / "in"), (40, 30)), "presentation_state")[
         "presentation_state"
     ]
@@ -29,7 +29,7 @@ def test_a_joint_is_a_circle_with_its_scores(tmp_path: Path, encoded: Encode):
     assert text.UnformattedTextValue == "MCP2 E2"
 
 
-def test_a_label_at_the_edge_stays_inside_the_image(tmp_path: Path, encoded: Encode):
+def test_a_label_at_the_edge_stays_inside_the_image(tmp_path: Path, encoded: Encode) -> None:
     (ds,) = encoded(joint_result(radiograph_study(tmp_path / "in"), (90, 115)), "presentation_state")[
         "presentation_state"
     ]
@@ -39,7 +39,7 @@ def test_a_label_at_the_edge_stays_inside_the_image(tmp_path: Path, encoded: Enc
     assert 0 <= corners[1] < corners[3] <= 120
 
 
-def test_a_colour_image_gets_a_colour_state(tmp_path: Path, encoded: Encode):
+def test_a_colour_image_gets_a_colour_state(tmp_path: Path, encoded: Encode) -> None:
     study = ultrasound_study(tmp_path / "in")
     outline = np.array([[10, 10], [90, 10], [90, 60], [10, 60], [10, 10]], float)
     region = Region(ImageReference(study.instances[0].sop_instance_uid), outline)
@@ -53,14 +53,16 @@ def test_a_colour_image_gets_a_colour_state(tmp_path: Path, encoded: Encode):
     np.testing.assert_allclose(np.reshape(graphic.GraphicData, (-1, 2)), outline)
 
 
-def test_without_a_marked_place_there_is_no_state(tmp_path: Path, encoded: Encode):
+def test_without_a_marked_place_there_is_no_state(tmp_path: Path, encoded: Encode) -> None:
     result = joint_result(radiograph_study(tmp_path / "in"))
     nowhere = replace(result.findings[0], region=None)
     assert encoded(replace(result, findings=(nowhere,)), "presentation_state") == {}
 
 
 @pytest.mark.dcmtk
-def test_dcmtk_reads_it_and_renders_the_image_through_it(tmp_path: Path, encoded: Encode, dcmtk: Callable[[str], Path]):
+def test_dcmtk_reads_it_and_renders_the_image_through_it(
+    tmp_path: Path, encoded: Encode, dcmtk: Callable[[str], Path]
+) -> None:
     study = radiograph_study(tmp_path / "in")
     encoded(joint_result(study), "presentation_state")
     (state,) = (tmp_path / "objects").glob("*.dcm")

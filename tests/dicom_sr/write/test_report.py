@@ -43,7 +43,7 @@ def numbers(group: Dataset, value: str) -> list[tuple[float, str]]:
     return found
 
 
-def test_a_joint_says_what_where_and_how_sure(tmp_path: Path, encoded: Encode):
+def test_a_joint_says_what_where_and_how_sure(tmp_path: Path, encoded: Encode) -> None:
     report, _ = encoded(joint_result(radiograph_study(tmp_path / "in")), "report")["report"]
     assert report.ConceptNameCodeSequence[0].CodeValue == "126000"
     (group,) = groups(report)
@@ -58,7 +58,7 @@ def test_a_joint_says_what_where_and_how_sure(tmp_path: Path, encoded: Encode):
     assert (unit.CodeValue, unit.CodingSchemeDesignator) == ("{0:5}", "UCUM")
 
 
-def test_the_outline_is_the_findings_own(tmp_path: Path, encoded: Encode):
+def test_the_outline_is_the_findings_own(tmp_path: Path, encoded: Encode) -> None:
     study = radiograph_study(tmp_path / "in")
     report, _ = encoded(joint_result(study, (40.0, 30.0)), "report")["report"]
     (region,) = (i for i in groups(report)[0].ContentSequence if i.ValueType == "SCOORD")
@@ -70,7 +70,7 @@ def test_the_outline_is_the_findings_own(tmp_path: Path, encoded: Encode):
     )
 
 
-def test_a_number_without_a_place_gets_the_border_of_the_derived_slice(tmp_path: Path, encoded: Encode):
+def test_a_number_without_a_place_gets_the_border_of_the_derived_slice(tmp_path: Path, encoded: Encode) -> None:
     objects = encoded(knee_result(knee_study(tmp_path / "in", echo_times_ms=(10.0, 40.0))), "derived_series", "report")
     slices = {ds.SOPInstanceUID: ds for ds in objects["derived_series"]}
     for group, echo_time in zip(groups(objects["report"][0]), (10, 40), strict=True):
@@ -80,7 +80,7 @@ def test_a_number_without_a_place_gets_the_border_of_the_derived_slice(tmp_path:
         assert np.reshape(region.GraphicData, (-1, 2)).max(0).tolist() == [ds.Columns, ds.Rows]
 
 
-def test_the_ends_of_an_interval_are_told_from_the_value(tmp_path: Path, encoded: Encode):
+def test_the_ends_of_an_interval_are_told_from_the_value(tmp_path: Path, encoded: Encode) -> None:
     report, _ = encoded(knee_result(knee_study(tmp_path / "in")), "report")["report"]
     assert numbers(groups(report)[0], "QA-PSNR") == [
         (41.25, ""),
@@ -90,7 +90,7 @@ def test_the_ends_of_an_interval_are_told_from_the_value(tmp_path: Path, encoded
     ]
 
 
-def test_what_could_not_be_judged_has_a_reason_and_no_number(tmp_path: Path, encoded: Encode):
+def test_what_could_not_be_judged_has_a_reason_and_no_number(tmp_path: Path, encoded: Encode) -> None:
     result = joint_result(radiograph_study(tmp_path / "in"))
     assert result.findings[0].region is not None
     missing = NotEvaluable(
@@ -109,14 +109,14 @@ def test_what_could_not_be_judged_has_a_reason_and_no_number(tmp_path: Path, enc
     assert any("A joint replacement." in text for text in texts)
 
 
-def test_every_group_has_a_two_dimensional_outline(tmp_path: Path, encoded: Encode):
+def test_every_group_has_a_two_dimensional_outline(tmp_path: Path, encoded: Encode) -> None:
     # OHIF refuses the whole report where one has none
     for result in (joint_result(radiograph_study(tmp_path / "a")), knee_result(knee_study(tmp_path / "b"))):
         for report in encoded(result, "report")["report"]:
             assert all([i.ValueType for i in g.ContentSequence].count("SCOORD") == 1 for g in groups(report))
 
 
-def test_the_library_and_the_evidence_name_every_image(tmp_path: Path, encoded: Encode):
+def test_the_library_and_the_evidence_name_every_image(tmp_path: Path, encoded: Encode) -> None:
     study = knee_study(tmp_path / "in")
     objects = encoded(knee_result(study), "derived_series", "report")
     everything = {i.sop_instance_uid for i in study.instances} | {ds.SOPInstanceUID for ds in objects["derived_series"]}
@@ -132,26 +132,26 @@ def test_the_library_and_the_evidence_name_every_image(tmp_path: Path, encoded: 
     assert evidence == everything == {i.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for i in images}
 
 
-def test_a_machine_never_verifies(tmp_path: Path, encoded: Encode):
+def test_a_machine_never_verifies(tmp_path: Path, encoded: Encode) -> None:
     report, _ = encoded(joint_result(radiograph_study(tmp_path / "in")), "report")["report"]
     flags = (report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag)
     assert flags == ("COMPLETE", "UNVERIFIED", "PRELIMINARY")
 
 
-def test_the_twin_has_the_same_tree_and_another_identity(tmp_path: Path, encoded: Encode):
+def test_the_twin_has_the_same_tree_and_another_identity(tmp_path: Path, encoded: Encode) -> None:
     new, old = encoded(joint_result(radiograph_study(tmp_path / "in")), "report")["report"]
     assert (new.SOPClassUID.name, old.SOPClassUID.name) == ("Comprehensive 3D SR Storage", "Comprehensive SR Storage")
     assert new.ContentSequence == old.ContentSequence
     assert new.SOPInstanceUID != old.SOPInstanceUID
 
 
-def test_a_profile_may_ask_for_the_older_class_alone(tmp_path: Path, encoded: Encode):
+def test_a_profile_may_ask_for_the_older_class_alone(tmp_path: Path, encoded: Encode) -> None:
     profile = EncodingProfile(kinds=("report",), measurement_report="comprehensive")
     (report,) = encoded(joint_result(radiograph_study(tmp_path / "in")), profile=profile)["report"]
     assert report.SOPClassUID.name == "Comprehensive SR Storage"
 
 
-def test_a_site_with_a_licence_gets_snomed_codes(tmp_path: Path, encoded: Encode):
+def test_a_site_with_a_licence_gets_snomed_codes(tmp_path: Path, encoded: Encode) -> None:
     result = joint_result(radiograph_study(tmp_path / "in"))
     classified = replace(result.findings[0], evaluations=(Evaluation(CLUSTER, CLS_RA),))
     result = replace(result, findings=(classified,))
@@ -166,7 +166,7 @@ TEAR = ACME.add("TEAR", "Tendon tear", "A tendon that is torn through or in part
 
 
 @pytest.mark.validators
-def test_a_report_names_a_scheme_of_somebody_elses_and_validates(tmp_path: Path, encoded: Encode):
+def test_a_report_names_a_scheme_of_somebody_elses_and_validates(tmp_path: Path, encoded: Encode) -> None:
     result = joint_result(radiograph_study(tmp_path / "in"))
     for ds in encoded(replace(result, findings=(replace(result.findings[0], finding=TEAR),)), "report")["report"]:
         own, theirs = ds.CodingSchemeIdentificationSequence
@@ -180,14 +180,14 @@ def test_a_report_names_a_scheme_of_somebody_elses_and_validates(tmp_path: Path,
         assert validators.pixelmed(path)[0] == []
 
 
-def test_a_code_of_a_scheme_that_nobody_registered_is_not_sent(tmp_path: Path, encoded: Encode):
+def test_a_code_of_a_scheme_that_nobody_registered_is_not_sent(tmp_path: Path, encoded: Encode) -> None:
     result = joint_result(radiograph_study(tmp_path / "in"))
     unknown = replace(result.findings[0], finding=Code("TEAR", "99NOBODY", "Tendon tear"))
     with pytest.raises(EncodingError, match="private coding scheme 99NOBODY of code TEAR is not known"):
         encoded(replace(result, findings=(unknown,)), "report")
 
 
-def test_a_revised_report_names_the_one_it_replaces(tmp_path: Path, encoded: Encode):
+def test_a_revised_report_names_the_one_it_replaces(tmp_path: Path, encoded: Encode) -> None:
     before = EncodedObject("1.2.840.10008.5.1.4.1.1.88.34", "1.2.3", "1.2.4", "1.2.5", tmp_path, "report", 4, "", 0)
     capture = replace(before, kind="secondary_capture", sop_instance_uid="1.2.9")
     result = joint_result(radiograph_study(tmp_path / "in"))
@@ -198,7 +198,7 @@ def test_a_revised_report_names_the_one_it_replaces(tmp_path: Path, encoded: Enc
     assert [i.ReferencedSOPInstanceUID for i in series.ReferencedSOPSequence] == ["1.2.3"]
 
 
-def test_a_pipeline_that_did_not_run_says_why(tmp_path: Path, encoded: Encode):
+def test_a_pipeline_that_did_not_run_says_why(tmp_path: Path, encoded: Encode) -> None:
     study = knee_study(tmp_path / "in")
     result = NotRun(MODEL, "Knee MR super-resolution", study.series, "a slice is missing after slice 3")
     profile = EncodingProfile(not_run_reports=True)
@@ -211,7 +211,7 @@ def test_a_pipeline_that_did_not_run_says_why(tmp_path: Path, encoded: Encode):
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_highdicom_reads_the_groups_back(tmp_path: Path, encoded: Encode, index: int):
+def test_highdicom_reads_the_groups_back(tmp_path: Path, encoded: Encode, index: int) -> None:
     encoded(joint_result(radiograph_study(tmp_path / "in")), "report")
     path = sorted((tmp_path / "objects").glob("report*.dcm"))[index]
     (group,) = hd.sr.srread(path).content.get_planar_roi_measurement_groups(tracking_uid=None)

@@ -55,7 +55,7 @@ def resource(folder: Path, of: Result, profile: EncodingProfile = PROFILE, job: 
     return content
 
 
-def test_every_number_of_the_statement_is_in_a_valid_resource(tmp_path):
+def test_every_number_of_the_statement_is_in_a_valid_resource(tmp_path: Path) -> None:
     content = resource(tmp_path, result())
     assert RiskAssessment.model_validate(content).status == "preliminary"
     assert content["subject"] == {"type": "Patient", "identifier": {"value": "P-1", "system": "urn:h"}}
@@ -80,14 +80,14 @@ def test_every_number_of_the_statement_is_in_a_valid_resource(tmp_path):
     assert {"extension", "rationale"} & set(third) == set()
 
 
-def test_a_missing_probability_is_a_prediction_with_the_reason_in_its_place(tmp_path):
+def test_a_missing_probability_is_a_prediction_with_the_reason_in_its_place(tmp_path: Path) -> None:
     abstained = replace(STATED, predictions=(Prediction(1, None, reason="Too little history."),))
     (prediction,) = resource(tmp_path, result(risk=abstained))["prediction"]
     assert prediction["rationale"] == "Too little history."
     assert "probabilityDecimal" not in prediction
 
 
-def test_the_risk_of_a_study_names_the_study_and_its_patient(tmp_path):
+def test_the_risk_of_a_study_names_the_study_and_its_patient(tmp_path: Path) -> None:
     study = knee_study(tmp_path / "in")
     content = resource(tmp_path, result(evidence=study.series, subject=None))
     header = study.series[0].headers[0]
@@ -95,13 +95,15 @@ def test_the_risk_of_a_study_names_the_study_and_its_patient(tmp_path):
     assert content["subject"]["identifier"]["value"] == header.PatientID
 
 
-def test_nothing_about_the_object_but_its_file_tells_whose_it_is(tmp_path):
+def test_nothing_about_the_object_but_its_file_tells_whose_it_is(tmp_path: Path) -> None:
     made = encoded(tmp_path, result())
     assert (made.sop_class_uid, made.series_instance_uid, made.study_instance_uid) == ("", "", "")
     assert made.sop_instance_uid.startswith("2.25.")
 
 
-def test_two_jobs_and_two_servers_systems_have_objects_of_their_own_and_the_same_job_the_same_bytes(tmp_path):
+def test_two_jobs_and_two_servers_systems_have_objects_of_their_own_and_the_same_job_the_same_bytes(
+    tmp_path: Path,
+) -> None:
     first, again = (encoded(tmp_path / name, result()) for name in "ab")
     assert (first.sop_instance_uid, first.sha256) == (again.sop_instance_uid, again.sha256)
     other_job = encoded(tmp_path / "c", result(), job="j2")
@@ -109,7 +111,7 @@ def test_two_jobs_and_two_servers_systems_have_objects_of_their_own_and_the_same
     assert len({one.sop_instance_uid for one in (first, other_job, other_system)}) == 3
 
 
-def test_a_result_without_a_risk_and_a_profile_for_dicom_make_none(tmp_path):
+def test_a_result_without_a_risk_and_a_profile_for_dicom_make_none(tmp_path: Path) -> None:
     assert encode(result(risk=None), PROFILE, CREATED, tmp_path) == ()
     assert "risk_assessment" not in DEFAULT_KINDS
 
@@ -122,7 +124,9 @@ def test_a_result_without_a_risk_and_a_profile_for_dicom_make_none(tmp_path):
         ({"risk": replace(STATED, predictions=(Prediction(1, 0.1, relative_risk=float("nan")),))}, "not valid FHIR in"),
     ],
 )
-def test_what_makes_no_valid_resource_is_an_error_that_names_no_patient(tmp_path, fields, reason):
+def test_what_makes_no_valid_resource_is_an_error_that_names_no_patient(
+    tmp_path: Path, fields: Any, reason: str
+) -> None:
     with pytest.raises(EncodingError, match=reason) as error:
         encoded(tmp_path, result(**fields))
     assert "P-1" not in str(error.value)

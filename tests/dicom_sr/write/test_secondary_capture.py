@@ -20,7 +20,7 @@ def page_of(title: str) -> Page:
     return Page("A title", (ImagePanel(title, RAMP),), summary=("What was found.",))
 
 
-def test_the_object_holds_the_drawn_page(tmp_path: Path, encoded: Encode):
+def test_the_object_holds_the_drawn_page(tmp_path: Path, encoded: Encode) -> None:
     study = knee_study(tmp_path / "in")
     result = replace(knee_result(study), pages=(page_of("a"), page_of("b")))
     first, second = encoded(result, "secondary_capture")["secondary_capture"]

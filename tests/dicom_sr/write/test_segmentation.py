@@ -31,7 +31,7 @@ def with_heat(tmp_path: Path, heat: np.ndarray) -> Result:
     return replace(joint_result(study), heatmaps=(Heatmap(reference, heat, codes.GRAD_CAM, "SvH L MCP2", 0.5),))
 
 
-def test_a_fractional_segment_keeps_the_probability(tmp_path: Path, heat: np.ndarray, encoded: Encode):
+def test_a_fractional_segment_keeps_the_probability(tmp_path: Path, heat: np.ndarray, encoded: Encode) -> None:
     (ds,) = encoded(with_heat(tmp_path, heat), *FORMS)["segmentation_fractional"]
     assert (ds.SegmentationType, ds.SegmentationFractionalType, ds.MaximumFractionalValue) == (
         "FRACTIONAL",
@@ -43,7 +43,7 @@ def test_a_fractional_segment_keeps_the_probability(tmp_path: Path, heat: np.nda
     assert "Laterality" not in ds
 
 
-def test_a_binary_segment_is_the_map_above_its_threshold(tmp_path: Path, heat: np.ndarray, encoded: Encode):
+def test_a_binary_segment_is_the_map_above_its_threshold(tmp_path: Path, heat: np.ndarray, encoded: Encode) -> None:
     objects = encoded(with_heat(tmp_path, heat), *FORMS)
     expected = heat >= 0.5
     assert 0 < expected.sum() < expected.size
@@ -51,7 +51,7 @@ def test_a_binary_segment_is_the_map_above_its_threshold(tmp_path: Path, heat: n
     np.testing.assert_array_equal(np.squeeze(objects["segmentation_labelmap"][0].pixel_array), expected)
 
 
-def test_a_segment_has_a_colour_a_type_and_a_model(tmp_path: Path, heat: np.ndarray, encoded: Encode):
+def test_a_segment_has_a_colour_a_type_and_a_model(tmp_path: Path, heat: np.ndarray, encoded: Encode) -> None:
     for form in FORMS:
         (ds,) = encoded(with_heat(tmp_path, heat), form)[form]
         segment = ds.SegmentSequence[-1]
@@ -63,13 +63,13 @@ def test_a_segment_has_a_colour_a_type_and_a_model(tmp_path: Path, heat: np.ndar
 
 def test_a_map_that_stays_under_its_threshold_makes_no_empty_binary_segment(
     tmp_path: Path, heat: np.ndarray, encoded: Encode
-):
+) -> None:
     objects = encoded(with_heat(tmp_path, 0.4 * heat), *FORMS)
     assert "segmentation_fractional" in objects
     assert "segmentation_binary" not in objects
 
 
-def test_a_volume_lies_slice_by_slice_on_the_images_of_its_grid(tmp_path: Path, encoded: Encode):
+def test_a_volume_lies_slice_by_slice_on_the_images_of_its_grid(tmp_path: Path, encoded: Encode) -> None:
     study = knee_study(tmp_path / "in")
     (stack,) = stacks(study.series[0])
     volume = read_stack(stack)
@@ -82,7 +82,7 @@ def test_a_volume_lies_slice_by_slice_on_the_images_of_its_grid(tmp_path: Path, 
     np.testing.assert_array_equal(read[..., 0], mask)
 
 
-def test_a_segment_may_lie_on_the_derived_grid(tmp_path: Path, encoded: Encode):
+def test_a_segment_may_lie_on_the_derived_grid(tmp_path: Path, encoded: Encode) -> None:
     result = knee_result(knee_study(tmp_path / "in"))
     volume = result.derived[0].volume
     segment = Segment(
@@ -96,14 +96,16 @@ def test_a_segment_may_lie_on_the_derived_grid(tmp_path: Path, encoded: Encode):
         np.testing.assert_array_equal(plane, slices[source].pixel_array > 800)
 
 
-def test_a_segment_on_no_grid_of_the_result_is_refused(tmp_path: Path, encoded: Encode):
+def test_a_segment_on_no_grid_of_the_result_is_refused(tmp_path: Path, encoded: Encode) -> None:
     result = knee_result(knee_study(tmp_path / "in"))
     lost = Segment("Lost", standard.SCT.AnatomicalStructure, codes.KNEE, Volume(np.ones((2, 3, 4), bool), np.eye(4)))
     with pytest.raises(EncodingError, match="no series"):
         encoded(replace(result, segments=(lost,)), "derived_series", "segmentation_binary")
 
 
-def test_of_overlapping_labels_the_more_probable_one_has_the_pixel(tmp_path: Path, heat: np.ndarray, encoded: Encode):
+def test_of_overlapping_labels_the_more_probable_one_has_the_pixel(
+    tmp_path: Path, heat: np.ndarray, encoded: Encode
+) -> None:
     result = with_heat(tmp_path, heat)
     (first,) = result.heatmaps
     second = replace(first, array=np.roll(heat, 6, axis=1), label="SvH L MCP3")

@@ -12,11 +12,11 @@ from node.receive.dimse.presentation_contexts import supported
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "conformance.md"
 
 
-def test_the_document_is_up_to_date():
+def test_the_document_is_up_to_date() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == statement(), "write it with: condyle conformance docs/conformance.md"
 
 
-def test_every_storage_class_of_the_statement_is_accepted_in_every_transfer_syntax_of_it():
+def test_every_storage_class_of_the_statement_is_accepted_in_every_transfer_syntax_of_it() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     for context in storage():
         assert f"| {context.abstract_syntax} |" in text
@@ -26,7 +26,7 @@ def test_every_storage_class_of_the_statement_is_accepted_in_every_transfer_synt
             assert f"| {syntax} |" in text
 
 
-def test_what_the_statement_does_not_name_is_not_offered():
+def test_what_the_statement_does_not_name_is_not_offered() -> None:
     contexts = [
         build_context(uid) for uid in ("1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.31", "1.2.840.10008.5.1.1.1")
     ]  # query, worklist, film session

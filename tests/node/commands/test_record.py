@@ -29,14 +29,16 @@ def bundle(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_bundle_is_taken_in(config, bundle, capsys):
+def test_a_bundle_is_taken_in(config: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert record([bundle], config) == 0
     kept = open_patient_records(read(config)).get("P-1")
     assert kept is not None
     assert str(len(kept.events)) in capsys.readouterr().out
 
 
-def test_what_cannot_be_read_is_told_and_the_rest_is_taken_in(config, bundle, tmp_path, capsys, monkeypatch):
+def test_what_cannot_be_read_is_told_and_the_rest_is_taken_in(
+    config: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "picture.bin").write_bytes(b"\x00\xff\xfe")
     (tmp_path / "folder").mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -54,29 +55,31 @@ def written(folder: Path, text: str) -> Path:
         ("- a", r"config.yaml: holds no sections"),
     ],
 )
-def test_a_mistake_is_told_with_file_line_key_and_what_would_be_right(tmp_path, text, told):
+def test_a_mistake_is_told_with_file_line_key_and_what_would_be_right(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         read(written(tmp_path, text))
 
 
-def test_all_mistakes_are_told_at_once(tmp_path):
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as error:
         read(written(tmp_path, "status:\n  port: 0\nrun:\n  workers: 0"))
     assert len(str(error.value).splitlines()) == 2
 
 
-def test_a_secret_is_not_repeated_in_a_message(tmp_path):
+def test_a_secret_is_not_repeated_in_a_message(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as error:
         read(written(tmp_path, "receive:\n  dicomweb:\n    token: 4711123"))
     assert "4711123" not in str(error.value)
 
 
-def test_a_missing_file_is_told_by_name(tmp_path):
+def test_a_missing_file_is_told_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"nowhere.yaml: cannot be read: No such file"):
         read(tmp_path / "nowhere.yaml")
 
 
-def test_paths_are_relative_to_the_file_wherever_the_node_is_started(tmp_path, monkeypatch):
+def test_paths_are_relative_to_the_file_wherever_the_node_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = written(tmp_path, "destinations:\n  out: {kind: folder, path: results}\n  abs: {kind: folder, path: /x}")
     monkeypatch.chdir("/")
     found = read(path)
@@ -85,7 +88,7 @@ def test_paths_are_relative_to_the_file_wherever_the_node_is_started(tmp_path, m
     assert found.destinations["abs"].path == Path("/x")
 
 
-def test_an_empty_file_is_the_defaults(tmp_path):
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     found = read(written(tmp_path, ""))
     assert found.status == Configuration().status
     assert found.receive == Configuration().receive
@@ -120,7 +123,7 @@ def kinds(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
 SECTIONS = [kind for kind in kinds(Section) if kind.__module__ == sections_module.__name__]
 
 
-def test_the_example_is_fit_to_run():
+def test_the_example_is_fit_to_run() -> None:
     from node.config import checks
     from node.route import checks as route_checks
 
@@ -129,25 +132,25 @@ def test_the_example_is_fit_to_run():
     assert example.routes
 
 
-def test_the_example_with_everything_on_is_valid(tmp_path):
+def test_the_example_with_everything_on_is_valid(tmp_path: Path) -> None:
     assert len(compile_routes(read(written(tmp_path, everything_on())))) == 4
 
 
 @pytest.mark.parametrize("kind", SECTIONS)
-def test_every_key_stands_in_the_example(tmp_path, kind):
+def test_every_key_stands_in_the_example(tmp_path: Path, kind: Any) -> None:
     shown = [s.model_fields_set for s in sections(read(written(tmp_path, everything_on()))) if type(s) is kind]
     assert set(kind.model_fields) - set().union(*shown) == set()
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_setting_of_an_installed_pipeline_stands_in_the_example(tmp_path, name):
+def test_every_setting_of_an_installed_pipeline_stands_in_the_example(tmp_path: Path, name: Any) -> None:
     routes = read(written(tmp_path, everything_on())).routes.values()
     shown = [set(route.settings) for route in routes if route.pipeline == name]
     assert shown, f"config.yaml has no route to {name}"
     assert set(pipeline_type(name).settings_type.model_fields) == set().union(*shown)
 
 
-def test_every_key_of_the_example_is_explained_where_it_stands():
+def test_every_key_of_the_example_is_explained_where_it_stands() -> None:
     text = everything_on()
     lines = text.splitlines()
     explained = re.compile(r"#\s+\S.*\w")

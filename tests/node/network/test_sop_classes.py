@@ -6,7 +6,7 @@ from pynetdicom import AE
 from node.network import sop_classes
 
 
-def test_the_names_are_those_of_the_standard():
+def test_the_names_are_those_of_the_standard() -> None:
     names = {str(value): UID(value).name for name, value in vars(sop_classes).items() if isinstance(value, UID)}
     assert names == {
         "1.2.840.10008.1.1": "Verification SOP Class",
@@ -17,7 +17,7 @@ def test_the_names_are_those_of_the_standard():
     }
 
 
-def test_pynetdicom_proposes_them():
+def test_pynetdicom_proposes_them() -> None:
     ae = AE("NODE")
     ae.add_requested_context(sop_classes.Verification)
     assert [context.abstract_syntax for context in ae.requested_contexts] == [sop_classes.Verification]

@@ -19,12 +19,12 @@ from tests.pipelines.records.test_hl7 import ADT, ORU
 
 
 @pytest.fixture
-def store(tmp_path) -> Records:
+def store(tmp_path: Path) -> Records:
     return Records(tmp_path / "records")
 
 
 @pytest.fixture
-def server(store) -> Iterator[mllp.Server]:
+def server(store: Records) -> Iterator[mllp.Server]:
     with mllp.Server("127.0.0.1", 0, Intake(store, RecordSettings())) as running:
         yield running
 
@@ -50,7 +50,7 @@ def code(answer: str) -> str:
     return answer.split("\r")[1].split("|")[1]
 
 
-def test_a_message_is_kept_before_it_is_acknowledged(server, store):
+def test_a_message_is_kept_before_it_is_acknowledged(server: mllp.Server, store: Records) -> None:
     with connect(server) as connection:
         connection.sendall(framed(ADT))
         (answer,) = answers(connection, 1)
@@ -59,7 +59,7 @@ def test_a_message_is_kept_before_it_is_acknowledged(server, store):
     assert [event.code for event in record.events if event.kind == "condition"] == ["M17.1", "38341003"]
 
 
-def test_messages_in_one_stream_cut_anywhere_are_each_answered_and_merged(server, store):
+def test_messages_in_one_stream_cut_anywhere_are_each_answered_and_merged(server: mllp.Server, store: Records) -> None:
     stream = framed(ADT) + b"\n" + framed(ORU)
     with connect(server) as connection:
         for start in range(0, len(stream), 37):
@@ -69,14 +69,16 @@ def test_messages_in_one_stream_cut_anywhere_are_each_answered_and_merged(server
     assert {"M17.1", "39156-5"} <= codes
 
 
-def test_a_bad_message_is_refused_and_the_next_one_is_taken(server, store):
+def test_a_bad_message_is_refused_and_the_next_one_is_taken(server: mllp.Server, store: Records) -> None:
     with connect(server) as connection:
         connection.sendall(framed("hello") + framed("MSH|^~\\&|A|B|C|D|2024||ADT^A08|7|P|2.5\r") + framed(ADT))
         assert [code(answer) for answer in answers(connection, 3)] == ["AR", "AE", "AA"]
     assert len(store) == 1
 
 
-def test_a_message_about_somebody_else_under_a_known_number_is_refused_without_a_value(server, caplog):
+def test_a_message_about_somebody_else_under_a_known_number_is_refused_without_a_value(
+    server: mllp.Server, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     other = ADT.replace("19600504", "19990909")
     with connect(server) as connection:
@@ -88,7 +90,7 @@ def test_a_message_about_somebody_else_under_a_known_number_is_refused_without_a
     assert not any(secret in second + logged for secret in ("1999", "Doe", "Jane", "|4711", "'4711'"))
 
 
-def test_a_merge_moves_the_record(server, store):
+def test_a_merge_moves_the_record(server: mllp.Server, store: Records) -> None:
     merge = (
         "MSH|^~\\&|A|B|C|D|20240102||ADT^A40^ADT_A39|45|P|2.5\rEVN|A40|20240102\r"
         "PID|1||5000^^^H^MR||Doe^Jane||19600504|F\rMRG|4711^^^H^MR\r"
@@ -100,7 +102,7 @@ def test_a_merge_moves_the_record(server, store):
     assert "M17.1" in {event.code for event in store.get("5000").events}
 
 
-def test_umlauts_come_through_as_utf_8_and_as_latin_1(server, store):
+def test_umlauts_come_through_as_utf_8_and_as_latin_1(server: mllp.Server, store: Records) -> None:
     text = ADT.replace("Doe", "Müller")
     with connect(server) as connection:
         connection.sendall(framed(text))
@@ -110,7 +112,7 @@ def test_umlauts_come_through_as_utf_8_and_as_latin_1(server, store):
     assert [store.get(number).identity.family_name for number in ("4711", "4712")] == ["Müller", "Müller"]
 
 
-def test_a_message_without_end_is_given_up(server, monkeypatch):
+def test_a_message_without_end_is_given_up(server: mllp.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mllp, "MAXIMUM_BYTES", 1000)
     with connect(server) as connection:
         connection.sendall(mllp.START + b"MSH" + b"x" * 200_000)
@@ -123,7 +125,7 @@ def test_a_message_without_end_is_given_up(server, monkeypatch):
         assert code(answers(connection, 1)[0]) == "AR"
 
 
-def test_strangers_are_not_listened_to(store):
+def test_strangers_are_not_listened_to(store: Records) -> None:
     nobody = [ipaddress.ip_network("192.0.2.0/24")]
     with mllp.Server("127.0.0.1", 0, Intake(store, RecordSettings()), nobody) as server, connect(server) as connection:
         connection.sendall(framed(ADT))
@@ -132,7 +134,7 @@ def test_strangers_are_not_listened_to(store):
     assert len(store) == 0
 
 
-def test_all_shared_messages_over_one_connection(server, store, shared_data: Path):
+def test_all_shared_messages_over_one_connection(server: mllp.Server, store: Records, shared_data: Path) -> None:
     texts = [path.read_bytes() for path in sorted((shared_data / "emr").glob("hl7v2*/*.hl7"))]
     with connect(server) as connection:
         for text in texts:

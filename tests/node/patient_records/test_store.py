@@ -8,6 +8,8 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +26,7 @@ def record(*events: CodedEvent, who: Identity = WHO) -> Record:
     return Record(who, events or (EVENT,), source="test")
 
 
-def test_a_record_comes_back_as_it_went_in(tmp_path):
+def test_a_record_comes_back_as_it_went_in(tmp_path: Path) -> None:
     drug = CodedEvent(
         "medication", "http://www.whocc.no/atc", "M01AE01", date(2021, 2, 3), date(2021, 3, 3), "x", None, "", 28.0
     )
@@ -35,7 +37,7 @@ def test_a_record_comes_back_as_it_went_in(tmp_path):
     assert store.get("4712", "HOSPITAL") is None
 
 
-def test_no_file_tells_whose_record_it_is(tmp_path):
+def test_no_file_tells_whose_record_it_is(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         Records(tmp_path / folder).add(record())
     names = [sorted(path.name for path in (tmp_path / folder).glob("*.record")) for folder in ("one", "two")]
@@ -45,12 +47,12 @@ def test_no_file_tells_whose_record_it_is(tmp_path):
     assert set(modes) == {0o600}
 
 
-def test_a_repr_tells_nothing_of_the_patient():
+def test_a_repr_tells_nothing_of_the_patient() -> None:
     text = repr(record()) + repr(WHO) + repr(IdentityMismatch("birth date"))
     assert all(secret not in text for secret in ("4711", "Müller", "Anna", "1960", "38341003"))
 
 
-def test_with_a_key_nothing_can_be_read_on_disk_and_another_key_does_not_help(tmp_path):
+def test_with_a_key_nothing_can_be_read_on_disk_and_another_key_does_not_help(tmp_path: Path) -> None:
     for name in ("right.key", "wrong.key"):
         (tmp_path / name).write_bytes(new_key())
     Records(tmp_path / "records", tmp_path / "right.key").add(record())
@@ -62,7 +64,7 @@ def test_with_a_key_nothing_can_be_read_on_disk_and_another_key_does_not_help(tm
 
 
 @pytest.mark.parametrize(("content", "told"), [(None, "cannot be read"), (b"hello", "holds no key")])
-def test_a_bad_key_file_is_told_at_the_start(tmp_path, content, told):
+def test_a_bad_key_file_is_told_at_the_start(tmp_path: Path, content: bytes | None, told: str) -> None:
     path = tmp_path / "records.key"
     if content is not None:
         path.write_bytes(content)
@@ -70,7 +72,7 @@ def test_a_bad_key_file_is_told_at_the_start(tmp_path, content, told):
         Records(tmp_path / "records", path)
 
 
-def test_what_comes_later_is_added_and_what_is_known_is_not_doubled(tmp_path):
+def test_what_comes_later_is_added_and_what_is_known_is_not_doubled(tmp_path: Path) -> None:
     store = Records(tmp_path)
     later = replace(EVENT, start=date(2022, 1, 1))
     store.add(record(EVENT))
@@ -80,7 +82,7 @@ def test_what_comes_later_is_added_and_what_is_known_is_not_doubled(tmp_path):
     assert found.source == "test, HL7 v2"
 
 
-def test_a_record_of_somebody_else_under_the_same_number_is_refused(tmp_path):
+def test_a_record_of_somebody_else_under_the_same_number_is_refused(tmp_path: Path) -> None:
     store = Records(tmp_path)
     store.add(record())
     with pytest.raises(IdentityMismatch) as error:
@@ -90,7 +92,7 @@ def test_a_record_of_somebody_else_under_the_same_number_is_refused(tmp_path):
     assert store.get("4711", "HOSPITAL") == record()
 
 
-def test_a_merge_moves_the_record_and_joins_it_to_what_is_there(tmp_path):
+def test_a_merge_moves_the_record_and_joins_it_to_what_is_there(tmp_path: Path) -> None:
     store = Records(tmp_path)
     later = replace(EVENT, start=date(2022, 1, 1))
     store.add(record(EVENT, who=replace(WHO, patient_id="old")))
@@ -102,7 +104,7 @@ def test_a_merge_moves_the_record_and_joins_it_to_what_is_there(tmp_path):
     assert len(store) == 1
 
 
-def test_records_are_forgotten_when_asked_and_when_old(tmp_path):
+def test_records_are_forgotten_when_asked_and_when_old(tmp_path: Path) -> None:
     store = Records(tmp_path)
     store.add(record())
     store.add(record(who=replace(WHO, patient_id="2")))
@@ -115,7 +117,7 @@ def test_records_are_forgotten_when_asked_and_when_old(tmp_path):
     assert len(store) == 0
 
 
-def test_a_pipeline_is_told_birth_date_and_sex_and_nothing_else_of_the_person():
+def test_a_pipeline_is_told_birth_date_and_sex_and_nothing_else_of_the_person() -> None:
     context = record().context(date(2024, 1, 1))
     assert (context.birth_date, context.sex, context.events) == (WHO.birth_date, "F", (EVENT,))
     assert "4711" not in repr(context)
@@ -138,7 +140,7 @@ def test_a_pipeline_is_told_birth_date_and_sex_and_nothing_else_of_the_person():
         (replace(WHO, family_name="", given_name="", birth_date=None), "name and birth date (neither can be compared)"),
     ],
 )
-def test_identities_agree_or_the_field_is_named(other, what):
+def test_identities_agree_or_the_field_is_named(other: Any, what: str | None) -> None:
     assert WHO.mismatch(other) == what
 
 
@@ -151,17 +153,17 @@ def test_identities_agree_or_the_field_is_named(other, what):
         ({"urn:none": "X"}, []),
     ],
 )
-def test_the_identifiers_that_count_are_those_configured_or_medical_record_numbers(issuers, expected):
+def test_the_identifiers_that_count_are_those_configured_or_medical_record_numbers(issuers: Any, expected: Any) -> None:
     identifiers = [("s9", "urn:a", "SS"), ("m1", "urn:m", "MR"), ("", "urn:a", "MR")]
     assert chosen_identifiers(identifiers, issuers, "HOME") == expected
 
 
-def test_the_only_identifier_counts_whatever_its_type():
+def test_the_only_identifier_counts_whatever_its_type() -> None:
     assert chosen_identifiers([("1", "urn:x", "")], {}, "") == [("1", "")]
 
 
 # ---- what senders take back, and what they should not send
-def test_what_is_taken_back_is_gone_whatever_else_was_corrected_in_it(tmp_path):
+def test_what_is_taken_back_is_gone_whatever_else_was_corrected_in_it(tmp_path: Path) -> None:
     store = Records(tmp_path)
     other = replace(EVENT, code="44054006")
     store.add(record(EVENT, other))
@@ -172,7 +174,7 @@ def test_what_is_taken_back_is_gone_whatever_else_was_corrected_in_it(tmp_path):
     assert store.get("4711", "HOSPITAL").events == (other, EVENT)
 
 
-def test_the_day_of_a_death_is_kept_when_another_source_only_knows_of_the_death(tmp_path):
+def test_the_day_of_a_death_is_kept_when_another_source_only_knows_of_the_death(tmp_path: Path) -> None:
     store = Records(tmp_path)
     store.add(replace(record(), died=DAY_UNKNOWN))
     store.add(record())
@@ -182,20 +184,20 @@ def test_the_day_of_a_death_is_kept_when_another_source_only_knows_of_the_death(
     assert store.get("4711", "HOSPITAL").died == date(2024, 5, 1)
 
 
-def test_text_that_is_no_unicode_is_kept_all_the_same(tmp_path):
+def test_text_that_is_no_unicode_is_kept_all_the_same(tmp_path: Path) -> None:
     store = Records(tmp_path)
     store.add(record(replace(EVENT, display="broken \ud800")))
     assert store.get("4711", "HOSPITAL").events[0].display == "broken \ud800"
 
 
-def test_a_bar_in_an_issuer_leads_to_nobody_elses_record(tmp_path):
+def test_a_bar_in_an_issuer_leads_to_nobody_elses_record(tmp_path: Path) -> None:
     store = Records(tmp_path)
     store.add(record(who=replace(WHO, patient_id="C", issuer="A|B")))
     assert store.get("B|C", "A") is None
     assert store.get("C", "A|B") is not None
 
 
-def test_two_processes_that_add_at_once_lose_nothing(tmp_path):
+def test_two_processes_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
     code = (
         "import sys; from datetime import date; from pathlib import Path\n"
         "from node.patient_records.store import Records\n"
@@ -211,7 +213,7 @@ def test_two_processes_that_add_at_once_lose_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"identity": 5}'])
-def test_a_damaged_record_is_told_by_the_name_of_its_file(tmp_path, content):
+def test_a_damaged_record_is_told_by_the_name_of_its_file(tmp_path: Path, content: bytes) -> None:
     store = Records(tmp_path)
     store.add(record())
     (path,) = tmp_path.glob("*.record")

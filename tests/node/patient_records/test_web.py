@@ -57,7 +57,7 @@ def person() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory) -> Iterator[str]:
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with node(configuration(tmp_path_factory.mktemp("node"))) as url:
         yield url
 
@@ -80,7 +80,9 @@ def born(bundle: dict[str, Any]) -> str:
 
 
 # ---- bundle in, risk out
-def test_a_posted_record_is_kept_and_a_risk_is_answered_as_a_valid_risk_assessment(here, person):
+def test_a_posted_record_is_kept_and_a_risk_is_answered_as_a_valid_risk_assessment(
+    here: str, person: dict[str, Any]
+) -> None:
     taken = httpx.post(f"{here}/fhir", json=person, timeout=60)
     assert taken.status_code == 200
     assert taken.json()["resourceType"] == "OperationOutcome"
@@ -98,7 +100,7 @@ def test_a_posted_record_is_kept_and_a_risk_is_answered_as_a_valid_risk_assessme
     assert any("simulated" in note.text for note in answer.note)
 
 
-def test_a_request_that_the_model_cannot_answer_says_why(here, person):
+def test_a_request_that_the_model_cannot_answer_says_why(here: str, person: dict[str, Any]) -> None:
     httpx.post(f"{here}/fhir", json=person, timeout=60)
     early = httpx.post(f"{here}/risk", json={"patient_id": "P-1", "index_date": "1980-01-01"}, timeout=120)
     assert early.status_code == 422
@@ -122,13 +124,13 @@ def test_a_request_that_the_model_cannot_answer_says_why(here, person):
         ("/risk", b'{"patient_id": "P-1", "index_date": "0001-01-01"}', 422),
     ],
 )
-def test_bad_requests_are_told_so(here, path, content, status):
+def test_bad_requests_are_told_so(here: str, path: str, content: Any, status: int) -> None:
     answer = httpx.post(here + path, content=content, timeout=60)
     assert answer.status_code == status
     assert answer.json()["resourceType"] == "OperationOutcome"
 
 
-def test_with_a_token_nothing_goes_without_it(tmp_path, person):
+def test_with_a_token_nothing_goes_without_it(tmp_path: Path, person: dict[str, Any]) -> None:
     with node(configuration(tmp_path, token="s3cret")) as url:
         headers = {"Authorization": "Bearer s3cret"}
         assert httpx.post(f"{url}/fhir", json=person, timeout=60).status_code == 401
@@ -143,7 +145,7 @@ def test_with_a_token_nothing_goes_without_it(tmp_path, person):
         "fhir-control/Edward_Gulgowski_43481611-2459-44f5-ab20-4b142dac160f",
     ],
 )
-def test_shared_bundles_are_answered_with_a_risk_or_a_reason(here, shared_data, name):
+def test_shared_bundles_are_answered_with_a_risk_or_a_reason(here: str, shared_data: Path, name: str) -> None:
     content = json.loads((shared_data / "emr" / f"{name}.json").read_text(encoding="utf-8"))
     patient = next(e["resource"] for e in content["entry"] if e["resource"]["resourceType"] == "Patient")
     number = next(
@@ -157,7 +159,7 @@ def test_shared_bundles_are_answered_with_a_risk_or_a_reason(here, shared_data, 
         assert (answer.status_code, "outside that range" in answer.text) == (422, True)  # 28 years old
 
 
-def test_a_record_of_somebody_else_among_others_costs_them_nothing(here, person):
+def test_a_record_of_somebody_else_among_others_costs_them_nothing(here: str, person: dict[str, Any]) -> None:
     httpx.post(f"{here}/fhir", json=person, timeout=60)
     (stranger, *_), other = person["entry"], {"fullUrl": "urn:uuid:1", "resource": dict(person["entry"][0]["resource"])}
     other["resource"].update(id="other", identifier=[{"value": "P-7"}])
@@ -170,7 +172,7 @@ def test_a_record_of_somebody_else_among_others_costs_them_nothing(here, person)
     assert "1901" not in told
 
 
-def test_a_killed_assessor_is_replaced(here, person):
+def test_a_killed_assessor_is_replaced(here: str, person: dict[str, Any]) -> None:
     httpx.post(f"{here}/fhir", json=person, timeout=60)
     question = {"patient_id": "P-1", "index_date": DAY.isoformat()}
     first = httpx.post(f"{here}/risk", json=question, timeout=120)
@@ -183,7 +185,7 @@ def test_a_killed_assessor_is_replaced(here, person):
 
 
 # ---- the record of a study
-def test_the_record_that_fits_the_study_is_found(tmp_path, person):
+def test_the_record_that_fits_the_study_is_found(tmp_path: Path, person: dict[str, Any]) -> None:
     settings = configuration(tmp_path / "node")
     contexts = Contexts(settings, open_patient_records(settings))
     service = RecordService(settings)
@@ -205,8 +207,8 @@ def test_the_record_that_fits_the_study_is_found(tmp_path, person):
     ],
 )
 def test_a_record_of_somebody_else_is_never_used_and_the_field_is_named_without_its_value(
-    tmp_path, person, fields, what, caplog
-):
+    tmp_path: Path, person: dict[str, Any], fields: Any, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     settings = configuration(tmp_path / "node")
     RecordService(settings)._intake.bundle(person)
@@ -219,7 +221,9 @@ def test_a_record_of_somebody_else_is_never_used_and_the_field_is_named_without_
 
 # ---- a FHIR server as a peer
 @pytest.mark.parametrize("everything", [True, False])
-def test_a_record_is_fetched_from_the_fhir_server_when_a_study_needs_it(tmp_path, person, everything):
+def test_a_record_is_fetched_from_the_fhir_server_when_a_study_needs_it(
+    tmp_path: Path, person: dict[str, Any], everything: bool
+) -> None:
     peer = FhirPeer(person, everything)
     (tmp_path / "token").write_text("t0ken\n")
     with serving(peer.app) as url:
@@ -232,7 +236,7 @@ def test_a_record_is_fetched_from_the_fhir_server_when_a_study_needs_it(tmp_path
     assert peer.tokens == {"Bearer t0ken"}
 
 
-def test_the_token_goes_to_no_other_server_whatever_the_next_page_says(tmp_path, person):
+def test_the_token_goes_to_no_other_server_whatever_the_next_page_says(tmp_path: Path, person: dict[str, Any]) -> None:
     peer, stranger = FhirPeer(person), FhirPeer(person)
     (tmp_path / "token").write_text("t0ken")
     with serving(peer.app) as url, serving(stranger.app) as elsewhere:
@@ -246,7 +250,7 @@ def test_the_token_goes_to_no_other_server_whatever_the_next_page_says(tmp_path,
     assert stranger.tokens == set()
 
 
-def test_two_patients_under_one_identifier_are_no_patient(tmp_path, person):
+def test_two_patients_under_one_identifier_are_no_patient(tmp_path: Path, person: dict[str, Any]) -> None:
     peer = FhirPeer(person)
     peer.patients = 2
     peer.resources.insert(1, {**peer.resources[0], "id": "other"})
@@ -256,7 +260,7 @@ def test_two_patients_under_one_identifier_are_no_patient(tmp_path, person):
         assert contexts("knee_oa_risk", [study_file(tmp_path, born(person))]) is None
 
 
-def test_a_fhir_server_that_is_away_is_a_reason_to_try_again_later(tmp_path, person):
+def test_a_fhir_server_that_is_away_is_a_reason_to_try_again_later(tmp_path: Path, person: dict[str, Any]) -> None:
     with listening_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
     settings = configuration(tmp_path / "node", fhir=FhirServer(url=f"http://127.0.0.1:{port}/r4"))
@@ -266,7 +270,9 @@ def test_a_fhir_server_that_is_away_is_a_reason_to_try_again_later(tmp_path, per
 
 
 @pytest.mark.parametrize("status", [503, 401])
-def test_a_fhir_server_that_was_busy_or_refused_the_token_is_asked_again(tmp_path, person, status):
+def test_a_fhir_server_that_was_busy_or_refused_the_token_is_asked_again(
+    tmp_path: Path, person: dict[str, Any], status: int
+) -> None:
     peer = FhirPeer(person)
     peer.busy = [status, status]
     with serving(peer.app) as url:
@@ -278,7 +284,7 @@ def test_a_fhir_server_that_was_busy_or_refused_the_token_is_asked_again(tmp_pat
         assert Contexts(settings, open_patient_records(settings), (0.0, 0.0))("knee_oa_risk", study) is not None
 
 
-def test_an_answer_is_posted_back_where_that_is_configured(tmp_path, person):
+def test_an_answer_is_posted_back_where_that_is_configured(tmp_path: Path, person: dict[str, Any]) -> None:
     peer = FhirPeer(person)
     with serving(peer.app) as url:
         server = FhirServer(url=f"{url}/r4", identifier_system="urn:h", post_back=True)
@@ -290,7 +296,7 @@ def test_an_answer_is_posted_back_where_that_is_configured(tmp_path, person):
     assert answer.json()["subject"]["identifier"] == {"value": "P-1", "system": "urn:h"}
 
 
-def test_the_record_in_a_jobs_folder_is_encrypted_when_records_are(tmp_path, person):
+def test_the_record_in_a_jobs_folder_is_encrypted_when_records_are(tmp_path: Path, person: dict[str, Any]) -> None:
     from node.patient_records.store import new_key
     from node.run.job_folder import JobFolder
     from pipelines.records.fhir import read_bundle
@@ -305,5 +311,5 @@ def test_the_record_in_a_jobs_folder_is_encrypted_when_records_are(tmp_path, per
         assert folder.read_context() == context
 
 
-def test_pydicom_still_reads_what_the_tests_write(tmp_path):
+def test_pydicom_still_reads_what_the_tests_write(tmp_path: Path) -> None:
     assert pydicom.dcmread(study_file(tmp_path, "19600101")).PatientBirthDate == "19600101"

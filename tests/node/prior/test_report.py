@@ -18,7 +18,7 @@ def wanted(default_issuer: str = "", **elements: str) -> Wanted:
     return Wanted.of(PIPELINE, radiograph(**elements), default_issuer, NOW)
 
 
-def test_an_earlier_report_of_the_patient_by_the_pipeline_may_be_used():
+def test_an_earlier_report_of_the_patient_by_the_pipeline_may_be_used() -> None:
     ds = report()
     found = examined(part10(ds), wanted(), "")
     assert (found.sop_instance_uid, found.study_instance_uid) == (ds.SOPInstanceUID, ds.StudyInstanceUID)
@@ -37,12 +37,12 @@ def test_an_earlier_report_of_the_patient_by_the_pipeline_may_be_used():
         ({"StudyDate": ""}, "not of an earlier study"),
     ],
 )
-def test_what_is_no_earlier_report_of_the_pipeline_is_left_out(change: dict[str, str], why: str):
+def test_what_is_no_earlier_report_of_the_pipeline_is_left_out(change: dict[str, str], why: str) -> None:
     with pytest.raises(NotUsable, match=why):
         examined(part10(report(**change)), wanted(), "")
 
 
-def test_a_report_of_the_study_that_is_being_read_is_not_an_earlier_one():
+def test_a_report_of_the_study_that_is_being_read_is_not_an_earlier_one() -> None:
     study = generate_uid()
     with pytest.raises(NotUsable, match="earlier study"):
         examined(part10(report(StudyInstanceUID=study)), wanted(StudyInstanceUID=study), "")
@@ -60,7 +60,7 @@ def test_a_report_of_the_study_that_is_being_read_is_not_an_earlier_one():
         ({"PatientBirthDate": "", "PatientName": "Other^Erika"}, {}, "family name"),
     ],
 )
-def test_a_report_of_somebody_else_is_never_taken(theirs: dict[str, str], ours: dict[str, str], field: str):
+def test_a_report_of_somebody_else_is_never_taken(theirs: dict[str, str], ours: dict[str, str], field: str) -> None:
     with pytest.raises(SomebodyElse) as error:
         examined(part10(report(**theirs)), wanted(**ours), "")
     assert str(error.value) == field
@@ -69,25 +69,25 @@ def test_a_report_of_somebody_else_is_never_taken(theirs: dict[str, str], ours: 
 @pytest.mark.parametrize(
     "theirs", [{"PatientName": "Married^Erika"}, {"PatientBirthDate": ""}, {"PatientBirthDate": "", "PatientName": ""}]
 )
-def test_a_new_name_or_a_missing_birth_date_does_not_make_somebody_else(theirs: dict[str, str]):
+def test_a_new_name_or_a_missing_birth_date_does_not_make_somebody_else(theirs: dict[str, str]) -> None:
     assert examined(part10(report(**theirs)), wanted(), "")
 
 
-def test_an_id_without_an_issuer_is_of_the_default_issuer():
+def test_an_id_without_an_issuer_is_of_the_default_issuer() -> None:
     assert examined(part10(report(IssuerOfPatientID="SITE")), wanted("SITE"), "SITE")
 
 
-def test_bytes_that_are_no_dicom_are_left_out():
+def test_bytes_that_are_no_dicom_are_left_out() -> None:
     for content in (b"", b"hello", part10(report())[:200], b"\0" * (LARGEST + 1)):
         with pytest.raises(NotUsable):
             examined(content, wanted(), "")
 
 
-def test_an_image_without_a_date_counts_as_of_today():
+def test_an_image_without_a_date_counts_as_of_today() -> None:
     assert wanted(StudyDate="", StudyTime="").made == Moment("20260505")
 
 
-def test_the_latest_study_counts_and_of_it_the_report_written_last():
+def test_the_latest_study_counts_and_of_it_the_report_written_last() -> None:
     study = generate_uid()
     candidates = [
         report(StudyDate="20240101", ContentDate="20260101"),
@@ -99,19 +99,19 @@ def test_the_latest_study_counts_and_of_it_the_report_written_last():
     assert found.sop_instance_uid == candidates[2].SOPInstanceUID
 
 
-def test_the_same_report_is_the_same_bytes_whatever_its_file_meta_said():
+def test_the_same_report_is_the_same_bytes_whatever_its_file_meta_said() -> None:
     ds = report()
     once = normalised(part10(ds))
     ds.file_meta.ImplementationVersionName, ds.file_meta.SourceApplicationEntityTitle = "ELSEWHERE", "PACS"
     assert normalised(part10(ds)) == once == normalised(once)
 
 
-def test_nothing_of_the_patient_shows_in_a_repr():
+def test_nothing_of_the_patient_shows_in_a_repr() -> None:
     found = examined(part10(report()), wanted(), "")
     assert not any(value in repr(of) for of in (found, wanted()) for value in ("K4711", "Muster", "19600229", "1960"))
 
 
-def test_a_moment_knows_what_was_before_it():
+def test_a_moment_knows_what_was_before_it() -> None:
     at = Moment("20260505", "080000")
     assert Moment("20260504", "235959").is_before(at)
     assert Moment("20260505", "075959").is_before(at)

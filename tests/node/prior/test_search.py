@@ -59,7 +59,7 @@ def asking(destination: dict[str, Any], **priors: Any) -> dict[str, Any]:
 
 
 # ---- own results
-def test_the_last_own_report_is_given(tmp_path: Path):
+def test_the_last_own_report_is_given(tmp_path: Path) -> None:
     old, last = report(StudyDate="20230303"), report()
     with site(tmp_path) as node:
         for ds in (last, old):
@@ -73,7 +73,7 @@ def test_the_last_own_report_is_given(tmp_path: Path):
     assert prior.note["remark"] == ""
 
 
-def test_the_report_outlives_the_files_of_its_job(tmp_path: Path):
+def test_the_report_outlives_the_files_of_its_job(tmp_path: Path) -> None:
     with site(tmp_path) as node:
         node.reported(report())
         for path in tmp_path.glob("*.dcm"):
@@ -83,7 +83,7 @@ def test_the_report_outlives_the_files_of_its_job(tmp_path: Path):
         assert prior.content is not None
 
 
-def test_own_reports_of_others_and_of_jobs_that_failed_are_not_given(tmp_path: Path):
+def test_own_reports_of_others_and_of_jobs_that_failed_are_not_given(tmp_path: Path) -> None:
     with site(tmp_path) as node:
         node.reported(report(PatientID="K4712"))
         node.reported(report(ManufacturerModelName="knee_oa_risk"))
@@ -94,7 +94,7 @@ def test_own_reports_of_others_and_of_jobs_that_failed_are_not_given(tmp_path: P
     assert prior.summary == "none found: no archive is configured"
 
 
-def test_one_patient_id_and_two_persons_is_said_and_not_guessed(tmp_path: Path):
+def test_one_patient_id_and_two_persons_is_said_and_not_guessed(tmp_path: Path) -> None:
     with site(tmp_path) as node:
         node.reported(report(PatientBirthDate="19701231"))
         prior = node.priors.find(node.job(), node.images())
@@ -103,13 +103,13 @@ def test_one_patient_id_and_two_persons_is_said_and_not_guessed(tmp_path: Path):
     assert prior.note["remark"] == "An earlier report under this patient ID was not used, its birth date differs."
 
 
-def test_a_pipeline_that_compares_nothing_is_given_nothing(tmp_path: Path):
+def test_a_pipeline_that_compares_nothing_is_given_nothing(tmp_path: Path) -> None:
     with site(tmp_path) as node:
         node.reported(report())
         assert node.priors.find(node.job("knee_super_resolution"), node.images()) is None
 
 
-def test_images_without_a_patient_id_have_no_earlier_report(tmp_path: Path):
+def test_images_without_a_patient_id_have_no_earlier_report(tmp_path: Path) -> None:
     with site(tmp_path) as node:
         node.reported(report(PatientID=""))
         prior = node.priors.find(node.job(), node.images(PatientID=""))
@@ -117,7 +117,7 @@ def test_images_without_a_patient_id_have_no_earlier_report(tmp_path: Path):
     assert prior.note == {"found": False, "remark": "No earlier report was searched for: no patient ID."}
 
 
-def test_a_repeat_is_given_the_same_report_though_there_is_a_later_one(tmp_path: Path):
+def test_a_repeat_is_given_the_same_report_though_there_is_a_later_one(tmp_path: Path) -> None:
     first, later = report(), report(StudyDate="20260101")
     with site(tmp_path) as node:
         images = node.images()
@@ -130,7 +130,7 @@ def test_a_repeat_is_given_the_same_report_though_there_is_a_later_one(tmp_path:
         assert (again.content, again.note) == (once.content, once.note)
 
 
-def test_a_repeat_of_a_job_that_was_given_none_is_given_none(tmp_path: Path):
+def test_a_repeat_of_a_job_that_was_given_none_is_given_none(tmp_path: Path) -> None:
     with site(tmp_path) as node:
         images = node.images()
         once = node.priors.find(node.job(), images)
@@ -141,7 +141,7 @@ def test_a_repeat_of_a_job_that_was_given_none_is_given_none(tmp_path: Path):
         assert again.content is None
 
 
-def test_a_repeat_fails_rather_than_take_another_report(tmp_path: Path):
+def test_a_repeat_fails_rather_than_take_another_report(tmp_path: Path) -> None:
     with site(tmp_path) as node:
         images = node.images()
         node.reported(report())
@@ -152,7 +152,7 @@ def test_a_repeat_fails_rather_than_take_another_report(tmp_path: Path):
             node.priors.find(node.job(prior=note), images)
 
 
-def test_reports_are_kept_for_as_long_as_is_configured(tmp_path: Path):
+def test_reports_are_kept_for_as_long_as_is_configured(tmp_path: Path) -> None:
     with site(tmp_path, priors={"keep_days": 0}) as node:
         node.reported(report())
         assert not (node.configuration.node.data / "priors").exists()
@@ -166,7 +166,7 @@ def test_reports_are_kept_for_as_long_as_is_configured(tmp_path: Path):
 
 def test_neither_database_nor_file_names_nor_log_tell_who_the_patient_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     caplog.set_level(logging.DEBUG)
     dead = {"kind": "dicomweb", "url": f"http://127.0.0.1:{free_port()}"}
     with site(tmp_path, **asking(dead)) as node:
@@ -186,7 +186,7 @@ def test_neither_database_nor_file_names_nor_log_tell_who_the_patient_is(
 # ---- an archive
 @pytest.mark.orthanc
 @pytest.mark.parametrize("way", [by_dimse, by_web])
-def test_an_archive_is_asked_where_the_node_has_no_report_of_its_own(tmp_path: Path, pacs: Archive, way: Any):
+def test_an_archive_is_asked_where_the_node_has_no_report_of_its_own(tmp_path: Path, pacs: Archive, way: Any) -> None:
     last = report(StudyDate="20251224")
     for ds in (
         report(),
@@ -211,7 +211,7 @@ def test_an_archive_is_asked_where_the_node_has_no_report_of_its_own(tmp_path: P
 
 
 @pytest.mark.orthanc
-def test_both_ways_to_an_archive_bring_the_same_bytes(tmp_path: Path, pacs: Archive):
+def test_both_ways_to_an_archive_bring_the_same_bytes(tmp_path: Path, pacs: Archive) -> None:
     pacs.upload(part10(report()))
     brought = []
     for way in (by_dimse, by_web):
@@ -224,7 +224,7 @@ def test_both_ways_to_an_archive_bring_the_same_bytes(tmp_path: Path, pacs: Arch
 
 
 @pytest.mark.orthanc
-def test_an_own_report_comes_before_the_archives(tmp_path: Path, pacs: Archive):
+def test_an_own_report_comes_before_the_archives(tmp_path: Path, pacs: Archive) -> None:
     own = report()
     pacs.upload(part10(report(StudyDate="20260101")))
     with site(tmp_path, **asking(by_web(pacs))) as node:
@@ -236,7 +236,7 @@ def test_an_own_report_comes_before_the_archives(tmp_path: Path, pacs: Archive):
 
 @pytest.mark.orthanc
 @pytest.mark.parametrize("way", [by_dimse, by_web])
-def test_a_report_of_another_person_in_the_archive_is_not_taken(tmp_path: Path, pacs: Archive, way: Any):
+def test_a_report_of_another_person_in_the_archive_is_not_taken(tmp_path: Path, pacs: Archive, way: Any) -> None:
     pacs.upload(part10(report(PatientBirthDate="19701231")))
     pacs.upload(part10(report(IssuerOfPatientID="OTHER", StudyDate="20250505")))
     with site(tmp_path, **asking(way(pacs))) as node:
@@ -248,7 +248,7 @@ def test_a_report_of_another_person_in_the_archive_is_not_taken(tmp_path: Path, 
 
 
 @pytest.mark.orthanc
-def test_an_archive_without_c_get_moves_the_report_to_the_nodes_own_port(tmp_path: Path, pacs: Archive):
+def test_an_archive_without_c_get_moves_the_report_to_the_nodes_own_port(tmp_path: Path, pacs: Archive) -> None:
     last = report()
     pacs.upload(part10(last))
     receive = {
@@ -271,7 +271,7 @@ def test_an_archive_without_c_get_moves_the_report_to_the_nodes_own_port(tmp_pat
 @pytest.mark.parametrize("way", [by_dimse, by_web])
 def test_an_archive_that_is_down_is_told_of_and_the_next_one_is_asked(
     tmp_path: Path, pacs: Archive, way: Any, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     pacs.upload(part10(report()))
     dead = {**by_web(pacs), "url": f"http://127.0.0.1:{free_port()}/dicom-web"}
     if way is by_dimse:
@@ -285,7 +285,7 @@ def test_an_archive_that_is_down_is_told_of_and_the_next_one_is_asked(
     assert "archive not searched" in caplog.messages
 
 
-def test_where_no_archive_answers_the_job_goes_on_without(tmp_path: Path):
+def test_where_no_archive_answers_the_job_goes_on_without(tmp_path: Path) -> None:
     dead = {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": free_port()}
     with site(tmp_path, **asking(dead)) as node:
         prior = node.priors.find(node.job(), node.images())
@@ -296,7 +296,7 @@ def test_where_no_archive_answers_the_job_goes_on_without(tmp_path: Path):
 
 
 @pytest.mark.orthanc
-def test_a_patient_id_that_is_a_pattern_is_not_asked_for(tmp_path: Path, pacs: Archive):
+def test_a_patient_id_that_is_a_pattern_is_not_asked_for(tmp_path: Path, pacs: Archive) -> None:
     pacs.upload(part10(report()))
     for way in (by_dimse, by_web):
         with site(tmp_path / way.__name__, **asking(way(pacs))) as node:
@@ -305,7 +305,7 @@ def test_a_patient_id_that_is_a_pattern_is_not_asked_for(tmp_path: Path, pacs: A
             assert "wildcard" in prior.note["remark"]
 
 
-def test_a_silent_archive_costs_no_more_than_the_time_it_is_given(tmp_path: Path):
+def test_a_silent_archive_costs_no_more_than_the_time_it_is_given(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         for dead in (
@@ -318,7 +318,7 @@ def test_a_silent_archive_costs_no_more_than_the_time_it_is_given(tmp_path: Path
             assert prior.note["remark"]
 
 
-def test_an_archive_that_breaks_off_or_talks_nonsense_costs_no_job(tmp_path: Path):
+def test_an_archive_that_breaks_off_or_talks_nonsense_costs_no_job(tmp_path: Path) -> None:
     def broken(event: Any) -> Iterator[tuple[int, Dataset | None]]:
         event.assoc.abort()
         yield 0xFF00, None
@@ -343,7 +343,7 @@ def test_an_archive_that_breaks_off_or_talks_nonsense_costs_no_job(tmp_path: Pat
     assert prior.note["remark"] == "No earlier report could be searched in: dimse: no answer to C-FIND."
 
 
-def test_only_archives_that_can_be_asked_may_be_configured(tmp_path: Path):
+def test_only_archives_that_can_be_asked_may_be_configured(tmp_path: Path) -> None:
     folder = {"kind": "folder", "path": str(tmp_path)}
     for ask in ("elsewhere", "results"):
         with pytest.raises(ValueError, match=r"priors\.ask: no destination"):

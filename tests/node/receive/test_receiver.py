@@ -294,7 +294,7 @@ def test_what_a_process_left_open_is_closed_as_lost_and_swept(tmp_path: Path) ->
         until(lambda: running.rows(AssociationRow, outcome="lost"), "its loss")
 
 
-def test_an_instance_sent_again_counts_as_another_only_where_its_data_set_differs(running: Running):
+def test_an_instance_sent_again_counts_as_another_only_where_its_data_set_differs(running: Running) -> None:
     ds = mr()
 
     def sent(calling: str = "SCANNER") -> None:
@@ -320,7 +320,9 @@ def test_an_instance_sent_again_counts_as_another_only_where_its_data_set_differ
 
 
 @pytest.mark.parametrize("with_meta", [True, False])
-def test_a_file_that_is_imported_over_a_sent_instance_is_held_against_its_data_set(tmp_path: Path, with_meta: bool):
+def test_a_file_that_is_imported_over_a_sent_instance_is_held_against_its_data_set(
+    tmp_path: Path, with_meta: bool
+) -> None:
     ds = mr()
     store = Store(tmp_path, "process")
 

@@ -42,7 +42,9 @@ class Hospital:
         with Session(self.database) as session, session.begin():
             session.get_one(AssociationRow, name).ended = self.now
 
-    def store(self, *uids: str, series: str = "s1", study: str = "st1", by: str = "a1", expected: int | None = None):
+    def store(
+        self, *uids: str, series: str = "s1", study: str = "st1", by: str = "a1", expected: int | None = None
+    ) -> None:
         with Session(self.database) as session, session.begin():
             for uid in uids:
                 session.add(
@@ -87,7 +89,7 @@ def hospital(tmp_path: Path) -> Iterator[Hospital]:
     database.dispose()
 
 
-def test_a_series_is_complete_when_it_has_been_quiet(hospital: Hospital):
+def test_a_series_is_complete_when_it_has_been_quiet(hospital: Hospital) -> None:
     hospital.associate()
     hospital.store("1", "2")
     hospital.release()
@@ -97,7 +99,7 @@ def test_a_series_is_complete_when_it_has_been_quiet(hospital: Hospital):
     assert hospital.poll() == ["series: 2"]
 
 
-def test_every_instance_starts_the_quiet_time_again(hospital: Hospital):
+def test_every_instance_starts_the_quiet_time_again(hospital: Hospital) -> None:
     hospital.associate()
     for uid in "12345":
         hospital.store(uid)
@@ -107,7 +109,9 @@ def test_every_instance_starts_the_quiet_time_again(hospital: Hospital):
     assert hospital.poll() == ["series: 5"]
 
 
-def test_a_series_is_complete_at_once_when_all_that_was_expected_is_there_and_the_association_has_ended(hospital):
+def test_a_series_is_complete_at_once_when_all_that_was_expected_is_there_and_the_association_has_ended(
+    hospital: Hospital,
+) -> None:
     hospital.associate()
     hospital.store("1", "2", expected=3)
     hospital.release()
@@ -121,7 +125,7 @@ def test_a_series_is_complete_at_once_when_all_that_was_expected_is_there_and_th
     assert hospital.poll() == ["series: 3"]
 
 
-def test_all_associations_that_brought_a_series_must_have_ended(hospital: Hospital):
+def test_all_associations_that_brought_a_series_must_have_ended(hospital: Hospital) -> None:
     hospital.associate("a1")
     hospital.associate("a2")
     hospital.store("1", by="a1", expected=2)
@@ -133,14 +137,16 @@ def test_all_associations_that_brought_a_series_must_have_ended(hospital: Hospit
     assert hospital.poll() == ["series: 2"]
 
 
-def test_a_sender_that_holds_its_association_open_is_not_waited_for_longer_than_the_quiet_time(hospital: Hospital):
+def test_a_sender_that_holds_its_association_open_is_not_waited_for_longer_than_the_quiet_time(
+    hospital: Hospital,
+) -> None:
     hospital.associate()
     hospital.store("1", expected=1)
     hospital.wait(30)
     assert hospital.poll() == ["series: 1"]
 
 
-def test_a_series_that_never_gets_all_that_was_expected_is_complete_when_it_has_been_quiet(hospital: Hospital):
+def test_a_series_that_never_gets_all_that_was_expected_is_complete_when_it_has_been_quiet(hospital: Hospital) -> None:
     hospital.associate()
     hospital.store("1", "2", expected=192)
     hospital.release()
@@ -148,7 +154,7 @@ def test_a_series_that_never_gets_all_that_was_expected_is_complete_when_it_has_
     assert hospital.poll() == ["series: 2"]
 
 
-def test_what_is_complete_stays_so_until_it_is_settled_even_over_a_restart(hospital: Hospital):
+def test_what_is_complete_stays_so_until_it_is_settled_even_over_a_restart(hospital: Hospital) -> None:
     hospital.store("1")
     hospital.wait(30)
     assert hospital.poll() == ["series: 1"]
@@ -160,7 +166,7 @@ def test_what_is_complete_stays_so_until_it_is_settled_even_over_a_restart(hospi
     assert hospital.poll() == []
 
 
-def test_a_restart_in_the_middle_of_the_quiet_time_does_not_lengthen_it(hospital: Hospital):
+def test_a_restart_in_the_middle_of_the_quiet_time_does_not_lengthen_it(hospital: Hospital) -> None:
     hospital.store("1")
     hospital.wait(29)
     hospital.start()
@@ -169,7 +175,7 @@ def test_a_restart_in_the_middle_of_the_quiet_time_does_not_lengthen_it(hospital
     assert hospital.poll() == ["series: 1"]
 
 
-def test_a_late_instance_makes_the_series_complete_once_more_with_all_it_has(hospital: Hospital):
+def test_a_late_instance_makes_the_series_complete_once_more_with_all_it_has(hospital: Hospital) -> None:
     hospital.store("1", "2")
     hospital.wait(30)
     assert [complete.late for complete in hospital.settle()] == [False]
@@ -180,7 +186,7 @@ def test_a_late_instance_makes_the_series_complete_once_more_with_all_it_has(hos
     assert late.sop_instance_uids == ("1", "2", "3")
 
 
-def test_an_instance_that_comes_between_looking_and_settling_is_not_lost(hospital: Hospital):
+def test_an_instance_that_comes_between_looking_and_settling_is_not_lost(hospital: Hospital) -> None:
     hospital.store("1")
     hospital.wait(30)
     (complete,) = hospital.completion.poll()
@@ -191,7 +197,7 @@ def test_an_instance_that_comes_between_looking_and_settling_is_not_lost(hospita
     assert hospital.poll() == ["series: 2"]
 
 
-def test_settling_twice_says_that_somebody_was_quicker(hospital: Hospital):
+def test_settling_twice_says_that_somebody_was_quicker(hospital: Hospital) -> None:
     hospital.store("1")
     hospital.wait(30)
     (complete,) = hospital.settle()
@@ -199,7 +205,7 @@ def test_settling_twice_says_that_somebody_was_quicker(hospital: Hospital):
         assert not Completion.settle(session, complete, hospital.now)
 
 
-def test_a_study_is_complete_when_no_series_of_it_has_grown_for_the_study_quiet_time(hospital: Hospital):
+def test_a_study_is_complete_when_no_series_of_it_has_grown_for_the_study_quiet_time(hospital: Hospital) -> None:
     hospital.store("1", series="s1")
     hospital.wait(40)
     hospital.store("2", "3", series="s2")
@@ -212,7 +218,7 @@ def test_a_study_is_complete_when_no_series_of_it_has_grown_for_the_study_quiet_
     assert hospital.poll() == []
 
 
-def test_a_late_series_makes_its_study_complete_once_more(hospital: Hospital):
+def test_a_late_series_makes_its_study_complete_once_more(hospital: Hospital) -> None:
     hospital.store("1")
     hospital.wait(60)
     hospital.settle()
@@ -222,7 +228,7 @@ def test_a_late_series_makes_its_study_complete_once_more(hospital: Hospital):
     assert late == {"series": False, "study": True}  # the series is new, the study is not
 
 
-def test_studies_do_not_wait_for_each_other(hospital: Hospital):
+def test_studies_do_not_wait_for_each_other(hospital: Hospital) -> None:
     hospital.store("1", series="s1", study="st1")
     hospital.wait(20)
     hospital.store("2", series="s2", study="st2")
@@ -230,7 +236,7 @@ def test_studies_do_not_wait_for_each_other(hospital: Hospital):
     assert [complete.series_instance_uid for complete in hospital.settle()] == ["s1"]
 
 
-def test_the_question_what_is_undecided_goes_by_its_index(hospital: Hospital):
+def test_the_question_what_is_undecided_goes_by_its_index(hospital: Hospital) -> None:
     with hospital.database.connect() as connection:
         plan = connection.exec_driver_sql(
             "EXPLAIN QUERY PLAN SELECT series_instance_uid FROM series WHERE instances > routed_instances"

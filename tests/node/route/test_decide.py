@@ -30,27 +30,27 @@ def routes(**whens: dict[str, object]):
     )
 
 
-def test_every_route_of_the_level_decides_and_only_those():
+def test_every_route_of_the_level_decides_and_only_those() -> None:
     compiled = routes(mr={"Modality": "MR"}, dx={"Modality": "DX"}, whole={"Modality": "MR", "level": "study"})
     decisions = decide(compiled, "series", [MR])
     assert [(decision.route, decision.matched) for decision in decisions] == [("mr", True), ("dx", False)]
     assert decisions[1].why == "Modality: MR instead of DX"
 
 
-def test_a_study_matches_by_the_series_that_do_and_its_job_is_given_those():
+def test_a_study_matches_by_the_series_that_do_and_its_job_is_given_those() -> None:
     (decision,) = decide(routes(dx={"Modality": "DX", "level": "study"}), "study", [MR, DX])
     assert decision.series_instance_uids == ("1.2.2",)
     assert decision.why == "1 of 2 series match"
     assert [series["matched"] for series in decision.trace["series"]] == [False, True]
 
 
-def test_a_study_of_which_no_series_matches_says_what_it_lacked():
+def test_a_study_of_which_no_series_matches_says_what_it_lacked() -> None:
     (decision,) = decide(routes(us={"Modality": "US", "level": "study"}), "study", [MR, DX])
     assert not decision.matched
     assert decision.why == "none of 2 series matches: Modality"
 
 
-def test_what_this_software_made_is_never_processed_whatever_the_route_says():
+def test_what_this_software_made_is_never_processed_whatever_the_route_says() -> None:
     (decision,) = decide(routes(all={}), "series", [replace(MR, made_by_node=True)])
     assert not decision.matched
     assert decision.trace["series"][0]["clauses"][0] == {
@@ -61,18 +61,18 @@ def test_what_this_software_made_is_never_processed_whatever_the_route_says():
     }
 
 
-def test_a_series_with_an_image_that_cannot_be_read_does_not_match_and_says_so():
+def test_a_series_with_an_image_that_cannot_be_read_does_not_match_and_says_so() -> None:
     (decision,) = decide(routes(all={}), "series", [replace(MR, unreadable=2)])
     assert not decision.matched
     assert decision.why == "readable headers: 2 cannot be read instead of all"
 
 
-def test_the_reason_names_the_innermost_clauses_that_failed():
+def test_the_reason_names_the_innermost_clauses_that_failed() -> None:
     compiled = routes(knee={"any_of": [{"Modality": "CT"}, {"series.slices": {"max": 3}}]})
     (decision,) = decide(compiled, "series", [MR])
     assert decision.why == "Modality: MR instead of CT; series.slices: 24 instead of at most 3"
 
 
-def test_what_routes_ask_for_is_known_however_deep_it_stands():
+def test_what_routes_ask_for_is_known_however_deep_it_stands() -> None:
     compiled = routes(a={"any_of": [{"Modality": "CT"}, {"not": {"EchoTime": 3}}]}, b={"BodyPartExamined": "KNEE"})
     assert keys(compiled) == {"Modality", "EchoTime", "BodyPartExamined"}

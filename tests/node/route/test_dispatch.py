@@ -120,7 +120,7 @@ def desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
 STACK = [header(number) for number in range(1, 6)]
 
 
-def test_a_series_that_matches_becomes_a_job_and_every_route_leaves_its_decision(desk):
+def test_a_series_that_matches_becomes_a_job_and_every_route_leaves_its_decision(desk: Callable[..., Desk]) -> None:
     work = desk(mr={"when": {"Modality": "MR"}, "priority": 7}, dx={"when": {"Modality": "DX"}})
     work.receive("s1", *STACK)
     work.work()
@@ -134,7 +134,7 @@ def test_a_series_that_matches_becomes_a_job_and_every_route_leaves_its_decision
     assert dx.trace["series"][0]["clauses"][-1]["found"] == "MR"
 
 
-def test_what_has_been_dispatched_is_settled_and_not_decided_again(desk):
+def test_what_has_been_dispatched_is_settled_and_not_decided_again(desk: Callable[..., Desk]) -> None:
     work = desk(mr={"when": {"Modality": "MR"}})
     work.receive("s1", *STACK)
     work.work()
@@ -142,7 +142,7 @@ def test_what_has_been_dispatched_is_settled_and_not_decided_again(desk):
     assert len(work.decisions()) == 1
 
 
-def test_the_sender_can_be_asked_for(desk):
+def test_the_sender_can_be_asked_for(desk: Callable[..., Desk]) -> None:
     work = desk(
         one={"when": {"association.calling_ae_title": "MR1"}}, two={"when": {"association.calling_ae_title": "MR2"}}
     )
@@ -151,7 +151,9 @@ def test_the_sender_can_be_asked_for(desk):
     assert [job.route for job in work.jobs] == ["two"]
 
 
-def test_a_job_that_could_not_be_submitted_leaves_the_series_complete_and_is_the_same_job_later(desk):
+def test_a_job_that_could_not_be_submitted_leaves_the_series_complete_and_is_the_same_job_later(
+    desk: Callable[..., Desk],
+) -> None:
     work = desk(mr={"when": {"Modality": "MR"}})
     work.receive("s1", *STACK)
     work.fails = OSError("the database is away")
@@ -163,7 +165,9 @@ def test_a_job_that_could_not_be_submitted_leaves_the_series_complete_and_is_the
     assert len(work.jobs) == len(work.decisions()) == 1
 
 
-def test_a_kill_between_submitting_and_settling_makes_no_second_job(desk, monkeypatch):
+def test_a_kill_between_submitting_and_settling_makes_no_second_job(
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
     work = desk(mr={"when": {"Modality": "MR"}})
     work.receive("s1", *STACK)
     with monkeypatch.context() as patched:
@@ -174,7 +178,7 @@ def test_a_kill_between_submitting_and_settling_makes_no_second_job(desk, monkey
     assert len(work.jobs) == len(work.decisions()) == 1
 
 
-def test_late_instances_make_a_job_that_names_the_one_before(desk):
+def test_late_instances_make_a_job_that_names_the_one_before(desk: Callable[..., Desk]) -> None:
     work = desk(mr={"when": {"Modality": "MR"}})
     work.receive("s1", *STACK[:3])
     work.work()
@@ -186,7 +190,7 @@ def test_late_instances_make_a_job_that_names_the_one_before(desk):
     assert len(second.sop_instance_uids) == 5
 
 
-def test_images_that_were_replaced_make_a_job_that_names_the_one_before(desk):
+def test_images_that_were_replaced_make_a_job_that_names_the_one_before(desk: Callable[..., Desk]) -> None:
     work = desk(mr={"when": {"Modality": "MR"}})
     work.receive("s1", *STACK[:3])
     work.work()
@@ -205,7 +209,7 @@ def test_images_that_were_replaced_make_a_job_that_names_the_one_before(desk):
     assert len(work.jobs) == 2
 
 
-def test_another_series_of_the_study_has_no_predecessor(desk):
+def test_another_series_of_the_study_has_no_predecessor(desk: Callable[..., Desk]) -> None:
     work = desk(mr={"when": {"Modality": "MR"}})
     work.receive("s1", *STACK[:3])
     work.work()
@@ -214,7 +218,7 @@ def test_another_series_of_the_study_has_no_predecessor(desk):
     assert [job.predecessor for job in work.jobs] == [None, None]
 
 
-def test_a_study_route_is_given_the_series_that_match(desk):
+def test_a_study_route_is_given_the_series_that_match(desk: Callable[..., Desk]) -> None:
     work = desk(whole={"when": {"Modality": "MR"}, "level": "study"})
     work.receive("s1", *STACK[:2])
     work.receive("s2", *[header(n, Modality="DX") for n in (1, 2)], modality="DX")
@@ -226,7 +230,7 @@ def test_a_study_route_is_given_the_series_that_match(desk):
     assert (decision.level, decision.series_instance_uid) == ("study", None)
 
 
-def test_own_results_are_decided_about_and_never_become_jobs(desk):
+def test_own_results_are_decided_about_and_never_become_jobs(desk: Callable[..., Desk]) -> None:
     work = desk(all={"when": {}})
     work.receive("s1", *[header(n, Manufacturer="Condyle") for n in range(1, 6)])
     work.work()
@@ -234,7 +238,7 @@ def test_own_results_are_decided_about_and_never_become_jobs(desk):
     assert [decision.matched for decision in work.decisions()] == [False]
 
 
-def test_other_settings_make_another_job_of_the_same_images(tmp_path):
+def test_other_settings_make_another_job_of_the_same_images(tmp_path: Path) -> None:
     ids = []
     for name, spacing in (("a", 1.0), ("b", 2.0)):
         (tmp_path / name).mkdir()
@@ -246,7 +250,7 @@ def test_other_settings_make_another_job_of_the_same_images(tmp_path):
     assert ids[0] != ids[1]
 
 
-def test_a_shadow_route_makes_a_shadow_job(desk):
+def test_a_shadow_route_makes_a_shadow_job(desk: Callable[..., Desk]) -> None:
     work = desk(mr={"when": {"Modality": "MR"}, "shadow": True})
     work.receive("s1", *STACK)
     work.work()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -10,14 +12,14 @@ from node.route.facts import series_facts, study_facts
 from tests.node.route.headers import enhanced, header, series
 
 
-def test_values_of_all_instances_are_there_once(tmp_path):
+def test_values_of_all_instances_are_there_once(tmp_path: Path) -> None:
     facts = series_facts(
         series(tmp_path, *(header(n, EchoTime=echo) for n in (1, 2) for echo in (10, 20))), ["EchoTime"]
     )
     assert facts.values["EchoTime"] == (10.0, 20.0)
 
 
-def test_the_series_as_a_whole_is_measured(tmp_path):
+def test_the_series_as_a_whole_is_measured(tmp_path: Path) -> None:
     facts = series_facts(series(tmp_path, *(header(n) for n in range(1, 9))), [])
     assert facts.values["series.instances"] == (8,)
     assert facts.values["series.slices"] == (8,)
@@ -27,12 +29,12 @@ def test_the_series_as_a_whole_is_measured(tmp_path):
     assert facts.values["series.orientation"] == ("sagittal",)
 
 
-def test_overlapping_slices_are_as_thick_as_the_header_says(tmp_path):
+def test_overlapping_slices_are_as_thick_as_the_header_says(tmp_path: Path) -> None:
     facts = series_facts(series(tmp_path, *(header(n, SliceThickness=6) for n in range(1, 9))), [])
     assert facts.values["series.thickness_mm"] == (6.0,)
 
 
-def test_what_an_enhanced_object_says_frame_by_frame_is_found_under_its_keyword(tmp_path):
+def test_what_an_enhanced_object_says_frame_by_frame_is_found_under_its_keyword(tmp_path: Path) -> None:
     keys = ["EffectiveEchoTime", "SliceThickness"]
     facts = series_facts(series(tmp_path, enhanced(frames=6, spacing_mm=3.0)), keys)
     assert facts.values["EffectiveEchoTime"] == (10.0, 20.0)
@@ -42,7 +44,7 @@ def test_what_an_enhanced_object_says_frame_by_frame_is_found_under_its_keyword(
     assert facts.values["series.spacing_mm"] == (3.0,)
 
 
-def test_an_element_of_a_sequence_is_found_by_its_path(tmp_path):
+def test_an_element_of_a_sequence_is_found_by_its_path(tmp_path: Path) -> None:
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "72696002", "SCT", "Knee"
     facts = series_facts(
@@ -51,20 +53,20 @@ def test_an_element_of_a_sequence_is_found_by_its_path(tmp_path):
     assert facts.values["AnatomicRegionSequence.CodeValue"] == ("72696002",)
 
 
-def test_empty_and_missing_elements_have_no_value(tmp_path):
+def test_empty_and_missing_elements_have_no_value(tmp_path: Path) -> None:
     facts = series_facts(series(tmp_path, header(BodyPartExamined="")), ["BodyPartExamined", "ProtocolName"])
     assert "BodyPartExamined" not in facts.values
     assert "ProtocolName" not in facts.values
 
 
-def test_the_association_is_known_where_there_was_one(tmp_path):
+def test_the_association_is_known_where_there_was_one(tmp_path: Path) -> None:
     facts = series_facts(series(tmp_path, header(), calling_ae_title="MR1", peer_address=""), [])
     assert facts.values["association.calling_ae_title"] == ("MR1",)
     assert "association.peer_address" not in facts.values
 
 
 @pytest.mark.parametrize("where", ["equipment", "contribution"])
-def test_results_of_this_software_are_known_by_their_equipment(tmp_path, where):
+def test_results_of_this_software_are_known_by_their_equipment(tmp_path: Path, where: str) -> None:
     item = Dataset()
     item.Manufacturer = "Condyle"
     of = {"Manufacturer": "Condyle"} if where == "equipment" else {"ContributingEquipmentSequence": Sequence([item])}
@@ -72,7 +74,7 @@ def test_results_of_this_software_are_known_by_their_equipment(tmp_path, where):
     assert not series_facts(series(tmp_path, header(), header(2, Manufacturer="Another")), []).made_by_node
 
 
-def test_a_file_that_cannot_be_read_is_counted_and_costs_the_others_nothing(tmp_path):
+def test_a_file_that_cannot_be_read_is_counted_and_costs_the_others_nothing(tmp_path: Path) -> None:
     found = series(tmp_path, header(1), header(2))
     found.instances[0].path.unlink()
     facts = series_facts(found, ["Modality"])
@@ -80,7 +82,7 @@ def test_a_file_that_cannot_be_read_is_counted_and_costs_the_others_nothing(tmp_
     assert facts.values["Modality"] == ("MR",)
 
 
-def test_an_element_that_does_not_hold_what_it_should_is_as_good_as_absent(tmp_path):
+def test_an_element_that_does_not_hold_what_it_should_is_as_good_as_absent(tmp_path: Path) -> None:
     ds = header(SliceThickness=None)
     ds.add_new("EchoTime", "LO", "x")  # written as another VR than the dictionary's, and no number
     ds.add_new("NumberOfFrames", "LO", "many")
@@ -89,7 +91,7 @@ def test_an_element_that_does_not_hold_what_it_should_is_as_good_as_absent(tmp_p
     assert facts.values["series.frames"] == (1,)
 
 
-def test_a_study_is_counted_over_its_series(tmp_path):
+def test_a_study_is_counted_over_its_series(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     first, second = series(tmp_path / "a", header(1), header(2)), series(tmp_path / "b", header(1))
@@ -100,7 +102,7 @@ def test_a_study_is_counted_over_its_series(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom tells of what it mends
-def test_every_file_of_the_odd_and_broken_test_data_is_read_or_counted(shared_data):
+def test_every_file_of_the_odd_and_broken_test_data_is_read_or_counted(shared_data: Path) -> None:
     from dicom_sr.series import Instance, Series
 
     paths = [p for folder in ("dicom-misc", "malformed") for p in (shared_data / folder).rglob("*") if p.is_file()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,7 @@ def holds(when: dict[str, object], level: str = "study", **values: object) -> bo
         ({"association.peer_address": "10.2.0.0/16"}, {"association__peer_address": "here"}, False),
     ],
 )
-def test_a_matcher_holds_of_what_it_describes(when, values, expected):
+def test_a_matcher_holds_of_what_it_describes(when: Any, values: Any, expected: bool) -> None:
     assert holds(when, **values) is expected
 
 
@@ -122,16 +123,16 @@ def test_a_matcher_holds_of_what_it_describes(when, values, expected):
         ({"study.series": 2}, "this route needs level: study"),
     ],
 )
-def test_a_mistake_is_told_with_its_key_when_the_node_starts(when, told):
+def test_a_mistake_is_told_with_its_key_when_the_node_starts(when: Any, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         matcher(when, "when", "series")
 
 
-def test_python_in_a_matcher_is_only_text():
+def test_python_in_a_matcher_is_only_text() -> None:
     assert not holds({"SeriesDescription": "__import__('os').abort()"}, SeriesDescription="x")
 
 
-def test_a_trace_says_for_every_clause_what_was_expected_and_found():
+def test_a_trace_says_for_every_clause_what_was_expected_and_found() -> None:
     when = {
         "Modality": "MR",
         "EchoTime": {"min": 5, "max": 60},
@@ -154,7 +155,7 @@ def test_a_trace_says_for_every_clause_what_was_expected_and_found():
     ]
 
 
-def test_many_different_values_are_not_all_shown():
+def test_many_different_values_are_not_all_shown() -> None:
     trace = matcher({"SliceLocation": 3}, "when").trace(facts(SliceLocation=tuple(float(n) for n in range(100))))
     assert trace.clauses[0].found == "0, 1, 2, 3, 4, 5 and 94 more"
 
@@ -164,7 +165,7 @@ IDENTIFYING += ["ReferringPhysicianName", "PatientComments", "ImageComments", "R
 
 
 @pytest.mark.parametrize("keyword", IDENTIFYING)
-def test_a_trace_never_shows_who_the_patient_is(keyword):
+def test_a_trace_never_shows_who_the_patient_is(keyword: Any) -> None:
     trace = matcher({keyword: {"not": "Secret*"}, "Modality": "MR"}, "when").trace(
         facts(Modality="MR", **{keyword.replace(".", "__"): "Secret^Anna"})
     )
@@ -173,5 +174,5 @@ def test_a_trace_never_shows_who_the_patient_is(keyword):
 
 
 @pytest.mark.parametrize("keyword", ["Modality", "PatientSex", "PatientAge", "PatientPosition", "SeriesDescription"])
-def test_what_describes_the_images_is_shown(keyword):
+def test_what_describes_the_images_is_shown(keyword: str) -> None:
     assert not is_identifying(keyword)

@@ -95,7 +95,7 @@ def texts(ds: Dataset) -> str:
     return "\n".join(str(element.value) for element in ds.iterall() if element.keyword == "TextValue")
 
 
-def test_a_pipeline_that_compares_is_given_the_report_of_the_last_visit(visits: Visits):
+def test_a_pipeline_that_compares_is_given_the_report_of_the_last_visit(visits: Visits) -> None:
     first = visits.visit("20240101")
     assert visits.given(first) == []
     assert visits.told(first) == "none found: pacs: ConnectError"
@@ -111,7 +111,7 @@ def test_a_pipeline_that_compares_is_given_the_report_of_the_last_visit(visits: 
     assert record.prior["sop_instance_uid"] == visits.report(second).SOPInstanceUID
 
 
-def test_a_job_that_is_run_again_without_its_files_is_given_the_same_report(visits: Visits, tmp_path: Path):
+def test_a_job_that_is_run_again_without_its_files_is_given_the_same_report(visits: Visits, tmp_path: Path) -> None:
     first = visits.visit("20230101", PatientID="K4712")
     flag = tmp_path / "flag"
     instances = mr_instances()

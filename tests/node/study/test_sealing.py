@@ -19,23 +19,23 @@ def key(tmp_path: Path) -> Path:
     return tmp_path / "records.key"
 
 
-def test_what_is_sealed_cannot_be_read_and_comes_back_whole(key):
+def test_what_is_sealed_cannot_be_read_and_comes_back_whole(key: Path) -> None:
     sealed = seal(CONTENT, key)
     assert b"P-4711" not in sealed
     assert unseal(sealed) == CONTENT
 
 
-def test_the_same_content_gives_the_same_bytes_and_other_content_others(key):
+def test_the_same_content_gives_the_same_bytes_and_other_content_others(key: Path) -> None:
     assert seal(CONTENT, key) == seal(CONTENT, key)
     assert seal(CONTENT, key) != seal(CONTENT + b" ", key)
 
 
-def test_without_a_key_it_stays_as_it_is():
+def test_without_a_key_it_stays_as_it_is() -> None:
     assert seal(CONTENT, None) == CONTENT
     assert unseal(CONTENT) == CONTENT
 
 
-def test_another_key_and_a_changed_file_are_told_in_a_sentence(key):
+def test_another_key_and_a_changed_file_are_told_in_a_sentence(key: Path) -> None:
     sealed = seal(CONTENT, key)
     with pytest.raises(ConfigurationError, match="sealed with another key"):
         unseal(sealed[:-1] + bytes([sealed[-1] ^ 1]))

@@ -1,6 +1,7 @@
 """Maps: ours against MONAI's where it has the method, and a planted feature found by each."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def trained():
     return network.eval()
 
 
-def _spots(rng, number):
+def _spots(rng: Any, number: Any):
     x = torch.from_numpy(rng.normal(0, 0.3, (number, 1, 48, 48)).astype(np.float32))
     label = torch.from_numpy(rng.integers(2, size=number))
     for image, one in zip(x, label, strict=True):
@@ -48,16 +49,16 @@ def _spots(rng, number):
 class _OddsOnly(nn.Module):
     """MONAI wants a module whose output is indexed by class."""
 
-    def __init__(self, network):
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, x):
+    def forward(self, x: Any):
         logits = self.network.logits(x)
         return torch.stack([attention.odds(logits, c) for c in range(3)], dim=1)
 
 
-def test_the_guided_gradient_is_that_of_monai(network):
+def test_the_guided_gradient_is_that_of_monai(network: Any) -> None:
     x = torch.rand(1, 1, 32, 40)
     theirs = GuidedBackpropGrad(_OddsOnly(copy.deepcopy(network)))(x, index=2)[0].detach().numpy()
     np.testing.assert_allclose(attention.guided_gradient(network, x, 2), theirs, atol=1e-6)
@@ -65,7 +66,7 @@ def test_the_guided_gradient_is_that_of_monai(network):
 
 
 @pytest.mark.parametrize("name", list(attention.METHODS))
-def test_a_spot_that_decides_is_found(trained, name):
+def test_a_spot_that_decides_is_found(trained: Any, name: Any) -> None:
     found = 0
     for row, column in ((6, 30), (30, 8), (20, 20)):
         x = torch.from_numpy(np.random.default_rng(row).normal(0, 0.3, (1, 1, 48, 48)).astype(np.float32))
@@ -76,7 +77,7 @@ def test_a_spot_that_decides_is_found(trained, name):
     assert found >= 2
 
 
-def test_maps_leave_no_gradient_behind_and_need_none(network):
+def test_maps_leave_no_gradient_behind_and_need_none(network: Any) -> None:
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     for method in attention.METHODS.values():
@@ -84,13 +85,13 @@ def test_maps_leave_no_gradient_behind_and_need_none(network):
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_a_volume_has_a_map_of_its_own_shape():
+def test_a_volume_has_a_map_of_its_own_shape() -> None:
     network = ConvolutionalSupervisedAutoEncoder(3, channels=(4, 4, 8)).eval()
     heat = attention.grad_cam(network, torch.rand(1, 1, 12, 20, 16), 1)
     assert heat.shape == (12, 20, 16)
     assert heat.min() >= 0
 
 
-def test_a_scaled_map_runs_to_one_and_an_empty_one_stays_empty():
+def test_a_scaled_map_runs_to_one_and_an_empty_one_stays_empty() -> None:
     assert attention.scaled(np.linspace(0, 7, 100, dtype=np.float32)).max() == pytest.approx(1.0)
     assert attention.scaled(np.zeros((4, 4), np.float32)).max() == 0.0

@@ -2,6 +2,8 @@
 
 import threading
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ def joints():
     return np.stack([ultrasound.simulate(rng, name, 0, 0.9).image for name in CLASSES for _ in range(5)])
 
 
-def test_severe_cases_are_told_apart(shipped, joints):
+def test_severe_cases_are_told_apart(shipped: Any, joints: Any) -> None:
     said = shipped.classify(joints)
     right = said.probabilities.argmax(1) == np.repeat(np.arange(3), 5)
     assert right.mean() >= 0.8
@@ -36,14 +38,14 @@ def test_severe_cases_are_told_apart(shipped, joints):
     assert (said.p_value > shipped.card.foreign_p).mean() >= 0.8
 
 
-def test_gain_and_size_of_the_picture_change_nothing(shipped, joints):
+def test_gain_and_size_of_the_picture_change_nothing(shipped: Any, joints: Any) -> None:
     first = shipped.classify(joints[:3])
     brighter = shipped.classify(0.3 + 0.5 * joints[:3])
     np.testing.assert_allclose(brighter.probabilities, first.probabilities, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["noise", "inverted", "muscle", "vessel", "blank", "tendon"])
-def test_what_is_no_joint_is_undetermined_with_the_figures_behind_it(shipped, kind):
+def test_what_is_no_joint_is_undetermined_with_the_figures_behind_it(shipped: Any, kind: str) -> None:
     image = unknown_ultrasound.simulate_unknown(np.random.default_rng(4), kind, 0).image
     verdict = shipped.verdict(shipped.classify(image[None]))
     assert not verdict.determined
@@ -52,7 +54,7 @@ def test_what_is_no_joint_is_undetermined_with_the_figures_behind_it(shipped, ki
     assert "%" in verdict.sentence
 
 
-def test_a_case_like_several_classes_is_uncertain_and_says_which(shipped):
+def test_a_case_like_several_classes_is_uncertain_and_says_which(shipped: Any) -> None:
     third = Classification(
         np.full((1, 3), 1 / 3), np.zeros((1, 3, 2)), np.ones(1), np.zeros(1), np.full(1, 0.5), np.zeros((1, 2))
     )
@@ -61,13 +63,13 @@ def test_a_case_like_several_classes_is_uncertain_and_says_which(shipped):
     assert "psoriatic arthritis 33 %" in verdict.sentence
 
 
-def test_a_clear_case_is_determined_and_needs_no_sentence(shipped):
+def test_a_clear_case_is_determined_and_needs_no_sentence(shipped: Any) -> None:
     p = np.array([[0.02, 0.95, 0.03]])
     clear = Classification(p, np.zeros((1, 3, 2)), np.full(1, 0.2), np.zeros(1), np.full(1, 0.5), np.zeros((1, 2)))
     assert shipped.verdict(clear) == module.JointVerdict(True, "", "")
 
 
-def test_frames_of_one_joint_vote_by_their_weight(shipped, joints):
+def test_frames_of_one_joint_vote_by_their_weight(shipped: Any, joints: Any) -> None:
     said = shipped.classify(joints[4:7])
     alone = shipped.combine(said, np.array([0.0, 1.0, 0.0]))
     np.testing.assert_allclose(alone.probabilities[0], said.probabilities[1], atol=1e-9)
@@ -77,7 +79,7 @@ def test_frames_of_one_joint_vote_by_their_weight(shipped, joints):
     assert len(both) == 1
 
 
-def test_frames_that_agree_make_the_interval_narrower_and_frames_that_do_not_wider(shipped):
+def test_frames_that_agree_make_the_interval_narrower_and_frames_that_do_not_wider(shipped: Any) -> None:
     def frames(*p):
         rows = np.array(p)
         n = len(rows)
@@ -85,7 +87,7 @@ def test_frames_that_agree_make_the_interval_narrower_and_frames_that_do_not_wid
             rows, shipped.calibration.intervals(rows), np.ones(n), np.ones(n), np.ones(n), np.zeros((n, 2))
         )
 
-    def width(said):
+    def width(said: Any):
         joined = shipped.combine(said, np.ones(len(said)))
         return joined.intervals[0, 1, 1] - joined.intervals[0, 1, 0]
 
@@ -95,7 +97,7 @@ def test_frames_that_agree_make_the_interval_narrower_and_frames_that_do_not_wid
     assert width(frames(*far_apart)) > one
 
 
-def test_a_few_foreign_frames_do_not_make_a_cine_foreign(shipped, joints):
+def test_a_few_foreign_frames_do_not_make_a_cine_foreign(shipped: Any, joints: Any) -> None:
     noise = np.random.default_rng(0).random((2, *joints.shape[1:])).astype(np.float32)
     said = shipped.classify(np.concatenate([joints[5:10], noise]))
     usual = np.median(said.p_value[:5])
@@ -103,14 +105,14 @@ def test_a_few_foreign_frames_do_not_make_a_cine_foreign(shipped, joints):
     assert shipped.combine(said, np.ones(7)).p_value[0] >= said.p_value[:5].min()
 
 
-def test_a_map_covers_the_image_and_is_the_same_every_time(shipped, joints):
+def test_a_map_covers_the_image_and_is_the_same_every_time(shipped: Any, joints: Any) -> None:
     heat = shipped.attention(joints[6], 1)
     assert heat.shape == joints[6].shape
     assert 0.0 <= heat.min() < heat.max() <= 1.0
     np.testing.assert_array_equal(heat, shipped.attention(joints[6], 1))
 
 
-def test_neighbours_are_known_cases_nearest_first(shipped, joints):
+def test_neighbours_are_known_cases_nearest_first(shipped: Any, joints: Any) -> None:
     found = shipped.neighbours(joints[6], 7)
     distances = [one.distance for one in found]
     assert distances == sorted(distances)
@@ -118,17 +120,17 @@ def test_neighbours_are_known_cases_nearest_first(shipped, joints):
     assert {one.condition for one in found} <= set(CLASSES)
 
 
-def test_severe_cases_have_neighbours_of_their_own_class(shipped, joints):
+def test_severe_cases_have_neighbours_of_their_own_class(shipped: Any, joints: Any) -> None:
     shares = [np.mean([n.condition == CLASSES[i // 5] for n in shipped.neighbours(joints[i], 5)]) for i in range(15)]
     assert np.mean(shares) > 0.5
 
 
-def test_threads_get_the_answers_that_they_would_get_alone(shipped, joints):
+def test_threads_get_the_answers_that_they_would_get_alone(shipped: Any, joints: Any) -> None:
     alone = shipped.classify(joints).probabilities
     maps = [shipped.attention(image, 1) for image in joints[:3]]
     got = {}
 
-    def ask(number):
+    def ask(number: Any) -> None:
         got[number] = (
             shipped.classify(joints[number : number + 1]).probabilities[0],
             shipped.attention(joints[number], 1),
@@ -144,7 +146,7 @@ def test_threads_get_the_answers_that_they_would_get_alone(shipped, joints):
         np.testing.assert_allclose(got[number][1], maps[number], atol=1e-5)
 
 
-def test_a_model_comes_back_from_its_bundle_as_it_was(shipped, joints, tmp_path):
+def test_a_model_comes_back_from_its_bundle_as_it_was(shipped: Any, joints: Any, tmp_path: Path) -> None:
     changed = replace(shipped.card, trained_on="trained in a test")
     copy = module.Classifier(changed, shipped.arrays())
     copy.save(tmp_path)
@@ -155,13 +157,13 @@ def test_a_model_comes_back_from_its_bundle_as_it_was(shipped, joints, tmp_path)
     assert digest(tmp_path) != digest()
 
 
-def test_a_bundle_that_is_not_there_is_said_to_be_missing(tmp_path):
+def test_a_bundle_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(UnsuitableInput, match="no trained model for volumes"):
         load(3, tmp_path)
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_shipped_weights_are_small_and_say_what_they_were_trained_on(dimensions):
+def test_shipped_weights_are_small_and_say_what_they_were_trained_on(dimensions: int) -> None:
     assert module.weights_file(BUNDLE, dimensions).stat().st_size < 4e6
     made = load(dimensions)
     assert "simulated" in made.trained_on
@@ -170,7 +172,7 @@ def test_shipped_weights_are_small_and_say_what_they_were_trained_on(dimensions)
     assert (np.bincount(made.background.conditions) >= 20).all()
 
 
-def test_a_volume_is_classified_whatever_its_size_and_mapped_on_its_own_grid():
+def test_a_volume_is_classified_whatever_its_size_and_mapped_on_its_own_grid() -> None:
     shipped = load(3)
     case = metacarpal.simulate(np.random.default_rng(2), "ra", 0, 0.9, motion=1, step=2)
     said = shipped.classify(case.image[None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,9 @@ from pipelines.joint_classification import BUNDLE, JointClassification, JointCla
 
 @pytest.mark.parametrize("dimensions", [2, 3])
 @pytest.mark.parametrize("limit", ["foreign_p", "entropy_limit"])
-def test_another_limit_of_the_gate_is_another_model_with_another_job(tmp_path, dimensions, limit):
+def test_another_limit_of_the_gate_is_another_model_with_another_job(
+    tmp_path: Path, dimensions: int, limit: str
+) -> None:
     shutil.copytree(BUNDLE, tmp_path / "bundle")
     shipped = JointClassification(JointClassificationSettings())
     copied = JointClassification(JointClassificationSettings(), tmp_path / "bundle")

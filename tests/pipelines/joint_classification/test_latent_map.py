@@ -1,5 +1,7 @@
 """The latent map: the same image at the same place, and its neighbours."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,12 +18,12 @@ def cases():
 
 
 @pytest.fixture(scope="module")
-def made(cases):
+def made(cases: Any):
     latent, labels = cases
     return fit_map(latent, labels, np.linspace(0, 1, 180), spread_out(labels, 90))
 
 
-def test_the_classes_lie_apart_on_the_map(made, cases):
+def test_the_classes_lie_apart_on_the_map(made: Any, cases: Any) -> None:
     latent, labels = cases
     positions = made.place(latent)
     centres = np.stack([positions[labels == c].mean(0) for c in range(3)])
@@ -29,12 +31,12 @@ def test_the_classes_lie_apart_on_the_map(made, cases):
     assert (nearest == labels).mean() > 0.95
 
 
-def test_a_case_does_not_move_when_others_come(made, cases):
+def test_a_case_does_not_move_when_others_come(made: Any, cases: Any) -> None:
     latent, _ = cases
     np.testing.assert_allclose(made.place(latent)[7], made.place(latent[7:8])[0])
 
 
-def test_a_known_case_is_its_own_nearest_neighbour(made, cases):
+def test_a_known_case_is_its_own_nearest_neighbour(made: Any, cases: Any) -> None:
     latent, labels = cases
     shipped = spread_out(labels, 90)
     order, distance = made.nearest(latent[shipped[40]], 3)
@@ -43,13 +45,13 @@ def test_a_known_case_is_its_own_nearest_neighbour(made, cases):
     assert (np.diff(distance) >= 0).all()
 
 
-def test_distances_are_in_units_of_known_neighbours(made):
+def test_distances_are_in_units_of_known_neighbours(made: Any) -> None:
     apart = np.linalg.norm(made.known[:, None] - made.known[None], axis=2)
     np.fill_diagonal(apart, np.inf)
     assert np.median(apart.min(1)) / made.unit == pytest.approx(1.0)
 
 
-def test_a_map_comes_back_from_its_arrays(made, cases):
+def test_a_map_comes_back_from_its_arrays(made: Any, cases: Any) -> None:
     latent, _ = cases
     again = LatentMap.of(made.arrays())
     np.testing.assert_array_equal(again.place(latent), made.place(latent))

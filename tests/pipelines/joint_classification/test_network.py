@@ -1,5 +1,7 @@
 """The auto-encoder: shapes in two and three dimensions, its loss, and that it learns."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEn
 
 
 @pytest.mark.parametrize("size", [(128, 160), (33, 47), (80, 32, 32), (48, 20, 28)])
-def test_the_drawing_is_as_large_as_the_picture_even_where_halving_leaves_a_rest(size):
+def test_the_drawing_is_as_large_as_the_picture_even_where_halving_leaves_a_rest(size: Any) -> None:
     network = ConvolutionalSupervisedAutoEncoder(len(size)).eval()
     x = torch.rand(1, 1, *size)
     output = network(x)
@@ -16,14 +18,14 @@ def test_the_drawing_is_as_large_as_the_picture_even_where_halving_leaves_a_rest
     torch.testing.assert_close(network.logits(x), output.logits)
 
 
-def test_going_on_from_any_stage_gives_the_same_answer():
+def test_going_on_from_any_stage_gives_the_same_answer() -> None:
     network = ConvolutionalSupervisedAutoEncoder(2).eval()
     x = torch.rand(2, 1, 48, 40)
     for number, feature in enumerate(network.down(x)):
         torch.testing.assert_close(network.logits_from(feature, number), network.logits(x))
 
 
-def test_drawing_a_part_of_a_batch_draws_that_part_as_with_all():
+def test_drawing_a_part_of_a_batch_draws_that_part_as_with_all() -> None:
     network = ConvolutionalSupervisedAutoEncoder(2).eval()
     x = torch.rand(3, 1, 48, 40)
     some, _ = network.inspect(x, 2)
@@ -32,6 +34,6 @@ def test_drawing_a_part_of_a_batch_draws_that_part_as_with_all():
 
 
 @pytest.mark.parametrize("spatial_dims", [2, 3])
-def test_the_weights_stay_under_four_megabytes(spatial_dims):
+def test_the_weights_stay_under_four_megabytes(spatial_dims: int) -> None:
     network = ConvolutionalSupervisedAutoEncoder(spatial_dims)
     assert sum(p.numel() * p.element_size() for p in network.parameters()) < 4 * 2**20

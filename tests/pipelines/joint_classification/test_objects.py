@@ -25,7 +25,7 @@ MOMENT = datetime(2026, 1, 5, 11, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def determined(tmp_path_factory) -> Result:
+def determined(tmp_path_factory: pytest.TempPathFactory) -> Result:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("finger")
     write_finger(folder)
@@ -33,7 +33,7 @@ def determined(tmp_path_factory) -> Result:
 
 
 @pytest.fixture(scope="module")
-def undetermined(tmp_path_factory) -> Result:
+def undetermined(tmp_path_factory: pytest.TempPathFactory) -> Result:
     folder = tmp_path_factory.mktemp("noise")
     shown = show(simulate_unknown(np.random.default_rng(5), "vessel", 0).image, size=(360, 440), pixel_mm=0.07)
     write_cine(folder / "US.dcm", shown.pixels[None], shown.box, shown.pixel_mm)
@@ -49,7 +49,9 @@ def written(result: Result, folder: Path) -> dict[str, list[EncodedObject]]:
 
 @pytest.mark.validators
 @pytest.mark.parametrize("which", ["determined", "undetermined"])
-def test_every_object_is_valid_and_lies_in_the_study(request, tmp_path, which):
+def test_every_object_is_valid_and_lies_in_the_study(
+    request: pytest.FixtureRequest, tmp_path: Path, which: str
+) -> None:
     result: Result = request.getfixturevalue(which)
     objects = written(result, tmp_path)
     expected = {"secondary_capture", "report", "presentation_state", "key_objects"}
@@ -63,12 +65,12 @@ def test_every_object_is_valid_and_lies_in_the_study(request, tmp_path, which):
 
 
 @pytest.mark.validators
-def test_the_report_passes_pixelmeds_validator(determined, tmp_path):
+def test_the_report_passes_pixelmeds_validator(determined: Result, tmp_path: Path) -> None:
     report = written(determined, tmp_path)["report"][0]
     assert pixelmed(report.path)[0] == []
 
 
-def test_the_most_telling_frame_has_a_segmentation_that_names_it(determined, tmp_path):
+def test_the_most_telling_frame_has_a_segmentation_that_names_it(determined: Result, tmp_path: Path) -> None:
     objects = written(determined, tmp_path)
     source = determined.evidence[0].instances[0]
     first = determined.flags[0].image.frame_number
@@ -84,14 +86,14 @@ def test_the_most_telling_frame_has_a_segmentation_that_names_it(determined, tmp
         assert ds.pixel_array.any()
 
 
-def test_the_header_of_the_source_stays_as_it_was(determined, tmp_path):
+def test_the_header_of_the_source_stays_as_it_was(determined: Result, tmp_path: Path) -> None:
     before = determined.evidence[0].headers[0].SOPClassUID
     written(determined, tmp_path)
     assert determined.evidence[0].headers[0].SOPClassUID == before
     assert int(determined.evidence[0].headers[0].NumberOfFrames) == 16
 
 
-def test_the_same_result_gives_the_same_bytes(determined, tmp_path):
+def test_the_same_result_gives_the_same_bytes(determined: Result, tmp_path: Path) -> None:
     one, two = (
         [item.sha256 for item in encode(determined, EncodingProfile(), MOMENT, tmp_path / folder)]
         for folder in ("one", "two")
@@ -100,7 +102,7 @@ def test_the_same_result_gives_the_same_bytes(determined, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory) -> Result:
+def head(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """A simulated HR-pQCT of a metacarpal head with severe rheumatoid arthritis."""
     folder = tmp_path_factory.mktemp("head")
     write_metacarpal(folder)
@@ -111,7 +113,7 @@ def head(tmp_path_factory) -> Result:
 
 
 @pytest.mark.validators
-def test_the_objects_of_an_hr_pqct_scan_are_valid_and_its_heat_lies_on_its_slices(head, tmp_path):
+def test_the_objects_of_an_hr_pqct_scan_are_valid_and_its_heat_lies_on_its_slices(head: Result, tmp_path: Path) -> None:
     assert head.findings[0].site.modifier == private("SITE-MCP2")
     objects = written(head, tmp_path)
     assert {"secondary_capture", "report", "key_objects"} <= set(objects)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -66,7 +67,9 @@ def changed(path: Path, change: Callable[[Dataset], None]) -> Study:
 
 
 # ---- what is said
-def test_a_cine_of_a_diseased_joint_is_classified_with_keyed_frames_and_heat_on_them(pipeline, tmp_path):
+def test_a_cine_of_a_diseased_joint_is_classified_with_keyed_frames_and_heat_on_them(
+    pipeline: JointClassification, tmp_path: Path
+) -> None:
     write_finger(tmp_path)
     study = study_of(tmp_path / "US.dcm")
     pipeline.check(study)
@@ -97,7 +100,9 @@ def test_a_cine_of_a_diseased_joint_is_classified_with_keyed_frames_and_heat_on_
 
 
 @pytest.mark.parametrize("kind", ["noise", "muscle", "vessel", "inverted"])
-def test_what_is_no_finger_joint_is_undetermined_and_no_class_is_named(pipeline, tmp_path, kind):
+def test_what_is_no_finger_joint_is_undetermined_and_no_class_is_named(
+    pipeline: JointClassification, tmp_path: Path, kind: str
+) -> None:
     image = unknown_ultrasound.simulate_unknown(np.random.default_rng(5), kind, 0).image
     shown = show(image, size=(360, 440), pixel_mm=0.07)
     write_cine(tmp_path / "us.dcm", shown.pixels[None], shown.box, shown.pixel_mm)
@@ -112,7 +117,9 @@ def test_what_is_no_finger_joint_is_undetermined_and_no_class_is_named(pipeline,
     assert "undetermined" in result.conclusion[0]
 
 
-def test_frames_that_show_something_else_have_no_vote(quick, tmp_path, cine):
+def test_frames_that_show_something_else_have_no_vote(
+    quick: JointClassification, tmp_path: Path, cine: tuple[np.ndarray, tuple[int, int, int, int]]
+) -> None:
     frames, box = (cine[0].copy(), cine[1])
     left, top, right, bottom = box
     frames[1, top : bottom + 1, left : right + 1] = np.random.default_rng(0).integers(
@@ -125,7 +132,9 @@ def test_frames_that_show_something_else_have_no_vote(quick, tmp_path, cine):
     assert "3 with a vote" in dict(result.parameters)["Joint classification L MCP2"]
 
 
-def test_a_joint_that_lies_the_other_way_round_is_read_mirrored(pipeline, tmp_path, cine):
+def test_a_joint_that_lies_the_other_way_round_is_read_mirrored(
+    pipeline: JointClassification, tmp_path: Path, cine: tuple[np.ndarray, tuple[int, int, int, int]]
+) -> None:
     frames, (left, top, right, bottom) = cine
     turned = frames.copy()
     turned[:, top : bottom + 1, left : right + 1] = frames[:, top : bottom + 1, left : right + 1][:, :, ::-1]
@@ -145,7 +154,9 @@ def test_a_joint_that_lies_the_other_way_round_is_read_mirrored(pipeline, tmp_pa
 WORDS = ("PSORIATIC", "HEALTHY", "DOE JANE 1961")
 
 
-def test_what_is_written_on_the_screen_cannot_change_the_answer(quick, tmp_path, cine):
+def test_what_is_written_on_the_screen_cannot_change_the_answer(
+    quick: JointClassification, tmp_path: Path, cine: tuple[np.ndarray, tuple[int, int, int, int]]
+) -> None:
     frames, box = cine
     answers = []
     for number, words in enumerate(("", *WORDS)):
@@ -209,7 +220,9 @@ CODINGS: dict[str, Callable[[Dataset], None]] = {
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_the_same_picture_in_another_coding_gives_the_same_answer(quick, tmp_path, coding):
+def test_the_same_picture_in_another_coding_gives_the_same_answer(
+    quick: JointClassification, tmp_path: Path, coding: Any
+) -> None:
     frames, box = demo_cine(frames=1, doppler=False)
     answers = []
     for name, change in (("plain", lambda ds: None), (coding, CODINGS[coding])):
@@ -240,20 +253,26 @@ def _set(**values: object) -> Callable[[Dataset], None]:
     ],
 )
 def test_a_header_that_says_something_else_is_refused_before_any_pixel_is_read(
-    pipeline, tmp_path, cine, change, reason
-):
+    pipeline: JointClassification,
+    tmp_path: Path,
+    cine: tuple[np.ndarray, tuple[int, int, int, int]],
+    change: Any,
+    reason: str,
+) -> None:
     write_cine(tmp_path / "us.dcm", cine[0][:1], cine[1], 0.07)
     with pytest.raises(UnsuitableInput, match=reason):
         pipeline.check(changed(tmp_path / "us.dcm", change))
 
 
-def test_the_abdomen_of_the_demo_is_refused(pipeline, tmp_path):
+def test_the_abdomen_of_the_demo_is_refused(pipeline: JointClassification, tmp_path: Path) -> None:
     write_abdomen(tmp_path)
     with pytest.raises(UnsuitableInput, match="ABDOMEN"):
         pipeline.check(study_of(tmp_path / "US.dcm"))
 
 
-def test_an_image_that_cannot_be_read_is_named_beside_one_that_can(quick, tmp_path, cine):
+def test_an_image_that_cannot_be_read_is_named_beside_one_that_can(
+    quick: JointClassification, tmp_path: Path, cine: tuple[np.ndarray, tuple[int, int, int, int]]
+) -> None:
     frames, box = cine
     write_cine(tmp_path / "1.dcm", frames, box, 0.07)
     write_cine(tmp_path / "2.dcm", np.zeros_like(frames[:1]), box, 0.07)
@@ -267,7 +286,9 @@ def test_an_image_that_cannot_be_read_is_named_beside_one_that_can(quick, tmp_pa
 
 @pytest.mark.shared_data
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
-def test_every_real_ultrasound_file_is_undetermined_or_unsuitable_with_a_reason(shared_data, monkeypatch):
+def test_every_real_ultrasound_file_is_undetermined_or_unsuitable_with_a_reason(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """None of them is of a finger joint: elbow, infant hips, hearts, a fetus, a lymph node."""
     monkeypatch.setattr(ultrasound, "FRAMES", 2)  # of each cine: enough here, and quicker
     pipeline = JointClassification(JointClassificationSettings(field_width_mm=38.0))
@@ -301,7 +322,7 @@ def test_every_real_ultrasound_file_is_undetermined_or_unsuitable_with_a_reason(
         ("L12-5 MSK", "", "joint"),
     ],
 )
-def test_the_joint_is_read_from_the_descriptions(description, laterality, label):
+def test_the_joint_is_read_from_the_descriptions(description: str, laterality: str, label: str) -> None:
     header = Dataset()
     header.SeriesDescription, header.Laterality = description, laterality
     named = joint(header)

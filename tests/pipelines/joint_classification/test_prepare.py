@@ -10,12 +10,12 @@ from pipelines.joint_classification.prepare import bone_mask, normalise, spread_
 from pipelines.joint_classification.simulation import metacarpal
 
 
-def test_gain_and_brightness_drop_out_of_the_input():
+def test_gain_and_brightness_drop_out_of_the_input() -> None:
     image = np.random.default_rng(0).random((128, 160))
     np.testing.assert_allclose(normalise(image, (128, 160)), normalise(3 * image + 7, (128, 160)), atol=1e-4)
 
 
-def test_a_map_comes_back_to_where_the_network_saw_it():
+def test_a_map_comes_back_to_where_the_network_saw_it() -> None:
     heat = np.zeros(SIZE_2D, np.float32)
     heat[40:44, 100:104] = 1.0
     whole = spread_over(heat, (256, 320))
@@ -24,7 +24,7 @@ def test_a_map_comes_back_to_where_the_network_saw_it():
     assert whole[2 * SIZE_2D[0] + 2 :].max() == 0.0
 
 
-def test_the_mask_of_a_scan_is_one_filled_bone():
+def test_the_mask_of_a_scan_is_one_filled_bone() -> None:
     case = metacarpal.simulate(np.random.default_rng(4), "healthy", 0, motion=1, step=2)
     mask = bone_mask(case.image)
     middle = mask.shape[0] // 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -28,7 +30,7 @@ def inner(mask: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     return mask[top + 3 : bottom - 2, left + 3 : right - 2]
 
 
-def test_the_tissue_is_found_without_any_help_from_the_header(sweep):
+def test_the_tissue_is_found_without_any_help_from_the_header(sweep: tuple[np.ndarray, np.ndarray]) -> None:
     shown = show(sweep[0][0])
     (panel,) = take_apart(picture(shown, ())).panels
     assert panel.pixel_mm is None
@@ -36,7 +38,9 @@ def test_the_tissue_is_found_without_any_help_from_the_header(sweep):
     assert abs(panel.box[1] - shown.box[1]) < 40  # gel over the skin may be as dark as the screen
 
 
-def test_all_writing_and_rulers_are_found_and_no_echo_is_taken_for_writing(sweep):
+def test_all_writing_and_rulers_are_found_and_no_echo_is_taken_for_writing(
+    sweep: tuple[np.ndarray, np.ndarray],
+) -> None:
     shown, bare = show(sweep[0][0]), show(sweep[0][0], text=(), rulers=False)
     drawn = (shown.pixels != bare.pixels).any(2)
     hidden = take_apart(picture(shown)).hidden
@@ -46,7 +50,7 @@ def test_all_writing_and_rulers_are_found_and_no_echo_is_taken_for_writing(sweep
 
 
 @pytest.mark.parametrize("at", [(0.3, 0.75), (0.15, 0.3)], ids=["in the shadow", "over the tissue"])
-def test_letters_within_the_picture_are_found_too(sweep, at):
+def test_letters_within_the_picture_are_found_too(sweep: tuple[np.ndarray, np.ndarray], at: Any) -> None:
     shown = show(sweep[0][0], text=(), rulers=False)
     image = Image.fromarray(shown.pixels)
     place = (shown.box[0] + at[0] * 465, shown.box[1] + at[1] * 372)
@@ -56,7 +60,7 @@ def test_letters_within_the_picture_are_found_too(sweep, at):
     assert hidden[drawn].mean() > 0.9
 
 
-def test_doppler_colour_is_hidden_and_its_share_told(sweep):
+def test_doppler_colour_is_hidden_and_its_share_told(sweep: tuple[np.ndarray, np.ndarray]) -> None:
     plain, coloured = show(sweep[0][1]), show(sweep[0][1], np.ones_like(sweep[1][1]) * (sweep[1][1] > 0))
     flow = (coloured.pixels.max(2).astype(int) - coloured.pixels.min(2)) > 80
     taken = take_apart(picture(coloured))
@@ -68,14 +72,14 @@ def test_doppler_colour_is_hidden_and_its_share_told(sweep):
     assert take_apart(picture(plain)).panels[0].colour_share < 0.001
 
 
-def test_a_tinted_picture_is_not_taken_for_colour(sweep):
+def test_a_tinted_picture_is_not_taken_for_colour(sweep: tuple[np.ndarray, np.ndarray]) -> None:
     shown = show(sweep[0][0], text=(), rulers=False)
     tint = np.asarray(shown.pixels * np.array([1.0, 0.7, 0.35]), np.uint8)
     taken = take_apart(picture(Shown(tint, shown.box, shown.pixel_mm)))
     assert inner(taken.hidden, shown.box).mean() < 0.01
 
 
-def test_two_pictures_side_by_side_are_two_panels(sweep):
+def test_two_pictures_side_by_side_are_two_panels(sweep: tuple[np.ndarray, np.ndarray]) -> None:
     one, two = (show(frame, size=(480, 480)) for frame in sweep[0])
     both = Shown(np.hstack([one.pixels, two.pixels]), one.box, one.pixel_mm)
     shifted = (two.box[0] + 480, two.box[1], two.box[2] + 480, two.box[3])
@@ -85,7 +89,7 @@ def test_two_pictures_side_by_side_are_two_panels(sweep):
         np.testing.assert_allclose(panel.box[:3:2], (box[0], box[2] + 1), atol=6)
 
 
-def test_only_calibrated_regions_of_tissue_are_looked_at(sweep):
+def test_only_calibrated_regions_of_tissue_are_looked_at(sweep: tuple[np.ndarray, np.ndarray]) -> None:
     shown = show(sweep[0][0], size=(480, 640))
     left, top, right, bottom = shown.box
     tissue = UltrasoundRegion(shown.box, (0.055, 0.055), 1)
@@ -97,6 +101,6 @@ def test_only_calibrated_regions_of_tissue_are_looked_at(sweep):
 
 
 @pytest.mark.parametrize("shape", [(40, 40, 3), (12, 300, 3), (200, 300)])
-def test_a_screen_without_echoes_has_no_panel(shape):
+def test_a_screen_without_echoes_has_no_panel(shape: Any) -> None:
     empty = Picture(ImageReference("1.2"), np.zeros(shape, np.uint8), "", None, "none")
     assert take_apart(empty).panels == ()

@@ -22,19 +22,21 @@ def known() -> np.ndarray:
 
 
 @pytest.mark.parametrize(("kind", "sign"), [("gout", 0), ("osteoarthritis", 1)])
-def test_a_sign_is_stronger_in_its_disease_than_in_nearly_all_known_cases(known, kind, sign):
+def test_a_sign_is_stronger_in_its_disease_than_in_nearly_all_known_cases(
+    known: np.ndarray, kind: str, sign: int
+) -> None:
     rng = np.random.default_rng(32)
     found = measured([unknown_ultrasound.simulate_unknown(rng, kind, 0).image for _ in range(20)])[sign]
     assert np.median(found) > known[sign].max()
     assert (found > np.quantile(known[sign], 0.95)).mean() > 0.8
 
 
-def test_signs_do_not_depend_on_gain_and_brightness():
+def test_signs_do_not_depend_on_gain_and_brightness() -> None:
     image = ultrasound.simulate(np.random.default_rng(4), "psa", 0, 0.5).image
     np.testing.assert_allclose(measured([image]), measured([0.5 * image + 0.2]), atol=1e-3)
 
 
-def test_the_bone_line_follows_the_bone_and_not_what_lies_over_it():
+def test_the_bone_line_follows_the_bone_and_not_what_lies_over_it() -> None:
     rows, columns = 96, 160
     image = np.zeros((rows, columns), np.float32)
     bone = np.round(45 + 8 * np.sin(np.arange(columns) / 25)).astype(int)
@@ -46,5 +48,5 @@ def test_the_bone_line_follows_the_bone_and_not_what_lies_over_it():
     assert np.abs(signs.bone_line(image) - bone - 1).max() <= 2
 
 
-def test_volumes_have_no_signs():
+def test_volumes_have_no_signs() -> None:
     assert signs.measure(np.zeros((3, 1, 8, 8, 8), np.float32)).shape == (0, 3)

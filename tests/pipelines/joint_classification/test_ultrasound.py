@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -32,7 +33,9 @@ def stored(path: Path, shown: list[Shown], calibrated: bool = True) -> Instance:
 
 
 @pytest.mark.parametrize(("pixel_mm", "size"), [(0.07, (360, 440)), (0.045, (600, 800))])
-def test_a_picture_on_a_screen_is_read_back_as_it_was(tmp_path, sweep, pixel_mm, size):
+def test_a_picture_on_a_screen_is_read_back_as_it_was(
+    tmp_path: Path, sweep: tuple[np.ndarray, np.ndarray], pixel_mm: float, size: Any
+) -> None:
     shown = show(sweep[0][0], size=size, pixel_mm=pixel_mm)
     clip = read_clip(stored(tmp_path / "us.dcm", [shown]))
     found = fields(clip.frames[0])
@@ -46,7 +49,9 @@ def test_a_picture_on_a_screen_is_read_back_as_it_was(tmp_path, sweep, pixel_mm,
     np.testing.assert_array_equal(sample(clip.frames[0], found[1]), image[:, ::-1])
 
 
-def test_what_is_written_beside_the_picture_changes_no_pixel_of_the_field(tmp_path, sweep):
+def test_what_is_written_beside_the_picture_changes_no_pixel_of_the_field(
+    tmp_path: Path, sweep: tuple[np.ndarray, np.ndarray]
+) -> None:
     plain = show(sweep[0][0], text=(), rulers=False)
     written = show(sweep[0][0], text=("DOE JANE 1961", "psoriatic arthritis", "RA RA RA", "healthy", "MCP2", "L"))
     images = []
@@ -56,7 +61,7 @@ def test_what_is_written_beside_the_picture_changes_no_pixel_of_the_field(tmp_pa
     np.testing.assert_array_equal(*images)
 
 
-def test_doppler_is_filled_in_from_around(tmp_path, sweep):
+def test_doppler_is_filled_in_from_around(tmp_path: Path, sweep: tuple[np.ndarray, np.ndarray]) -> None:
     # the same sweep with a blob of flow where the soft tissue is
     flow = np.zeros_like(sweep[1][0])
     flow[30:36, 60:70] = 1.0
@@ -70,7 +75,9 @@ def test_doppler_is_filled_in_from_around(tmp_path, sweep):
     assert np.abs(images[0] - images[1]).mean() < 0.01  # nothing else changed but a thin frame round the colour
 
 
-def test_a_map_painted_on_the_frame_lies_where_the_field_was_sampled(tmp_path, sweep):
+def test_a_map_painted_on_the_frame_lies_where_the_field_was_sampled(
+    tmp_path: Path, sweep: tuple[np.ndarray, np.ndarray]
+) -> None:
     shown = show(sweep[0][0])
     frame = read_clip(stored(tmp_path / "us.dcm", [shown])).frames[0]
     assert SIZE_2D[0] == ultrasound.SEEN_ROWS
@@ -88,7 +95,7 @@ def test_a_map_painted_on_the_frame_lies_where_the_field_was_sampled(tmp_path, s
         assert not painted[outside].any()
 
 
-def test_a_cine_gives_sharp_frames_spread_over_its_time(tmp_path, sweep):
+def test_a_cine_gives_sharp_frames_spread_over_its_time(tmp_path: Path, sweep: tuple[np.ndarray, np.ndarray]) -> None:
     pictures, _ = cine(np.random.default_rng(1), "healthy", 0.0, 36)
     shown = [show(p, size=(240, 320), pixel_mm=0.1) for p in pictures]
     blank = Shown(np.full_like(shown[0].pixels, 9), shown[0].box, shown[0].pixel_mm)  # the probe was lifted
@@ -103,7 +110,9 @@ def test_a_cine_gives_sharp_frames_spread_over_its_time(tmp_path, sweep):
     assert max(np.diff(numbers)) <= 6
 
 
-def test_a_picture_without_a_scale_is_refused_unless_its_width_is_given(tmp_path, sweep):
+def test_a_picture_without_a_scale_is_refused_unless_its_width_is_given(
+    tmp_path: Path, sweep: tuple[np.ndarray, np.ndarray]
+) -> None:
     shown = show(sweep[0][0])
     instance = stored(tmp_path / "us.dcm", [shown], calibrated=False)
     with pytest.raises(UnsuitableInput, match="how large a pixel is"):
@@ -114,14 +123,18 @@ def test_a_picture_without_a_scale_is_refused_unless_its_width_is_given(tmp_path
 
 
 @pytest.mark.parametrize("pixel_mm", [0.3, 0.02])
-def test_a_picture_too_wide_or_too_narrow_for_a_finger_probe_is_refused(tmp_path, sweep, pixel_mm):
+def test_a_picture_too_wide_or_too_narrow_for_a_finger_probe_is_refused(
+    tmp_path: Path, sweep: tuple[np.ndarray, np.ndarray], pixel_mm: float
+) -> None:
     shown = show(sweep[0][0])
     wrong = Shown(shown.pixels, shown.box, pixel_mm)
     with pytest.raises(UnsuitableInput, match="mm wide"):
         read_clip(stored(tmp_path / "us.dcm", [wrong]))
 
 
-def test_a_wide_picture_has_several_windows_that_reach_both_edges(tmp_path, sweep):
+def test_a_wide_picture_has_several_windows_that_reach_both_edges(
+    tmp_path: Path, sweep: tuple[np.ndarray, np.ndarray]
+) -> None:
     wide = np.hstack([sweep[0][0], sweep[0][1][:, :80]])  # 38 mm
     shown = show(wide, size=(480, 800))
     frame = read_clip(stored(tmp_path / "us.dcm", [shown])).frames[0]
@@ -131,7 +144,9 @@ def test_a_wide_picture_has_several_windows_that_reach_both_edges(tmp_path, swee
     assert found[-1].left + WIDTH * found[-1].step[1] == pytest.approx(shown.box[2] + 1, abs=4)
 
 
-def test_of_two_pictures_side_by_side_the_one_without_colour_is_read(tmp_path, sweep):
+def test_of_two_pictures_side_by_side_the_one_without_colour_is_read(
+    tmp_path: Path, sweep: tuple[np.ndarray, np.ndarray]
+) -> None:
     flow = np.zeros_like(sweep[1][0])
     flow[25:45, 40:90] = 1.0
     coloured, plain = show(sweep[0][0], flow, (480, 480)), show(sweep[0][0], None, (480, 480))
@@ -141,7 +156,7 @@ def test_of_two_pictures_side_by_side_the_one_without_colour_is_read(tmp_path, s
     assert clip.frames[0].panel.box[0] > 480
 
 
-def test_a_field_under_too_much_colour_is_not_read(tmp_path, sweep):
+def test_a_field_under_too_much_colour_is_not_read(tmp_path: Path, sweep: tuple[np.ndarray, np.ndarray]) -> None:
     frame = read_clip(stored(tmp_path / "us.dcm", [show(sweep[0][0])])).frames[0]
     frame.screen.hidden[:, 100:400] = True
     with pytest.raises(UnsuitableInput, match="is no echo"):

@@ -1,5 +1,7 @@
 """The metacarpal head in a scan: found, cut out, and turned shaft first; and what is refused."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from pipelines.joint_classification.volume import FIELD_MM, cut_head, head_of
 SPACING = (VOXEL_MM,) * 3
 
 
-def head(motion=1, seed=3, condition="healthy"):
+def head(motion: Any = 1, seed: Any = 3, condition: Any = "healthy"):
     return metacarpal.simulate(np.random.default_rng(seed), condition, 0, None, motion=motion, step=1).image
 
 
@@ -21,7 +23,7 @@ def still():
     return head()
 
 
-def test_a_head_is_cut_out_of_a_larger_scan_where_it_lies(still):
+def test_a_head_is_cut_out_of_a_larger_scan_where_it_lies(still: Any) -> None:
     scan = np.pad(still, ((0, 30), (20, 44), (31, 11)), mode="edge")
     found = cut_head(scan, SPACING)
     d, h, w = found.corner
@@ -34,7 +36,7 @@ def test_a_head_is_cut_out_of_a_larger_scan_where_it_lies(still):
     assert not found.flipped
 
 
-def test_a_scan_from_the_other_end_is_turned_shaft_first(still):
+def test_a_scan_from_the_other_end_is_turned_shaft_first(still: Any) -> None:
     forth, back = cut_head(still, SPACING), cut_head(np.ascontiguousarray(still[::-1]), SPACING)
     assert back.flipped
     np.testing.assert_array_equal(back.density, forth.density)
@@ -47,7 +49,7 @@ def test_a_scan_from_the_other_end_is_turned_shaft_first(still):
     np.testing.assert_array_equal(back.density[::-1][inside], there[inside])
 
 
-def test_a_second_bone_in_the_field_is_taken_out(still):
+def test_a_second_bone_in_the_field_is_taken_out(still: Any) -> None:
     alone = cut_head(still, SPACING).density
     scan = still.copy()
     scan[40:70, 4:12, 4:20] = 0.9  # a piece of the neighbouring finger
@@ -55,7 +57,7 @@ def test_a_second_bone_in_the_field_is_taken_out(still):
     assert np.abs(cut_head(scan, SPACING).density[40:70, 4:12, 4:20]).max() < 0.5
 
 
-def test_the_motion_grade_rises_with_motion_and_grade_four_is_refused():
+def test_the_motion_grade_rises_with_motion_and_grade_four_is_refused() -> None:
     moved = {motion: head(motion, seed=motion) for motion in (1, 3, 4)}
     grades = [cut_head(scan, SPACING).motion_grade for scan in moved.values()]
     assert grades == sorted(grades)
@@ -66,7 +68,7 @@ def test_the_motion_grade_rises_with_motion_and_grade_four_is_refused():
     assert head_of(Volume(moved[3], affine)).motion_grade < 3.5
 
 
-def test_what_is_no_metacarpal_head_is_refused_in_words(still):
+def test_what_is_no_metacarpal_head_is_refused_in_words(still: Any) -> None:
     rng = np.random.default_rng(0)
     made = {kind: unknown_heads.simulate_unknown(rng, kind, 0, step=1).image for kind in ("shaft", "carpal", "noise")}
     coarse, fine = (2 * VOXEL_MM,) * 3, SPACING

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from pipelines.joint_classification.volume_results import on_scan
 @pytest.mark.parametrize(
     "corner", [(2, 3, 4), (-3, 1, -2), (6, 5, 7)], ids=["inside", "padded before", "padded behind"]
 )
-def test_a_map_lies_on_the_voxels_it_was_computed_from(corner, flipped):
+def test_a_map_lies_on_the_voxels_it_was_computed_from(corner: Any, flipped: bool) -> None:
     scan = np.random.default_rng(1).random((12, 13, 14)).astype(np.float32)
     padded = np.pad(scan, 8)
     part = tuple(slice(8 + c, 8 + c + s) for c, s in zip(corner, (7, 8, 9), strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,11 +55,11 @@ def nsaid(months: int) -> list[CodedEvent]:
     ]
 
 
-def measured(result, code: str):
+def measured(result: Any, code: str):
     return next(m for f in result.findings for m in f.measurements if m.name.value == code)
 
 
-def test_the_result_holds_every_horizon_with_its_interval_and_what_the_reader_must_know(pipeline):
+def test_the_result_holds_every_horizon_with_its_interval_and_what_the_reader_must_know(pipeline: KneeOaRisk) -> None:
     result = pipeline.run(NOWHERE, record())
     values = [measured(result, f"OA-RISK-{years}Y") for years in HORIZONS]
     assert [v.value for v in values] == sorted(v.value for v in values)
@@ -71,7 +72,7 @@ def test_the_result_holds_every_horizon_with_its_interval_and_what_the_reader_mu
     assert "within 5 years" in result.conclusion[0]
 
 
-def test_more_of_what_raises_the_risk_raises_the_risk(pipeline):
+def test_more_of_what_raises_the_risk_raises_the_risk(pipeline: KneeOaRisk) -> None:
     obese = CodedEvent(
         "observation", "http://loinc.org", "39156-5", INDEX - timedelta(days=200), value=37.0, unit="kg/m2"
     )
@@ -84,12 +85,12 @@ def test_more_of_what_raises_the_risk_raises_the_risk(pipeline):
     assert risks[-1] > 1.8 * risks[0]
 
 
-def test_older_people_are_at_greater_risk(pipeline):
+def test_older_people_are_at_greater_risk(pipeline: KneeOaRisk) -> None:
     risks = [measured(pipeline.run(NOWHERE, record(age=age)), "OA-RISK-5Y").value for age in (40, 55, 68)]
     assert risks == sorted(risks)
 
 
-def test_what_drove_the_risk_adds_up_and_names_the_drug(pipeline, ensemble):
+def test_what_drove_the_risk_adds_up_and_names_the_drug(pipeline: KneeOaRisk, ensemble: Ensemble) -> None:
     context = record(*nsaid(6))
     why = attribute(ensemble, from_context(context))
     total = sum(value for _, value in why.groups())
@@ -102,7 +103,7 @@ def test_what_drove_the_risk_adds_up_and_names_the_drug(pipeline, ensemble):
     assert set(weeks) <= set(filled)
 
 
-def test_the_page_shows_risk_drivers_timeline_and_record(pipeline):
+def test_the_page_shows_risk_drivers_timeline_and_record(pipeline: KneeOaRisk) -> None:
     (page,) = pipeline.run(NOWHERE, record(*nsaid(4))).pages
     kinds = [type(panel) for panel in page.panels]
     assert kinds == [BarPanel, BarPanel, LinePanel, TablePanel]
@@ -111,7 +112,7 @@ def test_the_page_shows_risk_drivers_timeline_and_record(pipeline):
     assert any("not recorded" in row for row in page.panels[3].rows)
 
 
-def test_with_too_little_history_no_risk_is_given_and_the_reason_is(pipeline):
+def test_with_too_little_history_no_risk_is_given_and_the_reason_is(pipeline: KneeOaRisk) -> None:
     context = ClinicalContext(
         INDEX, date(1960, 1, 1), "M", (CodedEvent("condition", ICD10, "I10", INDEX - timedelta(weeks=40)),)
     )
@@ -122,7 +123,7 @@ def test_with_too_little_history_no_risk_is_given_and_the_reason_is(pipeline):
     assert "Insufficient history: 27 observed weeks" in result.conclusion[1]  # 40 less 13 of wash-out
 
 
-def test_with_too_many_unknown_codes_no_risk_is_given(pipeline):
+def test_with_too_many_unknown_codes_no_risk_is_given(pipeline: KneeOaRisk) -> None:
     strange = [CodedEvent("condition", "urn:local", str(n), INDEX - timedelta(days=200 + n)) for n in range(9)]
     result = pipeline.run(NOWHERE, record(*strange))
     assert result.findings == ()
@@ -141,12 +142,14 @@ def test_with_too_many_unknown_codes_no_risk_is_given(pipeline):
         (replace(record(), died=date(2025, 1, 1)), "died"),
     ],
 )
-def test_what_the_model_cannot_be_asked_is_unsuitable_with_a_reason(pipeline, context, why):
+def test_what_the_model_cannot_be_asked_is_unsuitable_with_a_reason(
+    pipeline: KneeOaRisk, context: Any, why: str
+) -> None:
     with pytest.raises(UnsuitableInput, match=why):
         pipeline.run(NOWHERE, context)
 
 
-def test_a_site_that_sees_half_the_disease_halves_the_odds(pipeline, tmp_path):
+def test_a_site_that_sees_half_the_disease_halves_the_odds(pipeline: KneeOaRisk, tmp_path: Path) -> None:
     halved = RiskCalibration((-np.log(2.0),) * 3, (1.0,) * 3, "outcomes of a test")
     halved.write(tmp_path / "site.json")
     here = KneeOaRisk(KneeOaRiskSettings(recalibration=tmp_path / "site.json"))
@@ -156,7 +159,7 @@ def test_a_site_that_sees_half_the_disease_halves_the_odds(pipeline, tmp_path):
     assert not any("Not recalibrated" in text for text in here.run(NOWHERE, record()).limits)
 
 
-def test_the_shipped_weights_are_small_and_their_intervals_hold_the_known_risk(ensemble):
+def test_the_shipped_weights_are_small_and_their_intervals_hold_the_known_risk(ensemble: Ensemble) -> None:
     """The evaluation proper is `condyle evaluate`; this notices a broken bundle."""
     assert (Path(BUNDLE) / WEIGHTS).stat().st_size < 4e6
     people = simulate(3000, seed=77)
@@ -167,12 +170,12 @@ def test_the_shipped_weights_are_small_and_their_intervals_hold_the_known_risk(e
 
 
 @pytest.mark.parametrize("index_date", [date.min, date(31, 1, 1), date.max])
-def test_a_day_at_the_end_of_the_calendar_is_refused_and_breaks_nothing(pipeline, index_date):
+def test_a_day_at_the_end_of_the_calendar_is_refused_and_breaks_nothing(pipeline: KneeOaRisk, index_date: Any) -> None:
     with pytest.raises(UnsuitableInput, match="outside that range"):
         pipeline.run(NOWHERE, replace(record(), index_date=index_date))
 
 
-def test_entries_on_two_days_are_no_history_however_long_ago_the_first_was(pipeline):
+def test_entries_on_two_days_are_no_history_however_long_ago_the_first_was(pipeline: KneeOaRisk) -> None:
     entries = [CodedEvent("condition", ICD10, "J06.9", INDEX - timedelta(days=days)) for days in (200, 5000)]
     few = ClinicalContext(INDEX, date(1960, 1, 1), "F", tuple(entries))
     result = pipeline.run(NOWHERE, few)
@@ -183,13 +186,13 @@ def test_entries_on_two_days_are_no_history_however_long_ago_the_first_was(pipel
 @pytest.mark.parametrize(
     "display", ["Primary osteoarthritis, left knee", "Gonarthrosis, bilateral", "Total knee arthroplasty", "TKR"]
 )
-def test_the_disease_under_a_code_that_no_table_has_is_known_by_its_name(pipeline, display):
+def test_the_disease_under_a_code_that_no_table_has_is_known_by_its_name(pipeline: KneeOaRisk, display: str) -> None:
     event = CodedEvent("condition", "urn:local", "X1", INDEX - timedelta(days=900), display=display)
     with pytest.raises(UnsuitableInput, match="already on record"):
         pipeline.run(NOWHERE, record(event))
 
 
 @pytest.mark.parametrize("display", ["Osteoarthritis of hip", "Knee pain", "Replacement of a dressing"])
-def test_another_disease_under_an_unknown_code_is_not_taken_for_it(pipeline, display):
+def test_another_disease_under_an_unknown_code_is_not_taken_for_it(pipeline: KneeOaRisk, display: str) -> None:
     event = CodedEvent("condition", "urn:local", "X1", INDEX - timedelta(days=900), display=display)
     assert pipeline.run(NOWHERE, record(event)).findings

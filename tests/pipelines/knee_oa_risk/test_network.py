@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,7 @@ def shaken(network: RiskNetwork) -> RiskNetwork:
     return network.eval()
 
 
-def test_cells_and_dense_matrix_give_the_same_hazards(batch):
+def test_cells_and_dense_matrix_give_the_same_hazards(batch: Any) -> None:
     network = shaken(RiskNetwork(batch.rows, len(STATIC_NAMES)))
     persons, static = np.arange(64), torch.from_numpy(batch.static)
     with torch.no_grad():
@@ -40,7 +42,7 @@ def test_cells_and_dense_matrix_give_the_same_hazards(batch):
     assert torch.allclose(dense, sparse, atol=1e-5)
 
 
-def test_an_ablation_does_not_see_what_it_lacks(batch):
+def test_an_ablation_does_not_see_what_it_lacks(batch: Any) -> None:
     static = torch.from_numpy(batch.static)
     matrix = torch.from_numpy(batch.dense())
     blind = shaken(RiskNetwork(batch.rows, len(STATIC_NAMES), record=False))
@@ -51,7 +53,7 @@ def test_an_ablation_does_not_see_what_it_lacks(batch):
         assert not torch.allclose(bare(matrix, static), bare(torch.zeros_like(matrix), static))
 
 
-def test_risk_is_the_integral_of_the_hazard_over_those_still_there():
+def test_risk_is_the_integral_of_the_hazard_over_those_still_there() -> None:
     rates = np.array([[0.05, 0.02], [0.08, 0.03], [0.02, 0.2], [0.4, 0.05], [0.1, 0.1]])  # per year: disease, death
 
     def density(t: float) -> float:

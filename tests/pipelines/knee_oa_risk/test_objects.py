@@ -21,7 +21,7 @@ KINDS = {"secondary_capture", "report", "document"}
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory) -> Study:
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("knee")
     write_knee(folder)
     for path in sorted(folder.glob("*.dcm"))[2:]:
@@ -40,7 +40,7 @@ def context(weeks: int) -> ClinicalContext:
 
 
 @pytest.mark.parametrize("weeks", [170, 40], ids=["a risk", "too little history"])
-def test_every_object_is_valid_and_lies_in_the_study(study, tmp_path: Path, weeks):
+def test_every_object_is_valid_and_lies_in_the_study(study: Study, tmp_path: Path, weeks: int) -> None:
     result = KneeOaRisk(KneeOaRiskSettings()).run(study, context(weeks))
     assert bool(result.findings) == (weeks == 170)
     objects = encode(result, EncodingProfile(), datetime(2026, 1, 5, 11, tzinfo=UTC), tmp_path)
@@ -52,7 +52,7 @@ def test_every_object_is_valid_and_lies_in_the_study(study, tmp_path: Path, week
         assert dciodvfy(item.path)[0] == []
 
 
-def test_the_report_says_what_each_contribution_is_of(study, tmp_path):
+def test_the_report_says_what_each_contribution_is_of(study: Study, tmp_path: Path) -> None:
     result = KneeOaRisk(KneeOaRiskSettings()).run(study, context(170))
     named = [f.tracking_id for f in result.findings]
     assert len(set(named)) == len(named) > 2
@@ -63,7 +63,7 @@ def test_the_report_says_what_each_contribution_is_of(study, tmp_path):
     assert told == named
 
 
-def test_the_same_record_gives_the_same_bytes(study, tmp_path):
+def test_the_same_record_gives_the_same_bytes(study: Study, tmp_path: Path) -> None:
     moment = datetime(2026, 1, 5, 11, tzinfo=UTC)
     digests = []
     for folder in ("one", "two"):
@@ -72,7 +72,7 @@ def test_the_same_record_gives_the_same_bytes(study, tmp_path):
     assert digests[0] == digests[1]
 
 
-def test_the_report_passes_pixelmeds_validator(study, tmp_path):
+def test_the_report_passes_pixelmeds_validator(study: Study, tmp_path: Path) -> None:
     result = KneeOaRisk(KneeOaRiskSettings()).run(study, context(170))
     objects = encode(result, EncodingProfile(), datetime(2026, 1, 5, 11, tzinfo=UTC), tmp_path)
     (report,) = (item for item in objects if item.kind == "report")

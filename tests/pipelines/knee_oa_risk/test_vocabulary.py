@@ -6,6 +6,8 @@ import csv
 import io
 import zipfile
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,11 +57,11 @@ def named(system: str, code: str, kind: str = "condition", display: str = "") ->
         ("", "", None),
     ],
 )
-def test_a_code_leads_to_the_most_specific_concept_that_names_it(system, code, expected):
+def test_a_code_leads_to_the_most_specific_concept_that_names_it(system: Any, code: str, expected: str | None) -> None:
     assert named(system, code) == expected
 
 
-def test_a_drug_that_no_table_lists_is_known_by_its_ingredient_and_counted_as_such():
+def test_a_drug_that_no_table_lists_is_known_by_its_ingredient_and_counted_as_such() -> None:
     unlisted = CodedEvent("medication", RXNORM, "99999999", DAY, display="naproxen 375 MG Delayed Release Tablet")
     strange = CodedEvent("medication", RXNORM, "99999998", DAY, display="abracadabrine 5 MG")
     mapped, coverage = translate([unlisted, strange])
@@ -69,13 +71,13 @@ def test_a_drug_that_no_table_lists_is_known_by_its_ingredient_and_counted_as_su
     assert coverage.systems == ((RXNORM, 1),)
 
 
-def test_unknown_observations_and_procedures_do_not_count_against_a_record():
+def test_unknown_observations_and_procedures_do_not_count_against_a_record() -> None:
     events = [CodedEvent("observation", LOINC, "9999-9", DAY), CodedEvent("procedure", SNOMED, "1234567", DAY)]
     assert translate(events)[1].unknown_share == 0.0
 
 
 @pytest.mark.parametrize("table", ["icd9cm", "icd10", "snomed", "atc", "rxnorm", "loinc", "condyle", "ingredients"])
-def test_every_row_leads_to_a_concept_and_no_pattern_stands_twice(table):
+def test_every_row_leads_to_a_concept_and_no_pattern_stands_twice(table: str) -> None:
     rows = table_rows(table)
     assert {row["code"] for row in rows} <= set(concepts())
     patterns = [row.get("pattern") or row["word"] for row in rows]
@@ -83,14 +85,14 @@ def test_every_row_leads_to_a_concept_and_no_pattern_stands_twice(table):
 
 
 @pytest.mark.parametrize("code", [code for code, concept in concepts().items() if concept.kind != "observation"])
-def test_every_concept_that_a_record_can_hold_is_reached_by_a_code(code):
+def test_every_concept_that_a_record_can_hold_is_reached_by_a_code(code: Any) -> None:
     if code in ("PROCEDURE_OTHER", "KNEE_REPLACEMENT", "KNEE_OA"):
         return  # outcomes and what is outside the model: tested by name above
     system, value, _ = representative(code)
     assert named(system, value, concepts()[code].kind) == code
 
 
-def test_leaking_codes_are_kept_out_of_the_matrix():
+def test_leaking_codes_are_kept_out_of_the_matrix() -> None:
     assert set(matrix_codes(with_leaks=True)) - set(matrix_codes()) == {
         code for code, concept in concepts().items() if concept.role == "leak"
     }
@@ -114,18 +116,18 @@ def _verhoeff_ok(code: str) -> bool:
     return total == 0
 
 
-def test_the_check_digit_finds_a_mistyped_code():
+def test_the_check_digit_finds_a_mistyped_code() -> None:
     assert _verhoeff_ok("239873007")
     assert not _verhoeff_ok("239873008")
     assert not _verhoeff_ok("239837007")
 
 
 @pytest.mark.parametrize("row", table_rows("snomed"), ids=lambda row: row["pattern"])
-def test_every_snomed_code_passes_its_check_digit(row):
+def test_every_snomed_code_passes_its_check_digit(row: Any) -> None:
     assert _verhoeff_ok(row["pattern"])
 
 
-def test_names_of_snomed_and_rxnorm_codes_are_those_of_the_omop_vocabulary(shared_data):
+def test_names_of_snomed_and_rxnorm_codes_are_those_of_the_omop_vocabulary(shared_data: Path) -> None:
     with zipfile.ZipFile(shared_data / "emr/omop-synthea27/Synthea27Nj_5.4.zip") as archive:
         text = archive.read("CONCEPT.csv").decode("utf-8", "replace")
     theirs = {

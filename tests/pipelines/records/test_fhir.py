@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +59,9 @@ FILES = {  # name: whether osteoarthritis of the knee is on record, found by rea
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_shared_bundle_comes_in_whole_and_every_diagnosis_and_drug_of_it_is_known(shared_data, name):
+def test_every_shared_bundle_comes_in_whole_and_every_diagnosis_and_drug_of_it_is_known(
+    shared_data: Path, name: Any
+) -> None:
     content = json.loads((shared_data / "emr" / f"{name}.json").read_text(encoding="utf-8"))
     imported = read_bundle(content, {})
     (record,) = imported.records
@@ -74,7 +78,7 @@ def test_every_shared_bundle_comes_in_whole_and_every_diagnosis_and_drug_of_it_i
     assert record.identity.family_name
 
 
-def test_a_simulated_person_comes_through_a_bundle_as_the_network_would_have_seen_them():
+def test_a_simulated_person_comes_through_a_bundle_as_the_network_would_have_seen_them() -> None:
     people, day = simulate(12, 3), date(2026, 1, 5)
     batch = from_population(people)
     for person in range(12):
@@ -85,7 +89,7 @@ def test_a_simulated_person_comes_through_a_bundle_as_the_network_would_have_see
         assert np.allclose(seen.static[0], batch.static[person], atol=0.05)
 
 
-def test_a_condition_has_onset_and_end():
+def test_a_condition_has_onset_and_end() -> None:
     resource = {
         "resourceType": "Condition",
         "subject": SUBJECT,
@@ -98,7 +102,7 @@ def test_a_condition_has_onset_and_end():
 
 
 @pytest.mark.parametrize("status", ["entered-in-error", "refuted"])
-def test_what_is_marked_as_not_true_is_left_out_and_counted(status):
+def test_what_is_marked_as_not_true_is_left_out_and_counted(status: str) -> None:
     resource = {
         "resourceType": "Condition",
         "subject": SUBJECT,
@@ -111,7 +115,7 @@ def test_what_is_marked_as_not_true_is_left_out_and_counted(status):
     assert sum(imported.refused.values()) == 1
 
 
-def test_the_better_known_of_several_codings_is_taken():
+def test_the_better_known_of_several_codings_is_taken() -> None:
     concept = {"coding": [{"system": "urn:local", "code": "x"}, {"system": SNOMED, "code": "38341003"}]}
     (event,) = events_of(
         {"resourceType": "Condition", "subject": SUBJECT, "code": concept, "recordedDate": "2019-03-04"}
@@ -119,7 +123,7 @@ def test_the_better_known_of_several_codings_is_taken():
     assert (event.system, event.code) == (SNOMED, "38341003")
 
 
-def test_a_drug_is_found_by_reference_and_its_supply_in_weeks_is_days():
+def test_a_drug_is_found_by_reference_and_its_supply_in_weeks_is_days() -> None:
     drug = {"resourceType": "Medication", "id": "m", "code": coded("M01AE01", "http://www.whocc.no/atc")}
     request = {
         "resourceType": "MedicationRequest",
@@ -134,7 +138,7 @@ def test_a_drug_is_found_by_reference_and_its_supply_in_weeks_is_days():
     assert (event.code, event.days_supply, event.start) == ("M01AE01", 28.0, date(2022, 2, 3))
 
 
-def test_an_observation_gives_its_components_too():
+def test_an_observation_gives_its_components_too() -> None:
     resource = {
         "resourceType": "Observation",
         "status": "final",
@@ -148,7 +152,7 @@ def test_an_observation_gives_its_components_too():
     assert (pressure.code, pressure.value, pressure.unit) == ("8480-6", 130.0, "mm[Hg]")
 
 
-def test_arthritis_in_the_family_becomes_a_family_history():
+def test_arthritis_in_the_family_becomes_a_family_history() -> None:
     resource = {
         "resourceType": "FamilyMemberHistory",
         "status": "completed",
@@ -161,7 +165,7 @@ def test_arthritis_in_the_family_becomes_a_family_history():
     assert [found.concept.code for found in mapped] == ["FAMILY_HISTORY"]
 
 
-def test_one_bad_resource_costs_nobody_the_rest_and_its_reason_holds_no_value():
+def test_one_bad_resource_costs_nobody_the_rest_and_its_reason_holds_no_value() -> None:
     bad = {"resourceType": "Condition", "subject": SUBJECT, "onsetDateTime": "SECRET-VALUE", "code": coded("38341003")}
     good = {**bad, "onsetDateTime": "2019-03-04"}
     imported = read_bundle(bundle(bad, good), {})
@@ -172,14 +176,14 @@ def test_one_bad_resource_costs_nobody_the_rest_and_its_reason_holds_no_value():
     assert "SECRET" not in reason
 
 
-def test_a_resource_of_a_patient_who_is_not_in_the_bundle_is_left_out():
+def test_a_resource_of_a_patient_who_is_not_in_the_bundle_is_left_out() -> None:
     other = {"resourceType": "Condition", "subject": {"reference": "Patient/other"}, "code": coded("38341003")}
     imported = read_bundle(bundle({**other, "onsetDateTime": "2019-03-04"}), {})
     assert imported.events == 0
     assert list(imported.refused) == ["Condition: of a patient who is not in the bundle"]
 
 
-def test_two_patients_in_a_bundle_keep_their_own():
+def test_two_patients_in_a_bundle_keep_their_own() -> None:
     second = {**PATIENT, "id": "q", "identifier": [{"value": "4712"}]}
     conditions = [
         {
@@ -195,12 +199,12 @@ def test_two_patients_in_a_bundle_keep_their_own():
 
 
 @pytest.mark.parametrize("content", [{}, {"resourceType": "Patient"}, {"resourceType": "Bundle", "entry": 3}])
-def test_what_is_no_bundle_is_refused(content):
+def test_what_is_no_bundle_is_refused(content: Any) -> None:
     with pytest.raises(UnsuitableInput, match="not a FHIR bundle"):
         read_bundle(content, {})
 
 
-def test_a_bundle_without_an_identifier_that_counts_is_refused():
+def test_a_bundle_without_an_identifier_that_counts_is_refused() -> None:
     with pytest.raises(UnsuitableInput, match="no patient with an identifier"):
         read_bundle(bundle(), {"urn:other": "X"})
 
@@ -218,7 +222,7 @@ DRUG = {
 
 
 @pytest.mark.parametrize("mark", ["entered-in-error", "refuted"])
-def test_a_condition_that_is_marked_as_not_true_is_taken_back(mark):
+def test_a_condition_that_is_marked_as_not_true_is_taken_back(mark: str) -> None:
     (record,) = read_bundle(bundle({**CONDITION, "verificationStatus": coded(mark, "x")}), {}).records
     assert record.events == ()
     assert [event.code for event in record.retracted] == ["38341003"]
@@ -234,17 +238,17 @@ def test_a_condition_that_is_marked_as_not_true_is_taken_back(mark):
         {**DRUG, "intent": "proposal"},
     ],
 )
-def test_what_was_only_thought_of_is_not_in_the_record_and_takes_nothing_back(resource):
+def test_what_was_only_thought_of_is_not_in_the_record_and_takes_nothing_back(resource: Any) -> None:
     (record,) = read_bundle(bundle(resource), {}).records
     assert (record.events, record.retracted) == ((), ())
 
 
-def test_an_order_not_to_give_a_drug_is_no_drug():
+def test_an_order_not_to_give_a_drug_is_no_drug() -> None:
     assert events_of({**DRUG, "doNotPerform": True}) == ()
     assert len(events_of(DRUG)) == 1
 
 
-def test_a_death_without_its_day_is_a_death():
+def test_a_death_without_its_day_is_a_death() -> None:
     content = bundle()
     content["entry"][0] = {"resource": {**PATIENT, "deceasedBoolean": True}}
     assert read_bundle(content, {}).records[0].died == DAY_UNKNOWN
@@ -252,12 +256,12 @@ def test_a_death_without_its_day_is_a_death():
     assert read_bundle(content, {}).records[0].died is None
 
 
-def test_the_day_is_that_of_the_senders_clock():
+def test_the_day_is_that_of_the_senders_clock() -> None:
     late = {**CONDITION, "onsetDateTime": "2020-01-01T23:30:00-08:00"}
     assert events_of(late)[0].start == date(2020, 1, 1)
 
 
-def test_values_that_no_number_can_hold_are_no_values():
+def test_values_that_no_number_can_hold_are_no_values() -> None:
     resource = {
         "resourceType": "Observation",
         "status": "final",
@@ -269,7 +273,7 @@ def test_values_that_no_number_can_hold_are_no_values():
     assert all(event.value is None for event in events_of(resource))
 
 
-def test_entries_that_are_no_resources_cost_the_others_nothing():
+def test_entries_that_are_no_resources_cost_the_others_nothing() -> None:
     content = bundle(CONDITION)
     content["entry"] += [1, None, {"resource": 5}, {"resource": {"resourceType": ["x"]}}, {"fullUrl": {}}]
     assert len(read_bundle(content, {}).records[0].events) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ ORU = (
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize("name", FILES)
-def test_every_shared_message_is_read(shared_data, name):
+def test_every_shared_message_is_read(shared_data: Path, name: Any) -> None:
     text = (shared_data / "emr" / name).read_bytes().decode("utf-8-sig")
     incoming = read_message(text, {})
     assert len(incoming.records) == 1
@@ -46,11 +47,11 @@ def test_every_shared_message_is_read(shared_data, name):
     assert bool(incoming.merged) == ("MRG" in segments)
 
 
-def test_all_shared_messages_were_found(shared_data):
+def test_all_shared_messages_were_found(shared_data: Path) -> None:
     assert len(list((shared_data / "emr").glob("hl7v2*/*.hl7"))) == len(FILES) == 28
 
 
-def test_demographics_and_diagnoses_are_read():
+def test_demographics_and_diagnoses_are_read() -> None:
     incoming = read_message(ADT, {})
     (record,) = incoming.records
     who = record.identity
@@ -69,7 +70,7 @@ def test_demographics_and_diagnoses_are_read():
     assert (incoming.control_id, incoming.event) == ("42", "ADT^A08")
 
 
-def test_values_have_their_own_date_or_that_of_their_request_and_withdrawn_ones_are_left_out():
+def test_values_have_their_own_date_or_that_of_their_request_and_withdrawn_ones_are_left_out() -> None:
     (record,) = read_message(ORU, {}).records
     values = {e.code: (e.value, e.unit, e.start) for e in record.events if e.kind == "observation"}
     assert values == {
@@ -78,7 +79,7 @@ def test_values_have_their_own_date_or_that_of_their_request_and_withdrawn_ones_
     }
 
 
-def test_the_reason_of_an_order_is_a_diagnosis():
+def test_the_reason_of_an_order_is_a_diagnosis() -> None:
     order = (
         "MSH|^~\\&|HIS|S|CONDYLE|S|20240102||ORM^O01|44|P|2.3\rPID|1||4711||Doe^Jane||19600504|F\r"
         "ORC|NW|1\rOBR|1|1||24725-4^CT Head^LN|||20240102||||||||||||||||||||||||M25.561^Pain in right knee^I10C\r"
@@ -87,14 +88,14 @@ def test_the_reason_of_an_order_is_a_diagnosis():
     assert [e.code for e in record.events if e.kind == "condition"] == ["M25.561"]
 
 
-def test_assigning_authorities_become_issuers():
+def test_assigning_authorities_become_issuers() -> None:
     (record,) = read_message(ADT, {"HOSP": "HOSPITAL"}).records
     assert (record.identity.patient_id, record.identity.issuer) == ("4711", "HOSPITAL")
     with pytest.raises(UnsuitableInput, match="PID-3"):
         read_message(ADT, {"ELSEWHERE": "X"})
 
 
-def test_a_merge_names_the_old_and_the_new_number():
+def test_a_merge_names_the_old_and_the_new_number() -> None:
     text = (
         "MSH|^~\\&|A|B|C|D|20240102||ADT^A40^ADT_A39|45|P|2.5\rEVN|A40|20240102\r"
         "PID|1||new^^^H^MR||Doe^Jane||19600504|F\rMRG|old^^^H^MR\r"
@@ -112,12 +113,12 @@ def test_a_merge_names_the_old_and_the_new_number():
         ("MSH|^~\\&|A|B|C|D|20240102||ADT^A08|1|P|2.5\rPID|1||\r", "no patient identifier"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_the_part_that_is_missing(text, why):
+def test_what_cannot_be_read_is_refused_with_the_part_that_is_missing(text: str, why: str) -> None:
     with pytest.raises(UnsuitableInput, match=why):
         read_message(text, {})
 
 
-def test_an_acknowledgement_goes_back_to_the_sender_and_names_the_message():
+def test_an_acknowledgement_goes_back_to_the_sender_and_names_the_message() -> None:
     header, answer = acknowledgement(ADT, "AE", "no PID").rstrip("\r").split("\r")
     fields = header.split("|")
     assert fields[2:6] == ["CONDYLE", "SITE", "SENDER", "SITE"]
@@ -129,7 +130,7 @@ def test_an_acknowledgement_goes_back_to_the_sender_and_names_the_message():
 HEAD = "MSH|^~\\&|A|B|C|D|20250101||{}|1|P|2.5\rPID|1||X^^^H^MR||Doe^Jane||19600101|F\r"
 
 
-def test_each_patient_of_a_message_gets_their_own_values():
+def test_each_patient_of_a_message_gets_their_own_values() -> None:
     text = HEAD.format("ORU^R01") + (
         "OBR|1||2|x|||20240101\rOBX|1|NM|39156-5^BMI^LN||27|kg/m2|||||F\r"
         "PID|2||Y^^^H^MR||Roe^Rick||19700101|M\rOBR|1||2|x|||20240202\rOBX|1|NM|39156-5^BMI^LN||35|kg/m2|||||F\r"
@@ -143,7 +144,7 @@ def test_each_patient_of_a_message_gets_their_own_values():
     assert records[1].identity.birth_date == date(1970, 1, 1)
 
 
-def test_a_message_may_bring_its_own_separators():
+def test_a_message_may_bring_its_own_separators() -> None:
     usual = read_message(ADT, {}).records[0]
     table = str.maketrans({"|": "#", "^": "*", "~": "!", "&": "%"})
     other = read_message(ADT.translate(table), {}).records[0]
@@ -161,19 +162,19 @@ def test_a_message_may_bring_its_own_separators():
         ("RDE^O11", "ORC|CA|1\rRXE|1|M01AE01^Ibuprofen^WC|1\r", "M01AE01"),
     ],
 )
-def test_what_is_deleted_or_cancelled_is_taken_back(kind, segments, code):
+def test_what_is_deleted_or_cancelled_is_taken_back(kind: str, segments: str, code: str) -> None:
     (record,) = read_message(HEAD.format(kind) + segments, {}).records
     assert [event.code for event in record.retracted] == [code]
     assert {event.kind for event in record.events} == {"encounter"}
 
 
-def test_a_cancelled_admission_adds_nothing():
+def test_a_cancelled_admission_adds_nothing() -> None:
     text = HEAD.format("ADT^A11") + "DG1|1||I10^Hypertension^I10||20240101|F\r"
     (record,) = read_message(text, {}).records
     assert (record.events, record.retracted) == ((), ())
 
 
-def test_a_death_without_its_day_is_a_death():
+def test_a_death_without_its_day_is_a_death() -> None:
     text = HEAD.format("ADT^A08").rstrip("\r")
     died = read_message(text + "|" * 22 + "Y\r", {}).records[0]
     assert died.died == DAY_UNKNOWN
@@ -181,11 +182,11 @@ def test_a_death_without_its_day_is_a_death():
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "1e999", "-inf"])
-def test_values_that_are_no_numbers_are_left_out(value):
+def test_values_that_are_no_numbers_are_left_out(value: str) -> None:
     text = HEAD.format("ORU^R01") + f"OBX|1|NM|39156-5^BMI^LN||{value}|kg/m2|||||F\r"
     assert {event.kind for event in read_message(text, {}).records[0].events} == {"encounter"}
 
 
-def test_a_message_of_endless_segments_is_refused_before_it_is_parsed():
+def test_a_message_of_endless_segments_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(UnsuitableInput, match="more than 5000 segments"):
         read_message(HEAD.format("ORU^R01") + "OBX|1|NM|39156-5^BMI^LN||27|kg/m2|||||F\r" * 5000, {})

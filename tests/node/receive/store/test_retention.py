@@ -109,7 +109,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     made.database.dispose()
 
 
-def test_images_whose_jobs_are_done_and_delivered_leave_after_the_days(store: Store):
+def test_images_whose_jobs_are_done_and_delivered_leave_after_the_days(store: Store) -> None:
     store.study("1.1")
     store.study("1.2")
     store.job("1.1", JobState.DONE, "delivered")
@@ -124,26 +124,26 @@ def test_images_whose_jobs_are_done_and_delivered_leave_after_the_days(store: St
         assert session.scalar(select(func.count()).select_from(JobRow)) == 2
 
 
-def test_images_that_no_route_wanted_leave_as_well(store: Store):
+def test_images_that_no_route_wanted_leave_as_well(store: Store) -> None:
     store.study("1.1")
     assert store.retention.remove_due() == 1
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING, JobState.SENDING, JobState.FAILED])
-def test_images_of_a_job_that_is_not_done_stay(store: Store, state: JobState):
+def test_images_of_a_job_that_is_not_done_stay(store: Store, state: JobState) -> None:
     store.study("1.1")
     store.job("1.1", state)
     assert store.retention.remove_due() == 0
     assert store.left() == {"1.1"}
 
 
-def test_images_stay_while_a_word_about_a_missing_result_is_on_its_way(store: Store):
+def test_images_stay_while_a_word_about_a_missing_result_is_on_its_way(store: Store) -> None:
     store.study("1.1")
     store.job("1.1", JobState.UNSUITABLE, "waiting")
     assert store.retention.remove_due() == 0
 
 
-def test_images_that_are_not_decided_about_or_came_or_were_worked_on_lately_stay(store: Store):
+def test_images_that_are_not_decided_about_or_came_or_were_worked_on_lately_stay(store: Store) -> None:
     store.study("1.1", decided=False)
     store.study("1.2", at=START + timedelta(days=5))
     store.study("1.3")
@@ -152,7 +152,7 @@ def test_images_that_are_not_decided_about_or_came_or_were_worked_on_lately_stay
     assert store.left() == {"1.1", "1.2", "1.3"}
 
 
-def test_images_that_a_peer_waits_for_the_commitment_to_stay(store: Store):
+def test_images_that_a_peer_waits_for_the_commitment_to_stay(store: Store) -> None:
     store.study("1.1")
     with Session(store.database) as session, session.begin():
         session.add(
@@ -170,7 +170,7 @@ def test_images_that_a_peer_waits_for_the_commitment_to_stay(store: Store):
     assert store.left() == {"1.1"}
 
 
-def test_a_file_that_was_just_sent_again_is_kept_though_its_receipt_is_not_recorded_yet(store: Store):
+def test_a_file_that_was_just_sent_again_is_kept_though_its_receipt_is_not_recorded_yet(store: Store) -> None:
     store.study("1.1")
     store.files["1.1"].write_bytes(b"a newer image")
     os.utime(store.files["1.1"], (store.now.timestamp(), store.now.timestamp()))
@@ -178,7 +178,7 @@ def test_a_file_that_was_just_sent_again_is_kept_though_its_receipt_is_not_recor
     assert store.files["1.1"].read_bytes() == b"a newer image"
 
 
-def test_what_a_kill_left_aside_is_put_back_or_deleted(store: Store):
+def test_what_a_kill_left_aside_is_put_back_or_deleted(store: Store) -> None:
     store.study("1.1")
     store.study("1.2", at=store.now)
     for path in store.files.values():

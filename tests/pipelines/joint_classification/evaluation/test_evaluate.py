@@ -1,11 +1,13 @@
 """`condyle evaluate joint_classification`: figures as by hand, parts measured once, and the card they go into."""
 
+from pathlib import Path
+
 from pipelines.joint_classification import BUNDLE
 from pipelines.joint_classification.classifier import load
 from pipelines.joint_classification.evaluation import card, evaluate
 
 
-def test_a_part_is_measured_once_and_the_card_says_what_was_measured(tmp_path):
+def test_a_part_is_measured_once_and_the_card_says_what_was_measured(tmp_path: Path) -> None:
     model = load(2)
     said = []
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from pipelines.joint_classification.evaluation.figures import figures
 
 
-def test_figures_of_a_small_table_are_as_by_hand():
+def test_figures_of_a_small_table_are_as_by_hand() -> None:
     p = np.array([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.1, 0.7, 0.2], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7], [0.2, 0.2, 0.6]])
     labels = np.array([0, 0, 1, 1, 2, 2])
     row = figures(p, labels)
@@ -22,13 +24,13 @@ def test_figures_of_a_small_table_are_as_by_hand():
     assert row["brier"] == pytest.approx(np.square(p - np.eye(3)[labels]).sum(1).mean())
 
 
-def test_intervals_are_over_patients_not_over_scans(monkeypatch):
+def test_intervals_are_over_patients_not_over_scans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.joint_classification.evaluation.figures.BOOTSTRAPS", 40)
     rng = np.random.default_rng(0)
     labels = np.repeat(rng.integers(3, size=40), 10)
     p = np.repeat(rng.dirichlet((1, 1, 1), 40), 10, axis=0)
 
-    def width(patients):
+    def width(patients: Any):
         low, high = figures(p, labels, patients)["interval"]["accuracy"]
         return high - low
 

@@ -9,7 +9,7 @@ from pipelines.joint_classification.evaluation.figures import figures
 from pipelines.joint_classification.training.cohort import Cohort
 
 
-def test_age_and_sex_alone_find_an_age_gap_and_nothing_else():
+def test_age_and_sex_alone_find_an_age_gap_and_nothing_else() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(3, size=600)
     ages = np.where(labels == 0, 30.0, 60.0) + rng.normal(0, 8, 600)

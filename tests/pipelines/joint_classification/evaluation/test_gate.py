@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from pipelines.joint_classification.classifier import load
 from pipelines.joint_classification.evaluation import card
 from pipelines.joint_classification.evaluation.gate import gate
 from pipelines.joint_classification.evaluation.patients import PATIENTS
 
 
-def test_the_gate_is_measured_on_every_kind_of_unknown(monkeypatch):
+def test_the_gate_is_measured_on_every_kind_of_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PATIENTS, 2, 16)
     row = gate(2, load(2), each=2)
     kinds = {one["kind"]: one for one in row["kinds"]}

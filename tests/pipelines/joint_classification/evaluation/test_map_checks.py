@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ def network():
     return ConvolutionalSupervisedAutoEncoder(2, channels=(8, 8, 16)).eval()
 
 
-def test_forgetting_everything_changes_the_answer_and_forgetting_the_end_only_the_end(network):
+def test_forgetting_everything_changes_the_answer_and_forgetting_the_end_only_the_end(network: Any) -> None:
     x = torch.rand(1, 1, 32, 40)
     all_new, end_new = map_checks.randomised(network, 1), map_checks.randomised(network, 1, 0)
     assert not torch.allclose(all_new.stage(x, 0), network.stage(x, 0))
@@ -24,7 +26,7 @@ def test_forgetting_everything_changes_the_answer_and_forgetting_the_end_only_th
     assert not torch.allclose(end_new.logits(x), network.logits(x))
 
 
-def test_pointing_and_overlap_are_counted_as_by_hand():
+def test_pointing_and_overlap_are_counted_as_by_hand() -> None:
     lesion = np.zeros((8, 8), bool)
     lesion[2:4, 2:4] = True
     heat = np.zeros((8, 8), np.float32)
@@ -36,7 +38,7 @@ def test_pointing_and_overlap_are_counted_as_by_hand():
     assert not map_checks.points_at(np.zeros((8, 8), np.float32), lesion, 8)
 
 
-def test_similarity_is_one_for_what_rises_alike_and_nothing_for_what_is_flat():
+def test_similarity_is_one_for_what_rises_alike_and_nothing_for_what_is_flat() -> None:
     one = np.random.default_rng(0).random((30, 30)).astype(np.float32)
     assert map_checks.similarity(one, one**3) == pytest.approx(1.0)
     assert map_checks.similarity(one, -one) == pytest.approx(-1.0)

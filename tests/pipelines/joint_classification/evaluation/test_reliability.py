@@ -8,7 +8,7 @@ import pytest
 from pipelines.joint_classification.evaluation.reliability import expected_calibration_error, reliability
 
 
-def test_reliability_counts_every_case_once():
+def test_reliability_counts_every_case_once() -> None:
     p = np.array([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.4, 0.35, 0.25]])
     assert reliability(p, np.array([0, 1, 0])) == [
         (0.4, 1.0, pytest.approx(1 / 3)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,8 +13,8 @@ from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEn
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_the_rivals_are_of_the_size_of_the_encoder(dimensions):
-    def size(network):
+def test_the_rivals_are_of_the_size_of_the_encoder(dimensions: int) -> None:
+    def size(network: Any):
         return sum(parameter.numel() for parameter in network.parameters())
 
     own = size(ConvolutionalSupervisedAutoEncoder(dimensions).encoder)
@@ -21,7 +23,7 @@ def test_the_rivals_are_of_the_size_of_the_encoder(dimensions):
 
 
 @pytest.mark.parametrize(("dimensions", "shape"), [(2, SIZE_2D), (3, SIZE_3D)])
-def test_the_rivals_take_what_the_auto_encoder_takes(dimensions, shape):
+def test_the_rivals_take_what_the_auto_encoder_takes(dimensions: int, shape: Any) -> None:
     for make in (rivals.resnet, rivals.densenet):
         with torch.inference_mode():
             assert make(dimensions).eval()(torch.zeros(1, 1, *shape)).shape == (1, 3)

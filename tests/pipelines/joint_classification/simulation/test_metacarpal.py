@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from pipelines.joint_classification.simulation import metacarpal
 
 
-def test_an_erosion_takes_bone_away_and_a_proliferation_adds_some():
+def test_an_erosion_takes_bone_away_and_a_proliferation_adds_some() -> None:
     def outside_of_bone(condition: str) -> float:
         case = metacarpal.simulate(np.random.default_rng(3), condition, 0, 0.9, motion=1, step=2)
         return float(case.image[case.lesion].mean())
@@ -17,7 +19,7 @@ def test_an_erosion_takes_bone_away_and_a_proliferation_adds_some():
     assert outside_of_bone("ra") < 0.5 * outside_of_bone("psa")
 
 
-def test_motion_of_a_high_grade_disturbs_the_soft_tissue_around_the_bone():
+def test_motion_of_a_high_grade_disturbs_the_soft_tissue_around_the_bone() -> None:
     def unrest(grade: int) -> float:
         case = metacarpal.simulate(np.random.default_rng(6), "healthy", 0, motion=grade, step=2)
         return float(case.image[:, :6, :6].std())
@@ -25,8 +27,8 @@ def test_motion_of_a_high_grade_disturbs_the_soft_tissue_around_the_bone():
     assert unrest(5) > 2 * unrest(1)
 
 
-def test_bone_that_psoriatic_arthritis_adds_stands_out_of_the_head_by_its_severity():
-    def added_mm3(severity, seed):
+def test_bone_that_psoriatic_arthritis_adds_stands_out_of_the_head_by_its_severity() -> None:
+    def added_mm3(severity: Any, seed: Any):
         case = metacarpal.simulate(np.random.default_rng(seed), "psa", 0, severity, motion=1, step=2)
         return float(case.lesion.sum()) * float(np.prod(case.spacing_mm))
 
@@ -36,7 +38,7 @@ def test_bone_that_psoriatic_arthritis_adds_stands_out_of_the_head_by_its_severi
     assert np.mean(much) > 4 * np.mean(little)
 
 
-def test_lesions_begin_at_the_surface_of_the_head():
+def test_lesions_begin_at_the_surface_of_the_head() -> None:
     grid = metacarpal.grid_mm(1)
     d, h, w = grid
     ball = np.sqrt((d - 6.0) ** 2 + h**2 + w**2) - 4.0

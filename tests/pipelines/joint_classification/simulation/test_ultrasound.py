@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from pipelines.joint_classification.simulation import ultrasound
 
 
 @pytest.mark.parametrize("condition", CLASSES)
-def test_an_ultrasound_case_is_a_grey_picture_with_a_lesion_only_where_there_is_disease(condition):
+def test_an_ultrasound_case_is_a_grey_picture_with_a_lesion_only_where_there_is_disease(condition: Any) -> None:
     rng = np.random.default_rng(11)
     cases = [ultrasound.simulate(rng, condition, 0, 0.8) for _ in range(6)]
     for case in cases:
@@ -21,7 +23,7 @@ def test_an_ultrasound_case_is_a_grey_picture_with_a_lesion_only_where_there_is_
     assert all(case.severity == 0.0 for case in cases) is (condition == "healthy")
 
 
-def test_severe_rheumatoid_arthritis_takes_more_room_than_early_disease():
+def test_severe_rheumatoid_arthritis_takes_more_room_than_early_disease() -> None:
     early, severe = (
         np.mean([ultrasound.simulate(np.random.default_rng(seed), "ra", 0, severity).lesion.sum() for seed in range(8)])
         for severity in (0.1, 0.9)
@@ -29,7 +31,7 @@ def test_severe_rheumatoid_arthritis_takes_more_room_than_early_disease():
     assert severe > 2 * early
 
 
-def test_the_cases_of_a_patient_share_a_class():
+def test_the_cases_of_a_patient_share_a_class() -> None:
     cases = ultrasound.patients(seed=1, number=12)
     for patient in {case.patient for case in cases}:
         assert len({case.condition for case in cases if case.patient == patient}) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -23,7 +25,7 @@ def cases():
     return 3 * right, labels
 
 
-def test_an_overconfident_network_is_cooled_by_the_factor_it_was_heated_by(cases):
+def test_an_overconfident_network_is_cooled_by_the_factor_it_was_heated_by(cases: Any) -> None:
     logits, labels = cases
     temperature, bias = fit_temperature(logits, labels)
     assert temperature == pytest.approx(3.0, rel=0.12)
@@ -35,10 +37,10 @@ def test_an_overconfident_network_is_cooled_by_the_factor_it_was_heated_by(cases
     assert after < 0.03 < before
 
 
-def test_intervals_hold_the_mean_of_other_scans_in_nine_of_ten():
+def test_intervals_hold_the_mean_of_other_scans_in_nine_of_ten() -> None:
     rng = np.random.default_rng(1)
 
-    def scans(joints):
+    def scans(joints: Any):
         return rng.normal(size=(joints, 1, 3)) * 2 + rng.normal(size=(joints, 4, 3)) * 0.6
 
     logits = rng.normal(size=(2000, 3)) * 2
@@ -52,7 +54,7 @@ def test_intervals_hold_the_mean_of_other_scans_in_nine_of_ten():
     assert (p <= intervals[..., 1]).all()
 
 
-def test_a_likelihood_ratio_is_sensitivity_over_one_minus_specificity():
+def test_a_likelihood_ratio_is_sensitivity_over_one_minus_specificity() -> None:
     truth = np.array([True] * 100 + [False] * 200)
     positive = np.array([True] * 80 + [False] * 20 + [True] * 20 + [False] * 180)
     ratio, low, high = positive_likelihood_ratio(positive, truth)
@@ -61,6 +63,6 @@ def test_a_likelihood_ratio_is_sensitivity_over_one_minus_specificity():
     assert high / ratio == pytest.approx(ratio / low)
 
 
-def test_a_perfect_table_has_a_finite_ratio():
+def test_a_perfect_table_has_a_finite_ratio() -> None:
     truth = np.array([True] * 10 + [False] * 10)
     assert np.isfinite(positive_likelihood_ratio(truth, truth)).all()

@@ -8,7 +8,7 @@ from pipelines.joint_classification.simulation import metacarpal, ultrasound
 from pipelines.joint_classification.training.cohort import cohort, fitted, folds, on_screen, unit
 
 
-def test_masks_lie_on_the_grid_of_their_images():
+def test_masks_lie_on_the_grid_of_their_images() -> None:
     case = metacarpal.simulate(np.random.default_rng(1), "ra", 0, 0.9, motion=1, step=2)
     assert fitted(case.lesion).shape == prepare(case.image).shape == SIZE_3D
     share = fitted(case.lesion).mean() / case.lesion.mean()
@@ -17,7 +17,7 @@ def test_masks_lie_on_the_grid_of_their_images():
     np.testing.assert_array_equal(made.lesions[0], fitted(case.lesion))
 
 
-def test_pictures_on_a_screen_are_softer_and_still_the_same_joint():
+def test_pictures_on_a_screen_are_softer_and_still_the_same_joint() -> None:
     rng = np.random.default_rng(2)
     cases = [ultrasound.simulate(rng, "ra", 0, 0.7) for _ in range(6)]
     shown = on_screen(cases, 1, share=0.5)
@@ -29,13 +29,13 @@ def test_pictures_on_a_screen_are_softer_and_still_the_same_joint():
     assert 0 < len(read) < 6
 
 
-def test_unit_brings_any_range_to_nought_and_one():
+def test_unit_brings_any_range_to_nought_and_one() -> None:
     image = unit(np.array([[-3.0, 5.0]], np.float32))
     assert image.tolist() == [[0.0, 1.0]]
     assert unit(np.ones((2, 2), np.float32)).max() == 0.0
 
 
-def test_a_patient_is_on_one_side_of_a_fold_only():
+def test_a_patient_is_on_one_side_of_a_fold_only() -> None:
     patients = np.repeat(np.arange(23), 3)
     tested = []
     for train, test in folds(patients, 5, seed=1):

@@ -3,6 +3,8 @@
 import csv
 import itertools
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ def _new():
     return ConvolutionalSupervisedAutoEncoder(2, channels=CHANNELS)
 
 
-def test_training_fits_a_few_cases_and_learns_what_is_none_of_them(few):
+def test_training_fits_a_few_cases_and_learns_what_is_none_of_them(few: Any) -> None:
     network = fit(_new(), few, Schedule(steps=60, batch=10, alpha=0.8))
     answers = ask(network, few.images)
     known = few.labels >= 0
@@ -43,14 +45,14 @@ def test_training_fits_a_few_cases_and_learns_what_is_none_of_them(few):
     assert answers.statistics.shape == (len(few), 2 * (8 + 8 + 16) + 3)
 
 
-def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(few, tmp_path):
+def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(few: Any, tmp_path: Path) -> None:
     schedule = Schedule(steps=KEEP_EVERY + 4, batch=4)
     whole = fit(_new(), few, schedule)
 
     class Stopped(Exception):
         pass
 
-    def stop(step, _loss):
+    def stop(step: Any, _loss: Any) -> None:
         if step == KEEP_EVERY + 1:
             raise Stopped
 
@@ -66,21 +68,21 @@ def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(few, tmp_path
     assert steps.count(KEEP_EVERY + 1) == 2  # once before the break, once after
 
 
-def test_a_checkpoint_of_another_schedule_is_refused(few, tmp_path):
+def test_a_checkpoint_of_another_schedule_is_refused(few: Any, tmp_path: Path) -> None:
     checkpoint = tmp_path / "a.checkpoint"
     fit(_new(), few, Schedule(steps=KEEP_EVERY, batch=2), checkpoint=checkpoint)
     with pytest.raises(OtherTraining, match="other settings"):
         fit(_new(), few, Schedule(steps=KEEP_EVERY + 1, batch=2), checkpoint=checkpoint)
 
 
-def test_the_classification_has_all_the_weight_at_first_and_its_share_in_the_end():
+def test_the_classification_has_all_the_weight_at_first_and_its_share_in_the_end() -> None:
     schedule = Schedule(steps=100, batch=1, alpha=0.8, ramp=0.6)
     assert [schedule.weight(step) for step in (0, 30, 60, 99)] == pytest.approx([1.0, 0.9, 0.8, 0.8])
     assert Schedule(steps=100, batch=1, alpha=0.8).weight(0) == 0.8
     assert Schedule(steps=100, batch=1, alpha=1.0, ramp=0.6).weight(99) == 1.0
 
 
-def test_the_rate_warms_up_and_falls_along_a_cosine_to_nothing():
+def test_the_rate_warms_up_and_falls_along_a_cosine_to_nothing() -> None:
     schedule = Schedule(steps=100, batch=1, learning_rate=1.0)
     rates = [schedule.rate(step) for step in range(100)]
     assert rates[0] == pytest.approx(1 / 8)
@@ -91,7 +93,7 @@ def test_the_rate_warms_up_and_falls_along_a_cosine_to_nothing():
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 24, 40), (3, 1, 12, 20, 20)])
-def test_augmented_images_are_like_the_images_and_never_the_same(shape):
+def test_augmented_images_are_like_the_images_and_never_the_same(shape: Any) -> None:
     images = torch.from_numpy(np.random.default_rng(0).random(shape).cumsum(-1).astype(np.float32))
     one, two = augment(images, np.random.default_rng(1)), augment(images, np.random.default_rng(2))
     assert one.shape == images.shape
@@ -100,11 +102,11 @@ def test_augmented_images_are_like_the_images_and_never_the_same(shape):
     assert 0.5 < float(one.std() / images.std()) < 1.5
 
 
-def test_a_picture_is_never_mirrored_but_a_volume_is():
+def test_a_picture_is_never_mirrored_but_a_volume_is() -> None:
     ramp = torch.arange(32.0).expand(1, 1, 32, 32).clone()
     solid = torch.arange(16.0).expand(1, 1, 8, 16, 16).clone()
 
-    def slopes(image):
+    def slopes(image: Any):
         made = [augment(image, np.random.default_rng(seed)) for seed in range(16)]
         return [float((one[..., -2] - one[..., 1]).mean()) for one in made]
 
@@ -112,7 +114,7 @@ def test_a_picture_is_never_mirrored_but_a_volume_is():
     assert min(slopes(solid)) < 0 < max(slopes(solid))
 
 
-def test_unlabelled_cases_of_another_cohort_can_be_added(few):
+def test_unlabelled_cases_of_another_cohort_can_be_added(few: Any) -> None:
     both = joined(few, few.take(np.flatnonzero(few.labels < 0)))
     assert len(both) == len(few) + 3
     assert both.kinds[-3:] == ("muscle",) * 3

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import struct
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -28,14 +30,14 @@ def head():
     return np.round(8000 * image).astype(np.int16)
 
 
-def table(folder, rows):
+def table(folder: Any, rows: Any) -> None:
     with (folder / "labels.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["file", "patient", "label", "age", "sex", "width_mm"], restval="")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def isq(array, spacing_mm):
+def isq(array: Any, spacing_mm: Any):
     slices, rows, columns = array.shape
     um = [round(n * spacing_mm * 1000) for n in (columns, rows, slices)]
     header = b"CTDATA-HEADER_V1" + struct.pack("<7i", 3, array.nbytes, array.nbytes // 512, 1, 1, 0, 0)
@@ -43,7 +45,7 @@ def isq(array, spacing_mm):
     return header.ljust(508, b"\0") + struct.pack("<i", 0) + array.astype("<i2").tobytes()
 
 
-def write_slices(folder, array, spacing_mm):
+def write_slices(folder: Any, array: Any, spacing_mm: Any) -> None:
     folder.mkdir()
     study, series, frame = (generate_uid(entropy_srcs=[name]) for name in ("study", "series", "frame"))
     for number, plane in enumerate(array):
@@ -65,7 +67,7 @@ def write_slices(folder, array, spacing_mm):
         ds.save_as(folder / f"{number:03d}.dcm", enforce_file_format=True)
 
 
-def test_the_same_head_in_every_format_is_the_same_to_the_network(tmp_path, head):
+def test_the_same_head_in_every_format_is_the_same_to_the_network(tmp_path: Path, head: Any) -> None:
     spacing = VOXEL_MM
     (tmp_path / "a.aim;1").write_bytes(aim(head, 0x00020002, spacing=(spacing,) * 3))
     (tmp_path / "b.AIM").write_bytes(aim(head, 0x00020002, version=30, spacing=(spacing,) * 3))
@@ -92,7 +94,7 @@ def test_the_same_head_in_every_format_is_the_same_to_the_network(tmp_path, head
     assert len(np.unique(mask)) < len(np.unique(made.images[0, 0])) / 4
 
 
-def test_an_ultrasound_picture_is_read_as_the_node_reads_it(tmp_path):
+def test_an_ultrasound_picture_is_read_as_the_node_reads_it(tmp_path: Path) -> None:
     case = ultrasound.simulate(np.random.default_rng(5), "psa", 0, 0.7)
     shown = show(case.image, pixel_mm=0.07)
     left, top, right, bottom = shown.box
@@ -121,13 +123,13 @@ def test_an_ultrasound_picture_is_read_as_the_node_reads_it(tmp_path):
         ({"file": "labels.csv", "patient": "p", "label": "ra"}, "labels.csv: "),
     ],
 )
-def test_what_is_wrong_with_a_folder_is_named(tmp_path, row, words):
+def test_what_is_wrong_with_a_folder_is_named(tmp_path: Path, row: Any, words: str) -> None:
     table(tmp_path, [row])
     with pytest.raises(UnsuitableInput, match=words):
         read_folder(tmp_path, 3)
 
 
-def test_a_folder_without_a_table_is_refused(tmp_path):
+def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsuitableInput, match="cannot be read"):
         read_folder(tmp_path, 2)
     table(tmp_path, [])
@@ -136,7 +138,7 @@ def test_a_folder_without_a_table_is_refused(tmp_path):
 
 
 @pytest.mark.shared_data
-def test_a_format_sample_that_shows_no_bone_end_is_refused_by_name(shared_data, tmp_path):
+def test_a_format_sample_that_shows_no_bone_end_is_refused_by_name(shared_data: Path, tmp_path: Path) -> None:
     source = shared_data / "hrpqct/ormir-xct-format/test_aim.AIM"
     (tmp_path / "sphere.AIM").write_bytes(source.read_bytes())
     table(tmp_path, [{"file": "sphere.AIM", "patient": "p", "label": "healthy"}])

@@ -1,6 +1,8 @@
 """AIM and ISQ: real format samples against the same volume in open formats, and every kind of voxel."""
 
 import struct
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,20 +16,20 @@ SAMPLES = "hrpqct/ormir-xct-format"
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize("name", ["test_aim.AIM", "test_isq.ISQ"])
-def test_a_sample_holds_what_the_same_volume_holds_in_other_formats(shared_data, name):
+def test_a_sample_holds_what_the_same_volume_holds_in_other_formats(shared_data: Path, name: str) -> None:
     scan = scanco.read(shared_data / SAMPLES / name)
     image = SimpleITK.ReadImage(str(shared_data / SAMPLES / "test_mha.mha"))
     np.testing.assert_array_equal(scan.array, SimpleITK.GetArrayFromImage(image))
     assert scan.spacing_mm == pytest.approx(image.GetSpacing()[::-1], rel=1e-3)
 
 
-def _vax(value):
+def _vax(value: Any):
     """A number as a VAX writes it: times four, words swapped."""
     four = struct.pack("<f", value * 4)
     return four[2:] + four[:2]
 
 
-def aim(array, kind, body=None, version=20, spacing=(0.03, 0.02, 0.01)):
+def aim(array: Any, kind: Any, body: Any = None, version: Any = 20, spacing: Any = (0.03, 0.02, 0.01)):
     """An AIM file of a (D, H, W) array, spacing along D, H, W."""
     body = array.tobytes() if body is None else body
     size = array.shape[::-1]
@@ -45,7 +47,7 @@ def aim(array, kind, body=None, version=20, spacing=(0.03, 0.02, 0.01)):
 
 @pytest.mark.parametrize("version", [20, 30])
 @pytest.mark.parametrize(("kind", "dtype"), [(0x00010001, "i1"), (0x00020002, "<i2"), (0x001A0004, "<f4")])
-def test_every_kind_of_voxel_is_read_in_both_versions(tmp_path, version, kind, dtype):
+def test_every_kind_of_voxel_is_read_in_both_versions(tmp_path: Path, version: int, kind: int, dtype: str) -> None:
     array = (np.arange(24).reshape(2, 3, 4) - 5).astype(dtype)
     path = tmp_path / "a.aim"
     path.write_bytes(aim(array, kind, version=version))
@@ -54,7 +56,7 @@ def test_every_kind_of_voxel_is_read_in_both_versions(tmp_path, version, kind, d
     assert scan.spacing_mm == pytest.approx((0.03, 0.02, 0.01))
 
 
-def test_runs_of_bits_and_of_bytes_are_unrolled(tmp_path):
+def test_runs_of_bits_and_of_bytes_are_unrolled(tmp_path: Path) -> None:
     flat = np.array([0] * 300 + [127] * 5 + [0] * 7, np.int8)
     array = flat.reshape(2, 12, 13)
     bits = bytes([0, 127, 255, 46, 5, 7])  # 254 + 46 zeros without a turn between, 5 of the other, 7 zeros
@@ -76,7 +78,7 @@ def test_runs_of_bits_and_of_bytes_are_unrolled(tmp_path):
         (lambda data: data[:56] + struct.pack("<3i", 60000, 60000, 60000) + data[68:], "60000 x 60000"),
     ],
 )
-def test_a_broken_file_is_refused_in_words(tmp_path, change, words):
+def test_a_broken_file_is_refused_in_words(tmp_path: Path, change: Any, words: str) -> None:
     path = tmp_path / "broken.aim"
     path.write_bytes(change(aim(np.zeros((2, 3, 4), "<i2"), 0x00020002)))
     with pytest.raises(UnsuitableInput, match=words):

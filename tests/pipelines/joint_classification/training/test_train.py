@@ -1,6 +1,8 @@
 """`condyle train joint_classification`: a bundle from simulated patients, or from a folder of real ones."""
 
 import csv
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +16,12 @@ from pipelines.joint_classification.training import train
 
 
 @pytest.fixture(autouse=True)
-def _few_rescans(monkeypatch):
+def _few_rescans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(train.RESCANNED, 2, 9)
     monkeypatch.setattr(train, "SCREENED_HELD_OUT", 0.1)  # a screen takes longer to draw than to simulate a joint
 
 
-def test_a_short_training_writes_a_bundle_that_answers(tmp_path):
+def test_a_short_training_writes_a_bundle_that_answers(tmp_path: Path) -> None:
     size = ["--steps", "2", "--batch", "4", "--patients", "12", "--held-out", "20"]
     assert train.main([*size, "--bundle", str(tmp_path / "b"), "--seed", "5"]) == 0
     made = load(2, tmp_path / "b")
@@ -33,7 +35,7 @@ def test_a_short_training_writes_a_bundle_that_answers(tmp_path):
     assert not (tmp_path / "b-training" / "csae_2d.checkpoint").exists()
 
 
-def folder_of(path, labels):
+def folder_of(path: Any, labels: Any) -> None:
     path.mkdir()
     rng = np.random.default_rng(1)
     rows = []
@@ -47,7 +49,7 @@ def folder_of(path, labels):
         csv.writer(file).writerows([["file", "patient", "label", "age", "sex", "width_mm"], *rows])
 
 
-def test_a_folder_of_real_pictures_is_trained_on_and_named_without_its_path(tmp_path):
+def test_a_folder_of_real_pictures_is_trained_on_and_named_without_its_path(tmp_path: Path) -> None:
     folder_of(tmp_path / "site", [name for name in CLASSES for _ in range(10)])
     # 15 patients with two pictures of one class each
     given = ["--data", str(tmp_path / "site"), "--steps", "2", "--batch", "4", "--bundle", str(tmp_path / "b")]
@@ -57,7 +59,9 @@ def test_a_folder_of_real_pictures_is_trained_on_and_named_without_its_path(tmp_
     assert str(tmp_path) not in made.trained_on
 
 
-def test_a_folder_with_one_class_missing_is_refused_in_words(tmp_path, capsys):
+def test_a_folder_with_one_class_missing_is_refused_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder_of(tmp_path / "site", ["healthy", "ra"] * 5)
     assert train.main(["--data", str(tmp_path / "site"), "--steps", "1", "--bundle", str(tmp_path / "b")]) == 2
     assert "no psa" in capsys.readouterr().err

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from pipelines.knee_oa_risk.evaluation import evaluate
@@ -9,14 +12,14 @@ from pipelines.knee_oa_risk.training import train
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
+def bundle(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("bundle")
     arguments = ["--persons", "3000", "--members", "2", "--epochs", "1", "--threads", "1", "--bundle", str(folder)]
     assert train.main(arguments) == 0
     return folder
 
 
-def test_evaluation_measures_everything_and_says_which_bars_were_missed(bundle, tmp_path):
+def test_evaluation_measures_everything_and_says_which_bars_were_missed(bundle: Any, tmp_path: Path) -> None:
     card = tmp_path / "card.md"
     arguments = ["--bundle", str(bundle), "--persons", "1500", "--train-persons", "3000", "--epochs", "1"]
     code = evaluate.main([*arguments, "--threads", "1", "--card", str(card), "--designs", "2500"])

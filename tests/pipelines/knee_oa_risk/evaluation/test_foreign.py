@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pipelines.knee_oa_risk.evaluation.foreign import answers, details, summary
 
 
-def test_every_shared_record_is_answered_and_the_table_names_nobody(shared_data):
+def test_every_shared_record_is_answered_and_the_table_names_nobody(shared_data: Path) -> None:
     emr = shared_data / "emr"
     found = answers([emr / "fhir-ra", emr / "fhir-knee-oa", emr / "hl7v2", emr / "hl7v2-imaging"])
     assert summary(found) == [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,9 @@ def people() -> Population:
     return simulate(12_000, seed=11)
 
 
-def test_the_bayes_optimal_risk_is_calibrated_in_every_tenth_and_at_every_horizon(people, risk):
+def test_the_bayes_optimal_risk_is_calibrated_in_every_tenth_and_at_every_horizon(
+    people: Population, risk: Any
+) -> None:
     for number, horizon in enumerate(HORIZONS):
         weight, case = censoring_weights(people.time, people.status, horizon)
         edges = np.quantile(risk[:, number], np.linspace(0, 1, 11)[1:-1])
@@ -30,7 +34,7 @@ def test_the_bayes_optimal_risk_is_calibrated_in_every_tenth_and_at_every_horizo
             assert abs(observed - expected) < 4 * error + 1e-3
 
 
-def test_nothing_that_the_record_shows_beats_the_bayes_optimal_risk(people, risk):
+def test_nothing_that_the_record_shows_beats_the_bayes_optimal_risk(people: Population, risk: Any) -> None:
     weight, case = censoring_weights(people.time, people.status, 5)
     best = auroc(risk[:, -1], case, weight)
     for score in (people.age, people.history_effect, people.visits_per_year, risk[:, 0] + 0.02 * people.female):
@@ -38,5 +42,5 @@ def test_nothing_that_the_record_shows_beats_the_bayes_optimal_risk(people, risk
 
 
 @pytest.fixture(scope="module")
-def risk(people):
+def risk(people: Population):
     return bayes_risk(people)

@@ -16,7 +16,7 @@ def people() -> Population:
     return simulate(12_000, seed=11)
 
 
-def test_leaking_codes_crowd_before_the_diagnosis(people):
+def test_leaking_codes_crowd_before_the_diagnosis(people: Population) -> None:
     leaking = people.events.where(people.events.row >= INPUTS)
     last = leaking.where(leaking.week >= TIMELINE - 26)
     counts = np.bincount(last.person, minlength=len(people))
@@ -24,7 +24,7 @@ def test_leaking_codes_crowd_before_the_diagnosis(people):
     assert counts[soon].mean() > 5 * counts[~soon].mean()
 
 
-def test_nobody_has_entries_before_being_first_seen(people):
+def test_nobody_has_entries_before_being_first_seen(people: Population) -> None:
     short = people.observed_weeks < WEEKS
     start = np.where(short, TIMELINE - GAP - people.observed_weeks, 0)
     assert short.any()

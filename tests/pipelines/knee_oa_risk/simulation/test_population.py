@@ -14,13 +14,13 @@ def people() -> Population:
     return simulate(12_000, seed=11)
 
 
-def test_the_same_seed_gives_the_same_people():
+def test_the_same_seed_gives_the_same_people() -> None:
     one, two = simulate(200, 5), simulate(200, 5)
     assert np.array_equal(one.time, two.time)
     assert np.array_equal(one.events.week, two.events.week)
 
 
-def test_use_of_care_confounds(people):
+def test_use_of_care_confounds(people: Population) -> None:
     """Who sees doctors often has more of everything on record, and is diagnosed more often."""
     often = people.visits_per_year > np.median(people.visits_per_year)
     counts = np.bincount(people.events.person, minlength=len(people))
@@ -29,7 +29,7 @@ def test_use_of_care_confounds(people):
     assert np.average(case[often], weights=weight[often]) > 1.3 * np.average(case[~often], weights=weight[~often])
 
 
-def test_taking_people_keeps_their_events():
+def test_taking_people_keeps_their_events() -> None:
     people = simulate(100, 1)
     some = people.take(people.female)
     theirs = np.bincount(people.events.person, minlength=100)[people.female]

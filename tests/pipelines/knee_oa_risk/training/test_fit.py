@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ def batch():
     return from_population(simulate(64, 9))
 
 
-def test_the_likelihood_is_least_at_events_per_person_year():
+def test_the_likelihood_is_least_at_events_per_person_year() -> None:
     people = simulate(4000, 4)
     exposure, event = follow_up(people)
     assert float(event.sum()) == ((people.status > 0) & (people.time < YEARS)).sum()
@@ -30,7 +32,7 @@ def test_the_likelihood_is_least_at_events_per_person_year():
         assert negative_log_likelihood((best + shift).expand(4000, -1, -1), exposure, event) > least
 
 
-def test_a_code_that_training_never_saw_has_no_say(batch):
+def test_a_code_that_training_never_saw_has_no_say(batch: Any) -> None:
     torch.manual_seed(0)
     people = simulate(1024, 3)
     network = fit(from_population(people), people, seed=1, epochs=1)
@@ -44,7 +46,7 @@ def test_a_code_that_training_never_saw_has_no_say(batch):
         assert torch.equal(network(matrix, static), network(touched, static))
 
 
-def test_training_is_the_same_for_the_same_seed():
+def test_training_is_the_same_for_the_same_seed() -> None:
     people = simulate(1100, 6)
     one, two = (fit(from_population(people), people, seed=5, epochs=1) for _ in range(2))
     for mine, theirs in zip(one.parameters(), two.parameters(), strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from pipelines.knee_oa_risk.simulation.population import simulate
 from pipelines.knee_oa_risk.training import recalibrate, train
 
 
-def test_recalibration_from_a_csv_brings_observed_and_expected_together(tmp_path):
+def test_recalibration_from_a_csv_brings_observed_and_expected_together(tmp_path: Path) -> None:
     people = simulate(6000, 8)
     odds = bayes_risk(people) / (1 - bayes_risk(people)) * 3.0  # a site that the model overrates
     told = odds / (1 + odds)
@@ -30,7 +31,7 @@ def test_recalibration_from_a_csv_brings_observed_and_expected_together(tmp_path
     assert set(json.loads(output.read_text())) == {"intercept", "slope", "source"}
 
 
-def test_recalibration_refuses_a_table_with_too_few_diagnoses(tmp_path):
+def test_recalibration_refuses_a_table_with_too_few_diagnoses(tmp_path: Path) -> None:
     path = tmp_path / "few.csv"
     path.write_text("risk_1y,risk_3y,risk_5y,time_years,event\n" + "0.1,0.2,0.3,2.0,1\n" * 19)
     with pytest.raises(ValueError, match="needs at least 20 diagnoses"):
@@ -48,7 +49,9 @@ def test_recalibration_refuses_a_table_with_too_few_diagnoses(tmp_path):
         ("risk_1y,risk_3y,risk_5y,time_years,event\n", "needs at least 20 diagnoses"),
     ],
 )
-def test_recalibration_says_what_is_wrong_with_a_table(tmp_path, capsys, text, why):
+def test_recalibration_says_what_is_wrong_with_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, why: str
+) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(text)
     assert train.main(["--recalibrate", str(path), "--output", str(tmp_path / "out.json")]) == 1

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def gathered(*events: CodedEvent, who: Identity = WHO, died: date | None = None)
 
 
 # ---- who is looked at, when, and what became of them
-def test_people_are_looked_at_once_a_year_until_their_diagnosis():
+def test_people_are_looked_at_once_a_year_until_their_diagnosis() -> None:
     first = date(2010, 1, 1)
     diagnosis = first + timedelta(weeks=65) + timedelta(days=3 * 365 + 100)
     seen = gathered(event("I10", first), event("M17.1", diagnosis), event("I10", date(2019, 1, 1))).register
@@ -64,7 +65,7 @@ def test_people_are_looked_at_once_a_year_until_their_diagnosis():
     ("died", "status", "end"),
     [(None, 0, date(2016, 5, 1)), (date(2014, 5, 1), 2, date(2014, 5, 1))],
 )
-def test_follow_up_ends_with_the_last_entry_or_with_death(died, status, end):
+def test_follow_up_ends_with_the_last_entry_or_with_death(died: Any, status: int, end: Any) -> None:
     stay = event("", date(2016, 4, 1), "encounter", end=date(2016, 5, 1))
     seen = gathered(event("I10", date(2010, 1, 1)), stay, died=died).register
     assert seen is not None
@@ -73,7 +74,7 @@ def test_follow_up_ends_with_the_last_entry_or_with_death(died, status, end):
     assert seen.time[-1] == pytest.approx((end - last).days / 365.25)
 
 
-def test_what_is_dated_before_birth_or_ahead_of_today_is_not_believed():
+def test_what_is_dated_before_birth_or_ahead_of_today_is_not_believed() -> None:
     dates = (date.min, date(2015, 1, 1), date(2018, 1, 1), date.today() + timedelta(days=4000))
     seen = gathered(*(event("I10", day) for day in dates)).register
     assert seen is not None
@@ -93,14 +94,14 @@ def test_what_is_dated_before_birth_or_ahead_of_today_is_not_believed():
         ((event("?", date(2010, 1, 1)), event("I10", date(2014, 1, 1))), WHO, "more than 30% unknown codes"),
     ],
 )
-def test_whoever_cannot_be_used_is_counted_with_the_reason(events, who, why):
+def test_whoever_cannot_be_used_is_counted_with_the_reason(events: Any, who: Any, why: str | None) -> None:
     found = gathered(*events, who=who)
     assert found.people == 1
     assert (found.register is None) == (why is not None)
     assert [reason.startswith(why) for reason in found.left_out] == ([] if why is None else [True])
 
 
-def test_a_person_is_in_one_part_only_and_drawn_with_all_of_their_landmarks():
+def test_a_person_is_in_one_part_only_and_drawn_with_all_of_their_landmarks() -> None:
     people = [Record(WHO, (event("I10", date(2000, 1, 1)), event("E11", date(2003 + n % 5, 1, 1)))) for n in range(40)]
     seen = register.gather(people).register
     assert seen is not None
@@ -183,7 +184,7 @@ def omop_folder(folder: Path, people: Population, chosen: list[int]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> tuple[Path, Population, list[int]]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Population, list[int]]:
     """A register of 200 people, every second of whom is diagnosed within four years of the index date."""
     people = simulate(4000, 21)
     full = (people.observed_weeks == 157) & (people.age > 36) & (people.age < 85)
@@ -193,7 +194,12 @@ def site(tmp_path_factory) -> tuple[Path, Population, list[int]]:
     return omop_folder(tmp_path_factory.mktemp("site") / "omop", people, chosen), people, chosen
 
 
-def test_a_site_gets_a_model_of_its_own_from_omop_tables_by_one_command(site, tmp_path, capsys, monkeypatch):
+def test_a_site_gets_a_model_of_its_own_from_omop_tables_by_one_command(
+    site: tuple[Path, Population, list[int]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     folder, people, chosen = site
     monkeypatch.setattr(train, "DIAGNOSED_TO_TRAIN", 50)
     monkeypatch.setattr(train, "CASES_TO_CALIBRATE", 5)
@@ -228,7 +234,7 @@ def read_one(people: Population, person: int, model: KneeOaRisk):
     return model.run(Study("1.2", ()), record.context(INDEX))
 
 
-def test_bundles_and_bulk_exports_give_the_same_people(tmp_path):
+def test_bundles_and_bulk_exports_give_the_same_people(tmp_path: Path) -> None:
     people = simulate(40, 3)
     bundles, bulk = tmp_path / "bundles", tmp_path / "bulk"
     bundles.mkdir()
@@ -248,7 +254,9 @@ def test_bundles_and_bulk_exports_give_the_same_people(tmp_path):
     assert [record.events for record in one] == [record.events for record in other]
 
 
-def test_the_shared_tables_hold_too_few_diagnoses_and_that_is_said(shared_data, tmp_path, capsys):
+def test_the_shared_tables_hold_too_few_diagnoses_and_that_is_said(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     archive = shared_data / "emr/omop-synthea27/Synthea27Nj_5.4.zip"
     assert train.main(["--records", str(archive), "--bundle", str(tmp_path / "bundle")]) == 1
     said = capsys.readouterr().err
@@ -257,13 +265,17 @@ def test_the_shared_tables_hold_too_few_diagnoses_and_that_is_said(shared_data, 
     assert not (tmp_path / "bundle").exists()
 
 
-def test_the_shared_bundles_hold_too_few_diagnoses_and_that_is_said(shared_data, tmp_path, capsys):
+def test_the_shared_bundles_hold_too_few_diagnoses_and_that_is_said(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = shared_data / "emr/fhir-control"
     assert train.main(["--records", str(folder), "--bundle", str(tmp_path / "bundle")]) == 1
     assert "not trained: " in capsys.readouterr().err
 
 
-def test_a_folder_with_nothing_to_read_is_refused_by_its_name(tmp_path, capsys):
+def test_a_folder_with_nothing_to_read_is_refused_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UnsuitableInput, match="empty: holds no OMOP tables"):
         list(register.read_folders([tmp_path / "empty"]))
@@ -271,22 +283,22 @@ def test_a_folder_with_nothing_to_read_is_refused_by_its_name(tmp_path, capsys):
     assert "holds no OMOP tables" in capsys.readouterr().err
 
 
-def test_records_never_replace_the_shipped_model(tmp_path):
+def test_records_never_replace_the_shipped_model(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         train.main(["--records", str(tmp_path)])
 
 
-def test_a_bundle_folder_that_holds_no_model_is_refused_when_the_configuration_is_read(tmp_path):
+def test_a_bundle_folder_that_holds_no_model_is_refused_when_the_configuration_is_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no weights\.safetensors and no model\.json"):
         KneeOaRiskSettings(bundle=tmp_path)
 
 
-def test_a_recalibration_that_is_not_there_is_refused_when_the_configuration_is_read(tmp_path):
+def test_a_recalibration_that_is_not_there_is_refused_when_the_configuration_is_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is no file"):
         KneeOaRiskSettings(recalibration=tmp_path / "none.json")
 
 
-def test_a_model_of_another_vocabulary_is_refused_in_words(tmp_path):
+def test_a_model_of_another_vocabulary_is_refused_in_words(tmp_path: Path) -> None:
     shutil.copytree(BUNDLE, tmp_path / "old")
     card = json.loads((tmp_path / "old" / "model.json").read_text())
     (tmp_path / "old" / "model.json").write_text(json.dumps({**card, "codes": 90}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,14 +14,14 @@ from pipelines.knee_oa_risk.training import train
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
+def bundle(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("bundle")
     arguments = ["--persons", "3000", "--members", "2", "--epochs", "1", "--threads", "1", "--bundle", str(folder)]
     assert train.main(arguments) == 0
     return folder
 
 
-def test_training_writes_a_bundle_that_loads_and_answers(bundle):
+def test_training_writes_a_bundle_that_loads_and_answers(bundle: Any) -> None:
     ensemble = Ensemble.load(bundle)
     assert len(ensemble.networks) == 2
     risk = ensemble.risk(from_population(simulate(50, 1)))
