@@ -1,4 +1,4 @@
-"""Finds pipelines by name, without importing any but the one asked for."""
+"""Finds pipelines by their names and imports only the one that is asked for."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Peers:
     """Risks of the people trained on of the same sex and five years of age; quantiles 0.1, 0.25, 0.5, 0.75, 0.9."""
 
     label: str
-    kind: str  # "simulated " or nothing, to be said before the label
+    kind: str  # "simulated " or nothing; stands before the label
     persons: int
     quantiles: tuple[tuple[float, ...], ...]  # per horizon
 
@@ -167,7 +167,7 @@ def _record(context: ClinicalContext) -> PatientRecord:
 
 
 def _abstention(record: PatientRecord, settings: KneeOaRiskSettings) -> tuple[Code, str] | None:
-    """Why the model holds its tongue, as a code and a sentence; None where it need not."""
+    """Why no risk is given, as a code and a sentence; None where one is."""
     if record.observed_weeks < settings.minimum_history_weeks:
         return codes.WHY_HISTORY, (
             f"Insufficient history: {_counted(record.observed_weeks, 'observed week')} before the wash-out "

@@ -245,12 +245,12 @@ def from_context(context: ClinicalContext, with_leaks: bool = False) -> PatientR
 
 def _each_once(mapped: tuple[MappedEvent, ...]) -> list[MappedEvent]:
     """One event per concept and day, the longest supply: several sources and repeated messages tell the same thing."""
-    once: dict[tuple[str, date], MappedEvent] = {}
+    longest: dict[tuple[str, date], MappedEvent] = {}
     for found in mapped:
         key = (found.concept.code, found.event.start)
-        if key not in once or (found.event.days_supply or 0.0) > (once[key].event.days_supply or 0.0):
-            once[key] = found
-    return list(once.values())
+        if key not in longest or (found.event.days_supply or 0.0) > (longest[key].event.days_supply or 0.0):
+            longest[key] = found
+    return list(longest.values())
 
 
 def _cells(found: MappedEvent, first: date, last: date) -> list[tuple[int, float]]:
@@ -269,13 +269,13 @@ def _refills(
     start: date, end: date | None, days_supply: float | None, first: date, last: date
 ) -> list[tuple[int, float]]:
     """A prescription without days of supply but with an end is taken as refilled every four weeks until then."""
-    told = days_supply if days_supply is not None and days_supply > 0 else None  # nor is NaN above 0
-    if told is not None or end is None or (end - start).days <= DEFAULT_SUPPLY_DAYS:
-        fills = [(start, told or DEFAULT_SUPPLY_DAYS)]
+    supply = days_supply if days_supply is not None and days_supply > 0 else None  # nor is NaN above 0
+    if supply is not None or end is None or (end - start).days <= DEFAULT_SUPPLY_DAYS:
+        fills = [(start, supply or DEFAULT_SUPPLY_DAYS)]
     else:  # only those in the window: an end may lie in the year 9999
         numbers = range(max(0, (first - start).days // 28), (min(end, last) - start).days // 28 + 1)
         fills = [(start + timedelta(days=28 * number), 28.0) for number in numbers]
-    return [((day - first).days // 7, supply / MEDICATION_SCALE) for day, supply in fills if first <= day < last]
+    return [((day - first).days // 7, days / MEDICATION_SCALE) for day, days in fills if first <= day < last]
 
 
 def _observed_weeks(past: list[CodedEvent], first: date, last: date) -> int:

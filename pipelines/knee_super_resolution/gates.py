@@ -1,4 +1,5 @@
-"""What the model was not made for: each gate gives a score from 0 (as made for) to 1 and up (refuse), with a reason.
+"""How far a series is from what the model was made for: each gate gives a score from 0 (suitable) to 1 and above
+(refused), with a reason.
 
 Header gates ask what the series says it is; pixel gates ask what its images look like. A score from `FLAG` on is
 written into the report; from `REFUSE` on the series is refused as unsuitable.
@@ -26,7 +27,7 @@ METAL_WORDS = ("implant", "prosthes", "arthroplast", "mars", "warp", "slice enco
 
 @dataclass(frozen=True)
 class Gate:
-    """One question, how far the answer is from what the model was made for, and why."""
+    """One check: its score, and the reason for it."""
 
     name: str
     score: float

@@ -1,4 +1,4 @@
-"""What every training needs beside its own loop: a state to go on from, and the running average of the weights."""
+"""What every training needs beside its own loop: checkpoints to resume from, and the running average of its weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 
 class OtherTraining(ValueError):
-    """A state was kept by a training with other settings."""
+    """The checkpoint was written by a training with other settings."""
 
 
 class Stateful(Protocol):
-    """A network, an optimiser, a schedule, an average: what can be kept and taken up again."""
+    """A network, an optimiser, a schedule, an average: whatever a checkpoint can hold."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that is needed to go on from here."""
@@ -26,28 +26,28 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training keeps its state, and how it is found again.
+    """The file that holds the state of a training, and the name of that training.
 
-    `name` says what is trained and how (seed, length, loss): a state of another training is not taken up.
+    `name` says what is trained and how (seed, length, loss); a checkpoint with another name is refused.
     """
 
     path: Path
     name: str
 
     def save(self, done: int, **parts: Stateful) -> None:
-        """Keep the state of every part after `done` rounds; a kill while it is written leaves the one before."""
+        """Write the state of every part after `done` rounds; if the process is killed meanwhile, the last one stays."""
         state = {"name": self.name, "done": done, "parts": {name: part.state_dict() for name, part in parts.items()}}
         partial = self.path.with_suffix(".part")
         torch.save(state, partial)
         partial.replace(self.path)
 
     def resume(self, **parts: Stateful) -> int:
-        """Take the state up into the parts it was kept of and tell how many rounds are done; 0 where there is none.
+        """Load the state into the parts and return how many rounds are done; 0 where there is no checkpoint.
 
         Raises
         ------
         OtherTraining
-            If it belongs to a training with other settings.
+            If the checkpoint belongs to a training with other settings.
         """
         if not self.path.exists():
             return 0
@@ -59,17 +59,17 @@ class Checkpoint:
         return int(state["done"])
 
     def remove(self) -> None:
-        """The training is over."""
+        """Remove the checkpoint after the training."""
         self.path.unlink(missing_ok=True)
 
 
 class RunningAverage:
-    """The weights of a network averaged over its steps, the latest most: less noisy than those of any one step.
+    """The weights of a network averaged over its steps, the latest weighing most: less noisy than those of one step.
 
     Parameters
     ----------
     decay
-        Share of the average that a step leaves as it was; less in the first steps, which are soon forgotten.
+        Share of the average that a step leaves unchanged; smaller in the first steps, so that they are soon forgotten.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -78,7 +78,7 @@ class RunningAverage:
 
     @torch.no_grad()
     def follow(self, network: nn.Module, step: int) -> None:
-        """Take in the weights after a step, counted from 0; counts (of a batch normalisation) are copied."""
+        """Add the weights after a step, counted from 0; integers (counts of a batch normalisation) are copied."""
         keep = min(self.decay, (step + 1) / (step + 10))
         for name, value in network.state_dict().items():
             if value.is_floating_point():
@@ -91,6 +91,6 @@ class RunningAverage:
         return self.values
 
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
-        """Go on from averaged weights."""
+        """Continue from averaged weights."""
         for name, value in state_dict.items():
             self.values[name].copy_(value)

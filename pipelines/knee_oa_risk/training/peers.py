@@ -31,7 +31,10 @@ def peer_table(people: Cohort, risk: NDArray[np.float64]) -> list[dict[str, obje
 
 
 def _peers(people: Cohort, female: float, youngest: int) -> tuple[str, tuple[int, int], NDArray[np.bool_]]:
-    """In words, ages and as a mask: people of the sex around the ages, of both sexes where there are too few."""
+    """The narrowest band round `youngest` with enough people: its name, its ages, and a mask (N,) of its people.
+
+    Where one sex has too few people at any width, the band holds both sexes.
+    """
     for words, sex in (({1.0: "women", 0.0: "men"}[female], people.female == female), ("people", people.age > 0)):
         for wider in range(0, 65, 5):
             first, last = max(youngest - wider, 30), min(youngest + 4 + wider, 90)

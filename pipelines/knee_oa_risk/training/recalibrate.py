@@ -49,23 +49,23 @@ def recalibrate(table: Path, output: Path, source: str) -> RiskCalibration:
 
 
 def _outcome(row: dict[str, str | None], where: str) -> tuple[list[float], float, int]:
-    """Risks, years and event of one row; what is wrong with it is told by row and column."""
-    told: dict[str, float] = {}
+    """Risks, years and event of one row; errors name row and column."""
+    values: dict[str, float] = {}
     for column in (*(f"risk_{horizon}y" for horizon in HORIZONS), "time_years", "event"):
         try:
-            told[column] = float(row[column] or "")
+            values[column] = float(row[column] or "")
         except KeyError:
             raise ValueError(f"{where}: no column {column}") from None
         except ValueError:
             raise ValueError(f"{where}: {column} is no number") from None
-    risks = [told[f"risk_{horizon}y"] for horizon in HORIZONS]
+    risks = [values[f"risk_{horizon}y"] for horizon in HORIZONS]
     if not all(0.0 <= value <= 1.0 for value in risks):
         raise ValueError(f"{where}: a risk should be a share from 0 to 1")
-    if not 0.0 <= told["time_years"] < 150.0:
+    if not 0.0 <= values["time_years"] < 150.0:
         raise ValueError(f"{where}: time_years should be years since the risk was given")
-    if told["event"] not in (0.0, 1.0, 2.0):
+    if values["event"] not in (0.0, 1.0, 2.0):
         raise ValueError(f"{where}: event should be 0, 1 or 2")
-    return risks, told["time_years"], int(told["event"])
+    return risks, values["time_years"], int(values["event"])
 
 
 def fit_calibration(

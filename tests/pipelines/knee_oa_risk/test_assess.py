@@ -1,4 +1,4 @@
-"""One patient: risk with interval, what drove it, the page, and when the model holds its tongue."""
+"""One patient: risk with interval, what drove it, the page, and when no risk is given."""
 
 from __future__ import annotations
 
