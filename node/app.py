@@ -140,6 +140,8 @@ class Node:
             "receiver": children.problem,
             "receipts": receipt_import.problem,
             "decisions": deciding.problem,
+            "jobs": job_engine.problem,
+            "sending": sender.problem,
         }
         receive, data = configuration.receive, configuration.node.data
         store = Store(data, receive.durability, receive.disk_floor_mb * 2**20, receive.dimse.maximum_instance_bytes)

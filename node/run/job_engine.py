@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import os
 import shutil
-import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,9 +22,10 @@ from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID
 from dbos import DBOSPortableJSONSerializer as JsonSerializer
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select, update
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from node.background import Loop
 from node.config import Configuration
 from node.database import job_states, migrations, outbox, queries
 from node.database.connection import open_database
@@ -148,8 +150,8 @@ class JobEngine:
         )
         self._pool: Pool | None = None
         self._lock: IO[str] | None = None
-        self._stop = threading.Event()
-        self._keeper: threading.Thread | None = None
+        self._cleaned = -math.inf  # when old jobs were last deleted
+        self._keeper = Loop("care of jobs", self._keep, every_s=beat_s, retry_s=beat_s)
 
     # ---- life
     def start(self) -> None:
@@ -198,17 +200,14 @@ class JobEngine:
             on_conflict="always_update",
         )
         DBOS.launch()
-        self._stop.clear()
-        self._keeper = threading.Thread(target=self._keep, name="job-keeper", daemon=True)
+        self._cleaned = -math.inf
         self._keeper.start()
         log.info("job engine started", extra={"executor": self.executor_id, "workers": run.workers})
 
     def stop(self) -> None:
         """Stop at once; jobs under way go on from their last finished step at the next start."""
         global _flow
-        self._stop.set()
-        if self._keeper is not None:
-            self._keeper.join(STOP_PATIENCE_S)
+        self._keeper.stop(STOP_PATIENCE_S)
         if self._pool is not None:
             self._pool.close()
             DBOS.destroy()
@@ -329,23 +328,17 @@ class JobEngine:
     # ---- in the background
     def _keep(self) -> None:
         """Say that this executor lives; see to the jobs of those that do not, to jobs left over, and to old ones."""
-        retained = 0.0
-        waited = 0.0
-        while not self._stop.is_set():
-            try:
-                self._beat()
-                self._reap()
-                self._park()
-                self._sweep()
-                if waited >= retained:
-                    retained = waited + RETAIN_EVERY_S
-                    self.clean(datetime.now(UTC))
-            except SQLAlchemyError as error:
-                log.error("jobs wait for the database", extra={"error": type(error).__name__})
-            except Exception:  # the worker's loop
-                log.exception("looking after jobs failed")
-            self._stop.wait(self._beat_s)
-            waited += self._beat_s
+        self._beat()
+        self._reap()
+        self._park()
+        self._sweep()
+        if time.monotonic() - self._cleaned >= RETAIN_EVERY_S:
+            self._cleaned = time.monotonic()
+            self.clean(datetime.now(UTC))
+
+    def problem(self) -> str | None:
+        """Why the jobs of this node are not cared for at the moment, or None."""
+        return self._keeper.problem()
 
     def _beat(self) -> None:
         """Note that this executor lives, by the database's clock: it is the one clock that all executors share."""
@@ -392,10 +385,9 @@ class JobEngine:
     def _unknown(self, job_ids: Sequence[str]) -> Sequence[str]:
         """Those of the jobs that DBOS is not going to run."""
         due: set[str] = set()
-        for start in range(0, len(job_ids), 500):
-            some = list(job_ids[start : start + 500])
+        for chunk in queries.in_chunks(job_ids):
             known = self._client.list_workflows(
-                workflow_ids=some, status=["PENDING", "ENQUEUED", "DELAYED"], load_input=False, load_output=False
+                workflow_ids=chunk, status=["PENDING", "ENQUEUED", "DELAYED"], load_input=False, load_output=False
             )
             due |= {workflow.workflow_id for workflow in known}
         return [job_id for job_id in job_ids if job_id not in due]

@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from node.background import Loop
 from node.config import Configuration, Destination, DicomWebDestination, DimseDestination, FhirDestination
 from node.database import job_states, outbox
 from node.database.connection import Database
@@ -41,7 +42,6 @@ log = logging.getLogger(__name__)
 POLL_S = 0.1
 CONFIRM_EVERY = 5  # polls, until unconfirmed lines are looked at
 FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 300.0
-DATABASE_PAUSE_S = 1.0
 STOP_PATIENCE_S = 5.0
 CLAIM_S = 30.0
 NOTE_EVERY_S = 0.2  # answers are kept at least so often
@@ -332,72 +332,56 @@ class Sender:
             name: Lane(name, destination, configuration.node.ae_title, database, clock, first_retry_s, self._stop)
             for name, destination in configuration.destinations.items()
         }
-        self._wake = {name: threading.Event() for name in self._lanes}
-        self._threads: list[threading.Thread] = []
+        self._loops = {
+            name: Loop(f"sending to {name}", partial(self._send_due, name), every_s=None, first_s=None)
+            for name in self._lanes
+        }
+        self._polls = itertools.count()
+        self._claimed = self._swept = -math.inf
+        self._outbox = Loop("outbox", self._wake_due, every_s=POLL_S, first_s=POLL_S)
 
     def start(self) -> None:
         """Begin to send."""
         self._stop.clear()
-        self._threads = [
-            threading.Thread(target=self._watch, name="outbox", daemon=True),
-            *(
-                threading.Thread(target=self._serve, args=(name,), name=f"send-{name}", daemon=True)
-                for name in self._lanes
-            ),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._claimed = self._swept = -math.inf
+        for loop in (self._outbox, *self._loops.values()):
+            loop.start()
 
     def stop(self) -> None:
         """Stop after the object that is just being sent; the rest goes out at the next start."""
         self._stop.set()
-        for wake in self._wake.values():
-            wake.set()
+        for loop in (self._outbox, *self._loops.values()):
+            loop.stop(timeout_s=0.0)  # all of them, before one is waited for
         deadline = time.monotonic() + STOP_PATIENCE_S
-        for thread in self._threads:  # one that waits for a silent peer is left to end with the process
-            thread.join(timeout=max(0.0, deadline - time.monotonic()))
-        self._threads = []
+        for loop in (self._outbox, *self._loops.values()):  # one that waits for a silent peer ends with the process
+            loop.stop(timeout_s=max(0.0, deadline - time.monotonic()))
 
-    def _watch(self) -> None:
+    def problem(self) -> str | None:
+        """Why nothing, or not everything, is sent at the moment; None if it is. A peer that is away is no problem."""
+        found = (loop.problem() for loop in (self._outbox, *self._loops.values()))
+        return next((problem for problem in found if problem), None)
+
+    def _wake_due(self) -> None:
         """Wake the lanes that have something to do; one question for all of them."""
-        polls = itertools.count()
-        claimed = swept = -math.inf
-        while not self._stop.wait(POLL_S):
-            try:
-                if time.monotonic() - claimed > self._claim_s / 6:
-                    self._ours, claimed = self._claim(), time.monotonic()
-                if time.monotonic() - swept > SWEEP_S:
-                    with Session(self._database) as session, session.begin():
-                        job_states.settle_left_over(session, self._clock())
-                    swept = time.monotonic()
-                with Session(self._database) as session:
-                    names = select(OutboxRow.destination).distinct()
-                    waiting = names.where(OutboxRow.state == OutboxState.WAITING, OutboxRow.not_before <= self._clock())
-                    unconfirmed = names.where(OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
-                    due = set(session.scalars(waiting))
-                    if next(polls) % CONFIRM_EVERY == 0:
-                        due |= set(session.scalars(unconfirmed))
-            except SQLAlchemyError as error:
-                log.error("sending waits for the database", extra={"error": type(error).__name__})
-                self._stop.wait(DATABASE_PAUSE_S)
-                continue
-            for name in due & set(self._wake):
-                self._wake[name].set()
+        if time.monotonic() - self._claimed > self._claim_s / 6:
+            self._ours, self._claimed = self._claim(), time.monotonic()
+        if time.monotonic() - self._swept > SWEEP_S:
+            with Session(self._database) as session, session.begin():
+                job_states.settle_left_over(session, self._clock())
+            self._swept = time.monotonic()
+        with Session(self._database) as session:
+            names = select(OutboxRow.destination).distinct()
+            waiting = names.where(OutboxRow.state == OutboxState.WAITING, OutboxRow.not_before <= self._clock())
+            unconfirmed = names.where(OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
+            due = set(session.scalars(waiting))
+            if next(self._polls) % CONFIRM_EVERY == 0:
+                due |= set(session.scalars(unconfirmed))
+        for name in due & set(self._loops):
+            self._loops[name].wake()
 
-    def _serve(self, name: str) -> None:
-        lane, wake = self._lanes[name], self._wake[name]
-        while not self._stop.is_set():
-            wake.wait()
-            wake.clear()
-            try:
-                while name in self._ours and not self._stop.is_set() and lane.turn():
-                    pass
-            except SQLAlchemyError as error:
-                log.error("sending waits for the database", extra={"destination": name, "error": type(error).__name__})
-                self._stop.wait(DATABASE_PAUSE_S)
-            except Exception:  # the worker's loop: a destination must not stay without its thread
-                log.exception("sending failed", extra={"destination": name})
-                self._stop.wait(DATABASE_PAUSE_S)
+    def _send_due(self, name: str) -> None:
+        while name in self._ours and not self._stop.is_set() and self._lanes[name].turn():
+            pass
 
     def _claim(self) -> set[str]:
         """The destinations that are this node's to send to: of several nodes on one database, one at a time is.
