@@ -25,7 +25,7 @@ DOCUMENTS += sorted((ROOT / "pipelines").glob("*/README.md"))
 SOURCES = sorted(path for folder in (*PACKAGES, "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 
 # per cent of the public modules, classes and functions that have a docstring; never to be lowered
-DOCUMENTED = {"dicom_sr": 98.0, "pipelines": 94.0, "node": 97.0}
+DOCUMENTED = {"dicom_sr": 98.0, "pipelines": 98.0, "node": 97.0}
 
 PARSER = MarkdownIt("commonmark").enable("table").use(anchors_plugin, max_level=6)
 
