@@ -23,7 +23,6 @@ from dicom_sr.findings import Result
 from dicom_sr.series import Study, read_studies
 from node.demo.samples import write_abdomen, write_cine, write_finger
 from pipelines.joint_classification import JointClassification, JointClassificationSettings, codes, ultrasound
-from pipelines.joint_classification.joints import joint
 from pipelines.joint_classification.simulation import unknown_ultrasound
 from pipelines.joint_classification.simulation.sample import demo_cine
 from pipelines.joint_classification.simulation.screen import show
@@ -309,22 +308,3 @@ def test_every_real_ultrasound_file_is_undetermined_or_unsuitable_with_a_reason(
     assert len(reasons) == 8
     expected = "made as (CARDIOLOGY|OBSTETRICAL|TEE)|mm wide"
     assert all(re.search(expected, reason) for reason in reasons)
-
-
-# ---- names
-@pytest.mark.parametrize(
-    ("description", "laterality", "label"),
-    [
-        ("MCP2 dorsal long", "L", "L MCP2"),
-        ("RIGHT PIP III", "", "R PIP3"),
-        ("mcp_4 left", "", "L MCP4"),
-        ("hand", "R", "R joint"),
-        ("L12-5 MSK", "", "joint"),
-    ],
-)
-def test_the_joint_is_read_from_the_descriptions(description: str, laterality: str, label: str) -> None:
-    header = Dataset()
-    header.SeriesDescription, header.Laterality = description, laterality
-    named = joint(header)
-    assert named.label == label
-    assert (named.site is None) is (label.endswith("joint"))

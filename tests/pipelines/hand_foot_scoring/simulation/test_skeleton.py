@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.hand_foot_scoring.simulation.disease import GAP_LEFT, Disease, lesion_grades
+from pipelines.hand_foot_scoring.simulation.disease import GAP_LEFT, Disease
 from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.radiograph import View, path_lengths
@@ -35,13 +35,6 @@ def test_a_hand_has_its_22_sites_and_a_foot_its_6() -> None:
     assert len(HAND_SITES) == 22
     assert set(drawn("foot", Disease()).sites) == set(FOOT_SITES)
     assert len(FOOT_SITES) == 6
-
-
-def test_fingers_point_up_and_the_thumb_lies_to_the_right_of_a_left_hand() -> None:
-    sites = drawn("hand", Disease()).sites
-    for finger in (2, 3, 4, 5):
-        assert sites[f"PIP{finger}"][1] < sites[f"MCP{finger}"][1] < sites["LUN"][1] < sites["RAD"][1]
-    assert sites["MCP1"][0] > sites["MCP2"][0] > sites["MCP3"][0] > sites["MCP4"][0] > sites["MCP5"][0]
 
 
 @pytest.mark.parametrize(("part", "site"), [("hand", "MCP2"), ("hand", "NAV"), ("hand", "RAD"), ("foot", "MTP3")])
@@ -79,29 +72,6 @@ def test_a_narrowed_joint_has_less_space_between_its_bones() -> None:
         assert space(2, seed) > 0
 
 
-def test_the_grades_of_single_erosions_add_up() -> None:
-    rng = np.random.default_rng(0)
-    assert lesion_grades(0, rng) == []
-    assert lesion_grades(5, rng) == [5]
-    for grade in (1, 2, 3, 4):
-        assert sum(lesion_grades(grade, rng)) == grade
-
-
-def test_a_child_has_open_growth_plates_and_a_wrist_that_is_not_ossified() -> None:
-    child, adult = (hand(np.random.default_rng(1), age=age, odd=False) for age in (4.0, None))
-    assert child.open_plates
-    assert not adult.open_plates
-    assert any(isinstance(bone, Tube) and bone.plates for bone in child.bones)
-    assert not any(isinstance(bone, Tube) and bone.plates for bone in adult.bones)
-
-    def trapezium(skeleton: Skeleton) -> float:
-        blob = next(bone for bone in skeleton.bones if bone.name == "trapezium")
-        assert isinstance(blob, Blob)
-        return float(blob.radii.max()) / skeleton.scale
-
-    assert trapezium(child) < 0.5 * trapezium(adult)
-
-
 def narrowed(grade: int, seed: int) -> tuple[dict[str, Tube], dict[str, Blob], float]:
     """The bones of a hand with every joint space of one grade, by name, and its scale."""
     skeleton = hand(np.random.default_rng(seed), Disease({}, dict.fromkeys(HAND_SITES, grade)), odd=False)
@@ -131,18 +101,3 @@ def test_a_finger_joint_is_as_narrow_as_its_grade_says(grade: int) -> None:
         gap = deep(middle, proximal.end, towards) / scale
         # the normal space of a proximal interphalangeal joint is 1.3 mm, in people 0.85 to 1.2 times as much
         assert 1.3 * 0.85 * low - 0.1 < gap < 1.3 * 1.2 * high + 0.1
-
-
-@pytest.mark.parametrize("grade", [0, 1, 2, 3, 4])
-def test_the_wrist_is_as_narrow_as_its_grade_says(grade: int) -> None:
-    low, high = GAP_LEFT[grade]
-    for seed in range(6):
-        tubes, blobs, scale = narrowed(grade, seed)
-        lunate, radius = blobs["lunate"], tubes["radius"]
-        towards = float(np.arctan2(radius.direction[1], radius.direction[0]))
-        theta = np.linspace(-np.pi, np.pi, 32, endpoint=False)
-        reach = float(np.interp(towards, theta, lunate.radii, period=2 * np.pi))
-        edge = (lunate.centre[0] + reach * np.cos(towards), lunate.centre[1] + reach * np.sin(towards))
-        gap = deep(radius, edge, towards) / scale
-        # of 1.9 mm; by the second look at it a facet has moved by less than 0.15 mm
-        assert 1.9 * 0.85 * low - 0.15 < gap < 1.9 * 1.2 * high + 0.15

@@ -1,0 +1,32 @@
+"""A hand lies as it should, and a child's is not grown."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.hand_foot_scoring.simulation.disease import Disease
+from pipelines.hand_foot_scoring.simulation.hand import hand
+from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Skeleton, Tube
+from tests.pipelines.hand_foot_scoring.simulation.test_skeleton import drawn
+
+
+def test_fingers_point_up_and_the_thumb_lies_to_the_right_of_a_left_hand() -> None:
+    sites = drawn("hand", Disease()).sites
+    for finger in (2, 3, 4, 5):
+        assert sites[f"PIP{finger}"][1] < sites[f"MCP{finger}"][1] < sites["LUN"][1] < sites["RAD"][1]
+    assert sites["MCP1"][0] > sites["MCP2"][0] > sites["MCP3"][0] > sites["MCP4"][0] > sites["MCP5"][0]
+
+
+def test_a_child_has_open_growth_plates_and_a_wrist_that_is_not_ossified() -> None:
+    child, adult = (hand(np.random.default_rng(1), age=age, odd=False) for age in (4.0, None))
+    assert child.open_plates
+    assert not adult.open_plates
+    assert any(isinstance(bone, Tube) and bone.plates for bone in child.bones)
+    assert not any(isinstance(bone, Tube) and bone.plates for bone in adult.bones)
+
+    def trapezium(skeleton: Skeleton) -> float:
+        blob = next(bone for bone in skeleton.bones if bone.name == "trapezium")
+        assert isinstance(blob, Blob)
+        return float(blob.radii.max()) / skeleton.scale
+
+    assert trapezium(child) < 0.5 * trapezium(adult)

@@ -1,0 +1,43 @@
+"""A crop lies where its joint does, turned as the limb stands, whatever the exposure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.hand_foot_scoring.crops import CROP, FIELD_MM, WIDE_FIELD_MM, crop_window, field_mm, normalised
+from pipelines.hand_foot_scoring.localise import Limb, Window
+from pipelines.hand_foot_scoring.shape import ShapeModel, Similarity
+from pipelines.hand_foot_scoring.sites import HAND_SITES, Side
+
+PIXELS_PER_MM, TURN = 4.0, 0.3
+
+
+def limb(side: Side) -> Limb:
+    """A hand whose sites lie as the arrangement says, turned by 0.3 radians; a right one mirrored."""
+    mean = np.random.default_rng(0).normal(0, 40, (len(HAND_SITES), 2))
+    model = ShapeModel("hand", mean, np.zeros((0, mean.size)), np.zeros(0), 1.0)
+    upright = Similarity(PIXELS_PER_MM, TURN, (500.0, 700.0)).apply(mean)
+    points = upright * [-1.0 if side == "R" else 1.0, 1.0]
+    expected = {name: (float(x), float(y)) for name, (x, y) in zip(HAND_SITES, points, strict=True)}
+    whole = Window(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+    return Limb("hand", side, 0, whole, {}, expected, 700.0, 1.0, 0.0, model)
+
+
+@pytest.mark.parametrize("side", ["L", "R"])
+def test_the_middle_of_the_crop_is_the_joint_and_its_side_the_field(side: Side) -> None:
+    window = crop_window(limb(side), "MCP2", (321.0, 123.0))
+    middle = np.full((1, 2), (CROP - 1) / 2)
+    np.testing.assert_allclose(window.to_picture(middle)[0], (321.0, 123.0))
+    assert window.scale * CROP == pytest.approx(FIELD_MM * PIXELS_PER_MM)
+    assert np.sign(np.linalg.det(window.matrix[:, :2])) == (-1 if side == "R" else 1)
+
+
+def test_the_end_of_the_radius_has_a_wider_field() -> None:
+    assert field_mm("RAD") == WIDE_FIELD_MM["RAD"] > field_mm("PIP3") == FIELD_MM
+
+
+def test_gain_and_brightness_drop_out_of_a_crop() -> None:
+    crop = np.random.default_rng(0).random((CROP, CROP)).astype(np.float32)
+    np.testing.assert_allclose(normalised(crop), normalised(300 * crop + 40), atol=0.02)
+    assert np.abs(normalised(crop)).max() <= 1
