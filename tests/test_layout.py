@@ -1,4 +1,4 @@
-"""The tree of the tests is that of the node: each module has its test file, or its package says where it is tested."""
+"""The tree of the tests is that of the code: each module has its test file, or its package says where it is tested."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("node", "pipelines/hand_foot_scoring", "pipelines/joint_classification")
 MODULES = [
     path.relative_to(ROOT)
-    for path in sorted((ROOT / "node").rglob("*.py"))
+    for room in ROOMS
+    for path in sorted((ROOT / room).rglob("*.py"))
     if path.name != "__init__.py" and "versions" not in path.parts
 ]
 

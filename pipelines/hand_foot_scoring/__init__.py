@@ -1,6 +1,9 @@
 """Sharp/van der Heijde scores of hands and feet from radiographs.
 
 Importing this module brings in no torch: whoever lists pipelines pays nothing for this one.
+
+Tests: `test_pipeline` and `test_objects` run whole studies and test `prior` and `reading` with them; `codes` and
+`example` are tested for all pipelines at once, in `tests/dicom_sr` and `tests/pipelines/test_examples.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,10 @@
 """Arthritis classification from joint ultrasound and HR-pQCT: rheumatoid, psoriatic, healthy, or undetermined.
 
 Importing this module brings in no torch: whoever lists pipelines pays nothing for this one.
+
+Tests: `test_pipeline` runs whole series and tests `assess` and `opinion` with them; `classes` and `geometry` hold
+constants; `codes` and `example` are tested for all pipelines at once, in `tests/dicom_sr` and
+`tests/pipelines/test_examples.py`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""Evaluation."""
+"""Measures the shipped model, its gate and its maps, and rivals; `condyle evaluate joint_classification`.
+
+Tests: `patients` holds constants.
+"""

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from dicom_sr.findings import Result
 from pipelines.hand_foot_scoring import BUNDLE, FILES
+from pipelines.hand_foot_scoring.example import example
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,9 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def example_result(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """The pipeline's own example: scores by lot at known joints, two sites not evaluable, a change since a prior."""
+    return example(tmp_path_factory.mktemp("example"), 450).result

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from pipelines.joint_classification.example import example
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
@@ -12,3 +14,9 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def example_result(tmp_path_factory):
+    """The pipeline's own example: a made-up answer of rheumatoid arthritis on a simulated picture."""
+    return example(tmp_path_factory.mktemp("example")).result

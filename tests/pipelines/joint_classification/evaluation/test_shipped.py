@@ -1,0 +1,25 @@
+"""The shipped model on a few new patients: every figure of the card is there, and plausible."""
+
+import numpy as np
+import pytest
+
+from pipelines.joint_classification.classifier import load
+from pipelines.joint_classification.evaluation.shipped import refusals, shipped
+
+
+def test_a_few_new_patients_are_mostly_told_apart():
+    row = shipped(2, load(2), patients=24)
+    assert row["figures"]["auroc_macro"] > 0.8
+    low, high = row["figures"]["interval"]["auroc_macro"]
+    assert low <= row["figures"]["auroc_macro"] <= high
+    assert row["screened"]["cases"] > 0
+    assert sum(share for *_, share in row["reliability"]) == pytest.approx(1.0)
+    assert 0.5 < row["repeats"]["coverage"] <= 1
+    assert sum(row["refused"].values()) < 0.3
+
+
+def test_what_is_foreign_is_not_refused_a_second_time_as_uncertain():
+    model = load(2)
+    foreign, limit = model.card.foreign_p / 2, model.card.entropy_limit
+    row = refusals(model, np.array([foreign, foreign, 0.5, 0.5]), np.array([1.0, 0.0, limit + 0.01, 0.0]))
+    assert row == {"foreign": 0.5, "uncertain": 0.25}
