@@ -32,4 +32,6 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def example_result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """The pipeline's own example: scores by lot at known joints, two sites not evaluable, a change since a prior."""
-    return example(tmp_path_factory.mktemp("example"), 450).result
+    result = example(tmp_path_factory.mktemp("example"), 450).result
+    assert isinstance(result, Result)
+    return result

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from dicom_sr.findings import Result
 from pipelines.joint_classification.example import example
 
 
@@ -17,6 +18,8 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def example_result(tmp_path_factory):
+def example_result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """The pipeline's own example: a made-up answer of rheumatoid arthritis on a simulated picture."""
-    return example(tmp_path_factory.mktemp("example")).result
+    result = example(tmp_path_factory.mktemp("example")).result
+    assert isinstance(result, Result)
+    return result

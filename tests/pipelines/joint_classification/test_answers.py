@@ -9,21 +9,21 @@ from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEn
 
 
 @pytest.mark.parametrize("size", [(24, 32), (12, 16, 16)])
-def test_answers_are_the_same_in_batches_and_at_once(size):
+def test_answers_are_the_same_in_batches_and_at_once(size: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    network = ConvolutionalSupervisedAutoEncoder(len(size), channels=(4, 8, 8)).eval()
+    network = ConvolutionalSupervisedAutoEncoder(2 if len(size) == 2 else 3, channels=(4, 8, 8)).eval()
     images = np.random.default_rng(0).normal(size=(5, 1, *size)).astype(np.float32)
     for one, other in zip(ask(network, images, batch=2), ask(network, images, batch=5), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-def test_statistics_of_a_stage_are_mean_and_spread_of_each_channel():
+def test_statistics_of_a_stage_are_mean_and_spread_of_each_channel() -> None:
     feature = torch.arange(12.0).reshape(1, 2, 2, 3)
     expected = torch.tensor([[2.5, 8.5, np.std(range(6), ddof=1), np.std(range(6), ddof=1)]], dtype=torch.float32)
     torch.testing.assert_close(stage_statistics(feature), expected)
 
 
-def test_a_drawing_that_is_wrong_in_one_corner_is_worst_there():
+def test_a_drawing_that_is_wrong_in_one_corner_is_worst_there() -> None:
     x = torch.zeros(1, 1, 16, 16)
     drawn = x.clone()
     drawn[..., :8, :8] = 1.0

@@ -19,7 +19,7 @@ from pipelines.joint_classification.joints import joint
         ("L12-5 MSK", "", "joint"),
     ],
 )
-def test_the_joint_is_read_from_the_descriptions(description, laterality, label):
+def test_the_joint_is_read_from_the_descriptions(description: str, laterality: str, label: str) -> None:
     header = Dataset()
     header.SeriesDescription, header.Laterality = description, laterality
     named = joint(header)

@@ -2,21 +2,22 @@
 
 import pytest
 
+from dicom_sr.findings import Result
 from pipelines.joint_classification.wording import LIMITS, capital, percent
 
 
 @pytest.mark.parametrize(
     ("probability", "text"), [(0.999, "over 99 %"), (0.004, "under 1 %"), (0.5, "50 %"), (0.985, "98 %")]
 )
-def test_a_probability_is_never_a_certainty(probability, text):
+def test_a_probability_is_never_a_certainty(probability: float, text: str) -> None:
     assert percent(probability) == text
 
 
-def test_a_sentence_begins_with_a_capital_and_keeps_the_rest():
+def test_a_sentence_begins_with_a_capital_and_keeps_the_rest() -> None:
     assert capital("mCP2: healthy pattern") == "MCP2: healthy pattern"
 
 
-def test_the_example_says_what_was_read_how_and_what_it_is_not(example_result):
+def test_the_example_says_what_was_read_how_and_what_it_is_not(example_result: Result) -> None:
     assert example_result.conclusion == ("L MCP2: pattern of rheumatoid arthritis, probability 71 % (60 to 80 %).",)
     assert example_result.limits[:2] == LIMITS
     assert any("Model attention, not a lesion" in line for line in example_result.limits)

@@ -7,7 +7,7 @@ from pipelines.joint_classification.classifier import load
 from pipelines.joint_classification.evaluation.shipped import refusals, shipped
 
 
-def test_a_few_new_patients_are_mostly_told_apart():
+def test_a_few_new_patients_are_mostly_told_apart() -> None:
     row = shipped(2, load(2), patients=24)
     assert row["figures"]["auroc_macro"] > 0.8
     low, high = row["figures"]["interval"]["auroc_macro"]
@@ -18,7 +18,7 @@ def test_a_few_new_patients_are_mostly_told_apart():
     assert sum(row["refused"].values()) < 0.3
 
 
-def test_what_is_foreign_is_not_refused_a_second_time_as_uncertain():
+def test_what_is_foreign_is_not_refused_a_second_time_as_uncertain() -> None:
     model = load(2)
     foreign, limit = model.card.foreign_p / 2, model.card.entropy_limit
     row = refusals(model, np.array([foreign, foreign, 0.5, 0.5]), np.array([1.0, 0.0, limit + 0.01, 0.0]))

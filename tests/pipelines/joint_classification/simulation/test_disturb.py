@@ -9,7 +9,7 @@ from pipelines.joint_classification.simulation.disturb import disturbed, disturb
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_disturbed_picture_is_changed_in_a_part_of_it(seed):
+def test_a_disturbed_picture_is_changed_in_a_part_of_it(seed: int) -> None:
     rng = np.random.default_rng(1)
     image, other = (ultrasound.simulate(rng, "healthy", 0).image for _ in range(2))
     one, again = (disturbed(np.random.default_rng(seed), image, other) for _ in range(2))
@@ -18,7 +18,7 @@ def test_a_disturbed_picture_is_changed_in_a_part_of_it(seed):
     assert 0.001 < (np.abs(one - image) > 0.05).mean() < 0.6
 
 
-def test_a_disturbed_volume_keeps_its_shape_and_range():
+def test_a_disturbed_volume_keeps_its_shape_and_range() -> None:
     rng = np.random.default_rng(1)
     image, other = (metacarpal.simulate(rng, "healthy", 0, step=2).image for _ in range(2))
     one = disturbed_volume(np.random.default_rng(0), image, other)
@@ -27,7 +27,7 @@ def test_a_disturbed_volume_keeps_its_shape_and_range():
     assert np.abs(one - image).max() > 0.1
 
 
-def test_a_made_up_joint_is_a_picture_of_the_simulator():
+def test_a_made_up_joint_is_a_picture_of_the_simulator() -> None:
     first, second = (made_up(np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert first.shape == (HEIGHT, WIDTH)
