@@ -1,4 +1,7 @@
-"""Storage commitment transactions. All writing of their table is here."""
+"""Storage commitment transactions: of peers that ask the node, and of the node that asks destinations.
+
+All writing of their table is here, and every change of a transaction's state follows `node.database.states`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from sqlalchemy import Select, select, update
+from pydicom.dataset import Dataset
+from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.orm import Session
 
-from node.database.states import COMMITMENT, CommitmentDirection, CommitmentState, before, require
+from node.database.states import COMMITMENT, CommitmentDirection, CommitmentState, ForbiddenTransition, before, require
 from node.database.tables import CommitmentRow
 
 Reference: TypeAlias = list[str]
@@ -25,6 +29,15 @@ class Report:
     event_type: int  # 1: all is kept; 2: failures exist
     failed: Mapping[str, int]  # failure reason by SOP Instance UID
 
+    @classmethod
+    def read(cls, information: Dataset, event_type: int) -> Report:
+        """The report in the event information of an N-EVENT-REPORT."""
+        failed = {
+            str(item.get("ReferencedSOPInstanceUID", "")): int(item.get("FailureReason", 0) or 0)
+            for item in information.get("FailedSOPSequence", None) or ()
+        }
+        return cls(event_type, failed)
+
 
 def begin(
     session: Session,
@@ -34,7 +47,17 @@ def begin(
     references: Sequence[Reference],
     now: datetime,
 ) -> None:
-    """Write a new transaction down."""
+    """Write a new transaction down: it waits, and is due at once.
+
+    Parameters
+    ----------
+    peer
+        Who asks, or the destination that is asked.
+    references
+        What is to be kept.
+    now
+        The time, timezone aware.
+    """
     session.add(
         CommitmentRow(
             transaction_uid=transaction_uid,
@@ -56,38 +79,43 @@ def transactions(
     return query if peer is None else query.where(CommitmentRow.peer == peer)
 
 
-def move(row: CommitmentRow, state: CommitmentState) -> None:
-    """Bring a transaction of the session into `state`.
+# ---- of peers that ask the node
+def ask_again(session: Session, transaction_uid: str, now: datetime) -> None:
+    """The peer asks for the report once more: it gets it at once."""
+    _change(session, CommitmentDirection.IN, CommitmentState.WAITING, transaction_uid, {})
+    here = _row(CommitmentDirection.IN, transaction_uid)
+    session.execute(update(CommitmentRow).where(*here).values(attempts=0, not_before=now))
+
+
+def report_taken(session: Session, transaction_uid: str) -> None:
+    """The peer has taken the node's report.
 
     Raises
     ------
     ForbiddenTransition
+        If no peer has asked for such a transaction.
     """
-    require(COMMITMENT, f"commitment transaction {row.transaction_uid}", CommitmentState(row.state), state)
-    row.state = state
+    columns = {"answer": "", "attempts": CommitmentRow.attempts + 1}
+    _move(session, CommitmentDirection.IN, CommitmentState.REPORTED, transaction_uid, columns)
 
 
-def ask_again(row: CommitmentRow, now: datetime) -> None:
-    """The peer asks for the report once more."""
-    move(row, CommitmentState.WAITING)
-    row.attempts, row.not_before = 0, now
+def give_up(session: Session, transaction_uid: str, answer: str) -> None:
+    """The report could not be delivered for too long; if the peer has taken it meanwhile, that holds."""
+    columns = {"answer": answer, "attempts": CommitmentRow.attempts + 1}
+    _change(session, CommitmentDirection.IN, CommitmentState.FAILED, transaction_uid, columns)
 
 
-def note_report(session: Session, transaction_uid: str, report: Report) -> bool:
-    """Keep what a destination reported of a transaction that the node began; False where there is none such."""
-    noted = session.execute(
-        update(CommitmentRow)
-        .where(
-            CommitmentRow.transaction_uid == transaction_uid,
-            CommitmentRow.direction == CommitmentDirection.OUT,
-        )
-        .values(
-            state=CommitmentState.REPORTED,
-            answer=json.dumps({"event_type": report.event_type, "failed": dict(report.failed)}),
-        )
-        .returning(CommitmentRow.transaction_uid)
-    ).scalar()
-    return noted is not None
+# ---- of the node that asks destinations
+def note_report(session: Session, transaction_uid: str, report: Report) -> None:
+    """Keep what a destination reported; one that comes twice, or late, is kept too.
+
+    Raises
+    ------
+    ForbiddenTransition
+        If the node has not begun such a transaction.
+    """
+    columns = {"answer": json.dumps({"event_type": report.event_type, "failed": dict(report.failed)})}
+    _move(session, CommitmentDirection.OUT, CommitmentState.REPORTED, transaction_uid, columns)
 
 
 def report_of(row: CommitmentRow) -> Report:
@@ -96,30 +124,83 @@ def report_of(row: CommitmentRow) -> Report:
     return Report(int(kept["event_type"]), {str(uid): int(reason) for uid, reason in kept["failed"].items()})
 
 
-def wait(session: Session, transaction_uid: str, answer: str, not_before: datetime) -> None:
-    """Come back to a transaction later, unless its report is there already."""
-    session.execute(
-        update(CommitmentRow)
-        .where(CommitmentRow.transaction_uid == transaction_uid, CommitmentRow.state == CommitmentState.WAITING)
-        .values(answer=answer, attempts=CommitmentRow.attempts + 1, not_before=not_before)
-    )
+def close(session: Session, transaction_uid: str, *, kept: bool) -> None:
+    """End a transaction: the destination keeps all of it, or it does not, or nobody knows.
+
+    Raises
+    ------
+    ForbiddenTransition
+        If it has come to the other end meanwhile.
+    """
+    state = CommitmentState.CONFIRMED if kept else CommitmentState.FAILED
+    _move(session, CommitmentDirection.OUT, state, transaction_uid, {})
 
 
-def close(session: Session, transaction_uid: str, state: CommitmentState) -> None:
-    """End a transaction; one that has come to another end meanwhile is left alone."""
-    session.execute(
-        update(CommitmentRow)
-        .where(CommitmentRow.transaction_uid == transaction_uid, CommitmentRow.state.in_(before(COMMITMENT, state)))
-        .values(state=state)
-    )
-
-
-def note_answer(
-    session: Session, transaction_uid: str, state: CommitmentState, attempts: int, answer: str, not_before: datetime
+# ---- both
+def wait(
+    session: Session,
+    direction: CommitmentDirection,
+    transaction_uid: str,
+    not_before: datetime,
+    *,
+    answer: str = "",
+    asked: bool = False,
 ) -> None:
-    """Keep how the peer took the node's report; one that it took already, on another association, stays taken."""
+    """Come back to a transaction later; one that does not wait any more is left alone.
+
+    Parameters
+    ----------
+    not_before
+        When, timezone aware.
+    answer
+        What kept it from being done now.
+    asked
+        Whether the destination has been asked, and its report is awaited.
+    """
     session.execute(
         update(CommitmentRow)
-        .where(CommitmentRow.transaction_uid == transaction_uid, CommitmentRow.state != CommitmentState.REPORTED)
-        .values(state=state, attempts=attempts, answer=answer, not_before=not_before)
+        .where(*_row(direction, transaction_uid), CommitmentRow.state == CommitmentState.WAITING)
+        .values(answer=answer, asked=asked, attempts=CommitmentRow.attempts + 1, not_before=not_before)
     )
+
+
+def _row(direction: CommitmentDirection, transaction_uid: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return CommitmentRow.direction == direction, CommitmentRow.transaction_uid == transaction_uid
+
+
+def _change(
+    session: Session,
+    direction: CommitmentDirection,
+    state: CommitmentState,
+    transaction_uid: str,
+    columns: Mapping[str, Any],
+) -> bool:
+    """Bring a transaction into `state` if it may follow; whether it did. Every change of state is made here."""
+    allowed = before(COMMITMENT[direction], state)
+    changed = session.execute(
+        update(CommitmentRow)
+        .where(*_row(direction, transaction_uid), CommitmentRow.state.in_(allowed))
+        .values(state=state, **columns)
+        .returning(CommitmentRow.transaction_uid)
+    )
+    return changed.first() is not None
+
+
+def _move(
+    session: Session,
+    direction: CommitmentDirection,
+    state: CommitmentState,
+    transaction_uid: str,
+    columns: Mapping[str, Any],
+) -> None:
+    """As `_change`, and `columns` are written where it is in `state` already; anything else is an error."""
+    if _change(session, direction, state, transaction_uid, columns):
+        return
+    here = _row(direction, transaction_uid)
+    now = session.scalar(select(CommitmentRow.state).where(*here))
+    what = f"storage commitment transaction {transaction_uid}"
+    if now is None:
+        raise ForbiddenTransition(f"{what} is not known")
+    require(COMMITMENT[direction], what, CommitmentState(now), state)
+    if columns:
+        session.execute(update(CommitmentRow).where(*here).values(**columns))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -124,13 +124,10 @@ def queue(
         uids = [item.sop_instance_uid for item in chunk]
         here = [OutboxRow.destination == destination, OutboxRow.sop_instance_uid.in_(uids)]
         known = set(session.scalars(select(OutboxRow.sop_instance_uid).where(*here)))
-        again = session.execute(
-            update(OutboxRow)
-            .where(*here, OutboxRow.job_id == job_id, OutboxRow.state.in_((OutboxState.REFUSED, OutboxState.SKIPPED)))
-            .values(state=OutboxState.WAITING, not_before=now)
-            .returning(OutboxRow.id)
+        ended = OutboxRow.state.in_((OutboxState.REFUSED, OutboxState.SKIPPED))
+        waiting += _change(
+            session, OutboxState.WAITING, *here, OutboxRow.job_id == job_id, ended, columns={"not_before": now}
         )
-        waiting += len(again.all())
         new += [
             {
                 "sop_instance_uid": item.sop_instance_uid,
@@ -237,18 +234,31 @@ def move(session: Session, line_id: int, state: OutboxState, answer: str, *, del
         If the line is in a state that `node.database.states` does not let it leave so: it got another answer
         meanwhile.
     """
-    values: dict[str, object] = {"state": state, "answer": answer}
+    columns: dict[str, object] = {"answer": answer}
     if delivered is not None:
-        values["delivered"] = delivered
-    changed = session.execute(
-        update(OutboxRow)
-        .where(OutboxRow.id == line_id, OutboxRow.state.in_(before(OUTBOX, state)))
-        .values(values)
-        .returning(OutboxRow.id)
-    ).scalar()
-    if changed is None:
+        columns["delivered"] = delivered
+    if not _change(session, state, OutboxRow.id == line_id, columns=columns):
         now = session.scalar(select(OutboxRow.state).where(OutboxRow.id == line_id))
         raise ForbiddenTransition(f"line {line_id} of the outbox is {now} and cannot become {state}")
+
+
+def _change(session: Session, state: OutboxState, *where: ColumnElement[bool], columns: Mapping[str, object]) -> int:
+    """Bring the lines that `where` finds, and whose state may be followed by `state`, into it; returns how many.
+
+    Every change of a line's state is made here, by one statement: nothing comes in between the look and the change.
+
+    Parameters
+    ----------
+    columns
+        What else becomes of them.
+    """
+    changed = session.execute(
+        update(OutboxRow)
+        .where(*where, OutboxRow.state.in_(before(OUTBOX, state)))
+        .values({"state": state, **columns})
+        .returning(OutboxRow.id)
+    )
+    return len(changed.all())
 
 
 def begin_attempt(session: Session, line: OutboxLine) -> None:
@@ -281,25 +291,14 @@ def put_off(session: Session, line_id: int, answer: str, not_before: datetime, *
 
 def cancel(session: Session, job_id: str, answer: str) -> None:
     """Leave out what a job has not sent yet."""
-    session.execute(
-        update(OutboxRow)
-        .where(OutboxRow.job_id == job_id, OutboxRow.state == OutboxState.WAITING)
-        .values(state=OutboxState.SKIPPED, answer=answer)
-    )
+    _change(session, OutboxState.SKIPPED, OutboxRow.job_id == job_id, columns={"answer": answer})
 
 
 def confirm(session: Session, destination: str, uids: Collection[str], answer: str) -> None:
     """Note that the destination keeps these objects; what was not delivered to it is left alone."""
     for chunk in in_chunks(sorted(uids)):
-        session.execute(
-            update(OutboxRow)
-            .where(
-                OutboxRow.destination == destination,
-                OutboxRow.sop_instance_uid.in_(chunk),
-                OutboxRow.state == OutboxState.DELIVERED,
-            )
-            .values(state=OutboxState.CONFIRMED, answer=answer)
-        )
+        here = (OutboxRow.destination == destination, OutboxRow.sop_instance_uid.in_(chunk))
+        _change(session, OutboxState.CONFIRMED, *here, columns={"answer": answer})
 
 
 def give_up_confirming(session: Session, lines: Iterable[int], answer: str) -> None:

@@ -61,17 +61,26 @@ class CommitmentState(StrEnum):
     FAILED = "failed"  # in: the report was not taken in time; out: some of it is not kept there
 
 
-COMMITMENT: Mapping[CommitmentState, frozenset[CommitmentState]] = {
-    CommitmentState.WAITING: frozenset({CommitmentState.REPORTED, CommitmentState.CONFIRMED, CommitmentState.FAILED}),
-    CommitmentState.REPORTED: frozenset(
-        {
-            CommitmentState.CONFIRMED,
-            CommitmentState.FAILED,
-            CommitmentState.WAITING,  # in: the peer asks again
-        }
-    ),
-    CommitmentState.CONFIRMED: frozenset({CommitmentState.REPORTED}),  # out: the report comes after all
-    CommitmentState.FAILED: frozenset({CommitmentState.REPORTED, CommitmentState.WAITING}),  # the same; asked again
+COMMITMENT: Mapping[CommitmentDirection, Mapping[CommitmentState, frozenset[CommitmentState]]] = {
+    CommitmentDirection.IN: {
+        CommitmentState.WAITING: frozenset({CommitmentState.REPORTED, CommitmentState.FAILED}),
+        CommitmentState.REPORTED: frozenset({CommitmentState.WAITING}),  # the peer asks again
+        CommitmentState.CONFIRMED: frozenset(),
+        CommitmentState.FAILED: frozenset(
+            {
+                CommitmentState.WAITING,  # the peer asks again
+                CommitmentState.REPORTED,  # it takes the report after all, on the association that it asked on
+            }
+        ),
+    },
+    CommitmentDirection.OUT: {
+        CommitmentState.WAITING: frozenset(
+            {CommitmentState.REPORTED, CommitmentState.CONFIRMED, CommitmentState.FAILED}
+        ),
+        CommitmentState.REPORTED: frozenset({CommitmentState.CONFIRMED, CommitmentState.FAILED}),
+        CommitmentState.CONFIRMED: frozenset({CommitmentState.REPORTED}),  # the report comes after all
+        CommitmentState.FAILED: frozenset({CommitmentState.REPORTED}),
+    },
 }
 
 

@@ -36,6 +36,7 @@ from sqlalchemy import (
     Integer,
     String,
     Text,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -82,7 +83,7 @@ class AssociationRow(Base):
     peer_address: Mapped[str] = mapped_column(String(64), default="")
     started: Mapped[datetime]
     ended: Mapped[datetime | None]
-    outcome: Mapped[str] = mapped_column(String(32), default="open")  # open, released, aborted, refused, lost
+    outcome: Mapped[str] = mapped_column(String(32), default="open")  # an AssociationOutcome
     reason: Mapped[str] = mapped_column(Text, default="")
     stored: Mapped[int] = mapped_column(Integer, default=0)
     failed: Mapped[int] = mapped_column(Integer, default=0)
@@ -238,7 +239,7 @@ class OutboxRow(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), index=True)
     destination: Mapped[str] = mapped_column(String(64), index=True)
     order: Mapped[int] = mapped_column(Integer, default=0)  # images first, reports last
-    state: Mapped[str] = mapped_column(String(16), index=True)  # waiting, delivered, confirmed, refused, skipped
+    state: Mapped[str] = mapped_column(String(16), index=True)  # an OutboxState
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     not_before: Mapped[datetime] = mapped_column(index=True)
     delivered: Mapped[datetime | None]
@@ -255,10 +256,12 @@ class CommitmentRow(Base):
     __tablename__ = "commitment"
 
     transaction_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
-    direction: Mapped[str] = mapped_column(String(8))  # in: a peer asked us; out: we asked a destination
+    direction: Mapped[str] = mapped_column(String(8))  # a CommitmentDirection
     peer: Mapped[str] = mapped_column(String(64))
     references: Mapped[list[Any]]  # [sop_class_uid, sop_instance_uid] pairs
-    state: Mapped[str] = mapped_column(String(16), index=True)  # waiting, reported, failed
+    state: Mapped[str] = mapped_column(String(16), index=True)  # a CommitmentState
+    # out: the destination has been asked, and its report is awaited
+    asked: Mapped[bool] = mapped_column(default=False, server_default=false())
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     not_before: Mapped[datetime]
     created: Mapped[datetime]

@@ -34,7 +34,7 @@ from node.errors import JobFailed, NodeError, WorkerDied
 from node.run.job_folder import JobFolder
 from node.run.messages import Check, Checked, Encode, Encoded, Infer, Inferred, JobRequest, Settings
 from node.run.notes import CheckNote, ObjectsNote, PriorNote, StudyNote
-from node.run.pool import Pool, Stopping
+from node.run.pool import Interrupted, Pool, Stopping
 from pipelines.context import ClinicalContext
 
 log = logging.getLogger(__name__)
@@ -196,7 +196,6 @@ class Flow:
             yield step
         except Stopping:
             with Session(self._database) as session, session.begin():
-                job_states.take_back_start(session, job_id)
                 job_states.note(session, job_id, "interrupted", name)
             raise
         if name == HAND_OVER:  # noted with what it does
@@ -221,6 +220,10 @@ class Flow:
                     began=partial(self._begin, job.id, step, died),
                     cancelled=lambda: self._ended(job.id),
                 )
+            except Interrupted:
+                with Session(self._database) as session, session.begin():
+                    job_states.take_back_start(session, job.id)
+                raise
             except WorkerDied as error:
                 died = str(error)
                 log.warning("worker died", extra={"job": job.id, "step": step, "reason": died})

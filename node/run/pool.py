@@ -45,6 +45,10 @@ class Stopping(BaseException):
     """
 
 
+class Interrupted(Stopping):
+    """The node is being stopped, and a worker was at it already: that start is not the step's fault."""
+
+
 class Worker:
     """One inference process and the connection to it."""
 
@@ -177,7 +181,7 @@ class Pool:
         WorkerDied
             The process went away.
         Stopping
-            The pool is being closed.
+            The pool is being closed; `Interrupted` where a worker was at it.
         """
         slot = self._take(priority)
         try:
@@ -235,7 +239,7 @@ class Pool:
             answer = self._ask(worker, request, cancelled)
         except (EOFError, OSError) as error:
             if self._closed:
-                raise Stopping from error
+                raise Interrupted from error
             worker.kill()
             code = worker.process.returncode
             how = f"signal {-code}" if code and code < 0 else f"exit code {code}"

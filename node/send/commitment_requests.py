@@ -30,7 +30,6 @@ REPORT_TIMEOUT_S = 600.0  # then the peer is asked back instead
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 600.0
 GIVE_UP_AFTER = timedelta(hours=24)
 MAXIMUM_ATTEMPTS = 5  # an object that the peer took so often and still does not keep
-ASKED, TO_ASK = "asked", ""
 
 
 class CommitmentRequests:
@@ -49,12 +48,9 @@ class CommitmentRequests:
     # ---- reports
     def note_report(self, information: Dataset, event_type: int) -> None:
         """Keep a report that came on the association of the request; `take_reports` acts on it."""
-        failed = {
-            str(item.ReferencedSOPInstanceUID): int(item.get("FailureReason", 0) or 0)
-            for item in information.get("FailedSOPSequence", None) or ()
-        }
+        report = commitments.Report.read(information, event_type)
         with Session(self._database) as session, session.begin():
-            commitments.note_report(session, str(information.TransactionUID), commitments.Report(event_type, failed))
+            commitments.note_report(session, str(information.TransactionUID), report)
 
     def take_reports(self) -> bool:
         """Act on the reports that have come; whether there were any."""
@@ -67,7 +63,7 @@ class CommitmentRequests:
                 self._confirm(session, committed, "storage commitment")
                 for uid, reason in failed.items():
                     self._send_again(session, uid, f"not committed: 0x{reason:04X}")
-                self._close(session, record, failed=bool(failed))
+                commitments.close(session, record.transaction_uid, kept=not failed)
             log.info(
                 "commitment reported",
                 extra={"destination": self._name, "committed": len(committed), "failed": len(failed)},
@@ -88,10 +84,10 @@ class CommitmentRequests:
                 self._transactions(CommitmentState.WAITING).where(CommitmentRow.not_before <= self._clock())
             ).all()
         for record in due:
-            if record.answer != ASKED and isinstance(delivery, DimseDelivery):
+            if not record.asked and isinstance(delivery, DimseDelivery):
                 asked = delivery.ask_commitment(record.transaction_uid, record.references, self.note_report)
                 if asked:
-                    self._wait(record, ASKED, self._report_timeout)
+                    self._wait(record, self._report_timeout, asked=True)
                     continue
             self._ask_back(record, delivery)
         return bool(due)
@@ -131,7 +127,7 @@ class CommitmentRequests:
             return
         missing = {line.sop_instance_uid for line, _ in lines} - found
         if missing and record.attempts < MAXIMUM_ATTEMPTS:  # indexing takes archives a while
-            self._wait(record, TO_ASK, _pause(record.attempts))
+            self._wait(record, _pause(record.attempts))
             with Session(self._database) as session, session.begin():
                 self._confirm(session, found & uids, "found by query")
             return
@@ -139,19 +135,19 @@ class CommitmentRequests:
             self._confirm(session, found & uids, "found by query")
             for uid in missing:
                 self._send_again(session, uid, "not found by query")
-            self._close(session, record, failed=bool(missing))
+            commitments.close(session, record.transaction_uid, kept=not missing)
 
     def _cannot_ask(self, record: CommitmentRow, lines: Sequence[OutboxRow]) -> None:
         """Try again later; after a day, let what was delivered stand as that."""
         old = [line for line in lines if line.delivered and self._clock() - line.delivered > GIVE_UP_AFTER]
         if not old:
-            self._wait(record, TO_ASK, _pause(record.attempts))
+            self._wait(record, _pause(record.attempts))
             return
         log.warning("cannot be confirmed", extra={"destination": self._name, "count": len(old)})
         with Session(self._database) as session, session.begin():
             answer = "delivered; the peer cannot be asked whether it keeps it"
             outbox.give_up_confirming(session, [line.id for line in old], answer)
-            self._close(session, record, failed=True)
+            commitments.close(session, record.transaction_uid, kept=False)
             self._settle(session, {line.sop_instance_uid for line in old})
 
     # ---- lines
@@ -185,14 +181,11 @@ class CommitmentRequests:
     def _transactions(self, *states: CommitmentState) -> Select[CommitmentRow]:
         return commitments.transactions(CommitmentDirection.OUT, *states, peer=self._name)
 
-    def _wait(self, record: CommitmentRow, answer: str, pause: timedelta) -> None:
+    def _wait(self, record: CommitmentRow, pause: timedelta, *, asked: bool = False) -> None:
         """Come back to the transaction later; unless the report is there already."""
+        later = self._clock() + pause
         with Session(self._database) as session, session.begin():
-            commitments.wait(session, record.transaction_uid, answer, self._clock() + pause)
-
-    def _close(self, session: Session, record: CommitmentRow, *, failed: bool) -> None:
-        state = CommitmentState.FAILED if failed else CommitmentState.CONFIRMED
-        commitments.close(session, record.transaction_uid, state)
+            commitments.wait(session, CommitmentDirection.OUT, record.transaction_uid, later, asked=asked)
 
 
 def _pause(attempts: int) -> timedelta:

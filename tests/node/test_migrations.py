@@ -4,13 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, select, text
+from sqlalchemy.orm import Session
 
 from node.database.connection import open_database
-from node.database.migrations import migrate
-from node.database.tables import Base
+from node.database.migrations import configuration, migrate
+from node.database.tables import Base, CommitmentRow
 from tests.postgres import Postgres
 
 
@@ -42,6 +44,27 @@ def test_the_steps_lead_to_the_tables_of_the_records_on_postgresql(postgres: Pos
     url = postgres.database()
     migrated(url)
     assert differences(url) == []
+
+
+def test_a_transaction_that_was_asked_for_before_an_upgrade_is_not_asked_for_again(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'node.db'}"
+    engine = open_database(url)
+    with engine.connect() as connection:
+        command.upgrade(configuration(connection), "0004")
+        for uid, answer in (("1.1", "asked"), ("1.2", "")):
+            connection.execute(
+                text(
+                    "INSERT INTO commitment VALUES"
+                    " (:uid, 'out', 'pacs', '[]', 'waiting', 1, '2026-01-02 12:00:00', '2026-01-02 12:00:00', :answer)"
+                ),
+                {"uid": uid, "answer": answer},
+            )
+        connection.commit()
+    migrate(engine)
+    with Session(engine) as session:
+        rows = session.scalars(select(CommitmentRow).order_by(CommitmentRow.transaction_uid)).all()
+        assert [(row.asked, row.answer) for row in rows] == [(True, ""), (False, "")]
+    engine.dispose()
 
 
 def test_an_empty_database_differs(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from node.background import Loop
 from node.config import Peer
 from node.database import commitments
 from node.database.connection import Database
-from node.database.states import CommitmentDirection, CommitmentState
+from node.database.states import CommitmentDirection, CommitmentState, ForbiddenTransition
 from node.database.tables import CommitmentRow
 from node.errors import ConfigurationError
 from node.network.requestor import no_delay
@@ -113,7 +113,7 @@ class CommitmentProvider:
                 if known is not None:
                     if (known.direction, known.peer, known.references) != (CommitmentDirection.IN, peer, references):
                         return DUPLICATE_TRANSACTION
-                    commitments.ask_again(known, now)
+                    commitments.ask_again(session, transaction, now)
                 else:
                     commitments.begin(session, transaction, CommitmentDirection.IN, peer, references, now)
         except SQLAlchemyError as error:
@@ -137,15 +137,13 @@ class CommitmentProvider:
             The data set of the N-EVENT-REPORT.
         """
         transaction = str(information.get("TransactionUID", ""))
-        failed = {
-            str(item.get("ReferencedSOPInstanceUID", "")): int(item.get("FailureReason", 0) or 0)
-            for item in information.get("FailedSOPSequence", None) or ()
-        }
+        if not is_uid(transaction):
+            return INVALID_ARGUMENT
         try:
             with Session(self._database) as session, session.begin():
-                report = commitments.Report(event_type, failed)
-                if not is_uid(transaction) or not commitments.note_report(session, transaction, report):
-                    return INVALID_ARGUMENT
+                commitments.note_report(session, transaction, commitments.Report.read(information, event_type))
+        except ForbiddenTransition:  # the node has not asked for it
+            return INVALID_ARGUMENT
         except SQLAlchemyError as error:
             log.error("commitment report not stored", extra={"calling": calling, "error": type(error).__name__})
             return PROCESSING_FAILURE
@@ -263,16 +261,18 @@ class CommitmentProvider:
 
     def _settle(self, record: CommitmentRow, answer: str) -> None:
         now = self._clock()
-        attempts = record.attempts + 1
-        if not answer:
-            state = CommitmentState.REPORTED
-        elif now - record.created > GIVE_UP_AFTER:
-            state = CommitmentState.FAILED
-        else:
-            state = CommitmentState.WAITING
-        pause = timedelta(seconds=min(FIRST_RETRY_S * 2 ** min(attempts - 1, 12), LONGEST_RETRY_S))
         with Session(self._database) as session, session.begin():
-            commitments.note_answer(session, record.transaction_uid, state, attempts, answer, now + pause)
+            if not answer:
+                state = CommitmentState.REPORTED
+                commitments.report_taken(session, record.transaction_uid)
+            elif now - record.created > GIVE_UP_AFTER:
+                state = CommitmentState.FAILED
+                commitments.give_up(session, record.transaction_uid, answer)
+            else:
+                state = CommitmentState.WAITING
+                pause = timedelta(seconds=min(FIRST_RETRY_S * 2 ** min(record.attempts, 12), LONGEST_RETRY_S))
+                direction = CommitmentDirection.IN
+                commitments.wait(session, direction, record.transaction_uid, now + pause, answer=answer)
         log.info(
             "commitment report",
             extra={"transaction_uid": record.transaction_uid, "peer": record.peer, "state": state, "answer": answer},

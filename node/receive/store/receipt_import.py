@@ -21,7 +21,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from node.background import Loop
 from node.database.connection import Database
 from node.database.queries import in_chunks
-from node.database.states import AssociationOutcome
+from node.database.states import ASSOCIATION, AssociationOutcome, ForbiddenTransition, before, require
 from node.database.tables import AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
 from node.files import write_whole
 from node.receive.store.locks import LeaderLock
@@ -55,6 +55,9 @@ audits = cast(Table, AuditRow.__table__)
 
 # The statements are made once: building and compiling one costs SQLAlchemy more than the database takes to run it.
 KNOWN_ASSOCIATIONS = select(associations.c.id).where(associations.c.id.in_(bindparam("keys", expanding=True)))
+OUTCOMES = select(associations.c.id, associations.c.outcome).where(
+    associations.c.id.in_(bindparam("keys", expanding=True))
+)
 KNOWN_INSTANCES = select(instances.c.sop_instance_uid).where(
     instances.c.sop_instance_uid.in_(bindparam("keys", expanding=True))
 )
@@ -261,7 +264,10 @@ class ReceiptImport:
         with self._database.begin() as connection:
             lost = connection.execute(
                 update(associations)
-                .where(associations.c.id.startswith(f"{process}-"), associations.c.ended.is_(None))
+                .where(
+                    associations.c.id.startswith(f"{process}-"),
+                    associations.c.outcome.in_(before(ASSOCIATION, AssociationOutcome.LOST)),
+                )
                 .values(ended=datetime.now(UTC), outcome=AssociationOutcome.LOST, reason="The receiving process ended")
             ).rowcount
         log.warning("a receiving process ended", extra={"receiver": process, "associations": lost})
@@ -270,11 +276,11 @@ class ReceiptImport:
         """Write `entries`; one that the database will never take is left out, and logged, instead of stopping all."""
         try:
             self._write(entries)
-        except (DataError, IntegrityError):
+        except (DataError, IntegrityError, ForbiddenTransition):
             for entry in entries:
                 try:
                     self._write([entry])
-                except (DataError, IntegrityError) as error:
+                except (DataError, IntegrityError, ForbiddenTransition) as error:
                     facts = {"kind": type(entry).__name__, "error": type(error).__name__}
                     log.error("a receipt cannot be recorded", extra=facts)
 
@@ -485,6 +491,20 @@ def _write_audit(connection: Connection, entries: Sequence[Entry]) -> None:
 
 
 def _write_ends(connection: Connection, ends: Sequence[Closed]) -> None:
+    """End associations; an end that is read a second time changes nothing.
+
+    Raises
+    ------
+    ForbiddenTransition
+        If an association has ended otherwise before.
+    """
+    known = _existing(connection, OUTCOMES, [entry.association_id for entry in ends])
+    outcomes = {row.id: AssociationOutcome(row.outcome) for row in known}
+    for entry in ends:
+        now, then = outcomes.get(entry.association_id), AssociationOutcome(entry.outcome)
+        if now is not None:
+            require(ASSOCIATION, f"association {entry.association_id}", now, then)
+            outcomes[entry.association_id] = then
     if ends:
         connection.execute(
             END,

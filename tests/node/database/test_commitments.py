@@ -35,9 +35,10 @@ def test_a_report_is_kept_for_what_the_node_asked_and_for_nothing_else(session: 
     row = asked(session, CommitmentDirection.OUT)
     asked(session, CommitmentDirection.IN, "2.25.2")
     report = commitments.Report(2, {"1.2": 0x0112})
-    assert commitments.note_report(session, "2.25.1", report)
-    assert not commitments.note_report(session, "2.25.2", report)
-    assert not commitments.note_report(session, "2.25.3", report)
+    commitments.note_report(session, "2.25.1", report)
+    for other in ("2.25.2", "2.25.3"):
+        with pytest.raises(ForbiddenTransition, match=rf"{other} is not known"):
+            commitments.note_report(session, other, report)
     session.refresh(row)
     assert (row.state, commitments.report_of(row)) == (CommitmentState.REPORTED, report)
 
@@ -54,24 +55,43 @@ def test_transactions_are_found_by_direction_state_and_peer(session: Session) ->
 def test_a_transaction_that_was_reported_does_not_wait_for_longer(session: Session) -> None:
     row = asked(session, CommitmentDirection.OUT)
     commitments.note_report(session, "2.25.1", commitments.Report(1, {}))
-    commitments.wait(session, "2.25.1", "asked", NOON + timedelta(hours=1))
+    commitments.wait(session, CommitmentDirection.OUT, "2.25.1", NOON + timedelta(hours=1), asked=True)
     session.refresh(row)
-    assert (row.state, row.attempts) == (CommitmentState.REPORTED, 0)
+    assert (row.state, row.attempts, row.asked) == (CommitmentState.REPORTED, 0, False)
 
 
 def test_a_confirmed_transaction_does_not_fail_afterwards(session: Session) -> None:
     row = asked(session, CommitmentDirection.OUT)
-    commitments.close(session, "2.25.1", CommitmentState.CONFIRMED)
-    commitments.close(session, "2.25.1", CommitmentState.FAILED)
+    commitments.close(session, "2.25.1", kept=True)
+    with pytest.raises(ForbiddenTransition, match=r"2\.25\.1 is confirmed and cannot become failed"):
+        commitments.close(session, "2.25.1", kept=False)
     session.refresh(row)
     assert row.state == CommitmentState.CONFIRMED
-    with pytest.raises(ForbiddenTransition, match=r"2\.25\.1 is confirmed and cannot become failed"):
-        commitments.move(row, CommitmentState.FAILED)
+
+
+def test_a_report_that_comes_late_is_kept_and_one_that_comes_again_takes_its_place(session: Session) -> None:
+    row = asked(session, CommitmentDirection.OUT)
+    commitments.close(session, "2.25.1", kept=False)
+    for report in (commitments.Report(2, {"1.2": 0x0112}), commitments.Report(1, {})):
+        commitments.note_report(session, "2.25.1", report)
+        session.refresh(row)
+        assert (row.state, commitments.report_of(row)) == (CommitmentState.REPORTED, report)
 
 
 def test_a_peer_that_asks_again_is_answered_again(session: Session) -> None:
     row = asked(session, CommitmentDirection.IN)
-    commitments.note_answer(session, "2.25.1", CommitmentState.FAILED, 7, "no answer", NOON)
+    commitments.give_up(session, "2.25.1", "no answer")
     session.refresh(row)
-    commitments.ask_again(row, NOON)
+    assert (row.state, row.attempts, row.answer) == (CommitmentState.FAILED, 1, "no answer")
+    commitments.ask_again(session, "2.25.1", NOON)
+    session.refresh(row)
     assert (row.state, row.attempts) == (CommitmentState.WAITING, 0)
+
+
+def test_a_peer_that_took_the_report_meanwhile_is_neither_put_off_nor_given_up(session: Session) -> None:
+    row = asked(session, CommitmentDirection.IN)
+    commitments.report_taken(session, "2.25.1")
+    commitments.wait(session, CommitmentDirection.IN, "2.25.1", NOON + timedelta(hours=1), answer="cannot be reached")
+    commitments.give_up(session, "2.25.1", "cannot be reached")
+    session.refresh(row)
+    assert (row.state, row.attempts, row.answer, row.not_before) == (CommitmentState.REPORTED, 1, "", NOON)

@@ -9,6 +9,7 @@ from node.database.states import (
     COMMITMENT,
     OUTBOX,
     AssociationOutcome,
+    CommitmentDirection,
     CommitmentState,
     ForbiddenTransition,
     OutboxState,
@@ -18,7 +19,13 @@ from node.database.states import (
 
 
 @pytest.mark.parametrize(
-    ("table", "states"), [(OUTBOX, OutboxState), (COMMITMENT, CommitmentState), (ASSOCIATION, AssociationOutcome)]
+    ("table", "states"),
+    [
+        (OUTBOX, OutboxState),
+        (COMMITMENT[CommitmentDirection.IN], CommitmentState),
+        (COMMITMENT[CommitmentDirection.OUT], CommitmentState),
+        (ASSOCIATION, AssociationOutcome),
+    ],
 )
 def test_a_table_has_a_row_for_every_state_and_names_no_other(
     table: dict[StrEnum, frozenset[StrEnum]], states: type[StrEnum]

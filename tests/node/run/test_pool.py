@@ -13,7 +13,7 @@ from node.errors import JobFailed, WorkerDied
 from node.run.job_folder import JobFolder
 from node.run.messages import Check, Checked, Infer
 from node.run.notes import StudyNote
-from node.run.pool import Pool, Stopping
+from node.run.pool import Interrupted, Pool, Stopping
 from tests.node.run.trial import install_trial, mr_instances
 from tests.waiting import until
 
@@ -118,11 +118,13 @@ def test_a_call_can_be_cancelled(bed: Bed) -> None:
 
 def test_calls_leave_when_the_pool_is_closed_and_nothing_runs_on(bed: Bed) -> None:
     left: list[str] = []
+    interrupted: list[bool] = []
 
     def call(request: Infer | Check) -> None:
         try:
             workers.call(request)
-        except Stopping:
+        except Stopping as stopping:
+            interrupted.append(isinstance(stopping, Interrupted))
             left.append(request.do)
 
     with pool() as workers:
@@ -135,6 +137,7 @@ def test_calls_leave_when_the_pool_is_closed_and_nothing_runs_on(bed: Bed) -> No
         for thread in threads:
             thread.join(30)
         assert len(left) == 3
+        assert sorted(interrupted) == [False, False, True], "one was under way, two waited for the worker"
         assert not alive(pid)
 
 

@@ -62,6 +62,23 @@ def counts(database: Database) -> list[tuple[int, int | None]]:
     return [(row.instances, row.expected) for row in rows(database, SeriesRow)]
 
 
+def test_an_association_ends_once_and_a_second_end_costs_the_other_receipts_nothing(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    names = [f"{receipts.process}-{number}" for number in range(2)]
+    for name in names:
+        receipts.append(Opened(name, "dimse", "SCANNER", "CONDYLE", "::1", AT))
+    receipts.append(Closed(names[0], AT + 1, "released", "", 3, 0))
+    receipts.append(Closed(names[0], AT + 1, "released", "", 3, 0))  # read again after a crash
+    receipts.append(Closed(names[0], AT + 2, "aborted", "late", 4, 0))
+    receipts.append(Closed(names[1], AT + 2, "cut", "too slow", 1, 0))
+    assert receipt_import.poll() == 6
+    found = {row.id: (row.outcome, row.reason, row.stored) for row in rows(database, AssociationRow)}
+    assert found == {names[0]: ("released", "", 3), names[1]: ("cut", "too slow", 1)}
+    receipts.close()
+
+
 def test_an_association_and_its_instances_are_recorded(
     tmp_path: Path, database: Database, receipt_import: ReceiptImport
 ) -> None:
