@@ -22,7 +22,7 @@ from node.config import Configuration, checks
 from node.config.route_settings import read_with_settings
 from node.database.connection import Database, open_database, opening_errors
 from node.errors import ConfigurationError, PeerUnavailable
-from node.patient_records.look_up import open_patient_records
+from node.patient_records.look_up import RecordLookUp, open_patient_records
 from node.patient_records.service import RecordService
 from node.prior.search import PriorReports
 from node.processes import Supervisor, receivers
@@ -105,16 +105,18 @@ class Node:
         """Start every part, the last in the flow first; `stack` ends them in the opposite order."""
         database = prepared_database(configuration)
         stack.callback(database.dispose)
-        records = RecordService(configuration)
-        stack.callback(records.stop)
+        patient_records = open_patient_records(configuration)
+        look_up = RecordLookUp(configuration, patient_records)
         job_engine = JobEngine(
             configuration,
             database,
-            contexts=lambda job, paths: records.context_for(job.pipeline, paths),
-            priors=PriorReports(configuration, database, open_patient_records(configuration)),
+            contexts=lambda job, paths: look_up.for_study(job.pipeline, paths),
+            priors=PriorReports(configuration, database, patient_records),
         )
         job_engine.start()
         stack.callback(job_engine.stop)
+        records = RecordService(configuration, database, patient_records, look_up, job_engine)
+        stack.callback(records.stop)
         sender = Sender(configuration, database)
         sender.start()
         stack.callback(sender.stop)

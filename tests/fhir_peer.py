@@ -17,9 +17,9 @@ from node.config.checks import listening_socket
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
+def serving(app: Any, port: int = 0) -> Iterator[str]:
     """The address of `app`, served by a thread."""
-    with listening_socket("127.0.0.1", 0) as listening:
+    with listening_socket("127.0.0.1", port) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()

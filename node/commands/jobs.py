@@ -20,7 +20,7 @@ from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
 from node.commands.terminal import console
 from node.database.connection import Database
-from node.database.jobs import JobState
+from node.database.jobs import ON_REQUEST, JobState
 from node.database.queries import UNDER_WAY, JobView, delivered_counts, find_job, show_job
 from node.database.queries import list_jobs as list_rows
 from node.database.tables import DecisionRow, EventRow, JobRow
@@ -120,8 +120,12 @@ def _show_head(out: Console, job: JobRow) -> None:
     out.print(f"[bold]job {job.id}[/]", Text(job.state, style=STYLES[JobState(job.state)]))
     if job.reason:
         out.print(Text(f"  {job.reason}"))
-    out.print(f"  {job.pipeline} {job.pipeline_version} for route {job.route}, {len(job.sop_instance_uids)} images")
-    out.print(f"  study {job.study_instance_uid}")
+    if job.route == ON_REQUEST:
+        out.print(f"  {job.pipeline} {job.pipeline_version} {ON_REQUEST}, from the patient's record")
+    else:
+        images = len(job.sop_instance_uids)
+        out.print(f"  {job.pipeline} {job.pipeline_version} for route {job.route}, {images} images")
+        out.print(f"  study {job.study_instance_uid}")
     for uid in job.series_instance_uids:
         out.print(f"  series {uid}")
     if job.predecessor:

@@ -26,7 +26,7 @@ def record(paths: Sequence[Path], config: Path) -> int:
     refused = 0
     for path in paths:
         try:
-            taken = intake.file(path)
+            summary = intake.file(path)
         except (UnsuitableInput, IdentityMismatch) as error:
             refused += 1
             table.add_row(path.name, "-", "-", f"refused: {error}")
@@ -35,8 +35,8 @@ def record(paths: Sequence[Path], config: Path) -> int:
             refused += 1
             table.add_row(path.name, "-", "-", f"cannot be read or stored: {error.strerror}")
             continue
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in taken.refused.items())
-        table.add_row(path.name, str(taken.records), str(taken.events), reasons or "-")
+        reasons = ", ".join(f"{count} x {reason}" for reason, count in summary.refused.items())
+        table.add_row(path.name, str(summary.records), str(summary.events), reasons or "-")
     console().print(table)
     return 1 if refused else 0
 

@@ -3,32 +3,76 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import date
 from pathlib import Path
 
 from dicom_sr.errors import UnsuitableInput
+from node.commands.exit_codes import NOT_RIGHT, OK, UNREACHABLE
 from node.commands.terminal import console
 from node.config.route_settings import read_with_settings
-from node.patient_records.answer import Assessor, route_settings
-from node.patient_records.look_up import Contexts, open_patient_records
-from node.patient_records.web import answer
+from node.database.connection import opening_errors
+from node.patient_records.look_up import RecordLookUp, open_patient_records
+from node.patient_records.requests import AnswerState, RecordRequests
+from node.run.job_engine import JobEngine, set_up
 
 
 def risk(patient: str, config: Path, issuer: str | None = None, day: date | None = None, as_json: bool = False) -> int:
-    """Print the answer; 1 if there is no record or it cannot be used."""
+    """Print the answer.
+
+    The question is a job, as for ``POST /risk``. A node that runs with the same data folder takes it; where none does,
+    its steps are done here, in a worker with the same limits, and no other job is taken up. What goes to FHIR
+    destinations is sent by the node, now or when it is next started.
+
+    Parameters
+    ----------
+    patient
+        The patient's ID in the record.
+    config
+        The node's configuration.
+    issuer
+        Of the patient ID; None: `records.default_issuer`.
+    day
+        For which the risk is asked; None: today.
+    as_json
+        The whole RiskAssessment rather than its sentences.
+
+    Returns
+    -------
+    int
+        `NOT_RIGHT` if there is no record, it cannot be used, or the job failed; `UNREACHABLE` if a node is at it for
+        longer than `records.answer_wait_s`.
+    """
+    logging.getLogger("node").addHandler(logging.NullHandler())  # what the steps log, the answer says
     configuration = read_with_settings(config)
-    contexts = Contexts(configuration, open_patient_records(configuration))
-    assessor = Assessor(route_settings(configuration.routes))
+    with opening_errors(configuration):
+        database = set_up(configuration)
+    records = open_patient_records(configuration)
+    engine = JobEngine(configuration, database)
+    requests = RecordRequests(configuration, database, records, RecordLookUp(configuration, records), engine)
     try:
-        resource = answer(configuration.records, contexts, assessor, patient, issuer, day or date.today())
+        with engine.alone() as alone:
+            job = requests.submit(patient, issuer, day or date.today())
+            if alone and requests.answer(job).state is AnswerState.UNDER_WAY:
+                engine.run_here(job)
+        answer = requests.wait(job, configuration.records.answer_wait_s)
     except UnsuitableInput as error:
         console(error=True).print(str(error), markup=False)
-        return 1
+        return NOT_RIGHT
     finally:
-        assessor.close()
+        engine.stop()
+        database.dispose()
+    if answer.state is AnswerState.UNDER_WAY:
+        console(error=True).print(
+            f"The node is still at it (job {job}). The same command later shows the answer; so does condyle jobs show."
+        )
+        return UNREACHABLE
+    if answer.resource is None:
+        console(error=True).print(answer.reason, markup=False)
+        return NOT_RIGHT
     if as_json:
-        console().print_json(json.dumps(resource))
+        console().print_json(json.dumps(answer.resource))
     else:
-        for note in resource["note"]:
+        for note in answer.resource["note"]:
             console().print(note["text"], markup=False)
-    return 0
+    return OK

@@ -10,9 +10,10 @@ DESTINATION = "records.fhir"  # no destination of the configuration can be calle
 
 
 def with_fhir_destination(configuration: Configuration) -> Configuration:
-    """The configuration as it would be written today: the server is a destination of every route that states risks.
+    """The configuration as it would be written today: the server is a destination of every route that states risks,
+    and of the answers to requests.
 
-    Without `post_back` the configuration is left as it is, and so are routes that name the same server already.
+    Without `post_back` the configuration is left as it is, and so is a route that names the same server already.
     """
     fhir = configuration.records.fhir
     if fhir is None or not fhir.post_back:
@@ -35,9 +36,12 @@ def with_fhir_destination(configuration: Configuration) -> Configuration:
         else route
         for name, route in configuration.routes.items()
     }
-    return configuration.model_copy(
-        update={"destinations": {**configuration.destinations, DESTINATION: destination}, "routes": routes}
-    )
+    answers = configuration.records.answer_destinations
+    records = configuration.records
+    if not same & set(answers):
+        records = records.model_copy(update={"answer_destinations": (*answers, DESTINATION)})
+    destinations = {**configuration.destinations, DESTINATION: destination}
+    return configuration.model_copy(update={"destinations": destinations, "routes": routes, "records": records})
 
 
 def _states_risks(pipeline: str) -> bool:

@@ -272,6 +272,8 @@ class RecordSettings(Section):
     default_issuer: str = ""  # issuer of patient IDs in images and records that name none
     token: SecretStr | None = None  # bearer token for /fhir and /risk; None: loopback only
     token_file: FilePath | None = None
+    answer_wait_s: float = Field(default=30.0, ge=0, le=600)  # for the answer to a request, unless it says otherwise
+    answer_destinations: tuple[Name, ...] = ()  # of kind fhir: they get the answers to requests too
     mllp: MllpSettings | None = None
     fhir: FhirServer | None = None
 
@@ -329,6 +331,17 @@ class Configuration(Section):
                 if destination not in self.destinations:
                     known = ", ".join(self.destinations) or "none"
                     raise ValueError(f"routes.{name}.destinations: no destination {destination!r}; there are: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _answers_go_to_fhir_servers(self) -> Configuration:
+        servers = [name for name, of in self.destinations.items() if isinstance(of, FhirDestination)]
+        for name in self.records.answer_destinations:
+            if name not in servers:
+                known = ", ".join(servers) or "none"
+                raise ValueError(
+                    f"records.answer_destinations: no destination {name!r} of kind fhir; there are: {known}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -1,11 +1,11 @@
-"""A job: one pipeline on one study for one route, and the table of its states."""
+"""A job: one pipeline on one study for one route, or on a record on request, and the table of its states."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 
@@ -38,9 +38,16 @@ NEXT: dict[JobState, frozenset[JobState]] = {
 }
 
 
+ON_REQUEST = "on request"  # in place of a route's name, which has no blank: asked for, of a record and not a study
+REQUEST_PRIORITY = 10  # somebody waits for the answer; routes have 100 unless they say otherwise
+
+
 @dataclass(frozen=True)
 class Job:
-    """What a route decided shall be done; `id` is the same for the same images, pipeline and settings."""
+    """What a route decided, or somebody asked for; `id` is the same for the same input, pipeline and settings.
+
+    A job on request has `ON_REQUEST` for its route, and neither study nor images: its input lies in its folder.
+    """
 
     id: str
     route: str
@@ -76,6 +83,30 @@ def job_id(
         As `revision_of` gives it.
     """
     text = "|".join([route, pipeline, version, digest, *sorted(sop_instance_uids), *([revision] if revision else ())])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def request_id(
+    pipeline: str, version: str, digest: str, patient_key: str, index_date: date, record_digest: str, revision: str = ""
+) -> str:
+    """Name of the job that answers a request from a record: the same question about the same record is the same job.
+
+    Parameters
+    ----------
+    pipeline, version, digest
+        Which pipeline answers, and its settings and weights.
+    patient_key
+        Keyed digest of patient ID and issuer: without the node's secret it tells of no patient.
+    index_date
+        The day that was asked for.
+    record_digest
+        SHA-256 of the record, hex.
+    revision
+        The job that gave the same answer before, where that is no longer kept.
+    """
+    text = "|".join(
+        [ON_REQUEST, pipeline, version, digest, patient_key, index_date.isoformat(), record_digest, revision]
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

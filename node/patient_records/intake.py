@@ -1,4 +1,4 @@
-"""Where records come together, whatever way they came: parsed, put into the store, and counted, never named."""
+"""Records on their way into the store, wherever they come from: parsed, stored and counted, never named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import RecordSettings
-from node.patient_records.store import Records
+from node.patient_records.store import PatientRecords
 from pipelines.records.fhir import read_bundle
 from pipelines.records.hl7 import Incoming, read_message
 from pipelines.records.omop import read_tables
@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Taken:
+class IntakeSummary:
     """What came of one delivery, in numbers."""
 
-    way: str
+    source: str  # fhir, hl7 or omop
     records: int
     events: int
-    refused: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)  # how often by reason
 
 
 def _events(records: Iterable[Record]) -> int:
@@ -40,11 +40,13 @@ class Intake:
 
     Parameters
     ----------
+    records
+        Where they go.
     settings
         Whose identifiers count.
     """
 
-    def __init__(self, records: Records, settings: RecordSettings) -> None:
+    def __init__(self, records: PatientRecords, settings: RecordSettings) -> None:
         self._records, self._settings = records, settings
 
     @property
@@ -52,7 +54,7 @@ class Intake:
         """Which systems' identifiers are patient IDs, and the issuer of those that name none."""
         return self._settings.issuers, self._settings.default_issuer
 
-    def bundle(self, bundle: Mapping[str, Any]) -> Taken:
+    def bundle(self, bundle: Mapping[str, Any]) -> IntakeSummary:
         """A FHIR R4 bundle.
 
         Raises
@@ -60,10 +62,10 @@ class Intake:
         UnsuitableInput, IdentityMismatch
         """
         imported = read_bundle(bundle, *self.issuers)
-        kept, refused = self._kept(imported.records)
-        return self._told(Taken("fhir", len(kept), _events(kept), {**imported.refused, **refused}))
+        stored, refused = self._stored(imported.records)
+        return self._logged(IntakeSummary("fhir", len(stored), _events(stored), {**imported.refused, **refused}))
 
-    def message(self, incoming: Incoming) -> Taken:
+    def message(self, incoming: Incoming) -> IntakeSummary:
         """An HL7 v2 message; a merge or a change of patient ID moves what is known.
 
         Raises
@@ -72,21 +74,21 @@ class Intake:
         """
         for old, new in incoming.merged:
             self._records.rename(old, new)
-        kept, refused = self._kept(incoming.records)
-        return self._told(Taken("hl7", len(kept), _events(kept), refused))
+        stored, refused = self._stored(incoming.records)
+        return self._logged(IntakeSummary("hl7", len(stored), _events(stored), refused))
 
-    def tables(self, path: Path) -> Taken:
+    def tables(self, path: Path) -> IntakeSummary:
         """OMOP CDM tables, in a folder or a zip.
 
         Raises
         ------
         UnsuitableInput, IdentityMismatch
         """
-        kept, refused = self._kept(read_tables(path, self._settings.default_issuer))
-        return self._told(Taken("omop", len(kept), _events(kept), refused))
+        stored, refused = self._stored(read_tables(path, self._settings.default_issuer))
+        return self._logged(IntakeSummary("omop", len(stored), _events(stored), refused))
 
-    def file(self, path: Path) -> Taken:
-        """Any of these, told apart by what it is.
+    def file(self, path: Path) -> IntakeSummary:
+        """Any of these, recognised by its content.
 
         Raises
         ------
@@ -104,34 +106,34 @@ class Intake:
             raise UnsuitableInput("neither FHIR JSON nor HL7 v2 nor OMOP tables") from error
         return self.bundle(content if isinstance(content, dict) else {})
 
-    def _kept(self, records: Iterable[Record]) -> tuple[list[Record], dict[str, int]]:
-        """Keep each record; one that is of somebody else than the one kept under its ID costs the others nothing.
+    def _stored(self, records: Iterable[Record]) -> tuple[list[Record], dict[str, int]]:
+        """Store each record; one that is of somebody else than the one under its ID costs the others nothing.
 
         Raises
         ------
         IdentityMismatch
-            If none could be kept.
+            If none could be stored.
         """
-        kept: list[Record] = []
+        stored: list[Record] = []
         refused: Counter[str] = Counter()
         mismatch: IdentityMismatch | None = None
         for record in records:
             try:
                 self._records.add(record)
-                kept.append(record)
+                stored.append(record)
             except IdentityMismatch as error:
                 mismatch = error
                 refused[f"record: {error}"] += 1
-        if mismatch is not None and not kept:
+        if mismatch is not None and not stored:
             raise mismatch
-        return kept, dict(refused)
+        return stored, dict(refused)
 
-    def _told(self, taken: Taken) -> Taken:
+    def _logged(self, summary: IntakeSummary) -> IntakeSummary:
         facts = {
-            "way": taken.way,
-            "records": taken.records,
-            "events": taken.events,
-            "refused": sum(taken.refused.values()),
+            "source": summary.source,
+            "records": summary.records,
+            "events": summary.events,
+            "refused": sum(summary.refused.values()),
         }
         log.info("record received", extra=facts)
-        return taken
+        return summary

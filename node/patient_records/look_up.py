@@ -15,7 +15,7 @@ from node.config import Configuration
 from node.errors import PeerRefused, PeerUnavailable
 from node.network.fhir_client import FhirClient
 from node.patient_records.intake import Intake
-from node.patient_records.store import Records
+from node.patient_records.store import PatientRecords
 from node.study.headers import day, identity_in, study_header
 from pipelines.context import ClinicalContext
 from pipelines.records.record import Identity, IdentityMismatch, Record
@@ -24,7 +24,7 @@ from pipelines.registry import pipeline_type
 log = logging.getLogger(__name__)
 
 
-def open_patient_records(configuration: Configuration) -> Records:
+def open_patient_records(configuration: Configuration) -> PatientRecords:
     """The node's records.
 
     Raises
@@ -32,24 +32,42 @@ def open_patient_records(configuration: Configuration) -> Records:
     ConfigurationError
         If the key file is no good.
     """
-    return Records(configuration.node.data.absolute() / "records", configuration.records.key_file)
+    return PatientRecords(configuration.node.data.absolute() / "records", configuration.records.key_file)
 
 
-class Contexts:
-    """Finds the record for a job: what the job engine calls in its prepare step.
+class RecordLookUp:
+    """Finds the record that belongs to a study, or to a patient who is asked about.
 
     Parameters
     ----------
+    configuration
+        Which issuer counts where none is named, and which FHIR server is asked.
+    records
+        The node's own records; what the server gives is put there.
     pauses_s
         Before a job asks a FHIR server again that was away or busy; after the last one the job fails and can be
         restarted, so that an outage holds up nothing else.
     """
 
-    def __init__(self, configuration: Configuration, records: Records, pauses_s: Sequence[float] = (1.0, 4.0)) -> None:
+    def __init__(
+        self, configuration: Configuration, records: PatientRecords, pauses_s: Sequence[float] = (1.0, 4.0)
+    ) -> None:
         self._settings, self._records, self._pauses_s = configuration.records, records, pauses_s
 
-    def __call__(self, pipeline: str, paths: list[Path]) -> ClinicalContext | None:
-        """The context for a pipeline on the study of these files; None where it wants none or there is none.
+    def for_study(self, pipeline: str, paths: Sequence[Path]) -> ClinicalContext | None:
+        """The context for a pipeline on a study, up to the day of the study: what a job's first step asks for.
+
+        Parameters
+        ----------
+        pipeline
+            By its name.
+        paths
+            The study's files; the first one says whose it is.
+
+        Returns
+        -------
+        ClinicalContext or None
+            None where the pipeline wants none or there is none.
 
         Raises
         ------
@@ -61,19 +79,37 @@ class Contexts:
         if not pipeline_type(pipeline).needs_context or not paths:
             return None
         header = study_header(paths[0])
-        who = self.identity(header)
-        record = self._found(who)
+        who = identity_in(header, self._settings.default_issuer)
+        record = self._find_patiently(who)
         if record is None:
             return None
         if what := record.identity.mismatch(who):
             raise UnsuitableInput(f"the record and the images are not of one person, or it cannot be told: {what}")
         return record.context(_study_day(header))
 
-    def identity(self, header: Dataset) -> Identity:
-        """Who the headers say the patient is."""
-        return identity_in(header, self._settings.default_issuer)
+    def for_request(self, patient_id: str, issuer: str | None) -> Record:
+        """The record for a request without a study.
 
-    def _found(self, who: Identity) -> Record | None:
+        Parameters
+        ----------
+        patient_id
+            As the record has it.
+        issuer
+            None: the one that counts where none is named.
+
+        Raises
+        ------
+        UnsuitableInput
+            If there is no record.
+        PeerUnavailable
+            If the FHIR server is away.
+        """
+        record = self.find(Identity(patient_id, self._settings.default_issuer if issuer is None else issuer))
+        if record is None:
+            raise UnsuitableInput("there is no record under that patient ID and issuer")
+        return record
+
+    def _find_patiently(self, who: Identity) -> Record | None:
         for pause in self._pauses_s:
             try:
                 return self.find(who)
@@ -106,19 +142,6 @@ class Contexts:
         except IdentityMismatch as error:
             raise UnsuitableInput(f"the FHIR server's record is not of one person: {error}") from error
         return self._records.get(who.patient_id, who.issuer)
-
-    def for_request(self, patient_id: str, issuer: str | None, index_date: date) -> tuple[Record, ClinicalContext]:
-        """The record and context for a request without a study.
-
-        Raises
-        ------
-        UnsuitableInput
-            If there is no record.
-        """
-        record = self.find(Identity(patient_id, self._settings.default_issuer if issuer is None else issuer))
-        if record is None:
-            raise UnsuitableInput("there is no record under that patient ID and issuer")
-        return record, record.context(index_date)
 
 
 def _study_day(header: Dataset) -> date:

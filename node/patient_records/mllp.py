@@ -26,7 +26,7 @@ IDLE_S = 300.0
 class _Handler(socketserver.BaseRequestHandler):
     """One connection: messages one after another until the sender closes it."""
 
-    server: Server
+    server: MllpServer
     request: socket.socket
 
     def handle(self) -> None:
@@ -53,13 +53,22 @@ class _Handler(socketserver.BaseRequestHandler):
         return frame[frame.find(START) + 1 :]  # what stands before the start is no message
 
 
-class Server(socketserver.ThreadingTCPServer):
+class MllpServer(socketserver.ThreadingTCPServer):
     """Listens until `stop`.
 
     Parameters
     ----------
+    host, port
+        Where; port 0: any that is free.
+    intake
+        Takes the messages in.
     networks
         From where connections are taken; empty: anywhere.
+
+    Raises
+    ------
+    OSError
+        If the port is taken.
     """
 
     allow_reuse_address = True
@@ -78,9 +87,11 @@ class Server(socketserver.ThreadingTCPServer):
 
     @property
     def port(self) -> int:
+        """Where it listens; chosen by the system where 0 was asked for."""
         return int(self.server_address[1])
 
     def verify_request(self, request: object, client_address: object) -> bool:
+        """Whether the sender's address is in one of the networks."""
         address = ipaddress.ip_address(str(client_address[0]))  # type: ignore[index]
         allowed = not self._networks or any(address in network for network in self._networks)
         if not allowed:
@@ -88,7 +99,7 @@ class Server(socketserver.ThreadingTCPServer):
         return allowed
 
     def answer(self, frame: bytes) -> str:
-        """Take one message in and acknowledge it: AA kept, AE wrong content, AR not a message."""
+        """Take one message in and acknowledge it: AA stored, AE wrong content, AR not a message."""
         text = _decoded(frame)
         try:
             incoming: Incoming = read_message(text, *self._intake.issuers)
@@ -97,18 +108,20 @@ class Server(socketserver.ThreadingTCPServer):
             log.warning("record message refused", extra={"reason": str(error)})
             return acknowledgement(text, "AE" if text.lstrip("\ufeff").startswith("MSH") else "AR", str(error))
         except (OSError, NodeError) as error:
-            log.error("record message not kept", extra={"reason": getattr(error, "strerror", None) or str(error)})
+            log.error("record message not stored", extra={"reason": getattr(error, "strerror", None) or str(error)})
             return acknowledgement(text, "AE", "cannot be stored now, send again")
         return acknowledgement(text, "AA")
 
     def start(self) -> None:
+        """Take connections, in threads of their own."""
         self._thread.start()
 
     def stop(self) -> None:
+        """Take no more."""
         self.shutdown()
         self.server_close()
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> MllpServer:
         self.start()
         return self
 

@@ -33,7 +33,7 @@ from pipelines.records.record import Identity, Record
 log = logging.getLogger(__name__)
 
 
-class Records:
+class PatientRecords:
     """The store of records.
 
     Parameters
@@ -191,6 +191,11 @@ def _key(path: Path) -> bytes:
             f"records.key_file: {path}: holds no key; make one with condyle record --new-key"
         ) from error
     return key
+
+
+def digest(record: Record) -> str:
+    """SHA-256 of all that is kept of a record, hex: another record, and the same one with more in it, have another."""
+    return hashlib.sha256(_to_json(record)).hexdigest()
 
 
 def _to_json(record: Record) -> bytes:

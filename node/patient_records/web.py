@@ -1,4 +1,4 @@
-"""Records and risks over HTTP: POST /fhir takes a bundle, POST /risk answers with a RiskAssessment."""
+"""Records and risks over HTTP: POST /fhir takes a bundle; POST /risk, and GET /risk/{job} again, a RiskAssessment."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import hmac
 import ipaddress
 import json
 import logging
-from datetime import date, timedelta
+import re
+import time
+from datetime import date
 from typing import Any
 
+import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,32 +19,53 @@ from starlette.routing import BaseRoute, Route
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import RecordSettings
-from node.errors import ConfigurationError, NodeError
-from node.network.fhir_client import FhirClient
-from node.patient_records.answer import Assessor, risk_assessment
-from node.patient_records.intake import Intake, Taken
-from node.patient_records.look_up import Contexts
+from node.errors import ConfigurationError, JobNotFound, NodeError
+from node.patient_records.intake import Intake, IntakeSummary
+from node.patient_records.requests import LOOK_S, Answer, AnswerState, RecordRequests
 from pipelines.records.record import IdentityMismatch
 
 log = logging.getLogger(__name__)
 
 MAXIMUM_BYTES = 64 * 2**20
-A_DAY = timedelta(days=1)
+LONGEST_WAIT_S = 600.0
 FHIR_JSON = "application/fhir+json"
+STATUS = {
+    AnswerState.UNDER_WAY: 202,
+    AnswerState.UNSUITABLE: 422,
+    AnswerState.FAILED: 500,
+    AnswerState.NOT_KEPT: 410,
+}
 
 
 class RecordsWeb:
-    """The routes, for the application on the status page's port."""
+    """The routes, for the application on the status page's port.
 
-    def __init__(self, settings: RecordSettings, intake: Intake, contexts: Contexts, assessor: Assessor) -> None:
-        self._settings, self._intake, self._contexts, self._assessor = settings, intake, contexts, assessor
+    Parameters
+    ----------
+    settings
+        The token, and how long a request waits for its answer.
+    intake
+        Takes bundles in.
+    requests
+        Takes requests and finds their answers.
+
+    Raises
+    ------
+    ConfigurationError
+        If the token file cannot be read.
+    """
+
+    def __init__(self, settings: RecordSettings, intake: Intake, requests: RecordRequests) -> None:
+        self._settings, self._intake, self._requests = settings, intake, requests
         self._token = _token(settings)
 
     def routes(self) -> list[BaseRoute]:
+        """All routes about records."""
         return [
             Route("/fhir", self.bundle, methods=["POST"]),
             Route("/fhir/Bundle", self.bundle, methods=["POST"]),
             Route("/risk", self.risk, methods=["POST"]),
+            Route("/risk/{job}", self.risk_of_job, methods=["GET"]),
         ]
 
     async def bundle(self, request: Request) -> Response:
@@ -50,35 +74,57 @@ class RecordsWeb:
         if refusal is not None:
             return refusal
         try:
-            taken = await run_in_threadpool(self._intake.bundle, content)
+            summary = await run_in_threadpool(self._intake.bundle, content)
         except (UnsuitableInput, IdentityMismatch) as error:
             return _outcome(422, "error", str(error))
         except (OSError, NodeError) as error:
-            log.error("record not kept", extra={"reason": getattr(error, "strerror", None) or str(error)})
+            log.error("record not stored", extra={"reason": getattr(error, "strerror", None) or str(error)})
             return _outcome(503, "error", "cannot be stored now, send again")
-        return _outcome(200, "information", _words(taken))
+        return _outcome(200, "information", _sentence(summary))
 
     async def risk(self, request: Request) -> Response:
-        """Answer ``{"patient_id": ..., "issuer": ..., "index_date": "YYYY-MM-DD"}``; the last two may be left out."""
+        """Answer ``{"patient_id": ..., "issuer": ..., "index_date": "YYYY-MM-DD", "pipeline": ...}``.
+
+        All but the patient ID may be left out. The answer is a RiskAssessment (200), or why there is none. If it takes
+        longer than ``Prefer: wait=SECONDS`` says (RFC 7240; else `records.answer_wait_s`), it is 202 and
+        ``Content-Location`` says where to ask.
+        """
         content, refusal = await self._body(request)
         if refusal is not None:
             return refusal
         try:
-            answer = await run_in_threadpool(self._assessed, content)
+            job = await run_in_threadpool(self._submitted, content)
         except UnsuitableInput as error:
             return _outcome(422, "error", str(error))
         except (KeyError, TypeError, ValueError):
             return _outcome(400, "error", "needs patient_id, and index_date as YYYY-MM-DD where given")
-        except NodeError as error:  # the FHIR server is away, or a kept record is damaged
-            return _outcome(503, "error", str(error))
-        return JSONResponse(answer, media_type=FHIR_JSON)
+        except (NodeError, OSError) as error:  # the FHIR server is away, a stored record is damaged, the disk is full
+            return _outcome(503, "error", getattr(error, "strerror", None) or str(error))
+        return await self._answered(job, _wait_s(request, self._settings.answer_wait_s))
 
-    def _assessed(self, content: dict[str, Any]) -> dict[str, Any]:
+    async def risk_of_job(self, request: Request) -> Response:
+        """Answer as `risk` did, or would have; waits only where ``Prefer: wait=SECONDS`` says so."""
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        return await self._answered(request.path_params["job"], _wait_s(request, 0.0))
+
+    async def _answered(self, job: str, wait_s: float) -> Response:
+        deadline = time.monotonic() + wait_s
+        try:
+            while True:
+                answer = await run_in_threadpool(self._requests.answer, job)
+                if answer.state is not AnswerState.UNDER_WAY or time.monotonic() >= deadline:
+                    return _response(answer)
+                await anyio.sleep(LOOK_S)
+        except JobNotFound as error:
+            return _outcome(404, "error", str(error))
+        except NodeError as error:  # the key of a sealed answer is gone
+            return _outcome(503, "error", str(error))
+
+    def _submitted(self, content: dict[str, Any]) -> str:
         day = date.fromisoformat(content["index_date"]) if content.get("index_date") else date.today()
-        if day > date.today() + A_DAY:  # it may be tomorrow elsewhere
-            raise UnsuitableInput("the index date lies ahead")
-        return answer(
-            self._settings, self._contexts, self._assessor, str(content["patient_id"]), content.get("issuer"), day
+        return self._requests.submit(
+            str(content["patient_id"]), content.get("issuer"), day, str(content.get("pipeline") or "")
         )
 
     async def _body(self, request: Request) -> tuple[dict[str, Any], Response | None]:
@@ -112,27 +158,24 @@ class RecordsWeb:
         )
 
 
-def answer(
-    settings: RecordSettings, contexts: Contexts, assessor: Assessor, patient_id: str, issuer: str | None, day: date
-) -> dict[str, Any]:
-    """The RiskAssessment for a patient with a record; posted to the FHIR server too where that is configured.
+def _wait_s(request: Request, default_s: float) -> float:
+    """How long the sender wants to wait, by its Prefer header (RFC 7240 4.1 and 4.3)."""
+    prefer = request.headers.get("prefer", "").lower()
+    if (asked := re.search(r"\bwait\s*=\s*\"?(\d{1,9})", prefer)) is not None:
+        return min(float(asked.group(1)), LONGEST_WAIT_S)
+    return 0.0 if "respond-async" in prefer else default_s
 
-    Raises
-    ------
-    UnsuitableInput
-        If there is no record, or the pipeline cannot use it.
-    """
-    record, context = contexts.for_request(patient_id, issuer, day)
-    result = assessor.assess(context)
-    system = settings.fhir.identifier_system if settings.fhir else ""
-    resource = risk_assessment(result, record.identity, day, system)
-    if settings.fhir is not None and settings.fhir.post_back:
-        try:
-            with FhirClient(settings.fhir) as client:
-                client.create(resource)
-        except NodeError as error:  # the asker gets the answer all the same
-            log.warning("answer not posted back", extra={"reason": str(error)})
-    return resource
+
+def _response(answer: Answer) -> Response:
+    if answer.resource is not None:
+        response: Response = JSONResponse(answer.resource, media_type=FHIR_JSON)
+    elif answer.state is AnswerState.UNDER_WAY:
+        response = _outcome(202, "information", f"job {answer.job_id} is under way; ask GET /risk/{answer.job_id}")
+        response.headers["Retry-After"] = "1"
+    else:
+        response = _outcome(STATUS[answer.state], "error", answer.reason)
+    response.headers["Content-Location"] = f"/risk/{answer.job_id}"
+    return response
 
 
 def _token(settings: RecordSettings) -> str | None:
@@ -144,10 +187,10 @@ def _token(settings: RecordSettings) -> str | None:
     return settings.token.get_secret_value() if settings.token else None
 
 
-def _words(taken: Taken) -> str:
-    text = f"{taken.records} record(s), {taken.events} events"
-    if taken.refused:
-        text += "; not used: " + ", ".join(f"{count} x {reason}" for reason, count in taken.refused.items())
+def _sentence(summary: IntakeSummary) -> str:
+    text = f"{summary.records} record(s), {summary.events} events"
+    if summary.refused:
+        text += "; not used: " + ", ".join(f"{count} x {reason}" for reason, count in summary.refused.items())
     return text
 
 

@@ -24,10 +24,10 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.profile import EncodedObject, EncodingProfile
-from node.config import Configuration, Destination
+from node.config import Configuration, Destination, FhirDestination
 from node.database import job_states, outbox
 from node.database.connection import Database
-from node.database.jobs import JobState
+from node.database.jobs import ON_REQUEST, JobState
 from node.database.queries import in_chunks
 from node.database.tables import AssociationRow, InstanceRow, JobRow
 from node.errors import JobFailed, NodeError, WorkerDied
@@ -293,10 +293,11 @@ class Flow:
     def _find_prior(self, job: JobRow) -> None:
         """Put the patient's earlier report into the job's folder and note in its record which it is: once for all."""
         folder = self.folder(job.id)
-        if self._priors is None or folder.read_note(PriorNote) is not None:
+        paths = self._paths(job)
+        if self._priors is None or not paths or folder.read_note(PriorNote) is not None:
             return
         start = time.perf_counter()
-        prior = self._priors.find(job, self._paths(job))
+        prior = self._priors.find(job, paths)
         if prior is None:
             return
         with Session(self._database) as session, session.begin():
@@ -309,7 +310,9 @@ class Flow:
         """The distinct encodings that the job's destinations ask for, by their digest."""
         if job.shadow:
             return {}
-        wanted = [self._destination(name) for name in job.destinations]
+        wanted: list[Destination] = [self._destination(name) for name in job.destinations]
+        if job.route == ON_REQUEST:
+            wanted.append(self._asker)
         return dict(self._encoding(one) for one in wanted if not_run is None or one.profile.not_run_reports)
 
     def _destination(self, name: str) -> Destination:
@@ -317,6 +320,12 @@ class Flow:
             return self._configuration.destinations[name]
         except KeyError:
             raise JobFailed(f"destination {name} is no longer in the configuration") from None
+
+    @property
+    def _asker(self) -> FhirDestination:
+        """Who asked, as a destination: the RiskAssessment is made and kept, for `node.patient_records` to give out."""
+        fhir = self._configuration.records.fhir
+        return FhirDestination(kind="fhir", url="", identifier_system=fhir.identifier_system if fhir else "")
 
     def _encoding(self, destination: Destination) -> tuple[str, EncodingProfile]:
         """What a destination asks the encoders for, behind a short digest of it."""

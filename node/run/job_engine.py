@@ -13,10 +13,11 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import IO, Concatenate, ParamSpec, TypeVar
+from typing import IO, Concatenate, ParamSpec, Protocol, TypeVar
 
 from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID
 from dbos import DBOSPortableJSONSerializer as JsonSerializer
@@ -25,16 +26,19 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from dicom_sr.findings import Subject
 from node.background import Loop
 from node.config import Configuration
 from node.database import job_states, migrations, outbox, queries
 from node.database.connection import open_database
-from node.database.jobs import Job, JobState
+from node.database.jobs import ON_REQUEST, Job, JobState
 from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import ExecutorRow, JobRow, OutboxRow
 from node.errors import ConfigurationError, NodeError
 from node.run.flow import Contexts, Flow, Priors
+from node.run.job_folder import JobFolder
 from node.run.pool import Pool
+from pipelines.context import ClinicalContext
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +99,17 @@ def process(job_id: str) -> None:
         done: T = DBOS.run_step({"name": name, **DATABASE_DOWN}, work, job_id, *arguments)
         return done
 
+    _work_through(flow, job_id, step)
+
+
+class _Step(Protocol):
+    """Does one step of a job, under its name."""
+
+    def __call__(self, name: str, work: Callable[Concatenate[str, P], T], *arguments: P.args, **_: P.kwargs) -> T: ...
+
+
+def _work_through(flow: Flow, job_id: str, step: _Step) -> None:
+    """All steps of one job, each done by `step`."""
     try:
         not_run = step("prepare", flow.prepare)["unsuitable"]
         result = None
@@ -115,7 +130,8 @@ def process(job_id: str) -> None:
 class JobEngine:
     """Jobs: take them, run them, tell of them.
 
-    `submit`, `cancel`, `restart` and the reads work in any process of the node; only one that called `start` runs jobs.
+    `submit`, `cancel`, `restart` and the reads work in any process of the node; only one that called `start` runs jobs,
+    or one job at a time within `alone`.
 
     Parameters
     ----------
@@ -150,6 +166,7 @@ class JobEngine:
         )
         self._pool: Pool | None = None
         self._lock: IO[str] | None = None
+        self._alone: Flow | None = None
         self._cleaned = -math.inf  # when old jobs were last deleted
         self._keeper = Loop("care of jobs", self._keep, every_s=beat_s, retry_s=beat_s)
 
@@ -231,12 +248,60 @@ class JobEngine:
         lock.flush()
         return lock
 
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Make ready to run single jobs in this process by `run_here`, where no node runs them; whether that is so.
+
+        Nothing else is taken up: other jobs go on waiting for a node. While it lasts, no node can start with the same
+        data folder.
+        """
+        try:
+            self._lock = self._take_lock()
+        except ConfigurationError:
+            yield False
+            return
+        run = self._configuration.run
+        pool = Pool(1, run.time_limit_s, run.memory_limit_mb)
+        try:
+            pool.start()
+            self._alone = Flow(self._configuration, self._database, pool, self._contexts, self._priors)
+            yield True
+        finally:
+            self._alone = None
+            pool.close()
+            self._lock.close()
+            self._lock = None
+
+    def run_here(self, job_id: str) -> None:
+        """Run one job to its end, by the same steps, in a worker with the same limits; only within `alone`.
+
+        A kill in the middle leaves a job that the next node, or the next call, takes up where it was.
+        """
+        flow = self._alone
+        assert flow is not None, "only within alone()"
+
+        def step(name: str, work: Callable[Concatenate[str, P], T], *arguments: P.args, **more: P.kwargs) -> T:
+            return work(job_id, *arguments, **more)
+
+        _work_through(flow, job_id, step)
+
     # ---- jobs
-    def submit(self, job: Job) -> bool:
+    def submit(self, job: Job, subject: Subject | None = None, context: ClinicalContext | None = None) -> bool:
         """Take a job; False where the same job is known, and then nothing changes.
 
         It is written down before this returns. Where a worker is free the job starts at once, else it queues.
+
+        Parameters
+        ----------
+        job
+            Also known by its id alone.
+        subject, context
+            Whose record a job on request is about, and the record: kept in the job's folder, and there only.
         """
+        if subject is not None and context is not None:
+            folder = JobFolder(self._configuration.node.data.absolute() / "jobs" / job.id)
+            folder.write_subject(subject, self._configuration.records.key_file)
+            folder.write_context(context, self._configuration.records.key_file)
         route = self._configuration.routes.get(job.route)
         if route is not None and route.shadow:
             job = replace(job, shadow=True)
@@ -248,6 +313,8 @@ class JobEngine:
         return new
 
     def _begin(self, job_id: str, priority: int) -> None:
+        if self._alone is not None:  # run by `run_here`
+            return
         if self._pool is not None and self._pool.busy < self._pool.size:
             with SetWorkflowID(job_id):
                 DBOS.start_workflow(process, job_id)
@@ -293,8 +360,15 @@ class JobEngine:
             outbox.cancel(session, job_id, "cancelled by an operator")
         self._client.cancel_workflow(job_id)
 
-    def restart(self, job_id: str) -> None:
+    def restart(self, job_id: str, why: str = "restarted by an operator") -> None:
         """Begin a failed or unsuitable job again at the step that failed; what is finished stays.
+
+        Parameters
+        ----------
+        job_id
+            All of it.
+        why
+            For the timeline.
 
         Raises
         ------
@@ -303,8 +377,9 @@ class JobEngine:
             If it is neither failed nor unsuitable.
         """
         with Session(self._database) as session, session.begin():
-            job_states.move(session, job_id, JobState.QUEUED, detail="restarted by an operator")
-        self._take_up(job_id)
+            job_states.move(session, job_id, JobState.QUEUED, detail=why)
+        if self._alone is None:
+            self._take_up(job_id)
 
     def _take_up(self, job_id: str) -> None:
         """Have DBOS run a job that is written down as queued, whatever DBOS knows of it."""
@@ -416,11 +491,13 @@ class JobEngine:
             load_input=False,
             load_output=False,
         )
+        workflows = {workflow.workflow_id for workflow in old}
         with Session(self._database) as session:
             ended = session.scalars(
                 select(JobRow.id)
                 .where(
-                    JobRow.id.in_([workflow.workflow_id for workflow in old]),
+                    # a request that was answered without a node left no workflow
+                    JobRow.id.in_(workflows) | (JobRow.route == ON_REQUEST),
                     JobRow.state.in_((JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)),
                     JobRow.updated < before,
                 )
@@ -430,9 +507,12 @@ class JobEngine:
                     .exists()
                 )
             ).all()
+        jobs = self._configuration.node.data / "jobs"
+        ended = [job_id for job_id in ended if job_id in workflows or (jobs / job_id).exists()]
         for job_id in ended:
-            shutil.rmtree(self._configuration.node.data / "jobs" / job_id, ignore_errors=True)
-            self._client.delete_workflow(job_id)
+            shutil.rmtree(jobs / job_id, ignore_errors=True)
+            if job_id in workflows:
+                self._client.delete_workflow(job_id)
         if ended:
             log.info("old jobs cleaned up", extra={"jobs": len(ended)})
         if self._priors is not None and (reports := self._priors.purge()):

@@ -8,7 +8,7 @@ import json
 import pickle
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -16,16 +16,18 @@ from typing import Any, TypeVar
 from cryptography.fernet import Fernet
 
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.findings import Result
+from dicom_sr.findings import Result, Subject
 from dicom_sr.series import Series, Study, read_studies
 from node.files import flush, write_whole
 from node.run import notes
 from node.run.notes import ContextNote, Note, ObjectsNote, PriorNote, ResultNote, StudyNote
+from node.study.sealing import is_sealed, seal, unseal
 from pipelines.context import ClinicalContext
 
 N = TypeVar("N", bound=Note)
 K = TypeVar("K")
 V = TypeVar("V")
+PRIVATE = 0o600  # mode of what tells of the patient
 FLUSHES = 8  # at a time
 
 
@@ -59,7 +61,8 @@ class JobFolder:
     """``<data>/jobs/<job id>``.
 
     ``study.json``    which files the job is about (prepare)
-    ``context.pickle`` the patient's record, where the pipeline asks for it (prepare)
+    ``context.pickle`` the patient's record, where the pipeline asks for it (prepare; of a job on request: submit)
+    ``subject.json``  whose record that is, where no image says so (submit)
     ``prior.dcm`` and ``prior.json``: the patient's earlier report, or that there is none (prepare)
     ``checked.json``  that the pipeline's input contract is met (prepare)
     ``result.pickle`` and ``result.json``: the result, and its digest and figures (infer)
@@ -74,10 +77,10 @@ class JobFolder:
         return self.path / "objects"
 
     # ---- whole files
-    def write(self, name: str, content: bytes) -> str:
+    def write(self, name: str, content: bytes, mode: int = 0o666) -> str:
         """Write `content` under `name` so that it is there whole or not at all; returns its SHA-256."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path / name, content, sync="content")
+        write_whole(self.path / name, content, sync="content", mode=mode)
         return hashlib.sha256(content).hexdigest()
 
     def read(self, name: str, sha256: str) -> bytes:
@@ -138,13 +141,10 @@ class JobFolder:
         )
 
     def write_context(self, context: ClinicalContext, key_file: Path | None = None) -> None:
-        """Keep the patient's record; encrypted where the node's records are."""
-        content = _pickled(context)
-        if key_file is not None:
-            content = Fernet(key_file.read_bytes().strip()).encrypt(content)
+        """Keep the patient's record; sealed where the node's records are encrypted."""
+        sha256 = self.write("context.pickle", seal(_pickled(context), key_file), mode=PRIVATE)
         # who reads it back has the configuration's key, so its place is noted and not the key
-        place = key_file.absolute() if key_file else None
-        self.write_note(ContextNote(self.write("context.pickle", content), place))
+        self.write_note(ContextNote(sha256, key_file.absolute() if key_file else None))
 
     def read_context(self) -> ClinicalContext | None:
         """The patient's record, where the job was given one."""
@@ -152,11 +152,24 @@ class JobFolder:
         if note is None:
             return None
         content = self.read("context.pickle", note.sha256)
-        if note.key_file is not None:
+        if note.key_file is not None and not is_sealed(content):  # of a job that an earlier version took
             content = Fernet(note.key_file.read_bytes().strip()).decrypt(content)
-        context = pickle.loads(content)
+        context = pickle.loads(unseal(content))
         assert isinstance(context, ClinicalContext)
         return context
+
+    def write_subject(self, subject: Subject, key_file: Path | None = None) -> None:
+        """Keep whose record it is; sealed as the record is. The folder is made for the node's account alone."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.write("subject.json", seal(json.dumps(asdict(subject)).encode(), key_file), mode=PRIVATE)
+
+    def read_subject(self) -> Subject | None:
+        """Whose record it is, for a job without images; None for any other."""
+        try:
+            content = (self.path / "subject.json").read_bytes()
+        except FileNotFoundError:
+            return None
+        return Subject(**json.loads(unseal(content)))
 
     @property
     def key_file(self) -> Path | None:

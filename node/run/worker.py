@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -154,7 +154,9 @@ def _sealed(item: EncodedObject, key_file: Path | None) -> EncodedObject:
 
 def _result(asked: Encode, sha256: str, folder: JobFolder) -> Result:
     predecessors = tuple(predecessor.sop_instance_uid for predecessor in asked.predecessors)
-    return replace(folder.read_result(sha256), predecessor_sop_instance_uids=predecessors)
+    result = folder.read_result(sha256)
+    subject = result.subject or folder.read_subject()  # not in the result: that lies there for everybody who may read
+    return replace(result, subject=subject, predecessor_sop_instance_uids=predecessors)
 
 
 def _not_run(asked: Encode, folder: JobFolder, warm: Warm) -> NotRun:
@@ -185,16 +187,24 @@ def answer(asked: JobRequest, warm: Warm) -> Answer:
 
 def without_identity(text: str, folder: Path) -> str:
     """`text` without what identifies the patient of the job: a library's message may quote a data element's value."""
-    note = JobFolder(folder).read_note(StudyNote)
-    for path in note.paths[:1] if note else ():
-        try:
-            ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTIFYING), force=True)
-        except Exception:  # noqa: BLE001 (a file that broke the job may break this as well)
-            return "the images cannot be read"
-        values = {part for element in ds for part in _parts(str(element.value)) if len(part) > 2}
-        for value in sorted(values, key=len, reverse=True):
-            text = text.replace(value, "***")
+    try:
+        values = {part for value in _identity(JobFolder(folder)) for part in _parts(value) if len(part) > 2}
+    except Exception:  # noqa: BLE001 (a file that broke the job may break this as well)
+        return "the images or the record cannot be read"
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, "***")
     return text
+
+
+def _identity(folder: JobFolder) -> Iterator[str]:
+    """What the job's first image says of the patient, and what is known of whose record it is."""
+    note = folder.read_note(StudyNote)
+    for path in note.paths[:1] if note else ():
+        ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTIFYING), force=True)
+        yield from (str(element.value) for element in ds)
+    subject = folder.read_subject()
+    if subject is not None:
+        yield from (subject.patient_id, subject.patient_name, subject.patient_birth_date)
 
 
 def _parts(value: str) -> list[str]:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from node.database.connection import Database
-from node.database.jobs import JobState
+from node.database.jobs import ON_REQUEST, JobState
 from node.database.queries import CAPTURE, UNDER_WAY, JobView, count_jobs, job_views
 from node.database.states import AssociationOutcome, OutboxState
 from node.database.tables import (
@@ -209,6 +209,18 @@ class Overview:
             ).all()
             return tuple(job_views(session, rows))
 
+    def requests(self, limit: int) -> tuple[JobView, ...]:
+        """Jobs on request, which are about no study; the latest first."""
+        with self._session() as session:
+            query = select(JobRow).where(JobRow.route == ON_REQUEST).order_by(JobRow.created.desc()).limit(limit)
+            return tuple(job_views(session, session.scalars(query).all()))
+
+    def job(self, job_id: str) -> JobView | None:
+        """One job."""
+        with self._session() as session:
+            row = session.get(JobRow, job_id)
+            return next(iter(job_views(session, [row])), None) if row else None
+
     def studies(self, limit: int) -> tuple[StudyView, ...]:
         """The studies that last received something, the latest first."""
         with self._session() as session:
@@ -220,11 +232,6 @@ class Overview:
         with self._session() as session:
             row = session.get(StudyRow, uid)
             return _study_views(session, [row])[0] if row else None
-
-    def study_of_job(self, job_id: str) -> str | None:
-        """The study that a job is about."""
-        with self._session() as session:
-            return session.scalar(select(JobRow.study_instance_uid).where(JobRow.id == job_id))
 
     def capture(self, sop_instance_uid: str) -> str | None:
         """The path of a picture that a job made, as the job noted it."""

@@ -34,6 +34,7 @@ from node.status.overview import Disk, Overview
 HERE = Path(__file__).parent
 STUDIES_SHOWN = 25
 REFUSALS_SHOWN = 10
+REQUESTS_SHOWN = 10
 THUMBNAIL_WIDTH = 480  # pixels
 
 Check = Callable[[], str | None]  # why not ready, or None
@@ -128,6 +129,7 @@ class _Page:
                 "totals": self._overview.totals(now),
                 "under_way": self._overview.under_way(),
                 "studies": self._overview.studies(STUDIES_SHOWN),
+                "requests": self._overview.requests(REQUESTS_SHOWN),
                 "destinations": self._overview.destinations(),
                 "refused": self._overview.refused_associations(REFUSALS_SHOWN),
                 "disk": self._disk,
@@ -144,10 +146,14 @@ class _Page:
 
     def job(self, request: Request) -> Response:
         job_id = request.path_params["job_id"]
-        uid = self._overview.study_of_job(job_id)
-        if uid is None:
+        job = self._overview.job(job_id)
+        if job is None:
             raise HTTPException(404, "The node has no such job.")
-        return RedirectResponse(f"/studies/{uid}#job-{job_id}")
+        if uid := job.row.study_instance_uid:
+            return RedirectResponse(f"/studies/{uid}#job-{job_id}")
+        return self._templates.TemplateResponse(
+            request, "job.html", {"now": datetime.now(UTC), "problems": self._problems(), "job": job}
+        )
 
     def capture(self, request: Request) -> Response:
         noted = self._overview.capture(request.path_params["uid"])

@@ -35,6 +35,11 @@ def seal(content: bytes, key_file: Path | None) -> bytes:
     return MARK + place + b"\n" + _cipher(key_file).encrypt(content, None)
 
 
+def is_sealed(content: bytes) -> bool:
+    """Whether `content` is what `seal` makes with a key."""
+    return content.startswith(MARK)
+
+
 def unseal(content: bytes) -> bytes:
     """What was sealed, or `content` itself where it was not.
 
@@ -43,7 +48,7 @@ def unseal(content: bytes) -> bytes:
     ConfigurationError
         If the key file cannot be read, or holds another key.
     """
-    if not content.startswith(MARK):
+    if not is_sealed(content):
         return content
     place, _, sealed = content.removeprefix(MARK).partition(b"\n")
     key_file = Path(place.decode())

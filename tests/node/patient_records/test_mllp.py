@@ -14,22 +14,22 @@ import pytest
 from node.config import RecordSettings
 from node.patient_records import mllp
 from node.patient_records.intake import Intake
-from node.patient_records.store import Records
+from node.patient_records.store import PatientRecords
 from tests.pipelines.records.test_hl7 import ADT, ORU
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Records:
-    return Records(tmp_path / "records")
+def store(tmp_path: Path) -> PatientRecords:
+    return PatientRecords(tmp_path / "records")
 
 
 @pytest.fixture
-def server(store: Records) -> Iterator[mllp.Server]:
-    with mllp.Server("127.0.0.1", 0, Intake(store, RecordSettings())) as running:
+def server(store: PatientRecords) -> Iterator[mllp.MllpServer]:
+    with mllp.MllpServer("127.0.0.1", 0, Intake(store, RecordSettings())) as running:
         yield running
 
 
-def connect(server: mllp.Server) -> socket.socket:
+def connect(server: mllp.MllpServer) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=20)
 
 
@@ -50,7 +50,7 @@ def code(answer: str) -> str:
     return answer.split("\r")[1].split("|")[1]
 
 
-def test_a_message_is_kept_before_it_is_acknowledged(server: mllp.Server, store: Records) -> None:
+def test_a_message_is_kept_before_it_is_acknowledged(server: mllp.MllpServer, store: PatientRecords) -> None:
     with connect(server) as connection:
         connection.sendall(framed(ADT))
         (answer,) = answers(connection, 1)
@@ -59,7 +59,9 @@ def test_a_message_is_kept_before_it_is_acknowledged(server: mllp.Server, store:
     assert [event.code for event in record.events if event.kind == "condition"] == ["M17.1", "38341003"]
 
 
-def test_messages_in_one_stream_cut_anywhere_are_each_answered_and_merged(server: mllp.Server, store: Records) -> None:
+def test_messages_in_one_stream_cut_anywhere_are_each_answered_and_merged(
+    server: mllp.MllpServer, store: PatientRecords
+) -> None:
     stream = framed(ADT) + b"\n" + framed(ORU)
     with connect(server) as connection:
         for start in range(0, len(stream), 37):
@@ -69,7 +71,7 @@ def test_messages_in_one_stream_cut_anywhere_are_each_answered_and_merged(server
     assert {"M17.1", "39156-5"} <= codes
 
 
-def test_a_bad_message_is_refused_and_the_next_one_is_taken(server: mllp.Server, store: Records) -> None:
+def test_a_bad_message_is_refused_and_the_next_one_is_taken(server: mllp.MllpServer, store: PatientRecords) -> None:
     with connect(server) as connection:
         connection.sendall(framed("hello") + framed("MSH|^~\\&|A|B|C|D|2024||ADT^A08|7|P|2.5\r") + framed(ADT))
         assert [code(answer) for answer in answers(connection, 3)] == ["AR", "AE", "AA"]
@@ -77,7 +79,7 @@ def test_a_bad_message_is_refused_and_the_next_one_is_taken(server: mllp.Server,
 
 
 def test_a_message_about_somebody_else_under_a_known_number_is_refused_without_a_value(
-    server: mllp.Server, caplog: pytest.LogCaptureFixture
+    server: mllp.MllpServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     other = ADT.replace("19600504", "19990909")
@@ -90,7 +92,7 @@ def test_a_message_about_somebody_else_under_a_known_number_is_refused_without_a
     assert not any(secret in second + logged for secret in ("1999", "Doe", "Jane", "|4711", "'4711'"))
 
 
-def test_a_merge_moves_the_record(server: mllp.Server, store: Records) -> None:
+def test_a_merge_moves_the_record(server: mllp.MllpServer, store: PatientRecords) -> None:
     merge = (
         "MSH|^~\\&|A|B|C|D|20240102||ADT^A40^ADT_A39|45|P|2.5\rEVN|A40|20240102\r"
         "PID|1||5000^^^H^MR||Doe^Jane||19600504|F\rMRG|4711^^^H^MR\r"
@@ -102,7 +104,7 @@ def test_a_merge_moves_the_record(server: mllp.Server, store: Records) -> None:
     assert "M17.1" in {event.code for event in store.get("5000").events}
 
 
-def test_umlauts_come_through_as_utf_8_and_as_latin_1(server: mllp.Server, store: Records) -> None:
+def test_umlauts_come_through_as_utf_8_and_as_latin_1(server: mllp.MllpServer, store: PatientRecords) -> None:
     text = ADT.replace("Doe", "Müller")
     with connect(server) as connection:
         connection.sendall(framed(text))
@@ -112,7 +114,7 @@ def test_umlauts_come_through_as_utf_8_and_as_latin_1(server: mllp.Server, store
     assert [store.get(number).identity.family_name for number in ("4711", "4712")] == ["Müller", "Müller"]
 
 
-def test_a_message_without_end_is_given_up(server: mllp.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_without_end_is_given_up(server: mllp.MllpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mllp, "MAXIMUM_BYTES", 1000)
     with connect(server) as connection:
         connection.sendall(mllp.START + b"MSH" + b"x" * 200_000)
@@ -125,16 +127,21 @@ def test_a_message_without_end_is_given_up(server: mllp.Server, monkeypatch: pyt
         assert code(answers(connection, 1)[0]) == "AR"
 
 
-def test_strangers_are_not_listened_to(store: Records) -> None:
+def test_strangers_are_not_listened_to(store: PatientRecords) -> None:
     nobody = [ipaddress.ip_network("192.0.2.0/24")]
-    with mllp.Server("127.0.0.1", 0, Intake(store, RecordSettings()), nobody) as server, connect(server) as connection:
+    with (
+        mllp.MllpServer("127.0.0.1", 0, Intake(store, RecordSettings()), nobody) as server,
+        connect(server) as connection,
+    ):
         connection.sendall(framed(ADT))
         with suppress(ConnectionResetError):
             assert connection.recv(10) == b""
     assert len(store) == 0
 
 
-def test_all_shared_messages_over_one_connection(server: mllp.Server, store: Records, shared_data: Path) -> None:
+def test_all_shared_messages_over_one_connection(
+    server: mllp.MllpServer, store: PatientRecords, shared_data: Path
+) -> None:
     texts = [path.read_bytes() for path in sorted((shared_data / "emr").glob("hl7v2*/*.hl7"))]
     with connect(server) as connection:
         for text in texts:

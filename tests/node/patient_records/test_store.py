@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from node.errors import ConfigurationError, NodeError
-from node.patient_records.store import Records, new_key
+from node.patient_records.store import PatientRecords, new_key
 from pipelines.context import CodedEvent
 from pipelines.records.record import DAY_UNKNOWN, Identity, IdentityMismatch, Record, chosen_identifiers
 
@@ -30,16 +30,18 @@ def test_a_record_comes_back_as_it_went_in(tmp_path: Path) -> None:
     drug = CodedEvent(
         "medication", "http://www.whocc.no/atc", "M01AE01", date(2021, 2, 3), date(2021, 3, 3), "x", None, "", 28.0
     )
-    store = Records(tmp_path / "records")
+    store = PatientRecords(tmp_path / "records")
     store.add(replace(record(EVENT, drug), died=date(2024, 1, 1)))
-    assert Records(tmp_path / "records").get("4711", "HOSPITAL") == replace(record(EVENT, drug), died=date(2024, 1, 1))
+    assert PatientRecords(tmp_path / "records").get("4711", "HOSPITAL") == replace(
+        record(EVENT, drug), died=date(2024, 1, 1)
+    )
     assert store.get("4711") is None  # the same number of another issuer is another person
     assert store.get("4712", "HOSPITAL") is None
 
 
 def test_no_file_tells_whose_record_it_is(tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        Records(tmp_path / folder).add(record())
+        PatientRecords(tmp_path / folder).add(record())
     names = [sorted(path.name for path in (tmp_path / folder).glob("*.record")) for folder in ("one", "two")]
     assert names[0] != names[1]  # keyed: the digest of a patient ID cannot be looked up in a list of digests
     assert "4711" not in "".join(names[0])
@@ -55,12 +57,12 @@ def test_a_repr_tells_nothing_of_the_patient() -> None:
 def test_with_a_key_nothing_can_be_read_on_disk_and_another_key_does_not_help(tmp_path: Path) -> None:
     for name in ("right.key", "wrong.key"):
         (tmp_path / name).write_bytes(new_key())
-    Records(tmp_path / "records", tmp_path / "right.key").add(record())
+    PatientRecords(tmp_path / "records", tmp_path / "right.key").add(record())
     (path,) = (tmp_path / "records").glob("*.record")
     assert b"4711" not in path.read_bytes()
-    assert Records(tmp_path / "records", tmp_path / "right.key").get("4711", "HOSPITAL") == record()
+    assert PatientRecords(tmp_path / "records", tmp_path / "right.key").get("4711", "HOSPITAL") == record()
     with pytest.raises(ConfigurationError, match="not written with this key"):
-        Records(tmp_path / "records", tmp_path / "wrong.key").get("4711", "HOSPITAL")
+        PatientRecords(tmp_path / "records", tmp_path / "wrong.key").get("4711", "HOSPITAL")
 
 
 @pytest.mark.parametrize(("content", "told"), [(None, "cannot be read"), (b"hello", "holds no key")])
@@ -69,11 +71,11 @@ def test_a_bad_key_file_is_told_at_the_start(tmp_path: Path, content: bytes | No
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=told):
-        Records(tmp_path / "records", path)
+        PatientRecords(tmp_path / "records", path)
 
 
 def test_what_comes_later_is_added_and_what_is_known_is_not_doubled(tmp_path: Path) -> None:
-    store = Records(tmp_path)
+    store = PatientRecords(tmp_path)
     later = replace(EVENT, start=date(2022, 1, 1))
     store.add(record(EVENT))
     store.add(replace(record(EVENT, later), source="HL7 v2"))
@@ -83,7 +85,7 @@ def test_what_comes_later_is_added_and_what_is_known_is_not_doubled(tmp_path: Pa
 
 
 def test_a_record_of_somebody_else_under_the_same_number_is_refused(tmp_path: Path) -> None:
-    store = Records(tmp_path)
+    store = PatientRecords(tmp_path)
     store.add(record())
     with pytest.raises(IdentityMismatch) as error:
         store.add(record(who=replace(WHO, birth_date=date(1999, 1, 1))))
@@ -93,7 +95,7 @@ def test_a_record_of_somebody_else_under_the_same_number_is_refused(tmp_path: Pa
 
 
 def test_a_merge_moves_the_record_and_joins_it_to_what_is_there(tmp_path: Path) -> None:
-    store = Records(tmp_path)
+    store = PatientRecords(tmp_path)
     later = replace(EVENT, start=date(2022, 1, 1))
     store.add(record(EVENT, who=replace(WHO, patient_id="old")))
     store.add(record(later))
@@ -105,7 +107,7 @@ def test_a_merge_moves_the_record_and_joins_it_to_what_is_there(tmp_path: Path) 
 
 
 def test_records_are_forgotten_when_asked_and_when_old(tmp_path: Path) -> None:
-    store = Records(tmp_path)
+    store = PatientRecords(tmp_path)
     store.add(record())
     store.add(record(who=replace(WHO, patient_id="2")))
     assert store.delete("2", "HOSPITAL")
@@ -164,7 +166,7 @@ def test_the_only_identifier_counts_whatever_its_type() -> None:
 
 # ---- what senders take back, and what they should not send
 def test_what_is_taken_back_is_gone_whatever_else_was_corrected_in_it(tmp_path: Path) -> None:
-    store = Records(tmp_path)
+    store = PatientRecords(tmp_path)
     other = replace(EVENT, code="44054006")
     store.add(record(EVENT, other))
     wrong = replace(EVENT, display="a longer name", end=date(2021, 1, 1))
@@ -175,7 +177,7 @@ def test_what_is_taken_back_is_gone_whatever_else_was_corrected_in_it(tmp_path: 
 
 
 def test_the_day_of_a_death_is_kept_when_another_source_only_knows_of_the_death(tmp_path: Path) -> None:
-    store = Records(tmp_path)
+    store = PatientRecords(tmp_path)
     store.add(replace(record(), died=DAY_UNKNOWN))
     store.add(record())
     assert store.get("4711", "HOSPITAL").died == DAY_UNKNOWN
@@ -185,13 +187,13 @@ def test_the_day_of_a_death_is_kept_when_another_source_only_knows_of_the_death(
 
 
 def test_text_that_is_no_unicode_is_kept_all_the_same(tmp_path: Path) -> None:
-    store = Records(tmp_path)
+    store = PatientRecords(tmp_path)
     store.add(record(replace(EVENT, display="broken \ud800")))
     assert store.get("4711", "HOSPITAL").events[0].display == "broken \ud800"
 
 
 def test_a_bar_in_an_issuer_leads_to_nobody_elses_record(tmp_path: Path) -> None:
-    store = Records(tmp_path)
+    store = PatientRecords(tmp_path)
     store.add(record(who=replace(WHO, patient_id="C", issuer="A|B")))
     assert store.get("B|C", "A") is None
     assert store.get("C", "A|B") is not None
@@ -200,21 +202,21 @@ def test_a_bar_in_an_issuer_leads_to_nobody_elses_record(tmp_path: Path) -> None
 def test_two_processes_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
     code = (
         "import sys; from datetime import date; from pathlib import Path\n"
-        "from node.patient_records.store import Records\n"
+        "from node.patient_records.store import PatientRecords\n"
         "from pipelines.context import CodedEvent; from pipelines.records.record import Identity, Record\n"
-        "store = Records(Path(sys.argv[1]))\n"
+        "store = PatientRecords(Path(sys.argv[1]))\n"
         "for n in range(40):\n"
         "    event = CodedEvent('condition', 's', f'{sys.argv[2]}-{n}', date(2020, 1, 1))\n"
         "    store.add(Record(Identity('1', birth_date=date(1960, 1, 1)), (event,)))\n"
     )
     both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "ab"]
     assert [process.wait(60) for process in both] == [0, 0]
-    assert len(Records(tmp_path).get("1").events) == 80
+    assert len(PatientRecords(tmp_path).get("1").events) == 80
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"identity": 5}'])
 def test_a_damaged_record_is_told_by_the_name_of_its_file(tmp_path: Path, content: bytes) -> None:
-    store = Records(tmp_path)
+    store = PatientRecords(tmp_path)
     store.add(record())
     (path,) = tmp_path.glob("*.record")
     path.write_bytes(content)

@@ -22,7 +22,7 @@ from node.database.job_states import record
 from node.database.jobs import Job, JobState
 from node.database.migrations import migrate
 from node.database.tables import JobRow, ObjectRow
-from node.patient_records.store import Records
+from node.patient_records.store import PatientRecords
 from node.prior.search import PriorReports
 
 PIPELINE = "hand_foot_scoring"
@@ -79,7 +79,7 @@ class Site:
 
     @property
     def priors(self) -> PriorReports:
-        return PriorReports(self.configuration, self.database, Records(self.configuration.node.data / "records"))
+        return PriorReports(self.configuration, self.database, PatientRecords(self.configuration.node.data / "records"))
 
     def images(self, **elements: str) -> list[Path]:
         """A file of the study that is to be read now."""

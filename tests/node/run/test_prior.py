@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from node.database.jobs import Job
 from node.database.tables import EventRow, ObjectRow
-from node.patient_records.store import Records
+from node.patient_records.store import PatientRecords
 from node.prior.search import PriorReports
 from node.run.job_engine import JobEngine
 from pipelines import registry
@@ -81,7 +81,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visits]:
         patch.setenv("PYTHONPATH", paths)
         patch.syspath_prepend(str(folder / "site"))
         registry._entry_points.cache_clear()
-        priors = PriorReports(made.configuration, made.database, Records(made.data / "records"))
+        priors = PriorReports(made.configuration, made.database, PatientRecords(made.data / "records"))
         engine = JobEngine(made.configuration, made.database, beat_s=0.5, priors=priors)
         engine.start()
         try:

@@ -23,6 +23,7 @@ from node.database.jobs import Job, job_id
 from node.database.tables import AssociationRow, EventRow, InstanceRow, JobRow, OutboxRow
 
 ROOT = Path(__file__).resolve().parents[3]
+PIPELINES = {"trial": "Trial", "trial_risk": "TrialRisk"}
 T = TypeVar("T")
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -32,7 +33,8 @@ def install_trial(folder: Path) -> str:
     info = folder / "trial-1.0.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: trial\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[condyle.pipelines]\ntrial = tests.node.run.trial_pipelines:Trial\n")
+    declared = [f"{name} = tests.node.run.trial_pipelines:{kind}" for name, kind in PIPELINES.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[condyle.pipelines]", *declared, ""]))
     return os.pathsep.join([str(folder), str(ROOT)])
 
 

@@ -12,7 +12,18 @@ import numpy as np
 from pydicom.sr.codedict import codes
 
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.findings import Finding, ImagePanel, ImageReference, Measurement, Model, Page, Region, Result
+from dicom_sr.findings import (
+    Finding,
+    ImagePanel,
+    ImageReference,
+    Measurement,
+    Model,
+    Page,
+    Prediction,
+    Region,
+    Result,
+    RiskStatement,
+)
 from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
 from pipelines.context import ClinicalContext
@@ -103,3 +114,29 @@ class Trial:
     def _runs(self, study: Study) -> int:
         lines = self.settings.journal.read_text().splitlines()
         return sum(line.startswith(f"run {study.series[0].series_instance_uid} ") for line in lines)
+
+
+class TrialRisk(Trial):
+    """States a risk from the record, slowly or badly if asked to."""
+
+    name: ClassVar[str] = "trial_risk"
+    level: ClassVar[Literal["series", "study"]] = "study"
+    needs_context: ClassVar[bool] = True
+    answers_from_record: ClassVar[bool] = True
+    wants_prior_report: ClassVar[bool] = False
+
+    def _note(self, what: str, study: Study | None = None) -> None:
+        with self.settings.journal.open("a") as journal:
+            journal.write(f"{what} record {os.getpid()}\n")
+
+    def _runs(self, study: Study) -> int:
+        return sum(line.startswith("run ") for line in self.settings.journal.read_text().splitlines())
+
+    def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
+        assert context is not None
+        self._note("run")
+        self._misbehave(study)
+        time.sleep(self.settings.run_s)
+        self._note("ran")
+        risk = RiskStatement(codes.SCT.Bone, "Trial", context.index_date, (Prediction(1, 0.25),))
+        return Result(self.model, self.title, study.series, ("A trial.",), risk=risk)
