@@ -15,8 +15,6 @@ from scipy import ndimage
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Volume
-from dicom_sr.read.stacks import read_volume
-from dicom_sr.series import Series
 from pipelines.joint_classification.geometry import HEAD_SHAPE, UNUSABLE_MOTION, VOXEL_MM
 
 Array = NDArray[np.float32]
@@ -45,24 +43,13 @@ class Head:
     flipped: bool = False  # whether D runs against the scan's: turn a map with [::-1] before it goes to `corner`
 
 
-def read_head(series: Series) -> Head:
+def head_of(volume: Volume) -> Head:
     """The metacarpal head of a scan.
 
     Raises
     ------
     UnsuitableInput
         If voxels are too coarse, no bone is there, it is cut off, or it moved (grade over 3); in words.
-    """
-    return head_of(read_volume(series))
-
-
-def head_of(volume: Volume) -> Head:
-    """The metacarpal head of a scan that was read already.
-
-    Raises
-    ------
-    UnsuitableInput
-        As `read_head` does.
     """
     head = cut_head(np.asarray(volume.array, np.float32), volume.spacing_mm)
     if head.motion_grade > UNUSABLE_MOTION - 0.5:

@@ -27,6 +27,7 @@ def sentence(opinion: Opinion) -> str:
 
 
 def capital(text: str) -> str:
+    """The text with its first letter capital; the others stay."""
     return text[0].upper() + text[1:]
 
 

@@ -149,10 +149,6 @@ class LimbBuilder:
         self.cup = self.rng.uniform(0.5, 1.6)  # how deep the cups of the phalanges are against the mean
         self.lip = self.rng.uniform(0.2, 1.4) if self.rng.random() < 0.7 else 0.0
 
-    def jitter(self, value: float, share: float) -> float:
-        """A value with a random relative error of standard deviation `share`."""
-        return float(value * self.rng.normal(1, share))
-
     def grade_e(self, site: str) -> int:
         """Erosion grade of a site."""
         return int(self.disease.erosion.get(site, 0))

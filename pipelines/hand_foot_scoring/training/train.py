@@ -30,16 +30,18 @@ CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     made = argparse.ArgumentParser(prog="condyle train hand_foot_scoring", description=__doc__)
-    made.add_argument("--seed", type=int, default=0)
-    made.add_argument("--output", type=Path, default=BUNDLE, help="folder of the bundle")
-    made.add_argument("--only", choices=PARTS, action="append", help="make this part alone")
+    made.add_argument("--seed", type=int, default=0, help="of weights and simulated patients")
+    made.add_argument("--output", type=Path, default=BUNDLE, help="folder of the bundle to write")
+    made.add_argument("--only", choices=PARTS, action="append", help="make only this part; may be repeated")
     made.add_argument("--steps", type=int, default=STEPS, help="batches of 8 films for the localiser")
     made.add_argument("--patients", type=int, default=PATIENTS, help="simulated patients for the damage heads")
-    made.add_argument("--epochs", type=int, default=EPOCHS)
-    made.add_argument("--calibration-patients", type=int, default=CALIBRATION_PATIENTS)
-    made.add_argument("--loss", choices=LOSSES, default="local_smoothing")
-    made.add_argument("--threads", type=int, default=1)
-    made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    made.add_argument("--epochs", type=int, default=EPOCHS, help="of the damage heads")
+    made.add_argument(
+        "--calibration-patients", type=int, default=CALIBRATION_PATIENTS, help="simulated patients for the calibration"
+    )
+    made.add_argument("--loss", choices=LOSSES, default="local_smoothing", help="of the damage heads")
+    made.add_argument("--threads", type=int, default=1, help="threads of torch")
+    made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where torch computes")
     return made
 
 
