@@ -1,6 +1,6 @@
 """Training: `condyle train hand_foot_scoring --seed N` makes the shape model, both networks and the calibration.
 
-Started again after it was broken off, it goes on from the state that it keeps in the output folder.
+Started again after an interruption, it continues from the state that it stores in the output folder.
 """
 
 from __future__ import annotations
