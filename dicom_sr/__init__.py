@@ -1,1 +1,5 @@
-"""DICOM in, DICOM out: series to arrays, findings to objects."""
+"""DICOM in, DICOM out: series to arrays, findings to objects.
+
+Tests: `series`, `findings`, `profile`, `phantoms` and `errors` hold no more than the tests of `read` and `write` use of
+them everywhere.
+"""

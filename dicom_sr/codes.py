@@ -3,8 +3,8 @@
 Standard codes come from pydicom's dictionaries (`pydicom.sr.codedict`), never from memory. What DICOM's own content
 does not hold is private, or was reviewed (`review_snomed`).
 
-A pipeline brings its own codes: its module ``codes`` adds them to `CONDYLE` when it is imported, and a package of
-somebody else's registers a scheme of its own::
+A pipeline brings its own codes: its module ``codes`` adds them to `CONDYLE` when it is imported. A third-party package
+registers a scheme of its own::
 
     ACME = register(CodingScheme("99ACME", "2.25.1234", "Acme shoulder findings", "1"))
     TEAR = ACME.add("TEAR", "Tendon tear", "A tendon that is torn through or in part.")

@@ -21,7 +21,7 @@ from dicom_sr.series import Instance, Series
 
 @dataclass(frozen=True)
 class Model:
-    """Which model said so."""
+    """The model behind a result."""
 
     name: str  # the pipeline's name, e.g. knee_super_resolution
     version: str
@@ -199,6 +199,8 @@ class ImagePanel:
 
 @dataclass(frozen=True)
 class Bar:
+    """One bar of a `BarPanel`."""
+
     label: str
     value: float
     interval: tuple[float, float] | None = None
@@ -218,6 +220,8 @@ class BarPanel:
 
 @dataclass(frozen=True)
 class PointGroup:
+    """Points of a `ScatterPanel` that share a colour and a line of its legend."""
+
     label: str
     points: NDArray[np.float64]  # (N, 2) x, y
     highlight: bool = False  # the case at hand
@@ -236,6 +240,8 @@ class ScatterPanel:
 
 @dataclass(frozen=True)
 class Line:
+    """One curve of a `LinePanel`."""
+
     label: str
     x: NDArray[np.float64]
     y: NDArray[np.float64]
@@ -309,7 +315,7 @@ class RiskStatement:
 
 @dataclass(frozen=True)
 class Subject:
-    """Whose result it is, where no image of the study says so (a request without a study)."""
+    """The patient, for a result without images (a request without a study)."""
 
     patient_id: str
     patient_name: str = ""
@@ -344,7 +350,7 @@ class Result:
     pages: tuple[Page, ...] = ()
     flags: tuple[Flag, ...] = ()
     limits: tuple[str, ...] = ()  # what the reader must know: gates that flagged, out of range, simulated training
-    parameters: tuple[tuple[str, str], ...] = ()  # shown and kept in the report's algorithm parameters
+    parameters: tuple[tuple[str, str], ...] = ()  # of the algorithm, as the report lists them
     subject: Subject | None = None
     from_record: RecordReport | None = None  # an Enhanced SR and a PDF from the record, in place of TID 1500
     predecessor_sop_instance_uids: tuple[str, ...] = ()  # of the result that this one revises

@@ -1,4 +1,4 @@
-"""Simulated source studies, made by formula: for the examples, the demo and the tests. Nothing in them is a patient.
+"""Simulated source studies, made by formula: for the examples, the demo and the tests. None of them shows a patient.
 
 Every picture is asymmetric in each direction, so that a flip shows.
 """
@@ -35,7 +35,19 @@ class Person:
 
 
 def study_header(person: Person, study: str, description: str, date: str = "20261120") -> Dataset:
-    """Patient and study elements that all instances of one simulated study share."""
+    """Patient and study elements that all instances of one simulated study share.
+
+    Parameters
+    ----------
+    person
+        Whose study it is.
+    study
+        What its StudyInstanceUID and AccessionNumber are made from.
+    description
+        StudyDescription.
+    date
+        StudyDate, YYYYMMDD.
+    """
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.PatientName, ds.PatientID, ds.IssuerOfPatientID = person.patient_name, person.patient_id, "CONDYLE-SIMULATED"
@@ -47,7 +59,17 @@ def study_header(person: Person, study: str, description: str, date: str = "2026
 
 
 def write_instance(ds: Dataset, folder: Path, filename: str) -> Path:
-    """Write `ds` as a Part 10 file, Explicit VR Little Endian."""
+    """Write `ds` as a Part 10 file, Explicit VR Little Endian.
+
+    Parameters
+    ----------
+    ds
+        The data set; its file meta information is made here.
+    folder
+        Made where it is absent.
+    filename
+        Of the file in it.
+    """
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
@@ -59,7 +81,23 @@ def write_instance(ds: Dataset, folder: Path, filename: str) -> Path:
 
 
 def series_header(study: Dataset, modality: str, number: int, description: str, body_part: str, side: str) -> Dataset:
-    """Series and equipment elements on top of a study's."""
+    """Series and equipment elements on top of a study's.
+
+    Parameters
+    ----------
+    study
+        What `study_header` gives.
+    modality
+        Modality.
+    number
+        SeriesNumber, which the SeriesInstanceUID is made from too.
+    description
+        SeriesDescription.
+    body_part
+        BodyPartExamined.
+    side
+        Laterality, R or L.
+    """
     ds = Dataset()
     ds.update(study)
     ds.Modality, ds.SeriesNumber, ds.SeriesDescription = modality, number, description
@@ -147,7 +185,25 @@ def write_knee_mr(
     number: int = 4,
     side: str = "R",
 ) -> list[Path]:
-    """A sagittal thick-slice knee series, one instance per slice and echo, echoes interleaved as scanners do."""
+    """A sagittal thick-slice knee series, one instance per slice and echo, echoes interleaved as scanners do.
+
+    Parameters
+    ----------
+    folder
+        Where the files go.
+    study
+        What `study_header` gives.
+    shape
+        Slices, rows, columns.
+    spacing_mm
+        Distance of neighbouring slices, rows and columns, mm.
+    echo_times_ms
+        One for each echo; the signal decays with 60 ms.
+    number
+        SeriesNumber.
+    side
+        Laterality, R or L.
+    """
     volume = Volume(knee(shape, spacing_mm), knee_geometry(shape, spacing_mm))
     series = series_header(study, "MR", number, "SIMULATED SAG T2 KNEE", "KNEE", side)
     series.FrameOfReferenceUID = uid("2.25", "phantom", str(study.StudyInstanceUID), "frame of reference")
@@ -223,7 +279,15 @@ FOOT_JOINTS: dict[str, tuple[float, float]] = {
 
 
 def hand(rows: int = 900, columns: int = 720, side: str = "R") -> NDArray[np.uint16]:
-    """A hand-like PA radiograph (H, W), 12 bit, bone bright; the left hand is the mirror of the right."""
+    """A hand-like PA radiograph (H, W), 12 bit, bone bright; the left hand is the mirror of the right.
+
+    Parameters
+    ----------
+    rows, columns
+        Of the picture.
+    side
+        R or L; a left hand is the mirror image.
+    """
     joints = HAND_JOINTS
     rays = [
         ["CMC3", "MCP3", "PIP3"],
@@ -243,7 +307,15 @@ def hand(rows: int = 900, columns: int = 720, side: str = "R") -> NDArray[np.uin
 
 
 def foot(rows: int = 900, columns: int = 560, side: str = "R") -> NDArray[np.uint16]:
-    """A foot-like AP radiograph (H, W), 12 bit, bone bright, great toe at the left for the right foot."""
+    """A foot-like AP radiograph (H, W), 12 bit, bone bright, great toe at the left for the right foot.
+
+    Parameters
+    ----------
+    rows, columns
+        Of the picture.
+    side
+        R or L; a left foot is the mirror image.
+    """
     joints = FOOT_JOINTS
     bones = [(joints["IP1"], (0.26, 0.05), 0.035), (joints["MTP1"], joints["IP1"], 0.042)]
     tips = {"MTP2": (0.44, 0.10), "MTP3": (0.56, 0.13), "MTP4": (0.68, 0.19), "MTP5": (0.79, 0.27)}
@@ -302,7 +374,25 @@ def _distance(x: NDArray[np.float32], y: NDArray[np.float32], a: Point, b: Point
 def write_radiograph(
     folder: Path, study: Dataset, pixels: NDArray[np.uint16], body_part: str, side: str, number: int, mm: float = 0.2
 ) -> Path:
-    """One radiograph as Digital X-Ray Image for presentation."""
+    """One radiograph as Digital X-Ray Image for presentation.
+
+    Parameters
+    ----------
+    folder
+        Where the file goes.
+    study
+        What `study_header` gives.
+    pixels
+        (H, W), 12 bit, bone bright.
+    body_part
+        HAND or FOOT.
+    side
+        ImageLaterality, R or L.
+    number
+        SeriesNumber, part of the file name too.
+    mm
+        Width and height of a pixel.
+    """
     view = "PA" if body_part == "HAND" else "AP"
     series = series_header(study, "DX", number, f"SIMULATED {body_part} {side} {view}", body_part, side)
     series.ImageType, series.PresentationIntentType = ["ORIGINAL", "PRIMARY", ""], "FOR PRESENTATION"
@@ -355,7 +445,21 @@ def joint_ultrasound(rows: int = 480, columns: int = 640) -> NDArray[np.uint8]:
 
 
 def write_ultrasound(folder: Path, study: Dataset, pixels: NDArray[np.uint8], number: int = 2, side: str = "L") -> Path:
-    """One colour ultrasound image with its calibrated region (PS3.3 C.8.5.5)."""
+    """One colour ultrasound image with its calibrated region (PS3.3 C.8.5.5).
+
+    Parameters
+    ----------
+    folder
+        Where the file goes.
+    study
+        What `study_header` gives.
+    pixels
+        (H, W, 3) RGB.
+    number
+        SeriesNumber, part of the file name too.
+    side
+        Laterality, R or L.
+    """
     series = series_header(study, "US", number, "SIMULATED MCP2 US", "HAND", side)
     series.ImageType = ["ORIGINAL", "PRIMARY", "", "0001"]
     ds = _instance(series, UltrasoundImageStorage, 1, pixels, 8)

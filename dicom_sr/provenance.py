@@ -1,4 +1,4 @@
-"""What all objects of one result have in common: whose they are, from which images, by which model, when."""
+"""What all objects of one result have in common: the patient, the source images, the model and the time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded
 from dicom_sr.series import Series
 from dicom_sr.uids import result_key, uid
 
-SERIES_MARK = "AI"  # how every SeriesDescription of ours starts
+SERIES_MARK = "AI"  # every SeriesDescription of the node starts with it
 
 # SeriesNumber = source's number + 1000 * (base of the pipeline + number of the kind): unique within the study as
 # long as its own numbers stay under 1000, last in a viewer's list, and the source's number reads at its end.
@@ -59,6 +59,7 @@ class Provenance:
 
     @cached_property
     def headers(self) -> tuple[Dataset, ...]:
+        """The source instances without pixels, in order; read once."""
         return tuple(header for series in self.result.evidence for header in series.headers)
 
     @cached_property
@@ -68,10 +69,12 @@ class Provenance:
 
     @property
     def model(self) -> Model:
+        """Which model made the result."""
         return self.result.model
 
     @property
     def subject(self) -> Subject | None:
+        """The patient, where the pipeline names one."""
         return self.result.subject if isinstance(self.result, Result) else None
 
     @cached_property
@@ -95,6 +98,7 @@ class Provenance:
 
     @property
     def study_instance_uid(self) -> str:
+        """StudyInstanceUID of the study that the objects go into."""
         return str(self.header.StudyInstanceUID)
 
     # ---- time: the job's, never the clock's
@@ -108,14 +112,17 @@ class Provenance:
 
     @property
     def date(self) -> str:
+        """Day of the job, YYYYMMDD."""
         return self._moment.strftime("%Y%m%d")
 
     @property
     def time(self) -> str:
+        """Time of the job, HHMMSS."""
         return self._moment.strftime("%H%M%S")
 
     @property
     def readable_date(self) -> str:
+        """Day of the job for people, e.g. 22 Nov 2026."""
         return self._moment.strftime("%d %b %Y")
 
     # ---- identity
@@ -145,10 +152,10 @@ class Provenance:
         """The UID of what `tracking_id` names in this patient: the same in every revision and every later study."""
         patient_id = str(self.header.get("PatientID") or "")
         if patient_id:
-            whose = (self.device_uid, str(self.header.get("IssuerOfPatientID") or ""), patient_id)
+            patient = (self.device_uid, str(self.header.get("IssuerOfPatientID") or ""), patient_id)
         else:
-            whose = ("", "", self.study_instance_uid)
-        return uid(self.profile.uid_root, "tracking", *whose, self.model.name, tracking_id)
+            patient = ("", "", self.study_instance_uid)
+        return uid(self.profile.uid_root, "tracking", *patient, self.model.name, tracking_id)
 
     def series_number(self, kind: str, index: int = 0) -> int:
         """SeriesNumber of the `index`-th series of `kind`."""

@@ -53,6 +53,7 @@ class Study:
 
     @property
     def instances(self) -> tuple[Instance, ...]:
+        """Every instance of the study, series by series."""
         return tuple(instance for series in self.series for instance in series.instances)
 
     def only_series(self, *modalities: str) -> Series:

@@ -1,7 +1,8 @@
 """Example results of every pipeline that brings one, with simulated content, for trying in any viewer.
 
 A pipeline brings an example by a function ``example(folder) -> Example`` of its class: it writes a simulated study into
-the folder and makes the result that its own code builds of made-up answers. No network runs, and every object says so.
+the folder and returns the result that its own code builds from made-up answers. No network runs, and the text of the
+model states that in every report and on every page.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ink for captures: fonts, colours, colour maps, text that never leaves its box."""
+"""Fonts, colours, colour maps and wrapped text for captures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STRIPE: Colour = (29, 35, 43)
 RULE: Colour = (58, 68, 80)
 TEXT: Colour = (233, 238, 243)
 MUTED: Colour = (164, 177, 190)
-ACCENT: Colour = (86, 180, 233)  # Okabe and Ito's sky blue: told apart by colour-blind readers from the next
+ACCENT: Colour = (86, 180, 233)  # Okabe and Ito's sky blue: colour-blind readers tell it from WARNING
 WARNING: Colour = (240, 180, 60)
 # Okabe and Ito 2008, lightened where a dark ground asks for it: groups of points and curves
 SERIES: tuple[Colour, ...] = ((86, 180, 233), (230, 159, 0), (0, 190, 145), (204, 121, 167), (240, 228, 66))
@@ -64,12 +64,22 @@ def width_of(text: str, face: ImageFont.FreeTypeFont) -> int:
 
 
 def line_height(size: int) -> int:
-    """Distance of two lines of text, pixels."""
+    """Distance between two lines of text, pixels."""
     return round(1.35 * size)
 
 
 def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """`text` in lines of at most `width` pixels, broken between words, and inside one only where it must be."""
+    """`text` in lines of at most `width` pixels, broken between words, and inside one only where it must be.
+
+    Parameters
+    ----------
+    text
+        What is to be written; runs of white space count as one space.
+    face
+        The font.
+    width
+        Of the lines, pixels.
+    """
     lines: list[str] = []
     line = ""
     for word in text.split():
@@ -85,7 +95,19 @@ def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
 
 
 def paragraph_height(texts: tuple[str, ...], size: int, width: int, bold: bool = False) -> int:
-    """Height that `draw_paragraphs` needs."""
+    """Height that `draw_paragraphs` needs.
+
+    Parameters
+    ----------
+    texts
+        Paragraphs.
+    size
+        Of the font, pixels.
+    width
+        Of the lines, pixels.
+    bold
+        Whether the font is bold.
+    """
     return sum(len(wrapped(text, font(size, bold), width)) for text in texts) * line_height(size)
 
 
@@ -98,7 +120,25 @@ def draw_paragraphs(
     colour: Colour = TEXT,
     bold: bool = False,
 ) -> int:
-    """Draw `texts`, wrapped at `width`, and return the y below them."""
+    """Draw `texts`, wrapped at `width`, and return the y below them.
+
+    Parameters
+    ----------
+    draw
+        The picture.
+    xy
+        Upper left corner, column and row, pixels.
+    texts
+        Paragraphs.
+    size
+        Of the font, pixels.
+    width
+        Of the lines, pixels.
+    colour
+        Of the text, RGB.
+    bold
+        Whether the font is bold.
+    """
     x, y = xy
     for text in texts:
         for line in wrapped(text, font(size, bold), width):
@@ -108,7 +148,15 @@ def draw_paragraphs(
 
 
 def blank(width: int, height: int, colour: Colour = GROUND) -> Image.Image:
-    """An empty picture."""
+    """An empty picture.
+
+    Parameters
+    ----------
+    width, height
+        Pixels.
+    colour
+        Of the ground, RGB.
+    """
     return Image.new("RGB", (width, height), colour)
 
 
@@ -120,7 +168,23 @@ def pill(
     size: int = SMALL,
     bold: bool = True,
 ) -> None:
-    """Text on a dark rounded ground, its upper left corner at `xy`."""
+    """Text on a dark rounded ground, its upper left corner at `xy`.
+
+    Parameters
+    ----------
+    draw
+        The picture.
+    xy
+        Column and row, pixels.
+    text
+        One line.
+    colour
+        Of the text, RGB.
+    size
+        Of the font, pixels.
+    bold
+        Whether the font is bold.
+    """
     face = font(size, bold)
     x, y = xy
     draw.rounded_rectangle((x, y, x + width_of(text, face) + 12, y + line_height(size)), 6, GROUND, None)
@@ -128,7 +192,15 @@ def pill(
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """About `count` round numbers from `low` to `high`."""
+    """About `count` round numbers from `low` to `high`.
+
+    Parameters
+    ----------
+    low, high
+        Ends of the axis.
+    count
+        How many numbers are wanted.
+    """
     if not high > low:
         return [low]
     raw = (high - low) / max(count - 1, 1)

@@ -65,6 +65,7 @@ class Picture:
 
     @property
     def is_colour(self) -> bool:
+        """Whether `array` is RGB, not grey."""
         return self.array.ndim == 3
 
 
@@ -277,7 +278,7 @@ def _number(header: Dataset, keyword: str) -> float | None:
 
 # ---- geometry
 def pixel_size_mm(header: Dataset) -> tuple[tuple[float, float] | None, Scale]:
-    """Height and width of a pixel, and where the header says so.
+    """Height and width of a pixel, and the element of the header that gives them.
 
     PixelSpacing comes first. ImagerPixelSpacing is at the detector: the patient is magnified by a few per cent.
     Of ultrasound regions the first one with lengths on both axes counts.

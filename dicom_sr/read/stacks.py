@@ -38,6 +38,7 @@ class Slice:
 
     @property
     def reference(self) -> ImageReference:
+        """The image or frame of an image that the slice is."""
         return ImageReference(self.instance.sop_instance_uid, self.frame_number)
 
 
@@ -64,6 +65,7 @@ class Stack:
 
     @property
     def references(self) -> tuple[ImageReference, ...]:
+        """The images or frames of the slices, in order."""
         return tuple(one.reference for one in self.slices)
 
     @property
@@ -180,7 +182,7 @@ def _refuse_by_header(header: Dataset) -> None:
 
 
 def _is_map(header: Dataset) -> bool:
-    """Whether it is a calculated map (B0 MAP, T2 MAP, ...), told by values 3 and 4 of ImageType or FrameType."""
+    """Whether values 3 and 4 of ImageType or FrameType name a calculated map (B0 MAP, T2 MAP, ...)."""
     return any("MAP" in str(value).upper() for value in list(header.get("ImageType") or ())[2:4])
 
 

@@ -21,8 +21,8 @@ from dicom_sr.read.headers import chosen, coded
 from dicom_sr.write.finish import finish, write
 from dicom_sr.write.references import stand_in
 
-# what describes the acquisition and stays true of the derived slices; everything else stays behind
-KEPT = (
+# what describes the acquisition and is true of the derived slices too; nothing else is copied
+COPIED = (
     # General Series, General Acquisition, General Image
     "BodyPartExamined",
     "AnatomicRegionSequence",
@@ -96,7 +96,7 @@ _REQUIRED = {
     "PositionReferenceIndicator": "",
     "PatientPosition": "",
 }
-_GRID_TOLERANCE_MM = 1e-3  # over the whole image; within it the source's own decimal strings are kept
+_GRID_TOLERANCE_MM = 1e-3  # over the whole image; within it the decimal strings of the source are reused
 
 
 def encode_derived(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
@@ -110,7 +110,17 @@ def encode_derived(provenance: Provenance, folder: Path) -> tuple[EncodedObject,
 
 
 def derived_slices(provenance: Provenance, index: int, derived: DerivedVolume) -> Iterable[Dataset]:
-    """The instances of one derived series, ready to be written, in the direction of the source's numbering."""
+    """The instances of one derived series, ready to be written, in the direction of the source's numbering.
+
+    Parameters
+    ----------
+    provenance
+        What all objects of the result share.
+    index
+        Of the derived volume among those of the result.
+    derived
+        The volume.
+    """
     sources = [
         frame_header(provenance.header_of[reference.sop_instance_uid], reference.frame_number or 1)
         for reference in derived.sources
@@ -153,7 +163,17 @@ def derived_references(provenance: Provenance, index: int) -> list[Dataset]:
 
 
 def slice_uid(provenance: Provenance, index: int, k: int) -> str:
-    """SOPInstanceUID of slice `k` (array index) of the `index`-th derived series."""
+    """SOPInstanceUID of slice `k` (array index) of the `index`-th derived series.
+
+    Parameters
+    ----------
+    provenance
+        What all objects of the result share.
+    index
+        Of the derived volume among those of the result.
+    k
+        Index of the slice in the array.
+    """
     return provenance.uid("derived_series", str(index), str(k))
 
 
@@ -166,7 +186,9 @@ def _common(provenance: Provenance, index: int, derived: DerivedVolume, sources:
     """What is the same in every slice, finished."""
     first = sources[0]
     same = [
-        keyword for keyword in KEPT if keyword in first and all(h.get(keyword) == first[keyword].value for h in sources)
+        keyword
+        for keyword in COPIED
+        if keyword in first and all(h.get(keyword) == first[keyword].value for h in sources)
     ]
     ds = chosen(first, same)
     for keyword, value in _REQUIRED.items():

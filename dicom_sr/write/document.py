@@ -1,8 +1,8 @@
-"""Results without images: an Enhanced SR with a title of our own, and the same content as a PDF/A in DICOM.
+"""Results from the patient's record: an Enhanced SR with a private title, and its content as an encapsulated PDF/A.
 
-The PDF is made as PDF/A-2b (ISO 19005-2): every font embedded, an output intent with an ICC profile, XMP metadata
-that say so, no encryption, no scripts. No PDF/A validator is part of the checks: the tests look at these points one
-by one, which is less than veraPDF would do.
+The PDF conforms to PDF/A-2b (ISO 19005-2): every font is embedded, there is an output intent with an ICC profile, the
+XMP metadata state the conformance, and there is neither encryption nor a script. The tests check these points one by
+one; they run no PDF/A validator, so they check less than veraPDF would.
 """
 
 from __future__ import annotations
@@ -49,6 +49,15 @@ def encode_enhanced_report(
     """A report from the record as Enhanced SR: findings with their numbers, conclusions, limits.
 
     It names images only where findings do.
+
+    Parameters
+    ----------
+    provenance
+        What all objects of the result share.
+    folder
+        Where the files go.
+    predecessors
+        The reports that this one revises.
     """
     ds = document(provenance, "report", EnhancedSRStorage, _tree(provenance))
     named = list(predecessors)
@@ -136,7 +145,7 @@ def _findings(provenance: Provenance, result: Result) -> list[Dataset]:
         code = content_item("CONTAINS", "CODE", standard.DCM.Finding)
         code.ConceptCodeSequence = [coded(provenance.reported(finding.finding))]
         label = content_item("HAS CONCEPT MOD", "TEXT", standard.DCM.TrackingIdentifier)
-        label.TextValue = finding.tracking_id  # else several findings of one code could not be told apart
+        label.TextValue = finding.tracking_id  # distinguishes findings that share a code
         code.ContentSequence = [label]
         if finding.site is not None:
             site = content_item("HAS CONCEPT MOD", "CODE", standard.SCT.FindingSite)
@@ -207,7 +216,7 @@ def _plain_pdf(provenance: Provenance, result: Result) -> bytes:
         pdfmetrics.registerFont(TTFont(name, str(folder / f"{name}.ttf")))
 
     def canvas(filename: Any, **arguments: Any) -> Canvas:
-        # reportlab names Helvetica, which is not embedded, on every page unless told another font
+        # reportlab names Helvetica, which is not embedded, on every page unless another font is set
         arguments |= {"initialFontName": "DejaVuSans", "invariant": 1}
         return Canvas(filename, **arguments)
 

@@ -60,7 +60,7 @@ LABELMAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"  # Label Map Segmentation Stor
 _SEGMENTATIONS = {str(SegmentationStorage), LABELMAP_STORAGE}
 _PRESENTATION_STATES = {str(GrayscaleSoftcopyPresentationStateStorage), str(ColorSoftcopyPresentationStateStorage)}
 # dciodvfy wants Laterality (PS3.3 C.7.3.1, Type 2C) with these, and calls it an error with
-# a segmentation, and with a parametric map, whose frames say their side
+# a segmentation and with a parametric map, whose frames carry their side
 _WITH_LATERALITY = {
     str(SecondaryCaptureImageStorage),
     str(MRImageStorage),
@@ -100,7 +100,7 @@ def finish(ds: Dataset, provenance: Provenance, what: str = "") -> Dataset:
     Parameters
     ----------
     what
-        Last words of the SeriesDescription.
+        End of the SeriesDescription.
     """
     sop_class = str(ds.SOPClassUID)
     ds.SpecificCharacterSet = "ISO_IR 192"
@@ -200,7 +200,23 @@ def _side(ds: Dataset, provenance: Provenance, sop_class: str, side: str) -> Non
 def write(
     ds: Dataset, kind: Kind, folder: Path, filename: str, twin_of: str | None = None, order: int | None = None
 ) -> EncodedObject:
-    """Write `ds` as a Part 10 file in `folder` and say what was written."""
+    """Write `ds` as a Part 10 file in `folder` and say what was written.
+
+    Parameters
+    ----------
+    ds
+        A finished data set.
+    kind
+        What it is.
+    folder
+        Where the files go.
+    filename
+        Of the file in it; one of that name is replaced.
+    twin_of
+        SOPInstanceUID of the object that it stands in for, where it does.
+    order
+        Of sending, where it is not that of the kind.
+    """
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = UID(
         str(ds.file_meta.TransferSyntaxUID) if hasattr(ds, "file_meta") else ExplicitVRLittleEndian

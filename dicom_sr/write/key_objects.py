@@ -41,7 +41,7 @@ def encode_key_objects(provenance: Provenance, folder: Path) -> tuple[EncodedObj
     template = Dataset()
     template.MappingResource, template.TemplateIdentifier = "DCMR", "2010"
     ds.ContentTemplateSequence = [template]
-    # reasons that several images share are said once
+    # a reason that several images share is written only one time
     reasons = " ".join(dict.fromkeys(flag.reason for flag in result.flags))
     ds.ContentSequence = [*_observer(provenance), _description(reasons), *(image_item(h, n) for h, n in images)]
     return (write(finish(ds, provenance, "look first"), "key_objects", folder, "key-objects.dcm"),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from highdicom._standard_utils import is_multiframe_image  # told by SOP class, as highdicom's own checks are
+from highdicom._standard_utils import is_multiframe_image  # decides by SOP class, as highdicom's own checks do
 from pydicom.dataset import Dataset
 
 from dicom_sr.findings import ImageReference

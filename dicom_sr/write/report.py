@@ -42,6 +42,15 @@ def encode_report(
 
     Where that is Comprehensive 3D SR, a Comprehensive SR with the same tree comes with it as its twin, for peers
     that refuse the newer class.
+
+    Parameters
+    ----------
+    provenance
+        What all objects of the result share.
+    folder
+        Where the files go.
+    predecessors
+        The reports that this one revises.
     """
     if not provenance.headers:
         raise EncodingError("a measurement report needs images")
@@ -73,6 +82,17 @@ def document(provenance: Provenance, kind: str, sop_class: str, content: Dataset
 
     highdicom's document classes copy the whole tree several times, which takes seconds for a tree of some hundred
     items; the tree itself is theirs.
+
+    Parameters
+    ----------
+    provenance
+        What all objects of the result share.
+    kind
+        Names the series: its UIDs and its number.
+    sop_class
+        SOPClassUID.
+    content
+        The root content item with its tree.
     """
     ds = Dataset()
     ds.update(content)
@@ -253,7 +273,7 @@ class MeasurementTree:
         )
 
     def _numbers(self, measurement: Measurement) -> list[hd.sr.Measurement]:
-        """The value, then its uncertainty as numbers of the same name, told apart by their derivation.
+        """The value, then its uncertainty as numbers of the same name that differ in their derivation.
 
         TID 310's children would be the Standard's own way, but PixelMed's validator calls each an error.
         """
@@ -301,7 +321,17 @@ class MeasurementTree:
 
 
 def content_item(relationship: str, value_type: str, name: Code) -> Dataset:
-    """A content item without its value (PS3.3 C.17.3)."""
+    """A content item without its value (PS3.3 C.17.3).
+
+    Parameters
+    ----------
+    relationship
+        To the item above, e.g. CONTAINS.
+    value_type
+        E.g. NUM.
+    name
+        Concept name.
+    """
     ds = Dataset()
     ds.RelationshipType, ds.ValueType, ds.ConceptNameCodeSequence = relationship, value_type, [coded(name)]
     return ds

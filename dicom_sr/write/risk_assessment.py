@@ -1,4 +1,4 @@
-"""A risk as a FHIR R4 RiskAssessment, in a JSON file: what a FHIR server is told, and who asked the node for it.
+"""A risk as a FHIR R4 RiskAssessment, in a JSON file: for a FHIR server, and for whoever asked the node for it.
 
 One prediction for each horizon: a probability, the time it is about, and its interval, as an extension and in words. A
 model that gives no probability gives the reason in its place.

@@ -58,6 +58,15 @@ def encode_segmentation(provenance: Provenance, folder: Path, form: Form) -> tup
 
     FRACTIONAL holds what is a probability; BINARY and LABELMAP hold everything, thresholded. Where segments of a
     LABELMAP overlap, the more probable one has the pixel.
+
+    Parameters
+    ----------
+    provenance
+        What all objects of the result share.
+    folder
+        Where the files go.
+    form
+        Which kind of segmentation.
     """
     objects = []
     for index, group in enumerate(_groups(provenance)):

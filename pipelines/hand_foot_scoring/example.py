@@ -1,4 +1,4 @@
-"""An example of this pipeline's result: scores by lot at joints whose place the simulated pictures tell."""
+"""An example of this pipeline's result: made-up scores at the joints of simulated pictures."""
 
 from __future__ import annotations
 

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydicom.sr.coding import Code
+
+from dicom_sr.errors import EncodingError
+from dicom_sr.profile import EncodingProfile, Kind
+from dicom_sr.provenance import Provenance
+from tests.factories import MODEL, knee_result, knee_study
+
+CREATED = datetime(2026, 11, 22, 14, 5, 6, tzinfo=UTC)
+KINDS = [kind for kind in get_args(Kind) if kind != "risk_assessment"]  # that one is FHIR and in no series
+
+
+def provenance(folder: Path, **changes: object) -> Provenance:
+    model = replace(MODEL, **changes)  # type: ignore[arg-type]
+    return Provenance(knee_result(knee_study(folder), model), EncodingProfile(), CREATED)
+
+
+def test_series_numbers_begin_at_the_base_of_the_pipeline_and_end_with_the_sources(tmp_path: Path) -> None:
+    one = provenance(tmp_path, series_base=3000)
+    source = int(one.header.SeriesNumber)
+    assert one.series_number("derived_series") == 3000 * 1000 + source
+    assert one.series_number("secondary_capture") == 3001 * 1000 + source
+
+
+def test_no_two_series_of_a_result_have_one_number(tmp_path: Path) -> None:
+    one = provenance(tmp_path)
+    numbers = [one.series_number(kind, index) for kind, index in itertools.product(KINDS, range(9))]
+    assert len(set(numbers)) == len(numbers)
+    assert max(numbers) < 2**31
+
+
+def test_a_pipeline_that_names_no_base_has_one_by_its_name(tmp_path: Path) -> None:
+    numbers = {
+        name: provenance(tmp_path / name, name=name, series_base=None).series_number("derived_series") // 1000
+        for name in ("shoulder", "elbow")
+    }
+    assert numbers["shoulder"] != numbers["elbow"]
+    assert all(3300 <= base < 3300 + 50 * 100 and base % 100 == 0 for base in numbers.values())
+
+
+def test_a_private_code_that_nobody_knows_is_an_error(tmp_path: Path) -> None:
+    one = provenance(tmp_path)
+    result = one.result
+    finding = replace(result.findings[0], finding=Code("TEAR", "99NOBODY", "Tendon tear"))  # type: ignore[union-attr]
+    with pytest.raises(EncodingError, match="99NOBODY"):
+        _ = replace(one, result=replace(result, findings=(finding,))).coding_schemes  # type: ignore[arg-type]
