@@ -16,7 +16,7 @@ from node.commands.route import files_in
 from node.commands.terminal import console
 from node.config import read
 from node.send.delivery import Outcome
-from node.send.outbox import open_delivery
+from node.send.lane import open_delivery
 
 
 def send(folder: Path, to: str, config: Path) -> int:

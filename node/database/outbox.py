@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypedDict, cast
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr.profile import EncodedObject, Kind
@@ -146,14 +146,10 @@ def queue(
     return waiting + len(new)
 
 
-def queue_twin(session: Session, line_id: int, now: datetime) -> str | None:
-    """Have the twin of a line's object wait for the same destination; its UID, None where there is no twin."""
+def queue_twin(session: Session, line_id: int, now: datetime) -> None:
+    """Have the twin of a line's object wait for the same destination, unless it did before."""
     line = session.get_one(OutboxRow, line_id)
-    twin = session.scalars(
-        select(ObjectRow).where(ObjectRow.twin_of == line.sop_instance_uid, ObjectRow.job_id == line.job_id)
-    ).first()
-    if twin is None:
-        return None
+    twin = session.scalars(_twins(line)).one()
     known = select(OutboxRow.id).where(
         OutboxRow.sop_instance_uid == twin.sop_instance_uid, OutboxRow.destination == line.destination
     )
@@ -169,10 +165,19 @@ def queue_twin(session: Session, line_id: int, now: datetime) -> str | None:
                 confirm=line.confirm,
             )
         )
-    return twin.sop_instance_uid
+
+
+def _twins(line: OutboxRow) -> Select[ObjectRow]:
+    return select(ObjectRow).where(ObjectRow.twin_of == line.sop_instance_uid, ObjectRow.job_id == line.job_id).limit(1)
 
 
 # ---- lines: questions
+def find_twin(session: Session, line_id: int) -> str | None:
+    """SOP Instance UID of what may stand in for a line's object where its class is refused; None where nothing may."""
+    twin = session.scalars(_twins(session.get_one(OutboxRow, line_id))).first()
+    return None if twin is None else twin.sop_instance_uid
+
+
 def waiting_lines(session: Session, destination: str, job_id: str) -> list[OutboxLine]:
     """The job's lines that wait for a destination: images first, reports last."""
     rows = session.execute(
@@ -261,11 +266,15 @@ def _change(session: Session, state: OutboxState, *where: ColumnElement[bool], c
     return len(changed.all())
 
 
-def begin_attempt(session: Session, line: OutboxLine) -> None:
-    """Count an attempt, and note which bytes are sent: never others under this UID."""
-    session.execute(
-        update(OutboxRow).where(OutboxRow.id == line.line).values(attempts=OutboxRow.attempts + 1, sha256=line.sha256)
+def begin_attempt(session: Session, line: OutboxLine) -> bool:
+    """Count an attempt, and note which bytes are sent: never others under this UID. False where it waits no more."""
+    begun = session.execute(
+        update(OutboxRow)
+        .where(OutboxRow.id == line.line, OutboxRow.state == OutboxState.WAITING)
+        .values(attempts=OutboxRow.attempts + 1, sha256=line.sha256)
+        .returning(OutboxRow.id)
     )
+    return begun.first() is not None
 
 
 def attempts(session: Session, line_id: int) -> int:

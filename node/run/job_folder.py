@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result, Subject
 from dicom_sr.series import Series, Study, read_studies
-from node.files import flush, write_whole
+from node.files import digest_of, flush, write_whole
 from node.run import notes
 from node.run.notes import ContextNote, Note, ObjectsNote, PriorNote, ResultNote, StudyNote
 from node.study.sealing import is_sealed, seal, unseal
@@ -233,12 +233,3 @@ def on_disk(paths: Iterable[Path]) -> None:
     """
     with ThreadPoolExecutor(FLUSHES) as threads:
         list(threads.map(flush, paths))
-
-
-def digest_of(path: Path) -> str | None:
-    """SHA-256 of a file, hex; None where it cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return None

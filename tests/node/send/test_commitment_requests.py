@@ -19,7 +19,8 @@ from node.database.tables import CommitmentRow
 from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
-from node.send.outbox import Lane, Sender
+from node.send.lane import Lane
+from node.send.outbox import Sender
 from tests.node.send.outgoing import HandClock, Outgoing, Peer, destinations, outgoing
 from tests.orthanc import Archive, Modality, free_port
 from tests.waiting import until

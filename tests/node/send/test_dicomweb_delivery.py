@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from node.send.outbox import Lane
+from node.send.lane import Lane
 from tests.node.send.outgoing import HandClock, Outgoing, destinations, outgoing
 from tests.orthanc import Archive
 

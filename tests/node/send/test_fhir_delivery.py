@@ -17,7 +17,7 @@ from node.database.tables import JobRow, ObjectRow, OutboxRow
 from node.patient_records.store import new_key
 from node.send.delivery import Outcome
 from node.send.fhir_delivery import FhirDelivery
-from node.send.outbox import Lane
+from node.send.lane import Lane
 from node.study.sealing import seal
 from tests.fhir_peer import FhirPeer, serving
 from tests.node.send.outgoing import START, HandClock, Outgoing, destinations, outgoing

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node.send.outbox import Lane
+from node.send.lane import Lane
 from tests.node.send.outgoing import HandClock, Outgoing, destinations, outgoing
 
 

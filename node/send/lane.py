@@ -1,0 +1,309 @@
+"""A lane: everything that goes to one destination, sent until the peer has taken it, and then, if asked for, confirmed.
+
+Nothing here knows jobs but by their rows: what is to be sent is what the outbox says, also after a crash.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from node.config import Destination, DicomWebDestination, DimseDestination, FhirDestination
+from node.database import job_states, outbox
+from node.database.connection import Database
+from node.database.outbox import OutboxLine
+from node.database.states import ForbiddenTransition, OutboxState
+from node.database.tables import OutboxRow
+from node.errors import PeerUnavailable
+from node.files import digest_of
+from node.send.commitment_requests import CommitmentRequests
+from node.send.delivery import MANDATORY, Answer, Delivery, Outcome
+from node.send.dicomweb_delivery import DicomWebDelivery
+from node.send.dimse_delivery import DimseDelivery
+from node.send.fhir_delivery import FhirDelivery
+from node.send.folder_delivery import FolderDelivery
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 300.0
+WRITE_EVERY_S = 0.2  # answers are written down at least so often
+
+Clock = Callable[[], datetime]
+
+
+def back_off_s(attempts: int, first_s: float = FIRST_RETRY_S) -> float:
+    """How long to wait after the given number of failures in a row."""
+    return min(first_s * 2.0 ** min(attempts - 1, 30), LONGEST_RETRY_S)
+
+
+def open_delivery(name: str, destination: Destination, ae_title: str) -> Delivery:
+    """A way to the destination, nothing connected yet.
+
+    Parameters
+    ----------
+    name
+        Of the destination; messages begin with it.
+    destination
+        Its section of the configuration.
+    ae_title
+        Ours, where the destination does not say another.
+    """
+    if isinstance(destination, DimseDestination):
+        return DimseDelivery(name, destination, ae_title)
+    if isinstance(destination, DicomWebDestination):
+        return DicomWebDelivery(name, destination)
+    if isinstance(destination, FhirDestination):
+        return FhirDelivery(name, destination)
+    return FolderDelivery(name, destination)
+
+
+class Lane:
+    """Everything that goes to one destination.
+
+    Parameters
+    ----------
+    name
+        Of the destination.
+    destination
+        Its section of the configuration.
+    ae_title
+        Ours, where the destination does not say another.
+    database
+        The node's database.
+    clock
+        Now, timezone aware; times in the outbox are held against it.
+    first_retry_s
+        Pause after the first failure; it doubles with every further one.
+    stop
+        Once set, no further object is sent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        destination: Destination,
+        ae_title: str,
+        database: Database,
+        clock: Clock,
+        first_retry_s: float = FIRST_RETRY_S,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._stop = stop or threading.Event()
+        self._name, self._destination, self._database, self._clock = name, destination, database, clock
+        self._ae_title, self._first_retry_s = ae_title, first_retry_s
+        self._failures, self._not_before = 0, datetime.min.replace(tzinfo=UTC)
+        self._commitments = CommitmentRequests(name, database, clock)
+        self._associations = destination.associations if isinstance(destination, DimseDestination) else 1
+
+    def turn(self) -> bool:
+        """Send what is due of one job, and see to confirmations; whether there was anything to do.
+
+        While the peer cannot be reached, nothing is tried before the back-off is over.
+        """
+        if self._clock() < self._not_before:
+            return False
+        job_id = self._next_job()
+        try:
+            if job_id is not None:
+                self._send_job(job_id)
+            confirmed = self._confirm()
+        except PeerUnavailable as error:
+            self._failures += 1
+            wait = timedelta(seconds=back_off_s(self._failures, self._first_retry_s))
+            self._not_before = self._clock() + wait
+            self._put_off(job_id, str(error))
+            log.warning(
+                "destination cannot be reached",
+                extra={"destination": self._name, "reason": str(error), "retry_s": wait.total_seconds()},
+            )
+            return False
+        self._failures = 0
+        return job_id is not None or confirmed
+
+    # ---- which lines
+    def _next_job(self) -> str | None:
+        """The job whose first waiting line has waited longest and is due."""
+        heads = (
+            select(func.min(OutboxRow.id))
+            .where(OutboxRow.destination == self._name, OutboxRow.state == OutboxState.WAITING)
+            .group_by(OutboxRow.job_id)
+        )
+        query = (
+            select(OutboxRow.job_id)
+            .where(OutboxRow.id.in_(heads), OutboxRow.not_before <= self._clock())
+            .order_by(OutboxRow.not_before, OutboxRow.id)  # one that fails again and again goes behind the others
+            .limit(1)
+        )
+        with Session(self._database) as session:
+            return session.scalar(query)
+
+    # ---- sending
+    def _send_job(self, job_id: str) -> None:
+        """Send the job's waiting lines, one order after the other; stop where something has to wait.
+
+        Raises
+        ------
+        PeerUnavailable
+        """
+        with Session(self._database) as session:
+            lines = outbox.waiting_lines(session, self._name, job_id)
+        deliveries = [open_delivery(self._name, self._destination, self._ae_title) for _ in range(self._associations)]
+        for delivery in deliveries:
+            delivery.announce(lines)
+        try:
+            for _, group in itertools.groupby(lines, key=lambda line: line.order):
+                if not self._send_group(deliveries, list(group)):
+                    break
+        finally:
+            for delivery in deliveries:
+                delivery.close()
+            self._sum_up(job_id, [line.line for line in lines])
+
+    def _send_group(self, deliveries: Sequence[Delivery], lines: Sequence[OutboxLine]) -> bool:
+        """Send objects of one order over all associations; whether all of them have got their answer."""
+        lines = self._fit_to_send(lines)
+        number = min(len(deliveries), len(lines))
+        if number <= 1:
+            return self._send_lines(deliveries[0], lines)
+        with ThreadPoolExecutor(number) as threads:
+            shares = [
+                threads.submit(self._send_lines, delivery, lines[first::number])
+                for first, delivery in enumerate(deliveries[:number])
+            ]
+        answered = [share.result() for share in shares]
+        return all(answered)
+
+    def _send_lines(self, delivery: Delivery, lines: Sequence[OutboxLine]) -> bool:
+        """Send objects one after the other; whether all of them have got their answer.
+
+        Answers are written down a few together, as each time costs the disk a flush. One that a crash takes away costs
+        a repetition with the same bytes.
+        """
+        answered, written = True, time.monotonic()
+        pending: list[tuple[OutboxLine, Answer]] = []
+        try:
+            for line, answer in delivery.send(lines) if lines else ():
+                pending.append((line, answer))
+                answered &= answer.outcome is not Outcome.LATER
+                if time.monotonic() - written > WRITE_EVERY_S:
+                    self._write_answers(pending)
+                    pending, written = [], time.monotonic()
+                if self._stop.is_set():
+                    return False
+        finally:
+            self._write_answers(pending)
+        return answered
+
+    def _fit_to_send(self, lines: Sequence[OutboxLine]) -> Sequence[OutboxLine]:
+        """Those whose file is what was encoded and, if it was ever sent, what was sent; the rest is refused.
+
+        Those that were cancelled meanwhile are left out.
+        """
+        fit = []
+        with Session(self._database) as session:
+            sent = outbox.digests_sent(session, (line.sop_instance_uid for line in lines))
+        reasons = {line.line: _unfit(line, sent.get(line.sop_instance_uid, set())) for line in lines}
+        with Session(self._database) as session, session.begin():
+            for line in lines:
+                if reason := reasons[line.line]:
+                    log.error("object refused", extra={"sop_instance_uid": line.sop_instance_uid, "reason": reason})
+                    self._move(session, line, OutboxState.REFUSED, f"not sent: {reason}")
+                elif outbox.begin_attempt(session, line):
+                    fit.append(line)
+        return fit
+
+    # ---- answers
+    def _write_answers(self, answers: Sequence[tuple[OutboxLine, Answer]]) -> None:
+        """Write down the answers to some objects."""
+        if not answers:
+            return
+        with Session(self._database) as session, session.begin():
+            for line, answer in answers:
+                self._write_answer(session, line, answer)
+
+    def _write_answer(self, session: Session, line: OutboxLine, answer: Answer) -> None:
+        match answer.outcome:
+            case Outcome.DELIVERED:
+                self._move(session, line, OutboxState.DELIVERED, answer.text)
+            case Outcome.REFUSED:
+                self._move(session, line, OutboxState.REFUSED, answer.text)
+            case Outcome.CLASS_REFUSED:
+                self._stand_in(session, line, answer)
+            case Outcome.LATER:
+                pause_s = back_off_s(outbox.attempts(session, line.line), self._first_retry_s)
+                outbox.put_off(session, line.line, answer.text, self._clock() + timedelta(seconds=pause_s))
+
+    def _stand_in(self, session: Session, line: OutboxLine, answer: Answer) -> None:
+        """Send the twin of an object whose class the peer refuses; else leave it out, if it may be left out."""
+        twin = outbox.find_twin(session, line.line)
+        if twin is None:
+            left_out = OutboxState.REFUSED if line.kind in MANDATORY else OutboxState.SKIPPED
+            self._move(session, line, left_out, answer.text)
+        elif self._move(session, line, OutboxState.SKIPPED, f"{answer.text}; {twin} goes in its place"):
+            outbox.queue_twin(session, line.line, self._clock())
+
+    def _move(self, session: Session, line: OutboxLine, state: OutboxState, answer: str) -> bool:
+        """Bring a line into `state`; False where it was cancelled meanwhile, or another node has sent it, too."""
+        delivered = self._clock() if state is OutboxState.DELIVERED else None
+        try:
+            outbox.move(session, line.line, state, answer, delivered=delivered)
+        except ForbiddenTransition as error:
+            log.info("late answer", extra={"sop_instance_uid": line.sop_instance_uid, "reason": str(error)})
+            return False
+        return True
+
+    def _put_off(self, job_id: str | None, reason: str) -> None:
+        """Show on the line that was next why it has not gone out."""
+        if job_id is None:
+            return
+        with Session(self._database) as session, session.begin():
+            head = session.scalar(
+                select(func.min(OutboxRow.id)).where(
+                    OutboxRow.destination == self._name,
+                    OutboxRow.state == OutboxState.WAITING,
+                    OutboxRow.job_id == job_id,
+                )
+            )
+            if head is not None:
+                outbox.put_off(session, head, reason, self._not_before, count=True)
+
+    def _sum_up(self, job_id: str, lines: Sequence[int]) -> None:
+        """Add to the job's timeline what became of the lines, and close the job if that was all."""
+        with Session(self._database) as session, session.begin():
+            counts = outbox.count_states(session, lines)
+            summary = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
+            if set(counts) - {OutboxState.WAITING}:
+                job_states.note(session, job_id, "sent", f"{self._name}: {summary}", now=self._clock())
+                numbers = {str(state): number for state, number in counts.items()}
+                log.info("sent", extra={"job": job_id, "destination": self._name, **numbers})
+            job_states.settle(session, job_id, self._clock())
+
+    # ---- confirmation
+    def _confirm(self) -> bool:
+        """Ask whether the peer keeps what it was sent, and act on its reports; whether there was anything to do."""
+        if not self._destination.confirms:
+            return False
+        delivery = open_delivery(self._name, self._destination, self._ae_title)
+        try:
+            done = self._commitments.take_reports()
+            return self._commitments.pursue(delivery) or done
+        finally:
+            delivery.close()
+
+
+def _unfit(line: OutboxLine, sent: set[str]) -> str:
+    """Why the file of a line must not be sent, where digests of what was `sent` before are known; empty if it may."""
+    digest = digest_of(line.path)
+    if digest is None:
+        return "the file is missing"
+    if digest != line.sha256:
+        return "the file is not what was encoded"
+    return "" if sent <= {digest} else "other bytes were sent under this UID before"

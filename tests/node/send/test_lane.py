@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.uid import ComprehensiveSRStorage, ImplicitVRLittleEndian, MRImageStorage, SecondaryCaptureImageStorage
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from node.config import Configuration
+from node.database import outbox
+from node.database.tables import OutboxRow
+from node.send.lane import Lane, back_off_s
+from tests.node.send.outgoing import HandClock, Outgoing, Peer, destinations, outgoing
+from tests.orthanc import free_port
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Iterator[Outgoing]:
+    with outgoing(tmp_path / "out") as made:
+        yield made
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+def lane(out: Outgoing, configuration: Configuration, clock: HandClock, name: str = "pacs") -> Lane:
+    return Lane(name, configuration.destinations[name], "CONDYLE", out.database, clock)
+
+
+def drain(of: Lane) -> None:
+    """Let the lane do everything that is due."""
+    while of.turn():
+        pass
+
+
+def test_objects_go_out_images_first_and_byte_for_byte(out: Outgoing, clock: HandClock) -> None:
+    peer = Peer()
+    job = out.job("pacs", kinds=("report", "presentation_state", "secondary_capture", "derived_series"))
+    with peer.listen() as port:
+        drain(lane(out, destinations(pacs=peer.destination(port)), clock))
+    assert out.states(job) == ["delivered"] * 4
+    assert peer.uids == [line.sop_instance_uid for line in out.lines(job)]
+    assert [line.order for line in out.lines(job)] == [0, 1, 3, 4]
+    for uid, received, _ in peer.received:
+        assert out.path(uid).read_bytes().endswith(received)
+        assert len(received) > 100
+    assert out.job_record(job).state == "done"
+    assert ("sent", "pacs: 4 delivered") in out.events(job)
+
+
+def test_contexts_are_asked_for_what_is_sent_only_explicit_first(out: Outgoing, clock: HandClock) -> None:
+    peer = Peer()
+    out.job("pacs", kinds=("secondary_capture", "derived_series"))
+    with peer.listen() as port:
+        drain(lane(out, destinations(pacs=peer.destination(port)), clock))
+    assert peer.contexts == [
+        [
+            f"{MRImageStorage} 1.2.840.10008.1.2.1|1.2.840.10008.1.2",
+            f"{SecondaryCaptureImageStorage} 1.2.840.10008.1.2.1|1.2.840.10008.1.2",
+        ]
+    ]
+
+
+def test_a_peer_that_knows_implicit_vr_only_gets_that(out: Outgoing, clock: HandClock) -> None:
+    peer = Peer(syntaxes=(ImplicitVRLittleEndian,))
+    job = out.job("pacs")
+    with peer.listen() as port:
+        drain(lane(out, destinations(pacs=peer.destination(port)), clock))
+    ((uid, received, syntax),) = peer.received
+    assert syntax == ImplicitVRLittleEndian
+    sent, got = pydicom.dcmread(out.path(uid)), pydicom.filebase.DicomBytesIO(received)
+    read = pydicom.filereader.read_dataset(got, is_implicit_VR=True, is_little_endian=True)
+    assert [(e.tag, e.value) for e in sent] == [(e.tag, e.value) for e in read]
+    assert out.states(job) == ["delivered"]
+
+
+@pytest.mark.parametrize("status", [0xB000, 0xB006, 0xB007])
+def test_a_warning_counts_as_stored_and_is_kept(out: Outgoing, clock: HandClock, status: int) -> None:
+    peer = Peer(status=lambda uid: status)
+    job = out.job("pacs")
+    with peer.listen() as port:
+        drain(lane(out, destinations(pacs=peer.destination(port)), clock))
+    (line,) = out.lines(job)
+    assert line.state == "delivered"
+    assert line.answer == f"0x{status:04X} stored with a warning"
+
+
+@pytest.mark.parametrize("status", [0xA900, 0xC000, 0xC123, 0x0124])
+def test_a_refused_object_is_not_sent_again_and_fails_the_job(out: Outgoing, clock: HandClock, status: int) -> None:
+    asked: list[str] = []
+
+    def refuse(uid: str) -> int:
+        asked.append(uid)
+        return status
+
+    peer = Peer(status=refuse)
+    job = out.job("pacs")
+    with peer.listen() as port:
+        sending = lane(out, destinations(pacs=peer.destination(port)), clock)
+        drain(sending)
+        clock.wait(86400)
+        drain(sending)
+    assert len(asked) == 1
+    assert out.states(job) == ["refused"]
+    assert out.job_record(job).state == "failed"
+    assert f"pacs: 0x{status:04X} refused" in out.job_record(job).reason
+
+
+def test_a_peer_that_is_out_of_room_is_asked_again_later(out: Outgoing, clock: HandClock) -> None:
+    answers = iter([0xA700, 0xA701, 0x0000])
+    peer = Peer(status=lambda uid: next(answers))
+    job = out.job("pacs")
+    with peer.listen() as port:
+        sending = lane(out, destinations(pacs=peer.destination(port)), clock)
+        drain(sending)
+        assert [(line.state, line.answer) for line in out.lines(job)] == [("waiting", "0xA700 refused for now")]
+        clock.wait(1.9)
+        drain(sending)
+        assert out.lines(job)[0].attempts == 1
+        clock.wait(0.1)
+        drain(sending)
+        assert out.lines(job)[0].attempts == 2
+        clock.wait(3.9)
+        drain(sending)
+        assert out.lines(job)[0].attempts == 2
+        clock.wait(0.1)
+        drain(sending)
+    assert out.states(job) == ["delivered"]
+    assert len(peer.received) == 1
+
+
+def test_reports_wait_for_an_image_that_has_to_wait(out: Outgoing, clock: HandClock) -> None:
+    statuses = iter([0xA700, 0x0000, 0x0000])
+    peer = Peer(status=lambda uid: next(statuses))
+    job = out.job("pacs", kinds=("derived_series", "report"))
+    with peer.listen() as port:
+        sending = lane(out, destinations(pacs=peer.destination(port)), clock)
+        drain(sending)
+        assert peer.received == []
+        clock.wait(2)
+        drain(sending)
+    assert peer.uids == [line.sop_instance_uid for line in out.lines(job)]
+
+
+def test_the_twin_goes_where_the_class_of_a_report_is_refused(out: Outgoing, clock: HandClock) -> None:
+    peer = Peer(classes=(SecondaryCaptureImageStorage, ComprehensiveSRStorage))
+    job = out.job("pacs", kinds=("secondary_capture", "report"))
+    report = out.lines(job)[1].sop_instance_uid
+    twin = out.twin(job, of=report)
+    with peer.listen() as port:
+        drain(lane(out, destinations(pacs=peer.destination(port)), clock))
+    assert [(line.sop_instance_uid == report, line.state) for line in out.lines(job)[1:]] == [
+        (True, "skipped"),
+        (False, "delivered"),
+    ]
+    assert twin in peer.uids
+    assert report not in peer.uids
+    assert twin in out.lines(job)[1].answer
+    assert out.job_record(job).state == "done"
+
+
+def test_the_twin_stays_where_the_report_is_taken(out: Outgoing, clock: HandClock) -> None:
+    peer = Peer()
+    job = out.job("pacs", kinds=("report",))
+    twin = out.twin(job, of=out.lines(job)[0].sop_instance_uid)
+    with peer.listen() as port:
+        drain(lane(out, destinations(pacs=peer.destination(port)), clock))
+    assert twin not in peer.uids
+    assert out.states(job) == ["delivered"]
+
+
+def test_a_refused_presentation_state_is_left_out_and_recorded(out: Outgoing, clock: HandClock) -> None:
+    peer = Peer(classes=(SecondaryCaptureImageStorage,))
+    job = out.job("pacs", kinds=("secondary_capture", "presentation_state"))
+    with peer.listen() as port:
+        drain(lane(out, destinations(pacs=peer.destination(port)), clock))
+    assert out.states(job) == ["delivered", "skipped"]
+    assert out.lines(job)[1].answer == "pacs does not accept this SOP class"
+    assert out.job_record(job).state == "done"
+
+
+@pytest.mark.parametrize("classes", [(MRImageStorage,), (ComprehensiveSRStorage,)])
+def test_a_peer_that_refuses_the_capture_fails_the_job(
+    out: Outgoing, clock: HandClock, classes: tuple[str, ...]
+) -> None:
+    # of the second peer no context at all is accepted
+    peer = Peer(classes=classes)
+    job = out.job("pacs", kinds=("derived_series", "secondary_capture"))
+    with peer.listen() as port:
+        drain(lane(out, destinations(pacs=peer.destination(port)), clock))
+    assert out.states(job)[1] == "refused"
+    assert out.job_record(job).state == "failed"
+
+
+def test_a_peer_that_is_down_is_tried_again_with_growing_pauses(out: Outgoing, clock: HandClock) -> None:
+    port = free_port()
+    job = out.job("pacs", kinds=("derived_series", "report"))
+    peer = Peer()
+    sending = lane(out, destinations(pacs=peer.destination(port)), clock)
+    tried = []
+    for second in range(40):
+        before = out.lines(job)[0].attempts
+        drain(sending)
+        if out.lines(job)[0].attempts > before:
+            tried.append(second)
+        clock.wait(1)
+    assert tried == [0, 2, 6, 14, 30]
+    assert out.lines(job)[0].answer == "pacs: cannot be reached"
+    assert out.job_record(job).state == "sending"
+    with peer.listen(port=port):
+        clock.wait(30)
+        drain(sending)
+    assert out.states(job) == ["delivered", "delivered"]
+    assert out.job_record(job).state == "done"
+
+
+def test_pauses_double_up_to_five_minutes() -> None:
+    assert [back_off_s(n) for n in (1, 2, 3, 8, 9, 1000)] == [2, 4, 8, 256, 300, 300]
+
+
+def test_a_file_that_is_not_what_was_encoded_is_not_sent(out: Outgoing, clock: HandClock) -> None:
+    peer = Peer()
+    job = out.job("pacs")
+    uid = out.lines(job)[0].sop_instance_uid
+    changed = bytearray(out.path(uid).read_bytes())
+    changed[-1] ^= 1
+    out.path(uid).write_bytes(changed)
+    with peer.listen() as port:
+        drain(lane(out, destinations(pacs=peer.destination(port)), clock))
+    assert peer.received == []
+    assert out.lines(job)[0].answer == "not sent: the file is not what was encoded"
+    assert out.job_record(job).state == "failed"
+
+
+def test_other_bytes_never_follow_under_the_same_uid(out: Outgoing, clock: HandClock) -> None:
+    peer = Peer()
+    job = out.job("pacs", "second")
+    with peer.listen() as port:
+        configuration = destinations(pacs=peer.destination(port), second=peer.destination(port))
+        drain(lane(out, configuration, clock))
+        with Session(out.database) as session, session.begin():  # as if an earlier version had sent something else
+            session.execute(
+                update(OutboxRow)
+                .where(OutboxRow.destination == "pacs")
+                .values(sha256=hashlib.sha256(b"other").hexdigest())
+            )
+        drain(lane(out, configuration, clock, "second"))
+    assert len(peer.received) == 1
+    (line,) = out.lines(job, "second")
+    assert (line.state, line.answer) == ("refused", "not sent: other bytes were sent under this UID before")
+
+
+def test_several_associations_share_the_images_and_keep_the_order(out: Outgoing, clock: HandClock) -> None:
+    peer = Peer()
+    job = out.job("pacs", kinds=("derived_series",) * 6 + ("report",))
+    with peer.listen() as port:
+        drain(lane(out, destinations(pacs=peer.destination(port, associations=3)), clock))
+    assert out.states(job) == ["delivered"] * 7
+    assert len(peer.contexts) == 3
+    assert peer.uids[-1] == out.lines(job)[-1].sop_instance_uid
+    assert len(set(peer.uids)) == 7
+
+
+def test_a_job_whose_object_breaks_the_association_lets_the_others_through(out: Outgoing, clock: HandClock) -> None:
+    peer = Peer()
+    poison = out.job("pacs")
+    peer.hang_up_on = out.lines(poison)[0].sop_instance_uid
+    good = out.job("pacs")
+    with peer.listen() as port:
+        sending = lane(out, destinations(pacs=peer.destination(port, timeout_s=1)), clock)
+        for _ in range(3):
+            drain(sending)
+            clock.wait(400)
+    assert out.states(good) == ["delivered"]
+    assert out.states(poison) == ["waiting"]
+
+
+def test_what_an_operator_cancels_while_it_is_being_sent_goes_no_further(out: Outgoing, clock: HandClock) -> None:
+    peer = Peer(classes=(MRImageStorage, SecondaryCaptureImageStorage, ComprehensiveSRStorage))
+    job = out.job("pacs", kinds=("derived_series", "secondary_capture", "report"))
+    image, _, report = (line.sop_instance_uid for line in out.lines(job))
+    twin = out.twin(job, of=report)
+
+    def cancel(uid: str) -> int:
+        with Session(out.database) as session, session.begin():
+            outbox.cancel(session, job, "cancelled by an operator")
+        return 0x0000
+
+    peer.status = cancel
+    with peer.listen() as port:
+        drain(lane(out, destinations(pacs=peer.destination(port)), clock))
+    assert peer.uids == [image]
+    assert [line.state for line in out.lines(job)] == ["delivered", "skipped", "skipped"]
+    assert twin not in {line.sop_instance_uid for line in out.lines(job)}
