@@ -101,6 +101,15 @@ def test_the_risk_of_a_posted_record_lands_in_the_patients_study_and_on_the_fhir
     assert given.basis[0].identifier.value == f"urn:oid:{source.StudyInstanceUID}"
     assert [int(prediction.whenRange.high.value) for prediction in given.prediction] == [1, 3, 5]
 
+    # a request gets its answer, and the server is given that too
+    question = {"patient_id": "DEMO-KNEE", "index_date": INDEX.isoformat()}
+    asked = httpx.post(f"http://127.0.0.1:{node.page}/risk", json=question, timeout=120)
+    assert asked.status_code == 200, asked.text
+    assert asked.json()["prediction"] == server.given[0]["prediction"]
+    assert asked.json()["subject"]["identifier"] == {"value": "DEMO-KNEE", "system": "urn:h"}
+    until(lambda: len(server.given) == 2, "the answer is on the FHIR server")
+    assert server.given[1] == asked.json()
+
     # the record is on disk encrypted, and nowhere else; nothing that was logged names the patient
     (kept,) = (node.folder / "data" / "records").glob("*.record")
     assert b"DEMO-KNEE" not in kept.read_bytes()
@@ -136,3 +145,31 @@ def test_a_study_without_a_record_and_one_of_somebody_else_are_unsuitable_with_t
     assert second.state == "unsuitable"
     assert second.reason.endswith("birth date")
     assert "1962" not in second.reason + node.log_text()
+
+
+def test_a_study_is_sending_until_the_fhir_server_of_its_route_is_back_and_has_its_risk_once(
+    tmp_path: Path, record: dict[str, Any], study: list[Path]
+) -> None:
+    peer = FhirPeer({"entry": [{"resource": {"resourceType": "Patient", "id": "patient"}}]}, statuses=(503,))
+    port = free_port()
+    emr = {"kind": "fhir", "url": f"http://127.0.0.1:{port}/r4", "identifier_system": "urn:h", "confirm": True}
+    settings = RunningNode(
+        tmp_path,
+        routes={"risk": {**ROUTE, "destinations": ["out", "emr"]}},
+        destinations={"out": {"kind": "folder", "path": "out"}, "emr": emr},
+    )
+    with settings as node:
+        assert httpx.post(f"http://127.0.0.1:{node.page}/fhir", json=record, timeout=60).status_code == 200
+        node.send(study)
+        until(lambda: len(results(node)) == 3, "the DICOM objects are delivered", 180)
+        until(lambda: "destination cannot be reached" in node.log_text(), "the FHIR server was tried")
+        assert [job.state for job in node.jobs()] == ["sending"]
+        assert not list((node.folder / "out").rglob("*.json"))  # a DICOM destination gets no FHIR resource
+        node.kill()
+        node.start()
+        with serving(peer.app, port):
+            (job,) = node.ended_jobs(1, seconds=120)
+    assert (job.state, job.reason) == ("done", "")
+    (given,) = peer.given
+    assert given["identifier"] == [{"system": "urn:condyle:job", "value": job.id}]
+    assert given["subject"]["identifier"] == {"value": "DEMO-KNEE", "system": "urn:h"}

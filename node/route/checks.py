@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from node.config import Configuration, Route
+from node.config import Configuration, FhirDestination, Route
 from node.config.checks import CheckResult
 from node.errors import ConfigurationError
 from node.route.match import matcher
+from pipelines.base import answers_from_record
 from pipelines.registry import UnknownPipeline, pipeline_type
 
 
@@ -25,6 +26,10 @@ def routes(configuration: Configuration) -> Iterator[CheckResult]:
             yield CheckResult(f"routes.{name}", "good", f"{route.level} -> {route.pipeline} -> {goes}")
         if not route.when:
             yield CheckResult(f"routes.{name}.when", "doubtful", f"is empty: every {route.level} matches")
+        servers = [one for one in route.destinations if isinstance(configuration.destinations[one], FhirDestination)]
+        if servers and not problems and not answers_from_record(pipeline_type(route.pipeline)):
+            sentence = f"{route.pipeline} states no risk: nothing goes to {', '.join(servers)}"
+            yield CheckResult(f"routes.{name}.destinations", "doubtful", sentence)
         if not route.destinations and not route.shadow:
             yield CheckResult(f"routes.{name}.destinations", "doubtful", "is empty: results are made and sent nowhere")
 
