@@ -47,7 +47,8 @@ class FhirPeer:
         self.resources = [dict(entry["resource"]) for entry in bundle["entry"]]
         for number, resource in enumerate(self.resources[1:]):
             resource.update(id=f"r{number}", subject={"reference": "Patient/patient"})
-        self.everything, self.tokens, self.patients, self.statuses = everything, set(), 1, list(statuses)
+        self.everything, self.patients, self.statuses = everything, 1, list(statuses)
+        self.tokens: set[str | None] = set()  # that it was given
         self.given: list[dict[str, Any]] = []
         self.forgetful = False  # whether it loses what it is given
         self.searchable = True  # whether it lets risks be searched for

@@ -18,6 +18,7 @@ from pynetdicom.presentation import PresentationContext
 from node.commands.exit_codes import OK
 from node.commands.terminal import console
 from node.config import DimseDestination, DimseSettings, NodeSettings
+from node.network.fhir_client import SEARCHES
 from node.network.sop_classes import (
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
@@ -57,7 +58,7 @@ def conformance(output: Path | None) -> int:
 
 def statement() -> str:
     """The conformance statement as Markdown."""
-    return "\n\n".join([HEAD, _services(), _reception(), _created(), _sending(), _web(), TAIL]) + "\n"
+    return "\n\n".join([HEAD, _services(), _reception(), _created(), _sending(), _web(), _fhir(), TAIL]) + "\n"
 
 
 HEAD = f"""# DICOM conformance statement
@@ -227,6 +228,24 @@ def _web() -> str:
         ("Retrieve transaction (WADO-RS)", "user agent", "to retrieve earlier reports, by instance"),
     ]
     return "## DICOMweb\n\n" + _table(("Transaction (PS3.18)", "Role", "Where"), rows)
+
+
+def _fhir() -> str:
+    rows = [
+        ("RiskAssessment", "create, conditional", "client", "destinations of kind `fhir`"),
+        ("RiskAssessment", "search by identifier", "client", "destinations of kind `fhir` with `confirm: true`"),
+        (
+            "RiskAssessment",
+            "`POST /risk`, `GET /risk/{job}`",
+            "server",
+            "the status page's port; not a FHIR interaction",
+        ),
+        ("Patient", "search by identifier, `$everything`", "client", "`records.fhir`"),
+        (", ".join(SEARCHES), "search by patient", "client", "`records.fhir`, where `$everything` is not offered"),
+        ("Bundle", "`POST /fhir`", "server", "the status page's port; not a FHIR transaction"),
+        ("CapabilityStatement", "capabilities", "client", "`condyle check --online`"),
+    ]
+    return "## FHIR R4\n\n" + _table(("Resource", "Interaction", "Role", "Where"), rows)
 
 
 TAIL = """## Media

@@ -1,5 +1,4 @@
-"""Patients' records coming in: FHIR R4, HL7 v2 over MLLP, OMOP CDM tables.
+"""Patients' records: FHIR R4, HL7 v2 over MLLP and OMOP CDM tables coming in, and risks asked of them.
 
-Tests: `intake`, `look_up`, `answer` and `service` are asked as senders and jobs ask them, by `test_web.py`,
-`test_mllp.py` and `tests/test_risk_flow.py`.
+Tests: `intake` and `service` are asked as senders ask them, by `test_web.py` and `test_mllp.py`.
 """

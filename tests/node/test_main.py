@@ -26,6 +26,7 @@ from node.database.jobs import Job, JobState
 from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from node.demo import samples
 from node.demo.orthanc_process import free_port
+from tests.fhir_peer import FhirPeer, serving
 from tests.orthanc import Archive
 from tests.running import RunningNode
 from tests.waiting import until
@@ -216,6 +217,20 @@ def test_check_online_asks_those_who_can_be_asked(tmp_path: Path, orthanc: Archi
     assert ended.returncode == 1
     assert re.search(r"good +destinations.there .*answers C-ECHO", ended.stdout), ended.stdout
     assert re.search(r"good +destinations.web .*answers HTTP 20", ended.stdout)
+    assert re.search(r"bad +destinations.gone .*cannot be reached", ended.stdout)
+
+
+def test_check_online_asks_fhir_servers_what_they_are(tmp_path: Path, condyle: Condyle) -> None:
+    peer = FhirPeer({"entry": [{"resource": {"resourceType": "Patient", "id": "patient"}}]})
+    with serving(peer.app) as url:
+        there = {"kind": "fhir", "url": f"{url}/r4"}
+        gone = {"kind": "fhir", "url": f"http://127.0.0.1:{free_port()}/r4"}
+        fhir = {"fhir": {"url": f"{url}/r4"}}
+        path = configured(tmp_path, destinations={"there": there, "gone": gone}, records=fhir)
+        ended = condyle("check", path, "--online")
+    assert ended.returncode == 1
+    assert re.search(r"good +destinations.there .*answers: FHIR 4.0.1", ended.stdout), ended.stdout
+    assert re.search(r"good +records.fhir .*answers: FHIR 4.0.1", ended.stdout)
     assert re.search(r"bad +destinations.gone .*cannot be reached", ended.stdout)
 
 

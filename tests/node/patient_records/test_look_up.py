@@ -60,7 +60,7 @@ def study_file(folder: Path, birth_date: str, name: str = "DOE^JANE", patient_id
 
 
 def born(bundle: dict[str, Any]) -> str:
-    return bundle["entry"][0]["resource"]["birthDate"].replace("-", "")
+    return str(bundle["entry"][0]["resource"]["birthDate"]).replace("-", "")
 
 
 def test_the_record_that_fits_the_study_is_found(tmp_path: Path, person: dict[str, Any]) -> None:
@@ -68,6 +68,7 @@ def test_the_record_that_fits_the_study_is_found(tmp_path: Path, person: dict[st
     contexts = look_up(settings).for_study
     take_in(settings, person)
     context = contexts("knee_oa_risk", [study_file(tmp_path, born(person))])
+    assert context is not None
     assert context.index_date == DAY
     assert context.events
     assert contexts("knee_super_resolution", [study_file(tmp_path, born(person))]) is None
@@ -109,6 +110,7 @@ def test_a_record_is_fetched_from_the_fhir_server_when_a_study_needs_it(
         contexts = look_up(settings, 1.0, 4.0).for_study
         context = contexts("knee_oa_risk", [study_file(tmp_path, born(person))])
         assert contexts("knee_oa_risk", [study_file(tmp_path, born(person), patient_id="P-2")]) is None
+    assert context is not None
     assert len(context.events) == len({json.dumps(r, sort_keys=True) for r in peer.resources}) - 1
     assert peer.tokens == {"Bearer t0ken"}
 
@@ -121,6 +123,7 @@ def test_the_token_goes_to_no_other_server_whatever_the_next_page_says(tmp_path:
         server = FhirServer(url=f"{url}/r4", token_file=tmp_path / "token", identifier_system="urn:h")
         settings = configuration(tmp_path / "node", fhir=server)
         context = look_up(settings).for_study("knee_oa_risk", [study_file(tmp_path, born(person))])
+    assert context is not None
     assert context.events  # searched for instead
     assert stranger.tokens == set()
 

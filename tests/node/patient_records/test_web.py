@@ -118,7 +118,8 @@ def test_shared_bundles_are_answered_with_a_risk_or_a_reason(here: str, shared_d
 
 def test_a_record_of_somebody_else_among_others_costs_them_nothing(here: str, person: dict[str, Any]) -> None:
     httpx.post(f"{here}/fhir", json=person, timeout=60)
-    (stranger, *_), other = person["entry"], {"fullUrl": "urn:uuid:1", "resource": dict(person["entry"][0]["resource"])}
+    stranger = person["entry"][0]
+    other: dict[str, Any] = {"fullUrl": "urn:uuid:1", "resource": dict(stranger["resource"])}
     other["resource"].update(id="other", identifier=[{"value": "P-7"}])
     wrong = {"fullUrl": "urn:uuid:2", "resource": {**stranger["resource"], "id": "wrong", "birthDate": "1901-01-01"}}
     taken = httpx.post(f"{here}/fhir", json={"resourceType": "Bundle", "entry": [wrong, other]}, timeout=60)

@@ -6,9 +6,11 @@ import pytest
 
 from node.config import Configuration
 from node.route.checks import routes
+from pipelines.base import answers_from_record
 from pipelines.registry import names, pipeline_type
 
 SERIES = next(name for name in names() if pipeline_type(name).level == "series")
+RISK = next(name for name in names() if answers_from_record(pipeline_type(name)))
 
 
 def results(**route: object) -> list[tuple[str, str, str]]:
@@ -42,3 +44,11 @@ def test_what_is_wrong_is_named_with_what_would_be_right(route: dict[str, object
 def test_a_route_for_everything_that_sends_nowhere_is_doubtful_twice() -> None:
     found = [key for key, state, _ in results(when={}, shadow=False) if state == "doubtful"]
     assert found == ["routes.one.when", "routes.one.destinations"]
+
+
+@pytest.mark.parametrize(("pipeline", "level", "doubtful"), [(SERIES, "series", True), (RISK, "study", False)])
+def test_a_fhir_server_on_a_route_that_states_no_risk_is_doubtful(pipeline: str, level: str, doubtful: bool) -> None:
+    route = {"when": {"Modality": "MR"}, "pipeline": pipeline, "level": level, "destinations": ["emr"]}
+    sections = {"routes": {"one": route}, "destinations": {"emr": {"kind": "fhir", "url": "http://127.0.0.1:1"}}}
+    found = [r.sentence for r in routes(Configuration.model_validate(sections)) if r.state == "doubtful"]
+    assert found == ([f"{pipeline} states no risk: nothing goes to emr"] if doubtful else [])

@@ -1,0 +1,75 @@
+"""A FHIR server as its client sees it: what it answers becomes an answer, a reason to try again, or a refusal.
+
+How records are fetched is tested with the look-up (`tests/node/patient_records/test_look_up.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from node.config import FhirServer
+from node.errors import ConfigurationError, PeerRefused, PeerUnavailable
+from node.network.fhir_client import FhirClient
+from tests.fhir_peer import FhirPeer, serving
+
+RISK = {"resourceType": "RiskAssessment", "identifier": [{"system": "urn:j", "value": "1"}]}
+QUERY = "identifier=urn:j|1"
+
+
+@contextmanager
+def answering(status: int, body: bytes = b"") -> Iterator[FhirClient]:
+    """A client of a server that answers everything alike."""
+
+    def answer(request: Request) -> Response:
+        return Response(body, status, media_type="application/fhir+json")
+
+    app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
+    with serving(app) as url, FhirClient(FhirServer(url=url)) as client:
+        yield client
+
+
+def test_what_was_created_is_named_and_found_and_not_created_twice() -> None:
+    peer = FhirPeer({"entry": [{"resource": {"resourceType": "Patient", "id": "patient"}}]})
+    with serving(peer.app) as url, FhirClient(FhirServer(url=f"{url}/r4/")) as client:
+        assert not client.has("RiskAssessment", "urn:j|1")
+        assert client.create(RISK, unless=QUERY) == "HTTP 201: RiskAssessment/1"
+        assert client.create(RISK, unless=QUERY) == "HTTP 200: there already"
+        assert client.has("RiskAssessment", "urn:j|1")
+        assert not client.has("RiskAssessment", "urn:j|2")
+        assert client.fhir_version() == "4.0.1"
+    assert peer.given == [RISK]
+
+
+@pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 502, 503, 504])
+def test_what_may_pass_or_be_put_right_is_a_reason_to_try_again(status: int) -> None:
+    with answering(status) as client:
+        for ask in (lambda: client.create(RISK), lambda: client.has("RiskAssessment", "1"), client.fhir_version):
+            with pytest.raises(PeerUnavailable, match=str(status)):
+                ask()
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 412, 422])
+def test_what_the_server_dislikes_is_a_refusal(status: int) -> None:
+    with answering(status) as client, pytest.raises(PeerRefused, match=str(status)):
+        client.create(RISK)
+
+
+def test_an_answer_that_is_no_fhir_is_a_refusal() -> None:
+    with answering(200, b"<html>") as client, pytest.raises(PeerRefused, match="not JSON"):
+        client.has("RiskAssessment", "1")
+    with answering(200, b"[]") as client, pytest.raises(PeerRefused, match="names no FHIR version"):
+        client.fhir_version()
+
+
+def test_a_token_that_cannot_be_read_is_told_with_its_key(tmp_path: Path) -> None:
+    server = FhirServer(url="http://127.0.0.1:1", token_file=tmp_path / "token")
+    with pytest.raises(ConfigurationError, match=r"emr\.token_file: .*token: No such file"):
+        FhirClient(server, "emr")
