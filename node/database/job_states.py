@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from node.config import Configuration
 from node.database.jobs import NEXT, Job, JobState
 from node.database.outbox import UNSETTLED
-from node.database.states import ForbiddenTransition, OutboxState
+from node.database.states import OutboxState, require
 from node.database.tables import EventRow, JobRow, OutboxRow
 from node.errors import JobNotFound
 
@@ -61,7 +61,7 @@ def record(session: Session, job: Job, now: datetime | None = None) -> bool:
 
 
 def locked(session: Session, job_id: str) -> JobRow:
-    """The job's record, locked until the session's transaction ends.
+    """The job's row, locked until the session's transaction ends.
 
     The lock is taken by writing: SQLite knows no SELECT FOR UPDATE, and a transaction there that reads first may find
     at its first write that another one has been quicker.
@@ -89,6 +89,19 @@ def move(
 ) -> JobRow:
     """Bring a job into `state` and note it; a job that is in `state` already is left as it is.
 
+    Parameters
+    ----------
+    job_id
+        Of the job.
+    state
+        To be in afterwards.
+    reason
+        Why, for the job's row: what failed, or was unsuitable.
+    detail
+        What the timeline says beside the state; `reason` where it is empty.
+    now
+        The time, timezone aware; by default that of the system.
+
     Raises
     ------
     JobNotFound
@@ -98,8 +111,7 @@ def move(
     job = locked(session, job_id)
     if job.state == state:
         return job
-    if state not in NEXT[JobState(job.state)]:
-        raise ForbiddenTransition(f"job {job_id} is {job.state} and cannot become {state}")
+    require(NEXT, f"job {job_id}", JobState(job.state), state)
     job.state, job.reason, job.updated = state, reason, now or datetime.now(UTC)
     if state == JobState.QUEUED:
         job.step, job.attempt = "", 0
@@ -111,6 +123,15 @@ def count_start(session: Session, job_id: str, step: str, most: int) -> int | No
     """Count that a worker begins with a step of the job: how often it has now begun with it since the job was queued.
 
     None, and nothing counted, where it was begun `most` times already.
+
+    Parameters
+    ----------
+    job_id
+        Of the job.
+    step
+        Name of the step; the count begins anew with each.
+    most
+        How often it may be begun.
     """
     job = locked(session, job_id)
     starts = job.attempt if job.step == step else 0
@@ -129,12 +150,12 @@ def take_back_start(session: Session, job_id: str) -> None:
 
 
 def note_version(session: Session, job_id: str, pipeline_version: str) -> None:
-    """Keep the version of the pipeline that the job runs."""
+    """Write down the version of the pipeline that the job runs."""
     session.execute(update(JobRow).where(JobRow.id == job_id).values(pipeline_version=pipeline_version))
 
 
 def note_prior(session: Session, job_id: str, prior: dict[str, Any]) -> None:
-    """Keep which earlier report the job was given, or that it was given none."""
+    """Write down which earlier report the job was given, or that it was given none."""
     session.execute(update(JobRow).where(JobRow.id == job_id).values(prior=prior))
 
 
@@ -146,7 +167,21 @@ def note(
     seconds: float | None = None,
     now: datetime | None = None,
 ) -> None:
-    """Add a line to the job's timeline."""
+    """Add a line to the job's timeline, which is for people: nothing is decided by it.
+
+    Parameters
+    ----------
+    job_id
+        Of the job.
+    what
+        What happened, in a word or two.
+    detail
+        More about it.
+    seconds
+        How long it took, where it took time.
+    now
+        The time, timezone aware; by default that of the system.
+    """
     session.execute(
         insert(EventRow).values(job_id=job_id, what=what, detail=detail, at=now or datetime.now(UTC), seconds=seconds)
     )
@@ -170,12 +205,12 @@ def settle(session: Session, job_id: str, now: datetime | None = None) -> None:
         .group_by(OutboxRow.state)
         .order_by(OutboxRow.state)
     ).all()
-    told = ", ".join(f"{count} {state}" for state, count in counts)
+    summary = ", ".join(f"{count} {state}" for state, count in counts)
     if refused:
-        why = f"{refused[0].destination}: {refused[0].answer} ({told})"
+        why = f"{refused[0].destination}: {refused[0].answer} ({summary})"
         move(session, job_id, JobState.FAILED, reason=why, now=now)
     else:
-        move(session, job_id, JobState.DONE, detail=told, now=now)
+        move(session, job_id, JobState.DONE, detail=summary, now=now)
 
 
 def settle_left_over(session: Session, now: datetime | None = None) -> int:

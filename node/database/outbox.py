@@ -117,6 +117,19 @@ def queue(
     """Have objects of a job wait for a destination; returns how many do.
 
     After a restart of the job, what was refused or left out waits again; what was delivered does not.
+
+    Parameters
+    ----------
+    job_id
+        Of the job.
+    destination
+        Its name in the configuration.
+    objects
+        What the destination takes, written down before by `keep_objects`.
+    confirm
+        Whether an object counts as sent only once the destination has said that it keeps it.
+    now
+        The time, timezone aware: they may be sent from now on.
     """
     waiting = 0
     new: list[dict[str, object]] = []
@@ -219,7 +232,7 @@ def count_states(session: Session, lines: Iterable[int]) -> dict[OutboxState, in
 
 
 def delivered_unconfirmed(session: Session, destination: str) -> list[tuple[OutboxRow, ObjectRow]]:
-    """What the destination took and has not yet said that it keeps, job by job."""
+    """What the destination took and has not yet confirmed, job by job."""
     rows = session.execute(
         select(OutboxRow, ObjectRow)
         .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
@@ -232,6 +245,17 @@ def delivered_unconfirmed(session: Session, destination: str) -> list[tuple[Outb
 # ---- lines: changes
 def move(session: Session, line_id: int, state: OutboxState, answer: str, *, delivered: datetime | None = None) -> None:
     """Bring a line into `state`, with the peer's last word.
+
+    Parameters
+    ----------
+    line_id
+        Of the line.
+    state
+        To be in afterwards.
+    answer
+        What the peer answered, or why it was not sent.
+    delivered
+        When the peer took it, if it did.
 
     Raises
     ------
@@ -304,7 +328,17 @@ def cancel(session: Session, job_id: str, answer: str) -> None:
 
 
 def confirm(session: Session, destination: str, uids: Collection[str], answer: str) -> None:
-    """Note that the destination keeps these objects; what was not delivered to it is left alone."""
+    """Note that the destination keeps these objects; what was not delivered to it is left alone.
+
+    Parameters
+    ----------
+    destination
+        Its name in the configuration.
+    uids
+        SOP Instance UIDs.
+    answer
+        How it is known.
+    """
     for chunk in in_chunks(sorted(uids)):
         here = (OutboxRow.destination == destination, OutboxRow.sop_instance_uid.in_(chunk))
         _change(session, OutboxState.CONFIRMED, *here, columns={"answer": answer})

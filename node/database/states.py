@@ -108,11 +108,23 @@ def before(table: Mapping[S, Set[S]], state: S) -> list[S]:
 
 
 def require(table: Mapping[S, Set[S]], what: str, now: S, then: S) -> None:
-    """Hold a change against its table; to stay as it is, is none.
+    """Check a change of state; to stay in a state is no change.
+
+    Parameters
+    ----------
+    table
+        Which states may follow which.
+    what
+        What changes, for the message.
+    now
+        The state that it is in.
+    then
+        The state that it is to be in.
 
     Raises
     ------
     ForbiddenTransition
+        If the table does not have it.
     """
     if then != now and then not in table[now]:
         raise ForbiddenTransition(f"{what} is {now} and cannot become {then}")

@@ -1,5 +1,4 @@
 """Job to pipeline to DICOM objects, on the job engine.
 
-Tests: `flow`, `worker`, `job_folder` and `result_summary` are what a job goes through; `test_job_engine.py`,
-`test_recovery.py` and `test_chaos.py` send jobs through them, with real processes.
+Tests: `test_recovery.py`, `test_stop.py` and `test_chaos.py` send jobs through all of it, with real processes.
 """

@@ -51,11 +51,16 @@ class Prior(Protocol):
     """An earlier report for a job, or that there is none."""
 
     @property
-    def note(self) -> dict[str, Any]: ...
+    def note(self) -> dict[str, Any]:
+        """For the job's row: which report it is and where it came from; a restart goes by it."""
+
     @property
-    def summary(self) -> str: ...
+    def summary(self) -> str:
+        """For the timeline, in a line."""
+
     @property
-    def content(self) -> bytes | None: ...
+    def content(self) -> bytes | None:
+        """The report as a Part 10 file; None where there is none."""
 
 
 class Priors(Protocol):
@@ -122,6 +127,7 @@ class Flow:
         self._contexts, self._priors = contexts, priors
 
     def folder(self, job_id: str) -> JobFolder:
+        """Where the steps of a job leave what they have made."""
         return JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id)
 
     # ---- steps
@@ -154,12 +160,33 @@ class Flow:
             return {"unsuitable": None, "result": inferred.sha256}
 
     def encode(self, job_id: str, result: str | None, not_run: str | None) -> Encoding:
-        """Write the objects of the result, or those which say that there is none, where somebody wants them."""
+        """Write the objects of the result, or those which say that there is none, where somebody wants them.
+
+        Parameters
+        ----------
+        job_id
+            Of the job.
+        result
+            SHA-256 of the result; None where there is none.
+        not_run
+            Why there is none.
+        """
         with self._step(job_id, "encode") as step:
             return {"objects": self._encode(step.job, result, not_run)}
 
     def hand_over(self, job_id: str, objects: str | None, state: str, reason: str = "") -> None:
         """Put every object on its way to every destination that takes it, and the job into `state`, all at once.
+
+        Parameters
+        ----------
+        job_id
+            Of the job.
+        objects
+            What the objects are known by, as `encode` returned it; None where there are none.
+        state
+            Of the job from now on: a `JobState`, as the job engine keeps it.
+        reason
+            Why, where the pipeline did not run.
 
         Raises
         ------
@@ -291,7 +318,7 @@ class Flow:
         return list(note.paths) if note else []
 
     def _find_prior(self, job: JobRow) -> None:
-        """Put the patient's earlier report into the job's folder and note in its record which it is: once for all."""
+        """Put the patient's earlier report into the job's folder and write down which it is, restarts included."""
         folder = self.folder(job.id)
         paths = self._paths(job)
         if self._priors is None or not paths or folder.read_note(PriorNote) is not None:

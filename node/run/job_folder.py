@@ -74,6 +74,7 @@ class JobFolder:
 
     @property
     def objects(self) -> Path:
+        """Where the encoders write, in a folder for each profile."""
         return self.path / "objects"
 
     # ---- whole files
@@ -194,7 +195,17 @@ class JobFolder:
 
     # ---- infer
     def write_result(self, result: Result, version: str, seconds: float) -> ResultNote:
-        """Keep the result; ``result.json`` comes last and is what makes it count."""
+        """Keep the result; ``result.json`` comes last and is what makes it count.
+
+        Parameters
+        ----------
+        result
+            What the pipeline found.
+        version
+            Of the pipeline.
+        seconds
+            How long it ran.
+        """
         note = ResultNote(self.write("result.pickle", _pickled(result)), version, seconds)
         self.write_note(note)
         return note

@@ -70,6 +70,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
+        """Whether the process is still there."""
         return self.process.poll() is None
 
     def greet(self) -> None:
@@ -153,6 +154,7 @@ class Pool:
 
     @property
     def pids(self) -> tuple[int, ...]:
+        """Numbers of the processes that were started."""
         return tuple(worker.process.pid for worker in self._workers if worker is not None)
 
     def call(

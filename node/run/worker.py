@@ -69,7 +69,17 @@ class Warm:
         self._loaded: set[str] = set()
 
     def get(self, name: str, settings: Mapping[str, object], *, load: bool) -> Pipeline:
-        """The pipeline of that name with those settings; with `load`, its weights are in memory."""
+        """The pipeline of that name with those settings.
+
+        Parameters
+        ----------
+        name
+            Of the pipeline, as it is registered.
+        settings
+            Of the route, for the pipeline.
+        load
+            Whether its weights must be in memory.
+        """
         key = hashlib.sha256(json.dumps([name, settings], sort_keys=True).encode()).hexdigest()
         if key not in self._kept:
             pipeline_type = registry.pipeline_type(name)

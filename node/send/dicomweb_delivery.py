@@ -33,6 +33,13 @@ class DicomWebDelivery:
         """Nothing is negotiated beforehand."""
 
     def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
+        """Store objects by STOW-RS, some in each request, and yield the server's answer to each.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the server cannot be reached, or says nothing about the objects.
+        """
         for batch in _batches(items):
             yield from self._store(batch)
 
@@ -58,6 +65,13 @@ class DicomWebDelivery:
             yield item, answers.get(item.sop_instance_uid, silent)
 
     def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
+        """SOP Instance UIDs of those that the server has, by QIDO-RS; None where it does not answer the query.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the server cannot be reached.
+        """
         found: set[str] = set()
         for study, series in sorted({(item.study_instance_uid, item.series_instance_uid) for item in items}):
             response = self._ask(
@@ -84,6 +98,7 @@ class DicomWebDelivery:
         return f"answers HTTP {answer.status_code}"
 
     def close(self) -> None:
+        """End the connection."""
         self._client.close()
 
     def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:

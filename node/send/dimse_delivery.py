@@ -56,9 +56,17 @@ class DimseDelivery:
         self._refused: frozenset[str] = frozenset()
 
     def announce(self, items: Sequence[ObjectFile]) -> None:
+        """Take down the SOP classes to come, so that one association asks for all of them."""
         self._announced = {item.sop_class_uid: item for item in items}
 
     def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
+        """Send each object by C-STORE and yield the peer's answer; an association is opened with the first.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the peer cannot be reached, rejects the association or ends it.
+        """
         self._open({item.sop_class_uid: item for item in items})
         for item in items:
             if item.sop_class_uid in self._refused:
@@ -110,6 +118,13 @@ class DimseDelivery:
 
     # ---- questions
     def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
+        """SOP Instance UIDs of those that the peer has, by C-FIND; None where it does not offer or answer the query.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the peer cannot be reached.
+        """
         ae = self._application_entity()
         ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
         association = self._established(ae)
@@ -136,12 +151,21 @@ class DimseDelivery:
     def ask_commitment(self, transaction_uid: str, references: Sequence[Sequence[str]], report: Report) -> bool:
         """Ask the peer to commit itself; False where it does not offer that or refuses.
 
-        The report comes later, as a rule to the node's own port; where it comes on this association, `report` is
-        called with it.
+        The report comes later, as a rule to the node's own port.
+
+        Parameters
+        ----------
+        transaction_uid
+            Names the request.
+        references
+            SOP Class UID and SOP Instance UID of each object.
+        report
+            Called with the report where it comes on this association, at once.
 
         Raises
         ------
         PeerUnavailable
+            If the peer cannot be reached.
         """
         arrived = threading.Event()
 
@@ -196,6 +220,7 @@ class DimseDelivery:
         return "answers C-ECHO"
 
     def close(self) -> None:
+        """Release the association."""
         if self._association is not None:
             _release(self._association)
             self._association = None

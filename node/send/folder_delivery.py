@@ -26,6 +26,13 @@ class FolderDelivery:
         """Nothing is negotiated beforehand."""
 
     def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
+        """Write each object's file and yield how that went.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the folder cannot be written.
+        """
         threads = ThreadPoolExecutor(WRITERS)  # flushes that wait at the same moment cost the disk one
         try:
             yield from zip(items, threads.map(self._copy, items), strict=True)
@@ -49,6 +56,7 @@ class FolderDelivery:
         return self._path / item.study_instance_uid / item.series_instance_uid / f"{item.sop_instance_uid}.dcm"
 
     def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
+        """SOP Instance UIDs of those that are there."""
         return {item.sop_instance_uid for item in items if self._target(item).exists()}
 
     def close(self) -> None:

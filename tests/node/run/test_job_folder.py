@@ -1,69 +1,96 @@
-"""A job's folder keeps what tells of the patient to itself: sealed where the records are, and for one account alone."""
-
 from __future__ import annotations
 
-import pickle
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
+import pydicom
 import pytest
-from cryptography.fernet import Fernet
 
-from dicom_sr.findings import Subject
-from node.patient_records.store import new_key
-from node.run.job_folder import JobFolder
-from pipelines.context import ClinicalContext, CodedEvent
-
-CONTEXT = ClinicalContext(
-    date(2026, 1, 5),
-    date(1960, 2, 29),
-    "F",
-    (CodedEvent("condition", "http://snomed.info/sct", "73211009", date(2020, 1, 1)),),
-    "a source that can be searched for",
-)
-SUBJECT = Subject("P-4711", "Muster^Erika", "19600229", "F", "HOSPITAL")
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import Result
+from dicom_sr.profile import EncodedObject
+from dicom_sr.series import Study
+from node.files import digest_of
+from node.run.job_folder import Damaged, JobFolder
+from node.run.notes import CheckNote, ObjectsNote, StudyNote
+from tests.factories import knee_result, knee_study
+from tests.node.run.trial import mr_instances
 
 
 @pytest.fixture
-def key(tmp_path: Path) -> Path:
-    (tmp_path / "key").write_bytes(new_key())
-    return tmp_path / "key"
+def folder(tmp_path: Path) -> JobFolder:
+    return JobFolder(tmp_path / "job")
 
 
-@pytest.mark.parametrize("encrypted", [False, True])
-def test_the_record_in_a_jobs_folder_is_encrypted_when_records_are(tmp_path: Path, key: Path, encrypted: bool) -> None:
-    folder = JobFolder(tmp_path / "job")
-    folder.write_context(CONTEXT, key if encrypted else None)
-    assert (b"a source that can be searched for" in (folder.path / "context.pickle").read_bytes()) != encrypted
-    assert folder.read_context() == CONTEXT
-    assert folder.key_file == (key if encrypted else None)
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return knee_study(tmp_path / "knee")
 
 
-@pytest.mark.parametrize("encrypted", [False, True])
-def test_whose_record_it_is_is_kept_as_the_record_is(tmp_path: Path, key: Path, encrypted: bool) -> None:
-    folder = JobFolder(tmp_path / "job")
-    folder.write_subject(SUBJECT, key if encrypted else None)
-    assert (b"P-4711" in (folder.path / "subject.json").read_bytes()) != encrypted
-    assert folder.read_subject() == SUBJECT
-    assert folder.path.stat().st_mode & 0o777 == 0o700
-    assert (folder.path / "subject.json").stat().st_mode & 0o077 == 0
+@pytest.fixture
+def result(study: Study) -> Result:
+    return knee_result(study)
 
 
-def test_the_same_record_is_kept_as_the_same_bytes(tmp_path: Path, key: Path) -> None:
-    folder = JobFolder(tmp_path / "job")
-    folder.write_context(CONTEXT, key)
-    before = (folder.path / "context.pickle").read_bytes()
-    folder.write_context(replace(CONTEXT), key)
-    assert (folder.path / "context.pickle").read_bytes() == before
+def test_a_file_is_read_only_as_it_was_written(folder: JobFolder) -> None:
+    sha256 = folder.write("result.pickle", b"whole")
+    assert folder.read("result.pickle", sha256) == b"whole"
+    (folder.path / "result.pickle").write_bytes(b"who")
+    with pytest.raises(Damaged, match=r"result\.pickle of the job is not what was written"):
+        folder.read("result.pickle", sha256)
+    (folder.path / "result.pickle").unlink()
+    with pytest.raises(Damaged, match=r"result\.pickle of the job cannot be read: No such file"):
+        folder.read("result.pickle", sha256)
 
 
-def test_a_record_that_an_earlier_version_kept_is_read(tmp_path: Path, key: Path) -> None:
-    folder = JobFolder(tmp_path / "job")
-    sha256 = folder.write("context.pickle", Fernet(key.read_bytes()).encrypt(pickle.dumps(CONTEXT)))
-    folder.write_json("context.json", {"sha256": sha256, "key_file": str(key)})
-    assert folder.read_context() == CONTEXT
+def test_a_note_that_was_cut_short_is_none(folder: JobFolder) -> None:
+    assert folder.read_note(CheckNote) is None
+    folder.write_note(CheckNote("1.0"))
+    assert folder.read_note(CheckNote) == CheckNote("1.0")
+    (folder.path / CheckNote.FILE).write_bytes(b'{"version"')
+    assert folder.read_note(CheckNote) is None
 
 
-def test_a_job_on_images_has_no_subject_of_its_own(tmp_path: Path) -> None:
-    assert JobFolder(tmp_path / "job").read_subject() is None
+def test_the_study_comes_back_with_the_associations_of_its_series(folder: JobFolder, tmp_path: Path) -> None:
+    (ds,) = mr_instances(1)
+    pydicom.dcmwrite(tmp_path / "1.dcm", ds, enforce_file_format=True)
+    attributes = {str(ds.SeriesInstanceUID): {"calling_ae_title": "MR1"}}
+    folder.write_note(StudyNote(ds.StudyInstanceUID, (tmp_path / "1.dcm",), attributes))
+    study = folder.read_study()
+    assert study.study_instance_uid == ds.StudyInstanceUID
+    assert [dict(series.attributes) for series in study.series] == [{"calling_ae_title": "MR1"}]
+    folder.write_note(StudyNote("1.2.3", (tmp_path / "1.dcm",)))
+    with pytest.raises(UnsuitableInput, match="do not belong to the study"):
+        folder.read_study()
+
+
+def test_a_result_comes_back_and_counts_only_while_its_file_is_whole(folder: JobFolder, result: Result) -> None:
+    note = folder.write_result(result, "1.0", 0.5)
+    assert folder.finished_result() == note
+    back = folder.read_result(note.sha256)
+    assert [finding.tracking_id for finding in back.findings] == [finding.tracking_id for finding in result.findings]
+    (folder.path / "result.pickle").write_bytes(b"")
+    assert folder.finished_result() is None
+
+
+def test_a_result_does_not_hold_the_headers_of_its_series(folder: JobFolder, result: Result) -> None:
+    for series in result.evidence:
+        assert series.headers, "read and remembered"
+    folder.write_result(result, "1.0", 0.5)
+    name = str(result.evidence[0].headers[0].PatientName).encode()
+    assert name not in (folder.path / "result.pickle").read_bytes()
+
+
+def test_objects_count_for_what_they_follow_from_and_while_every_file_is_whole(folder: JobFolder) -> None:
+    path = folder.objects / "new" / "1.dcm"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"object")
+    digest = digest_of(path)
+    assert digest is not None
+    made = EncodedObject("1.2", "1.1", "1.3", "1.4", path, "secondary_capture", 1, digest, 6)
+    note = ObjectsNote("key", (made,), {"new": {"1.1": None}})
+    folder.write_note(note)
+    assert folder.finished_objects("key") == note
+    assert folder.finished_objects("other") is None
+    folder.write_note(replace(note, objects=(replace(made, sha256="0" * 64),)))
+    assert folder.finished_objects("key") is None

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pydicom
+import pytest
+
+from dicom_sr.profile import EncodingProfile
+from node.run.job_folder import JobFolder
+from node.run.messages import Check, Checked, Encode, Encoded, Failed, Infer, Inferred, Unsuitable
+from node.run.notes import ObjectsNote, StudyNote
+from node.run.worker import KEEP_WARM, Warm, answer, without_identity
+from pipelines import registry
+from tests.node.run.trial import CREATED, install_trial, mr_instances
+
+A = TypeVar("A", Check, Infer)
+
+
+class Bed:
+    """A job's folder with a stored series, and requests about it that are done in this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journal = folder / "journal.txt"
+        self.folder = JobFolder(folder / "job")
+        self.warm = Warm()
+        instances = mr_instances()
+        paths = [folder / f"{ds.SOPInstanceUID}.dcm" for ds in instances]
+        for ds, path in zip(instances, paths, strict=True):
+            pydicom.dcmwrite(path, ds, enforce_file_format=True)
+        self.folder.write_note(StudyNote(instances[0].StudyInstanceUID, tuple(paths)))
+
+    def settings(self, **more: object) -> dict[str, object]:
+        return {"journal": str(self.journal), **more}
+
+    def request(self, kind: type[A], **settings: object) -> A:
+        return kind(self.folder.path, "trial", self.settings(**settings))
+
+    def encode(self, result: str | None, not_run: str | None = None, revision: str = "") -> ObjectsNote:
+        """The objects of two destinations, one of which wants an older form of report."""
+        profiles = {
+            "new": EncodingProfile(not_run_reports=True),
+            "old": EncodingProfile(not_run_reports=True, measurement_report="comprehensive"),
+        }
+        request = Encode(
+            self.folder.path, "trial", self.settings(), result, not_run, (), profiles, CREATED, revision, "key"
+        )
+        encoded = answer(request, self.warm)
+        note = self.folder.finished_objects("key")
+        assert note is not None
+        assert encoded == Encoded(len(note.objects))
+        return note
+
+    def journal_lines(self, what: str) -> int:
+        lines = self.journal.read_text().splitlines() if self.journal.exists() else []
+        return sum(line.startswith(f"{what} ") for line in lines)
+
+
+@pytest.fixture
+def bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bed]:
+    install_trial(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    registry._entry_points.cache_clear()
+    yield Bed(tmp_path)
+    registry._entry_points.cache_clear()
+
+
+def inferred(bed: Bed) -> Inferred:
+    done = answer(bed.request(Infer), bed.warm)
+    assert isinstance(done, Inferred)
+    return done
+
+
+def test_a_study_is_checked_without_loading_weights(bed: Bed) -> None:
+    assert answer(bed.request(Check), bed.warm) == Checked("1.0")
+    assert (bed.journal_lines("check"), bed.journal_lines("load")) == (1, 0)
+
+
+def test_what_the_pipeline_refuses_and_what_it_breaks_on_are_answers(bed: Bed) -> None:
+    refused = answer(bed.request(Check, behaviour="refuse"), bed.warm)
+    assert refused == Unsuitable("needs a knee, found a phantom")
+    failed = answer(bed.request(Infer, behaviour="raise", quote="it"), bed.warm)
+    assert failed == Failed("ValueError: cannot use it")
+
+
+def test_an_answer_does_not_name_the_patient(bed: Bed) -> None:
+    failed = answer(bed.request(Infer, behaviour="raise", quote="Muster, K4711"), bed.warm)
+    assert failed == Failed("ValueError: cannot use ***, ***")
+
+
+def test_nothing_is_quoted_where_the_images_cannot_be_read(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    folder.write_note(StudyNote("1.2", (tmp_path / "gone.dcm",)))
+    assert without_identity("cannot use Muster", tmp_path) == "the images or the record cannot be read"
+
+
+def test_the_result_is_the_one_that_the_answer_names(bed: Bed) -> None:
+    done = inferred(bed)
+    note = bed.folder.finished_result()
+    assert note is not None
+    assert (note.sha256, note.version) == (done.sha256, "1.0")
+    assert [finding.tracking_id for finding in bed.folder.read_result(done.sha256).findings] == ["Trial 1"]
+
+
+def test_each_profile_lists_its_objects_and_shares_the_files_that_are_the_same(bed: Bed) -> None:
+    note = bed.encode(inferred(bed).sha256)
+    classes = {item.sop_instance_uid: item.sop_class_uid for item in note.objects}
+    assert len(classes) == len(note.objects), "an object of two profiles is there once"
+    reports = {
+        name: [item.sop_class_uid for item in note.of_profile(name) if item.kind == "report"] for name in ("new", "old")
+    }
+    assert reports == {"new": ["1.2.840.10008.5.1.4.1.1.88.34"], "old": ["1.2.840.10008.5.1.4.1.1.88.33"]}
+
+
+def test_the_same_request_makes_the_same_bytes_and_replaced_images_make_others(bed: Bed) -> None:
+    sha256 = inferred(bed).sha256
+    first, again, revised = bed.encode(sha256), bed.encode(sha256), bed.encode(sha256, revision="ab")
+    assert first == again
+    assert not {item.sop_instance_uid for item in first.objects} & {item.sop_instance_uid for item in revised.objects}
+
+
+def test_a_missing_result_becomes_a_picture_and_a_report(bed: Bed) -> None:
+    note = bed.encode(None, not_run="the images are empty")
+    assert {item.kind for item in note.of_profile("new")} == {"secondary_capture", "report"}
+
+
+def test_pipelines_stay_warm_and_the_one_not_used_for_longest_goes(bed: Bed) -> None:
+    first = bed.warm.get("trial", bed.settings(), load=True)
+    assert bed.warm.get("trial", bed.settings(), load=True) is first
+    for number in range(KEEP_WARM):
+        bed.warm.get("trial", bed.settings(run_s=float(number + 1)), load=False)
+    assert bed.warm.get("trial", bed.settings(), load=True) is not first
+    assert bed.journal_lines("load") == 2
