@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from datetime import date
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from node.commands.terminal import console
 from node.config.route_settings import read_with_settings
 from node.database.connection import opening_errors
 from node.patient_records.look_up import RecordLookUp, open_patient_records
-from node.patient_records.requests import AnswerState, RecordRequests
+from node.patient_records.requests import Answer, AnswerState, RecordRequests
 from node.run.job_engine import JobEngine, set_up
+
+LOOK_FOR_NODE_S = 1.0  # how often is looked whether the node that has the job is still there
 
 
 def risk(patient: str, config: Path, issuer: str | None = None, day: date | None = None, as_json: bool = False) -> int:
@@ -51,11 +54,7 @@ def risk(patient: str, config: Path, issuer: str | None = None, day: date | None
     engine = JobEngine(configuration, database)
     requests = RecordRequests(configuration, database, records, RecordLookUp(configuration, records), engine)
     try:
-        with engine.alone() as alone:
-            job = requests.submit(patient, issuer, day or date.today())
-            if alone and requests.answer(job).state is AnswerState.UNDER_WAY:
-                engine.run_here(job)
-        answer = requests.wait(job, configuration.records.answer_wait_s)
+        answer = _answer(engine, requests, (patient, issuer, day or date.today()), configuration.records.answer_wait_s)
     except UnsuitableInput as error:
         console(error=True).print(str(error), markup=False)
         return NOT_RIGHT
@@ -64,7 +63,7 @@ def risk(patient: str, config: Path, issuer: str | None = None, day: date | None
         database.dispose()
     if answer.state is AnswerState.UNDER_WAY:
         console(error=True).print(
-            f"The node is still at it (job {job}). The same command later shows the answer; so does condyle jobs show."
+            f"The node is still at it (job {answer.job_id}). Give the same command later, and it shows the answer."
         )
         return UNREACHABLE
     if answer.resource is None:
@@ -76,3 +75,21 @@ def risk(patient: str, config: Path, issuer: str | None = None, day: date | None
         for note in answer.resource["note"]:
             console().print(note["text"], markup=False)
     return OK
+
+
+def _answer(
+    engine: JobEngine, requests: RecordRequests, question: tuple[str, str | None, date], wait_s: float
+) -> Answer:
+    """Submit the question, and run its job here as soon as no node, and no other command, does."""
+    deadline = time.monotonic() + wait_s
+    with engine.alone() as alone:
+        job = requests.submit(*question)
+        if alone and requests.answer(job).state is AnswerState.UNDER_WAY:
+            engine.run_here(job)
+    while True:
+        answer = requests.wait(job, min(LOOK_FOR_NODE_S, max(0.0, deadline - time.monotonic())))
+        if answer.state is not AnswerState.UNDER_WAY or time.monotonic() >= deadline:
+            return answer
+        with engine.alone() as alone:
+            if alone and requests.answer(job).state is AnswerState.UNDER_WAY:
+                engine.run_here(job)

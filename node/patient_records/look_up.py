@@ -84,7 +84,7 @@ class RecordLookUp:
         if record is None:
             return None
         if what := record.identity.mismatch(who):
-            raise UnsuitableInput(f"the record and the images are not of one person, or it cannot be told: {what}")
+            raise UnsuitableInput(f"the record and the images are not of one person, or that cannot be decided: {what}")
         return record.context(_study_day(header))
 
     def for_request(self, patient_id: str, issuer: str | None) -> Record:

@@ -1,7 +1,7 @@
 """Requests for a risk from the record alone: each is a job, and its RiskAssessment is the answer.
 
 Which pipeline answers follows from what the pipelines declare (`pipelines.base.answers_from_record`). The same question
-about the same record is the same job, so an answer that is kept is handed out again.
+about the same record is the same job, so an answer that is there is given again.
 """
 
 from __future__ import annotations
@@ -196,9 +196,9 @@ class RecordRequests:
         """The job's RiskAssessments that are still kept, the one with the node's own system of patient IDs first."""
         fhir = self._configuration.records.fhir
         system = fhir.identifier_system if fhir else ""
-        return sorted(self._kept(job_id), key=lambda one: one["subject"]["identifier"].get("system", "") != system)
+        return sorted(self._stored(job_id), key=lambda one: one["subject"]["identifier"].get("system", "") != system)
 
-    def _kept(self, job_id: str) -> Iterator[dict[str, Any]]:
+    def _stored(self, job_id: str) -> Iterator[dict[str, Any]]:
         with Session(self._database) as session:
             query = select(ObjectRow.path).where(ObjectRow.job_id == job_id, ObjectRow.kind == "risk_assessment")
             paths = session.scalars(query.order_by(ObjectRow.sop_instance_uid)).all()

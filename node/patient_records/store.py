@@ -1,4 +1,4 @@
-"""Patients' records as the node keeps them: files in its data folder, encrypted if a key is configured.
+"""The store of patients' records: files in the node's data folder, encrypted if a key is configured.
 
 A file is named by a keyed digest of patient ID and issuer, so that neither the database, nor a file name, nor a log
 tells whose record it is. What is in it leaves this module only as a `ClinicalContext`, or after the identity was
@@ -55,7 +55,7 @@ class PatientRecords:
         self._lock = Lock()
 
     def add(self, record: Record) -> None:
-        """Keep `record`, merged with what is known of the patient already.
+        """Store `record`, merged with what is known of the patient already.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class PatientRecords:
         try:
             return _from_json(self._open(content))
         except (ValueError, KeyError, TypeError) as error:
-            raise NodeError(f"a kept record cannot be read ({type(error).__name__}): {path.name}") from error
+            raise NodeError(f"a stored record cannot be read ({type(error).__name__}): {path.name}") from error
 
     def delete(self, patient_id: str, issuer: str = "") -> bool:
         """Forget the record; whether there was one."""
@@ -111,7 +111,7 @@ class PatientRecords:
             self.delete(*old)
 
     def purge(self, older_than_s: float) -> int:
-        """Delete the records that nothing was added to for so long; how many."""
+        """Delete the records to which nothing was added for `older_than_s` seconds; how many there were."""
         limit = time.time() - older_than_s
         old = [path for path in self._folder.glob("*.record") if path.stat().st_mtime < limit]
         for path in old:
@@ -194,7 +194,7 @@ def _key(path: Path) -> bytes:
 
 
 def digest(record: Record) -> str:
-    """SHA-256 of all that is kept of a record, hex: another record, and the same one with more in it, have another."""
+    """SHA-256 of all that is stored of a record, hex: it changes with every entry."""
     return hashlib.sha256(_to_json(record)).hexdigest()
 
 

@@ -262,8 +262,7 @@ class JobEngine:
             return
         run = self._configuration.run
         pool = Pool(1, run.time_limit_s, run.memory_limit_mb)
-        try:
-            pool.start()
+        try:  # its process starts with the first job
             self._alone = Flow(self._configuration, self._database, pool, self._contexts, self._priors)
             yield True
         finally:

@@ -65,8 +65,8 @@ def read_bundle(bundle: Mapping[str, Any], issuers: Mapping[str, str], default_i
         If it is no bundle or has no patient with an identifier that counts.
     """
     imported = Imported()
-    for patient, told in _people(bundle, imported):
-        imported.records += _records(patient, told, issuers, default_issuer)
+    for patient, statements in _people(bundle, imported):
+        imported.records += _records(patient, statements, issuers, default_issuer)
     if not imported.records:
         raise UnsuitableInput("the bundle has no patient with an identifier that counts (records.issuers)")
     return imported
@@ -80,24 +80,24 @@ def read_people(bundle: Mapping[str, Any]) -> list[Record]:
     UnsuitableInput
         If it is no bundle.
     """
-    return [_record(patient, told, "", "") for patient, told in _people(bundle, Imported())]
+    return [_record(patient, statements, "", "") for patient, statements in _people(bundle, Imported())]
 
 
 @dataclass
-class _Told:
+class _Statements:
     """What a bundle tells about one patient."""
 
     events: list[CodedEvent] = field(default_factory=list)
     retracted: list[CodedEvent] = field(default_factory=list)
 
 
-def _people(bundle: Mapping[str, Any], imported: Imported) -> list[tuple[Any, _Told]]:
+def _people(bundle: Mapping[str, Any], imported: Imported) -> list[tuple[Any, _Statements]]:
     """Each patient resource with what is told about it; what cannot be used is counted in `imported`."""
     if bundle.get("resourceType") != "Bundle" or not isinstance(bundle.get("entry", []), list):
         raise UnsuitableInput("not a FHIR bundle")
     resources = dict(_resources(bundle, imported))
     patients = {where: model for where, model in resources.items() if model.get_resource_type() == "Patient"}
-    told = {where: _Told() for where in patients}
+    statements = {where: _Statements() for where in patients}
     alone = next(iter(patients)) if len(patients) == 1 else None
     by_reference = {name: where for where, model in patients.items() for name in (where, f"Patient/{model.id}")}
     for model in resources.values():
@@ -111,13 +111,13 @@ def _people(bundle: Mapping[str, Any], imported: Imported) -> list[tuple[Any, _T
         marks = _marks(model)
         found = [] if marks & NOT_SAID else list(_events(model, resources))
         if marks & NOT_TRUE:
-            told[subject].retracted += found
+            statements[subject].retracted += found
             imported.refused[f"{kind}: marked as not true"] += 1
             continue
-        told[subject].events += found
+        statements[subject].events += found
         if not found:
             imported.refused[f"{kind}: no code or date, or only thought of"] += 1
-    return [(patient, told[where]) for where, patient in patients.items()]
+    return [(patient, statements[where]) for where, patient in patients.items()]
 
 
 def _marks(model: Any) -> set[str]:
@@ -151,16 +151,18 @@ def _reference(model: Any) -> str:
     return text if text.startswith("urn:") else "/".join(text.split("/")[-2:])
 
 
-def _records(patient: Any, told: _Told, issuers: Mapping[str, str], default_issuer: str) -> Iterator[Record]:
+def _records(
+    patient: Any, statements: _Statements, issuers: Mapping[str, str], default_issuer: str
+) -> Iterator[Record]:
     identifiers = [
         (identifier.value or "", identifier.system or "", _code_of(identifier.type))
         for identifier in patient.identifier or ()
     ]
     for patient_id, issuer in chosen_identifiers(identifiers, issuers, default_issuer):
-        yield _record(patient, told, patient_id, issuer)
+        yield _record(patient, statements, patient_id, issuer)
 
 
-def _record(patient: Any, told: _Told, patient_id: str, issuer: str) -> Record:
+def _record(patient: Any, statements: _Statements, patient_id: str, issuer: str) -> Record:
     name = next(iter(patient.name or ()), None)
     identity = Identity(
         patient_id,
@@ -173,7 +175,7 @@ def _record(patient: Any, told: _Told, patient_id: str, issuer: str) -> Record:
     died = _day(patient.deceasedDateTime) if patient.deceasedDateTime else None
     if died is None and patient.deceasedBoolean:
         died = DAY_UNKNOWN
-    return Record(identity, tuple(told.events), died, "FHIR R4", tuple(told.retracted))
+    return Record(identity, tuple(statements.events), died, "FHIR R4", tuple(statements.retracted))
 
 
 def _events(model: Any, resources: Mapping[str, Any]) -> Iterator[CodedEvent]:

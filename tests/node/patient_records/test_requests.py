@@ -324,3 +324,17 @@ def test_the_command_tells_when_the_node_is_still_at_it(make: Make) -> None:
         answer = condyle(node, "risk", "--patient", "PAT-4711")
         assert answer.returncode == 4
         assert "The node is still at it" in answer.stderr
+
+
+def test_two_commands_at_once_without_a_node_are_both_answered(make: Make) -> None:
+    node = make(settings={"run_s": 2.0})
+    bundle = node.folder / "bundle.json"
+    bundle.write_text(json.dumps(BUNDLE))
+    assert condyle(node, "record", str(bundle)).returncode == 0
+    command = [sys.executable, "-m", "node", "risk", "--patient", "PAT-4711", "--json", "--config", str(node.config)]
+    days = ("2026-01-05", "2026-01-06")
+    asked = [subprocess.Popen([*command, "--at", day], stdout=subprocess.PIPE, text=True) for day in days]
+    answers = [json.loads(one.communicate(timeout=200)[0]) for one in asked]
+    assert [one.returncode for one in asked] == [0, 0]
+    assert [answer["occurrenceDateTime"] for answer in answers] == list(days)
+    assert journal(node, "run") == 2
