@@ -22,8 +22,7 @@ from node.errors import JobNotFound
 def node_name(configuration: Configuration) -> str:
     """This node among all that share the database: made from the machine's name and the data folder.
 
-    So it is the same at every start, and a node that comes back takes up its own work at once, without being missed
-    first.
+    It is the same at every start, so a node that comes back resumes its own work at once.
     """
     place = hashlib.sha256(str(configuration.node.data.resolve()).encode()).hexdigest()[:8]
     return f"{socket.gethostname()}:{place}"
@@ -63,8 +62,8 @@ def record(session: Session, job: Job, now: datetime | None = None) -> bool:
 def locked(session: Session, job_id: str) -> JobRow:
     """The job's row, locked until the session's transaction ends.
 
-    The lock is taken by writing: SQLite knows no SELECT FOR UPDATE, and a transaction there that reads first may find
-    at its first write that another one has been quicker.
+    The lock is taken by writing: SQLite knows no SELECT FOR UPDATE, and a transaction there that reads first may
+    find at its first write that another one has written meanwhile.
 
     Raises
     ------
@@ -143,7 +142,7 @@ def count_start(session: Session, job_id: str, step: str, most: int) -> int | No
 
 
 def take_back_start(session: Session, job_id: str) -> None:
-    """The node was stopped in the step that was begun last: that start does not count against it."""
+    """Take back the last start of a step: the node was stopped, and that is not the step's fault."""
     job = locked(session, job_id)
     job.attempt = max(0, job.attempt - 1)
     session.flush()
@@ -214,7 +213,7 @@ def settle(session: Session, job_id: str, now: datetime | None = None) -> None:
 
 
 def settle_left_over(session: Session, now: datetime | None = None) -> int:
-    """Close the jobs whose last line has its answer and that nobody closed, because the node died just then."""
+    """Close jobs whose lines are all settled and which are open still, because the node died in between."""
     open_line = select(OutboxRow.id).where(OutboxRow.job_id == JobRow.id, UNSETTLED).exists()
     left = session.scalars(select(JobRow.id).where(JobRow.state == JobState.SENDING, ~open_line)).all()
     for job_id in left:

@@ -90,7 +90,7 @@ def keep_objects(session: Session, job_id: str, objects: Iterable[EncodedObject]
 
 
 def _replace(session: Session, row: ObjectRow, values: dict[str, object]) -> None:
-    """Other bytes under a UID: allowed only while nobody can have seen the former ones."""
+    """Put other bytes under a UID: allowed only while the former ones were never sent."""
     sent = select(OutboxRow.id).where(OutboxRow.sop_instance_uid == row.sop_instance_uid, OutboxRow.sha256 != "")
     if session.scalar(sent.limit(1)) is not None:
         raise JobFailed(f"{row.kind} {row.sop_instance_uid} was sent before with other bytes; it stays as it is")
@@ -100,7 +100,7 @@ def _replace(session: Session, row: ObjectRow, values: dict[str, object]) -> Non
 
 
 def reports_sent(session: Session, job_id: str) -> tuple[EncodedObject, ...]:
-    """The reports of a job that were queued for anybody."""
+    """The reports of a job that were queued for any destination."""
     queued = select(OutboxRow.id).where(OutboxRow.sop_instance_uid == ObjectRow.sop_instance_uid).exists()
     rows = session.scalars(
         select(ObjectRow)
@@ -207,7 +207,7 @@ def waiting_lines(session: Session, destination: str, job_id: str) -> list[Outbo
 
 
 def digests_sent(session: Session, uids: Iterable[str]) -> dict[str, set[str]]:
-    """By SOP Instance UID: the SHA-256 of what was sent under it, to anybody."""
+    """By SOP Instance UID: SHA-256 of everything that was sent under it, to any destination."""
     sent: dict[str, set[str]] = {}
     for chunk in in_chunks(uids):
         rows = session.execute(
@@ -345,7 +345,7 @@ def confirm(session: Session, destination: str, uids: Collection[str], answer: s
 
 
 def give_up_confirming(session: Session, lines: Iterable[int], answer: str) -> None:
-    """Let what was delivered stand as that: the destination cannot be asked whether it keeps it."""
+    """Settle for delivered: the destination cannot be asked whether it keeps the objects."""
     for chunk in in_chunks(lines):
         session.execute(update(OutboxRow).where(OutboxRow.id.in_(chunk)).values(confirm=False, answer=answer))
 

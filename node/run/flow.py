@@ -39,7 +39,7 @@ from pipelines.context import ClinicalContext
 
 log = logging.getLogger(__name__)
 
-MAX_STARTS = 3  # a step that was begun so often, and took its worker or the node with it each time, is not begun again
+MAX_STARTS = 3  # a step that ended its worker or the node so often is not begun again
 HAND_OVER = "hand over"
 
 A = TypeVar("A", Checked, Inferred, Encoded)
@@ -138,7 +138,7 @@ class Flow:
             checked = folder.read_note(CheckNote)
             if checked is None:
                 folder.write_note(self._study_note(step.job))
-                try:  # a record of somebody else is a reason not to run, too
+                try:  # a record that is somebody else's also keeps the pipeline from running
                     self._find_context(step.job)
                     checked = CheckNote(self._call(step.job, "prepare", Check(*self._asked(step.job)), Checked).version)
                 except UnsuitableInput as error:
@@ -148,7 +148,7 @@ class Flow:
             return {"unsuitable": None}
 
     def infer(self, job_id: str) -> Inference:
-        """Run the pipeline; a result that is there already is taken as it is."""
+        """Run the pipeline, unless its result is there already."""
         with self._step(job_id, "infer") as step:
             note = self.folder(job_id).finished_result()
             if note is not None:
@@ -160,7 +160,7 @@ class Flow:
             return {"unsuitable": None, "result": inferred.sha256}
 
     def encode(self, job_id: str, result: str | None, not_run: str | None) -> Encoding:
-        """Write the objects of the result, or those which say that there is none, where somebody wants them.
+        """Write the objects of the result, or those that report a missing result, if any destination wants them.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ class Flow:
             return {"objects": self._encode(step.job, result, not_run)}
 
     def hand_over(self, job_id: str, objects: str | None, state: str, reason: str = "") -> None:
-        """Put every object on its way to every destination that takes it, and the job into `state`, all at once.
+        """Queue every object for every destination that takes it and move the job to `state`, in one transaction.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ class Flow:
             self._hand_over(step.job, objects, JobState(state), reason, step=HAND_OVER)
 
     def fail(self, job_id: str, reason: str) -> None:
-        """End the job as failed; where a destination wants to know of missing results, it will."""
+        """End the job as failed. Destinations that want a report on missing results get one."""
         with Session(self._database) as session:
             job = session.get_one(JobRow, job_id)
         if job.state not in (JobState.QUEUED, JobState.RUNNING):
@@ -211,7 +211,7 @@ class Flow:
     # ---- around every step
     @contextmanager
     def _step(self, job_id: str, name: str) -> Iterator[_Step]:
-        """Do a step of a job that is running: note how long it took, or that the node was stopped in it."""
+        """Do a step of a running job, and add to its timeline how long it took, or that the node was stopped."""
         start = time.perf_counter()
         with Session(self._database, expire_on_commit=False) as session:
             job = session.get_one(JobRow, job_id)
@@ -237,7 +237,7 @@ class Flow:
         return self.folder(job.id).path, job.pipeline, job.settings
 
     def _call(self, job: JobRow, step: str, request: JobRequest, kind: type[A]) -> A:
-        """Have a worker do it, again where the worker dies, until it has been begun too often."""
+        """Have a worker do it; repeat it if the worker dies, at most `MAX_STARTS` times in all."""
         died = ""
         while True:
             try:
@@ -261,7 +261,13 @@ class Flow:
                 return answer
 
     def _begin(self, job_id: str, step: str, died: str) -> None:
-        """Count that a worker begins with the step, unless it has taken too many with it already."""
+        """Count that a worker begins with the step.
+
+        Raises
+        ------
+        JobFailed
+            If the step was begun too often already.
+        """
         with Session(self._database) as session, session.begin():
             starts = job_states.count_start(session, job_id, step, MAX_STARTS)
             if starts is None:
@@ -303,7 +309,7 @@ class Flow:
         return StudyNote(job.study_instance_uid, tuple(paths.values()), attributes)
 
     def _find_context(self, job: JobRow) -> None:
-        """Put the patient's record into the job's folder, where the pipeline wants it and there is one.
+        """Put the patient's record into the job's folder, if the pipeline wants it and there is one.
 
         Raises
         ------
@@ -318,7 +324,7 @@ class Flow:
         return list(note.paths) if note else []
 
     def _find_prior(self, job: JobRow) -> None:
-        """Put the patient's earlier report into the job's folder and write down which it is, restarts included."""
+        """Put the patient's earlier report into the job's folder, and into its row which report that is."""
         folder = self.folder(job.id)
         paths = self._paths(job)
         if self._priors is None or not paths or folder.read_note(PriorNote) is not None:
@@ -392,7 +398,7 @@ class Flow:
         return key
 
     def _predecessors(self, job: JobRow) -> tuple[EncodedObject, ...]:
-        """The reports of the job that this one revises, as far as they went out to anybody."""
+        """The reports of the job that this one revises, if they were queued for any destination."""
         if job.predecessor is None:
             return ()
         with Session(self._database) as session:

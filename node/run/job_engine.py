@@ -1,8 +1,7 @@
-"""The job engine: the only module that knows DBOS. Jobs survive the node, on SQLite or PostgreSQL, in one database with
-the node's records.
+"""The job engine: the only module that knows DBOS. Jobs outlive the process; they are in the node's own database.
 
-Three things are ours on top of it: a heartbeat and a reaper, because open-source DBOS leaves the jobs of a dead
-executor to that executor; a sweep, which finds jobs that were written down but not yet given to DBOS; and retention.
+The node adds three things to DBOS: a heartbeat and a reaper, because open-source DBOS leaves the jobs of a dead
+executor to that executor; a sweep, which finds jobs that are in the database and were not given to DBOS; and retention.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ QUEUE = "jobs"
 APPLICATION_VERSION = "1"  # constant: DBOS would strand the jobs of another version; add steps with DBOS.patch
 POLL_S = 0.25
 AHEAD = 6  # jobs claimed beyond those that run, so that the next one need not wait for a poll
-MAX_RECOVERY_ATTEMPTS = 50  # net under flow.MAX_STARTS: restarts of the node that are nobody's fault count here too
+MAX_RECOVERY_ATTEMPTS = 50  # above flow.MAX_STARTS, since DBOS counts every restart of the node, whatever its cause
 BEAT_S, DEAD_AFTER_S = 5.0, 30.0
 SWEEP_AFTER_S = 10.0
 STOP_PATIENCE_S = 5.0  # for a database that does not answer
@@ -77,7 +76,7 @@ def set_up(configuration: Configuration) -> Database:
 
 
 def _like_ours() -> None:
-    """Have DBOS log by our handlers and only what matters; with none of its own it would add one, and 60 lines."""
+    """Send the warnings of DBOS to the node's log; it would add a handler of its own, and 60 lines at each start."""
     logger = logging.getLogger("dbos")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
@@ -91,7 +90,7 @@ _flow: Flow | None = None
 
 @DBOS.workflow(name="process", max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)  # type: ignore[untyped-decorator]
 def process(job_id: str) -> None:
-    """One job. What a step returned is read back, not done again, when the job is taken up after a crash."""
+    """Run one job. When it is resumed after a crash, a finished step is not repeated: its return value is read back."""
     flow = _flow
     assert flow is not None, "the engine is not started"
 
@@ -128,7 +127,7 @@ def _work_through(flow: Flow, job_id: str, step: _Step) -> None:
 
 
 class JobEngine:
-    """Jobs: take them, run them, tell of them.
+    """Takes jobs, runs them and says how they stand.
 
     `submit`, `cancel`, `restart` and the reads work in any process of the node; only one that called `start` runs jobs,
     or one job at a time within `alone`.
@@ -172,7 +171,7 @@ class JobEngine:
 
     # ---- life
     def start(self) -> None:
-        """Take up what was left and begin to run jobs.
+        """Resume the jobs that were left, and begin to run new ones.
 
         Raises
         ------
@@ -235,7 +234,7 @@ class JobEngine:
         self._client.destroy()
 
     def _take_lock(self) -> IO[str]:
-        """Two executors of one name would run each other's jobs; the kernel frees the lock when the process ends."""
+        """Lock the executor's name: two of one name would run each other's jobs. The lock ends with the process."""
         path = self._configuration.node.data / f"engine-{self.executor_id.replace(':', '-')}.lock"
         lock = path.open("a+")
         try:
@@ -343,7 +342,7 @@ class JobEngine:
         return queries.show_job(self._database, job_id)
 
     def cancel(self, job_id: str) -> None:
-        """End a job that is not done: it stops at once, and what it has not yet sent is not sent.
+        """End a job that is not done. It stops at once, and what it has not sent yet is not sent.
 
         Raises
         ------
@@ -360,7 +359,7 @@ class JobEngine:
         self._client.cancel_workflow(job_id)
 
     def restart(self, job_id: str, why: str = "restarted by an operator") -> None:
-        """Begin a failed or unsuitable job again at the step that failed; what is finished stays.
+        """Run a failed or unsuitable job again from the step that failed; finished steps are not repeated.
 
         Parameters
         ----------
@@ -381,7 +380,7 @@ class JobEngine:
             self._take_up(job_id)
 
     def _take_up(self, job_id: str) -> None:
-        """Have DBOS run a job that is written down as queued, whatever DBOS knows of it."""
+        """Have DBOS run a job that is queued in the database, whether DBOS knows it or not."""
         known = self._client.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False)
         if not known:
             with Session(self._database) as session:
@@ -401,7 +400,7 @@ class JobEngine:
 
     # ---- in the background
     def _keep(self) -> None:
-        """Say that this executor lives; see to the jobs of those that do not, to jobs left over, and to old ones."""
+        """Send the heartbeat, take over the jobs of dead executors, run jobs that were left over, delete old ones."""
         self._beat()
         self._reap()
         self._park()
@@ -415,7 +414,7 @@ class JobEngine:
         return self._keeper.problem()
 
     def _beat(self) -> None:
-        """Note that this executor lives, by the database's clock: it is the one clock that all executors share."""
+        """Write the heartbeat, with the database's time: that clock is the same for all executors."""
         with Session(self._database) as session, session.begin():
             seen = session.execute(
                 update(ExecutorRow)
@@ -427,7 +426,7 @@ class JobEngine:
                 session.add(ExecutorRow(id=self.executor_id, seen=func.current_timestamp()))
 
     def _reap(self) -> None:
-        """Take over the running jobs of executors that have not been heard of."""
+        """Take over the running jobs of executors whose heartbeat has stopped."""
         pending = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
         owners = {workflow.executor_id for workflow in pending if workflow.executor_id} - {self.executor_id}
         if not owners:
@@ -443,10 +442,10 @@ class JobEngine:
             DBOS._recover_pending_workflows(dead)  # fenced: only what is still theirs
 
     def _sweep(self) -> None:
-        """Take up jobs that are to be run and that DBOS is not going to run.
+        """Run jobs that are due and that DBOS is not going to run.
 
-        The node died between writing one down and giving it to DBOS, or the database was away for longer than a step
-        is repeated.
+        The node died after it wrote the job and before it gave it to DBOS, or the database was away for longer than a
+        step is retried.
         """
         before = datetime.now(UTC) - timedelta(seconds=SWEEP_AFTER_S)
         due = JobRow.state.in_((JobState.QUEUED, JobState.RUNNING))
@@ -467,7 +466,7 @@ class JobEngine:
         return [job_id for job_id in job_ids if job_id not in due]
 
     def _park(self) -> None:
-        """Show jobs that DBOS has given up, because the node died in them again and again, as failed."""
+        """Mark jobs as failed that DBOS has given up because the node stopped too often while they ran."""
         given_up = self._client.list_workflows(
             status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", load_input=False, load_output=False
         )
@@ -480,7 +479,7 @@ class JobEngine:
     def clean(self, now: datetime) -> int:
         """Delete folders and checkpoints of jobs that ended longer ago than `run.keep_jobs_days`; returns how many.
 
-        A job with anything undelivered is kept, and of every job the record stays: what was found and sent, and when.
+        A job with an undelivered object is left alone. The rows of all jobs stay: what was found and sent, and when.
         """
         before = now - timedelta(days=self._configuration.run.keep_jobs_days)
         old = self._client.list_workflows(

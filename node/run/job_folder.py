@@ -185,7 +185,7 @@ class JobFolder:
         self.write_json(PriorNote.FILE, note)
 
     def read_prior(self) -> tuple[tuple[Series, ...], str]:
-        """The earlier report as the series that it is, if there is one, and what a reader must know of the search."""
+        """The earlier report as a series, if there is one, and what the reader must know of the search."""
         note = self.read_note(PriorNote)
         if note is None or not note.found:
             return (), note.remark if note else ""
@@ -211,13 +211,13 @@ class JobFolder:
         return note
 
     def read_result(self, sha256: str) -> Result:
-        """The result with that digest; the pickle is ours, from this folder, and is not opened unless it fits."""
+        """The result with that digest. The pickle is the node's own, and is opened only if its digest is right."""
         result = pickle.loads(self.read("result.pickle", sha256))
         assert isinstance(result, Result)
         return result
 
     def finished_result(self) -> ResultNote | None:
-        """What ``result.json`` says, where the result it speaks of is there and whole."""
+        """The note of the result; None unless the result is there and whole."""
         note = self.read_note(ResultNote)
         try:
             if note is not None:
@@ -228,7 +228,7 @@ class JobFolder:
 
     # ---- encode
     def finished_objects(self, of: str) -> ObjectsNote | None:
-        """What ``objects.json`` says, where the objects follow from `of` and every file is there and whole."""
+        """The note of the objects; None unless they were made from `of` and every file is there and whole."""
         note = self.read_note(ObjectsNote)
         if note is None or note.of != of:
             return None
@@ -237,10 +237,9 @@ class JobFolder:
 
 
 def on_disk(paths: Iterable[Path]) -> None:
-    """Have the system write the files out, so that a power cut cannot take them back.
+    """Flush the files to the disk, so that they survive a power cut.
 
-    All at once: the file system's journal takes those that wait at the same moment in one go, some seven times faster
-    than one after the other.
+    All at the same time: the file system commits them together, about seven times faster than one after the other.
     """
     with ThreadPoolExecutor(FLUSHES) as threads:
         list(threads.map(flush, paths))

@@ -1,4 +1,4 @@
-"""The parent's side of the inference processes: who is free, and who has had too much time or memory."""
+"""The node's side of the inference processes: which is free, and which exceeds its time or memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from node.run.messages import (
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.2  # how often a worker's time and memory are looked at
-ASK_S = 1.0  # how often is asked whether the job was cancelled
+ASK_S = 1.0  # how often the database is asked whether the job was cancelled
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -46,7 +46,7 @@ class Stopping(BaseException):
 
 
 class Interrupted(Stopping):
-    """The node is being stopped, and a worker was at it already: that start is not the step's fault."""
+    """The node is being stopped while a worker runs the step: this start does not count against the step."""
 
 
 class Worker:
@@ -74,7 +74,7 @@ class Worker:
         return self.process.poll() is None
 
     def greet(self) -> None:
-        """Wait until the process has started; what it takes for that is no job's fault.
+        """Wait until the process has started; this time does not count against the job.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class Worker:
             return 0
 
     def kill(self) -> None:
-        """End the process at once; nothing it does survives but what it has renamed into the job's folder."""
+        """End the process at once; only whole files in the job's folder remain of its work."""
         self.process.kill()
         self.process.wait()
         self.connection.close()
@@ -108,9 +108,9 @@ class Pool:
     size
         How many; one per GPU or CPU slot.
     time_limit_s, memory_limit_mb
-        What one call may take. A process that goes beyond is killed, and another takes its place.
+        Limits of one call. A process that exceeds them is killed and replaced.
     to_load
-        Pipelines to load before anybody asks: name and settings.
+        Pipelines to load before the first call: name and settings.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class Pool:
             how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
             raise WorkerDied(f"the process that ran the pipeline ended with {how}") from error
         except BaseException:
-            worker.kill()  # nobody waits for its answer any more, and the next one must not take it for theirs
+            worker.kill()  # nobody waits for its answer any more, and the next caller must not get it
             raise
         match answer:
             case Unsuitable(reason):

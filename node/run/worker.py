@@ -2,7 +2,7 @@
 
 Started as ``python -m node.run.worker FILE_DESCRIPTOR`` by `node.run.pool`. Requests and answers are small JSON;
 studies, results and objects lie in the job's folder. It may be killed at any moment, and ends by itself when the node
-is gone.
+ends.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _not_run(asked: Encode, folder: JobFolder, warm: Warm) -> NotRun:
 
 
 def answer(asked: JobRequest, warm: Warm) -> Answer:
-    """Do one request; whatever goes wrong becomes an answer."""
+    """Do one request. Every error becomes an answer."""
     try:
         with node.log.bound(job=asked.folder.name):
             match asked:
@@ -222,7 +222,7 @@ def _parts(value: str) -> list[str]:
 
 
 def end_with_the_node(descriptor: int) -> None:
-    """Wait until the other end of the connection is closed, then end this process, whatever it is doing."""
+    """Wait until the node closes the connection, then end this process at once."""
     poll = select.poll()
     poll.register(descriptor, select.POLLRDHUP)
     poll.poll()
@@ -230,7 +230,7 @@ def end_with_the_node(descriptor: int) -> None:
 
 
 def load_next(waiting: list[tuple[str, Settings]], warm: Warm) -> None:
-    """Load the next pipeline of the list, or the encoders; what cannot be loaded says so when a job needs it."""
+    """Load the next pipeline of the list, or the encoders. One that cannot be loaded fails the job that needs it."""
     name, settings = waiting.pop(0)
     try:
         if name == ENCODERS:
@@ -242,11 +242,11 @@ def load_next(waiting: list[tuple[str, Settings]], warm: Warm) -> None:
 
 
 def main(descriptor: int) -> None:
-    """Answer requests until the node goes away."""
+    """Answer requests until the node closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's to handle
     node.log.configure()
     threading.Thread(target=end_with_the_node, args=(descriptor,), daemon=True).start()
-    try:  # should memory run out, rather this process than the node
+    try:  # if memory runs out, the kernel should end this process, not the node
         Path("/proc/self/oom_score_adj").write_text("1000")
     except OSError:
         log.debug("cannot set oom_score_adj")

@@ -113,7 +113,7 @@ class CommitmentRequests:
                 )
 
     def _ask_back(self, record: CommitmentRow, delivery: Delivery) -> None:
-        """Ask what the peer has of the transaction, and take that as its word."""
+        """Ask which objects of the transaction the peer has, and take those as kept."""
         uids = {uid for _, uid in record.references}
         with Session(self._database) as session:
             lines = [
@@ -138,7 +138,7 @@ class CommitmentRequests:
             commitments.close(session, record.transaction_uid, kept=not missing)
 
     def _cannot_ask(self, record: CommitmentRow, lines: Sequence[OutboxRow]) -> None:
-        """Try again later; after a day, let what was delivered stand as that."""
+        """Try again later; after a day, settle for delivered."""
         old = [line for line in lines if line.delivered and self._clock() - line.delivered > GIVE_UP_AFTER]
         if not old:
             self._wait(record, _pause(record.attempts))
@@ -156,7 +156,7 @@ class CommitmentRequests:
         self._settle(session, uids)
 
     def _send_again(self, session: Session, uid: str, why: str) -> None:
-        """The peer took it and does not have it: send the same bytes again, a few times."""
+        """Send the same bytes again, a few times, since the peer took the object and does not have it."""
         line = session.scalars(
             select(OutboxRow).where(
                 OutboxRow.destination == self._name,

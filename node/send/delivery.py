@@ -18,24 +18,24 @@ class Outcome(Enum):
     """What a peer's answer means for the object."""
 
     DELIVERED = auto()
-    LATER = auto()  # the peer cannot just now
+    LATER = auto()  # the peer cannot take it at the moment
     REFUSED = auto()  # asking again will not help
-    CLASS_REFUSED = auto()  # not this kind of object; perhaps its twin
+    CLASS_REFUSED = auto()  # the peer does not take this class; it may take the twin's
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, and how the peer put it."""
+    """What the peer answered, and in which words."""
 
     outcome: Outcome
     text: str = ""
 
 
 class Delivery(Protocol):
-    """A way to a destination, open for a while. One thread at a time."""
+    """A connection to a destination, opened when needed. For one thread at a time."""
 
     def announce(self, items: Sequence[ObjectFile]) -> None:
-        """Say what is going to be sent, so that one connection does for all of it."""
+        """Announce what is going to be sent, so that one connection is enough for all of it."""
 
     def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
         """Send each object and yield the answer to it, in order.
@@ -56,7 +56,7 @@ class Delivery(Protocol):
         """
 
     def close(self) -> None:
-        """Leave the peer in peace."""
+        """End the connection, if there is one."""
 
 
 def by_status(status: int, comment: str = "") -> Answer:

@@ -15,7 +15,7 @@ from node.network.tls import destination_context
 from node.send.delivery import Answer, F, Outcome, by_status
 
 REQUEST_BYTES, REQUEST_OBJECTS = 32 * 2**20, 64  # in one request, unless a single object is larger
-FOR_GOOD = (400, 411, 413, 415)  # the server dislikes what we sent; anything else may pass or be put right there
+FOR_GOOD = (400, 411, 413, 415)  # what was sent is wrong; every other error may pass, or be put right at the server
 
 
 class DicomWebDelivery:
@@ -104,7 +104,7 @@ class DicomWebDelivery:
     def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = more.pop("headers", {})
         try:
-            if self._destination.token_file is not None:  # read each time: tokens are renewed behind our back
+            if self._destination.token_file is not None:  # read each time: tokens are renewed while the node runs
                 headers["Authorization"] = f"Bearer {self._destination.token_file.read_text().strip()}"
             return self._client.request(method, f"{self._destination.url.rstrip('/')}/{path}", headers=headers, **more)
         except (httpx.HTTPError, OSError) as error:

@@ -95,7 +95,7 @@ class Sender:
         return next((problem for problem in found if problem), None)
 
     def _wake_due(self) -> None:
-        """Wake the lanes that have something to do; one question for all of them."""
+        """Wake the lanes that have something to do; one query serves all of them."""
         if time.monotonic() - self._claimed > self._claim_s / 6:
             self._ours, self._claimed = self._claim(), time.monotonic()
         if time.monotonic() - self._swept > SWEEP_S:
@@ -123,7 +123,7 @@ class Sender:
         harm: the same bytes arrive twice.
         """
         if self._database.dialect.name != "postgresql":
-            return set(self._lanes)  # SQLite is one node's own; the engine's file lock sees to that
+            return set(self._lanes)  # one node alone uses an SQLite database; the job engine's lock ensures it
         ours = set()
         for name in self._lanes:
             with Session(self._database) as session, session.begin():
