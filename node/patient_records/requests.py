@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum, auto
@@ -24,6 +25,7 @@ from dicom_sr.findings import Subject
 from node.config import Configuration
 from node.database.connection import Database
 from node.database.jobs import ON_REQUEST, REQUEST_PRIORITY, Job, JobState, request_id
+from node.database.states import ForbiddenTransition
 from node.database.tables import JobRow, ObjectRow
 from node.errors import JobNotFound
 from node.patient_records.look_up import RecordLookUp
@@ -119,7 +121,8 @@ class RecordRequests:
         if known is None:
             self._engine.submit(job, _subject(record.identity), record.context(index_date))
         elif known.state == JobState.FAILED and not self._resources(job.id):
-            self._engine.restart(job.id, "asked for again")
+            with suppress(ForbiddenTransition):  # somebody else asked again, and it has ended since
+                self._engine.restart(job.id, "asked for again")
         return job.id
 
     def answer(self, job_id: str) -> Answer:
