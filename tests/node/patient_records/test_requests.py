@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from node.config.route_settings import read_with_settings
 from node.database.tables import EventRow, JobRow
 from node.patient_records.store import new_key
+from node.run.job_engine import JobEngine, set_up
 from tests.fhir_peer import FhirPeer, serving
 from tests.node.run.trial import install_trial
 from tests.orthanc import free_port
@@ -316,6 +319,17 @@ def test_the_command_holds_to_the_limits_without_a_node_too(make: Make) -> None:
     assert condyle(node, "record", str(bundle)).returncode == 0
     answer = condyle(node, "risk", "--patient", "PAT-4711")
     assert (answer.returncode, answer.stderr.strip()) == (1, "took longer than run.time_limit_s, 2 s")
+
+    # what no node ever ran is deleted in its time all the same
+    configuration = read_with_settings(node.config)
+    database = set_up(configuration)
+    engine, later = JobEngine(configuration, database), datetime.now(UTC) + timedelta(days=31)
+    try:
+        assert (engine.clean(later), engine.clean(later)) == (1, 0)
+    finally:
+        engine.stop()
+        database.dispose()
+    assert list((node.folder / "data" / "jobs").iterdir()) == []
 
 
 def test_the_command_tells_when_the_node_is_still_at_it(make: Make) -> None:
