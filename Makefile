@@ -33,7 +33,7 @@ test: check docs peers
 check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy dicom_sr pipelines node
+	$(BIN)/mypy dicom_sr pipelines node tests benchmarks
 	$(BIN)/lint-imports
 
 format: $(VENV)/installed

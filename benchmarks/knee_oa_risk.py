@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from datetime import date
+from typing import ParamSpec, TypeVar
 
 import torch
 
@@ -26,6 +28,9 @@ from pipelines.records.fhir import read_bundle
 
 DAY = date(2026, 1, 5)
 WARM_UP = 5
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -62,9 +67,9 @@ def main() -> None:
         print(f"{name:26s}{statistics.median(kept):8.1f}{kept[int(0.95 * len(kept))]:8.1f}")
 
 
-def _timed(times, work, *arguments):  # type: ignore[no-untyped-def]
+def _timed(times: list[float], work: Callable[P, T], *arguments: P.args, **more: P.kwargs) -> T:
     began = time.perf_counter()
-    answer = work(*arguments)
+    answer = work(*arguments, **more)
     times.append(time.perf_counter() - began)
     return answer
 

@@ -60,6 +60,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,15 +162,27 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise SystemExit("a receiver does not listen")
 
 
+def files(folder: Path) -> int:
+    """How many files there are below a folder."""
+    return sum(path.is_file() for path in folder.rglob("*"))
+
+
+def stored_and_receipted(data: Path) -> int:
+    """How many instances the node has stored and brought into its database."""
+    return min(files(data / "instances"), receipts(data / "node.db"))
+
+
+def instances_of_orthanc(http: int) -> int:
+    """How many instances Orthanc says it has."""
+    return int(json.load(urllib.request.urlopen(f"http://127.0.0.1:{http}/statistics"))["CountInstances"])
+
+
 @contextmanager
 def receiver(name: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Callable[[], int]]]:
     """A running receiver, its port, and how many instances it says it has."""
     port, http = free_port(), free_port()
 
-    def files(where: Path = folder) -> int:
-        return sum(path.is_file() for path in where.rglob("*"))
-
-    count = files
+    count: Callable[[], int] = partial(files, folder)
     if name.startswith("node"):
         configuration = {
             "node": {"ae_title": "PEER", "data": str(folder / "data")},
@@ -182,7 +195,7 @@ def receiver(name: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes],
         }
         (folder / "config.yaml").write_text(json.dumps(configuration))  # JSON is YAML
         command = [sys.executable, "-m", "node.receive", str(folder / "config.yaml")]
-        count = lambda: min(files(folder / "data" / "instances"), receipts(folder / "data" / "node.db"))  # noqa: E731
+        count = partial(stored_and_receipted, folder / "data")
     elif name.startswith("storescp"):
         command = [dcmtk("storescp"), "-od", str(folder), *(["--fork"] if "fork" in name else []), str(port)]
     elif name == "orthanc":
@@ -197,9 +210,7 @@ def receiver(name: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes],
         }
         (folder / "orthanc.json").write_text(json.dumps(configuration))
         command = [shutil.which("Orthanc") or "/usr/sbin/Orthanc", str(folder / "orthanc.json")]
-        count = lambda: int(  # noqa: E731
-            json.load(urllib.request.urlopen(f"http://127.0.0.1:{http}/statistics"))["CountInstances"]
-        )
+        count = partial(instances_of_orthanc, http)
     else:
         command = [sys.executable, "-c", PYNETDICOM_SCP, str(port), str(folder)]
     quiet = subprocess.DEVNULL
@@ -320,7 +331,7 @@ def run(name: str, parts: list[Path], count: int, stores: Path | None) -> dict[s
 
 def table(results: dict[str, dict[str, list[float]]]) -> str:
     """Medians, and their ratios to each peer, per set and number of associations."""
-    lines = []
+    lines: list[str] = []
     for cell in sorted(results, key=lambda c: (c.split()[0] != "mr", int(c.split()[1]))):
         kind, associations = cell.split()
         rates = {name: statistics.median(values) for name, values in results[cell].items() if " " not in name}

@@ -39,10 +39,10 @@ from dicom_sr.read.stacks import read_stack, stacks
 from dicom_sr.series import read_studies
 from pipelines.knee_super_resolution import inference, metrics
 from pipelines.knee_super_resolution.degradation import SliceProfile
-from pipelines.knee_super_resolution.evaluation import card
 from pipelines.knee_super_resolution.inference import Restorer
 from pipelines.knee_super_resolution.network import Geometry, ThinSliceNet
 from pipelines.knee_super_resolution.simulation import thin_volumes
+from pipelines.lab.card import write_section
 
 KNEE = Path(__file__).resolve().parents[2] / "shared" / "data" / "mr" / "knee-mese-t2-ge"
 LARGE = (160, 512, 512)  # acquired slices, rows, columns
@@ -276,7 +276,7 @@ def main() -> int:
     table = "\n".join(["| what | measured |", "|---|---|", *(f"| {line.what} | {line.value} |" for line in lines)])
     sys.stdout.write(f"{chosen.threads} threads, {chosen.clock} time, PyTorch {torch.__version__}\n\n{table}\n")
     if chosen.card:
-        card.write_section(chosen.card, "speed", f"{chosen.threads} CPU threads, {chosen.clock} time.\n\n{table}")
+        write_section(chosen.card, "speed", f"{chosen.threads} CPU threads, {chosen.clock} time.\n\n{table}")
     return 0
 
 

@@ -137,7 +137,7 @@ class RunningNode:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.page}{path}", timeout=10) as answer:
             return json.loads(answer.read())
 
-    def all(self, query: Select[tuple[T]]) -> list[T]:
+    def all(self, query: Select[T]) -> list[T]:
         """Rows of its records."""
         with Session(self.database, expire_on_commit=False) as session:
             return list(session.scalars(query))

@@ -88,7 +88,7 @@ def test_code_cites_only_files_that_are_in_the_repository() -> None:
     names = [
         f"/{path.relative_to(ROOT)}" for path in ROOT.rglob("*") if not {".git", ".venv", ".cache"} & {*path.parts}
     ]
-    cited = {}
+    cited: dict[str, str] = {}
     for source in SOURCES:
         for line, text in prose(source):
             for file in FILE.findall(text):
@@ -112,8 +112,9 @@ def public(module: griffe.Module | griffe.Class) -> Iterator[griffe.Object]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_what_is_public_has_a_docstring(package: Any) -> None:
+def test_what_is_public_has_a_docstring(package: str) -> None:
     tree = griffe.load(package, search_paths=[ROOT], allow_inspection=False)
+    assert isinstance(tree, griffe.Module)
     objects = [found for found in public(tree) if "migrations.versions" not in found.path]
     bare = [found.path for found in objects if not found.has_docstring]
     assert 100 * (1 - len(bare) / len(objects)) >= DOCUMENTED[package], bare

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -95,7 +95,7 @@ class Sent:
 
 def fresh(files: list[Path], *, counted: bool = False) -> Sent:
     """The instances under new UIDs; with `counted` each says how many its series has."""
-    images = [dcmread(file) for file in files]
+    images: list[Dataset] = [dcmread(file) for file in files]
     study, series = generate_uid(), generate_uid()
     for ds in images:
         ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = study, series, generate_uid()
@@ -139,7 +139,7 @@ def test_the_real_knee_series_comes_back_as_four_thin_slice_series_in_the_patien
     assert kinds(objects)[CAPTURE] >= 1
 
 
-def check_thin_slices(series: list[Dataset], sources: list[Dataset]) -> None:
+def check_thin_slices(series: Sequence[Dataset], sources: Sequence[Dataset]) -> None:
     """Evenly spaced slices of 2 mm in the place of the acquired ones, all 4 mm apart, and in the same patient."""
     normal = np.cross(sources[0].ImageOrientationPatient[:3], sources[0].ImageOrientationPatient[3:])
     places = np.sort([np.dot(ds.ImagePositionPatient, normal) for ds in series])
@@ -327,6 +327,7 @@ def test_a_receiver_that_dies_is_replaced_and_loses_nothing(patient_node: Runnin
     sent = fresh(knee, counted=True)
     patient_node.send(sent.images[:12])
     receiver = receiver_of(patient_node)
+    assert receiver is not None
     os.kill(receiver, signal.SIGKILL)
     until(lambda: receiver_of(patient_node) not in (None, receiver), "there is another receiver")
     until(patient_node.is_ready, "it is ready")

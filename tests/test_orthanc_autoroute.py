@@ -11,12 +11,12 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from pynetdicom import AE, AllStoragePresentationContexts, evt
-from pynetdicom.sop_class import CTImageStorage, MRImageStorage
 
 from tests.needs import missing
 from tests.orthanc import Archive, Modality, OrthancMissing
+from tests.scp import end, port_of
 
 pytestmark = pytest.mark.orthanc
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -34,7 +34,7 @@ class Listening:
         ae = AE(ae_title=ae_title)
         ae.supported_contexts = AllStoragePresentationContexts
         self.server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)])
-        self.port = self.server.socket.getsockname()[1]
+        self.port = port_of(self.server)
 
     def _store(self, event: evt.Event) -> int:
         with self.changed:
@@ -52,7 +52,7 @@ class Listening:
 def node() -> Iterator[Listening]:
     listening = Listening("CONDYLE")
     yield listening
-    listening.server.shutdown()
+    end(listening.server)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from fhir.resources.R4B.riskassessment import RiskAssessment
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from node.demo import samples
 from node.patient_records.store import new_key
@@ -53,7 +54,7 @@ def server() -> Iterator[FhirPeer]:
 
 
 @pytest.fixture
-def node(tmp_path: Path, server: FhirPeer):
+def node(tmp_path: Path, server: FhirPeer) -> Iterator[RunningNode]:
     (tmp_path / "records.key").write_bytes(new_key())
     mllp = free_port()
     settings = RunningNode(
@@ -139,7 +140,7 @@ def test_a_study_without_a_record_and_one_of_somebody_else_are_unsuitable_with_t
     later = [dcmread(path) for path in study]
     for number, ds in enumerate(later):
         ds.StudyInstanceUID, ds.SeriesInstanceUID = "2.25.101", "2.25.102"
-        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"2.25.{200 + number}"
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"2.25.{200 + number}")
     node.send(later)
     second = next(job for job in node.ended_jobs(2, seconds=180) if job.study_instance_uid == "2.25.101")
     assert second.state == "unsuitable"

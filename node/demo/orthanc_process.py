@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -115,7 +115,7 @@ class Orthanc:
         self._process: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(timeout=httpx.Timeout(60, connect=2))
 
-    def __enter__(self) -> Orthanc:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -144,7 +144,7 @@ class Orthanc:
         return self._process is not None and self._process.poll() is None
 
     # ---- life
-    def start(self) -> Orthanc:
+    def start(self) -> Self:
         """Start it and wait until it answers; on the same ports and store where it ran before.
 
         Raises
@@ -177,7 +177,7 @@ class Orthanc:
         self.stop()
         return self.start()
 
-    def _start(self) -> Orthanc:
+    def _start(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         configuration = self.folder / "orthanc.json"
         configuration.write_text(json.dumps(self.configuration(), indent=2), encoding="utf-8")

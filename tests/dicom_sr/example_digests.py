@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 VERSION = "0.0.0"  # in place of the package's own: a release must not change the list
@@ -43,10 +44,10 @@ def example_digests() -> str:
 
 def _plain_processor() -> dict[str, str]:
     """The environment of a process that computes the same on every x86-64 processor."""
-    from numpy._core._multiarray_umath import __cpu_dispatch__  # what NumPy chooses among when it starts
-
+    # what NumPy chooses among when it starts
+    dispatch: list[str] = vars(import_module("numpy._core._multiarray_umath"))["__cpu_dispatch__"]
     return os.environ | {
-        "NPY_DISABLE_CPU_FEATURES": " ".join(__cpu_dispatch__),
+        "NPY_DISABLE_CPU_FEATURES": " ".join(dispatch),
         "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX2,-FMA,-FMA4,-AVX",
         "OPENBLAS_CORETYPE": "Nehalem",
         "OPENBLAS_NUM_THREADS": "1",

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-from types import ModuleType
-
 import pytest
-from pydicom.sr._concepts_dict import concepts
+from pydicom.sr._concepts_dict import concepts as _concepts
 from pydicom.sr.coding import Code
 
 from dicom_sr import codes
@@ -15,8 +13,9 @@ from pipelines.joint_classification import codes as joints
 from pipelines.knee_oa_risk import codes as risk
 from pipelines.knee_super_resolution import codes as thin_slices
 
-IN_DICOM = {value for rows in concepts["SCT"].values() for value in rows}
-MODULES: tuple[ModuleType, ...] = (codes, hands, joints, risk, thin_slices)
+CONCEPTS: dict[str, dict[str, dict[str, object]]] = dict(_concepts)  # type: ignore[arg-type]
+IN_DICOM = {value for rows in CONCEPTS["SCT"].values() for value in rows}
+MODULES = (codes, hands, joints, risk, thin_slices)
 
 
 def snomed_codes() -> set[str]:

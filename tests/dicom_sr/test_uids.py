@@ -32,5 +32,10 @@ def test_a_sites_root_gives_legal_uids_of_the_same_names() -> None:
 
 def test_order_of_sources_does_not_matter_but_the_model_does() -> None:
     assert result_key(MODEL, ["2", "1"]) == result_key(MODEL, ["1", "2"])
-    for change in ({"version": "9"}, {"weights_digest": "00"}, {"configuration_digest": "00"}, {"name": "other"}):
-        assert result_key(replace(MODEL, **change), ["1"]) != result_key(MODEL, ["1"])
+    for changed in (
+        replace(MODEL, version="9"),
+        replace(MODEL, weights_digest="00"),
+        replace(MODEL, configuration_digest="00"),
+        replace(MODEL, name="other"),
+    ):
+        assert result_key(changed, ["1"]) != result_key(MODEL, ["1"])

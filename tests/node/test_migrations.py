@@ -22,7 +22,8 @@ def differences(url: str) -> list[object]:
     try:
         with engine.connect() as connection:
             ours = {"include_name": lambda name, kind, _: kind != "table" or name in Base.metadata.tables}
-            return compare_metadata(MigrationContext.configure(connection, opts=ours), Base.metadata)
+            found = compare_metadata(MigrationContext.configure(connection, opts=ours), Base.metadata)
+            return list(found)
     finally:
         engine.dispose()
 

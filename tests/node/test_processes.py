@@ -52,7 +52,7 @@ def test_all_processes_are_started_and_say_when_they_are_ready() -> None:
     until(lambda: running(kept))
     assert len(kept.pids) == 2
     kept.stop()
-    assert kept.pids == ()
+    assert not kept.pids
 
 
 def test_a_process_that_dies_is_started_again() -> None:
@@ -62,7 +62,7 @@ def test_a_process_that_dies_is_started_again() -> None:
     os.kill(first, signal.SIGKILL)
     until(lambda: not alive(first))
     kept.keep_alive()
-    assert kept.pids == ()  # not before its pause is over
+    assert not kept.pids  # not before its pause is over
     hands.now += 2 * FIRST_PAUSE_S
     until(lambda: running(kept))
     assert kept.pids != (first,)

@@ -88,9 +88,10 @@ def still(page: Page) -> bytes:
     """A screenshot of the page once it does not change any more."""
     deadline = time.monotonic() + STILL_S
     before, same = b"", 0
+    now = b""
     while time.monotonic() < deadline:
         page.wait_for_timeout(300)
-        now = page.screenshot()
+        now = bytes(page.screenshot())
         same = same + 1 if now == before else 0
         if same == 3:
             break

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -74,9 +75,13 @@ def test_late_images_make_new_objects(tmp_path: Path) -> None:
 def test_settings_that_change_the_bytes_change_the_identity(tmp_path: Path) -> None:
     result = knee_result(knee_study(tmp_path / "in"))
     made: dict[str, str] = {}
-    for number, fields in enumerate(
-        ({}, {"institution": "A"}, {"synthetic_data": False}, {"device_serial_number": "7"})
-    ):
+    settings: tuple[dict[str, Any], ...] = (
+        {},
+        {"institution": "A"},
+        {"synthetic_data": False},
+        {"device_serial_number": "7"},
+    )
+    for number, fields in enumerate(settings):
         for one in write(result, tmp_path / str(number), kinds=("derived_series",), **fields):
             assert made.setdefault(one.sop_instance_uid, one.sha256) == one.sha256
 

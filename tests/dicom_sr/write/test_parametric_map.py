@@ -45,7 +45,7 @@ def test_highdicom_reads_it_as_a_volume(tmp_path: Path, encoded: Encode) -> None
     uncertainty = result.derived[0].uncertainty
     assert uncertainty is not None
     # each voxel is looked up by where it lies in the patient: neither axes nor directions may be mixed up
-    index = np.stack(np.indices(uncertainty.array.shape), axis=-1).reshape(-1, 3)  # (N, 3) d, h, w
+    index = np.moveaxis(np.indices(uncertainty.array.shape), 0, -1).reshape(-1, 3)  # (N, 3) d, h, w
     places = index @ uncertainty.affine[:3, :3].T + uncertainty.affine[:3, 3]  # (N, 3) LPS, mm
     found = (places - volume.affine[:3, 3]) @ np.linalg.inv(volume.affine[:3, :3]).T
     np.testing.assert_allclose(found, np.rint(found), atol=1e-3)

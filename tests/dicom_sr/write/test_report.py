@@ -214,6 +214,8 @@ def test_a_pipeline_that_did_not_run_says_why(tmp_path: Path, encoded: Encode) -
 def test_highdicom_reads_the_groups_back(tmp_path: Path, encoded: Encode, index: int) -> None:
     encoded(joint_result(radiograph_study(tmp_path / "in")), "report")
     path = sorted((tmp_path / "objects").glob("report*.dcm"))[index]
-    (group,) = hd.sr.srread(path).content.get_planar_roi_measurement_groups(tracking_uid=None)
+    content = hd.sr.srread(path).content
+    assert isinstance(content, hd.sr.MeasurementReport)
+    (group,) = content.get_planar_roi_measurement_groups(tracking_uid=None)
     assert group.tracking_identifier == "SvH L MCP2"
     assert [m.value for m in group.get_measurements()] == [2.4, 0.4]

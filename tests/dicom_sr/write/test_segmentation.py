@@ -22,7 +22,7 @@ FORMS = ("segmentation_fractional", "segmentation_binary", "segmentation_labelma
 def heat() -> np.ndarray:
     """A map on a radiograph of 120 x 96, highest at row 20, column 70."""
     y, x = np.mgrid[0:120, 0:96]
-    return np.exp(-(((y - 20) / 9) ** 2 + ((x - 70) / 5) ** 2)).astype(np.float32)
+    return np.asarray(np.exp(-(((y - 20) / 9) ** 2 + ((x - 70) / 5) ** 2)), np.float32)
 
 
 def with_heat(tmp_path: Path, heat: np.ndarray) -> Result:

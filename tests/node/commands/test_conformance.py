@@ -20,7 +20,8 @@ def test_every_storage_class_of_the_statement_is_accepted_in_every_transfer_synt
     text = DOCUMENT.read_text(encoding="utf-8")
     for context in storage():
         assert f"| {context.abstract_syntax} |" in text
-        for syntax in context.transfer_syntax:
+        assert context.abstract_syntax is not None
+        for syntax in context.transfer_syntax or ():
             (accepted,) = supported([build_context(context.abstract_syntax, syntax)])
             assert accepted.transfer_syntax == [syntax]
             assert f"| {syntax} |" in text

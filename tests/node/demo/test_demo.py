@@ -88,7 +88,7 @@ def test_without_orthanc_results_go_to_a_folder_and_the_table_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo_orthanc, "program", lambda: None)  # as on a machine without it
-    monkeypatch.setattr(demo.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(demo.console, "width", 500)
     assert demo.demo(small_knee(tmp_path / "mine"), once=True) == 0
     told = re.sub(r"\s+", " ", capsys.readouterr().out)

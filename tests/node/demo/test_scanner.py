@@ -9,12 +9,13 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage, generate_uid
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 
 from node.demo.orthanc_process import free_port
 from node.demo.scanner import AE_TITLE, File, Receiver, Scanner
 from tests.needs import missing
+from tests.scp import end, port_of
 
 
 class Listening:
@@ -26,7 +27,7 @@ class Listening:
         ae = AE(ae_title="LISTENER")
         ae.add_supported_context(SecondaryCaptureImageStorage, ALL_TRANSFER_SYNTAXES)
         self.server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)])
-        self.receiver = Receiver("LISTENER", self.server.socket.getsockname()[1])
+        self.receiver = Receiver("LISTENER", port_of(self.server))
 
     def _store(self, event: evt.Event) -> int:
         if event.dataset.InstanceNumber == 13:
@@ -40,7 +41,7 @@ class Listening:
 def listening() -> Iterator[Listening]:
     listening = Listening()
     yield listening
-    listening.server.shutdown()
+    end(listening.server)
 
 
 def instance(path: Path, syntax: str = ExplicitVRLittleEndian, number: int = 1) -> File:
@@ -54,7 +55,7 @@ def instance(path: Path, syntax: str = ExplicitVRLittleEndian, number: int = 1) 
     ds["PixelData"].VR = "OB"
     ds["PixelData"].is_undefined_length = syntax != ExplicitVRLittleEndian
     ds.file_meta = pydicom.dataset.FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = syntax
+    ds.file_meta.TransferSyntaxUID = UID(syntax)
     pydicom.dcmwrite(path, ds, enforce_file_format=True)
     file = File.read(path)
     assert file is not None

@@ -173,10 +173,10 @@ def test_stow_goes_over_tls_on_the_pages_port(tmp_path: Path, certificates: Path
     import httpx
     from starlette.applications import Starlette
 
-    from node.app import WebServer
     from node.config import DicomWebSettings
     from node.receive.store.store import Store
     from node.receive.stow import routes
+    from node.status.web_server import WebServer
     from tests.node.receive.harness import part10
 
     ds = mr()
@@ -200,10 +200,11 @@ def test_stow_goes_over_tls_on_the_pages_port(tmp_path: Path, certificates: Path
 
 
 def test_tls_can_have_a_port_of_its_own_beside_the_plain_one(tmp_path: Path, certificates: Path) -> None:
-    dimse = {"tls": section(certificates, "node", trusted=False), "tls_port": free_port()}
+    port = free_port()
+    dimse = {"tls": section(certificates, "node", trusted=False), "tls_port": port}
     with Running(configuration(tmp_path / "data", dimse=dimse)) as running:
         assert stores(running, None)
-        with association(dimse["tls_port"], tls_args=(plain_client(certificates), "127.0.0.1")) as assoc:
+        with association(port, tls_args=(plain_client(certificates), "127.0.0.1")) as assoc:
             assert assoc.send_c_store(mr()).Status == 0
-        with association(dimse["tls_port"]) as assoc:
+        with association(port) as assoc:
             assert not assoc.is_established

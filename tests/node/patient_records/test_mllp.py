@@ -15,6 +15,7 @@ from node.config import RecordSettings
 from node.patient_records import mllp
 from node.patient_records.intake import Intake
 from node.patient_records.store import PatientRecords
+from tests.node.patient_records.stored import there
 from tests.pipelines.records.test_hl7 import ADT, ORU
 
 
@@ -55,7 +56,7 @@ def test_a_message_is_kept_before_it_is_acknowledged(server: mllp.MllpServer, st
         connection.sendall(framed(ADT))
         (answer,) = answers(connection, 1)
     assert answer.split("\r")[1] == "MSA|AA|42"
-    record = store.get("4711")
+    record = there(store.get("4711"))
     assert [event.code for event in record.events if event.kind == "condition"] == ["M17.1", "38341003"]
 
 
@@ -67,7 +68,7 @@ def test_messages_in_one_stream_cut_anywhere_are_each_answered_and_merged(
         for start in range(0, len(stream), 37):
             connection.sendall(stream[start : start + 37])
         assert [code(answer) for answer in answers(connection, 2)] == ["AA", "AA"]
-    codes = {event.code for event in store.get("4711").events}
+    codes = {event.code for event in there(store.get("4711")).events}
     assert {"M17.1", "39156-5"} <= codes
 
 
@@ -101,7 +102,7 @@ def test_a_merge_moves_the_record(server: mllp.MllpServer, store: PatientRecords
         connection.sendall(framed(ADT) + framed(merge))
         assert [code(answer) for answer in answers(connection, 2)] == ["AA", "AA"]
     assert store.get("4711") is None
-    assert "M17.1" in {event.code for event in store.get("5000").events}
+    assert "M17.1" in {event.code for event in there(store.get("5000")).events}
 
 
 def test_umlauts_come_through_as_utf_8_and_as_latin_1(server: mllp.MllpServer, store: PatientRecords) -> None:
@@ -111,7 +112,7 @@ def test_umlauts_come_through_as_utf_8_and_as_latin_1(server: mllp.MllpServer, s
         answers(connection, 1)
         connection.sendall(mllp.START + text.replace("4711", "4712").encode("latin-1") + mllp.END)
         answers(connection, 1)
-    assert [store.get(number).identity.family_name for number in ("4711", "4712")] == ["Müller", "Müller"]
+    assert [there(store.get(number)).identity.family_name for number in ("4711", "4712")] == ["Müller", "Müller"]
 
 
 def test_a_message_without_end_is_given_up(server: mllp.MllpServer, monkeypatch: pytest.MonkeyPatch) -> None:

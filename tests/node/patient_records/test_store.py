@@ -17,6 +17,7 @@ from node.errors import ConfigurationError, NodeError
 from node.patient_records.store import PatientRecords, new_key
 from pipelines.context import CodedEvent
 from pipelines.records.record import DAY_UNKNOWN, Identity, IdentityMismatch, Record, chosen_identifiers
+from tests.node.patient_records.stored import there
 
 WHO = Identity("4711", "HOSPITAL", "Müller-Lüdenscheidt", "Anna Maria", date(1960, 5, 4), "F")
 EVENT = CodedEvent("condition", "http://snomed.info/sct", "38341003", date(2020, 1, 2))
@@ -79,7 +80,7 @@ def test_what_comes_later_is_added_and_what_is_known_is_not_doubled(tmp_path: Pa
     later = replace(EVENT, start=date(2022, 1, 1))
     store.add(record(EVENT))
     store.add(replace(record(EVENT, later), source="HL7 v2"))
-    found = store.get("4711", "HOSPITAL")
+    found = there(store.get("4711", "HOSPITAL"))
     assert found.events == (EVENT, later)
     assert found.source == "test, HL7 v2"
 
@@ -101,7 +102,7 @@ def test_a_merge_moves_the_record_and_joins_it_to_what_is_there(tmp_path: Path) 
     store.add(record(later))
     store.rename(("old", "HOSPITAL"), ("4711", "HOSPITAL"))
     assert store.get("old", "HOSPITAL") is None
-    assert set(store.get("4711", "HOSPITAL").events) == {EVENT, later}
+    assert set(there(store.get("4711", "HOSPITAL")).events) == {EVENT, later}
     store.rename(("nobody", ""), ("4711", "HOSPITAL"))
     assert len(store) == 1
 
@@ -171,25 +172,25 @@ def test_what_is_taken_back_is_gone_whatever_else_was_corrected_in_it(tmp_path: 
     store.add(record(EVENT, other))
     wrong = replace(EVENT, display="a longer name", end=date(2021, 1, 1))
     store.add(Record(WHO, (), source="test", retracted=(wrong,)))
-    assert store.get("4711", "HOSPITAL").events == (other,)
+    assert there(store.get("4711", "HOSPITAL")).events == (other,)
     store.add(record(EVENT))  # told again, it holds again
-    assert store.get("4711", "HOSPITAL").events == (other, EVENT)
+    assert there(store.get("4711", "HOSPITAL")).events == (other, EVENT)
 
 
 def test_the_day_of_a_death_is_kept_when_another_source_only_knows_of_the_death(tmp_path: Path) -> None:
     store = PatientRecords(tmp_path)
     store.add(replace(record(), died=DAY_UNKNOWN))
     store.add(record())
-    assert store.get("4711", "HOSPITAL").died == DAY_UNKNOWN
+    assert there(store.get("4711", "HOSPITAL")).died == DAY_UNKNOWN
     store.add(replace(record(), died=date(2024, 5, 1)))
     store.add(replace(record(), died=DAY_UNKNOWN))
-    assert store.get("4711", "HOSPITAL").died == date(2024, 5, 1)
+    assert there(store.get("4711", "HOSPITAL")).died == date(2024, 5, 1)
 
 
 def test_text_that_is_no_unicode_is_kept_all_the_same(tmp_path: Path) -> None:
     store = PatientRecords(tmp_path)
     store.add(record(replace(EVENT, display="broken \ud800")))
-    assert store.get("4711", "HOSPITAL").events[0].display == "broken \ud800"
+    assert there(store.get("4711", "HOSPITAL")).events[0].display == "broken \ud800"
 
 
 def test_a_bar_in_an_issuer_leads_to_nobody_elses_record(tmp_path: Path) -> None:
@@ -211,7 +212,7 @@ def test_two_processes_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
     )
     both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "ab"]
     assert [process.wait(60) for process in both] == [0, 0]
-    assert len(PatientRecords(tmp_path).get("1").events) == 80
+    assert len(there(PatientRecords(tmp_path).get("1")).events) == 80
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"identity": 5}'])

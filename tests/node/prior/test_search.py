@@ -15,16 +15,17 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 from sqlalchemy import text
 
 from node.config import Configuration
 from node.database.jobs import JobState
 from node.errors import JobFailed
+from node.network.sop_classes import StudyRootQueryRetrieveInformationModelFind
 from node.receive.receiver import Receiver
 from tests.needs import missing
 from tests.node.prior.earlier import part10, report, site
 from tests.orthanc import Archive, Modality, OrthancMissing, free_port
+from tests.scp import end, port_of
 from tests.serving import served
 
 
@@ -331,13 +332,13 @@ def test_an_archive_that_breaks_off_or_talks_nonsense_costs_no_job(tmp_path: Pat
     ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, broken)])
     try:
-        dimse = {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": server.server_address[1]}
+        dimse = {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": port_of(server)}
         with served(nonsense) as url:
             destinations = {"dimse": dimse, "web": {"kind": "dicomweb", "url": url}}
             with site(tmp_path, destinations=destinations, priors={"ask": ["dimse", "web"]}) as node:
                 prior = node.priors.find(node.job(), node.images())
     finally:
-        server.shutdown()
+        end(server)
     assert prior is not None
     assert prior.content is None
     assert prior.note["remark"] == "No earlier report could be searched in: dimse: no answer to C-FIND."

@@ -26,6 +26,7 @@ from pynetdicom import AE, build_context
 from pynetdicom.dsutils import encode
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
+from pynetdicom.presentation import PresentationContext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -164,17 +165,23 @@ def receiver_process(settings: Configuration) -> Iterator[subprocess.Popen[bytes
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 @contextlib.contextmanager
 def association(
-    port: int, contexts: Sequence[Any] = (), calling: str = "SCANNER", called: str = "CONDYLE", **options: Any
+    port: int,
+    contexts: Sequence[PresentationContext] = (),
+    calling: str = "SCANNER",
+    called: str = "CONDYLE",
+    **options: Any,
 ) -> Iterator[Any]:
     """An association as a pynetdicom SCU; released at the end where it is still there."""
     ae = AE(ae_title=calling)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 20
     for context in contexts or (build_context(MRImageStorage), build_context("1.2.840.10008.1.1")):
+        assert context.abstract_syntax is not None
         ae.add_requested_context(context.abstract_syntax, context.transfer_syntax)
     assoc = ae.associate("127.0.0.1", port, ae_title=called, **options)
     try:

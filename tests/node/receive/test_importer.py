@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from node.database.connection import open_database
 from node.database.states import AssociationOutcome
@@ -51,7 +51,7 @@ def test_a_part_10_file_is_kept_to_the_byte(store: Store, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
-def test_a_bare_data_set_is_recognised_and_gets_preamble_and_meta(store: Store, tmp_path: Path, syntax: str) -> None:
+def test_a_bare_data_set_is_recognised_and_gets_preamble_and_meta(store: Store, tmp_path: Path, syntax: UID) -> None:
     ds = mr()
     ds.file_meta.TransferSyntaxUID = syntax
     (tmp_path / "bare").write_bytes(data_set(ds))

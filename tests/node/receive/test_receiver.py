@@ -24,15 +24,11 @@ from pydicom.uid import (
     generate_uid,
 )
 from pynetdicom import build_context
-from pynetdicom.sop_class import (
-    PatientRootQueryRetrieveInformationModelFind,
-    StorageCommitmentPushModel,
-    Verification,
-)
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from node.database.tables import AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
+from node.network.sop_classes import StorageCommitmentPushModel, Verification
 from node.receive.store.receipt_log import Stored, decode_all
 from node.receive.store.store import Store
 from tests.node.receive.harness import (
@@ -46,6 +42,7 @@ from tests.node.receive.harness import (
     partials,
     stored_files,
 )
+from tests.scp import PATIENT_ROOT_FIND
 from tests.waiting import until
 
 SERVERS = ("fast", "plain")
@@ -83,7 +80,7 @@ def script(port: int, instances: list[Dataset]) -> list[Any]:
         build_context(MRImageStorage, [JPEG2000Lossless]),
         build_context(PRIVATE_CLASS, [ExplicitVRLittleEndian]),
         build_context(RETIRED_CLASS, ["1.2.3.4.5"]),
-        build_context(PatientRootQueryRetrieveInformationModelFind),
+        build_context(PATIENT_ROOT_FIND),
         build_context(StorageCommitmentPushModel),
     ]
     with association(port, contexts) as assoc:
@@ -106,7 +103,7 @@ def script(port: int, instances: list[Dataset]) -> list[Any]:
     return answers
 
 
-def refusal(port: int, **titles: str) -> tuple[bool, int, int]:
+def refusal(port: int, **titles: Any) -> tuple[bool, int, int]:
     """The rejection that a peer of these titles gets, with its result and diagnostic."""
 
     def asked() -> Any:
@@ -223,7 +220,7 @@ def test_a_count_per_acquisition_is_not_taken_for_the_series(running: Running) -
     ],
 )
 def test_a_command_that_does_not_fit_its_data_set_is_refused(
-    tmp_path: Path, changes: dict[str, bytes], status: int
+    tmp_path: Path, changes: dict[str, Any], status: int
 ) -> None:
     with Running(configuration(tmp_path / "data")) as running, RawPeer(running.port) as peer:
         assert peer.associate() == 2
@@ -302,7 +299,8 @@ def test_an_instance_sent_again_counts_as_another_only_where_its_data_set_differ
             assert assoc.send_c_store(ds).Status == 0
 
     def record(times: int) -> InstanceRow:
-        return until(lambda: running.rows(InstanceRow, times_received=times), f"receipt {times}")[0]
+        found: InstanceRow = until(lambda: running.rows(InstanceRow, times_received=times), f"receipt {times}")[0]
+        return found
 
     sent()
     assert record(1).revision == 0

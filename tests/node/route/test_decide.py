@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from node.config import Configuration
-from node.route.decide import compile_routes, decide, keys
+from node.route.decide import CompiledRoute, compile_routes, decide, keys
 from node.route.facts import Facts
 
 MR = Facts("1.2.1", "MR", {"Modality": ("MR",), "series.slices": (24,)}, made_by_node=False)
 DX = Facts("1.2.2", "DX", {"Modality": ("DX",)}, made_by_node=False)
 
 
-def routes(**whens: dict[str, object]):
+def routes(**whens: dict[str, object]) -> Sequence[CompiledRoute]:
     return compile_routes(
         Configuration.model_validate(
             {

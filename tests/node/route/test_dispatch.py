@@ -195,9 +195,9 @@ def test_images_that_were_replaced_make_a_job_that_names_the_one_before(desk: Ca
     work.receive("s1", *STACK[:3])
     work.work()
     with Session(work.database) as session, session.begin():  # as the recorder does
-        replaced = session.scalars(select(InstanceRow)).first()
+        replaced = session.scalars(select(InstanceRow).limit(1)).one()
         replaced.revision = 1
-        session.get(SeriesRow, "s1").routed_instances = 2
+        session.get_one(SeriesRow, "s1").routed_instances = 2
     work.work()
     first, second = work.jobs
     assert (first.revision, first.predecessor) == ("", None)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,10 @@ from tests.waiting import until
 JOBS = 30
 KILLS = {"sqlite": 6, "postgresql": 3}
 SEED = 20260102
+
+
+def _is_past(made: Bench, progress: int) -> bool:
+    return len(made.said("ran")) >= progress or all_ended(made)
 
 
 @pytest.mark.timeout(600)
@@ -54,7 +59,7 @@ def test_many_jobs_survive_random_kills(
             for _ in range(KILLS[kind]):
                 # counted in inferences that ended: a job that is hit three times in one step is parked as it should be
                 progress = len(made.said("ran")) + chance.randint(1, 4)
-                until(lambda progress=progress: len(made.said("ran")) >= progress or all_ended(made), seconds=120)
+                until(partial(_is_past, made, progress), seconds=120)
                 time.sleep(chance.uniform(0, 0.1))  # where in the work the kill falls is left to chance
                 node.kill()
                 node.start()

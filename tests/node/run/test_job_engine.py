@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -49,7 +51,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("engine")
     paths = os.pathsep.join([install_trial(folder / "site"), os.environ.get("PYTHONPATH", "")])
     trial = {"when": {}, "pipeline": "trial", "settings": {"journal": str(folder / "journal.txt")}}
-    more = {
+    more: dict[str, Any] = {
         "destinations": {
             "archive": {"kind": "folder", "path": folder / "archive"},
             "informed": {"kind": "folder", "path": folder / "informed", "profile": {"not_run_reports": True}},
@@ -70,6 +72,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             yield Running(made, engine)
         finally:
             engine.stop()
+
+
+def _was_handed_over(running: Running, job: Job) -> bool:
+    return "hand over" in running.bench.events(job)
 
 
 def test_a_job_goes_through_its_steps_into_the_outbox(running: Running) -> None:
@@ -273,7 +279,7 @@ def test_old_jobs_are_cleaned_up_but_nothing_undelivered(running: Running) -> No
     delivered, waiting = running.bench.job(), running.bench.job()
     for job in (delivered, waiting):
         running.run(job)
-        until(lambda job=job: "hand over" in running.bench.events(job))
+        until(partial(_was_handed_over, running, job))
     with Session(running.bench.database) as session, session.begin():
         session.execute(update(OutboxRow).where(OutboxRow.job_id == delivered.id).values(state="delivered"))
         session.execute(update(JobRow).where(JobRow.id == delivered.id).values(state=JobState.DONE))

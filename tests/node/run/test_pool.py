@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pydicom
@@ -56,6 +57,10 @@ def pool(time_limit_s: float = 600.0, memory_limit_mb: int = 4096) -> Iterator[P
 
 def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
+
+
+def _are_busy(workers: Pool, number: int) -> bool:
+    return workers.busy == number
 
 
 def test_a_pipeline_that_takes_too_long_is_killed(bed: Bed) -> None:
@@ -155,7 +160,7 @@ def test_waiting_calls_are_served_by_priority(bed: Bed) -> None:
             asked = {"priority": priority, "began": call(priority)}
             threads.append(threading.Thread(target=workers.call, args=(bed.request(Check),), kwargs=asked))
             threads[-1].start()
-            until(lambda number=number: workers.busy == number)
+            until(partial(_are_busy, workers, number))
         for thread in threads:
             thread.join(60)
     assert served == [50, 200, 300]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -73,7 +74,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visits]:
     folder = tmp_path_factory.mktemp("visits")
     paths = os.pathsep.join([install_trial(folder / "site"), os.environ.get("PYTHONPATH", "")])
     dead = {"kind": "dicomweb", "url": f"http://127.0.0.1:{free_port()}"}
-    more = {
+    more: dict[str, Any] = {
         "destinations": {"archive": {"kind": "folder", "path": folder / "archive"}, "pacs": dead},
         "priors": {"ask": ["pacs"]},
     }

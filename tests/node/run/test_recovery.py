@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -31,7 +32,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: Postgres) ->
         yield ready
 
 
-def submit(made: Bench, **settings: object) -> Job:
+def submit(made: Bench, **settings: Any) -> Job:
     """A job that whoever is there takes."""
     job = made.job(**settings)
     engine = JobEngine(made.configuration, made.database)

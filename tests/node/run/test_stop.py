@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from node.run.job_engine import JobEngine
-from tests.node.run.trial import bench, install_trial
+from tests.node.run.trial import Bench, bench, install_trial
 from tests.waiting import until
+
+
+def _has_begun(made: Bench, times: int) -> bool:
+    return len(made.said("run")) == times
 
 
 def test_a_node_that_is_stopped_and_started_goes_on_where_it_was(
@@ -31,7 +36,7 @@ def test_a_node_that_is_stopped_and_started_goes_on_where_it_was(
         for begun in (2, 3):
             again = JobEngine(made.configuration, made.database)
             again.start()
-            until(lambda begun=begun: len(made.said("run")) == begun)
+            until(partial(_has_begun, made, begun))
             again.stop()
         last = JobEngine(made.configuration, made.database)
         last.start()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from pydicom.uid import (
     generate_uid,
 )
 from pynetdicom import AE, evt
+from pynetdicom.dimse_primitives import C_STORE
 from sqlalchemy import Engine as Database
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -35,6 +37,7 @@ from node.database.connection import open_database
 from node.database.jobs import Job, JobState
 from node.database.migrations import migrate
 from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
+from tests.scp import end, port_of
 
 KINDS = {  # SOP class and order of sending
     "derived_series": (MRImageStorage, 0),
@@ -207,21 +210,26 @@ class Peer:
         ]
         server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
         try:
-            yield server.socket.getsockname()[1]
+            yield port_of(server)
         finally:
-            server.shutdown()
+            end(server)
 
     def _requested(self, event: evt.Event) -> None:
-        requested = event.assoc.requestor.primitive.presentation_context_definition_list
-        self.contexts.append([f"{c.abstract_syntax} {'|'.join(c.transfer_syntax)}" for c in requested])
+        asked = event.assoc.requestor.primitive
+        assert asked is not None
+        requested = asked.presentation_context_definition_list
+        self.contexts.append([f"{c.abstract_syntax} {'|'.join(c.transfer_syntax or ())}" for c in requested])
 
     def _store(self, event: evt.Event) -> int:
-        uid = str(event.request.AffectedSOPInstanceUID)
+        request = event.request
+        assert isinstance(request, C_STORE)
+        assert isinstance(request.DataSet, BytesIO)
+        uid = str(request.AffectedSOPInstanceUID)
         if uid == self.hang_up_on:
             event.assoc.abort()
         status = self.status(uid)
         if status == 0x0000 or status >> 12 == 0xB:
-            self.received.append((uid, event.request.DataSet.getvalue(), str(event.context.transfer_syntax)))
+            self.received.append((uid, request.DataSet.getvalue(), str(event.context.transfer_syntax)))
         return status
 
     def destination(self, port: int, **more: Any) -> dict[str, Any]:

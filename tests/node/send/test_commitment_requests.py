@@ -7,15 +7,12 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import (
-    StorageCommitmentPushModel,
-    StorageCommitmentPushModelInstance,
-    StudyRootQueryRetrieveInformationModelFind,
-)
+from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.database.tables import CommitmentRow
+from node.network.sop_classes import StorageCommitmentPushModel, StudyRootQueryRetrieveInformationModelFind
 from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
@@ -23,6 +20,7 @@ from node.send.lane import Lane
 from node.send.outbox import Sender
 from tests.node.send.outgoing import HandClock, Outgoing, Peer, destinations, outgoing
 from tests.orthanc import Archive, Modality, free_port
+from tests.scp import end
 from tests.waiting import until
 
 
@@ -88,7 +86,7 @@ def transactions(out: Outgoing) -> list[CommitmentRow]:
 def receiver(out: Outgoing) -> CommitmentProvider:
     """The receiver's part, which the peer's report comes to."""
     return CommitmentProvider(
-        out.database, Store(out.folder / "store", out.database), "CONDYLE", {}, LeaderLock(out.folder / "leader_lock")
+        out.database, Store(out.folder / "store", "process"), "CONDYLE", {}, LeaderLock(out.folder / "leader_lock")
     )
 
 
@@ -240,6 +238,7 @@ def test_orthanc_commits_itself_on_an_association_of_its_own(out: Outgoing, tmp_
     received = receiver(out)
 
     def take(event: evt.Event) -> tuple[int, None]:
+        assert event.event_type is not None
         status = received.take_report(event.assoc.requestor.ae_title, event.event_type, event.event_information)
         return status, None
 
@@ -259,6 +258,6 @@ def test_orthanc_commits_itself_on_an_association_of_its_own(out: Outgoing, tmp_
             finally:
                 sender.stop()
     finally:
-        listening.shutdown()
+        end(listening)
     assert [line.answer for job in jobs for line in out.lines(job)] == ["storage commitment"] * 6
     assert {t.state for t in transactions(out)} == {"confirmed"}

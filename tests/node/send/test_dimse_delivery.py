@@ -18,6 +18,7 @@ from node.send.delivery import Outcome, by_status
 from node.send.dimse_delivery import DimseDelivery
 from tests.node.send.outgoing import Outgoing, Peer, outgoing
 from tests.orthanc import free_port
+from tests.scp import end, port_of
 
 
 @pytest.fixture
@@ -41,8 +42,10 @@ def test_nagles_algorithm_is_off_on_our_socket(item: ObjectFile) -> None:
         way = delivery(port)
         assert [answer.outcome for _, answer in way.send([item])] == [Outcome.DELIVERED]
         assert way._association is not None
-        ours = way._association.dul.socket.socket
-        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        transport = way._association.dul.socket
+        assert transport is not None
+        assert transport.socket is not None
+        assert transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
         way.close()
 
 
@@ -52,6 +55,7 @@ def test_we_call_ourselves_as_configured(item: ObjectFile) -> None:
     class Named(Peer):
         def _requested(self, event: evt.Event) -> None:
             request = event.assoc.requestor.primitive
+            assert request is not None
             called.append((request.calling_ae_title, request.called_ae_title))
 
     with Named().listen() as port:
@@ -77,9 +81,9 @@ def test_a_peer_that_cannot_be_reached_or_refuses_us_says_why(item: ObjectFile, 
     server = ae.start_server(("127.0.0.1", 0), block=False)
     try:
         with pytest.raises(PeerUnavailable, match=reason):
-            list(delivery(server.socket.getsockname()[1]).send([item]))
+            list(delivery(port_of(server)).send([item]))
     finally:
-        server.shutdown()
+        end(server)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +140,9 @@ def tls_peer(certificates: Path) -> Iterator[tuple[int, Peer]]:
         ("127.0.0.1", 0), block=False, ssl_context=context, evt_handlers=[(evt.EVT_C_STORE, peer._store)]
     )
     try:
-        yield server.socket.getsockname()[1], peer
+        yield port_of(server), peer
     finally:
-        server.shutdown()
+        end(server)
 
 
 def test_objects_go_out_over_tls_with_our_certificate(item: ObjectFile, certificates: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pydicom
@@ -74,7 +75,7 @@ def test_a_peer_that_knows_implicit_vr_only_gets_that(out: Outgoing, clock: Hand
         drain(lane(out, destinations(pacs=peer.destination(port)), clock))
     ((uid, received, syntax),) = peer.received
     assert syntax == ImplicitVRLittleEndian
-    sent, got = pydicom.dcmread(out.path(uid)), pydicom.filebase.DicomBytesIO(received)
+    sent, got = pydicom.dcmread(out.path(uid)), BytesIO(received)
     read = pydicom.filereader.read_dataset(got, is_implicit_VR=True, is_little_endian=True)
     assert [(e.tag, e.value) for e in sent] == [(e.tag, e.value) for e in read]
     assert out.states(job) == ["delivered"]

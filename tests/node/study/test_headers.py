@@ -18,7 +18,12 @@ from tests.node.receive.harness import mr, part10
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
     path = tmp_path / "one.dcm"
-    patient = {"PatientName": "Muster^Erika", "PatientID": " K1 ", "PatientBirthDate": "19600229", "PatientSex": "F"}
+    patient: dict[str, Any] = {
+        "PatientName": "Muster^Erika",
+        "PatientID": " K1 ",
+        "PatientBirthDate": "19600229",
+        "PatientSex": "F",
+    }
     path.write_bytes(part10(mr("1.2.3", **patient)))
     return path
 

@@ -15,13 +15,13 @@ from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEn
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> ConvolutionalSupervisedAutoEncoder:
     torch.manual_seed(0)
     return ConvolutionalSupervisedAutoEncoder(2, channels=(8, 8, 16)).eval()
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained() -> ConvolutionalSupervisedAutoEncoder:
     """A network that has learnt to call a bright spot class 1, wherever it is."""
     torch.manual_seed(1)
     network = ConvolutionalSupervisedAutoEncoder(2, channels=(8, 16, 16))
@@ -31,12 +31,12 @@ def trained():
         x, label = _spots(rng, 16)
         loss = nn.functional.cross_entropy(network.logits(x), label)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # of PyTorch
         optimiser.step()
     return network.eval()
 
 
-def _spots(rng: Any, number: Any):
+def _spots(rng: np.random.Generator, number: int) -> tuple[torch.Tensor, torch.Tensor]:
     x = torch.from_numpy(rng.normal(0, 0.3, (number, 1, 48, 48)).astype(np.float32))
     label = torch.from_numpy(rng.integers(2, size=number))
     for image, one in zip(x, label, strict=True):
@@ -53,7 +53,7 @@ class _OddsOnly(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Any):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         logits = self.network.logits(x)
         return torch.stack([attention.odds(logits, c) for c in range(3)], dim=1)
 

@@ -3,32 +3,34 @@
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
 from pipelines.joint_classification import BUNDLE, digest
 from pipelines.joint_classification import classifier as module
 from pipelines.joint_classification.classes import CLASSES
-from pipelines.joint_classification.classifier import Classification, load
+from pipelines.joint_classification.classifier import Classification, Classifier, load
 from pipelines.joint_classification.simulation import metacarpal, ultrasound, unknown_ultrasound
+from pipelines.joint_classification.simulation.unknown_ultrasound import UnknownKind
 
 
 @pytest.fixture(scope="module")
-def shipped():
+def shipped() -> Classifier:
     return load(2)
 
 
 @pytest.fixture(scope="module")
-def joints():
+def joints() -> NDArray[np.float32]:
     """Severe cases, five of each class."""
     rng = np.random.default_rng(77)
     return np.stack([ultrasound.simulate(rng, name, 0, 0.9).image for name in CLASSES for _ in range(5)])
 
 
-def test_severe_cases_are_told_apart(shipped: Any, joints: Any) -> None:
+def test_severe_cases_are_told_apart(shipped: Classifier, joints: NDArray[np.float32]) -> None:
     said = shipped.classify(joints)
     right = said.probabilities.argmax(1) == np.repeat(np.arange(3), 5)
     assert right.mean() >= 0.8
@@ -38,14 +40,14 @@ def test_severe_cases_are_told_apart(shipped: Any, joints: Any) -> None:
     assert (said.p_value > shipped.card.foreign_p).mean() >= 0.8
 
 
-def test_gain_and_size_of_the_picture_change_nothing(shipped: Any, joints: Any) -> None:
+def test_gain_and_size_of_the_picture_change_nothing(shipped: Classifier, joints: NDArray[np.float32]) -> None:
     first = shipped.classify(joints[:3])
     brighter = shipped.classify(0.3 + 0.5 * joints[:3])
     np.testing.assert_allclose(brighter.probabilities, first.probabilities, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["noise", "inverted", "muscle", "vessel", "blank", "tendon"])
-def test_what_is_no_joint_is_undetermined_with_the_figures_behind_it(shipped: Any, kind: str) -> None:
+def test_what_is_no_joint_is_undetermined_with_the_figures_behind_it(shipped: Classifier, kind: UnknownKind) -> None:
     image = unknown_ultrasound.simulate_unknown(np.random.default_rng(4), kind, 0).image
     verdict = shipped.verdict(shipped.classify(image[None]))
     assert not verdict.determined
@@ -54,7 +56,7 @@ def test_what_is_no_joint_is_undetermined_with_the_figures_behind_it(shipped: An
     assert "%" in verdict.sentence
 
 
-def test_a_case_like_several_classes_is_uncertain_and_says_which(shipped: Any) -> None:
+def test_a_case_like_several_classes_is_uncertain_and_says_which(shipped: Classifier) -> None:
     third = Classification(
         np.full((1, 3), 1 / 3), np.zeros((1, 3, 2)), np.ones(1), np.zeros(1), np.full(1, 0.5), np.zeros((1, 2))
     )
@@ -63,13 +65,13 @@ def test_a_case_like_several_classes_is_uncertain_and_says_which(shipped: Any) -
     assert "psoriatic arthritis 33 %" in verdict.sentence
 
 
-def test_a_clear_case_is_determined_and_needs_no_sentence(shipped: Any) -> None:
+def test_a_clear_case_is_determined_and_needs_no_sentence(shipped: Classifier) -> None:
     p = np.array([[0.02, 0.95, 0.03]])
     clear = Classification(p, np.zeros((1, 3, 2)), np.full(1, 0.2), np.zeros(1), np.full(1, 0.5), np.zeros((1, 2)))
     assert shipped.verdict(clear) == module.JointVerdict(True, "", "")
 
 
-def test_frames_of_one_joint_vote_by_their_weight(shipped: Any, joints: Any) -> None:
+def test_frames_of_one_joint_vote_by_their_weight(shipped: Classifier, joints: NDArray[np.float32]) -> None:
     said = shipped.classify(joints[4:7])
     alone = shipped.combine(said, np.array([0.0, 1.0, 0.0]))
     np.testing.assert_allclose(alone.probabilities[0], said.probabilities[1], atol=1e-9)
@@ -79,17 +81,17 @@ def test_frames_of_one_joint_vote_by_their_weight(shipped: Any, joints: Any) -> 
     assert len(both) == 1
 
 
-def test_frames_that_agree_make_the_interval_narrower_and_frames_that_do_not_wider(shipped: Any) -> None:
-    def frames(*p):
+def test_frames_that_agree_make_the_interval_narrower_and_frames_that_do_not_wider(shipped: Classifier) -> None:
+    def frames(*p: list[float]) -> Classification:
         rows = np.array(p)
         n = len(rows)
         return Classification(
             rows, shipped.calibration.intervals(rows), np.ones(n), np.ones(n), np.ones(n), np.zeros((n, 2))
         )
 
-    def width(said: Any):
+    def width(said: Any) -> float:
         joined = shipped.combine(said, np.ones(len(said)))
-        return joined.intervals[0, 1, 1] - joined.intervals[0, 1, 0]
+        return float(joined.intervals[0, 1, 1] - joined.intervals[0, 1, 0])
 
     one = width(frames([0.2, 0.6, 0.2]))
     assert width(frames(*[[0.2, 0.6, 0.2]] * 4)) < one
@@ -97,7 +99,7 @@ def test_frames_that_agree_make_the_interval_narrower_and_frames_that_do_not_wid
     assert width(frames(*far_apart)) > one
 
 
-def test_a_few_foreign_frames_do_not_make_a_cine_foreign(shipped: Any, joints: Any) -> None:
+def test_a_few_foreign_frames_do_not_make_a_cine_foreign(shipped: Classifier, joints: NDArray[np.float32]) -> None:
     noise = np.random.default_rng(0).random((2, *joints.shape[1:])).astype(np.float32)
     said = shipped.classify(np.concatenate([joints[5:10], noise]))
     usual = np.median(said.p_value[:5])
@@ -105,14 +107,14 @@ def test_a_few_foreign_frames_do_not_make_a_cine_foreign(shipped: Any, joints: A
     assert shipped.combine(said, np.ones(7)).p_value[0] >= said.p_value[:5].min()
 
 
-def test_a_map_covers_the_image_and_is_the_same_every_time(shipped: Any, joints: Any) -> None:
+def test_a_map_covers_the_image_and_is_the_same_every_time(shipped: Classifier, joints: NDArray[np.float32]) -> None:
     heat = shipped.attention(joints[6], 1)
     assert heat.shape == joints[6].shape
     assert 0.0 <= heat.min() < heat.max() <= 1.0
     np.testing.assert_array_equal(heat, shipped.attention(joints[6], 1))
 
 
-def test_neighbours_are_known_cases_nearest_first(shipped: Any, joints: Any) -> None:
+def test_neighbours_are_known_cases_nearest_first(shipped: Classifier, joints: NDArray[np.float32]) -> None:
     found = shipped.neighbours(joints[6], 7)
     distances = [one.distance for one in found]
     assert distances == sorted(distances)
@@ -120,12 +122,12 @@ def test_neighbours_are_known_cases_nearest_first(shipped: Any, joints: Any) -> 
     assert {one.condition for one in found} <= set(CLASSES)
 
 
-def test_severe_cases_have_neighbours_of_their_own_class(shipped: Any, joints: Any) -> None:
+def test_severe_cases_have_neighbours_of_their_own_class(shipped: Classifier, joints: NDArray[np.float32]) -> None:
     shares = [np.mean([n.condition == CLASSES[i // 5] for n in shipped.neighbours(joints[i], 5)]) for i in range(15)]
     assert np.mean(shares) > 0.5
 
 
-def test_threads_get_the_answers_that_they_would_get_alone(shipped: Any, joints: Any) -> None:
+def test_threads_get_the_answers_that_they_would_get_alone(shipped: Classifier, joints: NDArray[np.float32]) -> None:
     alone = shipped.classify(joints).probabilities
     maps = [shipped.attention(image, 1) for image in joints[:3]]
     got = {}
@@ -146,7 +148,9 @@ def test_threads_get_the_answers_that_they_would_get_alone(shipped: Any, joints:
         np.testing.assert_allclose(got[number][1], maps[number], atol=1e-5)
 
 
-def test_a_model_comes_back_from_its_bundle_as_it_was(shipped: Any, joints: Any, tmp_path: Path) -> None:
+def test_a_model_comes_back_from_its_bundle_as_it_was(
+    shipped: Classifier, joints: NDArray[np.float32], tmp_path: Path
+) -> None:
     changed = replace(shipped.card, trained_on="trained in a test")
     copy = module.Classifier(changed, shipped.arrays())
     copy.save(tmp_path)
@@ -163,7 +167,7 @@ def test_a_bundle_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_shipped_weights_are_small_and_say_what_they_were_trained_on(dimensions: int) -> None:
+def test_shipped_weights_are_small_and_say_what_they_were_trained_on(dimensions: Literal[2, 3]) -> None:
     assert module.weights_file(BUNDLE, dimensions).stat().st_size < 4e6
     made = load(dimensions)
     assert "simulated" in made.trained_on

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipelines.joint_classification.gate import Gate, entropy
 from pipelines.joint_classification.training.gate import fit_gate
 
 
 @pytest.fixture(scope="module")
-def gate():
+def gate() -> tuple[Gate, NDArray[np.float64]]:
     rng = np.random.default_rng(0)
     mix = rng.normal(size=(6, 6))
     return fit_gate(rng.normal(size=(800, 6)) @ mix, rng.normal(size=(400, 6)) @ mix, rng.normal(size=400)), mix

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipelines.joint_classification.latent_map import LatentMap
 from pipelines.joint_classification.training.latent_map import fit_map, spread_out
 
 
 @pytest.fixture(scope="module")
-def cases():
+def cases() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(3), 60)
     centres = rng.normal(size=(3, 12)) * 4
@@ -18,7 +19,7 @@ def cases():
 
 
 @pytest.fixture(scope="module")
-def made(cases: Any):
+def made(cases: tuple[NDArray[np.float64], NDArray[np.int64]]) -> LatentMap:
     latent, labels = cases
     return fit_map(latent, labels, np.linspace(0, 1, 180), spread_out(labels, 90))
 

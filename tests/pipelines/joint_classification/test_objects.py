@@ -114,13 +114,16 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 @pytest.mark.validators
 def test_the_objects_of_an_hr_pqct_scan_are_valid_and_its_heat_lies_on_its_slices(head: Result, tmp_path: Path) -> None:
-    assert head.findings[0].site.modifier == private("SITE-MCP2")
+    site = head.findings[0].site
+    assert site is not None
+    assert site.modifier == private("SITE-MCP2")
     objects = written(head, tmp_path)
     assert {"secondary_capture", "report", "key_objects"} <= set(objects)
     for item in (item for items in objects.values() for item in items):
         assert dciodvfy(item.path)[0] == []
     slices = {instance.sop_instance_uid for instance in head.evidence[0].instances}
     for segment in head.segments:
+        assert segment.volume is not None
         assert segment.volume.array.shape[1:] == (128, 128)
         ds = pydicom.dcmread(objects["segmentation_fractional"][0].path)
         (series,) = ds.ReferencedSeriesSequence

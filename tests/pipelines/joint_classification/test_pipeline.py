@@ -26,6 +26,7 @@ from pipelines.joint_classification import JointClassification, JointClassificat
 from pipelines.joint_classification.simulation import unknown_ultrasound
 from pipelines.joint_classification.simulation.sample import demo_cine
 from pipelines.joint_classification.simulation.screen import show
+from pipelines.joint_classification.simulation.unknown_ultrasound import UnknownKind
 
 CLASSES = {codes.CLS_RA, codes.CLS_PSA, codes.CLS_HC}
 
@@ -76,6 +77,8 @@ def test_a_cine_of_a_diseased_joint_is_classified_with_keyed_frames_and_heat_on_
     (finding,) = result.findings
     assert finding.finding == codes.CLS_RA
     assert finding.tracking_id == "Joint classification L MCP2"
+    assert finding.site is not None
+    assert finding.region is not None
     assert finding.site.laterality == "L"
     assert finding.site.modifier == private("SITE-MCP2")
     said = probabilities(result)
@@ -100,7 +103,7 @@ def test_a_cine_of_a_diseased_joint_is_classified_with_keyed_frames_and_heat_on_
 
 @pytest.mark.parametrize("kind", ["noise", "muscle", "vessel", "inverted"])
 def test_what_is_no_finger_joint_is_undetermined_and_no_class_is_named(
-    pipeline: JointClassification, tmp_path: Path, kind: str
+    pipeline: JointClassification, tmp_path: Path, kind: UnknownKind
 ) -> None:
     image = unknown_ultrasound.simulate_unknown(np.random.default_rng(5), kind, 0).image
     shown = show(image, size=(360, 440), pixel_mm=0.07)
@@ -194,7 +197,7 @@ def _jpeg(ds: Dataset) -> None:
 def _palette(ds: Dataset) -> None:
     rgb = ds.pixel_array.reshape(-1, ds.Rows, ds.Columns, 3)
     indexed = [Image.fromarray(frame).quantize(256) for frame in rgb[:1]]
-    colours = np.array(indexed[0].getpalette() + [0] * 768, np.uint16)[:768].reshape(256, 3) * 257
+    colours = np.array((indexed[0].getpalette() or []) + [0] * 768, np.uint16)[:768].reshape(256, 3) * 257
     ds.PixelData = np.stack([np.asarray(Image.fromarray(f).quantize(palette=indexed[0])) for f in rgb]).tobytes()
     ds.PhotometricInterpretation, ds.SamplesPerPixel = "PALETTE COLOR", 1
     del ds.PlanarConfiguration

@@ -9,6 +9,7 @@ from pipelines.joint_classification import signs
 from pipelines.joint_classification.classes import CLASSES
 from pipelines.joint_classification.prepare import prepare
 from pipelines.joint_classification.simulation import ultrasound, unknown_ultrasound
+from pipelines.joint_classification.simulation.unknown_ultrasound import UnknownKind
 
 
 def measured(images: list[np.ndarray]) -> np.ndarray:
@@ -23,7 +24,7 @@ def known() -> np.ndarray:
 
 @pytest.mark.parametrize(("kind", "sign"), [("gout", 0), ("osteoarthritis", 1)])
 def test_a_sign_is_stronger_in_its_disease_than_in_nearly_all_known_cases(
-    known: np.ndarray, kind: str, sign: int
+    known: np.ndarray, kind: UnknownKind, sign: int
 ) -> None:
     rng = np.random.default_rng(32)
     found = measured([unknown_ultrasound.simulate_unknown(rng, kind, 0).image for _ in range(20)])[sign]

@@ -58,7 +58,7 @@ def test_what_is_written_beside_the_picture_changes_no_pixel_of_the_field(
     for name, shown in (("plain.dcm", plain), ("written.dcm", written)):
         frame = read_clip(stored(tmp_path / name, [shown])).frames[0]
         images.append(sample(frame, fields(frame)[0]))
-    np.testing.assert_array_equal(*images)
+    np.testing.assert_array_equal(images[0], images[1])
 
 
 def test_doppler_is_filled_in_from_around(tmp_path: Path, sweep: tuple[np.ndarray, np.ndarray]) -> None:
@@ -104,10 +104,11 @@ def test_a_cine_gives_sharp_frames_spread_over_its_time(tmp_path: Path, sweep: t
     clip = read_clip(stored(tmp_path / "us.dcm", shown))
     numbers = [frame.reference.frame_number for frame in clip.frames]
     assert clip.total == 36
-    assert numbers == sorted(numbers)
+    assert None not in numbers
+    assert numbers == sorted(number for number in numbers if number is not None)
     assert 8 <= len(numbers) <= ultrasound.FRAMES
     assert not {1, 2, 3, 4, 5, 6, 21} & set(numbers)
-    assert max(np.diff(numbers)) <= 6
+    assert max(np.diff(np.array(numbers, int))) <= 6
 
 
 def test_a_picture_without_a_scale_is_refused_unless_its_width_is_given(

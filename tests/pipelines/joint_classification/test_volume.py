@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Volume
+from pipelines.joint_classification.classes import Condition
 from pipelines.joint_classification.geometry import VOXEL_MM
 from pipelines.joint_classification.simulation import metacarpal, unknown_heads
 from pipelines.joint_classification.volume import FIELD_MM, cut_head, head_of
@@ -14,12 +16,12 @@ from pipelines.joint_classification.volume import FIELD_MM, cut_head, head_of
 SPACING = (VOXEL_MM,) * 3
 
 
-def head(motion: Any = 1, seed: Any = 3, condition: Any = "healthy"):
+def head(motion: int = 1, seed: int = 3, condition: Condition = "healthy") -> NDArray[np.float32]:
     return metacarpal.simulate(np.random.default_rng(seed), condition, 0, None, motion=motion, step=1).image
 
 
 @pytest.fixture(scope="module")
-def still():
+def still() -> NDArray[np.float32]:
     return head()
 
 

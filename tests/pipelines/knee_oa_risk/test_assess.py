@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.findings import BarPanel, LinePanel, TablePanel
+from dicom_sr.findings import BarPanel, LinePanel, Measurement, Result, TablePanel
 from dicom_sr.series import Study
 from pipelines.context import ClinicalContext, CodedEvent
-from pipelines.knee_oa_risk import KneeOaRisk, KneeOaRiskSettings, codes
+from pipelines.knee_oa_risk import BUNDLE, WEIGHTS, KneeOaRisk, KneeOaRiskSettings, codes
 from pipelines.knee_oa_risk.explain import attribute
 from pipelines.knee_oa_risk.matrix import from_context
-from pipelines.knee_oa_risk.model import BUNDLE, WEIGHTS, Ensemble, RiskCalibration
+from pipelines.knee_oa_risk.model import Ensemble, RiskCalibration
 from pipelines.knee_oa_risk.simulation.batch import from_population
 from pipelines.knee_oa_risk.simulation.bayes import bayes_risk
 from pipelines.knee_oa_risk.simulation.population import simulate
@@ -55,7 +55,7 @@ def nsaid(months: int) -> list[CodedEvent]:
     ]
 
 
-def measured(result: Any, code: str):
+def measured(result: Result, code: str) -> Measurement:
     return next(m for f in result.findings for m in f.measurements if m.name.value == code)
 
 
@@ -63,7 +63,10 @@ def test_the_result_holds_every_horizon_with_its_interval_and_what_the_reader_mu
     result = pipeline.run(NOWHERE, record())
     values = [measured(result, f"OA-RISK-{years}Y") for years in HORIZONS]
     assert [v.value for v in values] == sorted(v.value for v in values)
-    assert all(v.interval[0] < v.value < v.interval[1] and v.interval_level == 0.9 for v in values)
+    for v in values:
+        assert v.interval is not None
+        assert v.interval[0] < v.value < v.interval[1]
+        assert v.interval_level == 0.9
     assert result.from_record is not None
     assert result.from_record.title == codes.OA_RISK_RPT
     assert any("simulated" in text for text in result.limits)
@@ -107,9 +110,12 @@ def test_the_page_shows_risk_drivers_timeline_and_record(pipeline: KneeOaRisk) -
     (page,) = pipeline.run(NOWHERE, record(*nsaid(4))).pages
     kinds = [type(panel) for panel in page.panels]
     assert kinds == [BarPanel, BarPanel, LinePanel, TablePanel]
-    assert page.panels[0].bars[0].highlight
-    assert page.panels[0].bars[1].label == "peers"
-    assert any("not recorded" in row for row in page.panels[3].rows)
+    bars, table = page.panels[0], page.panels[3]
+    assert isinstance(bars, BarPanel)
+    assert isinstance(table, TablePanel)
+    assert bars.bars[0].highlight
+    assert bars.bars[1].label == "peers"
+    assert any("not recorded" in row for row in table.rows)
 
 
 def test_with_too_little_history_no_risk_is_given_and_the_reason_is(pipeline: KneeOaRisk) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from pipelines.knee_oa_risk.matrix import STATIC_NAMES
+from pipelines.knee_oa_risk.matrix import STATIC_NAMES, Batch
 from pipelines.knee_oa_risk.model import cells
 from pipelines.knee_oa_risk.network import CAUSES, RiskNetwork, cumulative_incidence
 from pipelines.knee_oa_risk.simulation.batch import from_population
@@ -18,7 +18,7 @@ from pipelines.knee_oa_risk.window import YEARS
 
 
 @pytest.fixture(scope="module")
-def batch():
+def batch() -> Batch:
     return from_population(simulate(64, 9))
 
 

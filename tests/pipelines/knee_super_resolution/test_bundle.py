@@ -16,11 +16,11 @@ from dicom_sr.series import read_studies
 from dicom_sr.uids import result_key
 from node.route.dispatch import model_digest
 from pipelines.bundle import bundle_digest
-from pipelines.knee_super_resolution import KneeSuperResolution, KneeSuperResolutionSettings, codes, metrics
+from pipelines.knee_super_resolution import BUNDLE, KneeSuperResolution, KneeSuperResolutionSettings, codes, metrics
 from pipelines.knee_super_resolution.evaluation.evaluate import EVALUATION_SEED
 from pipelines.knee_super_resolution.evaluation.methods import ours
 from pipelines.knee_super_resolution.evaluation.rivals import tci
-from pipelines.knee_super_resolution.inference import BUNDLE, load
+from pipelines.knee_super_resolution.inference import load
 from pipelines.knee_super_resolution.simulation import thin_volumes
 from pipelines.knee_super_resolution.training.tasks import degraded
 from pipelines.knee_super_resolution.training.volumes import ThinVolume

@@ -117,8 +117,8 @@ def test_metal_moves_signal_along_rows_and_loses_only_what_was_in_it(knee: np.nd
 
 
 def test_the_table_counts_each_kind() -> None:
-    inside = [outliers.Scored("a", "knee", 0.1), outliers.Scored("b", "knee", 0.6)]
-    outside = [outliers.Scored("c", "noise", 0.4), outliers.Scored("d", "metal", 1.2)]
+    inside = [outliers.ScoredSeries("a", "knee", 0.1), outliers.ScoredSeries("b", "knee", 0.6)]
+    outside = [outliers.ScoredSeries("c", "noise", 0.4), outliers.ScoredSeries("d", "metal", 1.2)]
     text = outliers.table(inside, outside)
     assert "| knee | 2 |  | 1 | 0 | 0.10 to 0.60 |" in text
     assert "| noise | 1 | 0.500 | 0 | 0 |" in text

@@ -34,6 +34,7 @@ def test_an_average_forgets_the_first_steps_and_then_follows_slowly() -> None:
     average = RunningAverage(network, 0.9)
     with torch.no_grad():
         network.weight.fill_(2.0)
+        assert network.num_batches_tracked is not None
         network.num_batches_tracked.fill_(5)
     average.follow(network, 0)
     assert average.state_dict()["weight"].item() == pytest.approx(0.1 * 1.0 + 0.9 * 2.0)

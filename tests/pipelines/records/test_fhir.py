@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dicom_sr.errors import UnsuitableInput
+from pipelines.context import CodedEvent
 from pipelines.knee_oa_risk.matrix import from_context
 from pipelines.knee_oa_risk.simulation.batch import from_population
 from pipelines.knee_oa_risk.simulation.population import simulate
@@ -31,16 +32,16 @@ SUBJECT = {"reference": "Patient/p"}
 SNOMED = "http://snomed.info/sct"
 
 
-def bundle(*resources: dict) -> dict:
+def bundle(*resources: dict[str, Any]) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in (PATIENT, *resources)]}
 
 
-def events_of(*resources: dict):
+def events_of(*resources: dict[str, Any]) -> tuple[CodedEvent, ...]:
     (record,) = read_bundle(bundle(*resources), {}).records
     return record.events
 
 
-def coded(code: str, system: str = SNOMED) -> dict:
+def coded(code: str, system: str = SNOMED) -> dict[str, Any]:
     return {"coding": [{"system": system, "code": code}]}
 
 

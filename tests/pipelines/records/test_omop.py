@@ -12,7 +12,7 @@ import pytest
 from dicom_sr.errors import UnsuitableInput
 from pipelines.knee_oa_risk.vocabulary import translate
 from pipelines.records.omop import read_tables
-from pipelines.records.record import DAY_UNKNOWN
+from pipelines.records.record import DAY_UNKNOWN, Record
 
 ARCHIVE = "emr/omop-synthea27/Synthea27Nj_5.4.zip"
 
@@ -75,7 +75,7 @@ CONCEPT = "concept_id,vocabulary_id,concept_code,concept_name\n5,LOINC,39156-5,B
 MEASUREMENT = "person_id,measurement_concept_id,measurement_date,value_as_number\n"
 
 
-def tables(folder: Any, **given: str):
+def tables(folder: Path, **given: str) -> list[Record]:
     for name, text in {"person": PERSON, "concept": CONCEPT, **given}.items():
         (folder / f"{name}.csv").write_text(text)
     return read_tables(folder)

@@ -15,13 +15,14 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, MRImageStorage, generate_uid
 from pynetdicom import AE, build_context, evt
-from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
-from sqlalchemy import select
+from pynetdicom.sop_class import StorageCommitmentPushModelInstance
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from node.database.connection import open_database
 from node.database.tables import Base, CommitmentRow, InstanceRow
 from node.demo.orthanc_process import free_port
+from node.network.sop_classes import StorageCommitmentPushModel
 from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
@@ -44,7 +45,7 @@ class Requester:
     def listen(self) -> None:
         ae = AE(ae_title="SCANNER")
         ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
-        handlers = [(evt.EVT_N_EVENT_REPORT, self._report)]
+        handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, self._report)]
         self._server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
 
     def _report(self, event: Any) -> tuple[int, None]:
@@ -242,7 +243,7 @@ def test_an_archives_report_to_us_is_left_for_the_sender(tmp_path: Path, request
         now = datetime.now(UTC)
         with running.database.begin() as connection:
             connection.execute(
-                CommitmentRow.__table__.insert().values(
+                insert(CommitmentRow).values(
                     transaction_uid="1.2.3.4",
                     direction="out",
                     peer="archive",

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage
-from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from node.database.tables import AssociationRow
+from node.network.sop_classes import StorageCommitmentPushModel, Verification
 from tests.node.receive.harness import (
     ABORT_PDU,
     RELEASE_RQ,

@@ -23,7 +23,7 @@ def store_request(message_id: int = 7) -> tuple[bytes, bytes, Any]:
     primitive = C_STORE()
     primitive.MessageID, primitive.Priority = message_id, 2
     primitive.AffectedSOPClassUID, primitive.AffectedSOPInstanceUID = MRImageStorage, ds.SOPInstanceUID
-    primitive.DataSet = io.BytesIO(encode(ds, False, True))
+    primitive.DataSet = io.BytesIO(encode(ds, False, True) or b"")
     message = C_STORE_RQ()
     message.primitive_to_message(primitive)
     command, data = b"", b""

@@ -10,13 +10,10 @@ from pydicom.uid import (
     RTPlanStorage,
 )
 from pynetdicom.presentation import build_context
-from pynetdicom.sop_class import (
-    PatientRootQueryRetrieveInformationModelFind,
-    StorageCommitmentPushModel,
-    Verification,
-)
 
+from node.network.sop_classes import StorageCommitmentPushModel, Verification
 from node.receive.dimse.presentation_contexts import is_storage, supported
+from tests.scp import PATIENT_ROOT_FIND
 
 PRIVATE = "1.2.3.4.5"
 RETIRED = "1.2.840.10008.5.1.4.1.1.6"  # Ultrasound Image Storage (Retired)
@@ -27,9 +24,7 @@ def test_known_retired_and_private_classes_can_be_stored(uid: str) -> None:
     assert is_storage(uid)
 
 
-@pytest.mark.parametrize(
-    "uid", [Verification, PatientRootQueryRetrieveInformationModelFind, StorageCommitmentPushModel]
-)
+@pytest.mark.parametrize("uid", [Verification, PATIENT_ROOT_FIND, StorageCommitmentPushModel])
 def test_services_are_no_storage(uid: str) -> None:
     assert not is_storage(uid)
 
@@ -44,7 +39,7 @@ def test_every_transfer_syntax_that_is_known_is_taken_and_no_other() -> None:
 def test_storage_commitment_is_offered_in_both_roles_and_queries_are_not() -> None:
     proposed = [
         build_context(StorageCommitmentPushModel, [ExplicitVRLittleEndian]),
-        build_context(PatientRootQueryRetrieveInformationModelFind, [ExplicitVRLittleEndian]),
+        build_context(PATIENT_ROOT_FIND, [ExplicitVRLittleEndian]),
     ]
     (context,) = supported(proposed)
     assert context.abstract_syntax == StorageCommitmentPushModel

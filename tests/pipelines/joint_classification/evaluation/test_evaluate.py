@@ -1,6 +1,7 @@
 """`condyle evaluate joint_classification`: figures as by hand, parts measured once, and the card they go into."""
 
 from pathlib import Path
+from typing import Any
 
 from pipelines.joint_classification import BUNDLE
 from pipelines.joint_classification.classifier import load
@@ -9,9 +10,9 @@ from pipelines.joint_classification.evaluation import card, evaluate
 
 def test_a_part_is_measured_once_and_the_card_says_what_was_measured(tmp_path: Path) -> None:
     model = load(2)
-    said = []
+    said: list[str] = []
 
-    def again():
+    def again() -> dict[str, dict[str, Any]]:
         return evaluate.evaluate(2, model, ["speed"], tmp_path / "kept", None, said.append, 0)
 
     found = again()

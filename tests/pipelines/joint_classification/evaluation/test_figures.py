@@ -30,8 +30,8 @@ def test_intervals_are_over_patients_not_over_scans(monkeypatch: pytest.MonkeyPa
     labels = np.repeat(rng.integers(3, size=40), 10)
     p = np.repeat(rng.dirichlet((1, 1, 1), 40), 10, axis=0)
 
-    def width(patients: Any):
+    def width(patients: Any) -> float:
         low, high = figures(p, labels, patients)["interval"]["accuracy"]
-        return high - low
+        return float(high - low)
 
     assert width(np.repeat(np.arange(40), 10)) > 2 * width(np.arange(400))

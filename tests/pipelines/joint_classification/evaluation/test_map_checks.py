@@ -13,7 +13,7 @@ from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEn
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> ConvolutionalSupervisedAutoEncoder:
     torch.manual_seed(0)
     return ConvolutionalSupervisedAutoEncoder(2, channels=(8, 8, 16)).eval()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -13,8 +13,8 @@ from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEn
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_the_rivals_are_of_the_size_of_the_encoder(dimensions: int) -> None:
-    def size(network: Any):
+def test_the_rivals_are_of_the_size_of_the_encoder(dimensions: Literal[2, 3]) -> None:
+    def size(network: Any) -> int:
         return sum(parameter.numel() for parameter in network.parameters())
 
     own = size(ConvolutionalSupervisedAutoEncoder(dimensions).encoder)
@@ -23,7 +23,7 @@ def test_the_rivals_are_of_the_size_of_the_encoder(dimensions: int) -> None:
 
 
 @pytest.mark.parametrize(("dimensions", "shape"), [(2, SIZE_2D), (3, SIZE_3D)])
-def test_the_rivals_take_what_the_auto_encoder_takes(dimensions: int, shape: Any) -> None:
+def test_the_rivals_take_what_the_auto_encoder_takes(dimensions: Literal[2, 3], shape: Any) -> None:
     for make in (rivals.resnet, rivals.densenet):
         with torch.inference_mode():
             assert make(dimensions).eval()(torch.zeros(1, 1, *shape)).shape == (1, 3)

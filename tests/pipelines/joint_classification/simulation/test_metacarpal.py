@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
+from pipelines.joint_classification.classes import Condition
 from pipelines.joint_classification.simulation import metacarpal
 
 
 def test_an_erosion_takes_bone_away_and_a_proliferation_adds_some() -> None:
-    def outside_of_bone(condition: str) -> float:
+    def outside_of_bone(condition: Condition) -> float:
         case = metacarpal.simulate(np.random.default_rng(3), condition, 0, 0.9, motion=1, step=2)
         return float(case.image[case.lesion].mean())
 
@@ -28,7 +27,7 @@ def test_motion_of_a_high_grade_disturbs_the_soft_tissue_around_the_bone() -> No
 
 
 def test_bone_that_psoriatic_arthritis_adds_stands_out_of_the_head_by_its_severity() -> None:
-    def added_mm3(severity: Any, seed: Any):
+    def added_mm3(severity: float, seed: int) -> float:
         case = metacarpal.simulate(np.random.default_rng(seed), "psa", 0, severity, motion=1, step=2)
         return float(case.lesion.sum()) * float(np.prod(case.spacing_mm))
 

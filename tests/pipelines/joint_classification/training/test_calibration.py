@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from pipelines.joint_classification.evaluation.reliability import expected_calibration_error
@@ -17,7 +18,7 @@ from pipelines.joint_classification.training.calibration import (
 
 
 @pytest.fixture(scope="module")
-def cases():
+def cases() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Logits that are three times too sure, and labels drawn from what they should have been."""
     rng = np.random.default_rng(0)
     right = rng.normal(size=(4000, 3)) * 1.5
@@ -40,8 +41,8 @@ def test_an_overconfident_network_is_cooled_by_the_factor_it_was_heated_by(cases
 def test_intervals_hold_the_mean_of_other_scans_in_nine_of_ten() -> None:
     rng = np.random.default_rng(1)
 
-    def scans(joints: Any):
-        return rng.normal(size=(joints, 1, 3)) * 2 + rng.normal(size=(joints, 4, 3)) * 0.6
+    def scans(joints: int) -> NDArray[np.float64]:
+        return np.asarray(rng.normal(size=(joints, 1, 3))) * 2 + rng.normal(size=(joints, 4, 3)) * 0.6
 
     logits = rng.normal(size=(2000, 3)) * 2
     fitted = fit_calibration(logits, np.array([rng.choice(3, p=p) for p in softmax(logits, axis=1)]), scans(150))

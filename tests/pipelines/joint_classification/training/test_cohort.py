@@ -37,7 +37,7 @@ def test_unit_brings_any_range_to_nought_and_one() -> None:
 
 def test_a_patient_is_on_one_side_of_a_fold_only() -> None:
     patients = np.repeat(np.arange(23), 3)
-    tested = []
+    tested: list[int] = []
     for train, test in folds(patients, 5, seed=1):
         assert not set(patients[train]) & set(patients[test])
         tested.extend(test)

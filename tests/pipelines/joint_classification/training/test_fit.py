@@ -13,7 +13,7 @@ import torch
 from pipelines.joint_classification.answers import ask
 from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
 from pipelines.joint_classification.simulation import ultrasound, unknown_ultrasound
-from pipelines.joint_classification.training.cohort import cohort, joined
+from pipelines.joint_classification.training.cohort import Cohort, cohort, joined
 from pipelines.joint_classification.training.fit import KEEP_EVERY, Schedule, augment, fit
 from pipelines.lab.checkpoint import OtherTraining
 
@@ -21,7 +21,7 @@ CHANNELS = (8, 8, 16)
 
 
 @pytest.fixture(scope="module")
-def few():
+def few() -> Cohort:
     """Severe cases and healthy ones, coarse, and three that are none of the classes."""
     rng = np.random.default_rng(8)
     cases = [ultrasound.simulate(rng, condition, i, 0.9) for i in range(5) for condition in ("healthy", "ra")]
@@ -30,13 +30,14 @@ def few():
     return replace(made, images=made.images[:, :, ::4, ::4], lesions=made.lesions[:, ::4, ::4])
 
 
-def _new():
+def _new() -> ConvolutionalSupervisedAutoEncoder:
     torch.manual_seed(3)
     return ConvolutionalSupervisedAutoEncoder(2, channels=CHANNELS)
 
 
-def test_training_fits_a_few_cases_and_learns_what_is_none_of_them(few: Any) -> None:
+def test_training_fits_a_few_cases_and_learns_what_is_none_of_them(few: Cohort) -> None:
     network = fit(_new(), few, Schedule(steps=60, batch=10, alpha=0.8))
+    assert isinstance(network, ConvolutionalSupervisedAutoEncoder)
     answers = ask(network, few.images)
     known = few.labels >= 0
     assert (answers.logits.argmax(1) == few.labels)[known].mean() >= 0.9
@@ -45,7 +46,7 @@ def test_training_fits_a_few_cases_and_learns_what_is_none_of_them(few: Any) -> 
     assert answers.statistics.shape == (len(few), 2 * (8 + 8 + 16) + 3)
 
 
-def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(few: Any, tmp_path: Path) -> None:
+def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(few: Cohort, tmp_path: Path) -> None:
     schedule = Schedule(steps=KEEP_EVERY + 4, batch=4)
     whole = fit(_new(), few, schedule)
 
@@ -68,7 +69,7 @@ def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(few: Any, tmp
     assert steps.count(KEEP_EVERY + 1) == 2  # once before the break, once after
 
 
-def test_a_checkpoint_of_another_schedule_is_refused(few: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_schedule_is_refused(few: Cohort, tmp_path: Path) -> None:
     checkpoint = tmp_path / "a.checkpoint"
     fit(_new(), few, Schedule(steps=KEEP_EVERY, batch=2), checkpoint=checkpoint)
     with pytest.raises(OtherTraining, match="other settings"):
@@ -106,7 +107,7 @@ def test_a_picture_is_never_mirrored_but_a_volume_is() -> None:
     ramp = torch.arange(32.0).expand(1, 1, 32, 32).clone()
     solid = torch.arange(16.0).expand(1, 1, 8, 16, 16).clone()
 
-    def slopes(image: Any):
+    def slopes(image: Any) -> list[float]:
         made = [augment(image, np.random.default_rng(seed)) for seed in range(16)]
         return [float((one[..., -2] - one[..., 1]).mean()) for one in made]
 
@@ -114,7 +115,7 @@ def test_a_picture_is_never_mirrored_but_a_volume_is() -> None:
     assert min(slopes(solid)) < 0 < max(slopes(solid))
 
 
-def test_unlabelled_cases_of_another_cohort_can_be_added(few: Any) -> None:
+def test_unlabelled_cases_of_another_cohort_can_be_added(few: Cohort) -> None:
     both = joined(few, few.take(np.flatnonzero(few.labels < 0)))
     assert len(both) == len(few) + 3
     assert both.kinds[-3:] == ("muscle",) * 3

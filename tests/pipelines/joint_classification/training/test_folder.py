@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from numpy.typing import NDArray
 from PIL import Image
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -24,7 +25,7 @@ from tests.pipelines.joint_classification.training.test_scanco import aim
 
 
 @pytest.fixture(scope="module")
-def head():
+def head() -> NDArray[np.int16]:
     """A simulated head as a scanner would store it: (D, H, W) signed 16 bit."""
     image = metacarpal.simulate(np.random.default_rng(3), "ra", 0, 0.8, motion=1, step=1).image
     return np.round(8000 * image).astype(np.int16)
@@ -37,7 +38,7 @@ def table(folder: Any, rows: Any) -> None:
         writer.writerows(rows)
 
 
-def isq(array: Any, spacing_mm: Any):
+def isq(array: NDArray[np.int16], spacing_mm: float) -> bytes:
     slices, rows, columns = array.shape
     um = [round(n * spacing_mm * 1000) for n in (columns, rows, slices)]
     header = b"CTDATA-HEADER_V1" + struct.pack("<7i", 3, array.nbytes, array.nbytes // 512, 1, 1, 0, 0)

@@ -23,26 +23,26 @@ def test_a_sample_holds_what_the_same_volume_holds_in_other_formats(shared_data:
     assert scan.spacing_mm == pytest.approx(image.GetSpacing()[::-1], rel=1e-3)
 
 
-def _vax(value: Any):
+def _vax(value: float) -> bytes:
     """A number as a VAX writes it: times four, words swapped."""
     four = struct.pack("<f", value * 4)
     return four[2:] + four[:2]
 
 
-def aim(array: Any, kind: Any, body: Any = None, version: Any = 20, spacing: Any = (0.03, 0.02, 0.01)):
+def aim(array: Any, kind: Any, body: Any = None, version: Any = 20, spacing: Any = (0.03, 0.02, 0.01)) -> bytes:
     """An AIM file of a (D, H, W) array, spacing along D, H, W."""
-    body = array.tobytes() if body is None else body
+    content = bytes(array.tobytes() if body is None else body)
     size = array.shape[::-1]
     log = b"! made by a test\0"
     if version == 20:
         numbers = struct.pack("<21i", *(0,) * 3, *size, *(0,) * 15) + b"".join(_vax(s) for s in spacing[::-1])
         structure = struct.pack("<5i", 16, 0, 0, 0, 0) + struct.pack("<i", kind) + numbers
-        return struct.pack("<5i", 20, len(structure), len(log), len(body), 0) + structure + log + body
+        return struct.pack("<5i", 20, len(structure), len(log), len(content), 0) + structure + log + content
     nanometres = [round(s * 1e6) for s in spacing[::-1]]
     numbers = struct.pack("<21q", *(0,) * 3, *size, *(0,) * 15) + struct.pack("<3q", *nanometres)
     structure = struct.pack("<5i", 18, 0, 0, 0, 0) + struct.pack("<i", kind) + numbers
-    before = scanco.AIM_V030 + struct.pack("<5q", 40, len(structure), len(log), len(body), 0)
-    return before + structure + log + body
+    before = scanco.AIM_V030 + struct.pack("<5q", 40, len(structure), len(log), len(content), 0)
+    return bytes(before) + structure + log + content
 
 
 @pytest.mark.parametrize("version", [20, 30])

@@ -12,7 +12,7 @@ from pipelines.knee_oa_risk.training import train
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory):
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
     arguments = ["--persons", "3000", "--members", "2", "--epochs", "1", "--threads", "1", "--bundle", str(folder)]
     assert train.main(arguments) == 0

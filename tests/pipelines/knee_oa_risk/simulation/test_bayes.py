@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipelines.knee_oa_risk.simulation.bayes import bayes_risk
 from pipelines.knee_oa_risk.simulation.population import Population, simulate
@@ -42,5 +43,5 @@ def test_nothing_that_the_record_shows_beats_the_bayes_optimal_risk(people: Popu
 
 
 @pytest.fixture(scope="module")
-def risk(people: Population):
+def risk(people: Population) -> NDArray[np.float64]:
     return bayes_risk(people)

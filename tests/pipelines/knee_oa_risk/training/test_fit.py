@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.knee_oa_risk.matrix import Batch
 from pipelines.knee_oa_risk.network import negative_log_likelihood
 from pipelines.knee_oa_risk.simulation.batch import from_population
 from pipelines.knee_oa_risk.simulation.population import simulate
@@ -17,7 +18,7 @@ from pipelines.knee_oa_risk.window import YEARS
 
 
 @pytest.fixture(scope="module")
-def batch():
+def batch() -> Batch:
     return from_population(simulate(64, 9))
 
 

@@ -6,19 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from pipelines.knee_oa_risk.training import measures
 
 
 @pytest.fixture
-def plain(rng: Any):
+def plain(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
     risk = rng.beta(1, 5, 800).round(2)  # with ties
     return risk, rng.random(800) < risk, np.ones(800)
 
 
 @pytest.fixture
-def rng():
+def rng() -> np.random.Generator:
     return np.random.default_rng(3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from pipelines.knee_oa_risk.training import train
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory):
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
     arguments = ["--persons", "3000", "--members", "2", "--epochs", "1", "--threads", "1", "--bundle", str(folder)]
     assert train.main(arguments) == 0
