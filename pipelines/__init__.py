@@ -1,4 +1,7 @@
-"""Study in, result out: the pipelines, and what a pipeline of your own has to be."""
+"""Study in, result out: the pipelines, and what a pipeline of your own has to be.
+
+Tests: `context` holds types without code; `example` is tested with all examples, in `tests/pipelines/test_examples.py`.
+"""
 
 import os
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("dicom_sr", "node", "pipelines/hand_foot_scoring", "pipelines/joint_classification")
+ROOMS = ("dicom_sr", "node", "pipelines")
 MODULES = [
     path.relative_to(ROOT)
     for room in ROOMS

@@ -1,6 +1,8 @@
 """Risk of a first diagnosis of knee osteoarthritis from the patient's record, after Deep-KOA (Ningrum 2021).
 
 Importing this module brings in no torch: whoever lists pipelines pays nothing for this one.
+
+Tests: `window` holds constants; `test_matrix` holds the matrix to them.
 """
 
 from __future__ import annotations

@@ -33,7 +33,15 @@ class Cells:
 
 
 class Step(nn.Sequential):
-    """Look at five neighbouring steps and halve their number: (N, C_in, T) -> (N, C_out, T // 2)."""
+    """Look at five neighbouring steps and halve their number: (N, C_in, T) -> (N, C_out, T // 2).
+
+    Parameters
+    ----------
+    inputs, outputs
+        Channels, C_in and C_out.
+    dropout
+        Share of the outputs that training sets to 0.
+    """
 
     def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__(

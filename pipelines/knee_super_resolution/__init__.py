@@ -1,6 +1,8 @@
 """Thick-slice knee MR to thin slices.
 
 Importing this module brings in no torch and no scipy: whoever lists pipelines pays nothing for this one.
+
+Tests: `codes` are tested for all pipelines at once, in `tests/dicom_sr` and `tests/pipelines/test_codes_page.py`.
 """
 
 from __future__ import annotations

@@ -80,7 +80,17 @@ class Trust:
 
 
 class Restorer:
-    """A network in memory."""
+    """A network in memory.
+
+    Parameters
+    ----------
+    network
+        As it was trained, in float32.
+    calibration
+        Factor from the network's spread to a standard deviation, by the ratio it was measured at.
+    half
+        Whether features are computed in bfloat16; by default where the processor does that fast.
+    """
 
     def __init__(self, network: ThinSliceNet, calibration: dict[float, float], half: bool | None = None) -> None:
         self.calibration = calibration

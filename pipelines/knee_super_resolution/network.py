@@ -111,7 +111,16 @@ class ThinSliceNet(nn.Module):
         x = S y + B c + P (y - A (S y + B c)) = G y + K c
 
     No convolution has a bias and the first one's kernels sum to zero: a brighter or offset image gives the same
-    residual, scaled. The uncertainty is a second set of coefficients, decoded by the same functions.
+    residual, scaled. The uncertainty is a second set of coefficients, decoded by functions of its own.
+
+    Parameters
+    ----------
+    channels
+        Of the features.
+    blocks
+        Residual blocks, each of which widens the view by two voxels.
+    terms, spread_terms
+        Coefficients of a voxel for the intensity and for its uncertainty.
     """
 
     def __init__(self, channels: int = 32, blocks: int = 5, terms: int = 16, spread_terms: int = 6) -> None:

@@ -53,11 +53,21 @@ class Imported:
 
     @property
     def events(self) -> int:
+        """Number of events of all records."""
         return sum(len(record.events) for record in self.records)
 
 
 def read_bundle(bundle: Mapping[str, Any], issuers: Mapping[str, str], default_issuer: str = "") -> Imported:
     """The patients of a bundle with their events; one record per identifier that counts.
+
+    Parameters
+    ----------
+    bundle
+        FHIR R4, as parsed from JSON.
+    issuers
+        Issuer of patient IDs by FHIR system; where it names any, only their identifiers count.
+    default_issuer
+        Of patient IDs where `issuers` names none.
 
     Raises
     ------

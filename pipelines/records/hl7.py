@@ -61,6 +61,15 @@ class Incoming:
 def read_message(text: str, issuers: Mapping[str, str], default_issuer: str = "") -> Incoming:
     """Read one message.
 
+    Parameters
+    ----------
+    text
+        The message, without its MLLP frame; any line end separates segments.
+    issuers
+        Issuer of patient IDs by assigning authority; where it names any, only their identifiers count.
+    default_issuer
+        Of patient IDs where `issuers` names none.
+
     Raises
     ------
     UnsuitableInput
@@ -315,7 +324,17 @@ def _day(text: str) -> date | None:
 
 
 def acknowledgement(message: str, code: str, why: str = "") -> str:
-    """An ACK to `message`: `code` is AA, AE or AR (HL7 table 0008)."""
+    """An acknowledgement, to be sent back to whoever sent the message.
+
+    Parameters
+    ----------
+    message
+        What is acknowledged.
+    code
+        AA (accepted), AE (error) or AR (rejected), HL7 table 0008.
+    why
+        What was wrong, in words, for MSA-3.
+    """
     line = message.lstrip("\ufeff").split("\r")[0].split("\n")[0]
     header = _Segment(line, _Separators.of(line))
     to = "|".join(header.component(n) for n in (5, 6, 3, 4))

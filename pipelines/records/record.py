@@ -106,6 +106,15 @@ def chosen_identifiers(
 
     Where `issuers` names systems, those count, under the issuer it gives them. Otherwise medical record numbers (type
     MR) do, or the only identifier there is, or failing both the first one; they count as issued by `default_issuer`.
+
+    Parameters
+    ----------
+    identifiers
+        Value, system and type of each.
+    issuers
+        Issuer of patient IDs by system or assigning authority.
+    default_issuer
+        Of patient IDs where `issuers` names none.
     """
     found = [(value.strip(), system.strip(), kind) for value, system, kind in identifiers if value.strip()]
     if issuers:

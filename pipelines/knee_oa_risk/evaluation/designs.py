@@ -21,7 +21,19 @@ LEAK_PERSONS = 20_000
 
 
 def leak_rows(register: Population, later: Population, epochs: int, say: Callable[[str], None]) -> list[list[str]]:
-    """With and without the codes that follow the disease, for several wash-outs, at one year."""
+    """AUROC at one year with and without the codes that follow the disease, a row of the card's table per wash-out.
+
+    Parameters
+    ----------
+    register
+        To fit on: its people with index dates before the calibration year, at most `LEAK_PERSONS`.
+    later
+        To measure on: its people of the temporally later part.
+    epochs
+        Of the networks that are trained for it.
+    say
+        Called with a line before each wash-out: it takes minutes.
+    """
     early = register.take(register.index_year < FIRST_TEST_YEAR - 1)
     early = early.take(np.arange(len(early)) < LEAK_PERSONS)
     test = later.take(later.index_year >= FIRST_TEST_YEAR)
@@ -44,7 +56,17 @@ def leak_rows(register: Population, later: Population, epochs: int, say: Callabl
 
 
 def design_rows(persons: int, epochs: int, say: Callable[[str], None]) -> list[list[str]]:
-    """The same people studied in two ways: how 0.97 can appear."""
+    """The same people studied in two ways, a row of the card's table each: how an AUROC of 0.97 can appear.
+
+    Parameters
+    ----------
+    persons
+        To fit on; half as many are measured on.
+    epochs
+        Of the networks that are trained for it, at least 8.
+    say
+        Called with a line before each design.
+    """
     rows = []
     train, test = (simulate(n, seed, ages=(18.0, 90.0)) for n, seed in ((persons, 5), (persons // 2, 6)))
     for name, matched in (
@@ -52,7 +74,7 @@ def design_rows(persons: int, epochs: int, say: Callable[[str], None]) -> list[l
         ("matched on age, sex, use of care; wash-out", True),
     ):
         say(f"design: {name}")
-        parts = [_case_control(people, matched, seed) for seed, people in enumerate((train, test))]
+        parts = [case_control(people, matched, seed) for seed, people in enumerate((train, test))]
         both = [Part.of(people, with_leaks=not matched, gap_weeks=GAP if matched else 0) for people in parts]
         case, weight = both[1].people.status == 1, np.ones(len(both[1].people))
         row = [name, f"{int(case.sum())} / {int((~case).sum())}"]
@@ -67,8 +89,19 @@ def design_rows(persons: int, epochs: int, say: Callable[[str], None]) -> list[l
     return rows
 
 
-def _case_control(people: Population, matched: bool, seed: int) -> Population:
-    """Cases within one year with four controls each, drawn at random or from the case's stratum."""
+def case_control(people: Population, matched: bool, seed: int) -> Population:
+    """The cases of the first year with four controls each, and an outcome at one year that is known of everybody.
+
+    Parameters
+    ----------
+    people
+        Whom to draw from; who was lost in the first year is in neither group.
+    matched
+        Whether controls are of the case's five years of age, sex and fifth of use of care; otherwise any will do, and
+        the record of a case ends on the day of its diagnosis.
+    seed
+        Of the draw.
+    """
     rng = np.random.default_rng(seed)
     people = people.take((people.time >= 1.0) | (people.status == 1))
     case = (people.status == 1) & (people.time < 1.0)

@@ -32,7 +32,17 @@ class Part:
 
     @classmethod
     def of(cls, people: Population, with_leaks: bool = False, gap_weeks: int = GAP) -> Part:
-        """Simulated people with their matrices, after a wash-out of `gap_weeks`."""
+        """Simulated people with their matrices.
+
+        Parameters
+        ----------
+        people
+            Simulated people.
+        with_leaks
+            Whether to keep the codes that follow the disease.
+        gap_weeks
+            Of wash-out.
+        """
         return cls(from_population(people, with_leaks, gap_weeks), people)
 
     def known(self, horizon: int) -> tuple[NDArray[np.bool_], Floats]:
@@ -65,6 +75,7 @@ class MeasurementCache:
 
 
 def lone_risk(network: RiskNetwork, batch: Batch) -> Floats:
+    """Uncalibrated risks (N, H) of one network that belongs to no ensemble."""
     card = EnsembleDescription(
         batch.rows, batch.static.shape[1], 1, 0, 0, "", RiskCalibration(), (1.0,) * len(HORIZONS), 0.1
     )

@@ -47,12 +47,37 @@ class Report:
         self.lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
 
     def bar(self, what: str, measured: str, met: bool) -> None:
-        """Note a bar, what was measured and whether it was met."""
+        """Note a bar.
+
+        Parameters
+        ----------
+        what
+            The bar in words.
+        measured
+            What was measured, with its interval where it has one.
+        met
+            Whether that is enough.
+        """
         self.bars.append((what, measured, met))
 
 
 # ---- sections of the card
 def head_section(report: Report, ensemble: Ensemble, early: Part, test: Part, bundle: Path) -> None:
+    """What the model is, what it was made from and how it is measured.
+
+    Parameters
+    ----------
+    report
+        Gets the section.
+    ensemble
+        The model that is measured.
+    early
+        The part it was trained on.
+    test
+        The later part, which it is measured on.
+    bundle
+        Folder of the weights, for their size.
+    """
     size = (bundle / WEIGHTS).stat().st_size / 1e6
     card = ensemble.description
     counts = [f"{_cases(test, horizon)} by {horizon} y" for horizon in HORIZONS]
@@ -94,6 +119,17 @@ def _cases(part: Part, horizon: int) -> int:
 
 
 def performance_section(report: Report, risks: dict[str, Floats], test: Part) -> None:
+    """Discrimination and calibration of every method at every horizon.
+
+    Parameters
+    ----------
+    report
+        Gets the section.
+    risks
+        (N, H) of each method, by its name as the table has it; N are the people of `test`.
+    test
+        The later part, which it is measured on.
+    """
     for number, horizon in enumerate(HORIZONS):
         case, weight = test.known(horizon)
         floor = measures.auroc(risks["age + sex"][:, number], case, weight)
@@ -147,6 +183,17 @@ def performance_section(report: Report, risks: dict[str, Floats], test: Part) ->
 
 
 def bars_section(report: Report, risks: dict[str, Floats], test: Part) -> None:
+    """Measure the shipped model against its bars, with bootstrap intervals, and note which are met.
+
+    Parameters
+    ----------
+    report
+        Gets the section.
+    risks
+        (N, H) of each method, by its name as the table has it; N are the people of `test`.
+    test
+        The later part, which it is measured on.
+    """
     model, rng = risks[MODEL], np.random.default_rng(0)
     for number, horizon in enumerate(HORIZONS):
         case, weight = test.known(horizon)
@@ -187,6 +234,17 @@ def bars_section(report: Report, risks: dict[str, Floats], test: Part) -> None:
 
 
 def reliability_section(report: Report, risk: Floats, test: Part) -> None:
+    """Predicted against observed risk at the last horizon.
+
+    Parameters
+    ----------
+    report
+        Gets the section.
+    risk
+        (N, H) of the model, for the people of `test`.
+    test
+        The later part, which it is measured on.
+    """
     case, weight = test.known(HORIZONS[LAST])
     rows = [
         [f"{mean:.3f}", f"{observed:.3f}", str(n)]
@@ -197,6 +255,17 @@ def reliability_section(report: Report, risk: Floats, test: Part) -> None:
 
 
 def decision_section(report: Report, risks: dict[str, Floats], test: Part) -> None:
+    """Net benefit at the last horizon for several thresholds of the risk.
+
+    Parameters
+    ----------
+    report
+        Gets the section.
+    risks
+        (N, H) of each method, by its name as the table has it; N are the people of `test`.
+    test
+        The later part, which it is measured on.
+    """
     case, weight = test.known(HORIZONS[LAST])
     everybody = np.ones(len(case))
     rows = []
@@ -210,6 +279,17 @@ def decision_section(report: Report, risks: dict[str, Floats], test: Part) -> No
 
 
 def subgroups_section(report: Report, risks: dict[str, Floats], test: Part) -> None:
+    """The last horizon by sex, age, use of care and length of history.
+
+    Parameters
+    ----------
+    report
+        Gets the section.
+    risks
+        (N, H) of each method, by its name as the table has it; N are the people of `test`.
+    test
+        The later part, which it is measured on.
+    """
     people, number = test.people, LAST
     case, weight = test.known(HORIZONS[number])
     low, high = np.quantile(people.visits_per_year, [1 / 3, 2 / 3])
@@ -248,6 +328,17 @@ def subgroups_section(report: Report, risks: dict[str, Floats], test: Part) -> N
 
 
 def intervals_section(report: Report, ensemble: Ensemble, test: Part) -> None:
+    """How often the intervals hold the Bayes-optimal risk, which is known of simulated people.
+
+    Parameters
+    ----------
+    report
+        Gets the section.
+    ensemble
+        The model that is measured.
+    test
+        The later part, which it is measured on.
+    """
     risk, truth = ensemble.risk(test.batch), bayes_risk(test.people)
     rows = []
     for number, horizon in enumerate(HORIZONS):
@@ -266,6 +357,7 @@ def intervals_section(report: Report, ensemble: Ensemble, test: Part) -> None:
 
 
 def leaks_section(report: Report, rows: list[list[str]]) -> None:
+    """The rows of `designs.leak_rows`, under their heading."""
     report.say(
         "### Leaking codes",
         "",
@@ -280,6 +372,7 @@ def leaks_section(report: Report, rows: list[list[str]]) -> None:
 
 
 def designs_section(report: Report, rows: list[list[str]]) -> None:
+    """The rows of `designs.design_rows`, under their heading."""
     report.say(
         "### Designs: how an AUROC of 0.97 can appear",
         "",
@@ -294,6 +387,7 @@ def designs_section(report: Report, rows: list[list[str]]) -> None:
 
 
 def records_section(report: Report, found: list[RecordAnswer]) -> None:
+    """What the pipeline answers to records that it was not made for."""
     report.say(
         "### Records of others",
         "",
@@ -311,6 +405,17 @@ def records_section(report: Report, found: list[RecordAnswer]) -> None:
 
 
 def speed_section(report: Report, ensemble: Ensemble, test: Part) -> None:
+    """How long one patient takes on this machine.
+
+    Parameters
+    ----------
+    report
+        Gets the section.
+    ensemble
+        The model that is measured.
+    test
+        The later part, which it is measured on.
+    """
     from datetime import date
 
     from pipelines.knee_oa_risk.explain import attribute
@@ -336,6 +441,7 @@ def speed_section(report: Report, ensemble: Ensemble, test: Part) -> None:
 
 
 def limits_section(report: Report) -> None:
+    """What the model cannot do, and how a site trains and recalibrates its own."""
     report.say(
         "",
         "## Limits",

@@ -94,7 +94,20 @@ def joined(parts: list[Events]) -> Events:
 
 
 class EventSampler:
-    """Draws what is recorded, code by code, from the week a person is first seen (`start`) to the index date."""
+    """Draws what is recorded, code by code, from the week a person is first seen to the index date.
+
+    Weeks are those of the timeline: 0 is the oldest, `TIMELINE` that of the index date. People are named by their
+    numbers, 0 to N - 1.
+
+    Parameters
+    ----------
+    rng
+        Where chance comes from.
+    start
+        (N,): week in which the person is first seen.
+    observed
+        (N,): weeks of the window, which ends with the wash-out, in which the person is seen.
+    """
 
     def __init__(self, rng: np.random.Generator, start: Ints, observed: Ints) -> None:
         self.rng = rng
@@ -104,13 +117,33 @@ class EventSampler:
         self.parts: dict[str, list[Events]] = {}
 
     def add(self, code: str, person: Ints, week: Ints, value: float | NDArray[np.float32] = 1.0) -> None:
-        """Record entries from the week the person is first seen to the index date; others are dropped."""
+        """Record entries from the week the person is first seen to the index date; others are dropped.
+
+        Parameters
+        ----------
+        code
+            Of the vocabulary.
+        person, week
+            (E,): whose each entry is, and when.
+        value
+            (E,) or one for all: days with the diagnosis, or days of supply.
+        """
         inside = (week >= self.start[person]) & (week < TIMELINE)
         values = np.broadcast_to(np.asarray(value, np.float32), person.shape)[inside]
         self.parts.setdefault(code, []).append(_events(person[inside], ROW[code], week[inside], values))
 
     def visits(self, code: str, has: Bools, per_year: Floats) -> None:
-        """Visits for a lasting condition: at least one where the model can see it."""
+        """Visits for a lasting condition: at least one where the model can see it.
+
+        Parameters
+        ----------
+        code
+            Of the condition.
+        has
+            (N,): who has it.
+        per_year
+            (N,): visits per year, of those who have it.
+        """
         who = np.flatnonzero(has)
         first = TIMELINE - GAP - self.observed[who] + np.floor(self.rng.random(len(who)) * self.observed[who])
         self.add(code, who, first.astype(np.int64))
@@ -124,13 +157,35 @@ class EventSampler:
         self.add(code, person, week)
 
     def refills(self, code: str, who: Bools, adherence: float = 0.85) -> None:
-        """A refill of 28 days every four weeks, some missed, for some beginning in the middle."""
+        """A refill of 28 days every four weeks, some missed, for some beginning in the middle.
+
+        Parameters
+        ----------
+        code
+            Of the medication.
+        who
+            (N,): who takes it.
+        adherence
+            Share of the refills that are fetched.
+        """
         person = np.flatnonzero(who)
         begin = np.where(self.rng.random(len(person)) < 0.3, self.rng.integers(0, TIMELINE, len(person)), 0)
         self.course(code, person, begin, np.full(len(person), TIMELINE), adherence)
 
     def course(self, code: str, person: Ints, begin: Ints, weeks: Ints, adherence: float = 0.9) -> None:
-        """Refills of 28 days every four weeks, from `begin` for `weeks` weeks."""
+        """Refills of 28 days every four weeks, for some time.
+
+        Parameters
+        ----------
+        code
+            Of the medication.
+        person
+            (P,): who takes it; a person may take several courses.
+        begin, weeks
+            (P,): week in which the course begins, and how many it lasts.
+        adherence
+            Share of the refills that are fetched.
+        """
         slots = TIMELINE // 4 + 1
         phase = self.rng.integers(0, 4, len(person))
         week = (begin + phase)[:, None] + 4 * np.arange(slots)[None, :]
@@ -138,7 +193,19 @@ class EventSampler:
         self.add(code, np.repeat(person, slots)[taken.ravel()], week[taken], 28.0)
 
     def prescriptions(self, code: str, condition: str, share: float, days: int) -> None:
-        """Prescriptions of `days` days for a share of the recorded episodes of a condition."""
+        """Prescriptions for some of the recorded episodes of a condition.
+
+        Parameters
+        ----------
+        code
+            Of the medication.
+        condition
+            Code of the condition that it is prescribed for.
+        share
+            Of the episodes, that lead to a prescription.
+        days
+            Of supply.
+        """
         for events in self.parts.get(condition, ()):
             chosen = self.rng.random(len(events.person)) < share
             self.add(code, events.person[chosen].astype(np.int64), events.week[chosen].astype(np.int64), float(days))

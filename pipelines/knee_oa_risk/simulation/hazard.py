@@ -16,7 +16,17 @@ Bools = NDArray[np.bool_]
 
 
 def log_hazard(age: Floats, female: Bools, year: Floats) -> Floats:
-    """Log hazard per year from age in years, sex and calendar year alone, (N,)."""
+    """Log hazard of knee osteoarthritis per year from age, sex and calendar year alone, (N,).
+
+    Parameters
+    ----------
+    age
+        (N,), years.
+    female
+        (N,).
+    year
+        (N,), calendar year of the index date.
+    """
     by_age = 2.5 / (1 + np.exp(-(age - 57) / 8)) - 0.03 * np.maximum(age - 80, 0)
     women = (0.20 + 0.25 / (1 + np.exp(-(age - 52) / 3))) * female
     return BASE + by_age + women + 0.01 * (year - 2010)
@@ -33,7 +43,19 @@ def bmi_mean(age: Floats, year: Floats) -> Floats:
 
 
 def condition_chance(code: str, age: Floats, female: Bools, bmi: Floats) -> Floats:
-    """Chance of a lasting condition given age in years, sex and body mass index in kg/m2."""
+    """Chance of a lasting condition, (N,).
+
+    Parameters
+    ----------
+    code
+        Of the condition, one of `CHRONIC`.
+    age
+        (N,), years.
+    female
+        (N,).
+    bmi
+        (N,), kg/m2.
+    """
     base, per_decade, women, per_bmi, _ = CHRONIC[code]
     return expit(base + per_decade * (age - 50) / 10 + women * female + per_bmi * (bmi - 27))
 
@@ -45,14 +67,34 @@ def kl_prior(age: Floats, bmi: Floats) -> Floats:
 
 
 def laboratory_mean(name: str, bmi: Floats, gout: Bools) -> Floats:
-    """Mean of a laboratory value: urate in mg/dL, or the log of C-reactive protein in mg/L."""
+    """Mean of a laboratory value, (N,): urate in mg/dL, or the log of C-reactive protein in mg/L.
+
+    Parameters
+    ----------
+    name
+        "urate" or "crp".
+    bmi
+        (N,), kg/m2.
+    gout
+        (N,): who has it.
+    """
     if name == "urate":  # mg/dL
         return 5.2 + 0.07 * (bmi - 27) + 1.6 * gout
     return 0.6 + 0.06 * (bmi - 27) + 0.0 * gout  # log of C-reactive protein, mg/L
 
 
 def death_hazard(age: Floats, female: Bools, has: dict[str, Bools]) -> Floats:
-    """Hazard of death per year at the index date, (N,)."""
+    """Hazard of death per year at the index date, (N,).
+
+    Parameters
+    ----------
+    age
+        (N,), years.
+    female
+        (N,).
+    has
+        (N,) each: who has which lasting condition, by its code.
+    """
     log = -6.3 + 0.95 * (age - 50) / 10 - 0.4 * female
     for code, effect in (("HEART_FAILURE", 0.9), ("CANCER", 0.9), ("COPD", 0.6), ("KIDNEY", 0.6), ("DEMENTIA", 1.0)):
         log = log + effect * has[code]

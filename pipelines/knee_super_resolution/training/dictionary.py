@@ -141,7 +141,17 @@ def sparse_codes(features: Tensor, dictionary: Dictionary) -> tuple[Tensor, Tens
 
 
 def save_dictionary(dictionary: Dictionary, factor: int, folder: Path = BUNDLE) -> None:
-    """Write the dictionaries of a factor in half precision."""
+    """Write the dictionaries of a factor in half precision.
+
+    Parameters
+    ----------
+    dictionary
+        Of pairs of thick and thin patches.
+    factor
+        That it was trained for; part of the file's name.
+    folder
+        Where `load_dictionary` will look.
+    """
     save_file(
         {name: getattr(dictionary, name).half().contiguous() for name in ("components", "low", "high")},
         folder / f"scsr_{factor}.safetensors",

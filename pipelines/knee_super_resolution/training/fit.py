@@ -43,7 +43,17 @@ def rate_at(step: int, plan: Plan) -> float:
 
 
 class Gradients:
-    """Loss gradients of the patches of a step, worked out side by side."""
+    """Loss gradients of the patches of a step, worked out side by side.
+
+    Parameters
+    ----------
+    network
+        In training.
+    corpus
+        Volumes that the patches are drawn from.
+    plan
+        Of the run: patches of a step, threads, device and seed.
+    """
 
     def __init__(self, network: nn.Module, corpus: Corpus, plan: Plan) -> None:
         self.network, self.plan = network, plan

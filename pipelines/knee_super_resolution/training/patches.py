@@ -59,7 +59,15 @@ class Degradation:
 
 
 class RandSliceAxisd(RandomizableTransform, MapTransform):  # type: ignore[misc]
-    """Bring one of a volume's thin axes to the front and crop: (D, H, W) to (1, depth, size, size)."""
+    """Bring one of a volume's thin axes to the front and crop: (D, H, W) to (1, depth, size, size).
+
+    Parameters
+    ----------
+    keys
+        Of the volumes in the sample.
+    depth, size
+        Thin slices and in-plane pixels of the crop.
+    """
 
     def __init__(self, keys: Iterable[Hashable], depth: int, size: int) -> None:
         MapTransform.__init__(self, keys)
