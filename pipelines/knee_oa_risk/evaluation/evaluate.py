@@ -136,17 +136,19 @@ def _rivals(
 def main(arguments: list[str]) -> int:
     """Measure, write the card; returns 1 when a bar is missed."""
     parser = argparse.ArgumentParser(prog="condyle evaluate knee_oa_risk", description=__doc__)
-    parser.add_argument("--bundle", type=Path, default=BUNDLE)
-    parser.add_argument("--persons", type=int, default=100_000, help="size of the register the later part is cut from")
-    parser.add_argument("--train-persons", type=int, default=PERSONS, help="size of the register for the rivals")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the networks trained for comparison")
-    parser.add_argument("--designs", type=int, default=60_000, help="people for the comparison of designs")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the rivals' measurements there")
+    parser.add_argument("--bundle", type=Path, default=BUNDLE, help="folder of the model to measure")
     parser.add_argument(
-        "--records", type=Path, nargs="+", metavar="FOLDER", default=(), help="see what it says of records of others"
+        "--persons", type=int, default=100_000, help="people in the register that the later part is from"
     )
-    parser.add_argument("--card", type=Path, default=CARD_FILE, help="where to write the model card")
+    parser.add_argument("--train-persons", type=int, default=PERSONS, help="people to train the rivals on")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the people, for each rival network")
+    parser.add_argument("--designs", type=int, default=60_000, help="people for the comparison of study designs")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="store the rivals' measurements for the next run")
+    parser.add_argument(
+        "--records", type=Path, nargs="+", metavar="FOLDER", default=(), help="also list the answers to these records"
+    )
+    parser.add_argument("--card", type=Path, default=CARD_FILE, help="file to write the model card to")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
 

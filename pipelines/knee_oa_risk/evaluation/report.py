@@ -84,31 +84,26 @@ def head_section(report: Report, ensemble: Ensemble, early: Part, test: Part, bu
     report.say(
         "# knee_oa_risk: risk of knee osteoarthritis from the patient's record",
         "",
-        "**Trained and measured on simulated people. Research use only, not for clinical use. None of these "
-        "figures says "
-        "anything about patients.**",
+        "**Trained and measured on simulated people. Research use only, not for clinical use. None of these figures "
+        "says anything about patients.**",
         "",
         "After Deep-KOA (Ningrum 2021, doi 10.2147/JMDH.S325179): a CNN over a weekly matrix of diagnoses and "
-        "medications and "
-        "an ANN over static data, joined. Written by `condyle evaluate knee_oa_risk`. `condyle train knee_oa_risk` "
-        "makes "
-        "the shipped bundle again (bit for bit where it was tried) in about ten minutes on one CPU core.",
+        "medications and an ANN over static data, joined. Written by `condyle evaluate knee_oa_risk`. `condyle train "
+        "knee_oa_risk` makes the shipped bundle again in about ten minutes on one CPU core (bit for bit where it was "
+        "tried).",
         "",
         f"- {card.members} networks, {size:.2f} MB of safetensors, seed {card.seed}; mapping tables {version()}.",
         f"- Matrix: {card.codes} codes x 157 weeks, diagnoses / 7, days of supply / 28, {GAP} weeks of wash-out. "
-        "Static: age "
-        "(spline), sex, use of care, length of record; BMI, Kellgren-Lawrence grade, family history, old knee "
-        "injury, urate, "
-        "C-reactive protein, HbA1c, each with a missing flag.",
-        "- Head: yearly hazards of knee osteoarthritis and of death (discrete time, censoring by exposure); risks are "
-        "cumulative incidences at 1, 3 and 5 years with death competing.",
-        f"- Early part: {len(early.people)} people with index dates before {FIRST_TEST_YEAR - 1:.0f}; calibration "
-        "and intervals "
-        f"from {FIRST_TEST_YEAR - 1:.0f}; later part, another register: {len(test.people)} people from "
-        f"{FIRST_TEST_YEAR:.0f} on, "
-        f"diagnoses {', '.join(counts)}. Use of care, body mass index and incidence drift over the years.",
-        "- Measures are weighted by the inverse probability of still being seen; who died is known not to have "
-        "become a case.",
+        "Static: age (spline), sex, use of care, length of record; BMI, Kellgren-Lawrence grade, family history, old "
+        "knee injury, urate, C-reactive protein, HbA1c, each with a missing flag.",
+        "- Head: yearly hazards of knee osteoarthritis and of death (discrete time, censoring by exposure); risks "
+        "are cumulative incidences at 1, 3 and 5 years with death competing.",
+        f"- Early part: {len(early.people)} people with index dates before {FIRST_TEST_YEAR - 1:.0f}; calibration and "
+        f"intervals from {FIRST_TEST_YEAR - 1:.0f}; later part, another register: {len(test.people)} people from "
+        f"{FIRST_TEST_YEAR:.0f} on, diagnoses {', '.join(counts)}. Use of care, body mass index and incidence drift "
+        "over the years.",
+        "- Measures are weighted by the inverse probability of still being seen; a person who died is known not to "
+        "have become a case.",
         "",
         "## Performance on the later part",
     )
@@ -163,7 +158,7 @@ def performance_section(report: Report, risks: dict[str, Floats], test: Part) ->
             "observed / expected",
         ]
         report.table(heading, rows)
-    report.say("Published figures, of other people, outcome within 1 year (Ningrum 2021), in a column of their own:")
+    report.say("Published figures (Ningrum 2021), of other people, outcome within 1 year:")
     report.table(
         ["", "Deep-KOA as published"],
         [
@@ -174,11 +169,9 @@ def performance_section(report: Report, risks: dict[str, Floats], test: Part) ->
         ],
     )
     report.say(
-        "These do not fit together: at 11.04 % prevalence a sensitivity of 0.89 and a specificity of 0.93 give a "
-        "precision of "
-        "0.61; 0.80 needs about 24 %. Cases were 13 years older than controls on average, so age alone separates "
-        "them well. "
-        "The section on designs shows how such an AUROC comes about.",
+        "These figures contradict each other: at 11.04 % prevalence a sensitivity of 0.89 and a specificity of 0.93 "
+        "give a precision of 0.61; 0.80 needs about 24 %. Cases were 13 years older than controls on average, so age "
+        "alone separates them well. The section on designs shows how such an AUROC comes about.",
     )
 
 
@@ -349,9 +342,8 @@ def intervals_section(report: Report, ensemble: Ensemble, test: Part) -> None:
     report.say(
         "### Intervals",
         "",
-        f"{LEVEL:.0%} intervals (spread of the ensemble, scaled by split conformal prediction against the known "
-        "risk on the "
-        "calibration year) should hold the Bayes-optimal risk that often:",
+        f"{LEVEL:.0%} intervals (spread of the ensemble, scaled by split conformal prediction against the known risk "
+        "on the calibration year) should contain the Bayes-optimal risk of as many people:",
     )
     report.table(["horizon", "coverage", "coverage in the top tenth of risk", "median width"], rows)
 
@@ -362,10 +354,8 @@ def leaks_section(report: Report, rows: list[list[str]]) -> None:
         "### Leaking codes",
         "",
         "AUROC at 1 year with and without the codes that follow the disease rather than foretell it (knee pain, "
-        "effusion, "
-        "knee imaging, injection, hyaluronic acid, orthopaedic referral). The shipped model does not read them. "
-        "Trained on "
-        f"at most {LEAK_PERSONS} people of the early part, one network:",
+        "effusion, knee imaging, injection, hyaluronic acid, orthopaedic referral). The shipped model does not read "
+        f"them. Each model is trained on at most {LEAK_PERSONS} people of the early part; the network is a single one:",
     )
     heading = ["wash-out", "boosting, without", "network, without", "boosting, with leaks", "network, with leaks"]
     report.table(heading, rows)
@@ -376,11 +366,9 @@ def designs_section(report: Report, rows: list[list[str]]) -> None:
     report.say(
         "### Designs: how an AUROC of 0.97 can appear",
         "",
-        "The same simulated adults of 18 to 90, studied as case and control in two ways, outcome within 1 year. "
-        "Unmatched: the "
-        "history of a case ends on the day of diagnosis, controls are any of the others, all codes are read. "
-        "Matched: controls "
-        f"of the same age (5 years), sex and use of care, {GAP} weeks of wash-out, no leaking codes.",
+        "Two case-control studies of the same simulated adults aged 18 to 90, outcome within 1 year. Unmatched: the "
+        "history of a case ends on the day of diagnosis, controls are any other people, and all codes are read. "
+        f"Matched: controls of the same age (5 years), sex and use of care, {GAP} weeks of wash-out, no leaking codes.",
     )
     heading = ["design", "cases / controls", "mean age", "age + sex", "age + sex + visits", "boosting", "network"]
     report.table(heading, rows)
@@ -389,18 +377,16 @@ def designs_section(report: Report, rows: list[list[str]]) -> None:
 def records_section(report: Report, found: list[RecordAnswer]) -> None:
     """What the pipeline answers to records that it was not made for."""
     report.say(
-        "### Records of others",
+        "### Records from elsewhere",
         "",
-        "What the pipeline says of records that it was not made for: Synthea's FHIR bundles and OMOP tables, and "
-        "example "
-        "HL7 v2 messages (joined by patient, as the node does). All of these people are made up, and Synthea's knee "
-        "osteoarthritis follows no risk factors, so the risks can be looked at and not be judged. The mapping tables "
-        "were "
-        "completed with the codes of these very files; at a site, expect more unknown codes, which is what the gate is "
-        "for.",
+        "What the pipeline answers to records that it was not made for: Synthea's FHIR bundles and OMOP tables, and "
+        "example HL7 v2 messages (joined by patient, as the node joins them). All of these people are made up, and "
+        "Synthea's knee osteoarthritis follows no risk factors, so the risks can be read but not judged. The mapping "
+        "tables were completed with the codes of these files. Expect more unknown codes at a site; the limit on "
+        "their share is there for that.",
     )
     report.table(["records", "people", "unknown codes", "risk", "no risk", "refused"], summary(found))
-    report.say("Each of them, and those with the diagnosis also on the day before it:")
+    report.say("Each record, assessed after its last entry, and also on the day before the diagnosis where it has one:")
     report.table(["record", "entries", "unknown codes", "asked", "answer"], details(found))
 
 
@@ -433,10 +419,9 @@ def speed_section(report: Report, ensemble: Ensemble, test: Part) -> None:
     report.say(
         "### Speed",
         "",
-        f"One patient, risks with intervals and what drove them, {torch.get_num_threads()} thread(s) of a shared "
-        "CPU: median "
-        f"{1000 * float(np.median(seconds[2:])):.0f} ms; `benchmarks/knee_oa_risk.py` measures the whole way from "
-        "the record.",
+        f"Risks with intervals and what drove them, for one patient, on {torch.get_num_threads()} thread(s) of a "
+        f"shared CPU: median {1000 * float(np.median(seconds[2:])):.0f} ms; `benchmarks/knee_oa_risk.py` measures the "
+        "whole run, from the record on.",
     )
 
 
@@ -446,36 +431,29 @@ def limits_section(report: Report) -> None:
         "",
         "## Limits",
         "",
-        "- The population, its hazard and its codes are ours; a real register differs in everything that matters. "
-        "Retrain and "
-        "recalibrate on local data before any study with patients.",
-        "- The model abstains under one observed year, with entries on fewer than three days of the window, above 30 % "
-        "unknown codes, outside 30 to 90 years, after death, and where the diagnosis is already on record, by code or "
-        "by "
-        "name.",
+        "- The population, its hazard and its codes are made up; a real register differs in everything that matters. "
+        "Retrain and recalibrate on local data before any study with patients.",
+        "- The model gives no risk where less than one year was observed, where fewer than three days of the window "
+        "have entries, where more than 30 % of the codes are unknown, outside 30 to 90 years of age, after death, "
+        "and where the diagnosis is already on record, by code or by name.",
         "- What drove a risk is what the model used, not what causes the disease.",
         f"- {INPUTS} codes are read; rare diseases share one row for other diagnoses.",
         "",
         "## Training on your own records",
         "",
         "`condyle train knee_oa_risk --records FOLDER --bundle OWN` takes folders (or zips) of OMOP CDM tables, FHIR "
-        "R4 "
-        "bundles (`*.json`) and bulk exports (`*.ndjson`). Everybody is looked at once a year for as long as they are "
-        "followed; 70 % of the people are trained on, 15 % calibrate, 15 % are held out and measured, beside age and "
-        "sex. "
-        "It refuses where too few were diagnosed (100 people to train on, 20 diagnoses within each horizon to "
-        "calibrate) "
-        "and says how many there are. `settings: {bundle: OWN}` in the route takes the result; its reports say what it "
-        "was "
-        "trained on. Its intervals are the spread of networks trained on resampled people: nobody's true risk is "
-        "known, "
-        "so they are not checked.",
+        "R4 bundles (`*.json`) and bulk exports (`*.ndjson`). Each person is assessed once a year for as long as "
+        "follow-up lasts. 70 % of the people are for training, 15 % for calibration, and 15 % are held out for "
+        "measurement, beside a model of age and sex alone. Where too few were diagnosed, the command ends and says "
+        "how many there are; it needs 100 people to train on and 20 diagnoses within each horizon to calibrate. "
+        "`settings: {bundle: OWN}` in the route uses the result, and its reports say what it was trained on. Its "
+        "intervals are the spread of networks trained on resampled people. They are not checked, since no real "
+        "person's true risk is known.",
         "",
         "## Recalibration",
         "",
-        "`condyle train knee_oa_risk --recalibrate outcomes.csv --output recalibration.json` with columns "
-        "`risk_1y, risk_3y, "
-        "risk_5y, time_years, event` (1 diagnosis, 2 death, 0 end of follow-up); then `settings: {recalibration: "
-        "recalibration.json}` in the route.",
+        "`condyle train knee_oa_risk --recalibrate outcomes.csv --output recalibration.json` with columns `risk_1y, "
+        "risk_3y, risk_5y, time_years, event` (1 diagnosis, 2 death, 0 end of follow-up); then `settings: "
+        "{recalibration: recalibration.json}` in the route.",
         "",
     )

@@ -1,4 +1,4 @@
-"""`condyle train knee_oa_risk`: train the ensemble on simulated people; or recalibrate it to a site."""
+"""`condyle train knee_oa_risk`: train the ensemble on simulated people or on records, or recalibrate it to a site."""
 
 from __future__ import annotations
 
@@ -153,21 +153,25 @@ def calibrated(ensemble: Ensemble, early: Population, middle: Population) -> Ens
 def main(arguments: list[str]) -> int:
     """Train, or with --recalibrate fit a site's calibration; returns the exit code."""
     parser = argparse.ArgumentParser(prog="condyle train knee_oa_risk", description=__doc__)
-    parser.add_argument("--persons", type=int, default=PERSONS, help="simulated people")
-    parser.add_argument("--members", type=int, default=MEMBERS, help="networks of the ensemble")
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--bundle", type=Path, default=BUNDLE, help="folder to write weights and card into")
+    parser.add_argument("--persons", type=int, default=PERSONS, help="simulated people to train on")
+    parser.add_argument("--members", type=int, default=MEMBERS, help="networks in the ensemble")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the people, for each network")
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of people and networks")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--bundle", type=Path, default=BUNDLE, help="folder to write weights and description to")
     parser.add_argument(
         "--records",
         type=Path,
         nargs="+",
         metavar="FOLDER",
-        help="train on records instead: OMOP CDM tables (folder or zip), or FHIR R4 bundles or bulk exports",
+        help="train on records instead: folders or zips of OMOP CDM tables, FHIR R4 bundles or bulk exports",
     )
-    parser.add_argument("--recalibrate", type=Path, metavar="CSV", help="outcomes of a site: fit only its calibration")
-    parser.add_argument("--output", type=Path, default=Path("recalibration.json"), help="where --recalibrate writes")
+    parser.add_argument(
+        "--recalibrate", type=Path, metavar="CSV", help="train nothing; fit a calibration to a site's outcomes"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("recalibration.json"), help="file that --recalibrate writes"
+    )
     given = parser.parse_args(arguments)
     if given.recalibrate:
         try:

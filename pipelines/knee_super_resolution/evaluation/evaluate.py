@@ -121,36 +121,42 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FOLDER",
-        help="NIfTI, MetaImage or DICOM; may be repeated",
+        help="folder of thin-slice volumes (NIfTI, MetaImage or DICOM); may be repeated",
     )
     options.add_argument(
-        "--exclude", action="append", default=[], metavar="WORD", help="leave out volumes whose name holds this word"
+        "--exclude", action="append", default=[], metavar="WORD", help="leave out volumes whose name contains this word"
     )
     options.add_argument(
-        "--simulated", type=int, default=0, metavar="N", help="add N simulated knees of seeds never trained on"
+        "--simulated", type=int, default=0, metavar="N", help="add N simulated knees that were not trained on"
     )
-    options.add_argument("--factors", default="2,3,4,8", help="comma-separated whole factors")
+    options.add_argument(
+        "--factors", default="2,3,4,8", help="whole ratios of thick to thin slices, separated by commas"
+    )
     options.add_argument(
         "--methods",
         default=",".join(METHODS),
-        help="comma-separated; also selfsr, which trains on each volume and is slow",
+        help="methods, separated by commas; selfsr is possible too, but slow: it trains on each volume",
     )
     options.add_argument(
-        "--profile", choices=("fir", "gaussian", "boxcar"), default="fir", help="sensitivity of a thick slice"
+        "--profile", choices=("fir", "gaussian", "boxcar"), default="fir", help="slice profile of the thick slices"
     )
     options.add_argument(
-        "--largest", type=int, default=0, metavar="N", help="judge the central box of N samples along each axis"
+        "--largest",
+        type=int,
+        default=0,
+        metavar="N",
+        help="measure only the central box of at most N samples along each axis",
     )
-    options.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON")
+    options.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    options.add_argument("--card", type=Path, metavar="FILE", help="replace the table in this model card")
+    options.add_argument("--lesions", action="store_true", help="also measure how small lesions survive")
     options.add_argument(
-        "--card", type=Path, metavar="FILE", help="write the table into this model card, between its marks"
+        "--knee", type=Path, metavar="FOLDER", help="a knee series, to measure the input checks with --others"
     )
-    options.add_argument("--lesions", action="store_true", help="run the small-lesion test too")
-    options.add_argument("--knee", type=Path, metavar="FOLDER", help="a knee series, for the gates' AUROC")
     options.add_argument(
-        "--others", type=Path, action="append", default=[], metavar="FOLDER", help="series that are no knees"
+        "--others", type=Path, action="append", default=[], metavar="FOLDER", help="series of other body parts"
     )
-    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--threads", type=int, default=2, help="CPU threads")
     return options
 
 

@@ -59,41 +59,46 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FOLDER",
-        help="real volumes: DICOM, NIfTI, MetaImage; may be repeated",
+        help="folder of real volumes (DICOM, NIfTI or MetaImage) to train on; may be repeated",
     )
     options.add_argument(
         "--exclude",
         action="append",
         default=[],
         metavar="WORD",
-        help="leave out volumes whose folder or file name holds this word",
+        help="leave out volumes whose folder or file name contains this word; may be repeated",
     )
     options.add_argument(
         "--output",
         type=Path,
         default=BUNDLE,
         metavar="FOLDER",
-        help="where weights, description, log and checkpoint go",
+        help="folder to write weights, description, log and checkpoint to",
     )
-    options.add_argument("--method", choices=("condyle", "deepresolve", "scsr"), default="condyle")
-    options.add_argument("--factor", type=float, help="deepresolve: the one ratio to train for (default: any)")
-    options.add_argument("--initial", type=Path, metavar="FILE", help="weights to start from")
     options.add_argument(
-        "--stop", type=int, metavar="STEP", help="end at this step of the schedule, to go on with --initial"
+        "--method",
+        choices=("condyle", "deepresolve", "scsr"),
+        default="condyle",
+        help="this network, or a rival: deepresolve or scsr",
     )
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--steps", type=int, default=7000)
+    options.add_argument("--factor", type=float, help="train for this ratio of slice spacings only")
+    options.add_argument("--initial", type=Path, metavar="FILE", help="start from these weights")
+    options.add_argument(
+        "--stop", type=int, metavar="STEP", help="end at this step of the schedule; --initial goes on from there"
+    )
+    options.add_argument("--seed", type=int, default=0, help="seed of weights and patches")
+    options.add_argument("--steps", type=int, default=7000, help="steps of the whole schedule")
     options.add_argument("--rate", type=float, default=1.2e-3, help="peak learning rate")
-    options.add_argument("--depth", type=int, default=96, help="thin slices of a training patch")
-    options.add_argument("--thick", type=int, default=16, help="thick slices of a training patch")
-    options.add_argument("--size", type=int, default=40, help="pixels of a training patch")
-    options.add_argument("--batch", type=int, default=1, help="patches of a step")
-    options.add_argument("--channels", type=int, default=32)
-    options.add_argument("--blocks", type=int, default=5)
-    options.add_argument("--knees", type=int, default=24, help="simulated knees")
-    options.add_argument("--clutter", type=int, default=24, help="volumes of random shapes")
-    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options.add_argument("--threads", type=int, default=1, help="patches worked on at once")
+    options.add_argument("--depth", type=int, default=96, help="thin slices in a training patch, at most")
+    options.add_argument("--thick", type=int, default=16, help="thick slices in a training patch, at most")
+    options.add_argument("--size", type=int, default=40, help="pixels along each side of a training patch")
+    options.add_argument("--batch", type=int, default=1, help="patches in a step")
+    options.add_argument("--channels", type=int, default=32, help="channels of the network")
+    options.add_argument("--blocks", type=int, default=5, help="residual blocks of the network")
+    options.add_argument("--knees", type=int, default=24, help="simulated knees to train on")
+    options.add_argument("--clutter", type=int, default=24, help="simulated volumes of random shapes to train on")
+    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="PyTorch device")
+    options.add_argument("--threads", type=int, default=1, help="patches computed at once, one thread each")
     return options
 
 

@@ -30,6 +30,6 @@ def test_evaluation_measures_everything_and_says_which_bars_were_missed(bundle: 
         assert part in text
     for heading in ("Reliability", "Decision curve", "Subgroups", "Intervals", "Leaking codes", "Designs", "Bars"):
         assert f"### {heading}" in text
-    assert "These do not fit together" in text
+    assert "These figures contradict each other" in text
     # the published figures stand in a table of their own, in no row with ours
     assert not any("0.97" in line and "network" in line for line in text.splitlines())

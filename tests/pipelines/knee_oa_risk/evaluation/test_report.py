@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipelines.knee_oa_risk import PACKAGE
 from pipelines.knee_oa_risk.evaluation import report as sections
 from pipelines.knee_oa_risk.evaluation.parts import Part
 from pipelines.knee_oa_risk.evaluation.report import MODEL, Report
@@ -48,6 +49,18 @@ def test_reliability_counts_everybody_once(later: Part) -> None:
     sections.reliability_section(report, bayes_risk(later.people), later)
     counted = sum(int(row[2]) for row in rows(report)[2:])
     assert counted == int((later.known(5)[1] > 0).sum())
+
+
+def test_the_text_of_the_shipped_card_is_what_the_evaluation_writes() -> None:
+    report = Report()
+    sections.limits_section(report)
+    sections.leaks_section(report, [])
+    sections.designs_section(report, [])
+    sections.records_section(report, [])
+    card = (PACKAGE / "README.md").read_text(encoding="utf-8").splitlines()
+    tables = [line for line in report.lines if line.startswith("|")]
+    assert len(report.lines) > 40
+    assert [line for line in report.lines if line not in card and line not in tables] == []
 
 
 def test_women_and_men_of_the_subgroups_are_everybody(later: Part) -> None:
