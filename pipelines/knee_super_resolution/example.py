@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 ECHO_TIMES_MS = (12.0, 40.0)
 
 
-def example(folder: Path, shape: tuple[int, int, int] = (20, 128, 128)) -> Example:
+def example(
+    folder: Path, shape: tuple[int, int, int] = (20, 128, 128), echo_times_ms: tuple[float, ...] = ECHO_TIMES_MS
+) -> Example:
     """A thick-slice knee of two echoes and its result.
 
     Parameters
@@ -30,9 +32,11 @@ def example(folder: Path, shape: tuple[int, int, int] = (20, 128, 128)) -> Examp
         Where the simulated study is written.
     shape
         Slices, rows and columns of each echo.
+    echo_times_ms
+        One echo each.
     """
     header = phantoms.study_header(phantoms.Person(), "knee", "SIMULATED KNEE MR")
-    study = only_study(phantoms.write_knee_mr(folder, header, shape, echo_times_ms=ECHO_TIMES_MS))
+    study = only_study(phantoms.write_knee_mr(folder, header, shape, echo_times_ms=echo_times_ms))
     return Example(study, _WithoutNetwork(KneeSuperResolution.settings_type()).run(study))
 
 

@@ -45,7 +45,7 @@ class Case:
 
 
 CASES = (
-    Case("ohif-knee-derived-series", "knee_super_resolution", "MR Image Storage", None, 200_000, slices_down=38),
+    Case("ohif-knee-derived-series", "knee_super_resolution", "MR Image Storage", None, 200_000, slices_down=30),
     Case("ohif-knee-capture", "knee_super_resolution", "Secondary Capture Image Storage", None, 100_000),
     Case("ohif-knee-segmentation", every_kind.NAME, "Segmentation Storage", (220, 120, 40), 150, agree=True),
     Case("ohif-knee-report", "knee_super_resolution", REPORT, (0, 255, 0), 300),
