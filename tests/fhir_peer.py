@@ -5,15 +5,39 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvicorn
+from fhir.resources.R4B.riskassessment import RiskAssessment
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
 from node.config.checks import listening_socket
+
+
+class Prediction(NamedTuple):
+    """One prediction of a RiskAssessment."""
+
+    years: int
+    risk: float
+    rationale: str
+
+
+def predictions(assessment: RiskAssessment) -> list[Prediction]:
+    """What a RiskAssessment predicts, in its own order; every prediction has a horizon, a risk and a rationale."""
+    assert assessment.prediction is not None
+    found = []
+    for prediction in assessment.prediction:
+        assert prediction.whenRange is not None
+        assert prediction.whenRange.high is not None
+        assert prediction.whenRange.high.value is not None
+        assert prediction.probabilityDecimal is not None
+        assert prediction.rationale is not None
+        years = int(prediction.whenRange.high.value)
+        found.append(Prediction(years, float(prediction.probabilityDecimal), prediction.rationale))
+    return found
 
 
 @contextmanager

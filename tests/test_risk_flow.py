@@ -18,7 +18,7 @@ from pydicom.uid import UID
 from node.demo import samples
 from node.patient_records.store import new_key
 from pipelines.knee_oa_risk.simulation.sample import demo_person, patient_bundle
-from tests.fhir_peer import FhirPeer, serving
+from tests.fhir_peer import FhirPeer, predictions, serving
 from tests.orthanc import free_port
 from tests.running import RunningNode
 from tests.waiting import until
@@ -98,9 +98,12 @@ def test_the_risk_of_a_posted_record_lands_in_the_patients_study_and_on_the_fhir
 
     until(lambda: server.given, "the risk is on the FHIR server")
     given = RiskAssessment.model_validate(server.given[0])
+    assert given.identifier is not None
     assert given.identifier[0].value == job.id
+    assert given.basis is not None
+    assert given.basis[0].identifier is not None
     assert given.basis[0].identifier.value == f"urn:oid:{source.StudyInstanceUID}"
-    assert [int(prediction.whenRange.high.value) for prediction in given.prediction] == [1, 3, 5]
+    assert [prediction.years for prediction in predictions(given)] == [1, 3, 5]
 
     # a request gets its answer, and the server is given that too
     question = {"patient_id": "DEMO-KNEE", "index_date": INDEX.isoformat()}

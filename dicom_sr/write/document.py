@@ -329,7 +329,7 @@ def _as_pdf_a(pdf: bytes, provenance: Provenance) -> bytes:
         )
         document_.Root.OutputIntents = document_.make_indirect(pikepdf.Array([intent]))
         document_.Root.Lang = pikepdf.String("en-US")
-        for keyword in list(document_.docinfo):
+        for keyword in list(document_.docinfo.keys()):
             del document_.docinfo[keyword]
         moment = f"{provenance.created:%Y-%m-%dT%H:%M:%S}Z"
         with document_.open_metadata(set_pikepdf_as_editor=False) as xmp:

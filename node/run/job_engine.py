@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import IO, Concatenate, ParamSpec, Protocol, TypeVar
 
-from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID
+from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID, StepOptions
 from dbos import DBOSPortableJSONSerializer as JsonSerializer
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select, update
@@ -55,7 +55,7 @@ SWEEP_AFTER_S = 10.0
 STOP_PATIENCE_S = 5.0  # for a database that does not answer
 RETAIN_EVERY_S = 3600.0
 REPEATED = ("prepare", "infer", "encode")  # steps whose outcome a restart keeps
-DATABASE_DOWN: dict[str, object] = {  # a step is repeated while the database is away, and only then; about 17 minutes
+DATABASE_DOWN: StepOptions = {  # a step is repeated while the database is away, and only then; about 17 minutes
     "retries_allowed": True,
     "max_attempts": 11,
     "interval_seconds": 1,
@@ -88,15 +88,15 @@ def _like_ours() -> None:
 _flow: Flow | None = None
 
 
-@DBOS.workflow(name="process", max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)  # type: ignore[untyped-decorator]
+@DBOS.workflow(name="process", max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
 def process(job_id: str) -> None:
     """Run one job. When it is resumed after a crash, a finished step is not repeated: its return value is read back."""
     flow = _flow
     assert flow is not None, "the engine is not started"
 
-    def step(name: str, work: Callable[Concatenate[str, P], T], *arguments: P.args, **_: P.kwargs) -> T:
-        done: T = DBOS.run_step({"name": name, **DATABASE_DOWN}, work, job_id, *arguments)
-        return done
+    def step(name: str, work: Callable[Concatenate[str, P], T], *arguments: P.args, **more: P.kwargs) -> T:
+        options: StepOptions = {"name": name, **DATABASE_DOWN}
+        return DBOS.run_step(options, lambda: work(job_id, *arguments, **more))
 
     _work_through(flow, job_id, step)
 

@@ -42,7 +42,7 @@ def save_calibration(calibration: GradeCalibration, folder: Path) -> None:
 
 def save_network(network: nn.Module, path: Path) -> None:
     """Write the weights of one network; with a damage network goes the name of the loss that it was trained with."""
-    metadata = {"loss": network.loss} if isinstance(network, Damage) else None
+    metadata: dict[str, str] | None = {"loss": network.loss} if isinstance(network, Damage) else None
     save_file({name: value.detach().contiguous() for name, value in network.state_dict().items()}, str(path), metadata)
 
 

@@ -20,11 +20,11 @@ from tests.viewers.conftest import Examples, hold_to_picture
 from tests.viewers.ohif import viewer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 pytestmark = [pytest.mark.browser, pytest.mark.orthanc, pytest.mark.timeout(240)]
 
-WINDOW = {"width": 1280, "height": 800}
+WINDOW: ViewportSize = {"width": 1280, "height": 800}
 VIEWPORT = (290, 60, 1225, 790)  # of the window, without its borders: left, upper, right, lower
 PATIENCE_MS = 60_000
 STILL_S = 20.0

@@ -14,6 +14,7 @@ from fhir.resources.R4B.riskassessment import RiskAssessment
 
 from pipelines.knee_oa_risk.simulation.population import simulate
 from pipelines.knee_oa_risk.simulation.sample import patient_bundle
+from tests.fhir_peer import predictions
 from tests.running import RunningNode
 
 DAY = date(2026, 1, 5)
@@ -46,12 +47,15 @@ def test_a_posted_record_is_kept_and_a_risk_is_answered_as_a_valid_risk_assessme
     assert asked.status_code == 200, asked.text
     assert asked.headers["content-type"].startswith("application/fhir+json")
     answer = RiskAssessment.model_validate(asked.json())
-    risks = [float(prediction.probabilityDecimal) for prediction in answer.prediction]
-    assert [int(prediction.whenRange.high.value) for prediction in answer.prediction] == [1, 3, 5]
+    predicted = predictions(answer)
+    risks = [prediction.risk for prediction in predicted]
+    assert [prediction.years for prediction in predicted] == [1, 3, 5]
     assert risks == sorted(risks)
     assert 0.0 < risks[0] < risks[-1] < 1.0
-    assert "90% interval" in answer.prediction[0].rationale
-    assert any("simulated" in note.text for note in answer.note)
+    assert "90% interval" in predicted[0].rationale
+    assert answer.note is not None
+    assert all(note.text for note in answer.note)
+    assert any("simulated" in str(note.text) for note in answer.note)
 
 
 def test_a_request_that_the_model_cannot_answer_says_why(here: str, person: dict[str, Any]) -> None:
