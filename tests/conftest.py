@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import node.network.requestor  # noqa: F401  mends pynetdicom, for the peers of the tests too
 from tests.browser import open_browser
 from tests.needs import missing
 from tests.orthanc import Archive, OrthancMissing

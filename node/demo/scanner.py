@@ -14,7 +14,9 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
-from pynetdicom import AE
+from pynetdicom import AE, evt
+
+from node.network.requestor import MAXIMUM_PDU_SIZE, no_delay
 
 AE_TITLE = "SCANNER"
 CONTEXTS = 120  # presentation contexts per association; PS3.8 allows 128
@@ -123,15 +125,18 @@ class Scanner:
         except OSError as error:
             return [f"{receiver.ae_title} cannot be reached: {error.strerror}"]
         ae = AE(ae_title=AE_TITLE)
-        ae.maximum_pdu_size = 131072
+        ae.maximum_pdu_size = MAXIMUM_PDU_SIZE
         for sop_class_uid, syntax in dict.fromkeys((file.sop_class_uid, file.transfer_syntax_uid) for file in files):
             ae.add_requested_context(sop_class_uid, syntax)
-        association = ae.associate(receiver.host, receiver.port, ae_title=receiver.ae_title, max_pdu=131072)
+        association = ae.associate(
+            receiver.host,
+            receiver.port,
+            ae_title=receiver.ae_title,
+            max_pdu=MAXIMUM_PDU_SIZE,
+            evt_handlers=[(evt.EVT_CONN_OPEN, no_delay)],
+        )
         if not association.is_established:
             return [f"{receiver.ae_title} did not accept the association"]
-        transport = association.dul.socket
-        if transport is not None and transport.socket is not None:
-            transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         refused = []
         try:
             for file in files:

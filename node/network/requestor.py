@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-import time
 from contextlib import suppress
 
 from pynetdicom import _config, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import DIMSEPrimitive
 from pynetdicom.transport import AssociationSocket
 
 _config.LOG_HANDLER_LEVEL = "none"  # its own log of events quotes data sets
@@ -27,23 +27,30 @@ def _close_socket(connection: AssociationSocket) -> None:
 
 AssociationSocket._shutdown_socket = _close_socket  # type: ignore[method-assign, assignment]
 
+_serve_request = Association._serve_request
+
+
+def _serve_request_or_give_back(self: Association, msg: DIMSEPrimitive, context_id: int) -> None:
+    """Serve a request of the peer, and give an answer back to the request that waits for it.
+
+    pynetdicom 3.0 pauses its reactor while a request waits for its answer. A reactor that is just waking up looks
+    paused already; it then takes the answer off the queue and drops it, and the request waits until its time is up.
+    """
+    awaited = not self._reactor_checkpoint.is_set()
+    if awaited and not msg.is_valid_request:
+        self.dimse.msg_queue.put((context_id, msg))
+    else:
+        _serve_request(self, msg, context_id)  # type: ignore[arg-type]
+
+
+Association._serve_request = _serve_request_or_give_back  # type: ignore[method-assign]
+
 
 def no_delay(event: evt.Event) -> None:
     """Send small packets at once: else the kernel holds back the end of each object for the peer's ACK, 40 ms."""
     connection = event.assoc.dul.socket
     if connection is not None and connection.socket is not None:
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def settled(association: Association) -> Association:
-    """The association, once its reactor has woken up from the last request; to be asked before every request.
-
-    pynetdicom 3.0 pauses that thread during a request and wakes it afterwards. A request that follows at once finds it
-    asleep still, takes that for paused, and the thread then wakes up and swallows the answer.
-    """
-    while association._is_paused and association._reactor_checkpoint.is_set() and association.is_alive():
-        time.sleep(0.0001)
-    return association
 
 
 def refusal(association: Association) -> str:

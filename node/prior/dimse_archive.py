@@ -12,7 +12,7 @@ from pynetdicom.association import Association
 from dicom_sr.provenance import SERIES_MARK
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
-from node.network.requestor import ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S, MAXIMUM_PDU_SIZE, no_delay, settled
+from node.network.requestor import ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S, MAXIMUM_PDU_SIZE, no_delay
 from node.network.sop_classes import (
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
@@ -112,7 +112,7 @@ class DimseArchive:
         association = self._open()
         matches: list[Dataset] = []
         self._timeouts(association)
-        for status, match in settled(association).send_c_find(query, FIND):
+        for status, match in association.send_c_find(query, FIND):
             self._deadline.left()
             answer = status.get("Status")  # none where the peer aborts or says nothing in time
             if answer in PENDING and match is not None:
@@ -150,7 +150,7 @@ class DimseArchive:
         self._arrived.clear()
         self._timeouts(association)
         answer = None
-        for status, _ in settled(association).send_c_get(_identifier(reference), GET):
+        for status, _ in association.send_c_get(_identifier(reference), GET):
             self._deadline.left()
             answer = status.get("Status")
         return (self._arrived[0] if self._arrived else None), answer
@@ -160,7 +160,7 @@ class DimseArchive:
         association = self._open()
         self._timeouts(association)
         answer = None
-        for status, _ in settled(association).send_c_move(_identifier(reference), self._ae_title, MOVE):
+        for status, _ in association.send_c_move(_identifier(reference), self._ae_title, MOVE):
             self._deadline.left()
             answer = status.get("Status")
         if answer != SUCCESS:
@@ -226,7 +226,7 @@ class DimseArchive:
             return
         try:
             self._deadline.left()
-            settled(association).release()
+            association.release()
         except PeerUnavailable:
             association.abort()
 

@@ -24,7 +24,6 @@ from node.network.requestor import (
     MAXIMUM_PDU_SIZE,
     no_delay,
     refusal,
-    settled,
 )
 from node.network.sop_classes import (
     StorageCommitmentPushModel,
@@ -104,10 +103,10 @@ class DimseDelivery:
         if association is None or not association.is_established:
             raise PeerUnavailable(f"{self._name}: the association ended")
         try:
-            status = settled(association).send_c_store(item.path)
+            status = association.send_c_store(item.path)
         except ValueError:  # accepted in another transfer syntax than the file's only
             try:
-                status = settled(association).send_c_store(dcmread(item.path))
+                status = association.send_c_store(dcmread(item.path))
             except ValueError as error:
                 return Answer(Outcome.REFUSED, f"not in a transfer syntax that {self._name} accepts: {error}")
         except RuntimeError as error:
@@ -136,9 +135,7 @@ class DimseDelivery:
                 query = Dataset()
                 query.QueryRetrieveLevel = "IMAGE"
                 query.StudyInstanceUID, query.SeriesInstanceUID, query.SOPInstanceUID = study, series, ""
-                for status, match in settled(association).send_c_find(
-                    query, StudyRootQueryRetrieveInformationModelFind
-                ):
+                for status, match in association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
                     answer = status.get("Status")  # none where the peer aborts, as Orthanc does with strangers
                     if answer in PENDING and match is not None:
                         found.add(str(match.get("SOPInstanceUID", "")))
@@ -265,4 +262,4 @@ class DimseDelivery:
 
 def _release(association: Association) -> None:
     if association.is_established:
-        settled(association).release()
+        association.release()

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_ECHO
+
+from node.network import requestor  # noqa: F401  mends pynetdicom
+from tests.scp import end, port_of
+from tests.waiting import until
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+
+class SlowToWake(threading.Event):
+    """What a reactor waits on when the machine is busy: it goes on some time after it was allowed to."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        allowed = super().wait(timeout)
+        time.sleep(0.05)
+        return allowed
+
+
+@pytest.fixture
+def association() -> Iterator[Association]:
+    scp = AE()
+    scp.add_supported_context(VERIFICATION)
+    server = scp.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_ECHO, lambda event: 0x0000)])
+    scu = AE()
+    scu.acse_timeout = scu.dimse_timeout = scu.network_timeout = 2
+    scu.add_requested_context(VERIFICATION)
+    opened = scu.associate("127.0.0.1", port_of(server))
+    assert opened.is_established
+    try:
+        yield opened
+    finally:
+        if opened.is_established:
+            opened.release()
+        end(server)
+
+
+def test_a_request_gets_its_answer_when_the_reactor_wakes_up_too_late(
+    association: Association, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = association.dimse.send_msg
+
+    def send_and_be_held_up(*request: Any) -> None:
+        send(*request)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(association.dimse, "send_msg", send_and_be_held_up)
+    association._reactor_checkpoint = SlowToWake()
+    association._reactor_checkpoint.set()
+    for _ in range(3):
+        until(lambda: association._is_paused, "the reactor takes itself for paused")
+        assert association.send_c_echo().get("Status") == 0x0000
+
+
+def test_an_answer_to_no_request_is_dropped(association: Association) -> None:
+    unasked = C_ECHO()
+    unasked.MessageIDBeingRespondedTo, unasked.Status = 1, 0x0122
+    association.dimse.msg_queue.put((1, unasked))
+    until(lambda: association.dimse.msg_queue.empty(), "the answer is taken")
+    assert association.send_c_echo().Status == 0x0000
