@@ -194,6 +194,8 @@ class Flow:
             If an object went out before with other bytes, or a destination is no longer configured.
         """
         with self._step(job_id, HAND_OVER) as step:
+            if step.job.state == JobState.RUNNING:
+                objects = self._encode_what_lacks(step.job, objects, None if state == JobState.SENDING else reason)
             self._hand_over(step.job, objects, JobState(state), reason, step=HAND_OVER)
 
     def fail(self, job_id: str, reason: str) -> None:
@@ -405,6 +407,16 @@ class Flow:
             return outbox.reports_sent(session, job.predecessor)
 
     # ---- hand over
+    def _encode_what_lacks(self, job: JobRow, objects: str | None, not_run: str | None) -> str | None:
+        """What the objects are known by; encoded again where a destination was edited since and asks for others now."""
+        made = {} if objects is None else self._objects(job.id, objects).twins
+        if set(self._profiles(job, not_run)) <= set(made):
+            return objects
+        result = self.folder(job.id).finished_result() if not_run is None else None
+        if not_run is None and result is None:
+            raise JobFailed("the result is no longer there, and a destination asks for objects that were not encoded")
+        return self._encode(job, result.sha256 if result else None, not_run)
+
     def _hand_over(
         self, job: JobRow, objects: str | None, state: JobState, reason: str, step: str | None = None
     ) -> None:

@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.database import job_states
 from node.database.jobs import Job, JobState
+from node.database.tables import ObjectRow, OutboxRow
 from node.run.flow import Flow
 from node.run.pool import Pool
-from tests.node.run.trial import Bench, bench
+from tests.node.run.trial import Bench, bench, configuration, install_trial
 
 OLDER_KEY = "0f" * 32
 
@@ -18,6 +24,35 @@ OLDER_KEY = "0f" * 32
 def flow_of(made: Bench) -> Flow:
     """The steps, with a pool whose processes are not started: the step in question needs none."""
     return Flow(made.configuration, made.database, Pool(1, 60.0, 2048))
+
+
+@pytest.fixture
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
+    """A process that knows the trial pipeline."""
+    monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
+    started = Pool(1, 60.0, 2048)
+    started.start()
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+def after_an_edit(made: Bench, pool: Pool, **profile: Any) -> Flow:
+    """The steps in a node that was started again with another profile of its only destination."""
+    archive = {"kind": "folder", "path": made.folder / "archive", "profile": profile}
+    return Flow(configuration(made.folder, destinations={"archive": archive}), made.database, pool)
+
+
+def queued(made: Bench, job: Job) -> set[tuple[str, str]]:
+    """Kind and SOP class of what waits for a destination."""
+    with Session(made.database) as session:
+        rows = session.execute(
+            select(ObjectRow.kind, ObjectRow.sop_class_uid)
+            .join(OutboxRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
+            .where(OutboxRow.job_id == job.id)
+        )
+        return {(kind, sop_class) for kind, sop_class in rows}
 
 
 def running_job(made: Bench) -> Job:
@@ -73,3 +108,24 @@ def test_what_an_older_node_encoded_is_handed_over_after_the_upgrade(tmp_path: P
         assert (line.sop_instance_uid, line.state) == ("1.2.1", "waiting")
         with Session(made.database) as session:
             assert job_states.locked(session, job.id).state == "sending"
+
+
+def test_a_destination_whose_profile_was_edited_after_encoding_gets_what_it_asks_for_now(
+    tmp_path: Path, pool: Pool
+) -> None:
+    with bench(tmp_path) as made:
+        flow, job = Flow(made.configuration, made.database, pool), running_job(made)
+        flow.prepare(job.id)
+        encoded = flow.encode(job.id, flow.infer(job.id)["result"], None)["objects"]
+        after_an_edit(made, pool, measurement_report="comprehensive").hand_over(job.id, encoded, "sending")
+        assert ("report", ComprehensiveSRStorage) in queued(made, job)
+        assert ("report", Comprehensive3DSRStorage) not in queued(made, job)
+
+
+def test_a_destination_that_was_edited_to_want_missing_results_is_told_of_one(tmp_path: Path, pool: Pool) -> None:
+    with bench(tmp_path) as made:
+        flow, job = Flow(made.configuration, made.database, pool), running_job(made)
+        flow.prepare(job.id)
+        assert flow.encode(job.id, None, "too few slices")["objects"] is None
+        after_an_edit(made, pool, not_run_reports=True).hand_over(job.id, None, "unsuitable", "too few slices")
+        assert "report" in {kind for kind, _ in queued(made, job)}
