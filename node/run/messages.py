@@ -123,8 +123,9 @@ _ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator
 
 def pack(message: Request | Answer) -> bytes:
     """The message as JSON."""
-    adapter: TypeAdapter[Request] | TypeAdapter[Answer] = _REQUEST if hasattr(message, "do") else _ANSWER
-    return adapter.dump_json(message)  # type: ignore[arg-type]
+    if isinstance(message, Load | Check | Infer | Encode):
+        return _REQUEST.dump_json(message)
+    return _ANSWER.dump_json(message)
 
 
 def request(content: bytes) -> Request:
