@@ -245,17 +245,11 @@ LATERALITY = {"R": RIGHT, "L": LEFT, "B": BILATERAL}
 HAND, FOOT, WRIST_JOINT = standard.SCT.Hand, standard.SCT.Foot, standard.SCT.WristJoint
 KNEE, KNEE_JOINT, FINGER_JOINT = standard.SCT.Knee, standard.SCT.KneeJoint, standard.SCT.FingerJoint
 NORMAL, ABNORMAL = standard.SCT.Normal, standard.SCT.Abnormal
-HIGH_RISK, MODERATE_RISK, LOW_RISK = (
-    Code("15508007", "SCT", "High risk"),
-    Code("25594002", "SCT", "Moderate risk"),
-    Code("75976002", "SCT", "Low risk"),
-)
 STANDARD_DEVIATION = standard.SCT.StandardDeviation
 IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 MRI_UNSPECIFIED_BODY_REGION = Code("25056-3", "LN", "MRI unspecified body region")
 SIGNAL_TO_NOISE, IMAGE_QUALITY = standard.DCM.SignalToNoise, standard.DCM.ImageQuality
 SPATIAL_RESAMPLING = standard.DCM.SpatialResampling
-CLASS_ACTIVATION = standard.DCM.ClassActivation
 GRAD_CAM = standard.DCM.GradientWeightedClassActivation
 SALIENCY = standard.DCM.Saliency
 OUTLINE = standard.DCM.Outline

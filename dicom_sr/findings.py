@@ -353,7 +353,6 @@ class Result:
     parameters: tuple[tuple[str, str], ...] = ()  # of the algorithm, as the report lists them
     subject: Subject | None = None
     from_record: RecordReport | None = None  # an Enhanced SR and a PDF from the record, in place of TID 1500
-    predecessor_sop_instance_uids: tuple[str, ...] = ()  # of the result that this one revises
     risk: RiskStatement | None = None  # what a FHIR server is told, beside the findings
 
     @property

@@ -17,7 +17,6 @@ from dicom_sr.codes import CONDYLE, CodingScheme, in_snomed, scheme_of
 from dicom_sr.findings import DerivedVolume, ImageReference, Model, NotRun, Result, Subject
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded
-from dicom_sr.series import Series
 from dicom_sr.uids import result_key, uid
 
 SERIES_MARK = "AI"  # every SeriesDescription of the node starts with it
@@ -251,19 +250,6 @@ class Provenance:
         return self.result.derived if sent and isinstance(self.result, Result) else ()
 
     # ---- which images a number rests on
-    def series_of(self, reference: ImageReference) -> Series:
-        """The source series that holds the image.
-
-        Raises
-        ------
-        KeyError
-            If none of the evidence does.
-        """
-        for series in self.result.evidence:
-            if any(instance.sop_instance_uid == reference.sop_instance_uid for instance in series.instances):
-                return series
-        raise KeyError(reference.sop_instance_uid)
-
     def derived_from(self, references: tuple[ImageReference, ...]) -> tuple[int, DerivedVolume] | None:
         """The derived volume made from the given images, and its place among the result's; else the first one."""
         for index, volume in enumerate(self.derived):

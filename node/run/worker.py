@@ -126,7 +126,7 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
 
     folder = JobFolder(asked.folder)
     registry.pipeline_type(asked.pipeline)  # its package makes the codes of the result known here
-    what = _not_run(asked, folder, warm) if asked.result is None else _result(asked, asked.result, folder)
+    what = _not_run(asked, folder, warm) if asked.result is None else _result(asked.result, folder)
     if asked.revision:
         what = replace(what, model=_revised(what.model, asked.revision))
     objects: dict[str, EncodedObject] = {}
@@ -162,11 +162,10 @@ def _sealed(item: EncodedObject, key_file: Path | None) -> EncodedObject:
     return replace(item, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 
-def _result(asked: Encode, sha256: str, folder: JobFolder) -> Result:
-    predecessors = tuple(predecessor.sop_instance_uid for predecessor in asked.predecessors)
+def _result(sha256: str, folder: JobFolder) -> Result:
     result = folder.read_result(sha256)
     subject = result.subject or folder.read_subject()  # not in the result: that lies there for everybody who may read
-    return replace(result, subject=subject, predecessor_sop_instance_uids=predecessors)
+    return replace(result, subject=subject)
 
 
 def _not_run(asked: Encode, folder: JobFolder, warm: Warm) -> NotRun:
