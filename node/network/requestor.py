@@ -38,7 +38,7 @@ def _serve_request_or_give_back(self: Association, msg: DIMSEPrimitive, context_
     """
     awaited = not self._reactor_checkpoint.is_set()
     if awaited and not msg.is_valid_request:
-        self.dimse.msg_queue.put((context_id, msg))
+        self.dimse.msg_queue.put((context_id, msg))  # type: ignore[arg-type]
     else:
         _serve_request(self, msg, context_id)  # type: ignore[arg-type]
 
