@@ -32,6 +32,9 @@ CONFIG_HELP = "The configuration file."
 ConfigArgument = Annotated[Path, typer.Argument(help=CONFIG_HELP, envvar="CONDYLE_CONFIG", metavar="CONFIG")]
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help=CONFIG_HELP, envvar="CONDYLE_CONFIG")]
 DEFAULT_CONFIG = Path("config.yaml")
+JobsConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help=f"{CONFIG_HELP[:-1]}; also before the name of the command.")
+]
 
 
 class LogFormat(StrEnum):
@@ -121,39 +124,43 @@ def jobs_list(
     ] = None,
     limit: Annotated[int, typer.Option(help="List at most this many jobs.", min=1)] = 50,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep running and show changes as they happen.")] = False,
+    config: JobsConfigOption = None,
 ) -> None:
     """List jobs, latest first."""
     from node.commands.jobs import list_jobs
 
-    raise typer.Exit(list_jobs(context.obj, state=state, limit=limit, watch=watch))
+    raise typer.Exit(list_jobs(config or context.obj, state=state, limit=limit, watch=watch))
 
 
 @jobs_app.command("show")
 def jobs_show(
     context: typer.Context,
     job: Annotated[str, typer.Argument(help="The id of the job, or its first characters.", metavar="ID")],
+    config: JobsConfigOption = None,
 ) -> None:
     """Show one job: why it was started, its timeline, its objects and where they were sent."""
     from node.commands.jobs import show
 
-    raise typer.Exit(show(context.obj, job))
+    raise typer.Exit(show(config or context.obj, job))
 
 
 @jobs_app.command("restart")
 def jobs_restart(
     context: typer.Context,
     job: Annotated[str, typer.Argument(help="The id of the job, or its first characters.", metavar="ID")],
+    config: JobsConfigOption = None,
 ) -> None:
     """Restart a failed or unsuitable job at the step that failed."""
     from node.commands.jobs import restart
 
-    raise typer.Exit(restart(context.obj, job))
+    raise typer.Exit(restart(config or context.obj, job))
 
 
 @jobs_app.command("cancel")
 def jobs_cancel(
     context: typer.Context,
     job: Annotated[str, typer.Argument(help="The id of the job, or its first characters.", metavar="ID")],
+    config: JobsConfigOption = None,
 ) -> None:
     """Cancel a job that is queued, running or sending. It counts as failed, and its unsent objects are not sent.
 
@@ -161,7 +168,7 @@ def jobs_cancel(
     """
     from node.commands.jobs import cancel
 
-    raise typer.Exit(cancel(context.obj, job))
+    raise typer.Exit(cancel(config or context.obj, job))
 
 
 @app.command()
@@ -195,7 +202,7 @@ def import_(
 
 @app.command("example-results")
 def example_results(
-    folder: Annotated[Path, typer.Argument(help="The folder to write to; created if missing.")],
+    folder: Annotated[Path, typer.Argument(help="The folder to write to; created if missing.", file_okay=False)],
 ) -> None:
     """Write one example of every object that the node makes.
 

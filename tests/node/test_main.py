@@ -296,7 +296,7 @@ def test_what_was_imported_is_run_and_its_job_explained(tmp_path: Path, knee: Pa
         shown = condyle("jobs", "-c", node.config, "show", job.id[:6])
         assert "✓ BodyPartExamined: found KNEE, expected KNEE" in shown.stdout
         assert "prepare" in shown.stdout
-        restarted = condyle("jobs", "-c", node.config, "restart", job.id)
+        restarted = condyle("jobs", "restart", job.id, "-c", node.config)
         assert "is queued again" in restarted.stdout, restarted.stderr
         deadline = time.monotonic() + 60
         while sum(event == "unsuitable" for event in events(node)) < 2:
@@ -307,7 +307,7 @@ def test_what_was_imported_is_run_and_its_job_explained(tmp_path: Path, knee: Pa
         assert cancelled.returncode == 1
         assert "cannot cancel" in cancelled.stderr
     assert condyle("jobs", "-c", node.config, "list", "--state", "finished").returncode == 2
-    assert condyle("jobs", "-c", node.config, "show", "zz").returncode == 1
+    assert condyle("jobs", "show", "zz", "-c", node.config).returncode == 1
 
 
 def test_a_job_that_waits_for_its_destination_is_cancelled_by_an_operator(tmp_path: Path, condyle: Condyle) -> None:
@@ -379,3 +379,12 @@ def test_train_hands_over_everything_after_the_pipelines_name() -> None:
     ended = process("train", "knee_super_resolution", "--help")
     assert ended.returncode == 0
     assert "--seed" in ended.stdout
+
+
+def test_examples_are_not_written_where_a_file_is(tmp_path: Path, condyle: Condyle) -> None:
+    (tmp_path / "note.txt").write_text("a note")
+    for folder in (tmp_path / "note.txt", tmp_path / "note.txt" / "examples"):
+        refused = condyle("example-results", folder)
+        assert refused.returncode == 2
+        assert "note.txt" in refused.stderr
+        assert "Traceback" not in refused.stderr
