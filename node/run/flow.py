@@ -191,11 +191,12 @@ class Flow:
         Raises
         ------
         JobFailed
-            If an object went out before with other bytes, or a destination is no longer configured.
+            If an object went out before with other bytes, a destination is no longer configured, or one was edited to
+            ask for objects that can no longer be encoded.
         """
         with self._step(job_id, HAND_OVER) as step:
             if step.job.state == JobState.RUNNING:
-                objects = self._encode_what_lacks(step.job, objects, None if state == JobState.SENDING else reason)
+                objects = self._encode_what_is_missing(step.job, objects, None if state == JobState.SENDING else reason)
             self._hand_over(step.job, objects, JobState(state), reason, step=HAND_OVER)
 
     def fail(self, job_id: str, reason: str) -> None:
@@ -407,7 +408,7 @@ class Flow:
             return outbox.reports_sent(session, job.predecessor)
 
     # ---- hand over
-    def _encode_what_lacks(self, job: JobRow, objects: str | None, not_run: str | None) -> str | None:
+    def _encode_what_is_missing(self, job: JobRow, objects: str | None, not_run: str | None) -> str | None:
         """What the objects are known by; encoded again where a destination was edited since and asks for others now."""
         made = {} if objects is None else self._objects(job.id, objects).twins
         if set(self._profiles(job, not_run)) <= set(made):
