@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from typing import Any
 
 from pynetdicom import _config, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import DIMSEPrimitive
+from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.transport import AssociationSocket
 
 _config.LOG_HANDLER_LEVEL = "none"  # its own log of events quotes data sets
@@ -27,23 +28,25 @@ def _close_socket(connection: AssociationSocket) -> None:
 
 AssociationSocket._shutdown_socket = _close_socket  # type: ignore[method-assign, assignment]
 
-_serve_request = Association._serve_request
+_get_msg = DIMSEServiceProvider.get_msg
 
 
-def _serve_request_or_give_back(self: Association, msg: DIMSEPrimitive, context_id: int) -> None:
-    """Serve a request of the peer, and give an answer back to the request that waits for it.
+def _get_unless_awaited(self: DIMSEServiceProvider, block: bool = False) -> Any:
+    """The next message; for the reactor, which does not wait for it, none while a request waits for its answer.
 
-    pynetdicom 3.0 pauses its reactor while a request waits for its answer. A reactor that is just waking up looks
-    paused already; it then takes the answer off the queue and drops it, and the request waits until its time is up.
+    pynetdicom 3.0 pauses its reactor during a request. A reactor that is just waking up looks paused already; it would
+    then take the answer and drop it, and the request would wait until its time is up. The queue's lock makes it sure:
+    an answer that is in the queue came after its request, and that after the pause.
     """
-    awaited = not self._reactor_checkpoint.is_set()
-    if awaited and not msg.is_valid_request:
-        self.dimse.msg_queue.put((context_id, msg))  # type: ignore[arg-type]
-    else:
-        _serve_request(self, msg, context_id)  # type: ignore[arg-type]
+    if block:
+        return _get_msg(self, block)
+    with self.msg_queue.mutex:
+        if not self.assoc._reactor_checkpoint.is_set() or not self.msg_queue.queue:
+            return None, None
+        return self.msg_queue.queue.popleft()
 
 
-Association._serve_request = _serve_request_or_give_back  # type: ignore[method-assign]
+DIMSEServiceProvider.get_msg = _get_unless_awaited  # type: ignore[method-assign]
 
 
 def no_delay(event: evt.Event) -> None:

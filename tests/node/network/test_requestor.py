@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO
 
 from node.network import requestor  # noqa: F401  mends pynetdicom
-from tests.scp import end, port_of
+from tests.scp import PATIENT_ROOT_FIND, end, port_of
 from tests.waiting import until
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -30,10 +31,13 @@ class SlowToWake(threading.Event):
 def association() -> Iterator[Association]:
     scp = AE()
     scp.add_supported_context(VERIFICATION)
-    server = scp.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_ECHO, lambda event: 0x0000)])
+    scp.add_supported_context(PATIENT_ROOT_FIND)
+    handlers: list[evt.EventHandlerType] = [(evt.EVT_C_ECHO, lambda event: 0x0000), (evt.EVT_C_FIND, three_matches)]
+    server = scp.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     scu = AE()
     scu.acse_timeout = scu.dimse_timeout = scu.network_timeout = 2
     scu.add_requested_context(VERIFICATION)
+    scu.add_requested_context(PATIENT_ROOT_FIND)
     opened = scu.associate("127.0.0.1", port_of(server))
     assert opened.is_established
     try:
@@ -44,9 +48,17 @@ def association() -> Iterator[Association]:
         end(server)
 
 
-def test_a_request_gets_its_answer_when_the_reactor_wakes_up_too_late(
-    association: Association, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def three_matches(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+    for number in range(3):
+        match = Dataset()
+        match.PatientID = str(number)
+        yield 0xFF00, match
+    yield 0x0000, None
+
+
+@pytest.fixture
+def _held_up(association: Association, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is there before the request looks for it, and the reactor wakes up in between."""
     send = association.dimse.send_msg
 
     def send_and_be_held_up(*request: Any) -> None:
@@ -56,9 +68,26 @@ def test_a_request_gets_its_answer_when_the_reactor_wakes_up_too_late(
     monkeypatch.setattr(association.dimse, "send_msg", send_and_be_held_up)
     association._reactor_checkpoint = SlowToWake()
     association._reactor_checkpoint.set()
+
+
+@pytest.mark.usefixtures("_held_up")
+def test_a_request_gets_its_answer_when_the_reactor_wakes_up_too_late(association: Association) -> None:
     for _ in range(3):
         until(lambda: association._is_paused, "the reactor takes itself for paused")
         assert association.send_c_echo().get("Status") == 0x0000
+
+
+@pytest.mark.usefixtures("_held_up")
+def test_a_query_gets_all_its_answers_in_order_when_the_reactor_wakes_up_too_late(association: Association) -> None:
+    query = Dataset()
+    query.QueryRetrieveLevel, query.PatientID = "PATIENT", "*"
+    for _ in range(3):
+        until(lambda: association._is_paused, "the reactor takes itself for paused")
+        answers = [
+            (status.get("Status"), match.PatientID if match else None)
+            for status, match in association.send_c_find(query, PATIENT_ROOT_FIND)
+        ]
+        assert answers == [(0xFF00, "0"), (0xFF00, "1"), (0xFF00, "2"), (0x0000, None)]
 
 
 def test_an_answer_to_no_request_is_dropped(association: Association, caplog: pytest.LogCaptureFixture) -> None:
