@@ -410,8 +410,8 @@ class Flow:
     # ---- hand over
     def _encode_what_is_missing(self, job: JobRow, objects: str | None, not_run: str | None) -> str | None:
         """What the objects are known by; encoded again where a destination was edited since and asks for others now."""
-        made = {} if objects is None else self._objects(job.id, objects).twins
-        if set(self._profiles(job, not_run)) <= set(made):
+        note = None if objects is None else self.folder(job.id).finished_objects(objects)  # None: encoded again before
+        if set(self._profiles(job, not_run)) <= set(note.twins if note else ()):
             return objects
         result = self.folder(job.id).finished_result() if not_run is None else None
         if not_run is None and result is None:

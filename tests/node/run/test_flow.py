@@ -3,15 +3,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from node.database import job_states
+from node.database import job_states, outbox
 from node.database.jobs import Job, JobState
 from node.database.tables import ObjectRow, OutboxRow
 from node.run.flow import Flow
@@ -53,6 +55,10 @@ def queued(made: Bench, job: Job) -> set[tuple[str, str]]:
             .where(OutboxRow.job_id == job.id)
         )
         return {(kind, sop_class) for kind, sop_class in rows}
+
+
+def fail_with(error: Exception, *_: object) -> None:
+    raise error
 
 
 def running_job(made: Bench) -> Job:
@@ -120,6 +126,23 @@ def test_a_destination_whose_profile_was_edited_after_encoding_gets_what_it_asks
         after_an_edit(made, pool, measurement_report="comprehensive").hand_over(job.id, encoded, "sending")
         assert ("report", ComprehensiveSRStorage) in queued(made, job)
         assert ("report", Comprehensive3DSRStorage) not in queued(made, job)
+
+
+def test_a_hand_over_that_encoded_again_and_was_cut_off_is_done_when_it_is_repeated(
+    tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bench(tmp_path) as made:
+        flow, job = Flow(made.configuration, made.database, pool), running_job(made)
+        flow.prepare(job.id)
+        encoded = flow.encode(job.id, flow.infer(job.id)["result"], None)["objects"]
+        edited = after_an_edit(made, pool, measurement_report="comprehensive")
+        with monkeypatch.context() as away:
+            away.setattr(outbox, "keep_objects", partial(fail_with, OperationalError("", {}, Exception("away"))))
+            with pytest.raises(OperationalError):
+                edited.hand_over(job.id, encoded, "sending")
+        assert not queued(made, job)
+        edited.hand_over(job.id, encoded, "sending")
+        assert ("report", ComprehensiveSRStorage) in queued(made, job)
 
 
 def test_a_destination_that_was_edited_to_want_missing_results_is_told_of_one(tmp_path: Path, pool: Pool) -> None:
