@@ -121,6 +121,8 @@ class RecordRequests:
         if known is None:
             self._engine.submit(job, _subject(record.identity), record.context(index_date))
         elif known.state == JobState.FAILED and not self._resources(job.id):
+            # its folder may have been deleted since
+            self._engine.keep_record(job.id, _subject(record.identity), record.context(index_date))
             with suppress(ForbiddenTransition):  # somebody else asked again, and it has ended since
                 self._engine.restart(job.id, "asked for again")
         return job.id

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 import anyio
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -100,6 +101,8 @@ class RecordsWeb:
             return _outcome(400, "error", "needs patient_id, and index_date as YYYY-MM-DD where given")
         except (NodeError, OSError) as error:  # the FHIR server is away, a stored record is damaged, the disk is full
             return _outcome(503, "error", getattr(error, "strerror", None) or str(error))
+        except SQLAlchemyError as error:
+            return _database_away(error)
         return await self._answered(job, _wait_s(request, self._settings.answer_wait_s))
 
     async def risk_of_job(self, request: Request) -> Response:
@@ -120,6 +123,10 @@ class RecordsWeb:
             return _outcome(404, "error", str(error))
         except NodeError as error:  # the key of a sealed answer is gone
             return _outcome(503, "error", str(error))
+        except SQLAlchemyError as error:
+            response = _database_away(error)
+            response.headers["Content-Location"] = f"/risk/{job}"
+            return response
 
     def _submitted(self, content: dict[str, Any]) -> str:
         day = date.fromisoformat(content["index_date"]) if content.get("index_date") else date.today()
@@ -192,6 +199,11 @@ def _sentence(summary: IntakeSummary) -> str:
     if summary.refused:
         text += "; not used: " + ", ".join(f"{count} x {reason}" for reason, count in summary.refused.items())
     return text
+
+
+def _database_away(error: SQLAlchemyError) -> Response:
+    log.error("request not answered", extra={"reason": f"the database cannot be used: {type(error).__name__}"})
+    return _outcome(503, "error", "the database cannot be used now, ask again")
 
 
 def _outcome(status: int, severity: str, text: str) -> Response:

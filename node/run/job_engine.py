@@ -251,9 +251,12 @@ class JobEngine:
     def alone(self) -> Iterator[bool]:
         """Make ready to run single jobs in this process by `run_here`, where no node runs them; whether that is so.
 
-        Nothing else is taken up: other jobs go on waiting for a node. While it lasts, no node can start with the same
-        data folder.
+        Nothing else is taken up: other jobs go on waiting for a node. While it lasts, no node of this machine can start
+        with the same data folder.
         """
+        if self._others_alive():
+            yield False
+            return
         try:
             self._lock = self._take_lock()
         except ConfigurationError:
@@ -269,6 +272,13 @@ class JobEngine:
             pool.close()
             self._lock.close()
             self._lock = None
+
+    def _others_alive(self) -> bool:
+        """Whether a node of another machine shares the database and has reported lately."""
+        seen = datetime.now(UTC) - timedelta(seconds=self._dead_after_s)
+        with Session(self._database) as session:
+            others = select(ExecutorRow.id).where(ExecutorRow.id != self.executor_id, ExecutorRow.seen > seen)
+            return session.scalars(others.limit(1)).first() is not None
 
     def run_here(self, job_id: str) -> None:
         """Run one job to its end, by the same steps, in a worker with the same limits; only within `alone`.
@@ -297,9 +307,7 @@ class JobEngine:
             Whose record a job on request is about, and the record: kept in the job's folder, and there only.
         """
         if subject is not None and context is not None:
-            folder = JobFolder(self._configuration.node.data.absolute() / "jobs" / job.id)
-            folder.write_subject(subject, self._configuration.records.key_file)
-            folder.write_context(context, self._configuration.records.key_file)
+            self.keep_record(job.id, subject, context)
         route = self._configuration.routes.get(job.route)
         if route is not None and route.shadow:
             job = replace(job, shadow=True)
@@ -309,6 +317,12 @@ class JobEngine:
             log.info("job taken", extra={"job": job.id, "route": job.route, "pipeline": job.pipeline})
             self._begin(job.id, job.priority)
         return new
+
+    def keep_record(self, job_id: str, subject: Subject, context: ClinicalContext) -> None:
+        """Keep whose record a job on request is about, and the record, in the job's folder."""
+        folder = JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id)
+        folder.write_subject(subject, self._configuration.records.key_file)
+        folder.write_context(context, self._configuration.records.key_file)
 
     def _begin(self, job_id: str, priority: int) -> None:
         if self._alone is not None:  # run by `run_here`
@@ -513,6 +527,17 @@ class JobEngine:
                 self._client.delete_workflow(job_id)
         if ended:
             log.info("old jobs cleaned up", extra={"jobs": len(ended)})
+        self._delete_strays(before)
         if self._priors is not None and (reports := self._priors.purge()):
             log.info("old reports cleaned up", extra={"reports": reports})
         return len(ended)
+
+    def _delete_strays(self, before: datetime) -> None:
+        """Delete folders whose job was never written down: the node ended, or the database went away, in between."""
+        jobs = self._configuration.node.data / "jobs"
+        old = [path.name for path in jobs.glob("*") if path.stat().st_mtime < before.timestamp()]
+        with Session(self._database) as session:
+            for ids in queries.in_chunks(old):
+                known = set(session.scalars(select(JobRow.id).where(JobRow.id.in_(ids))))
+                for stray in set(ids) - known:
+                    shutil.rmtree(jobs / stray, ignore_errors=True)

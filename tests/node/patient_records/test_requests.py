@@ -6,8 +6,10 @@ knows neither it nor any other pipeline by name.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -127,6 +129,18 @@ def condyle(node: RunningNode, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def clean_up(node: RunningNode) -> int:
+    """Delete what is deleted `run.keep_jobs_days` after it ended; of how many jobs."""
+    configuration = read_with_settings(node.config)
+    database = set_up(configuration)
+    engine = JobEngine(configuration, database)
+    try:
+        return engine.clean(datetime.now(UTC) + timedelta(days=31))
+    finally:
+        engine.stop()
+        database.dispose()
+
+
 # ---- answers
 def test_who_does_not_wait_is_told_where_to_ask_and_gets_the_answer_there(make: Make) -> None:
     with make(settings={"run_s": 1.0}) as node:
@@ -242,6 +256,33 @@ def test_a_job_that_takes_too_long_is_an_answer_and_is_tried_again_when_it_is_as
         assert journal(node, "run") == 2
 
 
+def test_a_failed_request_whose_files_were_deleted_is_tried_again_with_the_record(make: Make) -> None:
+    with make(settings={"behaviour": "hang"}, run={"time_limit_s": 2}) as node:
+        tell(node)
+        first = ask(node)
+        assert first.status_code == 500
+        (job,) = node.jobs()
+        assert clean_up(node) == 1
+        second = ask(node)
+        assert (second.status_code, reason(second)) == (500, "took longer than run.time_limit_s, 2 s")
+        assert [one.id for one in node.jobs()] == [job.id]
+
+
+def test_while_the_database_cannot_be_used_the_asker_is_told_where_to_ask_later(make: Make) -> None:
+    with make() as node:
+        tell(node)
+        first = ask(node)
+        database = sqlite3.connect(node.folder / "data" / "node.db", isolation_level=None)
+        with contextlib.closing(database):
+            database.execute("PRAGMA legacy_alter_table = ON")
+            database.execute("ALTER TABLE job RENAME TO job_away")
+            away = httpx.get(f"http://127.0.0.1:{node.page}/risk/{job_of(first)}", timeout=60)
+            database.execute("ALTER TABLE job_away RENAME TO job")
+        assert (away.status_code, away.headers["Content-Location"]) == (503, f"/risk/{job_of(first)}")
+        assert reason(away) == "the database cannot be used now, ask again"
+        assert ask_again(node, away, 0).json() == first.json()
+
+
 def test_a_job_that_takes_too_much_memory_is_an_answer_too(make: Make) -> None:
     with make(settings={"behaviour": "swell"}, run={"memory_limit_mb": 700}) as node:
         tell(node)
@@ -321,14 +362,7 @@ def test_the_command_holds_to_the_limits_without_a_node_too(make: Make) -> None:
     assert (answer.returncode, answer.stderr.strip()) == (1, "took longer than run.time_limit_s, 2 s")
 
     # what no node ever ran is deleted in its time all the same
-    configuration = read_with_settings(node.config)
-    database = set_up(configuration)
-    engine, later = JobEngine(configuration, database), datetime.now(UTC) + timedelta(days=31)
-    try:
-        assert (engine.clean(later), engine.clean(later)) == (1, 0)
-    finally:
-        engine.stop()
-        database.dispose()
+    assert (clean_up(node), clean_up(node)) == (1, 0)
     assert list((node.folder / "data" / "jobs").iterdir()) == []
 
 

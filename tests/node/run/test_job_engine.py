@@ -292,6 +292,16 @@ def test_old_jobs_are_cleaned_up_but_nothing_undelivered(running: Running) -> No
     assert running.engine.show(delivered.id).objects
 
 
+def test_a_folder_whose_job_was_never_written_down_is_deleted_when_it_is_old(running: Running) -> None:
+    job = running.bench.job()
+    stray = running.folder(job).parent / ("0" * 64)
+    stray.mkdir(parents=True)
+    running.engine.clean(datetime.now(UTC))
+    assert stray.exists()
+    running.engine.clean(datetime.now(UTC) + timedelta(days=31))
+    assert not stray.exists()
+
+
 def test_a_job_that_was_written_down_and_not_begun_is_found(running: Running) -> None:
     job = running.bench.job()
     with Session(running.bench.database) as session, session.begin():

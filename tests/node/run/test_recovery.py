@@ -6,11 +6,12 @@ The taking over needs a call of DBOS that is not public; these tests are the con
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -39,6 +40,19 @@ def submit(made: Bench, **settings: Any) -> Job:
     engine.submit(job)
     engine.stop()
     return job
+
+
+def test_a_single_command_runs_no_job_where_a_node_of_another_machine_lives(made: Bench) -> None:
+    engine = JobEngine(made.configuration, made.database)
+    with Session(made.database) as session, session.begin():
+        session.add(ExecutorRow(id="elsewhere:1", seen=func.current_timestamp()))
+    with engine.alone() as alone:
+        assert not alone
+    with Session(made.database) as session, session.begin():
+        session.execute(update(ExecutorRow).values(seen=datetime.now(UTC) - timedelta(hours=1)))
+    with engine.alone() as alone:
+        assert alone
+    engine.stop()
 
 
 def running(made: Bench, **settings: object) -> Job:
