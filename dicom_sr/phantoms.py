@@ -132,9 +132,7 @@ def _instance(series: Dataset, sop_class: str, number: int, pixels: NDArray[np.g
 
 
 # ---- knee MR
-def knee(
-    shape: tuple[int, int, int] = (24, 128, 128), spacing_mm: tuple[float, float, float] = (4.0, 1.25, 1.25)
-) -> NDArray[np.uint16]:
+def knee(shape: tuple[int, int, int] = (24, 128, 128)) -> NDArray[np.uint16]:
     """A knee-like sagittal volume (D, H, W): femur above, tibia below, patella in front, cartilage between.
 
     D runs from right to left, H downwards, W from front to back.
@@ -204,7 +202,7 @@ def write_knee_mr(
     side
         Laterality, R or L.
     """
-    volume = Volume(knee(shape, spacing_mm), knee_geometry(shape, spacing_mm))
+    volume = Volume(knee(shape), knee_geometry(shape, spacing_mm))
     series = series_header(study, "MR", number, "SIMULATED SAG T2 KNEE", "KNEE", side)
     series.FrameOfReferenceUID = uid("2.25", "phantom", str(study.StudyInstanceUID), "frame of reference")
     series.PositionReferenceIndicator, series.PatientPosition = "", "HFS"

@@ -54,7 +54,7 @@ def draw_picture(panel: ImagePanel, width: int, height: int, bar_width: int) -> 
     bar = 0 if scale is None else _bar_space(scale)
     labelled = [mark for mark in panel.marks if mark.label]
     callouts = len(labelled) > _CALLOUTS_FROM
-    left, right = _gutters(panel, labelled) if callouts else (0, 0)
+    left, right = _gutters(labelled) if callouts else (0, 0)
     size = _fitted(panel, width - max(bar, bar_width) - left - right, height)
     picture = Image.fromarray(_pixels(panel, size))
     height = size[1] if scale is None else max(size[1], _bar_top(scale) + _LEAST_BAR)  # a flat picture, too, has a bar
@@ -197,7 +197,7 @@ def _draw_label(
     pill(draw, (left + round(max(x, 0)), round(y)), mark.label, colour)
 
 
-def _sides(panel: ImagePanel, labelled: list[Mark]) -> tuple[list[Mark], list[Mark]]:
+def _sides(labelled: list[Mark]) -> tuple[list[Mark], list[Mark]]:
     """The marks whose labels go left and right, from top to bottom."""
     ordered = sorted(labelled, key=lambda mark: float(np.mean(np.asarray(mark.outline)[:, 0])))
     half = len(ordered) // 2
@@ -208,10 +208,8 @@ def _sides(panel: ImagePanel, labelled: list[Mark]) -> tuple[list[Mark], list[Ma
     return sorted(ordered[:half], key=top), sorted(ordered[half:], key=top)
 
 
-def _gutters(panel: ImagePanel, labelled: list[Mark]) -> tuple[int, int]:
-    widths = [
-        max((width_of(mark.label, font(SMALL)) for mark in side), default=0) + 24 for side in _sides(panel, labelled)
-    ]
+def _gutters(labelled: list[Mark]) -> tuple[int, int]:
+    widths = [max((width_of(mark.label, font(SMALL)) for mark in side), default=0) + 24 for side in _sides(labelled)]
     return widths[0], widths[1]
 
 
@@ -221,10 +219,7 @@ def _draw_callouts(
     """Labels beside the picture, each at the height of its mark as far as they let each other, with a thin line."""
     face = font(SMALL)
     middles = {id(mark): np.asarray(mark.outline, np.float64).mean(0) * ratio for mark in labelled}
-    ordered = sorted(labelled, key=lambda mark: float(np.mean(np.asarray(mark.outline)[:, 0])))
-    half = len(ordered) // 2
-    for side, marks in (("left", ordered[:half]), ("right", ordered[half:])):
-        marks = sorted(marks, key=lambda mark: float(middles[id(mark)][1]))
+    for side, marks in zip(("left", "right"), _sides(labelled), strict=True):
         heights = _spread(
             [float(middles[id(mark)][1]) for mark in marks],
             min(line_height(SMALL), size[1] // max(len(marks), 1)),

@@ -51,7 +51,10 @@ def draw_table(panel: TablePanel, width: int) -> Image.Image:
 
 
 def _column_widths(rows: list[tuple[str, ...]], width: int) -> list[int]:
-    """Widths that add up to `width`: what the texts need, the widest giving way first, no word broken if it can be."""
+    """Widths that fill `width` to within a pixel each.
+
+    What the texts need, the widest giving way first, no word broken if it can be.
+    """
     columns = range(len(rows[0]))
 
     def needed(column: int, of_words: bool) -> int:

@@ -140,7 +140,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--persons", type=int, default=100_000, help="people in the register that the later part is from"
     )
-    parser.add_argument("--train-persons", type=int, default=PERSONS, help="people to train the rivals on")
+    parser.add_argument(
+        "--train-persons",
+        type=int,
+        default=PERSONS,
+        help="people in the register whose early part the rivals are trained on",
+    )
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the people, for each rival network")
     parser.add_argument("--designs", type=int, default=60_000, help="people for the comparison of study designs")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")

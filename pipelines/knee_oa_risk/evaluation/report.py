@@ -445,10 +445,10 @@ def limits_section(report: Report) -> None:
         "R4 bundles (`*.json`) and bulk exports (`*.ndjson`). Each person is assessed once a year for as long as "
         "follow-up lasts. 70 % of the people are for training, 15 % for calibration, and 15 % are held out for "
         "measurement, beside a model of age and sex alone. Where too few were diagnosed, the command ends and says "
-        "how many there are; it needs 100 people to train on and 20 diagnoses within each horizon to calibrate. "
-        "`settings: {bundle: OWN}` in the route uses the result, and its reports say what it was trained on. Its "
-        "intervals are the spread of networks trained on resampled people. They are not checked, since no real "
-        "person's true risk is known.",
+        "how many there are; it needs 100 diagnosed people to train on and 20 diagnoses within each horizon to "
+        "calibrate. `settings: {bundle: OWN}` in the route uses the result, and its reports say what it was trained "
+        "on. Its intervals are the spread of networks trained on resampled people. They are not checked, since no "
+        "real person's true risk is known.",
         "",
         "## Recalibration",
         "",

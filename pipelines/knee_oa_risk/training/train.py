@@ -153,7 +153,9 @@ def calibrated(ensemble: Ensemble, early: Population, middle: Population) -> Ens
 def main(arguments: list[str]) -> int:
     """Train, or with --recalibrate fit a site's calibration; returns the exit code."""
     parser = argparse.ArgumentParser(prog="condyle train knee_oa_risk", description=__doc__)
-    parser.add_argument("--persons", type=int, default=PERSONS, help="simulated people to train on")
+    parser.add_argument(
+        "--persons", type=int, default=PERSONS, help="people in the simulated register whose early part is trained on"
+    )
     parser.add_argument("--members", type=int, default=MEMBERS, help="networks in the ensemble")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the people, for each network")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of people and networks")

@@ -18,7 +18,7 @@ class Plan:
     steps: int = 7000
     rate: float = 1.2e-3
     depth: int = 96  # of a patch, thin slices at most
-    thick: int = 16  # of a patch, thick slices at most
+    thick: int = 16  # of a patch, thick slices at most, or more for 40 thin ones
     size: int = 40  # of a patch, pixels
     batch: int = 1  # patches of a step, each with a degradation of its own
     channels: int = 32

@@ -81,16 +81,26 @@ def parser() -> argparse.ArgumentParser:
         default="condyle",
         help="this network, or a rival: deepresolve or scsr",
     )
-    options.add_argument("--factor", type=float, help="train for this ratio of slice spacings only")
+    options.add_argument(
+        "--factor", type=float, help="condyle, deepresolve: train for this ratio of slice spacings only"
+    )
     options.add_argument("--initial", type=Path, metavar="FILE", help="start from these weights")
     options.add_argument(
-        "--stop", type=int, metavar="STEP", help="end at this step of the schedule; --initial goes on from there"
+        "--stop",
+        type=int,
+        metavar="STEP",
+        help="end at this step of the schedule; --initial can start another run from the weights",
     )
     options.add_argument("--seed", type=int, default=0, help="seed of weights and patches")
     options.add_argument("--steps", type=int, default=7000, help="steps of the whole schedule")
     options.add_argument("--rate", type=float, default=1.2e-3, help="peak learning rate")
     options.add_argument("--depth", type=int, default=96, help="thin slices in a training patch, at most")
-    options.add_argument("--thick", type=int, default=16, help="thick slices in a training patch, at most")
+    options.add_argument(
+        "--thick",
+        type=int,
+        default=16,
+        help="thick slices in a training patch, at most; more if they would be under 40 thin ones",
+    )
     options.add_argument("--size", type=int, default=40, help="pixels along each side of a training patch")
     options.add_argument("--batch", type=int, default=1, help="patches in a step")
     options.add_argument("--channels", type=int, default=32, help="channels of the network")

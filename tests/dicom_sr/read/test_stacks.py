@@ -15,7 +15,7 @@ from dicom_sr.read.stacks import read_stack, read_volume, stacks
 from tests.factories import KNEE_SPACING_MM, SMALL_KNEE, changed, enhanced_mr, knee_series, knee_study
 
 # a sagittal stack's normal points to the right, and the phantom's slices run to the left
-VOXELS = phantoms.knee(SMALL_KNEE, KNEE_SPACING_MM)[::-1]
+VOXELS = phantoms.knee(SMALL_KNEE)[::-1]
 
 
 def test_a_volume_has_the_phantoms_voxels_and_geometry(tmp_path: Path) -> None:

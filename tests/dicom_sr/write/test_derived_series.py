@@ -31,7 +31,7 @@ def derived(encoded: Encode, result: Result, **arguments: object) -> list[Datase
 def test_every_voxel_lies_where_the_source_says(tmp_path: Path, encoded: Encode) -> None:
     slices = derived(encoded, knee_result(knee_study(tmp_path / "in")))
     assert len(slices) == 2 * SMALL_KNEE[0] - 1
-    phantom = phantoms.knee(SMALL_KNEE, KNEE_SPACING_MM)
+    phantom = phantoms.knee(SMALL_KNEE)
     geometry = phantoms.knee_geometry(SMALL_KNEE, KNEE_SPACING_MM)
     for number, ds in enumerate(slices):  # in the direction of the source's numbering
         assert ds.InstanceNumber == number + 1
