@@ -148,7 +148,8 @@ class Node:
         receive, data = configuration.receive, configuration.node.data
         store = Store(data, receive.durability, receive.disk_floor_mb * 2**20, receive.dimse.maximum_instance_bytes)
         stack.callback(store.close)
-        more = [*stow.routes(store, receive.dicomweb), *records.routes()]
+        proxies = configuration.status.trusted_proxies
+        more = [*stow.routes(store, receive.dicomweb, proxies), *records.routes()]
         page = WebServer(
             build_app(configuration, database, checks=problems, more=more), listening, configuration.status.tls
         )

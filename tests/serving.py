@@ -17,7 +17,9 @@ from starlette.types import ASGIApp
 def served(app: ASGIApp) -> Iterator[str]:
     """The URL at which `app` answers while the context lasts."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", lifespan="off"))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", ws="none", lifespan="off", proxy_headers=False)
+        )
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         deadline = time.monotonic() + 10

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, Kind
+from node.config.tokens import token_problem
 from node.config.yaml_file import YamlFile
 from node.errors import ConfigurationError
 
@@ -49,6 +50,12 @@ def _for_dicom(kind: Kind) -> Kind:
     if kind not in DICOM_KINDS:
         raise ValueError(f"goes to destinations of kind fhir only; should be one of {', '.join(DICOM_KINDS)}")
     return kind
+
+
+def _fit_token(token: SecretStr) -> SecretStr:
+    if (problem := token_problem(token.get_secret_value())) is not None:
+        raise ValueError(problem)
+    return token
 
 
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
@@ -100,12 +107,23 @@ class DimseSettings(Section):
     maximum_instance_bytes: int = Field(default=4 * 2**30, ge=2**20)
 
 
-class DicomWebSettings(Section):
+class TokenSection(Section):
+    """A way in over HTTP: only this machine may use it, or with a token everybody who shows it."""
+
+    token: Annotated[SecretStr, AfterValidator(_fit_token)] | None = None
+    token_file: FilePath | None = None  # its length is looked at when the file is read
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("token and token_file are both given; keep one of them, better token_file")
+        return self
+
+
+class DicomWebSettings(TokenSection):
     """STOW-RS on the status page's port."""
 
     enabled: bool = True
-    token: SecretStr | None = None  # bearer token; None: loopback only
-    token_file: FilePath | None = None
 
 
 class WatchedFolder(Section):
@@ -263,15 +281,13 @@ class FhirServer(Section):
     timeout_s: float = Field(default=30.0, gt=0)
 
 
-class RecordSettings(Section):
-    """Patients' records, for pipelines that work on them."""
+class RecordSettings(TokenSection):
+    """Patients' records, for pipelines that work on them; the token is for /fhir and /risk."""
 
     keep_days: int = Field(default=30, ge=1)
     key_file: FilePath | None = None  # encrypts them on disk
     issuers: dict[str, str] = {}  # identifier system or assigning authority -> IssuerOfPatientID
     default_issuer: str = ""  # issuer of patient IDs in images and records that name none
-    token: SecretStr | None = None  # bearer token for /fhir and /risk; None: loopback only
-    token_file: FilePath | None = None
     answer_wait_s: float = Field(default=30.0, ge=0, le=600)  # for the answer to a request, unless it says otherwise
     answer_destinations: tuple[Name, ...] = ()  # of kind fhir: they get the answers to requests too
     mllp: MllpSettings | None = None
@@ -288,12 +304,13 @@ class PriorSettings(Section):
     studies: int = Field(default=5, ge=1)  # the patient's latest that an archive names, looked into
 
 
-class StatusSettings(Section):
-    """The port of the page, health, metrics and everything else that is asked by HTTP."""
+class StatusSettings(TokenSection):
+    """The port of the page, health, metrics and everything else that is asked by HTTP; the token is for the page."""
 
     host: str = "127.0.0.1"
     port: Port = 8090  # not 8042, where Orthanc's is
     tls: Tls | None = None  # https for the page and for STOW-RS
+    trusted_proxies: tuple[Network, ...] = ()  # who say truly where a request came from
 
 
 class NodeSettings(Section):

@@ -42,7 +42,7 @@ class RecordService:
     Raises
     ------
     ConfigurationError
-        If a token file cannot be read.
+        If a token file cannot be read, or holds no token.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class RecordService:
         self._settings, self._records = configuration.records, records
         self._intake = Intake(records, configuration.records)
         requests = RecordRequests(configuration, database, records, look_up, engine)
-        self._web = RecordsWeb(configuration.records, self._intake, requests)
+        self._web = RecordsWeb(configuration.records, self._intake, requests, configuration.status.trusted_proxies)
         self._mllp: MllpServer | None = None
         self._retention = Loop("record retention", self._purge, every_s=PURGE_EVERY_S, retry_s=PURGE_EVERY_S)
 

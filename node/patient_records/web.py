@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 import json
 import logging
 import re
 import time
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -19,8 +18,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from dicom_sr.errors import UnsuitableInput
-from node.config import RecordSettings
-from node.errors import ConfigurationError, JobNotFound, NodeError
+from node.config import Network, RecordSettings
+from node.errors import JobNotFound, NodeError
+from node.network.sign_in import UNAUTHORIZED, SignIn
 from node.patient_records.intake import Intake, IntakeSummary
 from node.patient_records.requests import LOOK_S, Answer, AnswerState, RecordRequests
 from pipelines.records.record import IdentityMismatch
@@ -49,16 +49,20 @@ class RecordsWeb:
         Takes bundles in.
     requests
         Takes requests and finds their answers.
+    proxies
+        Networks of trusted proxies.
 
     Raises
     ------
     ConfigurationError
-        If the token file cannot be read.
+        If the token file cannot be read, or holds no token.
     """
 
-    def __init__(self, settings: RecordSettings, intake: Intake, requests: RecordRequests) -> None:
+    def __init__(
+        self, settings: RecordSettings, intake: Intake, requests: RecordRequests, proxies: Sequence[Network] = ()
+    ) -> None:
         self._settings, self._intake, self._requests = settings, intake, requests
-        self._token = _token(settings)
+        self._sign_in = SignIn("records", settings, proxies)
 
     def routes(self) -> list[BaseRoute]:
         """All routes about records."""
@@ -149,20 +153,13 @@ class RecordsWeb:
         return (content, None) if isinstance(content, dict) else ({}, _outcome(400, "error", "not a JSON object"))
 
     def _refusal(self, request: Request) -> Response | None:
-        """Why this sender may not, or None: the token, or without one only this machine."""
-        if self._token is None:
-            address = request.client.host if request.client else ""
-            try:
-                local = ipaddress.ip_address(address).is_loopback
-            except ValueError:
-                local = False
-            return None if local else _outcome(403, "error", "only from this machine; set records.token")
-        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-        return (
-            None
-            if hmac.compare_digest(given.encode(), self._token.encode())
-            else _outcome(401, "error", "no or wrong token")
-        )
+        """Why this sender may not, or None."""
+        if (refusal := self._sign_in.refusal(request)) is None:
+            return None
+        response = _outcome(refusal.status, "error", refusal.sentence)
+        if refusal.status == UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
 
 
 def _wait_s(request: Request, default_s: float) -> float:
@@ -183,15 +180,6 @@ def _response(answer: Answer) -> Response:
         response = _outcome(STATUS[answer.state], "error", answer.reason)
     response.headers["Content-Location"] = f"/risk/{answer.job_id}"
     return response
-
-
-def _token(settings: RecordSettings) -> str | None:
-    if settings.token_file is not None:
-        try:
-            return settings.token_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigurationError(f"records.token_file: {settings.token_file}: {error.strerror}") from error
-    return settings.token.get_secret_value() if settings.token else None
 
 
 def _sentence(summary: IntakeSummary) -> str:

@@ -8,10 +8,8 @@ the store's promise before the response says so.
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
 from functools import partial as bind
@@ -25,8 +23,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from node.config import DicomWebSettings
+from node.config import DicomWebSettings, Network
 from node.database.states import AssociationOutcome
+from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
 from node.receive.status import NotStored, Status
 from node.receive.store.header import is_uid
 from node.receive.store.incoming import Arrival
@@ -36,27 +35,25 @@ from node.receive.store.store import Store
 MAXIMUM_PARTS = 10_000
 MAXIMUM_BOUNDARY = 70  # RFC 2046 5.1.1
 DICOM, JSON, XML = "application/dicom", "application/dicom+json", "application/dicom+xml"
-OK, ACCEPTED, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, CONFLICT = 200, 202, 400, 401, 403, 409
+OK, ACCEPTED, BAD_REQUEST, CONFLICT = 200, 202, 400, 409
 NOT_ACCEPTABLE, TOO_LARGE, UNSUPPORTED, UNAVAILABLE = 406, 413, 415, 503
 
 
-def routes(store: Store, settings: DicomWebSettings) -> list[Route]:
-    """``POST /dicom-web/studies`` and ``POST /dicom-web/studies/{study}``; none where it is switched off."""
+def routes(store: Store, settings: DicomWebSettings, proxies: Sequence[Network] = ()) -> list[Route]:
+    """``POST /dicom-web/studies`` and ``POST /dicom-web/studies/{study}``; none where it is switched off.
+
+    Raises
+    ------
+    ConfigurationError
+        If the token file cannot be read, or holds no token.
+    """
     if not settings.enabled:
         return []
-    desk = _Desk(store, _token(settings))
+    desk = _Desk(store, SignIn("receive.dicomweb", settings, proxies), proxies)
     return [
         Route("/dicom-web/studies", desk.post, methods=["POST"]),
         Route("/dicom-web/studies/{study}", desk.post, methods=["POST"]),
     ]
-
-
-def _token(settings: DicomWebSettings) -> str | None:
-    if settings.token is not None:
-        return settings.token.get_secret_value()
-    if settings.token_file is not None:
-        return settings.token_file.read_text(encoding="utf-8").strip()
-    return None
 
 
 class _Unsuitable(Exception):
@@ -77,15 +74,17 @@ class _Outcome:
 
 
 class _Desk:
-    def __init__(self, store: Store, token: str | None) -> None:
+    def __init__(self, store: Store, sign_in: SignIn, proxies: Sequence[Network]) -> None:
         self._store = store
-        self._token = token
+        self._sign_in = sign_in
+        self._proxies = proxies
 
     async def post(self, request: Request) -> Response:
         """Store the parts of one request."""
-        address = request.client.host if request.client else ""
+        address = caller_address(request, self._proxies) or (request.client.host if request.client else "")
         try:
-            self._admit(request, address)
+            if (refusal := self._sign_in.refusal(request)) is not None:
+                raise _Unsuitable(refusal.status, refusal.sentence)
             answer_type = _answer_type(request.headers.get("accept", "*/*"))
             boundary = _boundary(request.headers.get("content-type", ""))
             study = request.path_params.get("study")
@@ -109,19 +108,6 @@ class _Desk:
             raise
         arrival.close(AssociationOutcome.RELEASED)
         return _response(outcome, arrival, answer_type, str(request.base_url))
-
-    def _admit(self, request: Request, address: str) -> None:
-        if self._token is None:
-            try:
-                loopback = ipaddress.ip_address(address).is_loopback
-            except ValueError:
-                loopback = False
-            if not loopback:
-                raise _Unsuitable(FORBIDDEN, "Without a token only this machine may send")
-            return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token.encode()):
-            raise _Unsuitable(UNAUTHORIZED, "A bearer token is needed")
 
     async def _take(
         self, stream: AsyncIterator[bytes], boundary: bytes, arrival: Arrival, study: str | None

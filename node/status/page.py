@@ -27,6 +27,7 @@ from node.config import (
     FolderDestination,
 )
 from node.database.connection import Database
+from node.network.sign_in import UNAUTHORIZED, sign_in_to_page
 from node.status.capture_png import png
 from node.status.metrics import Metrics
 from node.status.overview import Disk, Overview
@@ -38,6 +39,7 @@ REQUESTS_SHOWN = 10
 THUMBNAIL_WIDTH = 480  # pixels
 
 Check = Callable[[], str | None]  # why not ready, or None
+View = Callable[[Request], Response]
 
 # Nothing is loaded from elsewhere, nothing of the page may be framed, no address of a study travels on as a referrer.
 HEADERS = (
@@ -70,10 +72,10 @@ def build_app(
     page = _Page(configuration, database, dict(checks or {}))
     return Starlette(
         routes=[
-            Route("/", page.overview),
-            Route("/studies/{uid}", page.study),
-            Route("/jobs/{job_id}", page.job),
-            Route("/captures/{uid}.png", page.capture),
+            Route("/", page.signed_in(page.overview)),
+            Route("/studies/{uid}", page.signed_in(page.study)),
+            Route("/jobs/{job_id}", page.signed_in(page.job)),
+            Route("/captures/{uid}.png", page.signed_in(page.capture)),
             Route("/health/live", page.live),
             Route("/health/ready", page.ready),
             Route("/metrics", page.metrics),
@@ -103,6 +105,7 @@ class _WithHeaders:
 class _Page:
     def __init__(self, configuration: Configuration, database: Database, checks: dict[str, Check]) -> None:
         self._node = configuration.node
+        self._sign_in = sign_in_to_page(configuration.status)
         self._disk_floor_mb = configuration.receive.disk_floor_mb
         self._database = database
         self._checks = checks
@@ -116,6 +119,19 @@ class _Page:
             "institution": self._node.institution,
             "dicom_port": configuration.receive.dimse.port,
         }
+
+    def signed_in(self, view: View) -> View:
+        """The view, for those who may see it. Health and metrics need no sign-in: they tell of no patient."""
+
+        def guarded(request: Request) -> Response:
+            if (refusal := self._sign_in.refusal(request)) is None:
+                return view(request)
+            response = self._plain(request, refusal.status, f"{refusal.sentence}.")
+            if refusal.status == UNAUTHORIZED:
+                response.headers["WWW-Authenticate"] = 'Basic realm="Condyle: any name, the token as password"'
+            return response
+
+        return guarded
 
     # ---- pages
     def overview(self, request: Request) -> Response:

@@ -35,6 +35,7 @@ class WebServer(threading.Thread):
                 app,  # type: ignore[arg-type]
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,  # `node.network.sign_in` knows whom to believe
                 lifespan="off",
                 timeout_graceful_shutdown=PATIENCE_S,
                 ssl_context_factory=(lambda *_: context) if context else None,

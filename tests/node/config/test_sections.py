@@ -95,9 +95,10 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
 
 
 # ---- config.yaml
-def everything_on() -> str:
-    """The example with every key that is off taken in."""
-    return re.sub(r"(?m)^( *)#(?=\S)", r"\1", EXAMPLE.read_text(encoding="utf-8"))
+def everything_on(but: str = "token") -> str:
+    """The example with every key that is off taken in; token and token_file exclude each other."""
+    text = re.sub(r"(?m)^( *)#(?=\S)", r"\1", EXAMPLE.read_text(encoding="utf-8"))
+    return re.sub(rf"(?m)^( *){but}:.*$", r"\1# left out", text)
 
 
 def sections(value: object) -> Iterator[Section]:
@@ -120,7 +121,10 @@ def kinds(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
         yield from kinds(kind)
 
 
-SECTIONS = [kind for kind in kinds(Section) if kind.__module__ == sections_module.__name__]
+# a section that others extend stands in the example as those others
+SECTIONS = [
+    kind for kind in kinds(Section) if kind.__module__ == sections_module.__name__ and not kind.__subclasses__()
+]
 
 
 def test_the_example_is_fit_to_run() -> None:
@@ -132,13 +136,15 @@ def test_the_example_is_fit_to_run() -> None:
     assert example.routes
 
 
-def test_the_example_with_everything_on_is_valid(tmp_path: Path) -> None:
-    assert len(compile_routes(read(written(tmp_path, everything_on())))) == 4
+@pytest.mark.parametrize("but", ["token", "token_file"])
+def test_the_example_with_everything_on_is_valid(tmp_path: Path, but: str) -> None:
+    assert len(compile_routes(read(written(tmp_path, everything_on(but))))) == 4
 
 
 @pytest.mark.parametrize("kind", SECTIONS)
 def test_every_key_stands_in_the_example(tmp_path: Path, kind: Any) -> None:
-    shown = [s.model_fields_set for s in sections(read(written(tmp_path, everything_on()))) if type(s) is kind]
+    whole = (read(written(tmp_path, everything_on(but))) for but in ("token", "token_file"))
+    shown = [s.model_fields_set for one in whole for s in sections(one) if type(s) is kind]
     assert set(kind.model_fields) - set().union(*shown) == set()
 
 

@@ -89,9 +89,9 @@ def test_bad_requests_are_told_so(here: str, path: str, content: bytes, status: 
 
 
 def test_with_a_token_nothing_goes_without_it(tmp_path: Path, person: dict[str, Any]) -> None:
-    with RunningNode(tmp_path, records={"token": "s3cret"}) as node:
+    with RunningNode(tmp_path, records={"token": "s3cret-s3cret-s3cret"}) as node:
         url = f"http://127.0.0.1:{node.page}"
-        headers = {"Authorization": "Bearer s3cret"}
+        headers = {"Authorization": "Bearer s3cret-s3cret-s3cret"}
         assert httpx.post(f"{url}/fhir", json=person, timeout=60).status_code == 401
         assert httpx.post(f"{url}/risk", json={"patient_id": "x"}, timeout=60).status_code == 401
         assert httpx.get(f"{url}/risk/{'0' * 32}", timeout=60).status_code == 401

@@ -171,13 +171,13 @@ def test_without_a_token_only_this_machine_may_send(store: Store) -> None:
 
 
 def test_a_token_is_needed_where_one_is_set(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("correct horse\n")
+    (tmp_path / "token").write_text("correct-horse-battery\n")
     browser = client(store, host="10.1.2.3", token_file=tmp_path / "token")
     body = multipart(part10(mr()))
     refused = post(browser, body)
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
     assert post(browser, body, authorization="Bearer wrong").status_code == 401
-    assert post(browser, body, authorization="Bearer correct horse").status_code == 200
+    assert post(browser, body, authorization="Bearer correct-horse-battery").status_code == 200
 
 
 def test_it_can_be_switched_off(store: Store) -> None:

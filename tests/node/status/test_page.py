@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from node.config import Configuration
+from node.config import Configuration, StatusSettings
 from node.database.connection import Database, open_database
 from node.database.tables import ObjectRow, OutboxRow
 from node.status.page import build_app, seconds, size
@@ -133,6 +133,32 @@ def test_an_empty_node_says_how_to_begin(configuration: Configuration, database:
     with client_of(build_app(configuration, database)) as client:
         page = client.get("/").text
     assert "Point a scanner at port 11112, AE title CONDYLE" in page
+
+
+# ---- who may see it
+PAGES = ["/", "/studies/1.2.1", f"/jobs/{3:032x}", "/captures/1.2.9.1.png"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_forwarded_request_is_not_from_this_machine(client: httpx.Client, path: str) -> None:
+    assert client.get(path).status_code != 403
+    refused = client.get(path, headers={"X-Forwarded-For": "10.1.2.3"})
+    assert refused.status_code == 403
+    assert "Only this machine may, as the configuration sets no status.token_file" in refused.text
+
+
+def test_with_a_token_the_browser_asks_for_it_and_health_does_not(
+    configuration: Configuration, database: Database, morning: Morning
+) -> None:
+    status = StatusSettings.model_validate({"token": "0123456789abcdef"})
+    with client_of(build_app(configuration.model_copy(update={"status": status}), database)) as client:
+        for path in PAGES:
+            refused = client.get(path)
+            assert (refused.status_code, refused.headers["www-authenticate"][:5]) == (401, "Basic")
+            assert client.get(path, auth=("anybody", "0123456789abcdef")).status_code in (200, 307)
+            assert client.get(path, auth=("anybody", "")).status_code == 401
+        for path in ("/health/live", "/health/ready", "/metrics"):
+            assert client.get(path).status_code == 200
 
 
 # ---- health

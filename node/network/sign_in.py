@@ -1,0 +1,143 @@
+"""Who may use what the node offers by HTTP: this machine, or whoever shows the token. One rule for all ways in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import ipaddress
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from starlette.requests import HTTPConnection
+
+from node.config import Network, StatusSettings, TokenSection
+from node.config.tokens import read_token
+
+UNAUTHORIZED, FORBIDDEN = 401, 403
+# A request that has one of these came through a proxy (RFC 7239 5, and what was usual before).
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+
+
+class Refusal(NamedTuple):
+    """Why a caller may not, as an HTTP status and a sentence for the caller."""
+
+    status: int
+    sentence: str
+
+
+class SignIn:
+    """The rule for one way in.
+
+    With a token, every caller must show it. Without one, only this machine may; a request that somebody forwarded is
+    not from this machine, unless the forwarder is one of the trusted proxies and names a caller on this machine.
+
+    Parameters
+    ----------
+    key
+        Of the section in the configuration, for messages.
+    settings
+        The section with the token.
+    proxies
+        Networks of the proxies whose word about the caller's address is taken.
+    certified
+        Whether every caller has shown a certificate that the site's own authorities have issued; that is enough.
+
+    Raises
+    ------
+    ConfigurationError
+        If the token file cannot be read, or holds no token.
+    """
+
+    def __init__(
+        self, key: str, settings: TokenSection, proxies: Sequence[Network] = (), *, certified: bool = False
+    ) -> None:
+        self._key, self._proxies, self._certified = key, proxies, certified
+        token = read_token(key, settings.token, settings.token_file)
+        self._token = None if token is None else token.encode()
+
+    def refusal(self, request: HTTPConnection) -> Refusal | None:
+        """Why this caller may not; None if they may."""
+        if self._token is not None:
+            shown = _shown_token(request.headers.get("authorization", ""))
+            if hmac.compare_digest(shown, self._token):  # takes as long for a wrong token as for the right one
+                return None
+            return Refusal(UNAUTHORIZED, f"The token of {self._key}.token_file is needed")
+        if self._certified or _is_loopback(caller_address(request, self._proxies)):
+            return None
+        return Refusal(FORBIDDEN, f"Only this machine may, as the configuration sets no {self._key}.token_file")
+
+
+def sign_in_to_page(settings: StatusSettings) -> SignIn:
+    """The rule for the page itself."""
+    certified = settings.tls is not None and settings.tls.trusted is not None
+    return SignIn("status", settings, settings.trusted_proxies, certified=certified)
+
+
+def caller_address(request: HTTPConnection, proxies: Sequence[Network]) -> str:
+    """The address that a request came from first, as far as those who forwarded it can be trusted; empty if unknown."""
+    sender = request.client.host if request.client else ""
+    if not any(header in request.headers for header in FORWARDED):
+        return sender
+    if not _within(sender, proxies):
+        return ""
+    hops = _forwarded_for(request)
+    # read from our end: the first hop that is no trusted proxy is the caller; what it says of others is not taken
+    first = next((hop for hop in reversed(hops) if not _within(hop, proxies)), hops[0] if hops else "")
+    return first if _ip(first) is not None else ""
+
+
+def _forwarded_for(request: HTTPConnection) -> list[str]:
+    """The addresses that the request names as those it came from, the first caller first."""
+    older, newer = request.headers.getlist("x-forwarded-for"), request.headers.getlist("forwarded")
+    if older and newer:  # a caller may have sent the one that the proxy does not write
+        return []
+    if older:
+        return [_bare(hop) for value in older for hop in value.split(",")]
+    return [_bare(_for_pair(hop)) for value in newer for hop in value.split(",")]
+
+
+def _for_pair(hop: str) -> str:
+    """``for=`` of one element of a Forwarded header, RFC 7239 4."""
+    pairs = (pair.strip().partition("=") for pair in hop.split(";"))
+    return next((value for name, _, value in pairs if name.strip().lower() == "for"), "")
+
+
+def _bare(node: str) -> str:
+    """An address without quotes, brackets and port."""
+    node = node.strip().strip('"')
+    if node.startswith("["):
+        return node[1:].partition("]")[0]
+    return node.partition(":")[0] if node.count(":") == 1 else node
+
+
+def _within(address: str, networks: Sequence[Network]) -> bool:
+    where = _ip(address)
+    return where is not None and any(where in network for network in networks)
+
+
+def _is_loopback(address: str) -> bool:
+    where = _ip(address)
+    return where is not None and where.is_loopback
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        where = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    mapped = where.ipv4_mapped if isinstance(where, ipaddress.IPv6Address) else None
+    return mapped or where
+
+
+def _shown_token(authorization: str) -> bytes:
+    """The token that the caller shows: as a bearer, or as the password that a browser asks for (RFC 7617)."""
+    scheme, _, shown = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return shown.strip().encode()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(shown.strip(), validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
+    return b""
