@@ -55,6 +55,7 @@ class Provenance:
     profile: EncodingProfile
     created: datetime
     job: str = ""  # id of the job that found it
+    left_out: tuple[str, ...] = ()  # what is missing beside this object, in sentences for a reader
 
     @cached_property
     def headers(self) -> tuple[Dataset, ...]:
@@ -70,6 +71,11 @@ class Provenance:
     def model(self) -> Model:
         """Which model made the result."""
         return self.result.model
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What the reader must know: of the result, and of objects that are missing beside it."""
+        return (*getattr(self.result, "limits", ()), *self.left_out)
 
     @property
     def subject(self) -> Subject | None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
+from dicom_sr.errors import EncodingError
 from dicom_sr.findings import NotRun, Result
 from dicom_sr.profile import EncodedObject, EncodingProfile, Kind
 from dicom_sr.provenance import Provenance
 from dicom_sr.write.derived_series import encode_derived
 from dicom_sr.write.document import encode_document, encode_enhanced_report
 from dicom_sr.write.key_objects import encode_key_objects
+from dicom_sr.write.left_out import OPTIONAL, Attempts, LeftOut, sentences
 from dicom_sr.write.parametric_map import encode_parametric_maps
 from dicom_sr.write.presentation_state import encode_presentation
 from dicom_sr.write.report import encode_report
@@ -19,7 +23,15 @@ from dicom_sr.write.risk_assessment import encode_risk_assessment
 from dicom_sr.write.secondary_capture import encode_capture
 from dicom_sr.write.segmentation import encode_segmentation
 
-__all__ = ["EncodedObject", "EncodingProfile", "encode"]
+__all__ = ["EncodedObject", "EncodingProfile", "Written", "encode", "encode_what_can_be"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """The objects of a result, and the optional ones that could not be made."""
+
+    objects: tuple[EncodedObject, ...]  # in the order in which they are to be sent
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def encode(
@@ -48,20 +60,48 @@ def encode(
     Raises
     ------
     EncodingError
-        If the result does not fit together: a bug of the pipeline that made it.
+        If the result does not fit together: a bug of the pipeline that made it. Also if an object cannot be made.
+    """
+    written = encode_what_can_be(result, profile, created, folder, predecessors, job)
+    if written.left_out:
+        raise EncodingError("; ".join(str(one) for one in written.left_out))
+    return written.objects
+
+
+def encode_what_can_be(
+    result: Result | NotRun,
+    profile: EncodingProfile,
+    created: datetime,
+    folder: Path,
+    predecessors: Sequence[EncodedObject] = (),
+    job: str = "",
+) -> Written:
+    """As `encode` does, but an optional object that cannot be made is left out: reports and captures say so.
+
+    Raises
+    ------
+    EncodingError
+        If the result does not fit together, or an object that is not optional cannot be made.
     """
     if isinstance(result, NotRun) and not profile.not_run_reports:
-        return ()
+        return Written(())
     folder.mkdir(parents=True, exist_ok=True)
     provenance = Provenance(result, profile, created, job)
     revised = [predecessor for predecessor in predecessors if predecessor.kind == "report"]
     objects: list[EncodedObject] = []
-    for kind in dict.fromkeys(profile.kinds):
+    attempts = Attempts()
+    wanted = dict.fromkeys(profile.kinds)
+    for kind in (kind for kind in wanted if kind in OPTIONAL):
+        objects += attempts.several(kind, partial(_OPTIONAL_ENCODERS[kind], provenance, folder, attempts))
+    if attempts.left_out:  # what says so comes after it
+        provenance = replace(provenance, left_out=sentences(attempts.left_out))
+    for kind in (kind for kind in wanted if kind not in OPTIONAL):
         objects += _ENCODERS[kind](provenance, folder, revised)
-    return tuple(sorted(objects, key=lambda o: o.order))
+    return Written(tuple(sorted(objects, key=lambda o: o.order)), tuple(attempts.left_out))
 
 
 Encoder = Callable[[Provenance, Path, list[EncodedObject]], tuple[EncodedObject, ...]]
+OptionalEncoder = Callable[[Provenance, Path, Attempts], tuple[EncodedObject, ...]]
 
 
 def _report(provenance: Provenance, folder: Path, revised: list[EncodedObject]) -> tuple[EncodedObject, ...]:
@@ -83,12 +123,14 @@ _ENCODERS: dict[Kind, Encoder] = {
     "derived_series": lambda provenance, folder, _: encode_derived(provenance, folder),
     "secondary_capture": lambda provenance, folder, _: encode_capture(provenance, folder),
     "report": _report,
-    "presentation_state": lambda provenance, folder, _: encode_presentation(provenance, folder),
-    "segmentation_binary": lambda provenance, folder, _: encode_segmentation(provenance, folder, "binary"),
-    "segmentation_fractional": lambda provenance, folder, _: encode_segmentation(provenance, folder, "fractional"),
-    "segmentation_labelmap": lambda provenance, folder, _: encode_segmentation(provenance, folder, "labelmap"),
-    "parametric_map": lambda provenance, folder, _: encode_parametric_maps(provenance, folder),
-    "key_objects": lambda provenance, folder, _: encode_key_objects(provenance, folder),
     "document": _document,
     "risk_assessment": lambda provenance, folder, _: encode_risk_assessment(provenance, folder),
+}
+_OPTIONAL_ENCODERS: dict[Kind, OptionalEncoder] = {
+    "presentation_state": encode_presentation,
+    "segmentation_binary": partial(encode_segmentation, "binary"),
+    "segmentation_fractional": partial(encode_segmentation, "fractional"),
+    "segmentation_labelmap": partial(encode_segmentation, "labelmap"),
+    "parametric_map": encode_parametric_maps,
+    "key_objects": lambda provenance, folder, _: encode_key_objects(provenance, folder),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import highdicom as hd
@@ -17,17 +18,22 @@ from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.write.derived_series import derived_references
 from dicom_sr.write.finish import finish, laterality, write
+from dicom_sr.write.left_out import Attempts
 
 _REGIONS = {"KNEE": codes.KNEE, "HAND": codes.HAND, "FOOT": codes.FOOT, "WRIST": codes.WRIST_JOINT}  # BodyPartExamined
 
 
-def encode_parametric_maps(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
+def encode_parametric_maps(provenance: Provenance, folder: Path, attempt: Attempts) -> tuple[EncodedObject, ...]:
     """The uncertainty of every derived volume that has one and goes to the destination."""
-    return tuple(
-        write(_map(provenance, index, derived), "parametric_map", folder, f"parametric-map-{index + 1}.dcm")
-        for index, derived in enumerate(provenance.derived)
-        if derived.uncertainty is not None
-    )
+    objects: list[EncodedObject] = []
+    for index, derived in enumerate(provenance.derived):
+        if derived.uncertainty is not None:
+            objects += attempt("parametric_map", partial(_write, provenance, folder, index, derived))
+    return tuple(objects)
+
+
+def _write(provenance: Provenance, folder: Path, index: int, derived: DerivedVolume) -> EncodedObject:
+    return write(_map(provenance, index, derived), "parametric_map", folder, f"parametric-map-{index + 1}.dcm")
 
 
 def _map(provenance: Provenance, index: int, derived: DerivedVolume) -> Dataset:

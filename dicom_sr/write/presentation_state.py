@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import highdicom as hd
 import numpy as np
+from highdicom._standard_utils import is_multiframe_image  # decides by SOP class, as highdicom's own checks do
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_sr.findings import Finding, NotEvaluable, Result
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance, software_version
-from dicom_sr.read.headers import MANUFACTURER
+from dicom_sr.read.frames import classic_element, frame_header, is_enhanced, number_of_frames
+from dicom_sr.read.headers import MANUFACTURER, chosen
 from dicom_sr.write.finish import finish, write
+from dicom_sr.write.left_out import Attempts
 from dicom_sr.write.references import frame_number, stand_in
 
 _LAYER = "AI MARKERS"
@@ -25,52 +29,100 @@ _TEXT_HEIGHT = 0.022  # of the image's height
 _MARKER_RGB = (86, 180, 233)
 
 
-def encode_presentation(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
-    """A grey or colour presentation state for each source series with marked findings."""
+Marked = Finding | NotEvaluable
+
+
+@dataclass
+class _Group:
+    """Images that one state can show, since they share size and rescale, and what is marked on them."""
+
+    part: Literal["colour", "grey"]
+    images: dict[str, Dataset] = field(default_factory=dict)  # what highdicom needs of each, by SOPInstanceUID
+    marked: list[tuple[str, Marked]] = field(default_factory=list)
+
+
+def encode_presentation(provenance: Provenance, folder: Path, attempt: Attempts) -> tuple[EncodedObject, ...]:
+    """Grey and colour presentation states for each source series with marked findings: one for each size of image."""
     marked = _marked(provenance)
-    objects = []
+    objects: list[EncodedObject] = []
+    further = len(provenance.result.evidence)
     for index, series in enumerate(provenance.result.evidence):
-        headers = [header for header in series.headers if str(header.SOPInstanceUID) in marked]
-        colour = [h for h in headers if int(h.get("SamplesPerPixel") or 1) == 3]
-        for part, images in (("colour", colour), ("grey", [h for h in headers if h not in colour])):
-            if images:
-                ds = _state(provenance, index, part, images, marked)
-                objects.append(write(ds, "presentation_state", folder, f"presentation-{part}-{index + 1}.dcm"))
+        seen = {"colour": 0, "grey": 0}
+        for group in _groups([header for header in series.headers if str(header.SOPInstanceUID) in marked], marked):
+            names = [group.part, str(index)]
+            number = index + 1
+            if seen[group.part]:  # the first state of a part has the name that it always had
+                names.append(str(seen[group.part]))
+                further += 1
+                number = further
+            seen[group.part] += 1
+            objects += attempt("presentation_state", partial(_write, provenance, folder, names, number, group))
     return tuple(objects)
 
 
-def _marked(provenance: Provenance) -> dict[str, list[Finding | NotEvaluable]]:
+def _groups(headers: list[Dataset], marked: dict[str, list[Marked]]) -> list[_Group]:
+    """The images of a series in groups that one state can show, colour first: a state has one modality transform."""
+    groups: dict[tuple[object, ...], _Group] = {}
+    for header in headers:
+        uid = str(header.SOPInstanceUID)
+        for finding in marked[uid]:
+            assert finding.region is not None
+            image = _reference(header, finding.region.image.frame_number or 1)
+            part = _part(header)
+            key: tuple[object, ...] = (part, int(header.Rows), int(header.Columns))
+            if part == "grey":
+                key = (*key, *_display(image), uid if is_multiframe_image(header) else "")
+            group = groups.setdefault(key, _Group(part))
+            group.images.setdefault(uid, image)
+            group.marked.append((uid, finding))
+    return sorted(groups.values(), key=lambda group: group.part)
+
+
+def _part(header: Dataset) -> Literal["colour", "grey"]:
+    """A palette makes colours of one sample: the grey class is not for it (PS3.3 A.33)."""
+    colour = int(header.get("SamplesPerPixel") or 1) == 3 or header.get("PhotometricInterpretation") == "PALETTE COLOR"
+    return "colour" if colour else "grey"
+
+
+def _display(image: Dataset) -> tuple[object, ...]:
+    """What all images of a grey state must share beside their size."""
+    groups = list(image.get("SharedFunctionalGroupsSequence", []))
+    rescale = next((group.PixelValueTransformationSequence[0] for group in groups if _TRANSFORMATION in group), image)
+    numbers = [float(rescale[keyword].value) for keyword in ("RescaleSlope", "RescaleIntercept") if keyword in rescale]
+    return (str(image.get("PhotometricInterpretation") or ""), *numbers, str(rescale.get("RescaleType") or ""))
+
+
+def _marked(provenance: Provenance) -> dict[str, list[Marked]]:
     """Findings with a region, by source image."""
     result = provenance.result
-    marked: dict[str, list[Finding | NotEvaluable]] = {}
+    marked: dict[str, list[Marked]] = {}
     if isinstance(result, Result):
-        candidates: list[Finding | NotEvaluable] = [*result.findings, *result.not_evaluable]
+        candidates: list[Marked] = [*result.findings, *result.not_evaluable]
         for finding in candidates:
             if finding.region is not None and finding.region.image.sop_instance_uid in provenance.header_of:
                 marked.setdefault(finding.region.image.sop_instance_uid, []).append(finding)
     return marked
 
 
-def _state(
-    provenance: Provenance,
-    index: int,
-    part: str,
-    images: list[Dataset],
-    marked: dict[str, list[Finding | NotEvaluable]],
-) -> Dataset:
+def _write(provenance: Provenance, folder: Path, names: list[str], number: int, group: _Group) -> EncodedObject:
+    part, index, *others = names
+    filename = "-".join(["presentation", part, str(int(index) + 1), *others])
+    return write(_state(provenance, names, number, group), "presentation_state", folder, f"{filename}.dcm")
+
+
+def _state(provenance: Provenance, names: list[str], number: int, group: _Group) -> Dataset:
+    """One state; `names` are what its UID is made from, `number` its InstanceNumber."""
     layer = hd.pr.GraphicLayer(
         layer_name=_LAYER, order=1, description="Findings", display_color=hd.color.CIELabColor.from_rgb(*_MARKER_RGB)
     )
-    references = [_reference(image) for image in images]
-    annotations = [
-        _annotation(layer, image, finding) for image in references for finding in marked[str(image.SOPInstanceUID)]
-    ]
+    references = list(group.images.values())
+    annotations = [_annotation(layer, group.images[uid], finding) for uid, finding in group.marked]
     arguments: dict[str, Any] = {  # of both classes
         "referenced_images": references,
         "series_instance_uid": provenance.uid("presentation_state", "series"),
         "series_number": provenance.series_number("presentation_state"),
-        "sop_instance_uid": provenance.uid("presentation_state", part, str(index)),
-        "instance_number": index + 1,
+        "sop_instance_uid": provenance.uid("presentation_state", *names),
+        "instance_number": number,
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": provenance.model.name,
         "software_versions": software_version(),
@@ -82,7 +134,7 @@ def _state(
         "graphic_layers": [layer],
     }
     ds: Dataset
-    if part == "colour":
+    if group.part == "colour":
         ds = hd.pr.ColorSoftcopyPresentationState(icc_profile=_colour_space_profile(), **arguments)
     else:
         ds = hd.pr.GrayscaleSoftcopyPresentationState(**arguments)
@@ -110,14 +162,57 @@ _FOR_DISPLAY = (
 )
 
 
-def _reference(header: Dataset) -> Dataset:
-    """What highdicom needs of a displayed image."""
+_TRANSFORMATION = "PixelValueTransformationSequence"
+
+
+def _reference(header: Dataset, number: int) -> Dataset:
+    """What highdicom needs of a displayed image whose frame `number` is marked."""
     ds = stand_in(header)
     ds.update({header[keyword].tag: header[keyword] for keyword in _FOR_DISPLAY if keyword in header})
+    if _part(header) == "colour":  # highdicom counts samples before the palette makes three of one
+        element = classic_element("SamplesPerPixel", 3)
+        ds[element.tag] = element
+    _only_what_fits(ds)
+    if is_multiframe_image(header):
+        _with_groups(ds, header, number)
     return ds
 
 
-def _annotation(layer: hd.pr.GraphicLayer, image: Dataset, finding: Finding | NotEvaluable) -> hd.pr.GraphicAnnotation:
+def _only_what_fits(ds: Dataset) -> None:
+    """Without what a device left half empty or wrote in two ways: highdicom refuses it."""
+    for pair in (("WindowCenter", "WindowWidth"), ("RescaleSlope", "RescaleIntercept")):
+        if any(ds.get(keyword) in (None, "", []) for keyword in pair):
+            for keyword in pair:
+                ds.pop(keyword, None)
+    if "RescaleSlope" not in ds or not ds.get("RescaleType"):
+        ds.pop("RescaleType", None)
+    if "WindowWidth" in ds or not ds.get(
+        "VOILUTSequence"
+    ):  # either may be shown; the window is what viewers begin with
+        ds.pop("VOILUTSequence", None)
+
+
+def _with_groups(ds: Dataset, header: Dataset, number: int) -> None:
+    """Let a multi-frame image say rescale and window in functional groups, where highdicom looks for them.
+
+    A cine has none; of an enhanced object with a rescale for each frame, that of the marked frame counts.
+    """
+    per_frame = list(header.get("PerFrameFunctionalGroupsSequence") or [])
+    if is_enhanced(header) and per_frame and not any(_TRANSFORMATION in group for group in per_frame):
+        return
+    flat = frame_header(header, number)
+    shared = Dataset()
+    if flat.get("RescaleSlope") not in (None, "") and flat.get("RescaleIntercept") not in (None, ""):
+        shared.PixelValueTransformationSequence = [chosen(flat, ("RescaleSlope", "RescaleIntercept", "RescaleType"))]
+    if flat.get("WindowCenter") not in (None, "", []) and flat.get("WindowWidth") not in (None, "", []):
+        shared.FrameVOILUTSequence = [chosen(flat, ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation"))]
+    frames = [Dataset() for _ in range(number_of_frames(header))]
+    for keyword, value in (("SharedFunctionalGroupsSequence", [shared]), ("PerFrameFunctionalGroupsSequence", frames)):
+        element = classic_element(keyword, value)  # the stand-in shares its elements with the header
+        ds[element.tag] = element
+
+
+def _annotation(layer: hd.pr.GraphicLayer, image: Dataset, finding: Marked) -> hd.pr.GraphicAnnotation:
     assert finding.region is not None
     size = np.array([int(image.Columns), int(image.Rows)], np.float64)
     outline = np.clip(np.asarray(finding.region.outline, np.float64), 0, size)
@@ -131,7 +226,7 @@ def _annotation(layer: hd.pr.GraphicLayer, image: Dataset, finding: Finding | No
     )
 
 
-def _graphic(outline: NDArray[np.float64], finding: Finding | NotEvaluable) -> hd.pr.GraphicObject:
+def _graphic(outline: NDArray[np.float64], finding: Marked) -> hd.pr.GraphicObject:
     low, high = outline.min(0), outline.max(0)
     sides = high - low
     square = len(outline) == 5 and abs(sides[0] - sides[1]) <= _SQUARE_TOLERANCE * sides.max()

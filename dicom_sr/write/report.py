@@ -97,7 +97,8 @@ def document(provenance: Provenance, kind: str, sop_class: str, content: Dataset
     ds = Dataset()
     ds.update(content)
     # a report that may not refer to the derived series has another tree, so it is another report
-    what = (kind,) if provenance.derived or not getattr(provenance.result, "derived", ()) else (kind, "sources only")
+    sources_only = not provenance.derived and bool(getattr(provenance.result, "derived", ()))
+    what = (kind, *(("sources only",) if sources_only else ()), *provenance.left_out)
     ds.SOPClassUID, ds.SOPInstanceUID = sop_class, provenance.uid(*what, "0")
     ds.SeriesInstanceUID, ds.SeriesNumber = provenance.uid(*what, "series"), provenance.series_number(kind)
     ds.Modality, ds.InstanceNumber = "SR", 1
@@ -211,7 +212,7 @@ class MeasurementTree:
             return [(standard.DCM.Conclusion, f"Analysis not performed: {result.reason}"), (comment, RESEARCH_USE)]
         texts = [(standard.DCM.Conclusion, text) for text in result.conclusion]
         texts += [(comment, f"Not evaluable: {item.tracking_id}: {item.sentence}") for item in result.not_evaluable]
-        texts += [(comment, text) for text in result.limits]
+        texts += [(comment, text) for text in self._provenance.limits]
         return [*texts, (comment, f"{RESEARCH_USE} {_sentence(result.model.trained_on)}")]
 
     # ---- groups

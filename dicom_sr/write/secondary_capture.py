@@ -33,7 +33,7 @@ def imprint(provenance: Provenance) -> Imprint:
     origin = f"{model.name} {model.version}  ·  {provenance.readable_date}  ·  study {study_label(provenance)}"
     trained_on = model.trained_on.strip().rstrip(".")
     notes = [f"{trained_on[:1].upper()}{trained_on[1:]}."] if trained_on else []
-    return Imprint(origin, provenance.profile.institution, (*notes, *getattr(provenance.result, "limits", ())))
+    return Imprint(origin, provenance.profile.institution, (*notes, *provenance.limits))
 
 
 def study_label(provenance: Provenance) -> str:
@@ -45,7 +45,7 @@ def _secondary_capture(provenance: Provenance, index: int, pixels: NDArray[np.ui
     """One page as a Secondary Capture image, RGB (H, W, 3)."""
     ds = Dataset()
     ds.SOPClassUID, ds.Modality = SecondaryCaptureImageStorage, "OT"
-    ds.SOPInstanceUID = provenance.uid("secondary_capture", str(index))
+    ds.SOPInstanceUID = provenance.uid("secondary_capture", str(index), *provenance.left_out)
     ds.SeriesInstanceUID = provenance.uid("secondary_capture", "series")
     ds.SeriesNumber, ds.InstanceNumber = provenance.series_number("secondary_capture"), index + 1
     ds.ConversionType, ds.ImageType = "WSD", ["DERIVED", "SECONDARY"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ from dicom_sr.read.frames import classic_element
 from dicom_sr.read.headers import MANUFACTURER
 from dicom_sr.write.derived_series import derived_references
 from dicom_sr.write.finish import finish, write
+from dicom_sr.write.left_out import Attempts
 from dicom_sr.write.references import frame_number, stand_in, stand_ins
 
 Form = Literal["fractional", "binary", "labelmap"]
@@ -53,7 +55,9 @@ class _Group:
     frame: ImageReference | None = None  # the one frame it lies on, where the image's frames have no place in space
 
 
-def encode_segmentation(provenance: Provenance, folder: Path, form: Form) -> tuple[EncodedObject, ...]:
+def encode_segmentation(
+    form: Form, provenance: Provenance, folder: Path, attempt: Attempts
+) -> tuple[EncodedObject, ...]:
     """The heatmaps and segments of the result, one object for each image or volume that carries some.
 
     FRACTIONAL holds what is a probability; BINARY and LABELMAP hold everything, thresholded. Where segments of a
@@ -61,23 +65,31 @@ def encode_segmentation(provenance: Provenance, folder: Path, form: Form) -> tup
 
     Parameters
     ----------
+    form
+        Which kind of segmentation.
     provenance
         What all objects of the result share.
     folder
         Where the files go.
-    form
-        Which kind of segmentation.
+    attempt
+        Makes each object.
     """
-    objects = []
+    objects: list[EncodedObject] = []
+    kind: Kind = f"segmentation_{form}"  # type: ignore[assignment]
     for index, group in enumerate(_groups(provenance)):
         layers = [layer for layer in group.layers if layer.is_probability or form != "fractional"]
         if form == "binary":  # OHIF and others refuse a segment without a pixel
             layers = [layer for layer in layers if (layer.values >= layer.threshold).any()]
         if layers:
-            ds = _segmentation(provenance, form, index, group, layers)
-            kind: Kind = f"segmentation_{form}"  # type: ignore[assignment]
-            objects.append(write(ds, kind, folder, f"segmentation-{form}-{index + 1}.dcm"))
+            objects += attempt(kind, partial(_write, provenance, folder, kind, form, index, group, layers))
     return tuple(objects)
+
+
+def _write(
+    provenance: Provenance, folder: Path, kind: Kind, form: Form, index: int, group: _Group, layers: list[_Layer]
+) -> EncodedObject:
+    ds = _segmentation(provenance, form, index, group, layers)
+    return write(ds, kind, folder, f"segmentation-{form}-{index + 1}.dcm")
 
 
 def _groups(provenance: Provenance) -> list[_Group]:

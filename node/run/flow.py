@@ -433,6 +433,8 @@ class Flow:
             if note is not None:
                 outbox.keep_objects(session, job.id, note.objects)
                 waiting = sum(self._queue(session, job, name, note, state) for name in job.destinations)
+                for sentence in note.left_out:
+                    job_states.note(session, job.id, "left out", sentence)
             job_states.move(session, job.id, state, reason=reason)
             if step is not None:
                 job_states.note(session, job.id, step, seconds=time.perf_counter() - start)

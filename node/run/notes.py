@@ -79,6 +79,7 @@ class ObjectsNote:
     objects: tuple[EncodedObject, ...]  # `twin_of` is that of the first profile under which one stands in
     # by profile and SOP Instance UID: the object that it stands in for there, None where it stands for itself
     twins: dict[str, dict[str, str | None]]
+    left_out: tuple[str, ...] = ()  # optional objects that could not be made, each with its error
 
     def is_own(self, item: EncodedObject) -> bool:
         """Whether the object stands for itself under any profile."""

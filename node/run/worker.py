@@ -122,7 +122,7 @@ def infer(asked: Infer, warm: Warm) -> Inferred:
 
 def encode(asked: Encode, warm: Warm) -> Encoded:
     """Write the result, or that there is none, as objects in the job's folder, once per profile."""
-    from dicom_sr.write.encode import encode as encode_objects  # a second or two, so not before the first request
+    from dicom_sr.write.encode import encode_what_can_be  # a second or two, so not before the first request
 
     folder = JobFolder(asked.folder)
     registry.pipeline_type(asked.pipeline)  # its package makes the codes of the result known here
@@ -131,10 +131,12 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
         what = replace(what, model=_revised(what.model, asked.revision))
     objects: dict[str, EncodedObject] = {}
     twins: dict[str, dict[str, str | None]] = {}
+    left_out: dict[str, None] = {}  # once each, in order
     for name, profile in asked.profiles.items():
         place, job = folder.objects / name, folder.path.name
-        made = encode_objects(what, profile, asked.created, place, asked.predecessors, job)
-        written = [_sealed(item, folder.key_file) for item in made]
+        made = encode_what_can_be(what, profile, asked.created, place, asked.predecessors, job)
+        left_out |= dict.fromkeys(without_identity(str(one), asked.folder) for one in made.left_out)
+        written = [_sealed(item, folder.key_file) for item in made.objects]
         twins[name] = {item.sop_instance_uid: item.twin_of for item in written}
         for item in written:
             known = objects.setdefault(item.sop_instance_uid, item)
@@ -143,7 +145,7 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
             if known.twin_of is None and item.twin_of is not None:
                 objects[item.sop_instance_uid] = replace(known, twin_of=item.twin_of)
     on_disk(item.path for item in objects.values())
-    folder.write_note(ObjectsNote(asked.key, tuple(objects.values()), twins))
+    folder.write_note(ObjectsNote(asked.key, tuple(objects.values()), twins, tuple(left_out)))
     return Encoded(len(objects))
 
 

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import copy
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, UltrasoundMultiFrameImageStorage
 
 from dicom_sr.findings import Finding, ImageReference, Region, Result
+from dicom_sr.series import Study, read_studies
 from pipelines.joint_classification.codes import CLS_RA
 from tests.dicom_sr.conftest import Encode
-from tests.factories import MODEL, joint_result, radiograph_study, ultrasound_study
+from tests.factories import MODEL, enhanced_mr, joint_result, radiograph_study, ultrasound_study
 
 
 def test_a_joint_is_a_circle_with_its_scores(tmp_path: Path, encoded: Encode) -> None:
@@ -73,3 +78,113 @@ def test_dcmtk_reads_it_and_renders_the_image_through_it(
     assert np.frombuffer(pixels, np.uint8).std() > 10
     checked = subprocess.run([str(dcmtk("dcmpschk")), str(state)], capture_output=True, check=False)
     assert b"Test passed" in checked.stdout + checked.stderr
+
+
+# ---- images that one state cannot show together
+def marked(study: Study, frame: int | None = None) -> Result:
+    """A result that marks the upper left corner of every image."""
+    outline = np.array([[2, 2], [12, 2], [12, 9], [2, 9], [2, 2]], float)
+    findings = tuple(
+        Finding(f"Joint {number}", CLS_RA, None, Region(ImageReference(one.sop_instance_uid, frame), outline))
+        for number, one in enumerate(study.instances, start=1)
+    )
+    return Result(MODEL, "Joint classification", study.series, (), findings)
+
+
+def films(folder: Path, *changes: dict[str, object]) -> Study:
+    """Films in one series: the first as it is, the others changed."""
+    first = pydicom.dcmread(radiograph_study(folder).instances[0].path)
+    paths = []
+    for number, change in enumerate(({}, *changes)):
+        ds = copy.deepcopy(first)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{first.SOPInstanceUID}.{number}")
+        ds.InstanceNumber = number + 1
+        for keyword, value in change.items():
+            if value is None:
+                ds.pop(keyword, None)
+            else:
+                setattr(ds, keyword, value)
+        ds.PixelData = ds.PixelData[: 2 * int(ds.Rows) * int(ds.Columns)]
+        paths.append(folder / f"film-{number}.dcm")
+        ds.save_as(paths[-1], enforce_file_format=True)
+    (study,) = read_studies(paths)
+    return study
+
+
+def shown(states: list[Dataset]) -> list[set[str]]:
+    """The images that each state refers to."""
+    return [
+        {str(item.ReferencedSOPInstanceUID) for item in state.ReferencedSeriesSequence[0].ReferencedImageSequence}
+        for state in states
+    ]
+
+
+def test_films_of_two_sizes_have_a_state_for_each_size(tmp_path: Path, encoded: Encode) -> None:
+    study = films(tmp_path / "in", {"Rows": 100}, {})
+    one, other, third = (instance.sop_instance_uid for instance in study.instances)
+    states = encoded(marked(study), "presentation_state")["presentation_state"]
+    assert shown(states) == [{one, third}, {other}]
+    areas = [state.DisplayedAreaSelectionSequence[0].DisplayedAreaBottomRightHandCorner for state in states]
+    assert [list(area) for area in areas] == [[96, 120], [96, 100]]
+    assert len({state.InstanceNumber for state in states}) == 2
+
+
+def test_films_of_two_rescales_have_a_state_for_each_but_not_for_two_spellings(tmp_path: Path, encoded: Encode) -> None:
+    study = films(
+        tmp_path / "in",
+        {"RescaleSlope": "1.0", "RescaleIntercept": "0.00"},
+        {"RescaleSlope": "2", "RescaleIntercept": "-5"},
+    )
+    one, same, other = (instance.sop_instance_uid for instance in study.instances)
+    states = encoded(marked(study), "presentation_state")["presentation_state"]
+    assert shown(states) == [{one, same}, {other}]
+    assert [(float(state.RescaleSlope), float(state.RescaleIntercept)) for state in states] == [(1, 0), (2, -5)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"WindowWidth": None},
+        {"WindowCenter": "", "WindowWidth": ""},
+        {"RescaleIntercept": None},
+        {"RescaleType": None},
+        {"VOILUTSequence": [Dataset()]},
+    ],
+)
+def test_a_header_that_is_half_filled_costs_no_state(
+    tmp_path: Path, encoded: Encode, change: dict[str, object]
+) -> None:
+    study = films(tmp_path / "in", change)
+    states = encoded(marked(study), "presentation_state")["presentation_state"]
+    assert set.union(*shown(states)) == {instance.sop_instance_uid for instance in study.instances}
+
+
+def test_a_grey_cine_has_a_state_on_the_frame_that_is_marked(tmp_path: Path, encoded: Encode) -> None:
+    study = films(tmp_path / "in")
+    path = study.instances[0].path
+    ds = pydicom.dcmread(path)
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
+    ds.Modality, ds.NumberOfFrames, ds.PixelData = "US", 3, ds.PixelData * 3
+    ds.save_as(path, enforce_file_format=True)
+    (state,) = encoded(marked(read_studies([path])[0], frame=2), "presentation_state")["presentation_state"]
+    assert state.SOPClassUID.name == "Grayscale Softcopy Presentation State Storage"
+    (image,) = state.GraphicAnnotationSequence[0].ReferencedImageSequence
+    assert (image.ReferencedSOPClassUID, image.ReferencedFrameNumber) == (UltrasoundMultiFrameImageStorage, 2)
+    assert float(state.SoftcopyVOILUTSequence[0].WindowWidth) == float(ds.WindowWidth)
+
+
+def test_an_enhanced_object_with_a_rescale_for_each_frame_shows_that_of_the_marked_one(
+    tmp_path: Path, encoded: Encode
+) -> None:
+    series, _ = enhanced_mr(tmp_path / "in", rescale_slopes=(1.0, 2.0, 1.0, 0.5, 1.0))
+    study = Study(series.study_instance_uid, (series,))
+    (state,) = encoded(marked(study, frame=4), "presentation_state")["presentation_state"]
+    assert float(state.RescaleSlope) == 2.0
+    (image,) = state.GraphicAnnotationSequence[0].ReferencedImageSequence
+    assert image.ReferencedFrameNumber == 4
+
+
+def test_a_palette_makes_colours(tmp_path: Path, encoded: Encode) -> None:
+    study = films(tmp_path / "in", {"PhotometricInterpretation": "PALETTE COLOR"})
+    states = encoded(marked(study), "presentation_state")["presentation_state"]
+    assert [state.SOPClassUID.name.split()[0] for state in states] == ["Color", "Grayscale"]

@@ -61,8 +61,8 @@ def fail_with(error: Exception, *_: object) -> None:
     raise error
 
 
-def running_job(made: Bench) -> Job:
-    job = made.job()
+def running_job(made: Bench, **settings: Any) -> Job:
+    job = made.job(**settings)
     with Session(made.database) as session, session.begin():
         job_states.record(session, job)
         job_states.move(session, job.id, JobState.RUNNING)
@@ -126,6 +126,17 @@ def test_a_destination_whose_profile_was_edited_after_encoding_gets_what_it_asks
         after_an_edit(made, pool, measurement_report="comprehensive").hand_over(job.id, encoded, "sending")
         assert ("report", ComprehensiveSRStorage) in queued(made, job)
         assert ("report", Comprehensive3DSRStorage) not in queued(made, job)
+
+
+def test_what_could_not_be_made_stands_in_the_timeline_and_the_job_goes_on(tmp_path: Path, pool: Pool) -> None:
+    with bench(tmp_path) as made:
+        flow, job = Flow(made.configuration, made.database, pool), running_job(made, behaviour="map_beside")
+        flow.prepare(job.id)
+        encoded = flow.encode(job.id, flow.infer(job.id)["result"], None)["objects"]
+        flow.hand_over(job.id, encoded, "sending")
+        assert made.state(job) == "sending"
+        assert made.events(job).count("left out") == 2
+        assert "report" in {kind for kind, _ in queued(made, job)}
 
 
 def test_a_hand_over_that_encoded_again_and_was_cut_off_is_done_when_it_is_repeated(

@@ -120,6 +120,15 @@ def test_the_same_request_makes_the_same_bytes_and_replaced_images_make_others(b
     assert not {item.sop_instance_uid for item in first.objects} & {item.sop_instance_uid for item in revised.objects}
 
 
+def test_an_object_that_cannot_be_made_is_noted_and_the_others_are_written(bed: Bed) -> None:
+    done = answer(bed.request(Infer, behaviour="map_beside"), bed.warm)
+    assert isinstance(done, Inferred)
+    note = bed.encode(done.sha256)
+    assert {item.kind for item in note.objects} == {"secondary_capture", "report", "presentation_state"}
+    kinds = ["binary segmentation", "fractional segmentation"]  # once, although two destinations ask for them
+    assert [sentence.partition(": ")[0] for sentence in note.left_out] == kinds
+
+
 def test_a_missing_result_becomes_a_picture_and_a_report(bed: Bed) -> None:
     note = bed.encode(None, not_run="the images are empty")
     assert {item.kind for item in note.of_profile("new")} == {"secondary_capture", "report"}

@@ -10,10 +10,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import (
     Finding,
+    Heatmap,
     ImagePanel,
     ImageReference,
     Measurement,
@@ -33,7 +35,9 @@ class TrialSettings(PipelineSettings):
     """What the pipeline shall do, and where it says so."""
 
     journal: Path  # a line per event: "<what> <series> <pid>"
-    behaviour: Literal["find", "refuse", "refuse_pixels", "raise", "crash", "crash_once", "hang", "swell"] = "find"
+    behaviour: Literal[
+        "find", "refuse", "refuse_pixels", "raise", "crash", "crash_once", "hang", "swell", "map_beside"
+    ] = "find"
     check_s: float = 0.0
     run_s: float = 0.0
     quote: str = ""  # what `raise` quotes
@@ -90,9 +94,11 @@ class Trial:
             region=Region(first, outline),
             measurements=(mean,),
         )
+        beside = Heatmap(first, np.ones((3, 3), np.float32), Code("130403", "DCM", "Class activation"), "Beside")
         page = Page("Trial", (ImagePanel("Source", image),), columns=1, summary=("A trial.",))
         self._note("ran", study)
-        return Result(self.model, self.title, (series,), ("A trial.",), (finding,), pages=(page,))
+        heatmaps = (beside,) if self.settings.behaviour == "map_beside" else ()
+        return Result(self.model, self.title, (series,), ("A trial.",), (finding,), heatmaps=heatmaps, pages=(page,))
 
     def _misbehave(self, study: Study) -> None:
         behaviour = self.settings.behaviour

@@ -1,0 +1,69 @@
+"""Optional objects: one that cannot be made is left out and said, and does not cost the result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from dicom_sr.errors import DicomError
+from dicom_sr.profile import EncodedObject, Kind
+
+# without these a result is whole: reports, captures, derived series and documents say or show everything
+OPTIONAL: dict[Kind, str] = {
+    "presentation_state": "presentation state",
+    "segmentation_binary": "binary segmentation",
+    "segmentation_fractional": "fractional segmentation",
+    "segmentation_labelmap": "label map segmentation",
+    "parametric_map": "parametric map",
+    "key_objects": "key object selection",
+}
+# what the libraries raise for what they do not take; a full disk or memory is no matter of the object
+_NOT_TAKEN = (
+    DicomError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An object that could not be made."""
+
+    kind: Kind
+    error: str  # for who runs the node; it may quote a value of a header
+
+    def __str__(self) -> str:
+        return f"{OPTIONAL[self.kind]}: {self.error}"
+
+
+@dataclass
+class Attempts:
+    """Makes optional objects, one at a time, and keeps what could not be made."""
+
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def __call__(self, kind: Kind, make: Callable[[], EncodedObject]) -> tuple[EncodedObject, ...]:
+        """The object that `make` writes, or nothing."""
+        return self.several(kind, lambda: (make(),))
+
+    def several(self, kind: Kind, make: Callable[[], tuple[EncodedObject, ...]]) -> tuple[EncodedObject, ...]:
+        """The objects that `make` writes, or nothing."""
+        try:
+            return make()
+        except _NOT_TAKEN as error:
+            self.left_out.append(LeftOut(kind, f"{type(error).__name__}: {error}"))
+            return ()
+
+
+def sentences(left_out: Iterable[LeftOut]) -> tuple[str, ...]:
+    """What a reader must know of what is missing, without a library's words."""
+    return tuple(
+        f"Left out: {number} {OPTIONAL[kind]}{'s' if number > 1 else ''} that could not be written."
+        for kind, number in Counter(one.kind for one in left_out).items()
+    )
