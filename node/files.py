@@ -59,6 +59,26 @@ def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = 0o666) ->
         flush(path.parent)
 
 
+def link_new(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Put `content` into a new file at `path`, whole and flushed; of several that do so at once, one does.
+
+    Raises
+    ------
+    FileExistsError
+        If there is one already; it stays as it is.
+    OSError
+        If it cannot be written.
+    """
+    with _partial(path) as partial:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(partial, path)
+    flush(path.parent)
+
+
 def link_whole(source: Path, path: Path) -> None:
     """Give the content of file `source` a second name, `path`, that outlives the first; a copy where links cannot be.
 

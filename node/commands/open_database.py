@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.config import Configuration
 from node.config.route_settings import read_with_settings
 from node.database.connection import Database, open_database
+from node.database.installation import compare
 from node.database.tables import JobRow
 from node.errors import PeerUnavailable
 
@@ -21,6 +22,8 @@ def opened(config: Path) -> tuple[Configuration, Database]:
     ------
     PeerUnavailable
         If there is no database yet, or it does not answer.
+    ConfigurationError
+        If the database and the data folder do not belong together.
     """
     configuration = read_with_settings(config)
     if configuration.node.database is None and not (configuration.node.data / "node.db").exists():
@@ -35,4 +38,5 @@ def opened(config: Path) -> tuple[Configuration, Database]:
         raise PeerUnavailable(f"node.database: {shown} cannot be used: {type(error).__name__}") from error
     if not known:
         raise PeerUnavailable("node.database: is empty: no node has used it yet; start one with condyle serve")
+    compare(database, configuration.node.data)
     return configuration, database

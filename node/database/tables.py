@@ -3,23 +3,24 @@
 No patient name, ID or birth date is in any of these tables. Everybody may read; only these modules write (a test holds
 them to it):
 
-==============  ==========================================================================================
-table           written by
-==============  ==========================================================================================
-AssociationRow  node.receive.store.receipt_import
-InstanceRow     node.receive.store.receipt_import, node.receive.store.retention
-SeriesRow       node.receive.store.receipt_import, node.receive.store.retention, node.route.completion
-StudyRow        node.receive.store.receipt_import, node.receive.store.retention, node.route.completion
-DecisionRow     node.route.dispatch
-JobRow          node.database.job_states
-EventRow        node.database.job_states
-ObjectRow       node.database.outbox
-OutboxRow       node.database.outbox
-CommitmentRow   node.database.commitments
-ExecutorRow     node.run.job_engine
-LaneRow         node.send.outbox
-AuditRow        node.receive.store.receipt_import, node.route.dispatch
-==============  ==========================================================================================
+===============  =========================================================================================
+table            written by
+===============  =========================================================================================
+AssociationRow   node.receive.store.receipt_import
+InstanceRow      node.receive.store.receipt_import, node.receive.store.retention
+SeriesRow        node.receive.store.receipt_import, node.receive.store.retention, node.route.completion
+StudyRow         node.receive.store.receipt_import, node.receive.store.retention, node.route.completion
+DecisionRow      node.route.dispatch
+JobRow           node.database.job_states
+EventRow         node.database.job_states
+ObjectRow        node.database.outbox
+OutboxRow        node.database.outbox
+CommitmentRow    node.database.commitments
+ExecutorRow      node.run.job_engine
+LaneRow          node.send.outbox
+AuditRow         node.receive.store.receipt_import, node.route.dispatch
+InstallationRow  node.database.installation
+===============  =========================================================================================
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class AssociationRow(Base):
     calling_ae_title: Mapped[str] = mapped_column(String(64), default="")
     called_ae_title: Mapped[str] = mapped_column(String(64), default="")
     peer_address: Mapped[str] = mapped_column(String(64), default="")
-    started: Mapped[datetime]
+    started: Mapped[datetime] = mapped_column(index=True)
     ended: Mapped[datetime | None]
     outcome: Mapped[str] = mapped_column(String(32), default="open")  # an AssociationOutcome
     reason: Mapped[str] = mapped_column(Text, default="")
@@ -152,6 +153,8 @@ class StudyRow(Base):
     last_received: Mapped[datetime] = mapped_column(index=True)
     routed_instances: Mapped[int] = mapped_column(Integer, default=0)  # how many the last study-level decision saw
     completed: Mapped[datetime | None]
+    # why it cannot be decided about for now, for people; empty: nothing is in the way
+    trouble: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 
 class DecisionRow(Base):
@@ -186,7 +189,7 @@ class JobRow(Base):
     destinations: Mapped[list[str]]
     priority: Mapped[int] = mapped_column(Integer, default=100)
     shadow: Mapped[bool] = mapped_column(default=False)  # run, send nothing
-    state: Mapped[str] = mapped_column(String(16), index=True)
+    state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(Text, default="")
     step: Mapped[str] = mapped_column(String(16), default="", server_default="")  # that a worker began with last
     attempt: Mapped[int] = mapped_column(Integer, default=0)  # how often it was begun since the job was queued
@@ -196,6 +199,18 @@ class JobRow(Base):
     prior: Mapped[dict[str, Any] | None]  # the earlier report that the job was given, or that it was given none
     created: Mapped[datetime] = mapped_column(index=True)
     updated: Mapped[datetime]
+    cleaned: Mapped[datetime | None]  # when its folder and its checkpoints were deleted
+
+    __table_args__ = (
+        Index("job_by_state", "state", "created", "id"),
+        Index(
+            "job_not_cleaned",
+            "updated",
+            "id",
+            sqlite_where=text("cleaned IS NULL"),
+            postgresql_where=text("cleaned IS NULL"),
+        ),
+    )
 
 
 class EventRow(Base):
@@ -237,17 +252,44 @@ class OutboxRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     sop_instance_uid: Mapped[str] = mapped_column(ForeignKey("object.sop_instance_uid"), index=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), index=True)
-    destination: Mapped[str] = mapped_column(String(64), index=True)
+    destination: Mapped[str] = mapped_column(String(64))
     order: Mapped[int] = mapped_column(Integer, default=0)  # images first, reports last
-    state: Mapped[str] = mapped_column(String(16), index=True)  # an OutboxState
+    state: Mapped[str] = mapped_column(String(16))  # an OutboxState
     attempts: Mapped[int] = mapped_column(Integer, default=0)
-    not_before: Mapped[datetime] = mapped_column(index=True)
+    not_before: Mapped[datetime]
     delivered: Mapped[datetime | None]
     confirm: Mapped[bool] = mapped_column(default=False)  # done only when confirmed, not when delivered
+    transaction_uid: Mapped[str | None] = mapped_column(String(64))  # of the open commitment transaction that it is in
     sha256: Mapped[str] = mapped_column(String(64), default="")  # of the file when it was first sent; never another
     answer: Mapped[str] = mapped_column(Text, default="")  # the peer's last word
 
-    __table_args__ = (Index("outbox_once", "sop_instance_uid", "destination", unique=True),)
+    # The sender asks many times a second what is due, however much waits for a destination that is down.
+    __table_args__ = (
+        Index("outbox_once", "sop_instance_uid", "destination", unique=True),
+        Index("outbox_by_state", "destination", "state", "delivered"),
+        Index(
+            "outbox_waiting",
+            "destination",
+            "not_before",
+            "id",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
+        Index(
+            "outbox_unconfirmed",
+            "destination",
+            "job_id",
+            "id",
+            sqlite_where=text("state = 'delivered' AND confirm = 1 AND transaction_uid IS NULL"),
+            postgresql_where=text("state = 'delivered' AND confirm AND transaction_uid IS NULL"),
+        ),
+        Index(
+            "outbox_in_transaction",
+            "transaction_uid",
+            sqlite_where=text("transaction_uid IS NOT NULL"),
+            postgresql_where=text("transaction_uid IS NOT NULL"),
+        ),
+    )
 
 
 class CommitmentRow(Base):
@@ -259,13 +301,18 @@ class CommitmentRow(Base):
     direction: Mapped[str] = mapped_column(String(8))  # a CommitmentDirection
     peer: Mapped[str] = mapped_column(String(64))
     references: Mapped[list[Any]]  # [sop_class_uid, sop_instance_uid] pairs
-    state: Mapped[str] = mapped_column(String(16), index=True)  # a CommitmentState
+    state: Mapped[str] = mapped_column(String(16))  # a CommitmentState
     # out: the destination has been asked, and its report is awaited
     asked: Mapped[bool] = mapped_column(default=False, server_default=false())
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     not_before: Mapped[datetime]
-    created: Mapped[datetime]
+    created: Mapped[datetime] = mapped_column(index=True)
     answer: Mapped[str] = mapped_column(Text, default="")
+
+    __table_args__ = (
+        Index("commitment_due", "direction", "state", "not_before"),
+        Index("commitment_due_at_peer", "direction", "peer", "state", "not_before"),
+    )
 
 
 class ExecutorRow(Base):
@@ -297,3 +344,12 @@ class AuditRow(Base):
     what: Mapped[str] = mapped_column(String(64))
     who: Mapped[str] = mapped_column(String(128), default="")
     detail: Mapped[dict[str, Any]]
+
+
+class InstallationRow(Base):
+    """Which installation the database belongs to, in its only row; the data folder says the same."""
+
+    __tablename__ = "installation"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # always 1
+    identity: Mapped[str] = mapped_column(String(32))

@@ -12,6 +12,7 @@ from sqlalchemy import inspect
 
 from node.config import Configuration
 from node.database.connection import open_database
+from node.database.installation import require_one_installation
 from node.database.tables import InstanceRow
 from node.receive.receiver import Receiver
 
@@ -31,6 +32,7 @@ def serve(configuration: Configuration) -> None:
         )
 
         migrate(database)
+    require_one_installation(database, configuration.node.data)
     parent = os.getppid()
     with Receiver(configuration, database) as receiver:
         sys.stdout.write(f"ready {receiver.server.port}\n")

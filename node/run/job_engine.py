@@ -30,6 +30,7 @@ from node.background import Loop
 from node.config import Configuration
 from node.database import job_states, migrations, outbox, queries
 from node.database.connection import open_database
+from node.database.installation import require_one_installation
 from node.database.jobs import ON_REQUEST, Job, JobState
 from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import ExecutorRow, JobRow, OutboxRow
@@ -65,12 +66,19 @@ DATABASE_DOWN: StepOptions = {  # a step is repeated while the database is away,
 
 
 def set_up(configuration: Configuration) -> Database:
-    """Open the node's database with all its tables, ours and the engine's; every process that uses jobs begins so."""
+    """Open the node's database with all its tables, ours and the engine's; every process that uses jobs begins so.
+
+    Raises
+    ------
+    ConfigurationError
+        If the database and the data folder do not belong together.
+    """
     _like_ours()
     url = configuration.node.database_url
     configuration.node.data.mkdir(parents=True, exist_ok=True)
     database = open_database(url)
     migrations.migrate(database)
+    require_one_installation(database, configuration.node.data)
     DBOS.migrate(url)
     return database
 

@@ -45,3 +45,14 @@ def test_a_database_that_does_not_answer_is_told_without_its_password(tmp_path: 
     with pytest.raises(PeerUnavailable, match=r"node.database: .*condyle:\*\*\*@127.0.0.1.* cannot be used") as error:
         prepared_database(configuration(node={"data": str(tmp_path), "database": url}))
     assert "secret" not in str(error.value)
+
+
+def test_a_second_node_with_another_folder_on_the_same_database_does_not_start(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    one, other = (
+        Configuration.model_validate({"node": {"data": tmp_path / name, "database": url}}) for name in ("one", "other")
+    )
+    prepared_database(one).dispose()
+    prepared_database(one).dispose()  # several processes on one folder and one database are one node
+    with pytest.raises(ConfigurationError, match=r"node.data: .*other .* do not belong together"):
+        prepared_database(other)
