@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from node.commands.exit_codes import CONFIGURATION, EXIT_CODES, NOT_RIGHT, OK, UNREACHABLE
+from node.commands.since import SINCE_HELP, since
 
 app = typer.Typer(
     name="condyle",
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # tracebacks with local variables would show patient data
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-jobs_app = typer.Typer(help="List, watch, explain, cancel and restart jobs.", invoke_without_command=True)
+jobs_app = typer.Typer(help="List, watch, explain, cancel, restart and send jobs.", invoke_without_command=True)
 app.add_typer(jobs_app, name="jobs")
 
 CONFIG_HELP = "The configuration file."
@@ -169,6 +170,101 @@ def jobs_cancel(
     from node.commands.jobs import cancel
 
     raise typer.Exit(cancel(config or context.obj, job))
+
+
+@jobs_app.command("send")
+def jobs_send(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(help="The id of the job, or its first characters.", metavar="ID")],
+    to: Annotated[list[str], typer.Option("--to", help="The name of a destination; can be repeated.", metavar="NAME")],
+    config: JobsConfigOption = None,
+) -> None:
+    """Send what a job made to a destination that it did not go to.
+
+    The objects are encoded as that destination wants them; the pipeline does not run again. What a shadow job made goes
+    to these destinations only.
+    """
+    from node.commands.jobs import send_to
+
+    raise typer.Exit(send_to(config or context.obj, job, to))
+
+
+@app.command()
+def reroute(
+    studies: Annotated[
+        list[str] | None, typer.Argument(help="StudyInstanceUIDs of studies that are stored.", metavar="STUDY...")
+    ] = None,
+    since_: Annotated[
+        str | None, typer.Option("--since", help=f"All studies received since then. {SINCE_HELP}", metavar="WHEN")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Decide anew about old studies, after a change of routes, settings, destinations or models.
+
+    Other settings or another model make a new job, whose report names the earlier one. The same job is not run twice:
+    it is begun again if it failed or was unsuitable, and goes to the destinations that its route did not have. Restart
+    the node first if the configuration was changed. Exit code 1 if a study is not stored or not complete.
+    """
+    from node.commands.reroute import reroute as run
+
+    raise typer.Exit(run(studies or [], since(since_) if since_ else None, config, dry_run=dry_run))
+
+
+@app.command()
+def run(
+    pipeline: Annotated[str, typer.Argument(help="The name of the pipeline.")],
+    study: Annotated[str, typer.Argument(help="The StudyInstanceUID of a study that is stored.", metavar="STUDY")],
+    series: Annotated[
+        list[str] | None, typer.Option("--series", help="Only this series; can be repeated.", metavar="UID")
+    ] = None,
+    route: Annotated[
+        str | None, typer.Option(help="The route whose settings are used, if several run the pipeline.", metavar="NAME")
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", help="A destination in place of the route's; can be repeated.", metavar="NAME"),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Have a pipeline run on a study, whatever the conditions of its route say.
+
+    Exit code 1 if the pipeline accepts none of the series.
+    """
+    from node.commands.reroute import run as run_by_hand
+
+    raise typer.Exit(run_by_hand(pipeline, study, config, series=series or [], route=route, to=to or []))
+
+
+@app.command()
+def resend(
+    to: Annotated[str, typer.Option("--to", help="The name of the destination.", metavar="NAME")],
+    since_: Annotated[str, typer.Option("--since", help=SINCE_HELP, metavar="WHEN")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say how much it would be.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Send again all that a destination took since then, for example after it was restored from an older copy.
+
+    The same bytes go out under the same UIDs. Exit code 1 if some of the objects are no longer stored.
+    """
+    from node.commands.resend import resend as run
+
+    raise typer.Exit(run(to, since(since_), config, dry_run=dry_run))
+
+
+@app.command()
+def erase(
+    study: Annotated[str, typer.Argument(help="The StudyInstanceUID.", metavar="STUDY")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Delete a study and everything that was made of it from this node. The audit trail says that it was deleted.
+
+    What destinations have is not deleted: they are named. Exit code 1 if a job of the study has not ended.
+    """
+    from node.commands.erase import erase as run
+
+    raise typer.Exit(run(study, config, yes=yes))
 
 
 @app.command()

@@ -8,7 +8,7 @@ The tree::
      ├── PeerRefused          do not retry
      ├── JobFailed            the job ends as failed with this reason, for an operator to see and restart
      ├── WorkerDied           do the step again, a few times
-     └── JobNotFound          tell the operator
+     └── JobNotFound, StudyNotFound, StillArriving   tell the operator
     UnsuitableInput (dicom_sr.errors)   record it, do not retry
 """
 
@@ -39,3 +39,11 @@ class WorkerDied(NodeError):
 
 class JobNotFound(NodeError):
     """No job has that id."""
+
+
+class StudyNotFound(NodeError):
+    """Nothing of that study is stored."""
+
+
+class StillArriving(NodeError):
+    """A study that is not complete yet."""

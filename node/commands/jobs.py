@@ -20,10 +20,12 @@ from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
 from node.commands.terminal import console
 from node.database.connection import Database
-from node.database.jobs import ON_REQUEST, JobState
+from node.database.jobs import BY_HAND, ON_REQUEST, JobState
 from node.database.queries import UNDER_WAY, JobView, delivered_counts, find_job, show_job
 from node.database.queries import list_jobs as list_rows
+from node.database.states import ForbiddenTransition
 from node.database.tables import DecisionRow, EventRow, JobRow
+from node.errors import JobFailed
 
 WATCH_S = 0.5
 STYLES = {
@@ -124,12 +126,13 @@ def _show_head(out: Console, job: JobRow) -> None:
         out.print(f"  {job.pipeline} {job.pipeline_version} {ON_REQUEST}, from the patient's record")
     else:
         images = len(job.sop_instance_uids)
-        out.print(f"  {job.pipeline} {job.pipeline_version} for route {job.route}, {images} images")
+        why = job.route if job.route == BY_HAND else f"for route {job.route}"
+        out.print(f"  {job.pipeline} {job.pipeline_version} {why}, {images} images")
         out.print(f"  study {job.study_instance_uid}")
     for uid in job.series_instance_uids:
         out.print(f"  series {uid}")
     if job.predecessor:
-        out.print(f"  follows job {job.predecessor}, which had fewer images")
+        out.print(f"  follows job {job.predecessor}: other images, settings or model")
 
 
 def _show_why(out: Console, decision: DecisionRow) -> None:
@@ -181,8 +184,31 @@ def cancel(config: Path, job: str) -> int:
     return _by_operator(config, job, "cancel", "is cancelled")
 
 
+def send_to(config: Path, job: str, destinations: Sequence[str]) -> int:
+    """Send what a job made to more destinations."""
+    from node.run.job_engine import JobEngine
+
+    complaints = console(error=True)
+    configuration, database = opened(config)
+    for name in destinations:
+        if name not in configuration.destinations:
+            known = ", ".join(configuration.destinations) or "none"
+            complaints.print(f"--to: {name!r}: no such destination; there are: {known}", markup=False)
+            return USAGE
+    found = find_job(database, job).id
+    job_engine = JobEngine(configuration, database)
+    try:
+        job_engine.send_to(found, destinations)
+    except (ForbiddenTransition, JobFailed) as error:
+        complaints.print(f"cannot send: {error}", markup=False)
+        return NOT_RIGHT
+    finally:
+        job_engine.stop()
+    console().print(f"job {found} is queued again, to go to {', '.join(destinations)} too")
+    return OK
+
+
 def _by_operator(config: Path, job: str, what: Literal["restart", "cancel"], done: str) -> int:
-    from node.database.states import ForbiddenTransition
     from node.run.job_engine import JobEngine
 
     configuration, database = opened(config)

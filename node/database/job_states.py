@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -184,6 +185,26 @@ def note(
     session.execute(
         insert(EventRow).values(job_id=job_id, what=what, detail=detail, at=now or datetime.now(UTC), seconds=seconds)
     )
+
+
+def send_to(session: Session, job_id: str, destinations: Sequence[str], detail: str) -> None:
+    """Queue a job that has ended once more, to go to these destinations too; what a shadow job made goes only there.
+
+    Raises
+    ------
+    JobNotFound
+    ForbiddenTransition
+        If it is under way.
+    """
+    job = move(session, job_id, JobState.QUEUED, detail=detail)
+    before = [] if job.shadow else job.destinations
+    job.destinations, job.shadow = list(dict.fromkeys([*before, *destinations])), False
+
+
+def send_again(session: Session, job_id: str, detail: str) -> None:
+    """Have a job that is done send again; one that has ended otherwise stays as it ended."""
+    if locked(session, job_id).state == JobState.DONE:
+        move(session, job_id, JobState.SENDING, detail=detail)
 
 
 def settle(session: Session, job_id: str, now: datetime | None = None) -> None:

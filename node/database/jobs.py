@@ -34,11 +34,13 @@ NEXT: dict[JobState, frozenset[JobState]] = {
     JobState.SENDING: frozenset({JobState.SENDING, JobState.DONE, JobState.FAILED}),
     JobState.FAILED: frozenset({JobState.QUEUED}),  # by an operator
     JobState.UNSUITABLE: frozenset({JobState.QUEUED}),  # by an operator, after a change of configuration
-    JobState.DONE: frozenset(),
+    # by an operator: to one more destination, or once more to one that has lost what it had
+    JobState.DONE: frozenset({JobState.QUEUED, JobState.SENDING}),
 }
 
 
 ON_REQUEST = "on request"  # in place of a route's name, which has no blank: asked for, of a record and not a study
+BY_HAND = "by hand"  # in place of a route's name: an operator had the pipeline run, whatever the routes say
 REQUEST_PRIORITY = 10  # somebody waits for the answer; routes have 100 unless they say otherwise
 
 

@@ -327,6 +327,44 @@ def cancel(session: Session, job_id: str, answer: str) -> None:
     _change(session, OutboxState.SKIPPED, OutboxRow.job_id == job_id, columns={"answer": answer})
 
 
+def send_again(session: Session, destination: str, lines: Iterable[int], *, confirm: bool, now: datetime) -> int:
+    """Have lines that the destination took before wait once more: it has lost what it had. Returns how many do.
+
+    Parameters
+    ----------
+    destination
+        Its name in the configuration.
+    lines
+        Of objects whose files are still there.
+    confirm
+        As for `queue`.
+    now
+        The time, timezone aware: they may be sent from now on.
+    """
+    again = {"attempts": 0, "not_before": now, "confirm": confirm, "answer": "to be sent again, by an operator"}
+    waiting = 0
+    for chunk in in_chunks(lines):
+        took = OutboxRow.state.in_((OutboxState.DELIVERED, OutboxState.CONFIRMED))
+        where = (OutboxRow.id.in_(chunk), OutboxRow.destination == destination, took)
+        waiting += _change(session, OutboxState.WAITING, *where, columns=again)
+    return waiting
+
+
+def taken_since(session: Session, destination: str, since: datetime) -> list[tuple[int, EncodedObject, str]]:
+    """What the destination took since then: each line, its object and the job that made it, in order of delivery."""
+    rows = session.execute(
+        select(OutboxRow.id, ObjectRow, OutboxRow.job_id)
+        .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
+        .where(
+            OutboxRow.destination == destination,
+            OutboxRow.state.in_((OutboxState.DELIVERED, OutboxState.CONFIRMED)),
+            OutboxRow.delivered >= since,
+        )
+        .order_by(OutboxRow.delivered, OutboxRow.id)
+    )
+    return [(line, encoded_object(row), job_id) for line, row, job_id in rows]
+
+
 def confirm(session: Session, destination: str, uids: Collection[str], answer: str) -> None:
     """Note that the destination keeps these objects; what was not delivered to it is left alone.
 

@@ -30,11 +30,11 @@ OUTBOX: Mapping[OutboxState, frozenset[OutboxState]] = {
     OutboxState.DELIVERED: frozenset(
         {
             OutboxState.CONFIRMED,
-            OutboxState.WAITING,  # the peer does not keep it: the same bytes again
+            OutboxState.WAITING,  # the peer does not keep it, or an operator wants it sent again: the same bytes
             OutboxState.REFUSED,  # not even after the last attempt
         }
     ),
-    OutboxState.CONFIRMED: frozenset(),
+    OutboxState.CONFIRMED: frozenset({OutboxState.WAITING}),  # by an operator: the peer has lost it
     OutboxState.REFUSED: frozenset({OutboxState.WAITING}),  # its job is restarted
     OutboxState.SKIPPED: frozenset(
         {

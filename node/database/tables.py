@@ -7,18 +7,20 @@ them to it):
 table            written by
 ===============  =========================================================================================
 AssociationRow   node.receive.store.receipt_import
-InstanceRow      node.receive.store.receipt_import, node.receive.store.retention
-SeriesRow        node.receive.store.receipt_import, node.receive.store.retention, node.route.completion
-StudyRow         node.receive.store.receipt_import, node.receive.store.retention, node.route.completion
-DecisionRow      node.route.dispatch
-JobRow           node.database.job_states
-EventRow         node.database.job_states
-ObjectRow        node.database.outbox
-OutboxRow        node.database.outbox
+InstanceRow      node.receive.store.receipt_import, node.receive.store.retention, node.database.erasure
+SeriesRow        node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
+                 node.database.erasure
+StudyRow         node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
+                 node.database.erasure
+DecisionRow      node.route.dispatch, node.database.erasure
+JobRow           node.database.job_states, node.database.erasure
+EventRow         node.database.job_states, node.database.erasure
+ObjectRow        node.database.outbox, node.database.erasure
+OutboxRow        node.database.outbox, node.database.erasure
 CommitmentRow    node.database.commitments
 ExecutorRow      node.run.job_engine
 LaneRow          node.send.outbox
-AuditRow         node.receive.store.receipt_import, node.route.dispatch
+AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.database.erasure
 InstallationRow  node.database.installation
 ===============  =========================================================================================
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -119,6 +119,21 @@ class OwnReports:
                 )
             )
         return known is not None
+
+
+def erase_reports(folder: Path, sop_instance_uids: Iterable[str]) -> None:
+    """Delete these reports, whoever the patient is.
+
+    Parameters
+    ----------
+    folder
+        As of `OwnReports`.
+    sop_instance_uids
+        Of any objects; those that are no reports are not there.
+    """
+    for uid in sop_instance_uids:
+        for path in folder.glob(f"*/{_name(uid)}"):
+            path.unlink(missing_ok=True)
 
 
 def _name(sop_instance_uid: str) -> str:

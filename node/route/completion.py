@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from node.config import ReceiveSettings
 from node.database.connection import Database
 from node.database.tables import AssociationRow, InstanceRow, SeriesRow, StudyRow
+from node.errors import StillArriving, StudyNotFound
 
 AT_ONCE = 50  # complete series or studies handed out per poll, so that a backlog does not hold up what is new
 
@@ -107,18 +108,7 @@ class Completion:
             .order_by(SeriesRow.last_received)
         )
         due = [row for row in waiting if self._series_is_due(session, row, now)][:AT_ONCE]
-        return [
-            Complete(
-                level="series",
-                study_instance_uid=row.study_instance_uid,
-                series_instance_uid=row.series_instance_uid,
-                sop_instance_uids=_instances(session, InstanceRow.series_instance_uid == row.series_instance_uid),
-                late=row.routed_instances > 0,
-                last_received=row.last_received,
-                counts={row.series_instance_uid: row.instances},
-            )
-            for row in due
-        ]
+        return [_series(session, row, late=row.routed_instances > 0) for row in due]
 
     def _series_is_due(self, session: Session, series: Row[*tuple[Any, ...]], now: datetime) -> bool:
         quiet = now - series.last_received
@@ -140,21 +130,53 @@ class Completion:
             .order_by(StudyRow.last_received)
             .limit(AT_ONCE)
         ).all()
-        return [self._study(session, study) for study in studies]
+        return [_study(session, study) for study in studies]
 
-    @staticmethod
-    def _study(session: Session, study: StudyRow) -> Complete:
-        of_study = SeriesRow.study_instance_uid == study.study_instance_uid
-        counted = session.execute(select(SeriesRow.series_instance_uid, SeriesRow.instances).where(of_study))
-        return Complete(
-            level="study",
-            study_instance_uid=study.study_instance_uid,
-            series_instance_uid=None,
-            sop_instance_uids=_instances(session, InstanceRow.study_instance_uid == study.study_instance_uid),
-            late=study.routed_instances > 0,
-            last_received=study.last_received,
-            counts={row.series_instance_uid: row.instances for row in counted},
-        )
+
+def settled(session: Session, study_instance_uid: str) -> list[Complete]:
+    """A study that has been decided about: each series of it, then the whole.
+
+    Raises
+    ------
+    StudyNotFound
+        If nothing of it is stored.
+    StillArriving
+        If something of it has not been decided about yet.
+    """
+    of_study = SeriesRow.study_instance_uid == study_instance_uid
+    series = session.scalars(select(SeriesRow).where(of_study).order_by(SeriesRow.first_received)).all()
+    study = session.get(StudyRow, study_instance_uid)
+    if study is None or not series:
+        raise StudyNotFound(f"study {study_instance_uid}: no image of it is stored")
+    if any(one.instances > min(one.routed_instances, one.study_routed_instances) for one in series):
+        raise StillArriving(f"study {study_instance_uid}: is not complete yet; the node decides when it is")
+    return [*(_series(session, one, late=True) for one in series), _study(session, study)]
+
+
+def _series(session: Session, row: SeriesRow | Row[*tuple[Any, ...]], *, late: bool) -> Complete:
+    return Complete(
+        level="series",
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        sop_instance_uids=_instances(session, InstanceRow.series_instance_uid == row.series_instance_uid),
+        late=late,
+        last_received=row.last_received,
+        counts={row.series_instance_uid: row.instances},
+    )
+
+
+def _study(session: Session, study: StudyRow) -> Complete:
+    of_study = SeriesRow.study_instance_uid == study.study_instance_uid
+    counted = session.execute(select(SeriesRow.series_instance_uid, SeriesRow.instances).where(of_study))
+    return Complete(
+        level="study",
+        study_instance_uid=study.study_instance_uid,
+        series_instance_uid=None,
+        sop_instance_uids=_instances(session, InstanceRow.study_instance_uid == study.study_instance_uid),
+        late=study.routed_instances > 0,
+        last_received=study.last_received,
+        counts={row.series_instance_uid: row.instances for row in counted},
+    )
 
 
 def _instances(session: Session, which: ColumnElement[bool]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -65,19 +65,36 @@ class Dispatcher:
         The jobs come first and the settling last: what a kill interrupts is complete again after the restart, and the
         same images make the same job.
         """
-        routes = [route for route in self._routes if route.level == complete.level]
-        decisions: list[Decision] = []
-        jobs: dict[str, Job] = {}
-        if routes:
-            with Session(self._database) as session:
-                series = stored_series(session, complete, self._instances)
-            decisions = decide(routes, complete.level, self._facts(complete, series))
-            for decision in decisions:
-                if decision.matched:
-                    jobs[decision.route] = self._job(decision, complete, series)
-                    self._submit(jobs[decision.route])
+        decisions, jobs = self.decide(complete)
+        for job in jobs.values():
+            self._submit(job)
         self._settle(complete, decisions, jobs)
         return decisions
+
+    def decide(self, complete: Complete) -> tuple[list[Decision], dict[str, Job]]:
+        """What the routes decide about `complete`, and the job of each route that matches; changes nothing."""
+        routes = [route for route in self._routes if route.level == complete.level]
+        if not routes:
+            return [], {}
+        with Session(self._database) as session:
+            series = stored_series(session, complete, self._instances)
+        decisions = decide(routes, complete.level, self._facts(complete, series))
+        jobs = {
+            decision.route: self.job(
+                decision.route,
+                self._configuration.routes[decision.route],
+                [one for one in series if one.series_instance_uid in decision.series_instance_uids],
+            )
+            for decision in decisions
+            if decision.matched
+        }
+        return decisions, jobs
+
+    def record(self, complete: Complete, decisions: Sequence[Decision], jobs: Mapping[str, Job]) -> None:
+        """Write down decisions that were made again about something that had been settled before."""
+        with Session(self._database) as session, session.begin():
+            self._write(session, complete, decisions, jobs)
+        _log(complete, decisions, jobs)
 
     def give_up(self, complete: Complete, error: Exception) -> None:
         """Leave a record, for an operator to see, that `complete` could not be decided about for now."""
@@ -95,25 +112,35 @@ class Dispatcher:
             return study_facts(series, asked)
         return tuple(series_facts(one, asked) for one in series)
 
-    def _job(self, decision: Decision, complete: Complete, series: Sequence[Series]) -> Job:
-        route = self._configuration.routes[decision.route]
-        given = [one for one in series if one.series_instance_uid in decision.series_instance_uids]
+    def job(self, name: str, route: Route, given: Sequence[Series]) -> Job:
+        """The job that a route makes of some series of one study.
+
+        Parameters
+        ----------
+        name
+            Of the route.
+        route
+            Its pipeline, settings and destinations.
+        given
+            At least one series.
+        """
+        study = given[0].study_instance_uid
         images = tuple(instance.sop_instance_uid for one in given for instance in one.instances)
         pipeline = configured(route)
         revision = self._revision(images)
-        job = job_id(decision.route, route.pipeline, pipeline.version, model_digest(pipeline), images, revision)
+        job = job_id(name, route.pipeline, pipeline.version, model_digest(pipeline), images, revision)
         return Job(
             id=job,
-            route=decision.route,
+            route=name,
             pipeline=route.pipeline,
-            study_instance_uid=complete.study_instance_uid,
+            study_instance_uid=study,
             series_instance_uids=tuple(one.series_instance_uid for one in given),
             sop_instance_uids=images,
             settings=dict(route.settings),
             destinations=route.destinations,
             created=self._clock(),
             priority=route.priority,
-            predecessor=self._predecessor(decision, complete, set(images), job) if complete.late or revision else None,
+            predecessor=self._predecessor(name, study, set(images), job),
             shadow=route.shadow,
             revision=revision,
         )
@@ -128,49 +155,61 @@ class Dispatcher:
                 revisions |= {row.sop_instance_uid: row.revision for row in session.execute(query)}
         return revision_of(revisions)
 
-    def _predecessor(self, decision: Decision, complete: Complete, images: set[str], job: str) -> str | None:
-        """The latest other job of the same route on the same images, before some were replaced, or on fewer of them."""
+    def _predecessor(self, route: str, study_instance_uid: str, images: set[str], job: str) -> str | None:
+        """The latest other job of the same route on the same images, or on fewer of them.
+
+        Images came late or were replaced, or the route's settings or model are others now.
+        """
         with Session(self._database) as session:
             earlier = session.execute(
                 select(JobRow.id, JobRow.sop_instance_uids)
                 .where(
-                    JobRow.route == decision.route,
-                    JobRow.study_instance_uid == complete.study_instance_uid,
+                    JobRow.route == route,
+                    JobRow.study_instance_uid == study_instance_uid,
                 )
                 .order_by(JobRow.created.desc())
             )
             return next((other for other, before in earlier if other != job and before and set(before) <= images), None)
 
-    def _settle(self, complete: Complete, decisions: Sequence[Decision], jobs: dict[str, Job]) -> None:
-        now = self._clock()
+    def _settle(self, complete: Complete, decisions: Sequence[Decision], jobs: Mapping[str, Job]) -> None:
         with Session(self._database) as session, session.begin():
-            if not Completion.settle(session, complete, now):
+            if not Completion.settle(session, complete, self._clock()):
                 return  # another node on the same database was quicker; its decisions are the same
-            for decision in decisions:
-                job = jobs.get(decision.route)
-                session.add(
-                    DecisionRow(
-                        route=decision.route,
-                        level=decision.level,
-                        study_instance_uid=complete.study_instance_uid,
-                        series_instance_uid=complete.series_instance_uid,
-                        matched=decision.matched,
-                        trace=decision.trace,
-                        job_id=job.id if job else None,
-                        decided=now,
-                    )
-                )
+            self._write(session, complete, decisions, jobs)
+        _log(complete, decisions, jobs)
+
+    def _write(
+        self, session: Session, complete: Complete, decisions: Sequence[Decision], jobs: Mapping[str, Job]
+    ) -> None:
+        now = self._clock()
         for decision in decisions:
-            log.info(
-                "decided",
-                extra={
-                    "route": decision.route,
-                    "matched": decision.matched,
-                    "study_instance_uid": complete.study_instance_uid,
-                    "series_instance_uid": complete.series_instance_uid,
-                    "job": jobs[decision.route].id if decision.matched else None,
-                },
+            job = jobs.get(decision.route)
+            session.add(
+                DecisionRow(
+                    route=decision.route,
+                    level=decision.level,
+                    study_instance_uid=complete.study_instance_uid,
+                    series_instance_uid=complete.series_instance_uid,
+                    matched=decision.matched,
+                    trace=decision.trace,
+                    job_id=job.id if job else None,
+                    decided=now,
+                )
             )
+
+
+def _log(complete: Complete, decisions: Sequence[Decision], jobs: Mapping[str, Job]) -> None:
+    for decision in decisions:
+        log.info(
+            "decided",
+            extra={
+                "route": decision.route,
+                "matched": decision.matched,
+                "study_instance_uid": complete.study_instance_uid,
+                "series_instance_uid": complete.series_instance_uid,
+                "job": jobs[decision.route].id if decision.matched else None,
+            },
+        )
 
 
 def configured(route: Route) -> Pipeline:

@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ from node.database.installation import require_one_installation
 from node.database.jobs import ON_REQUEST, Job, JobState
 from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import ExecutorRow, JobRow, OutboxRow
-from node.errors import ConfigurationError, NodeError
+from node.errors import ConfigurationError, JobFailed, NodeError
 from node.run.flow import Contexts, Flow, Priors
 from node.run.job_folder import JobFolder
 from node.run.pool import Pool
@@ -400,6 +400,41 @@ class JobEngine:
             job_states.move(session, job_id, JobState.QUEUED, detail=why)
         if self._alone is None:
             self._take_up(job_id)
+
+    def send_to(self, job_id: str, destinations: Sequence[str]) -> None:
+        """Send what a job made to these destinations too, encoded as they want it; its result is not computed again.
+
+        A job that failed or was unsuitable is run again from the step that failed.
+
+        Parameters
+        ----------
+        job_id
+            All of it.
+        destinations
+            Their names in the configuration.
+
+        Raises
+        ------
+        JobNotFound
+        ForbiddenTransition
+            If it is under way.
+        JobFailed
+            If it is done and its result is no longer stored.
+        """
+        done = self.show(job_id).row.state == JobState.DONE
+        if done and JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id).finished_result() is None:
+            raise JobFailed(f"job {job_id}: its result is no longer stored; have the pipeline run again: condyle run")
+        with Session(self._database) as session, session.begin():
+            job_states.send_to(session, job_id, destinations, f"to {', '.join(destinations)} too, by an operator")
+        if self._alone is None:
+            self._take_up(job_id)
+
+    def erase(self, job_ids: Iterable[str]) -> None:
+        """Delete folders and checkpoints of jobs that have ended; their rows are not this engine's."""
+        for job_id in job_ids:
+            shutil.rmtree(self._configuration.node.data / "jobs" / job_id, ignore_errors=True)
+            if self._client.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False):
+                self._client.delete_workflow(job_id)
 
     def _take_up(self, job_id: str) -> None:
         """Have DBOS run a job that is queued in the database, whether DBOS knows it or not."""

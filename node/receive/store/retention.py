@@ -64,7 +64,7 @@ class Retention:
         """Remove what is due now; how many instances that were."""
         before = self._clock() - self._keep
         for aside in self._instances.glob(f"*/*{ASIDE}"):  # the node was killed in between
-            self._end(aside, before)
+            _end(aside, before)
         with Session(self._database) as session:
             studies: Sequence[str] = session.scalars(_due(before)).all()
         removed = sum(self._remove(study, before) for study in studies)
@@ -88,7 +88,7 @@ class Retention:
             ).all()
             if _to_be_committed(session) & {row.sop_instance_uid for row in rows}:
                 return 0
-            present = [row.sop_instance_uid for row in rows if not self._delete(row.path, before)]
+            present = [row.sop_instance_uid for row in rows if not delete_file(self._instances / row.path, before)]
             if present:  # sent again this moment: its receipt follows, and makes the study new
                 log.info("an old image came again", extra={"instances": len(present)})
             session.execute(delete(StudyRow).where(of_study))
@@ -96,26 +96,27 @@ class Retention:
             session.execute(delete(InstanceRow).where(instances_of_study))
         return len(rows) - len(present)
 
-    def _delete(self, relative: str, before: datetime) -> bool:
-        """Delete a file if it is still the old one; False where it has just been replaced."""
-        path = self._instances / relative
-        aside = path.with_suffix(ASIDE)
-        try:
-            os.rename(path, aside)
-        except FileNotFoundError:
-            return True
-        return self._end(aside, before)
 
-    def _end(self, aside: Path, before: datetime) -> bool:
-        """Delete a file that was put aside, or put it back where it is a new one."""
-        try:
-            if aside.stat().st_mtime < before.timestamp():
-                return True
-            with contextlib.suppress(FileExistsError):  # a still newer one is there
-                os.link(aside, aside.with_suffix(".dcm"))
-            return False
-        finally:
-            aside.unlink(missing_ok=True)
+def delete_file(path: Path, before: datetime) -> bool:
+    """Delete an instance's file if it was written before then; False where it has just been replaced."""
+    aside = path.with_suffix(ASIDE)
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return True
+    return _end(aside, before)
+
+
+def _end(aside: Path, before: datetime) -> bool:
+    """Delete a file that was put aside, or put it back where it is a new one."""
+    try:
+        if aside.stat().st_mtime < before.timestamp():
+            return True
+        with contextlib.suppress(FileExistsError):  # a still newer one is there
+            os.link(aside, aside.with_suffix(".dcm"))
+        return False
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _due(before: datetime) -> Select[Any]:

@@ -37,6 +37,7 @@ def test_a_table_has_a_row_for_every_state_and_names_no_other(
 def test_what_may_come_before_a_state_is_read_from_the_table_the_other_way_round() -> None:
     assert set(before(OUTBOX, OutboxState.WAITING)) == {
         OutboxState.DELIVERED,
+        OutboxState.CONFIRMED,
         OutboxState.REFUSED,
         OutboxState.SKIPPED,
     }

@@ -19,7 +19,7 @@ WRITES = {"insert", "update", "delete"}
 
 def stated_writers() -> dict[str, set[str]]:
     """The table in the module's docstring."""
-    lines = re.findall(r"^(\w+Row) +(.+)$", str(tables.__doc__), re.MULTILINE)
+    lines = re.findall(r"^(\w+Row) +(.+(?:\n {16,}.+)*)$", str(tables.__doc__), re.MULTILINE)
     return {row: {module.strip() for module in modules.split(",")} for row, modules in lines}
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from node.database import job_states
 from node.database.jobs import Job, JobState
+from node.database.states import ForbiddenTransition
 from node.database.tables import JobRow, ObjectRow, OutboxRow
 from node.errors import ConfigurationError, JobNotFound, NodeError
 from node.run.job_engine import JobEngine
@@ -213,6 +214,21 @@ def test_a_shadow_runs_and_sends_nothing(running: Running) -> None:
     kept = json.loads((running.folder(job) / "summary.json").read_text())
     (finding,) = kept["findings"].values()
     assert [measured["value"] for measured in finding["measurements"].values()] == [23.5]
+
+
+def test_what_a_shadow_job_made_is_sent_to_the_destination_that_an_operator_names_and_nowhere_else(
+    running: Running,
+) -> None:
+    job = running.bench.job(route="shadow")
+    running.engine.submit(job)
+    until(lambda: running.bench.state(job) == "done")
+    assert running.bench.lines(job) == []
+    running.engine.send_to(job.id, ["plain"])
+    until(lambda: running.bench.state(job) == "sending")
+    assert {line.destination for line in running.bench.lines(job)} == {"plain"}
+    assert running.bench.said("run").count(job.series_instance_uids[0]) == 1
+    with pytest.raises(ForbiddenTransition, match="is sending"):
+        running.engine.send_to(job.id, ["archive"])
 
 
 def test_destinations_with_other_profiles_get_the_form_they_ask_for(running: Running) -> None:

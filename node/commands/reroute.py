@@ -1,0 +1,143 @@
+"""`condyle reroute` and `condyle run`: decide anew about old studies, or have a pipeline run on one by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
+from node.commands.open_database import opened
+from node.commands.terminal import console
+from node.config import Configuration, Route
+from node.database.connection import Database
+from node.errors import StillArriving, StudyNotFound
+from node.route.reroute import Action, Reroute, Rerouted, studies_since
+
+
+def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry_run: bool) -> int:
+    """Decide anew about some studies, and print what becomes of each route.
+
+    Parameters
+    ----------
+    studies
+        Study Instance UIDs.
+    since
+        Also all studies of which something came since then.
+    config
+        The configuration file; its routes are the ones that decide.
+    dry_run
+        Change nothing, only say what would be done.
+    """
+    complaints = console(error=True)
+    if not studies and since is None:
+        complaints.print("name a study, or say --since")
+        return USAGE
+    with _rerouting(config) as (_, database, rerouting):
+        chosen = [*studies, *(studies_since(database, since) if since else ())]
+        found: list[Rerouted] = []
+        problems = 0
+        for study in dict.fromkeys(chosen):
+            try:
+                found += rerouting.reroute(study, dry_run=dry_run)
+            except (StudyNotFound, StillArriving) as error:
+                complaints.print(str(error), style="yellow", markup=False)
+                problems += study in studies  # of the others, the node takes care
+    console().print(_table(found))
+    refused = [one for one in found if one.problem]
+    for one in refused:
+        complaints.print(f"route {one.route}: {one.problem}", style="red", markup=False)
+    begun = sum(one.action in (Action.NEW, Action.RESTART, Action.SEND) and not one.problem for one in found)
+    told = "dry run: nothing is changed; of" if dry_run else "of"
+    console().print(f"{told} {len(set(chosen))} studies, {begun} jobs {'would be' if dry_run else 'are'} queued")
+    return NOT_RIGHT if problems or refused else OK
+
+
+def _table(found: Sequence[Rerouted]) -> Table:
+    table = Table("Study", "Series", "Route", "What", "Job", "Why", box=None, pad_edge=False)
+    for one in found:
+        table.add_row(
+            one.complete.study_instance_uid,
+            one.complete.series_instance_uid or "all",
+            one.route,
+            one.action.value,
+            (one.job_id or "")[:12],
+            Text(one.why),
+        )
+    return table
+
+
+def run(
+    pipeline: str,
+    study: str,
+    config: Path,
+    *,
+    series: Sequence[str] = (),
+    route: str | None = None,
+    to: Sequence[str] = (),
+) -> int:
+    """Have a pipeline run on a study, whatever the routes' conditions say.
+
+    Parameters
+    ----------
+    pipeline
+        Its name.
+    study
+        Study Instance UID.
+    config
+        The configuration file.
+    series
+        Only these series; empty: those that the pipeline accepts.
+    route
+        Whose settings and destinations are used; by default those of the only route of the pipeline.
+    to
+        Names of destinations in place of the route's.
+    """
+    out, complaints = console(), console(error=True)
+    with _rerouting(config) as (configuration, _, rerouting):
+        chosen = _settings(configuration, pipeline, route, to)
+        if isinstance(chosen, str):
+            complaints.print(chosen, markup=False)
+            return USAGE
+        queued = 0
+        for one in rerouting.run(study, chosen, series):
+            about = one.series_instance_uids[0] if len(one.series_instance_uids) == 1 else f"study {study}"
+            if one.problem:
+                complaints.print(f"{about}: {one.problem}", style="yellow", markup=False)
+            else:
+                queued += 1
+                out.print(f"{about}: job {one.job_id}, {one.action.value}")
+    return OK if queued else NOT_RIGHT
+
+
+def _settings(configuration: Configuration, pipeline: str, name: str | None, to: Sequence[str]) -> Route | str:
+    """The route that says how the pipeline is run; a sentence where none does."""
+    routes = {key: one for key, one in configuration.routes.items() if one.pipeline == pipeline}
+    if name is not None and name not in routes:
+        return f"--route: {name!r}: no route of that name runs {pipeline}; these do: {', '.join(routes) or 'none'}"
+    if not routes:
+        known = ", ".join(sorted({one.pipeline for one in configuration.routes.values()})) or "none"
+        return f"{pipeline!r}: no route runs such a pipeline; the routes run: {known}"
+    if name is None and len(routes) > 1:
+        return f"--route: {pipeline} is run by {', '.join(routes)}; say whose settings and destinations to use"
+    if unknown := [one for one in to if one not in configuration.destinations]:
+        known = ", ".join(configuration.destinations) or "none"
+        return f"--to: {unknown[0]!r}: no such destination; there are: {known}"
+    found = routes[name or next(iter(routes))]
+    return found.model_copy(update={"destinations": tuple(to), "shadow": False}) if to else found
+
+
+@contextmanager
+def _rerouting(config: Path) -> Iterator[tuple[Configuration, Database, Reroute]]:
+    from node.run.job_engine import JobEngine
+
+    configuration, database = opened(config)
+    job_engine = JobEngine(configuration, database)
+    try:
+        yield configuration, database, Reroute(configuration, database, job_engine, lambda: datetime.now(UTC))
+    finally:
+        job_engine.stop()

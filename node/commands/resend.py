@@ -1,0 +1,49 @@
+"""`condyle resend`: give an archive again what it took, after it was restored from an older copy."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
+from node.commands.open_database import opened
+from node.commands.terminal import console
+from node.database import job_states, outbox
+
+
+def resend(to: str, since: datetime, config: Path, *, dry_run: bool) -> int:
+    """Have the outbox send again all that a destination took since then: the same bytes under the same UIDs.
+
+    Parameters
+    ----------
+    to
+        Name of the destination.
+    since
+        When it took what it may have lost, at the earliest.
+    config
+        The configuration file.
+    dry_run
+        Only say how much it would be.
+    """
+    out, complaints = console(), console(error=True)
+    configuration, database = opened(config)
+    if to not in configuration.destinations:
+        known = ", ".join(configuration.destinations) or "none"
+        complaints.print(f"--to: {to!r}: {config} has no such destination; it has: {known}", markup=False)
+        return USAGE
+    with Session(database) as session:
+        taken = outbox.taken_since(session, to, since)
+    there = [(line, job_id) for line, item, job_id in taken if item.path.exists()]
+    jobs = list(dict.fromkeys(job_id for _, job_id in there))
+    if not dry_run:
+        now, confirms = datetime.now(UTC), configuration.destinations[to].confirms
+        with Session(database) as session, session.begin():
+            for job_id in jobs:
+                job_states.send_again(session, job_id, f"to {to} again, by an operator")
+            outbox.send_again(session, to, [line for line, _ in there], confirm=confirms, now=now)
+    out.print(f"{len(there)} objects of {len(jobs)} jobs {'would be' if dry_run else 'are'} sent to {to} again")
+    if gone := len(taken) - len(there):
+        complaints.print(f"{gone} objects are no longer stored (run.keep_jobs_days); condyle reroute makes them again")
+    return NOT_RIGHT if gone else OK

@@ -1,0 +1,222 @@
+"""Run again, send again, erase: what an operator does with old studies, with the node as a real process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+from sqlalchemy import select
+
+from node.commands.erase import erase
+from node.commands.jobs import cancel, send_to
+from node.commands.reroute import reroute, run
+from node.commands.resend import resend
+from node.commands.since import since
+from node.database.tables import AuditRow, DecisionRow, EventRow, InstanceRow, JobRow, ObjectRow, OutboxRow, SeriesRow
+from node.demo import samples
+from node.errors import StudyNotFound
+from tests.running import RunningNode
+from tests.waiting import until
+
+KNEE = {
+    "when": {"Modality": "MR", "series.slices": {"min": 4}},
+    "pipeline": "knee_super_resolution",
+    "settings": {"method": "tricubic", "spacing": 2.0},
+    "destinations": ["out"],
+}
+Said = Callable[[], str]
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    plain = {"kind": "folder", "path": "plain", "profile": {"measurement_report": "comprehensive"}}
+    away = {"kind": "dimse", "ae_title": "AWAY", "host": "127.0.0.1", "port": 9}  # nobody listens there
+    destinations = {"out": {"kind": "folder", "path": "out"}, "plain": plain, "away": away}
+    with RunningNode(tmp_path_factory.mktemp("again"), routes={"knee": KNEE}, destinations=destinations) as node:
+        yield node
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Said:
+    """Everything that the commands have said since it was last asked."""
+    return lambda: "".join(capsys.readouterr())
+
+
+@pytest.fixture(scope="session")
+def slices(tmp_path_factory: pytest.TempPathFactory) -> list[Dataset]:
+    """Eight slices of a simulated knee."""
+    folder = tmp_path_factory.mktemp("slices")
+    samples.write_knee(folder)
+    return [dcmread(path) for path in sorted(folder.iterdir())[:8]]
+
+
+def done_study(node: RunningNode, slices: list[Dataset]) -> str:
+    """A study that is new to the node, once its job is done."""
+    study, series = generate_uid(), generate_uid()
+    for ds in slices:
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = study, series, generate_uid()
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        ds.NumberOfSeriesRelatedInstances = len(slices)
+    assert set(node.send(slices)) == {0}
+    (job,) = node.ended_jobs(1, study=str(study))
+    assert (job.state, job.reason) == ("done", "")
+    settled = select(SeriesRow).where(SeriesRow.study_instance_uid == str(study), SeriesRow.study_routed_instances > 0)
+    until(lambda: node.all(settled), "the study is decided about")
+    return str(study)
+
+
+def changed(node: RunningNode, **route: Any) -> Path:
+    """A configuration file beside the node's, whose route is another."""
+    configuration = yaml.safe_load(node.config.read_text())
+    configuration["routes"]["knee"] |= route
+    path = node.folder / "changed.yaml"
+    path.write_text(yaml.safe_dump(configuration))
+    return path
+
+
+def files(node: RunningNode, folder: str, study: str) -> dict[str, bytes]:
+    """By SOP Instance UID: the files of a study that were delivered to a folder."""
+    found = {path: dcmread(path) for path in (node.folder / folder).rglob("*.dcm")}
+    return {str(ds.SOPInstanceUID): path.read_bytes() for path, ds in found.items() if ds.StudyInstanceUID == study}
+
+
+def test_a_study_is_decided_anew_after_a_change_of_settings_and_the_new_job_follows_the_old(
+    node: RunningNode, slices: list[Dataset], said: Said
+) -> None:
+    study = done_study(node, slices)
+    assert reroute([study], None, node.config, dry_run=False) == 0
+    assert "done before" in said()
+    other = changed(node, settings={"method": "tricubic", "spacing": 2.5})
+    assert reroute([study], None, other, dry_run=True) == 0
+    assert "1 jobs would be queued" in said()
+    assert len(node.jobs(study)) == 1
+    assert reroute([], since("1h"), other, dry_run=False) == 0
+    first, second = node.ended_jobs(2, study=study)
+    assert (second.state, second.predecessor) == ("done", first.id)
+    assert second.settings["spacing"] == 2.5
+    decisions = node.all(select(DecisionRow).where(DecisionRow.study_instance_uid == study).order_by(DecisionRow.id))
+    assert [one.job_id for one in decisions] == [first.id, first.id, second.id]
+
+
+def test_a_destination_that_the_route_has_now_is_given_what_was_done_before(
+    node: RunningNode, slices: list[Dataset]
+) -> None:
+    study = done_study(node, slices)
+    assert reroute([study], None, changed(node, destinations=["out", "plain"]), dry_run=False) == 0
+    until(lambda: files(node, "plain", study), "the second folder has the results")
+    until(lambda: [job.state for job in node.jobs(study)] == ["done"], "the job is done again")
+    events = node.all(select(EventRow).where(EventRow.job_id == node.jobs(study)[0].id))
+    assert [event.what for event in events].count("infer") == 1
+
+
+def test_a_done_job_is_sent_to_a_further_destination_as_that_one_wants_it(
+    node: RunningNode, slices: list[Dataset], said: Said
+) -> None:
+    study = done_study(node, slices)
+    (job,) = node.jobs(study)
+    before = files(node, "out", study)
+    assert send_to(node.config, job.id[:12], ["plain"]) == 0
+    until(lambda: [one.state for one in node.jobs(study)] == ["done"] and files(node, "plain", study), "sent")
+    classes = {str(dcmread(path).SOPClassUID) for path in (node.folder / "plain").rglob("*.dcm")}
+    assert "1.2.840.10008.5.1.4.1.1.88.33" in classes  # Comprehensive SR, as its profile says
+    assert files(node, "out", study) == before
+    assert send_to(node.config, job.id, ["nowhere"]) == 2
+    assert "no such destination; there are: away, out, plain" in said()
+
+
+def test_a_pipeline_runs_on_a_study_that_no_route_takes(node: RunningNode, slices: list[Dataset], said: Said) -> None:
+    study, series = generate_uid(), generate_uid()
+    few = slices[:3]  # the route wants four
+    for ds in few:
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = study, series, generate_uid()
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        ds.NumberOfSeriesRelatedInstances = 3
+    node.send(few)
+    settled = select(SeriesRow).where(SeriesRow.study_instance_uid == str(study), SeriesRow.study_routed_instances > 0)
+    until(lambda: node.all(settled), "the study is decided about")
+    assert node.jobs(str(study)) == []
+    assert run("knee_super_resolution", str(study), node.config, series=[str(series)]) == 0
+    (job,) = node.ended_jobs(1, study=str(study))
+    assert job.route == "by hand"
+    assert job.id in said()
+    assert run("knee", str(study), node.config) == 2
+    assert "the routes run: knee_super_resolution" in said()
+    with pytest.raises(StudyNotFound, match="no image of it is stored"):
+        run("knee_super_resolution", "1.2.3", node.config)
+
+
+def test_an_archive_that_was_restored_is_given_the_same_bytes_again(
+    node: RunningNode, slices: list[Dataset], said: Said
+) -> None:
+    study = done_study(node, slices)
+    before = files(node, "out", study)
+    lost = [path for path in (node.folder / "out").rglob("*.dcm") if dcmread(path).StudyInstanceUID == study]
+    for path in lost:
+        path.unlink()
+    assert resend("out", since("1h"), node.config, dry_run=True) == 0
+    assert "would be sent to out again" in said()
+    assert files(node, "out", study) == {}
+    assert resend("out", since("1h"), node.config, dry_run=False) == 0
+    until(lambda: files(node, "out", study) == before, "all of it is there again")
+    until(lambda: {job.state for job in node.jobs(study)} == {"done"}, "the job is done again")
+
+
+def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(
+    node: RunningNode, slices: list[Dataset], said: Said
+) -> None:
+    study = done_study(node, slices)
+    (job,) = node.jobs(study)
+    stored = [node.folder / "data" / "instances" / row.path for row in node.all(instances_of(study))]
+    assert all(path.exists() for path in stored)
+    delivered = len(files(node, "out", study))
+    assert erase(study, node.config, yes=False) == 2  # nobody is there to be asked
+    assert len(node.all(instances_of(study))) == 8
+    assert erase(study, node.config, yes=True) == 0
+    assert f"out has {delivered} objects of it" in said()
+    assert not any(path.exists() for path in stored)
+    assert not (node.folder / "data" / "jobs" / job.id).exists()
+    for query in (
+        instances_of(study),
+        select(JobRow).where(JobRow.study_instance_uid == study),
+        select(SeriesRow).where(SeriesRow.study_instance_uid == study),
+        select(DecisionRow).where(DecisionRow.study_instance_uid == study),
+        select(ObjectRow).where(ObjectRow.study_instance_uid == study),
+        select(OutboxRow).where(OutboxRow.job_id == job.id),
+        select(EventRow).where(EventRow.job_id == job.id),
+    ):
+        assert node.all(query) == []
+    (record,) = [row for row in node.all(select(AuditRow)) if row.what == "study erased"]
+    assert record.detail == {
+        "study_instance_uid": study,
+        "instances": 8,
+        "jobs": 1,
+        "objects": record.detail["objects"],
+        "delivered": {"out": delivered},
+    }
+    assert record.who
+    with pytest.raises(StudyNotFound, match="nothing of it is stored"):
+        erase(study, node.config, yes=True)
+
+
+def instances_of(study: str) -> Any:
+    return select(InstanceRow).where(InstanceRow.study_instance_uid == study)
+
+
+def test_a_study_with_a_job_under_way_is_not_erased_until_the_job_is_cancelled(
+    node: RunningNode, slices: list[Dataset], said: Said
+) -> None:
+    study = done_study(node, slices)
+    (job,) = node.jobs(study)
+    assert send_to(node.config, job.id, ["away"]) == 0
+    until(lambda: [one.state for one in node.jobs(study)] == ["sending"], "the job waits for a peer that is away")
+    assert erase(study, node.config, yes=True) == 1
+    assert f"condyle jobs cancel {job.id[:12]}" in said()
+    assert cancel(node.config, job.id) == 0
+    assert erase(study, node.config, yes=True) == 0
+    assert node.jobs(study) == []
