@@ -27,6 +27,17 @@ from typing import Literal
 
 Sync = Literal["never", "content", "name"]
 
+COPY_BYTES = 2**20  # at a time
+# Packed bytes may unpack to this much and so many times their number; blank images compress some 100 times, bombs
+# 1,000 and more
+UNPACKED_ALLOWANCE = 64 * 2**20
+UNPACKED_RATIO = 200
+
+
+def unpacked_limit(packed: int) -> int:
+    """How many bytes a number of packed ones may unpack to: what is more is taken for an attack."""
+    return UNPACKED_ALLOWANCE + UNPACKED_RATIO * packed
+
 
 def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = 0o666) -> None:
     """Put `content` into the file at `path`, replacing what is there in one step.

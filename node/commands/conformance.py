@@ -250,8 +250,9 @@ def _fhir() -> str:
 
 TAIL = """## Media
 
-`condyle import` and watched folders read DICOM files with or without a preamble, folders, zip files and media with a
-DICOMDIR (file-set reader). The node writes no media.
+`condyle import` and watched folders read DICOM files with or without a preamble, folders, and files in zip, tar, gzip,
+bzip2 and xz; `condyle import` also reads media with a DICOMDIR (file-set reader). Where the file meta names another
+instance or class than the data set, the data set's holds. The node writes no media.
 
 ## Character sets
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config import read
-from node.receive.importer import run
+from node.receive.importer import NOT_DICOM, run
 from node.run.job_engine import set_up
+
+NAMED = 20  # files that are not DICOM; a medium with its viewer has thousands
 
 
 def import_(path: Path, config: Path) -> int:
-    """Import the DICOM files in `path`; print each refused file with the reason."""
+    """Import the DICOM files in `path`; print each file that was not taken, with the reason."""
     configuration = read(config)
     set_up(configuration).dispose()  # the first import may come before the node's first start
     out, complaints = console(), console(error=True)
@@ -20,5 +22,13 @@ def import_(path: Path, config: Path) -> int:
         report = run(configuration, [path], lambda file: status.update(f"Reading {file.name}"))
     for name, reason in report.refused:
         complaints.print(f"{name}: {reason}", style="red", markup=False)
-    out.print(f"{report.stored} stored, {len(report.refused)} refused, {report.skipped} not DICOM")
-    return NOT_RIGHT if report.refused else OK
+    for name in report.not_dicom[:NAMED]:
+        complaints.print(f"{name}: {NOT_DICOM}", markup=False)
+    if (more := len(report.not_dicom) - NAMED) > 0:
+        complaints.print(f"... and {more:,} more that are not DICOM")
+    if report.metas_replaced:
+        out.print(
+            f"{report.metas_replaced} with a file meta that named another instance or class: the data set's holds"
+        )
+    out.print(f"{report.stored} stored, {len(report.refused)} refused, {len(report.not_dicom)} not DICOM")
+    return OK if report.stored and not report.not_taken else NOT_RIGHT

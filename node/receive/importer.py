@@ -1,14 +1,14 @@
-"""Files on disk -> stored instances: Part 10 with and without preamble, a DICOMDIR's, a folder's, a zip's.
+"""Files on disk -> stored instances: Part 10 with and without preamble, a DICOMDIR's, a folder's, packed ones.
 
-`run` is what `condyle import PATH` calls. Links are not followed, and nothing that a file says becomes a path outside
-the folder that was named. What a zip unpacks to is counted as it comes, not believed from its directory.
+`run` is what `condyle import PATH` calls. A file that says itself that it is DICOM is taken as that, whatever else it
+holds. Links are not followed, and nothing that a file says becomes a path outside the folder that was named. Every
+file that is not stored is named with the reason.
 """
 
 from __future__ import annotations
 
 import os
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,27 +21,52 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from node.config import Configuration
 from node.database.connection import open_database
 from node.database.states import AssociationOutcome
+from node.receive.packed_files import (
+    HEAD,
+    MAXIMUM_DEPTH,
+    Allowance,
+    Member,
+    TooMuch,
+    Unreadable,
+    members,
+    packing_of,
+    pieces,
+    reading,
+)
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, TooLarge
-from node.receive.store.instance_files import COPY_BYTES
-from node.receive.store.part10 import read_meta
+from node.receive.store.instance_files import Receipt
+from node.receive.store.part10 import has_mark, read_meta
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.store import Store
 
 MAXIMUM_DICOMDIR = 64 * 2**20
-# A zip may unpack to this much and so many times its size; blank images compress some 100 times, bombs 1,000 and more
-ZIP_ALLOWANCE = 64 * 2**20
-ZIP_RATIO = 200
-ZIP_MEMBERS = 200_000
+NOT_DICOM = "is not DICOM"
 
 
 @dataclass
 class ImportReport:
-    """What became of the files."""
+    """What became of the files; those in a packed file are named behind it."""
 
     stored: int = 0
-    skipped: int = 0  # not DICOM, or the directory of a medium
+    directories: int = 0  # of media: not stored, and no loss
+    not_dicom: list[str] = field(default_factory=list)  # file names
     refused: list[tuple[str, str]] = field(default_factory=list)  # file name and why
+    metas_replaced: int = 0  # of those stored: the file meta named another instance than the data set
+    try_again: bool = False  # the node had no room, or a file could not be read
+
+    @property
+    def not_taken(self) -> list[tuple[str, str]]:
+        """All that was not stored, with the reason."""
+        return [*self.refused, *((name, NOT_DICOM) for name in self.not_dicom)]
+
+    def add(self, other: ImportReport) -> None:
+        """Add what became of other files."""
+        self.stored += other.stored
+        self.directories += other.directories
+        self.not_dicom += other.not_dicom
+        self.refused += other.refused
+        self.try_again = self.try_again or other.try_again
 
     def refuse(self, name: str, reason: str) -> None:
         """Note one that should have gone in."""
@@ -56,7 +81,7 @@ def run(
     Parameters
     ----------
     paths
-        Files, folders, DICOMDIRs or zip files.
+        Files, folders, DICOMDIRs or packed files.
     progress
         Called with each file before it is read.
 
@@ -73,6 +98,7 @@ def run(
         report = ImportReport()
         for path in paths:
             import_path(path, store, arrival, report, progress)
+        report.metas_replaced = arrival.metas_replaced
         arrival.close(AssociationOutcome.RELEASED)
         store.close()
         ReceiptImport(data, database).import_now()
@@ -89,38 +115,137 @@ def import_path(
     report: ImportReport,
     progress: Callable[[Path], None] | None = None,
 ) -> None:
-    """Import one file, folder, DICOMDIR or zip; what is wrong with one file costs no other anything."""
+    """Import one file, folder, DICOMDIR or packed file; what is wrong with one file costs no other anything."""
     for file in _files(path, report):
         if progress is not None:
             progress(file)
-        if zipfile.is_zipfile(file):
-            _import_zip(file, store, arrival, report)
-            continue
+        import_file(file, store, arrival, report)
+
+
+def import_file(path: Path, store: Store, arrival: Arrival, report: ImportReport) -> list[Receipt]:
+    """Import one file, with all that is packed in it; the receipts of what was stored."""
+    one = _OneFile(store, arrival, report)
+    try:
+        with path.open("rb") as source:
+            one.take(source, path.name)
+    except TooMuch as error:
+        report.refuse(path.name, str(error))
+    except OSError as error:
+        report.refuse(path.name, f"cannot be read: {error.strerror}")
+        report.try_again = True
+    except Unreadable as error:
+        report.refuse(path.name, str(error))
+        report.try_again = True
+    return one.receipts
+
+
+class _OneFile:
+    """A file on its way into the store, and the files that are packed in it."""
+
+    def __init__(self, store: Store, arrival: Arrival, report: ImportReport) -> None:
+        self._store, self._arrival, self._report = store, arrival, report
+        self.receipts: list[Receipt] = []
+
+    def take(
+        self, source: IO[bytes], name: str, partial: str = "", allowance: Allowance | None = None, depth: int = 1
+    ) -> None:
+        """Store it, or what is packed in it, or note why not.
+
+        Parameters
+        ----------
+        source
+            Open on the file, seekable.
+        name
+            As the report has it.
+        partial
+            Its name in the spool, where it was unpacked into that.
+        allowance
+            What it may unpack to; None: what its own size allows.
+        depth
+            How deep it is packed; 1: not at all.
+
+        Raises
+        ------
+        TooMuch, Unreadable
+        """
+        marked, packing = _told(source)
+        if packing is not None:
+            self._unpack(source, name, packing, allowance or Allowance(os.fstat(source.fileno()).st_size), depth)
+            return
         try:
-            with file.open("rb") as source:
-                import_stream(source, file.name, store, arrival, report)
-        except OSError as error:
-            report.refuse(file.name, f"cannot be read: {error.strerror}")
+            meta = read_meta(source)  # type: ignore[arg-type]  # IO[bytes] is a BinaryIO in all but name
+        except NotStored as error:
+            if marked:
+                self._report.refuse(name, error.reason)
+            else:
+                self._report.not_dicom.append(name)
+            return
+        if meta.sop_class_uid == MediaStorageDirectoryStorage:
+            self._report.directories += 1
+            return
+        try:
+            if not partial:
+                source.seek(0)
+                partial = spool(pieces(source), self._store, self._arrival)
+            self.receipts.append(self._store.adopt(self._arrival, partial))
+            self._report.stored += 1
+        except NotStored as error:
+            self._refuse(name, error)
+
+    def _unpack(self, source: IO[bytes], name: str, packing: str, allowance: Allowance, depth: int) -> None:
+        if depth == MAXIMUM_DEPTH:
+            self._report.refuse(name, f"is packed more than {MAXIMUM_DEPTH - 1} times over")
+            return
+        empty = True
+        try:
+            for member in members(source, packing, name):
+                empty = False
+                allowance.count_file()
+                self._take_member(member, f"{name}/{member.name}", allowance, depth)
+        except Unreadable as error:
+            self._report.refuse(name, str(error))
+        else:
+            if empty:
+                self._report.refuse(name, "is packed, and holds no file")
+
+    def _take_member(self, member: Member, name: str, allowance: Allowance, depth: int) -> None:
+        try:
+            with reading():
+                source = member.open()
+            with source:
+                partial = spool(allowance.counted(source), self._store, self._arrival)
+        except Unreadable as error:
+            self._report.refuse(name, str(error))
+            return
+        except NotStored as error:
+            self._refuse(name, error)
+            return
+        try:
+            with (self._store.spool / partial).open("rb") as unpacked:
+                self.take(unpacked, name, partial, allowance, depth + 1)
+        finally:
+            self._store.drop(partial)
+
+    def _refuse(self, name: str, error: NotStored) -> None:
+        self._report.refuse(name, error.reason)
+        no_room = error.status == Status.OUT_OF_RESOURCES and not isinstance(error, TooLarge)
+        self._report.try_again = self._report.try_again or no_room
 
 
-def import_stream(source: IO[bytes], name: str, store: Store, arrival: Arrival, report: ImportReport) -> bool:
-    """Import one seekable DICOM file; whether it was stored."""
-    try:
-        meta = read_meta(source)  # type: ignore[arg-type]  # IO[bytes] is a BinaryIO in all but name
-    except NotStored:
-        report.skipped += 1
-        return False
-    if meta.sop_class_uid == MediaStorageDirectoryStorage:
-        report.skipped += 1
-        return False
-    source.seek(0)
-    try:
-        store.adopt(arrival, spool(iter(lambda: source.read(COPY_BYTES), b""), store, arrival))
-    except NotStored as error:
-        report.refuse(name, error.reason)
-        return False
-    report.stored += 1
-    return True
+def _told(source: IO[bytes]) -> tuple[bool, str | None]:
+    """Whether the file says itself that it is DICOM, and how it is packed, where it is and does not."""
+    with reading():
+        head = source.read(HEAD)
+        if has_mark(head):
+            return True, None
+        packing = packing_of(head)
+        if packing is None:
+            try:
+                read_meta(source)  # type: ignore[arg-type]  # as above; a bare data set may hold anything too
+            except NotStored:
+                if zipfile.is_zipfile(source):  # behind something else, such as a program that unpacks it
+                    packing = "zip"
+        return False, packing
 
 
 def spool(parts: Iterable[bytes], store: Store, arrival: Arrival) -> str:
@@ -171,10 +296,21 @@ def _files(path: Path, report: ImportReport) -> Iterator[Path]:
             yield from (
                 file for name in sorted(names) if not (file := Path(folder) / name).is_symlink() and file.is_file()
             )
-    elif path.name.upper() == "DICOMDIR":
+    elif _is_dicomdir(path):
         yield from _listed(path, report)
     else:
         yield path
+
+
+def _is_dicomdir(path: Path) -> bool:
+    """Whether it is the directory of a medium, by its name (which media spell in many ways) or by what it says."""
+    if _plain(path.name).split(".")[0] == "dicomdir":
+        return True
+    try:
+        with path.open("rb") as file:
+            return read_meta(file).sop_class_uid == MediaStorageDirectoryStorage
+    except (OSError, NotStored):
+        return False
 
 
 def _listed(path: Path, report: ImportReport) -> Iterator[Path]:
@@ -190,68 +326,70 @@ def _listed(path: Path, report: ImportReport) -> Iterator[Path]:
         )
         yield from _files(path.parent, report)
         return
-    root = path.parent.resolve()
+    report.directories += 1
+    medium = _Medium(path.parent)
     for name in names:
         if not name:
             continue
-        parts = [str(part) for part in ([name] if isinstance(name, str) else name)]
-        # ISO 9660 knows capitals only; mounted media and copies often have small letters
-        for candidate in (root.joinpath(*parts), root.joinpath(*(part.lower() for part in parts))):
-            if candidate.resolve().is_relative_to(root) and candidate.is_file():
-                yield candidate
-                break
+        parts = _parts([name] if isinstance(name, str) else [str(part) for part in name])
+        found = medium.find(parts)
+        if found is not None:
+            yield found
         else:
             report.refuse("/".join(parts), "the DICOMDIR lists it, and it is not there")
 
 
-def _import_zip(path: Path, store: Store, arrival: Arrival, report: ImportReport) -> None:
-    allowed = ZIP_ALLOWANCE + ZIP_RATIO * path.stat().st_size
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            if len(members) > ZIP_MEMBERS:
-                report.refuse(path.name, f"holds more than {ZIP_MEMBERS} files")
-                return
-            for member in members:
-                allowed -= _import_member(archive, member, allowed, store, arrival, report)
-                if allowed <= 0:
-                    report.refuse(path.name, f"unpacks to more than {ZIP_RATIO} times its size: not read on")
-                    return
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        report.refuse(path.name, f"cannot be read as a zip: {type(error).__name__}")
+def _parts(components: Iterable[str]) -> list[str]:
+    """The names in a Referenced File ID; some writers put slashes in, as in a path."""
+    return [part for component in components for part in component.split("/") if part.strip()]
 
 
-def _import_member(
-    archive: zipfile.ZipFile,
-    member: zipfile.ZipInfo,
-    allowed: int,
-    store: Store,
-    arrival: Arrival,
-    report: ImportReport,
-) -> int:
-    """Import one file of a zip; how many bytes it unpacked to."""
-    name = Path(member.filename).name
-    count = 0
+class _Medium:
+    """Finds the files of a DICOMDIR.
 
-    def parts(source: IO[bytes]) -> Iterator[bytes]:
-        nonlocal count
-        while (part := source.read(COPY_BYTES)) and count <= allowed:
-            count += len(part)
-            yield part
+    ISO 9660 knows capitals, short names and versions (``IM1.;1``) only; mounted media and copies have small letters,
+    and other endings or none. Names are looked for in the listing of each folder, so none leads out of it.
+    """
 
-    try:
-        with archive.open(member) as source:
-            partial = spool(parts(source), store, arrival)
-    except NotStored as error:
-        report.refuse(name, error.reason)
-        return count
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:  # RuntimeError: it is encrypted
-        report.refuse(name, f"cannot be unpacked: {type(error).__name__}")
-        return count
-    try:
-        if count <= allowed:
-            with (store.spool / partial).open("rb") as unpacked:
-                import_stream(unpacked, name, store, arrival, report)
-    finally:
-        store.drop(partial)
-    return count
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._listings: dict[Path, list[str]] = {}
+
+    def find(self, parts: list[str]) -> Path | None:
+        """The file of that name; None where there is none, or more than one that it may be."""
+        here = self._root
+        for number, part in enumerate(parts, 1):
+            last = number == len(parts)
+            names = [name for name in self._listing(here) if (here / name).is_file() == last]
+            name = _best(part, names, any_ending=last)
+            if name is None:
+                return None
+            here /= name
+        return here if parts else None
+
+    def _listing(self, folder: Path) -> list[str]:
+        if folder not in self._listings:
+            with os.scandir(folder) as entries:
+                self._listings[folder] = sorted(entry.name for entry in entries if not entry.is_symlink())
+        return self._listings[folder]
+
+
+def _plain(name: str) -> str:
+    """A name without what file systems differ in: case, version, and the dot before an empty ending."""
+    return name.strip().casefold().partition(";")[0].rstrip(".")
+
+
+def _best(wanted: str, names: list[str], any_ending: bool) -> str | None:
+    """Which of `names` is meant by `wanted`: the same, the same but for case, or the only one but for its ending."""
+    if wanted in names:
+        return wanted
+    plain = _plain(wanted)
+    ways: list[Callable[[str], bool]] = [lambda name: name == plain]
+    if any_ending:
+        stem = Path(plain).stem
+        ways += [lambda name: name.startswith(f"{plain}."), lambda name: Path(name).stem == stem or name == stem]
+    for fits in ways:
+        found = [name for name in names if fits(_plain(name))]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None

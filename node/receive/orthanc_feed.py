@@ -19,10 +19,9 @@ from node.background import Loop
 from node.config import OrthancFeed
 from node.database.states import AssociationOutcome
 from node.errors import PeerUnavailable
-from node.files import write_whole
+from node.files import COPY_BYTES, write_whole
 from node.receive.importer import spool
 from node.receive.status import NotStored, Status
-from node.receive.store.instance_files import COPY_BYTES
 from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPIPHTJ2KReferencedDeflate,
 )
@@ -46,6 +47,8 @@ LONG_VRS = frozenset(
 )  # PS3.5 7.1.2
 JPIP_REFERENCED_DEFLATE = "1.2.840.10008.1.2.4.95"  # PS3.6 A, retired; pydicom has no name for it
 DEFLATED = frozenset({DeflatedExplicitVRLittleEndian, JPIP_REFERENCED_DEFLATE, JPIPHTJ2KReferencedDeflate})
+STANDARD_SYNTAXES = "1.2.840.10008.1.2."  # PS3.5 10: Explicit VR Little Endian, but for those that are named here
+FIRST_GROUPS = (0x0008, 0x0004, 0x0010)  # in which a data set begins
 
 MAXIMUM_DEPTH = 64  # sequences in sequences; real objects stay under 10, and pydicom overflows its stack near 300
 MAXIMUM_ELEMENTS = 200_000  # before (0020,1209); an enhanced series of 10,000 frames has its functional groups later
@@ -93,11 +96,58 @@ def read_header(data: bytes | memoryview, transfer_syntax_uid: str, whole: bool)
     NotStored
         0xC000 if the bytes cannot be a data set in that transfer syntax, 0xC001 if it names no study or series.
     """
+    transfer_syntax_uid = encoding(transfer_syntax_uid, data)
     if transfer_syntax_uid in DEFLATED:
         packed = bytes(data[:MAXIMUM_INFLATED])
         header = _read(_inflate(packed, INFLATED_AT_FIRST), transfer_syntax_uid, whole=False)
         return header or _read(_inflate(packed, MAXIMUM_INFLATED), transfer_syntax_uid, whole)
     return _read(data, transfer_syntax_uid, whole)
+
+
+def encoding(transfer_syntax_uid: str, data: bytes | memoryview) -> str:
+    """The transfer syntax that shows how a data set's elements are written, where its own is private or an odd one.
+
+    Private syntaxes say so nowhere: the first element shows whether it names its VR, and which byte comes first. One
+    that shows nothing is taken for Explicit VR Little Endian, as most are.
+    """
+    if transfer_syntax_uid == ImplicitVRLittleEndian or transfer_syntax_uid.startswith(STANDARD_SYNTAXES):
+        return transfer_syntax_uid
+    return guess_encoding(data) or str(ExplicitVRLittleEndian)
+
+
+def guess_encoding(data: bytes | memoryview) -> str | None:
+    """The transfer syntax that the first element of a data set is written in; None where it is no data set's."""
+    if len(data) < 8:
+        return None
+    vr = bytes(data[4:6])
+    explicit = vr.isalpha() and vr.isupper()
+    if int.from_bytes(data[:2], "little") in FIRST_GROUPS:
+        return str(ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian)
+    if int.from_bytes(data[:2], "big") in FIRST_GROUPS and explicit:
+        return str(ExplicitVRBigEndian)
+    return None
+
+
+def ends_early(data: bytes | memoryview, transfer_syntax_uid: str) -> bool:
+    """Whether an encoded data set ends inside an element or a sequence: half a copy, or a file that was cut.
+
+    Parameters
+    ----------
+    data
+        All of it, without preamble and file meta; a view of a memory-mapped file too.
+    transfer_syntax_uid
+        What it is written in. A deflated one is not looked into, and taken to be whole.
+    """
+    transfer_syntax_uid = encoding(transfer_syntax_uid, data)
+    if transfer_syntax_uid in DEFLATED:
+        return False
+    try:
+        _scan(data, transfer_syntax_uid, {}, to_the_end=True)
+    except _Incomplete:
+        return True
+    except NotStored:  # it cannot be read: whoever reads it says so
+        return False
+    return False
 
 
 def _read(data: bytes | memoryview, transfer_syntax_uid: str, whole: bool) -> Header | None:
@@ -141,8 +191,10 @@ _LITTLE = (Struct("<HH"), Struct("<H"), Struct("<L"))
 _BIG = (Struct(">HH"), Struct(">H"), Struct(">L"))
 
 
-def _scan(data: bytes | memoryview, transfer_syntax_uid: str, values: dict[int, str]) -> None:
-    """Walk the elements of `data` into `values` up to (0020,1209).
+def _scan(
+    data: bytes | memoryview, transfer_syntax_uid: str, values: dict[int, str], *, to_the_end: bool = False
+) -> None:
+    """Walk the elements of `data` into `values` up to (0020,1209), or to the end of the data.
 
     Some senders write implicit VR under an explicit transfer syntax; an element whose VR is not two capitals is read
     as implicit, as every toolkit does.
@@ -156,6 +208,9 @@ def _scan(data: bytes | memoryview, transfer_syntax_uid: str, values: dict[int, 
     open_sequences: list[bool] = []  # per open sequence or item: whether explicit VR goes on after it
     while True:
         if position + 8 > end:
+            # padding is found behind the last element of real files, so a few bytes too many are no element cut short
+            if to_the_end and position <= end and not open_sequences:
+                return
             raise _Incomplete
         group, element = tag_of(data, position)
         tag = group << 16 | element
@@ -176,7 +231,7 @@ def _scan(data: bytes | memoryview, transfer_syntax_uid: str, values: dict[int, 
                 else:
                     position += length
                 continue
-        elif tag > LAST:
+        elif tag > LAST and not to_the_end:
             return
         elif tag <= previous:
             disorder += 1
@@ -205,7 +260,7 @@ def _scan(data: bytes | memoryview, transfer_syntax_uid: str, values: dict[int, 
             if stop > end:
                 raise _Incomplete
             values[tag] = bytes(data[position:stop]).decode("ascii", "replace").strip("\0 ")
-            if tag == LAST:
+            if tag == LAST and not to_the_end:
                 return
         position += length
 

@@ -12,7 +12,7 @@ from node.receive.status import NotStored, Status
 from node.receive.store.header import Header, is_uid, read_header
 from node.receive.store.instance_files import InstanceFiles, Receipt, write_all
 from node.receive.store.part10 import file_meta
-from node.receive.store.receipt_log import Closed, Failed, ReceiptLog
+from node.receive.store.receipt_log import Closed, Failed, Noted, ReceiptLog
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ class Arrival:
         self.calling_ae_title = calling_ae_title
         self.stored = 0
         self.failed = 0
+        self.metas_replaced = 0  # instances whose file meta contradicted their data set
+        self._first_replaced = ""  # SOP Instance UID
         self.disk_was_low = False  # then everything else of this association is refused as well
         self._receipts, self._clock = receipts, clock
         self._ended = False
@@ -68,11 +70,24 @@ class Arrival:
             },
         )
 
+    def meta_replaced(self, sop_instance_uid: str) -> None:
+        """Count an instance that was stored with another file meta than it came with; told at the end."""
+        self.metas_replaced += 1
+        self._first_replaced = self._first_replaced or sop_instance_uid
+
+    def note(self, what: str, **detail: object) -> None:
+        """Put something into the audit trail, and into the log."""
+        detail["association"] = self.id
+        self._receipts.append(Noted(self._clock(), what, "", detail))
+        log.warning(what, extra=detail)
+
     def close(self, outcome: AssociationOutcome, reason: str = "") -> None:
         """Record the end; a second call changes nothing."""
         if self._ended:
             return
         self._ended = True
+        if self.metas_replaced:
+            self.note("file meta replaced", instances=self.metas_replaced, first=self._first_replaced)
         entry = Closed(self.id, self._clock(), outcome, reason, self.stored, self.failed)
         self._receipts.append(entry)
         log.info(

@@ -19,9 +19,9 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-from node.files import flush
+from node.files import COPY_BYTES, flush
 from node.receive.status import NotStored, Status
 from node.receive.store.group_commit import GroupCommit
 from node.receive.store.header import Header, is_uid, read_header
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 Durability = Literal["process", "power"]
 
 FREE_SPACE_CACHED_S = 0.2  # free space is looked at this often, not per instance
-COPY_BYTES = 2**20
 SHARDS = "0123456789abcdef"  # folders under `instances/`: few enough that a group commit flushes few
 
 
@@ -243,6 +242,10 @@ class InstanceFiles:
             self._note_space(self._free < self.floor_bytes)
         return self._free
 
+    def note(self, what: str, detail: dict[str, Any]) -> None:
+        """Put something into the audit trail."""
+        self.receipts.append(Noted(self.clock(), what, "", detail))
+
     def require_room(self, sender: Sender | None) -> None:
         """Raise `NotStored` 0xA700 below the floor; an association that met it once is refused to its end."""
         low = self.free_bytes() < self.floor_bytes
@@ -284,7 +287,7 @@ class InstanceFiles:
             self._was_low = low
             what = "disk low" if low else "disk has room again"
             detail = {"free_bytes": self._free, "floor_bytes": self.floor_bytes}
-            self.receipts.append(Noted(self.clock(), what, "", detail))
+            self.note(what, detail)
             log.warning(what, extra=detail)
 
 

@@ -7,9 +7,8 @@ from functools import lru_cache
 from struct import pack, unpack_from
 from typing import BinaryIO, NamedTuple
 
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
 from node.receive.status import NotStored, Status
+from node.receive.store.header import guess_encoding
 
 # a UUID of our own under 2.25 (PS3.5 B.2): says which software wrote the file, in negotiation and file meta
 IMPLEMENTATION_CLASS_UID = "2.25.176161300527661897144499962241426005139"
@@ -64,10 +63,20 @@ def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
     return bytes(PREAMBLE) + b"DICM" + pack("<HH2sHL", 2, 0, b"UL", 4, len(group)) + group
 
 
-def read_meta(file: BinaryIO) -> Meta:
+def has_mark(head: bytes) -> bool:
+    """Whether a file that begins so says itself that it is DICOM (PS3.10 7.1); some lack the preamble."""
+    return head[PREAMBLE : PREAMBLE + 4] == b"DICM" or head[:4] == b"DICM"
+
+
+def read_meta(file: BinaryIO, stated: str = "") -> Meta:
     """The file meta of a Part 10 file; where there is none, the transfer syntax that the first element shows.
 
     The file's position is of no matter before, and undefined after. At most 64 kB are read.
+
+    Parameters
+    ----------
+    stated
+        The transfer syntax where the file itself names none and whoever sent it does.
 
     Raises
     ------
@@ -77,15 +86,16 @@ def read_meta(file: BinaryIO) -> Meta:
     file.seek(0)
     head = file.read(_MAXIMUM_META)
     if head[PREAMBLE : PREAMBLE + 4] == b"DICM":
-        return _group_2(head, PREAMBLE + 4)
+        return _group_2(head, PREAMBLE + 4, stated)
     if head[:4] == b"DICM":
-        return _group_2(head, 4)
+        return _group_2(head, 4, stated)
     if head[:2] == b"\2\0":  # a file meta group without preamble
-        return _group_2(head, 0)
-    return Meta("", "", _guess(head, 0), 0)
+        return _group_2(head, 0, stated)
+    guessed = _guess(head, 0)  # also where it is stated: what begins otherwise is no data set
+    return Meta("", "", stated or guessed, 0)
 
 
-def _group_2(head: bytes, start: int) -> Meta:
+def _group_2(head: bytes, start: int, stated: str) -> Meta:
     """Read group 0002; its own length element is not trusted (it is wrong or missing in real files)."""
     values: dict[int, str] = {}
     position = start
@@ -103,7 +113,7 @@ def _group_2(head: bytes, start: int) -> Meta:
         position = body + length
     if position > len(head):
         raise NotStored(Status.CANNOT_UNDERSTAND, "The file meta information does not end")
-    syntax = values.get(0x10, "") or _guess(head, position)
+    syntax = values.get(0x10, "") or stated or _guess(head, position)
     return Meta(values.get(2, ""), values.get(3, ""), syntax, position)
 
 
@@ -111,11 +121,7 @@ def _guess(head: bytes, position: int) -> str:
     """The transfer syntax that the first element of a data set is written in, where nobody says."""
     if position + 8 > len(head):
         raise NotStored(Status.CANNOT_UNDERSTAND, "The file is too short for DICOM")
-    vr = head[position + 4 : position + 6]
-    explicit = vr.isalpha() and vr.isupper()
-    little, big = unpack_from("<H", head, position)[0], unpack_from(">H", head, position)[0]
-    if little in (0x0008, 0x0004, 0x0010):
-        return str(ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian)
-    if big in (0x0008, 0x0004, 0x0010) and explicit:
-        return str(ExplicitVRBigEndian)
-    raise NotStored(Status.CANNOT_UNDERSTAND, "The file is not DICOM")
+    syntax = guess_encoding(head[position : position + 8])
+    if syntax is None:
+        raise NotStored(Status.CANNOT_UNDERSTAND, "The file is not DICOM")
+    return syntax

@@ -11,10 +11,11 @@ import logging
 import os
 from typing import BinaryIO
 
+from node.files import COPY_BYTES
 from node.receive.status import NotStored, Status
 from node.receive.store.header import Header, is_uid
 from node.receive.store.incoming import Arrival, Incoming, new_association_id
-from node.receive.store.instance_files import COPY_BYTES, InstanceFiles, Receipt, write_all
+from node.receive.store.instance_files import InstanceFiles, Receipt, write_all
 from node.receive.store.part10 import PREAMBLE, Meta, file_meta, read_meta
 from node.receive.store.receipt_log import Opened, Refused
 
@@ -79,11 +80,15 @@ class Store(InstanceFiles):
         """
         return Incoming(self, arrival, (sop_class_uid, sop_instance_uid, transfer_syntax_uid))
 
-    def adopt(self, arrival: Arrival, name: str, study_instance_uid: str | None = None) -> Receipt:
+    def adopt(
+        self, arrival: Arrival, name: str, study_instance_uid: str | None = None, transfer_syntax_uid: str = ""
+    ) -> Receipt:
         """Take a whole DICOM file that lies in the spool as `partial` named it.
 
-        A Part 10 file is stored as it is, byte for byte; a bare data set gets preamble and file meta. Where
-        `study_instance_uid` is given, it must be of that study.
+        A Part 10 file is stored as it is, byte for byte; a bare data set gets preamble and file meta. A file meta that
+        names another instance or class than the data set (common on media that were de-identified) is replaced by one
+        that names the data set's, and `arrival` notes that. Where `study_instance_uid` is given, it must be of that
+        study.
 
         Parameters
         ----------
@@ -93,6 +98,8 @@ class Store(InstanceFiles):
             Of the partial.
         study_instance_uid
             The study that it must belong to; None: any.
+        transfer_syntax_uid
+            What the sender says that it is written in; it counts where the file itself does not say.
 
         Raises
         ------
@@ -102,17 +109,22 @@ class Store(InstanceFiles):
         header = None
         try:
             with (self.spool / name).open("rb") as file:
-                meta = read_meta(file)
+                meta = read_meta(file, transfer_syntax_uid)
                 header = self.header_of(self.spool / name, meta.length, meta.transfer_syntax_uid)
-                _check_meta(header, meta)
+                if not is_uid(header.sop_instance_uid) or not is_uid(header.sop_class_uid):
+                    raise NotStored(Status.CANNOT_UNDERSTAND, "SOP Class or Instance UID is missing or not a UID")
                 if study_instance_uid not in (None, header.study_instance_uid):
                     raise NotStored(Status.DOES_NOT_MATCH, "The instance belongs to another study")
                 file.seek(PREAMBLE)
                 begin = meta.length
-                if file.read(4) != b"DICM":
-                    name, begin = self._with_preamble(name, file, meta, header, arrival)
+                contradicts = _contradicts(header, meta)
+                if contradicts or file.read(4) != b"DICM":
+                    name, begin = self._with_own_meta(name, file, meta, header, arrival)
             fd = os.open(self.spool / name, os.O_RDONLY)
-            return self.place(name, fd, os.fstat(fd).st_size, begin, header, meta.transfer_syntax_uid, arrival)
+            receipt = self.place(name, fd, os.fstat(fd).st_size, begin, header, meta.transfer_syntax_uid, arrival)
+            if contradicts:
+                arrival.meta_replaced(header.sop_instance_uid)
+            return receipt
         except OSError as error:
             problem = self.trouble(error, arrival)
         except NotStored as error:
@@ -123,7 +135,7 @@ class Store(InstanceFiles):
         arrival.failure(problem.sop_instance_uid, problem)
         raise problem
 
-    def _with_preamble(
+    def _with_own_meta(
         self, name: str, file: BinaryIO, meta: Meta, header: Header, arrival: Arrival
     ) -> tuple[str, int]:
         """A new partial that holds the data set of `name` behind preamble and file meta; the old one is dropped.
@@ -153,10 +165,9 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _check_meta(header: Header, meta: Meta) -> None:
-    if not is_uid(header.sop_instance_uid) or not is_uid(header.sop_class_uid):
-        raise NotStored(Status.CANNOT_UNDERSTAND, "SOP Class or Instance UID is missing or not a UID")
-    if meta.sop_instance_uid not in ("", header.sop_instance_uid):
-        raise NotStored(Status.DOES_NOT_MATCH, "File meta and data set name different SOP Instance UIDs")
-    if meta.sop_class_uid not in ("", header.sop_class_uid):
-        raise NotStored(Status.DOES_NOT_MATCH, "File meta and data set name different SOP Class UIDs")
+def _contradicts(header: Header, meta: Meta) -> bool:
+    """Whether the file meta names another instance or class than its data set, which is what counts."""
+    return meta.sop_instance_uid not in ("", header.sop_instance_uid) or meta.sop_class_uid not in (
+        "",
+        header.sop_class_uid,
+    )

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import lzma
 import shutil
+import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    generate_uid,
+)
 
 from node.database.connection import open_database
 from node.database.states import AssociationOutcome
 from node.database.tables import Base, InstanceRow, SeriesRow
-from node.receive.importer import ImportReport, import_path, run
+from node.receive.importer import NOT_DICOM, ImportReport, import_path, run
+from node.receive.store.receipt_log import Noted, decode_all
 from node.receive.store.store import Store
 from tests.node.receive.harness import configuration, data_set, mr, part10, partials, stored_files
 
@@ -24,6 +38,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "data", "process")
     yield store
     store.close()
+
+
+def noted(store: Store) -> list[Noted]:
+    lines = b"".join(path.read_bytes() for path in store.receipts.folder.glob("*.journal"))
+    return [entry for entry in decode_all(lines) if isinstance(entry, Noted)]
 
 
 def load(path: Path, store: Store) -> ImportReport:
@@ -41,6 +60,21 @@ def zipped(path: Path, **members: bytes) -> Path:
         for name, content in members.items():
             archive.writestr(name, content)
     return path
+
+
+def dicomdir(path: Path, file_id: list[str]) -> None:
+    """A DICOMDIR that lists one file."""
+    record = Dataset()
+    record.DirectoryRecordType = "IMAGE"
+    directory = Dataset()
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    directory.DirectoryRecordSequence = [record]
+    with pydicom.config.disable_value_validation():
+        record.ReferencedFileID = file_id
+        directory.save_as(path, enforce_file_format=True)
 
 
 def test_a_part_10_file_is_kept_to_the_byte(store: Store, tmp_path: Path) -> None:
@@ -79,39 +113,46 @@ def test_a_folder_is_taken_with_its_subfolders_and_without_what_is_no_dicom(stor
     (folder / "empty").write_bytes(b"")
     (folder / "link").symlink_to(tmp_path)
     report = load(folder, store)
-    assert (report.stored, report.skipped, report.refused) == (2, 2, [])
+    assert (report.stored, report.not_dicom, report.refused) == (2, ["empty", "notes.txt"], [])
 
 
-def test_file_meta_that_contradicts_the_data_set_is_refused(store: Store, tmp_path: Path) -> None:
+def test_a_file_meta_that_contradicts_the_data_set_is_replaced_and_told(store: Store, tmp_path: Path) -> None:
     ds = mr()
     ds.SOPInstanceUID = "1.2.3.4"
     content = part10(ds).replace(b"1.2.3.4", b"1.2.3.5", 1)
     (tmp_path / "a").write_bytes(content)
-    assert load(tmp_path / "a", store).refused == [("a", "File meta and data set name different SOP Instance UIDs")]
+    report = load(tmp_path / "a", store)
+    assert (report.stored, report.refused) == (1, [])
+    ((uid, stored),) = stored_files(store.spool.parent).items()
+    assert uid == "1.2.3.4"
+    assert pydicom.dcmread(io.BytesIO(stored)).file_meta.MediaStorageSOPInstanceUID == "1.2.3.4"
+    assert stored.endswith(data_set(ds))
+    detail = next(entry.detail for entry in noted(store) if entry.what == "file meta replaced")
+    assert (detail["instances"], detail["first"]) == (1, "1.2.3.4")
 
 
 def test_a_zip_is_unpacked_in_the_store(store: Store, tmp_path: Path) -> None:
     one, two = part10(mr()), data_set(mr())
     path = zipped(tmp_path / "study.zip", **{"../../evil": one, "sub/two": two, "readme": b"hello"})
     report = load(path, store)
-    assert (report.stored, report.skipped, report.refused) == (2, 1, [])
+    assert (report.stored, report.not_dicom, report.refused) == (2, ["study.zip/readme"], [])
     assert not (tmp_path.parent / "evil").exists()
     assert one in stored_files(store.spool.parent).values()
 
 
 def test_a_zip_bomb_is_left_early(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.receive.importer.ZIP_ALLOWANCE", 2**20)
+    monkeypatch.setattr("node.files.UNPACKED_ALLOWANCE", 2**20)
     path = zipped(tmp_path / "bomb.zip", **{f"{n}": bytes(8 * 2**20) for n in range(20)}, last=part10(mr()))
     report = load(path, store)
     assert report.stored == 0
-    assert report.refused[-1][1].startswith("unpacks to more than 200 times its size")
+    assert report.refused[-1] == ("bomb.zip", "unpacks to far more than its size: not read on")
 
 
 def test_a_member_over_the_instance_limit_is_refused_and_the_rest_goes_on(store: Store, tmp_path: Path) -> None:
     store.maximum_bytes = 100_000
     path = zipped(tmp_path / "a.zip", big=part10(mr(side=400)), small=part10(mr()))
     report = load(path, store)
-    assert (report.stored, [name for name, _ in report.refused]) == (1, ["big"])
+    assert (report.stored, [name for name, _ in report.refused]) == (1, ["a.zip/big"])
 
 
 def test_a_zip_that_is_cut_or_lies_is_refused(store: Store, tmp_path: Path) -> None:
@@ -121,6 +162,124 @@ def test_a_zip_that_is_cut_or_lies_is_refused(store: Store, tmp_path: Path) -> N
     (tmp_path / "spoilt.zip").write_bytes(spoilt)
     report = load(tmp_path / "spoilt.zip", store)
     assert (report.stored, len(report.refused)) == (0, 1)
+
+
+def test_an_object_that_holds_a_zip_is_an_object(store: Store, tmp_path: Path) -> None:
+    inner = zipped(tmp_path / "inner.zip", protocol=b"what a scanner did")
+    ds = mr()
+    ds.add_new(0x7FE10010, "LO", "SCANNER")
+    ds.add_new(0x7FE11001, "OB", inner.read_bytes())
+    contents = {"file": part10(ds), "bare": data_set(mr(SeriesDescription="x")) + bytes(4) + inner.read_bytes()}
+    assert all(zipfile.is_zipfile(io.BytesIO(content)) for content in contents.values())
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        assert load(tmp_path / name, store).not_taken == []
+    assert len(stored_files(store.spool.parent)) == 2
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_file_that_is_packed_alone_is_taken(store: Store, tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    content = part10(mr())
+    (tmp_path / "a.dcm.gz").write_bytes(pack(content))
+    report = load(tmp_path / "a.dcm.gz", store)
+    assert (report.stored, report.not_taken) == (1, [])
+    assert list(stored_files(store.spool.parent).values()) == [content]
+
+
+def test_what_is_packed_several_times_over_is_taken_and_the_rest_is_named(store: Store, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tape:
+        for name, content in {"IM1": part10(mr()), "notes": b"hello", "IM2.gz": gzip.compress(part10(mr()))}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tape.addfile(entry, io.BytesIO(content))
+    tar = gzip.compress((tmp_path / "a.tar").read_bytes())
+    inner = zipped(tmp_path / "inner.zip", one=part10(mr()), two=b"text").read_bytes()
+    report = load(zipped(tmp_path / "outer.zip", **{"a.tar.gz": tar, "inner.zip": inner}), store)
+    assert report.stored == 3
+    assert report.not_taken == [
+        ("outer.zip/a.tar.gz/a.tar/notes", NOT_DICOM),
+        ("outer.zip/inner.zip/two", NOT_DICOM),
+    ]
+
+
+def test_packing_has_an_end(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = part10(mr())
+    for _ in range(6):
+        content = gzip.compress(content)
+    (tmp_path / "deep").write_bytes(content)
+    assert load(tmp_path / "deep", store).refused == [("/".join(["deep"] * 6), "is packed more than 5 times over")]
+    monkeypatch.setattr("node.files.UNPACKED_ALLOWANCE", 2**20)
+    (tmp_path / "bomb").write_bytes(gzip.compress(gzip.compress(bytes(32 * 2**20))))
+    assert load(tmp_path / "bomb", store).refused == [("bomb", "unpacks to far more than its size: not read on")]
+    monkeypatch.setattr("node.receive.packed_files.MAXIMUM_FILES", 2)
+    many = zipped(tmp_path / "many.zip", **{str(number): b"x" for number in range(3)})
+    assert load(many, store).refused == [("many.zip", "holds more than 2 files: not read on")]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (gzip.compress(b"x" * 500)[:-12], "is damaged, or ends too early"),
+        (gzip.compress(b"x" * 500)[:20] + b"yyyyyyyyyyyyyyyyyyyy", "is damaged, or ends too early"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(600), "is packed as 7z, which the node does not unpack"),
+        (b"Rar!\x1a\x07\0" + bytes(600), "is packed as rar, which the node does not unpack"),
+        (b"PK\5\6" + bytes(18), "is packed, and holds no file"),
+    ],
+)
+def test_a_packed_file_that_cannot_be_unpacked_is_named(
+    store: Store, tmp_path: Path, content: bytes, reason: str
+) -> None:
+    (tmp_path / "a").write_bytes(content)
+    ((name, why),) = load(tmp_path / "a", store).refused
+    assert name.split("/")[0] == "a"
+    assert why.startswith(reason)
+
+
+def test_one_file_of_a_zip_in_an_unknown_compression_costs_no_other(store: Store, tmp_path: Path) -> None:
+    content = bytearray(zipped(tmp_path / "a.zip", one=b"x" * 99, two=part10(mr())).read_bytes())
+    content[8] = 9  # Deflate64, as Windows packs large files
+    content[content.index(b"PK\1\2") + 10] = 9
+    (tmp_path / "a.zip").write_bytes(content)
+    report = load(tmp_path / "a.zip", store)
+    assert report.stored == 1
+    assert report.refused == [("a.zip/one", "is packed in a way that the node does not unpack")]
+
+
+def test_a_file_with_dicoms_mark_that_cannot_be_read_is_refused_not_passed_over(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(128) + b"DICM" + b"rubbish " * 50)
+    report = load(tmp_path / "a", store)
+    assert (report.stored, report.not_dicom, len(report.refused)) == (0, [], 1)
+
+
+@pytest.mark.parametrize(
+    ("listed", "there"),
+    [
+        (["IMAGES", "IM0001"], "images/im0001.dcm"),
+        (["IMAGES", "IM0001"], "Images/IM0001"),
+        (["IMAGES", "IM0001"], "IMAGES/IM0001.;1"),
+        (["IMAGES", "IM0001"], "IMAGES/IM0001.DCM;1"),
+        (["IMAGES", "IM0001.DCM"], "images/im0001"),
+        (["IMAGES", "IM0001.IMA"], "images/IM0001.dcm"),
+        (["IMAGES/IM0001"], "IMAGES/IM0001"),
+    ],
+)
+@pytest.mark.parametrize("directory", ["DICOMDIR", "dicomdir;1", "index.dir"])
+def test_the_files_of_a_medium_are_found_however_they_are_spelt(
+    store: Store, tmp_path: Path, listed: list[str], there: str, directory: str
+) -> None:
+    path = tmp_path / "medium" / there
+    path.parent.mkdir(parents=True)
+    path.write_bytes(part10(mr()))
+    dicomdir(tmp_path / "medium" / directory, listed)
+    report = load(tmp_path / "medium" / directory, store)
+    assert (report.stored, report.directories, report.not_taken) == (1, 1, [])
+
+
+def test_a_name_that_may_be_two_files_is_not_guessed(store: Store, tmp_path: Path) -> None:
+    for name in ("im1.a", "im1.b"):
+        (tmp_path / name).write_bytes(part10(mr()))
+    dicomdir(tmp_path / "DICOMDIR", ["IM1"])
+    assert load(tmp_path / "DICOMDIR", store).refused == [("IM1", "the DICOMDIR lists it, and it is not there")]
 
 
 def test_a_dicomdir_names_its_files(store: Store, tmp_path: Path, shared_data: Path) -> None:
@@ -133,22 +292,9 @@ def test_a_dicomdir_names_its_files(store: Store, tmp_path: Path, shared_data: P
 
 
 def test_a_dicomdir_cannot_name_files_elsewhere(store: Store, tmp_path: Path) -> None:
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage, generate_uid
-
     (tmp_path / "secret").write_bytes(part10(mr()))
     (tmp_path / "medium").mkdir()
-    record = Dataset()
-    record.DirectoryRecordType = "IMAGE"
-    with pydicom.config.disable_value_validation():
-        record.ReferencedFileID = ["..", "secret"]
-    directory = Dataset()
-    directory.file_meta = FileMetaDataset()
-    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
-    directory.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    directory.DirectoryRecordSequence = [record]
-    directory.save_as(tmp_path / "medium" / "DICOMDIR", enforce_file_format=True)
+    dicomdir(tmp_path / "medium" / "DICOMDIR", ["..", "secret"])
     with pydicom.config.disable_value_validation():
         report = load(tmp_path / "medium" / "DICOMDIR", store)
     assert report.stored == 0

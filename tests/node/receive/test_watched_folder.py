@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import io
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +14,12 @@ import pytest
 
 from node.config import WatchedFolder
 from node.database.tables import AssociationRow, InstanceRow
+from node.receive.store.incoming import Arrival
+from node.receive.store.instance_files import Receipt
 from node.receive.store.locks import LeaderLock
+from node.receive.store.receipt_log import Noted, decode_all
 from node.receive.store.store import Store
-from node.receive.watched_folder import SETTLED_S, FolderWatcher
+from node.receive.watched_folder import AGAIN_S, SETTLED_S, FolderWatcher
 from tests.node.receive.harness import Running, configuration, mr, part10, stored_files
 from tests.waiting import until
 
@@ -30,6 +36,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def leader_lock(tmp_path: Path) -> Iterator[LeaderLock]:
     with contextlib.closing(LeaderLock(tmp_path / "leader_lock")) as leader_lock:
         yield leader_lock
+
+
+def zip_of(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
 
 
 def put(path: Path, content: bytes, at: float) -> Path:
@@ -70,6 +84,117 @@ def test_a_stored_file_is_deleted_and_a_refused_one_stays_and_is_not_tried_again
     assert (report.stored, report.refused) == (1, [("bad", "Study Instance UID is missing or not a UID")])
     assert (good.exists(), bad.exists()) == (False, True)
     assert watch(folder, store, leader_lock, after="delete").poll().refused == []
+
+
+def named(store: Store) -> dict[str, list[str]]:
+    """What the audit trail says of files that were not taken: the file, and the reasons."""
+    lines = b"".join(path.read_bytes() for path in store.receipts.folder.glob("*.journal"))
+    notes = [entry for entry in decode_all(lines) if isinstance(entry, Noted) and entry.what == "file not taken"]
+    return {note.detail["file"]: note.detail["reasons"] for note in notes}
+
+
+def test_only_what_is_stored_is_deleted_and_the_rest_is_named(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    truncated = part10(mr())[:-50]
+    stay = {
+        "letter.txt": (b"Dear colleague", "is not DICOM"),
+        "mixed.zip": (zip_of(a=part10(mr()), letter=b"Dear colleague"), "is not DICOM"),
+        "cut.zip": (zip_of(a=part10(mr()))[:300], "is damaged, or ends too early"),
+        "cut.dcm.gz": (gzip.compress(part10(mr()))[:-20], "is damaged, or ends too early"),
+        "packed.7z": (b"7z\xbc\xaf\x27\x1c" + bytes(600), "is packed as 7z, which the node does not unpack"),
+        "empty": (b"", "is empty so far: it is taken when it is whole"),
+        "truncated": (truncated, "is stored, and stays: it ends in the middle of an element"),
+    }
+    go = {
+        "a.dcm": part10(mr()),
+        "a.dcm.gz": gzip.compress(part10(mr())),
+        "nested.zip": zip_of(inner=zip_of(a=part10(mr()), b=part10(mr()))),
+        "report.dcm": part10(mr(ImageComments="x"))
+        + bytes.fromhex("e07f 1100 4f42 0000")
+        + len(zip_of(a=b"text")).to_bytes(4, "little")
+        + zip_of(a=b"text"),
+    }
+    for name, content in {**go, **{name: content for name, (content, _) in stay.items()}}.items():
+        put(folder / "sub" / name, content, NOW - 100)
+    report = watch(folder, store, leader_lock, after="delete").poll()
+    assert report.stored == len(stored_files(tmp_path / "data")) == 5 + 1 + 1  # one of the mixed zip, and the truncated
+    assert {path.name for path in (folder / "sub").iterdir()} == stay.keys()
+    assert named(store) == {f"sub/{name}": [reason] for name, (_, reason) in stay.items()}
+    assert watch(folder, store, leader_lock, after="delete").poll().stored == 0
+
+
+def test_half_a_copy_is_named_and_waits_until_it_is_whole(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    content = part10(mr())
+    folder = tmp_path / "in"
+    watcher = watch(folder, store, leader_lock, after="delete")
+    for half in (b"", content[:200], content[:-50]):
+        path = put(folder / "slow", half, NOW - SETTLED_S)
+        assert watcher.poll().stored == watcher.poll().stored == 0
+        assert path.read_bytes() == half
+    assert named(store) == {"slow": ["ends in the middle of an element: it is taken when it is whole"]}
+    put(folder / "slow", content, NOW - SETTLED_S)
+    assert watcher.poll().stored == 1
+    assert not path.exists()
+    assert list(stored_files(tmp_path / "data").values()) == [content]
+
+
+def test_a_file_that_is_open_to_write_is_left_to_its_writer(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    path = put(folder / "a", part10(mr()), NOW - SETTLED_S)
+    watcher = watch(folder, store, leader_lock, after="delete")
+    with path.open("ab"):
+        assert watcher.poll().stored == 0
+        assert named(store) == {"a": ["is still being written: it is taken when it is whole"]}
+    assert watcher.poll().stored == 1
+    assert not path.exists()
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_deleted(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path / "in" / "a", part10(mr()), NOW - 10)
+    adopt = store.adopt
+
+    def adopt_and_change(arrival: Arrival, name: str) -> Receipt:
+        put(path, part10(mr()), NOW - 10)
+        return adopt(arrival, name)
+
+    monkeypatch.setattr(store, "adopt", adopt_and_change)
+    watch(path.parent, store, leader_lock, after="delete").poll()
+    assert path.exists()
+    assert named(store) == {"a": ["is stored, and stays: it has changed while it was read"]}
+
+
+def test_what_there_was_no_room_for_is_tried_again(store: Store, leader_lock: LeaderLock, tmp_path: Path) -> None:
+    folder, clock = tmp_path / "in", [NOW]
+    put(folder / "a", part10(mr()), NOW - 10)
+    settings = WatchedFolder.model_validate({"path": folder, "after": "delete"})
+    watcher = FolderWatcher(settings, store, leader_lock, lambda: clock[0])
+    floor, store.floor_bytes = store.floor_bytes, 2**62
+    assert watcher.poll().refused == [("a", "The disk is full")]
+    assert watcher.poll().refused == []
+    store.floor_bytes, store._space_checked = floor, float("-inf")
+    clock[0] += AGAIN_S
+    assert watcher.poll().stored == 1
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_is_away_is_no_empty_folder(store: Store, leader_lock: LeaderLock, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    put(folder / "a", part10(mr()), NOW - 10)
+    watcher = watch(folder, store, leader_lock)
+    assert watcher.poll().stored == 1
+    folder.rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError):
+        watcher.poll()
+    (tmp_path / "away").rename(folder)
+    assert watcher.poll().stored == 0  # it remembers
 
 
 def test_links_are_not_followed(store: Store, leader_lock: LeaderLock, tmp_path: Path) -> None:

@@ -1,0 +1,172 @@
+"""Packed files -> the files in them: zip, tar, gzip, bzip2 and xz, told by their content, whatever they are called.
+
+Nothing that a packed file says of itself is believed: what it unpacks to is counted as it comes. `Allowance` bounds
+that for one file and everything that is packed in it.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import PurePosixPath
+from typing import IO, NamedTuple, cast
+
+from node.files import COPY_BYTES, unpacked_limit
+
+MAXIMUM_FILES = 200_000
+MAXIMUM_DEPTH = 6  # the file itself is at 1; the files of a tar.gz in a zip are at 4
+HEAD = 512  # bytes that tell how a file is packed
+
+_STREAMS: dict[bytes, tuple[str, Callable[[IO[bytes]], IO[bytes]]]] = {
+    b"\x1f\x8b": ("gzip", lambda packed: cast(IO[bytes], gzip.GzipFile(fileobj=packed))),
+    b"BZh": ("bzip2", bz2.BZ2File),
+    b"\xfd7zXZ\0": ("xz", lzma.LZMAFile),
+}
+_OTHERS = {
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "rar",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x1f\x9d": "compress",
+    b"MSCF": "cab",
+}
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
+
+
+class Unreadable(Exception):
+    """A file, or one in a packed file, cannot be read; the message says why."""
+
+
+class Member(NamedTuple):
+    """A file in a packed file."""
+
+    name: str
+    open: Callable[[], IO[bytes]]
+
+
+class TooMuch(Exception):
+    """A packed file holds more than it may; the message says what."""
+
+
+class Allowance:
+    """What a packed file may still unpack to, with all that is packed in it.
+
+    Parameters
+    ----------
+    size
+        Of the packed file, in bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._limit, self._bytes, self._files = unpacked_limit(size), 0, 0
+
+    def count_file(self) -> None:
+        """Count one more file.
+
+        Raises
+        ------
+        TooMuch
+        """
+        self._files += 1
+        if self._files > MAXIMUM_FILES:
+            raise TooMuch(f"holds more than {MAXIMUM_FILES:,} files: not read on")
+
+    def counted(self, source: IO[bytes]) -> Iterator[bytes]:
+        """The bytes of `source` in pieces, as long as they are allowed.
+
+        Raises
+        ------
+        TooMuch, Unreadable
+        """
+        for part in pieces(source):
+            self._bytes += len(part)
+            if self._bytes > self._limit:
+                raise TooMuch("unpacks to far more than its size: not read on")
+            yield part
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Has what a packed file or its storage does wrong come out as `Unreadable`."""
+    try:
+        yield
+    except NotImplementedError as error:
+        raise Unreadable("is packed in a way that the node does not unpack") from error
+    except RuntimeError as error:
+        raise Unreadable("is encrypted") from error
+    except _BROKEN as error:
+        storage = error.strerror if isinstance(error, OSError) else None  # gzip and bzip2 raise it, too, without one
+        raise Unreadable(f"cannot be read: {storage}" if storage else "is damaged, or ends too early") from error
+
+
+def pieces(source: IO[bytes]) -> Iterator[bytes]:
+    """The bytes of a file from where it stands.
+
+    Raises
+    ------
+    Unreadable
+    """
+    while True:
+        with reading():
+            part = source.read(COPY_BYTES)
+        if not part:
+            return
+        yield part
+
+
+def packing_of(head: bytes) -> str | None:
+    """How a file that begins so is packed, in one word; None where it is not, or its end may still show a zip."""
+    if head.startswith((b"PK\3\4", b"PK\5\6")):
+        return "zip"
+    for mark, (name, _) in _STREAMS.items():
+        if head.startswith(mark):
+            return name
+    try:
+        tarfile.TarInfo.frombuf(head[:HEAD], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return next((name for mark, name in _OTHERS.items() if head.startswith(mark)), None)
+    return "tar"
+
+
+def members(source: IO[bytes], packing: str, name: str) -> Iterator[Member]:
+    """The files in a packed file. Links and folders are none.
+
+    Parameters
+    ----------
+    source
+        Seekable, open as long as its members are read.
+    packing
+        One that `packing_of` tells.
+    name
+        Of the packed file: gzip and its like hold one file and no name.
+
+    Raises
+    ------
+    Unreadable
+    """
+    source.seek(0)
+    with reading():
+        if packing == "zip":
+            with zipfile.ZipFile(source) as archive:
+                found = [entry for entry in archive.infolist() if not entry.is_dir()]
+                yield from (Member(entry.filename, partial(archive.open, entry)) for entry in found)
+        elif packing == "tar":
+            with tarfile.open(fileobj=source, mode="r:") as tape:
+                yield from (Member(entry.name, partial(_file_of, tape, entry)) for entry in tape if entry.isreg())
+        else:
+            opener = dict(_STREAMS.values()).get(packing)
+            if opener is None:
+                raise Unreadable(f"is packed as {packing}, which the node does not unpack")
+            yield Member(PurePosixPath(name).stem, partial(opener, source))
+
+
+def _file_of(tape: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
+    source = tape.extractfile(entry)
+    assert source is not None  # it is a regular file
+    return source
