@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from functools import cached_property
 from importlib.metadata import version
 
@@ -15,8 +15,9 @@ from pydicom.sr.coding import Code
 
 from dicom_sr.codes import CONDYLE, CodingScheme, in_snomed, scheme_of
 from dicom_sr.findings import DerivedVolume, ImageReference, Model, NotRun, Result, Subject
+from dicom_sr.header_numbers import whole_number_in
 from dicom_sr.profile import EncodingProfile
-from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded
+from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded, offset_from_utc
 from dicom_sr.uids import result_key, uid
 
 SERIES_MARK = "AI"  # every SeriesDescription of the node starts with it
@@ -109,11 +110,8 @@ class Provenance:
     # ---- time: the job's, never the clock's
     @cached_property
     def _moment(self) -> datetime:
-        offset = str(self.header.get("TimezoneOffsetFromUTC") or "")
-        if len(offset) == 5 and self.created.tzinfo is not None:
-            minutes = int(offset[0] + "1") * (int(offset[1:3]) * 60 + int(offset[3:]))
-            return self.created.astimezone(timezone(timedelta(minutes=minutes)))
-        return self.created
+        offset = offset_from_utc(self.header)
+        return self.created if offset is None or self.created.tzinfo is None else self.created.astimezone(offset)
 
     @property
     def date(self) -> str:
@@ -168,7 +166,7 @@ class Provenance:
         if base is None:
             base = _FIRST_BASE + 100 * (zlib.crc32(self.model.name.encode()) % 50)
         slot = _KINDS[kind] if index == 0 else _SEVERAL + list(_KINDS).index(kind) * _EACH // 2 + index
-        return min(1000 * (base + slot) + int(self.header.get("SeriesNumber") or 0), 2**31 - 1)
+        return min(1000 * (base + slot) + (whole_number_in(self.header, "SeriesNumber") or 0), 2**31 - 1)
 
     def series_description(self, what: str) -> str:
         """SeriesDescription, at most 64 characters: the mark, the pipeline, its version and `what`."""

@@ -12,6 +12,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from dicom_sr.errors import UnsuitableInput
+from dicom_sr.header_numbers import whole_number_in
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def read_studies(paths: Iterable[Path]) -> tuple[Study, ...]:
             )
             instance = Instance(str(ds.SOPInstanceUID), str(ds.SOPClassUID), path)
             series = grouped.setdefault(str(ds.StudyInstanceUID), {}).setdefault(str(ds.SeriesInstanceUID), [])
-            series.append((int(ds.get("InstanceNumber") or 0), instance, str(ds.get("Modality") or "")))
+            series.append((whole_number_in(ds, "InstanceNumber") or 0, instance, str(ds.get("Modality") or "")))
         except (AttributeError, ValueError, OSError, pydicom.errors.InvalidDicomError) as error:
             raise UnsuitableInput(f"{path.name} is not a DICOM instance: {error}") from error
     return tuple(

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import EnhancedMRImageStorage
 
 from dicom_sr import codes, phantoms
@@ -71,6 +74,13 @@ def changed(study: Study, change: Callable[[int, Dataset], Dataset | None]) -> S
         paths.append(instance.path)
     (again,) = read_studies(paths)
     return again
+
+
+def as_written(ds: Dataset, keyword: str, text: str) -> None:
+    """Put a value into `ds` that pydicom would not take, byte by byte as a device wrote it."""
+    value = (text + " " * (len(text) % 2)).encode("ascii")
+    tag, vr = Tag(keyword), dictionary_VR(keyword)
+    ds[tag] = RawDataElement(tag, vr, len(value), value, 0, is_implicit_VR=False, is_little_endian=True)
 
 
 def radiograph_study(folder: Path, limb: str = "hand", side: str = "L", rows: int = 120) -> Study:

@@ -9,6 +9,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicom_sr.decimal_string import decimal
+from dicom_sr.header_numbers import whole_number_in
 
 # functional group -> its attributes, and what they are called in a classic header (PS3.3 C.7.6.16, C.8.13)
 _GROUPS: dict[str, dict[str, str]] = {
@@ -51,8 +52,8 @@ def is_enhanced(header: Dataset) -> bool:
 
 
 def number_of_frames(header: Dataset) -> int:
-    """NumberOfFrames, 1 where it is absent."""
-    return int(header.get("NumberOfFrames") or 1)
+    """NumberOfFrames, 1 where it says nothing."""
+    return whole_number_in(header, "NumberOfFrames") or 1
 
 
 def frame_header(header: Dataset, frame_number: int) -> Dataset:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from datetime import timedelta, timezone
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -137,6 +139,15 @@ def chosen(source: Dataset, keywords: Iterable[str]) -> Dataset:
             for element in plain(part):
                 ds[element.tag] = element
     return ds
+
+
+def offset_from_utc(header: Dataset) -> timezone | None:
+    """TimezoneOffsetFromUTC, +hhmm or -hhmm (PS3.3 C.12.1.1.8); None where it is anything else, or no zone's."""
+    match = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", str(header.get("TimezoneOffsetFromUTC") or "").strip(), re.ASCII)
+    if match is None:
+        return None
+    minutes = int(match[1] + "1") * (60 * int(match[2]) + int(match[3]))
+    return timezone(timedelta(minutes=minutes)) if -12 * 60 <= minutes <= 14 * 60 else None
 
 
 def made_by_us(header: Dataset) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pydicom
@@ -17,6 +17,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import ImageReference
+from dicom_sr.header_numbers import number_in, numbers_in, rescale_in, size_in, whole_number_in
 from dicom_sr.read.frames import frame_header, number_of_frames
 from dicom_sr.series import Instance, Series
 
@@ -222,12 +223,19 @@ def _values(header: Dataset, stored: NDArray[np.generic]) -> tuple[NDArray[np.ge
         return _eight_bit(rgb, 8 * rgb.dtype.itemsize), ""
     if stored.ndim == 3:
         return _eight_bit(stored, int(header.get("BitsStored") or 8)), ""
-    values = np.asarray(apply_modality_lut(stored, header), np.float32)
+    values = real_values(stored, header)
     if photometric == "MONOCHROME1":  # the least value is white: turn it within its own range
         low, high = _stored_range(header, stored)
-        ends = np.asarray(apply_modality_lut(np.array([low, high]), header), np.float32)
-        values = np.float32(ends.sum()) - values
+        values = np.float32(real_values(np.array([low, high]), header).sum()) - values
     return values, _unit(header)
+
+
+def real_values(stored: NDArray[np.generic], header: Dataset) -> NDArray[np.float32]:
+    """Stored values after the modality transform (PS3.3 C.11.1); as they are where the header gives no usable one."""
+    if header.get("ModalityLUTSequence"):
+        return np.asarray(apply_modality_lut(stored, header), np.float32)
+    slope, intercept = rescale_in(header) or (1.0, 0.0)
+    return np.asarray(np.asarray(stored, np.float64) * slope + intercept, np.float32)
 
 
 def _unit(header: Dataset) -> str:
@@ -256,24 +264,13 @@ def _stored_range(header: Dataset, array: NDArray[np.generic]) -> tuple[float, f
 
 def _window(header: Dataset, array: NDArray[np.generic]) -> tuple[float, float] | None:
     """The first window of the header, turned where the picture was."""
-    centre, width = _number(header, "WindowCenter"), _number(header, "WindowWidth")
+    centre, width = number_in(header, "WindowCenter"), number_in(header, "WindowWidth")
     if centre is None or not width or width <= 0:
         return None
     if str(header.get("PhotometricInterpretation")) == "MONOCHROME1":
         low, high = _stored_range(header, array)
-        ends = np.asarray(apply_modality_lut(np.array([low, high]), header), np.float64)
-        centre = float(ends.sum()) - centre
+        centre = float(real_values(np.array([low, high]), header).sum()) - centre
     return centre - width / 2, centre + width / 2
-
-
-def _number(header: Dataset, keyword: str) -> float | None:
-    value: Any = header.get(keyword)
-    try:
-        if isinstance(value, (list, tuple, pydicom.multival.MultiValue)):
-            value = value[0] if len(value) else None
-        return None if value in (None, "") else float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 # ---- geometry
@@ -289,47 +286,43 @@ def pixel_size_mm(header: Dataset) -> tuple[tuple[float, float] | None, Scale]:
         ("NominalScannedPixelSpacing", "imager pixel spacing"),
     )
     for keyword, scale in named:
-        size = _pair(header.get(keyword))
-        if size is not None and min(size) > 0:
-            return size, scale
+        found = size_in(header, keyword)
+        if found is not None:
+            return found, scale
     for region in ultrasound_regions(header):
         if region.pixel_mm is not None:
             return region.pixel_mm, "ultrasound region"
     return None, "none"
 
 
-def _pair(value: Any) -> tuple[float, float] | None:
-    try:
-        first, second = (float(v) for v in value)
-    except (TypeError, ValueError):
-        return None
-    return first, second
-
-
 def _aspect(header: Dataset, pixel_mm: tuple[float, float] | None) -> float:
-    ratio = pixel_mm or _pair(header.get("PixelAspectRatio"))
-    return ratio[0] / ratio[1] if ratio and min(ratio) > 0 else 1.0
+    ratio = pixel_mm or size_in(header, "PixelAspectRatio")
+    return ratio[0] / ratio[1] if ratio else 1.0
 
 
 def ultrasound_regions(header: Dataset) -> tuple[UltrasoundRegion, ...]:
     """The calibrated regions of an ultrasound image."""
     found = []
     for item in header.get("SequenceOfUltrasoundRegions") or ():
-        try:
-            box = tuple(int(item[f"RegionLocation{corner}"].value) for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1"))
-            units = {int(item.get(f"PhysicalUnits{axis}Direction") or 0) for axis in "XY"}
-            deltas = [abs(float(item.get(f"PhysicalDelta{axis}") or 0)) for axis in "YX"]
-        except (KeyError, TypeError, ValueError):
+        corners = [whole_number_in(item, f"RegionLocation{corner}") for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
+        left, top, right, bottom = corners
+        if left is None or top is None or right is None or bottom is None:
             continue
+        units = {whole_number_in(item, f"PhysicalUnits{axis}Direction") for axis in "XY"}
+        deltas = [abs(number_in(item, f"PhysicalDelta{axis}") or 0.0) for axis in "YX"]
         lengths = units == {_CENTIMETRE} and min(deltas) > 0
-        size = (10 * deltas[0], 10 * deltas[1]) if lengths else None
-        found.append(UltrasoundRegion((box[0], box[1], box[2], box[3]), size, int(item.get("RegionDataType") or 0)))
+        pixel_mm = (10 * deltas[0], 10 * deltas[1]) if lengths else None
+        kind = whole_number_in(item, "RegionDataType") or 0
+        found.append(UltrasoundRegion((left, top, right, bottom), pixel_mm, kind))
     return tuple(found)
 
 
 def _affine(header: Dataset, pixel_mm: tuple[float, float] | None) -> NDArray[np.float64] | None:
-    orientation, position = header.get("ImageOrientationPatient"), header.get("ImagePositionPatient")
-    if pixel_mm is None or not orientation or not position or len(orientation) != 6 or len(position) != 3:
+    orientation, position = (
+        numbers_in(header, "ImageOrientationPatient", 6),
+        numbers_in(header, "ImagePositionPatient", 3),
+    )
+    if pixel_mm is None or orientation is None or position is None:
         return None
     row, column = np.array(orientation[:3], np.float64), np.array(orientation[3:], np.float64)
     affine = np.eye(4)

@@ -11,18 +11,28 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import ImageReference, Volume
+from dicom_sr.header_numbers import (
+    lacking,
+    needed_numbers,
+    needed_rescale,
+    needed_size,
+    needed_whole_number,
+    number_in,
+    one_rescale,
+    whole_number_in,
+)
 from dicom_sr.read.frames import frame_header, number_of_frames
 from dicom_sr.read.headers import made_by_us
-from dicom_sr.read.pixels import decoded, read
+from dicom_sr.read.pixels import decoded, read, real_values
 from dicom_sr.series import Instance, Series
 
 MIN_SLICES = 4
 SPACING_TOLERANCE = 0.01  # of the spacing
 SPACING_TOLERANCE_MM = 0.05
+UNIT_TOLERANCE = 0.01  # of the products of two direction cosines
 ORIENTATION_TOLERANCE = 1e-3  # direction cosines as scanners write them differ in the fourth decimal
 _LOCALIZER = {"LOCALIZER", "SCOUT", "PROJECTION IMAGE"}
 
@@ -74,13 +84,6 @@ class Stack:
         return one_rescale([one.header for one in self.slices])
 
 
-def one_rescale(headers: list[Dataset]) -> bool:
-    """Whether all headers have the same rescale slope and intercept."""
-    return (
-        len({tuple(str(h.get(k, d)) for k, d in (("RescaleSlope", 1), ("RescaleIntercept", 0))) for h in headers}) == 1
-    )
-
-
 def stacks(series: Series) -> tuple[Stack, ...]:
     """The stacks of a series by echo time, then phase; only headers are read.
 
@@ -126,7 +129,7 @@ def read_stack(stack: Stack, stored: bool = False) -> Volume:
     """
     opened: dict[str, Dataset] = {}
     raw = stored and stack.one_rescale
-    array = np.empty((len(stack.slices), int(stack.header.Rows), int(stack.header.Columns)), np.float32)
+    array = np.empty((len(stack.slices), *_shape(stack.header)), np.float32)
     for index, one in enumerate(stack.slices):
         uid = one.instance.sop_instance_uid
         if uid not in opened:
@@ -134,7 +137,7 @@ def read_stack(stack: Stack, stored: bool = False) -> Volume:
         plane = decoded(opened[uid], (one.frame_number or 1) - 1)
         if plane.ndim != 2:
             raise UnsuitableInput("the slices are in colour")
-        array[index] = plane if raw else apply_modality_lut(plane, one.header)
+        array[index] = plane if raw else real_values(plane, one.header)
     return Volume(array, stack.affine)
 
 
@@ -161,9 +164,8 @@ def _slices(instance: Instance, header: Dataset) -> list[Slice]:
     for number in range(1, count + 1):
         flat = frame_header(header, number)
         _refuse_by_header(flat)
-        orientation = np.array(flat.ImageOrientationPatient, np.float64)
-        normal = np.cross(orientation[:3], orientation[3:])
-        position = float(np.array(flat.ImagePositionPatient, np.float64) @ normal)
+        orientation = _orientation(flat)
+        position = float(_position(flat) @ np.cross(orientation[:3], orientation[3:]))
         found.append(Slice(instance, number if flat is not header or count > 1 else None, flat, position))
     return found
 
@@ -174,11 +176,31 @@ def _refuse_by_header(header: Dataset) -> None:
         raise UnsuitableInput("the series is derived (ImageType); only acquired slices are used")
     if _LOCALIZER & set(image_type):
         raise UnsuitableInput("the series is a localizer")
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns"):
-        if not header.get(keyword):
-            raise UnsuitableInput(f"an image has no {keyword}, so its place in the patient is unknown")
-    if int(header.get("SamplesPerPixel") or 1) != 1:
+    _position(header)
+    cosines = _orientation(header).reshape(2, 3)
+    if np.abs(cosines @ cosines.T - np.eye(2)).max() > UNIT_TOLERANCE:
+        raise UnsuitableInput(lacking(header, "ImageOrientationPatient", "two perpendicular directions"))
+    _pixel_mm(header)
+    _shape(header)
+    needed_rescale(header)
+    if (whole_number_in(header, "SamplesPerPixel") or 1) != 1:
         raise UnsuitableInput("the slices are in colour")
+
+
+def _position(header: Dataset) -> NDArray[np.float64]:
+    return np.array(needed_numbers(header, "ImagePositionPatient", 3))
+
+
+def _orientation(header: Dataset) -> NDArray[np.float64]:
+    return np.array(needed_numbers(header, "ImageOrientationPatient", 6))
+
+
+def _pixel_mm(header: Dataset) -> tuple[float, float]:
+    return needed_size(header, "PixelSpacing")
+
+
+def _shape(header: Dataset) -> tuple[int, int]:
+    return needed_whole_number(header, "Rows"), needed_whole_number(header, "Columns")
 
 
 def _is_map(header: Dataset) -> bool:
@@ -188,29 +210,30 @@ def _is_map(header: Dataset) -> bool:
 
 def _refuse_mixed(headers: list[Dataset]) -> None:
     first = headers[0]
-    orientation = np.array(first.ImageOrientationPatient, np.float64)
+    if len({str(header.get("FrameOfReferenceUID") or "") for header in headers} - {""}) > 1:
+        raise UnsuitableInput("the slices differ in frame of reference")
     for header in headers:
-        if np.abs(np.array(header.ImageOrientationPatient, np.float64) - orientation).max() > ORIENTATION_TOLERANCE:
+        if np.abs(_orientation(header) - _orientation(first)).max() > ORIENTATION_TOLERANCE:
             raise UnsuitableInput("the slices are not parallel: the series mixes orientations, as a localizer does")
-        if (header.Rows, header.Columns) != (first.Rows, first.Columns):
+        if _shape(header) != _shape(first):
             raise UnsuitableInput("the slices differ in rows or columns")
-        if not np.allclose(np.array(header.PixelSpacing, float), np.array(first.PixelSpacing, float), rtol=1e-3):
+        if not np.allclose(_pixel_mm(header), _pixel_mm(first), rtol=1e-3):
             raise UnsuitableInput("the slices differ in pixel spacing")
-        if str(header.get("FrameOfReferenceUID") or "") != str(first.get("FrameOfReferenceUID") or ""):
-            raise UnsuitableInput("the slices differ in frame of reference")
 
 
 def _phase(header: Dataset) -> int:
-    return int(header.get("TemporalPositionIndex") or header.get("TemporalPositionIdentifier") or 0)
+    return (
+        whole_number_in(header, "TemporalPositionIndex") or whole_number_in(header, "TemporalPositionIdentifier") or 0
+    )
 
 
 def _key(header: Dataset) -> tuple[object, ...]:
     """What tells one stack of a series from another."""
     return (
-        round(float(header.get("EchoTime") or 0), 3),
+        round(number_in(header, "EchoTime") or 0.0, 3),
         str(header.get("EchoNumbers") or ""),
         _phase(header),
-        round(float(header.get("InversionTime") or 0), 3),
+        round(number_in(header, "InversionTime") or 0.0, 3),
         str(header.get("StackID") or ""),
         str(header.get("ComplexImageComponent") or ""),
         tuple(str(value) for value in header.get("ImageType") or ()),
@@ -218,13 +241,13 @@ def _key(header: Dataset) -> tuple[object, ...]:
 
 
 def _order(stack: Stack) -> tuple[object, ...]:
-    return float(stack.header.get("EchoTime") or 0), _phase(stack.header), str(_key(stack.header))
+    return number_in(stack.header, "EchoTime") or 0.0, _phase(stack.header), str(_key(stack.header))
 
 
 def _label(header: Dataset, number: int) -> str:
     parts = []
-    if header.get("EchoTime"):
-        parts.append(f"echo {header.get('EchoNumbers') or number}, TE {float(header.EchoTime):.1f} ms")
+    if echo_time := number_in(header, "EchoTime"):
+        parts.append(f"echo {header.get('EchoNumbers') or number}, TE {echo_time:.1f} ms")
     if _phase(header):
         parts.append(f"phase {_phase(header)}")
     return ", ".join(parts) or f"stack {number}"
@@ -237,16 +260,16 @@ def _stack(group: list[Slice]) -> Stack:
         raise UnsuitableInput(f"a stack has {len(slices)} slices; at least {MIN_SLICES} are needed")
     spacing = _even_spacing(np.array([one.position_mm for one in slices]))
     header = slices[0].header
-    orientation = np.array(header.ImageOrientationPatient, np.float64)
+    orientation = _orientation(header)
     row, column = orientation[:3], orientation[3:]  # directions of increasing column index and row index
     normal = np.cross(row, column)
     _refuse_shear(slices, normal, spacing)
-    height, width = (float(value) for value in header.PixelSpacing)
+    height, width = _pixel_mm(header)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1], affine[:3, 2] = normal * spacing, column * height, row * width
-    affine[:3, 3] = np.array(header.ImagePositionPatient, np.float64)
-    thickness = float(header.get("SliceThickness") or 0) or spacing
-    return Stack(tuple(slices), "", affine, spacing, thickness, (height, width))
+    affine[:3, 3] = _position(header)
+    thickness = number_in(header, "SliceThickness") or 0.0
+    return Stack(tuple(slices), "", affine, spacing, thickness if thickness > 0 else spacing, (height, width))
 
 
 def _even_spacing(positions_mm: NDArray[np.float64]) -> float:
@@ -266,7 +289,7 @@ def _even_spacing(positions_mm: NDArray[np.float64]) -> float:
 
 
 def _refuse_shear(slices: list[Slice], normal: NDArray[np.float64], spacing_mm: float) -> None:
-    first, last = (np.array(one.header.ImagePositionPatient, np.float64) for one in (slices[0], slices[-1]))
+    first, last = (_position(one.header) for one in (slices[0], slices[-1]))
     off_normal = last - first - normal * float((last - first) @ normal)
     if np.linalg.norm(off_normal) > 0.1 * spacing_mm:
         raise UnsuitableInput("the slices are shifted against each other: the stack is not perpendicular to them")

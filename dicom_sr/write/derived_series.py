@@ -14,12 +14,13 @@ from dicom_sr import codes
 from dicom_sr.decimal_string import decimal
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import DerivedVolume, Result, Volume
+from dicom_sr.header_numbers import number_in, numbers_in, one_rescale, whole_number_in
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.frames import frame_header
 from dicom_sr.read.headers import chosen, coded
 from dicom_sr.write.finish import finish, write
-from dicom_sr.write.references import stand_in
+from dicom_sr.write.references import frame_of_reference, stand_in
 
 # what describes the acquisition and is true of the derived slices too; nothing else is copied
 COPIED = (
@@ -34,8 +35,7 @@ COPIED = (
     "AcquisitionNumber",
     "QualityControlImage",
     "RecognizableVisualFeatures",
-    # Frame of Reference
-    "FrameOfReferenceUID",
+    # Frame of Reference, but for its UID
     "PositionReferenceIndicator",
     # MR Image, PS3.3 C.8.3.1
     "ScanningSequence",
@@ -146,8 +146,8 @@ def derived_references(provenance: Provenance, index: int) -> list[Dataset]:
     count, rows, columns = derived.volume.array.shape
     first = derived.sources[0]
     source = frame_header(provenance.header_of[first.sop_instance_uid], first.frame_number or 1)
-    shared = chosen(source, ["FrameOfReferenceUID"])
-    shared.update(_grid(derived.volume, source))
+    shared = _grid(derived.volume, source)
+    shared.FrameOfReferenceUID = frame_of_reference(source)
     shared.SliceThickness = decimal(derived.slice_thickness_mm)
     shared.SpacingBetweenSlices = decimal(derived.volume.spacing_mm[0])
     slices = []
@@ -198,6 +198,7 @@ def _common(provenance: Provenance, index: int, derived: DerivedVolume, sources:
         ds.pop("InversionTime", None)
     if not {"CG", "PPG"} & set(ds.get("ScanOptions") or []):  # Type 2C: only with cardiac gating
         ds.pop("TriggerTime", None)
+    ds.FrameOfReferenceUID = frame_of_reference(first)
     ds.SOPClassUID, ds.Modality = MRImageStorage, "MR"
     ds.SeriesInstanceUID = series_uid(provenance, index)
     ds.SeriesNumber = provenance.series_number("derived_series", index)
@@ -208,10 +209,10 @@ def _common(provenance: Provenance, index: int, derived: DerivedVolume, sources:
     ds.Rows, ds.Columns = derived.volume.array.shape[1:]
     ds.SliceThickness = decimal(derived.slice_thickness_mm)
     ds.SpacingBetweenSlices = decimal(derived.volume.spacing_mm[0])
-    windows = [h for h in sources if h.get("WindowCenter") not in (None, "") and h.get("WindowWidth") not in (None, "")]
+    windows = [w for h in sources if None not in (w := (number_in(h, "WindowCenter"), number_in(h, "WindowWidth")))]
     if windows:  # one window for the series: per slice it flickers
-        ds.WindowCenter = decimal(float(np.median([_first(h.WindowCenter) for h in windows])))
-        ds.WindowWidth = decimal(float(np.median([_first(h.WindowWidth) for h in windows])))
+        centre, width = np.median(np.array(windows, np.float64), axis=0)
+        ds.WindowCenter, ds.WindowWidth = decimal(float(centre)), decimal(float(width))
     synthetic = derived.synthetic and provenance.profile.synthetic_data
     if synthetic or provenance.flags.get("SyntheticData") == "YES":
         ds.SyntheticData = "YES"
@@ -219,11 +220,6 @@ def _common(provenance: Provenance, index: int, derived: DerivedVolume, sources:
         ds.LossyImageCompression = "00"
     ds.ContentDate = ds.ContentTime = ""
     return finish(ds, provenance, derived.label)
-
-
-def _first(value: object) -> float:
-    """The first of several windows, or the only one."""
-    return float(value if isinstance(value, (str, float, int)) else value[0])  # type: ignore[index]
 
 
 def stored_values(array: NDArray[np.generic], sources: list[Dataset]) -> tuple[NDArray[np.generic], Dataset]:
@@ -234,7 +230,8 @@ def stored_values(array: NDArray[np.generic], sources: list[Dataset]) -> tuple[N
     """
     first = sources[0]
     ds = Dataset()
-    bits, signed = int(first.get("BitsStored") or 16), int(first.get("PixelRepresentation") or 0)
+    signed = max(whole_number_in(h, "PixelRepresentation") or 0 for h in sources)
+    bits = max(whole_number_in(h, "BitsStored") or 16 for h in sources)
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
     values = np.asarray(array, np.float64)
     if one_rescale(sources):
@@ -247,20 +244,10 @@ def stored_values(array: NDArray[np.generic], sources: list[Dataset]) -> tuple[N
         slope = (top - intercept) / high or 1.0
         ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = decimal(intercept), decimal(slope), "US"
         values = (values - float(ds.RescaleIntercept)) / float(ds.RescaleSlope)
-    allocated = 8 if bits <= 8 and int(first.get("BitsAllocated") or 16) == 8 else 16
+    allocated = 8 if bits <= 8 and whole_number_in(first, "BitsAllocated") == 8 else 16
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = allocated, bits, bits - 1, signed
     dtype = np.dtype(f"{'i' if signed else 'u'}{allocated // 8}").newbyteorder("<")
     return np.clip(np.rint(values), low, high).astype(dtype), ds
-
-
-def one_rescale(sources: Iterable[Dataset]) -> bool:
-    """Whether all slices share one rescale slope and intercept."""
-    pairs = {(float(_or(h.get("RescaleSlope"), 1)), float(_or(h.get("RescaleIntercept"), 0))) for h in sources}
-    return len(pairs) == 1
-
-
-def _or(value: object, default: float) -> float:
-    return default if value in (None, "") else float(value)  # type: ignore[arg-type]
 
 
 def _grid(volume: Volume, source: Dataset) -> Dataset:
@@ -269,14 +256,15 @@ def _grid(volume: Volume, source: Dataset) -> Dataset:
     _, height, width = volume.spacing_mm
     orientation = [*(volume.affine[:3, 2] / width), *(volume.affine[:3, 1] / height)]
     extent = max(volume.array.shape[1:])
-    own = [float(v) for v in source.get("PixelSpacing") or []]
-    if len(own) == 2 and np.abs(np.subtract(own, [height, width])).max() * extent < _GRID_TOLERANCE_MM:
+    own = numbers_in(source, "PixelSpacing", 2)
+    if own is not None and np.abs(np.subtract(own, [height, width])).max() * extent < _GRID_TOLERANCE_MM:
         ds.PixelSpacing = [decimal(v) for v in own]
     else:
         ds.PixelSpacing = [decimal(height), decimal(width)]
-    own = [float(v) for v in source.get("ImageOrientationPatient") or []]
-    if len(own) == 6 and np.abs(np.subtract(own, orientation)).max() * extent * max(height, width) < _GRID_TOLERANCE_MM:
-        orientation = own
+    own = numbers_in(source, "ImageOrientationPatient", 6)
+    tolerance = _GRID_TOLERANCE_MM / (extent * max(height, width))
+    if own is not None and np.abs(np.subtract(own, orientation)).max() < tolerance:
+        orientation = [*own]
     ds.ImageOrientationPatient = [decimal(v) for v in orientation]
     return ds
 
@@ -290,7 +278,7 @@ def _ascending(sources: list[Dataset]) -> bool:
     """Whether the source stack runs in the direction of its own numbering."""
     first, last = sources[0], sources[-1]
     keyword = "InStackPositionNumber" if "InStackPositionNumber" in first else "InstanceNumber"
-    return int(first.get(keyword) or 0) <= int(last.get(keyword) or 0)
+    return (whole_number_in(first, keyword) or 0) <= (whole_number_in(last, keyword) or 0)
 
 
 def _slice(

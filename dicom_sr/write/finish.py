@@ -27,7 +27,7 @@ from pydicom.uid import (
 
 from dicom_sr.profile import SENDING_ORDER, EncodedObject, Kind
 from dicom_sr.provenance import Provenance, software_version
-from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY
+from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, offset_from_utc
 from dicom_sr.uids import uid
 
 IMPLEMENTATION_CLASS_UID = uid("2.25", "implementation")
@@ -123,8 +123,8 @@ def _whose(ds: Dataset, provenance: Provenance) -> None:
     for keyword in _REQUIRED:
         if keyword not in ds:
             setattr(ds, keyword, "")
-    if provenance.header.get("TimezoneOffsetFromUTC"):
-        ds.TimezoneOffsetFromUTC = str(provenance.header.TimezoneOffsetFromUTC)
+    if offset_from_utc(provenance.header) is not None:
+        ds.TimezoneOffsetFromUTC = str(provenance.header.TimezoneOffsetFromUTC).strip()
 
 
 def _when(ds: Dataset, provenance: Provenance) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_sr.findings import Finding, NotEvaluable, Result
+from dicom_sr.header_numbers import rescale_in, whole_number_in
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.frames import classic_element, frame_header, is_enhanced, number_of_frames
@@ -80,7 +81,9 @@ def _groups(headers: list[Dataset], marked: dict[str, list[Marked]]) -> list[_Gr
 
 def _part(header: Dataset) -> Literal["colour", "grey"]:
     """A palette makes colours of one sample: the grey class is not for it (PS3.3 A.33)."""
-    colour = int(header.get("SamplesPerPixel") or 1) == 3 or header.get("PhotometricInterpretation") == "PALETTE COLOR"
+    colour = (
+        whole_number_in(header, "SamplesPerPixel") == 3 or header.get("PhotometricInterpretation") == "PALETTE COLOR"
+    )
     return "colour" if colour else "grey"
 
 
@@ -88,8 +91,11 @@ def _display(image: Dataset) -> tuple[object, ...]:
     """What all images of a grey state must share beside their size."""
     groups = list(image.get("SharedFunctionalGroupsSequence", []))
     rescale = next((group.PixelValueTransformationSequence[0] for group in groups if _TRANSFORMATION in group), image)
-    numbers = [float(rescale[keyword].value) for keyword in ("RescaleSlope", "RescaleIntercept") if keyword in rescale]
-    return (str(image.get("PhotometricInterpretation") or ""), *numbers, str(rescale.get("RescaleType") or ""))
+    return (
+        str(image.get("PhotometricInterpretation") or ""),
+        rescale_in(rescale),
+        str(rescale.get("RescaleType") or ""),
+    )
 
 
 def _marked(provenance: Provenance) -> dict[str, list[Marked]]:
@@ -137,7 +143,10 @@ def _state(provenance: Provenance, names: list[str], number: int, group: _Group)
     if group.part == "colour":
         ds = hd.pr.ColorSoftcopyPresentationState(icc_profile=_colour_space_profile(), **arguments)
     else:
-        ds = hd.pr.GrayscaleSoftcopyPresentationState(**arguments)
+        # PS3.3 C.11.6.1.1: what comes out of the window is shown as it is, so a least value that is white is to be said
+        inverse = {str(image.get("PhotometricInterpretation")) for image in group.images.values()} == {"MONOCHROME1"}
+        shape = hd.PresentationLUTTransformation(presentation_lut_shape="INVERSE" if inverse else "IDENTITY")
+        ds = hd.pr.GrayscaleSoftcopyPresentationState(presentation_lut_transformation=shape, **arguments)
     return finish(ds, provenance, "markers")
 
 

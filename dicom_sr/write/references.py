@@ -6,7 +6,9 @@ from highdicom._standard_utils import is_multiframe_image  # decides by SOP clas
 from pydicom.dataset import Dataset
 
 from dicom_sr.findings import ImageReference
+from dicom_sr.header_numbers import numbers_in, size_in
 from dicom_sr.provenance import Provenance
+from dicom_sr.uids import uid
 
 _WANTED = (
     "SOPClassUID",
@@ -36,6 +38,14 @@ _WANTED = (
     "DimensionIndexSequence",
     "DimensionOrganizationSequence",
 )
+_SIZES = {"PixelSpacing", "ImagerPixelSpacing"}
+_NUMBERS = {
+    "NumberOfFrames": 1,
+    "SliceThickness": 1,
+    "SpacingBetweenSlices": 1,
+    "ImagePositionPatient": 3,
+    "ImageOrientationPatient": 6,
+}
 _EMPTY = (
     "PatientID",
     "PatientName",
@@ -55,10 +65,26 @@ def stand_in(header: Dataset) -> Dataset:
     highdicom checks names, dates and the sex of what it copies and refuses what real archives hold.
     """
     ds = Dataset()
-    ds.update({header[keyword].tag: header[keyword] for keyword in _WANTED if keyword in header})
+    ds.update({header[keyword].tag: header[keyword] for keyword in _WANTED if _usable(header, keyword)})
+    if "ImagePositionPatient" in ds:
+        ds.FrameOfReferenceUID = frame_of_reference(header)
     for keyword in _EMPTY:
         setattr(ds, keyword, "")
     return ds
+
+
+def frame_of_reference(header: Dataset) -> str:
+    """FrameOfReferenceUID of an image that has a place; one of its series' own where the scanner wrote none."""
+    return str(header.get("FrameOfReferenceUID") or uid("2.25", "frame of reference", str(header.SeriesInstanceUID)))
+
+
+def _usable(header: Dataset, keyword: str) -> bool:
+    """Whether an element holds what it should: highdicom counts on it wherever the element is there."""
+    if keyword in _SIZES:
+        return size_in(header, keyword) is not None
+    if keyword in _NUMBERS:
+        return numbers_in(header, keyword, _NUMBERS[keyword]) is not None
+    return header.get(keyword) not in (None, "")
 
 
 def stand_ins(provenance: Provenance) -> dict[str, Dataset]:

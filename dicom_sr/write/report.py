@@ -19,6 +19,7 @@ from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Finding, ImageReference, Measurement, NotEvaluable, NotRun, Region, Site, frame_outline
 from dicom_sr.profile import RESEARCH_USE, EncodedObject
 from dicom_sr.provenance import Provenance, software_version
+from dicom_sr.read.frames import number_of_frames
 from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.write.derived_series import derived_references
 from dicom_sr.write.finish import finish, write
@@ -314,9 +315,7 @@ class MeasurementTree:
             reference = images[0]
         else:
             first = next(iter(self._sources.values()))
-            reference = ImageReference(
-                str(first.SOPInstanceUID), 1 if int(first.get("NumberOfFrames") or 1) > 1 else None
-            )
+            reference = ImageReference(str(first.SOPInstanceUID), 1 if number_of_frames(first) > 1 else None)
         image = self._by_uid[reference.sop_instance_uid]
         return Region(reference, frame_outline(int(image.Rows), int(image.Columns)))
 

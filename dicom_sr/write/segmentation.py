@@ -21,7 +21,7 @@ from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Heatmap, ImageReference, Result, Segment, Site
 from dicom_sr.profile import EncodedObject, Kind
 from dicom_sr.provenance import Provenance, software_version
-from dicom_sr.read.frames import classic_element
+from dicom_sr.read.frames import classic_element, number_of_frames
 from dicom_sr.read.headers import MANUFACTURER
 from dicom_sr.write.derived_series import derived_references
 from dicom_sr.write.finish import finish, write
@@ -179,7 +179,7 @@ def _on_frames(plane: NDArray[np.generic], group: _Group, frame_number: int | No
     image = group.images[0]
     if plane.shape != (int(image.Rows), int(image.Columns)):
         raise EncodingError(f"a map of {plane.shape} is not on the pixels of its image")
-    values = np.zeros((int(image.get("NumberOfFrames") or 1), *plane.shape), np.float32)
+    values = np.zeros((number_of_frames(image), *plane.shape), np.float32)
     values[0 if group.frame is not None else (frame_number or 1) - 1] = plane
     return values
 

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Result
+from dicom_sr.header_numbers import size_in
 from dicom_sr.series import Series, Study
 from pipelines.base import PipelineSettings
 from pipelines.bundle import bundle_digest, files_in
@@ -87,8 +88,12 @@ class JointClassification:
         """
         series = study.only_series("US", "CT")
         if series.modality == "CT":
-            sizes = [header.get("PixelSpacing") for header in series.headers]
-            if not any(size and float(size[0]) <= HR_PQCT_MM for size in sizes):
+            sizes = [size_in(header, "PixelSpacing") for header in series.headers]
+            if not any(sizes):
+                raise UnsuitableInput(
+                    "no image of the series has a usable PixelSpacing: height and width of a pixel, mm"
+                )
+            if not any(pixel_mm and pixel_mm[0] <= HR_PQCT_MM for pixel_mm in sizes):
                 raise UnsuitableInput(f"CT with pixels over {HR_PQCT_MM:.2f} mm: not HR-pQCT")
             return
         reasons = [joints.refusal(header) for header in series.headers]

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicom_sr.findings import Evaluation, Finding, ImageReference, Measurement, NotEvaluable, Region, frame_outline
+from dicom_sr.header_numbers import whole_number_in
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.series import Instance
 from pipelines.joint_classification import codes
@@ -87,4 +88,4 @@ def not_evaluable(unread: UnreadImage) -> NotEvaluable:
 def whole_image(instance: Instance, header: Dataset) -> Region:
     """The border of an image, or of the first frame of one."""
     image = ImageReference(instance.sop_instance_uid, 1 if number_of_frames(header) > 1 else None)
-    return Region(image, frame_outline(int(header.get("Rows") or 1), int(header.get("Columns") or 1)))
+    return Region(image, frame_outline(whole_number_in(header, "Rows") or 1, whole_number_in(header, "Columns") or 1))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from dicom_sr.header_numbers import number_in
 from dicom_sr.read.stacks import Stack
 
 FLAG, REFUSE = 0.5, 1.0
@@ -104,8 +105,7 @@ def _many(value: object) -> list[object]:
 
 
 def _field_strength(header: Dataset) -> Gate:
-    value = header.get("MagneticFieldStrength")
-    field_t = float(value) if value else 0.0
+    field_t = number_in(header, "MagneticFieldStrength") or 0.0
     field_t = field_t / 10000 if field_t > 100 else field_t  # some scanners wrote gauss
     if not field_t:
         return Gate("field strength", 0.2, "")

@@ -165,7 +165,7 @@ def finding(made: Reconstruction, figures: Quality, number: int, outlier_score: 
         How far the series is from what the model was made for, see `gates.overall`.
     """
     header = made.stack.header
-    rows, columns = int(header.Rows), int(header.Columns)
+    rows, columns = made.source.array.shape[1:]
     middle = made.stack.references[len(made.stack.slices) // 2]
     outline = np.array([[0.5, 0.5], [columns - 0.5, 0.5], [columns - 0.5, rows - 0.5], [0.5, rows - 0.5], [0.5, 0.5]])
     laterality = str(header.get("Laterality") or header.get("ImageLaterality") or "")

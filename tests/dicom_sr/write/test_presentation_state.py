@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, UltrasoundMultiFrameImageStorage
 
@@ -16,7 +18,7 @@ from dicom_sr.findings import Finding, ImageReference, Region, Result
 from dicom_sr.series import Study, read_studies
 from pipelines.joint_classification.codes import CLS_RA
 from tests.dicom_sr.conftest import Encode
-from tests.factories import MODEL, enhanced_mr, joint_result, radiograph_study, ultrasound_study
+from tests.factories import MODEL, changed, enhanced_mr, joint_result, radiograph_study, ultrasound_study
 
 
 def test_a_joint_is_a_circle_with_its_scores(tmp_path: Path, encoded: Encode) -> None:
@@ -188,3 +190,28 @@ def test_a_palette_makes_colours(tmp_path: Path, encoded: Encode) -> None:
     study = films(tmp_path / "in", {"PhotometricInterpretation": "PALETTE COLOR"})
     states = encoded(marked(study), "presentation_state")["presentation_state"]
     assert [state.SOPClassUID.name.split()[0] for state in states] == ["Color", "Grayscale"]
+
+
+@pytest.mark.dcmtk
+def test_a_film_whose_least_value_is_white_is_shown_the_right_way_round(
+    tmp_path: Path, encoded: Encode, dcmtk: Callable[[str], Path]
+) -> None:
+    """DCMTK shows it with the state as it does without."""
+
+    def inverted(_: int, ds: Dataset) -> Dataset:
+        ds.PixelData = (4095 - ds.pixel_array).astype(np.uint16).tobytes()
+        ds.PhotometricInterpretation, ds.PresentationLUTShape = "MONOCHROME1", "INVERSE"
+        ds.WindowCenter = str(4095 - float(ds.WindowCenter))
+        return ds
+
+    study = changed(radiograph_study(tmp_path / "in"), inverted)
+    (ds,) = encoded(joint_result(study), "presentation_state")["presentation_state"]
+    assert ds.PresentationLUTShape == "INVERSE"
+    shown: list[NDArray[np.float64]] = []
+    for state in ([], ["-p", str(ds.filename)]):
+        picture = tmp_path / f"{len(shown)}.pgm"
+        command = [str(dcmtk("dcmp2pgm")), *state, str(study.instances[0].path), str(picture)]
+        subprocess.run(command, check=True, capture_output=True)
+        shown.append(np.asarray(Image.open(picture), np.float64).ravel())
+    plain, with_state = (picture - picture.mean() for picture in shown)
+    assert plain @ with_state > 0.9 * np.sqrt((plain @ plain) * (with_state @ with_state))
