@@ -40,6 +40,25 @@ class ImageReference:
 
 
 @dataclass(frozen=True)
+class LeftAside:
+    """Images that the pipeline was given and did not use."""
+
+    reason: str  # what each of them is, e.g. "a localizer"
+    images: tuple[ImageReference, ...]
+    numbers: tuple[str, ...] = ()  # InstanceNumber or frame number of each, as a viewer shows them
+
+    @property
+    def sentence(self) -> str:
+        """For a reader."""
+        count = len(self.images)
+        named = f" ({', '.join(self.numbers)})" if 0 < len(self.numbers) <= _NAMED else ""
+        return f"Left aside: {count} image{'' if count == 1 else 's'}{named}, {self.reason}."
+
+
+_NAMED = 5  # images that a sentence names one by one
+
+
+@dataclass(frozen=True)
 class Measurement:
     """A number with a name, a unit and, where known, its uncertainty."""
 
@@ -350,10 +369,16 @@ class Result:
     pages: tuple[Page, ...] = ()
     flags: tuple[Flag, ...] = ()
     limits: tuple[str, ...] = ()  # what the reader must know: gates that flagged, out of range, simulated training
+    left_aside: tuple[LeftAside, ...] = ()  # images that it was given and that are no evidence
     parameters: tuple[tuple[str, str], ...] = ()  # of the algorithm, as the report lists them
     subject: Subject | None = None
     from_record: RecordReport | None = None  # an Enhanced SR and a PDF from the record, in place of TID 1500
     risk: RiskStatement | None = None  # what a FHIR server is told, beside the findings
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the reader must know, in sentences: the limits, and what was left aside."""
+        return (*self.limits, *(one.sentence for one in self.left_aside))
 
     @property
     def instances(self) -> tuple[Instance, ...]:

@@ -50,7 +50,7 @@ def software_version() -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What all objects of one result share. `headers` are the source instances without pixels, in order."""
+    """What all objects of one result share. `headers` are the source images without pixels, in order."""
 
     result: Result | NotRun
     profile: EncodingProfile
@@ -60,8 +60,9 @@ class Provenance:
 
     @cached_property
     def headers(self) -> tuple[Dataset, ...]:
-        """The source instances without pixels, in order; read once."""
-        return tuple(header for series in self.result.evidence for header in series.headers)
+        """The source images without pixels, in order; read once. What shows nothing (a presentation state) is none."""
+        everything = tuple(header for series in self.result.evidence for header in series.headers)
+        return tuple(header for header in everything if header.get("Rows")) or everything
 
     @cached_property
     def header_of(self) -> dict[str, Dataset]:
@@ -75,8 +76,8 @@ class Provenance:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What the reader must know: of the result, and of objects that are missing beside it."""
-        return (*getattr(self.result, "limits", ()), *self.left_out)
+        """What the reader must know: the remarks of the result, and what is missing beside this object."""
+        return (*getattr(self.result, "remarks", ()), *self.left_out)
 
     @property
     def subject(self) -> Subject | None:
@@ -131,7 +132,9 @@ class Provenance:
     # ---- identity
     @cached_property
     def _key(self) -> tuple[str, ...]:
-        sources = [str(header.SOPInstanceUID) for header in self.headers]
+        sources = {instance.sop_instance_uid for series in self.result.evidence for instance in series.instances}
+        for aside in getattr(self.result, "left_aside", ()):  # all that it was given names it, whatever it made of it
+            sources |= {image.sop_instance_uid for image in aside.images}
         profile = self.profile
         form = [software_version(), profile.institution, profile.device_serial_number]
         form += [str(profile.synthetic_data), str(profile.snomed_licence)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,8 @@ from pydicom.dataset import Dataset
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.header_numbers import whole_number_in
+
+_BESIDE_IMAGES = {"", "PR", "KO", "SR", "OT", "DOC"}  # modalities of what comes with images
 
 
 @dataclass(frozen=True)
@@ -108,4 +111,10 @@ def read_studies(paths: Iterable[Path]) -> tuple[Study, ...]:
 
 def _series(study_uid: str, series_uid: str, rows: list[tuple[int, Instance, str]]) -> Series:
     rows = sorted(rows, key=lambda row: (row[0], row[1].sop_instance_uid))
-    return Series(series_uid, study_uid, rows[0][2], tuple(row[1] for row in rows))
+    return Series(series_uid, study_uid, _modality([row[2] for row in rows]), tuple(row[1] for row in rows))
+
+
+def _modality(of_instances: list[str]) -> str:
+    """That of most instances; a presentation state or a capture among images does not give its name to all."""
+    images = [modality for modality in of_instances if modality not in _BESIDE_IMAGES]
+    return Counter(images or of_instances).most_common(1)[0][0]

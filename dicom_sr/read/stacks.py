@@ -1,11 +1,12 @@
 """Cross-sectional series as volumes: one stack per echo, phase and part, with geometry from the slices' positions.
 
-What cannot be interpolated honestly is refused with a reason: mixed orientation, gaps, duplicates, too few slices,
-localizers, what is derived already, and our own results.
+What cannot be interpolated honestly is refused with a reason: mixed orientation, gaps, duplicates, too few slices.
+Localizers, captures, what is derived already and our own results are left aside, and a series of nothing else refused.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.findings import ImageReference, Volume
+from dicom_sr.findings import ImageReference, LeftAside, Volume
 from dicom_sr.header_numbers import (
     lacking,
     needed_numbers,
@@ -22,34 +23,17 @@ from dicom_sr.header_numbers import (
     needed_whole_number,
     number_in,
     one_rescale,
-    whole_number_in,
 )
 from dicom_sr.read.frames import frame_header, number_of_frames
-from dicom_sr.read.headers import made_by_us
 from dicom_sr.read.pixels import decoded, read, real_values
-from dicom_sr.series import Instance, Series
+from dicom_sr.read.slices import Aside, Slice, aside, chosen_kind, grouped, left_aside, phase
+from dicom_sr.series import Series
 
 MIN_SLICES = 4
 SPACING_TOLERANCE = 0.01  # of the spacing
 SPACING_TOLERANCE_MM = 0.05
 UNIT_TOLERANCE = 0.01  # of the products of two direction cosines
 ORIENTATION_TOLERANCE = 1e-3  # direction cosines as scanners write them differ in the fourth decimal
-_LOCALIZER = {"LOCALIZER", "SCOUT", "PROJECTION IMAGE"}
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One acquired slice: an instance, or a frame of one."""
-
-    instance: Instance
-    frame_number: int | None  # 1-based; None for a single-frame instance
-    header: Dataset  # in classic terms
-    position_mm: float  # of the centre along the stack's normal
-
-    @property
-    def reference(self) -> ImageReference:
-        """The image or frame of an image that the slice is."""
-        return ImageReference(self.instance.sop_instance_uid, self.frame_number)
 
 
 @dataclass(frozen=True)
@@ -84,30 +68,49 @@ class Stack:
         return one_rescale([one.header for one in self.slices])
 
 
+@dataclass(frozen=True)
+class SortedSeries:
+    """A series as stacks, and what of it is in none."""
+
+    series: Series  # with the instances that the stacks are of
+    stacks: tuple[Stack, ...]  # by echo time, then phase
+    left_aside: tuple[LeftAside, ...]
+
+
 def stacks(series: Series) -> tuple[Stack, ...]:
-    """The stacks of a series by echo time, then phase; only headers are read.
+    """The stacks of a series, as `sort_series` finds them."""
+    return sort_series(series).stacks
+
+
+def sort_series(series: Series) -> SortedSeries:
+    """The stacks of a series by echo time, then phase, and what is left aside; only headers are read.
 
     Raises
     ------
     UnsuitableInput
         If the series does not meet the contract; the message says where.
     """
-    slices = [
-        one
-        for instance, header in zip(series.instances, series.headers, strict=True)
-        for one in _slices(instance, header)
-    ]
-    groups: dict[tuple[object, ...], list[Slice]] = {}
-    for one in slices:
-        groups.setdefault(_key(one.header), []).append(one)
-    images = {key: group for key, group in groups.items() if not _is_map(group[0].header)}
-    if not images:
-        raise UnsuitableInput("the series holds calculated maps only, no acquired slices")
-    _refuse_mixed([one.header for group in images.values() for one in group])
-    found = sorted((_stack(group) for group in images.values()), key=_order)
+    slices, others = _slices(series)
+    if not slices:
+        raise UnsuitableInput(_nothing_left([reason for reason, _, _ in others]))
+    _refuse_mixed([one.header for one in slices])
+    slices, of_other_kind = chosen_kind(_placed(slices))
+    others += [(reason, one.reference, one.header) for reason, one in of_other_kind]
+    remarks = left_aside(others)
+    try:
+        found = sorted((_stack(group) for group in grouped(slices)), key=_order)
+    except UnsuitableInput as error:
+        raise UnsuitableInput("; ".join([str(error), *(one.sentence for one in remarks)])) from error
+    used = {one.instance.sop_instance_uid for one in slices}
+    kept = tuple(instance for instance in series.instances if instance.sop_instance_uid in used)
+    rest = series if len(kept) == len(series.instances) else replace(series, instances=kept)
+    return SortedSeries(rest, _labelled(found), remarks)
+
+
+def _labelled(found: list[Stack]) -> tuple[Stack, ...]:
     if len(found) == 1:
         return (found[0],)
-    labels = [_label(stack.header, number) for number, stack in enumerate(found, start=1)]
+    labels = [_label(stack, number) for number, stack in enumerate(found, start=1)]
     if len(set(labels)) < len(labels):  # what tells them apart has no name of its own
         labels = [f"{label}, part {number}" for number, label in enumerate(labels, start=1)]
     return tuple(replace(stack, label=label) for stack, label in zip(found, labels, strict=True))
@@ -156,26 +159,40 @@ def read_volume(series: Series) -> Volume:
 
 
 # ---- slices
-def _slices(instance: Instance, header: Dataset) -> list[Slice]:
-    if made_by_us(header):
-        raise UnsuitableInput("the series is a result of this node")
-    count = number_of_frames(header)
-    found = []
-    for number in range(1, count + 1):
-        flat = frame_header(header, number)
-        _refuse_by_header(flat)
-        orientation = _orientation(flat)
-        position = float(_position(flat) @ np.cross(orientation[:3], orientation[3:]))
-        found.append(Slice(instance, number if flat is not header or count > 1 else None, flat, position))
-    return found
+def _slices(series: Series) -> tuple[list[Slice], list[tuple[Aside, ImageReference, Dataset]]]:
+    """The acquired slices of a series, their place not known yet, and what else it holds."""
+    slices: list[Slice] = []
+    others: list[tuple[Aside, ImageReference, Dataset]] = []
+    for instance, header in zip(series.instances, series.headers, strict=True):
+        count = number_of_frames(header)
+        for number in range(1, count + 1):
+            flat = frame_header(header, number)
+            frame = number if flat is not header or count > 1 else None
+            reason = aside(flat)
+            if reason is None:
+                _refuse_by_header(flat)
+                slices.append(Slice(instance, frame, flat, 0.0))
+            else:
+                others.append((reason, ImageReference(instance.sop_instance_uid, frame), header))
+    return slices, others
+
+
+def _nothing_left(reasons: list[Aside]) -> str:
+    """Why a series without a slice has none."""
+    counted = Counter(reasons) or Counter([Aside.NO_IMAGE])
+    if len(counted) == 1:
+        return next(iter(counted)).of_all
+    return "the series holds no acquired slices: " + ", ".join(f"{n} {reason.of_one}" for reason, n in counted.items())
+
+
+def _placed(slices: list[Slice]) -> list[Slice]:
+    """The slices with their place along one normal: their own differ in the last decimals."""
+    orientation = _orientation(slices[0].header)
+    normal = np.cross(orientation[:3], orientation[3:])
+    return [replace(one, position_mm=float(_position(one.header) @ normal)) for one in slices]
 
 
 def _refuse_by_header(header: Dataset) -> None:
-    image_type = [str(value).upper() for value in header.get("ImageType") or ()]
-    if image_type[:1] == ["DERIVED"] and not _is_map(header):
-        raise UnsuitableInput("the series is derived (ImageType); only acquired slices are used")
-    if _LOCALIZER & set(image_type):
-        raise UnsuitableInput("the series is a localizer")
     _position(header)
     cosines = _orientation(header).reshape(2, 3)
     if np.abs(cosines @ cosines.T - np.eye(2)).max() > UNIT_TOLERANCE:
@@ -183,8 +200,6 @@ def _refuse_by_header(header: Dataset) -> None:
     _pixel_mm(header)
     _shape(header)
     needed_rescale(header)
-    if (whole_number_in(header, "SamplesPerPixel") or 1) != 1:
-        raise UnsuitableInput("the slices are in colour")
 
 
 def _position(header: Dataset) -> NDArray[np.float64]:
@@ -203,11 +218,6 @@ def _shape(header: Dataset) -> tuple[int, int]:
     return needed_whole_number(header, "Rows"), needed_whole_number(header, "Columns")
 
 
-def _is_map(header: Dataset) -> bool:
-    """Whether values 3 and 4 of ImageType or FrameType name a calculated map (B0 MAP, T2 MAP, ...)."""
-    return any("MAP" in str(value).upper() for value in list(header.get("ImageType") or ())[2:4])
-
-
 def _refuse_mixed(headers: list[Dataset]) -> None:
     first = headers[0]
     if len({str(header.get("FrameOfReferenceUID") or "") for header in headers} - {""}) > 1:
@@ -221,35 +231,22 @@ def _refuse_mixed(headers: list[Dataset]) -> None:
             raise UnsuitableInput("the slices differ in pixel spacing")
 
 
-def _phase(header: Dataset) -> int:
-    return (
-        whole_number_in(header, "TemporalPositionIndex") or whole_number_in(header, "TemporalPositionIdentifier") or 0
-    )
-
-
-def _key(header: Dataset) -> tuple[object, ...]:
-    """What tells one stack of a series from another."""
-    return (
-        round(number_in(header, "EchoTime") or 0.0, 3),
-        str(header.get("EchoNumbers") or ""),
-        _phase(header),
-        round(number_in(header, "InversionTime") or 0.0, 3),
-        str(header.get("StackID") or ""),
-        str(header.get("ComplexImageComponent") or ""),
-        tuple(str(value) for value in header.get("ImageType") or ()),
-    )
-
-
 def _order(stack: Stack) -> tuple[object, ...]:
-    return number_in(stack.header, "EchoTime") or 0.0, _phase(stack.header), str(_key(stack.header))
+    header = stack.header
+    keywords = ("EchoNumbers", "InversionTime", "StackID", "ComplexImageComponent", "ImageType")
+    return (
+        number_in(header, "EchoTime") or 0.0,
+        phase(header),
+        *(str(header.get(keyword) or "") for keyword in keywords),
+    )
 
 
-def _label(header: Dataset, number: int) -> str:
-    parts = []
+def _label(stack: Stack, number: int) -> str:
+    header, parts = stack.header, []
     if echo_time := number_in(header, "EchoTime"):
         parts.append(f"echo {header.get('EchoNumbers') or number}, TE {echo_time:.1f} ms")
-    if _phase(header):
-        parts.append(f"phase {_phase(header)}")
+    if len({phase(one.header) for one in stack.slices}) == 1 and phase(header):
+        parts.append(f"phase {phase(header)}")
     return ", ".join(parts) or f"stack {number}"
 
 

@@ -108,7 +108,7 @@ def _referenced(result: Result) -> list[str]:
 def _notes(result: Result) -> list[str]:
     model = result.model
     notes = [f"Not evaluable: {item.tracking_id}: {item.sentence}" for item in result.not_evaluable]
-    notes += list(result.limits)
+    notes += list(result.remarks)
     notes += [f"{key}: {value}" for key, value in result.parameters]
     trained_on = model.trained_on.strip()
     if trained_on:

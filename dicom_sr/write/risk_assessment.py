@@ -102,7 +102,7 @@ def risk_assessment(provenance: Provenance, result: Result, risk: RiskStatement)
         "method": {"text": f"{model.name} {model.version}, weights {model.weights_digest[:12]}"},
         "code": {"text": result.title},
         "prediction": [_prediction(risk, prediction) for prediction in risk.predictions],
-        "note": [{"text": text} for text in (*result.conclusion, model.trained_on, *result.limits)],
+        "note": [{"text": text} for text in (*result.conclusion, model.trained_on, *result.remarks)],
         "meta": {"lastUpdated": provenance.created.astimezone(UTC).isoformat(timespec="seconds")},
     }
     if provenance.job:

@@ -11,6 +11,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 
 from dicom_sr.read.headers import made_by_us
+from dicom_sr.read.slices import aside
 from dicom_sr.series import Series
 from node.route.geometry import geometry
 from node.study.headers import UNREADABLE, read_header
@@ -41,7 +42,11 @@ MADE_BY_NODE = "made by this kind of node"  # never processed, so that results t
 _ALWAYS_READ = (
     "ImagePositionPatient",
     "ImageOrientationPatient",
+    "ImageType",
     "NumberOfFrames",
+    "Rows",
+    "SamplesPerPixel",
+    "SOPClassUID",
     "SliceThickness",
     "PixelSpacing",
     "ImagerPixelSpacing",
@@ -114,7 +119,8 @@ def _whole(headers: Sequence[Dataset], instances: int) -> dict[str, tuple[Value,
 
 def _geometry_values(headers: Sequence[Dataset]) -> dict[str, tuple[Value, ...]]:
     try:
-        whole = geometry(headers)
+        slices = [header for header in headers if aside(header) is None]
+        whole = geometry(slices or headers)  # a capture among slices does not change where they lie
     except UNREADABLE:
         return {}
     return {

@@ -38,12 +38,13 @@ def geometry(headers: Iterable[Dataset]) -> Geometry:
         return Geometry(None, 0, None)
     cosines = np.array([plane.orientation for plane in planes])  # (N, 6)
     normals = np.cross(cosines[:, :3], cosines[:, 3:])  # (N, 3)
-    names = {PLANES[int(np.argmax(np.abs(normal)))] for normal in normals}
     if np.abs(normals @ normals[0]).min() < PARALLEL_COSINE:
         return Geometry("mixed", 0, None)
     places = _distinct(np.array([plane.position for plane in planes]) @ normals[0])
     spacing = float(np.median(np.diff(places))) if len(places) > 1 else None
-    return Geometry(names.pop() if len(names) == 1 else "mixed", len(places), spacing)
+    # one name for all: at 45 degrees the last decimals would name each slice by themselves
+    name = PLANES[int(np.argmax(np.abs(normals).mean(axis=0)))]
+    return Geometry(name, len(places), spacing)
 
 
 def frames(header: Dataset) -> Iterator[Frame]:

@@ -33,7 +33,7 @@ from node.database.tables import AssociationRow, InstanceRow, JobRow
 from node.errors import JobFailed, NodeError, WorkerDied
 from node.run.job_folder import JobFolder
 from node.run.messages import Check, Checked, Encode, Encoded, Infer, Inferred, JobRequest, Settings
-from node.run.notes import CheckNote, ObjectsNote, PriorNote, StudyNote
+from node.run.notes import CheckNote, ObjectsNote, PriorNote, ResultNote, StudyNote
 from node.run.pool import Interrupted, Pool, Stopping
 from pipelines.context import ClinicalContext
 
@@ -102,6 +102,7 @@ class _Step:
 
     job: JobRow  # as it was when the step began; nothing is written through it
     pipeline_version: str | None = None
+    left_aside: tuple[str, ...] = ()  # images that the pipeline did not use, in sentences
 
 
 class Flow:
@@ -157,6 +158,8 @@ class Flow:
                 inferred = self._call(step.job, "infer", Infer(*self._asked(step.job)), Inferred)
             except UnsuitableInput as error:
                 return {"unsuitable": str(error), "result": None}
+            note = self.folder(job_id).read_note(ResultNote)
+            step.left_aside = note.left_aside if note else ()
             return {"unsuitable": None, "result": inferred.sha256}
 
     def encode(self, job_id: str, result: str | None, not_run: str | None) -> Encoding:
@@ -232,6 +235,8 @@ class Flow:
             return
         with Session(self._database) as session, session.begin():  # one flush of the disk for all of it
             job_states.note(session, job_id, name, seconds=time.perf_counter() - start)
+            for sentence in step.left_aside:
+                job_states.note(session, job_id, "left aside", sentence)
             if step.pipeline_version is not None:
                 job_states.note_version(session, job_id, step.pipeline_version)
 

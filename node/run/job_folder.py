@@ -206,7 +206,8 @@ class JobFolder:
         seconds
             How long it ran.
         """
-        note = ResultNote(self.write("result.pickle", _pickled(result)), version, seconds)
+        left_aside = tuple(one.sentence for one in result.left_aside)
+        note = ResultNote(self.write("result.pickle", _pickled(result)), version, seconds, left_aside)
         self.write_note(note)
         return note
 

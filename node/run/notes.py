@@ -67,6 +67,7 @@ class ResultNote:
     sha256: str  # of result.pickle
     version: str  # of the pipeline
     seconds: float | None = None  # that the pipeline ran
+    left_aside: tuple[str, ...] = ()  # images that it did not use, in sentences
 
 
 @dataclass(frozen=True)

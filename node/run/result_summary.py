@@ -26,7 +26,7 @@ def summary(result: Result) -> dict[str, object]:
             for volume in result.derived
         ],
         "flags": [flag.image.sop_instance_uid for flag in result.flags],
-        "limits": list(result.limits),
+        "limits": list(result.remarks),
     }
 
 

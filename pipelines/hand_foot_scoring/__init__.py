@@ -132,11 +132,12 @@ class HandFootScoring:
         found, missing = findings.findings(limbs, readings, correlation, progress)
         if progress is not None and progress.cells:
             found = (*found, findings.change(progress, limbs[0]))
+        evidence, left_aside = films.radiographs(study)
         lines = conclusion(limbs, readings, correlation, progress)
         return Result(
             model=self.model,
             title=self.title,
-            evidence=tuple(series for series in study.series if series.modality in films.MODALITIES),
+            evidence=evidence,
             conclusion=lines,
             findings=found,
             not_evaluable=missing,
@@ -144,6 +145,7 @@ class HandFootScoring:
             pages=pages.pages(self.title, limbs, readings, lines, correlation, progress),
             flags=pages.flags(limbs, progress),
             limits=(*remarks, *_unread(read)),
+            left_aside=left_aside,
             parameters=(
                 ("limbs", ", ".join(f"{c.key[1]} {c.key[0]}" for c in limbs)),
                 ("scores lean on", self.settings.pooling),

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.findings import ImageReference
+from dicom_sr.findings import ImageReference, LeftAside
 from dicom_sr.read.pixels import frames
-from dicom_sr.series import Instance, Study
+from dicom_sr.read.slices import images_of
+from dicom_sr.series import Instance, Series, Study
 from pipelines.hand_foot_scoring.reading import LimbReading, Reader
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Reason, Scored
 from pipelines.hand_foot_scoring.sites import Part, Side
@@ -64,11 +65,16 @@ def refusal(header: Header) -> str | None:
     return None
 
 
+def radiographs(study: Study) -> tuple[tuple[Series, ...], tuple[LeftAside, ...]]:
+    """The series of radiographs of a study, and what lies in them and shows nothing."""
+    sorted_ = [images_of(series) for series in study.series if series.modality in MODALITIES]
+    return tuple(series for series, _ in sorted_), tuple(one for _, aside in sorted_ for one in aside)
+
+
 def candidates(study: Study) -> Iterator[tuple[Instance, Dataset]]:
     """The radiographs of a study, each with its header."""
-    for series in study.series:
-        if series.modality in MODALITIES:
-            yield from zip(series.instances, series.headers, strict=True)
+    for series in radiographs(study)[0]:
+        yield from zip(series.instances, series.headers, strict=True)
 
 
 def check(study: Study) -> None:

@@ -17,6 +17,7 @@ from pydantic import Field
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Result
 from dicom_sr.header_numbers import size_in
+from dicom_sr.read.slices import images_of
 from dicom_sr.series import Series, Study
 from pipelines.base import PipelineSettings
 from pipelines.bundle import bundle_digest, files_in
@@ -86,7 +87,7 @@ class JointClassification:
         UnsuitableInput
             If it is neither ultrasound that may be of a finger joint, nor HR-pQCT.
         """
-        series = study.only_series("US", "CT")
+        series, _ = images_of(study.only_series("US", "CT"))
         if series.modality == "CT":
             sizes = [size_in(header, "PixelSpacing") for header in series.headers]
             if not any(sizes):
@@ -126,6 +127,7 @@ class JointClassification:
         from pipelines.joint_classification import findings, pages, wording
 
         model = self._classifier(2)
+        series, left_aside = images_of(series)
         seen, unread = self._read(series, model)
         if not seen:
             reasons = [item.reason for item in unread]
@@ -145,6 +147,7 @@ class JointClassification:
             pages=tuple(captures),
             flags=tuple(flag for item in seen for flag in pages.flags(item)),
             limits=wording.remarks(seen, model.heat_method),
+            left_aside=left_aside,
             parameters=(
                 *self.settings.as_parameters(),
                 *((item.opinion.tracking_id, wording.reading_details(item)) for item in seen),
@@ -179,12 +182,13 @@ class JointClassification:
         return seen, unread
 
     def _volume(self, series: Series) -> Result:
-        from dicom_sr.read.stacks import read_stack, stacks
+        from dicom_sr.read.stacks import read_stack, sort_series
         from pipelines.joint_classification import findings, volume_results, wording
         from pipelines.joint_classification.volume import head_of
 
         model = self._classifier(3)
-        found = stacks(series)
+        given = sort_series(series)
+        found = given.stacks
         if len(found) > 1:
             raise UnsuitableInput(f"needs one stack of slices, found {len(found)}")
         scan = read_stack(found[0])
@@ -195,13 +199,14 @@ class JointClassification:
         return Result(
             model=self.model,
             title=self.title,
-            evidence=(series,),
+            evidence=(given.series,),
             conclusion=(wording.sentence(opinion),),
             findings=(findings.finding(opinion, model),),
             segments=volume_results.segments(seen) if self.settings.heatmaps else (),
             pages=(volume_results.page(self.title, seen, model, self.settings.heatmaps),),
             flags=volume_results.flags(seen),
             limits=volume_results.remarks(seen, model.heat_method),
+            left_aside=given.left_aside,
             parameters=(
                 *self.settings.as_parameters(),
                 (opinion.tracking_id, volume_results.reading_details(seen)),

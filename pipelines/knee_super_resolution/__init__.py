@@ -17,7 +17,7 @@ from pydantic import Field
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Page, Result
-from dicom_sr.read.stacks import Stack, read_stack, stacks
+from dicom_sr.read.stacks import SortedSeries, Stack, read_stack, sort_series
 from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
 from pipelines.bundle import bundle_digest, files_in
@@ -93,7 +93,7 @@ class KneeSuperResolution:
         UnsuitableInput
             With a reason in words for a radiologist.
         """
-        for stack in self._stacks(study):
+        for stack in self._sorted(study).stacks:
             self._refuse(gates.header_gates(stack))
 
     def load(self) -> None:
@@ -118,7 +118,8 @@ class KneeSuperResolution:
 
         findings, derived, lines, limits = [], [], [], []
         pages: list[Page] = []
-        for number, stack in enumerate(self._stacks(study), start=1):
+        given = self._sorted(study)
+        for number, stack in enumerate(given.stacks, start=1):
             made, remark = self._reconstruct(stack)
             found = (*gates.header_gates(stack), *gates.pixel_gates(made.scaled_source))
             self._refuse(found)
@@ -134,12 +135,13 @@ class KneeSuperResolution:
         return Result(
             model=self.model,
             title=self.title,
-            evidence=study.series,
+            evidence=(given.series,),
             conclusion=tuple(lines),
             findings=tuple(findings),
             derived=tuple(derived),
             pages=tuple(pages),
             limits=tuple(limits),
+            left_aside=given.left_aside,
             parameters=self.settings.as_parameters(),
         )
 
@@ -175,9 +177,9 @@ class KneeSuperResolution:
         )
         return made, remark
 
-    def _stacks(self, study: Study) -> tuple[Stack, ...]:
-        found = stacks(study.only_series("MR"))
-        for stack in found:
+    def _sorted(self, study: Study) -> SortedSeries:
+        found = sort_series(study.only_series("MR"))
+        for stack in found.stacks:
             self._refuse_unneeded(stack)
         return found
 

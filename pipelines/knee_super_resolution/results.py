@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -276,5 +277,7 @@ def _window(source: NDArray[np.float32]) -> tuple[float, float]:
 def _plane_names(stack: Stack) -> tuple[str, str, str]:
     """Names of the planes perpendicular to the stack's normal, its column direction and its row direction."""
     names = ("sagittal", "coronal", "axial")  # perpendicular to x, y, z of the patient
-    axes = [int(np.argmax(np.abs(stack.affine[:3, axis]))) for axis in range(3)]
-    return names[axes[0]], names[axes[1]], names[axes[2]]
+    along = np.abs(stack.affine[:3, :3] / np.linalg.norm(stack.affine[:3, :3], axis=0))  # (patient, stack)
+    # each name once, even at 45 degrees
+    x, y, z = max(permutations(range(3)), key=lambda axes: sum(along[a, i] for i, a in enumerate(axes)))
+    return names[x], names[y], names[z]

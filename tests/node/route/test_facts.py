@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import MRImageStorage
 
 from node.route.facts import series_facts, study_facts
 from tests.node.route.headers import enhanced, header, series
@@ -42,6 +43,17 @@ def test_what_an_enhanced_object_says_frame_by_frame_is_found_under_its_keyword(
     assert facts.values["series.frames"] == (6,)
     assert facts.values["series.instances"] == (1,)
     assert facts.values["series.spacing_mm"] == (3.0,)
+
+
+def test_a_derived_plane_or_a_capture_among_slices_does_not_change_where_they_lie(tmp_path: Path) -> None:
+    derived = {"ImageType": ["DERIVED", "SECONDARY", "MPR"], "SOPClassUID": MRImageStorage}
+    across = header(9, ImageOrientationPatient=[1, 0, 0, 0, 1, 0], **derived)
+    slices = [header(n, SOPClassUID=MRImageStorage) for n in range(1, 9)]
+    facts = series_facts(series(tmp_path, *slices, across), [])
+    assert facts.values["series.orientation"] == ("sagittal",)
+    assert facts.values["series.slices"] == (8,)
+    alone = series_facts(series(tmp_path, *(header(n, **derived) for n in range(1, 5))), [])
+    assert alone.values["series.slices"] == (4,)  # of a series of nothing else it is asked where that lies
 
 
 def test_an_element_of_a_sequence_is_found_by_its_path(tmp_path: Path) -> None:

@@ -33,6 +33,15 @@ def test_a_tilted_stack_keeps_the_name_of_its_nearest_plane_and_its_spacing_is_a
     assert found.spacing_mm == pytest.approx(3.5, abs=1e-6)  # not 3.5 / cos(20 degrees), the distance along z
 
 
+def test_slices_at_45_degrees_have_one_name_although_each_alone_might_have_another() -> None:
+    half = math.sqrt(0.5)
+    stack = [
+        header(n, ImageOrientationPatient=[-half - wobble, half - wobble, 0.0, 0.0, 0.0, -1.0])
+        for n, wobble in enumerate((1e-4, -1e-4) * 4)
+    ]
+    assert geometry(stack).orientation in ("sagittal", "coronal")
+
+
 def test_echoes_at_the_same_places_are_counted_once() -> None:
     stack = [header(number, EchoNumbers=echo) for number in range(1, 6) for echo in (1, 2, 3)]
     found = geometry(stack)

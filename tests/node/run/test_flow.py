@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from node.database import job_states, outbox
 from node.database.jobs import Job, JobState
-from node.database.tables import ObjectRow, OutboxRow
+from node.database.tables import EventRow, ObjectRow, OutboxRow
 from node.run.flow import Flow
 from node.run.pool import Pool
 from tests.node.run.trial import Bench, bench, configuration, install_trial
@@ -137,6 +137,18 @@ def test_what_could_not_be_made_stands_in_the_timeline_and_the_job_goes_on(tmp_p
         assert made.state(job) == "sending"
         assert made.events(job).count("left out") == 2
         assert "report" in {kind for kind, _ in queued(made, job)}
+
+
+def test_images_that_a_pipeline_left_aside_stand_in_timeline_and_summary(tmp_path: Path, pool: Pool) -> None:
+    with bench(tmp_path) as made:
+        flow, job = Flow(made.configuration, made.database, pool), running_job(made, behaviour="leave")
+        flow.prepare(job.id)
+        flow.infer(job.id)
+        sentence = "Left aside: 1 image (9), a capture."
+        with Session(made.database) as session:
+            events = session.execute(select(EventRow.what, EventRow.detail).where(EventRow.job_id == job.id)).all()
+        assert ("left aside", sentence) in [tuple(event) for event in events]
+        assert json.loads((flow.folder(job.id).path / "summary.json").read_text())["limits"] == [sentence]
 
 
 def test_a_hand_over_that_encoded_again_and_was_cut_off_is_done_when_it_is_repeated(

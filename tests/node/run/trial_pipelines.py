@@ -18,6 +18,7 @@ from dicom_sr.findings import (
     Heatmap,
     ImagePanel,
     ImageReference,
+    LeftAside,
     Measurement,
     Model,
     Page,
@@ -36,7 +37,7 @@ class TrialSettings(PipelineSettings):
 
     journal: Path  # a line per event: "<what> <series> <pid>"
     behaviour: Literal[
-        "find", "refuse", "refuse_pixels", "raise", "crash", "crash_once", "hang", "swell", "map_beside"
+        "find", "refuse", "refuse_pixels", "raise", "crash", "crash_once", "hang", "swell", "map_beside", "leave"
     ] = "find"
     check_s: float = 0.0
     run_s: float = 0.0
@@ -98,7 +99,19 @@ class Trial:
         page = Page("Trial", (ImagePanel("Source", image),), columns=1, summary=("A trial.",))
         self._note("ran", study)
         heatmaps = (beside,) if self.settings.behaviour == "map_beside" else ()
-        return Result(self.model, self.title, (series,), ("A trial.",), (finding,), heatmaps=heatmaps, pages=(page,))
+        aside = (
+            (LeftAside("a capture", (ImageReference("1.2.3"),), ("9",)),) if self.settings.behaviour == "leave" else ()
+        )
+        return Result(
+            self.model,
+            self.title,
+            (series,),
+            ("A trial.",),
+            (finding,),
+            heatmaps=heatmaps,
+            pages=(page,),
+            left_aside=aside,
+        )
 
     def _misbehave(self, study: Study) -> None:
         behaviour = self.settings.behaviour

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pydicom
+import pytest
+from pydicom.uid import UID, GrayscaleSoftcopyPresentationStateStorage
+
+from dicom_sr.series import read_studies
 from pipelines.hand_foot_scoring import films
+from tests.factories import radiograph_study
 
 
 def test_an_age_is_read_from_age_or_dates() -> None:
@@ -16,3 +22,19 @@ def test_an_age_is_read_from_age_or_dates() -> None:
     assert films.read_header(ds).age_years == pytest.approx(11.05, abs=0.1)
     ds.PatientAge = "018M"
     assert films.read_header(ds).age_years == 1.5
+
+
+def test_what_shows_nothing_in_a_series_of_films_is_no_film(tmp_path: Path) -> None:
+    film = radiograph_study(tmp_path).instances[0].path
+    ds = pydicom.dcmread(film)
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = GrayscaleSoftcopyPresentationStateStorage
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{ds.SOPInstanceUID}.1")
+    ds.Modality, ds.InstanceNumber = "PR", 0
+    for keyword in ("Rows", "Columns", "PixelData"):
+        del ds[keyword]
+    ds.save_as(tmp_path / "state.dcm", enforce_file_format=True)
+    (study,) = read_studies([film, tmp_path / "state.dcm"])
+    assert [instance.path for instance, _ in films.candidates(study)] == [film]
+    series, aside = films.radiographs(study)
+    assert [len(one.instances) for one in series] == [1]
+    assert [one.sentence for one in aside] == ["Left aside: 1 image (0), an object without pixels."]

@@ -15,7 +15,13 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
+from pydicom.uid import (
+    UID,
+    GrayscaleSoftcopyPresentationStateStorage,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    RLELossless,
+)
 
 from dicom_sr.codes import private
 from dicom_sr.errors import UnsuitableInput
@@ -311,3 +317,20 @@ def test_every_real_ultrasound_file_is_undetermined_or_unsuitable_with_a_reason(
     assert len(reasons) == 8
     expected = "made as (CARDIOLOGY|OBSTETRICAL|TEE)|mm wide"
     assert all(re.search(expected, reason) for reason in reasons)
+
+
+def test_a_presentation_state_in_the_series_is_left_aside(quick: JointClassification, tmp_path: Path) -> None:
+    write_finger(tmp_path)
+    ds = pydicom.dcmread(tmp_path / "US.dcm")
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = GrayscaleSoftcopyPresentationStateStorage
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{ds.SOPInstanceUID}.1")
+    ds.Modality, ds.InstanceNumber = "PR", 0
+    for keyword in ("Rows", "Columns", "PixelData", "NumberOfFrames"):
+        del ds[keyword]
+    ds.save_as(tmp_path / "PR.dcm", enforce_file_format=True)
+    (study,) = read_studies([tmp_path / "US.dcm", tmp_path / "PR.dcm"])
+    quick.check(study)
+    result = quick.run(study)
+    assert len(result.instances) == 1
+    assert [aside.reason for aside in result.left_aside] == ["an object without pixels"]
+    assert result.not_evaluable == ()

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import UID, GrayscaleSoftcopyPresentationStateStorage, SecondaryCaptureImageStorage
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.phantoms import Person, study_header, write_knee_mr
 from dicom_sr.series import Study, read_studies
+from dicom_sr.write.encode import EncodingProfile, encode
 from pipelines.knee_super_resolution import KneeSuperResolution, KneeSuperResolutionSettings
 
+CREATED = datetime(2026, 11, 22, 14, 5, 6, tzinfo=UTC)
 SHAPE, SPACING_MM = (8, 48, 44), (4.0, 1.25, 1.25)
 
 
@@ -149,6 +154,45 @@ def test_a_gap_between_slices_is_said(tmp_path: Path, header: Dataset) -> None:
     assert any("gap of 1.00 mm" in limit for limit in result.limits)
     assert "gap of 1.00 mm" in result.derived[0].description
     assert any("synthesised" in limit for limit in result.limits)
+
+
+def beside(path: Path, folder: Path, number: int, **values: Any) -> Path:
+    """One more object in the series of `path`."""
+    folder.mkdir(exist_ok=True)
+    ds = pydicom.dcmread(path)
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{ds.SOPInstanceUID}.{number}")
+    ds.InstanceNumber = number
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):
+        del ds[keyword]
+    for keyword, value in values.items():
+        setattr(ds, keyword, value)
+    ds.save_as(folder / "beside.dcm", enforce_file_format=True)
+    return folder / "beside.dcm"
+
+
+def test_a_capture_and_a_state_in_the_series_are_no_evidence_but_name_the_result(
+    tmp_path: Path, header: Dataset
+) -> None:
+    paths = knee(tmp_path / "knee", header)
+    capture = {"number": 9, "SOPClassUID": SecondaryCaptureImageStorage, "ImageType": ["DERIVED", "SECONDARY"]}
+    state = {"SOPClassUID": GrayscaleSoftcopyPresentationStateStorage, "Modality": "PR", "Rows": 0, "number": 0}
+    pipeline, keys = KneeSuperResolution(classical()), set()
+    cases: dict[str, dict[str, Any]] = {"plain": {}, "capture": capture, "state": state}
+    for name, values in cases.items():
+        more = [] if not values else [beside(paths[0], tmp_path / name, **values)]
+        given = study([*paths, *more])
+        pipeline.check(given)
+        result = pipeline.run(given)
+        assert len(result.instances) == 8
+        assert len(result.left_aside) == len(more)
+        objects = encode(result, EncodingProfile(kinds=("report",)), CREATED, tmp_path / name / "objects")
+        report = pydicom.dcmread(objects[0].path)
+        keys.add(str(report.SOPInstanceUID))
+        (evidence,) = report.CurrentRequestedProcedureEvidenceSequence
+        assert len(evidence.ReferencedSeriesSequence[0].ReferencedSOPSequence) == 8
+        texts = [str(item.get("TextValue")) for item in report.ContentSequence]
+        assert [text[:19] for text in texts if text.startswith("Left")] == ["Left aside: 1 image"] * len(more)
+    assert len(keys) == 3  # the capture may come late: then it is another result
 
 
 def test_noise_instead_of_images_is_refused(tmp_path: Path, header: Dataset) -> None:
