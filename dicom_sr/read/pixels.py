@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGExtended12Bit
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import ImageReference
-from dicom_sr.header_numbers import number_in, numbers_in, rescale_in, size_in, whole_number_in
+from dicom_sr.header_numbers import (
+    number_in,
+    numbers_in,
+    rescale_in,
+    size_in,
+    whole_number_in,
+)
 from dicom_sr.read.frames import frame_header, number_of_frames
+from dicom_sr.read.stored_pixels import DECODING, decoded, read, stored_range
 from dicom_sr.series import Instance, Series
 
-# what pydicom and the decoders behind it raise for files that are cut, wrong or of a kind they do not know
-_DECODING = (
-    AttributeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-_MAXIMUM_PIXELS = 2**28  # of a frame: more than any detector has, so a broken or hostile header
 _CENTIMETRE = 3  # PhysicalUnitsXDirection, PS3.3 C.8.5.5.1.15
 Scale = Literal["pixel spacing", "imager pixel spacing", "ultrasound region", "none"]
 
@@ -115,100 +102,12 @@ def read_picture(series: Series) -> Picture:
     return next(iter(pictures(series)))
 
 
-def read(instance: Instance) -> Dataset:
-    """The whole data set, with a transfer syntax even where the file has no meta header.
-
-    Raises
-    ------
-    UnsuitableInput
-        If the file cannot be read, or holds no pixels.
-    """
-    try:
-        ds = pydicom.dcmread(instance.path, force=True)
-        if not any(keyword in ds for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-            raise UnsuitableInput("the object has no pixels")
-        if "TransferSyntaxUID" not in ds.file_meta:
-            ds.file_meta.TransferSyntaxUID = pydicom.uid.UID(_guessed_syntax(ds))
-        rows, columns, count = int(ds.Rows), int(ds.Columns), number_of_frames(ds)
-    except UnsuitableInput:
-        raise
-    except (*_DECODING, pydicom.errors.InvalidDicomError) as error:
-        raise UnsuitableInput(f"the image cannot be read: {type(error).__name__}") from error
-    if not 0 < rows * columns <= _MAXIMUM_PIXELS or count < 1:
-        raise UnsuitableInput(f"the image claims {rows} x {columns} pixels and {count} frames")
-    return ds
-
-
-def _guessed_syntax(ds: Dataset) -> str:
-    implicit, little = ds.original_encoding
-    if implicit:
-        return str(ImplicitVRLittleEndian)
-    return str(ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
-
-
-def decoded(ds: Dataset, index: int = 0) -> NDArray[np.generic]:
-    """The pixels of one frame (0-based) as stored, (H, W) or (H, W, 3); YBR is RGB already.
-
-    Raises
-    ------
-    UnsuitableInput
-        If no installed decoder can.
-    """
-    try:
-        array = _by_gdcm(ds, index)
-        if array is None:
-            array = _by_pydicom(ds, index)
-    except _DECODING as error:
-        syntax = pydicom.uid.UID(str(ds.file_meta.TransferSyntaxUID)).name
-        raise UnsuitableInput(f"the pixels cannot be decoded ({syntax}): {type(error).__name__}") from error
-    if array.shape[:2] != (int(ds.Rows), int(ds.Columns)):
-        raise UnsuitableInput("the pixels do not have the rows and columns that the header says")
-    return array
-
-
-def _by_pydicom(ds: Dataset, index: int) -> NDArray[np.generic]:
-    syntax = pydicom.uid.UID(str(ds.file_meta.TransferSyntaxUID))
-    array, _ = get_decoder(syntax).as_array(ds, index=index, raw=False)
-    return np.asarray(array)
-
-
-def _by_gdcm(ds: Dataset, index: int) -> NDArray[np.generic] | None:
-    """GDCM's own reader, for 12-bit JPEG, which pydicom does not hand to it; None where it is not wanted or cannot.
-
-    Nothing else goes this way: on a one-bit RLE object, for one, GDCM ends the whole process.
-    """
-    if ds.file_meta.TransferSyntaxUID != JPEGExtended12Bit or int(ds.BitsAllocated) != 16 or not ds.filename:
-        return None
-    import gdcm
-
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(ds.filename))
-    if not reader.Read():
-        return None
-    image = reader.GetImage()
-    text = image.GetBuffer()
-    if text is None:
-        return None
-    buffer = text.encode("utf-8", errors="surrogateescape")
-    pixel_format = image.GetPixelFormat()
-    size = pixel_format.GetBitsAllocated() // 8
-    if size not in (1, 2, 4) or pixel_format.GetSamplesPerPixel() not in (1, 3):
-        return None
-    dtype = np.dtype(f"{'i' if pixel_format.GetPixelRepresentation() else 'u'}{size}")
-    samples = int(pixel_format.GetSamplesPerPixel())
-    shape = (-1, int(ds.Rows), int(ds.Columns), samples) if samples > 1 else (-1, int(ds.Rows), int(ds.Columns))
-    if len(buffer) % (int(ds.Rows) * int(ds.Columns) * samples * size):
-        return None
-    array = np.frombuffer(buffer, dtype).reshape(shape)
-    return array[index] if index < len(array) else None
-
-
 # ---- meaning
 def _picture(reference: ImageReference, header: Dataset, stored: NDArray[np.generic]) -> Picture:
     try:
         array, unit = _values(header, stored)
-    except _DECODING as error:
-        raise UnsuitableInput(f"the pixels' meaning cannot be read: {type(error).__name__}") from error
+    except DECODING as error:
+        raise UnsuitableInput("the pixels' meaning cannot be read: a table for grey or colour is damaged") from error
     pixel_mm, scale = pixel_size_mm(header)
     aspect = _aspect(header, pixel_mm)
     regions = ultrasound_regions(header)
@@ -222,10 +121,10 @@ def _values(header: Dataset, stored: NDArray[np.generic]) -> tuple[NDArray[np.ge
         rgb = apply_color_lut(stored, header)[..., :3]
         return _eight_bit(rgb, 8 * rgb.dtype.itemsize), ""
     if stored.ndim == 3:
-        return _eight_bit(stored, int(header.get("BitsStored") or 8)), ""
+        return _eight_bit(stored, whole_number_in(header, "BitsStored") or 8), ""
     values = real_values(stored, header)
     if photometric == "MONOCHROME1":  # the least value is white: turn it within its own range
-        low, high = _stored_range(header, stored)
+        low, high = stored_range(header, stored)
         values = np.float32(real_values(np.array([low, high]), header).sum()) - values
     return values, _unit(header)
 
@@ -252,23 +151,13 @@ def _eight_bit(rgb: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
     return np.asarray(np.asarray(rgb, np.float64) * (255 / (2**bits - 1)), np.uint8)
 
 
-def _stored_range(header: Dataset, array: NDArray[np.generic]) -> tuple[float, float]:
-    """The least and the greatest value that can be stored; of float pixels, those that are."""
-    bits = int(header.get("BitsStored") or 0)
-    if not bits:
-        return float(array.min()), float(array.max())
-    return (
-        (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if int(header.get("PixelRepresentation") or 0) else (0, 2**bits - 1)
-    )
-
-
 def _window(header: Dataset, array: NDArray[np.generic]) -> tuple[float, float] | None:
     """The first window of the header, turned where the picture was."""
     centre, width = number_in(header, "WindowCenter"), number_in(header, "WindowWidth")
     if centre is None or not width or width <= 0:
         return None
     if str(header.get("PhotometricInterpretation")) == "MONOCHROME1":
-        low, high = _stored_range(header, array)
+        low, high = stored_range(header, array)
         centre = float(real_values(np.array([low, high]), header).sum()) - centre
     return centre - width / 2, centre + width / 2
 

@@ -25,8 +25,9 @@ from dicom_sr.header_numbers import (
     one_rescale,
 )
 from dicom_sr.read.frames import frame_header, number_of_frames
-from dicom_sr.read.pixels import decoded, read, real_values
+from dicom_sr.read.pixels import real_values
 from dicom_sr.read.slices import Aside, Slice, aside, chosen_kind, grouped, left_aside, phase
+from dicom_sr.read.stored_pixels import decoded, read
 from dicom_sr.series import Series
 
 MIN_SLICES = 4
