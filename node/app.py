@@ -27,6 +27,7 @@ from node.patient_records.service import RecordService
 from node.prior.search import PriorReports
 from node.processes import Supervisor, receivers
 from node.receive import stow
+from node.receive.store.own_results import OwnResults
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.retention import Retention
 from node.receive.store.store import Store
@@ -146,7 +147,13 @@ class Node:
             "sending": sender.problem,
         }
         receive, data = configuration.receive, configuration.node.data
-        store = Store(data, receive.durability, receive.disk_floor_mb * 2**20, receive.dimse.maximum_instance_bytes)
+        store = Store(
+            data,
+            receive.durability,
+            receive.disk_floor_mb * 2**20,
+            receive.dimse.maximum_instance_bytes,
+            own_results=OwnResults(database, data),
+        )
         stack.callback(store.close)
         proxies = configuration.status.trusted_proxies
         more = [*stow.routes(store, receive.dicomweb, proxies), *records.routes()]

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.states import OutboxState
-from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
+from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow, SeriesRow
 from node.errors import JobNotFound
 
 T = TypeVar("T")
@@ -164,6 +164,21 @@ def delivered_counts(database: Database, job_ids: Iterable[str]) -> dict[str, tu
 def count_jobs(session: Session) -> dict[str, int]:
     """How many jobs are in each state."""
     return dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all())
+
+
+def other_studies_of_series(
+    session: Session, study_instance_uid: str, series_instance_uids: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """By series of a study: the other studies that have a series of the same UID; those of one study are left out."""
+    found: dict[str, list[str]] = {}
+    for chunk in in_chunks(series_instance_uids):
+        for series, study in session.execute(
+            select(SeriesRow.series_instance_uid, SeriesRow.study_instance_uid)
+            .where(SeriesRow.series_instance_uid.in_(chunk), SeriesRow.study_instance_uid != study_instance_uid)
+            .order_by(SeriesRow.first_received, SeriesRow.study_instance_uid)
+        ):
+            found.setdefault(series, []).append(study)
+    return {series: tuple(studies) for series, studies in found.items()}
 
 
 def in_chunks(values: Iterable[T], size: int = IN_CLAUSE) -> Iterator[list[T]]:

@@ -109,15 +109,21 @@ class InstanceRow(Base):
     times_received: Mapped[int] = mapped_column(Integer, default=1)  # the same instance sent again is a receipt too
     revision: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # how often with another data set
     fsynced: Mapped[bool] = mapped_column(default=False)
+    # a result of this software: none of its study's images
+    made_by_us: Mapped[bool] = mapped_column(default=False, server_default=false())
+    patient: Mapped[str] = mapped_column(String(80), default="", server_default="")  # see `node.study.patients`
 
 
 class SeriesRow(Base):
-    """What is known of one series; completion reads and writes it."""
+    """What is known of one series of one study; completion reads and writes it.
+
+    Some devices give one Series Instance UID to several studies: each study's part is a series of its own.
+    """
 
     __tablename__ = "series"
 
-    series_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
-    study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    series_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
     modality: Mapped[str] = mapped_column(String(16), default="")
     instances: Mapped[int] = mapped_column(Integer, default=0)  # distinct instances stored
     expected: Mapped[int | None]  # from the headers, where they say
@@ -336,6 +342,9 @@ class LaneRow(Base):
     seen: Mapped[datetime]
 
 
+NOT_STORED = "instance not stored"  # an `AuditRow.what`
+
+
 class AuditRow(Base):
     """Who did what: refusals, operator actions, configuration in force."""
 
@@ -345,7 +354,10 @@ class AuditRow(Base):
     at: Mapped[datetime] = mapped_column(index=True)
     what: Mapped[str] = mapped_column(String(64))
     who: Mapped[str] = mapped_column(String(128), default="")
+    study_instance_uid: Mapped[str | None] = mapped_column(String(64), index=True)  # that it is about
     detail: Mapped[dict[str, Any]]
+
+    __table_args__ = (Index("audit_by_kind", "what", "id"),)
 
 
 class InstallationRow(Base):

@@ -36,6 +36,7 @@ from node.receive.packed_files import (
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, TooLarge
 from node.receive.store.instance_files import Receipt
+from node.receive.store.own_results import OwnResults
 from node.receive.store.part10 import has_mark, read_meta
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.store import Store
@@ -91,8 +92,14 @@ def run(
         When everything stored is recorded too (by the running node, or here).
     """
     receive, data = configuration.receive, configuration.node.data
-    store = Store(data, receive.durability, receive.disk_floor_mb * 2**20, receive.dimse.maximum_instance_bytes)
     database = open_database(configuration.node.database_url)
+    store = Store(
+        data,
+        receive.durability,
+        receive.disk_floor_mb * 2**20,
+        receive.dimse.maximum_instance_bytes,
+        own_results=OwnResults(database, data),
+    )
     try:
         arrival = store.open("folder", peer_address="import")
         report = ImportReport()

@@ -19,6 +19,7 @@ class Status(IntEnum):
     DOES_NOT_MATCH = 0xA900  # the data set is not what the command says
     CANNOT_UNDERSTAND = 0xC000  # the data set cannot be read
     NO_SERIES = 0xC001  # Study or Series Instance UID is missing or not a UID: it belongs nowhere
+    UID_TAKEN = 0xC002  # another patient's, study's or series' instance is stored under its SOP Instance UID
 
 
 class NotStored(NodeError):
@@ -29,4 +30,6 @@ class NotStored(NodeError):
         self.status = status
         self.sop_class_uid = ""  # of the instance, where that much could be read
         self.sop_instance_uid = ""
+        self.study_instance_uid = ""
+        self.series_instance_uid = ""
         self.reason = reason[:64]  # ErrorComment (0000,0902) is LO

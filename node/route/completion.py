@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, func, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from node.config import ReceiveSettings
@@ -81,7 +81,11 @@ class Completion:
         for series_instance_uid, count in complete.counts.items():
             found = session.execute(
                 update(SeriesRow)
-                .where(SeriesRow.series_instance_uid == series_instance_uid, seen < count)
+                .where(
+                    SeriesRow.study_instance_uid == complete.study_instance_uid,
+                    SeriesRow.series_instance_uid == series_instance_uid,
+                    seen < count,
+                )
                 .values({seen: count, **({SeriesRow.completed: now} if by_series else {})})
                 .returning(SeriesRow.series_instance_uid)
             )
@@ -118,7 +122,7 @@ class Completion:
         return (
             met
             and quiet >= timedelta(seconds=self._settings.known_count_quiet_s)
-            and not _being_sent(session, series.series_instance_uid)
+            and not _being_sent(session, series.study_instance_uid, series.series_instance_uid)
         )
 
     def _studies(self, session: Session, now: datetime) -> list[Complete]:
@@ -158,7 +162,7 @@ def _series(session: Session, row: SeriesRow | Row[*tuple[Any, ...]], *, late: b
         level="series",
         study_instance_uid=row.study_instance_uid,
         series_instance_uid=row.series_instance_uid,
-        sop_instance_uids=_instances(session, InstanceRow.series_instance_uid == row.series_instance_uid),
+        sop_instance_uids=_instances(session, row.study_instance_uid, row.series_instance_uid),
         late=late,
         last_received=row.last_received,
         counts={row.series_instance_uid: row.instances},
@@ -172,19 +176,26 @@ def _study(session: Session, study: StudyRow) -> Complete:
         level="study",
         study_instance_uid=study.study_instance_uid,
         series_instance_uid=None,
-        sop_instance_uids=_instances(session, InstanceRow.study_instance_uid == study.study_instance_uid),
+        sop_instance_uids=_instances(session, study.study_instance_uid),
         late=study.routed_instances > 0,
         last_received=study.last_received,
         counts={row.series_instance_uid: row.instances for row in counted},
     )
 
 
-def _instances(session: Session, which: ColumnElement[bool]) -> tuple[str, ...]:
+def images_of(study_instance_uid: str, series_instance_uid: str | None) -> ColumnElement[bool]:
+    """What came of a study, or of one series of it, without the results of this software that were sent back."""
+    of_study = and_(InstanceRow.study_instance_uid == study_instance_uid, ~InstanceRow.made_by_us)
+    return and_(of_study, InstanceRow.series_instance_uid == series_instance_uid) if series_instance_uid else of_study
+
+
+def _instances(session: Session, study: str, series: str | None = None) -> tuple[str, ...]:
+    which = images_of(study, series)
     return tuple(session.scalars(select(InstanceRow.sop_instance_uid).where(which).order_by("sop_instance_uid")))
 
 
-def _being_sent(session: Session, series_instance_uid: str) -> bool:
+def _being_sent(session: Session, study_instance_uid: str, series_instance_uid: str) -> bool:
     """Is an association that has brought instances of this series still open?"""
-    brought = select(InstanceRow.association_id).where(InstanceRow.series_instance_uid == series_instance_uid)
+    brought = select(InstanceRow.association_id).where(images_of(study_instance_uid, series_instance_uid))
     still_open = select(func.count()).where(AssociationRow.id.in_(brought), AssociationRow.ended.is_(None))
     return bool(session.scalar(still_open))

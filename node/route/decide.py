@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from node.config import Configuration
-from node.route.facts import MADE_BY_NODE, Facts
+from node.route.facts import MADE_BY_NODE, ONE_STUDY, Facts
 from node.route.match import Clause, Matcher, matcher
 
 Level = Literal["series", "study"]
@@ -74,7 +74,7 @@ def decide(routes: Iterable[CompiledRoute], level: Level, series: Sequence[Facts
 
 def _decision(route: CompiledRoute, series: Sequence[Facts]) -> Decision:
     traces = [(facts, _clauses(route, facts)) for facts in series]
-    matching = tuple(facts.series_instance_uid for facts, clauses in traces if all(c.holds for c in clauses))
+    matching = tuple(facts.series_instance_uid for facts, clauses in traces if _matches(clauses))
     why = _why(traces, matching)
     return Decision(
         route.name,
@@ -88,7 +88,7 @@ def _decision(route: CompiledRoute, series: Sequence[Facts]) -> Decision:
                 {
                     "series_instance_uid": facts.series_instance_uid,
                     "modality": facts.modality,
-                    "matched": all(clause.holds for clause in clauses),
+                    "matched": _matches(clauses),
                     "clauses": [clause.as_json() for clause in clauses],
                 }
                 for facts, clauses in traces
@@ -97,17 +97,26 @@ def _decision(route: CompiledRoute, series: Sequence[Facts]) -> Decision:
     )
 
 
+def _matches(clauses: Sequence[Clause]) -> bool:
+    """Whether a job is made: one on a part of a series is, and ends with that reason."""
+    return all(clause.holds for clause in clauses if clause.key != ONE_STUDY)
+
+
 def _clauses(route: CompiledRoute, facts: Facts) -> tuple[Clause, ...]:
     """What must hold before any route applies, then the route's own clauses."""
     whole = Clause(MADE_BY_NODE, "no", "yes" if facts.made_by_node else "no", not facts.made_by_node)
     unreadable = Clause("readable headers", "all", f"{facts.unreadable} cannot be read", facts.unreadable == 0)
     must = (whole, unreadable) if facts.unreadable else (whole,)
+    if facts.other_studies:
+        must = (*must, Clause(ONE_STUDY, "yes", f"no, also of {', '.join(facts.other_studies)}", False))
     return (*must, *route.matcher.trace(facts).clauses)
 
 
 def _why(traces: Sequence[tuple[Facts, tuple[Clause, ...]]], matching: tuple[str, ...]) -> str:
     if matching:
-        return "every clause holds" if len(traces) == 1 else f"{len(matching)} of {len(traces)} series match"
+        shared = any(facts.other_studies for facts, _ in traces if facts.series_instance_uid in matching)
+        how = "every clause holds" if len(traces) == 1 else f"{len(matching)} of {len(traces)} series match"
+        return f"{how}, but the series is of other studies too" if shared else how
     failed = [clause for _, clauses in traces for outer in clauses for clause in outer.failed()]
     if len(traces) != 1:
         keys_ = ", ".join(dict.fromkeys(clause.key for clause in failed))

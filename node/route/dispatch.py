@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, and_, select
 from sqlalchemy.orm import Session
 
 from dicom_sr.series import Instance, Series
 from node.config import Configuration, Route
 from node.database.connection import Database
 from node.database.jobs import Job, job_id, revision_of
-from node.database.queries import in_chunks
+from node.database.queries import in_chunks, other_studies_of_series
 from node.database.tables import AssociationRow, AuditRow, DecisionRow, InstanceRow, JobRow, SeriesRow
-from node.route.completion import Complete, Completion
+from node.route.completion import Complete, Completion, images_of
 from node.route.decide import Decision, compile_routes, decide, keys
 from node.route.facts import Facts, series_facts, study_facts
 from pipelines.base import Pipeline
@@ -78,7 +79,13 @@ class Dispatcher:
             return [], {}
         with Session(self._database) as session:
             series = stored_series(session, complete, self._instances)
-        decisions = decide(routes, complete.level, self._facts(complete, series))
+            others = other_studies_of_series(
+                session, complete.study_instance_uid, [one.series_instance_uid for one in series]
+            )
+        facts = [
+            replace(one, other_studies=others.get(one.series_instance_uid, ())) for one in self._facts(complete, series)
+        ]
+        decisions = decide(routes, complete.level, facts)
         jobs = {
             decision.route: self.job(
                 decision.route,
@@ -104,7 +111,14 @@ class Dispatcher:
             "error": type(error).__name__,  # its text may quote a value
         }
         with Session(self._database) as session, session.begin():
-            session.add(AuditRow(at=self._clock(), what="cannot decide", detail=detail))
+            session.add(
+                AuditRow(
+                    at=self._clock(),
+                    what="cannot decide",
+                    study_instance_uid=complete.study_instance_uid,
+                    detail=detail,
+                )
+            )
 
     def _facts(self, complete: Complete, series: Sequence[Series]) -> tuple[Facts, ...]:
         asked = keys(self._routes)
@@ -243,13 +257,15 @@ def stored_series(session: Session, complete: Complete, folder: Path) -> tuple[S
             AssociationRow.called_ae_title,
             AssociationRow.peer_address,
         )
-        .join(SeriesRow, SeriesRow.series_instance_uid == InstanceRow.series_instance_uid)
-        .outerjoin(AssociationRow, AssociationRow.id == InstanceRow.association_id)
-        .where(
-            InstanceRow.series_instance_uid == complete.series_instance_uid
-            if complete.series_instance_uid
-            else InstanceRow.study_instance_uid == complete.study_instance_uid
+        .join(
+            SeriesRow,
+            and_(
+                SeriesRow.study_instance_uid == InstanceRow.study_instance_uid,
+                SeriesRow.series_instance_uid == InstanceRow.series_instance_uid,
+            ),
         )
+        .outerjoin(AssociationRow, AssociationRow.id == InstanceRow.association_id)
+        .where(images_of(complete.study_instance_uid, complete.series_instance_uid))
         .order_by(InstanceRow.received, InstanceRow.sop_instance_uid)
     )
     grouped: dict[str, list[Row[*tuple[Any, ...]]]] = {}

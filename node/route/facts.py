@@ -36,6 +36,7 @@ TEXTS = {
     "association.peer_address": "IP address of the sender; a network such as 10.2.0.0/16 can be asked for",
     "study.modalities": "modalities of the study's series (routes of level study)",
 }
+ONE_STUDY = "series of one study"  # a part of a series may look whole: its job is told why it does not run
 MADE_BY_NODE = "made by this kind of node"  # never processed, so that results that come back make no loop
 
 
@@ -66,6 +67,7 @@ class Facts:
     values: Mapping[str, tuple[Value, ...]]  # by key: the different values of all instances; absent: no value
     made_by_node: bool
     unreadable: int = 0  # instances whose header could not be read
+    other_studies: tuple[str, ...] = ()  # that have a series of the same UID
 
 
 def study_facts(series: Sequence[Series], keys: Iterable[str]) -> tuple[Facts, ...]:

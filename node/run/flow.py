@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, TypeVar
 
-from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -28,10 +27,10 @@ from node.config import Configuration, Destination, FhirDestination
 from node.database import job_states, outbox
 from node.database.connection import Database
 from node.database.jobs import ON_REQUEST, JobState
-from node.database.queries import in_chunks
-from node.database.tables import AssociationRow, InstanceRow, JobRow
+from node.database.tables import JobRow
 from node.errors import JobFailed, NodeError, WorkerDied
 from node.run.job_folder import JobFolder
+from node.run.job_images import JobImages
 from node.run.messages import Check, Checked, Encode, Encoded, Infer, Inferred, JobRequest, Settings
 from node.run.notes import CheckNote, ObjectsNote, PriorNote, ResultNote, StudyNote
 from node.run.pool import Interrupted, Pool, Stopping
@@ -126,6 +125,7 @@ class Flow:
     ) -> None:
         self._configuration, self._database, self._pool = configuration, database, pool
         self._contexts, self._priors = contexts, priors
+        self._images = JobImages(database, configuration.node.data)
 
     def folder(self, job_id: str) -> JobFolder:
         """Where the steps of a job leave what they have made."""
@@ -138,8 +138,10 @@ class Flow:
         with self._step(job_id, "prepare") as step:
             checked = folder.read_note(CheckNote)
             if checked is None:
-                folder.write_note(self._study_note(step.job))
-                try:  # a record that is somebody else's also keeps the pipeline from running
+                note = self._images.study_note(step.job)
+                folder.write_note(note)
+                try:  # images of several patients, or a record that is somebody else's, keep the pipeline from running
+                    self._require_one_patient(step.job, note)
                     self._find_context(step.job)
                     checked = CheckNote(self._call(step.job, "prepare", Check(*self._asked(step.job)), Checked).version)
                 except UnsuitableInput as error:
@@ -154,10 +156,15 @@ class Flow:
             note = self.folder(job_id).finished_result()
             if note is not None:
                 return {"unsuitable": None, "result": note.sha256}
+            self._images.require_its_own(step.job)
             try:
                 inferred = self._call(step.job, "infer", Infer(*self._asked(step.job)), Inferred)
+                self._images.require_its_own(step.job)  # none was replaced meanwhile
             except UnsuitableInput as error:
                 return {"unsuitable": str(error), "result": None}
+            except JobFailed:
+                self.folder(job_id).forget_result()
+                raise
             note = self.folder(job_id).read_note(ResultNote)
             step.left_aside = note.left_aside if note else ()
             return {"unsuitable": None, "result": inferred.sha256}
@@ -292,29 +299,14 @@ class Flow:
             return False
 
     # ---- prepare
-    def _study_note(self, job: JobRow) -> StudyNote:
-        """Where the job's images lie, and by which association each series came."""
-        store = self._configuration.node.data.absolute() / "instances"
-        paths: dict[str, Path] = {}
-        attributes: dict[str, dict[str, str]] = {}
-        with Session(self._database) as session:
-            for uids in in_chunks(job.sop_instance_uids):
-                rows = session.execute(
-                    select(InstanceRow, AssociationRow)
-                    .outerjoin(AssociationRow, AssociationRow.id == InstanceRow.association_id)
-                    .where(InstanceRow.sop_instance_uid.in_(uids))
-                )
-                for instance, association in rows:
-                    paths[instance.sop_instance_uid] = store / instance.path
-                    if association is not None:
-                        attributes[instance.series_instance_uid] = {
-                            "calling_ae_title": association.calling_ae_title,
-                            "called_ae_title": association.called_ae_title,
-                            "peer_address": association.peer_address,
-                        }
-        if missing := [uid for uid in job.sop_instance_uids if uid not in paths]:
-            raise JobFailed(f"{len(missing)} of {len(job.sop_instance_uids)} instances are no longer stored")
-        return StudyNote(job.study_instance_uid, tuple(paths.values()), attributes)
+    def _require_one_patient(self, job: JobRow, note: StudyNote) -> None:
+        """Raise `UnsuitableInput` unless the images are of one patient and study; what else to know is noted."""
+        if note.patients > 1:
+            raise UnsuitableInput(note.remark)
+        self._images.require_one_study(job)
+        if note.remark:
+            with Session(self._database) as session, session.begin():
+                job_states.note(session, job.id, "remark", note.remark)
 
     def _find_context(self, job: JobRow) -> None:
         """Put the patient's record into the job's folder, if the pipeline wants it and there is one.
@@ -386,12 +378,14 @@ class Flow:
     def _encode(self, job: JobRow, result: str | None, not_run: str | None) -> str | None:
         """Have the objects written; returns what they are known by, None where nobody wants any."""
         profiles = self._profiles(job, not_run)
-        if not profiles:
+        note = self.folder(job.id).read_note(StudyNote)
+        if not profiles or (note is not None and note.patients > 1):  # whose file should it go into?
             return None
         predecessors = self._predecessors(job) if not_run is None else ()
         sent = [(item.sop_instance_uid, item.sha256) for item in predecessors]
         key = _digest([result, not_run, sent, sorted(profiles), job.revision])
         if self.folder(job.id).finished_objects(key) is None:
+            self._images.require_its_own(job)  # the objects copy what the images say of patient and study
             request = Encode(
                 *self._asked(job),
                 result=result,

@@ -227,6 +227,10 @@ class JobFolder:
             return None
         return note
 
+    def forget_result(self) -> None:
+        """Have the pipeline run again, the next time."""
+        (self.path / ResultNote.FILE).unlink(missing_ok=True)
+
     # ---- encode
     def finished_objects(self, of: str) -> ObjectsNote | None:
         """The note of the objects; None unless they were made from `of` and every file is there and whole."""

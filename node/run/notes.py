@@ -26,6 +26,8 @@ class StudyNote:
     study_instance_uid: str
     paths: tuple[Path, ...] = ()
     attributes: dict[str, dict[str, str]] = field(default_factory=dict)  # by SeriesInstanceUID: `Series.attributes`
+    patients: int = 1  # that the images are of; of more than one, nothing is made
+    remark: str = ""  # what a reader must know of whose they are
 
 
 @dataclass(frozen=True)

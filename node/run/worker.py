@@ -108,13 +108,15 @@ def infer(asked: Infer, warm: Warm) -> Inferred:
     folder = JobFolder(asked.folder)
     pipeline = warm.get(asked.pipeline, asked.settings, load=True)
     study = folder.read_study()
+    images = folder.read_note(StudyNote)
     prior, remark = folder.read_prior()
+    remarks = [sentence for sentence in (images.remark if images else "", remark) if sentence]
     context = folder.read_context() if pipeline.needs_context else None
     start = time.perf_counter()
     result = pipeline.run(replace(study, series=(*study.series, *prior)), context)
     seconds = time.perf_counter() - start
-    if remark:
-        result = replace(result, limits=(*result.limits, remark))
+    if remarks:
+        result = replace(result, limits=(*result.limits, *remarks))
     folder.write_json("summary.json", summary(result))
     note = folder.write_result(result, pipeline.version, seconds)
     return Inferred(note.sha256, note.version, seconds)

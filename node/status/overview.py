@@ -14,10 +14,20 @@ from sqlalchemy.orm import Session
 
 from node.database.connection import Database
 from node.database.jobs import ON_REQUEST, JobState
-from node.database.queries import CAPTURE, UNDER_WAY, JobView, count_jobs, job_views
+from node.database.queries import (
+    CAPTURE,
+    UNDER_WAY,
+    JobView,
+    count_jobs,
+    in_chunks,
+    job_views,
+    other_studies_of_series,
+)
 from node.database.states import AssociationOutcome, OutboxState
 from node.database.tables import (
+    NOT_STORED,
     AssociationRow,
+    AuditRow,
     DecisionRow,
     InstanceRow,
     JobRow,
@@ -26,9 +36,11 @@ from node.database.tables import (
     SeriesRow,
     StudyRow,
 )
+from node.study.patients import Person, patient_numbers
 
 Row = TypeVar("Row", SeriesRow, DecisionRow)
 
+LOOKED_AT = 500  # instances that were not stored, the latest; many of one association are shown as one
 REASONS_SHOWN = 3  # of a route that did not match, on the overview; the study's own page has all
 
 
@@ -42,6 +54,18 @@ class Span:
 
 
 @dataclass(frozen=True)
+class NotStored:
+    """Instances of one study that were not stored, for one reason, by one association."""
+
+    last: datetime
+    sender: str
+    study_instance_uid: str | None  # None where it could not be read
+    status: str
+    reason: str
+    instances: int
+
+
+@dataclass(frozen=True)
 class StudyView:
     """One study: what came, what was decided, what was done."""
 
@@ -49,6 +73,9 @@ class StudyView:
     series: tuple[SeriesRow, ...]
     decisions: tuple[DecisionRow, ...]
     jobs: tuple[JobView, ...]
+    patients: Mapping[str, Mapping[int, int]]  # by series: number of images by number of the patient, from 1
+    other_studies: Mapping[str, tuple[str, ...]]  # by series: those that have a series of the same UID
+    came_back: int  # results of this software that were sent to the node and are stored
 
     @property
     def uid(self) -> str:
@@ -59,6 +86,11 @@ class StudyView:
     def instances(self) -> int:
         """Number of instances that have come."""
         return sum(one.instances for one in self.series)
+
+    @property
+    def patient_count(self) -> int:
+        """How many patients its images are of."""
+        return len({number for counts in self.patients.values() for number in counts}) or 1
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -116,10 +148,13 @@ class StudyView:
     @property
     def after_last_image_s(self) -> float | None:
         """From the last image to the end of the last job; None while one is under way, or where there is none."""
-        ends = [job.ended for job in self.jobs]
-        if not ends or any(end is None for end in ends):
-            return None
-        return (max(end for end in ends if end) - self.row.last_received).total_seconds()
+        ends = [self.after_last_image_of_s(job) for job in self.jobs]
+        return max((end for end in ends if end is not None), default=None) if None not in ends else None
+
+    def after_last_image_of_s(self, job: JobView) -> float | None:
+        """From the last image to the end of a job; None while it is under way, or where images came after it."""
+        after = (job.ended - self.row.last_received).total_seconds() if job.ended else -1.0
+        return after if after >= 0 else None
 
 
 @dataclass(frozen=True)
@@ -227,6 +262,22 @@ class Overview:
             rows = session.scalars(select(StudyRow).order_by(StudyRow.last_received.desc()).limit(limit)).all()
             return _study_views(session, rows)
 
+    def not_stored(self, limit: int, study_instance_uid: str | None = None) -> list[NotStored]:
+        """What was not stored, the latest first; of one study only where that is given."""
+        query = select(AuditRow).where(AuditRow.what == NOT_STORED).order_by(AuditRow.id.desc()).limit(LOOKED_AT)
+        if study_instance_uid is not None:
+            query = query.where(AuditRow.study_instance_uid == study_instance_uid)
+        with self._session() as session:
+            grouped: dict[tuple[str, str | None, str, str], list[datetime]] = {}
+            for row in session.scalars(query):
+                key = (row.detail["association"], row.study_instance_uid, row.detail["status"], row.detail["reason"])
+                grouped.setdefault(key, []).append(row.at)
+            senders = _senders(session, {association for association, *_ in grouped})
+        return [
+            NotStored(times[0], senders.get(association, ""), study, status, reason, len(times))
+            for (association, study, status, reason), times in list(grouped.items())[:limit]
+        ]
+
     def study(self, uid: str) -> StudyView | None:
         """One study; None where the node has none of that UID."""
         with self._session() as session:
@@ -323,10 +374,58 @@ def _study_views(session: Session, rows: Sequence[StudyRow]) -> tuple[StudyView,
         ).all(),
     ):
         jobs.setdefault(view.row.study_instance_uid, []).append(view)
+    patients, came_back = _patients(session, uids), _came_back(session, uids)
     return tuple(
-        StudyView(row, tuple(series.get(uid, ())), tuple(decisions.get(uid, ())), tuple(jobs.get(uid, ())))
+        StudyView(
+            row,
+            tuple(series.get(uid, ())),
+            tuple(decisions.get(uid, ())),
+            tuple(jobs.get(uid, ())),
+            patients.get(uid, {}),
+            other_studies_of_series(session, uid, [one.series_instance_uid for one in series.get(uid, ())]),
+            came_back.get(uid, 0),
+        )
         for uid, row in zip(uids, rows, strict=True)
     )
+
+
+def _patients(session: Session, studies: Sequence[str]) -> dict[str, dict[str, dict[int, int]]]:
+    """By study and series: number of images by number of the patient, counted in the order in which they came."""
+    marks: dict[str, list[tuple[str, str, int]]] = {}
+    for study, series, mark, count in session.execute(
+        select(InstanceRow.study_instance_uid, InstanceRow.series_instance_uid, InstanceRow.patient, func.count())
+        .where(InstanceRow.study_instance_uid.in_(studies), InstanceRow.patient != "", ~InstanceRow.made_by_us)
+        .group_by(InstanceRow.study_instance_uid, InstanceRow.series_instance_uid, InstanceRow.patient)
+        .order_by(func.min(InstanceRow.received), InstanceRow.patient)
+    ):
+        marks.setdefault(study, []).append((series, mark, count))
+    found: dict[str, dict[str, dict[int, int]]] = {}
+    for study, of_study in marks.items():
+        numbers = patient_numbers(Person.of_mark(mark) for _, mark, _ in of_study)
+        for (series, _, count), number in zip(of_study, numbers, strict=True):
+            counts = found.setdefault(study, {}).setdefault(series, {})
+            counts[number] = counts.get(number, 0) + count
+    return found
+
+
+def _came_back(session: Session, studies: Sequence[str]) -> dict[str, int]:
+    """By study: results of this software that were sent to the node and are stored."""
+    return dict(
+        session.execute(
+            select(InstanceRow.study_instance_uid, func.count())
+            .where(InstanceRow.study_instance_uid.in_(studies), InstanceRow.made_by_us)
+            .group_by(InstanceRow.study_instance_uid)
+        ).all()
+    )
+
+
+def _senders(session: Session, associations: Iterable[str]) -> dict[str, str]:
+    """By association: who it was, as far as it said."""
+    found: dict[str, str] = {}
+    for chunk in in_chunks(associations):
+        for row in session.scalars(select(AssociationRow).where(AssociationRow.id.in_(chunk))):
+            found[row.id] = " ".join(part for part in (row.way, row.calling_ae_title, row.peer_address) if part)
+    return found
 
 
 def _by_study(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -148,16 +148,22 @@ class _Page:
                 "requests": self._overview.requests(REQUESTS_SHOWN),
                 "destinations": self._overview.destinations(),
                 "refused": self._overview.refused_associations(REFUSALS_SHOWN),
+                "not_stored": self._overview.not_stored(REFUSALS_SHOWN),
                 "disk": self._disk,
             },
         )
 
     def study(self, request: Request) -> Response:
-        study = self._overview.study(request.path_params["uid"])
+        uid = request.path_params["uid"]
+        study = self._overview.study(uid)
         if study is None:
             raise HTTPException(404, "The node has no such study.")
+        not_stored = self._overview.not_stored(REFUSALS_SHOWN, uid)
+        now = datetime.now(UTC)
         return self._templates.TemplateResponse(
-            request, "study.html", {"now": datetime.now(UTC), "problems": self._problems(), "study": study}
+            request,
+            "study.html",
+            {"now": now, "problems": self._problems(), "study": study, "not_stored": not_stored},
         )
 
     def job(self, request: Request) -> Response:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.valuerep import PersonName
 
@@ -84,13 +85,24 @@ def identity_in(header: Dataset, default_issuer: str = "") -> Identity:
     A patient ID without an issuer is of `default_issuer`.
     """
     name = header.get("PatientName") or PersonName("")
-    return Identity(
-        str(header.get("PatientID") or "").strip(),
+    return identity(
+        str(header.get("PatientID") or ""),
         str(header.get("IssuerOfPatientID") or "").strip() or default_issuer,
+        name[0] if isinstance(name, MultiValue) else name,
+        header.get("PatientBirthDate"),
+        str(header.get("PatientSex") or ""),
+    )
+
+
+def identity(patient_id: str, issuer: str, name: PersonName, birth_date: object, sex: str) -> Identity:
+    """Who the values of the data elements say the patient is."""
+    return Identity(
+        patient_id.strip(),
+        issuer.strip(),
         str(name.family_name),
         str(name.given_name),
-        day(header.get("PatientBirthDate")),
-        _SEXES.get(str(header.get("PatientSex") or ""), "U"),
+        day(birth_date),
+        _SEXES.get(sex.strip(), "U"),
     )
 
 

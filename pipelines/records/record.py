@@ -25,6 +25,12 @@ class Identity:
     birth_date: date | None = field(default=None, repr=False)
     sex: Sex = field(default="U", repr=False)
 
+    @property
+    def plain_name(self) -> str:
+        """Family name and first given name without accents, case and punctuation; empty where there is none."""
+        names = (_plain(self.family_name), _plain(" ".join(self.given_name.split()[:1])))
+        return "^".join(names) if any(names) else ""
+
     def mismatch(self, other: Identity) -> str | None:
         """Name of the field in which the two disagree, or what is missing to tell; None if they agree.
 

@@ -210,6 +210,8 @@ class CommitmentProvider:
         return (SOME_FAILED if failed else ALL_COMMITTED), information
 
     def _check(self, sop_class_uid: str, sop_instance_uid: str) -> int:
+        if self._store.is_taken(sop_instance_uid):
+            return PROCESSING_FAILURE  # of two instances under that UID one was refused, and its sender must keep it
         path = self._store.find(sop_instance_uid)
         if path is None:
             return NO_SUCH_INSTANCE

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import zlib
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
+from pydicom.charset import python_encoding
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -19,16 +21,28 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPIPHTJ2KReferencedDeflate,
 )
+from pydicom.valuerep import PersonName
 
+from dicom_sr.read.headers import MANUFACTURER as OURS
 from node.receive.status import NotStored, Status
+from node.study.headers import identity
+from pipelines.records.record import Identity
 
+SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
 MODALITY = 0x00080060
+MANUFACTURER = 0x00080070
+PATIENT_NAME = 0x00100010
+PATIENT_ID = 0x00100020
+ISSUER_OF_PATIENT_ID = 0x00100021
+PATIENT_BIRTH_DATE = 0x00100030
+PATIENT_SEX = 0x00100040
+CONTRIBUTING_EQUIPMENT_SEQUENCE = 0x0018A001
 STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
 NUMBER_OF_SERIES_RELATED_INSTANCES = 0x00201209
-WANTED = frozenset(
+NEEDED = frozenset(  # a data set in which none of these is found cannot be read
     {
         SOP_CLASS_UID,
         SOP_INSTANCE_UID,
@@ -38,6 +52,8 @@ WANTED = frozenset(
         NUMBER_OF_SERIES_RELATED_INSTANCES,
     }
 )
+PATIENT = (PATIENT_ID, ISSUER_OF_PATIENT_ID, PATIENT_NAME, PATIENT_BIRTH_DATE, PATIENT_SEX)
+WANTED = NEEDED | {SPECIFIC_CHARACTER_SET, MANUFACTURER, *PATIENT}
 LAST = NUMBER_OF_SERIES_RELATED_INSTANCES  # elements come in ascending order (PS3.5 7.1): nothing after it is wanted
 
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -53,12 +69,17 @@ FIRST_GROUPS = (0x0008, 0x0004, 0x0010)  # in which a data set begins
 MAXIMUM_DEPTH = 64  # sequences in sequences; real objects stay under 10, and pydicom overflows its stack near 300
 MAXIMUM_ELEMENTS = 200_000  # before (0020,1209); an enhanced series of 10,000 frames has its functional groups later
 MAXIMUM_VALUE = 256  # bytes of a wanted value that are looked at
+MAXIMUM_EQUIPMENT = 64 * 1024  # and of the Contributing Equipment Sequence, which has an item for each who handled it
 MAXIMUM_DISORDER = 16  # elements out of ascending order (PS3.5 7.1): real files have one or two, zeros have thousands
 INFLATED_AT_FIRST = 64 * 1024  # bytes of a deflated data set that are inflated to find them, and
 MAXIMUM_INFLATED = 4 * 2**20  # that are inflated where these do not hold them
 
 _UID = re.compile(r"[0-9.]{1,64}")  # leading zeros in a component are wrong (PS3.5 9.1) and real: they are let through
 _MODALITY = re.compile(r"[A-Z0-9_ ]{1,16}")
+# Manufacturer (0008,0070) of this software in an item, with explicit VR of either byte order or implicit VR
+_OUR_EQUIPMENT = re.compile(
+    rb"(?:\x08\0\x70\0(?:LO[\x07\x08]\0|[\x07\x08]\0\0\0)|\0\x08\0\x70LO\0[\x07\x08])" + OURS.encode()
+)
 
 
 class Header(NamedTuple):
@@ -70,6 +91,8 @@ class Header(NamedTuple):
     series_instance_uid: str
     modality: str
     expected: int | None  # NumberOfSeriesRelatedInstances; ImagesInAcquisition counts an acquisition, not a series
+    patient: Identity
+    made_by_us: bool  # a result of this software, as `dicom_sr.read.headers.made_by_us` says of a whole header
 
 
 class _Incomplete(Exception):
@@ -151,7 +174,7 @@ def ends_early(data: bytes | memoryview, transfer_syntax_uid: str) -> bool:
 
 
 def _read(data: bytes | memoryview, transfer_syntax_uid: str, whole: bool) -> Header | None:
-    values: dict[int, str] = {}
+    values: dict[int, bytes] = {}
     try:
         _scan(data, transfer_syntax_uid, values)
     except _Incomplete:
@@ -160,9 +183,10 @@ def _read(data: bytes | memoryview, transfer_syntax_uid: str, whole: bool) -> He
     return _header(values)
 
 
-def _header(values: dict[int, str]) -> Header:
-    if not values.keys() & WANTED:
+def _header(found: dict[int, bytes]) -> Header:
+    if not found.keys() & NEEDED:
         raise NotStored(Status.CANNOT_UNDERSTAND, "The data set cannot be read in its transfer syntax")
+    values = {tag: found[tag].decode("ascii", "replace").strip("\0 ") for tag in NEEDED & found.keys()}
     study, series = values.get(STUDY_INSTANCE_UID, ""), values.get(SERIES_INSTANCE_UID, "")
     for name, uid in (("Study", study), ("Series", series)):
         if not is_uid(uid):
@@ -176,7 +200,21 @@ def _header(values: dict[int, str]) -> Header:
         series,
         modality if _MODALITY.fullmatch(modality) else "",
         int(count) if count.isascii() and count.isdigit() and 0 < int(count) <= 1_000_000 else None,
+        _patient(found.get(SPECIFIC_CHARACTER_SET, b""), *(found.get(tag, b"") for tag in PATIENT)),
+        found.get(MANUFACTURER, b"").strip(b"\0 ") == OURS.encode()
+        or _OUR_EQUIPMENT.search(found.get(CONTRIBUTING_EQUIPMENT_SEQUENCE, b"")) is not None,
     )
+
+
+@lru_cache(maxsize=1024)
+def _patient(charset: bytes, patient_id: bytes, issuer: bytes, name: bytes, birth_date: bytes, sex: bytes) -> Identity:
+    """Who the values, as they stand in the data set, say the patient is: the same for a whole series."""
+    encoding = python_encoding.get(charset.decode("ascii", "replace").strip("\0 "), "latin-1")
+
+    def text(value: bytes) -> str:
+        return value.decode("ascii" if value.isascii() else encoding, "replace").strip("\0 ")
+
+    return identity(text(patient_id), text(issuer), PersonName(text(name)), text(birth_date), text(sex))
 
 
 def _inflate(packed: bytes, size: int) -> bytes:
@@ -192,7 +230,7 @@ _BIG = (Struct(">HH"), Struct(">H"), Struct(">L"))
 
 
 def _scan(
-    data: bytes | memoryview, transfer_syntax_uid: str, values: dict[int, str], *, to_the_end: bool = False
+    data: bytes | memoryview, transfer_syntax_uid: str, values: dict[int, bytes], *, to_the_end: bool = False
 ) -> None:
     """Walk the elements of `data` into `values` up to (0020,1209), or to the end of the data.
 
@@ -204,7 +242,7 @@ def _scan(
     )
     explicit = transfer_syntax_uid != ImplicitVRLittleEndian
     end = len(data)
-    position = elements = disorder = previous = 0
+    position = elements = disorder = previous = equipment = 0
     open_sequences: list[bool] = []  # per open sequence or item: whether explicit VR goes on after it
     while True:
         if position + 8 > end:
@@ -231,6 +269,11 @@ def _scan(
                 else:
                     position += length
                 continue
+        elif equipment:  # its sequence, of a length that is not stated, has ended
+            stop = min(position, equipment + MAXIMUM_EQUIPMENT)
+            values[CONTRIBUTING_EQUIPMENT_SEQUENCE] = bytes(data[equipment:stop])
+            equipment = 0
+            continue
         elif tag > LAST and not to_the_end:
             return
         elif tag <= previous:
@@ -252,6 +295,8 @@ def _scan(
             (length,) = long_of(data, position + 4)
             position += 8
         if length == UNDEFINED:
+            if tag == CONTRIBUTING_EQUIPMENT_SEQUENCE and not open_sequences:
+                equipment = position
             _descend(open_sequences, explicit)
             explicit = explicit and vr != b"UN"  # PS3.5 6.2.2 note: such a UN holds implicit VR
             continue
@@ -259,9 +304,13 @@ def _scan(
             stop = min(position + length, position + MAXIMUM_VALUE)
             if stop > end:
                 raise _Incomplete
-            values[tag] = bytes(data[position:stop]).decode("ascii", "replace").strip("\0 ")
+            values[tag] = bytes(data[position:stop])
             if tag == LAST and not to_the_end:
                 return
+        elif tag == CONTRIBUTING_EQUIPMENT_SEQUENCE and not open_sequences:
+            if position + length > end:
+                raise _Incomplete
+            values[tag] = bytes(data[position : position + min(length, MAXIMUM_EQUIPMENT)])
         position += length
 
 

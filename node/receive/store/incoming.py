@@ -59,12 +59,14 @@ class Arrival:
     def failure(self, sop_instance_uid: str, error: NotStored) -> None:
         """Record that an instance was not stored."""
         self.failed += 1
-        self._receipts.append(Failed(self.id, sop_instance_uid, int(error.status), error.reason, self._clock()))
+        where = (error.study_instance_uid, error.series_instance_uid)
+        self._receipts.append(Failed(self.id, sop_instance_uid, int(error.status), error.reason, self._clock(), *where))
         log.warning(
             "instance not stored",
             extra={
                 "association": self.id,
                 "sop_instance_uid": sop_instance_uid,
+                "study_instance_uid": error.study_instance_uid,
                 "status": f"0x{error.status:04X}",
                 "reason": error.reason,
             },

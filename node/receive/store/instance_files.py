@@ -4,7 +4,11 @@
     <data>/instances/<hex>/<digest>.dcm    whole
     <data>/receipts/<process>-<n>.journal  what happened, until the receipt import has brought it into the database
 
-An instance's file is named by the digest of its SOP Instance UID: what a peer sends never becomes a path.
+An instance's file is named by the digest of its SOP Instance UID: what a peer sends never becomes a path. Under that
+name only an instance of the same patient, study and series takes its place. A device that gives one UID to several is
+refused, and leaves a mark beside the file:
+
+    <data>/instances/<hex>/<digest>.taken  another instance was refused under this UID: it cannot be committed
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import mmap
 import os
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -26,13 +31,17 @@ from node.receive.status import NotStored, Status
 from node.receive.store.group_commit import GroupCommit
 from node.receive.store.header import Header, is_uid, read_header
 from node.receive.store.part10 import read_meta
-from node.receive.store.receipt_log import Noted, ReceiptLog, Stored, Synced, is_abandoned
+from node.receive.store.receipt_log import CameBack, Noted, ReceiptLog, Stored, Synced, is_abandoned
+from node.study.patients import Person, marking_key
+from pipelines.records.record import Identity
 
 log = logging.getLogger(__name__)
 
 Durability = Literal["process", "power"]
 
 FREE_SPACE_CACHED_S = 0.2  # free space is looked at this often, not per instance
+TAKEN = ".taken"
+NO_LINKS = (errno.EPERM, errno.ENOTSUP)  # of file systems that give a file one name only
 SHARDS = "0123456789abcdef"  # folders under `instances/`: few enough that a group commit flushes few
 
 
@@ -69,6 +78,8 @@ class InstanceFiles:
         Largest data set.
     clock
         Seconds since the epoch.
+    own_results
+        Where the file of an object lies that the node made, by SOP Instance UID; None where it has none.
     """
 
     def __init__(
@@ -78,6 +89,7 @@ class InstanceFiles:
         floor_bytes: int = 0,
         maximum_bytes: int = 4 * 2**30,
         clock: Callable[[], float] = time.time,
+        own_results: Callable[[str], Path | None] = lambda _: None,
     ) -> None:
         self.instances = data / "instances"
         self.spool = data / "spool"
@@ -85,11 +97,14 @@ class InstanceFiles:
         self.floor_bytes = floor_bytes
         self.maximum_bytes = maximum_bytes
         self.clock = clock
+        self._own_results = own_results
         self.spool.mkdir(parents=True, exist_ok=True)
         for shard in SHARDS:  # now: making one takes longer than storing an instance
             (self.instances / shard).mkdir(parents=True, exist_ok=True)
         flush(self.instances)
         self._instances, self._spool = f"{self.instances}/", f"{self.spool}/"  # Path costs 5 us a name
+        key = marking_key(data)
+        self._mark: Callable[[Identity], str] = lru_cache(maxsize=1024)(lambda who: Person.of(who).marked(key))
         self.receipts = ReceiptLog(data / "receipts")
         self.process = self.receipts.process
         self._numbers = itertools.count()
@@ -146,8 +161,9 @@ class InstanceFiles:
     ) -> Receipt:
         """Give a whole partial of `size` bytes its final name and write the receipt; `fd`, open on it, is closed.
 
-        Its data set begins at byte `start`. An instance that is there already under its UID is replaced, and the
-        receipt says whether by another data set.
+        Its data set begins at byte `start`. An instance that is there already under its UID is replaced where it is of
+        the same patient, study and series, and the receipt says whether by another data set. An object that the node
+        made and still has is not stored once more.
 
         Parameters
         ----------
@@ -169,20 +185,21 @@ class InstanceFiles:
         Raises
         ------
         NotStored
-            0xA700, where the disk does not let it; the partial is left for the caller to drop.
+            0xA700, where the disk does not let it; 0xC002, where another instance has its UID. The partial is left for
+            the caller to drop.
         """
         relative = relative_path(header.sop_instance_uid)
         shard = relative[0]
         power = self.durability == "power"
         try:
             try:
-                known = os.access(self._instances + relative, os.F_OK)
-                changed = known and not _same_data_set(self._instances + relative, fd, size, start)
+                if header.made_by_us and self._is_here(header.sop_instance_uid, fd, size, start):
+                    return self._came_back(name, header, sender, relative)
                 if power:
                     os.fsync(fd)
+                changed = self._settle(name, fd, size, start, header, relative)
             finally:
                 os.close(fd)
-            os.rename(self._spool + name, self._instances + relative)
             self._open_partials.discard(name)
             entry = Stored(
                 sender.id,
@@ -198,6 +215,8 @@ class InstanceFiles:
                 power,
                 header.expected,
                 changed,
+                header.made_by_us,
+                self._mark(header.patient),
             )
             self.receipts.append(entry)
             if power:
@@ -205,20 +224,78 @@ class InstanceFiles:
         except OSError as error:
             raise self.trouble(error, sender) from error
         sender.stored += 1
-        return Receipt(
-            header.sop_class_uid,
-            header.sop_instance_uid,
-            header.series_instance_uid,
-            header.study_instance_uid,
-            relative,
-        )
+        return _receipt(header, relative)
+
+    def _settle(self, name: str, fd: int, size: int, start: int, header: Header, relative: str) -> bool:
+        """Give the partial its final name; whether it replaced an instance with another data set.
+
+        Raises
+        ------
+        NotStored
+            0xC002, where what has the name is of another patient, study or series.
+        """
+        partial, final = self._spool + name, self._instances + relative
+        while True:
+            try:
+                _rename_new(partial, final)
+            except FileExistsError:
+                changed = not _same_data_set(final, fd, size, start)
+                if changed:
+                    try:
+                        self._require_same(header, final)
+                    except FileNotFoundError:  # gone just now
+                        continue
+                os.rename(partial, final)
+                return changed
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(final.removesuffix(".dcm") + TAKEN)
+            return False
+
+    def _require_same(self, header: Header, stored: str) -> None:
+        """Raise `NotStored` 0xC002 where the stored file is of another patient, study or series than `header`."""
+        try:
+            with open(stored, "rb") as file:
+                meta = read_meta(file)
+            other = self.header_of(Path(stored), meta.length, meta.transfer_syntax_uid)
+        except NotStored:  # nobody's: what lies there is no DICOM file
+            return
+        if Person.of(header.patient).contradiction(Person.of(other.patient)) is not None:
+            whose = "patient"
+        elif header.study_instance_uid != other.study_instance_uid:
+            whose = "study"
+        elif header.series_instance_uid != other.series_instance_uid:
+            whose = "series"
+        else:
+            return
+        Path(stored).with_suffix(TAKEN).touch()
+        problem = NotStored(Status.UID_TAKEN, f"Its SOP Instance UID is that of another {whose}'s instance")
+        problem.study_instance_uid, problem.series_instance_uid = header.study_instance_uid, header.series_instance_uid
+        raise problem
+
+    def _is_here(self, sop_instance_uid: str, fd: int, size: int, start: int) -> bool:
+        """Whether the data set of file `fd` is that of an object that the node made, and has."""
+        path = self._own_results(sop_instance_uid)
+        return path is not None and path.exists() and _same_data_set(str(path), fd, size, start)
+
+    def _came_back(self, name: str, header: Header, sender: Sender, relative: str) -> Receipt:
+        self.drop(name)
+        self.receipts.append(CameBack(sender.id, header.sop_instance_uid, self.clock()))
+        sender.stored += 1
+        return _receipt(header, relative)
 
     def find(self, sop_instance_uid: str) -> Path | None:
-        """Where the instance of that UID lies, or None where the store does not hold it."""
+        """Where the instance of that UID lies, stored or as the node made it; None where it is not here."""
         if not is_uid(sop_instance_uid):
             return None
         path = self.instances / relative_path(sop_instance_uid)
-        return path if path.exists() else None
+        if path.exists():
+            return path
+        own = self._own_results(sop_instance_uid)
+        return own if own is not None and own.exists() else None
+
+    def is_taken(self, sop_instance_uid: str) -> bool:
+        """Whether another instance was refused because this UID is taken: whoever asks may mean that one."""
+        return (self.instances / relative_path(sop_instance_uid)).with_suffix(TAKEN).exists()
 
     def make_safe(self, sop_instance_uid: str) -> bool:
         """Make a stored instance survive a power cut, for storage commitment; False where it is not there."""
@@ -297,6 +374,30 @@ def relative_path(sop_instance_uid: str) -> str:
     return f"{digest[0]}/{digest}.dcm"
 
 
+def _receipt(header: Header, relative: str) -> Receipt:
+    return Receipt(
+        header.sop_class_uid,
+        header.sop_instance_uid,
+        header.series_instance_uid,
+        header.study_instance_uid,
+        relative,
+    )
+
+
+def _rename_new(partial: str, final: str) -> None:
+    """Rename a file to a name that nothing has: of two at once, the second raises `FileExistsError`."""
+    try:
+        os.link(partial, final)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if os.access(final, os.F_OK):
+            raise FileExistsError(final) from error
+        os.rename(partial, final)
+    else:
+        os.unlink(partial)
+
+
 def _same_data_set(path: str, fd: int, size: int, start: int) -> bool:
     """Whether the stored instance `path` has the data set of the file `fd`, which begins at `start`.
 
@@ -312,8 +413,8 @@ def _same_data_set(path: str, fd: int, size: int, start: int) -> bool:
                 if part != os.pread(fd, len(part), start):
                     return False
                 start += len(part)
-    except FileNotFoundError:  # gone just now: there is nothing to replace
-        return True
+    except FileNotFoundError:  # gone just now
+        return False
     except NotStored:  # what lies there is no DICOM file
         return False
     return True

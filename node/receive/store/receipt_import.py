@@ -10,22 +10,24 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
-from sqlalchemy import Connection, Row, Select, Table, bindparam, case, insert, select, update
+from sqlalchemy import Connection, Row, Select, Table, Update, and_, bindparam, case, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from node.background import Loop
 from node.database.connection import Database
 from node.database.queries import in_chunks
 from node.database.states import ASSOCIATION, AssociationOutcome, ForbiddenTransition, before, require
-from node.database.tables import AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
+from node.database.tables import NOT_STORED, AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
 from node.files import write_whole
 from node.receive.store.locks import LeaderLock
 from node.receive.store.receipt_log import (
+    CameBack,
     Closed,
     Entry,
     Failed,
@@ -64,7 +66,7 @@ KNOWN_INSTANCES = select(instances.c.sop_instance_uid).where(
 KNOWN_STUDIES = select(studies.c.study_instance_uid).where(
     studies.c.study_instance_uid.in_(bindparam("keys", expanding=True))
 )
-KNOWN_SERIES = select(series.c.series_instance_uid, series.c.expected).where(
+KNOWN_SERIES = select(series.c.study_instance_uid, series.c.series_instance_uid, series.c.expected).where(
     series.c.series_instance_uid.in_(bindparam("keys", expanding=True))
 )
 NEW_ASSOCIATION, NEW_INSTANCE, NEW_SERIES, NEW_STUDY, NEW_AUDIT = (
@@ -85,6 +87,7 @@ END = (
         failed=bindparam("broken"),
     )
 )
+OF_SERIES = and_(series.c.study_instance_uid == bindparam("study"), series.c.series_instance_uid == bindparam("key"))
 # The file was replaced by what came last; an entry that is read twice is known by its time.
 REPEATED = (
     update(instances)
@@ -100,12 +103,14 @@ REPEATED = (
         times_received=instances.c.times_received + 1,
         revision=instances.c.revision + bindparam("changed"),
         fsynced=bindparam("safe"),
+        made_by_us=bindparam("ours"),
+        patient=bindparam("who"),
     )
 )
 # What was decided about the series was about other images: it is complete once more, as after a late instance.
 REVISED_SERIES = (
     update(series)
-    .where(series.c.series_instance_uid == bindparam("key"))
+    .where(OF_SERIES)
     .values(
         {
             column: case((column >= series.c.instances, series.c.instances - 1), else_=column)
@@ -115,7 +120,7 @@ REVISED_SERIES = (
 )
 MORE_OF_SERIES = (
     update(series)
-    .where(series.c.series_instance_uid == bindparam("key"))
+    .where(OF_SERIES)
     .values(
         instances=series.c.instances + bindparam("added"),
         expected=bindparam("stated"),
@@ -129,6 +134,8 @@ MORE_OF_STUDY = (
 SAFE = update(instances).where(instances.c.sop_instance_uid == bindparam("key")).values(fsynced=True)
 
 _T = TypeVar("_T", bound=Entry)
+SeriesKey: TypeAlias = tuple[str, str]
+"""Study and Series Instance UID: some devices give one series to several studies."""
 
 
 class ReceiptImport:
@@ -289,7 +296,8 @@ class ReceiptImport:
         with self._database.begin() as connection:
             _write_associations(connection, entries)
             _write_instances(connection, _of(Stored, entries))
-            _write_failures(connection, _of(Failed, entries))
+            _count(connection, COUNT_STORED, [*_of(Stored, entries), *_of(CameBack, entries)])
+            _count(connection, COUNT_FAILED, _of(Failed, entries))
             _write_synced(connection, _of(Synced, entries))
             _write_audit(connection, entries)
             _write_ends(connection, _of(Closed, entries))
@@ -348,12 +356,18 @@ def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
         connection.execute(NEW_INSTANCE, [_instance_row(entry) for entry in new.values()])
     if again:
         _write_repeated(connection, again)
-    _write_series(connection, stored, new)
-    _write_studies(connection, stored)
-    counts: dict[str, int] = {}
-    for entry in stored:
-        counts[entry.association_id] = counts.get(entry.association_id, 0) + 1
-    connection.execute(COUNT_STORED, [{"key": name, "count": count} for name, count in counts.items()])
+    # results of this software are nobody's images: they add to no series and to no study's time
+    images = [entry for entry in stored if not entry.made_by_us]
+    if images:
+        _write_series(connection, images, new)
+        _write_studies(connection, images)
+
+
+def _count(connection: Connection, statement: Update, entries: Sequence[Stored | CameBack | Failed]) -> None:
+    """Add `entries` to what their associations have brought."""
+    counts = Counter(entry.association_id for entry in entries)
+    if counts:
+        connection.execute(statement, [{"key": name, "count": count} for name, count in counts.items()])
 
 
 def _instance_row(entry: Stored) -> dict[str, Any]:
@@ -370,6 +384,8 @@ def _instance_row(entry: Stored) -> dict[str, Any]:
         "times_received": 1,
         "revision": 0,
         "fsynced": entry.fsynced,
+        "made_by_us": entry.made_by_us,
+        "patient": entry.patient,
     }
 
 
@@ -388,30 +404,41 @@ def _write_repeated(connection: Connection, again: Sequence[Stored]) -> None:
                 "at": _moment(entry.at),
                 "safe": entry.fsynced,
                 "changed": int(entry.changed),
+                "ours": entry.made_by_us,
+                "who": entry.patient,
             }
             for entry in again
         ],
     )
-    revised = sorted({entry.series_instance_uid for entry in again if entry.changed})
+    revised = sorted({_series_key(entry) for entry in again if entry.changed})
     if revised:
-        connection.execute(REVISED_SERIES, [{"key": uid} for uid in revised])
+        connection.execute(REVISED_SERIES, [{"study": study, "key": uid} for study, uid in revised])
+
+
+def _series_key(entry: Stored) -> SeriesKey:
+    return entry.study_instance_uid, entry.series_instance_uid
 
 
 def _write_series(connection: Connection, stored: Sequence[Stored], new: dict[str, Stored]) -> None:
-    touched: dict[str, list[Stored]] = {}
+    touched: dict[SeriesKey, list[Stored]] = {}
     for entry in stored:
-        touched.setdefault(entry.series_instance_uid, []).append(entry)
-    known = {row.series_instance_uid: row.expected for row in _existing(connection, KNOWN_SERIES, touched)}
+        touched.setdefault(_series_key(entry), []).append(entry)
+    known = {
+        (row.study_instance_uid, row.series_instance_uid): row.expected
+        for row in _existing(connection, KNOWN_SERIES, {uid for _, uid in touched})
+    }
     inserts, updates = [], []
-    for uid, entries in touched.items():
+    for key, entries in touched.items():
+        study, uid = key
         first, last = entries[0], entries[-1]
         added = sum(new.get(entry.sop_instance_uid) is entry for entry in entries)
         # where headers disagree the larger count holds: it can only make a series wait for its quiet time
-        stated = [entry.expected for entry in entries if entry.expected] + [known.get(uid) or 0]
+        stated = [entry.expected for entry in entries if entry.expected] + [known.get(key) or 0]
         expected = max(stated) or None
-        if uid in known:
+        if key in known:
             updates.append(
                 {
+                    "study": study,
                     "key": uid,
                     "added": added,
                     "stated": expected,
@@ -423,7 +450,7 @@ def _write_series(connection: Connection, stored: Sequence[Stored], new: dict[st
             inserts.append(
                 {
                     "series_instance_uid": uid,
-                    "study_instance_uid": first.study_instance_uid,
+                    "study_instance_uid": study,
                     "modality": first.modality,
                     "instances": added,
                     "expected": expected,
@@ -455,15 +482,6 @@ def _write_studies(connection: Connection, stored: Sequence[Stored]) -> None:
         connection.execute(MORE_OF_STUDY, [{"key": uid, "at": _moment(touched[uid][1])} for uid in known])
 
 
-def _write_failures(connection: Connection, failed: Sequence[Failed]) -> None:
-    if not failed:
-        return
-    counts: dict[str, int] = {}
-    for entry in failed:
-        counts[entry.association_id] = counts.get(entry.association_id, 0) + 1
-    connection.execute(COUNT_FAILED, [{"key": name, "count": count} for name, count in counts.items()])
-
-
 def _write_synced(connection: Connection, synced: Sequence[Synced]) -> None:
     if synced:
         connection.execute(SAFE, [{"key": entry.sop_instance_uid} for entry in synced])
@@ -471,21 +489,27 @@ def _write_synced(connection: Connection, synced: Sequence[Synced]) -> None:
 
 def _write_audit(connection: Connection, entries: Sequence[Entry]) -> None:
     rows: list[dict[str, Any]] = []
+
+    def add(entry: Noted | Refused | Failed, what: str, who: str, detail: dict[str, Any], study: str = "") -> None:
+        row = {"at": _moment(entry.at), "what": what, "who": who, "detail": detail}
+        rows.append({**row, "study_instance_uid": study or None})
+
     for entry in entries:
         if isinstance(entry, Noted):
-            rows.append({"at": _moment(entry.at), "what": entry.what, "who": entry.who, "detail": entry.detail})
+            add(entry, entry.what, entry.who, entry.detail)
         elif isinstance(entry, Refused):
             detail = {"way": entry.way, "called": entry.called_ae_title, "reason": entry.reason}
             who = f"{entry.calling_ae_title}@{entry.peer_address}"
-            rows.append({"at": _moment(entry.at), "what": "association refused", "who": who, "detail": detail})
+            add(entry, "association refused", who, detail)
         elif isinstance(entry, Failed):
             detail = {
                 "association": entry.association_id,
                 "sop_instance_uid": entry.sop_instance_uid,
+                "series_instance_uid": entry.series_instance_uid,
                 "status": f"0x{entry.status:04X}",
                 "reason": entry.reason,
             }
-            rows.append({"at": _moment(entry.at), "what": "instance not stored", "who": "", "detail": detail})
+            add(entry, NOT_STORED, "", detail, entry.study_instance_uid)
     if rows:
         connection.execute(NEW_AUDIT, rows)
 

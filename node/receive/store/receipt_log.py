@@ -62,6 +62,8 @@ class Stored(NamedTuple):
     fsynced: bool
     expected: int | None
     changed: bool = False  # it replaced an instance of the same UID with another data set
+    made_by_us: bool = False
+    patient: str = ""  # a mark, as `node.study.patients` makes it
 
 
 class Failed(NamedTuple):
@@ -71,6 +73,16 @@ class Failed(NamedTuple):
     sop_instance_uid: str
     status: int
     reason: str
+    at: float
+    study_instance_uid: str = ""  # where that much could be read
+    series_instance_uid: str = ""
+
+
+class CameBack(NamedTuple):
+    """An object that the node made was sent to it; its job's folder has it, and it is not stored once more."""
+
+    association_id: str
+    sop_instance_uid: str
     at: float
 
 
@@ -104,9 +116,9 @@ class Finished(NamedTuple):
     """The last line of a segment whose process goes on in a new one, or has stopped in order."""
 
 
-Entry = Opened | Refused | Stored | Failed | Closed | Synced | Noted | Finished
+Entry = Opened | Refused | Stored | Failed | CameBack | Closed | Synced | Noted | Finished
 _KINDS: dict[str, type[Entry]] = {
-    kind.__name__: kind for kind in (Opened, Refused, Stored, Failed, Closed, Synced, Noted, Finished)
+    kind.__name__: kind for kind in (Opened, Refused, Stored, Failed, CameBack, Closed, Synced, Noted, Finished)
 }
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
 

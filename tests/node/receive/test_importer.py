@@ -318,9 +318,9 @@ def test_run_imports_and_records_where_no_node_runs(tmp_path: Path) -> None:
     Base.metadata.create_all(database)
     folder = tmp_path / "in"
     folder.mkdir()
-    series = mr().SeriesInstanceUID
+    study, series = generate_uid(), generate_uid()
     for number in range(3):
-        (folder / str(number)).write_bytes(part10(mr(series=series, number=number)))
+        (folder / str(number)).write_bytes(part10(mr(study, series, number=number)))
     seen: list[Path] = []
     report = run(settings, [folder], seen.append)
     assert (report.stored, len(seen)) == (3, 3)
@@ -328,3 +328,14 @@ def test_run_imports_and_records_where_no_node_runs(tmp_path: Path) -> None:
         assert len(connection.execute(InstanceRow.__table__.select()).all()) == 3
         assert [row.instances for row in connection.execute(SeriesRow.__table__.select())] == [3]
     database.dispose()
+
+
+def test_a_file_of_another_patient_under_a_known_uid_is_refused_by_name(store: Store, tmp_path: Path) -> None:
+    ds = mr()
+    (tmp_path / "a.dcm").write_bytes(part10(ds))
+    ds.PatientID = "OTHER"
+    (tmp_path / "b.dcm").write_bytes(part10(ds))
+    assert load(tmp_path / "a.dcm", store).stored == 1
+    assert load(tmp_path / "b.dcm", store).refused == [
+        ("b.dcm", "Its SOP Instance UID is that of another patient's instance")
+    ]

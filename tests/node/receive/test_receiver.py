@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import os
 from collections.abc import Iterator
@@ -240,6 +241,23 @@ def test_a_repeated_instance_is_one_instance_received_twice(running: Running) ->
     until(lambda: [row.times_received for row in running.rows(InstanceRow)] == [2], "both receipts")
     assert [row.instances for row in running.rows(SeriesRow)] == [1]
     assert len(stored_files(running.data)) == 1
+
+
+def test_a_uid_of_another_patients_instance_is_refused_and_on_record(running: Running) -> None:
+    ds = mr()
+    assert send(running.port, ds, ExplicitVRLittleEndian).Status == 0
+    other = copy.deepcopy(ds)
+    other.PatientID, other.StudyInstanceUID = "OTHER", generate_uid()
+    answer = send(running.port, other, ExplicitVRLittleEndian)
+    assert (answer.Status, answer.ErrorComment) == (
+        0xC002,
+        "Its SOP Instance UID is that of another patient's instance",
+    )
+    (refused,) = until(lambda: running.rows(AuditRow, what="instance not stored"), "the record")
+    assert refused.study_instance_uid == other.StudyInstanceUID
+    assert refused.detail["status"] == "0xC002"
+    assert "OTHER" not in str(refused.detail)
+    assert stored_files(running.data)[ds.SOPInstanceUID].endswith(data_set(ds))
 
 
 def test_an_unreadable_data_set_is_refused_and_leaves_nothing(running: Running) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -189,3 +190,16 @@ def test_stored_by_stow_is_what_pydicom_reads(store: Store, tmp_path: Path) -> N
     post(client(store), multipart(part10(ds)))
     (path,) = (tmp_path / "instances").rglob("*.dcm")
     assert pydicom.dcmread(path) == ds
+
+
+def test_a_uid_of_another_patients_instance_is_a_failure_of_its_own(store: Store, tmp_path: Path) -> None:
+    first = mr()
+    second = copy.deepcopy(first)
+    second.PatientID = "OTHER"
+    answer = post(client(store), multipart(part10(first), part10(second)))
+    assert answer.status_code == 202
+    (failed,) = answer.json()["00081198"]["Value"]
+    assert failed["00081197"]["Value"] == [0xC002]
+    assert failed["00081155"]["Value"] == [second.SOPInstanceUID]
+    (content,) = stored_files(tmp_path).values()
+    assert content == part10(first)

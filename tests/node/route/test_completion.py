@@ -61,7 +61,7 @@ class Hospital:
                     )
                 )
             of_study = session.get(StudyRow, study) or StudyRow(study_instance_uid=study, first_received=self.now)
-            of_series = session.get(SeriesRow, series) or SeriesRow(
+            of_series = session.get(SeriesRow, (study, series)) or SeriesRow(
                 series_instance_uid=series, study_instance_uid=study, first_received=self.now, instances=0
             )
             of_study.last_received = of_series.last_received = self.now
@@ -242,3 +242,25 @@ def test_the_question_what_is_undecided_goes_by_its_index(hospital: Hospital) ->
             "EXPLAIN QUERY PLAN SELECT series_instance_uid FROM series WHERE instances > routed_instances"
         ).all()
     assert "series_undecided" in str(plan)
+
+
+def test_one_series_uid_in_two_studies_is_complete_in_each_with_the_images_of_each(hospital: Hospital) -> None:
+    hospital.store("1", "2", study="st1")
+    hospital.wait(20)
+    hospital.store("3", study="st2")
+    hospital.wait(10)
+    assert [(c.study_instance_uid, c.sop_instance_uids) for c in hospital.settle()] == [("st1", ("1", "2"))]
+    hospital.wait(20)
+    assert [(c.study_instance_uid, c.sop_instance_uids) for c in hospital.settle()] == [("st2", ("3",))]
+    hospital.wait(60)
+    found = {c.study_instance_uid: (c.sop_instance_uids, dict(c.counts)) for c in hospital.settle()}
+    assert found == {"st1": (("1", "2"), {"s1": 2}), "st2": (("3",), {"s1": 1})}
+    assert hospital.poll() == []
+
+
+def test_results_that_came_back_are_none_of_what_is_complete(hospital: Hospital) -> None:
+    hospital.store("1", "2")
+    with Session(hospital.database) as session, session.begin():
+        session.get_one(InstanceRow, "2").made_by_us = True
+    hospital.wait(60)
+    assert hospital.poll() == ["series: 1", "study: 1"]

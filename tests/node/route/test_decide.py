@@ -77,3 +77,12 @@ def test_the_reason_names_the_innermost_clauses_that_failed() -> None:
 def test_what_routes_ask_for_is_known_however_deep_it_stands() -> None:
     compiled = routes(a={"any_of": [{"Modality": "CT"}, {"not": {"EchoTime": 3}}]}, b={"BodyPartExamined": "KNEE"})
     assert keys(compiled) == {"Modality", "EchoTime", "BodyPartExamined"}
+
+
+def test_a_part_of_a_series_is_told_apart_from_a_whole_one_in_every_trace() -> None:
+    part = replace(MR, other_studies=("1.9", "1.8"))
+    taken, left = decide(routes(mr={"Modality": "MR"}, dx={"Modality": "DX"}), "series", [part])
+    assert taken.matched  # its job ends with the reason
+    assert taken.why == "every clause holds, but the series is of other studies too"
+    assert not left.matched
+    assert left.why.startswith("series of one study: no, also of 1.9, 1.8 instead of yes; Modality")

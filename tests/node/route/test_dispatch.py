@@ -60,18 +60,20 @@ class Desk:
             if job_states.record(session, job):
                 self.jobs.append(job)
 
-    def receive(self, uid: str, *headers: Dataset, modality: str = "MR", calling: str = "MR1") -> None:
-        """Put the instances into the series `uid` of the study ``1.2.3``, a minute ago."""
+    def receive(
+        self, uid: str, *headers: Dataset, modality: str = "MR", calling: str = "MR1", study: str = "1.2.3"
+    ) -> None:
+        """Put the instances into the series `uid` of a study, a minute ago."""
         before = NOW - timedelta(minutes=1)
         known = len(list(self.folder.iterdir()))
         (self.folder / str(known)).mkdir()
         stored = series(self.folder / str(known), *headers)
         with Session(self.database) as session, session.begin():
             session.merge(AssociationRow(id=calling, way="dimse", calling_ae_title=calling, started=before))
-            session.merge(StudyRow(study_instance_uid="1.2.3", first_received=before, last_received=before))
-            of_series = session.get(SeriesRow, uid) or SeriesRow(
+            session.merge(StudyRow(study_instance_uid=study, first_received=before, last_received=before))
+            of_series = session.get(SeriesRow, (study, uid)) or SeriesRow(
                 series_instance_uid=uid,
-                study_instance_uid="1.2.3",
+                study_instance_uid=study,
                 modality=modality,
                 instances=0,
                 first_received=before,
@@ -85,7 +87,7 @@ class Desk:
                         sop_instance_uid=instance.sop_instance_uid,
                         sop_class_uid=instance.sop_class_uid,
                         series_instance_uid=uid,
-                        study_instance_uid="1.2.3",
+                        study_instance_uid=study,
                         transfer_syntax_uid="1",
                         path=str(instance.path.relative_to(self.folder)),
                         size=1,
@@ -197,7 +199,7 @@ def test_images_that_were_replaced_make_a_job_that_names_the_one_before(desk: Ca
     with Session(work.database) as session, session.begin():  # as the recorder does
         replaced = session.scalars(select(InstanceRow).limit(1)).one()
         replaced.revision = 1
-        session.get_one(SeriesRow, "s1").routed_instances = 2
+        session.get_one(SeriesRow, ("1.2.3", "s1")).routed_instances = 2
     work.work()
     first, second = work.jobs
     assert (first.revision, first.predecessor) == ("", None)
@@ -255,3 +257,22 @@ def test_a_shadow_route_makes_a_shadow_job(desk: Callable[..., Desk]) -> None:
     work.receive("s1", *STACK)
     work.work()
     assert work.jobs[0].shadow
+
+
+def test_a_series_uid_over_several_studies_is_decided_about_in_each_and_names_the_others(
+    desk: Callable[..., Desk],
+) -> None:
+    work = desk(one={"when": {"Modality": "MR"}}, whole={"when": {"Modality": "MR"}, "level": "study"})
+    studies = ("1.5.1", "1.5.2", "1.5.3")
+    for number, study in enumerate(studies):
+        work.receive("s1", STACK[number], study=study)
+    work.work()
+    assert {(job.study_instance_uid, len(job.sop_instance_uids)) for job in work.jobs} == {(s, 1) for s in studies}
+    decisions = work.decisions()
+    assert len(decisions) == 6
+    for decision in decisions:
+        ((clause,),) = [
+            [one for one in series["clauses"] if one["key"] == "series of one study"]
+            for series in decision.trace["series"]
+        ]
+        assert all((study in clause["found"]) == (study != decision.study_instance_uid) for study in studies)

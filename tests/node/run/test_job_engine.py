@@ -16,9 +16,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from node.database import job_states
-from node.database.jobs import Job, JobState
+from node.database.jobs import Job, JobState, revision_of
 from node.database.states import ForbiddenTransition
-from node.database.tables import JobRow, ObjectRow, OutboxRow
+from node.database.tables import InstanceRow, JobRow, ObjectRow, OutboxRow, SeriesRow
 from node.errors import ConfigurationError, JobNotFound, NodeError
 from node.run.job_engine import JobEngine
 from tests.node.run.trial import Bench, bench, install_trial, mr_instances
@@ -265,7 +265,10 @@ def test_a_result_on_replaced_images_has_uids_of_its_own_and_names_the_one_befor
     running.bench.store(instances)
     first = running.bench.job(instances)
     assert running.run(first) == "sending"
-    again = replace(first, id="f" * 32, revision="1" * 64, predecessor=first.id)
+    with Session(running.bench.database) as session, session.begin():  # as the receipt import does
+        session.get_one(InstanceRow, instances[0].SOPInstanceUID).revision = 1
+    revision = revision_of({str(instances[0].SOPInstanceUID): 1})
+    again = replace(first, id="f" * 32, revision=revision, predecessor=first.id)
     assert running.run(again) == "sending"
     before, after = (running.engine.show(job.id).objects for job in (first, again))
     assert not {o.sop_instance_uid for o in before} & {o.sop_instance_uid for o in after}
@@ -354,3 +357,83 @@ def test_jobs_are_listed_newest_first_and_by_state(running: Running) -> None:
     assert refused.id in [job.id for job in running.engine.list([JobState.UNSUITABLE])]
     assert refused.id not in [job.id for job in running.engine.list([JobState.SENDING])]
     assert len(running.engine.list(limit=2)) == 2
+
+
+def reason(running: Running, job: Job) -> str:
+    return running.bench.record(job).reason
+
+
+def test_images_of_two_patients_are_unsuitable_and_go_into_nobodys_file(running: Running) -> None:
+    instances = mr_instances(3)
+    instances[2].PatientID = "SOMEBODY-ELSE"
+    running.bench.store(instances)
+    job = running.bench.job(instances, route="told")
+    assert running.run(job) == "unsuitable"
+    assert reason(running, job) == (
+        f"the images are of 2 patients, for PatientID differs: 2 such as {instances[0].SOPInstanceUID} and 1 such as "
+        f"{instances[2].SOPInstanceUID}; a job needs images of one patient, with a Study Instance UID of their own"
+    )
+    assert running.bench.lines(job) == []
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [
+        ("IssuerOfPatientID", ("A", "B")),
+        ("PatientBirthDate", ("19600229", "19610301")),
+        ("PatientSex", ("F", "M")),
+    ],
+)
+def test_what_contradicts_one_patient_is_named(running: Running, keyword: str, values: tuple[str, str]) -> None:
+    instances = mr_instances()
+    for ds, value in zip(instances, values, strict=True):
+        setattr(ds, keyword, value)
+    running.bench.store(instances)
+    job = running.bench.job(instances)
+    assert running.run(job) == "unsuitable"
+    assert f"for {keyword} differs" in reason(running, job)
+
+
+def test_another_name_under_the_same_id_is_said_in_the_result(running: Running) -> None:
+    instances = mr_instances()
+    instances[0].PatientName, instances[1].PatientName = "Before^Anna", "After^Anna"
+    running.bench.store(instances)
+    job = running.bench.job(instances)
+    assert running.run(job) == "sending"
+    assert "remark" in running.bench.events(job)
+    summary = json.loads((running.bench.data / "jobs" / job.id / "summary.json").read_text())
+    assert summary["limits"][-1] == "The images name the patient in more than one way, under one patient ID."
+
+
+def test_a_series_of_several_studies_is_unsuitable_and_names_the_others(running: Running) -> None:
+    instances = mr_instances()
+    running.bench.store(instances)
+    with Session(running.bench.database) as session, session.begin():
+        for study in (instances[0].StudyInstanceUID, "1.9.1", "1.9.2"):
+            session.add(
+                SeriesRow(
+                    study_instance_uid=study,
+                    series_instance_uid=instances[0].SeriesInstanceUID,
+                    first_received=datetime.now(UTC),
+                    last_received=datetime.now(UTC),
+                )
+            )
+    job = running.bench.job(instances)
+    assert running.run(job) == "unsuitable"
+    assert "is of 3 studies" in reason(running, job)
+    assert "1.9.1, 1.9.2 too" in reason(running, job)
+
+
+@pytest.mark.parametrize("behaviour", ["refuse", "refuse_pixels", "raise"])
+def test_a_job_whose_images_were_replaced_does_not_run_on_what_came_instead(running: Running, behaviour: str) -> None:
+    instances = mr_instances()
+    running.bench.store(instances)
+    job = running.bench.job(instances, behaviour=behaviour)
+    assert running.run(job) in ("unsuitable", "failed")
+    with Session(running.bench.database) as session, session.begin():  # as the receipt import does
+        session.get_one(InstanceRow, instances[0].SOPInstanceUID).revision = 1
+    runs = running.bench.said("run")
+    running.engine.restart(job.id)
+    until(lambda: "sent again with other content" in reason(running, job), "the job has ended with the reason")
+    assert running.bench.state(job) == "failed"
+    assert running.bench.said("run") == runs

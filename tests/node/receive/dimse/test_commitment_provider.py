@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import threading
 from collections.abc import Iterator
@@ -318,3 +319,21 @@ def test_orthanc_asks_the_node_to_commit(tmp_path: Path) -> None:
 
 def test_no_thread_of_a_requester_outlives_its_test() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "storage commitment"]
+
+
+def test_a_uid_under_which_another_patients_instance_was_refused_is_not_committed(
+    tmp_path: Path, requester: Requester
+) -> None:
+    requester.listen()
+    ds = mr()
+    with Running(settings_for(requester, tmp_path)) as running:
+        store(running, ds)
+        other = copy.deepcopy(ds)
+        other.PatientID = "OTHER"
+        with association(running.port) as assoc:
+            assert assoc.send_c_store(other).Status == 0xC002
+        assert ask(running, request((MRImageStorage, ds.SOPInstanceUID))) == 0
+        until(lambda: requester.reports, "the report")
+        event_type, report = requester.reports[0]
+        assert event_type == 2
+        assert [item.FailureReason for item in report.FailedSOPSequence] == [0x0110]

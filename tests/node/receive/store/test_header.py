@@ -19,9 +19,11 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from dicom_sr.read.headers import made_by_us
 from node.receive.status import NotStored, Status
 from node.receive.store.header import INFLATED_AT_FIRST, MAXIMUM_DEPTH, is_uid, read_header
 from node.receive.store.part10 import read_meta
+from node.study.headers import identity_in
 from tests.node.receive.harness import data_set, mr
 
 SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
@@ -194,3 +196,47 @@ def test_sequences_as_deep_as_real_ones_are_read() -> None:
 )
 def test_a_uid_is_digits_and_dots(text: str, good: bool) -> None:
     assert is_uid(text) is good
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_it_says_whose_the_instance_is(syntax: UID) -> None:
+    ds = rich()
+    ds.SpecificCharacterSet = "ISO_IR 100"
+    ds.PatientName, ds.PatientID, ds.IssuerOfPatientID = "Müller^Anna Maria=x", " 47-11 ", "HOSPITAL"
+    ds.PatientBirthDate, ds.PatientSex = "19600229", "F"
+    header = read_header(encoded(ds, syntax), syntax, whole=True)
+    assert header is not None
+    assert header.patient == identity_in(ds)
+    assert header.patient.family_name == "Müller"
+    assert "Anna" not in repr(header.patient)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize(
+    ("manufacturer", "equipment", "ours"),
+    [
+        ("Condyle", [], True),
+        ("MAKER", ["Condyle"], True),
+        ("MAKER", ["Other", "Condyle"], True),
+        ("MAKER", ["Condyle Systems", "Not Condyle"], False),
+        ("Condyle demo", [], False),
+    ],
+)
+def test_it_knows_a_result_of_this_software_as_the_whole_header_does(
+    syntax: UID, undefined: bool, manufacturer: str, equipment: list[str], ours: bool
+) -> None:
+    ds = rich()
+    ds.Manufacturer = manufacturer
+    items = []
+    for name in equipment:
+        item = Dataset()
+        item.Manufacturer, item.StationName, item.InstitutionName = name, "Condyle", "Condyle"
+        item.is_undefined_length_sequence_item = undefined
+        items.append(item)
+    ds.ContributingEquipmentSequence = items
+    ds["ContributingEquipmentSequence"].is_undefined_length = undefined
+    header = read_header(encoded(ds, syntax), syntax, whole=True)
+    assert header is not None
+    assert header.made_by_us == made_by_us(ds) == ours
+    assert header.series_instance_uid == ds.SeriesInstanceUID

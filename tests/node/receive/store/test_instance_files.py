@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from node.receive.status import NotStored, Status
+from node.receive.store.receipt_log import Entry, Failed, Stored, decode_all
 from node.receive.store.store import Store
-from tests.node.receive.harness import data_set, mr, partials, put, stored_files
+from tests.node.receive.harness import data_set, mr, part10, partials, put, stored_files
 
 
 def test_a_uid_never_becomes_a_path(store: Store) -> None:
@@ -52,3 +55,109 @@ def test_partials_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_path
         assert living.sweep() == 1
         incoming.write(data_set(ds)[200:])
         incoming.commit()
+
+
+TAKEN = [
+    ({"PatientID": "OTHER"}, "patient"),
+    ({"PatientBirthDate": "19700101"}, "patient"),
+    ({"PatientSex": "M"}, "patient"),
+    ({"StudyInstanceUID": "1.2.3", "PatientID": "OTHER"}, "patient"),
+    ({"StudyInstanceUID": "1.2.3"}, "study"),
+    ({"SeriesInstanceUID": "1.2.3"}, "series"),
+]
+
+
+@pytest.mark.parametrize(("changes", "whose"), TAKEN)
+def test_an_instance_never_takes_the_place_of_another_patients_studys_or_series_instance(
+    store: Store, tmp_path: Path, changes: dict[str, str], whose: str
+) -> None:
+    first = mr(PatientBirthDate="19600229", PatientSex="F")
+    put(store, first)
+    second = copy.deepcopy(first)
+    for keyword, value in changes.items():
+        setattr(second, keyword, value)
+    with pytest.raises(NotStored, match=f"another {whose}'s") as caught:
+        put(store, second)
+    assert caught.value.status == Status.UID_TAKEN
+    assert caught.value.study_instance_uid == second.StudyInstanceUID
+    (content,) = stored_files(tmp_path).values()
+    assert content.endswith(data_set(first))
+    assert partials(tmp_path) == []
+    (failed,) = [entry for entry in entries(store) if isinstance(entry, Failed)]
+    assert (failed.status, failed.study_instance_uid) == (0xC002, second.StudyInstanceUID)
+    assert store.is_taken(first.SOPInstanceUID)  # nobody may rely on what lies there
+
+
+@pytest.mark.parametrize(
+    "changes", [{"PatientName": "Corrected^Name"}, {"PatientBirthDate": "19600229"}, {"StudyDescription": "knee"}]
+)
+def test_other_bytes_of_the_same_patient_study_and_series_replace_the_ones_before(
+    store: Store, tmp_path: Path, changes: dict[str, str]
+) -> None:
+    ds = mr()
+    put(store, ds)
+    for keyword, value in changes.items():
+        setattr(ds, keyword, value)
+    put(store, ds)
+    (content,) = stored_files(tmp_path).values()
+    assert content.endswith(data_set(ds))
+    assert [entry.changed for entry in entries(store) if isinstance(entry, Stored)] == [False, True]
+    assert not store.is_taken(ds.SOPInstanceUID)
+
+
+def test_a_uid_that_was_freed_is_anybodys(store: Store) -> None:
+    ds = mr()
+    receipt = put(store, ds)
+    ds.PatientID = "OTHER"
+    with pytest.raises(NotStored):
+        put(store, ds)
+    (store.instances / receipt.relative).unlink()  # as retention does
+    put(store, ds)
+    assert not store.is_taken(ds.SOPInstanceUID)
+
+
+def test_of_two_patients_under_one_uid_at_once_one_is_stored_and_the_others_sender_knows(
+    store: Store, tmp_path: Path
+) -> None:
+    first = mr(side=100)
+    second = copy.deepcopy(first)
+    second.PatientID = "OTHER"
+    outcomes: list[int] = []
+
+    def send(ds: Dataset) -> None:
+        try:
+            put(store, ds)
+            outcomes.append(0)
+        except NotStored as error:
+            outcomes.append(error.status)
+
+    for _ in range(20):
+        threads = [threading.Thread(target=send, args=(ds,)) for ds in (first, second)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == [0, Status.UID_TAKEN]
+        (path,) = (tmp_path / "instances").rglob("*.dcm")
+        path.unlink()
+        outcomes.clear()
+
+
+def test_a_result_of_the_node_that_comes_back_is_not_stored_twice(tmp_path: Path) -> None:
+    ds = mr(Manufacturer="Condyle")
+    own = tmp_path / "own.dcm"
+    own.write_bytes(part10(ds))
+    with contextlib.closing(Store(tmp_path, "process", own_results={ds.SOPInstanceUID: own}.get)) as store:
+        put(store, ds)
+        assert stored_files(tmp_path) == {}
+        assert [type(entry).__name__ for entry in entries(store)] == ["Opened", "CameBack"]
+        assert store.find(ds.SOPInstanceUID) == own  # for storage commitment
+        assert store.make_safe(ds.SOPInstanceUID)
+        ds.PatientComments = "edited on the way"
+        put(store, ds)  # nothing that was received is lost
+        assert list(stored_files(tmp_path)) == [ds.SOPInstanceUID]
+
+
+def entries(store: Store) -> list[Entry]:
+    (segment,) = store.receipts.folder.glob("*.journal")
+    return list(decode_all(segment.read_bytes()))

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from node.database.connection import Database, open_database
-from node.database.tables import AssociationRow, AuditRow, Base, InstanceRow, SeriesRow
+from node.database.tables import AssociationRow, AuditRow, Base, InstanceRow, SeriesRow, StudyRow
 from node.receive.store.locks import LeaderLock, take_slot
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.receipt_log import (
+    CameBack,
     Closed,
+    Failed,
     Noted,
     Opened,
     ReceiptLog,
@@ -244,3 +246,66 @@ def test_what_is_no_entry_is_none(spoilt: bytes) -> None:
 def test_an_entry_survives_its_line() -> None:
     entry = stored("a-1", 7, expected=24)
     assert decode(encode(entry).rstrip(b"\n")) == entry
+
+
+def test_one_series_uid_over_several_studies_is_a_series_of_each(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    for number in range(6):
+        receipts.append(stored("a-1", number, AT + number)._replace(study_instance_uid=f"1.5.{number % 3}"))
+        if number == 3:
+            receipt_import.poll()
+    receipt_import.poll()
+    found = {(row.study_instance_uid, row.series_instance_uid): row.instances for row in rows(database, SeriesRow)}
+    assert found == {(f"1.5.{number}", "1.2.4"): 2 for number in range(3)}
+    receipts.close()
+
+
+def test_a_revision_makes_the_series_of_its_own_study_complete_once_more(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    one = stored("a-1", 1)
+    receipts.append(one)
+    receipts.append(stored("a-1", 2)._replace(study_instance_uid="1.5"))
+    receipt_import.poll()
+    with Session(database) as session, session.begin():
+        session.execute(update(SeriesRow).values(routed_instances=1))
+    receipts.append(one._replace(at=AT + 9, changed=True))
+    receipt_import.poll()
+    routed = {row.study_instance_uid: row.routed_instances for row in rows(database, SeriesRow)}
+    assert routed == {one.study_instance_uid: 0, "1.5": 1}
+    receipts.close()
+
+
+def test_results_that_came_back_are_no_images_of_their_study(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    receipts.append(Opened("a-1", "dimse", "PACS", "CONDYLE", "::1", AT))
+    receipts.append(stored("a-1", 1))
+    for number in (2, 3):
+        receipts.append(
+            stored("a-1", number, AT + 100)._replace(series_instance_uid=f"1.2.4.{number}", made_by_us=True)
+        )
+    receipts.append(CameBack("a-1", "1.2.3.9", AT + 101))
+    receipt_import.poll()
+    assert counts(database) == [(1, None)]
+    (study,) = rows(database, StudyRow)
+    assert study.last_received.timestamp() == AT
+    assert [row.made_by_us for row in rows(database, InstanceRow)] == [False, True, True]
+    assert rows(database, AssociationRow)[0].stored == 4
+    receipts.close()
+
+
+def test_what_was_not_stored_is_on_record_with_its_study(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    receipts.append(Failed("a-1", "1.2.3.1", 0xC002, "Its UID is taken", AT, "1.2.5", "1.2.4"))
+    receipts.append(Failed("a-1", "", 0xC000, "The file is not DICOM", AT))
+    receipt_import.poll()
+    found = {row.study_instance_uid: row.detail["status"] for row in rows(database, AuditRow)}
+    assert found == {"1.2.5": "0xC002", None: "0xC000"}
+    receipts.close()

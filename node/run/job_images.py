@@ -1,0 +1,130 @@
+"""The images of a job: where they lie, whether they are those that it was made for, and of one patient and study."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_sr.errors import UnsuitableInput
+from node.database.connection import Database
+from node.database.jobs import revision_of
+from node.database.queries import in_chunks, other_studies_of_series
+from node.database.tables import AssociationRow, InstanceRow, JobRow
+from node.errors import JobFailed
+from node.run.notes import StudyNote
+from node.study.headers import PATIENT, identity_in, read_header
+from node.study.patients import Person, marking_key, patient_numbers
+
+OTHER_NAME = "The images name the patient in more than one way, under one patient ID."
+STUDIES_NAMED = 4  # of those that a series is of too
+
+
+class JobImages:
+    """Finds and examines the images of jobs.
+
+    Parameters
+    ----------
+    data
+        The node's data folder.
+    """
+
+    def __init__(self, database: Database, data: Path) -> None:
+        self._database, self._data = database, data.absolute()
+
+    def study_note(self, job: JobRow) -> StudyNote:
+        """Where the job's images lie, by which association each series came, and what a reader must know of them.
+
+        Raises
+        ------
+        JobFailed
+            If some are no longer stored or have been replaced, or one cannot be read of which nobody noted whose it is.
+        """
+        rows = self._rows(job)
+        _require_its_own(job, [instance for instance, _ in rows])
+        paths: dict[str, Path] = {}
+        attributes: dict[str, dict[str, str]] = {}
+        for instance, association in rows:
+            paths[instance.sop_instance_uid] = self._data / "instances" / instance.path
+            if association is not None:
+                attributes[instance.series_instance_uid] = {
+                    "calling_ae_title": association.calling_ae_title,
+                    "called_ae_title": association.called_ae_title,
+                    "peer_address": association.peer_address,
+                }
+        people = [self._person(instance) for instance, _ in rows]
+        numbers = patient_numbers(people)
+        patients = max(numbers, default=1)
+        remark = _several(people, numbers, list(paths)) if patients > 1 else _differing_names(people)
+        return StudyNote(job.study_instance_uid, tuple(paths.values()), attributes, patients, remark)
+
+    def require_its_own(self, job: JobRow) -> None:
+        """Raise `JobFailed` unless the job's images are all stored, and none was replaced since the job was made.
+
+        The job's id stands for what it was made for: what came in its place has a job of its own.
+        """
+        _require_its_own(job, [instance for instance, _ in self._rows(job)])
+
+    def require_one_study(self, job: JobRow) -> None:
+        """Raise `UnsuitableInput` where a series of the job is of other studies too."""
+        with Session(self._database) as session:
+            others = other_studies_of_series(session, job.study_instance_uid, job.series_instance_uids)
+        for series, studies in others.items():
+            more = f" and {len(studies) - STUDIES_NAMED} more" if len(studies) > STUDIES_NAMED else ""
+            raise UnsuitableInput(
+                f"series {series} is of {len(studies) + 1} studies, so that what came of it here may be a part: its "
+                f"SeriesInstanceUID is used in {', '.join(studies[:STUDIES_NAMED])}{more} too; a series belongs to one "
+                "study"
+            )
+
+    def _rows(self, job: JobRow) -> list[tuple[InstanceRow, AssociationRow | None]]:
+        """The job's images that are stored, in its order, each with the association that brought it."""
+        found: dict[str, tuple[InstanceRow, AssociationRow | None]] = {}
+        with Session(self._database, expire_on_commit=False) as session:
+            for uids in in_chunks(job.sop_instance_uids):
+                for instance, association in session.execute(
+                    select(InstanceRow, AssociationRow)
+                    .outerjoin(AssociationRow, AssociationRow.id == InstanceRow.association_id)
+                    .where(InstanceRow.sop_instance_uid.in_(uids))
+                ):
+                    found[instance.sop_instance_uid] = (instance, association)
+        return [found[uid] for uid in job.sop_instance_uids if uid in found]
+
+    def _person(self, instance: InstanceRow) -> Person:
+        """Whose an image is, as keyed digests; from its header where it came before the node noted that."""
+        if instance.patient:
+            return Person.of_mark(instance.patient)
+        header = read_header(self._data / "instances" / instance.path, PATIENT)
+        if header is None:
+            raise JobFailed(f"image {instance.sop_instance_uid} cannot be read")
+        return Person.of_mark(Person.of(identity_in(header)).marked(marking_key(self._data)))
+
+
+def _require_its_own(job: JobRow, instances: Sequence[InstanceRow]) -> None:
+    missing = len(set(job.sop_instance_uids)) - len(instances)
+    if missing:
+        raise JobFailed(f"{missing} of {len(job.sop_instance_uids)} instances are no longer stored")
+    if revision_of({one.sop_instance_uid: one.revision for one in instances}) != job.revision:
+        raise JobFailed(
+            "images of the job were sent again with other content and replaced since it was made; the job on those "
+            "that are stored now is another one"
+        )
+
+
+def _differing_names(people: Sequence[Person]) -> str:
+    return OTHER_NAME if len({person.name for person in people if person.name}) > 1 else ""
+
+
+def _several(people: Sequence[Person], numbers: Sequence[int], uids: Sequence[str]) -> str:
+    """The sentence for images of several patients; names nobody."""
+    firsts = {number: numbers.index(number) for number in sorted(set(numbers))}
+    what = people[firsts[1]].contradiction(people[firsts[2]])
+    counts = Counter(numbers)
+    parts = [f"{counts[number]} such as {uids[place]}" for number, place in firsts.items()]
+    return (
+        f"the images are of {len(firsts)} patients, for {what} differs: {' and '.join(parts)}; "
+        "a job needs images of one patient, with a Study Instance UID of their own"
+    )

@@ -1,0 +1,101 @@
+"""What tells one patient from another in headers, and how the node's tables keep patients apart without naming them."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+from pipelines.records.record import Identity
+
+KEY_FILE, KEY_BYTES = "patients.key", 32  # in the data folder
+MARK_DIGITS = 12  # of each part of a mark, hexadecimal
+
+
+@dataclass(frozen=True)
+class Person:
+    """What of a header tells one patient from another, or keyed digests of it; empty where it is not stated."""
+
+    patient_id: str = field(repr=False)
+    issuer: str = field(default="", repr=False)
+    birth_date: str = field(default="", repr=False)
+    sex: str = field(default="", repr=False)
+    name: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, who: Identity) -> Person:
+        """The person that a header names."""
+        birth_date = who.birth_date.isoformat() if who.birth_date else ""
+        return cls(who.patient_id, who.issuer, birth_date, "" if who.sex == "U" else who.sex, who.plain_name)
+
+    def contradiction(self, other: Person) -> str | None:
+        """The attribute that says that the two are not one patient; None where nothing does.
+
+        The patient ID must be equal. Issuer, birth date and sex must not differ where both have them, nor the name
+        where neither has an ID.
+        """
+        if self.patient_id != other.patient_id:
+            return "PatientID"
+        stated = {
+            "IssuerOfPatientID": (self.issuer, other.issuer),
+            "PatientBirthDate": (self.birth_date, other.birth_date),
+            "PatientSex": (self.sex, other.sex),
+            "PatientName": ("", "") if self.patient_id else (self.name, other.name),
+        }
+        return next((attribute for attribute, pair in stated.items() if "" not in pair and pair[0] != pair[1]), None)
+
+    def marked(self, key: bytes) -> str:
+        """The person as a text that tells nobody who it is: a keyed digest of each part."""
+        return ".".join(
+            hmac.digest(key, f"{number}|{part}".encode(), "sha256").hex()[:MARK_DIGITS] if part else ""
+            for number, part in enumerate(astuple(self))
+        )
+
+    @classmethod
+    def of_mark(cls, mark: str) -> Person:
+        """The person of a text that `marked` made."""
+        return cls(*mark.split("."))
+
+    def _with(self, other: Person) -> Person:
+        return Person(*(mine or theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+def patient_numbers(people: Iterable[Person]) -> list[int]:
+    """For each the number, from 1, of the patient that it is: the first before it that nothing contradicts."""
+    patients: list[Person] = []
+    numbers = []
+    for person in people:
+        number = next((n for n, patient in enumerate(patients) if patient.contradiction(person) is None), len(patients))
+        if number == len(patients):
+            patients.append(person)
+        patients[number] = patients[number]._with(person)
+        numbers.append(number + 1)
+    return numbers
+
+
+def marking_key(data: Path) -> bytes:
+    """The key of the marks of a data folder; made with the first question.
+
+    Raises
+    ------
+    OSError
+        If it can be neither read nor made.
+    """
+    path = data / KEY_FILE
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes()
+    partial = data / f".{KEY_FILE}.{uuid4().hex}"
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(os.urandom(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was quicker
+            os.link(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path.read_bytes()

@@ -1,0 +1,104 @@
+"""What the page is made from: whose images a study holds, what was refused, what came back."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from node.config import Configuration
+from node.database.connection import Database
+from node.database.tables import AuditRow, InstanceRow, SeriesRow, StudyRow
+from node.status.overview import Overview, StudyView
+from node.status.page import build_app
+from node.study.patients import Person
+from tests.node.status.conftest import Morning
+from tests.serving import client_of
+
+ANNA, BERT = (Person(who).marked(b"key") for who in ("Anna", "Bert"))
+
+
+@pytest.fixture
+def overview(database: Database, morning: Morning) -> Overview:
+    return Overview(database, {})
+
+
+def view(overview: Overview, uid: str) -> StudyView:
+    study = overview.study(uid)
+    assert study is not None
+    return study
+
+
+def of_patient(database: Database, mark: str, *uids: str) -> None:
+    with Session(database) as session, session.begin():
+        session.execute(update(InstanceRow).where(InstanceRow.sop_instance_uid.in_(uids)).values(patient=mark))
+
+
+def test_images_of_two_patients_are_kept_apart(
+    configuration: Configuration, database: Database, overview: Overview
+) -> None:
+    assert view(overview, "1.2.3").patient_count == 1
+    of_patient(database, ANNA, "1.2.3.1.0", "1.2.3.1.1")
+    assert view(overview, "1.2.3").patient_count == 1
+    of_patient(database, BERT, "1.2.3.1.2")
+    assert view(overview, "1.2.3").patients == {"1.2.3.1": {1: 2, 2: 1}}
+    with client_of(build_app(configuration, database), accept="text/html") as client:
+        assert "Images of 2 patients came under this Study Instance UID" in client.get("/").text
+        assert "patient 1: 2, patient 2: 1" in client.get("/studies/1.2.3").text
+
+
+def test_a_series_of_several_studies_leads_to_the_others(
+    configuration: Configuration, database: Database, overview: Overview, morning: Morning
+) -> None:
+    with Session(database) as session, session.begin():
+        session.add(
+            SeriesRow(
+                study_instance_uid="1.2.1",
+                series_instance_uid="1.2.3.1",
+                first_received=morning.zero,
+                last_received=morning.zero,
+            )
+        )
+    assert view(overview, "1.2.3").other_studies == {"1.2.3.1": ("1.2.1",)}
+    with client_of(build_app(configuration, database), accept="text/html") as client:
+        page = client.get("/studies/1.2.3").text
+        assert "is of 1 other study too" in page
+        assert 'href="/studies/1.2.1"' in page
+
+
+def test_what_was_not_stored_is_shown_once_for_each_sender_study_and_reason(
+    configuration: Configuration, database: Database, overview: Overview, morning: Morning
+) -> None:
+    detail = {"association": "a", "sop_instance_uid": "1", "status": "0xC002", "reason": "taken"}
+    with Session(database) as session, session.begin():
+        for second, study in enumerate(("1.2.3", "1.2.3", "1.2.9", None)):
+            session.add(
+                AuditRow(at=morning.at(second), what="instance not stored", study_instance_uid=study, detail={**detail})
+            )
+    shown = [(one.study_instance_uid, one.instances, one.sender) for one in overview.not_stored(10)]
+    assert shown == [(None, 1, "dimse MR1"), ("1.2.9", 1, "dimse MR1"), ("1.2.3", 2, "dimse MR1")]
+    assert [one.instances for one in overview.not_stored(10, "1.2.3")] == [2]
+    with client_of(build_app(configuration, database), accept="text/html") as client:
+        assert "condyle erase" in client.get("/studies/1.2.3").text
+        assert "0xC002" in client.get("/").text
+
+
+def test_results_that_came_back_are_told_apart(database: Database, overview: Overview) -> None:
+    with Session(database) as session, session.begin():
+        session.get_one(InstanceRow, "1.2.3.1.2").made_by_us = True
+    assert view(overview, "1.2.3").came_back == 1
+
+
+def test_no_time_is_negative_when_images_come_after_the_result(
+    configuration: Configuration, database: Database, overview: Overview, morning: Morning
+) -> None:
+    study = view(overview, "1.2.1")
+    assert study.after_last_image_s == study.after_last_image_of_s(study.jobs[0]) == pytest.approx(38.2)
+    with Session(database) as session, session.begin():
+        session.get_one(StudyRow, "1.2.1").last_received = morning.at(1000)
+    study = view(overview, "1.2.1")
+    assert study.after_last_image_s is None
+    assert all(span.start_s >= 0 and span.seconds >= 0 for span in study.spans)
+    with client_of(build_app(configuration, database), accept="text/html") as client:
+        assert "images came after it" in client.get("/").text
+        assert "after the last image" not in client.get("/studies/1.2.1").text
