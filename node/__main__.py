@@ -70,13 +70,14 @@ def serve(
 def check(
     config: ConfigArgument = DEFAULT_CONFIG,
     online: Annotated[
-        bool, typer.Option("--online", help="Also contact every peer and destination by C-ECHO or a DICOMweb query.")
+        bool, typer.Option("--online", help="Also contact every peer, destination, feed and FHIR server.")
     ] = False,
 ) -> None:
     """Check the configuration and everything that it names.
 
-    Checks every route, pipeline, setting, destination and peer, that folders are writable and that ports are free.
-    Changes nothing and, without --online, contacts nobody. Exit code 1 if anything is wrong.
+    Checks every route, pipeline, setting, destination, peer, certificate and secret, that folders are writable, that
+    ports are free and that the database answers. Changes nothing and, without --online, contacts nobody but the node's
+    own database. Exit code 3 if the file itself is wrong, 1 if something that it names is.
     """
     from node.commands.check import check as run
 

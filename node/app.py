@@ -20,6 +20,7 @@ import pydicom
 
 from node.config import Configuration, checks
 from node.config.route_settings import read_with_settings
+from node.config.yaml_file import YamlFile
 from node.database.connection import Database, open_database, opening_errors
 from node.errors import ConfigurationError, PeerUnavailable
 from node.patient_records.look_up import RecordLookUp, open_patient_records
@@ -179,16 +180,10 @@ def addresses(configuration: Configuration) -> dict[str, str]:
 
 
 def require_fit(configuration: Configuration, path: Path) -> None:
-    """Raise `ConfigurationError` with everything that is wrong with the routes and the files that are named.
-
-    Parameters
-    ----------
-    path
-        Where the configuration stands, for the message.
-    """
-    found = (result for look in (route_checks.routes, checks.files) for result in look(configuration))
+    """Raise `ConfigurationError` with all that would keep the node from its work, each with its line."""
+    found = [result for look in (route_checks.routes, *checks.AT_START) for result in look(configuration)]
     if wrong := [result for result in found if result.state == "bad"]:
-        raise ConfigurationError("\n".join(f"{path}: {result.sentence}" for result in wrong))
+        raise ConfigurationError("\n".join(YamlFile(path).listed(wrong)))
 
 
 def prepared_database(configuration: Configuration) -> Database:
@@ -229,7 +224,7 @@ def _listening(key: str, host: str, port: int) -> socket.socket:
     try:
         return checks.listening_socket(host, port)
     except OSError as error:
-        raise PeerUnavailable(f"{key}: {host}:{port}: cannot be opened: {error.strerror}") from error
+        raise PeerUnavailable(f"{key}: {host}:{port}: cannot be opened: {checks.why_not_opened(error)}") from error
 
 
 def serve(path: Path) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from node.commands.exit_codes import NOT_RIGHT, OK
+from node.commands.exit_codes import CONFIGURATION, NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config import (
     Configuration,
@@ -19,10 +20,15 @@ from node.config import (
     DimseDestination,
     FhirDestination,
     FolderDestination,
+    OrthancFeed,
     checks,
 )
-from node.config.route_settings import read_with_settings
-from node.errors import PeerUnavailable
+from node.config.check_result import CheckResult
+from node.config.post_back import DESTINATION as RECORDS_SERVER
+from node.config.reading import read_leniently
+from node.config.route_settings import with_settings
+from node.database import checks as database_checks
+from node.errors import NodeError
 from node.route import checks as route_checks
 
 if TYPE_CHECKING:
@@ -30,43 +36,60 @@ if TYPE_CHECKING:
     from node.send.dimse_delivery import DimseDelivery
     from node.send.fhir_delivery import FhirDelivery
 
+_Peer = DimseDestination | DicomWebDestination | FhirDestination | OrthancFeed
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
 def check(config: Path, *, online: bool) -> int:
-    """Check everything and print the findings; 1 if there is a problem."""
-    configuration = read_with_settings(config)
+    """Check everything and print the findings.
+
+    Returns
+    -------
+    int
+        `CONFIGURATION` if the file itself is wrong, `NOT_RIGHT` if something that it names is.
+    """
+    reading = read_leniently(config)
+    configuration = with_settings(reading.configuration, config.absolute().parent)
     out, complaints = console(), console(error=True)
-    results = [result for look in (route_checks.routes, *checks.OFFLINE) for result in look(configuration)]
+    results = reading.results() + [
+        result
+        for look in (route_checks.routes, *checks.OFFLINE, database_checks.database)
+        for result in look(configuration)
+        if not reading.concerns(result.key)
+    ]
     if online:
-        asked = list(_asked(configuration))
+        asked = [one for one in _asked(configuration) if not reading.concerns(one[0])]
         results += [
-            _ask(*one, configuration.node.ae_title)
+            _ask(*one, configuration)
             for one in track(
                 asked, "Contacting", console=complaints, transient=True, disable=not complaints.is_terminal
             )
         ]
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for result in results:
-        sentence = result.sentence.removeprefix(f"{result.key}: ")
-        table.add_row(Text(result.state, style=STYLES[result.state]), Text(result.key), Text(sentence))
-    out.print(table)
-    bad = sum(result.state == "bad" for result in results)
-    doubtful = sum(result.state == "doubtful" for result in results)
+    _print_good(out, results)
+    doubtful, bad = (reading.file.listed(one for one in results if one.state == state) for state in ("doubtful", "bad"))
+    for state, lines in (("doubtful", doubtful), ("bad", bad)):
+        for line in lines:
+            out.print(Text.assemble((f"{state:<9} ", STYLES[state]), line), soft_wrap=True)
     if bad:
-        out.print(f"\n{config}: {bad} problem{'s' if bad > 1 else ''} to fix")
-        return NOT_RIGHT
-    more = f", {doubtful} warning{'s' if doubtful > 1 else ''}" if doubtful else ""
-    out.print(f"\n{config}: fit to run{more}")
+        out.print(f"\n{config}: {len(bad)} problem{'s' if len(bad) > 1 else ''} to fix", markup=False)
+        return CONFIGURATION if reading.mistakes else NOT_RIGHT
+    more = f", {len(doubtful)} warning{'s' if len(doubtful) > 1 else ''}" if doubtful else ""
+    out.print(f"\n{config}: fit to run{more}", markup=False)
     return OK
 
 
-def _asked(
-    configuration: Configuration,
-) -> Iterator[tuple[str, DimseDestination | DicomWebDestination | FhirDestination]]:
-    """What can be contacted: destinations, peers that have an address, the FHIR server of the records."""
+def _print_good(out: Console, results: Sequence[CheckResult]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for result in results:
+        if result.state == "good":
+            table.add_row(Text(f"{result.state:<9}", style=STYLES["good"]), Text(result.key), Text(result.sentence))
+    out.print(table)
+
+
+def _asked(configuration: Configuration) -> Iterator[tuple[str, _Peer]]:
+    """Who can be contacted: destinations, peers that have an address, feeds, the FHIR server of the records."""
     for name, destination in configuration.destinations.items():
-        if not isinstance(destination, FolderDestination):
+        if not isinstance(destination, FolderDestination) and name != RECORDS_SERVER:
             yield f"destinations.{name}", destination
     for name, peer in configuration.peers.items():
         if peer.host is not None and peer.port is not None:
@@ -76,6 +99,8 @@ def _asked(
                     kind="dimse", ae_title=peer.ae_title, host=peer.host, port=peer.port, tls=peer.tls, timeout_s=10
                 ),
             )
+    for name, feed in configuration.receive.orthanc_feeds.items():
+        yield f"receive.orthanc_feeds.{name}", feed
     if (fhir := configuration.records.fhir) is not None:
         yield (
             "records.fhir",
@@ -83,13 +108,21 @@ def _asked(
         )
 
 
-def _ask(key: str, peer: DimseDestination | DicomWebDestination | FhirDestination, ae_title: str) -> checks.CheckResult:
+def _ask(key: str, peer: _Peer, configuration: Configuration) -> CheckResult:
     where = f"{peer.ae_title} at {peer.host}:{peer.port}" if isinstance(peer, DimseDestination) else peer.url
     try:
-        with closing(_delivery_to(key, peer, ae_title)) as delivery:
-            return checks.CheckResult(key, "good", f"{where} {delivery.ping()}")
-    except (PeerUnavailable, OSError) as error:  # OSError: certificates
-        return checks.CheckResult(key, "bad", f"{where}: {str(error).removeprefix(f'{key}: ')}")
+        return CheckResult(key, "good", f"{where} {_answer(key, peer, configuration.node.ae_title)}")
+    except (NodeError, OSError) as error:  # OSError: certificates and passwords
+        return CheckResult(key, "bad", f"{where}: {str(error).removeprefix(f'{key}: ')}")
+
+
+def _answer(key: str, peer: _Peer, ae_title: str) -> str:
+    if isinstance(peer, OrthancFeed):
+        from node.receive.orthanc_feed import ping
+
+        return ping(peer)
+    with closing(_delivery_to(key, peer, ae_title)) as delivery:
+        return delivery.ping()
 
 
 def _delivery_to(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlalchemy import inspect
-from sqlalchemy.exc import SQLAlchemyError
 
 from node.config import Configuration
 from node.config.route_settings import read_with_settings
-from node.database.connection import Database, open_database
+from node.database.connection import Database, open_database, opening_errors
 from node.database.installation import compare
 from node.database.tables import JobRow
 from node.errors import PeerUnavailable
@@ -30,12 +29,9 @@ def opened(config: Path) -> tuple[Configuration, Database]:
         raise PeerUnavailable(
             f"node.data: {configuration.node.data}: no node has run here yet; start one with condyle serve"
         )
-    database = open_database(configuration.node.database_url)
-    try:
+    with opening_errors(configuration):
+        database = open_database(configuration.node.database_url)
         known = inspect(database).has_table(JobRow.__tablename__)
-    except SQLAlchemyError as error:
-        shown = database.url.render_as_string(hide_password=True)
-        raise PeerUnavailable(f"node.database: {shown} cannot be used: {type(error).__name__}") from error
     if not known:
         raise PeerUnavailable("node.database: is empty: no node has used it yet; start one with condyle serve")
     compare(database, configuration.node.data)

@@ -1,5 +1,10 @@
-"""`config.yaml` as frozen types, and what is wrong with one."""
+"""`config.yaml` as frozen types, and what is wrong with one.
 
+Tests: `mistakes`, `certificates` and `check_result` are tested together, on whole configurations, in
+tests/node/commands/test_check.py.
+"""
+
+from node.config.reading import read
 from node.config.sections import (
     AETitle,
     Configuration,
@@ -30,8 +35,6 @@ from node.config.sections import (
     Tls,
     TokenSection,
     WatchedFolder,
-    known_keys,
-    read,
 )
 
 __all__ = [
@@ -64,6 +67,5 @@ __all__ = [
     "Tls",
     "TokenSection",
     "WatchedFolder",
-    "known_keys",
     "read",
 ]

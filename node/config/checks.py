@@ -2,77 +2,73 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import ipaddress
 import os
 import socket
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from tempfile import TemporaryFile
 
+from node.config.certificates import certificate_dates, certificates
+from node.config.check_result import CheckResult as CheckResult
+from node.config.secret_files import read_record_key, read_secret, read_token
 from node.config.sections import (
     Configuration,
     DicomWebDestination,
     DimseDestination,
     FhirDestination,
     FolderDestination,
-    Tls,
+    Peer,
 )
+from node.errors import ConfigurationError
+
+EVERY_ADDRESS = {"0.0.0.0", "::"}
 
 
-@dataclass(frozen=True)
-class CheckResult:
-    """What one look found."""
-
-    key: str  # where in the configuration
-    state: Literal["good", "doubtful", "bad"]
-    sentence: str
-
-
+# ---- files
 def files(configuration: Configuration) -> Iterator[CheckResult]:
-    """Certificates, tokens and other files that must be there to be read."""
-    for key, path in _named_files(configuration):
-        if not path.is_file():
-            yield CheckResult(key, "bad", f"{key}: {path}: there is no such file")
-        elif not os.access(path, os.R_OK):
-            yield CheckResult(key, "bad", f"{key}: {path}: may not be read by this account")
+    """Tokens, passwords and keys: are they there, and are they what they should be?"""
+    for key, path, look in _secret_files(configuration):
+        try:
+            look()
+        except ConfigurationError as error:
+            yield CheckResult(key, "bad", str(error).removeprefix(f"{key}: "))
         else:
             yield CheckResult(key, "good", f"{path} can be read")
 
 
-def _named_files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
-    receive = configuration.receive
-    yield from _tls_files("receive.dimse.tls", receive.dimse.tls)
-    yield from _tls_files("status.tls", configuration.status.tls)
-    for name, peer in configuration.peers.items():
-        yield from _tls_files(f"peers.{name}.tls", peer.tls)
-    for key, file in (
-        ("receive.dicomweb.token_file", receive.dicomweb.token_file),
-        ("records.key_file", configuration.records.key_file),
-        ("records.token_file", configuration.records.token_file),
-        ("records.fhir.token_file", configuration.records.fhir.token_file if configuration.records.fhir else None),
+def _secret_files(configuration: Configuration) -> Iterator[tuple[str, Path, Callable[[], object]]]:
+    """Key, path, and what reads the file and raises `ConfigurationError` where it is no good."""
+    for key, section in (
+        ("receive.dicomweb", configuration.receive.dicomweb),
+        ("records", configuration.records),
+        ("status", configuration.status),
     ):
-        if file:
-            yield key, file
-    for name, feed in receive.orthanc_feeds.items():
-        if feed.password_file:
-            yield f"receive.orthanc_feeds.{name}.password_file", feed.password_file
-    for name, destination in configuration.destinations.items():
-        if isinstance(destination, DimseDestination | DicomWebDestination):
-            yield from _tls_files(f"destinations.{name}.tls", destination.tls)
-        if isinstance(destination, DicomWebDestination | FhirDestination) and destination.token_file:
-            yield f"destinations.{name}.token_file", destination.token_file
+        if section.token_file is not None:
+            yield f"{key}.token_file", section.token_file, partial(read_token, key, None, section.token_file)
+    if (key_file := configuration.records.key_file) is not None:
+        yield "records.key_file", key_file, partial(read_record_key, key_file)
+    fhir = configuration.records.fhir
+    shown = [("records.fhir.token_file", None if fhir is None else fhir.token_file)]
+    shown += [
+        (f"receive.orthanc_feeds.{name}.password_file", feed.password_file)
+        for name, feed in configuration.receive.orthanc_feeds.items()
+    ]
+    shown += [
+        (f"destinations.{name}.token_file", destination.token_file)
+        for name, destination in configuration.destinations.items()
+        if isinstance(destination, DicomWebDestination | FhirDestination)
+    ]
+    for key, path in shown:
+        if path is not None:
+            yield key, path, partial(read_secret, key, path)
 
 
-def _tls_files(key: str, tls: Tls | None) -> Iterator[tuple[str, Path]]:
-    if tls is not None:
-        yield f"{key}.certificate", tls.certificate
-        yield f"{key}.key", tls.key
-        if tls.trusted is not None:
-            yield f"{key}.trusted", tls.trusted
-
-
+# ---- folders
 def folders(configuration: Configuration) -> Iterator[CheckResult]:
     """Can the folders that the node writes to be written, or made?"""
     named = [("node.data", configuration.node.data)]
@@ -80,44 +76,135 @@ def folders(configuration: Configuration) -> Iterator[CheckResult]:
         if isinstance(destination, FolderDestination):
             named.append((f"destinations.{name}.path", destination.path))
     for key, path in named:
-        nearest = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
-        if not nearest.is_dir():
-            yield CheckResult(key, "bad", f"{key}: {nearest}: is a file where a folder should be")
-        elif not os.access(nearest, os.W_OK | os.X_OK):
-            yield CheckResult(key, "bad", f"{key}: {nearest}: may not be written by this account")
-        else:
-            yield CheckResult(
-                key, "good", f"{path} {'can be written' if nearest == path.absolute() else 'can be made'}"
-            )
+        yield _folder(key, path.absolute(), configuration.node.data.absolute())
     for index, watched in enumerate(configuration.receive.watched_folders):
         key = f"receive.watched_folders.{index}.path"
-        if watched.path.is_dir() and os.access(watched.path, os.R_OK):
-            yield CheckResult(key, "good", f"{watched.path} can be read")
+        needed = os.R_OK | os.X_OK | (os.W_OK if watched.after == "delete" else 0)
+        if not watched.path.is_dir():
+            yield CheckResult(key, "bad", f"{watched.path}: there is no such folder; make it")
+        elif not os.access(watched.path, needed):
+            more = " and delete" if watched.after == "delete" else ""
+            yield CheckResult(key, "bad", f"{watched.path}: this account may not read{more} there")
         else:
-            yield CheckResult(key, "bad", f"{key}: {watched.path}: should be a folder that this account may read")
+            yield CheckResult(key, "good", f"{watched.path} can be read")
 
 
+def _folder(key: str, path: Path, data: Path) -> CheckResult:
+    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not nearest.is_dir():
+        return CheckResult(key, "bad", f"{path}: {nearest} is a file where a folder should be")
+    try:
+        with TemporaryFile(dir=nearest):  # has no name there, and is gone at once
+            pass
+    except OSError as error:
+        return CheckResult(key, "bad", f"{path}: {nearest} cannot be written by this account: {error.strerror}")
+    if nearest == path:
+        return CheckResult(key, "good", f"{path} can be written")
+    if nearest != path.parent and (path == data or not path.is_relative_to(data)):
+        sentence = f"{path}: is not there, and neither is {path.parent}; both will be made. Is a disk not mounted?"
+        return CheckResult(key, "doubtful", sentence)
+    return CheckResult(key, "good", f"{path} can be made")
+
+
+# ---- ports
 def ports(configuration: Configuration) -> Iterator[CheckResult]:
-    """Are the ports free? A node that runs already with this configuration holds them itself."""
+    """Are the ports free? A node that runs already with this data folder holds them itself."""
     for key, host, port in used_ports(configuration):
         try:
             listening_socket(host, port).close()
         except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                yield CheckResult(key, "doubtful", f"{host}:{port} is in use; by this node, if it runs already")
+            if error.errno == errno.EADDRINUSE and node_runs(configuration.node.data):
+                yield CheckResult(key, "good", f"{host}:{port} is in use by the node that runs with this data folder")
             else:
-                yield CheckResult(key, "bad", f"{key}: {host}:{port}: cannot be opened: {error.strerror}")
+                yield CheckResult(key, "bad", f"{host}:{port}: cannot be opened: {why_not_opened(error)}")
         else:
             yield CheckResult(key, "good", f"{host}:{port} is free")
+
+
+def doubled_ports(configuration: Configuration) -> Iterator[CheckResult]:
+    """Ports that two parts of the node would open."""
+    seen: list[tuple[str, str, int]] = []
+    for key, host, port in used_ports(configuration):
+        for other, other_host, other_port in seen:
+            if port == other_port and (host == other_host or {host, other_host} & EVERY_ADDRESS):
+                yield CheckResult(key, "bad", f"{port}: is the port of {other} too; should be another one")
+                break
+        seen.append((key, host, port))
+
+
+def why_not_opened(error: OSError) -> str:
+    """Why a port cannot be opened, and what would be right."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "is in use by another program; should be a free port, or that program should end"
+        case errno.EADDRNOTAVAIL:
+            return "is not an address of this machine; should be one of its own, or 0.0.0.0 for all of them"
+        case errno.EACCES:
+            return "may not be opened by this account; should be a port above 1023"
+    if isinstance(error, socket.gaierror):
+        return "is no name that this machine knows; should be one of its addresses, or 0.0.0.0 for all of them"
+    return error.strerror or type(error).__name__
+
+
+def node_runs(data: Path) -> bool:
+    """Whether a node of this machine runs with this data folder: it holds the lock of its job engine."""
+    for path in data.glob("engine-*.lock"):
+        with contextlib.suppress(PermissionError), path.open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+    return False
 
 
 def used_ports(configuration: Configuration) -> Iterator[tuple[str, str, int]]:
     """Key, address and number of every port that the node opens."""
     dimse, status, mllp = configuration.receive.dimse, configuration.status, configuration.records.mllp
     yield "receive.dimse.port", dimse.host, dimse.port
+    if dimse.tls_port is not None:
+        yield "receive.dimse.tls_port", dimse.host, dimse.tls_port
     yield "status.port", status.host, status.port
     if mllp is not None:
         yield "records.mllp.port", mllp.host, mllp.port
+
+
+# ---- who may connect
+def open_doors(configuration: Configuration) -> Iterator[CheckResult]:
+    """Ports that other machines reach and that ask nobody who they are."""
+    dimse, status, mllp = configuration.receive.dimse, configuration.status, configuration.records.mllp
+    if not dimse.require_known_peer and not _only_this_machine(dimse.host):
+        sentence = f"false: everybody who reaches {dimse.host} may send; should be true, with the senders in peers"
+        yield CheckResult("receive.dimse.require_known_peer", "doubtful", sentence)
+    if mllp is not None and not mllp.networks and not _only_this_machine(mllp.host):
+        sentence = (
+            f"{mllp.host}: everybody who reaches it may send records; should have records.mllp.networks beside it"
+        )
+        yield CheckResult("records.mllp.host", "doubtful", sentence)
+    if _only_this_machine(status.host):
+        return
+    tokens = {
+        name: section.token is not None or section.token_file is not None
+        for name, section in (
+            ("status", status),
+            ("receive.dicomweb", configuration.receive.dicomweb),
+            ("records", configuration.records),
+        )
+    }
+    certified = status.tls is not None and status.tls.trusted is not None
+    if not tokens["status"] and not certified:
+        sentence = f"{status.host}: other machines reach the page, but may not see it without status.token_file"
+        yield CheckResult("status.host", "doubtful", sentence)
+    if any(tokens.values()) and status.tls is None:
+        named = ", ".join(name for name, given in tokens.items() if given)
+        sentence = f"{status.host}: the tokens ({named}) cross the network in clear; should have status.tls beside it"
+        yield CheckResult("status.host", "doubtful", sentence)
+
+
+def _only_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def peers(configuration: Configuration) -> Iterator[CheckResult]:
@@ -132,6 +219,27 @@ def peers(configuration: Configuration) -> Iterator[CheckResult]:
     for name, peer in configuration.peers.items():
         places = ", ".join(str(network) for network in peer.networks) or "any address"
         yield CheckResult(f"peers.{name}", "good", f"{peer.ae_title} from {places}")
+    yield from _same_ae_titles(configuration)
+
+
+def _same_ae_titles(configuration: Configuration) -> Iterator[CheckResult]:
+    """Peers of one AE title: told apart by their addresses, if they can be."""
+    seen: dict[str, tuple[str, Peer]] = {}
+    for name, peer in configuration.peers.items():
+        other, first = seen.setdefault(peer.ae_title.strip(), (name, peer))
+        if first is peer:
+            continue
+        overlap = not (peer.networks and first.networks) or any(
+            one.version == two.version and one.overlaps(two) for one in peer.networks for two in first.networks
+        )
+        if overlap:
+            sentence = (
+                f"{peer.ae_title!r}: is the AE title of peers.{other} too, from the same addresses; should be one peer "
+                "with all networks, or two with networks that do not overlap"
+            )
+        else:
+            sentence = f"{peer.ae_title!r}: is the AE title of peers.{other} too; only the address tells them apart"
+        yield CheckResult(f"peers.{name}.ae_title", "bad" if overlap else "doubtful", sentence)
 
 
 def reports(configuration: Configuration) -> Iterator[CheckResult]:
@@ -172,4 +280,6 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 
 
-OFFLINE = (peers, reports, files, folders, ports)
+# what keeps a node from starting, and what else is looked at without contacting anybody
+AT_START = (files, certificates, doubled_ports)
+OFFLINE = (peers, reports, open_doors, *AT_START, certificate_dates, folders, ports)

@@ -21,8 +21,11 @@ def read_with_settings(path: Path) -> Configuration:
     ConfigurationError
         As `node.config.read`; what is wrong with the settings themselves `node.route.checks` says.
     """
-    configuration = read(path)
-    folder = path.absolute().parent
+    return with_settings(read(path), path.absolute().parent)
+
+
+def with_settings(configuration: Configuration, folder: Path) -> Configuration:
+    """A configuration that was read from `folder`, as `read_with_settings` gives it."""
     routes = {
         name: route.model_copy(update={"settings": _whole(route.pipeline, route.settings, folder)})
         for name, route in configuration.routes.items()

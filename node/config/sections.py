@@ -1,32 +1,36 @@
 """`config.yaml` as frozen types, read once at the start.
 
-An unknown key is an error, and every default is here and nowhere else.
+An unknown key is an error, and every default is here and nowhere else. A validator's message says what would be right;
+`node.config.reading` puts file, line, key and value before it. Where a section says something of one of its keys, the
+message begins with that key.
 """
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
     SecretStr,
-    StringConstraints,
-    ValidationError,
     ValidationInfo,
     model_validator,
 )
 
 from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, Kind
-from node.config.tokens import token_problem
-from node.config.yaml_file import YamlFile
-from node.errors import ConfigurationError
+from node.config.mistakes import did_you_mean
+from node.config.secret_files import token_problem
+
+LONGEST_UID_ROOT = 40  # characters, which leaves 23 digits for what is named under it
 
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
@@ -35,20 +39,97 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     return folder / path.expanduser() if folder else path
 
 
-AETitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[^\\\s][^\\]*$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
+def _ae_title(text: str) -> str:
+    """PS3.5 6.2, AE."""
+    if not text.strip():
+        raise ValueError("is empty; should have 1 to 16 characters")
+    if len(text) > 16:
+        raise ValueError(f"has {len(text)} characters; should have at most 16 characters")
+    if text[0].isspace() or "\\" in text or not text.isascii() or not text.isprintable():
+        raise ValueError("should be ASCII letters, digits, blanks and signs, without a backslash or a blank in front")
+    return text
+
+
+def _name(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", text) is None:
+        raise ValueError("should be at most 64 ASCII letters, digits, _ and -, with a letter or digit in front")
+    return text
+
+
+def _host(text: str) -> str:
+    if "/" in text or text.startswith("["):
+        raise ValueError("should be a name or an address alone, such as pacs.example.org, without http:// and brackets")
+    if text.count(":") == 1:
+        raise ValueError("should be a name or an address alone; give the port under the key port")
+    if not text or any(sign.isspace() for sign in text):
+        raise ValueError("should be a name or an address, such as pacs.example.org")
+    return text
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 0) >= 0
+    except ValueError:  # a port that is no number
+        sound = False
+    if not sound or any(sign.isspace() for sign in text):
+        raise ValueError("should be a URL that begins with http:// or https://, such as https://pacs.example.org/path")
+    return text
+
+
+def _uid_root(text: str) -> str:
+    if re.fullmatch(r"[0-2](\.(0|[1-9][0-9]*))+", text) is None:
+        raise ValueError("should be numbers without leading zeros, separated by dots, such as 2.25 or 1.2.840.4711")
+    if len(text) > LONGEST_UID_ROOT:
+        raise ValueError(f"has {len(text)} characters; should have at most {LONGEST_UID_ROOT}, as 64 are a whole UID")
+    return text
+
+
+def _database(text: str) -> str:
+    from sqlalchemy import make_url  # most who read a configuration need no database
+    from sqlalchemy.exc import ArgumentError
+
+    right = "such as postgresql+psycopg://user@host/name, or sqlite:////folder/node.db"
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"should be the URL of a database, {right}") from None
+    kind, _, driver = url.drivername.partition("+")
+    if kind not in ("sqlite", "postgresql"):
+        raise ValueError(f"{kind}: only PostgreSQL and SQLite work; should be a URL {right}")
+    if kind == "postgresql" and driver != "psycopg":
+        raise ValueError(f"should begin with postgresql+psycopg://; {driver or 'a URL without a driver'} does not work")
+    if kind == "sqlite" and driver not in ("", "pysqlite"):
+        raise ValueError(f"should begin with sqlite:///; the driver {driver} does not work")
+    if not url.database or url.database == ":memory:":
+        raise ValueError(f"names no database; should be a URL {right}")
+    return text
 
 
 def _network(text: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(str(text))
-    except ValueError as error:
-        raise ValueError(f"should be an address, or a network such as 10.2.0.0/16: {error}") from None
+    except ValueError:
+        pass
+    try:
+        wider = ipaddress.ip_network(str(text), strict=False)
+    except ValueError:
+        raise ValueError("should be an address, or a network such as 10.2.0.0/16") from None
+    address = str(text).partition("/")[0]
+    raise ValueError(f"should be an address or a network: {wider} for all of them, or {address} alone")
 
 
-def _for_dicom(kind: Kind) -> Kind:
+def _clauses(when: object) -> object:
+    if not isinstance(when, dict):
+        empty = "is empty; " if when is None else ""
+        raise ValueError(f"{empty}should hold clauses such as Modality: MR; {{}} matches everything")
+    return when
+
+
+def _for_dicom(kind: object) -> object:
     if kind not in DICOM_KINDS:
-        raise ValueError(f"goes to destinations of kind fhir only; should be one of {', '.join(DICOM_KINDS)}")
+        elsewhere = "goes to destinations of kind fhir only; " if kind in get_args(Kind) else ""
+        raise ValueError(f"{elsewhere}should be one of {', '.join(DICOM_KINDS)}{did_you_mean(kind, DICOM_KINDS)}")
     return kind
 
 
@@ -60,13 +141,32 @@ def _fit_token(token: SecretStr) -> SecretStr:
 
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, PlainValidator(_network)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Name = Annotated[str, AfterValidator(_name)]
+AETitle = Annotated[str, AfterValidator(_ae_title)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Host = Annotated[str, AfterValidator(_host)]
+Url = Annotated[str, AfterValidator(_url)]
 
 
 class Section(BaseModel):
     """Base of every part of the configuration."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_the_default(cls, values: Any) -> Any:
+        """A section or list of which every line is switched off is as one that is not there."""
+        if not isinstance(values, dict):
+            return values
+        empty = {
+            name
+            for name, field in cls.model_fields.items()
+            if name in values
+            and values[name] is None
+            and isinstance(field.get_default(call_default_factory=True), Section | dict | tuple)
+        }
+        return {name: value for name, value in values.items() if name not in empty}
 
 
 class Tls(Section):
@@ -82,7 +182,7 @@ class Peer(Section):
 
     ae_title: AETitle
     networks: tuple[Network, ...] = ()  # empty: any address
-    host: str | None = None  # for reports back to it
+    host: Host | None = None  # for reports back to it
     port: Port | None = None
     maximum_associations: int = Field(default=16, ge=1)
     tls: Tls | None = None  # for connections to it
@@ -91,7 +191,7 @@ class Peer(Section):
 class DimseSettings(Section):
     """The DICOM port."""
 
-    host: str = "0.0.0.0"
+    host: Host = "0.0.0.0"
     port: Port = 11112
     ae_titles: tuple[AETitle, ...] = ()  # called AE titles beside node.ae_title
     require_called_ae_title: bool = True
@@ -106,6 +206,12 @@ class DimseSettings(Section):
     idle_timeout_s: float = Field(default=300.0, gt=0)  # silent inside an association
     maximum_instance_bytes: int = Field(default=4 * 2**30, ge=2**20)
 
+    @model_validator(mode="after")
+    def _tls_port_has_tls(self) -> Self:
+        if self.tls_port is not None and self.tls is None:
+            raise ValueError("tls_port: needs receive.dimse.tls with a certificate and a key beside it")
+        return self
+
 
 class TokenSection(Section):
     """A way in over HTTP: only this machine may use it, or with a token everybody who shows it."""
@@ -116,7 +222,7 @@ class TokenSection(Section):
     @model_validator(mode="after")
     def _one_token(self) -> Self:
         if self.token is not None and self.token_file is not None:
-            raise ValueError("token and token_file are both given; keep one of them, better token_file")
+            raise ValueError("token_file: token is given too; should be one of the two, better token_file")
         return self
 
 
@@ -136,10 +242,17 @@ class WatchedFolder(Section):
 class OrthancFeed(Section):
     """An Orthanc whose /changes are followed, where it cannot route by DICOM."""
 
-    url: str
+    url: Url
     username: str | None = None
     password_file: FilePath | None = None
     poll_s: float = Field(default=2.0, gt=0)
+
+    @model_validator(mode="after")
+    def _account_is_whole(self) -> Self:
+        if (self.username is None) != (self.password_file is None):
+            given, lacks = ("username", "password_file") if self.username is not None else ("password_file", "username")
+            raise ValueError(f"{given}: needs {lacks} beside it")
+        return self
 
 
 class ReceiveSettings(Section):
@@ -170,7 +283,7 @@ class Profile(Section):
     """Which kinds of object go to a destination, and in which form."""
 
     measurement_report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
-    kinds: tuple[Annotated[Kind, AfterValidator(_for_dicom)], ...] = DEFAULT_KINDS
+    kinds: tuple[Annotated[Kind, BeforeValidator(_for_dicom)], ...] = DEFAULT_KINDS
     not_run_reports: bool = False  # a pipeline due that did not run becomes a capture and a report
     synthetic_data: bool = True  # SyntheticData YES on derived series
     snomed_licence: bool = False  # SNOMED codes outside DICOM's own content in place of private ones
@@ -181,7 +294,7 @@ class DimseDestination(Section):
 
     kind: Literal["dimse"]
     ae_title: AETitle
-    host: str
+    host: Host
     port: Port = 104
     calling_ae_title: AETitle | None = None
     tls: Tls | None = None
@@ -200,7 +313,7 @@ class DicomWebDestination(Section):
     """A server that results are sent to by STOW-RS."""
 
     kind: Literal["dicomweb"]
-    url: str
+    url: Url
     token_file: FilePath | None = None
     tls: Tls | None = None  # a client certificate, or a CA of the site's own
     confirm: bool = False  # ask back by QIDO-RS; "confirmed" only after it
@@ -226,7 +339,7 @@ class FhirDestination(Section):
     """A FHIR R4 server: it is given the risks that pipelines state, as RiskAssessment, and nothing else."""
 
     kind: Literal["fhir"]
-    url: str
+    url: Url
     token_file: FilePath | None = None
     identifier_system: str = ""  # of the patient IDs of the images; empty: the value alone is given
     confirm: bool = False  # look for each one there; "confirmed" only after it
@@ -254,7 +367,9 @@ ARCHIVES = (DimseDestination, DicomWebDestination)  # kinds of destination that 
 class Route(Section):
     """A line of `config.yaml`: when, which pipeline, where to."""
 
-    when: dict[str, Any]  # a matcher; node/route/match.py says what it may hold and checks it at the start
+    when: Annotated[
+        dict[str, Any], BeforeValidator(_clauses)
+    ]  # a matcher; node/route/match.py says what it may hold and checks it at the start
     level: Literal["series", "study"] = "series"
     pipeline: str
     settings: dict[str, Any] = {}
@@ -266,7 +381,7 @@ class Route(Section):
 class MllpSettings(Section):
     """HL7 v2 messages about patients, over MLLP."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 2575
     networks: tuple[Network, ...] = ()  # senders' addresses; empty: any
 
@@ -274,7 +389,7 @@ class MllpSettings(Section):
 class FhirServer(Section):
     """A FHIR R4 server that is asked for a patient's record when none has been sent."""
 
-    url: str
+    url: Url
     token_file: FilePath | None = None
     identifier_system: str = ""  # of the patient IDs of the images; empty: the server is asked for the value alone
     post_back: bool = False  # risks, asked for or of a study, go there as RiskAssessment too
@@ -307,7 +422,7 @@ class PriorSettings(Section):
 class StatusSettings(TokenSection):
     """The port of the page, health, metrics and everything else that is asked by HTTP; the token is for the page."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 8090  # not 8042, where Orthanc's is
     tls: Tls | None = None  # https for the page and for STOW-RS
     trusted_proxies: tuple[Network, ...] = ()  # who say truly where a request came from
@@ -318,9 +433,9 @@ class NodeSettings(Section):
 
     ae_title: AETitle = "CONDYLE"
     data: FilePath = Field(default=Path("data"), validate_default=True)
-    database: str | None = None  # SQLAlchemy URL; None: SQLite at <data>/node.db
+    database: Annotated[str, AfterValidator(_database)] | None = None  # a URL; None: SQLite at <data>/node.db
     institution: str = ""
-    uid_root: str = "2.25"
+    uid_root: Annotated[str, AfterValidator(_uid_root)] = "2.25"
 
     @property
     def database_url(self) -> str:
@@ -342,77 +457,28 @@ class Configuration(Section):
     status: StatusSettings = StatusSettings()
 
     @model_validator(mode="after")
-    def _destinations_exist(self) -> Configuration:
-        for name, route in self.routes.items():
-            for destination in route.destinations:
-                if destination not in self.destinations:
-                    known = ", ".join(self.destinations) or "none"
-                    raise ValueError(f"routes.{name}.destinations: no destination {destination!r}; there are: {known}")
-        return self
-
-    @model_validator(mode="after")
-    def _answers_go_to_fhir_servers(self) -> Configuration:
+    def _destinations_exist(self) -> Self:
+        """Everything that names a destination names one that is there and can do what is asked of it."""
+        every = list(self.destinations)
         servers = [name for name, of in self.destinations.items() if isinstance(of, FhirDestination)]
-        for name in self.records.answer_destinations:
-            if name not in servers:
-                known = ", ".join(servers) or "none"
-                raise ValueError(
-                    f"records.answer_destinations: no destination {name!r} of kind fhir; there are: {known}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _archives_can_be_asked(self) -> Configuration:
         archives = [name for name, of in self.destinations.items() if isinstance(of, ARCHIVES)]
-        for name in self.priors.ask:
-            if name not in archives:
-                known = ", ".join(archives) or "none"
-                raise ValueError(f"priors.ask: no destination {name!r} of kind dimse or dicomweb; there are: {known}")
+        wrong = [
+            problem
+            for route, of in self.routes.items()
+            for problem in _unknown(f"routes.{route}.destinations", of.destinations, every, "")
+        ]
+        wrong += _unknown("records.answer_destinations", self.records.answer_destinations, servers, " of kind fhir")
+        wrong += _unknown("priors.ask", self.priors.ask, archives, " of kind dimse or dicomweb")
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
 
-def read(path: Path) -> Configuration:
-    """The configuration in `path`; paths in it are relative to the folder that it is in.
-
-    Raises
-    ------
-    ConfigurationError
-        Naming the file, the line, the key, the value and what would be right; one line per mistake.
-    """
-    file = YamlFile(path)
-    if not isinstance(file.values, dict):
-        raise ConfigurationError(f"{path}: holds no sections; it should begin with a line such as 'node:'")
-    try:
-        return Configuration.model_validate(file.values, context={"folder": path.absolute().parent})
-    except ValidationError as error:
-        raise ConfigurationError("\n".join(_explain(file, dict(e)) for e in error.errors())) from error
-
-
-def _explain(file: YamlFile, error: dict[str, Any]) -> str:
-    """One mistake in one line: where, what stands there, what would be right."""
-    where: tuple[int | str, ...] = error["loc"]
-    line = file.line(where)
-    place = f"{file.path}:{line}" if line else str(file.path)
-    kinds = [*(get_args(Destination)[0].__args__)]
-    tags = {get_args(kind.model_fields["kind"].annotation)[0] for kind in kinds}
-    key = ".".join(str(part) for index, part in enumerate(where) if not (index == 2 and part in tags))
-    if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(where[-1]), sorted(known_keys()), n=1, cutoff=0.6)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        return f"{place}: {key}: there is no such key{hint}"
-    if error["type"] == "missing":
-        return f"{place}: {key}: is missing and has no default"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    value = error.get("input")
-    if isinstance(value, dict | list) or any(word in key for word in ("token", "password")):
-        return f"{place}: {key}: {message}" if key else f"{place}: {message}"
-    return f"{place}: {key}: {value!r}: {message}"
-
-
-def known_keys() -> set[str]:
-    """Every key that some section has."""
-
-    def below(section: type[Section]) -> set[str]:
-        return set(section.model_fields).union(*(below(kind) for kind in section.__subclasses__()))
-
-    return below(Section)
+def _unknown(key: str, names: Sequence[str], known: Sequence[str], kind: str) -> list[str]:
+    """Which of `names` are not `known`, each as a sentence with its key."""
+    there = f"there are: {', '.join(known) or 'none'}"
+    return [
+        f"{key}.{index}: no destination{kind} is called so{did_you_mean(name, known)}; {there}"
+        for index, name in enumerate(names)
+        if name not in known
+    ]

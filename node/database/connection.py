@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sqlalchemy import URL, create_engine, event, make_url
 from sqlalchemy import Engine as Database  # SQLAlchemy's word; the node's engine is the one that runs jobs
-from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.config import Configuration
 from node.errors import ConfigurationError, PeerUnavailable
 
-__all__ = ["Database", "open_database", "opening_errors"]
+__all__ = ["Database", "cause", "driver_problem", "open_database", "opening_errors"]
 
 
 def open_database(url: str, *, power: bool = True) -> Database:
@@ -48,10 +48,14 @@ def opening_errors(configuration: Configuration) -> Iterator[None]:
     Raises
     ------
     ConfigurationError
-        If the data folder cannot be written.
+        If the data folder cannot be written, or the database's driver is not installed.
     PeerUnavailable
         If the database cannot be reached.
     """
+    url = make_url(configuration.node.database_url)
+    shown = url.render_as_string(hide_password=True)
+    if (problem := driver_problem(url)) is not None:
+        raise ConfigurationError(f"node.database: {shown}: {problem}")
     try:
         yield
     except OSError as error:
@@ -60,5 +64,20 @@ def opening_errors(configuration: Configuration) -> Iterator[None]:
             "account of the node may write"
         ) from error
     except SQLAlchemyError as error:
-        shown = make_url(configuration.node.database_url).render_as_string(hide_password=True)
-        raise PeerUnavailable(f"node.database: {shown} cannot be used: {type(error).__name__}") from error
+        raise PeerUnavailable(f"node.database: {shown} cannot be used: {cause(error, url)}") from error
+
+
+def driver_problem(url: URL) -> str | None:
+    """Why the driver of the database cannot be used, and what to do; None if it can."""
+    try:
+        url.get_dialect().import_dbapi()
+    except ImportError as error:  # not installed, or without the library that it needs
+        return f'the driver {url.get_driver_name()} is not there ({error}); install it: pip install "psycopg[binary]"'
+    return None
+
+
+def cause(error: SQLAlchemyError, url: URL) -> str:
+    """What the database's driver says of an error, in one line and without the password."""
+    said = " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())
+    said = said.partition(" Is the server running on that host")[0]  # libpq's advice to a programmer
+    return said.replace(url.password, "***") if url.password else said

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from starlette.requests import HTTPConnection
 
 from node.config import Network, StatusSettings, TokenSection
-from node.config.tokens import read_token
+from node.config.secret_files import read_token
 
 UNAUTHORIZED, FORBIDDEN = 401, 403
 # A request that has one of these came through a proxy (RFC 7239 5, and what was usual before).

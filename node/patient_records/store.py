@@ -25,6 +25,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from node.config.secret_files import read_record_key
 from node.errors import ConfigurationError, NodeError
 from node.files import write_whole
 from pipelines.context import CodedEvent
@@ -51,7 +52,7 @@ class PatientRecords:
 
     def __init__(self, folder: Path, key_file: Path | None = None) -> None:
         self._folder = folder
-        self._fernet = None if key_file is None else Fernet(_key(key_file))
+        self._fernet = None if key_file is None else Fernet(read_record_key(key_file))
         self._lock = Lock()
 
     def add(self, record: Record) -> None:
@@ -178,19 +179,6 @@ class PatientRecords:
 def new_key() -> bytes:
     """A key for `records.key_file`."""
     return Fernet.generate_key()
-
-
-def _key(path: Path) -> bytes:
-    try:
-        key = path.read_bytes().strip()
-        Fernet(key)
-    except OSError as error:
-        raise ConfigurationError(f"records.key_file: {path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigurationError(
-            f"records.key_file: {path}: holds no key; make one with condyle record --new-key"
-        ) from error
-    return key
 
 
 def digest(record: Record) -> str:

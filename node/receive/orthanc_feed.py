@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
 CHANGES_AT_ONCE = 100
+CHANGES = ("Last", "Changes", "Done")  # keys of the answer about changes
 LONGEST_PAUSE_S = 60.0
 
 
@@ -37,6 +38,57 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
+
+
+class _Server:
+    """An Orthanc's REST interface, for the account that the configuration names."""
+
+    def __init__(self, settings: OrthancFeed) -> None:
+        self._url = settings.url.rstrip("/")
+        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._headers = {"Accept-Encoding": "identity"}
+        if settings.username is not None and settings.password_file is not None:
+            password = settings.password_file.read_text(encoding="utf-8").strip()
+            token = base64.b64encode(f"{settings.username}:{password}".encode()).decode()
+            self._headers["Authorization"] = f"Basic {token}"
+
+    def open(self, path: str) -> Any:
+        """The response to a GET request; raises what urllib raises."""
+        return self._opener.open(urllib.request.Request(self._url + path, headers=self._headers), timeout=TIMEOUT_S)
+
+    def json(self, path: str, *keys: str) -> dict[str, Any]:
+        """The answer to a GET request, a mapping that has all `keys`.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the server does not answer as Orthanc does.
+        """
+        try:
+            with self.open(path) as response:
+                answer = json.loads(response.read(16 * 2**20))
+                if not isinstance(answer, dict) or not set(keys) <= answer.keys():
+                    raise PeerUnavailable("the answer is not Orthanc's")
+                return answer
+        except urllib.error.HTTPError as error:
+            raise PeerUnavailable(f"answered {error.code}") from error
+        except urllib.error.URLError as error:
+            raise PeerUnavailable(f"cannot be reached: {getattr(error.reason, 'strerror', error.reason)}") from error
+        except (http.client.HTTPException, OSError, ValueError) as error:
+            raise PeerUnavailable(type(error).__name__) from error
+
+
+def ping(settings: OrthancFeed) -> str:
+    """Ask an Orthanc what it is; what it answered.
+
+    Raises
+    ------
+    PeerUnavailable
+        If it cannot be reached, does not let us in, or is none.
+    OSError
+        If the password file cannot be read.
+    """
+    return f"answers: Orthanc {_Server(settings).json('/system', 'Version')['Version']}"
 
 
 class FeedFollower:
@@ -60,12 +112,7 @@ class FeedFollower:
         self._store = store
         self._leader_lock = leader_lock
         self._memory = store.receipts.folder / f"feed-{name}.json"
-        self._opener = urllib.request.build_opener(_NoRedirect)
-        self._headers = {"Accept-Encoding": "identity"}
-        if settings.username is not None and settings.password_file is not None:
-            password = settings.password_file.read_text(encoding="utf-8").strip()
-            token = base64.b64encode(f"{settings.username}:{password}".encode()).decode()
-            self._headers["Authorization"] = f"Basic {token}"
+        self._server = _Server(settings)
         self._pause_s = settings.poll_s
         self._loop = Loop(f"feed {name}", self._work, every_s=settings.poll_s)
 
@@ -98,9 +145,9 @@ class FeedFollower:
         """
         since = self._recall()
         if since is None:
-            self._remember(int(self._json("/changes?last")["Last"]))
+            self._remember(int(self._server.json("/changes?last", *CHANGES)["Last"]))
             return True
-        answer = self._json(f"/changes?since={since}&limit={CHANGES_AT_ONCE}")
+        answer = self._server.json(f"/changes?since={since}&limit={CHANGES_AT_ONCE}", *CHANGES)
         last = int(answer["Last"])
         if last < since:  # its database was made anew: its numbers begin again
             self._remember(0)
@@ -124,7 +171,7 @@ class FeedFollower:
         if not identifier.replace("-", "").isalnum():
             raise PeerUnavailable("an identifier that is none of Orthanc's")
         try:
-            with self._open(f"/instances/{identifier}/file") as response:
+            with self._server.open(f"/instances/{identifier}/file") as response:
                 parts: Iterator[bytes] = iter(lambda: response.read(COPY_BYTES), b"")
                 partial = spool(parts, self._store, arrival)
         except urllib.error.HTTPError as error:
@@ -141,22 +188,6 @@ class FeedFollower:
             self._store.adopt(arrival, partial)
         except NotStored as error:
             log.warning("instance of a feed not stored", extra={"feed": self._name, "reason": error.reason})
-
-    def _json(self, path: str) -> dict[str, Any]:
-        try:
-            with self._open(path) as response:
-                answer = json.loads(response.read(16 * 2**20))
-                if not isinstance(answer, dict) or not {"Last", "Changes", "Done"} <= answer.keys():
-                    raise PeerUnavailable("the answer is not Orthanc's")
-                return answer
-        except urllib.error.HTTPError as error:
-            raise PeerUnavailable(f"answered {error.code}") from error
-        except (http.client.HTTPException, OSError, ValueError) as error:
-            raise PeerUnavailable(type(error).__name__) from error
-
-    def _open(self, path: str) -> Any:
-        request = urllib.request.Request(self._settings.url.rstrip("/") + path, headers=self._headers)
-        return self._opener.open(request, timeout=TIMEOUT_S)
 
     def _recall(self) -> int | None:
         try:

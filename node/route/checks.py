@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
 from node.config import Configuration, FhirDestination, Route
 from node.config.checks import CheckResult
-from node.errors import ConfigurationError
-from node.route.match import matcher
+from node.config.mistakes import Location, did_you_mean, mistakes
+from node.route import match
 from pipelines.base import answers_from_record
-from pipelines.registry import UnknownPipeline, pipeline_type
+from pipelines.registry import UnknownPipeline, names, pipeline_type
 
 
 def routes(configuration: Configuration) -> Iterator[CheckResult]:
@@ -19,7 +20,7 @@ def routes(configuration: Configuration) -> Iterator[CheckResult]:
     if not configuration.routes:
         yield CheckResult("routes", "doubtful", "is empty: everything is stored and nothing is run")
     for name, route in configuration.routes.items():
-        problems = [CheckResult(f"routes.{name}", "bad", problem) for problem in _route_problems(name, route)]
+        problems = [CheckResult(key, "bad", sentence) for key, sentence in _route_problems(name, route)]
         yield from problems
         if not problems:
             goes = ", ".join(route.destinations) if route.destinations and not route.shadow else "nowhere (shadow)"
@@ -34,26 +35,26 @@ def routes(configuration: Configuration) -> Iterator[CheckResult]:
             yield CheckResult(f"routes.{name}.destinations", "doubtful", "is empty: results are made and sent nowhere")
 
 
-def _route_problems(name: str, route: Route) -> Iterator[str]:
-    try:
-        matcher(route.when, f"routes.{name}.when", route.level)
-    except ConfigurationError as error:
-        yield str(error)
+def _route_problems(name: str, route: Route) -> Iterator[tuple[str, str]]:
+    """Key, and the sentence about it."""
+    yield from match.problems(route.when, f"routes.{name}.when", route.level)
     try:
         kind = pipeline_type(route.pipeline)
         kind(kind.settings_type(**route.settings))
     except UnknownPipeline as error:
-        yield f"routes.{name}.pipeline: {error}"
+        yield f"routes.{name}.pipeline", f"{error}{did_you_mean(route.pipeline, names())}"
     except ValidationError as error:
-        for wrong in error.errors():
-            key = ".".join(str(part) for part in wrong["loc"])
-            known = ", ".join(kind.settings_type.model_fields) or "none"
-            explanation = (
-                f"there is no such setting; there are: {known}" if wrong["type"] == "extra_forbidden" else wrong["msg"]
-            )
-            yield f"routes.{name}.settings.{key}: {wrong.get('input')!r}: {explanation}"
+        for wrong in mistakes(error, kind.settings_type):
+            value = _at(route.settings, wrong.where)
+            shown = f"{value!r}: " if isinstance(value, str | int | float) else ""
+            sentence = wrong.sentence.replace("no such key", "no such setting")
+            yield f"routes.{name}.settings.{wrong.key}", f"{shown}{sentence}"
     except (OSError, ValueError, TypeError) as error:  # weights that are missing or not what they should be
-        yield f"routes.{name}.pipeline: {route.pipeline} cannot be used: {error}"
+        yield f"routes.{name}.pipeline", f"{route.pipeline!r}: cannot be used: {error}"
     else:
         if kind.level != route.level:
-            yield f"routes.{name}.level: {route.level!r}: should be {kind.level!r}, which {route.pipeline} works on"
+            yield f"routes.{name}.level", f"{route.level!r}: should be {kind.level!r}, which {route.pipeline} works on"
+
+
+def _at(settings: Mapping[str, Any], where: Location) -> Any:
+    return settings.get(str(where[0])) if len(where) == 1 else None

@@ -20,20 +20,32 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import ipaddress
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from typing import Any, Protocol
 
-from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
 
+from node.config.mistakes import did_you_mean
 from node.errors import ConfigurationError
 from node.route.facts import NUMBERS, TEXTS, Facts, Value
 
 # VRs whose values are, or are written as, numbers; AS counts in years, DA as the number YYYYMMDD
 NUMBER_VRS = {"DS", "IS", "FL", "FD", "SL", "SS", "SV", "UL", "US", "UV", "AS", "DA"}
 AGE_IN_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}  # PS3.5 6.2, AS
+_TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s?([0-9A-Fa-f]{4})\)?")
+# what a text may be where a number, an age or a date is asked for, and what it should be
+_WRITTEN = {
+    "number": (
+        re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", re.IGNORECASE),
+        "a number, or a range such as {min: 1}",
+    ),
+    "AS": (re.compile(r"\d+(\.\d+)?|\d{3}[DWMY]"), "an age such as 045Y, or a range of years such as {min: 18}"),
+    "DA": (re.compile(r"\d{8}"), "a date such as 20260131, or a range such as {min: 20260101}"),
+}
 SAME_NUMBER = 1e-6  # relative; decimal strings are rounded when they are written
 SHOWN_VALUES = 6  # of an element that differs between instances; a trace is for reading
 HIDDEN = "(not shown)"
@@ -264,6 +276,26 @@ def matcher(when: Mapping[str, Any], where: str, level: str = "series") -> Group
     return Group("all_of", tuple(_clause(str(key), value, where, level) for key, value in when.items()))
 
 
+def problems(when: object, where: str, level: str = "series") -> Iterator[tuple[str, str]]:
+    """Everything that is wrong with a matcher: the key, and what would be right. Parameters as of `matcher`."""
+    if not isinstance(when, Mapping):
+        yield where, f"{when!r}: should be a mapping such as {{Modality: MR}}"
+        return
+    for name, value in when.items():
+        key, here = str(name), f"{where}.{name}"
+        if key == "not":
+            yield from problems(value, here, level)
+        elif key in ("any_of", "all_of") and isinstance(value, list) and value:
+            for index, item in enumerate(value):
+                yield from problems(item, f"{here}.{index}", level)
+        else:
+            try:
+                _clause(key, value, where, level)
+            except ConfigurationError as error:
+                told, _, sentence = str(error).partition(": ")
+                yield told, sentence
+
+
 def _member(when: Mapping[str, Any], where: str, level: str) -> Matcher:
     """A matcher inside another; one clause stands for itself, so that traces stay shallow."""
     inner = matcher(when, where, level)
@@ -276,15 +308,17 @@ def _clause(key: str, value: Any, where: str, level: str) -> Matcher:
         return Group("not", (_member(value, here, level),))
     if key in ("any_of", "all_of"):
         if not isinstance(value, list) or not value:
-            raise ConfigurationError(f"{here}: should be a list of matchers, such as [{{Modality: MR}}, ...]")
+            raise ConfigurationError(f"{here}: {value!r}: should be a list of clauses, such as [{{Modality: MR}}, ...]")
         return Group(key, tuple(_member(item, f"{here}.{i}", level) for i, item in enumerate(value)))
     if key.startswith("study.") and key in {*NUMBERS, *TEXTS} and level != "study":
-        raise ConfigurationError(f"{here}: is known only when the study is complete; this route needs level: study")
+        raise ConfigurationError(
+            f"{here}: {value!r}: is known only when the study is complete; the route should have level: study"
+        )
     return Element(key, _test(value, here, _kind(key, here)))
 
 
 def _kind(key: str, where: str) -> str:
-    """``number``, ``text``, ``address`` or the VR: what can be asked of `key`."""
+    """``number``, ``text``, ``address`` or the VR (of ages, dates and texts): what can be asked of `key`."""
     if key in NUMBERS:
         return "number"
     if key in TEXTS:
@@ -295,28 +329,35 @@ def _kind(key: str, where: str) -> str:
         if tag is None or (index and vr != "SQ"):
             raise ConfigurationError(f"{where}: {_not_a_key(key, keyword, tag)}")
         vr = dictionary_VR(tag)
+    if vr in ("AS", "DA"):  # are written as text and asked as numbers
+        return vr
     return "number" if vr in NUMBER_VRS or any(part in NUMBER_VRS for part in vr.split(" or ")) else vr
 
 
 def _not_a_key(key: str, keyword: str, tag: int | None) -> str:
     if tag is not None:
         return f"{key!r}: only a sequence has elements below it"
+    if (numbered := _TAG.fullmatch(key)) is not None:
+        named = keyword_for_tag(int(numbered[1] + numbered[2], 16)) or "none in the dictionary"
+        return f"is a tag; a key is a keyword: {named}"
     known = [*NUMBERS, *TEXTS, *(keyword for keyword in keyword_dict if keyword)]
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.7) or difflib.get_close_matches(keyword, known, n=1)
-    if close:
-        return f"{keyword!r} is not a DICOM keyword; did you mean {close[0]!r}?"
+    whole, part = (difflib.get_close_matches(word, known, n=1, cutoff=c) for word, c in ((key, 0.7), (keyword, 0.6)))
+    if close := whole or part:
+        asked = key if whole else keyword
+        return f"{asked!r} is not a DICOM keyword, nor a key of the node; did you mean {close[0]!r}?"
     return f"{keyword!r} is neither a DICOM keyword nor one of {', '.join([*NUMBERS, *TEXTS])}"
 
 
 def _test(value: Any, where: str, kind: str) -> Test:
     if isinstance(value, bool) or value is None:
+        shown = "is empty" if value is None else str(value).lower()
         raise ConfigurationError(
-            f"{where}: {value!r}: should be a text or number; put words such as no, yes, on and off in quotes, "
-            "and write {present: true} or {absent: true} to ask whether there is a value"
+            f"{where}: {shown}: should be a text or number; put words such as no, yes, on and off in quotes, and write "
+            "{present: true} or {absent: true} to ask whether there is a value"
         )
     if isinstance(value, list):
         if not value:
-            raise ConfigurationError(f"{where}: an empty list matches nothing; give at least one value")
+            raise ConfigurationError(f"{where}: []: an empty list matches nothing; should have at least one value")
         return _any_of([_test(item, where, kind) for item in value])
     if isinstance(value, Mapping):
         return _tests(value, where, kind)
@@ -325,16 +366,25 @@ def _test(value: Any, where: str, kind: str) -> Test:
     if kind == "address":
         return _address(str(value), where)
     if isinstance(value, str) and ("*" in value or "?" in value):
+        if kind == "number":
+            raise ConfigurationError(f"{where}: {value!r}: should be {_WRITTEN[kind][1]}; a pattern is for texts")
         return _glob(value)
     if kind == "SQ":
         raise ConfigurationError(f"{where}: is a sequence; ask for an element in it, such as {where}.CodeValue")
-    return _equals(value)
+    return _equals(_fit(value, where, kind))
+
+
+def _fit(value: Value, where: str, kind: str) -> Value:
+    """The value, if what is asked can have it: no number is ever equal to a text."""
+    if kind in _WRITTEN and isinstance(value, str) and _WRITTEN[kind][0].fullmatch(value) is None:
+        raise ConfigurationError(f"{where}: {value!r}: should be {_WRITTEN[kind][1]}")
+    return value
 
 
 def _tests(value: Mapping[str, Any], where: str, kind: str) -> Test:
     """The test that a mapping of named tests describes; all of them must hold."""
     named: dict[str, Callable[[Any, str], Test]] = {
-        "equals": lambda v, here: _equals(_scalar(v, here)),
+        "equals": lambda v, here: _equals(_fit(_scalar(v, here), here, kind)),
         "glob": lambda v, here: _glob(str(_scalar(v, here))),
         "present": lambda v, here: _present(_flag(v, here)),
         "absent": lambda v, here: _present(not _flag(v, here)),
@@ -349,27 +399,34 @@ def _tests(value: Mapping[str, Any], where: str, kind: str) -> Test:
         if name in ("min", "max"):
             continue
         if name not in named:
-            raise ConfigurationError(f"{where}.{name}: is not a test; there are: min, max, {', '.join(named)}")
+            known = ["min", "max", *named]
+            raise ConfigurationError(
+                f"{where}.{name}: {content!r}: is not a test; there are: {', '.join(known)}{did_you_mean(name, known)}"
+            )
         tests.append(named[str(name)](content, f"{where}.{name}"))
     if not tests:
-        raise ConfigurationError(f"{where}: is empty; it should hold a test: min, max, {', '.join(named)}")
+        raise ConfigurationError(f"{where}: {{}}: is empty; should hold a test: min, max, {', '.join(named)}")
     return tests[0] if len(tests) == 1 else _all_of(tests)
 
 
 def _bounds(value: Mapping[str, Any], where: str, kind: str) -> Test:
-    if kind != "number":
-        raise ConfigurationError(f"{where}: min and max need an element that holds a number; this one holds text")
+    if kind not in _WRITTEN:
+        raise ConfigurationError(
+            f"{where}: {dict(value)!r}: min and max need an element that holds a number; this one holds text"
+        )
     ends: dict[str, float | None] = {"min": None, "max": None}
     for name in ends:
         end = value.get(name)
         if isinstance(end, date):
             end = int(end.strftime("%Y%m%d"))
         if name in value and (isinstance(end, bool) or not isinstance(end, int | float)):
-            raise ConfigurationError(f"{where}.{name}: {end!r}: should be a number")
+            raise ConfigurationError(f"{where}.{name}: {end!r}: should be a number, without quotes and unit")
         ends[name] = end
     least, most = ends["min"], ends["max"]
     if least is not None and most is not None and least > most:
-        raise ConfigurationError(f"{where}: min {least:g} is greater than max {most:g}: nothing can match")
+        raise ConfigurationError(
+            f"{where}: min {least:g} is greater than max {most:g}: nothing can match; exchange them"
+        )
     return _range(least, most)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 from pathlib import Path
 
@@ -22,11 +23,11 @@ def states(found: object) -> list[tuple[str, str]]:
 
 def test_a_file_that_is_there_is_good_and_one_that_is_not_is_bad(tmp_path: Path) -> None:
     token, key = tmp_path / "token", tmp_path / "key"
-    token.write_text("secret")
+    token.write_text("a secret of this hospital".replace(" ", "-"))
     found = files(configuration(receive={"dicomweb": {"token_file": str(token)}}, records={"key_file": str(key)}))
     results = list(found)
     assert states(results) == [("receive.dicomweb.token_file", "good"), ("records.key_file", "bad")]
-    assert results[1].sentence == f"records.key_file: {key}: there is no such file"
+    assert results[1].sentence == f"{key}: there is no such file"
     assert "secret" not in results[0].sentence
 
 
@@ -49,11 +50,17 @@ def test_a_watched_folder_must_be_there(tmp_path: Path) -> None:
     ]
 
 
-def test_a_port_in_use_is_doubtful_as_the_node_may_hold_it_itself() -> None:
+def test_a_port_in_use_is_bad_unless_the_node_itself_holds_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         dimse = {"host": "127.0.0.1", "port": taken.getsockname()[1]}
-        results = list(ports(configuration(receive={"dimse": dimse}, status={"port": free_port()})))
-    assert states(results) == [("receive.dimse.port", "doubtful"), ("status.port", "good")]
+        sections = {"node": {"data": str(tmp_path)}, "receive": {"dimse": dimse}, "status": {"port": free_port()}}
+        results = list(ports(configuration(**sections)))
+        assert states(results) == [("receive.dimse.port", "bad"), ("status.port", "good")]
+        assert "is in use by another program" in results[0].sentence
+        with (tmp_path / "engine-here-1.lock").open("w") as lock:
+            assert states(ports(configuration(**sections)))[0] == ("receive.dimse.port", "bad")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert states(ports(configuration(**sections)))[0] == ("receive.dimse.port", "good")
 
 
 def test_a_port_on_an_address_of_another_machine_is_bad() -> None:
@@ -62,8 +69,9 @@ def test_a_port_on_an_address_of_another_machine_is_bad() -> None:
 
 
 def test_every_port_that_the_node_opens_is_looked_at() -> None:
-    keys = [key for key, _, _ in used_ports(configuration(records={"mllp": {}}))]
-    assert keys == ["receive.dimse.port", "status.port", "records.mllp.port"]
+    tls = {"tls": {"certificate": "c.pem", "key": "k.pem"}, "tls_port": 2762}
+    keys = [key for key, _, _ in used_ports(configuration(records={"mllp": {}}, receive={"dimse": tls}))]
+    assert keys == ["receive.dimse.port", "receive.dimse.tls_port", "status.port", "records.mllp.port"]
 
 
 @pytest.mark.parametrize(("required", "expected"), [(True, [("peers", "doubtful")]), (False, [])])

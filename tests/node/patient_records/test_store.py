@@ -66,7 +66,7 @@ def test_with_a_key_nothing_can_be_read_on_disk_and_another_key_does_not_help(tm
         PatientRecords(tmp_path / "records", tmp_path / "wrong.key").get("4711", "HOSPITAL")
 
 
-@pytest.mark.parametrize(("content", "told"), [(None, "cannot be read"), (b"hello", "holds no key")])
+@pytest.mark.parametrize(("content", "told"), [(None, "there is no such file"), (b"hello", "holds no key")])
 def test_a_bad_key_file_is_told_at_the_start(tmp_path: Path, content: bytes | None, told: str) -> None:
     path = tmp_path / "records.key"
     if content is not None:

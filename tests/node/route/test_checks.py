@@ -37,8 +37,19 @@ def test_no_route_is_doubtful() -> None:
     ],
 )
 def test_what_is_wrong_is_named_with_what_would_be_right(route: dict[str, object], message: str) -> None:
-    (found,) = [sentence for _, state, sentence in results(**route) if state == "bad"]
+    (found,) = [f"{key}: {sentence}" for key, state, sentence in results(**route) if state == "bad"]
     assert found.startswith(message)
+
+
+def test_everything_that_is_wrong_is_named_at_once() -> None:
+    when = {"Modalty": "MR", "any_of": [{"EchoTime": {"min": "4"}}, {"not": {"EchoTime": "short"}}]}
+    found = [key for key, state, _ in results(when=when, settings={"no_such": 1}) if state == "bad"]
+    assert found == [
+        "routes.one.when.Modalty",
+        "routes.one.when.any_of.0.EchoTime.min",
+        "routes.one.when.any_of.1.not.EchoTime",
+        "routes.one.settings.no_such",
+    ]
 
 
 def test_a_route_for_everything_that_sends_nowhere_is_doubtful_twice() -> None:

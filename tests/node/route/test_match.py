@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
 
 from node.errors import ConfigurationError
 from node.route.facts import Facts
-from node.route.match import is_identifying, matcher
+from node.route.match import is_identifying, matcher, problems
 
 
 def facts(**values: object) -> Facts:
@@ -103,29 +104,59 @@ def test_a_matcher_holds_of_what_it_describes(when: Any, values: Any, expected: 
     [
         ({"Modlity": "MR"}, "when.Modlity: .*did you mean 'Modality'"),
         ({"series.spacing": 3}, "when.series.spacing: .*did you mean 'series.spacing_mm'"),
-        ({"Modality": True}, "when.Modality: True: .*in quotes"),
-        ({"Modality": None}, "when.Modality: None"),
-        ({"Modality": []}, "when.Modality: an empty list"),
-        ({"Modality": {}}, "when.Modality: is empty"),
-        ({"Modality": {"min": 3}}, "when.Modality: min and max need an element that holds a number"),
-        ({"Modality": {"regex": "M."}}, "when.Modality.regex: is not a test; there are: min, max, equals"),
+        ({"Modality": True}, "when.Modality: true: .*in quotes"),
+        ({"Modality": None}, "when.Modality: is empty: should be a text or number"),
+        ({"Modality": []}, r"when.Modality: \[\]: an empty list"),
+        ({"Modality": {}}, "when.Modality: {}: is empty"),
+        ({"Modality": {"min": 3}}, "when.Modality: {'min': 3}: min and max need an element that holds a number"),
+        ({"Modality": {"regex": "M."}}, "when.Modality.regex: 'M.': is not a test; there are: min, max, equals"),
         ({"Modality": {"present": "yes"}}, "when.Modality.present: 'yes': should be true or false"),
         ({"Modality": {"equals": ["MR"]}}, "when.Modality.equals: .*should be one text or number"),
         ({"Modality": {"any_of": "MR"}}, "when.Modality.any_of: 'MR': should be a list"),
         ({"EchoTime": {"min": "five"}}, "when.EchoTime.min: 'five': should be a number"),
         ({"EchoTime": {"min": 9, "max": 3}}, "when.EchoTime: min 9 is greater than max 3"),
+        ({"EchoTime": "short"}, "when.EchoTime: 'short': should be a number, or a range such as {min: 1}"),
+        ({"EchoTime": ">= 4"}, "when.EchoTime: '>= 4': should be a number"),
+        ({"EchoTime": "1*"}, "when.EchoTime: '1.': should be a number, .* a pattern is for texts"),
+        ({"EchoTime": [5, "short"]}, "when.EchoTime: 'short': should be a number"),
+        ({"EchoTime": {"equals": "short"}}, "when.EchoTime.equals: 'short': should be a number"),
+        ({"EchoTime": {"minimum": 4}}, "when.EchoTime.minimum: 4: is not a test; .* did you mean 'min'"),
+        ({"series.slices": "many"}, "when.series.slices: 'many': should be a number"),
+        ({"PatientAge": "old"}, "when.PatientAge: 'old': should be an age such as 045Y"),
+        ({"StudyDate": "yesterday"}, "when.StudyDate: 'yesterday': should be a date such as 20260131"),
+        ({"0018,0081": 4}, "when.0018,0081: is a tag; a key is a keyword: EchoTime"),
+        ({"(0018,0081)": 4}, "is a tag; a key is a keyword: EchoTime"),
         ({"AnatomicRegionSequence": "knee"}, "is a sequence; ask for an element in it"),
         ({"Modality.CodeValue": "x"}, "only a sequence has elements below it"),
-        ({"any_of": {"Modality": "MR"}}, "when.any_of: should be a list of matchers"),
+        ({"any_of": {"Modality": "MR"}}, "when.any_of: {'Modality': 'MR'}: should be a list of clauses"),
         ({"any_of": [{"Modality": "MR"}, {"Modalty": "CT"}]}, r"when.any_of.1.Modalty: .*did you mean 'Modality'"),
         ({"not": "LOCALIZER"}, "when.not: 'LOCALIZER': should be a mapping"),
         ({"association.peer_address": "10.2.0.0/99"}, "should be an address or network"),
-        ({"study.series": 2}, "this route needs level: study"),
+        ({"study.series": 2}, "2: is known only when the study is complete; the route should have level: study"),
     ],
 )
 def test_a_mistake_is_told_with_its_key_when_the_node_starts(when: Any, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         matcher(when, "when", "series")
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        {"EchoTime": "5.5"},
+        {"PatientAge": "045Y"},
+        {"PatientAge": "0*Y"},
+        {"PatientAge": {"min": 18}},
+        {"StudyDate": "20260131"},
+        {"StudyDate": "2026*"},
+        {"StudyDate": date(2026, 1, 31)},
+        {"SeriesNumber": ["1", 2]},
+        {"Modality": "mr"},
+        {"PatientID": "4711"},
+    ],
+)
+def test_numbers_ages_and_dates_may_be_written_as_text(when: Any) -> None:
+    assert list(problems(when, "when")) == []
 
 
 def test_python_in_a_matcher_is_only_text() -> None:

@@ -1,4 +1,4 @@
-"""The bearer tokens that callers of the node must show: which are fit, and how they are read."""
+"""Secrets in files: tokens that callers must show, tokens and passwords that the node shows, the key of the records."""
 
 from __future__ import annotations
 
@@ -35,12 +35,24 @@ def read_secret(key: str, path: Path) -> str:
     try:
         secret = path.read_text(encoding="utf-8-sig").strip()
     except OSError as error:
-        raise ConfigurationError(f"{key}: {path}: {error.strerror}") from error
+        raise ConfigurationError(f"{key}: {path}: {why_not_read(error)}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{key}: {path}: is not text; should hold the secret and nothing else") from error
     if not secret:
         raise ConfigurationError(f"{key}: {path}: is empty; should hold the secret and nothing else")
     return secret
+
+
+def why_not_read(error: OSError) -> str:
+    """Why a file that the configuration names cannot be read."""
+    match error:
+        case FileNotFoundError():
+            return "there is no such file"
+        case IsADirectoryError():
+            return "is a folder; should be a file"
+        case PermissionError():
+            return "may not be read by this account"
+    return f"cannot be read: {error.strerror}"
 
 
 def read_token(key: str, token: SecretStr | None, file: Path | None) -> str | None:
@@ -66,3 +78,23 @@ def read_token(key: str, token: SecretStr | None, file: Path | None) -> str | No
     if (problem := token_problem(read)) is not None:
         raise ConfigurationError(f"{key}.token_file: {file}: the token {problem}")
     return read
+
+
+def read_record_key(path: Path) -> bytes:
+    """The key that encrypts patients' records, for Fernet.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read or holds no key.
+    """
+    from cryptography.fernet import Fernet  # the receivers read the configuration too, and need none
+
+    key = read_secret("records.key_file", path).encode()
+    try:
+        Fernet(key)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"records.key_file: {path}: holds no key; make one with condyle record --new-key"
+        ) from error
+    return key

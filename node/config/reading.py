@@ -1,0 +1,123 @@
+"""`config.yaml` is read: all its mistakes at once, each with its line, and what is left without them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from node.config.check_result import CheckResult
+from node.config.mistakes import Location, Mistake, dotted, mistakes
+from node.config.sections import Configuration
+from node.config.yaml_file import YamlFile
+from node.errors import ConfigurationError
+
+SECRET = "token"  # the value of a key of this name is never shown
+_ROUNDS = 100  # a configuration with more mistakes, each hidden by the one before, is not one
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read from a file."""
+
+    file: YamlFile
+    configuration: Configuration  # without the parts that are wrong
+    mistakes: tuple[Mistake, ...]
+    left_out: frozenset[str]  # keys of the parts that are wrong, for what is not to be looked at
+
+    def results(self) -> list[CheckResult]:
+        """Every mistake with its value, and what would be right."""
+        return [CheckResult(mistake.key, "bad", self._with_value(mistake)) for mistake in self.mistakes]
+
+    def concerns(self, key: str) -> bool:
+        """Whether `key` is, or is below, a part that was left out."""
+        return any(key == left or key.startswith(f"{left}.") for left in self.left_out)
+
+    def _with_value(self, mistake: Mistake) -> str:
+        value = self.file.shown(mistake.key)
+        if value is None or mistake.where[-1:] == (SECRET,):
+            return mistake.sentence
+        return f"{value}: {mistake.sentence}"
+
+
+def read(path: Path) -> Configuration:
+    """The configuration in `path`; paths in it are relative to the folder that it is in.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the file, the line, the key, the value and what would be right; one line per mistake.
+    """
+    reading = read_leniently(path)
+    if reading.mistakes:
+        raise ConfigurationError("\n".join(reading.file.listed(reading.results())))
+    return reading.configuration
+
+
+def read_leniently(path: Path) -> Reading:
+    """The configuration in `path` as far as it can be used, and all its mistakes.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read or is no YAML, so that nothing can be said of its parts.
+    """
+    file = YamlFile(path)
+    if not isinstance(file.values, dict):
+        raise ConfigurationError(f"{path}: holds no sections; it should begin with a line such as 'node:'")
+    values, context = copy.deepcopy(file.values), {"folder": path.absolute().parent}
+    found: dict[Location, Mistake] = {}
+    left_out: set[Location] = set()
+    for _ in range(_ROUNDS):
+        try:
+            configuration = Configuration.model_validate(values, context=context)
+        except ValidationError as error:
+            wrong = mistakes(error, Configuration)
+            for mistake in wrong:
+                if not _follows(mistake, left_out, values, file.values):
+                    found.setdefault(mistake.where, mistake)
+            for mistake in reversed(wrong):  # the last item of a list first, so that the others keep their places
+                left_out.add(_cut(values, mistake))
+        else:
+            return Reading(file, configuration, tuple(found.values()), frozenset(map(dotted, left_out)))
+    raise ConfigurationError(f"{path}: has too many mistakes to tell them apart; begin with the example config.yaml")
+
+
+def _follows(mistake: Mistake, left_out: set[Location], values: Any, whole: Any) -> bool:
+    """Whether it is one only because a part that was wrong has been left out."""
+    if mistake.missing:
+        return mistake.where in left_out
+    name = _at(values, mistake.where)
+    declared = whole.get("destinations")
+    return (
+        isinstance(name, str)
+        and isinstance(declared, dict)
+        and name in declared
+        and any(("destinations", name) == part[:2] for part in left_out)
+    )
+
+
+def _at(values: Any, where: Location) -> Any:
+    for part in where:
+        try:
+            values = values[part]
+        except (LookupError, TypeError):
+            return None
+    return values
+
+
+def _cut(values: Any, mistake: Mistake) -> Location:
+    """Take what is wrong out of the tree; where something is missing, what lacks it. The path to what was taken out."""
+    where = mistake.where[:-1] if mistake.missing else mistake.where
+    above = _at(values, where[:-1])
+    if not where or not isinstance(above, dict | list):
+        values.clear()
+        return ()
+    if isinstance(above, dict):
+        above.pop(where[-1], None)
+    else:
+        del above[int(where[-1])]
+    return where

@@ -1,0 +1,51 @@
+"""Can the node's database be used? Looked at before a node starts; nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.config import Configuration
+from node.config.check_result import CheckResult
+from node.database.connection import cause, driver_problem
+from node.database.installation import compare
+from node.errors import ConfigurationError
+
+KEY = "node.database"
+CONNECT_S = 5  # a server that answers at all does so within this time
+
+
+def database(configuration: Configuration) -> Iterator[CheckResult]:
+    """Is the driver installed, does the database answer, and is it the one of the data folder?"""
+    url = make_url(configuration.node.database_url)
+    shown = url.render_as_string(hide_password=True)
+    if (problem := driver_problem(url)) is not None:
+        yield CheckResult(KEY, "bad", f"{shown}: {problem}")
+        return
+    on_sqlite = url.get_backend_name() == "sqlite"
+    if on_sqlite and not Path(str(url.database)).exists():
+        if configuration.node.database is not None and not Path(str(url.database)).absolute().parent.is_dir():
+            sentence = f"{shown}: there is no such folder; should be a folder that this account may write"
+            yield CheckResult(KEY, "bad", sentence)
+        return  # it is made at the first start
+    if on_sqlite:  # read only; and where no node has it open, without the files that the next one might not be allowed
+        at_rest = {} if Path(f"{url.database}-wal").exists() else {"immutable": "1"}
+        url = url.set(database=f"file:{url.database}", query={"mode": "ro", "uri": "true", **at_rest})
+    engine = create_engine(url, connect_args={} if on_sqlite else {"connect_timeout": CONNECT_S})
+    try:
+        with closing(engine.connect()) as connection:
+            # of a file that is no database nothing is known before something is read from it
+            connection.exec_driver_sql("PRAGMA schema_version" if on_sqlite else "SELECT 1")
+        compare(engine, configuration.node.data)
+    except ConfigurationError as error:
+        yield CheckResult(KEY, "bad", str(error).removeprefix(f"{KEY}: "))
+    except SQLAlchemyError as error:
+        yield CheckResult(KEY, "bad", f"{shown}: {cause(error, url)}")
+    else:
+        yield CheckResult(KEY, "good", f"{shown} answers")
+    finally:
+        engine.dispose()
