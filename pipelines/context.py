@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+Precision = Literal["day", "month", "year"]  # how much of a date is known
+
 
 @dataclass(frozen=True)
 class CodedEvent:
@@ -20,6 +22,7 @@ class CodedEvent:
     value: float | None = None  # of an observation
     unit: str = ""  # UCUM
     days_supply: float | None = None  # of a medication
+    precision: Precision = "day"  # of `start`, which is the first day of the month or the year
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class ClinicalContext:
     """A patient's record up to `index_date`."""
 
     index_date: date
-    birth_date: date | None
+    birth_date: date | None  # the middle of the month or the year where no more is known
     sex: Literal["F", "M", "O", "U"]
     events: tuple[CodedEvent, ...] = ()
     source: str = ""  # where it came from, e.g. "FHIR R4 bundle"

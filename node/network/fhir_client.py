@@ -96,7 +96,9 @@ class FhirClient:
             raise PeerRefused(f"the FHIR server knows {len(patients)} patients by that identifier")
         logical_id = str(patients[0]["id"])
         whole = {f"{r.get('resourceType')}/{r.get('id')}": r for r in (*patients, *self._everything(logical_id))}
-        entries = [{"fullUrl": name, "resource": resource} for name, resource in whole.items()]
+        # the address of each on the server, so that its references lead there and to no other server's
+        base = str(self._http.base_url)
+        entries = [{"fullUrl": f"{base}{name}", "resource": resource} for name, resource in whole.items()]
         return {"resourceType": "Bundle", "type": "collection", "entry": entries}
 
     def create(self, resource: dict[str, Any], unless: str = "") -> str:

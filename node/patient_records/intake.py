@@ -15,6 +15,7 @@ from node.config import RecordSettings
 from node.patient_records.store import PatientRecords
 from pipelines.records.fhir import read_bundle
 from pipelines.records.hl7 import Incoming, read_message
+from pipelines.records.hl7_text import decoded, is_hl7, messages
 from pipelines.records.omop import read_tables
 from pipelines.records.record import IdentityMismatch, Record
 
@@ -75,7 +76,8 @@ class Intake:
         for old, new in incoming.merged:
             self._records.rename(old, new)
         stored, refused = self._stored(incoming.records)
-        return self._logged(IntakeSummary("hl7", len(stored), _events(stored), refused))
+        left_out = {**incoming.refused, **refused}
+        return self._logged(IntakeSummary("hl7", len(stored), _events(stored), left_out))
 
     def tables(self, path: Path) -> IntakeSummary:
         """OMOP CDM tables, in a folder or a zip.
@@ -97,14 +99,39 @@ class Intake:
         """
         if path.is_dir() or path.suffix.lower() == ".zip":
             return self.tables(path)
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-        if text.lstrip().startswith("MSH"):
-            return self.message(read_message(text, *self.issuers))
+        content = path.read_bytes()
+        if is_hl7(content):
+            return self._messages(decoded(content))
         try:
-            content = json.loads(text)
+            bundle = json.loads(content)  # UTF-8, -16 or -32, as JSON may be
         except (ValueError, RecursionError) as error:
             raise UnsuitableInput("neither FHIR JSON nor HL7 v2 nor OMOP tables") from error
-        return self.bundle(content if isinstance(content, dict) else {})
+        return self.bundle(bundle if isinstance(bundle, dict) else {})
+
+    def _messages(self, text: str) -> IntakeSummary:
+        """One message, or a file of several, of which one that cannot be used costs the others nothing.
+
+        Raises
+        ------
+        UnsuitableInput, IdentityMismatch
+            If none could be used.
+        """
+        records = events = 0
+        refused: Counter[str] = Counter()
+        failure: UnsuitableInput | IdentityMismatch | None = None
+        found = list(messages(text))
+        for message in found:
+            try:
+                summary = self.message(read_message(message, *self.issuers))
+            except (UnsuitableInput, IdentityMismatch) as error:
+                failure = error
+                refused[f"message: {error}"] += 1
+                continue
+            records, events = records + summary.records, events + summary.events
+            refused.update(summary.refused)
+        if failure is not None and refused[f"message: {failure}"] == len(found):
+            raise failure
+        return IntakeSummary("hl7", records, events, dict(refused))
 
     def _stored(self, records: Iterable[Record]) -> tuple[list[Record], dict[str, int]]:
         """Store each record; one that is of somebody else than the one under its ID costs the others nothing.
@@ -134,6 +161,7 @@ class Intake:
             "records": summary.records,
             "events": summary.events,
             "refused": sum(summary.refused.values()),
+            "reasons": "; ".join(f"{count} x {reason}" for reason, count in summary.refused.items()),
         }
         log.info("record received", extra=facts)
         return summary

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 import socket
 import socketserver
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 from dicom_sr.errors import UnsuitableInput
 from node.errors import NodeError
 from node.patient_records.intake import Intake
-from pipelines.records.hl7 import Incoming, acknowledgement, read_message
+from pipelines.records.hl7 import acknowledgement, read_message
+from pipelines.records.hl7_text import decoded
 from pipelines.records.record import IdentityMismatch
 
 log = logging.getLogger(__name__)
 
-START, END = b"\x0b", b"\x1c\r"
+START, FS, END = b"\x0b", b"\x1c", b"\x1c\r"
+# how senders end messages, or begin the next one without an end
+_ENDS = re.compile(rb"\x1c(?:\r|\n|(?=\x0b))|(?=\x0bMSH)")
 MAXIMUM_BYTES = 16 * 2**20  # of one message
 IDLE_S = 300.0
+QUIET_S = 3.0  # within a message; a sender that falls silent there waits for an answer, and gets one
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What came between a start and an end, or without an end before a pause."""
+
+    content: bytes
+    ended: bool
 
 
 class _Handler(socketserver.BaseRequestHandler):
@@ -30,27 +44,65 @@ class _Handler(socketserver.BaseRequestHandler):
     request: socket.socket
 
     def handle(self) -> None:
-        self.request.settimeout(IDLE_S)
         buffer = bytearray()
         try:
             while (frame := self._frame(buffer)) is not None:
-                self.request.sendall(START + self.server.answer(frame).encode("utf-8") + END)
+                self.request.sendall(START + self.server.answer(frame.content, frame.ended).encode("utf-8") + END)
         except OSError as error:
             log.info("record connection ended", extra={"reason": type(error).__name__})
 
-    def _frame(self, buffer: bytearray) -> bytes | None:
+    def _frame(self, buffer: bytearray) -> _Frame | None:
         """The next message without its framing; None when the sender is done or sends more than a message may hold."""
-        while (end := buffer.find(END)) < 0:
+        scanned = 0
+        while True:
+            _drop_what_is_between(buffer)
+            if (end := _ENDS.search(buffer, max(1, scanned - 4))) is not None:
+                return _cut(buffer, end)
+            scanned = len(buffer)
             if len(buffer) > MAXIMUM_BYTES:
                 log.warning("record message too long", extra={"bytes": len(buffer)})
                 return None
-            received = self.request.recv(65536)
-            if not received:
-                return None
+            self.request.settimeout(QUIET_S if buffer else IDLE_S)
+            try:
+                received = self.request.recv(65536)
+            except TimeoutError:
+                if not buffer:
+                    raise
+                received = b""
+            if not received:  # the sender has gone, or waits for an answer to what it takes for a whole message
+                return _rest(buffer) if buffer else None
             buffer += received
-        frame = bytes(buffer[:end])
-        del buffer[: end + len(END)]
-        return frame[frame.find(START) + 1 :]  # what stands before the start is no message
+
+
+def _drop_what_is_between(buffer: bytearray) -> None:
+    """What stands before a start is no message: blanks after the last end, or what came late of one given up."""
+    start = buffer.find(START)
+    if start > 0 and not buffer.lstrip(b" \r\n").startswith(b"MSH"):
+        del buffer[:start]
+    if not buffer.strip(b" \r\n\x1c\0"):
+        buffer.clear()
+
+
+def _cut(buffer: bytearray, end: re.Match[bytes]) -> _Frame:
+    """Take the message before `end` out of the buffer; without a mark of its end the next one has begun."""
+    content = bytes(buffer[: end.start()])
+    if end[0] and end[0] != END:
+        log.warning("record message ended otherwise than by FS and CR", extra={"bytes": len(content)})
+    ended = bool(end[0])
+    del buffer[: end.end()]
+    return _Frame(content[content.find(START) + 1 :], ended)
+
+
+def _rest(buffer: bytearray) -> _Frame:
+    """All that has come; FS alone ends a message too."""
+    content = bytes(buffer)
+    buffer.clear()
+    ended = content.endswith(FS)
+    log.warning(
+        "record message ended otherwise than by FS and CR" if ended else "record message not ended",
+        extra={"bytes": len(content)},
+    )
+    return _Frame(content[content.find(START) + 1 :].removesuffix(FS), ended)
 
 
 class MllpServer(socketserver.ThreadingTCPServer):
@@ -98,12 +150,17 @@ class MllpServer(socketserver.ThreadingTCPServer):
             log.warning("record connection refused", extra={"peer_address": str(address)})
         return allowed
 
-    def answer(self, frame: bytes) -> str:
-        """Take one message in and acknowledge it: AA stored, AE wrong content, AR not a message."""
-        text = _decoded(frame)
+    def answer(self, frame: bytes, ended: bool = True) -> str:
+        """Take one message in and acknowledge it: AA stored, AE wrong content, AR not a message.
+
+        A message whose end did not come may lack its last segments, and is not taken.
+        """
+        text = frame.decode("latin-1")  # enough for the acknowledgement of what cannot be decoded
         try:
-            incoming: Incoming = read_message(text, *self._intake.issuers)
-            self._intake.message(incoming)
+            text = decoded(frame)
+            if not ended:
+                raise UnsuitableInput("the end of the message did not come (FS and CR); nothing of it is stored")
+            self._intake.message(read_message(text, *self._intake.issuers))
         except (UnsuitableInput, IdentityMismatch) as error:
             log.warning("record message refused", extra={"reason": str(error)})
             return acknowledgement(text, "AE" if text.lstrip("\ufeff").startswith("MSH") else "AR", str(error))
@@ -129,11 +186,3 @@ class MllpServer(socketserver.ThreadingTCPServer):
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def _decoded(frame: bytes) -> str:
-    """The text of a message: UTF-8, or Latin 1 where it is not (MSH-18 is often left empty or wrong)."""
-    try:
-        return frame.decode("utf-8")
-    except UnicodeDecodeError:
-        return frame.decode("latin-1")

@@ -251,7 +251,7 @@ def _subject(identity: Identity) -> Subject:
     return Subject(
         patient_id=identity.patient_id,
         patient_name=f"{identity.family_name}^{identity.given_name}",
-        patient_birth_date=identity.birth_date.strftime("%Y%m%d") if identity.birth_date else "",
+        patient_birth_date=identity.birthday.strftime("%Y%m%d") if identity.birthday else "",
         patient_sex=identity.sex,
         issuer_of_patient_id=identity.issuer,
     )

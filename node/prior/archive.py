@@ -9,7 +9,8 @@ from typing import Protocol
 
 from node.errors import PeerUnavailable
 from node.prior.report import Moment, Wanted
-from node.study.headers import day
+from pipelines.records.dates import partial_date
+from pipelines.records.record import Identity
 
 ANSWERS = 500  # to one question; an archive that gives more does not look at what was asked
 REPORTS_A_STUDY = 16  # objects of one study that are fetched at most
@@ -96,8 +97,7 @@ def earlier(answers: Sequence[tuple[str, str, str, Moment]], wanted: Wanted) -> 
             continue
         if uid in ("", wanted.study_instance_uid) or not made.is_before(wanted.made):
             continue
-        born = day(birth_date)
-        if born and wanted.who.birth_date and born != wanted.who.birth_date:
+        if wanted.who.births_differ(Identity(patient_id).born(partial_date(birth_date))):
             mismatches.append("birth date")
             continue
         usable[uid] = EarlierStudy(uid, made)

@@ -188,8 +188,10 @@ def mismatch(who: Identity, other: Identity) -> str | None:
         return "issuer of the patient ID"
     if {who.sex, other.sex} == {"F", "M"}:
         return "sex"
-    if who.birth_date and other.birth_date:
-        return "birth date" if who.birth_date != other.birth_date else None
+    if who.births_differ(other):
+        return "birth date"
+    if who.birthday and other.birthday:
+        return None
     what = who.mismatch(other)
     return None if what is None or "neither" in what else what
 

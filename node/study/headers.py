@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import pydicom
@@ -15,6 +15,7 @@ from pydicom.sequence import Sequence
 from pydicom.valuerep import PersonName
 
 from node.errors import NodeError
+from pipelines.records.dates import partial_date
 from pipelines.records.record import Identity, Sex
 
 PATIENT = (
@@ -101,14 +102,11 @@ def identity(patient_id: str, issuer: str, name: PersonName, birth_date: object,
         issuer.strip(),
         str(name.family_name),
         str(name.given_name),
-        day(birth_date),
-        _SEXES.get(sex.strip(), "U"),
-    )
+        sex=_SEXES.get(sex.strip(), "U"),
+    ).born(partial_date(str(birth_date or "")))
 
 
 def day(value: object) -> date | None:
-    """The day of a DICOM date or time stamp; None where it is none."""
-    try:
-        return datetime.strptime(str(value or "")[:8], "%Y%m%d").date()
-    except ValueError:
-        return None
+    """The day of a DICOM date or time stamp; None where it is none, or only a month or a year."""
+    found = partial_date(str(value or ""))
+    return found.first if found is not None and found.precision == "day" else None

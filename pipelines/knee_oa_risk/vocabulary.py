@@ -18,29 +18,11 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.context import CodedEvent
+from pipelines.records.code_systems import family
 
 TABLES = Path(__file__).parent / "tables"
 
-# every spelling of a code system that FHIR, HL7 v2 (table 0396) or OMOP use for it
-SYSTEMS = {
-    "http://hl7.org/fhir/sid/icd-9-cm": "icd9cm",
-    "http://hl7.org/fhir/sid/icd-9-cm/diagnosis": "icd9cm",
-    "urn:oid:2.16.840.1.113883.6.103": "icd9cm",
-    "urn:oid:2.16.840.1.113883.6.104": "icd9cm",
-    "http://hl7.org/fhir/sid/icd-10-cm": "icd10",
-    "http://hl7.org/fhir/sid/icd-10": "icd10",
-    "urn:oid:2.16.840.1.113883.6.90": "icd10",
-    "urn:oid:2.16.840.1.113883.6.3": "icd10",
-    "http://snomed.info/sct": "snomed",
-    "urn:oid:2.16.840.1.113883.6.96": "snomed",
-    "http://www.whocc.no/atc": "atc",
-    "urn:oid:2.16.840.1.113883.6.73": "atc",
-    "http://www.nlm.nih.gov/research/umls/rxnorm": "rxnorm",
-    "urn:oid:2.16.840.1.113883.6.88": "rxnorm",
-    "http://loinc.org": "loinc",
-    "urn:oid:2.16.840.1.113883.6.1": "loinc",
-    "urn:condyle:knee-oa-risk": "condyle",  # what no table names: Kellgren-Lawrence grade and the like
-}
+OWN_SYSTEM = "urn:condyle:knee-oa-risk"  # what no code system names: Kellgren-Lawrence grade and the like
 
 KNEE = re.compile(r"\b(knees?|gonarthro\w*|tibiofemoral|patellofemoral|tkr|tka)\b", re.IGNORECASE)
 NAMED_OUTCOMES = (
@@ -114,7 +96,7 @@ def concept_of(event: CodedEvent) -> tuple[Concept, bool] | None:
     A drug may be known by its ingredient, and the disease itself by its name: where that is on record under a code that
     no table has, a risk of getting it would be wrong.
     """
-    table = SYSTEMS.get(event.system.rstrip("/"))
+    table = "condyle" if event.system == OWN_SYSTEM else family(event.system, event.code)
     code = _lookup(table, event.code.strip().upper()) if table else None
     if code is not None:
         return concepts()[code], False
@@ -206,7 +188,8 @@ def _lookup(table_name: str, code: str) -> str | None:
 
 
 def _with_point(table_name: str, code: str) -> str:
-    """ICD codes travel with and without their point; the tables have it."""
+    """ICD codes travel with and without their point; the tables have it, and none of the marks (M17.1+, M17.1-)."""
+    code = code.rstrip("+*!†#-. ")
     if "." in code:
         return code
     place = 4 if table_name == "icd9cm" and code.startswith("E") else 3

@@ -6,10 +6,11 @@ bad resource costs nobody the rest of the bundle.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from importlib import import_module
 from math import isfinite
 from typing import Any
@@ -18,6 +19,9 @@ from pydantic import ValidationError
 
 from dicom_sr.errors import UnsuitableInput
 from pipelines.context import CodedEvent
+from pipelines.records.code_systems import Family, family
+from pipelines.records.dates import PartialDate, partial_date
+from pipelines.records.fhir_references import Entry, References
 from pipelines.records.record import DAY_UNKNOWN, Identity, Record, Sex, chosen_identifiers
 
 # what is read; everything else (claims, care plans, immunizations, ...) says nothing that the pipelines use
@@ -40,7 +44,13 @@ NOT_TRUE = {"entered-in-error", "refuted", "cancelled", "revoked", "not-done", "
 NOT_SAID = {"differential", "draft", "proposal", "plan", "option"}  # thought of, not found or done
 ARTHRITIS = {"3723001", "396275006", "239873007", "69896004"}  # SNOMED: arthritis, osteoarthritis, of knee, rheumatoid
 FAMILY_HISTORY = ("http://hl7.org/fhir/sid/icd-10-cm", "Z82.61")  # family history of arthritis
-CONCEPT_ORDER = ("snomed.info", "icd-10", "icd-9", "rxnorm", "whocc.no/atc", "loinc.org")
+CONCEPT_ORDER: tuple[Family, ...] = ("snomed", "icd10", "icd9cm", "rxnorm", "atc", "loinc")
+NAME_ORDER = ("official", "usual", "", "temp", "nickname", "anonymous", "old", "maiden")
+GERMAN_CERTAINTY = {"A": "refuted", "V": "differential"}  # excluded, suspected; G is sure and Z a state after it
+DAYS = {"d": 1.0, "day": 1.0, "days": 1.0, "wk": 7.0, "week": 7.0, "weeks": 7.0, "mo": 30.4, "month": 30.4}
+DAYS |= {"months": 30.4, "a": 365.25, "year": 365.25, "years": 365.25}
+LONGEST_LIFE_DAYS = 150 * 365.25
+YEAR_IN_WORDS = re.compile(r"(?<![\d.-])(?:19|20)\d\d(?:-\d\d(?:-\d\d)?)?(?![\d-])", re.ASCII)
 
 
 @dataclass
@@ -105,40 +115,61 @@ def _people(bundle: Mapping[str, Any], imported: Imported) -> list[tuple[Any, _S
     """Each patient resource with what is told about it; what cannot be used is counted in `imported`."""
     if bundle.get("resourceType") != "Bundle" or not isinstance(bundle.get("entry", []), list):
         raise UnsuitableInput("not a FHIR bundle")
-    resources = dict(_resources(bundle, imported))
-    patients = {where: model for where, model in resources.items() if model.get_resource_type() == "Patient"}
+    entries = _entries(bundle, imported)
+    references = References(entries)
+    patients = {entry.full_url: entry for entry in entries if entry.kind == "Patient"}
+    alone = next(iter(patients.values())) if len(patients) == 1 else None
     statements = {where: _Statements() for where in patients}
-    alone = next(iter(patients)) if len(patients) == 1 else None
-    by_reference = {name: where for where, model in patients.items() for name in (where, f"Patient/{model.id}")}
-    for model in resources.values():
-        kind = model.get_resource_type()
-        if kind in ("Patient", "Medication"):
+    for entry in entries:
+        if entry.kind in ("Patient", "Medication"):
             continue
-        subject = by_reference.get(_reference(model), alone if not _reference(model) else None)
+        subject = _subject(entry, references, alone)
         if subject is None:
-            imported.refused[f"{kind}: of a patient who is not in the bundle"] += 1
+            imported.refused[f"{entry.kind}: of a patient who is not in the bundle"] += 1
             continue
-        marks = _marks(model)
-        found = [] if marks & NOT_SAID else list(_events(model, resources))
+        if subject.full_url not in patients:  # it is inside the resource
+            patients[subject.full_url], statements[subject.full_url] = subject, _Statements()
+        told = statements[subject.full_url]
+        marks = _marks(entry.model)
+        found = [] if marks & NOT_SAID else list(_events(entry, references, subject.model))
+        events = [event for event in found if isinstance(event, CodedEvent)]
         if marks & NOT_TRUE:
-            statements[subject].retracted += found
-            imported.refused[f"{kind}: marked as not true"] += 1
-            continue
-        statements[subject].events += found
-        if not found:
-            imported.refused[f"{kind}: no code or date, or only thought of"] += 1
-    return [(patient, statements[where]) for where, patient in patients.items()]
+            told.retracted += events
+            imported.refused[f"{entry.kind}: marked as not true"] += 1
+        elif marks & NOT_SAID:
+            imported.refused[f"{entry.kind}: only thought of"] += 1
+        else:
+            told.events += events
+            imported.refused.update(f"{entry.kind}: {why}" for why in found if isinstance(why, str))
+    return [(patients[where].model, told) for where, told in statements.items()]
+
+
+def _subject(entry: Entry, references: References, alone: Entry | None) -> Entry | None:
+    """Whom a resource is about: the only patient of the bundle, where it does not say."""
+    reference = getattr(entry.model, "subject", None) or getattr(entry.model, "patient", None)
+    said = reference is not None and (reference.reference or reference.identifier)
+    return references.find(reference, entry, "Patient") if said else alone
 
 
 def _marks(model: Any) -> set[str]:
     """What a resource says of its own truth."""
     marks = {str(getattr(model, name, "") or "") for name in ("status", "intent")}
     marks.add(_code_of(getattr(model, "verificationStatus", None)))
+    for coding in getattr(getattr(model, "code", None), "coding", None) or ():
+        marks |= {GERMAN_CERTAINTY.get(certainty, "") for certainty in _certainties(coding)}
     return marks | ({"cancelled"} if getattr(model, "doNotPerform", None) else set())
 
 
-def _resources(bundle: Mapping[str, Any], imported: Imported) -> Iterator[tuple[str, Any]]:
-    """Each usable resource under the reference that others use for it."""
+def _certainties(coding: Any) -> Iterator[str]:
+    """How sure a German diagnosis is, which is told beside its code."""
+    for extension in coding.extension or ():
+        if str(extension.url or "").endswith("/icd-10-gm-diagnosesicherheit"):
+            yield str(extension.valueCoding.code if extension.valueCoding else extension.valueCode or "")
+
+
+def _entries(bundle: Mapping[str, Any], imported: Imported) -> list[Entry]:
+    """The usable resources; of two under one address the later one."""
+    found: dict[str, Entry] = {}
     for number, entry in enumerate(bundle.get("entry", [])):
         raw = entry.get("resource") if isinstance(entry, dict) else None
         kind = str(raw.get("resourceType", "")) if isinstance(raw, dict) else ""
@@ -149,16 +180,21 @@ def _resources(bundle: Mapping[str, Any], imported: Imported) -> Iterator[tuple[
             module = import_module(f"fhir.resources.R4B.{kind.lower()}")
             model = getattr(module, kind).model_validate(raw)
         except ValidationError as error:
-            where = ".".join(str(part) for part in error.errors()[0]["loc"])
-            imported.refused[f"{kind}: {where}: {error.errors()[0]['type']}"] += 1
+            imported.refused[f"{kind}: {_what_is_wrong(error)}"] += 1
             continue
-        yield str(entry.get("fullUrl") or f"{kind}/{model.id or f'#{number}'}"), model
+        address = str(entry.get("fullUrl") or f"{kind}/{model.id or f'#{number}'}")
+        if address in found:
+            imported.refused[f"{found[address].kind}: told anew under the same address"] += 1
+        found[address] = Entry(address, model)
+    return list(found.values())
 
 
-def _reference(model: Any) -> str:
-    subject = getattr(model, "subject", None) or getattr(model, "patient", None)
-    text = str(getattr(subject, "reference", None) or "")
-    return text if text.startswith("urn:") else "/".join(text.split("/")[-2:])
+def _what_is_wrong(error: ValidationError) -> str:
+    """The element and the kind of error; an element that FHIR does not have is free text of the sender."""
+    first = error.errors()[0]
+    if first["type"] == "extra_forbidden":
+        return "it has an element that FHIR R4 does not have"
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['type']}"
 
 
 def _records(
@@ -173,102 +209,126 @@ def _records(
 
 
 def _record(patient: Any, statements: _Statements, patient_id: str, issuer: str) -> Record:
-    name = next(iter(patient.name or ()), None)
+    name = _name(patient)
     identity = Identity(
         patient_id,
         issuer,
         str(name.family or "") if name else "",
         " ".join(str(given) for given in (name.given or ())) if name else "",
-        _day(patient.birthDate),
-        SEXES.get(str(patient.gender), "U"),
-    )
-    died = _day(patient.deceasedDateTime) if patient.deceasedDateTime else None
-    if died is None and patient.deceasedBoolean:
+        sex=SEXES.get(str(patient.gender), "U"),
+    ).born(_day(patient.birthDate))
+    died = day.first if (day := _day(patient.deceasedDateTime)) is not None else None
+    if died is None and (patient.deceasedBoolean or patient.deceasedDateTime):
         died = DAY_UNKNOWN
     return Record(identity, tuple(statements.events), died, "FHIR R4", tuple(statements.retracted))
 
 
-def _events(model: Any, resources: Mapping[str, Any]) -> Iterator[CodedEvent]:
-    kind = model.get_resource_type()
+def _name(patient: Any) -> Any:
+    """Of several names the one that is borne now: official before usual, old and maiden names last."""
+
+    def place(name: Any) -> tuple[bool, bool, int]:
+        ended = _day(_end(name.period))
+        over = ended is not None and ended.first < date.today()
+        use = str(name.use or "")
+        return not name.family, over, NAME_ORDER.index(use) if use in NAME_ORDER else len(NAME_ORDER)
+
+    return min(patient.name or (), key=place, default=None)
+
+
+def _events(entry: Entry, references: References, patient: Any) -> Iterator[CodedEvent | str]:
+    """What a resource tells, or why nothing can be made of it."""
+    kind, model = entry.kind, entry.model
     if kind == "Condition":
-        start = _day(model.onsetDateTime or _start(model.onsetPeriod) or model.recordedDate)
-        end = _day(model.abatementDateTime or _end(model.abatementPeriod))
+        start = (
+            _day(model.onsetDateTime or _start(model.onsetPeriod))
+            or _at_age(patient, model.onsetAge or (model.onsetRange.low if model.onsetRange else None))
+            or _in_words(model.onsetString)
+            or _day(model.recordedDate)
+        )
+        end = _day(model.abatementDateTime or _end(model.abatementPeriod)) or _at_age(patient, model.abatementAge)
         yield from _event("condition", model.code, start, end)
     elif kind.startswith("Medication"):
-        yield from _medication(model, resources)
+        yield from _medication(entry, references)
     elif kind == "Observation":
-        day = _day(model.effectiveDateTime or _start(model.effectivePeriod) or model.issued)
+        day = _day(model.effectiveDateTime or _start(model.effectivePeriod) or model.effectiveInstant or model.issued)
         for part in (model, *(model.component or ())):
             yield from _observation(part, day)
     elif kind == "Procedure":
-        yield from _event("procedure", model.code, _day(model.performedDateTime or _start(model.performedPeriod)))
+        done = _day(model.performedDateTime or _start(model.performedPeriod)) or _at_age(patient, model.performedAge)
+        yield from _event("procedure", model.code, done or _in_words(model.performedString))
     elif kind == "ServiceRequest":
         day = _day(model.occurrenceDateTime or _start(model.occurrencePeriod) or model.authoredOn)
         yield from _event("procedure", model.code, day)
     elif kind == "Encounter":
         start, end = _day(_start(model.period)), _day(_end(model.period))
         concepts = model.type or [None]
-        if start is not None:
-            system, code, display = _coding(concepts[0]) or ("", "encounter", "")
-            yield CodedEvent("encounter", system, code, start, end, display)
+        coding = _coding(concepts[0]) or ("", "encounter", "")
+        yield _coded("encounter", coding, start, end) if start is not None else "no date"
     elif kind == "FamilyMemberHistory":
         yield from _family(model)
 
 
-def _medication(model: Any, resources: Mapping[str, Any]) -> Iterator[CodedEvent]:
+def _medication(entry: Entry, references: References) -> Iterator[CodedEvent | str]:
+    model = entry.model
     concept = model.medicationCodeableConcept
     if concept is None and model.medicationReference is not None:
-        concept = _referred(model, str(model.medicationReference.reference or ""), resources)
-    kind = model.get_resource_type()
+        there = references.find(model.medicationReference, entry, "Medication")
+        if there is None:
+            yield "the Medication that it refers to is not in the bundle"
+            return
+        concept = there.model.code
     supply: float | None = None
     end = None
-    if kind == "MedicationRequest":
+    if entry.kind == "MedicationRequest":
         start = _day(model.authoredOn)
         request = model.dispenseRequest
         supply = _days(request.expectedSupplyDuration) if request else None
         end = _day(_end(request.validityPeriod)) if request else None
-    elif kind == "MedicationDispense":
+    elif entry.kind == "MedicationDispense":
         start, supply = _day(model.whenHandedOver or model.whenPrepared), _days(model.daysSupply)
     else:
         start = _day(model.effectiveDateTime or _start(model.effectivePeriod))
         end = _day(_end(model.effectivePeriod))
-    yield from _event("medication", concept, start, end, days_supply=supply)
+    for event in _event("medication", concept, start, end):
+        yield replace(event, days_supply=supply) if isinstance(event, CodedEvent) else event
 
 
-def _referred(model: Any, reference: str, resources: Mapping[str, Any]) -> Any:
-    if reference.startswith("#"):
-        inside = (part for part in model.contained or () if f"#{part.id}" == reference)
-        return getattr(next(inside, None), "code", None)
-    found = resources.get(reference) or resources.get("/".join(reference.split("/")[-2:]))
-    return getattr(found, "code", None)
-
-
-def _observation(part: Any, day: date | None) -> Iterator[CodedEvent]:
+def _observation(part: Any, day: PartialDate | None) -> Iterator[CodedEvent | str]:
     value, unit = part.valueInteger, ""
     if part.valueQuantity is not None:
         value, unit = part.valueQuantity.value, part.valueQuantity.code or part.valueQuantity.unit or ""
     elif part.valueBoolean is not None:
         value = int(part.valueBoolean)
+    number = None if value is None or not isfinite(value) else float(value)
     for event in _event("observation", part.code, day):
-        number = None if value is None or not isfinite(value) else float(value)
-        yield CodedEvent(event.kind, event.system, event.code, event.start, None, event.display, number, str(unit))
+        yield replace(event, value=number, unit=str(unit)) if isinstance(event, CodedEvent) else event
 
 
-def _family(model: Any) -> Iterator[CodedEvent]:
-    day = _day(model.date) or date.min
-    for condition in model.condition or ():
-        coding = _coding(condition.code)
-        if coding and coding[1] in ARTHRITIS:
-            yield CodedEvent("condition", *FAMILY_HISTORY, day)
+def _family(model: Any) -> Iterator[CodedEvent | str]:
+    day = _day(model.date) or PartialDate(date.min)
+    codings = [coding for condition in model.condition or () if (coding := _coding(condition.code))]
+    found = [coding for coding in codings if coding[1] in ARTHRITIS]
+    for _ in found:
+        yield _coded("condition", (*FAMILY_HISTORY, ""), day)
+    if not found:
+        yield "no arthritis in it"
 
 
 def _event(
-    kind: Any, concept: Any, start: date | None, end: date | None = None, days_supply: float | None = None
-) -> Iterator[CodedEvent]:
+    kind: Any, concept: Any, start: PartialDate | None, end: PartialDate | None = None
+) -> Iterator[CodedEvent | str]:
     coding = _coding(concept)
-    if coding is not None and start is not None:
-        system, code, display = coding
-        yield CodedEvent(kind, system, code, start, end, display, days_supply=days_supply)
+    if coding is None:
+        yield "no code and no text"
+    elif start is None:
+        yield "no date"
+    else:
+        yield _coded(kind, coding, start, end)
+
+
+def _coded(kind: Any, coding: tuple[str, str, str], start: PartialDate, end: PartialDate | None = None) -> CodedEvent:
+    system, code, display = coding
+    return CodedEvent(kind, system, code, start.first, end.first if end else None, display, precision=start.precision)
 
 
 def _coding(concept: Any) -> tuple[str, str, str] | None:
@@ -282,7 +342,8 @@ def _coding(concept: Any) -> tuple[str, str, str] | None:
         return ("", "", str(concept.text)) if concept.text else None
 
     def place(coding: tuple[str, str, str]) -> int:
-        return next((n for n, part in enumerate(CONCEPT_ORDER) if part in coding[0]), len(CONCEPT_ORDER))
+        known = family(coding[0], coding[1])
+        return CONCEPT_ORDER.index(known) if known else len(CONCEPT_ORDER)
 
     return min(codings, key=place)
 
@@ -300,21 +361,36 @@ def _end(period: Any) -> Any:
     return period.end if period else None
 
 
-DAYS = {"d": 1.0, "day": 1.0, "days": 1.0, "wk": 7.0, "week": 7.0, "mo": 30.4, "month": 30.4, "a": 365.25}
-
-
-def _days(quantity: Any) -> float | None:
+def _days(quantity: Any, usual_unit: str = "d") -> float | None:
     if quantity is None or quantity.value is None:
         return None
-    return float(quantity.value) * DAYS.get(str(quantity.code or quantity.unit or "d"), 1.0)
+    return float(quantity.value) * DAYS.get(str(quantity.code or quantity.unit or usual_unit), 1.0)
 
 
-def _day(value: Any) -> date | None:
+def _day(value: Any) -> PartialDate | None:
     if isinstance(value, datetime):
-        return value.date()
+        return PartialDate(value.date())
     if isinstance(value, date):
-        return value
-    if isinstance(value, str) and len(value) >= 4:  # a year, or a year and a month
-        parts = [int(part) for part in value.split("-")]
-        return date(parts[0], parts[1] if len(parts) > 1 else 1, 1)
-    return None
+        return PartialDate(value)
+    return partial_date(str(value)) if value else None  # a year, or a year and a month
+
+
+def _at_age(patient: Any, age: Any) -> PartialDate | None:
+    """When a patient was of an age: to the year, or to the month where the age is in months, weeks or days."""
+    born, days = _day(patient.birthDate), _days(age, "a")
+    if born is None or days is None or not 0 <= days < LONGEST_LIFE_DAYS:
+        return None
+    if str(age.code or age.unit or "a") in ("a", "year", "years"):
+        return PartialDate(date(born.first.year + int(age.value), 1, 1), "year")
+    then = born.first + timedelta(days=days)
+    return (
+        PartialDate(then.replace(month=1, day=1), "year")
+        if born.precision == "year"
+        else PartialDate(then.replace(day=1), "month")
+    )
+
+
+def _in_words(text: Any) -> PartialDate | None:
+    """The one year or date that a text tells ("since about 2012"); None where it tells none, or several."""
+    found = {partial_date(part) for part in YEAR_IN_WORDS.findall(str(text or ""))}
+    return next(iter(found)) if len(found) == 1 else None

@@ -1,48 +1,46 @@
 """HL7 v2 messages to records: demographics (PID), diagnoses (DG1, PRB), values (OBX), drugs (RXE, RXO).
 
-hl7apy parses (tolerantly: real messages bend the standard), we read the segments that matter. Merges (A40) and
-changes of patient ID (A47) come out as such.
+Segments are read by position, as every version 2 has them. Merges (A40) and changes of patient ID (A47) come out as
+such; what cannot be used is counted with its reason, and no reason holds a value of the message.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
-
-from hl7apy.consts import VALIDATION_LEVEL
-from hl7apy.core import Group, Message, Segment
-from hl7apy.exceptions import HL7apyException
-from hl7apy.parser import parse_message
 
 from dicom_sr.errors import UnsuitableInput
 from pipelines.context import CodedEvent
+from pipelines.records.code_systems import system_named
+from pipelines.records.dates import PartialDate, no_date, partial_date
+from pipelines.records.hl7_text import Segment, Separators, messages
 from pipelines.records.record import DAY_UNKNOWN, Identity, Record, Sex, chosen_identifiers
 
-# HL7 table 0396 and what is found in its place
-SYSTEMS = {
-    "SCT": "http://snomed.info/sct",
-    "SNM3": "http://snomed.info/sct",
-    "I10": "http://hl7.org/fhir/sid/icd-10",
-    "ICD-10": "http://hl7.org/fhir/sid/icd-10",
-    "I10C": "http://hl7.org/fhir/sid/icd-10-cm",
-    "I9": "http://hl7.org/fhir/sid/icd-9-cm",
-    "I9C": "http://hl7.org/fhir/sid/icd-9-cm",
-    "I9CDX": "http://hl7.org/fhir/sid/icd-9-cm",
-    "LN": "http://loinc.org",
-    "RXNORM": "http://www.nlm.nih.gov/research/umls/rxnorm",
-    "WC": "http://www.whocc.no/atc",
-    "ATC": "http://www.whocc.no/atc",
-}
 SEXES: dict[str, Sex] = {"F": "F", "M": "M", "O": "O", "A": "O"}
 MERGES = {"A18", "A34", "A35", "A36", "A39", "A40", "A46", "A47", "A30"}
 COMPONENT = "^"  # in what is said here of a message's kind; a message has its own separators
 # the events that take back an admission, a transfer, a discharge: what they carry was told before
 CANCELS = {"A11", "A12", "A13", "A27", "A32", "A33", "A38"}
 CANCELLED_ORDERS = {"CA", "CR", "OC"}  # order control (table 0119): asked for and never given
-MOST_SEGMENTS = 5000  # about six seconds of parsing
+# of a name, XPN-7 (table 0200): the legal one counts first, one that is no longer borne last
+NAME_ORDER = ("L", "", "U", "D", "C", "R", "T", "P", "I", "K", "N", "A", "S", "B", "M")
+# segment: kind of what it tells, the field with its code, whether that has to be there
+CODED: dict[str, tuple[Any, int, bool]] = {
+    "OBR": ("condition", 31, False),  # the reason for the study
+    "PV2": ("condition", 3, False),  # the reason for the visit
+    "DG1": ("condition", 3, True),
+    "PRB": ("condition", 3, True),
+    "PR1": ("procedure", 3, True),
+    "RXE": ("medication", 2, True),
+    "RXO": ("medication", 1, True),
+}
+MOST_SEGMENTS = 5000  # in one message
+MOST_REPETITIONS = 50_000  # of all its fields; a few seconds of reading
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,7 @@ class Incoming:
     merged: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = field(
         default=(), repr=False
     )  # (old, new) patient IDs
+    refused: Mapping[str, int] = field(default_factory=dict)  # what was left out: segment and reason, how often
 
 
 def read_message(text: str, issuers: Mapping[str, str], default_issuer: str = "") -> Incoming:
@@ -64,7 +63,7 @@ def read_message(text: str, issuers: Mapping[str, str], default_issuer: str = ""
     Parameters
     ----------
     text
-        The message, without its MLLP frame; any line end separates segments.
+        The message, `decoded`, without its MLLP frame; any line end separates segments.
     issuers
         Issuer of patient IDs by assigning authority; where it names any, only their identifiers count.
     default_issuer
@@ -75,37 +74,74 @@ def read_message(text: str, issuers: Mapping[str, str], default_issuer: str = ""
     UnsuitableInput
         If it is no HL7 v2 message or names no patient; the message says which part is missing, no value.
     """
-    text = text.lstrip("\ufeff").strip().replace("\r\n", "\r").replace("\n", "\r")
-    if not text.startswith("MSH"):
+    found = list(messages(text.lstrip("\ufeff")))
+    if not found or not found[0].startswith("MSH"):
         raise UnsuitableInput("not an HL7 v2 message: it does not begin with MSH")
-    if text.count("\r") >= MOST_SEGMENTS:
+    if len(found) > 1:
+        raise UnsuitableInput(f"{len(found)} messages in one; each has to come on its own")
+    lines = found[0].rstrip("\r").split("\r")
+    if len(lines) > MOST_SEGMENTS:
         raise UnsuitableInput(f"the message has more than {MOST_SEGMENTS} segments")
-    message = parsed(text)
-    separators = _Separators.of(text)
-    segments = [_Segment(segment.to_er7(), separators) for segment in _flat(message)]
+    separators = Separators.of(lines[0])
+    if found[0].count(separators.repetition) > MOST_REPETITIONS:
+        raise UnsuitableInput(f"the message has more than {MOST_REPETITIONS} repetitions of fields")
+    segments = [Segment(line, separators) for line in lines]
     header = segments[0]
+    version = _version(header)
     event = header.component(9, 1, 1) + COMPONENT + header.component(9, 1, 2)
-    when = _day(header.component(7)) or date.today()
+    left_out: Counter[str] = Counter()
+    when = _date(header, [(7, 1)], PartialDate(date.today()))
+    if when is None:
+        left_out["MSH: the date in MSH-7 cannot be read; the day of arrival counts"] += 1
+        when = PartialDate(date.today())
     records: list[Record] = []
     merged: list[tuple[tuple[str, str], tuple[str, str]]] = []
     for group in _by_patient(segments):
-        identities = list(_identities(group[0], issuers, default_issuer))
+        person = group[0]
+        identities = list(_identities(person, issuers, default_issuer, left_out))
         if not identities:
             raise UnsuitableInput("PID-3 holds no patient identifier that counts (records.issuers)")
-        told, retracted = _told(header, group, when)
-        died = _day(group[0].component(29))
-        if died is None and group[0].component(30) == "Y":
-            died = DAY_UNKNOWN
-        records += [Record(identity, told, died, "HL7 v2", retracted) for identity in identities]
+        told, retracted = _told(header, group, when, left_out)
+        records += [Record(identity, told, _died(person), "HL7 v2", retracted) for identity in identities]
         merged += _merges(event, group, identities, issuers, default_issuer)
     if not records:
         raise UnsuitableInput("the message has no PID segment")
-    return Incoming(header.component(10), str(message.version), event, tuple(records), tuple(merged))
+    return Incoming(header.component(10), version, event, tuple(records), tuple(merged), dict(left_out))
 
 
-def _by_patient(segments: list[_Segment]) -> list[list[_Segment]]:
+def _version(header: Segment) -> str:
+    """MSH-12, which may be empty or name a version that came later.
+
+    Raises
+    ------
+    UnsuitableInput
+        If it is another standard's.
+    """
+    version = header.component(12)
+    if version and re.match(r"(?:HL7)?\s*[vV]?2(?!\d)", version) is None:
+        raise UnsuitableInput("not an HL7 v2 message: MSH-12 does not name version 2 (2.1 to 2.9, or left empty)")
+    return version
+
+
+def _date(segment: Segment, places: list[tuple[int, int]], default: PartialDate | None) -> PartialDate | None:
+    """The first date of these fields and components; `default` where all are empty; None if none can be read."""
+    texts = [text for number, component in places if not no_date(text := segment.component(number, 1, component))]
+    found = [day for text in texts if (day := partial_date(text)) is not None]
+    return found[0] if found else None if texts else default
+
+
+def _died(person: Segment) -> date | None:
+    """The day of death, `DAY_UNKNOWN` where only the death is on record."""
+    day = partial_date(person.component(29))
+    if day is not None:
+        return day.first
+    told = person.component(30) == "Y" or (not no_date(person.component(29)) and person.component(30) != "N")
+    return DAY_UNKNOWN if told else None
+
+
+def _by_patient(segments: list[Segment]) -> list[list[Segment]]:
     """The segments from each PID to the next: a message may be about several patients."""
-    groups: list[list[_Segment]] = []
+    groups: list[list[Segment]] = []
     for segment in segments:
         if segment.name == "PID":
             groups.append([])
@@ -114,91 +150,7 @@ def _by_patient(segments: list[_Segment]) -> list[list[_Segment]]:
     return groups
 
 
-def parsed(text: str) -> Message:
-    """The message as hl7apy has it.
-
-    Raises
-    ------
-    UnsuitableInput
-        If hl7apy cannot make out its structure, with or without groups.
-    """
-    for groups in (False, True):
-        try:
-            return parse_message(text, validation_level=VALIDATION_LEVEL.TOLERANT, find_groups=groups)
-        except HL7apyException as error:
-            kind = type(error).__name__
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # hl7apy on broken headers
-            kind = type(error).__name__
-    raise UnsuitableInput(f"not a readable HL7 v2 message ({kind})")
-
-
-def _flat(group: Message | Group) -> Iterator[Segment]:
-    """All segments in the order of the message."""
-    for child in group.children:
-        if isinstance(child, Group):
-            yield from _flat(child)
-        else:
-            yield child
-
-
-@dataclass(frozen=True)
-class _Separators:
-    """Those that a message says it uses, in MSH-1 and MSH-2."""
-
-    field: str = "|"
-    component: str = "^"
-    repetition: str = "~"
-    escape: str = "\\"
-    part: str = "&"
-
-    @classmethod
-    def of(cls, text: str) -> _Separators:
-        usual = cls()
-        told = text[4:8].split(text[3:4])[0] if len(text) > 4 else ""
-        rest = (usual.component, usual.repetition, usual.escape, usual.part)
-        return cls(text[3:4] or usual.field, *(told[n : n + 1] or rest[n] for n in range(4)))
-
-
-class _Segment:
-    """Fields by number as the standard counts them; escape sequences are resolved."""
-
-    def __init__(self, line: str, separators: _Separators) -> None:
-        fields = line.split(separators.field)
-        self.name, self._separators = fields[0], separators
-        # in MSH the separator itself is the first field
-        self._fields = [self.name, separators.field, *fields[1:]] if self.name == "MSH" else fields
-
-    def component(self, number: int, repetition: int = 1, component: int = 1) -> str:
-        if number >= len(self._fields):
-            return ""
-        repetitions = self._fields[number].split(self._separators.repetition)
-        if repetition > len(repetitions):
-            return ""
-        parts = repetitions[repetition - 1].split(self._separators.component)
-        return self._unescaped(parts[component - 1]).strip() if component <= len(parts) else ""
-
-    def first_part(self, number: int, repetition: int, component: int) -> str:
-        """The first part of a component that is not empty."""
-        parts = self.component(number, repetition, component).split(self._separators.part)
-        return next((part for part in parts[:2] if part), "")
-
-    def repetitions(self, number: int) -> int:
-        return len(self._fields[number].split(self._separators.repetition)) if number < len(self._fields) else 0
-
-    def _unescaped(self, text: str) -> str:
-        mark = self._separators
-        for letter, char in (
-            ("F", mark.field),
-            ("S", mark.component),
-            ("T", mark.part),
-            ("R", mark.repetition),
-            ("E", mark.escape),
-        ):
-            text = text.replace(f"{mark.escape}{letter}{mark.escape}", char)
-        return text
-
-
-def _identifiers(segment: _Segment, number: int) -> list[tuple[str, str, str]]:
+def _identifiers(segment: Segment, number: int) -> list[tuple[str, str, str]]:
     """(value, assigning authority's namespace or OID, type) of each repetition of a CX field."""
     found = []
     for repetition in range(1, segment.repetitions(number) + 1):
@@ -207,24 +159,39 @@ def _identifiers(segment: _Segment, number: int) -> list[tuple[str, str, str]]:
     return found
 
 
-def _identities(person: _Segment, issuers: Mapping[str, str], default_issuer: str) -> Iterator[Identity]:
+def _identities(
+    person: Segment, issuers: Mapping[str, str], default_issuer: str, left_out: Counter[str]
+) -> Iterator[Identity]:
     # PID-2 was the patient ID until 2.3.1; it counts where PID-3 is empty
     identifiers = (
         _identifiers(person, 3) if any(value for value, _, _ in _identifiers(person, 3)) else _identifiers(person, 2)
     )
+    born = partial_date(person.component(7))
+    if born is None and not no_date(person.component(7)):
+        left_out["PID: the birth date in PID-7 cannot be read"] += 1
+    family, given = _name(person)
+    sex = SEXES.get(person.component(8)[:1].upper(), "U")
     for patient_id, issuer in chosen_identifiers(identifiers, issuers, default_issuer):
-        yield Identity(
-            patient_id,
-            issuer,
-            person.first_part(5, 1, 1),
-            person.component(5, 1, 2),
-            _day(person.component(7)),
-            SEXES.get(person.component(8)[:1], "U"),
-        )
+        yield Identity(patient_id, issuer, family, given, sex=sex).born(born)
+
+
+def _name(person: Segment) -> tuple[str, str]:
+    """Family and given name: of several, the legal one."""
+    names = [
+        (person.component(5, n, 7).upper(), person.first_part(5, n, 1), person.component(5, n, 2))
+        for n in range(1, person.repetitions(5) + 1)
+    ]
+
+    def place(name: tuple[str, str, str]) -> tuple[bool, int]:
+        kind, family, _ = name
+        return not family, NAME_ORDER.index(kind) if kind in NAME_ORDER else NAME_ORDER.index("N")
+
+    _, family, given = min(names, key=place, default=("", "", ""))
+    return family, given
 
 
 def _merges(
-    event: str, segments: list[_Segment], identities: list[Identity], issuers: Mapping[str, str], default_issuer: str
+    event: str, segments: list[Segment], identities: list[Identity], issuers: Mapping[str, str], default_issuer: str
 ) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
     if event.partition(COMPONENT)[2] not in MERGES:
         return
@@ -234,93 +201,115 @@ def _merges(
                 yield old, (identities[0].patient_id, identities[0].issuer)
 
 
-def _told(header: _Segment, group: list[_Segment], when: date) -> tuple[tuple[CodedEvent, ...], tuple[CodedEvent, ...]]:
+def _told(
+    header: Segment, group: list[Segment], when: PartialDate, left_out: Counter[str]
+) -> tuple[tuple[CodedEvent, ...], tuple[CodedEvent, ...]]:
     """What a message tells of one patient, and what it takes back."""
     trigger = header.component(9, 1, 2)
     told: list[CodedEvent] = []
     retracted: list[CodedEvent] = []
-    if trigger not in CANCELS:
-        told.append(CodedEvent("encounter", "", trigger or "message", when))
-        for event, true in _events(group, when, trigger):
-            (told if true else retracted).append(event)
+    if trigger in CANCELS:
+        left_out["message: it cancels what was told before"] += 1
+        return (), ()
+    told.append(CodedEvent("encounter", "", trigger or "message", when.first, precision=when.precision))
+    for event, true in _events(group, when, trigger, left_out):
+        (told if true else retracted).append(event)
     return tuple(told), tuple(retracted)
 
 
-def _events(group: list[_Segment], when: date, trigger: str) -> Iterator[tuple[CodedEvent, bool]]:
-    """Each event with whether it holds; one without a date of its own has that of its request, or of the message."""
-    asked, ordered = when, True
+def _events(
+    group: list[Segment], when: PartialDate, trigger: str, left_out: Counter[str]
+) -> Iterator[tuple[CodedEvent, bool]]:
+    """Each event with whether it holds; what is left out, and what does not hold, is counted.
+
+    A date that is left empty is that of the request, the order or the admission, or of the message. One that is there
+    and cannot be read is not made up.
+    """
+    asked: PartialDate | None = when
+    ordered: PartialDate | None = when
+    admitted: PartialDate | None = when
+    order_holds = True
     for segment in group:
+        day: PartialDate | None = when
         if segment.name == "ORC":
-            ordered = segment.component(1) not in CANCELLED_ORDERS
-        if segment.name == "OBR":
-            asked = _day(segment.component(7)) or when
+            order_holds = segment.component(1) not in CANCELLED_ORDERS
+            ordered = _date(segment, [(7, 4), (15, 1), (9, 1)], when)
+        elif segment.name == "OBR":
+            day = asked = _date(segment, [(7, 1)], when)
+        elif segment.name == "PV1":
+            admitted = _date(segment, [(44, 1)], when)
+        elif segment.name == "PV2":
+            day = admitted
+        elif segment.name in ("DG1", "PR1"):
+            day = _date(segment, [(5, 1)], when)
+        elif segment.name == "PRB":
+            day = _date(segment, [(16, 1), (7, 1)], when)
+        elif segment.name in ("RXE", "RXO"):
+            day = _date(segment, [(1, 4)] if segment.name == "RXE" else [], ordered)
+        elif segment.name == "OBX":
+            day = _date(segment, [(14, 1)], asked)
         holds = {
             "DG1": segment.component(21) != "D",
             "PRB": segment.component(1) != "DE" and trigger != "PC3",
             "OBX": segment.component(11) not in ("D", "W"),  # deleted, of the wrong patient
-            "RXE": ordered,
-            "RXO": ordered,
-            "OBR": ordered,
+            "RXE": order_holds,
+            "RXO": order_holds,
+            "OBR": order_holds,
         }.get(segment.name, True)
-        for event in _events_of(segment, when, asked):
-            yield event, holds
+        for found in _events_of(segment, day or when):
+            if isinstance(found, str):
+                left_out[f"{segment.name}: {found}"] += 1
+            elif day is None:
+                left_out[f"{segment.name}: its date cannot be read"] += 1
+            else:
+                if not holds:
+                    left_out[f"{segment.name}: marked as not true"] += 1
+                yield found, holds
 
 
-def _events_of(segment: _Segment, when: date, asked: date) -> Iterator[CodedEvent]:
-    if segment.name == "OBR":
-        yield from _coded("condition", segment, 31, asked)  # the reason for the study
-    elif segment.name == "DG1":
-        yield from _coded("condition", segment, 3, _day(segment.component(5)) or when)
-    elif segment.name == "PRB":
-        yield from _coded("condition", segment, 3, _day(segment.component(16)) or _day(segment.component(7)) or when)
-    elif segment.name == "PV2":
-        yield from _coded("condition", segment, 3, when)
-    elif segment.name == "PR1":
-        yield from _coded("procedure", segment, 3, _day(segment.component(5)) or when)
-    elif segment.name in ("RXE", "RXO"):
-        yield from _coded("medication", segment, 2 if segment.name == "RXE" else 1, when)
-    elif segment.name == "OBX":
-        yield from _value(segment, asked)
+def _events_of(segment: Segment, day: PartialDate) -> Iterator[CodedEvent | str]:
+    """The events of one segment, or why there is none where one was to be expected."""
+    if segment.name == "OBX":
+        yield from _value(segment, day)
+    elif segment.name in CODED:
+        kind, number, expected = CODED[segment.name]
+        found: list[CodedEvent | str] = [*_coded(kind, segment, number, day)]
+        yield from found or (["no code and no text"] if expected else [])
 
 
-def _value(segment: _Segment, asked: date) -> Iterator[CodedEvent]:
-    if segment.component(11) == "X":  # could not be had
+def _value(segment: Segment, day: PartialDate) -> Iterator[CodedEvent | str]:
+    if segment.component(11) == "X":
+        yield "could not be had"
         return
-    day = _day(segment.component(14)) or asked
-    if segment.component(2) in ("NM", "SN"):
-        text = segment.component(5, 1, 2 if segment.component(2) == "SN" else 1)
-        try:
-            number = float(text)
-        except ValueError:
-            return
-        if not isfinite(number):
-            return
-        for event in _coded("observation", segment, 3, day):
-            yield CodedEvent(
-                "observation", event.system, event.code, day, None, event.display, number, segment.component(6)
-            )
+    try:
+        structured = segment.component(2) == "SN"
+        number = float(segment.component(5, 1, 2 if structured else 1)) if segment.component(2) in ("NM", "SN") else nan
+    except ValueError:
+        number = nan
+    if not isfinite(number):
+        yield "not a number"
+        return
+    found = list(_coded("observation", segment, 3, day))
+    for event in found:
+        yield replace(event, value=number, unit=segment.component(6))
+    if not found:
+        yield "no code and no text"
 
 
-def _coded(kind: Any, segment: _Segment, number: int, day: date) -> Iterator[CodedEvent]:
+def _coded(kind: Any, segment: Segment, number: int, day: PartialDate) -> Iterator[CodedEvent]:
     """One event per repetition of a coded field, in the first of its two code systems that is known."""
+    method = segment.component(2) if segment.name == "DG1" else ""  # where the system stood until 2.2
     for repetition in range(1, segment.repetitions(number) + 1):
         triplets = [[segment.component(number, repetition, at + n) for n in range(3)] for at in (1, 4)]
         named = [triplet for triplet in triplets if triplet[0]]
         if not named and (text := triplets[0][1]):
-            yield CodedEvent(kind, "", "", day, display=text)
+            yield CodedEvent(kind, "", "", day.first, display=text, precision=day.precision)
         if named:
-            code, text, system = next((triplet for triplet in named if triplet[2].upper() in SYSTEMS), named[0])
-            yield CodedEvent(kind, SYSTEMS.get(system.upper(), system), code, day, display=text)
-
-
-def _day(text: str) -> date | None:
-    """The day of an HL7 time stamp, YYYY[MM[DD[...]]]."""
-    digits = text[:8] if text[:8].isdigit() else text[:4] if text[:4].isdigit() else ""
-    digits = (digits + "0101")[:8] if len(digits) == 4 else digits
-    try:
-        return datetime.strptime(digits, "%Y%m%d").date() if len(digits) == 8 else None
-    except ValueError:
-        return None
+            code, text, system = next((triplet for triplet in named if system_named(triplet[2])), named[0])
+            system = system or method
+            yield CodedEvent(
+                kind, system_named(system) or system, code, day.first, display=text, precision=day.precision
+            )
 
 
 def acknowledgement(message: str, code: str, why: str = "") -> str:
@@ -335,14 +324,22 @@ def acknowledgement(message: str, code: str, why: str = "") -> str:
     why
         What was wrong, in words, for MSA-3.
     """
-    line = message.lstrip("\ufeff").split("\r")[0].split("\n")[0]
-    header = _Segment(line, _Separators.of(line))
-    to = "|".join(header.component(n) for n in (5, 6, 3, 4))
+    line = re.split(r"[\r\n]", message.lstrip("\ufeff"), maxsplit=1)[0]
+    header = Segment(line, Separators.of(line))
+    to = "|".join(_escaped(header.component(n)) for n in (5, 6, 3, 4))
     now = datetime.now().strftime("%Y%m%d%H%M%S")
-    trigger = header.component(9, 1, 2)
+    trigger = _escaped(header.component(9, 1, 2))
     kind = f"ACK^{trigger}^ACK" if trigger else "ACK"
-    control, version = header.component(10), header.component(12) or "2.5"
+    control, version = _escaped(header.component(10)), _escaped(header.component(12)) or "2.5"
     lines = [f"MSH|^~\\&|{to}|{now}||{kind}|{control}A|P|{version}", f"MSA|{code}|{control}"]
     if why:
-        lines[1] += f"|{why}"
+        lines[1] += f"|{_escaped(why)}"
+    if not "".join(lines).isascii():
+        lines[0] += "||||||UNICODE UTF-8"
     return "\r".join(lines) + "\r"
+
+
+def _escaped(text: str) -> str:
+    """A text that no separator of ours and no end of a segment is in."""
+    marks = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
+    return "".join(marks.get(char, char) for char in text if char.isprintable())

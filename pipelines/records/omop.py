@@ -16,6 +16,7 @@ from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
 from pipelines.context import CodedEvent
+from pipelines.records.dates import PartialDate, partial_date
 from pipelines.records.record import DAY_UNKNOWN, Identity, Record, Sex
 
 VOCABULARIES = {
@@ -148,10 +149,11 @@ def _number(text: str) -> float | None:
 
 
 def _identity(row: Row, issuer: str) -> Identity:
-    year, month, day = (row.get(f"{part}_of_birth", "") for part in ("year", "month", "day"))
-    born = _day(row.get("birth_datetime", "")) or _day(f"{year:0>4}-{month or 7:0>2}-{day or 1:0>2}")
+    year, month, day = (row.get(f"{part}_of_birth", "").strip() for part in ("year", "month", "day"))
+    exact = _day(row.get("birth_datetime", ""))
+    born = PartialDate(exact) if exact else partial_date(f"{year:0>4}{month:0>2}{day:0>2}")
     patient_id = row.get("person_source_value") or row["person_id"]
-    return Identity(patient_id, issuer, birth_date=born, sex=SEXES.get(row["gender_concept_id"], "U"))
+    return Identity(patient_id, issuer, sex=SEXES.get(row["gender_concept_id"], "U")).born(born)
 
 
 def _day(text: str) -> date | None:

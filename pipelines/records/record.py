@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Literal
 
-from pipelines.context import ClinicalContext, CodedEvent
+from pipelines.context import ClinicalContext, CodedEvent, Precision
+from pipelines.records.dates import PartialDate, same_as_far_as_known
 
 Sex = Literal["F", "M", "O", "U"]
 DAY_UNKNOWN = date.min  # of a death that is on record without its day
@@ -24,6 +25,26 @@ class Identity:
     given_name: str = field(default="", repr=False)
     birth_date: date | None = field(default=None, repr=False)
     sex: Sex = field(default="U", repr=False)
+    birth_precision: Precision = "day"  # where it is coarser, `birth_date` is the middle of the month or the year
+
+    @property
+    def birthday(self) -> date | None:
+        """The day of birth; None where it is not known to the day."""
+        return self.birth_date if self.birth_precision == "day" else None
+
+    def born(self, birth: PartialDate | None) -> Identity:
+        """The same person, born then."""
+        if birth is None:
+            return replace(self, birth_date=None, birth_precision="day")
+        return replace(self, birth_date=birth.middle, birth_precision=birth.precision)
+
+    def births_differ(self, other: Identity) -> bool:
+        """Whether both birth dates are known, and one person cannot have both, as far as they are known."""
+        if self.birth_date is None or other.birth_date is None:
+            return False
+        return not same_as_far_as_known(
+            self.birth_date, other.birth_date, {self.birth_precision, other.birth_precision}
+        )
 
     @property
     def plain_name(self) -> str:
@@ -37,7 +58,7 @@ class Identity:
         Names are compared without accents, case and punctuation: family name, and the first given name where both
         have one.
         """
-        if self.birth_date and other.birth_date and self.birth_date != other.birth_date:
+        if self.births_differ(other):
             return "birth date"
         if "" not in (_plain(self.family_name), _plain(other.family_name)):
             if _plain(self.family_name) != _plain(other.family_name):
@@ -45,7 +66,7 @@ class Identity:
             given = [_plain(name.split()[0]) if name.split() else "" for name in (self.given_name, other.given_name)]
             if "" not in given and given[0] != given[1]:
                 return "given name"
-        elif not (self.birth_date and other.birth_date):
+        elif not (self.birthday and other.birthday):
             return "name and birth date (neither can be compared)"
         if {self.sex, other.sex} == {"F", "M"}:
             return "sex"
@@ -78,6 +99,8 @@ class Record:
         if (what := self.identity.mismatch(other.identity)) and "neither" not in what:
             raise IdentityMismatch(what)
         mine, new = asdict(self.identity), asdict(other.identity)
+        if new["birth_date"] is None or (self.identity.birth_date and _coarser(other.identity, self.identity)):
+            new |= {key: mine[key] for key in ("birth_date", "birth_precision")}  # the more precise date is kept
         identity = Identity(**{key: new[key] if new[key] not in ("", None, "U") else mine[key] for key in mine})
         gone = {_entry(event) for event in other.retracted}
         events = tuple(dict.fromkeys((*(e for e in self.events if _entry(e) not in gone), *other.events)))
@@ -92,9 +115,14 @@ class Record:
         return ClinicalContext(index_date, person.birth_date, person.sex, self.events, self.source, self.died)
 
 
-def _entry(event: CodedEvent) -> tuple[str, str, str, date]:
+def _coarser(one: Identity, other: Identity) -> bool:
+    order: tuple[Precision, ...] = ("day", "month", "year")
+    return order.index(one.birth_precision) > order.index(other.birth_precision)
+
+
+def _entry(event: CodedEvent) -> tuple[str, str, str, date, Precision]:
     """What tells that two events are the same entry, whatever else was corrected in it."""
-    return event.kind, event.system, event.code, event.start
+    return event.kind, event.system, event.code, event.start, event.precision
 
 
 class IdentityMismatch(ValueError):

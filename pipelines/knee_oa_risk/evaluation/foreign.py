@@ -16,6 +16,7 @@ from pipelines.knee_oa_risk.training.register import read_folders
 from pipelines.knee_oa_risk.vocabulary import Coverage, translate
 from pipelines.knee_oa_risk.window import GAP
 from pipelines.records.hl7 import read_message
+from pipelines.records.hl7_text import decoded
 from pipelines.records.record import IdentityMismatch, Record
 
 AFTER_THE_END = timedelta(weeks=GAP + 1)  # so that the wash-out takes nothing away
@@ -61,7 +62,7 @@ def _records(path: Path) -> Iterator[Record]:
         return
     known: dict[tuple[str, str], Record] = {}  # as the node would keep them, one message after another
     for file in messages:
-        for record in read_message(file.read_bytes().decode("utf-8-sig", "replace"), {}).records:
+        for record in read_message(decoded(file.read_bytes()), {}).records:
             key = (record.identity.patient_id, record.identity.issuer)
             try:
                 known[key] = known[key].merged(record) if key in known else record

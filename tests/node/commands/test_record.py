@@ -49,3 +49,38 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_taken_in(
     assert "neither FHIR JSON nor HL7 v2 nor OMOP tables" in told
     assert "no table PERSON in it" in told
     assert open_patient_records(read(config)).get("P-1") is not None
+
+
+HL7 = "MSH|^~\\&|R|H|N|X|20260601||ADT^A08|1|P|2.5||||||8859/1\rPID|1||{number}^^^^MR||Müller^Jörg||1961|M\r"
+
+
+def test_a_file_is_decoded_as_a_message_over_mllp_is(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "latin.hl7").write_bytes(HL7.format(number="4711").encode("latin-1"))
+    assert record([tmp_path / "latin.hl7"], config) == 0
+    kept = open_patient_records(read(config)).get("4711")
+    assert kept is not None
+    who = kept.identity
+    assert (who.family_name, who.birth_date, who.birth_precision) == ("Müller", date(1961, 7, 1), "year")
+
+
+def test_each_message_of_a_batch_is_taken_and_one_that_cannot_be_used_costs_the_others_nothing(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    nobody = HL7.format(number="").replace("^^^^MR", "")
+    batch = "BHS|^~\\&|R\r" + HL7.format(number="4711") + nobody + HL7.format(number="4712") + "BTS|3\r"
+    (tmp_path / "batch.hl7").write_bytes(batch.encode("latin-1"))
+    assert record([tmp_path / "batch.hl7"], config) == 0
+    assert len(open_patient_records(read(config))) == 2
+    assert "1 x message: PID-3 holds no patient identifier that counts" in capsys.readouterr().out
+
+
+def test_a_bundle_may_be_utf_16_and_no_other_character_set_is_guessed(config: Path, bundle: Path) -> None:
+    text = bundle.read_text(encoding="utf-8").replace("Doe", "Müller")
+    bundle.write_bytes(text.encode("latin-1"))
+    assert record([bundle], config) == 1
+    bundle.write_bytes(text.encode("utf-16"))
+    assert record([bundle], config) == 0
+    kept = open_patient_records(read(config)).get("P-1")
+    assert kept is not None
+    assert kept.identity.family_name == "Müller"

@@ -151,3 +151,81 @@ def test_all_shared_messages_over_one_connection(
     # the collections use one number for several made-up people: those are refused, everything else is kept
     assert set(codes) <= {"AA", "AE"}
     assert codes.count("AA") >= 20
+
+
+# ---- other ends and character sets than MLLP and UTF-8
+@pytest.mark.parametrize("end", [b"\x1c", b"\x1c\n", b"\x1c\r\n", b"\r\x1c\r"])
+def test_a_message_that_ends_otherwise_is_taken_and_answered_while_the_sender_waits(
+    server: mllp.MllpServer, store: PatientRecords, monkeypatch: pytest.MonkeyPatch, end: bytes
+) -> None:
+    monkeypatch.setattr(mllp, "QUIET_S", 0.2)
+    with connect(server) as connection:
+        for _ in range(2):
+            connection.sendall(mllp.START + ADT.encode() + end)
+            assert code(answers(connection, 1)[0]) == "AA"
+    assert len(store) == 1
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_a_message_without_an_end_is_answered_and_logged_and_not_taken(
+    server: mllp.MllpServer,
+    store: PatientRecords,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    end: bytes,
+) -> None:
+    monkeypatch.setattr(mllp, "QUIET_S", 0.2)
+    with connect(server) as connection:
+        connection.sendall(mllp.START + ADT.encode() + end)
+        (answer,) = answers(connection, 1)
+        assert answer.split("\r")[1].startswith("MSA|AE|42|the end of the message did not come")
+        connection.sendall(b"|late rest\r" + mllp.END + framed(ORU))
+        assert answers(connection, 1)[0].split("\r")[1] == "MSA|AA|43"
+    assert [event.code for event in there(store.get("4711")).events if event.kind == "condition"] == []
+    assert "record message not ended" in caplog.text
+
+
+def test_a_message_whose_sender_hangs_up_is_answered_as_one_without_an_end(
+    server: mllp.MllpServer, store: PatientRecords
+) -> None:
+    with connect(server) as connection:
+        connection.sendall(mllp.START + ADT.encode())
+        connection.shutdown(socket.SHUT_WR)
+        assert code(answers(connection, 1)[0]) == "AE"
+    assert len(store) == 0
+
+
+def test_the_message_after_one_without_an_end_is_taken(server: mllp.MllpServer, store: PatientRecords) -> None:
+    with connect(server) as connection:
+        connection.sendall(mllp.START + ADT.encode() + framed(ORU))
+        assert [answer.split("\r")[1][:9] for answer in answers(connection, 2)] == ["MSA|AE|42", "MSA|AA|43"]
+
+
+def test_a_connection_that_says_nothing_gets_no_answer(
+    server: mllp.MllpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect(server) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(10) == b""
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("sets", "encoding", "name"), [("8859/5", "iso8859-5", "Иванова"), ("UNICODE UTF-16", "utf-16", "Łucka")]
+)
+def test_the_character_set_of_a_message_is_believed(
+    server: mllp.MllpServer, store: PatientRecords, sets: str, encoding: str, name: str
+) -> None:
+    text = ADT.replace("|P|2.5.1", f"|P|2.5.1||||||{sets}").replace("Doe", name)
+    with connect(server) as connection:
+        connection.sendall(mllp.START + text.encode(encoding) + mllp.END)
+        assert code(answers(connection, 1)[0]) == "AA"
+    assert there(store.get("4711")).identity.family_name == name
+
+
+def test_a_message_that_cannot_be_decoded_is_refused_by_its_number(server: mllp.MllpServer) -> None:
+    raw = ADT.replace("|P|2.5.1", "|P|2.5.1||||||KLINGON").replace("Doe", "Müller").encode("latin-1")
+    with connect(server) as connection:
+        connection.sendall(mllp.START + raw + mllp.END)
+        (answer,) = answers(connection, 1)
+    assert answer.split("\r")[1].startswith("MSA|AE|42|MSH-18 names a character set that is not known")

@@ -223,3 +223,24 @@ def test_a_damaged_record_is_told_by_the_name_of_its_file(tmp_path: Path, conten
     path.write_bytes(content)
     with pytest.raises(NodeError, match=f"cannot be read.*{path.name}"):
         store.get("4711", "HOSPITAL")
+
+
+def test_a_birth_date_known_to_the_day_is_not_replaced_by_a_year(tmp_path: Path) -> None:
+    year = replace(WHO, birth_date=date(WHO.birth_date.year, 7, 1), birth_precision="year") if WHO.birth_date else WHO
+    store = PatientRecords(tmp_path)
+    store.add(record(who=year))
+    assert there(store.get("4711", "HOSPITAL")).identity == year
+    store.add(record(who=WHO))
+    store.add(record(who=year))
+    assert there(store.get("4711", "HOSPITAL")).identity == WHO
+
+
+def test_the_precision_of_a_date_is_kept(tmp_path: Path) -> None:
+    store = PatientRecords(tmp_path)
+    store.add(record(replace(EVENT, precision="month")))
+    assert [event.precision for event in there(store.get("4711", "HOSPITAL")).events] == ["month"]
+
+
+def test_a_year_of_birth_alone_does_not_tell_that_two_are_one_person() -> None:
+    nameless = replace(WHO, family_name="", given_name="", birth_precision="year")
+    assert nameless.mismatch(WHO) == "name and birth date (neither can be compared)"

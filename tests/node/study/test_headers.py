@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from node.errors import NodeError
 from node.study.headers import day, identity_in, read_header, study_header
+from pipelines.records.record import Identity
 from tests.node.receive.harness import mr, part10
 
 
@@ -87,3 +88,24 @@ def test_an_empty_header_is_of_nobody() -> None:
 )
 def test_a_day_is_read_from_dates_and_time_stamps(value: Any, expected: date | None) -> None:
     assert day(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "precision", "same", "other"),
+    [
+        ("1960", "year", date(1960, 2, 29), date(1961, 2, 28)),
+        ("196002", "month", date(1960, 2, 29), date(1960, 3, 1)),
+        ("19600000", "year", date(1960, 2, 29), date(1961, 2, 28)),
+        ("1960.02.29", "day", date(1960, 2, 29), date(1960, 2, 28)),
+    ],
+)
+def test_a_birth_date_counts_as_far_as_it_is_known(told: str, precision: str, same: date, other: date) -> None:
+    who = identity_in(Dataset.from_json({"00100030": {"vr": "LO", "Value": [told]}}))
+    assert who.birth_precision == precision
+    assert not who.births_differ(Identity("", birth_date=same))
+    assert who.births_differ(Identity("", birth_date=other))
+
+
+@pytest.mark.parametrize("value", ["196011", "2024123", "1960", "18-01-01"])
+def test_a_date_that_lacks_digits_is_no_day(value: str) -> None:
+    assert day(value) is None

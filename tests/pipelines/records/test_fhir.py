@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pipelines.knee_oa_risk.simulation.batch import from_population
 from pipelines.knee_oa_risk.simulation.population import simulate
 from pipelines.knee_oa_risk.simulation.sample import patient_bundle
 from pipelines.knee_oa_risk.vocabulary import translate
+from pipelines.records.code_systems import family
 from pipelines.records.fhir import read_bundle
 from pipelines.records.record import DAY_UNKNOWN
 
@@ -278,3 +280,216 @@ def test_entries_that_are_no_resources_cost_the_others_nothing() -> None:
     content = bundle(CONDITION)
     content["entry"] += [1, None, {"resource": 5}, {"resource": {"resourceType": ["x"]}}, {"fullUrl": {}}]
     assert len(read_bundle(content, {}).records[0].events) == 1
+
+
+# ---- references, as bundle.html#references has them
+SERVER = "http://server.example/fhir/"
+REQUEST = {k: v for k, v in DRUG.items() if k != "medicationCodeableConcept"}
+MEDICATION = {"resourceType": "Medication", "id": "m", "code": coded("M01AE01", "http://www.whocc.no/atc")}
+
+
+def served(*resources: dict[str, Any], base: str = SERVER) -> dict[str, Any]:
+    entries = [{"fullUrl": f"{base}{r['resourceType']}/{r['id']}", "resource": r} for r in (PATIENT, *resources)]
+    return {"resourceType": "Bundle", "type": "searchset", "entry": entries}
+
+
+def about(reference: dict[str, Any]) -> dict[str, Any]:
+    return {**CONDITION, "id": "c", "subject": reference}
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"reference": "Patient/p"},
+        {"reference": f"{SERVER}Patient/p"},
+        {"reference": "Patient/p/_history/2"},
+        {"reference": f"{SERVER}Patient/p/_history/2"},
+        {"reference": "Patient?identifier=urn:h|4711"},
+        {"identifier": {"system": "urn:h", "value": "4711"}},
+        {"display": "the patient"},  # the only one there is
+    ],
+)
+def test_references_to_a_served_patient_are_followed(reference: Any) -> None:
+    assert len(read_bundle(served(about(reference)), {}).records[0].events) == 1
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"reference": "http://other.example/fhir/Patient/p"},  # another server's patient of that id
+        {"reference": "urn:uuid:00000000-0000-0000-0000-000000000001"},
+        {"reference": "#p"},
+        {"reference": "Group/p"},
+        {"identifier": {"system": "urn:other", "value": "4711"}},
+    ],
+)
+def test_references_that_lead_to_nobody_in_the_bundle_are_not_guessed(reference: Any) -> None:
+    imported = read_bundle(served(about(reference)), {})
+    assert imported.events == 0
+    assert imported.refused == {"Condition: of a patient who is not in the bundle": 1}
+
+
+def test_two_servers_patients_of_one_id_keep_their_own() -> None:
+    other = "http://other.example/fhir/"
+    content = served(about({"reference": "Patient/p"}))
+    theirs = served({**about({"reference": "Patient/p"}), "code": coded("44054006")}, base=other)
+    theirs["entry"][0]["resource"] = {**PATIENT, "identifier": [{"system": "urn:h", "value": "0815"}]}
+    content["entry"] += theirs["entry"]
+    found = {r.identity.patient_id: [e.code for e in r.events] for r in read_bundle(content, {}).records}
+    assert found == {"4711": ["38341003"], "0815": ["44054006"]}
+
+
+def test_references_by_uuid_are_followed_in_either_case() -> None:
+    uuid = "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0"
+    content = bundle(about({"reference": uuid.upper().replace("URN:UUID", "urn:uuid")}))
+    content["entry"][0]["fullUrl"] = uuid
+    assert len(read_bundle(content, {}).records[0].events) == 1
+
+
+def test_a_patient_inside_a_resource_is_the_one_of_the_bundle_with_their_identifier_or_one_of_their_own() -> None:
+    inside = {"resourceType": "Patient", "id": "me", "identifier": [{"system": "urn:h", "value": "4711"}]}
+    known = {**about({"reference": "#me"}), "contained": [inside]}
+    assert [len(r.events) for r in read_bundle(served(known), {}).records] == [1]
+    stranger = {**inside, "identifier": [{"system": "urn:h", "value": "0815"}]}
+    records = read_bundle(served({**known, "contained": [stranger]}), {}).records
+    assert {r.identity.patient_id: len(r.events) for r in records} == {"4711": 0, "0815": 1}
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"reference": "Medication/m"},
+        {"reference": f"{SERVER}Medication/m/_history/7"},
+        {"reference": "#inside"},
+        {"identifier": {"system": "urn:m", "value": "1"}},
+    ],
+)
+def test_a_drug_is_found_however_it_is_referred_to(reference: Any) -> None:
+    drug = {**MEDICATION, "identifier": [{"system": "urn:m", "value": "1"}]}
+    request = {**REQUEST, "id": "r", "medicationReference": reference, "contained": [{**MEDICATION, "id": "inside"}]}
+    (record,) = read_bundle(served(drug, request), {}).records
+    assert [event.code for event in record.events] == ["M01AE01"]
+
+
+def test_what_is_left_out_is_counted_by_its_reason() -> None:
+    resources = [
+        {**REQUEST, "id": "1", "medicationReference": {"reference": "Medication/away"}},
+        {**CONDITION, "id": "2", "code": {}},
+        {**{k: v for k, v in CONDITION.items() if k != "onsetDateTime"}, "id": "3"},
+        {**CONDITION, "id": "4", "verificationStatus": coded("differential", "x")},
+        {**CONDITION, "id": "5", "verificationStatus": coded("refuted", "x")},
+        {**CONDITION, "id": "6", "PatientName": "SECRET"},
+    ]
+    assert read_bundle(served(*resources), {}).refused == {
+        "MedicationRequest: the Medication that it refers to is not in the bundle": 1,
+        "Condition: no code and no text": 1,
+        "Condition: no date": 1,
+        "Condition: only thought of": 1,
+        "Condition: marked as not true": 1,
+        "Condition: it has an element that FHIR R4 does not have": 1,
+    }
+
+
+# ---- names, dates, editions of ICD-10
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        ([{"use": "old", "family": "Old"}, {"use": "official", "family": "Now"}], "Now"),
+        ([{"use": "maiden", "family": "Old"}, {"use": "usual", "family": "Now"}], "Now"),
+        ([{"use": "usual", "family": "Usual"}, {"use": "official", "family": "Now"}], "Now"),
+        ([{"use": "nickname", "family": "Nick"}, {"family": "Now"}], "Now"),
+        ([{"use": "official", "family": "Old", "period": {"end": "2010"}}, {"use": "usual", "family": "Now"}], "Now"),
+        ([{"use": "official", "text": "No parts"}, {"use": "usual", "family": "Now"}], "Now"),
+        ([{"use": "maiden", "family": "Only"}], "Only"),
+    ],
+)
+def test_the_name_that_is_borne_now_counts(names: Any, kept: str) -> None:
+    content = bundle()
+    content["entry"][0] = {"resource": {**PATIENT, "name": names}}
+    assert read_bundle(content, {}).records[0].identity.family_name == kept
+
+
+@pytest.mark.parametrize(("told", "precision"), [("1960", "year"), ("1960-05", "month"), ("1960-05-04", "day")])
+def test_a_birth_date_counts_as_far_as_it_is_known(told: str, precision: str) -> None:
+    content = bundle()
+    content["entry"][0] = {"resource": {**PATIENT, "birthDate": told}}
+    who = read_bundle(content, {}).records[0].identity
+    assert who.birth_precision == precision
+    assert who.mismatch(replace(who, birth_date=date(1960, 5, 4), birth_precision="day")) is None
+    assert who.mismatch(replace(who, birth_date=date(1961, 5, 4), birth_precision="day")) == "birth date"
+
+
+YEARS = {"value": 53, "unit": "years", "code": "a", "system": "http://unitsofmeasure.org"}
+
+
+@pytest.mark.parametrize(
+    ("onset", "start", "precision"),
+    [
+        ({"onsetDateTime": "2019-03"}, date(2019, 3, 1), "month"),
+        ({"onsetDateTime": "2019"}, date(2019, 1, 1), "year"),
+        ({"onsetPeriod": {"start": "2019-03-04"}}, date(2019, 3, 4), "day"),
+        ({"onsetAge": YEARS}, date(2013, 1, 1), "year"),
+        ({"onsetAge": {**YEARS, "value": 10, "code": "mo", "unit": "months"}}, date(1961, 3, 1), "month"),
+        ({"onsetRange": {"low": YEARS}}, date(2013, 1, 1), "year"),
+        ({"onsetString": "since about 2012"}, date(2012, 1, 1), "year"),
+        ({"onsetString": "2012-05-06"}, date(2012, 5, 6), "day"),
+        ({"onsetString": "2012 or 2013", "recordedDate": "2020-01-02"}, date(2020, 1, 2), "day"),
+        ({"onsetString": "in childhood", "recordedDate": "2020-01-02"}, date(2020, 1, 2), "day"),
+    ],
+)
+def test_a_condition_begins_when_it_is_said_to_in_any_of_the_ways(onset: Any, start: date, precision: str) -> None:
+    (event,) = events_of({**{k: v for k, v in CONDITION.items() if k != "onsetDateTime"}, **onset})
+    assert (event.start, event.precision) == (start, precision)
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        "http://hl7.org/fhir/sid/icd-10",
+        "http://hl7.org/fhir/sid/icd-10-cm",
+        "http://hl7.org/fhir/sid/icd-10-am",
+        "http://hl7.org/fhir/sid/icd-10-nl",
+        "http://fhir.de/CodeSystem/bfarm/icd-10-gm",
+        "http://fhir.de/CodeSystem/dimdi/icd-10-gm|2019",
+        "https://smt.esante.gouv.fr/terminologie-cim-10/",
+        "http://terminology.hl7.org/CodeSystem/icd10-CA",
+        "urn:oid:2.16.840.1.113883.6.3",
+        "urn:oid:2.16.840.1.113883.6.3.2",
+        "urn:oid:2.16.840.1.113883.6.90",
+        "urn:oid:2.16.840.1.113883.6.135",
+        "urn:oid:1.2.276.0.76.5.409",
+    ],
+)
+@pytest.mark.parametrize("code", ["M17.1", "M171", "M17.1+", "M17.10"])
+def test_every_edition_of_icd_10_is_mapped(system: str, code: str) -> None:
+    concept = {"coding": [{"system": "urn:local", "code": "x"}, {"system": system, "code": code}]}
+    mapped, coverage = translate(events_of({**CONDITION, "code": concept}))
+    assert [found.concept.code for found in mapped] == ["KNEE_OA"]
+    assert coverage.unknown == 0
+
+
+@pytest.mark.parametrize(
+    ("system", "code"),
+    [
+        ("http://hl7.org/fhir/sid/icd-10-pcs", "0SRC0J9"),  # procedures
+        ("http://www.cms.gov/Medicare/Coding/ICD10/PCS", "M17.1"),
+        ("urn:oid:1.2.276.0.76.5.357", "5-822.00"),  # OPS
+        ("http://example.org/micd-10", "M17.1"),
+        ("http://example.org/icd-101", "M17.1"),
+    ],
+)
+def test_other_systems_with_like_names_are_not(system: str, code: str) -> None:
+    assert family(system, code) is None
+
+
+@pytest.mark.parametrize(("certainty", "events"), [("G", 1), ("Z", 1), ("V", 0), ("A", 0)])
+def test_a_german_diagnosis_that_is_excluded_or_suspected_is_none(certainty: str, events: int) -> None:
+    extension = {
+        "url": "http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit",
+        "valueCoding": {
+            "system": "https://fhir.kbv.de/CodeSystem/KBV_CS_SFHIR_ICD_DIAGNOSESICHERHEIT",
+            "code": certainty,
+        },
+    }
+    coding = {"system": "http://fhir.de/CodeSystem/bfarm/icd-10-gm", "code": "M17.1", "extension": [extension]}
+    assert len(events_of({**CONDITION, "code": {"coding": [coding]}})) == events

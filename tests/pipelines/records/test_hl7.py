@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from dicom_sr.errors import UnsuitableInput
+from pipelines.records.code_systems import family
 from pipelines.records.hl7 import acknowledgement, read_message
-from pipelines.records.record import DAY_UNKNOWN
+from pipelines.records.record import DAY_UNKNOWN, Identity
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "emr"
 FILES = [str(path.relative_to(SHARED)) for path in sorted(SHARED.glob("hl7v2*/*.hl7"))]
@@ -109,7 +110,7 @@ def test_a_merge_names_the_old_and_the_new_number() -> None:
         ("", "does not begin with MSH"),
         ("PID|1||4711", "does not begin with MSH"),
         ("MSH|^~\\&|A|B|C|D|20240102||ADT^A08|1|P|2.5\r", "no PID segment"),
-        ("MSH|^~\\&|A|B|C|D|20240102||ADT^A08|1|P|9.9\rPID|1||4711\r", "not a readable HL7 v2 message"),
+        ("MSH|^~\\&|A|B|C|D|20240102||ADT^A08|1|P|9.9\rPID|1||4711\r", "MSH-12 does not name version 2"),
         ("MSH|^~\\&|A|B|C|D|20240102||ADT^A08|1|P|2.5\rPID|1||\r", "no patient identifier"),
     ],
 )
@@ -190,3 +191,128 @@ def test_values_that_are_no_numbers_are_left_out(value: str) -> None:
 def test_a_message_of_endless_segments_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(UnsuitableInput, match="more than 5000 segments"):
         read_message(HEAD.format("ORU^R01") + "OBX|1|NM|39156-5^BMI^LN||27|kg/m2|||||F\r" * 5000, {})
+
+
+# ---- versions, delimiters and dates as senders write them
+@pytest.mark.parametrize("version", ["2.1", "2.5", "2.5.2", "2.9", "", "2.5.1^USA", "2", "v2.3"])
+@pytest.mark.parametrize("marks", ["^~\\&", "^~\\&#", "^~\\", "^"])
+def test_every_version_2_is_read_with_as_many_delimiters_as_it_names(version: str, marks: str) -> None:
+    text = f"MSH|{marks}|R|H|N|X|20240501||ADT^A08|1|P|{version}\rPID|1||V^^^^MR||Test^Anna||19610214|F\r"
+    incoming = read_message(text, {})
+    assert incoming.records[0].identity == Identity("V", "", "Test", "Anna", date(1961, 2, 14), "F")
+    assert incoming.version == version.split("^")[0]
+
+
+@pytest.mark.parametrize(
+    ("told", "start", "precision"),
+    [
+        ("2018", date(2018, 1, 1), "year"),
+        ("201803", date(2018, 3, 1), "month"),
+        ("20180305", date(2018, 3, 5), "day"),
+        ("201803051200", date(2018, 3, 5), "day"),
+        ("20180305235959.1234-0800", date(2018, 3, 5), "day"),
+        ("2018-0500", date(2018, 1, 1), "year"),  # a zone, not a month
+        ("201803+0100", date(2018, 3, 1), "month"),
+        ("20180300", date(2018, 3, 1), "month"),
+        ("20180000", date(2018, 1, 1), "year"),
+        ("2018-03-05", date(2018, 3, 5), "day"),
+    ],
+)
+@pytest.mark.parametrize(
+    "segment", ["DG1|1||M54.5^x^I10||{}", "PR1|1||P^x^L||{}", "OBR|1|||x|||{}|||||" + "|" * 19 + "M54.5^x^I10"]
+)
+def test_dates_keep_their_precision(segment: str, told: str, start: date, precision: str) -> None:
+    (record,) = read_message(HEAD.format("ADT^A08") + segment.format(told) + "\r", {}).records
+    (event,) = [event for event in record.events if event.kind != "encounter"]
+    assert (event.start, event.precision) == (start, precision)
+
+
+@pytest.mark.parametrize(
+    "segment", ["DG1|1||M54.5^x^I10||{}", "PR1|1||P^x^L||{}", "OBX|1|NM|39156-5^x^LN||27||||||||{}|{}"]
+)
+@pytest.mark.parametrize("told", ["unknown", "20181332", "05.03.18"])
+def test_a_date_that_cannot_be_read_never_becomes_the_messages_day(segment: str, told: str) -> None:
+    incoming = read_message(HEAD.format("ADT^A08") + segment.replace("{}", told) + "\r", {})
+    assert {event.kind for event in incoming.records[0].events} == {"encounter"}
+    assert incoming.refused == {f"{segment[:3]}: its date cannot be read": 1}
+
+
+def test_what_is_left_empty_is_of_the_day_of_the_order_the_admission_or_the_message() -> None:
+    text = HEAD.format("ORM^O01") + (
+        "PV1|1|O" + "|" * 42 + "20230601\rPV2|||M54.5^x^I10\r"
+        "ORC|NW||||||||20230702\rRXO|M01AE01^Ibuprofen^WC\rRXE|^^^20230803|M01AE01^Ibuprofen^WC\r"
+        'DG1|1||I10^x^I10||""|F\rDG1|2||E11^x^I10\r'
+    )
+    (record,) = read_message(text, {}).records
+    days = [(event.code, event.start) for event in record.events if event.kind != "encounter"]
+    assert days == [
+        ("M54.5", date(2023, 6, 1)),
+        ("M01AE01", date(2023, 7, 2)),
+        ("M01AE01", date(2023, 8, 3)),
+        ("I10", date(2025, 1, 1)),
+        ("E11", date(2025, 1, 1)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("segments", "reason"),
+    [
+        ("DG1|1||||20240101\r", "DG1: no code and no text"),
+        ("OBX|1|ST|1988-5^CRP^LN||much\r", "OBX: not a number"),
+        ("OBX|1|NM|3084-1^Urate^LN||9.9|mg/dL|||||X\r", "OBX: could not be had"),
+        ("DG1|1||I10^Hypertension^I10||20240101|F|||||||||||||||D\r", "DG1: marked as not true"),
+        ("ORC|CA|1\rRXE|1|M01AE01^Ibuprofen^WC|1\r", "RXE: marked as not true"),
+    ],
+)
+def test_what_is_left_out_is_counted_by_its_reason(segments: str, reason: str) -> None:
+    assert read_message(HEAD.format("ADT^A08") + segments, {}).refused == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    ("told", "other", "why"),
+    [
+        ("1961", date(1961, 2, 14), None),
+        ("196102", date(1961, 2, 14), None),
+        ("196103", date(1961, 2, 14), "birth date"),
+        ("1960", date(1961, 2, 14), "birth date"),
+        ("", date(1961, 2, 14), None),
+    ],
+)
+def test_a_birth_date_counts_as_far_as_it_is_known(told: str, other: date, why: str | None) -> None:
+    text = HEAD.format("ADT^A08").replace("19600101", told)
+    who = read_message(text, {}).records[0].identity
+    assert who.mismatch(Identity("X", "", "Doe", "Jane", other, "F")) == why
+
+
+def test_the_legal_name_counts_before_the_one_before_marriage() -> None:
+    text = HEAD.format("ADT^A08").replace("Doe^Jane", "Maiden^Jane^^^^^M~Doe^Jane^^^^^L")
+    assert read_message(text, {}).records[0].identity.family_name == "Doe"
+
+
+def test_editions_of_icd_10_are_known_by_the_names_that_messages_have_for_them() -> None:
+    names = ["I10", "ICD10", "I10G2004", "ICD-10-GM", "ICD10GM2024", "I10AM", "CIM-10", "2.16.840.1.113883.6.90"]
+    text = HEAD.format("ADT^A08") + "".join(f"DG1|1||X^x^L^M17.1^x^{name}||20240101\r" for name in names)
+    (record,) = read_message(text, {}).records
+    found = [event for event in record.events if event.kind == "condition"]
+    assert [event.code for event in found] == ["M17.1"] * len(names)
+    assert {family(event.system, event.code) for event in found} == {"icd10"}
+
+
+def test_the_coding_method_of_old_versions_names_the_system() -> None:
+    (record,) = read_message(HEAD.format("ADT^A08") + "DG1|1|I9|715.96|OA|20240101\r", {}).records
+    assert [(e.system, e.code) for e in record.events if e.kind == "condition"] == [
+        ("http://hl7.org/fhir/sid/icd-9-cm", "715.96")
+    ]
+
+
+def test_a_field_of_twenty_thousand_repetitions_is_read_at_once() -> None:
+    (record,) = read_message(HEAD.format("ADT^A08") + "DG1|1||" + "~".join(["I10^x^I10"] * 20_000) + "\r", {}).records
+    assert len(record.events) == 20_001
+
+
+def test_an_acknowledgement_repeats_no_separator_and_no_segment_of_the_sender() -> None:
+    text = ADT.replace("SENDER", "A\\F\\B\\X0D\\MSA").replace("|42|", "|4\\T\\2|").replace("SITE|CON", "Klinik Süd|CON")
+    header, answer = acknowledgement(text, "AA").rstrip("\r").split("\r")
+    assert header.split("|")[4:6] == ["A\\F\\BMSA", "Klinik Süd"]
+    assert header.split("|")[17] == "UNICODE UTF-8"
+    assert answer == "MSA|AA|4\\T\\2"

@@ -113,3 +113,13 @@ def test_a_damaged_archive_is_refused_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "site.zip").write_bytes(content)
     with pytest.raises(UnsuitableInput, match=r"site\.zip: a table cannot be read"):
         read_tables(tmp_path / "site.zip")
+
+
+def test_a_year_of_birth_counts_as_a_year(tmp_path: Path) -> None:
+    (tmp_path / "concept.csv").write_text("concept_id,vocabulary_id,concept_code,concept_name\n")
+    people = "1,8532,1960,,\n2,8532,1960,5,\n3,8532,1960,5,4\n"
+    (tmp_path / "person.csv").write_text(
+        f"person_id,gender_concept_id,year_of_birth,month_of_birth,day_of_birth\n{people}"
+    )
+    born = [(r.identity.birth_date, r.identity.birth_precision) for r in read_tables(tmp_path)]
+    assert born == [(date(1960, 7, 1), "year"), (date(1960, 5, 15), "month"), (date(1960, 5, 4), "day")]
