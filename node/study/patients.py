@@ -29,7 +29,7 @@ class Person:
     @classmethod
     def of(cls, who: Identity) -> Person:
         """The person that a header names."""
-        birth_date = who.birth_date.isoformat() if who.birth_date else ""
+        birth_date = who.birthday.isoformat() if who.birthday else ""  # a year alone contradicts no day of it
         return cls(who.patient_id, who.issuer, birth_date, "" if who.sex == "U" else who.sex, who.plain_name)
 
     def contradiction(self, other: Person) -> str | None:
