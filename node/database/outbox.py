@@ -22,6 +22,9 @@ UNSETTLED: ColumnElement[bool] = or_(  # lines that still have a way to go
 )
 
 
+UNCONFIRMED = "delivered, not confirmed: "  # begins what is shown of a line whose confirmation fails
+
+
 @dataclass(frozen=True)
 class OutboxLine(EncodedObject):
     """An encoded object on its way to one destination."""
@@ -284,7 +287,7 @@ def _change(session: Session, state: OutboxState, *where: ColumnElement[bool], c
     changed = session.execute(
         update(OutboxRow)
         .where(*where, OutboxRow.state.in_(before(OUTBOX, state)))
-        .values({"state": state, **columns})
+        .values({"state": state, **({"unclear": 0} if state is OutboxState.WAITING else {}), **columns})
         .returning(OutboxRow.id)
     )
     return len(changed.all())
@@ -320,6 +323,23 @@ def put_off(session: Session, line_id: int, answer: str, not_before: datetime, *
     session.execute(
         update(OutboxRow).where(OutboxRow.id == line_id, OutboxRow.state == OutboxState.WAITING).values(values)
     )
+
+
+def count_unclear(session: Session, line_id: int) -> int:
+    """Count that the peer took a line's object in and did not say what became of it; how often it has done so."""
+    counted = session.execute(
+        update(OutboxRow)
+        .where(OutboxRow.id == line_id)
+        .values(unclear=OutboxRow.unclear + 1)
+        .returning(OutboxRow.unclear)
+    )
+    return counted.scalar_one()
+
+
+def note_unconfirmed(session: Session, destination: str, answer: str) -> None:
+    """Show on the lines that wait for confirmation why it does not come."""
+    where = (OutboxRow.destination == destination, OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
+    session.execute(update(OutboxRow).where(*where).values(answer=f"{UNCONFIRMED}{answer}"))
 
 
 def cancel(session: Session, job_id: str, answer: str) -> None:

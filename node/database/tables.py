@@ -88,6 +88,7 @@ class AssociationRow(Base):
     ended: Mapped[datetime | None]
     outcome: Mapped[str] = mapped_column(String(32), default="open")  # an AssociationOutcome
     reason: Mapped[str] = mapped_column(Text, default="")
+    contexts_refused: Mapped[str] = mapped_column(Text, default="", server_default="")  # which, and why
     stored: Mapped[int] = mapped_column(Integer, default=0)
     failed: Mapped[int] = mapped_column(Integer, default=0)
 
@@ -270,6 +271,7 @@ class OutboxRow(Base):
     transaction_uid: Mapped[str | None] = mapped_column(String(64))  # of the open commitment transaction that it is in
     sha256: Mapped[str] = mapped_column(String(64), default="")  # of the file when it was first sent; never another
     answer: Mapped[str] = mapped_column(Text, default="")  # the peer's last word
+    unclear: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # how often its answer said nothing
 
     # The sender asks many times a second what is due, however much waits for a destination that is down.
     __table_args__ = (

@@ -133,8 +133,7 @@ class FhirClient:
         PeerRefused, PeerUnavailable
         """
         answer = _json(self._asked_with_token("GET", kind, params={"identifier": identifier, "_count": "1"}))
-        found = (entry.get("resource") for entry in answer.get("entry", ()) if isinstance(entry, dict))
-        return any(isinstance(one, dict) and one.get("resourceType") == kind for one in found)
+        return any(resource.get("resourceType") == kind for resource in _resources(answer))
 
     def fhir_version(self) -> str:
         """The version that the server's capability statement names, such as 4.0.1.
@@ -166,10 +165,9 @@ class FhirClient:
         """The resources of all pages of a search."""
         answer = _json(self._asked("GET", path, params={**query, "_count": str(PAGE)}))
         for _ in range(MAXIMUM_PAGES):
-            for entry in answer.get("entry", ()):
-                if isinstance(entry.get("resource"), dict):
-                    yield entry["resource"]
-            following = next((link["url"] for link in answer.get("link", ()) if link.get("relation") == "next"), None)
+            yield from _resources(answer)
+            links = (link for link in _dicts(answer.get("link")) if link.get("relation") == "next")
+            following = next((str(link["url"]) for link in links if link.get("url")), None)
             if following is None:
                 return
             url = urljoin(str(self._http.base_url), following)
@@ -190,6 +188,8 @@ class FhirClient:
             raise _TokenRefused(f"the FHIR server answered {answer.status_code}: it does not take the node's token")
         if answer.is_error:
             raise PeerRefused(f"the FHIR server answered {answer.status_code}")
+        if not answer.is_success:  # it would count as created, and is not
+            raise PeerUnavailable(f"the FHIR server answered {answer.status_code}: it is at another address")
         return answer
 
 
@@ -199,3 +199,12 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         raise PeerRefused("the FHIR server's answer is not JSON") from None
     return content if isinstance(content, dict) else {}
+
+
+def _resources(bundle: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The resources of a bundle; what is none is left out."""
+    return (entry["resource"] for entry in _dicts(bundle.get("entry")) if isinstance(entry.get("resource"), dict))
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

@@ -20,7 +20,8 @@ class Outcome(Enum):
     DELIVERED = auto()
     LATER = auto()  # the peer cannot take it at the moment
     REFUSED = auto()  # asking again will not help
-    CLASS_REFUSED = auto()  # the peer does not take this class; it may take the twin's
+    CLASS_REFUSED = auto()  # the peer does not take this class, or not in this syntax; it may take the twin's
+    UNCLEAR = auto()  # the peer took it in and did not say what became of it: a few times more, and no more
 
 
 @dataclass(frozen=True)

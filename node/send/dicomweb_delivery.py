@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 
@@ -54,15 +55,30 @@ class DicomWebDelivery:
                 "Accept": "application/dicom+json",
             },
         )
+        code = response.status_code
+        if code in FOR_GOOD:
+            refused = Answer(Outcome.CLASS_REFUSED if code == 415 else Outcome.REFUSED, f"HTTP {code}")
+            yield from ((item, refused) for item in batch)
+            return
+        if not (response.is_success or code == 409):
+            raise PeerUnavailable(f"{self._name}: HTTP {code} {response.reason_phrase}")
         answers = _answers(response)
-        if answers is None:
-            if response.status_code not in FOR_GOOD:
-                raise PeerUnavailable(f"{self._name}: HTTP {response.status_code} {response.reason_phrase}")
-            outcome = Outcome.CLASS_REFUSED if response.status_code == 415 else Outcome.REFUSED
-            answers = {item.sop_instance_uid: Answer(outcome, f"HTTP {response.status_code}") for item in batch}
+        if len(batch) == 1 and "" in answers:  # about an object that it does not name
+            answers.setdefault(batch[0].sop_instance_uid, answers[""])
+        silent = f"HTTP {code}, and nothing about this object"
+        there = self._found([item for item in batch if item.sop_instance_uid not in answers])
         for item in batch:
-            silent = Answer(Outcome.LATER, f"HTTP {response.status_code}, and nothing about this object")
-            yield item, answers.get(item.sop_instance_uid, silent)
+            if item.sop_instance_uid in there:
+                yield item, Answer(Outcome.DELIVERED, f"{silent}; found by query")
+            else:
+                yield item, answers.get(item.sop_instance_uid, Answer(Outcome.UNCLEAR, silent))
+
+    def _found(self, items: Sequence[ObjectFile]) -> set[str]:
+        """SOP Instance UIDs of those that the server has, as far as it says."""
+        try:
+            return (self.find(items) if items else None) or set()
+        except PeerUnavailable:
+            return set()
 
     def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
         """SOP Instance UIDs of those that the server has, by QIDO-RS; None where it does not answer the query.
@@ -79,9 +95,10 @@ class DicomWebDelivery:
             )
             if response.status_code == 204 or response.status_code == 404:
                 continue
-            if response.status_code != 200:
+            matches = _data_sets(response) if response.status_code == 200 else None
+            if matches is None:
                 return None
-            found |= {uid for match in response.json() if (uid := _first(match, "00080018"))}
+            found |= {str(uid) for match in matches if (uid := _first(match, "00080018"))}
         return found
 
     def ping(self) -> str:
@@ -133,24 +150,72 @@ def _parts(batch: Sequence[ObjectFile], boundary: str) -> Iterator[bytes]:
     yield f"--{boundary}--\r\n".encode()
 
 
-def _answers(response: httpx.Response) -> dict[str, Answer] | None:
-    """What a Store Instances Response (PS3.18 I.2) says of each object; None where the body is none."""
-    if response.status_code not in (200, 202, 409):
-        return None
-    try:
-        body: dict[str, Any] = response.json()
-    except ValueError:
-        return None
+def _answers(response: httpx.Response) -> dict[str, Answer]:
+    """What a Store Instances Response (PS3.18 I.2) says, by SOP Instance UID; nothing where the answer is none."""
     answers = {}
-    for item in body.get("00081199", {}).get("Value", []):  # ReferencedSOPSequence
-        warning = int(_first(item, "00081196") or 0)
-        answers[str(_first(item, "00081155"))] = by_status(warning)
-    for item in body.get("00081198", {}).get("Value", []):  # FailedSOPSequence
-        reason = int(_first(item, "00081197") or 0xC000)
-        answers[str(_first(item, "00081155"))] = by_status(reason)
+    for body in _data_sets(response) or ():
+        for item in _items(body, "00081199"):  # ReferencedSOPSequence
+            if uid := _first(item, "00081155"):
+                answers[str(uid)] = by_status(_number(_first(item, "00081196"), 0))
+        for item in _items(body, "00081198"):  # FailedSOPSequence
+            answers[str(_first(item, "00081155") or "")] = by_status(_number(_first(item, "00081197"), 0xC000))
     return answers
 
 
+def _data_sets(response: httpx.Response) -> list[dict[str, Any]] | None:
+    """The data sets of an answer, in the DICOM JSON model (PS3.18 F), whichever it came in; None where it holds none.
+
+    One that is to be alone comes in a list from some servers; some answer in XML (PS3.19 A.1) whatever is asked for.
+    """
+    try:
+        body = response.json()
+    except ValueError:
+        try:
+            root = ElementTree.fromstring(response.content)
+        except ElementTree.ParseError:
+            return None
+        return [_json_model(root)] if _local(root) == "NativeDicomModel" else None
+    found = body if isinstance(body, list) else [body]
+    return found if all(isinstance(one, dict) for one in found) else None
+
+
+def _json_model(parent: ElementTree.Element) -> dict[str, Any]:
+    """The attributes in an element of the Native DICOM Model, in the DICOM JSON model."""
+    attributes = (child for child in parent if _local(child) == "DicomAttribute")
+    return {attribute.get("tag", "").upper(): {"Value": list(_xml_values(attribute))} for attribute in attributes}
+
+
+def _xml_values(attribute: ElementTree.Element) -> Iterator[Any]:
+    for child in attribute:
+        if _local(child) == "Item":
+            yield _json_model(child)
+        elif _local(child) == "Value":
+            yield (child.text or "").strip()
+
+
+def _local(element: ElementTree.Element) -> str:
+    """An element's name without its name space, which some servers leave out."""
+    return element.tag.rpartition("}")[2]
+
+
+def _items(body: dict[str, Any], tag: str) -> Iterable[dict[str, Any]]:
+    return [item for item in _values(body, tag) if isinstance(item, dict)]
+
+
 def _first(item: dict[str, Any], tag: str) -> Any:
-    values = item.get(tag, {}).get("Value") or [None]
-    return values[0]
+    return next(iter(_values(item, tag)), None)
+
+
+def _values(item: dict[str, Any], tag: str) -> list[Any]:
+    """The values of an element; none where it is missing or not what the model says."""
+    element = item.get(tag)
+    values = element.get("Value") if isinstance(element, dict) else None
+    return values if isinstance(values, list) else []
+
+
+def _number(value: Any, otherwise: int) -> int:
+    """A status as a number; `otherwise` where it is none."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return otherwise

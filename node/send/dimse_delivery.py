@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.events import EventHandlerType
@@ -37,6 +37,7 @@ _config.STORE_SEND_CHUNKED_DATASET = True  # a path given to send_c_store goes o
 
 MAXIMUM_CONTEXTS = 128  # PS3.8: odd identifiers of one byte
 REPORT_WAIT_S = 0.3  # some archives report storage commitment on the same association, at once
+CLASS_NOT_SUPPORTED, SYNTAX_NOT_SUPPORTED = 3, 4  # PS3.8 9.3.3.2
 SUCCESS, PENDING = 0x0000, (0xFF00, 0xFF01)
 
 
@@ -52,7 +53,7 @@ class DimseDelivery:
         self._association: Association | None = None
         self._announced: dict[str, ObjectFile] = {}  # an object of every class to come
         self._classes: frozenset[str] = frozenset()
-        self._refused: frozenset[str] = frozenset()
+        self._refused: dict[str, str] = {}  # classes, and why objects of them cannot be sent
 
     def announce(self, items: Sequence[ObjectFile]) -> None:
         """Take down the SOP classes to come, so that one association asks for all of them."""
@@ -69,30 +70,42 @@ class DimseDelivery:
         self._open({item.sop_class_uid: item for item in items})
         for item in items:
             if item.sop_class_uid in self._refused:
-                yield item, Answer(Outcome.CLASS_REFUSED, f"{self._name} does not accept this SOP class")
+                yield item, Answer(Outcome.CLASS_REFUSED, self._refused[item.sop_class_uid])
             else:
                 yield item, self._store(item)
 
     def _open(self, classes: dict[str, ObjectFile]) -> None:
         """Have an association that has been asked for every class; contexts only for what is sent."""
-        if classes.keys() <= self._classes and (self._usable or classes.keys() <= self._refused):
+        if classes.keys() <= self._classes and (self._usable or classes.keys() <= self._refused.keys()):
             return
         self.close()
         classes = dict(sorted((self._announced | classes).items())[:MAXIMUM_CONTEXTS])
         ae = self._application_entity()
+        proposed: dict[str, list[UID]] = {}
         for uid, item in classes.items():
-            proposed = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
             syntax = read_file_meta_info(item.path).TransferSyntaxUID
-            if syntax not in proposed:
-                proposed.insert(0, syntax)
-            ae.add_requested_context(uid, proposed)
+            others = [one for one in (ExplicitVRLittleEndian, ImplicitVRLittleEndian) if one != syntax]
+            proposed[uid] = [syntax, *others] if len(others) == 2 else [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+            ae.add_requested_context(uid, proposed[uid])
         association = self._associate(ae)
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
-        rejected = {str(context.abstract_syntax) for context in association.rejected_contexts}
+        rejected = {str(context.abstract_syntax): context.result for context in association.rejected_contexts}
         if not association.is_established and not rejected:
             raise PeerUnavailable(f"{self._name}: {refusal(association)}")
-        self._classes, self._refused = frozenset(classes), frozenset(classes) - accepted
+        self._classes = frozenset(classes)
+        self._refused = {
+            uid: self._why(uid, rejected.get(uid), proposed[uid]) for uid in classes if uid not in accepted
+        }
         self._association = association if association.is_established else None
+
+    def _why(self, class_uid: str, result: int | None, syntaxes: Sequence[UID]) -> str:
+        """Why the peer refused the context of a class (PS3.8 9.3.3.2), as the operator reads it."""
+        class_ = UID(class_uid).name
+        if result == SYNTAX_NOT_SUPPORTED:
+            return f"{self._name} does not take the syntax {' or '.join(one.name for one in syntaxes)} for {class_}"
+        if result == CLASS_NOT_SUPPORTED:
+            return f"{self._name} does not take the class {class_}"
+        return f"{self._name} refuses the class {class_} and gives no reason"
 
     @property
     def _usable(self) -> bool:
@@ -107,8 +120,11 @@ class DimseDelivery:
         except ValueError:  # accepted in another transfer syntax than the file's only
             try:
                 status = association.send_c_store(dcmread(item.path))
-            except ValueError as error:
-                return Answer(Outcome.REFUSED, f"not in a transfer syntax that {self._name} accepts: {error}")
+            except ValueError:
+                syntax = read_file_meta_info(item.path).TransferSyntaxUID.name
+                return Answer(
+                    Outcome.REFUSED, f"{self._name} does not take the syntax {syntax}, which the object needs"
+                )
         except RuntimeError as error:
             raise PeerUnavailable(f"{self._name}: the association ended") from error
         if "Status" not in status:

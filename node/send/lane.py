@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.config import Destination, DicomWebDestination, DimseDestination, FhirDestination
@@ -34,6 +35,7 @@ from node.send.folder_delivery import FolderDelivery
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 300.0
+MAXIMUM_UNCLEAR = 8  # times that an object is sent to a peer that does not say what became of it: about 4 minutes
 WRITE_EVERY_S = 0.2  # answers are written down at least so often
 
 Clock = Callable[[], datetime]
@@ -100,6 +102,8 @@ class Lane:
         self._name, self._destination, self._database, self._clock = name, destination, database, clock
         self._ae_title, self._first_retry_s = ae_title, first_retry_s
         self._failures, self._not_before = 0, datetime.min.replace(tzinfo=UTC)
+        self._confirm_failures, self._confirm_not_before = 0, self._not_before
+        self._bugs: set[str] = set()  # what failed in a way that nobody thought of, and is in the log
         self._commitments = CommitmentRequests(name, database, clock)
         self._associations = destination.associations if isinstance(destination, DimseDestination) else 1
 
@@ -113,13 +117,14 @@ class Lane:
         job_id = self._next_job()
         try:
             if job_id is not None:
-                self._send_job(job_id)
-            confirmed = self._confirm()
+                self._try_job(job_id)
+            confirmed = self._try_to_confirm()
         except PeerUnavailable as error:
             self._failures += 1
             wait = timedelta(seconds=back_off_s(self._failures, self._first_retry_s))
             self._not_before = self._clock() + wait
-            self._put_off(job_id, str(error))
+            if job_id is not None:
+                self._put_off(job_id, str(error), self._not_before)
             log.warning(
                 "destination cannot be reached",
                 extra={"destination": self._name, "reason": str(error), "retry_s": wait.total_seconds()},
@@ -146,6 +151,32 @@ class Lane:
             return session.scalar(query)
 
     # ---- sending
+    def _try_job(self, job_id: str) -> None:
+        """Send the job's lines; a failure that nobody thought of costs this job a pause that grows, and no other.
+
+        Raises
+        ------
+        PeerUnavailable
+        """
+        try:
+            self._send_job(job_id)
+        except (PeerUnavailable, SQLAlchemyError):
+            raise
+        except Exception as error:  # noqa: BLE001 (a bug, or an answer like none before; `_bug` logs it)
+            reason = self._bug("sending failed", error)
+            with Session(self._database) as session:
+                tries = outbox.attempts(session, head) if (head := self._head(session, job_id)) is not None else 1
+            pause = timedelta(seconds=back_off_s(max(tries, 1), self._first_retry_s))
+            self._put_off(job_id, reason, self._clock() + pause)
+
+    def _bug(self, what: str, error: Exception) -> str:
+        """Log a failure that nobody thought of, once; what it is, for the page."""
+        kind = f"{what}: {type(error).__name__}"
+        if kind not in self._bugs:
+            self._bugs.add(kind)
+            log.exception(what, extra={"destination": self._name})
+        return f"{self._name}: {kind} in the node, see its log"
+
     def _send_job(self, job_id: str) -> None:
         """Send the job's waiting lines, one order after the other; stop where something has to wait.
 
@@ -192,7 +223,7 @@ class Lane:
         try:
             for line, answer in delivery.send(lines) if lines else ():
                 pending.append((line, answer))
-                answered &= answer.outcome is not Outcome.LATER
+                answered &= answer.outcome not in (Outcome.LATER, Outcome.UNCLEAR)
                 if time.monotonic() - written > WRITE_EVERY_S:
                     self._write_answers(pending)
                     pending, written = [], time.monotonic()
@@ -240,6 +271,13 @@ class Lane:
             case Outcome.LATER:
                 pause_s = back_off_s(outbox.attempts(session, line.line), self._first_retry_s)
                 outbox.put_off(session, line.line, answer.text, self._clock() + timedelta(seconds=pause_s))
+            case Outcome.UNCLEAR:
+                times = outbox.count_unclear(session, line.line)
+                if times < MAXIMUM_UNCLEAR:
+                    pause = timedelta(seconds=back_off_s(times, self._first_retry_s))
+                    outbox.put_off(session, line.line, answer.text, self._clock() + pause)
+                else:
+                    self._move(session, line, OutboxState.REFUSED, f"{answer.text}, sent {times} times")
 
     def _stand_in(self, session: Session, line: OutboxLine, answer: Answer) -> None:
         """Send the twin of an object whose class the peer refuses; else leave it out, if it may be left out."""
@@ -260,20 +298,21 @@ class Lane:
             return False
         return True
 
-    def _put_off(self, job_id: str | None, reason: str) -> None:
-        """Show on the line that was next why it has not gone out."""
-        if job_id is None:
-            return
-        with Session(self._database) as session, session.begin():
-            head = session.scalar(
-                select(func.min(OutboxRow.id)).where(
-                    OutboxRow.destination == self._name,
-                    OutboxRow.state == OutboxState.WAITING,
-                    OutboxRow.job_id == job_id,
-                )
+    def _head(self, session: Session, job_id: str) -> int | None:
+        """The job's line that is next."""
+        return session.scalar(
+            select(func.min(OutboxRow.id)).where(
+                OutboxRow.destination == self._name,
+                OutboxRow.state == OutboxState.WAITING,
+                OutboxRow.job_id == job_id,
             )
-            if head is not None:
-                outbox.put_off(session, head, reason, self._not_before, count=True)
+        )
+
+    def _put_off(self, job_id: str, reason: str, until: datetime) -> None:
+        """Show on the line that was next why it has not gone out."""
+        with Session(self._database) as session, session.begin():
+            if (head := self._head(session, job_id)) is not None:
+                outbox.put_off(session, head, reason, until, count=True)
 
     def _sum_up(self, job_id: str, lines: Sequence[int]) -> None:
         """Add to the job's timeline what became of the lines, and close the job if that was all."""
@@ -287,6 +326,30 @@ class Lane:
             job_states.settle(session, job_id, self._clock())
 
     # ---- confirmation
+    def _try_to_confirm(self) -> bool:
+        """As `_confirm`; a failure that nobody thought of is followed by a pause that grows, and shown.
+
+        Raises
+        ------
+        PeerUnavailable
+        """
+        if self._clock() < self._confirm_not_before:
+            return False
+        try:
+            done = self._confirm()
+        except (PeerUnavailable, SQLAlchemyError):
+            raise
+        except Exception as error:  # noqa: BLE001 (as above)
+            reason = self._bug("confirming failed", error)
+            self._confirm_failures += 1
+            pause = timedelta(seconds=back_off_s(self._confirm_failures, self._first_retry_s))
+            self._confirm_not_before = self._clock() + pause
+            with Session(self._database) as session, session.begin():
+                outbox.note_unconfirmed(session, self._name, reason)
+            return False
+        self._confirm_failures = 0
+        return done
+
     def _confirm(self) -> bool:
         """Ask whether the peer keeps what it was sent, and act on its reports; whether there was anything to do."""
         if not self._destination.confirms:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from node.database.connection import Database
 from node.database.jobs import ON_REQUEST, JobState
+from node.database.outbox import UNCONFIRMED
 from node.database.queries import (
     CAPTURE,
     UNDER_WAY,
@@ -340,18 +341,13 @@ def _first_reasons(decision: DecisionRow) -> str:
 
 
 def _trouble(session: Session, destination: str) -> str:
-    """The last answer of a destination to a line that was tried and still waits."""
-    return (
-        session.scalar(
-            select(OutboxRow.answer)
-            .where(OutboxRow.destination == destination)
-            .where(OutboxRow.state == OutboxState.WAITING)
-            .where(OutboxRow.attempts > 0)
-            .order_by(OutboxRow.not_before.desc())
-            .limit(1)
-        )
-        or ""
+    """The last answer of a destination to a line that was tried and still waits, or cannot be confirmed."""
+    last = select(OutboxRow.answer).where(OutboxRow.destination == destination).limit(1)
+    waiting = last.where(OutboxRow.state == OutboxState.WAITING, OutboxRow.attempts > 0)
+    unconfirmed = last.where(
+        OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm, OutboxRow.answer.startswith(UNCONFIRMED)
     )
+    return session.scalar(waiting.order_by(OutboxRow.not_before.desc())) or session.scalar(unconfirmed) or ""
 
 
 def _study_views(session: Session, rows: Sequence[StudyRow]) -> tuple[StudyView, ...]:

@@ -81,7 +81,7 @@ class Arrival:
         """Put something into the audit trail, and into the log."""
         detail["association"] = self.id
         self._receipts.append(Noted(self._clock(), what, "", detail))
-        log.warning(what, extra=detail)
+        log.info(what, extra=detail)
 
     def close(self, outcome: AssociationOutcome, reason: str = "") -> None:
         """Record the end; a second call changes nothing."""

@@ -48,12 +48,20 @@ def test_what_was_created_is_named_and_found_and_not_created_twice() -> None:
     assert peer.given == [RISK]
 
 
-@pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [302, 307, 401, 403, 408, 429, 500, 502, 503, 504])
 def test_what_may_pass_or_be_put_right_is_a_reason_to_try_again(status: int) -> None:
     with answering(status) as client:
         for ask in (lambda: client.create(RISK), lambda: client.has("RiskAssessment", "1"), client.fhir_version):
             with pytest.raises(PeerUnavailable, match=str(status)):
                 ask()
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"entry": null}', b'{"entry": [null, {"resource": 1}, 2]}', b'{"entry": {}}', b"[]"]
+)
+def test_a_bundle_that_is_none_holds_nothing(body: bytes) -> None:
+    with answering(200, body) as client:
+        assert not client.has("RiskAssessment", "1")
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 412, 422])

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ def drain(of: Lane) -> None:
 class Server:
     """An HTTP server that answers as told and keeps what it was asked."""
 
-    answer: Callable[[], tuple[int, dict[str, Any] | None]]
+    answer: Callable[[], tuple[int, Any]]  # status and body: bytes, None for nothing, or anything that JSON can say
+    found: bytes | None = None  # what queries are answered with; None: they are not offered
     asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
     @contextmanager
@@ -53,11 +55,17 @@ class Server:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 server.asked.append((self.path, dict(self.headers), body))
                 status, content = server.answer()
-                text = b"" if content is None else json.dumps(content).encode()
+                text = content if isinstance(content, bytes) else json.dumps(content).encode() if content else b""
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)
+
+            def do_GET(self) -> None:
+                self.send_response(501 if server.found is None else 200)
+                self.send_header("Content-Length", str(len(server.found or b"")))
+                self.end_headers()
+                self.wfile.write(server.found or b"")
 
             def log_message(self, *_: object) -> None:
                 """Nothing is said."""
@@ -165,6 +173,105 @@ def test_an_answer_that_leaves_an_object_out_does_not_count_as_success(out: Outg
     with server.listen() as url:
         drain(lane(out, clock, url=url))
     assert out.states(job) == ["delivered", "waiting"]
+
+
+UNREADABLE = {
+    "nothing": b"",
+    "text": b"<html><body>OK</body></html>",
+    "xml": b"<NativeDicomModel/>",
+    "no xml": b"<NativeDicomModel",
+    "array": [{"00081199": {"vr": "SQ", "Value": []}}],
+    "array of nothing": b"[null, 1]",
+    "null": b"null",
+    "a null value": {"00081198": {"vr": "SQ", "Value": None}},
+    "nulls in a sequence": {
+        "00081199": {"vr": "SQ", "Value": [None, {"00081155": None}, {"00081155": {"Value": None}}]}
+    },
+    "strings in a sequence": {"00081199": {"vr": "SQ", "Value": ["1.2.3"]}},
+    "a sequence that is none": {"00081199": ["1.2.3"], "00081198": "no"},
+    "another sequence": {"00081140": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2.3"]}}]}},
+    "another object": {"00081199": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2.3"]}}]}},
+}
+
+
+def test_an_object_of_which_a_server_does_not_say_what_became_is_sent_a_few_times_and_no_more(
+    out: Outgoing, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.send.lane.MAXIMUM_UNCLEAR", 2)  # to be quick
+    jobs = {out.job("web"): content for content in UNREADABLE.values()}
+    contents = {out.lines(job)[0].sop_instance_uid: content for job, content in jobs.items()}
+    good = out.job("web")
+
+    def answer() -> tuple[int, Any]:
+        body = server.asked[-1][2]
+        silent = [content for uid, content in contents.items() if uid.encode() in body]
+        return 200, silent[0] if silent else response([out.lines(good)[0].sop_instance_uid])
+
+    server = Server(answer)
+    with server.listen() as url:
+        sending = lane(out, clock, url=url)
+        drain(sending)
+        assert out.states(good) == ["delivered"]  # nobody else waits
+        for job in jobs:
+            (line,) = out.lines(job)
+            assert (line.state, line.answer) == ("waiting", "HTTP 200, and nothing about this object")
+            assert line.not_before - clock.now == timedelta(seconds=2)
+        for _ in range(3):
+            clock.wait(300)
+            drain(sending)
+    assert len(server.asked) == 1 + 2 * len(jobs)
+    for job in jobs:
+        (line,) = out.lines(job)
+        ending = "HTTP 200, and nothing about this object, sent 2 times"
+        assert (line.state, line.answer, out.job_record(job).state) == ("refused", ending, "failed")
+
+
+def test_a_server_that_says_nothing_is_asked_whether_it_has_the_object(out: Outgoing, clock: HandClock) -> None:
+    job = out.job("web", kinds=("secondary_capture",) * 2)
+    first, second = (line.sop_instance_uid for line in out.lines(job))
+    found = [{"00080018": {"vr": "UI", "Value": [first]}}, {"00080018": None}, {}]
+    server = Server(lambda: (200, b""), found=json.dumps(found).encode())
+    with server.listen() as url:
+        drain(lane(out, clock, url=url))
+    lines = {line.sop_instance_uid: (line.state, line.answer) for line in out.lines(job)}
+    assert lines[first] == ("delivered", "HTTP 200, and nothing about this object; found by query")
+    assert lines[second][0] == "waiting"
+
+
+def test_an_answer_in_xml_or_in_a_list_is_read(out: Outgoing, clock: HandClock) -> None:
+    jobs = [out.job("web") for _ in range(3)]
+    good, bad, listed = (out.lines(job)[0].sop_instance_uid for job in jobs)
+
+    def xml(tag: str, uid: str, more: str = "") -> bytes:
+        value = f'<DicomAttribute tag="00081155" vr="UI"><Value number="1">{uid}</Value></DicomAttribute>'
+        item = f'<DicomAttribute tag="{tag}" vr="SQ"><Item number="1">{value}{more}</Item></DicomAttribute>'
+        return f'<NativeDicomModel xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM">{item}</NativeDicomModel>'.encode()
+
+    reason = '<DicomAttribute tag="00081197" vr="US"><Value number="1">49152</Value></DicomAttribute>'
+    answers = iter([xml("00081199", good), xml("00081198", bad, reason), [response([listed])]])
+    server = Server(lambda: (200, next(answers)))
+    with server.listen() as url:
+        drain(lane(out, clock, url=url))
+    assert [line.answer for job in jobs for line in out.lines(job)] == ["0x0000", "0xC000 refused", "0x0000"]
+
+
+def test_a_failure_that_names_no_object_is_about_the_only_one(out: Outgoing, clock: HandClock) -> None:
+    job = out.job("web")
+    failed = {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": ["42752"]}}]}}
+    server = Server(lambda: (409, failed))
+    with server.listen() as url:
+        drain(lane(out, clock, url=url))
+    assert [line.answer for line in out.lines(job)] == ["0xA700 refused for now"]
+
+
+@pytest.mark.parametrize("found", [b"", b"null", b"[1]", b"<html/>"])
+def test_an_answer_to_a_query_that_is_none_confirms_nothing(out: Outgoing, clock: HandClock, found: bytes) -> None:
+    job = out.job("web", confirm=True)
+    (uid,) = (line.sop_instance_uid for line in out.lines(job))
+    server = Server(lambda: (200, response([uid])), found=found)
+    with server.listen() as url:
+        drain(lane(out, clock, url=url, confirm=True))
+    assert out.states(job) == ["delivered"]
 
 
 def test_the_token_is_read_for_every_request_and_the_request_is_well_formed(

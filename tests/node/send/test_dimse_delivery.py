@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pydicom
 import pytest
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000, MRImageStorage, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
 
 from dicom_sr.profile import ObjectFile
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
-from node.send.delivery import Outcome, by_status
+from node.send.delivery import Answer, Outcome, by_status
 from node.send.dimse_delivery import DimseDelivery
 from tests.node.send.outgoing import Outgoing, Peer, outgoing
 from tests.orthanc import free_port
@@ -84,6 +86,41 @@ def test_a_peer_that_cannot_be_reached_or_refuses_us_says_why(item: ObjectFile, 
             list(delivery(port_of(server)).send([item]))
     finally:
         end(server)
+
+
+@pytest.mark.parametrize(
+    ("peer", "reason"),
+    [
+        (Peer(classes=(MRImageStorage,)), "pacs does not take the class Secondary Capture Image Storage"),
+        (
+            Peer(syntaxes=(JPEG2000,)),
+            "pacs does not take the syntax Explicit VR Little Endian or Implicit VR Little Endian "
+            "for Secondary Capture Image Storage",
+        ),
+    ],
+)
+def test_a_class_and_a_syntax_that_a_peer_does_not_take_are_told_apart(
+    item: ObjectFile, peer: Peer, reason: str
+) -> None:
+    with peer.listen() as port:
+        way = delivery(port)
+        assert [answer for _, answer in way.send([item])] == [Answer(Outcome.CLASS_REFUSED, reason)]
+        way.close()
+
+
+def test_a_compressed_object_names_the_syntax_that_its_peer_does_not_take(item: ObjectFile) -> None:
+    ds = pydicom.dcmread(item.path)
+    ds.file_meta.TransferSyntaxUID = JPEG2000
+    ds.Rows = ds.Columns = 1
+    ds.PixelData = encapsulate([b"not decoded"])
+    ds["PixelData"].VR = "OB"
+    ds.save_as(item.path)
+    with Peer().listen() as port:
+        way = delivery(port)
+        ((_, answer),) = way.send([item])
+        way.close()
+    assert answer.outcome is Outcome.REFUSED
+    assert answer.text == "pacs does not take the syntax JPEG 2000 Image Compression, which the object needs"
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import ClassVar
 
 import pydicom
 import pytest
@@ -11,9 +12,12 @@ from pydicom.uid import ComprehensiveSRStorage, ImplicitVRLittleEndian, MRImageS
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from dicom_sr.profile import ObjectFile
 from node.config import Configuration
 from node.database import outbox
 from node.database.tables import OutboxRow
+from node.send.delivery import Answer, F, Outcome
+from node.send.dicomweb_delivery import DicomWebDelivery
 from node.send.lane import Lane, back_off_s
 from tests.node.send.outgoing import HandClock, Outgoing, Peer, destinations, outgoing
 from tests.orthanc import free_port
@@ -182,7 +186,7 @@ def test_a_refused_presentation_state_is_left_out_and_recorded(out: Outgoing, cl
     with peer.listen() as port:
         drain(lane(out, destinations(pacs=peer.destination(port)), clock))
     assert out.states(job) == ["delivered", "skipped"]
-    assert out.lines(job)[1].answer == "pacs does not accept this SOP class"
+    assert out.lines(job)[1].answer == "pacs does not take the class Grayscale Softcopy Presentation State Storage"
     assert out.job_record(job).state == "done"
 
 
@@ -280,6 +284,81 @@ def test_a_job_whose_object_breaks_the_association_lets_the_others_through(out: 
             clock.wait(400)
     assert out.states(good) == ["delivered"]
     assert out.states(poison) == ["waiting"]
+
+
+class Unforeseen(DicomWebDelivery):
+    """A delivery with a bug: it fails at one object, or at every query."""
+
+    poison: ClassVar[set[str]] = set()
+    queries_fail: ClassVar[bool] = False
+
+    def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
+        for item in items:
+            if item.sop_instance_uid in self.poison:
+                raise KeyError("a bug")
+            yield item, Answer(Outcome.DELIVERED, "taken")
+
+    def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
+        if self.queries_fail:
+            raise KeyError("a bug")
+        return {item.sop_instance_uid for item in items}
+
+
+@pytest.fixture
+def unforeseen(monkeypatch: pytest.MonkeyPatch) -> type[Unforeseen]:
+    monkeypatch.setattr("node.send.lane.DicomWebDelivery", Unforeseen)
+    monkeypatch.setattr(Unforeseen, "poison", set())
+    monkeypatch.setattr(Unforeseen, "queries_fail", False)
+    return Unforeseen
+
+
+WEB = {"kind": "dicomweb", "url": "http://127.0.0.1:1/"}
+
+
+def test_a_failure_that_nobody_thought_of_costs_its_job_a_pause_that_grows_and_no_other_job(
+    out: Outgoing, clock: HandClock, unforeseen: type[Unforeseen], caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = out.job("web"), out.job("web")
+    unforeseen.poison.add(out.lines(bad)[0].sop_instance_uid)
+    sending = lane(out, destinations(web=WEB), clock, "web")
+    drain(sending)
+    assert out.states(good) == ["delivered"]
+    tried = []
+    for step in range(40):
+        before = out.lines(bad)[0].attempts
+        drain(sending)
+        if out.lines(bad)[0].attempts > before:
+            tried.append(step)
+        clock.wait(8)
+    assert len(tried) <= 5
+    assert out.lines(bad)[0].answer == "web: sending failed: KeyError in the node, see its log"
+    (record,) = (record for record in caplog.records if record.exc_info)
+    assert record.getMessage() == "sending failed"
+    unforeseen.poison.clear()
+    clock.wait(300)
+    drain(sending)
+    assert out.states(bad) == ["delivered"]
+
+
+def test_a_confirmation_that_fails_in_an_unknown_way_is_put_off_and_shown(
+    out: Outgoing, clock: HandClock, unforeseen: type[Unforeseen], caplog: pytest.LogCaptureFixture
+) -> None:
+    job = out.job("web", confirm=True)
+    unforeseen.queries_fail = True
+    sending = lane(out, destinations(web={**WEB, "confirm": True}), clock, "web")
+    for _ in range(5):
+        drain(sending)
+    assert [(line.state, line.answer) for line in out.lines(job)] == [
+        ("delivered", "delivered, not confirmed: web: confirming failed: KeyError in the node, see its log")
+    ]
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+    other = out.job("web")
+    drain(sending)
+    assert out.states(other) == ["delivered"]  # sending goes on meanwhile
+    unforeseen.queries_fail = False
+    clock.wait(600)
+    drain(sending)
+    assert out.states(job) == ["confirmed"]
 
 
 def test_what_an_operator_cancels_while_it_is_being_sent_goes_no_further(out: Outgoing, clock: HandClock) -> None:
