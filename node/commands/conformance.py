@@ -42,6 +42,7 @@ MEANING = {
     Status.DOES_NOT_MATCH: "SOP class or instance of the data set are not those of the command",
     Status.CANNOT_UNDERSTAND: "the data set cannot be read",
     Status.NO_SERIES: "Study or Series Instance UID is missing or not a UID",
+    Status.UID_TAKEN: "an instance of another patient, study or series is stored under the SOP Instance UID, and stays",
 }
 
 

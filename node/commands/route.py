@@ -21,7 +21,7 @@ from node.commands.terminal import console
 from node.config.route_settings import read_with_settings
 from node.errors import ConfigurationError
 from node.route.decide import CompiledRoute, Decision, compile_routes, decide, keys
-from node.route.facts import series_facts, study_facts
+from node.route.facts import Facts, series_facts, study_facts
 
 
 def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json: bool) -> int:
@@ -45,7 +45,7 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
         raise ConfigurationError(f"{config}: {error}") from error
     out, complaints = console(), console(error=True)
     studies = read_what_can_be_read(list(files_in(paths)), complaints)
-    decisions = [found for study in studies for found in _decisions(routes, study, calling_ae_title)]
+    decisions = [found for study in studies for found in _decisions(routes, study, calling_ae_title, studies)]
     if as_json:
         traces = [
             {"route": d.route, "level": d.level, "study_instance_uid": study.study_instance_uid, **d.trace}
@@ -78,14 +78,26 @@ def read_what_can_be_read(paths: Sequence[Path], complaints: Console) -> tuple[S
 
 
 def _decisions(
-    routes: Sequence[CompiledRoute], study: Study, calling_ae_title: str
+    routes: Sequence[CompiledRoute], study: Study, calling_ae_title: str, studies: Sequence[Study]
 ) -> Iterator[tuple[Study, Decision]]:
     sent = MappingProxyType({"calling_ae_title": calling_ae_title})
     series = [replace(one, attributes=sent) for one in study.series]
+    others = {
+        one.series_instance_uid: tuple(
+            other.study_instance_uid
+            for other in studies
+            if other is not study and any(its.series_instance_uid == one.series_instance_uid for its in other.series)
+        )
+        for one in series
+    }
+
+    def with_others(facts: Facts) -> Facts:
+        return replace(facts, other_studies=others[facts.series_instance_uid])
+
     for one in series:
-        for decision in decide(routes, "series", [series_facts(one, keys(routes))]):
+        for decision in decide(routes, "series", [with_others(series_facts(one, keys(routes)))]):
             yield study, decision
-    for decision in decide(routes, "study", study_facts(series, keys(routes))):
+    for decision in decide(routes, "study", [with_others(one) for one in study_facts(series, keys(routes))]):
         yield study, decision
 
 

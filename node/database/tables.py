@@ -1,6 +1,7 @@
 """The node's own tables, in one database beside the job engine's. Pixels are files; here are UIDs and states.
 
-No patient name, ID or birth date is in any of these tables. Everybody may read; only these modules write (a test holds
+No patient name, ID or birth date is in any of these tables; patients are told apart by digests whose key lies in the
+data folder (`node.study.patients`). Everybody may read; only these modules write (a test holds
 them to it):
 
 ===============  =========================================================================================
@@ -113,6 +114,15 @@ class InstanceRow(Base):
     # a result of this software: none of its study's images
     made_by_us: Mapped[bool] = mapped_column(default=False, server_default=false())
     patient: Mapped[str] = mapped_column(String(80), default="", server_default="")  # see `node.study.patients`
+
+    __table_args__ = (
+        Index(
+            "instance_made_by_us",
+            "received",
+            sqlite_where=text("made_by_us = 1"),
+            postgresql_where=text("made_by_us"),
+        ),
+    )
 
 
 class SeriesRow(Base):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import time
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from node.config import Configuration, DicomWebDestination, DimseDestination
 from node.database.connection import Database
-from node.database.tables import InstanceRow, JobRow
+from node.database.tables import InstanceRow, JobRow, ObjectRow
 from node.errors import JobFailed, PeerUnavailable
 from node.prior.archive import Deadline, PriorArchive, ReportReference
 from node.prior.dicomweb_archive import DicomWebArchive
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 OWN = "own results"
 LOOK_S = 0.1
+RECEIPT_S = 2.0  # after it, an instance that was stored has its receipt in the records
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ class PriorReports:
     def _received(self, sop_instance_uid: str, patience_s: float) -> bytes:
         """What a C-MOVE has brought to the node's own port, once its receipt is in the records.
 
+        A report that the node has itself is not stored once more, and leaves no receipt: its own is taken.
+
         Raises
         ------
         PeerUnavailable
@@ -152,6 +156,10 @@ class PriorReports:
                 record = session.get(InstanceRow, sop_instance_uid)
                 if record is not None:
                     return (self._configuration.node.data / "instances" / record.path).read_bytes()
+                own = session.get(ObjectRow, sop_instance_uid)
+            if own is not None and end - time.monotonic() < patience_s - RECEIPT_S:
+                with contextlib.suppress(FileNotFoundError):
+                    return (self._configuration.node.data.absolute() / own.path).read_bytes()
             time.sleep(LOOK_S)
         raise PeerUnavailable("the archive says that it has sent the report, and it has not come to the node's port")
 

@@ -67,7 +67,7 @@ class Retention:
             _end(aside, before)
         with Session(self._database) as session:
             studies: Sequence[str] = session.scalars(_due(before)).all()
-        removed = sum(self._remove(study, before) for study in studies)
+        removed = sum(self._remove(study, before) for study in studies) + self._remove_returned(before)
         if removed:
             log.info("old images removed", extra={"studies": len(studies), "instances": removed})
         return removed
@@ -95,6 +95,25 @@ class Retention:
             session.execute(delete(SeriesRow).where(SeriesRow.study_instance_uid == study_instance_uid))
             session.execute(delete(InstanceRow).where(instances_of_study))
         return len(rows) - len(present)
+
+    def _remove_returned(self, before: datetime) -> int:
+        """Delete results of this software that were sent to the node and whose study it does not have."""
+        with Session(self._database) as session, session.begin():
+            known = exists().where(StudyRow.study_instance_uid == InstanceRow.study_instance_uid)
+            rows = session.execute(
+                select(InstanceRow.sop_instance_uid, InstanceRow.path)
+                .where(InstanceRow.made_by_us, InstanceRow.received < before, ~known)
+                .order_by(InstanceRow.received)
+                .limit(AT_ONCE)
+            ).all()
+            waiting = _to_be_committed(session) if rows else set()
+            gone = [
+                row.sop_instance_uid
+                for row in rows
+                if row.sop_instance_uid not in waiting and delete_file(self._instances / row.path, before)
+            ]
+            session.execute(delete(InstanceRow).where(InstanceRow.sop_instance_uid.in_(gone)))
+        return len(gone)
 
 
 def delete_file(path: Path, before: datetime) -> bool:

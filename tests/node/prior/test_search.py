@@ -249,7 +249,10 @@ def test_a_report_of_another_person_in_the_archive_is_not_taken(tmp_path: Path, 
 
 
 @pytest.mark.orthanc
-def test_an_archive_without_c_get_moves_the_report_to_the_nodes_own_port(tmp_path: Path, pacs: Archive) -> None:
+@pytest.mark.parametrize("made_here", [False, True])  # then the node has it in its job's folder
+def test_an_archive_without_c_get_moves_the_report_to_the_nodes_own_port(
+    tmp_path: Path, pacs: Archive, made_here: bool
+) -> None:
     last = report()
     pacs.upload(part10(last))
     receive = {
@@ -259,9 +262,11 @@ def test_an_archive_without_c_get_moves_the_report_to_the_nodes_own_port(tmp_pat
     }
     more = {"receive": receive, "peers": {"pacs": {"ae_title": pacs.ae_title}}}
     with (
-        site(tmp_path, **asking(by_dimse(pacs), retrieve="move"), **more) as node,
+        site(tmp_path, **asking(by_dimse(pacs), retrieve="move", keep_days=0), **more) as node,
         Receiver(node.configuration, node.database),
     ):
+        if made_here:
+            node.reported(last)
         prior = node.priors.find(node.job(), node.images())
     assert prior is not None
     assert prior.content is not None

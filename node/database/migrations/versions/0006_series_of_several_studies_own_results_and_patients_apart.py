@@ -49,6 +49,14 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("made_by_us", sa.Boolean(), server_default=sa.false(), nullable=False))
         batch_op.add_column(sa.Column("patient", sa.String(length=80), server_default="", nullable=False))
 
+    op.create_index(
+        "instance_made_by_us",
+        "instance",
+        ["received"],
+        sqlite_where=sa.text("made_by_us = 1"),
+        postgresql_where=sa.text("made_by_us"),
+    )
+
     with op.batch_alter_table("audit", schema=None) as batch_op:
         batch_op.add_column(sa.Column("study_instance_uid", sa.String(length=64), nullable=True))
         batch_op.create_index("ix_audit_study_instance_uid", ["study_instance_uid"])

@@ -187,3 +187,17 @@ def test_what_a_kill_left_aside_is_put_back_or_deleted(store: Store) -> None:
     assert not store.files["1.1"].exists()
     assert store.files["1.2"].exists()
     assert not list(store.data.glob("instances/*/*.old"))
+
+
+def test_results_that_came_back_leave_with_their_study_or_without_one(store: Store) -> None:
+    store.study("1.1")
+    store.study("1.2")
+    with Session(store.database) as session, session.begin():
+        session.get_one(InstanceRow, "1.2.1.1").made_by_us = True
+        session.delete(session.get_one(StudyRow, "1.2"))
+        session.delete(session.get_one(SeriesRow, ("1.2", "1.2.1")))
+    store.now = START + timedelta(days=DAYS)
+    assert store.retention.remove_due() == 0
+    store.now += timedelta(seconds=1)
+    assert store.retention.remove_due() == 2
+    assert store.left() == set()

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from node.commands.route import route
+from tests.node.receive.harness import mr, part10
+
+CONFIGURATION = """
+destinations: {out: {kind: folder, path: out}}
+routes:
+  knee: {when: {Modality: MR}, pipeline: knee_super_resolution, destinations: [out]}
+"""
+
+
+def test_a_series_uid_over_two_studies_is_named_in_the_trace_of_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIGURATION)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, study in enumerate(("1.2.1", "1.2.2")):
+        (folder / f"{number}.dcm").write_bytes(part10(mr(study, "1.2.9", number=number)))
+    assert route([folder], config, calling_ae_title="", as_json=True) == 0
+    traces = {trace["study_instance_uid"]: trace for trace in json.loads(capsys.readouterr().out)}
+    for study, other in (("1.2.1", "1.2.2"), ("1.2.2", "1.2.1")):
+        (clauses,) = [series["clauses"] for series in traces[study]["series"]]
+        assert {one["key"]: one["found"] for one in clauses}["series of one study"] == f"no, also of {other}"
+        assert traces[study]["why"].endswith("of other studies too")
