@@ -39,7 +39,10 @@ def unpacked_limit(packed: int) -> int:
     return UNPACKED_ALLOWANCE + UNPACKED_RATIO * packed
 
 
-def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = 0o666) -> None:
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600  # modes: for the node's own account alone
+
+
+def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = PRIVATE_FILE) -> None:
     """Put `content` into the file at `path`, replacing what is there in one step.
 
     Parameters
@@ -51,7 +54,7 @@ def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = 0o666) ->
     sync
         What has to survive a power cut; see the module's table.
     mode
-        Permissions of the file, less what the umask takes away.
+        Permissions of the file.
 
     Raises
     ------
@@ -61,6 +64,7 @@ def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = 0o666) ->
     with _partial(path) as partial:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(descriptor, "wb") as stream:
+            _widen(descriptor, mode)
             stream.write(content)
             if sync != "never":
                 stream.flush()
@@ -104,8 +108,36 @@ def link_whole(source: Path, path: Path) -> None:
         try:
             os.link(source, partial)
         except OSError:
+            partial.touch(PRIVATE_FILE)
             shutil.copyfile(source, partial)
         os.replace(partial, path)  # of two names of one file it leaves both; `_partial` deletes the other
+
+
+def make_folder(path: Path, mode: int = PRIVATE_FOLDER) -> None:
+    """Make a folder, and those above it that are missing, with these permissions; one that is there stays as it is.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    if path.is_dir():
+        return
+    make_folder(path.parent, mode)
+    try:
+        path.mkdir(mode)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    else:
+        _widen(path, mode)
+
+
+def _widen(file: Path | int, mode: int) -> None:
+    """Give others what the umask of the node keeps from them; a file system without permissions is left alone."""
+    if mode & 0o077:
+        with contextlib.suppress(PermissionError):
+            os.chmod(file, mode)
 
 
 def flush(path: Path | str) -> None:

@@ -117,7 +117,7 @@ def test_the_risk_of_a_posted_record_lands_in_the_patients_study_and_on_the_fhir
     # the record is on disk encrypted, and nowhere else; nothing that was logged names the patient
     (kept,) = (node.folder / "data" / "records").glob("*.record")
     assert b"DEMO-KNEE" not in kept.read_bytes()
-    context = (node.folder / "data" / "jobs" / job.id / "context.pickle").read_bytes()
+    context = (node.folder / "data" / "jobs" / job.id / "context.plain").read_bytes()
     assert b"icd-10" not in context
     rows = b"".join(path.read_bytes() for path in (node.folder / "data").glob("node.db*"))
     log = node.log_text()

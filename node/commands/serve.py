@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import cast
 
 from node import log
-from node.commands.exit_codes import OK
+from node.commands.exit_codes import OK, USAGE
+from node.commands.terminal import console
+from node.data_folder import keep_private
 
 
 def serve(config: Path, log_format: str | None, level: str) -> int:
@@ -21,7 +23,11 @@ def serve(config: Path, log_format: str | None, level: str) -> int:
     level
         Least severity that is logged.
     """
+    if level.lower() not in log.LEVELS:
+        console(error=True).print(f"--log-level: {level!r}: should be one of {', '.join(log.LEVELS)}", markup=False)
+        return USAGE
     log.configure(cast("log.Format | None", log_format), level)
+    keep_private()
     from node.app import serve as run
 
     run(config)

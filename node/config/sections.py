@@ -331,6 +331,7 @@ class FolderDestination(Section):
 
     kind: Literal["folder"]
     path: FilePath
+    readable_by: Literal["owner", "group", "everyone"] = "owner"  # of what is written there; the owner is the node
     profile: Profile = Profile()
     confirms: ClassVar[bool] = False  # a file that is there is kept
 

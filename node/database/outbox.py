@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, u
 from sqlalchemy.orm import Session
 
 from dicom_sr.profile import EncodedObject, Kind
+from node.data_folder import resolved, to_store
 from node.database.queries import in_chunks
 from node.database.states import OUTBOX, ForbiddenTransition, OutboxState, before
 from node.database.tables import ObjectRow, OutboxRow
@@ -48,13 +49,13 @@ class _Fields(TypedDict):
     twin_of: str | None
 
 
-def _fields(row: ObjectRow) -> _Fields:
+def _fields(row: ObjectRow, data: Path) -> _Fields:
     return {
         "sop_class_uid": row.sop_class_uid,
         "sop_instance_uid": row.sop_instance_uid,
         "series_instance_uid": row.series_instance_uid,
         "study_instance_uid": row.study_instance_uid,
-        "path": Path(row.path),
+        "path": resolved(row.path, data),
         "kind": cast(Kind, row.kind),
         "order": row.order,
         "sha256": row.sha256,
@@ -63,13 +64,15 @@ def _fields(row: ObjectRow) -> _Fields:
     }
 
 
-def encoded_object(row: ObjectRow) -> EncodedObject:
-    """The object of a row, as its encoder described it."""
-    return EncodedObject(**_fields(row))
+def encoded_object(row: ObjectRow, data: Path) -> EncodedObject:
+    """The object of a row, as its encoder described it; its file lies in the data folder `data`."""
+    return EncodedObject(**_fields(row, data))
 
 
-def keep_objects(session: Session, job_id: str, objects: Iterable[EncodedObject]) -> None:
+def keep_objects(session: Session, job_id: str, objects: Iterable[EncodedObject], data: Path) -> None:
     """Write down the objects that a job made; those that are known already stay as they are.
+
+    Their paths are written down relative to the data folder `data`.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def keep_objects(session: Session, job_id: str, objects: Iterable[EncodedObject]
         known = {row.sop_instance_uid: row for row in rows}
         new = []
         for item in chunk:
-            values = {**asdict(item), "path": str(item.path), "job_id": job_id}
+            values = {**asdict(item), "path": to_store(item.path, data), "job_id": job_id}
             row = known.get(item.sop_instance_uid)
             if row is None:
                 new.append(values)
@@ -102,7 +105,7 @@ def _replace(session: Session, row: ObjectRow, values: dict[str, object]) -> Non
     session.flush()
 
 
-def reports_sent(session: Session, job_id: str) -> tuple[EncodedObject, ...]:
+def reports_sent(session: Session, job_id: str, data: Path) -> tuple[EncodedObject, ...]:
     """The reports of a job that were queued for any destination."""
     queued = select(OutboxRow.id).where(OutboxRow.sop_instance_uid == ObjectRow.sop_instance_uid).exists()
     rows = session.scalars(
@@ -110,7 +113,7 @@ def reports_sent(session: Session, job_id: str) -> tuple[EncodedObject, ...]:
         .where(ObjectRow.job_id == job_id, ObjectRow.kind == "report", queued)
         .order_by(ObjectRow.sop_instance_uid)
     )
-    return tuple(encoded_object(row) for row in rows)
+    return tuple(encoded_object(row, data) for row in rows)
 
 
 # ---- lines: new ones
@@ -140,7 +143,7 @@ def queue(
         uids = [item.sop_instance_uid for item in chunk]
         here = [OutboxRow.destination == destination, OutboxRow.sop_instance_uid.in_(uids)]
         known = set(session.scalars(select(OutboxRow.sop_instance_uid).where(*here)))
-        ended = OutboxRow.state.in_((OutboxState.REFUSED, OutboxState.SKIPPED))
+        ended = OutboxRow.state.in_((OutboxState.REFUSED, OutboxState.SKIPPED, OutboxState.CANCELLED))
         waiting += _change(
             session, OutboxState.WAITING, *here, OutboxRow.job_id == job_id, ended, columns={"not_before": now}
         )
@@ -194,7 +197,7 @@ def find_twin(session: Session, line_id: int) -> str | None:
     return None if twin is None else twin.sop_instance_uid
 
 
-def waiting_lines(session: Session, destination: str, job_id: str) -> list[OutboxLine]:
+def waiting_lines(session: Session, destination: str, job_id: str, data: Path) -> list[OutboxLine]:
     """The job's lines that wait for a destination: images first, reports last."""
     rows = session.execute(
         select(OutboxRow.id, ObjectRow)
@@ -206,7 +209,7 @@ def waiting_lines(session: Session, destination: str, job_id: str) -> list[Outbo
         )
         .order_by(OutboxRow.order, OutboxRow.id)
     )
-    return [OutboxLine(**_fields(row), line=line) for line, row in rows]
+    return [OutboxLine(**_fields(row, data), line=line) for line, row in rows]
 
 
 def digests_sent(session: Session, uids: Iterable[str]) -> dict[str, set[str]]:
@@ -232,6 +235,36 @@ def count_states(session: Session, lines: Iterable[int]) -> dict[OutboxState, in
         ):
             counts[OutboxState(state)] = counts.get(OutboxState(state), 0) + number
     return counts
+
+
+@dataclass(frozen=True)
+class LeftBehind:
+    """What is on its way to a destination that is not in the configuration."""
+
+    objects: int
+    jobs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.objects} object{_s(self.objects)} of {len(self.jobs)} job{_s(len(self.jobs))}"
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"
+
+
+def left_behind(session: Session, destinations: Collection[str]) -> dict[str, LeftBehind]:
+    """By name: what is on its way to other destinations than these."""
+    rows = session.execute(
+        select(OutboxRow.destination, OutboxRow.job_id, func.count())
+        .where(UNSETTLED, OutboxRow.destination.not_in(destinations))
+        .group_by(OutboxRow.destination, OutboxRow.job_id)
+        .order_by(OutboxRow.destination, OutboxRow.job_id)
+    )
+    found: dict[str, LeftBehind] = {}
+    for name, job_id, objects in rows:
+        before = found.get(name, LeftBehind(0, ()))
+        found[name] = LeftBehind(before.objects + objects, (*before.jobs, job_id))
+    return found
 
 
 def delivered_unconfirmed(session: Session, destination: str) -> list[tuple[OutboxRow, ObjectRow]]:
@@ -344,7 +377,15 @@ def note_unconfirmed(session: Session, destination: str, answer: str) -> None:
 
 def cancel(session: Session, job_id: str, answer: str) -> None:
     """Leave out what a job has not sent yet."""
-    _change(session, OutboxState.SKIPPED, OutboxRow.job_id == job_id, columns={"answer": answer})
+    _change(session, OutboxState.CANCELLED, OutboxRow.job_id == job_id, columns={"answer": answer})
+
+
+def give_up(session: Session, job_id: str, destination: str, why: str) -> None:
+    """End all lines of a job to a destination that nobody sends to any more: what was delivered counts as it is."""
+    here = (OutboxRow.job_id == job_id, OutboxRow.destination == destination)
+    _change(session, OutboxState.REFUSED, *here, OutboxRow.state == OutboxState.WAITING, columns={"answer": why})
+    unconfirmed = select(OutboxRow.id).where(*here, OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
+    give_up_confirming(session, session.scalars(unconfirmed).all(), f"delivered; the destination {why}")
 
 
 def send_again(session: Session, destination: str, lines: Iterable[int], *, confirm: bool, now: datetime) -> int:

@@ -256,7 +256,7 @@ class ObjectRow(Base):
     study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), index=True)
     kind: Mapped[str] = mapped_column(String(32))
-    path: Mapped[str] = mapped_column(Text)
+    path: Mapped[str] = mapped_column(Text)  # relative to the data folder: `node.data_folder`
     sha256: Mapped[str] = mapped_column(String(64))
     size: Mapped[int]
     order: Mapped[int] = mapped_column(Integer, default=0)  # images first, reports last

@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum, auto
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -23,6 +22,7 @@ from sqlalchemy.orm import Session
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Subject
 from node.config import Configuration
+from node.data_folder import resolved
 from node.database.connection import Database
 from node.database.jobs import ON_REQUEST, REQUEST_PRIORITY, Job, JobState, request_id
 from node.database.states import ForbiddenTransition
@@ -209,10 +209,10 @@ class RecordRequests:
             paths = session.scalars(query.order_by(ObjectRow.sop_instance_uid)).all()
         for path in paths:
             try:
-                content = Path(path).read_bytes()
+                content = resolved(path, self._configuration.node.data.absolute()).read_bytes()
             except FileNotFoundError:
                 continue
-            yield json.loads(unseal(content))
+            yield json.loads(unseal(content, self._configuration.records.key_file))
 
 
 def answering_pipeline(configuration: Configuration, asked: str = "") -> str:

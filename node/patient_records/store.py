@@ -27,7 +27,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from node.config.secret_files import read_record_key
 from node.errors import ConfigurationError, NodeError
-from node.files import write_whole
+from node.files import PRIVATE_FILE, make_folder, write_whole
 from pipelines.context import CodedEvent
 from pipelines.records.record import Identity, Record
 
@@ -133,9 +133,9 @@ class PatientRecords:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Read, merge and write without another thread or process (the node, a command) in between."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self._folder)
         with self._lock:
-            lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
@@ -149,10 +149,10 @@ class PatientRecords:
         """A secret of this folder: without it the few million possible patient IDs could be tried one by one."""
         path = self._folder / "names.key"
         if not path.exists():
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self._folder)
             partial = path.with_suffix(f".{os.getpid()}.partial")
+            partial.touch(PRIVATE_FILE)
             partial.write_bytes(secrets.token_bytes(32))
-            partial.chmod(0o600)
             try:
                 os.link(partial, path)  # the first process to come makes it, the others take what it made
             except FileExistsError:
@@ -165,7 +165,7 @@ class PatientRecords:
         path = self._path(record.identity.patient_id, record.identity.issuer)
         content = _to_json(record)
         stored = content if self._fernet is None else self._fernet.encrypt(content)
-        write_whole(path, stored, sync="name", mode=0o600)  # its sender is told that it is safe
+        write_whole(path, stored, sync="name")  # its sender is told that it is safe
 
     def _open(self, content: bytes) -> bytes:
         if self._fernet is None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.tables import JobRow, ObjectRow
-from node.files import link_whole
+from node.files import link_whole, make_folder
 from node.prior.report import Found, NotUsable, SomebodyElse, Wanted, examined, latest
 from pipelines.records.record import Identity
 
@@ -65,7 +65,7 @@ class OwnReports:
         if not who.patient_id:
             return
         folder = self._of(who)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         link_whole(report, folder / _name(sop_instance_uid))  # the file of the job may go, this name stays
 
     def find(self, wanted: Wanted) -> tuple[Found | None, list[str]]:

@@ -11,6 +11,7 @@ import pydicom
 from sqlalchemy import inspect
 
 from node.config import Configuration
+from node.data_folder import keep_private, prepare
 from node.database.connection import open_database
 from node.database.installation import require_one_installation
 from node.database.tables import InstanceRow
@@ -19,12 +20,13 @@ from node.receive.receiver import Receiver
 
 def serve(configuration: Configuration) -> None:
     """Receive until SIGTERM or SIGINT; with nothing to listen on, raise before."""
+    keep_private()
     # what stands in a header is the sender's business, and a warning would quote it
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    configuration.node.data.mkdir(parents=True, exist_ok=True)
+    prepare(configuration.node.data)
     database = open_database(configuration.node.database_url)
     if not inspect(database).has_table(InstanceRow.__tablename__):
         from node.database.migrations import (

@@ -129,7 +129,7 @@ class Flow:
 
     def folder(self, job_id: str) -> JobFolder:
         """Where the steps of a job leave what they have made."""
-        return JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id)
+        return JobFolder(self._data / "jobs" / job_id, self._key_file)
 
     # ---- steps
     def prepare(self, job_id: str) -> Prepared:
@@ -143,7 +143,8 @@ class Flow:
                 try:  # images of several patients, or a record that is somebody else's, keep the pipeline from running
                     self._require_one_patient(step.job, note)
                     self._find_context(step.job)
-                    checked = CheckNote(self._call(step.job, "prepare", Check(*self._asked(step.job)), Checked).version)
+                    request = Check(*self._asked(step.job), key_file=self._key_file)
+                    checked = CheckNote(self._call(step.job, "prepare", request, Checked).version)
                 except UnsuitableInput as error:
                     return {"unsuitable": str(error)}
             self._find_prior(step.job)
@@ -153,21 +154,13 @@ class Flow:
     def infer(self, job_id: str) -> Inference:
         """Run the pipeline, unless its result is there already."""
         with self._step(job_id, "infer") as step:
-            note = self.folder(job_id).finished_result()
-            if note is not None:
-                return {"unsuitable": None, "result": note.sha256}
-            self._images.require_its_own(step.job)
             try:
-                inferred = self._call(step.job, "infer", Infer(*self._asked(step.job)), Inferred)
-                self._images.require_its_own(step.job)  # none was replaced meanwhile
+                result = self._infer(step.job)
             except UnsuitableInput as error:
                 return {"unsuitable": str(error), "result": None}
-            except JobFailed:
-                self.folder(job_id).forget_result()
-                raise
             note = self.folder(job_id).read_note(ResultNote)
             step.left_aside = note.left_aside if note else ()
-            return {"unsuitable": None, "result": inferred.sha256}
+            return {"unsuitable": None, "result": result}
 
     def encode(self, job_id: str, result: str | None, not_run: str | None) -> Encoding:
         """Write the objects of the result, or those that report a missing result, if any destination wants them.
@@ -251,6 +244,39 @@ class Flow:
         """What every request to a worker begins with."""
         return self.folder(job.id).path, job.pipeline, job.settings
 
+    @property
+    def _data(self) -> Path:
+        return self._configuration.node.data.absolute()
+
+    @property
+    def _key_file(self) -> Path | None:
+        return self._configuration.records.key_file
+
+    def _infer(self, job: JobRow) -> str:
+        """SHA-256 of the job's result; the pipeline runs only where there is none that can be used.
+
+        A result that an earlier version of the node kept is such a one, as it could execute.
+
+        Raises
+        ------
+        UnsuitableInput
+            If the pipeline says that the images cannot be used.
+        """
+        folder = self.folder(job.id)
+        note = folder.finished_result()
+        if note is not None:
+            return note.sha256
+        if folder.has_older_context:
+            self._find_context(job)
+        self._images.require_its_own(job)
+        try:
+            inferred = self._call(job, "infer", Infer(*self._asked(job), key_file=self._key_file), Inferred)
+            self._images.require_its_own(job)  # none was replaced meanwhile
+        except JobFailed:
+            folder.forget_result()
+            raise
+        return inferred.sha256
+
     def _call(self, job: JobRow, step: str, request: JobRequest, kind: type[A]) -> A:
         """Have a worker do it; repeat it if the worker dies, at most `MAX_STARTS` times in all."""
         died = ""
@@ -317,7 +343,7 @@ class Flow:
             If it is of somebody else.
         """
         if self._contexts is not None and (context := self._contexts(job, self._paths(job))) is not None:
-            self.folder(job.id).write_context(context, self._configuration.records.key_file)
+            self.folder(job.id).write_context(context)
 
     def _paths(self, job: JobRow) -> list[Path]:
         note = self.folder(job.id).read_note(StudyNote)
@@ -383,9 +409,16 @@ class Flow:
             return None
         predecessors = self._predecessors(job) if not_run is None else ()
         sent = [(item.sop_instance_uid, item.sha256) for item in predecessors]
-        key = _digest([result, not_run, sent, sorted(profiles), job.revision])
+
+        def key_of(result: str | None) -> str:
+            return _digest([result, not_run, sent, sorted(profiles), job.revision])
+
+        key = key_of(result)
         if self.folder(job.id).finished_objects(key) is None:
             self._images.require_its_own(job)  # the objects copy what the images say of patient and study
+            if result is not None:
+                result = self._infer_again(job)
+                key = key_of(result)
             request = Encode(
                 *self._asked(job),
                 result=result,
@@ -395,16 +428,24 @@ class Flow:
                 created=job.created,
                 revision=job.revision,
                 key=key,
+                key_file=self._key_file,
             )
             self._call(job, "encode", request, Encoded)
         return key
+
+    def _infer_again(self, job: JobRow) -> str:
+        """SHA-256 of the result that was there; of another one, where its file is no longer what was written."""
+        try:
+            return self._infer(job)
+        except UnsuitableInput as error:
+            raise JobFailed(str(error)) from error
 
     def _predecessors(self, job: JobRow) -> tuple[EncodedObject, ...]:
         """The reports of the job that this one revises, if they were queued for any destination."""
         if job.predecessor is None:
             return ()
         with Session(self._database) as session:
-            return outbox.reports_sent(session, job.predecessor)
+            return outbox.reports_sent(session, job.predecessor, self._data)
 
     # ---- hand over
     def _encode_what_is_missing(self, job: JobRow, objects: str | None, not_run: str | None) -> str | None:
@@ -412,10 +453,7 @@ class Flow:
         note = None if objects is None else self.folder(job.id).finished_objects(objects)  # None: encoded again before
         if set(self._profiles(job, not_run)) <= set(note.twins if note else ()):
             return objects
-        result = self.folder(job.id).finished_result() if not_run is None else None
-        if not_run is None and result is None:
-            raise JobFailed("the result is no longer there, and a destination asks for objects that were not encoded")
-        return self._encode(job, result.sha256 if result else None, not_run)
+        return self._encode(job, self._infer_again(job) if not_run is None else None, not_run)
 
     def _hand_over(
         self, job: JobRow, objects: str | None, state: JobState, reason: str, step: str | None = None
@@ -430,7 +468,7 @@ class Flow:
                 return  # done before, or ended by an operator
             waiting = 0
             if note is not None:
-                outbox.keep_objects(session, job.id, note.objects)
+                outbox.keep_objects(session, job.id, note.objects, self._data)
                 waiting = sum(self._queue(session, job, name, note, state) for name in job.destinations)
                 for sentence in note.left_out:
                     job_states.note(session, job.id, "left out", sentence)

@@ -28,13 +28,15 @@ from sqlalchemy.orm import Session
 from dicom_sr.findings import Subject
 from node.background import Loop
 from node.config import Configuration
+from node.data_folder import prepare
 from node.database import job_states, migrations, outbox, queries
 from node.database.connection import open_database
 from node.database.installation import require_one_installation
 from node.database.jobs import ON_REQUEST, Job, JobState
-from node.database.states import ForbiddenTransition, OutboxState
+from node.database.states import OutboxState
 from node.database.tables import ExecutorRow, JobRow, OutboxRow
 from node.errors import ConfigurationError, JobFailed, NodeError
+from node.files import PRIVATE_FILE
 from node.run.flow import Contexts, Flow, Priors
 from node.run.job_folder import JobFolder
 from node.run.pool import Pool
@@ -75,7 +77,7 @@ def set_up(configuration: Configuration) -> Database:
     """
     _like_ours()
     url = configuration.node.database_url
-    configuration.node.data.mkdir(parents=True, exist_ok=True)
+    prepare(configuration.node.data)
     database = open_database(url)
     migrations.migrate(database)
     require_one_installation(database, configuration.node.data)
@@ -244,6 +246,7 @@ class JobEngine:
     def _take_lock(self) -> IO[str]:
         """Lock the executor's name: two of one name would run each other's jobs. The lock ends with the process."""
         path = self._configuration.node.data / f"engine-{self.executor_id.replace(':', '-')}.lock"
+        path.touch(PRIVATE_FILE)
         lock = path.open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -328,9 +331,10 @@ class JobEngine:
 
     def keep_record(self, job_id: str, subject: Subject, context: ClinicalContext) -> None:
         """Keep whose record a job on request is about, and the record, in the job's folder."""
-        folder = JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id)
-        folder.write_subject(subject, self._configuration.records.key_file)
-        folder.write_context(context, self._configuration.records.key_file)
+        data = self._configuration.node.data.absolute()
+        folder = JobFolder(data / "jobs" / job_id, self._configuration.records.key_file)
+        folder.write_subject(subject)
+        folder.write_context(context)
 
     def _begin(self, job_id: str, priority: int) -> None:
         if self._alone is not None:  # run by `run_here`
@@ -373,11 +377,7 @@ class JobEngine:
             If it has ended already.
         """
         with Session(self._database) as session, session.begin():
-            state = job_states.locked(session, job_id).state
-            if state == JobState.FAILED:
-                raise ForbiddenTransition(f"job {job_id} is {state} already")
-            job_states.move(session, job_id, JobState.FAILED, reason="cancelled by an operator")
-            outbox.cancel(session, job_id, "cancelled by an operator")
+            job_states.cancel(session, job_id)
         self._client.cancel_workflow(job_id)
 
     def restart(self, job_id: str, why: str = "restarted by an operator") -> None:

@@ -3,74 +3,54 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import pickle
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
-
-from cryptography.fernet import Fernet
+from typing import TypeVar
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result, Subject
 from dicom_sr.series import Series, Study, read_studies
-from node.files import digest_of, flush, write_whole
-from node.run import notes
+from node.files import digest_of, flush, make_folder, write_whole
+from node.run import notes, plain_form
 from node.run.notes import ContextNote, Note, ObjectsNote, PriorNote, ResultNote, StudyNote
-from node.study.sealing import is_sealed, seal, unseal
+from node.study.sealing import seal, unseal
 from pipelines.context import ClinicalContext
 
 N = TypeVar("N", bound=Note)
 K = TypeVar("K")
-V = TypeVar("V")
-PRIVATE = 0o600  # mode of what tells of the patient
 FLUSHES = 8  # at a time
+RESULT, CONTEXT, OLDER_CONTEXT = "result.plain", "context.plain", "context.pickle"
 
 
 class Damaged(RuntimeError):
     """A file of the job is not what its step wrote."""
 
 
-class _Pickler(pickle.Pickler):
-    """Keeps a series without the headers that it has read so far: they are in the store."""
-
-    def reducer_override(self, obj: object) -> Any:
-        if isinstance(obj, Series):
-            return Series, tuple(getattr(obj, field.name) for field in fields(obj))
-        if isinstance(obj, MappingProxyType):
-            return _read_only, (dict(obj),)
-        return NotImplemented
-
-
-def _read_only(mapping: dict[K, V]) -> MappingProxyType[K, V]:
-    return MappingProxyType(mapping)  # the type itself has no name that pickle could look up
-
-
-def _pickled(obj: object) -> bytes:
-    stream = io.BytesIO()
-    _Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(obj)
-    return stream.getvalue()
-
-
 @dataclass(frozen=True)
 class JobFolder:
-    """``<data>/jobs/<job id>``.
+    """``<data>/jobs/<job id>``; no file in it is ever executed, and none names a place outside of the data folder.
 
     ``study.json``    which files the job is about (prepare)
-    ``context.pickle`` the patient's record, where the pipeline asks for it (prepare; of a job on request: submit)
+    ``context.plain`` the patient's record, where the pipeline asks for it (prepare; of a job on request: submit)
     ``subject.json``  whose record that is, where no image says so (submit)
     ``prior.dcm`` and ``prior.json``: the patient's earlier report, or that there is none (prepare)
     ``checked.json``  that the pipeline's input contract is met (prepare)
-    ``result.pickle`` and ``result.json``: the result, and its digest and figures (infer)
+    ``result.plain`` and ``result.json``: the result, and its digest and figures (infer)
     ``summary.json``  the result in numbers, to be compared with another version's (infer)
     ``objects/`` and ``objects.json``: the DICOM objects and the list of them (encode)
     """
 
     path: Path
+    key_file: Path | None = None  # holds the key of the files that name the patient; None: they are not sealed
+
+    @property
+    def data(self) -> Path:
+        """The data folder: paths in the files are relative to it."""
+        return self.path.parent.parent
 
     @property
     def objects(self) -> Path:
@@ -78,10 +58,10 @@ class JobFolder:
         return self.path / "objects"
 
     # ---- whole files
-    def write(self, name: str, content: bytes, mode: int = 0o666) -> str:
+    def write(self, name: str, content: bytes) -> str:
         """Write `content` under `name` so that it is there whole or not at all; returns its SHA-256."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path / name, content, sync="content", mode=mode)
+        make_folder(self.path)
+        write_whole(self.path / name, content, sync="content")
         return hashlib.sha256(content).hexdigest()
 
     def read(self, name: str, sha256: str) -> bytes:
@@ -107,13 +87,13 @@ class JobFolder:
     def read_note(self, kind: type[N]) -> N | None:
         """The job's note of that kind; None where there is none, or nothing that can be used."""
         try:
-            return notes.unpacked(kind, (self.path / kind.FILE).read_bytes())
+            return notes.unpacked(kind, (self.path / kind.FILE).read_bytes(), self.data)
         except FileNotFoundError:
             return None
 
     def write_note(self, note: Note) -> None:
         """Keep the note in its file."""
-        self.write(note.FILE, notes.packed(note))
+        self.write(note.FILE, notes.packed(note, self.data))
 
     # ---- prepare
     def read_study(self) -> Study:
@@ -141,28 +121,27 @@ class JobFolder:
             ),
         )
 
-    def write_context(self, context: ClinicalContext, key_file: Path | None = None) -> None:
+    def write_context(self, context: ClinicalContext) -> None:
         """Keep the patient's record; sealed where the node's records are encrypted."""
-        sha256 = self.write("context.pickle", seal(_pickled(context), key_file), mode=PRIVATE)
-        # who reads it back has the configuration's key, so its place is noted and not the key
-        self.write_note(ContextNote(sha256, key_file.absolute() if key_file else None))
+        self.write_note(ContextNote(self.write(CONTEXT, seal(plain_form.packed(context, self.data), self.key_file))))
+
+    @property
+    def has_older_context(self) -> bool:
+        """Whether an earlier version kept the record, in a form that could execute and is therefore not read."""
+        return (self.path / OLDER_CONTEXT).exists() and not (self.path / CONTEXT).exists()
 
     def read_context(self) -> ClinicalContext | None:
         """The patient's record, where the job was given one."""
         note = self.read_note(ContextNote)
         if note is None:
             return None
-        content = self.read("context.pickle", note.sha256)
-        if note.key_file is not None and not is_sealed(content):  # of a job that an earlier version took
-            content = Fernet(note.key_file.read_bytes().strip()).decrypt(content)
-        context = pickle.loads(unseal(content))
-        assert isinstance(context, ClinicalContext)
-        return context
+        if self.has_older_context:
+            raise Damaged("an earlier version of the node kept the record in a form that is no longer read: ask again")
+        return self._unpacked(CONTEXT, unseal(self.read(CONTEXT, note.sha256), self.key_file), ClinicalContext)
 
-    def write_subject(self, subject: Subject, key_file: Path | None = None) -> None:
-        """Keep whose record it is; sealed as the record is. The folder is made for the node's account alone."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.write("subject.json", seal(json.dumps(asdict(subject)).encode(), key_file), mode=PRIVATE)
+    def write_subject(self, subject: Subject) -> None:
+        """Keep whose record it is; sealed as the record is."""
+        self.write("subject.json", seal(json.dumps(asdict(subject)).encode(), self.key_file))
 
     def read_subject(self) -> Subject | None:
         """Whose record it is, for a job without images; None for any other."""
@@ -170,13 +149,7 @@ class JobFolder:
             content = (self.path / "subject.json").read_bytes()
         except FileNotFoundError:
             return None
-        return Subject(**json.loads(unseal(content)))
-
-    @property
-    def key_file(self) -> Path | None:
-        """Holds the key of the job's files that name the patient; None where they are not sealed."""
-        note = self.read_note(ContextNote)
-        return note.key_file if note else None
+        return Subject(**json.loads(unseal(content, self.key_file)))
 
     def write_prior(self, content: bytes | None, note: Mapping[str, object]) -> None:
         """Keep the patient's earlier report; ``prior.json`` comes last and says that the search is done."""
@@ -207,22 +180,26 @@ class JobFolder:
             How long it ran.
         """
         left_aside = tuple(one.sentence for one in result.left_aside)
-        note = ResultNote(self.write("result.pickle", _pickled(result)), version, seconds, left_aside)
+        note = ResultNote(self.write(RESULT, plain_form.packed(result, self.data)), version, seconds, left_aside)
         self.write_note(note)
         return note
 
     def read_result(self, sha256: str) -> Result:
-        """The result with that digest. The pickle is the node's own, and is opened only if its digest is right."""
-        result = pickle.loads(self.read("result.pickle", sha256))
-        assert isinstance(result, Result)
-        return result
+        """The result with that digest.
+
+        Raises
+        ------
+        Damaged
+            If it is missing or is not what was written.
+        """
+        return self._unpacked(RESULT, self.read(RESULT, sha256), Result)
 
     def finished_result(self) -> ResultNote | None:
         """The note of the result; None unless the result is there and whole."""
         note = self.read_note(ResultNote)
         try:
             if note is not None:
-                self.read("result.pickle", note.sha256)
+                self.read(RESULT, note.sha256)
         except Damaged:
             return None
         return note
@@ -230,6 +207,15 @@ class JobFolder:
     def forget_result(self) -> None:
         """Have the pipeline run again, the next time."""
         (self.path / ResultNote.FILE).unlink(missing_ok=True)
+
+    def _unpacked(self, name: str, content: bytes, kind: type[K]) -> K:
+        try:
+            value = plain_form.unpacked(content, self.data)
+        except plain_form.NotRead as error:
+            raise Damaged(f"{name} of the job cannot be used: {error}") from error
+        if not isinstance(value, kind):
+            raise Damaged(f"{name} of the job holds something else")
+        return value
 
     # ---- encode
     def finished_objects(self, of: str) -> ObjectsNote | None:

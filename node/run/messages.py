@@ -31,6 +31,7 @@ class Check:
     folder: Path  # of the job
     pipeline: str
     settings: Settings
+    key_file: Path | None = None  # seals what names the patient
     do: Literal["check"] = "check"
 
 
@@ -41,6 +42,7 @@ class Infer:
     folder: Path
     pipeline: str
     settings: Settings
+    key_file: Path | None = None  # seals what names the patient
     do: Literal["infer"] = "infer"
 
 
@@ -58,6 +60,7 @@ class Encode:
     created: datetime  # of the job; the only time that the objects hold
     revision: str  # `Job.revision`
     key: str  # digest of all that the objects follow from; they are known by it
+    key_file: Path | None = None  # seals what names the patient
     do: Literal["encode"] = "encode"
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from dicom_sr.profile import EncodedObject, Kind, ObjectFile
+from node.data_folder import resolved, to_store
 
 
 class Note(Protocol):
@@ -36,8 +38,7 @@ class ContextNote:
 
     FILE: ClassVar[str] = "context.json"
 
-    sha256: str  # of context.pickle
-    key_file: Path | None = None  # where the key lies that it is encrypted with
+    sha256: str  # of context.plain
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class ResultNote:
 
     FILE: ClassVar[str] = "result.json"
 
-    sha256: str  # of result.pickle
+    sha256: str  # of result.plain
     version: str  # of the pipeline
     seconds: float | None = None  # that the pipeline ran
     left_aside: tuple[str, ...] = ()  # images that it did not use, in sentences
@@ -127,18 +128,29 @@ class _OlderObjects:
 _N = TypeVar("_N", bound=Note)
 
 
-def packed(note: Note) -> bytes:
-    """The note as JSON."""
+def packed(note: Note, data: Path) -> bytes:
+    """The note as JSON; the paths in it are relative to the data folder."""
     adapter: TypeAdapter[Note] = TypeAdapter(type(note))
-    return adapter.dump_json(note, indent=1)
+    return adapter.dump_json(_with_paths(note, lambda path: Path(to_store(path, data))), indent=1)
 
 
-def unpacked(kind: type[_N], content: bytes) -> _N | None:
-    """The note that `packed` wrote; None where it is none of that kind."""
+def unpacked(kind: type[_N], content: bytes, data: Path) -> _N | None:
+    """The note that `packed` wrote, with its paths below the data folder as it lies now; None where it is none."""
     try:
-        return TypeAdapter(kind).validate_json(content)
+        note: _N | None = TypeAdapter(kind).validate_json(content)
     except ValidationError:
-        return _older(kind, content)
+        note = _older(kind, content)
+    return None if note is None else _with_paths(note, lambda path: resolved(str(path), data))
+
+
+def _with_paths(note: _N, change: Callable[[Path], Path]) -> _N:
+    """The note with every path in it changed."""
+    match note:
+        case StudyNote():
+            return replace(note, paths=tuple(map(change, note.paths)))
+        case ObjectsNote():
+            return replace(note, objects=tuple(replace(item, path=change(item.path)) for item in note.objects))
+    return note
 
 
 def _older(kind: type[_N], content: bytes) -> _N | None:

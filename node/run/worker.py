@@ -30,6 +30,7 @@ import node.log
 from dicom_sr.errors import DicomError, EncodingError, UnsuitableInput
 from dicom_sr.findings import Model, NotRun, Result
 from dicom_sr.profile import EncodedObject
+from node.data_folder import keep_private
 from node.files import write_whole
 from node.run import messages
 from node.run.job_folder import JobFolder, on_disk
@@ -96,7 +97,7 @@ class Warm:
 
 def check(asked: Check, warm: Warm) -> Checked:
     """Hold the study against the pipeline's input contract."""
-    folder = JobFolder(asked.folder)
+    folder = JobFolder(asked.folder, asked.key_file)
     pipeline = warm.get(asked.pipeline, asked.settings, load=False)
     pipeline.check(folder.read_study())
     folder.write_note(CheckNote(pipeline.version))
@@ -105,7 +106,7 @@ def check(asked: Check, warm: Warm) -> Checked:
 
 def infer(asked: Infer, warm: Warm) -> Inferred:
     """Run the pipeline and keep its result in the job's folder."""
-    folder = JobFolder(asked.folder)
+    folder = JobFolder(asked.folder, asked.key_file)
     pipeline = warm.get(asked.pipeline, asked.settings, load=True)
     study = folder.read_study()
     images = folder.read_note(StudyNote)
@@ -126,7 +127,7 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
     """Write the result, or that there is none, as objects in the job's folder, once per profile."""
     from dicom_sr.write.encode import encode_what_can_be  # a second or two, so not before the first request
 
-    folder = JobFolder(asked.folder)
+    folder = JobFolder(asked.folder, asked.key_file)
     registry.pipeline_type(asked.pipeline)  # its package makes the codes of the result known here
     what = _not_run(asked, folder, warm) if asked.result is None else _result(asked.result, folder)
     if asked.revision:
@@ -162,7 +163,7 @@ def _sealed(item: EncodedObject, key_file: Path | None) -> EncodedObject:
     if item.kind != "risk_assessment":
         return item
     content = seal(item.path.read_bytes(), key_file)
-    write_whole(item.path, content, sync="never", mode=0o600)
+    write_whole(item.path, content, sync="never")
     return replace(item, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 
@@ -179,6 +180,7 @@ def _not_run(asked: Encode, folder: JobFolder, warm: Warm) -> NotRun:
 
 def answer(asked: JobRequest, warm: Warm) -> Answer:
     """Do one request. Every error becomes an answer."""
+    folder = JobFolder(asked.folder, asked.key_file)
     try:
         with node.log.bound(job=asked.folder.name):
             match asked:
@@ -189,19 +191,19 @@ def answer(asked: JobRequest, warm: Warm) -> Answer:
                 case Encode():
                     return encode(asked, warm)
     except UnsuitableInput as error:
-        return Unsuitable(without_identity(str(error), asked.folder))
+        return Unsuitable(without_identity(str(error), folder))
     except DicomError as error:
-        return Failed(without_identity(str(error), asked.folder))
+        return Failed(without_identity(str(error), folder))
     except Exception as error:  # noqa: BLE001 (the worker's loop: a bug in a pipeline costs one job)
-        traceback_text = without_identity(traceback.format_exc(), asked.folder)
+        traceback_text = without_identity(traceback.format_exc(), folder)
         log.error("%s failed\n%s", asked.do, traceback_text, extra={"pipeline": asked.pipeline})
-        return Failed(without_identity(f"{type(error).__name__}: {error}", asked.folder))
+        return Failed(without_identity(f"{type(error).__name__}: {error}", folder))
 
 
-def without_identity(text: str, folder: Path) -> str:
+def without_identity(text: str, folder: JobFolder) -> str:
     """`text` without what identifies the patient of the job: a library's message may quote a data element's value."""
     try:
-        values = {part for value in _identity(JobFolder(folder)) for part in _parts(value) if len(part) > 2}
+        values = {part for value in _identity(folder) for part in _parts(value) if len(part) > 2}
     except Exception:  # noqa: BLE001 (a file that broke the job may break this as well)
         return "the images or the record cannot be read"
     for value in sorted(values, key=len, reverse=True):
@@ -248,6 +250,7 @@ def main(descriptor: int) -> None:
     """Answer requests until the node closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's to handle
     node.log.configure()
+    keep_private()  # encoders write by pydicom
     threading.Thread(target=end_with_the_node, args=(descriptor,), daemon=True).start()
     try:  # if memory runs out, the kernel should end this process, not the node
         Path("/proc/self/oom_score_adj").write_text("1000")

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
+from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
@@ -40,9 +41,10 @@ class CommitmentRequests:
         name: str,
         database: Database,
         clock: Callable[[], datetime],
+        data: Path,
         report_timeout_s: float = REPORT_TIMEOUT_S,
     ) -> None:
-        self._name, self._database, self._clock = name, database, clock
+        self._name, self._database, self._clock, self._data = name, database, clock, data
         self._report_timeout = timedelta(seconds=report_timeout_s)
 
     # ---- reports
@@ -121,7 +123,7 @@ class CommitmentRequests:
                 for line, of in outbox.delivered_unconfirmed(session, self._name)
                 if line.sop_instance_uid in uids
             ]
-        found = delivery.find([outbox.encoded_object(of) for _, of in lines]) if lines else set[str]()
+        found = delivery.find([outbox.encoded_object(of, self._data) for _, of in lines]) if lines else set[str]()
         if found is None:
             self._cannot_ask(record, [line for line, _ in lines])
             return

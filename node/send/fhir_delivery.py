@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from dicom_sr.profile import ObjectFile
@@ -18,11 +19,11 @@ class FhirDelivery:
     """Creates resources, each on condition that the server has none with its identifier (FHIR R4 3.1.0.8.1).
 
     So a resource that was sent and not answered, or sent by a node that was killed, is not there twice when it is sent
-    again.
+    again. `key_file` opens those that are sealed.
     """
 
-    def __init__(self, name: str, destination: FhirDestination) -> None:
-        self._name, self._destination = name, destination
+    def __init__(self, name: str, destination: FhirDestination, key_file: Path | None = None) -> None:
+        self._name, self._destination, self._key_file = name, destination, key_file
         self._opened: FhirClient | None = None
 
     def announce(self, items: Sequence[ObjectFile]) -> None:
@@ -98,7 +99,7 @@ class FhirDelivery:
         if item.sop_class_uid:  # a DICOM object, by `condyle send`
             return None
         try:
-            resource: dict[str, Any] = json.loads(unseal(item.path.read_bytes()))
+            resource: dict[str, Any] = json.loads(unseal(item.path.read_bytes(), self._key_file))
         except ConfigurationError as error:
             raise PeerUnavailable(str(error)) from error
         except OSError as error:

@@ -10,10 +10,11 @@ from pathlib import Path
 from dicom_sr.profile import ObjectFile
 from node.config import FolderDestination
 from node.errors import PeerUnavailable
-from node.files import write_whole
+from node.files import make_folder, write_whole
 from node.send.delivery import Answer, F, Outcome
 
 WRITERS = 8  # at a time
+MODES = {"owner": (0o700, 0o600), "group": (0o750, 0o640), "everyone": (0o755, 0o644)}  # of folders and files
 
 
 class FolderDelivery:
@@ -21,6 +22,7 @@ class FolderDelivery:
 
     def __init__(self, name: str, destination: FolderDestination) -> None:
         self._name, self._path = name, destination.path
+        self._folder_mode, self._file_mode = MODES[destination.readable_by]
 
     def announce(self, items: Sequence[ObjectFile]) -> None:
         """Nothing is negotiated beforehand."""
@@ -48,8 +50,8 @@ class FolderDelivery:
             if hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(content).digest():
                 return Answer(Outcome.DELIVERED, "there already")
             return Answer(Outcome.REFUSED, "another file of that name is there")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, content, sync="name")  # "delivered" holds over a power cut
+        make_folder(target.parent, self._folder_mode)
+        write_whole(target, content, sync="name", mode=self._file_mode)  # "delivered" holds over a power cut
         return Answer(Outcome.DELIVERED, "written")
 
     def _target(self, item: ObjectFile) -> Path:

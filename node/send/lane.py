@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -46,7 +47,7 @@ def back_off_s(attempts: int, first_s: float = FIRST_RETRY_S) -> float:
     return min(first_s * 2.0 ** min(attempts - 1, 30), LONGEST_RETRY_S)
 
 
-def open_delivery(name: str, destination: Destination, ae_title: str) -> Delivery:
+def open_delivery(name: str, destination: Destination, ae_title: str, key_file: Path | None = None) -> Delivery:
     """A way to the destination, nothing connected yet.
 
     Parameters
@@ -57,13 +58,15 @@ def open_delivery(name: str, destination: Destination, ae_title: str) -> Deliver
         Its section of the configuration.
     ae_title
         Ours, where the destination does not say another.
+    key_file
+        Opens objects that are sealed.
     """
     if isinstance(destination, DimseDestination):
         return DimseDelivery(name, destination, ae_title)
     if isinstance(destination, DicomWebDestination):
         return DicomWebDelivery(name, destination)
     if isinstance(destination, FhirDestination):
-        return FhirDelivery(name, destination)
+        return FhirDelivery(name, destination, key_file)
     return FolderDelivery(name, destination)
 
 
@@ -86,6 +89,10 @@ class Lane:
         Pause after the first failure; it doubles with every further one.
     stop
         Once set, no further object is sent.
+    data
+        The node's data folder, where the objects lie.
+    key_file
+        Opens objects that are sealed.
     """
 
     def __init__(
@@ -97,6 +104,9 @@ class Lane:
         clock: Clock,
         first_retry_s: float = FIRST_RETRY_S,
         stop: threading.Event | None = None,
+        *,
+        data: Path,
+        key_file: Path | None = None,
     ) -> None:
         self._stop = stop or threading.Event()
         self._name, self._destination, self._database, self._clock = name, destination, database, clock
@@ -104,7 +114,8 @@ class Lane:
         self._failures, self._not_before = 0, datetime.min.replace(tzinfo=UTC)
         self._confirm_failures, self._confirm_not_before = 0, self._not_before
         self._bugs: set[str] = set()  # what failed in a way that nobody thought of, and is in the log
-        self._commitments = CommitmentRequests(name, database, clock)
+        self._data, self._key_file = data, key_file
+        self._commitments = CommitmentRequests(name, database, clock, data)
         self._associations = destination.associations if isinstance(destination, DimseDestination) else 1
 
     def turn(self) -> bool:
@@ -132,6 +143,9 @@ class Lane:
             return False
         self._failures = 0
         return job_id is not None or confirmed
+
+    def _open(self) -> Delivery:
+        return open_delivery(self._name, self._destination, self._ae_title, self._key_file)
 
     # ---- which lines
     def _next_job(self) -> str | None:
@@ -185,8 +199,8 @@ class Lane:
         PeerUnavailable
         """
         with Session(self._database) as session:
-            lines = outbox.waiting_lines(session, self._name, job_id)
-        deliveries = [open_delivery(self._name, self._destination, self._ae_title) for _ in range(self._associations)]
+            lines = outbox.waiting_lines(session, self._name, job_id, self._data)
+        deliveries = [self._open() for _ in range(self._associations)]
         for delivery in deliveries:
             delivery.announce(lines)
         try:
@@ -354,7 +368,7 @@ class Lane:
         """Ask whether the peer keeps what it was sent, and act on its reports; whether there was anything to do."""
         if not self._destination.confirms:
             return False
-        delivery = open_delivery(self._name, self._destination, self._ae_title)
+        delivery = self._open()
         try:
             done = self._commitments.take_reports()
             return self._commitments.pursue(delivery) or done

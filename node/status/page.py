@@ -26,6 +26,7 @@ from node.config import (
     FhirDestination,
     FolderDestination,
 )
+from node.data_folder import resolved
 from node.database.connection import Database
 from node.network.sign_in import UNAUTHORIZED, sign_in_to_page
 from node.status.capture_png import png
@@ -180,7 +181,7 @@ class _Page:
     def capture(self, request: Request) -> Response:
         noted = self._overview.capture(request.path_params["uid"])
         data = self._node.data.absolute()
-        path = (data / noted).resolve() if noted else None
+        path = resolved(noted, data).resolve() if noted else None
         if path is None or not path.is_relative_to(data.resolve()):
             raise HTTPException(404, "The node has no such picture.")
         try:

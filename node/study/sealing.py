@@ -1,7 +1,7 @@
 """Files that name a patient, sealed on disk where `records.key_file` is set.
 
-A sealed file says which key file opens it. The same content sealed with the same key gives the same bytes (AES-SIV,
-RFC 5297): what the outbox sends again must be what it sent before.
+The same content sealed with the same key gives the same bytes (AES-SIV, RFC 5297), wherever the key lies: what the
+outbox sends again must be what it sent before.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from node.errors import ConfigurationError
 
-MARK = b"condyle sealed 1 "  # first bytes of a sealed file; the place of the key file and a line end follow
+MARK = b"condyle sealed 2\n"  # first bytes of a sealed file
+OLDER_MARK = b"condyle sealed 1 "  # the place of the key file and a line end follow
 PURPOSE = b"condyle sealed file"
 KEY_BYTES = 64  # of AES-256-SIV
 
@@ -31,27 +32,26 @@ def seal(content: bytes, key_file: Path | None) -> bytes:
     """
     if key_file is None:
         return content
-    place = str(key_file.absolute()).encode()
-    return MARK + place + b"\n" + _cipher(key_file).encrypt(content, None)
+    return MARK + _cipher(key_file).encrypt(content, None)
 
 
-def is_sealed(content: bytes) -> bool:
-    """Whether `content` is what `seal` makes with a key."""
-    return content.startswith(MARK)
-
-
-def unseal(content: bytes) -> bytes:
-    """What was sealed, or `content` itself where it was not.
+def unseal(content: bytes, key_file: Path | None) -> bytes:
+    """What was sealed with the key in `key_file`, or `content` itself where it was not.
 
     Raises
     ------
     ConfigurationError
         If the key file cannot be read, or holds another key.
     """
-    if not is_sealed(content):
+    if content.startswith(OLDER_MARK):
+        place, _, sealed = content.removeprefix(OLDER_MARK).partition(b"\n")
+        key_file = key_file or Path(place.decode())
+    elif content.startswith(MARK):
+        sealed = content.removeprefix(MARK)
+    else:
         return content
-    place, _, sealed = content.removeprefix(MARK).partition(b"\n")
-    key_file = Path(place.decode())
+    if key_file is None:
+        raise ConfigurationError("records.key_file: is not set, and a file of a job was sealed with a key")
     try:
         return _cipher(key_file).decrypt(sealed, None)
     except InvalidTag as error:

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from node.files import Sync, link_whole, write_whole
+from node.files import Sync, link_whole, make_folder, write_whole
 
 
 @pytest.mark.parametrize("sync", get_args(Sync))
@@ -41,8 +41,36 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_partial(tmp_pat
 
 def test_permissions_are_those_that_were_asked_for_from_the_first_byte_on(tmp_path: Path) -> None:
     path = tmp_path / "record"
-    write_whole(path, b"secret", sync="content", mode=0o600)
+    write_whole(path, b"secret", sync="content")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_what_others_may_read_they_may_read_whatever_the_umask_is(tmp_path: Path, umask: int) -> None:
+    old = os.umask(umask)
+    try:
+        make_folder(tmp_path / "study" / "series", 0o750)
+        write_whole(tmp_path / "study" / "series" / "1.dcm", b"x", sync="never", mode=0o640)
+        make_folder(tmp_path / "private" / "below")
+    finally:
+        os.umask(old)
+    modes = {str(path.relative_to(tmp_path)): stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert modes == {
+        "study": 0o750,
+        "study/series": 0o750,
+        "study/series/1.dcm": 0o640,
+        "private": 0o700,
+        "private/below": 0o700,
+    }
+
+
+def test_a_folder_that_is_there_stays_as_it_is_and_a_file_in_its_place_is_an_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    make_folder(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path / "file")
 
 
 @pytest.mark.parametrize(("sync", "flushed"), [("never", []), ("content", ["file"]), ("name", ["file", "folder"])])

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, select, text
+from sqlalchemy import Column, MetaData, create_engine, inspect, select, text
 from sqlalchemy.orm import Session
 
 from node.database.connection import open_database
 from node.database.migrations import configuration, migrate
-from node.database.tables import Base, CommitmentRow
+from node.database.tables import Base, CommitmentRow, ObjectRow, OutboxRow
+from node.errors import ConfigurationError
 from tests.postgres import Postgres
 
 
@@ -65,6 +68,56 @@ def test_a_transaction_that_was_asked_for_before_an_upgrade_is_not_asked_for_aga
     with Session(engine) as session:
         rows = session.scalars(select(CommitmentRow).order_by(CommitmentRow.transaction_uid)).all()
         assert [(row.asked, row.answer) for row in rows] == [(True, ""), (False, "")]
+    engine.dispose()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_whole_paths_and_cancelled_lines_of_an_earlier_version_become_what_they_are_now(
+    tmp_path: Path, postgres: Postgres, kind: str
+) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'node.db'}" if kind == "sqlite" else postgres.database())
+    job_id, early = "ab" * 16, MetaData()
+    with engine.connect() as connection:
+        command.upgrade(configuration(connection), "0005")
+        early.reflect(connection, only=["job", "object", "outbox"])
+        job, made, outbox = (early.tables[name] for name in ("job", "object", "outbox"))
+        now = datetime(2026, 1, 2, tzinfo=UTC)
+        values = {column.name: _any_value(column, now) for column in job.columns}
+        connection.execute(job.insert().values({**values, "id": job_id}))
+        paths = [f"/srv/jobs/data/jobs/{job_id}/objects/x/1.dcm", f"jobs/{job_id}/objects/x/2.dcm", "/elsewhere/3.dcm"]
+        answers = ["cancelled by an operator", "0x0122", ""]
+        for number, (path, answer) in enumerate(zip(paths, answers, strict=True)):
+            uid = f"1.{number}"
+            row = {column.name: _any_value(column, now) for column in made.columns}
+            connection.execute(made.insert().values({**row, "sop_instance_uid": uid, "job_id": job_id, "path": path}))
+            row = {column.name: _any_value(column, now) for column in outbox.columns if column.name != "id"}
+            row |= {"sop_instance_uid": uid, "job_id": job_id, "state": "skipped", "answer": answer}
+            connection.execute(outbox.insert().values(row))
+        connection.commit()
+    migrate(engine)
+    with Session(engine) as session:
+        found = session.scalars(select(ObjectRow.path).order_by(ObjectRow.sop_instance_uid)).all()
+        assert found == [f"jobs/{job_id}/objects/x/1.dcm", f"jobs/{job_id}/objects/x/2.dcm", "/elsewhere/3.dcm"]
+        states = session.scalars(select(OutboxRow.state).order_by(OutboxRow.sop_instance_uid)).all()
+        assert states == ["cancelled", "skipped", "skipped"]
+    engine.dispose()
+
+
+def _any_value(column: Column[Any], now: datetime) -> object:
+    if column.nullable:
+        return None
+    kind = column.type.python_type
+    return now if kind is datetime else {} if kind is dict else kind()
+
+
+def test_a_database_of_a_newer_version_is_left_alone_and_said_to_be_one(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigurationError, match=r"node\.database: sqlite:.*a newer version of Condyle has used it"):
+        migrate(engine)
     engine.dispose()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node.config import DimseSettings, Peer
+from node.files import make_folder
 from node.receive.store.locks import take_slot
 
 UNKNOWN_PEER_ASSOCIATIONS = 16  # per address, where peers need not be known
@@ -52,7 +53,7 @@ class Admission:
     def __init__(self, settings: DimseSettings, ae_title: str, peers: Mapping[str, Peer], folder: Path) -> None:
         self._settings = settings
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._called = frozenset({ae_title.strip(), *(title.strip() for title in settings.ae_titles)})
         self._peers: dict[str, list[tuple[str, Peer]]] = {}
         for name, peer in peers.items():

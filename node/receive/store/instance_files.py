@@ -26,7 +26,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from node.files import COPY_BYTES, flush
+from node.files import COPY_BYTES, PRIVATE_FILE, flush, make_folder
 from node.receive.status import NotStored, Status
 from node.receive.store.group_commit import GroupCommit
 from node.receive.store.header import Header, is_uid, read_header
@@ -98,9 +98,9 @@ class InstanceFiles:
         self.maximum_bytes = maximum_bytes
         self.clock = clock
         self._own_results = own_results
-        self.spool.mkdir(parents=True, exist_ok=True)
+        make_folder(self.spool)
         for shard in SHARDS:  # now: making one takes longer than storing an instance
-            (self.instances / shard).mkdir(parents=True, exist_ok=True)
+            make_folder(self.instances / shard)
         flush(self.instances)
         self._instances, self._spool = f"{self.instances}/", f"{self.spool}/"  # Path costs 5 us a name
         key = marking_key(data)
@@ -120,7 +120,7 @@ class InstanceFiles:
         name = f"{self.process}-{next(self._numbers)}.part"
         self._open_partials.add(name)
         try:
-            return name, os.open(self._spool + name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            return name, os.open(self._spool + name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
         except OSError as error:
             self._open_partials.discard(name)
             raise self.trouble(error, None) from error

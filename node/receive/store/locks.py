@@ -7,6 +7,8 @@ import os
 import struct
 from pathlib import Path
 
+from node.files import PRIVATE_FILE, make_folder
+
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 
 
@@ -20,8 +22,8 @@ class LeaderLock:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        make_folder(path.parent)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
 
     def is_mine(self) -> bool:
         """Take it if it is free; whether this process has it."""
@@ -44,7 +46,7 @@ def take_slot(path: Path, slots: int) -> int | None:
     Each slot is a byte of the file under a lock of the open file description (fcntl(2), F_OFD_SETLK): it counts across
     processes, and a killed one gives its slots back.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
     for slot in range(slots):
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, slot, 1, 0))

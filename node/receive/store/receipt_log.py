@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from node.files import flush
+from node.files import PRIVATE_FILE, flush, make_folder
 
 MAXIMUM_SEGMENT = 4 * 2**20  # bytes, some 10,000 receipts; then a new file, so that old ones can go
 
@@ -161,7 +161,7 @@ class ReceiptLog:
         self._lock = threading.Lock()
         self._number = 0
         self._size = 0
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._fd = self._open()
 
     def append(self, entry: Entry) -> None:
@@ -197,7 +197,7 @@ class ReceiptLog:
 
     def _open(self) -> int:
         path = self.folder / f"{self.process}-{self._number:06d}.journal"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, PRIVATE_FILE)
         fcntl.flock(fd, fcntl.LOCK_EX)
         flush(self.folder)
         self._size = 0

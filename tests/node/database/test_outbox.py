@@ -17,6 +17,7 @@ from node.database.states import OUTBOX, ForbiddenTransition, OutboxState
 from node.database.tables import ObjectRow, OutboxRow
 from node.errors import JobFailed
 
+DATA = Path("/data")
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 JOB = Job("a" * 32, "knee", "trial", "1.2.3", ("1.2.3.4",), ("1.2.3.4.5",), {}, ("pacs",), NOON)
 PICTURE = EncodedObject("1.2.840.1", "1.1", "1.2", "1.2.3", Path("/data/1.dcm"), "secondary_capture", 1, "aa", 10)
@@ -36,20 +37,20 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 def queued(session: Session, *objects: EncodedObject) -> list[int]:
     """The ids of the lines that have the objects wait for ``pacs``."""
-    outbox.keep_objects(session, JOB.id, objects)
+    outbox.keep_objects(session, JOB.id, objects, DATA)
     outbox.queue(session, JOB.id, "pacs", objects, confirm=True, now=NOON)
-    return [line.line for line in outbox.waiting_lines(session, "pacs", JOB.id)]
+    return [line.line for line in outbox.waiting_lines(session, "pacs", JOB.id, DATA)]
 
 
 def test_an_object_comes_out_of_the_database_as_it_went_in(session: Session) -> None:
-    outbox.keep_objects(session, JOB.id, [PICTURE, TWIN])
+    outbox.keep_objects(session, JOB.id, [PICTURE, TWIN], DATA)
     rows = session.scalars(select(ObjectRow).order_by(ObjectRow.sop_instance_uid))
-    assert [outbox.encoded_object(row) for row in rows] == [PICTURE, TWIN]
+    assert [outbox.encoded_object(row, DATA) for row in rows] == [PICTURE, TWIN]
 
 
 def test_lines_come_with_their_objects_images_first(session: Session) -> None:
     queued(session, REPORT, PICTURE)
-    lines = outbox.waiting_lines(session, "pacs", JOB.id)
+    lines = outbox.waiting_lines(session, "pacs", JOB.id, DATA)
     assert [(line.sop_instance_uid, line.sha256, line.path) for line in lines] == [
         ("1.1", "aa", Path("/data/1.dcm")),
         ("1.4", "bb", Path("/data/2.dcm")),
@@ -59,12 +60,12 @@ def test_lines_come_with_their_objects_images_first(session: Session) -> None:
 def test_other_bytes_under_a_uid_are_refused_once_it_was_sent_and_taken_before(session: Session) -> None:
     queued(session, PICTURE)
     changed = EncodedObject(**{**PICTURE.__dict__, "sha256": "dd"})
-    outbox.keep_objects(session, JOB.id, [changed])
-    (line,) = outbox.waiting_lines(session, "pacs", JOB.id)
+    outbox.keep_objects(session, JOB.id, [changed], DATA)
+    (line,) = outbox.waiting_lines(session, "pacs", JOB.id, DATA)
     assert line.sha256 == "dd"
     outbox.begin_attempt(session, line)
     with pytest.raises(JobFailed, match=r"secondary_capture 1\.1 was sent before with other bytes"):
-        outbox.keep_objects(session, JOB.id, [PICTURE])
+        outbox.keep_objects(session, JOB.id, [PICTURE], DATA)
 
 
 def test_what_was_refused_waits_again_after_a_restart_and_what_was_delivered_does_not(session: Session) -> None:
@@ -72,7 +73,7 @@ def test_what_was_refused_waits_again_after_a_restart_and_what_was_delivered_doe
     outbox.move(session, first, OutboxState.DELIVERED, "0x0000", delivered=NOON)
     outbox.move(session, second, OutboxState.REFUSED, "0xA900")
     assert outbox.queue(session, JOB.id, "pacs", [PICTURE, REPORT], confirm=True, now=NOON) == 1
-    assert [line.sop_instance_uid for line in outbox.waiting_lines(session, "pacs", JOB.id)] == ["1.4"]
+    assert [line.sop_instance_uid for line in outbox.waiting_lines(session, "pacs", JOB.id, DATA)] == ["1.4"]
 
 
 @pytest.mark.parametrize("now", list(OutboxState))
@@ -90,11 +91,11 @@ def test_a_line_changes_its_state_as_the_table_says(session: Session, now: Outbo
 
 def test_a_twin_takes_the_place_of_its_object_once(session: Session) -> None:
     (line,) = queued(session, REPORT)
-    outbox.keep_objects(session, JOB.id, [TWIN])
+    outbox.keep_objects(session, JOB.id, [TWIN], DATA)
     assert outbox.find_twin(session, line) == TWIN.sop_instance_uid
     for _ in range(2):
         outbox.queue_twin(session, line, NOON)
-    lines = outbox.waiting_lines(session, "pacs", JOB.id)
+    lines = outbox.waiting_lines(session, "pacs", JOB.id, DATA)
     assert [item.sop_instance_uid for item in lines] == ["1.4", "1.6"]
 
 

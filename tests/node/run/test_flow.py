@@ -175,3 +175,18 @@ def test_a_destination_that_was_edited_to_want_missing_results_is_told_of_one(tm
         assert flow.encode(job.id, None, "too few slices")["objects"] is None
         after_an_edit(made, pool, not_run_reports=True).hand_over(job.id, None, "unsuitable", "too few slices")
         assert "report" in {kind for kind, _ in queued(made, job)}
+
+
+def test_a_result_that_an_earlier_version_kept_in_its_own_form_is_made_again(tmp_path: Path, pool: Pool) -> None:
+    with bench(tmp_path) as made:
+        flow, job = Flow(made.configuration, made.database, pool), running_job(made)
+        flow.prepare(job.id)
+        flow.infer(job.id)
+        folder = flow.folder(job.id).path
+        (folder / "result.plain").rename(folder / "result.pickle")
+        objects = flow.encode(job.id, "ab" * 32, None)["objects"]
+        assert len(made.said("ran")) == 2
+        flow.hand_over(job.id, objects, "sending")
+        assert "report" in {kind for kind, _ in queued(made, job)}
+        assert flow.encode(job.id, "ab" * 32, None)["objects"] == objects
+        assert len(made.said("ran")) == 2

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import pickle
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +16,9 @@ from dicom_sr.series import Study
 from node.files import digest_of
 from node.run.job_folder import Damaged, JobFolder
 from node.run.notes import CheckNote, ObjectsNote, StudyNote
+from node.run.plain_form import packed
 from tests.factories import knee_result, knee_study
+from tests.node.run.test_plain_form import Harmful
 from tests.node.run.trial import mr_instances
 
 
@@ -33,14 +38,14 @@ def result(study: Study) -> Result:
 
 
 def test_a_file_is_read_only_as_it_was_written(folder: JobFolder) -> None:
-    sha256 = folder.write("result.pickle", b"whole")
-    assert folder.read("result.pickle", sha256) == b"whole"
-    (folder.path / "result.pickle").write_bytes(b"who")
-    with pytest.raises(Damaged, match=r"result\.pickle of the job is not what was written"):
-        folder.read("result.pickle", sha256)
-    (folder.path / "result.pickle").unlink()
-    with pytest.raises(Damaged, match=r"result\.pickle of the job cannot be read: No such file"):
-        folder.read("result.pickle", sha256)
+    sha256 = folder.write("result.plain", b"whole")
+    assert folder.read("result.plain", sha256) == b"whole"
+    (folder.path / "result.plain").write_bytes(b"who")
+    with pytest.raises(Damaged, match=r"result\.plain of the job is not what was written"):
+        folder.read("result.plain", sha256)
+    (folder.path / "result.plain").unlink()
+    with pytest.raises(Damaged, match=r"result\.plain of the job cannot be read: No such file"):
+        folder.read("result.plain", sha256)
 
 
 def test_a_note_that_was_cut_short_is_none(folder: JobFolder) -> None:
@@ -69,7 +74,7 @@ def test_a_result_comes_back_and_counts_only_while_its_file_is_whole(folder: Job
     assert folder.finished_result() == note
     back = folder.read_result(note.sha256)
     assert [finding.tracking_id for finding in back.findings] == [finding.tracking_id for finding in result.findings]
-    (folder.path / "result.pickle").write_bytes(b"")
+    (folder.path / "result.plain").write_bytes(b"")
     assert folder.finished_result() is None
 
 
@@ -78,7 +83,7 @@ def test_a_result_does_not_hold_the_headers_of_its_series(folder: JobFolder, res
         assert series.headers, "read and remembered"
     folder.write_result(result, "1.0", 0.5)
     name = str(result.evidence[0].headers[0].PatientName).encode()
-    assert name not in (folder.path / "result.pickle").read_bytes()
+    assert name not in (folder.path / "result.plain").read_bytes()
 
 
 def test_objects_count_for_what_they_follow_from_and_while_every_file_is_whole(folder: JobFolder) -> None:
@@ -94,3 +99,48 @@ def test_objects_count_for_what_they_follow_from_and_while_every_file_is_whole(f
     assert folder.finished_objects("other") is None
     folder.write_note(replace(note, objects=(replace(made, sha256="0" * 64),)))
     assert folder.finished_objects("key") is None
+
+
+def test_what_an_earlier_version_pickled_is_not_opened(folder: JobFolder, tmp_path: Path) -> None:
+    harmful = pickle.dumps(Harmful(tmp_path / "made"))
+    for name, note in (("result.pickle", "result.json"), ("context.pickle", "context.json")):
+        sha256 = folder.write(name, harmful)
+        folder.write(note, json.dumps({"sha256": sha256, "version": "1.0", "key_file": None}).encode())
+    assert folder.finished_result() is None
+    assert folder.has_older_context
+    with pytest.raises(Damaged, match="in a form that is no longer read"):
+        folder.read_context()
+    for name, read in (("result.plain", folder.read_result), ("context.plain", lambda _: folder.read_context())):
+        sha256 = folder.write(name, harmful)
+        folder.write("context.json", json.dumps({"sha256": sha256}).encode())
+        with pytest.raises(Damaged, match="of the job cannot be used"):
+            read(sha256)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_file_of_another_kind_is_not_taken_for_a_result(folder: JobFolder) -> None:
+    sha256 = folder.write("result.plain", packed((1, 2), folder.data))
+    with pytest.raises(Damaged, match="holds something else"):
+        folder.read_result(sha256)
+
+
+def test_a_jobs_files_name_no_place_and_are_for_the_nodes_account_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    stored = data / "instances" / "a" / "1.dcm"
+    folder = JobFolder(data / "jobs" / "ab")
+    stored.parent.mkdir(parents=True)
+    note = StudyNote("1.2.3", (stored,))
+    folder.write_note(note)
+    made = EncodedObject("1.2", "1.1", "1.3", "1.4", folder.objects / "new" / "1.dcm", "report", 1, "ab", 6)
+    objects = ObjectsNote("key", (made,), {})
+    folder.write_note(objects)
+    folder.write_result(knee_result(knee_study(data / "instances")), "1.0", 0.5)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.path.iterdir()} == {0o600}
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert not [path.name for path in folder.path.iterdir() if str(tmp_path).encode() in path.read_bytes()]
+    data.rename(tmp_path / "moved")
+    moved = JobFolder(tmp_path / "moved" / "jobs" / "ab")
+    assert moved.read_note(StudyNote) == replace(note, paths=(tmp_path / "moved" / "instances" / "a" / "1.dcm",))
+    read = moved.read_note(ObjectsNote)
+    assert read is not None
+    assert [item.path for item in read.objects] == [moved.objects / "new" / "1.dcm"]

@@ -92,7 +92,7 @@ def test_an_answer_does_not_name_the_patient(bed: Bed) -> None:
 def test_nothing_is_quoted_where_the_images_cannot_be_read(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     folder.write_note(StudyNote("1.2", (tmp_path / "gone.dcm",)))
-    assert without_identity("cannot use Muster", tmp_path) == "the images or the record cannot be read"
+    assert without_identity("cannot use Muster", JobFolder(tmp_path)) == "the images or the record cannot be read"
 
 
 def test_the_result_is_the_one_that_the_answer_names(bed: Bed) -> None:

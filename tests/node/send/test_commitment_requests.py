@@ -70,7 +70,9 @@ class Answering:
 
 
 def lane(out: Outgoing, clock: HandClock, destination: dict[str, Any]) -> Lane:
-    return Lane("pacs", destinations(pacs=destination).destinations["pacs"], "CONDYLE", out.database, clock)
+    return Lane(
+        "pacs", destinations(pacs=destination).destinations["pacs"], "CONDYLE", out.database, clock, data=out.folder
+    )
 
 
 def drain(of: Lane) -> None:

@@ -30,7 +30,7 @@ def clock() -> HandClock:
 
 def lane(out: Outgoing, clock: HandClock, **destination: Any) -> Lane:
     configuration = destinations(web={"kind": "dicomweb", "timeout_s": 10, **destination})
-    return Lane("web", configuration.destinations["web"], "CONDYLE", out.database, clock)
+    return Lane("web", configuration.destinations["web"], "CONDYLE", out.database, clock, data=out.folder)
 
 
 def drain(of: Lane) -> None:

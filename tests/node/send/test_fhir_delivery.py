@@ -72,9 +72,10 @@ def risk(out: Outgoing, *, confirm: bool = False, key_file: Path | None = None) 
     return job_id
 
 
-def lane(out: Outgoing, clock: HandClock, url: str, **more: Any) -> Lane:
+def lane(out: Outgoing, clock: HandClock, url: str, *, key_file: Path | None = None, **more: Any) -> Lane:
     configuration = destinations(emr={"kind": "fhir", "url": f"{url}/r4", **more})
-    return Lane("emr", configuration.destinations["emr"], "CONDYLE", out.database, clock)
+    section = configuration.destinations["emr"]
+    return Lane("emr", section, "CONDYLE", out.database, clock, data=out.folder, key_file=key_file)
 
 
 def drain(of: Lane) -> None:
@@ -105,7 +106,7 @@ def test_a_sealed_risk_is_opened_on_its_way(out: Outgoing, clock: HandClock, tmp
     peer, job_id = FhirPeer(PATIENT), risk(out, key_file=tmp_path / "key")
     assert b"P-1" not in (out.folder / f"{job_id}.json").read_bytes()
     with serving(peer.app) as url:
-        drain(lane(out, clock, url))
+        drain(lane(out, clock, url, key_file=tmp_path / "key"))
     assert peer.given == [resource(job_id)]
 
 
@@ -169,7 +170,7 @@ def test_a_missing_token_and_a_missing_key_are_reasons_to_try_again(
     peer, job_id = FhirPeer(PATIENT), risk(out, key_file=tmp_path / "key")
     (tmp_path / "key").unlink()
     with serving(peer.app) as url:
-        of = lane(out, clock, url, token_file=str(tmp_path / "token"))
+        of = lane(out, clock, url, token_file=str(tmp_path / "token"), key_file=tmp_path / "key")
         for name, content, reason in (("key", key, "records.key_file"), ("token", b"t", "emr.token_file")):
             drain(of)
             (line,) = out.lines(job_id)

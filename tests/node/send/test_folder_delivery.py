@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +17,9 @@ def out(tmp_path: Path) -> Iterator[Outgoing]:
         yield made
 
 
-def lane(out: Outgoing, clock: HandClock) -> Lane:
-    configuration = destinations(folder={"kind": "folder", "path": out.folder / "results"})
-    return Lane("folder", configuration.destinations["folder"], "CONDYLE", out.database, clock)
+def lane(out: Outgoing, clock: HandClock, **more: Any) -> Lane:
+    configuration = destinations(folder={"kind": "folder", "path": out.folder / "results", **more})
+    return Lane("folder", configuration.destinations["folder"], "CONDYLE", out.database, clock, data=out.folder)
 
 
 def test_objects_lie_by_study_and_series_byte_for_byte(out: Outgoing) -> None:
@@ -66,3 +68,16 @@ def test_a_folder_that_cannot_be_written_is_tried_again(out: Outgoing) -> None:
     clock.wait(2)
     assert sending.turn()
     assert out.states(job) == ["delivered"]
+
+
+@pytest.mark.parametrize(
+    ("readable_by", "folder", "file"),
+    [({}, 0o700, 0o600), ({"readable_by": "group"}, 0o750, 0o640), ({"readable_by": "everyone"}, 0o755, 0o644)],
+)
+def test_who_may_read_what_is_written_is_the_configurations_to_say(
+    out: Outgoing, readable_by: dict[str, str], folder: int, file: int
+) -> None:
+    out.job("folder")
+    assert lane(out, HandClock(), **readable_by).turn()
+    written = [out.folder / "results", *(out.folder / "results").rglob("*")]
+    assert {path.is_dir(): stat.S_IMODE(path.stat().st_mode) for path in written} == {True: folder, False: file}

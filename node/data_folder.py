@@ -1,0 +1,61 @@
+"""The node's data folder: it may be moved and restored elsewhere, and nobody but the node's account may read it.
+
+What is stored, in the database or in a file of a job, names files relative to the data folder; here, and nowhere else,
+such a name becomes a path again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from node.files import PRIVATE_FILE, PRIVATE_FOLDER, make_folder
+
+ROOMS = ("instances", "jobs")  # folders whose files are named elsewhere
+UMASK = 0o077
+
+
+def keep_private() -> None:
+    """Have everything that this process makes, and the processes that it starts, be for its own account alone.
+
+    For the start of every process that writes to the data folder.
+    """
+    os.umask(UMASK)
+
+
+def prepare(data: Path) -> None:
+    """Make the data folder, or close one that is there to others: itself, and what lies directly in it.
+
+    Nobody else can enter it then, so the millions of files deeper down need no change.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    make_folder(data)
+    with contextlib.suppress(PermissionError):  # of another account, or on a file system without permissions
+        data.chmod(PRIVATE_FOLDER)
+    for entry in os.scandir(data):
+        with contextlib.suppress(PermissionError, FileNotFoundError):
+            if not entry.is_symlink() and entry.stat().st_mode & 0o077:
+                os.chmod(entry.path, PRIVATE_FOLDER if entry.is_dir() else PRIVATE_FILE)
+
+
+def to_store(path: Path, data: Path) -> str:
+    """The name of a file that is written down: relative to the data folder `data` where it lies in it."""
+    return path.relative_to(data).as_posix() if path.is_relative_to(data) else str(path)
+
+
+def resolved(stored: str, data: Path) -> Path:
+    """Where a file that was written down lies now.
+
+    Earlier versions wrote whole paths down. Of one outside of `data` the part from its room on counts: the folder was
+    moved.
+    """
+    path = Path(stored)
+    if path.is_absolute() and not path.is_relative_to(data):
+        room = max((index for index, part in enumerate(path.parts) if part in ROOMS), default=None)
+        return path if room is None else data.joinpath(*path.parts[room:])
+    return data / path
