@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+LABELMAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"  # Label Map Segmentation Storage; pydicom 3.0.2 has no name for it
 RESEARCH_USE = "Research use only. Not for diagnosis."
 
 Kind = Literal[
@@ -41,6 +45,31 @@ SENDING_ORDER: dict[Kind, int] = {
 DICOM_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind != "risk_assessment")
 # all but the label map: older archives refuse its class
 DEFAULT_KINDS: tuple[Kind, ...] = tuple(kind for kind in DICOM_KINDS if kind != "segmentation_labelmap")
+
+
+_KINDS: dict[str, Kind] = {
+    uid.SecondaryCaptureImageStorage: "secondary_capture",
+    uid.MultiFrameTrueColorSecondaryCaptureImageStorage: "secondary_capture",
+    uid.Comprehensive3DSRStorage: "report",
+    uid.ComprehensiveSRStorage: "report",
+    uid.EnhancedSRStorage: "report",
+    uid.GrayscaleSoftcopyPresentationStateStorage: "presentation_state",
+    uid.ColorSoftcopyPresentationStateStorage: "presentation_state",
+    uid.SegmentationStorage: "segmentation_binary",
+    LABELMAP_STORAGE: "segmentation_labelmap",
+    uid.ParametricMapStorage: "parametric_map",
+    uid.KeyObjectSelectionDocumentStorage: "key_objects",
+    uid.EncapsulatedPDFStorage: "document",
+}
+
+
+def kind_of(header: Dataset) -> Kind | None:
+    """Which kind of result an object is, by its SOP class; None for an acquired image, and for what is no result."""
+    kind = _KINDS.get(str(header.get("SOPClassUID")))
+    if kind == "segmentation_binary" and header.get("SegmentationType") == "FRACTIONAL":
+        return "segmentation_fractional"
+    image_type = header.get("ImageType") or ()
+    return "derived_series" if kind is None and "DERIVED" in image_type[:1] else kind
 
 
 @dataclass(frozen=True)

@@ -276,6 +276,8 @@ def send(
 ) -> None:
     """Send DICOM files to a destination, in the same way as the node sends its results.
 
+    Results of kinds that the destination's profile leaves out are left out here too.
+
     Exit code 1 if a file was refused, 4 if the destination cannot be reached.
     """
     from node.commands.send import send as run

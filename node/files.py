@@ -74,7 +74,7 @@ def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = PRIVATE_F
         flush(path.parent)
 
 
-def link_new(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+def link_new(path: Path, content: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """Put `content` into a new file at `path`, whole and flushed; of several that do so at once, one does.
 
     Raises

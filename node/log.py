@@ -16,6 +16,7 @@ from typing import Literal, TextIO
 import structlog
 
 Format = Literal["json", "console"]
+LEVELS = ("debug", "info", "warning", "error")
 FORMAT_VARIABLE, LEVEL_VARIABLE = "CONDYLE_LOG_FORMAT", "CONDYLE_LOG_LEVEL"  # how child processes learn of it
 
 # Libraries that tell of their own work at length, or quote values of data elements when they complain: what matters of

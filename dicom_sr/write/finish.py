@@ -25,7 +25,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from dicom_sr.profile import SENDING_ORDER, EncodedObject, Kind
+from dicom_sr.profile import LABELMAP_STORAGE, SENDING_ORDER, EncodedObject, Kind
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, offset_from_utc
 from dicom_sr.uids import uid
@@ -56,7 +56,6 @@ _DOCUMENTS = {
         KeyObjectSelectionDocumentStorage,
     )
 }
-LABELMAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"  # Label Map Segmentation Storage; pydicom 3.0.2 has no name for it
 _SEGMENTATIONS = {str(SegmentationStorage), LABELMAP_STORAGE}
 _PRESENTATION_STATES = {str(GrayscaleSoftcopyPresentationStateStorage), str(ColorSoftcopyPresentationStateStorage)}
 # dciodvfy wants Laterality (PS3.3 C.7.3.1, Type 2C) with these, and calls it an error with

@@ -34,7 +34,7 @@ def resend(to: str, since: datetime, config: Path, *, dry_run: bool) -> int:
         complaints.print(f"--to: {to!r}: {config} has no such destination; it has: {known}", markup=False)
         return USAGE
     with Session(database) as session:
-        taken = outbox.taken_since(session, to, since)
+        taken = outbox.taken_since(session, to, since, configuration.node.data.absolute())
     there = [(line, job_id) for line, item, job_id in taken if item.path.exists()]
     jobs = list(dict.fromkeys(job_id for _, job_id in there))
     if not dry_run:

@@ -45,6 +45,9 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
         raise ConfigurationError(f"{config}: {error}") from error
     out, complaints = console(), console(error=True)
     studies = read_what_can_be_read(list(files_in(paths)), complaints)
+    if not studies:
+        complaints.print(f"{', '.join(map(str, paths))}: no DICOM files found", markup=False)
+        return NOT_RIGHT
     decisions = [found for study in studies for found in _decisions(routes, study, calling_ae_title, studies)]
     if as_json:
         traces = [
@@ -55,7 +58,7 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
     else:
         for study in studies:
             out.print(_tree(study, [decision for of, decision in decisions if of is study]))
-    return OK if studies else NOT_RIGHT
+    return OK
 
 
 def files_in(paths: Iterable[Path]) -> Iterator[Path]:

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pydicom.uid import Comprehensive3DSRStorage
 from rich.console import Console
 from rich.progress import track
 
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.profile import ObjectFile
+from dicom_sr.profile import SENDING_ORDER, Kind, ObjectFile, kind_of
 from dicom_sr.series import read_studies
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.route import files_in
 from node.commands.terminal import console
-from node.config import read
+from node.config import Profile, read
 from node.send.delivery import Outcome
 from node.send.lane import open_delivery
 
 
 def send(folder: Path, to: str, config: Path) -> int:
-    """Send the DICOM files in `folder`; print each object that is refused, with the answer.
+    """Send the DICOM files in `folder`; print each object that is refused or left out, with the reason.
+
+    Results of kinds that the destination does not get from the node are left out; acquired images are of no kind.
 
     Parameters
     ----------
@@ -37,11 +40,19 @@ def send(folder: Path, to: str, config: Path) -> int:
         known = ", ".join(configuration.destinations) or "none"
         complaints.print(f"--to: {to!r}: {config} has no such destination; it has: {known}", markup=False)
         return USAGE
-    items = list(_items(files_in([folder]), complaints))
+    destination = configuration.destinations[to]
+    items, left_out = [], 0
+    for kind, item in sorted(_items(files_in([folder]), complaints), key=_order):
+        if why := _not_taken(kind, item, destination.profile):
+            left_out += 1
+            complaints.print(f"left out: {item.path}: {why}: destinations.{to}.profile", style="yellow", markup=False)
+        else:
+            items.append(item)
     if not items:
-        complaints.print(f"{folder}: no DICOM files found", markup=False)
+        what = "nothing that the destination takes" if left_out else "no DICOM files found"
+        complaints.print(f"{folder}: {what}", markup=False)
         return NOT_RIGHT
-    delivery = open_delivery(to, configuration.destinations[to], configuration.node.ae_title)
+    delivery = open_delivery(to, destination, configuration.node.ae_title)
     refused = 0
     try:
         answers = track(
@@ -58,11 +69,27 @@ def send(folder: Path, to: str, config: Path) -> int:
                 complaints.print(f"{item.path}: {answer.text}", style="red", markup=False)
     finally:
         delivery.close()
-    out.print(f"{len(items) - refused} of {len(items)} delivered to {to}")
+    more = f", {left_out} left out" if left_out else ""
+    out.print(f"{len(items) - refused} of {len(items)} delivered to {to}{more}")
     return NOT_RIGHT if refused else OK
 
 
-def _items(paths: Iterable[Path], complaints: Console) -> Iterator[ObjectFile]:
+def _order(of: tuple[Kind | None, ObjectFile]) -> int:
+    """Images first, then what refers to them, as the node sends its results."""
+    kind, _ = of
+    return 0 if kind is None else SENDING_ORDER[kind]
+
+
+def _not_taken(kind: Kind | None, item: ObjectFile, profile: Profile) -> str:
+    """Why the node would send no such object to a destination with that profile; empty where it would."""
+    if kind is not None and kind not in profile.kinds:
+        return f"is of kind {kind}, which is not in kinds"
+    if item.sop_class_uid == Comprehensive3DSRStorage and profile.measurement_report == "comprehensive":
+        return "is a Comprehensive 3D SR, and measurement_report is comprehensive"
+    return ""
+
+
+def _items(paths: Iterable[Path], complaints: Console) -> Iterator[tuple[Kind | None, ObjectFile]]:
     for path in paths:
         try:
             (study,) = read_studies([path])
@@ -71,10 +98,13 @@ def _items(paths: Iterable[Path], complaints: Console) -> Iterator[ObjectFile]:
             continue
         (series,) = study.series
         (instance,) = series.instances
-        yield ObjectFile(
-            sop_class_uid=instance.sop_class_uid,
-            sop_instance_uid=instance.sop_instance_uid,
-            series_instance_uid=series.series_instance_uid,
-            study_instance_uid=study.study_instance_uid,
-            path=path,
+        yield (
+            kind_of(instance.header()),
+            ObjectFile(
+                sop_class_uid=instance.sop_class_uid,
+                sop_instance_uid=instance.sop_instance_uid,
+                series_instance_uid=series.series_instance_uid,
+                study_instance_uid=study.study_instance_uid,
+                path=path,
+            ),
         )

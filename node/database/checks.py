@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from node.config import Configuration
 from node.config.check_result import CheckResult
-from node.database.connection import cause, driver_problem
+from node.database import migrations, outbox
+from node.database.connection import Database, cause, driver_problem
 from node.database.installation import compare
 from node.errors import ConfigurationError
 
@@ -41,6 +43,7 @@ def database(configuration: Configuration) -> Iterator[CheckResult]:
             # of a file that is no database nothing is known before something is read from it
             connection.exec_driver_sql("PRAGMA schema_version" if on_sqlite else "SELECT 1")
         compare(engine, configuration.node.data)
+        yield from _left_behind(engine, list(configuration.destinations))
     except ConfigurationError as error:
         yield CheckResult(KEY, "bad", str(error).removeprefix(f"{KEY}: "))
     except SQLAlchemyError as error:
@@ -49,3 +52,21 @@ def database(configuration: Configuration) -> Iterator[CheckResult]:
         yield CheckResult(KEY, "good", f"{shown} answers")
     finally:
         engine.dispose()
+
+
+def _left_behind(engine: Database, destinations: Collection[str]) -> Iterator[CheckResult]:
+    """Does something wait for destinations that the configuration no longer has?
+
+    Raises
+    ------
+    ConfigurationError
+        If a newer version of the node has used the database.
+    """
+    with Session(engine) as session:
+        if migrations.is_behind(session.connection()):  # the node brings it up to date when it starts
+            return
+        left = outbox.left_behind(session, destinations)
+    for name, what in left.items():
+        key = f"destinations.{name}"
+        sentence = f"is not in the configuration, and {what} wait for it: they end as failed when the node starts"
+        yield CheckResult(key, "doubtful", f"{key}: {sentence}")

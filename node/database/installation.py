@@ -78,7 +78,7 @@ def compare(database: Database, data: Path, ours: str | None = None) -> None:
 
 def _begin(path: Path) -> None:
     with suppress(FileExistsError):  # another process was quicker, and its identity counts
-        link_new(path, f"{uuid4().hex}\n".encode(), mode=0o600)
+        link_new(path, f"{uuid4().hex}\n".encode())
 
 
 def _read(path: Path) -> str | None:

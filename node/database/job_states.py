@@ -13,11 +13,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
+from node.database import outbox
 from node.database.jobs import NEXT, Job, JobState
 from node.database.outbox import UNSETTLED
-from node.database.states import OutboxState, require
+from node.database.states import ForbiddenTransition, OutboxState, require
 from node.database.tables import EventRow, JobRow, OutboxRow
 from node.errors import JobNotFound
+
+CANCELLED = "cancelled by an operator"
 
 
 def node_name(configuration: Configuration) -> str:
@@ -207,12 +210,43 @@ def send_again(session: Session, job_id: str, detail: str) -> None:
         move(session, job_id, JobState.SENDING, detail=detail)
 
 
+def cancel(session: Session, job_id: str, now: datetime | None = None) -> None:
+    """End a job at the wish of an operator: what it has not sent yet is not sent, and its reason says how much was.
+
+    Raises
+    ------
+    JobNotFound
+    ForbiddenTransition
+        If it has ended already.
+    """
+    state = locked(session, job_id).state
+    if state == JobState.FAILED:
+        raise ForbiddenTransition(f"job {job_id} is {state} already")
+    outbox.cancel(session, job_id, CANCELLED)
+    move(session, job_id, JobState.FAILED, reason=_cancelled(session, job_id), now=now)
+
+
+def _cancelled(session: Session, job_id: str) -> str:
+    """Why a cancelled job has ended, with how many of its objects each destination has got."""
+    sent = func.count().filter(OutboxRow.state.in_((OutboxState.DELIVERED, OutboxState.CONFIRMED)))
+    counts = session.execute(
+        select(OutboxRow.destination, sent, func.count())
+        .where(OutboxRow.job_id == job_id, OutboxRow.state != OutboxState.SKIPPED)
+        .group_by(OutboxRow.destination)
+        .order_by(OutboxRow.destination)
+    )
+    return "; ".join([CANCELLED, *(f"{number} of {of} sent to {name}" for name, number, of in counts)])
+
+
 def settle(session: Session, job_id: str, now: datetime | None = None) -> None:
     """Close a job whose outbox has no open line left: done, or failed where a destination refused an object.
 
-    A job that is not being sent is left alone, so a late answer changes nothing that an operator decided.
+    A job that is not being sent is left alone, so a late answer changes nothing that an operator decided; it counts in
+    the reason of a job that was cancelled.
     """
     job = locked(session, job_id)
+    if job.state == JobState.FAILED and job.reason.startswith(CANCELLED):
+        job.reason = _cancelled(session, job_id)
     if job.state != JobState.SENDING:
         return
     lines = select(OutboxRow).where(OutboxRow.job_id == job_id)

@@ -411,7 +411,9 @@ def send_again(session: Session, destination: str, lines: Iterable[int], *, conf
     return waiting
 
 
-def taken_since(session: Session, destination: str, since: datetime) -> list[tuple[int, EncodedObject, str]]:
+def taken_since(
+    session: Session, destination: str, since: datetime, data: Path
+) -> list[tuple[int, EncodedObject, str]]:
     """What the destination took since then: each line, its object and the job that made it, in order of delivery."""
     rows = session.execute(
         select(OutboxRow.id, ObjectRow, OutboxRow.job_id)
@@ -423,7 +425,7 @@ def taken_since(session: Session, destination: str, since: datetime) -> list[tup
         )
         .order_by(OutboxRow.delivered, OutboxRow.id)
     )
-    return [(line, encoded_object(row), job_id) for line, row, job_id in rows]
+    return [(line, encoded_object(row, data), job_id) for line, row, job_id in rows]
 
 
 def confirm(session: Session, destination: str, uids: Collection[str], answer: str) -> None:

@@ -22,11 +22,14 @@ class OutboxState(StrEnum):
     DELIVERED = "delivered"  # the peer took it
     CONFIRMED = "confirmed"  # the peer says that it keeps it
     REFUSED = "refused"  # the peer will not take it, or it must not be sent
-    SKIPPED = "skipped"  # left out: a twin goes in its place, it may be missing, or an operator cancelled the job
+    SKIPPED = "skipped"  # left out: a twin goes in its place, or it may be missing
+    CANCELLED = "cancelled"  # an operator ended its job before it was sent
 
 
 OUTBOX: Mapping[OutboxState, frozenset[OutboxState]] = {
-    OutboxState.WAITING: frozenset({OutboxState.DELIVERED, OutboxState.REFUSED, OutboxState.SKIPPED}),
+    OutboxState.WAITING: frozenset(
+        {OutboxState.DELIVERED, OutboxState.REFUSED, OutboxState.SKIPPED, OutboxState.CANCELLED}
+    ),
     OutboxState.DELIVERED: frozenset(
         {
             OutboxState.CONFIRMED,
@@ -36,10 +39,11 @@ OUTBOX: Mapping[OutboxState, frozenset[OutboxState]] = {
     ),
     OutboxState.CONFIRMED: frozenset({OutboxState.WAITING}),  # by an operator: the peer has lost it
     OutboxState.REFUSED: frozenset({OutboxState.WAITING}),  # its job is restarted
-    OutboxState.SKIPPED: frozenset(
+    OutboxState.SKIPPED: frozenset({OutboxState.WAITING}),  # its job is restarted
+    OutboxState.CANCELLED: frozenset(
         {
             OutboxState.WAITING,  # its job is restarted
-            OutboxState.DELIVERED,  # it was under way when its job was cancelled
+            OutboxState.DELIVERED,  # it was under way
         }
     ),
 }

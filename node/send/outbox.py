@@ -6,6 +6,7 @@ Every destination has a lane and a thread of its own, so that one dead peer cost
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import threading
 import time
@@ -18,17 +19,20 @@ from sqlalchemy.orm import Session
 
 from node.background import Loop
 from node.config import Configuration
-from node.database import job_states
+from node.database import job_states, outbox
 from node.database.connection import Database
 from node.database.states import OutboxState
 from node.database.tables import LaneRow, OutboxRow
 from node.send.lane import FIRST_RETRY_S, Clock, Lane
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 CONFIRM_EVERY = 5  # polls, until unconfirmed lines are looked at
 STOP_PATIENCE_S = 5.0
 CLAIM_S = 30.0
 SWEEP_S = 5.0  # until jobs are looked for that are sent and not closed
+GONE = "is no longer in the configuration"
 
 
 class Sender:
@@ -62,7 +66,17 @@ class Sender:
         self._ours: set[str] = set()
         self._stop = threading.Event()
         self._lanes = {
-            name: Lane(name, destination, configuration.node.ae_title, database, clock, first_retry_s, self._stop)
+            name: Lane(
+                name,
+                destination,
+                configuration.node.ae_title,
+                database,
+                clock,
+                first_retry_s,
+                self._stop,
+                data=configuration.node.data.absolute(),
+                key_file=configuration.records.key_file,
+            )
             for name, destination in configuration.destinations.items()
         }
         self._loops = {
@@ -71,12 +85,14 @@ class Sender:
         }
         self._polls = itertools.count()
         self._claimed = self._swept = -math.inf
+        self._gone_seen_to = False
         self._outbox = Loop("outbox", self._wake_due, every_s=POLL_S, first_s=POLL_S)
 
     def start(self) -> None:
         """Begin to send."""
         self._stop.clear()
         self._claimed = self._swept = -math.inf
+        self._gone_seen_to = False
         for loop in (self._outbox, *self._loops.values()):
             loop.start()
 
@@ -99,6 +115,8 @@ class Sender:
         if time.monotonic() - self._claimed > self._claim_s / 6:
             self._ours, self._claimed = self._claim(), time.monotonic()
         if time.monotonic() - self._swept > SWEEP_S:
+            if not self._gone_seen_to:
+                self._gone_seen_to = self._end_what_goes_nowhere()
             with Session(self._database) as session, session.begin():
                 job_states.settle_left_over(session, self._clock())
             self._swept = time.monotonic()
@@ -111,6 +129,25 @@ class Sender:
                 due |= set(session.scalars(unconfirmed))
         for name in due & set(self._loops):
             self._loops[name].wake()
+
+    def _end_what_goes_nowhere(self) -> bool:
+        """End the lines to destinations that have left the configuration, with their jobs; whether that was all.
+
+        What another node on the same database still sends to, it goes on sending to.
+        """
+        with Session(self._database) as session:
+            left = outbox.left_behind(session, list(self._lanes))
+            now = session.scalars(select(func.current_timestamp())).one()
+            others = LaneRow.seen > now - timedelta(seconds=self._claim_s)
+            taken = set(session.scalars(select(LaneRow.destination).where(others, LaneRow.owner != self._name)))
+        for name in left.keys() - taken:
+            facts = {"destination": name, "objects": left[name].objects, "jobs": len(left[name].jobs)}
+            log.warning("destination has left the configuration, its jobs end", extra=facts)
+            for job_id in left[name].jobs:
+                with Session(self._database) as session, session.begin():
+                    outbox.give_up(session, job_id, name, GONE)
+                    job_states.settle(session, job_id, self._clock())
+        return not left.keys() & taken
 
     def _send_due(self, name: str) -> None:
         while name in self._ours and not self._stop.is_set() and self._lanes[name].turn():

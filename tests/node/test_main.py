@@ -327,9 +327,9 @@ def test_a_job_that_waits_for_its_destination_is_cancelled_by_an_operator(tmp_pa
     cancelled = condyle("jobs", "-c", path, "cancel", "1111")
     assert "is cancelled" in cancelled.stdout, cancelled.stderr
     with Session(database) as session:
-        assert session.scalars(select(OutboxRow.state)).all() == ["skipped"]
+        assert session.scalars(select(OutboxRow.state)).all() == ["cancelled"]
         job = session.get_one(JobRow, "1" * 32)
-        assert (job.state, job.reason) == ("failed", "cancelled by an operator")
+        assert (job.state, job.reason) == ("failed", "cancelled by an operator; 0 of 1 sent to gone")
     database.dispose()
     assert condyle("jobs", "-c", path, "cancel", "1111").returncode == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from node.database.checks import database
 from node.database.connection import driver_problem
 from node.demo.orthanc_process import free_port
 from node.run.job_engine import set_up
+from tests.node.send.outgoing import outgoing
 from tests.postgres import Postgres
 
 
@@ -85,3 +87,24 @@ def test_a_driver_that_is_not_installed_is_told_with_how_to_install_it(monkeypat
 def test_sqlite_needs_no_driver_of_its_own() -> None:
     assert sqlite3.sqlite_version
     assert driver_problem(make_url("sqlite:////folder/node.db")) is None
+
+
+def test_objects_that_wait_for_a_destination_that_is_gone_are_told(tmp_path: Path) -> None:
+    with outgoing(tmp_path) as out:
+        out.job("gone", kinds=("derived_series", "report"))
+        out.job("gone", "folder")
+    folder = {"folder": {"kind": "folder", "path": str(tmp_path / "results")}}
+    asked = Configuration.model_validate({"node": {"data": str(tmp_path)}, "destinations": folder})
+    found = [result for result in database(asked) if result.state == "doubtful"]
+    assert [result.key for result in found] == ["destinations.gone"]
+    assert "3 objects of 2 jobs wait for it: they end as failed when the node starts" in found[0].sentence
+
+
+def test_a_database_of_a_newer_version_is_told(tmp_path: Path) -> None:
+    set_up(Configuration.model_validate({"node": {"data": str(tmp_path)}})).dispose()
+    with closing(sqlite3.connect(tmp_path / "node.db")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    (found,) = results(tmp_path)
+    assert (found.state, found.key) == ("bad", "node.database")
+    assert "a newer version of Condyle has used it (step 9999" in found.sentence

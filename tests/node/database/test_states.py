@@ -40,6 +40,7 @@ def test_what_may_come_before_a_state_is_read_from_the_table_the_other_way_round
         OutboxState.CONFIRMED,
         OutboxState.REFUSED,
         OutboxState.SKIPPED,
+        OutboxState.CANCELLED,
     }
     assert before(OUTBOX, OutboxState.CONFIRMED) == [OutboxState.DELIVERED]
 

@@ -35,7 +35,7 @@ def clock() -> HandClock:
 
 
 def lane(out: Outgoing, configuration: Configuration, clock: HandClock, name: str = "pacs") -> Lane:
-    return Lane(name, configuration.destinations[name], "CONDYLE", out.database, clock)
+    return Lane(name, configuration.destinations[name], "CONDYLE", out.database, clock, data=out.folder)
 
 
 def drain(of: Lane) -> None:
@@ -376,5 +376,5 @@ def test_what_an_operator_cancels_while_it_is_being_sent_goes_no_further(out: Ou
     with peer.listen() as port:
         drain(lane(out, destinations(pacs=peer.destination(port)), clock))
     assert peer.uids == [image]
-    assert [line.state for line in out.lines(job)] == ["delivered", "skipped", "skipped"]
+    assert [line.state for line in out.lines(job)] == ["delivered", "cancelled", "cancelled"]
     assert twin not in {line.sop_instance_uid for line in out.lines(job)}
