@@ -16,6 +16,7 @@ A kill of the process, without a power cut, leaves the old file or the new one i
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -74,7 +75,7 @@ def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = PRIVATE_F
         flush(path.parent)
 
 
-def link_new(path: Path, content: bytes, *, mode: int = PRIVATE_FILE) -> None:
+def link_new(path: Path, content: bytes) -> None:
     """Put `content` into a new file at `path`, whole and flushed; of several that do so at once, one does.
 
     Raises
@@ -85,7 +86,7 @@ def link_new(path: Path, content: bytes, *, mode: int = PRIVATE_FILE) -> None:
         If it cannot be written.
     """
     with _partial(path) as partial:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
@@ -126,9 +127,9 @@ def make_folder(path: Path, mode: int = PRIVATE_FOLDER) -> None:
     make_folder(path.parent, mode)
     try:
         path.mkdir(mode)
-    except FileExistsError:
+    except FileExistsError as error:
         if not path.is_dir():
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
     else:
         _widen(path, mode)
 

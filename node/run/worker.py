@@ -138,7 +138,7 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
     for name, profile in asked.profiles.items():
         place, job = folder.objects / name, folder.path.name
         made = encode_what_can_be(what, profile, asked.created, place, asked.predecessors, job)
-        left_out |= dict.fromkeys(without_identity(str(one), asked.folder) for one in made.left_out)
+        left_out |= dict.fromkeys(without_identity(str(one), folder) for one in made.left_out)
         written = [_sealed(item, folder.key_file) for item in made.objects]
         twins[name] = {item.sop_instance_uid: item.twin_of for item in written}
         for item in written:

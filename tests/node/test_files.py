@@ -69,7 +69,7 @@ def test_a_folder_that_is_there_stays_as_it_is_and_a_file_in_its_place_is_an_err
     make_folder(tmp_path)
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
     (tmp_path / "file").touch()
-    with pytest.raises(FileExistsError):
+    with pytest.raises(NotADirectoryError):
         make_folder(tmp_path / "file")
 
 
