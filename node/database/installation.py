@@ -7,7 +7,6 @@ nothing; several processes on one folder and one database are one installation.
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from node.database.connection import Database
 from node.database.tables import InstallationRow
 from node.errors import ConfigurationError
-from node.files import flush, link_new
+from node.files import link_new
 
 FILE = "installation"  # in the data folder
 BEGUN = "installation.new"  # the same, until the database has it too
@@ -43,9 +42,11 @@ def require_one_installation(database: Database, data: Path) -> None:
     if ours is None and (begun := _read(data / BEGUN)) is not None:
         _offer(database, begun)
         if _of_database(database) == begun:
-            with suppress(FileNotFoundError):  # another process was quicker
-                os.rename(data / BEGUN, data / FILE)
-                flush(data)
+            with suppress(FileExistsError):  # another process was quicker
+                link_new(
+                    data / FILE, f"{begun}\n".encode()
+                )  # not by a new name: what lies there may be another's by now
+            (data / BEGUN).unlink(missing_ok=True)
         ours = _read(data / FILE)
     compare(database, data, ours)
 
