@@ -60,7 +60,7 @@ def is_behind(connection: Connection) -> bool:
     head = steps.get_current_head()
     if current is not None and current not in {step.revision for step in steps.walk_revisions()}:
         raise ConfigurationError(
-            f"node.database: a newer version of Condyle has used it (step {current}; this version ends with step {head}): "
+            f"node.database: a newer version of Condyle has used it (step {current}; this one ends with step {head}): "
             "install that version again, or put back a copy of the database from before it"
         )
     return current != head
