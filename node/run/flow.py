@@ -384,7 +384,9 @@ class Flow:
     def _asker(self) -> FhirDestination:
         """Who asked, as a destination: the RiskAssessment is made and kept, for `node.patient_records` to give out."""
         fhir = self._configuration.records.fhir
-        return FhirDestination(kind="fhir", url="", identifier_system=fhir.identifier_system if fhir else "")
+        # nothing is sent there: the name is one that never is (RFC 2606)
+        system = fhir.identifier_system if fhir else ""
+        return FhirDestination(kind="fhir", url="http://asker.invalid", identifier_system=system)
 
     def _encoding(self, destination: Destination) -> tuple[str, EncodingProfile]:
         """What a destination asks the encoders for, behind a short digest of it."""

@@ -182,6 +182,10 @@ def _entries(bundle: Mapping[str, Any], imported: Imported) -> list[Entry]:
         except ValidationError as error:
             imported.refused[f"{kind}: {_what_is_wrong(error)}"] += 1
             continue
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
+            # what fhir.resources raises for a resource inside another whose type is none, and the like
+            imported.refused[f"{kind}: it holds something that is no FHIR R4"] += 1
+            continue
         address = str(entry.get("fullUrl") or f"{kind}/{model.id or f'#{number}'}")
         if address in found:
             imported.refused[f"{found[address].kind}: told anew under the same address"] += 1
