@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from node.commands.exit_codes import CONFIGURATION, EXIT_CODES, NOT_RIGHT, OK, UNREACHABLE
+from node.commands.exit_codes import EXIT_CODES, NOT_RIGHT, OK
 from node.commands.since import SINCE_HELP, since
 
 app = typer.Typer(
@@ -404,18 +404,17 @@ def version() -> None:
 def main() -> None:
     """Entry point of the console script. An error is one sentence, never a traceback, which could show patient data."""
     from dicom_sr.errors import DicomError
-    from node.errors import ConfigurationError, NodeError, PeerRefused, PeerUnavailable
+    from node.errors import NodeError
 
     if (
         not sys.warnoptions
     ):  # libraries warn programmers and may quote values; the node itself tells the user what matters
         warnings.simplefilter("ignore")
-    codes = {ConfigurationError: CONFIGURATION, PeerUnavailable: UNREACHABLE, PeerRefused: NOT_RIGHT}
     try:
         app()
     except (NodeError, DicomError) as error:
         typer.echo(str(error), err=True)
-        sys.exit(next((code for kind, code in codes.items() if isinstance(error, kind)), NOT_RIGHT))
+        sys.exit(error.exit_code if isinstance(error, NodeError) else NOT_RIGHT)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,8 @@ class Node:
             If another node works on the same data folder.
         PeerUnavailable
             If a port is taken or the database cannot be reached.
+        NodeError
+            If a receiver cannot start.
         """
         began = time.monotonic()
         for number in (signal.SIGTERM, signal.SIGINT):

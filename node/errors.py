@@ -12,17 +12,25 @@ The tree::
     UnsuitableInput (dicom_sr.errors)   record it, do not retry
 """
 
+from typing import ClassVar
+
 
 class NodeError(Exception):
     """Base of everything the node raises on purpose."""
+
+    exit_code: ClassVar[int] = 1  # of a process that ends with it; `node.commands.exit_codes` says what they mean
 
 
 class ConfigurationError(NodeError):
     """The configuration cannot be used; the node does not start."""
 
+    exit_code = 3
+
 
 class PeerUnavailable(NodeError):
     """The peer cannot be reached or is busy: try again later."""
+
+    exit_code = 4
 
 
 class PeerRefused(NodeError):

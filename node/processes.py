@@ -1,8 +1,9 @@
 """Child processes: started, started again when they die, stopped, and never left behind.
 
-A supervised process says on its standard output, with a line that begins with ``ready``, that it does its work. It ends
-when its parent does, even if the parent is killed. The kernel sees to that (``PR_SET_PDEATHSIG``): a pipe that the
-child watches would need a thread there that still runs, and a write end that no sibling has inherited. A killed
+A supervised process says on its standard output, with a line that begins with ``ready``, that it does its work, or with
+one that begins with ``failed``, why it cannot. One that was never ready ends the node; one that was is started again. A
+child ends when its parent does, even if the parent is killed. The kernel sees to that (``PR_SET_PDEATHSIG``): a pipe
+that the child watches would need a thread there that still runs, and a write end that no sibling has inherited. A killed
 receiver loses nothing, so the signal is SIGKILL. The kernel means the *thread* that started the child; `Supervisor`
 therefore starts children from the main thread only.
 """
@@ -20,8 +21,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.errors import ConfigurationError, NodeError, PeerUnavailable
+
 log = logging.getLogger(__name__)
 
+READY, FAILED = "ready", "failed"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 STEADY_S = 30.0  # a process that lived this long starts the pauses anew
 PATIENCE_S = 5.0  # after SIGTERM
@@ -36,7 +40,15 @@ class _Child:
     started: float = 0.0
     pause_s: float = FIRST_PAUSE_S
     not_before: float = 0.0
-    ready: bool = False
+    ready: bool = False  # this process
+    was_ready: bool = False  # this one or one before it
+    said: bytes = b""  # by this process, or by the one before until this one says something
+
+    @property
+    def reason(self) -> str:
+        """Why it could not do its work, as it said itself; empty if it did not."""
+        _, failed, reason = self.said.decode(errors="replace").partition(f"{FAILED} ")
+        return reason.partition("\n")[0] if failed else ""
 
 
 class Supervisor:
@@ -66,11 +78,22 @@ class Supervisor:
         return tuple(child.process.pid for child in self._children if child.process is not None)
 
     def keep_alive(self) -> None:
-        """Start what is not running and is due; to be called a few times a second."""
+        """Start what is not running and is due; to be called a few times a second.
+
+        Raises
+        ------
+        NodeError
+            If a process has ended before it was ever ready: starting it again would not help. Of the kind that its exit
+            code says, with the reason that it gave.
+        """
         now = self._clock()
         for child in self._children:
             if child.process is not None and (code := child.process.poll()) is not None:
-                log.error("process ended", extra={"kind": self._name, "pid": child.process.pid, "code": code})
+                self._hear(child)
+                facts = {"kind": self._name, "pid": child.process.pid, "code": code, "reason": child.reason}
+                log.error("process ended", extra=facts)
+                if code > 0 and not child.was_ready:
+                    raise self._cannot_start(child, code)
                 steady = now - child.started >= STEADY_S
                 child.pause_s = FIRST_PAUSE_S if steady else min(2 * child.pause_s, LONGEST_PAUSE_S)
                 child.process.stdout.close()  # type: ignore[union-attr]
@@ -79,12 +102,13 @@ class Supervisor:
                 child.process = self._start()
                 child.started = now
             if child.process is not None and not child.ready:
-                child.ready = b"ready" in (child.process.stdout.read() or b"")  # type: ignore[union-attr]
+                self._hear(child)
 
     def problem(self) -> str | None:
         """Why not all of them run, or None."""
-        missing = sum(not child.ready for child in self._children)
-        return f"{missing} of {len(self._children)} {self._name} processes do not run" if missing else None
+        missing = [child for child in self._children if not child.ready]
+        reason = next((f": {child.reason}" for child in missing if child.reason), "")
+        return f"{len(missing)} of {len(self._children)} {self._name} processes do not run{reason}" if missing else None
 
     def stop(self) -> None:
         """Ask all to end, and end those that do not within a few seconds."""
@@ -101,6 +125,19 @@ class Supervisor:
                 process.wait()
             process.stdout.close()  # type: ignore[union-attr]
         self._children = [_Child() for _ in self._children]
+
+    def _hear(self, child: _Child) -> None:
+        """Take in what a process has said since the last time."""
+        if said := child.process.stdout.read():  # type: ignore[union-attr]
+            child.said = said
+            child.ready = READY.encode() in said
+            child.was_ready |= child.ready
+
+    def _cannot_start(self, child: _Child, code: int) -> NodeError:
+        kinds = (ConfigurationError, PeerUnavailable)
+        kind = next((kind for kind in kinds if kind.exit_code == code), NodeError)
+        reason = child.reason or f"ended with exit code {code} before it was ready; the log says why"
+        return kind(f"{self._name}: {reason}")
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
@@ -124,6 +161,12 @@ def receivers(path: Path, count: int) -> Supervisor:
 
 
 # ---- in the child
+
+
+def say(word: str, more: object) -> None:
+    """Tell the supervisor in one line: `READY`, or `FAILED` and why."""
+    sys.stdout.write(f"{word} {' '.join(str(more).split())}\n")
+    sys.stdout.flush()
 
 
 def end_with_parent() -> None:

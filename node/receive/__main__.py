@@ -15,12 +15,20 @@ def main() -> None:
         sys.modules[name] = None  # type: ignore[assignment]  # to an import that is as good as not installed
     from node import log
     from node.config import read
-    from node.processes import end_with_parent
+    from node.errors import NodeError, PeerUnavailable
+    from node.processes import FAILED, end_with_parent, say
     from node.receive.process import serve
 
     end_with_parent()
     log.configure()
-    serve(read(Path(sys.argv[1])))
+    try:
+        serve(read(Path(sys.argv[1])))
+    except NodeError as error:
+        say(FAILED, error)
+        sys.exit(error.exit_code)
+    except OSError as error:  # a folder that cannot be made, a disk that is full
+        say(FAILED, f"{error.filename or 'node.data'}: {error.strerror or type(error).__name__}")
+        sys.exit(PeerUnavailable.exit_code)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 
 import pydicom
@@ -12,33 +11,40 @@ from sqlalchemy import inspect
 
 from node.config import Configuration
 from node.data_folder import keep_private, prepare
-from node.database.connection import open_database
+from node.database.connection import open_database, opening_errors
 from node.database.installation import require_one_installation
 from node.database.tables import InstanceRow
+from node.processes import READY, say
 from node.receive.receiver import Receiver
 
 
 def serve(configuration: Configuration) -> None:
-    """Receive until SIGTERM or SIGINT; with nothing to listen on, raise before."""
+    """Receive until SIGTERM or SIGINT.
+
+    Raises
+    ------
+    NodeError
+        If it cannot begin; nothing has been received then.
+    """
     keep_private()
     # what stands in a header is the sender's business, and a warning would quote it
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    prepare(configuration.node.data)
-    database = open_database(configuration.node.database_url)
-    if not inspect(database).has_table(InstanceRow.__tablename__):
-        from node.database.migrations import (
-            migrate,  # a receiver alone; in a node its parent has done so, and this costs memory
-        )
+    with opening_errors(configuration):
+        prepare(configuration.node.data)
+        database = open_database(configuration.node.database_url)
+        if not inspect(database).has_table(InstanceRow.__tablename__):
+            from node.database.migrations import (
+                migrate,  # a receiver alone; in a node its parent has done so, and this costs memory
+            )
 
-        migrate(database)
-    require_one_installation(database, configuration.node.data)
+            migrate(database)
+        require_one_installation(database, configuration.node.data)
     parent = os.getppid()
     with Receiver(configuration, database) as receiver:
-        sys.stdout.write(f"ready {receiver.server.port}\n")
-        sys.stdout.flush()
+        say(READY, receiver.server.port)
         while not stop.wait(1.0):
             if os.getppid() != parent:  # orphaned: the node's next start must find the port free
                 break

@@ -258,6 +258,16 @@ def test_a_port_in_use_is_exit_code_4_and_named(tmp_path: Path) -> None:
     assert f"status.port: 127.0.0.1:{port}: cannot be opened" in ended.stderr
 
 
+def test_a_receiver_that_cannot_start_ends_the_node_with_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "data" / "receipts").mkdir(parents=True)
+    (tmp_path / "data" / "receipts" / "slots").write_text("a file where the receivers count their associations")
+    ended = process("serve", configured(tmp_path), "--log", "json")
+    assert ended.returncode == 4
+    assert ended.stderr.splitlines()[-1] == f"receiver: {tmp_path}/data/receipts/slots: File exists"
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.count("process started") == 1
+
+
 # ---- route
 def test_route_says_clause_by_clause_why_and_why_not(tmp_path: Path, knee: Path, condyle: Condyle) -> None:
     path = configured(tmp_path, routes={"knee": KNEE, "wrist": {**KNEE, "when": {"BodyPartExamined": "WRIST"}}})

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import textwrap
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from node.errors import ConfigurationError, NodeError, PeerUnavailable
 from node.processes import FIRST_PAUSE_S, Supervisor
 from tests.waiting import until
 
@@ -70,7 +72,7 @@ def test_a_process_that_dies_is_started_again() -> None:
 
 
 def test_a_process_that_dies_again_and_again_is_started_less_and_less_often() -> None:
-    kept, hands = supervisor("raise SystemExit(3)")
+    kept, hands = supervisor("print('ready', flush=True); raise SystemExit(3)")
     starts = []
     for _ in range(200):
         before = kept.pids
@@ -82,6 +84,40 @@ def test_a_process_that_dies_again_and_again_is_started_less_and_less_often() ->
     pauses = [later - earlier for earlier, later in pairwise(starts)]
     assert pauses == sorted(pauses)
     assert pauses[-1] > 4 * pauses[0]
+    kept.stop()
+
+
+@pytest.mark.parametrize(
+    ("program", "kind", "told"),
+    [
+        ("print('failed no room'); raise SystemExit(3)", ConfigurationError, "test: no room"),
+        ("print('failed port taken'); raise SystemExit(4)", PeerUnavailable, "test: port taken"),
+        ("raise SystemExit(1)", NodeError, "test: ended with exit code 1 before it was ready; the log says why"),
+    ],
+)
+def test_a_process_that_cannot_start_is_not_started_again(program: str, kind: type[NodeError], told: str) -> None:
+    kept, _ = supervisor(program)
+    with pytest.raises(kind, match=f"^{told}$"):
+        until(lambda: running(kept))
+    assert kind.exit_code == int(program[-2])
+    kept.stop()
+
+
+def test_a_process_that_was_ready_once_is_started_again_and_its_reason_is_told(tmp_path: Path) -> None:
+    once = tmp_path / "once"
+    first = f"import pathlib, time; once = pathlib.Path({str(once)!r}); new = not once.exists(); once.touch()\n"
+    then = "print('ready' if new else 'failed no room', flush=True); time.sleep(600 * new); raise SystemExit(4)"
+    kept, hands = supervisor(first + then)
+    until(lambda: running(kept))
+    os.kill(kept.pids[0], signal.SIGKILL)
+    hands.now += 2 * FIRST_PAUSE_S
+
+    def told() -> bool:
+        hands.now += 1.0
+        kept.keep_alive()
+        return kept.problem() == "1 of 1 test processes do not run: no room"
+
+    until(told)
     kept.stop()
 
 
