@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from datetime import datetime
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +35,24 @@ ConfigOption = Annotated[Path, typer.Option("--config", "-c", help=CONFIG_HELP, 
 DEFAULT_CONFIG = Path("config.yaml")
 JobsConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help=f"{CONFIG_HELP[:-1]}; also before the name of the command.")
+]
+
+
+def _job_id(text: str) -> str:
+    if not text.strip():
+        raise typer.BadParameter("is empty; should be the id of a job, as condyle jobs lists them")
+    return text.strip()
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: should be a day, such as 2026-01-31") from None
+
+
+JobArgument = Annotated[
+    str, typer.Argument(help="The id of the job, or its first characters.", metavar="ID", callback=_job_id)
 ]
 
 
@@ -137,7 +155,7 @@ def jobs_list(
 @jobs_app.command("show")
 def jobs_show(
     context: typer.Context,
-    job: Annotated[str, typer.Argument(help="The id of the job, or its first characters.", metavar="ID")],
+    job: JobArgument,
     config: JobsConfigOption = None,
 ) -> None:
     """Show one job: why it was started, its timeline, its objects and where they were sent."""
@@ -149,7 +167,7 @@ def jobs_show(
 @jobs_app.command("restart")
 def jobs_restart(
     context: typer.Context,
-    job: Annotated[str, typer.Argument(help="The id of the job, or its first characters.", metavar="ID")],
+    job: JobArgument,
     config: JobsConfigOption = None,
 ) -> None:
     """Restart a failed or unsuitable job at the step that failed."""
@@ -161,7 +179,7 @@ def jobs_restart(
 @jobs_app.command("cancel")
 def jobs_cancel(
     context: typer.Context,
-    job: Annotated[str, typer.Argument(help="The id of the job, or its first characters.", metavar="ID")],
+    job: JobArgument,
     config: JobsConfigOption = None,
 ) -> None:
     """Cancel a job that is queued, running or sending. It counts as failed, and its unsent objects are not sent.
@@ -176,7 +194,7 @@ def jobs_cancel(
 @jobs_app.command("send")
 def jobs_send(
     context: typer.Context,
-    job: Annotated[str, typer.Argument(help="The id of the job, or its first characters.", metavar="ID")],
+    job: JobArgument,
     to: Annotated[list[str], typer.Option("--to", help="The name of a destination; can be repeated.", metavar="NAME")],
     config: JobsConfigOption = None,
 ) -> None:
@@ -346,8 +364,10 @@ def risk(
         str | None, typer.Option(help="Issuer of the patient ID; the default is records.default_issuer.")
     ] = None,
     at: Annotated[
-        datetime | None,
-        typer.Option(help="The day from which the risk is counted; the default is today.", formats=["%Y-%m-%d"]),
+        date | None,
+        typer.Option(
+            help="The day from which the risk is counted; the default is today.", parser=_day, metavar="YYYY-MM-DD"
+        ),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the answer as a FHIR RiskAssessment.")] = False,
 ) -> None:
@@ -357,13 +377,14 @@ def risk(
     """
     from node.commands.risk import risk as run
 
-    raise typer.Exit(run(patient, config, issuer, at.date() if at else None, json_output))
+    raise typer.Exit(run(patient, config, issuer, at, json_output))
 
 
 @app.command()
 def record(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="FHIR R4 bundles, HL7 v2 messages, OMOP CDM tables (zip or folder).")
+        list[Path] | None,
+        typer.Argument(help="FHIR R4 bundles, HL7 v2 messages, OMOP CDM tables (zip or folder).", exists=True),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     new_key: Annotated[
@@ -378,7 +399,9 @@ def record(
 
     if new_key is not None:
         raise typer.Exit(run.make_key(new_key))
-    raise typer.Exit(run.record(files or [], config))
+    if not files:
+        raise typer.BadParameter("there is none; give files to import, or --new-key FILE", param_hint="FILES")
+    raise typer.Exit(run.record(files, config))
 
 
 @app.command()

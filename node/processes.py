@@ -1,11 +1,11 @@
 """Child processes: started, started again when they die, stopped, and never left behind.
 
-A supervised process says on its standard output, with a line that begins with ``ready``, that it does its work, or with
-one that begins with ``failed``, why it cannot. One that was never ready ends the node; one that was is started again. A
-child ends when its parent does, even if the parent is killed. The kernel sees to that (``PR_SET_PDEATHSIG``): a pipe
-that the child watches would need a thread there that still runs, and a write end that no sibling has inherited. A killed
-receiver loses nothing, so the signal is SIGKILL. The kernel means the *thread* that started the child; `Supervisor`
-therefore starts children from the main thread only.
+A supervised process says on its standard output, with a line that begins with ``ready``, that it does its work, or
+with one that begins with ``failed``, why it cannot. One that was never ready ends the node; one that was is started
+again. A child ends when its parent does, even if the parent is killed. The kernel sees to that (``PR_SET_PDEATHSIG``):
+a pipe that the child watches would need a thread there that still runs, and a write end that no sibling has inherited.
+A killed receiver loses nothing, so the signal is SIGKILL. The kernel means the *thread* that started the child;
+`Supervisor` therefore starts children from the main thread only.
 """
 
 from __future__ import annotations

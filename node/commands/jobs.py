@@ -138,8 +138,9 @@ def _show_head(out: Console, job: JobRow) -> None:
 def _show_why(out: Console, decision: DecisionRow) -> None:
     out.print(f"\n[bold]why[/]: {decision.trace['why']}")
     for series in decision.trace["series"]:
+        out.print(f"  {series.get('modality') or '?'} series {series['series_instance_uid']}", markup=False)
         for clause in series["clauses"]:
-            _show_clause(out, clause, "  ")
+            _show_clause(out, clause, "    ")
 
 
 def _show_clause(out: Console, clause: dict[str, Any], indent: str) -> None:

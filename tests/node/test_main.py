@@ -234,7 +234,60 @@ def test_check_online_asks_fhir_servers_what_they_are(tmp_path: Path, condyle: C
     assert re.search(r"bad +\S+config.yaml:\d+: destinations.gone: .*cannot be reached", ended.stdout)
 
 
+@pytest.mark.orthanc
+def test_check_online_asks_orthanc_feeds(tmp_path: Path, orthanc: Archive, condyle: Condyle) -> None:
+    feeds = {"there": {"url": orthanc.url}, "gone": {"url": f"http://127.0.0.1:{free_port()}"}}
+    ports = {"dimse": {"host": "127.0.0.1", "port": free_port()}}
+    ended = condyle("check", configured(tmp_path, receive={**ports, "orthanc_feeds": feeds}), "--online")
+    assert re.search(r"good +receive.orthanc_feeds.there .*answers: Orthanc \d", ended.stdout), ended.stdout
+    assert re.search(r"bad .*config.yaml:\d+: receive.orthanc_feeds.gone: .*cannot be reached: Conn", ended.stdout)
+    assert ended.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["record"], "FILES: there is none"),
+        (["record", "/none"], "'/none' does not exist"),
+        (["risk", "--patient", "x", "--at", "yesterday"], "'yesterday': should be a day, such as 2026-01-31"),
+        (["jobs", "show", ""], "'ID': is empty; should be the id of a job"),
+        (["jobs", "cancel", " "], "'ID': is empty; should be the id of a job"),
+    ],
+)
+def test_a_wrong_command_line_is_exit_code_2_and_told_in_words(
+    tmp_path: Path, arguments: list[str], told: str, condyle: Condyle
+) -> None:
+    ended = condyle(*arguments, "-c", configured(tmp_path))
+    assert ended.returncode == 2
+    assert told in ended.stderr
+
+
 # ---- what keeps a node from starting
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"records": {"token_file": "empty"}}, "records.token_file: .*empty: is empty"),
+        (
+            {"receive": {"dicomweb": {"token_file": "short"}}},
+            "receive.dicomweb.token_file: .*short: the token has 5 char",
+        ),
+        ({"status": {"token": ""}}, "status.token: is empty"),
+        (
+            {"status": {"port": 4711}, "receive": {"dimse": {"port": 4711}}},
+            "status.port: 4711: is the port of receive.d",
+        ),
+    ],
+)
+def test_a_node_does_not_start_on_an_empty_token_or_one_port_for_two(
+    tmp_path: Path, section: dict[str, Any], told: str, condyle: Condyle
+) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "short").write_text("short")
+    ended = condyle("serve", configured(tmp_path, **section))
+    assert ended.returncode == 3
+    assert re.search(rf"config.yaml:\d+: {told}", ended.stderr), ended.stderr
+
+
 def test_a_configuration_that_cannot_be_used_is_exit_code_3(tmp_path: Path) -> None:
     ended = process("serve", configured(tmp_path, node={"ae_title": ""}))
     assert ended.returncode == 3
@@ -304,6 +357,7 @@ def test_what_was_imported_is_run_and_its_job_explained(tmp_path: Path, knee: Pa
         assert job.id[:12] in listed.stdout
         assert "unsuitable" in listed.stdout
         shown = condyle("jobs", "-c", node.config, "show", job.id[:6])
+        assert f"MR series {job.series_instance_uids[0]}\n" in shown.stdout
         assert "✓ BodyPartExamined: found KNEE, expected KNEE" in shown.stdout
         assert "prepare" in shown.stdout
         restarted = condyle("jobs", "restart", job.id, "-c", node.config)
