@@ -39,6 +39,7 @@ _KINDS = {
     "key_objects": 9,
     "document": 10,
 }
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SEVERAL = 11  # further series of a kind, as for several echoes: from this number on
 _EACH = 20
 
@@ -108,7 +109,7 @@ class Provenance:
         """StudyInstanceUID of the study that the objects go into."""
         return str(self.header.StudyInstanceUID)
 
-    # ---- time: the job's, never the clock's
+    # ---- time: as given, never the clock's
     @cached_property
     def _moment(self) -> datetime:
         offset = offset_from_utc(self.header)
@@ -116,18 +117,19 @@ class Provenance:
 
     @property
     def date(self) -> str:
-        """Day of the job, YYYYMMDD."""
+        """Day that the objects carry, YYYYMMDD."""
         return self._moment.strftime("%Y%m%d")
 
     @property
     def time(self) -> str:
-        """Time of the job, HHMMSS."""
+        """Time that the objects carry, HHMMSS."""
         return self._moment.strftime("%H%M%S")
 
     @property
     def readable_date(self) -> str:
-        """Day of the job for people, e.g. 22 Nov 2026."""
-        return self._moment.strftime("%d %b %Y")
+        """That day for people, e.g. 22 Nov 2026."""
+        moment = self._moment  # not by strftime: its names of months follow the locale of the process
+        return f"{moment.day:02} {_MONTHS[moment.month - 1]} {moment.year}"
 
     # ---- identity
     @cached_property

@@ -49,7 +49,8 @@ def encode(
     Parameters
     ----------
     created
-        When the job was made; the only time that the objects hold. Timezone aware, or in the site's local time.
+        The only time that the objects hold. Timezone aware, or in the site's local time. A node takes it from the
+        images (`dicom_sr.read.moments`), so that it makes the same objects of the same images at any time.
     folder
         Where the Part 10 files go; made if absent. Existing files of the same names are replaced.
     predecessors

@@ -166,8 +166,9 @@ def _created() -> str:
         [
             "## Objects that the node creates",
             "UIDs are derived from the source instances, the pipeline, the model and the settings, so that the same "
-            "images give the same instances. Text is in ISO_IR 192 (UTF-8). Patient and study are copied from the "
-            "source. Every object names this software in its Contributing Equipment Sequence; such objects are never "
+            "images give the same instances. Dates and times are those of the latest source image. "
+            "Text is in ISO_IR 192 (UTF-8). Patient and study are copied from the source. Every object names this "
+            "software in its Contributing Equipment Sequence; such objects are never "
             "processed when they come back. The profile of a destination decides which kinds of object it gets.",
             _table(("SOP class", "UID", "Modality", "Template", "Transfer syntax", "Pipelines"), rows),
         ]

@@ -6,6 +6,8 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -84,7 +86,10 @@ class OwnReports:
                 log.debug("own report passed over", extra={"reason": type(error).__name__})
             else:
                 found.append(report)
-        return latest(report for report in found if self._went_out(report, wanted.pipeline)), mismatches
+        when = [(report, self._went_out(report, wanted.pipeline)) for report in found]
+        # a report carries the time of its images: which was written last only the job says
+        sent = (replace(report, written=created.isoformat()) for report, created in when if created is not None)
+        return latest(sent), mismatches
 
     def get(self, sop_instance_uid: str, who: Identity) -> bytes | None:
         """The report of that UID, if it is still there."""
@@ -107,10 +112,11 @@ class OwnReports:
     def _reports(self, who: Identity) -> Iterator[Path]:
         yield from sorted(self._of(who).glob("*.dcm"))
 
-    def _went_out(self, report: Found, pipeline: str) -> bool:
+    def _went_out(self, report: Found, pipeline: str) -> datetime | None:
+        """When the job was made that handed the report over; None where none has, or it failed."""
         with Session(self._database) as session:
-            known = session.scalar(
-                select(JobRow.id)
+            return session.scalar(
+                select(JobRow.created)
                 .join(ObjectRow, ObjectRow.job_id == JobRow.id)
                 .where(
                     ObjectRow.sop_instance_uid == report.sop_instance_uid,
@@ -118,7 +124,6 @@ class OwnReports:
                     JobRow.state.in_((JobState.SENDING, JobState.DONE)),
                 )
             )
-        return known is not None
 
 
 def erase_reports(folder: Path, sop_instance_uids: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +23,7 @@ DAY_DIGITS, TIME_DIGITS = 8, 6
 TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Manufacturer"),
     *("ManufacturerModelName", "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex"),
-    *("StudyDate", "StudyTime", "ContentDate", "ContentTime"),
+    *("StudyDate", "StudyTime", "ContentDate", "ContentTime", "SoftwareVersions", "PredecessorDocumentsSequence"),
 ]
 # what pydicom raises on bytes that are not what they should be
 MALFORMED = (
@@ -118,16 +119,24 @@ class Found:
     made: Moment
     written: str  # ContentDate and -Time: of two reports on one study the later counts
     content: bytes = field(repr=False)  # as `normalised` leaves it
+    versions: tuple[int, ...] = ()  # the numbers in SoftwareVersions
+    revises: frozenset[str] = frozenset()  # SOPInstanceUIDs of the reports that it takes the place of
 
     @property
-    def order(self) -> tuple[str, str, str, str]:
-        """What reports are sorted by: study, then writing; the last counts."""
-        return (self.made.day, self.made.time, self.written, self.sop_instance_uid)
+    def order(self) -> tuple[str, str, tuple[int, ...], str, str]:
+        """What reports are sorted by: study, then version of what wrote it, then writing; the last counts."""
+        return (self.made.day, self.made.time, self.versions, self.written, self.sop_instance_uid)
 
 
 def latest(found: Iterable[Found]) -> Found | None:
-    """The one of the latest study, and of that study the one written last."""
-    return max(found, key=lambda report: report.order, default=None)
+    """The one of the latest study, and of that study the one written last.
+
+    Reports carry the time of their images, so that one that revises another may have the same: it says so itself.
+    """
+    reports = list(found)
+    revised = frozenset[str]().union(*(report.revises for report in reports))
+    standing = [report for report in reports if report.sop_instance_uid not in revised]
+    return max(standing or reports, key=lambda report: report.order, default=None)
 
 
 def examined(content: bytes, wanted: Wanted, default_issuer: str) -> Found:
@@ -169,11 +178,23 @@ def examined(content: bytes, wanted: Wanted, default_issuer: str) -> Found:
             made,
             f"{header.get('ContentDate') or ''}{header.get('ContentTime') or ''}",
             normalised(content),
+            tuple(int(number) for number in re.findall(r"[0-9]{1,9}", str(header.get("SoftwareVersions") or ""))),
+            _revised(header),
         )
     except NotUsable:
         raise
     except MALFORMED as error:
         raise NotUsable(f"the object cannot be read: {type(error).__name__}") from error
+
+
+def _revised(header: Dataset) -> frozenset[str]:
+    """The reports that a report names as those it takes the place of (PS3.3 C.17.2)."""
+    return frozenset(
+        str(item.ReferencedSOPInstanceUID)
+        for study in header.get("PredecessorDocumentsSequence") or ()
+        for series in study.get("ReferencedSeriesSequence") or ()
+        for item in series.get("ReferencedSOPSequence") or ()
+    )
 
 
 def mismatch(who: Identity, other: Identity) -> str | None:

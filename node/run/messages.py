@@ -57,7 +57,7 @@ class Encode:
     not_run: str | None  # why there is none
     predecessors: tuple[EncodedObject, ...]  # reports of the job that this one revises
     profiles: dict[str, EncodingProfile]  # by a short digest of each
-    created: datetime  # of the job; the only time that the objects hold
+    created: datetime  # of the job: the time that the objects hold where no image names one
     revision: str  # `Job.revision`
     key: str  # digest of all that the objects follow from; they are known by it
     key_file: Path | None = None  # seals what names the patient

@@ -21,6 +21,8 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from datetime import time as time_of_day
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -30,6 +32,7 @@ import node.log
 from dicom_sr.errors import DicomError, EncodingError, UnsuitableInput
 from dicom_sr.findings import Model, NotRun, Result
 from dicom_sr.profile import EncodedObject
+from dicom_sr.read.moments import taken
 from node.data_folder import keep_private
 from node.files import write_whole
 from node.run import messages
@@ -132,12 +135,13 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
     what = _not_run(asked, folder, warm) if asked.result is None else _result(asked.result, folder)
     if asked.revision:
         what = replace(what, model=_revised(what.model, asked.revision))
+    moment = _moment(what, folder) or asked.created
     objects: dict[str, EncodedObject] = {}
     twins: dict[str, dict[str, str | None]] = {}
     left_out: dict[str, None] = {}  # once each, in order
     for name, profile in asked.profiles.items():
         place, job = folder.objects / name, folder.path.name
-        made = encode_what_can_be(what, profile, asked.created, place, asked.predecessors, job)
+        made = encode_what_can_be(what, profile, moment, place, asked.predecessors, job)
         left_out |= dict.fromkeys(without_identity(str(one), folder) for one in made.left_out)
         written = [_sealed(item, folder.key_file) for item in made.objects]
         twins[name] = {item.sop_instance_uid: item.twin_of for item in written}
@@ -150,6 +154,17 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
     on_disk(item.path for item in objects.values())
     folder.write_note(ObjectsNote(asked.key, tuple(objects.values()), twins, tuple(left_out)))
     return Encoded(len(objects))
+
+
+def _moment(what: Result | NotRun, folder: JobFolder) -> datetime | None:
+    """The time that the objects hold: when the images were taken, or the day that a risk was asked for.
+
+    It is not that of the clock: any node makes the same objects of the same images, whenever it does.
+    """
+    if what.evidence:
+        return taken(header for series in what.evidence for header in series.headers)
+    context = folder.read_context()
+    return None if context is None else datetime.combine(context.index_date, time_of_day.min, UTC)
 
 
 def _revised(model: Model, revision: str) -> Model:

@@ -28,7 +28,7 @@ from node.prior.search import PriorReports
 PIPELINE = "hand_foot_scoring"
 
 
-def instance(sop_class: str, modality: str, **elements: str) -> Dataset:
+def instance(sop_class: str, modality: str, **elements: Any) -> Dataset:
     """A header of Erika Muster's study of 5 May 2026, changed as told."""
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
@@ -47,7 +47,7 @@ def radiograph(**elements: str) -> Dataset:
     return instance(DigitalXRayImageStorageForPresentation, "DX", **elements)
 
 
-def report(**elements: str) -> Dataset:
+def report(**elements: Any) -> Dataset:
     """An earlier report of hers, of 4 April 2025, by the scoring pipeline."""
     said = {
         "StudyDate": "20250404",

@@ -119,3 +119,22 @@ def test_a_moment_knows_what_was_before_it() -> None:
     assert not Moment("20260506").is_before(at)
     header = Dataset()
     assert not Moment.of(header).is_before(at)
+
+
+def test_of_two_reports_with_the_time_of_the_same_images_the_one_that_revises_the_other_counts() -> None:
+    first = report(SoftwareVersions="0.2")
+    for number in range(3):  # whatever the UIDs are
+        item, series, study = Dataset(), Dataset(), Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = first.SOPClassUID, first.SOPInstanceUID
+        series.SeriesInstanceUID, series.ReferencedSOPSequence = first.SeriesInstanceUID, [item]
+        study.StudyInstanceUID, study.ReferencedSeriesSequence = first.StudyInstanceUID, [series]
+        second = report(StudyInstanceUID=first.StudyInstanceUID, SoftwareVersions="0.2", InstanceNumber=str(number))
+        second.PredecessorDocumentsSequence = [study]
+        found = [examined(part10(ds), wanted(), "") for ds in (first, second)]
+        assert latest(found) == latest(reversed(found)) == found[1]
+
+
+def test_of_two_reports_on_one_study_that_of_the_newer_version_counts() -> None:
+    older, newer = report(SoftwareVersions=["0.9", "1.9"]), report(SoftwareVersions=["0.10", "1.0"])
+    found = [examined(part10(ds), wanted(), "") for ds in (newer, older)]
+    assert latest(found) == found[0]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +30,8 @@ class Bed:
         paths = [folder / f"{ds.SOPInstanceUID}.dcm" for ds in instances]
         for ds, path in zip(instances, paths, strict=True):
             pydicom.dcmwrite(path, ds, enforce_file_format=True)
-        self.folder.write_note(StudyNote(instances[0].StudyInstanceUID, tuple(paths)))
+        self.paths = tuple(paths)
+        self.folder.write_note(StudyNote(instances[0].StudyInstanceUID, self.paths))
 
     def settings(self, **more: object) -> dict[str, object]:
         return {"journal": str(self.journal), **more}
@@ -37,14 +39,16 @@ class Bed:
     def request(self, kind: type[A], **settings: object) -> A:
         return kind(self.folder.path, "trial", self.settings(**settings))
 
-    def encode(self, result: str | None, not_run: str | None = None, revision: str = "") -> ObjectsNote:
+    def encode(
+        self, result: str | None, not_run: str | None = None, revision: str = "", created: datetime = CREATED
+    ) -> ObjectsNote:
         """The objects of two destinations, one of which wants an older form of report."""
         profiles = {
             "new": EncodingProfile(not_run_reports=True),
             "old": EncodingProfile(not_run_reports=True, measurement_report="comprehensive"),
         }
         request = Encode(
-            self.folder.path, "trial", self.settings(), result, not_run, (), profiles, CREATED, revision, "key"
+            self.folder.path, "trial", self.settings(), result, not_run, (), profiles, created, revision, "key"
         )
         encoded = answer(request, self.warm)
         note = self.folder.finished_objects("key")
@@ -127,6 +131,24 @@ def test_an_object_that_cannot_be_made_is_noted_and_the_others_are_written(bed: 
     assert {item.kind for item in note.objects} == {"secondary_capture", "report", "presentation_state"}
     kinds = ["binary segmentation", "fractional segmentation"]  # once, although two destinations ask for them
     assert [sentence.partition(": ")[0] for sentence in note.left_out] == kinds
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_objects_carry_the_time_of_their_images_and_that_of_the_job_only_where_these_have_none(
+    bed: Bed, dated: bool
+) -> None:
+    if not dated:
+        for path in bed.paths:
+            ds = pydicom.dcmread(path)
+            ds.StudyDate = ds.StudyTime = ""
+            ds.save_as(path)
+    sha256, later = inferred(bed).sha256, datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
+    first, second = bed.encode(sha256), bed.encode(sha256, created=later)
+    assert ([item.sha256 for item in first.objects] == [item.sha256 for item in second.objects]) is dated
+    report = pydicom.dcmread(second.objects[-1].path)
+    expected = ("20260102", "030405") if dated else ("20310203", "040506")
+    assert (report.ContentDate, report.ContentTime) == (report.InstanceCreationDate, report.InstanceCreationTime)
+    assert (report.ContentDate, report.ContentTime) == expected
 
 
 def test_a_missing_result_becomes_a_picture_and_a_report(bed: Bed) -> None:
