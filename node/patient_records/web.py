@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Sequence
 from datetime import date
+from email.message import Message
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 from dicom_sr.errors import UnsuitableInput
 from node.config import Network, RecordSettings
 from node.errors import JobNotFound, NodeError
+from node.network.content_encoding import UnsuitableBody, unpacked
 from node.network.sign_in import UNAUTHORIZED, SignIn
 from node.patient_records.intake import Intake, IntakeSummary
 from node.patient_records.requests import LOOK_S, Answer, AnswerState, RecordRequests
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 MAXIMUM_BYTES = 64 * 2**20
 LONGEST_WAIT_S = 600.0
 FHIR_JSON = "application/fhir+json"
+SAYS_NOTHING = ("text/plain", "application/octet-stream", "application/x-www-form-urlencoded")  # as curl, unasked
 STATUS = {
     AnswerState.UNDER_WAY: 202,
     AnswerState.UNSUITABLE: 422,
@@ -142,10 +145,14 @@ class RecordsWeb:
         if (refusal := self._refusal(request)) is not None:
             return {}, refusal
         received = bytearray()
-        async for chunk in request.stream():
-            received += chunk
-            if len(received) > MAXIMUM_BYTES:
-                return {}, _outcome(413, "error", f"more than {MAXIMUM_BYTES // 2**20} MB")
+        try:
+            _require_json(request.headers.get("content-type", ""))
+            async for chunk in unpacked(request.stream(), request.headers.get("content-encoding", "")):
+                received += chunk
+                if len(received) > MAXIMUM_BYTES:
+                    return {}, _outcome(413, "error", f"more than {MAXIMUM_BYTES // 2**20} MB")
+        except UnsuitableBody as problem:
+            return {}, _outcome(problem.status, "error", problem.sentence)
         try:
             content = json.loads(bytes(received))
         except (ValueError, RecursionError):  # bad JSON, bad UTF-8, thousands of brackets
@@ -160,6 +167,17 @@ class RecordsWeb:
         if refusal.status == UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = "Bearer"
         return response
+
+
+def _require_json(content_type: str) -> None:
+    """Refuse a media type that is none of JSON's; senders that do not care name none, or one that says nothing."""
+    message = Message()
+    message["content-type"] = content_type or FHIR_JSON
+    media, charset = message.get_content_type(), str(message.get_param("charset", "utf-8")).lower()
+    if not (media in SAYS_NOTHING or media.split("/")[1].split("+")[-1] == "json"):
+        raise UnsuitableBody(415, f"Only JSON is taken ({FHIR_JSON}), not {media}")
+    if charset not in ("utf-8", "utf8", "us-ascii"):
+        raise UnsuitableBody(415, "JSON is taken in UTF-8 only (RFC 8259 8.1)")
 
 
 def _wait_s(request: Request, default_s: float) -> float:

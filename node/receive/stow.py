@@ -9,7 +9,8 @@ the store's promise before the response says so.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
 from functools import partial as bind
@@ -25,6 +26,7 @@ from starlette.routing import Route
 
 from node.config import DicomWebSettings, Network
 from node.database.states import AssociationOutcome
+from node.network.content_encoding import UnsuitableBody, require_known_encoding, unpacked
 from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
 from node.receive.status import NotStored, Status
 from node.receive.store.header import is_uid
@@ -33,6 +35,8 @@ from node.receive.store.instance_files import Receipt
 from node.receive.store.store import Store
 
 MAXIMUM_PARTS = 10_000
+MAXIMUM_PREAMBLE = 64 * 1024
+NO_BOUNDARY = "The boundary that Content-Type names does not begin a line of the body"
 MAXIMUM_BOUNDARY = 70  # RFC 2046 5.1.1
 DICOM, JSON, XML = "application/dicom", "application/dicom+json", "application/dicom+xml"
 OK, ACCEPTED, BAD_REQUEST, CONFLICT = 200, 202, 400, 409
@@ -56,21 +60,13 @@ def routes(store: Store, settings: DicomWebSettings, proxies: Sequence[Network] 
     ]
 
 
-class _Unsuitable(Exception):
-    """The request itself cannot be served."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-
-
 @dataclass
 class _Outcome:
     """What became of the parts."""
 
     stored: list[tuple[str, Receipt]] = field(default_factory=list)  # SOP Class UID, receipt
     failed: list[tuple[str, str, int]] = field(default_factory=list)  # SOP Class UID, SOP Instance UID, reason
+    not_supported: list[str] = field(default_factory=list)  # why, of those that failed because of what they come in
 
 
 class _Desk:
@@ -84,22 +80,24 @@ class _Desk:
         address = caller_address(request, self._proxies) or (request.client.host if request.client else "")
         try:
             if (refusal := self._sign_in.refusal(request)) is not None:
-                raise _Unsuitable(refusal.status, refusal.sentence)
+                raise UnsuitableBody(refusal.status, refusal.sentence)
             answer_type = _answer_type(request.headers.get("accept", "*/*"))
             boundary = _boundary(request.headers.get("content-type", ""))
+            encoding = request.headers.get("content-encoding", "")
+            require_known_encoding(encoding)
             study = request.path_params.get("study")
             if study is not None and not is_uid(study):
-                raise _Unsuitable(BAD_REQUEST, "The study in the address is not a UID")
-        except _Unsuitable as problem:
-            await to_thread.run_sync(self._store.refuse, "stow", "", "", address, problem.reason)
-            headers = {"WWW-Authenticate": "Bearer"} if problem.code == UNAUTHORIZED else {}
-            return JSONResponse({"error": problem.reason}, problem.code, headers)
+                raise UnsuitableBody(BAD_REQUEST, "The study in the address is not a UID")
+        except UnsuitableBody as problem:
+            await to_thread.run_sync(self._store.refuse, "stow", "", "", address, problem.sentence)
+            headers = {"WWW-Authenticate": "Bearer"} if problem.status == UNAUTHORIZED else {}
+            return JSONResponse({"error": problem.sentence}, problem.status, headers)
         arrival = self._store.open("stow", peer_address=address)
         try:
-            outcome = await self._take(request.stream(), boundary, arrival, study)
-        except _Unsuitable as problem:
-            arrival.close(AssociationOutcome.ABORTED, problem.reason)
-            return JSONResponse({"error": problem.reason}, problem.code)
+            outcome = await self._take(unpacked(request.stream(), encoding), boundary, arrival, study)
+        except UnsuitableBody as problem:
+            arrival.close(AssociationOutcome.ABORTED, problem.sentence)
+            return JSONResponse({"error": problem.sentence}, problem.status)
         except ClientDisconnect:
             arrival.close(AssociationOutcome.LOST, "The client closed the connection")
             return Response(status_code=BAD_REQUEST)  # nobody reads it
@@ -115,39 +113,50 @@ class _Desk:
         outcome = _Outcome()
         parts = _Parts(boundary)
         spooled: _Spooled | None = None
+        of = _PartType.of({})
         try:
             async for chunk in stream:
                 for kind, data in parts.feed(chunk):
                     if kind == "begin":
                         if parts.count > MAXIMUM_PARTS:
-                            raise _Unsuitable(TOO_LARGE, f"More than {MAXIMUM_PARTS} parts")
-                        parts.content_type = ""
+                            raise UnsuitableBody(TOO_LARGE, f"More than {MAXIMUM_PARTS} parts")
                         spooled = await to_thread.run_sync(_Spooled, self._store, arrival)
-                    elif kind == "type":
-                        parts.content_type = data.decode("latin-1")
+                    elif kind == "headers":
+                        of = _PartType.of(data)
                     elif kind == "data" and spooled is not None:
                         await to_thread.run_sync(spooled.write, data)
                     elif kind == "end" and spooled is not None:
                         done, spooled = spooled, None
-                        await to_thread.run_sync(bind(done.finish, outcome, parts.content_type, study))
+                        await to_thread.run_sync(bind(done.finish, outcome, of, study))
         except MultipartParseError as error:
-            raise _Unsuitable(BAD_REQUEST, "The multipart message cannot be read") from error
+            raise UnsuitableBody(BAD_REQUEST, f"The multipart message is broken in part {parts.count}") from error
         finally:
             if spooled is not None:
                 spooled.drop()
+        if parts.in_preamble:
+            raise UnsuitableBody(BAD_REQUEST, NO_BOUNDARY)
         if not parts.finished or not parts.count:
-            raise _Unsuitable(BAD_REQUEST, "The multipart message does not end, or holds nothing")
+            raise UnsuitableBody(BAD_REQUEST, "The multipart message does not end, or holds nothing")
+        if outcome.not_supported and not outcome.stored and len(outcome.failed) == len(outcome.not_supported):
+            raise UnsuitableBody(UNSUPPORTED, outcome.not_supported[0])
         return outcome
 
 
 class _Parts:
-    """The parts of a multipart message as they come in, as (begin | type | data | end, bytes)."""
+    """The parts of a multipart message as they come in, as (begin | headers | data | end, bytes or a dict).
+
+    What stands before the first boundary is passed over (RFC 2046 5.1.1), as is what follows the last one.
+    """
 
     def __init__(self, boundary: bytes) -> None:
         self.count = 0
         self.finished = False
-        self.content_type = ""  # of the part at hand, as its events say
-        self._events: list[tuple[str, bytes]] = []
+        self.in_preamble = True
+        self._before = b""  # what has come of the preamble, or its end
+        self._line = b"--" + boundary
+        self._first = re.compile(rb"(?:\A|\n)" + re.escape(self._line) + rb"(?P<end>--|[ \t]*\r?\n)")
+        self._events: list[tuple[str, Any]] = []
+        self._headers: dict[str, str] = {}  # of the part at hand
         self._name = b""
         self._value = b""
         self._parser = MultipartParser(
@@ -157,26 +166,41 @@ class _Parts:
                 "on_header_field": self._on_name,
                 "on_header_value": self._on_value,
                 "on_header_end": self._on_header,
+                "on_headers_finished": lambda: self._events.append(("headers", self._headers)),
                 "on_part_data": lambda data, start, end: self._events.append(("data", data[start:end])),
                 "on_part_end": lambda: self._events.append(("end", b"")),
                 "on_end": self._end,
             },
         )
 
-    def feed(self, chunk: bytes) -> list[tuple[str, bytes]]:
-        """What `chunk` brings: begin, type, data and end of parts, in order.
+    def feed(self, chunk: bytes) -> list[tuple[str, Any]]:
+        """What `chunk` brings: begin, headers, data and end of parts, in order.
 
         Raises
         ------
         MultipartParseError
             If it cannot be read; the parser bounds the length of headers.
         """
+        if self.in_preamble:
+            chunk = self._after_preamble(chunk)
         self._parser.write(chunk)
         events, self._events = self._events, []
         return events
 
+    def _after_preamble(self, chunk: bytes) -> bytes:
+        self._before += chunk
+        found = self._first.search(self._before)
+        if found is None:
+            if len(self._before) > MAXIMUM_PREAMBLE:
+                raise UnsuitableBody(BAD_REQUEST, NO_BOUNDARY)
+            return b""
+        self.in_preamble = False
+        # blanks may follow a boundary, and some end lines with LF alone: the parser knows neither
+        return self._line + (found["end"].strip() or b"\r\n") + self._before[found.end() :]
+
     def _begin(self) -> None:
         self.count += 1
+        self._headers = {}
         self._events.append(("begin", b""))
 
     def _on_name(self, data: bytes, start: int, end: int) -> None:
@@ -186,12 +210,35 @@ class _Parts:
         self._value += data[start:end]
 
     def _on_header(self) -> None:
-        if self._name.lower() == b"content-type":
-            self._events.append(("type", self._value))
+        self._headers[self._name.decode("latin-1").lower()] = self._value.decode("latin-1").strip()
         self._name = self._value = b""
 
     def _end(self) -> None:
         self.finished = True
+
+
+@dataclass(frozen=True)
+class _PartType:
+    """What a part says of itself."""
+
+    problem: str  # why it is not supported; empty where it is
+    transfer_syntax_uid: str  # PS3.18 8.7.3.5.2; empty where it is not named
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> _PartType:
+        """Read the headers of a part."""
+        media, parameters = _parameters(headers.get("content-type") or DICOM)
+        coding = headers.get("content-encoding", "").lower()
+        transfer = headers.get("content-transfer-encoding", "").lower()
+        problem = ""
+        if media != DICOM:
+            problem = f"The part is {_shown(media)}: only {DICOM} is taken"
+        elif coding not in ("", "identity"):
+            problem = "The part has a Content-Encoding: only the whole body may have one"
+        elif transfer not in ("", "binary", "8bit", "7bit"):
+            problem = "The part has a Content-Transfer-Encoding: send it binary"
+        syntax = parameters.get("transfer-syntax", "")
+        return cls(problem, syntax if is_uid(syntax) else "")
 
 
 class _Spooled:
@@ -225,11 +272,11 @@ class _Spooled:
         except OSError as error:
             self._fail(self._store.trouble(error, self._arrival))
 
-    def finish(self, outcome: _Outcome, content_type: str, study: str | None) -> None:
+    def finish(self, outcome: _Outcome, of: _PartType, study: str | None) -> None:
         """Store it, and note in `outcome` how that went."""
-        media = content_type.partition(";")[0].strip().lower()
-        if self._problem is None and media not in ("", DICOM):
-            self._fail(NotStored(Status.CANNOT_UNDERSTAND, "The part is not application/dicom"))
+        if self._problem is None and of.problem:
+            self._fail(NotStored(Status.CANNOT_UNDERSTAND, of.problem))
+            outcome.not_supported.append(of.problem)
         if self._problem is not None:
             self._arrival.failure("", self._problem)
             outcome.failed.append(("", "", int(self._problem.status)))
@@ -237,7 +284,7 @@ class _Spooled:
         os.close(self._fd)
         self._fd = -1
         try:
-            receipt = self._store.adopt(self._arrival, self._name, study)
+            receipt = self._store.adopt(self._arrival, self._name, study, of.transfer_syntax_uid)
         except NotStored as error:
             outcome.failed.append((error.sop_class_uid, error.sop_instance_uid, int(error.status)))
         else:
@@ -257,9 +304,14 @@ class _Spooled:
             self._name = ""
 
 
+def _shown(media: str) -> str:
+    """A media type of a sender, fit for a record: what is none is not repeated."""
+    return media if re.fullmatch(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}", media) else "something else"
+
+
 def _parameters(value: str) -> tuple[str, dict[str, str]]:
     message = Message()
-    message["content-type"] = value
+    message["content-type"] = " ".join(value.split())  # a header of several lines is one
     pairs = message.get_params(failobj=[])
     return message.get_content_type(), {key.lower(): text for key, text in pairs[1:]}
 
@@ -267,12 +319,12 @@ def _parameters(value: str) -> tuple[str, dict[str, str]]:
 def _boundary(content_type: str) -> bytes:
     media, parameters = _parameters(content_type)
     if media != "multipart/related":
-        raise _Unsuitable(UNSUPPORTED, "multipart/related is needed")
-    if parameters.get("type", DICOM).lower() != DICOM:
-        raise _Unsuitable(UNSUPPORTED, "Only parts of application/dicom are taken")
+        raise UnsuitableBody(UNSUPPORTED, "multipart/related is needed")
+    if parameters.get("type", DICOM).partition(";")[0].strip().lower() != DICOM:
+        raise UnsuitableBody(UNSUPPORTED, "Only parts of application/dicom are taken")
     boundary = parameters.get("boundary", "")
     if not 0 < len(boundary) <= MAXIMUM_BOUNDARY or not boundary.isascii():
-        raise _Unsuitable(BAD_REQUEST, "The boundary is missing or not one")
+        raise UnsuitableBody(BAD_REQUEST, "The boundary is missing or not one")
     return boundary.encode("ascii")
 
 
@@ -284,7 +336,7 @@ def _answer_type(accept: str) -> str:
             return JSON
         if media == XML:
             return XML
-    raise _Unsuitable(NOT_ACCEPTABLE, f"The answer comes as {JSON} or {XML}")
+    raise UnsuitableBody(NOT_ACCEPTABLE, f"The answer comes as {JSON} or {XML}")
 
 
 def _response(outcome: _Outcome, arrival: Arrival, answer_type: str, base: str) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from datetime import date
@@ -32,6 +33,34 @@ def person() -> dict[str, Any]:
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with RunningNode(tmp_path_factory.mktemp("node")) as running:
         yield f"http://127.0.0.1:{running.page}"
+
+
+# ---- what a body may come as
+@pytest.mark.parametrize(
+    ("headers", "body", "code", "says"),
+    [
+        ({"content-encoding": "gzip"}, gzip.compress(b"[]"), 400, "not a JSON object"),  # it was unpacked
+        ({"content-encoding": "gzip"}, b"{}", 400, "The body is not whole gzip, as its Content-Encoding says"),
+        ({"content-encoding": "gzip"}, gzip.compress(bytes(65 * 2**20)), 413, "more than 64 MB"),
+        ({"content-encoding": "br"}, b"{}", 415, "This Content-Encoding is not supported: send gzip, deflate, or none"),
+        (
+            {"content-type": "application/fhir+xml"},
+            b"<Bundle/>",
+            415,
+            "Only JSON is taken (application/fhir+json), not ",
+        ),
+        ({"content-type": "application/json; charset=iso-8859-1"}, b"{}", 415, "JSON is taken in UTF-8 only"),
+        ({"content-type": "text/plain"}, b"[]", 400, "not a JSON object"),
+        ({}, b"<Bundle/>", 400, "not JSON"),
+    ],
+)
+def test_a_body_that_is_not_supported_is_a_415_that_says_so(
+    here: str, headers: dict[str, str], body: bytes, code: int, says: str
+) -> None:
+    for path in ("fhir", "risk"):
+        answer = httpx.post(f"{here}/{path}", content=body, headers=headers, timeout=60)
+        assert answer.status_code == code
+        assert answer.json()["issue"][0]["diagnostics"].startswith(says)
 
 
 # ---- bundle in, risk out

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gzip
+import io
 import json
-from collections.abc import AsyncIterator, Iterator
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,7 +16,7 @@ from xml.etree import ElementTree
 import httpx
 import pydicom
 import pytest
-from pydicom.uid import MRImageStorage, generate_uid
+from pydicom.uid import JPEG2000, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from starlette.applications import Starlette
 
 from node.config import DicomWebSettings
@@ -153,9 +156,99 @@ def test_a_study_in_the_address_that_is_no_uid_is_refused(store: Store) -> None:
     assert post(client(store), multipart(b"x"), path="/dicom-web/studies/abc").status_code == 400
 
 
-def test_a_part_of_another_media_type_is_refused(store: Store) -> None:
-    answer = post(client(store), multipart(part10(mr()), media="image/jpeg"))
-    assert answer.status_code == 409
+@pytest.mark.parametrize(
+    ("headers", "sentence"),
+    [
+        ("Content-Type: image/jpeg", "The part is image/jpeg: only application/dicom is taken"),
+        ("Content-Type: <b>/x", "The part is something else: only application/dicom is taken"),
+        (
+            "Content-Type: application/dicom\r\nContent-Encoding: gzip",
+            "The part has a Content-Encoding: only the whole body may have one",
+        ),
+        (
+            "Content-Transfer-Encoding: base64\r\nContent-Type: application/dicom",
+            "The part has a Content-Transfer-Encoding: send it binary",
+        ),
+    ],
+)
+def test_parts_that_are_not_supported_are_a_415_that_says_so(
+    store: Store, tmp_path: Path, headers: str, sentence: str
+) -> None:
+    bad = f"--BOUNDARY\r\n{headers}\r\n\r\n".encode() + part10(mr()) + b"\r\n"
+    answer = post(client(store), bad + bad + b"--BOUNDARY--\r\n")
+    assert (answer.status_code, answer.json()) == (415, {"error": sentence})
+    assert stored_files(tmp_path) == {}
+    answer = post(client(store), bad + multipart(part10(mr())))  # where one is stored, each is answered for itself
+    assert (answer.status_code, len(stored_files(tmp_path))) == (202, 1)
+    assert partials(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [("gzip", gzip.compress), ("x-gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)],
+)
+def test_a_packed_body_is_unpacked(store: Store, tmp_path: Path, encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    content = part10(mr(side=300))
+    body = multipart(content)
+    half = len(body) // 2
+    packed = pack(body[:half]) + pack(body[half:]) if "gzip" in encoding else pack(body)  # gzip may come in members
+    assert post(client(store), packed, **{"content-encoding": encoding}).status_code == 200
+    assert list(stored_files(tmp_path).values()) == [content]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "code", "says"),
+    [
+        ("br", b"x", 415, "This Content-Encoding is not supported: send gzip, deflate, or none"),
+        ("gzip, gzip", b"x", 415, "This Content-Encoding is not supported: send gzip, deflate, or none"),
+        ("gzip", multipart(b"x" * 300), 400, "The body is not whole gzip, as its Content-Encoding says"),
+        ("gzip", gzip.compress(multipart(b"x" * 300))[:-9], 400, "The body is not whole gzip"),
+        ("gzip", gzip.compress(multipart(bytes(4 * 2**20))), 413, "The body unpacks to far more than its size"),
+    ],
+)
+def test_a_body_that_cannot_be_unpacked_says_why(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, body: bytes, code: int, says: str
+) -> None:
+    monkeypatch.setattr("node.files.UNPACKED_ALLOWANCE", 2**20)
+    answer = post(client(store), body, **{"content-encoding": encoding})
+    assert answer.status_code == code
+    assert answer.json()["error"].startswith(says)
+    assert stored_files(tmp_path) == {}
+    assert partials(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"\r\n",
+        b"This is a message in parts.\r\n",
+        b"It mentions --BOUNDARY, which\r\n --BOUNDARY\r\nis none here.\r\n" * 100,
+    ],
+)
+def test_what_stands_before_the_first_boundary_and_after_the_last_is_passed_over(
+    store: Store, tmp_path: Path, before: bytes
+) -> None:
+    content = part10(mr())
+    body = multipart(content).replace(b"--BOUNDARY\r\n", b"--BOUNDARY \t\r\n", 1)
+    assert post(client(store), before + body + b"and that was it\r\n").status_code == 200
+    assert list(stored_files(tmp_path).values()) == [content]
+
+
+def test_a_boundary_that_is_not_in_the_body_is_told(store: Store) -> None:
+    for body in (multipart(part10(mr())).replace(b"BOUNDARY", b"OTHER"), b"x" * 100_000):
+        answer = post(client(store), body)
+        assert (answer.status_code, "boundary" in answer.json()["error"]) == (400, True)
+
+
+def test_the_transfer_syntax_that_a_part_names_is_that_of_a_bare_data_set(store: Store, tmp_path: Path) -> None:
+    ds = mr()
+    headers = {"content-type": RELATED.replace('n/dicom"', f'n/dicom; transfer-syntax={JPEG2000}"')}
+    for content in (part10(mr()), data_set(ds)):
+        body = multipart(content, media=f'application/dicom; transfer-syntax="{JPEG2000}"')
+        assert post(client(store), body, **headers).status_code == 200
+    metas = {uid: pydicom.dcmread(io.BytesIO(file)).file_meta for uid, file in stored_files(tmp_path).items()}
+    assert metas.pop(ds.SOPInstanceUID).TransferSyntaxUID == JPEG2000
+    assert [meta.TransferSyntaxUID for meta in metas.values()] == [ExplicitVRLittleEndian]  # the file says it itself
 
 
 def test_an_instance_over_the_limit_is_refused(store: Store, tmp_path: Path) -> None:
