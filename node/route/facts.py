@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 
+from dicom_sr.read import body_parts
 from dicom_sr.read.headers import made_by_us
 from dicom_sr.read.slices import aside
 from dicom_sr.series import Series
@@ -30,6 +31,7 @@ NUMBERS = {
     "study.series": "number of series of the study (routes of level study)",
 }
 TEXTS = {
+    "series.body_part": "hand, wrist, finger, foot, toe, knee, ... or limb: what words and codes of the headers name",
     "series.orientation": "sagittal, coronal, axial, or mixed, from ImageOrientationPatient",
     "association.calling_ae_title": "AE title of the sender",
     "association.called_ae_title": "AE title that the sender called",
@@ -37,6 +39,7 @@ TEXTS = {
     "study.modalities": "modalities of the study's series (routes of level study)",
 }
 ONE_STUDY = "series of one study"  # a part of a series may look whole: its job is told why it does not run
+BODY_PART = "series.body_part"
 MADE_BY_NODE = "made by this kind of node"  # never processed, so that results that come back make no loop
 
 
@@ -83,13 +86,16 @@ def study_facts(series: Sequence[Series], keys: Iterable[str]) -> tuple[Facts, .
 
 def series_facts(series: Series, keys: Iterable[str]) -> Facts:
     """Read what `keys` ask for from the headers of a series; what cannot be read has no value."""
+    keys = frozenset(keys)
     paths = [tuple(key.split(".")) for key in keys if key not in NUMBERS and key not in TEXTS]
-    tags = sorted({*_ALWAYS_READ, *(path[0] for path in paths)})
+    asked = body_parts.NAMING if BODY_PART in keys else ()
+    tags = sorted({*_ALWAYS_READ, *asked, *(path[0] for path in paths)})
     headers = [header for instance in series.instances if (header := read_header(instance.path, tags)) is not None]
     values: dict[str, tuple[Value, ...]] = {
         ".".join(path): _distinct(value for header in headers for value in _values(header, path)) for path in paths
     }
     values |= _whole(headers, len(series.instances))
+    values[BODY_PART] = _body_parts(headers) if asked else ()
     values |= {
         f"association.{name}": (text,)
         for name, text in series.attributes.items()
@@ -102,6 +108,11 @@ def series_facts(series: Series, keys: Iterable[str]) -> Facts:
         made_by_node=any(made_by_us(header) for header in headers),
         unreadable=len(series.instances) - len(headers),
     )
+
+
+def _body_parts(headers: Sequence[Dataset]) -> tuple[str, ...]:
+    named = {part for h in headers for part in body_parts.parts_named(h) | body_parts.parts_of_study(h)}
+    return tuple(sorted(named - {body_parts.LIMB} or named))
 
 
 def _whole(headers: Sequence[Dataset], instances: int) -> dict[str, tuple[Value, ...]]:

@@ -29,9 +29,10 @@ from typing import Any, Protocol
 
 from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
 
+from dicom_sr.read.body_parts import PARTS
 from node.config.mistakes import did_you_mean
 from node.errors import ConfigurationError
-from node.route.facts import NUMBERS, TEXTS, Facts, Value
+from node.route.facts import BODY_PART, NUMBERS, TEXTS, Facts, Value
 
 # VRs whose values are, or are written as, numbers; AS counts in years, DA as the number YYYYMMDD
 NUMBER_VRS = {"DS", "IS", "FL", "FD", "SL", "SS", "SV", "UL", "US", "UV", "AS", "DA"}
@@ -321,6 +322,8 @@ def _kind(key: str, where: str) -> str:
     """``number``, ``text``, ``address`` or the VR (of ages, dates and texts): what can be asked of `key`."""
     if key in NUMBERS:
         return "number"
+    if key == BODY_PART:
+        return "part"
     if key in TEXTS:
         return "address" if key == "association.peer_address" else "text"
     vr = ""
@@ -376,6 +379,8 @@ def _test(value: Any, where: str, kind: str) -> Test:
 
 def _fit(value: Value, where: str, kind: str) -> Value:
     """The value, if what is asked can have it: no number is ever equal to a text."""
+    if kind == "part" and str(value).casefold() not in PARTS:
+        raise ConfigurationError(f"{where}: {value!r}: should be one of {', '.join(PARTS)}")
     if kind in _WRITTEN and isinstance(value, str) and _WRITTEN[kind][0].fullmatch(value) is None:
         raise ConfigurationError(f"{where}: {value!r}: should be {_WRITTEN[kind][1]}")
     return value

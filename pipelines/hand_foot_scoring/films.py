@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import ImageReference, LeftAside
+from dicom_sr.read.body_parts import LIMB, other_parts, parts_named, side_named
 from dicom_sr.read.pixels import frames
 from dicom_sr.read.slices import images_of
 from dicom_sr.series import Instance, Series, Study
@@ -20,9 +21,7 @@ from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Reason
 from pipelines.hand_foot_scoring.sites import Part, Side
 
 MODALITIES = ("DX", "CR", "RG")
-HANDS = frozenset({"HAND", "WRIST", "FINGER", "THUMB", "HANDS"})
-FEET = frozenset({"FOOT", "TOE", "FEET", "FOREFOOT"})
-ANY = frozenset({"", "EXTREMITY", "SKELETON", "JOINT", "LIMB", "UNKNOWN"})
+PART_OF: dict[str, Part] = {"hand": "hand", "wrist": "hand", "finger": "hand", "foot": "foot", "toe": "foot"}
 GROWN_YEARS = 16
 
 
@@ -32,34 +31,34 @@ class Header:
 
     part: Part | Literal[""]
     side: Side | Literal[""]
-    body_part: str
+    other_part: str  # what it says where that is neither hand nor foot
     age_years: float | None
 
 
 def read_header(header: Dataset) -> Header:
     """What a header says of part, side and age."""
-    body_part = str(header.get("BodyPartExamined") or "").strip().upper()
-    side = str(header.get("ImageLaterality") or header.get("Laterality") or "").strip().upper()
-    part: Part | Literal[""] = "hand" if body_part in HANDS else "foot" if body_part in FEET else ""
-    known: Side | Literal[""] = "L" if side == "L" else "R" if side == "R" else ""
-    return Header(part, known, body_part, _age(header))
+    named = parts_named(header)
+    parts = {PART_OF[part] for part in named if part in PART_OF}
+    # where words name hand and foot, or what is neither beside one of them, the picture decides
+    part = next(iter(parts)) if len(parts) == 1 and named - {LIMB} <= PART_OF.keys() else ""
+    return Header(part, side_named(header) or "", other_parts(header, PART_OF), _age(header))
 
 
 def _age(header: Dataset) -> float | None:
     """Years, from PatientAge or the dates."""
     text = str(header.get("PatientAge") or "").strip().upper()
-    if len(text) == 4 and text[:3].isdigit() and text[3] in "YMWD":
+    if len(text) == 4 and text[:3].isdecimal() and text[3] in "YMWD":
         return float(int(text[:3]) / {"Y": 1.0, "M": 12.0, "W": 52.2, "D": 365.25}[text[3]])
     born, made = str(header.get("PatientBirthDate") or ""), str(header.get("StudyDate") or "")
-    if len(born) >= 8 and len(made) >= 8 and born[:8].isdigit() and made[:8].isdigit():
+    if len(born) >= 8 and len(made) >= 8 and born[:8].isdecimal() and made[:8].isdecimal():
         return (int(made[:8]) - int(born[:8])) / 10000
     return None
 
 
 def refusal(header: Header) -> str | None:
     """Why an image cannot be scored, from its header alone; None where it may be."""
-    if header.body_part not in HANDS | FEET | ANY:
-        return f"the header says {header.body_part}, not a hand or a foot"
+    if header.other_part:
+        return f"the header says {header.other_part}, not a hand or a foot"
     if header.age_years is not None and header.age_years < GROWN_YEARS:
         return f"the patient is {header.age_years:.0f} years old: the score is defined for grown joints"
     return None

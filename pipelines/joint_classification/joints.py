@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from pydicom.dataset import Dataset
 
 from dicom_sr.codes import CONDYLE, FINGER_JOINT, private
 from dicom_sr.findings import Site
+from dicom_sr.read.body_parts import Side, coded_parts, other_parts, side_named
 from pipelines.svh_sites import svh_site
 
-Side = Literal["L", "R"]
-
-# BodyPartExamined that may be a finger; with none, or another word for a limb, the picture decides
-PARTS = frozenset({"", "HAND", "HANDS", "FINGER", "FINGERS", "THUMB", "WRIST", "JOINT", "EXTREMITY", "UPPEREXTREMITY"})
+PARTS = frozenset({"hand", "finger", "wrist"})  # that may be a finger; with none, or only a limb, the picture decides
 # ImageType value 3 of ultrasound, PS3.3 C.8.5.6.1.1: what it was used for, where that is not a joint
 OTHER_USES = (
     "ABDOMINAL",
@@ -39,10 +36,6 @@ OTHER_USES = (
 )
 _ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5"}
 _JOINT = re.compile(r"\b(MCP|PIP|DIP|IP)[\s\-_]*(?:D|DIG)?[\s\-_]*([1-5]|I{1,3}|IV|V)?\b", re.IGNORECASE)
-_SIDES: tuple[tuple[Side, str], ...] = (
-    ("L", r"\b(LEFT|LT|L|SIN|LINKS|IZQ\w*)\b"),
-    ("R", r"\b(RIGHT|RT|R|DEX|RECHTS|DER)\b"),
-)
 _WORDS = ("ImageComments", "SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
 
 
@@ -74,11 +67,8 @@ class Joint:
 def joint(header: Dataset, bone: bool = False) -> Joint:
     """The joint that a header names, in its descriptions; of a `bone` scan it is one of the hand whatever they say."""
     texts = [str(header.get(keyword) or "").replace("_", " ") for keyword in _WORDS]
-    side = str(header.get("ImageLaterality") or header.get("Laterality") or "").strip().upper()
-    known: Side | None = "L" if side == "L" else "R" if side == "R" else None
     name = _name(texts)
-    part = str(header.get("BodyPartExamined") or "").strip().upper()
-    return Joint(name, known or _side(texts), bone or bool(name) or part.startswith(("HAND", "FINGER", "THUMB")))
+    return Joint(name, side_named(header), bone or bool(name) or bool(coded_parts(header) & {"hand", "finger"}))
 
 
 def _name(texts: list[str]) -> str:
@@ -90,19 +80,11 @@ def _name(texts: list[str]) -> str:
     return ""
 
 
-def _side(texts: list[str]) -> Side | None:
-    for text in texts:
-        found = [side for side, pattern in _SIDES if re.search(pattern, text.upper())]
-        if len(found) == 1:
-            return found[0]
-    return None
-
-
 def refusal(header: Dataset) -> str | None:
     """Why an image cannot be of a finger joint, from its header alone; None where it may be."""
-    part = str(header.get("BodyPartExamined") or "").strip().upper().replace(" ", "")
-    if part not in PARTS:
-        return f"the header says {part}, not a hand"
+    other = other_parts(header, PARTS)
+    if other:
+        return f"the header says {other}, not a hand"
     use = [str(value).strip().upper() for value in (header.get("ImageType") or [])][2:3]
     if use and use[0].startswith(OTHER_USES):
         return f"the image was made as {use[0]}, not of a joint"

@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_sr.header_numbers import number_in
+from dicom_sr.read.body_parts import other_parts, parts_in, parts_named, parts_of_study
 from dicom_sr.read.stacks import Stack
 
 FLAG, REFUSE = 0.5, 1.0
 LOW_FIELD_T, HIGH_FIELD_T = 1.0, 3.5
-OTHER_PARTS = {"BRAIN", "HEAD", "SKULL", "SPINE", "CSPINE", "TSPINE", "LSPINE", "ABDOMEN", "PELVIS", "CHEST", "HEART",
-               "BREAST", "NECK", "SHOULDER", "ELBOW", "WRIST", "HAND", "HIP", "ANKLE", "FOOT", "PHANTOM"}  # fmt: skip
-KNEE_WORDS = ("knee", "knie", "genou", "ginocchio", "rodilla")
 OTHER_COILS = ("brain", "head", "neck", "spine", "breast", "cardiac", "torso", "shoulder", "wrist", "hand", "foot")
 PHANTOM_WORDS = ("phantom", "fantom", "phantoom", "quality assurance", "acr", "qa", "qc")
 METAL_WORDS = ("implant", "prosthes", "arthroplast", "mars", "warp", "slice encoding for metal", "semac", "mavric")
@@ -57,19 +55,19 @@ def _words(header: Dataset) -> str:
 
 
 def _body_part(header: Dataset) -> Gate:
-    part = "".join(each for each in str(header.get("BodyPartExamined") or "").upper() if each.isalpha())
-    words = _words(header)
-    if part in {"KNEE"} or any(word in words for word in KNEE_WORDS):
+    coil_parts = parts_in([str(header.get("ReceiveCoilName") or "")])
+    if "knee" in parts_named(header) | parts_of_study(header) | coil_parts:
         return Gate("body part", 0.0, "")
-    named = [each for each in OTHER_PARTS if each == part or (not part and each.lower() in words.split())]
-    if named:
-        return Gate("body part", 0.9, f"the header says {named[0].lower()}; the model was made for knees")
+    other = other_parts(header, ["knee"])
+    if other:
+        return Gate("body part", 0.9, f"the header says {other.lower()}; the model was made for knees")
     if of_phantom(header):
         return Gate("body part", 0.9, "the header speaks of a phantom or a quality check")
     coil = str(header.get("ReceiveCoilName") or "").lower()
     worn = next((each for each in OTHER_COILS if each in coil), "")
     if worn:
         return Gate("body part", 0.7, f"nothing in the header says knee, and the coil is one for the {worn}")
+    part = str(header.get("BodyPartExamined") or "").strip()
     if part:
         return Gate("body part", 0.5, f"body part {part.lower()} is unknown to the model")
     if str(header.get("PatientPosition") or "").upper().startswith("HF"):  # knees go into the magnet feet first

@@ -122,3 +122,14 @@ def test_every_file_of_the_odd_and_broken_test_data_is_read_or_counted(shared_da
     instances = tuple(Instance(str(number), "", path) for number, path in enumerate(paths))
     facts = [series_facts(Series(i.sop_instance_uid, "1", "", (i,)), ["Modality", "PatientName"]) for i in instances]
     assert sum("Modality" in one.values for one in facts) > 100
+
+
+def test_what_the_images_show_is_known_in_the_words_of_devices(tmp_path: Path) -> None:
+    said = {"BodyPartExamined": "", "SeriesDescription": "Mano dx", "StudyDescription": "RX piede"}
+    films = [header(1, BodyPartExamined="EXTREMITY", StudyDescription="RX"), header(2, **said)]
+    assert series_facts(series(tmp_path, *films), ["series.body_part"]).values["series.body_part"] == ("foot", "hand")
+
+
+def test_a_limb_is_one_where_no_more_is_said(tmp_path: Path) -> None:
+    film = header(1, BodyPartExamined="EXTREMITY", StudyDescription="RX")
+    assert series_facts(series(tmp_path, film), ["series.body_part"]).values["series.body_part"] == ("limb",)

@@ -133,6 +133,7 @@ def test_a_matcher_holds_of_what_it_describes(when: Any, values: Any, expected: 
         ({"not": "LOCALIZER"}, "when.not: 'LOCALIZER': should be a mapping"),
         ({"association.peer_address": "10.2.0.0/99"}, "should be an address or network"),
         ({"study.series": 2}, "2: is known only when the study is complete; the route should have level: study"),
+        ({"series.body_part": "hnad"}, r"when\.series\.body_part: 'hnad': should be one of hand, wrist, "),
     ],
 )
 def test_a_mistake_is_told_with_its_key_when_the_node_starts(when: Any, told: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import UID, GrayscaleSoftcopyPresentationStateStorage
 
 from dicom_sr.series import read_studies
@@ -14,8 +15,6 @@ from tests.factories import radiograph_study
 
 
 def test_an_age_is_read_from_age_or_dates() -> None:
-    from pydicom.dataset import Dataset
-
     ds = Dataset()
     assert films.read_header(ds).age_years is None
     ds.PatientBirthDate, ds.StudyDate = "20150601", "20261122"
@@ -38,3 +37,33 @@ def test_what_shows_nothing_in_a_series_of_films_is_no_film(tmp_path: Path) -> N
     series, aside = films.radiographs(study)
     assert [len(one.instances) for one in series] == [1]
     assert [one.sentence for one in aside] == ["Left aside: 1 image (0), an object without pixels."]
+
+
+def film(**texts: str) -> films.Header:
+    ds = Dataset()
+    for keyword, text in texts.items():
+        setattr(ds, keyword, text)
+    return films.read_header(ds)
+
+
+@pytest.mark.parametrize(
+    ("texts", "part", "side"),
+    [
+        ({"BodyPartExamined": "LEFT HAND"}, "hand", "L"),
+        ({"BodyPartExamined": "HAND_R"}, "hand", "R"),
+        ({"BodyPartExamined": "FINGERS", "Laterality": "R"}, "hand", "R"),
+        ({"BodyPartExamined": "EXTREMITY", "SeriesDescription": "Vorfuß li"}, "foot", "L"),
+        ({"BodyPartExamined": "HAND", "SeriesDescription": "FEET"}, "", ""),  # contradicts itself
+        ({"BodyPartExamined": "CHEST", "SeriesDescription": "Hand"}, "", ""),
+        ({"BodyPartExamined": "QX7"}, "", ""),  # no word of ours
+    ],
+)
+def test_words_say_what_a_film_shows_or_leave_it_to_the_picture(texts: dict[str, str], part: str, side: str) -> None:
+    header = film(**texts)
+    assert (header.part, header.side) == (part, side)
+    assert films.refusal(header) is None
+
+
+def test_a_film_of_another_part_is_refused_by_its_words() -> None:
+    assert films.refusal(film(BodyPartExamined="TORACE")) == "the header says TORACE, not a hand or a foot"
+    assert films.refusal(film(SeriesDescription="Knie ap")) == "the header says knee, not a hand or a foot"

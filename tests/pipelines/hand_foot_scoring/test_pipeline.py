@@ -54,7 +54,7 @@ def write(
         body_part, laterality = (said or {}).get(number, (part.upper(), side))
         if body_part not in ("HAND", "FOOT"):
             path = write_radiograph(folder, header, stored(made), "HAND", laterality, number, made.pixel_mm)
-            path = changed(path, BodyPartExamined=body_part)
+            path = changed(path, BodyPartExamined=body_part, SeriesDescription="SIMULATED", AnatomicRegionSequence=[])
         else:
             path = write_radiograph(folder, header, stored(made), body_part, laterality, number, made.pixel_mm)
         paths.append(path)
@@ -62,7 +62,7 @@ def write(
     return study
 
 
-def changed(path: Path, **elements: str) -> Path:
+def changed(path: Path, **elements: object) -> Path:
     ds = pydicom.dcmread(path)
     for keyword, value in elements.items():
         setattr(ds, keyword, value)

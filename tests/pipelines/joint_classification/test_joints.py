@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom.dataset import Dataset
 
-from pipelines.joint_classification.joints import joint
+from pipelines.joint_classification.joints import joint, refusal
 
 
 # ---- names
@@ -25,3 +25,16 @@ def test_the_joint_is_read_from_the_descriptions(description: str, laterality: s
     named = joint(header)
     assert named.label == label
     assert (named.site is None) is (label.endswith("joint"))
+
+
+@pytest.mark.parametrize("part", ["LT HAND", "FINGERS", "MANO", "HANDGELENK", "EXTREMITY", "QX7", ""])
+def test_an_image_that_may_show_a_finger_is_read(part: str) -> None:
+    header = Dataset()
+    header.BodyPartExamined = part
+    assert refusal(header) is None
+
+
+def test_an_image_of_another_part_is_refused_by_its_words() -> None:
+    header = Dataset()
+    header.BodyPartExamined = "GENOU"
+    assert refusal(header) == "the header says GENOU, not a hand"
