@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from node.database.queries import UNDER_WAY
 from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import (
+    ERASED,
     AuditRow,
     DecisionRow,
     EventRow,
@@ -23,8 +24,6 @@ from node.database.tables import (
     StudyRow,
 )
 from node.errors import StudyNotFound
-
-ERASED = "study erased"  # in the audit trail
 
 
 @dataclass(frozen=True)
@@ -123,4 +122,4 @@ def erase(session: Session, found: Traces, who: str, now: datetime) -> None:
         "objects": len(found.objects),
         "delivered": found.delivered,
     }
-    session.add(AuditRow(at=now, what=ERASED, who=who, detail=detail))
+    session.add(AuditRow(at=now, what=ERASED, who=who, study_instance_uid=uid, detail=detail))

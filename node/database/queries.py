@@ -14,9 +14,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from node.database.connection import Database
-from node.database.jobs import JobState
+from node.database.jobs import JobState, revision_of
 from node.database.states import OutboxState
-from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow, SeriesRow
+from node.database.tables import ERASED, AuditRow, EventRow, InstanceRow, JobRow, ObjectRow, OutboxRow, SeriesRow
 from node.errors import JobNotFound
 
 T = TypeVar("T")
@@ -179,6 +179,22 @@ def other_studies_of_series(
         ):
             found.setdefault(series, []).append(study)
     return {series: tuple(studies) for series, studies in found.items()}
+
+
+def revision_of_images(session: Session, study_instance_uid: str, sop_instance_uids: Iterable[str]) -> str:
+    """Which of the images were sent again with another data set, as a digest; empty where none was.
+
+    That the study was erased counts too: what was sent of it then is forgotten, and its UIDs must not be given to
+    other bytes.
+    """
+    counts: dict[str, int] = {}
+    for chunk in in_chunks(sop_instance_uids):
+        query = select(InstanceRow.sop_instance_uid, InstanceRow.revision).where(
+            InstanceRow.sop_instance_uid.in_(chunk), InstanceRow.revision > 0
+        )
+        counts |= {row.sop_instance_uid: row.revision for row in session.execute(query)}
+    erased = select(func.count()).where(AuditRow.study_instance_uid == study_instance_uid, AuditRow.what == ERASED)
+    return revision_of({**counts, study_instance_uid: session.scalar(erased) or 0})
 
 
 def in_chunks(values: Iterable[T], size: int = IN_CLAUSE) -> Iterator[list[T]]:

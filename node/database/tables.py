@@ -354,7 +354,7 @@ class LaneRow(Base):
     seen: Mapped[datetime]
 
 
-NOT_STORED = "instance not stored"  # an `AuditRow.what`
+NOT_STORED, ERASED = "instance not stored", "study erased"  # what an `AuditRow` may be of
 
 
 class AuditRow(Base):

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from dicom_sr.series import Instance, Series
 from node.config import Configuration, Route
 from node.database.connection import Database
-from node.database.jobs import Job, job_id, revision_of
-from node.database.queries import in_chunks, other_studies_of_series
+from node.database.jobs import Job, job_id
+from node.database.queries import other_studies_of_series, revision_of_images
 from node.database.tables import AssociationRow, AuditRow, DecisionRow, InstanceRow, JobRow, SeriesRow
 from node.route.completion import Complete, Completion, images_of
 from node.route.decide import Decision, compile_routes, decide, keys
@@ -141,7 +141,8 @@ class Dispatcher:
         study = given[0].study_instance_uid
         images = tuple(instance.sop_instance_uid for one in given for instance in one.instances)
         pipeline = configured(route)
-        revision = self._revision(images)
+        with Session(self._database) as session:
+            revision = revision_of_images(session, study, images)
         job = job_id(name, route.pipeline, pipeline.version, model_digest(pipeline), images, revision)
         return Job(
             id=job,
@@ -158,16 +159,6 @@ class Dispatcher:
             shadow=route.shadow,
             revision=revision,
         )
-
-    def _revision(self, images: Sequence[str]) -> str:
-        revisions: dict[str, int] = {}
-        with Session(self._database) as session:
-            for chunk in in_chunks(images):
-                query = select(InstanceRow.sop_instance_uid, InstanceRow.revision).where(
-                    InstanceRow.sop_instance_uid.in_(chunk), InstanceRow.revision > 0
-                )
-                revisions |= {row.sop_instance_uid: row.revision for row in session.execute(query)}
-        return revision_of(revisions)
 
     def _predecessor(self, route: str, study_instance_uid: str, images: set[str], job: str) -> str | None:
         """The latest other job of the same route on the same images, or on fewer of them.

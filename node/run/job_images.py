@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.errors import UnsuitableInput
 from node.database.connection import Database
-from node.database.jobs import revision_of
-from node.database.queries import in_chunks, other_studies_of_series
+from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
 from node.database.tables import AssociationRow, InstanceRow, JobRow
 from node.errors import JobFailed
 from node.run.notes import StudyNote
@@ -44,7 +43,7 @@ class JobImages:
             If some are no longer stored or have been replaced, or one cannot be read of which nobody noted whose it is.
         """
         rows = self._rows(job)
-        _require_its_own(job, [instance for instance, _ in rows])
+        self._require_its_own(job, len(rows))
         paths: dict[str, Path] = {}
         attributes: dict[str, dict[str, str]] = {}
         for instance, association in rows:
@@ -66,7 +65,7 @@ class JobImages:
 
         The job's id stands for what it was made for: what came in its place has a job of its own.
         """
-        _require_its_own(job, [instance for instance, _ in self._rows(job)])
+        self._require_its_own(job, len(self._rows(job)))
 
     def require_one_study(self, job: JobRow) -> None:
         """Raise `UnsuitableInput` where a series of the job is of other studies too."""
@@ -78,6 +77,18 @@ class JobImages:
                 f"series {series} is of {len(studies) + 1} studies, so that what came of it here may be a part: its "
                 f"SeriesInstanceUID is used in {', '.join(studies[:STUDIES_NAMED])}{more} too; a series belongs to one "
                 "study"
+            )
+
+    def _require_its_own(self, job: JobRow, stored: int) -> None:
+        missing = len(set(job.sop_instance_uids)) - stored
+        if missing:
+            raise JobFailed(f"{missing} of {len(job.sop_instance_uids)} instances are no longer stored")
+        with Session(self._database) as session:
+            revision = revision_of_images(session, job.study_instance_uid, job.sop_instance_uids)
+        if revision != job.revision:
+            raise JobFailed(
+                "images of the job were sent again with other content and replaced since it was made; the job on those "
+                "that are stored now is another one"
             )
 
     def _rows(self, job: JobRow) -> list[tuple[InstanceRow, AssociationRow | None]]:
@@ -101,17 +112,6 @@ class JobImages:
         if header is None:
             raise JobFailed(f"image {instance.sop_instance_uid} cannot be read")
         return Person.of_mark(Person.of(identity_in(header)).marked(marking_key(self._data)))
-
-
-def _require_its_own(job: JobRow, instances: Sequence[InstanceRow]) -> None:
-    missing = len(set(job.sop_instance_uids)) - len(instances)
-    if missing:
-        raise JobFailed(f"{missing} of {len(job.sop_instance_uids)} instances are no longer stored")
-    if revision_of({one.sop_instance_uid: one.revision for one in instances}) != job.revision:
-        raise JobFailed(
-            "images of the job were sent again with other content and replaced since it was made; the job on those "
-            "that are stored now is another one"
-        )
 
 
 def _differing_names(people: Sequence[Person]) -> str:

@@ -18,6 +18,7 @@ from node.database.connection import open_database
 from node.database.jobs import Job
 from node.database.tables import (
     AssociationRow,
+    AuditRow,
     Base,
     DecisionRow,
     InstanceRow,
@@ -276,3 +277,17 @@ def test_a_series_uid_over_several_studies_is_decided_about_in_each_and_names_th
             for series in decision.trace["series"]
         ]
         assert all((study in clause["found"]) == (study != decision.study_instance_uid) for study in studies)
+
+
+def test_a_study_that_was_erased_and_sent_again_gets_results_with_uids_of_their_own(desk: Callable[..., Desk]) -> None:
+    work = desk(mr={"when": {"Modality": "MR"}})
+    work.receive("s1", *STACK[:3])
+    work.work()
+    with Session(work.database) as session, session.begin():
+        session.add(AuditRow(at=NOW, what="study erased", study_instance_uid="1.2.3", detail={}))
+        session.get_one(SeriesRow, ("1.2.3", "s1")).routed_instances = 0
+    work.work()
+    first, second = work.jobs
+    assert first.sop_instance_uids == second.sop_instance_uids
+    assert first.id != second.id
+    assert (first.revision, bool(second.revision)) == ("", True)
