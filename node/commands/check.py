@@ -55,10 +55,10 @@ def check(config: Path, *, online: bool) -> int:
         result
         for look in (route_checks.routes, *checks.OFFLINE, database_checks.database)
         for result in look(configuration)
-        if not reading.concerns(result.key)
+        if not reading.follows(result)
     ]
     if online:
-        asked = [one for one in _asked(configuration) if not reading.concerns(one[0])]
+        asked = [one for one in _asked(configuration) if not reading.lacks(one[0])]
         results += [
             _ask(*one, configuration)
             for one in track(

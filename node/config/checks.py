@@ -97,7 +97,7 @@ def _folder(key: str, path: Path, data: Path) -> CheckResult:
         with TemporaryFile(dir=nearest):  # has no name there, and is gone at once
             pass
     except OSError as error:
-        return CheckResult(key, "bad", f"{path}: {nearest} cannot be written by this account: {error.strerror}")
+        return CheckResult(key, "bad", f"{path}: {nearest} cannot be written: {error.strerror}")
     if nearest == path:
         return CheckResult(key, "good", f"{path} can be written")
     if nearest != path.parent and (path == data or not path.is_relative_to(data)):

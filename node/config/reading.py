@@ -26,13 +26,19 @@ class Reading:
     file: YamlFile
     configuration: Configuration  # without the parts that are wrong
     mistakes: tuple[Mistake, ...]
-    left_out: frozenset[str]  # keys of the parts that are wrong, for what is not to be looked at
+    left_out: frozenset[str]  # keys of the parts that are wrong
 
     def results(self) -> list[CheckResult]:
         """Every mistake with its value, and what would be right."""
         return [CheckResult(mistake.key, "bad", self._with_value(mistake)) for mistake in self.mistakes]
 
-    def concerns(self, key: str) -> bool:
+    def follows(self, result: CheckResult) -> bool:
+        """Whether a result says something only because parts that are wrong were left out."""
+        if result.state == "doubtful" and any(left.startswith(f"{result.key}.") for left in self.left_out):
+            return True  # such as a section that is empty now
+        return self.lacks(result.key)
+
+    def lacks(self, key: str) -> bool:
         """Whether `key` is, or is below, a part that was left out."""
         return any(key == left or key.startswith(f"{left}.") for left in self.left_out)
 

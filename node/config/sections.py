@@ -479,7 +479,7 @@ def _unknown(key: str, names: Sequence[str], known: Sequence[str], kind: str) ->
     """Which of `names` are not `known`, each as a sentence with its key."""
     there = f"there are: {', '.join(known) or 'none'}"
     return [
-        f"{key}.{index}: no destination{kind} is called so{did_you_mean(name, known)}; {there}"
+        f"{key}.{index}: no destination{kind} is called so; {there}{did_you_mean(name, known)}"
         for index, name in enumerate(names)
         if name not in known
     ]

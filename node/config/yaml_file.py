@@ -86,7 +86,8 @@ class YamlFile:
         if not isinstance(node, yaml.ScalarNode) or rest or not node.value:
             return None if not isinstance(node, yaml.ScalarNode) or rest or not node.style else "''"
         if node.tag == "tag:yaml.org,2002:str":
-            return repr(_PASSWORD.sub(r"\1:***@", node.value))
+            text = _PASSWORD.sub(r"\1:***@", node.value)
+            return f"'{text}'" if text.isprintable() else repr(text)
         return self._text[node.start_mark.index : node.end_mark.index]
 
     def listed(self, results: Iterable[CheckResult]) -> list[str]:

@@ -221,6 +221,7 @@ def test_a_mistake_is_told_with_file_line_key_value_and_what_would_be_right(
     code, lines = ask(text)
     expected = rf"{wrong.state} +{place.path}:{told_line(place, wrong, text)}: {wrong.told}"
     assert any(re.match(expected, line) for line in lines), "\n".join(lines)
+    assert len(lines) == 1 or wrong.old == "routes:", "what follows from a mistake is no mistake of its own"
     assert (code != 0) is (wrong.state == "bad")
     assert sum(line.startswith("bad") for line in lines) == (wrong.state == "bad"), "one mistake is told once"
     for jargon in (

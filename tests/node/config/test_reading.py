@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from node.config.check_result import CheckResult
 from node.config.reading import Reading, read_leniently
 from node.errors import ConfigurationError
 
@@ -23,8 +24,10 @@ def test_what_is_right_stays_and_what_is_wrong_is_left_out(tmp_path: Path) -> No
     found = reading(tmp_path, "node:\n  ae_title: 4711\n  institution: here\nrun: {workers: 0, keep_jobs_days: 3}\n")
     assert (found.configuration.node.institution, found.configuration.run.keep_jobs_days) == ("here", 3)
     assert keys(found) == ["node.ae_title", "run.workers"]
-    assert found.concerns("run.workers")
-    assert not found.concerns("run.workers_of_others")
+    assert found.follows(CheckResult("run.workers", "bad", "one of the default"))
+    assert not found.follows(CheckResult("run.workers_of_others", "bad", "another one"))
+    assert found.follows(CheckResult("node", "doubtful", "has nothing left"))
+    assert not found.follows(CheckResult("receive", "doubtful", "has nothing in it"))
 
 
 def test_a_destination_that_is_wrong_is_still_there_for_those_who_name_it(tmp_path: Path) -> None:
@@ -44,7 +47,7 @@ def test_what_lacks_something_is_left_out_whole(tmp_path: Path) -> None:
     found = reading(tmp_path, "destinations:\n  pacs: {kind: dimse, host: h}\n  out: {kind: folder, path: out}\n")
     assert keys(found) == ["destinations.pacs.ae_title"]
     assert list(found.configuration.destinations) == ["out"]
-    assert found.concerns("destinations.pacs.port")
+    assert found.follows(CheckResult("destinations.pacs.port", "bad", "of what was left out"))
 
 
 @pytest.mark.parametrize("text", ["1", "- a", "text", "[]"])
