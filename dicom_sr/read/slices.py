@@ -59,7 +59,7 @@ class Aside(Enum):
     DERIVED = "derived (ImageType)", "the series is derived (ImageType); only acquired slices are used"
     LOCALIZER = "a localizer", "the series is a localizer"
     COLOUR = "in colour", "the slices are in colour"
-    CAPTURE = "a capture without a place in the patient", "the series holds captures, no slices"
+    CAPTURE = "a capture without a place in the patient", "no image has a place in the patient (ImagePositionPatient)"
     NOT_WATER = "a Dixon image other than that of water", "the series holds no Dixon images of water"
     NOT_MAGNITUDE = "a phase, real or imaginary part", "the series holds no magnitude images"
 
@@ -99,8 +99,8 @@ def aside(header: Dataset) -> Aside | None:
         return Aside.NO_IMAGE
     if any("MAP" in value for value in image_type[2:4]):  # values 3 and 4 name it: B0 MAP, T2 MAP, ...
         return Aside.MAP
-    if image_type[:1] == ["DERIVED"] and contrast(header) != "water":  # scanners call Dixon images derived or not
-        return Aside.DERIVED
+    if image_type[:1] == ["DERIVED"] and (made := contrast(header)) != "water":  # some scanners call that derived too
+        return Aside.NOT_WATER if made else Aside.DERIVED
     if _LOCALIZER & set(image_type):
         return Aside.LOCALIZER
     if (whole_number_in(header, "SamplesPerPixel") or 1) != 1:

@@ -255,7 +255,8 @@ def _label(stack: Stack, number: int) -> str:
 def _stack(group: list[Slice]) -> Stack:
     slices = sorted(group, key=lambda one: one.position_mm)
     if len(slices) < MIN_SLICES:
-        raise UnsuitableInput(f"a stack has {len(slices)} slices; at least {MIN_SLICES} are needed")
+        count = f"{len(slices)} slice{'' if len(slices) == 1 else 's'}"
+        raise UnsuitableInput(f"a stack has {count}; at least {MIN_SLICES} are needed")
     spacing = _even_spacing(np.array([one.position_mm for one in slices]))
     header = slices[0].header
     orientation = _orientation(header)

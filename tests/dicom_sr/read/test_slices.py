@@ -160,7 +160,7 @@ def test_one_image_that_is_no_slice_is_left_aside_and_named(tmp_path: Path, valu
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"SOPClassUID": SecondaryCaptureImageStorage, **NOWHERE}, "the series holds captures, no slices"),
+        ({"SOPClassUID": SecondaryCaptureImageStorage, **NOWHERE}, "no image has a place in the patient"),
         ({"ImageType": ["DERIVED", "PRIMARY", "T2 MAP"]}, "the series holds calculated maps only"),
     ],
 )
