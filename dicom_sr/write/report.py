@@ -294,7 +294,7 @@ class MeasurementTree:
         image = self._by_uid[region.image.sop_instance_uid]
         frame = frame_number(region.image, image)
         outline = np.asarray(region.outline, np.float64)
-        limit = np.array([float(image.Columns), float(image.Rows)])
+        limit = np.array(_size(image)[::-1], np.float64)
         return hd.sr.ImageRegion(
             graphic_type=hd.sr.GraphicTypeValues.POLYLINE,
             graphic_data=np.clip(outline, 0, limit),
@@ -317,7 +317,12 @@ class MeasurementTree:
             first = next(iter(self._sources.values()))
             reference = ImageReference(str(first.SOPInstanceUID), 1 if number_of_frames(first) > 1 else None)
         image = self._by_uid[reference.sop_instance_uid]
-        return Region(reference, frame_outline(int(image.Rows), int(image.Columns)))
+        return Region(reference, frame_outline(*_size(image)))
+
+
+def _size(image: Dataset) -> tuple[int, int]:
+    """Rows and columns; of what has no pixels, of which a missing result may have to speak, one of each."""
+    return int(image.get("Rows") or 1), int(image.get("Columns") or 1)
 
 
 def content_item(relationship: str, value_type: str, name: Code) -> Dataset:

@@ -120,7 +120,7 @@ class HandFootScoring:
         if self._reader is None:
             self.load()
         assert self._reader is not None
-        read = films.read(study, self._reader)
+        read, unread = films.read(study, self._reader)
         limbs, remarks = films.choose(read)
         self._refuse(read, limbs)
         calibration = self._reader.trained.calibration
@@ -145,7 +145,7 @@ class HandFootScoring:
             pages=pages.pages(self.title, limbs, readings, lines, correlation, progress),
             flags=pages.flags(limbs, progress),
             limits=(*remarks, *_unread(read)),
-            left_aside=left_aside,
+            left_aside=(*left_aside, *unread),
             parameters=(
                 ("limbs", ", ".join(f"{c.key[1]} {c.key[0]}" for c in limbs)),
                 ("scores lean on", self.settings.pooling),

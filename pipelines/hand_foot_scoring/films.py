@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import ImageReference, LeftAside
 from dicom_sr.read.body_parts import LIMB, other_parts, parts_named, side_named
-from dicom_sr.read.pixels import frames
+from dicom_sr.read.pixels import Picture, frames
 from dicom_sr.read.slices import images_of
 from dicom_sr.series import Instance, Series, Study
 from pipelines.hand_foot_scoring.reading import LimbReading, Reader
@@ -115,24 +115,37 @@ class Film:
         return tuple(found)
 
 
-def read(study: Study, reader: Reader) -> tuple[Film, ...]:
-    """Every radiograph of the study that its header does not rule out, read.
+def read(study: Study, reader: Reader) -> tuple[tuple[Film, ...], tuple[LeftAside, ...]]:
+    """Every radiograph of the study that its header does not rule out, read; and those that cannot be.
 
     Raises
     ------
     UnsuitableInput
-        If a file cannot be decoded.
+        If none can be read; the message says why not the first.
     """
-    films = []
+    films: list[Film] = []
+    unread: list[LeftAside] = []
+    problems: list[UnsuitableInput] = []
     for instance, ds in candidates(study):
         header = read_header(ds)
         if refusal(header) is not None:
             continue
-        for picture in frames(instance):
-            array = np.asarray(picture.array, np.float32)
-            grey = array.mean(axis=-1) if array.ndim == 3 else array
-            films.append(Film(picture.reference, grey, picture.pixel_mm, header, reader.read(grey)))
-    return tuple(films)
+        try:
+            films += [_film(picture, header, reader) for picture in frames(instance)]
+        except UnsuitableInput as error:
+            problems.append(error)
+            number = str(ds.get("InstanceNumber") or "")
+            image = ImageReference(instance.sop_instance_uid)
+            unread.append(LeftAside(f"a film that cannot be read: {error}", (image,), (number,) if number else ()))
+    if problems and not films:
+        raise problems[0]
+    return tuple(films), tuple(unread)
+
+
+def _film(picture: Picture, header: Header, reader: Reader) -> Film:
+    array = np.asarray(picture.array, np.float32)
+    grey = array.mean(axis=-1) if array.ndim == 3 else array
+    return Film(picture.reference, grey, picture.pixel_mm, header, reader.read(grey))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
+from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from dicom_sr import codes
 from dicom_sr.errors import EncodingError
@@ -17,7 +18,7 @@ from pipelines.hand_foot_scoring.codes import SVH_JOINT
 from pipelines.joint_classification.codes import CLS_RA, CLUSTER
 from tests.dicom_sr import validators
 from tests.dicom_sr.conftest import Encode
-from tests.factories import MODEL, joint_result, knee_result, knee_study, radiograph_study, square
+from tests.factories import MODEL, changed, joint_result, knee_result, knee_study, radiograph_study, square
 
 
 def groups(ds: Dataset) -> list[Dataset]:
@@ -219,3 +220,16 @@ def test_highdicom_reads_the_groups_back(tmp_path: Path, encoded: Encode, index:
     (group,) = content.get_planar_roi_measurement_groups(tracking_uid=None)
     assert group.tracking_identifier == "SvH L MCP2"
     assert [m.value for m in group.get_measurements()] == [2.4, 0.4]
+
+
+def test_of_a_series_without_pixels_a_missing_result_is_reported(tmp_path: Path, encoded: Encode) -> None:
+    def state(_: int, ds: Dataset) -> Dataset:
+        ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = GrayscaleSoftcopyPresentationStateStorage
+        for keyword in ("Rows", "Columns", "PixelData", "ImagePositionPatient", "ImageOrientationPatient"):
+            del ds[keyword]
+        return ds
+
+    series = changed(knee_study(tmp_path / "in"), state).series
+    profile = EncodingProfile(not_run_reports=True)
+    objects = encoded(NotRun(MODEL, "Knee", series, "the series holds no images"), profile=profile)
+    assert set(objects) == {"report", "secondary_capture"}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, GrayscaleSoftcopyPresentationStateStorage
 
+from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import read_studies
 from pipelines.hand_foot_scoring import films
+from pipelines.hand_foot_scoring.reading import LimbReading
 from tests.factories import radiograph_study
 
 
@@ -67,3 +70,26 @@ def test_words_say_what_a_film_shows_or_leave_it_to_the_picture(texts: dict[str,
 def test_a_film_of_another_part_is_refused_by_its_words() -> None:
     assert films.refusal(film(BodyPartExamined="TORACE")) == "the header says TORACE, not a hand or a foot"
     assert films.refusal(film(SeriesDescription="Knie ap")) == "the header says knee, not a hand or a foot"
+
+
+class Blind:
+    """A reader that finds nothing: what is asked here is which films it is given."""
+
+    def read(self, grey: np.ndarray) -> tuple[LimbReading, ...]:
+        return ()
+
+
+def test_a_film_that_cannot_be_decoded_costs_the_others_nothing_and_is_named(tmp_path: Path) -> None:
+    whole, cut = (radiograph_study(tmp_path / side, side=side).instances[0].path for side in "LR")
+    ds = pydicom.dcmread(cut)
+    ds.StudyInstanceUID = pydicom.dcmread(whole).StudyInstanceUID
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{ds.SOPInstanceUID}.1")
+    ds.PixelData = ds.PixelData[:100]
+    ds.save_as(cut, enforce_file_format=True)
+    (study,) = read_studies([whole, cut])
+    read, unread = films.read(study, Blind())  # type: ignore[arg-type]
+    assert len(read) == 1
+    assert [one.sentence[:56] for one in unread] == ["Left aside: 1 image (1), a film that cannot be read: the"]
+    (alone,) = read_studies([cut])
+    with pytest.raises(UnsuitableInput, match="cannot be decoded"):
+        films.read(alone, Blind())  # type: ignore[arg-type]
