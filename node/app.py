@@ -22,6 +22,7 @@ from node.config import Configuration, checks
 from node.config.route_settings import read_with_settings
 from node.config.yaml_file import YamlFile
 from node.database.connection import Database, open_database, opening_errors
+from node.database.history import History
 from node.errors import ConfigurationError, PeerUnavailable
 from node.patient_records.look_up import RecordLookUp, open_patient_records
 from node.patient_records.service import RecordService
@@ -139,6 +140,9 @@ class Node:
             retention = Retention(database, configuration.node.data, configuration.receive.keep_days, now)
             retention.start()
             stack.callback(retention.stop)
+        history = History(database, configuration.history, now)
+        history.start()
+        stack.callback(history.stop)
         children = receivers(self._path, configuration.receive.dimse.processes)
         children.keep_alive()
         stack.callback(children.stop)

@@ -420,6 +420,15 @@ class PriorSettings(Section):
     studies: int = Field(default=5, ge=1)  # the patient's latest that an archive names, looked into
 
 
+class HistorySettings(Section):
+    """How long the database tells what happened; jobs, what they made and where that went stay for ever."""
+
+    decisions_days: int = Field(default=365, ge=1)
+    events_days: int = Field(default=365, ge=1)  # the timelines of jobs
+    associations_days: int = Field(default=365, ge=1)  # and storage commitment; not while an image of it is stored
+    audit_days: int = Field(default=3650, ge=1)  # refusals, operator actions
+
+
 class StatusSettings(TokenSection):
     """The port of the page, health, metrics and everything else that is asked by HTTP; the token is for the page."""
 
@@ -455,6 +464,7 @@ class Configuration(Section):
     run: RunSettings = RunSettings()
     records: RecordSettings = RecordSettings()
     priors: PriorSettings = PriorSettings()
+    history: HistorySettings = HistorySettings()
     status: StatusSettings = StatusSettings()
 
     @model_validator(mode="after")

@@ -79,12 +79,18 @@ def transactions(
     return query if peer is None else query.where(CommitmentRow.peer == peer)
 
 
+def due(direction: CommitmentDirection, now: datetime, peer: str | None = None) -> Select[CommitmentRow]:
+    """The transactions of one direction that wait no longer, the longest due first."""
+    waiting = transactions(direction, CommitmentState.WAITING, peer=peer)
+    return waiting.where(CommitmentRow.not_before <= now).order_by(CommitmentRow.not_before)
+
+
 # ---- of peers that ask the node
 def ask_again(session: Session, transaction_uid: str, now: datetime) -> None:
     """The peer asks for the report once more: it gets it at once."""
     _change(session, CommitmentDirection.IN, CommitmentState.WAITING, transaction_uid, {})
     here = _row(CommitmentDirection.IN, transaction_uid)
-    session.execute(update(CommitmentRow).where(*here).values(attempts=0, not_before=now))
+    session.execute(update(CommitmentRow).where(*here).values(attempts=0, not_before=now, created=now))
 
 
 def report_taken(session: Session, transaction_uid: str) -> None:

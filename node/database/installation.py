@@ -38,14 +38,11 @@ def require_one_installation(database: Database, data: Path) -> None:
     """
     ours = _read(data / FILE)
     if ours is None and not (data / BEGUN).exists() and _of_database(database) is None:
-        _begin(data / BEGUN)
+        _write(data / BEGUN, uuid4().hex)
     if ours is None and (begun := _read(data / BEGUN)) is not None:
         _offer(database, begun)
         if _of_database(database) == begun:
-            with suppress(FileExistsError):  # another process was quicker
-                link_new(
-                    data / FILE, f"{begun}\n".encode()
-                )  # not by a new name: what lies there may be another's by now
+            _write(data / FILE, begun)  # not by a new name: what lies there may be another's by now
             (data / BEGUN).unlink(missing_ok=True)
         ours = _read(data / FILE)
     compare(database, data, ours)
@@ -77,9 +74,9 @@ def compare(database: Database, data: Path, ours: str | None = None) -> None:
     raise ConfigurationError(f"{where} do not belong together: {why}")
 
 
-def _begin(path: Path) -> None:
-    with suppress(FileExistsError):  # another process was quicker, and its identity counts
-        link_new(path, f"{uuid4().hex}\n".encode())
+def _write(path: Path, identity: str) -> None:
+    with suppress(FileExistsError):  # another process was quicker, and what it wrote counts
+        link_new(path, f"{identity}\n".encode())
 
 
 def _read(path: Path) -> str | None:

@@ -6,11 +6,11 @@ import hashlib
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, literal, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from node.config import Configuration
 from node.database import outbox
@@ -21,6 +21,7 @@ from node.database.tables import EventRow, JobRow, OutboxRow
 from node.errors import JobNotFound
 
 CANCELLED = "cancelled by an operator"
+PAGE = 500  # jobs that a search looks at, at a time
 
 
 def node_name(configuration: Configuration) -> str:
@@ -118,6 +119,7 @@ def move(
     job.state, job.reason, job.updated = state, reason, now or datetime.now(UTC)
     if state == JobState.QUEUED:
         job.step, job.attempt = "", 0
+    job.cleaned = None  # what it makes now is cleaned up in its turn
     note(session, job_id, state.value, detail or reason, now=now)
     return job
 
@@ -267,10 +269,66 @@ def settle(session: Session, job_id: str, now: datetime | None = None) -> None:
         move(session, job_id, JobState.DONE, detail=summary, now=now)
 
 
-def settle_left_over(session: Session, now: datetime | None = None) -> int:
-    """Close jobs whose lines are all settled and which are open still, because the node died in between."""
+def settle_left_over(session: Session, after: Place | None = None, now: datetime | None = None) -> Place | None:
+    """Close jobs whose lines are all settled and which are open still, because the node died in between.
+
+    Looks at `PAGE` of the jobs that are being sent: many may be, for as long as a destination is down.
+
+    Parameters
+    ----------
+    after
+        Where the last call stopped.
+    now
+        The time, timezone aware; by default that of the system.
+
+    Returns
+    -------
+    Place | None
+        Where to go on; None after the last of them.
+    """
+    page = page_of(session, JobState.SENDING, after)
     open_line = select(OutboxRow.id).where(OutboxRow.job_id == JobRow.id, UNSETTLED).exists()
-    left = session.scalars(select(JobRow.id).where(JobRow.state == JobState.SENDING, ~open_line)).all()
-    for job_id in left:
+    ids = [place.job_id for place in page]
+    for job_id in session.scalars(select(JobRow.id).where(JobRow.id.in_(ids), ~open_line)).all():
         settle(session, job_id, now)
-    return len(left)
+    return page[-1] if len(page) == PAGE else None
+
+
+class Place(NamedTuple):
+    """Where a job stands among others, the oldest first."""
+
+    at: datetime
+    job_id: str
+
+
+def page_of(session: Session, state: JobState, after: Place | None) -> list[Place]:
+    """The next `PAGE` jobs in a state behind a place, by when they were created; from the first where it is None."""
+    return _page(session, JobRow.created, after, JobRow.state == state)
+
+
+def page_to_clean(session: Session, before: datetime, after: Place | None) -> list[Place]:
+    """The next `PAGE` jobs that were last changed before a moment and have not been cleaned up; some are under way."""
+    return _page(session, JobRow.updated, after, JobRow.cleaned.is_(None), JobRow.updated < before)
+
+
+def _page(
+    session: Session, at: InstrumentedAttribute[datetime], after: Place | None, *where: ColumnElement[bool]
+) -> list[Place]:
+    query = select(at, JobRow.id).where(*where)
+    if after is not None:
+        query = query.where(tuple_(at, JobRow.id) > tuple_(literal(after.at, at.type), after.job_id))
+    return [Place(*row) for row in session.execute(query.order_by(at, JobRow.id).limit(PAGE))]
+
+
+def free_to_clean(session: Session, job_ids: Sequence[str]) -> list[str]:
+    """Those of the jobs that have ended and have no object that may still be sent."""
+    open_line = select(OutboxRow.id).where(
+        OutboxRow.job_id == JobRow.id, UNSETTLED | (OutboxRow.state == OutboxState.REFUSED)
+    )
+    ended = JobRow.state.in_((JobState.DONE, JobState.UNSUITABLE, JobState.FAILED))
+    return list(session.scalars(select(JobRow.id).where(JobRow.id.in_(job_ids), ended, ~open_line.exists())))
+
+
+def note_cleaned(session: Session, job_ids: Sequence[str], now: datetime) -> None:
+    """Write down that the folders and checkpoints of jobs were deleted."""
+    session.execute(update(JobRow).where(JobRow.id.in_(job_ids)).values(cleaned=now))

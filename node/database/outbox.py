@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypedDict, cast
 
-from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr.profile import EncodedObject, Kind
@@ -20,6 +20,14 @@ from node.errors import JobFailed
 
 UNSETTLED: ColumnElement[bool] = or_(  # lines that still have a way to go
     OutboxRow.state == OutboxState.WAITING, and_(OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
+)
+
+# The states stand in the statement itself: only so a database sees that an index of such lines will do.
+_WAITS: ColumnElement[bool] = OutboxRow.state == literal(OutboxState.WAITING.value, literal_execute=True)
+_UNASKED: ColumnElement[bool] = and_(  # delivered, to be confirmed, and in no transaction yet
+    OutboxRow.state == literal(OutboxState.DELIVERED.value, literal_execute=True),
+    OutboxRow.confirm,
+    OutboxRow.transaction_uid.is_(None),
 )
 
 
@@ -190,7 +198,59 @@ def _twins(line: OutboxRow) -> Select[ObjectRow]:
     return select(ObjectRow).where(ObjectRow.twin_of == line.sop_instance_uid, ObjectRow.job_id == line.job_id).limit(1)
 
 
-# ---- lines: questions
+# ---- lines: questions, each answered by an index, however many lines there are
+def next_job(session: Session, destination: str, now: datetime) -> str | None:
+    """The job that has waited longest for the destination and is due; one that fails again and again goes behind."""
+    return session.scalar(
+        select(OutboxRow.job_id)
+        .where(OutboxRow.destination == destination, _WAITS, OutboxRow.not_before <= now)
+        .order_by(OutboxRow.not_before, OutboxRow.id)
+        .limit(1)
+    )
+
+
+def has_unasked(session: Session, destination: str) -> bool:
+    """Whether the destination took something that it has not been asked to confirm."""
+    return session.scalar(_unasked(destination).limit(1)) is not None
+
+
+def unasked(session: Session, destination: str, limit: int) -> list[tuple[OutboxRow, ObjectRow]]:
+    """What the destination took and has not been asked to confirm, job by job; at most so many lines."""
+    ids = session.scalars(_unasked(destination).limit(limit)).all()
+    found: list[tuple[OutboxRow, ObjectRow]] = []
+    for chunk in in_chunks(ids):
+        found += _with_objects(session, select(OutboxRow, ObjectRow).where(OutboxRow.id.in_(chunk)))
+    return found
+
+
+def _unasked(destination: str) -> Select[int]:
+    """In the order of the index of such lines, which leads the database to it."""
+    return (
+        select(OutboxRow.id)
+        .where(OutboxRow.destination == destination, _UNASKED)
+        .order_by(OutboxRow.job_id, OutboxRow.id)
+    )
+
+
+def unconfirmed(session: Session, transaction_uid: str) -> list[tuple[OutboxRow, ObjectRow]]:
+    """The lines of a commitment transaction that are still to be confirmed."""
+    return _with_objects(
+        session,
+        select(OutboxRow, ObjectRow).where(
+            OutboxRow.transaction_uid == transaction_uid, OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm
+        ),
+    )
+
+
+def _with_objects(session: Session, query: Select[OutboxRow, ObjectRow]) -> list[tuple[OutboxRow, ObjectRow]]:
+    rows = session.execute(
+        query.join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid).order_by(
+            OutboxRow.job_id, OutboxRow.id
+        )
+    )
+    return [(line, made) for line, made in rows]
+
+
 def find_twin(session: Session, line_id: int) -> str | None:
     """SOP Instance UID of what may stand in for a line's object where its class is refused; None where nothing may."""
     twin = session.scalars(_twins(session.get_one(OutboxRow, line_id))).first()
@@ -265,17 +325,6 @@ def left_behind(session: Session, destinations: Collection[str]) -> dict[str, Le
         before = found.get(name, LeftBehind(0, ()))
         found[name] = LeftBehind(before.objects + objects, (*before.jobs, job_id))
     return found
-
-
-def delivered_unconfirmed(session: Session, destination: str) -> list[tuple[OutboxRow, ObjectRow]]:
-    """What the destination took and has not yet confirmed, job by job."""
-    rows = session.execute(
-        select(OutboxRow, ObjectRow)
-        .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
-        .where(OutboxRow.destination == destination, OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
-        .order_by(OutboxRow.job_id, OutboxRow.id)
-    )
-    return [(line, made) for line, made in rows]
 
 
 # ---- lines: changes
@@ -371,8 +420,17 @@ def count_unclear(session: Session, line_id: int) -> int:
 
 def note_unconfirmed(session: Session, destination: str, answer: str) -> None:
     """Show on the lines that wait for confirmation why it does not come."""
+    said = f"{UNCONFIRMED}{answer}"
     where = (OutboxRow.destination == destination, OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
-    session.execute(update(OutboxRow).where(*where).values(answer=f"{UNCONFIRMED}{answer}"))
+    session.execute(update(OutboxRow).where(*where, OutboxRow.answer != said).values(answer=said))
+
+
+def hold_back(session: Session, destination: str, job_id: str) -> None:
+    """Have all lines of a job wait for as long as the first of them, since they are sent together and in order."""
+    here = (OutboxRow.destination == destination, OutboxRow.job_id == job_id, OutboxRow.state == OutboxState.WAITING)
+    first = session.scalar(select(OutboxRow.not_before).where(*here).order_by(OutboxRow.id).limit(1))
+    if first is not None:
+        session.execute(update(OutboxRow).where(*here, OutboxRow.not_before < first).values(not_before=first))
 
 
 def cancel(session: Session, job_id: str, answer: str) -> None:
@@ -443,6 +501,17 @@ def confirm(session: Session, destination: str, uids: Collection[str], answer: s
     for chunk in in_chunks(sorted(uids)):
         here = (OutboxRow.destination == destination, OutboxRow.sop_instance_uid.in_(chunk))
         _change(session, OutboxState.CONFIRMED, *here, columns={"answer": answer})
+
+
+def enter_transaction(session: Session, lines: Iterable[int], transaction_uid: str) -> None:
+    """Note which open commitment transaction these lines are in."""
+    for chunk in in_chunks(lines):
+        session.execute(update(OutboxRow).where(OutboxRow.id.in_(chunk)).values(transaction_uid=transaction_uid))
+
+
+def leave_transaction(session: Session, transaction_uid: str) -> None:
+    """The transaction has ended; what is not confirmed may enter another."""
+    session.execute(update(OutboxRow).where(OutboxRow.transaction_uid == transaction_uid).values(transaction_uid=None))
 
 
 def give_up_confirming(session: Session, lines: Iterable[int], answer: str) -> None:

@@ -7,21 +7,21 @@ them to it):
 ===============  =========================================================================================
 table            written by
 ===============  =========================================================================================
-AssociationRow   node.receive.store.receipt_import
+AssociationRow   node.receive.store.receipt_import, node.database.history
 InstanceRow      node.receive.store.receipt_import, node.receive.store.retention, node.database.erasure
 SeriesRow        node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
                  node.database.erasure
 StudyRow         node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
                  node.database.erasure
-DecisionRow      node.route.dispatch, node.database.erasure
+DecisionRow      node.route.dispatch, node.database.erasure, node.database.history
 JobRow           node.database.job_states, node.database.erasure
-EventRow         node.database.job_states, node.database.erasure
+EventRow         node.database.job_states, node.database.erasure, node.database.history
 ObjectRow        node.database.outbox, node.database.erasure
 OutboxRow        node.database.outbox, node.database.erasure
-CommitmentRow    node.database.commitments
+CommitmentRow    node.database.commitments, node.database.history
 ExecutorRow      node.run.job_engine
 LaneRow          node.send.outbox
-AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.database.erasure
+AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.database.erasure, node.database.history
 InstallationRow  node.database.installation
 ===============  =========================================================================================
 """

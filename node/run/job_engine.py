@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import math
 import os
 import shutil
 import time
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import IO, Concatenate, ParamSpec, Protocol, TypeVar
 
 from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID, StepOptions
@@ -29,12 +29,11 @@ from dicom_sr.findings import Subject
 from node.background import Loop
 from node.config import Configuration
 from node.data_folder import prepare
-from node.database import job_states, migrations, outbox, queries
+from node.database import job_states, migrations, queries
 from node.database.connection import open_database
 from node.database.installation import require_one_installation
-from node.database.jobs import ON_REQUEST, Job, JobState
-from node.database.states import OutboxState
-from node.database.tables import ExecutorRow, JobRow, OutboxRow
+from node.database.jobs import Job, JobState
+from node.database.tables import ExecutorRow, JobRow
 from node.errors import ConfigurationError, JobFailed, NodeError
 from node.files import PRIVATE_FILE
 from node.run.flow import Contexts, Flow, Priors
@@ -56,7 +55,7 @@ MAX_RECOVERY_ATTEMPTS = 50  # above flow.MAX_STARTS, since DBOS counts every res
 BEAT_S, DEAD_AFTER_S = 5.0, 30.0
 SWEEP_AFTER_S = 10.0
 STOP_PATIENCE_S = 5.0  # for a database that does not answer
-RETAIN_EVERY_S = 3600.0
+RETAIN_EVERY_S, RETRY_S = 3600.0, 60.0
 REPEATED = ("prepare", "infer", "encode")  # steps whose outcome a restart keeps
 DATABASE_DOWN: StepOptions = {  # a step is repeated while the database is away, and only then; about 17 minutes
     "retries_allowed": True,
@@ -176,8 +175,10 @@ class JobEngine:
         self._pool: Pool | None = None
         self._lock: IO[str] | None = None
         self._alone: Flow | None = None
-        self._cleaned = -math.inf  # when old jobs were last deleted
+        self._swept: dict[JobState, job_states.Place | None] = {}  # how far the search for jobs left over has come
         self._keeper = Loop("care of jobs", self._keep, every_s=beat_s, retry_s=beat_s)
+        # apart from the heartbeat, which must not wait for a folder of a million files
+        self._cleaner = Loop("clean-up of jobs", self._clean_up, every_s=RETAIN_EVERY_S, retry_s=RETRY_S)
 
     # ---- life
     def start(self) -> None:
@@ -226,14 +227,15 @@ class JobEngine:
             on_conflict="always_update",
         )
         DBOS.launch()
-        self._cleaned = -math.inf
         self._keeper.start()
+        self._cleaner.start()
         log.info("job engine started", extra={"executor": self.executor_id, "workers": run.workers})
 
     def stop(self) -> None:
         """Stop at once; jobs under way go on from their last finished step at the next start."""
         global _flow
         self._keeper.stop(STOP_PATIENCE_S)
+        self._cleaner.stop(STOP_PATIENCE_S)
         if self._pool is not None:
             self._pool.close()
             DBOS.destroy()
@@ -457,18 +459,18 @@ class JobEngine:
 
     # ---- in the background
     def _keep(self) -> None:
-        """Send the heartbeat, take over the jobs of dead executors, run jobs that were left over, delete old ones."""
+        """Send the heartbeat, take over the jobs of dead executors, run jobs that were left over."""
         self._beat()
         self._reap()
         self._park()
         self._sweep()
-        if time.monotonic() - self._cleaned >= RETAIN_EVERY_S:
-            self._cleaned = time.monotonic()
-            self.clean(datetime.now(UTC))
+
+    def _clean_up(self) -> None:
+        self.clean(datetime.now(UTC))
 
     def problem(self) -> str | None:
         """Why the jobs of this node are not cared for at the moment, or None."""
-        return self._keeper.problem()
+        return self._keeper.problem() or self._cleaner.problem()
 
     def _beat(self) -> None:
         """Write the heartbeat, with the database's time: that clock is the same for all executors."""
@@ -502,15 +504,18 @@ class JobEngine:
         """Run jobs that are due and that DBOS is not going to run.
 
         The node died after it wrote the job and before it gave it to DBOS, or the database was away for longer than a
-        step is retried.
+        step is retried. It looks at a page of the jobs each time: a queue may be long.
         """
         before = datetime.now(UTC) - timedelta(seconds=SWEEP_AFTER_S)
-        due = JobRow.state.in_((JobState.QUEUED, JobState.RUNNING))
-        with Session(self._database) as session:
-            waiting = session.scalars(select(JobRow.id).where(due, JobRow.updated < before)).all()
-        for job_id in self._unknown(waiting):
-            log.warning("taking up a job that was left over", extra={"job": job_id})
-            self._take_up(job_id)
+        for state in (JobState.QUEUED, JobState.RUNNING):
+            with Session(self._database) as session:
+                page = job_states.page_of(session, state, self._swept.get(state))
+                due = JobRow.id.in_([one.job_id for one in page])
+                waiting = session.scalars(select(JobRow.id).where(due, JobRow.updated < before)).all()
+            self._swept[state] = page[-1] if len(page) == job_states.PAGE else None
+            for job_id in self._unknown(waiting):
+                log.warning("taking up a job that was left over", extra={"job": job_id})
+                self._take_up(job_id)
 
     def _unknown(self, job_ids: Sequence[str]) -> Sequence[str]:
         """Those of the jobs that DBOS is not going to run."""
@@ -539,48 +544,48 @@ class JobEngine:
         A job with an undelivered object is left alone. The rows of all jobs stay: what was found and sent, and when.
         """
         before = now - timedelta(days=self._configuration.run.keep_jobs_days)
-        old = self._client.list_workflows(
-            status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
-            end_time=before.isoformat(),
-            limit=1000,
-            load_input=False,
-            load_output=False,
-        )
-        workflows = {workflow.workflow_id for workflow in old}
-        with Session(self._database) as session:
-            ended = session.scalars(
-                select(JobRow.id)
-                .where(
-                    # a request that was answered without a node left no workflow
-                    JobRow.id.in_(workflows) | (JobRow.route == ON_REQUEST),
-                    JobRow.state.in_((JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)),
-                    JobRow.updated < before,
-                )
-                .where(
-                    ~select(OutboxRow.id)
-                    .where(OutboxRow.job_id == JobRow.id, outbox.UNSETTLED | (OutboxRow.state == OutboxState.REFUSED))
-                    .exists()
-                )
-            ).all()
-        jobs = self._configuration.node.data / "jobs"
-        ended = [job_id for job_id in ended if job_id in workflows or (jobs / job_id).exists()]
-        for job_id in ended:
-            shutil.rmtree(jobs / job_id, ignore_errors=True)
-            if job_id in workflows:
-                self._client.delete_workflow(job_id)
-        if ended:
-            log.info("old jobs cleaned up", extra={"jobs": len(ended)})
+        cleaned = 0
+        place: job_states.Place | None = None
+        while not self._cleaner.stopping.is_set():
+            with Session(self._database) as session:
+                page = job_states.page_to_clean(session, before, place)
+                free = job_states.free_to_clean(session, [one.job_id for one in page])
+            cleaned += self._clean(free, now)
+            if len(page) < job_states.PAGE:
+                break
+            place = page[-1]  # what may not go yet is passed over
+        if cleaned:
+            log.info("old jobs cleaned up", extra={"jobs": cleaned})
         self._delete_strays(before)
         if self._priors is not None and (reports := self._priors.purge()):
             log.info("old reports cleaned up", extra={"reports": reports})
+        return cleaned
+
+    def _clean(self, job_ids: Sequence[str], now: datetime) -> int:
+        """Delete what is kept of jobs beside their rows; how many that were."""
+        ended = self._unknown(job_ids)
+        for job_id in ended:
+            shutil.rmtree(self._configuration.node.data / "jobs" / job_id, ignore_errors=True)
+        if ended:
+            self._client.delete_workflows(list(ended))
+            with Session(self._database) as session, session.begin():
+                job_states.note_cleaned(session, ended, now)
         return len(ended)
 
     def _delete_strays(self, before: datetime) -> None:
         """Delete folders whose job was never written down: the node ended, or the database went away, in between."""
         jobs = self._configuration.node.data / "jobs"
-        old = [path.name for path in jobs.glob("*") if path.stat().st_mtime < before.timestamp()]
+        old = [path.name for path in jobs.glob("*") if _changed(path) < before.timestamp()]
         with Session(self._database) as session:
             for ids in queries.in_chunks(old):
                 known = set(session.scalars(select(JobRow.id).where(JobRow.id.in_(ids))))
                 for stray in set(ids) - known:
                     shutil.rmtree(jobs / stray, ignore_errors=True)
+
+
+def _changed(folder: Path) -> float:
+    """When a folder was last changed, in seconds since the epoch; now, where somebody else has just deleted it."""
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()

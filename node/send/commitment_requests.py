@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 REPORT_TIMEOUT_S = 600.0  # then the peer is asked back instead
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 600.0
 GIVE_UP_AFTER = timedelta(hours=24)
+AT_ONCE, LINES_AT_ONCE = 20, 2000  # transactions that are asked about, and lines that enter new ones, in a turn
 MAXIMUM_ATTEMPTS = 5  # an object that the peer took so often and still does not keep
 
 
@@ -47,6 +48,14 @@ class CommitmentRequests:
         self._name, self._database, self._clock, self._data = name, database, clock, data
         self._report_timeout = timedelta(seconds=report_timeout_s)
 
+    def are_due(self, session: Session) -> bool:
+        """Whether there is a report to act on, or something to ask for."""
+        return (
+            session.scalar(self._reported().limit(1)) is not None
+            or session.scalar(self._due().limit(1)) is not None
+            or outbox.has_unasked(session, self._name)
+        )
+
     # ---- reports
     def note_report(self, information: Dataset, event_type: int) -> None:
         """Keep a report that came on the association of the request; `take_reports` acts on it."""
@@ -55,9 +64,9 @@ class CommitmentRequests:
             commitments.note_report(session, str(information.TransactionUID), report)
 
     def take_reports(self) -> bool:
-        """Act on the reports that have come; whether there were any."""
+        """Act on the reports that have come, `AT_ONCE` at a time; whether there were any."""
         with Session(self._database) as session:
-            reported = session.scalars(self._transactions(CommitmentState.REPORTED)).all()
+            reported = session.scalars(self._reported().limit(AT_ONCE)).all()
         for record in reported:
             failed = commitments.report_of(record).failed
             committed = {uid for _, uid in record.references} - set(failed)
@@ -65,7 +74,7 @@ class CommitmentRequests:
                 self._confirm(session, committed, "storage commitment")
                 for uid, reason in failed.items():
                     self._send_again(session, uid, f"not committed: 0x{reason:04X}")
-                commitments.close(session, record.transaction_uid, kept=not failed)
+                self._close(session, record, kept=not failed)
             log.info(
                 "commitment reported",
                 extra={"destination": self._name, "committed": len(committed), "failed": len(failed)},
@@ -74,17 +83,15 @@ class CommitmentRequests:
 
     # ---- requests
     def pursue(self, delivery: Delivery) -> bool:
-        """Ask for commitment to what was delivered, or ask back; whether anything was done.
+        """Ask for commitment to what was delivered, or ask back, `AT_ONCE` at a time; whether anything was done.
 
         Raises
         ------
         PeerUnavailable
         """
-        self._begin_transactions()
+        self.begin_transactions()
         with Session(self._database) as session:
-            due = session.scalars(
-                self._transactions(CommitmentState.WAITING).where(CommitmentRow.not_before <= self._clock())
-            ).all()
+            due = session.scalars(self._due().limit(AT_ONCE)).all()
         for record in due:
             if not record.asked and isinstance(delivery, DimseDelivery):
                 asked = delivery.ask_commitment(record.transaction_uid, record.references, self.note_report)
@@ -94,35 +101,28 @@ class CommitmentRequests:
             self._ask_back(record, delivery)
         return bool(due)
 
-    def _begin_transactions(self) -> None:
+    def begin_transactions(self) -> None:
         """Write down a transaction per job for delivered lines that are in none yet."""
         with Session(self._database) as session, session.begin():
-            open_ = session.scalars(self._transactions(CommitmentState.WAITING, CommitmentState.REPORTED)).all()
-            under_way = {uid for record in open_ for _, uid in record.references}
-            lines = [
-                row
-                for row in outbox.delivered_unconfirmed(session, self._name)
-                if row[0].sop_instance_uid not in under_way
-            ]
+            lines = outbox.unasked(session, self._name, LINES_AT_ONCE)
             for _, group in groupby(lines, key=lambda row: row[0].job_id):
+                of_job = list(group)
+                transaction = generate_uid(prefix="2.25.")
                 commitments.begin(
                     session,
-                    generate_uid(prefix="2.25."),
+                    transaction,
                     CommitmentDirection.OUT,
                     self._name,
-                    [[of.sop_class_uid, of.sop_instance_uid] for _, of in group],
+                    [[of.sop_class_uid, of.sop_instance_uid] for _, of in of_job],
                     self._clock(),
                 )
+                outbox.enter_transaction(session, (line.id for line, _ in of_job), transaction)
 
     def _ask_back(self, record: CommitmentRow, delivery: Delivery) -> None:
         """Ask which objects of the transaction the peer has, and take those as kept."""
         uids = {uid for _, uid in record.references}
         with Session(self._database) as session:
-            lines = [
-                (line, of)
-                for line, of in outbox.delivered_unconfirmed(session, self._name)
-                if line.sop_instance_uid in uids
-            ]
+            lines = outbox.unconfirmed(session, record.transaction_uid)
         found = delivery.find([outbox.encoded_object(of, self._data) for _, of in lines]) if lines else set[str]()
         if found is None:
             self._cannot_ask(record, [line for line, _ in lines])
@@ -137,7 +137,7 @@ class CommitmentRequests:
             self._confirm(session, found & uids, "found by query")
             for uid in missing:
                 self._send_again(session, uid, "not found by query")
-            commitments.close(session, record.transaction_uid, kept=not missing)
+            self._close(session, record, kept=not missing)
 
     def _cannot_ask(self, record: CommitmentRow, lines: Sequence[OutboxRow]) -> None:
         """Try again later; after a day, settle for delivered."""
@@ -149,7 +149,7 @@ class CommitmentRequests:
         with Session(self._database) as session, session.begin():
             answer = "delivered; the peer cannot be asked whether it keeps it"
             outbox.give_up_confirming(session, [line.id for line in old], answer)
-            commitments.close(session, record.transaction_uid, kept=False)
+            self._close(session, record, kept=False)
             self._settle(session, {line.sop_instance_uid for line in old})
 
     # ---- lines
@@ -180,8 +180,17 @@ class CommitmentRequests:
             job_states.settle(session, job_id, self._clock())
 
     # ---- transactions
-    def _transactions(self, *states: CommitmentState) -> Select[CommitmentRow]:
-        return commitments.transactions(CommitmentDirection.OUT, *states, peer=self._name)
+    def _reported(self) -> Select[CommitmentRow]:
+        reported = commitments.transactions(CommitmentDirection.OUT, CommitmentState.REPORTED, peer=self._name)
+        return reported.order_by(CommitmentRow.not_before)
+
+    def _due(self) -> Select[CommitmentRow]:
+        return commitments.due(CommitmentDirection.OUT, self._clock(), peer=self._name)
+
+    @staticmethod
+    def _close(session: Session, record: CommitmentRow, *, kept: bool) -> None:
+        commitments.close(session, record.transaction_uid, kept=kept)
+        outbox.leave_transaction(session, record.transaction_uid)
 
     def _wait(self, record: CommitmentRow, pause: timedelta, *, asked: bool = False) -> None:
         """Come back to the transaction later; unless the report is there already."""

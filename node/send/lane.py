@@ -118,6 +118,22 @@ class Lane:
         self._commitments = CommitmentRequests(name, database, clock, data)
         self._associations = destination.associations if isinstance(destination, DimseDestination) else 1
 
+    def is_due(self, session: Session, *, confirmations: bool) -> bool:
+        """Whether `turn` has something to do.
+
+        Parameters
+        ----------
+        confirmations
+            Whether to look for what is to be confirmed, too.
+        """
+        now = self._clock()
+        if now < self._not_before:
+            return False
+        if outbox.next_job(session, self._name, now) is not None:
+            return True
+        may_ask = confirmations and self._destination.confirms and now >= self._confirm_not_before
+        return may_ask and self._commitments.are_due(session)
+
     def turn(self) -> bool:
         """Send what is due of one job, and see to confirmations; whether there was anything to do.
 
@@ -125,7 +141,8 @@ class Lane:
         """
         if self._clock() < self._not_before:
             return False
-        job_id = self._next_job()
+        with Session(self._database) as session:
+            job_id = outbox.next_job(session, self._name, self._clock())
         try:
             if job_id is not None:
                 self._try_job(job_id)
@@ -146,23 +163,6 @@ class Lane:
 
     def _open(self) -> Delivery:
         return open_delivery(self._name, self._destination, self._ae_title, self._key_file)
-
-    # ---- which lines
-    def _next_job(self) -> str | None:
-        """The job whose first waiting line has waited longest and is due."""
-        heads = (
-            select(func.min(OutboxRow.id))
-            .where(OutboxRow.destination == self._name, OutboxRow.state == OutboxState.WAITING)
-            .group_by(OutboxRow.job_id)
-        )
-        query = (
-            select(OutboxRow.job_id)
-            .where(OutboxRow.id.in_(heads), OutboxRow.not_before <= self._clock())
-            .order_by(OutboxRow.not_before, OutboxRow.id)  # one that fails again and again goes behind the others
-            .limit(1)
-        )
-        with Session(self._database) as session:
-            return session.scalar(query)
 
     # ---- sending
     def _try_job(self, job_id: str) -> None:
@@ -327,10 +327,12 @@ class Lane:
         with Session(self._database) as session, session.begin():
             if (head := self._head(session, job_id)) is not None:
                 outbox.put_off(session, head, reason, until, count=True)
+                outbox.hold_back(session, self._name, job_id)
 
     def _sum_up(self, job_id: str, lines: Sequence[int]) -> None:
         """Add to the job's timeline what became of the lines, and close the job if that was all."""
         with Session(self._database) as session, session.begin():
+            outbox.hold_back(session, self._name, job_id)
             counts = outbox.count_states(session, lines)
             summary = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
             if set(counts) - {OutboxState.WAITING}:

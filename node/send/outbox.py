@@ -21,8 +21,7 @@ from node.background import Loop
 from node.config import Configuration
 from node.database import job_states, outbox
 from node.database.connection import Database
-from node.database.states import OutboxState
-from node.database.tables import LaneRow, OutboxRow
+from node.database.tables import LaneRow
 from node.send.lane import FIRST_RETRY_S, Clock, Lane
 
 log = logging.getLogger(__name__)
@@ -86,6 +85,7 @@ class Sender:
         self._polls = itertools.count()
         self._claimed = self._swept = -math.inf
         self._gone_seen_to = False
+        self._looked_at: job_states.Place | None = None  # how far the search for jobs that are sent has come
         self._outbox = Loop("outbox", self._wake_due, every_s=POLL_S, first_s=POLL_S)
 
     def start(self) -> None:
@@ -111,23 +111,19 @@ class Sender:
         return next((problem for problem in found if problem), None)
 
     def _wake_due(self) -> None:
-        """Wake the lanes that have something to do; one query serves all of them."""
+        """Wake the lanes that have something to do."""
         if time.monotonic() - self._claimed > self._claim_s / 6:
             self._ours, self._claimed = self._claim(), time.monotonic()
         if time.monotonic() - self._swept > SWEEP_S:
             if not self._gone_seen_to:
                 self._gone_seen_to = self._end_what_goes_nowhere()
             with Session(self._database) as session, session.begin():
-                job_states.settle_left_over(session, self._clock())
+                self._looked_at = job_states.settle_left_over(session, self._looked_at, self._clock())
             self._swept = time.monotonic()
+        confirmations = next(self._polls) % CONFIRM_EVERY == 0
         with Session(self._database) as session:
-            names = select(OutboxRow.destination).distinct()
-            waiting = names.where(OutboxRow.state == OutboxState.WAITING, OutboxRow.not_before <= self._clock())
-            unconfirmed = names.where(OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
-            due = set(session.scalars(waiting))
-            if next(self._polls) % CONFIRM_EVERY == 0:
-                due |= set(session.scalars(unconfirmed))
-        for name in due & set(self._loops):
+            due = [name for name in self._ours if self._lanes[name].is_due(session, confirmations=confirmations)]
+        for name in due:
             self._loops[name].wake()
 
     def _end_what_goes_nowhere(self) -> bool:

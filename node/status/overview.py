@@ -110,7 +110,7 @@ class StudyView:
         for state in (JobState.FAILED, *UNDER_WAY, JobState.UNSUITABLE, JobState.DONE):
             if state in states:
                 return state.value
-        return "no route" if self.decisions else "receiving"
+        return "no route" if self.decisions or self.row.completed else "receiving"
 
     @property
     def why(self) -> str:

@@ -46,6 +46,7 @@ ALL_COMMITTED, SOME_FAILED = 1, 2  # event types, PS3.4 J.3.3.1
 
 MAXIMUM_REFERENCES = 50_000
 POLL_S = 1.0
+AT_ONCE = 100  # reports that are sent before the database is asked again
 CONNECT_S = 10.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 3600.0
 GIVE_UP_AFTER = timedelta(days=7)
@@ -157,13 +158,9 @@ class CommitmentProvider:
             self.send_due()
 
     def send_due(self) -> int:
-        """Send every report that is due; how many the peers took."""
+        """Send the reports that are due, `AT_ONCE` of them at most; how many the peers took."""
         with Session(self._database) as session:
-            due = session.scalars(
-                commitments.transactions(CommitmentDirection.IN, CommitmentState.WAITING).where(
-                    CommitmentRow.not_before <= self._clock()
-                )
-            ).all()
+            due = session.scalars(commitments.due(CommitmentDirection.IN, self._clock()).limit(AT_ONCE)).all()
             session.expunge_all()
         taken = 0
         for record in due:

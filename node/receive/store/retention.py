@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Set
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Select, delete, exists, select, update
+from sqlalchemy import Select, delete, exists, literal, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from node.background import Loop
@@ -18,13 +17,14 @@ from node.database import commitments, outbox
 from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.states import CommitmentDirection, CommitmentState
-from node.database.tables import CommitmentRow, InstanceRow, JobRow, OutboxRow, SeriesRow, StudyRow
+from node.database.tables import CommitmentRow, InstanceRow, Instant, JobRow, OutboxRow, SeriesRow, StudyRow
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 3600.0
 RETRY_S = 60.0  # after the database or the disk did not answer
-AT_ONCE = 100  # studies in a round
+AT_ONCE = 100  # studies that the database is asked for at a time
+CLOCKS_DIFFER = timedelta(minutes=10)  # at most, of machines that share a database
 ASIDE = ".old"  # a file between being looked at for the last time and deleted
 ENDED_WELL = (JobState.DONE, JobState.UNSUITABLE)  # a failed job may be restarted, and needs its images
 
@@ -62,20 +62,56 @@ class Retention:
 
     def remove_due(self) -> int:
         """Remove what is due now; how many instances that were."""
+        removed = list(self.removals())
         before = self._clock() - self._keep
+        while not self._loop.stopping.is_set() and (returned := self._remove_returned(before)):
+            removed.append(returned)
+        if any(removed):
+            facts = {"studies": sum(number > 0 for number in removed), "instances": sum(removed)}
+            log.info("old images removed", extra=facts)
+        return sum(removed)
+
+    def removals(self) -> Iterator[int]:
+        """Remove one study that is due after the other; of each, how many instances it had, and 0 where it stayed."""
+        began = self._clock()
+        before = began - self._keep
         for aside in self._instances.glob(f"*/*{ASIDE}"):  # the node was killed in between
             _end(aside, before)
         with Session(self._database) as session:
-            studies: Sequence[str] = session.scalars(_due(before)).all()
-        removed = sum(self._remove(study, before) for study in studies) + self._remove_returned(before)
-        if removed:
-            log.info("old images removed", extra={"studies": len(studies), "instances": removed})
-        return removed
+            promised = _to_be_committed(session)
+        for study in self._due_studies(before):
+            if self._loop.stopping.is_set():
+                return
+            yield self._remove(study, before, promised, began - CLOCKS_DIFFER)
 
-    def _remove(self, study_instance_uid: str, before: datetime) -> int:
-        """Forget one study and delete its files, unless something of it has come meanwhile.
+    def _due_studies(self, before: datetime) -> Iterator[str]:
+        """All studies that are due, the oldest first, a page at a time; those that had to stay are passed over."""
+        query = _due(before)
+        while True:
+            with Session(self._database) as session:
+                page = session.execute(query.limit(AT_ONCE)).all()
+            yield from (row.study_instance_uid for row in page)
+            if len(page) < AT_ONCE:
+                return
+            place = tuple_(StudyRow.last_received, StudyRow.study_instance_uid)
+            last = tuple_(literal(page[-1].last_received, Instant), page[-1].study_instance_uid)
+            query = _due(before).where(place > last)
+
+    def _remove(self, study_instance_uid: str, before: datetime, promised: Set[str], began: datetime) -> int:
+        """Forget one study and delete its files, unless something of it has come meanwhile; how many it had.
 
         The write comes first and holds the database until the end, so that no receipt is recorded in between.
+
+        Parameters
+        ----------
+        study_instance_uid
+            Of the study.
+        before
+            It must have been quiet since then.
+        promised
+            SOP Instance UIDs that peers waited for the commitment to at `began`; who asked since is looked up.
+        began
+            When `promised` was read.
         """
         of_study = StudyRow.study_instance_uid == study_instance_uid
         instances_of_study = InstanceRow.study_instance_uid == study_instance_uid
@@ -86,7 +122,8 @@ class Retention:
             rows = session.execute(
                 select(InstanceRow.sop_instance_uid, InstanceRow.path).where(instances_of_study)
             ).all()
-            if _to_be_committed(session) & {row.sop_instance_uid for row in rows}:
+            uids = {row.sop_instance_uid for row in rows}
+            if not (uids.isdisjoint(promised) and uids.isdisjoint(_to_be_committed(session, since=began))):
                 return 0
             present = [row.sop_instance_uid for row in rows if not delete_file(self._instances / row.path, before)]
             if present:  # sent again this moment: its receipt follows, and makes the study new
@@ -122,6 +159,8 @@ def delete_file(path: Path, before: datetime) -> bool:
     try:
         os.rename(path, aside)
     except FileNotFoundError:
+        if not path.parent.exists():  # the storage is away, and nothing is gone
+            raise
         return True
     return _end(aside, before)
 
@@ -138,7 +177,7 @@ def _end(aside: Path, before: datetime) -> bool:
         aside.unlink(missing_ok=True)
 
 
-def _due(before: datetime) -> Select[Any]:
+def _due(before: datetime) -> Select[str, datetime]:
     """Studies that have been quiet since `before`, are decided about, and whose jobs are done and delivered."""
     study = StudyRow.study_instance_uid
     undecided = exists().where(
@@ -149,16 +188,15 @@ def _due(before: datetime) -> Select[Any]:
     recent = exists().where(JobRow.study_instance_uid == study, JobRow.updated > before)
     under_way = exists().where(JobRow.study_instance_uid == study, OutboxRow.job_id == JobRow.id, outbox.UNSETTLED)
     return (
-        select(study)
+        select(study, StudyRow.last_received)
         .where(StudyRow.last_received < before, ~undecided, ~at_work, ~recent, ~under_way)
-        .order_by(StudyRow.last_received)
-        .limit(AT_ONCE)
+        .order_by(StudyRow.last_received, study)
     )
 
 
-def _to_be_committed(session: Session) -> set[str]:
-    """SOP Instance UIDs that a peer has asked the node to commit itself to and has not heard about."""
-    open_: Sequence[CommitmentRow] = session.scalars(
-        commitments.transactions(CommitmentDirection.IN, CommitmentState.WAITING)
-    ).all()
-    return {uid for record in open_ for _, uid in record.references}
+def _to_be_committed(session: Session, since: datetime | None = None) -> set[str]:
+    """SOP Instance UIDs that a peer has asked the node to commit itself to, `since` then, and has not heard about."""
+    query = commitments.transactions(CommitmentDirection.IN, CommitmentState.WAITING)
+    if since is not None:
+        query = query.where(CommitmentRow.created >= since)
+    return {uid for record in session.scalars(query) for _, uid in record.references}

@@ -16,11 +16,13 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from node.database import job_states
+from node.database.job_states import PAGE
 from node.database.jobs import Job, JobState, revision_of
 from node.database.states import ForbiddenTransition
 from node.database.tables import InstanceRow, JobRow, ObjectRow, OutboxRow, SeriesRow
 from node.errors import ConfigurationError, JobNotFound, NodeError
 from node.run.job_engine import JobEngine
+from tests.node.backlog import add, fill, job_row, whole_tables_read
 from tests.node.run.trial import Bench, bench, install_trial, mr_instances
 from tests.waiting import until
 
@@ -309,6 +311,26 @@ def test_old_jobs_are_cleaned_up_but_nothing_undelivered(running: Running) -> No
     assert running.folder(waiting).exists()
     assert running.bench.state(delivered) == "done"  # what was found and sent, and when, is still told
     assert running.engine.show(delivered.id).objects
+
+
+def test_old_jobs_are_cleaned_up_behind_any_number_that_have_to_stay(tmp_path: Path) -> None:
+    old = datetime(2026, 1, 1, tzinfo=UTC)
+    with bench(tmp_path) as made:
+        fill(made.database, 2 * PAGE, objects=1)  # waiting for a destination that was given up
+        with Session(made.database) as session, session.begin():
+            session.execute(update(JobRow).values(state=JobState.FAILED, updated=old))
+        done = [f"{number:032x}" for number in range(10_000, 10_003)]
+        later = old + timedelta(days=1)
+        add(made.database, JobRow, [job_row(job_id, state=JobState.DONE, updated=later) for job_id in done])
+        for job_id in ("0" * 32, *done):
+            (made.data / "jobs" / job_id).mkdir(parents=True)
+        engine = JobEngine(made.configuration, made.database)
+        with whole_tables_read(made.database) as read:
+            assert engine.clean(old + timedelta(days=60)) == 3
+        assert read == set()
+        assert [path.name for path in (made.data / "jobs").iterdir()] == ["0" * 32]
+        assert engine.clean(old + timedelta(days=60)) == 0  # those that are cleaned up are not looked at again
+        engine.stop()
 
 
 def test_a_folder_whose_job_was_never_written_down_is_deleted_when_it_is_old(running: Running) -> None:

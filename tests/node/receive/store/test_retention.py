@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,10 +12,12 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from node.database import commitments
 from node.database.connection import open_database
 from node.database.job_states import record
 from node.database.jobs import Job, JobState
 from node.database.migrations import migrate
+from node.database.states import CommitmentDirection
 from node.database.tables import (
     CommitmentRow,
     InstanceRow,
@@ -26,7 +28,8 @@ from node.database.tables import (
     StudyRow,
 )
 from node.receive.store.instance_files import relative_path
-from node.receive.store.retention import Retention
+from node.receive.store.retention import AT_ONCE, Retention
+from tests.node.backlog import add, job_row
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 30
@@ -46,38 +49,45 @@ class Store:
         self.retention = Retention(self.database, self.data, DAYS, lambda: self.now)
 
     def study(self, uid: str, *, decided: bool = True, at: datetime = START) -> None:
+        self.studies([uid], decided=decided, at=at)
+
+    def studies(self, uids: Sequence[str], *, decided: bool = True, at: datetime = START) -> None:
+        with Session(self.database) as session, session.begin():
+            for uid in uids:
+                self._study(session, uid, decided, at)
+
+    def _study(self, session: Session, uid: str, decided: bool, at: datetime) -> None:
         seen = 1 if decided else 0
         path = self.data / "instances" / relative_path(f"{uid}.1.1")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"an image")
         os.utime(path, (at.timestamp(), at.timestamp()))
         self.files[uid] = path
-        with Session(self.database) as session, session.begin():
-            session.add(StudyRow(study_instance_uid=uid, first_received=at, last_received=at))
-            session.add(
-                SeriesRow(
-                    series_instance_uid=f"{uid}.1",
-                    study_instance_uid=uid,
-                    instances=1,
-                    first_received=at,
-                    last_received=at,
-                    routed_instances=seen,
-                    study_routed_instances=seen,
-                )
+        session.add(StudyRow(study_instance_uid=uid, first_received=at, last_received=at))
+        session.add(
+            SeriesRow(
+                series_instance_uid=f"{uid}.1",
+                study_instance_uid=uid,
+                instances=1,
+                first_received=at,
+                last_received=at,
+                routed_instances=seen,
+                study_routed_instances=seen,
             )
-            session.add(
-                InstanceRow(
-                    sop_instance_uid=f"{uid}.1.1",
-                    sop_class_uid="1.2",
-                    series_instance_uid=f"{uid}.1",
-                    study_instance_uid=uid,
-                    transfer_syntax_uid="1.2",
-                    path=relative_path(f"{uid}.1.1"),
-                    size=8,
-                    association_id="a",
-                    received=at,
-                )
+        )
+        session.add(
+            InstanceRow(
+                sop_instance_uid=f"{uid}.1.1",
+                sop_class_uid="1.2",
+                series_instance_uid=f"{uid}.1",
+                study_instance_uid=uid,
+                transfer_syntax_uid="1.2",
+                path=relative_path(f"{uid}.1.1"),
+                size=8,
+                association_id="a",
+                received=at,
             )
+        )
 
     def job(self, uid: str, state: JobState, line: str | None = None, at: datetime = START) -> None:
         """A job on the study, and where told a line of its outbox."""
@@ -167,6 +177,41 @@ def test_images_that_a_peer_waits_for_the_commitment_to_stay(store: Store) -> No
             )
         )
     assert store.retention.remove_due() == 0
+    assert store.left() == {"1.1"}
+
+
+def test_one_round_removes_all_that_is_due_however_much_that_is_and_whatever_has_to_stay_before_it(
+    store: Store,
+) -> None:
+    held = [f"1.1.{number}" for number in range(AT_ONCE + 20)]  # older, and their jobs have failed
+    due = [f"1.2.{number}" for number in range(AT_ONCE + 30)]
+    store.studies(held, at=START - timedelta(days=1))
+    store.studies(due)
+    of = [{"state": "failed", "study_instance_uid": uid, "updated": START} for uid in held]
+    add(store.database, JobRow, [job_row(f"{number:032x}", **more) for number, more in enumerate(of)])
+    assert store.retention.remove_due() == len(due)
+    assert store.left() == set(held)
+
+
+def test_images_are_not_forgotten_while_their_storage_is_away(store: Store) -> None:
+    store.study("1.1")
+    (store.data / "instances").rename(store.data / "away")
+    with pytest.raises(FileNotFoundError):
+        store.retention.remove_due()
+    (store.data / "away").rename(store.data / "instances")
+    assert store.left() == {"1.1"}
+    assert store.retention.remove_due() == 1
+
+
+def test_images_that_a_peer_asks_for_while_others_are_removed_stay(store: Store) -> None:
+    for number in range(2):
+        store.study(f"1.{number}", at=START + timedelta(seconds=number))
+
+    removal = store.retention.removals()
+    assert next(removal) == 1
+    with Session(store.database) as session, session.begin():
+        commitments.begin(session, "2.25.1", CommitmentDirection.IN, "scanner", [["1.2", "1.1.1.1"]], store.now)
+    assert list(removal) == [0]
     assert store.left() == {"1.1"}
 
 
