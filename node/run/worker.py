@@ -227,9 +227,10 @@ def without_identity(text: str, folder: JobFolder) -> str:
 
 
 def _identity(folder: JobFolder) -> Iterator[str]:
-    """What the job's first image says of the patient, and what is known of whose record it is."""
+    """What the job's images say of the patient, and what is known of whose record it is."""
     note = folder.read_note(StudyNote)
-    for path in note.paths[:1] if note else ():
+    paths = note.paths if note else ()
+    for path in paths if note and note.remark else paths[:1]:  # the first says it for all, where nothing else is known
         ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTIFYING), force=True)
         yield from (str(element.value) for element in ds)
     subject = folder.read_subject()

@@ -15,6 +15,7 @@ from node.demo.orthanc_process import free_port
 from node.errors import PeerUnavailable
 from node.receive.orthanc_feed import FeedFollower
 from node.receive.store.locks import LeaderLock
+from node.receive.store.receipt_log import Failed, decode_all
 from node.receive.store.store import Store
 from tests.node.receive.harness import Running, configuration, mr, part10, partials, stored_files
 from tests.orthanc import Archive
@@ -98,3 +99,18 @@ def test_a_receiver_follows_its_feeds(orthanc: Archive, tmp_path: Path) -> None:
         until(lambda: running.rows(InstanceRow), "the instance of the feed")
         rows = until(lambda: running.rows(AssociationRow, outcome="released"), "the record of the fetch")
         assert (rows[0].way, rows[0].peer_address, rows[0].stored) == ("orthanc", "pacs", 1)
+
+
+def test_another_patient_under_a_known_uid_is_passed_over_and_on_record(
+    orthanc: Archive, store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    feed = FeedFollower("pacs", OrthancFeed(url=orthanc.url), store, leader_lock)
+    follow(feed)
+    ds = mr()
+    first = orthanc.download(orthanc.upload(part10(ds)))
+    ds.PatientID = "OTHER"
+    orthanc.upload(part10(ds))  # two instances there
+    follow(feed)
+    assert list(stored_files(tmp_path / "data").values()) == [first]
+    (journal,) = store.receipts.folder.glob("*.journal")
+    assert [entry.status for entry in decode_all(journal.read_bytes()) if isinstance(entry, Failed)] == [0xC002]

@@ -215,3 +215,17 @@ def test_a_receiver_watches_its_folders(tmp_path: Path, monkeypatch: pytest.Monk
         until(lambda: running.rows(InstanceRow), "the instance of the folder")
         rows = until(lambda: running.rows(AssociationRow, outcome="released"), "the record of the import")
         assert (rows[0].way, rows[0].stored) == ("folder", 1)
+
+
+def test_another_patient_under_a_known_uid_stays_in_the_folder(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    ds = mr()
+    first = put(tmp_path / "in" / "a.dcm", part10(ds), NOW - 60)
+    stored = part10(ds)
+    ds.PatientID = "OTHER"
+    second = put(tmp_path / "in" / "b.dcm", part10(ds), NOW - 60)
+    report = watch(tmp_path / "in", store, leader_lock, "delete").poll()
+    assert report.refused == [("b.dcm", "Its SOP Instance UID is that of another patient's instance")]
+    assert (first.exists(), second.exists()) == (False, True)
+    assert list(stored_files(tmp_path / "data").values()) == [stored]

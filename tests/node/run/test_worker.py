@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -163,3 +164,13 @@ def test_pipelines_stay_warm_and_the_one_not_used_for_longest_goes(bed: Bed) -> 
         bed.warm.get("trial", bed.settings(run_s=float(number + 1)), load=False)
     assert bed.warm.get("trial", bed.settings(), load=True) is not first
     assert bed.journal_lines("load") == 2
+
+
+def test_no_name_is_quoted_where_the_images_have_more_than_one(bed: Bed) -> None:
+    ds = pydicom.dcmread(bed.paths[1])
+    ds.PatientName = "Sonderfall^Erika"
+    ds.save_as(bed.paths[1])
+    note = bed.folder.read_note(StudyNote)
+    assert note is not None
+    bed.folder.write_note(replace(note, remark="two names"))
+    assert without_identity("cannot use Sonderfall^Erika", bed.folder) == "cannot use ***"
