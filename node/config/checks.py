@@ -80,7 +80,7 @@ def folders(configuration: Configuration) -> Iterator[CheckResult]:
     for index, watched in enumerate(configuration.receive.watched_folders):
         key = f"receive.watched_folders.{index}.path"
         needed = os.R_OK | os.X_OK | (os.W_OK if watched.after == "delete" else 0)
-        if not watched.path.is_dir():
+        if not os.path.isdir(watched.path):
             yield CheckResult(key, "bad", f"{watched.path}: there is no such folder; make it")
         elif not os.access(watched.path, needed):
             more = " and delete" if watched.after == "delete" else ""
@@ -90,8 +90,9 @@ def folders(configuration: Configuration) -> Iterator[CheckResult]:
 
 
 def _folder(key: str, path: Path, data: Path) -> CheckResult:
-    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
-    if not nearest.is_dir():
+    # a folder that may not be looked into is as one that is not there
+    nearest = next(folder for folder in (path, *path.parents) if os.path.exists(folder))
+    if not os.path.isdir(nearest):
         return CheckResult(key, "bad", f"{path}: {nearest} is a file where a folder should be")
     try:
         with TemporaryFile(dir=nearest):  # has no name there, and is gone at once

@@ -219,7 +219,7 @@ _WORDS: Mapping[str, Callable[[_Place, Any], str]] = {
 def _in_words(error: Mapping[str, Any], model: type[BaseModel]) -> Iterator[Mistake]:
     place = _place(model, error["loc"])
     kind, value = error["type"], error["input"]
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "invalid_key"):
         yield Mistake(place.where, _unknown_key(place.where, model))
     elif kind == "missing":
         yield Mistake(place.where, "is missing and has no default", missing=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import closing
-from pathlib import Path
 
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,13 +29,13 @@ def database(configuration: Configuration) -> Iterator[CheckResult]:
         yield CheckResult(KEY, "bad", f"{shown}: {problem}")
         return
     on_sqlite = url.get_backend_name() == "sqlite"
-    if on_sqlite and not Path(str(url.database)).exists():
-        if configuration.node.database is not None and not Path(str(url.database)).absolute().parent.is_dir():
+    if on_sqlite and not os.path.exists(str(url.database)):
+        if configuration.node.database is not None and not os.path.isdir(os.path.dirname(str(url.database)) or "."):
             sentence = f"{shown}: there is no such folder; should be a folder that this account may write"
             yield CheckResult(KEY, "bad", sentence)
         return  # it is made at the first start
     if on_sqlite:  # read only; and where no node has it open, without the files that the next one might not be allowed
-        at_rest = {} if Path(f"{url.database}-wal").exists() else {"immutable": "1"}
+        at_rest = {} if os.path.exists(f"{url.database}-wal") else {"immutable": "1"}
         url = url.set(database=f"file:{url.database}", query={"mode": "ro", "uri": "true", **at_rest})
     engine = create_engine(url, connect_args={} if on_sqlite else {"connect_timeout": CONNECT_S})
     try:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import re
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from node.config.check_result import CheckResult
 from node.config.reading import Reading, read_leniently
@@ -61,3 +69,74 @@ def test_a_value_is_told_as_it_stands_there_and_a_token_is_not(tmp_path: Path) -
     lines = "\n".join(result.sentence for result in found.results())
     assert "0x1FFFF: should be a whole number" in lines
     assert "geheim" not in lines
+
+
+# ---- whatever stands there
+SOUND: dict[str, Any] = {
+    "node": {"ae_title": "A", "data": "data", "database": "sqlite:////x/y.db", "uid_root": "2.25", "institution": ""},
+    "peers": {"one": {"ae_title": "ONE", "networks": ["10.0.0.0/8"], "host": "h", "port": 104, "tls": {}}},
+    "receive": {
+        "dimse": {
+            "host": "h",
+            "port": 104,
+            "ae_titles": ["B"],
+            "tls": {"certificate": "c", "key": "k"},
+            "tls_port": 2762,
+        },
+        "dicomweb": {"enabled": True, "token_file": "t"},
+        "watched_folders": [{"path": "p", "after": "keep"}],
+        "orthanc_feeds": {"one": {"url": "http://h", "username": "u", "password_file": "p"}},
+        "durability": "power",
+        "series_quiet_s": 1.0,
+    },
+    "routes": {"one": {"when": {"Modality": "MR"}, "pipeline": "p", "settings": {"a": 1}, "destinations": ["out"]}},
+    "destinations": {"out": {"kind": "folder", "path": "p", "profile": {"kinds": ["report"], "synthetic_data": True}}},
+    "records": {"issuers": {"a": "b"}, "mllp": {"port": 1}, "fhir": {"url": "http://h"}, "answer_destinations": []},
+    "priors": {"ask": [], "studies": 1},
+    "status": {"token": "0123456789abcdef", "trusted_proxies": ["127.0.0.1"]},
+}
+ODD: list[Any] = [
+    None,
+    [],
+    {},
+    "",
+    "x",
+    "*",
+    1,
+    -1,
+    0,
+    True,
+    10**30,
+    float("inf"),
+    float("nan"),
+    date(2026, 1, 1),
+    ["x"],
+    [None],
+]
+ODD += [{"a": 1}, {1: 2}, {True: 1}, {"kind": "dimse"}, "x" * 500, "\\", "\u00fc", [[["x"]]], "http://", "5s", 1.5]
+JARGON = re.compile(r"pydantic|Input should|discriminator|pattern '|<unicode|instance of|NoneType|object at|is not fit")
+
+
+def keys_of(values: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The path to every value."""
+    items: Any = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    for key, value in items:
+        yield (*above, key)
+        yield from keys_of(value, (*above, key))
+
+
+@given(where=st.sampled_from(list(keys_of(SOUND))), value=st.sampled_from(ODD))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_stands_at_a_key_is_taken_or_told_in_plain_words(
+    tmp_path: Path, where: tuple[str | int, ...], value: Any
+) -> None:
+    values = copy.deepcopy(SOUND)
+    section: Any = values
+    for part in where[:-1]:
+        section = section[part]
+    section[where[-1]] = value
+    try:
+        lines = [result.sentence for result in reading(tmp_path, yaml.safe_dump(values)).results()]
+    except ConfigurationError as error:
+        lines = [str(error)]
+    assert JARGON.search("\n".join(lines)) is None

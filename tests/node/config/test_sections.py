@@ -102,6 +102,7 @@ def test_sections_of_which_every_line_is_off_are_the_defaults(tmp_path: Path) ->
 def everything_on(but: str = "token") -> str:
     """The example with every key that is off taken in; token and token_file exclude each other."""
     text = re.sub(r"(?m)^( *)#(?=\S)", r"\1", EXAMPLE.read_text(encoding="utf-8"))
+    text = text.replace("token: change-me", "token: changed-by-the-site")  # as it stands there it is refused
     return re.sub(rf"(?m)^( *){but}:.*$", r"\1# left out", text)
 
 
@@ -138,6 +139,13 @@ def test_the_example_is_fit_to_run() -> None:
     example = read(EXAMPLE)
     assert [v.sentence for look in (route_checks.routes, checks.files) for v in look(example) if v.state == "bad"] == []
     assert example.routes
+
+
+def test_the_tokens_of_the_example_must_be_changed(tmp_path: Path) -> None:
+    text = re.sub(r"(?m)^( *)#token: ", r"\1token: ", EXAMPLE.read_text(encoding="utf-8"))
+    with pytest.raises(ConfigurationError) as error:
+        read(written(tmp_path, text))
+    assert str(error.value).count("token: has 9 characters; should have at least 16") == 3
 
 
 @pytest.mark.parametrize("but", ["token", "token_file"])
