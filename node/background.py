@@ -2,7 +2,8 @@
 
 Everything in the node that is done again and again runs in a `Loop`: decisions, deliveries, the import of receipts,
 retention. A round that fails is logged once, tried again after a pause, and logged once more when it works again; in
-between, `problem` says so to the health page.
+between, `problem` says so to the health page. A database that is away stops nearly all of them: that is one line for the
+process, and one when it is back.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from node.errors import PeerUnavailable
 
@@ -21,6 +22,42 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0  # after a round that failed
 
 Work = Callable[[], float | None]
+
+
+class Outage:
+    """Whether the database is away, as those who wait for it find: one line when it goes, one when all work again."""
+
+    def __init__(self) -> None:
+        self.level = logging.ERROR  # of the line when it goes
+        self._lock = threading.Lock()
+        self._waiting: set[object] = set()
+        self._since = 0.0
+
+    def begin(self, who: object, reason: str) -> None:
+        """`who` cannot use the database."""
+        with self._lock:
+            if not self._waiting:
+                self._since = time.monotonic()
+                log.log(self.level, "database away", extra={"reason": reason})
+            self._waiting.add(who)
+
+    def end(self, who: object) -> None:
+        """`who` can use it, or needs it no more."""
+        with self._lock:
+            if who in self._waiting:
+                self._waiting.remove(who)
+                if not self._waiting:
+                    seconds = round(time.monotonic() - self._since, 1)
+                    log.log(min(self.level, logging.INFO), "database back", extra={"seconds": seconds})
+
+
+database_outage = Outage()
+"""Of this process."""
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether the error says that the database cannot be reached, or cannot do its work, rather than what it was told."""
+    return isinstance(error, OperationalError | InterfaceError)
 
 
 class Loop:
@@ -61,6 +98,7 @@ class Loop:
         self._thread: threading.Thread | None = None
         self._failure = ""  # the kind of what failed last, until a round works again
         self._failing_since = 0.0
+        self._told = False  # whether the log has a line on it
 
     def start(self) -> None:
         """Begin; also again after `stop`."""
@@ -75,6 +113,7 @@ class Loop:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
+        database_outage.end(self)
 
     def wake(self) -> None:
         """Have the next round made now, or right after the one under way."""
@@ -103,17 +142,25 @@ class Loop:
         try:
             pause_s = self._work()
         except (SQLAlchemyError, OSError, PeerUnavailable) as error:  # outside of this process: no traceback helps
-            if self._is_news(error):
+            news = self._is_news(error)
+            if is_away(error):
+                database_outage.begin(self, self._failure)
+                self._told = False
+            elif news:
                 log.error("background work waits", extra=self._facts())
+                self._told = True
             return self._retry_s
         except Exception as error:  # the worker's loop: a bug costs this round, and is seen
             if self._is_news(error):
                 log.exception("background work failed", extra=self._facts())
+                self._told = True
             return self._retry_s
+        database_outage.end(self)
         if self._failure:
             seconds = round(time.monotonic() - self._failing_since, 1)
-            log.info("background work goes on", extra={"work": self._name, "seconds": seconds})
-            self._failure = ""
+            if self._told:
+                log.info("background work goes on", extra={"work": self._name, "seconds": seconds})
+            self._failure, self._told = "", False
         return self._every_s if pause_s is None else pause_s
 
     def _is_news(self, error: Exception) -> bool:

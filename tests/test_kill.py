@@ -168,7 +168,7 @@ def test_a_node_that_is_killed_loses_nothing_and_repeats_nothing_finished(killed
     assert [line.state for line in lines] == ["delivered"] * len(lines)
     assert {len(contents) for contents in sent.values()} == {1}, "an object went out with other bytes"
     for uid, (content,) in sent.items():
-        assert Path(objects[uid].path).read_bytes().endswith(content)
+        assert (killed.node.folder / "data" / objects[uid].path).read_bytes().endswith(content)
     tell(killed, len(sent))
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from node.background import Loop
 from tests.waiting import until
@@ -71,8 +72,46 @@ def test_a_database_that_goes_and_is_back_is_two_lines(start: Start, caplog: pyt
     rounds = Rounds(*(database_error() for _ in range(5)))
     start(rounds)
     until(lambda: len(messages(caplog)) >= 2 and rounds.made > 6)
-    assert messages(caplog) == ["background work waits", "background work goes on"]
+    assert messages(caplog) == ["database away", "database back"]
     assert "Muster" not in caplog.text
+
+
+def test_several_loops_that_wait_for_the_database_say_so_in_one_line(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    away = threading.Event()
+    away.set()
+    made = [0, 0, 0]
+
+    def work(number: int) -> None:
+        made[number] += 1
+        if away.is_set():
+            raise database_error()
+
+    for number in range(3):
+        start(partial(work, number))
+    until(lambda: min(made) > 3)
+    away.clear()
+    until(lambda: "database back" in messages(caplog))
+    assert messages(caplog) == ["database away", "database back"]
+
+
+def test_a_loop_that_is_stopped_while_the_database_is_away_keeps_nobody_waiting(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    loop = start(Rounds(*(database_error() for _ in range(10_000))))
+    until(lambda: messages(caplog) == ["database away"])
+    loop.stop()
+    assert messages(caplog) == ["database away", "database back"]
+
+
+def test_a_database_that_refuses_a_statement_is_not_away(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    start(Rounds(ProgrammingError("SELECT", {}, Exception("no such column"))))
+    until(lambda: len(messages(caplog)) == 2)
+    assert messages(caplog) == ["background work waits", "background work goes on"]
 
 
 def test_a_bug_costs_one_round_and_its_traceback_is_logged(start: Start, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from node.commands.exit_codes import NOT_RIGHT
 from node.commands.route import route
 from tests.node.receive.harness import mr, part10
 
@@ -30,3 +31,14 @@ def test_a_series_uid_over_two_studies_is_named_in_the_trace_of_both(
         (clauses,) = [series["clauses"] for series in traces[study]["series"]]
         assert {one["key"]: one["found"] for one in clauses}["series of one study"] == f"no, also of {other}"
         assert traces[study]["why"].endswith("of other studies too")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_folder_without_dicom_files_is_answered_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    (tmp_path / "config.yaml").write_text("node: {}\n")
+    (tmp_path / "empty").mkdir()
+    assert route([tmp_path / "empty"], tmp_path / "config.yaml", calling_ae_title="", as_json=as_json) == NOT_RIGHT
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"{tmp_path / 'empty'}: no DICOM files found\n")

@@ -140,7 +140,8 @@ def test_a_missing_result_is_told_to_those_who_want_to_know(running: Running) ->
     assert {line.destination for line in lines} == {"informed"}
     with Session(running.bench.database) as session:
         paths = session.scalars(select(ObjectRow.path).where(ObjectRow.job_id == job.id)).all()
-    texts = [str(e.value) for path in paths for e in pydicom.dcmread(path).iterall() if e.keyword == "TextValue"]
+    objects = [pydicom.dcmread(running.bench.data / path) for path in paths]
+    texts = [str(e.value) for ds in objects for e in ds.iterall() if e.keyword == "TextValue"]
     assert any("needs a knee, found a phantom" in text for text in texts)
 
 
@@ -257,7 +258,9 @@ def test_a_revised_report_names_the_one_before(running: Running) -> None:
     assert running.run(second) == "sending"
     earlier = {item.sop_instance_uid for item in running.engine.show(first.id).objects}
     (report,) = (o for o in running.engine.show(second.id).objects if o.kind == "report" and o.twin_of is None)
-    named = pydicom.dcmread(report.path).PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+    named = (
+        pydicom.dcmread(running.bench.data / report.path).PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+    )
     assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID in earlier
     assert report.sop_instance_uid not in earlier
 
@@ -276,7 +279,7 @@ def test_a_result_on_replaced_images_has_uids_of_its_own_and_names_the_one_befor
     assert not {o.sop_instance_uid for o in before} & {o.sop_instance_uid for o in after}
     assert not {o.series_instance_uid for o in before} & {o.series_instance_uid for o in after}
     (report,) = (o for o in after if o.kind == "report" and o.twin_of is None)
-    assert "PredecessorDocumentsSequence" in pydicom.dcmread(report.path)
+    assert "PredecessorDocumentsSequence" in pydicom.dcmread(running.bench.data / report.path)
 
 
 def test_an_object_that_went_out_is_never_replaced_by_other_bytes(running: Running) -> None:

@@ -55,7 +55,7 @@ class Visits:
         with Session(self.bench.database) as session:
             query = select(ObjectRow.path).where(ObjectRow.job_id == job.id, ObjectRow.kind == "report")
             query = query.where(ObjectRow.twin_of.is_(None))
-            return pydicom.dcmread(session.scalars(query).one())
+            return pydicom.dcmread(self.bench.data / session.scalars(query).one())
 
     def given(self, job: Job) -> list[str]:
         """SOP Instance UIDs of the earlier reports that the pipeline saw, run by run."""

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.profile import ObjectFile
 from node.config import Configuration
-from node.database import outbox
+from node.database import job_states
+from node.database.queries import delivered_counts
 from node.database.tables import OutboxRow
 from node.send.delivery import Answer, F, Outcome
 from node.send.dicomweb_delivery import DicomWebDelivery
@@ -369,7 +370,8 @@ def test_what_an_operator_cancels_while_it_is_being_sent_goes_no_further(out: Ou
 
     def cancel(uid: str) -> int:
         with Session(out.database) as session, session.begin():
-            outbox.cancel(session, job, "cancelled by an operator")
+            job_states.cancel(session, job)
+        assert out.job_record(job).reason == "cancelled by an operator; 0 of 3 sent to pacs"
         return 0x0000
 
     peer.status = cancel
@@ -378,3 +380,6 @@ def test_what_an_operator_cancels_while_it_is_being_sent_goes_no_further(out: Ou
     assert peer.uids == [image]
     assert [line.state for line in out.lines(job)] == ["delivered", "cancelled", "cancelled"]
     assert twin not in {line.sop_instance_uid for line in out.lines(job)}
+    # the object that was under way arrived, and counts
+    assert out.job_record(job).reason == "cancelled by an operator; 1 of 3 sent to pacs"
+    assert delivered_counts(out.database, [job]) == {job: (1, 3)}

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from node.database.tables import OutboxRow
+from node.database.connection import open_database
+from node.database.migrations import migrate
+from node.database.tables import LaneRow, OutboxRow
 from node.send.outbox import Sender
 from tests.node.send.outgoing import Outgoing, Peer, destinations, outgoing, silent_peer
 from tests.orthanc import Archive, free_port
+from tests.postgres import Postgres
 from tests.waiting import until
 
 
@@ -77,3 +81,41 @@ def test_what_waits_for_orthanc_goes_out_when_it_is_back(out: Outgoing, orthanc:
     sent = {line.sop_instance_uid for job in (first, *jobs) for line in out.lines(job)}
     assert orthanc.sop_instance_uids() == sent
     assert len(sent) == 15
+
+
+def test_a_destination_that_left_the_configuration_ends_its_jobs_with_that_reason(
+    out: Outgoing, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting, shared = out.job("gone", kinds=("derived_series", "report")), out.job("gone", "folder")
+    unconfirmed = out.job("gone", confirm=True)
+    with Session(out.database) as session, session.begin():
+        session.execute(update(OutboxRow).where(OutboxRow.job_id == unconfirmed).values(state="delivered"))
+    sender = Sender(destinations(folder={"kind": "folder", "path": out.folder / "results"}), out.database)
+    sender.start()
+    try:
+        until(lambda: [out.job_record(job).state for job in (waiting, shared)] == ["failed"] * 2)
+        until(lambda: out.job_record(unconfirmed).state == "done")
+    finally:
+        sender.stop()
+    assert out.job_record(waiting).reason == "gone: is no longer in the configuration (2 refused)"
+    assert out.job_record(shared).reason == "gone: is no longer in the configuration (1 delivered, 1 refused)"
+    (told,) = [record for record in caplog.records if "left the configuration" in record.message]
+    assert (told.destination, told.objects, told.jobs) == ("gone", 4, 3)  # type: ignore[attr-defined]
+
+
+@pytest.mark.postgres
+def test_what_another_node_still_sends_to_is_left_to_it(out: Outgoing, postgres: Postgres) -> None:
+    database = open_database(postgres.database())
+    migrate(database)
+    theirs = Outgoing(out.folder, database)
+    job = theirs.job("theirs")
+    with Session(database) as session, session.begin():
+        session.add(LaneRow(destination="theirs", owner="another node", seen=datetime.now(UTC)))
+    sender = Sender(destinations(folder={"kind": "folder", "path": out.folder / "results"}), database)
+    assert not sender._end_what_goes_nowhere()
+    assert theirs.states(job) == ["waiting"]
+    with Session(database) as session, session.begin():
+        session.execute(update(LaneRow).values(seen=datetime.now(UTC) - timedelta(minutes=5)))
+    assert sender._end_what_goes_nowhere()
+    assert theirs.states(job) == ["refused"]
+    database.dispose()
