@@ -2,8 +2,8 @@
 
 Everything in the node that is done again and again runs in a `Loop`: decisions, deliveries, the import of receipts,
 retention. A round that fails is logged once, tried again after a pause, and logged once more when it works again; in
-between, `problem` says so to the health page. A database that is away stops nearly all of them: that is one line for the
-process, and one when it is back.
+between, `problem` says so to the health page. A database that is away stops nearly all of them: that is one line for
+the process, and one when it is back.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ database_outage = Outage()
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether the error says that the database cannot be reached, or cannot do its work, rather than what it was told."""
+    """Whether the error says that the database cannot be reached or cannot work, and not that it was told nonsense."""
     return isinstance(error, OperationalError | InterfaceError)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -9,12 +10,13 @@ import threading
 import pydicom
 from sqlalchemy import inspect
 
+from node.background import database_outage
 from node.config import Configuration
 from node.data_folder import keep_private, prepare
 from node.database.connection import open_database, opening_errors
 from node.database.installation import require_one_installation
 from node.database.tables import InstanceRow
-from node.processes import READY, say
+from node.processes import PARENT_VARIABLE, READY, say
 from node.receive.receiver import Receiver
 
 
@@ -29,6 +31,8 @@ def serve(configuration: Configuration) -> None:
     keep_private()
     # what stands in a header is the sender's business, and a warning would quote it
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    if PARENT_VARIABLE in os.environ:  # the node itself says that the database is away
+        database_outage.level = logging.DEBUG
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

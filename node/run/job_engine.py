@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +27,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_sr.findings import Subject
-from node.background import Loop
+from node.background import Loop, is_away
 from node.config import Configuration
 from node.data_folder import prepare
 from node.database import job_states, migrations, queries
@@ -91,6 +92,16 @@ def _like_ours() -> None:
         logger.addHandler(logging.NullHandler())
     logger.propagate = True
     logger.setLevel(logging.WARNING)
+    logger.addFilter(_while_the_database_is_away)
+
+
+AWAY = re.compile("OperationalError|InterfaceError|AdminShutdown|CrashShutdown|CannotConnectNow|Notification listener")
+
+
+def _while_the_database_is_away(record: logging.LogRecord) -> bool:
+    """Keep back what the threads of DBOS say every second, with tracebacks, of what the node says once."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (is_away(error) or AWAY.search(record.getMessage()))
 
 
 # ---- the workflow; DBOS keeps one registry and one engine in a process, and so do we

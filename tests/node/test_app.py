@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
@@ -11,6 +13,9 @@ from node.app import open_ports, prepared_database
 from node.config import Configuration
 from node.demo.orthanc_process import free_port
 from node.errors import ConfigurationError, PeerUnavailable
+from tests.postgres import Postgres
+from tests.running import RunningNode
+from tests.waiting import until
 
 
 def configuration(**sections: object) -> Configuration:
@@ -56,3 +61,27 @@ def test_a_second_node_with_another_folder_on_the_same_database_does_not_start(t
     prepared_database(one).dispose()  # several processes on one folder and one database are one node
     with pytest.raises(ConfigurationError, match=r"node.data: .*other .* do not belong together"):
         prepared_database(other)
+
+
+def unready(node: RunningNode) -> str:
+    """What the health page says where not all is well."""
+    try:
+        node.get("/health/ready")
+    except HTTPError as error:
+        return error.read().decode()
+    return ""
+
+
+@pytest.mark.postgres
+def test_a_database_that_goes_and_comes_back_is_two_lines_in_the_log(tmp_path: Path, postgres: Postgres) -> None:
+    with RunningNode(tmp_path, node={"data": "data", "database": postgres.database()}) as node:
+        before = len(node.log_text())
+        postgres.stop()
+        try:
+            waiting = ("decisions", "care of jobs", "outbox")
+            until(lambda: all(work in unready(node) for work in waiting), "everything waits for the database")
+        finally:
+            postgres.start()
+        until(lambda: "database back" in node.log_text())
+        told = [json.loads(line)["event"] for line in node.log_text()[before:].splitlines()]
+    assert told == ["database away", "database back"]
