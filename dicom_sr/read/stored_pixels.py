@@ -124,6 +124,8 @@ def decoded(ds: Dataset, index: int = 0) -> NDArray[np.generic]:
 
 def _trouble(ds: Dataset, syntax: pydicom.uid.UID) -> str:
     """Why pixels cannot be decoded, as far as the header and their length tell."""
+    if not syntax.is_transfer_syntax:
+        return "only its maker knows how they are coded"
     if not syntax.is_encapsulated and "PixelData" in ds:
         cells = int(ds.Rows) * int(ds.Columns) * int(ds.SamplesPerPixel) * number_of_frames(ds)
         needed, found = -(-cells * int(ds.BitsAllocated) // 8), len(ds.PixelData or b"")

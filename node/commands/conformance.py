@@ -138,8 +138,12 @@ def _reception() -> str:
         [
             "## Reception",
             "Instances are stored as sent, without conversion (level 2). The node accepts every Storage SOP class in "
-            "the list below, every retired one, and every private or unknown class. It accepts the first proposed "
-            "transfer syntax that is in the list of transfer syntaxes. It accepts verification and storage "
+            "the list below, every retired one, and every private or unknown class. It accepts every transfer "
+            "syntax, retired, private and unknown ones too: of those proposed the first that is in the list of "
+            "transfer syntaxes, else the first. A data set in a private one is read as Explicit or Implicit VR "
+            "Little Endian, whichever its first element shows, and refused with 0xC000 where it is neither; pixels "
+            "in a syntax that is not in the list are stored, and no pipeline uses them. The node accepts "
+            "verification and storage "
             "commitment in " + ", ".join(UID(syntax).name for syntax in MESSAGE_SYNTAXES) + ".",
             _table(("", ""), limits),
             "### Statuses of C-STORE",

@@ -355,6 +355,7 @@ class LaneRow(Base):
 
 
 NOT_STORED, ERASED = "instance not stored", "study erased"  # what an `AuditRow` may be of
+FILE_NOT_TAKEN = "file not taken"  # of a watched folder
 
 
 class AuditRow(Base):

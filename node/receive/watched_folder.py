@@ -21,6 +21,7 @@ from pathlib import Path
 from node.background import Loop
 from node.config import WatchedFolder
 from node.database.states import AssociationOutcome
+from node.database.tables import FILE_NOT_TAKEN
 from node.files import digest_of, write_whole
 from node.receive.importer import ImportReport, import_file
 from node.receive.status import NotStored
@@ -177,7 +178,7 @@ class FolderWatcher:
             return
         self._named[str(path)] = reasons
         self._store.note(
-            "file not taken",
+            FILE_NOT_TAKEN,
             {
                 "folder": str(self._settings.path),
                 "file": str(path.relative_to(self._settings.path)),
@@ -186,7 +187,7 @@ class FolderWatcher:
             },
         )
         for reason in sorted(reasons):
-            log.warning("file not taken", extra={"folder": self._settings.path.name, "reason": reason})
+            log.warning(FILE_NOT_TAKEN, extra={"folder": self._settings.path.name, "reason": reason})
 
     def _forget(self, there: Set[str]) -> None:
         """Keep in mind only files that are there."""

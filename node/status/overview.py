@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from node.database.connection import Database
@@ -26,6 +26,7 @@ from node.database.queries import (
 )
 from node.database.states import AssociationOutcome, OutboxState
 from node.database.tables import (
+    FILE_NOT_TAKEN,
     NOT_STORED,
     AssociationRow,
     AuditRow,
@@ -279,6 +280,12 @@ class Overview:
             for (association, study, status, reason), times in list(grouped.items())[:limit]
         ]
 
+    def files_not_taken(self, limit: int) -> Sequence[AuditRow]:
+        """What is left in watched folders, with the reasons, the latest first."""
+        query = select(AuditRow).where(AuditRow.what == FILE_NOT_TAKEN).order_by(AuditRow.id.desc()).limit(limit)
+        with self._session() as session:
+            return session.scalars(query).all()
+
     def study(self, uid: str) -> StudyView | None:
         """One study; None where the node has none of that UID."""
         with self._session() as session:
@@ -324,11 +331,11 @@ class Overview:
             )
 
     def refused_associations(self, limit: int) -> Sequence[AssociationRow]:
-        """Who was turned away, the latest first."""
+        """Who was turned away, or not offered all that was asked for, the latest first."""
         with self._session() as session:
             return session.scalars(
                 select(AssociationRow)
-                .where(AssociationRow.outcome == AssociationOutcome.REFUSED)
+                .where(or_(AssociationRow.outcome == AssociationOutcome.REFUSED, AssociationRow.contexts_refused != ""))
                 .order_by(AssociationRow.started.desc())
                 .limit(limit)
             ).all()

@@ -149,6 +149,7 @@ class _Page:
                 "requests": self._overview.requests(REQUESTS_SHOWN),
                 "destinations": self._overview.destinations(),
                 "refused": self._overview.refused_associations(REFUSALS_SHOWN),
+                "files": self._overview.files_not_taken(REFUSALS_SHOWN),
                 "not_stored": self._overview.not_stored(REFUSALS_SHOWN),
                 "disk": self._disk,
             },

@@ -55,7 +55,7 @@ from node.receive.dimse.messages import (
     decode_message,
     store_response,
 )
-from node.receive.dimse.presentation_contexts import supported
+from node.receive.dimse.presentation_contexts import is_verification, refusals, supported
 from node.receive.dimse.services import Response, Services
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, Incoming, TooLarge
@@ -184,6 +184,8 @@ class Association(threading.Thread):
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if context is not None:
+            if not self._socket.recv(1, socket.MSG_PEEK):  # a health check that only connects is no failed handshake
+                raise EOFError
             try:
                 wrapped = context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
                 self._socket = wrapped
@@ -278,7 +280,9 @@ class Association(threading.Thread):
             self._refuse(slot, calling, called)
             return None
         try:
-            self._arrival = self._services.store.open("dimse", calling, called, self._address)
+            refused = refusals(proposed, results)
+            if refused or not is_verification(proposed):
+                self._arrival = self._services.store.open("dimse", calling, called, self._address, refused)
             self._calling = calling
             self._peer_maximum = peer_maximum
             self._socket.sendall(acceptance)

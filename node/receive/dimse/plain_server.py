@@ -13,6 +13,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
 from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
+from pynetdicom.presentation import negotiate_as_acceptor
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 from pynetdicom.transport import ThreadedAssociationServer
@@ -24,7 +25,7 @@ from node.errors import ConfigurationError
 from node.receive.dimse.admission import Rejection
 from node.receive.dimse.fast_association import PDU_S, SLOW_AFTER_S, SLOW_BYTES
 from node.receive.dimse.fast_server import WATCH_S
-from node.receive.dimse.presentation_contexts import is_storage, supported
+from node.receive.dimse.presentation_contexts import is_storage, is_verification, refusals, supported
 from node.receive.dimse.services import Services
 from node.receive.status import NotStored, Status
 from node.receive.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -204,8 +205,12 @@ class PlainServer:
             association.kill()
             return
         association.condyle_place = slot
-        association.condyle_arrival = self._services.store.open("dimse", calling, called, address)
-        association.acceptor.supported_contexts = supported(request.presentation_context_definition_list)
+        proposed = request.presentation_context_definition_list
+        ours = association.acceptor.supported_contexts = supported(proposed)
+        refused = refusals(proposed, negotiate_as_acceptor(proposed, ours)[0])  # as pynetdicom is about to decide
+        association.condyle_arrival = None
+        if refused or not is_verification(proposed):
+            association.condyle_arrival = self._services.store.open("dimse", calling, called, address, refused)
 
     def _service_of_unknown_classes(self, event: Any) -> dict[Any, Any]:
         """Tell pynetdicom that a class it does not know is storage; else it aborts at the first C-STORE."""
@@ -254,11 +259,11 @@ class PlainServer:
             return
         slot.leave()
         pace = self._paces.get(association)
-        with contextlib.suppress(AttributeError):
-            if pace is not None and pace.cut:
-                association.condyle_arrival.close(AssociationOutcome.CUT, pace.cut)
-            else:
-                association.condyle_arrival.close(outcome)
+        arrival = association.__dict__.pop("condyle_arrival", None)
+        if arrival is not None and pace is not None and pace.cut:
+            arrival.close(AssociationOutcome.CUT, pace.cut)
+        elif arrival is not None:
+            arrival.close(outcome)
 
 
 def _failure(error: NotStored) -> Any:

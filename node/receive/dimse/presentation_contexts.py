@@ -1,14 +1,16 @@
 """Which presentation contexts the node accepts: the same answer for the fast and the plain server.
 
-Every storage class, known, retired, private or unknown, in the first transfer syntax the sender proposed that
-pynetdicom knows, so that nothing has to be converted on either side; Verification; storage commitment in both roles.
+Every storage class and every transfer syntax, known, retired, private or unknown, so that nothing has to be converted
+on either side: the first that the sender proposed of those that pynetdicom knows, else of the others. Verification;
+storage commitment in both roles. What is refused is told in words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -20,6 +22,7 @@ from pynetdicom.service_class import ServiceClass, StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
 from node.network.sop_classes import StorageCommitmentPushModel, Verification
+from node.receive.store.header import is_uid
 
 KNOWN_SYNTAXES = frozenset(ALL_TRANSFER_SYNTAXES)
 MESSAGE_SYNTAXES = (
@@ -31,6 +34,10 @@ MESSAGE_SYNTAXES = (
 
 STANDARD_ROOT = "1.2.840.10008."
 STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."  # retired storage classes that pynetdicom does not list lie here as well
+SYNTAX_ROOT = "1.2.840.10008.1.2."  # and here transfer syntaxes, retired ones and those that are newer than pydicom
+
+CLASS_REFUSED, SYNTAX_REFUSED = 3, 4  # results of a presentation context (PS3.8 9.3.3.2)
+TOLD = 20  # refused contexts that are named; a peer may propose 128
 
 
 def is_storage(sop_class_uid: str) -> bool:
@@ -42,21 +49,65 @@ def is_storage(sop_class_uid: str) -> bool:
     return unknown and (sop_class_uid.startswith(STORAGE_ROOT) or not sop_class_uid.startswith(STANDARD_ROOT))
 
 
+def is_syntax(uid: str) -> bool:
+    """Whether that may be a transfer syntax: all may but the UIDs that the standard gave to something else."""
+    registered = UID(uid).type == "Transfer Syntax"
+    return registered or uid.startswith(SYNTAX_ROOT) or not uid.startswith(STANDARD_ROOT)
+
+
+def is_verification(proposed: Sequence[PresentationContext]) -> bool:
+    """Whether a peer asks for nothing but Verification, as the health checks of load balancers do."""
+    return bool(proposed) and all(context.abstract_syntax == Verification for context in proposed)
+
+
+def refusals(proposed: Iterable[PresentationContext], results: Iterable[PresentationContext]) -> str:
+    """Which contexts were refused and why, in words for the record; empty where none was.
+
+    Parameters
+    ----------
+    proposed
+        What the peer proposed.
+    results
+        What `pynetdicom.presentation.negotiate_as_acceptor` made of that.
+    """
+    syntaxes = {context.context_id: context.transfer_syntax for context in proposed}
+    told: dict[str, None] = {}  # each once
+    for context in results:
+        if context.result == CLASS_REFUSED:
+            told[f"the class {_named(context.abstract_syntax)} is not taken"] = None
+        elif context.result == SYNTAX_REFUSED:
+            names = " or ".join(map(_named, syntaxes.get(context.context_id, ())))
+            told[f"the syntax {names} is not taken for {_named(context.abstract_syntax)}"] = None
+        elif context.result:
+            told[f"{_named(context.abstract_syntax)} is not offered in that role"] = None
+    more = f"; and {len(told) - TOLD} more" if len(told) > TOLD else ""
+    return "; ".join(list(told)[:TOLD]) + more
+
+
+def _named(uid: str | None) -> str:
+    """A UID of a peer with its name, where it has one; what is none is not repeated."""
+    if not is_uid(uid or ""):
+        return "that is no UID"
+    name = UID(str(uid)).name
+    return str(uid) if name == uid else f"{name} ({uid})"
+
+
 def supported(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
     """What the node supports of what a peer proposes, for `pynetdicom.presentation.negotiate_as_acceptor`."""
-    syntaxes: dict[str, list[str]] = {}
+    syntaxes: dict[str, dict[str, None]] = {}  # in order
     for context in proposed:
         name = str(context.abstract_syntax)
         if name in (Verification, StorageCommitmentPushModel):
-            syntaxes[name] = [str(syntax) for syntax in MESSAGE_SYNTAXES]
+            syntaxes[name] = dict.fromkeys(str(syntax) for syntax in MESSAGE_SYNTAXES)
         elif is_storage(name):
-            known = syntaxes.setdefault(name, [])
-            known += [str(s) for s in context.transfer_syntax if s in KNOWN_SYNTAXES and s not in known]
+            taken = (str(syntax) for syntax in context.transfer_syntax if is_syntax(syntax))
+            syntaxes.setdefault(name, {}).update(dict.fromkeys(taken))
     contexts = []
-    for name, known in syntaxes.items():
-        if known:
-            context = build_context(name, known)
-            if name == StorageCommitmentPushModel:
-                context.scu_role = context.scp_role = True  # a peer may ask, and may report to us
-            contexts.append(context)
+    for name, uids in syntaxes.items():
+        # what can be decoded goes first; where nothing is taken the class is, so that its syntax is what is refused
+        ours = sorted(uids, key=lambda uid: uid not in KNOWN_SYNTAXES) or [str(ImplicitVRLittleEndian)]
+        context = build_context(name, ours)
+        if name == StorageCommitmentPushModel:
+            context.scu_role = context.scp_role = True  # a peer may ask, and may report to us
+        contexts.append(context)
     return contexts

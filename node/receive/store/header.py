@@ -130,12 +130,13 @@ def read_header(data: bytes | memoryview, transfer_syntax_uid: str, whole: bool)
 def encoding(transfer_syntax_uid: str, data: bytes | memoryview) -> str:
     """The transfer syntax that shows how a data set's elements are written, where its own is private or an odd one.
 
-    Private syntaxes say so nowhere: the first element shows whether it names its VR, and which byte comes first. One
-    that shows nothing is taken for Explicit VR Little Endian, as most are.
+    Private syntaxes say so nowhere: the first element shows whether it names its VR. All are taken to be in little
+    endian, as pydicom takes them wherever the instance is read again; others cannot be read, and are refused.
     """
     if transfer_syntax_uid == ImplicitVRLittleEndian or transfer_syntax_uid.startswith(STANDARD_SYNTAXES):
         return transfer_syntax_uid
-    return guess_encoding(data) or str(ExplicitVRLittleEndian)
+    implicit = guess_encoding(data) == ImplicitVRLittleEndian
+    return str(ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian)
 
 
 def guess_encoding(data: bytes | memoryview) -> str | None:

@@ -330,6 +330,7 @@ def _write_associations(connection: Connection, entries: Sequence[Entry]) -> Non
             "ended": _moment(entry.at) if isinstance(entry, Refused) else None,
             "outcome": AssociationOutcome.REFUSED if isinstance(entry, Refused) else AssociationOutcome.OPEN,
             "reason": entry.reason if isinstance(entry, Refused) else "",
+            "contexts_refused": "" if isinstance(entry, Refused) else entry.contexts_refused,
             "stored": 0,
             "failed": 0,
         }

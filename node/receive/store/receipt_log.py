@@ -32,6 +32,7 @@ class Opened(NamedTuple):
     called_ae_title: str
     peer_address: str
     at: float
+    contexts_refused: str = ""  # which presentation contexts, and why
 
 
 class Refused(NamedTuple):

@@ -25,7 +25,14 @@ log = logging.getLogger(__name__)
 class Store(InstanceFiles):
     """The instances on disk, and the ways in; the parameters are those of `InstanceFiles`."""
 
-    def open(self, way: str, calling_ae_title: str = "", called_ae_title: str = "", peer_address: str = "") -> Arrival:
+    def open(
+        self,
+        way: str,
+        calling_ae_title: str = "",
+        called_ae_title: str = "",
+        peer_address: str = "",
+        contexts_refused: str = "",
+    ) -> Arrival:
         """Record an accepted association, or its like by another way in.
 
         Parameters
@@ -36,14 +43,19 @@ class Store(InstanceFiles):
             Of the association; empty where there is none.
         peer_address
             IP address, or name of what the instances come from.
+        contexts_refused
+            Which of the presentation contexts that it proposed are not accepted, and why.
         """
         calling_ae_title, called_ae_title = _printable(calling_ae_title), _printable(called_ae_title)
         arrival = Arrival(self.receipts, self.clock, way, calling_ae_title)
-        self.receipts.append(Opened(arrival.id, way, calling_ae_title, called_ae_title, peer_address, self.clock()))
-        log.info(
-            "association accepted",
-            extra={"association": arrival.id, "way": way, "calling": calling_ae_title, "address": peer_address},
+        now = self.clock()
+        self.receipts.append(
+            Opened(arrival.id, way, calling_ae_title, called_ae_title, peer_address, now, contexts_refused)
         )
+        facts = {"association": arrival.id, "way": way, "calling": calling_ae_title, "address": peer_address}
+        log.info("association accepted", extra=facts)
+        if contexts_refused:
+            log.warning("presentation contexts refused", extra={**facts, "reason": contexts_refused})
         return arrival
 
     def refuse(self, way: str, calling_ae_title: str, called_ae_title: str, peer_address: str, reason: str) -> None:

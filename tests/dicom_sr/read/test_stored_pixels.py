@@ -25,7 +25,9 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.read.pixels import frames
 from dicom_sr.read.stacks import read_volume
 from dicom_sr.series import Instance, Study
+from node.receive.store.part10 import file_meta
 from tests.factories import as_written, changed, knee_study, radiograph_study
+from tests.node.receive.harness import data_set
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # odd layouts make pydicom warn
 
@@ -252,3 +254,22 @@ def test_a_compressed_picture_that_is_cut_off_is_said_without_pythons_words(tmp_
     assert said == (
         "the pixels cannot be decoded (RLE Lossless): they are damaged, cut off, or of a kind that no decoder knows"
     )
+
+
+@pytest.mark.parametrize(
+    ("syntax", "why"),
+    [
+        ("1.2.840.113619.5.2", "1.2.840.113619.5.2): only its maker knows how they are coded"),
+        ("1.2.840.10008.1.2.4.53", "they are damaged, cut off, or of a kind that no decoder knows"),
+    ],
+)
+def test_pixels_in_a_private_or_a_retired_syntax_are_unsuitable_and_say_so(
+    tmp_path: Path, syntax: str, why: str
+) -> None:
+    study = radiograph_study(tmp_path)
+    ds = pydicom.dcmread(study.instances[0].path)
+    meta = file_meta(str(ds.SOPClassUID), str(ds.SOPInstanceUID), syntax, "")
+    study.instances[0].path.write_bytes(meta + data_set(ds))
+    said = reason(study)
+    assert said.startswith("the pixels cannot be decoded (")
+    assert said.endswith(why)

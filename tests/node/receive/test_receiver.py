@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ from tests.waiting import until
 
 SERVERS = ("fast", "plain")
 PRIVATE_CLASS = "1.3.46.670589.2.3.1.1"
+PRIVATE_SYNTAX = "1.2.840.113619.5.2"  # GE's
 RETIRED_CLASS = "1.2.840.10008.5.1.4.1.1.6"  # Ultrasound Image Storage (Retired)
 
 
@@ -80,7 +82,7 @@ def script(port: int, instances: list[Dataset]) -> list[Any]:
         build_context(MRImageStorage, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]),
         build_context(MRImageStorage, [JPEG2000Lossless]),
         build_context(PRIVATE_CLASS, [ExplicitVRLittleEndian]),
-        build_context(RETIRED_CLASS, ["1.2.3.4.5"]),
+        build_context(RETIRED_CLASS, [CTImageStorage]),  # no transfer syntax
         build_context(PATIENT_ROOT_FIND),
         build_context(StorageCommitmentPushModel),
     ]
@@ -202,6 +204,51 @@ def test_the_records_say_who_sent_what_and_when(running: Running) -> None:
     assert (row.instances, row.expected, row.last_association_id) == (3, 3, arrival.id)
     assert arrival.started <= row.first_received <= row.last_received <= arrival.ended
     assert [r.study_instance_uid for r in running.rows(StudyRow)] == [study]
+
+
+@pytest.mark.parametrize("encoding", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+@pytest.mark.filterwarnings("ignore:Expected explicit VR")  # pydicom, which reads it all the same
+def test_an_instance_in_a_private_syntax_is_stored_as_it_is_and_can_be_read(running: Running, encoding: UID) -> None:
+    ds = mr(NumberOfSeriesRelatedInstances="7")
+    ds.file_meta.TransferSyntaxUID = encoding
+    with RawPeer(running.port) as peer:
+        assert peer.associate(contexts=[(MRImageStorage, [PRIVATE_SYNTAX])]) == 2
+        assert peer.store(ds) == 0x0000
+        assert peer.store(mr(), sop_instance=b"1.2.3") == 0xA900
+        big = mr()
+        big.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+        assert peer.store(big) == 0xC000  # nothing says so, and nobody could read it later
+    (row,) = until(lambda: running.rows(InstanceRow), "the receipt")
+    assert (row.transfer_syntax_uid, row.series_instance_uid) == (PRIVATE_SYNTAX, ds.SeriesInstanceUID)
+    (content,) = stored_files(running.data).values()
+    assert body(content) == data_set(ds)
+
+
+def test_contexts_that_are_refused_are_on_record(running: Running) -> None:
+    contexts = [
+        build_context(MRImageStorage, [ExplicitVRLittleEndian]),
+        build_context(CTImageStorage, [MRImageStorage]),
+        build_context(PATIENT_ROOT_FIND),
+    ]
+    with association(running.port, contexts) as assoc:
+        assert assoc.is_established
+    (row,) = until(lambda: running.rows(AssociationRow, outcome="released"), "the record")
+    assert row.contexts_refused.split("; ") == [
+        f"the syntax MR Image Storage ({MRImageStorage}) is not taken for CT Image Storage ({CTImageStorage})",
+        f"the class Patient Root Query/Retrieve Information Model - FIND ({PATIENT_ROOT_FIND}) is not taken",
+    ]
+
+
+def test_health_checks_leave_no_rows(running: Running) -> None:
+    for _ in range(3):
+        socket.create_connection(("127.0.0.1", running.port)).close()
+        with association(running.port, [build_context(Verification)]) as assoc:
+            assert assoc.send_c_echo().Status == 0x0000
+    with association(running.port, [build_context(Verification, [JPEG2000Lossless])]):
+        pass  # this one is told that it is refused
+    (row,) = until(lambda: running.rows(AssociationRow), "the record of the last one")
+    assert row.contexts_refused.startswith("the syntax JPEG 2000")
+    assert running.rows(AuditRow) == []
 
 
 def test_a_count_per_acquisition_is_not_taken_for_the_series(running: Running) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from node.config import Configuration
 from node.database.connection import Database
-from node.database.tables import AuditRow, InstanceRow, SeriesRow, StudyRow
+from node.database.tables import FILE_NOT_TAKEN, AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
 from node.status.overview import Overview, StudyView
 from node.status.page import build_app
 from node.study.patients import Person
@@ -102,3 +102,19 @@ def test_no_time_is_negative_when_images_come_after_the_result(
     with client_of(build_app(configuration, database), accept="text/html") as client:
         assert "images came after it" in client.get("/").text
         assert "after the last image" not in client.get("/studies/1.2.1").text
+
+
+def test_contexts_that_were_refused_and_files_that_were_not_taken_are_shown(
+    configuration: Configuration, database: Database, morning: Morning
+) -> None:
+    with Session(database) as session, session.begin():
+        session.execute(
+            update(AssociationRow).where(AssociationRow.id == "a").values(contexts_refused="the class X is not taken")
+        )
+        detail = {"folder": "/in", "file": "<b>letter</b>.txt", "reasons": ["is not DICOM", "is encrypted"]}
+        session.add(AuditRow(at=morning.zero, what=FILE_NOT_TAKEN, detail=detail))
+    with client_of(build_app(configuration, database), accept="text/html") as client:
+        page = client.get("/").text
+    assert "accepted, but: the class X is not taken" in page
+    assert "&lt;b&gt;letter&lt;/b&gt;.txt" in page
+    assert "is not DICOM; is encrypted" in page

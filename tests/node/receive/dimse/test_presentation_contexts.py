@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     MRImageStorage,
     RTPlanStorage,
 )
-from pynetdicom.presentation import build_context
+from pynetdicom.presentation import build_context, negotiate_as_acceptor
 
 from node.network.sop_classes import StorageCommitmentPushModel, Verification
-from node.receive.dimse.presentation_contexts import is_storage, supported
+from node.receive.dimse.presentation_contexts import is_storage, is_verification, refusals, supported
 from tests.scp import PATIENT_ROOT_FIND
 
 PRIVATE = "1.2.3.4.5"
@@ -29,11 +30,46 @@ def test_services_are_no_storage(uid: str) -> None:
     assert not is_storage(uid)
 
 
-def test_every_transfer_syntax_that_is_known_is_taken_and_no_other() -> None:
-    proposed = [build_context(MRImageStorage, ["1.2.3.99", JPEG2000Lossless, ExplicitVRLittleEndian])]
+PRIVATE_SYNTAX = "1.2.840.113619.5.2"  # GE's: implicit VR little endian, with pixels in big endian
+REGISTERED = sorted(uid for uid, (_, kind, *_) in UID_dictionary.items() if kind == "Transfer Syntax")
+
+
+@pytest.mark.parametrize("syntax", [*REGISTERED, PRIVATE_SYNTAX, "1.2.840.10008.1.2.4.999"])
+def test_every_transfer_syntax_is_taken_retired_private_and_new_ones_too(syntax: str) -> None:
+    (context,) = supported([build_context(MRImageStorage, [syntax])])
+    assert context.transfer_syntax == [syntax]
+
+
+def test_of_several_syntaxes_those_that_can_be_decoded_are_preferred_in_the_senders_order() -> None:
+    proposed = [build_context(MRImageStorage, [PRIVATE_SYNTAX, JPEG2000Lossless, ExplicitVRLittleEndian])]
     (context,) = supported(proposed)
-    assert context.transfer_syntax == [JPEG2000Lossless, ExplicitVRLittleEndian]  # in the sender's order
-    assert supported([build_context(MRImageStorage, ["1.2.3.99"])]) == []
+    assert context.transfer_syntax == [JPEG2000Lossless, ExplicitVRLittleEndian, PRIVATE_SYNTAX]
+
+
+def test_what_is_refused_is_told_class_and_syntax_apart() -> None:
+    proposed = [
+        build_context(MRImageStorage, [ExplicitVRLittleEndian]),
+        build_context(MRImageStorage, [RTPlanStorage]),
+        build_context(PATIENT_ROOT_FIND, [ExplicitVRLittleEndian]),
+        build_context(Verification, [JPEG2000Lossless]),
+    ]
+    for number, context in enumerate(proposed):
+        context.context_id = 2 * number + 1
+    results, _ = negotiate_as_acceptor(proposed, supported(proposed))
+    assert [context.result for context in results] == [0, 4, 3, 4]
+    assert refusals(proposed, results).split("; ") == [
+        f"the syntax RT Plan Storage ({RTPlanStorage}) is not taken for MR Image Storage ({MRImageStorage})",
+        "the class Patient Root Query/Retrieve Information Model - FIND (1.2.840.10008.5.1.4.1.2.1.1) is not taken",
+        "the syntax JPEG 2000 Image Compression (Lossless Only) (1.2.840.10008.1.2.4.90) is not taken for "
+        "Verification SOP Class (1.2.840.10008.1.1)",
+    ]
+
+
+def test_only_verification_is_a_health_check() -> None:
+    echo = build_context(Verification)
+    assert is_verification([echo, echo])
+    assert not is_verification([echo, build_context(MRImageStorage)])
+    assert not is_verification([])
 
 
 def test_storage_commitment_is_offered_in_both_roles_and_queries_are_not() -> None:
