@@ -122,5 +122,5 @@ def test_line_ends_and_a_byte_order_mark_are_no_part_of_a_token(tmp_path: Path, 
     "settings", [{"token": ""}, {"token": "short"}, {"token": TOKEN, "token_file": "token"}, {"token": "x" * 15}]
 )
 def test_a_token_that_is_not_fit_or_not_alone_is_no_configuration(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"is empty|has \d+ characters|both given"):
+    with pytest.raises(ValueError, match=r"is empty|has \d+ characters|token is given too"):
         TokenSection(**settings)

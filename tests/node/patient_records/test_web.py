@@ -117,6 +117,16 @@ def test_bad_requests_are_told_so(here: str, path: str, content: bytes, status: 
     assert answer.json()["resourceType"] == "OperationOutcome"
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("POST", "/fhir"), ("POST", "/risk"), ("GET", f"/risk/{'0' * 32}"), ("POST", "/dicom-web/studies")],
+)
+def test_what_a_proxy_on_this_machine_forwards_is_not_from_this_machine(here: str, method: str, path: str) -> None:
+    assert httpx.request(method, here + path, content=b"", timeout=60).status_code not in (401, 403)
+    for header in ({"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}):
+        assert httpx.request(method, here + path, content=b"", headers=header, timeout=60).status_code == 403
+
+
 def test_with_a_token_nothing_goes_without_it(tmp_path: Path, person: dict[str, Any]) -> None:
     with RunningNode(tmp_path, records={"token": "s3cret-s3cret-s3cret"}) as node:
         url = f"http://127.0.0.1:{node.page}"
