@@ -92,7 +92,7 @@ class Slice:
 def aside(header: Dataset) -> Aside | None:
     """Why an image, or a frame of one in classic terms, is no acquired slice; None where it is one."""
     image_type = _image_type(header)
-    slice_class = header.get("SOPClassUID") in _SLICE_CLASSES
+    slice_class = str(header.get("SOPClassUID") or "") in _SLICE_CLASSES
     if made_by_us(header):
         return Aside.RESULT
     if not slice_class and not header.get("Rows"):

@@ -29,6 +29,7 @@ from dicom_sr.profile import LABELMAP_STORAGE, SENDING_ORDER, EncodedObject, Kin
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, offset_from_utc
 from dicom_sr.uids import uid
+from dicom_sr.write.references import true_classes
 
 IMPLEMENTATION_CLASS_UID = uid("2.25", "implementation")
 IMPLEMENTATION_VERSION_NAME = "CONDYLE"
@@ -110,6 +111,7 @@ def finish(ds: Dataset, provenance: Provenance, what: str = "") -> Dataset:
     _dimensions(ds, provenance)
     _flags(ds, provenance, sop_class)
     _side(ds, provenance, sop_class, laterality(provenance))
+    true_classes(ds, provenance)
     return ds
 
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import highdicom as hd
 import numpy as np
-from highdicom._standard_utils import is_multiframe_image  # decides by SOP class, as highdicom's own checks do
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
@@ -22,7 +21,7 @@ from dicom_sr.read.frames import classic_element, frame_header, is_enhanced, num
 from dicom_sr.read.headers import MANUFACTURER, chosen
 from dicom_sr.write.finish import finish, write
 from dicom_sr.write.left_out import Attempts
-from dicom_sr.write.references import frame_number, stand_in
+from dicom_sr.write.references import frame_number, has_frames, stand_in
 
 _LAYER = "AI MARKERS"
 _SQUARE_TOLERANCE = 0.05  # an outline whose sides differ by less is drawn as the circle in it
@@ -72,7 +71,7 @@ def _groups(headers: list[Dataset], marked: dict[str, list[Marked]]) -> list[_Gr
             part = _part(header)
             key: tuple[object, ...] = (part, int(header.Rows), int(header.Columns))
             if part == "grey":
-                key = (*key, *_display(image), uid if is_multiframe_image(header) else "")
+                key = (*key, *_display(image), uid if has_frames(header) else "")
             group = groups.setdefault(key, _Group(part))
             group.images.setdefault(uid, image)
             group.marked.append((uid, finding))
@@ -182,7 +181,7 @@ def _reference(header: Dataset, number: int) -> Dataset:
         element = classic_element("SamplesPerPixel", 3)
         ds[element.tag] = element
     _only_what_fits(ds)
-    if is_multiframe_image(header):
+    if has_frames(header):
         _with_groups(ds, header, number)
     return ds
 

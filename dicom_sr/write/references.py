@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from highdicom._standard_utils import is_multiframe_image  # decides by SOP class, as highdicom's own checks do
+from collections.abc import Iterator
+
+from highdicom._standard_utils import (
+    get_sop_class_iod_map,
+    is_multiframe_image,  # decides by SOP class, as highdicom's own checks do
+)
 from pydicom.dataset import Dataset
+from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
 
 from dicom_sr.findings import ImageReference
 from dicom_sr.header_numbers import numbers_in, size_in
 from dicom_sr.provenance import Provenance
+from dicom_sr.read.frames import number_of_frames
 from dicom_sr.uids import uid
 
 _WANTED = (
@@ -70,6 +77,10 @@ def stand_in(header: Dataset) -> Dataset:
         ds.FrameOfReferenceUID = frame_of_reference(header)
     for keyword in _EMPTY:
         setattr(ds, keyword, "")
+    if is_unknown(header):  # `finish` puts it right
+        several = MultiFrameTrueColorSecondaryCaptureImageStorage
+        ds.pop("SOPClassUID", None)
+        ds.SOPClassUID = several if number_of_frames(header) > 1 else SecondaryCaptureImageStorage
     return ds
 
 
@@ -92,8 +103,36 @@ def stand_ins(provenance: Provenance) -> dict[str, Dataset]:
     return {str(header.SOPInstanceUID): stand_in(header) for header in provenance.headers}
 
 
+def has_frames(image: Dataset) -> bool:
+    """Whether the class of an image may have frames; of one that highdicom does not know, whether the image has."""
+    if is_unknown(image):
+        return number_of_frames(image) > 1
+    return bool(is_multiframe_image(image))
+
+
+def is_unknown(image: Dataset) -> bool:
+    """Whether highdicom does not know the class: a retired or a private one."""
+    return str(image.get("SOPClassUID") or "") not in get_sop_class_iod_map()
+
+
+def true_classes(ds: Dataset, provenance: Provenance) -> None:
+    """Put the class of each source image where `stand_in` has put another one, in every reference of `ds`."""
+    others = {uid: header.SOPClassUID for uid, header in provenance.header_of.items() if is_unknown(header)}
+    for item in _items(ds) if others else ():
+        if item.get("ReferencedSOPInstanceUID") in others:
+            item.ReferencedSOPClassUID = others[str(item.ReferencedSOPInstanceUID)]
+
+
+def _items(ds: Dataset) -> Iterator[Dataset]:
+    for element in ds:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield item
+                yield from _items(item)
+
+
 def frame_number(reference: ImageReference, image: Dataset) -> int | None:
     """ReferencedFrameNumber, where the SOP class of the image may have frames: some archives put several frames into
     classes that are of one, and to such a frame nothing may refer by number.
     """
-    return reference.frame_number if is_multiframe_image(image) else None
+    return reference.frame_number if has_frames(image) else None

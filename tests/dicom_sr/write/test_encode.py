@@ -11,9 +11,10 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
+from pydicom.uid import UID
 
 from dicom_sr import codes, phantoms
-from dicom_sr.findings import NotRun, Result, Segment
+from dicom_sr.findings import Heatmap, NotRun, Result, Segment
 from dicom_sr.provenance import Provenance
 from dicom_sr.write.encode import EncodedObject, EncodingProfile, encode
 from tests.dicom_sr.conftest import CREATED, Encode
@@ -257,3 +258,20 @@ def test_tracking_is_of_the_patient_where_there_is_one_and_of_the_study_where_no
     )
     assert one.tracking_uid("x") == same.tracking_uid("x") != other.tracking_uid("x")
     assert nameless.tracking_uid("x") != one.tracking_uid("x") != one.tracking_uid("y")
+
+
+@pytest.mark.parametrize("sop_class", ["1.2.840.10008.5.1.4.1.1.6", "1.2.840.113543.6.6.1.1.4"])
+def test_images_of_a_retired_or_private_class_have_all_objects_and_are_referred_to_by_it(
+    tmp_path: Path, sop_class: str
+) -> None:
+    def older(_: int, ds: Dataset) -> Dataset:
+        ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = UID(sop_class)
+        return ds
+
+    result = joint_result(changed(radiograph_study(tmp_path / "in"), older))
+    heat = Heatmap(result.findings[0].region.image, np.ones((120, 96), np.float32), codes.OUTLINE, "Map")  # type: ignore[union-attr]
+    objects = write(replace(result, heatmaps=(heat,)), tmp_path / "out")
+    assert {o.kind for o in objects} >= {"report", "secondary_capture", "presentation_state", "segmentation_binary"}
+    for one in objects:
+        items = [e for e in pydicom.dcmread(one.path).iterall() if e.keyword == "ReferencedSOPClassUID"]
+        assert {str(element.value) for element in items} == {sop_class}, one.kind
