@@ -6,6 +6,26 @@ DicomError
  └── CodeConflict      two meanings for one code, or two schemes of one name; a bug of the package that brings it
 """
 
+import struct
+
+from pydicom.errors import BytesLengthException, InvalidDicomError
+
+# What pydicom raises for files that are cut off, or whose elements do not hold what they should.
+UNREADABLE = (
+    InvalidDicomError,
+    BytesLengthException,
+    OSError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    TypeError,
+    NotImplementedError,
+    RecursionError,
+    OverflowError,
+    struct.error,
+)
+
 
 class DicomError(Exception):
     """Base of everything `dicom_sr` raises on purpose."""

@@ -16,13 +16,15 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.hooks import hooks, raw_element_value
 from pydicom.multival import MultiValue
-from pydicom.valuerep import IS, DSfloat
+from pydicom.sequence import Sequence
+from pydicom.valuerep import IS, STANDARD_VR, DSfloat
 
-from dicom_sr.errors import UnsuitableInput
+from dicom_sr.errors import UNREADABLE, UnsuitableInput
 
 # a decimal comma, and the unit that the standard gives the element anyway: any other unit would need converting
 _NUMBER = re.compile(r"([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?)\s*(?:mm|ms|T|MHz|Hz|deg|%)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_VRS = {str(vr) for vr in STANDARD_VR}
 _GREATEST_WHOLE = 2**63  # an integer string has at most 12 characters (PS3.5 6.2)
 
 
@@ -160,7 +162,17 @@ def _parsed(text: str) -> str | None:
 
 # ---- decimal and integer strings as they are read
 def _read(raw: RawDataElement, data: dict[str, Any], **context: Any) -> None:
-    """pydicom's way from bytes to a value, except for texts of DS and IS that are no numbers as they stand."""
+    """pydicom's way from bytes to a value; an element whose bytes are no value of its VR is empty."""
+    try:
+        _read_or_mended(raw, data, **context)
+    except UNREADABLE:
+        known = data["VR"] in _VRS
+        data["VR"] = data["VR"] if known else "UN"
+        data["value"] = Sequence() if data["VR"] == "SQ" else None
+
+
+def _read_or_mended(raw: RawDataElement, data: dict[str, Any], **context: Any) -> None:
+    """As pydicom does, except for texts of DS and IS that are no numbers as they stand."""
     vr = data["VR"]
     if vr not in ("DS", "IS") or not raw.value:
         raw_element_value(raw, data, **context)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import pydicom
 from pydicom.dataset import Dataset
 
-from dicom_sr.errors import UnsuitableInput
+from dicom_sr.errors import UNREADABLE, UnsuitableInput
 from dicom_sr.header_numbers import whole_number_in
 
 _BESIDE_IMAGES = {"", "PR", "KO", "SR", "OT", "DOC"}  # modalities of what comes with images
@@ -27,8 +27,17 @@ class Instance:
     path: Path
 
     def header(self) -> Dataset:
-        """The data set without its pixels."""
-        return pydicom.dcmread(self.path, stop_before_pixels=True, force=True)
+        """The data set without its pixels.
+
+        Raises
+        ------
+        UnsuitableInput
+            If it cannot be read.
+        """
+        try:
+            return pydicom.dcmread(self.path, stop_before_pixels=True, force=True)
+        except UNREADABLE as error:
+            raise UnsuitableInput(f"the header of instance {self.sop_instance_uid} cannot be read") from error
 
 
 @dataclass(frozen=True)
@@ -101,8 +110,10 @@ def read_studies(paths: Iterable[Path]) -> tuple[Study, ...]:
             instance = Instance(str(ds.SOPInstanceUID), str(ds.SOPClassUID), path)
             series = grouped.setdefault(str(ds.StudyInstanceUID), {}).setdefault(str(ds.SeriesInstanceUID), [])
             series.append((whole_number_in(ds, "InstanceNumber") or 0, instance, str(ds.get("Modality") or "")))
-        except (AttributeError, ValueError, OSError, pydicom.errors.InvalidDicomError) as error:
-            raise UnsuitableInput(f"{path.name} is not a DICOM instance: {error}") from error
+        except UNREADABLE as error:
+            lacks = getattr(error, "name", None) if isinstance(error, AttributeError) else None
+            why = f"it has no {lacks}" if lacks else "it cannot be read"
+            raise UnsuitableInput(f"{path.name} is not a DICOM instance: {why}") from error
     return tuple(
         Study(study_uid, tuple(_series(study_uid, series_uid, rows) for series_uid, rows in series.items()))
         for study_uid, series in grouped.items()

@@ -85,7 +85,10 @@ def _put(flat: Dataset, keyword: str, value: Any) -> None:
     if value is None:
         return
     template = Dataset()
-    setattr(template, keyword, [decimal(v) for v in _many(value)] if _is_decimal(keyword) else value)
+    try:
+        setattr(template, keyword, [decimal(v) for v in _many(value)] if _is_decimal(keyword) else value)
+    except (TypeError, ValueError, OverflowError):  # no value of that kind: as if it were not there
+        return
     flat[keyword] = template[keyword]
 
 

@@ -10,12 +10,13 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 
+from dicom_sr.errors import UNREADABLE
 from dicom_sr.read import body_parts
 from dicom_sr.read.headers import made_by_us
 from dicom_sr.read.slices import aside
 from dicom_sr.series import Series
 from node.route.geometry import geometry
-from node.study.headers import UNREADABLE, read_header
+from node.study.headers import read_header
 
 Value = str | float | int
 

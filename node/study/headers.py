@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.valuerep import PersonName
 
+from dicom_sr.errors import UNREADABLE
 from node.errors import NodeError
 from pipelines.records.dates import partial_date
 from pipelines.records.record import Identity, Sex
@@ -26,22 +25,6 @@ PATIENT = (
     "PatientSex",
 )
 STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "AcquisitionDate")
-
-# What pydicom raises for files that are cut off, or whose elements do not hold what they should.
-UNREADABLE = (
-    InvalidDicomError,
-    BytesLengthException,
-    OSError,
-    ValueError,
-    AttributeError,
-    KeyError,
-    IndexError,
-    TypeError,
-    NotImplementedError,
-    RecursionError,
-    OverflowError,
-    struct.error,
-)
 
 _SEXES: dict[str, Sex] = {"F": "F", "M": "M", "O": "O"}
 
@@ -57,7 +40,10 @@ def read_header(path: Path, keywords: Iterable[str]) -> Dataset | None:
         return None
     for tag in list(header.keys()):
         try:
+            held = getattr(header.get_item(tag), "value", None)
             value = header[tag].value
+            if held and value is None:  # its bytes are no value of its VR
+                del header[tag]
             if isinstance(value, Sequence):
                 for item in value:
                     item.decode()

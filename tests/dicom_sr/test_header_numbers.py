@@ -20,9 +20,11 @@ from dicom_sr.header_numbers import (
     whole_number_in,
 )
 from dicom_sr.read.stacks import read_stack, stacks
+from dicom_sr.series import Instance
 from pipelines.knee_super_resolution import KneeSuperResolution, KneeSuperResolutionSettings
 from tests.dicom_sr.conftest import Encode
 from tests.factories import as_written, changed, knee_result, knee_study
+from tests.node.receive.harness import mr, part10
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # odd values make pydicom warn
 
@@ -215,3 +217,13 @@ def test_a_number_that_the_volume_needs_is_named_where_it_is_none(tmp_path: Path
         UnsuitableInput, match=f"{keyword} of image {study.instances[1].sop_instance_uid} does not hold"
     ):
         stacks(study.series[0])
+
+
+@pytest.mark.parametrize("vr", [b"US", b"FD", b"ZZ"])
+def test_an_element_whose_bytes_are_no_value_of_its_vr_is_empty(tmp_path: Path, vr: bytes) -> None:
+    content = part10(mr(EchoTime=5))
+    at = content.index(b"\x18\x00\x81\x00DS") + 4
+    (tmp_path / "bad.dcm").write_bytes(content[:at] + vr + b"\x03\0abc" + content[at + 4 + 2 :])
+    header = Instance("1.2", "1.3", tmp_path / "bad.dcm").header()
+    assert header.get("EchoTime") is None
+    assert number_in(header, "EchoTime") is None
