@@ -10,10 +10,10 @@ import contextlib
 import os
 from pathlib import Path
 
-from node.files import PRIVATE_FILE, PRIVATE_FOLDER, make_folder
+from node.files import make_folder
 
 ROOMS = ("instances", "jobs")  # folders whose files are named elsewhere
-UMASK = 0o077
+OTHERS = 0o077  # permissions of everybody but the owner
 
 
 def keep_private() -> None:
@@ -21,7 +21,7 @@ def keep_private() -> None:
 
     For the start of every process that writes to the data folder.
     """
-    os.umask(UMASK)
+    os.umask(OTHERS)
 
 
 def prepare(data: Path) -> None:
@@ -35,12 +35,11 @@ def prepare(data: Path) -> None:
         If it cannot be made.
     """
     make_folder(data)
-    with contextlib.suppress(PermissionError):  # of another account, or on a file system without permissions
-        data.chmod(PRIVATE_FOLDER)
-    for entry in os.scandir(data):
-        with contextlib.suppress(PermissionError, FileNotFoundError):
-            if not entry.is_symlink() and entry.stat().st_mode & 0o077:
-                os.chmod(entry.path, PRIVATE_FOLDER if entry.is_dir() else PRIVATE_FILE)
+    for path in (data.resolve(), *data.iterdir()):
+        with contextlib.suppress(PermissionError, FileNotFoundError):  # another account's; deleted meanwhile
+            mode = path.lstat().st_mode
+            if mode & OTHERS and not path.is_symlink():
+                path.chmod(mode & ~OTHERS)
 
 
 def to_store(path: Path, data: Path) -> str:

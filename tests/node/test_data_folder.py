@@ -44,12 +44,15 @@ def test_a_folder_that_others_could_read_is_closed_to_them(tmp_path: Path) -> No
     data = tmp_path / "data"
     (data / "instances" / "a").mkdir(parents=True)
     (data / "node.db").touch(0o644)
+    (data / "run.sh").touch(0o755)
+    (data / "run.sh").chmod(0o755)
     (data / "link").symlink_to(tmp_path)
     for path in (data, data / "instances"):
         path.chmod(0o755)
     tmp_path.chmod(0o755)
     prepare(data)
     assert (mode(data), mode(data / "instances"), mode(data / "node.db")) == (0o700, 0o700, 0o600)
+    assert mode(data / "run.sh") == 0o700
     assert mode(tmp_path) == 0o755
 
 
