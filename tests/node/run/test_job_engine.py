@@ -104,7 +104,7 @@ def test_the_objects_hold_the_time_of_the_job_and_its_patient(running: Running) 
     job = running.bench.job()
     running.run(job)
     for item in (item for item in running.engine.show(job.id).objects if item.kind == "report"):
-        ds = pydicom.dcmread(item.path)
+        ds = pydicom.dcmread(running.bench.data / item.path)
         assert (ds.ContentDate, ds.ContentTime) == ("20260102", "030405")
         assert (str(ds.PatientName), ds.StudyInstanceUID) == ("Muster^Erika", job.study_instance_uid)
 
