@@ -7,6 +7,7 @@ DicomError
 """
 
 import struct
+import zlib
 
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
@@ -24,6 +25,7 @@ UNREADABLE = (
     RecursionError,
     OverflowError,
     struct.error,
+    zlib.error,
 )
 
 

@@ -8,6 +8,9 @@ The tree::
      ├── PeerRefused          do not retry
      ├── JobFailed            the job ends as failed with this reason, for an operator to see and restart
      ├── WorkerDied           do the step again, a few times
+     ├── MustWait             nobody is to blame: do it again later, as often as it takes
+     │    ├── NoRoom          the disk is full, or nearly
+     │    └── StorageAway     images that were stored cannot be read now
      └── JobNotFound, StudyNotFound, StillArriving   tell the operator
     UnsuitableInput (dicom_sr.errors)   record it, do not retry
 """
@@ -43,6 +46,18 @@ class JobFailed(NodeError):
 
 class WorkerDied(NodeError):
     """The process that did the work went away in the middle of it."""
+
+
+class MustWait(NodeError):
+    """It cannot be done now, and nobody is to blame: do it again later."""
+
+
+class NoRoom(MustWait):
+    """The disk is full, or below the room that the configuration leaves free."""
+
+
+class StorageAway(MustWait):
+    """Images that were stored cannot be read now."""
 
 
 class JobNotFound(NodeError):

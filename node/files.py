@@ -20,6 +20,7 @@ import errno
 import hashlib
 import os
 import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,45 @@ def unpacked_limit(packed: int) -> int:
 
 
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600  # modes: for the node's own account alone
+FULL = "no room is left on the disk"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SQLITE_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+_POSTGRESQL_FULL = "53100"  # disk_full
+
+
+def free_bytes(folder: Path) -> int:
+    """Room for a process without privileges on the file system of a folder, which need not exist yet.
+
+    Raises
+    ------
+    OSError
+        If the file system cannot be asked.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    space = os.statvfs(there)
+    return space.f_bavail * space.f_frsize
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error comes from a disk, a quota or a database's disk that is full."""
+    return any(
+        getattr(cause, "errno", None) in _FULL
+        or getattr(cause, "sqlite_errorcode", None) in _SQLITE_FULL
+        or getattr(cause, "sqlstate", None) == _POSTGRESQL_FULL
+        for cause in causes(error)
+    )
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that it comes from."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        cause = left.pop(0)
+        if cause is not None and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            left += [cause.__cause__, cause.__context__, getattr(cause, "orig", None)]
 
 
 def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = PRIVATE_FILE) -> None:

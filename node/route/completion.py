@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from itertools import islice
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import ColumnElement, Row, and_, func, select, update
 from sqlalchemy.orm import Session
@@ -38,6 +40,10 @@ class Complete:
     counts: Mapping[str, int]  # instances of each series, as far as this looked
 
 
+PutOff: TypeAlias = Mapping[tuple[str, str | None], datetime]
+"""By study and series (None: the whole study): when the last of it had come when it was put off."""
+
+
 class Completion:
     """Says what is complete.
 
@@ -54,14 +60,22 @@ class Completion:
     def __init__(self, database: Database, settings: ReceiveSettings, clock: Callable[[], datetime]) -> None:
         self._database, self._settings, self._clock = database, settings, clock
 
-    def poll(self, *, studies: bool = True) -> list[Complete]:
-        """What is complete and has not been settled; series before studies, which can be left out."""
+    def poll(self, *, studies: bool = True, put_off: PutOff = MappingProxyType({})) -> list[Complete]:
+        """What is complete and has not been settled; series before studies, which can be left out.
+
+        Parameters
+        ----------
+        studies
+            Whether to look for studies, too.
+        put_off
+            Series and studies that are left alone for now, so that others get their turn.
+        """
         now = self._clock()
         with Session(self._database) as session:
-            return [*self._series(session, now), *(self._studies(session, now) if studies else ())]
+            return [*self._series(session, now, put_off), *(self._studies(session, now, put_off) if studies else ())]
 
     @staticmethod
-    def settle(session: Session, complete: Complete, now: datetime) -> bool:
+    def settle(session: Session, complete: Complete, now: datetime, *, untroubled: bool = True) -> bool:
         """Record, in the caller's transaction, that `complete` has been dealt with as far as it went.
 
         False, and nothing recorded, where somebody else has done so already: another node on the same database.
@@ -74,6 +88,8 @@ class Completion:
             What was decided about.
         now
             The time of the decision.
+        untroubled
+            Whether nothing else of the study is known to be in trouble.
         """
         by_series = complete.level == "series"
         seen = SeriesRow.routed_instances if by_series else SeriesRow.study_routed_instances
@@ -90,15 +106,22 @@ class Completion:
                 .returning(SeriesRow.series_instance_uid)
             )
             settled += len(found.all())
-        if settled and not by_series:
-            session.execute(
-                update(StudyRow)
-                .where(StudyRow.study_instance_uid == complete.study_instance_uid)
-                .values(routed_instances=sum(complete.counts.values()), completed=now)
-            )
+        whole: dict[str, Any] = {"trouble": ""} if untroubled else {}
+        if not by_series:
+            whole |= {"routed_instances": sum(complete.counts.values()), "completed": now}
+        if settled and whole:
+            of_study = StudyRow.study_instance_uid == complete.study_instance_uid
+            session.execute(update(StudyRow).where(of_study).values(whole))
         return settled > 0
 
-    def _series(self, session: Session, now: datetime) -> list[Complete]:
+    @staticmethod
+    def note_trouble(session: Session, study_instance_uid: str, trouble: str) -> None:
+        """Write down, for people, why a study cannot be decided about for now; `settle` takes it back."""
+        session.execute(
+            update(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).values(trouble=trouble)
+        )
+
+    def _series(self, session: Session, now: datetime, put_off: PutOff) -> list[Complete]:
         waiting = session.execute(
             select(
                 SeriesRow.series_instance_uid,
@@ -111,7 +134,13 @@ class Completion:
             .where(SeriesRow.instances > SeriesRow.routed_instances)
             .order_by(SeriesRow.last_received)
         )
-        due = [row for row in waiting if self._series_is_due(session, row, now)][:AT_ONCE]
+        wanted = (
+            row
+            for row in waiting
+            if not _is_put_off(put_off, row.study_instance_uid, row.series_instance_uid, row.last_received)
+            and self._series_is_due(session, row, now)
+        )
+        due = list(islice(wanted, AT_ONCE))
         return [_series(session, row, late=row.routed_instances > 0) for row in due]
 
     def _series_is_due(self, session: Session, series: Row[*tuple[Any, ...]], now: datetime) -> bool:
@@ -125,16 +154,23 @@ class Completion:
             and not _being_sent(session, series.study_instance_uid, series.series_instance_uid)
         )
 
-    def _studies(self, session: Session, now: datetime) -> list[Complete]:
+    def _studies(self, session: Session, now: datetime, put_off: PutOff) -> list[Complete]:
         undecided = select(SeriesRow.study_instance_uid).where(SeriesRow.instances > SeriesRow.study_routed_instances)
         quiet_since = now - timedelta(seconds=self._settings.study_quiet_s)
         studies: Sequence[StudyRow] = session.scalars(
             select(StudyRow)
             .where(StudyRow.study_instance_uid.in_(undecided), StudyRow.last_received <= quiet_since)
             .order_by(StudyRow.last_received)
-            .limit(AT_ONCE)
+            .limit(AT_ONCE + len(put_off))
         ).all()
-        return [_study(session, study) for study in studies]
+        due = [one for one in studies if not _is_put_off(put_off, one.study_instance_uid, None, one.last_received)]
+        return [_study(session, study) for study in due[:AT_ONCE]]
+
+
+def _is_put_off(put_off: PutOff, study: str, series: str | None, last_received: datetime) -> bool:
+    """Whether it is left alone; what has been sent again since is not."""
+    since = put_off.get((study, series))
+    return since is not None and last_received <= since
 
 
 def settled(session: Session, study_instance_uid: str) -> list[Complete]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.background import Loop
-from node.route.completion import Completion
+from node.errors import StorageAway
+from node.route.completion import Complete, Completion
 from node.route.dispatch import Dispatcher
 
 log = logging.getLogger(__name__)
@@ -17,6 +20,17 @@ log = logging.getLogger(__name__)
 POLL_S = 0.05  # how often completion is asked for series, whose count may be known
 STUDIES_EVERY = 10  # polls, until it is asked for studies too, which always wait for their quiet time
 RETRY_S = 60.0  # until a series that could not be decided about is tried again
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0  # the same, where its images cannot be read
+
+
+@dataclass(frozen=True)
+class _PutOff:
+    """What could not be decided about, and is left alone for a while."""
+
+    until: float  # seconds of the clock
+    attempts: int
+    last_received: datetime  # what is sent again is not left alone any longer
+    error: Exception
 
 
 class Deciding:
@@ -36,7 +50,7 @@ class Deciding:
         self, completion: Completion, dispatcher: Dispatcher, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._completion, self._dispatcher, self._clock = completion, dispatcher, clock
-        self._put_off: dict[tuple[str, str | None], float] = {}  # what failed, and until when it is left alone
+        self._put_off: dict[tuple[str, str | None], _PutOff] = {}  # forgotten at a restart, which tries all of it
         self._polls = 0
         self._loop = Loop("decisions", self._work, every_s=POLL_S)
 
@@ -49,8 +63,16 @@ class Deciding:
         self._loop.stop()
 
     def problem(self) -> str | None:
-        """Why no decisions are made at the moment, or None."""
-        return self._loop.problem()
+        """Why no decisions are made at the moment, or not about everything, or None."""
+        return self._loop.problem() or self.unread()
+
+    def unread(self) -> str | None:
+        """Of how many studies images cannot be read, and why; None where all can be."""
+        found = {key[0]: one.error for key, one in list(self._put_off.items()) if isinstance(one.error, StorageAway)}
+        if not found:
+            return None
+        studies = f"{len(found)} stud{'y' if len(found) == 1 else 'ies'}"
+        return f"{studies} cannot be decided about, tried again: {next(iter(found.values()))}"
 
     def dispatch_complete(self, *, studies: bool = True) -> None:
         """Dispatch every series, and with `studies` every study, that is complete now.
@@ -58,22 +80,47 @@ class Deciding:
         Raises
         ------
         SQLAlchemyError
-            If the database cannot be reached; everything else is recorded, and put off for a minute.
+            If the database cannot be reached; everything else is recorded, and put off for a while.
         """
-        for complete in self._completion.poll(studies=studies):
+        now = self._clock()
+        left_alone = {key: one.last_received for key, one in self._put_off.items() if one.until > now}
+        found = self._completion.poll(studies=studies, put_off=left_alone)
+        gone = self._put_off.keys() - left_alone - {(one.study_instance_uid, one.series_instance_uid) for one in found}
+        for key in [key for key in gone if studies or key[1] is not None]:  # erased, or decided about by another node
+            del self._put_off[key]
+        for complete in found:
+            if self._loop.stopping.is_set():
+                return
             key = (complete.study_instance_uid, complete.series_instance_uid)
-            if self._loop.stopping.is_set() or self._put_off.get(key, 0.0) > self._clock():
-                continue
             try:
-                self._dispatcher.dispatch(complete)
-                self._put_off.pop(key, None)
+                others = any(study == key[0] for study, series in self._put_off if series != key[1])
+                self._dispatcher.dispatch(complete, untroubled=not others)
             except SQLAlchemyError:
                 raise
-            except Exception as error:  # the worker's loop: whatever one study holds, the next is decided about
-                log.exception("cannot decide", extra={"study_instance_uid": key[0], "series_instance_uid": key[1]})
-                self._dispatcher.give_up(complete, error)
-                self._put_off[key] = self._clock() + RETRY_S
+            except Exception as error:  # noqa: BLE001 (the worker's loop: whatever one study holds, the next is decided)
+                self._leave_alone(complete, error)
+            else:
+                if self._put_off.pop(key, None) is not None:
+                    log.info("decided after all", extra={"study_instance_uid": key[0], "series_instance_uid": key[1]})
+
+    def _leave_alone(self, complete: Complete, error: Exception) -> None:
+        """Try it again later, each time after a longer pause; what is away may be back in a moment."""
+        key = (complete.study_instance_uid, complete.series_instance_uid)
+        before = self._put_off.get(key)
+        again = before is not None and str(before.error) == str(error)
+        if not again:
+            facts = {"study_instance_uid": key[0], "series_instance_uid": key[1], "reason": _reason(error)}
+            log.error("cannot decide", exc_info=not isinstance(error, StorageAway), extra=facts)
+        attempts = before.attempts + 1 if before else 1
+        self._dispatcher.give_up(complete, error, again=again)
+        first_s = FIRST_RETRY_S if isinstance(error, StorageAway) else RETRY_S
+        pause_s = min(first_s * 2.0 ** min(attempts - 1, 30), LONGEST_RETRY_S)
+        self._put_off[key] = _PutOff(self._clock() + pause_s, attempts, complete.last_received, error)
 
     def _work(self) -> None:
         self._polls += 1
         self.dispatch_complete(studies=self._polls % STUDIES_EVERY == 0)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, StorageAway) else type(error).__name__  # another's text may quote a value

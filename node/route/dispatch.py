@@ -18,11 +18,13 @@ from dicom_sr.series import Instance, Series
 from node.config import Configuration, Route
 from node.database.connection import Database
 from node.database.jobs import Job, job_id
-from node.database.queries import other_studies_of_series, revision_of_images
+from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
 from node.database.tables import AssociationRow, AuditRow, DecisionRow, InstanceRow, JobRow, SeriesRow
+from node.errors import MustWait
 from node.route.completion import Complete, Completion, images_of
 from node.route.decide import Decision, compile_routes, decide, keys
 from node.route.facts import Facts, series_facts, study_facts
+from node.study.images import require_whole
 from pipelines.base import Pipeline
 from pipelines.registry import pipeline_type
 
@@ -60,28 +62,48 @@ class Dispatcher:
         self._routes = compile_routes(configuration)
         self._instances = configuration.node.data / "instances"
 
-    def dispatch(self, complete: Complete) -> list[Decision]:
+    def dispatch(self, complete: Complete, *, untroubled: bool = True) -> list[Decision]:
         """Decide about `complete`, submit its jobs and settle it.
 
         The jobs come first and the settling last: what a kill interrupts is complete again after the restart, and the
         same images make the same job.
+
+        Parameters
+        ----------
+        complete
+            A series or a study.
+        untroubled
+            Whether nothing else of the study has been given up for now.
+
+        Raises
+        ------
+        StorageAway
+            If one of its images cannot be read now.
         """
         decisions, jobs = self.decide(complete)
         for job in jobs.values():
             self._submit(job)
-        self._settle(complete, decisions, jobs)
+        self._settle(complete, decisions, jobs, untroubled=untroubled)
         return decisions
 
     def decide(self, complete: Complete) -> tuple[list[Decision], dict[str, Job]]:
-        """What the routes decide about `complete`, and the job of each route that matches; changes nothing."""
+        """What the routes decide about `complete`, and the job of each route that matches; changes nothing.
+
+        Raises
+        ------
+        StorageAway
+            If one of its images cannot be read now: what would be decided without it is no decision.
+        """
         routes = [route for route in self._routes if route.level == complete.level]
         if not routes:
             return [], {}
         with Session(self._database) as session:
             series = stored_series(session, complete, self._instances)
+            sizes = stored_sizes(session, complete.sop_instance_uids)
             others = other_studies_of_series(
                 session, complete.study_instance_uid, [one.series_instance_uid for one in series]
             )
+        require_whole((one.path, sizes[one.sop_instance_uid]) for of in series for one in of.instances)
         facts = [
             replace(one, other_studies=others.get(one.series_instance_uid, ())) for one in self._facts(complete, series)
         ]
@@ -103,14 +125,28 @@ class Dispatcher:
             self._write(session, complete, decisions, jobs)
         _log(complete, decisions, jobs)
 
-    def give_up(self, complete: Complete, error: Exception) -> None:
-        """Leave a record, for an operator to see, that `complete` could not be decided about for now."""
+    def give_up(self, complete: Complete, error: Exception, *, again: bool = False) -> None:
+        """Leave a record, for an operator to see, that `complete` could not be decided about for now.
+
+        Parameters
+        ----------
+        complete
+            What is tried again later.
+        error
+            Why.
+        again
+            Whether it was for the same reason before: then the audit trail has it.
+        """
+        why = str(error) if isinstance(error, MustWait) else type(error).__name__  # another's text may quote a value
         detail = {
             "study_instance_uid": complete.study_instance_uid,
             "series_instance_uid": complete.series_instance_uid,
-            "error": type(error).__name__,  # its text may quote a value
+            "error": why,
         }
         with Session(self._database) as session, session.begin():
+            Completion.note_trouble(session, complete.study_instance_uid, f"cannot be decided about for now: {why}")
+            if again:
+                return
             session.add(
                 AuditRow(
                     at=self._clock(),
@@ -176,9 +212,11 @@ class Dispatcher:
             )
             return next((other for other, before in earlier if other != job and before and set(before) <= images), None)
 
-    def _settle(self, complete: Complete, decisions: Sequence[Decision], jobs: Mapping[str, Job]) -> None:
+    def _settle(
+        self, complete: Complete, decisions: Sequence[Decision], jobs: Mapping[str, Job], *, untroubled: bool
+    ) -> None:
         with Session(self._database) as session, session.begin():
-            if not Completion.settle(session, complete, self._clock()):
+            if not Completion.settle(session, complete, self._clock(), untroubled=untroubled):
                 return  # another node on the same database was quicker; its decisions are the same
             self._write(session, complete, decisions, jobs)
         _log(complete, decisions, jobs)
@@ -226,6 +264,15 @@ def configured(route: Route) -> Pipeline:
 def model_digest(pipeline: Pipeline) -> str:
     """What tells this model with these settings from another."""
     return hashlib.sha256(f"{pipeline.model.weights_digest}|{pipeline.model.configuration_digest}".encode()).hexdigest()
+
+
+def stored_sizes(session: Session, sop_instance_uids: Sequence[str]) -> dict[str, int]:
+    """Bytes of each stored instance."""
+    sizes: dict[str, int] = {}
+    for chunk in in_chunks(sop_instance_uids):
+        query = select(InstanceRow.sop_instance_uid, InstanceRow.size).where(InstanceRow.sop_instance_uid.in_(chunk))
+        sizes |= {row.sop_instance_uid: row.size for row in session.execute(query)}
+    return sizes
 
 
 def stored_series(session: Session, complete: Complete, folder: Path) -> tuple[Series, ...]:

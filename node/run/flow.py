@@ -11,14 +11,14 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, TypeVar
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from dicom_sr.errors import UnsuitableInput
@@ -28,20 +28,26 @@ from node.database import job_states, outbox
 from node.database.connection import Database
 from node.database.jobs import ON_REQUEST, JobState
 from node.database.tables import JobRow
-from node.errors import JobFailed, NodeError, WorkerDied
+from node.errors import JobFailed, MustWait, NodeError, NoRoom, StorageAway, WorkerDied
+from node.files import FULL, free_bytes, is_full
 from node.run.job_folder import JobFolder
 from node.run.job_images import JobImages
 from node.run.messages import Check, Checked, Encode, Encoded, Infer, Inferred, JobRequest, Settings
 from node.run.notes import CheckNote, ObjectsNote, PriorNote, ResultNote, StudyNote
 from node.run.pool import Interrupted, Pool, Stopping
+from node.study.images import store_is_away
 from pipelines.context import ClinicalContext
 
 log = logging.getLogger(__name__)
 
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # until a step that has to wait is tried again
+IMAGES_MISSING_S = 3600.0  # so long it waits for its images where others can be read, then the job fails
 MAX_STARTS = 3  # a step that ended its worker or the node so often is not begun again
 HAND_OVER = "hand over"
+WRITES = ("prepare", "infer", "encode")  # steps that begin only above the disk floor; what they made still goes out
 
 A = TypeVar("A", Checked, Inferred, Encoded)
+R = TypeVar("R")
 
 Contexts = Callable[[JobRow, list[Path]], ClinicalContext | None]
 
@@ -126,6 +132,8 @@ class Flow:
         self._configuration, self._database, self._pool = configuration, database, pool
         self._contexts, self._priors = contexts, priors
         self._images = JobImages(database, configuration.node.data)
+        self._instances = configuration.node.data.absolute() / "instances"
+        self._waiting: dict[str, MustWait] = {}  # by job: why
 
     def folder(self, job_id: str) -> JobFolder:
         """Where the steps of a job leave what they have made."""
@@ -210,9 +218,95 @@ class Flow:
             return
         try:
             self._hand_over(job, self._encode(job, None, reason), JobState.FAILED, reason)
+        except MustWait:
+            raise
         except NodeError as error:
             log.warning("cannot report the missing result", extra={"job": job_id, "reason": str(error)})
             self._hand_over(job, None, JobState.FAILED, reason)
+
+    # ---- what is nobody's fault
+    def patiently(self, job_id: str, name: str, work: Callable[[], R], *, wait: bool = True) -> R:
+        """Do a step; while there is no room on the disk, or images cannot be read, wait and do it again.
+
+        Parameters
+        ----------
+        job_id
+            Of the job.
+        name
+            Of the step.
+        work
+            What it does; it may be done again.
+        wait
+            Else the reason is raised at once.
+
+        Raises
+        ------
+        MustWait
+            If it has to wait and is not to.
+        JobFailed
+            If it was cancelled meanwhile, or its own images stay away while others can be read.
+        Stopping
+            If the node is being stopped.
+        """
+        began, pause_s = time.monotonic(), FIRST_PAUSE_S
+        try:
+            while True:
+                try:
+                    if name in WRITES:
+                        self._require_room()
+                    done = work()
+                except Exception as error:
+                    if is_full(error):
+                        why: MustWait = NoRoom(FULL)
+                    elif isinstance(error, MustWait):
+                        why = error
+                    else:
+                        raise
+                    if not wait:
+                        raise why from error
+                else:
+                    if job_id in self._waiting:
+                        self._note(job_id, "goes on", name)
+                    return done
+                self._wait(job_id, why, pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                lost = isinstance(why, StorageAway) and time.monotonic() - began > IMAGES_MISSING_S
+                if lost and not store_is_away(self._instances):
+                    raise JobFailed(str(why))
+        finally:
+            self._waiting.pop(job_id, None)
+
+    def problem(self) -> str | None:
+        """Why jobs wait, or None."""
+        waiting = list(self._waiting.values())
+        return f"{len(waiting)} job{'s' if len(waiting) > 1 else ''} waiting: {waiting[0]}" if waiting else None
+
+    def _require_room(self) -> None:
+        """Raise `NoRoom` where the disk has less room than reception leaves free."""
+        floor_mb, free = self._configuration.receive.disk_floor_mb, free_bytes(self._configuration.node.data)
+        if free < floor_mb * 2**20:
+            raise NoRoom(f"only {free // 2**20} MB are free on the disk, less than receive.disk_floor_mb, {floor_mb}")
+
+    def _wait(self, job_id: str, why: MustWait, pause_s: float) -> None:
+        """Say once that the job waits, and wait a while.
+
+        Raises
+        ------
+        JobFailed
+            If it was cancelled meanwhile.
+        """
+        before, self._waiting[job_id] = self._waiting.get(job_id), why
+        if type(before) is not type(why):
+            log.warning("job waits", extra={"job": job_id, "reason": str(why)})
+            self._note(job_id, "waits", str(why))
+        self._pool.pause(pause_s)
+        if self._ended(job_id):
+            raise JobFailed("cancelled by an operator")
+
+    def _note(self, job_id: str, what: str, detail: str) -> None:
+        """Add a line to the job's timeline, if the database has room for it."""
+        with suppress(SQLAlchemyError), Session(self._database) as session, session.begin():
+            job_states.note(session, job_id, what, detail)
 
     # ---- around every step
     @contextmanager
@@ -292,6 +386,13 @@ class Flow:
                 with Session(self._database) as session, session.begin():
                     job_states.take_back_start(session, job.id)
                 raise
+            except (UnsuitableInput, JobFailed, MustWait) as error:
+                why = error if isinstance(error, MustWait) else self._images.away(job)
+                if why is None:
+                    raise
+                with Session(self._database) as session, session.begin():
+                    job_states.take_back_start(session, job.id)
+                raise why from error
             except WorkerDied as error:
                 died = str(error)
                 log.warning("worker died", extra={"job": job.id, "step": step, "reason": died})

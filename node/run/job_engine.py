@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Concatenate, ParamSpec, Protocol, TypeVar
 
-from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID, StepOptions
+from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID, StepOptions, _sys_db
 from dbos import DBOSPortableJSONSerializer as JsonSerializer
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select, update
@@ -35,8 +35,8 @@ from node.database.connection import open_database
 from node.database.installation import require_one_installation
 from node.database.jobs import Job, JobState
 from node.database.tables import ExecutorRow, JobRow
-from node.errors import ConfigurationError, JobFailed, NodeError
-from node.files import PRIVATE_FILE
+from node.errors import ConfigurationError, JobFailed, MustWait, NodeError
+from node.files import PRIVATE_FILE, is_full
 from node.run.flow import Contexts, Flow, Priors
 from node.run.job_folder import JobFolder
 from node.run.pool import Pool
@@ -65,6 +65,11 @@ DATABASE_DOWN: StepOptions = {  # a step is repeated while the database is away,
     "backoff_rate": 2,
     "should_retry": lambda error: isinstance(error, OperationalError),
 }
+
+
+# DBOS waits for a PostgreSQL whose disk is full, as for one that is away; for SQLite's it would give the job up.
+_retriable: Callable[[Exception], bool] = vars(_sys_db)["retriable_sqlite_exception"]
+vars(_sys_db)["retriable_sqlite_exception"] = lambda error: _retriable(error) or is_full(error)
 
 
 def set_up(configuration: Configuration) -> Database:
@@ -116,7 +121,7 @@ def process(job_id: str) -> None:
 
     def step(name: str, work: Callable[Concatenate[str, P], T], *arguments: P.args, **more: P.kwargs) -> T:
         options: StepOptions = {"name": name, **DATABASE_DOWN}
-        return DBOS.run_step(options, lambda: work(job_id, *arguments, **more))
+        return DBOS.run_step(options, lambda: flow.patiently(job_id, name, lambda: work(job_id, *arguments, **more)))
 
     _work_through(flow, job_id, step)
 
@@ -138,6 +143,8 @@ def _work_through(flow: Flow, job_id: str, step: _Step) -> None:
         objects = step("encode", flow.encode, result, not_run)["objects"]
         state = JobState.SENDING if not_run is None else JobState.UNSUITABLE
         step("hand over", flow.hand_over, objects, state.value, not_run or "")
+    except MustWait:  # with nobody to wait
+        raise
     except Exception as error:  # the worker's loop
         # Read back after a crash, the error of a step is DBOS's own type: its text is all that is looked at.
         log.warning(
@@ -308,12 +315,17 @@ class JobEngine:
         """Run one job to its end, by the same steps, in a worker with the same limits; only within `alone`.
 
         A kill in the middle leaves a job that the next node, or the next call, takes up where it was.
+
+        Raises
+        ------
+        MustWait
+            If there is no room on the disk, or images cannot be read; the same then holds.
         """
         flow = self._alone
         assert flow is not None, "only within alone()"
 
         def step(name: str, work: Callable[Concatenate[str, P], T], *arguments: P.args, **more: P.kwargs) -> T:
-            return work(job_id, *arguments, **more)
+            return flow.patiently(job_id, name, lambda: work(job_id, *arguments, **more), wait=False)
 
         _work_through(flow, job_id, step)
 
@@ -480,8 +492,9 @@ class JobEngine:
         self.clean(datetime.now(UTC))
 
     def problem(self) -> str | None:
-        """Why the jobs of this node are not cared for at the moment, or None."""
-        return self._keeper.problem() or self._cleaner.problem()
+        """Why the jobs of this node are not cared for at the moment, or some of them wait, or None."""
+        waits = _flow.problem() if _flow is not None else None
+        return self._keeper.problem() or waits or self._cleaner.problem()
 
     def _beat(self) -> None:
         """Write the heartbeat, with the database's time: that clock is the same for all executors."""

@@ -13,9 +13,10 @@ from dicom_sr.errors import UnsuitableInput
 from node.database.connection import Database
 from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
 from node.database.tables import AssociationRow, InstanceRow, JobRow
-from node.errors import JobFailed
+from node.errors import JobFailed, StorageAway
 from node.run.notes import StudyNote
 from node.study.headers import PATIENT, identity_in, read_header
+from node.study.images import require_whole
 from node.study.patients import Person, marking_key, patient_numbers
 
 OTHER_NAME = "The images name the patient in more than one way, under one patient ID."
@@ -66,6 +67,15 @@ class JobImages:
         The job's id stands for what it was made for: what came in its place has a job of its own.
         """
         self._require_its_own(job, len(self._rows(job)))
+
+    def away(self, job: JobRow) -> StorageAway | None:
+        """Why the job's images cannot be read now, if that is so."""
+        rows = self._rows(job)
+        try:
+            require_whole((self._data / "instances" / instance.path, instance.size) for instance, _ in rows)
+        except StorageAway as error:
+            return error
+        return None
 
     def require_one_study(self, job: JobRow) -> None:
         """Raise `UnsuitableInput` where a series of the job is of other studies too."""

@@ -118,7 +118,16 @@ class Failed:
     answer: Literal["failed"] = "failed"
 
 
-Answer: TypeAlias = Ready | Checked | Inferred | Encoded | Unsuitable | Failed
+@dataclass(frozen=True)
+class Waits:
+    """It cannot be done now: there is no room on the disk, or the images cannot be read."""
+
+    what: Literal["room", "images"]
+    reason: str
+    answer: Literal["waits"] = "waits"
+
+
+Answer: TypeAlias = Ready | Waits | Checked | Inferred | Encoded | Unsuitable | Failed
 
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="answer")])

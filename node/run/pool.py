@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from dicom_sr.errors import UnsuitableInput
-from node.errors import JobFailed, WorkerDied
+from node.errors import JobFailed, NoRoom, StorageAway, WorkerDied
 from node.run import messages
 from node.run.messages import (
     Answer,
@@ -29,6 +29,7 @@ from node.run.messages import (
     Ready,
     Settings,
     Unsuitable,
+    Waits,
 )
 
 log = logging.getLogger(__name__)
@@ -180,6 +181,8 @@ class Pool:
             The worker says that the images cannot be used.
         JobFailed
             It raised anything else, took too long or too much, or was cancelled.
+        MustWait
+            There is no room on the disk, or the images cannot be read now.
         WorkerDied
             The process went away.
         Stopping
@@ -194,6 +197,18 @@ class Pool:
             with self._condition:
                 self._free.append(slot)
                 self._condition.notify_all()
+
+    def pause(self, seconds: float) -> None:
+        """Wait.
+
+        Raises
+        ------
+        Stopping
+            As soon as the pool is being closed.
+        """
+        with self._condition:
+            if self._condition.wait_for(lambda: self._closed, seconds):
+                raise Stopping
 
     def _take(self, priority: int) -> int:
         with self._condition:
@@ -254,6 +269,10 @@ class Pool:
                 raise UnsuitableInput(reason)
             case Failed(reason):
                 raise JobFailed(reason)
+            case Waits("room", reason):
+                raise NoRoom(reason)
+            case Waits(_, reason):
+                raise StorageAway(reason)
             case Ready():
                 raise JobFailed("the process that runs pipelines answered out of turn")
         return answer

@@ -34,7 +34,7 @@ from dicom_sr.findings import Model, NotRun, Result
 from dicom_sr.profile import EncodedObject
 from dicom_sr.read.moments import taken
 from node.data_folder import keep_private
-from node.files import write_whole
+from node.files import FULL, is_full, write_whole
 from node.run import messages
 from node.run.job_folder import JobFolder, on_disk
 from node.run.messages import (
@@ -51,9 +51,11 @@ from node.run.messages import (
     Ready,
     Settings,
     Unsuitable,
+    Waits,
 )
 from node.run.notes import CheckNote, ObjectsNote, StudyNote
 from node.run.result_summary import summary
+from node.study.images import away
 from node.study.sealing import seal
 from pipelines import registry
 from pipelines.base import Pipeline
@@ -205,14 +207,28 @@ def answer(asked: JobRequest, warm: Warm) -> Answer:
                     return infer(asked, warm)
                 case Encode():
                     return encode(asked, warm)
-    except UnsuitableInput as error:
-        return Unsuitable(without_identity(str(error), folder))
-    except DicomError as error:
-        return Failed(without_identity(str(error), folder))
     except Exception as error:  # noqa: BLE001 (the worker's loop: a bug in a pipeline costs one job)
-        traceback_text = without_identity(traceback.format_exc(), folder)
+        return waits(error, folder) or _fault(error, asked, folder)
+
+
+def waits(error: Exception, folder: JobFolder) -> Waits | None:
+    """The answer to an error that comes from a full disk, or from images that cannot be read now; None to others."""
+    if is_full(error):
+        return Waits("room", FULL)
+    note = folder.read_note(StudyNote)
+    reason = away(error, note.paths if note else ())
+    return Waits("images", reason) if reason else None
+
+
+def _fault(error: Exception, asked: JobRequest, folder: JobFolder) -> Answer:
+    """The answer to an error of the images, of the pipeline or of an encoder."""
+    if isinstance(error, UnsuitableInput):
+        return Unsuitable(without_identity(str(error), folder))
+    if not isinstance(error, DicomError):
+        traceback_text = without_identity("".join(traceback.format_exception(error)), folder)
         log.error("%s failed\n%s", asked.do, traceback_text, extra={"pipeline": asked.pipeline})
-        return Failed(without_identity(f"{type(error).__name__}: {error}", folder))
+    words = str(error) if isinstance(error, DicomError) else f"{type(error).__name__}: {error}"
+    return Failed(without_identity(words, folder))
 
 
 def without_identity(text: str, folder: JobFolder) -> str:

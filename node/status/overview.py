@@ -108,6 +108,8 @@ class StudyView:
     def state(self) -> str:
         """One word for the whole study."""
         states = {job.row.state for job in self.jobs}
+        if self.row.trouble:
+            return "undecided"
         for state in (JobState.FAILED, *UNDER_WAY, JobState.UNSUITABLE, JobState.DONE):
             if state in states:
                 return state.value

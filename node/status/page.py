@@ -229,7 +229,7 @@ class _Page:
         """What keeps the node from being ready, by name."""
         found: dict[str, str | None] = {"database": self._database_problem()}
         if self._disk.low:
-            found["disk"] = f"only {size(self._disk.free)} left: new instances are refused"
+            found["disk"] = f"only {size(self._disk.free)} left: new instances are refused, and jobs wait"
         found |= {name: check() for name, check in self._checks.items()}
         return {name: why for name, why in found.items() if why}
 

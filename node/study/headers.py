@@ -13,7 +13,8 @@ from pydicom.sequence import Sequence
 from pydicom.valuerep import PersonName
 
 from dicom_sr.errors import UNREADABLE
-from node.errors import NodeError
+from node.errors import NodeError, StorageAway
+from node.study.images import unreadable
 from pipelines.records.dates import partial_date
 from pipelines.records.record import Identity, Sex
 
@@ -30,13 +31,20 @@ _SEXES: dict[str, Sex] = {"F": "F", "M": "M", "O": "O"}
 
 
 def read_header(path: Path, keywords: Iterable[str]) -> Dataset | None:
-    """The named elements of a file, without pixels; None if the file cannot be read.
+    """The named elements of a file, without pixels; None if it holds no DICOM.
 
     Every value is read now, so that nothing can fail later. An element that does not hold what it should is left out.
+
+    Raises
+    ------
+    StorageAway
+        If the system does not let the file be read: nothing is known of it then.
     """
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords), force=True)
-    except UNREADABLE:
+    except UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise StorageAway(unreadable(error)) from error
         return None
     for tag in list(header.keys()):
         try:
@@ -58,7 +66,9 @@ def study_header(path: Path) -> Dataset:
     Raises
     ------
     NodeError
-        If the object cannot be read.
+        If the object holds no DICOM.
+    StorageAway
+        If the system does not let it be read.
     """
     header = read_header(path, (*PATIENT, *STUDY))
     if header is None:

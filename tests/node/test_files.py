@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
-from node.files import Sync, link_whole, make_folder, write_whole
+from node.files import Sync, free_bytes, is_full, link_whole, make_folder, write_whole
 
 
 @pytest.mark.parametrize("sync", get_args(Sync))
@@ -98,3 +102,31 @@ def test_a_second_name_outlives_the_first(tmp_path: Path) -> None:
     report.unlink()
     assert path.read_bytes() == b"report"
     assert sorted(one.name for one in tmp_path.iterdir()) == ["job", "prior.dcm"]
+
+
+def test_a_full_disk_is_known_by_its_error_wherever_it_comes_from(tmp_path: Path) -> None:
+    full, other = OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EACCES, "Permission denied")
+    assert is_full(full)
+    assert is_full(OSError(errno.EDQUOT, "Disk quota exceeded"))
+    assert not is_full(other)
+    wrapped = ValueError("cannot encode")
+    wrapped.__cause__ = full
+    assert is_full(wrapped)
+
+
+def test_a_database_that_is_full_is_known_too(tmp_path: Path) -> None:
+    database = create_engine(f"sqlite:///{tmp_path / 'small.db'}")
+    with database.connect() as connection:
+        connection.execute(text("PRAGMA max_page_count = 4"))
+        connection.execute(text("CREATE TABLE t (x)"))
+        with pytest.raises(OperationalError) as caught:
+            connection.execute(text("INSERT INTO t VALUES (zeroblob(100000))"))
+        assert is_full(caught.value)
+        with pytest.raises(OperationalError) as caught:
+            connection.execute(text("SELECT nothing"))
+        assert not is_full(caught.value)
+    database.dispose()
+
+
+def test_free_room_is_that_of_the_file_system_that_a_folder_will_be_on(tmp_path: Path) -> None:
+    assert 0 < free_bytes(tmp_path / "not" / "there") <= shutil.disk_usage(tmp_path).free + 2**30

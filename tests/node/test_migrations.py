@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from node.database.connection import open_database
 from node.database.migrations import configuration, migrate
-from node.database.tables import Base, CommitmentRow, ObjectRow, OutboxRow
+from node.database.tables import Base, CommitmentRow, ObjectRow, OutboxRow, SeriesRow
 from node.errors import ConfigurationError
 from tests.postgres import Postgres
 
@@ -120,6 +121,41 @@ def test_a_database_of_a_newer_version_is_left_alone_and_said_to_be_one(tmp_path
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ConfigurationError, match=r"node\.database: a newer version of Condyle has used it"):
         migrate(engine)
+    engine.dispose()
+
+
+def test_what_was_decided_while_headers_could_not_be_read_is_decided_again_after_an_upgrade(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'node.db'}"
+    engine = open_database(url)
+    with engine.connect() as connection:
+        command.upgrade(configuration(connection), "0005")
+        for uid, key in (("1.1", "readable headers"), ("1.2", "Modality")):
+            for table, columns in (
+                (
+                    "series",
+                    "(series_instance_uid, study_instance_uid, modality, instances, first_received,"
+                    " last_received, last_association_id, routed_instances, study_routed_instances)"
+                    " VALUES (:uid || '.1', :uid, 'MR', 3, :at, :at, 'a', 3, 3)",
+                ),
+                (
+                    "decision",
+                    "(route, level, study_instance_uid, series_instance_uid, matched, trace, decided)"
+                    " VALUES ('knee', 'series', :uid, :uid || '.1', 0, :trace, :at)",
+                ),
+                (
+                    "decision",
+                    "(route, level, study_instance_uid, matched, trace, decided)"
+                    " VALUES ('hands', 'study', :uid, 0, :trace, :at)",
+                ),
+            ):
+                trace = json.dumps({"series": [{"clauses": [{"key": key, "holds": False}]}]})
+                values = {"uid": uid, "at": "2026-01-02 12:00:00", "trace": trace}
+                connection.execute(text(f"INSERT INTO {table} {columns}"), values)
+        connection.commit()
+    migrate(engine)
+    with Session(engine) as session:
+        rows = session.scalars(select(SeriesRow).order_by(SeriesRow.series_instance_uid)).all()
+        assert [(row.routed_instances, row.study_routed_instances) for row in rows] == [(0, 0), (3, 3)]
     engine.dispose()
 
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
 from node.database.connection import open_database
 from node.database.jobs import Job
-from node.database.tables import AuditRow, Base
-from node.route.completion import Complete
+from node.database.tables import AuditRow, Base, DecisionRow, SeriesRow, StudyRow
+from node.route.completion import AT_ONCE, Complete, PutOff
 from node.route.deciding import Deciding
 from node.route.dispatch import Dispatcher
+from tests.node.route.headers import header
+from tests.node.route.test_dispatch import Desk
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+AGAIN = datetime(2026, 11, 22, 11, 59, 50, tzinfo=UTC)  # after the minute before noon that a desk receives at
 
 
 def complete(series: str) -> Complete:
@@ -26,14 +33,14 @@ def complete(series: str) -> Complete:
 class Feed:
     """A completion that says the same until it is settled, which never happens here."""
 
-    def poll(self, *, studies: bool = True) -> list[Complete]:
-        return [complete("bad"), complete("good")]
+    def poll(self, *, studies: bool = True, put_off: PutOff = MappingProxyType({})) -> list[Complete]:
+        return [one for one in (complete("bad"), complete("good")) if ("1.2.3", one.series_instance_uid) not in put_off]
 
 
 class Picky(Dispatcher):
     """Falls over one of the series, as over headers that nobody had thought of."""
 
-    def dispatch(self, what: Complete) -> list[object]:  # type: ignore[override]
+    def dispatch(self, what: Complete, *, untroubled: bool = True) -> list[object]:  # type: ignore[override]
         if what.series_instance_uid == "bad":
             raise ZeroDivisionError("Secret^Anna")
         self.dispatched = [*getattr(self, "dispatched", []), what.series_instance_uid]
@@ -60,3 +67,109 @@ def test_a_series_that_cannot_be_decided_about_costs_the_next_one_nothing_and_is
             "error": "ZeroDivisionError",
         }
     database.dispose()
+
+
+# ---- what cannot be read
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path, knee={"when": {"Modality": "MR"}})
+    yield made
+    made.database.dispose()
+
+
+@dataclass
+class Seconds:
+    """A clock in the hand."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def decided(desk: Desk) -> list[str | None]:
+    with Session(desk.database) as session:
+        return list(session.scalars(select(DecisionRow.series_instance_uid).where(DecisionRow.matched)))
+
+
+def refused(desk: Desk) -> list[AuditRow]:
+    with Session(desk.database) as session:
+        return list(session.scalars(select(AuditRow).where(AuditRow.what == "cannot decide")))
+
+
+def trouble(desk: Desk) -> str:
+    with Session(desk.database) as session:
+        return session.get_one(StudyRow, "1.2.3").trouble
+
+
+def test_nothing_is_decided_while_the_storage_is_away_and_all_is_when_it_is_back(desk: Desk) -> None:
+    desk.receive("1.1", header(Modality="MR"))
+    away = desk.folder.rename(desk.folder.with_name("away"))
+    deciding, clock = deciding_of(desk)
+    deciding.dispatch_complete()
+    assert decided(desk) == []
+    (record,) = refused(desk)
+    assert record.detail["error"] == "an image that was stored cannot be read: No such file or directory"
+    assert trouble(desk) == f"cannot be decided about for now: {record.detail['error']}"
+    assert "1 study cannot be decided about, tried again: an image" in str(deciding.unread())
+    for _ in range(8):  # it is tried again, with growing pauses, and told once
+        clock.now += 400
+        deciding.dispatch_complete()
+    assert len(refused(desk)) == 1
+    away.rename(desk.folder)
+    deciding.dispatch_complete()
+    assert decided(desk) == []  # not before the pause is over
+    clock.now += 300
+    deciding.dispatch_complete()
+    assert decided(desk) == ["1.1"]
+    assert [job.series_instance_uids for job in desk.jobs] == [("1.1",)]
+    assert (trouble(desk), deciding.unread()) == ("", None)
+
+
+def test_a_restart_or_sending_again_tries_at_once(desk: Desk) -> None:
+    for uid in ("1.1", "1.2"):
+        desk.receive(uid, header(Modality="MR", SeriesInstanceUID=uid))
+    away = desk.folder.rename(desk.folder.with_name("away"))
+    deciding, clock = deciding_of(desk)
+    for _ in range(6):
+        clock.now += 60
+        deciding.dispatch_complete()
+    away.rename(desk.folder)
+    with Session(desk.database) as session, session.begin():  # as when it is sent again
+        session.execute(update(SeriesRow).where(SeriesRow.series_instance_uid == "1.1").values(last_received=AGAIN))
+    deciding.dispatch_complete()
+    assert decided(desk) == ["1.1"]
+    deciding_of(desk)[0].dispatch_complete()
+    assert decided(desk) == ["1.1", "1.2"]
+
+
+def test_an_image_that_is_not_whole_makes_no_decision(desk: Desk) -> None:
+    desk.receive("1.1", header(Modality="MR"))
+    (path,) = desk.folder.glob("*/*")
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    deciding, clock = deciding_of(desk)
+    deciding.dispatch_complete()
+    assert decided(desk) == []
+    assert trouble(desk).endswith(f"an image is not whole: 0 bytes of {len(content)} are there")
+    path.write_bytes(content)
+    clock.now += 10
+    deciding.dispatch_complete()
+    assert decided(desk) == ["1.1"]
+
+
+def test_any_number_of_series_that_cannot_be_read_leave_the_others_their_turn(desk: Desk) -> None:
+    for number in range(AT_ONCE + 3):
+        desk.receive(f"1.{number}", header(Modality="MR", SeriesInstanceUID=f"1.{number}"))
+    for path in desk.folder.glob("*/*"):
+        path.unlink()
+    desk.receive("2.1", header(Modality="MR", SeriesInstanceUID="2.1"))
+    deciding, _ = deciding_of(desk)
+    for _ in range(3):
+        deciding.dispatch_complete()
+    assert decided(desk) == ["2.1"]
+
+
+def deciding_of(desk: Desk) -> tuple[Deciding, Seconds]:
+    clock = Seconds()
+    return Deciding(desk.completion, desk.dispatcher, clock), clock

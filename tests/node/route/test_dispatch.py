@@ -91,7 +91,7 @@ class Desk:
                         study_instance_uid=study,
                         transfer_syntax_uid="1",
                         path=str(instance.path.relative_to(self.folder)),
-                        size=1,
+                        size=instance.path.stat().st_size,
                         association_id=calling,
                         received=before,
                     )
@@ -174,7 +174,7 @@ def test_a_kill_between_submitting_and_settling_makes_no_second_job(
     work = desk(mr={"when": {"Modality": "MR"}})
     work.receive("s1", *STACK)
     with monkeypatch.context() as patched:
-        patched.setattr(Completion, "settle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(Completion, "settle", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             work.work()
     work.work()

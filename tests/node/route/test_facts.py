@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import MRImageStorage
+from pydicom.uid import DeflatedExplicitVRLittleEndian, MRImageStorage
 
+from node.errors import StorageAway
 from node.route.facts import series_facts, study_facts
 from tests.node.route.headers import enhanced, header, series
 
@@ -86,12 +88,23 @@ def test_results_of_this_software_are_known_by_their_equipment(tmp_path: Path, w
     assert not series_facts(series(tmp_path, header(), header(2, Manufacturer="Another")), []).made_by_node
 
 
-def test_a_file_that_cannot_be_read_is_counted_and_costs_the_others_nothing(tmp_path: Path) -> None:
+def test_a_file_that_holds_no_dicom_is_counted_and_costs_the_others_nothing(tmp_path: Path) -> None:
     found = series(tmp_path, header(1), header(2))
-    found.instances[0].path.unlink()
+    ds = pydicom.dcmread(found.instances[0].path)
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    ds.save_as(found.instances[0].path)
+    content = found.instances[0].path.read_bytes()
+    found.instances[0].path.write_bytes(content[:-20] + bytes(20))
     facts = series_facts(found, ["Modality"])
     assert facts.unreadable == 1
     assert facts.values["Modality"] == ("MR",)
+
+
+def test_a_file_that_the_system_does_not_let_be_read_makes_no_facts(tmp_path: Path) -> None:
+    found = series(tmp_path, header(1), header(2))
+    found.instances[0].path.unlink()
+    with pytest.raises(StorageAway, match="cannot be read: No such file or directory"):
+        series_facts(found, ["Modality"])
 
 
 def test_an_element_that_does_not_hold_what_it_should_is_as_good_as_absent(tmp_path: Path) -> None:

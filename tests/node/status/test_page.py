@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from node.config import Configuration, StatusSettings
 from node.database.connection import Database, open_database
-from node.database.tables import ObjectRow, OutboxRow
+from node.database.tables import ObjectRow, OutboxRow, StudyRow
 from node.status.page import build_app, seconds, size
 from tests.node.status.conftest import CAPTURE_RGB, Morning
 from tests.serving import client_of, served
@@ -54,6 +54,18 @@ def test_a_study_tells_its_decisions_clause_by_clause(client: httpx.Client) -> N
     for told in ("BodyPartExamined", "absent", "*knee*", "HD TR Knee PA", "1 of 2 hold", "20.0 s", "infer"):
         assert told in page
     assert page.count('class="fails"') == 1  # the body part; the coil told it
+
+
+def test_a_study_that_cannot_be_decided_about_says_why_in_place_of_a_decision(
+    client: httpx.Client, database: Database, morning: Morning
+) -> None:
+    why = "cannot be decided about for now: an image that was stored cannot be read: Input/output error"
+    with Session(database) as session, session.begin():
+        session.execute(update(StudyRow).where(StudyRow.study_instance_uid == "1.2.2").values(trouble=why))
+    assert why in client.get("/").text
+    page = client.get("/studies/1.2.2").text
+    assert why in page
+    assert ">undecided<" in page
 
 
 def test_what_a_peer_wrote_is_text_and_never_markup(client: httpx.Client, database: Database, morning: Morning) -> None:

@@ -61,7 +61,7 @@ def test_the_header_of_a_study_names_patient_and_study(stored: Path) -> None:
 
 
 def test_a_file_that_is_gone_is_an_error_without_its_content(tmp_path: Path) -> None:
-    with pytest.raises(NodeError, match="a stored object cannot be read"):
+    with pytest.raises(NodeError, match="an image that was stored cannot be read: No such file"):
         study_header(tmp_path / "gone.dcm")
 
 
