@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from node.config import Tls
-from node.database.tables import AssociationRow
+from node.database.tables import AssociationRow, AuditRow
 from node.demo.orthanc_process import free_port
 from node.errors import ConfigurationError
 from node.network.tls import client_context, server_context
@@ -133,6 +133,16 @@ def test_strangers_get_no_association(tmp_path: Path, certificates: Path) -> Non
         until(lambda: len(running.rows(AssociationRow, outcome="refused")) >= 2, "both refusals")
         reasons = {row.reason for row in running.rows(AssociationRow, outcome="refused")}
         assert all(reason.startswith("TLS: ") for reason in reasons)
+
+
+def test_a_health_check_of_the_tls_port_leaves_no_rows(tmp_path: Path, certificates: Path) -> None:
+    with tls_node(tmp_path, certificates, "fast", trusted=True) as running:
+        for _ in range(3):
+            socket.create_connection(("127.0.0.1", running.port)).close()
+        assert stores(running, client(certificates))
+        (row,) = until(lambda: running.rows(AssociationRow), "the record of the one that stored")
+        assert row.outcome != "refused"
+        assert running.rows(AuditRow) == []
 
 
 def test_old_versions_are_refused(tmp_path: Path, certificates: Path) -> None:
