@@ -125,8 +125,13 @@ def needed_rescale(header: Dataset) -> None:
 
 
 def one_rescale(headers: Iterable[Dataset]) -> bool:
-    """Whether all images share one rescale pair, however it is written: only then do their stored values compare."""
-    pairs = {rescale_in(header) for header in headers}
+    """Whether all images share one rescale pair, however it is written: only then do their stored values compare.
+
+    Not so where the least value is white: such values are turned, and the pair is no longer theirs.
+    """
+    pairs = {
+        None if header.get("PhotometricInterpretation") == "MONOCHROME1" else rescale_in(header) for header in headers
+    }
     return len(pairs) == 1 and None not in pairs
 
 

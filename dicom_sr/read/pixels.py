@@ -122,11 +122,16 @@ def _values(header: Dataset, stored: NDArray[np.generic]) -> tuple[NDArray[np.ge
         return _eight_bit(rgb, 8 * rgb.dtype.itemsize), ""
     if stored.ndim == 3:
         return _eight_bit(stored, whole_number_in(header, "BitsStored") or 8), ""
+    return bright_values(stored, header), _unit(header)
+
+
+def bright_values(stored: NDArray[np.generic], header: Dataset) -> NDArray[np.float32]:
+    """Stored values after the modality transform, larger is brighter: MONOCHROME1 is turned within its own range."""
     values = real_values(stored, header)
-    if photometric == "MONOCHROME1":  # the least value is white: turn it within its own range
+    if header.get("PhotometricInterpretation") == "MONOCHROME1":
         low, high = stored_range(header, stored)
         values = np.float32(real_values(np.array([low, high]), header).sum()) - values
-    return values, _unit(header)
+    return values
 
 
 def real_values(stored: NDArray[np.generic], header: Dataset) -> NDArray[np.float32]:

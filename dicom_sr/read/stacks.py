@@ -25,7 +25,7 @@ from dicom_sr.header_numbers import (
     one_rescale,
 )
 from dicom_sr.read.frames import frame_header, number_of_frames
-from dicom_sr.read.pixels import real_values
+from dicom_sr.read.pixels import bright_values
 from dicom_sr.read.slices import Aside, Slice, aside, chosen_kind, grouped, left_aside, phase
 from dicom_sr.read.stored_pixels import decoded, read
 from dicom_sr.series import Series
@@ -141,7 +141,7 @@ def read_stack(stack: Stack, stored: bool = False) -> Volume:
         plane = decoded(opened[uid], (one.frame_number or 1) - 1)
         if plane.ndim != 2:
             raise UnsuitableInput("the slices are in colour")
-        array[index] = plane if raw else real_values(plane, one.header)
+        array[index] = plane if raw else bright_values(plane, one.header)
     return Volume(array, stack.affine)
 
 

@@ -5,7 +5,6 @@ This is the one decoder of pixels: what a pipeline sees of an image went through
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 import numpy as np
@@ -24,26 +23,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_sr.errors import UnsuitableInput
+from dicom_sr.errors import UNREADABLE, UnsuitableInput
 from dicom_sr.header_numbers import lacking, needed_whole_number, rescale_in, whole_number_in
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.series import Instance
 
-# what pydicom and the decoders behind it raise for files that are cut, wrong or of a kind they do not know
-DECODING = (
-    AttributeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+DECODING = (*UNREADABLE, EOFError, MemoryError, RuntimeError)  # what decoders raise for pixels that are cut or wrong
 _MAXIMUM_PIXELS = 2**28  # of a frame: more than any detector has, so a broken or hostile header
 _SHAPES = {"IDENTITY": "MONOCHROME2", "INVERSE": "MONOCHROME1"}  # PresentationLUTShape, PS3.3 C.8.11.3.1
 _ONE_SAMPLE = {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}
@@ -67,7 +52,7 @@ def read(instance: Instance) -> Dataset:
         _complete(ds)
     except UnsuitableInput:
         raise
-    except (*DECODING, pydicom.errors.InvalidDicomError) as error:
+    except DECODING as error:
         raise UnsuitableInput("the image cannot be read: its file is damaged or cut off") from error
     if not 0 < rows * columns <= _MAXIMUM_PIXELS or count < 1:
         raise UnsuitableInput(f"the image claims {rows} x {columns} pixels and {count} frames")

@@ -210,6 +210,8 @@ def _common(provenance: Provenance, index: int, derived: DerivedVolume, sources:
     ds.SliceThickness = decimal(derived.slice_thickness_mm)
     ds.SpacingBetweenSlices = decimal(derived.volume.spacing_mm[0])
     windows = [w for h in sources if None not in (w := (number_in(h, "WindowCenter"), number_in(h, "WindowWidth")))]
+    if any(h.get("PhotometricInterpretation") == "MONOCHROME1" for h in sources):
+        windows = []  # they are of values that have been turned
     if windows:  # one window for the series: per slice it flickers
         centre, width = np.median(np.array(windows, np.float64), axis=0)
         ds.WindowCenter, ds.WindowWidth = decimal(float(centre)), decimal(float(width))

@@ -379,10 +379,14 @@ def image_library(instances: Iterable[Dataset]) -> Dataset:
 
 def _library_group(instances: list[Dataset]) -> Dataset:
     modality = content_item("HAS ACQ CONTEXT", "CODE", standard.DCM.Modality)
-    modality.ConceptCodeSequence = [coded(_MODALITIES.get(str(instances[0].Modality), standard.DCM.OtherModality))]
+    modality.ConceptCodeSequence = [coded(_MODALITIES.get(_modality(instances[0]), standard.DCM.OtherModality))]
     items = [modality]
     items += [image_item(ds) for ds in instances]
     return container(standard.DCM.ImageLibraryGroup, items)
+
+
+def _modality(image: Dataset) -> str:
+    return str(image.get("Modality") or "")
 
 
 def _procedure(provenance: Provenance) -> Code:

@@ -189,3 +189,17 @@ def test_reading_a_stack_and_writing_it_back_gives_the_source(tmp_path: Path, en
     for ds, source in zip(derived(encoded, result), study.series[0].headers, strict=True):
         np.testing.assert_allclose(ds.ImagePositionPatient, source.ImagePositionPatient, atol=1e-4)
         assert ds.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+
+
+def test_slices_whose_least_value_is_white_become_a_series_the_right_way_round(tmp_path: Path, encoded: Encode) -> None:
+    def inverted(_: int, ds: Dataset) -> Dataset:
+        ds.PixelData = (4095 - ds.pixel_array).astype(np.uint16).tobytes()
+        ds.PhotometricInterpretation = "MONOCHROME1"
+        return ds
+
+    plain = derived(encoded, knee_result(knee_study(tmp_path / "plain")))
+    turned = derived(encoded, knee_result(changed(knee_study(tmp_path / "in"), inverted)))
+    for one, other in zip(plain, turned, strict=True):
+        assert other.PhotometricInterpretation == "MONOCHROME2"
+        real = other.pixel_array * float(other.RescaleSlope) + float(other.RescaleIntercept)
+        np.testing.assert_allclose(real, one.pixel_array, atol=0.51)  # the plain one is rounded to whole numbers
