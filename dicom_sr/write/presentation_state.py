@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_sr.findings import Finding, NotEvaluable, Result
-from dicom_sr.header_numbers import rescale_in, whole_number_in
+from dicom_sr.header_numbers import numbers_in, rescale_in, whole_number_in
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.frames import classic_element, frame_header, is_enhanced, number_of_frames
@@ -188,16 +188,27 @@ def _reference(header: Dataset, number: int) -> Dataset:
 
 def _only_what_fits(ds: Dataset) -> None:
     """Without what a device left half empty or wrote in two ways: highdicom refuses it."""
-    for pair in (("WindowCenter", "WindowWidth"), ("RescaleSlope", "RescaleIntercept")):
-        if any(ds.get(keyword) in (None, "", []) for keyword in pair):
-            for keyword in pair:
-                ds.pop(keyword, None)
+    if not _has_windows(ds):
+        for keyword in ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation"):
+            ds.pop(keyword, None)
+    elif "WindowCenterWidthExplanation" in ds and ds["WindowCenterWidthExplanation"].VM != ds["WindowWidth"].VM:
+        del ds.WindowCenterWidthExplanation
+    if any(ds.get(keyword) in (None, "", []) for keyword in ("RescaleSlope", "RescaleIntercept")):
+        for keyword in ("RescaleSlope", "RescaleIntercept"):
+            ds.pop(keyword, None)
     if "RescaleSlope" not in ds or not ds.get("RescaleType"):
         ds.pop("RescaleType", None)
     if "WindowWidth" in ds or not ds.get(
         "VOILUTSequence"
     ):  # either may be shown; the window is what viewers begin with
         ds.pop("VOILUTSequence", None)
+
+
+def _has_windows(header: Dataset) -> bool:
+    """Whether each window has a centre and a width of at least 1 (PS3.3 C.11.2.1.2.1)."""
+    count = header["WindowWidth"].VM if "WindowWidth" in header else 0
+    centres, widths = numbers_in(header, "WindowCenter", count), numbers_in(header, "WindowWidth", count)
+    return bool(count and centres is not None and widths is not None and min(widths) >= 1)
 
 
 def _with_groups(ds: Dataset, header: Dataset, number: int) -> None:
@@ -212,7 +223,7 @@ def _with_groups(ds: Dataset, header: Dataset, number: int) -> None:
     shared = Dataset()
     if flat.get("RescaleSlope") not in (None, "") and flat.get("RescaleIntercept") not in (None, ""):
         shared.PixelValueTransformationSequence = [chosen(flat, ("RescaleSlope", "RescaleIntercept", "RescaleType"))]
-    if flat.get("WindowCenter") not in (None, "", []) and flat.get("WindowWidth") not in (None, "", []):
+    if _has_windows(flat):
         shared.FrameVOILUTSequence = [chosen(flat, ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation"))]
     frames = [Dataset() for _ in range(number_of_frames(header))]
     for keyword, value in (("SharedFunctionalGroupsSequence", [shared]), ("PerFrameFunctionalGroupsSequence", frames)):

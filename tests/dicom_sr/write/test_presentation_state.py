@@ -18,7 +18,7 @@ from dicom_sr.findings import Finding, ImageReference, Region, Result
 from dicom_sr.series import Study, read_studies
 from pipelines.joint_classification.codes import CLS_RA
 from tests.dicom_sr.conftest import Encode
-from tests.factories import MODEL, changed, enhanced_mr, joint_result, radiograph_study, ultrasound_study
+from tests.factories import MODEL, as_written, changed, enhanced_mr, joint_result, radiograph_study, ultrasound_study
 
 
 def test_a_joint_is_a_circle_with_its_scores(tmp_path: Path, encoded: Encode) -> None:
@@ -215,3 +215,30 @@ def test_a_film_whose_least_value_is_white_is_shown_the_right_way_round(
         shown.append(np.asarray(Image.open(picture), np.float64).ravel())
     plain, with_state = (picture - picture.mean() for picture in shown)
     assert plain @ with_state > 0.9 * np.sqrt((plain @ plain) * (with_state @ with_state))
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom warns of such values
+@pytest.mark.parametrize(
+    ("centre", "width", "kept"),
+    [
+        ("40,5", "300", True),
+        ("40\\50", "300\\400", True),
+        ("40\\50", "300", False),
+        ("40", "0", False),
+        ("40", "auto", False),
+        ("", "300", False),
+    ],
+)
+def test_a_window_that_is_none_is_left_out_and_the_markers_stay(
+    tmp_path: Path, encoded: Encode, centre: str, width: str, kept: bool
+) -> None:
+    def odd(_: int, ds: Dataset) -> Dataset:
+        as_written(ds, "WindowCenter", centre)
+        as_written(ds, "WindowWidth", width)
+        ds.WindowCenterWidthExplanation = ["A", "B", "C"]  # of windows that are not there
+        return ds
+
+    study = changed(radiograph_study(tmp_path / "in"), odd)
+    (ds,) = encoded(joint_result(study), "presentation_state")["presentation_state"]
+    assert len(ds.GraphicAnnotationSequence) == 1
+    assert ("SoftcopyVOILUTSequence" in ds) is kept
