@@ -26,7 +26,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from node.files import COPY_BYTES, PRIVATE_FILE, flush, make_folder
+from node.files import COPY_BYTES, PRIVATE_FILE, flush, free_bytes, make_folder
 from node.receive.status import NotStored, Status
 from node.receive.store.group_commit import GroupCommit
 from node.receive.store.header import Header, is_uid, read_header
@@ -313,8 +313,7 @@ class InstanceFiles:
         """Room on the store's file system for a process without privileges; looked at a few times a second."""
         now = time.monotonic()
         if now - self._space_checked > FREE_SPACE_CACHED_S:
-            space = os.statvfs(self.instances)
-            self._free = space.f_bavail * space.f_frsize
+            self._free = free_bytes(self.instances)
             self._space_checked = now
             self._note_space(self._free < self.floor_bytes)
         return self._free
