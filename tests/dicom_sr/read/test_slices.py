@@ -13,7 +13,7 @@ from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage, SecondaryCapt
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.read.headers import MANUFACTURER
-from dicom_sr.read.slices import images_of
+from dicom_sr.read.slices import Aside, aside, images_of
 from dicom_sr.read.stacks import SortedSeries, read_stack, sort_series, stacks
 from tests.factories import changed, enhanced_mr, knee_study
 
@@ -243,3 +243,9 @@ def test_a_presentation_state_among_images_gives_no_modality_and_is_no_image(tmp
     images, asides = images_of(series)
     assert len(images.instances) == 5
     assert [aside.reason for aside in asides] == ["an object without pixels"]
+
+
+def test_an_image_of_two_classes_is_of_none() -> None:
+    header = Dataset()
+    header.SOPClassUID = ["1.2.3", "1.2.4"]
+    assert aside(header) is Aside.NO_IMAGE
