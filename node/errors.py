@@ -10,7 +10,7 @@ The tree::
      ├── WorkerDied           do the step again, a few times
      ├── MustWait             nobody is to blame: do it again later, as often as it takes
      │    ├── NoRoom          the disk is full, or nearly
-     │    └── StorageAway     images that were stored cannot be read now
+     │    └── StorageAway, NotWhole   images that were stored cannot be read now
      └── JobNotFound, StudyNotFound, StillArriving   tell the operator
     UnsuitableInput (dicom_sr.errors)   record it, do not retry
 """
@@ -58,6 +58,10 @@ class NoRoom(MustWait):
 
 class StorageAway(MustWait):
     """Images that were stored cannot be read now."""
+
+
+class NotWhole(StorageAway):
+    """An image is not as long as its receipt says: its storage is at fault, or it was replaced a moment ago."""
 
 
 class JobNotFound(NodeError):

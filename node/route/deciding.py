@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.background import Loop
-from node.errors import StorageAway
+from node.errors import NotWhole, StorageAway
 from node.route.completion import Complete, Completion
 from node.route.dispatch import Dispatcher
 
@@ -31,6 +31,7 @@ class _PutOff:
     attempts: int
     last_received: datetime  # what is sent again is not left alone any longer
     error: Exception
+    told: bool = True
 
 
 class Deciding:
@@ -68,7 +69,8 @@ class Deciding:
 
     def unread(self) -> str | None:
         """Of how many studies images cannot be read, and why; None where all can be."""
-        found = {key[0]: one.error for key, one in list(self._put_off.items()) if isinstance(one.error, StorageAway)}
+        put_off = [(key[0], one) for key, one in list(self._put_off.items()) if one.told]
+        found = {study: one.error for study, one in put_off if isinstance(one.error, StorageAway)}
         if not found:
             return None
         studies = f"{len(found)} stud{'y' if len(found) == 1 else 'ies'}"
@@ -100,14 +102,17 @@ class Deciding:
             except Exception as error:  # noqa: BLE001 (the worker's loop: whatever one study holds, the next is decided)
                 self._leave_alone(complete, error)
             else:
-                if self._put_off.pop(key, None) is not None:
+                if (before := self._put_off.pop(key, None)) is not None and before.told:
                     log.info("decided after all", extra={"study_instance_uid": key[0], "series_instance_uid": key[1]})
 
     def _leave_alone(self, complete: Complete, error: Exception) -> None:
         """Try it again later, each time after a longer pause; what is away may be back in a moment."""
         key = (complete.study_instance_uid, complete.series_instance_uid)
         before = self._put_off.get(key)
-        again = before is not None and str(before.error) == str(error)
+        if before is None and isinstance(error, NotWhole):  # the receipt of one that was just replaced is on its way
+            self._put_off[key] = _PutOff(self._clock() + FIRST_RETRY_S, 0, complete.last_received, error, told=False)
+            return
+        again = before is not None and before.told and str(before.error) == str(error)
         if not again:
             facts = {"study_instance_uid": key[0], "series_instance_uid": key[1], "reason": _reason(error)}
             log.error("cannot decide", exc_info=not isinstance(error, StorageAway), extra=facts)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from node.errors import StorageAway
+from node.errors import NotWhole, StorageAway
 from node.files import causes
 
 # What the system says of a disk or a server that does not answer, whatever is read from it.
@@ -36,7 +36,7 @@ def require_whole(images: Iterable[tuple[Path, int]]) -> None:
         except OSError as error:
             raise StorageAway(unreadable(error)) from error
         if there != size:
-            raise StorageAway(f"an image is not whole: {there} bytes of {size} are there")
+            raise NotWhole(f"an image is not whole: {there} bytes of {size} are there")
 
 
 def unreadable(error: OSError) -> str:

@@ -150,7 +150,11 @@ def test_an_image_that_is_not_whole_makes_no_decision(desk: Desk) -> None:
     path.write_bytes(b"")
     deciding, clock = deciding_of(desk)
     deciding.dispatch_complete()
+    assert (decided(desk), refused(desk), deciding.unread()) == ([], [], None)  # it may have been replaced just now
+    clock.now += 1
+    deciding.dispatch_complete()
     assert decided(desk) == []
+    assert len(refused(desk)) == 1
     assert trouble(desk).endswith(f"an image is not whole: 0 bytes of {len(content)} are there")
     path.write_bytes(content)
     clock.now += 10
