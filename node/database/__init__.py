@@ -1,1 +1,4 @@
-"""The node's database: tables, states and their transitions, shared queries, migrations."""
+"""The node's database: tables, states and their transitions, shared queries, migrations.
+
+Tests: `erasure` is tested in `tests/test_again.py`, on a node with a study that was processed.
+"""
