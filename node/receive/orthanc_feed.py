@@ -7,13 +7,14 @@ far it was followed is kept beside the receipts and only moved on when the insta
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import logging
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Generator
+from typing import Any, NamedTuple
 
 from node.background import Loop
 from node.config import OrthancFeed
@@ -22,6 +23,7 @@ from node.errors import PeerUnavailable
 from node.files import COPY_BYTES, write_whole
 from node.receive.importer import spool
 from node.receive.status import NotStored, Status
+from node.receive.store.incoming import Arrival, TooLarge
 from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
 
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
 CHANGES_AT_ONCE = 100
-CHANGES = ("Last", "Changes", "Done")  # keys of the answer about changes
+NOT_ORTHANC = "the answer is not Orthanc's"
 LONGEST_PAUSE_S = 60.0
 
 
@@ -68,7 +70,7 @@ class _Server:
             with self.open(path) as response:
                 answer = json.loads(response.read(16 * 2**20))
                 if not isinstance(answer, dict) or not set(keys) <= answer.keys():
-                    raise PeerUnavailable("the answer is not Orthanc's")
+                    raise PeerUnavailable(NOT_ORTHANC)
                 return answer
         except urllib.error.HTTPError as error:
             raise PeerUnavailable(f"answered {error.code}") from error
@@ -76,6 +78,48 @@ class _Server:
             raise PeerUnavailable(f"cannot be reached: {getattr(error.reason, 'strerror', error.reason)}") from error
         except (http.client.HTTPException, OSError, ValueError) as error:
             raise PeerUnavailable(type(error).__name__) from error
+
+    def changes(self, query: str) -> _Changes:
+        """The answer to `/changes` with that query; raises as `json`."""
+        answer = self.json(f"/changes?{query}", "Last", "Changes", "Done")
+        try:
+            new = [str(change["ID"]) for change in answer["Changes"] if change["ChangeType"] == "NewInstance"]
+            return _Changes(int(answer["Last"]), new, bool(answer["Done"]))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise PeerUnavailable(NOT_ORTHANC) from error
+
+    def instance(self, identifier: str) -> Generator[bytes, None, None]:
+        """The file of an instance in pieces.
+
+        Raises
+        ------
+        _Gone
+            If it has been deleted there.
+        PeerUnavailable
+            If the server does not send all of it.
+        """
+        try:
+            with self.open(f"/instances/{identifier}/file") as response:
+                while part := response.read(COPY_BYTES):
+                    yield part
+                if response.length:  # what its Content-Length says is left
+                    raise PeerUnavailable("an instance was cut short")
+        except urllib.error.HTTPError as error:
+            raise _Gone if error.code == 404 else PeerUnavailable(f"answered {error.code}") from error
+        except (http.client.HTTPException, OSError) as error:
+            raise PeerUnavailable(f"{type(error).__name__} while an instance was fetched") from error
+
+
+class _Gone(Exception):
+    """An instance is not in the Orthanc any more."""
+
+
+class _Changes(NamedTuple):
+    """What an answer to `/changes` says."""
+
+    last: int  # number of the last change in it
+    new: list[str]  # identifiers of instances
+    done: bool  # whether there are no more
 
 
 def ping(settings: OrthancFeed) -> str:
@@ -145,48 +189,44 @@ class FeedFollower:
         """
         since = self._recall()
         if since is None:
-            self._remember(int(self._server.json("/changes?last", *CHANGES)["Last"]))
+            self._remember(self._server.changes("last").last)
             return True
-        answer = self._server.json(f"/changes?since={since}&limit={CHANGES_AT_ONCE}", *CHANGES)
-        last = int(answer["Last"])
-        if last < since:  # its database was made anew: its numbers begin again
+        changes = self._server.changes(f"since={since}&limit={CHANGES_AT_ONCE}")
+        if changes.last < since:  # its database was made anew: its numbers begin again
             self._remember(0)
             return True
-        new = [str(change["ID"]) for change in answer["Changes"] if change["ChangeType"] == "NewInstance"]
-        if new:
+        if changes.new:
             arrival = self._store.open("orthanc", peer_address=self._name)
             try:
-                for identifier in new:
+                for identifier in changes.new:
                     self._fetch(identifier, arrival)
             except PeerUnavailable as error:
                 arrival.close(AssociationOutcome.LOST, str(error))
                 raise
             arrival.close(AssociationOutcome.RELEASED)
-        if last != since:
-            self._remember(last)
-        return not answer["Done"]
+        if changes.last != since:
+            self._remember(changes.last)
+        return not changes.done
 
-    def _fetch(self, identifier: str, arrival: Any) -> None:
-        """Store one instance; one that is gone from there, or refused here, is passed over."""
+    def _fetch(self, identifier: str, arrival: Arrival) -> None:
+        """Store one instance; one that is gone from there, or refused here for what it is, is passed over.
+
+        Raises
+        ------
+        PeerUnavailable
+            If it is not all there, or the node cannot store it now: it is to be fetched later.
+        """
         if not identifier.replace("-", "").isalnum():
             raise PeerUnavailable("an identifier that is none of Orthanc's")
         try:
-            with self._server.open(f"/instances/{identifier}/file") as response:
-                parts: Iterator[bytes] = iter(lambda: response.read(COPY_BYTES), b"")
+            with contextlib.closing(self._server.instance(identifier)) as parts:
                 partial = spool(parts, self._store, arrival)
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return
-            raise PeerUnavailable(f"answered {error.code}") from error
-        except NotStored as error:
-            if error.status == Status.OUT_OF_RESOURCES and arrival.disk_was_low:
-                raise PeerUnavailable("the node's disk is full") from error  # later: it is still there
-            return
-        except (http.client.HTTPException, OSError) as error:
-            raise PeerUnavailable(f"{type(error).__name__} while an instance was fetched") from error
-        try:
             self._store.adopt(arrival, partial)
+        except _Gone:
+            return
         except NotStored as error:
+            if error.status == Status.OUT_OF_RESOURCES and not isinstance(error, TooLarge):
+                raise PeerUnavailable(f"an instance could not be stored: {error.reason}") from error
             log.warning("instance of a feed not stored", extra={"feed": self._name, "reason": error.reason})
 
     def _recall(self) -> int | None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
-from collections.abc import Iterator
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -114,3 +118,101 @@ def test_another_patient_under_a_known_uid_is_passed_over_and_on_record(
     assert list(stored_files(tmp_path / "data").values()) == [first]
     (journal,) = store.receipts.folder.glob("*.journal")
     assert [entry.status for entry in decode_all(journal.read_bytes()) if isinstance(entry, Failed)] == [0xC002]
+
+
+@contextlib.contextmanager
+def serving(answers: list[Callable[[socket.socket], None]]) -> Iterator[str]:
+    """The URL of a server that gives one answer to each connection, in turn."""
+
+    def serve() -> None:
+        for answer in answers:
+            connection, _ = server.accept()
+            with connection:
+                request = b""
+                while not request.endswith(b"\r\n\r\n"):
+                    request += connection.recv(65536)
+                answer(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+def whole(body: bytes) -> Callable[[socket.socket], None]:
+    return lambda connection: connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def says(last: int, *changes: object) -> Callable[[socket.socket], None]:
+    return whole(json.dumps({"Last": last, "Changes": changes, "Done": True}).encode())
+
+
+NEW = {"ID": "a-1", "ChangeType": "NewInstance"}
+
+
+def half(content: bytes, then: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
+    """The answer of a server that sends half of the content."""
+
+    def answer(connection: socket.socket) -> None:
+        head = b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content)
+        connection.sendall(head + content[: len(content) // 2])
+        then(connection)
+
+    return answer
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def stall(connection: socket.socket) -> None:
+    connection.recv(1)  # until the node has had enough
+
+
+@pytest.mark.parametrize("then", [lambda _: None, reset, stall], ids=["cut", "reset", "stall"])
+def test_what_did_not_come_whole_is_fetched_again(
+    then: Callable[[socket.socket], None],
+    store: Store,
+    leader_lock: LeaderLock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.receive.orthanc_feed.TIMEOUT_S", 0.5)
+    content = part10(mr())
+    with serving([says(0), says(1, NEW), half(content, then), says(1, NEW), whole(content)]) as url:
+        feed = FeedFollower("pacs", OrthancFeed(url=url), store, leader_lock)
+        assert feed.poll()
+        with pytest.raises(PeerUnavailable):
+            feed.poll()
+        assert stored_files(tmp_path / "data") == {}
+        assert partials(tmp_path / "data") == []
+        feed.poll()
+    assert list(stored_files(tmp_path / "data").values()) == [content]
+
+
+def test_what_the_disk_here_did_not_take_at_the_end_is_fetched_again(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(*_: object) -> None:
+        raise OSError(errno.EIO, "of the disk")
+
+    content = part10(mr())
+    with serving([says(0), *2 * [says(1, NEW), whole(content)]]) as url:
+        feed = FeedFollower("pacs", OrthancFeed(url=url), store, leader_lock)
+        feed.poll()
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "header_of", spoilt)
+            with pytest.raises(PeerUnavailable, match="cannot write to its disk"):
+                feed.poll()
+        feed.poll()
+    assert list(stored_files(tmp_path / "data").values()) == [content]
+
+
+@pytest.mark.parametrize("change", [{}, {"ChangeType": "NewInstance"}, "a-1", 7])
+def test_changes_of_another_shape_are_not_orthancs(change: object, store: Store, leader_lock: LeaderLock) -> None:
+    with serving([says(0), says(1, change)]) as url:
+        feed = FeedFollower("pacs", OrthancFeed(url=url), store, leader_lock)
+        feed.poll()
+        with pytest.raises(PeerUnavailable, match="not Orthanc's"):
+            feed.poll()
