@@ -12,12 +12,14 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO
 
 import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
+from dicom_sr.errors import UNREADABLE
 from node.config import Configuration
 from node.database.connection import open_database
 from node.database.states import AssociationOutcome
@@ -138,7 +140,7 @@ def import_file(path: Path, store: Store, arrival: Arrival, report: ImportReport
     except TooMuch as error:
         report.refuse(path.name, str(error))
     except OSError as error:
-        report.refuse(path.name, f"cannot be read: {error.strerror}")
+        report.refuse(path.name, _unreadable(error))
         report.try_again = True
     except Unreadable as error:
         report.refuse(path.name, str(error))
@@ -297,16 +299,48 @@ def spool(parts: Iterable[bytes], store: Store, arrival: Arrival) -> str:
 
 def _files(path: Path, report: ImportReport) -> Iterator[Path]:
     """The files that `path` stands for, in a stable order."""
-    if path.is_dir():
-        for folder, subfolders, names in os.walk(path):
-            subfolders.sort()
-            yield from (
-                file for name in sorted(names) if not (file := Path(folder) / name).is_symlink() and file.is_file()
-            )
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        report.refuse(path.name, _unreadable(error))
+        return
+    if is_folder:
+        yield from files_below(path, report.refuse)
     elif _is_dicomdir(path):
         yield from _listed(path, report)
     else:
         yield path
+
+
+def files_below(root: Path, refuse: Callable[[str, str], None]) -> Iterator[Path]:
+    """The files in a folder and its subfolders, in a stable order, without links.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    refuse
+        Called with the name, relative to the folder, of each file or subfolder that the system does not let be read,
+        and with the reason.
+    """
+
+    def denied(path: Path, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # gone just now
+            refuse(path.name if path == root else path.relative_to(root).as_posix(), _unreadable(error))
+
+    for folder, subfolders, names in os.walk(root, onerror=lambda error: denied(Path(error.filename), error)):
+        subfolders.sort()
+        for name in sorted(names):
+            file = Path(folder) / name
+            try:
+                if S_ISREG(file.lstat().st_mode):
+                    yield file
+            except OSError as error:
+                denied(file, error)
+
+
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read: {error.strerror}"
 
 
 def _is_dicomdir(path: Path) -> bool:
@@ -326,8 +360,8 @@ def _listed(path: Path, report: ImportReport) -> Iterator[Path]:
         if path.stat().st_size > MAXIMUM_DICOMDIR:
             raise InvalidDicomError("too large")
         records = pydicom.dcmread(path).get("DirectoryRecordSequence", None) or ()
-        names = [record.get("ReferencedFileID", None) for record in records]
-    except (InvalidDicomError, AttributeError, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
+        listed = [_parts(record.get("ReferencedFileID", None) or ()) for record in records]
+    except UNREADABLE as error:
         report.refuse(
             path.name, f"cannot be read as a DICOMDIR ({type(error).__name__}): all files beside it are taken"
         )
@@ -335,20 +369,19 @@ def _listed(path: Path, report: ImportReport) -> Iterator[Path]:
         return
     report.directories += 1
     medium = _Medium(path.parent)
-    for name in names:
-        if not name:
-            continue
-        parts = _parts([name] if isinstance(name, str) else [str(part) for part in name])
-        found = medium.find(parts)
-        if found is not None:
-            yield found
-        else:
-            report.refuse("/".join(parts), "the DICOMDIR lists it, and it is not there")
+    for parts in filter(None, listed):
+        try:
+            yield medium.find(parts)
+        except Unreadable as error:
+            report.refuse("/".join(parts), str(error))
+        except OSError as error:
+            report.refuse("/".join(parts), _unreadable(error))
 
 
-def _parts(components: Iterable[str]) -> list[str]:
+def _parts(file_id: str | Iterable[object]) -> list[str]:
     """The names in a Referenced File ID; some writers put slashes in, as in a path."""
-    return [part for component in components for part in component.split("/") if part.strip()]
+    components = [file_id] if isinstance(file_id, str) else file_id
+    return [part for component in components for part in str(component).split("/") if part.strip()]
 
 
 class _Medium:
@@ -362,17 +395,25 @@ class _Medium:
         self._root = root
         self._listings: dict[Path, list[str]] = {}
 
-    def find(self, parts: list[str]) -> Path | None:
-        """The file of that name; None where there is none, or more than one that it may be."""
+    def find(self, parts: list[str]) -> Path:
+        """The file of that name, of one part or more.
+
+        Raises
+        ------
+        Unreadable
+            If there is none, or more than one that it may be.
+        OSError
+            If a folder on the way cannot be read.
+        """
         here = self._root
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             names = [name for name in self._listing(here) if (here / name).is_file() == last]
-            name = _best(part, names, any_ending=last)
-            if name is None:
-                return None
-            here /= name
-        return here if parts else None
+            found = _fitting(part, names, any_ending=last)
+            if len(found) != 1:
+                raise Unreadable(f"the DICOMDIR lists it, and {'several files fit' if found else 'it is not there'}")
+            here /= found[0]
+        return here
 
     def _listing(self, folder: Path) -> list[str]:
         if folder not in self._listings:
@@ -386,17 +427,13 @@ def _plain(name: str) -> str:
     return name.strip().casefold().partition(";")[0].rstrip(".")
 
 
-def _best(wanted: str, names: list[str], any_ending: bool) -> str | None:
-    """Which of `names` is meant by `wanted`: the same, the same but for case, or the only one but for its ending."""
+def _fitting(wanted: str, names: list[str], any_ending: bool) -> list[str]:
+    """Which of `names` may be meant by `wanted`: the same, those that are but for case, or those but for the ending."""
     if wanted in names:
-        return wanted
+        return [wanted]
     plain = _plain(wanted)
     ways: list[Callable[[str], bool]] = [lambda name: name == plain]
     if any_ending:
         stem = Path(plain).stem
         ways += [lambda name: name.startswith(f"{plain}."), lambda name: Path(name).stem == stem or name == stem]
-    for fits in ways:
-        found = [name for name in names if fits(_plain(name))]
-        if found:
-            return found[0] if len(found) == 1 else None
-    return None
+    return next(filter(None, ([name for name in names if fits(_plain(name))] for fits in ways)), [])

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import random
 import shutil
 import tarfile
 import zipfile
@@ -31,6 +32,7 @@ from node.receive.importer import NOT_DICOM, ImportReport, import_path, run
 from node.receive.store.receipt_log import Noted, decode_all
 from node.receive.store.store import Store
 from tests.node.receive.harness import configuration, data_set, mr, part10, partials, stored_files
+from tests.privileges import held_to_permissions
 
 
 @pytest.fixture
@@ -279,7 +281,39 @@ def test_a_name_that_may_be_two_files_is_not_guessed(store: Store, tmp_path: Pat
     for name in ("im1.a", "im1.b"):
         (tmp_path / name).write_bytes(part10(mr()))
     dicomdir(tmp_path / "DICOMDIR", ["IM1"])
-    assert load(tmp_path / "DICOMDIR", store).refused == [("IM1", "the DICOMDIR lists it, and it is not there")]
+    assert load(tmp_path / "DICOMDIR", store).refused == [("IM1", "the DICOMDIR lists it, and several files fit")]
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # pydicom's, of what is damaged
+def test_a_damaged_dicomdir_costs_no_file_beside_it(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "IM1").write_bytes(b"text")
+    dicomdir(tmp_path / "DICOMDIR", ["IM1"])
+    whole = (tmp_path / "DICOMDIR").read_bytes()
+    start = whole.index(b"\x04\x00\x20\x12")  # of the Directory Record Sequence
+    changed = random.Random(1)
+    for number in range(300):
+        content = bytearray(whole[: len(whole) - number % 40])
+        content[changed.randrange(start, len(content))] = changed.randrange(256)
+        (tmp_path / "DICOMDIR").write_bytes(content)
+        report = load(tmp_path / "DICOMDIR", store)
+        assert report.directories or report.refused
+
+
+def test_folders_and_files_that_may_not_be_read_are_named(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in ("a/deep", "b", "c"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "IM1").write_bytes(part10(mr()))
+    dicomdir(folder / "DICOMDIR", ["A", "DEEP", "IM1"])
+    (folder / "a").chmod(0)
+    (folder / "b").chmod(0o400)  # its names may be read, and its files not
+    with held_to_permissions():
+        report, listed = load(folder, store), load(folder / "DICOMDIR", store)
+        inside = load(folder / "a" / "deep", store)
+    denied = "cannot be read: Permission denied"
+    assert (report.stored, report.refused) == (1, [("a", denied), ("b/IM1", denied)])
+    assert (listed.directories, listed.refused) == (1, [("A/DEEP/IM1", denied)])
+    assert inside.refused == [("deep", denied)]
 
 
 def test_a_dicomdir_names_its_files(store: Store, tmp_path: Path, shared_data: Path) -> None:
