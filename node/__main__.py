@@ -275,6 +275,9 @@ def resend(
 def erase(
     study: Annotated[str, typer.Argument(help="The StudyInstanceUID.", metavar="STUDY")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    arriving: Annotated[
+        bool, typer.Option("--arriving", help="Also if the study is not complete; what comes later is a new study.")
+    ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Delete a study and everything that was made of it from this node. The audit trail says that it was deleted.
@@ -283,7 +286,7 @@ def erase(
     """
     from node.commands.erase import erase as run
 
-    raise typer.Exit(run(study, config, yes=yes))
+    raise typer.Exit(run(study, config, yes=yes, arriving=arriving))
 
 
 @app.command()

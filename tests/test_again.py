@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,25 @@ import yaml
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from node.commands.erase import erase
 from node.commands.jobs import cancel, send_to
 from node.commands.reroute import reroute, run
 from node.commands.resend import resend
 from node.commands.since import since
-from node.database.tables import AuditRow, DecisionRow, EventRow, InstanceRow, JobRow, ObjectRow, OutboxRow, SeriesRow
+from node.database.tables import (
+    AuditRow,
+    DecisionRow,
+    EventRow,
+    InstanceRow,
+    JobRow,
+    ObjectRow,
+    OutboxRow,
+    SeriesRow,
+    StudyRow,
+)
 from node.demo import samples
 from node.errors import StudyNotFound
 from tests.running import RunningNode
@@ -130,6 +142,32 @@ def test_a_done_job_is_sent_to_a_further_destination_as_that_one_wants_it(
     assert "no such destination; there are: away, out, plain" in said()
 
 
+def test_what_a_shadow_route_made_goes_out_once_the_route_is_none_any_more(
+    node: RunningNode, slices: list[Dataset], said: Said
+) -> None:
+    study = done_study(node, slices)
+    trial = {"settings": {"method": "tricubic", "spacing": 2.5}, "destinations": ["plain"]}
+    assert reroute([study], None, changed(node, shadow=True, **trial), dry_run=False) == 0
+    node.ended_jobs(2, study=study)
+    assert files(node, "plain", study) == {}
+    assert reroute([study], None, changed(node, **trial), dry_run=False) == 0
+    assert "sent to new destinations" in said()
+    until(lambda: files(node, "plain", study), "what the shadow made is sent")
+
+
+def test_a_job_that_an_operator_cancelled_is_not_begun_again_by_a_new_decision(
+    node: RunningNode, slices: list[Dataset], said: Said
+) -> None:
+    study = done_study(node, slices)
+    (job,) = node.jobs(study)
+    assert send_to(node.config, job.id, ["away"]) == 0
+    until(lambda: [one.state for one in node.jobs(study)] == ["sending"], "the job waits for a peer that is away")
+    assert cancel(node.config, job.id) == 0
+    assert reroute([study], None, node.config, dry_run=False) == 0
+    assert "cancelled before" in said()
+    assert [one.state for one in node.jobs(study)] == ["failed"]
+
+
 def test_a_pipeline_runs_on_a_study_that_no_route_takes(node: RunningNode, slices: list[Dataset], said: Said) -> None:
     study, series = generate_uid(), generate_uid()
     few = slices[:3]  # the route wants four
@@ -175,6 +213,10 @@ def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(
     stored = [node.folder / "data" / "instances" / row.path for row in node.all(instances_of(study))]
     assert all(path.exists() for path in stored)
     delivered = len(files(node, "out", study))
+    arriving(node, study, True)
+    assert erase(study, node.config, yes=True) == 1
+    assert "is not complete yet" in said()
+    arriving(node, study, False)
     assert erase(study, node.config, yes=False) == 2  # nobody is there to be asked
     assert len(node.all(instances_of(study))) == 8
     assert erase(study, node.config, yes=True) == 0
@@ -202,6 +244,15 @@ def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(
     assert record.who
     with pytest.raises(StudyNotFound, match="nothing of it is stored"):
         erase(study, node.config, yes=True)
+
+
+def arriving(node: RunningNode, study: str, still: bool) -> None:
+    """Have the records say that an image came a moment ago, or that all have been decided about."""
+    with Session(node.database) as session, session.begin():
+        at = datetime.now(UTC) + timedelta(hours=1 if still else -1)
+        session.execute(update(StudyRow).where(StudyRow.study_instance_uid == study).values(last_received=at))
+        decided = update(SeriesRow).where(SeriesRow.study_instance_uid == study)
+        session.execute(decided.values(study_routed_instances=7 if still else 8))
 
 
 def instances_of(study: str) -> Any:

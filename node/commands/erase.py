@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from node.prior.own_reports import erase_reports
 from node.receive.store.retention import delete_file
 
 
-def erase(study: str, config: Path, *, yes: bool) -> int:
+def erase(study: str, config: Path, *, yes: bool, arriving: bool = False) -> int:
     """Erase one study from this node.
 
     Parameters
@@ -31,6 +33,8 @@ def erase(study: str, config: Path, *, yes: bool) -> int:
         The configuration file.
     yes
         Do not ask.
+    arriving
+        Also where the study is not complete yet.
     """
     from node.run.job_engine import JobEngine
 
@@ -42,18 +46,25 @@ def erase(study: str, config: Path, *, yes: bool) -> int:
         cancel = ", ".join(f"condyle jobs cancel {job[:12]}" for job in found.under_way)
         complaints.print(f"{study}: {len(found.under_way)} of its jobs have not ended; end them first: {cancel}")
         return NOT_RIGHT
+    if found.arriving and not arriving:
+        complaints.print(f"{study}: is not complete yet; wait until the node has decided about it, or say --arriving")
+        return NOT_RIGHT
     what = f"{len(found.instances)} images, {len(found.jobs)} jobs and {len(found.objects)} objects"
     if not yes:
         if not complaints.is_terminal:
             complaints.print(f"study {study}: {what}; say --yes to erase them")
             return USAGE
         typer.confirm(f"Erase study {study} from this node: {what}?", abort=True)
+    try:
+        found = _erase(configuration, database, study)
+    except OSError as error:  # nothing is forgotten of which a file is left
+        complaints.print(f"{study}: a file of it cannot be deleted: {error.strerror}; nothing is written down")
+        return NOT_RIGHT
     job_engine = JobEngine(configuration, database)
     try:
-        job_engine.erase(found.jobs)
+        job_engine.forget(found.jobs)
     finally:
         job_engine.stop()
-    found = _erase(configuration, database, study)
     out.print(f"study {study}: {what} are erased; the audit trail says so", markup=False)
     for destination, number in found.delivered.items():
         out.print(f"{destination} has {number} objects of it: delete them there", style="yellow", markup=False)
@@ -61,12 +72,22 @@ def erase(study: str, config: Path, *, yes: bool) -> int:
 
 
 def _erase(configuration: Configuration, database: Database, study: str) -> Traces:
-    data = configuration.node.data.absolute()
+    data, who = configuration.node.data.absolute(), _operator()
     with Session(database) as session, session.begin():
         found = erasure.locked(session, study)
+        for job_id in found.jobs:
+            if (folder := data / "jobs" / job_id).exists():
+                shutil.rmtree(folder)
         erase_reports(data / "priors", found.objects)
-        if found.last_received is not None:
-            for path in found.instances:  # one that is newer than its receipt is just coming again, and stays
-                delete_file(data / "instances" / path, found.last_received + timedelta(seconds=1))
-        erasure.erase(session, found, getpass.getuser(), datetime.now(UTC))
+        for path, received in found.instances:  # one that is newer than its receipt is just coming again, and stays
+            delete_file(data / "instances" / path, received + timedelta(seconds=1))
+        erasure.erase(session, found, who, datetime.now(UTC))
     return found
+
+
+def _operator() -> str:
+    """The account that the command runs in; its number where it has no name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

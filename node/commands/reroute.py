@@ -15,7 +15,7 @@ from node.commands.open_database import opened
 from node.commands.terminal import console
 from node.config import Configuration, Route
 from node.database.connection import Database
-from node.errors import StillArriving, StudyNotFound
+from node.errors import MustWait, StillArriving, StudyNotFound
 from node.route.reroute import Action, Reroute, Rerouted, studies_since
 
 
@@ -44,9 +44,10 @@ def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry
         for study in dict.fromkeys(chosen):
             try:
                 found += rerouting.reroute(study, dry_run=dry_run)
-            except (StudyNotFound, StillArriving) as error:
+            except (StudyNotFound, StillArriving, MustWait) as error:
                 complaints.print(str(error), style="yellow", markup=False)
-                problems += study in studies  # of the others, the node takes care
+                # of what is not complete yet, the node takes care
+                problems += study in studies or isinstance(error, MustWait)
     console().print(_table(found))
     refused = [one for one in found if one.problem]
     for one in refused:

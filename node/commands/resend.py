@@ -11,6 +11,9 @@ from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
 from node.commands.terminal import console
 from node.database import job_states, outbox
+from node.database.queries import in_chunks
+
+JOBS_AT_ONCE = 200  # in one transaction: SQLite lets nobody else write meanwhile
 
 
 def resend(to: str, since: datetime, config: Path, *, dry_run: bool) -> int:
@@ -35,15 +38,20 @@ def resend(to: str, since: datetime, config: Path, *, dry_run: bool) -> int:
         return USAGE
     with Session(database) as session:
         taken = outbox.taken_since(session, to, since, configuration.node.data.absolute())
-    there = [(line, job_id) for line, item, job_id in taken if item.path.exists()]
-    jobs = list(dict.fromkeys(job_id for _, job_id in there))
+    jobs: dict[str, list[int]] = {}  # lines of the outbox, by job
+    for line, item, job_id in taken:
+        if item.path.exists():
+            jobs.setdefault(job_id, []).append(line)
+    there = sum(map(len, jobs.values()))
     if not dry_run:
         now, confirms = datetime.now(UTC), configuration.destinations[to].confirms
-        with Session(database) as session, session.begin():
-            for job_id in jobs:
-                job_states.send_again(session, job_id, f"to {to} again, by an operator")
-            outbox.send_again(session, to, [line for line, _ in there], confirm=confirms, now=now)
-    out.print(f"{len(there)} objects of {len(jobs)} jobs {'would be' if dry_run else 'are'} sent to {to} again")
-    if gone := len(taken) - len(there):
+        for some in in_chunks(jobs, JOBS_AT_ONCE):
+            lines = [line for job_id in some for line in jobs[job_id]]
+            with Session(database) as session, session.begin():
+                for job_id in some:
+                    job_states.send_again(session, job_id, f"to {to} again, by an operator")
+                outbox.send_again(session, to, lines, confirm=confirms, now=now)
+    out.print(f"{there} objects of {len(jobs)} jobs {'would be' if dry_run else 'are'} sent to {to} again")
+    if gone := len(taken) - there:
         complaints.print(f"{gone} objects are no longer stored (run.keep_jobs_days); condyle reroute makes them again")
     return NOT_RIGHT if gone else OK

@@ -19,9 +19,9 @@ def since(text: str) -> datetime:
     typer.BadParameter
         If it means none.
     """
-    if span := re.fullmatch(r"(\d{1,6})([mhdw])", text.strip()):
-        return datetime.now(UTC) - timedelta(**{UNITS[span[2]]: int(span[1])})
     try:
+        if span := re.fullmatch(r"([0-9]{1,6})([mhdw])", text.strip()):
+            return datetime.now(UTC) - timedelta(**{UNITS[span[2]]: int(span[1])})
         return datetime.strptime(text.strip(), "%Y-%m-%d").astimezone().astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise typer.BadParameter(f"{text!r}: should be {SINCE_HELP[0].lower()}{SINCE_HELP[1:-1]}") from None

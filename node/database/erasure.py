@@ -25,18 +25,22 @@ from node.database.tables import (
 )
 from node.errors import StudyNotFound
 
+UNDECIDED = (SeriesRow.instances > SeriesRow.routed_instances) | (
+    SeriesRow.instances > SeriesRow.study_routed_instances
+)
+
 
 @dataclass(frozen=True)
 class Traces:
     """All that the node has of a study."""
 
     study_instance_uid: str
-    instances: Sequence[str]  # paths, relative to the store's folder
+    instances: Sequence[tuple[str, datetime]]  # path, relative to the store's folder, and when it was received last
     jobs: Sequence[str]
     under_way: Sequence[str]  # of the jobs: those that have not ended
     objects: Sequence[str]  # SOP Instance UIDs
     delivered: dict[str, int]  # objects by destination: what cannot be erased from here
-    last_received: datetime | None  # None where no image is left
+    arriving: bool  # something of it has not been decided about
 
 
 def traces(session: Session, study_instance_uid: str) -> Traces:
@@ -50,7 +54,9 @@ def traces(session: Session, study_instance_uid: str) -> Traces:
     uid = study_instance_uid
     study = session.get(StudyRow, uid)
     jobs = session.execute(select(JobRow.id, JobRow.state).where(JobRow.study_instance_uid == uid)).all()
-    instances = session.scalars(select(InstanceRow.path).where(InstanceRow.study_instance_uid == uid)).all()
+    instances = session.execute(
+        select(InstanceRow.path, InstanceRow.received).where(InstanceRow.study_instance_uid == uid)
+    ).all()
     decided = session.scalar(select(func.count()).where(DecisionRow.study_instance_uid == uid))
     if study is None and not jobs and not instances and not decided:
         raise StudyNotFound(f"study {uid}: nothing of it is stored")
@@ -64,12 +70,12 @@ def traces(session: Session, study_instance_uid: str) -> Traces:
     ).all()
     return Traces(
         uid,
-        instances,
+        [(row.path, row.received) for row in instances],
         [job.id for job in jobs],
         [job.id for job in jobs if job.state in UNDER_WAY],
         session.scalars(select(ObjectRow.sop_instance_uid).where(ObjectRow.job_id.in_(of_study))).all(),
         dict(delivered),
-        study.last_received if study else None,
+        session.scalar(select(func.count()).where(SeriesRow.study_instance_uid == uid, UNDECIDED)) != 0,
     )
 
 

@@ -19,7 +19,16 @@ from node.background import Loop
 from node.config import HistorySettings
 from node.database.connection import Database
 from node.database.states import CommitmentState
-from node.database.tables import AssociationRow, AuditRow, CommitmentRow, DecisionRow, EventRow, InstanceRow, Instant
+from node.database.tables import (
+    ERASED,
+    AssociationRow,
+    AuditRow,
+    CommitmentRow,
+    DecisionRow,
+    EventRow,
+    InstanceRow,
+    Instant,
+)
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +125,7 @@ class History:
 
 def _kinds(settings: HistorySettings) -> tuple[_Kind, ...]:
     stored = exists().where(InstanceRow.association_id == AssociationRow.id)  # routes ask by whom an image came
+    audit = delete(AuditRow).where(AuditRow.what != ERASED)  # by those, a study sent again gets UIDs of its own
     return (
         _Kind("decisions", DecisionRow.decided, DecisionRow.id, settings.decisions_days, delete(DecisionRow)),
         _Kind("events", EventRow.at, EventRow.id, settings.events_days, delete(EventRow), in_time=False),
@@ -133,5 +143,5 @@ def _kinds(settings: HistorySettings) -> tuple[_Kind, ...]:
             settings.associations_days,
             delete(CommitmentRow).where(CommitmentRow.state != CommitmentState.WAITING),
         ),
-        _Kind("audit", AuditRow.at, AuditRow.id, settings.audit_days, delete(AuditRow)),
+        _Kind("audit", AuditRow.at, AuditRow.id, settings.audit_days, audit),
     )

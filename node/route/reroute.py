@@ -15,6 +15,7 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import Series, Study
 from node.config import Configuration, Route
 from node.database.connection import Database
+from node.database.job_states import CANCELLED
 from node.database.jobs import BY_HAND, Job, JobState
 from node.database.tables import JobRow, StudyRow
 from node.errors import NodeError, StudyNotFound
@@ -44,6 +45,7 @@ class Action(StrEnum):
     RESTART = "run again"  # the same job is known, and failed or was unsuitable
     SEND = "sent to new destinations"  # the same job is done, and its route has more destinations now
     UNDER_WAY = "under way"  # the same job is being done
+    CANCELLED = "cancelled before"  # by an operator: begun again only where one restarts it
     KNOWN = "done before"  # the same job is done, and nothing about it is new
 
 
@@ -122,11 +124,13 @@ class Reroute:
             known = session.get(JobRow, job.id)
             if known is None:
                 return Action.NEW
+            if known.state == JobState.FAILED and known.reason.startswith(CANCELLED) and job.route != BY_HAND:
+                return Action.CANCELLED
             if known.state in (JobState.FAILED, JobState.UNSUITABLE):
                 return Action.RESTART
             if known.state != JobState.DONE:
                 return Action.UNDER_WAY
-            return Action.SEND if set(job.destinations) - set(known.destinations) else Action.KNOWN
+            return Action.SEND if _new_destinations(job, known) else Action.KNOWN
 
     def _act(self, job: Job, action: Action) -> str:
         """Do it; why it cannot be done, or nothing."""
@@ -141,7 +145,7 @@ class Reroute:
 
     def _again(self, job: Job) -> None:
         with Session(self._database) as session:
-            new = [name for name in job.destinations if name not in session.get_one(JobRow, job.id).destinations]
+            new = _new_destinations(job, session.get_one(JobRow, job.id))
         if new:
             self._jobs.send_to(job.id, new)
         else:
@@ -206,6 +210,12 @@ class ByHand:
     job_id: str | None
     problem: str  # why there is no job; empty where there is one
     action: Action = Action.NO_MATCH
+
+
+def _new_destinations(job: Job, known: JobRow) -> list[str]:
+    """Where a known job is to go and has not gone; what a shadow job made went nowhere."""
+    before = [] if known.shadow else known.destinations
+    return [] if job.shadow else [name for name in job.destinations if name not in before]
 
 
 def _our_own(series: Series) -> bool:

@@ -454,10 +454,9 @@ class JobEngine:
         if self._alone is None:
             self._take_up(job_id)
 
-    def erase(self, job_ids: Iterable[str]) -> None:
-        """Delete folders and checkpoints of jobs that have ended; their rows are not this engine's."""
+    def forget(self, job_ids: Iterable[str]) -> None:
+        """Delete the checkpoints of jobs whose rows were erased."""
         for job_id in job_ids:
-            shutil.rmtree(self._configuration.node.data / "jobs" / job_id, ignore_errors=True)
             if self._client.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False):
                 self._client.delete_workflow(job_id)
 

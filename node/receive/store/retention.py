@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Set
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Select, delete, exists, literal, select, tuple_, update
+from sqlalchemy import Select, and_, delete, exists, literal, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from node.background import Loop
@@ -64,8 +64,7 @@ class Retention:
         """Remove what is due now; how many instances that were."""
         removed = list(self.removals())
         before = self._clock() - self._keep
-        while not self._loop.stopping.is_set() and (returned := self._remove_returned(before)):
-            removed.append(returned)
+        removed += self._remove_returned(before)
         if any(removed):
             facts = {"studies": sum(number > 0 for number in removed), "instances": sum(removed)}
             log.info("old images removed", extra=facts)
@@ -114,7 +113,9 @@ class Retention:
             When `promised` was read.
         """
         of_study = StudyRow.study_instance_uid == study_instance_uid
-        instances_of_study = InstanceRow.study_instance_uid == study_instance_uid
+        # a result that came back later stays until its own time is up, without the study
+        returned = InstanceRow.made_by_us & (InstanceRow.received >= before)
+        instances_of_study = and_(InstanceRow.study_instance_uid == study_instance_uid, ~returned)
         with Session(self._database) as session, session.begin():
             session.execute(update(StudyRow).where(of_study).values(last_received=StudyRow.last_received))
             if session.scalar(_due(before).where(of_study)) is None:
@@ -133,24 +134,30 @@ class Retention:
             session.execute(delete(InstanceRow).where(instances_of_study))
         return len(rows) - len(present)
 
-    def _remove_returned(self, before: datetime) -> int:
-        """Delete results of this software that were sent to the node and whose study it does not have."""
-        with Session(self._database) as session, session.begin():
-            known = exists().where(StudyRow.study_instance_uid == InstanceRow.study_instance_uid)
-            rows = session.execute(
-                select(InstanceRow.sop_instance_uid, InstanceRow.path)
-                .where(InstanceRow.made_by_us, InstanceRow.received < before, ~known)
-                .order_by(InstanceRow.received)
-                .limit(AT_ONCE)
-            ).all()
-            waiting = _to_be_committed(session) if rows else set()
-            gone = [
-                row.sop_instance_uid
-                for row in rows
-                if row.sop_instance_uid not in waiting and delete_file(self._instances / row.path, before)
-            ]
-            session.execute(delete(InstanceRow).where(InstanceRow.sop_instance_uid.in_(gone)))
-        return len(gone)
+    def _remove_returned(self, before: datetime) -> Iterator[int]:
+        """Delete results of this software that were sent to the node and whose study it does not have, page by page."""
+        last = ""
+        while not self._loop.stopping.is_set():
+            with Session(self._database) as session, session.begin():
+                known = exists().where(StudyRow.study_instance_uid == InstanceRow.study_instance_uid)
+                rows = session.execute(
+                    select(InstanceRow.sop_instance_uid, InstanceRow.path)
+                    .where(InstanceRow.made_by_us, InstanceRow.received < before, ~known)
+                    .where(InstanceRow.sop_instance_uid > last)
+                    .order_by(InstanceRow.sop_instance_uid)
+                    .limit(AT_ONCE)
+                ).all()
+                if not rows:
+                    return
+                last = rows[-1].sop_instance_uid
+                waiting = _to_be_committed(session)
+                gone = [
+                    row.sop_instance_uid
+                    for row in rows
+                    if row.sop_instance_uid not in waiting and delete_file(self._instances / row.path, before)
+                ]
+                session.execute(delete(InstanceRow).where(InstanceRow.sop_instance_uid.in_(gone)))
+            yield len(gone)
 
 
 def delete_file(path: Path, before: datetime) -> bool:

@@ -28,7 +28,7 @@ def test_a_day_begins_at_midnight_here() -> None:
     assert since("2026-11-20").astimezone().replace(tzinfo=None) == datetime(2026, 11, 20)
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "7", "7y", "2026-13-01", "-3d", "9999999w"])
+@pytest.mark.parametrize("text", ["", "yesterday", "7", "7y", "2026-13-01", "-3d", "9999999w", "999999d", "\u0663d"])
 def test_anything_else_is_answered_with_what_would_be_right(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="should be how long ago, such as 90m, 12h, 7d or 2w"):
         since(text)

@@ -16,6 +16,7 @@ from node.database.connection import Database, open_database
 from node.database.history import PAGE, History
 from node.database.migrations import migrate
 from node.database.tables import (
+    ERASED,
     AssociationRow,
     AuditRow,
     Base,
@@ -90,6 +91,12 @@ def test_an_association_stays_while_it_is_open_or_an_image_that_it_brought_is_st
     assert history(database).remove_old()["associations"] == 1
     with Session(database) as session:
         assert set(session.scalars(select(AssociationRow.id))) == {"brought", "open"}
+
+
+def test_the_record_of_an_erasure_stays_for_ever(database: Database) -> None:
+    add(database, AuditRow, [{"at": NOW - timedelta(days=9000), "what": ERASED, "detail": {}}])
+    history(database).remove_old()
+    assert count(database, AuditRow) == 1
 
 
 def test_a_transaction_goes_once_it_has_ended(database: Database) -> None:

@@ -27,6 +27,7 @@ from node.database.tables import (
     SeriesRow,
     StudyRow,
 )
+from node.receive.store import retention
 from node.receive.store.instance_files import relative_path
 from node.receive.store.retention import AT_ONCE, Retention
 from tests.node.backlog import add, job_row
@@ -246,3 +247,47 @@ def test_results_that_came_back_leave_with_their_study_or_without_one(store: Sto
     store.now += timedelta(seconds=1)
     assert store.retention.remove_due() == 2
     assert store.left() == set()
+
+
+def test_a_result_that_came_back_later_than_its_study_is_no_file_that_nobody_knows(store: Store) -> None:
+    store.study("1.1")
+    store.study("1.2", at=START + timedelta(days=20))
+    with Session(store.database) as session, session.begin():
+        returned = session.get_one(InstanceRow, "1.2.1.1")
+        returned.made_by_us, returned.study_instance_uid = True, "1.1"
+        session.delete(session.get_one(StudyRow, "1.2"))
+        session.delete(session.get_one(SeriesRow, ("1.2", "1.2.1")))
+    assert store.retention.remove_due() == 1
+    with Session(store.database) as session:
+        assert session.scalars(select(InstanceRow.sop_instance_uid)).all() == ["1.2.1.1"]
+    assert store.files["1.2"].exists()
+    store.now += timedelta(days=20)
+    assert store.retention.remove_due() == 1
+    assert not store.files["1.2"].exists()
+
+
+def test_results_that_came_back_are_removed_although_older_ones_are_asked_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "AT_ONCE", 1)
+    for uid in ("1.1", "1.2"):
+        store.study(uid)
+        with Session(store.database) as session, session.begin():
+            session.get_one(InstanceRow, f"{uid}.1.1").made_by_us = True
+            session.delete(session.get_one(StudyRow, uid))
+            session.delete(session.get_one(SeriesRow, (uid, f"{uid}.1")))
+    with Session(store.database) as session, session.begin():
+        session.add(
+            CommitmentRow(
+                transaction_uid="9",
+                direction="in",
+                peer="pacs",
+                references=[["1.2", "1.1.1.1"]],
+                state="waiting",
+                not_before=store.now,
+                created=store.now,
+            )
+        )
+    assert store.retention.remove_due() == 1
+    assert store.files["1.1"].exists()
+    assert not store.files["1.2"].exists()
