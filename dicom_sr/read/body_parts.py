@@ -33,10 +33,10 @@ _WORDS = {
     "knee": """KNEE* KNIE* GENOU* GINOCCHI* RODILLA* JOELHO* PATELLA* ROTULA* ROTULE*""",
     "ankle": """ANKLE* SPRUNGGELENK* OSG CHEVILLE* CAVIGLI* TOBILLO* TORNOZELO* ENKEL*""",
     "leg": """LEG LEGS THIGH* FEMUR* TIBIA* FIBULA* CALF UNTERSCHENKEL* OBERSCHENKEL* JAMBE* CUISSE* GAMBA GAMBE COSCIA
-        PIERNA* MUSLO* PERNA* COXA ONDERBEEN* BOVENBEEN* LOWERLEG""",
+        PIERNA* MUSLO* PERNA* COXA COXAL ONDERBEEN* BOVENBEEN* LOWERLEG""",
     "hip": """HIP HIPS HUFT* HUEFT* HANCHE* ANCA ANCHE CADERA* QUADRIL HEUP*""",
-    "arm": """ARM ARMS FOREARM* HUMERUS* RADIUS ULNA UNTERARM* OBERARM* AVANTBRAS BRAS AVAMBRACCIO BRACCIO ANTEBRAZO
-        BRAZO ANTEBRACO BRACO ONDERARM* BOVENARM*""",
+    "arm": """ARM ARMS FOREARM* HUMERUS* RADIUS ULNA ULNAR UNTERARM* OBERARM* AVANTBRAS BRAS AVAMBRACCIO BRACCIO
+        ANTEBRAZO BRAZO ANTEBRACO BRACO ONDERARM* BOVENARM*""",
     "elbow": """ELBOW* ELLENBOGEN* ELLBOGEN* COUDE* GOMITO GOMITI CODO* COTOVELO* ELLEBOOG*""",
     "shoulder": """SHOULDER* SCHULTER* EPAULE* SPALLA SPALLE HOMBRO* OMBRO* SCHOUDER* CLAVIC* SCAPULA*""",
     "head": """HEAD SKULL BRAIN KOPF SCHADEL* SCHAEDEL* HIRN* GEHIRN* TETE CRANE CEREBR* ENCEPHAL* CRANIO* CABEZA
@@ -83,23 +83,47 @@ NAMING = (  # the elements that are looked at
     "StudyDescription",
 )
 _IN_SERIES = ("SeriesDescription", "ProtocolName", "ViewPosition")
-_STUCK = re.compile(r"(?:LEFT|RIGHT|BOTH|LT|RT|LI|RE|L|R)?(.{3,}?)(?:LEFT|RIGHT|LT|RT|LI|RE|AP|PA|L|R)?")
+_OF_THE_IMAGE = ("ImageComments", "AcquisitionDeviceProcessingDescription")
+_WHOLE = re.compile(r"(?<![A-Z\d])[A-Z]+(?![A-Z\d])")  # words without digits: L12-5 is a probe
+# What sticks to a word. Of short ones a letter makes another word: PIER, COUR; so there it is before a joint only: LMCP
+_STUCK = tuple(
+    map(
+        re.compile,
+        (
+            "(LEFT|RIGHT|BOTH|LT|RT|LI|RE|L|R)?(.{4,}?)(LEFT|RIGHT|LT|RT|LI|RE|AP|PA|L|R)?",
+            "(LEFT|RIGHT|BOTH|LT|RT)?(.{3})(LEFT|RIGHT|LT|RT|AP|PA)?",
+            "(L|R)(MCP|PIP|DIP|MTP)()",
+        ),
+    )
+)
+# Other words too, unless alone or beside one of their language: PE is phase encoding, MAIN is English
+_OF_OTHER_MEANING = frozenset(["MAIN", "COU", "PIE", "PE", "PES"])
+_ROMANCE_WORDS = """
+    RX RADIO RADIOGRAPHIE RADIOGRAFIA IRM RM TDM DE DU DES LA LE LES DEL EL DA DO DOS D G L R LT RT LEFT RIGHT
+    GAUCHE GCHE DROITE DROIT DTE DER DCHO DCHA DERECHA DERECHO IZQ IZQDA IZQUIERDA IZQUIERDO DIR DIREITA DIREITO ESQ
+    ESQUERDA ESQUERDO FACE PROFIL PERFIL FRENTE AP PA LAT OBL OBLIQUE INCIDENCE INCIDENCES MAINS POIGNET POIGNETS DOIGT
+    DOIGTS POUCE PIED PIEDS GENOU GENOUX COUDE MANO MANOS DEDO DEDOS TOBILLO RODILLA MAO MAOS PUNHO TORNOZELO
+    JOELHO"""
+_ROMANCE = frozenset(_ROMANCE_WORDS.split())
 
 _SIDE_WORDS: dict[Side, str] = {
-    "L": """L LT LEFT LI LKS LINKS LINKE LINKER LINKEN LINKES LINKERHAND LINKERVOET GAUCHE SINISTRA SINISTRO SX
+    "L": """L LT LEFT LI LKS LINKS LINKE LINKER LINKEN LINKES LINKERHAND LINKERVOET GAUCHE SINISTRA SINISTRO
         IZQ IZQDA IZQUIERDA IZQUIERDO ESQ ESQUERDA ESQUERDO""",
     "R": """R RT RIGHT RE RTS RECHTS RECHTE RECHTER RECHTEN RECHTES RECHTERHAND RECHTERVOET DROITE DROIT DESTRA
         DESTRO DCHA DERECHA DERECHO DIREITA DIREITO DEX DEXTER""",
 }
 _SIDES = {side: frozenset(words.split()) for side, words in _SIDE_WORDS.items()}
-# Short words that name a side only beside a word of their language: DX is a modality, der is German, sin Spanish
-_ITALIAN = frozenset(
-    ("MANO", "MANI", "POLSO", "POLSI", "DITO", "DITA", "POLLICE", "PIEDE", "PIEDI", "ALLUCE", "GINOCCHIO", "SX")
-)
+# Short words that name a side only beside a word of their language: DX is a modality, SX surgery, der is German,
+# sin Spanish
+_ITALIAN_WORDS = """
+    MANO MANI POLSO POLSI DITO DITA POLLICE PIEDE PIEDI AVAMPIEDE ALLUCE GINOCCHIO CAVIGLIA GAMBA ANCA SPALLA GOMITO
+    BRACCIO AVAMBRACCIO"""
+_ITALIAN = frozenset(_ITALIAN_WORDS.split())
 _FRENCH = frozenset(["MAIN", "MAINS", "POIGNET", "DOIGT", "DOIGTS", "POUCE", "PIED", "PIEDS", "GENOU", "GENOUX"])
 _SPANISH = frozenset(["MANO", "MANOS", "MUNECA", "DEDO", "DEDOS", "PULGAR", "PIE", "PIES", "RODILLA"])
 _BESIDE: tuple[tuple[str, Side, frozenset[str]], ...] = (
     ("DX", "R", _ITALIAN),
+    ("SX", "L", _ITALIAN),
     ("SIN", "L", _ITALIAN - {"MANO"}),
     ("D", "R", _FRENCH),
     ("DTE", "R", _FRENCH),
@@ -145,35 +169,68 @@ def coded_parts(header: Dataset) -> frozenset[str]:
 
 def parts_in(texts: Iterable[str]) -> frozenset[str]:
     """The parts that texts name."""
-    return frozenset(part for text in texts for word in _words(text) if (part := _part_of(word)))
+    return frozenset(part for text in texts for word in _naming(text) if (part := _part_of(word)))
+
+
+def _naming(text: str) -> list[str]:
+    """The words of a text without those that mean something else in it."""
+    words = _words(text)
+    romance = len(words) == 1 or bool(_ROMANCE & set(_WHOLE.findall(_plain(text))))
+    return [word for word in words if romance or word not in _OF_OTHER_MEANING]
 
 
 def side_named(header: Dataset) -> Side | None:
-    """The side that a header names: in ImageLaterality or Laterality, else in its words; None where it names both."""
+    """The side that a header names: in ImageLaterality or Laterality, else in its words; None where it names both.
+
+    What is said of the single image goes before what is said of all images of the series.
+    """
     for keyword in ("ImageLaterality", "Laterality"):
         value = str(header.get(keyword) or "").strip()
         if value:
             return side_in(value)
-    for keyword in ("BodyPartExamined", *_IN_SERIES, "ImageComments"):
-        found = {side for text in _texts(header, (keyword,)) if (side := side_in(text))}
+    for keyword in (*_OF_THE_IMAGE, "BodyPartExamined", *_IN_SERIES):
+        found = _sides_in(str(header.get(keyword) or ""))
         if found:
-            return found.pop()
+            return _only(found)
     return None
 
 
 def side_in(text: str) -> Side | None:
     """The side that a text names; None where it names none or both."""
-    words = set(re.findall(r"(?<![A-Z\d])[A-Z]+(?![A-Z\d])", _plain(text)))  # L12-5 is a probe
+    return _only(_sides_in(text))
+
+
+def _only(sides: frozenset[Side]) -> Side | None:
+    return next(iter(sides)) if len(sides) == 1 else None
+
+
+def _sides_in(text: str) -> frozenset[Side]:
+    """Every side that a text names."""
+    plain = _plain(text)
+    words = {match[0] for match in _WHOLE.finditer(plain) if not _is_of_another_word(match)}
     found = {side for side, known in _SIDES.items() if words & known}
     found |= {side for word, side, beside in _BESIDE if word in words and words & beside}
     for word in words:
-        if not _part_of_whole(word) and _part_of(word):  # LTHAND, FOOTR
-            found |= {side for side in _SIDES if re.fullmatch(rf"(?:{_stuck(side)}).*|.*(?:{_stuck(side)})", word)}
-    return found.pop() if len(found) == 1 else None
+        for stuck in () if _part_of_whole(word) else (_stuck_to(word) or ())[1:]:
+            found |= {side for side, known in _SIDES.items() if stuck in known}
+    return frozenset(found)
 
 
-def _stuck(side: Side) -> str:
-    return "LEFT|LT|LI|L" if side == "L" else "RIGHT|RT|RE|R"
+def _is_of_another_word(match: re.Match[str]) -> bool:
+    """Whether a short word is no side, but a piece of others: R/O, L'Hopital, RE-EXAM, L 12-5, D 2, 3/4 D."""
+    word, before, after = match[0], match.string[: match.start()], match.string[match.end() :]
+    if len(word) > 1 and word not in ("RE", "LI"):
+        return False
+    if re.match(r"\s*\d+-\d", after):  # a probe
+        return True
+    if word in ("D", "G") and (re.match(r"\s*\d", after) or re.search(r"\d/\d\s*$", before)):  # a finger, a view
+        return True
+    if not re.match(r"[/'’-]", after):
+        return False
+    following = re.match(r"[/-]([A-Z]+)", after)  # L/R and R-HAND name sides
+    return following is None or not (
+        any(following[1] in known for known in _SIDES.values()) or (_part_of(following[1]) or "spine") != "spine"
+    )
 
 
 def _texts(header: Dataset, keywords: Iterable[str]) -> list[str]:
@@ -203,5 +260,18 @@ def _part_of_whole(word: str) -> str | None:
 def _part_of(word: str) -> str | None:
     """The part that a word names, also with a side or a view stuck to it."""
     found = _part_of_whole(word)
-    stuck = None if found else _STUCK.fullmatch(word)
-    return _part_of_whole(stuck[1]) if stuck else found
+    if found:
+        return found
+    stuck = _stuck_to(word)
+    return stuck[0] if stuck else None
+
+
+@cache
+def _stuck_to(word: str) -> tuple[str, str, str] | None:
+    """The part that the middle of a word names, and what is stuck before and behind it; None where it names none."""
+    for pattern in _STUCK:
+        match = pattern.fullmatch(word)
+        part = _part_of_whole(match[2]) if match else None
+        if match and part:
+            return part, match[1] or "", match[3] or ""
+    return None

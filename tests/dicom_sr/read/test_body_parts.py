@@ -54,6 +54,22 @@ from dicom_sr.read.headers import coded
         ("UPPER EXTREMITY", LIMB, None),
         ("CHESTAP", "chest", None),
         ("T-SPINE", "spine", None),
+        ("L-SPINE", "spine", None),
+        ("HAND-R", "hand", "R"),
+        ("R-HAND", "hand", "R"),
+        ("HANDS L/R", "hand", None),
+        ("HAND R/O FX", "hand", None),
+        ("RE-EXAM HAND", "hand", None),
+        ("PIED D'ENFANT", "foot", None),
+        ("MAIN F+3/4 D", "hand", None),
+        ("DOIGT D 2", "finger", None),
+        ("L 12-5 FINGER", "finger", None),
+        ("HAND POST SX", "hand", None),
+        ("Hand L'Hopital", "hand", None),
+        ("Hand L\u2019Hopital", "hand", None),
+        ("ULNAR", "arm", None),
+        ("RX PIE", "foot", None),
+        ("IRM de la main", "hand", None),
     ],
 )
 def test_a_part_and_a_side_are_known_as_devices_write_them(text: str, part: str, side: str | None) -> None:
@@ -61,7 +77,24 @@ def test_a_part_and_a_side_are_known_as_devices_write_them(text: str, part: str,
     assert side_in(text) == side
 
 
-@pytest.mark.parametrize("text", ["", "Behandlung", "nicht vorhanden", "handout", "L12-5 MSK", "long axis", "UNKNOWN"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Behandlung",
+        "nicht vorhanden",
+        "handout",
+        "L12-5 MSK",
+        "long axis",
+        "UNKNOWN",
+        "PIEL",
+        "PIER",
+        "DIPL",
+        "COUR",
+        "3D PE COR",
+        "SAG PD FS MAIN",
+    ],
+)
 def test_what_only_looks_like_a_part_or_a_side_is_none(text: str) -> None:
     assert parts_in([text]) == frozenset()
     assert side_in(text) is None
@@ -119,3 +152,9 @@ def test_the_side_of_the_header_goes_before_words() -> None:
     assert side_named(header(ImageLaterality="B", SeriesDescription="left hand")) is None
     assert side_named(header(BodyPartExamined="LEFT HAND", SeriesDescription="HAND R")) == "L"
     assert side_named(header(SeriesDescription="Hand re")) == "R"
+    assert side_named(header(SeriesDescription="L+R Hand", ProtocolName="Hand R")) is None
+
+
+def test_the_words_of_the_image_go_before_those_of_its_series() -> None:
+    assert side_named(header(SeriesDescription="HANDS R", ImageComments="MCP 2 LEFT")) == "L"
+    assert side_named(header(SeriesDescription="HANDS R", AcquisitionDeviceProcessingDescription="LEFT MCP2")) == "L"

@@ -38,3 +38,9 @@ def test_an_image_of_another_part_is_refused_by_its_words() -> None:
     header = Dataset()
     header.BodyPartExamined = "GENOU"
     assert refusal(header) == "the header says GENOU, not a hand"
+
+
+def test_the_side_of_a_joint_is_that_of_its_image_not_of_the_series() -> None:
+    header = Dataset()
+    header.SeriesDescription, header.ImageComments = "HANDS R", "MCP 2 LEFT"
+    assert joint(header).label == "L MCP2"
