@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import mmap
 import os
 import signal
 import time
@@ -25,7 +24,7 @@ from node.database.tables import FILE_NOT_TAKEN
 from node.files import digest_of, write_whole
 from node.receive.importer import ImportReport, import_file
 from node.receive.status import NotStored
-from node.receive.store.header import ends_early
+from node.receive.store.header import FileBytes, ends_early
 from node.receive.store.incoming import Arrival
 from node.receive.store.instance_files import Receipt
 from node.receive.store.locks import LeaderLock
@@ -210,8 +209,7 @@ def _unfinished(path: Path) -> str:
     """Why a file that has settled looks as if its copy had not ended; empty where it does not."""
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if not size:
+            if not os.fstat(file.fileno()).st_size:
                 return EMPTY
             if _is_being_written(file.fileno()):
                 return "is still being written"
@@ -219,12 +217,7 @@ def _unfinished(path: Path) -> str:
                 meta = read_meta(file)
             except NotStored:
                 return ""  # packed, or no DICOM: whoever reads it says so
-            with (
-                mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped,
-                memoryview(mapped) as view,
-                view[meta.length :] as data,
-            ):
-                early = ends_early(data, meta.transfer_syntax_uid)
+            early = ends_early(FileBytes(file.fileno(), meta.length), meta.transfer_syntax_uid)
             return "ends in the middle of an element" if early else ""
     except OSError:
         return ""

@@ -7,11 +7,13 @@ fixed limits. What it needs lies in groups 0008 and 0020, before any pixel.
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydicom.charset import python_encoding
 from pydicom.uid import (
@@ -73,6 +75,7 @@ MAXIMUM_EQUIPMENT = 64 * 1024  # and of the Contributing Equipment Sequence, whi
 MAXIMUM_DISORDER = 16  # elements out of ascending order (PS3.5 7.1): real files have one or two, zeros have thousands
 INFLATED_AT_FIRST = 64 * 1024  # bytes of a deflated data set that are inflated to find them, and
 MAXIMUM_INFLATED = 4 * 2**20  # that are inflated where these do not hold them
+PIECE = 16 * 1024  # bytes of a file that are read at a time
 
 _UID = re.compile(r"[0-9.]{1,64}")  # leading zeros in a component are wrong (PS3.5 9.1) and real: they are let through
 _MODALITY = re.compile(r"[A-Z0-9_ ]{1,16}")
@@ -127,7 +130,7 @@ def read_header(data: bytes | memoryview, transfer_syntax_uid: str, whole: bool)
     return _read(data, transfer_syntax_uid, whole)
 
 
-def encoding(transfer_syntax_uid: str, data: bytes | memoryview) -> str:
+def encoding(transfer_syntax_uid: str, data: bytes | memoryview | FileBytes) -> str:
     """The transfer syntax that shows how a data set's elements are written, where its own is private or an odd one.
 
     Private syntaxes say so nowhere: the first element shows whether it names its VR. All are taken to be in little
@@ -139,7 +142,7 @@ def encoding(transfer_syntax_uid: str, data: bytes | memoryview) -> str:
     return str(ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian)
 
 
-def guess_encoding(data: bytes | memoryview) -> str | None:
+def guess_encoding(data: bytes | memoryview | FileBytes) -> str | None:
     """The transfer syntax that the first element of a data set is written in; None where it is no data set's."""
     if len(data) < 8:
         return None
@@ -152,20 +155,50 @@ def guess_encoding(data: bytes | memoryview) -> str | None:
     return None
 
 
-def ends_early(data: bytes | memoryview, transfer_syntax_uid: str) -> bool:
+class FileBytes:
+    """The bytes of a file from `start` on, read a piece at a time.
+
+    For files of others, who may cut them at any time: in a memory map of such a file, that ends the process (SIGBUS).
+
+    Parameters
+    ----------
+    descriptor
+        Open on the file.
+    start
+        The byte that counts as the first.
+    """
+
+    def __init__(self, descriptor: int, start: int) -> None:
+        self._descriptor, self._start = descriptor, start
+        self._size = max(os.fstat(descriptor).st_size - start, 0)
+        self._piece, self._at = b"", 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        begin, end, _ = part.indices(self._size)
+        if begin < self._at or end > self._at + len(self._piece):
+            self._piece, self._at = os.pread(self._descriptor, max(end - begin, PIECE), self._start + begin), begin
+            if len(self._piece) < end - begin:  # it was cut just now
+                raise _Incomplete
+        return self._piece[begin - self._at : end - self._at]
+
+
+def ends_early(data: bytes | memoryview | FileBytes, transfer_syntax_uid: str) -> bool:
     """Whether an encoded data set ends inside an element or a sequence: half a copy, or a file that was cut.
 
     Parameters
     ----------
     data
-        All of it, without preamble and file meta; a view of a memory-mapped file too.
+        All of it, without preamble and file meta.
     transfer_syntax_uid
         What it is written in. A deflated one is not looked into, and taken to be whole.
     """
-    transfer_syntax_uid = encoding(transfer_syntax_uid, data)
-    if transfer_syntax_uid in DEFLATED:
-        return False
     try:
+        transfer_syntax_uid = encoding(transfer_syntax_uid, data)
+        if transfer_syntax_uid in DEFLATED:
+            return False
         _scan(data, transfer_syntax_uid, {}, to_the_end=True)
     except _Incomplete:
         return True
@@ -230,17 +263,28 @@ _LITTLE = (Struct("<HH"), Struct("<H"), Struct("<L"))
 _BIG = (Struct(">HH"), Struct(">H"), Struct(">L"))
 
 
+def _numbers_in(
+    data: bytes | memoryview | FileBytes, layouts: tuple[Struct, ...]
+) -> list[Callable[[Any, int], tuple[Any, ...]]]:
+    """For each layout the function that unpacks it from such data, at a position."""
+    if isinstance(data, FileBytes):
+        return [lambda of, at, layout=layout: layout.unpack(of[at : at + layout.size]) for layout in layouts]  # type: ignore[misc]
+    return [layout.unpack_from for layout in layouts]
+
+
 def _scan(
-    data: bytes | memoryview, transfer_syntax_uid: str, values: dict[int, bytes], *, to_the_end: bool = False
+    data: bytes | memoryview | FileBytes,
+    transfer_syntax_uid: str,
+    values: dict[int, bytes],
+    *,
+    to_the_end: bool = False,
 ) -> None:
     """Walk the elements of `data` into `values` up to (0020,1209), or to the end of the data.
 
     Some senders write implicit VR under an explicit transfer syntax; an element whose VR is not two capitals is read
     as implicit, as every toolkit does.
     """
-    tag_of, short_of, long_of = (
-        part.unpack_from for part in (_BIG if transfer_syntax_uid == ExplicitVRBigEndian else _LITTLE)
-    )
+    tag_of, short_of, long_of = _numbers_in(data, _BIG if transfer_syntax_uid == ExplicitVRBigEndian else _LITTLE)
     explicit = transfer_syntax_uid != ImplicitVRLittleEndian
     end = len(data)
     position = elements = disorder = previous = equipment = 0

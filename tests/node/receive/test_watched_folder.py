@@ -14,6 +14,7 @@ import pytest
 
 from node.config import WatchedFolder
 from node.database.tables import AssociationRow, InstanceRow
+from node.receive.store.header import FileBytes, ends_early
 from node.receive.store.incoming import Arrival
 from node.receive.store.instance_files import Receipt
 from node.receive.store.locks import LeaderLock
@@ -153,6 +154,24 @@ def test_a_file_that_is_open_to_write_is_left_to_its_writer(
         assert named(store) == {"a": ["is still being written: it is taken when it is whole"]}
     assert watcher.poll().stored == 1
     assert not path.exists()
+
+
+def test_a_copy_that_begins_anew_while_it_is_looked_at_waits(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = part10(mr(side=100))
+    path = put(tmp_path / "in" / "a", content, NOW - SETTLED_S)
+
+    def cut_first(data: FileBytes, transfer_syntax_uid: str) -> bool:
+        os.truncate(path, 0)
+        return ends_early(data, transfer_syntax_uid)
+
+    monkeypatch.setattr("node.receive.watched_folder.ends_early", cut_first)
+    watcher = watch(path.parent, store, leader_lock, after="delete")
+    assert watcher.poll().stored == 0
+    monkeypatch.undo()
+    put(path, content, NOW - SETTLED_S)
+    assert watcher.poll().stored == 1
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_deleted(

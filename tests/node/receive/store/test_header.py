@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 import warnings
@@ -21,7 +22,15 @@ from pydicom.uid import (
 
 from dicom_sr.read.headers import made_by_us
 from node.receive.status import NotStored, Status
-from node.receive.store.header import INFLATED_AT_FIRST, MAXIMUM_DEPTH, is_uid, read_header
+from node.receive.store.header import (
+    INFLATED_AT_FIRST,
+    MAXIMUM_DEPTH,
+    PIECE,
+    FileBytes,
+    ends_early,
+    is_uid,
+    read_header,
+)
 from node.receive.store.part10 import read_meta
 from node.study.headers import identity_in
 from tests.node.receive.harness import data_set, mr
@@ -240,3 +249,21 @@ def test_it_knows_a_result_of_this_software_as_the_whole_header_does(
     assert header is not None
     assert header.made_by_us == made_by_us(ds) == ours
     assert header.series_instance_uid == ds.SeriesInstanceUID
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES[:3])
+def test_a_file_of_others_is_read_a_piece_at_a_time_and_may_be_cut_meanwhile(tmp_path: Path, syntax: UID) -> None:
+    ds = rich()
+    ds.add_new(0x7FE10010, "OW", bytes(4 * PIECE))
+    content = encoded(ds, syntax)
+    path = tmp_path / "a"
+    path.write_bytes(b"before" + content)
+    with path.open("rb") as file:
+        data = FileBytes(file.fileno(), len(b"before"))
+        assert (len(data), data[:9], data[PIECE:-1]) == (len(content), content[:9], content[PIECE:-1])
+        for end in (len(content), len(content) - 1, 3 * PIECE, 400):
+            os.truncate(path, len(b"before") + end)
+            assert ends_early(FileBytes(file.fileno(), len(b"before")), syntax) is ends_early(content[:end], syntax)
+        again = FileBytes(file.fileno(), len(b"before"))
+        os.truncate(path, 0)
+        assert all(ends_early(of, syntax) for of in (data, again))
