@@ -18,8 +18,7 @@ UNREADABLE = (
     OSError,
     ValueError,
     AttributeError,
-    KeyError,
-    IndexError,
+    LookupError,  # a character set that names one of Python's codecs that is none of texts, too
     TypeError,
     NotImplementedError,
     RecursionError,

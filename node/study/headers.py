@@ -81,25 +81,33 @@ def identity_in(header: Dataset, default_issuer: str = "") -> Identity:
 
     A patient ID without an issuer is of `default_issuer`.
     """
-    name = header.get("PatientName") or PersonName("")
     return identity(
-        str(header.get("PatientID") or ""),
-        str(header.get("IssuerOfPatientID") or "").strip() or default_issuer,
-        name[0] if isinstance(name, MultiValue) else name,
+        header.get("PatientID"),
+        _text(header.get("IssuerOfPatientID")) or default_issuer,
+        header.get("PatientName"),
         header.get("PatientBirthDate"),
-        str(header.get("PatientSex") or ""),
+        header.get("PatientSex"),
     )
 
 
-def identity(patient_id: str, issuer: str, name: PersonName, birth_date: object, sex: str) -> Identity:
-    """Who the values of the data elements say the patient is."""
+def identity(patient_id: object, issuer: object, name: object, birth_date: object, sex: object) -> Identity:
+    """Who the values of the data elements, as pydicom gives them, say the patient is."""
+    first = name[0] if isinstance(name, MultiValue) else name
+    who = first if isinstance(first, PersonName) else PersonName("")
     return Identity(
-        patient_id.strip(),
-        issuer.strip(),
-        str(name.family_name),
-        str(name.given_name),
-        sex=_SEXES.get(sex.strip(), "U"),
-    ).born(partial_date(str(birth_date or "")))
+        _text(patient_id),
+        _text(issuer),
+        str(who.family_name),
+        str(who.given_name),
+        sex=_SEXES.get(_text(sex), "U"),
+    ).born(partial_date(_text(birth_date)))
+
+
+def _text(value: object) -> str:
+    """A value as it stands in the file: several with a backslash between them."""
+    if isinstance(value, MultiValue):
+        return "\\".join(map(str, value)).strip()
+    return str(value or "").strip()
 
 
 def day(value: object) -> date | None:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
 
-from pydicom.charset import python_encoding
+from pydicom.charset import convert_encodings
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -23,8 +23,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPIPHTJ2KReferencedDeflate,
 )
-from pydicom.valuerep import PersonName
+from pydicom.values import convert_PN, convert_text
 
+from dicom_sr.errors import UNREADABLE
 from dicom_sr.read.headers import MANUFACTURER as OURS
 from node.receive.status import NotStored, Status
 from node.study.headers import identity
@@ -243,12 +244,31 @@ def _header(found: dict[int, bytes]) -> Header:
 @lru_cache(maxsize=1024)
 def _patient(charset: bytes, patient_id: bytes, issuer: bytes, name: bytes, birth_date: bytes, sex: bytes) -> Identity:
     """Who the values, as they stand in the data set, say the patient is: the same for a whole series."""
-    encoding = python_encoding.get(charset.decode("ascii", "replace").strip("\0 "), "latin-1")
+    encodings = _encodings(charset)
 
-    def text(value: bytes) -> str:
-        return value.decode("ascii" if value.isascii() else encoding, "replace").strip("\0 ")
+    def value(convert: Callable[[bytes, list[str]], object], stored: bytes) -> object:
+        try:
+            return convert(stored, encodings)
+        except UNREADABLE:  # left out, as `node.study.headers.read_header` does
+            return None
 
-    return identity(text(patient_id), text(issuer), PersonName(text(name)), text(birth_date), text(sex))
+    return identity(
+        value(convert_text, patient_id),
+        value(convert_text, issuer),
+        value(convert_PN, name),
+        value(convert_text, birth_date),
+        value(convert_text, sex),
+    )
+
+
+@lru_cache(maxsize=128)
+def _encodings(charset: bytes) -> list[str]:
+    """Python's names of what a Specific Character Set (0008,0005) says; of the default where it is none."""
+    names = [name.strip("\0 ") for name in charset.decode("ascii", "replace").split("\\")]
+    try:
+        return convert_encodings(names)
+    except UNREADABLE:
+        return convert_encodings(None)
 
 
 def _inflate(packed: bytes, size: int) -> bytes:

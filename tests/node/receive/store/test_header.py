@@ -32,8 +32,9 @@ from node.receive.store.header import (
     read_header,
 )
 from node.receive.store.part10 import read_meta
-from node.study.headers import identity_in
-from tests.node.receive.harness import data_set, mr
+from node.study.headers import PATIENT, identity_in
+from node.study.headers import read_header as whole_header
+from tests.node.receive.harness import data_set, mr, part10
 
 SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 UNDEFINED = 0xFFFFFFFF
@@ -218,6 +219,53 @@ def test_it_says_whose_the_instance_is(syntax: UID) -> None:
     assert header.patient == identity_in(ds)
     assert header.patient.family_name == "Müller"
     assert "Anna" not in repr(header.patient)
+
+
+@pytest.mark.parametrize(
+    ("charset", "name", "patient_id"),
+    [
+        ("ISO_IR 192", "Мюллер^Ю", "Ю1"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎", "J1"),
+        (["ISO 2022 IR 6", "ISO 2022 IR 87"], "山田^太郎", "J1"),
+        (["", "ISO 2022 IR 149"], "홍^길동", "K1"),
+        (["ISO_IR 100", "ISO 2022 IR 58"], "Müller^Anna", "ü1"),
+        ("GB18030", "王^小东", "东1"),
+        (None, "Muster^Erika", ["A", "B"]),
+        (None, "Muster^Erika\\Other^Name", "A"),
+    ],
+)
+def test_it_reads_the_patient_as_the_whole_header_does(
+    tmp_path: Path, charset: str | list[str] | None, name: str, patient_id: str | list[str]
+) -> None:
+    ds = mr(PatientName=name, PatientID=patient_id)
+    if charset is not None:
+        ds.SpecificCharacterSet = charset
+    path = tmp_path / "one.dcm"
+    path.write_bytes(part10(ds))
+    whole = whole_header(path, PATIENT)
+    assert whole is not None
+    who = identity_in(whole)
+    header = read_header(data_set(ds), ExplicitVRLittleEndian, whole=True)
+    assert header is not None
+    assert header.patient == who
+    assert who.patient_id == (patient_id if isinstance(patient_id, str) else "A\\B")
+    assert [who.family_name, who.given_name] == name.split("=")[0].split("\\")[0].split("^")
+
+
+@pytest.mark.parametrize("charset", [b"rot13", b"ISO_IR 192\\rot13", b"\xff\\", b"utf_16", b"idna "])
+def test_a_character_set_that_is_none_costs_at_most_the_name(tmp_path: Path, charset: bytes) -> None:
+    charset += b" " * (len(charset) % 2)
+    path = tmp_path / "one.dcm"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ds = mr(PatientName="M^\x1bX", SpecificCharacterSet="X" * len(charset))
+        path.write_bytes(part10(ds).replace(b"X" * len(charset), charset, 1))
+        header = read_header(data_set(ds).replace(b"X" * len(charset), charset, 1), ExplicitVRLittleEndian, whole=True)
+        whole = whole_header(path, PATIENT)
+        assert header is not None
+        assert whole is not None
+        assert header.patient == identity_in(whole)
+    assert header.study_instance_uid == ds.StudyInstanceUID
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
