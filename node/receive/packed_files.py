@@ -22,6 +22,8 @@ from node.files import COPY_BYTES, unpacked_limit
 
 MAXIMUM_FILES = 200_000
 MAXIMUM_DEPTH = 6  # the file itself is at 1; the files of a tar.gz in a zip are at 4
+MAXIMUM_DIRECTORY = 64 * 2**20  # bytes of the directory at the end of a zip; one of 200,000 files has some 30 MB
+MAXIMUM_HEADER = 2**20  # bytes that stand before a file in a tar: its header, and those with its long name
 HEAD = 512  # bytes that tell how a file is packed
 
 _STREAMS: dict[bytes, tuple[str, Callable[[IO[bytes]], IO[bytes]]]] = {
@@ -36,7 +38,16 @@ _OTHERS = {
     b"\x1f\x9d": "compress",
     b"MSCF": "cab",
 }
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
+_BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    ValueError,
+    RecursionError,
+)
 
 
 class Unreadable(Exception):
@@ -98,11 +109,11 @@ def reading() -> Iterator[None]:
         yield
     except NotImplementedError as error:
         raise Unreadable("is packed in a way that the node does not unpack") from error
-    except RuntimeError as error:
-        raise Unreadable("is encrypted") from error
     except _BROKEN as error:
         storage = error.strerror if isinstance(error, OSError) else None  # gzip and bzip2 raise it, too, without one
         raise Unreadable(f"cannot be read: {storage}" if storage else "is damaged, or ends too early") from error
+    except RuntimeError as error:
+        raise Unreadable("is encrypted") from error
 
 
 def pieces(source: IO[bytes]) -> Iterator[bytes]:
@@ -153,17 +164,48 @@ def members(source: IO[bytes], packing: str, name: str) -> Iterator[Member]:
     source.seek(0)
     with reading():
         if packing == "zip":
-            with zipfile.ZipFile(source) as archive:
+            directory = _Bounded(source, MAXIMUM_DIRECTORY)
+            with zipfile.ZipFile(cast(IO[bytes], directory)) as archive:
+                directory.left = None
                 found = [entry for entry in archive.infolist() if not entry.is_dir()]
                 yield from (Member(entry.filename, partial(archive.open, entry)) for entry in found)
         elif packing == "tar":
-            with tarfile.open(fileobj=source, mode="r:") as tape:
-                yield from (Member(entry.name, partial(_file_of, tape, entry)) for entry in tape if entry.isreg())
+            headers = _Bounded(source, MAXIMUM_HEADER)
+            with tarfile.open(fileobj=cast(IO[bytes], headers), mode="r:") as tape:
+                while (entry := tape.next()) is not None:
+                    headers.left = None
+                    if entry.isreg():
+                        yield Member(entry.name, partial(_file_of, tape, entry))
+                    headers.left = MAXIMUM_HEADER
+                    tape.members, tape.pax_headers = [], {}  # type: ignore[attr-defined]  # it keeps all that it reads
         else:
             opener = dict(_STREAMS.values()).get(packing)
             if opener is None:
                 raise Unreadable(f"is packed as {packing}, which the node does not unpack")
             yield Member(PurePosixPath(name).stem, partial(opener, source))
+
+
+class _Bounded:
+    """A file of which no more than `left` bytes are read; of None, any number.
+
+    What says which files are in a packed file is read at once, before any of them is counted.
+    """
+
+    def __init__(self, source: IO[bytes], left: int) -> None:
+        self._source = source
+        self.left: int | None = left
+        self.seek, self.tell, self.seekable = source.seek, source.tell, source.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if self.left is None:
+            return self._source.read(size)
+        part = self._source.read(self.left + 1 if size < 0 else min(size, self.left + 1))
+        self.left -= len(part)
+        if self.left < 0:
+            raise Unreadable("says more about the files in it than the node reads")
+        if part.count(b"PK\1\2") > MAXIMUM_FILES:  # one entry of a zip's directory each
+            raise Unreadable(f"holds more than {MAXIMUM_FILES:,} files: not read on")
+        return part
 
 
 def _file_of(tape: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
