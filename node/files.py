@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -42,6 +43,7 @@ def unpacked_limit(packed: int) -> int:
 
 
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600  # modes: for the node's own account alone
+NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS})  # of file systems that give a file one name only
 FULL = "no room is left on the disk"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SQLITE_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
@@ -115,7 +117,7 @@ def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = PRIVATE_F
         flush(path.parent)
 
 
-def link_new(path: Path, content: bytes) -> None:
+def write_new(path: Path, content: bytes) -> None:
     """Put `content` into a new file at `path`, whole and flushed; of several that do so at once, one does.
 
     Raises
@@ -131,8 +133,36 @@ def link_new(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.link(partial, path)
+        rename_new(partial, path)
     flush(path.parent)
+
+
+def rename_new(source: Path | str, path: Path | str) -> None:
+    """Rename a file to a name in an existing folder that nothing has: of several at once, one does.
+
+    Raises
+    ------
+    FileExistsError
+        If something has the name already; both stay as they are.
+    OSError
+        If it cannot be renamed.
+    """
+    try:
+        os.link(source, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+    else:
+        os.unlink(source)
+        return
+    folder = os.open(os.path.dirname(path), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # among the processes of the node
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        os.rename(source, path)
+    finally:
+        os.close(folder)
 
 
 def link_whole(source: Path, path: Path) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from node.database.connection import Database
 from node.database.tables import InstallationRow
 from node.errors import ConfigurationError
-from node.files import link_new
+from node.files import write_new
 
 FILE = "installation"  # in the data folder
 BEGUN = "installation.new"  # the same, until the database has it too
@@ -76,7 +76,7 @@ def compare(database: Database, data: Path, ours: str | None = None) -> None:
 
 def _write(path: Path, identity: str) -> None:
     with suppress(FileExistsError):  # another process was quicker, and what it wrote counts
-        link_new(path, f"{identity}\n".encode())
+        write_new(path, f"{identity}\n".encode())
 
 
 def _read(path: Path) -> str | None:

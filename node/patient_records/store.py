@@ -16,7 +16,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -27,7 +27,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from node.config.secret_files import read_record_key
 from node.errors import ConfigurationError, NodeError
-from node.files import PRIVATE_FILE, make_folder, write_whole
+from node.files import PRIVATE_FILE, make_folder, write_new, write_whole
 from pipelines.context import CodedEvent
 from pipelines.records.record import Identity, Record
 
@@ -150,15 +150,8 @@ class PatientRecords:
         path = self._folder / "names.key"
         if not path.exists():
             make_folder(self._folder)
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            partial.touch(PRIVATE_FILE)
-            partial.write_bytes(secrets.token_bytes(32))
-            try:
-                os.link(partial, path)  # the first process to come makes it, the others take what it made
-            except FileExistsError:
-                pass
-            finally:
-                partial.unlink()
+            with suppress(FileExistsError):  # the first process to come makes it, the others take what it made
+                write_new(path, secrets.token_bytes(32))
         return path.read_bytes()
 
     def _write(self, record: Record) -> None:

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
+from node.files import write_new
 from pipelines.records.record import Identity
 
 KEY_FILE, KEY_BYTES = "patients.key", 32  # in the data folder
@@ -88,14 +88,6 @@ def marking_key(data: Path) -> bytes:
     path = data / KEY_FILE
     with contextlib.suppress(FileNotFoundError):
         return path.read_bytes()
-    partial = data / f".{KEY_FILE}.{uuid4().hex}"
-    try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(os.urandom(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # another process was quicker
-            os.link(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with contextlib.suppress(FileExistsError):  # another process was quicker
+        write_new(path, os.urandom(KEY_BYTES))
     return path.read_bytes()

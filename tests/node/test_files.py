@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import get_args
 
@@ -13,7 +14,8 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from node.files import Sync, free_bytes, is_full, link_whole, make_folder, write_whole
+from node.files import Sync, free_bytes, is_full, link_whole, make_folder, rename_new, write_new, write_whole
+from tests.links import without_links
 
 
 @pytest.mark.parametrize("sync", get_args(Sync))
@@ -130,3 +132,29 @@ def test_a_database_that_is_full_is_known_too(tmp_path: Path) -> None:
 
 def test_free_room_is_that_of_the_file_system_that_a_folder_will_be_on(tmp_path: Path) -> None:
     assert 0 < free_bytes(tmp_path / "not" / "there") <= shutil.disk_usage(tmp_path).free + 2**30
+
+
+@pytest.mark.parametrize("error", [None, errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
+def test_of_several_that_take_a_new_name_at_once_one_does_with_hard_links_and_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int | None
+) -> None:
+    if error is not None:
+        without_links(monkeypatch, error)
+
+    def take(number: int) -> bool:
+        try:
+            write_new(tmp_path / "new", bytes([number]) * 9)
+        except FileExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        won = list(threads.map(take, range(8)))
+    assert won.count(True) == 1
+    assert (tmp_path / "new").read_bytes() == bytes([won.index(True)]) * 9
+    other = tmp_path / "other"
+    other.write_bytes(b"other")
+    with pytest.raises(FileExistsError):
+        rename_new(other, tmp_path / "new")
+    rename_new(other, tmp_path / "newer")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "newer"]

@@ -26,7 +26,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from node.files import COPY_BYTES, PRIVATE_FILE, flush, free_bytes, make_folder
+from node.files import COPY_BYTES, PRIVATE_FILE, flush, free_bytes, make_folder, rename_new
 from node.receive.status import NotStored, Status
 from node.receive.store.group_commit import GroupCommit
 from node.receive.store.header import Header, is_uid, read_header
@@ -41,7 +41,6 @@ Durability = Literal["process", "power"]
 
 FREE_SPACE_CACHED_S = 0.2  # free space is looked at this often, not per instance
 TAKEN = ".taken"
-NO_LINKS = (errno.EPERM, errno.ENOTSUP)  # of file systems that give a file one name only
 SHARDS = "0123456789abcdef"  # folders under `instances/`: few enough that a group commit flushes few
 
 
@@ -237,7 +236,7 @@ class InstanceFiles:
         partial, final = self._spool + name, self._instances + relative
         while True:
             try:
-                _rename_new(partial, final)
+                rename_new(partial, final)
             except FileExistsError:
                 changed = not _same_data_set(final, fd, size, start)
                 if changed:
@@ -381,20 +380,6 @@ def _receipt(header: Header, relative: str) -> Receipt:
         header.study_instance_uid,
         relative,
     )
-
-
-def _rename_new(partial: str, final: str) -> None:
-    """Rename a file to a name that nothing has: of two at once, the second raises `FileExistsError`."""
-    try:
-        os.link(partial, final)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        if os.access(final, os.F_OK):
-            raise FileExistsError(final) from error
-        os.rename(partial, final)
-    else:
-        os.unlink(partial)
 
 
 def _same_data_set(path: str, fd: int, size: int, start: int) -> bool:

@@ -18,6 +18,7 @@ from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.states import CommitmentDirection, CommitmentState
 from node.database.tables import CommitmentRow, InstanceRow, Instant, JobRow, OutboxRow, SeriesRow, StudyRow
+from node.files import rename_new
 
 log = logging.getLogger(__name__)
 
@@ -174,14 +175,13 @@ def delete_file(path: Path, before: datetime) -> bool:
 
 def _end(aside: Path, before: datetime) -> bool:
     """Delete a file that was put aside, or put it back where it is a new one."""
-    try:
-        if aside.stat().st_mtime < before.timestamp():
-            return True
+    if aside.stat().st_mtime >= before.timestamp():
         with contextlib.suppress(FileExistsError):  # a still newer one is there
-            os.link(aside, aside.with_suffix(".dcm"))
-        return False
-    finally:
+            rename_new(aside, aside.with_suffix(".dcm"))
         aside.unlink(missing_ok=True)
+        return False
+    aside.unlink()
+    return True
 
 
 def _due(before: datetime) -> Select[str, datetime]:

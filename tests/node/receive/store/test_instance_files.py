@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from node.receive.status import NotStored, Status
 from node.receive.store.receipt_log import Entry, Failed, Stored, decode_all
 from node.receive.store.store import Store
+from tests.links import without_links
 from tests.node.receive.harness import data_set, mr, part10, partials, put, stored_files
 
 
@@ -114,6 +116,25 @@ def test_a_uid_that_was_freed_is_anybodys(store: Store) -> None:
     (store.instances / receipt.relative).unlink()  # as retention does
     put(store, ds)
     assert not store.is_taken(ds.SOPInstanceUID)
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
+def test_a_data_folder_without_hard_links_keeps_the_same_promises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    without_links(monkeypatch, error)
+    with contextlib.closing(Store(tmp_path, "process")) as store:
+        ds = mr()
+        put(store, ds)
+        ds.StudyDescription = "knee"
+        put(store, ds)
+        content = data_set(ds)
+        ds.PatientID = "OTHER"
+        with pytest.raises(NotStored, match="another patient's"):
+            put(store, ds)
+        (stored,) = stored_files(tmp_path).values()
+        assert stored.endswith(content)
+        assert partials(tmp_path) == []
 
 
 def test_of_two_patients_under_one_uid_at_once_one_is_stored_and_the_others_sender_knows(

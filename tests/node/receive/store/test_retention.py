@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from node.database.tables import (
 from node.receive.store import retention
 from node.receive.store.instance_files import relative_path
 from node.receive.store.retention import AT_ONCE, Retention
+from tests.links import without_links
 from tests.node.backlog import add, job_row
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -222,6 +224,11 @@ def test_a_file_that_was_just_sent_again_is_kept_though_its_receipt_is_not_recor
     os.utime(store.files["1.1"], (store.now.timestamp(), store.now.timestamp()))
     assert store.retention.remove_due() == 0
     assert store.files["1.1"].read_bytes() == b"a newer image"
+
+
+def test_it_is_kept_where_a_file_has_one_name_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_links(monkeypatch, errno.EPERM)
+    test_a_file_that_was_just_sent_again_is_kept_though_its_receipt_is_not_recorded_yet(store)
 
 
 def test_what_a_kill_left_aside_is_put_back_or_deleted(store: Store) -> None:
