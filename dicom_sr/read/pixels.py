@@ -111,7 +111,7 @@ def _picture(reference: ImageReference, header: Dataset, stored: NDArray[np.gene
     pixel_mm, scale = pixel_size_mm(header)
     aspect = _aspect(header, pixel_mm)
     regions = ultrasound_regions(header)
-    window = None if array.ndim == 3 else _window(header, array)
+    window = None if array.ndim == 3 else _window(header, stored)
     return Picture(reference, array, unit, pixel_mm, scale, aspect, window, _affine(header, pixel_mm), regions)
 
 
@@ -128,10 +128,18 @@ def _values(header: Dataset, stored: NDArray[np.generic]) -> tuple[NDArray[np.ge
 def bright_values(stored: NDArray[np.generic], header: Dataset) -> NDArray[np.float32]:
     """Stored values after the modality transform, larger is brighter: MONOCHROME1 is turned within its own range."""
     values = real_values(stored, header)
-    if header.get("PhotometricInterpretation") == "MONOCHROME1":
-        low, high = stored_range(header, stored)
-        values = np.float32(real_values(np.array([low, high]), header).sum()) - values
-    return values
+    return np.float32(sum(real_range(header, stored))) - values if least_is_white(header) else values
+
+
+def least_is_white(header: Dataset) -> bool:
+    """Whether larger values are darker."""
+    return header.get("PhotometricInterpretation") == "MONOCHROME1"
+
+
+def real_range(header: Dataset, stored: NDArray[np.generic]) -> tuple[float, float]:
+    """The least and the greatest real value of what can be stored: within it a picture is turned."""
+    ends = real_values(np.array(stored_range(header, stored)), header)
+    return float(ends.min()), float(ends.max())
 
 
 def real_values(stored: NDArray[np.generic], header: Dataset) -> NDArray[np.float32]:
@@ -156,14 +164,13 @@ def _eight_bit(rgb: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
     return np.asarray(np.asarray(rgb, np.float64) * (255 / (2**bits - 1)), np.uint8)
 
 
-def _window(header: Dataset, array: NDArray[np.generic]) -> tuple[float, float] | None:
+def _window(header: Dataset, stored: NDArray[np.generic]) -> tuple[float, float] | None:
     """The first window of the header, turned where the picture was."""
     centre, width = number_in(header, "WindowCenter"), number_in(header, "WindowWidth")
     if centre is None or not width or width <= 0:
         return None
-    if str(header.get("PhotometricInterpretation")) == "MONOCHROME1":
-        low, high = stored_range(header, array)
-        centre = float(real_values(np.array([low, high]), header).sum()) - centre
+    if least_is_white(header):
+        centre = sum(real_range(header, stored)) - centre
     return centre - width / 2, centre + width / 2
 
 

@@ -25,7 +25,7 @@ from dicom_sr.header_numbers import (
     one_rescale,
 )
 from dicom_sr.read.frames import frame_header, number_of_frames
-from dicom_sr.read.pixels import bright_values
+from dicom_sr.read.pixels import least_is_white, real_range, real_values
 from dicom_sr.read.slices import Aside, Slice, aside, chosen_kind, grouped, left_aside, phase
 from dicom_sr.read.stored_pixels import decoded, read
 from dicom_sr.series import Series
@@ -118,7 +118,7 @@ def _labelled(found: list[Stack]) -> tuple[Stack, ...]:
 
 
 def read_stack(stack: Stack, stored: bool = False) -> Volume:
-    """The voxels of a stack, (D, H, W) float32.
+    """The voxels of a stack, (D, H, W) float32; where the least value is white, all turned alike.
 
     Parameters
     ----------
@@ -134,6 +134,8 @@ def read_stack(stack: Stack, stored: bool = False) -> Volume:
     opened: dict[str, Dataset] = {}
     raw = stored and stack.one_rescale
     array = np.empty((len(stack.slices), *_shape(stack.header)), np.float32)
+    turned: list[int] = []
+    ends: list[float] = []  # of what the slices to be turned can hold
     for index, one in enumerate(stack.slices):
         uid = one.instance.sop_instance_uid
         if uid not in opened:
@@ -141,7 +143,12 @@ def read_stack(stack: Stack, stored: bool = False) -> Volume:
         plane = decoded(opened[uid], (one.frame_number or 1) - 1)
         if plane.ndim != 2:
             raise UnsuitableInput("the slices are in colour")
-        array[index] = plane if raw else bright_values(plane, one.header)
+        array[index] = plane if raw else real_values(plane, one.header)
+        if not raw and least_is_white(one.header):
+            turned.append(index)
+            ends += real_range(one.header, plane)
+    for index in turned:  # by one number, or slices of other slopes would no longer compare
+        array[index] = np.float32(min(ends) + max(ends)) - array[index]
     return Volume(array, stack.affine)
 
 

@@ -147,6 +147,17 @@ def test_stored_values_are_given_where_slices_compare_and_real_ones_where_they_d
     np.testing.assert_allclose(read, expected)
 
 
+def test_slices_whose_least_value_is_white_are_turned_alike_whatever_their_slopes(tmp_path: Path) -> None:
+    def white(index: int, ds: Dataset) -> Dataset:
+        slope = 1 + index % 2
+        ds.PixelData = np.full(ds.pixel_array.shape, 400 // slope, np.uint16).tobytes()
+        ds.PhotometricInterpretation, ds.RescaleSlope, ds.RescaleIntercept = "MONOCHROME1", str(slope), "0"
+        return ds
+
+    array = read_volume(changed(knee_study(tmp_path), white).series[0]).array
+    assert (array == 2 * 4095 - 400).all()  # the greatest that 12 bits hold with the greater slope
+
+
 def test_calculated_maps_are_left_out(tmp_path: Path) -> None:
     def second_half_are_maps(index: int, ds: Dataset) -> Dataset:
         if index % 2:
