@@ -20,6 +20,7 @@ from pydicom.sequence import Sequence
 from pydicom.valuerep import IS, STANDARD_VR, DSfloat
 
 from dicom_sr.errors import UNREADABLE, UnsuitableInput
+from dicom_sr.photometric import least_is_white
 
 # a decimal comma, and the unit that the standard gives the element anyway: any other unit would need converting
 _NUMBER = re.compile(r"([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?)\s*(?:mm|ms|T|MHz|Hz|deg|%)?", re.ASCII)
@@ -129,9 +130,7 @@ def one_rescale(headers: Iterable[Dataset]) -> bool:
 
     Not so where the least value is white: such values are turned, and the pair is no longer theirs.
     """
-    pairs = {
-        None if header.get("PhotometricInterpretation") == "MONOCHROME1" else rescale_in(header) for header in headers
-    }
+    pairs = {None if least_is_white(header) else rescale_in(header) for header in headers}
     return len(pairs) == 1 and None not in pairs
 
 

@@ -20,6 +20,7 @@ from dicom_sr.header_numbers import (
     size_in,
     whole_number_in,
 )
+from dicom_sr.photometric import least_is_white, photometric
 from dicom_sr.read.frames import frame_header, number_of_frames
 from dicom_sr.read.stored_pixels import DECODING, decoded, read, stored_range
 from dicom_sr.series import Instance, Series
@@ -116,8 +117,7 @@ def _picture(reference: ImageReference, header: Dataset, stored: NDArray[np.gene
 
 
 def _values(header: Dataset, stored: NDArray[np.generic]) -> tuple[NDArray[np.generic], str]:
-    photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
-    if photometric == "PALETTE COLOR":
+    if photometric(header) == "PALETTE COLOR":
         rgb = apply_color_lut(stored, header)[..., :3]
         return _eight_bit(rgb, 8 * rgb.dtype.itemsize), ""
     if stored.ndim == 3:
@@ -129,11 +129,6 @@ def bright_values(stored: NDArray[np.generic], header: Dataset) -> NDArray[np.fl
     """Stored values after the modality transform, larger is brighter: MONOCHROME1 is turned within its own range."""
     values = real_values(stored, header)
     return np.float32(sum(real_range(header, stored))) - values if least_is_white(header) else values
-
-
-def least_is_white(header: Dataset) -> bool:
-    """Whether larger values are darker."""
-    return header.get("PhotometricInterpretation") == "MONOCHROME1"
 
 
 def real_range(header: Dataset, stored: NDArray[np.generic]) -> tuple[float, float]:

@@ -24,8 +24,9 @@ from dicom_sr.header_numbers import (
     number_in,
     one_rescale,
 )
+from dicom_sr.photometric import least_is_white
 from dicom_sr.read.frames import frame_header, number_of_frames
-from dicom_sr.read.pixels import least_is_white, real_range, real_values
+from dicom_sr.read.pixels import real_range, real_values
 from dicom_sr.read.slices import Aside, Slice, aside, chosen_kind, grouped, left_aside, phase
 from dicom_sr.read.stored_pixels import decoded, read
 from dicom_sr.series import Series

@@ -25,12 +25,12 @@ from pydicom.uid import (
 
 from dicom_sr.errors import UNREADABLE, UnsuitableInput
 from dicom_sr.header_numbers import lacking, needed_whole_number, rescale_in, whole_number_in
+from dicom_sr.photometric import least_is_white, photometric
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.series import Instance
 
 DECODING = (*UNREADABLE, EOFError, MemoryError, RuntimeError)  # what decoders raise for pixels that are cut or wrong
 _MAXIMUM_PIXELS = 2**28  # of a frame: more than any detector has, so a broken or hostile header
-_SHAPES = {"IDENTITY": "MONOCHROME2", "INVERSE": "MONOCHROME1"}  # PresentationLUTShape, PS3.3 C.8.11.3.1
 _ONE_SAMPLE = {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}
 
 
@@ -61,11 +61,9 @@ def read(instance: Instance) -> Dataset:
 
 def _complete(ds: Dataset) -> None:
     """Put in what a decoder asks for and the rest of the header tells; refuse what nothing tells (PS3.3 C.7.6.3)."""
-    if not ds.get("PhotometricInterpretation"):
-        shape = str(ds.get("PresentationLUTShape") or "")
-        if shape not in _SHAPES:
-            raise UnsuitableInput(lacking(ds, "PhotometricInterpretation", "what is black and what is white"))
-        ds.PhotometricInterpretation = _SHAPES[shape]
+    if not photometric(ds):
+        raise UnsuitableInput(lacking(ds, "PhotometricInterpretation", "what is black and what is white"))
+    ds.PhotometricInterpretation = photometric(ds)
     for keyword in ("BitsAllocated", "BitsStored", "PixelRepresentation") if "PixelData" in ds else ("BitsAllocated",):
         needed_whole_number(ds, keyword)
     if whole_number_in(ds, "SamplesPerPixel") is None:
@@ -196,7 +194,7 @@ def without_padding(ds: Dataset, stored: NDArray[np.generic]) -> NDArray[np.gene
     picture = stored[~is_padding]
     low, high = (min(picture.min(), 0), max(picture.max(), 0)) if signed else stored_range(ds, stored)
     slope, _ = rescale_in(ds) or (1.0, 0.0)
-    dark_is_high = (ds.PhotometricInterpretation == "MONOCHROME1") != (slope < 0)
+    dark_is_high = least_is_white(ds) != (slope < 0)
     return np.where(is_padding, np.asarray(high if dark_is_high else low, stored.dtype), stored)
 
 

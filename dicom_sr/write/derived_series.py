@@ -15,6 +15,7 @@ from dicom_sr.decimal_string import decimal
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import DerivedVolume, Result, Volume
 from dicom_sr.header_numbers import number_in, numbers_in, one_rescale, whole_number_in
+from dicom_sr.photometric import least_is_white
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.frames import frame_header
@@ -210,7 +211,7 @@ def _common(provenance: Provenance, index: int, derived: DerivedVolume, sources:
     ds.SliceThickness = decimal(derived.slice_thickness_mm)
     ds.SpacingBetweenSlices = decimal(derived.volume.spacing_mm[0])
     windows = [w for h in sources if None not in (w := (number_in(h, "WindowCenter"), number_in(h, "WindowWidth")))]
-    if any(h.get("PhotometricInterpretation") == "MONOCHROME1" for h in sources):
+    if any(least_is_white(header) for header in sources):
         windows = []  # they are of values that have been turned
     if windows:  # one window for the series: per slice it flickers
         centre, width = np.median(np.array(windows, np.float64), axis=0)

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from dicom_sr.findings import Finding, NotEvaluable, Result
 from dicom_sr.header_numbers import numbers_in, rescale_in, whole_number_in
+from dicom_sr.photometric import least_is_white, photometric
 from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.frames import classic_element, frame_header, is_enhanced, number_of_frames
@@ -80,9 +81,7 @@ def _groups(headers: list[Dataset], marked: dict[str, list[Marked]]) -> list[_Gr
 
 def _part(header: Dataset) -> Literal["colour", "grey"]:
     """A palette makes colours of one sample: the grey class is not for it (PS3.3 A.33)."""
-    colour = (
-        whole_number_in(header, "SamplesPerPixel") == 3 or header.get("PhotometricInterpretation") == "PALETTE COLOR"
-    )
+    colour = whole_number_in(header, "SamplesPerPixel") == 3 or photometric(header) == "PALETTE COLOR"
     return "colour" if colour else "grey"
 
 
@@ -91,7 +90,7 @@ def _display(image: Dataset) -> tuple[object, ...]:
     groups = list(image.get("SharedFunctionalGroupsSequence", []))
     rescale = next((group.PixelValueTransformationSequence[0] for group in groups if _TRANSFORMATION in group), image)
     return (
-        str(image.get("PhotometricInterpretation") or ""),
+        photometric(image),
         rescale_in(rescale),
         str(rescale.get("RescaleType") or ""),
     )
@@ -143,7 +142,7 @@ def _state(provenance: Provenance, names: list[str], number: int, group: _Group)
         ds = hd.pr.ColorSoftcopyPresentationState(icc_profile=_colour_space_profile(), **arguments)
     else:
         # PS3.3 C.11.6.1.1: what comes out of the window is shown as it is, so a least value that is white is to be said
-        inverse = {str(image.get("PhotometricInterpretation")) for image in group.images.values()} == {"MONOCHROME1"}
+        inverse = all(least_is_white(image) for image in group.images.values())
         shape = hd.PresentationLUTTransformation(presentation_lut_shape="INVERSE" if inverse else "IDENTITY")
         ds = hd.pr.GrayscaleSoftcopyPresentationState(presentation_lut_transformation=shape, **arguments)
     return finish(ds, provenance, "markers")

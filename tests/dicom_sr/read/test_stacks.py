@@ -158,6 +158,18 @@ def test_slices_whose_least_value_is_white_are_turned_alike_whatever_their_slope
     assert (array == 2 * 4095 - 400).all()  # the greatest that 12 bits hold with the greater slope
 
 
+def test_a_stack_is_turned_where_the_shape_of_the_grey_scale_says_so_alone(tmp_path: Path) -> None:
+    def inverse(_: int, ds: Dataset) -> Dataset:
+        del ds.PhotometricInterpretation
+        ds.PresentationLUTShape = "INVERSE"
+        return ds
+
+    series = changed(knee_study(tmp_path), inverse).series[0]
+    (stack,) = stacks(series)
+    for found in (read_volume(series), read_stack(stack, stored=True)):
+        np.testing.assert_array_equal(found.array, 4095 - VOXELS)
+
+
 def test_calculated_maps_are_left_out(tmp_path: Path) -> None:
     def second_half_are_maps(index: int, ds: Dataset) -> Dataset:
         if index % 2:

@@ -242,3 +242,16 @@ def test_a_window_that_is_none_is_left_out_and_the_markers_stay(
     (ds,) = encoded(joint_result(study), "presentation_state")["presentation_state"]
     assert len(ds.GraphicAnnotationSequence) == 1
     assert ("SoftcopyVOILUTSequence" in ds) is kept
+
+
+def test_the_shape_of_the_grey_scale_counts_where_nothing_else_says_what_is_white(
+    tmp_path: Path, encoded: Encode
+) -> None:
+    def inverse(_: int, ds: Dataset) -> Dataset:
+        del ds.PhotometricInterpretation
+        ds.PresentationLUTShape = "INVERSE"
+        return ds
+
+    study = changed(radiograph_study(tmp_path / "in"), inverse)
+    (ds,) = encoded(joint_result(study), "presentation_state")["presentation_state"]
+    assert ds.PresentationLUTShape == "INVERSE"
