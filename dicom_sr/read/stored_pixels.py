@@ -25,7 +25,7 @@ from pydicom.uid import (
 
 from dicom_sr.errors import UNREADABLE, UnsuitableInput
 from dicom_sr.header_numbers import lacking, needed_whole_number, rescale_in, whole_number_in
-from dicom_sr.photometric import least_is_white, photometric
+from dicom_sr.photometric import KNOWN, least_is_white, photometric
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.series import Instance
 
@@ -61,11 +61,14 @@ def read(instance: Instance) -> Dataset:
 
 def _complete(ds: Dataset) -> None:
     """Put in what a decoder asks for and the rest of the header tells; refuse what nothing tells (PS3.3 C.7.6.3)."""
-    if not photometric(ds):
-        raise UnsuitableInput(lacking(ds, "PhotometricInterpretation", "what is black and what is white"))
+    if photometric(ds) not in KNOWN:
+        raise UnsuitableInput(lacking(ds, "PhotometricInterpretation", "one of " + ", ".join(KNOWN)))
     ds.PhotometricInterpretation = photometric(ds)
     for keyword in ("BitsAllocated", "BitsStored", "PixelRepresentation") if "PixelData" in ds else ("BitsAllocated",):
         needed_whole_number(ds, keyword)
+    allocated = needed_whole_number(ds, "BitsAllocated")
+    if "PixelData" in ds and not 0 < needed_whole_number(ds, "BitsStored") <= allocated:
+        raise UnsuitableInput(lacking(ds, "BitsStored", f"a number from 1 to BitsAllocated, {allocated}"))
     if whole_number_in(ds, "SamplesPerPixel") is None:
         ds.SamplesPerPixel = 1 if ds.PhotometricInterpretation in _ONE_SAMPLE else 3
     if ds.SamplesPerPixel != 1 and whole_number_in(ds, "PlanarConfiguration") is None:

@@ -221,6 +221,35 @@ def test_black_and_white_are_not_guessed(tmp_path: Path) -> None:
     assert "has no PhotometricInterpretation" in reason(changed(radiograph_study(tmp_path), without))
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value", "wanted"),
+    [
+        ("PhotometricInterpretation", "MONOCHROME", "one of MONOCHROME1, MONOCHROME2, PALETTE COLOR, RGB, YBR_FULL"),
+        ("BitsStored", 0, "a number from 1 to BitsAllocated, 16"),
+        ("BitsStored", 17, "a number from 1 to BitsAllocated, 16"),
+    ],
+)
+def test_an_attribute_that_pixels_need_is_named_where_it_holds_what_cannot_be(
+    tmp_path: Path, keyword: str, value: object, wanted: str
+) -> None:
+    def odd(_: int, ds: Dataset) -> Dataset:
+        ds[keyword].value = value
+        return ds
+
+    study = changed(radiograph_study(tmp_path), odd)
+    assert f"{keyword} of image {study.instances[0].sop_instance_uid} does not hold {wanted}" in reason(study)
+
+
+def test_black_and_white_may_be_written_small(tmp_path: Path) -> None:
+    def small(_: int, ds: Dataset) -> Dataset:
+        ds.PhotometricInterpretation = "monochrome1"
+        return ds
+
+    plain = values_of(radiograph_study(tmp_path / "a").instances[0].path)
+    study = changed(radiograph_study(tmp_path / "b"), small)
+    np.testing.assert_array_equal(values_of(study.instances[0].path), 4095 - plain)
+
+
 def test_what_the_rest_of_the_header_tells_is_not_needed(tmp_path: Path) -> None:
     plain = values_of(radiograph_study(tmp_path / "a").instances[0].path)
 
