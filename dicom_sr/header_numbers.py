@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydicom.config import IGNORE
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.hooks import hooks, raw_element_value
@@ -22,8 +23,42 @@ from pydicom.valuerep import IS, STANDARD_VR, DSfloat
 from dicom_sr.errors import UNREADABLE, UnsuitableInput
 from dicom_sr.photometric import least_is_white
 
-# a decimal comma, and the unit that the standard gives the element anyway: any other unit would need converting
-_NUMBER = re.compile(r"([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?)\s*(?:mm|ms|T|MHz|Hz|deg|%)?", re.ASCII)
+_NUMBER = re.compile(r"([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?)\s*(mm|ms|T|MHz|Hz|deg|%)?", re.ASCII)
+_THOUSANDS = re.compile(r"[+-]?0*[1-9]\d*,\d{3}(?!\d)", re.ASCII)  # 1,250 may be 1.25 as well as 1250
+_COMMA_IN_WHOLE = re.compile(r"[^,]*(,00?)?", re.ASCII)
+# the unit that the standard gives an element anyway: any other would need converting
+_UNITS = {
+    "mm": {
+        "DetectorElementSpacing",
+        "DistanceSourceToDetector",
+        "DistanceSourceToPatient",
+        "ImagePositionPatient",
+        "ImagerPixelSpacing",
+        "NominalScannedPixelSpacing",
+        "PixelSpacing",
+        "ReconstructionDiameter",
+        "SliceLocation",
+        "SliceThickness",
+        "SpacingBetweenSlices",
+        "TableHeight",
+    },
+    "ms": {
+        "EchoTime",
+        "ExposureTime",
+        "FrameTime",
+        "HighRRValue",
+        "InversionTime",
+        "LowRRValue",
+        "NominalInterval",
+        "RepetitionTime",
+        "TriggerTime",
+    },
+    "T": {"MagneticFieldStrength"},
+    "MHz": {"ImagingFrequency"},
+    "Hz": {"PixelBandwidth"},
+    "deg": {"FlipAngle", "GantryDetectorTilt", "PositionerPrimaryAngle", "PositionerSecondaryAngle"},
+    "%": {"PercentPhaseFieldOfView", "PercentSampling"},
+}
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _VRS = {str(vr) for vr in STANDARD_VR}
 _GREATEST_WHOLE = 2**63  # an integer string has at most 12 characters (PS3.5 6.2)
@@ -145,12 +180,12 @@ def lacking(header: Dataset, keyword: str, wanted: str) -> str:
 def _values(header: Dataset, keyword: str) -> list[float | None]:
     value: Any = header.get(keyword)
     several = isinstance(value, MultiValue | list | tuple)
-    return [_finite(one) for one in (value if several else [value])]
+    return [_finite(one, keyword) for one in (value if several else [value])]
 
 
-def _finite(value: Any) -> float | None:
+def _finite(value: Any, keyword: str) -> float | None:
     if isinstance(value, str):
-        value = _parsed(value)
+        value = _parsed(value, keyword)
     try:
         found = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -158,10 +193,12 @@ def _finite(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def _parsed(text: str) -> str | None:
-    """The number that `text` can only mean, as Python reads it; None where there is none."""
+def _parsed(text: str, keyword: str) -> str | None:
+    """The number that `text` can only mean in that element, as Python reads it; None where there is none."""
     match = _NUMBER.fullmatch(text.strip(" \0"))
-    return match[1].replace(",", ".") if match else None
+    if match is None or _THOUSANDS.match(match[1]) or (match[2] and keyword not in _UNITS[match[2]]):
+        return None
+    return match[1].replace(",", ".")
 
 
 # ---- decimal and integer strings as they are read
@@ -182,7 +219,8 @@ def _read_or_mended(raw: RawDataElement, data: dict[str, Any], **context: Any) -
         raw_element_value(raw, data, **context)
         return
     parts = [part.strip(" \0") for part in raw.value.decode("latin-1").split("\\")]
-    found = [_mended(part, vr) for part in "\\".join(parts).rstrip("\\").split("\\")]
+    keyword = keyword_for_tag(raw.tag)
+    found = [_mended(part, vr, keyword) for part in "\\".join(parts).rstrip("\\").split("\\")]
     if found == parts:
         raw_element_value(raw, data, **context)
     elif None in found:
@@ -193,13 +231,13 @@ def _read_or_mended(raw: RawDataElement, data: dict[str, Any], **context: Any) -
         data["value"] = values[0] if len(values) == 1 else MultiValue(kind, values)
 
 
-def _mended(text: str, vr: str) -> str | None:
+def _mended(text: str, vr: str, keyword: str) -> str | None:
     """The number that one value of an element can only mean, as text; None where it means none."""
-    found = _parsed(text)
-    value = None if found is None else _finite(found)
+    found = _parsed(text, keyword)
+    value = None if found is None else _finite(found, keyword)
     if value is None or vr == "DS":
         return None if value is None else found
-    if not value.is_integer() or abs(value) >= _GREATEST_WHOLE:
+    if not value.is_integer() or not _COMMA_IN_WHOLE.fullmatch(text) or abs(value) >= _GREATEST_WHOLE:
         return None
     return found if found and _WHOLE.fullmatch(found) else str(int(value))
 

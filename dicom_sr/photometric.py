@@ -20,7 +20,7 @@ _SHAPES = {"IDENTITY": "MONOCHROME2", "INVERSE": "MONOCHROME1"}  # PresentationL
 
 
 def photometric(header: Dataset) -> str:
-    """PhotometricInterpretation; what PresentationLUTShape says where it is missing, and empty where neither is there."""
+    """PhotometricInterpretation; where it is missing, what PresentationLUTShape says; empty where neither is there."""
     said = str(header.get("PhotometricInterpretation") or "").strip().upper()
     return said or _SHAPES.get(str(header.get("PresentationLUTShape") or "").strip().upper(), "")
 

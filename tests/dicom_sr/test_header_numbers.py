@@ -49,6 +49,16 @@ def header(**texts: str) -> Dataset:
         ("1e-2", 0.01),
         ("3cm", None),  # another unit than the standard's
         ("1.000,5", None),
+        ("1,250", None),  # 1.25 here, 1250 there
+        ("-1,024", None),
+        ("1,250 mm", None),
+        ("1,250e1", None),
+        ("0,125", 0.125),
+        ("-00,125", -0.125),
+        (",125", 0.125),
+        ("1,2500", 1.25),
+        ("12 %", None),
+        ("3 deg", None),
         ("auto", None),
         ("NaN", None),
         ("1e999", None),
@@ -68,10 +78,41 @@ def test_a_decimal_string_is_the_number_that_it_can_only_mean(text: str, expecte
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("7", 7), ("007", 7), ("7.0", 7), ("-3", -3), ("S4", None), ("1.5", None), ("Infinity", None), ("1e99", None)],
+    [
+        ("7", 7),
+        ("007", 7),
+        ("7.0", 7),
+        ("-3", -3),
+        ("7,0", 7),
+        ("7,00", 7),
+        ("1,000", None),
+        ("1,5e1", None),
+        ("S4", None),
+        ("1.5", None),
+        ("Infinity", None),
+        ("1e99", None),
+    ],
 )
 def test_an_integer_string_is_the_whole_number_that_it_can_only_mean(text: str, expected: int | None) -> None:
     assert whole_number_in(header(InstanceNumber=text), "InstanceNumber") == expected
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text", "expected"),
+    [
+        ("EchoTime", "12 %", None),
+        ("EchoTime", "12 ms", 12),
+        ("PercentSampling", "12 %", 12),
+        ("MagneticFieldStrength", "3T", 3),
+        ("ImagingFrequency", "63870000Hz", None),
+        ("ImagingFrequency", "63.87 MHz", 63.87),
+        ("FlipAngle", "90deg", 90),
+        ("PixelBandwidth", "130Hz", 130),
+        ("RescaleSlope", "1 mm", None),
+    ],
+)
+def test_only_the_unit_of_the_element_is_passed_over(keyword: str, text: str, expected: float | None) -> None:
+    assert number_in(header(**{keyword: text}), keyword) == expected
 
 
 @pytest.mark.parametrize(
