@@ -52,8 +52,8 @@ def is_enhanced(header: Dataset) -> bool:
 
 
 def number_of_frames(header: Dataset) -> int:
-    """NumberOfFrames, 1 where it says nothing."""
-    return whole_number_in(header, "NumberOfFrames") or 1
+    """NumberOfFrames, 1 where it says nothing that can be."""
+    return max(whole_number_in(header, "NumberOfFrames") or 1, 1)
 
 
 def frame_header(header: Dataset, frame_number: int) -> Dataset:

@@ -174,6 +174,9 @@ def _slices(series: Series) -> tuple[list[Slice], list[tuple[Aside, ImageReferen
     others: list[tuple[Aside, ImageReference, Dataset]] = []
     for instance, header in zip(series.instances, series.headers, strict=True):
         count = number_of_frames(header)
+        if count > _described(header):
+            others.append((_aside_or_refused(header), ImageReference(instance.sop_instance_uid), header))
+            continue
         for number in range(1, count + 1):
             flat = frame_header(header, number)
             frame = number if flat is not header or count > 1 else None
@@ -184,6 +187,20 @@ def _slices(series: Series) -> tuple[list[Slice], list[tuple[Aside, ImageReferen
             else:
                 others.append((reason, ImageReference(instance.sop_instance_uid, frame), header))
     return slices, others
+
+
+def _described(header: Dataset) -> int:
+    """How many frames have a header of their own."""
+    return max(1, len(header.get("PerFrameFunctionalGroupsSequence") or ()))
+
+
+def _aside_or_refused(header: Dataset) -> Aside:
+    """Why an object is left aside whose frames are more than it describes: slices they cannot be."""
+    reason = aside(frame_header(header, 1))
+    if reason is None:
+        wanted = f"the number of frames that the header gives a place, {_described(header)}"
+        raise UnsuitableInput(lacking(header, "NumberOfFrames", wanted))
+    return reason
 
 
 def _nothing_left(reasons: list[Aside]) -> str:

@@ -48,14 +48,14 @@ def read(instance: Instance) -> Dataset:
             raise UnsuitableInput("the object has no pixels")
         if "TransferSyntaxUID" not in ds.file_meta:
             ds.file_meta.TransferSyntaxUID = pydicom.uid.UID(_guessed_syntax(ds))
-        rows, columns, count = needed_whole_number(ds, "Rows"), needed_whole_number(ds, "Columns"), number_of_frames(ds)
+        rows, columns = needed_whole_number(ds, "Rows"), needed_whole_number(ds, "Columns")
         _complete(ds)
     except UnsuitableInput:
         raise
     except DECODING as error:
         raise UnsuitableInput("the image cannot be read: its file is damaged or cut off") from error
-    if not 0 < rows * columns <= _MAXIMUM_PIXELS or count < 1:
-        raise UnsuitableInput(f"the image claims {rows} x {columns} pixels and {count} frames")
+    if not 0 < rows * columns <= _MAXIMUM_PIXELS:
+        raise UnsuitableInput(f"the image claims {rows} x {columns} pixels")
     return ds
 
 

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
 from dicom_sr import phantoms
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.read.headers import MANUFACTURER
-from dicom_sr.read.stacks import read_stack, read_volume, stacks
-from tests.factories import KNEE_SPACING_MM, SMALL_KNEE, changed, enhanced_mr, knee_series, knee_study
+from dicom_sr.read.stacks import read_stack, read_volume, sort_series, stacks
+from dicom_sr.series import read_studies
+from tests.factories import KNEE_SPACING_MM, SMALL_KNEE, as_written, changed, enhanced_mr, knee_series, knee_study
 
 # a sagittal stack's normal points to the right, and the phantom's slices run to the left
 VOXELS = phantoms.knee(SMALL_KNEE)[::-1]
@@ -105,6 +107,40 @@ def test_too_few_slices_are_refused(tmp_path: Path) -> None:
     assert "at least 4" in refused(tmp_path, lambda index, ds: ds if index < 3 else None)
 
 
+@pytest.mark.parametrize("frames", ["0", "-1", "-7"])
+def test_a_number_of_frames_that_cannot_be_costs_no_slice(tmp_path: Path, frames: str) -> None:
+    def odd(index: int, ds: Dataset) -> Dataset:
+        if index == 1:
+            as_written(ds, "NumberOfFrames", frames)
+        return ds
+
+    np.testing.assert_array_equal(read_volume(changed(knee_study(tmp_path), odd).series[0]).array, VOXELS)
+
+
+def test_a_classic_slice_of_many_frames_is_refused_before_they_are_counted(tmp_path: Path) -> None:
+    said = refused(tmp_path, set_on(1, NumberOfFrames=2_000_000_000))
+    assert "does not hold the number of frames that the header gives a place, 1" in said
+
+
+def test_a_localizer_of_many_frames_is_one_image_left_aside(tmp_path: Path) -> None:
+    study = changed(
+        knee_study(tmp_path), set_on(0, NumberOfFrames=2_000_000_000, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    )
+    (remark,) = sort_series(study.series[0]).left_aside
+    assert remark.sentence == "Left aside: 1 image (1), a localizer."
+
+
+def test_an_enhanced_object_has_as_many_frames_as_it_describes(tmp_path: Path) -> None:
+    series, _ = enhanced_mr(tmp_path)
+    path = series.instances[0].path
+    ds = pydicom.dcmread(path)
+    ds.NumberOfFrames = 2_000_000_000
+    ds.save_as(path)
+    (study,) = read_studies([path])
+    with pytest.raises(UnsuitableInput, match=r"NumberOfFrames of image .* gives a place, 5"):
+        stacks(study.series[0])
+
+
 def test_a_localizer_is_refused(tmp_path: Path) -> None:
     assert "localizer" in refused(tmp_path, set_on(-1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
 
@@ -183,8 +219,6 @@ def test_calculated_maps_are_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.shared_data
 def test_the_real_knee_has_its_four_echoes(shared_data: Path) -> None:
-    from dicom_sr.series import read_studies
-
     (study,) = read_studies((shared_data / "mr" / "knee-mese-t2-ge").glob("*"))
     found = stacks(study.series[0])
     assert [len(stack.slices) for stack in found] == [24] * 4
@@ -197,8 +231,6 @@ def test_the_real_knee_has_its_four_echoes(shared_data: Path) -> None:
 
 @pytest.mark.shared_data
 def test_real_enhanced_perfusion_frames_are_read(shared_data: Path) -> None:
-    from dicom_sr.series import read_studies
-
     for name in ("siemens-011-0001.dcm", "agfa-011-0001.dcm"):
         (study,) = read_studies([shared_data / "mr" / "enhanced-agfa" / name])
         volume = read_volume(study.series[0])
