@@ -9,6 +9,10 @@ name only an instance of the same patient, study and series takes its place. A d
 refused, and leaves a mark beside the file:
 
     <data>/instances/<hex>/<digest>.taken  another instance was refused under this UID: it cannot be committed
+
+Another mark stands there while an instance is replaced by another data set:
+
+    <data>/instances/<hex>/<digest>.changed  its receipt is not written yet: who sends it again changes it too
 """
 
 from __future__ import annotations
@@ -40,7 +44,8 @@ log = logging.getLogger(__name__)
 Durability = Literal["process", "power"]
 
 FREE_SPACE_CACHED_S = 0.2  # free space is looked at this often, not per instance
-TAKEN = ".taken"
+TAKEN, CHANGED = ".taken", ".changed"
+MARKS = (TAKEN, CHANGED)  # beside an instance, and deleted with it
 SHARDS = "0123456789abcdef"  # folders under `instances/`: few enough that a group commit flushes few
 
 
@@ -220,13 +225,16 @@ class InstanceFiles:
             self.receipts.append(entry)
             if power:
                 self._group_commit.wait(self._instances + shard)
+            if changed:
+                with contextlib.suppress(OSError):  # where it stays, a later one is a change too many
+                    os.unlink(self._instances + relative.removesuffix(".dcm") + CHANGED)
         except OSError as error:
             raise self.trouble(error, sender) from error
         sender.stored += 1
         return _receipt(header, relative)
 
     def _settle(self, name: str, fd: int, size: int, start: int, header: Header, relative: str) -> bool:
-        """Give the partial its final name; whether it replaced an instance with another data set.
+        """Give the partial its final name; whether another data set than that of the last receipt has it now.
 
         Raises
         ------
@@ -234,21 +242,21 @@ class InstanceFiles:
             0xC002, where what has the name is of another patient, study or series.
         """
         partial, final = self._spool + name, self._instances + relative
+        mark = Path(final).with_suffix(CHANGED)
         while True:
             try:
                 rename_new(partial, final)
+                return False
             except FileExistsError:
                 changed = not _same_data_set(final, fd, size, start)
-                if changed:
-                    try:
-                        self._require_same(header, final)
-                    except FileNotFoundError:  # gone just now
-                        continue
-                os.rename(partial, final)
-                return changed
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(final.removesuffix(".dcm") + TAKEN)
-            return False
+            if changed:
+                try:
+                    self._require_same(header, final)
+                except FileNotFoundError:  # gone just now
+                    continue
+                mark.touch(PRIVATE_FILE)
+            os.rename(partial, final)
+            return changed or mark.exists()
 
     def _require_same(self, header: Header, stored: str) -> None:
         """Raise `NotStored` 0xC002 where the stored file is of another patient, study or series than `header`."""

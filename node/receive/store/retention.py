@@ -19,6 +19,7 @@ from node.database.jobs import JobState
 from node.database.states import CommitmentDirection, CommitmentState
 from node.database.tables import CommitmentRow, InstanceRow, Instant, JobRow, OutboxRow, SeriesRow, StudyRow
 from node.files import rename_new
+from node.receive.store.instance_files import MARKS
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +163,7 @@ class Retention:
 
 
 def delete_file(path: Path, before: datetime) -> bool:
-    """Delete an instance's file if it was written before then; False where it has just been replaced."""
+    """Delete an instance's file and its marks if it was written before then; False where it has just been replaced."""
     aside = path.with_suffix(ASIDE)
     try:
         os.rename(path, aside)
@@ -180,6 +181,9 @@ def _end(aside: Path, before: datetime) -> bool:
             rename_new(aside, aside.with_suffix(".dcm"))
         aside.unlink(missing_ok=True)
         return False
+    if not aside.with_suffix(".dcm").exists():  # else the marks are a newer one's
+        for mark in MARKS:
+            aside.with_suffix(mark).unlink(missing_ok=True)
     aside.unlink()
     return True
 

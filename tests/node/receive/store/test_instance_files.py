@@ -6,14 +6,17 @@ import contextlib
 import copy
 import errno
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from node.files import rename_new
 from node.receive.status import NotStored, Status
 from node.receive.store.receipt_log import Entry, Failed, Stored, decode_all
+from node.receive.store.retention import delete_file
 from node.receive.store.store import Store
 from tests.links import without_links
 from tests.node.receive.harness import data_set, mr, part10, partials, put, stored_files
@@ -113,9 +116,49 @@ def test_a_uid_that_was_freed_is_anybodys(store: Store) -> None:
     ds.PatientID = "OTHER"
     with pytest.raises(NotStored):
         put(store, ds)
-    (store.instances / receipt.relative).unlink()  # as retention does
+    assert delete_file(store.instances / receipt.relative, datetime.now(UTC) + timedelta(seconds=1))
     put(store, ds)
     assert not store.is_taken(ds.SOPInstanceUID)
+
+
+def test_who_is_refused_while_another_takes_the_uid_leaves_the_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = mr(), mr(PatientID="OTHER")
+    second.SOPInstanceUID = first.SOPInstanceUID
+    with contextlib.closing(Store(tmp_path, "process")) as one, contextlib.closing(Store(tmp_path, "process")) as two:
+
+        def rename_and_wait(partial: str, final: str) -> None:
+            rename_new(partial, final)
+            monkeypatch.undo()
+            with pytest.raises(NotStored, match="another patient's"):
+                put(two, second)
+
+        monkeypatch.setattr("node.receive.store.instance_files.rename_new", rename_and_wait)
+        put(one, first)
+        assert two.is_taken(first.SOPInstanceUID)
+
+
+def test_a_change_whose_receipt_was_lost_is_a_change_when_it_is_sent_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds = mr()
+    put(store, ds)
+    ds.StudyDescription = "knee"
+    append = store.receipts.append
+
+    def full(entry: Entry) -> None:
+        if isinstance(entry, Stored):
+            raise OSError(errno.ENOSPC, "full")
+        append(entry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.receipts, "append", full)
+        with pytest.raises(NotStored):
+            put(store, ds)
+    put(store, ds)
+    put(store, ds)
+    assert [entry.changed for entry in entries(store) if isinstance(entry, Stored)] == [False, True, False]
 
 
 @pytest.mark.parametrize("error", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
