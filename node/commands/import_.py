@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.text import Text
+
 from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config import read
 from node.data_folder import keep_private
+from node.files import shown
 from node.receive.importer import NOT_DICOM, run
 from node.run.job_engine import set_up
 
@@ -21,7 +24,7 @@ def import_(path: Path, config: Path) -> int:
     set_up(configuration).dispose()  # the first import may come before the node's first start
     out, complaints = console(), console(error=True)
     with complaints.status("Reading") as status:
-        report = run(configuration, [path], lambda file: status.update(f"Reading {file.name}"))
+        report = run(configuration, [path], lambda file: status.update(Text(f"Reading {shown(file.name)}")))
     for name, reason in report.refused:
         complaints.print(f"{name}: {reason}", style="red", markup=False)
     for name in report.not_dicom[:NAMED]:

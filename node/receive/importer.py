@@ -23,6 +23,7 @@ from dicom_sr.errors import UNREADABLE
 from node.config import Configuration
 from node.database.connection import open_database
 from node.database.states import AssociationOutcome
+from node.files import shown
 from node.receive.packed_files import (
     HEAD,
     MAXIMUM_DEPTH,
@@ -73,7 +74,7 @@ class ImportReport:
 
     def refuse(self, name: str, reason: str) -> None:
         """Note one that should have gone in."""
-        self.refused.append((name, reason))
+        self.refused.append((shown(name), reason))
 
 
 def run(
@@ -136,7 +137,7 @@ def import_file(path: Path, store: Store, arrival: Arrival, report: ImportReport
     one = _OneFile(store, arrival, report)
     try:
         with path.open("rb") as source:
-            one.take(source, path.name)
+            one.take(source, shown(path.name))
     except TooMuch as error:
         report.refuse(path.name, str(error))
     except OSError as error:
@@ -210,7 +211,7 @@ class _OneFile:
             for member in members(source, packing, name):
                 empty = False
                 allowance.count_file()
-                self._take_member(member, f"{name}/{member.name}", allowance, depth)
+                self._take_member(member, f"{name}/{shown(member.name)}", allowance, depth)
         except Unreadable as error:
             self._report.refuse(name, str(error))
         else:
@@ -326,7 +327,7 @@ def files_below(root: Path, refuse: Callable[[str, str], None]) -> Iterator[Path
 
     def denied(path: Path, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # gone just now
-            refuse(path.name if path == root else path.relative_to(root).as_posix(), _unreadable(error))
+            refuse(path.name if path == root else str(path.relative_to(root)), _unreadable(error))
 
     for folder, subfolders, names in os.walk(root, onerror=lambda error: denied(Path(error.filename), error)):
         subfolders.sort()

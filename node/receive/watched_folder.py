@@ -1,7 +1,7 @@
 """Watched folders: files that no longer change are imported, then left there or deleted.
 
-What is not stored stays, and the audit trail names it. A file is deleted only once all that it holds is safe in the
-store and its bytes are still those that were read.
+What is not stored stays, and the status page names it; the audit trail has the number of files, and the reasons. A file
+is deleted only once all that it holds is safe in the store and its bytes are still those that were read.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from node.background import Loop
 from node.config import WatchedFolder
 from node.database.states import AssociationOutcome
 from node.database.tables import FILE_NOT_TAKEN
-from node.files import digest_of, write_whole
-from node.receive.importer import ImportReport, import_file
+from node.files import digest_of, shown, write_whole
+from node.receive.files_not_taken import FilesNotTaken
+from node.receive.importer import ImportReport, files_below, import_file
 from node.receive.status import NotStored
 from node.receive.store.header import FileBytes, ends_early
 from node.receive.store.incoming import Arrival
@@ -37,7 +38,6 @@ POLL_S = 2.0
 SETTLED_S = 2.0  # a file that has not changed for this long is taken to be whole, unless it shows that it is not:
 INCOMPLETE_S = 60.0  # then it is stored as it is after this long, and never deleted
 AGAIN_S = 30.0  # until a file is tried again that could not be read, or for which there was no room
-NAMED = 20  # files in a packed file that the audit trail names
 
 EMPTY = "is empty so far"
 
@@ -64,7 +64,7 @@ class FolderWatcher:
         self._clock = clock
         name = hashlib.sha256(str(settings.path.absolute()).encode()).hexdigest()[:16]
         self._memory = store.receipts.folder / f"watched-{name}.json"
-        self._named: dict[str, set[str]] = {}  # path -> why it is not taken, as the operator was told
+        self._not_taken = FilesNotTaken(store.receipts.folder, name, settings.path)
         self._again: dict[str, float] = {}  # path -> when it is tried again
         self._loop = Loop("watched folder", self._work, every_s=POLL_S, retry_s=POLL_S)
 
@@ -86,40 +86,44 @@ class FolderWatcher:
         Raises
         ------
         OSError
-            If the folder is not there; what was taken from it stays remembered.
+            If the folder is not there or may not be read; what was taken from it stays remembered.
         """
-        self._settings.path.stat()
+        os.scandir(self._settings.path).close()
         report = ImportReport()
         taken = self._recall()
         found: State = {}
         ready: list[Path] = []
         waiting: list[tuple[Path, str]] = []
-        for folder, _, names in os.walk(self._settings.path):
-            for name in sorted(names):
-                path = Path(folder) / name
-                try:
-                    state = path.stat(follow_symlinks=False)
-                except OSError:
-                    continue  # whoever writes there has renamed it
-                if path.is_symlink() or not path.is_file():
-                    continue
-                key, mark = str(path), [state.st_mtime_ns, state.st_size]
-                age_s = self._clock() - state.st_mtime
-                if taken.get(key) == mark:
+        denied: list[tuple[Path, str]] = []
+
+        def refuse(name: str, reason: str) -> None:
+            denied.append((self._settings.path / name, reason))
+
+        for path in files_below(self._settings.path, refuse):
+            try:
+                state = path.lstat()
+            except OSError:
+                continue  # whoever writes there has renamed it
+            key, mark = str(path), [state.st_mtime_ns, state.st_size]
+            age_s = self._clock() - state.st_mtime
+            if taken.get(key) == mark:
+                found[key] = mark
+            elif age_s >= SETTLED_S and self._again.get(key, 0.0) <= self._clock():
+                reason = _unfinished(path)
+                if (reason and age_s < INCOMPLETE_S) or reason == EMPTY:
+                    waiting.append((path, reason))
+                else:
                     found[key] = mark
-                elif age_s >= SETTLED_S and self._again.get(key, 0.0) <= self._clock():
-                    reason = _unfinished(path)
-                    if (reason and age_s < INCOMPLETE_S) or reason == EMPTY:
-                        waiting.append((path, reason))
-                    else:
-                        found[key] = mark
-                        ready.append(path)
+                    ready.append(path)
+        for path, reason in denied:
+            self._name(path, [(shown(path.name), reason)])
+            found |= {key: mark for key, mark in taken.items() if Path(key).is_relative_to(path)}
         for path, reason in waiting:
-            self._name(path, [(path.name, f"{reason}: it is taken when it is whole")])
+            self._name(path, [(shown(path.name), f"{reason}: it is taken when it is whole")])
         if ready:
             for path in self._take(ready, report):
                 del found[str(path)]
-        self._forget(found.keys() | self._again.keys() | {str(path) for path, _ in waiting})
+        self._forget(found.keys() | self._again.keys() | {str(path) for path, _ in (*waiting, *denied)})
         if found != taken:
             self._remember(found)
         return report
@@ -147,13 +151,15 @@ class FolderWatcher:
         receipts = import_file(path, self._store, arrival, report)
         kept = report.not_taken
         if report.directories:
-            kept.append((path.name, "is the directory of a medium, whose files are taken one by one"))
+            kept.append((shown(path.name), "is the directory of a medium, whose files are taken one by one"))
         if self._settings.after == "delete" and receipts and not kept:
             reason = self._delete(path, digest, receipts)
             if reason:
-                kept.append((path.name, f"is stored, and stays: it {reason}"))
+                kept.append((shown(path.name), f"is stored, and stays: it {reason}"))
         if kept:
             self._name(path, kept)
+        else:
+            self._not_taken.remove(path)
         return report
 
     def _delete(self, path: Path, digest: str | None, receipts: list[Receipt]) -> str:
@@ -171,27 +177,17 @@ class FolderWatcher:
         return ""
 
     def _name(self, path: Path, files: list[tuple[str, str]]) -> None:
-        """Tell the operator, once, which file stays, and why. The log has no names: patients' may be in them."""
-        reasons = {reason for _, reason in files}
-        if self._named.get(str(path)) == reasons:
-            return
-        self._named[str(path)] = reasons
-        self._store.note(
-            FILE_NOT_TAKEN,
-            {
-                "folder": str(self._settings.path),
-                "file": str(path.relative_to(self._settings.path)),
-                "reasons": sorted(reasons),
-                **({"files": [name for name, _ in files[:NAMED]], "count": len(files)} if len(files) > 1 else {}),
-            },
-        )
-        for reason in sorted(reasons):
-            log.warning(FILE_NOT_TAKEN, extra={"folder": self._settings.path.name, "reason": reason})
+        self._not_taken.add(path, files, self._clock())
 
     def _forget(self, there: Set[str]) -> None:
-        """Keep in mind only files that are there."""
-        self._named = {key: reasons for key, reasons in self._named.items() if key in there}
+        """Keep in mind only files that are there, and tell the operator, once, that some are not taken, and why."""
         self._again = {key: when for key, when in self._again.items() if key in there and os.path.exists(key)}
+        count, reasons = self._not_taken.settle(there)
+        if count:
+            detail = {"folder": str(self._settings.path), "files": count, "reasons": reasons}
+            self._store.note(FILE_NOT_TAKEN, detail)
+        for reason in reasons:
+            log.warning(FILE_NOT_TAKEN, extra={"folder": self._settings.path.name, "reason": reason})
 
     def _recall(self) -> State:
         try:

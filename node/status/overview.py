@@ -26,7 +26,6 @@ from node.database.queries import (
 )
 from node.database.states import AssociationOutcome, OutboxState
 from node.database.tables import (
-    FILE_NOT_TAKEN,
     NOT_STORED,
     AssociationRow,
     AuditRow,
@@ -281,12 +280,6 @@ class Overview:
             NotStored(times[0], senders.get(association, ""), study, status, reason, len(times))
             for (association, study, status, reason), times in list(grouped.items())[:limit]
         ]
-
-    def files_not_taken(self, limit: int) -> Sequence[AuditRow]:
-        """What is left in watched folders, with the reasons, the latest first."""
-        query = select(AuditRow).where(AuditRow.what == FILE_NOT_TAKEN).order_by(AuditRow.id.desc()).limit(limit)
-        with self._session() as session:
-            return session.scalars(query).all()
 
     def study(self, uid: str) -> StudyView | None:
         """One study; None where the node has none of that UID."""

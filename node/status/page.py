@@ -29,6 +29,7 @@ from node.config import (
 from node.data_folder import resolved
 from node.database.connection import Database
 from node.network.sign_in import UNAUTHORIZED, sign_in_to_page
+from node.receive.files_not_taken import files_not_taken
 from node.status.capture_png import png
 from node.status.metrics import Metrics
 from node.status.overview import Disk, Overview
@@ -149,7 +150,8 @@ class _Page:
                 "requests": self._overview.requests(REQUESTS_SHOWN),
                 "destinations": self._overview.destinations(),
                 "refused": self._overview.refused_associations(REFUSALS_SHOWN),
-                "files": self._overview.files_not_taken(REFUSALS_SHOWN),
+                "files": files_not_taken(self._node.data),
+                "files_shown": REFUSALS_SHOWN,
                 "not_stored": self._overview.not_stored(REFUSALS_SHOWN),
                 "disk": self._disk,
             },

@@ -44,3 +44,17 @@ def test_a_file_meta_that_was_replaced_is_told(
     (tmp_path / "a").write_bytes(part10(ds).replace(b"1.2.3.4", b"1.2.3.5", 1))
     assert import_(tmp_path / "a", config) == OK
     assert "1 with a file meta that named another instance or class: the data set's holds" in capsys.readouterr().out
+
+
+def test_names_that_are_no_text_or_look_like_markup_are_told(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "M\udcfcller").write_text("no DICOM")
+    (tmp_path / "in" / "[").write_bytes(part10(mr()))
+    (tmp_path / "in" / "[b]").write_bytes(bytes(128) + b"DICM" + b"rubbish " * 50)
+    assert import_(tmp_path / "in", config) == NOT_RIGHT
+    told = capsys.readouterr()
+    assert "M\ufffdller: is not DICOM" in told.err
+    assert "[b]: " in told.err
+    assert "1 stored, 1 refused, 1 not DICOM" in told.out

@@ -9,11 +9,13 @@ import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from node.config import WatchedFolder
 from node.database.tables import AssociationRow, InstanceRow
+from node.receive.files_not_taken import NAMED, files_not_taken
 from node.receive.store.header import FileBytes, ends_early
 from node.receive.store.incoming import Arrival
 from node.receive.store.instance_files import Receipt
@@ -22,6 +24,7 @@ from node.receive.store.receipt_log import Noted, decode_all
 from node.receive.store.store import Store
 from node.receive.watched_folder import AGAIN_S, SETTLED_S, FolderWatcher
 from tests.node.receive.harness import Running, configuration, mr, part10, stored_files
+from tests.privileges import held_to_permissions
 from tests.waiting import until
 
 NOW = 1_800_000_000.0
@@ -88,10 +91,15 @@ def test_a_stored_file_is_deleted_and_a_refused_one_stays_and_is_not_tried_again
 
 
 def named(store: Store) -> dict[str, list[str]]:
-    """What the audit trail says of files that were not taken: the file, and the reasons."""
+    """What the status page says of files that were not taken: the file, and the reasons."""
+    return {file.name: file.reasons for file in files_not_taken(store.spool.parent)}
+
+
+def noted(store: Store) -> list[dict[str, Any]]:
+    """What the audit trail says of them."""
     lines = b"".join(path.read_bytes() for path in store.receipts.folder.glob("*.journal"))
     notes = [entry for entry in decode_all(lines) if isinstance(entry, Noted) and entry.what == "file not taken"]
-    return {note.detail["file"]: note.detail["reasons"] for note in notes}
+    return [note.detail for note in notes]
 
 
 def test_only_what_is_stored_is_deleted_and_the_rest_is_named(
@@ -124,6 +132,52 @@ def test_only_what_is_stored_is_deleted_and_the_rest_is_named(
     assert {path.name for path in (folder / "sub").iterdir()} == stay.keys()
     assert named(store) == {f"sub/{name}": [reason] for name, (_, reason) in stay.items()}
     assert watch(folder, store, leader_lock, after="delete").poll().stored == 0
+
+
+def test_names_of_files_are_in_a_private_file_and_not_in_the_records(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    put(folder / "M\udcfcller.txt", b"Dear colleague", NOW - 100)  # not UTF-8
+    put(folder / "Meier.zip", zip_of(**{f"{number}.txt": b"text" for number in range(NAMED + 2)}), NOW - 100)
+    watcher = watch(folder, store, leader_lock)
+    watcher.poll()
+    watcher.poll()
+    reasons = ["is not DICOM"]
+    files = {file.name: (file.reasons, file.members[:2], file.more) for file in files_not_taken(tmp_path / "data")}
+    assert files == {
+        "M\ufffdller.txt": (reasons, [], 0),
+        "Meier.zip": (reasons, ["Meier.zip/0.txt", "Meier.zip/1.txt"], 2),
+    }
+    assert noted(store) == [{"folder": str(folder), "files": 2, "reasons": reasons}]
+    (path,) = store.receipts.folder.glob("not-taken-*.json")
+    assert path.stat().st_mode & 0o777 == 0o600
+    put(folder / "Meier.zip", part10(mr()), NOW - 90)
+    (folder / "M\udcfcller.txt").unlink()
+    watch(folder, store, leader_lock).poll()
+    assert named(store) == {}
+    assert len(noted(store)) == 1
+
+
+def test_what_may_not_be_read_is_named_and_nothing_else_is_forgotten(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    put(folder / "sub" / "deep" / "a", part10(mr()), NOW - 100)
+    watcher = watch(folder, store, leader_lock)
+    assert watcher.poll().stored == 1
+    put(folder / "b", part10(mr()), NOW - 100)
+    (folder / "sub").chmod(0)
+    with held_to_permissions():
+        assert [watcher.poll().stored for _ in range(2)] == [1, 0]
+        assert named(store) == {"sub": ["cannot be read: Permission denied"]}
+        folder.chmod(0)
+        with pytest.raises(PermissionError):
+            watcher.poll()
+    folder.chmod(0o700)
+    (folder / "sub").chmod(0o700)
+    assert watcher.poll().stored == 0
+    assert (named(store), len(noted(store))) == ({}, 1)
 
 
 def test_half_a_copy_is_named_and_waits_until_it_is_whole(

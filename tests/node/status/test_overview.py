@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
 from node.database.connection import Database
-from node.database.tables import FILE_NOT_TAKEN, AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
+from node.database.tables import AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
+from node.receive.files_not_taken import FilesNotTaken
 from node.status.overview import Overview, StudyView
 from node.status.page import build_app
 from node.study.patients import Person
@@ -111,10 +114,16 @@ def test_contexts_that_were_refused_and_files_that_were_not_taken_are_shown(
         session.execute(
             update(AssociationRow).where(AssociationRow.id == "a").values(contexts_refused="the class X is not taken")
         )
-        detail = {"folder": "/in", "file": "<b>letter</b>.txt", "reasons": ["is not DICOM", "is encrypted"]}
-        session.add(AuditRow(at=morning.zero, what=FILE_NOT_TAKEN, detail=detail))
+    receipts = configuration.node.data / "receipts"
+    receipts.mkdir(exist_ok=True)
+    files = FilesNotTaken(receipts, "in", Path("/in"))
+    files.add(
+        Path("/in/<b>M\udcfcller</b>.zip"), [("a", "is not DICOM"), ("<i>", "is encrypted")], morning.zero.timestamp()
+    )
+    assert files.settle({"/in/<b>M\udcfcller</b>.zip"}) == (1, ["is encrypted", "is not DICOM"])
     with client_of(build_app(configuration, database), accept="text/html") as client:
         page = client.get("/").text
     assert "accepted, but: the class X is not taken" in page
-    assert "&lt;b&gt;letter&lt;/b&gt;.txt" in page
-    assert "is not DICOM; is encrypted" in page
+    assert "&lt;b&gt;M\ufffdller&lt;/b&gt;.zip" in page
+    assert "&lt;i&gt;" in page
+    assert "is encrypted; is not DICOM" in page

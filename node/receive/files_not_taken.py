@@ -1,0 +1,125 @@
+"""Which files of watched folders are not taken, and why.
+
+A file may be named after a patient, and no patient's name is in the database or the log. So the names lie in a file of
+the data folder that only the node's account may read, from where the status page shows them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence, Set
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from node.files import shown, write_whole
+
+PREFIX = "not-taken-"
+NAMED = 20  # files in a packed file that are named
+
+
+class FileNotTaken(NamedTuple):
+    """A file that is left in a watched folder."""
+
+    at: datetime
+    folder: str
+    name: str  # relative to the folder
+    reasons: list[str]
+    members: list[str]  # the first of the files in it that were not taken, where it is a packed file
+    more: int  # such files in it
+
+
+class FilesNotTaken:
+    """Those of one watched folder, over restarts too.
+
+    Parameters
+    ----------
+    receipts
+        The folder of the receipts.
+    name
+        Of the watched folder, fit for a file's name.
+    folder
+        The watched folder.
+    """
+
+    def __init__(self, receipts: Path, name: str, folder: Path) -> None:
+        self._path = receipts / f"{PREFIX}{name}.json"
+        self._folder = folder
+        self._files: dict[str, dict[str, Any]] = _read(self._path).get("files", {})
+        self._changed = False
+        self._news: list[str] = []
+
+    def add(self, path: Path, files: Sequence[tuple[str, str]], at: float) -> None:
+        """Note a file that is not taken.
+
+        Parameters
+        ----------
+        path
+            In the watched folder.
+        files
+            What of it is not taken, by name, and why: itself, or the files that are packed in it.
+        at
+            Seconds since the epoch.
+        """
+        reasons = sorted({reason for _, reason in files})
+        if self._files.get(str(path), {}).get("reasons") == reasons:
+            return
+        members = [name for name, _ in files[:NAMED] if name != shown(path.name)]
+        more = len(files) - NAMED if len(files) > NAMED else 0
+        self._files[str(path)] = {"at": at, "reasons": reasons, "members": members, "more": more}
+        self._news.append(str(path))
+        self._changed = True
+
+    def remove(self, path: Path) -> None:
+        """A file is taken now."""
+        self._changed = self._files.pop(str(path), None) is not None or self._changed
+
+    def settle(self, there: Set[str]) -> tuple[int, list[str]]:
+        """Forget the files that are not among the paths `there`, and write down the others.
+
+        Returns
+        -------
+        tuple
+            How many have been added since the last time, and why they are not taken.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written down.
+        """
+        for path in self._files.keys() - there:
+            self.remove(Path(path))
+        if self._changed:
+            content = {"folder": str(self._folder), "files": self._files}
+            write_whole(self._path, json.dumps(content).encode(), sync="content")
+            self._changed = False
+        news = [self._files[path] for path in self._news if path in self._files]
+        self._news = []
+        return len(news), sorted({reason for file in news for reason in file["reasons"]})
+
+
+def files_not_taken(data: Path) -> list[FileNotTaken]:
+    """The files that are left in all watched folders, the latest first.
+
+    Parameters
+    ----------
+    data
+        The data folder.
+    """
+    found = []
+    for path in (data / "receipts").glob(f"{PREFIX}*.json"):
+        content = _read(path)
+        folder = content.get("folder", "")
+        for file, facts in content.get("files", {}).items():
+            at = datetime.fromtimestamp(facts["at"], UTC)
+            name = shown(str(Path(file).relative_to(folder)))
+            found.append(FileNotTaken(at, shown(folder), name, facts["reasons"], facts["members"], facts["more"]))
+    return sorted(found, key=lambda file: file.at, reverse=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content
