@@ -370,6 +370,7 @@ class Result:
     flags: tuple[Flag, ...] = ()
     limits: tuple[str, ...] = ()  # what the reader must know: gates that flagged, out of range, simulated training
     left_aside: tuple[LeftAside, ...] = ()  # images that it was given and that are no evidence
+    compared_with: tuple[str, ...] = ()  # SOPInstanceUIDs of the earlier reports whose numbers it was held against
     parameters: tuple[tuple[str, str], ...] = ()  # of the algorithm, as the report lists them
     subject: Subject | None = None
     from_record: RecordReport | None = None  # an Enhanced SR and a PDF from the record, in place of TID 1500

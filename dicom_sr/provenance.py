@@ -81,6 +81,11 @@ class Provenance:
         return (*getattr(self.result, "remarks", ()), *self.left_out)
 
     @property
+    def limits_key(self) -> tuple[str, ...]:
+        """What names an object that shows the limits, beside the result: with other limits it is another object."""
+        return (hashlib.sha256("\n".join(self.limits).encode()).hexdigest(),) if self.limits else ()
+
+    @property
     def subject(self) -> Subject | None:
         """The patient, where the pipeline names one."""
         return self.result.subject if isinstance(self.result, Result) else None
@@ -137,6 +142,7 @@ class Provenance:
         sources = {instance.sop_instance_uid for series in self.result.evidence for instance in series.instances}
         for aside in getattr(self.result, "left_aside", ()):  # all that it was given names it, whatever it made of it
             sources |= {image.sop_instance_uid for image in aside.images}
+        sources |= set(getattr(self.result, "compared_with", ()))
         profile = self.profile
         form = [software_version(), profile.institution, profile.device_serial_number]
         form += [str(profile.synthetic_data), str(profile.snomed_licence)]

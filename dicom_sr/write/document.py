@@ -180,7 +180,7 @@ def encode_document(provenance: Provenance, folder: Path) -> tuple[EncodedObject
     """The result as Encapsulated PDF."""
     pdf = make_pdf(provenance)
     ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = EncapsulatedPDFStorage, provenance.uid("document", "0")
+    ds.SOPClassUID, ds.SOPInstanceUID = EncapsulatedPDFStorage, provenance.uid("document", "0", *provenance.limits_key)
     ds.SeriesInstanceUID = provenance.uid("document", "series")
     ds.SeriesNumber, ds.InstanceNumber = provenance.series_number("document"), 1
     ds.Modality, ds.ConversionType = "DOC", "WSD"

@@ -99,7 +99,7 @@ def document(provenance: Provenance, kind: str, sop_class: str, content: Dataset
     ds.update(content)
     # a report that may not refer to the derived series has another tree, so it is another report
     sources_only = not provenance.derived and bool(getattr(provenance.result, "derived", ()))
-    what = (kind, *(("sources only",) if sources_only else ()), *provenance.left_out)
+    what = (kind, *(("sources only",) if sources_only else ()), *provenance.limits_key)
     ds.SOPClassUID, ds.SOPInstanceUID = sop_class, provenance.uid(*what, "0")
     ds.SeriesInstanceUID, ds.SeriesNumber = provenance.uid(*what, "series"), provenance.series_number(kind)
     ds.Modality, ds.InstanceNumber = "SR", 1

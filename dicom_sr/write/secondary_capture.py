@@ -45,7 +45,7 @@ def _secondary_capture(provenance: Provenance, index: int, pixels: NDArray[np.ui
     """One page as a Secondary Capture image, RGB (H, W, 3)."""
     ds = Dataset()
     ds.SOPClassUID, ds.Modality = SecondaryCaptureImageStorage, "OT"
-    ds.SOPInstanceUID = provenance.uid("secondary_capture", str(index), *provenance.left_out)
+    ds.SOPInstanceUID = provenance.uid("secondary_capture", str(index), *provenance.limits_key)
     ds.SeriesInstanceUID = provenance.uid("secondary_capture", "series")
     ds.SeriesNumber, ds.InstanceNumber = provenance.series_number("secondary_capture"), index + 1
     ds.ConversionType, ds.ImageType = "WSD", ["DERIVED", "SECONDARY"]

@@ -146,6 +146,7 @@ class HandFootScoring:
             flags=pages.flags(limbs, progress),
             limits=(*remarks, *_unread(read)),
             left_aside=(*left_aside, *unread),
+            compared_with=(earlier[-1].sop_instance_uid,) if before else (),
             parameters=(
                 ("limbs", ", ".join(f"{c.key[1]} {c.key[0]}" for c in limbs)),
                 ("scores lean on", self.settings.pooling),

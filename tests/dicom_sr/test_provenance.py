@@ -10,8 +10,10 @@ import pytest
 from pydicom.sr.coding import Code
 
 from dicom_sr.errors import EncodingError
+from dicom_sr.findings import ImageReference, LeftAside
 from dicom_sr.profile import EncodingProfile, Kind
 from dicom_sr.provenance import Provenance
+from dicom_sr.write.encode import encode
 from tests.factories import MODEL, knee_result, knee_study
 
 CREATED = datetime(2026, 11, 22, 14, 5, 6, tzinfo=UTC)
@@ -52,3 +54,23 @@ def test_a_private_code_that_nobody_knows_is_an_error(tmp_path: Path) -> None:
     finding = replace(result.findings[0], finding=Code("TEAR", "99NOBODY", "Tendon tear"))  # type: ignore[union-attr]
     with pytest.raises(EncodingError, match="99NOBODY"):
         _ = replace(one, result=replace(result, findings=(finding,))).coding_schemes  # type: ignore[arg-type]
+
+
+def test_what_says_other_limits_or_was_held_against_another_report_is_another_object(tmp_path: Path) -> None:
+    study = knee_study(tmp_path / "source")
+    result = knee_result(study, MODEL)
+    (image,) = study.series[0].instances[:1]
+    aside = (LeftAside("a localizer", (ImageReference(image.sop_instance_uid),)),)
+    others = [
+        result,
+        replace(result, limits=(*result.limits, "The archive did not answer.")),
+        replace(result, left_aside=aside),
+        replace(result, left_aside=(replace(aside[0], reason="in colour"),)),
+        replace(result, compared_with=("2.25.1",)),
+    ]
+    profile = EncodingProfile(kinds=("report", "secondary_capture"))
+    uids: list[str] = []
+    for number, one in enumerate(others):
+        uids += [made.sop_instance_uid for made in encode(one, profile, CREATED, tmp_path / str(number))]
+    assert len(uids) >= 2 * len(others)
+    assert len(set(uids)) == len(uids)
