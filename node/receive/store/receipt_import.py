@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
 from sqlalchemy import Connection, Row, Select, Table, Update, and_, bindparam, case, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from node.background import Loop
@@ -60,18 +61,28 @@ KNOWN_ASSOCIATIONS = select(associations.c.id).where(associations.c.id.in_(bindp
 OUTCOMES = select(associations.c.id, associations.c.outcome).where(
     associations.c.id.in_(bindparam("keys", expanding=True))
 )
-KNOWN_INSTANCES = select(instances.c.sop_instance_uid).where(
-    instances.c.sop_instance_uid.in_(bindparam("keys", expanding=True))
-)
-KNOWN_STUDIES = select(studies.c.study_instance_uid).where(
-    studies.c.study_instance_uid.in_(bindparam("keys", expanding=True))
+KNOWN_INSTANCES = (
+    select(
+        instances.c.sop_instance_uid,
+        instances.c.study_instance_uid,
+        instances.c.series_instance_uid,
+        instances.c.made_by_us,
+    )
+    .where(instances.c.sop_instance_uid.in_(bindparam("keys", expanding=True)))
+    .with_for_update()  # one that is being deleted is waited for
 )
 KNOWN_SERIES = select(series.c.study_instance_uid, series.c.series_instance_uid, series.c.expected).where(
     series.c.series_instance_uid.in_(bindparam("keys", expanding=True))
 )
-NEW_ASSOCIATION, NEW_INSTANCE, NEW_SERIES, NEW_STUDY, NEW_AUDIT = (
-    insert(table) for table in (associations, instances, series, studies, audits)
+NEW_ASSOCIATION, NEW_INSTANCE, NEW_SERIES, NEW_AUDIT = (
+    insert(table) for table in (associations, instances, series, audits)
 )
+NEW_OR_MORE_OF_STUDY = {
+    name: new.on_conflict_do_update(
+        index_elements=[studies.c.study_instance_uid], set_={"last_received": new.excluded.last_received}
+    )
+    for name, new in (("sqlite", sqlite.insert(studies)), ("postgresql", postgresql.insert(studies)))
+}
 COUNT_STORED, COUNT_FAILED = (
     update(associations).where(associations.c.id == bindparam("key")).values({column: column + bindparam("count")})
     for column in (associations.c.stored, associations.c.failed)
@@ -128,8 +139,16 @@ MORE_OF_SERIES = (
         last_association_id=bindparam("association"),
     )
 )
-MORE_OF_STUDY = (
-    update(studies).where(studies.c.study_instance_uid == bindparam("key")).values(last_received=bindparam("at"))
+# Their places were taken by instances of other series: what is undecided stays so.
+LESS_OF_SERIES = (
+    update(series)
+    .where(OF_SERIES)
+    .values(
+        {
+            column: case((column > bindparam("gone"), column - bindparam("gone")), else_=0)
+            for column in (series.c.instances, series.c.routed_instances, series.c.study_routed_instances)
+        }
+    )
 )
 SAFE = update(instances).where(instances.c.sop_instance_uid == bindparam("key")).values(fsynced=True)
 
@@ -344,24 +363,35 @@ def _write_associations(connection: Connection, entries: Sequence[Entry]) -> Non
 def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
     if not stored:
         return
-    sent = {entry.sop_instance_uid for entry in stored}
-    known = {row.sop_instance_uid for row in _existing(connection, KNOWN_INSTANCES, sent)}
-    new: dict[str, Stored] = {}
-    again: list[Stored] = []
-    for entry in stored:
-        if entry.sop_instance_uid in known or entry.sop_instance_uid in new:
-            again.append(entry)
-        else:
-            new[entry.sop_instance_uid] = entry
-    if new:
-        connection.execute(NEW_INSTANCE, [_instance_row(entry) for entry in new.values()])
-    if again:
-        _write_repeated(connection, again)
     # results of this software are nobody's images: they add to no series and to no study's time
     images = [entry for entry in stored if not entry.made_by_us]
+    # first: as who removes or erases a study, whoever has its row may change what is of it
+    _write_studies(connection, images)
+    known = _existing(connection, KNOWN_INSTANCES, {entry.sop_instance_uid for entry in stored})
+    places: dict[str, SeriesKey | None] = {  # of which series it is counted
+        row.sop_instance_uid: None if row.made_by_us else (row.study_instance_uid, row.series_instance_uid)
+        for row in known
+    }
+    new: list[Stored] = []
+    again: list[Stored] = []
+    added: Counter[SeriesKey] = Counter()
+    gone: Counter[SeriesKey] = Counter()
+    for entry in stored:
+        (again if entry.sop_instance_uid in places else new).append(entry)
+        before, place = places.get(entry.sop_instance_uid), None if entry.made_by_us else _series_key(entry)
+        if before != place:  # else its file was gone, and its UID anybody's
+            added.update([place] if place else [])
+            gone.update([before] if before else [])
+        places[entry.sop_instance_uid] = place
+    if new:
+        connection.execute(NEW_INSTANCE, [_instance_row(entry) for entry in new])
+    if again:
+        _write_repeated(connection, again)
     if images:
-        _write_series(connection, images, new)
-        _write_studies(connection, images)
+        _write_series(connection, images, added)
+    if gone:
+        lost = [{"study": study, "key": uid, "gone": count} for (study, uid), count in sorted(gone.items())]
+        connection.execute(LESS_OF_SERIES, lost)
 
 
 def _count(connection: Connection, statement: Update, entries: Sequence[Stored | CameBack | Failed]) -> None:
@@ -420,7 +450,7 @@ def _series_key(entry: Stored) -> SeriesKey:
     return entry.study_instance_uid, entry.series_instance_uid
 
 
-def _write_series(connection: Connection, stored: Sequence[Stored], new: dict[str, Stored]) -> None:
+def _write_series(connection: Connection, stored: Sequence[Stored], added: Counter[SeriesKey]) -> None:
     touched: dict[SeriesKey, list[Stored]] = {}
     for entry in stored:
         touched.setdefault(_series_key(entry), []).append(entry)
@@ -432,7 +462,6 @@ def _write_series(connection: Connection, stored: Sequence[Stored], new: dict[st
     for key, entries in touched.items():
         study, uid = key
         first, last = entries[0], entries[-1]
-        added = sum(new.get(entry.sop_instance_uid) is entry for entry in entries)
         # where headers disagree the larger count holds: it can only make a series wait for its quiet time
         stated = [entry.expected for entry in entries if entry.expected] + [known.get(key) or 0]
         expected = max(stated) or None
@@ -441,7 +470,7 @@ def _write_series(connection: Connection, stored: Sequence[Stored], new: dict[st
                 {
                     "study": study,
                     "key": uid,
-                    "added": added,
+                    "added": added[key],
                     "stated": expected,
                     "at": _moment(last.at),
                     "association": last.association_id,
@@ -453,7 +482,7 @@ def _write_series(connection: Connection, stored: Sequence[Stored], new: dict[st
                     "series_instance_uid": uid,
                     "study_instance_uid": study,
                     "modality": first.modality,
-                    "instances": added,
+                    "instances": added[key],
                     "expected": expected,
                     "first_received": _moment(first.at),
                     "last_received": _moment(last.at),
@@ -471,16 +500,12 @@ def _write_studies(connection: Connection, stored: Sequence[Stored]) -> None:
     for entry in stored:
         first, _ = touched.get(entry.study_instance_uid, (entry.at, 0.0))
         touched[entry.study_instance_uid] = (first, entry.at)
-    known = {row.study_instance_uid for row in _existing(connection, KNOWN_STUDIES, touched)}
     rows = [
         {"study_instance_uid": uid, "first_received": _moment(first), "last_received": _moment(last)}
-        for uid, (first, last) in touched.items()
-        if uid not in known
+        for uid, (first, last) in sorted(touched.items())
     ]
     if rows:
-        connection.execute(NEW_STUDY, rows)
-    if known:
-        connection.execute(MORE_OF_STUDY, [{"key": uid, "at": _moment(touched[uid][1])} for uid in known])
+        connection.execute(NEW_OR_MORE_OF_STUDY[connection.dialect.name], rows)
 
 
 def _write_synced(connection: Connection, synced: Sequence[Synced]) -> None:

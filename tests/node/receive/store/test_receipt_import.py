@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from node.database import erasure
 from node.database.connection import Database, open_database
 from node.database.tables import AssociationRow, AuditRow, Base, InstanceRow, SeriesRow, StudyRow
 from node.receive.store.locks import LeaderLock, take_slot
@@ -29,6 +32,8 @@ from node.receive.store.receipt_log import (
     encode,
     is_abandoned,
 )
+from tests.postgres import Postgres
+from tests.waiting import until
 
 AT = 1_800_000_000.0
 
@@ -277,6 +282,66 @@ def test_a_revision_makes_the_series_of_its_own_study_complete_once_more(
     routed = {row.study_instance_uid: row.routed_instances for row in rows(database, SeriesRow)}
     assert routed == {one.study_instance_uid: 0, "1.5": 1}
     receipts.close()
+
+
+def test_a_uid_whose_file_was_gone_counts_in_the_series_that_has_it_now(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    for number in (1, 2):
+        receipts.append(stored("a-1", number))
+    receipt_import.poll()
+    with Session(database) as session, session.begin():
+        session.execute(update(SeriesRow).values(routed_instances=2, study_routed_instances=1))
+    other = stored("a-1", 1, AT + 9)._replace(series_instance_uid="1.7.1", study_instance_uid="1.7")
+    receipts.append(other)
+    receipts.append(other._replace(at=AT + 10))
+    receipt_import.poll()
+    found = {
+        row.study_instance_uid: (row.instances, row.routed_instances, row.study_routed_instances)
+        for row in rows(database, SeriesRow)
+    }
+    assert found == {"1.2.5": (1, 1, 0), "1.7": (1, 0, 0)}
+    for mark in (tmp_path / "receipts").glob("*.read"):
+        mark.unlink()  # and all is read once more
+    ReceiptImport(tmp_path, database).import_now()
+    assert {row.study_instance_uid: row.instances for row in rows(database, SeriesRow)} == {"1.2.5": 1, "1.7": 1}
+    assert {row.study_instance_uid for row in rows(database, StudyRow)} == {"1.2.5", "1.7"}
+    receipts.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("series", ["1.2.4", "1.2.4.9"], ids=["known series", "new series"])
+def test_what_comes_while_its_study_is_erased_is_recorded_after_that(
+    tmp_path: Path, postgres: Postgres, series: str
+) -> None:
+    database = open_database(postgres.database())
+    Base.metadata.create_all(database)
+    receipts = ReceiptLog(tmp_path / "receipts")
+    receipts.append(stored("a-1", 1))
+    assert ReceiptImport(tmp_path, database).import_now()
+    receipts.append(stored("a-1", 1, AT + 1))
+    receipts.append(stored("a-1", 2, AT + 1)._replace(series_instance_uid=series))
+    with ThreadPoolExecutor(1) as thread:
+        with Session(database) as session, session.begin():
+            found = erasure.locked(session, "1.2.5")
+            imported = thread.submit(ReceiptImport(tmp_path, database).import_now)
+            until(lambda: imported.done() or waiting(database), "the import at the lock")
+            erasure.erase(session, found, "operator", datetime.now(UTC))
+        assert imported.result()
+    assert {row.sop_instance_uid for row in rows(database, InstanceRow)} == {"1.2.3.1", "1.2.3.2"}
+    assert {row.series_instance_uid: row.instances for row in rows(database, SeriesRow)} == (
+        {"1.2.4": 2} if series == "1.2.4" else {"1.2.4": 1, series: 1}
+    )
+    assert len(rows(database, StudyRow)) == 1
+    receipts.close()
+    database.dispose()
+
+
+def waiting(database: Database) -> bool:
+    """Whether a session of the server waits for another's lock."""
+    with database.connect() as connection:
+        return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
 def test_results_that_came_back_are_no_images_of_their_study(
