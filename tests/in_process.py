@@ -85,7 +85,7 @@ class InProcessNode:
         report = ImportReport()
         arrival = self.store.open("folder", peer_address="import")
         for file in files:
-            import_file(file, self.store, arrival, report)
+            import_file(file, self.store, lambda: arrival, report)
         arrival.close(AssociationOutcome.RELEASED)
         self.receipts.poll()
         return report

@@ -57,7 +57,8 @@ class ImportReport:
     not_dicom: list[str] = field(default_factory=list)  # file names
     refused: list[tuple[str, str]] = field(default_factory=list)  # file name and why
     metas_replaced: int = 0  # of those stored: the file meta named another instance than the data set
-    try_again: bool = False  # the node had no room, or a file could not be read
+    unreadable: bool = False  # the system did not let a file be read: it may do so later
+    no_room: bool = False  # the node could not write to its disk: later it may
 
     @property
     def not_taken(self) -> list[tuple[str, str]]:
@@ -70,7 +71,8 @@ class ImportReport:
         self.directories += other.directories
         self.not_dicom += other.not_dicom
         self.refused += other.refused
-        self.try_again = self.try_again or other.try_again
+        self.unreadable = self.unreadable or other.unreadable
+        self.no_room = self.no_room or other.no_room
 
     def refuse(self, name: str, reason: str) -> None:
         """Note one that should have gone in."""
@@ -129,30 +131,49 @@ def import_path(
     for file in _files(path, report):
         if progress is not None:
             progress(file)
-        import_file(file, store, arrival, report)
+        import_file(file, store, lambda: arrival, report)
 
 
-def import_file(path: Path, store: Store, arrival: Arrival, report: ImportReport) -> list[Receipt]:
-    """Import one file, with all that is packed in it; the receipts of what was stored."""
+def import_file(path: Path, store: Store, arrival: Callable[[], Arrival], report: ImportReport) -> list[Receipt]:
+    """Import one file, with all that is packed in it; the receipts of what was stored.
+
+    Parameters
+    ----------
+    path
+        The file.
+    store
+        Takes the instances.
+    arrival
+        What they come by: asked for when there is something to store. It may raise `NotStored`.
+    report
+        What becomes of the file is added to it.
+    """
     one = _OneFile(store, arrival, report)
     try:
         with path.open("rb") as source:
             one.take(source, shown(path.name))
     except TooMuch as error:
         report.refuse(path.name, str(error))
+    except _NoRoom as error:
+        report.refuse(path.name, str(error))
+        report.no_room = True
     except OSError as error:
         report.refuse(path.name, _unreadable(error))
-        report.try_again = True
+        report.unreadable = True
     except Unreadable as error:
         report.refuse(path.name, str(error))
-        report.try_again = True
+        report.unreadable = True
     return one.receipts
+
+
+class _NoRoom(Exception):
+    """The node cannot write to its disk: there is no use in reading on."""
 
 
 class _OneFile:
     """A file on its way into the store, and the files that are packed in it."""
 
-    def __init__(self, store: Store, arrival: Arrival, report: ImportReport) -> None:
+    def __init__(self, store: Store, arrival: Callable[[], Arrival], report: ImportReport) -> None:
         self._store, self._arrival, self._report = store, arrival, report
         self.receipts: list[Receipt] = []
 
@@ -176,7 +197,7 @@ class _OneFile:
 
         Raises
         ------
-        TooMuch, Unreadable
+        TooMuch, Unreadable, _NoRoom
         """
         marked, packing = _told(source)
         if packing is not None:
@@ -196,8 +217,8 @@ class _OneFile:
         try:
             if not partial:
                 source.seek(0)
-                partial = spool(pieces(source), self._store, self._arrival)
-            self.receipts.append(self._store.adopt(self._arrival, partial))
+                partial = spool(pieces(source), self._store, self._arrival())
+            self.receipts.append(self._store.adopt(self._arrival(), partial))
             self._report.stored += 1
         except NotStored as error:
             self._refuse(name, error)
@@ -223,7 +244,7 @@ class _OneFile:
             with reading():
                 source = member.open()
             with source:
-                partial = spool(allowance.counted(source), self._store, self._arrival)
+                partial = spool(allowance.counted(source), self._store, self._arrival())
         except Unreadable as error:
             self._report.refuse(name, str(error))
             return
@@ -237,9 +258,9 @@ class _OneFile:
             self._store.drop(partial)
 
     def _refuse(self, name: str, error: NotStored) -> None:
+        if error.status == Status.OUT_OF_RESOURCES and not isinstance(error, TooLarge):
+            raise _NoRoom(error.reason) from error
         self._report.refuse(name, error.reason)
-        no_room = error.status == Status.OUT_OF_RESOURCES and not isinstance(error, TooLarge)
-        self._report.try_again = self._report.try_again or no_room
 
 
 def _told(source: IO[bytes]) -> tuple[bool, str | None]:

@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Callable, Set
 from pathlib import Path
+from typing import NamedTuple
 
 from node.background import Loop
 from node.config import WatchedFolder
@@ -37,11 +38,20 @@ log = logging.getLogger(__name__)
 POLL_S = 2.0
 SETTLED_S = 2.0  # a file that has not changed for this long is taken to be whole, unless it shows that it is not:
 INCOMPLETE_S = 60.0  # then it is stored as it is after this long, and never deleted
-AGAIN_S = 30.0  # until a file is tried again that could not be read, or for which there was no room
+AGAIN_S = 30.0  # until a file is tried again that could not be read, or the folder, where there was no room; then
+LONGEST_PAUSE_S = 900.0  # twice as long each time, up to this
 
 EMPTY = "is empty so far"
 
 State = dict[str, list[int]]  # path -> modification time in ns, size
+
+
+class _Retry(NamedTuple):
+    """When a file is tried again, unless it changes before."""
+
+    mark: list[int]  # its modification time in ns and size
+    at: float  # seconds since the epoch
+    pause_s: float
 
 
 class FolderWatcher:
@@ -65,7 +75,10 @@ class FolderWatcher:
         name = hashlib.sha256(str(settings.path.absolute()).encode()).hexdigest()[:16]
         self._memory = store.receipts.folder / f"watched-{name}.json"
         self._not_taken = FilesNotTaken(store.receipts.folder, name, settings.path)
-        self._again: dict[str, float] = {}  # path -> when it is tried again
+        self._again: dict[str, _Retry] = {}  # by path
+        self._pause_s = 0.0  # for which the folder is put off,
+        self._put_off_until = 0.0
+        self._arrival: Arrival | None = None  # of this round
         self._loop = Loop("watched folder", self._work, every_s=POLL_S, retry_s=POLL_S)
 
     def start(self) -> None:
@@ -90,6 +103,8 @@ class FolderWatcher:
         """
         os.scandir(self._settings.path).close()
         report = ImportReport()
+        if self._clock() < self._put_off_until:
+            return report
         taken = self._recall()
         found: State = {}
         ready: list[Path] = []
@@ -108,7 +123,7 @@ class FolderWatcher:
             age_s = self._clock() - state.st_mtime
             if taken.get(key) == mark:
                 found[key] = mark
-            elif age_s >= SETTLED_S and self._again.get(key, 0.0) <= self._clock():
+            elif age_s >= SETTLED_S and self._is_due(key, mark):
                 reason = _unfinished(path)
                 if (reason and age_s < INCOMPLETE_S) or reason == EMPTY:
                     waiting.append((path, reason))
@@ -121,34 +136,65 @@ class FolderWatcher:
         for path, reason in waiting:
             self._name(path, [(shown(path.name), f"{reason}: it is taken when it is whole")])
         if ready:
-            for path in self._take(ready, report):
+            # what there was no room for comes last: it may be too large, and the others not
+            for path in self._take(sorted(ready, key=lambda path: str(path) in self._again), found, report):
                 del found[str(path)]
         self._forget(found.keys() | self._again.keys() | {str(path) for path, _ in (*waiting, *denied)})
         if found != taken:
             self._remember(found)
         return report
 
-    def _take(self, ready: list[Path], report: ImportReport) -> list[Path]:
-        """Import these files; those that are to be tried again."""
+    def _is_due(self, key: str, mark: list[int]) -> bool:
+        retry = self._again.get(key)
+        return retry is None or retry.mark != mark or retry.at <= self._clock()
+
+    def _take(self, ready: list[Path], found: State, report: ImportReport) -> list[Path]:
+        """Import these files, until there is no room for one; those that are to be tried again."""
         again = []
-        arrival = self._store.open("folder", peer_address=self._settings.path.name[:64])
         for number, path in enumerate(ready):
-            if self._loop.stopping.is_set():
+            if self._loop.stopping.is_set() or report.no_room:
                 again += ready[number:]
                 break
-            one = self._take_one(path, arrival)
-            if one.try_again:
+            one = self._take_one(path)
+            if one.unreadable or one.no_room:
                 again.append(path)
-                self._again[str(path)] = self._clock() + AGAIN_S
+                self._put_off(str(path), found[str(path)])
+            else:
+                self._again.pop(str(path), None)
             report.add(one)
-        arrival.close(AssociationOutcome.RELEASED)
+        if report.no_room:
+            self._pause_s = AGAIN_S if report.stored else _longer(self._pause_s)
+            self._put_off_until = self._clock() + self._pause_s
+        else:
+            self._pause_s = 0.0
+        if self._arrival is not None:
+            self._arrival.close(AssociationOutcome.RELEASED)
+            self._arrival = None
         return again
 
-    def _take_one(self, path: Path, arrival: Arrival) -> ImportReport:
+    def _put_off(self, key: str, mark: list[int]) -> None:
+        before = self._again.get(key)
+        pause_s = _longer(before.pause_s if before is not None and before.mark == mark else 0.0)
+        self._again[key] = _Retry(mark, self._clock() + pause_s, pause_s)
+
+    def _open(self) -> Arrival:
+        """The arrival of this round: there is none where nothing is to be stored, or there is no room for it.
+
+        Raises
+        ------
+        NotStored
+            If there is no room.
+        """
+        if self._arrival is None:
+            self._store.require_room(None)
+            self._arrival = self._store.open("folder", peer_address=self._settings.path.name[:64])
+        return self._arrival
+
+    def _take_one(self, path: Path) -> ImportReport:
         """Import a file, name what was not taken of it, and delete it if nothing is lost by that."""
         report = ImportReport()
         digest = digest_of(path)
-        receipts = import_file(path, self._store, arrival, report)
+        receipts = import_file(path, self._store, self._open, report)
         kept = report.not_taken
         if report.directories:
             kept.append((shown(path.name), "is the directory of a medium, whose files are taken one by one"))
@@ -181,7 +227,7 @@ class FolderWatcher:
 
     def _forget(self, there: Set[str]) -> None:
         """Keep in mind only files that are there, and tell the operator, once, that some are not taken, and why."""
-        self._again = {key: when for key, when in self._again.items() if key in there and os.path.exists(key)}
+        self._again = {key: retry for key, retry in self._again.items() if key in there and os.path.exists(key)}
         count, reasons = self._not_taken.settle(there)
         if count:
             detail = {"folder": str(self._settings.path), "files": count, "reasons": reasons}
@@ -199,6 +245,10 @@ class FolderWatcher:
     def _remember(self, state: State) -> None:
         # not flushed: where it is lost in a power cut, the folder is imported again, and the store has it already
         write_whole(self._memory, json.dumps(state).encode(), sync="never")
+
+
+def _longer(pause_s: float) -> float:
+    return min(max(2 * pause_s, AGAIN_S), LONGEST_PAUSE_S)
 
 
 def _unfinished(path: Path) -> str:

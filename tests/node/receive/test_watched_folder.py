@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ import pytest
 from node.config import WatchedFolder
 from node.database.tables import AssociationRow, InstanceRow
 from node.receive.files_not_taken import NAMED, files_not_taken
+from node.receive.status import NotStored, Status
 from node.receive.store.header import FileBytes, ends_early
 from node.receive.store.incoming import Arrival
 from node.receive.store.instance_files import Receipt
 from node.receive.store.locks import LeaderLock
 from node.receive.store.receipt_log import Noted, decode_all
 from node.receive.store.store import Store
-from node.receive.watched_folder import AGAIN_S, SETTLED_S, FolderWatcher
+from node.receive.watched_folder import AGAIN_S, LONGEST_PAUSE_S, SETTLED_S, FolderWatcher
 from tests.node.receive.harness import Running, configuration, mr, part10, stored_files
 from tests.privileges import held_to_permissions
 from tests.waiting import until
@@ -256,6 +258,77 @@ def test_what_there_was_no_room_for_is_tried_again(store: Store, leader_lock: Le
     clock[0] += AGAIN_S
     assert watcher.poll().stored == 1
     assert list(folder.iterdir()) == []
+
+
+def entries(store: Store) -> Counter[str]:
+    """What the journal has, by kind."""
+    lines = b"".join(path.read_bytes() for path in store.receipts.folder.glob("*.journal"))
+    return Counter(type(entry).__name__ for entry in decode_all(lines))
+
+
+def test_a_full_disk_is_met_once_and_less_and_less_often(store: Store, leader_lock: LeaderLock, tmp_path: Path) -> None:
+    folder, clock = tmp_path / "in", [NOW]
+    for number in range(4):
+        put(folder / f"{number}", part10(mr()), NOW - 10)
+    put(folder / "4.zip", zip_of(a=part10(mr()), b=part10(mr())), NOW - 10)
+    watcher = FolderWatcher(WatchedFolder(path=folder), store, leader_lock, lambda: clock[0])
+    floor, store.floor_bytes = store.floor_bytes, 2**62
+    tried = []
+    while clock[0] < NOW + 3000:
+        if watcher.poll().refused:
+            tried.append(clock[0] - NOW)
+        clock[0] += AGAIN_S
+    assert tried == [0, 30, 90, 210, 450, 930, 1830, 2730]
+    assert entries(store) == {"Noted": 1 + len(named(store))}  # the disk is low; files that were not taken
+    store.floor_bytes, store._space_checked = floor, float("-inf")
+    clock[0] += LONGEST_PAUSE_S
+    assert watcher.poll().stored == 6
+    assert named(store) == {}
+
+
+def test_a_file_that_nothing_has_room_for_keeps_no_other_waiting(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, clock = tmp_path / "in", [NOW]
+    large = zip_of(one=part10(mr(PatientComments="too large")), two=part10(mr()))
+    put(folder / "0.zip", large, NOW - 10)
+    put(folder / "1", part10(mr()), NOW - 10)
+    place = store.place
+
+    def full(name: str, *rest: Any) -> Receipt:
+        if b"too large" in (store.spool / name).read_bytes():
+            raise NotStored(Status.OUT_OF_RESOURCES, "The node cannot write to its disk")
+        return place(name, *rest)
+
+    monkeypatch.setattr(store, "place", full)
+    watcher = FolderWatcher(WatchedFolder(path=folder), store, leader_lock, lambda: clock[0])
+    assert watcher.poll().stored == 0
+    assert entries(store)["Failed"] == 1
+    clock[0] += AGAIN_S
+    assert watcher.poll().stored == 1
+    assert named(store) == {"0.zip": ["The node cannot write to its disk"]}
+
+
+def test_a_file_that_cannot_be_read_is_noted_once_and_read_when_it_changes(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    folder, clock = tmp_path / "in", [NOW]
+    path = put(folder / "a", part10(mr()), NOW - 10)
+    path.chmod(0)
+    watcher = FolderWatcher(WatchedFolder(path=folder), store, leader_lock, lambda: clock[0])
+    tried = []
+    with held_to_permissions():
+        while clock[0] < NOW + 1000:
+            if watcher.poll().refused:
+                tried.append(clock[0] - NOW)
+            clock[0] += AGAIN_S
+    assert tried == [0, 30, 90, 210, 450, 930]
+    assert entries(store) == {"Noted": 1}
+    path.chmod(0o600)
+    assert watcher.poll().stored == 0
+    os.utime(path, (NOW, NOW))
+    assert watcher.poll().stored == 1
+    assert named(store) == {}
 
 
 def test_a_folder_that_is_away_is_no_empty_folder(store: Store, leader_lock: LeaderLock, tmp_path: Path) -> None:
