@@ -6,6 +6,7 @@ DicomError
  └── CodeConflict      two meanings for one code, or two schemes of one name; a bug of the package that brings it
 """
 
+import errno
 import struct
 import zlib
 
@@ -28,12 +29,28 @@ UNREADABLE = (
 )
 
 
+_OF_THE_FILE = (None, errno.EINVAL)  # of errors of the system those that lengths in a damaged file lead to
+
+
 class DicomError(Exception):
     """Base of everything `dicom_sr` raises on purpose."""
 
 
 class UnsuitableInput(DicomError):
     """The images cannot be used for what was asked; the message says what is missing, in words for a radiologist."""
+
+
+def of_the_machine(error: BaseException) -> bool:
+    """Whether an error comes from the machine and not from the image: its file cannot be read now, or memory is short.
+
+    Whoever leaves an image aside and goes on must not do so for this: it would be missing from the result for good.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno not in _OF_THE_FILE):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 class EncodingError(DicomError):

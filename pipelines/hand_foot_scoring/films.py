@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from dicom_sr.errors import UnsuitableInput
+from dicom_sr.errors import UnsuitableInput, of_the_machine
 from dicom_sr.findings import ImageReference, LeftAside
 from dicom_sr.read.body_parts import LIMB, other_parts, parts_named, side_named
 from dicom_sr.read.pixels import Picture, frames
@@ -121,7 +121,7 @@ def read(study: Study, reader: Reader) -> tuple[tuple[Film, ...], tuple[LeftAsid
     Raises
     ------
     UnsuitableInput
-        If none can be read; the message says why not the first.
+        If none can be read; the message says why not the first. Also if the machine cannot read one now.
     """
     films: list[Film] = []
     unread: list[LeftAside] = []
@@ -133,6 +133,8 @@ def read(study: Study, reader: Reader) -> tuple[tuple[Film, ...], tuple[LeftAsid
         try:
             films += [_film(picture, header, reader) for picture in frames(instance)]
         except UnsuitableInput as error:
+            if of_the_machine(error):
+                raise
             problems.append(error)
             number = str(ds.get("InstanceNumber") or "")
             image = ImageReference(instance.sop_instance_uid)

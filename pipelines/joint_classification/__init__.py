@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from dicom_sr.errors import UnsuitableInput
+from dicom_sr.errors import UnsuitableInput, of_the_machine
 from dicom_sr.findings import Model, Result
 from dicom_sr.header_numbers import size_in
 from dicom_sr.read.slices import images_of
@@ -176,6 +176,8 @@ class JointClassification:
                 clip = read_clip(instance, self.settings.field_width_mm)
                 assessment = assess(clip, model, self.settings.heatmaps)
             except UnsuitableInput as error:
+                if of_the_machine(error):
+                    raise
                 unread.append(UnreadImage(joint, tracking_id, whole_image(instance, header), str(error)))
             else:
                 seen.append(UltrasoundReading(opinion_of(joint, tracking_id, assessment), assessment))

@@ -93,3 +93,42 @@ def test_a_film_that_cannot_be_decoded_costs_the_others_nothing_and_is_named(tmp
     (alone,) = read_studies([cut])
     with pytest.raises(UnsuitableInput, match="cannot be decoded"):
         films.read(alone, Blind())  # type: ignore[arg-type]
+
+
+def two_films(folder: Path) -> tuple[Path, Path]:
+    """Two films of one study."""
+    one, other = (radiograph_study(folder / side, side=side).instances[0].path for side in "LR")
+    ds = pydicom.dcmread(other)
+    ds.StudyInstanceUID = pydicom.dcmread(one).StudyInstanceUID
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{ds.SOPInstanceUID}.1")
+    ds.save_as(other, enforce_file_format=True)
+    return one, other
+
+
+def test_a_film_that_the_storage_does_not_give_now_is_not_left_aside(tmp_path: Path) -> None:
+    paths = two_films(tmp_path)
+    (study,) = read_studies(paths)
+    assert len([header for _, header in films.candidates(study)]) == 2  # the headers are read while all is there
+    paths[1].unlink()
+    with pytest.raises(UnsuitableInput) as raised:
+        films.read(study, Blind())  # type: ignore[arg-type]
+    assert isinstance(raised.value.__cause__, FileNotFoundError)
+
+
+class Short:
+    """A reader for whose second film there is no room in memory."""
+
+    films = 0
+
+    def read(self, grey: np.ndarray) -> tuple[LimbReading, ...]:
+        self.films += 1
+        if self.films > 1:
+            raise UnsuitableInput("the pixels cannot be decoded") from MemoryError()
+        return ()
+
+
+def test_a_film_for_which_memory_was_short_is_not_left_aside(tmp_path: Path) -> None:
+    (study,) = read_studies(two_films(tmp_path))
+    with pytest.raises(UnsuitableInput) as raised:
+        films.read(study, Short())  # type: ignore[arg-type]
+    assert isinstance(raised.value.__cause__, MemoryError)

@@ -292,6 +292,21 @@ def test_an_image_that_cannot_be_read_is_named_beside_one_that_can(
     assert len(result.pages) == 2  # one for all images, one for the joint
 
 
+def test_an_image_that_the_storage_does_not_give_now_is_not_left_aside(
+    quick: JointClassification, tmp_path: Path, cine: tuple[np.ndarray, tuple[int, int, int, int]]
+) -> None:
+    frames, box = cine
+    write_cine(tmp_path / "1.dcm", frames[:1], box, 0.07)
+    write_cine(tmp_path / "2.dcm", frames[:1], box, 0.07)
+    changed(tmp_path / "2.dcm", _set(SOPInstanceUID="2.25.99", InstanceNumber="2"))
+    (study,) = read_studies(tmp_path.glob("*.dcm"))
+    assert len(study.series[0].headers) == 2  # read while all is there
+    (tmp_path / "2.dcm").unlink()
+    with pytest.raises(UnsuitableInput) as raised:
+        quick.run(study)
+    assert isinstance(raised.value.__cause__, FileNotFoundError)
+
+
 @pytest.mark.shared_data
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 def test_every_real_ultrasound_file_is_undetermined_or_unsuitable_with_a_reason(
