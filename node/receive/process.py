@@ -8,14 +8,12 @@ import signal
 import threading
 
 import pydicom
-from sqlalchemy import inspect
 
 from node.background import database_outage
 from node.config import Configuration
 from node.data_folder import keep_private, prepare
 from node.database.connection import open_database, opening_errors
 from node.database.installation import require_one_installation
-from node.database.tables import InstanceRow
 from node.processes import PARENT_VARIABLE, READY, say
 from node.receive.receiver import Receiver
 
@@ -39,10 +37,8 @@ def serve(configuration: Configuration) -> None:
     with opening_errors(configuration):
         prepare(configuration.node.data)
         database = open_database(configuration.node.database_url)
-        if not inspect(database).has_table(InstanceRow.__tablename__):
-            from node.database.migrations import (
-                migrate,  # a receiver alone; in a node its parent has done so, and this costs memory
-            )
+        if PARENT_VARIABLE not in os.environ:  # in a node its parent has done so, and this costs memory
+            from node.database.migrations import migrate
 
             migrate(database)
         require_one_installation(database, configuration.node.data)

@@ -6,8 +6,11 @@ import contextlib
 import signal
 from pathlib import Path
 
+from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import OperationalError
 
+from node.database import migrations
 from node.database.connection import open_database
 from node.database.tables import AssociationRow, InstanceRow
 from tests.node.receive.harness import RawPeer, configuration, mr, receiver_process
@@ -53,4 +56,19 @@ def test_two_processes_share_port_limits_and_records_and_one_may_be_killed(tmp_p
             until(send_one)
         until(lambda: count(InstanceRow) == stored, "the receipts of the other process")
         assert stored == 6
+    database.dispose()
+
+
+def test_a_receiver_alone_brings_the_tables_of_an_earlier_version_up_to_date(tmp_path: Path) -> None:
+    settings = configuration(tmp_path / "data")
+    settings.node.data.mkdir()
+    database = open_database(settings.node.database_url)
+    with database.connect() as connection:
+        steps = ScriptDirectory.from_config(migrations.configuration(connection))
+        before = steps.get_revision("head").down_revision
+        assert isinstance(before, str)
+        command.upgrade(migrations.configuration(connection), before)
+        connection.commit()
+    with receiver_process(settings), database.connect() as connection:
+        assert not migrations.is_behind(connection)
     database.dispose()
