@@ -43,8 +43,10 @@ _CONTRASTS = {
     "water": {"WATER", "W"},
     "fat": {"FAT", "F"},
     "in phase": {"IN_PHASE", "INPHASE", "IP"},
-    "out of phase": {"OUT_PHASE", "OUT_OF_PHASE", "OPP_PHASE", "OPPOSED_PHASE", "OP"},
+    "out of phase": {"OUT_PHASE", "OUT_OF_PHASE", "OPP_PHASE", "OPPOSED_PHASE", "OP", "OPP"},
 }
+_BESIDE_DIXON = {"IN": "IN_PHASE", "OUT": "OUT_PHASE"}  # words that mean this only there
+_MADE_OF_SLICES = {"MPR", "MIP", "MINIP", "SUB", "SUBTRACTION", "REFORMATTED", "AVERAGE", "PROJECTION IMAGE"}
 # what scanners write a little otherwise in each slice: nearer than the first two (ms, share of the value) is one
 # value, unless slices lie at one place, and then nearer than the third
 _ECHO_MS, _INVERSION_MS = (0.5, 0.05, 0.1), (5.0, 0.05, 1.0)
@@ -99,8 +101,10 @@ def aside(header: Dataset) -> Aside | None:
         return Aside.NO_IMAGE
     if any("MAP" in value for value in image_type[2:4]):  # values 3 and 4 name it: B0 MAP, T2 MAP, ...
         return Aside.MAP
-    if image_type[:1] == ["DERIVED"] and (made := contrast(header)) != "water":  # some scanners call that derived too
-        return Aside.NOT_WATER if made else Aside.DERIVED
+    if image_type[:1] == ["DERIVED"]:
+        made = "" if _MADE_OF_SLICES & set(image_type) else contrast(header)
+        if made != "water":  # some scanners call that derived too
+            return Aside.NOT_WATER if made else Aside.DERIVED
     if _LOCALIZER & set(image_type):
         return Aside.LOCALIZER
     if (whole_number_in(header, "SamplesPerPixel") or 1) != 1:
@@ -157,7 +161,9 @@ def component(header: Dataset) -> str:
 
 def contrast(header: Dataset) -> str:
     """Which of the images that Dixon's method makes this is; empty where it is none."""
-    return _named(_CONTRASTS, _image_type(header)[2:])
+    words = _image_type(header)[2:]
+    beside = _BESIDE_DIXON if "DIXON" in words else {}
+    return _named(_CONTRASTS, [beside.get(word, word) for word in words])
 
 
 def _named(names: dict[str, set[str]], words: list[str]) -> str:
@@ -195,16 +201,23 @@ _Key = Callable[[list[Slice]], _Keys]
 
 
 def _apart(group: list[Slice], keys: Sequence[_Key]) -> list[list[Slice]]:
-    """The stacks of a group whose slices lie at one place, by the first key that spreads them."""
+    """The stacks of a group whose slices lie at one place, by the key that spreads them best; of equals by the first.
+
+    An echo time that jitters spreads a few of two phases by chance: the phase spreads all.
+    """
     repeats = _repeats(group)
     if not repeats:
         return [group]
+    splits = []
     for index, key in enumerate(keys):
         parts = _split(group, key(group))
         # a key that is another in every slice tells nothing: after it no part would be a stack
-        if len(parts) > 1 and sum(map(_repeats, parts)) < repeats and np.median([len(part) for part in parts]) > 1:
-            return [stack for part in parts for stack in _apart(part, keys[index + 1 :])]
-    return [group]
+        if len(parts) > 1 and np.median([len(part) for part in parts]) > 1:
+            splits.append((sum(map(_repeats, parts)), index, parts))
+    left, index, parts = min(splits, key=lambda split: split[:2], default=(repeats, 0, []))
+    if left == repeats:
+        return [group]
+    return [stack for part in parts for stack in _apart(part, [*keys[:index], *keys[index + 1 :]])]
 
 
 def _repeats(group: list[Slice]) -> int:

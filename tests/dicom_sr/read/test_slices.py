@@ -78,6 +78,18 @@ def test_phases_are_stacks_where_they_lie_at_one_place(tmp_path: Path) -> None:
     ]
 
 
+def test_an_echo_time_that_jitters_does_not_mix_two_phases(tmp_path: Path) -> None:
+    jitter = (0, 0, 1, 0, 1, 1, 0, 0, 1, 0, 0, 1)  # a few slices at one place differ in it
+
+    def values(index: int) -> dict[str, Any]:
+        return {"TemporalPositionIdentifier": 1 + index % 2, "EchoTime": f"{29.8 + 0.4 * jitter[index]:.1f}"}
+
+    found = sorted_knee(tmp_path, values, echo_times_ms=(30.0, 30.0))
+    assert [len(stack.slices) for stack in found.stacks] == [6, 6]
+    for stack in found.stacks:
+        assert len({int(one.header.TemporalPositionIdentifier) for one in stack.slices}) == 1
+
+
 def test_a_time_of_its_own_for_each_image_hides_no_second_type_of_image(tmp_path: Path) -> None:
     def values(index: int) -> dict[str, Any]:
         types = [ACQUIRED, [*ACQUIRED, "NORM"]]
@@ -137,6 +149,9 @@ NOWHERE = {"ImagePositionPatient": None, "ImageOrientationPatient": None}
         ({"SOPClassUID": SecondaryCaptureImageStorage, "ImageType": None, **NOWHERE}, "a capture without a place"),
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"], **NOWHERE}, "derived"),
         ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "derived"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MPR", "WATER"]}, "derived"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "SUB", "W"]}, "derived"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "PROJECTION IMAGE", "WATER"]}, "derived"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "a localizer"),
         ({"ImageType": ["DERIVED", "PRIMARY", "T2 MAP"]}, "a calculated map"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "a phase, real or imaginary part"),
@@ -181,9 +196,10 @@ def test_a_refusal_names_what_was_left_aside(tmp_path: Path) -> None:
         sorted_knee(tmp_path, lambda i: {"ImageType": ["DERIVED", "PRIMARY"]} if i > 1 else {})
 
 
+@pytest.mark.parametrize("phases", [("IN_PHASE", "OUT_PHASE"), ("IP", "OPP"), ("IN", "OUT")])
 @pytest.mark.parametrize("first", ["ORIGINAL", "DERIVED"])
-def test_of_dixon_images_water_is_chosen(tmp_path: Path, first: str) -> None:
-    kinds = ["WATER", "FAT", "IN_PHASE", "OUT_PHASE"]
+def test_of_dixon_images_water_is_chosen(tmp_path: Path, first: str, phases: tuple[str, str]) -> None:
+    kinds = ["WATER", "FAT", *phases]
 
     def values(index: int) -> dict[str, Any]:
         value = first if index % 4 < 2 else "ORIGINAL"
