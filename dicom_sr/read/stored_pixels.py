@@ -99,7 +99,7 @@ def decoded(ds: Dataset, index: int = 0) -> NDArray[np.generic]:
         if array is None:
             array = _by_pydicom(ds, index, precision)
         if array.ndim == 2 and array.dtype.kind in "iu":
-            array = without_padding(ds, own_bits(ds, array, precision))
+            array = without_padding(ds, own_bits(ds, array, precision), array)
     except DECODING as error:
         syntax = pydicom.uid.UID(str(ds.file_meta.TransferSyntaxUID))
         raise UnsuitableInput(f"the pixels cannot be decoded ({syntax.name}): {_trouble(ds, syntax)}") from error
@@ -175,23 +175,31 @@ def _jpeg_precision(stream: bytes) -> int | None:
     return None
 
 
-def without_padding(ds: Dataset, stored: NDArray[np.generic]) -> NDArray[np.generic]:
+def without_padding(ds: Dataset, stored: NDArray[np.generic], cells: NDArray[np.generic]) -> NDArray[np.generic]:
     """The pixels with those of PixelPaddingValue, or between it and PixelPaddingRangeLimit, as dark as can be.
 
     PS3.3 C.7.5.1.1.2. As dark as can be is the end of the range of unsigned pixels; of signed ones, whose range says
     nothing, it is the darkest pixel of the picture, or 0 where that is darker.
+
+    Parameters
+    ----------
+    ds
+        With PhotometricInterpretation.
+    stored
+        (H, W) the pixels' own bits.
+    cells
+        (H, W) what they were taken from: padding that its own bits cannot hold is looked for there.
     """
     padding = whole_number_in(ds, "PixelPaddingValue")
     if padding is None:
         return stored
     limit = whole_number_in(ds, "PixelPaddingRangeLimit")
-    size, signed = 8 * stored.dtype.itemsize, stored.dtype.kind == "i"
-    # some devices write the value in the other representation
-    ends = [
-        (v + 2 ** (size - 1)) % 2**size - 2 ** (size - 1) if signed else v % 2**size
-        for v in (padding, padding if limit is None else limit)
-    ]
-    is_padding = (stored >= min(ends)) & (stored <= max(ends))
+    signed = stored.dtype.kind == "i"
+    ends = [padding, padding if limit is None else limit]
+    is_padding = _between(stored, ends)
+    least, greatest = stored_range(ds, stored)
+    if any(not least <= _as_cell(end, stored.dtype) <= greatest for end in ends):
+        is_padding |= _between(cells.astype(stored.dtype), ends)
     if not is_padding.any() or is_padding.all():
         return stored
     picture = stored[~is_padding]
@@ -199,6 +207,22 @@ def without_padding(ds: Dataset, stored: NDArray[np.generic]) -> NDArray[np.gene
     slope, _ = rescale_in(ds) or (1.0, 0.0)
     dark_is_high = least_is_white(ds) != (slope < 0)
     return np.where(is_padding, np.asarray(high if dark_is_high else low, stored.dtype), stored)
+
+
+def _between(values: NDArray[np.generic], ends: list[int]) -> NDArray[np.bool_]:
+    """Where integers lie between two numbers, whichever representation these are written in."""
+    low, high = (_as_cell(end, values.dtype) for end in sorted(ends))
+    if values.dtype.kind == "i":
+        low, high = min(low, high), max(low, high)
+    above, below = np.greater_equal(values, low), np.less_equal(values, high)
+    # of unsigned values, a range from below 0 to above it is at both ends
+    return np.asarray(above & below if low <= high else above | below, np.bool_)
+
+
+def _as_cell(value: int, dtype: np.dtype[Any]) -> int:
+    """The number that `value` is in a cell: some devices write it in the other representation."""
+    count = 1 << 8 * dtype.itemsize
+    return (value + count // 2) % count - count // 2 if dtype.kind == "i" else value % count
 
 
 def _by_pydicom(ds: Dataset, index: int, precision: int | None) -> NDArray[np.generic]:

@@ -158,6 +158,27 @@ def test_padding_is_black(tmp_path: Path, value: int, limit: int | None, stored:
     assert (read[:, 10:] >= 100).all()
 
 
+@pytest.mark.parametrize(
+    ("written", "value", "limit", "cell"),
+    [("SS", -2000, None, 63536), ("US", 63536, None, 63536), ("SS", -10, 10, 65530), ("SS", -10, 10, 7)],
+)
+def test_padding_that_the_pixels_own_bits_cannot_hold_is_black(
+    tmp_path: Path, written: str, value: int, limit: int | None, cell: int
+) -> None:
+    def padded(_: int, ds: Dataset) -> Dataset:
+        pixels = np.clip(ds.pixel_array, 100, 3900)
+        pixels[:, :10] = cell
+        ds.PixelData = pixels.tobytes()
+        ds.add_new("PixelPaddingValue", written, value)
+        if limit is not None:
+            ds.add_new("PixelPaddingRangeLimit", written, limit)
+        return ds
+
+    read = values_of(changed(radiograph_study(tmp_path), padded).instances[0].path)
+    assert (read[:, :10] == 0).all()
+    assert (read[:, 10:] >= 100).all()
+
+
 def test_padding_is_black_where_the_least_value_is_white(tmp_path: Path) -> None:
     def padded(_: int, ds: Dataset) -> Dataset:
         pixels = np.clip(ds.pixel_array, 100, 3900)
