@@ -163,10 +163,14 @@ def needed_rescale(header: Dataset) -> None:
 def one_rescale(headers: Iterable[Dataset]) -> bool:
     """Whether all images share one rescale pair, however it is written: only then do their stored values compare.
 
-    Not so where the least value is white: such values are turned, and the pair is no longer theirs.
+    Not so where the least value is white: such values are turned, and the pair is no longer theirs. Nor where some
+    pixels are signed and others are not: 16 bits may not hold both.
     """
-    pairs = {None if least_is_white(header) else rescale_in(header) for header in headers}
-    return len(pairs) == 1 and None not in pairs
+    shared = {
+        (None if least_is_white(header) else rescale_in(header), whole_number_in(header, "PixelRepresentation") or 0)
+        for header in headers
+    }
+    return len(shared) == 1 and all(pair is not None for pair, _ in shared)
 
 
 def lacking(header: Dataset, keyword: str, wanted: str) -> str:

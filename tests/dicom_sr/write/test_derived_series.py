@@ -89,6 +89,19 @@ def test_what_lies_outside_the_stored_range_is_clipped_not_wrapped(tmp_path: Pat
     assert (pixels[3:] == 4095).all()  # 12 bits stored
 
 
+def test_one_signed_slice_among_unsigned_ones_takes_no_value_away(tmp_path: Path, encoded: Encode) -> None:
+    def bright(index: int, ds: Dataset) -> Dataset:
+        ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 15, int(index == 2)
+        value = -5 if index == 2 else 43800
+        ds.PixelData = np.full((int(ds.Rows), int(ds.Columns)), value).astype(np.uint16).tobytes()
+        return ds
+
+    slices = derived(encoded, knee_result(changed(knee_study(tmp_path / "in"), bright)))
+    real = [ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept) for ds in slices]
+    np.testing.assert_allclose(real[0], 43800, atol=1)
+    np.testing.assert_allclose(real[4], -5, atol=1)  # the third slice: one is made between each two
+
+
 def test_each_echo_becomes_a_series(tmp_path: Path, encoded: Encode) -> None:
     slices = derived(encoded, knee_result(knee_study(tmp_path / "in", echo_times_ms=(10.0, 40.0))))
     series = {ds.SeriesInstanceUID: ds for ds in slices}
