@@ -81,8 +81,8 @@ def _groups(headers: list[Dataset], marked: dict[str, list[Marked]]) -> list[_Gr
 
 def _part(header: Dataset) -> Literal["colour", "grey"]:
     """A palette makes colours of one sample: the grey class is not for it (PS3.3 A.33)."""
-    colour = whole_number_in(header, "SamplesPerPixel") == 3 or photometric(header) == "PALETTE COLOR"
-    return "colour" if colour else "grey"
+    grey = photometric(header) in ("MONOCHROME1", "MONOCHROME2", "") and whole_number_in(header, "SamplesPerPixel") != 3
+    return "grey" if grey else "colour"
 
 
 def _display(image: Dataset) -> tuple[object, ...]:
@@ -91,6 +91,7 @@ def _display(image: Dataset) -> tuple[object, ...]:
     rescale = next((group.PixelValueTransformationSequence[0] for group in groups if _TRANSFORMATION in group), image)
     return (
         photometric(image),
+        "RescaleSlope" in rescale,
         rescale_in(rescale),
         str(rescale.get("RescaleType") or ""),
     )
@@ -145,6 +146,9 @@ def _state(provenance: Provenance, names: list[str], number: int, group: _Group)
         inverse = all(least_is_white(image) for image in group.images.values())
         shape = hd.PresentationLUTTransformation(presentation_lut_shape="INVERSE" if inverse else "IDENTITY")
         ds = hd.pr.GrayscaleSoftcopyPresentationState(presentation_lut_transformation=shape, **arguments)
+        for item in ds.get("SoftcopyVOILUTSequence", []):
+            if "WindowCenterWidthExplanation" in item and item["WindowCenter"].VM == 1:
+                item.WindowCenterWidthExplanation = "".join(item.WindowCenterWidthExplanation)  # highdicom parts it
     return finish(ds, provenance, "markers")
 
 
@@ -169,6 +173,8 @@ _FOR_DISPLAY = (
 )
 
 
+_WINDOW_FUNCTIONS = {"LINEAR", "LINEAR_EXACT", "SIGMOID"}  # PS3.3 C.11.2.1.3
+_LONGEST = 64  # characters of a long string (LO)
 _TRANSFORMATION = "PixelValueTransformationSequence"
 
 
@@ -176,9 +182,9 @@ def _reference(header: Dataset, number: int) -> Dataset:
     """What highdicom needs of a displayed image whose frame `number` is marked."""
     ds = stand_in(header)
     ds.update({header[keyword].tag: header[keyword] for keyword in _FOR_DISPLAY if keyword in header})
-    if _part(header) == "colour":  # highdicom counts samples before the palette makes three of one
-        element = classic_element("SamplesPerPixel", 3)
-        ds[element.tag] = element
+    samples = 3 if _part(header) == "colour" else 1  # highdicom counts them before a palette makes three of one
+    if whole_number_in(ds, "SamplesPerPixel") != samples:
+        _put(ds, "SamplesPerPixel", samples)
     _only_what_fits(ds)
     if has_frames(header):
         _with_groups(ds, header, number)
@@ -190,9 +196,15 @@ def _only_what_fits(ds: Dataset) -> None:
     if not _has_windows(ds):
         for keyword in ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation"):
             ds.pop(keyword, None)
-    elif "WindowCenterWidthExplanation" in ds and ds["WindowCenterWidthExplanation"].VM != ds["WindowWidth"].VM:
+    elif "WindowCenterWidthExplanation" in ds:
+        said = ds["WindowCenterWidthExplanation"]
+        words = said.value if said.VM > 1 else [said.value or ""]
         del ds.WindowCenterWidthExplanation
-    if any(ds.get(keyword) in (None, "", []) for keyword in ("RescaleSlope", "RescaleIntercept")):
+        if said.VM == ds["WindowWidth"].VM:
+            _put(ds, "WindowCenterWidthExplanation", [str(one)[:_LONGEST] for one in words])
+    if str(ds.get("VOILUTFunction") or "") not in _WINDOW_FUNCTIONS:
+        ds.pop("VOILUTFunction", None)
+    if rescale_in(ds) is None or not ds.get("RescaleSlope") or ds.get("RescaleIntercept") in (None, ""):
         for keyword in ("RescaleSlope", "RescaleIntercept"):
             ds.pop(keyword, None)
     if "RescaleSlope" not in ds or not ds.get("RescaleType"):
@@ -201,6 +213,12 @@ def _only_what_fits(ds: Dataset) -> None:
         "VOILUTSequence"
     ):  # either may be shown; the window is what viewers begin with
         ds.pop("VOILUTSequence", None)
+
+
+def _put(ds: Dataset, keyword: str, value: Any) -> None:
+    """Set an element that `ds` shares with the header."""
+    element = classic_element(keyword, value)
+    ds[element.tag] = element
 
 
 def _has_windows(header: Dataset) -> bool:
@@ -217,17 +235,28 @@ def _with_groups(ds: Dataset, header: Dataset, number: int) -> None:
     """
     per_frame = list(header.get("PerFrameFunctionalGroupsSequence") or [])
     if is_enhanced(header) and per_frame and not any(_TRANSFORMATION in group for group in per_frame):
-        return
-    flat = frame_header(header, number)
-    shared = Dataset()
-    if flat.get("RescaleSlope") not in (None, "") and flat.get("RescaleIntercept") not in (None, ""):
-        shared.PixelValueTransformationSequence = [chosen(flat, ("RescaleSlope", "RescaleIntercept", "RescaleType"))]
-    if _has_windows(flat):
-        shared.FrameVOILUTSequence = [chosen(flat, ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation"))]
-    frames = [Dataset() for _ in range(number_of_frames(header))]
-    for keyword, value in (("SharedFunctionalGroupsSequence", [shared]), ("PerFrameFunctionalGroupsSequence", frames)):
-        element = classic_element(keyword, value)  # the stand-in shares its elements with the header
-        ds[element.tag] = element
+        shared = [_fitting(group) for group in header.get("SharedFunctionalGroupsSequence") or [Dataset()]]
+        frames = [_fitting(group) for group in per_frame]
+    else:
+        flat = chosen(frame_header(header, number), _FOR_DISPLAY)
+        group = Dataset()
+        group.PixelValueTransformationSequence = [chosen(flat, ("RescaleSlope", "RescaleIntercept", "RescaleType"))]
+        group.FrameVOILUTSequence = [chosen(flat, ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation"))]
+        shared, frames = [_fitting(group)], [Dataset() for _ in range(number_of_frames(header))]
+    _put(ds, "SharedFunctionalGroupsSequence", shared)
+    _put(ds, "PerFrameFunctionalGroupsSequence", frames)
+
+
+def _fitting(group: Dataset) -> Dataset:
+    """What highdicom looks for in a functional group, as far as it takes it."""
+    ds = Dataset()
+    for keyword in (_TRANSFORMATION, "FrameVOILUTSequence"):
+        for item in list(group.get(keyword) or ())[:1]:
+            kept = chosen(item, _FOR_DISPLAY)
+            _only_what_fits(kept)
+            if kept:
+                setattr(ds, keyword, [kept])
+    return ds
 
 
 def _annotation(layer: hd.pr.GraphicLayer, image: Dataset, finding: Marked) -> hd.pr.GraphicAnnotation:

@@ -143,6 +143,7 @@ def test_films_of_two_rescales_have_a_state_for_each_but_not_for_two_spellings(t
     assert [(float(state.RescaleSlope), float(state.RescaleIntercept)) for state in states] == [(1, 0), (2, -5)]
 
 
+@pytest.mark.filterwarnings("ignore")  # pydicom warns of such values
 @pytest.mark.parametrize(
     "change",
     [
@@ -151,6 +152,12 @@ def test_films_of_two_rescales_have_a_state_for_each_but_not_for_two_spellings(t
         {"RescaleIntercept": None},
         {"RescaleType": None},
         {"VOILUTSequence": [Dataset()]},
+        {"VOILUTFunction": ""},
+        {"VOILUTFunction": "FOO"},
+        {"WindowCenterWidthExplanation": "W" * 70},
+        {"SamplesPerPixel": None},
+        {"RescaleSlope": None, "RescaleIntercept": None, "RescaleType": None},
+        {"RescaleSlope": None, "RescaleIntercept": None},
     ],
 )
 def test_a_header_that_is_half_filled_costs_no_state(
@@ -159,6 +166,35 @@ def test_a_header_that_is_half_filled_costs_no_state(
     study = films(tmp_path / "in", change)
     states = encoded(marked(study), "presentation_state")["presentation_state"]
     assert set.union(*shown(states)) == {instance.sop_instance_uid for instance in study.instances}
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom warns of such values
+def test_a_slope_of_nothing_is_shown_as_it_is_read(tmp_path: Path, encoded: Encode) -> None:
+    def flat(_: int, ds: Dataset) -> Dataset:
+        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = "0", "5", "US"
+        return ds
+
+    study = changed(radiograph_study(tmp_path / "in"), flat)
+    (state,) = encoded(joint_result(study), "presentation_state")["presentation_state"]
+    assert float(state.get("RescaleSlope", 1)) == 1
+    assert float(state.get("RescaleIntercept", 0)) == 0
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom warns of such values
+def test_odd_words_in_functional_groups_cost_no_state(tmp_path: Path, encoded: Encode) -> None:
+    series, _ = enhanced_mr(tmp_path / "in")
+    path = series.instances[0].path
+    ds = pydicom.dcmread(path)
+    window = Dataset()
+    window.WindowCenter, window.WindowWidth, window.VOILUTFunction = "100", "200", "FOO"
+    window.WindowCenterWidthExplanation = "W" * 70
+    ds.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence = [window]
+    for group in ds.PerFrameFunctionalGroupsSequence:
+        group.pop("PixelValueTransformationSequence", None)
+    ds.save_as(path)
+    (state,) = encoded(marked(read_studies([path])[0], frame=4), "presentation_state")["presentation_state"]
+    assert float(state.SoftcopyVOILUTSequence[0].WindowWidth) == 200
+    assert state.SoftcopyVOILUTSequence[0].WindowCenterWidthExplanation == "W" * 64
 
 
 def test_a_grey_cine_has_a_state_on_the_frame_that_is_marked(tmp_path: Path, encoded: Encode) -> None:
