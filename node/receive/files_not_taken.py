@@ -6,15 +6,15 @@ the data folder that only the node's account may read, from where the status pag
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from node.files import shown, write_whole
 
-PREFIX = "not-taken-"
 NAMED = 20  # files in a packed file that are named
 
 
@@ -36,14 +36,12 @@ class FilesNotTaken:
     ----------
     receipts
         The folder of the receipts.
-    name
-        Of the watched folder, fit for a file's name.
     folder
         The watched folder.
     """
 
-    def __init__(self, receipts: Path, name: str, folder: Path) -> None:
-        self._path = receipts / f"{PREFIX}{name}.json"
+    def __init__(self, receipts: Path, folder: Path) -> None:
+        self._path = memory_of(receipts, "not-taken", folder)
         self._folder = folder
         self._files: dict[str, dict[str, Any]] = _read(self._path).get("files", {})
         self._changed = False
@@ -98,17 +96,24 @@ class FilesNotTaken:
         return len(news), sorted({reason for file in news for reason in file["reasons"]})
 
 
-def files_not_taken(data: Path) -> list[FileNotTaken]:
-    """The files that are left in all watched folders, the latest first.
+def memory_of(receipts: Path, what: str, folder: Path) -> Path:
+    """Where beside the receipts lies what is known of a watched folder, however its path is written."""
+    return receipts / f"{what}-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]}.json"
+
+
+def files_not_taken(data: Path, folders: Iterable[Path]) -> list[FileNotTaken]:
+    """The files that are left in watched folders, the latest first.
 
     Parameters
     ----------
     data
         The data folder.
+    folders
+        The folders that are watched.
     """
     found = []
-    for path in (data / "receipts").glob(f"{PREFIX}*.json"):
-        content = _read(path)
+    for watched in folders:
+        content = _read(memory_of(data / "receipts", "not-taken", watched))
         folder = content.get("folder", "")
         for file, facts in content.get("files", {}).items():
             at = datetime.fromtimestamp(facts["at"], UTC)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -23,7 +22,7 @@ from node.config import WatchedFolder
 from node.database.states import AssociationOutcome
 from node.database.tables import FILE_NOT_TAKEN
 from node.files import digest_of, shown, write_whole
-from node.receive.files_not_taken import FilesNotTaken
+from node.receive.files_not_taken import FilesNotTaken, memory_of
 from node.receive.importer import ImportReport, files_below, import_file
 from node.receive.status import NotStored
 from node.receive.store.header import FileBytes, ends_early
@@ -72,9 +71,8 @@ class FolderWatcher:
         self._store = store
         self._leader_lock = leader_lock
         self._clock = clock
-        name = hashlib.sha256(str(settings.path.absolute()).encode()).hexdigest()[:16]
-        self._memory = store.receipts.folder / f"watched-{name}.json"
-        self._not_taken = FilesNotTaken(store.receipts.folder, name, settings.path)
+        self._memory = memory_of(store.receipts.folder, "watched", settings.path)
+        self._not_taken = FilesNotTaken(store.receipts.folder, settings.path)
         self._again: dict[str, _Retry] = {}  # by path
         self._pause_s = 0.0  # for which the folder is put off,
         self._put_off_until = 0.0

@@ -109,6 +109,7 @@ class _Page:
         self._node = configuration.node
         self._sign_in = sign_in_to_page(configuration.status)
         self._disk_floor_mb = configuration.receive.disk_floor_mb
+        self._watched = [folder.path for folder in configuration.receive.watched_folders]
         self._database = database
         self._checks = checks
         self._overview = Overview(database, {name: where(of) for name, of in configuration.destinations.items()})
@@ -150,7 +151,7 @@ class _Page:
                 "requests": self._overview.requests(REQUESTS_SHOWN),
                 "destinations": self._overview.destinations(),
                 "refused": self._overview.refused_associations(REFUSALS_SHOWN),
-                "files": files_not_taken(self._node.data),
+                "files": files_not_taken(self._node.data, self._watched),
                 "files_shown": REFUSALS_SHOWN,
                 "not_stored": self._overview.not_stored(REFUSALS_SHOWN),
                 "disk": self._disk,

@@ -94,7 +94,7 @@ def test_a_stored_file_is_deleted_and_a_refused_one_stays_and_is_not_tried_again
 
 def named(store: Store) -> dict[str, list[str]]:
     """What the status page says of files that were not taken: the file, and the reasons."""
-    return {file.name: file.reasons for file in files_not_taken(store.spool.parent)}
+    return {file.name: file.reasons for file in files_not_taken(store.spool.parent, [store.spool.parents[1] / "in"])}
 
 
 def noted(store: Store) -> list[dict[str, Any]]:
@@ -146,7 +146,9 @@ def test_names_of_files_are_in_a_private_file_and_not_in_the_records(
     watcher.poll()
     watcher.poll()
     reasons = ["is not DICOM"]
-    files = {file.name: (file.reasons, file.members[:2], file.more) for file in files_not_taken(tmp_path / "data")}
+    files = {
+        file.name: (file.reasons, file.members[:2], file.more) for file in files_not_taken(tmp_path / "data", [folder])
+    }
     assert files == {
         "M\ufffdller.txt": (reasons, [], 0),
         "Meier.zip": (reasons, ["Meier.zip/0.txt", "Meier.zip/1.txt"], 2),

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from node.config import Configuration
+from node.config import Configuration, WatchedFolder
 from node.database.connection import Database
 from node.database.tables import AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
 from node.receive.files_not_taken import FilesNotTaken
@@ -114,9 +114,11 @@ def test_contexts_that_were_refused_and_files_that_were_not_taken_are_shown(
         session.execute(
             update(AssociationRow).where(AssociationRow.id == "a").values(contexts_refused="the class X is not taken")
         )
+    receive = configuration.receive.model_copy(update={"watched_folders": (WatchedFolder(path=Path("/in")),)})
+    configuration = configuration.model_copy(update={"receive": receive})
     receipts = configuration.node.data / "receipts"
     receipts.mkdir(exist_ok=True)
-    files = FilesNotTaken(receipts, "in", Path("/in"))
+    files = FilesNotTaken(receipts, Path("/in"))
     files.add(
         Path("/in/<b>M\udcfcller</b>.zip"), [("a", "is not DICOM"), ("<i>", "is encrypted")], morning.zero.timestamp()
     )
