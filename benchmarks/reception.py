@@ -64,6 +64,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from node.processes import PARENT_VARIABLE
+
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
 RECEIVERS = ("node", "node-power", "storescp", "storescp-fork", "orthanc", "pynetdicom")
 PDU = 131072  # the largest that DCMTK's senders use
@@ -215,7 +217,8 @@ def receiver(name: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes],
         command = [sys.executable, "-c", PYNETDICOM_SCP, str(port), str(folder)]
     quiet = subprocess.DEVNULL
     with recorder(folder / "data", power="power" in name) if name.startswith("node") else nullcontext():
-        process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=ENVIRONMENT)
+        parent = {PARENT_VARIABLE: str(os.getpid())}  # as which this process makes the tables
+        process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=ENVIRONMENT | parent)
         try:
             wait_for(port, process)
             yield process, port, count
