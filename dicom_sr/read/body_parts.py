@@ -138,8 +138,12 @@ def parts_named(header: Dataset) -> frozenset[str]:
 
     `LIMB` stands for an extremity or joint without a name.
     """
-    series = coded_parts(header) | parts_in(_texts(header, _IN_SERIES))
+    series = _parts_in_series(header)
     return series if series - {LIMB} else series | parts_of_study(header)
+
+
+def _parts_in_series(header: Dataset) -> frozenset[str]:
+    return coded_parts(header) | parts_in(_texts(header, _IN_SERIES))
 
 
 def parts_of_study(header: Dataset) -> frozenset[str]:
@@ -147,12 +151,13 @@ def parts_of_study(header: Dataset) -> frozenset[str]:
     return parts_in(_texts(header, ("StudyDescription",)))
 
 
-def other_parts(header: Dataset, wanted: Iterable[str]) -> str:
+def other_parts(header: Dataset, wanted: Iterable[str], of_study: bool = True) -> str:
     """What a header says that an image shows, where that is none of the parts that are `wanted`.
 
-    Empty where it names one of them, or none at all: then the picture decides.
+    Empty where it names one of them, or none at all: then the picture decides. The study's description is asked where
+    nothing else names a part; not without `of_study`, as for films: a study holds films of several parts.
     """
-    named = parts_named(header) - {LIMB}
+    named = (parts_named(header) if of_study else _parts_in_series(header)) - {LIMB}
     if not named or named & frozenset(wanted):
         return ""
     written = str(header.get("BodyPartExamined") or "").strip()

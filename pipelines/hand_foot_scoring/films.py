@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -41,15 +42,16 @@ def read_header(header: Dataset) -> Header:
     parts = {PART_OF[part] for part in named if part in PART_OF}
     # where words name hand and foot, or what is neither beside one of them, the picture decides
     part = next(iter(parts)) if len(parts) == 1 and named - {LIMB} <= PART_OF.keys() else ""
-    return Header(part, side_named(header) or "", other_parts(header, PART_OF), _age(header))
+    return Header(part, side_named(header) or "", other_parts(header, PART_OF, of_study=False), _age(header))
 
 
 def _age(header: Dataset) -> float | None:
     """Years, from PatientAge or the dates."""
-    text = str(header.get("PatientAge") or "").strip().upper()
-    if len(text) == 4 and text[:3].isdecimal() and text[3] in "YMWD":
-        return float(int(text[:3]) / {"Y": 1.0, "M": 12.0, "W": 52.2, "D": 365.25}[text[3]])
-    born, made = str(header.get("PatientBirthDate") or ""), str(header.get("StudyDate") or "")
+    age = re.fullmatch(r"(\d{1,3})([YMWD])", str(header.get("PatientAge") or "").strip().upper(), re.ASCII)
+    if age:
+        return float(int(age[1]) / {"Y": 1.0, "M": 12.0, "W": 52.2, "D": 365.25}[age[2]])
+    # dates were written with points before DICOM 3
+    born, made = (str(header.get(keyword) or "").replace(".", "") for keyword in ("PatientBirthDate", "StudyDate"))
     if len(born) >= 8 and len(made) >= 8 and born[:8].isdecimal() and made[:8].isdecimal():
         return (int(made[:8]) - int(born[:8])) / 10000
     return None
@@ -116,7 +118,7 @@ class Film:
 
 
 def read(study: Study, reader: Reader) -> tuple[tuple[Film, ...], tuple[LeftAside, ...]]:
-    """Every radiograph of the study that its header does not rule out, read; and those that cannot be.
+    """Every radiograph of the study that its header does not rule out, read; and the others, with the reason.
 
     Raises
     ------
@@ -124,11 +126,14 @@ def read(study: Study, reader: Reader) -> tuple[tuple[Film, ...], tuple[LeftAsid
         If none can be read; the message says why not the first. Also if the machine cannot read one now.
     """
     films: list[Film] = []
-    unread: list[LeftAside] = []
+    others: dict[str, list[tuple[ImageReference, str]]] = {}  # by reason
     problems: list[UnsuitableInput] = []
     for instance, ds in candidates(study):
         header = read_header(ds)
-        if refusal(header) is not None:
+        named = ImageReference(instance.sop_instance_uid), str(ds.get("InstanceNumber") or "")
+        ruled_out = refusal(header)
+        if ruled_out is not None:
+            others.setdefault(f"a film that is not scored: {ruled_out}", []).append(named)
             continue
         try:
             films += [_film(picture, header, reader) for picture in frames(instance)]
@@ -136,12 +141,14 @@ def read(study: Study, reader: Reader) -> tuple[tuple[Film, ...], tuple[LeftAsid
             if of_the_machine(error):
                 raise
             problems.append(error)
-            number = str(ds.get("InstanceNumber") or "")
-            image = ImageReference(instance.sop_instance_uid)
-            unread.append(LeftAside(f"a film that cannot be read: {error}", (image,), (number,) if number else ()))
+            why = str(error).removeprefix("the image cannot be read: ")
+            others.setdefault(f"a film that cannot be read: {why}", []).append(named)
     if problems and not films:
         raise problems[0]
-    return tuple(films), tuple(unread)
+    return tuple(films), tuple(
+        LeftAside(reason, tuple(one for one, _ in images), tuple(number for _, number in images if number))
+        for reason, images in others.items()
+    )
 
 
 def _film(picture: Picture, header: Header, reader: Reader) -> Film:

@@ -17,6 +17,7 @@ from pipelines.hand_foot_scoring.reading import LimbReading
 from tests.factories import radiograph_study
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
 def test_an_age_is_read_from_age_or_dates() -> None:
     ds = Dataset()
     assert films.read_header(ds).age_years is None
@@ -24,6 +25,16 @@ def test_an_age_is_read_from_age_or_dates() -> None:
     assert films.read_header(ds).age_years == pytest.approx(11.05, abs=0.1)
     ds.PatientAge = "018M"
     assert films.read_header(ds).age_years == 1.5
+    del ds.PatientAge
+    ds.PatientBirthDate = "2015.06.01"
+    assert films.read_header(ds).age_years == pytest.approx(11.05, abs=0.1)
+
+
+@pytest.mark.parametrize("age", ["12Y", "012Y", "12y "])
+def test_an_age_is_read_however_many_digits_it_has(age: str) -> None:
+    ds = Dataset()
+    ds.add_new("PatientAge", "LO", age)
+    assert films.read_header(ds).age_years == 12
 
 
 def test_what_shows_nothing_in_a_series_of_films_is_no_film(tmp_path: Path) -> None:
@@ -59,6 +70,8 @@ def film(**texts: str) -> films.Header:
         ({"BodyPartExamined": "HAND", "SeriesDescription": "FEET"}, "", ""),  # contradicts itself
         ({"BodyPartExamined": "CHEST", "SeriesDescription": "Hand"}, "", ""),
         ({"BodyPartExamined": "QX7"}, "", ""),  # no word of ours
+        ({"BodyPartExamined": "EXTREMITY", "StudyDescription": "Roentgen Thorax; Rheumaserie"}, "", ""),
+        ({"StudyDescription": "Roentgen Thorax; Rheumaserie"}, "", ""),
     ],
 )
 def test_words_say_what_a_film_shows_or_leave_it_to_the_picture(texts: dict[str, str], part: str, side: str) -> None:
@@ -132,3 +145,37 @@ def test_a_film_for_which_memory_was_short_is_not_left_aside(tmp_path: Path) -> 
     with pytest.raises(UnsuitableInput) as raised:
         films.read(study, Short())  # type: ignore[arg-type]
     assert isinstance(raised.value.__cause__, MemoryError)
+
+
+def test_a_film_that_its_header_rules_out_is_named(tmp_path: Path) -> None:
+    paths = two_films(tmp_path)
+    ds = pydicom.dcmread(paths[1])
+    ds.BodyPartExamined, ds.InstanceNumber = "CHEST", 2
+    ds.SeriesDescription = ds.ProtocolName = ""
+    ds.pop("AnatomicRegionSequence", None)
+    ds.save_as(paths[1], enforce_file_format=True)
+    (study,) = read_studies(paths)
+    read, others = films.read(study, Blind())  # type: ignore[arg-type]
+    assert len(read) == 1
+    (aside,) = others
+    assert aside.sentence == (
+        "Left aside: 1 image (2), a film that is not scored: the header says CHEST, not a hand or a foot."
+    )
+
+
+class Damaged:
+    """A reader whose second film is damaged."""
+
+    films = 0
+
+    def read(self, grey: np.ndarray) -> tuple[LimbReading, ...]:
+        self.films += 1
+        if self.films > 1:
+            raise UnsuitableInput("the image cannot be read: its file is damaged or cut off")
+        return ()
+
+
+def test_that_a_film_cannot_be_read_is_said_once(tmp_path: Path) -> None:
+    (study,) = read_studies(two_films(tmp_path))
+    _, (aside,) = films.read(study, Damaged())  # type: ignore[arg-type]
+    assert aside.reason == "a film that cannot be read: its file is damaged or cut off"
