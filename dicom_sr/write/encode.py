@@ -65,7 +65,8 @@ def encode(
     """
     written = encode_what_can_be(result, profile, created, folder, predecessors, job)
     if written.left_out:
-        raise EncodingError("; ".join(str(one) for one in written.left_out))
+        first = next((one.cause for one in written.left_out if one.cause), None)
+        raise EncodingError("; ".join(str(one) for one in written.left_out)) from first
     return written.objects
 
 

@@ -29,6 +29,7 @@ _NOT_TAKEN = (
     TypeError,
     ValueError,
 )
+_BY_A_LIBRARY = "what it would hold does not fit such an object"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class LeftOut:
     """An object that could not be made."""
 
     kind: Kind
-    error: str  # for who runs the node; it may quote a value of a header
+    error: str  # a sentence for who runs the node
+    cause: Exception | None = field(default=None, compare=False)  # of a library; its words may quote a header's value
 
     def __str__(self) -> str:
         return f"{OPTIONAL[self.kind]}: {self.error}"
@@ -57,7 +59,8 @@ class Attempts:
         try:
             return make()
         except _NOT_TAKEN as error:
-            self.left_out.append(LeftOut(kind, f"{type(error).__name__}: {error}"))
+            ours = isinstance(error, DicomError)
+            self.left_out.append(LeftOut(kind, str(error) if ours else _BY_A_LIBRARY, None if ours else error))
             return ()
 
 

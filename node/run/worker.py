@@ -64,6 +64,11 @@ log = logging.getLogger("node.run.worker")  # the module is run as __main__
 
 ENCODERS = "dicom_sr.write.encode"  # a second or two to import
 KEEP_WARM = 8  # pipelines, the least recently used goes first
+_BROKE = {  # what an operator is told of an error that nobody foresaw
+    "check": "the pipeline broke while it looked at the images; the log says where",
+    "infer": "the pipeline broke while it ran; the log says where",
+    "encode": "the results could not be written as objects; the log says where",
+}
 IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "PatientAddress", "AccessionNumber")
 
 
@@ -145,6 +150,9 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
         place, job = folder.objects / name, folder.path.name
         made = encode_what_can_be(what, profile, moment, place, asked.predecessors, job)
         left_out |= dict.fromkeys(without_identity(str(one), folder) for one in made.left_out)
+        for one in made.left_out:
+            if one.cause is not None:
+                log.warning("%s left out\n%s", one.kind, _traceback(one.cause, folder))
         written = [_sealed(item, folder.key_file) for item in made.objects]
         twins[name] = {item.sop_instance_uid: item.twin_of for item in written}
         for item in written:
@@ -224,11 +232,15 @@ def _fault(error: Exception, asked: JobRequest, folder: JobFolder) -> Answer:
     """The answer to an error of the images, of the pipeline or of an encoder."""
     if isinstance(error, UnsuitableInput):
         return Unsuitable(without_identity(str(error), folder))
-    if not isinstance(error, DicomError):
-        traceback_text = without_identity("".join(traceback.format_exception(error)), folder)
-        log.error("%s failed\n%s", asked.do, traceback_text, extra={"pipeline": asked.pipeline})
-    words = str(error) if isinstance(error, DicomError) else f"{type(error).__name__}: {error}"
-    return Failed(without_identity(words, folder))
+    if isinstance(error, DicomError):
+        return Failed(without_identity(str(error), folder))
+    with node.log.bound(job=asked.folder.name):
+        log.error("%s failed\n%s", asked.do, _traceback(error, folder), extra={"pipeline": asked.pipeline})
+    return Failed(_BROKE[asked.do])
+
+
+def _traceback(error: Exception, folder: JobFolder) -> str:
+    return without_identity("".join(traceback.format_exception(error)), folder)
 
 
 def without_identity(text: str, folder: JobFolder) -> str:

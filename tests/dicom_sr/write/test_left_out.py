@@ -33,7 +33,7 @@ def test_an_object_that_cannot_be_made_is_left_out_and_report_and_capture_say_so
     written = encode_what_can_be(result, EncodingProfile(kinds=kinds), CREATED, tmp_path / "out")
     assert {one.kind for one in written.objects} == {"report", "secondary_capture", "presentation_state"}
     assert [str(one) for one in written.left_out] == [
-        "binary segmentation: EncodingError: a map of (3, 3) is not on the pixels of its image"
+        "binary segmentation: a map of (3, 3) is not on the pixels of its image"
     ]
     for report in (one for one in written.objects if one.kind == "report"):
         assert SENTENCE in [item.get("TextValue") for item in pydicom.dcmread(report.path).ContentSequence]
@@ -59,6 +59,17 @@ def test_a_report_is_never_optional() -> None:
     assert set(OPTIONAL) < set(DICOM_KINDS)
     assert not set(OPTIONAL) & {"report", "secondary_capture", "derived_series", "document", "risk_assessment"}
     assert set(OPTIONAL) & set(DEFAULT_KINDS)
+
+
+def test_a_library_s_words_are_not_in_the_sentence() -> None:
+    def refused() -> None:
+        raise ValueError("'FOO' is not a valid VOILUTFunctionValues")
+
+    attempts = Attempts()
+    attempts("presentation_state", refused)  # type: ignore[arg-type]
+    (one,) = attempts.left_out
+    assert str(one) == "presentation state: what it would hold does not fit such an object"
+    assert str(one.cause) == "'FOO' is not a valid VOILUTFunctionValues"
 
 
 def test_a_full_disk_is_no_matter_of_the_object() -> None:

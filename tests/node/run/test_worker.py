@@ -62,6 +62,9 @@ class Bed:
         return sum(line.startswith(f"{what} ") for line in lines)
 
 
+BROKE = "the pipeline broke while it ran; the log says where"
+
+
 @pytest.fixture
 def bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bed]:
     install_trial(tmp_path / "site")
@@ -82,16 +85,20 @@ def test_a_study_is_checked_without_loading_weights(bed: Bed) -> None:
     assert (bed.journal_lines("check"), bed.journal_lines("load")) == (1, 0)
 
 
-def test_what_the_pipeline_refuses_and_what_it_breaks_on_are_answers(bed: Bed) -> None:
+def test_what_the_pipeline_refuses_and_what_it_breaks_on_are_answers(
+    bed: Bed, caplog: pytest.LogCaptureFixture
+) -> None:
     refused = answer(bed.request(Check, behaviour="refuse"), bed.warm)
     assert refused == Unsuitable("needs a knee, found a phantom")
     failed = answer(bed.request(Infer, behaviour="raise", quote="it"), bed.warm)
-    assert failed == Failed("ValueError: cannot use it")
+    assert failed == Failed(BROKE)
+    assert "ValueError: cannot use it" in caplog.text
 
 
-def test_an_answer_does_not_name_the_patient(bed: Bed) -> None:
+def test_neither_an_answer_nor_the_log_names_the_patient(bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
     failed = answer(bed.request(Infer, behaviour="raise", quote="Muster, K4711"), bed.warm)
-    assert failed == Failed("ValueError: cannot use ***, ***")
+    assert failed == Failed(BROKE)
+    assert "ValueError: cannot use ***, ***" in caplog.text
 
 
 def test_nothing_is_quoted_where_the_images_cannot_be_read(tmp_path: Path) -> None:
