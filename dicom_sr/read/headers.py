@@ -143,7 +143,12 @@ def chosen(source: Dataset, keywords: Iterable[str]) -> Dataset:
 
 def offset_from_utc(header: Dataset) -> timezone | None:
     """TimezoneOffsetFromUTC, +hhmm or -hhmm (PS3.3 C.12.1.1.8); None where it is anything else, or no zone's."""
-    match = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", str(header.get("TimezoneOffsetFromUTC") or "").strip(), re.ASCII)
+    return zone_in(str(header.get("TimezoneOffsetFromUTC") or "").strip())
+
+
+def zone_in(text: str) -> timezone | None:
+    """The zone that +hhmm or -hhmm names, as TimezoneOffsetFromUTC and the end of a DT do; None for all else."""
+    match = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", text, re.ASCII)
     if match is None:
         return None
     minutes = int(match[1] + "1") * (60 * int(match[2]) + int(match[3]))
