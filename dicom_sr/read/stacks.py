@@ -270,7 +270,9 @@ def _order(stack: Stack) -> tuple[object, ...]:
 def _label(stack: Stack, number: int) -> str:
     header, parts = stack.header, []
     if echo_time := number_in(header, "EchoTime"):
-        parts.append(f"echo {header.get('EchoNumbers') or number}, TE {echo_time:.1f} ms")
+        named = {str(one.header.get("EchoNumbers") or number) for one in stack.slices}
+        parts += [f"echo {each}" for each in named if len(named) == 1]
+        parts.append(f"TE {echo_time:.1f} ms")
     if len({phase(one.header) for one in stack.slices}) == 1 and phase(header):
         parts.append(f"phase {phase(header)}")
     return ", ".join(parts) or f"stack {number}"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from dicom_sr.errors import UnsuitableInput, of_the_machine
-from dicom_sr.findings import Model, Result
+from dicom_sr.findings import LeftAside, Model, Result
 from dicom_sr.header_numbers import size_in
-from dicom_sr.read.slices import images_of
+from dicom_sr.read.slices import Aside, images_of
 from dicom_sr.series import Series, Study
 from pipelines.base import PipelineSettings
 from pipelines.bundle import bundle_digest, files_in
@@ -87,7 +87,7 @@ class JointClassification:
         UnsuitableInput
             If it is neither ultrasound that may be of a finger joint, nor HR-pQCT.
         """
-        series, _ = images_of(study.only_series("US", "CT"))
+        series, _ = _with_images(study.only_series("US", "CT"))
         if series.modality == "CT":
             sizes = [size_in(header, "PixelSpacing") for header in series.headers]
             if not any(sizes):
@@ -127,7 +127,7 @@ class JointClassification:
         from pipelines.joint_classification import findings, pages, wording
 
         model = self._classifier(2)
-        series, left_aside = images_of(series)
+        series, left_aside = _with_images(series)
         seen, unread = self._read(series, model)
         if not seen:
             reasons = [item.reason for item in unread]
@@ -214,3 +214,11 @@ class JointClassification:
                 (opinion.tracking_id, volume_results.reading_details(seen)),
             ),
         )
+
+
+def _with_images(series: Series) -> tuple[Series, tuple[LeftAside, ...]]:
+    """As `images_of`, of a series that holds one image at least."""
+    images, others = images_of(series)
+    if not images.instances:
+        raise UnsuitableInput(Aside.NO_IMAGE.of_all)
+    return images, others

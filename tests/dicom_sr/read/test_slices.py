@@ -78,6 +78,14 @@ def test_phases_are_stacks_where_they_lie_at_one_place(tmp_path: Path) -> None:
     ]
 
 
+def test_a_label_names_no_echo_that_is_another_in_every_slice(tmp_path: Path) -> None:
+    def values(index: int) -> dict[str, Any]:
+        return {"TemporalPositionIdentifier": 1 + index % 2, "EchoNumbers": 1 + index // 2 % 3}
+
+    found = sorted_knee(tmp_path, values, echo_times_ms=(30.0, 30.0))
+    assert [stack.label for stack in found.stacks] == ["TE 30.0 ms, phase 1", "TE 30.0 ms, phase 2"]
+
+
 def test_an_echo_time_that_jitters_does_not_mix_two_phases(tmp_path: Path) -> None:
     jitter = (0, 0, 1, 0, 1, 1, 0, 0, 1, 0, 0, 1)  # a few slices at one place differ in it
 

@@ -349,3 +349,13 @@ def test_a_presentation_state_in_the_series_is_left_aside(quick: JointClassifica
     assert len(result.instances) == 1
     assert [aside.reason for aside in result.left_aside] == ["an object without pixels"]
     assert result.not_evaluable == ()
+
+
+def test_a_series_without_an_image_is_refused_and_says_so(tmp_path: Path) -> None:
+    write_finger(tmp_path)
+    study = changed(tmp_path / "US.dcm", lambda ds: ds.__delattr__("Rows"))
+    pipeline = JointClassification(JointClassificationSettings())
+    with pytest.raises(UnsuitableInput, match=r"^the series holds no images$"):
+        pipeline.check(study)
+    with pytest.raises(UnsuitableInput, match=r"^the series holds no images$"):
+        pipeline.run(study)
