@@ -73,7 +73,7 @@ def stand_in(header: Dataset) -> Dataset:
     """
     ds = Dataset()
     ds.update({header[keyword].tag: header[keyword] for keyword in _WANTED if _usable(header, keyword)})
-    if "ImagePositionPatient" in ds:
+    if "ImagePositionPatient" in ds and number_of_frames(header) == 1:  # one place for many frames is none
         ds.FrameOfReferenceUID = frame_of_reference(header)
     for keyword in _EMPTY:
         setattr(ds, keyword, "")
