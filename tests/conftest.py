@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 import node.network.requestor  # noqa: F401  mends pynetdicom, for the peers of the tests too
+from node import log
 from tests.browser import open_browser
 from tests.needs import missing
 from tests.orthanc import Archive, OrthancMissing
@@ -25,6 +28,22 @@ ROOT = Path(__file__).resolve().parents[1]
 # programs and in Orthanc, otherwise waits 40 ms a message for a delayed ACK.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ["TCP_NODELAY"] = "1"
+
+
+@pytest.fixture
+def logging_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undoes what `node.log.configure` does to this process."""
+    for variable in (log.FORMAT_VARIABLE, log.LEVEL_VARIABLE):
+        monkeypatch.setenv(variable, "")
+    root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in log.QUIET_LIBRARIES}
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    for name, least in levels.items():
+        logging.getLogger(name).setLevel(least)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

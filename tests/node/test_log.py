@@ -6,27 +6,13 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from node import log
 
-
-@pytest.fixture(autouse=True)
-def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for variable in (log.FORMAT_VARIABLE, log.LEVEL_VARIABLE):
-        monkeypatch.setenv(variable, "")
-    root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in log.QUIET_LIBRARIES}
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
-    for name, least in levels.items():
-        logging.getLogger(name).setLevel(least)
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("logging_restored")
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:

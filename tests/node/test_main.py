@@ -263,6 +263,7 @@ def test_a_wrong_command_line_is_exit_code_2_and_told_in_words(
 
 
 # ---- what keeps a node from starting
+@pytest.mark.usefixtures("logging_restored")
 @pytest.mark.parametrize(
     ("section", "told"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -108,7 +109,8 @@ def test_the_same_report_is_the_same_bytes_whatever_its_file_meta_said() -> None
 
 def test_nothing_of_the_patient_shows_in_a_repr() -> None:
     found = examined(part10(report()), wanted(), "")
-    assert not any(value in repr(of) for of in (found, wanted()) for value in ("K4711", "Muster", "19600229", "1960"))
+    # UIDs are drawn anew each time, and any digits may be in them
+    assert not any(re.search(r"K4711|Muster|19600229|\b1960\b", repr(of)) for of in (found, wanted()))
 
 
 def test_a_moment_knows_what_was_before_it() -> None:
