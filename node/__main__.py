@@ -5,6 +5,7 @@ Each command imports what it needs when it is called, so that help does not wait
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from datetime import date
@@ -36,6 +37,21 @@ DEFAULT_CONFIG = Path("config.yaml")
 JobsConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help=f"{CONFIG_HELP[:-1]}; also before the name of the command.")
 ]
+
+
+def _path(text: str) -> Path:
+    """A file or folder; an empty text, such as a variable that is not set, is not the current folder."""
+    if not text.strip():
+        raise typer.BadParameter("is empty; should be the path of a file or folder")
+    if not Path(text).exists():
+        raise typer.BadParameter(f"{text!r} does not exist")
+    return Path(text)
+
+
+def _uid(text: str) -> str:
+    if re.fullmatch(r"[0-9.]{1,64}", text.strip()) is None:
+        raise typer.BadParameter(f"{text!r}: should be a StudyInstanceUID: digits and dots")
+    return text.strip()
 
 
 def _job_id(text: str) -> str:
@@ -104,7 +120,7 @@ def check(
 
 @app.command()
 def route(
-    files: Annotated[list[Path], typer.Argument(help="DICOM files or folders.", exists=True)],
+    files: Annotated[list[Path], typer.Argument(help="DICOM files or folders.", metavar="FILES", parser=_path)],
     config: ConfigOption = DEFAULT_CONFIG,
     calling_ae_title: Annotated[
         str, typer.Option("--from", help="Decide as if this AE title had sent the files.", metavar="AE")
@@ -200,8 +216,8 @@ def jobs_send(
 ) -> None:
     """Send what a job made to a destination that it did not go to.
 
-    The objects are encoded as that destination wants them; the pipeline does not run again. What a shadow job made goes
-    to these destinations only.
+    The objects are encoded as that destination wants them; the pipeline does not run again. What a shadow job made,
+    or what an operator cancelled, goes to these destinations only.
     """
     from node.commands.jobs import send_to
 
@@ -211,7 +227,8 @@ def jobs_send(
 @app.command()
 def reroute(
     studies: Annotated[
-        list[str] | None, typer.Argument(help="StudyInstanceUIDs of studies that are stored.", metavar="STUDY...")
+        list[str] | None,
+        typer.Argument(help="StudyInstanceUIDs of studies that are stored.", metavar="STUDY", parser=_uid),
     ] = None,
     since_: Annotated[
         str | None, typer.Option("--since", help=f"All studies received since then. {SINCE_HELP}", metavar="WHEN")
@@ -227,13 +244,13 @@ def reroute(
     """
     from node.commands.reroute import reroute as run
 
-    raise typer.Exit(run(studies or [], since(since_) if since_ else None, config, dry_run=dry_run))
+    raise typer.Exit(run(studies or [], None if since_ is None else since(since_), config, dry_run=dry_run))
 
 
 @app.command()
 def run(
     pipeline: Annotated[str, typer.Argument(help="The name of the pipeline.")],
-    study: Annotated[str, typer.Argument(help="The StudyInstanceUID of a study that is stored.", metavar="STUDY")],
+    study: Annotated[str, typer.Argument(help="The StudyInstanceUID of a stored study.", metavar="STUDY", parser=_uid)],
     series: Annotated[
         list[str] | None, typer.Option("--series", help="Only this series; can be repeated.", metavar="UID")
     ] = None,
@@ -273,7 +290,7 @@ def resend(
 
 @app.command()
 def erase(
-    study: Annotated[str, typer.Argument(help="The StudyInstanceUID.", metavar="STUDY")],
+    study: Annotated[str, typer.Argument(help="The StudyInstanceUID.", metavar="STUDY", parser=_uid)],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     arriving: Annotated[
         bool, typer.Option("--arriving", help="Also if the study is not complete; what comes later is a new study.")
@@ -291,7 +308,9 @@ def erase(
 
 @app.command()
 def send(
-    folder: Annotated[Path, typer.Argument(help="A DICOM file, or a folder with DICOM files.", exists=True)],
+    folder: Annotated[
+        Path, typer.Argument(help="A DICOM file, or a folder with DICOM files.", metavar="FOLDER", parser=_path)
+    ],
     to: Annotated[str, typer.Option("--to", help="The name of a destination in the configuration.", metavar="NAME")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
@@ -308,7 +327,9 @@ def send(
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="A DICOM file, a folder, or a medium with a DICOMDIR.", exists=True)],
+    path: Annotated[
+        Path, typer.Argument(help="A DICOM file, folder, zip or medium with a DICOMDIR.", metavar="PATH", parser=_path)
+    ],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Import DICOM files into the node's store, as if a peer had sent them.
@@ -387,7 +408,9 @@ def risk(
 def record(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="FHIR R4 bundles, HL7 v2 messages, OMOP CDM tables (zip or folder).", exists=True),
+        typer.Argument(
+            help="FHIR R4 bundles, HL7 v2 messages, OMOP CDM tables (zip or folder).", metavar="FILES", parser=_path
+        ),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     new_key: Annotated[

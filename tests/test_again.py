@@ -166,6 +166,9 @@ def test_a_job_that_an_operator_cancelled_is_not_begun_again_by_a_new_decision(
     assert reroute([study], None, node.config, dry_run=False) == 0
     assert "cancelled before" in said()
     assert [one.state for one in node.jobs(study)] == ["failed"]
+    assert send_to(node.config, job.id, ["plain"]) == 0  # and there only, not to the one that was given up
+    until(lambda: [one.state for one in node.jobs(study)] == ["done"], "the job is sent to the other one")
+    assert files(node, "plain", study)
 
 
 def test_a_pipeline_runs_on_a_study_that_no_route_takes(node: RunningNode, slices: list[Dataset], said: Said) -> None:

@@ -19,9 +19,18 @@ def since(text: str) -> datetime:
     typer.BadParameter
         If it means none.
     """
+    moment = _moment(text.strip())
+    if moment is None:
+        raise typer.BadParameter(f"--since: {text!r}: should be {SINCE_HELP[0].lower()}{SINCE_HELP[1:-1]}")
+    if moment > datetime.now(UTC):
+        raise typer.BadParameter(f"--since: {text!r}: is in the future; should be a day that has begun")
+    return moment
+
+
+def _moment(text: str) -> datetime | None:
     try:
-        if span := re.fullmatch(r"([0-9]{1,6})([mhdw])", text.strip()):
+        if span := re.fullmatch(r"([0-9]{1,6})([mhdw])", text):
             return datetime.now(UTC) - timedelta(**{UNITS[span[2]]: int(span[1])})
-        return datetime.strptime(text.strip(), "%Y-%m-%d").astimezone().astimezone(UTC)
+        return datetime.strptime(text, "%Y-%m-%d").astimezone().astimezone(UTC)
     except (ValueError, OverflowError):
-        raise typer.BadParameter(f"{text!r}: should be {SINCE_HELP[0].lower()}{SINCE_HELP[1:-1]}") from None
+        return None

@@ -193,7 +193,9 @@ def note(
 
 
 def send_to(session: Session, job_id: str, destinations: Sequence[str], detail: str) -> None:
-    """Queue a job that has ended once more, to go to these destinations too; what a shadow job made goes only there.
+    """Queue a job that has ended once more, to go to these destinations too.
+
+    What a shadow job made, or what an operator cancelled, goes to these only.
 
     Raises
     ------
@@ -201,8 +203,9 @@ def send_to(session: Session, job_id: str, destinations: Sequence[str], detail: 
     ForbiddenTransition
         If it is under way.
     """
+    cancelled = locked(session, job_id).reason.startswith(CANCELLED)
     job = move(session, job_id, JobState.QUEUED, detail=detail)
-    before = [] if job.shadow else job.destinations
+    before = [] if job.shadow or cancelled else job.destinations
     job.destinations, job.shadow = list(dict.fromkeys([*before, *destinations])), False
 
 

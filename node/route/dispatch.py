@@ -191,13 +191,15 @@ class Dispatcher:
             destinations=route.destinations,
             created=self._clock(),
             priority=route.priority,
-            predecessor=self._predecessor(name, study, set(images), job),
+            predecessor=self._predecessor(name, route.pipeline, study, set(images), job),
             shadow=route.shadow,
             revision=revision,
         )
 
-    def _predecessor(self, route: str, study_instance_uid: str, images: set[str], job: str) -> str | None:
-        """The latest other job of the same route on the same images, or on fewer of them.
+    def _predecessor(
+        self, route: str, pipeline: str, study_instance_uid: str, images: set[str], job: str
+    ) -> str | None:
+        """The latest other job of the same route and pipeline on the same images, or on fewer of them.
 
         Images came late or were replaced, or the route's settings or model are others now.
         """
@@ -206,6 +208,7 @@ class Dispatcher:
                 select(JobRow.id, JobRow.sop_instance_uids)
                 .where(
                     JobRow.route == route,
+                    JobRow.pipeline == pipeline,
                     JobRow.study_instance_uid == study_instance_uid,
                 )
                 .order_by(JobRow.created.desc())

@@ -453,3 +453,22 @@ def test_examples_are_not_written_where_a_file_is(tmp_path: Path, condyle: Condy
         assert refused.returncode == 2
         assert "note.txt" in refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("arguments", [("import", ""), ("route", ""), ("send", "", "--to", "out"), ("record", "")])
+def test_an_empty_path_is_not_the_current_folder(
+    arguments: tuple[str, ...], tmp_path: Path, condyle: Condyle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = condyle(*arguments)
+    assert ended.returncode == 2
+    assert "is empty; should be the path of a file or folder" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("reroute", ""), ("reroute", "abc"), ("run", "p", ""), ("erase", "abc", "--yes")]
+)
+def test_what_is_no_uid_is_not_looked_up(arguments: tuple[str, ...], condyle: Condyle) -> None:
+    ended = condyle(*arguments)
+    assert ended.returncode == 2
+    assert "should be a StudyInstanceUID" in ended.stderr.replace("\n", " ")

@@ -32,3 +32,8 @@ def test_a_day_begins_at_midnight_here() -> None:
 def test_anything_else_is_answered_with_what_would_be_right(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="should be how long ago, such as 90m, 12h, 7d or 2w"):
         since(text)
+
+
+def test_a_day_that_is_still_to_come_is_a_mistake_in_the_year() -> None:
+    with pytest.raises(typer.BadParameter, match="'2999-01-01': is in the future"):
+        since("2999-01-01")
