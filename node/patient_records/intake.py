@@ -118,19 +118,20 @@ class Intake:
         """
         records = events = 0
         refused: Counter[str] = Counter()
-        failure: UnsuitableInput | IdentityMismatch | None = None
+        failures: list[UnsuitableInput | IdentityMismatch] = []
         found = list(messages(text))
         for message in found:
             try:
                 summary = self.message(read_message(message, *self.issuers))
             except (UnsuitableInput, IdentityMismatch) as error:
-                failure = error
+                failures.append(error)
                 refused[f"message: {error}"] += 1
                 continue
             records, events = records + summary.records, events + summary.events
             refused.update(summary.refused)
-        if failure is not None and refused[f"message: {failure}"] == len(found):
-            raise failure
+        if failures and len(failures) == len(found):
+            reasons = dict.fromkeys(str(failure) for failure in failures)
+            raise failures[0] if len(reasons) == 1 else UnsuitableInput("; ".join(reasons))
         return IntakeSummary("hl7", records, events, dict(refused))
 
     def _stored(self, records: Iterable[Record]) -> tuple[list[Record], dict[str, int]]:

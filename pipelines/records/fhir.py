@@ -47,8 +47,14 @@ FAMILY_HISTORY = ("http://hl7.org/fhir/sid/icd-10-cm", "Z82.61")  # family histo
 CONCEPT_ORDER: tuple[Family, ...] = ("snomed", "icd10", "icd9cm", "rxnorm", "atc", "loinc")
 NAME_ORDER = ("official", "usual", "", "temp", "nickname", "anonymous", "old", "maiden")
 GERMAN_CERTAINTY = {"A": "refuted", "V": "differential"}  # excluded, suspected; G is sure and Z a state after it
-DAYS = {"d": 1.0, "day": 1.0, "days": 1.0, "wk": 7.0, "week": 7.0, "weeks": 7.0, "mo": 30.4, "month": 30.4}
-DAYS |= {"months": 30.4, "a": 365.25, "year": 365.25, "years": 365.25}
+DAYS = {
+    "min": 1 / 1440,
+    "h": 1 / 24,
+    **dict.fromkeys(("d", "day", "days"), 1.0),
+    **dict.fromkeys(("wk", "week", "weeks"), 7.0),
+    **dict.fromkeys(("mo", "month", "months"), 30.4),
+    **dict.fromkeys(("a", "year", "years"), 365.25),
+}
 LONGEST_LIFE_DAYS = 150 * 365.25
 YEAR_IN_WORDS = re.compile(r"(?<![\d.-])(?:19|20)\d\d(?:-\d\d(?:-\d\d)?)?(?![\d-])", re.ASCII)
 
@@ -365,10 +371,16 @@ def _end(period: Any) -> Any:
     return period.end if period else None
 
 
-def _days(quantity: Any, usual_unit: str = "d") -> float | None:
+def _days(quantity: Any) -> float | None:
     if quantity is None or quantity.value is None:
         return None
-    return float(quantity.value) * DAYS.get(str(quantity.code or quantity.unit or usual_unit), 1.0)
+    return float(quantity.value) * DAYS.get(_unit(quantity, "d"), 1.0)
+
+
+def _unit(quantity: Any, usual: str) -> str:
+    """A unit of time, by its code or its name; `usual` where neither is told."""
+    told = [str(text).lower() for text in (quantity.code, quantity.unit) if text]
+    return next((text for text in told if text in DAYS), told[0] if told else usual)
 
 
 def _day(value: Any) -> PartialDate | None:
@@ -380,13 +392,22 @@ def _day(value: Any) -> PartialDate | None:
 
 
 def _at_age(patient: Any, age: Any) -> PartialDate | None:
-    """When a patient was of an age: to the year, or to the month where the age is in months, weeks or days."""
-    born, days = _day(patient.birthDate), _days(age, "a")
-    if born is None or days is None or not 0 <= days < LONGEST_LIFE_DAYS:
+    """When a patient was of an age: to the year, or to the month where the age is in months, weeks or days.
+
+    None where the age is told in no unit that is known, or leads beyond the calendar.
+    """
+    born = _day(patient.birthDate)
+    if born is None or age is None or age.value is None or (unit := _unit(age, "a")) not in DAYS:
         return None
-    if str(age.code or age.unit or "a") in ("a", "year", "years"):
-        return PartialDate(date(born.first.year + int(age.value), 1, 1), "year")
-    then = born.first + timedelta(days=days)
+    days = float(age.value) * DAYS[unit]
+    if not 0 <= days < LONGEST_LIFE_DAYS:
+        return None
+    try:
+        if DAYS[unit] == DAYS["a"]:
+            return PartialDate(date(born.first.year + int(age.value), 1, 1), "year")
+        then = born.first + timedelta(days=days)
+    except (ValueError, OverflowError):  # whoever is born in 9990 stands for nobody
+        return None
     return (
         PartialDate(then.replace(month=1, day=1), "year")
         if born.precision == "year"

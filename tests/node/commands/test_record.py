@@ -75,6 +75,18 @@ def test_each_message_of_a_batch_is_taken_and_one_that_cannot_be_used_costs_the_
     assert "1 x message: PID-3 holds no patient identifier that counts" in capsys.readouterr().out
 
 
+def test_a_batch_of_which_nothing_can_be_used_is_refused_with_every_reason(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    batch = HL7.format(number="").replace("^^^^MR", "") + HL7.format(number="4711").replace("2.5", "3.0")
+    (tmp_path / "batch.hl7").write_bytes(batch.encode("latin-1"))
+    assert record([tmp_path / "batch.hl7"], config) == 1
+    told = capsys.readouterr().out
+    assert "refused: PID-3 holds no patient identifier that counts" in told
+    assert "MSH-12" in told
+
+
 def test_a_bundle_may_be_utf_16_and_no_other_character_set_is_guessed(config: Path, bundle: Path) -> None:
     text = bundle.read_text(encoding="utf-8").replace("Doe", "Müller")
     bundle.write_bytes(text.encode("latin-1"))

@@ -430,6 +430,8 @@ YEARS = {"value": 53, "unit": "years", "code": "a", "system": "http://unitsofmea
         ({"onsetPeriod": {"start": "2019-03-04"}}, date(2019, 3, 4), "day"),
         ({"onsetAge": YEARS}, date(2013, 1, 1), "year"),
         ({"onsetAge": {**YEARS, "value": 10, "code": "mo", "unit": "months"}}, date(1961, 3, 1), "month"),
+        ({"onsetAge": {"value": 53, "unit": "Years", "code": "258707000"}}, date(2013, 1, 1), "year"),
+        ({"onsetAge": {"value": 53, "unit": "Jahre"}, "recordedDate": "2020-01-02"}, date(2020, 1, 2), "day"),
         ({"onsetRange": {"low": YEARS}}, date(2013, 1, 1), "year"),
         ({"onsetString": "since about 2012"}, date(2012, 1, 1), "year"),
         ({"onsetString": "2012-05-06"}, date(2012, 5, 6), "day"),
@@ -440,6 +442,16 @@ YEARS = {"value": 53, "unit": "years", "code": "a", "system": "http://unitsofmea
 def test_a_condition_begins_when_it_is_said_to_in_any_of_the_ways(onset: Any, start: date, precision: str) -> None:
     (event,) = events_of({**{k: v for k, v in CONDITION.items() if k != "onsetDateTime"}, **onset})
     assert (event.start, event.precision) == (start, precision)
+
+
+@pytest.mark.parametrize("age", [YEARS, {**YEARS, "value": 600, "code": "mo", "unit": "months"}])
+def test_an_age_that_leads_beyond_the_calendar_costs_the_rest_of_the_bundle_nothing(age: Any) -> None:
+    without = {k: v for k, v in CONDITION.items() if k != "onsetDateTime"}
+    content = bundle({**without, "onsetAge": age}, CONDITION)
+    content["entry"][0] = {"resource": {**PATIENT, "birthDate": "9990-01-01"}}
+    imported = read_bundle(content, {})
+    assert [event.start for event in imported.records[0].events] == [date(2020, 1, 2)]
+    assert imported.refused == {"Condition: no date": 1}
 
 
 @pytest.mark.parametrize(
