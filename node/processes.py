@@ -47,8 +47,12 @@ class _Child:
     @property
     def reason(self) -> str:
         """Why it could not do its work, as it said itself; empty if it did not."""
-        _, failed, reason = self.said.decode(errors="replace").partition(f"{FAILED} ")
-        return reason.partition("\n")[0] if failed else ""
+        return next((line.removeprefix(f"{FAILED} ") for line in self.lines if line.startswith(f"{FAILED} ")), "")
+
+    @property
+    def lines(self) -> list[str]:
+        """What it said."""
+        return self.said.decode(errors="replace").splitlines()
 
 
 class Supervisor:
@@ -130,7 +134,8 @@ class Supervisor:
         """Take in what a process has said since the last time."""
         if said := child.process.stdout.read():  # type: ignore[union-attr]
             child.said = said
-            child.ready = READY.encode() in said
+            # not anywhere in a line: a reason to have failed may be "Address already in use"
+            child.ready = any(line.startswith(READY) for line in child.lines)
             child.was_ready |= child.ready
 
     def _cannot_start(self, child: _Child, code: int) -> NodeError:

@@ -92,6 +92,7 @@ def test_a_process_that_dies_again_and_again_is_started_less_and_less_often() ->
     [
         ("print('failed no room'); raise SystemExit(3)", ConfigurationError, "test: no room"),
         ("print('failed port taken'); raise SystemExit(4)", PeerUnavailable, "test: port taken"),
+        ("print('failed Address already in use'); raise SystemExit(3)", ConfigurationError, "test: Address already in use"),
         ("raise SystemExit(1)", NodeError, "test: ended with exit code 1 before it was ready; the log says why"),
     ],
 )
