@@ -204,7 +204,7 @@ class _OneFile:
             self._unpack(source, name, packing, allowance or Allowance(os.fstat(source.fileno()).st_size), depth)
             return
         try:
-            meta = read_meta(source)  # type: ignore[arg-type]  # IO[bytes] is a BinaryIO in all but name
+            meta = read_meta(source)
         except NotStored as error:
             if marked:
                 self._report.refuse(name, error.reason)
@@ -272,7 +272,7 @@ def _told(source: IO[bytes]) -> tuple[bool, str | None]:
         packing = packing_of(head)
         if packing is None:
             try:
-                read_meta(source)  # type: ignore[arg-type]  # as above; a bare data set may hold anything too
+                read_meta(source)  # a bare data set may hold anything too
             except NotStored:
                 if zipfile.is_zipfile(source):  # behind something else, such as a program that unpacks it
                     packing = "zip"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from struct import pack, unpack_from
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 from node.receive.status import NotStored, Status
 from node.receive.store.header import guess_encoding
@@ -68,7 +68,7 @@ def has_mark(head: bytes) -> bool:
     return head[PREAMBLE : PREAMBLE + 4] == b"DICM" or head[:4] == b"DICM"
 
 
-def read_meta(file: BinaryIO, stated: str = "") -> Meta:
+def read_meta(file: IO[bytes], stated: str = "") -> Meta:
     """The file meta of a Part 10 file; where there is none, the transfer syntax that the first element shows.
 
     The file's position is of no matter before, and undefined after. At most 64 kB are read.
