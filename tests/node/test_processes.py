@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from node.errors import ConfigurationError, NodeError, PeerUnavailable
 from node.processes import FIRST_PAUSE_S, Supervisor
 from tests.waiting import until
 
-READY = "import time; print('ready', flush=True); time.sleep(600)"
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+READY = "import time; print('ready', flush=True); time.sleep(60)"
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
 
 
 def alive(pid: int) -> bool:
@@ -38,9 +39,22 @@ class Hands:
         return self.now
 
 
-def supervisor(program: str, count: int = 1) -> tuple[Supervisor, Hands]:
-    hands = Hands()
-    return Supervisor("test", [sys.executable, "-c", program], count, hands), hands
+Made = Callable[..., tuple[Supervisor, Hands]]
+
+
+@pytest.fixture
+def supervisor() -> Iterator[Made]:
+    """Makes supervisors of a program, whose processes are ended after the test, however that went."""
+    made: list[Supervisor] = []
+
+    def make(program: str, count: int = 1) -> tuple[Supervisor, Hands]:
+        hands = Hands()
+        made.append(Supervisor("test", [sys.executable, "-c", program], count, hands))
+        return made[-1], hands
+
+    yield make
+    for one in made:
+        one.stop()
 
 
 def running(of: Supervisor) -> bool:
@@ -48,7 +62,7 @@ def running(of: Supervisor) -> bool:
     return of.problem() is None
 
 
-def test_all_processes_are_started_and_say_when_they_are_ready() -> None:
+def test_all_processes_are_started_and_say_when_they_are_ready(supervisor: Made) -> None:
     kept, _ = supervisor(READY, count=2)
     assert kept.problem() == "2 of 2 test processes do not run"
     until(lambda: running(kept))
@@ -57,7 +71,7 @@ def test_all_processes_are_started_and_say_when_they_are_ready() -> None:
     assert not kept.pids
 
 
-def test_a_process_that_dies_is_started_again() -> None:
+def test_a_process_that_dies_is_started_again(supervisor: Made) -> None:
     kept, hands = supervisor(READY)
     until(lambda: running(kept))
     (first,) = kept.pids
@@ -68,10 +82,9 @@ def test_a_process_that_dies_is_started_again() -> None:
     hands.now += 2 * FIRST_PAUSE_S
     until(lambda: running(kept))
     assert kept.pids != (first,)
-    kept.stop()
 
 
-def test_a_process_that_dies_again_and_again_is_started_less_and_less_often() -> None:
+def test_a_process_that_dies_again_and_again_is_started_less_and_less_often(supervisor: Made) -> None:
     kept, hands = supervisor("print('ready', flush=True); raise SystemExit(3)")
     starts = []
     for _ in range(200):
@@ -84,7 +97,6 @@ def test_a_process_that_dies_again_and_again_is_started_less_and_less_often() ->
     pauses = [later - earlier for earlier, later in pairwise(starts)]
     assert pauses == sorted(pauses)
     assert pauses[-1] > 4 * pauses[0]
-    kept.stop()
 
 
 @pytest.mark.parametrize(
@@ -92,22 +104,29 @@ def test_a_process_that_dies_again_and_again_is_started_less_and_less_often() ->
     [
         ("print('failed no room'); raise SystemExit(3)", ConfigurationError, "test: no room"),
         ("print('failed port taken'); raise SystemExit(4)", PeerUnavailable, "test: port taken"),
-        ("print('failed Address already in use'); raise SystemExit(3)", ConfigurationError, "test: Address already in use"),
+        (
+            "print('failed Address already in use'); raise SystemExit(3)",
+            ConfigurationError,
+            "test: Address already in use",
+        ),
         ("raise SystemExit(1)", NodeError, "test: ended with exit code 1 before it was ready; the log says why"),
     ],
 )
-def test_a_process_that_cannot_start_is_not_started_again(program: str, kind: type[NodeError], told: str) -> None:
+def test_a_process_that_cannot_start_is_not_started_again(
+    supervisor: Made, program: str, kind: type[NodeError], told: str
+) -> None:
     kept, _ = supervisor(program)
     with pytest.raises(kind, match=f"^{told}$"):
         until(lambda: running(kept))
     assert kind.exit_code == int(program[-2])
-    kept.stop()
 
 
-def test_a_process_that_was_ready_once_is_started_again_and_its_reason_is_told(tmp_path: Path) -> None:
+def test_a_process_that_was_ready_once_is_started_again_and_its_reason_is_told(
+    supervisor: Made, tmp_path: Path
+) -> None:
     once = tmp_path / "once"
     first = f"import pathlib, time; once = pathlib.Path({str(once)!r}); new = not once.exists(); once.touch()\n"
-    then = "print('ready' if new else 'failed no room', flush=True); time.sleep(600 * new); raise SystemExit(4)"
+    then = "print('ready' if new else 'failed no room', flush=True); time.sleep(60 * new); raise SystemExit(4)"
     kept, hands = supervisor(first + then)
     until(lambda: running(kept))
     os.kill(kept.pids[0], signal.SIGKILL)
@@ -119,10 +138,11 @@ def test_a_process_that_was_ready_once_is_started_again_and_its_reason_is_told(t
         return kept.problem() == "1 of 1 test processes do not run: no room"
 
     until(told)
-    kept.stop()
 
 
-def test_a_process_that_does_not_listen_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_does_not_listen_is_ended_all_the_same(
+    supervisor: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("node.processes.PATIENCE_S", 0.2)
     kept, _ = supervisor(DEAF)
     until(lambda: running(kept))
@@ -133,9 +153,7 @@ def test_a_process_that_does_not_listen_is_ended_all_the_same(monkeypatch: pytes
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
 def test_a_child_ends_when_its_parent_is_killed() -> None:
-    child = (
-        "import time; from node.processes import end_with_parent; end_with_parent(); print('ready'); time.sleep(600)"
-    )
+    child = "import time; from node.processes import end_with_parent; end_with_parent(); print('ready'); time.sleep(60)"
     parent = textwrap.dedent(f"""
         import sys, time
         from node.processes import Supervisor
@@ -144,9 +162,10 @@ def test_a_child_ends_when_its_parent_is_killed() -> None:
             kept.keep_alive()
             time.sleep(0.02)
         print(kept.pids[0], flush=True)
-        time.sleep(600)
+        sys.stdin.read()  # until the test ends, however it does
     """)
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", parent]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         assert alive(pid)

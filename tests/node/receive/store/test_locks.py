@@ -23,11 +23,11 @@ def test_one_process_leads_until_it_leaves(tmp_path: Path) -> None:
 
 def test_a_killed_leader_leaves_the_lock_to_others(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from node.receive.store.locks import LeaderLock; "
-        "lock = LeaderLock(Path(sys.argv[1])); print(lock.is_mine(), flush=True); time.sleep(600)"
+        "import sys; from pathlib import Path; from node.receive.store.locks import LeaderLock; "
+        "lock = LeaderLock(Path(sys.argv[1])); print(lock.is_mine(), flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "lock")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "True\n"
         with contextlib.closing(LeaderLock(tmp_path / "lock")) as lock:

@@ -20,7 +20,6 @@ from node.database.jobs import Job, JobState
 from node.database.migrations import migrate
 from node.database.states import CommitmentDirection
 from node.database.tables import (
-    CommitmentRow,
     InstanceRow,
     JobRow,
     ObjectRow,
@@ -106,6 +105,11 @@ class Store:
                     OutboxRow(sop_instance_uid=job.id, job_id=job.id, destination="out", state=line, not_before=at)
                 )
 
+    def asked_for(self, sop_instance_uid: str, at: datetime) -> None:
+        """A peer asks for the commitment to an instance, and has not heard about it."""
+        with Session(self.database) as session, session.begin():
+            commitments.begin(session, "2.25.1", CommitmentDirection.IN, "scanner", [["1.2", sop_instance_uid]], at)
+
     def left(self) -> set[str]:
         """The studies whose file is there; the records say the same."""
         there = {uid for uid, path in self.files.items() if path.exists()}
@@ -167,18 +171,7 @@ def test_images_that_are_not_decided_about_or_came_or_were_worked_on_lately_stay
 
 def test_images_that_a_peer_waits_for_the_commitment_to_stay(store: Store) -> None:
     store.study("1.1")
-    with Session(store.database) as session, session.begin():
-        session.add(
-            CommitmentRow(
-                transaction_uid="2.25.1",
-                direction="in",
-                peer="scanner",
-                references=[["1.2", "1.1.1.1"]],
-                state="waiting",
-                not_before=START,
-                created=START,
-            )
-        )
+    store.asked_for("1.1.1.1", START)
     assert store.retention.remove_due() == 0
     assert store.left() == {"1.1"}
 
@@ -212,8 +205,7 @@ def test_images_that_a_peer_asks_for_while_others_are_removed_stay(store: Store)
 
     removal = store.retention.removals()
     assert next(removal) == 1
-    with Session(store.database) as session, session.begin():
-        commitments.begin(session, "2.25.1", CommitmentDirection.IN, "scanner", [["1.2", "1.1.1.1"]], store.now)
+    store.asked_for("1.1.1.1", store.now)
     assert list(removal) == [0]
     assert store.left() == {"1.1"}
 
@@ -283,18 +275,7 @@ def test_results_that_came_back_are_removed_although_older_ones_are_asked_for(
             session.get_one(InstanceRow, f"{uid}.1.1").made_by_us = True
             session.delete(session.get_one(StudyRow, uid))
             session.delete(session.get_one(SeriesRow, (uid, f"{uid}.1")))
-    with Session(store.database) as session, session.begin():
-        session.add(
-            CommitmentRow(
-                transaction_uid="9",
-                direction="in",
-                peer="pacs",
-                references=[["1.2", "1.1.1.1"]],
-                state="waiting",
-                not_before=store.now,
-                created=store.now,
-            )
-        )
+    store.asked_for("1.1.1.1", store.now)
     assert store.retention.remove_due() == 1
     assert store.files["1.1"].exists()
     assert not store.files["1.2"].exists()
