@@ -54,8 +54,8 @@ class ImportReport:
 
     stored: int = 0
     directories: int = 0  # of media: not stored, and no loss
-    not_dicom: list[str] = field(default_factory=list)  # file names
-    refused: list[tuple[str, str]] = field(default_factory=list)  # file name and why
+    not_dicom: list[str] = field(default_factory=list)  # names
+    refused: list[tuple[str, str]] = field(default_factory=list)  # name and why
     metas_replaced: int = 0  # of those stored: the file meta named another instance than the data set
     unreadable: bool = False  # the system did not let a file be read: it may do so later
     no_room: bool = False  # the node could not write to its disk: later it may
@@ -127,14 +127,20 @@ def import_path(
     report: ImportReport,
     progress: Callable[[Path], None] | None = None,
 ) -> None:
-    """Import one file, folder, DICOMDIR or packed file; what is wrong with one file costs no other anything."""
+    """Import one file, folder, DICOMDIR or packed file; what is wrong with one file costs no other anything.
+
+    The report names files relative to the folder, or to that of the DICOMDIR.
+    """
     for file in _files(path, report):
         if progress is not None:
             progress(file)
-        import_file(file, store, lambda: arrival, report)
+        name = str(file.relative_to(path if path in file.parents else path.parent))
+        import_file(file, store, lambda: arrival, report, name)
 
 
-def import_file(path: Path, store: Store, arrival: Callable[[], Arrival], report: ImportReport) -> list[Receipt]:
+def import_file(
+    path: Path, store: Store, arrival: Callable[[], Arrival], report: ImportReport, name: str = ""
+) -> list[Receipt]:
     """Import one file, with all that is packed in it; the receipts of what was stored.
 
     Parameters
@@ -147,21 +153,24 @@ def import_file(path: Path, store: Store, arrival: Callable[[], Arrival], report
         What they come by: asked for when there is something to store. It may raise `NotStored`.
     report
         What becomes of the file is added to it.
+    name
+        As the report has it; without one, the file's own.
     """
+    name = name or path.name
     one = _OneFile(store, arrival, report)
     try:
         with path.open("rb") as source:
-            one.take(source, shown(path.name))
+            one.take(source, shown(name))
     except TooMuch as error:
-        report.refuse(path.name, str(error))
+        report.refuse(name, str(error))
     except _NoRoom as error:
-        report.refuse(path.name, str(error))
+        report.refuse(name, str(error))
         report.no_room = True
     except OSError as error:
-        report.refuse(path.name, _unreadable(error))
+        report.refuse(name, _unreadable(error))
         report.unreadable = True
     except Unreadable as error:
-        report.refuse(path.name, str(error))
+        report.refuse(name, str(error))
         report.unreadable = True
     return one.receipts
 

@@ -112,10 +112,13 @@ def test_a_folder_is_taken_with_its_subfolders_and_without_what_is_no_dicom(stor
     (folder / "a").write_bytes(part10(mr()))
     (folder / "deep" / "er" / "b").write_bytes(part10(mr()))
     (folder / "notes.txt").write_text("nothing to see")
+    (folder / "deep" / "notes.txt").write_text("nor here")
+    zipped(folder / "deep" / "er" / "c.zip", readme=b"hello")
     (folder / "empty").write_bytes(b"")
     (folder / "link").symlink_to(tmp_path)
     report = load(folder, store)
-    assert (report.stored, report.not_dicom, report.refused) == (2, ["empty", "notes.txt"], [])
+    assert (report.stored, report.refused) == (2, [])
+    assert report.not_dicom == ["empty", "notes.txt", "deep/notes.txt", "deep/er/c.zip/readme"]
 
 
 def test_a_file_meta_that_contradicts_the_data_set_is_replaced_and_told(store: Store, tmp_path: Path) -> None:
@@ -275,6 +278,14 @@ def test_the_files_of_a_medium_are_found_however_they_are_spelt(
     dicomdir(tmp_path / "medium" / directory, listed)
     report = load(tmp_path / "medium" / directory, store)
     assert (report.stored, report.directories, report.not_taken) == (1, 1, [])
+
+
+def test_a_file_of_a_medium_is_named_by_where_it_lies_on_it(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "medium" / "images" / "im1.dcm"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"text")
+    dicomdir(tmp_path / "medium" / "DICOMDIR", ["IMAGES", "IM1"])
+    assert load(tmp_path / "medium" / "DICOMDIR", store).not_taken == [("images/im1.dcm", NOT_DICOM)]
 
 
 def test_a_name_that_may_be_two_files_is_not_guessed(store: Store, tmp_path: Path) -> None:
