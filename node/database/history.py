@@ -85,19 +85,8 @@ class History:
     def __init__(self, database: Database, settings: HistorySettings, clock: Callable[[], datetime]) -> None:
         self._database, self._clock = database, clock
         self._kinds = _kinds(settings)
-        self._loop = Loop("removal of old history", self._work, every_s=EVERY_S, retry_s=RETRY_S)
-
-    def start(self) -> None:
-        """Begin to look, a few times a day."""
-        self._loop.start()
-
-    def stop(self) -> None:
-        """End after the page under way."""
-        self._loop.stop()
-
-    def problem(self) -> str | None:
-        """Why nothing is removed at the moment, or None."""
-        return self._loop.problem()
+        self.loop = Loop("removal of old history", self._work, every_s=EVERY_S, retry_s=RETRY_S)
+        """Looks a few times a day, once it is started."""
 
     def _work(self) -> None:
         self.remove_old()
@@ -113,7 +102,7 @@ class History:
         before = self._clock() - timedelta(days=kind.days)
         gone = 0
         place: Place | None = None
-        while not self._loop.stopping.is_set():
+        while not self.loop.stopping.is_set():
             with Session(self._database) as session, session.begin():
                 page = kind.page(session, before, place)
                 gone += kind.remove(session, [key for _, key in page])

@@ -45,32 +45,21 @@ class Retention:
     def __init__(self, database: Database, data: Path, keep_days: int, clock: Callable[[], datetime]) -> None:
         self._database, self._clock = database, clock
         self._instances, self._keep = data / "instances", timedelta(days=keep_days)
-        self._loop = Loop("removal of old images", self._work, every_s=EVERY_S, retry_s=RETRY_S)
-
-    def start(self) -> None:
-        """Begin to look, once an hour."""
-        self._loop.start()
-
-    def stop(self) -> None:
-        """End after the round under way."""
-        self._loop.stop()
-
-    def problem(self) -> str | None:
-        """Why nothing is removed at the moment, or None."""
-        return self._loop.problem()
+        self.loop = Loop("removal of old images", self._work, every_s=EVERY_S, retry_s=RETRY_S)
+        """Looks once an hour, once it is started."""
 
     def _work(self) -> None:
         self.remove_due()
 
     def remove_due(self) -> int:
         """Remove what is due now; how many instances that were."""
-        removed = list(self.removals())
-        before = self._clock() - self._keep
-        removed += self._remove_returned(before)
-        if any(removed):
-            facts = {"studies": sum(number > 0 for number in removed), "instances": sum(removed)}
+        of_studies = list(self.removals())
+        returned = self._remove_returned(self._clock() - self._keep)
+        removed = sum(of_studies) + returned
+        if removed:
+            facts = {"studies": sum(number > 0 for number in of_studies), "instances": removed}
             log.info("old images removed", extra=facts)
-        return sum(removed)
+        return removed
 
     def removals(self) -> Iterator[int]:
         """Remove one study that is due after the other; of each, how many instances it had, and 0 where it stayed."""
@@ -81,7 +70,7 @@ class Retention:
         with Session(self._database) as session:
             promised = _to_be_committed(session)
         for study in self._due_studies(before):
-            if self._loop.stopping.is_set():
+            if self.loop.stopping.is_set():
                 return
             yield self._remove(study, before, promised, began - CLOCKS_DIFFER)
 
@@ -136,10 +125,10 @@ class Retention:
             session.execute(delete(InstanceRow).where(instances_of_study))
         return len(rows) - len(present)
 
-    def _remove_returned(self, before: datetime) -> Iterator[int]:
-        """Delete results of this software that were sent to the node and whose study it does not have, page by page."""
-        last = ""
-        while not self._loop.stopping.is_set():
+    def _remove_returned(self, before: datetime) -> int:
+        """Delete results of this software that were sent to the node and whose study it does not have; how many."""
+        removed, last = 0, ""
+        while not self.loop.stopping.is_set():
             with Session(self._database) as session, session.begin():
                 known = exists().where(StudyRow.study_instance_uid == InstanceRow.study_instance_uid)
                 rows = session.execute(
@@ -150,7 +139,7 @@ class Retention:
                     .limit(AT_ONCE)
                 ).all()
                 if not rows:
-                    return
+                    break
                 last = rows[-1].sop_instance_uid
                 waiting = _to_be_committed(session)
                 gone = [
@@ -159,7 +148,8 @@ class Retention:
                     if row.sop_instance_uid not in waiting and delete_file(self._instances / row.path, before)
                 ]
                 session.execute(delete(InstanceRow).where(InstanceRow.sop_instance_uid.in_(gone)))
-            yield len(gone)
+            removed += len(gone)
+        return removed
 
 
 def delete_file(path: Path, before: datetime) -> bool:
