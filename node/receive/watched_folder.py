@@ -191,12 +191,13 @@ class FolderWatcher:
     def _take_one(self, path: Path) -> ImportReport:
         """Import a file, name what was not taken of it, and delete it if nothing is lost by that."""
         report = ImportReport()
-        digest = digest_of(path)
+        deletes = self._settings.after == "delete"
+        digest = digest_of(path) if deletes else None
         receipts = import_file(path, self._store, self._open, report)
         kept = report.not_taken
         if report.directories:
             kept.append((shown(path.name), "is the directory of a medium, whose files are taken one by one"))
-        if self._settings.after == "delete" and receipts and not kept:
+        if deletes and receipts and not kept:
             reason = self._delete(path, digest, receipts)
             if reason:
                 kept.append((shown(path.name), f"is stored, and stays: it {reason}"))
