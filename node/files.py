@@ -110,13 +110,7 @@ def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = PRIVATE_F
         If it cannot be written; `path` is then what it was.
     """
     with _partial(path) as partial:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "wb") as stream:
-            _widen(descriptor, mode)
-            stream.write(content)
-            if sync != "never":
-                stream.flush()
-                os.fsync(stream.fileno())
+        _write(partial, content, mode, flushed=sync != "never")
         os.replace(partial, path)
     if sync == "name":
         flush(path.parent)
@@ -133,13 +127,19 @@ def write_new(path: Path, content: bytes) -> None:
         If it cannot be written.
     """
     with _partial(path) as partial:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        _write(partial, content, PRIVATE_FILE, flushed=True)
         rename_new(partial, path)
     flush(path.parent)
+
+
+def _write(path: Path, content: bytes, mode: int, *, flushed: bool) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        _widen(descriptor, mode)
+        stream.write(content)
+        if flushed:
+            stream.flush()
+            os.fsync(descriptor)
 
 
 def rename_new(source: Path | str, path: Path | str) -> None:

@@ -38,7 +38,7 @@ from node.receive.packed_files import (
 )
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, TooLarge
-from node.receive.store.instance_files import Receipt
+from node.receive.store.instance_files import Receipt, write_all
 from node.receive.store.own_results import OwnResults
 from node.receive.store.part10 import has_mark, read_meta
 from node.receive.store.receipt_import import ReceiptImport
@@ -308,9 +308,7 @@ def spool(parts: Iterable[bytes], store: Store, arrival: Arrival) -> str:
             size += len(part)
             if size > store.maximum_bytes:
                 raise TooLarge(Status.OUT_OF_RESOURCES, "The instance is larger than the node accepts")
-            view = memoryview(part)
-            while view:
-                view = view[os.write(fd, view) :]
+            write_all(fd, part)
     except OSError as error:
         store.drop(name)
         problem = store.trouble(error, arrival)

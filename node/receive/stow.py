@@ -31,7 +31,7 @@ from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
 from node.receive.status import NotStored, Status
 from node.receive.store.header import is_uid
 from node.receive.store.incoming import Arrival
-from node.receive.store.instance_files import Receipt
+from node.receive.store.instance_files import Receipt, write_all
 from node.receive.store.store import Store
 
 MAXIMUM_PARTS = 10_000
@@ -264,9 +264,7 @@ class _Spooled:
         try:
             if self._size > self._store.maximum_bytes:
                 raise NotStored(Status.OUT_OF_RESOURCES, "The instance is larger than the node accepts")
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._fd, view) :]
+            write_all(self._fd, data)
         except NotStored as error:
             self._fail(error)
         except OSError as error:

@@ -22,7 +22,7 @@ from pynetdicom.service_class import ServiceClass, StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
 from node.network.sop_classes import StorageCommitmentPushModel, Verification
-from node.receive.store.header import is_uid
+from node.receive.store.header import STANDARD_SYNTAXES, is_uid
 
 KNOWN_SYNTAXES = frozenset(ALL_TRANSFER_SYNTAXES)
 MESSAGE_SYNTAXES = (
@@ -34,7 +34,6 @@ MESSAGE_SYNTAXES = (
 
 STANDARD_ROOT = "1.2.840.10008."
 STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."  # retired storage classes that pynetdicom does not list lie here as well
-SYNTAX_ROOT = "1.2.840.10008.1.2."  # and here transfer syntaxes, retired ones and those that are newer than pydicom
 
 CLASS_REFUSED, SYNTAX_REFUSED = 3, 4  # results of a presentation context (PS3.8 9.3.3.2)
 TOLD = 20  # refused contexts that are named; a peer may propose 128
@@ -52,7 +51,8 @@ def is_storage(sop_class_uid: str) -> bool:
 def is_syntax(uid: str) -> bool:
     """Whether that may be a transfer syntax: all may but the UIDs that the standard gave to something else."""
     registered = UID(uid).type == "Transfer Syntax"
-    return registered or uid.startswith(SYNTAX_ROOT) or not uid.startswith(STANDARD_ROOT)
+    newer = uid.startswith(STANDARD_SYNTAXES)  # than pydicom, or retired before it
+    return registered or newer or not uid.startswith(STANDARD_ROOT)
 
 
 def is_verification(proposed: Sequence[PresentationContext]) -> bool:
