@@ -17,7 +17,7 @@ from dicom_sr.codes import CONDYLE, CodingScheme, in_snomed, scheme_of
 from dicom_sr.findings import DerivedVolume, ImageReference, Model, NotRun, Result, Subject
 from dicom_sr.header_numbers import whole_number_in
 from dicom_sr.profile import EncodingProfile
-from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded, offset_from_utc
+from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded, is_image, offset_from_utc
 from dicom_sr.uids import result_key, uid
 
 SERIES_MARK = "AI"  # every SeriesDescription of the node starts with it
@@ -63,7 +63,7 @@ class Provenance:
     def headers(self) -> tuple[Dataset, ...]:
         """The source images without pixels, in order; read once. What shows nothing (a presentation state) is none."""
         everything = tuple(header for series in self.result.evidence for header in series.headers)
-        return tuple(header for header in everything if header.get("Rows")) or everything
+        return tuple(header for header in everything if is_image(header)) or everything
 
     @cached_property
     def header_of(self) -> dict[str, Dataset]:

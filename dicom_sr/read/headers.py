@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable
 from datetime import timedelta, timezone
 
+from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
+from pydicom.uid import UID
 from pydicom.valuerep import PersonName
 
 MANUFACTURER = "Condyle"
@@ -159,3 +161,8 @@ def made_by_us(header: Dataset) -> bool:
     """Whether the instance is a result of this software: such a thing is never processed again."""
     equipment = [header, *header.get("ContributingEquipmentSequence", [])]
     return any(str(item.get("Manufacturer") or "") == MANUFACTURER for item in equipment)
+
+
+def is_image(header: Dataset) -> bool:
+    """Whether the instance shows something: a presentation state does not; an image that lacks Rows should."""
+    return bool(header.get("Rows")) or "Image Storage" in UID(str(header.get("SOPClassUID") or ""), IGNORE).name

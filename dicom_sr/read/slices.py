@@ -20,7 +20,7 @@ from pydicom.uid import (
 
 from dicom_sr.findings import ImageReference, LeftAside
 from dicom_sr.header_numbers import number_in, whole_number_in
-from dicom_sr.read.headers import made_by_us
+from dicom_sr.read.headers import is_image, made_by_us
 from dicom_sr.series import Instance, Series
 
 SAME_PLACE_MM = 0.05  # slices nearer than this lie at one place: echoes, phases, repeats
@@ -94,10 +94,9 @@ class Slice:
 def aside(header: Dataset) -> Aside | None:
     """Why an image, or a frame of one in classic terms, is no acquired slice; None where it is one."""
     image_type = _image_type(header)
-    slice_class = str(header.get("SOPClassUID") or "") in _SLICE_CLASSES
     if made_by_us(header):
         return Aside.RESULT
-    if not slice_class and not header.get("Rows"):
+    if not is_image(header):
         return Aside.NO_IMAGE
     if any("MAP" in value for value in image_type[2:4]):  # values 3 and 4 name it: B0 MAP, T2 MAP, ...
         return Aside.MAP
@@ -109,6 +108,7 @@ def aside(header: Dataset) -> Aside | None:
         return Aside.LOCALIZER
     if (whole_number_in(header, "SamplesPerPixel") or 1) != 1:
         return Aside.COLOUR
+    slice_class = str(header.get("SOPClassUID") or "") in _SLICE_CLASSES
     if not slice_class and not header.get("ImagePositionPatient") and "PerFrameFunctionalGroupsSequence" not in header:
         return Aside.CAPTURE
     return None
@@ -117,10 +117,10 @@ def aside(header: Dataset) -> Aside | None:
 def images_of(series: Series) -> tuple[Series, tuple[LeftAside, ...]]:
     """A series without what shows nothing, such as a presentation state, and what that is."""
     rows = list(zip(series.instances, series.headers, strict=True))
-    images = tuple(instance for instance, header in rows if header.get("Rows"))
+    images = tuple(instance for instance, header in rows if is_image(header))
     if len(images) == len(rows):
         return series, ()
-    others = [(instance, header) for instance, header in rows if not header.get("Rows")]
+    others = [(instance, header) for instance, header in rows if not is_image(header)]
     remarks = left_aside((Aside.NO_IMAGE, ImageReference(one.sop_instance_uid), header) for one, header in others)
     return replace(series, instances=images), remarks
 

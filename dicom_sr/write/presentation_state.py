@@ -98,14 +98,16 @@ def _display(image: Dataset) -> tuple[object, ...]:
 
 
 def _marked(provenance: Provenance) -> dict[str, list[Marked]]:
-    """Findings with a region, by source image."""
+    """Findings with a region, by source image; of an image without a size nothing can be shown."""
     result = provenance.result
     marked: dict[str, list[Marked]] = {}
     if isinstance(result, Result):
         candidates: list[Marked] = [*result.findings, *result.not_evaluable]
         for finding in candidates:
-            if finding.region is not None and finding.region.image.sop_instance_uid in provenance.header_of:
-                marked.setdefault(finding.region.image.sop_instance_uid, []).append(finding)
+            uid = "" if finding.region is None else finding.region.image.sop_instance_uid
+            header = provenance.header_of.get(uid)
+            if header is not None and header.get("Rows") and header.get("Columns"):
+                marked.setdefault(uid, []).append(finding)
     return marked
 
 

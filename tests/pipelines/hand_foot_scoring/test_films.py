@@ -108,6 +108,17 @@ def test_a_film_that_cannot_be_decoded_costs_the_others_nothing_and_is_named(tmp
         films.read(alone, Blind())  # type: ignore[arg-type]
 
 
+def test_a_film_without_rows_is_a_film_and_is_refused_by_that_name(tmp_path: Path) -> None:
+    path = radiograph_study(tmp_path).instances[0].path
+    ds = pydicom.dcmread(path)
+    del ds.Rows
+    ds.save_as(path, enforce_file_format=True)
+    (study,) = read_studies([path])
+    films.check(study)
+    with pytest.raises(UnsuitableInput, match=f"^image {ds.SOPInstanceUID} has no Rows$"):
+        films.read(study, Blind())  # type: ignore[arg-type]
+
+
 def two_films(folder: Path) -> tuple[Path, Path]:
     """Two films of one study."""
     one, other = (radiograph_study(folder / side, side=side).instances[0].path for side in "LR")

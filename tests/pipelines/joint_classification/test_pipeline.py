@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,16 @@ from pydicom.uid import (
     GrayscaleSoftcopyPresentationStateStorage,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    RawDataStorage,
     RLELossless,
 )
 
 from dicom_sr.codes import private
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result
+from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study, read_studies
+from dicom_sr.write.encode import encode_what_can_be
 from node.demo.samples import write_abdomen, write_cine, write_finger
 from pipelines.joint_classification import JointClassification, JointClassificationSettings, codes, ultrasound
 from pipelines.joint_classification.simulation import unknown_ultrasound
@@ -353,9 +357,31 @@ def test_a_presentation_state_in_the_series_is_left_aside(quick: JointClassifica
 
 def test_a_series_without_an_image_is_refused_and_says_so(tmp_path: Path) -> None:
     write_finger(tmp_path)
-    study = changed(tmp_path / "US.dcm", lambda ds: ds.__delattr__("Rows"))
+    study = changed(tmp_path / "US.dcm", _set(SOPClassUID=RawDataStorage, Rows=None))
     pipeline = JointClassification(JointClassificationSettings())
     with pytest.raises(UnsuitableInput, match=r"^the series holds no images$"):
         pipeline.check(study)
     with pytest.raises(UnsuitableInput, match=r"^the series holds no images$"):
         pipeline.run(study)
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "Columns"])
+def test_an_image_that_lacks_its_size_is_named_and_costs_the_others_no_object(
+    quick: JointClassification,
+    tmp_path: Path,
+    cine: tuple[np.ndarray, tuple[int, int, int, int]],
+    keyword: str,
+) -> None:
+    frames, box = cine
+    write_cine(tmp_path / "1.dcm", frames[:1], box, 0.07)
+    write_cine(tmp_path / "2.dcm", frames[:1], box, 0.07)
+    changed(tmp_path / "2.dcm", _set(SOPInstanceUID="2.25.99", InstanceNumber="2", **{keyword: None}))
+    (study,) = read_studies(tmp_path.glob("*.dcm"))
+    quick.check(study)
+    result = quick.run(study)
+    assert [item.sentence for item in result.not_evaluable] == [
+        f"{keyword} of image 2.25.99 does not hold a whole number."
+    ]
+    written = encode_what_can_be(result, EncodingProfile(), datetime(2026, 11, 22, tzinfo=UTC), tmp_path / "objects")
+    assert written.left_out == ()
+    assert "presentation_state" in {one.kind for one in written.objects}
