@@ -41,7 +41,7 @@ class UnsuitableInput(DicomError):
 
 
 def of_the_machine(error: BaseException) -> bool:
-    """Whether an error comes from the machine and not from the image: its file cannot be read now, or memory is short.
+    """Whether an error comes from the machine, not from the data: a file cannot be read or written, or memory is short.
 
     Whoever leaves an image aside and goes on must not do so for this: it would be missing from the result for good.
     """

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from dicom_sr.errors import DicomError
+from dicom_sr.errors import DicomError, of_the_machine
 from dicom_sr.profile import EncodedObject, Kind
 
 # without these a result is whole: reports, captures, derived series and documents say or show everything
@@ -18,13 +18,14 @@ OPTIONAL: dict[Kind, str] = {
     "parametric_map": "parametric map",
     "key_objects": "key object selection",
 }
-# what the libraries raise for what they do not take; a full disk or memory is no matter of the object
+# what the libraries raise for what they do not take
 _NOT_TAKEN = (
     DicomError,
     ArithmeticError,
     AssertionError,
     AttributeError,
     LookupError,
+    OSError,  # pydicom's, for a number that its element cannot hold
     RuntimeError,
     TypeError,
     ValueError,
@@ -55,10 +56,12 @@ class Attempts:
         return self.several(kind, lambda: (make(),))
 
     def several(self, kind: Kind, make: Callable[[], tuple[EncodedObject, ...]]) -> tuple[EncodedObject, ...]:
-        """The objects that `make` writes, or nothing."""
+        """The objects that `make` writes, or nothing; a full disk or memory is no matter of the object."""
         try:
             return make()
         except _NOT_TAKEN as error:
+            if of_the_machine(error):
+                raise
             ours = isinstance(error, DicomError)
             self.left_out.append(LeftOut(kind, str(error) if ours else _BY_A_LIBRARY, None if ours else error))
             return ()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicom_sr.errors import EncodingError
@@ -70,6 +71,27 @@ def test_a_library_s_words_are_not_in_the_sentence() -> None:
     (one,) = attempts.left_out
     assert str(one) == "presentation state: what it would hold does not fit such an object"
     assert str(one.cause) == "'FOO' is not a valid VOILUTFunctionValues"
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value")
+def test_a_number_that_its_element_cannot_hold_is_a_matter_of_the_object(tmp_path: Path) -> None:
+    def too_large() -> None:
+        ds = Dataset()
+        ds.add_new("Rows", "US", 2**16)
+        pydicom.dcmwrite(tmp_path / "object.dcm", ds, implicit_vr=False, little_endian=True)
+
+    attempts = Attempts()
+    attempts("parametric_map", too_large)  # type: ignore[arg-type]
+    (one,) = attempts.left_out
+    assert isinstance(one.cause, OSError)  # so pydicom calls it
+
+
+def test_a_full_disk_while_a_library_writes_is_no_matter_of_the_object() -> None:
+    def full() -> None:
+        raise OSError("for data_element: (0028,0010)") from OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="for data_element"):
+        Attempts()("key_objects", full)  # type: ignore[arg-type]
 
 
 def test_a_full_disk_is_no_matter_of_the_object() -> None:
