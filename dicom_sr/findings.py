@@ -369,7 +369,7 @@ class Result:
     pages: tuple[Page, ...] = ()
     flags: tuple[Flag, ...] = ()
     limits: tuple[str, ...] = ()  # what the reader must know: gates that flagged, out of range, simulated training
-    left_aside: tuple[LeftAside, ...] = ()  # images that it was given and that are no evidence
+    left_aside: tuple[LeftAside, ...] = ()  # images that it was given and did not use
     compared_with: tuple[str, ...] = ()  # SOPInstanceUIDs of the earlier reports whose numbers it was held against
     parameters: tuple[tuple[str, str], ...] = ()  # of the algorithm, as the report lists them
     subject: Subject | None = None

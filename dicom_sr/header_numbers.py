@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from pydicom.config import IGNORE
 from pydicom.datadict import keyword_for_tag
@@ -22,6 +22,8 @@ from pydicom.valuerep import IS, STANDARD_VR, DSfloat
 
 from dicom_sr.errors import UNREADABLE, UnsuitableInput
 from dicom_sr.photometric import least_is_white
+
+_Found = TypeVar("_Found")
 
 _NUMBER = re.compile(r"([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?)\s*(mm|ms|T|MHz|Hz|deg|%)?", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?0*[1-9]\d*,\d{3}(?!\d)", re.ASCII)  # 1,250 may be 1.25 as well as 1250
@@ -93,10 +95,8 @@ def needed_numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ..
     UnsuitableInput
         Naming the attribute and what it should hold.
     """
-    found = numbers_in(header, keyword, count)
-    if found is None:
-        raise UnsuitableInput(lacking(header, keyword, "a number" if count == 1 else f"{count} numbers"))
-    return found
+    wanted = "a number" if count == 1 else f"{count} numbers"
+    return _needed(numbers_in(header, keyword, count), header, keyword, wanted)
 
 
 def needed_whole_number(header: Dataset, keyword: str) -> int:
@@ -107,10 +107,7 @@ def needed_whole_number(header: Dataset, keyword: str) -> int:
     UnsuitableInput
         Naming the attribute and what it should hold.
     """
-    found = whole_number_in(header, keyword)
-    if found is None:
-        raise UnsuitableInput(lacking(header, keyword, "a whole number"))
-    return found
+    return _needed(whole_number_in(header, keyword), header, keyword, "a whole number")
 
 
 def needed_size(header: Dataset, keyword: str) -> tuple[float, float]:
@@ -121,9 +118,12 @@ def needed_size(header: Dataset, keyword: str) -> tuple[float, float]:
     UnsuitableInput
         Naming the attribute and what it should hold.
     """
-    found = size_in(header, keyword)
+    return _needed(size_in(header, keyword), header, keyword, "2 numbers above 0")
+
+
+def _needed(found: _Found | None, header: Dataset, keyword: str, wanted: str) -> _Found:
     if found is None:
-        raise UnsuitableInput(lacking(header, keyword, "2 numbers above 0"))
+        raise UnsuitableInput(lacking(header, keyword, wanted))
     return found
 
 

@@ -233,9 +233,10 @@ def _is_of_another_word(match: re.Match[str]) -> bool:
     if not re.match(r"[/'’-]", after):
         return False
     following = re.match(r"[/-]([A-Z]+)", after)  # L/R and R-HAND name sides
-    return following is None or not (
-        any(following[1] in known for known in _SIDES.values()) or (_part_of(following[1]) or "spine") != "spine"
-    )
+    if following is None:
+        return True
+    names_side = any(following[1] in known for known in _SIDES.values())
+    return not names_side and _part_of(following[1]) in (None, "spine")  # L-SPINE is the lumbar one
 
 
 def _texts(header: Dataset, keywords: Iterable[str]) -> list[str]:

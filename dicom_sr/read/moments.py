@@ -24,12 +24,7 @@ def taken(headers: Iterable[Dataset]) -> datetime | None:
     """
     stated = [(header, offset_from_utc(header) or _zone_of_acquisition(header)) for header in headers]
     common = next((zone for _, zone in stated if zone is not None), UTC)
-    latest: datetime | None = None
-    for header, zone in stated:
-        for moment in _moments(header, zone or common):
-            if latest is None or moment > latest:
-                latest = moment
-    return latest
+    return max((moment for header, zone in stated for moment in _moments(header, zone or common)), default=None)
 
 
 def _zone_of_acquisition(header: Dataset) -> timezone | None:

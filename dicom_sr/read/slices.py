@@ -121,18 +121,19 @@ def images_of(series: Series) -> tuple[Series, tuple[LeftAside, ...]]:
     if len(images) == len(rows):
         return series, ()
     others = [(instance, header) for instance, header in rows if not is_image(header)]
-    remarks = left_aside((Aside.NO_IMAGE, ImageReference(one.sop_instance_uid), header) for one, header in others)
+    reason = Aside.NO_IMAGE.of_one
+    remarks = left_aside((reason, ImageReference(one.sop_instance_uid), header) for one, header in others)
     return replace(series, instances=images), remarks
 
 
-def left_aside(found: Iterable[tuple[Aside, ImageReference, Dataset]]) -> tuple[LeftAside, ...]:
+def left_aside(found: Iterable[tuple[str, ImageReference, Dataset]]) -> tuple[LeftAside, ...]:
     """What was left aside, reason by reason, with the numbers that a reader knows the images by."""
-    by_reason: dict[Aside, list[tuple[ImageReference, str]]] = {}
+    by_reason: dict[str, list[tuple[ImageReference, str]]] = {}
     for reason, reference, header in found:
         number = reference.frame_number or whole_number_in(header, "InstanceNumber")
         by_reason.setdefault(reason, []).append((reference, "" if number is None else str(number)))
     return tuple(
-        LeftAside(reason.of_one, tuple(one for one, _ in images), tuple(number for _, number in images if number))
+        LeftAside(reason, tuple(one for one, _ in images), tuple(number for _, number in images if number))
         for reason, images in by_reason.items()
     )
 

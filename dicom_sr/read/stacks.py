@@ -98,7 +98,7 @@ def sort_series(series: Series) -> SortedSeries:
     _refuse_mixed([one.header for one in slices])
     slices, of_other_kind = chosen_kind(_placed(slices))
     others += [(reason, one.reference, one.header) for reason, one in of_other_kind]
-    remarks = left_aside(others)
+    remarks = left_aside((reason.of_one, image, header) for reason, image, header in others)
     try:
         found = sorted((_stack(group) for group in grouped(slices)), key=_order)
     except UnsuitableInput as error:

@@ -211,9 +211,8 @@ def _only_what_fits(ds: Dataset) -> None:
             ds.pop(keyword, None)
     if "RescaleSlope" not in ds or not ds.get("RescaleType"):
         ds.pop("RescaleType", None)
-    if "WindowWidth" in ds or not ds.get(
-        "VOILUTSequence"
-    ):  # either may be shown; the window is what viewers begin with
+    # either may be shown; the window is what viewers begin with
+    if "WindowWidth" in ds or not ds.get("VOILUTSequence"):
         ds.pop("VOILUTSequence", None)
 
 

@@ -15,7 +15,7 @@ from dicom_sr.errors import UnsuitableInput, of_the_machine
 from dicom_sr.findings import ImageReference, LeftAside
 from dicom_sr.read.body_parts import LIMB, other_parts, parts_named, side_named
 from dicom_sr.read.pixels import Picture, frames
-from dicom_sr.read.slices import images_of
+from dicom_sr.read.slices import images_of, left_aside
 from dicom_sr.series import Instance, Series, Study
 from pipelines.hand_foot_scoring.reading import LimbReading, Reader
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Reason, Scored
@@ -126,14 +126,14 @@ def read(study: Study, reader: Reader) -> tuple[tuple[Film, ...], tuple[LeftAsid
         If none can be read; the message says why not the first. Also if the machine cannot read one now.
     """
     films: list[Film] = []
-    others: dict[str, list[tuple[ImageReference, str]]] = {}  # by reason
+    others: list[tuple[str, ImageReference, Dataset]] = []
     problems: list[UnsuitableInput] = []
     for instance, ds in candidates(study):
         header = read_header(ds)
-        named = ImageReference(instance.sop_instance_uid), str(ds.get("InstanceNumber") or "")
+        image = ImageReference(instance.sop_instance_uid)
         ruled_out = refusal(header)
         if ruled_out is not None:
-            others.setdefault(f"a film that is not scored: {ruled_out}", []).append(named)
+            others.append((f"a film that is not scored: {ruled_out}", image, ds))
             continue
         try:
             films += [_film(picture, header, reader) for picture in frames(instance)]
@@ -142,13 +142,10 @@ def read(study: Study, reader: Reader) -> tuple[tuple[Film, ...], tuple[LeftAsid
                 raise
             problems.append(error)
             why = str(error).removeprefix("the image cannot be read: ")
-            others.setdefault(f"a film that cannot be read: {why}", []).append(named)
+            others.append((f"a film that cannot be read: {why}", image, ds))
     if problems and not films:
         raise problems[0]
-    return tuple(films), tuple(
-        LeftAside(reason, tuple(one for one, _ in images), tuple(number for _, number in images if number))
-        for reason, images in others.items()
-    )
+    return tuple(films), left_aside(others)
 
 
 def _film(picture: Picture, header: Header, reader: Reader) -> Film:
