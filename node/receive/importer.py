@@ -16,7 +16,6 @@ from stat import S_ISREG
 from typing import IO
 
 import pydicom
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from dicom_sr.errors import UNREADABLE
@@ -384,27 +383,36 @@ def _is_dicomdir(path: Path) -> bool:
 
 
 def _listed(path: Path, report: ImportReport) -> Iterator[Path]:
-    """The files that a DICOMDIR lists (PS3.3 F); where it cannot be read, all beside it."""
+    """The files that a DICOMDIR lists (PS3.3 F); where it cannot be read or lists none, all beside it."""
     try:
-        if path.stat().st_size > MAXIMUM_DICOMDIR:
-            raise InvalidDicomError("too large")
-        records = pydicom.dcmread(path).get("DirectoryRecordSequence", None) or ()
-        listed = [_parts(record.get("ReferencedFileID", None) or ()) for record in records]
-    except UNREADABLE as error:
-        report.refuse(
-            path.name, f"cannot be read as a DICOMDIR ({type(error).__name__}): all files beside it are taken"
-        )
+        listed = _file_ids(path)
+    except Unreadable as error:
+        report.refuse(path.name, f"{error}: all files beside it are taken")
         yield from _files(path.parent, report)
         return
     report.directories += 1
     medium = _Medium(path.parent)
-    for parts in filter(None, listed):
+    for parts in listed:
         try:
             yield medium.find(parts)
         except Unreadable as error:
             report.refuse("/".join(parts), str(error))
         except OSError as error:
             report.refuse("/".join(parts), _unreadable(error))
+
+
+def _file_ids(path: Path) -> list[list[str]]:
+    """The names of the files that a DICOMDIR lists, one or more of each; raises `Unreadable` where there are none."""
+    try:
+        if path.stat().st_size > MAXIMUM_DICOMDIR:
+            raise Unreadable(f"is too large for a DICOMDIR (over {MAXIMUM_DICOMDIR // 2**20} MB)")
+        records = pydicom.dcmread(path).get("DirectoryRecordSequence", None) or ()
+        listed = [_parts(record.get("ReferencedFileID", None) or ()) for record in records]
+    except UNREADABLE as error:
+        raise Unreadable(f"cannot be read as a DICOMDIR ({type(error).__name__})") from error
+    if not any(listed):
+        raise Unreadable("lists no file")
+    return list(filter(None, listed))
 
 
 def _parts(file_id: str | Iterable[object]) -> list[str]:

@@ -295,6 +295,15 @@ def test_a_name_that_may_be_two_files_is_not_guessed(store: Store, tmp_path: Pat
     assert load(tmp_path / "DICOMDIR", store).refused == [("IM1", "the DICOMDIR lists it, and several files fit")]
 
 
+def test_a_directory_that_lists_no_file_costs_no_file_beside_it(store: Store, tmp_path: Path) -> None:
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    (medium / "IM1").write_bytes(part10(mr()))
+    dicomdir(medium / "DICOMDIR", [])
+    report = load(medium / "DICOMDIR", store)
+    assert (report.stored, report.not_taken) == (1, [("DICOMDIR", "lists no file: all files beside it are taken")])
+
+
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")  # pydicom's, of what is damaged
 def test_a_damaged_dicomdir_costs_no_file_beside_it(store: Store, tmp_path: Path) -> None:
     (tmp_path / "IM1").write_bytes(b"text")
