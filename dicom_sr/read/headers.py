@@ -1,4 +1,4 @@
-"""Copying from one header to another: what may travel, in Unicode, and nothing private."""
+"""What a header says of its instance, and copying from one header to another: what may travel, nothing private."""
 
 from __future__ import annotations
 
