@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from node.data_folder import resolved
 from node.database.connection import Database
 from node.database.tables import ObjectRow
 
@@ -35,4 +36,4 @@ class OwnResults:
         except SQLAlchemyError as error:
             log.warning("cannot ask for own results", extra={"error": type(error).__name__})
             return None
-        return self._data / path if path is not None else None
+        return resolved(path, self._data) if path is not None else None
