@@ -59,12 +59,15 @@ class FilesNotTaken:
         at
             Seconds since the epoch.
         """
-        reasons = sorted({reason for _, reason in files})
-        if self._files.get(str(path), {}).get("reasons") == reasons:
+        facts = {
+            "reasons": sorted({reason for _, reason in files}),
+            "members": [name for name, _ in files[:NAMED] if name != shown(path.name)],
+            "more": max(len(files) - NAMED, 0),
+        }
+        known = self._files.get(str(path), {})
+        if {key: known.get(key) for key in facts} == facts:
             return
-        members = [name for name, _ in files[:NAMED] if name != shown(path.name)]
-        more = len(files) - NAMED if len(files) > NAMED else 0
-        self._files[str(path)] = {"at": at, "reasons": reasons, "members": members, "more": more}
+        self._files[str(path)] = {"at": at, **facts}
         self._news.append(str(path))
         self._changed = True
 

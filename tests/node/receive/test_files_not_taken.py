@@ -35,6 +35,15 @@ def test_a_file_is_told_with_its_reasons_until_it_is_gone(data: Path, tmp_path: 
     assert files_not_taken(data, [tmp_path / "another"]) == []
 
 
+def test_a_packed_file_that_was_replaced_is_told_by_what_is_in_it_now(data: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "in" / "disc.zip"
+    noted = FilesNotTaken(data / "receipts", tmp_path / "in")
+    for name in ("disc.zip/letter", "disc.zip/letter", "disc.zip/viewer"):
+        noted.add(packed, [(name, NOT_DICOM)], at=1.0)
+    noted.settle({str(packed)})
+    assert files_not_taken(data, [tmp_path / "in"])[0].members == ["disc.zip/viewer"]
+
+
 def test_only_the_nodes_account_may_read_the_names(data: Path, tmp_path: Path) -> None:
     noted = FilesNotTaken(data / "receipts", tmp_path / "in")
     noted.add(tmp_path / "in" / "Muster.txt", [("Muster.txt", NOT_DICOM)], at=1.0)
