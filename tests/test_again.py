@@ -171,6 +171,20 @@ def test_a_job_that_an_operator_cancelled_is_not_begun_again_by_a_new_decision(
     assert files(node, "plain", study)
 
 
+def test_a_further_destination_gets_its_objects_while_another_one_is_away(
+    node: RunningNode, slices: list[Dataset], said: Said
+) -> None:
+    study = done_study(node, slices)
+    (job,) = node.jobs(study)
+    assert send_to(node.config, job.id, ["away"]) == 0
+    until(lambda: [one.state for one in node.jobs(study)] == ["sending"], "the job waits for a peer that is away")
+    assert reroute([study], None, changed(node, destinations=["out", "plain"]), dry_run=False) == 0
+    assert "sent to new destinations" in said()
+    until(lambda: files(node, "plain", study), "the further one has the results")
+    until(lambda: [one.state for one in node.jobs(study)] == ["sending"], "the job waits for the other one still")
+    assert cancel(node.config, job.id) == 0
+
+
 def test_a_pipeline_runs_on_a_study_that_no_route_takes(node: RunningNode, slices: list[Dataset], said: Said) -> None:
     study, series = generate_uid(), generate_uid()
     few = slices[:3]  # the route wants four

@@ -192,21 +192,40 @@ def note(
     )
 
 
-def send_to(session: Session, job_id: str, destinations: Sequence[str], detail: str) -> None:
-    """Queue a job that has ended once more, to go to these destinations too.
-
-    What a shadow job made, or what an operator cancelled, goes to these only.
+def restart(session: Session, job_id: str, detail: str) -> None:
+    """Queue a job that failed or was unsuitable once more.
 
     Raises
     ------
     JobNotFound
     ForbiddenTransition
-        If it is under way.
+        If it is neither.
     """
-    cancelled = locked(session, job_id).reason.startswith(CANCELLED)
+    state = JobState(locked(session, job_id).state)
+    if state not in (JobState.FAILED, JobState.UNSUITABLE):
+        raise ForbiddenTransition(f"job {job_id} is {state}; only a failed or unsuitable job is restarted")
+    move(session, job_id, JobState.QUEUED, detail=detail)
+
+
+def send_to(session: Session, job_id: str, destinations: Sequence[str], detail: str) -> None:
+    """Queue a job that has made its objects, or has ended, once more, to go to these destinations too.
+
+    What a shadow job made, or what an operator cancelled, goes to these only. What waits for another destination goes
+    on waiting for it.
+
+    Raises
+    ------
+    JobNotFound
+    ForbiddenTransition
+        If it is running, or waits to.
+    """
+    before = locked(session, job_id)
+    if before.state in (JobState.QUEUED, JobState.RUNNING):
+        raise ForbiddenTransition(f"job {job_id} is {before.state}; wait until it has made its objects")
+    cancelled = before.reason.startswith(CANCELLED)
     job = move(session, job_id, JobState.QUEUED, detail=detail)
-    before = [] if job.shadow or cancelled else job.destinations
-    job.destinations, job.shadow = list(dict.fromkeys([*before, *destinations])), False
+    kept = [] if job.shadow or cancelled else job.destinations
+    job.destinations, job.shadow = list(dict.fromkeys([*kept, *destinations])), False
 
 
 def send_again(session: Session, job_id: str, detail: str) -> None:

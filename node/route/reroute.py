@@ -43,7 +43,7 @@ class Action(StrEnum):
     NO_MATCH = "no match"
     NEW = "new job"
     RESTART = "run again"  # the same job is known, and failed or was unsuitable
-    SEND = "sent to new destinations"  # the same job is done, and its route has more destinations now
+    SEND = "sent to new destinations"  # the same job has its objects, and its route has more destinations now
     UNDER_WAY = "under way"  # the same job is being done
     CANCELLED = "cancelled before"  # by an operator: begun again only where one restarts it
     KNOWN = "done before"  # the same job is done, and nothing about it is new
@@ -93,8 +93,8 @@ class Reroute:
         """Decide anew about each series of a study and about the whole; with `dry_run` nothing is changed.
 
         A job with new settings, another model or more images than before is a new job that follows the old one. A job
-        that is the same as before is not run twice: what failed is run again, and what is done goes to the
-        destinations that its route has now and had not then.
+        that is the same as before is not run twice: what failed is run again, and what is done or being sent goes to
+        the destinations that its route has now and had not then.
 
         Raises
         ------
@@ -128,9 +128,9 @@ class Reroute:
                 return Action.CANCELLED
             if known.state in (JobState.FAILED, JobState.UNSUITABLE):
                 return Action.RESTART
-            if known.state != JobState.DONE:
-                return Action.UNDER_WAY
-            return Action.SEND if _new_destinations(job, known) else Action.KNOWN
+            if known.state in (JobState.SENDING, JobState.DONE) and _new_destinations(job, known):
+                return Action.SEND
+            return Action.KNOWN if known.state == JobState.DONE else Action.UNDER_WAY
 
     def _act(self, job: Job, action: Action) -> str:
         """Do it; why it cannot be done, or nothing."""

@@ -422,7 +422,7 @@ class JobEngine:
             If it is neither failed nor unsuitable.
         """
         with Session(self._database) as session, session.begin():
-            job_states.move(session, job_id, JobState.QUEUED, detail=why)
+            job_states.restart(session, job_id, why)
         if self._alone is None:
             self._take_up(job_id)
 
@@ -442,12 +442,12 @@ class JobEngine:
         ------
         JobNotFound
         ForbiddenTransition
-            If it is under way.
+            If it is running, or waits to.
         JobFailed
-            If it is done and its result is no longer stored.
+            If it has made its objects and its result is no longer stored.
         """
-        done = self.show(job_id).row.state == JobState.DONE
-        if done and JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id).finished_result() is None:
+        made = self.show(job_id).row.state in (JobState.SENDING, JobState.DONE)
+        if made and JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id).finished_result() is None:
             raise JobFailed(f"job {job_id}: its result is no longer stored; have the pipeline run again: condyle run")
         with Session(self._database) as session, session.begin():
             job_states.send_to(session, job_id, destinations, f"to {', '.join(destinations)} too, by an operator")

@@ -20,7 +20,7 @@ from node.database.job_states import PAGE
 from node.database.jobs import Job, JobState, revision_of
 from node.database.states import ForbiddenTransition
 from node.database.tables import InstanceRow, JobRow, ObjectRow, OutboxRow, SeriesRow
-from node.errors import ConfigurationError, JobNotFound, NodeError
+from node.errors import ConfigurationError, JobNotFound
 from node.run.job_engine import JobEngine
 from tests.node.backlog import add, fill, job_row, whole_tables_read
 from tests.node.run.trial import Bench, bench, install_trial, mr_instances
@@ -174,8 +174,13 @@ def test_a_failed_job_is_told_to_those_who_want_to_know_and_restarts_where_it_fa
 def test_only_what_has_failed_can_be_restarted(running: Running) -> None:
     job = running.bench.job()
     running.run(job)
-    with pytest.raises(NodeError, match="is sending and cannot become queued"):
+    with pytest.raises(ForbiddenTransition, match="is sending; only a failed or unsuitable job is restarted"):
         running.engine.restart(job.id)
+    shadow = running.bench.job(route="shadow")
+    running.engine.submit(shadow)
+    until(lambda: running.bench.state(shadow) == "done")
+    with pytest.raises(ForbiddenTransition, match="is done; only"):
+        running.engine.restart(shadow.id)
     with pytest.raises(JobNotFound):
         running.engine.restart("0" * 32)
 
@@ -231,8 +236,27 @@ def test_what_a_shadow_job_made_is_sent_to_the_destination_that_an_operator_name
     until(lambda: running.bench.state(job) == "sending")
     assert {line.destination for line in running.bench.lines(job)} == {"plain"}
     assert running.bench.said("run").count(job.series_instance_uids[0]) == 1
-    with pytest.raises(ForbiddenTransition, match="is sending"):
-        running.engine.send_to(job.id, ["archive"])
+
+
+def test_a_job_that_waits_for_one_destination_is_sent_to_a_further_one_and_goes_on_waiting(running: Running) -> None:
+    job = running.bench.job()
+    assert running.run(job) == "sending"  # nobody sends here: as if the archive were down
+    before = {(line.id, line.state) for line in running.bench.lines(job)}
+    running.engine.send_to(job.id, ["plain"])
+    until(lambda: running.bench.state(job) == "sending")
+    lines = running.bench.lines(job)
+    assert {line.destination for line in lines} == {"archive", "plain"}
+    assert {(line.id, line.state) for line in lines if line.destination == "archive"} == before
+    assert running.bench.said("run").count(job.series_instance_uids[0]) == 1
+
+
+def test_a_job_that_has_made_nothing_yet_is_not_sent_elsewhere(running: Running) -> None:
+    job, series = (made := running.bench.job(behaviour="hang")), made.series_instance_uids[0]
+    running.engine.submit(job)
+    until(lambda: series in running.bench.said("run"))
+    with pytest.raises(ForbiddenTransition, match="is running; wait until it has made its objects"):
+        running.engine.send_to(job.id, ["plain"])
+    running.engine.cancel(job.id)
 
 
 def test_destinations_with_other_profiles_get_the_form_they_ask_for(running: Running) -> None:
