@@ -37,7 +37,7 @@ from node.database import job_states, outbox
 from node.database.connection import Database, open_database
 from node.database.migrations import migrate
 from node.send.commitment_requests import CommitmentRequests
-from node.send.lane import Lane
+from node.send.lane import Lane, open_delivery
 from tests.node.backlog import NOW, fill
 
 SIZES = (10_000, 100_000)
@@ -49,6 +49,7 @@ def questions(database: Database) -> dict[str, Callable[[], object]]:
     dead = {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": 1, "commitment": True}
     of = Configuration.model_validate({"destinations": {"pacs": dead}}).destinations["pacs"]
     lane = Lane("pacs", of, "CONDYLE", database, lambda: NOW, data=Path())
+    nobody = open_delivery("pacs", of, "CONDYLE")  # nothing is due: it is not asked
     requests = CommitmentRequests("pacs", database, lambda: NOW, Path())
 
     def due() -> None:
@@ -66,7 +67,7 @@ def questions(database: Database) -> dict[str, Callable[[], object]]:
     return {
         "what is due": due,
         "which job is next": following,
-        "what to confirm": lambda: requests.pursue(None),  # type: ignore[arg-type]  # asks nobody
+        "what to confirm": lambda: requests.pursue(nobody),
         "what was left over": left_over,
     }
 

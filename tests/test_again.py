@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 import yaml
 from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -34,6 +32,7 @@ from node.database.tables import (
 from node.demo import samples
 from node.errors import StudyNotFound
 from tests.running import RunningNode
+from tests.test_flow import fresh
 from tests.waiting import until
 
 KNEE = {
@@ -61,26 +60,28 @@ def said(capsys: pytest.CaptureFixture[str]) -> Said:
 
 
 @pytest.fixture(scope="session")
-def slices(tmp_path_factory: pytest.TempPathFactory) -> list[Dataset]:
+def slices(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Eight slices of a simulated knee."""
     folder = tmp_path_factory.mktemp("slices")
     samples.write_knee(folder)
-    return [dcmread(path) for path in sorted(folder.iterdir())[:8]]
+    return sorted(folder.iterdir())[:8]
 
 
-def done_study(node: RunningNode, slices: list[Dataset]) -> str:
-    """A study that is new to the node, once its job is done."""
-    study, series = generate_uid(), generate_uid()
-    for ds in slices:
-        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = study, series, generate_uid()
-        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-        ds.NumberOfSeriesRelatedInstances = len(slices)
-    assert set(node.send(slices)) == {0}
-    (job,) = node.ended_jobs(1, study=str(study))
-    assert (job.state, job.reason) == ("done", "")
-    settled = select(SeriesRow).where(SeriesRow.study_instance_uid == str(study), SeriesRow.study_routed_instances > 0)
+def decided_study(node: RunningNode, files: list[Path]) -> str:
+    """A study of one series that is new to the node, once it is decided about."""
+    new = fresh(files, counted=True)
+    assert set(node.send(new.images)) == {0}
+    settled = select(SeriesRow).where(SeriesRow.study_instance_uid == new.study, SeriesRow.study_routed_instances > 0)
     until(lambda: node.all(settled), "the study is decided about")
-    return str(study)
+    return new.study
+
+
+def done_study(node: RunningNode, files: list[Path]) -> str:
+    """The same, once its job is done."""
+    study = decided_study(node, files)
+    (job,) = node.ended_jobs(1, study=study)
+    assert (job.state, job.reason) == ("done", "")
+    return study
 
 
 def changed(node: RunningNode, **route: Any) -> Path:
@@ -99,7 +100,7 @@ def files(node: RunningNode, folder: str, study: str) -> dict[str, bytes]:
 
 
 def test_a_study_is_decided_anew_after_a_change_of_settings_and_the_new_job_follows_the_old(
-    node: RunningNode, slices: list[Dataset], said: Said
+    node: RunningNode, slices: list[Path], said: Said
 ) -> None:
     study = done_study(node, slices)
     assert reroute([study], None, node.config, dry_run=False) == 0
@@ -117,7 +118,7 @@ def test_a_study_is_decided_anew_after_a_change_of_settings_and_the_new_job_foll
 
 
 def test_a_destination_that_the_route_has_now_is_given_what_was_done_before(
-    node: RunningNode, slices: list[Dataset]
+    node: RunningNode, slices: list[Path]
 ) -> None:
     study = done_study(node, slices)
     assert reroute([study], None, changed(node, destinations=["out", "plain"]), dry_run=False) == 0
@@ -128,7 +129,7 @@ def test_a_destination_that_the_route_has_now_is_given_what_was_done_before(
 
 
 def test_a_done_job_is_sent_to_a_further_destination_as_that_one_wants_it(
-    node: RunningNode, slices: list[Dataset], said: Said
+    node: RunningNode, slices: list[Path], said: Said
 ) -> None:
     study = done_study(node, slices)
     (job,) = node.jobs(study)
@@ -143,7 +144,7 @@ def test_a_done_job_is_sent_to_a_further_destination_as_that_one_wants_it(
 
 
 def test_what_a_shadow_route_made_goes_out_once_the_route_is_none_any_more(
-    node: RunningNode, slices: list[Dataset], said: Said
+    node: RunningNode, slices: list[Path], said: Said
 ) -> None:
     study = done_study(node, slices)
     trial = {"settings": {"method": "tricubic", "spacing": 2.5}, "destinations": ["plain"]}
@@ -156,7 +157,7 @@ def test_what_a_shadow_route_made_goes_out_once_the_route_is_none_any_more(
 
 
 def test_a_job_that_an_operator_cancelled_is_not_begun_again_by_a_new_decision(
-    node: RunningNode, slices: list[Dataset], said: Said
+    node: RunningNode, slices: list[Path], said: Said
 ) -> None:
     study = done_study(node, slices)
     (job,) = node.jobs(study)
@@ -172,7 +173,7 @@ def test_a_job_that_an_operator_cancelled_is_not_begun_again_by_a_new_decision(
 
 
 def test_a_further_destination_gets_its_objects_while_another_one_is_away(
-    node: RunningNode, slices: list[Dataset], said: Said
+    node: RunningNode, slices: list[Path], said: Said
 ) -> None:
     study = done_study(node, slices)
     (job,) = node.jobs(study)
@@ -185,29 +186,22 @@ def test_a_further_destination_gets_its_objects_while_another_one_is_away(
     assert cancel(node.config, job.id) == 0
 
 
-def test_a_pipeline_runs_on_a_study_that_no_route_takes(node: RunningNode, slices: list[Dataset], said: Said) -> None:
-    study, series = generate_uid(), generate_uid()
-    few = slices[:3]  # the route wants four
-    for ds in few:
-        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = study, series, generate_uid()
-        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-        ds.NumberOfSeriesRelatedInstances = 3
-    node.send(few)
-    settled = select(SeriesRow).where(SeriesRow.study_instance_uid == str(study), SeriesRow.study_routed_instances > 0)
-    until(lambda: node.all(settled), "the study is decided about")
-    assert node.jobs(str(study)) == []
-    assert run("knee_super_resolution", str(study), node.config, series=[str(series)]) == 0
-    (job,) = node.ended_jobs(1, study=str(study))
+def test_a_pipeline_runs_on_a_study_that_no_route_takes(node: RunningNode, slices: list[Path], said: Said) -> None:
+    study = decided_study(node, slices[:3])  # the route wants four
+    assert node.jobs(study) == []
+    (series,) = node.all(select(SeriesRow.series_instance_uid).where(SeriesRow.study_instance_uid == study))
+    assert run("knee_super_resolution", study, node.config, series=[series]) == 0
+    (job,) = node.ended_jobs(1, study=study)
     assert job.route == "by hand"
     assert job.id in said()
-    assert run("knee", str(study), node.config) == 2
+    assert run("knee", study, node.config) == 2
     assert "the routes run: knee_super_resolution" in said()
     with pytest.raises(StudyNotFound, match="no image of it is stored"):
         run("knee_super_resolution", "1.2.3", node.config)
 
 
 def test_an_archive_that_was_restored_is_given_the_same_bytes_again(
-    node: RunningNode, slices: list[Dataset], said: Said
+    node: RunningNode, slices: list[Path], said: Said
 ) -> None:
     study = done_study(node, slices)
     before = files(node, "out", study)
@@ -223,7 +217,7 @@ def test_an_archive_that_was_restored_is_given_the_same_bytes_again(
 
 
 def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(
-    node: RunningNode, slices: list[Dataset], said: Said
+    node: RunningNode, slices: list[Path], said: Said
 ) -> None:
     study = done_study(node, slices)
     (job,) = node.jobs(study)
@@ -277,7 +271,7 @@ def instances_of(study: str) -> Any:
 
 
 def test_a_study_with_a_job_under_way_is_not_erased_until_the_job_is_cancelled(
-    node: RunningNode, slices: list[Dataset], said: Said
+    node: RunningNode, slices: list[Path], said: Said
 ) -> None:
     study = done_study(node, slices)
     (job,) = node.jobs(study)

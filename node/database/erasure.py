@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from node.database.queries import UNDER_WAY
+from node.database.queries import UNDECIDED, UNDER_WAY
 from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import (
     ERASED,
@@ -24,10 +24,6 @@ from node.database.tables import (
     StudyRow,
 )
 from node.errors import StudyNotFound
-
-UNDECIDED = (SeriesRow.instances > SeriesRow.routed_instances) | (
-    SeriesRow.instances > SeriesRow.study_routed_instances
-)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from node.database.connection import Database
@@ -22,6 +22,9 @@ from node.errors import JobNotFound
 T = TypeVar("T")
 IN_CLAUSE = 500  # values: SQLite's builds take 999 parameters in a statement, and others go into it too
 
+UNDECIDED: ColumnElement[bool] = or_(  # series of which something came that no decision has seen
+    SeriesRow.instances > SeriesRow.routed_instances, SeriesRow.instances > SeriesRow.study_routed_instances
+)
 UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.SENDING)
 CAPTURE = "secondary_capture"  # the kind of object that is a picture
 

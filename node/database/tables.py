@@ -64,6 +64,11 @@ class Instant(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def _partial(name: str, *columns: str, where: str, postgresql: str | None = None) -> Index:
+    """An index of some rows only; `postgresql` where its word for a truth value is another than SQLite's."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(postgresql or where))
+
+
 class Base(DeclarativeBase):
     """Base of all tables: how Python types become columns."""
 
@@ -115,14 +120,7 @@ class InstanceRow(Base):
     made_by_us: Mapped[bool] = mapped_column(default=False, server_default=false())
     patient: Mapped[str] = mapped_column(String(80), default="", server_default="")  # see `node.study.patients`
 
-    __table_args__ = (
-        Index(
-            "instance_made_by_us",
-            "received",
-            sqlite_where=text("made_by_us = 1"),
-            postgresql_where=text("made_by_us"),
-        ),
-    )
+    __table_args__ = (_partial("instance_made_by_us", "received", where="made_by_us = 1", postgresql="made_by_us"),)
 
 
 class SeriesRow(Base):
@@ -147,18 +145,8 @@ class SeriesRow(Base):
 
     # Completion asks many times a second for what is not yet decided: a handful of rows, however many series there are.
     __table_args__ = (
-        Index(
-            "series_undecided",
-            "series_instance_uid",
-            sqlite_where=text("instances > routed_instances"),
-            postgresql_where=text("instances > routed_instances"),
-        ),
-        Index(
-            "series_undecided_in_study",
-            "study_instance_uid",
-            sqlite_where=text("instances > study_routed_instances"),
-            postgresql_where=text("instances > study_routed_instances"),
-        ),
+        _partial("series_undecided", "series_instance_uid", where="instances > routed_instances"),
+        _partial("series_undecided_in_study", "study_instance_uid", where="instances > study_routed_instances"),
     )
 
 
@@ -222,13 +210,7 @@ class JobRow(Base):
 
     __table_args__ = (
         Index("job_by_state", "state", "created", "id"),
-        Index(
-            "job_not_cleaned",
-            "updated",
-            "id",
-            sqlite_where=text("cleaned IS NULL"),
-            postgresql_where=text("cleaned IS NULL"),
-        ),
+        _partial("job_not_cleaned", "updated", "id", where="cleaned IS NULL"),
     )
 
 
@@ -287,28 +269,16 @@ class OutboxRow(Base):
     __table_args__ = (
         Index("outbox_once", "sop_instance_uid", "destination", unique=True),
         Index("outbox_by_state", "destination", "state", "delivered"),
-        Index(
-            "outbox_waiting",
-            "destination",
-            "not_before",
-            "id",
-            sqlite_where=text("state = 'waiting'"),
-            postgresql_where=text("state = 'waiting'"),
-        ),
-        Index(
+        _partial("outbox_waiting", "destination", "not_before", "id", where="state = 'waiting'"),
+        _partial(
             "outbox_unconfirmed",
             "destination",
             "job_id",
             "id",
-            sqlite_where=text("state = 'delivered' AND confirm = 1 AND transaction_uid IS NULL"),
-            postgresql_where=text("state = 'delivered' AND confirm AND transaction_uid IS NULL"),
+            where="state = 'delivered' AND confirm = 1 AND transaction_uid IS NULL",
+            postgresql="state = 'delivered' AND confirm AND transaction_uid IS NULL",
         ),
-        Index(
-            "outbox_in_transaction",
-            "transaction_uid",
-            sqlite_where=text("transaction_uid IS NOT NULL"),
-            postgresql_where=text("transaction_uid IS NOT NULL"),
-        ),
+        _partial("outbox_in_transaction", "transaction_uid", where="transaction_uid IS NOT NULL"),
     )
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from node.config import ReceiveSettings
 from node.database.connection import Database
+from node.database.queries import UNDECIDED
 from node.database.tables import AssociationRow, InstanceRow, SeriesRow, StudyRow
 from node.errors import StillArriving, StudyNotFound
 
@@ -188,7 +189,7 @@ def settled(session: Session, study_instance_uid: str) -> list[Complete]:
     study = session.get(StudyRow, study_instance_uid)
     if study is None or not series:
         raise StudyNotFound(f"study {study_instance_uid}: no image of it is stored")
-    if any(one.instances > min(one.routed_instances, one.study_routed_instances) for one in series):
+    if session.scalar(select(SeriesRow.series_instance_uid).where(of_study, UNDECIDED).limit(1)) is not None:
         raise StillArriving(f"study {study_instance_uid}: is not complete yet; the node decides when it is")
     return [*(_series(session, one, late=True) for one in series), _study(session, study)]
 

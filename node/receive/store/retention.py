@@ -16,6 +16,7 @@ from node.background import Loop
 from node.database import commitments, outbox
 from node.database.connection import Database
 from node.database.jobs import JobState
+from node.database.queries import UNDECIDED
 from node.database.states import CommitmentDirection, CommitmentState
 from node.database.tables import CommitmentRow, InstanceRow, Instant, JobRow, OutboxRow, SeriesRow, StudyRow
 from node.files import rename_new
@@ -181,10 +182,7 @@ def _end(aside: Path, before: datetime) -> bool:
 def _due(before: datetime) -> Select[str, datetime]:
     """Studies that have been quiet since `before`, are decided about, and whose jobs are done and delivered."""
     study = StudyRow.study_instance_uid
-    undecided = exists().where(
-        SeriesRow.study_instance_uid == study,
-        (SeriesRow.instances > SeriesRow.routed_instances) | (SeriesRow.instances > SeriesRow.study_routed_instances),
-    )
+    undecided = exists().where(SeriesRow.study_instance_uid == study, UNDECIDED)
     at_work = exists().where(JobRow.study_instance_uid == study, JobRow.state.not_in(ENDED_WELL))
     recent = exists().where(JobRow.study_instance_uid == study, JobRow.updated > before)
     under_way = exists().where(JobRow.study_instance_uid == study, OutboxRow.job_id == JobRow.id, outbox.UNSETTLED)
