@@ -161,7 +161,10 @@ def delete_file(path: Path, before: datetime) -> bool:
     except FileNotFoundError:
         if not path.parent.exists():  # the storage is away, and nothing is gone
             raise
-        return True
+        if not aside.exists():
+            _delete_marks(path)
+            return True
+        # else the node was killed in between
     return _end(aside, before)
 
 
@@ -172,11 +175,15 @@ def _end(aside: Path, before: datetime) -> bool:
             rename_new(aside, aside.with_suffix(".dcm"))
         aside.unlink(missing_ok=True)
         return False
-    if not aside.with_suffix(".dcm").exists():  # else the marks are a newer one's
-        for mark in MARKS:
-            aside.with_suffix(mark).unlink(missing_ok=True)
+    _delete_marks(aside.with_suffix(".dcm"))
     aside.unlink()
     return True
+
+
+def _delete_marks(path: Path) -> None:
+    if not path.exists():  # else the marks are a newer one's
+        for mark in MARKS:
+            path.with_suffix(mark).unlink(missing_ok=True)
 
 
 def _due(before: datetime) -> Select[str, datetime]:

@@ -29,7 +29,7 @@ from node.database.tables import (
 )
 from node.receive.store import retention
 from node.receive.store.instance_files import relative_path
-from node.receive.store.retention import AT_ONCE, Retention
+from node.receive.store.retention import AT_ONCE, Retention, delete_file
 from tests.links import without_links
 from tests.node.backlog import add, job_row
 
@@ -232,6 +232,15 @@ def test_what_a_kill_left_aside_is_put_back_or_deleted(store: Store) -> None:
     assert not store.files["1.1"].exists()
     assert store.files["1.2"].exists()
     assert not list(store.data.glob("instances/*/*.old"))
+
+
+@pytest.mark.parametrize("left", [".old", ".taken", ".changed"])
+def test_nothing_is_left_of_a_file_that_was_put_aside_or_is_gone(store: Store, left: str) -> None:
+    store.study("1.1")
+    path = store.files["1.1"]
+    path.rename(path.with_suffix(left))
+    assert delete_file(path, store.now)
+    assert list(path.parent.iterdir()) == []
 
 
 def test_results_that_came_back_leave_with_their_study_or_without_one(store: Store) -> None:
