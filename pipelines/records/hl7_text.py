@@ -119,9 +119,9 @@ def _character_sets(raw: bytes) -> list[str]:
 def _codecs_of(name: str) -> tuple[str, ...]:
     if name in _CODECS:
         return _CODECS[name]
-    if (part := re.fullmatch(r"(?:ISO)?(?:IEC)?8859(1?\d)", name)) is not None and part[1] not in ("12", "0"):
+    if (part := re.fullmatch(r"(?:ISO)?(?:IEC)?8859([1-9]|1[0-13-6])", name)) is not None:
         return _CODECS["88591"] if part[1] == "1" else (f"iso8859-{part[1]}",)
-    if (page := re.fullmatch(r"(?:WINDOWS|WIN|CP)(125\d|874|932|936|949|950)", name)) is not None:
+    if (page := re.fullmatch(r"(?:WINDOWS|WIN|CP)(125[0-8]|874|932|936|949|950)", name)) is not None:
         return (f"cp{page[1]}",)
     if name.startswith("CNS11643"):
         raise UnsuitableInput("MSH-18 names CNS 11643, which cannot be read; send BIG-5 or UNICODE UTF-8")

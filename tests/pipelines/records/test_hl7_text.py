@@ -74,6 +74,9 @@ def test_hl7s_own_escapes_switch_as_iso_2022_does() -> None:
     ("sets", "name", "why"),
     [
         ("KLINGON", b"M\xfcller", "MSH-18 names a character set that is not known"),
+        ("8859/12", b"M\xfcller", "MSH-18 names a character set that is not known"),
+        ("8859/17", b"M\xfcller", "MSH-18 names a character set that is not known"),
+        ("windows-1259", b"M\xfcller", "MSH-18 names a character set that is not known"),
         ("CNS 11643-1992", b"\xc4\xe3", "CNS 11643, which cannot be read; send BIG-5 or UNICODE UTF-8"),
         ("UNICODE UTF-8", b"M\xfcller", "not in the character set that MSH-18 names"),
         ("ISO IR87", b"\x1b$Z;3ED", "an escape to a character set that is not known"),
