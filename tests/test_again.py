@@ -49,7 +49,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     plain = {"kind": "folder", "path": "plain", "profile": {"measurement_report": "comprehensive"}}
     away = {"kind": "dimse", "ae_title": "AWAY", "host": "127.0.0.1", "port": 9}  # nobody listens there
     destinations = {"out": {"kind": "folder", "path": "out"}, "plain": plain, "away": away}
-    with RunningNode(tmp_path_factory.mktemp("again"), routes={"knee": KNEE}, destinations=destinations) as node:
+    soon = {"series_quiet_s": 0.5, "study_quiet_s": 0.5}
+    folder = tmp_path_factory.mktemp("again")
+    with RunningNode(folder, receive=soon, routes={"knee": KNEE}, destinations=destinations) as node:
         yield node
 
 
