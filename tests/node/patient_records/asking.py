@@ -1,0 +1,105 @@
+"""A node that is asked for risks, in a process of its own, with a pipeline for tests that answers from the record."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from node.config.route_settings import read_with_settings
+from node.patient_records.store import new_key
+from node.run.job_engine import JobEngine, set_up
+from tests.node.run.trial import install_trial
+from tests.running import RunningNode
+
+BUNDLE = {
+    "resourceType": "Bundle",
+    "type": "collection",
+    "entry": [
+        {
+            "resource": {
+                "resourceType": "Patient",
+                "id": "p",
+                "identifier": [{"value": "PAT-4711"}],
+                "name": [{"family": "Muster", "given": ["Erika"]}],
+                "birthDate": "1960-02-29",
+                "gender": "female",
+            }
+        },
+        {
+            "resource": {
+                "resourceType": "Condition",
+                "id": "c",
+                "subject": {"reference": "Patient/p"},
+                "code": {"coding": [{"system": "http://snomed.info/sct", "code": "73211009"}]},
+                "onsetDateTime": "2020-01-01",
+                "recordedDate": "2020-01-01",
+            }
+        },
+    ],
+}
+QUESTION = {"patient_id": "PAT-4711", "index_date": "2026-01-05"}
+
+Make = Callable[..., RunningNode]
+
+
+def maker(folder: Path, patch: pytest.MonkeyPatch) -> Make:
+    """Makes a node whose route leads to the trial pipeline, not started; its record store is encrypted."""
+    patch.setenv("PYTHONPATH", install_trial(folder / "trial"))
+    (folder / "records.key").write_bytes(new_key())
+
+    def made(records: dict[str, Any] | None = None, run: dict[str, Any] | None = None, **more: Any) -> RunningNode:
+        settings = {"journal": str(folder / "journal.txt"), **more.pop("settings", {})}
+        route = {"when": {"Modality": "MR"}, "level": "study", "pipeline": "trial_risk", "settings": settings}
+        return RunningNode(
+            folder,
+            routes={"risk": {**route, "destinations": []}},
+            records={"key_file": "records.key", **(records or {})},
+            run={"memory_limit_mb": 2048, **(run or {})},
+            **more,
+        )
+
+    return made
+
+
+def tell(node: RunningNode) -> None:
+    """Have the node know the patient."""
+    answer = httpx.post(f"http://127.0.0.1:{node.page}/fhir", json=BUNDLE, timeout=60)
+    assert answer.status_code == 200, answer.text
+
+
+def ask(node: RunningNode, headers: dict[str, str] | None = None, **more: str) -> httpx.Response:
+    url = f"http://127.0.0.1:{node.page}/risk"
+    return httpx.post(url, json={**QUESTION, **more}, headers=headers, timeout=120)
+
+
+def journal(node: RunningNode, what: str) -> int:
+    path = node.folder / "journal.txt"
+    return sum(line.startswith(f"{what} ") for line in path.read_text().splitlines()) if path.exists() else 0
+
+
+def condyle(node: RunningNode, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "node", *words, "--config", str(node.config)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+def clean_up(node: RunningNode) -> int:
+    """Delete what is deleted `run.keep_jobs_days` after it ended; of how many jobs."""
+    configuration = read_with_settings(node.config)
+    database = set_up(configuration)
+    engine = JobEngine(configuration, database)
+    try:
+        return engine.clean(datetime.now(UTC) + timedelta(days=31))
+    finally:
+        engine.stop()
+        database.dispose()
