@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -473,23 +473,30 @@ class Configuration(Section):
         every = list(self.destinations)
         servers = [name for name, of in self.destinations.items() if isinstance(of, FhirDestination)]
         archives = [name for name, of in self.destinations.items() if isinstance(of, ARCHIVES)]
+        named = (
+            *((f"routes.{route}.destinations", of.destinations, every, "") for route, of in self.routes.items()),
+            ("records.answer_destinations", self.records.answer_destinations, servers, " of kind fhir"),
+            ("priors.ask", self.priors.ask, archives, " of kind dimse or dicomweb"),
+        )
         wrong = [
             problem
-            for route, of in self.routes.items()
-            for problem in _unknown(f"routes.{route}.destinations", of.destinations, every, "")
+            for key, names, fit, kind in named
+            for problem in _wrong_names(key, names, self.destinations, fit, kind)
         ]
-        wrong += _unknown("records.answer_destinations", self.records.answer_destinations, servers, " of kind fhir")
-        wrong += _unknown("priors.ask", self.priors.ask, archives, " of kind dimse or dicomweb")
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
 
 
-def _unknown(key: str, names: Sequence[str], known: Sequence[str], kind: str) -> list[str]:
-    """Which of `names` are not `known`, each as a sentence with its key."""
-    there = f"there are: {', '.join(known) or 'none'}"
-    return [
-        f"{key}.{index}: no destination{kind} is called so; {there}{did_you_mean(name, known)}"
-        for index, name in enumerate(names)
-        if name not in known
-    ]
+def _wrong_names(
+    key: str, names: Sequence[str], destinations: Mapping[str, Destination], fit: Sequence[str], kind: str
+) -> Iterator[str]:
+    """What is wrong with names of destinations that should be one of `fit`, each as a sentence with its key."""
+    there = f"there are: {', '.join(fit) or 'none'}"
+    for index, name in enumerate(names):
+        if name not in destinations:
+            yield f"{key}.{index}: no destination{kind} is called so; {there}{did_you_mean(name, fit)}"
+        elif name not in fit:
+            yield f"{key}.{index}: is of kind {destinations[name].kind}; should be a destination{kind}; {there}"
+        elif name in names[:index]:
+            yield f"{key}.{index}: is there twice; keep one of the two"
