@@ -328,7 +328,10 @@ def send(
 @app.command("import")
 def import_(
     path: Annotated[
-        Path, typer.Argument(help="A DICOM file, folder, zip or medium with a DICOMDIR.", metavar="PATH", parser=_path)
+        Path,
+        typer.Argument(
+            help="A DICOM file, folder, packed file or medium with a DICOMDIR.", metavar="PATH", parser=_path
+        ),
     ],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from node.commands.exit_codes import CONFIGURATION, NOT_RIGHT, OK
-from node.commands.terminal import console
+from node.commands.terminal import console, counted
 from node.config import (
     Configuration,
     DicomWebDestination,
@@ -71,9 +71,9 @@ def check(config: Path, *, online: bool) -> int:
         for line in lines:
             out.print(Text.assemble((f"{state:<9} ", STYLES[state]), line), soft_wrap=True)
     if bad:
-        out.print(f"\n{config}: {len(bad)} problem{'s' if len(bad) > 1 else ''} to fix", markup=False)
+        out.print(f"\n{config}: {counted(len(bad), 'problem')} to fix", markup=False)
         return CONFIGURATION if reading.mistakes else NOT_RIGHT
-    more = f", {len(doubtful)} warning{'s' if len(doubtful) > 1 else ''}" if doubtful else ""
+    more = f", {counted(len(doubtful), 'warning')}" if doubtful else ""
     out.print(f"\n{config}: fit to run{more}", markup=False)
     return OK
 

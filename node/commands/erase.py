@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
-from node.commands.terminal import console
+from node.commands.terminal import console, counted
 from node.config import Configuration
 from node.database import erasure
 from node.database.connection import Database
@@ -44,12 +44,14 @@ def erase(study: str, config: Path, *, yes: bool, arriving: bool = False) -> int
         found = erasure.traces(session, study)
     if found.under_way:
         cancel = ", ".join(f"condyle jobs cancel {job[:12]}" for job in found.under_way)
-        complaints.print(f"{study}: {len(found.under_way)} of its jobs have not ended; end them first: {cancel}")
+        jobs = counted(len(found.under_way), "job")
+        complaints.print(f"{study}: {jobs} still under way; cancel first: {cancel}")
         return NOT_RIGHT
     if found.arriving and not arriving:
         complaints.print(f"{study}: is not complete yet; wait until the node has decided about it, or say --arriving")
         return NOT_RIGHT
-    what = f"{len(found.instances)} images, {len(found.jobs)} jobs and {len(found.objects)} objects"
+    images, jobs = counted(len(found.instances), "image"), counted(len(found.jobs), "job")
+    what = f"{images}, {jobs} and {counted(len(found.objects), 'object')}"
     if not yes:
         if not complaints.is_terminal:
             complaints.print(f"study {study}: {what}; say --yes to erase them")
@@ -67,7 +69,7 @@ def erase(study: str, config: Path, *, yes: bool, arriving: bool = False) -> int
         job_engine.stop()
     out.print(f"study {study}: {what} are erased; the audit trail says so", markup=False)
     for destination, number in found.delivered.items():
-        out.print(f"{destination} has {number} objects of it: delete them there", style="yellow", markup=False)
+        out.print(f"{destination} has {counted(number, 'object')} of it: delete there", style="yellow", markup=False)
     return OK
 
 

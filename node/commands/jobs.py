@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
-from node.commands.terminal import console
+from node.commands.terminal import console, counted, print_whole
 from node.database.connection import Database
 from node.database.jobs import BY_HAND, ON_REQUEST, JobState
 from node.database.queries import UNDER_WAY, JobView, delivered_counts, find_job, show_job
@@ -28,6 +28,7 @@ from node.database.tables import DecisionRow, EventRow, JobRow
 from node.errors import JobFailed
 
 WATCH_S = 0.5
+REASON_WIDTH = 20  # columns, at least
 STYLES = {
     JobState.QUEUED: "dim",
     JobState.RUNNING: "cyan",
@@ -58,7 +59,7 @@ def list_jobs(config: Path, *, state: str | None = None, limit: int = 50, watch:
         return USAGE
     _, database = opened(config)
     if not watch:
-        out.print(_table(database, state, limit))
+        print_whole(out, _table(database, state, limit))
         return OK
     try:
         with Live(_table(database, state, limit), console=out, auto_refresh=False) as live:
@@ -74,8 +75,8 @@ def _table(database: Database, state: str | None, limit: int) -> Table:
     counts = delivered_counts(database, [job.id for job in jobs])
     table = Table(box=None, pad_edge=False)
     for heading in ("Job", "Created", "State", "Duration", "Route", "Images", "Delivered"):
-        table.add_column(heading, no_wrap=True, overflow="fold")
-    table.add_column("Reason", no_wrap=True, overflow="ellipsis")
+        table.add_column(heading, no_wrap=True)
+    table.add_column("Reason", min_width=REASON_WIDTH)  # it alone is cut where a line is too long
     for job in jobs:
         delivered, total = counts.get(job.id, (0, 0))
         table.add_row(
@@ -86,7 +87,7 @@ def _table(database: Database, state: str | None, limit: int) -> Table:
             job.route,
             str(len(job.sop_instance_uids)),
             f"{delivered} of {total}" if total else "",
-            Text(job.reason),
+            Text(job.reason, no_wrap=True, overflow="ellipsis"),
         )
     return table
 
@@ -125,9 +126,9 @@ def _show_head(out: Console, job: JobRow) -> None:
     if job.route == ON_REQUEST:
         out.print(f"  {job.pipeline} {job.pipeline_version} {ON_REQUEST}, from the patient's record")
     else:
-        images = len(job.sop_instance_uids)
+        images = counted(len(job.sop_instance_uids), "image")
         why = job.route if job.route == BY_HAND else f"for route {job.route}"
-        out.print(f"  {job.pipeline} {job.pipeline_version} {why}, {images} images")
+        out.print(f"  {job.pipeline} {job.pipeline_version} {why}, {images}")
         out.print(f"  study {job.study_instance_uid}")
     for uid in job.series_instance_uids:
         out.print(f"  series {uid}")
@@ -170,9 +171,10 @@ def _show_objects(out: Console, view: JobView) -> None:
     )
     out.print("\n[bold]objects[/]")
     table = Table("Kind", "Number", "Series", "Destination", "State", "Answer", box=None)
+    table.columns[2].no_wrap = True
     for (kind, series, where, state, answer), number in rows.items():
         table.add_row(kind, str(number), series, where, state, Text(answer))
-    out.print(table)
+    print_whole(out, table)
 
 
 def restart(config: Path, job: str) -> int:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
-from node.commands.terminal import console
+from node.commands.terminal import console, counted
 from node.database import job_states, outbox
 from node.database.queries import in_chunks
 
@@ -51,7 +51,9 @@ def resend(to: str, since: datetime, config: Path, *, dry_run: bool) -> int:
                 for job_id in some:
                     job_states.send_again(session, job_id, f"to {to} again, by an operator")
                 outbox.send_again(session, to, lines, confirm=confirms, now=now)
-    out.print(f"{there} objects of {len(jobs)} jobs {'would be' if dry_run else 'are'} sent to {to} again")
+    sent = "would be" if dry_run else "is" if there == 1 else "are"
+    out.print(f"{counted(there, 'object')} of {counted(len(jobs), 'job')} {sent} sent to {to} again")
     if gone := len(taken) - there:
-        complaints.print(f"{gone} objects are no longer stored (run.keep_jobs_days); condyle reroute makes them again")
+        what = f"{counted(gone, 'object')} {'is' if gone == 1 else 'are'} no longer stored (run.keep_jobs_days)"
+        complaints.print(f"{what}; condyle reroute runs the pipeline again")
     return NOT_RIGHT if gone else OK

@@ -17,7 +17,7 @@ from rich.tree import Tree
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import Study, read_studies
 from node.commands.exit_codes import NOT_RIGHT, OK
-from node.commands.terminal import console
+from node.commands.terminal import console, counted
 from node.config.route_settings import read_with_settings
 from node.errors import ConfigurationError
 from node.route.decide import CompiledRoute, Decision, compile_routes, decide, keys
@@ -107,9 +107,8 @@ def _decisions(
 def _tree(study: Study, decisions: Sequence[Decision]) -> Tree:
     tree = Tree(f"[bold]study {study.study_instance_uid}")
     for one in study.series:
-        branch = tree.add(
-            f"[bold]{one.modality or '?'} series[/] {one.series_instance_uid}, {len(one.instances)} instances"
-        )
+        instances = counted(len(one.instances), "instance")
+        branch = tree.add(f"[bold]{one.modality or '?'} series[/] {one.series_instance_uid}, {instances}")
         for decision in decisions:
             for trace in decision.trace["series"]:
                 if trace["series_instance_uid"] == one.series_instance_uid:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console
+from rich.table import Table
 
 PIPE_WIDTH = 160  # columns of a table in a file or a pipe
 
@@ -13,3 +14,21 @@ def console(*, error: bool = False) -> Console:
     """A console as wide as the terminal, or `PIPE_WIDTH` wide if there is none."""
     stream = sys.stderr if error else sys.stdout
     return Console(stderr=error, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def print_whole(out: Console, table: Table) -> None:
+    """Print a table whose columns with `no_wrap` are whole, also on a narrow terminal: ids, UIDs."""
+    for column in table.columns:
+        if column.no_wrap:
+            column.min_width = max(out.measure(cell).maximum for cell in (column.header, *column.cells))
+    needed = sum((column.min_width or 1) + 2 for column in table.columns)  # 2: the padding of a column
+    if needed > out.width:
+        table.width = needed
+    out.print(table, crop=False)
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things in words: 1 job, 2 jobs, 2 studies, 2 series."""
+    if number == 1 or thing.endswith("s"):
+        return f"{number} {thing}"
+    return f"{number} {thing[:-1]}ies" if thing.endswith("y") else f"{number} {thing}s"
