@@ -106,10 +106,13 @@ def test_a_study_is_decided_anew_after_a_change_of_settings_and_the_new_job_foll
 ) -> None:
     study = done_study(node, slices)
     assert reroute([study], None, node.config, dry_run=False) == 0
-    assert "done before" in said()
+    told = said()
+    assert "done before" in told
+    (job,) = node.jobs(study)
+    assert all(f"{uid} " in told for uid in (study, *job.series_instance_uids)), "UIDs are whole"
     other = changed(node, settings={"method": "tricubic", "spacing": 2.5})
     assert reroute([study], None, other, dry_run=True) == 0
-    assert "1 jobs would be queued" in said()
+    assert "of 1 study, 1 job would be queued" in said()
     assert len(node.jobs(study)) == 1
     assert reroute([], since("1h"), other, dry_run=False) == 0
     first, second = node.ended_jobs(2, study=study)
@@ -196,6 +199,10 @@ def test_a_pipeline_runs_on_a_study_that_no_route_takes(node: RunningNode, slice
     (job,) = node.ended_jobs(1, study=study)
     assert job.route == "by hand"
     assert job.id in said()
+    hands = changed(node, pipeline="hand_foot_scoring", level="study", settings={})
+    assert run("hand_foot_scoring", study, hands) == 1
+    assert f"study {study}: needs a radiograph of a hand or a foot" in "".join(said().split("\n"))
+    assert len(node.jobs(study)) == 1
     assert run("knee", study, node.config) == 2
     assert "the routes run: knee_super_resolution" in said()
     with pytest.raises(StudyNotFound, match="no image of it is stored"):

@@ -12,11 +12,13 @@ from rich.text import Text
 
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
-from node.commands.terminal import console
+from node.commands.terminal import console, counted, print_whole
 from node.config import Configuration, Route
 from node.database.connection import Database
 from node.errors import MustWait, StillArriving, StudyNotFound
 from node.route.reroute import Action, Reroute, Rerouted, studies_since
+
+WHY_WIDTH = 40  # columns, at least
 
 
 def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry_run: bool) -> int:
@@ -48,18 +50,22 @@ def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry
                 complaints.print(str(error), style="yellow", markup=False)
                 # of what is not complete yet, the node takes care
                 problems += study in studies or isinstance(error, MustWait)
-    console().print(_table(found))
+    print_whole(console(), _table(found))
     refused = [one for one in found if one.problem]
     for one in refused:
         complaints.print(f"route {one.route}: {one.problem}", style="red", markup=False)
     begun = sum(one.action in (Action.NEW, Action.RESTART, Action.SEND) and not one.problem for one in found)
     told = "dry run: nothing is changed; of" if dry_run else "of"
-    console().print(f"{told} {len(set(chosen))} studies, {begun} jobs {'would be' if dry_run else 'are'} queued")
+    queued = "would be" if dry_run else "is" if begun == 1 else "are"
+    console().print(f"{told} {counted(len(set(chosen)), 'study')}, {counted(begun, 'job')} {queued} queued")
     return NOT_RIGHT if problems or refused else OK
 
 
 def _table(found: Sequence[Rerouted]) -> Table:
-    table = Table("Study", "Series", "Route", "What", "Job", "Why", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Study", "Series", "Route", "What", "Job"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("Why", overflow="fold", min_width=WHY_WIDTH)
     for one in found:
         table.add_row(
             one.complete.study_instance_uid,
@@ -106,12 +112,11 @@ def run(
             return USAGE
         queued = 0
         for one in rerouting.run(study, chosen, series):
-            about = one.series_instance_uids[0] if len(one.series_instance_uids) == 1 else f"study {study}"
             if one.problem:
-                complaints.print(f"{about}: {one.problem}", style="yellow", markup=False)
+                complaints.print(f"{one.about}: {one.problem}", style="yellow", markup=False)
             else:
                 queued += 1
-                out.print(f"{about}: job {one.job_id}, {one.action.value}")
+                out.print(f"{one.about}: job {one.job_id}, {one.action.value}")
     return OK if queued else NOT_RIGHT
 
 

@@ -155,7 +155,8 @@ class Reroute:
     def run(self, study_instance_uid: str, route: Route, series_instance_uids: Iterable[str] = ()) -> Iterator[ByHand]:
         """Have a pipeline run on a study that no route needs to match.
 
-        A pipeline of level series is given each series that it accepts by its headers, or those that are named.
+        A pipeline of level series is given each series that it accepts by its headers, one of level study the whole
+        study if it accepts that. Series that are named are given whatever their headers say.
 
         Parameters
         ----------
@@ -180,33 +181,29 @@ class Reroute:
         if unknown := sorted(wanted - {one.series_instance_uid for one in stored}):
             raise StudyNotFound(f"study {study_instance_uid}: no image of series {unknown[0]} is stored")
         given = [one for one in stored if one.series_instance_uid in wanted or (not wanted and not _our_own(one))]
-        pipeline = configured(route)
-        if pipeline.level == "study":
-            yield self._begin(given, route)
+        if not given:
+            yield ByHand(f"study {study_instance_uid}", None, "every series of the study was made by this kind of node")
             return
-        for one in given:
+        pipeline = configured(route)
+        whole_study = pipeline.level == "study"
+        for some in [given] if whole_study else [[one] for one in given]:
+            about = f"study {study_instance_uid}" if whole_study else f"series {some[0].series_instance_uid}"
             try:
                 if not wanted:
-                    pipeline.check(Study(study_instance_uid, (one,)))
+                    pipeline.check(Study(study_instance_uid, tuple(some)))
             except UnsuitableInput as error:
-                yield ByHand((one.series_instance_uid,), None, str(error))
+                yield ByHand(about, None, str(error))
             else:
-                yield self._begin([one], route)
-
-    def _begin(self, given: Sequence[Series], route: Route) -> ByHand:
-        uids = tuple(one.series_instance_uid for one in given)
-        if not given:
-            return ByHand(uids, None, "every series of the study was made by this kind of node")
-        job = self._dispatcher.job(BY_HAND, route, given)
-        action = self._action(job)
-        return ByHand(uids, job.id, self._act(job, action), action)
+                job = self._dispatcher.job(BY_HAND, route, some)
+                action = self._action(job)
+                yield ByHand(about, job.id, self._act(job, action), action)
 
 
 @dataclass(frozen=True)
 class ByHand:
-    """What became of some series on which a pipeline was to run."""
+    """What became of a series or study on which a pipeline was to run."""
 
-    series_instance_uids: tuple[str, ...]
+    about: str  # "series" or "study", and its UID
     job_id: str | None
     problem: str  # why there is no job; empty where there is one
     action: Action = Action.NO_MATCH
