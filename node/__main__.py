@@ -265,7 +265,7 @@ def run(
 ) -> None:
     """Have a pipeline run on a study, whatever the conditions of its route say.
 
-    Exit code 1 if the pipeline accepts none of the series.
+    Exit code 1 if the pipeline does not accept the study, or accepts none of its series.
     """
     from node.commands.reroute import run as run_by_hand
 
