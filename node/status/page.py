@@ -303,7 +303,7 @@ KINDS = {
 
 def counted(kind: str, count: int) -> str:
     """A number of objects of one kind, in words."""
-    return f"{count} {KINDS.get(kind, words(kind))}{'s' if count > 1 else ''}"
+    return f"{count} {KINDS.get(kind, words(kind))}{'s' if count != 1 else ''}"
 
 
 def words(name: str) -> str:
