@@ -351,6 +351,7 @@ def test_an_archive_that_breaks_off_or_talks_nonsense_costs_no_job(tmp_path: Pat
 
 def test_only_archives_that_can_be_asked_may_be_configured(tmp_path: Path) -> None:
     folder = {"kind": "folder", "path": str(tmp_path)}
-    for ask in ("elsewhere", "results"):
-        with pytest.raises(ValueError, match=r"priors\.ask\.0: no destination"):
+    mistakes = {"elsewhere": r"priors\.ask\.0: no destination", "results": r"priors\.ask\.0: is of kind folder"}
+    for ask, mistake in mistakes.items():
+        with pytest.raises(ValueError, match=mistake):
             Configuration.model_validate({"destinations": {"results": folder}, "priors": {"ask": [ask]}})
