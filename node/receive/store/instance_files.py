@@ -33,7 +33,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from node.files import COPY_BYTES, PRIVATE_FILE, flush, free_bytes, make_folder, rename_new
 from node.receive.status import NotStored, Status
 from node.receive.store.group_commit import GroupCommit
-from node.receive.store.header import Header, is_uid, read_header
+from node.receive.store.header import FileBytes, Header, ends_early, is_uid, read_header
 from node.receive.store.part10 import read_meta
 from node.receive.store.receipt_log import CameBack, Noted, ReceiptLog, Stored, Synced, is_abandoned
 from node.study.patients import Person, marking_key
@@ -189,8 +189,8 @@ class InstanceFiles:
         Raises
         ------
         NotStored
-            0xA700, where the disk does not let it; 0xC002, where another instance has its UID. The partial is left for
-            the caller to drop.
+            0xA700, where the disk does not let it; 0xC002, where another instance has its UID; 0xC000, where it was cut
+            off and the one that it would replace is whole. The partial is left for the caller to drop.
         """
         relative = relative_path(header.sop_instance_uid)
         shard = relative[0]
@@ -201,7 +201,7 @@ class InstanceFiles:
                     return self._came_back(name, header, sender, relative)
                 if power:
                     os.fsync(fd)
-                changed = self._settle(name, fd, size, start, header, relative)
+                changed = self._settle(name, fd, size, start, header, transfer_syntax_uid, relative)
             finally:
                 os.close(fd)
             self._open_partials.discard(name)
@@ -233,13 +233,16 @@ class InstanceFiles:
         sender.stored += 1
         return _receipt(header, relative)
 
-    def _settle(self, name: str, fd: int, size: int, start: int, header: Header, relative: str) -> bool:
+    def _settle(
+        self, name: str, fd: int, size: int, start: int, header: Header, transfer_syntax_uid: str, relative: str
+    ) -> bool:
         """Give the partial its final name; whether another data set than that of the last receipt has it now.
 
         Raises
         ------
         NotStored
-            0xC002, where what has the name is of another patient, study or series.
+            0xC002, where what has the name is of another patient, study or series; 0xC000, where it is whole and the
+            partial is not.
         """
         partial, final = self._spool + name, self._instances + relative
         mark = Path(final).with_suffix(CHANGED)
@@ -252,6 +255,7 @@ class InstanceFiles:
             if changed:
                 try:
                     self._require_same(header, final)
+                    _require_as_whole(FileBytes(fd, start), transfer_syntax_uid, final)
                 except FileNotFoundError:  # gone just now
                     continue
                 mark.touch(PRIVATE_FILE)
@@ -410,6 +414,20 @@ def _same_data_set(path: str, fd: int, size: int, start: int) -> bool:
     except NotStored:  # what lies there is no DICOM file
         return False
     return True
+
+
+def _require_as_whole(data: FileBytes, transfer_syntax_uid: str, stored: str) -> None:
+    """Raise `NotStored` 0xC000 where `data` was cut off and the stored file was not: that would lose an image."""
+    if not ends_early(data, transfer_syntax_uid):
+        return
+    try:
+        with open(stored, "rb") as file:
+            meta = read_meta(file)
+            cut_off_too = ends_early(FileBytes(file.fileno(), meta.length), meta.transfer_syntax_uid)
+    except NotStored:  # what lies there is no DICOM file
+        return
+    if not cut_off_too:
+        raise NotStored(Status.CANNOT_UNDERSTAND, "It ends in the middle of an element, and a whole one is stored")
 
 
 def write_all(fd: int, *parts: bytes | memoryview) -> None:

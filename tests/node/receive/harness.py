@@ -70,11 +70,11 @@ def part10(ds: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def put(store: Store, ds: Any, piece: int = 500) -> Any:
-    """Store `ds` as C-STORE does, its data set in pieces of so many bytes."""
+def put(store: Store, ds: Any, piece: int = 500, content: bytes = b"") -> Any:
+    """Store `ds`, or what is sent in its name, as C-STORE does, in pieces of so many bytes."""
     arrival = store.open("dimse", "SCANNER", "CONDYLE", "127.0.0.1")
     incoming = store.begin(arrival, str(ds.SOPClassUID), str(ds.SOPInstanceUID), str(ExplicitVRLittleEndian))
-    content = data_set(ds)
+    content = content or data_set(ds)
     for start in range(0, len(content), piece):
         incoming.write(content[start : start + piece])
     return incoming.commit()

@@ -110,6 +110,21 @@ def test_other_bytes_of_the_same_patient_study_and_series_replace_the_ones_befor
     assert not store.is_taken(ds.SOPInstanceUID)
 
 
+def test_an_image_that_was_cut_off_never_takes_the_place_of_a_whole_one(store: Store, tmp_path: Path) -> None:
+    ds = mr()
+    whole = data_set(ds)
+    put(store, ds, content=whole[:-5])
+    put(store, ds, content=whole[:-3])  # neither is whole: the newer one counts
+    put(store, ds, content=whole)
+    with pytest.raises(NotStored, match="ends in the middle of an element, and a whole one is stored") as caught:
+        put(store, ds, content=whole[:-3])
+    assert caught.value.status == Status.CANNOT_UNDERSTAND
+    (content,) = stored_files(tmp_path).values()
+    assert content.endswith(whole)
+    assert partials(tmp_path) == []
+    assert [entry.changed for entry in entries(store) if isinstance(entry, Stored)] == [False, True, True]
+
+
 def test_a_uid_that_was_freed_is_anybodys(store: Store) -> None:
     ds = mr()
     receipt = put(store, ds)
