@@ -21,7 +21,8 @@ from tests.running import RunningNode
 from tests.waiting import until
 
 PATIENCE_S = 150.0  # on a machine that is busy with other things, too
-POINTS = ("after store", "during prepare", "during inference", "after encode", "during send")
+WORKERS = 2  # one job is being prepared, and one is at its inference
+POINTS = ("during send", "during prepare", "during inference", "after store", "after encode")
 ALL_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.4",
     "1.2.840.10008.5.1.4.1.1.7",
@@ -51,13 +52,14 @@ class Holding(Peer):
 class Killed:
     """A node that is killed, and what it was given and made."""
 
-    def __init__(self, node: RunningNode, peer: Holding, journal: Path) -> None:
+    def __init__(self, node: RunningNode, peer: Holding, journal: Path, wait_here: Path) -> None:
         self.node, self.peer, self.journal = node, peer, journal
+        self.wait_here = wait_here  # while it is there, jobs stay where their routes make them
         self.series: dict[str, str] = {}
         self.stored: dict[str, int] = {}
 
     def send(self, point: str) -> list[Dataset]:
-        """Send a series whose route makes it stay at `point` for a while."""
+        """Send a series whose route makes it stay at `point`."""
         instances = mr_instances(3)
         for ds in instances:
             # complete when all are there, and not before, however slow the machine is
@@ -73,8 +75,8 @@ class Killed:
     def job(self, point: str) -> JobRow | None:
         return next((job for job in self.node.jobs() if job.series_instance_uids == [self.series[point]]), None)
 
-    def kill(self, point: str) -> None:
-        """Wait until the job is at the point, kill the node with SIGKILL, and start it again."""
+    def reached(self, point: str) -> None:
+        """Wait until the job is at the point."""
         if point == "during prepare":
             until(lambda: self.said("check", point), point, PATIENCE_S)
         elif point == "during inference":
@@ -83,12 +85,16 @@ class Killed:
             until(lambda: (job := self.job(point)) and self.objects(job).exists(), point, PATIENCE_S)
         elif point == "during send":
             until(self.peer.held.is_set, point, PATIENCE_S)
+
+    def kill(self) -> None:
+        """Kill the node with SIGKILL, and start it again with nothing that holds it up any more."""
         children = self.node.descendants()
-        assert len(children) >= 2, "a receiver and a worker"
+        assert len(children) >= 1 + WORKERS, "a receiver and the workers"
         self.node.kill()
         until(lambda: not any(alive(pid) for pid in children), "the children end with the node")
         self.peer.hold.clear()
         self.peer.release.set()
+        self.wait_here.unlink(missing_ok=True)
         self.node.start()
 
     def objects(self, job: JobRow) -> Path:
@@ -116,8 +122,10 @@ def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         server: Postgres = request.getfixturevalue("postgres")
         database = server.database()
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([install_trial(tmp_path / "site")]))
-    journal, peer = tmp_path / "journal.txt", Holding()
-    slow = {"during prepare": {"check_s": 3.0}, "during inference": {"run_s": 3.0}}
+    journal, wait_here, peer = tmp_path / "journal.txt", tmp_path / "wait-here", Holding()
+    wait_here.touch()
+    peer.hold.set()
+    slow = {"during prepare": {"check_while": str(wait_here)}, "during inference": {"run_while": str(wait_here)}}
     routes = {
         point.replace(" ", "-"): {
             "when": {"SeriesDescription": point},
@@ -132,22 +140,26 @@ def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
             tmp_path,
             node={"data": "data", **({"database": database} if database else {})},
             receive={"series_quiet_s": 60},
+            run={"workers": WORKERS},
             routes=routes,
             destinations={"pacs": peer.destination(port, timeout_s=30)},
         )
         with node:
-            yield Killed(node, peer, journal)
+            yield Killed(node, peer, journal, wait_here)
 
 
 @pytest.mark.timeout(600)
 def test_a_node_that_is_killed_loses_nothing_and_repeats_nothing_finished(killed: Killed) -> None:
-    for point in POINTS:
-        if point == "during send":
-            until(lambda: all(job.state == "done" for job in killed.node.jobs()), "the jobs before", PATIENCE_S)
-            killed.peer.release.clear()
-            killed.peer.hold.set()
+    """One kill finds a job at each of the points where a job can be made to stay; another the one that cannot."""
+    for point in POINTS[:-1]:
         killed.send(point)
-        killed.kill(point)
+        killed.reached(point)
+    killed.kill()
+    before = killed.node.ended_jobs(len(POINTS) - 1, PATIENCE_S)
+    assert {job.state for job in before} == {"done"}
+    killed.send("after encode")
+    killed.reached("after encode")
+    killed.kill()
     jobs = killed.node.ended_jobs(len(POINTS), PATIENCE_S)
 
     assert [(job.state, job.reason) for job in jobs] == [("done", "")] * len(POINTS)

@@ -32,6 +32,12 @@ from pipelines.base import PipelineSettings
 from pipelines.context import ClinicalContext
 
 
+def wait_while(path: Path | None) -> None:
+    """Until the file is gone."""
+    while path is not None and path.exists():
+        time.sleep(0.02)
+
+
 class TrialSettings(PipelineSettings):
     """What the pipeline shall do, and where it says so."""
 
@@ -41,6 +47,8 @@ class TrialSettings(PipelineSettings):
     ] = "find"
     check_s: float = 0.0
     run_s: float = 0.0
+    check_while: Path | None = None  # a file that keeps it there while it exists
+    run_while: Path | None = None
     quote: str = ""  # what `raise` quotes
     wanted: Path | None = None  # a file without which it raises
 
@@ -71,6 +79,7 @@ class Trial:
     def check(self, study: Study) -> None:
         self._note("check", study)
         time.sleep(self.settings.check_s)
+        wait_while(self.settings.check_while)
         if self.settings.behaviour == "refuse":
             raise UnsuitableInput("needs a knee, found a phantom")
 
@@ -81,6 +90,7 @@ class Trial:
         self._note("run", study)
         self._misbehave(study)
         time.sleep(self.settings.run_s)
+        wait_while(self.settings.run_while)
         for earlier in (one for one in study.series if one.modality == "SR"):
             self._note(f"given-{earlier.instances[0].sop_instance_uid}", study)
         series = study.series[0]
