@@ -74,7 +74,9 @@ class RunningNode:
 
     # ---- life
     def start(self) -> None:
-        """Start it and wait until it is ready."""
+        """Start it and wait until it is ready; does nothing where it runs."""
+        if self._process is not None:
+            return
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "node", "serve", str(self.config), "--log", "json"], stderr=log, stdout=log

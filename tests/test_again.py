@@ -13,6 +13,7 @@ from pydicom import dcmread
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from dicom_sr import phantoms
 from node.commands.erase import erase
 from node.commands.jobs import cancel, send_to
 from node.commands.reroute import reroute, run
@@ -29,7 +30,6 @@ from node.database.tables import (
     SeriesRow,
     StudyRow,
 )
-from node.demo import samples
 from node.errors import StudyNotFound
 from tests.running import RunningNode
 from tests.test_flow import fresh
@@ -63,10 +63,9 @@ def said(capsys: pytest.CaptureFixture[str]) -> Said:
 
 @pytest.fixture(scope="session")
 def slices(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Eight slices of a simulated knee."""
-    folder = tmp_path_factory.mktemp("slices")
-    samples.write_knee(folder)
-    return sorted(folder.iterdir())[:8]
+    """Eight small slices of a simulated knee."""
+    header = phantoms.study_header(phantoms.Person(), "again", "Simulated knee")
+    return phantoms.write_knee_mr(tmp_path_factory.mktemp("slices"), header, (8, 48, 44), (4.0, 1.25, 1.25))
 
 
 def decided_study(node: RunningNode, files: list[Path]) -> str:
