@@ -350,7 +350,7 @@ def soft_argmax(probability: NDArray[np.float32], near: Sequence[float], spread:
     patch = probability[top : int(near[1]) + reach + 2, left : int(near[0]) + reach + 2]
     if patch.size == 0 or left >= width or top >= height or near[0] < 0 or near[1] < 0:
         return Centre((float(near[0]), float(near[1])), 0.0)
-    rows, columns = np.mgrid[top : top + patch.shape[0], left : left + patch.shape[1]]
+    rows, columns = np.ogrid[top : top + patch.shape[0], left : left + patch.shape[1]]
     distance = ((columns - near[0]) ** 2 + (rows - near[1]) ** 2) / (2 * spread**2)
     weighted = patch * np.exp(-distance)
     sharp = weighted**2

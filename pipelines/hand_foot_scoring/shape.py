@@ -127,6 +127,7 @@ class Fit:
 TOLERANCE_MM = 9.0  # distance at which a candidate still speaks for the first, rigid guess
 NARROW_MM = 3.5  # and at the end, for the deformed shape
 MAX_TURN = np.radians(75)
+LEAST_SPAN_MM = 18  # between two sites whose peaks propose where the limb lies
 
 
 def fit(model: ShapeModel, candidates: Candidates, rng: np.random.Generator, tries: int = 240) -> Fit | None:
@@ -155,27 +156,48 @@ def fit(model: ShapeModel, candidates: Candidates, rng: np.random.Generator, tri
     seen = np.flatnonzero(score > 0.05)
     if seen.size < 4:
         return None
-    best, best_support = None, -1.0
     chance = score[seen] / score[seen].sum()
-    for _ in range(tries):
-        i, j = rng.choice(seen, 2, replace=False, p=chance)
-        span = np.hypot(*(model.mean[i] - model.mean[j]))
-        if span < 18:
-            continue
-        pair = np.array([i, j])
-        proposal = align(model.mean[pair], first[pair], np.ones(2))
-        if abs(proposal.angle) > MAX_TURN:
-            continue
-        support = _support(proposal.apply(model.mean), candidates, proposal.scale * TOLERANCE_MM)[1].sum()
-        if support > best_support:
-            best, best_support = proposal, float(support)
-    return None if best is None else _refine(model, candidates, best)
+    drawn = np.array([rng.choice(seen, 2, replace=False, p=chance) for _ in range(tries)])
+    spans = model.mean[drawn[:, 0]] - model.mean[drawn[:, 1]]
+    pairs = drawn[np.hypot(spans[:, 0], spans[:, 1]) >= LEAST_SPAN_MM]
+    scale, angle, shift = _proposals(model.mean[pairs], first[pairs])
+    upright = np.abs(angle) <= MAX_TURN
+    if not upright.any():
+        return None
+    scale, angle, shift = scale[upright], angle[upright], shift[upright]
+    sites = _turned(model.mean, scale, angle) + shift[:, None]
+    voices = _voices(sites, candidates, (scale * TOLERANCE_MM)[:, None, None])
+    best = int(voices.max(axis=-1).sum(axis=-1).argmax())
+    x, y = shift[best]
+    return _refine(model, candidates, Similarity(float(scale[best]), float(angle[best]), (float(x), float(y))))
+
+
+def _proposals(source: Points, target: Points) -> tuple[Points, Points, Points]:
+    """Scales (N,), angles (N,) and shifts (N, 2) that carry each pair of points (N, 2, 2) onto its target."""
+    middle_s, middle_t = source.mean(axis=1, keepdims=True), target.mean(axis=1, keepdims=True)
+    a, b = source - middle_s, target - middle_t
+    real = (a * b).sum(axis=-1).sum(axis=-1)
+    imaginary = (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]).sum(axis=-1)
+    power = (a**2).sum(axis=1).sum(axis=-1)
+    scale, angle = np.hypot(real, imaginary) / power, np.arctan2(imaginary, real)
+    return np.maximum(scale, 1e-9), angle, (middle_t - _turned(middle_s, scale, angle))[:, 0]
+
+
+def _turned(points: Points, scale: Points, angle: Points) -> Points:
+    """Points (S, 2), or (N, S, 2), turned and scaled by each of N proposals, (N, S, 2)."""
+    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    return np.asarray(points @ np.stack([c, s, -s, c], axis=-1).reshape(-1, 2, 2))
+
+
+def _voices(sites: Points, candidates: Candidates, reach: float | Points) -> Points:
+    """How much each candidate (..., S, K) speaks for each site (..., S, 2)."""
+    squared = ((candidates.points - sites[..., None, :]) ** 2).sum(axis=-1) / reach**2
+    return np.asarray(candidates.scores / (1 + squared) ** 2)
 
 
 def _support(sites: Points, candidates: Candidates, reach: float) -> tuple[NDArray[np.intp], Points]:
     """Index (S,) of the candidate that supports each site most, and (S,) how much."""
-    squared = ((candidates.points - sites[:, None]) ** 2).sum(axis=-1) / reach**2
-    voice = candidates.scores / (1 + squared) ** 2
+    voice = _voices(sites, candidates, reach)
     index = voice.argmax(axis=1)
     return index, np.asarray(voice[np.arange(len(index)), index])
 
