@@ -98,7 +98,8 @@ def _sharp(
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     if not count:
         return np.zeros(mask.shape, bool), [], labels
-    top = np.asarray(ndimage.maximum(height, labels, np.arange(1, count + 1)), np.float32)
+    lit = labels > 0
+    top = np.asarray(ndimage.maximum(height[lit], labels[lit], np.arange(1, count + 1)), np.float32)
     size = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     around = ndimage.maximum_filter(labels, 3) * (labels == 0)
     ring = around > 0
