@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from pipelines.joint_classification.classes import CLASSES
 from pipelines.joint_classification.evaluation.reliability import expected_calibration_error
@@ -60,8 +60,8 @@ def _point(probabilities: Floats, labels: Integers) -> Measured:
     areas = [float(roc_auc_score(labels == c, probabilities[:, c])) for c in range(len(CLASSES))]
     row: Measured = {f"auroc_{name}": area for name, area in zip(CLASSES, areas, strict=True)}
     row["auroc_macro"] = float(np.mean(areas))
-    for name, measure in (("f1", f1_score), ("precision", precision_score), ("recall", recall_score)):
-        row[name] = float(measure(labels, predicted, average="macro", zero_division=0))
+    averages = precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
+    row |= {name: float(value) for name, value in zip(("precision", "recall", "f1"), averages[:3], strict=True)}
     row["accuracy"] = float((predicted == labels).mean())
     for c, name in enumerate(CLASSES):
         row[f"lr_{name}"] = positive_likelihood_ratio(probabilities[:, c] >= 0.5, labels == c)[0]
