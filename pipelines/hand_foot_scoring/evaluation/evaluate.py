@@ -40,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, default=0, help="of the simulated patients")
     made.add_argument("--seeds", type=int, default=3, help="number of seeds of the ablation")
     made.add_argument("--patients", type=int, default=150, help="number of simulated patients to measure on")
+    made.add_argument(
+        "--hands", type=int, default=15, help="simulated hands of each age to look for open growth plates on"
+    )
     made.add_argument("--train-patients", type=int, default=120, help="number of patients to train on in a comparison")
     made.add_argument("--epochs", type=int, default=5, help="training epochs in a comparison")
     made.add_argument("--threads", type=int, default=1, help="threads of torch")

@@ -60,7 +60,7 @@ def evaluate_simulated(options: argparse.Namespace, console: Console) -> dict[st
     console.print(_pooling_table(pooling))
     state = agreement.state_accuracy(trained.damage, held)
     stand_in = _surrogate_simulated(scores[options.pooling], rows, read_edges(options.bins))
-    plates = plate_rates(trained, options.seed)
+    plates = plate_rates(trained, options.seed, options.hands)
     console.print(f"state of the joint recognised: {state:.1%}")
     console.print("surrogate of the RA2-DREAM metrics (simulated patients):", asdict(stand_in))
     console.print("growth plates called open, by age:", plates)
@@ -118,7 +118,7 @@ def _pooling_table(pooling: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
-def plate_rates(trained: Trained, seed: int, hands: int = 15) -> dict[str, tuple[int, int]]:
+def plate_rates(trained: Trained, seed: int, hands: int) -> dict[str, tuple[int, int]]:
     """How many simulated hands of each age are taken for a child's.
 
     Parameters

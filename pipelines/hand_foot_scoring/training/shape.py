@@ -16,7 +16,7 @@ from pipelines.hand_foot_scoring.sites import SITES, Part
 KEPT = 0.985  # share of the variance that the modes keep
 
 
-def build(part: Part, seed: int, count: int = 1500) -> ShapeModel:
+def build(part: Part, seed: int, count: int) -> ShapeModel:
     """Learn the model from simulated skeletons: adults and children, healthy and diseased.
 
     Parameters

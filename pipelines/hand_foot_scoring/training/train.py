@@ -16,13 +16,14 @@ from pipelines.hand_foot_scoring import BUNDLE, DAMAGE, LOCALISER, SHAPE, weight
 from pipelines.hand_foot_scoring.calibration import POOLINGS
 from pipelines.hand_foot_scoring.heads import LOSSES, Loss
 from pipelines.hand_foot_scoring.simulation.crops import EVEN_SHARE, simulated
+from pipelines.hand_foot_scoring.sites import SITES
 from pipelines.hand_foot_scoring.training import shape as shape_training
 from pipelines.hand_foot_scoring.training.damage_heads import calibrate, train_damage
 from pipelines.hand_foot_scoring.training.localiser import train_localiser
 from pipelines.lab.checkpoint import Checkpoint, OtherTraining
 
 PARTS = ("shape", "localiser", "damage", "calibration")
-STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 500, 700, 10, 120
+SKELETONS, STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 1500, 500, 700, 10, 120
 CHILDREN = 0.15  # of the patients that the heads learn from
 CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is in two sets
 
@@ -33,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, default=0, help="of weights and simulated patients")
     made.add_argument("--output", type=Path, default=BUNDLE, help="folder of the bundle to write")
     made.add_argument("--only", choices=PARTS, action="append", help="make only this part; may be repeated")
+    made.add_argument("--skeletons", type=int, default=SKELETONS, help="simulated, of each part, for the shape models")
     made.add_argument("--steps", type=int, default=STEPS, help="batches of 8 films for the localiser")
     made.add_argument("--patients", type=int, default=PATIENTS, help="simulated patients for the damage heads")
     made.add_argument("--epochs", type=int, default=EPOCHS, help="of the damage heads")
@@ -54,7 +56,7 @@ def main(arguments: list[str]) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     if "shape" in parts:
-        models = (shape_training.build("hand", options.seed), shape_training.build("foot", options.seed))
+        models = tuple(shape_training.build(part, options.seed, options.skeletons) for part in SITES)
         shape_training.save(models, options.output / SHAPE)
         console.print(f"shape models: {len(models[0].spread)} modes of the hand, {len(models[1].spread)} of the foot")
     try:

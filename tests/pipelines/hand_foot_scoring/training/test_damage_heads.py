@@ -15,8 +15,8 @@ from pipelines.lab.checkpoint import Checkpoint
 
 
 def test_heads_can_learn_what_they_are_shown() -> None:
-    crops = simulated(1, 4, even=1, oddities=0.0, children=0.0, sites_each=5)
-    network = train_damage(crops, "local_smoothing", 0, epochs=40, batch=40)
+    crops = simulated(1, 3, even=1, oddities=0.0, children=0.0, sites_each=4)
+    network = train_damage(crops, "local_smoothing", 0, epochs=12, batch=12)
     rows = joints(crops)
     mine, nothing = by_family(scores(network, crops), rows), all_zero(rows)
     for head in MAXIMUM:

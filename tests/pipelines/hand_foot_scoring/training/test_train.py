@@ -27,14 +27,15 @@ def test_a_folder_with_the_state_of_another_training_is_left_alone(
 
 def test_the_command_writes_a_bundle_that_loads(tmp_path: Path) -> None:
     common = ["--output", str(tmp_path), "--threads", "1"]
-    assert train.main([*common, "--only", "shape", "--only", "localiser", "--steps", "2"]) == 0
+    assert train.main([*common, "--only", "shape", "--only", "localiser", "--skeletons", "60", "--steps", "2"]) == 0
     small = ["--patients", "3", "--epochs", "1", "--calibration-patients", "2"]
     assert train.main([*common, "--only", "damage", "--only", "calibration", *small]) == 0
     assert not list(tmp_path.glob("*.training"))  # a training that is over keeps no state
     loaded = weights.load(tmp_path)
     assert loaded.damage.loss == "local_smoothing"
     out = tmp_path / "figures.json"
-    assert evaluate.main(["--bundle", str(tmp_path), "--patients", "2", "--json", str(out), "--threads", "1"]) == 0
+    few = ["--patients", "2", "--hands", "1", "--threads", "1"]
+    assert evaluate.main(["--bundle", str(tmp_path), *few, "--json", str(out)]) == 0
     figures = json.loads(out.read_text())
     assert set(figures["calibration_error"]) == set(MAXIMUM)
     assert 0 <= figures["interval_coverage"] <= 1
