@@ -14,15 +14,15 @@ from pipelines.knee_oa_risk.training import train
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
-    arguments = ["--persons", "3000", "--members", "2", "--epochs", "1", "--threads", "1", "--bundle", str(folder)]
+    arguments = ["--persons", "1000", "--members", "2", "--epochs", "1", "--threads", "1", "--bundle", str(folder)]
     assert train.main(arguments) == 0
     return folder
 
 
 def test_evaluation_measures_everything_and_says_which_bars_were_missed(bundle: Any, tmp_path: Path) -> None:
     card = tmp_path / "card.md"
-    arguments = ["--bundle", str(bundle), "--persons", "1500", "--train-persons", "3000", "--epochs", "1"]
-    code = evaluate.main([*arguments, "--threads", "1", "--card", str(card), "--designs", "2500"])
+    arguments = ["--bundle", str(bundle), "--persons", "1000", "--train-persons", "1000", "--epochs", "1"]
+    code = evaluate.main([*arguments, "--threads", "1", "--card", str(card), "--designs", "1000"])
     text = card.read_text()
     assert code == 1  # two networks of one epoch cannot meet the bars, and the exit code says so
     assert "**no**" in text
