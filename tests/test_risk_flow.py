@@ -13,7 +13,6 @@ import pytest
 from fhir.resources.R4B.riskassessment import RiskAssessment
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 
 from node.demo import samples
 from node.patient_records.store import new_key
@@ -21,6 +20,7 @@ from pipelines.knee_oa_risk.simulation.sample import demo_person, patient_bundle
 from tests.fhir_peer import FhirPeer, predictions, serving
 from tests.orthanc import free_port
 from tests.running import RunningNode
+from tests.test_flow import Sent, fresh
 from tests.waiting import until
 
 ROUTE = {"when": {"Modality": "MR"}, "level": "study", "pipeline": "knee_oa_risk", "destinations": ["out"]}
@@ -29,6 +29,7 @@ PDF, ENHANCED_SR, CAPTURE = (
     "1.2.840.10008.5.1.4.1.1.88.22",
     "1.2.840.10008.5.1.4.1.1.7",
 )
+SOON = {"series_quiet_s": 1, "study_quiet_s": 1}
 INDEX, BORN = date(2026, 1, 5), date(1961, 2, 14)  # of the phantom's headers
 
 
@@ -45,7 +46,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.glob("*.dcm"))[:4]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[FhirPeer]:
     """A FHIR server that knows somebody else, and is busy the first time it is given something."""
     peer = FhirPeer({"entry": [{"resource": {"resourceType": "Patient", "id": "patient"}}]}, statuses=(503,))
@@ -53,12 +54,14 @@ def server() -> Iterator[FhirPeer]:
         yield peer
 
 
-@pytest.fixture
-def node(tmp_path: Path, server: FhirPeer) -> Iterator[RunningNode]:
-    (tmp_path / "records.key").write_bytes(new_key())
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, server: FhirPeer) -> Iterator[RunningNode]:
+    folder = tmp_path_factory.mktemp("node")
+    (folder / "records.key").write_bytes(new_key())
     mllp = free_port()
     settings = RunningNode(
-        tmp_path,
+        folder,
+        receive=SOON,
         routes={"risk": ROUTE},
         destinations={"out": {"kind": "folder", "path": "out"}},
         records={
@@ -82,12 +85,12 @@ def test_the_risk_of_a_posted_record_lands_in_the_patients_study_and_on_the_fhir
     answer = httpx.post(f"http://127.0.0.1:{node.page}/fhir", json=record, timeout=60)
     assert answer.status_code == 200, answer.text
     assert set(node.send(study)) == {0}
-    (job,) = node.ended_jobs(1, seconds=180)
+    source = dcmread(study[0])
+    (job,) = node.ended_jobs(1, seconds=180, study=source.StudyInstanceUID)
     assert (job.state, job.reason) == ("done", "")
 
     made = results(node)
     assert set(made) == {PDF, ENHANCED_SR, CAPTURE}
-    source = dcmread(study[0])
     for ds in made.values():
         assert ds.StudyInstanceUID == source.StudyInstanceUID
         assert ds.PatientID == source.PatientID
@@ -115,8 +118,9 @@ def test_the_risk_of_a_posted_record_lands_in_the_patients_study_and_on_the_fhir
     assert server.given[1] == asked.json()
 
     # the record is on disk encrypted, and nowhere else; nothing that was logged names the patient
-    (kept,) = (node.folder / "data" / "records").glob("*.record")
-    assert b"DEMO-KNEE" not in kept.read_bytes()
+    kept = list((node.folder / "data" / "records").glob("*.record"))
+    assert kept
+    assert not any(b"DEMO-KNEE" in path.read_bytes() for path in kept)
     context = (node.folder / "data" / "jobs" / job.id / "context.plain").read_bytes()
     assert b"icd-10" not in context
     rows = b"".join(path.read_bytes() for path in (node.folder / "data").glob("node.db*"))
@@ -127,31 +131,36 @@ def test_the_risk_of_a_posted_record_lands_in_the_patients_study_and_on_the_fhir
 
 
 def test_a_study_without_a_record_and_one_of_somebody_else_are_unsuitable_with_the_reason(
-    node: Any, record: dict[str, Any], study: list[Path]
+    node: Any, study: list[Path]
 ) -> None:
-    node.send(study)
-    (job,) = node.ended_jobs(1, seconds=180)
+    first, later = of_somebody(study), of_somebody(study)
+    node.send(first.images)
+    (job,) = node.ended_jobs(1, seconds=180, study=first.study)
     assert (job.state, job.reason) == ("unsuitable", "no record of this patient has reached the node")
 
     message = (
         "MSH|^~\\&|HIS|S|CONDYLE|S|20251201||ADT^A08^ADT_A01|1|P|2.5\rEVN|A08|20251201\r"
-        "PID|1||DEMO-KNEE^^^H^MR||Phantom^Knee||19620214|F\r"  # a year off
+        "PID|1||SOMEBODY^^^H^MR||Phantom^Knee||19620214|F\r"  # a year off
     )
     with socket.create_connection(("127.0.0.1", node.mllp), timeout=20) as connection:
         connection.sendall(b"\x0b" + message.encode() + b"\x1c\r")
         assert b"MSA|AA|1" in connection.recv(4096)
-    later = [dcmread(path) for path in study]
-    for number, ds in enumerate(later):
-        ds.StudyInstanceUID, ds.SeriesInstanceUID = "2.25.101", "2.25.102"
-        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"2.25.{200 + number}")
-    node.send(later)
-    second = next(job for job in node.ended_jobs(2, seconds=180) if job.study_instance_uid == "2.25.101")
+    node.send(later.images)
+    (second,) = node.ended_jobs(1, seconds=180, study=later.study)
     assert second.state == "unsuitable"
     assert second.reason.endswith("birth date")
     # the whole date: four digits of it can also stand in the fractions of a second of a time in the log
     assert not any(
         date in second.reason + node.log_text() for date in ("19620214", "1962-02-14", "19610214", "1961-02-14")
     )
+
+
+def of_somebody(files: list[Path]) -> Sent:
+    """The images as those of a new study of a patient whose record no test posts."""
+    new = fresh(files)
+    for ds in new.images:
+        ds.PatientID = "SOMEBODY"
+    return new
 
 
 def test_a_study_is_sending_until_the_fhir_server_of_its_route_is_back_and_has_its_risk_once(
@@ -162,6 +171,7 @@ def test_a_study_is_sending_until_the_fhir_server_of_its_route_is_back_and_has_i
     emr = {"kind": "fhir", "url": f"http://127.0.0.1:{port}/r4", "identifier_system": "urn:h", "confirm": True}
     settings = RunningNode(
         tmp_path,
+        receive=SOON,
         routes={"risk": {**ROUTE, "destinations": ["out", "emr"]}},
         destinations={"out": {"kind": "folder", "path": "out"}, "emr": emr},
     )
@@ -173,8 +183,8 @@ def test_a_study_is_sending_until_the_fhir_server_of_its_route_is_back_and_has_i
         assert [job.state for job in node.jobs()] == ["sending"]
         assert not list((node.folder / "out").rglob("*.json"))  # a DICOM destination gets no FHIR resource
         node.kill()
-        node.start()
         with serving(peer.app, port):
+            node.start()
             (job,) = node.ended_jobs(1, seconds=120)
     assert (job.state, job.reason) == ("done", "")
     (given,) = peer.given
