@@ -20,7 +20,6 @@ from tests.running import RunningNode
 from tests.test_kill import ALL_CLASSES
 from tests.waiting import until
 
-SLOW = {"running": {"run_s": 2.0}}
 WORK = ("sending", "running", "waiting", "arriving")  # where each series is when the node is killed
 
 
@@ -30,12 +29,14 @@ def peer_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     return free_port()
 
 
-def node_in(folder: Path, journal: Path, peer_port: int) -> RunningNode:
+def node_in(folder: Path, journal: Path, wait_here: Path, peer_port: int) -> RunningNode:
+    """A node whose jobs of the route ``running`` do so while `wait_here` exists."""
+    more = {"running": {"run_while": str(wait_here)}}
     routes = {
         name: {
             "when": {"SeriesDescription": name},
             "pipeline": "trial",
-            "settings": {"journal": str(journal), **SLOW.get(name, {})},
+            "settings": {"journal": str(journal), **more.get(name, {})},
             "destinations": ["pacs"],
         }
         for name in WORK
@@ -58,10 +59,11 @@ def states(node: RunningNode) -> dict[str, str]:
 def test_work_under_way_ends_well_in_the_new_place_and_nothing_names_the_old_one(
     tmp_path: Path, peer_port: int
 ) -> None:
-    old, new, journal = tmp_path / "old", tmp_path / "new", tmp_path / "journal.txt"
+    old, new, journal, wait_here = (tmp_path / name for name in ("old", "new", "journal.txt", "wait-here"))
     old.mkdir()
+    wait_here.touch()
     last = series("arriving")
-    with node_in(old, journal, peer_port) as node:
+    with node_in(old, journal, wait_here, peer_port) as node:
         node.send(series("sending"))
         until(lambda: states(node) == {"sending": JobState.SENDING}, "objects wait for the archive")
         node.send(series("running"))
@@ -72,7 +74,8 @@ def test_work_under_way_ends_well_in_the_new_place_and_nothing_names_the_old_one
         until(lambda: len(node.all(select(InstanceRow))) == 7, "all that came is stored")
 
     old.rename(new)
-    moved = node_in(new, journal, peer_port)
+    wait_here.unlink()
+    moved = node_in(new, journal, wait_here, peer_port)
     with Session(moved.database) as session, session.begin():  # else it waits half a minute for the node that was
         session.execute(update(ExecutorRow).values(seen=datetime.now(UTC) - timedelta(hours=1)))
     with moved as node, Peer(classes=ALL_CLASSES).listen(port=peer_port):
