@@ -289,15 +289,17 @@ def test_a_node_does_not_start_on_an_empty_token_or_one_port_for_two(
     assert re.search(rf"config.yaml:\d+: {told}", ended.stderr), ended.stderr
 
 
-def test_a_configuration_that_cannot_be_used_is_exit_code_3(tmp_path: Path) -> None:
-    ended = process("serve", configured(tmp_path, node={"ae_title": ""}))
+@pytest.mark.usefixtures("logging_restored")
+def test_a_configuration_that_cannot_be_used_is_exit_code_3(tmp_path: Path, condyle: Condyle) -> None:
+    ended = condyle("serve", configured(tmp_path, node={"ae_title": ""}))
     assert ended.returncode == 3
     assert re.search(r"config.yaml:\d+: node.ae_title: ''", ended.stderr)
     assert "Traceback" not in ended.stderr
 
 
-def test_a_route_that_cannot_be_used_keeps_the_node_from_starting(tmp_path: Path) -> None:
-    ended = process("serve", configured(tmp_path, routes={"knee": {**KNEE, "when": {"Modalty": "MR"}}}))
+@pytest.mark.usefixtures("logging_restored")
+def test_a_route_that_cannot_be_used_keeps_the_node_from_starting(tmp_path: Path, condyle: Condyle) -> None:
+    ended = condyle("serve", configured(tmp_path, routes={"knee": {**KNEE, "when": {"Modalty": "MR"}}}))
     assert ended.returncode == 3
     assert re.search(r"config.yaml:\d+: routes.knee.when.Modalty: 'Modalty' is not a DICOM keyword", ended.stderr)
 
@@ -433,15 +435,15 @@ def test_train_of_an_unknown_pipeline_names_those_there_are(condyle: Condyle) ->
     assert "installed: " in ended.stderr
 
 
-def test_evaluating_a_model_that_is_not_there_is_answered_in_a_sentence(tmp_path: Path) -> None:
-    ended = process("evaluate", "joint_classification", "--bundle", tmp_path / "none", "--card", tmp_path / "card.md")
+def test_evaluating_a_model_that_is_not_there_is_answered_in_a_sentence(tmp_path: Path, condyle: Condyle) -> None:
+    ended = condyle("evaluate", "joint_classification", "--bundle", tmp_path / "none", "--card", tmp_path / "card.md")
     assert ended.returncode == 1
     assert "there is no trained model for images here" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_train_hands_over_everything_after_the_pipelines_name() -> None:
-    ended = process("train", "knee_super_resolution", "--help")
+def test_train_hands_over_everything_after_the_pipelines_name(condyle: Condyle) -> None:
+    ended = condyle("train", "knee_super_resolution", "--help")
     assert ended.returncode == 0
     assert "--seed" in ended.stdout
 
