@@ -194,7 +194,7 @@ class JobEngine:
         self._lock: IO[str] | None = None
         self._alone: Flow | None = None
         self._swept: dict[JobState, job_states.Place | None] = {}  # how far the search for jobs left over has come
-        self._keeper = Loop("care of jobs", self._keep, every_s=beat_s, retry_s=beat_s)
+        self._keeper = Loop("care of jobs", self._keep, every_s=beat_s)
         # apart from the heartbeat, which must not wait for a folder of a million files
         self._cleaner = Loop("clean-up of jobs", self._clean_up, every_s=RETAIN_EVERY_S, retry_s=RETRY_S)
 
