@@ -110,9 +110,10 @@ def _inside(distance_mm: Array, edge_mm: float = 0.5) -> Array:
 
 def _ellipsoid(points: Array, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> Array:
     """About the signed distance from an ellipsoid, mm, for `points` (..., 3) LPS."""
-    scaled = (points - np.array(centre)) / np.array(radii)
-    length = np.sqrt((scaled**2).sum(-1)) + 1e-9
-    gradient = np.sqrt(((scaled / np.array(radii)) ** 2).sum(-1)) + 1e-9
+    # axis by axis: a sum over an axis of three is several times as slow
+    x, y, z = ((points[..., axis] - centre[axis]) / radii[axis] for axis in range(3))
+    length = np.sqrt(x**2 + y**2 + z**2) + 1e-9
+    gradient = np.sqrt((x / radii[0]) ** 2 + (y / radii[1]) ** 2 + (z / radii[2]) ** 2) + 1e-9
     return np.asarray(length * (length - 1) / gradient)
 
 
