@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.knee_super_resolution.training.volumes import (
+    KNEE_SIDE,
     ThinVolume,
     densified,
     held_back,
@@ -35,7 +36,14 @@ class Corpus:
         return f"{made}, and on {real}; research use only, not for clinical use"
 
 
-def gather(seed: int, knees: int, clutter: int, folders: Sequence[Path], excluded: Sequence[str]) -> Corpus:
+def gather(
+    seed: int,
+    knees: int,
+    clutter: int,
+    folders: Sequence[Path],
+    excluded: Sequence[str],
+    knee_side: int = KNEE_SIDE,
+) -> Corpus:
     """Simulate and read volumes, split by subject; names that contain an excluded word are never used.
 
     Parameters
@@ -48,9 +56,11 @@ def gather(seed: int, knees: int, clutter: int, folders: Sequence[Path], exclude
         With real volumes, see `read_volumes`.
     excluded
         Words that must not occur in the name of a folder, subject or volume.
+    knee_side
+        Samples of a simulated knee along each axis.
     """
     corpus = Corpus()
-    for volume in simulated_volumes(seed, knees, clutter):
+    for volume in simulated_volumes(seed, knees, clutter, knee_side):
         number = int(volume.subject.split()[1])
         (corpus.validation if number % 10 == 9 else corpus.simulated).append(volume)
     for folder in folders:

@@ -24,6 +24,7 @@ from pipelines.knee_super_resolution.training.description import arithmetic_tflo
 from pipelines.knee_super_resolution.training.dictionary import save_dictionary, train_dictionary
 from pipelines.knee_super_resolution.training.fit import checkpoint_of, fit
 from pipelines.knee_super_resolution.training.plan import FACTORS, Plan
+from pipelines.knee_super_resolution.training.volumes import KNEE_SIDE
 from pipelines.lab.checkpoint import OtherTraining
 
 
@@ -106,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--channels", type=int, default=32, help="channels of the network")
     options.add_argument("--blocks", type=int, default=5, help="residual blocks of the network")
     options.add_argument("--knees", type=int, default=24, help="simulated knees to train on")
+    options.add_argument("--knee-side", type=int, default=KNEE_SIDE, help="samples of a simulated knee along each axis")
     options.add_argument("--clutter", type=int, default=24, help="simulated volumes of random shapes to train on")
     options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="PyTorch device")
     options.add_argument("--threads", type=int, default=1, help="patches computed at once, one thread each")
@@ -132,7 +134,7 @@ def main(arguments: list[str]) -> int:
         threads=options.threads,
     )
     with console.status("simulating and reading volumes"):
-        corpus = gather(options.seed, options.knees, options.clutter, options.data, options.exclude)
+        corpus = gather(options.seed, options.knees, options.clutter, options.data, options.exclude, options.knee_side)
     counts = f"{len(corpus.simulated)} simulated and {len(corpus.real)} real volumes"
     console.print(f"{counts}, {len(corpus.validation)} held back")
     if options.method == "scsr":

@@ -24,6 +24,7 @@ from pipelines.knee_super_resolution.simulation import thin_volumes
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 THIN_TOLERANCE = 1.5  # an axis counts as thin when its spacing is within this of the smallest
 MIN_SAMPLES = 24  # along an axis, to be degraded by 2 at least
+KNEE_SIDE = 128  # samples of a simulated knee along each axis
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _scaled(array: NDArray[np.floating]) -> NDArray[np.float32]:
     return scaled
 
 
-def simulated_volumes(seed: int, knees: int, clutter: int) -> Iterator[ThinVolume]:
+def simulated_volumes(seed: int, knees: int, clutter: int, knee_side: int = KNEE_SIDE) -> Iterator[ThinVolume]:
     """Simulated knees, then clutter; the same for the same seed.
 
     Parameters
@@ -111,11 +112,13 @@ def simulated_volumes(seed: int, knees: int, clutter: int) -> Iterator[ThinVolum
         Of all of them.
     knees, clutter
         How many of each.
+    knee_side
+        Samples of a knee along each axis.
     """
     random = np.random.default_rng(seed)
     for number in range(knees):
         step_mm = float(random.uniform(0.5, 0.9))
-        knee = thin_volumes.simulate_knee(int(random.integers(2**31)), step_mm=step_mm)
+        knee = thin_volumes.simulate_knee(int(random.integers(2**31)), (knee_side,) * 3, step_mm)
         yield ThinVolume(f"simulated knee {number}", f"knee {number}", _scaled(knee.array), (step_mm,) * 3)
     for number in range(clutter):
         array = thin_volumes.simulate_clutter(int(random.integers(2**31)))
