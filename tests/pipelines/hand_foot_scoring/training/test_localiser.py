@@ -42,7 +42,7 @@ def test_ignored_pixels_do_not_count_in_the_mask_loss() -> None:
 
 def test_the_localiser_learns() -> None:
     losses: list[float] = []
-    train_localiser(0, 52, batch=2, report=lambda step, loss: losses.append(loss))
+    train_localiser(0, 52, batch=1, report=lambda step, loss: losses.append(loss))
     assert losses[-1] < 0.8 * losses[0]
 
 
