@@ -16,7 +16,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from tests.needs import missing
 from tests.orthanc import Archive, Modality, OrthancMissing
-from tests.scp import end, port_of
+from tests.scp import end, listen, port_of
 
 pytestmark = pytest.mark.orthanc
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -33,7 +33,7 @@ class Listening:
         self.changed = threading.Condition()
         ae = AE(ae_title=ae_title)
         ae.supported_contexts = AllStoragePresentationContexts
-        self.server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)])
+        self.server = listen(ae, [(evt.EVT_C_STORE, self._store)])
         self.port = port_of(self.server)
 
     def _store(self, event: evt.Event) -> int:

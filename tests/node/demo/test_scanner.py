@@ -15,7 +15,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from node.demo.orthanc_process import free_port
 from node.demo.scanner import AE_TITLE, File, Receiver, Scanner
 from tests.needs import missing
-from tests.scp import end, port_of
+from tests.scp import end, listen, port_of
 
 
 class Listening:
@@ -26,7 +26,7 @@ class Listening:
         self.calling: set[str] = set()
         ae = AE(ae_title="LISTENER")
         ae.add_supported_context(SecondaryCaptureImageStorage, ALL_TRANSFER_SYNTAXES)
-        self.server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)])
+        self.server = listen(ae, [(evt.EVT_C_STORE, self._store)])
         self.receiver = Receiver("LISTENER", port_of(self.server))
 
     def _store(self, event: evt.Event) -> int:

@@ -12,7 +12,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO
 
 from node.network import requestor  # noqa: F401  mends pynetdicom
-from tests.scp import PATIENT_ROOT_FIND, end, port_of
+from tests.scp import PATIENT_ROOT_FIND, end, listen, port_of
 from tests.waiting import until
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -33,7 +33,7 @@ def association() -> Iterator[Association]:
     scp.add_supported_context(VERIFICATION)
     scp.add_supported_context(PATIENT_ROOT_FIND)
     handlers: list[evt.EventHandlerType] = [(evt.EVT_C_ECHO, lambda event: 0x0000), (evt.EVT_C_FIND, three_matches)]
-    server = scp.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    server = listen(scp, handlers)
     scu = AE()
     scu.acse_timeout = scu.dimse_timeout = scu.network_timeout = 2
     scu.add_requested_context(VERIFICATION)

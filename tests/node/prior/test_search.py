@@ -25,7 +25,7 @@ from node.receive.receiver import Receiver
 from tests.needs import missing
 from tests.node.prior.earlier import part10, report, site
 from tests.orthanc import Archive, Modality, OrthancMissing, free_port
-from tests.scp import end, port_of
+from tests.scp import end, listen, port_of
 from tests.serving import served
 
 
@@ -335,7 +335,7 @@ def test_an_archive_that_breaks_off_or_talks_nonsense_costs_no_job(tmp_path: Pat
 
     ae = AE("PACS")
     ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, broken)])
+    server = listen(ae, [(evt.EVT_C_FIND, broken)])
     try:
         dimse = {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": port_of(server)}
         with served(nonsense) as url:

@@ -37,7 +37,7 @@ from node.database.connection import open_database
 from node.database.jobs import Job, JobState
 from node.database.migrations import migrate
 from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
-from tests.scp import end, port_of
+from tests.scp import end, listen, port_of
 
 KINDS = {  # SOP class and order of sending
     "derived_series": (MRImageStorage, 0),
@@ -208,7 +208,7 @@ class Peer:
             (evt.EVT_REQUESTED, self._requested),
             *(handler for add in more for handler in getattr(add, "handlers", ())),
         ]
-        server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+        server = listen(ae, handlers, port)
         try:
             yield port_of(server)
         finally:

@@ -20,7 +20,7 @@ from node.send.lane import Lane
 from node.send.outbox import Sender
 from tests.node.send.outgoing import HandClock, Outgoing, Peer, destinations, outgoing
 from tests.orthanc import Archive, Modality, free_port
-from tests.scp import end
+from tests.scp import end, listen
 from tests.waiting import until
 
 
@@ -247,7 +247,7 @@ def test_orthanc_commits_itself_on_an_association_of_its_own(out: Outgoing, tmp_
     port = free_port()
     ae = AE("CONDYLE")
     ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
-    listening = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, take)])
+    listening = listen(ae, [(evt.EVT_N_EVENT_REPORT, take)], port)
     archive = Archive(tmp_path / "orthanc", modalities={"condyle": Modality("CONDYLE", port)})
     try:
         with archive:

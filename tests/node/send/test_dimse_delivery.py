@@ -20,7 +20,7 @@ from node.send.delivery import Answer, Outcome, by_status
 from node.send.dimse_delivery import DimseDelivery
 from tests.node.send.outgoing import Outgoing, Peer, outgoing
 from tests.orthanc import free_port
-from tests.scp import end, port_of
+from tests.scp import end, listen, port_of
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_peer_that_cannot_be_reached_or_refuses_us_says_why(item: ObjectFile, 
     ae = AE("SOMEBODY")
     ae.require_called_aet = True
     ae.add_supported_context(SecondaryCaptureImageStorage)
-    server = ae.start_server(("127.0.0.1", 0), block=False)
+    server = listen(ae)
     try:
         with pytest.raises(PeerUnavailable, match=reason):
             list(delivery(port_of(server)).send([item]))
@@ -173,9 +173,7 @@ def tls_peer(certificates: Path) -> Iterator[tuple[int, Peer]]:
     peer = Peer()
     ae = AE("ARCHIVE")
     ae.add_supported_context(SecondaryCaptureImageStorage)
-    server = ae.start_server(
-        ("127.0.0.1", 0), block=False, ssl_context=context, evt_handlers=[(evt.EVT_C_STORE, peer._store)]
-    )
+    server = listen(ae, [(evt.EVT_C_STORE, peer._store)], ssl_context=context)
     try:
         yield port_of(server), peer
     finally:

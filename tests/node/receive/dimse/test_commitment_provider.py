@@ -28,6 +28,7 @@ from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
 from tests.node.receive.harness import Running, association, configuration, mr
+from tests.scp import end, listen
 from tests.waiting import until
 
 SERVERS = ("fast", "plain")
@@ -47,7 +48,7 @@ class Requester:
         ae = AE(ae_title="SCANNER")
         ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
         handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, self._report)]
-        self._server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+        self._server = listen(ae, handlers, self.port)
 
     def _report(self, event: Any) -> tuple[int, None]:
         self.reports.append((event.event_type, event.event_information))
@@ -56,7 +57,7 @@ class Requester:
 
     def close(self) -> None:
         if self._server is not None:
-            self._server.shutdown()
+            end(self._server)
 
 
 @pytest.fixture
