@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from dicom_sr.write.encode import encode
 from pipelines.example import CREATED
-from pipelines.examples import PROFILE, write_examples
+from pipelines.examples import PROFILE, makers
 from pipelines.knee_super_resolution.example import example as knee_example
 from tests.browser import difference, kept_picture
 from tests.dicom_sr import every_kind
@@ -45,14 +44,11 @@ class Examples:
 @pytest.fixture(scope="package")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examples]:
     folder = tmp_path_factory.mktemp("examples")
-    write_examples(folder)
     # one echo instead of two: OHIF takes a series of several echoes for a volume over time; to draw that in software
     # (WebGL without a GPU) costs Chromium its graphics context
-    shutil.rmtree(folder / KNEE)
-    knee = knee_example(folder / KNEE / "source", echo_times_ms=(12.0,))
-    encode(knee.result, PROFILE, CREATED, folder / KNEE / "result")
-    more = every_kind.every_kind(folder / every_kind.NAME / "source")
-    encode(more.result, PROFILE, CREATED, folder / every_kind.NAME / "result")
+    one_echo = {KNEE: lambda source: knee_example(source, echo_times_ms=(12.0,))}
+    for name, make in (makers() | one_echo | {every_kind.NAME: every_kind.every_kind}).items():
+        encode(make(folder / name / "source").result, PROFILE, CREATED, folder / name / "result")
     try:
         archive = Archive(tmp_path_factory.mktemp("viewers"), plugins=("DicomWeb", "WebViewer"))
     except OrthancMissing as error:
