@@ -1,19 +1,24 @@
 """An engine and a sender in a process of their own, to be killed: ``python -m tests.node.run.node_process NOTE``.
 
-The note is a JSON file with the configuration, the executor's name and after how many seconds another one is dead.
+The note is a JSON file with the configuration, the executor's name and after how many seconds another one is dead. For
+each line that it reads it forks a process that runs jobs, with everything imported: only the first start takes long.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
+from node import log
 from node.config import Configuration
+from node.run.job_engine import JobEngine, set_up
+from node.send.outbox import Sender
 from tests.node.run.trial import ROOT, Bench
 from tests.waiting import until
 
@@ -26,7 +31,8 @@ class NodeProcess:
         self._ready, self._note = bench.folder / f"{name}.ready", bench.folder / f"{name}.json"
         note = {"configuration": bench.configuration.model_dump(mode="json"), "name": name}
         self._note.write_text(json.dumps({**note, "dead_after_s": dead_after_s, "ready": str(self._ready)}))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._parent: subprocess.Popen[str] | None = None
+        self._child: int | None = None
 
     def __enter__(self) -> NodeProcess:
         self.start()
@@ -36,40 +42,48 @@ class NodeProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+        if self._parent is not None:
+            self._parent.kill()
+            self._parent.communicate()
 
     def start(self) -> None:
         """Start it and wait until it runs jobs."""
         self._ready.unlink(missing_ok=True)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.node.run.node_process", str(self._note)], cwd=ROOT, stdout=log, stderr=log
-            )
+        if self._parent is None:
+            command = [sys.executable, "-m", "tests.node.run.node_process", str(self._note)]
+            pipe = subprocess.PIPE
+            with self.log.open("ab") as log:
+                self._parent = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=log, text=True)
+        assert self._parent.stdin is not None
+        self._parent.stdin.write("start\n")
+        self._parent.stdin.flush()
+        self._child = int(self._answer())
         until(self._is_ready)
 
+    def _answer(self) -> str:
+        assert self._parent is not None
+        assert self._parent.stdout is not None
+        return self._parent.stdout.readline() or self.log.read_text()
+
     def _is_ready(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, self.log.read_text()
+        assert Path(f"/proc/{self._child}").exists(), self.log.read_text()
         return self._ready.exists()
 
     def kill(self) -> None:
         """kill -9."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        if self._child is not None:
+            os.kill(self._child, signal.SIGKILL)
+            assert self._answer() == "ended\n"
+            self._child = None
 
     def freeze(self, frozen: bool) -> None:
         """Stop it in its tracks, or let it go on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+        assert self._child is not None
+        os.kill(self._child, signal.SIGSTOP if frozen else signal.SIGCONT)
 
 
-def main(note: dict[str, Any]) -> None:
+def run_jobs(note: dict[str, Any]) -> None:
     """Run jobs and send their objects until killed."""
-    from node import log
-    from node.run.job_engine import JobEngine, set_up
-    from node.send.outbox import Sender
-
     log.configure("json")
     configuration = Configuration.model_validate(note["configuration"])
     database = set_up(configuration)
@@ -80,5 +94,19 @@ def main(note: dict[str, Any]) -> None:
     signal.pause()
 
 
+def main(note: dict[str, Any], orders: IO[str], answers: IO[str]) -> None:
+    """Start a process for each order, when the one before has ended."""
+    for _ in orders:
+        child = os.fork()
+        if not child:
+            os.dup2(2, 1)
+            run_jobs(note)
+        answers.write(f"{child}\n")
+        answers.flush()
+        os.waitpid(child, 0)
+        answers.write("ended\n")
+        answers.flush()
+
+
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text()))
+    main(json.loads(Path(sys.argv[1]).read_text()), sys.stdin, sys.stdout)

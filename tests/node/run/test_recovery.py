@@ -33,6 +33,14 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: Postgres) ->
         yield ready
 
 
+@pytest.fixture
+def hold(tmp_path: Path) -> Path:
+    """A file that keeps a job with it as `run_while` in its inference while it is there."""
+    path = tmp_path / "hold"
+    path.touch()
+    return path
+
+
 def submit(made: Bench, **settings: Any) -> Job:
     """A job that whoever is there takes."""
     job = made.job(**settings)
@@ -62,7 +70,9 @@ def running(made: Bench, **settings: object) -> Job:
     return job
 
 
-def test_the_jobs_of_an_executor_that_is_gone_are_taken_over_and_a_slow_one_is_left_alone(made: Bench) -> None:
+def test_the_jobs_of_an_executor_that_is_gone_are_taken_over_and_a_slow_one_is_left_alone(
+    made: Bench, hold: Path
+) -> None:
     with NodeProcess(made, "one", dead_after_s=3) as one:
         slow = running(made, run_s=5.0)
         with NodeProcess(made, "two", dead_after_s=3):
@@ -72,10 +82,11 @@ def test_the_jobs_of_an_executor_that_is_gone_are_taken_over_and_a_slow_one_is_l
                 assert set(session.scalars(select(ExecutorRow.id))) == {"one", "two"}
         # only now the jobs to be taken over: while "two" was there, it could have taken all of them
         before = len(made.said("run"))
-        jobs = [submit(made, run_s=3.0) for _ in range(3)]
+        jobs = [submit(made, run_while=str(hold)) for _ in range(3)]
         until(lambda: len(made.said("run")) > before, seconds=120)
         one.kill()
         with NodeProcess(made, "two", dead_after_s=3):
+            hold.unlink()
             until(lambda: all(made.state(job) == "done" for job in jobs), seconds=120)
     for job in jobs:
         assert made.said("ran").count(job.series_instance_uids[0]) == 1
@@ -83,11 +94,13 @@ def test_the_jobs_of_an_executor_that_is_gone_are_taken_over_and_a_slow_one_is_l
     assert len(made.said("run")) > len(made.said("ran")), "the killed executor had begun one"
 
 
-def test_an_executor_that_wakes_up_after_its_job_was_taken_over_changes_nothing(made: Bench) -> None:
+def test_an_executor_that_wakes_up_after_its_job_was_taken_over_changes_nothing(made: Bench, hold: Path) -> None:
     with NodeProcess(made, "one", dead_after_s=3) as one:
-        job = running(made, run_s=2.0)
+        job = running(made, run_while=str(hold))
         one.freeze(True)
         with NodeProcess(made, "two", dead_after_s=3):
+            until(lambda: made.said("run").count(job.series_instance_uids[0]) == 2)
+            hold.unlink()
             until(lambda: made.state(job) == "done", seconds=120)
             one.freeze(False)
             after = submit(made)
@@ -98,10 +111,11 @@ def test_an_executor_that_wakes_up_after_its_job_was_taken_over_changes_nothing(
     assert made.events(job).count("sent") == 1
 
 
-def test_jobs_go_on_when_the_database_is_back(made: Bench, postgres: Postgres) -> None:
+def test_jobs_go_on_when_the_database_is_back(made: Bench, hold: Path, postgres: Postgres) -> None:
     with NodeProcess(made) as node:
-        job = running(made, run_s=2.0)
+        job = running(made, run_while=str(hold))
         postgres.stop()
+        hold.unlink()
         try:
             # the worker ends meanwhile, and the node notices that it cannot write that down
             until(lambda: job.series_instance_uids[0] in made.said("ran"))
