@@ -20,6 +20,8 @@ ARGS ?=
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# the tests start hundreds of processes: each would compile the code anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check format docs coverage bench hooks install clean
 
