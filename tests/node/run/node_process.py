@@ -47,7 +47,9 @@ class NodeProcess:
             self._parent.communicate()
 
     def start(self) -> None:
-        """Start it and wait until it runs jobs."""
+        """Start it and wait until it runs jobs; does nothing where it runs."""
+        if self._child is not None:
+            return
         self._ready.unlink(missing_ok=True)
         if self._parent is None:
             command = [sys.executable, "-m", "tests.node.run.node_process", str(self._note)]
