@@ -20,7 +20,7 @@ TEST="$DEMO"'
 /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf         fonts-dejavu-core
 /usr/lib/postgresql/*/bin/initdb                        postgresql
 /usr/share/java/pixelmed.jar                            libpixelmed-java
-!java                                                   default-jre-headless
+!javac                                                  default-jdk-headless
 '
 
 present() { # whether one of the alternatives in $1 is there

@@ -1,4 +1,7 @@
-"""A result with every kind of object on a knee study, whatever the pipelines make of such: segments on thin slices."""
+"""A result with every kind of object on a knee study, whatever the pipelines make of such.
+
+It has segments on thin slices, and a finding of a coding scheme that is somebody else's.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from pipelines.example import SIMULATED, Example, made_up_model, only_study
 from tests.factories import knee_result
 
 NAME = "every_kind"
+ACME = codes.register(codes.CodingScheme("99ACME", "2.25.271828", "Acme shoulder findings", "3"))
+TEAR = ACME.add("TEAR", "Tendon tear", "A tendon that is torn through or in part.", since="3")
 
 
 def every_kind(folder: Path, shape: tuple[int, int, int] = (20, 128, 128)) -> Example:
@@ -32,4 +37,6 @@ def every_kind(folder: Path, shape: tuple[int, int, int] = (20, 128, 128)) -> Ex
     )
     middle = stacks(study.series[0])[0].references[shape[0] // 2]
     flag = Flag(middle, "Middle slice: compare with the derived series.")
-    return Example(study, replace(result, segments=(spot,), flags=(flag,), limits=(SIMULATED,)))
+    torn = replace(result.findings[0], tracking_id="Tendon", finding=TEAR)
+    findings = (*result.findings, torn)
+    return Example(study, replace(result, findings=findings, segments=(spot,), flags=(flag,), limits=(SIMULATED,)))

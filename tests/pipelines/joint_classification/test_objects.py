@@ -65,9 +65,17 @@ def test_every_object_is_valid_and_lies_in_the_study(
 
 
 @pytest.mark.validators
-def test_the_report_passes_pixelmeds_validator(determined: Result, tmp_path: Path) -> None:
-    report = written(determined, tmp_path)["report"][0]
-    assert pixelmed(report.path)[0] == []
+def test_pixelmeds_validator_passes_the_report_and_finds_key_objects_without_an_image(
+    determined: Result, tmp_path: Path
+) -> None:
+    objects = written(determined, tmp_path)
+    report, note = objects["report"][0].path, tmp_path / "no-image.dcm"
+    ds = pydicom.dcmread(objects["key_objects"][0].path)
+    ds.ContentSequence = [item for item in ds.ContentSequence if item.ValueType != "IMAGE"]
+    ds.save_as(note)
+    told = pixelmed([note, report])
+    assert [line for line in told[note][0] if "IMAGE" in line and "Missing" in line]
+    assert told[report][0] == []
 
 
 def test_the_most_telling_frame_has_a_segmentation_that_names_it(determined: Result, tmp_path: Path) -> None:
