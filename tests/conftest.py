@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
@@ -15,6 +16,7 @@ import structlog
 import node.network.requestor  # noqa: F401  mends pynetdicom, for the peers of the tests too
 from node import log
 from tests.browser import open_browser
+from tests.dicom_sr.example_digests import written_in
 from tests.needs import missing
 from tests.orthanc import Archive, OrthancMissing
 from tests.postgres import Postgres
@@ -101,6 +103,18 @@ def browser() -> Iterator[Browser]:
     """A headless Chromium; for the module only, because its driver keeps an event loop in the thread meanwhile."""
     with open_browser() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def examples_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all examples, sources and objects, for `written_in`: made once for all workers, and only read."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "all-examples"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        written_in(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ examples of every one of them, so that the statement cannot say what the code do
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pydicom
@@ -15,6 +15,7 @@ from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext
 
+from dicom_sr.profile import EncodedObject
 from node.commands.exit_codes import OK
 from node.commands.terminal import console
 from node.config import DimseDestination, DimseSettings, NodeSettings
@@ -48,8 +49,10 @@ MEANING = {
 
 def conformance(output: Path | None) -> int:
     """Write the statement to `output`, or to standard output."""
-    with console(error=True).status("Making an example of every object"):
-        text = statement()
+    from pipelines.examples import write_examples
+
+    with console(error=True).status("Making an example of every object"), tempfile.TemporaryDirectory() as folder:
+        text = statement(write_examples(Path(folder)))
     if output is None:
         console().print(text, end="", markup=False, soft_wrap=True)
     else:
@@ -57,9 +60,9 @@ def conformance(output: Path | None) -> int:
     return OK
 
 
-def statement() -> str:
-    """The conformance statement as Markdown."""
-    return "\n\n".join([HEAD, _services(), _reception(), _created(), _sending(), _web(), _fhir(), TAIL]) + "\n"
+def statement(examples: Mapping[str, Iterable[EncodedObject]]) -> str:
+    """The conformance statement as Markdown; of what the node creates it tells the objects of the `examples`."""
+    return "\n\n".join([HEAD, _services(), _reception(), _created(examples), _sending(), _web(), _fhir(), TAIL]) + "\n"
 
 
 HEAD = f"""# DICOM conformance statement
@@ -164,8 +167,8 @@ def storage() -> list[PresentationContext]:
     return list(AllStoragePresentationContexts)
 
 
-def _created() -> str:
-    rows = _examples()
+def _created(examples: Mapping[str, Iterable[EncodedObject]]) -> str:
+    rows = _objects(examples)
     return "\n\n".join(
         [
             "## Objects that the node creates",
@@ -179,23 +182,20 @@ def _created() -> str:
     )
 
 
-def _examples() -> list[tuple[str, ...]]:
-    from pipelines.examples import write_examples
-
+def _objects(examples: Mapping[str, Iterable[EncodedObject]]) -> list[tuple[str, ...]]:
     seen: dict[tuple[str, ...], set[str]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for pipeline, objects in write_examples(Path(folder)).items():
-            for made in objects:
-                ds = pydicom.dcmread(made.path, stop_before_pixels=True)
-                template = next(iter(ds.get("ContentTemplateSequence") or ()), None)
-                key = (
-                    _name(made.sop_class_uid),
-                    made.sop_class_uid,
-                    str(ds.Modality),
-                    f"TID {template.TemplateIdentifier}" if template else "",
-                    _name(str(ds.file_meta.TransferSyntaxUID)),
-                )
-                seen.setdefault(key, set()).add(pipeline)
+    for pipeline, objects in examples.items():
+        for made in objects:
+            ds = pydicom.dcmread(made.path, stop_before_pixels=True)
+            template = next(iter(ds.get("ContentTemplateSequence") or ()), None)
+            key = (
+                _name(made.sop_class_uid),
+                made.sop_class_uid,
+                str(ds.Modality),
+                f"TID {template.TemplateIdentifier}" if template else "",
+                _name(str(ds.file_meta.TransferSyntaxUID)),
+            )
+            seen.setdefault(key, set()).add(pipeline)
     return [(*key, ", ".join(sorted(pipelines))) for key, pipelines in sorted(seen.items())]
 
 

@@ -10,36 +10,47 @@ all three are held to what every processor has, and the version of the package i
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
 
+from dicom_sr.profile import EncodedObject
+
 VERSION = "0.0.0"  # in place of the package's own: a release must not change the list
 
-_MAKE = f"""
-import sys
+_WRITE = f"""
+import pickle, sys
 from pathlib import Path
 from dicom_sr import provenance
 provenance.version = lambda package: {VERSION!r}
 from pipelines.examples import write_examples
 folder = Path(sys.argv[1])
-objects = [one for group in write_examples(folder).values() for one in group]
-lines = [f"{{one.sha256}}  {{one.path.relative_to(folder).as_posix()}}" for one in objects]
-sys.stdout.write("\\n".join(sorted(lines, key=lambda line: line.split()[1])) + "\\n")
+written = write_examples(folder)
+(folder / "written.pickle").write_bytes(pickle.dumps(written))
 """
 
 
-def example_digests() -> str:
-    """The list of all examples, made now: a line per object, sorted by path."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", _MAKE, folder]
+def written_in(folder: Path) -> dict[str, tuple[EncodedObject, ...]]:
+    """The objects of all examples by name, as `write_examples` gives them; it writes them if they are not there yet."""
+    written = folder / "written.pickle"
+    if not written.exists():
+        command = [sys.executable, "-c", _WRITE, str(folder)]
         root = Path(__file__).parents[2]
         done = subprocess.run(command, cwd=root, env=_plain_processor(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return done.stdout
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+    found: dict[str, tuple[EncodedObject, ...]] = pickle.loads(written.read_bytes())
+    return found
+
+
+def digests(folder: Path) -> str:
+    """The list of all examples in `folder`: a line per object, sorted by path."""
+    objects = [one for group in written_in(folder).values() for one in group]
+    lines = [f"{one.sha256}  {one.path.relative_to(folder).as_posix()}" for one in objects]
+    return "\n".join(sorted(lines, key=lambda line: line.split()[1])) + "\n"
 
 
 def _plain_processor() -> dict[str, str]:
@@ -55,4 +66,5 @@ def _plain_processor() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(example_digests())
+    with tempfile.TemporaryDirectory() as name:
+        sys.stdout.write(digests(Path(name)))

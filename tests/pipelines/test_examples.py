@@ -9,12 +9,12 @@ import pytest
 from dicom_sr.profile import EncodedObject, Kind
 from pipelines import examples, registry
 from pipelines.example import SIMULATED, Example
-from pipelines.examples import write_examples
+from tests.dicom_sr.example_digests import written_in
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[EncodedObject, ...]]:
-    return write_examples(tmp_path_factory.mktemp("examples"))
+def written(examples_folder: Path) -> dict[str, tuple[EncodedObject, ...]]:
+    return written_in(examples_folder)
 
 
 def test_there_is_a_full_set_for_every_pipeline(written: dict[str, tuple[EncodedObject, ...]]) -> None:
