@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.node.patient_records.asking import BUNDLE, Make, ask, clean_up, condyle, journal, maker, tell
+from node.commands.risk import risk
+from tests.node.patient_records.asking import Make, ask, clean_up, condyle, import_record, maker, runs
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -17,37 +20,44 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     return maker(tmp_path, monkeypatch)
 
 
-def test_the_command_answers_without_a_node_and_with_one_by_the_same_job(make: Make) -> None:
+def test_the_command_answers_without_a_node_and_with_one_by_the_same_job(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
     node = make()
-    bundle = node.folder / "bundle.json"
-    bundle.write_text(json.dumps(BUNDLE))
-    (node.folder / "data").mkdir()
-    assert condyle(node, "record", str(bundle)).returncode == 0
+    import_record(node)
     words = ("risk", "--patient", "PAT-4711", "--at", "2026-01-05", "--json")
     alone = condyle(node, *words)
     assert alone.returncode == 0, alone.stderr
     answer = json.loads(alone.stdout)
     assert answer["prediction"][0]["probabilityDecimal"] == 0.25
-    assert journal(node, "run") == 1
+    assert runs(node) == 1
     with node:
         assert ask(node).json() == answer
         assert json.loads(condyle(node, *words).stdout) == answer
-        assert journal(node, "run") == 1
-        text = condyle(node, "risk", "--patient", "PAT-4711", "--at", "2026-01-06")
+        assert runs(node) == 1
+
+        # what takes longer than `records.answer_wait_s` is left to the node
+        hold = node.folder / "hold"
+        hold.touch()
+        impatient = node.folder / "impatient.yaml"
+        content = yaml.safe_load(node.config.read_text())
+        content["records"]["answer_wait_s"] = 0.5
+        impatient.write_text(yaml.safe_dump(content))
+        early = condyle(node, "risk", "--patient", "PAT-4711", "--at", "2026-01-06", config=impatient)
+        assert early.returncode == 4
+        assert "The node is still at it" in early.stderr
+        hold.unlink()
+        text = condyle(node, "risk", "--patient", "PAT-4711", "--at", "2026-01-07")
         assert (text.returncode, text.stdout.splitlines()[0]) == (0, "A trial."), text.stderr
-        assert [job.state for job in node.jobs()] == ["done", "done"]
-        unknown = condyle(node, "risk", "--patient", "NOBODY")
-        assert (unknown.returncode, unknown.stderr.strip()) == (
-            1,
-            "there is no record under that patient ID and issuer",
-        )
+        assert [job.state for job in node.ended_jobs(3)] == ["done"] * 3
+
+        assert risk("NOBODY", node.config) == 1
+        assert capsys.readouterr().err.strip() == "there is no record under that patient ID and issuer"
 
 
 def test_the_command_holds_to_the_limits_without_a_node_too(make: Make) -> None:
     node = make(settings={"behaviour": "hang"}, run={"time_limit_s": 2})
-    bundle = node.folder / "bundle.json"
-    bundle.write_text(json.dumps(BUNDLE))
-    assert condyle(node, "record", str(bundle)).returncode == 0
+    import_record(node)
     answer = condyle(node, "risk", "--patient", "PAT-4711")
     assert (answer.returncode, answer.stderr.strip()) == (1, "took longer than run.time_limit_s, 2 s")
 
@@ -56,23 +66,18 @@ def test_the_command_holds_to_the_limits_without_a_node_too(make: Make) -> None:
     assert list((node.folder / "data" / "jobs").iterdir()) == []
 
 
-def test_the_command_tells_when_the_node_is_still_at_it(make: Make) -> None:
-    with make(records={"answer_wait_s": 0.5}, settings={"run_s": 5.0}) as node:
-        tell(node)
-        answer = condyle(node, "risk", "--patient", "PAT-4711")
-        assert answer.returncode == 4
-        assert "The node is still at it" in answer.stderr
-
-
 def test_two_commands_at_once_without_a_node_are_both_answered(make: Make) -> None:
-    node = make(settings={"run_s": 2.0})
-    bundle = node.folder / "bundle.json"
-    bundle.write_text(json.dumps(BUNDLE))
-    assert condyle(node, "record", str(bundle)).returncode == 0
+    node = make()
+    import_record(node)
+    hold = node.folder / "hold"
+    hold.touch()
     command = [sys.executable, "-m", "node", "risk", "--patient", "PAT-4711", "--json", "--config", str(node.config)]
     days = ("2026-01-05", "2026-01-06")
     asked = [subprocess.Popen([*command, "--at", day], stdout=subprocess.PIPE, text=True) for day in days]
+    jobs = node.folder / "data" / "jobs"
+    until(lambda: len(list(jobs.glob("*"))) == 2, "both have asked, one of them while the other runs its job")
+    hold.unlink()
     answers = [json.loads(one.communicate(timeout=200)[0]) for one in asked]
     assert [one.returncode for one in asked] == [0, 0]
     assert [answer["occurrenceDateTime"] for answer in answers] == list(days)
-    assert journal(node, "run") == 2
+    assert [runs(node, day) for day in days] == [1, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from node.commands.record import record
 from node.config.route_settings import read_with_settings
 from node.patient_records.store import new_key
 from node.run.job_engine import JobEngine, set_up
@@ -50,12 +52,16 @@ Make = Callable[..., RunningNode]
 
 
 def maker(folder: Path, patch: pytest.MonkeyPatch) -> Make:
-    """Makes a node whose route leads to the trial pipeline, not started; its record store is encrypted."""
+    """Makes a node whose route leads to the trial pipeline, not started; its record store is encrypted.
+
+    The pipeline goes on running while the file "hold" is in the folder.
+    """
     patch.setenv("PYTHONPATH", install_trial(folder / "trial"))
     (folder / "records.key").write_bytes(new_key())
 
     def made(records: dict[str, Any] | None = None, run: dict[str, Any] | None = None, **more: Any) -> RunningNode:
-        settings = {"journal": str(folder / "journal.txt"), **more.pop("settings", {})}
+        settings = {"journal": str(folder / "journal.txt"), "run_while": str(folder / "hold")}
+        settings |= more.pop("settings", {})
         route = {"when": {"Modality": "MR"}, "level": "study", "pipeline": "trial_risk", "settings": settings}
         return RunningNode(
             folder,
@@ -74,19 +80,27 @@ def tell(node: RunningNode) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def import_record(node: RunningNode) -> None:
+    """Have its record store know the patient, without it."""
+    bundle = node.folder / "bundle.json"
+    bundle.write_text(json.dumps(BUNDLE))
+    assert record([bundle], node.config) == 0
+
+
 def ask(node: RunningNode, headers: dict[str, str] | None = None, **more: str) -> httpx.Response:
     url = f"http://127.0.0.1:{node.page}/risk"
     return httpx.post(url, json={**QUESTION, **more}, headers=headers, timeout=120)
 
 
-def journal(node: RunningNode, what: str) -> int:
+def runs(node: RunningNode, day: str = QUESTION["index_date"]) -> int:
+    """How often the pipeline was run for that index date."""
     path = node.folder / "journal.txt"
-    return sum(line.startswith(f"{what} ") for line in path.read_text().splitlines()) if path.exists() else 0
+    return sum(line.startswith(f"run {day} ") for line in path.read_text().splitlines()) if path.exists() else 0
 
 
-def condyle(node: RunningNode, *words: str) -> subprocess.CompletedProcess[str]:
+def condyle(node: RunningNode, *words: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "node", *words, "--config", str(node.config)],
+        [sys.executable, "-m", "node", *words, "--config", str(config or node.config)],
         capture_output=True,
         text=True,
         timeout=200,

@@ -20,11 +20,14 @@ from sqlalchemy import select
 
 from node.database.tables import EventRow, JobRow
 from tests.fhir_peer import FhirPeer, serving
-from tests.node.patient_records.asking import BUNDLE, Make, ask, clean_up, condyle, journal, maker, tell
+from tests.node.patient_records.asking import BUNDLE, Make, ask, clean_up, condyle, maker, runs, tell
 from tests.orthanc import free_port
 from tests.running import RunningNode
 from tests.waiting import until
 
+CRASH_ONCE, SWELL = "2026-01-10", "2026-01-11"
+HANG, RAISE, REFUSE = "2026-01-12", "2026-01-13", "2026-01-14"
+FAILURES = {HANG: "hang", RAISE: "raise", REFUSE: "refuse_pixels"}
 NO_WAIT = {"Prefer": "respond-async"}
 
 
@@ -34,11 +37,40 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
 
 @pytest.fixture(scope="module")
-def usual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    """A node that knows the patient, for tests that want nothing else of it."""
-    with pytest.MonkeyPatch.context() as patch, maker(tmp_path_factory.mktemp("usual"), patch)() as node:
-        tell(node)
-        yield node
+def _usual_of_the_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    with pytest.MonkeyPatch.context() as patch:
+        made = maker(tmp_path_factory.mktemp("usual"), patch)
+        settings = {"behaviour_at": {CRASH_ONCE: "crash_once", SWELL: "swell"}}
+        with made(settings=settings, run={"memory_limit_mb": 700}) as node:
+            tell(node)
+            yield node
+
+
+@pytest.fixture
+def usual(_usual_of_the_module: RunningNode) -> RunningNode:
+    """A node that knows the patient; each test asks for days of its own. One may kill and start it."""
+    _usual_of_the_module.start()
+    return _usual_of_the_module
+
+
+@pytest.fixture
+def hold(usual: RunningNode) -> Iterator[Path]:
+    """A file that keeps the node's pipeline running while it is there."""
+    path = usual.folder / "hold"
+    path.touch()
+    yield path
+    path.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    """A node that knows the patient and whose pipeline does as the index date says."""
+    settings = {"behaviour_at": FAILURES, "quote": "PAT-4711 Muster"}
+    with pytest.MonkeyPatch.context() as patch:
+        made = maker(tmp_path_factory.mktemp("failing"), patch)
+        with made(settings=settings, run={"time_limit_s": 2}) as node:
+            tell(node)
+            yield node
 
 
 def ask_again(node: RunningNode, answer: httpx.Response, wait_s: int = 60) -> httpx.Response:
@@ -63,46 +95,45 @@ def workers(node: RunningNode) -> list[int]:
 
 
 # ---- answers
-def test_who_does_not_wait_is_told_where_to_ask_and_gets_the_answer_there(make: Make) -> None:
-    with make(settings={"run_s": 1.0}) as node:
-        tell(node)
-        first = ask(node, NO_WAIT)
-        assert (first.status_code, first.headers["Retry-After"]) == (202, "1")
-        assert job_of(first) in reason(first)
-        assert ask_again(node, first, 0).status_code == 202
-        answer = ask_again(node, first)
-        assert answer.status_code == 200, answer.text
-        assert answer.headers["content-type"].startswith("application/fhir+json")
-        assert answer.json()["prediction"][0]["probabilityDecimal"] == 0.25
-        assert answer.json()["identifier"] == [{"system": "urn:condyle:job", "value": job_of(first)}]
-        assert answer.json()["subject"]["identifier"] == {"value": "PAT-4711"}
+def test_who_does_not_wait_is_told_where_to_ask_and_gets_the_answer_there(usual: RunningNode, hold: Path) -> None:
+    first = ask(usual, NO_WAIT)
+    assert (first.status_code, first.headers["Retry-After"]) == (202, "1")
+    assert job_of(first) in reason(first)
+    assert ask_again(usual, first, 0).status_code == 202
+    hold.unlink()
+    answer = ask_again(usual, first)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("application/fhir+json")
+    assert answer.json()["prediction"][0]["probabilityDecimal"] == 0.25
+    assert answer.json()["identifier"] == [{"system": "urn:condyle:job", "value": job_of(first)}]
+    assert answer.json()["subject"]["identifier"] == {"value": "PAT-4711"}
 
-        # the same question is the same job, whose answer is there
-        again = ask(node)
-        assert (again.status_code, job_of(again), again.json()) == (200, job_of(first), answer.json())
-        assert journal(node, "run") == 1
-        assert job_of(ask(node, index_date="2026-01-06")) != job_of(first)
+    # the same question is the same job, whose answer is there
+    again = ask(usual)
+    assert (again.status_code, job_of(again), again.json()) == (200, job_of(first), answer.json())
+    assert runs(usual) == 1
+    assert job_of(ask(usual, index_date="2026-01-06")) != job_of(first)
 
-        # it is a job as any other, in the database, on the page and on the command line
-        (job,) = node.all(select(JobRow).where(JobRow.id == job_of(first)))
-        assert (job.state, job.route, job.pipeline, job.study_instance_uid) == ("done", "on request", "trial_risk", "")
-        assert {"queued", "prepare", "infer", "encode", "done"} <= set(events(node, job.id))
-        page = httpx.get(f"http://127.0.0.1:{node.page}/jobs/{job.id}", timeout=60)
-        assert page.status_code == 200
-        assert "on request" in page.text
-        assert f"/jobs/{job.id}" in httpx.get(f"http://127.0.0.1:{node.page}/", timeout=60).text
-        listed = condyle(node, "jobs")
-        assert job.id[:12] in listed.stdout, listed.stderr
+    # it is a job as any other, in the database, on the page and on the command line
+    (job,) = usual.all(select(JobRow).where(JobRow.id == job_of(first)))
+    assert (job.state, job.route, job.pipeline, job.study_instance_uid) == ("done", "on request", "trial_risk", "")
+    assert {"queued", "prepare", "infer", "encode", "done"} <= set(events(usual, job.id))
+    page = httpx.get(f"http://127.0.0.1:{usual.page}/jobs/{job.id}", timeout=60)
+    assert page.status_code == 200
+    assert "on request" in page.text
+    assert f"/jobs/{job.id}" in httpx.get(f"http://127.0.0.1:{usual.page}/", timeout=60).text
+    listed = condyle(usual, "jobs")
+    assert job.id[:12] in listed.stdout, listed.stderr
 
-        # the patient is named in sealed files of the job's folder and nowhere else
-        folder = node.folder / "data" / "jobs" / job.id
-        assert folder.stat().st_mode & 0o077 == 0
-        data = node.folder / "data"
-        for path in [*folder.rglob("*"), *data.glob("node.db*"), node.folder / "node.log"]:
-            if path.is_file():
-                content = path.read_bytes()
-                for secret in (b"PAT-4711", b"Muster", b"1960-02-29", b"19600229"):
-                    assert secret not in content, path
+    # the patient is named in sealed files of the job's folder and nowhere else
+    folder = usual.folder / "data" / "jobs" / job.id
+    assert folder.stat().st_mode & 0o077 == 0
+    data = usual.folder / "data"
+    for path in [*folder.rglob("*"), *data.glob("node.db*"), usual.folder / "node.log"]:
+        if path.is_file():
+            content = path.read_bytes()
+            for secret in (b"PAT-4711", b"Muster", b"1960-02-29", b"19600229"):
+                assert secret not in content, path
 
 
 def test_a_record_that_grew_is_another_question(usual: RunningNode) -> None:
@@ -136,46 +167,43 @@ def test_of_several_pipelines_the_request_may_name_one(usual: RunningNode) -> No
 
 
 # ---- what goes wrong
-def test_a_request_outlives_the_node(make: Make) -> None:
-    node = make(settings={"run_s": 3.0})
-    with node:
-        tell(node)
-        first = ask(node, NO_WAIT)
-        until(lambda: journal(node, "run") == 1, "the pipeline runs")
-        node.kill()
-        node.start()
-        answer = ask_again(node, first)
-        assert answer.status_code == 200, answer.text
-        assert job_of(ask(node)) == job_of(first)
-        assert events(node, job_of(first)).count("done") == 1
+def test_a_request_outlives_the_node(usual: RunningNode, hold: Path) -> None:
+    first = ask(usual, NO_WAIT, index_date="2026-01-07")
+    until(lambda: runs(usual, "2026-01-07") == 1, "the pipeline runs")
+    usual.kill()
+    usual.start()
+    hold.unlink()
+    answer = ask_again(usual, first)
+    assert answer.status_code == 200, answer.text
+    assert job_of(ask(usual, index_date="2026-01-07")) == job_of(first)
+    assert events(usual, job_of(first)).count("done") == 1
 
 
-def test_a_worker_that_dies_is_replaced_and_the_request_answered(make: Make) -> None:
-    with make(settings={"behaviour": "crash_once"}) as node:
-        tell(node)
-        answer = ask(node)
-        assert answer.status_code == 200, answer.text
-        assert "worker died" in events(node, job_of(answer))
-        (worker,) = workers(node)
-        subprocess.run(["kill", "-9", str(worker)], check=True)
-        assert ask(node, index_date="2026-01-06").status_code == 200
+def test_a_worker_that_dies_is_replaced_and_the_request_answered(usual: RunningNode) -> None:
+    answer = ask(usual, index_date=CRASH_ONCE)
+    assert answer.status_code == 200, answer.text
+    assert "worker died" in events(usual, job_of(answer))
+    (worker,) = workers(usual)
+    subprocess.run(["kill", "-9", str(worker)], check=True)
+    assert ask(usual, index_date="2026-01-08").status_code == 200
 
 
-def test_a_job_that_takes_too_long_is_an_answer_and_is_tried_again_when_it_is_asked_for_again(make: Make) -> None:
-    with make(settings={"behaviour": "hang"}, run={"time_limit_s": 2}) as node:
-        tell(node)
-        first = ask(node)
-        assert (first.status_code, reason(first)) == (500, "took longer than run.time_limit_s, 2 s")
-        second = ask(node)
-        assert (second.status_code, job_of(second)) == (500, job_of(first))
-        assert journal(node, "run") == 2
+def test_a_job_that_takes_too_long_is_an_answer_and_is_tried_again_when_it_is_asked_for_again(
+    failing: RunningNode,
+) -> None:
+    first = ask(failing, index_date=HANG)
+    assert (first.status_code, reason(first)) == (500, "took longer than run.time_limit_s, 2 s")
+    second = ask(failing, index_date=HANG)
+    assert (second.status_code, job_of(second)) == (500, job_of(first))
+    assert runs(failing, HANG) == 2
 
-        # and with the record, where its files were deleted meanwhile
-        assert clean_up(node) == 1
-        third = ask(node)
-        assert (third.status_code, reason(third)) == (500, "took longer than run.time_limit_s, 2 s")
-        assert [one.id for one in node.jobs()] == [job_of(first)]
-        assert journal(node, "run") == 3
+    # and with the record, where its files were deleted meanwhile
+    jobs = failing.jobs()
+    assert clean_up(failing) == len(jobs)
+    third = ask(failing, index_date=HANG)
+    assert (third.status_code, reason(third)) == (500, "took longer than run.time_limit_s, 2 s")
+    assert [one.id for one in failing.jobs()] == [one.id for one in jobs]
+    assert runs(failing, HANG) == 3
 
 
 def test_while_the_database_cannot_be_used_the_asker_is_told_where_to_ask_later(usual: RunningNode) -> None:
@@ -191,28 +219,22 @@ def test_while_the_database_cannot_be_used_the_asker_is_told_where_to_ask_later(
     assert ask_again(usual, away, 0).json() == first.json()
 
 
-def test_a_job_that_takes_too_much_memory_is_an_answer_too(make: Make) -> None:
-    with make(settings={"behaviour": "swell"}, run={"memory_limit_mb": 700}) as node:
-        tell(node)
-        answer = ask(node)
-        assert (answer.status_code, reason(answer)) == (500, "took more memory than run.memory_limit_mb, 700 MB")
+def test_a_job_that_takes_too_much_memory_is_an_answer_too(usual: RunningNode) -> None:
+    answer = ask(usual, index_date=SWELL)
+    assert (answer.status_code, reason(answer)) == (500, "took more memory than run.memory_limit_mb, 700 MB")
 
 
-def test_a_pipeline_that_quotes_the_patient_is_not_repeated(make: Make) -> None:
-    with make(settings={"behaviour": "raise", "quote": "PAT-4711 Muster"}) as node:
-        tell(node)
-        answer = ask(node)
-        assert (answer.status_code, reason(answer)) == (500, "the pipeline broke while it ran; the log says where")
-        assert "ValueError: cannot use *** ***" in node.log_text()
-        assert "PAT-4711" not in node.log_text()
+def test_a_pipeline_that_quotes_the_patient_is_not_repeated(failing: RunningNode) -> None:
+    answer = ask(failing, index_date=RAISE)
+    assert (answer.status_code, reason(answer)) == (500, "the pipeline broke while it ran; the log says where")
+    assert "ValueError: cannot use *** ***" in failing.log_text()
+    assert "PAT-4711" not in failing.log_text()
 
 
-def test_what_cannot_be_used_is_said_with_the_reason_and_not_tried_again(make: Make) -> None:
-    with make(settings={"behaviour": "refuse_pixels"}) as node:
-        tell(node)
-        answers = [ask(node), ask(node)]
-        assert [(one.status_code, reason(one)) for one in answers] == [(422, "the images are empty")] * 2
-        assert journal(node, "run") == 1
+def test_what_cannot_be_used_is_said_with_the_reason_and_not_tried_again(failing: RunningNode) -> None:
+    answers = [ask(failing, index_date=REFUSE), ask(failing, index_date=REFUSE)]
+    assert [(one.status_code, reason(one)) for one in answers] == [(422, "the images are empty")] * 2
+    assert runs(failing, REFUSE) == 1
 
 
 # ---- the FHIR server
@@ -227,8 +249,8 @@ def test_answers_go_to_a_fhir_destination_once_and_in_order_when_it_is_back(make
         until(lambda: "destination cannot be reached" in node.log_text(), "the server was tried")
         assert {job.state for job in node.jobs()} == {"sending"}
         node.kill()
-        node.start()
         with serving(peer.app, port):
+            node.start()
             assert {job.state for job in node.ended_jobs(2, seconds=120)} == {"done"}
     assert sorted(one["identifier"][0]["value"] for one in peer.given) == sorted([job_of(first), job_of(second)])
     assert {one["subject"]["identifier"]["system"] for one in peer.given} == {"urn:h"}

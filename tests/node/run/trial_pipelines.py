@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
@@ -31,6 +32,10 @@ from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
 from pipelines.context import ClinicalContext
 
+Behaviour = Literal[
+    "find", "refuse", "refuse_pixels", "raise", "crash", "crash_once", "hang", "swell", "map_beside", "leave"
+]
+
 
 def wait_while(path: Path | None) -> None:
     """Until the file is gone."""
@@ -42,9 +47,8 @@ class TrialSettings(PipelineSettings):
     """What the pipeline shall do, and where it says so."""
 
     journal: Path  # a line per event: "<what> <series> <pid>"
-    behaviour: Literal[
-        "find", "refuse", "refuse_pixels", "raise", "crash", "crash_once", "hang", "swell", "map_beside", "leave"
-    ] = "find"
+    behaviour: Behaviour = "find"
+    behaviour_at: dict[str, Behaviour] = Field(default_factory=dict)  # instead of it, for these index dates
     check_s: float = 0.0
     run_s: float = 0.0
     check_while: Path | None = None  # a file that keeps it there while it exists
@@ -88,7 +92,7 @@ class Trial:
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         self._note("run", study)
-        self._misbehave(study)
+        self._misbehave(self.settings.behaviour, self._runs(study))
         time.sleep(self.settings.run_s)
         wait_while(self.settings.run_while)
         for earlier in (one for one in study.series if one.modality == "SR"):
@@ -123,15 +127,14 @@ class Trial:
             left_aside=aside,
         )
 
-    def _misbehave(self, study: Study) -> None:
-        behaviour = self.settings.behaviour
+    def _misbehave(self, behaviour: Behaviour, runs: int) -> None:
         if self.settings.wanted is not None and not self.settings.wanted.exists():
             raise ValueError("something is missing")
         if behaviour == "refuse_pixels":
             raise UnsuitableInput("the images are empty")
         if behaviour == "raise":
             raise ValueError(f"cannot use {self.settings.quote}")
-        if behaviour == "crash" or (behaviour == "crash_once" and self._runs(study) == 1):
+        if behaviour == "crash" or (behaviour == "crash_once" and runs == 1):
             ctypes.string_at(0)
         if behaviour == "hang":
             time.sleep(3600)
@@ -154,18 +157,19 @@ class TrialRisk(Trial):
     answers_from_record: ClassVar[bool] = True
     wants_prior_report: ClassVar[bool] = False
 
-    def _note(self, what: str, study: Study | None = None) -> None:
+    def _note(self, what: str, study: Study | None = None, day: str = "-") -> None:
         with self.settings.journal.open("a") as journal:
-            journal.write(f"{what} record {os.getpid()}\n")
-
-    def _runs(self, study: Study) -> int:
-        return sum(line.startswith("run ") for line in self.settings.journal.read_text().splitlines())
+            journal.write(f"{what} {day} {os.getpid()}\n")
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         assert context is not None
-        self._note("run")
-        self._misbehave(study)
+        day = context.index_date.isoformat()
+        self._note("run", day=day)
+        lines = self.settings.journal.read_text().splitlines()
+        runs = sum(line.startswith(f"run {day} ") for line in lines)
+        self._misbehave(self.settings.behaviour_at.get(day, self.settings.behaviour), runs)
         time.sleep(self.settings.run_s)
-        self._note("ran")
+        wait_while(self.settings.run_while)
+        self._note("ran", day=day)
         risk = RiskStatement(codes.SCT.Bone, "Trial", context.index_date, (Prediction(1, 0.25),))
         return Result(self.model, self.title, study.series, ("A trial.",), risk=risk)
