@@ -24,8 +24,8 @@ from tests.postgres import Postgres
 from tests.test_kill import ALL_CLASSES
 from tests.waiting import until
 
-JOBS = 30
 KILLS = {"sqlite": 6, "postgresql": 3}
+JOBS_A_KILL = 4  # how many may end before it, so that jobs are left at the last one
 SEED = 20260102
 
 
@@ -44,6 +44,7 @@ def test_many_jobs_survive_random_kills(
         database = server.database()
     monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
     chance = random.Random(SEED)
+    count = KILLS[kind] * JOBS_A_KILL
     peer = Peer(classes=ALL_CLASSES)
     journal = {"settings": {"journal": str(tmp_path / "journal.txt")}}
     routes = {"trial": {"when": {}, "pipeline": "trial", "destinations": ["pacs"], **journal}}
@@ -52,21 +53,22 @@ def test_many_jobs_survive_random_kills(
         bench(tmp_path, database, destinations={"pacs": peer.destination(port)}, routes=routes) as made,
     ):
         submitter = JobEngine(made.configuration, made.database)
-        jobs = [replace(made.job(run_s=chance.uniform(0, 0.2)), priority=chance.randint(50, 150)) for _ in range(JOBS)]
+        jobs = [replace(made.job(run_s=chance.uniform(0, 0.2)), priority=chance.randint(50, 150)) for _ in range(count)]
         for job in jobs:
             submitter.submit(job)
         with NodeProcess(made) as node:
             for _ in range(KILLS[kind]):
                 # counted in inferences that ended: a job that is hit three times in one step is parked as it should be
-                progress = len(made.said("ran")) + chance.randint(1, 4)
+                progress = len(made.said("ran")) + chance.randint(1, JOBS_A_KILL)
                 until(partial(_is_past, made, progress), seconds=120)
                 time.sleep(chance.uniform(0, 0.1))  # where in the work the kill falls is left to chance
                 node.kill()
+                assert not all_ended(made)
                 node.start()
             until(lambda: all_ended(made), seconds=240)
         submitter.stop()
         states = Counter(made.state(job) for job in jobs)
-        assert states == {JobState.DONE: JOBS}, {made.record(job).reason for job in jobs}
+        assert states == {JobState.DONE: count}, {made.record(job).reason for job in jobs}
         repeated = [job.id for job in jobs for step in ("prepare", "infer", "encode") if redone(made, step, job.id)]
         assert repeated == []
         sent = defaultdict(set)
@@ -81,7 +83,7 @@ def test_many_jobs_survive_random_kills(
         assert {line.job_id for line in lines} == {job.id for job in jobs}
         begun, ended = len(made.said("run")), len(made.said("ran"))
         sys.stdout.write(
-            f"\n{kind}: {JOBS} jobs, {KILLS[kind]} kills: {states[JobState.DONE]} done, 0 lost; {begun} inferences "
+            f"\n{kind}: {count} jobs, {KILLS[kind]} kills: {states[JobState.DONE]} done, 0 lost; {begun} inferences "
             f"begun, {ended} ended, 0 repeated after they were kept; {len(sent)} objects, "
             f"{len(peer.received) - len(sent)} delivered twice, 0 with other bytes\n"
         )
