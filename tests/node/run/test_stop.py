@@ -21,7 +21,9 @@ def test_a_node_that_is_stopped_and_started_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
     with bench(tmp_path) as made:
-        job = made.job(run_s=2.0)
+        hold = tmp_path / "hold"
+        hold.touch()
+        job = made.job(run_while=str(hold))
         first = JobEngine(made.configuration, made.database)
         first.start()
         first.submit(job)
@@ -38,6 +40,7 @@ def test_a_node_that_is_stopped_and_started_goes_on_where_it_was(
             again.start()
             until(partial(_has_begun, made, begun))
             again.stop()
+        hold.unlink()
         last = JobEngine(made.configuration, made.database)
         last.start()
         try:
