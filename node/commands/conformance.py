@@ -41,7 +41,7 @@ MEANING = {
     Status.INVALID_INSTANCE: "the SOP Instance UID is not a UID",
     Status.OUT_OF_RESOURCES: "the disk is almost full or cannot be written; send again later",
     Status.DOES_NOT_MATCH: "SOP class or instance of the data set are not those of the command",
-    Status.CANNOT_UNDERSTAND: "the data set cannot be read",
+    Status.CANNOT_UNDERSTAND: "the data set cannot be read, or was cut off where a whole one is stored",
     Status.NO_SERIES: "Study or Series Instance UID is missing or not a UID",
     Status.UID_TAKEN: "an instance of another patient, study or series is stored under the SOP Instance UID, and stays",
 }

@@ -17,7 +17,7 @@ class Status(IntEnum):
     INVALID_INSTANCE = 0x0117  # the SOP Instance UID is not a UID
     OUT_OF_RESOURCES = 0xA700
     DOES_NOT_MATCH = 0xA900  # the data set is not what the command says
-    CANNOT_UNDERSTAND = 0xC000  # the data set cannot be read
+    CANNOT_UNDERSTAND = 0xC000  # the data set cannot be read, or was cut off where a whole one is stored
     NO_SERIES = 0xC001  # Study or Series Instance UID is missing or not a UID: it belongs nowhere
     UID_TAKEN = 0xC002  # another patient's, study's or series' instance is stored under its SOP Instance UID
 

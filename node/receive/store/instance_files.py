@@ -190,7 +190,7 @@ class InstanceFiles:
         ------
         NotStored
             0xA700, where the disk does not let it; 0xC002, where another instance has its UID; 0xC000, where it was cut
-            off and the one that it would replace is whole. The partial is left for the caller to drop.
+            off, as the one that it would replace shows. The partial is left for the caller to drop.
         """
         relative = relative_path(header.sop_instance_uid)
         shard = relative[0]
@@ -241,8 +241,8 @@ class InstanceFiles:
         Raises
         ------
         NotStored
-            0xC002, where what has the name is of another patient, study or series; 0xC000, where it is whole and the
-            partial is not.
+            0xC002, where what has the name is of another patient, study or series; 0xC000, where the partial is the
+            beginning of it, or was cut off and it was not.
         """
         partial, final = self._spool + name, self._instances + relative
         mark = Path(final).with_suffix(CHANGED)
@@ -251,10 +251,13 @@ class InstanceFiles:
                 rename_new(partial, final)
                 return False
             except FileExistsError:
-                changed = not _same_data_set(final, fd, size, start)
-            if changed:
+                likeness = _likeness(final, fd, size, start)
+            if changed := likeness != "same":
                 try:
                     self._require_same(header, final)
+                    if likeness == "beginning":
+                        reason = "It is only the beginning of the one that is stored"
+                        raise NotStored(Status.CANNOT_UNDERSTAND, reason)
                     _require_as_whole(FileBytes(fd, start), transfer_syntax_uid, final)
                 except FileNotFoundError:  # gone just now
                     continue
@@ -286,7 +289,7 @@ class InstanceFiles:
     def _is_here(self, sop_instance_uid: str, fd: int, size: int, start: int) -> bool:
         """Whether the data set of file `fd` is that of an object that the node made, and has."""
         path = self._own_results(sop_instance_uid)
-        return path is not None and path.exists() and _same_data_set(str(path), fd, size, start)
+        return path is not None and path.exists() and _likeness(str(path), fd, size, start) == "same"
 
     def _came_back(self, name: str, header: Header, sender: Sender, relative: str) -> Receipt:
         self.drop(name)
@@ -394,26 +397,27 @@ def _receipt(header: Header, relative: str) -> Receipt:
     )
 
 
-def _same_data_set(path: str, fd: int, size: int, start: int) -> bool:
-    """Whether the stored instance `path` has the data set of the file `fd`, which begins at `start`.
+def _likeness(path: str, fd: int, size: int, start: int) -> Literal["same", "beginning", "other"]:
+    """What the data set of the file `fd`, which begins at `start`, is to that of the stored instance `path`.
 
     The file metas may differ: they say who sent it.
     """
     try:
         with open(path, "rb") as known:
             begin = read_meta(known).length
-            if os.fstat(known.fileno()).st_size - begin != size - start:
-                return False
+            missing = os.fstat(known.fileno()).st_size - begin - (size - start)
+            if missing < 0:
+                return "other"
             known.seek(begin)
-            while part := known.read(COPY_BYTES):
-                if part != os.pread(fd, len(part), start):
-                    return False
+            while part := os.pread(fd, min(COPY_BYTES, size - start), start):
+                if part != known.read(len(part)):
+                    return "other"
                 start += len(part)
     except FileNotFoundError:  # gone just now
-        return False
+        return "other"
     except NotStored:  # what lies there is no DICOM file
-        return False
-    return True
+        return "other"
+    return "beginning" if missing else "same"
 
 
 def _require_as_whole(data: FileBytes, transfer_syntax_uid: str, stored: str) -> None:

@@ -73,7 +73,7 @@ def part10(ds: Dataset) -> bytes:
 def put(store: Store, ds: Any, piece: int = 500, content: bytes = b"") -> Any:
     """Store `ds`, or what is sent in its name, as C-STORE does, in pieces of so many bytes."""
     arrival = store.open("dimse", "SCANNER", "CONDYLE", "127.0.0.1")
-    incoming = store.begin(arrival, str(ds.SOPClassUID), str(ds.SOPInstanceUID), str(ExplicitVRLittleEndian))
+    incoming = store.begin(arrival, str(ds.SOPClassUID), str(ds.SOPInstanceUID), str(ds.file_meta.TransferSyntaxUID))
     content = content or data_set(ds)
     for start in range(0, len(content), piece):
         incoming.write(content[start : start + piece])

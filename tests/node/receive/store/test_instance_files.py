@@ -6,12 +6,14 @@ import contextlib
 import copy
 import errno
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from node.files import rename_new
 from node.receive.status import NotStored, Status
@@ -20,6 +22,8 @@ from node.receive.store.retention import delete_file
 from node.receive.store.store import Store
 from tests.links import without_links
 from tests.node.receive.harness import data_set, mr, part10, partials, put, stored_files
+
+PIXELS = b"\xe0\x7f\x10\x00"  # their tag
 
 
 def test_a_uid_never_becomes_a_path(store: Store) -> None:
@@ -110,19 +114,49 @@ def test_other_bytes_of_the_same_patient_study_and_series_replace_the_ones_befor
     assert not store.is_taken(ds.SOPInstanceUID)
 
 
-def test_an_image_that_was_cut_off_never_takes_the_place_of_a_whole_one(store: Store, tmp_path: Path) -> None:
-    ds = mr()
+CUT_AT = {
+    "in the pixels": lambda whole: len(whole) - 3,
+    "in the pixels' length": lambda whole: whole.index(PIXELS) + 7,
+    "in the pixels' tag": lambda whole: whole.index(PIXELS) + 3,
+    "before the pixels": lambda whole: whole.index(PIXELS),
+}
+CUTS = [(ExplicitVRLittleEndian, *cut) for cut in CUT_AT.items()] + [
+    (DeflatedExplicitVRLittleEndian, "in half", lambda whole: len(whole) // 2)
+]
+
+
+@pytest.mark.parametrize(("syntax", "place"), [(s, f) for s, _, f in CUTS], ids=[f"{s.name} {w}" for s, w, _ in CUTS])
+def test_an_image_that_was_cut_off_never_takes_the_place_of_a_whole_one(
+    store: Store, tmp_path: Path, syntax: UID, place: Callable[[bytes], int]
+) -> None:
+    ds = mr(PixelData=Random(1).randbytes(512))
+    ds.file_meta.TransferSyntaxUID = syntax
     whole = data_set(ds)
-    put(store, ds, content=whole[:-5])
-    put(store, ds, content=whole[:-3])  # neither is whole: the newer one counts
-    put(store, ds, content=whole)
-    with pytest.raises(NotStored, match="ends in the middle of an element, and a whole one is stored") as caught:
-        put(store, ds, content=whole[:-3])
+    cut = whole[: place(whole)]
+    put(store, ds, content=cut)
+    put(store, ds)
+    with pytest.raises(NotStored, match="only the beginning of the one that is stored") as caught:
+        put(store, ds, content=cut)
     assert caught.value.status == Status.CANNOT_UNDERSTAND
     (content,) = stored_files(tmp_path).values()
     assert content.endswith(whole)
     assert partials(tmp_path) == []
-    assert [entry.changed for entry in entries(store) if isinstance(entry, Stored)] == [False, True, True]
+    assert [entry.changed for entry in entries(store) if isinstance(entry, Stored)] == [False, True]
+
+
+def test_another_data_set_that_was_cut_off_takes_the_place_of_one_that_was_too_and_of_no_whole_one(
+    store: Store, tmp_path: Path
+) -> None:
+    first, second = mr(), mr(StudyDescription="knee")
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        setattr(second, keyword, first[keyword].value)
+    put(store, first, content=data_set(first)[:-3])
+    put(store, second, content=data_set(second)[:-3])  # neither is whole: the newer one counts
+    put(store, first)
+    with pytest.raises(NotStored, match="ends in the middle of an element, and a whole one is stored"):
+        put(store, second, content=data_set(second)[:-3])
+    (content,) = stored_files(tmp_path).values()
+    assert content.endswith(data_set(first))
 
 
 def test_a_uid_that_was_freed_is_anybodys(store: Store) -> None:
