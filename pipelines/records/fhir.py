@@ -47,13 +47,15 @@ FAMILY_HISTORY = ("http://hl7.org/fhir/sid/icd-10-cm", "Z82.61")  # family histo
 CONCEPT_ORDER: tuple[Family, ...] = ("snomed", "icd10", "icd9cm", "rxnorm", "atc", "loinc")
 NAME_ORDER = ("official", "usual", "", "temp", "nickname", "anonymous", "old", "maiden")
 GERMAN_CERTAINTY = {"A": "refuted", "V": "differential"}  # excluded, suspected; G is sure and Z a state after it
+YEARS = ("a", "year", "years")
 DAYS = {
-    "min": 1 / 1440,
-    "h": 1 / 24,
+    **dict.fromkeys(("s", "second", "seconds"), 1 / 86400),
+    **dict.fromkeys(("min", "minute", "minutes"), 1 / 1440),
+    **dict.fromkeys(("h", "hour", "hours"), 1 / 24),
     **dict.fromkeys(("d", "day", "days"), 1.0),
     **dict.fromkeys(("wk", "week", "weeks"), 7.0),
     **dict.fromkeys(("mo", "month", "months"), 30.4),
-    **dict.fromkeys(("a", "year", "years"), 365.25),
+    **dict.fromkeys(YEARS, 365.25),
 }
 LONGEST_LIFE_DAYS = 150 * 365.25
 YEAR_IN_WORDS = re.compile(r"(?<![\d.-])(?:19|20)\d\d(?:-\d\d(?:-\d\d)?)?(?![\d-])", re.ASCII)
@@ -371,16 +373,16 @@ def _end(period: Any) -> Any:
     return period.end if period else None
 
 
-def _days(quantity: Any) -> float | None:
-    if quantity is None or quantity.value is None:
-        return None
-    return float(quantity.value) * DAYS.get(_unit(quantity, "d"), 1.0)
+def _days(quantity: Any, usual: str = "d") -> float | None:
+    """How many days that is; None where it is told in no unit that is known."""
+    unit = None if quantity is None or quantity.value is None else _unit(quantity, usual)
+    return None if unit is None else float(quantity.value) * DAYS[unit]
 
 
-def _unit(quantity: Any, usual: str) -> str:
-    """A unit of time, by its code or its name; `usual` where neither is told."""
-    told = [str(text).lower() for text in (quantity.code, quantity.unit) if text]
-    return next((text for text in told if text in DAYS), told[0] if told else usual)
+def _unit(quantity: Any, usual: str) -> str | None:
+    """A unit of time, by its code or its name; `usual` where neither is told, None where neither is known."""
+    told = [str(text).lower() for text in (quantity.code, quantity.unit) if text] or [usual]
+    return next((text for text in told if text in DAYS), None)
 
 
 def _day(value: Any) -> PartialDate | None:
@@ -396,14 +398,11 @@ def _at_age(patient: Any, age: Any) -> PartialDate | None:
 
     None where the age is told in no unit that is known, or leads beyond the calendar.
     """
-    born = _day(patient.birthDate)
-    if born is None or age is None or age.value is None or (unit := _unit(age, "a")) not in DAYS:
-        return None
-    days = float(age.value) * DAYS[unit]
-    if not 0 <= days < LONGEST_LIFE_DAYS:
+    born, days = _day(patient.birthDate), _days(age, "a")
+    if born is None or days is None or not 0 <= days < LONGEST_LIFE_DAYS:
         return None
     try:
-        if DAYS[unit] == DAYS["a"]:
+        if _unit(age, "a") in YEARS:
             return PartialDate(date(born.first.year + int(age.value), 1, 1), "year")
         then = born.first + timedelta(days=days)
     except (ValueError, OverflowError):  # whoever is born in 9990 stands for nobody

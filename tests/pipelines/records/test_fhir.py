@@ -126,7 +126,26 @@ def test_the_better_known_of_several_codings_is_taken() -> None:
     assert (event.system, event.code) == (SNOMED, "38341003")
 
 
-def test_a_drug_is_found_by_reference_and_its_supply_in_weeks_is_days() -> None:
+@pytest.mark.parametrize(
+    ("supply", "days"),
+    [
+        ({"value": 4, "unit": "wk", "code": "wk"}, 28.0),
+        ({"value": 30}, 30.0),
+        ({"value": 2, "unit": "Weeks"}, 14.0),
+        ({"value": 48, "unit": "hours"}, 2.0),
+        ({"value": 2880, "unit": "minutes"}, 2.0),
+        ({"value": 172800, "unit": "s"}, 2.0),
+        ({"value": 3, "unit": "Monate"}, None),
+        ({"value": 30, "unit": "tablets", "code": "{tbl}"}, None),
+        ({"unit": "d"}, None),
+    ],
+)
+def test_a_supply_is_days_where_its_unit_is_known(supply: Any, days: float | None) -> None:
+    (event,) = events_of({**DRUG, "dispenseRequest": {"expectedSupplyDuration": supply}})
+    assert event.days_supply == (days if days is None else pytest.approx(days))
+
+
+def test_a_drug_is_found_by_reference() -> None:
     drug = {"resourceType": "Medication", "id": "m", "code": coded("M01AE01", "http://www.whocc.no/atc")}
     request = {
         "resourceType": "MedicationRequest",
@@ -135,10 +154,9 @@ def test_a_drug_is_found_by_reference_and_its_supply_in_weeks_is_days() -> None:
         "subject": SUBJECT,
         "medicationReference": {"reference": "Medication/m"},
         "authoredOn": "2022-02-03",
-        "dispenseRequest": {"expectedSupplyDuration": {"value": 4, "unit": "wk", "code": "wk"}},
     }
     (event,) = events_of(drug, request)
-    assert (event.code, event.days_supply, event.start) == ("M01AE01", 28.0, date(2022, 2, 3))
+    assert (event.code, event.start) == ("M01AE01", date(2022, 2, 3))
 
 
 def test_an_observation_gives_its_components_too() -> None:
