@@ -25,6 +25,8 @@ def import_(path: Path, config: Path) -> int:
     out, complaints = console(), console(error=True)
     with complaints.status("Reading") as status:
         report = run(configuration, [path], lambda file: status.update(Text(f"Reading {shown(file.name)}")))
+    for name, remark in report.remarks:
+        complaints.print(f"{name}: {remark}", markup=False)
     for name, reason in report.refused:
         complaints.print(f"{name}: {reason}", style="red", markup=False)
     for name in report.not_dicom[:NAMED]:

@@ -45,6 +45,7 @@ from node.receive.store.store import Store
 
 MAXIMUM_DICOMDIR = 64 * 2**20
 NOT_DICOM = "is not DICOM"
+ALL_TAKEN = "all files beside it are taken"
 
 
 @dataclass
@@ -55,6 +56,7 @@ class ImportReport:
     directories: int = 0  # of media: not stored, and no loss
     not_dicom: list[str] = field(default_factory=list)  # names
     refused: list[tuple[str, str]] = field(default_factory=list)  # name and why
+    remarks: list[tuple[str, str]] = field(default_factory=list)  # name, and what is odd with it and costs nothing
     metas_replaced: int = 0  # of those stored: the file meta named another instance than the data set
     unreadable: bool = False  # the system did not let a file be read: it may do so later
     no_room: bool = False  # the node could not write to its disk: later it may
@@ -70,6 +72,7 @@ class ImportReport:
         self.directories += other.directories
         self.not_dicom += other.not_dicom
         self.refused += other.refused
+        self.remarks += other.remarks
         self.unreadable = self.unreadable or other.unreadable
         self.no_room = self.no_room or other.no_room
 
@@ -387,8 +390,12 @@ def _listed(path: Path, report: ImportReport) -> Iterator[Path]:
     try:
         listed = _file_ids(path)
     except Unreadable as error:
-        report.refuse(path.name, f"{error}: all files beside it are taken")
-        yield from _files(path.parent, report)
+        report.refuse(path.name, f"{error}: {ALL_TAKEN}")
+        yield from (file for file in _files(path.parent, report) if file != path)
+        return
+    if not listed:
+        report.remarks.append((shown(path.name), f"lists no file: {ALL_TAKEN}"))
+        yield from _files(path.parent, report)  # with itself: an image may have such a name
         return
     report.directories += 1
     medium = _Medium(path.parent)
@@ -402,7 +409,7 @@ def _listed(path: Path, report: ImportReport) -> Iterator[Path]:
 
 
 def _file_ids(path: Path) -> list[list[str]]:
-    """The names of the files that a DICOMDIR lists, one or more of each; raises `Unreadable` where there are none."""
+    """The names of the files that a DICOMDIR lists, one or more of each; raises `Unreadable`."""
     try:
         if path.stat().st_size > MAXIMUM_DICOMDIR:
             raise Unreadable(f"is too large for a DICOMDIR (over {MAXIMUM_DICOMDIR // 2**20} MB)")
@@ -410,8 +417,6 @@ def _file_ids(path: Path) -> list[list[str]]:
         listed = [_parts(record.get("ReferencedFileID", None) or ()) for record in records]
     except UNREADABLE as error:
         raise Unreadable(f"cannot be read as a DICOMDIR ({type(error).__name__})") from error
-    if not any(listed):
-        raise Unreadable("lists no file")
     return list(filter(None, listed))
 
 

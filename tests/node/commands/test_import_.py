@@ -36,6 +36,17 @@ def test_the_exit_code_says_whether_all_was_taken(
     assert f"1 stored, 0 refused, {NAMED + 2} not DICOM" in told.out
 
 
+def test_a_directory_that_lists_no_file_is_a_remark(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "DICOMDIR").write_bytes(part10(mr()))
+    assert import_(tmp_path / "in" / "DICOMDIR", config) == OK
+    told = capsys.readouterr()
+    assert "DICOMDIR: lists no file: all files beside it are taken" in told.err
+    assert "1 stored, 0 refused, 0 not DICOM" in told.out
+
+
 def test_a_file_meta_that_was_replaced_is_told(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

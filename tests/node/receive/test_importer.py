@@ -301,7 +301,29 @@ def test_a_directory_that_lists_no_file_costs_no_file_beside_it(store: Store, tm
     (medium / "IM1").write_bytes(part10(mr()))
     dicomdir(medium / "DICOMDIR", [])
     report = load(medium / "DICOMDIR", store)
-    assert (report.stored, report.not_taken) == (1, [("DICOMDIR", "lists no file: all files beside it are taken")])
+    assert (report.stored, report.directories, report.not_taken) == (1, 1, [])
+    assert report.remarks == [("DICOMDIR", "lists no file: all files beside it are taken")]
+
+
+def test_an_image_that_is_named_as_a_directory_is_stored(store: Store, tmp_path: Path) -> None:
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    (medium / "DICOMDIR").write_bytes(part10(mr()))
+    report = load(medium / "DICOMDIR", store)
+    assert (report.stored, report.not_taken) == (1, [])
+
+
+def test_a_directory_that_cannot_be_read_is_named_once_and_costs_no_file_beside_it(
+    store: Store, tmp_path: Path
+) -> None:
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    (medium / "IM1").write_bytes(part10(mr()))
+    (medium / "DICOMDIR").write_bytes(b"text")
+    report = load(medium / "DICOMDIR", store)
+    ((name, reason),) = report.not_taken
+    assert (report.stored, name) == (1, "DICOMDIR")
+    assert reason.endswith("all files beside it are taken")
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")  # pydicom's, of what is damaged
