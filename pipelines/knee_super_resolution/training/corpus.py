@@ -23,12 +23,14 @@ class Corpus:
     simulated: list[ThinVolume] = field(default_factory=list)
     real: list[ThinVolume] = field(default_factory=list)
     validation: list[ThinVolume] = field(default_factory=list)
+    knee_side: int = KNEE_SIDE  # samples of a simulated knee along each axis
 
     def sentence(self) -> str:
         """What was trained on, as it stands in the report of every result."""
         knees = sum(volume.name.startswith("simulated") for volume in self.simulated)
         clutter = len(self.simulated) - knees
-        made = f"trained on {knees} simulated knees and {clutter} volumes of random shapes"
+        side = "" if self.knee_side == KNEE_SIDE else f" of {self.knee_side} samples a side"
+        made = f"trained on {knees} simulated knees{side} and {clutter} volumes of random shapes"
         if not self.real:
             return f"{made}, no real images; research use only, not for clinical use"
         subjects = len({volume.subject for volume in self.real})
@@ -59,7 +61,7 @@ def gather(
     knee_side
         Samples of a simulated knee along each axis.
     """
-    corpus = Corpus()
+    corpus = Corpus(knee_side=knee_side)
     for volume in simulated_volumes(seed, knees, clutter, knee_side):
         number = int(volume.subject.split()[1])
         (corpus.validation if number % 10 == 9 else corpus.simulated).append(volume)

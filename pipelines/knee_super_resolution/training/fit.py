@@ -78,9 +78,9 @@ class Gradients:
         return gain, filled
 
 
-def checkpoint_of(plan: Plan, output: Path) -> Checkpoint:
+def checkpoint_of(plan: Plan, corpus: Corpus, output: Path) -> Checkpoint:
     """Where a run keeps its state."""
-    return Checkpoint(output / "checkpoint.pt", repr(plan))
+    return Checkpoint(output / "checkpoint.pt", f"{plan}, {corpus.sentence()}")
 
 
 def fit(
@@ -98,7 +98,7 @@ def fit(
     Raises
     ------
     OtherTraining
-        If `output` holds the state of a run of another plan.
+        If `output` holds the state of a run of another plan, or on other data.
     """
     torch.set_num_threads(1 if plan.device == "cpu" else plan.threads)
     network: nn.Module = build(plan).to(plan.device)
@@ -108,7 +108,7 @@ def fit(
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4, betas=(0.9, 0.99))
     average = RunningAverage(network, AVERAGING)
     output.mkdir(parents=True, exist_ok=True)
-    checkpoint = checkpoint_of(plan, output)
+    checkpoint = checkpoint_of(plan, corpus, output)
     start = checkpoint.resume(network=network, optimiser=optimiser, average=average)
     gradients = Gradients(network, corpus, plan)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

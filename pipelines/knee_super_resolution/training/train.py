@@ -24,7 +24,7 @@ from pipelines.knee_super_resolution.training.description import arithmetic_tflo
 from pipelines.knee_super_resolution.training.dictionary import save_dictionary, train_dictionary
 from pipelines.knee_super_resolution.training.fit import checkpoint_of, fit
 from pipelines.knee_super_resolution.training.plan import FACTORS, Plan
-from pipelines.knee_super_resolution.training.volumes import KNEE_SIDE
+from pipelines.knee_super_resolution.training.volumes import KNEE_SIDE, MIN_SAMPLES
 from pipelines.lab.checkpoint import OtherTraining
 
 
@@ -117,6 +117,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Train, calibrate and write the bundle; 0 on success, 2 if the output holds the state of another training."""
     options = parser().parse_args(arguments)
+    if options.knee_side < MIN_SAMPLES:
+        parser().error(f"--knee-side: should be {MIN_SAMPLES} or more")
     console = Console()
     plan = Plan(
         method="condyle" if options.method == "scsr" else options.method,
@@ -157,7 +159,7 @@ def main(arguments: list[str]) -> int:
     if isinstance(network, ThinSliceNet):
         facts["calibration"] = calibrate(network, corpus)
     description = save(network, plan, corpus, options.output, facts)
-    checkpoint_of(plan, options.output).remove()
+    checkpoint_of(plan, corpus, options.output).remove()
     console.print(description["trained_on"])
     console.print("gain over cubic on held-back volumes, dB:", description["validation_gain_db"])
     return 0

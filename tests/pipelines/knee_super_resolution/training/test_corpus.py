@@ -34,6 +34,7 @@ def test_the_sentence_counts_volumes_and_subjects() -> None:
 
     made = [volume("simulated knee 0", "knee 0"), volume("clutter 0", "clutter 0")]
     assert "1 simulated knees and 1 volumes of random shapes, no real images" in Corpus(made).sentence()
+    assert "1 simulated knees of 48 samples a side and 1 volumes" in Corpus(made, knee_side=48).sentence()
     real = [volume("echo 1", "one"), volume("echo 2", "one"), volume("echo 1", "two")]
     assert "and on 3 real volumes of 2 subjects" in Corpus(made, real).sentence()
     assert "not for clinical use" in Corpus(made, real).sentence()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,6 +66,16 @@ def test_a_checkpoint_of_another_plan_is_not_taken_up(
     fit(plan(2), corpus, tmp_path, QUIET)
     with pytest.raises(OtherTraining, match="other settings"):
         fit(plan(5), corpus, tmp_path, QUIET)
+
+
+@pytest.mark.parametrize("changes", [{"knee_side": 48}, {"simulated": []}])
+def test_a_checkpoint_of_a_run_on_other_data_is_not_taken_up(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
+    fit(plan(2), corpus, tmp_path, QUIET, stop=1)
+    with pytest.raises(OtherTraining, match="other settings"):
+        fit(plan(2), replace(corpus, **changes), tmp_path, QUIET)
 
 
 def test_training_lowers_the_error(corpus: Corpus, tmp_path: Path) -> None:
