@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
-from node.commands.terminal import console, counted, print_whole
+from node.commands.terminal import console, counted, print_whole, whole
 from node.database.connection import Database
 from node.database.jobs import BY_HAND, ON_REQUEST, JobState
 from node.database.queries import UNDER_WAY, JobView, delivered_counts, find_job, show_job
@@ -28,7 +28,7 @@ from node.database.tables import DecisionRow, EventRow, JobRow
 from node.errors import JobFailed
 
 WATCH_S = 0.5
-REASON_WIDTH = 20  # columns, at least
+REASON_WIDTH = 20  # columns, at least; of an answer too
 STYLES = {
     JobState.QUEUED: "dim",
     JobState.RUNNING: "cyan",
@@ -62,10 +62,11 @@ def list_jobs(config: Path, *, state: str | None = None, limit: int = 50, watch:
         print_whole(out, _table(database, state, limit))
         return OK
     try:
-        with Live(_table(database, state, limit), console=out, auto_refresh=False) as live:
+        # what does not fit is cut at the edge: lines that wrap could not be drawn over
+        with Live(whole(out, _table(database, state, limit)), console=out, auto_refresh=False) as live:
             while True:
                 time.sleep(WATCH_S)
-                live.update(_table(database, state, limit), refresh=True)
+                live.update(whole(out, _table(database, state, limit)), refresh=True)
     except KeyboardInterrupt:
         return OK
 
@@ -170,8 +171,10 @@ def _show_objects(out: Console, view: JobView) -> None:
         )
     )
     out.print("\n[bold]objects[/]")
-    table = Table("Kind", "Number", "Series", "Destination", "State", "Answer", box=None)
-    table.columns[2].no_wrap = True
+    table = Table(box=None)
+    for heading in ("Kind", "Number", "Series", "Destination", "State"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("Answer", min_width=REASON_WIDTH)
     for (kind, series, where, state, answer), number in rows.items():
         table.add_row(kind, str(number), series, where, state, Text(answer))
     print_whole(out, table)

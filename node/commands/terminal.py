@@ -16,15 +16,20 @@ def console(*, error: bool = False) -> Console:
     return Console(stderr=error, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
 
 
-def print_whole(out: Console, table: Table) -> None:
-    """Print a table whose columns with `no_wrap` are whole, also on a narrow terminal: ids, UIDs."""
+def whole(out: Console, table: Table) -> Table:
+    """Make the columns with `no_wrap` of a table as wide as they have to be, also on a narrow terminal: ids, UIDs."""
     for column in table.columns:
         if column.no_wrap:
             column.min_width = max(out.measure(cell).maximum for cell in (column.header, *column.cells))
     needed = sum((column.min_width or 1) + 2 for column in table.columns)  # 2: the padding of a column
     if needed > out.width:
         table.width = needed
-    out.print(table, crop=False)
+    return table
+
+
+def print_whole(out: Console, table: Table) -> None:
+    """Print a table, also beyond the edge of a narrow terminal; see `whole`."""
+    out.print(whole(out, table), crop=False)
 
 
 def counted(number: int, thing: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from node.commands.jobs import list_jobs
-from node.database.tables import JobRow
+from node.commands.jobs import list_jobs, show
+from node.database.tables import JobRow, ObjectRow, OutboxRow
 from tests.node.send.outgoing import outgoing
 
 
@@ -32,3 +33,47 @@ def test_a_long_reason_cuts_no_other_column(tmp_path: Path, capsys: pytest.Captu
     assert jobs[0][:12] in row
     assert all(f" {whole} " in row for whole in ("unsuitable", "a_route_with_a_long_name", "0 of 1"))
     assert row.rstrip().endswith("…")
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.commands.terminal.PIPE_WIDTH", 80)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_ids_are_whole_on_a_narrow_terminal_while_jobs_are_watched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("node.commands.jobs.time", SimpleNamespace(sleep=interrupt))
+    (tmp_path / "config.yaml").write_text("node: {data: data}\n")
+    with outgoing(tmp_path / "data") as out:
+        job = out.job("pacs")
+        with Session(out.database) as session, session.begin():
+            session.execute(update(JobRow).values(route="a_route_with_a_long_name"))
+    assert list_jobs(tmp_path / "config.yaml", watch=True) == 0
+    _, row = capsys.readouterr().out.splitlines()
+    assert f"{job[:12]} " in row
+    assert " a_route_with_a_long_name" in row
+
+
+@pytest.mark.usefixtures("narrow")
+def test_only_the_answers_of_the_objects_of_a_job_wrap_on_a_narrow_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("node: {data: data}\n")
+    series = "2.25." + "7" * 59
+    with outgoing(tmp_path / "data") as out:
+        job = out.job("pacs")
+        with Session(out.database) as session, session.begin():
+            session.execute(update(OutboxRow).values(answer="the archive has no room"))
+            session.execute(update(ObjectRow).values(series_instance_uid=series))
+            (kind,) = session.scalars(select(ObjectRow.kind))
+    assert show(tmp_path / "config.yaml", job) == 0
+    told = capsys.readouterr().out
+    heading, row = told[told.index("objects\n") :].splitlines()[1:3]
+    assert heading.split() == ["Kind", "Number", "Series", "Destination", "State", "Answer"]
+    assert row.split()[:5] == [kind, "1", series, "pacs", "waiting"]
+    assert "the archive has no" in row
