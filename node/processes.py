@@ -1,7 +1,7 @@
 """Child processes: started, started again when they die, stopped, and never left behind.
 
-A supervised process says on its standard output, with a line that begins with ``ready``, that it does its work, or
-with one that begins with ``failed``, why it cannot. One that was never ready ends the node; one that was is started
+A supervised process says on its standard output, with a line whose first word is ``ready``, that it does its work, or
+with one whose first word is ``failed``, why it cannot. One that was never ready ends the node; one that was is started
 again. A child ends when its parent does, even if the parent is killed. The kernel sees to that (``PR_SET_PDEATHSIG``):
 a pipe that the child watches would need a thread there that still runs, and a write end that no sibling has inherited.
 A killed receiver loses nothing, so the signal is SIGKILL. The kernel means the *thread* that started the child;
@@ -47,12 +47,12 @@ class _Child:
     @property
     def reason(self) -> str:
         """Why it could not do its work, as it said itself; empty if it did not."""
-        return next((line.removeprefix(f"{FAILED} ") for line in self.lines if line.startswith(f"{FAILED} ")), "")
+        return self.told(FAILED) or ""
 
-    @property
-    def lines(self) -> list[str]:
-        """What it said."""
-        return self.said.decode(errors="replace").splitlines()
+    def told(self, word: str) -> str | None:
+        """The rest of the first line that begins with that word; None where it said none."""
+        lines = (line.partition(" ") for line in self.said.decode(errors="replace").splitlines())
+        return next((rest for first, _, rest in lines if first == word), None)
 
 
 class Supervisor:
@@ -135,7 +135,7 @@ class Supervisor:
         if said := child.process.stdout.read():  # type: ignore[union-attr]
             child.said = said
             # not anywhere in a line: a reason to have failed may be "Address already in use"
-            child.ready = any(line.startswith(READY) for line in child.lines)
+            child.ready = child.told(READY) is not None
             child.was_ready |= child.ready
 
     def _cannot_start(self, child: _Child, code: int) -> NodeError:

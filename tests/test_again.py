@@ -239,7 +239,7 @@ def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(
     assert erase(study, node.config, yes=False) == 2  # nobody is there to be asked
     assert len(node.all(instances_of(study))) == 8
     assert erase(study, node.config, yes=True) == 0
-    assert f"out has {delivered} objects of it" in said()
+    assert f"out has {delivered} objects of it: delete them there" in said()
     assert not any(path.exists() for path in stored)
     assert not (node.folder / "data" / "jobs" / job.id).exists()
     for query in (

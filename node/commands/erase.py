@@ -44,8 +44,8 @@ def erase(study: str, config: Path, *, yes: bool, arriving: bool = False) -> int
         found = erasure.traces(session, study)
     if found.under_way:
         cancel = ", ".join(f"condyle jobs cancel {job[:12]}" for job in found.under_way)
-        jobs = counted(len(found.under_way), "job")
-        complaints.print(f"{study}: {jobs} still under way; cancel first: {cancel}")
+        under_way = counted(len(found.under_way), "job")
+        complaints.print(f"{study}: {under_way} still under way; cancel first: {cancel}")
         return NOT_RIGHT
     if found.arriving and not arriving:
         complaints.print(f"{study}: is not complete yet; wait until the node has decided about it, or say --arriving")
@@ -69,7 +69,8 @@ def erase(study: str, config: Path, *, yes: bool, arriving: bool = False) -> int
         job_engine.stop()
     out.print(f"study {study}: {what} are erased; the audit trail says so", markup=False)
     for destination, number in found.delivered.items():
-        out.print(f"{destination} has {counted(number, 'object')} of it: delete there", style="yellow", markup=False)
+        left, them = counted(number, "object"), "it" if number == 1 else "them"
+        out.print(f"{destination} has {left} of it: delete {them} there", style="yellow", markup=False)
     return OK
 
 

@@ -109,6 +109,7 @@ def test_a_process_that_dies_again_and_again_is_started_less_and_less_often(supe
             ConfigurationError,
             "test: Address already in use",
         ),
+        ("print('readying'); print('failed no room'); raise SystemExit(3)", ConfigurationError, "test: no room"),
         ("raise SystemExit(1)", NodeError, "test: ended with exit code 1 before it was ready; the log says why"),
     ],
 )

@@ -51,8 +51,8 @@ def is_storage(sop_class_uid: str) -> bool:
 def is_syntax(uid: str) -> bool:
     """Whether that may be a transfer syntax: all may but the UIDs that the standard gave to something else."""
     registered = UID(uid).type == "Transfer Syntax"
-    newer = uid.startswith(STANDARD_SYNTAXES)  # than pydicom, or retired before it
-    return registered or newer or not uid.startswith(STANDARD_ROOT)
+    among_them = uid.startswith(STANDARD_SYNTAXES)  # newer than pydicom, or retired before it
+    return registered or among_them or not uid.startswith(STANDARD_ROOT)
 
 
 def is_verification(proposed: Sequence[PresentationContext]) -> bool:
