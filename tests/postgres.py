@@ -58,6 +58,7 @@ class Postgres:
         command = [
             str(self._programs / "postgres"),
             *("-D", str(self._folder / "data"), "-p", str(self._port), "-k", str(self._folder), "-h", "127.0.0.1"),
+            "-F",  # no test cuts the power; after a crash it would flush every file of all databases before it answers
         ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, user=self._user, cwd=self._folder, stdout=log, stderr=log)

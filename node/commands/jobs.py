@@ -210,7 +210,7 @@ def send_to(config: Path, job: str, destinations: Sequence[str]) -> int:
         return NOT_RIGHT
     finally:
         job_engine.stop()
-    console().print(f"job {found} is queued again, to go to {', '.join(destinations)} too")
+    console().print(f"job {found} goes to {', '.join(destinations)} too")
     return OK
 
 

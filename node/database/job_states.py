@@ -208,20 +208,24 @@ def restart(session: Session, job_id: str, detail: str) -> None:
 
 
 def send_to(session: Session, job_id: str, destinations: Sequence[str], detail: str) -> None:
-    """Queue a job that has made its objects, or has ended, once more, to go to these destinations too.
+    """Queue a job that has ended once more, to go to these destinations too.
 
-    What a shadow job made, or what an operator cancelled, goes to these only. What waits for another destination goes
-    on waiting for it.
+    What a shadow job made, or what an operator cancelled, goes to these only.
 
     Raises
     ------
     JobNotFound
     ForbiddenTransition
-        If it is running, or waits to.
+        If it is under way: what is being sent is not encoded anew.
     """
     before = locked(session, job_id)
     if before.state in (JobState.QUEUED, JobState.RUNNING):
         raise ForbiddenTransition(f"job {job_id} is {before.state}; wait until it has made its objects")
+    if before.state == JobState.SENDING:
+        raise ForbiddenTransition(
+            f"job {job_id} is being sent, and {' and '.join(destinations)} takes its objects in another form, which is "
+            "only made once nothing of it waits: wait until it is done, or cancel it"
+        )
     cancelled = before.reason.startswith(CANCELLED)
     job = move(session, job_id, JobState.QUEUED, detail=detail)
     kept = [] if job.shadow or cancelled else job.destinations

@@ -31,14 +31,7 @@ NEXT: dict[JobState, frozenset[JobState]] = {
             JobState.QUEUED,
         }
     ),
-    JobState.SENDING: frozenset(
-        {
-            JobState.SENDING,
-            JobState.DONE,
-            JobState.FAILED,
-            JobState.QUEUED,  # by an operator: to one more destination
-        }
-    ),
+    JobState.SENDING: frozenset({JobState.SENDING, JobState.DONE, JobState.FAILED}),
     JobState.FAILED: frozenset({JobState.QUEUED}),  # by an operator
     JobState.UNSUITABLE: frozenset({JobState.QUEUED}),  # by an operator, after a change of configuration
     # by an operator: to one more destination, or once more to one that has lost what it had

@@ -209,6 +209,12 @@ def next_job(session: Session, destination: str, now: datetime) -> str | None:
     )
 
 
+def has_sent(session: Session, job_id: str) -> bool:
+    """Whether a destination has taken an object of the job."""
+    taken = OutboxRow.state.in_((OutboxState.DELIVERED, OutboxState.CONFIRMED))
+    return session.scalar(select(OutboxRow.id).where(OutboxRow.job_id == job_id, taken).limit(1)) is not None
+
+
 def has_unasked(session: Session, destination: str) -> bool:
     """Whether the destination took something that it has not been asked to confirm."""
     return session.scalar(_unasked(destination).limit(1)) is not None

@@ -6,14 +6,11 @@ and does nothing: inference that finished is not repeated, objects that were wri
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, TypeVar
@@ -23,13 +20,14 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.profile import EncodedObject, EncodingProfile
-from node.config import Configuration, Destination, FhirDestination
+from node.config import Configuration, FhirDestination
 from node.database import job_states, outbox
 from node.database.connection import Database
 from node.database.jobs import ON_REQUEST, JobState
 from node.database.tables import JobRow
 from node.errors import JobFailed, MustWait, NodeError, NoRoom, StorageAway, WorkerDied
 from node.files import FULL, free_bytes, is_full
+from node.run.hand_over import destination_of, digest, encoding, queue
 from node.run.job_folder import JobFolder
 from node.run.job_images import JobImages
 from node.run.messages import Check, Checked, Encode, Encoded, Infer, Inferred, JobRequest, Settings
@@ -211,13 +209,16 @@ class Flow:
             self._hand_over(step.job, objects, JobState(state), reason, step=HAND_OVER)
 
     def fail(self, job_id: str, reason: str) -> None:
-        """End the job as failed. Destinations that want a report on missing results get one."""
+        """End the job as failed. Destinations that want a report on missing results get one, if none has the result."""
         with Session(self._database) as session:
             job = session.get_one(JobRow, job_id)
+            sent = outbox.has_sent(session, job_id)
         if job.state not in (JobState.QUEUED, JobState.RUNNING):
             return
+        has_result = sent and self.folder(job_id).finished_result() is not None
         try:
-            self._hand_over(job, self._encode(job, None, reason), JobState.FAILED, reason)
+            objects = None if has_result else self._encode(job, None, reason)
+            self._hand_over(job, objects, JobState.FAILED, reason)
         except MustWait:
             raise
         except NodeError as error:
@@ -470,16 +471,11 @@ class Flow:
         """The distinct encodings that the job's destinations ask for, by their digest."""
         if job.shadow:
             return {}
-        wanted: list[Destination] = [self._destination(name) for name in job.destinations]
+        wanted = [destination_of(self._configuration, name) for name in job.destinations]
         if job.route == ON_REQUEST:
             wanted.append(self._asker)
-        return dict(self._encoding(one) for one in wanted if not_run is None or one.profile.not_run_reports)
-
-    def _destination(self, name: str) -> Destination:
-        try:
-            return self._configuration.destinations[name]
-        except KeyError:
-            raise JobFailed(f"destination {name} is no longer in the configuration") from None
+        asking = [one for one in wanted if not_run is None or one.profile.not_run_reports]
+        return dict(encoding(self._configuration, one) for one in asking)
 
     @property
     def _asker(self) -> FhirDestination:
@@ -488,21 +484,6 @@ class Flow:
         # nothing is sent there: the name is one that never is (RFC 2606)
         system = fhir.identifier_system if fhir else ""
         return FhirDestination(kind="fhir", url="http://asker.invalid", identifier_system=system)
-
-    def _encoding(self, destination: Destination) -> tuple[str, EncodingProfile]:
-        """What a destination asks the encoders for, behind a short digest of it."""
-        node, profile = self._configuration.node, destination.profile
-        encoding = EncodingProfile(
-            measurement_report=profile.measurement_report,
-            kinds=profile.kinds,
-            not_run_reports=True,  # whether anybody wants them is decided here
-            synthetic_data=profile.synthetic_data,
-            snomed_licence=profile.snomed_licence,
-            uid_root=node.uid_root,
-            institution=node.institution,
-            identifier_system=destination.identifier_system if destination.kind == "fhir" else "",
-        )
-        return _profile_digest(encoding), encoding
 
     def _encode(self, job: JobRow, result: str | None, not_run: str | None) -> str | None:
         """Have the objects written; returns what they are known by, None where nobody wants any."""
@@ -514,7 +495,7 @@ class Flow:
         sent = [(item.sop_instance_uid, item.sha256) for item in predecessors]
 
         def key_of(result: str | None) -> str:
-            return _digest([result, not_run, sent, sorted(profiles), job.revision])
+            return digest([result, not_run, sent, sorted(profiles), job.revision])
 
         key = key_of(result)
         if self.folder(job.id).finished_objects(key) is None:
@@ -589,25 +570,7 @@ class Flow:
 
     def _queue(self, session: Session, job: JobRow, name: str, note: ObjectsNote, state: JobState) -> int:
         """Have the objects that the destination takes wait for it; returns how many do."""
-        destination = self._destination(name)
-        if state != JobState.SENDING and not destination.profile.not_run_reports:
+        reports_wanted = destination_of(self._configuration, name).profile.not_run_reports
+        if state != JobState.SENDING and not reports_wanted:
             return 0
-        profile, _ = self._encoding(destination)
-        due = [item for item in note.of_profile(profile) if item.kind in destination.profile.kinds]
-        return outbox.queue(session, job.id, name, due, confirm=destination.confirms, now=datetime.now(UTC))
-
-
-def _profile_digest(profile: EncodingProfile) -> str:
-    """What a profile is known by in a job's folder.
-
-    What only newer nodes know counts only where it is set: what was encoded before an upgrade is handed over after it.
-    """
-    fields = asdict(profile)
-    del fields["device_serial_number"]  # not the configuration's to choose
-    if not profile.identifier_system:
-        del fields["identifier_system"]
-    return _digest(fields)[:12]
-
-
-def _digest(of: object) -> str:
-    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
+        return queue(session, self._configuration, job.id, name, note)

@@ -38,6 +38,7 @@ from node.database.tables import ExecutorRow, JobRow
 from node.errors import ConfigurationError, JobFailed, MustWait, NodeError
 from node.files import PRIVATE_FILE, is_full
 from node.run.flow import Contexts, Flow, Priors
+from node.run.hand_over import queue_further
 from node.run.job_folder import JobFolder
 from node.run.pool import Pool
 from pipelines.context import ClinicalContext
@@ -429,7 +430,8 @@ class JobEngine:
     def send_to(self, job_id: str, destinations: Sequence[str]) -> None:
         """Send what a job made to these destinations too, encoded as they want it; its result is not computed again.
 
-        A job that failed or was unsuitable is run again from the step that failed.
+        What is sent to others meanwhile, or waits for them, goes on as it was. A job that failed or was unsuitable is
+        run again from the step that failed.
 
         Parameters
         ----------
@@ -442,15 +444,22 @@ class JobEngine:
         ------
         JobNotFound
         ForbiddenTransition
-            If it is running, or waits to.
+            If it has not made its objects yet, or is being sent and its objects are wanted in a form that they do not
+            have.
         JobFailed
             If it has made its objects and its result is no longer stored.
         """
-        made = self.show(job_id).row.state in (JobState.SENDING, JobState.DONE)
-        if made and JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id).finished_result() is None:
-            raise JobFailed(f"job {job_id}: its result is no longer stored; have the pipeline run again: condyle run")
+        detail = f"to {', '.join(destinations)} too, by an operator"
+        folder = JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id)
+        note, has_result = folder.written_objects(), folder.finished_result() is not None
         with Session(self._database) as session, session.begin():
-            job_states.send_to(session, job_id, destinations, f"to {', '.join(destinations)} too, by an operator")
+            job = job_states.locked(session, job_id)
+            made = job.state in (JobState.SENDING, JobState.DONE)
+            if made and note and queue_further(session, self._configuration, job, destinations, note, detail):
+                return
+            if made and not has_result:
+                raise JobFailed(f"job {job_id}: its result is no longer stored; have the pipeline run: condyle run")
+            job_states.send_to(session, job_id, destinations, detail)
         if self._alone is None:
             self._take_up(job_id)
 

@@ -220,10 +220,13 @@ class JobFolder:
     # ---- encode
     def finished_objects(self, of: str) -> ObjectsNote | None:
         """The note of the objects; None unless they were made from `of` and every file is there and whole."""
+        note = self.written_objects()
+        return note if note is not None and note.of == of else None
+
+    def written_objects(self) -> ObjectsNote | None:
+        """The note of the objects, whatever they were made from; None unless every file is there and whole."""
         note = self.read_note(ObjectsNote)
-        if note is None or note.of != of:
-            return None
-        whole = all(digest_of(item.path) == item.sha256 for item in note.objects)
+        whole = note is not None and all(digest_of(item.path) == item.sha256 for item in note.objects)
         return note if whole else None
 
 

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -148,12 +149,15 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
     left_out: dict[str, None] = {}  # once each, in order
     for name, profile in asked.profiles.items():
         place, job = folder.objects / name, folder.path.name
-        made = encode_what_can_be(what, profile, moment, place, asked.predecessors, job)
+        being_made = place.with_suffix(".part")
+        shutil.rmtree(being_made, ignore_errors=True)  # of a worker that died
+        made = encode_what_can_be(what, profile, moment, being_made, asked.predecessors, job)
         left_out |= dict.fromkeys(without_identity(str(one), folder) for one in made.left_out)
         for one in made.left_out:
             if one.cause is not None:
                 log.warning("%s left out\n%s", one.kind, _traceback(one.cause, folder))
-        written = [_sealed(item, folder.key_file) for item in made.objects]
+        written = [_put(_sealed(item, folder.key_file), place) for item in made.objects]
+        shutil.rmtree(being_made)  # with what could not be finished
         twins[name] = {item.sop_instance_uid: item.twin_of for item in written}
         for item in written:
             known = objects.setdefault(item.sop_instance_uid, item)
@@ -190,6 +194,14 @@ def _sealed(item: EncodedObject, key_file: Path | None) -> EncodedObject:
     content = seal(item.path.read_bytes(), key_file)
     write_whole(item.path, content, sync="never")
     return replace(item, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def _put(item: EncodedObject, place: Path) -> EncodedObject:
+    """The object, whole, in its place: what lies there may be on its way to a destination, and never changes midway."""
+    place.mkdir(exist_ok=True)
+    path = place / item.path.name
+    item.path.replace(path)
+    return replace(item, path=path)
 
 
 def _result(sha256: str, folder: JobFolder) -> Result:

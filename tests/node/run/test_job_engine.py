@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from node.database import job_states
+from node.database import job_states, outbox
 from node.database.job_states import PAGE
 from node.database.jobs import Job, JobState, revision_of
-from node.database.states import ForbiddenTransition
+from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import InstanceRow, JobRow, ObjectRow, OutboxRow, SeriesRow
 from node.errors import ConfigurationError, JobNotFound
 from node.run.job_engine import JobEngine
@@ -75,6 +75,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             yield Running(made, engine)
         finally:
             engine.stop()
+
+
+def delivered(running: Running, job: Job) -> None:
+    """Have every line of the job be delivered, as the sender does."""
+    until(lambda: _was_handed_over(running, job))
+    with Session(running.bench.database) as session, session.begin():
+        for line in running.bench.lines(job):
+            outbox.move(session, line.id, OutboxState.DELIVERED, "", delivered=datetime.now(UTC))
+        job_states.settle(session, job.id)
+    assert running.bench.state(job) == "done"
 
 
 def _was_handed_over(running: Running, job: Job) -> bool:
@@ -241,13 +251,60 @@ def test_what_a_shadow_job_made_is_sent_to_the_destination_that_an_operator_name
 def test_a_job_that_waits_for_one_destination_is_sent_to_a_further_one_and_goes_on_waiting(running: Running) -> None:
     job = running.bench.job()
     assert running.run(job) == "sending"  # nobody sends here: as if the archive were down
+    first = running.bench.lines(job)[0].id
+    with Session(running.bench.database) as session, session.begin():
+        outbox.move(session, first, OutboxState.REFUSED, "it does not want this one")
     before = {(line.id, line.state) for line in running.bench.lines(job)}
-    running.engine.send_to(job.id, ["plain"])
-    until(lambda: running.bench.state(job) == "sending")
+    encoded = running.bench.events(job).count("encode")
+    running.engine.send_to(job.id, ["informed"])
+    assert running.bench.state(job) == "sending"
     lines = running.bench.lines(job)
-    assert {line.destination for line in lines} == {"archive", "plain"}
+    assert {line.destination for line in lines} == {"archive", "informed"}
     assert {(line.id, line.state) for line in lines if line.destination == "archive"} == before
-    assert running.bench.said("run").count(job.series_instance_uids[0]) == 1
+    assert {line.state for line in lines if line.destination == "informed"} == {"waiting"}
+    assert running.bench.events(job).count("encode") == encoded
+
+
+def test_what_is_done_goes_to_a_further_destination_and_to_no_other_again(running: Running) -> None:
+    job = running.bench.job()
+    running.run(job)
+    delivered(running, job)
+    running.engine.send_to(job.id, ["informed"])
+    waiting = {line.destination for line in running.bench.lines(job) if line.state == "waiting"}
+    assert (running.bench.state(job), waiting) == ("sending", {"informed"})
+
+
+def test_what_is_being_sent_is_not_encoded_in_another_form_meanwhile(running: Running) -> None:
+    job = running.bench.job()
+    assert running.run(job) == "sending"
+    with pytest.raises(ForbiddenTransition, match="is being sent, and plain takes its objects in another form"):
+        running.engine.send_to(job.id, ["plain"])
+    assert (running.bench.state(job), running.bench.record(job).destinations) == ("sending", ["archive"])
+    delivered(running, job)
+    path = running.bench.data / running.engine.show(job.id).objects[0].path
+    with path.open("rb") as on_its_way:
+        running.engine.send_to(job.id, ["plain"])
+        until(lambda: running.bench.state(job) == "sending")
+        assert on_its_way.read() == path.read_bytes()
+        assert os.fstat(on_its_way.fileno()).st_nlink == 0  # the new file took its place: it was never half written
+    waiting = {line.destination for line in running.bench.lines(job) if line.state == "waiting"}
+    assert waiting == {"plain"}
+
+
+def test_a_further_destination_that_cannot_be_served_is_no_missing_result_for_those_who_have_it(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = running.bench.job(route="told")
+    running.run(job)
+    delivered(running, job)
+    before = {(line.id, line.sop_instance_uid) for line in running.bench.lines(job)}
+    monkeypatch.delitem(running.bench.configuration.destinations, "plain")  # taken out before the job gets to it
+    with Session(running.bench.database) as session, session.begin():
+        job_states.send_to(session, job.id, ["plain"], "by an operator")
+    running.engine._take_up(job.id)
+    until(lambda: running.bench.state(job) == "failed")
+    assert "plain is no longer in the configuration" in running.bench.record(job).reason
+    assert {(line.id, line.sop_instance_uid) for line in running.bench.lines(job)} == before
 
 
 def test_a_job_that_has_made_nothing_yet_is_not_sent_elsewhere(running: Running) -> None:

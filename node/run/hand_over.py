@@ -1,0 +1,111 @@
+"""Objects -> lines of the outbox: which of them a destination gets, and in which form it wants them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from dicom_sr.profile import EncodingProfile
+from node.config import Configuration, Destination
+from node.database import job_states, outbox
+from node.database.jobs import JobState
+from node.database.tables import JobRow
+from node.errors import JobFailed
+from node.run.notes import ObjectsNote
+
+
+def destination_of(configuration: Configuration, name: str) -> Destination:
+    """The destination of that name.
+
+    Raises
+    ------
+    JobFailed
+        If the configuration has none any more.
+    """
+    try:
+        return configuration.destinations[name]
+    except KeyError:
+        raise JobFailed(f"destination {name} is no longer in the configuration") from None
+
+
+def encoding(configuration: Configuration, destination: Destination) -> tuple[str, EncodingProfile]:
+    """What a destination asks the encoders for, behind a short digest of it."""
+    node, profile = configuration.node, destination.profile
+    wanted = EncodingProfile(
+        measurement_report=profile.measurement_report,
+        kinds=profile.kinds,
+        not_run_reports=True,  # whether anybody wants them is decided when a job has no result
+        synthetic_data=profile.synthetic_data,
+        snomed_licence=profile.snomed_licence,
+        uid_root=node.uid_root,
+        institution=node.institution,
+        identifier_system=destination.identifier_system if destination.kind == "fhir" else "",
+    )
+    return profile_digest(wanted), wanted
+
+
+def profile_digest(profile: EncodingProfile) -> str:
+    """What a profile is known by in a job's folder.
+
+    What only newer nodes know counts only where it is set: what was encoded before an upgrade is handed over after it.
+    """
+    fields = asdict(profile)
+    del fields["device_serial_number"]  # not the configuration's to choose
+    if not profile.identifier_system:
+        del fields["identifier_system"]
+    return digest(fields)[:12]
+
+
+def digest(of: object) -> str:
+    """SHA-256 of what JSON can hold, in hexadecimal digits."""
+    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
+
+
+def queue(session: Session, configuration: Configuration, job_id: str, name: str, note: ObjectsNote) -> int:
+    """Have the objects that a destination takes wait for it; returns how many do."""
+    destination = destination_of(configuration, name)
+    form, _ = encoding(configuration, destination)
+    due = [item for item in note.of_profile(form) if item.kind in destination.profile.kinds]
+    return outbox.queue(session, job_id, name, due, confirm=destination.confirms, now=datetime.now(UTC))
+
+
+def queue_further(
+    session: Session, configuration: Configuration, job: JobRow, names: Sequence[str], note: ObjectsNote, detail: str
+) -> bool:
+    """Have what a job has made wait for further destinations too, whether or not it is still sent to others.
+
+    Nothing changes for the others: what waits for one goes on waiting, and what one refused is not offered again.
+
+    Parameters
+    ----------
+    job
+        Its row, locked; it is being sent, or was.
+    names
+        Of the further destinations.
+    note
+        Its objects.
+    detail
+        For the timeline.
+
+    Returns
+    -------
+    bool
+        Whether it was done; not where one of them wants a form that was never encoded.
+    """
+    forms = {encoding(configuration, destination_of(configuration, name))[0] for name in names}
+    if not forms <= set(note.twins):
+        return False
+    job.destinations = list(dict.fromkeys([*job.destinations, *names]))
+    if job.state == JobState.SENDING:
+        job_states.note(session, job.id, "sending", detail)
+    else:
+        job_states.move(session, job.id, JobState.SENDING, detail=detail)
+    for name in names:
+        queue(session, configuration, job.id, name, note)
+    job_states.settle(session, job.id)
+    return True
