@@ -48,7 +48,8 @@ Said = Callable[[], str]
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     plain = {"kind": "folder", "path": "plain", "profile": {"measurement_report": "comprehensive"}}
     away = {"kind": "dimse", "ae_title": "AWAY", "host": "127.0.0.1", "port": 9}  # nobody listens there
-    destinations = {"out": {"kind": "folder", "path": "out"}, "plain": plain, "away": away}
+    folders = {name: {"kind": "folder", "path": name} for name in ("out", "second")}
+    destinations = {**folders, "plain": plain, "away": away}
     soon = {"series_quiet_s": 0.5, "study_quiet_s": 0.5}
     folder = tmp_path_factory.mktemp("again")
     with RunningNode(folder, receive=soon, routes={"knee": KNEE}, destinations=destinations) as node:
@@ -183,9 +184,9 @@ def test_a_further_destination_gets_its_objects_while_another_one_is_away(
     (job,) = node.jobs(study)
     assert send_to(node.config, job.id, ["away"]) == 0
     until(lambda: [one.state for one in node.jobs(study)] == ["sending"], "the job waits for a peer that is away")
-    assert reroute([study], None, changed(node, destinations=["out", "plain"]), dry_run=False) == 0
+    assert reroute([study], None, changed(node, destinations=["out", "second"]), dry_run=False) == 0
     assert "sent to new destinations" in said()
-    until(lambda: files(node, "plain", study), "the further one has the results")
+    until(lambda: files(node, "second", study), "the further one has the results")
     until(lambda: [one.state for one in node.jobs(study)] == ["sending"], "the job waits for the other one still")
     assert cancel(node.config, job.id) == 0
 
