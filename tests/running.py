@@ -74,13 +74,12 @@ class RunningNode:
 
     # ---- life
     def start(self) -> None:
-        """Start it and wait until it is ready; does nothing where it runs."""
-        if self._process is not None:
-            return
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "node", "serve", str(self.config), "--log", "json"], stderr=log, stdout=log
-            )
+        """Start it, unless it runs, and wait until it is ready."""
+        if self._process is None or self._process.poll() is not None:
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "node", "serve", str(self.config), "--log", "json"], stderr=log, stdout=log
+                )
         until(self.is_ready, "the node is ready")
 
     def is_ready(self) -> bool:

@@ -6,6 +6,7 @@ each line that it reads it forks a process that runs jobs, with everything impor
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -41,15 +42,20 @@ class NodeProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()
+        if self._child is not None:
+            self._end()
         if self._parent is not None:
             self._parent.kill()
             self._parent.communicate()
 
     def start(self) -> None:
-        """Start it and wait until it runs jobs; does nothing where it runs."""
-        if self._child is not None:
-            return
+        """Start it, unless it runs, and wait until it runs jobs."""
+        if not self._is_there():
+            self.kill()  # one that ended by itself is to be taken note of
+            self._start()
+        until(self._is_ready)
+
+    def _start(self) -> None:
         self._ready.unlink(missing_ok=True)
         if self._parent is None:
             command = [sys.executable, "-m", "tests.node.run.node_process", str(self._note)]
@@ -60,23 +66,31 @@ class NodeProcess:
         self._parent.stdin.write("start\n")
         self._parent.stdin.flush()
         self._child = int(self._answer())
-        until(self._is_ready)
 
     def _answer(self) -> str:
         assert self._parent is not None
         assert self._parent.stdout is not None
         return self._parent.stdout.readline() or self.log.read_text()
 
+    def _is_there(self) -> bool:
+        return self._child is not None and Path(f"/proc/{self._child}").exists()
+
     def _is_ready(self) -> bool:
-        assert Path(f"/proc/{self._child}").exists(), self.log.read_text()
+        assert self._is_there(), self.log.read_text()
         return self._ready.exists()
 
     def kill(self) -> None:
         """kill -9."""
         if self._child is not None:
-            os.kill(self._child, signal.SIGKILL)
-            assert self._answer() == "ended\n"
-            self._child = None
+            assert self._end() == "ended\n"
+
+    def _end(self) -> str:
+        """Kill it, unless it has ended by itself, and wait until its parent says that it has ended; what that says."""
+        assert self._child is not None
+        child, self._child = self._child, None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        return self._answer()
 
     def freeze(self, frozen: bool) -> None:
         """Stop it in its tracks, or let it go on."""
