@@ -75,9 +75,14 @@ def test_two_commands_at_once_without_a_node_are_both_answered(make: Make) -> No
     days = ("2026-01-05", "2026-01-06")
     asked = [subprocess.Popen([*command, "--at", day], stdout=subprocess.PIPE, text=True) for day in days]
     jobs = node.folder / "data" / "jobs"
-    until(lambda: len(list(jobs.glob("*"))) == 2, "both have asked, one of them while the other runs its job")
-    hold.unlink()
-    answers = [json.loads(one.communicate(timeout=200)[0]) for one in asked]
+    try:
+        until(lambda: len(list(jobs.glob("*"))) == 2, "both have asked, one of them while the other runs its job")
+        hold.unlink()
+        answers = [json.loads(one.communicate(timeout=200)[0]) for one in asked]
+    finally:
+        for one in asked:
+            with one:
+                one.kill()
     assert [one.returncode for one in asked] == [0, 0]
     assert [answer["occurrenceDateTime"] for answer in answers] == list(days)
     assert [runs(node, day) for day in days] == [1, 1]

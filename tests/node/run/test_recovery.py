@@ -26,7 +26,7 @@ from tests.waiting import until
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(600)]
 
 
-DEAD_AFTER_S = 2
+DEAD_AFTER_S = 3
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,12 @@ def two(_two_of_the_module: NodeProcess) -> NodeProcess:
 
 
 @pytest.fixture
-def hold(tmp_path: Path) -> Path:
+def hold(tmp_path: Path) -> Iterator[Path]:
     """A file that keeps a job with it as `run_while` in its inference while it is there."""
     path = tmp_path / "hold"
     path.touch()
-    return path
+    yield path
+    path.unlink(missing_ok=True)
 
 
 def submit(made: Bench, **settings: Any) -> Job:
@@ -121,7 +122,9 @@ def is_done(made: Bench, jobs: list[Job]) -> bool:
 
 def test_a_slow_executor_is_left_alone(made: Bench, one: NodeProcess, two: NodeProcess, hold: Path) -> None:
     slow = begun_by_one(made, two, hold)
+    before = seen(made, "two")
     two.freeze(False)
+    until(lambda: seen(made, "two") > before)
     woken = seen(made, "two")
     until(lambda: seen(made, "two") > woken + timedelta(seconds=DEAD_AFTER_S + 1))
     hold.unlink()
@@ -137,13 +140,13 @@ def test_the_jobs_of_an_executor_that_is_gone_are_taken_over(
     jobs = begun_by_one(made, two, hold, 3)
     one.kill()
     two.freeze(False)
-    until(lambda: noted(made, "run", jobs) == 2, "the one that was begun is begun again")
+    until(lambda: noted(made, "run", jobs) == 2, "the other executor has begun one, too")
     hold.unlink()
     until(lambda: is_done(made, jobs))
     for job in jobs:
         assert noted(made, "ran", [job]) == 1
         assert noted(made, "check", [job]) == 1
-    assert noted(made, "run", jobs) == 4, "the killed executor had begun one"
+    assert noted(made, "run", jobs) == 4, "the one that was begun is begun again, and no other"
 
 
 def test_an_executor_that_wakes_up_after_its_job_was_taken_over_changes_nothing(
