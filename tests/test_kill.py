@@ -21,6 +21,7 @@ from tests.running import RunningNode
 from tests.waiting import until
 
 PATIENCE_S = 150.0  # on a machine that is busy with other things, too
+HELD_S = 600.0  # longer than all that is waited for while an object is being sent
 WORKERS = 2  # one job is being prepared, and one is at its inference
 POINTS = ("during send", "during prepare", "during inference", "after store", "after encode")
 ALL_CLASSES = (
@@ -45,7 +46,7 @@ class Holding(Peer):
     def _answer(self, uid: str) -> int:
         if self.hold.is_set():
             self.held.set()
-            self.release.wait(60)
+            self.release.wait(HELD_S)
         return 0x0000
 
 
@@ -85,6 +86,12 @@ class Killed:
             until(lambda: (job := self.job(point)) and self.objects(job).exists(), point, PATIENCE_S)
         elif point == "during send":
             until(self.peer.held.is_set, point, PATIENCE_S)
+
+    def is_being_sent(self) -> bool:
+        """Whether the node still waits for the archive's answer."""
+        job = self.job("during send")
+        answers = {line.answer for line in self.node.all(select(OutboxRow))}
+        return job is not None and job.state == "sending" and answers == {""} and not self.peer.received
 
     def kill(self) -> None:
         """Kill the node with SIGKILL, and start it again with nothing that holds it up any more."""
@@ -142,7 +149,7 @@ def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
             receive={"series_quiet_s": 60},
             run={"workers": WORKERS},
             routes=routes,
-            destinations={"pacs": peer.destination(port, timeout_s=30)},
+            destinations={"pacs": peer.destination(port, timeout_s=HELD_S)},
         )
         with node:
             yield Killed(node, peer, journal, wait_here)
@@ -154,6 +161,7 @@ def test_a_node_that_is_killed_loses_nothing_and_repeats_nothing_finished(killed
     for point in POINTS[:-1]:
         killed.send(point)
         killed.reached(point)
+    assert killed.is_being_sent()
     killed.kill()
     before = killed.node.ended_jobs(len(POINTS) - 1, PATIENCE_S)
     assert {job.state for job in before} == {"done"}
