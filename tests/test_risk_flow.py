@@ -163,7 +163,7 @@ def of_somebody(files: list[Path]) -> Sent:
     return new
 
 
-def test_a_study_is_sending_until_the_fhir_server_of_its_route_is_back_and_has_its_risk_once(
+def test_a_study_is_sending_until_the_fhir_server_of_its_route_is_back_after_a_restart_and_has_its_risk_once(
     tmp_path: Path, record: dict[str, Any], study: list[Path]
 ) -> None:
     peer = FhirPeer({"entry": [{"resource": {"resourceType": "Patient", "id": "patient"}}]}, statuses=(503,))

@@ -46,6 +46,7 @@ BUNDLE = {
         },
     ],
 }
+OTHER = json.loads(json.dumps(BUNDLE).replace("PAT-4711", "PAT-4712").replace("Muster", "Beispiel"))  # another patient
 QUESTION = {"patient_id": "PAT-4711", "index_date": "2026-01-05"}
 
 Make = Callable[..., RunningNode]
@@ -74,9 +75,9 @@ def maker(folder: Path, patch: pytest.MonkeyPatch) -> Make:
     return made
 
 
-def tell(node: RunningNode) -> None:
+def tell(node: RunningNode, bundle: dict[str, Any] = BUNDLE) -> None:
     """Have the node know the patient."""
-    answer = httpx.post(f"http://127.0.0.1:{node.page}/fhir", json=BUNDLE, timeout=60)
+    answer = httpx.post(f"http://127.0.0.1:{node.page}/fhir", json=bundle, timeout=60)
     assert answer.status_code == 200, answer.text
 
 
