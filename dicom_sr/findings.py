@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from dicom_sr.series import Instance, Series
+from dicom_sr.words import counted
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,8 @@ class LeftAside:
     @property
     def sentence(self) -> str:
         """For a reader."""
-        count = len(self.images)
         named = f" ({', '.join(self.numbers)})" if 0 < len(self.numbers) <= _NAMED else ""
-        return f"Left aside: {count} image{'' if count == 1 else 's'}{named}, {self.reason}."
+        return f"Left aside: {counted(len(self.images), 'image')}{named}, {self.reason}."
 
 
 _NAMED = 5  # images that a sentence names one by one

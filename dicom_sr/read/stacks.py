@@ -30,6 +30,7 @@ from dicom_sr.read.pixels import real_range, real_values
 from dicom_sr.read.slices import Aside, Slice, aside, chosen_kind, grouped, left_aside, phase
 from dicom_sr.read.stored_pixels import decoded, read
 from dicom_sr.series import Series
+from dicom_sr.words import counted
 
 MIN_SLICES = 4
 SPACING_TOLERANCE = 0.01  # of the spacing
@@ -282,8 +283,7 @@ def _label(stack: Stack, number: int) -> str:
 def _stack(group: list[Slice]) -> Stack:
     slices = sorted(group, key=lambda one: one.position_mm)
     if len(slices) < MIN_SLICES:
-        count = f"{len(slices)} slice{'' if len(slices) == 1 else 's'}"
-        raise UnsuitableInput(f"a stack has {count}; at least {MIN_SLICES} are needed")
+        raise UnsuitableInput(f"a stack has {counted(len(slices), 'slice')}; at least {MIN_SLICES} are needed")
     spacing = _even_spacing(np.array([one.position_mm for one in slices]))
     header = slices[0].header
     orientation = _orientation(header)

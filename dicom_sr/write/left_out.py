@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from dicom_sr.errors import DicomError, of_the_machine
 from dicom_sr.profile import EncodedObject, Kind
+from dicom_sr.words import counted
 
 # without these a result is whole: reports, captures, derived series and documents say or show everything
 OPTIONAL: dict[Kind, str] = {
@@ -70,6 +71,6 @@ class Attempts:
 def sentences(left_out: Iterable[LeftOut]) -> tuple[str, ...]:
     """What a reader must know of what is missing, without a library's words."""
     return tuple(
-        f"Left out: {number} {OPTIONAL[kind]}{'s' if number > 1 else ''} that could not be written."
+        f"Left out: {counted(number, OPTIONAL[kind])} that could not be written."
         for kind, number in Counter(one.kind for one in left_out).items()
     )

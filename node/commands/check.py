@@ -12,8 +12,9 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from dicom_sr.words import counted
 from node.commands.exit_codes import CONFIGURATION, NOT_RIGHT, OK
-from node.commands.terminal import console, counted
+from node.commands.terminal import console
 from node.config import (
     Configuration,
     DicomWebDestination,

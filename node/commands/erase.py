@@ -11,9 +11,10 @@ from pathlib import Path
 import typer
 from sqlalchemy.orm import Session
 
+from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
-from node.commands.terminal import console, counted
+from node.commands.terminal import console
 from node.config import Configuration
 from node.database import erasure
 from node.database.connection import Database

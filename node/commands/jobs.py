@@ -16,9 +16,10 @@ from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
-from node.commands.terminal import console, counted, print_whole, whole
+from node.commands.terminal import console, print_whole, whole
 from node.database.connection import Database
 from node.database.jobs import BY_HAND, ON_REQUEST, JobState
 from node.database.queries import UNDER_WAY, JobView, delivered_counts, find_job, show_job

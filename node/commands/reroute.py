@@ -10,9 +10,10 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
-from node.commands.terminal import console, counted, print_whole
+from node.commands.terminal import console, print_whole
 from node.config import Configuration, Route
 from node.database.connection import Database
 from node.errors import MustWait, StillArriving, StudyNotFound

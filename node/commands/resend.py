@@ -7,9 +7,10 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
-from node.commands.terminal import console, counted
+from node.commands.terminal import console
 from node.database import job_states, outbox
 from node.database.queries import in_chunks
 

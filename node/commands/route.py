@@ -16,8 +16,9 @@ from rich.tree import Tree
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import Study, read_studies
+from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK
-from node.commands.terminal import console, counted
+from node.commands.terminal import console
 from node.config.route_settings import read_with_settings
 from node.errors import ConfigurationError
 from node.route.decide import CompiledRoute, Decision, compile_routes, decide, keys

@@ -30,10 +30,3 @@ def whole(out: Console, table: Table) -> Table:
 def print_whole(out: Console, table: Table) -> None:
     """Print a table, also beyond the edge of a narrow terminal; see `whole`."""
     out.print(whole(out, table), crop=False)
-
-
-def counted(number: int, thing: str) -> str:
-    """A number of things in words: 1 job, 2 jobs, 2 studies, 2 series."""
-    if number == 1 or thing.endswith("s"):
-        return f"{number} {thing}"
-    return f"{number} {thing[:-1]}ies" if thing.endswith("y") else f"{number} {thing}s"

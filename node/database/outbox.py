@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, insert, literal, or_, 
 from sqlalchemy.orm import Session
 
 from dicom_sr.profile import EncodedObject, Kind
+from dicom_sr.words import counted
 from node.data_folder import resolved, to_store
 from node.database.queries import in_chunks
 from node.database.states import OUTBOX, ForbiddenTransition, OutboxState, before
@@ -311,11 +312,7 @@ class LeftBehind:
     jobs: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.objects} object{_s(self.objects)} of {len(self.jobs)} job{_s(len(self.jobs))}"
-
-
-def _s(number: int) -> str:
-    return "" if number == 1 else "s"
+        return f"{counted(self.objects, 'object')} of {counted(len(self.jobs), 'job')}"
 
 
 def left_behind(session: Session, destinations: Collection[str]) -> dict[str, LeftBehind]:
@@ -415,13 +412,13 @@ def put_off(session: Session, line_id: int, answer: str, not_before: datetime, *
 
 def count_unclear(session: Session, line_id: int) -> int:
     """Count that the peer took a line's object in and did not say what became of it; how often it has done so."""
-    counted = session.execute(
+    attempted = session.execute(
         update(OutboxRow)
         .where(OutboxRow.id == line_id)
         .values(unclear=OutboxRow.unclear + 1)
         .returning(OutboxRow.unclear)
     )
-    return counted.scalar_one()
+    return attempted.scalar_one()
 
 
 def note_unconfirmed(session: Session, destination: str, answer: str) -> None:

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from dicom_sr.errors import UnsuitableInput
+from dicom_sr.words import counted
 from node.config import Network, RecordSettings
 from node.errors import JobNotFound, NodeError
 from node.network.content_encoding import UnsuitableBody, unpacked
@@ -201,7 +202,7 @@ def _response(answer: Answer) -> Response:
 
 
 def _sentence(summary: IntakeSummary) -> str:
-    text = f"{summary.records} record(s), {summary.events} events"
+    text = f"{counted(summary.records, 'record')}, {counted(summary.events, 'event')}"
     if summary.refused:
         text += "; not used: " + ", ".join(f"{count} x {reason}" for reason, count in summary.refused.items())
     return text

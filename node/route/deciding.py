@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from dicom_sr.words import counted
 from node.background import Loop
 from node.errors import NotWhole, StorageAway
 from node.route.completion import Complete, Completion
@@ -73,8 +74,7 @@ class Deciding:
         found = {study: one.error for study, one in put_off if isinstance(one.error, StorageAway)}
         if not found:
             return None
-        studies = f"{len(found)} stud{'y' if len(found) == 1 else 'ies'}"
-        return f"{studies} cannot be decided about, tried again: {next(iter(found.values()))}"
+        return f"{counted(len(found), 'study')} cannot be decided about, tried again: {next(iter(found.values()))}"
 
     def dispatch_complete(self, *, studies: bool = True) -> None:
         """Dispatch every series, and with `studies` every study, that is complete now.

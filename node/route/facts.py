@@ -15,6 +15,7 @@ from dicom_sr.read import body_parts
 from dicom_sr.read.headers import made_by_us
 from dicom_sr.read.slices import aside
 from dicom_sr.series import Series
+from dicom_sr.words import counted
 from node.route.geometry import geometry
 from node.study.headers import read_header
 
@@ -172,7 +173,7 @@ def _below(item: Dataset, path: Sequence[str]) -> Iterator[Value]:
             if len(path) > 1:
                 yield from _below(nested, path[1:])
         if len(path) == 1 and element.value:
-            yield f"{len(element.value)} item{'s' if len(element.value) > 1 else ''}"
+            yield counted(len(element.value), "item")
     elif isinstance(element.value, MultiValue | list):
         yield from (_plain(value) for value in element.value if value not in (None, ""))
     elif isinstance(element.value, bytes):

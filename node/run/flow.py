@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.profile import EncodedObject, EncodingProfile
+from dicom_sr.words import counted
 from node.config import Configuration, FhirDestination
 from node.database import job_states, outbox
 from node.database.connection import Database
@@ -280,7 +281,7 @@ class Flow:
     def problem(self) -> str | None:
         """Why jobs wait, or None."""
         waiting = list(self._waiting.values())
-        return f"{len(waiting)} job{'s' if len(waiting) > 1 else ''} waiting: {waiting[0]}" if waiting else None
+        return f"{counted(len(waiting), 'job')} waiting: {waiting[0]}" if waiting else None
 
     def _require_room(self) -> None:
         """Raise `NoRoom` where the disk has less room than reception leaves free."""

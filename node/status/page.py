@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dicom_sr.words import counted
 from node.config import (
     Configuration,
     Destination,
@@ -116,7 +117,7 @@ class _Page:
         self._metrics = Metrics(database, self._node.data, self._disk_floor_mb)
         self._templates = Jinja2Templates(directory=HERE / "templates")
         self._templates.env.filters |= {"clock": clock, "seconds": seconds, "bytes": size, "words": words, "tail": tail}
-        self._templates.env.filters["counted"] = counted
+        self._templates.env.filters |= {"counted": counted, "called": called}
         self._templates.env.globals |= {
             "ae_title": self._node.ae_title,
             "institution": self._node.institution,
@@ -301,9 +302,9 @@ KINDS = {
 }
 
 
-def counted(kind: str, count: int) -> str:
-    """A number of objects of one kind, in words."""
-    return f"{count} {KINDS.get(kind, words(kind))}{'s' if count != 1 else ''}"
+def called(kind: str) -> str:
+    """What an object of that kind is called."""
+    return KINDS.get(kind, words(kind))
 
 
 def words(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Result
 from dicom_sr.series import Study
+from dicom_sr.words import counted
 from pipelines.base import PipelineSettings
 from pipelines.bundle import bundle_digest, files_in
 from pipelines.context import ClinicalContext
@@ -156,7 +157,7 @@ class HandFootScoring:
 
     def _refuse(self, read: tuple[Film, ...], limbs: tuple[LimbFilm, ...]) -> None:
         if not limbs:
-            raise UnsuitableInput(f"no hand and no foot was found on {len(read)} picture(s)")
+            raise UnsuitableInput(f"no hand and no foot was found on {counted(len(read), 'picture')}")
         if all(chosen.reading.child for chosen in limbs):
             raise UnsuitableInput("growth plates are open: the score is defined for grown joints")
         if all(chosen.reading.too_small for chosen in limbs):

@@ -27,6 +27,7 @@ from dicom_sr.findings import (
     TablePanel,
 )
 from dicom_sr.series import Study
+from dicom_sr.words import counted
 from pipelines.context import ClinicalContext
 from pipelines.knee_oa_risk import KneeOaRiskSettings, codes
 from pipelines.knee_oa_risk.explain import Attribution, attribute
@@ -170,12 +171,12 @@ def _abstention(record: PatientRecord, settings: KneeOaRiskSettings) -> tuple[Co
     """Why no risk is given, as a code and a sentence; None where one is."""
     if record.observed_weeks < settings.minimum_history_weeks:
         return codes.WHY_HISTORY, (
-            f"Insufficient history: {_counted(record.observed_weeks, 'observed week')} before the wash-out "
+            f"Insufficient history: {counted(record.observed_weeks, 'observed week')} before the wash-out "
             f"of {GAP} weeks, at least {settings.minimum_history_weeks} are needed."
         )
     if record.days < settings.minimum_days:
         return codes.WHY_HISTORY, (
-            f"Insufficient history: entries on {_counted(record.days, 'day')} in the three years before the wash-out, "
+            f"Insufficient history: entries on {counted(record.days, 'day')} in the three years before the wash-out, "
             f"at least {settings.minimum_days} are needed."
         )
     share = record.coverage.unknown_share
@@ -186,10 +187,6 @@ def _abstention(record: PatientRecord, settings: KneeOaRiskSettings) -> tuple[Co
             f"know; the limit is {settings.maximum_unknown_share:.0%}."
         )
     return None
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _abstained(
@@ -379,7 +376,7 @@ def _risk_panel(risk: Risk, peers: Peers) -> BarPanel:
     bars = []
     for number, years in enumerate(HORIZONS):
         value, low, high = (100 * float(x[0, number]) for x in (risk.value, risk.lower, risk.upper))
-        within = f"{years} year{'s' if years > 1 else ''}"
+        within = counted(years, "year")
         bars.append(Bar(within, value, (low, high), highlight=True))
         middle = tuple(100 * x for x in peers.middle(years))
         bars.append(Bar("peers", 100 * peers.median(years), (middle[0], middle[1])))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dicom_sr.words import counted
 from pipelines.knee_oa_risk import WEIGHTS
 from pipelines.knee_oa_risk.evaluation.designs import LEAK_PERSONS
 from pipelines.knee_oa_risk.evaluation.foreign import RecordAnswer, details, summary
@@ -146,7 +147,7 @@ def performance_section(report: Report, risks: dict[str, Floats], test: Part) ->
                     f"{measures.in_the_large(mine, case, weight):.2f}",
                 ]
             )
-        report.say("", f"Within {horizon} year{'s' if horizon > 1 else ''} (simulated people):")
+        report.say("", f"Within {counted(horizon, 'year')} (simulated people):")
         heading = [
             "",
             "AUROC",

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
+from dicom_sr.words import counted
 from pipelines.knee_oa_risk.matrix import Batch, PatientRecord, from_context
 from pipelines.knee_oa_risk.training.measures import censoring_weights
 from pipelines.knee_oa_risk.vocabulary import translate
@@ -242,7 +243,7 @@ def too_few(register: Register, parts: tuple[Register, ...], to_train: int, to_c
         others = int(((weight > 0) & ~case).sum())
         if min(cases, others) < to_calibrate:
             return (
-                f"calibration needs at least {to_calibrate} landmarks with and without a diagnosis within {horizon} "
-                f"year{'s' if horizon > 1 else ''}; its part of these records has {cases} and {others}"
+                f"calibration needs at least {to_calibrate} landmarks with and without a diagnosis within "
+                f"{counted(horizon, 'year')}; its part of these records has {cases} and {others}"
             )
     return None

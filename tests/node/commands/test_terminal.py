@@ -1,15 +1,14 @@
-"""How the commands print tables and numbers of things."""
+"""How the commands print tables."""
 
 from __future__ import annotations
 
 import io
 
-import pytest
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from node.commands.terminal import counted, print_whole
+from node.commands.terminal import print_whole
 
 
 def test_columns_that_do_not_wrap_are_whole_on_a_narrow_terminal() -> None:
@@ -23,17 +22,3 @@ def test_columns_that_do_not_wrap_are_whole_on_a_narrow_terminal() -> None:
     _, row = printed.getvalue().splitlines()
     assert row.count(uid) == 2
     assert row.rstrip().endswith("a sentence that is …")
-
-
-@pytest.mark.parametrize(
-    ("number", "thing", "told"),
-    [
-        (1, "job", "1 job"),
-        (0, "job", "0 jobs"),
-        (2, "study", "2 studies"),
-        (1, "study", "1 study"),
-        (2, "series", "2 series"),
-    ],
-)
-def test_things_are_counted_in_words(number: int, thing: str, told: str) -> None:
-    assert counted(number, thing) == told

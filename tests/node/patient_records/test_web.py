@@ -70,7 +70,7 @@ def test_a_posted_record_is_kept_and_a_risk_is_answered_as_a_valid_risk_assessme
     taken = httpx.post(f"{here}/fhir", json=person, timeout=60)
     assert taken.status_code == 200
     assert taken.json()["resourceType"] == "OperationOutcome"
-    assert taken.json()["issue"][0]["diagnostics"].startswith("1 record(s)")
+    assert taken.json()["issue"][0]["diagnostics"].startswith("1 record, ")
 
     asked = httpx.post(f"{here}/risk", json={"patient_id": "P-1", "index_date": DAY.isoformat()}, timeout=120)
     assert asked.status_code == 200, asked.text
@@ -168,6 +168,6 @@ def test_a_record_of_somebody_else_among_others_costs_them_nothing(here: str, pe
     taken = httpx.post(f"{here}/fhir", json={"resourceType": "Bundle", "entry": [wrong, other]}, timeout=60)
     assert taken.status_code == 200
     summary = taken.json()["issue"][0]["diagnostics"]
-    assert summary.startswith("1 record(s)")
+    assert summary.startswith("1 record, ")
     assert "disagree in: birth date" in summary
     assert "1901" not in summary

@@ -1,0 +1,22 @@
+"""Words for the sentences that people read."""
+
+from __future__ import annotations
+
+import pytest
+
+from dicom_sr.words import counted
+
+
+@pytest.mark.parametrize(
+    ("number", "thing", "told"),
+    [
+        (1, "job", "1 job"),
+        (0, "job", "0 jobs"),
+        (2, "study", "2 studies"),
+        (1, "study", "1 study"),
+        (2, "series", "2 series"),
+        (2, "day", "2 days"),
+    ],
+)
+def test_things_are_counted_in_words(number: int, thing: str, told: str) -> None:
+    assert counted(number, thing) == told
