@@ -110,8 +110,7 @@ def examples_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of all examples, sources and objects, for `written_in`: made once for all workers, and only read."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "all-examples"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         written_in(folder)
     return folder

@@ -14,6 +14,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -23,27 +24,41 @@ VERSION = "0.0.0"  # in place of the package's own: a release must not change th
 
 _WRITE = f"""
 import pickle, sys
+from dataclasses import replace
 from pathlib import Path
 from dicom_sr import provenance
 provenance.version = lambda package: {VERSION!r}
 from pipelines.examples import write_examples
 folder = Path(sys.argv[1])
-written = write_examples(folder)
+written = {{
+    name: tuple(replace(one, path=one.path.relative_to(folder)) for one in group)
+    for name, group in write_examples(folder).items()
+}}
 (folder / "written.pickle").write_bytes(pickle.dumps(written))
 """
 
 
 def written_in(folder: Path) -> dict[str, tuple[EncodedObject, ...]]:
-    """The objects of all examples by name, as `write_examples` gives them; it writes them if they are not there yet."""
-    written = folder / "written.pickle"
-    if not written.exists():
-        command = [sys.executable, "-c", _WRITE, str(folder)]
-        root = Path(__file__).parents[2]
-        done = subprocess.run(command, cwd=root, env=_plain_processor(), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-    found: dict[str, tuple[EncodedObject, ...]] = pickle.loads(written.read_bytes())
-    return found
+    """The objects of all examples by name, as `write_examples` gives them; it writes them if they are not there yet.
+
+    They are made in another folder, which becomes `folder` when all are there: a folder that exists is whole, whoever
+    was killed meanwhile.
+    """
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+            made = Path(name) / "made"
+            _write(made)
+            made.rename(folder)
+    found: dict[str, tuple[EncodedObject, ...]] = pickle.loads((folder / "written.pickle").read_bytes())
+    return {name: tuple(replace(one, path=folder / one.path) for one in group) for name, group in found.items()}
+
+
+def _write(folder: Path) -> None:
+    command = [sys.executable, "-c", _WRITE, str(folder)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, env=_plain_processor(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
 
 
 def digests(folder: Path) -> str:
@@ -67,4 +82,4 @@ def _plain_processor() -> dict[str, str]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
-        sys.stdout.write(digests(Path(name)))
+        sys.stdout.write(digests(Path(name) / "examples"))
