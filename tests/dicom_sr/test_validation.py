@@ -80,3 +80,10 @@ def test_dcentvfy_is_seen_to_find_a_difference(tmp_path: Path) -> None:
     ds.save_as(paths[0])
     errors, _ = validators.dcentvfy(paths)
     assert errors
+
+
+def test_what_pixelmed_complains_of_on_standard_error_is_not_taken_for_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "echo Report: a.dcm; echo Found EnhancedSR IOD; echo \"ERROR:  'no such function'\" >&2"
+    monkeypatch.setattr(validators, "_JAVA", ("sh", "-c", told))
+    with pytest.raises(RuntimeError, match="no such function"):
+        validators.pixelmed([Path("a.dcm")])

@@ -77,14 +77,20 @@ def pixelmed(paths: Sequence[Path], timeout_s: float = 1800.0) -> dict[Path, tup
     """Errors and everything that PixelMed's DicomSRValidator says, by file; it loads its rules once for all of them."""
     if not PIXELMED.exists() or shutil.which("javac") is None:
         missing("PixelMed (libpixelmed-java) and a Java development kit are not installed")
-    code, text = run(*_JAVA, _CHECK_REPORTS, *paths, timeout_s=timeout_s)
-    told = re.split(r"^Report: .*\n", text, flags=re.MULTILINE)[1:]
-    if code or len(told) != len(paths):
-        raise RuntimeError(f"PixelMed did not check everything: {text[-400:]}")
-    return {
-        path: ([line for line in one.splitlines() if line.startswith("Error")], one)
-        for path, one in zip(paths, told, strict=True)
-    }
+    command = [str(c) for c in (*_JAVA, _CHECK_REPORTS, *paths)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False)
+    told = re.split(r"^Report: .*\n", done.stdout, flags=re.MULTILINE)[1:]
+    # what it cannot read or its rules stumble over may be on standard error alone, and the exit code 0
+    if done.returncode or len(told) != len(paths) or re.search("error|exception", done.stderr, re.IGNORECASE):
+        raise RuntimeError(f"PixelMed did not check everything: {done.stdout[-400:]}\n{done.stderr[-400:]}")
+    return {path: (_template_errors(one), one) for path, one in zip(paths, told, strict=True)}
+
+
+def _template_errors(told: str) -> list[str]:
+    errors = [line for line in told.splitlines() if line.startswith("Error")]
+    if not re.search(r"^Found \S+ IOD$", told, re.MULTILINE):  # it has no rules for the object
+        errors.append(f"PixelMed recognised no IOD: {told[:200]}")
+    return errors
 
 
 def exits_with_zero(*command: str | Path) -> list[str]:

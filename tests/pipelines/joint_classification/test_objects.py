@@ -65,7 +65,7 @@ def test_every_object_is_valid_and_lies_in_the_study(
 
 
 @pytest.mark.validators
-def test_pixelmeds_validator_passes_the_report_and_finds_key_objects_without_an_image(
+def test_pixelmeds_validator_passes_the_report_and_neither_an_image_nor_key_objects_without_one(
     determined: Result, tmp_path: Path
 ) -> None:
     objects = written(determined, tmp_path)
@@ -73,9 +73,11 @@ def test_pixelmeds_validator_passes_the_report_and_finds_key_objects_without_an_
     ds = pydicom.dcmread(objects["key_objects"][0].path)
     ds.ContentSequence = [item for item in ds.ContentSequence if item.ValueType != "IMAGE"]
     ds.save_as(note)
-    told = pixelmed([note, report])
-    assert [line for line in told[note][0] if "IMAGE" in line and "Missing" in line]
+    image = determined.evidence[0].instances[0].path
+    told = pixelmed([report, image, note])
     assert told[report][0] == []
+    assert ["recognised no IOD" in line for line in told[image][0]] == [True]
+    assert [line for line in told[note][0] if "IMAGE" in line and "Missing" in line]
 
 
 def test_the_most_telling_frame_has_a_segmentation_that_names_it(determined: Result, tmp_path: Path) -> None:
