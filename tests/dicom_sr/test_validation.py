@@ -5,15 +5,26 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from dicom_sr.findings import Result
+from pipelines.example import Example
 from tests.dicom_sr import validation, validators
 
 pytestmark = [pytest.mark.validators, pytest.mark.dcmtk, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> list[validation.Row]:
-    folder = tmp_path_factory.mktemp("validation")
-    return validation.validate(folder, validation.small_examples(folder), everything=False)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("validation")
+
+
+@pytest.fixture(scope="module")
+def examples(folder: Path) -> dict[str, Example]:
+    return validation.small_examples(folder)
+
+
+@pytest.fixture(scope="module")
+def rows(folder: Path, examples: dict[str, Example]) -> list[validation.Row]:
+    return validation.validate(folder, examples, everything=False)
 
 
 def test_no_validator_finds_an_error_in_any_object_of_any_pipeline(rows: list[validation.Row]) -> None:
@@ -42,6 +53,13 @@ def test_every_tool_checked_every_kind_of_object_that_it_is_for(rows: list[valid
     assert {row.example for row in rows} == {
         *("knee_super_resolution", "hand_foot_scoring", "joint_classification", "knee_oa_risk", "not_run", "every_kind")
     }
+
+
+def test_the_scores_that_are_checked_are_of_a_hand_and_of_a_foot(examples: dict[str, Example]) -> None:
+    result = examples["hand_foot_scoring"].result
+    assert isinstance(result, Result)
+    regions = {f.site.region.meaning for f in result.findings if f.site}
+    assert regions >= {"Hand", "Finger Joint", "Wrist joint", "Foot", "Toe"}
 
 
 def test_the_page_of_the_table_is_up_to_date(rows: list[validation.Row]) -> None:
