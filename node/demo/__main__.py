@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from dicom_sr.words import counted
 from node.config import Configuration, read
 from node.database.connection import open_database
 from node.demo import configuration, samples
@@ -213,10 +214,8 @@ def table(outcomes: Sequence[SampleOutcome], destination: str) -> Table:
     shown.add_column("after the\nlast image", justify="right", no_wrap=True)
     shown.add_column("", width=1)
     for one in outcomes:
-        number = len(one.sent.files)
-        sent = Text(f"{one.sent.title}\n").append(
-            f"{number} instance{'s' if number > 1 else ''} in {one.sent.seconds:.1f} s", "dim"
-        )
+        instances = counted(len(one.sent.files), "instance")
+        sent = Text(f"{one.sent.title}\n").append(f"{instances} in {one.sent.seconds:.1f} s", "dim")
         matched = Text("\n").join(_decision(*decision) for decision in one.decisions)
         ran = Text("\n").join(
             Text(f"{in_words(job.pipeline)}: {job.state}").append(f"\n{job.reason}" if job.reason else "", "dim")

@@ -24,6 +24,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
+from dicom_sr.words import counted
 from node.demo.orthanc_process import Orthanc
 
 WORDS = {
@@ -103,9 +104,9 @@ def in_words(objects: tuple[Stored, ...]) -> str:
         count = counts[word]
         if word == "MR series":
             series = len({one.series_instance_uid for one in objects if one.word == word})
-            phrases.append(f"{series} MR series ({count} images)")
+            phrases.append(f"{series} MR series ({counted(count, 'image')})")
         else:
-            phrases.append(f"{count} {word}{'s' if count > 1 else ''}")
+            phrases.append(counted(count, word))
     return ", ".join(phrases)
 
 
