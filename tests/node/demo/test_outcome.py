@@ -112,7 +112,7 @@ def test_all_there_is_good(database: Database) -> None:
     found = told(database, Holding(CAPTURE, REPORT, DERIVED), KNEE)
     assert found.lacking == ()
     assert found.jobs[0].after_last_image_s == 7
-    assert found.returned_in_words == "1 MR series (1 images), 1 capture, 1 report"
+    assert found.returned_in_words == "1 MR series (1 image), 1 capture, 1 report"
 
 
 def test_what_the_node_calls_delivered_must_be_in_the_archive(database: Database) -> None:
