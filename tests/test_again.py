@@ -50,7 +50,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     away = {"kind": "dimse", "ae_title": "AWAY", "host": "127.0.0.1", "port": 9}  # nobody listens there
     folders = {name: {"kind": "folder", "path": name} for name in ("out", "second")}
     destinations = {**folders, "plain": plain, "away": away}
-    soon = {"series_quiet_s": 0.5, "study_quiet_s": 0.5}
+    # a series says how many images it has: the quiet time only cuts one in two where sending is slow
+    soon = {"series_quiet_s": 5, "study_quiet_s": 0.5}
     folder = tmp_path_factory.mktemp("again")
     with RunningNode(folder, receive=soon, routes={"knee": KNEE}, destinations=destinations) as node:
         yield node
