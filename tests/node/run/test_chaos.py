@@ -25,8 +25,8 @@ from tests.test_kill import ALL_CLASSES
 from tests.waiting import until
 
 KILLS = {"sqlite": 6, "postgresql": 3}
-JOBS_A_KILL = 5
-BEFORE_A_KILL = 3  # at most; the others are left over for kills that come late, so that the last one finds some, too
+JOBS_A_KILL = 3  # at most that many end before it, where it comes in time
+LEFT_OVER = 6  # jobs for kills that come late, so that the last one finds some, too
 SEED = 20260102
 
 
@@ -45,7 +45,7 @@ def test_many_jobs_survive_random_kills(
         database = server.database()
     monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
     chance = random.Random(SEED)
-    count = KILLS[kind] * JOBS_A_KILL
+    count = KILLS[kind] * JOBS_A_KILL + LEFT_OVER
     peer = Peer(classes=ALL_CLASSES)
     journal = {"settings": {"journal": str(tmp_path / "journal.txt")}}
     routes = {"trial": {"when": {}, "pipeline": "trial", "destinations": ["pacs"], **journal}}
@@ -61,7 +61,7 @@ def test_many_jobs_survive_random_kills(
         with NodeProcess(made) as node:
             for _ in range(KILLS[kind]):
                 # counted in inferences that ended: a job that is hit three times in one step is parked as it should be
-                progress = ran + chance.randint(1, BEFORE_A_KILL)
+                progress = ran + chance.randint(1, JOBS_A_KILL)
                 until(partial(_is_past, made, progress), seconds=120)
                 time.sleep(chance.uniform(0, 0.1))  # where in the work the kill falls is left to chance
                 node.kill()

@@ -126,7 +126,7 @@ def test_a_slow_executor_is_left_alone(made: Bench, one: NodeProcess, two: NodeP
     two.freeze(False)
     until(lambda: seen(made, "two") > before)
     woken = seen(made, "two")
-    until(lambda: seen(made, "two") > woken + timedelta(seconds=DEAD_AFTER_S + 1))
+    until(lambda: seen(made, "two") > woken + timedelta(seconds=DEAD_AFTER_S + 0.5))
     hold.unlink()
     until(lambda: is_done(made, slow))
     assert noted(made, "run", slow) == 1
