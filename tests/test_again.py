@@ -87,6 +87,15 @@ def done_study(node: RunningNode, files: list[Path]) -> str:
     return study
 
 
+def waiting_study(node: RunningNode, files: list[Path]) -> tuple[str, JobRow]:
+    """The same, and its job, which waits for a peer that is away."""
+    study = done_study(node, files)
+    (job,) = node.jobs(study)
+    assert send_to(node.config, job.id, ["away"]) == 0
+    until(lambda: [one.state for one in node.jobs(study)] == ["sending"], "the job waits for the peer")
+    return study, job
+
+
 def changed(node: RunningNode, **route: Any) -> Path:
     """A configuration file beside the node's, whose route is another."""
     configuration = yaml.safe_load(node.config.read_text())
@@ -165,10 +174,7 @@ def test_what_a_shadow_route_made_goes_out_once_the_route_is_none_any_more(
 def test_a_job_that_an_operator_cancelled_is_not_begun_again_by_a_new_decision(
     node: RunningNode, slices: list[Path], said: Said
 ) -> None:
-    study = done_study(node, slices)
-    (job,) = node.jobs(study)
-    assert send_to(node.config, job.id, ["away"]) == 0
-    until(lambda: [one.state for one in node.jobs(study)] == ["sending"], "the job waits for a peer that is away")
+    study, job = waiting_study(node, slices)
     assert cancel(node.config, job.id) == 0
     assert reroute([study], None, node.config, dry_run=False) == 0
     assert "cancelled before" in said()
@@ -181,10 +187,7 @@ def test_a_job_that_an_operator_cancelled_is_not_begun_again_by_a_new_decision(
 def test_a_further_destination_gets_its_objects_while_another_one_is_away(
     node: RunningNode, slices: list[Path], said: Said
 ) -> None:
-    study = done_study(node, slices)
-    (job,) = node.jobs(study)
-    assert send_to(node.config, job.id, ["away"]) == 0
-    until(lambda: [one.state for one in node.jobs(study)] == ["sending"], "the job waits for a peer that is away")
+    study, job = waiting_study(node, slices)
     assert reroute([study], None, changed(node, destinations=["out", "second"]), dry_run=False) == 0
     assert "sent to new destinations" in said()
     until(lambda: files(node, "second", study), "the further one has the results")
@@ -283,10 +286,7 @@ def instances_of(study: str) -> Any:
 def test_a_study_with_a_job_under_way_is_not_erased_until_the_job_is_cancelled(
     node: RunningNode, slices: list[Path], said: Said
 ) -> None:
-    study = done_study(node, slices)
-    (job,) = node.jobs(study)
-    assert send_to(node.config, job.id, ["away"]) == 0
-    until(lambda: [one.state for one in node.jobs(study)] == ["sending"], "the job waits for a peer that is away")
+    study, job = waiting_study(node, slices)
     assert erase(study, node.config, yes=True) == 1
     assert f"condyle jobs cancel {job.id[:12]}" in said()
     assert cancel(node.config, job.id) == 0

@@ -223,8 +223,8 @@ def send_to(session: Session, job_id: str, destinations: Sequence[str], detail: 
         raise ForbiddenTransition(f"job {job_id} is {before.state}; wait until it has made its objects")
     if before.state == JobState.SENDING:
         raise ForbiddenTransition(
-            f"job {job_id} is being sent, and {' and '.join(destinations)} takes its objects in another form, which is "
-            "only made once nothing of it waits: wait until it is done, or cancel it"
+            f"job {job_id} is being sent, and what {' and '.join(destinations)} would get has to be encoded first, "
+            "which is only done while nothing of it waits: wait until it is done, or cancel it"
         )
     cancelled = before.reason.startswith(CANCELLED)
     job = move(session, job_id, JobState.QUEUED, detail=detail)

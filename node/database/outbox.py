@@ -412,13 +412,13 @@ def put_off(session: Session, line_id: int, answer: str, not_before: datetime, *
 
 def count_unclear(session: Session, line_id: int) -> int:
     """Count that the peer took a line's object in and did not say what became of it; how often it has done so."""
-    attempted = session.execute(
+    often = session.execute(
         update(OutboxRow)
         .where(OutboxRow.id == line_id)
         .values(unclear=OutboxRow.unclear + 1)
         .returning(OutboxRow.unclear)
     )
-    return attempted.scalar_one()
+    return often.scalar_one()
 
 
 def note_unconfirmed(session: Session, destination: str, answer: str) -> None:

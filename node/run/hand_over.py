@@ -95,7 +95,7 @@ def queue_further(
     Returns
     -------
     bool
-        Whether it was done; not where one of them wants a form that was never encoded.
+        Whether it was done; not where one of them wants a form that the objects do not have.
     """
     forms = {encoding(configuration, destination_of(configuration, name))[0] for name in names}
     if not forms <= set(note.twins):

@@ -277,7 +277,7 @@ def test_what_is_done_goes_to_a_further_destination_and_to_no_other_again(runnin
 def test_what_is_being_sent_is_not_encoded_in_another_form_meanwhile(running: Running) -> None:
     job = running.bench.job()
     assert running.run(job) == "sending"
-    with pytest.raises(ForbiddenTransition, match="is being sent, and plain takes its objects in another form"):
+    with pytest.raises(ForbiddenTransition, match="is being sent, and what plain would get has to be encoded first"):
         running.engine.send_to(job.id, ["plain"])
     assert (running.bench.state(job), running.bench.record(job).destinations) == ("sending", ["archive"])
     delivered(running, job)
