@@ -8,6 +8,8 @@ The tree::
      ├── PeerRefused          do not retry
      ├── JobFailed            the job ends as failed with this reason, for an operator to see and restart
      ├── WorkerDied           do the step again, a few times
+     ├── ReadingFailed        leave the file or the message aside, with a record; the next one is read
+     │    └── ReaderDied      the same, after a few attempts
      ├── MustWait             nobody is to blame: do it again later, as often as it takes
      │    ├── NoRoom          the disk is full, or nearly
      │    └── StorageAway, NotWhole   images that were stored cannot be read now
@@ -46,6 +48,14 @@ class JobFailed(NodeError):
 
 class WorkerDied(NodeError):
     """The process that did the work went away in the middle of it."""
+
+
+class ReadingFailed(NodeError):
+    """What was received breaks what reads it; says how, never with a value."""
+
+
+class ReaderDied(ReadingFailed):
+    """The process that read it went away, or took too long or too much."""
 
 
 class MustWait(NodeError):

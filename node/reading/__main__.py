@@ -1,0 +1,91 @@
+"""The reader process: does one request after the other until the node closes the connection.
+
+Started as ``python -m node.reading FILE_DESCRIPTOR MEMORY_MB CPU_S`` by `node.reading.readers`. It holds nothing that
+is worth having, and may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pydicom
+
+import node.log
+from node.data_folder import keep_private
+from node.errors import ReadingFailed
+from node.reading import messages, progress
+
+log = logging.getLogger("node.reading")  # the module is run as __main__
+
+OPEN_FILES = 64
+TELL_EVERY_S = 1.0
+
+
+def hold_to_limits(memory_mb: int) -> None:
+    """Let the kernel end this process, not the node, when it takes too much."""
+    for what, limit in (
+        (resource.RLIMIT_AS, memory_mb * 2**20),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(what)[1]
+        least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(what, (least, least))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def answer(content: bytes) -> bytes:
+    """Do one request. Every error becomes an answer; one that nobody foresaw is logged without what it says."""
+    try:
+        function, arguments = messages.called(content)
+        return messages.returned(function, function(*arguments))
+    except MemoryError:
+        os._exit(messages.OUT_OF_MEMORY)  # what it still holds nobody knows; the next process is soon there
+    except Exception as error:  # noqa: BLE001 (the reader's loop: what one file breaks, the next one does not meet)
+        if messages.crosses(error):
+            return messages.raised(error)
+        where = "".join(traceback.format_tb(error.__traceback__))  # the error's own text may quote a value
+        log.error("reading failed: %s\n%s", type(error).__name__, where)
+        return messages.raised(ReadingFailed(f"it breaks what reads it ({type(error).__name__})"))
+
+
+def main(descriptor: int, memory_mb: int, cpu_s: float) -> None:
+    """Answer requests until the node closes the connection."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's to handle
+    node.log.configure()
+    keep_private()
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    hold_to_limits(memory_mb)
+    connection, told = Connection(descriptor), 0.0
+
+    def tell() -> None:
+        nonlocal told
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)
+        if time.monotonic() - told > TELL_EVERY_S:
+            told = time.monotonic()
+            connection.send_bytes(messages.GOES_ON)
+
+    progress.tell_by(tell)
+    while True:
+        try:
+            content = connection.recv_bytes()
+        except EOFError:
+            return
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)  # SIGPROF ends the process
+        result = answer(content)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        connection.send_bytes(result)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

@@ -1,0 +1,203 @@
+"""The node's side of the reader processes: which is free, and which has died or takes too long."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import ParamSpec, Protocol, Self, TypeVar
+
+from node.errors import ReaderDied
+from node.reading import messages
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+COUNT = 2
+MEMORY_MB = 1536  # of address space; some 300 of them are Python with its libraries
+CPU_S = 10.0  # for one file; the header of 10,000 frames takes 2
+WALL_S = 60.0  # the same by the clock: storage may be slow
+LARGEST_ANSWER = 256 * 2**20  # bytes
+ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread has address space of its own
+
+
+class Reader(Protocol):
+    """Runs functions that read what others sent."""
+
+    def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """What `function`, of a module, returns; what it raises on purpose is raised.
+
+        Raises
+        ------
+        ReadingFailed
+            If the function breaks.
+        """
+
+
+class _Here:
+    """Runs them in this process."""
+
+    def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """As `Reader.call`."""
+        return function(*args, **kwargs)
+
+
+HERE: Reader = _Here()
+
+
+class _Process:
+    """One reader process and the connection to it."""
+
+    def __init__(self, memory_mb: int, cpu_s: float) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "node.reading", str(theirs.fileno()), str(memory_mb), str(cpu_s)],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the node, which then ends things in order
+                env={**os.environ, **ALONE},
+            )
+        self.connection = Connection(ours.detach())
+
+    def end(self) -> int:
+        """End the process now; its exit code, or minus the signal that ended it before."""
+        self.process.kill()
+        code = self.process.wait()
+        self.connection.close()
+        return code
+
+
+class Readers:
+    """A few reader processes; calls wait for a free one. A process is started when it is first needed.
+
+    Parameters
+    ----------
+    count
+        How many.
+    memory_mb
+        Address space of each.
+    cpu_s, wall_s
+        How long one call may take, by the processor's time and by the clock. A function that reads many files says
+        `goes_on` after each; the limits are for one of them then.
+    """
+
+    def __init__(
+        self, count: int = COUNT, *, memory_mb: int = MEMORY_MB, cpu_s: float = CPU_S, wall_s: float = WALL_S
+    ) -> None:
+        self._memory_mb, self._cpu_s, self._wall_s = memory_mb, cpu_s, wall_s
+        self._free: queue.LifoQueue[_Process | None] = queue.LifoQueue()
+        for _ in range(count):
+            self._free.put(None)
+        self._lock = threading.Lock()
+        self._running: set[_Process] = set()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes; calls under way raise `ReaderDied`."""
+        with self._lock:
+            self._closed = True
+            for process in self._running:
+                process.process.kill()
+                process.process.wait()
+            self._running.clear()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Numbers of the processes that run."""
+        with self._lock:
+            return tuple(one.process.pid for one in self._running)
+
+    def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """What `function` returns, run in a reader process; what it raises of our own errors is raised.
+
+        Parameters
+        ----------
+        function
+            Of a module, with type hints; it reads files, or what it is given.
+        args
+            All of its arguments, in order.
+
+        Raises
+        ------
+        ReadingFailed
+            If it raises anything else.
+        ReaderDied
+            If the process ends, or takes too long or too much.
+        """
+        assert not kwargs, "a reader is called with positional arguments"
+        request = messages.call(function, args)
+        process = self._free.get()
+        try:
+            process = self._alive(process)
+            return self._converse(process, function, request)
+        except ReaderDied:
+            process = None
+            raise
+        finally:
+            self._free.put(process)
+
+    def _alive(self, process: _Process | None) -> _Process:
+        if process is not None:
+            if process.process.poll() is None:
+                return process
+            self._end(process)
+        with self._lock:
+            if self._closed:
+                raise ReaderDied("the node is being stopped")
+            process = _Process(self._memory_mb, self._cpu_s)
+            self._running.add(process)
+        log.debug("reader started", extra={"pid": process.process.pid})
+        return process
+
+    def _converse(self, process: _Process, function: Callable[P, R], request: bytes) -> R:
+        try:
+            result: R = messages.answer(function, self._ask(process, request))
+        except TimeoutError as error:
+            self._end(process)
+            raise ReaderDied(f"it took longer than {self._wall_s:g} s to read") from error
+        except messages.NotUnderstood as error:
+            self._end(process)
+            raise ReaderDied("what reads it gave no answer that makes sense") from error
+        except (EOFError, OSError) as error:
+            raise ReaderDied(_how(self._end(process))) from error
+        return result
+
+    def _ask(self, process: _Process, request: bytes) -> bytes:
+        process.connection.send_bytes(request)
+        while process.connection.poll(self._wall_s):
+            content = process.connection.recv_bytes(LARGEST_ANSWER)
+            if content != messages.GOES_ON:
+                return content
+        raise TimeoutError
+
+    def _end(self, process: _Process) -> int:
+        code = process.end()
+        with self._lock:
+            self._running.discard(process)
+        log.warning("reader ended", extra={"pid": process.process.pid, "code": code})
+        return code
+
+
+def _how(code: int) -> str:
+    """Why a process that read something ended, from its exit code."""
+    if code == messages.OUT_OF_MEMORY:
+        return "it takes too much memory to read"
+    if code == -signal.SIGPROF:
+        return "it takes too long to read"
+    return f"what reads it ended with {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"

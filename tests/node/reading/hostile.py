@@ -1,0 +1,116 @@
+"""What a reader is asked to do in these tests: each as a hostile file would have it done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.series import Instance, Series
+from node.errors import PeerRefused
+from node.reading import goes_on
+from node.reading.messages import EXACT
+from node.route.facts import Value
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Values that plain JSON has no word for, or several."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    content: bytes
+    values: Mapping[str, tuple[Value, ...]]
+    day: date | None
+
+
+def the_same(odd: Odd, path: Path, content: bytes, numbers: tuple[float, ...]) -> tuple[Odd, Path, bytes, list[float]]:
+    """What it was given."""
+    return odd, path, content, list(numbers)
+
+
+def same_series(series: Series) -> Series:
+    """What it was given."""
+    return series
+
+
+def process_id() -> int:
+    """Of the reader."""
+    return os.getpid()
+
+
+def unsuitable(text: str) -> int:
+    """Says no."""
+    raise UnsuitableInput(text)
+
+
+def refused(text: str) -> int:
+    """Says no in the node's own words."""
+    raise PeerRefused(text)
+
+
+def broken(text: str) -> int:
+    """Breaks, and quotes what it read."""
+    raise KeyError(text)
+
+
+def fill_memory(megabytes: int) -> int:
+    """Takes as much."""
+    return len([bytearray(64 * 2**20) for _ in range(0, megabytes, 64)])
+
+
+def crash() -> int:
+    """As native code does."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return 0
+
+
+def count_for_ever() -> int:
+    """Never ends."""
+    number = 0
+    while True:
+        number += 1
+
+
+def sleep(seconds: float) -> int:
+    """Waits for something that does not come."""
+    time.sleep(seconds)
+    return 0
+
+
+def work_on(files: int, seconds_each: float) -> int:
+    """Reads many files, none of which takes long."""
+    for _ in range(files):
+        goes_on()
+        end = time.process_time() + seconds_each
+        while time.process_time() < end:
+            pass
+    return files
+
+
+def open_files() -> int:
+    """How many it can have open at once."""
+    held = []
+    try:
+        while True:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        return len(held)
+
+
+def wrong_kind() -> int:
+    """Answers with what it does not declare."""
+    return "a text"  # type: ignore[return-value]
+
+
+def series_of(path: Path) -> Series:
+    """A series of one instance."""
+    return Series("1.2", "1.1", "MR", (Instance("1.3", "1.4", path),), {"calling_ae_title": "MR1"})

@@ -1,0 +1,92 @@
+import math
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from dicom_sr.errors import UnsuitableInput
+from node.errors import PeerRefused, ReaderDied, ReadingFailed
+from node.reading import HERE, Readers
+from tests.node.reading import hostile
+
+
+@pytest.fixture(scope="module")
+def readers() -> Iterator[Readers]:
+    with Readers(1, cpu_s=1.0, wall_s=2.0) as readers:
+        yield readers
+
+
+def test_values_cross_as_they_are(readers: Readers) -> None:
+    odd = hostile.Odd(b"\0\xff", {"a": ("1", 1, 1.0, math.inf), "b": ("", "ä\0\x1b")}, date(2024, 2, 29))
+    given = (odd, Path("/a b/ä"), bytes(range(256)), (0.1, -math.inf))
+    back = readers.call(hostile.the_same, *given)
+    assert back == (odd, Path("/a b/ä"), bytes(range(256)), [0.1, -math.inf])
+    assert [type(value) for value in back[0].values["a"]] == [str, int, float, float]
+    series = hostile.series_of(Path("/x"))
+    assert readers.call(hostile.same_series, series) == series
+
+
+def test_a_reader_is_another_process_and_serves_one_call_after_the_other(readers: Readers) -> None:
+    pid = readers.call(hostile.process_id)
+    assert pid == readers.call(hostile.process_id) == readers.pids[0]
+    assert HERE.call(hostile.process_id) != pid
+
+
+def test_our_own_errors_cross_with_their_words(readers: Readers) -> None:
+    with pytest.raises(UnsuitableInput, match="no pixels"):
+        readers.call(hostile.unsuitable, "no pixels")
+    with pytest.raises(PeerRefused, match="not here"):
+        readers.call(hostile.refused, "not here")
+
+
+def test_an_error_that_nobody_foresaw_says_its_kind_and_no_value(capfd: pytest.CaptureFixture[str]) -> None:
+    with Readers(1) as readers:  # its log goes where this test listens
+        pid = readers.call(hostile.process_id)
+        with pytest.raises(ReadingFailed, match="KeyError") as raised:
+            readers.call(hostile.broken, "Secret^Anna")
+        assert not isinstance(raised.value, ReaderDied)
+        assert readers.call(hostile.process_id) == pid
+    logged = capfd.readouterr().err
+    assert "hostile.py" in logged
+    assert "Secret" not in f"{logged}{raised.value}"
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "why"),
+    [
+        (hostile.fill_memory, (4096,), "too much memory"),
+        (hostile.crash, (), "SIGSEGV"),
+        (hostile.count_for_ever, (), "too long"),
+        (hostile.wrong_kind, (), "no answer that makes sense"),
+    ],
+    ids=["memory", "crash", "processor time", "an answer of another kind"],
+)
+def test_what_ends_a_reader_ends_nothing_else(
+    readers: Readers, function: object, arguments: tuple[object, ...], why: str
+) -> None:
+    with pytest.raises(ReaderDied, match=why):
+        readers.call(function, *arguments)  # type: ignore[arg-type]
+    assert readers.call(hostile.process_id) > 0
+
+
+def test_what_waits_without_end_is_ended_by_the_clock(readers: Readers) -> None:
+    with pytest.raises(ReaderDied, match="longer than 2 s"):
+        readers.call(hostile.sleep, 60.0)
+
+
+def test_the_limit_is_for_one_file_of_many(readers: Readers) -> None:
+    assert readers.call(hostile.work_on, 8, 0.2) == 8
+
+
+def test_a_reader_opens_few_files_and_the_node_keeps_its_own(readers: Readers) -> None:
+    assert readers.call(hostile.open_files) < 64
+
+
+def test_a_closed_pool_says_so_and_leaves_no_process() -> None:
+    readers = Readers(1)
+    pid = readers.call(hostile.process_id)
+    readers.close()
+    assert not Path(f"/proc/{pid}").exists()
+    with pytest.raises(ReaderDied, match="being stopped"):
+        readers.call(hostile.process_id)
