@@ -13,7 +13,7 @@ from tests.node.reading import hostile
 
 @pytest.fixture(scope="module")
 def readers() -> Iterator[Readers]:
-    with Readers(1, cpu_s=1.0, wall_s=2.0) as readers:
+    with Readers(1, memory_mb=512, cpu_s=1.5, wall_s=2.5) as readers:
         yield readers
 
 
@@ -71,12 +71,12 @@ def test_what_ends_a_reader_ends_nothing_else(
 
 
 def test_what_waits_without_end_is_ended_by_the_clock(readers: Readers) -> None:
-    with pytest.raises(ReaderDied, match="longer than 2 s"):
+    with pytest.raises(ReaderDied, match="longer than 2.5 s"):
         readers.call(hostile.sleep, 60.0)
 
 
 def test_the_limit_is_for_one_file_of_many(readers: Readers) -> None:
-    assert readers.call(hostile.work_on, 8, 0.2) == 8
+    assert readers.call(hostile.work_on, 9, 0.2) == 9
 
 
 def test_a_reader_opens_few_files_and_the_node_keeps_its_own(readers: Readers) -> None:
