@@ -13,7 +13,7 @@ from tests.node.reading import hostile
 
 @pytest.fixture(scope="module")
 def readers() -> Iterator[Readers]:
-    with Readers(1, memory_mb=512, cpu_s=1.5, wall_s=2.5) as readers:
+    with Readers(1, memory_mb=512, cpu_s=1.5, wall_s=3.0) as readers:
         yield readers
 
 
@@ -71,7 +71,7 @@ def test_what_ends_a_reader_ends_nothing_else(
 
 
 def test_what_waits_without_end_is_ended_by_the_clock(readers: Readers) -> None:
-    with pytest.raises(ReaderDied, match="longer than 2.5 s"):
+    with pytest.raises(ReaderDied, match="longer than 3 s"):
         readers.call(hostile.sleep, 60.0)
 
 
