@@ -9,27 +9,32 @@
 #   make docs                  the documentation site, in .cache/site; a warning or a broken link is an error
 #   make coverage              the tests with coverage, child processes included; ARGS as above
 #   make bench                 the short form of every benchmark
+#   make audit                 looks for known vulnerabilities in the pinned packages, once a day; `make test` does it too
+#   make sbom                  the list of all installed packages, for a release: build/condyle.cdx.json (CycloneDX)
+#   make lock                  constraints.txt anew from setup.cfg; ARGS=--upgrade takes the newest versions
 #   make hooks                 run the checks before each commit
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 OHIF := 3.13.2
+OHIF_DIGEST := WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA==
 ONCE ?=
 INPUT ?=
 ARGS ?=
+VERIFIED := $(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # the tests start hundreds of processes: each would compile the code anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check format docs coverage bench hooks install clean
+.PHONY: demo test check format docs coverage bench audit sbom lock hooks install clean
 
 demo: $(VENV)/installed
 	@node/demo/packages.sh demo
 	@exec $(BIN)/python -m node.demo $(if $(ONCE),--once) $(if $(INPUT),--input "$(INPUT)")
 
-test: check docs peers
+test: check docs audit peers
 	$(BIN)/pytest $(or $(ARGS),$(PARALLEL))
 
 check: $(VENV)/installed
@@ -61,18 +66,35 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/joint_classification.py --repeats 1
 	$(BIN)/python benchmarks/knee_oa_risk.py --patients 10
 
+# once a day, because the answer changes without the packages
+AUDITED := .cache/audited-$(shell date +%F)
+audit: $(AUDITED)
+$(AUDITED): $(VENV)/installed
+	@$(BIN)/python .ci/audit.py
+	@rm -f .cache/audited-* && mkdir -p .cache && touch $@
+
+sbom: $(VENV)/installed
+	@mkdir -p build
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file build/condyle.cdx.json $(BIN)/python
+
+lock:
+	.ci/lock $(ARGS)
+
 hooks: $(VENV)/installed
 	$(BIN)/pre-commit install
 
 install: $(VENV)/installed
 
-# torch comes first and by itself because it is by far the largest; pip takes a CPU build where its index offers one
-$(VENV)/installed: setup.cfg constraints.txt pyproject.toml
+# Every file is compared with its digest before it is installed. torch is by far the largest: a build for the processor alone is
+# taken where the index offers one that is known, otherwise PyPI's with its GPU libraries.
+$(VENV)/installed: setup.cfg constraints.txt constraints-torch.txt constraints-torch-cpu.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=..." >&2; exit 1; }
 	@node/demo/packages.sh venv
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt "torch==2.13.0"
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test,docs]"
+	@$(VERIFIED) constraints-torch-cpu.txt 2>/dev/null || $(VERIFIED) constraints-torch.txt
+	$(VERIFIED) constraints.txt
+	$(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip check >/dev/null || { $(BIN)/pip check; exit 1; }
 	@touch $@
 
 # The site is built anew whenever a page or a source has changed: a page from the cache would hide its own warnings.
@@ -88,12 +110,14 @@ SOURCES := $(shell find dicom_sr pipelines node -name '*.py')
 peers: .cache/ohif-$(OHIF)/index.html
 	@node/demo/packages.sh test
 
-# OHIF's built viewer; without it the viewer tests are skipped, with the reason
+# OHIF's built viewer, unpacked only if its digest is the known one; without it the viewer tests are skipped, with the reason
 .cache/ohif-$(OHIF)/index.html:
 	@node/demo/packages.sh npm
 	@rm -rf .cache/ohif.part && mkdir -p .cache/ohif.part
-	@if (cd .cache/ohif.part && npm pack --silent "@ohif/app@$(OHIF)" >/dev/null && tar -xzf ./*.tgz package/dist); \
-	then rm -rf .cache/ohif-$(OHIF) && mv .cache/ohif.part/package/dist .cache/ohif-$(OHIF); \
+	@cd .cache/ohif.part && if npm pack --silent "@ohif/app@$(OHIF)" >/dev/null && mv ./*.tgz ohif.tgz; then \
+	$(PYTHON) -c 'import base64, hashlib; print(base64.b64encode(hashlib.sha512(open("ohif.tgz", "rb").read()).digest()).decode())' \
+	| grep -qxF '$(OHIF_DIGEST)' || { echo "OHIF $(OHIF) is not the file with the known digest (OHIF_DIGEST): not used" >&2; exit 1; }; \
+	tar -xzf ohif.tgz package/dist && rm -rf ../ohif-$(OHIF) && mv package/dist ../ohif-$(OHIF); \
 	else echo "npm could not fetch OHIF: the viewer tests will be skipped" >&2; fi
 	@rm -rf .cache/ohif.part
 
