@@ -20,6 +20,7 @@ from pydicom.uid import JPEG2000, ExplicitVRLittleEndian, MRImageStorage, genera
 from starlette.applications import Starlette
 
 from node.config import DicomWebSettings
+from node.receive import stow
 from node.receive.store.store import Store
 from node.receive.stow import routes
 from tests.node.receive.harness import data_set, mr, part10, partials, stored_files
@@ -43,9 +44,12 @@ class Client:
         self._transport = httpx.ASGITransport(app, client=(host, 5000))
 
     def post(self, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
+        return self.stream(path, _pieces(content), headers)
+
+    def stream(self, path: str, content: AsyncIterator[bytes], headers: dict[str, str]) -> httpx.Response:
         async def send() -> httpx.Response:
             async with httpx.AsyncClient(transport=self._transport, base_url="http://127.0.0.1:8042") as client:
-                return await client.post(path, content=_pieces(content), headers=headers)
+                return await client.post(path, content=content, headers=headers)
 
         return asyncio.run(send())
 
@@ -254,6 +258,40 @@ def test_the_transfer_syntax_that_a_part_names_is_that_of_a_bare_data_set(store:
     metas = {uid: pydicom.dcmread(io.BytesIO(file)).file_meta for uid, file in stored_files(tmp_path).items()}
     assert metas.pop(ds.SOPInstanceUID).TransferSyntaxUID == JPEG2000
     assert [meta.TransferSyntaxUID for meta in metas.values()] == [ExplicitVRLittleEndian]  # the file says it itself
+
+
+@pytest.mark.parametrize(
+    ("opening", "endless"),
+    [
+        (b"--BOUNDARY\r\nX: ", b"a" * 65536),
+        (b"--BOUNDARY\r\n", b"X: a\r\n" * 10_000),
+        (b"--BOUNDARY\r\nContent-Type: ", b"a" * 65536),
+    ],
+    ids=["a header without end", "headers without end", "a media type without end"],
+)
+def test_a_part_that_never_begins_is_left_early(store: Store, tmp_path: Path, opening: bytes, endless: bytes) -> None:
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield opening
+        while sent < 2**30:
+            sent += len(endless)
+            yield endless
+
+    answer = client(store).stream("/dicom-web/studies", body(), {"content-type": RELATED, "accept": JSON})
+    assert answer.status_code == 400
+    assert sent < 2**20
+    assert partials(tmp_path) == []
+
+
+def test_more_parts_than_are_allowed_leave_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stow, "MAXIMUM_PARTS", 100)
+    answer = post(client(store), b"--BOUNDARY\r\n\r\n\r\n" * 10_000)
+    assert (answer.status_code, answer.json()) == (413, {"error": "More than 100 parts"})
+    assert (stored_files(tmp_path), partials(tmp_path)) == ({}, [])
 
 
 def test_an_instance_over_the_limit_is_refused(store: Store, tmp_path: Path) -> None:

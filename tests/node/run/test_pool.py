@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
+from jpeg_ls import encode_array
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from dicom_sr.errors import UnsuitableInput
 from node.errors import JobFailed, WorkerDied
@@ -104,6 +109,57 @@ def test_a_process_that_dies_is_replaced_for_the_next_call(bed: Bed) -> None:
         with pytest.raises(WorkerDied, match="ended with signal 11"):
             workers.call(bed.request(behaviour="crash"))
         assert workers.call(bed.request(Check)) == Checked("1.0")
+
+
+def jpeg_2000(side: int) -> bytes:
+    """A code stream that claims a picture of side x side, and has 200 bytes of it."""
+
+    def segment(marker: int, content: bytes) -> bytes:
+        return struct.pack(">HH", marker, len(content) + 2) + content
+
+    size = struct.pack(">HLLLLLLLLH", 0, side, side, 0, 0, side, side, 0, 0, 1) + b"\x0f\1\1"
+    style, steps = b"\0\0\0\1\0\5\4\4\0\1", b"\x40" + bytes([0x48] * 16)
+    tile = struct.pack(">HHHLBB", 0xFF90, 10, 0, 0, 0, 1) + b"\xff\x93" + bytes(200)
+    return b"\xff\x4f" + segment(0xFF51, size) + segment(0xFF52, style) + segment(0xFF5C, steps) + tile + b"\xff\xd9"
+
+
+def jpeg_ls(side: int) -> bytes:
+    """A stream that claims a picture of side x side, and has one of 16 x 16."""
+    stream = bytearray(encode_array(np.zeros((16, 16), np.uint16)))
+    frame = stream.find(b"\xff\xf7")
+    stream[frame + 5 : frame + 9] = struct.pack(">HH", side, side)
+    return bytes(stream)
+
+
+def run_length(pairs: int) -> bytes:
+    """Two segments, each of which unpacks to 128 bytes for every two."""
+    segment = b"\x81\0" * pairs
+    return struct.pack("<16L", 2, 64, 64 + len(segment), *[0] * 13) + segment + segment
+
+
+BOMBS = {
+    "JPEG 2000": (JPEG2000Lossless, jpeg_2000(60_000)),
+    "JPEG-LS": (JPEGLSLossless, jpeg_ls(65_000)),
+    "RLE": (RLELossless, run_length(400_000)),
+}
+
+
+def test_a_picture_that_unpacks_to_far_more_than_its_header_says_ends_its_own_job_only(
+    bed: Bed, tmp_path: Path
+) -> None:
+    paths = list(tmp_path.glob("*.dcm"))
+    with pool(memory_limit_mb=900) as workers:
+        for name, (syntax, stream) in BOMBS.items():
+            for path in paths:
+                ds = pydicom.dcmread(path)
+                ds.PixelData = encapsulate([stream])
+                ds["PixelData"].is_undefined_length = True
+                ds.file_meta.TransferSyntaxUID = syntax
+                pydicom.dcmwrite(path, ds)
+            with pytest.raises((UnsuitableInput, JobFailed, WorkerDied)) as ended:
+                workers.call(bed.request(behaviour="decode"))
+            assert "Muster" not in str(ended.value), name
+            assert workers.call(bed.request(Check)) == Checked("1.0"), name
 
 
 def test_a_call_that_is_given_up_leaves_no_answer_for_the_next_one(bed: Bed) -> None:

@@ -28,12 +28,13 @@ from dicom_sr.findings import (
     Result,
     RiskStatement,
 )
+from dicom_sr.read.pixels import pictures
 from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
 from pipelines.context import ClinicalContext
 
 Behaviour = Literal[
-    "find", "refuse", "refuse_pixels", "raise", "crash", "crash_once", "hang", "swell", "map_beside", "leave"
+    "find", "refuse", "refuse_pixels", "raise", "crash", "crash_once", "hang", "swell", "map_beside", "leave", "decode"
 ]
 
 
@@ -93,6 +94,8 @@ class Trial:
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         self._note("run", study)
         self._misbehave(self.settings.behaviour, self._runs(study))
+        if self.settings.behaviour == "decode":
+            list(pictures(study.series[0]))
         time.sleep(self.settings.run_s)
         wait_while(self.settings.run_while)
         for earlier in (one for one in study.series if one.modality == "SR"):
