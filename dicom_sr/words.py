@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def counted(number: int, thing: str) -> str:
     """A number of things in words: 1 job, 2 jobs, 2 studies, 2 series."""
@@ -10,3 +12,26 @@ def counted(number: int, thing: str) -> str:
     if thing.endswith("y") and thing[-2:-1] not in "aeou":  # days, but studies
         return f"{number} {thing[:-1]}ies"
     return f"{number} {thing}s"
+
+
+# C0, DEL, C1, line and paragraph separators, what turns or hides text (bidirectional marks, zero width), and what is
+# left of bytes that are no UTF-8
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def escaped(text: str, keep: str = "") -> str:
+    r"""`text` fit for a terminal or a log: what could move, hide or turn other text stands as `\x1b`, `\n`, `\u202e`.
+
+    Parameters
+    ----------
+    text
+        Of anybody: a value of a header, a file's name, an AE title.
+    keep
+        Characters that stay as they are.
+    """
+    return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else repr(found[0])[1:-1], text)
+
+
+def escaped_json(text: str) -> str:
+    r"""JSON that says the same and has each of those characters in its strings as `\uXXXX`; its line ends stay."""
+    return _UNSAFE.sub(lambda found: "\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)

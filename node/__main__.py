@@ -8,18 +8,48 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from dicom_sr.words import escaped
 from node.commands.exit_codes import EXIT_CODES, NOT_RIGHT, OK
 from node.commands.since import SINCE_HELP, since
 
+
+class _Commands(TyperGroup):
+    """Commands whose complaints about arguments, such as the names of files, are escaped."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Read the arguments."""
+        with _escaped_complaints():
+            return super().make_context(*args, **options)
+
+    def invoke(self, context: Any) -> Any:
+        """Run the command that they name."""
+        with _escaped_complaints():
+            return super().invoke(context)
+
+
+@contextmanager
+def _escaped_complaints() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # Typer has no public name for the base of its own
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = escaped(message)  # type: ignore[attr-defined]
+        raise
+
+
 app = typer.Typer(
     name="condyle",
+    cls=_Commands,
     help="Musculoskeletal AI node for a PACS: receives studies over DICOM, runs pipelines and sends the results back.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -456,7 +486,7 @@ def version() -> None:
 def main() -> None:
     """Entry point of the console script. An error is one sentence, never a traceback, which could show patient data."""
     from dicom_sr.errors import DicomError
-    from node.errors import NodeError
+    from node.errors import ConfigurationError, NodeError
 
     if (
         not sys.warnoptions
@@ -465,7 +495,8 @@ def main() -> None:
     try:
         app()
     except (NodeError, DicomError) as error:
-        typer.echo(str(error), err=True)
+        several = "\n" if isinstance(error, ConfigurationError) else ""  # it has a line for each mistake
+        typer.echo(escaped(str(error), keep=several), err=True)
         sys.exit(error.exit_code if isinstance(error, NodeError) else NOT_RIGHT)
 
 

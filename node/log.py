@@ -1,19 +1,25 @@
 """What the node logs while it runs: one record per change of state, as JSON lines or for people, on standard error.
 
 Modules log through `logging.getLogger(__name__)` with the facts in `extra`, or through `structlog.get_logger()`: both
-come out alike. What holds for everything that a thread does for a while, such as the job, is bound with `bound`.
+come out alike. What holds for everything that a thread does for a while, such as the job, is bound with `bound`. What
+a peer or a file put into a fact is escaped here, whoever logs it.
 """
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, TextIO
 
 import structlog
+
+from dicom_sr.words import escaped, escaped_json
 
 Format = Literal["json", "console"]
 LEVELS = ("debug", "info", "warning", "error")
@@ -67,12 +73,13 @@ def configure(log_format: Format | None = None, level: str | None = None, stream
     # Tracebacks stay plain: the richer kind prints local variables, and those hold data sets.
     last: list[structlog.typing.Processor]
     if chosen == "json":
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        last = [structlog.processors.format_exc_info, _json_line]
     else:
         last = [
+            _escape_facts,
             structlog.dev.ConsoleRenderer(
-                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
-            )
+                colors=stream.isatty(), exception_formatter=_escaped_traceback, pad_event_to=0
+            ),
         ]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -98,6 +105,33 @@ def configure(log_format: Format | None = None, level: str | None = None, stream
         library = logging.getLogger(name)
         library.setLevel(max(least, root.level))
         library.handlers, library.propagate = [], True  # some bring a handler of their own
+
+
+def _json_line(_: object, __: str, facts: structlog.typing.EventDict) -> str:
+    return escaped_json(json.dumps(facts, default=repr))
+
+
+def _escape_facts(_: object, __: str, facts: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The facts for people: whatever a peer put into them, no line of the log begins in them."""
+    event = _indented(str(facts.pop("event", "")))
+    return {"event": event} | {escaped(str(key)): _escaped_fact(value) for key, value in facts.items()}
+
+
+def _escaped_fact(value: object) -> object:
+    if isinstance(value, str | Path):
+        return escaped(str(value))
+    return value  # of others the renderer shows the `repr`, which has nothing to escape
+
+
+def _indented(text: str) -> str:
+    """Escaped, lines after the first set in: only a record begins at the margin."""
+    return escaped(text, keep="\n").replace("\n", "\n  ")
+
+
+def _escaped_traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    plain = io.StringIO()
+    structlog.dev.plain_traceback(plain, exc_info)
+    stream.write("  " + _indented(plain.getvalue()))
 
 
 @contextmanager

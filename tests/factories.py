@@ -78,7 +78,7 @@ def changed(study: Study, change: Callable[[int, Dataset], Dataset | None]) -> S
 
 def as_written(ds: Dataset, keyword: str, text: str) -> None:
     """Put a value into `ds` that pydicom would not take, byte by byte as a device wrote it."""
-    value = (text + " " * (len(text) % 2)).encode("ascii")
+    value = text.encode() + b" " * (len(text.encode()) % 2)
     tag, vr = Tag(keyword), dictionary_VR(keyword)
     ds[tag] = RawDataElement(tag, vr, len(value), value, 0, is_implicit_VR=False, is_little_endian=True)
 

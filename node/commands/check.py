@@ -72,10 +72,12 @@ def check(config: Path, *, online: bool) -> int:
         for line in lines:
             out.print(Text.assemble((f"{state:<9} ", STYLES[state]), line), soft_wrap=True)
     if bad:
-        out.print(f"\n{config}: {counted(len(bad), 'problem')} to fix", markup=False)
+        out.print()
+        out.print(f"{config}: {counted(len(bad), 'problem')} to fix", markup=False)
         return CONFIGURATION if reading.mistakes else NOT_RIGHT
     more = f", {counted(len(doubtful), 'warning')}" if doubtful else ""
-    out.print(f"\n{config}: fit to run{more}", markup=False)
+    out.print()
+    out.print(f"{config}: fit to run{more}", markup=False)
     return OK
 
 

@@ -139,7 +139,8 @@ def _show_head(out: Console, job: JobRow) -> None:
 
 
 def _show_why(out: Console, decision: DecisionRow) -> None:
-    out.print(f"\n[bold]why[/]: {decision.trace['why']}")
+    out.print()
+    out.print(f"[bold]why[/]: {decision.trace['why']}")
     for series in decision.trace["series"]:
         out.print(f"  {series.get('modality') or '?'} series {series['series_instance_uid']}", markup=False)
         for clause in series["clauses"]:
@@ -154,7 +155,8 @@ def _show_clause(out: Console, clause: dict[str, Any], indent: str) -> None:
 
 
 def _show_timeline(out: Console, events: Sequence[EventRow]) -> None:
-    out.print("\n[bold]timeline[/]")
+    out.print()
+    out.print("[bold]timeline[/]")
     table = Table(box=None, show_header=False, padding=(0, 2))
     for event in events:
         took = f"{event.seconds:.2f} s" if event.seconds is not None else ""
@@ -171,7 +173,8 @@ def _show_objects(out: Console, view: JobView) -> None:
             or [("nowhere", "", "")]
         )
     )
-    out.print("\n[bold]objects[/]")
+    out.print()
+    out.print("[bold]objects[/]")
     table = Table(box=None)
     for heading in ("Kind", "Number", "Series", "Destination", "State"):
         table.add_column(heading, no_wrap=True)

@@ -16,12 +16,12 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from dicom_sr.words import counted
+from node.commands.terminal import SafeConsole
 from node.config import Configuration, read
 from node.database.connection import open_database
 from node.demo import configuration, samples
@@ -37,7 +37,7 @@ POLL_S = 0.2
 REASONS_SHOWN = 2  # in the table
 
 # a table that is piped into a file has no terminal whose width it could take
-console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "130")))
+console = SafeConsole(keep="\n", width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "130")))
 
 
 class DemoFailed(RuntimeError):

@@ -10,6 +10,7 @@ import warnings
 import pytest
 import structlog
 
+from dicom_sr.words import escaped
 from node import log
 
 pytestmark = pytest.mark.usefixtures("logging_restored")
@@ -70,3 +71,21 @@ def test_child_processes_learn_how_to_log(monkeypatch: pytest.MonkeyPatch) -> No
 
     log.configure("console", "debug", io.StringIO())
     assert (os.environ[log.FORMAT_VARIABLE], os.environ[log.LEVEL_VARIABLE]) == ("console", "DEBUG")
+
+
+@pytest.mark.parametrize("kind", ["json", "console"])
+def test_what_a_peer_put_into_a_fact_neither_moves_the_cursor_nor_begins_a_line(kind: log.Format) -> None:
+    hostile, stream = "PACS\x1b[2J\n2026 forged\x9b\u202e\x7f\r\udcff", io.StringIO()
+    log.configure(kind, stream=stream)
+    logger = logging.getLogger("node.x")
+    with log.bound(job=hostile):
+        logger.warning("refused %s", hostile, extra={"ae_title": hostile, "all": [hostile], "of": {hostile: hostile}})
+        try:
+            raise ValueError(hostile)
+        except ValueError:
+            logger.exception(hostile)
+    written = stream.getvalue()
+    assert escaped(written, keep="\n") == written
+    assert not [line for line in written.splitlines() if line.startswith("2026 forged")]
+    if kind == "json":
+        assert [line["job"] for line in lines(stream)] == [hostile, hostile]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
+from dicom_sr.words import escaped
 from node.__main__ import app, main
 from node.config.route_settings import read_with_settings
 from node.database.job_states import record
@@ -26,6 +29,7 @@ from node.database.jobs import Job, JobState
 from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from node.demo import samples
 from node.demo.orthanc_process import free_port
+from tests.factories import as_written, knee_study
 from tests.fhir_peer import FhirPeer, serving
 from tests.orthanc import Archive
 from tests.running import RunningNode
@@ -474,3 +478,57 @@ def test_what_is_no_uid_is_not_looked_up(arguments: tuple[str, ...], condyle: Co
     ended = condyle(*arguments)
     assert ended.returncode == 2
     assert "should be a StudyInstanceUID" in ended.stderr.replace("\n", " ")
+
+
+HOSTILE = "x\x1b[2J\x9b\u202e\nforged"
+
+
+@pytest.fixture(scope="module")
+def hostile_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images, a record, a packed file and a file that is none of these; values and names with control characters."""
+    folder = tmp_path_factory.mktemp("hostile")
+    instance, *others = knee_study(folder).series[0].instances
+    for other in others:
+        other.path.unlink()
+    ds = dcmread(instance.path)
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    as_written(ds, "SeriesDescription", HOSTILE)
+    as_written(ds, "BodyPartExamined", HOSTILE)
+    ds.save_as(folder / f"1{HOSTILE}.dcm")
+    (folder / f"bundle{HOSTILE}").write_text("{}")
+    (folder / os.fsdecode(b"\xff\x1b[2J")).write_text("no DICOM")
+    with zipfile.ZipFile(folder / "a.zip", "w") as packed:
+        packed.writestr(f"m{HOSTILE}", "no DICOM")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", HOSTILE.replace("\n", "")],  # an operator's own mistakes have a line each
+        ["route", "FOLDER", "--config", "CONFIG"],
+        ["route", "FOLDER", "--json", "--config", "CONFIG"],
+        ["import", "FOLDER", "--config", "CONFIG"],
+        ["import", "FOLDER", HOSTILE],
+        ["send", "FOLDER", "--to", HOSTILE, "--config", "CONFIG"],
+        ["record", "FOLDER/bundle" + HOSTILE, "--config", "CONFIG"],
+        ["jobs", "--state", HOSTILE, "--config", "CONFIG"],
+        ["jobs", "show", HOSTILE, "--config", "CONFIG"],
+        ["jobs", "send", HOSTILE, "--to", HOSTILE, "--config", "CONFIG"],
+        ["erase", HOSTILE, "--config", "CONFIG"],
+        ["risk", "--patient", HOSTILE, "--config", "CONFIG"],
+        ["train", HOSTILE],
+        [HOSTILE],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]).partition("x")[0],
+)
+def test_no_command_prints_a_control_character_of_another(
+    condyle: Condyle, tmp_path: Path, hostile_files: Path, arguments: list[str]
+) -> None:
+    config = configured(tmp_path, node={"data": str(tmp_path / "data")}, routes={"knee": KNEE})
+    given = [text.replace("FOLDER", str(hostile_files)).replace("CONFIG", str(config)) for text in arguments]
+    ended = condyle(*given)
+    written = ended.stdout + ended.stderr
+    assert written
+    assert escaped(written, keep="\n") == written
+    assert not [line for line in written.splitlines() if line.startswith("forged")]
