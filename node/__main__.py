@@ -79,7 +79,7 @@ def _path(text: str) -> Path:
 
 
 def _uid(text: str) -> str:
-    if re.fullmatch(r"[0-9.]{1,64}", text.strip()) is None:
+    if re.fullmatch(r"(?=\.*[0-9])[0-9.]{1,64}", text.strip()) is None:
         raise typer.BadParameter(f"{text!r}: should be a StudyInstanceUID: digits and dots")
     return text.strip()
 

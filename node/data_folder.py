@@ -10,7 +10,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from node.files import make_folder
+from node.files import file_name, make_folder
 
 ROOMS = ("instances", "jobs")  # folders whose files are named elsewhere
 OTHERS = 0o077  # permissions of everybody but the owner
@@ -40,6 +40,11 @@ def prepare(data: Path) -> None:
             mode = path.lstat().st_mode
             if mode & OTHERS and not path.is_symlink():
                 path.chmod(mode & ~OTHERS)
+
+
+def job_folder(data: Path, job_id: str) -> Path:
+    """Where the files of a job lie."""
+    return data / "jobs" / file_name(job_id)
 
 
 def to_store(path: Path, data: Path) -> str:

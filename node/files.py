@@ -20,6 +20,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import sqlite3
 import threading
@@ -44,6 +45,10 @@ def unpacked_limit(packed: int) -> int:
 
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600  # modes: for the node's own account alone
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS})  # of file systems that give a file one name only
+# A name that every file system takes as it stands: not hidden, no way up or down, none that Windows keeps for a device
+_LAWFUL = re.compile(
+    r"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$))[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?", re.I | re.A
+)
 FULL = "no room is left on the disk"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SQLITE_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
@@ -53,6 +58,17 @@ _POSTGRESQL_FULL = "53100"  # disk_full
 def shown(name: str) -> str:
     """A file's name as text: what in it is not UTF-8 becomes U+FFFD, as no text can hold it."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def file_name(identifier: str) -> str:
+    """The name of a file or folder for an identifier, whoever made it up: the one way in which one becomes a path.
+
+    A UID or an id of the usual kind is its own name. Any other, such as ``..``, an empty one or one with a slash, gets
+    a digest behind an underscore, with which no usual one begins: two identifiers never share a name.
+    """
+    if _LAWFUL.fullmatch(identifier):
+        return identifier
+    return f"_{hashlib.sha256(identifier.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"
 
 
 def free_bytes(folder: Path) -> int:

@@ -16,6 +16,7 @@ from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
 from node.commands.terminal import console
 from node.config import Configuration
+from node.data_folder import job_folder
 from node.database import erasure
 from node.database.connection import Database
 from node.database.erasure import Traces
@@ -80,7 +81,7 @@ def _erase(configuration: Configuration, database: Database, study: str) -> Trac
     with Session(database) as session, session.begin():
         found = erasure.locked(session, study)
         for job_id in found.jobs:
-            if (folder := data / "jobs" / job_id).exists():
+            if (folder := job_folder(data, job_id)).exists():
                 shutil.rmtree(folder)
         erase_reports(data / "priors", found.objects)
         for path, received in found.instances:  # one that is newer than its receipt is just coming again, and stays

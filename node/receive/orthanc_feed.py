@@ -20,7 +20,7 @@ from node.background import Loop
 from node.config import OrthancFeed
 from node.database.states import AssociationOutcome
 from node.errors import PeerUnavailable
-from node.files import COPY_BYTES, write_whole
+from node.files import COPY_BYTES, file_name, write_whole
 from node.receive.importer import spool
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, TooLarge
@@ -155,7 +155,7 @@ class FeedFollower:
         self._settings = settings
         self._store = store
         self._leader_lock = leader_lock
-        self._memory = store.receipts.folder / f"feed-{name}.json"
+        self._memory = store.receipts.folder / f"feed-{file_name(name)}.json"
         self._server = _Server(settings)
         self._pause_s = settings.poll_s
         self._loop = Loop(f"feed {name}", self._work, every_s=settings.poll_s)

@@ -22,6 +22,7 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.profile import EncodedObject, EncodingProfile
 from dicom_sr.words import counted
 from node.config import Configuration, FhirDestination
+from node.data_folder import job_folder
 from node.database import job_states, outbox
 from node.database.connection import Database
 from node.database.jobs import ON_REQUEST, JobState
@@ -136,7 +137,7 @@ class Flow:
 
     def folder(self, job_id: str) -> JobFolder:
         """Where the steps of a job leave what they have made."""
-        return JobFolder(self._data / "jobs" / job_id, self._key_file)
+        return JobFolder(job_folder(self._data, job_id), self._key_file)
 
     # ---- steps
     def prepare(self, job_id: str) -> Prepared:

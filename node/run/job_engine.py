@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from dicom_sr.findings import Subject
 from node.background import Loop, is_away
 from node.config import Configuration
-from node.data_folder import prepare
+from node.data_folder import job_folder, prepare
 from node.database import job_states, migrations, queries
 from node.database.connection import open_database
 from node.database.installation import require_one_installation
@@ -358,7 +358,7 @@ class JobEngine:
     def keep_record(self, job_id: str, subject: Subject, context: ClinicalContext) -> None:
         """Keep whose record a job on request is about, and the record, in the job's folder."""
         data = self._configuration.node.data.absolute()
-        folder = JobFolder(data / "jobs" / job_id, self._configuration.records.key_file)
+        folder = JobFolder(job_folder(data, job_id), self._configuration.records.key_file)
         folder.write_subject(subject)
         folder.write_context(context)
 
@@ -450,7 +450,7 @@ class JobEngine:
             If it has made its objects and its result is no longer stored.
         """
         detail = f"to {', '.join(destinations)} too, by an operator"
-        folder = JobFolder(self._configuration.node.data.absolute() / "jobs" / job_id)
+        folder = JobFolder(job_folder(self._configuration.node.data.absolute(), job_id))
         note, has_result = folder.written_objects(), folder.finished_result() is not None
         with Session(self._database) as session, session.begin():
             job = job_states.locked(session, job_id)
@@ -597,7 +597,7 @@ class JobEngine:
         """Delete what is kept of jobs beside their rows; how many that were."""
         ended = self._unknown(job_ids)
         for job_id in ended:
-            shutil.rmtree(self._configuration.node.data / "jobs" / job_id, ignore_errors=True)
+            shutil.rmtree(job_folder(self._configuration.node.data, job_id), ignore_errors=True)
         if ended:
             self._client.delete_workflows(list(ended))
             with Session(self._database) as session, session.begin():

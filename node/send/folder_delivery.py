@@ -1,4 +1,7 @@
-"""A folder as destination: ``<path>/<study>/<series>/<instance>.dcm``, each file whole or not there."""
+"""A folder as destination: ``<path>/<study>/<series>/<instance>.dcm``, each file whole or not there.
+
+A UID that cannot be a name stands as a digest; see `node.files.file_name`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 from dicom_sr.profile import ObjectFile
 from node.config import FolderDestination
 from node.errors import PeerUnavailable
-from node.files import make_folder, write_whole
+from node.files import file_name, make_folder, write_whole
 from node.send.delivery import Answer, F, Outcome
 
 WRITERS = 8  # at a time
@@ -55,7 +58,8 @@ class FolderDelivery:
         return Answer(Outcome.DELIVERED, "written")
 
     def _target(self, item: ObjectFile) -> Path:
-        return self._path / item.study_instance_uid / item.series_instance_uid / f"{item.sop_instance_uid}.dcm"
+        above = [file_name(uid) for uid in (item.study_instance_uid, item.series_instance_uid) if uid]
+        return self._path.joinpath(*above, f"{file_name(item.sop_instance_uid)}.dcm")
 
     def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
         """SOP Instance UIDs of those that are there."""

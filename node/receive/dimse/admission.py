@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node.config import DimseSettings, Peer
-from node.files import make_folder
+from node.files import file_name, make_folder
 from node.receive.store.locks import take_slot
 
 UNKNOWN_PEER_ASSOCIATIONS = 16  # per address, where peers need not be known
@@ -82,7 +82,7 @@ class Admission:
         if own is None:
             return Rejection(*BUSY, "The node's limit of associations is reached")
         key, limit = (peer[0], peer[1].maximum_associations) if peer else (_name(address), UNKNOWN_PEER_ASSOCIATIONS)
-        theirs = take_slot(self._folder / f"peer-{key}", limit)
+        theirs = take_slot(self._folder / f"peer-{file_name(key)}", limit)
         if theirs is None:
             os.close(own)
             return Rejection(*BUSY, "The peer's limit of associations is reached")

@@ -78,7 +78,8 @@ INFLATED_AT_FIRST = 64 * 1024  # bytes of a deflated data set that are inflated 
 MAXIMUM_INFLATED = 4 * 2**20  # that are inflated where these do not hold them
 PIECE = 16 * 1024  # bytes of a file that are read at a time
 
-_UID = re.compile(r"[0-9.]{1,64}")  # leading zeros in a component are wrong (PS3.5 9.1) and real: they are let through
+# leading zeros and empty components are wrong (PS3.5 9.1) and real: they are let through; dots alone name a folder
+_UID = re.compile(r"(?=\.*[0-9])[0-9.]{1,64}")
 _MODALITY = re.compile(r"[A-Z0-9_ ]{1,16}")
 # Manufacturer (0008,0070) of this software in an item, with explicit VR of either byte order or implicit VR
 _OUR_EQUIPMENT = re.compile(
@@ -104,7 +105,7 @@ class _Incomplete(Exception):
 
 
 def is_uid(text: str) -> bool:
-    """Whether `text` may stand as a UID: digits and dots, at most 64."""
+    """Whether `text` may stand as a UID: digits and dots, at most 64, not dots alone."""
     return _UID.fullmatch(text) is not None
 
 

@@ -201,6 +201,9 @@ def test_sequences_as_deep_as_real_ones_are_read() -> None:
         ("1" * 65, False),
         ("1.2\n", False),
         ("1/2", False),
+        (".", False),
+        ("..", False),
+        ("1..2.", True),
         ("٣", False),
     ],
 )
