@@ -136,23 +136,26 @@ class Node:
         )
         deciding.start()
         stack.callback(deciding.stop)
-        if configuration.receive.keep_days is not None:
-            retention = Retention(database, configuration.node.data, configuration.receive.keep_days, now)
-            retention.loop.start()
-            stack.callback(retention.loop.stop)
-        history = History(database, configuration.history, now)
-        history.loop.start()
-        stack.callback(history.loop.stop)
-        children = receivers(self._path, configuration.receive.dimse.processes)
-        children.keep_alive()
-        stack.callback(children.stop)
         problems = {
-            "receiver": children.problem,
             "receipts": receipt_import.problem,
             "decisions": deciding.problem,
             "jobs": job_engine.problem,
             "sending": sender.problem,
+            "records": records.problem,
         }
+        if configuration.receive.keep_days is not None:
+            retention = Retention(database, configuration.node.data, configuration.receive.keep_days, now)
+            retention.loop.start()
+            stack.callback(retention.loop.stop)
+            problems["retention"] = retention.loop.problem
+        history = History(database, configuration.history, now)
+        history.loop.start()
+        stack.callback(history.loop.stop)
+        problems["history"] = history.loop.problem
+        children = receivers(self._path, configuration.receive.dimse.processes)
+        children.keep_alive()
+        stack.callback(children.stop)
+        problems["receiver"] = children.problem
         receive, data = configuration.receive, configuration.node.data
         store = Store(
             data,

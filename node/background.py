@@ -20,6 +20,7 @@ from node.errors import PeerUnavailable
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0  # after a round that failed
+LONGEST_S = 900.0  # without a sign of life, until a round is taken to be stuck
 
 Work = Callable[[], float | None]
 
@@ -78,6 +79,10 @@ class Loop:
         Seconds after a round that failed.
     last_round
         Whether `stop` has one more round made, for what came in meanwhile.
+    longest_s
+        Seconds that a round may last without a call of `goes_on`, before `problem` says that it is stuck.
+    clock
+        Seconds that only go up.
     """
 
     def __init__(
@@ -89,9 +94,13 @@ class Loop:
         first_s: float | None = 0.0,
         retry_s: float = RETRY_S,
         last_round: bool = False,
+        longest_s: float = LONGEST_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name, self._work = name, work
         self._every_s, self._first_s, self._retry_s, self._last_round = every_s, first_s, retry_s, last_round
+        self._longest_s, self._clock = longest_s, clock
+        self._busy_since: float | None = None  # the last sign of life of the round under way
         self.stopping = threading.Event()
         """Set by `stop`: a long round looks at it and ends early."""
         self._wake = threading.Event()
@@ -119,10 +128,17 @@ class Loop:
         """Have the next round made now, or right after the one under way."""
         self._wake.set()
 
+    def goes_on(self) -> None:
+        """Say, within a round that has many things to do, that one more is done."""
+        self._busy_since = self._clock()
+
     def problem(self) -> str | None:
         """Why the work is not done at the moment; None if it is."""
         if self._thread is None or not self._thread.is_alive():
             return f"{self._name}: not running"
+        busy_since = self._busy_since
+        if busy_since is not None and (silent_s := self._clock() - busy_since) > self._longest_s:
+            return f"{self._name}: stuck, nothing has gone on for {silent_s:.0f} s"
         failure = self._failure
         return f"{self._name}: {failure}, tried again every {self._retry_s:g} s" if failure else None
 
@@ -133,9 +149,20 @@ class Loop:
             self._wake.clear()
             if self.stopping.is_set():
                 break
-            pause_s = self._guarded_round()
+            pause_s = self._surviving_round()
         if self._last_round:
-            self._guarded_round()
+            self._surviving_round()
+
+    def _surviving_round(self) -> float | None:
+        """As `_guarded_round`; also where there is not even the memory to tell of a failure."""
+        self.goes_on()
+        try:
+            return self._guarded_round()
+        except BaseException as error:  # noqa: BLE001 (the thread goes on whatever is raised)
+            self._failure = type(error).__name__
+            return self._retry_s
+        finally:
+            self._busy_since = None
 
     def _guarded_round(self) -> float | None:
         """Make one round; the seconds until the next one."""
@@ -150,7 +177,7 @@ class Loop:
                 log.error("background work waits", extra=self._facts())
                 self._told = True
             return self._retry_s
-        except Exception as error:  # the worker's loop: a bug costs this round, and is seen
+        except BaseException as error:  # the worker's loop: a bug costs this round, and is seen; native code raises any
             if self._is_news(error):
                 log.exception("background work failed", extra=self._facts())
                 self._told = True
@@ -163,7 +190,7 @@ class Loop:
             self._failure, self._told = "", False
         return self._every_s if pause_s is None else pause_s
 
-    def _is_news(self, error: Exception) -> bool:
+    def _is_news(self, error: BaseException) -> bool:
         """Whether this is the first failure of its kind in a row, not one of the thousand that follow it."""
         failure = _described(error)
         news = failure != self._failure
@@ -176,7 +203,7 @@ class Loop:
         return {"work": self._name, "reason": self._failure, "retry_s": self._retry_s}
 
 
-def _described(error: Exception) -> str:
+def _described(error: BaseException) -> str:
     """What went wrong, without a value that a statement or a file name may hold."""
     if isinstance(error, SQLAlchemyError):
         return f"the database cannot be used ({type(error).__name__})"

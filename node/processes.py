@@ -1,11 +1,12 @@
 """Child processes: started, started again when they die, stopped, and never left behind.
 
 A supervised process says on its standard output, with a line whose first word is ``ready``, that it does its work, or
-with one whose first word is ``failed``, why it cannot. One that was never ready ends the node; one that was is started
-again. A child ends when its parent does, even if the parent is killed. The kernel sees to that (``PR_SET_PDEATHSIG``):
-a pipe that the child watches would need a thread there that still runs, and a write end that no sibling has inherited.
-A killed receiver loses nothing, so the signal is SIGKILL. The kernel means the *thread* that started the child;
-`Supervisor` therefore starts children from the main thread only.
+with one whose first word is ``failed``, why it cannot; with one whose first word is ``trouble``, what of its work is
+not done at the moment, or with nothing behind it, that all is done again. One that was never ready ends the node; one
+that was is started again. A child ends when its parent does, even if the parent is killed. The kernel sees to that
+(``PR_SET_PDEATHSIG``): a pipe that the child watches would need a thread there that still runs, and a write end that
+no sibling has inherited. A killed receiver loses nothing, so the signal is SIGKILL. The kernel means the *thread* that
+started the child; `Supervisor` therefore starts children from the main thread only.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from node.errors import ConfigurationError, NodeError, PeerUnavailable
 
 log = logging.getLogger(__name__)
 
-READY, FAILED = "ready", "failed"
+READY, FAILED, TROUBLE = "ready", "failed", "trouble"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 STEADY_S = 30.0  # a process that lived this long starts the pauses anew
 PATIENCE_S = 5.0  # after SIGTERM
@@ -42,6 +43,7 @@ class _Child:
     not_before: float = 0.0
     ready: bool = False  # this process
     was_ready: bool = False  # this one or one before it
+    trouble: str = ""  # what it said last of what it cannot do
     said: bytes = b""  # by this process, or by the one before until this one says something
 
     @property
@@ -50,8 +52,8 @@ class _Child:
         return self.told(FAILED) or ""
 
     def told(self, word: str) -> str | None:
-        """The rest of the first line that begins with that word; None where it said none."""
-        lines = (line.partition(" ") for line in self.said.decode(errors="replace").splitlines())
+        """The rest of the last line that begins with that word; None where it said none."""
+        lines = (line.partition(" ") for line in reversed(self.said.decode(errors="replace").splitlines()))
         return next((rest for first, _, rest in lines if first == word), None)
 
 
@@ -102,17 +104,20 @@ class Supervisor:
                 child.pause_s = FIRST_PAUSE_S if steady else min(2 * child.pause_s, LONGEST_PAUSE_S)
                 child.process.stdout.close()  # type: ignore[union-attr]
                 child.process, child.ready, child.not_before = None, False, now + child.pause_s
+                child.trouble = ""
             if child.process is None and now >= child.not_before:
                 child.process = self._start()
                 child.started = now
-            if child.process is not None and not child.ready:
+            if child.process is not None:
                 self._hear(child)
 
     def problem(self) -> str | None:
-        """Why not all of them run, or None."""
+        """Why not all of them run and do all of their work, or None."""
         missing = [child for child in self._children if not child.ready]
         reason = next((f": {child.reason}" for child in missing if child.reason), "")
-        return f"{len(missing)} of {len(self._children)} {self._name} processes do not run{reason}" if missing else None
+        if missing:
+            return f"{len(missing)} of {len(self._children)} {self._name} processes do not run{reason}"
+        return "; ".join(dict.fromkeys(child.trouble for child in self._children if child.trouble)) or None
 
     def stop(self) -> None:
         """Ask all to end, and end those that do not within a few seconds."""
@@ -135,8 +140,10 @@ class Supervisor:
         if said := child.process.stdout.read():  # type: ignore[union-attr]
             child.said = said
             # not anywhere in a line: a reason to have failed may be "Address already in use"
-            child.ready = child.told(READY) is not None
+            child.ready |= child.told(READY) is not None
             child.was_ready |= child.ready
+            if (trouble := child.told(TROUBLE)) is not None:
+                child.trouble = trouble
 
     def _cannot_start(self, child: _Child, code: int) -> NodeError:
         kinds = (ConfigurationError, PeerUnavailable)
@@ -169,7 +176,7 @@ def receivers(path: Path, count: int) -> Supervisor:
 
 
 def say(word: str, more: object) -> None:
-    """Tell the supervisor in one line: `READY`, or `FAILED` and why."""
+    """Tell the supervisor in one line: `READY`, `FAILED` and why, or `TROUBLE` and what."""
     sys.stdout.write(f"{word} {' '.join(str(more).split())}\n")
     sys.stdout.flush()
 

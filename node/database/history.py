@@ -103,6 +103,7 @@ class History:
         gone = 0
         place: Place | None = None
         while not self.loop.stopping.is_set():
+            self.loop.goes_on()
             with Session(self._database) as session, session.begin():
                 page = kind.page(session, before, place)
                 gone += kind.remove(session, [key for _, key in page])

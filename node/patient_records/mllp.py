@@ -173,6 +173,10 @@ class MllpServer(socketserver.ThreadingTCPServer):
         """Take connections, in threads of their own."""
         self._thread.start()
 
+    def problem(self) -> str | None:
+        """Why no connection is taken, or None."""
+        return None if self._thread.is_alive() else "no HL7 connection is taken"
+
     def stop(self) -> None:
         """Take no more."""
         self.shutdown()

@@ -83,6 +83,12 @@ class RecordService:
             self._mllp.stop()
         self._retention.stop()
 
+    def problem(self) -> str | None:
+        """Why records are not taken by HL7, or not deleted when they are old; None if they are."""
+        if self._mllp is not None and (problem := self._mllp.problem()):
+            return problem
+        return self._retention.problem()
+
     def _purge(self) -> None:
         deleted = self._records.purge(self._settings.keep_days * DAY_S)
         if deleted:

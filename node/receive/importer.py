@@ -7,6 +7,7 @@ file that is not stored is named with the reason.
 
 from __future__ import annotations
 
+import logging
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -16,9 +17,10 @@ from stat import S_ISREG
 from typing import IO
 
 import pydicom
-from pydicom.uid import MediaStorageDirectoryStorage
+from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from dicom_sr.errors import UNREADABLE
+from dicom_sr.errors import of_the_machine
+from node.background import is_away
 from node.config import Configuration
 from node.database.connection import open_database
 from node.database.states import AssociationOutcome
@@ -26,6 +28,7 @@ from node.files import shown
 from node.receive.packed_files import (
     HEAD,
     MAXIMUM_DEPTH,
+    MAXIMUM_FILES,
     Allowance,
     Member,
     TooMuch,
@@ -42,6 +45,8 @@ from node.receive.store.own_results import OwnResults
 from node.receive.store.part10 import has_mark, read_meta
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.store import Store
+
+log = logging.getLogger(__name__)
 
 MAXIMUM_DICOMDIR = 64 * 2**20
 NOT_DICOM = "is not DICOM"
@@ -174,6 +179,12 @@ def import_file(
     except Unreadable as error:
         report.refuse(name, str(error))
         report.unreadable = True
+    except Exception as error:  # whatever a file holds, the next one is taken
+        if is_away(error):
+            raise
+        log.exception("file not taken", extra={"reason": type(error).__name__})  # no name: it may be a patient's
+        report.refuse(name, f"cannot be taken ({type(error).__name__})")
+        report.unreadable = of_the_machine(error)
     return one.receipts
 
 
@@ -233,6 +244,9 @@ class _OneFile:
             self._report.stored += 1
         except NotStored as error:
             self._refuse(name, error)
+        except BaseException:
+            self._store.drop(partial)
+            raise
 
     def _unpack(self, source: IO[bytes], name: str, packing: str, allowance: Allowance, depth: int) -> None:
         if depth == MAXIMUM_DEPTH:
@@ -406,6 +420,8 @@ def _listed(path: Path, report: ImportReport) -> Iterator[Path]:
             report.refuse("/".join(parts), str(error))
         except OSError as error:
             report.refuse("/".join(parts), _unreadable(error))
+        except ValueError:  # a NUL in it
+            report.refuse("/".join(parts), "the DICOMDIR lists it, and no file can have such a name")
 
 
 def _file_ids(path: Path) -> list[list[str]]:
@@ -413,10 +429,21 @@ def _file_ids(path: Path) -> list[list[str]]:
     try:
         if path.stat().st_size > MAXIMUM_DICOMDIR:
             raise Unreadable(f"is too large for a DICOMDIR (over {MAXIMUM_DICOMDIR // 2**20} MB)")
+        with path.open("rb") as file:
+            if has_mark(file.read(HEAD)):
+                file.seek(0)
+                if read_meta(file).transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+                    raise Unreadable("is deflated, as no DICOMDIR is (PS3.10 8.6)")  # it could unpack to anything
         records = pydicom.dcmread(path).get("DirectoryRecordSequence", None) or ()
         listed = [_parts(record.get("ReferencedFileID", None) or ()) for record in records]
-    except UNREADABLE as error:
+    except Unreadable:
+        raise
+    except OSError as error:
+        raise Unreadable(f"cannot be read as a DICOMDIR ({error.strerror or type(error).__name__})") from error
+    except Exception as error:  # pydicom raises what it likes on what is damaged
         raise Unreadable(f"cannot be read as a DICOMDIR ({type(error).__name__})") from error
+    if len(listed) > MAXIMUM_FILES:
+        raise Unreadable(f"lists more than {MAXIMUM_FILES:,} files")
     return list(filter(None, listed))
 
 

@@ -168,6 +168,10 @@ class FeedFollower:
         """End after the instance at hand."""
         self._loop.stop()
 
+    def problem(self) -> str | None:
+        """Why the feed is not followed at the moment, or None; a server that is away is no problem of the node's."""
+        return self._loop.problem()
+
     def _work(self) -> float:
         """Fetch what is there, if this process is to; the seconds until the next time."""
         try:

@@ -104,9 +104,11 @@ class Allowance:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Has what a packed file or its storage does wrong come out as `Unreadable`."""
+    """Has whatever a packed file or its storage does wrong come out as `Unreadable`."""
     try:
         yield
+    except (Unreadable, TooMuch):
+        raise
     except NotImplementedError as error:
         raise Unreadable("is packed in a way that the node does not unpack") from error
     except _BROKEN as error:
@@ -114,6 +116,8 @@ def reading() -> Iterator[None]:
         raise Unreadable(f"cannot be read: {storage}" if storage else "is damaged, or ends too early") from error
     except RuntimeError as error:
         raise Unreadable("is encrypted") from error
+    except Exception as error:  # the libraries that unpack raise what they like on what is damaged
+        raise Unreadable(f"cannot be read ({type(error).__name__})") from error
 
 
 def pieces(source: IO[bytes]) -> Iterator[bytes]:

@@ -84,5 +84,10 @@ class Receiver:
         self.receipt_import.stop()
         self.leader_lock.close()
 
+    def problem(self) -> str | None:
+        """What of it does not do its work at the moment, and why; None if all does."""
+        parts = (*self.servers, *self.watchers, self.receipt_import, self.commitment, self._sweeper)
+        return "; ".join(filter(None, (part.problem() for part in parts))) or None
+
     def _sweep(self) -> None:
         self.store.sweep()

@@ -40,6 +40,8 @@ INCOMPLETE_S = 60.0  # then it is stored as it is after this long, and never del
 AGAIN_S = 30.0  # until a file is tried again that could not be read, or the folder, where there was no room; then
 LONGEST_PAUSE_S = 900.0  # twice as long each time, up to this
 
+LONGEST_FILE_S = 3600.0  # a packed file on a slow share takes long
+
 EMPTY = "is empty so far"
 
 State = dict[str, list[int]]  # path -> modification time in ns, size
@@ -77,7 +79,7 @@ class FolderWatcher:
         self._pause_s = 0.0  # for which the folder is put off,
         self._put_off_until = 0.0
         self._arrival: Arrival | None = None  # of this round
-        self._loop = Loop("watched folder", self._work, every_s=POLL_S, retry_s=POLL_S)
+        self._loop = Loop("watched folder", self._work, every_s=POLL_S, retry_s=POLL_S, longest_s=LONGEST_FILE_S)
 
     def start(self) -> None:
         """Begin to look."""
@@ -86,6 +88,10 @@ class FolderWatcher:
     def stop(self) -> None:
         """End after the file at hand."""
         self._loop.stop()
+
+    def problem(self) -> str | None:
+        """Why nothing is taken from the folder at the moment, or None."""
+        return self._loop.problem()
 
     def _work(self) -> None:
         if self._leader_lock.is_mine():
@@ -153,6 +159,7 @@ class FolderWatcher:
             if self._loop.stopping.is_set() or report.no_room:
                 again += ready[number:]
                 break
+            self._loop.goes_on()
             one = self._take_one(path)
             if one.unreadable or one.no_room:
                 again.append(path)
@@ -265,6 +272,8 @@ def _unfinished(path: Path) -> str:
             early = ends_early(FileBytes(file.fileno(), meta.length), meta.transfer_syntax_uid)
             return "ends in the middle of an element" if early else ""
     except OSError:
+        return ""
+    except Exception:  # noqa: BLE001 (whatever it holds: whoever reads it says so)
         return ""
 
 

@@ -93,6 +93,7 @@ class Deciding:
         for complete in found:
             if self._loop.stopping.is_set():
                 return
+            self._loop.goes_on()
             key = (complete.study_instance_uid, complete.series_instance_uid)
             try:
                 others = any(study == key[0] for study, series in self._put_off if series != key[1])

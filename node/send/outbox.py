@@ -147,7 +147,7 @@ class Sender:
 
     def _send_due(self, name: str) -> None:
         while name in self._ours and not self._stop.is_set() and self._lanes[name].turn():
-            pass
+            self._loops[name].goes_on()
 
     def _claim(self) -> set[str]:
         """The destinations that are this node's to send to: of several nodes on one database, one at a time is.

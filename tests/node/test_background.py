@@ -18,7 +18,7 @@ QUICK_S = 0.01
 class Rounds:
     """A work that raises what it is given, in this order, then works."""
 
-    def __init__(self, *errors: Exception | None) -> None:
+    def __init__(self, *errors: BaseException | None) -> None:
         self.errors = list(errors)
         self.made = 0
 
@@ -179,3 +179,48 @@ def test_a_round_that_does_not_end_is_left_alone_at_the_end(start: Start) -> Non
     assert loop.stopping.is_set()
     release.set()
     loop.stop()
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError, SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_no_class_of_exception_ends_a_loop(error: type[BaseException], start: Start) -> None:
+    rounds = Rounds(error())
+    loop = start(rounds)
+    until(lambda: rounds.made >= 3)
+    assert loop.problem() is None
+
+
+def test_a_loop_goes_on_where_its_failure_cannot_even_be_told(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("node.background.log.exception", no_memory)
+    rounds = Rounds(ValueError())
+    start(rounds)
+    until(lambda: rounds.made >= 3)
+
+
+def test_a_round_that_shows_no_sign_of_life_is_a_problem(start: Start) -> None:
+    now, go_on, went_on = [0.0], threading.Event(), threading.Event()
+    begun, end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go_on.wait()
+        loop.goes_on()
+        went_on.set()
+        end.wait()
+
+    loop = Loop("sending", work, every_s=None, first_s=0.0, longest_s=60.0, clock=lambda: now[0])
+    loop.start()
+    try:
+        begun.wait()
+        now[0] = 59.0
+        assert loop.problem() is None
+        now[0] = 61.0
+        assert loop.problem() == "sending: stuck, nothing has gone on for 61 s"
+        go_on.set()
+        went_on.wait()
+        assert loop.problem() is None  # one of many things is done
+    finally:
+        end.set()
+        loop.stop()

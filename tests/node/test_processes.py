@@ -172,3 +172,24 @@ def test_a_child_ends_when_its_parent_is_killed() -> None:
         assert alive(pid)
         process.kill()
         until(lambda: not alive(pid))
+
+
+def test_a_process_says_what_of_its_work_is_not_done_and_when_it_is_again(supervisor: Made, tmp_path: Path) -> None:
+    program = f"""
+    import pathlib, time
+    print("ready 104", flush=True)
+    print("trouble watched folder: not running", flush=True)
+    while not pathlib.Path({str(tmp_path / "mended")!r}).exists():
+        time.sleep(0.01)
+    print("trouble ", flush=True)
+    time.sleep(60)
+    """
+    kept, _ = supervisor(textwrap.dedent(program))
+
+    def problem() -> str | None:
+        kept.keep_alive()
+        return kept.problem()
+
+    until(lambda: problem() == "watched folder: not running")
+    (tmp_path / "mended").touch()
+    until(lambda: problem() is None)

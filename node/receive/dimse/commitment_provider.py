@@ -96,6 +96,10 @@ class CommitmentProvider:
         """End after the report that is being sent."""
         self._loop.stop()
 
+    def problem(self) -> str | None:
+        """Why no reports are sent at the moment, or None."""
+        return self._loop.problem()
+
     def request(self, peer: str, information: Dataset) -> int:
         """Store a request; the status of its N-ACTION. A request that comes again is reported again."""
         transaction = str(information.get("TransactionUID", ""))

@@ -76,6 +76,10 @@ class FastServer:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._watchdog.stop(max(0.0, deadline - time.monotonic()))
 
+    def problem(self) -> str | None:
+        """Why it does not accept, or does not end what is silent; None if it does."""
+        return self._watchdog.problem() if self._acceptor.is_alive() else "no association is accepted"
+
     def stores(self, abstract_syntax: str) -> bool:
         """Whether C-STORE belongs to that class; asked once per class, for it is a search in pynetdicom."""
         known = self._storage_classes.get(abstract_syntax)

@@ -179,6 +179,10 @@ class PlainServer:
         self._ae.shutdown()
         self._watchdog.stop()
 
+    def problem(self) -> str | None:
+        """Why it does not accept, or does not end what is slow; None if it does."""
+        return self._watchdog.problem() if self._thread.is_alive() else "no association is accepted"
+
     def _opened(self, event: Any) -> None:
         self._paces[event.assoc] = _Pace(event.assoc)
 

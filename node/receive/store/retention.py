@@ -73,6 +73,7 @@ class Retention:
         for study in self._due_studies(before):
             if self.loop.stopping.is_set():
                 return
+            self.loop.goes_on()
             yield self._remove(study, before, promised, began - CLOCKS_DIFFER)
 
     def _due_studies(self, before: datetime) -> Iterator[str]:
@@ -130,6 +131,7 @@ class Retention:
         """Delete results of this software that were sent to the node and whose study it does not have; how many."""
         removed, last = 0, ""
         while not self.loop.stopping.is_set():
+            self.loop.goes_on()
             with Session(self._database) as session, session.begin():
                 known = exists().where(StudyRow.study_instance_uid == InstanceRow.study_instance_uid)
                 rows = session.execute(

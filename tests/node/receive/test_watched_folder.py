@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import os
+import struct
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from node.config import WatchedFolder
 from node.database.tables import AssociationRow, InstanceRow
@@ -377,3 +382,67 @@ def test_another_patient_under_a_known_uid_stays_in_the_folder(
     assert report.refused == [("b.dcm", "Its SOP Instance UID is that of another patient's instance")]
     assert (first.exists(), second.exists()) == (False, True)
     assert list(stored_files(tmp_path / "data").values()) == [stored]
+
+
+def lzma_zip_damaged() -> bytes:
+    """A zip whose LZMA properties are random: each library and version raises another class on it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.dcm", bytes(range(256)) * 16)
+    content = bytearray(buffer.getvalue())
+    begin = content.find(b"a.dcm") + 5
+    content[begin + 2 : begin + 200] = b"\xff" * 198
+    return bytes(content)
+
+
+def dicomdir(data: bytes, transfer_syntax_uid: str = ExplicitVRLittleEndian) -> bytes:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MediaStorageDirectoryStorage, UID("1.2.3")
+    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    buffer = DicomBytesIO()
+    write_file_meta_info(buffer, meta, enforce_standard=True)
+    return bytes(128) + b"DICM" + buffer.getvalue() + data
+
+
+HOSTILE = {
+    "lzma.zip": lzma_zip_damaged(),
+    "zlib.gz": b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 600,
+    "DICOMDIR": dicomdir(b"not deflated at all" * 40, DeflatedExplicitVRLittleEndian),
+    "tar": (b"a" + bytes(99) + b"9" * 400 + bytes(12)) * 3,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_left_and_the_next_one_is_taken(
+    name: str, store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    put(tmp_path / "in" / name, HOSTILE[name], NOW - 100)
+    put(tmp_path / "in" / "z", part10(mr()), NOW - 100)
+    watcher = watch(tmp_path / "in", store, leader_lock)
+    assert watcher.poll().stored == 1
+    assert set(named(store)) == {name}
+    assert watcher.poll().not_taken == []  # not read again
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError, struct.error, AssertionError, IndexError])
+def test_whatever_a_file_raises_it_is_named_and_tried_again_when_it_changes(
+    error: type[Exception], store: Store, leader_lock: LeaderLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = put(tmp_path / "in" / "bad", part10(mr()), NOW - 100)
+    put(tmp_path / "in" / "good", part10(mr()), NOW - 100)
+    adopt, marked = Store.adopt, bad.read_bytes()
+
+    def breaks(self: Store, arrival: Arrival, partial: str, *more: Any) -> Receipt:
+        if (self.spool / partial).read_bytes() == marked:
+            raise error("of a library")
+        return adopt(self, arrival, partial, *more)
+
+    monkeypatch.setattr(Store, "adopt", breaks)
+    watcher = watch(tmp_path / "in", store, leader_lock)
+    assert watcher.poll().stored == 1
+    assert named(store) == {"bad": [f"cannot be taken ({error.__name__})"]}
+    assert watcher.poll().refused == []
+    assert list(store.spool.iterdir()) == []
+    put(bad, part10(mr()), NOW - 50)
+    assert watcher.poll().stored == 1
+    assert named(store) == {}
