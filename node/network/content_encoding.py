@@ -1,4 +1,6 @@
-"""The bodies of HTTP requests that were packed for the way (Content-Encoding, RFC 9110 8.4): unpacked within bounds."""
+"""HTTP bodies that were packed for the way (Content-Encoding, RFC 9110 8.4), of requests and answers: unpacked within
+bounds.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +54,19 @@ async def unpacked(stream: AsyncIterator[bytes], content_encoding: str) -> Async
                 yield piece
     if unpacker is not None:
         unpacker.end()
+
+
+def unpacked_pieces(chunks: Iterator[bytes], content_encoding: str) -> Iterator[bytes]:
+    """As `unpacked`, of a body that is read and not sent."""
+    require_known_encoding(content_encoding)
+    name = _name(content_encoding)
+    if not name:
+        yield from chunks
+        return
+    unpacker = _Unpacker(name)
+    for chunk in chunks:
+        yield from unpacker.feed(chunk)
+    unpacker.end()
 
 
 def _name(content_encoding: str) -> str:

@@ -12,8 +12,11 @@ import httpx
 
 from node.config import FhirDestination, FhirServer
 from node.errors import ConfigurationError, PeerRefused, PeerUnavailable
+from node.network.http_answer import LARGEST, HttpAnswer, HttpAsker, UnsuitableAnswer, url_segment
 
 MAXIMUM_PAGES = 200
+RECORD_BYTES = 128 * 2**20  # of all pages of one record
+ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4 2.24.0.1
 PAGE = 200
 SEARCHES = (  # where a server has no $everything
     "Condition",
@@ -61,7 +64,8 @@ class FhirClient:
                 headers["Authorization"] = f"Bearer {server.token_file.read_text(encoding='utf-8').strip()}"
             except OSError as error:
                 raise ConfigurationError(f"{key}.token_file: {server.token_file}: {error.strerror}") from error
-        self._http = httpx.Client(base_url=server.url.rstrip("/") + "/", headers=headers, timeout=server.timeout_s)
+        self._http = HttpAsker(server.timeout_s, base_url=server.url.rstrip("/") + "/", headers=headers)
+        self._left = RECORD_BYTES
 
     def __enter__(self) -> FhirClient:
         return self
@@ -83,6 +87,7 @@ class FhirClient:
         PeerUnavailable
             If it cannot be reached.
         """
+        self._left = RECORD_BYTES
         system = self._identifier_system
         identifier = f"{system}|{patient_id}" if system else patient_id
         try:
@@ -94,7 +99,9 @@ class FhirClient:
             return None
         if len(patients) > 1:
             raise PeerRefused(f"the FHIR server knows {len(patients)} patients by that identifier")
-        logical_id = str(patients[0]["id"])
+        logical_id = patients[0].get("id")
+        if not isinstance(logical_id, str) or not ID.fullmatch(logical_id) or not logical_id.strip("."):
+            raise PeerRefused("the FHIR server's Patient has no id, or one that is none")
         whole = {f"{r.get('resourceType')}/{r.get('id')}": r for r in (*patients, *self._everything(logical_id))}
         # the address of each on the server, so that its references lead there and to no other server's
         base = str(self._http.base_url)
@@ -118,12 +125,12 @@ class FhirClient:
         headers = {"Content-Type": "application/fhir+json", **({"If-None-Exist": unless} if unless else {})}
         kind = str(resource["resourceType"])
         answer = self._asked_with_token("POST", kind, content=json.dumps(resource), headers=headers)
-        if answer.status_code == httpx.codes.OK:
+        if answer.status == httpx.codes.OK:
             return "HTTP 200: there already"
         made = re.search(
             rf"{kind}/[A-Za-z0-9.-]{{1,64}}", answer.headers.get("Location", "")
         )  # ids as of FHIR R4 2.24.0.1
-        return f"HTTP {answer.status_code}: {made.group() if made else 'created'}"
+        return f"HTTP {answer.status}: {made.group() if made else 'created'}"
 
     def has(self, kind: str, identifier: str) -> bool:
         """Whether the server has a resource of that kind with that identifier, a system and a value with a bar between.
@@ -147,7 +154,7 @@ class FhirClient:
             raise PeerRefused("the FHIR server's metadata names no FHIR version")
         return version
 
-    def _asked_with_token(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def _asked_with_token(self, method: str, path: str, **more: Any) -> HttpAnswer:
         """As `_asked`; a token that the server does not take is a reason to try again, as a new one mends that."""
         try:
             return self._asked(method, path, **more)
@@ -156,48 +163,60 @@ class FhirClient:
 
     def _everything(self, logical_id: str) -> Iterator[dict[str, Any]]:
         try:
-            yield from self._search(f"Patient/{logical_id}/$everything", {})
+            yield from self._search(f"Patient/{url_segment(logical_id)}/$everything", {})
         except PeerRefused:
             for kind in SEARCHES:
                 yield from self._search(kind, {"patient": logical_id})
 
     def _search(self, path: str, query: dict[str, str]) -> Iterator[dict[str, Any]]:
         """The resources of all pages of a search."""
-        answer = _json(self._asked("GET", path, params={**query, "_count": str(PAGE)}))
+        answer = self._page(path, params={**query, "_count": str(PAGE)})
         for _ in range(MAXIMUM_PAGES):
             yield from _resources(answer)
             links = (link for link in _dicts(answer.get("link")) if link.get("relation") == "next")
             following = next((str(link["url"]) for link in links if link.get("url")), None)
             if following is None:
                 return
-            url = urljoin(str(self._http.base_url), following)
-            if _origin(httpx.URL(url)) != _origin(self._http.base_url):  # the token is for this server only
+            try:
+                url = urljoin(str(self._http.base_url), following)
+                origin = _origin(httpx.URL(url))
+            except (ValueError, httpx.InvalidURL):
+                raise PeerRefused("the FHIR server's next page has an address that is none") from None
+            if origin != _origin(self._http.base_url):  # the token is for this server only
                 raise PeerRefused("the FHIR server's next page is on another server")
-            answer = _json(self._asked("GET", url))
+            answer = self._page(url)
         raise PeerRefused(f"the FHIR server's answer has more than {MAXIMUM_PAGES} pages")
 
-    def _asked(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def _page(self, path: str, **more: Any) -> dict[str, Any]:
+        """One page of a record, whose pages together have a limit."""
+        answer = self._asked("GET", path, **more)
+        self._left -= len(answer.body)
+        return _json(answer)
+
+    def _asked(self, method: str, path: str, **more: Any) -> HttpAnswer:
         # no URL in any message: it holds the patient's identifier
         try:
-            answer = self._http.request(method, path, **more)
+            answer = self._http.ask(method, path, largest=min(LARGEST, self._left), **more)
+        except UnsuitableAnswer as error:
+            raise PeerRefused(f"the FHIR server's answer {error}") from None
         except httpx.HTTPError as error:
             raise PeerUnavailable(f"the FHIR server cannot be reached: {type(error).__name__}") from None
-        if answer.status_code in BUSY:
-            raise PeerUnavailable(f"the FHIR server answered {answer.status_code}")
-        if answer.status_code in UNAUTHORISED:
-            raise _TokenRefused(f"the FHIR server answered {answer.status_code}: it does not take the node's token")
-        if answer.is_error:
-            raise PeerRefused(f"the FHIR server answered {answer.status_code}")
+        if answer.status in BUSY:
+            raise PeerUnavailable(f"the FHIR server answered {answer.status}")
+        if answer.status in UNAUTHORISED:
+            raise _TokenRefused(f"the FHIR server answered {answer.status}: it does not take the node's token")
+        if answer.status >= 400:
+            raise PeerRefused(f"the FHIR server answered {answer.status}")
         if not answer.is_success:  # it would count as created, and is not
-            raise PeerUnavailable(f"the FHIR server answered {answer.status_code}: it is at another address")
+            raise PeerUnavailable(f"the FHIR server answered {answer.status}: it is at another address")
         return answer
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
+def _json(answer: HttpAnswer) -> dict[str, Any]:
     try:
-        content = answer.json() if answer.content else {}
-    except ValueError:
-        raise PeerRefused("the FHIR server's answer is not JSON") from None
+        content = answer.json()
+    except UnsuitableAnswer as error:
+        raise PeerRefused(f"the FHIR server's answer {error}") from None
     return content if isinstance(content, dict) else {}
 
 

@@ -11,6 +11,7 @@ import httpx
 from dicom_sr.provenance import SERIES_MARK
 from node.config import DicomWebDestination
 from node.errors import PeerUnavailable
+from node.network.http_answer import HttpAsker, UnsuitableAnswer, read_json, url_segment
 from node.network.tls import destination_context
 from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, ReportReference, earlier
 from node.prior.report import LARGEST, REPORT_CLASSES, Moment, Wanted
@@ -19,6 +20,7 @@ JSON = "application/dicom+json"
 OBJECT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 PATIENT_ID, BIRTH_DATE, STUDY_DATE, STUDY_TIME = "00100020", "00100030", "00080020", "00080030"
 STUDY_UID, SERIES_UID, INSTANCE_UID, CLASS_UID = "0020000D", "0020000E", "00080018", "00080016"
+SILENCE_S = 60.0  # the search's deadline is shorter
 MODALITY, SERIES_DESCRIPTION = "00080060", "0008103E"
 
 
@@ -44,7 +46,7 @@ class DicomWebArchive:
             context = destination_context(destination.tls) if destination.tls else True
         except OSError as error:
             raise PeerUnavailable(f"{name}: its certificates cannot be used: {error.strerror}") from error
-        self._client = httpx.Client(verify=context, follow_redirects=False)
+        self._http = HttpAsker(SILENCE_S, verify=context)
 
     def studies(self, wanted: Wanted) -> list[EarlierStudy]:
         """The patient's studies that may hold a report, by QIDO-RS."""
@@ -64,14 +66,16 @@ class DicomWebArchive:
 
     def reports(self, study_instance_uid: str) -> Iterator[ReportReference]:
         """The structured reports in a study that may be ours, by QIDO-RS."""
-        series = self._ask(f"studies/{study_instance_uid}/series", Modality="SR", includefield=[SERIES_DESCRIPTION])
+        series = self._ask(
+            f"studies/{_segment(study_instance_uid)}/series", Modality="SR", includefield=[SERIES_DESCRIPTION]
+        )
         given = 0
         for answer in sorted(series, key=lambda one: _first(one, SERIES_UID)):
             uid = _first(answer, SERIES_UID)
             ours = (_first(answer, SERIES_DESCRIPTION) or SERIES_MARK).startswith(SERIES_MARK)
             if not uid or not ours or _first(answer, MODALITY) not in ("", "SR"):
                 continue
-            for instance in self._ask(f"studies/{study_instance_uid}/series/{uid}/instances"):
+            for instance in self._ask(f"studies/{_segment(study_instance_uid)}/series/{_segment(uid)}/instances"):
                 if _first(instance, CLASS_UID) in ("", *REPORT_CLASSES) and _first(instance, INSTANCE_UID):
                     given += 1
                     if given > REPORTS_A_STUDY:
@@ -80,8 +84,8 @@ class DicomWebArchive:
 
     def fetch(self, reference: ReportReference) -> bytes:
         """A whole object as a Part 10 file, by WADO-RS."""
-        series = f"studies/{reference.study_instance_uid}/series/{reference.series_instance_uid}"
-        path = f"{series}/instances/{reference.sop_instance_uid}"
+        study, series = _segment(reference.study_instance_uid), _segment(reference.series_instance_uid)
+        path = f"studies/{study}/series/{series}/instances/{_segment(reference.sop_instance_uid)}"
         status, content_type, body = self._request(path, {}, OBJECT)
         if status != 200:
             raise PeerUnavailable(f"{self._name}: HTTP {status} to WADO-RS")
@@ -94,7 +98,7 @@ class DicomWebArchive:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._http.close()
 
     def _ask(self, path: str, **query: str | list[str]) -> list[dict[str, Any]]:
         status, _, body = self._request(path, query, JSON)
@@ -103,8 +107,8 @@ class DicomWebArchive:
         if status != 200:
             raise PeerUnavailable(f"{self._name}: HTTP {status} to QIDO-RS")
         try:
-            answers = httpx.Response(200, content=body).json()
-        except ValueError as error:
+            answers = read_json(body)
+        except UnsuitableAnswer as error:
             raise PeerUnavailable(f"{self._name}: the answer to QIDO-RS cannot be read") from error
         if not isinstance(answers, list) or len(answers) > ANSWERS:
             raise PeerUnavailable(f"{self._name}: gives more than {ANSWERS} answers to one question, or none")
@@ -117,16 +121,15 @@ class DicomWebArchive:
         try:
             if self._destination.token_file is not None:  # read each time: tokens are renewed behind our back
                 headers["Authorization"] = f"Bearer {self._destination.token_file.read_text().strip()}"
-            with self._client.stream(
-                "GET", url, params=query, headers=headers, timeout=self._deadline.left()
-            ) as response:
-                body = bytearray()
-                for chunk in response.iter_bytes():
-                    self._deadline.left()
-                    body += chunk
-                    if len(body) > LARGEST:
-                        raise PeerUnavailable(f"{self._name}: the answer is larger than {LARGEST} bytes")
-                return response.status_code, response.headers.get("Content-Type", ""), bytes(body)
+            answer = self._http.ask(
+                "GET", url, params=query, headers=headers, largest=LARGEST, within_s=self._deadline.left()
+            )
+            return answer.status, answer.headers.get("Content-Type", ""), answer.body
+        except UnsuitableAnswer as error:
+            raise PeerUnavailable(f"{self._name}: the answer {error}") from error
+        except httpx.TimeoutException as error:
+            self._deadline.left()
+            raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
         except (httpx.HTTPError, OSError, ValueError) as error:
             raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
 
@@ -134,6 +137,13 @@ class DicomWebArchive:
 def _study(answer: dict[str, Any]) -> tuple[str, str, str, Moment]:
     made = Moment.at(_first(answer, STUDY_DATE), _first(answer, STUDY_TIME))
     return _first(answer, PATIENT_ID), _first(answer, BIRTH_DATE), _first(answer, STUDY_UID), made
+
+
+def _segment(uid: str) -> str:
+    try:
+        return url_segment(uid)
+    except UnsuitableAnswer as error:
+        raise PeerUnavailable(f"an answer {error}") from error
 
 
 def _first(answer: dict[str, Any], tag: str) -> str:

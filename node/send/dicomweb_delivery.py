@@ -12,6 +12,7 @@ import httpx
 from dicom_sr.profile import ObjectFile
 from node.config import DicomWebDestination
 from node.errors import PeerUnavailable
+from node.network.http_answer import HttpAnswer, HttpAsker, UnsuitableAnswer, url_segment
 from node.network.tls import destination_context
 from node.send.delivery import Answer, F, Outcome, by_status
 
@@ -24,11 +25,8 @@ class DicomWebDelivery:
 
     def __init__(self, name: str, destination: DicomWebDestination) -> None:
         self._name, self._destination = name, destination
-        self._client = httpx.Client(
-            timeout=destination.timeout_s,
-            verify=destination_context(destination.tls) if destination.tls else True,
-            follow_redirects=False,
-        )
+        context = destination_context(destination.tls) if destination.tls else True
+        self._http = HttpAsker(destination.timeout_s, verify=context)
 
     def announce(self, items: Sequence[ObjectFile]) -> None:
         """Nothing is negotiated beforehand."""
@@ -55,13 +53,13 @@ class DicomWebDelivery:
                 "Accept": "application/dicom+json",
             },
         )
-        code = response.status_code
+        code = response.status
         if code in FOR_GOOD:
             refused = Answer(Outcome.CLASS_REFUSED if code == 415 else Outcome.REFUSED, f"HTTP {code}")
             yield from ((item, refused) for item in batch)
             return
         if not (response.is_success or code == 409):
-            raise PeerUnavailable(f"{self._name}: HTTP {code} {response.reason_phrase}")
+            raise PeerUnavailable(f"{self._name}: {response.phrase}")
         answers = _answers(response)
         if len(batch) == 1 and "" in answers:  # about an object that it does not name
             answers.setdefault(batch[0].sop_instance_uid, answers[""])
@@ -91,11 +89,13 @@ class DicomWebDelivery:
         found: set[str] = set()
         for study, series in sorted({(item.study_instance_uid, item.series_instance_uid) for item in items}):
             response = self._ask(
-                "GET", f"studies/{study}/series/{series}/instances", headers={"Accept": "application/dicom+json"}
+                "GET",
+                f"studies/{url_segment(study)}/series/{url_segment(series)}/instances",
+                headers={"Accept": "application/dicom+json"},
             )
-            if response.status_code == 204 or response.status_code == 404:
+            if response.status in (204, 404):
                 continue
-            matches = _data_sets(response) if response.status_code == 200 else None
+            matches = _data_sets(response) if response.status == 200 else None
             if matches is None:
                 return None
             found |= {str(uid) for match in matches if (uid := _first(match, "00080018"))}
@@ -110,20 +110,22 @@ class DicomWebDelivery:
             If it cannot be reached, or does not let us in.
         """
         answer = self._ask("GET", "studies?limit=1", headers={"Accept": "application/dicom+json"})
-        if answer.status_code in (401, 403) or answer.status_code >= 500:
-            raise PeerUnavailable(f"{self._name}: HTTP {answer.status_code} {answer.reason_phrase}")
-        return f"answers HTTP {answer.status_code}"
+        if answer.status in (401, 403) or answer.status >= 500:
+            raise PeerUnavailable(f"{self._name}: {answer.phrase}")
+        return f"answers HTTP {answer.status}"
 
     def close(self) -> None:
         """End the connection."""
-        self._client.close()
+        self._http.close()
 
-    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def _ask(self, method: str, path: str, **more: Any) -> HttpAnswer:
         headers = more.pop("headers", {})
         try:
             if self._destination.token_file is not None:  # read each time: tokens are renewed while the node runs
                 headers["Authorization"] = f"Bearer {self._destination.token_file.read_text().strip()}"
-            return self._client.request(method, f"{self._destination.url.rstrip('/')}/{path}", headers=headers, **more)
+            return self._http.ask(method, f"{self._destination.url.rstrip('/')}/{path}", headers=headers, **more)
+        except UnsuitableAnswer as error:
+            raise PeerUnavailable(f"{self._name}: the answer {error}") from error
         except (httpx.HTTPError, OSError) as error:
             raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
 
@@ -150,7 +152,7 @@ def _parts(batch: Sequence[ObjectFile], boundary: str) -> Iterator[bytes]:
     yield f"--{boundary}--\r\n".encode()
 
 
-def _answers(response: httpx.Response) -> dict[str, Answer]:
+def _answers(response: HttpAnswer) -> dict[str, Answer]:
     """What a Store Instances Response (PS3.18 I.2) says, by SOP Instance UID; nothing where the answer is none."""
     answers = {}
     for body in _data_sets(response) or ():
@@ -162,19 +164,19 @@ def _answers(response: httpx.Response) -> dict[str, Answer]:
     return answers
 
 
-def _data_sets(response: httpx.Response) -> list[dict[str, Any]] | None:
+def _data_sets(response: HttpAnswer) -> list[dict[str, Any]] | None:
     """The data sets of an answer, in the DICOM JSON model (PS3.18 F), whichever it came in; None where it holds none.
 
     One that is to be alone comes in a list from some servers; some answer in XML (PS3.19 A.1) whatever is asked for.
     """
     try:
         body = response.json()
-    except ValueError:
+    except UnsuitableAnswer:
         try:
-            root = ElementTree.fromstring(response.content)
-        except ElementTree.ParseError:
+            root = ElementTree.fromstring(response.body)
+            return [_json_model(root)] if _local(root) == "NativeDicomModel" else None
+        except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
             return None
-        return [_json_model(root)] if _local(root) == "NativeDicomModel" else None
     found = body if isinstance(body, list) else [body]
     return found if all(isinstance(one, dict) for one in found) else None
 

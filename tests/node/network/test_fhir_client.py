@@ -5,6 +5,7 @@ How records are fetched is tested with the look-up (`tests/node/patient_records/
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,3 +82,33 @@ def test_a_token_that_cannot_be_read_is_told_with_its_key(tmp_path: Path) -> Non
     server = FhirServer(url="http://127.0.0.1:1", token_file=tmp_path / "token")
     with pytest.raises(ConfigurationError, match=r"emr\.token_file: .*token: No such file"):
         FhirClient(server, "emr")
+
+
+def searched(body: object) -> bytes:
+    return json.dumps(body).encode()
+
+
+@pytest.mark.parametrize(
+    "patient", [{}, {"id": 7}, {"id": ""}, {"id": ".."}, {"id": "../../admin"}, {"id": "a\u0000"}, {"id": "a" * 65}]
+)
+def test_a_patient_whose_id_is_none_is_a_refusal_and_no_address(patient: dict[str, object]) -> None:
+    entry = {"resource": {"resourceType": "Patient", **patient}}
+    with answering(200, searched({"entry": [entry]})) as client, pytest.raises(PeerRefused, match="id"):
+        client.record("4711")
+
+
+@pytest.mark.parametrize("following", ["http://[", "//[x", "?a=\u0000", "http://elsewhere/", "\ud800", "http://a:b/"])
+def test_a_next_page_that_leads_nowhere_is_a_refusal(following: str) -> None:
+    with (
+        answering(200, searched({"link": [{"relation": "next", "url": following}]})) as client,
+        pytest.raises(PeerRefused, match=r"next page|address"),
+    ):
+        client.record("4711")
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"), [(b"[" * 100_000, "nested"), (b"[" + b"0," * 1_000_001 + b"0]", "values"), (b"\xff", "JSON")]
+)
+def test_a_record_that_cannot_be_read_is_a_refusal_with_a_reason(body: bytes, sentence: str) -> None:
+    with answering(200, body) as client, pytest.raises(PeerRefused, match=sentence):
+        client.record("4711")
