@@ -486,8 +486,10 @@ def version() -> None:
 def main() -> None:
     """Entry point of the console script. An error is one sentence, never a traceback, which could show patient data."""
     from dicom_sr.errors import DicomError
+    from node.data_folder import keep_private
     from node.errors import ConfigurationError, NodeError
 
+    keep_private()  # whatever a command writes
     if (
         not sys.warnoptions
     ):  # libraries warn programmers and may quote values; the node itself tells the user what matters

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import stat
 from pathlib import Path
 
-from node.files import file_name, make_folder
+from node.files import file_name, make_folder, write_new
 
 ROOMS = ("instances", "jobs")  # folders whose files are named elsewhere
 OTHERS = 0o077  # permissions of everybody but the owner
+KEY_BYTES = 32
 
 
 def keep_private() -> None:
@@ -25,9 +28,10 @@ def keep_private() -> None:
 
 
 def prepare(data: Path) -> None:
-    """Make the data folder, or close one that is there to others: itself, and what lies directly in it.
+    """Make the data folder, or close one that is there to others, with all that an older version made in it.
 
-    Nobody else can enter it then, so the millions of files deeper down need no change.
+    Deeper than two folders down only what lies in a folder that is open is looked at: of the millions of files that
+    this version makes none is. A folder is closed after what lies in it, so that a start that was cut off goes on.
 
     Raises
     ------
@@ -35,11 +39,34 @@ def prepare(data: Path) -> None:
         If it cannot be made.
     """
     make_folder(data)
-    for path in (data.resolve(), *data.iterdir()):
-        with contextlib.suppress(PermissionError, FileNotFoundError):  # another account's; deleted meanwhile
-            mode = path.lstat().st_mode
-            if mode & OTHERS and not path.is_symlink():
-                path.chmod(mode & ~OTHERS)
+    _close(data.resolve(), levels=2)
+
+
+def _close(path: Path, levels: int) -> None:
+    """Close a file or folder to others, and what lies in it where it is open, or so many levels deep in any case."""
+    with contextlib.suppress(PermissionError, FileNotFoundError):  # another account's; deleted meanwhile
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode) and (levels or mode & OTHERS):
+            for inner in path.iterdir():
+                _close(inner, max(levels - 1, 0))
+        if mode & OTHERS and not stat.S_ISLNK(mode):
+            path.chmod(mode & ~OTHERS)
+
+
+def own_key(path: Path) -> bytes:
+    """The secret in a file, which only the account of the node can read; made where there is none yet.
+
+    Raises
+    ------
+    OSError
+        If it can be neither read nor made.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes()
+    make_folder(path.parent)
+    with contextlib.suppress(FileExistsError):  # the first process to come makes it, the others take what it made
+        write_new(path, secrets.token_bytes(KEY_BYTES))
+    return path.read_bytes()
 
 
 def job_folder(data: Path, job_id: str) -> Path:

@@ -9,7 +9,6 @@ from rich.text import Text
 from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config import read
-from node.data_folder import keep_private
 from node.files import shown
 from node.receive.importer import NOT_DICOM, run
 from node.run.job_engine import set_up
@@ -19,7 +18,6 @@ NAMED = 20  # files that are not DICOM; a medium with its viewer has thousands
 
 def import_(path: Path, config: Path) -> int:
     """Import the DICOM files in `path`; print each file that was not taken, with the reason."""
-    keep_private()
     configuration = read(config)
     set_up(configuration).dispose()  # the first import may come before the node's first start
     out, complaints = console(), console(error=True)

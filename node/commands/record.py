@@ -11,7 +11,6 @@ from rich.table import Table
 from dicom_sr.errors import UnsuitableInput
 from node.commands.terminal import console
 from node.config import read
-from node.data_folder import keep_private
 from node.errors import ConfigurationError
 from node.patient_records.intake import Intake
 from node.patient_records.look_up import open_patient_records
@@ -21,7 +20,6 @@ from pipelines.records.record import IdentityMismatch
 
 def record(paths: Sequence[Path], config: Path) -> int:
     """Import each file and print what was read from it; 1 if any was refused."""
-    keep_private()
     configuration = read(config)
     intake = Intake(open_patient_records(configuration), configuration.records)
     table = Table("file", "records", "events", "not used")

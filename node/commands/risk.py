@@ -12,7 +12,6 @@ from dicom_sr.errors import UnsuitableInput
 from node.commands.exit_codes import NOT_RIGHT, OK, UNREACHABLE
 from node.commands.terminal import console
 from node.config.route_settings import read_with_settings
-from node.data_folder import keep_private
 from node.database.connection import opening_errors
 from node.patient_records.look_up import RecordLookUp, open_patient_records
 from node.patient_records.requests import Answer, AnswerState, RecordRequests
@@ -48,7 +47,6 @@ def risk(patient: str, config: Path, issuer: str | None = None, day: date | None
         longer than `records.answer_wait_s`.
     """
     logging.getLogger("node").addHandler(logging.NullHandler())  # what the steps log, the answer says
-    keep_private()
     configuration = read_with_settings(config)
     with opening_errors(configuration):
         database = set_up(configuration)

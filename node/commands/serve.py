@@ -8,7 +8,6 @@ from typing import cast
 from node import log
 from node.commands.exit_codes import OK, USAGE
 from node.commands.terminal import console
-from node.data_folder import keep_private
 
 
 def serve(config: Path, log_format: str | None, level: str) -> int:
@@ -27,7 +26,6 @@ def serve(config: Path, log_format: str | None, level: str) -> int:
         console(error=True).print(f"--log-level: {level!r}: should be one of {', '.join(log.LEVELS)}", markup=False)
         return USAGE
     log.configure(cast("log.Format | None", log_format), level)
-    keep_private()
     from node.app import serve as run
 
     run(config)

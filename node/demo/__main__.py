@@ -23,6 +23,7 @@ from rich.text import Text
 from dicom_sr.words import counted
 from node.commands.terminal import SafeConsole
 from node.config import Configuration, read
+from node.data_folder import keep_private
 from node.database.connection import open_database
 from node.demo import configuration, samples
 from node.demo.orthanc_process import Orthanc, OrthancFailed, OrthancMissing, plugin
@@ -311,6 +312,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def main() -> int:
     """The command line of the demo."""
+    keep_private()
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="exit by itself; with code 0 only if all results arrived")
     parser.add_argument("--input", type=Path, help="a folder of your own DICOM to send instead of the samples")

@@ -13,10 +13,9 @@ import hmac
 import json
 import logging
 import os
-import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -26,8 +25,9 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken
 
 from node.config.secret_files import read_record_key
+from node.data_folder import own_key
 from node.errors import ConfigurationError, NodeError
-from node.files import PRIVATE_FILE, make_folder, write_new, write_whole
+from node.files import PRIVATE_FILE, make_folder, write_whole
 from pipelines.context import CodedEvent
 from pipelines.records.record import Identity, Record
 
@@ -147,12 +147,7 @@ class PatientRecords:
 
     def _salt(self) -> bytes:
         """A secret of this folder: without it the few million possible patient IDs could be tried one by one."""
-        path = self._folder / "names.key"
-        if not path.exists():
-            make_folder(self._folder)
-            with suppress(FileExistsError):  # the first process to come makes it, the others take what it made
-                write_new(path, secrets.token_bytes(32))
-        return path.read_bytes()
+        return own_key(self._folder / "names.key")
 
     def _write(self, record: Record) -> None:
         path = self._path(record.identity.patient_id, record.identity.issuer)

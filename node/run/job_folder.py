@@ -1,8 +1,12 @@
-"""A job's folder: what its steps leave for each other and a restart, each file written whole, known by SHA-256."""
+"""A job's folder: what its steps leave for each other and a restart, each file written whole.
+
+Results and records are known by a digest with a key that only the node's account can read, over the job and the file's
+name too: who can write to the folder, or restores one, cannot slip in another result.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +18,7 @@ from typing import TypeVar
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result, Subject
 from dicom_sr.series import Series, Study, read_studies
+from node.data_folder import own_key
 from node.files import digest_of, flush, make_folder, write_whole
 from node.run import notes, plain_form
 from node.run.notes import ContextNote, Note, ObjectsNote, PriorNote, ResultNote, StudyNote
@@ -23,6 +28,8 @@ from pipelines.context import ClinicalContext
 N = TypeVar("N", bound=Note)
 K = TypeVar("K")
 FLUSHES = 8  # at a time
+KEY_FILE = "job-files.key"  # in the data folder
+KEYED = "keyed-"  # begins a digest; those of earlier versions had no key, and what they vouch for is made again
 RESULT, CONTEXT, OLDER_CONTEXT = "result.plain", "context.plain", "context.pickle"
 
 
@@ -59,29 +66,33 @@ class JobFolder:
 
     # ---- whole files
     def write(self, name: str, content: bytes) -> str:
-        """Write `content` under `name` so that it is there whole or not at all; returns its SHA-256."""
+        """Write `content` under `name` so that it is there whole or not at all; returns its keyed digest."""
         make_folder(self.path)
         write_whole(self.path / name, content, sync="content")
-        return hashlib.sha256(content).hexdigest()
+        return self._digest(name, content)
 
-    def read(self, name: str, sha256: str) -> bytes:
+    def _digest(self, name: str, content: bytes) -> str:
+        key = own_key(self.data / KEY_FILE)
+        return KEYED + hmac.digest(key, f"{self.path.name}/{name}\n".encode() + content, "sha256").hex()
+
+    def read(self, name: str, digest: str) -> bytes:
         """The content of `name`.
 
         Raises
         ------
         Damaged
-            If it is missing or is not what `sha256` says.
+            If it is missing or is not what `digest`, which `write` returned, says.
         """
         try:
             content = (self.path / name).read_bytes()
         except OSError as error:
             raise Damaged(f"{name} of the job cannot be read: {error.strerror}") from error
-        if hashlib.sha256(content).hexdigest() != sha256:
+        if not hmac.compare_digest(self._digest(name, content).encode(), digest.encode()):
             raise Damaged(f"{name} of the job is not what was written")
         return content
 
     def write_json(self, name: str, content: Mapping[str, object]) -> str:
-        """Write `content` as JSON under `name`; returns its SHA-256."""
+        """Write `content` as JSON under `name`; returns its keyed digest."""
         return self.write(name, json.dumps(content, indent=1, ensure_ascii=False).encode())
 
     def read_note(self, kind: type[N]) -> N | None:
@@ -127,8 +138,10 @@ class JobFolder:
 
     @property
     def has_older_context(self) -> bool:
-        """Whether an earlier version kept the record, in a form that could execute and is therefore not read."""
-        return (self.path / OLDER_CONTEXT).exists() and not (self.path / CONTEXT).exists()
+        """Whether an earlier version kept the record, without a key's digest or so that it could execute: not read."""
+        note = self.read_note(ContextNote)
+        pickled = (self.path / OLDER_CONTEXT).exists() and not (self.path / CONTEXT).exists()
+        return pickled or (note is not None and not note.sha256.startswith(KEYED))
 
     def read_context(self) -> ClinicalContext | None:
         """The patient's record, where the job was given one."""
@@ -162,7 +175,8 @@ class JobFolder:
         note = self.read_note(PriorNote)
         if note is None or not note.found:
             return (), note.remark if note else ""
-        self.read("prior.dcm", note.sha256)
+        if digest_of(self.path / "prior.dcm") != note.sha256:
+            raise Damaged("prior.dcm of the job is not what was written")
         (study,) = read_studies([self.path / "prior.dcm"])
         return study.series, note.remark
 

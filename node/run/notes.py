@@ -38,7 +38,7 @@ class ContextNote:
 
     FILE: ClassVar[str] = "context.json"
 
-    sha256: str  # of context.plain
+    sha256: str  # of context.plain, with the node's key
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class ResultNote:
 
     FILE: ClassVar[str] = "result.json"
 
-    sha256: str  # of result.plain
+    sha256: str  # of result.plain, with the node's key
     version: str  # of the pipeline
     seconds: float | None = None  # that the pipeline ran
     left_aside: tuple[str, ...] = ()  # images that it did not use, in sentences

@@ -37,7 +37,7 @@ from dicom_sr.read.moments import taken
 from node.data_folder import keep_private
 from node.files import FULL, is_full, write_whole
 from node.run import messages
-from node.run.job_folder import JobFolder, on_disk
+from node.run.job_folder import Damaged, JobFolder, on_disk
 from node.run.messages import (
     Answer,
     Check,
@@ -244,7 +244,7 @@ def _fault(error: Exception, asked: JobRequest, folder: JobFolder) -> Answer:
     """The answer to an error of the images, of the pipeline or of an encoder."""
     if isinstance(error, UnsuitableInput):
         return Unsuitable(without_identity(str(error), folder))
-    if isinstance(error, DicomError):
+    if isinstance(error, DicomError | Damaged):
         return Failed(without_identity(str(error), folder))
     with node.log.bound(job=asked.folder.name):
         log.error("%s failed\n%s", asked.do, _traceback(error, folder), extra={"pipeline": asked.pipeline})

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
-import os
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
-from node.files import write_new
+from node.data_folder import own_key
 from pipelines.records.record import Identity
 
-KEY_FILE, KEY_BYTES = "patients.key", 32  # in the data folder
+KEY_FILE = "patients.key"  # in the data folder
 MARK_DIGITS = 12  # of each part of a mark, hexadecimal
 
 
@@ -85,9 +83,4 @@ def marking_key(data: Path) -> bytes:
     OSError
         If it can be neither read nor made.
     """
-    path = data / KEY_FILE
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_bytes()
-    with contextlib.suppress(FileExistsError):  # another process was quicker
-        write_new(path, os.urandom(KEY_BYTES))
-    return path.read_bytes()
+    return own_key(data / KEY_FILE)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from node.data_folder import prepare, resolved, to_store
+from node.data_folder import own_key, prepare, resolved, to_store
 
 DATA = Path("/srv/condyle/data")
 
@@ -63,3 +66,47 @@ def test_a_folder_is_made_for_the_nodes_account_alone(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert (mode(tmp_path / "new"), mode(tmp_path / "new" / "data")) == (0o700, 0o700)
+
+
+def test_what_an_older_version_made_deep_in_the_folder_is_closed_also_where_that_was_cut_off(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    deep = data / "jobs" / "a" / "objects" / "new"
+    deep.mkdir(parents=True)
+    (deep / "1.dcm").touch()
+    (data / "jobs" / "a" / "context.plain").touch()
+    for path in data.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    for closed in (data, data / "jobs"):  # by a version that looked no deeper
+        closed.chmod(0o700)
+    prepare(data)
+    assert [path for path in data.rglob("*") if mode(path) & 0o077] == []
+
+
+def test_a_key_is_made_once_and_is_private(tmp_path: Path) -> None:
+    key = own_key(tmp_path / "new" / "a.key")
+    assert key == own_key(tmp_path / "new" / "a.key") != own_key(tmp_path / "b.key")
+    assert mode(tmp_path / "new" / "a.key") == 0o600
+
+
+@pytest.mark.parametrize("command", [["conformance", "FILE"], ["record", "--new-key", "FILE"]])
+def test_what_a_command_writes_is_for_its_account_alone(tmp_path: Path, command: list[str]) -> None:
+    written = tmp_path / "written"
+    arguments = [one.replace("FILE", str(written)) for one in command]
+    subprocess.run([sys.executable, "-m", "node", *arguments], check=True, umask=0, timeout=120)
+    assert mode(written) == 0o600
+
+
+def test_no_module_reads_files_in_a_form_that_can_execute() -> None:
+    executes = re.compile(r"\b(?:pickle|marshal|shelve|joblib|dill)\b|(?<![.\w])(?:eval|exec)\(|weights_only=False")
+    executes_too = re.compile(
+        r"allow_pickle=True|yaml\.(?:unsafe_|full_)?load\(|torch\.load\((?![^)]*weights_only=True)"
+    )
+    root = Path(__file__).parents[2]
+    found = [
+        f"{path.relative_to(root)}: {line.strip()}"
+        for room in ("node", "pipelines", "dicom_sr")
+        for path in sorted((root / room).rglob("*.py"))
+        for line in path.read_text().splitlines()
+        if executes.search(line.partition("#")[0]) or executes_too.search(line)
+    ]
+    assert [line for line in found if "OLDER_CONTEXT = " not in line] == []  # the name of what is not read

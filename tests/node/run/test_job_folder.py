@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import stat
@@ -15,10 +16,10 @@ from dicom_sr.profile import EncodedObject
 from dicom_sr.series import Study
 from node.files import digest_of
 from node.run.job_folder import Damaged, JobFolder
-from node.run.notes import CheckNote, ObjectsNote, StudyNote
+from node.run.notes import CheckNote, ContextNote, ObjectsNote, ResultNote, StudyNote
 from node.run.plain_form import packed
 from tests.factories import knee_result, knee_study
-from tests.node.run.test_plain_form import Harmful
+from tests.node.run.test_plain_form import CONTEXT, Harmful
 from tests.node.run.trial import mr_instances
 
 
@@ -144,3 +145,44 @@ def test_a_jobs_files_name_no_place_and_are_for_the_nodes_account_alone(tmp_path
     read = moved.read_note(ObjectsNote)
     assert read is not None
     assert [item.path for item in read.objects] == [moved.objects / "new" / "1.dcm"]
+
+
+def test_a_result_that_another_account_slips_in_is_never_read(tmp_path: Path, result: Result) -> None:
+    ours, theirs = JobFolder(tmp_path / "data" / "jobs" / "ab"), JobFolder(tmp_path / "other" / "jobs" / "ab")
+    note = ours.write_result(result, "1.0", 0.5)
+    theirs.write_result(result, "2.0", 0.5)
+    for name in ("result.plain", "result.json"):
+        (ours.path / name).write_bytes((theirs.path / name).read_bytes())
+    assert ours.finished_result() is None
+    with pytest.raises(Damaged, match=r"result\.plain of the job is not what was written"):
+        ours.read_result(str(theirs.read_note(ResultNote)))
+    plain = (ours.path / "result.plain").read_bytes()
+    ours.write_note(replace(note, sha256=hashlib.sha256(plain).hexdigest()))
+    assert ours.finished_result() is None, "a digest that anybody can work out vouches for nothing"
+
+
+def test_the_result_of_one_job_is_not_taken_for_anothers(tmp_path: Path, result: Result) -> None:
+    one, other = (JobFolder(tmp_path / "data" / "jobs" / name) for name in ("ab", "cd"))
+    one.write_result(result, "1.0", 0.5)
+    other.path.mkdir()
+    for path in one.path.iterdir():
+        (other.path / path.name).write_bytes(path.read_bytes())
+    assert one.finished_result() is not None
+    assert other.finished_result() is None
+
+
+def test_a_record_that_was_changed_is_not_read_and_one_without_a_key_is_looked_up_again(folder: JobFolder) -> None:
+    folder.write_context(CONTEXT)
+    assert folder.read_context() == CONTEXT
+    content = (folder.path / "context.plain").read_bytes()
+    (folder.path / "context.plain").write_bytes(content.replace(b"2026", b"2025"))
+    with pytest.raises(Damaged, match=r"context\.plain of the job is not what was written"):
+        folder.read_context()
+    assert not folder.has_older_context
+    folder.write_note(ContextNote(hashlib.sha256(content).hexdigest()))
+    assert folder.has_older_context
+
+
+def test_the_key_of_the_digests_is_the_node_accounts_alone(tmp_path: Path) -> None:
+    JobFolder(tmp_path / "data" / "jobs" / "ab").write("a", b"")
+    assert stat.S_IMODE((tmp_path / "data" / "job-files.key").stat().st_mode) == 0o600

@@ -181,3 +181,13 @@ def test_no_name_is_quoted_where_the_images_have_more_than_one(bed: Bed) -> None
     assert note is not None
     bed.folder.write_note(replace(note, remark="two names"))
     assert without_identity("cannot use Sonderfall^Erika", bed.folder) == "cannot use ***"
+
+
+def test_a_changed_result_fails_its_job_with_a_sentence_and_costs_no_worker(bed: Bed) -> None:
+    done = inferred(bed)
+    path = bed.folder.path / "result.plain"
+    path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
+    request = Encode(
+        bed.folder.path, "trial", bed.settings(), done.sha256, None, (), {"new": EncodingProfile()}, CREATED, "", "key"
+    )
+    assert answer(request, bed.warm) == Failed("result.plain of the job is not what was written")
