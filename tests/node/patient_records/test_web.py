@@ -52,6 +52,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ({"content-type": "application/json; charset=iso-8859-1"}, b"{}", 415, "JSON is taken in UTF-8 only"),
         ({"content-type": "text/plain"}, b"[]", 400, "not a JSON object"),
         ({}, b"<Bundle/>", 400, "not JSON"),
+        ({}, b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', 400, "not JSON"),
     ],
 )
 def test_a_body_that_is_not_supported_is_a_415_that_says_so(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +123,27 @@ def test_what_is_not_there_is_a_404(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 404
     assert "<html" in client.get(path).text
     assert "<html" not in client.get(path, headers={"accept": "application/json"}).text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/captures/..%2f..%2fnode.db.png",
+        "/captures/%2e%2e/x.png",
+        "/static/..%2f..%2fpage.py",
+        "/static/../page.py",
+        "/static//etc/passwd",
+        "/studies/..%2f..%2fmetrics",
+        "/jobs/%0d%0aX:%201",
+        "/studies/a%00b",
+    ],
+)
+def test_no_path_leads_elsewhere(client: httpx.Client, path: str) -> None:
+    server = http.client.HTTPConnection(client.base_url.host, client.base_url.port, timeout=30)
+    with contextlib.closing(server):
+        server.request("GET", path)  # as it stands: httpx would put it right
+        answer = server.getresponse()
+        assert (answer.status, answer.getheader("X")) == (404, None)
 
 
 def test_no_secret_of_a_destination_is_shown(client: httpx.Client) -> None:
