@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import http.client
 import json
 import logging
-import urllib.error
-import urllib.request
+import os
 from collections.abc import Generator
 from typing import Any, NamedTuple
+
+import httpx
+from sqlalchemy.exc import SQLAlchemyError
 
 from node.background import Loop
 from node.config import OrthancFeed
 from node.database.states import AssociationOutcome
 from node.errors import PeerUnavailable
-from node.files import COPY_BYTES, file_name, write_whole
+from node.files import causes, file_name, write_whole
+from node.network.http_answer import HttpAsker, UnsuitableAnswer, url_segment
 from node.receive.importer import spool
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, TooLarge
@@ -31,15 +33,10 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
 CHANGES_AT_ONCE = 100
+LARGEST_ANSWER = 16 * 2**20
+LARGEST_NUMBER = 2**63  # of a change
 NOT_ORTHANC = "the answer is not Orthanc's"
 LONGEST_PAUSE_S = 60.0
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A feed stays on the server that was configured."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
 
 
 class _Server:
@@ -47,16 +44,12 @@ class _Server:
 
     def __init__(self, settings: OrthancFeed) -> None:
         self._url = settings.url.rstrip("/")
-        self._opener = urllib.request.build_opener(_NoRedirect)
-        self._headers = {"Accept-Encoding": "identity"}
+        headers = {"Connection": "close"}  # a feed is asked seldom
         if settings.username is not None and settings.password_file is not None:
             password = settings.password_file.read_text(encoding="utf-8").strip()
             token = base64.b64encode(f"{settings.username}:{password}".encode()).decode()
-            self._headers["Authorization"] = f"Basic {token}"
-
-    def open(self, path: str) -> Any:
-        """The response to a GET request; raises what urllib raises."""
-        return self._opener.open(urllib.request.Request(self._url + path, headers=self._headers), timeout=TIMEOUT_S)
+            headers["Authorization"] = f"Basic {token}"
+        self._http = HttpAsker(TIMEOUT_S, headers=headers)
 
     def json(self, path: str, *keys: str) -> dict[str, Any]:
         """The answer to a GET request, a mapping that has all `keys`.
@@ -67,28 +60,33 @@ class _Server:
             If the server does not answer as Orthanc does.
         """
         try:
-            with self.open(path) as response:
-                answer = json.loads(response.read(16 * 2**20))
-                if not isinstance(answer, dict) or not set(keys) <= answer.keys():
-                    raise PeerUnavailable(NOT_ORTHANC)
-                return answer
-        except urllib.error.HTTPError as error:
-            raise PeerUnavailable(f"answered {error.code}") from error
-        except urllib.error.URLError as error:
-            raise PeerUnavailable(f"cannot be reached: {getattr(error.reason, 'strerror', error.reason)}") from error
-        except (http.client.HTTPException, OSError, ValueError) as error:
+            answer = self._http.ask("GET", self._url + path, largest=LARGEST_ANSWER)
+            if answer.status != httpx.codes.OK:
+                raise PeerUnavailable(f"answered {answer.status}")
+            content = answer.json()
+        except UnsuitableAnswer as error:
+            raise PeerUnavailable(f"{NOT_ORTHANC}: it {error}") from error
+        except httpx.ConnectError as error:
+            raise PeerUnavailable(f"cannot be reached: {_cause(error)}") from error
+        except httpx.HTTPError as error:
             raise PeerUnavailable(type(error).__name__) from error
+        if not isinstance(content, dict) or not set(keys) <= content.keys():
+            raise PeerUnavailable(NOT_ORTHANC)
+        return content
 
     def changes(self, query: str) -> _Changes:
         """The answer to `/changes` with that query; raises as `json`."""
         answer = self.json(f"/changes?{query}", "Last", "Changes", "Done")
         try:
             new = [str(change["ID"]) for change in answer["Changes"] if change["ChangeType"] == "NewInstance"]
-            return _Changes(int(answer["Last"]), new, bool(answer["Done"]))
+            last = int(answer["Last"])
+            if not 0 <= last < LARGEST_NUMBER or len(new) > CHANGES_AT_ONCE:
+                raise PeerUnavailable(NOT_ORTHANC)
+            return _Changes(last, new, bool(answer["Done"]))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise PeerUnavailable(NOT_ORTHANC) from error
 
-    def instance(self, identifier: str) -> Generator[bytes, None, None]:
+    def instance(self, identifier: str, largest: int) -> Generator[bytes, None, None]:
         """The file of an instance in pieces.
 
         Raises
@@ -99,15 +97,23 @@ class _Server:
             If the server does not send all of it.
         """
         try:
-            with self.open(f"/instances/{identifier}/file") as response:
-                while part := response.read(COPY_BYTES):
-                    yield part
-                if response.length:  # what its Content-Length says is left
-                    raise PeerUnavailable("an instance was cut short")
-        except urllib.error.HTTPError as error:
-            raise _Gone if error.code == 404 else PeerUnavailable(f"answered {error.code}") from error
-        except (http.client.HTTPException, OSError) as error:
+            path = f"/instances/{url_segment(identifier)}/file"
+            with self._http.answer("GET", self._url + path, largest=largest) as (status, _, parts):
+                if status == httpx.codes.NOT_FOUND:
+                    raise _Gone
+                if status != httpx.codes.OK:
+                    raise PeerUnavailable(f"answered {status}")
+                yield from parts
+        except UnsuitableAnswer as error:
+            raise NotStored(Status.CANNOT_UNDERSTAND, f"The answer {error}") from error
+        except httpx.HTTPError as error:
             raise PeerUnavailable(f"{type(error).__name__} while an instance was fetched") from error
+
+
+def _cause(error: BaseException) -> str:
+    """Why the system did not let a server be reached."""
+    reasons = (os.strerror(cause.errno) for cause in causes(error) if isinstance(cause, OSError) and cause.errno)
+    return next(reasons, type(error).__name__)
 
 
 class _Gone(Exception):
@@ -210,7 +216,7 @@ class FeedFollower:
             arrival.close(AssociationOutcome.RELEASED)
         if changes.last != since:
             self._remember(changes.last)
-        return not changes.done
+        return not changes.done and changes.last != since  # else it would be asked the same again at once
 
     def _fetch(self, identifier: str, arrival: Arrival) -> None:
         """Store one instance; one that is gone from there, or refused here for what it is, is passed over.
@@ -220,10 +226,13 @@ class FeedFollower:
         PeerUnavailable
             If it is not all there, or the node cannot store it now: it is to be fetched later.
         """
-        if not identifier.replace("-", "").isalnum():
-            raise PeerUnavailable("an identifier that is none of Orthanc's")
+        self._loop.goes_on()
         try:
-            with contextlib.closing(self._server.instance(identifier)) as parts:
+            if not identifier.replace("-", "").isalnum():
+                error = NotStored(Status.CANNOT_UNDERSTAND, "Its identifier is none of Orthanc's")
+                arrival.failure("", error)
+                raise error
+            with contextlib.closing(self._server.instance(identifier, 2 * self._store.maximum_bytes)) as parts:
                 partial = spool(parts, self._store, arrival)
             self._store.adopt(arrival, partial)
         except _Gone:
@@ -232,6 +241,11 @@ class FeedFollower:
             if error.status == Status.OUT_OF_RESOURCES and not isinstance(error, TooLarge):
                 raise PeerUnavailable(f"an instance could not be stored: {error.reason}") from error
             log.warning("instance of a feed not stored", extra={"feed": self._name, "reason": error.reason})
+        except (PeerUnavailable, OSError, SQLAlchemyError):
+            raise
+        except Exception as error:  # whatever one instance holds, the next one is fetched
+            log.exception("instance of a feed not stored", extra={"feed": self._name, "reason": type(error).__name__})
+            arrival.failure("", NotStored(Status.PROCESSING_FAILURE, f"It cannot be taken ({type(error).__name__})"))
 
     def _recall(self) -> int | None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from node.background import Loop
 from node.config import Configuration
@@ -15,12 +16,14 @@ from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.dimse.fast_server import FastServer
 from node.receive.dimse.plain_server import PlainServer
 from node.receive.dimse.services import Services
-from node.receive.orthanc_feed import FeedFollower
 from node.receive.store.locks import LeaderLock
 from node.receive.store.own_results import OwnResults
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.store import Store
 from node.receive.watched_folder import FolderWatcher
+
+if TYPE_CHECKING:
+    from node.receive.orthanc_feed import FeedFollower
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +58,14 @@ class Receiver:
                 raise ConfigurationError("receive.dimse.tls_port: needs receive.dimse.tls beside it")
             self.servers.append(server(dimse, services, tls, dimse.tls_port))
         self.watchers: list[FolderWatcher | FeedFollower] = [
-            *(FolderWatcher(folder, self.store, leader_lock) for folder in receive.watched_folders),
-            *(FeedFollower(name, feed, self.store, leader_lock) for name, feed in receive.orthanc_feeds.items()),
+            FolderWatcher(folder, self.store, leader_lock) for folder in receive.watched_folders
         ]
+        if receive.orthanc_feeds:
+            from node.receive.orthanc_feed import FeedFollower  # its HTTP client costs each receiver memory
+
+            self.watchers += [
+                FeedFollower(name, feed, self.store, leader_lock) for name, feed in receive.orthanc_feeds.items()
+            ]
         self._sweeper = Loop("removal of partial files", self._sweep, every_s=SWEEP_S, first_s=SWEEP_S)
 
     def __enter__(self) -> Receiver:

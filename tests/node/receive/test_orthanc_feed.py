@@ -216,3 +216,34 @@ def test_changes_of_another_shape_are_not_orthancs(change: object, store: Store,
         feed.poll()
         with pytest.raises(PeerUnavailable, match="not Orthanc's"):
             feed.poll()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"Last": 1, "Changes": [' + b'{"ID": "a", "ChangeType": "NewInstance"},' * 150 + b'{}], "Done": true}',
+        b'{"Last": -1, "Changes": [], "Done": false}',
+        b'{"Last": 1' + b"0" * 60 + b', "Changes": [], "Done": false}',
+        b'{"Last": [], "Changes": {}, "Done": 7}',
+        b"[" * 100_000,
+    ],
+    ids=["many", "negative", "huge", "types", "deep"],
+)
+def test_a_hostile_feed_is_a_reason_and_moves_nothing(body: bytes, store: Store, leader_lock: LeaderLock) -> None:
+    with serving([says(3), whole(body)]) as url:
+        feed = FeedFollower("pacs", OrthancFeed(url=url), store, leader_lock)
+        feed.poll()
+        with pytest.raises(PeerUnavailable, match="not Orthanc's"):
+            feed.poll()
+
+
+def test_an_instance_that_cannot_be_named_or_read_holds_up_no_other(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    content = part10(mr())
+    odd = {"ID": "../../system", "ChangeType": "NewInstance"}
+    with serving([says(0), says(2, odd, NEW), whole(content)]) as url:
+        feed = FeedFollower("pacs", OrthancFeed(url=url), store, leader_lock)
+        feed.poll()
+        assert not feed.poll()
+    assert list(stored_files(tmp_path / "data").values()) == [content]
