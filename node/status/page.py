@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dicom_sr.words import counted
+from dicom_sr.words import counted, escaped
 from node.config import (
     Configuration,
     Destination,
@@ -116,6 +116,7 @@ class _Page:
         self._overview = Overview(database, {name: where(of) for name, of in configuration.destinations.items()})
         self._metrics = Metrics(database, self._node.data, self._disk_floor_mb)
         self._templates = Jinja2Templates(directory=HERE / "templates")
+        self._templates.env.finalize = _finalized
         self._templates.env.filters |= {"clock": clock, "seconds": seconds, "bytes": size, "words": words, "tail": tail}
         self._templates.env.filters |= {"counted": counted, "called": called}
         self._templates.env.globals |= {
@@ -315,3 +316,8 @@ def words(name: str) -> str:
 def tail(uid: str, length: int = 10) -> str:
     """The end of a UID: where UIDs of one site differ."""
     return uid if len(uid) <= length + 1 else f"…{uid[-length:]}"
+
+
+def _finalized(value: object) -> object:
+    """What a template shows: texts of others, such as a stranger's AE title, cannot turn or hide what stands beside."""
+    return escaped(value, keep="\n\t") if type(value) is str else value

@@ -17,6 +17,7 @@ from playwright.sync_api import expect
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from dicom_sr.words import escaped
 from node.config import Configuration, StatusSettings
 from node.database.connection import Database, open_database
 from node.database.tables import ObjectRow, OutboxRow, StudyRow
@@ -68,6 +69,17 @@ def test_a_study_that_cannot_be_decided_about_says_why_in_place_of_a_decision(
     page = client.get("/studies/1.2.2").text
     assert why in page
     assert ">undecided<" in page
+
+
+def test_what_a_peer_wrote_turns_and_hides_nothing_on_the_page(
+    client: httpx.Client, database: Database, morning: Morning
+) -> None:
+    clause = {"key": "SeriesDescription", "expected": "x", "found": "a\x1b[2J\u202eb", "holds": False}
+    with Session(database) as session, session.begin():
+        morning.decision(session, "1.2.2", None, clause)
+    page = client.get("/studies/1.2.2").text
+    assert r"a\x1b[2J\u202eb" in page
+    assert escaped(page, keep="\n\t") == page
 
 
 def test_what_a_peer_wrote_is_text_and_never_markup(client: httpx.Client, database: Database, morning: Morning) -> None:
