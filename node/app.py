@@ -28,6 +28,7 @@ from node.patient_records.look_up import RecordLookUp, open_patient_records
 from node.patient_records.service import RecordService
 from node.prior.search import PriorReports
 from node.processes import Supervisor, receivers
+from node.reading import Readers
 from node.receive import stow
 from node.receive.store.own_results import OwnResults
 from node.receive.store.receipt_import import ReceiptImport
@@ -111,12 +112,15 @@ class Node:
         database = prepared_database(configuration)
         stack.callback(database.dispose)
         patient_records = open_patient_records(configuration)
-        look_up = RecordLookUp(configuration, patient_records)
+        readers = Readers()
+        stack.callback(readers.close)
+        look_up = RecordLookUp(configuration, patient_records, readers)
         job_engine = JobEngine(
             configuration,
             database,
             contexts=lambda job, paths: look_up.for_study(job.pipeline, paths),
-            priors=PriorReports(configuration, database, patient_records),
+            priors=PriorReports(configuration, database, patient_records, readers),
+            reader=readers,
         )
         job_engine.start()
         stack.callback(job_engine.stop)
@@ -132,7 +136,7 @@ class Node:
         stack.callback(receipt_import.stop)
         deciding = Deciding(
             Completion(database, configuration.receive, now),
-            Dispatcher(configuration, database, job_engine.submit, now),
+            Dispatcher(configuration, database, job_engine.submit, now, readers),
         )
         deciding.start()
         stack.callback(deciding.stop)

@@ -21,6 +21,7 @@ from node.database.connection import open_database
 from node.database.jobs import Job
 from node.database.states import AssociationOutcome
 from node.database.tables import Base, DecisionRow, InstanceRow
+from node.reading import HERE
 from node.receive.importer import ImportReport, import_file
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.store import Store
@@ -69,7 +70,7 @@ class InProcessNode:
         self.receipts = ReceiptImport(self.data, self.database)
         later = timedelta(days=1)  # so that everything has been quiet for long
         self.completion = Completion(self.database, self.configuration.receive, lambda: datetime.now(UTC) + later)
-        self.dispatcher = Dispatcher(self.configuration, self.database, self._submit, lambda: datetime.now(UTC))
+        self.dispatcher = Dispatcher(self.configuration, self.database, self._submit, lambda: datetime.now(UTC), HERE)
 
     def _submit(self, job: Job) -> None:
         with Session(self.database) as session, session.begin():

@@ -311,7 +311,7 @@ def test_odd_and_broken_instances_disturb_nothing(
     node.send(sent.images)
     (job,) = node.ended_jobs(1, study=sent.study)
     assert job.state == "done"
-    assert node.descendants() == processes  # nothing died and was started again
+    assert set(processes) <= set(node.descendants())  # nothing died; a reader may have joined
     assert "cannot decide" not in node.log_text()
 
 

@@ -17,6 +17,7 @@ from node.commands.terminal import console, print_whole
 from node.config import Configuration, Route
 from node.database.connection import Database
 from node.errors import MustWait, StillArriving, StudyNotFound
+from node.reading import Readers
 from node.route.reroute import Action, Reroute, Rerouted, studies_since
 
 WHY_WIDTH = 40  # columns, at least
@@ -144,7 +145,12 @@ def _rerouting(config: Path) -> Iterator[tuple[Configuration, Database, Reroute]
 
     configuration, database = opened(config)
     job_engine = JobEngine(configuration, database)
-    try:
-        yield configuration, database, Reroute(configuration, database, job_engine, lambda: datetime.now(UTC))
-    finally:
-        job_engine.stop()
+    with Readers() as readers:
+        try:
+            yield (
+                configuration,
+                database,
+                Reroute(configuration, database, job_engine, lambda: datetime.now(UTC), readers),
+            )
+        finally:
+            job_engine.stop()

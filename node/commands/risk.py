@@ -15,6 +15,7 @@ from node.config.route_settings import read_with_settings
 from node.database.connection import opening_errors
 from node.patient_records.look_up import RecordLookUp, open_patient_records
 from node.patient_records.requests import Answer, AnswerState, RecordRequests
+from node.reading import HERE
 from node.run.job_engine import JobEngine, set_up
 
 LOOK_FOR_NODE_S = 1.0  # how often is looked whether the node that has the job is still there
@@ -52,7 +53,7 @@ def risk(patient: str, config: Path, issuer: str | None = None, day: date | None
         database = set_up(configuration)
     records = open_patient_records(configuration)
     engine = JobEngine(configuration, database)
-    requests = RecordRequests(configuration, database, records, RecordLookUp(configuration, records), engine)
+    requests = RecordRequests(configuration, database, records, RecordLookUp(configuration, records, HERE), engine)
     try:
         answer = _answer(engine, requests, (patient, issuer, day or date.today()), configuration.records.answer_wait_s)
     except UnsuitableInput as error:

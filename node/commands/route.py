@@ -98,10 +98,11 @@ def _decisions(
     def with_others(facts: Facts) -> Facts:
         return replace(facts, other_studies=others[facts.series_instance_uid])
 
+    asked = tuple(sorted(keys(routes)))
     for one in series:
-        for decision in decide(routes, "series", [with_others(series_facts(one, keys(routes)))]):
+        for decision in decide(routes, "series", [with_others(series_facts(one, asked))]):
             yield study, decision
-    for decision in decide(routes, "study", [with_others(one) for one in study_facts(series, keys(routes))]):
+    for decision in decide(routes, "study", [with_others(one) for one in study_facts(series, asked)]):
         yield study, decision
 
 

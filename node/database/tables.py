@@ -8,7 +8,8 @@ them to it):
 table            written by
 ===============  =========================================================================================
 AssociationRow   node.receive.store.receipt_import, node.database.history
-InstanceRow      node.receive.store.receipt_import, node.receive.store.retention, node.database.erasure
+InstanceRow      node.receive.store.receipt_import, node.receive.store.retention, node.database.erasure,
+                 node.route.facts_reader
 SeriesRow        node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
                  node.database.erasure
 StudyRow         node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
@@ -21,7 +22,8 @@ OutboxRow        node.database.outbox, node.database.erasure
 CommitmentRow    node.database.commitments, node.database.history
 ExecutorRow      node.run.job_engine
 LaneRow          node.send.outbox
-AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.database.erasure, node.database.history
+AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader, node.database.erasure,
+                 node.database.history
 InstallationRow  node.database.installation
 ===============  =========================================================================================
 """
@@ -119,6 +121,8 @@ class InstanceRow(Base):
     # a result of this software: none of its study's images
     made_by_us: Mapped[bool] = mapped_column(default=False, server_default=false())
     patient: Mapped[str] = mapped_column(String(80), default="", server_default="")  # see `node.study.patients`
+    reading_attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # that ended what read it
+    given_up: Mapped[str] = mapped_column(Text, default="", server_default="")  # why it is not read; empty: it is
 
     __table_args__ = (_partial("instance_made_by_us", "received", where="made_by_us = 1", postgresql="made_by_us"),)
 

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from pydicom.dataset import Dataset
-
 from dicom_sr.errors import UnsuitableInput
 from node.config import Configuration
 from node.errors import PeerRefused, PeerUnavailable
 from node.network.fhir_client import FhirClient
 from node.patient_records.intake import Intake
 from node.patient_records.store import PatientRecords
-from node.study.headers import day, identity_in, study_header
+from node.reading import Reader
+from node.study.headers import study_header
 from pipelines.context import ClinicalContext
 from pipelines.records.record import Identity, IdentityMismatch, Record
 from pipelines.registry import pipeline_type
@@ -44,15 +43,22 @@ class RecordLookUp:
         Which issuer counts where none is named, and which FHIR server is asked.
     records
         The node's own records; what the server gives is put there.
+    reader
+        Reads what the study says of its patient.
     pauses_s
         Before a job asks a FHIR server again that was away or busy; after the last one the job fails and can be
         restarted, so that an outage holds up nothing else.
     """
 
     def __init__(
-        self, configuration: Configuration, records: PatientRecords, pauses_s: Sequence[float] = (1.0, 4.0)
+        self,
+        configuration: Configuration,
+        records: PatientRecords,
+        reader: Reader,
+        pauses_s: Sequence[float] = (1.0, 4.0),
     ) -> None:
-        self._settings, self._records, self._pauses_s = configuration.records, records, pauses_s
+        self._settings, self._records, self._reader = configuration.records, records, reader
+        self._pauses_s = pauses_s
 
     def for_study(self, pipeline: str, paths: Sequence[Path]) -> ClinicalContext | None:
         """The context for a pipeline on a study, up to the day of the study: what a job's first step asks for.
@@ -78,14 +84,14 @@ class RecordLookUp:
         """
         if not pipeline_type(pipeline).needs_context or not paths:
             return None
-        header = study_header(paths[0])
-        who = identity_in(header, self._settings.default_issuer)
+        header = self._reader.call(study_header, paths[0], self._settings.default_issuer)
+        who = header.who
         record = self._find_patiently(who)
         if record is None:
             return None
         if what := record.identity.mismatch(who):
             raise UnsuitableInput(f"the record and the images are not of one person, or that cannot be decided: {what}")
-        return record.context(_study_day(header))
+        return record.context(header.day or date.today())
 
     def for_request(self, patient_id: str, issuer: str | None) -> Record:
         """The record for a request without a study.
@@ -142,7 +148,3 @@ class RecordLookUp:
         except IdentityMismatch as error:
             raise UnsuitableInput(f"the FHIR server's record is not of one person: {error}") from error
         return self._records.get(who.patient_id, who.issuer)
-
-
-def _study_day(header: Dataset) -> date:
-    return day(header.get("StudyDate")) or day(header.get("AcquisitionDate")) or date.today()

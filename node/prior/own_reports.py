@@ -17,8 +17,10 @@ from sqlalchemy.orm import Session
 from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.tables import JobRow, ObjectRow
+from node.errors import ReadingFailed
 from node.files import link_whole, make_folder
 from node.prior.report import Found, NotUsable, SomebodyElse, Wanted, examined, latest
+from node.reading import Reader
 from pipelines.records.record import Identity
 
 log = logging.getLogger(__name__)
@@ -46,11 +48,15 @@ class OwnReports:
         Tells which reports went out.
     default_issuer
         Of patient IDs that come without one.
+    reader
+        Reads reports.
     """
 
-    def __init__(self, folder: Path, keys: PatientKeys, database: Database, default_issuer: str) -> None:
+    def __init__(
+        self, folder: Path, keys: PatientKeys, database: Database, default_issuer: str, reader: Reader
+    ) -> None:
         self._folder, self._keys, self._database = folder, keys, database
-        self._default_issuer = default_issuer
+        self._default_issuer, self._reader = default_issuer, reader
 
     def keep(self, report: Path, sop_instance_uid: str, who: Identity) -> None:
         """Keep the report in file `report`; a second time changes nothing.
@@ -79,10 +85,10 @@ class OwnReports:
         mismatches: list[str] = []
         for path in self._reports(wanted.who):
             try:
-                report = examined(path.read_bytes(), wanted, self._default_issuer)
+                report = self._reader.call(examined, path.read_bytes(), wanted, self._default_issuer)
             except SomebodyElse as error:
                 mismatches.append(str(error))
-            except (NotUsable, OSError) as error:
+            except (NotUsable, ReadingFailed, OSError) as error:
                 log.debug("own report passed over", extra={"reason": type(error).__name__})
             else:
                 found.append(report)

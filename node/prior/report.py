@@ -7,14 +7,17 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
 
 import pydicom
+from pydantic import ConfigDict
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, ExplicitVRLittleEndian
 
 from dicom_sr.read.headers import MANUFACTURER
-from node.study.headers import identity_in
+from node.reading.messages import EXACT
+from node.study.headers import StudyHeader, identity_in
 from pipelines.records.record import Identity
 
 REPORT_CLASSES = (str(Comprehensive3DSRStorage), str(ComprehensiveSRStorage))
@@ -86,7 +89,7 @@ class Wanted:
     who: Identity = field(repr=False)
 
     @classmethod
-    def of(cls, pipeline: str, header: Dataset, default_issuer: str, today: datetime) -> Wanted:
+    def of(cls, pipeline: str, header: StudyHeader, today: datetime) -> Wanted:
         """What to look for beside the study with that header; one without a date counts as of `today`.
 
         Parameters
@@ -95,23 +98,23 @@ class Wanted:
             Whose report.
         header
             Of the study that is being read.
-        default_issuer
-            Of a patient ID without one.
         today
             The date of a study without one.
         """
-        made = Moment.of(header)
+        made = Moment.at(header.study_date, header.study_time)
         return cls(
             pipeline,
-            str(header.get("StudyInstanceUID") or ""),
+            header.study_instance_uid,
             made if made.day else Moment(today.strftime("%Y%m%d")),
-            identity_in(header, default_issuer),
+            header.who,
         )
 
 
 @dataclass(frozen=True)
 class Found:
     """A report that may be used, whole."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
     study_instance_uid: str
     series_instance_uid: str

@@ -13,19 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydicom.dataset import Dataset
 from sqlalchemy.orm import Session
 
 from node.config import Configuration, DicomWebDestination, DimseDestination
 from node.database.connection import Database
 from node.database.tables import InstanceRow, JobRow, ObjectRow
-from node.errors import JobFailed, PeerUnavailable
+from node.errors import JobFailed, PeerUnavailable, ReadingFailed
 from node.prior.archive import Deadline, PriorArchive, ReportReference
 from node.prior.dicomweb_archive import DicomWebArchive
 from node.prior.dimse_archive import DimseArchive
 from node.prior.own_reports import OwnReports, PatientKeys
 from node.prior.report import MALFORMED, Found, NotUsable, SomebodyElse, Wanted, examined, latest, normalised
-from node.study.headers import identity_in, study_header
+from node.reading import Reader
+from node.study.headers import StudyHeader, study_header
 from pipelines.base import wants_prior_report
 from pipelines.registry import pipeline_type
 
@@ -52,13 +52,15 @@ class PriorReports:
     ----------
     keys
         What patients are known by on disk.
+    reader
+        Reads images and reports.
     """
 
-    def __init__(self, configuration: Configuration, database: Database, keys: PatientKeys) -> None:
-        self._configuration, self._database = configuration, database
+    def __init__(self, configuration: Configuration, database: Database, keys: PatientKeys, reader: Reader) -> None:
+        self._configuration, self._database, self._reader = configuration, database, reader
         self._settings, self._default_issuer = configuration.priors, configuration.records.default_issuer
         folder = configuration.node.data.absolute() / "priors"
-        self._own = OwnReports(folder, keys, database, self._default_issuer)
+        self._own = OwnReports(folder, keys, database, self._default_issuer, reader)
 
     def find(self, job: JobRow, paths: Sequence[Path]) -> Prior | None:
         """The patient's last report by the job's pipeline; None where the pipeline wants none.
@@ -73,10 +75,10 @@ class PriorReports:
         """
         if not paths or not wants_prior_report(pipeline_type(job.pipeline)):
             return None
-        header = study_header(paths[0])
+        header = self._reader.call(study_header, paths[0], self._default_issuer)
         if job.prior is not None:
             return self._again(job.prior, header)
-        wanted = Wanted.of(job.pipeline, header, self._default_issuer, datetime.now(UTC))
+        wanted = Wanted.of(job.pipeline, header, datetime.now(UTC))
         if not wanted.who.patient_id:
             return _none("the images name no patient ID", "No earlier report was searched for: no patient ID.")
         found, mismatches = self._own.find(wanted)
@@ -89,7 +91,8 @@ class PriorReports:
         if not self._settings.keep_days or job.shadow or not wants_prior_report(pipeline_type(job.pipeline)):
             return
         for sop_instance_uid, path in reports:
-            self._own.keep(path, sop_instance_uid, identity_in(study_header(path), self._default_issuer))
+            header = self._reader.call(study_header, path, self._default_issuer)
+            self._own.keep(path, sop_instance_uid, header.who)
 
     def purge(self) -> int:
         """Delete own reports that are older than the configuration says; how many."""
@@ -122,10 +125,10 @@ class PriorReports:
             reports: list[Found] = []
             for reference in archive.reports(study.study_instance_uid):
                 try:
-                    reports.append(examined(archive.fetch(reference), wanted, self._default_issuer))
+                    reports.append(self._reader.call(examined, archive.fetch(reference), wanted, self._default_issuer))
                 except SomebodyElse as error:
                     mismatches.append(str(error))
-                except NotUsable as error:
+                except (NotUsable, ReadingFailed) as error:
                     log.debug("report passed over", extra={"reason": str(error)})
             if (found := latest(reports)) is not None:
                 return found
@@ -164,7 +167,7 @@ class PriorReports:
         raise PeerUnavailable("the archive says that it has sent the report, and it has not come to the node's port")
 
     # ---- the same again
-    def _again(self, note: dict[str, Any], header: Dataset) -> Prior:
+    def _again(self, note: dict[str, Any], header: StudyHeader) -> Prior:
         if not note["found"]:
             return Prior(note, "none, as before")
         reference = ReportReference(note["study_instance_uid"], note["series_instance_uid"], note["sop_instance_uid"])
@@ -176,22 +179,21 @@ class PriorReports:
             "unchanged"
         )
 
-    def _wherever(self, source: str, reference: ReportReference, header: Dataset) -> Iterator[bytes | None]:
-        content = self._own.get(reference.sop_instance_uid, identity_in(header, self._default_issuer))
-        yield _normalised(content)
+    def _wherever(self, source: str, reference: ReportReference, header: StudyHeader) -> Iterator[bytes | None]:
+        content = self._own.get(reference.sop_instance_uid, header.who)
+        yield self._normalised(content)
         if source in self._settings.ask:
             try:
                 with closing(self._open(source, [])) as archive:
-                    yield _normalised(archive.fetch(reference))
+                    yield self._normalised(archive.fetch(reference))
             except (PeerUnavailable, RuntimeError, *MALFORMED) as error:
                 log.warning("archive not searched", extra={"archive": source, "reason": type(error).__name__})
 
-
-def _normalised(content: bytes | None) -> bytes | None:
-    try:
-        return None if content is None else normalised(content)
-    except MALFORMED:
-        return None
+    def _normalised(self, content: bytes | None) -> bytes | None:
+        try:
+            return None if content is None else self._reader.call(normalised, content)
+        except (ReadingFailed, *MALFORMED):
+            return None
 
 
 def _used(found: Found, source: str, remark: str) -> Prior:

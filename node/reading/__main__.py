@@ -56,7 +56,7 @@ def answer(content: bytes) -> bytes:
             return messages.raised(error)
         where = "".join(traceback.format_tb(error.__traceback__))  # the error's own text may quote a value
         log.error("reading failed: %s\n%s", type(error).__name__, where)
-        return messages.raised(ReadingFailed(f"it breaks what reads it ({type(error).__name__})"))
+        return messages.raised(ReadingFailed(f"what was received breaks what reads it ({type(error).__name__})"))
 
 
 def main(descriptor: int, memory_mb: int, cpu_s: float) -> None:

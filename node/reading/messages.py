@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, get_type_hints
 
@@ -42,6 +42,13 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind) if own else TypeAdapter(kind, config=EXACT)
 
 
+def _plain(value: object) -> object:
+    """What is written for a value of a type that pydantic does not know: mappings that cannot be changed."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise ValueError(f"a {type(value).__name__} cannot be given to a reader, nor come back")
+
+
 def call(function: Callable[..., Any], arguments: Sequence[object]) -> bytes:
     """The request to run a function of a module with these arguments, all of them, in order.
 
@@ -50,7 +57,7 @@ def call(function: Callable[..., Any], arguments: Sequence[object]) -> bytes:
     ValueError
         If an argument has no form as text.
     """
-    written = _types_of(function)[0].dump_json(tuple(arguments))
+    written = _types_of(function)[0].dump_json(tuple(arguments), fallback=_plain, warnings=False)
     return f"{function.__module__}:{function.__qualname__}\n".encode() + written
 
 
@@ -64,7 +71,7 @@ def called(content: bytes) -> tuple[Callable[..., Any], tuple[Any, ...]]:
 
 def returned(function: Callable[..., Any], value: object) -> bytes:
     """The answer of a function."""
-    return RETURNED + _types_of(function)[1].dump_json(value)
+    return RETURNED + _types_of(function)[1].dump_json(value, fallback=_plain, warnings=False)
 
 
 def raised(error: Exception) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import ParamSpec, Protocol, Self, TypeVar
 
-from node.errors import ReaderDied
+from node.errors import MustWait, ReaderDied
 from node.reading import messages
 
 log = logging.getLogger(__name__)
@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-COUNT = 2
+COUNT = 4  # a process is started where all others are busy
 MEMORY_MB = 1536  # of address space; some 300 of them are Python with its libraries
-CPU_S = 10.0  # for one file; the header of 10,000 frames takes 2
+CPU_S = 20.0  # for one file; the header of 5,000 frames takes 3
 WALL_S = 60.0  # the same by the clock: storage may be slow
 LARGEST_ANSWER = 256 * 2**20  # bytes
 ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread has address space of its own
@@ -109,7 +109,7 @@ class Readers:
         self.close()
 
     def close(self) -> None:
-        """End all processes; calls under way raise `ReaderDied`."""
+        """End all processes; no call may be under way."""
         with self._lock:
             self._closed = True
             for process in self._running:
@@ -139,6 +139,8 @@ class Readers:
             If it raises anything else.
         ReaderDied
             If the process ends, or takes too long or too much.
+        MustWait
+            If the node is being stopped.
         """
         assert not kwargs, "a reader is called with positional arguments"
         request = messages.call(function, args)
@@ -159,7 +161,7 @@ class Readers:
             self._end(process)
         with self._lock:
             if self._closed:
-                raise ReaderDied("the node is being stopped")
+                raise MustWait("the node is being stopped")
             process = _Process(self._memory_mb, self._cpu_s)
             self._running.add(process)
         log.debug("reader started", extra={"pid": process.process.pid})
@@ -170,10 +172,10 @@ class Readers:
             result: R = messages.answer(function, self._ask(process, request))
         except TimeoutError as error:
             self._end(process)
-            raise ReaderDied(f"it took longer than {self._wall_s:g} s to read") from error
+            raise ReaderDied(f"what was received was not read within {self._wall_s:g} s") from error
         except messages.NotUnderstood as error:
             self._end(process)
-            raise ReaderDied("what reads it gave no answer that makes sense") from error
+            raise ReaderDied("what was received made what reads it give an answer that makes no sense") from error
         except (EOFError, OSError) as error:
             raise ReaderDied(_how(self._end(process))) from error
         return result
@@ -197,7 +199,7 @@ class Readers:
 def _how(code: int) -> str:
     """Why a process that read something ended, from its exit code."""
     if code == messages.OUT_OF_MEMORY:
-        return "it takes too much memory to read"
+        return "what was received takes too much memory to read"
     if code == -signal.SIGPROF:
-        return "it takes too long to read"
-    return f"what reads it ended with {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
+        return "what was received takes too long to read"
+    return f"what was received ended what reads it ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"

@@ -10,6 +10,8 @@ from node.config import Configuration
 from node.route.facts import MADE_BY_NODE, ONE_STUDY, Facts
 from node.route.match import Clause, Matcher, matcher
 
+NAMED = 4  # images that were given up
+
 Level = Literal["series", "study"]
 
 
@@ -105,8 +107,10 @@ def _matches(clauses: Sequence[Clause]) -> bool:
 def _clauses(route: CompiledRoute, facts: Facts) -> tuple[Clause, ...]:
     """What must hold before any route applies, then the route's own clauses."""
     whole = Clause(MADE_BY_NODE, "no", "yes" if facts.made_by_node else "no", not facts.made_by_node)
-    unreadable = Clause("readable headers", "all", f"{facts.unreadable} cannot be read", facts.unreadable == 0)
-    must = (whole, unreadable) if facts.unreadable else (whole,)
+    number = facts.unreadable + len(facts.given_up)
+    named = f", given up: {'; '.join(facts.given_up[:NAMED])}" if facts.given_up else ""
+    unreadable = Clause("readable headers", "all", f"{number} cannot be read{named}", number == 0)
+    must = (whole, unreadable) if number else (whole,)
     if facts.other_studies:
         must = (*must, Clause(ONE_STUDY, "yes", f"no, also of {', '.join(facts.other_studies)}", False))
     return (*must, *route.matcher.trace(facts).clauses)

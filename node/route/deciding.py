@@ -1,10 +1,11 @@
-"""The loop that asks what is complete and dispatches it."""
+"""The loop that asks what is complete and dispatches it, several studies at once: one may take long to read."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_sr.words import counted
 from node.background import Loop
-from node.errors import NotWhole, StorageAway
+from node.errors import NotWhole, ReadingFailed, StorageAway
 from node.route.completion import Complete, Completion
 from node.route.dispatch import Dispatcher
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.05  # how often completion is asked for series, whose count may be known
 STUDIES_EVERY = 10  # polls, until it is asked for studies too, which always wait for their quiet time
 RETRY_S = 60.0  # until a series that could not be decided about is tried again
+AT_ONCE = 3  # studies; less than there are readers, which others need too
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0  # the same, where its images cannot be read
 
 
@@ -53,6 +55,8 @@ class Deciding:
     ) -> None:
         self._completion, self._dispatcher, self._clock = completion, dispatcher, clock
         self._put_off: dict[tuple[str, str | None], _PutOff] = {}  # forgotten at a restart, which tries all of it
+        self._under_way: dict[str, Future[None]] = {}  # by Study Instance UID
+        self._threads = ThreadPoolExecutor(AT_ONCE, "decisions")
         self._polls = 0
         self._loop = Loop("decisions", self._work, every_s=POLL_S)
 
@@ -61,8 +65,9 @@ class Deciding:
         self._loop.start()
 
     def stop(self) -> None:
-        """End after the series or study under way."""
+        """End after the series and studies under way."""
         self._loop.stop()
+        self._threads.shutdown(cancel_futures=True)
 
     def problem(self) -> str | None:
         """Why no decisions are made at the moment, or not about everything, or None."""
@@ -76,8 +81,15 @@ class Deciding:
             return None
         return f"{counted(len(found), 'study')} cannot be decided about, tried again: {next(iter(found.values()))}"
 
-    def dispatch_complete(self, *, studies: bool = True) -> None:
+    def dispatch_complete(self, *, studies: bool = True, patience_s: float | None = None) -> None:
         """Dispatch every series, and with `studies` every study, that is complete now.
+
+        Parameters
+        ----------
+        studies
+            Whether to ask for studies too.
+        patience_s
+            How long to wait for what takes long to read; it goes on meanwhile. None: until all is done.
 
         Raises
         ------
@@ -89,14 +101,26 @@ class Deciding:
         found = self._completion.poll(studies=studies, put_off=left_alone)
         gone = self._put_off.keys() - left_alone - {(one.study_instance_uid, one.series_instance_uid) for one in found}
         for key in [key for key in gone if studies or key[1] is not None]:  # erased, or decided about by another node
-            del self._put_off[key]
+            self._put_off.pop(key, None)
+        of_study: dict[str, list[Complete]] = {}
         for complete in found:
+            of_study.setdefault(complete.study_instance_uid, []).append(complete)
+        for study, parts in of_study.items():
+            if study not in self._under_way:  # each study's parts one after the other
+                self._under_way[study] = self._threads.submit(self._dispatch, parts)
+        done, _ = wait(self._under_way.values(), patience_s)
+        self._under_way = {study: future for study, future in self._under_way.items() if future not in done}
+        for future in done:
+            future.result()
+
+    def _dispatch(self, parts: list[Complete]) -> None:
+        for complete in parts:
             if self._loop.stopping.is_set():
                 return
             self._loop.goes_on()
             key = (complete.study_instance_uid, complete.series_instance_uid)
             try:
-                others = any(study == key[0] for study, series in self._put_off if series != key[1])
+                others = any(study == key[0] for study, series in list(self._put_off) if series != key[1])
                 self._dispatcher.dispatch(complete, untroubled=not others)
             except SQLAlchemyError:
                 raise
@@ -116,7 +140,7 @@ class Deciding:
         again = before is not None and before.told and str(before.error) == str(error)
         if not again:
             facts = {"study_instance_uid": key[0], "series_instance_uid": key[1], "reason": _reason(error)}
-            log.error("cannot decide", exc_info=not isinstance(error, StorageAway), extra=facts)
+            log.error("cannot decide", exc_info=not isinstance(error, StorageAway | ReadingFailed), extra=facts)
         attempts = before.attempts + 1 if before else 1
         self._dispatcher.give_up(complete, error, again=again)
         first_s = FIRST_RETRY_S if isinstance(error, StorageAway) else RETRY_S
@@ -125,8 +149,10 @@ class Deciding:
 
     def _work(self) -> None:
         self._polls += 1
-        self.dispatch_complete(studies=self._polls % STUDIES_EVERY == 0)
+        self.dispatch_complete(studies=self._polls % STUDIES_EVERY == 0, patience_s=POLL_S)
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, StorageAway) else type(error).__name__  # another's text may quote a value
+    return (
+        str(error) if isinstance(error, StorageAway | ReadingFailed) else type(error).__name__
+    )  # another's text may quote a value

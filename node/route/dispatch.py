@@ -20,10 +20,11 @@ from node.database.connection import Database
 from node.database.jobs import Job, job_id
 from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
 from node.database.tables import AssociationRow, AuditRow, DecisionRow, InstanceRow, JobRow, SeriesRow
-from node.errors import MustWait
+from node.errors import MustWait, ReadingFailed
+from node.reading import Reader
 from node.route.completion import Complete, Completion, images_of
 from node.route.decide import Decision, compile_routes, decide, keys
-from node.route.facts import Facts, series_facts, study_facts
+from node.route.facts_reader import FactsReader
 from node.study.images import require_whole
 from pipelines.base import Pipeline
 from pipelines.registry import pipeline_type
@@ -44,6 +45,8 @@ class Dispatcher:
         Takes a job; a second time the same job is nothing new.
     clock
         The time, with its zone.
+    reader
+        Reads the headers.
 
     Raises
     ------
@@ -57,8 +60,10 @@ class Dispatcher:
         database: Database,
         submit: Callable[[Job], object],
         clock: Callable[[], datetime],
+        reader: Reader,
     ) -> None:
         self._configuration, self._database, self._submit, self._clock = configuration, database, submit, clock
+        self._facts = FactsReader(database, reader, clock)
         self._routes = compile_routes(configuration)
         self._instances = configuration.node.data / "instances"
 
@@ -93,6 +98,8 @@ class Dispatcher:
         ------
         StorageAway
             If one of its images cannot be read now: what would be decided without it is no decision.
+        ReadingFailed
+            If one ended what read it, and may be tried again.
         """
         routes = [route for route in self._routes if route.level == complete.level]
         if not routes:
@@ -104,9 +111,8 @@ class Dispatcher:
                 session, complete.study_instance_uid, [one.series_instance_uid for one in series]
             )
         require_whole((one.path, sizes[one.sop_instance_uid]) for of in series for one in of.instances)
-        facts = [
-            replace(one, other_studies=others.get(one.series_instance_uid, ())) for one in self._facts(complete, series)
-        ]
+        found = self._facts.facts(series, keys(self._routes), of_study=complete.level == "study")
+        facts = [replace(one, other_studies=others.get(one.series_instance_uid, ())) for one in found]
         decisions = decide(routes, complete.level, facts)
         jobs = {
             decision.route: self.job(
@@ -137,7 +143,9 @@ class Dispatcher:
         again
             Whether it was for the same reason before: then the audit trail has it.
         """
-        why = str(error) if isinstance(error, MustWait) else type(error).__name__  # another's text may quote a value
+        why = (
+            str(error) if isinstance(error, MustWait | ReadingFailed) else type(error).__name__
+        )  # another's text may quote a value
         detail = {
             "study_instance_uid": complete.study_instance_uid,
             "series_instance_uid": complete.series_instance_uid,
@@ -155,12 +163,6 @@ class Dispatcher:
                     detail=detail,
                 )
             )
-
-    def _facts(self, complete: Complete, series: Sequence[Series]) -> tuple[Facts, ...]:
-        asked = keys(self._routes)
-        if complete.level == "study":
-            return study_facts(series, asked)
-        return tuple(series_facts(one, asked) for one in series)
 
     def job(self, name: str, route: Route, given: Sequence[Series]) -> Job:
         """The job that a route makes of some series of one study.

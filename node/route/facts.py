@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
+from pydantic import ConfigDict
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -16,6 +18,8 @@ from dicom_sr.read.headers import made_by_us
 from dicom_sr.read.slices import aside
 from dicom_sr.series import Series
 from dicom_sr.words import counted
+from node.reading import goes_on
+from node.reading.messages import EXACT
 from node.route.geometry import geometry
 from node.study.headers import read_header
 
@@ -67,15 +71,18 @@ _ALWAYS_READ = (
 class Facts:
     """What is known of one series."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
     series_instance_uid: str
     modality: str
     values: Mapping[str, tuple[Value, ...]]  # by key: the different values of all instances; absent: no value
     made_by_node: bool
     unreadable: int = 0  # instances whose header could not be read
+    given_up: tuple[str, ...] = ()  # instances that are not read any more: UID and reason
     other_studies: tuple[str, ...] = ()  # that have a series of the same UID
 
 
-def study_facts(series: Sequence[Series], keys: Iterable[str]) -> tuple[Facts, ...]:
+def study_facts(series: Sequence[Series], keys: Sequence[str]) -> tuple[Facts, ...]:
     """The facts of all series of a complete study, each with those of the study."""
     facts = [series_facts(one, keys) for one in series]
     together: dict[str, tuple[Value, ...]] = {
@@ -86,13 +93,12 @@ def study_facts(series: Sequence[Series], keys: Iterable[str]) -> tuple[Facts, .
     return tuple(replace(one, values={**one.values, **together}) for one in facts)
 
 
-def series_facts(series: Series, keys: Iterable[str]) -> Facts:
+def series_facts(series: Series, keys: Sequence[str]) -> Facts:
     """Read what `keys` ask for from the headers of a series; what cannot be read has no value."""
-    keys = frozenset(keys)
     paths = [tuple(key.split(".")) for key in keys if key not in NUMBERS and key not in TEXTS]
     asked = body_parts.NAMING if BODY_PART in keys else ()
     tags = sorted({*_ALWAYS_READ, *asked, *(path[0] for path in paths)})
-    headers = [header for instance in series.instances if (header := read_header(instance.path, tags)) is not None]
+    headers = list(_headers(series, tags))
     values: dict[str, tuple[Value, ...]] = {
         ".".join(path): _distinct(value for header in headers for value in _values(header, path)) for path in paths
     }
@@ -110,6 +116,14 @@ def series_facts(series: Series, keys: Iterable[str]) -> Facts:
         made_by_node=any(made_by_us(header) for header in headers),
         unreadable=len(series.instances) - len(headers),
     )
+
+
+def _headers(series: Series, tags: Sequence[str]) -> Iterator[Dataset]:
+    for instance in series.instances:
+        goes_on()
+        header = read_header(instance.path, tags)
+        if header is not None:
+            yield header
 
 
 def _body_parts(headers: Sequence[Dataset]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from node.database.job_states import CANCELLED
 from node.database.jobs import BY_HAND, Job, JobState
 from node.database.tables import JobRow, StudyRow
 from node.errors import NodeError, StudyNotFound
+from node.reading import Reader
 from node.route.completion import Complete, settled
 from node.route.dispatch import Dispatcher, configured, stored_series
 from node.route.facts import series_facts
@@ -81,13 +82,20 @@ class Reroute:
         Takes the jobs.
     clock
         The time, with its zone.
+    reader
+        Reads the headers.
     """
 
     def __init__(
-        self, configuration: Configuration, database: Database, jobs: Jobs, clock: Callable[[], datetime]
+        self,
+        configuration: Configuration,
+        database: Database,
+        jobs: Jobs,
+        clock: Callable[[], datetime],
+        reader: Reader,
     ) -> None:
-        self._configuration, self._database, self._jobs = configuration, database, jobs
-        self._dispatcher = Dispatcher(configuration, database, jobs.submit, clock)
+        self._configuration, self._database, self._jobs, self._reader = configuration, database, jobs, reader
+        self._dispatcher = Dispatcher(configuration, database, jobs.submit, clock, reader)
 
     def reroute(self, study_instance_uid: str, *, dry_run: bool = False) -> list[Rerouted]:
         """Decide anew about each series of a study and about the whole; with `dry_run` nothing is changed.
@@ -180,7 +188,7 @@ class Reroute:
         wanted = set(series_instance_uids)
         if unknown := sorted(wanted - {one.series_instance_uid for one in stored}):
             raise StudyNotFound(f"study {study_instance_uid}: no image of series {unknown[0]} is stored")
-        given = [one for one in stored if one.series_instance_uid in wanted or (not wanted and not _our_own(one))]
+        given = [one for one in stored if one.series_instance_uid in wanted or (not wanted and not self._our_own(one))]
         if not given:
             yield ByHand(f"study {study_instance_uid}", None, "every series of the study was made by this kind of node")
             return
@@ -198,6 +206,9 @@ class Reroute:
                 action = self._action(job)
                 yield ByHand(about, job.id, self._act(job, action), action)
 
+    def _our_own(self, series: Series) -> bool:
+        return self._reader.call(series_facts, series, ()).made_by_node
+
 
 @dataclass(frozen=True)
 class ByHand:
@@ -213,7 +224,3 @@ def _new_destinations(job: Job, known: JobRow) -> list[str]:
     """Where a known job is to go and has not gone; what a shadow job made went nowhere."""
     before = [] if known.shadow else known.destinations
     return [] if job.shadow else [name for name in job.destinations if name not in before]
-
-
-def _our_own(series: Series) -> bool:
-    return series_facts(series, ()).made_by_node

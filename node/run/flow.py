@@ -29,6 +29,7 @@ from node.database.jobs import ON_REQUEST, JobState
 from node.database.tables import JobRow
 from node.errors import JobFailed, MustWait, NodeError, NoRoom, StorageAway, WorkerDied
 from node.files import FULL, free_bytes, is_full
+from node.reading import HERE, Reader
 from node.run.hand_over import destination_of, digest, encoding, queue
 from node.run.job_folder import JobFolder
 from node.run.job_images import JobImages
@@ -119,6 +120,8 @@ class Flow:
         Finds the patient's record for a job; the files are the job's instances.
     priors
         Finds the patient's earlier report for a job, and keeps what the job reports.
+    reader
+        Reads what the node must know of the images.
     """
 
     def __init__(
@@ -128,10 +131,11 @@ class Flow:
         pool: Pool,
         contexts: Contexts | None = None,
         priors: Priors | None = None,
+        reader: Reader = HERE,
     ) -> None:
         self._configuration, self._database, self._pool = configuration, database, pool
         self._contexts, self._priors = contexts, priors
-        self._images = JobImages(database, configuration.node.data)
+        self._images = JobImages(database, configuration.node.data, reader)
         self._instances = configuration.node.data.absolute() / "instances"
         self._waiting: dict[str, MustWait] = {}  # by job: why
 

@@ -37,6 +37,7 @@ from node.database.jobs import Job, JobState
 from node.database.tables import ExecutorRow, JobRow
 from node.errors import ConfigurationError, JobFailed, MustWait, NodeError
 from node.files import PRIVATE_FILE, is_full
+from node.reading import HERE, Reader
 from node.run.flow import Contexts, Flow, Priors
 from node.run.hand_over import queue_further
 from node.run.job_folder import JobFolder
@@ -168,6 +169,8 @@ class JobEngine:
         Finds the patient's record for pipelines that want it.
     priors
         Finds the patient's earlier report for pipelines that compare with it.
+    reader
+        Reads what the node must know of the images.
     name
         This node among all that share the database; by default `job_states.node_name`.
     """
@@ -181,10 +184,11 @@ class JobEngine:
         beat_s: float = BEAT_S,
         dead_after_s: float = DEAD_AFTER_S,
         priors: Priors | None = None,
+        reader: Reader = HERE,
     ) -> None:
         self.executor_id = name or job_states.node_name(configuration)
         self._configuration, self._database, self._contexts = configuration, database, contexts
-        self._beat_s, self._dead_after_s, self._priors = beat_s, dead_after_s, priors
+        self._beat_s, self._dead_after_s, self._priors, self._reader = beat_s, dead_after_s, priors, reader
         self._client = DBOSClient(
             system_database_url=configuration.node.database_url,
             serializer=JsonSerializer(),
@@ -224,7 +228,7 @@ class JobEngine:
         }
         self._pool = Pool(run.workers, run.time_limit_s, run.memory_limit_mb, tuple(warm.values()))
         self._pool.start()
-        _flow = Flow(self._configuration, self._database, self._pool, self._contexts, self._priors)
+        _flow = Flow(self._configuration, self._database, self._pool, self._contexts, self._priors, self._reader)
         self._beat()
         configuration: DBOSConfig = {
             "name": NAME,
@@ -297,7 +301,7 @@ class JobEngine:
         run = self._configuration.run
         pool = Pool(1, run.time_limit_s, run.memory_limit_mb)
         try:  # its process starts with the first job
-            self._alone = Flow(self._configuration, self._database, pool, self._contexts, self._priors)
+            self._alone = Flow(self._configuration, self._database, pool, self._contexts, self._priors, self._reader)
             yield True
         finally:
             self._alone = None

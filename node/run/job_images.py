@@ -13,9 +13,10 @@ from dicom_sr.errors import UnsuitableInput
 from node.database.connection import Database
 from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
 from node.database.tables import AssociationRow, InstanceRow, JobRow
-from node.errors import JobFailed, StorageAway
+from node.errors import JobFailed, MustWait, NodeError, StorageAway
+from node.reading import Reader
 from node.run.notes import StudyNote
-from node.study.headers import PATIENT, identity_in, read_header
+from node.study.headers import study_header
 from node.study.images import require_whole
 from node.study.patients import Person, marking_key, patient_numbers
 
@@ -30,10 +31,12 @@ class JobImages:
     ----------
     data
         The node's data folder.
+    reader
+        Reads whose image it is, where nobody noted that.
     """
 
-    def __init__(self, database: Database, data: Path) -> None:
-        self._database, self._data = database, data.absolute()
+    def __init__(self, database: Database, data: Path, reader: Reader) -> None:
+        self._database, self._data, self._reader = database, data.absolute(), reader
 
     def study_note(self, job: JobRow) -> StudyNote:
         """Where the job's images lie, by which association each series came, and what a reader must know of them.
@@ -118,10 +121,13 @@ class JobImages:
         """Whose an image is, as keyed digests; from its header where it came before the node noted that."""
         if instance.patient:
             return Person.of_mark(instance.patient)
-        header = read_header(self._data / "instances" / instance.path, PATIENT)
-        if header is None:
-            raise JobFailed(f"image {instance.sop_instance_uid} cannot be read")
-        return Person.of_mark(Person.of(identity_in(header)).marked(marking_key(self._data)))
+        try:
+            header = self._reader.call(study_header, self._data / "instances" / instance.path, "")
+        except MustWait:
+            raise
+        except NodeError as error:
+            raise JobFailed(f"image {instance.sop_instance_uid} cannot be read: {error}") from error
+        return Person.of_mark(Person.of(header.who).marked(marking_key(self._data)))
 
 
 def _differing_names(people: Sequence[Person]) -> str:

@@ -116,6 +116,8 @@ REPEATED = (
         fsynced=bindparam("safe"),
         made_by_us=bindparam("ours"),
         patient=bindparam("who"),
+        reading_attempts=case((bindparam("changed") > 0, 0), else_=instances.c.reading_attempts),
+        given_up=case((bindparam("changed") > 0, ""), else_=instances.c.given_up),
     )
 )
 # What was decided about the series was about other images: it is complete once more, as after a late instance.
@@ -417,6 +419,8 @@ def _instance_row(entry: Stored) -> dict[str, Any]:
         "fsynced": entry.fsynced,
         "made_by_us": entry.made_by_us,
         "patient": entry.patient,
+        "reading_attempts": 0,
+        "given_up": "",
     }
 
 

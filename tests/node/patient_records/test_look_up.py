@@ -19,6 +19,7 @@ from node.config.checks import listening_socket
 from node.errors import PeerUnavailable
 from node.patient_records.intake import Intake
 from node.patient_records.look_up import RecordLookUp, open_patient_records
+from node.reading import HERE
 from pipelines.knee_oa_risk.simulation.population import simulate
 from pipelines.knee_oa_risk.simulation.sample import patient_bundle
 from tests.fhir_peer import FhirPeer, serving
@@ -35,7 +36,7 @@ def take_in(settings: Configuration, bundle: dict[str, Any]) -> None:
 
 
 def look_up(settings: Configuration, *pauses_s: float) -> RecordLookUp:
-    return RecordLookUp(settings, open_patient_records(settings), pauses_s)
+    return RecordLookUp(settings, open_patient_records(settings), HERE, pauses_s)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from node.database.migrations import migrate
 from node.database.tables import JobRow, ObjectRow
 from node.patient_records.store import PatientRecords
 from node.prior.search import PriorReports
+from node.reading import HERE
 
 PIPELINE = "hand_foot_scoring"
 
@@ -79,7 +80,9 @@ class Site:
 
     @property
     def priors(self) -> PriorReports:
-        return PriorReports(self.configuration, self.database, PatientRecords(self.configuration.node.data / "records"))
+        return PriorReports(
+            self.configuration, self.database, PatientRecords(self.configuration.node.data / "records"), HERE
+        )
 
     def images(self, **elements: str) -> list[Path]:
         """A file of the study that is to be read now."""

@@ -13,6 +13,7 @@ import pytest
 from node.database.jobs import JobState
 from node.prior.own_reports import OwnReports
 from node.prior.report import Moment, Wanted
+from node.reading import HERE
 from pipelines.records.record import Identity
 from tests.node.prior.earlier import PIPELINE, Site, part10, report, site
 
@@ -38,7 +39,7 @@ def wanted(who: Identity = WHO) -> Wanted:
 
 
 def own(here: Site) -> OwnReports:
-    return OwnReports(here.folder / "priors", Keys(), here.database, "")
+    return OwnReports(here.folder / "priors", Keys(), here.database, "", HERE)
 
 
 def test_a_report_that_went_out_is_found_and_read_again(here: Site) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 from pydantic import ConfigDict
@@ -113,4 +114,4 @@ def wrong_kind() -> int:
 
 def series_of(path: Path) -> Series:
     """A series of one instance."""
-    return Series("1.2", "1.1", "MR", (Instance("1.3", "1.4", path),), {"calling_ae_title": "MR1"})
+    return Series("1.2", "1.1", "MR", (Instance("1.3", "1.4", path),), MappingProxyType({"calling_ae_title": "MR1"}))

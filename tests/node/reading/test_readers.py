@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dicom_sr.errors import UnsuitableInput
-from node.errors import PeerRefused, ReaderDied, ReadingFailed
+from node.errors import MustWait, PeerRefused, ReaderDied, ReadingFailed
 from node.reading import HERE, Readers
 from tests.node.reading import hostile
 
@@ -58,7 +58,7 @@ def test_an_error_that_nobody_foresaw_says_its_kind_and_no_value(capfd: pytest.C
         (hostile.fill_memory, (4096,), "too much memory"),
         (hostile.crash, (), "SIGSEGV"),
         (hostile.count_for_ever, (), "too long"),
-        (hostile.wrong_kind, (), "no answer that makes sense"),
+        (hostile.wrong_kind, (), "an answer that makes no sense"),
     ],
     ids=["memory", "crash", "processor time", "an answer of another kind"],
 )
@@ -71,7 +71,7 @@ def test_what_ends_a_reader_ends_nothing_else(
 
 
 def test_what_waits_without_end_is_ended_by_the_clock(readers: Readers) -> None:
-    with pytest.raises(ReaderDied, match="longer than 3 s"):
+    with pytest.raises(ReaderDied, match="not read within 3 s"):
         readers.call(hostile.sleep, 60.0)
 
 
@@ -88,5 +88,5 @@ def test_a_closed_pool_says_so_and_leaves_no_process() -> None:
     pid = readers.call(hostile.process_id)
     readers.close()
     assert not Path(f"/proc/{pid}").exists()
-    with pytest.raises(ReaderDied, match="being stopped"):
+    with pytest.raises(MustWait, match="being stopped"):
         readers.call(hostile.process_id)

@@ -16,6 +16,7 @@ from node.config import Configuration
 from node.database.connection import open_database
 from node.database.jobs import Job
 from node.database.tables import AuditRow, Base, DecisionRow, SeriesRow, StudyRow
+from node.reading import HERE
 from node.route.completion import AT_ONCE, Complete, PutOff
 from node.route.deciding import Deciding
 from node.route.dispatch import Dispatcher
@@ -54,7 +55,7 @@ def submit(job: Job) -> None:
 def test_a_series_that_cannot_be_decided_about_costs_the_next_one_nothing_and_is_on_record(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path / 'node.db'}")
     Base.metadata.create_all(database)
-    dispatcher = Picky(Configuration(), database, submit, lambda: NOW)
+    dispatcher = Picky(Configuration(), database, submit, lambda: NOW, HERE)
     deciding = Deciding(Feed(), dispatcher)  # type: ignore[arg-type]
     deciding.dispatch_complete()
     deciding.dispatch_complete()

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_sr.series import Series
 from node.config import Configuration
 from node.database import job_states
 from node.database.connection import open_database
@@ -25,8 +26,9 @@ from node.database.tables import (
     SeriesRow,
     StudyRow,
 )
-from node.route.completion import Completion
-from node.route.dispatch import Dispatcher
+from node.reading import HERE
+from node.route.completion import Complete, Completion
+from node.route.dispatch import Dispatcher, stored_series
 from tests.node.route.headers import header, series
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -52,7 +54,7 @@ class Desk:
         self.jobs: list[Job] = []
         self.fails: Exception | None = None
         self.completion = Completion(self.database, self.configuration.receive, lambda: NOW)
-        self.dispatcher = Dispatcher(self.configuration, self.database, self.submit, lambda: NOW)
+        self.dispatcher = Dispatcher(self.configuration, self.database, self.submit, lambda: NOW, HERE)
 
     def submit(self, job: Job) -> None:
         if self.fails is not None:
@@ -101,6 +103,13 @@ class Desk:
         """Dispatch everything that is complete."""
         for complete in self.completion.poll():
             self.dispatcher.dispatch(complete)
+
+    def series_of(self, study: str, uid: str) -> Series:
+        """A series as the node reads it from its records."""
+        with Session(self.database) as session:
+            uids = tuple(session.scalars(select(InstanceRow.sop_instance_uid)))
+            whole = Complete("series", study, uid, uids, late=False, last_received=NOW, counts={uid: len(uids)})
+            return stored_series(session, whole, self.folder)[0]
 
     def decisions(self) -> list[DecisionRow]:
         with Session(self.database, expire_on_commit=False) as session:

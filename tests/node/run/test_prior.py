@@ -19,6 +19,7 @@ from node.database.jobs import Job
 from node.database.tables import EventRow, ObjectRow
 from node.patient_records.store import PatientRecords
 from node.prior.search import PriorReports
+from node.reading import HERE
 from node.run.job_engine import JobEngine
 from pipelines import registry
 from tests.node.run.trial import Bench, bench, install_trial, mr_instances
@@ -82,7 +83,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visits]:
         patch.setenv("PYTHONPATH", paths)
         patch.syspath_prepend(str(folder / "site"))
         registry._entry_points.cache_clear()
-        priors = PriorReports(made.configuration, made.database, PatientRecords(made.data / "records"))
+        priors = PriorReports(made.configuration, made.database, PatientRecords(made.data / "records"), HERE)
         engine = JobEngine(made.configuration, made.database, beat_s=0.5, priors=priors)
         engine.start()
         try:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import zlib
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset, write_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from node.errors import NodeError
+from node.study import headers
 from node.study.headers import day, identity_in, read_header, study_header
 from pipelines.records.record import Identity
 from tests.node.receive.harness import mr, part10
+from tests.node.route.headers import header
 
 
 @pytest.fixture
@@ -53,16 +60,16 @@ def test_an_element_that_does_not_hold_what_it_should_is_left_out(tmp_path: Path
 
 
 def test_the_header_of_a_study_names_patient_and_study(stored: Path) -> None:
-    header = study_header(stored)
-    assert header.StudyInstanceUID == "1.2.3"
-    who = identity_in(header, "HOSPITAL")
+    header = study_header(stored, "HOSPITAL")
+    assert header.study_instance_uid == "1.2.3"
+    who = header.who
     assert (who.patient_id, who.issuer, who.family_name, who.given_name) == ("K1", "HOSPITAL", "Muster", "Erika")
     assert (who.birth_date, who.sex) == (date(1960, 2, 29), "F")
 
 
 def test_a_file_that_is_gone_is_an_error_without_its_content(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match="an image that was stored cannot be read: No such file"):
-        study_header(tmp_path / "gone.dcm")
+        study_header(tmp_path / "gone.dcm", "")
 
 
 def test_an_issuer_in_the_header_counts_before_the_default(stored: Path) -> None:
@@ -109,3 +116,56 @@ def test_a_birth_date_counts_as_far_as_it_is_known(told: str, precision: str, sa
 @pytest.mark.parametrize("value", ["196011", "2024123", "1960", "18-01-01"])
 def test_a_date_that_lacks_digits_is_no_day(value: str) -> None:
     assert day(value) is None
+
+
+# ---- what is beyond all measure
+def file_of(data_set: bytes, path: Path, *, deflate: bool) -> Path:
+    """A Part 10 file with that encoded data set, deflated or as it is."""
+    meta, buffer = FileMetaDataset(), DicomBytesIO()
+    meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian if deflate else ExplicitVRLittleEndian
+    write_file_meta_info(buffer, meta, enforce_standard=False)
+    content = zlib.compress(data_set, level=1, wbits=-zlib.MAX_WBITS) if deflate else data_set
+    path.write_bytes(bytes(128) + b"DICM" + buffer.getvalue() + content)
+    return path
+
+
+def explicit(ds: Dataset) -> bytes:
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_dataset(buffer, ds)
+    return buffer.getvalue()
+
+
+def test_of_a_deflated_object_no_more_than_the_header_is_inflated(tmp_path: Path) -> None:
+    pixels = b"\xe0\x7f\x10\x00OW\0\0" + (2**26).to_bytes(4, "little") + bytes(2**26)
+    path = file_of(explicit(header()) + pixels, tmp_path / "a.dcm", deflate=True)
+    tracemalloc.start()
+    read = read_header(path, ["Modality", "PixelSpacing"])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert read is not None
+    assert (read.Modality, list(read.PixelSpacing)) == ("MR", [0.5, 0.25])
+    assert most < 2**24
+
+
+def test_a_deflated_header_without_end_is_not_read(tmp_path: Path) -> None:
+    much = headers.MAXIMUM_INFLATED + 2 * headers.PIECE
+    document = b"\x42\x00\x11\x00OB\0\0" + much.to_bytes(4, "little") + bytes(much)
+    path = file_of(explicit(header()) + document, tmp_path / "a.dcm", deflate=True)
+    assert read_header(path, ["Modality"]) is None
+
+
+def test_a_deflated_object_that_is_cut_off_is_not_read(tmp_path: Path) -> None:
+    path = file_of(explicit(header()), tmp_path / "a.dcm", deflate=True)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert read_header(path, ["Modality"]) is None
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["length stated", "length undefined"])
+@pytest.mark.parametrize("deflate", [False, True], ids=["plain", "deflated"])
+def test_a_sequence_of_more_items_than_any_real_one_is_not_read(tmp_path: Path, stated: bool, deflate: bool) -> None:
+    items = b"\xfe\xff\x00\xe0\0\0\0\0" * (headers.MAXIMUM_ITEMS + 1)
+    length, end = (len(items).to_bytes(4, "little"), b"") if stated else (b"\xff" * 4, b"\xfe\xff\xdd\xe0\0\0\0\0")
+    content = explicit(header()) + b"\x00\x52\x30\x92SQ\0\0" + length + items + end
+    path = file_of(content, tmp_path / "a.dcm", deflate=deflate)
+    assert read_header(path, ["Modality", "PerFrameFunctionalGroupsSequence"]) is None
