@@ -58,7 +58,11 @@ def asker(silence_s: float = 30.0) -> Iterator[HttpAsker]:
         http.close()
 
 
-@pytest.mark.parametrize(("packed", "encoding"), [(b'{"a": 1}', "identity"), (gzip.compress(b'{"a": 1}'), "gzip")])
+@pytest.mark.parametrize(
+    ("packed", "encoding"),
+    [(b'{"a": 1}', "identity"), (gzip.compress(b'{"a": 1}'), "gzip")],
+    ids=["as it is", "packed"],  # packed bytes hold the time, and a test's name must not
+)
 def test_an_answer_is_read_whole_and_unpacked(packed: bytes, encoding: str) -> None:
     with answering(whole(packed, encoding)) as url, asker() as http:
         answer = http.ask("GET", url)
