@@ -27,7 +27,7 @@ from node.errors import ConfigurationError, PeerUnavailable
 from node.patient_records.look_up import RecordLookUp, open_patient_records
 from node.patient_records.service import RecordService
 from node.prior.search import PriorReports
-from node.processes import Supervisor, receivers
+from node.processes import Supervisor, raise_open_files, receivers
 from node.reading import Readers
 from node.receive import stow
 from node.receive.store.own_results import OwnResults
@@ -40,6 +40,7 @@ from node.route.deciding import Deciding
 from node.route.dispatch import Dispatcher
 from node.run.job_engine import JobEngine, set_up
 from node.send.outbox import Sender
+from node.status.connections import Connections
 from node.status.page import build_app
 from node.status.web_server import WebServer
 
@@ -73,6 +74,7 @@ class Node:
         require_fit(self._configuration, path)
         self._stopping = threading.Event()
         self._asked_to_stop = 0.0
+        self._open_files = 0  # how many may be
 
     def run(self) -> None:
         """Serve until `stop`, SIGTERM or Ctrl-C. For the main thread.
@@ -87,6 +89,9 @@ class Node:
             If a receiver cannot start.
         """
         began = time.monotonic()
+        self._open_files = raise_open_files()  # of the children too, as they inherit it
+        for result in checks.open_files(self._configuration):
+            log.warning("few files may be open", extra={"reason": result.sentence})
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
         configuration = self._configuration
@@ -171,9 +176,12 @@ class Node:
         stack.callback(store.close)
         proxies = configuration.status.trusted_proxies
         more = [*stow.routes(store, receive.dicomweb, proxies), *records.routes()]
-        page = WebServer(
-            build_app(configuration, database, checks=problems, more=more), listening, configuration.status.tls
-        )
+        # many who look at the page at a time wait for each other, and never keep jobs or sending from the database
+        for_page = open_database(configuration.node.database_url)
+        stack.callback(for_page.dispose)
+        connections = Connections(proxies, self._open_files)
+        app = build_app(configuration, for_page, checks=problems, more=more, connections=connections)
+        page = WebServer(app, listening, configuration.status.tls, connections)
         page.start()
         stack.callback(page.stop)
         try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ READY, FAILED, TROUBLE = "ready", "failed", "trouble"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 STEADY_S = 30.0  # a process that lived this long starts the pauses anew
 PATIENCE_S = 5.0  # after SIGTERM
+MANY_FILES = 65536  # more are of no use, and some programs do something for every one that they might have open
 
 PARENT_VARIABLE = "CONDYLE_PARENT"  # process id of the parent, set for the child
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -170,6 +172,16 @@ class Supervisor:
 def receivers(path: Path, count: int) -> Supervisor:
     """The processes that hold the DICOM port, with the configuration in `path`."""
     return Supervisor("receiver", [sys.executable, "-m", "node.receive", str(path)], count)
+
+
+def raise_open_files() -> int:
+    """Let this process, and those that it starts, open as many files as the system allows the account; how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= allowed:
+        return MANY_FILES if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
 
 
 # ---- in the child

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import ipaddress
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -27,6 +28,7 @@ from node.config.sections import (
 from node.errors import ConfigurationError
 
 EVERY_ADDRESS = {"0.0.0.0", "::"}
+ENOUGH_FILES = 1024  # for 512 connections by HTTP, the database, jobs and sending
 
 
 # ---- files
@@ -105,6 +107,18 @@ def _folder(key: str, path: Path, data: Path) -> CheckResult:
         sentence = f"{path}: is not there, and neither is {path.parent}; both will be made. Is a disk not mounted?"
         return CheckResult(key, "doubtful", sentence)
     return CheckResult(key, "good", f"{path} can be made")
+
+
+# ---- the machine
+def open_files(_configuration: Configuration) -> Iterator[CheckResult]:
+    """May the node open enough files for all its connections?"""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < ENOUGH_FILES:
+        sentence = (
+            f"the system allows {hard} open files; should be {ENOUGH_FILES} or more (ulimit -Hn, LimitNOFILE= of "
+            "systemd, --ulimit nofile= of Docker): with fewer the page takes fewer connections"
+        )
+        yield CheckResult("node", "doubtful", sentence)
 
 
 # ---- ports
@@ -283,4 +297,4 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 # what keeps a node from starting, and what else is looked at without contacting anybody
 AT_START = (files, certificates, doubled_ports)
-OFFLINE = (peers, reports, open_doors, *AT_START, certificate_dates, folders, ports)
+OFFLINE = (peers, reports, open_doors, *AT_START, certificate_dates, folders, ports, open_files)

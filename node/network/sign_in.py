@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import ipaddress
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from node.config import Network, StatusSettings, TokenSection
 from node.config.secret_files import read_token
+from node.network.addresses import address_of, is_loopback, within
 
 UNAUTHORIZED, FORBIDDEN = 401, 403
 # A request that has one of these came through a proxy (RFC 7239 5, and what was usual before).
@@ -63,7 +63,7 @@ class SignIn:
             if hmac.compare_digest(shown, self._token):  # takes as long for a wrong token as for the right one
                 return None
             return Refusal(UNAUTHORIZED, f"The token of {self._key}.token_file is needed")
-        if self._certified or _is_loopback(caller_address(request, self._proxies)):
+        if self._certified or is_loopback(caller_address(request, self._proxies)):
             return None
         return Refusal(FORBIDDEN, f"Only this machine may, as the configuration sets no {self._key}.token_file")
 
@@ -79,12 +79,12 @@ def caller_address(request: HTTPConnection, proxies: Sequence[Network]) -> str:
     sender = request.client.host if request.client else ""
     if not any(header in request.headers for header in FORWARDED):
         return sender
-    if not _within(sender, proxies):
+    if not within(sender, proxies):
         return ""
     hops = _forwarded_for(request)
     # read from our end: the first hop that is no trusted proxy is the caller; what it says of others is not taken
-    first = next((hop for hop in reversed(hops) if not _within(hop, proxies)), hops[0] if hops else "")
-    return first if _ip(first) is not None else ""
+    first = next((hop for hop in reversed(hops) if not within(hop, proxies)), hops[0] if hops else "")
+    return first if address_of(first) is not None else ""
 
 
 def _forwarded_for(request: HTTPConnection) -> list[str]:
@@ -109,25 +109,6 @@ def _bare(node: str) -> str:
     if node.startswith("["):
         return node[1:].partition("]")[0]
     return node.partition(":")[0] if node.count(":") == 1 else node
-
-
-def _within(address: str, networks: Sequence[Network]) -> bool:
-    where = _ip(address)
-    return where is not None and any(where in network for network in networks)
-
-
-def _is_loopback(address: str) -> bool:
-    where = _ip(address)
-    return where is not None and where.is_loopback
-
-
-def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        where = ipaddress.ip_address(address)
-    except ValueError:
-        return None
-    mapped = where.ipv4_mapped if isinstance(where, ipaddress.IPv6Address) else None
-    return mapped or where
 
 
 def _shown_token(authorization: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
@@ -16,6 +17,7 @@ from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.states import OutboxState
 from node.database.tables import AssociationRow, EventRow, InstanceRow, JobRow, OutboxRow
+from node.status.connections import Connections, Reason, Refusals
 from node.status.overview import Disk
 
 
@@ -30,12 +32,15 @@ class Metrics(Collector):
         Its data folder, for the room on its disk.
     disk_floor_mb
         Room under which new instances are refused.
+    connections
+        To the page's port.
     """
 
-    def __init__(self, database: Database, data: Path, disk_floor_mb: int) -> None:
+    def __init__(self, database: Database, data: Path, disk_floor_mb: int, connections: Connections) -> None:
         self._database = database
         self._data = data
         self._disk_floor_mb = disk_floor_mb
+        self._connections = connections
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -56,6 +61,18 @@ class Metrics(Collector):
         disk = Disk.of(self._data, self._disk_floor_mb)
         yield GaugeMetricFamily("condyle_disk_free_bytes", "Free on the file system of the node's data", disk.free)
         yield GaugeMetricFamily("condyle_disk_floor_bytes", "Below it new instances are refused", disk.floor)
+        yield GaugeMetricFamily("condyle_http_connections", "Open connections by HTTP", len(self._connections))
+        yield from _turned_away(self._connections.refusals)
+
+
+def _turned_away(refusals: Refusals) -> Iterator[Metric]:
+    counter = CounterMetricFamily(
+        "condyle_http_turned_away", "Connections and requests by HTTP that were not served", labels=["reason"]
+    )
+    counts = refusals.counts()
+    for reason in get_args(Reason):
+        counter.add_metric([reason], counts.get(reason, 0))
+    yield counter
 
 
 def _reception(session: Session) -> Iterator[Metric]:

@@ -32,6 +32,7 @@ from node.database.connection import Database
 from node.network.sign_in import UNAUTHORIZED, sign_in_to_page
 from node.receive.files_not_taken import files_not_taken
 from node.status.capture_png import png
+from node.status.connections import Connections
 from node.status.metrics import Metrics
 from node.status.overview import Disk, Overview
 
@@ -58,6 +59,7 @@ def build_app(
     *,
     checks: Mapping[str, Check] | None = None,
     more: Sequence[BaseRoute] = (),
+    connections: Connections | None = None,
 ) -> Starlette:
     """The node's web application.
 
@@ -71,8 +73,11 @@ def build_app(
         By name, what else must work for `/health/ready`: a function that says why not, or None.
     more
         Routes of other parts that share the port, such as STOW-RS.
+    connections
+        Those to the port, for the metrics.
     """
-    page = _Page(configuration, database, dict(checks or {}))
+    connections = Connections() if connections is None else connections
+    page = _Page(configuration, database, dict(checks or {}), connections)
     return Starlette(
         routes=[
             Route("/", page.signed_in(page.overview)),
@@ -106,7 +111,9 @@ class _WithHeaders:
 
 
 class _Page:
-    def __init__(self, configuration: Configuration, database: Database, checks: dict[str, Check]) -> None:
+    def __init__(
+        self, configuration: Configuration, database: Database, checks: dict[str, Check], connections: Connections
+    ) -> None:
         self._node = configuration.node
         self._sign_in = sign_in_to_page(configuration.status)
         self._disk_floor_mb = configuration.receive.disk_floor_mb
@@ -114,7 +121,7 @@ class _Page:
         self._database = database
         self._checks = checks
         self._overview = Overview(database, {name: where(of) for name, of in configuration.destinations.items()})
-        self._metrics = Metrics(database, self._node.data, self._disk_floor_mb)
+        self._metrics = Metrics(database, self._node.data, self._disk_floor_mb, connections)
         self._templates = Jinja2Templates(directory=HERE / "templates")
         self._templates.env.finalize = _finalized
         self._templates.env.filters |= {"clock": clock, "seconds": seconds, "bytes": size, "words": words, "tail": tail}

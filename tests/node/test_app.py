@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
+from sqlalchemy import select
 
 from node.app import open_ports, prepared_database
 from node.config import Configuration
+from node.database.tables import InstanceRow
 from node.demo.orthanc_process import free_port
 from node.errors import ConfigurationError, PeerUnavailable
+from tests.node.receive.harness import mr
 from tests.postgres import Postgres
 from tests.running import RunningNode
 from tests.waiting import until
@@ -85,3 +89,16 @@ def test_a_database_that_goes_and_comes_back_is_two_lines_in_the_log(tmp_path: P
         until(lambda: "database back" in node.log_text())
         told = [json.loads(line)["event"] for line in node.log_text()[before:].splitlines()]
     assert told == ["database away", "database back"]
+
+
+def test_half_sent_requests_stop_neither_the_page_nor_the_recording_of_what_was_acknowledged(tmp_path: Path) -> None:
+    image = mr()
+    with RunningNode(tmp_path) as node, ExitStack() as stack:
+        for _ in range(300):
+            half = stack.enter_context(socket.create_connection(("127.0.0.1", node.page), timeout=10))
+            half.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
+        assert node.send([image]) == [0]
+        found = select(InstanceRow).where(InstanceRow.sop_instance_uid == image.SOPInstanceUID)
+        until(lambda: node.all(found), "the image is recorded")
+        assert node.get("/health/ready")["ready"]
+        assert node.log_text().count("turned away at the page's port") == 1

@@ -193,3 +193,13 @@ def test_a_process_says_what_of_its_work_is_not_done_and_when_it_is_again(superv
     until(lambda: problem() == "watched folder: not running")
     (tmp_path / "mended").touch()
     until(lambda: problem() is None)
+
+
+def test_as_many_files_may_be_open_as_the_system_allows_the_children_too() -> None:
+    script = (
+        "import resource, subprocess, sys; from node.processes import raise_open_files;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 2000)); assert raise_open_files() == 2000;"
+        "subprocess.run([sys.executable, '-c', 'import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE))'])"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "(2000, 2000)"

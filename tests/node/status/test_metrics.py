@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from node.config import Configuration
 from node.database.connection import Database
+from node.status.connections import Connections
 from node.status.page import build_app
 from tests.node.status.conftest import Morning
 from tests.serving import client_of
@@ -49,3 +50,13 @@ def test_the_figures_are_those_of_the_records(
 def test_a_node_without_records_has_figures_too(configuration: Configuration, database: Database) -> None:
     with client_of(build_app(configuration, database)) as client:
         assert figures(client)["condyle_instances_received_total",] == 0
+
+
+def test_what_was_turned_away_is_counted(configuration: Configuration, database: Database) -> None:
+    connections = Connections()
+    connections.refusals.add("no room")
+    with client_of(build_app(configuration, database, connections=connections)) as client:
+        found = figures(client)
+    assert found["condyle_http_turned_away_total", "no room"] == 1
+    assert found["condyle_http_turned_away_total", "too slow"] == 0
+    assert found["condyle_http_connections",] == 0

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from node.config import Tls
+from node.status import web_server
+from node.status.connections import Connections
 from node.status.web_server import WebServer
+from tests.node.network.test_tls import openssl
+from tests.waiting import until
 
 
 def test_it_serves_until_it_is_stopped() -> None:
@@ -33,3 +44,120 @@ def test_a_forwarded_header_gives_nobody_another_address() -> None:
     answer = httpx.get(f"http://127.0.0.1:{listening.getsockname()[1]}/", headers={"X-Forwarded-For": "10.1.2.3"})
     server.stop()
     assert answer.text == "127.0.0.1"
+
+
+# ---- clients that take their time
+async def _length(request: Request) -> Response:
+    count = 0
+    async for piece in request.stream():
+        count += len(piece)
+    return PlainTextResponse(str(count))
+
+
+async def _late(_request: Request) -> Response:
+    await asyncio.sleep(2.5)
+    return PlainTextResponse("late")
+
+
+async def _much(_request: Request) -> Response:
+    return Response(bytes(16 * 2**20))
+
+
+class Impatient(NamedTuple):
+    """A server with little patience."""
+
+    connections: Connections
+    address: tuple[str, int]
+
+    def client(self, first: bytes) -> socket.socket:
+        """A connection that has sent `first`."""
+        client = socket.create_connection(self.address, timeout=20)
+        client.sendall(first)
+        return client
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[Impatient]:
+    monkeypatch.setattr(web_server, "REQUEST_S", 0.5)
+    monkeypatch.setattr(web_server, "PROGRESS_S", 0.5)
+    monkeypatch.setattr(web_server, "PROGRESS_BYTES", 100)
+    listening = socket.create_server(("127.0.0.1", 0))
+    connections = Connections()
+    routes = [Route("/", _length, methods=["POST"]), Route("/late", _late), Route("/much", _much)]
+    server = WebServer(Starlette(routes=routes), listening, connections=connections)
+    server.start()
+    yield Impatient(connections, listening.getsockname())
+    server.stop()
+
+
+def _dripped(client: socket.socket, piece: bytes) -> bytes:
+    """What comes back of a client that sends a piece ten times a second."""
+    client.settimeout(0.1)
+    answer = b""
+    for _ in range(100):
+        try:
+            client.sendall(piece)
+            more = client.recv(65536)
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            break
+        if not more:
+            break
+        answer += more
+    return answer
+
+
+def test_headers_that_do_not_end_in_time_are_a_408_however_often_a_byte_comes(impatient: Impatient) -> None:
+    with impatient.client(b"GET / HTTP/1.1\r\nHost: x\r\nX: ") as client:
+        answer = _dripped(client, b"a")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"The request line and headers did not come within" in answer
+    assert impatient.connections.refusals.counts() == {"no whole request in time": 1}
+
+
+def test_a_connection_on_which_nothing_comes_is_closed_and_nobody_told(impatient: Impatient) -> None:
+    with impatient.client(b"") as client:
+        assert client.recv(100) == b""
+    assert impatient.connections.refusals.counts() == {}
+
+
+def test_a_body_that_stands_still_is_a_408(impatient: Impatient) -> None:
+    with impatient.client(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\nbegun") as client:
+        answer = _dripped(client, b"a")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert impatient.connections.refusals.counts() == {"too slow": 1}
+
+
+def test_a_slow_body_that_goes_on_may_take_its_time(impatient: Impatient) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1500\r\n\r\n"
+    with impatient.client(head) as client:
+        for _ in range(25):  # some seconds, which are several times what a silent one is given
+            client.sendall(bytes(60))
+            time.sleep(0.1)
+        assert client.makefile("rb").read().endswith(b"\r\n1500")
+
+
+def test_the_node_itself_may_take_its_time(impatient: Impatient) -> None:
+    with impatient.client(b"GET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") as client:
+        assert client.makefile("rb").read().endswith(b"late")
+
+
+def test_who_does_not_take_the_answer_is_let_go(impatient: Impatient) -> None:
+    with impatient.client(b"GET /much HTTP/1.1\r\nHost: x\r\n\r\n"):
+        until(lambda: impatient.connections.refusals.counts() == {"too slow": 1}, "it was let go")
+        until(lambda: len(impatient.connections) == 0, "its connection is closed")
+
+
+def test_a_handshake_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(web_server, "REQUEST_S", 0.5)
+    listening = socket.create_server(("127.0.0.1", 0))
+    files = ("-keyout", "node.key", "-out", "node.pem", "-subj", "/CN=node")
+    openssl(
+        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", *files, folder=tmp_path
+    )
+    server = WebServer(Starlette(), listening, Tls(certificate=tmp_path / "node.pem", key=tmp_path / "node.key"))
+    server.start()
+    with socket.create_connection(listening.getsockname(), timeout=20) as client:
+        assert client.recv(100) == b""
+    server.stop()

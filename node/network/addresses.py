@@ -1,0 +1,32 @@
+"""Addresses of callers, as HTTP and sockets write them."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from node.config import Network
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def address_of(text: str) -> Address | None:
+    """The address; an IPv4 address that is written as an IPv6 one is the former. None where it is none."""
+    try:
+        where = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = where.ipv4_mapped if isinstance(where, ipaddress.IPv6Address) else None
+    return mapped or where
+
+
+def within(address: str, networks: Sequence[Network]) -> bool:
+    """Whether it is in one of the networks."""
+    where = address_of(address)
+    return where is not None and any(where in network for network in networks)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether it is this machine's own."""
+    where = address_of(address)
+    return where is not None and where.is_loopback
