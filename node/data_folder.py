@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import secrets
 import stat
 from pathlib import Path
@@ -22,9 +23,12 @@ KEY_BYTES = 32
 def keep_private() -> None:
     """Have everything that this process makes, and the processes that it starts, be for its own account alone.
 
+    None leaves its memory, which holds images and records, in a core dump.
+
     For the start of every process that writes to the data folder.
     """
     os.umask(OTHERS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def prepare(data: Path) -> None:

@@ -147,7 +147,7 @@ def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
             tmp_path,
             node={"data": "data", **({"database": database} if database else {})},
             receive={"series_quiet_s": 60},
-            run={"workers": WORKERS},
+            run={"workers": WORKERS, "box": "off"},  # its journal lies beside the data folder
             routes=routes,
             destinations={"pacs": peer.destination(port, timeout_s=HELD_S)},
         )

@@ -42,7 +42,13 @@ def node_in(folder: Path, journal: Path, wait_here: Path, peer_port: int) -> Run
         for name in WORK
     }
     pacs = Peer().destination(peer_port)
-    return RunningNode(folder, receive={"series_quiet_s": 60}, routes=routes, destinations={"pacs": pacs})
+    return RunningNode(
+        folder,
+        receive={"series_quiet_s": 60},
+        run={"box": "off"},  # its journal lies beside the data folder
+        routes=routes,
+        destinations={"pacs": pacs},
+    )
 
 
 def series(name: str) -> list[Dataset]:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from node import box
 from node.config.certificates import certificate_dates, certificates
 from node.config.check_result import CheckResult as CheckResult
 from node.config.secret_files import read_record_key, read_secret, read_token
@@ -29,6 +30,25 @@ from node.errors import ConfigurationError
 
 EVERY_ADDRESS = {"0.0.0.0", "::"}
 ENOUGH_FILES = 1024  # for 512 connections by HTTP, the database, jobs and sending
+
+
+# ---- processes
+def boxed(configuration: Configuration) -> bool:
+    """Whether pipelines run in a box on this machine."""
+    return configuration.run.box != "off" and box.why_not() is None
+
+
+def the_box(configuration: Configuration) -> Iterator[CheckResult]:
+    """Do pipelines run in a box?"""
+    wanted = configuration.run.box
+    if wanted == "off":
+        yield CheckResult("run.box", "doubtful", f"off: pipelines run without a box: {box.without_box()}")
+    elif (why_not := box.why_not()) is None:
+        yield CheckResult("run.box", "good", "pipelines run in a box: no network, and the files of one job at a time")
+    elif wanted == "required":
+        yield CheckResult("run.box", "bad", f"required: there is no box, for {why_not}")
+    else:
+        yield CheckResult("run.box", "doubtful", f"pipelines run without a box, for {why_not}: {box.without_box()}")
 
 
 # ---- files
@@ -296,5 +316,5 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 # what keeps a node from starting, and what else is looked at without contacting anybody
-AT_START = (files, certificates, doubled_ports)
+AT_START = (the_box, files, certificates, doubled_ports)
 OFFLINE = (peers, reports, open_doors, *AT_START, certificate_dates, folders, ports, open_files)

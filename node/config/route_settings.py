@@ -34,15 +34,29 @@ def with_settings(configuration: Configuration, folder: Path) -> Configuration:
 
 
 def _whole(pipeline: str, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    try:
-        fields = pipeline_type(pipeline).settings_type.model_fields
-    except UnknownPipeline:
-        return settings
-    paths = {name for name, field in fields.items() if _is_path(field.annotation)}
+    paths = _paths_among(pipeline)
     return {
         key: str(folder / Path(value).expanduser()) if key in paths and isinstance(value, str) else value
         for key, value in settings.items()
     }
+
+
+def paths_in_settings(configuration: Configuration) -> tuple[Path, ...]:
+    """The files and folders that the pipelines read, as the settings of the routes name them."""
+    return tuple(
+        Path(value).absolute()
+        for route in configuration.routes.values()
+        for key, value in route.settings.items()
+        if key in _paths_among(route.pipeline) and isinstance(value, str)
+    )
+
+
+def _paths_among(pipeline: str) -> set[str]:
+    try:
+        fields = pipeline_type(pipeline).settings_type.model_fields
+    except UnknownPipeline:
+        return set()
+    return {name for name, field in fields.items() if _is_path(field.annotation)}
 
 
 def _is_path(annotation: object) -> bool:

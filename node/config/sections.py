@@ -277,6 +277,7 @@ class RunSettings(Section):
     time_limit_s: float = Field(default=1800.0, gt=0)
     memory_limit_mb: int = Field(default=16384, ge=512)
     keep_jobs_days: int = Field(default=30, ge=1)
+    box: Literal["auto", "required", "off"] = "auto"  # whether these processes run in one: see `node.box`
 
 
 class Profile(Section):

@@ -13,6 +13,7 @@ DEMO='
 !Orthanc:/usr/sbin/Orthanc                              orthanc
 /usr/share/orthanc/plugins/libOrthancDicomWeb.so        orthanc-dicomweb
 /usr/bin/dcmdump                                        dcmtk
+!bwrap                                                  bubblewrap
 '
 TEST="$DEMO"'
 /usr/share/orthanc/plugins/libOrthancWebViewer.so       orthanc-webviewer

@@ -29,6 +29,8 @@ from sqlalchemy.orm import Session
 from dicom_sr.findings import Subject
 from node.background import Loop, is_away
 from node.config import Configuration
+from node.config.checks import boxed, the_box
+from node.config.route_settings import paths_in_settings
 from node.data_folder import job_folder, prepare
 from node.database import job_states, migrations, queries
 from node.database.connection import open_database
@@ -41,6 +43,7 @@ from node.reading import HERE, Reader
 from node.run.flow import Contexts, Flow, Priors
 from node.run.hand_over import queue_further
 from node.run.job_folder import JobFolder
+from node.run.messages import Settings
 from node.run.pool import Pool
 from pipelines.context import ClinicalContext
 
@@ -226,7 +229,7 @@ class JobEngine:
             (route.pipeline, repr(route.settings)): (route.pipeline, route.settings)
             for route in self._configuration.routes.values()
         }
-        self._pool = Pool(run.workers, run.time_limit_s, run.memory_limit_mb, tuple(warm.values()))
+        self._pool = self._new_pool(run.workers, tuple(warm.values()))
         self._pool.start()
         _flow = Flow(self._configuration, self._database, self._pool, self._contexts, self._priors, self._reader)
         self._beat()
@@ -253,6 +256,17 @@ class JobEngine:
         self._keeper.start()
         self._cleaner.start()
         log.info("job engine started", extra={"executor": self.executor_id, "workers": run.workers})
+
+    def _new_pool(self, size: int, to_load: Sequence[tuple[str, Settings]] = ()) -> Pool:
+        """Processes for the steps of jobs, in a box where there can be one."""
+        run, key_file = self._configuration.run, self._configuration.records.key_file
+        in_box = boxed(self._configuration)
+        if not in_box:
+            for result in the_box(self._configuration):
+                log.warning(result.sentence, extra={"key": result.key})
+        reads = (*paths_in_settings(self._configuration), *([key_file.absolute()] if key_file else ()))
+        data = self._configuration.node.data if in_box else None
+        return Pool(size, run.time_limit_s, run.memory_limit_mb, to_load, data=data, reads=reads)
 
     def stop(self) -> None:
         """Stop at once; jobs under way go on from their last finished step at the next start."""
@@ -298,8 +312,7 @@ class JobEngine:
         except ConfigurationError:
             yield False
             return
-        run = self._configuration.run
-        pool = Pool(1, run.time_limit_s, run.memory_limit_mb)
+        pool = self._new_pool(1)
         try:  # its process starts with the first job
             self._alone = Flow(self._configuration, self._database, pool, self._contexts, self._priors, self._reader)
             yield True
@@ -611,7 +624,7 @@ class JobEngine:
     def _delete_strays(self, before: datetime) -> None:
         """Delete folders whose job was never written down: the node ended, or the database went away, in between."""
         jobs = self._configuration.node.data / "jobs"
-        old = [path.name for path in jobs.glob("*") if _changed(path) < before.timestamp()]
+        old = [path.name for path in jobs.glob("[!.]*") if _changed(path) < before.timestamp()]
         with Session(self._database) as session:
             for ids in queries.in_chunks(old):
                 known = set(session.scalars(select(JobRow.id).where(JobRow.id.in_(ids))))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -30,6 +31,7 @@ K = TypeVar("K")
 FLUSHES = 8  # at a time
 KEY_FILE = "job-files.key"  # in the data folder
 KEYED = "keyed-"  # begins a digest; those of earlier versions had no key, and what they vouch for is made again
+SUMMARY = "summary.json"
 RESULT, CONTEXT, OLDER_CONTEXT = "result.plain", "context.plain", "context.pickle"
 
 
@@ -240,7 +242,10 @@ class JobFolder:
     def written_objects(self) -> ObjectsNote | None:
         """The note of the objects, whatever they were made from; None unless every file is there and whole."""
         note = self.read_note(ObjectsNote)
-        whole = note is not None and all(digest_of(item.path) == item.sha256 for item in note.objects)
+        whole = note is not None and all(
+            Path(os.path.normpath(item.path)).is_relative_to(self.objects) and digest_of(item.path) == item.sha256
+            for item in note.objects
+        )
         return note if whole else None
 
 

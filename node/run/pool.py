@@ -7,17 +7,19 @@ import itertools
 import logging
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from dicom_sr.errors import UnsuitableInput
+from node.box import Process
 from node.errors import JobFailed, NoRoom, StorageAway, WorkerDied
 from node.run import messages
+from node.run.job_view import JobView, remove_all
 from node.run.messages import (
     Answer,
     Checked,
@@ -36,7 +38,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.2  # how often a worker's time and memory are looked at
 ASK_S = 1.0  # how often the database is asked whether the job was cancelled
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+LAST_BREATH_S = 1.0  # for a process that has closed the connection
+LARGEST_ANSWER = 2**20  # bytes
 
 
 class Stopping(BaseException):
@@ -53,16 +56,20 @@ class Interrupted(Stopping):
 class Worker:
     """One inference process and the connection to it."""
 
-    def __init__(self, slot: int, environment: Mapping[str, str], to_load: Sequence[tuple[str, Settings]]) -> None:
+    def __init__(
+        self,
+        slot: int,
+        environment: Mapping[str, str],
+        to_load: Sequence[tuple[str, Settings]],
+        view: JobView | None,
+        reads: Sequence[Path],
+    ) -> None:
+        self.view = view
         ours, theirs = socket.socketpair()
         with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "node.run.worker", str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the node, which then ends things in order
-                env={**os.environ, **environment},
-            )
+            command = ["-m", "node.run.worker", str(theirs.fileno())]
+            seen = None if view is None else view.of_box(reads)
+            self.process = Process(command, seen, theirs.fileno(), **environment)
         self.connection = Connection(ours.detach())
         self.slot = slot
         self._greeted = False
@@ -72,7 +79,7 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether the process is still there."""
-        return self.process.poll() is None
+        return self.process.alive
 
     def greet(self) -> None:
         """Wait until the process has started; this time does not count against the job.
@@ -86,19 +93,19 @@ class Worker:
             self.connection.recv_bytes()
             self._greeted = True
 
-    @property
-    def memory_bytes(self) -> int:
-        """Resident memory; 0 where the system does not say."""
-        try:
-            return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE_BYTES
-        except (OSError, IndexError):
-            return 0
+    def kill(self, patience_s: float = 0.0) -> int:
+        """End the process, after `patience_s`; only whole files in the job's folder remain of its work.
 
-    def kill(self) -> None:
-        """End the process at once; only whole files in the job's folder remain of its work."""
-        self.process.kill()
-        self.process.wait()
+        Returns
+        -------
+        int
+            Its exit code, or minus the signal that ended it.
+        """
+        code = self.process.end(patience_s)
         self.connection.close()
+        if self.view is not None:
+            self.view.remove()
+        return code
 
 
 class Pool:
@@ -112,6 +119,10 @@ class Pool:
         Limits of one call. A process that exceeds them is killed and replaced.
     to_load
         Pipelines to load before the first call: name and settings.
+    data
+        The node's data folder, where the processes run in a box; None: they run without one.
+    reads
+        What else they are to see in the box, to read.
     """
 
     def __init__(
@@ -121,8 +132,12 @@ class Pool:
         memory_limit_mb: int,
         to_load: Sequence[tuple[str, Settings]] = (),
         clock: Callable[[], float] = time.monotonic,
+        *,
+        data: Path | None = None,
+        reads: Sequence[Path] = (),
     ) -> None:
         self.size = size
+        self._data, self._reads = data, tuple(reads)
         self._time_limit_s, self._memory_limit_mb = time_limit_s, memory_limit_mb
         self._to_load, self._clock = tuple(to_load), clock
         self._condition = threading.Condition()
@@ -134,6 +149,8 @@ class Pool:
 
     def start(self) -> None:
         """Start the processes, so that they are warm when the first job comes."""
+        if self._data is not None:
+            remove_all(self._data)
         for slot in range(self.size):
             self._workers[slot] = self._new(slot)
 
@@ -144,8 +161,9 @@ class Pool:
             self._condition.notify_all()
             for worker in self._workers:
                 if worker is not None:
-                    worker.process.kill()
-                    worker.process.wait()
+                    worker.process.end()
+                    if worker.view is not None:
+                        worker.view.remove()
 
     @property
     def busy(self) -> int:
@@ -245,20 +263,26 @@ class Pool:
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         if len(gpus) > 1:  # several were given to the node: one each
             environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-        worker = Worker(slot, environment, self._to_load)
+        view = None if self._data is None else JobView(self._data)
+        worker = Worker(slot, environment, self._to_load, view, self._reads)
         log.info("worker started", extra={"slot": slot, "pid": worker.process.pid})
         return worker
 
     def _converse(
         self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]
     ) -> Checked | Inferred | Encoded:
+        if worker.view is not None:
+            worker.view.show(request)
         try:
             answer = self._ask(worker, request, cancelled)
+            if worker.view is not None:
+                if isinstance(answer, Checked | Inferred | Encoded):
+                    worker.view.take(request)
+                worker.view.clear()
         except (EOFError, OSError) as error:
             if self._closed:
                 raise Interrupted from error
-            worker.kill()
-            code = worker.process.returncode
+            code = worker.kill(LAST_BREATH_S)
             how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
             raise WorkerDied(f"the process that ran the pipeline ended with {how}") from error
         except BaseException:
@@ -287,10 +311,13 @@ class Pool:
                 asked = now
                 if cancelled():
                     raise JobFailed("cancelled by an operator")
-        return messages.answer(worker.connection.recv_bytes())
+        try:
+            return messages.answer(worker.connection.recv_bytes(LARGEST_ANSWER))
+        except ValidationError as error:
+            raise EOFError("no answer to what was asked") from error
 
     def _hold_to_limits(self, worker: Worker, seconds: float) -> None:
         if seconds > self._time_limit_s:
             raise JobFailed(f"took longer than run.time_limit_s, {self._time_limit_s:g} s")
-        if worker.memory_bytes > self._memory_limit_mb * 2**20:
+        if worker.process.memory_bytes > self._memory_limit_mb * 2**20:
             raise JobFailed(f"took more memory than run.memory_limit_mb, {self._memory_limit_mb} MB")

@@ -34,10 +34,11 @@ from dicom_sr.errors import DicomError, EncodingError, UnsuitableInput
 from dicom_sr.findings import Model, NotRun, Result
 from dicom_sr.profile import EncodedObject
 from dicom_sr.read.moments import taken
+from node.box import settle_in
 from node.data_folder import keep_private
 from node.files import FULL, is_full, write_whole
 from node.run import messages
-from node.run.job_folder import Damaged, JobFolder, on_disk
+from node.run.job_folder import SUMMARY, Damaged, JobFolder, on_disk
 from node.run.messages import (
     Answer,
     Check,
@@ -64,6 +65,7 @@ from pipelines.base import Pipeline
 log = logging.getLogger("node.run.worker")  # the module is run as __main__
 
 ENCODERS = "dicom_sr.write.encode"  # a second or two to import
+BROKE = 70  # exit code of a worker whose native code panicked: it has died
 KEEP_WARM = 8  # pipelines, the least recently used goes first
 _BROKE = {  # what an operator is told of an error that nobody foresaw
     "check": "the pipeline broke while it looked at the images; the log says where",
@@ -129,7 +131,7 @@ def infer(asked: Infer, warm: Warm) -> Inferred:
     seconds = time.perf_counter() - start
     if remarks:
         result = replace(result, limits=(*result.limits, *remarks))
-    folder.write_json("summary.json", summary(result))
+    folder.write_json(SUMMARY, summary(result))
     note = folder.write_result(result, pipeline.version, seconds)
     return Inferred(note.sha256, note.version, seconds)
 
@@ -303,17 +305,31 @@ def load_next(waiting: list[tuple[str, Settings]], warm: Warm) -> None:
 
 
 def main(descriptor: int) -> None:
-    """Answer requests until the node closes the connection."""
+    """Make the process ready, and serve."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's to handle
     node.log.configure()
     keep_private()  # encoders write by pydicom
+    settle_in()
     threading.Thread(target=end_with_the_node, args=(descriptor,), daemon=True).start()
     try:  # if memory runs out, the kernel should end this process, not the node
         Path("/proc/self/oom_score_adj").write_text("1000")
     except OSError:
         log.debug("cannot set oom_score_adj")
-    connection, warm, to_load = Connection(descriptor), Warm(), list[tuple[str, Settings]]()
+    connection = Connection(descriptor)
     connection.send_bytes(messages.pack(Ready()))
+    try:
+        serve(connection)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 (a panic of native code: nobody knows in what state it left the rest)
+        where = "".join(traceback.format_tb(error.__traceback__))  # the error's own text may quote a value
+        log.critical("worker broke: %s\n%s", type(error).__name__, where)
+        os._exit(BROKE)
+
+
+def serve(connection: Connection) -> None:
+    """Answer requests until the node closes the connection."""
+    warm, to_load = Warm(), list[tuple[str, Settings]]()
     while True:
         if to_load and not connection.poll(0):
             load_next(to_load, warm)

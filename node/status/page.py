@@ -27,6 +27,7 @@ from node.config import (
     FhirDestination,
     FolderDestination,
 )
+from node.config.checks import the_box
 from node.data_folder import resolved
 from node.database.connection import Database
 from node.network.sign_in import UNAUTHORIZED, sign_in_to_page
@@ -130,6 +131,7 @@ class _Page:
             "ae_title": self._node.ae_title,
             "institution": self._node.institution,
             "dicom_port": configuration.receive.dimse.port,
+            "notices": [one for one in the_box(configuration) if one.state != "good"],
         }
 
     def signed_in(self, view: View) -> View:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from node.config import Configuration
+from node import box
+from node.config import Configuration, checks
 from node.config.checks import CheckResult, files, folders, peers, ports, reports, used_ports
 from node.demo.orthanc_process import free_port
 
@@ -97,3 +98,22 @@ def test_an_archive_that_reports_must_be_let_in(host: str, networks: list[str], 
     )
     assert states(found) == ([("destinations.pacs.commitment", "doubtful")] if problem else [])
     assert not problem or problem in found[0].sentence
+
+
+def test_where_pipelines_run_without_a_box_the_check_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(wanted: str) -> tuple[str, str]:
+        (result,) = checks.the_box(configuration(run={"box": wanted}))
+        assert result.key == "run.box"
+        return result.state, result.sentence
+
+    monkeypatch.setattr(box, "why_not", lambda: "bubblewrap (bwrap) is not installed")
+    assert found("required") == ("bad", "required: there is no box, for bubblewrap (bwrap) is not installed")
+    state, sentence = found("auto")
+    assert state == "doubtful"
+    assert sentence.startswith("pipelines run without a box, for bubblewrap (bwrap) is not installed: they have ")
+    assert found("off")[0] == "doubtful"
+    assert not checks.boxed(configuration())
+    monkeypatch.setattr(box, "why_not", lambda: None)
+    assert found("auto")[0] == found("required")[0] == "good"
+    assert checks.boxed(configuration())
+    assert not checks.boxed(configuration(run={"box": "off"}))

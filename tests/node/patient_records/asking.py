@@ -68,7 +68,7 @@ def maker(folder: Path, patch: pytest.MonkeyPatch) -> Make:
             folder,
             routes={"risk": {**route, "destinations": []}},
             records={"key_file": "records.key", **(records or {})},
-            run={"memory_limit_mb": 2048, **(run or {})},
+            run={"memory_limit_mb": 2048, "box": "off", **(run or {})},  # its journal lies beside the data folder
             **more,
         )
 

@@ -171,7 +171,7 @@ def configuration(folder: Path, database: str | None = None, **more: Any) -> Con
                     "destinations": ["archive"],
                 }
             },
-            "run": {"memory_limit_mb": 2048},
+            "run": {"memory_limit_mb": 2048, "box": "off"},  # its journal lies beside the data folder
             **more,
         }
     )

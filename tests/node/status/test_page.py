@@ -18,7 +18,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from dicom_sr.words import escaped
-from node.config import Configuration, StatusSettings
+from node.config import Configuration, RunSettings, StatusSettings
 from node.database.connection import Database, open_database
 from node.database.tables import ObjectRow, OutboxRow, StudyRow
 from node.status.page import build_app, seconds, size
@@ -50,6 +50,12 @@ def test_the_overview_tells_of_every_study_and_why(client: httpx.Client) -> None
         "38.2 s after the last image",  # done at 43, last image at 4.8
     ):
         assert told in page
+
+
+def test_the_overview_says_where_pipelines_run_without_a_box(configuration: Configuration, database: Database) -> None:
+    unboxed = configuration.model_copy(update={"run": RunSettings(box="off")})
+    with client_of(build_app(unboxed, database), **HTML) as client:
+        assert "<b>run.box</b> off: pipelines run without a box" in client.get("/").text
 
 
 def test_a_study_tells_its_decisions_clause_by_clause(client: httpx.Client) -> None:

@@ -1,0 +1,182 @@
+"""What a worker in a box sees of the data folder: the files of the job that it is at, and of no other.
+
+A box is made once and its worker stays warm, so the files come to it: for each request the images are there by further
+names (hard links), read only, and the job's own files as copies. Of what the worker leaves, the node takes the files
+that the step makes and nothing else: a note that says where the images lie, for one, is never the worker's to change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from node import box
+from node.data_folder import own_key
+from node.errors import JobFailed, NoRoom, StorageAway, WorkerDied
+from node.files import FULL, NO_LINKS, PRIVATE_FILE, is_full, make_folder
+from node.run.job_folder import KEY_FILE, RESULT, SUMMARY, JobFolder
+from node.run.messages import Check, Encode, Infer, JobRequest
+from node.run.notes import CheckNote, ObjectsNote, ResultNote, StudyNote
+from node.study.images import away
+
+BOXES = ".boxes"  # beside the files that are shown, so that they are on the same file system
+_MADE: dict[type[JobRequest], tuple[str, ...]] = {  # by what was asked: the files, that which makes the rest count last
+    Check: (CheckNote.FILE,),
+    Infer: (SUMMARY, RESULT, ResultNote.FILE),
+    Encode: (ObjectsNote.FILE,),
+}
+
+
+class JobView:
+    """What one worker sees.
+
+    Parameters
+    ----------
+    data
+        The node's data folder.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._data, name = data.absolute(), secrets.token_hex(8)
+        self._instances, self._jobs = (self._data / room / BOXES / name for room in ("instances", "jobs"))
+        self._shown, self._written, self._scratch = self._instances, self._jobs / "jobs", self._jobs / "scratch"
+        for folder in (self._shown, self._written, self._scratch):
+            make_folder(folder)
+
+    def of_box(self, reads: Sequence[Path]) -> box.View:
+        """The view as a box is made with it; `reads` is to be seen beside the job."""
+        own_key(self._data / KEY_FILE)  # what it writes carries a digest with this key
+        return box.View(
+            scratch=self._scratch,
+            covers=self._data,
+            reads=(self._data / KEY_FILE, *reads),
+            shows={self._data / "instances": self._shown},
+            writes={self._data / "jobs": self._written},
+        )
+
+    def show(self, asked: JobRequest) -> None:
+        """Show the files of the job that something is asked about.
+
+        Raises
+        ------
+        MustWait
+            If there is no room, or the images cannot be read now.
+        JobFailed
+            If anything else keeps the files from being shown.
+        """
+        home = JobFolder(asked.folder)
+        note = home.read_note(StudyNote)
+        images = note.paths if note else ()
+        try:
+            self.clear()
+            place = self._written / asked.folder.name
+            make_folder(place)
+            for file in asked.folder.iterdir():
+                if file.is_file() and not file.is_symlink():
+                    shutil.copyfile(file, place / file.name)
+            for image in images:
+                self._show_image(image)
+        except OSError as error:
+            if is_full(error):
+                raise NoRoom(FULL) from error
+            if reason := away(error, images):
+                raise StorageAway(reason) from error
+            raise JobFailed(
+                f"its files cannot be shown to the process that runs pipelines: {error.strerror}"
+            ) from error
+
+    def _show_image(self, image: Path) -> None:
+        """Give an image a further name; one that is not there is the worker's to notice."""
+        instances = self._data / "instances"
+        if ".." in image.parts or not image.is_relative_to(instances):
+            return
+        place = self._shown / image.relative_to(instances)
+        make_folder(place.parent)
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            try:
+                os.link(image, place, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in (*NO_LINKS, errno.EXDEV, errno.EMLINK):
+                    raise
+                shutil.copyfile(image, place)
+
+    def take(self, asked: JobRequest) -> None:
+        """Put what the worker made into the job's folder.
+
+        Raises
+        ------
+        WorkerDied
+            If it is not what a step makes.
+        """
+        try:
+            with _folder(str(self._written)) as jobs, _folder(asked.folder.name, jobs) as job:
+                if isinstance(asked, Encode):
+                    self._take_objects(asked, job)
+                for name in _MADE[type(asked)]:
+                    _take(name, job, asked.folder / name)
+        except OSError as error:
+            if is_full(error):
+                raise NoRoom(FULL) from error
+            raise WorkerDied(f"what the process left is not what was asked of it: {error.strerror}") from error
+
+    def _take_objects(self, asked: Encode, job: int) -> None:
+        with _folder("objects", job) as objects:
+            for profile in asked.profiles:
+                with contextlib.suppress(FileNotFoundError), _folder(profile, objects) as made:
+                    make_folder(asked.folder / "objects" / profile)
+                    for name in os.listdir(made):
+                        _take(name, made, asked.folder / "objects" / profile / name)
+
+    def clear(self) -> None:
+        """Show nothing: what was shown is the node's to keep and to delete.
+
+        Raises
+        ------
+        OSError
+            If what the worker left cannot be removed.
+        """
+        for folder in (self._shown, self._written):
+            for entry in os.scandir(folder):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
+                else:
+                    os.unlink(entry.path)
+
+    def remove(self) -> None:
+        """Remove it; the worker has ended."""
+        shutil.rmtree(self._instances, ignore_errors=True)
+        shutil.rmtree(self._jobs, ignore_errors=True)
+
+
+def remove_all(data: Path) -> None:
+    """Remove what a node left that was killed."""
+    for room in ("instances", "jobs"):
+        shutil.rmtree(data / room / BOXES, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _folder(name: str, above: int | None = None) -> Iterator[int]:
+    """A folder, opened so that no link leads elsewhere, whoever changes names meanwhile."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _take(name: str, folder: int, place: Path) -> None:
+    """Move a file to its place; looked at where the worker cannot change its name any more."""
+    aside = place.with_name(f".{secrets.token_hex(8)}")
+    os.rename(name, aside, src_dir_fd=folder)
+    mode = aside.lstat().st_mode
+    if not stat.S_ISREG(mode):
+        shutil.rmtree(aside) if stat.S_ISDIR(mode) else aside.unlink()
+        raise OSError(errno.EINVAL, "no file")
+    aside.chmod(PRIVATE_FILE)
+    aside.replace(place)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from node import box
+
+ALONE = """
+import os, resource, socket, sys
+from multiprocessing.connection import Connection
+from node.box import settle_in
+settle_in()
+try:
+    socket.create_connection(("127.0.0.1", int(sys.argv[2])), 2)
+    reached = "reached"
+except OSError as error:
+    reached = error.strerror
+files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines())
+Connection(int(sys.argv[1])).send((dict(os.environ), reached, files, status["NoNewPrivs"]))
+"""
+
+
+@pytest.fixture
+def no_bubblewrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    (tmp_path / "unshare").symlink_to("/usr/bin/unshare")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for cached in (box.why_not, box._without_network, box._first_when_memory_is_short):
+        cached.cache_clear()
+    yield
+    for cached in (box.why_not, box._without_network, box._first_when_memory_is_short):
+        cached.cache_clear()
+
+
+def test_what_may_compute_is_passed_on_and_no_secret() -> None:
+    given = {"PATH": "/bin", "LC_ALL": "C", "OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "1", "HOME": "/home/node"}
+    secret = {"CONDYLE_PARENT": "1", "PGPASSWORD": "x", "AWS_SECRET_ACCESS_KEY": "x", "HTTP_PROXY": "http://u:p@proxy"}
+    passed = box.environment_of(given | secret, in_box=True)
+    assert {name: passed[name] for name in given} == given | {"HOME": "/tmp"}
+    assert not set(secret) & set(passed)
+
+
+def test_without_bubblewrap_it_says_so_and_does_what_is_left(
+    no_bubblewrap: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert box.why_not() == "bubblewrap (bwrap) is not installed"
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    ours, theirs = socket.socketpair()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with theirs:
+            command = ["-c", ALONE, str(theirs.fileno()), str(server.getsockname()[1])]
+            process = box.Process(command, None, theirs.fileno())
+        environment, reached, files, privileges = Connection(ours.detach()).recv()
+    assert process.end(patience_s=5) == 0
+    assert "PGPASSWORD" not in environment
+    assert files <= box.OPEN_FILES
+    assert int(privileges) == 1
+    if box._without_network():
+        assert reached == "Network is unreachable"
+        assert box.without_box().startswith("they have no network")
+    else:
+        assert box.without_box().startswith("they have the network")
+
+
+def test_a_box_that_the_system_forbids_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    box.why_not.cache_clear()
+    assert box.why_not() == (
+        "the system does not let bubblewrap make one (bwrap: No permissions to create new namespace)"
+    )
+    box.why_not.cache_clear()
+
+
+def test_only_what_can_be_imported_is_seen_of_a_folder_of_packages(tmp_path: Path) -> None:
+    for name in ("package/__init__.py", "module.py", "one-1.0.dist-info/METADATA", "data/condyle.db", "config.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.name for path in box._packages_in(tmp_path)] == ["module.py", "one-1.0.dist-info", "package"]
