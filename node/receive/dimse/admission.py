@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,10 @@ class Rejection(NamedTuple):
     source: int
     diagnostic: int
     reason: str
+
+    def pdu(self) -> bytes:
+        """The whole PDU."""
+        return struct.pack(">BBLBBBB", 3, 0, 4, 0, self.result, self.source, self.diagnostic)
 
 
 CALLED = (1, 1, 7)  # permanent, service user: called AE title not recognised
@@ -59,6 +64,18 @@ class Admission:
         for name, peer in peers.items():
             self._peers.setdefault(peer.ae_title.strip(), []).append((name, peer))
 
+    def stranger(self, calling_ae_title: str, called_ae_title: str, address: str) -> Rejection | None:
+        """Why somebody is refused by title or address alone; None where he is not."""
+        if self._settings.require_called_ae_title and called_ae_title.strip() not in self._called:
+            return Rejection(*CALLED, "Called AE title is not ours")
+        if self.peer(calling_ae_title, address) is None and self._settings.require_known_peer:
+            known = calling_ae_title.strip() in self._peers
+            return Rejection(
+                *CALLING,
+                "The address is not in the networks of that peer" if known else "Calling AE title is not a known peer",
+            )
+        return None
+
     def enter(self, calling_ae_title: str, called_ae_title: str, address: str) -> Slot | Rejection:
         """A slot, to be left at the end, or why there is none.
 
@@ -69,15 +86,9 @@ class Admission:
         address
             IP address that the connection comes from.
         """
-        if self._settings.require_called_ae_title and called_ae_title.strip() not in self._called:
-            return Rejection(*CALLED, "Called AE title is not ours")
+        if (stranger := self.stranger(calling_ae_title, called_ae_title, address)) is not None:
+            return stranger
         peer = self.peer(calling_ae_title, address)
-        if peer is None and self._settings.require_known_peer:
-            known = calling_ae_title.strip() in self._peers
-            return Rejection(
-                *CALLING,
-                "The address is not in the networks of that peer" if known else "Calling AE title is not a known peer",
-            )
         own = take_slot(self._folder / "node", self._settings.maximum_associations)
         if own is None:
             return Rejection(*BUSY, "The node's limit of associations is reached")

@@ -19,7 +19,7 @@ import threading
 import time
 from typing import Any, Protocol
 
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ, P_DATA_TF
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ, P_DATA_TF
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     AsynchronousOperationsWindowNegotiation,
@@ -33,6 +33,7 @@ from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 from node.config import DimseSettings
 from node.database.states import AssociationOutcome
 from node.receive.dimse.admission import Rejection, Slot
+from node.receive.dimse.associate_request import MAXIMUM_ASSOCIATE, excess, titles
 from node.receive.dimse.messages import (
     ABORT,
     ASSOCIATE_RQ,
@@ -65,7 +66,6 @@ PDU_HEAD = 6
 FIRST_BUFFER = 16 * 1024  # until there is an association
 BUFFER = 2**18 + 64  # for one: two PDUs of the usual size at a time; more than the processor caches is slower
 GATHERED = 256  # fragments to one write
-MAXIMUM_ASSOCIATE = 256 * 1024  # 128 contexts with every known transfer syntax make 180 kB
 MAXIMUM_COMMAND = 64 * 1024
 MAXIMUM_MESSAGE = 16 * 2**20  # the data set of a message that is not C-STORE, such as an N-ACTION
 PDU_S = 30.0  # a PDU that has begun must end within this: 128 kB at 4 kB/s
@@ -264,10 +264,14 @@ class Association(threading.Thread):
         if kind != ASSOCIATE_RQ:
             raise Abort(UNEXPECTED_PDU, "No A-ASSOCIATE-RQ")
         try:
+            calling, called = titles(body)
+            rejection = self._services.admission.stranger(calling, called, self._address) or excess(body)
+            if rejection is not None:
+                self._refuse(rejection, calling, called)
+                return None
             pdu = A_ASSOCIATE_RQ()
             pdu.decode(PDU.pack(kind, 0, len(body)) + bytes(body))
             request = pdu.to_primitive()
-            calling, called = str(request.calling_ae_title).strip(), str(request.called_ae_title).strip()
             proposed = request.presentation_context_definition_list
             roles = _roles(request)
             results, role_answers = negotiate_as_acceptor(proposed, supported(proposed), roles)
@@ -304,9 +308,7 @@ class Association(threading.Thread):
 
     def _refuse(self, rejection: Rejection, calling: str, called: str) -> None:
         self._services.store.refuse("dimse", calling, called, self._address, rejection.reason)
-        pdu = A_ASSOCIATE_RJ()
-        pdu.result, pdu.source, pdu.reason_diagnostic = rejection.result, rejection.source, rejection.diagnostic
-        self._socket.sendall(pdu.encode())
+        self._socket.sendall(rejection.pdu())
         self._linger()
 
     def _acceptance(

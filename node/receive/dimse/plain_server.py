@@ -8,7 +8,8 @@ import socket
 import ssl
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
@@ -23,8 +24,10 @@ from node.config import DimseSettings
 from node.database.states import AssociationOutcome
 from node.errors import ConfigurationError
 from node.receive.dimse.admission import Rejection
+from node.receive.dimse.associate_request import MAXIMUM_ASSOCIATE, excess, titles
 from node.receive.dimse.fast_association import PDU_S, SLOW_AFTER_S, SLOW_BYTES
 from node.receive.dimse.fast_server import WATCH_S
+from node.receive.dimse.messages import ASSOCIATE_RQ, INVALID_PARAMETER, abort_pdu
 from node.receive.dimse.presentation_contexts import is_storage, is_verification, refusals, supported
 from node.receive.dimse.services import Services
 from node.receive.status import NotStored, Status
@@ -69,10 +72,17 @@ class _Server(ThreadedAssociationServer):
 
 
 class _Pace:
-    """How fast a connection sends: stands between pynetdicom and its socket, and counts."""
+    """How fast a connection sends: stands between pynetdicom and its socket, and counts.
 
-    def __init__(self, association: Any) -> None:
+    A PDU that is too long, and an A-ASSOCIATE-RQ that is refused unread, end the connection here.
+    """
+
+    def __init__(self, association: Any, maximum_pdu_size: int, refuse: Callable[[bytes], Rejection | None]) -> None:
         self.association = association
+        self._maximum, self._refuse = MAXIMUM_ASSOCIATE, refuse
+        self._maximum_later = max(MAXIMUM_ASSOCIATE, maximum_pdu_size)
+        self._first = True  # PDU
+        self._head = b""  # of the PDU that is being read
         self.cut = ""  # why it was ended
         self._connection = association.dul.socket
         self._recv = self._connection.recv
@@ -84,12 +94,36 @@ class _Pace:
         self._message_from = 0
 
     def recv(self, count: int) -> bytearray:
-        """What pynetdicom asks for: it does so when a PDU has begun, and waits for all of it."""
+        """What pynetdicom asks for: it does so when a PDU has begun, and waits for all of it.
+
+        Raises
+        ------
+        ConnectionError
+            If the connection is not gone on with.
+        """
+        head, self._head = self._head, b""
+        if head and count > self._maximum:
+            self._last_word(abort_pdu(INVALID_PARAMETER))
         self._reading_since = time.monotonic()
         data: bytearray = self._recv(count)
         self._received += len(data)
         self._reading_since = None
+        if not head:
+            self._head = bytes(data)
+            return data
+        if head[0] == ASSOCIATE_RQ and self._first:
+            try:
+                rejection = self._refuse(bytes(data))
+            except ValueError:
+                self._last_word(abort_pdu(INVALID_PARAMETER))
+            if rejection is not None:
+                self._last_word(rejection.pdu())
+        self._first, self._maximum = False, self._maximum_later
         return data
+
+    def _last_word(self, pdu: bytes) -> NoReturn:
+        self._connection.send(pdu)
+        raise ConnectionError("ended by the node")
 
     def problem(self, now: float, association_timeout_s: float) -> str:
         """Why the connection is too slow to go on with; empty while it is not."""
@@ -140,6 +174,7 @@ class PlainServer:
         ae.network_timeout = settings.idle_timeout_s
         server = type("_SharedServer", (_Server,), {"shared": settings.processes > 1})
         self._paces: dict[Any, _Pace] = {}
+        self._maximum_pdu_size = settings.maximum_pdu_size
         self._association_timeout_s = settings.association_timeout_s
         self._watchdog = Loop("end of slow associations", self._end_slow, every_s=WATCH_S)
         handlers = [
@@ -184,7 +219,18 @@ class PlainServer:
         return self._watchdog.problem() if self._thread.is_alive() else "no association is accepted"
 
     def _opened(self, event: Any) -> None:
-        self._paces[event.assoc] = _Pace(event.assoc)
+        address = str(event.assoc.requestor.address)
+        self._paces[event.assoc] = _Pace(
+            event.assoc, self._maximum_pdu_size, lambda body: self._refused_unread(body, address)
+        )
+
+    def _refused_unread(self, body: bytes, address: str) -> Rejection | None:
+        """Why an A-ASSOCIATE-RQ is refused before it is decoded; it is recorded."""
+        calling, called = titles(body)
+        rejection = self._services.admission.stranger(calling, called, address) or excess(body)
+        if rejection is not None:
+            self._services.store.refuse("dimse", calling, called, address, rejection.reason)
+        return rejection
 
     def _end_slow(self) -> None:
         """End what is too slow, as the fast server does."""
