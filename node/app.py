@@ -24,6 +24,7 @@ from node.config.yaml_file import YamlFile
 from node.database.connection import Database, open_database, opening_errors
 from node.database.history import History
 from node.errors import ConfigurationError, PeerUnavailable
+from node.files import make_folder
 from node.patient_records.look_up import RecordLookUp, open_patient_records
 from node.patient_records.service import RecordService
 from node.prior.search import PriorReports
@@ -117,7 +118,9 @@ class Node:
         database = prepared_database(configuration)
         stack.callback(database.dispose)
         patient_records = open_patient_records(configuration)
-        readers = Readers()
+        instances = configuration.node.data / "instances"
+        make_folder(instances)
+        readers = Readers(instances=instances if checks.boxed(configuration) else None)
         stack.callback(readers.close)
         look_up = RecordLookUp(configuration, patient_records, readers)
         job_engine = JobEngine(

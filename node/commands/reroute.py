@@ -15,6 +15,7 @@ from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
 from node.commands.terminal import console, print_whole
 from node.config import Configuration, Route
+from node.config.checks import boxed
 from node.database.connection import Database
 from node.errors import MustWait, StillArriving, StudyNotFound
 from node.reading import Readers
@@ -145,7 +146,7 @@ def _rerouting(config: Path) -> Iterator[tuple[Configuration, Database, Reroute]
 
     configuration, database = opened(config)
     job_engine = JobEngine(configuration, database)
-    with Readers() as readers:
+    with Readers(instances=configuration.node.data / "instances" if boxed(configuration) else None) as readers:
         try:
             yield (
                 configuration,

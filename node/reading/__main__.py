@@ -20,6 +20,7 @@ from pathlib import Path
 import pydicom
 
 import node.log
+from node.box import settle_in
 from node.data_folder import keep_private
 from node.errors import ReadingFailed
 from node.reading import messages, progress
@@ -35,7 +36,6 @@ def hold_to_limits(memory_mb: int) -> None:
     for what, limit in (
         (resource.RLIMIT_AS, memory_mb * 2**20),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_CORE, 0),
     ):
         hard = resource.getrlimit(what)[1]
         least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
@@ -64,6 +64,7 @@ def main(descriptor: int, memory_mb: int, cpu_s: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's to handle
     node.log.configure()
     keep_private()
+    settle_in()
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     hold_to_limits(memory_mb)
     connection, told = Connection(descriptor), 0.0

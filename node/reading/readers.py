@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import ParamSpec, Protocol, Self, TypeVar
 
+from node.box import Process, View
 from node.errors import MustWait, ReaderDied
 from node.reading import messages
 
@@ -26,6 +25,7 @@ COUNT = 4  # a process is started where all others are busy
 MEMORY_MB = 1536  # of address space; some 300 of them are Python with its libraries
 CPU_S = 20.0  # for one file; the header of 5,000 frames takes 3
 WALL_S = 60.0  # the same by the clock: storage may be slow
+LAST_BREATH_S = 1.0  # for a process that has closed the connection
 LARGEST_ANSWER = 256 * 2**20  # bytes
 ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread has address space of its own
 
@@ -57,24 +57,33 @@ HERE: Reader = _Here()
 class _Process:
     """One reader process and the connection to it."""
 
-    def __init__(self, memory_mb: int, cpu_s: float) -> None:
+    def __init__(self, memory_mb: int, cpu_s: float, instances: Path | None) -> None:
+        self._instances, self._seen = instances, _identity(instances)
+        view = None if instances is None else View(covers=instances.parent, reads=(instances,))
         ours, theirs = socket.socketpair()
         with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "node.reading", str(theirs.fileno()), str(memory_mb), str(cpu_s)],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the node, which then ends things in order
-                env={**os.environ, **ALONE},
-            )
+            command = ["-m", "node.reading", str(theirs.fileno()), str(memory_mb), str(cpu_s)]
+            self.process = Process(command, view, theirs.fileno(), **ALONE)
         self.connection = Connection(ours.detach())
 
-    def end(self) -> int:
-        """End the process now; its exit code, or minus the signal that ended it before."""
-        self.process.kill()
-        code = self.process.wait()
+    @property
+    def is_fit(self) -> bool:
+        """Whether it is there, and sees the images: not those of a storage that came back since it was started."""
+        return self.process.alive and _identity(self._instances) == self._seen
+
+    def end(self, patience_s: float = 0.0) -> int:
+        """End the process, after `patience_s`; its exit code, or minus the signal that ended it."""
+        code = self.process.end(patience_s)
         self.connection.close()
         return code
+
+
+def _identity(folder: Path | None) -> tuple[int, int] | None:
+    try:
+        found = folder.stat() if folder is not None else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 class Readers:
@@ -89,11 +98,21 @@ class Readers:
     cpu_s, wall_s
         How long one call may take, by the processor's time and by the clock. A function that reads many files says
         `goes_on` after each; the limits are for one of them then.
+    instances
+        Where the images lie: the processes run in a box that shows nothing else of the data folder. None: they run
+        without one, and read whatever the node can.
     """
 
     def __init__(
-        self, count: int = COUNT, *, memory_mb: int = MEMORY_MB, cpu_s: float = CPU_S, wall_s: float = WALL_S
+        self,
+        count: int = COUNT,
+        *,
+        memory_mb: int = MEMORY_MB,
+        cpu_s: float = CPU_S,
+        wall_s: float = WALL_S,
+        instances: Path | None = None,
     ) -> None:
+        self._instances = None if instances is None else instances.absolute()
         self._memory_mb, self._cpu_s, self._wall_s = memory_mb, cpu_s, wall_s
         self._free: queue.LifoQueue[_Process | None] = queue.LifoQueue()
         for _ in range(count):
@@ -113,8 +132,7 @@ class Readers:
         with self._lock:
             self._closed = True
             for process in self._running:
-                process.process.kill()
-                process.process.wait()
+                process.process.end()
             self._running.clear()
 
     @property
@@ -156,13 +174,13 @@ class Readers:
 
     def _alive(self, process: _Process | None) -> _Process:
         if process is not None:
-            if process.process.poll() is None:
+            if process.is_fit:
                 return process
             self._end(process)
         with self._lock:
             if self._closed:
                 raise MustWait("the node is being stopped")
-            process = _Process(self._memory_mb, self._cpu_s)
+            process = _Process(self._memory_mb, self._cpu_s, self._instances)
             self._running.add(process)
         log.debug("reader started", extra={"pid": process.process.pid})
         return process
@@ -177,7 +195,7 @@ class Readers:
             self._end(process)
             raise ReaderDied("what was received made what reads it give an answer that makes no sense") from error
         except (EOFError, OSError) as error:
-            raise ReaderDied(_how(self._end(process))) from error
+            raise ReaderDied(_how(self._end(process, LAST_BREATH_S))) from error
         return result
 
     def _ask(self, process: _Process, request: bytes) -> bytes:
@@ -188,8 +206,8 @@ class Readers:
                 return content
         raise TimeoutError
 
-    def _end(self, process: _Process) -> int:
-        code = process.end()
+    def _end(self, process: _Process, patience_s: float = 0.0) -> int:
+        code = process.end(patience_s)
         with self._lock:
             self._running.discard(process)
         log.warning("reader ended", extra={"pid": process.process.pid, "code": code})

@@ -48,6 +48,19 @@ class JobView:
         self._shown, self._written, self._scratch = self._instances, self._jobs / "jobs", self._jobs / "scratch"
         for folder in (self._shown, self._written, self._scratch):
             make_folder(folder)
+        self._made = self._identities()
+
+    def _identities(self) -> list[tuple[int, int]]:
+        found = [folder.stat() for folder in (self._shown, self._written)]
+        return [(one.st_dev, one.st_ino) for one in found]
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether the worker sees it still: not where a storage went away and came back since the box was made."""
+        try:
+            return self._identities() == self._made
+        except OSError:
+            return False
 
     def of_box(self, reads: Sequence[Path]) -> box.View:
         """The view as a box is made with it; `reads` is to be seen beside the job."""

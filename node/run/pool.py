@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -17,7 +18,8 @@ from pydantic import ValidationError
 
 from dicom_sr.errors import UnsuitableInput
 from node.box import Process
-from node.errors import JobFailed, NoRoom, StorageAway, WorkerDied
+from node.errors import JobFailed, MustWait, NoRoom, StorageAway, WorkerDied
+from node.files import FULL, is_full
 from node.run import messages
 from node.run.job_view import JobView, remove_all
 from node.run.messages import (
@@ -33,6 +35,7 @@ from node.run.messages import (
     Unsuitable,
     Waits,
 )
+from node.study.images import unreadable
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +155,8 @@ class Pool:
         if self._data is not None:
             remove_all(self._data)
         for slot in range(self.size):
-            self._workers[slot] = self._new(slot)
+            with contextlib.suppress(MustWait):  # the next call tries again
+                self._workers[slot] = self._new(slot)
 
     def close(self) -> None:
         """End all processes; calls under way leave with `Stopping`."""
@@ -245,7 +249,7 @@ class Pool:
             if self._closed:
                 raise Stopping
             worker = self._workers[slot]
-            if worker is None or not worker.alive:
+            if worker is None or not worker.alive or not (worker.view is None or worker.view.is_seen):
                 if worker is not None:
                     worker.kill()
                 worker = self._workers[slot] = self._new(slot)
@@ -263,7 +267,10 @@ class Pool:
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         if len(gpus) > 1:  # several were given to the node: one each
             environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-        view = None if self._data is None else JobView(self._data)
+        try:
+            view = None if self._data is None else JobView(self._data)
+        except OSError as error:
+            raise NoRoom(FULL) if is_full(error) else StorageAway(unreadable(error)) from error
         worker = Worker(slot, environment, self._to_load, view, self._reads)
         log.info("worker started", extra={"slot": slot, "pid": worker.process.pid})
         return worker

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from dicom_sr.errors import UnsuitableInput
+from node import box
 from node.errors import MustWait, PeerRefused, ReaderDied, ReadingFailed
+from node.files import digest_of
 from node.reading import HERE, Readers
+from tests.needs import missing
 from tests.node.reading import hostile
 
 
@@ -90,3 +93,21 @@ def test_a_closed_pool_says_so_and_leaves_no_process() -> None:
     assert not Path(f"/proc/{pid}").exists()
     with pytest.raises(MustWait, match="being stopped"):
         readers.call(hostile.process_id)
+
+
+def test_in_a_box_a_reader_reads_images_and_nothing_else_of_the_node(tmp_path: Path) -> None:
+    if why_not := box.why_not():
+        missing(why_not)
+    data = tmp_path / "data"
+    (data / "instances").mkdir(parents=True)
+    image, other, outside = data / "instances" / "1.dcm", data / "condyle.db", tmp_path / "token"
+    for path in (image, other, outside):
+        path.write_text("content")
+    with Readers(1, instances=data / "instances") as readers:
+        assert readers.call(digest_of, image) == digest_of(image)
+        assert readers.call(digest_of, other) is None
+        assert readers.call(digest_of, outside) is None
+        (data / "instances").rename(data / "away")
+        (data / "instances").mkdir()
+        (data / "instances" / "2.dcm").write_text("of a storage that came back")
+        assert readers.call(digest_of, data / "instances" / "2.dcm") is not None

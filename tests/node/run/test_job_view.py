@@ -15,7 +15,7 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.profile import EncodedObject, EncodingProfile
 from dicom_sr.series import Study
 from node import box
-from node.errors import JobFailed, WorkerDied
+from node.errors import JobFailed, StorageAway, WorkerDied
 from node.files import digest_of
 from node.run.job_folder import JobFolder
 from node.run.messages import Check, Encode, Encoded, Infer, Inferred
@@ -270,6 +270,20 @@ def test_a_link_in_the_place_of_what_was_made_is_not_taken(bed: Bed) -> None:
         told(workers, bed.asked("slip_in", bed.own.path))
     assert (bed.own.path / "study.json").read_bytes() == kept
     assert not (bed.own.path / "checked.json").is_symlink()
+
+
+def test_a_storage_that_went_away_and_came_back_is_seen_by_a_new_box(bed: Bed) -> None:
+    image = bed.data / "instances" / "1.own" / "0.dcm"
+    with pool(bed.data) as workers:
+        assert told(workers, bed.asked("look", image)) == {str(image): str(image.stat().st_size)}
+        shutil.copytree(bed.data / "instances", bed.data / "again", ignore=shutil.ignore_patterns(".boxes"))
+        shutil.rmtree(bed.data / "instances")
+        (bed.data / "instances").touch()
+        with pytest.raises(StorageAway):
+            workers.call(bed.asked("look", image))
+        (bed.data / "instances").unlink()
+        (bed.data / "again").rename(bed.data / "instances")
+        assert told(workers, bed.asked("look", image)) == {str(image): str(image.stat().st_size)}
 
 
 def test_an_object_outside_of_the_jobs_folder_is_not_one_of_the_job(bed: Bed) -> None:
