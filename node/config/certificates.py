@@ -9,7 +9,13 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import Certificate, load_pem_x509_certificates
+from cryptography.x509 import (
+    Certificate,
+    DNSName,
+    ExtensionNotFound,
+    SubjectAlternativeName,
+    load_pem_x509_certificates,
+)
 
 from node.config.check_result import CheckResult
 from node.config.secret_files import why_not_read
@@ -102,6 +108,21 @@ def _certificate_problems(key: str, tls: Tls) -> Iterator[CheckResult]:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key)
     except (OSError, ssl.SSLError) as error:  # too short a key, a broken chain
         yield CheckResult(f"{key}.certificate", "bad", f"{tls.certificate}: cannot be used: {error}")
+
+
+def names_in(path: Path) -> list[str]:
+    """The names, some like ``*.example.org``, for which the certificate in `path` stands.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read.
+    """
+    try:
+        extension = _certificates_in(path)[0].extensions.get_extension_for_class(SubjectAlternativeName)
+    except ExtensionNotFound:
+        return []
+    return extension.value.get_values_for_type(DNSName)
 
 
 def _certificates_in(path: Path) -> list[Certificate]:

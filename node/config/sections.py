@@ -437,6 +437,7 @@ class StatusSettings(TokenSection):
     port: Port = 8090  # not 8042, where Orthanc's is
     tls: Tls | None = None  # https for the page and for STOW-RS
     trusted_proxies: tuple[Network, ...] = ()  # who say truly where a request came from
+    allowed_hosts: tuple[Host, ...] = ()  # further names of the node in URLs; its addresses need not be named
 
 
 class NodeSettings(Section):

@@ -20,6 +20,14 @@ def address_of(text: str) -> Address | None:
     return mapped or where
 
 
+def bare(node: str) -> str:
+    """An address or a name without quotes, brackets and port."""
+    node = node.strip().strip('"')
+    if node.startswith("["):
+        return node[1:].partition("]")[0]
+    return node.partition(":")[0] if node.count(":") == 1 else node
+
+
 def within(address: str, networks: Sequence[Network]) -> bool:
     """Whether it is in one of the networks."""
     where = address_of(address)

@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 
 from node.config import Network, StatusSettings, TokenSection
 from node.config.secret_files import read_token
-from node.network.addresses import address_of, is_loopback, within
+from node.network.addresses import address_of, bare, is_loopback, within
 
 UNAUTHORIZED, FORBIDDEN = 401, 403
 # A request that has one of these came through a proxy (RFC 7239 5, and what was usual before).
@@ -93,22 +93,23 @@ def _forwarded_for(request: HTTPConnection) -> list[str]:
     if older and newer:  # a caller may have sent the one that the proxy does not write
         return []
     if older:
-        return [_bare(hop) for value in older for hop in value.split(",")]
-    return [_bare(_for_pair(hop)) for value in newer for hop in value.split(",")]
+        return [bare(hop) for value in older for hop in value.split(",")]
+    return [bare(_pair(hop, "for")) for value in newer for hop in value.split(",")]
 
 
-def _for_pair(hop: str) -> str:
-    """``for=`` of one element of a Forwarded header, RFC 7239 4."""
+def forwarded_hosts(request: HTTPConnection, proxies: Sequence[Network]) -> list[str]:
+    """The names, with their ports, that callers used for the node, as a trusted proxy says; of others nothing."""
+    if request.client is None or not within(request.client.host, proxies):
+        return []
+    older = [host for value in request.headers.getlist("x-forwarded-host") for host in value.split(",")]
+    newer = [_pair(hop, "host") for value in request.headers.getlist("forwarded") for hop in value.split(",")]
+    return [host.strip().strip('"') for host in (*older, *newer) if host.strip()]
+
+
+def _pair(hop: str, wanted: str) -> str:
+    """The value of ``for=`` or ``host=`` in one element of a Forwarded header, RFC 7239 4."""
     pairs = (pair.strip().partition("=") for pair in hop.split(";"))
-    return next((value for name, _, value in pairs if name.strip().lower() == "for"), "")
-
-
-def _bare(node: str) -> str:
-    """An address without quotes, brackets and port."""
-    node = node.strip().strip('"')
-    if node.startswith("["):
-        return node[1:].partition("]")[0]
-    return node.partition(":")[0] if node.count(":") == 1 else node
+    return next((value for name, _, value in pairs if name.strip().lower() == wanted), "")
 
 
 def _shown_token(authorization: str) -> bytes:

@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 MAXIMUM_BYTES = 64 * 2**20
 LONGEST_WAIT_S = 600.0
 FHIR_JSON = "application/fhir+json"
-SAYS_NOTHING = ("text/plain", "application/octet-stream", "application/x-www-form-urlencoded")  # as curl, unasked
 STATUS = {
     AnswerState.UNDER_WAY: 202,
     AnswerState.UNSUITABLE: 422,
@@ -171,12 +170,13 @@ class RecordsWeb:
 
 
 def _require_json(content_type: str) -> None:
-    """Refuse a media type that is none of JSON's; senders that do not care name none, or one that says nothing."""
+    """Refuse a media type that is none of JSON's, which is also what a form of a web page would send."""
     message = Message()
-    message["content-type"] = content_type or FHIR_JSON
+    message["content-type"] = content_type or "application/octet-stream"
     media, charset = message.get_content_type(), str(message.get_param("charset", "utf-8")).lower()
-    if not (media in SAYS_NOTHING or media.split("/")[1].split("+")[-1] == "json"):
-        raise UnsuitableBody(415, f"Only JSON is taken ({FHIR_JSON}), not {media}")
+    if media.split("/")[1].split("+")[-1] != "json":
+        given = f"not {media}" if content_type else "and Content-Type has to say so"
+        raise UnsuitableBody(415, f"Only JSON is taken ({FHIR_JSON}), {given}")
     if charset not in ("utf-8", "utf8", "us-ascii"):
         raise UnsuitableBody(415, "JSON is taken in UTF-8 only (RFC 8259 8.1)")
 

@@ -28,7 +28,7 @@ FILES_KEPT_FREE = 384
 LEAST = 16  # connections, however few files may be open
 TOLD_EVERY_S = 60.0
 
-Reason = Literal["no room", "no whole request in time", "too slow"]
+Reason = Literal["no room", "no whole request in time", "too slow", "foreign host", "foreign page"]
 
 
 class Refusals:

@@ -10,7 +10,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -32,6 +31,7 @@ from node.data_folder import resolved
 from node.database.connection import Database
 from node.network.sign_in import UNAUTHORIZED, sign_in_to_page
 from node.receive.files_not_taken import files_not_taken
+from node.status.browser_guard import BrowserGuard
 from node.status.capture_png import png
 from node.status.connections import Connections
 from node.status.metrics import Metrics
@@ -46,12 +46,21 @@ THUMBNAIL_WIDTH = 480  # pixels
 Check = Callable[[], str | None]  # why not ready, or None
 View = Callable[[Request], Response]
 
-# Nothing is loaded from elsewhere, nothing of the page may be framed, no address of a study travels on as a referrer.
+# Nothing is loaded from elsewhere, nothing of the page may be framed or shown in another page, no address of a study
+# travels on as a referrer.
 HEADERS = (
-    (b"content-security-policy", b"default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+        b"frame-ancestors 'none'; object-src 'none'",
+    ),
     (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
 )
+NOT_KEPT = (b"cache-control", b"no-store")  # studies are shown, and nobody's disk is to keep them
 
 
 def build_app(
@@ -61,7 +70,7 @@ def build_app(
     checks: Mapping[str, Check] | None = None,
     more: Sequence[BaseRoute] = (),
     connections: Connections | None = None,
-) -> Starlette:
+) -> ASGIApp:
     """The node's web application.
 
     Parameters
@@ -79,7 +88,7 @@ def build_app(
     """
     connections = Connections() if connections is None else connections
     page = _Page(configuration, database, dict(checks or {}), connections)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", page.signed_in(page.overview)),
             Route("/studies/{uid}", page.signed_in(page.study)),
@@ -91,21 +100,27 @@ def build_app(
             Mount("/static", StaticFiles(directory=HERE / "static")),
             *more,
         ],
-        middleware=[Middleware(_WithHeaders)],
         exception_handlers={404: page.not_found, SQLAlchemyError: page.no_database},
     )
+    # around all of it, so that answers to what nobody foresaw have the headers too
+    return _WithHeaders(BrowserGuard(app, configuration.status, connections.refusals))
 
 
 class _WithHeaders:
-    """Adds `HEADERS` to every answer; plain ASGI, so that the bodies of other parts' requests pass by untouched."""
+    """Adds `HEADERS` to every answer, and `NOT_KEPT` to all but what the page is made of.
+
+    Plain ASGI, so that the bodies of other parts' requests pass by untouched.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        more = HEADERS if scope.get("path", "").startswith("/static/") else (*HEADERS, NOT_KEPT)
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                message["headers"] = [*message.get("headers", ()), *more]
             await send(message)
 
         await self._app(scope, receive, with_headers)
@@ -203,7 +218,7 @@ class _Page:
             content = png(path, THUMBNAIL_WIDTH if "small" in request.query_params else None)
         except OSError:  # the job's folder is older than the node keeps them
             raise HTTPException(404, "The node does not keep this picture any more.") from None
-        return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=86400, immutable"})
+        return Response(content, media_type="image/png")
 
     def not_found(self, request: Request, error: Exception) -> Response:
         detail = error.detail if isinstance(error, HTTPException) else ""

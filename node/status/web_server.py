@@ -27,10 +27,7 @@ REQUEST_S = 20.0  # for request line and headers, and before them for the TLS ha
 PROGRESS_S = 30.0  # in which a body, or an answer, must have gone on by
 PROGRESS_BYTES = 30 * 1024
 WAITING_TO_BE_ACCEPTED = 128  # as many may be accepted in one round, before those that made room are gone
-SENTENCE = {
-    "request": f"The request line and headers did not come within {REQUEST_S:g} seconds",
-    "body": f"Less than {PROGRESS_BYTES // 1024} kB of the body came in {PROGRESS_S:g} seconds",
-}
+TOO_SLOW = f"Less than {PROGRESS_BYTES // 1024} kB of the body came in {PROGRESS_S:g} seconds.\n".encode()
 
 Stage = Literal["request", "body", "answer", "ours"]
 
@@ -147,14 +144,15 @@ class _Protocol(H11Protocol):
         if stage != "request" and moved >= PROGRESS_BYTES:
             self._since, self._moved, self._unsent = now, 0, unsent
             return
-        begun = stage != "request" or bool(self.conn.trailing_data[0])
-        if begun:  # browsers open connections ahead of time, and nobody needs to hear of those
-            self._connections.refusals.add("no whole request in time" if stage == "request" else "too slow")
+        if stage != "request":
+            self._connections.refusals.add("too slow")
+        elif self.conn.trailing_data[0]:  # browsers open connections ahead of time; nobody needs to hear of those
+            self._connections.refusals.add("no whole request in time")
         if stage == "answer":
             self.transport.abort()
             return
-        if begun and not self.transport.is_closing() and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._answer_408(SENTENCE[stage])
+        if stage == "body" and not self.transport.is_closing() and self.conn.our_state is h11.SEND_RESPONSE:
+            self._answer_408()
         self.transport.close()
 
     def _note(self, now: float | None = None) -> None:
@@ -174,15 +172,13 @@ class _Protocol(H11Protocol):
             return "body"
         return "request" if self.conn.their_state is h11.IDLE else "ours"
 
-    def _answer_408(self, sentence: str) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True  # the application is not to answer too
-            self.cycle.message_event.set()
-        text = f"{sentence}.\n".encode()
-        headers = [("content-type", "text/plain; charset=utf-8"), ("content-length", str(len(text)))]
+    def _answer_408(self) -> None:
+        self.cycle.disconnected = True  # the application is not to answer too
+        self.cycle.message_event.set()
+        headers = [("content-type", "text/plain; charset=utf-8"), ("content-length", str(len(TOO_SLOW)))]
         for event in (
             h11.Response(status_code=408, headers=[*headers, ("connection", "close")], reason=b"Request Timeout"),
-            h11.Data(data=text),
+            h11.Data(data=TOO_SLOW),
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")

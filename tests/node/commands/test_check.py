@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from node import box
 from node.commands.check import check
+from node.config import checks
 from node.demo.orthanc_process import free_port
 from node.errors import ConfigurationError
 
@@ -308,3 +309,12 @@ def test_a_check_leaves_nothing_behind(place: Place, ask: Ask) -> None:
     before = sorted(place.path.parent.rglob("*"))
     ask(place.text)
     assert sorted(place.path.parent.rglob("*")) == before
+
+
+def test_a_system_that_allows_few_open_files_is_a_warning(
+    place: Place, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "ENOUGH_FILES", 2**40)  # more than any system allows
+    code, (line,) = ask(place.text)
+    assert code == 0
+    assert re.search(r"node: the system allows \d+ open files; should be \d+ or more \(ulimit -Hn", line)

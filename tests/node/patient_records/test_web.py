@@ -18,6 +18,7 @@ from pipelines.knee_oa_risk.simulation.sample import patient_bundle
 from tests.fhir_peer import predictions
 from tests.running import RunningNode
 
+JSON = {"content-type": "application/json"}
 DAY = date(2026, 1, 5)
 
 
@@ -50,7 +51,14 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "Only JSON is taken (application/fhir+json), not ",
         ),
         ({"content-type": "application/json; charset=iso-8859-1"}, b"{}", 415, "JSON is taken in UTF-8 only"),
-        ({"content-type": "text/plain"}, b"[]", 400, "not a JSON object"),
+        ({"content-type": "text/plain"}, b"{}", 415, "Only JSON is taken (application/fhir+json), not text/plain"),
+        ({"content-type": "application/x-www-form-urlencoded"}, b"{}", 415, "Only JSON is taken"),
+        (
+            {"content-type": ""},
+            b"{}",
+            415,
+            "Only JSON is taken (application/fhir+json), and Content-Type has to say so",
+        ),
         ({}, b"<Bundle/>", 400, "not JSON"),
         ({}, b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', 400, "not JSON"),
     ],
@@ -59,7 +67,7 @@ def test_a_body_that_is_not_supported_is_a_415_that_says_so(
     here: str, headers: dict[str, str], body: bytes, code: int, says: str
 ) -> None:
     for path in ("fhir", "risk"):
-        answer = httpx.post(f"{here}/{path}", content=body, headers=headers, timeout=60)
+        answer = httpx.post(f"{here}/{path}", content=body, headers={**JSON, **headers}, timeout=60)
         assert answer.status_code == code
         assert answer.json()["issue"][0]["diagnostics"].startswith(says)
 
@@ -113,7 +121,7 @@ def test_a_request_that_the_model_cannot_answer_says_why(here: str, person: dict
     ],
 )
 def test_bad_requests_are_told_so(here: str, path: str, content: bytes, status: int) -> None:
-    answer = httpx.post(here + path, content=content, timeout=60)
+    answer = httpx.post(here + path, content=content, headers=JSON, timeout=60)
     assert answer.status_code == status
     assert answer.json()["resourceType"] == "OperationOutcome"
 
@@ -172,3 +180,22 @@ def test_a_record_of_somebody_else_among_others_costs_them_nothing(here: str, pe
     assert summary.startswith("1 record, ")
     assert "disagree in: birth date" in summary
     assert "1901" not in summary
+
+
+def test_a_page_of_somebody_else_in_a_browser_of_this_machine_gets_nothing_stored_and_nothing_told(
+    here: str, person: dict[str, Any]
+) -> None:
+    from_page = {"Origin": "http://evil.example.net", "Sec-Fetch-Site": "cross-site"}
+    as_form = {"Content-Type": "text/plain"}
+    rebound = {"Host": "evil.example.net", **JSON}
+    content = json.dumps(person).encode()
+    for path in ("/fhir", "/risk", "/dicom-web/studies"):
+        for headers, code in (
+            (as_form, 415),
+            ({**JSON, **from_page}, 403),
+            ({**as_form, **from_page}, 403),
+            (rebound, 421),
+        ):
+            assert httpx.post(here + path, content=content, headers=headers, timeout=60).status_code == code
+    assert httpx.get(here, headers={"Host": "evil.example.net"}, timeout=60).status_code == 421
+    assert httpx.get(f"{here}/risk/{'0' * 32}", timeout=60).headers["cache-control"] == "no-store"

@@ -177,6 +177,27 @@ def test_nothing_is_loaded_from_elsewhere(client: httpx.Client, path: str) -> No
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize("path", ["/", "/studies/1.2.1", "/captures/1.2.9.1.png", "/studies/9.9", "/metrics"])
+def test_nothing_that_tells_of_a_study_is_kept_by_a_browser_or_shown_within_another_page(
+    client: httpx.Client, path: str
+) -> None:
+    headers = client.get(path).headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_an_answer_to_what_nobody_foresaw_has_the_headers_too(configuration: Configuration, database: Database) -> None:
+    def broken() -> str | None:
+        raise RuntimeError
+
+    app = build_app(configuration, database, checks={"broken": broken})
+    with client_of(app) as client:
+        answer = client.get("/health/ready")
+    assert (answer.status_code, answer.headers["cache-control"]) == (500, "no-store")
+
+
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
 def test_the_page_is_read_only(client: httpx.Client, method: str) -> None:
     assert getattr(client, method)("/").status_code == 405
