@@ -76,6 +76,7 @@ def main(descriptor: int, memory_mb: int, cpu_s: float) -> None:
             told = time.monotonic()
             connection.send_bytes(messages.GOES_ON)
 
+    connection.send_bytes(messages.GOES_ON)
     progress.tell_by(tell)
     while True:
         try:

@@ -25,6 +25,7 @@ COUNT = 4  # a process is started where all others are busy
 MEMORY_MB = 1536  # of address space; some 300 of them are Python with its libraries
 CPU_S = 20.0  # for one file; the header of 5,000 frames takes 3
 WALL_S = 60.0  # the same by the clock: storage may be slow
+START_S = 120.0  # on a machine that has much else to do
 LAST_BREATH_S = 1.0  # for a process that has closed the connection
 LARGEST_ANSWER = 256 * 2**20  # bytes
 ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread has address space of its own
@@ -70,6 +71,20 @@ class _Process:
     def is_fit(self) -> bool:
         """Whether it is there, and sees the images: not those of a storage that came back since it was started."""
         return self.process.alive and _identity(self._instances) == self._seen
+
+    def greet(self) -> None:
+        """Wait until the process has started; this time does not count against the call.
+
+        Raises
+        ------
+        EOFError
+            If it ends instead.
+        TimeoutError
+            If it does neither.
+        """
+        if not self.connection.poll(START_S):
+            raise TimeoutError
+        self.connection.recv_bytes(len(messages.GOES_ON))
 
     def end(self, patience_s: float = 0.0) -> int:
         """End the process, after `patience_s`; its exit code, or minus the signal that ended it."""
@@ -182,6 +197,11 @@ class Readers:
                 raise MustWait("the node is being stopped")
             process = _Process(self._memory_mb, self._cpu_s, self._instances)
             self._running.add(process)
+        try:
+            process.greet()
+        except (EOFError, OSError) as error:  # TimeoutError is one
+            self._end(process)
+            raise ReaderDied("what reads files does not start; the log says why") from error
         log.debug("reader started", extra={"pid": process.process.pid})
         return process
 
