@@ -97,6 +97,8 @@ class AssociationRow(Base):
     outcome: Mapped[str] = mapped_column(String(32), default="open")  # an AssociationOutcome
     reason: Mapped[str] = mapped_column(Text, default="")
     contexts_refused: Mapped[str] = mapped_column(Text, default="", server_default="")  # which, and why
+    # of a refused one: how often within the hour, by the same peer and for the same reason; `ended` is the last time
+    times: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     stored: Mapped[int] = mapped_column(Integer, default=0)
     failed: Mapped[int] = mapped_column(Integer, default=0)
 

@@ -19,6 +19,7 @@ from node.receive.dimse.services import Services
 from node.receive.store.locks import LeaderLock
 from node.receive.store.own_results import OwnResults
 from node.receive.store.receipt_import import ReceiptImport
+from node.receive.store.refusals import WRITE_S
 from node.receive.store.store import Store
 from node.receive.watched_folder import FolderWatcher
 
@@ -66,10 +67,12 @@ class Receiver:
             self.watchers += [
                 FeedFollower(name, feed, self.store, leader_lock) for name, feed in receive.orthanc_feeds.items()
             ]
+        self._refusals = Loop("count of refusals", self.store.write_refusals, every_s=WRITE_S)
         self._sweeper = Loop("removal of partial files", self._sweep, every_s=SWEEP_S, first_s=SWEEP_S)
 
     def __enter__(self) -> Receiver:
         self.receipt_import.start()
+        self._refusals.start()
         self.commitment.start()
         self._sweeper.start()
         for watcher in self.watchers:
@@ -88,13 +91,14 @@ class Receiver:
             watcher.stop()
         self.commitment.stop()
         self._sweeper.stop()
+        self._refusals.stop()
         self.store.close()
         self.receipt_import.stop()
         self.leader_lock.close()
 
     def problem(self) -> str | None:
         """What of it does not do its work at the moment, and why; None if all does."""
-        parts = (*self.servers, *self.watchers, self.receipt_import, self.commitment, self._sweeper)
+        parts = (*self.servers, *self.watchers, self.receipt_import, self.commitment, self._sweeper, self._refusals)
         return "; ".join(filter(None, (part.problem() for part in parts))) or None
 
     def _sweep(self) -> None:

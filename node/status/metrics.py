@@ -86,7 +86,7 @@ def _reception(session: Session) -> Iterator[Metric]:
         "condyle_associations", "Associations and other ways in, by outcome", labels=["way", "outcome"]
     )
     for way, outcome, count in session.execute(
-        select(AssociationRow.way, AssociationRow.outcome, func.count()).group_by(
+        select(AssociationRow.way, AssociationRow.outcome, func.sum(AssociationRow.times)).group_by(
             AssociationRow.way, AssociationRow.outcome
         )
     ):

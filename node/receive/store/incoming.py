@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from uuid import uuid4
 
 from node.database.states import AssociationOutcome
 from node.receive.status import NotStored, Status
 from node.receive.store.header import Header, is_uid, read_header
 from node.receive.store.instance_files import InstanceFiles, Receipt, write_all
 from node.receive.store.part10 import file_meta
-from node.receive.store.receipt_log import Closed, Failed, Noted, ReceiptLog
+from node.receive.store.receipt_log import Closed, Failed, Noted, ReceiptLog, new_association_id
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +21,6 @@ CHECK_SPACE_EVERY = 64 * 2**20  # bytes of one instance
 
 class TooLarge(NotStored):
     """The instance is larger than the configuration allows, or endless."""
-
-
-def new_association_id(receipts: ReceiptLog) -> str:
-    """An identifier that begins with that of the process, so that its death closes what it had open."""
-    return f"{receipts.process}-{uuid4().hex[:23]}"
 
 
 class Arrival:

@@ -36,6 +36,7 @@ from node.receive.store.group_commit import GroupCommit
 from node.receive.store.header import FileBytes, Header, ends_early, is_uid, read_header
 from node.receive.store.part10 import read_meta
 from node.receive.store.receipt_log import CameBack, Noted, ReceiptLog, Stored, Synced, is_abandoned
+from node.receive.store.refusals import Refusals
 from node.study.patients import Person, marking_key
 from pipelines.records.record import Identity
 
@@ -113,6 +114,7 @@ class InstanceFiles:
         self.process = self.receipts.process
         self._numbers = itertools.count()
         self._open_partials: set[str] = set()
+        self.refusals = Refusals(self.receipts)
         self._group_commit = GroupCommit(self.receipts)
         self._space_checked = float("-inf")
         self._free = 0
@@ -370,6 +372,7 @@ class InstanceFiles:
 
     def close(self) -> None:
         """End in order."""
+        self.refusals.close()
         self.receipts.close()
 
     def _note_space(self, low: bool) -> None:

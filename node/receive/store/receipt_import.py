@@ -98,6 +98,12 @@ END = (
         failed=bindparam("broken"),
     )
 )
+# An entry has the whole count: one that is read again changes nothing.
+MORE_REFUSED = (
+    update(associations)
+    .where(associations.c.id == bindparam("key"), associations.c.times < bindparam("count"))
+    .values(times=bindparam("count"), ended=bindparam("at"))
+)
 OF_SERIES = and_(series.c.study_instance_uid == bindparam("study"), series.c.series_instance_uid == bindparam("key"))
 # The file was replaced by what came last; an entry that is read twice is known by its time.
 REPEATED = (
@@ -348,18 +354,26 @@ def _write_associations(connection: Connection, entries: Sequence[Entry]) -> Non
             "called_ae_title": entry.called_ae_title,
             "peer_address": entry.peer_address,
             "started": _moment(entry.at),
-            "ended": _moment(entry.at) if isinstance(entry, Refused) else None,
+            "ended": _moment(max(entry.at, entry.last)) if isinstance(entry, Refused) else None,
             "outcome": AssociationOutcome.REFUSED if isinstance(entry, Refused) else AssociationOutcome.OPEN,
             "reason": entry.reason if isinstance(entry, Refused) else "",
             "contexts_refused": "" if isinstance(entry, Refused) else entry.contexts_refused,
             "stored": 0,
             "failed": 0,
+            "times": entry.times if isinstance(entry, Refused) else 1,
         }
         for name, entry in begun.items()
         if name not in known
     ]
     if rows:
         connection.execute(NEW_ASSOCIATION, rows)
+    more = [
+        {"key": name, "count": entry.times, "at": _moment(entry.last)}
+        for name, entry in begun.items()
+        if name in known and isinstance(entry, Refused) and entry.times > 1
+    ]
+    if more:
+        connection.execute(MORE_REFUSED, more)
 
 
 def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
@@ -527,7 +541,7 @@ def _write_audit(connection: Connection, entries: Sequence[Entry]) -> None:
     for entry in entries:
         if isinstance(entry, Noted):
             add(entry, entry.what, entry.who, entry.detail)
-        elif isinstance(entry, Refused):
+        elif isinstance(entry, Refused) and entry.times == 1:  # the first of an hour
             detail = {"way": entry.way, "called": entry.called_ae_title, "reason": entry.reason}
             who = f"{entry.calling_ae_title}@{entry.peer_address}"
             add(entry, "association refused", who, detail)

@@ -36,15 +36,20 @@ class Opened(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """An association was refused, with the reason."""
+    """Associations were refused, with the reason: so many within the hour, of one peer for one reason.
+
+    The entries of one `association_id` follow one another with growing counts.
+    """
 
     association_id: str
     way: str
     calling_ae_title: str
     called_ae_title: str
     peer_address: str
-    at: float
+    at: float  # the first
     reason: str
+    times: int = 1
+    last: float = 0.0  # 0: there is one
 
 
 class Stored(NamedTuple):
@@ -203,6 +208,11 @@ class ReceiptLog:
         flush(self.folder)
         self._size = 0
         return fd
+
+
+def new_association_id(receipts: ReceiptLog) -> str:
+    """An identifier that begins with that of the process, so that its death closes what it had open."""
+    return f"{receipts.process}-{uuid4().hex[:23]}"
 
 
 def is_abandoned(segment: Path) -> bool:

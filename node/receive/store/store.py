@@ -14,10 +14,11 @@ from typing import BinaryIO
 from node.files import COPY_BYTES
 from node.receive.status import NotStored, Status
 from node.receive.store.header import Header, is_uid
-from node.receive.store.incoming import Arrival, Incoming, new_association_id
+from node.receive.store.incoming import Arrival, Incoming
 from node.receive.store.instance_files import InstanceFiles, Receipt, write_all
 from node.receive.store.part10 import PREAMBLE, Meta, file_meta, read_meta
-from node.receive.store.receipt_log import Opened, Refused
+from node.receive.store.receipt_log import Opened
+from node.receive.store.refusals import Kind
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Store(InstanceFiles):
         return arrival
 
     def refuse(self, way: str, calling_ae_title: str, called_ae_title: str, peer_address: str, reason: str) -> None:
-        """Record a refused association.
+        """Record a refused association; those of one peer for one reason are counted (`node.receive.store.refusals`).
 
         Parameters
         ----------
@@ -71,12 +72,11 @@ class Store(InstanceFiles):
             For the record.
         """
         calling_ae_title, called_ae_title = _printable(calling_ae_title), _printable(called_ae_title)
-        name = new_association_id(self.receipts)
-        self.receipts.append(Refused(name, way, calling_ae_title, called_ae_title, peer_address, self.clock(), reason))
-        log.warning(
-            "association refused",
-            extra={"way": way, "calling": calling_ae_title, "address": peer_address, "reason": reason},
-        )
+        self.refusals.add(Kind(way, calling_ae_title, called_ae_title, peer_address, reason), self.clock())
+
+    def write_refusals(self) -> None:
+        """Write what has been counted since; to be called now and then."""
+        self.refusals.write(self.clock())
 
     def begin(self, arrival: Arrival, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> Incoming:
         """Start one instance. What is wrong with it comes out at `commit`, when the sender listens.
