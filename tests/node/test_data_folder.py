@@ -110,3 +110,8 @@ def test_no_module_reads_files_in_a_form_that_can_execute() -> None:
         if executes.search(line.partition("#")[0]) or executes_too.search(line)
     ]
     assert [line for line in found if "OLDER_CONTEXT = " not in line] == []  # the name of what is not read
+
+
+def test_a_process_that_keeps_private_leaves_no_core_dump() -> None:
+    told = "import resource, node.data_folder as d; d.keep_private(); print(*resource.getrlimit(resource.RLIMIT_CORE))"
+    assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True).stdout == "0 0\n"

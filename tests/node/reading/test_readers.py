@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from dicom_sr.errors import UnsuitableInput
-from node import box
 from node.errors import MustWait, PeerRefused, ReaderDied, ReadingFailed
 from node.files import digest_of
 from node.reading import HERE, Readers
-from tests.needs import missing
+from tests.needs import need_a_box
 from tests.node.reading import hostile
 
 
@@ -96,8 +95,7 @@ def test_a_closed_pool_says_so_and_leaves_no_process() -> None:
 
 
 def test_in_a_box_a_reader_reads_images_and_nothing_else_of_the_node(tmp_path: Path) -> None:
-    if why_not := box.why_not():
-        missing(why_not)
+    need_a_box()
     data = tmp_path / "data"
     (data / "instances").mkdir(parents=True)
     image, other, outside = data / "instances" / "1.dcm", data / "condyle.db", tmp_path / "token"

@@ -22,7 +22,7 @@ from node.run.messages import Check, Encode, Encoded, Infer, Inferred
 from node.run.notes import ObjectsNote, StudyNote
 from node.run.pool import Pool
 from pipelines.joint_classification import JointClassification
-from tests.needs import missing
+from tests.needs import need_a_box
 from tests.node.run.trial import CREATED, mr_instances
 from tests.waiting import until
 
@@ -110,8 +110,7 @@ class Hostile:
 
 @pytest.fixture(scope="module", autouse=True)
 def _there_are_boxes() -> None:
-    if why_not := box.why_not():
-        missing(why_not)
+    need_a_box()
 
 
 class Bed:
