@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import RecordSettings
+from node.patient_records.reading import ReadMessage, read_fhir, read_hl7
 from node.patient_records.store import PatientRecords
+from node.reading import HERE, Reader
 from pipelines.records.fhir import read_bundle
 from pipelines.records.hl7 import Incoming, read_message
 from pipelines.records.hl7_text import decoded, is_hl7, messages
@@ -45,26 +46,43 @@ class Intake:
         Where they go.
     settings
         Whose identifiers count.
+    reader
+        Reads what others sent; files of the operator are read here.
     """
 
-    def __init__(self, records: PatientRecords, settings: RecordSettings) -> None:
-        self._records, self._settings = records, settings
+    def __init__(self, records: PatientRecords, settings: RecordSettings, reader: Reader = HERE) -> None:
+        self._records, self._settings, self._reader = records, settings, reader
 
     @property
-    def issuers(self) -> tuple[Mapping[str, str], str]:
+    def _issuers(self) -> tuple[dict[str, str], str]:
         """Which systems' identifiers are patient IDs, and the issuer of those that name none."""
-        return self._settings.issuers, self._settings.default_issuer
+        return dict(self._settings.issuers), self._settings.default_issuer
 
-    def bundle(self, bundle: Mapping[str, Any]) -> IntakeSummary:
-        """A FHIR R4 bundle.
+    def bundle(self, body: bytes) -> IntakeSummary:
+        """A FHIR R4 bundle, as it came.
 
         Raises
         ------
         UnsuitableInput, IdentityMismatch
+        ReadingFailed
+            If it ended what reads it, or broke it.
         """
-        imported = read_bundle(bundle, *self.issuers)
-        stored, refused = self._stored(imported.records)
-        return self._logged(IntakeSummary("fhir", len(stored), _events(stored), {**imported.refused, **refused}))
+        read = self._reader.call(read_fhir, body, *self._issuers)
+        return self._bundle(read.records, read.refused)
+
+    def _bundle(self, records: Iterable[Record], left_out: Mapping[str, int]) -> IntakeSummary:
+        stored, refused = self._stored(records)
+        return self._logged(IntakeSummary("fhir", len(stored), _events(stored), {**left_out, **refused}))
+
+    def read(self, frame: bytes, ended: bool) -> ReadMessage:
+        """What an HL7 v2 message says, as it came.
+
+        Raises
+        ------
+        ReadingFailed
+            If it ended what reads it, or broke it.
+        """
+        return self._reader.call(read_hl7, frame, ended, *self._issuers)
 
     def message(self, incoming: Incoming) -> IntakeSummary:
         """An HL7 v2 message; a merge or a change of patient ID moves what is known.
@@ -106,7 +124,8 @@ class Intake:
             bundle = json.loads(content)  # UTF-8, -16 or -32, as JSON may be
         except (ValueError, RecursionError) as error:
             raise UnsuitableInput("neither FHIR JSON nor HL7 v2 nor OMOP tables") from error
-        return self.bundle(bundle if isinstance(bundle, dict) else {})
+        imported = read_bundle(bundle if isinstance(bundle, dict) else {}, *self._issuers)
+        return self._bundle(imported.records, imported.refused)
 
     def _messages(self, text: str) -> IntakeSummary:
         """One message, or a file of several, of which one that cannot be used costs the others nothing.
@@ -122,7 +141,7 @@ class Intake:
         found = list(messages(text))
         for message in found:
             try:
-                summary = self.message(read_message(message, *self.issuers))
+                summary = self.message(read_message(message, *self._issuers))
             except (UnsuitableInput, IdentityMismatch) as error:
                 failures.append(error)
                 refused[f"message: {error}"] += 1

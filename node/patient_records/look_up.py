@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import Configuration
-from node.errors import PeerRefused, PeerUnavailable
+from node.errors import PeerRefused, PeerUnavailable, ReadingFailed
 from node.network.fhir_client import FhirClient
 from node.patient_records.intake import Intake
 from node.patient_records.store import PatientRecords
@@ -44,7 +45,7 @@ class RecordLookUp:
     records
         The node's own records; what the server gives is put there.
     reader
-        Reads what the study says of its patient.
+        Reads what the study says of its patient, and what the server gives.
     pauses_s
         Before a job asks a FHIR server again that was away or busy; after the last one the job fails and can be
         restarted, so that an outage holds up nothing else.
@@ -144,7 +145,9 @@ class RecordLookUp:
         if bundle is None:
             return None
         try:
-            Intake(self._records, self._settings).bundle(bundle)
+            Intake(self._records, self._settings, self._reader).bundle(json.dumps(bundle).encode())
+        except ReadingFailed as error:
+            raise UnsuitableInput(f"the FHIR server's record cannot be read: {error}") from error
         except IdentityMismatch as error:
             raise UnsuitableInput(f"the FHIR server's record is not of one person: {error}") from error
         return self._records.get(who.patient_id, who.issuer)

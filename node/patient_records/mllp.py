@@ -7,16 +7,22 @@ import logging
 import re
 import socket
 import socketserver
+import sys
 import threading
+import time
+import traceback
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
-from node.errors import NodeError
+from node.errors import NodeError, ReadingFailed
 from node.patient_records.intake import Intake
-from pipelines.records.hl7 import acknowledgement, read_message
-from pipelines.records.hl7_text import decoded
+from node.patient_records.reading import header_of
+from node.patient_records.room import Room
+from pipelines.records.hl7 import acknowledgement
 from pipelines.records.record import IdentityMismatch
 
 log = logging.getLogger(__name__)
@@ -24,9 +30,15 @@ log = logging.getLogger(__name__)
 START, FS, END = b"\x0b", b"\x1c", b"\x1c\r"
 # how senders end messages, or begin the next one without an end
 _ENDS = re.compile(rb"\x1c(?:\r|\n|(?=\x0b))|(?=\x0bMSH)")
+_SOMETHING = re.compile(rb"[^ \r\n\x1c\0]")
 MAXIMUM_BYTES = 16 * 2**20  # of one message
-IDLE_S = 300.0
+FIRST_S = 30.0  # for a connection to begin its first message
+IDLE_S = 300.0  # for the next one to begin
+MESSAGE_S = 60.0  # for a message to end
 QUIET_S = 3.0  # within a message; a sender that falls silent there waits for an answer, and gets one
+CONNECTIONS = 128  # in all; each has a thread
+CONNECTIONS_OF_ONE = 32  # address
+REFUSED_EVERY_S = 60.0  # refused connections are logged together
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,7 @@ class _Frame:
 
     content: bytes
     ended: bool
+    given_up: str = ""  # why nothing more is taken on this connection
 
 
 class _Handler(socketserver.BaseRequestHandler):
@@ -43,44 +56,93 @@ class _Handler(socketserver.BaseRequestHandler):
     server: MllpServer
     request: socket.socket
 
+    def setup(self) -> None:
+        """Nothing has come yet."""
+        self._buffer, self._taken, self._wait_s = bytearray(), 0, FIRST_S
+
     def handle(self) -> None:
-        buffer = bytearray()
+        """Answer messages."""
         try:
-            while (frame := self._frame(buffer)) is not None:
-                self.request.sendall(START + self.server.answer(frame.content, frame.ended).encode("utf-8") + END)
+            while (frame := self._frame()) is not None:
+                self.request.sendall(START + self._answer(frame).encode("utf-8", "replace") + END)
+                self._take(len(self._buffer))
+                self._wait_s = IDLE_S
+                if frame.given_up:
+                    return
         except OSError as error:
             log.info("record connection ended", extra={"reason": type(error).__name__})
 
-    def _frame(self, buffer: bytearray) -> _Frame | None:
-        """The next message without its framing; None when the sender is done or sends more than a message may hold."""
-        scanned = 0
+    def finish(self) -> None:
+        """Give back what was taken for what came."""
+        self._take(0)
+
+    def _answer(self, frame: _Frame) -> str:
+        if not frame.given_up:
+            return self.server.answer(frame.content, frame.ended)
+        log.warning("record message refused", extra={"reason": frame.given_up})
+        return acknowledgement(header_of(frame.content), "AR", frame.given_up)
+
+    def _take(self, size: int) -> bool:
+        """Hold as many bytes of the room that all connections share; False if there is too little."""
+        more = size - self._taken
+        if more > 0 and not self.server.room.take(more):
+            return False
+        if more < 0:
+            self.server.room.give_back(-more)
+        self._taken = size
+        return True
+
+    def _frame(self) -> _Frame | None:
+        """The next message without its framing; None when the sender is done."""
+        buffer, scanned = self._buffer, 0
+        begin_by, end_by = time.monotonic() + self._wait_s, 0.0
         while True:
-            _drop_what_is_between(buffer)
+            scanned = _drop_what_is_between(buffer, scanned)
             if (end := _ENDS.search(buffer, max(1, scanned - 4))) is not None:
                 return _cut(buffer, end)
-            scanned = len(buffer)
             if len(buffer) > MAXIMUM_BYTES:
-                log.warning("record message too long", extra={"bytes": len(buffer)})
-                return None
-            self.request.settimeout(QUIET_S if buffer else IDLE_S)
+                return self._given_up(f"the message is longer than {MAXIMUM_BYTES // 2**20} MB")
+            if not self._take(len(buffer)):
+                return self._given_up("too much is sent at the same time, send again")
+            scanned = len(buffer)
+            end_by = (end_by or time.monotonic() + MESSAGE_S) if buffer else 0.0
+            left_s = (end_by or begin_by) - time.monotonic()
+            if left_s <= 0:
+                return self._given_up(f"the message did not end within {MESSAGE_S:g} s") if buffer else None
+            self.request.settimeout(min(QUIET_S, left_s) if buffer else left_s)
             try:
                 received = self.request.recv(65536)
             except TimeoutError:
                 if not buffer:
                     raise
+                if left_s <= QUIET_S:  # it was not silent for that long: its time is over
+                    continue
                 received = b""
             if not received:  # the sender has gone, or waits for an answer to what it takes for a whole message
                 return _rest(buffer) if buffer else None
             buffer += received
 
+    def _given_up(self, why: str) -> _Frame:
+        content = bytes(self._buffer[:MAXIMUM_BYTES])
+        self._buffer.clear()
+        return _Frame(content[content.find(START) + 1 :], False, why)
 
-def _drop_what_is_between(buffer: bytearray) -> None:
-    """What stands before a start is no message: blanks after the last end, or what came late of one given up."""
-    start = buffer.find(START)
-    if start > 0 and not buffer.lstrip(b" \r\n").startswith(b"MSH"):
-        del buffer[:start]
-    if not buffer.strip(b" \r\n\x1c\0"):
+
+def _drop_what_is_between(buffer: bytearray, scanned: int) -> int:
+    """Drop what stands before a start and is no message: blanks after the last end, what came late of one given up.
+
+    Looks at nothing twice; how much of the rest was looked at before.
+    """
+    if buffer.startswith(START):
+        return scanned
+    first = _SOMETHING.search(buffer)
+    if first is None:
         buffer.clear()
+        return 0
+    if not buffer.startswith(b"MSH", first.start()) and (start := buffer.find(START, scanned)) > 0:
+        del buffer[:start]
+        return 0
+    return scanned
 
 
 def _cut(buffer: bytearray, end: re.Match[bytes]) -> _Frame:
@@ -105,6 +167,10 @@ def _rest(buffer: bytearray) -> _Frame:
     return _Frame(content[content.find(START) + 1 :].removesuffix(FS), ended)
 
 
+def _address(client_address: object) -> str:
+    return str(client_address[0])  # type: ignore[index]
+
+
 class MllpServer(socketserver.ThreadingTCPServer):
     """Listens until `stop`.
 
@@ -117,6 +183,8 @@ class MllpServer(socketserver.ThreadingTCPServer):
     networks
         From where connections are taken; empty: anywhere.
 
+    It has so many connections at a time, in all and of one address; further ones are closed at once.
+
     Raises
     ------
     OSError
@@ -125,6 +193,7 @@ class MllpServer(socketserver.ThreadingTCPServer):
 
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(
         self,
@@ -134,6 +203,11 @@ class MllpServer(socketserver.ThreadingTCPServer):
         networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = (),
     ) -> None:
         self._intake, self._networks = intake, tuple(networks)
+        self.room = Room()
+        self._lock = threading.Lock()
+        self._connected: Counter[str] = Counter()  # connections by address
+        self._refused: Counter[str] = Counter()  # not logged yet, by reason
+        self._refused_logged = -REFUSED_EVERY_S
         super().__init__((host, port), _Handler)
         self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), name="mllp", daemon=True)
 
@@ -143,31 +217,81 @@ class MllpServer(socketserver.ThreadingTCPServer):
         return int(self.server_address[1])
 
     def verify_request(self, request: object, client_address: object) -> bool:
-        """Whether the sender's address is in one of the networks."""
-        address = ipaddress.ip_address(str(client_address[0]))  # type: ignore[index]
-        allowed = not self._networks or any(address in network for network in self._networks)
-        if not allowed:
-            log.warning("record connection refused", extra={"peer_address": str(address)})
-        return allowed
+        """Whether the sender's address is in one of the networks, and has not too many connections."""
+        address = _address(client_address)
+        known = ipaddress.ip_address(address)
+        with self._lock:
+            if self._networks and not any(known in network for network in self._networks):
+                why = "the address is in none of records.mllp.networks"
+            elif self._connected.total() >= CONNECTIONS:
+                why = f"there are {CONNECTIONS} connections"
+            elif self._connected[address] >= CONNECTIONS_OF_ONE:
+                why = f"there are {CONNECTIONS_OF_ONE} connections of that address"
+            else:
+                self._connected[address] += 1
+                return True
+            self._refused[f"{address}: {why}"] += 1
+        return False
+
+    def service_actions(self) -> None:
+        """Log what was refused, together: whoever connects without end fills no disk."""
+        if self._refused and time.monotonic() > self._refused_logged + REFUSED_EVERY_S:
+            self._refused_logged = time.monotonic()
+            count = self._refused.total()
+            reasons = [why for why, _ in self._refused.most_common(10)]
+            self._refused.clear()
+            log.warning("record connections refused", extra={"connections": count, "reasons": "; ".join(reasons)})
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """One connection, counted until it ends."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._forget(client_address)
+
+    def _forget(self, client_address: object) -> None:
+        address = _address(client_address)
+        with self._lock:
+            self._connected[address] -= 1
+            if not self._connected[address]:
+                del self._connected[address]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start the thread of a connection; without one it is not counted."""
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be started
+            self._forget(client_address)
+            raise
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log an error that nobody foresaw, without what it says, which may be a value; the connection is closed."""
+        error = sys.exception()
+        where = "".join(traceback.format_tb(error.__traceback__)) if error else ""
+        log.error("record connection failed: %s\n%s", type(error).__name__, where)
 
     def answer(self, frame: bytes, ended: bool = True) -> str:
         """Take one message in and acknowledge it: AA stored, AE wrong content, AR not a message.
 
         A message whose end did not come may lack its last segments, and is not taken.
         """
-        text = frame.decode("latin-1")  # enough for the acknowledgement of what cannot be decoded
+        header = header_of(frame)
         try:
-            text = decoded(frame)
-            if not ended:
-                raise UnsuitableInput("the end of the message did not come (FS and CR); nothing of it is stored")
-            self._intake.message(read_message(text, *self._intake.issuers))
+            read = self._intake.read(frame, ended)
+            header = read.header
+            if read.incoming is None:
+                raise UnsuitableInput(read.refused)
+            self._intake.message(read.incoming)
         except (UnsuitableInput, IdentityMismatch) as error:
             log.warning("record message refused", extra={"reason": str(error)})
-            return acknowledgement(text, "AE" if text.lstrip("\ufeff").startswith("MSH") else "AR", str(error))
+            return acknowledgement(header, "AE" if header.lstrip("\ufeff").startswith("MSH") else "AR", str(error))
+        except ReadingFailed as error:
+            log.warning("record message refused", extra={"reason": str(error)})
+            return acknowledgement(header, "AR", str(error))
         except (OSError, NodeError) as error:
             log.error("record message not stored", extra={"reason": getattr(error, "strerror", None) or str(error)})
-            return acknowledgement(text, "AE", "cannot be stored now, send again")
-        return acknowledgement(text, "AA")
+            return acknowledgement(header, "AE", "cannot be stored now, send again")
+        return acknowledgement(header, "AA")
 
     def start(self) -> None:
         """Take connections, in threads of their own."""

@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute
 
 from node.background import Loop
 from node.config import Configuration
+from node.config.checks import boxed
 from node.database.connection import Database
 from node.patient_records.intake import Intake
 from node.patient_records.look_up import RecordLookUp
@@ -15,12 +16,14 @@ from node.patient_records.mllp import MllpServer
 from node.patient_records.requests import RecordRequests
 from node.patient_records.store import PatientRecords
 from node.patient_records.web import RecordsWeb
+from node.reading import Readers
 from node.run.job_engine import JobEngine
 
 log = logging.getLogger(__name__)
 
 PURGE_EVERY_S = 3600.0
 DAY_S = 86400.0
+READERS = 2  # of their own, so that senders of records never keep images waiting
 
 
 class RecordService:
@@ -54,7 +57,9 @@ class RecordService:
         engine: JobEngine,
     ) -> None:
         self._settings, self._records = configuration.records, records
-        self._intake = Intake(records, configuration.records)
+        instances = configuration.node.data / "instances" if boxed(configuration) else None
+        self._readers = Readers(READERS, instances=instances)
+        self._intake = Intake(records, configuration.records, self._readers)
         requests = RecordRequests(configuration, database, records, look_up, engine)
         self._web = RecordsWeb(configuration.records, self._intake, requests, configuration.status.trusted_proxies)
         self._mllp: MllpServer | None = None
@@ -78,10 +83,11 @@ class RecordService:
         self._retention.start()
 
     def stop(self) -> None:
-        """Close the HL7 port and end retention."""
+        """Close the HL7 port, end retention and what reads."""
         if self._mllp is not None:
             self._mllp.stop()
         self._retention.stop()
+        self._readers.close()
 
     def problem(self) -> str | None:
         """Why records are not taken by HL7, or not deleted when they are old; None if they are."""

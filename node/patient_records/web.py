@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import date
 from email.message import Message
 from typing import Any
@@ -21,16 +21,19 @@ from starlette.routing import BaseRoute, Route
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.words import counted
 from node.config import Network, RecordSettings
-from node.errors import JobNotFound, NodeError
+from node.errors import JobNotFound, NodeError, ReadingFailed
 from node.network.content_encoding import UnsuitableBody, unpacked
 from node.network.sign_in import UNAUTHORIZED, SignIn
 from node.patient_records.intake import Intake, IntakeSummary
+from node.patient_records.reading import NotJson, json_object
 from node.patient_records.requests import LOOK_S, Answer, AnswerState, RecordRequests
+from node.patient_records.room import Room
 from pipelines.records.record import IdentityMismatch
 
 log = logging.getLogger(__name__)
 
 MAXIMUM_BYTES = 64 * 2**20
+REQUEST_BYTES = 64 * 2**10  # of a request for a risk
 LONGEST_WAIT_S = 600.0
 FHIR_JSON = "application/fhir+json"
 STATUS = {
@@ -65,6 +68,7 @@ class RecordsWeb:
         self, settings: RecordSettings, intake: Intake, requests: RecordRequests, proxies: Sequence[Network] = ()
     ) -> None:
         self._settings, self._intake, self._requests = settings, intake, requests
+        self._room = Room()
         self._sign_in = SignIn("records", settings, proxies)
 
     def routes(self) -> list[BaseRoute]:
@@ -78,12 +82,15 @@ class RecordsWeb:
 
     async def bundle(self, request: Request) -> Response:
         """Keep a bundle's records; answers with an OperationOutcome."""
-        content, refusal = await self._body(request)
-        if refusal is not None:
-            return refusal
         try:
-            summary = await run_in_threadpool(self._intake.bundle, content)
-        except (UnsuitableInput, IdentityMismatch) as error:
+            async with self._body(request, MAXIMUM_BYTES) as body:
+                summary = await run_in_threadpool(self._intake.bundle, body)
+        except _Refused as refused:
+            return refused.response
+        except NotJson as error:
+            return _outcome(400, "error", str(error))
+        except (UnsuitableInput, IdentityMismatch, ReadingFailed) as error:
+            log.warning("record refused", extra={"reason": str(error)})
             return _outcome(422, "error", str(error))
         except (OSError, NodeError) as error:
             log.error("record not stored", extra={"reason": getattr(error, "strerror", None) or str(error)})
@@ -97,15 +104,17 @@ class RecordsWeb:
         longer than ``Prefer: wait=SECONDS`` says (RFC 7240; else `records.answer_wait_s`), it is 202 and
         ``Content-Location`` says where to ask.
         """
-        content, refusal = await self._body(request)
-        if refusal is not None:
-            return refusal
         try:
-            job = await run_in_threadpool(self._submitted, content)
+            async with self._body(request, REQUEST_BYTES) as body:
+                job = await run_in_threadpool(self._submitted, json_object(body))
+        except _Refused as refused:
+            return refused.response
+        except NotJson as error:
+            return _outcome(400, "error", str(error))
         except UnsuitableInput as error:
             return _outcome(422, "error", str(error))
         except (KeyError, TypeError, ValueError):
-            return _outcome(400, "error", "needs patient_id, and index_date as YYYY-MM-DD where given")
+            return _outcome(400, "error", "needs patient_id, and index_date as YYYY-MM-DD where given, all as text")
         except (NodeError, OSError) as error:  # the FHIR server is away, a stored record is damaged, the disk is full
             return _outcome(503, "error", getattr(error, "strerror", None) or str(error))
         except SQLAlchemyError as error:
@@ -136,28 +145,43 @@ class RecordsWeb:
             return response
 
     def _submitted(self, content: dict[str, Any]) -> str:
-        day = date.fromisoformat(content["index_date"]) if content.get("index_date") else date.today()
-        return self._requests.submit(
-            str(content["patient_id"]), content.get("issuer"), day, str(content.get("pipeline") or "")
-        )
+        told = {name: content.get(name) for name in ("issuer", "index_date", "pipeline")}
+        if any(value is not None and not isinstance(value, str) for value in told.values()):
+            raise TypeError
+        day = date.fromisoformat(told["index_date"]) if told["index_date"] else date.today()
+        if not isinstance(content["patient_id"], str | int):
+            raise TypeError
+        return self._requests.submit(str(content["patient_id"]), told["issuer"], day, told["pipeline"] or "")
 
-    async def _body(self, request: Request) -> tuple[dict[str, Any], Response | None]:
+    @asynccontextmanager
+    async def _body(self, request: Request, most: int) -> AsyncIterator[bytes]:
+        """The body, unpacked; its room is free again afterwards.
+
+        Raises
+        ------
+        _Refused
+            If the sender may not, it is no JSON or too large, or too many send at a time.
+        """
         if (refusal := self._refusal(request)) is not None:
-            return {}, refusal
+            raise _Refused(refusal)
         received = bytearray()
+        taken = 0
         try:
             _require_json(request.headers.get("content-type", ""))
             async for chunk in unpacked(request.stream(), request.headers.get("content-encoding", "")):
+                if len(received) + len(chunk) > most:
+                    size = f"{most // 2**20} MB" if most >= 2**20 else f"{most // 2**10} kB"
+                    raise _Refused(_outcome(413, "error", f"more than {size}"))
+                if not self._room.take(len(chunk)):
+                    log.warning("record refused", extra={"reason": "too much is sent at the same time"})
+                    raise _Refused(_outcome(503, "error", "too much is sent at the same time, send again"))
+                taken += len(chunk)
                 received += chunk
-                if len(received) > MAXIMUM_BYTES:
-                    return {}, _outcome(413, "error", f"more than {MAXIMUM_BYTES // 2**20} MB")
+            yield bytes(received)
         except UnsuitableBody as problem:
-            return {}, _outcome(problem.status, "error", problem.sentence)
-        try:
-            content = json.loads(bytes(received))
-        except (ValueError, RecursionError):  # bad JSON, bad UTF-8, thousands of brackets
-            return {}, _outcome(400, "error", "not JSON")
-        return (content, None) if isinstance(content, dict) else ({}, _outcome(400, "error", "not a JSON object"))
+            raise _Refused(_outcome(problem.status, "error", problem.sentence)) from None
+        finally:
+            self._room.give_back(taken)
 
     def _refusal(self, request: Request) -> Response | None:
         """Why this sender may not, or None."""
@@ -167,6 +191,14 @@ class RecordsWeb:
         if refusal.status == UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = "Bearer"
         return response
+
+
+class _Refused(Exception):
+    """A body that is not taken, with the answer that says why."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
 
 
 def _require_json(content_type: str) -> None:

@@ -57,6 +57,7 @@ DAYS = {
     **dict.fromkeys(("mo", "month", "months"), 30.4),
     **dict.fromkeys(YEARS, 365.25),
 }
+MOST_ENTRIES = 100_000  # of a bundle
 LONGEST_LIFE_DAYS = 150 * 365.25
 YEAR_IN_WORDS = re.compile(r"(?<![\d.-])(?:19|20)\d\d(?:-\d\d(?:-\d\d)?)?(?![\d-])", re.ASCII)
 
@@ -123,6 +124,8 @@ def _people(bundle: Mapping[str, Any], imported: Imported) -> list[tuple[Any, _S
     """Each patient resource with what is told about it; what cannot be used is counted in `imported`."""
     if bundle.get("resourceType") != "Bundle" or not isinstance(bundle.get("entry", []), list):
         raise UnsuitableInput("not a FHIR bundle")
+    if len(bundle.get("entry", [])) > MOST_ENTRIES:
+        raise UnsuitableInput(f"the bundle has more than {MOST_ENTRIES} entries; send parts")
     entries = _entries(bundle, imported)
     references = References(entries)
     patients = {entry.full_url: entry for entry in entries if entry.kind == "Patient"}

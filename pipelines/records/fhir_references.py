@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -43,11 +43,15 @@ class References:
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._by_url: dict[str, Entry] = {}
         self._by_id: dict[str, list[Entry]] = {}
+        self._of_no_server: dict[str, list[Entry]] = {}  # the same, where the address names none
         self._by_identifier: dict[tuple[str, str, str], list[Entry]] = {}
         for entry in entries:
             self._by_url[_plain(entry.full_url)] = entry
             if entry.model.id:
-                self._by_id.setdefault(f"{entry.kind}/{entry.model.id}", []).append(entry)
+                name = f"{entry.kind}/{entry.model.id}"
+                self._by_id.setdefault(name, []).append(entry)
+                if entry.base is None:
+                    self._of_no_server.setdefault(name, []).append(entry)
             for system, value in _identifiers(entry.model):
                 self._by_identifier.setdefault((entry.kind, system, value), []).append(entry)
 
@@ -88,8 +92,7 @@ class References:
         if base is not None and (there := self._by_url.get(f"{base}/{name}")) is not None:
             return there
         # an entry whose address names no server may be the one; one of another server is not
-        others = self._by_id.get(name, ())
-        return _only(other for other in others if base is None or other.base is None)
+        return _only((self._by_id if base is None else self._of_no_server).get(name, ()))
 
     def _contained(self, name: str, holder: Entry) -> Entry | None:
         """A resource inside another; where an entry of the bundle has its identifier, that entry."""
@@ -115,6 +118,5 @@ def _identifiers(model: Any) -> Iterator[tuple[str, str]]:
             yield str(identifier.system or ""), str(identifier.value)
 
 
-def _only(entries: Iterable[Entry]) -> Entry | None:
-    found = list(entries)
-    return found[0] if len(found) == 1 else None
+def _only(entries: Sequence[Entry]) -> Entry | None:
+    return entries[0] if len(entries) == 1 else None

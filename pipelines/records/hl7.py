@@ -40,7 +40,12 @@ CODED: dict[str, tuple[Any, int, bool]] = {
     "RXO": ("medication", 1, True),
 }
 MOST_SEGMENTS = 5000  # in one message
-MOST_REPETITIONS = 50_000  # of all its fields; a few seconds of reading
+MOST: dict[str, tuple[int, str]] = {  # by separator, in all of a message: a few seconds of reading
+    "field": (250_000, "fields"),
+    "repetition": (50_000, "repetitions of fields"),
+    "component": (500_000, "components"),
+    "part": (500_000, "subcomponents"),
+}
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ def read_message(text: str, issuers: Mapping[str, str], default_issuer: str = ""
     UnsuitableInput
         If it is no HL7 v2 message or names no patient; the message says which part is missing, no value.
     """
+    if text.count("\r") + text.count("\n") > 3 * MOST_SEGMENTS:  # before it is cut; lines end in two ways, or are blank
+        raise UnsuitableInput(f"the message has more than {MOST_SEGMENTS} segments")
     found = list(messages(text.lstrip("\ufeff")))
     if not found or not found[0].startswith("MSH"):
         raise UnsuitableInput("not an HL7 v2 message: it does not begin with MSH")
@@ -83,8 +90,9 @@ def read_message(text: str, issuers: Mapping[str, str], default_issuer: str = ""
     if len(lines) > MOST_SEGMENTS:
         raise UnsuitableInput(f"the message has more than {MOST_SEGMENTS} segments")
     separators = Separators.of(lines[0])
-    if found[0].count(separators.repetition) > MOST_REPETITIONS:
-        raise UnsuitableInput(f"the message has more than {MOST_REPETITIONS} repetitions of fields")
+    for name, (most, what) in MOST.items():
+        if found[0].count(getattr(separators, name)) > most:
+            raise UnsuitableInput(f"the message has more than {most} {what}")
     segments = [Segment(line, separators) for line in lines]
     header = segments[0]
     version = _version(header)

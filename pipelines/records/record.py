@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Literal
 
+from dicom_sr.errors import UnsuitableInput
 from pipelines.context import ClinicalContext, CodedEvent, Precision
 from pipelines.records.dates import PartialDate, same_as_far_as_known
 
 Sex = Literal["F", "M", "O", "U"]
+MOST_PATIENT_IDS = 50  # of one patient; each has all that is told
 DAY_UNKNOWN = date.min  # of a death that is on record without its day
 
 
@@ -149,7 +151,21 @@ def chosen_identifiers(
         Issuer of patient IDs by system or assigning authority.
     default_issuer
         Of patient IDs where `issuers` names none.
+
+    Raises
+    ------
+    UnsuitableInput
+        If there are more than any patient has.
     """
+    chosen = list(dict.fromkeys(_chosen(identifiers, issuers, default_issuer)))
+    if len(chosen) > MOST_PATIENT_IDS:
+        raise UnsuitableInput(f"a patient has more than {MOST_PATIENT_IDS} patient IDs")
+    return chosen
+
+
+def _chosen(
+    identifiers: Iterable[tuple[str, str, str]], issuers: Mapping[str, str], default_issuer: str
+) -> list[tuple[str, str]]:
     found = [(value.strip(), system.strip(), kind) for value, system, kind in identifiers if value.strip()]
     if issuers:
         return [(value, issuers[system]) for value, system, _ in found if system in issuers]

@@ -268,7 +268,7 @@ def test_the_bundle_has_every_element_that_is_read() -> None:
 
 
 def test_the_bundle_is_taken_whole(server: MllpServer, caplog: pytest.LogCaptureFixture) -> None:
-    summary = server._intake.bundle(BUNDLE)
+    summary = server._intake.bundle(json.dumps(BUNDLE).encode())
     assert summary.records == 2
     assert sum(summary.refused.values()) <= 3, summary.refused
     check_nothing_became_of(server, caplog)
@@ -297,7 +297,7 @@ def test_no_fhir_element_becomes_a_crash_a_path_or_a_log_line(
         except (KeyError, IndexError, TypeError):
             continue  # an element above it has been replaced
     try:
-        told = str(server._intake.bundle(bundle).refused)
+        told = str(server._intake.bundle(json.dumps(bundle).encode()).refused)
     except (UnsuitableInput, IdentityMismatch) as error:
         told = str(error)
     assert SECRET not in told
@@ -316,7 +316,7 @@ def test_no_element_that_fhir_does_not_have_is_repeated(
         at = at[key]
     at[name] = name
     try:
-        told = str(server._intake.bundle(bundle).refused)
+        told = str(server._intake.bundle(json.dumps(bundle).encode()).refused)
     except (UnsuitableInput, IdentityMismatch) as error:
         told = str(error)
     assert SECRET not in told

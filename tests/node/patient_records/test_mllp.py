@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import socket
-from collections.abc import Iterator
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from node.config import RecordSettings
-from node.patient_records import mllp
+from node.patient_records import mllp, reading
 from node.patient_records.intake import Intake
+from node.patient_records.room import Room
 from node.patient_records.store import PatientRecords
+from node.reading import Readers
 from tests.node.patient_records.stored import there
 from tests.pipelines.records.test_hl7 import ADT, ORU
 
@@ -122,7 +127,7 @@ def test_a_message_without_end_is_given_up(server: mllp.MllpServer, monkeypatch:
         with suppress(OSError):  # the server may have hung up already
             connection.shutdown(socket.SHUT_WR)
         with suppress(ConnectionResetError):  # closed with our bytes unread: just as well
-            assert connection.recv(10) == b""
+            assert b"MSA|AR||the message is longer than" in connection.recv(1000)
     with connect(server) as connection:
         connection.sendall(framed("nothing"))
         assert code(answers(connection, 1)[0]) == "AR"
@@ -229,3 +234,110 @@ def test_a_message_that_cannot_be_decoded_is_refused_by_its_number(server: mllp.
         connection.sendall(mllp.START + raw + mllp.END)
         (answer,) = answers(connection, 1)
     assert answer.split("\r")[1].startswith("MSA|AE|42|MSH-18 names a character set that is not known")
+
+
+# ---- senders that are hostile, or many
+def test_a_message_that_ends_what_reads_it_is_rejected_and_the_next_one_is_taken(
+    store: PatientRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.patient_records.intake.read_hl7", ends_its_process_on_a_boom)
+    with (
+        Readers(1) as readers,
+        mllp.MllpServer("127.0.0.1", 0, Intake(store, RecordSettings(), readers)) as server,
+        connect(server) as connection,
+    ):
+        connection.sendall(framed(ADT.replace("Doe", "BOOM")) + framed(ADT))
+        died, taken = answers(connection, 2)
+    assert died.split("\r")[1].startswith("MSA|AR|42|what was received ended what reads it")
+    assert code(taken) == "AA"
+    assert there(store.get("4711")).identity.family_name == "Doe"
+
+
+def ends_its_process_on_a_boom(
+    frame: bytes, ended: bool, issuers: dict[str, str], default_issuer: str
+) -> reading.ReadMessage:
+    if b"BOOM" in frame:
+        os._exit(9)
+    return reading.read_hl7(frame, ended, issuers, default_issuer)
+
+
+def test_connections_of_one_address_are_limited_and_refused_ones_are_logged_together(
+    server: mllp.MllpServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mllp, "CONNECTIONS_OF_ONE", 3)
+    threads = threading.active_count()
+    with ExitStack() as stack:
+        held = [stack.enter_context(connect(server)) for _ in range(3)]
+        for _ in range(20):
+            with connect(server) as refused:
+                assert refused.recv(10) == b""
+        assert threading.active_count() <= threads + 3
+        held[0].sendall(framed(ADT))
+        assert code(answers(held[0], 1)[0]) == "AA"
+    wait_for(lambda: threading.active_count() == threads)
+    with connect(server) as again:
+        again.sendall(framed(ADT))
+        assert code(answers(again, 1)[0]) == "AA"
+    assert caplog.text.count("record connections refused") == 1
+
+
+def test_connections_are_limited_in_all(server: mllp.MllpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mllp, "CONNECTIONS", 1)
+    with connect(server) as held, connect(server) as refused:
+        assert refused.recv(10) == b""
+        held.sendall(framed(ADT))
+        assert code(answers(held, 1)[0]) == "AA"
+
+
+def test_a_connection_that_begins_no_message_is_closed_whatever_blanks_it_sends(
+    server: mllp.MllpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mllp, "FIRST_S", 0.3)
+    with connect(server) as connection, suppress(BrokenPipeError, ConnectionResetError):
+        connection.settimeout(0.05)
+        for _ in range(200):
+            connection.sendall(b"\r")
+            with suppress(TimeoutError):
+                assert connection.recv(10) == b""
+                return
+        raise AssertionError("the connection is still open")
+
+
+def test_a_message_that_comes_byte_by_byte_is_given_up_after_a_while(
+    server: mllp.MllpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mllp, "MESSAGE_S", 0.3)
+    with connect(server) as connection:
+        connection.settimeout(0.05)
+        connection.sendall(mllp.START + b"MSH|^~\\&|A|B|C|D|2024||ADT^A08|7|P|2.5\r")
+        for _ in range(200):
+            connection.sendall(b"x")
+            with suppress(TimeoutError):
+                assert b"MSA|AR|7|the message did not end within 0.3 s" in connection.recv(1000)
+                return
+    raise AssertionError("the connection is still open")
+
+
+def test_messages_that_are_being_sent_share_limited_memory(server: mllp.MllpServer, store: PatientRecords) -> None:
+    server.room = Room(2000)
+    for _ in range(3):  # what one took is given back
+        with connect(server) as connection, suppress(ConnectionResetError):
+            connection.sendall(mllp.START + b"MSH|" + b"x" * 3000)
+            assert b"MSA|AR||too much is sent at the same time" in connection.recv(1000)
+    with connect(server) as connection:
+        connection.sendall(framed(ADT))
+        assert code(answers(connection, 1)[0]) == "AA"
+
+
+def test_what_came_late_hides_no_end_of_the_next_message(server: mllp.MllpServer, store: PatientRecords) -> None:
+    with connect(server) as connection:
+        connection.sendall(b"late rest" * 200)
+        connection.sendall(framed(ADT))
+        assert code(answers(connection, 1)[0]) == "AA"
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -42,7 +42,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     [
         ({"content-encoding": "gzip"}, gzip.compress(b"[]", mtime=0), 400, "not a JSON object"),  # it was unpacked
         ({"content-encoding": "gzip"}, b"{}", 400, "The body is not whole gzip, as its Content-Encoding says"),
-        ({"content-encoding": "gzip"}, gzip.compress(bytes(65 * 2**20), mtime=0), 413, "more than 64 MB"),
+        ({"content-encoding": "gzip"}, gzip.compress(bytes(65 * 2**20), mtime=0), 413, "more than 64 "),
         ({"content-encoding": "br"}, b"{}", 415, "This Content-Encoding is not supported: send gzip, deflate, or none"),
         (
             {"content-type": "application/fhir+xml"},
@@ -118,6 +118,16 @@ def test_a_request_that_the_model_cannot_answer_says_why(here: str, person: dict
         ("/risk", b'{"patient_id": "P-1", "index_date": "yesterday"}', 400),
         ("/risk", b'{"patient_id": "P-1", "index_date": "2999-01-01"}', 422),
         ("/risk", b'{"patient_id": "P-1", "index_date": "0001-01-01"}', 422),
+        ("/fhir", b'{"resourceType": "Bundle", "x": ' + b"9" * 5000 + b"}", 400),
+        ("/fhir", b'{"resourceType": "Bundle", "entry": [{"resource": NaN}, "\\ud800", 1e999]}', 422),
+        ("/risk", b'{"patient_id": "\\ud800"}', 400),
+        ("/risk", b'{"patient_id": "a\\u0000b"}', 422),
+        ("/risk", b'{"patient_id": 1e999}', 400),
+        ("/risk", b'{"patient_id": ["P-1"]}', 400),
+        ("/risk", b'{"patient_id": "P-1", "issuer": {"a": 1}}', 400),
+        ("/risk", b'{"patient_id": "P-1", "issuer": "\\ud800"}', 400),
+        ("/risk", b'{"patient_id": "P-1", "pipeline": "\\ud800"}', 422),
+        ("/risk", b'{"patient_id": "' + b"1" * 70_000 + b'"}', 413),
     ],
 )
 def test_bad_requests_are_told_so(here: str, path: str, content: bytes, status: int) -> None:

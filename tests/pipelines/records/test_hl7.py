@@ -310,6 +310,29 @@ def test_a_field_of_twenty_thousand_repetitions_is_read_at_once() -> None:
     assert len(record.events) == 20_001
 
 
+@pytest.mark.parametrize(
+    ("segments", "says"),
+    [
+        ("PID|1||1" + "|a" * 250_001, "250000 fields"),
+        ("PID|1||1" + "~a" * 50_001, "50000 repetitions of fields"),
+        ("PID|1||1" + "^a" * 500_001, "500000 components"),
+        ("PID|1||1" + "&a" * 500_001, "500000 subcomponents"),
+        ("\r" * 20_000 + "PID|1||1", "5000 segments"),
+    ],
+    ids=["fields", "repetitions", "components", "subcomponents", "segments"],
+)
+def test_a_message_of_more_parts_than_any_real_one_is_refused_before_it_is_cut(segments: str, says: str) -> None:
+    with pytest.raises(UnsuitableInput, match=f"the message has more than {says}"):
+        read_message(HEAD.format("ADT^A08") + segments + "\r", {})
+
+
+def test_a_patient_with_more_ids_than_any_real_one_is_refused_and_the_same_one_twice_is_one() -> None:
+    message = HEAD.format("ADT^A08").partition("PID")[0] + "PID|1||{}||Doe^Jane|||\r"
+    with pytest.raises(UnsuitableInput, match="a patient has more than 50 patient IDs"):
+        read_message(message.format("~".join(f"{n}^^^H^MR" for n in range(51))), {})
+    assert len(read_message(message.format("~".join(["7^^^H^MR"] * 51)), {}).records) == 1
+
+
 def test_an_acknowledgement_repeats_no_separator_and_no_segment_of_the_sender() -> None:
     text = ADT.replace("SENDER", "A\\F\\B\\X0D\\MSA").replace("|42|", "|4\\T\\2|").replace("SITE|CON", "Klinik Süd|CON")
     header, answer = acknowledgement(text, "AA").rstrip("\r").split("\r")

@@ -1,0 +1,94 @@
+"""What senders of records sent, read: functions for a reader process, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dicom_sr.errors import UnsuitableInput
+from node.network.http_answer import UnsuitableAnswer, read_json
+from pipelines.records.fhir import read_bundle
+from pipelines.records.hl7 import Incoming, read_message
+from pipelines.records.hl7_text import decoded
+from pipelines.records.record import Record
+
+HEADER = 2000  # characters of a message's first segment that an acknowledgement needs
+MOST_EVENTS = 200_000  # of one message or bundle, under each of the patient IDs
+
+
+class NotJson(UnsuitableInput):
+    """A body that is no JSON object, or one that nobody means to send."""
+
+
+@dataclass(frozen=True)
+class ReadMessage:
+    """What an HL7 v2 message says, or why nothing was made of it."""
+
+    header: str  # its first segment, for the acknowledgement
+    incoming: Incoming | None
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class ReadBundle:
+    """What a FHIR bundle says."""
+
+    records: tuple[Record, ...]
+    refused: dict[str, int]  # how often by reason
+
+
+def read_hl7(frame: bytes, ended: bool, issuers: dict[str, str], default_issuer: str) -> ReadMessage:
+    """Read an HL7 v2 message as it came; without its end it may lack its last segments, and is not used."""
+    header = header_of(frame)
+    try:
+        text = decoded(frame)
+        header = text[:HEADER]
+        if not ended:
+            raise UnsuitableInput("the end of the message did not come (FS and CR); nothing of it is stored")
+        incoming = read_message(text, issuers, default_issuer)
+        _require_few(incoming.records)
+    except UnsuitableInput as error:
+        return ReadMessage(header, None, str(error))
+    return ReadMessage(header, incoming)
+
+
+def header_of(frame: bytes) -> str:
+    """Where a message begins, as far as that can be told without reading it."""
+    return frame[:HEADER].decode("latin-1")
+
+
+def read_fhir(body: bytes, issuers: dict[str, str], default_issuer: str) -> ReadBundle:
+    """Read a FHIR R4 bundle, as JSON.
+
+    Raises
+    ------
+    NotJson
+        If it is no JSON object, or has more values or is nested deeper than any bundle.
+    UnsuitableInput
+        If it is no bundle, or has no patient with an identifier that counts.
+    """
+    read = read_bundle(json_object(body), issuers, default_issuer)
+    _require_few(read.records)
+    return ReadBundle(tuple(read.records), dict(read.refused))
+
+
+def json_object(body: bytes) -> dict[str, object]:
+    """The JSON object that a body is.
+
+    Raises
+    ------
+    NotJson
+        If it is none.
+    """
+    try:
+        content = read_json(body)
+    except UnsuitableAnswer as error:
+        raise NotJson(str(error).removeprefix("is ")) from None
+    if not isinstance(content, dict):
+        raise NotJson("not a JSON object")
+    return content
+
+
+def _require_few(records: Sequence[Record]) -> None:
+    if sum(1 + len(record.events) + len(record.retracted) for record in records) > MOST_EVENTS:
+        raise UnsuitableInput(f"it has more than {MOST_EVENTS:,} entries, counted for each patient ID; send parts")
