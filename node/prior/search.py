@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from node.config import Configuration, DicomWebDestination, DimseDestination
 from node.database.connection import Database
 from node.database.tables import InstanceRow, JobRow, ObjectRow
-from node.errors import JobFailed, PeerUnavailable, ReadingFailed
+from node.errors import JobFailed, MustWait, PeerUnavailable, ReadingFailed
 from node.prior.archive import Deadline, PriorArchive, ReportReference
 from node.prior.dicomweb_archive import DicomWebArchive
 from node.prior.dimse_archive import DimseArchive
@@ -91,7 +91,11 @@ class PriorReports:
         if not self._settings.keep_days or job.shadow or not wants_prior_report(pipeline_type(job.pipeline)):
             return
         for sop_instance_uid, path in reports:
-            header = self._reader.call(study_header, path, self._default_issuer)
+            try:
+                header = self._reader.call(study_header, path, self._default_issuer)
+            except (ReadingFailed, MustWait) as error:  # the report goes out all the same
+                log.warning("report not kept", extra={"job": job.id, "reason": str(error)})
+                continue
             self._own.keep(path, sop_instance_uid, header.who)
 
     def purge(self) -> int:

@@ -14,6 +14,8 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter
 
+from node.errors import ReaderDied
+
 OURS = ("node.", "pipelines.", "dicom_sr.")  # whose errors cross
 EXACT = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
 """For a dataclass that crosses and holds bytes, or numbers that may be none: its `__pydantic_config__`."""
@@ -111,6 +113,8 @@ def _error(name: str, arguments: tuple[str | int | None, ...]) -> Exception:
     kind = getattr(sys.modules.get(module), qualified, None)
     if not (isinstance(kind, type) and issubclass(kind, Exception) and f"{kind.__module__}.".startswith(OURS)):
         raise ValueError("an error that is none of this software")
+    if issubclass(kind, ReaderDied):
+        raise ValueError("a reader that answers has not died")
     error: Exception = kind.__new__(kind)
     error.args = arguments
     return error

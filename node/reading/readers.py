@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ParamSpec, Protocol, Self, TypeVar
 
 from node.box import Process, View
-from node.errors import MustWait, ReaderDied
+from node.errors import MustWait, ReaderDied, StorageAway
 from node.reading import messages
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,8 @@ R = TypeVar("R")
 
 COUNT = 4  # a process is started where all others are busy
 MEMORY_MB = 1536  # of address space; some 300 of them are Python with its libraries
-CPU_S = 20.0  # for one file; the header of 5,000 frames takes 3
-WALL_S = 60.0  # the same by the clock: storage may be slow
+CPU_S = 60.0  # for one file; a header of 10,000 frames may take 15 on a slow machine
+WALL_S = 300.0  # the same by the clock: storage may be slow
 START_S = 120.0  # on a machine that has much else to do
 LAST_BREATH_S = 1.0  # for a process that has closed the connection
 LARGEST_ANSWER = 256 * 2**20  # bytes
@@ -66,11 +66,12 @@ class _Process:
             command = ["-m", "node.reading", str(theirs.fileno()), str(memory_mb), str(cpu_s)]
             self.process = Process(command, view, theirs.fileno(), **ALONE)
         self.connection = Connection(ours.detach())
+        self._ended = False
 
     @property
     def is_fit(self) -> bool:
         """Whether it is there, and sees the images: not those of a storage that came back since it was started."""
-        return self.process.alive and _identity(self._instances) == self._seen
+        return not self._ended and self.process.alive and _identity(self._instances) == self._seen
 
     def greet(self) -> None:
         """Wait until the process has started; this time does not count against the call.
@@ -88,6 +89,7 @@ class _Process:
 
     def end(self, patience_s: float = 0.0) -> int:
         """End the process, after `patience_s`; its exit code, or minus the signal that ended it."""
+        self._ended = True
         code = self.process.end(patience_s)
         self.connection.close()
         return code
@@ -99,6 +101,10 @@ def _identity(folder: Path | None) -> tuple[int, int] | None:
     except OSError:
         return None
     return None if found is None else (found.st_dev, found.st_ino)
+
+
+class _Killed(ReaderDied):
+    """By somebody else: the system, where memory is short, or whoever closes the pool."""
 
 
 class Readers:
@@ -143,7 +149,7 @@ class Readers:
         self.close()
 
     def close(self) -> None:
-        """End all processes; no call may be under way."""
+        """End all processes; calls under way raise `MustWait`."""
         with self._lock:
             self._closed = True
             for process in self._running:
@@ -171,7 +177,9 @@ class Readers:
         ReadingFailed
             If it raises anything else.
         ReaderDied
-            If the process ends, or takes too long or too much.
+            If the process ends, or takes too much memory or processor time.
+        StorageAway
+            If it takes too long by the clock.
         MustWait
             If the node is being stopped.
         """
@@ -180,10 +188,11 @@ class Readers:
         process = self._free.get()
         try:
             process = self._alive(process)
-            return self._converse(process, function, request)
-        except ReaderDied:
-            process = None
-            raise
+            try:
+                return self._converse(process, function, request)
+            except _Killed:  # once more: the file need not be at fault
+                process = self._alive(process)
+                return self._converse(process, function, request)
         finally:
             self._free.put(process)
 
@@ -210,12 +219,13 @@ class Readers:
             result: R = messages.answer(function, self._ask(process, request))
         except TimeoutError as error:
             self._end(process)
-            raise ReaderDied(f"what was received was not read within {self._wall_s:g} s") from error
+            raise StorageAway(f"what was received was not read within {self._wall_s:g} s") from error
         except messages.NotUnderstood as error:
             self._end(process)
             raise ReaderDied("what was received made what reads it give an answer that makes no sense") from error
         except (EOFError, OSError) as error:
-            raise ReaderDied(_how(self._end(process, LAST_BREATH_S))) from error
+            code = self._end(process, LAST_BREATH_S)
+            raise (_Killed if code == -signal.SIGKILL else ReaderDied)(_how(code)) from error
         return result
 
     def _ask(self, process: _Process, request: bytes) -> bytes:

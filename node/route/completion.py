@@ -9,7 +9,7 @@ that it was dealt with, and everything is in the database: a restart forgets not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -61,7 +61,13 @@ class Completion:
     def __init__(self, database: Database, settings: ReceiveSettings, clock: Callable[[], datetime]) -> None:
         self._database, self._settings, self._clock = database, settings, clock
 
-    def poll(self, *, studies: bool = True, put_off: PutOff = MappingProxyType({})) -> list[Complete]:
+    def poll(
+        self,
+        *,
+        studies: bool = True,
+        put_off: PutOff = MappingProxyType({}),
+        under_way: Collection[str] = (),
+    ) -> list[Complete]:
         """What is complete and has not been settled; series before studies, which can be left out.
 
         Parameters
@@ -70,10 +76,13 @@ class Completion:
             Whether to look for studies, too.
         put_off
             Series and studies that are left alone for now, so that others get their turn.
+        under_way
+            Studies that are being decided about.
         """
         now = self._clock()
         with Session(self._database) as session:
-            return [*self._series(session, now, put_off), *(self._studies(session, now, put_off) if studies else ())]
+            found = self._series(session, now, put_off, under_way)
+            return [*found, *(self._studies(session, now, put_off, under_way) if studies else ())]
 
     @staticmethod
     def settle(session: Session, complete: Complete, now: datetime, *, untroubled: bool = True) -> bool:
@@ -122,7 +131,7 @@ class Completion:
             update(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).values(trouble=trouble)
         )
 
-    def _series(self, session: Session, now: datetime, put_off: PutOff) -> list[Complete]:
+    def _series(self, session: Session, now: datetime, put_off: PutOff, under_way: Collection[str]) -> list[Complete]:
         waiting = session.execute(
             select(
                 SeriesRow.series_instance_uid,
@@ -138,7 +147,8 @@ class Completion:
         wanted = (
             row
             for row in waiting
-            if not _is_put_off(put_off, row.study_instance_uid, row.series_instance_uid, row.last_received)
+            if row.study_instance_uid not in under_way
+            and not _is_put_off(put_off, row.study_instance_uid, row.series_instance_uid, row.last_received)
             and self._series_is_due(session, row, now)
         )
         due = list(islice(wanted, AT_ONCE))
@@ -155,16 +165,21 @@ class Completion:
             and not _being_sent(session, series.study_instance_uid, series.series_instance_uid)
         )
 
-    def _studies(self, session: Session, now: datetime, put_off: PutOff) -> list[Complete]:
+    def _studies(self, session: Session, now: datetime, put_off: PutOff, under_way: Collection[str]) -> list[Complete]:
         undecided = select(SeriesRow.study_instance_uid).where(SeriesRow.instances > SeriesRow.study_routed_instances)
         quiet_since = now - timedelta(seconds=self._settings.study_quiet_s)
         studies: Sequence[StudyRow] = session.scalars(
             select(StudyRow)
             .where(StudyRow.study_instance_uid.in_(undecided), StudyRow.last_received <= quiet_since)
             .order_by(StudyRow.last_received)
-            .limit(AT_ONCE + len(put_off))
+            .limit(AT_ONCE + len(put_off) + len(under_way))
         ).all()
-        due = [one for one in studies if not _is_put_off(put_off, one.study_instance_uid, None, one.last_received)]
+        due = [
+            one
+            for one in studies
+            if one.study_instance_uid not in under_way
+            and not _is_put_off(put_off, one.study_instance_uid, None, one.last_received)
+        ]
         return [_study(session, study) for study in due[:AT_ONCE]]
 
 

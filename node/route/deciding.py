@@ -97,11 +97,12 @@ class Deciding:
             If the database cannot be reached; everything else is recorded, and put off for a while.
         """
         now = self._clock()
-        left_alone = {key: one.last_received for key, one in self._put_off.items() if one.until > now}
-        found = self._completion.poll(studies=studies, put_off=left_alone)
-        gone = self._put_off.keys() - left_alone - {(one.study_instance_uid, one.series_instance_uid) for one in found}
-        for key in [key for key in gone if studies or key[1] is not None]:  # erased, or decided about by another node
-            self._put_off.pop(key, None)
+        left_alone = {key: one.last_received for key, one in list(self._put_off.items()) if one.until > now}
+        found = self._completion.poll(studies=studies, put_off=left_alone, under_way=frozenset(self._under_way))
+        still_there = left_alone.keys() | {(one.study_instance_uid, one.series_instance_uid) for one in found}
+        for key in set(self._put_off) - still_there:  # erased, or decided about by another node
+            if key[0] not in self._under_way and (studies or key[1] is not None):
+                self._put_off.pop(key, None)
         of_study: dict[str, list[Complete]] = {}
         for complete in found:
             of_study.setdefault(complete.study_instance_uid, []).append(complete)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import ClassVar
 
 from pydantic import ConfigDict
@@ -44,6 +45,8 @@ TEXTS = {
     "association.peer_address": "IP address of the sender; a network such as 10.2.0.0/16 can be asked for",
     "study.modalities": "modalities of the study's series (routes of level study)",
 }
+LONGEST_TEXT = 4096  # characters of a value that are looked at
+MOST_VALUES = 50_000  # different ones of one key
 ONE_STUDY = "series of one study"  # a part of a series may look whole: its job is told why it does not run
 BODY_PART = "series.body_part"
 MADE_BY_NODE = "made by this kind of node"  # never processed, so that results that come back make no loop
@@ -100,7 +103,8 @@ def series_facts(series: Series, keys: Sequence[str]) -> Facts:
     tags = sorted({*_ALWAYS_READ, *asked, *(path[0] for path in paths)})
     headers = list(_headers(series, tags))
     values: dict[str, tuple[Value, ...]] = {
-        ".".join(path): _distinct(value for header in headers for value in _values(header, path)) for path in paths
+        ".".join(path): _distinct(value for header in _each(headers) for value in _values(header, path))
+        for path in paths
     }
     values |= _whole(headers, len(series.instances))
     values[BODY_PART] = _body_parts(headers) if asked else ()
@@ -202,8 +206,15 @@ def _plain(value: object) -> Value:
         return int(value) if isinstance(value, int) else float(value)
     if hasattr(value, "__float__") and not isinstance(value, str):  # DSdecimal
         return float(value)
-    return str(value).strip()
+    return str(value)[:LONGEST_TEXT].strip()
 
 
 def _distinct(values: Iterable[Value]) -> tuple[Value, ...]:
-    return tuple(dict.fromkeys(values))
+    return tuple(islice(dict.fromkeys(values), MOST_VALUES))
+
+
+def _each(headers: Iterable[Dataset]) -> Iterator[Dataset]:
+    """Each header; the time limit is for what is done with one of them."""
+    for header in headers:
+        goes_on()
+        yield header

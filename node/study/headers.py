@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
+import io
+import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -35,11 +36,12 @@ PATIENT = (
 )
 STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "AcquisitionDate")
 
-MAXIMUM_ITEMS = 200_000  # of sequences in a header; one of 10,000 frames has some 100,000
-MAXIMUM_INFLATED = 64 * 2**20  # bytes before the pixels of a deflated data set
+MAXIMUM_ITEMS = 1_000_000  # of sequences in a header: 20,000 frames with 20 macros have 400,000
+LOOKED_THROUGH = 64 * 2**20  # bytes of a file in which its items are counted
+MAXIMUM_INFLATED = 128 * 2**20  # bytes of a deflated data set; what follows them is left out
 ITEM_MARKS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # (FFFE,E000) in either byte order
-PIXEL_MARK = b"\xe0\x7f\x10\x00"  # (7FE0,0010) in little endian
 PIXEL_DATA, META_GROUP = 0x7FE00008, 0x0002  # the first of the elements that hold pixels
+PIXEL_ELEMENTS = re.compile(rb"\xe0\x7f[\x08\x09\x10]\x00")  # and their tags, in little endian
 META_BYTES = 4096  # in which a file says that it is deflated
 PIECE = 2**20
 
@@ -83,50 +85,50 @@ def _within_bounds(path: Path, tags: list[BaseTag]) -> Dataset | None:
 
     pydicom makes an object of each item, and inflates all of a deflated data set, pixels included.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if _items(content, content.find(PIXEL_MARK)) > MAXIMUM_ITEMS:
+    with path.open("rb") as file:
+        beginning = file.read(META_BYTES)
+        file.seek(0)
+        if beginning.find(DeflatedExplicitVRLittleEndian.encode()) >= 0 and (inflated := _inflated(file)) is not None:
+            if _has_too_many_items(io.BytesIO(inflated)):
+                return None
+            data_set = cast(BinaryIO, DicomBytesIO(inflated))
+            return read_dataset(
+                data_set, False, True, stop_when=lambda tag, *_: tag >= PIXEL_DATA, specific_tags=[*tags]
+            )
+        file.seek(0)
+        if _has_too_many_items(file):
             return None
-        if content.find(DeflatedExplicitVRLittleEndian.encode(), 0, META_BYTES) < 0:
-            return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True)
-        read_preamble(file, force=True)
-        meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag.group != META_GROUP)
-        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-            file.seek(0)
-            return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True)
-        inflated = _inflated_header(file)
-    if inflated is None or _items(inflated, len(inflated)) > MAXIMUM_ITEMS:
+        file.seek(0)
+        return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True)
+
+
+def _has_too_many_items(file: BinaryIO) -> bool:
+    """Whether more items seem to begin before the pixels than any real header has; the same bytes may be a value."""
+    count, looked, rest = 0, 0, b""
+    while looked < LOOKED_THROUGH and count <= MAXIMUM_ITEMS and (read := file.read(PIECE)):
+        piece = rest + read
+        pixels = PIXEL_ELEMENTS.search(piece)
+        count += max(piece.count(mark, 0, pixels.start() if pixels else len(piece)) for mark in ITEM_MARKS)
+        if pixels:
+            break
+        looked, rest = looked + len(read), piece[-3:]  # a mark may lie across two pieces
+    return count > MAXIMUM_ITEMS
+
+
+def _inflated(file: BinaryIO) -> bytes | None:
+    """The data set of a file, inflated (PS3.5 A.5) as far as a header may go; None if it is not deflated."""
+    read_preamble(file, force=True)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag.group != META_GROUP)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return None
-    return read_dataset(
-        cast(BinaryIO, DicomBytesIO(inflated)),
-        False,
-        True,
-        stop_when=lambda tag, *_: tag >= PIXEL_DATA,
-        specific_tags=[*tags],
-    )
-
-
-def _items(content: bytes | mmap.mmap, end: int) -> int:
-    """How many items begin before `end` (-1: anywhere), or a few more: the same bytes may stand in a value."""
-    count, end = 0, len(content) if end < 0 else end
-    for mark in ITEM_MARKS:
-        at = content.find(mark, 0, end)
-        while at >= 0 and count <= MAXIMUM_ITEMS:
-            count += 1
-            at = content.find(mark, at + len(mark), end)
-    return count
-
-
-def _inflated_header(file: BinaryIO) -> bytes | None:
-    """What is left of the file, inflated up to the pixels (PS3.5 A.5); None where that is too much."""
     stream, inflated = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
-    while piece := stream.unconsumed_tail or file.read(PIECE):
-        seen = max(len(inflated) - len(PIXEL_MARK), 0)
-        inflated += stream.decompress(piece, PIECE)
-        if inflated.find(PIXEL_MARK, seen) >= 0 or stream.eof:
-            return bytes(inflated)
-        if len(inflated) > MAXIMUM_INFLATED:
-            return None
-    raise zlib.error("the deflated data set is cut off")
+    while not stream.eof and len(inflated) < MAXIMUM_INFLATED:
+        piece = stream.unconsumed_tail or file.read(PIECE)
+        more = stream.decompress(piece, PIECE)
+        if not piece and not more:
+            raise zlib.error("the deflated data set is cut off")
+        inflated += more
+    return bytes(inflated)
 
 
 @dataclass(frozen=True)

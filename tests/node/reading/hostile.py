@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import Instance, Series
-from node.errors import PeerRefused
+from node.errors import PeerRefused, ReaderDied
 from node.reading import goes_on
 from node.reading.messages import EXACT
 from node.route.facts import Value
@@ -105,11 +105,27 @@ def open_files() -> int:
             held.append(os.open("/dev/null", os.O_RDONLY))
     except OSError:
         return len(held)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
 
 
 def wrong_kind() -> int:
     """Answers with what it does not declare."""
     return "a text"  # type: ignore[return-value]
+
+
+def killed_once(mark: Path) -> int:
+    """As the system ends it when memory is short elsewhere."""
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1
+
+
+def says_that_it_died() -> int:
+    """A lie."""
+    raise ReaderDied("not true")
 
 
 def series_of(path: Path) -> Series:

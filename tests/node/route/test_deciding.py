@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,9 @@ def complete(series: str) -> Complete:
 class Feed:
     """A completion that says the same until it is settled, which never happens here."""
 
-    def poll(self, *, studies: bool = True, put_off: PutOff = MappingProxyType({})) -> list[Complete]:
+    def poll(
+        self, *, studies: bool = True, put_off: PutOff = MappingProxyType({}), under_way: Collection[str] = ()
+    ) -> list[Complete]:
         return [one for one in (complete("bad"), complete("good")) if ("1.2.3", one.series_instance_uid) not in put_off]
 
 

@@ -16,6 +16,7 @@ from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from node.errors import NodeError
+from node.reading import Readers
 from node.study import headers
 from node.study.headers import day, identity_in, read_header, study_header
 from pipelines.records.record import Identity
@@ -136,7 +137,10 @@ def explicit(ds: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def test_of_a_deflated_object_no_more_than_the_header_is_inflated(tmp_path: Path) -> None:
+def test_of_a_deflated_object_no_more_than_a_header_is_inflated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headers, "MAXIMUM_INFLATED", 2**22)
     pixels = b"\xe0\x7f\x10\x00OW\0\0" + (2**26).to_bytes(4, "little") + bytes(2**26)
     path = file_of(explicit(header()) + pixels, tmp_path / "a.dcm", deflate=True)
     tracemalloc.start()
@@ -148,11 +152,49 @@ def test_of_a_deflated_object_no_more_than_the_header_is_inflated(tmp_path: Path
     assert most < 2**24
 
 
-def test_a_deflated_header_without_end_is_not_read(tmp_path: Path) -> None:
-    much = headers.MAXIMUM_INFLATED + 2 * headers.PIECE
+def test_a_deflated_object_without_pixels_and_without_end_is_inflated_to_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headers, "MAXIMUM_INFLATED", 2**22)
+    much = 2**26
     document = b"\x42\x00\x11\x00OB\0\0" + much.to_bytes(4, "little") + bytes(much)
     path = file_of(explicit(header()) + document, tmp_path / "a.dcm", deflate=True)
-    assert read_header(path, ["Modality"]) is None
+    tracemalloc.start()
+    read = read_header(path, ["Modality"])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert read is not None
+    assert read.Modality == "MR"
+    assert most < 2**24
+
+
+@pytest.mark.parametrize("more", range(0, 40, 3))
+def test_a_deflated_object_is_whole_wherever_a_piece_of_it_ends(tmp_path: Path, more: int) -> None:
+    size = headers.PIECE + 2 * more
+    value = b"\x42\x00\x11\x00OB\0\0" + size.to_bytes(4, "little") + bytes(size)
+    path = file_of(explicit(header()) + value, tmp_path / "a.dcm", deflate=True)
+    assert read_header(path, ["Modality"]) is not None
+
+
+def test_an_icon_does_not_end_a_deflated_header(tmp_path: Path) -> None:
+    ds, icon = header(), Dataset()
+    icon.PixelData = bytes(64)
+    icon["PixelData"].VR = "OW"
+    ds.IconImageSequence = [icon]
+    ds.add_new((0x0089, 0x1010), "UN", bytes(3 * headers.PIECE))
+    path = file_of(explicit(ds), tmp_path / "a.dcm", deflate=True)
+    read = read_header(path, ["PatientID", "PixelSpacing"])
+    assert read is not None
+    assert list(read.PixelSpacing) == [0.5, 0.25]
+
+
+def test_a_file_larger_than_a_readers_memory_is_read(tmp_path: Path) -> None:
+    path = file_of(explicit(header()), tmp_path / "a.dcm", deflate=False)
+    with path.open("ab") as file:
+        file.write(b"\xe0\x7f\x10\x00OW\0\0" + (3 * 2**30).to_bytes(4, "little"))
+        file.truncate(3 * 2**30 + file.tell())  # takes no room
+    with Readers(1) as readers:
+        assert readers.call(study_header, path, "").who.patient_id == "ID-4711"
 
 
 def test_a_deflated_object_that_is_cut_off_is_not_read(tmp_path: Path) -> None:
