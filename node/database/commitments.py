@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from pydicom.dataset import Dataset
-from sqlalchemy import ColumnElement, Select, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.orm import Session
 
 from node.database.states import COMMITMENT, CommitmentDirection, CommitmentState, ForbiddenTransition, before, require
@@ -28,15 +27,6 @@ class Report:
 
     event_type: int  # 1: all is kept; 2: failures exist
     failed: Mapping[str, int]  # failure reason by SOP Instance UID
-
-    @classmethod
-    def read(cls, information: Dataset, event_type: int) -> Report:
-        """The report in the event information of an N-EVENT-REPORT."""
-        failed = {
-            str(item.get("ReferencedSOPInstanceUID", "")): int(item.get("FailureReason", 0) or 0)
-            for item in information.get("FailedSOPSequence", None) or ()
-        }
-        return cls(event_type, failed)
 
 
 def begin(
@@ -83,6 +73,12 @@ def due(direction: CommitmentDirection, now: datetime, peer: str | None = None) 
     """The transactions of one direction that wait no longer, the longest due first."""
     waiting = transactions(direction, CommitmentState.WAITING, peer=peer)
     return waiting.where(CommitmentRow.not_before <= now).order_by(CommitmentRow.not_before)
+
+
+def waiting(session: Session, direction: CommitmentDirection, peer: str) -> int:
+    """How many transactions with that peer wait."""
+    of_peer = transactions(direction, CommitmentState.WAITING, peer=peer)
+    return session.scalar(of_peer.with_only_columns(func.count())) or 0
 
 
 # ---- of peers that ask the node

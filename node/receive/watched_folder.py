@@ -218,7 +218,8 @@ class FolderWatcher:
         """Delete a file of that SHA-256, all of which is stored; why it was not deleted, or nothing."""
         if reason := _unfinished(path):
             return reason
-        if not all(self._store.make_safe(receipt.sop_instance_uid) for receipt in receipts):
+        wanted = {receipt.sop_instance_uid for receipt in receipts}
+        if self._store.make_safe(wanted) != wanted:
             return "is not in the store any more"
         if digest is None or digest_of(path) != digest:
             return "has changed while it was read"

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 
-from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
@@ -22,6 +21,7 @@ from node.database import commitments, job_states, outbox
 from node.database.connection import Database
 from node.database.states import CommitmentDirection, CommitmentState, OutboxState
 from node.database.tables import CommitmentRow, OutboxRow
+from node.network.commitment_information import Information
 from node.send.delivery import Delivery
 from node.send.dimse_delivery import DimseDelivery
 
@@ -57,11 +57,11 @@ class CommitmentRequests:
         )
 
     # ---- reports
-    def note_report(self, information: Dataset, event_type: int) -> None:
+    def note_report(self, information: Information, event_type: int) -> None:
         """Keep a report that came on the association of the request; `take_reports` acts on it."""
-        report = commitments.Report.read(information, event_type)
+        report = commitments.Report(event_type, information.failed)
         with Session(self._database) as session, session.begin():
-            commitments.note_report(session, str(information.TransactionUID), report)
+            commitments.note_report(session, information.transaction_uid, report)
 
     def take_reports(self) -> bool:
         """Act on the reports that have come, `AT_ONCE` at a time; whether there were any."""

@@ -11,6 +11,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, build_role, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.events import EventHandlerType
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.sop_class import StorageCommitmentPushModelInstance
@@ -18,6 +19,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 from dicom_sr.profile import ObjectFile
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
+from node.network.commitment_information import Information, NotTaken, read_information
 from node.network.requestor import (
     ACSE_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
@@ -41,7 +43,7 @@ CLASS_NOT_SUPPORTED, SYNTAX_NOT_SUPPORTED = 3, 4  # PS3.8 9.3.3.2
 SUCCESS, PENDING = 0x0000, (0xFF00, 0xFF01)
 
 
-Report = Callable[[Dataset, int], None]  # the data set of an N-EVENT-REPORT and its event type
+Report = Callable[[Information, int], None]  # what an N-EVENT-REPORT says, and its event type
 
 
 class DimseDelivery:
@@ -183,7 +185,13 @@ class DimseDelivery:
         arrived = threading.Event()
 
         def take(event: evt.Event) -> tuple[int, None]:
-            report(event.event_information, event.event_type or 0)
+            assert isinstance(event.request, N_EVENT_REPORT)
+            encoded = event.request.EventInformation
+            try:
+                information = read_information(encoded.getvalue() if encoded else b"", event.context.transfer_syntax)
+            except NotTaken as problem:
+                return problem.status, None
+            report(information, event.event_type or 0)
             arrived.set()
             return SUCCESS, None
 

@@ -12,6 +12,7 @@ A watchdog ends what is silent or too slow by shutting its socket down, so that 
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import socket
 import ssl
@@ -32,6 +33,7 @@ from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 
 from node.config import DimseSettings
 from node.database.states import AssociationOutcome
+from node.network.commitment_information import MAXIMUM_BYTES
 from node.receive.dimse.admission import Rejection, Slot
 from node.receive.dimse.associate_request import MAXIMUM_ASSOCIATE, excess, titles
 from node.receive.dimse.messages import (
@@ -67,7 +69,7 @@ FIRST_BUFFER = 16 * 1024  # until there is an association
 BUFFER = 2**18 + 64  # for one: two PDUs of the usual size at a time; more than the processor caches is slower
 GATHERED = 256  # fragments to one write
 MAXIMUM_COMMAND = 64 * 1024
-MAXIMUM_MESSAGE = 16 * 2**20  # the data set of a message that is not C-STORE, such as an N-ACTION
+MAXIMUM_MESSAGE = 4 * MAXIMUM_BYTES  # the data set of an N-ACTION or N-EVENT-REPORT; a fourth of it is answered
 PDU_S = 30.0  # a PDU that has begun must end within this: 128 kB at 4 kB/s
 SLOW_AFTER_S = 60.0  # an instance must be here after this long and a second per SLOW_BYTES
 SLOW_BYTES = 1024
@@ -132,6 +134,7 @@ class Association(threading.Thread):
         self._command = bytearray()
         self._request: CommandSet | None = None
         self._data = bytearray()
+        self._data_size = 0
         self._context_id = 0
         self._message_deadline = 0.0
         self._calling = ""
@@ -424,9 +427,11 @@ class Association(threading.Thread):
             raise Abort(UNEXPECTED_PDU, "Data without its command")
         incoming = self._incoming
         if incoming is None:
-            self._data += fragment
-            if len(self._data) > MAXIMUM_MESSAGE:
+            self._data_size += len(fragment)
+            if self._data_size > MAXIMUM_MESSAGE:
                 raise Abort(INVALID_PARAMETER, "Message too long")
+            if len(self._data) <= MAXIMUM_BYTES:  # of what is too long enough is kept to see that it is
+                self._data += fragment
             if last:
                 request, self._request = self._request, None
                 self._answer_other(context_id, request)
@@ -465,7 +470,8 @@ class Association(threading.Thread):
 
     def _answer_other(self, context_id: int, request: CommandSet) -> None:
         """Everything but C-STORE, by pynetdicom's own messages."""
-        data, self._data = bytes(self._data), bytearray()
+        data, self._data, self._data_size = bytes(self._data), bytearray(), 0
+        self.deadline = math.inf  # while the node works; what it takes is bounded by what a message may hold
         if request.field == N_EVENT_REPORT_RSP and self._reported:
             transaction, self._reported = self._reported, ""
             self._services.commitment.reported(transaction, request.status)
@@ -483,8 +489,9 @@ class Association(threading.Thread):
             raise Abort(NOT_SPECIFIED, "The service is not offered")
         self._send(context_id, response)
         if response.then is not None:
+            self.deadline = math.inf
             self._reported = response.subject
-            self._send(context_id, response.then)
+            self._send(context_id, response.then())
 
     def _send(self, context_id: int, response: Response) -> None:
         message = response.message()
@@ -492,6 +499,7 @@ class Association(threading.Thread):
         for part in message.encode_msg(context_id, self._peer_maximum):
             pdu = P_DATA_TF()
             pdu.from_primitive(part)
+            self.deadline = time.monotonic() + PDU_S
             self._socket.sendall(pdu.encode())
 
 

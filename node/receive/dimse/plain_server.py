@@ -295,11 +295,13 @@ class PlainServer:
     def _action(self, event: Any) -> tuple[int, None]:
         calling = str(event.assoc.requestor.ae_title).strip()
         address = str(event.assoc.requestor.address)
-        return self._services.action(calling, address, event.action_type, event.action_information), None
+        encoded, syntax = event.request.ActionInformation, str(event.context.transfer_syntax)
+        return self._services.action(calling, address, event.action_type, encoded, syntax)[0], None
 
     def _report(self, event: Any) -> tuple[int, None]:
         calling = str(event.assoc.requestor.ae_title).strip()
-        return self._services.report(calling, event.event_type, event.event_information), None
+        encoded, syntax = event.request.EventInformation, str(event.context.transfer_syntax)
+        return self._services.report(calling, event.event_type, encoded, syntax), None
 
     def _ended(self, event: Any, outcome: Any) -> None:
         """Whichever of released, aborted and connection closed comes first."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any, NamedTuple
 
-from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom.dimse_messages import C_ECHO_RSP, N_ACTION_RSP, N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP
 from pynetdicom.dimse_primitives import C_ECHO, N_ACTION, N_EVENT_REPORT
-from pynetdicom.dsutils import decode, encode
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 
+from node.network.commitment_information import Information, NotTaken, read_information
 from node.network.sop_classes import StorageCommitmentPushModel, Verification
 from node.receive.dimse.admission import Admission
 from node.receive.dimse.commitment_provider import CommitmentProvider
@@ -19,8 +21,10 @@ from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, Incoming
 from node.receive.store.store import Store
 
+log = logging.getLogger(__name__)
+
 SUCCESS = 0x0000
-PROCESSING_FAILURE, NO_SUCH_ACTION, NO_SUCH_EVENT = 0x0110, 0x0123, 0x0113  # PS3.7 C.4, C.5
+NO_SUCH_ACTION, NO_SUCH_EVENT = 0x0123, 0x0113  # PS3.7 C.4, C.5
 
 
 class Response(NamedTuple):
@@ -28,7 +32,7 @@ class Response(NamedTuple):
 
     message: Any
     primitive: Any
-    then: Response | None = None
+    then: Callable[[], Response] | None = None
     subject: str = ""  # the transaction UID that `then` is about
 
 
@@ -100,54 +104,63 @@ class Services:
             action.AffectedSOPClassUID = request.RequestedSOPClassUID
             action.AffectedSOPInstanceUID = request.RequestedSOPInstanceUID
             action.ActionTypeID = request.ActionTypeID
-            information = _data_set(request.ActionInformation, syntax)
-            action.Status = self.action(calling, address, request.ActionTypeID or 0, information)
-            then = self._report_here(action.Status, calling, address, information, syntax)
-            return Response(N_ACTION_RSP, action, then, str(information.get("TransactionUID", "")))
+            action.Status, transaction = self.action(
+                calling, address, request.ActionTypeID or 0, request.ActionInformation, syntax
+            )
+            peer = self.admission.peer(calling, address)
+            if action.Status != SUCCESS or (peer and peer[1].host and peer[1].port):
+                return Response(N_ACTION_RSP, action)
+            # the peer has no address to call back: it is told on the same association
+            return Response(N_ACTION_RSP, action, lambda: self._report_here(transaction, syntax), transaction)
         if isinstance(request, N_EVENT_REPORT):
             report = N_EVENT_REPORT()
             report.MessageIDBeingRespondedTo = request.MessageID
             report.AffectedSOPClassUID = request.AffectedSOPClassUID
             report.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
             report.EventTypeID = request.EventTypeID
-            report.Status = self.report(calling, request.EventTypeID or 0, _data_set(request.EventInformation, syntax))
+            report.Status = self.report(calling, request.EventTypeID or 0, request.EventInformation, syntax)
             return Response(N_EVENT_REPORT_RSP, report)
         return None
 
-    def _report_here(
-        self, status: int, calling: str, address: str, information: Dataset, syntax: str
-    ) -> Response | None:
-        """The report on the same association, for a peer that the node has no address to call back."""
-        peer = self.admission.peer(calling, address)
-        if status != SUCCESS or (peer and peer[1].host and peer[1].port):
-            return None
-        event_type, result = self.commitment.result_of(str(information.TransactionUID))
+    def _report_here(self, transaction_uid: str, syntax: str) -> Response:
+        """The report on the association of the request; what it names may take a while to make safe."""
+        outcome = self.commitment.result_of(transaction_uid)
         report = N_EVENT_REPORT()
         report.MessageID = 1
         report.AffectedSOPClassUID = StorageCommitmentPushModel
         report.AffectedSOPInstanceUID = StorageCommitmentPushModelInstance
-        report.EventTypeID = event_type
+        report.EventTypeID = outcome.event_type
         uid = UID(syntax)
-        encoded = encode(result, uid.is_implicit_VR, uid.is_little_endian, uid.is_deflated)
+        encoded = encode(outcome.information(syntax), uid.is_implicit_VR, uid.is_little_endian, uid.is_deflated)
         report.EventInformation = BytesIO(encoded or b"")
         return Response(N_EVENT_REPORT_RQ, report)
 
-    def action(self, calling: str, address: str, action_type: int, information: Dataset) -> int:
-        """A peer asks for storage commitment (PS3.4 J.3.2): the status of the N-ACTION."""
+    def action(
+        self, calling: str, address: str, action_type: int, encoded: BytesIO | None, syntax: str
+    ) -> tuple[int, str]:
+        """A peer asks for storage commitment (PS3.4 J.3.2): the status of the N-ACTION, and the transaction UID."""
         if action_type != 1:
-            return NO_SUCH_ACTION
+            return NO_SUCH_ACTION, ""
         peer = self.admission.peer(calling, address)
-        return self.commitment.request(peer[0] if peer else calling, information)
+        name = peer[0] if peer else calling
+        try:
+            information = _information(encoded, syntax)
+        except NotTaken as problem:
+            log.warning("commitment request refused", extra={"peer": name, "reason": f"it {problem}"})
+            return problem.status, ""
+        return self.commitment.request(name, information), information.transaction_uid
 
-    def report(self, calling: str, event_type: int, information: Dataset) -> int:
+    def report(self, calling: str, event_type: int, encoded: BytesIO | None, syntax: str) -> int:
         """An archive reports on what we asked it to commit (PS3.4 J.3.3): the status of the N-EVENT-REPORT."""
         if event_type not in (1, 2):
             return NO_SUCH_EVENT
+        try:
+            information = _information(encoded, syntax)
+        except NotTaken as problem:
+            log.warning("commitment report refused", extra={"calling": calling, "reason": f"it {problem}"})
+            return problem.status
         return self.commitment.take_report(calling, event_type, information)
 
 
-def _data_set(encoded: Any, syntax: str) -> Dataset:
-    if encoded is None:
-        return Dataset()
-    uid = UID(syntax)
-    return decode(encoded, uid.is_implicit_VR, uid.is_little_endian, uid.is_deflated)
+def _information(encoded: BytesIO | None, syntax: str) -> Information:
+    return Information() if encoded is None else read_information(encoded.getvalue(), syntax)

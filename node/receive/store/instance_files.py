@@ -25,7 +25,7 @@ import logging
 import mmap
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -313,17 +313,29 @@ class InstanceFiles:
         """Whether another instance was refused because this UID is taken: whoever asks may mean that one."""
         return (self.instances / relative_path(sop_instance_uid)).with_suffix(TAKEN).exists()
 
-    def make_safe(self, sop_instance_uid: str) -> bool:
-        """Make a stored instance survive a power cut, for storage commitment; False where it is not there."""
-        path = self.find(sop_instance_uid)
-        if path is None:
-            return False
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        flush(path.parent)
-        self.receipts.append(Synced(sop_instance_uid))
-        self.receipts.sync()
-        return True
+    def make_safe(self, sop_instance_uids: Iterable[str]) -> set[str]:
+        """Make stored instances survive a power cut, for storage commitment; those that now do.
+
+        Each file is synced, and then each folder and the receipts once.
+        """
+        synced: dict[Path, list[str]] = {}  # by folder
+        for uid in sop_instance_uids:
+            path = self.find(uid)
+            with contextlib.suppress(OSError):
+                if path is not None:
+                    with path.open("rb") as file:
+                        os.fsync(file.fileno())
+                    synced.setdefault(path.parent, []).append(uid)
+        safe: set[str] = set()
+        for folder, uids in synced.items():
+            with contextlib.suppress(OSError):
+                flush(folder)
+                safe.update(uids)
+        for uid in safe:
+            self.receipts.append(Synced(uid))
+        if safe:
+            self.receipts.sync()
+        return safe
 
     def free_bytes(self) -> int:
         """Room on the store's file system for a process without privileges; looked at a few times a second."""

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.database.tables import CommitmentRow
+from node.network.commitment_information import Information, data_set, read_information
 from node.network.sop_classes import StorageCommitmentPushModel, StudyRootQueryRetrieveInformationModelFind
 from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.store.locks import LeaderLock
@@ -92,20 +94,10 @@ def receiver(out: Outgoing) -> CommitmentProvider:
     )
 
 
-def report(transaction: CommitmentRow, failed: dict[str, int] | None = None) -> tuple[int, Dataset]:
-    """A report as an archive makes it: event type and data set."""
-    ds = Dataset()
-    ds.TransactionUID = transaction.transaction_uid
-    ds.ReferencedSOPSequence, ds.FailedSOPSequence = [], []
-    for sop_class, uid in transaction.references:
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, uid
-        if uid in (failed or {}):
-            item.FailureReason = (failed or {})[uid]
-            ds.FailedSOPSequence.append(item)
-        else:
-            ds.ReferencedSOPSequence.append(item)
-    return (2 if failed else 1), ds
+def report(transaction: CommitmentRow, failed: dict[str, int] | None = None) -> tuple[int, Information]:
+    """A report as an archive makes it: event type and what its data set says."""
+    information = Information(transaction.transaction_uid, transaction.references, failed or {})
+    return (2 if failed else 1), information
 
 
 def test_an_object_is_confirmed_when_the_peer_has_committed_itself(out: Outgoing, clock: HandClock) -> None:
@@ -171,7 +163,9 @@ def test_an_object_that_is_never_kept_fails_the_job(out: Outgoing, clock: HandCl
 
 def test_a_report_on_the_association_of_the_request_is_taken(out: Outgoing, clock: HandClock) -> None:
     def at_once(event: evt.Event) -> None:
-        event_type, ds = report(transactions(out)[0])
+        event_type, said = report(transactions(out)[0])
+        kept = [(sop_class, uid) for sop_class, uid in said.references]
+        ds = data_set(said.transaction_uid, kept, [], event.context.transfer_syntax)
         event.assoc.send_n_event_report(ds, event_type, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
 
     peer = Peer()
@@ -241,7 +235,11 @@ def test_orthanc_commits_itself_on_an_association_of_its_own(out: Outgoing, tmp_
 
     def take(event: evt.Event) -> tuple[int, None]:
         assert event.event_type is not None
-        status = received.take_report(event.assoc.requestor.ae_title, event.event_type, event.event_information)
+        assert isinstance(event.request, N_EVENT_REPORT)
+        encoded = event.request.EventInformation
+        assert encoded is not None
+        information = read_information(encoded.getvalue(), event.context.transfer_syntax)
+        status = received.take_report(event.assoc.requestor.ae_title, event.event_type, information)
         return status, None
 
     port = free_port()

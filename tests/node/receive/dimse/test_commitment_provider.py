@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import struct
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,9 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, MRImageStorage, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from pynetdicom import AE, build_context, evt
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
@@ -23,11 +25,12 @@ from sqlalchemy.orm import Session
 from node.database.connection import open_database
 from node.database.tables import Base, CommitmentRow, InstanceRow
 from node.demo.orthanc_process import free_port
+from node.network.commitment_information import MAXIMUM_BYTES, Information, data_set
 from node.network.sop_classes import StorageCommitmentPushModel
-from node.receive.dimse.commitment_provider import CommitmentProvider
+from node.receive.dimse.commitment_provider import CommitmentProvider, Outcome
 from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
-from tests.node.receive.harness import Running, association, configuration, mr
+from tests.node.receive.harness import RawPeer, Running, association, configuration, element, mr, p_data, pdv
 from tests.scp import end, listen
 from tests.waiting import until
 
@@ -201,7 +204,7 @@ def test_a_report_is_given_up_after_a_week(tmp_path: Path, requester: Requester)
     store = Store(tmp_path / "data", "process")
     with contextlib.closing(store), contextlib.closing(LeaderLock(tmp_path / "leader_lock")) as leader_lock:
         commitment = CommitmentProvider(database, store, "CONDYLE", settings.peers, leader_lock, lambda: now)
-        assert commitment.request("scanner", request((MRImageStorage, "1.2.3"))) == 0
+        assert commitment.request("scanner", Information(generate_uid(), [[MRImageStorage, "1.2.3"]])) == 0
         waits = []
         while True:
             commitment.send_due()
@@ -226,10 +229,10 @@ def test_an_answer_on_the_requesters_association_is_not_undone_by_a_vain_report_
     store = Store(tmp_path / "data", "process")
     with contextlib.closing(store), contextlib.closing(LeaderLock(tmp_path / "leader_lock")) as leader_lock:
         commitment = CommitmentProvider(database, store, "CONDYLE", {}, leader_lock)
-        assert commitment.request("scanner", request((MRImageStorage, "1.2.3"))) == 0
+        assert commitment.request("scanner", Information(generate_uid(), [[MRImageStorage, "1.2.3"]])) == 0
         result = commitment.result
 
-        def answered_meanwhile(transaction_uid: str, references: list[Any]) -> tuple[int, Dataset]:
+        def answered_meanwhile(transaction_uid: str, references: list[Any]) -> Outcome:
             commitment.reported(transaction_uid, 0)
             return result(transaction_uid, references)
 
@@ -338,3 +341,62 @@ def test_a_uid_under_which_another_patients_instance_was_refused_is_not_committe
         event_type, report = requester.reports[0]
         assert event_type == 2
         assert [item.FailureReason for item in report.FailedSOPSequence] == [0x0110]
+
+
+def items(*references: tuple[str, str]) -> bytes:
+    """A request in Explicit VR Little Endian, without what pydicom would make of it."""
+    encoded = data_set("1.2.3.4", references, [], ExplicitVRLittleEndian)
+    return encode(encoded, False, True) or b""
+
+
+def answer(running: Running, content: bytes, piece: int = 100_000) -> int:
+    """The status of an N-ACTION with these bytes."""
+    with RawPeer(running.port) as peer:
+        assert peer.associate(contexts=[(StorageCommitmentPushModel, [ExplicitVRLittleEndian])]) == 2
+        command = (
+            element(0x0003, StorageCommitmentPushModel.encode())
+            + element(0x0100, b"\x30\x01")
+            + element(0x0110, b"\1\0")
+            + element(0x0800, b"\0\0")
+            + element(0x1001, StorageCommitmentPushModelInstance.encode())
+            + element(0x1008, b"\1\0")
+        )
+        peer.send(p_data(pdv(element(0, struct.pack("<L", len(command))) + command, 3)))
+        for start in range(0, len(content), piece):
+            peer.send(p_data(pdv(content[start : start + piece], 2 if start + piece >= len(content) else 0)))
+        return peer.status()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_same_reference_many_times_is_one_and_a_request_beyond_all_measure_is_refused(
+    tmp_path: Path, requester: Requester, server: str
+) -> None:
+    requester.listen()
+    ds = mr()
+    empty_items = struct.pack("<HHL", 0xFFFE, 0xE000, 0) * 110_000
+    bomb = struct.pack("<HH2sHL", 8, 0x1199, b"SQ", 0, len(empty_items)) + empty_items
+    with Running(settings_for(requester, tmp_path, server)) as running:
+        store(running, ds)
+        assert answer(running, items(*[(MRImageStorage, ds.SOPInstanceUID)] * 2000)) == 0
+        until(lambda: requester.reports, "the report")
+        event_type, report = requester.reports[0]
+        assert event_type == 1
+        assert [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence] == [ds.SOPInstanceUID]
+        assert [row.references for row in running.rows(CommitmentRow)] == [[[MRImageStorage, ds.SOPInstanceUID]]]
+        assert answer(running, bomb) == 0x0213
+        assert answer(running, bytes(MAXIMUM_BYTES + 2)) == 0x0213
+        assert answer(running, b"\1\2\3") == 0x0115
+
+
+def test_what_a_request_names_is_looked_up_and_synced_once(tmp_path: Path, requester: Requester) -> None:
+    settings = settings_for(requester, tmp_path)
+    ds = mr()
+    with Running(settings) as running:
+        store(running, ds)
+        assert ask(running, request((MRImageStorage, ds.SOPInstanceUID))) == 0
+        until(lambda: running.rows(InstanceRow, fsynced=True), "it is safe")
+        for path in (tmp_path / "data" / "instances").rglob("*.dcm"):
+            path.unlink()  # what was found out holds while the requester is away
+        requester.listen()
+        until(lambda: requester.reports, "the report")
+    assert requester.reports[0][0] == 1

@@ -265,7 +265,7 @@ def test_a_result_of_the_node_that_comes_back_is_not_stored_twice(tmp_path: Path
         assert stored_files(tmp_path) == {}
         assert [type(entry).__name__ for entry in entries(store)] == ["Opened", "CameBack"]
         assert store.find(ds.SOPInstanceUID) == own  # for storage commitment
-        assert store.make_safe(ds.SOPInstanceUID)
+        assert store.make_safe([ds.SOPInstanceUID]) == {ds.SOPInstanceUID}
         ds.PatientComments = "edited on the way"
         put(store, ds)  # nothing that was received is lost
         assert list(stored_files(tmp_path)) == [ds.SOPInstanceUID]
