@@ -318,6 +318,7 @@ class InstanceFiles:
 
         Each file is synced, and then each folder and the receipts once.
         """
+        began = self.clock()
         synced: dict[Path, list[str]] = {}  # by folder
         for uid in sop_instance_uids:
             path = self.find(uid)
@@ -332,7 +333,7 @@ class InstanceFiles:
                 flush(folder)
                 safe.update(uids)
         for uid in safe:
-            self.receipts.append(Synced(uid))
+            self.receipts.append(Synced(uid, began))
         if safe:
             self.receipts.sync()
         return safe

@@ -158,7 +158,11 @@ LESS_OF_SERIES = (
         }
     )
 )
-SAFE = update(instances).where(instances.c.sop_instance_uid == bindparam("key")).values(fsynced=True)
+SAFE = (
+    update(instances)
+    .where(instances.c.sop_instance_uid == bindparam("key"), instances.c.received <= bindparam("at"))
+    .values(fsynced=True)
+)
 
 _T = TypeVar("_T", bound=Entry)
 SeriesKey: TypeAlias = tuple[str, str]
@@ -528,7 +532,7 @@ def _write_studies(connection: Connection, stored: Sequence[Stored]) -> None:
 
 def _write_synced(connection: Connection, synced: Sequence[Synced]) -> None:
     if synced:
-        connection.execute(SAFE, [{"key": entry.sop_instance_uid} for entry in synced])
+        connection.execute(SAFE, [{"key": entry.sop_instance_uid, "at": _moment(entry.at)} for entry in synced])
 
 
 def _write_audit(connection: Connection, entries: Sequence[Entry]) -> None:

@@ -107,6 +107,7 @@ class Synced(NamedTuple):
     """An instance that was stored is now safe from a power cut too."""
 
     sop_instance_uid: str
+    at: float = 0.0  # when the flushing began: what came later under that UID is not meant
 
 
 class Noted(NamedTuple):

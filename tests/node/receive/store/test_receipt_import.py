@@ -28,6 +28,7 @@ from node.receive.store.receipt_log import (
     ReceiptLog,
     Refused,
     Stored,
+    Synced,
     decode,
     encode,
     is_abandoned,
@@ -373,4 +374,27 @@ def test_what_was_not_stored_is_on_record_with_its_study(
     receipt_import.poll()
     found = {row.study_instance_uid: row.detail["status"] for row in rows(database, AuditRow)}
     assert found == {"1.2.5": "0xC002", None: "0xC000"}
+    receipts.close()
+
+
+def test_an_instance_that_came_while_its_forerunner_was_flushed_is_not_taken_to_be_safe(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    uid = "1.2.3.1"
+
+    def safe() -> bool:
+        receipt_import.poll()
+        (row,) = rows(database, InstanceRow)
+        return bool(row.fsynced)
+
+    receipts.append(stored("a", 1, AT))
+    receipts.append(stored("a", 1, AT + 2))
+    receipts.append(Synced(uid, AT + 1))  # the flushing of the first took until the second had come
+    assert not safe()
+    receipts.append(Synced(uid, AT + 3))
+    assert safe()
+    receipts.append(Synced(uid, AT + 4))
+    receipts.append(stored("a", 1, AT + 5))  # both in one reading
+    assert not safe()
     receipts.close()
