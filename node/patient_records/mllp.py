@@ -299,7 +299,11 @@ class MllpServer(socketserver.ThreadingTCPServer):
 
     def problem(self) -> str | None:
         """Why no connection is taken, or None."""
-        return None if self._thread.is_alive() else "no HL7 connection is taken"
+        if not self._thread.is_alive():
+            return "no HL7 connection is taken"
+        with self._lock:
+            full = self._connected.total() >= CONNECTIONS
+        return f"there are {CONNECTIONS} HL7 connections, and further ones are closed" if full else None
 
     def stop(self) -> None:
         """Take no more."""

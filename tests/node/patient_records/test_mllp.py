@@ -261,6 +261,16 @@ def ends_its_process_on_a_boom(
     return reading.read_hl7(frame, ended, issuers, default_issuer)
 
 
+def test_health_says_so_while_no_further_connection_is_taken(
+    server: mllp.MllpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mllp, "CONNECTIONS", 2)
+    assert server.problem() is None
+    with connect(server), connect(server):
+        wait_for(lambda: server.problem() == "there are 2 HL7 connections, and further ones are closed")
+    wait_for(lambda: server.problem() is None)
+
+
 def test_connections_of_one_address_are_limited_and_refused_ones_are_logged_together(
     server: mllp.MllpServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
