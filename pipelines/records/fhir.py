@@ -379,7 +379,8 @@ def _end(period: Any) -> Any:
 def _days(quantity: Any, usual: str = "d") -> float | None:
     """How many days that is; None where it is told in no unit that is known."""
     unit = None if quantity is None or quantity.value is None else _unit(quantity, usual)
-    return None if unit is None else float(quantity.value) * DAYS[unit]
+    days = None if unit is None else float(quantity.value) * DAYS[unit]
+    return days if days is not None and isfinite(days) else None  # a number may have hundreds of digits
 
 
 def _unit(quantity: Any, usual: str) -> str | None:

@@ -523,3 +523,18 @@ def test_a_german_diagnosis_that_is_excluded_or_suspected_is_none(certainty: str
     }
     coding = {"system": "http://fhir.de/CodeSystem/bfarm/icd-10-gm", "code": "M17.1", "extension": [extension]}
     assert len(events_of({**CONDITION, "code": {"coding": [coding]}})) == events
+
+
+def test_a_supply_of_hundreds_of_digits_is_none() -> None:
+    dispense = {
+        "resourceType": "MedicationDispense",
+        "subject": {"reference": "Patient/p"},
+        "status": "completed",
+        "medicationCodeableConcept": {"text": "x"},
+        "whenHandedOver": "2024-01-01",
+        "daysSupply": {"value": int("9" * 400)},
+    }
+    patient = {"resourceType": "Patient", "id": "p", "identifier": [{"value": "N1"}]}
+    entries = [{"resource": resource} for resource in (patient, dispense)]
+    (record,) = read_bundle({"resourceType": "Bundle", "entry": entries}, {}).records
+    assert [event.days_supply for event in record.events] == [None]
