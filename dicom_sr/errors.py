@@ -30,6 +30,7 @@ UNREADABLE = (
 
 
 _OF_THE_FILE = (None, errno.EINVAL)  # of errors of the system those that lengths in a damaged file lead to
+_NO_THREAD = "can't start new thread"  # what Python says where the system gives no more threads
 
 
 class DicomError(Exception):
@@ -48,6 +49,8 @@ def of_the_machine(error: BaseException) -> bool:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno not in _OF_THE_FILE):
+            return True
+        if isinstance(cause, RuntimeError) and str(cause) == _NO_THREAD:
             return True
         cause = cause.__cause__ or cause.__context__
     return False

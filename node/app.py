@@ -102,7 +102,7 @@ class Node:
             announced = False
             while not self._stopping.wait(WATCH_S):
                 children.keep_alive()
-                if not announced and children.problem() is None:
+                if not announced and children.all_ready:
                     announced = True
                     log.info("ready", extra={**addresses(configuration), "seconds": round(time.monotonic() - began, 2)})
             log.info("stopping")

@@ -113,6 +113,11 @@ class Supervisor:
             if child.process is not None:
                 self._hear(child)
 
+    @property
+    def all_ready(self) -> bool:
+        """Whether all of them run."""
+        return all(child.ready for child in self._children)
+
     def problem(self) -> str | None:
         """Why not all of them run and do all of their work, or None."""
         missing = [child for child in self._children if not child.ready]

@@ -6,6 +6,7 @@ examples of every one of them, so that the statement cannot say what the code do
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ def conformance(output: Path | None) -> int:
     with console(error=True).status("Making an example of every object"), tempfile.TemporaryDirectory() as folder:
         text = statement(write_examples(Path(folder)))
     if output is None:
-        console().print(text, end="", markup=False, soft_wrap=True)
+        sys.stdout.write(text)
     else:
         output.write_text(text, encoding="utf-8")
     return OK

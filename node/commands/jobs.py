@@ -140,7 +140,7 @@ def _show_head(out: Console, job: JobRow) -> None:
 
 def _show_why(out: Console, decision: DecisionRow) -> None:
     out.print()
-    out.print(f"[bold]why[/]: {decision.trace['why']}")
+    out.print(Text.assemble(("why", "bold"), f": {decision.trace['why']}"))
     for series in decision.trace["series"]:
         out.print(f"  {series.get('modality') or '?'} series {series['series_instance_uid']}", markup=False)
         for clause in series["clauses"]:

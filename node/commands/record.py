@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from dicom_sr.errors import UnsuitableInput
 from node.commands.terminal import console
@@ -29,14 +30,14 @@ def record(paths: Sequence[Path], config: Path) -> int:
             summary = intake.file(path)
         except (UnsuitableInput, IdentityMismatch) as error:
             refused += 1
-            table.add_row(path.name, "-", "-", f"refused: {error}")
+            table.add_row(Text(path.name), "-", "-", Text(f"refused: {error}"))
             continue
         except OSError as error:
             refused += 1
-            table.add_row(path.name, "-", "-", f"cannot be read or stored: {error.strerror}")
+            table.add_row(Text(path.name), "-", "-", f"cannot be read or stored: {error.strerror}")
             continue
         reasons = ", ".join(f"{count} x {reason}" for reason, count in summary.refused.items())
-        table.add_row(path.name, str(summary.records), str(summary.events), reasons or "-")
+        table.add_row(Text(path.name), str(summary.records), str(summary.events), Text(reasons or "-"))
     console().print(table)
     return 1 if refused else 0
 

@@ -107,10 +107,11 @@ def _decisions(
 
 
 def _tree(study: Study, decisions: Sequence[Decision]) -> Tree:
-    tree = Tree(f"[bold]study {study.study_instance_uid}")
+    tree = Tree(Text(f"study {study.study_instance_uid}", style="bold"))
     for one in study.series:
         instances = counted(len(one.instances), "instance")
-        branch = tree.add(f"[bold]{one.modality or '?'} series[/] {one.series_instance_uid}, {instances}")
+        name = Text(f"{one.modality or '?'} series", style="bold")
+        branch = tree.add(Text.assemble(name, f" {one.series_instance_uid}, {instances}"))
         for decision in decisions:
             for trace in decision.trace["series"]:
                 if trace["series_instance_uid"] == one.series_instance_uid:

@@ -18,9 +18,9 @@ from typing import IO
 
 import pydicom
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_sr.errors import of_the_machine
-from node.background import is_away
 from node.config import Configuration
 from node.database.connection import open_database
 from node.database.states import AssociationOutcome
@@ -180,7 +180,7 @@ def import_file(
         report.refuse(name, str(error))
         report.unreadable = True
     except Exception as error:  # whatever a file holds, the next one is taken
-        if is_away(error):
+        if isinstance(error, SQLAlchemyError):
             raise
         log.exception("file not taken", extra={"reason": type(error).__name__})  # no name: it may be a patient's
         report.refuse(name, f"cannot be taken ({type(error).__name__})")

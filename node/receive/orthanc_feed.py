@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
+from dicom_sr.errors import of_the_machine
 from node.background import Loop
 from node.config import OrthancFeed
 from node.database.states import AssociationOutcome
@@ -244,6 +245,8 @@ class FeedFollower:
         except (PeerUnavailable, OSError, SQLAlchemyError):
             raise
         except Exception as error:  # whatever one instance holds, the next one is fetched
+            if of_the_machine(error):
+                raise PeerUnavailable("an instance could not be stored: memory or threads are short") from error
             log.exception("instance of a feed not stored", extra={"feed": self._name, "reason": type(error).__name__})
             arrival.failure("", NotStored(Status.PROCESSING_FAILURE, f"It cannot be taken ({type(error).__name__})"))
 

@@ -114,6 +114,8 @@ def reading() -> Iterator[None]:
     except _BROKEN as error:
         storage = error.strerror if isinstance(error, OSError) else None  # gzip and bzip2 raise it, too, without one
         raise Unreadable(f"cannot be read: {storage}" if storage else "is damaged, or ends too early") from error
+    except MemoryError:  # the machine's fault, not the file's
+        raise
     except RuntimeError as error:
         raise Unreadable("is encrypted") from error
     except Exception as error:  # the libraries that unpack raise what they like on what is damaged

@@ -18,7 +18,7 @@ DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "conformance.md"
 
 
 def test_the_command_writes_what_the_document_says(
-    examples_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    examples_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def write_examples(folder: Path) -> dict[str, tuple[EncodedObject, ...]]:
         assert folder.is_dir()
@@ -28,6 +28,8 @@ def test_the_command_writes_what_the_document_says(
     output = tmp_path / "conformance.md"
     assert conformance(output) == OK
     told = output.read_text(encoding="utf-8")
+    assert conformance(None) == OK
+    assert capsys.readouterr().out == told
     assert DOCUMENT.read_text(encoding="utf-8") == told, "write it with: condyle conformance docs/conformance.md"
 
 
