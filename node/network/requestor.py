@@ -56,6 +56,20 @@ def no_delay(event: evt.Event) -> None:
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+def bounded(event: evt.Event) -> None:
+    """Read no PDU that is longer than the peer was told that it may be: pynetdicom would keep all of it, 4 GB too."""
+    connection: Any = event.assoc.dul.socket  # there is one: it has just been opened
+    read = connection.recv
+
+    def recv(count: int) -> bytearray:
+        if count > MAXIMUM_PDU_SIZE:
+            raise ConnectionError("a PDU is longer than agreed")
+        data: bytearray = read(count)
+        return data
+
+    connection.recv = recv
+
+
 def refusal(association: Association) -> str:
     """Why an association was not established, for a message."""
     answer = association.acceptor.primitive

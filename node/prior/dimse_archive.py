@@ -8,11 +8,12 @@ from typing import Any, Literal
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_messages import C_STORE_RQ
 
 from dicom_sr.provenance import SERIES_MARK
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
-from node.network.requestor import ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S, MAXIMUM_PDU_SIZE, no_delay
+from node.network.requestor import ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S, MAXIMUM_PDU_SIZE, bounded, no_delay
 from node.network.sop_classes import (
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
@@ -27,6 +28,7 @@ FIND, GET, MOVE = (
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
 )
+LARGEST_ANSWER = 64 * 1024  # bytes of one answer to C-FIND; an honest one has some hundred
 SUCCESS, PENDING, OUT_OF_RESOURCES = 0x0000, (0xFF00, 0xFF01), 0xA700
 
 Received = Callable[[str, float], bytes]  # an instance that came to the node's port: SOP Instance UID, patience
@@ -204,7 +206,12 @@ class DimseArchive:
                 max_pdu=MAXIMUM_PDU_SIZE,
                 ext_neg=roles or None,
                 tls_args=(destination_context(destination.tls), destination.host) if destination.tls else None,
-                evt_handlers=[(evt.EVT_CONN_OPEN, no_delay), (evt.EVT_C_STORE, self._take)],
+                evt_handlers=[
+                    (evt.EVT_CONN_OPEN, no_delay),
+                    (evt.EVT_CONN_OPEN, bounded),
+                    (evt.EVT_PDU_RECV, _end_of_endless),
+                    (evt.EVT_C_STORE, self._take),
+                ],
             )
         except (OSError, RuntimeError) as error:  # unknown host, unreadable certificate
             raise PeerUnavailable(f"{self._name}: {error}") from error
@@ -229,6 +236,16 @@ class DimseArchive:
             association.release()
         except PeerUnavailable:
             association.abort()
+
+
+def _end_of_endless(event: evt.Event) -> None:
+    """End the association where an answer is longer than any honest one: pynetdicom would keep and decode all of it."""
+    message, connection = event.assoc.dimse.message, event.assoc.dul.socket
+    if message is None or message.data_set is None or connection is None:
+        return
+    limit = LARGEST if isinstance(message, C_STORE_RQ) else LARGEST_ANSWER
+    if message.data_set.getbuffer().nbytes > limit:
+        connection.close()
 
 
 def _identifier(reference: ReportReference) -> Dataset:

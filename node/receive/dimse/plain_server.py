@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
+from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 from pynetdicom.presentation import negotiate_as_acceptor
 from pynetdicom.service_class import StorageServiceClass
@@ -25,7 +26,7 @@ from node.database.states import AssociationOutcome
 from node.errors import ConfigurationError
 from node.receive.dimse.admission import Rejection
 from node.receive.dimse.associate_request import MAXIMUM_ASSOCIATE, excess, titles
-from node.receive.dimse.fast_association import PDU_S, SLOW_AFTER_S, SLOW_BYTES
+from node.receive.dimse.fast_association import MAXIMUM_MESSAGE, PDU_S, SLOW_AFTER_S, SLOW_BYTES
 from node.receive.dimse.fast_server import WATCH_S
 from node.receive.dimse.messages import ASSOCIATE_RQ, INVALID_PARAMETER, abort_pdu
 from node.receive.dimse.presentation_contexts import is_storage, is_verification, refusals, supported
@@ -137,6 +138,8 @@ class _Pace:
         arrived = self._received - self._message_from
         if message is not None and now > self._message_since + SLOW_AFTER_S + arrived / SLOW_BYTES:
             return "The sender is too slow"
+        if arrived > MAXIMUM_MESSAGE and message is not None and not isinstance(message, C_STORE_RQ):
+            return "Message too long"
         return ""
 
     def end(self, reason: str) -> None:
