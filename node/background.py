@@ -12,10 +12,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from node.errors import PeerUnavailable
+from node.progress import tell_by
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ class Loop:
     last_round
         Whether `stop` has one more round made, for what came in meanwhile.
     longest_s
-        Seconds that a round may last without a call of `goes_on`, before `problem` says that it is stuck.
+        Seconds that a round may last without a call of `node.progress.goes_on`, before `problem` says that it is stuck.
     clock
         Seconds that only go up.
     """
@@ -129,8 +131,9 @@ class Loop:
         self._wake.set()
 
     def goes_on(self) -> None:
-        """Say, within a round that has many things to do, that one more is done."""
-        self._busy_since = self._clock()
+        """Take note that one more of the many things is done that a round has to do; nothing between rounds."""
+        if self._busy_since is not None:
+            self._busy_since = self._clock()
 
     def problem(self) -> str | None:
         """Why the work is not done at the moment; None if it is."""
@@ -143,6 +146,7 @@ class Loop:
         return f"{self._name}: {failure}, tried again every {self._retry_s:g} s" if failure else None
 
     def _run(self) -> None:
+        tell_by(self.goes_on)
         pause_s = self._first_s
         while True:
             self._wake.wait(pause_s)
@@ -155,11 +159,15 @@ class Loop:
 
     def _surviving_round(self) -> float | None:
         """As `_guarded_round`; also where there is not even the memory to tell of a failure."""
-        self.goes_on()
+        self._busy_since = self._clock()
         try:
             return self._guarded_round()
         except BaseException as error:  # noqa: BLE001 (the thread goes on whatever is raised)
             self._failure = type(error).__name__
+            if not self._told:
+                with suppress(BaseException):  # else `problem` alone tells of it, and the log when it fails again
+                    log.error("background work failed", extra=self._facts())
+                    self._told = True
             return self._retry_s
         finally:
             self._busy_since = None
@@ -169,7 +177,7 @@ class Loop:
         try:
             pause_s = self._work()
         except (SQLAlchemyError, OSError, PeerUnavailable) as error:  # outside of this process: no traceback helps
-            news = self._is_news(error)
+            news = self._is_news(error) or not self._told
             if is_away(error):
                 database_outage.begin(self, self._failure)
                 self._told = False
@@ -178,7 +186,7 @@ class Loop:
                 self._told = True
             return self._retry_s
         except BaseException as error:  # the worker's loop: a bug costs this round, and is seen; native code raises any
-            if self._is_news(error):
+            if self._is_news(error) or not self._told:
                 log.exception("background work failed", extra=self._facts())
                 self._told = True
             return self._retry_s

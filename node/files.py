@@ -29,6 +29,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from node.progress import goes_on
+
 Sync = Literal["never", "content", "name"]
 
 COPY_BYTES = 2**20  # at a time
@@ -251,7 +253,11 @@ def digest_of(path: Path) -> str | None:
     """SHA-256 of a file, hex; None where it cannot be read."""
     try:
         with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = hashlib.sha256()
+            while part := stream.read(COPY_BYTES):
+                goes_on()
+                digest.update(part)
+            return digest.hexdigest()
     except OSError:
         return None
 

@@ -29,6 +29,7 @@ from node.database.tables import (
     InstanceRow,
     Instant,
 )
+from node.progress import goes_on
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class History:
         gone = 0
         place: Place | None = None
         while not self.loop.stopping.is_set():
-            self.loop.goes_on()
+            goes_on()
             with Session(self._database) as session, session.begin():
                 page = kind.page(session, before, place)
                 gone += kind.remove(session, [key for _, key in page])

@@ -14,12 +14,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 from node.network.content_encoding import TOO_LARGE, UNSUPPORTED, UnsuitableBody, unpacked_pieces
+from node.progress import goes_on
 
 LARGEST = 32 * 2**20  # bytes of an answer, unpacked; a page of 200 resources has some 500 kB
 VALUES = 1_000_000  # in one JSON answer: each takes some 100 bytes of memory
@@ -107,7 +109,10 @@ class HttpAsker:
         """Ask; status, headers, and the unpacked body in pieces, whose reading raises what `ask` does."""
         grows = within_s is None
         seconds = 2 * self._silence_s if within_s is None else within_s
-        sending_s = len(more.get("content", b"")) / SLOWEST if grows else 0.0
+        body: str | bytes | None = more.pop("content", None)
+        if body is not None:
+            more["content"] = _Body(body := body.encode() if isinstance(body, str) else body)
+        sending_s = len(body or b"") / SLOWEST if grows else 0.0
         end = time.monotonic() + seconds + sending_s
         late = threading.Event()
 
@@ -149,6 +154,14 @@ class HttpAsker:
     def _trace(self, event: str, facts: dict[str, Any]) -> None:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._connections.append(facts["return_value"])
+
+
+class _Body(BytesIO):
+    """What is sent, which httpx reads in pieces: a large one takes long, and goes on."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        goes_on()
+        return super().read(size)
 
 
 def read_json(body: bytes) -> Any:
@@ -197,6 +210,7 @@ def url_segment(identifier: str) -> str:
 def _in_time(parts: Iterator[bytes], end: float, *, grows: bool) -> Iterator[bytes]:
     """The parts until `end`, which `grows` with what has come: a server is to give more than a drip."""
     for part in parts:
+        goes_on()
         if time.monotonic() > end:
             raise httpx.ReadTimeout(TOO_SLOW)
         if grows:

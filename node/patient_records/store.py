@@ -28,6 +28,7 @@ from node.config.secret_files import read_record_key
 from node.data_folder import own_key
 from node.errors import ConfigurationError, NodeError
 from node.files import PRIVATE_FILE, make_folder, write_whole
+from node.progress import goes_on
 from pipelines.context import CodedEvent
 from pipelines.records.record import Identity, Record
 
@@ -113,11 +114,13 @@ class PatientRecords:
 
     def purge(self, older_than_s: float) -> int:
         """Delete the records to which nothing was added for `older_than_s` seconds; how many there were."""
-        limit = time.time() - older_than_s
-        old = [path for path in self._folder.glob("*.record") if path.stat().st_mtime < limit]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
+        limit, deleted = time.time() - older_than_s, 0
+        for path in self._folder.glob("*.record"):
+            goes_on()
+            if path.stat().st_mtime < limit:
+                path.unlink(missing_ok=True)
+                deleted += 1
+        return deleted
 
     def __len__(self) -> int:
         return sum(1 for _ in self._folder.glob("*.record"))

@@ -20,6 +20,7 @@ from node.database.tables import JobRow, ObjectRow
 from node.errors import ReadingFailed
 from node.files import link_whole, make_folder
 from node.prior.report import Found, NotUsable, SomebodyElse, Wanted, examined, latest
+from node.progress import goes_on
 from node.reading import Reader
 from pipelines.records.record import Identity
 
@@ -106,11 +107,13 @@ class OwnReports:
 
     def purge(self, keep_days: int) -> int:
         """Delete what was made more than `keep_days` ago; how many reports."""
-        limit = time.time() - keep_days * SECONDS_A_DAY
-        old = [path for path in self._folder.glob("*/*.dcm") if path.stat().st_mtime < limit]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
+        limit, deleted = time.time() - keep_days * SECONDS_A_DAY, 0
+        for path in self._folder.glob("*/*.dcm"):
+            goes_on()
+            if path.stat().st_mtime < limit:
+                path.unlink(missing_ok=True)
+                deleted += 1
+        return deleted
 
     def _of(self, who: Identity) -> Path:
         return self._folder / self._keys.key(who.patient_id, who.issuer)

@@ -4,12 +4,11 @@
 with ends its reader and nothing else, and the next one is there for the next file. `HERE` is the same without another
 process: for commands that read an operator's own files.
 
-Tests: tests/node/reading/test_readers.py runs all of it, `progress`, `messages` and `__main__` included.
+Tests: tests/node/reading/test_readers.py runs all of it, `messages` and `__main__` included.
 
 What a reader died of is named by whoever asked, who leaves it aside after a few attempts.
 """
 
-from node.reading.progress import goes_on
 from node.reading.readers import HERE, Reader, Readers
 
-__all__ = ["HERE", "Reader", "Readers", "goes_on"]
+__all__ = ["HERE", "Reader", "Readers"]

@@ -23,7 +23,8 @@ import node.log
 from node.box import settle_in
 from node.data_folder import keep_private
 from node.errors import ReadingFailed
-from node.reading import messages, progress
+from node.progress import tell_by
+from node.reading import messages
 
 log = logging.getLogger("node.reading")  # the module is run as __main__
 
@@ -77,7 +78,7 @@ def main(descriptor: int, memory_mb: int, cpu_s: float) -> None:
             connection.send_bytes(messages.GOES_ON)
 
     connection.send_bytes(messages.GOES_ON)
-    progress.tell_by(tell)
+    tell_by(tell)
     while True:
         try:
             content = connection.recv_bytes()

@@ -14,6 +14,7 @@ from typing import ParamSpec, Protocol, Self, TypeVar
 
 from node.box import Process, View
 from node.errors import MustWait, ReaderDied, StorageAway
+from node.progress import goes_on
 from node.reading import messages
 
 log = logging.getLogger(__name__)
@@ -234,6 +235,7 @@ class Readers:
             content = process.connection.recv_bytes(LARGEST_ANSWER)
             if content != messages.GOES_ON:
                 return content
+            goes_on()
         raise TimeoutError
 
     def _end(self, process: _Process, patience_s: float = 0.0) -> int:

@@ -25,6 +25,7 @@ from node.config import Configuration
 from node.database.connection import open_database
 from node.database.states import AssociationOutcome
 from node.files import shown
+from node.progress import goes_on
 from node.receive.packed_files import (
     HEAD,
     MAXIMUM_DEPTH,
@@ -321,6 +322,7 @@ def spool(parts: Iterable[bytes], store: Store, arrival: Arrival) -> str:
     size = 0
     try:
         for part in parts:
+            goes_on()
             size += len(part)
             if size > store.maximum_bytes:
                 raise TooLarge(Status.OUT_OF_RESOURCES, "The instance is larger than the node accepts")

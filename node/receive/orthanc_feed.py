@@ -227,7 +227,6 @@ class FeedFollower:
         PeerUnavailable
             If it is not all there, or the node cannot store it now: it is to be fetched later.
         """
-        self._loop.goes_on()
         try:
             if not identifier.replace("-", "").isalnum():
                 error = NotStored(Status.CANNOT_UNDERSTAND, "Its identifier is none of Orthanc's")

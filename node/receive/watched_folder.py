@@ -22,6 +22,7 @@ from node.config import WatchedFolder
 from node.database.states import AssociationOutcome
 from node.database.tables import FILE_NOT_TAKEN
 from node.files import digest_of, shown, write_whole
+from node.progress import goes_on
 from node.receive.files_not_taken import FilesNotTaken, memory_of
 from node.receive.importer import ImportReport, files_below, import_file
 from node.receive.status import NotStored
@@ -39,8 +40,6 @@ SETTLED_S = 2.0  # a file that has not changed for this long is taken to be whol
 INCOMPLETE_S = 60.0  # then it is stored as it is after this long, and never deleted
 AGAIN_S = 30.0  # until a file is tried again that could not be read, or the folder, where there was no room; then
 LONGEST_PAUSE_S = 900.0  # twice as long each time, up to this
-
-LONGEST_FILE_S = 3600.0  # a packed file on a slow share takes long
 
 EMPTY = "is empty so far"
 
@@ -79,7 +78,7 @@ class FolderWatcher:
         self._pause_s = 0.0  # for which the folder is put off,
         self._put_off_until = 0.0
         self._arrival: Arrival | None = None  # of this round
-        self._loop = Loop("watched folder", self._work, every_s=POLL_S, retry_s=POLL_S, longest_s=LONGEST_FILE_S)
+        self._loop = Loop("watched folder", self._work, every_s=POLL_S, retry_s=POLL_S)
 
     def start(self) -> None:
         """Begin to look."""
@@ -119,6 +118,7 @@ class FolderWatcher:
             denied.append((self._settings.path / name, reason))
 
         for path in files_below(self._settings.path, refuse):
+            goes_on()
             try:
                 state = path.lstat()
             except OSError:
@@ -159,7 +159,6 @@ class FolderWatcher:
             if self._loop.stopping.is_set() or report.no_room:
                 again += ready[number:]
                 break
-            self._loop.goes_on()
             one = self._take_one(path)
             if one.unreadable or one.no_room:
                 again.append(path)

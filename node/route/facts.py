@@ -19,7 +19,7 @@ from dicom_sr.read.headers import made_by_us
 from dicom_sr.read.slices import aside
 from dicom_sr.series import Series
 from dicom_sr.words import counted
-from node.reading import goes_on
+from node.progress import goes_on
 from node.reading.messages import EXACT
 from node.route.geometry import geometry
 from node.study.headers import read_header

@@ -39,6 +39,7 @@ from node.database.jobs import Job, JobState
 from node.database.tables import ExecutorRow, JobRow
 from node.errors import ConfigurationError, JobFailed, MustWait, NodeError
 from node.files import PRIVATE_FILE, is_full
+from node.progress import goes_on
 from node.reading import HERE, Reader
 from node.run.flow import Contexts, Flow, Priors
 from node.run.hand_over import queue_further
@@ -596,6 +597,7 @@ class JobEngine:
         cleaned = 0
         place: job_states.Place | None = None
         while not self._cleaner.stopping.is_set():
+            goes_on()
             with Session(self._database) as session:
                 page = job_states.page_to_clean(session, before, place)
                 free = job_states.free_to_clean(session, [one.job_id for one in page])
@@ -614,6 +616,7 @@ class JobEngine:
         """Delete what is kept of jobs beside their rows; how many that were."""
         ended = self._unknown(job_ids)
         for job_id in ended:
+            goes_on()
             shutil.rmtree(job_folder(self._configuration.node.data, job_id), ignore_errors=True)
         if ended:
             self._client.delete_workflows(list(ended))
@@ -629,11 +632,13 @@ class JobEngine:
             for ids in queries.in_chunks(old):
                 known = set(session.scalars(select(JobRow.id).where(JobRow.id.in_(ids))))
                 for stray in set(ids) - known:
+                    goes_on()
                     shutil.rmtree(jobs / stray, ignore_errors=True)
 
 
 def _changed(folder: Path) -> float:
     """When a folder was last changed, in seconds since the epoch; now, where somebody else has just deleted it."""
+    goes_on()
     try:
         return folder.stat().st_mtime
     except FileNotFoundError:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import OutboxRow
 from node.errors import PeerUnavailable
 from node.files import digest_of
+from node.progress import goes_on
 from node.send.commitment_requests import CommitmentRequests
 from node.send.delivery import MANDATORY, Answer, Delivery, Outcome
 from node.send.dicomweb_delivery import DicomWebDelivery
@@ -220,7 +222,8 @@ class Lane:
             return self._send_lines(deliveries[0], lines)
         with ThreadPoolExecutor(number) as threads:
             shares = [
-                threads.submit(self._send_lines, delivery, lines[first::number])
+                # in a copy of the context, where they say that the sending goes on
+                threads.submit(copy_context().run, self._send_lines, delivery, lines[first::number])
                 for first, delivery in enumerate(deliveries[:number])
             ]
         answered = [share.result() for share in shares]
@@ -236,6 +239,7 @@ class Lane:
         pending: list[tuple[OutboxLine, Answer]] = []
         try:
             for line, answer in delivery.send(lines) if lines else ():
+                goes_on()
                 pending.append((line, answer))
                 answered &= answer.outcome not in (Outcome.LATER, Outcome.UNCLEAR)
                 if time.monotonic() - written > WRITE_EVERY_S:

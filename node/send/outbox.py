@@ -22,6 +22,7 @@ from node.config import Configuration
 from node.database import job_states, outbox
 from node.database.connection import Database
 from node.database.tables import LaneRow
+from node.progress import goes_on
 from node.send.lane import FIRST_RETRY_S, Clock, Lane
 
 log = logging.getLogger(__name__)
@@ -147,7 +148,7 @@ class Sender:
 
     def _send_due(self, name: str) -> None:
         while name in self._ours and not self._stop.is_set() and self._lanes[name].turn():
-            self._loops[name].goes_on()
+            goes_on()
 
     def _claim(self) -> set[str]:
         """The destinations that are this node's to send to: of several nodes on one database, one at a time is.

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from node.background import Loop
+from node.progress import goes_on
 from tests.waiting import until
 
 QUICK_S = 0.01
@@ -206,7 +207,7 @@ def test_a_round_that_shows_no_sign_of_life_is_a_problem(start: Start) -> None:
     def work() -> None:
         begun.set()
         go_on.wait()
-        loop.goes_on()
+        goes_on()
         went_on.set()
         end.wait()
 
@@ -224,3 +225,29 @@ def test_a_round_that_shows_no_sign_of_life_is_a_problem(start: Start) -> None:
     finally:
         end.set()
         loop.stop()
+
+
+def test_a_sign_of_life_between_two_rounds_is_none(start: Start) -> None:
+    now, made = [0.0], threading.Event()
+    loop = start(made.set, every_s=None, longest_s=60.0, clock=lambda: now[0])
+    made.wait()
+    until(lambda: loop.problem() is None)
+    loop.goes_on()  # of a thread that is late
+    now[0] = 1000.0
+    assert loop.problem() is None
+
+
+def test_a_failure_that_could_not_be_told_is_told_when_there_is_memory_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    rounds = Rounds(*(ValueError() for _ in range(10_000)))
+    with monkeypatch.context() as short:
+        for level in ("error", "exception"):
+            short.setattr(f"node.background.log.{level}", no_memory)
+        start(rounds)
+        until(lambda: rounds.made >= 3)
+        assert not messages(caplog)
+    until(lambda: messages(caplog) == ["background work failed"])

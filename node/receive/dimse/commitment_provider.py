@@ -44,6 +44,7 @@ from node.network.commitment_information import (
 from node.network.requestor import no_delay
 from node.network.sop_classes import StorageCommitmentPushModel
 from node.network.tls import client_context
+from node.progress import goes_on
 from node.receive.status import NotStored
 from node.receive.store.header import is_uid
 from node.receive.store.locks import LeaderLock
@@ -212,7 +213,7 @@ class CommitmentProvider:
         for transaction in transactions:
             if self._loop.stopping.is_set():
                 break
-            self._loop.goes_on()
+            goes_on()
             with Session(self._database) as session:  # one at a time: each may have tens of thousands of references
                 record = session.get(CommitmentRow, transaction)
             if record is None:
@@ -259,6 +260,7 @@ class CommitmentProvider:
         safe = self._known_safe([uid for _, uid in references])
         unsafe: dict[str, Reference] = {}
         for reference in references:
+            goes_on()
             reason, changed = self._look(*reference)
             if reason:
                 failed[reference] = reason

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from node.files import COPY_BYTES, PRIVATE_FILE, flush, free_bytes, make_folder, rename_new
+from node.progress import goes_on
 from node.receive.status import NotStored, Status
 from node.receive.store.group_commit import GroupCommit
 from node.receive.store.header import FileBytes, Header, ends_early, is_uid, read_header
@@ -321,6 +322,7 @@ class InstanceFiles:
         began = self.clock()
         synced: dict[Path, list[str]] = {}  # by folder
         for uid in sop_instance_uids:
+            goes_on()
             path = self.find(uid)
             with contextlib.suppress(OSError):
                 if path is not None:

@@ -26,6 +26,7 @@ from node.database.queries import in_chunks
 from node.database.states import ASSOCIATION, AssociationOutcome, ForbiddenTransition, before, require
 from node.database.tables import NOT_STORED, AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
 from node.files import write_whole
+from node.progress import goes_on
 from node.receive.store.locks import LeaderLock
 from node.receive.store.receipt_log import (
     CameBack,
@@ -267,6 +268,7 @@ class ReceiptImport:
         with segment.open("rb") as file:
             file.seek(position)
             while data := file.read(BATCH_BYTES):
+                goes_on()
                 end = data.rfind(b"\n") + 1
                 if not end:
                     break  # a line is being written, or was cut short by a crash

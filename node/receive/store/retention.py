@@ -20,6 +20,7 @@ from node.database.queries import UNDECIDED
 from node.database.states import CommitmentDirection, CommitmentState
 from node.database.tables import CommitmentRow, InstanceRow, Instant, JobRow, OutboxRow, SeriesRow, StudyRow
 from node.files import rename_new
+from node.progress import goes_on
 from node.receive.store.instance_files import MARKS
 
 log = logging.getLogger(__name__)
@@ -66,14 +67,16 @@ class Retention:
         """Remove one study that is due after the other; of each, how many instances it had, and 0 where it stayed."""
         began = self._clock()
         before = began - self._keep
-        for aside in self._instances.glob(f"*/*{ASIDE}"):  # the node was killed in between
-            _end(aside, before)
+        for folder in self._instances.glob("*/"):
+            goes_on()
+            for aside in folder.glob(f"*{ASIDE}"):  # the node was killed in between
+                _end(aside, before)
         with Session(self._database) as session:
             promised = _to_be_committed(session)
         for study in self._due_studies(before):
             if self.loop.stopping.is_set():
                 return
-            self.loop.goes_on()
+            goes_on()
             yield self._remove(study, before, promised, began - CLOCKS_DIFFER)
 
     def _due_studies(self, before: datetime) -> Iterator[str]:
@@ -131,7 +134,7 @@ class Retention:
         """Delete results of this software that were sent to the node and whose study it does not have; how many."""
         removed, last = 0, ""
         while not self.loop.stopping.is_set():
-            self.loop.goes_on()
+            goes_on()
             with Session(self._database) as session, session.begin():
                 known = exists().where(StudyRow.study_instance_uid == InstanceRow.study_instance_uid)
                 rows = session.execute(

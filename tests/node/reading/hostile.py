@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import Instance, Series
 from node.errors import PeerRefused, ReaderDied
-from node.reading import goes_on
+from node.progress import goes_on
 from node.reading.messages import EXACT
 from node.route.facts import Value
 
