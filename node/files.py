@@ -24,8 +24,9 @@ import re
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,7 @@ from node.progress import goes_on
 Sync = Literal["never", "content", "name"]
 
 COPY_BYTES = 2**20  # at a time
+FLUSHES_AT_ONCE = 8  # a file system's journal takes in one go what waits at the same moment
 # Packed bytes may unpack to this much and so many times their number; blank images compress some 100 times, bombs
 # 1,000 and more
 UNPACKED_ALLOWANCE = 64 * 2**20
@@ -132,6 +134,30 @@ def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = PRIVATE_F
         os.replace(partial, path)
     if sync == "name":
         flush(path.parent)
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Put contents into files of one folder, each as `write_whole` does with sync "name", in less time.
+
+    Raises
+    ------
+    OSError
+        If one cannot be written; some of the files may be the new ones then.
+    """
+    if len(files) == 1:
+        for path, content in files.items():
+            write_whole(path, content, sync="name")
+        return
+    with ExitStack() as stack:
+        partials = {path: stack.enter_context(_partial(path)) for path in files}
+        for path, content in files.items():
+            _write(partials[path], content, PRIVATE_FILE, flushed=False)
+        with ThreadPoolExecutor(FLUSHES_AT_ONCE) as pool:
+            list(pool.map(flush, partials.values()))
+        for path, partial in partials.items():
+            os.replace(partial, path)
+    for folder in {path.parent for path in files}:
+        flush(folder)
 
 
 def write_new(path: Path, content: bytes) -> None:

@@ -161,19 +161,13 @@ class Intake:
         IdentityMismatch
             If none could be stored.
         """
-        stored: list[Record] = []
-        refused: Counter[str] = Counter()
-        mismatch: IdentityMismatch | None = None
-        for record in records:
-            try:
-                self._records.add(record)
-                stored.append(record)
-            except IdentityMismatch as error:
-                mismatch = error
-                refused[f"record: {error}"] += 1
-        if mismatch is not None and not stored:
-            raise mismatch
-        return stored, dict(refused)
+        told = list(records)
+        mismatches = self._records.add_all(told)
+        stored = [record for record, mismatch in zip(told, mismatches, strict=True) if mismatch is None]
+        others = [mismatch for mismatch in mismatches if mismatch is not None]
+        if others and not stored:
+            raise others[-1]
+        return stored, dict(Counter(f"record: {mismatch}" for mismatch in others))
 
     def _logged(self, summary: IntakeSummary) -> IntakeSummary:
         facts = {

@@ -14,10 +14,11 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -27,12 +28,17 @@ from cryptography.fernet import Fernet, InvalidToken
 from node.config.secret_files import read_record_key
 from node.data_folder import own_key
 from node.errors import ConfigurationError, NodeError
-from node.files import PRIVATE_FILE, make_folder, write_whole
+from node.files import PRIVATE_FILE, make_folder, write_together
 from node.progress import goes_on
 from pipelines.context import CodedEvent
-from pipelines.records.record import Identity, Record
+from pipelines.records.record import Identity, IdentityMismatch, Record
 
 log = logging.getLogger(__name__)
+
+GROUP = 250  # records that are flushed together; other senders wait meanwhile
+GROUP_BYTES = 16 * 2**20  # of them, at most until the next one
+_IDENTITY = tuple(field.name for field in fields(Identity))
+_EVENT = tuple(field.name for field in fields(CodedEvent))
 
 
 class PatientRecords:
@@ -64,9 +70,46 @@ class PatientRecords:
         IdentityMismatch
             If a record under the same patient ID and issuer is of somebody else.
         """
-        with self._alone():
-            known = self.get(record.identity.patient_id, record.identity.issuer)
-            self._write(known.merged(record) if known else record)
+        for mismatch in self.add_all([record]):
+            if mismatch is not None:
+                raise mismatch
+
+    def add_all(self, records: Iterable[Record]) -> list[IdentityMismatch | None]:
+        """Store each of `records` as `add` does, many of them flushed together.
+
+        Returns
+        -------
+        list
+            For each record what `add` would raise; None where it is stored.
+        """
+        found: list[IdentityMismatch | None] = []
+        left = iter(records)
+        while group := tuple(islice(left, GROUP)):
+            with self._alone():
+                found += self._add_group(group)
+        return found
+
+    def _add_group(self, records: Iterable[Record]) -> list[IdentityMismatch | None]:
+        salt = self._salt()
+        found: list[IdentityMismatch | None] = []
+        waiting: dict[Path, bytes] = {}  # to be written
+        size = 0
+        for record in records:
+            path = self._path(record.identity.patient_id, record.identity.issuer, salt)
+            known = self._read(path, waiting.get(path))
+            try:
+                content = waiting[path] = self._sealed(known.merged(record) if known else record)
+            except IdentityMismatch as mismatch:
+                found.append(mismatch)
+                continue
+            found.append(None)
+            size += len(content)
+            if size > GROUP_BYTES:
+                write_together(waiting)
+                waiting, size = {}, 0
+        if waiting:
+            write_together(waiting)  # flushed: their sender is told that they are safe
+        return found
 
     def get(self, patient_id: str, issuer: str = "") -> Record | None:
         """The record under that patient ID and issuer.
@@ -76,11 +119,15 @@ class PatientRecords:
         NodeError
             If it is damaged, or was written with another key.
         """
-        path = self._path(patient_id, issuer)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            return None
+        return self._read(self._path(patient_id, issuer))
+
+    def _read(self, path: Path, content: bytes | None = None) -> Record | None:
+        """The record in a file, or in the content that the file is about to get."""
+        if content is None:
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                return None
         try:
             return _from_json(self._open(content))
         except (ValueError, KeyError, TypeError) as error:
@@ -109,7 +156,8 @@ class PatientRecords:
             moved = replace(known, identity=replace(known.identity, patient_id=new[0], issuer=new[1]))
             other = self.get(*new)
             # a merge says that both are one person, so the name of the surviving record counts
-            self._write(moved.merged(replace(other, source=other.source)) if other else moved)
+            kept = moved.merged(other) if other else moved
+            write_together({self._path(*new): self._sealed(kept)})
             self.delete(*old)
 
     def purge(self, older_than_s: float) -> int:
@@ -127,10 +175,7 @@ class PatientRecords:
 
     def key(self, patient_id: str, issuer: str = "") -> str:
         """What a patient is known by on disk: a keyed digest of patient ID and issuer."""
-        # the issuer's own bars are escaped, or "A|B" and "C" would be "A" and "B|C"
-        plain = issuer.strip().replace("\\", "\\\\").replace("|", "\\|")
-        text = f"{plain}|{patient_id.strip()}".encode()
-        return hmac.new(self._salt(), text, hashlib.sha256).hexdigest()
+        return _key(patient_id, issuer, self._salt())
 
     # ---- files
     @contextmanager
@@ -145,18 +190,16 @@ class PatientRecords:
             finally:
                 os.close(lock)
 
-    def _path(self, patient_id: str, issuer: str) -> Path:
-        return self._folder / f"{self.key(patient_id, issuer)}.record"
+    def _path(self, patient_id: str, issuer: str, salt: bytes | None = None) -> Path:
+        return self._folder / f"{_key(patient_id, issuer, salt or self._salt())}.record"
 
     def _salt(self) -> bytes:
         """A secret of this folder: without it the few million possible patient IDs could be tried one by one."""
         return own_key(self._folder / "names.key")
 
-    def _write(self, record: Record) -> None:
-        path = self._path(record.identity.patient_id, record.identity.issuer)
+    def _sealed(self, record: Record) -> bytes:
         content = _to_json(record)
-        stored = content if self._fernet is None else self._fernet.encrypt(content)
-        write_whole(path, stored, sync="name")  # its sender is told that it is safe
+        return content if self._fernet is None else self._fernet.encrypt(content)
 
     def _open(self, content: bytes) -> bytes:
         if self._fernet is None:
@@ -177,12 +220,18 @@ def digest(record: Record) -> str:
     return hashlib.sha256(_to_json(record)).hexdigest()
 
 
+def _key(patient_id: str, issuer: str, salt: bytes) -> str:
+    # the issuer's own bars are escaped, or "A|B" and "C" would be "A" and "B|C"
+    plain = issuer.strip().replace("\\", "\\\\").replace("|", "\\|")
+    return hmac.new(salt, f"{plain}|{patient_id.strip()}".encode(), hashlib.sha256).hexdigest()
+
+
 def _to_json(record: Record) -> bytes:
     row = {
-        "identity": asdict(record.identity),
+        "identity": {name: getattr(record.identity, name) for name in _IDENTITY},
         "died": record.died,
         "source": record.source,
-        "events": [asdict(event) for event in record.events],
+        "events": [{name: getattr(event, name) for name in _EVENT} for event in record.events],
     }
     return json.dumps(row, default=date.isoformat).encode()  # ASCII: a sender's text may be no valid Unicode
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
 
@@ -100,7 +100,7 @@ class Record:
         """
         if (what := self.identity.mismatch(other.identity)) and "neither" not in what:
             raise IdentityMismatch(what)
-        mine, new = asdict(self.identity), asdict(other.identity)
+        mine, new = vars(self.identity), dict(vars(other.identity))
         if new["birth_date"] is None or (self.identity.birth_date and _coarser(other.identity, self.identity)):
             new |= {key: mine[key] for key in ("birth_date", "birth_precision")}  # the more precise date is kept
         identity = Identity(**{key: new[key] if new[key] not in ("", None, "U") else mine[key] for key in mine})

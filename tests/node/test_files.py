@@ -14,7 +14,17 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from node.files import Sync, free_bytes, is_full, link_whole, make_folder, rename_new, write_new, write_whole
+from node.files import (
+    Sync,
+    free_bytes,
+    is_full,
+    link_whole,
+    make_folder,
+    rename_new,
+    write_new,
+    write_together,
+    write_whole,
+)
 from tests.links import without_links
 
 
@@ -93,6 +103,19 @@ def test_what_is_flushed_is_what_was_asked_for(
     monkeypatch.setattr(os, "fsync", noted)
     write_whole(tmp_path / "state", b"x", sync=sync)
     assert seen == flushed
+
+
+def test_files_that_are_written_together_are_all_whole_or_leave_no_partial(tmp_path: Path) -> None:
+    files = {tmp_path / f"{number}.record": bytes([number]) * 100 for number in range(20)}
+    (tmp_path / "0.record").write_bytes(b"old")
+    write_together(files)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_together({tmp_path / "taken": b"x", tmp_path / "0.record": b"x"})
+    assert (tmp_path / "0.record").read_bytes() == bytes(100)
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_second_name_outlives_the_first(tmp_path: Path) -> None:

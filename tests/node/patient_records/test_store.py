@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from node.errors import ConfigurationError, NodeError
+from node.patient_records import store as store_module
 from node.patient_records.store import PatientRecords, new_key
 from pipelines.context import CodedEvent
 from pipelines.records.record import DAY_UNKNOWN, Identity, IdentityMismatch, Record, chosen_identifiers
@@ -93,6 +94,43 @@ def test_a_record_of_somebody_else_under_the_same_number_is_refused(tmp_path: Pa
     assert error.value.what == "birth date"
     assert "1999" not in str(error.value)
     assert store.get("4711", "HOSPITAL") == record()
+
+
+def test_records_of_one_delivery_are_merged_and_refused_one_by_one_however_they_are_grouped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = replace(EVENT, start=date(2022, 1, 1))
+    delivery = [
+        record(who=replace(WHO, patient_id="2")),
+        record(EVENT),
+        record(later),  # of the same patient, told of twice
+        record(who=replace(WHO, birth_date=date(1999, 1, 1))),
+        record(who=replace(WHO, patient_id="3")),
+    ]
+    for name, group, size in (("one", 250, 2**24), ("by two", 2, 2**24), ("small", 250, 1)):
+        monkeypatch.setattr(store_module, "GROUP", group)
+        monkeypatch.setattr(store_module, "GROUP_BYTES", size)
+        store = PatientRecords(tmp_path / name)
+        mismatches = store.add_all(delivery)
+        assert [what and what.what for what in mismatches] == [None, None, None, "birth date", None]
+        assert there(store.get("4711", "HOSPITAL")).events == (EVENT, later)
+        assert len(store) == 3
+        assert {path.suffix for path in (tmp_path / name).iterdir()} == {".record", ".key", ""}  # and the lock
+
+
+def test_the_names_of_many_records_are_flushed_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[bool] = []
+    fsync = os.fsync
+
+    def counted(descriptor: int) -> None:
+        flushed.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        fsync(descriptor)
+
+    store = PatientRecords(tmp_path)
+    store.add(record())  # makes the folder's key too
+    monkeypatch.setattr(os, "fsync", counted)
+    store.add_all(record(who=replace(WHO, patient_id=str(number))) for number in range(20))
+    assert (flushed.count(False), flushed.count(True)) == (20, 1)
 
 
 def test_a_merge_moves_the_record_and_joins_it_to_what_is_there(tmp_path: Path) -> None:
