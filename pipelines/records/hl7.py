@@ -256,14 +256,7 @@ def _events(
             day = _date(segment, [(1, 4)] if segment.name == "RXE" else [], ordered)
         elif segment.name == "OBX":
             day = _date(segment, [(14, 1)], asked)
-        holds = {
-            "DG1": segment.component(21) != "D",
-            "PRB": segment.component(1) != "DE" and trigger != "PC3",
-            "OBX": segment.component(11) not in ("D", "W"),  # deleted, of the wrong patient
-            "RXE": order_holds,
-            "RXO": order_holds,
-            "OBR": order_holds,
-        }.get(segment.name, True)
+        holds = _holds(segment, trigger, order_holds)
         for found in _events_of(segment, day or when):
             if isinstance(found, str):
                 left_out[f"{segment.name}: {found}"] += 1
@@ -273,6 +266,20 @@ def _events(
                 if not holds:
                     left_out[f"{segment.name}: marked as not true"] += 1
                 yield found, holds
+
+
+def _holds(segment: Segment, trigger: str, order_holds: bool) -> bool:
+    """Whether what a segment tells is told as true."""
+    match segment.name:
+        case "DG1":
+            return segment.component(21) != "D"
+        case "PRB":
+            return segment.component(1) != "DE" and trigger != "PC3"
+        case "OBX":
+            return segment.component(11) not in ("D", "W")  # deleted, of the wrong patient
+        case "RXE" | "RXO" | "OBR":
+            return order_holds
+    return True
 
 
 def _events_of(segment: Segment, day: PartialDate) -> Iterator[CodedEvent | str]:

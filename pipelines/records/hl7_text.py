@@ -245,6 +245,8 @@ class Segment:
         text = raw.strip()
         if text == '""':
             return ""
+        if self._separators.escape not in text:
+            return text
         mark = re.escape(self._separators.escape)
         return re.sub(f"{mark}(?:([FSTRE])|X((?:[0-9A-Fa-f]{{2}})+)){mark}", self._unescaped, text).strip()
 
