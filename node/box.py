@@ -46,7 +46,8 @@ PROBE_S = 10.0
 PATIENCE_S = 5.0  # for what bwrap still does after its box has ended
 PIPELINES = "condyle.pipelines"  # entry points of the packages that hold pipelines
 _PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
-_OF_PYTHON = frozenset({".py", ".so", ".egg-info", ".dist-info"})
+_OF_PYTHON = frozenset({".py", ".so", ".libs", ".egg-info", ".dist-info"})
+_INSTALLED = ("site-packages", "dist-packages")
 
 # The kernel ends a box when the *thread* that started it ends, so one thread starts them all, and stays.
 _starter = ThreadPoolExecutor(1, thread_name_prefix="box starter")
@@ -81,13 +82,21 @@ class View:
 @cache
 def why_not() -> str | None:
     """Why processes cannot run in a box here; None where they can."""
-    program = shutil.which("bwrap")
-    if program is None:
+    if shutil.which("bwrap") is None:
         return "bubblewrap (bwrap) is not installed"
-    system = [word for path in SYSTEM[:7] for word in ("--ro-bind-try", path, path)]
-    trial = [program, *NEW_NAMESPACES, *system, "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/proc", "true"]
-    error = _fails(trial)
+    error = _fails([*_boxed(View()), sys.executable, "-c", ""])  # Python, as what it needs may lie anywhere
     return None if error is None else f"the system does not let bubblewrap make one ({error})"
+
+
+def why_not_to_see(folder: Path) -> str | None:
+    """Why a process in a box could not read what lies in `folder` for the node alone; None where it could.
+
+    Root in a box reads what is root's, and nothing that another account has closed to others.
+    """
+    with contextlib.suppress(OSError):  # not there yet: the node makes it
+        if os.geteuid() == 0 and (owner := folder.stat().st_uid) != 0:
+            return f"{folder} belongs to account {owner}, and root in a box cannot read what others own"
+    return None
 
 
 @cache
@@ -307,6 +316,8 @@ def _above(package: str) -> Iterator[Path]:
 
 def _packages_in(root: Path) -> list[Path]:
     """What can be imported from a folder, without what else lies there, such as a configuration or data."""
+    if root.name in _INSTALLED:  # an account's own, where nothing else lies
+        return [root]
     return [
         path
         for path in sorted(root.iterdir())

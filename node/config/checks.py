@@ -35,7 +35,12 @@ ENOUGH_FILES = 1024  # for 512 connections by HTTP, the database, jobs and sendi
 # ---- processes
 def boxed(configuration: Configuration) -> bool:
     """Whether pipelines run in a box on this machine."""
-    return configuration.run.box != "off" and box.why_not() is None
+    return configuration.run.box != "off" and _why_no_box(configuration) is None
+
+
+def _why_no_box(configuration: Configuration) -> str | None:
+    data = configuration.node.data
+    return next(filter(None, (box.why_not(), *map(box.why_not_to_see, (data, data / "instances")))), None)
 
 
 def the_box(configuration: Configuration) -> Iterator[CheckResult]:
@@ -43,7 +48,7 @@ def the_box(configuration: Configuration) -> Iterator[CheckResult]:
     wanted = configuration.run.box
     if wanted == "off":
         yield CheckResult("run.box", "doubtful", f"off: pipelines run without a box: {box.without_box()}")
-    elif (why_not := box.why_not()) is None:
+    elif (why_not := _why_no_box(configuration)) is None:
         yield CheckResult("run.box", "good", "pipelines run in a box: no network, and the files of one job at a time")
     elif wanted == "required":
         yield CheckResult("run.box", "bad", f"required: there is no box, for {why_not}")

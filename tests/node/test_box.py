@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from node import box
+from tests.needs import need_a_box
 
 ALONE = """
 import os, resource, socket, sys
@@ -78,8 +81,39 @@ def test_a_box_that_the_system_forbids_is_none(monkeypatch: pytest.MonkeyPatch, 
     box.why_not.cache_clear()
 
 
+def test_a_box_in_which_python_does_not_start_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    need_a_box()
+    python = tmp_path / "python"  # outside of what a box shows, as of a Python that needs what lies elsewhere
+    python.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(python))
+    box.why_not.cache_clear()
+    found = box.why_not()
+    box.why_not.cache_clear()
+    assert found is not None
+    assert "No such file or directory" in found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another account")
+def test_root_runs_no_box_over_a_data_folder_of_another_account(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert box.why_not_to_see(data) is None, "the node makes it"
+    data.mkdir()
+    assert box.why_not_to_see(data) is None
+    os.chown(data, 1000, 1000)
+    assert box.why_not_to_see(data) == f"{data} belongs to account 1000, and root in a box cannot read what others own"
+
+
 def test_only_what_can_be_imported_is_seen_of_a_folder_of_packages(tmp_path: Path) -> None:
     for name in ("package/__init__.py", "module.py", "one-1.0.dist-info/METADATA", "data/condyle.db", "config.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [path.name for path in box._packages_in(tmp_path)] == ["module.py", "one-1.0.dist-info", "package"]
+
+
+def test_of_a_folder_that_holds_what_is_installed_all_is_seen(tmp_path: Path) -> None:
+    site = tmp_path / "lib" / "python3" / "site-packages"
+    (site / "numpy.libs").mkdir(parents=True)
+    assert box._packages_in(site) == [site], "of an account's own packages, their libraries too"
+    other = tmp_path / "target"
+    (other / "numpy.libs").mkdir(parents=True)
+    assert box._packages_in(other) == [other / "numpy.libs"]

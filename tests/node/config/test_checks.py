@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 from pathlib import Path
 
@@ -117,3 +118,19 @@ def test_where_pipelines_run_without_a_box_the_check_says_so(monkeypatch: pytest
     assert found("auto")[0] == found("required")[0] == "good"
     assert checks.boxed(configuration())
     assert not checks.boxed(configuration(run={"box": "off"}))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another account")
+def test_root_and_a_data_folder_of_another_account_go_without_a_box(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(box, "why_not", lambda: None)
+    (tmp_path / "instances").mkdir()
+    chosen = configuration(node={"data": str(tmp_path)})
+    assert checks.boxed(chosen)
+    os.chown(tmp_path / "instances", 1000, 1000)
+    assert not checks.boxed(chosen)
+    (result,) = checks.the_box(chosen)
+    assert result.sentence.startswith(
+        f"pipelines run without a box, for {tmp_path}/instances belongs to account 1000, and root in a box cannot"
+    )
