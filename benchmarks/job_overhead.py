@@ -1,4 +1,4 @@
-"""What a job costs beside its own steps: ``python benchmarks/job_overhead.py [--database URL]``.
+"""What a job costs beside its own steps: ``python benchmarks/job_overhead.py [--box off] [--database URL]``.
 
 A job's own steps are the work of the inference process: check, inference, encoding. The rest is the engine's: taking
 the job, durable checkpoints, states and events, the way to the worker and back, reading and handing over the objects.
@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the trial pipeli
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from node.config.checks import boxed
 from node.database.tables import JobRow
 from node.run import job_engine
 from node.run.messages import Checked, Encoded, Inferred, JobRequest
@@ -61,7 +62,7 @@ def one_at_a_time(made: Bench, running: job_engine.JobEngine, count: int) -> tup
     """Seconds from submit to the outbox, and those of the worker, job by job."""
     total, own = [], []
     for _ in range(count):
-        job = made.job()
+        job = made.job(journal=os.devnull)
         worked, start = TimedPool.worked_s, time.perf_counter()
         running.submit(job)
         while made.state(job) != "sending":
@@ -73,7 +74,7 @@ def one_at_a_time(made: Bench, running: job_engine.JobEngine, count: int) -> tup
 
 def backlog(made: Bench, running: job_engine.JobEngine, count: int) -> tuple[float, float]:
     """Seconds a job, all and the worker's, where `count` are waiting."""
-    jobs = [made.job() for _ in range(count)]
+    jobs = [made.job(journal=os.devnull) for _ in range(count)]
     wanted = handed_over(made) + count
     worked, start = TimedPool.worked_s, time.perf_counter()
     for job in jobs:
@@ -96,13 +97,16 @@ def main() -> None:
     arguments.add_argument(
         "--database", help="SQLAlchemy URL of an empty database; SQLite in a temporary folder if absent"
     )
+    arguments.add_argument("--box", choices=("auto", "required", "off"), default="auto", help="as run.box")
     arguments.add_argument("--single", type=int, default=50)
     arguments.add_argument("--backlog", type=int, default=150)
     chosen = arguments.parse_args()
     setattr(job_engine, "Pool", TimedPool)  # noqa: B010 (the engine is to make its pool of it)
     with tempfile.TemporaryDirectory() as name:
         os.environ["PYTHONPATH"] = install_trial(Path(name) / "site")
-        with bench(Path(name), chosen.database) as made:
+        sys.path.insert(0, str(Path(name) / "site"))  # a box shows the packages that this process knows of
+        run = {"memory_limit_mb": 2048, "box": chosen.box}
+        with bench(Path(name), chosen.database, run=run) as made:
             running = job_engine.JobEngine(made.configuration, made.database)
             running.start()
             try:
@@ -124,6 +128,7 @@ def main() -> None:
                     f"{1000 * b:.0f} ms in them; {1000 * busy:.0f} ms of the node's processor time a job, "
                     f"idle {100 * idle:.1f} % of a core"
                 )
+                print("in a box" if boxed(made.configuration) else "without a box")
                 print(f"load of the machine (1 min): {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
             finally:
                 running.stop()
