@@ -45,7 +45,7 @@ OPEN_FILES = 4096
 PROBE_S = 10.0
 PATIENCE_S = 5.0  # for what bwrap still does after its box has ended
 PIPELINES = "condyle.pipelines"  # entry points of the packages that hold pipelines
-_PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
 _OF_PYTHON = frozenset({".py", ".so", ".libs", ".egg-info", ".dist-info"})
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -180,7 +180,9 @@ class Process:
             return self._code(self._process.wait(PATIENCE_S))
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return self._code(self._process.wait())
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._code(self._process.wait(PATIENCE_S))
+        return -signal.SIGKILL  # it hangs in the system, as on storage that is away: that ends it when it lets go
 
     def _code(self, code: int) -> int:
         return 128 - code if self._in_box and code > 128 else code  # bwrap tells a signal as a shell does
@@ -198,11 +200,13 @@ def environment_of(whole: Mapping[str, str], *, in_box: bool) -> dict[str, str]:
 
 
 def settle_in() -> None:
-    """For the start of such a process: it gets no further privileges, and not many open files."""
+    """For the start of such a process: it ends with the node, gets no further privileges, and not many open files."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     least = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (least, least))
-    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # of the thread that started it, which stays
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def _resident(pid: int) -> int:

@@ -11,6 +11,7 @@ The tree::
      ├── ReadingFailed        leave the file or the message aside, with a record; the next one is read
      │    └── ReaderDied      the same, after a few attempts
      ├── MustWait             nobody is to blame: do it again later, as often as it takes
+     │    ├── BeingStopped    the node ends: the next one does it
      │    ├── NoRoom          the disk is full, or nearly
      │    └── StorageAway, NotWhole   images that were stored cannot be read now
      └── JobNotFound, StudyNotFound, StillArriving   tell the operator
@@ -60,6 +61,10 @@ class ReaderDied(ReadingFailed):
 
 class MustWait(NodeError):
     """It cannot be done now, and nobody is to blame: do it again later."""
+
+
+class BeingStopped(MustWait):
+    """The node is being stopped."""
 
 
 class NoRoom(MustWait):

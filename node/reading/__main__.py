@@ -37,6 +37,7 @@ def hold_to_limits(memory_mb: int) -> None:
     for what, limit in (
         (resource.RLIMIT_AS, memory_mb * 2**20),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_NPROC, 0),  # it starts neither processes nor threads
     ):
         hard = resource.getrlimit(what)[1]
         least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
@@ -80,15 +81,14 @@ def main(descriptor: int, memory_mb: int, cpu_s: float) -> None:
     connection.send_bytes(messages.GOES_ON)
     tell_by(tell)
     while True:
-        try:
-            content = connection.recv_bytes()
-        except EOFError:
-            return
+        content = connection.recv_bytes()
+        mark, request = content[: messages.MARK_BYTES], content[messages.MARK_BYTES :]
         signal.setitimer(signal.ITIMER_PROF, cpu_s)  # SIGPROF ends the process
-        result = answer(content)
+        result = answer(request)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        connection.send_bytes(result)
+        connection.send_bytes(mark + result)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    with contextlib.suppress(EOFError, ConnectionError):  # the node has gone
+        main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

@@ -23,6 +23,8 @@ EXACT = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_in
 _RAISED: TypeAdapter[tuple[str, tuple[str | int | None, ...]]] = TypeAdapter(tuple[str, tuple[str | int | None, ...]])
 
 RETURNED, RAISED, GOES_ON = b"=", b"!", b"."  # the first byte of an answer
+MARK_BYTES = 8  # before a request and its answer: what was made ready for another request is none of this one
+LONGEST_WORDS, MOST_WORDS = 300, 8  # characters of what an error says, and arguments of one
 OUT_OF_MEMORY = 3  # exit code of a reader that took too much
 
 
@@ -88,6 +90,19 @@ def crosses(error: Exception) -> bool:
     return f"{type(error).__module__}.".startswith(OURS)
 
 
+def marked(mark: bytes, content: bytes) -> bytes:
+    """An answer without the mark of its request.
+
+    Raises
+    ------
+    NotUnderstood
+        If it has another one.
+    """
+    if content[:MARK_BYTES] != mark:
+        raise NotUnderstood("a reader gave an answer to no question")
+    return content[MARK_BYTES:]
+
+
 def answer(function: Callable[..., Any], content: bytes) -> Any:
     """What the function returned; what it raised is raised.
 
@@ -116,5 +131,5 @@ def _error(name: str, arguments: tuple[str | int | None, ...]) -> Exception:
     if issubclass(kind, ReaderDied):
         raise ValueError("a reader that answers has not died")
     error: Exception = kind.__new__(kind)
-    error.args = arguments
+    error.args = tuple(one[:LONGEST_WORDS] if isinstance(one, str) else one for one in arguments[:MOST_WORDS])
     return error

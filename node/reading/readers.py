@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
+import secrets
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import ParamSpec, Protocol, Self, TypeVar
 
 from node.box import Process, View
-from node.errors import MustWait, ReaderDied, StorageAway
+from node.errors import BeingStopped, MustWait, ReaderDied, StorageAway
 from node.progress import goes_on
 from node.reading import messages
 
@@ -26,9 +29,10 @@ COUNT = 4  # a process is started where all others are busy
 MEMORY_MB = 1536  # of address space; some 300 of them are Python with its libraries
 CPU_S = 60.0  # for one file; a header of 10,000 frames may take 15 on a slow machine
 WALL_S = 300.0  # the same by the clock: storage may be slow
+CALL_S = 600.0  # by the clock, for all files of a call
 START_S = 120.0  # on a machine that has much else to do
 LAST_BREATH_S = 1.0  # for a process that has closed the connection
-LARGEST_ANSWER = 256 * 2**20  # bytes
+LARGEST_ANSWER = 64 * 2**20  # bytes
 ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread has address space of its own
 
 
@@ -66,7 +70,8 @@ class _Process:
         with theirs:
             command = ["-m", "node.reading", str(theirs.fileno()), str(memory_mb), str(cpu_s)]
             self.process = Process(command, view, theirs.fileno(), **ALONE)
-        self.connection = Connection(ours.detach())
+        self._socket = ours
+        self.connection = Connection(ours.dup().detach())
         self._ended = False
 
     @property
@@ -88,11 +93,18 @@ class _Process:
             raise TimeoutError
         self.connection.recv_bytes(len(messages.GOES_ON))
 
+    def hang_up(self) -> None:
+        """From another thread: whatever is being written to the process or read from it ends."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
     def end(self, patience_s: float = 0.0) -> int:
         """End the process, after `patience_s`; its exit code, or minus the signal that ended it."""
         self._ended = True
         code = self.process.end(patience_s)
         self.connection.close()
+        self.hang_up()
         return code
 
 
@@ -104,8 +116,8 @@ def _identity(folder: Path | None) -> tuple[int, int] | None:
     return None if found is None else (found.st_dev, found.st_ino)
 
 
-class _Killed(ReaderDied):
-    """By somebody else: the system, where memory is short, or whoever closes the pool."""
+class _Killed(MustWait):
+    """By somebody else: the system, where memory is short, or whoever closes the pool. No file is to blame."""
 
 
 class Readers:
@@ -120,6 +132,8 @@ class Readers:
     cpu_s, wall_s
         How long one call may take, by the processor's time and by the clock. A function that reads many files says
         `goes_on` after each; the limits are for one of them then.
+    call_s
+        How long a call may take whatever it says, by the clock.
     instances
         Where the images lie: the processes run in a box that shows nothing else of the data folder. None: they run
         without one, and read whatever the node can.
@@ -132,10 +146,11 @@ class Readers:
         memory_mb: int = MEMORY_MB,
         cpu_s: float = CPU_S,
         wall_s: float = WALL_S,
+        call_s: float = CALL_S,
         instances: Path | None = None,
     ) -> None:
         self._instances = None if instances is None else instances.absolute()
-        self._memory_mb, self._cpu_s, self._wall_s = memory_mb, cpu_s, wall_s
+        self._memory_mb, self._cpu_s, self._wall_s, self._call_s = memory_mb, cpu_s, wall_s, call_s
         self._free: queue.LifoQueue[_Process | None] = queue.LifoQueue()
         for _ in range(count):
             self._free.put(None)
@@ -150,12 +165,13 @@ class Readers:
         self.close()
 
     def close(self) -> None:
-        """End all processes; calls under way raise `MustWait`."""
+        """End all processes; calls under way raise `BeingStopped`."""
         with self._lock:
             self._closed = True
-            for process in self._running:
-                process.process.end()
-            self._running.clear()
+            ended, self._running = self._running, set()
+        for process in ended:
+            process.process.end()
+            process.hang_up()
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -181,12 +197,17 @@ class Readers:
             If the process ends, or takes too much memory or processor time.
         StorageAway
             If it takes too long by the clock.
+        BeingStopped
+            If the node is.
         MustWait
-            If the node is being stopped.
+            If no process is free or can be started, or the system ends it twice.
         """
         assert not kwargs, "a reader is called with positional arguments"
         request = messages.call(function, args)
-        process = self._free.get()
+        try:
+            process = self._free.get(timeout=self._call_s)
+        except queue.Empty as error:
+            raise MustWait("everything that reads files has been busy for long") from error
         try:
             process = self._alive(process)
             try:
@@ -203,40 +224,57 @@ class Readers:
                 return process
             self._end(process)
         with self._lock:
-            if self._closed:
-                raise MustWait("the node is being stopped")
+            self._require_open()
             process = _Process(self._memory_mb, self._cpu_s, self._instances)
             self._running.add(process)
         try:
             process.greet()
         except (EOFError, OSError) as error:  # TimeoutError is one
             self._end(process)
-            raise ReaderDied("what reads files does not start; the log says why") from error
+            self._require_open()
+            raise MustWait("what reads files does not start; the log says why") from error
         log.debug("reader started", extra={"pid": process.process.pid})
         return process
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise BeingStopped("the node is being stopped")
 
     def _converse(self, process: _Process, function: Callable[P, R], request: bytes) -> R:
         try:
             result: R = messages.answer(function, self._ask(process, request))
         except TimeoutError as error:
             self._end(process)
-            raise StorageAway(f"what was received was not read within {self._wall_s:g} s") from error
+            raise StorageAway(f"what was received was not read within {error} s") from error
         except messages.NotUnderstood as error:
             self._end(process)
             raise ReaderDied("what was received made what reads it give an answer that makes no sense") from error
         except (EOFError, OSError) as error:
             code = self._end(process, LAST_BREATH_S)
-            raise (_Killed if code == -signal.SIGKILL else ReaderDied)(_how(code)) from error
+            if code == -signal.SIGKILL:
+                raise _Killed("the system ends what reads files; is it short of memory?") from error
+            raise ReaderDied(_how(code)) from error
         return result
 
     def _ask(self, process: _Process, request: bytes) -> bytes:
-        process.connection.send_bytes(request)
-        while process.connection.poll(self._wall_s):
-            content = process.connection.recv_bytes(LARGEST_ANSWER)
-            if content != messages.GOES_ON:
-                return content
-            goes_on()
-        raise TimeoutError
+        mark, end = secrets.token_bytes(messages.MARK_BYTES), time.monotonic() + self._call_s
+        watchdog = threading.Timer(self._call_s, process.hang_up)  # writing and reading know no time-out
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            process.connection.send_bytes(mark + request)
+            while process.connection.poll(self._wall_s):
+                content = process.connection.recv_bytes(LARGEST_ANSWER)
+                if content != messages.GOES_ON:
+                    return messages.marked(mark, content)
+                goes_on()
+        except (EOFError, OSError):
+            if time.monotonic() < end:
+                raise
+            raise TimeoutError(f"{self._call_s:g}") from None
+        finally:
+            watchdog.cancel()
+        raise TimeoutError(f"{self._wall_s:g}")
 
     def _end(self, process: _Process, patience_s: float = 0.0) -> int:
         code = process.end(patience_s)

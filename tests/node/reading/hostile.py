@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import struct
+import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
@@ -18,7 +23,8 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import Instance, Series
 from node.errors import PeerRefused, ReaderDied
 from node.progress import goes_on
-from node.reading.messages import EXACT
+from node.reading import Readers
+from node.reading.messages import EXACT, GOES_ON, RETURNED
 from node.route.facts import Value
 
 
@@ -123,6 +129,64 @@ def killed_once(mark: Path) -> int:
     return 1
 
 
+def killed() -> int:
+    """As the system ends it, again and again."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def goes_on_for_ever() -> int:
+    """Says so, and reads nothing."""
+    while True:
+        connection().send_bytes(GOES_ON)
+        time.sleep(0.01)
+
+
+def begins_to_answer() -> int:
+    """And never ends: the length is told, and what has it is not."""
+    os.write(connection().fileno(), struct.pack("!i", 1000) + b"=")
+    time.sleep(600.0)
+    return 0
+
+
+def answers_beforehand() -> int:
+    """What nobody has asked yet, after the answer to this."""
+    to = connection()
+    signal.signal(signal.SIGALRM, lambda *_: to.send_bytes(b"12345678" + RETURNED + b"7"))
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    return 0
+
+
+def connection() -> Connection:
+    """That of this reader to the node, as what has taken it over finds it."""
+    (found,) = [one for one in gc.get_objects() if isinstance(one, Connection)]
+    return found
+
+
+def starts_others() -> int:
+    """How many of a process and a thread it could start."""
+    started = 0
+    try:
+        if (pid := os.fork()) == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        started += 1
+    except OSError:
+        pass
+    try:
+        threading.Thread(target=int).start()
+        started += 1
+    except RuntimeError:
+        pass
+    return started
+
+
+def tell_and_count(told: Path) -> int:
+    """Never ends, after it has said which process it is."""
+    told.write_text(str(os.getpid()))
+    return count_for_ever()
+
+
 def says_that_it_died() -> int:
     """A lie."""
     raise ReaderDied("not true")
@@ -131,3 +195,10 @@ def says_that_it_died() -> int:
 def series_of(path: Path) -> Series:
     """A series of one instance."""
     return Series("1.2", "1.1", "MR", (Instance("1.3", "1.4", path),), MappingProxyType({"calling_ae_title": "MR1"}))
+
+
+if __name__ == "__main__":
+    from tests.node.reading import hostile  # by this name the reader finds it
+
+    with Readers(1) as readers:
+        readers.call(hostile.tell_and_count, Path(sys.argv[1]))

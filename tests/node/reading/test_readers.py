@@ -1,5 +1,9 @@
 import math
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -113,6 +117,62 @@ def test_in_a_box_a_reader_reads_images_and_nothing_else_of_the_node(tmp_path: P
 
 def test_what_the_system_killed_is_tried_once_more(readers: Readers, tmp_path: Path) -> None:
     assert readers.call(hostile.killed_once, tmp_path / "mark") == 1
+
+
+def test_a_death_that_is_no_files_fault_is_nobodys(readers: Readers) -> None:
+    with pytest.raises(MustWait, match="short of memory"):
+        readers.call(hostile.killed)
+    assert readers.call(hostile.process_id) > 0
+
+
+def test_a_call_has_an_end_whatever_the_reader_says_and_however_it_says_it() -> None:
+    with Readers(1, call_s=1.0) as readers:
+        with pytest.raises(StorageAway, match="not read within 1 s"):
+            readers.call(hostile.goes_on_for_ever)
+        with pytest.raises(StorageAway, match="not read within 1 s"):
+            readers.call(hostile.begins_to_answer)
+
+
+def test_an_answer_that_was_made_ready_for_another_question_is_none() -> None:
+    with Readers(1) as readers:
+        readers.call(hostile.answers_beforehand)
+        (process,) = readers._running
+        until(process.connection.poll)
+        with pytest.raises(ReaderDied, match="makes no sense"):
+            readers.call(hostile.process_id)
+        assert readers.call(hostile.process_id) != 7
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="the system does not hold root to a number of processes")
+def test_a_reader_starts_no_process_and_no_thread(readers: Readers) -> None:
+    assert readers.call(hostile.starts_others) == 0
+
+
+def test_what_a_reader_says_is_not_long(readers: Readers) -> None:
+    with pytest.raises(UnsuitableInput) as raised:
+        readers.call(hostile.unsuitable, "no pixels " * 1000)
+    assert len(str(raised.value)) == 300
+
+
+def test_calls_do_not_wait_without_end_for_a_reader_that_is_free() -> None:
+    with Readers(0, call_s=0.1) as readers, pytest.raises(MustWait, match="busy"):
+        readers.call(hostile.process_id)
+
+
+def test_a_reader_that_is_busy_does_not_outlive_the_node(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    node = subprocess.Popen([sys.executable, "-m", "tests.node.reading.hostile", str(told)])
+    until(lambda: told.exists() and told.read_text() != "")
+    node.kill()
+    node.wait()
+    until(lambda: not Path(f"/proc/{told.read_text()}").exists())
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30.0
+    while not holds():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
 
 
 def test_a_reader_that_says_it_died_is_ended(readers: Readers) -> None:
