@@ -121,7 +121,7 @@ class Node:
         instances = configuration.node.data / "instances"
         make_folder(instances)
         readers = Readers(instances=instances if checks.boxed(configuration) else None)
-        stack.callback(readers.close)
+        stack.callback(readers.close)  # also where the start fails before there is anything to stop
         look_up = RecordLookUp(configuration, patient_records, readers)
         job_engine = JobEngine(
             configuration,
@@ -148,6 +148,7 @@ class Node:
         )
         deciding.start()
         stack.callback(deciding.stop)
+        stack.callback(readers.close)  # first, so that nothing waits for what is being read
         problems = {
             "receipts": receipt_import.problem,
             "decisions": deciding.problem,

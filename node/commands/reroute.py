@@ -17,7 +17,7 @@ from node.commands.terminal import console, print_whole
 from node.config import Configuration, Route
 from node.config.checks import boxed
 from node.database.connection import Database
-from node.errors import MustWait, StillArriving, StudyNotFound
+from node.errors import MustWait, ReadingFailed, StillArriving, StudyNotFound
 from node.reading import Readers
 from node.route.reroute import Action, Reroute, Rerouted, studies_since
 
@@ -49,10 +49,11 @@ def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry
         for study in dict.fromkeys(chosen):
             try:
                 found += rerouting.reroute(study, dry_run=dry_run)
-            except (StudyNotFound, StillArriving, MustWait) as error:
-                complaints.print(str(error), style="yellow", markup=False)
+            except (StudyNotFound, StillArriving, MustWait, ReadingFailed) as error:
+                unread = isinstance(error, MustWait | ReadingFailed)
+                complaints.print(f"study {study}: {error}" if unread else str(error), style="yellow", markup=False)
                 # of what is not complete yet, the node takes care
-                problems += study in studies or isinstance(error, MustWait)
+                problems += study in studies or unread
     print_whole(console(), _table(found))
     refused = [one for one in found if one.problem]
     for one in refused:

@@ -9,11 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from dicom_sr.words import counted
-from node.background import Loop
-from node.errors import NotWhole, ReadingFailed, StorageAway
+from node.background import LONGEST_S, Loop, is_away
+from node.errors import BeingStopped, MustWait, NotWhole, ReadingFailed
 from node.route.completion import Complete, Completion
 from node.route.dispatch import Dispatcher
 
@@ -56,6 +54,7 @@ class Deciding:
         self._completion, self._dispatcher, self._clock = completion, dispatcher, clock
         self._put_off: dict[tuple[str, str | None], _PutOff] = {}  # forgotten at a restart, which tries all of it
         self._under_way: dict[str, Future[None]] = {}  # by Study Instance UID
+        self._begun: dict[str, float] = {}  # of those, when what a thread works on was begun
         self._threads = ThreadPoolExecutor(AT_ONCE, "decisions")
         self._polls = 0
         self._loop = Loop("decisions", self._work, every_s=POLL_S)
@@ -65,21 +64,27 @@ class Deciding:
         self._loop.start()
 
     def stop(self) -> None:
-        """End after the series and studies under way."""
+        """End after the series and studies under way; what waits for a reader ends when that is closed."""
         self._loop.stop()
         self._threads.shutdown(cancel_futures=True)
 
     def problem(self) -> str | None:
         """Why no decisions are made at the moment, or not about everything, or None."""
-        return self._loop.problem() or self.unread()
+        return self._loop.problem() or self._slow() or self.unread()
 
     def unread(self) -> str | None:
-        """Of how many studies images cannot be read, and why; None where all can be."""
-        put_off = [(key[0], one) for key, one in list(self._put_off.items()) if one.told]
-        found = {study: one.error for study, one in put_off if isinstance(one.error, StorageAway)}
+        """How many studies cannot be decided about for now, and why; None where all can be."""
+        found = {key[0]: one.error for key, one in list(self._put_off.items()) if one.told}
         if not found:
             return None
-        return f"{counted(len(found), 'study')} cannot be decided about, tried again: {next(iter(found.values()))}"
+        why = _reason(next(iter(found.values())))
+        return f"{counted(len(found), 'study')} cannot be decided about, tried again: {why}"
+
+    def _slow(self) -> str | None:
+        """Which study has been worked on for very long."""
+        now = self._clock()
+        slow = [(study, now - since) for study, since in list(self._begun.items()) if now - since > LONGEST_S]
+        return f"decisions: study {slow[0][0]} has been read for {slow[0][1]:.0f} s" if slow else None
 
     def dispatch_complete(self, *, studies: bool = True, patience_s: float | None = None) -> None:
         """Dispatch every series, and with `studies` every study, that is complete now.
@@ -93,7 +98,7 @@ class Deciding:
 
         Raises
         ------
-        SQLAlchemyError
+        OperationalError, InterfaceError
             If the database cannot be reached; everything else is recorded, and put off for a while.
         """
         now = self._clock()
@@ -111,28 +116,42 @@ class Deciding:
                 self._under_way[study] = self._threads.submit(self._dispatch, parts)
         done, _ = wait(self._under_way.values(), patience_s)
         self._under_way = {study: future for study, future in self._under_way.items() if future not in done}
-        for future in done:
-            future.result()
+        for error in [future.exception() for future in done]:
+            if error is not None:
+                raise error
 
     def _dispatch(self, parts: list[Complete]) -> None:
-        for complete in parts:
-            if self._loop.stopping.is_set():
-                return
-            self._loop.goes_on()
-            key = (complete.study_instance_uid, complete.series_instance_uid)
-            try:
-                others = any(study == key[0] for study, series in list(self._put_off) if series != key[1])
-                self._dispatcher.dispatch(complete, untroubled=not others)
-            except SQLAlchemyError:
-                raise
-            except Exception as error:  # noqa: BLE001 (the worker's loop: whatever one study holds, the next is decided)
-                self._leave_alone(complete, error)
-            else:
-                if (before := self._put_off.pop(key, None)) is not None and before.told:
-                    log.info("decided after all", extra={"study_instance_uid": key[0], "series_instance_uid": key[1]})
+        study = parts[0].study_instance_uid
+        try:
+            for complete in parts:
+                if self._loop.stopping.is_set():
+                    return
+                self._begun[study] = self._clock()
+                self._dispatch_one(complete)
+        finally:
+            self._begun.pop(study, None)
 
-    def _leave_alone(self, complete: Complete, error: Exception) -> None:
-        """Try it again later, each time after a longer pause; what is away may be back in a moment."""
+    def _dispatch_one(self, complete: Complete) -> None:
+        key = (complete.study_instance_uid, complete.series_instance_uid)
+        began = self._clock()
+        try:
+            others = any(study == key[0] for study, series in list(self._put_off) if series != key[1])
+            self._dispatcher.dispatch(complete, untroubled=not others)
+        except BeingStopped:
+            return
+        except Exception as error:  # the worker's loop: whatever one study holds, the next is decided
+            if is_away(error):
+                raise
+            self._leave_alone(complete, error, self._clock() - began)
+        else:
+            if (before := self._put_off.pop(key, None)) is not None and before.told:
+                log.info("decided after all", extra={"study_instance_uid": key[0], "series_instance_uid": key[1]})
+
+    def _leave_alone(self, complete: Complete, error: Exception, took_s: float) -> None:
+        """Try it again later, each time after a longer pause; what is away may be back in a moment.
+
+        The pause is as long as the try, at least: what takes long to fail leaves others half of the time.
+        """
         key = (complete.study_instance_uid, complete.series_instance_uid)
         before = self._put_off.get(key)
         if before is None and isinstance(error, NotWhole):  # the receipt of one that was just replaced is on its way
@@ -141,12 +160,12 @@ class Deciding:
         again = before is not None and before.told and str(before.error) == str(error)
         if not again:
             facts = {"study_instance_uid": key[0], "series_instance_uid": key[1], "reason": _reason(error)}
-            log.error("cannot decide", exc_info=not isinstance(error, StorageAway | ReadingFailed), extra=facts)
+            log.error("cannot decide", exc_info=not isinstance(error, MustWait | ReadingFailed), extra=facts)
         attempts = before.attempts + 1 if before else 1
-        self._dispatcher.give_up(complete, error, again=again)
-        first_s = FIRST_RETRY_S if isinstance(error, StorageAway) else RETRY_S
-        pause_s = min(first_s * 2.0 ** min(attempts - 1, 30), LONGEST_RETRY_S)
+        first_s = FIRST_RETRY_S if isinstance(error, MustWait) else RETRY_S
+        pause_s = max(min(first_s * 2.0 ** min(attempts - 1, 30), LONGEST_RETRY_S), took_s)
         self._put_off[key] = _PutOff(self._clock() + pause_s, attempts, complete.last_received, error)
+        self._dispatcher.give_up(complete, error, again=again)
 
     def _work(self) -> None:
         self._polls += 1
@@ -154,6 +173,5 @@ class Deciding:
 
 
 def _reason(error: Exception) -> str:
-    return (
-        str(error) if isinstance(error, StorageAway | ReadingFailed) else type(error).__name__
-    )  # another's text may quote a value
+    """In words that quote no value."""
+    return str(error) if isinstance(error, MustWait | ReadingFailed) else type(error).__name__

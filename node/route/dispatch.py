@@ -91,15 +91,22 @@ class Dispatcher:
         self._settle(complete, decisions, jobs, untroubled=untroubled)
         return decisions
 
-    def decide(self, complete: Complete) -> tuple[list[Decision], dict[str, Job]]:
-        """What the routes decide about `complete`, and the job of each route that matches; changes nothing.
+    def decide(self, complete: Complete, *, dry_run: bool = False) -> tuple[list[Decision], dict[str, Job]]:
+        """What the routes decide about `complete`, and the job of each route that matches; submits nothing.
+
+        Parameters
+        ----------
+        complete
+            A series or a study.
+        dry_run
+            Whether not even attempts to read it are counted.
 
         Raises
         ------
         StorageAway
             If one of its images cannot be read now: what would be decided without it is no decision.
         ReadingFailed
-            If one ended what read it, and may be tried again.
+            If one ended what read it, and is tried again later.
         """
         routes = [route for route in self._routes if route.level == complete.level]
         if not routes:
@@ -111,7 +118,7 @@ class Dispatcher:
                 session, complete.study_instance_uid, [one.series_instance_uid for one in series]
             )
         require_whole((one.path, sizes[one.sop_instance_uid]) for of in series for one in of.instances)
-        found = self._facts.facts(series, keys(self._routes), of_study=complete.level == "study")
+        found = self._facts.facts(series, keys(self._routes), of_study=complete.level == "study", dry_run=dry_run)
         facts = [replace(one, other_studies=others.get(one.series_instance_uid, ())) for one in found]
         decisions = decide(routes, complete.level, facts)
         jobs = {
@@ -124,6 +131,10 @@ class Dispatcher:
             if decision.matched
         }
         return decisions, jobs
+
+    def read_once_more(self, study_instance_uid: str) -> None:
+        """Have the next decision read what earlier ones gave up of a study."""
+        self._facts.once_more(study_instance_uid)
 
     def record(self, complete: Complete, decisions: Sequence[Decision], jobs: Mapping[str, Job]) -> None:
         """Write down decisions that were made again about something that had been settled before."""

@@ -87,7 +87,11 @@ class Facts:
 
 def study_facts(series: Sequence[Series], keys: Sequence[str]) -> tuple[Facts, ...]:
     """The facts of all series of a complete study, each with those of the study."""
-    facts = [series_facts(one, keys) for one in series]
+    return with_study(series, [series_facts(one, keys) for one in series])
+
+
+def with_study(series: Sequence[Series], facts: Sequence[Facts]) -> tuple[Facts, ...]:
+    """The facts of all series of a complete study, those of the study added to each."""
     together: dict[str, tuple[Value, ...]] = {
         "study.instances": (sum(len(one.instances) for one in series),),
         "study.series": (len(series),),

@@ -1,26 +1,29 @@
-"""Facts of series, read apart from the node; an image that ends what reads it is left aside after a few attempts."""
+"""Facts of series, read apart from the node; what ends whatever reads it is given up after a few attempts."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from dicom_sr.series import Instance, Series
+from dicom_sr.series import Series
 from node.database.connection import Database
 from node.database.queries import in_chunks
 from node.database.tables import AuditRow, InstanceRow
-from node.errors import ReadingFailed
+from node.errors import ReadingFailed, StorageAway
 from node.reading import Reader
-from node.route.facts import Facts, series_facts, study_facts
+from node.route.facts import Facts, series_facts, with_study
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 3  # at reading an image; each is made when its series is decided about
+ATTEMPTS = 3  # at reading a series; each is made when it is decided about
+MOST_NAMED = 5  # images of a series that are found one by one; where there are more, all of it is given up
+STUDY_S, FINDING_S = 1800.0, 600.0  # by the clock: for a whole study, and for finding the images of a series
 
 
 class FactsReader:
@@ -34,97 +37,129 @@ class FactsReader:
         Reads the headers.
     clock
         The time, with its zone.
+    seconds
+        That only go up.
     """
 
-    def __init__(self, database: Database, reader: Reader, clock: Callable[[], datetime]) -> None:
-        self._database, self._reader, self._clock = database, reader, clock
+    def __init__(
+        self,
+        database: Database,
+        reader: Reader,
+        clock: Callable[[], datetime],
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database, self._reader, self._clock, self._seconds = database, reader, clock, seconds
 
-    def facts(self, series: Sequence[Series], keys: Collection[str], *, of_study: bool) -> tuple[Facts, ...]:
-        """The facts of each series; of a study, with those of the study.
+    def facts(
+        self, series: Sequence[Series], keys: Collection[str], *, of_study: bool, dry_run: bool = False
+    ) -> tuple[Facts, ...]:
+        """The facts of each series.
+
+        Parameters
+        ----------
+        series
+            Of one study.
+        keys
+            What is asked for.
+        of_study
+            Whether they are all of the study, and its own facts are wanted with each.
+        dry_run
+            Whether nothing is written down: then what cannot be read is never given up.
 
         Raises
         ------
         ReadingFailed
-            If an image ended what read it, and may be tried again later.
+            If a series ended what read it, and is tried again later.
         StorageAway
             If one cannot be read now.
         """
-        asked = tuple(sorted(keys))
-        given_up = self._given_up(series)
-        try:
-            return self._read(series, asked, given_up, of_study=of_study)
-        except ReadingFailed as error:
-            self._find_out(series, asked, given_up, error)
-        return self._read(series, asked, self._given_up(series), of_study=of_study)
-
-    def _read(
-        self, series: Sequence[Series], asked: tuple[str, ...], given_up: dict[str, str], *, of_study: bool
-    ) -> tuple[Facts, ...]:
-        rest = tuple(_without(one, given_up) for one in series)
-        if of_study:
-            facts = self._reader.call(study_facts, rest, asked)
-        else:
-            facts = tuple(self._reader.call(series_facts, one, asked) for one in rest)
-        return tuple(
-            replace(found, given_up=tuple(f"{uid}: {given_up[uid]}" for uid in _uids(one) if uid in given_up))
-            for found, one in zip(facts, series, strict=True)
-        )
-
-    def _find_out(
-        self, series: Sequence[Series], asked: tuple[str, ...], given_up: dict[str, str], error: ReadingFailed
-    ) -> None:
-        """Read the images one by one: those that cannot be read have one attempt less.
-
-        Raises
-        ------
-        ReadingFailed
-            If one of them has attempts left, or only all of them together are too much.
-        """
-        last: ReadingFailed | None = None
-        found = 0
+        asked, end = tuple(sorted(keys)), self._seconds() + STUDY_S
+        found = []
         for one in series:
-            for instance in one.instances:
-                if instance.sop_instance_uid in given_up:
-                    continue
-                try:
-                    self._reader.call(series_facts, replace(one, instances=(instance,)), asked)
-                except ReadingFailed as failure:
-                    found += 1
-                    if not self._note_attempt(one, instance, failure):
-                        last = failure
-        if not found or last is not None:
-            raise last or error
+            if self._seconds() > end:
+                raise StorageAway(f"the study was not read within {STUDY_S:g} s")
+            found.append(self._of_series(one, asked, dry_run=dry_run))
+        return with_study(series, found) if of_study else tuple(found)
 
-    def _note_attempt(self, series: Series, instance: Instance, failure: ReadingFailed) -> bool:
-        """Count an attempt; whether it was the last one."""
-        row = InstanceRow.sop_instance_uid == instance.sop_instance_uid
+    def once_more(self, study_instance_uid: str) -> None:
+        """Have what was given up of a study read again, once: if that fails too, it is given up at once."""
+        given_up = (InstanceRow.study_instance_uid == study_instance_uid, InstanceRow.given_up != "")
         with Session(self._database) as session, session.begin():
-            attempts = session.scalar(
-                update(InstanceRow)
-                .where(row)
-                .values(reading_attempts=InstanceRow.reading_attempts + 1)
-                .returning(InstanceRow.reading_attempts)
-            )
-            if attempts is None or attempts < ATTEMPTS:
-                return attempts is None  # erased meanwhile
-            session.execute(update(InstanceRow).where(row).values(given_up=str(failure)))
-            facts = {"sop_instance_uid": instance.sop_instance_uid, "reason": str(failure), "attempts": attempts}
-            session.add(
-                AuditRow(
-                    at=self._clock(),
-                    what="image given up",
-                    study_instance_uid=series.study_instance_uid,
-                    detail={"series_instance_uid": series.series_instance_uid, **facts},
-                )
-            )
-        log.error("image given up", extra=facts)
-        return True
+            session.execute(update(InstanceRow).where(*given_up).values(given_up="", reading_attempts=ATTEMPTS - 1))
 
-    def _given_up(self, series: Sequence[Series]) -> dict[str, str]:
-        """Why, by SOP Instance UID, images of these series are not to be read."""
+    def _of_series(self, series: Series, asked: tuple[str, ...], *, dry_run: bool) -> Facts:
+        given_up = self._given_up(series)
+        rest = _without(series, given_up)
+        try:
+            found = self._reader.call(series_facts, rest, asked)
+        except ReadingFailed as error:
+            if dry_run or not self._note_attempt(rest):
+                raise
+            given_up |= self._give_up(rest, asked, error)
+            found = self._reader.call(series_facts, _without(series, given_up), asked)
+        return replace(found, given_up=tuple(f"{uid}: {given_up[uid]}" for uid in _uids(series) if uid in given_up))
+
+    def _note_attempt(self, series: Series) -> bool:
+        """Count an attempt at reading a series; whether it was the last one."""
+        attempts = 0
+        with Session(self._database) as session, session.begin():
+            for uids in in_chunks(_uids(series)):
+                counts = session.scalars(
+                    update(InstanceRow)
+                    .where(InstanceRow.sop_instance_uid.in_(uids))
+                    .values(reading_attempts=InstanceRow.reading_attempts + 1)
+                    .returning(InstanceRow.reading_attempts)
+                )
+                attempts = max(attempts, *counts, 0)
+        return attempts >= ATTEMPTS
+
+    def _give_up(self, series: Series, asked: tuple[str, ...], error: ReadingFailed) -> dict[str, str]:
+        """Why, by SOP Instance UID, images are not read any more: those that cannot be, or all if that stays unclear.
+
+        No route takes a series of which one image cannot be read: which one it is, is for people.
+        """
+        end, found = self._seconds() + FINDING_S, dict[str, str]()
+        for instance in series.instances:
+            if self._seconds() > end or len(found) > MOST_NAMED:
+                break
+            try:
+                self._reader.call(series_facts, replace(series, instances=(instance,)), asked)
+            except ReadingFailed as failure:
+                found[instance.sop_instance_uid] = str(failure)
+        else:
+            if found:
+                self._keep(series, found, "image given up", next(iter(found.values())))
+                return found
+        why = f"the series cannot be read as a whole: {error}"
+        everything = dict.fromkeys(_uids(series), why)
+        self._keep(series, everything, "series given up", why)
+        return everything
+
+    def _keep(self, series: Series, given_up: Mapping[str, str], what: str, why: str) -> None:
+        """Write down what is not read any more; what can be read has all its attempts again."""
+        facts = {
+            "series_instance_uid": series.series_instance_uid,
+            "images": len(given_up),
+            "first": next(iter(given_up)),
+            "reason": why,
+        }
+        with Session(self._database) as session, session.begin():
+            for uids in in_chunks(_uids(series)):
+                these = update(InstanceRow).where(InstanceRow.sop_instance_uid.in_(uids))
+                session.execute(these.values(reading_attempts=0))
+            for reason in dict.fromkeys(given_up.values()):
+                for uids in in_chunks([uid for uid, one in given_up.items() if one == reason]):
+                    these = update(InstanceRow).where(InstanceRow.sop_instance_uid.in_(uids))
+                    session.execute(these.values(given_up=reason))
+            study = series.study_instance_uid
+            session.add(AuditRow(at=self._clock(), what=what, study_instance_uid=study, detail=facts))
+        log.error(what, extra={"study_instance_uid": study, **facts})
+
+    def _given_up(self, series: Series) -> dict[str, str]:
+        """Why, by SOP Instance UID, images of a series are not to be read."""
         found: dict[str, str] = {}
         with Session(self._database) as session:
-            for uids in in_chunks([uid for one in series for uid in _uids(one)]):
+            for uids in in_chunks(_uids(series)):
                 query = select(InstanceRow.sop_instance_uid, InstanceRow.given_up).where(
                     InstanceRow.sop_instance_uid.in_(uids), InstanceRow.given_up != ""
                 )

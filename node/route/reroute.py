@@ -102,7 +102,7 @@ class Reroute:
 
         A job with new settings, another model or more images than before is a new job that follows the old one. A job
         that is the same as before is not run twice: what failed is run again, and what is done or being sent goes to
-        the destinations that its route has now and had not then.
+        the destinations that its route has now and had not then. Images that were given up are read once more.
 
         Raises
         ------
@@ -110,12 +110,16 @@ class Reroute:
             If nothing of it is stored.
         StillArriving
             If the node has not decided about all of it yet.
+        ReadingFailed
+            If an image ended what read it, and is not given up.
         """
         with Session(self._database) as session:
             parts = settled(session, study_instance_uid)
+        if not dry_run:
+            self._dispatcher.read_once_more(study_instance_uid)
         found: list[Rerouted] = []
         for complete in parts:
-            decisions, jobs = self._dispatcher.decide(complete)
+            decisions, jobs = self._dispatcher.decide(complete, dry_run=dry_run)
             for decision in decisions:
                 job = jobs.get(decision.route)
                 action = self._action(job)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,16 +12,20 @@ from types import MappingProxyType
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.orm import Session
 
+from node.background import LONGEST_S
 from node.config import Configuration
 from node.database.connection import open_database
 from node.database.jobs import Job
 from node.database.tables import AuditRow, Base, DecisionRow, SeriesRow, StudyRow
-from node.reading import HERE
+from node.errors import StorageAway
+from node.reading import HERE, Readers
 from node.route.completion import AT_ONCE, Complete, PutOff
 from node.route.deciding import Deciding
 from node.route.dispatch import Dispatcher
+from tests.node.reading import hostile
 from tests.node.route.headers import header
 from tests.node.route.test_dispatch import Desk
 
@@ -180,3 +186,123 @@ def test_any_number_of_series_that_cannot_be_read_leave_the_others_their_turn(de
 def deciding_of(desk: Desk) -> tuple[Deciding, Seconds]:
     clock = Seconds()
     return Deciding(desk.completion, desk.dispatcher, clock), clock
+
+
+# ---- several at once
+class Waits(Dispatcher):
+    """Does not come back from one study until the test says so."""
+
+    release: threading.Event
+    dispatched: list[str]
+
+    def dispatch(self, what: Complete, *, untroubled: bool = True) -> list[object]:  # type: ignore[override]
+        if what.study_instance_uid == "1.2.3":
+            self.release.wait()
+        self.dispatched.append(what.study_instance_uid)
+        return super().dispatch(what, untroubled=untroubled)  # type: ignore[return-value]
+
+
+@pytest.fixture
+def waiting(desk: Desk) -> Iterator[Waits]:
+    made = Waits(desk.configuration, desk.database, desk.submit, lambda: NOW, HERE)
+    made.release, made.dispatched = threading.Event(), []
+    desk.receive("1.1", header(Modality="MR"))
+    yield made
+    made.release.set()
+
+
+def test_a_study_that_hangs_holds_no_other_up_and_health_names_it(desk: Desk, waiting: Waits) -> None:
+    clock = Seconds()
+    deciding = Deciding(desk.completion, waiting, clock)
+    deciding.start()
+    try:
+        until(lambda: bool(deciding._begun))
+        desk.receive("2.1", header(Modality="MR"), study="1.2.4")
+        until(lambda: decided(desk) == ["2.1"])
+        assert deciding.problem() is None
+        clock.now += LONGEST_S + 1
+        assert deciding.problem() == "decisions: study 1.2.3 has been read for 901 s"
+        waiting.release.set()
+        until(lambda: sorted(map(str, decided(desk))) == ["1.1", "2.1"])
+        until(lambda: deciding.problem() is None)
+    finally:
+        waiting.release.set()
+        deciding.stop()
+
+
+def test_stopping_ends_what_is_being_read_and_leaves_no_trouble(desk: Desk) -> None:
+    desk.receive("1.1", header(Modality="MR"))
+    with Readers(1) as readers:
+        dispatcher = Reads(desk.configuration, desk.database, desk.submit, lambda: NOW, readers)
+        dispatcher.readers = readers
+        deciding = Deciding(desk.completion, dispatcher)
+        deciding.start()
+        until(lambda: bool(readers.pids))
+        readers.close()
+        deciding.stop()
+    assert (decided(desk), refused(desk), trouble(desk), deciding.unread()) == ([], [], "", None)
+
+
+class Reads(Dispatcher):
+    """Reads what never ends."""
+
+    readers: Readers
+
+    def dispatch(self, what: Complete, *, untroubled: bool = True) -> list[object]:  # type: ignore[override]
+        self.readers.call(hostile.sleep, 600.0)
+        raise AssertionError
+
+
+class Fails(Dispatcher):
+    """Raises what it is told to, by study."""
+
+    errors: dict[str, Exception]
+
+    def dispatch(self, what: Complete, *, untroubled: bool = True) -> list[object]:  # type: ignore[override]
+        raise self.errors[what.study_instance_uid]
+
+
+def test_only_a_database_that_is_away_ends_the_round(desk: Desk) -> None:
+    desk.receive("1.1", header(Modality="MR"))
+    desk.receive("2.1", header(Modality="MR"), study="1.2.4")
+    dispatcher = Fails(desk.configuration, desk.database, desk.submit, lambda: NOW, HERE)
+    dispatcher.errors = {
+        "1.2.3": DataError("a statement", {}, ValueError("Secret^Anna")),
+        "1.2.4": OperationalError("a statement", {}, ValueError("no connection")),
+    }
+    deciding = Deciding(desk.completion, dispatcher, Seconds())
+    with pytest.raises(OperationalError):
+        deciding.dispatch_complete(studies=False)
+    assert deciding.unread() == "1 study cannot be decided about, tried again: DataError"
+    assert trouble(desk) == "cannot be decided about for now: DataError"
+    deciding.stop()
+
+
+def test_what_takes_long_to_fail_is_left_alone_for_as_long(desk: Desk) -> None:
+    desk.receive("1.1", header(Modality="MR"))
+    clock = Seconds()
+
+    class Slow(Dispatcher):
+        tries = 0
+
+        def dispatch(self, what: Complete, *, untroubled: bool = True) -> list[object]:  # type: ignore[override]
+            self.tries += 1
+            clock.now += 500.0
+            raise StorageAway("not read within 500 s")
+
+    dispatcher = Slow(desk.configuration, desk.database, desk.submit, lambda: NOW, HERE)
+    deciding = Deciding(desk.completion, dispatcher, clock)
+    for _ in range(4):
+        deciding.dispatch_complete(studies=False)
+        clock.now += 130.0
+    assert dispatcher.tries == 1
+    deciding.dispatch_complete(studies=False)
+    assert dispatcher.tries == 2
+    deciding.stop()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20.0
+    while not holds():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)

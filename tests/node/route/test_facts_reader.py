@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr.series import Series
+from node.database.jobs import Job
 from node.database.tables import AuditRow, DecisionRow, InstanceRow, StudyRow
-from node.errors import ReaderDied
-from node.reading import HERE, Readers
+from node.errors import ReaderDied, StorageAway
+from node.reading import HERE, Reader, Readers
 from node.reading.readers import P, R
 from node.route.deciding import Deciding
-from node.route.facts_reader import ATTEMPTS, FactsReader
+from node.route.facts_reader import ATTEMPTS, FINDING_S, MOST_NAMED, STUDY_S, FactsReader
+from node.route.reroute import Action, Reroute
 from tests.node.route.headers import header
 from tests.node.route.test_dispatch import NOW, Desk
 
 
 class Dies:
-    """A reader that dies of some files; counts what it is asked for."""
+    """A reader that dies of some files, or of more than so many at once; counts what it is asked for."""
 
-    def __init__(self, *deadly: str) -> None:
-        self.deadly, self.calls = deadly, 0
+    def __init__(self, *deadly: str, most: int = 1000) -> None:
+        self.deadly, self.most, self.calls = deadly, most, 0
 
     def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         self.calls += 1
-        given = args[0] if isinstance(args[0], tuple) else (args[0],)
-        if any(one.sop_instance_uid in self.deadly for of in given for one in of.instances if isinstance(of, Series)):
+        given = args[0]
+        assert isinstance(given, Series)
+        if len(given.instances) > self.most or {one.sop_instance_uid for one in given.instances} & {*self.deadly}:
             raise ReaderDied("what was received takes too long to read")
         return HERE.call(function, *args, **kwargs)
 
@@ -93,3 +96,124 @@ def test_a_real_reader_dies_of_an_image_and_reads_the_others(desk: Desk) -> None
         (facts,) = FactsReader(desk.database, readers, lambda: NOW).facts([stored], ["Modality"], of_study=False)
     assert facts.values["Modality"] == ("MR",)
     assert [one.split(":")[0] for one in facts.given_up] == [str(bad.SOPInstanceUID)]
+
+
+def test_images_that_cannot_be_read_together_are_decided_about_after_a_few_attempts_also_over_restarts(
+    desk: Desk,
+) -> None:
+    desk.receive("1.2.3.4", header(1), header(2))
+    clock = Clock()
+    for _ in range(ATTEMPTS):
+        assert decisions(desk) == []
+        deciding = deciding_with(desk, Dies(most=1), clock)  # after a restart
+        deciding.dispatch_complete(studies=False)
+        deciding.stop()
+    (decision,) = decisions(desk)
+    assert not decision.matched
+    assert "2 cannot be read, given up: " in str(decision.trace)
+    assert "the series cannot be read as a whole: what was received takes too long" in str(decision.trace)
+    assert audited(desk, "series given up") == [2]
+
+
+def test_where_many_images_end_their_reader_few_deaths_are_enough(desk: Desk) -> None:
+    images = [header(number) for number in range(20)]
+    desk.receive("1.2.3.4", *images)
+    reader, clock = Dies(*(str(one.SOPInstanceUID) for one in images)), Clock()
+    deciding = deciding_with(desk, reader, clock)
+    for _ in range(ATTEMPTS):
+        deciding.dispatch_complete(studies=False)
+        clock.now += 100.0
+    assert len(decisions(desk)) == 1
+    assert reader.calls <= ATTEMPTS + MOST_NAMED + 2
+    assert audited(desk, "series given up") == [20]
+    deciding.stop()
+
+
+def test_finding_out_which_image_cannot_be_read_has_an_end(desk: Desk) -> None:
+    images = [header(number) for number in range(20)]
+    desk.receive("1.2.3.4", *images)
+    with Session(desk.database) as session, session.begin():
+        session.execute(update(InstanceRow).values(reading_attempts=ATTEMPTS - 1))
+    seconds = iter([0.0, 0.0, 0.0, 1.0, *[FINDING_S + 1.0] * 100])
+    reader = Dies(str(images[19].SOPInstanceUID))
+    facts_reader = FactsReader(desk.database, reader, lambda: NOW, lambda: next(seconds))
+    (facts,) = facts_reader.facts([desk.series_of("1.2.3", "1.2.3.4")], [], of_study=False)
+    assert len(facts.given_up) == 20
+    assert reader.calls < 20
+
+
+def test_a_study_that_takes_too_long_is_put_off_and_none_of_its_images_is_to_blame(desk: Desk) -> None:
+    desk.receive("1.1", header(1))
+    desk.receive("1.2", header(2))
+    seconds = iter([0.0, 0.0, STUDY_S + 1.0])
+    facts_reader = FactsReader(desk.database, HERE, lambda: NOW, lambda: next(seconds))
+    series = [desk.series_of("1.2.3", "1.1"), desk.series_of("1.2.3", "1.2")]
+    with pytest.raises(StorageAway, match="not read within 1800 s"):
+        facts_reader.facts(series, [], of_study=True)
+    assert attempts(desk) == {0}
+
+
+def test_what_only_looks_counts_no_attempt(desk: Desk) -> None:
+    bad = header(1)
+    desk.receive("1.2.3.4", bad)
+    desk.dispatcher._facts = FactsReader(desk.database, Dies(str(bad.SOPInstanceUID)), lambda: NOW)
+    with Session(desk.database) as session, session.begin():
+        session.execute(update(InstanceRow).values(reading_attempts=ATTEMPTS - 1))
+    with pytest.raises(ReaderDied):
+        desk.dispatcher.decide(desk.completion.poll(studies=False)[0], dry_run=True)
+    assert attempts(desk) == {ATTEMPTS - 1}
+
+
+def test_an_operator_has_what_was_given_up_read_once_more(desk: Desk) -> None:
+    bad = header(1)
+    desk.receive("1.2.3.4", bad)
+    clock = Clock()
+    deciding = deciding_with(desk, Dies(str(bad.SOPInstanceUID)), clock)
+    for _ in range(ATTEMPTS):
+        deciding.dispatch_complete()
+        clock.now += 100.0
+    deciding.stop()
+    rerouting = Reroute(desk.configuration, desk.database, NoJobs(), lambda: NOW, HERE)
+    rerouting._dispatcher._facts = FactsReader(desk.database, Dies(str(bad.SOPInstanceUID)), lambda: NOW)
+    assert rerouting.reroute("1.2.3", dry_run=True)[0].action is Action.NO_MATCH
+    (still_bad,) = rerouting.reroute("1.2.3")  # decided at once, with a record
+    assert still_bad.action is Action.NO_MATCH
+    assert "given up" in still_bad.why
+    assert audited(desk, "image given up") == [1, 1]
+    rerouting._dispatcher._facts = FactsReader(desk.database, HERE, lambda: NOW)  # as a new version reads it
+    assert rerouting.reroute("1.2.3", dry_run=True)[0].action is Action.NO_MATCH  # nothing is changed, and so as it is
+    assert rerouting.reroute("1.2.3")[0].action is Action.NEW
+
+
+class NoJobs:
+    """Takes jobs and does nothing with them."""
+
+    def submit(self, job: Job) -> bool:
+        return True
+
+    def restart(self, job_id: str, why: str = "") -> None:
+        raise AssertionError
+
+    def send_to(self, job_id: str, destinations: Sequence[str]) -> None:
+        raise AssertionError
+
+
+def deciding_with(desk: Desk, reader: Reader, clock: Clock) -> Deciding:
+    desk.dispatcher._facts = FactsReader(desk.database, reader, lambda: NOW)
+    return Deciding(desk.completion, desk.dispatcher, clock)
+
+
+def decisions(desk: Desk) -> list[DecisionRow]:
+    with Session(desk.database, expire_on_commit=False) as session:
+        return list(session.scalars(select(DecisionRow)))
+
+
+def audited(desk: Desk, what: str) -> list[int]:
+    """Numbers of images in the records of this kind."""
+    with Session(desk.database) as session:
+        return [row.detail["images"] for row in session.scalars(select(AuditRow).where(AuditRow.what == what))]
+
+
+def attempts(desk: Desk) -> set[int]:
+    with Session(desk.database) as session:
+        return set(session.scalars(select(InstanceRow.reading_attempts)))
