@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from node.errors import ConfigurationError
 
 SHORTEST_TOKEN = 16  # characters; what `openssl rand -hex 16` gives has 32
+NO_TOKEN = "should be one line of ASCII letters, digits and signs without blanks"
 _ONE_WORD = re.compile(r"[!-~]+")  # what an HTTP header can carry, RFC 6750 2.1
 
 
@@ -18,7 +19,7 @@ def token_problem(token: str) -> str | None:
     if not token:
         return "is empty"
     if _ONE_WORD.fullmatch(token) is None:
-        return "should be one line of ASCII letters, digits and signs without blanks"
+        return NO_TOKEN
     if len(token) < SHORTEST_TOKEN:
         return f"has {len(token)} characters; should have at least {SHORTEST_TOKEN}, such as openssl rand -hex 32 gives"
     return None
@@ -78,6 +79,20 @@ def read_token(key: str, token: SecretStr | None, file: Path | None) -> str | No
     if (problem := token_problem(read)) is not None:
         raise ConfigurationError(f"{key}.token_file: {file}: the token {problem}")
     return read
+
+
+def bearer(key: str, file: Path) -> str:
+    """The Authorization header with the token that the node shows to a peer.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read, or what it holds fits in no header; the message names `key` and file.
+    """
+    token = read_secret(key, file)
+    if _ONE_WORD.fullmatch(token) is None:
+        raise ConfigurationError(f"{key}: {file}: the token {NO_TOKEN}")
+    return f"Bearer {token}"
 
 
 def read_record_key(path: Path) -> bytes:

@@ -11,12 +11,13 @@ from urllib.parse import urljoin
 import httpx
 
 from node.config import FhirDestination, FhirServer
-from node.errors import ConfigurationError, PeerRefused, PeerUnavailable
-from node.network.http_answer import LARGEST, HttpAnswer, HttpAsker, UnsuitableAnswer, url_segment
+from node.config.secret_files import bearer
+from node.errors import PeerRefused, PeerUnavailable
+from node.network.http_answer import HttpAnswer, HttpAsker, UnsuitableAnswer, url_segment
 
 MAXIMUM_PAGES = 200
 RECORD_BYTES = 128 * 2**20  # of all pages of one record
-ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4 2.24.0.1
+ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # FHIR R4 2.24.0.1, and the underscore that some servers have
 PAGE = 200
 SEARCHES = (  # where a server has no $everything
     "Condition",
@@ -53,17 +54,14 @@ class FhirClient:
     Raises
     ------
     ConfigurationError
-        If the token file cannot be read.
+        If the token file cannot be read, or holds no token.
     """
 
     def __init__(self, server: FhirServer | FhirDestination, key: str = "records.fhir") -> None:
         self._identifier_system = server.identifier_system
         headers = {"Accept": "application/fhir+json"}
         if server.token_file is not None:
-            try:
-                headers["Authorization"] = f"Bearer {server.token_file.read_text(encoding='utf-8').strip()}"
-            except OSError as error:
-                raise ConfigurationError(f"{key}.token_file: {server.token_file}: {error.strerror}") from error
+            headers["Authorization"] = bearer(f"{key}.token_file", server.token_file)
         self._http = HttpAsker(server.timeout_s, base_url=server.url.rstrip("/") + "/", headers=headers)
         self._left = RECORD_BYTES
 
@@ -191,12 +189,14 @@ class FhirClient:
         """One page of a record, whose pages together have a limit."""
         answer = self._asked("GET", path, **more)
         self._left -= len(answer.body)
+        if self._left < 0:
+            raise PeerRefused(f"the FHIR server's record has more than {RECORD_BYTES // 2**20} MB")
         return _json(answer)
 
     def _asked(self, method: str, path: str, **more: Any) -> HttpAnswer:
         # no URL in any message: it holds the patient's identifier
         try:
-            answer = self._http.ask(method, path, largest=min(LARGEST, self._left), **more)
+            answer = self._http.ask(method, path, **more)
         except UnsuitableAnswer as error:
             raise PeerRefused(f"the FHIR server's answer {error}") from None
         except httpx.HTTPError as error:

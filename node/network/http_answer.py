@@ -24,7 +24,7 @@ from node.network.content_encoding import TOO_LARGE, UNSUPPORTED, UnsuitableBody
 from node.progress import goes_on
 
 LARGEST = 32 * 2**20  # bytes of an answer, unpacked; a page of 200 resources has some 500 kB
-VALUES = 1_000_000  # in one JSON answer: each takes some 100 bytes of memory
+VALUES = 1_000_000  # in one JSON answer, commas in texts counted with them: each takes some 100 bytes of memory
 DEPTH = 64  # of JSON; the deepest FHIR and DICOM have some 20
 SLOWEST = 32 * 2**10  # bytes a second, both ways, once an answer takes longer than two silences
 LONGEST_SEGMENT = 128
@@ -35,6 +35,10 @@ TOO_DEEP = f"is nested more than {DEPTH} deep"
 
 class UnsuitableAnswer(Exception):
     """An answer that is not taken. The message goes on after "the answer", without address and content."""
+
+
+class LargeAnswer(UnsuitableAnswer):
+    """One that has more bytes than are read."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,13 @@ class HttpAsker:
         How long the server may say nothing. The whole exchange may take twice that, and a second more for every
         `SLOWEST` bytes.
     settings
-        For `httpx.Client`.
+        For `httpx.Client`. Its headers, and those of each request, can hold ASCII only.
     """
 
     def __init__(self, silence_s: float, **settings: Any) -> None:
         self._silence_s = silence_s
-        self._client = httpx.Client(timeout=silence_s, follow_redirects=False, **settings)
+        headers = {"Accept-Encoding": "gzip", **settings.pop("headers", {})}  # what `unpacked_pieces` surely undoes
+        self._client = httpx.Client(timeout=silence_s, follow_redirects=False, headers=headers, **settings)
         self._connections: deque[Any] = deque(maxlen=8)  # network streams that were opened last
         self.base_url = self._client.base_url
 
@@ -223,5 +228,5 @@ def _at_most(largest: int, parts: Iterator[bytes]) -> Iterator[bytes]:
     for part in parts:
         size += len(part)
         if size > largest:
-            raise UnsuitableAnswer(f"is larger than {largest} bytes")
+            raise LargeAnswer(f"is larger than {largest} bytes")
         yield part

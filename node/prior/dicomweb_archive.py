@@ -10,7 +10,8 @@ import httpx
 
 from dicom_sr.provenance import SERIES_MARK
 from node.config import DicomWebDestination
-from node.errors import PeerUnavailable
+from node.config.secret_files import bearer
+from node.errors import ConfigurationError, PeerUnavailable
 from node.network.http_answer import HttpAsker, UnsuitableAnswer, read_json, url_segment
 from node.network.tls import destination_context
 from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, ReportReference, earlier
@@ -120,11 +121,14 @@ class DicomWebArchive:
         url = f"{self._destination.url.rstrip('/')}/{path}"
         try:
             if self._destination.token_file is not None:  # read each time: tokens are renewed behind our back
-                headers["Authorization"] = f"Bearer {self._destination.token_file.read_text().strip()}"
+                key = f"destinations.{self._name}.token_file"
+                headers["Authorization"] = bearer(key, self._destination.token_file)
             answer = self._http.ask(
                 "GET", url, params=query, headers=headers, largest=LARGEST, within_s=self._deadline.left()
             )
             return answer.status, answer.headers.get("Content-Type", ""), answer.body
+        except ConfigurationError as error:  # a token that is not there yet
+            raise PeerUnavailable(str(error)) from error
         except UnsuitableAnswer as error:
             raise PeerUnavailable(f"{self._name}: the answer {error}") from error
         except httpx.TimeoutException as error:

@@ -260,7 +260,7 @@ class _OneFile:
                 allowance.count_file()
                 self._take_member(member, f"{name}/{shown(member.name)}", allowance, depth)
         except Unreadable as error:
-            self._report.refuse(name, str(error))
+            self._leave(name, error)
         else:
             if empty:
                 self._report.refuse(name, "is packed, and holds no file")
@@ -272,7 +272,7 @@ class _OneFile:
             with source:
                 partial = spool(allowance.counted(source), self._store, self._arrival())
         except Unreadable as error:
-            self._report.refuse(name, str(error))
+            self._leave(name, error)
             return
         except NotStored as error:
             self._refuse(name, error)
@@ -282,6 +282,10 @@ class _OneFile:
                 self.take(unpacked, name, partial, allowance, depth + 1)
         finally:
             self._store.drop(partial)
+
+    def _leave(self, name: str, error: Unreadable) -> None:
+        self._report.refuse(name, str(error))
+        self._report.unreadable |= of_the_machine(error)  # where the storage fails, and not what is packed
 
     def _refuse(self, name: str, error: NotStored) -> None:
         if error.status == Status.OUT_OF_RESOURCES and not isinstance(error, TooLarge):

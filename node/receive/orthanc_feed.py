@@ -23,7 +23,7 @@ from node.config import OrthancFeed
 from node.database.states import AssociationOutcome
 from node.errors import PeerUnavailable
 from node.files import causes, file_name, write_whole
-from node.network.http_answer import HttpAsker, UnsuitableAnswer, url_segment
+from node.network.http_answer import HttpAsker, LargeAnswer, UnsuitableAnswer, url_segment
 from node.receive.importer import spool
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, TooLarge
@@ -36,6 +36,7 @@ TIMEOUT_S = 30.0
 CHANGES_AT_ONCE = 100
 LARGEST_ANSWER = 16 * 2**20
 LARGEST_NUMBER = 2**63  # of a change
+UNPACKED = {"Accept-Encoding": "identity"}
 NOT_ORTHANC = "the answer is not Orthanc's"
 LONGEST_PAUSE_S = 60.0
 
@@ -47,7 +48,7 @@ class _Server:
         self._url = settings.url.rstrip("/")
         headers = {"Connection": "close"}  # a feed is asked seldom
         if settings.username is not None and settings.password_file is not None:
-            password = settings.password_file.read_text(encoding="utf-8").strip()
+            password = settings.password_file.read_text(encoding="utf-8-sig").strip()
             token = base64.b64encode(f"{settings.username}:{password}".encode()).decode()
             headers["Authorization"] = f"Basic {token}"
         self._http = HttpAsker(TIMEOUT_S, headers=headers)
@@ -94,19 +95,27 @@ class _Server:
         ------
         _Gone
             If it has been deleted there.
+        NotStored
+            If it is larger than `largest`, or its identifier is none.
         PeerUnavailable
             If the server does not send all of it.
         """
         try:
             path = f"/instances/{url_segment(identifier)}/file"
-            with self._http.answer("GET", self._url + path, largest=largest) as (status, _, parts):
+        except UnsuitableAnswer as error:
+            raise NotStored(Status.CANNOT_UNDERSTAND, f"The answer {error}") from error
+        try:
+            # as it lies there: images pack badly, and blank ones so well that they look like an attack
+            with self._http.answer("GET", self._url + path, largest=largest, headers=UNPACKED) as (status, _, parts):
                 if status == httpx.codes.NOT_FOUND:
                     raise _Gone
                 if status != httpx.codes.OK:
                     raise PeerUnavailable(f"answered {status}")
                 yield from parts
-        except UnsuitableAnswer as error:
+        except LargeAnswer as error:
             raise NotStored(Status.CANNOT_UNDERSTAND, f"The answer {error}") from error
+        except UnsuitableAnswer as error:  # what a proxy cut may be whole the next time
+            raise PeerUnavailable(f"the answer {error}, while an instance was fetched") from error
         except httpx.HTTPError as error:
             raise PeerUnavailable(f"{type(error).__name__} while an instance was fetched") from error
 
@@ -211,8 +220,9 @@ class FeedFollower:
             try:
                 for identifier in changes.new:
                     self._fetch(identifier, arrival)
-            except PeerUnavailable as error:
-                arrival.close(AssociationOutcome.LOST, str(error))
+            except BaseException as error:
+                reason = str(error) if isinstance(error, PeerUnavailable) else type(error).__name__
+                arrival.close(AssociationOutcome.LOST, reason)
                 raise
             arrival.close(AssociationOutcome.RELEASED)
         if changes.last != since:

@@ -11,7 +11,8 @@ import httpx
 
 from dicom_sr.profile import ObjectFile
 from node.config import DicomWebDestination
-from node.errors import PeerUnavailable
+from node.config.secret_files import bearer
+from node.errors import ConfigurationError, PeerUnavailable
 from node.network.http_answer import HttpAnswer, HttpAsker, UnsuitableAnswer, url_segment
 from node.network.tls import destination_context
 from node.send.delivery import Answer, F, Outcome, by_status
@@ -122,8 +123,11 @@ class DicomWebDelivery:
         headers = more.pop("headers", {})
         try:
             if self._destination.token_file is not None:  # read each time: tokens are renewed while the node runs
-                headers["Authorization"] = f"Bearer {self._destination.token_file.read_text().strip()}"
+                key = f"destinations.{self._name}.token_file"
+                headers["Authorization"] = bearer(key, self._destination.token_file)
             return self._http.ask(method, f"{self._destination.url.rstrip('/')}/{path}", headers=headers, **more)
+        except ConfigurationError as error:  # a token that is not there yet
+            raise PeerUnavailable(str(error)) from error
         except UnsuitableAnswer as error:
             raise PeerUnavailable(f"{self._name}: the answer {error}") from error
         except (httpx.HTTPError, OSError) as error:

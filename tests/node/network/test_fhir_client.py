@@ -80,7 +80,18 @@ def test_an_answer_that_is_no_fhir_is_a_refusal() -> None:
 
 def test_a_token_that_cannot_be_read_is_told_with_its_key(tmp_path: Path) -> None:
     server = FhirServer(url="http://127.0.0.1:1", token_file=tmp_path / "token")
-    with pytest.raises(ConfigurationError, match=r"emr\.token_file: .*token: No such file"):
+    with pytest.raises(ConfigurationError, match=r"emr\.token_file: .*token: there is no such file"):
+        FhirClient(server, "emr")
+
+
+def test_a_token_that_fits_in_no_header_is_told_with_its_key_and_a_byte_order_mark_is_none_of_it(
+    tmp_path: Path,
+) -> None:
+    server = FhirServer(url="http://127.0.0.1:1", token_file=tmp_path / "token")
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbft0ken\n")
+    FhirClient(server, "emr").close()
+    (tmp_path / "token").write_text("t\u00f6ken", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"emr\.token_file: .*token: the token should be one line of ASCII"):
         FhirClient(server, "emr")
 
 
@@ -94,6 +105,22 @@ def searched(body: object) -> bytes:
 def test_a_patient_whose_id_is_none_is_a_refusal_and_no_address(patient: dict[str, object]) -> None:
     entry = {"resource": {"resourceType": "Patient", **patient}}
     with answering(200, searched({"entry": [entry]})) as client, pytest.raises(PeerRefused, match="id"):
+        client.record("4711")
+
+
+def test_an_id_with_an_underscore_is_one_that_some_servers_have() -> None:
+    entry = {"resource": {"resourceType": "Patient", "id": "a_1"}}
+    with answering(200, searched({"entry": [entry]})) as client:
+        record = client.record("4711")
+    assert record is not None
+    assert [one["fullUrl"].rsplit("/", 1)[1] for one in record["entry"]] == ["a_1"]
+
+
+def test_a_record_that_is_too_large_is_told_in_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.network.fhir_client.RECORD_BYTES", 2**20)
+    entry = {"resource": {"resourceType": "Patient", "id": "a", "text": "x" * 600_000}}
+    refusal = pytest.raises(PeerRefused, match="record has more than 1 MB")
+    with answering(200, searched({"entry": [entry]})) as client, refusal:
         client.record("4711")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import re
 import socket
 import struct
 import threading
@@ -12,14 +13,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from node.config import OrthancFeed
+from node.database.states import AssociationOutcome
 from node.database.tables import AssociationRow, InstanceRow
 from node.demo.orthanc_process import free_port
 from node.errors import PeerUnavailable
 from node.receive.orthanc_feed import FeedFollower
 from node.receive.store.locks import LeaderLock
-from node.receive.store.receipt_log import Failed, decode_all
+from node.receive.store.receipt_log import Closed, Failed, decode_all
 from node.receive.store.store import Store
 from tests.node.receive.harness import Running, configuration, mr, part10, partials, stored_files
 from tests.orthanc import Archive
@@ -121,8 +124,8 @@ def test_another_patient_under_a_known_uid_is_passed_over_and_on_record(
 
 
 @contextlib.contextmanager
-def serving(answers: list[Callable[[socket.socket], None]]) -> Iterator[str]:
-    """The URL of a server that gives one answer to each connection, in turn."""
+def serving(answers: list[Callable[[socket.socket], None]], asked: list[bytes] | None = None) -> Iterator[str]:
+    """The URL of a server that gives one answer to each connection, in turn, and keeps what it was `asked`."""
 
     def serve() -> None:
         for answer in answers:
@@ -131,6 +134,8 @@ def serving(answers: list[Callable[[socket.socket], None]]) -> Iterator[str]:
                 request = b""
                 while not request.endswith(b"\r\n\r\n"):
                     request += connection.recv(65536)
+                if asked is not None:
+                    asked.append(request)
                 answer(connection)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -207,6 +212,57 @@ def test_what_the_disk_here_did_not_take_at_the_end_is_fetched_again(
                 feed.poll()
         feed.poll()
     assert list(stored_files(tmp_path / "data").values()) == [content]
+
+
+def packed(content: bytes) -> Callable[[socket.socket], None]:
+    """The answer of a proxy that says that it packs, and does not."""
+    head = b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(content)
+    return lambda connection: connection.sendall(head + content)
+
+
+def test_what_a_proxy_spoilt_is_fetched_again(store: Store, leader_lock: LeaderLock, tmp_path: Path) -> None:
+    content = part10(mr())
+    with serving([says(0), says(1, NEW), packed(content), says(1, NEW), whole(content)]) as url:
+        feed = FeedFollower("pacs", OrthancFeed(url=url), store, leader_lock)
+        feed.poll()
+        with pytest.raises(PeerUnavailable, match="not packed as it says"):
+            feed.poll()
+        feed.poll()
+    assert list(stored_files(tmp_path / "data").values()) == [content]
+
+
+def test_instances_are_asked_for_as_they_lie_there(store: Store, leader_lock: LeaderLock) -> None:
+    asked: list[bytes] = []
+    with serving([says(0), says(1, NEW), whole(part10(mr()))], asked) as url:
+        feed = FeedFollower("pacs", OrthancFeed(url=url), store, leader_lock)
+        feed.poll()
+        feed.poll()
+    assert [re.findall(rb"(?im)^accept-encoding: (.*)\r", request) for request in asked] == [
+        [b"gzip"],
+        [b"gzip"],
+        [b"identity"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ESTALE, "stale"), OperationalError("SELECT", {}, Exception()), MemoryError()]
+)
+def test_whatever_ends_the_fetching_closes_what_it_came_by(
+    error: Exception, store: Store, leader_lock: LeaderLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(store, "adopt", broken)
+    with serving([says(0), says(1, NEW), whole(part10(mr()))]) as url:
+        feed = FeedFollower("pacs", OrthancFeed(url=url), store, leader_lock)
+        feed.poll()
+        with pytest.raises((type(error), PeerUnavailable)):
+            feed.poll()
+    store.receipts.sync()
+    (journal,) = store.receipts.folder.glob("*.journal")
+    (closed,) = (entry for entry in decode_all(journal.read_bytes()) if isinstance(entry, Closed))
+    assert closed.outcome == AssociationOutcome.LOST
 
 
 @pytest.mark.parametrize("change", [{}, {"ChangeType": "NewInstance"}, "a-1", 7])

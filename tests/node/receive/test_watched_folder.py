@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import io
 import os
@@ -422,6 +423,33 @@ def test_a_hostile_file_is_left_and_the_next_one_is_taken(
     assert watcher.poll().stored == 1
     assert set(named(store)) == {name}
     assert watcher.poll().not_taken == []  # not read again
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ESTALE, "Stale file handle"), OSError(errno.EIO, "I/O"), MemoryError()]
+)
+@pytest.mark.parametrize("where", ["zipfile.ZipExtFile.read", "zipfile.ZipFile.open", "zipfile.ZipFile.infolist"])
+def test_a_packed_file_whose_storage_or_memory_failed_once_is_taken_later(
+    where: str,
+    error: Exception,
+    store: Store,
+    leader_lock: LeaderLock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    put(tmp_path / "in" / "a.zip", zip_of(a=part10(mr())), NOW - 100)
+    now = NOW
+    settings = WatchedFolder.model_validate({"path": tmp_path / "in", "after": "keep"})
+    watcher = FolderWatcher(settings, store, leader_lock, lambda: now)
+    with monkeypatch.context() as once:
+        once.setattr(where, broken)
+        assert (watcher.poll().stored, set(named(store))) == (0, {"a.zip"})
+    assert watcher.poll().stored == 0  # not at once
+    now += AGAIN_S
+    assert (watcher.poll().stored, named(store)) == (1, {})
 
 
 @pytest.mark.parametrize("error", [MemoryError, RecursionError, struct.error, AssertionError, IndexError])

@@ -274,6 +274,16 @@ def test_an_answer_to_a_query_that_is_none_confirms_nothing(out: Outgoing, clock
     assert out.states(job) == ["delivered"]
 
 
+def test_a_token_that_fits_in_no_header_is_named_by_its_key(out: Outgoing, clock: HandClock, tmp_path: Path) -> None:
+    job = out.job("web")
+    token = tmp_path / "token"
+    token.write_text("t\u00f6ken", encoding="utf-8")
+    drain(lane(out, clock, url="http://127.0.0.1:1", token_file=token))
+    (line,) = out.lines(job)
+    told = f"destinations.web.token_file: {token}: the token should be one line of ASCII letters"
+    assert line.answer.startswith(told)
+
+
 def test_the_token_is_read_for_every_request_and_the_request_is_well_formed(
     out: Outgoing, clock: HandClock, tmp_path: Path
 ) -> None:
