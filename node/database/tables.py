@@ -83,12 +83,12 @@ class Base(DeclarativeBase):
 
 
 class AssociationRow(Base):
-    """One association (or one STOW request, folder import, ...), accepted or refused."""
+    """One association (or one STOW request, folder import, ...), accepted or refused; or refused storage commitment."""
 
     __tablename__ = "association"
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    way: Mapped[str] = mapped_column(String(16))  # dimse, stow, folder, orthanc
+    way: Mapped[str] = mapped_column(String(16))  # dimse, stow, folder, orthanc; commitment
     calling_ae_title: Mapped[str] = mapped_column(String(64), default="")
     called_ae_title: Mapped[str] = mapped_column(String(64), default="")
     peer_address: Mapped[str] = mapped_column(String(64), default="")

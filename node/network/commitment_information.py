@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from pydicom.charset import default_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
+from pydicom.tag import ItemDelimiterTag, ItemTag, SequenceDelimiterTag, Tag
 from pydicom.uid import UID
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from node.errors import NodeError
 
@@ -30,9 +32,9 @@ TRANSACTION_UID, FAILED_SEQUENCE, REFERENCED_SEQUENCE = 0x00081195, 0x00081198, 
 SOP_CLASS_UID, SOP_INSTANCE_UID, FAILURE_REASON = 0x00081150, 0x00081155, 0x00081197
 _VALUES = frozenset({TRANSACTION_UID, SOP_CLASS_UID, SOP_INSTANCE_UID, FAILURE_REASON})
 _SEQUENCES = frozenset({FAILED_SEQUENCE, REFERENCED_SEQUENCE})
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_ITEM, _ITEM_END, _SEQUENCE_END = map(int, (ItemTag, ItemDelimiterTag, SequenceDelimiterTag))
 _UNDEFINED = 0xFFFFFFFF
-_LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+_LONG = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
 
 Reference: TypeAlias = tuple[str, str]
 """SOP Class UID and SOP Instance UID."""
@@ -81,7 +83,7 @@ def read_information(encoded: bytes, syntax: str) -> Information:
             encoded = inflater.decompress(encoded, MAXIMUM_BYTES)
             if inflater.unconsumed_tail:
                 raise NotTaken(RESOURCE_LIMITATION, f"is longer than {MAXIMUM_BYTES} bytes")
-        found = _Walk(encoded, uid.is_implicit_VR, uid.is_little_endian).whole()
+        found = _Walk(encoded, uid.is_little_endian).whole(explicit=not uid.is_implicit_VR)
     except (struct.error, zlib.error) as error:
         raise NotTaken(INVALID_ARGUMENT, "cannot be read") from error
     pairs = ((_text(item, SOP_CLASS_UID), _text(item, SOP_INSTANCE_UID)) for item in _items(found, REFERENCED_SEQUENCE))
@@ -113,22 +115,24 @@ def _text(found: _Found, tag: int) -> str:
 class _Walk:
     """One pass through an encoded data set (PS3.5 7.1, 7.5)."""
 
-    def __init__(self, data: bytes, implicit: bool, little: bool) -> None:
+    def __init__(self, data: bytes, little: bool) -> None:
         order = "<" if little else ">"
-        self._data, self._implicit = data, implicit
+        self._data = data
         self._tag = struct.Struct(order + "HHL")
         self._short = struct.Struct(order + "H")
         self._long = struct.Struct(order + "L")
         self._elements_left, self._items_left = MAXIMUM_ELEMENTS, MAXIMUM_ITEMS
 
-    def whole(self) -> _Found:
-        return self._data_set(0, len(self._data), 0)[0]
+    def whole(self, explicit: bool) -> _Found:
+        """What is wanted of all; some write implicit VR under an explicit syntax, as the first element shows."""
+        vr = self._data[4:6]
+        return self._data_set(0, len(self._data), 0, explicit and vr.isalpha() and vr.isupper())[0]
 
-    def _data_set(self, at: int, end: int, depth: int) -> tuple[_Found, int]:
+    def _data_set(self, at: int, end: int, depth: int, explicit: bool) -> tuple[_Found, int]:
         """What is wanted of the elements from `at` to `end`, or to the delimiter of their item; and where they end."""
         found: _Found = {}
         while at < end:
-            tag, vr, start, length = self._head(at)
+            tag, vr, start, length = self._head(at, explicit)
             if tag == _ITEM_END:
                 return found, start
             self._elements_left -= 1
@@ -136,7 +140,8 @@ class _Walk:
                 raise NotTaken(RESOURCE_LIMITATION, f"has more than {MAXIMUM_ELEMENTS} elements")
             if length == _UNDEFINED or vr == b"SQ" or tag in _SEQUENCES:
                 stop = end if length == _UNDEFINED else start + length
-                items, at = self._sequence(start, min(stop, end), depth + 1)
+                named = explicit and vr != b"UN"  # such a UN holds implicit VR (PS3.5 6.2.2, note)
+                items, at = self._sequence(start, min(stop, end), depth + 1, named)
                 if tag in _SEQUENCES:
                     found[tag] = items
             else:
@@ -147,12 +152,12 @@ class _Walk:
                 raise NotTaken(INVALID_ARGUMENT, "is cut short")
         return found, at
 
-    def _sequence(self, at: int, end: int, depth: int) -> tuple[list[_Found], int]:
+    def _sequence(self, at: int, end: int, depth: int, explicit: bool) -> tuple[list[_Found], int]:
         if depth > MAXIMUM_DEPTH:
             raise NotTaken(RESOURCE_LIMITATION, f"has sequences nested deeper than {MAXIMUM_DEPTH}")
         items: list[_Found] = []
         while at < end:
-            tag, _, start, length = self._head(at)
+            tag, _, start, length = self._head(at, explicit)
             if tag == _SEQUENCE_END:
                 return items, start
             if tag != _ITEM:
@@ -163,15 +168,15 @@ class _Walk:
             stop = end if length == _UNDEFINED else start + length
             if stop > end:
                 raise NotTaken(INVALID_ARGUMENT, "is cut short")
-            item, at = self._data_set(start, stop, depth)
+            item, at = self._data_set(start, stop, depth, explicit)
             items.append(item)
         return items, at
 
-    def _head(self, at: int) -> tuple[int, bytes, int, int]:
+    def _head(self, at: int, explicit: bool) -> tuple[int, bytes, int, int]:
         """Tag, value representation (empty where it is implicit), start and length of the element at a place."""
         group, element, length = self._tag.unpack_from(self._data, at)
         tag = group << 16 | element
-        if self._implicit or group == 0xFFFE:
+        if not explicit or group == 0xFFFE:
             return tag, b"", at + 8, length
         vr = self._data[at + 4 : at + 6]
         if vr in _LONG:
@@ -181,6 +186,8 @@ class _Walk:
 
 def data_set(transaction_uid: str, kept: Iterable[Reference], failed: Iterable[Failure], syntax: str) -> Dataset:
     """The information of a report (PS3.4 J.3.3), its sequences encoded already: pydicom takes 10 s for 50,000 items.
+
+    It is to be encoded in `syntax`.
 
     Parameters
     ----------
@@ -207,6 +214,8 @@ def data_set(transaction_uid: str, kept: Iterable[Reference], failed: Iterable[F
             )
             raw = RawDataElement(Tag(tag), "SQ", len(value), value, 0, uid.is_implicit_VR, uid.is_little_endian)
             information[tag] = raw
+    # so that pydicom writes the sequences as they are, and makes no objects of their items
+    information.set_original_encoding(uid.is_implicit_VR, uid.is_little_endian, default_encoding)
     return information
 
 

@@ -1,9 +1,10 @@
 """Storage commitment as its provider (PS3.4 J): a request is stored, and its report is sent until the peer accepts it.
 
 "Committed" is reported of an instance that is under its final name and flushed to the disk, file and folder, whatever
-the durability of reception is. The report goes to the address that the configuration has for the peer, on an
-association of its own: most requesters have closed theirs by then. A peer without an address there gets it on the
-association that it asked on (by the fast server). Reports on what the node itself asked an archive to commit come in
+the durability of reception is. Reports go to the address that the configuration has for the peer, on an
+association of their own: most requesters have closed theirs by then. Each such peer has a thread, so that one that is
+away or slow holds up none of the others. A peer without an address gets its report on the association that it asked on
+(by the fast server). Reports on what the node itself asked an archive to commit come in
 here too, and are left in the same table for the sender.
 """
 
@@ -16,10 +17,11 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -32,12 +34,13 @@ from node.database.connection import Database
 from node.database.queries import in_chunks
 from node.database.states import CommitmentDirection, CommitmentState, ForbiddenTransition
 from node.database.tables import CommitmentRow, InstanceRow
-from node.errors import ConfigurationError
+from node.errors import ConfigurationError, PeerUnavailable
 from node.network.commitment_information import (
     INVALID_ARGUMENT,
     RESOURCE_LIMITATION,
     Failure,
     Information,
+    NotTaken,
     Reference,
     data_set,
 )
@@ -62,8 +65,8 @@ MAXIMUM_WAITING = 1000  # requests of one peer that wait for their report
 REMEMBERED = 200_000  # failures, and transactions, whose outcome is not looked up again
 REFERENCES_A_SECOND = 500  # that a slow peer takes in
 POLL_S = 1.0
-AT_ONCE = 100  # reports that are sent before the database is asked again
-CONNECT_S = 10.0
+AT_ONCE = 100  # reports on one association
+CONNECT_S, ANSWER_S = 10.0, 30.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 3600.0
 GIVE_UP_AFTER = timedelta(days=7)
 
@@ -92,7 +95,7 @@ class Outcome:
 
 
 class CommitmentProvider:
-    """Takes requests and reports; `start` sends the answers from a thread of its own.
+    """Takes requests and reports; `start` sends the answers, from a thread for each peer that has an address.
 
     Parameters
     ----------
@@ -125,54 +128,68 @@ class CommitmentProvider:
         self._peers = peers
         self._leader_lock = leader_lock
         self._clock = clock
-        self._checking = threading.Lock()  # what a request names is looked up once, also where two threads want it
-        self._outcomes: dict[str, dict[Reference, int]] = {}  # failures by transaction, the oldest first
+        self._looking_up = threading.Lock()  # what a request names is looked up once, also where two threads want it
+        # failures by transaction and when it was asked for last, the oldest first
+        self._outcomes: dict[tuple[str, datetime], dict[Reference, int]] = {}
         self._loop = Loop("storage commitment", self._work, every_s=POLL_S)
+        self._reporters = {
+            name: Loop(f"storage commitment of {name}", partial(self._report, name), every_s=None, first_s=None)
+            for name, peer in peers.items()
+            if peer.host is not None and peer.port is not None
+        }
 
     def start(self) -> None:
         """Begin to send reports."""
-        self._loop.start()
+        for loop in (*self._reporters.values(), self._loop):
+            loop.start()
 
     def stop(self) -> None:
-        """End after the report that is being sent."""
-        self._loop.stop()
+        """End after the reports that are being sent."""
+        loops = (self._loop, *self._reporters.values())
+        for loop in loops:  # all of them at once, before the first is waited for
+            loop.stopping.set()
+        for loop in loops:
+            loop.stop()
 
     def problem(self) -> str | None:
         """Why no reports are sent at the moment, or None."""
-        return self._loop.problem()
+        return "; ".join(filter(None, (loop.problem() for loop in (self._loop, *self._reporters.values())))) or None
 
-    def request(self, peer: str, information: Information) -> int:
-        """Store a request; the status of its N-ACTION. A request that comes again is reported again."""
+    def request(self, peer: str, information: Information) -> None:
+        """Store a request. One that comes again is reported again.
+
+        Raises
+        ------
+        NotTaken
+            With the status of its N-ACTION.
+        """
         transaction, references = information.transaction_uid, information.references
         if len(references) > MAXIMUM_REFERENCES:
-            return RESOURCE_LIMITATION
+            raise NotTaken(RESOURCE_LIMITATION, f"names more than {MAXIMUM_REFERENCES} instances")
         if not is_uid(transaction) or not references:
-            return INVALID_ARGUMENT
+            raise NotTaken(INVALID_ARGUMENT, "has no Transaction UID, or names no instance")
         if not all(is_uid(uid) for reference in references for uid in reference):
-            return INVALID_ARGUMENT
+            raise NotTaken(INVALID_ARGUMENT, "names an instance by what is no UID")
         now = self._clock()
         try:
             with Session(self._database) as session, session.begin():
                 known = session.get(CommitmentRow, transaction)
                 if known is not None:
                     if (known.direction, known.peer, known.references) != (CommitmentDirection.IN, peer, references):
-                        return DUPLICATE_TRANSACTION
+                        raise NotTaken(DUPLICATE_TRANSACTION, "has the Transaction UID of another one")
                     commitments.ask_again(session, transaction, now)
                 elif commitments.waiting(session, CommitmentDirection.IN, peer) >= MAXIMUM_WAITING:
-                    return RESOURCE_LIMITATION
+                    raise NotTaken(RESOURCE_LIMITATION, f"is one too many: {MAXIMUM_WAITING} of the peer wait")
                 else:
                     commitments.begin(session, transaction, CommitmentDirection.IN, peer, references, now)
         except SQLAlchemyError as error:
             # the same transaction twice at once, or a database that is down: the peer asks again
-            log.error("commitment request not stored", extra={"peer": peer, "error": type(error).__name__})
-            return DUPLICATE_TRANSACTION if isinstance(error, IntegrityError) else PROCESSING_FAILURE
-        with self._checking:
-            self._outcomes.pop(transaction, None)
+            status = DUPLICATE_TRANSACTION if isinstance(error, IntegrityError) else PROCESSING_FAILURE
+            raise NotTaken(status, f"cannot be stored ({type(error).__name__})") from error
         log.info("commitment requested", extra={"peer": peer, "transaction_uid": transaction, "count": len(references)})
         self._loop.wake()
-        return SUCCESS
 
-    def take_report(self, calling: str, event_type: int, information: Information) -> int:
+    def take_report(self, calling: str, event_type: int, information: Information) -> None:
         """Store an archive's report on what we asked for: `answer` holds the failure reason of each failed instance.
 
         Parameters
@@ -183,51 +200,81 @@ class CommitmentProvider:
             1: all committed, 2: some failed (PS3.4 J.3.3.1).
         information
             What the data set of the N-EVENT-REPORT says.
+
+        Raises
+        ------
+        NotTaken
+            With the status of its N-EVENT-REPORT.
         """
         transaction = information.transaction_uid
         if not is_uid(transaction):
-            return INVALID_ARGUMENT
+            raise NotTaken(INVALID_ARGUMENT, "has no Transaction UID")
         try:
             with Session(self._database) as session, session.begin():
                 commitments.note_report(session, transaction, commitments.Report(event_type, information.failed))
-        except ForbiddenTransition:  # the node has not asked for it
-            return INVALID_ARGUMENT
+        except ForbiddenTransition as error:
+            raise NotTaken(INVALID_ARGUMENT, "is on a transaction that the node has not asked for") from error
         except SQLAlchemyError as error:
-            log.error("commitment report not stored", extra={"calling": calling, "error": type(error).__name__})
-            return PROCESSING_FAILURE
+            raise NotTaken(PROCESSING_FAILURE, f"cannot be stored ({type(error).__name__})") from error
         log.info("commitment reported to us", extra={"calling": calling, "transaction_uid": transaction})
-        return SUCCESS
 
     # ------------------------------------------------------------ answers
 
     def _work(self) -> None:
-        if self._leader_lock.is_mine():
-            self.send_due()
-
-    def send_due(self) -> int:
-        """Send the reports that are due, `AT_ONCE` of them at most; how many the peers took."""
+        """Wake the threads of the peers that a report is due for."""
+        if not self._leader_lock.is_mine():
+            return
         with Session(self._database) as session:
-            due = commitments.due(CommitmentDirection.IN, self._clock()).limit(AT_ONCE)
+            due = commitments.due(CommitmentDirection.IN, self._clock()).order_by(None)
+            peers = session.scalars(due.with_only_columns(CommitmentRow.peer).distinct()).all()
+        for name in peers:
+            if name in self._reporters:
+                self._reporters[name].wake()
+            else:  # it cannot be called; that is written down
+                self.send_due(name)
+
+    def _report(self, name: str) -> float | None:
+        return 0.0 if self.send_due(name) else None  # there may be more
+
+    def send_due(self, name: str) -> int:
+        """Send a peer the reports that are due, `AT_ONCE` of them at most, on one association; how many it took."""
+        with Session(self._database) as session:
+            due = commitments.due(CommitmentDirection.IN, self._clock(), name).limit(AT_ONCE)
             transactions = session.scalars(due.with_only_columns(CommitmentRow.transaction_uid)).all()
+        loop = self._reporters.get(name, self._loop)
+        association: Association | None = None
+        away = ""  # why the peer takes none at the moment
         taken = 0
-        for transaction in transactions:
-            if self._loop.stopping.is_set():
-                break
-            goes_on()
-            with Session(self._database) as session:  # one at a time: each may have tens of thousands of references
-                record = session.get(CommitmentRow, transaction)
-            if record is None:
-                continue
-            answer = self._send(record.peer, self.result(record.transaction_uid, record.references))
-            self._settle(record, answer)
-            taken += not answer
+        try:
+            for transaction in transactions:
+                if loop.stopping.is_set():
+                    break
+                goes_on()
+                with Session(self._database) as session:  # one at a time: each may have tens of thousands of references
+                    record = session.get(CommitmentRow, transaction)
+                if record is None:
+                    continue
+                answer = away
+                if not away:
+                    outcome = self.result(record)  # first: it may take longer than a peer waits on an association
+                    try:
+                        if association is None or not association.is_established:
+                            association = self._associate(name)
+                        answer = _send(association, outcome)
+                    except PeerUnavailable as error:
+                        answer = away = str(error)
+                self._settle(record, answer)
+                taken += not answer
+        finally:
+            if association is not None and association.is_established:
+                association.release()
         return taken
 
     def result_of(self, transaction_uid: str) -> Outcome:
         """What is to be reported on a request that has just been stored."""
         with Session(self._database) as session:
             record = session.get_one(CommitmentRow, transaction_uid)
-        return self.result(transaction_uid, record.references)
+        return self.result(record)
 
     def reported(self, transaction_uid: str, status: int) -> None:
         """A peer answered a report on the association that it had asked on."""
@@ -236,23 +283,21 @@ class CommitmentProvider:
         if record is not None:
             self._settle(record, "" if status == SUCCESS else f"The peer answered 0x{status:04X}")
 
-    def result(self, transaction_uid: str, references: list[Any]) -> Outcome:
+    def result(self, record: CommitmentRow) -> Outcome:
         """What is to be reported on a request, after making what is there safe.
 
-        It is found out once and then holds, however often the report has to be sent.
+        It is found out once and then holds, however often the report has to be sent, until the peer asks again.
         """
-        with self._checking:
-            failed = self._outcomes.get(transaction_uid)
+        key = record.transaction_uid, record.created
+        references = [(sop_class, uid) for sop_class, uid in record.references]
+        with self._looking_up:
+            failed = self._outcomes.get(key)
             if failed is None:
-                failed = self._failures([(sop_class, uid) for sop_class, uid in references])
-                self._remember(transaction_uid, failed)
-        kept = [(sop_class, uid) for sop_class, uid in references if (sop_class, uid) not in failed]
-        return Outcome(transaction_uid, kept, [(*reference, reason) for reference, reason in failed.items()])
-
-    def _remember(self, transaction_uid: str, failed: dict[Reference, int]) -> None:
-        self._outcomes[transaction_uid] = failed
-        while len(self._outcomes) > 1 and sum(1 + len(one) for one in self._outcomes.values()) > REMEMBERED:
-            del self._outcomes[next(iter(self._outcomes))]  # the oldest
+                failed = self._outcomes[key] = self._failures(references)
+                while len(self._outcomes) > 1 and sum(1 + len(one) for one in self._outcomes.values()) > REMEMBERED:
+                    del self._outcomes[next(iter(self._outcomes))]  # the oldest
+        kept = [reference for reference in references if reference not in failed]
+        return Outcome(record.transaction_uid, kept, [(*reference, reason) for reference, reason in failed.items()])
 
     def _failures(self, references: list[Reference]) -> dict[Reference, int]:
         """Why instances cannot be committed; the others are safe."""
@@ -298,20 +343,25 @@ class CommitmentProvider:
             return PROCESSING_FAILURE, 0.0
         return (0, changed) if same else (CLASS_INSTANCE_CONFLICT, 0.0)
 
-    def _send(self, name: str, outcome: Outcome) -> str:
-        """Report to a peer; what went wrong, or nothing."""
+    def _associate(self, name: str) -> Association:
+        """An association for reports to a peer.
+
+        Raises
+        ------
+        PeerUnavailable
+            With what is written down of each report that it does not get.
+        """
         peer = self._peers.get(name)
         if peer is None or peer.host is None or peer.port is None:
-            return f"peers.{name} has no host and port to report to"
+            raise PeerUnavailable(f"peers.{name} has no host and port to report to")
         try:
             # asked first, because pynetdicom leaves its socket open where nobody listens
             socket.create_connection((peer.host, peer.port), CONNECT_S).close()
             tls = (client_context(peer.tls), peer.host) if peer.tls else None
-        except (OSError, ConfigurationError):
-            return "The peer cannot be reached"
+        except (OSError, ConfigurationError) as error:
+            raise PeerUnavailable("The peer cannot be reached") from error
         ae = AE(ae_title=self._ae_title)
-        ae.acse_timeout = ae.network_timeout = 30
-        ae.dimse_timeout = 30 + outcome.count / REFERENCES_A_SECOND
+        ae.acse_timeout = ae.network_timeout = ANSWER_S
         ae.connection_timeout = CONNECT_S
         ae.add_requested_context(StorageCommitmentPushModel)
         association = ae.associate(
@@ -323,23 +373,9 @@ class CommitmentProvider:
             evt_handlers=[(evt.EVT_CONN_OPEN, no_delay)],
         )
         if not association.is_established:
-            return "The peer cannot be reached" if not association.is_rejected else "The peer refused the association"
-        try:
-            syntax = str(association.accepted_contexts[0].transfer_syntax[0])
-            status, _ = association.send_n_event_report(
-                outcome.information(syntax),
-                outcome.event_type,
-                StorageCommitmentPushModel,
-                StorageCommitmentPushModelInstance,
-            )
-        except (IndexError, ValueError, RuntimeError):
-            return "The peer did not accept storage commitment"
-        finally:
-            association.release()
-        code = status.get("Status")
-        return (
-            "" if code == SUCCESS else "The peer did not answer" if code is None else f"The peer answered 0x{code:04X}"
-        )
+            refused = "The peer refused the association" if association.is_rejected else "The peer cannot be reached"
+            raise PeerUnavailable(refused)
+        return association
 
     def _settle(self, record: CommitmentRow, answer: str) -> None:
         now = self._clock()
@@ -359,3 +395,20 @@ class CommitmentProvider:
             "commitment report",
             extra={"transaction_uid": record.transaction_uid, "peer": record.peer, "state": state, "answer": answer},
         )
+
+
+def _send(association: Association, outcome: Outcome) -> str:
+    """Report to a peer; what went wrong, or nothing."""
+    association.dimse_timeout = ANSWER_S + outcome.count / REFERENCES_A_SECOND
+    try:
+        syntax = str(association.accepted_contexts[0].transfer_syntax[0])
+        status, _ = association.send_n_event_report(
+            outcome.information(syntax),
+            outcome.event_type,
+            StorageCommitmentPushModel,
+            StorageCommitmentPushModelInstance,
+        )
+    except (IndexError, ValueError, RuntimeError):
+        return "The peer did not accept storage commitment"
+    code = status.get("Status")
+    return "" if code == SUCCESS else "The peer did not answer" if code is None else f"The peer answered 0x{code:04X}"

@@ -303,8 +303,9 @@ class PlainServer:
 
     def _report(self, event: Any) -> tuple[int, None]:
         calling = str(event.assoc.requestor.ae_title).strip()
+        address = str(event.assoc.requestor.address)
         encoded, syntax = event.request.EventInformation, str(event.context.transfer_syntax)
-        return self._services.report(calling, event.event_type, encoded, syntax), None
+        return self._services.report(calling, address, event.event_type, encoded, syntax), None
 
     def _ended(self, event: Any, outcome: Any) -> None:
         """Whichever of released, aborted and connection closed comes first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -19,9 +18,8 @@ from node.receive.dimse.admission import Admission
 from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, Incoming
+from node.receive.store.refusals import COMMITMENT
 from node.receive.store.store import Store
-
-log = logging.getLogger(__name__)
 
 SUCCESS = 0x0000
 NO_SUCH_ACTION, NO_SUCH_EVENT = 0x0123, 0x0113  # PS3.7 C.4, C.5
@@ -118,7 +116,7 @@ class Services:
             report.AffectedSOPClassUID = request.AffectedSOPClassUID
             report.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
             report.EventTypeID = request.EventTypeID
-            report.Status = self.report(calling, request.EventTypeID or 0, request.EventInformation, syntax)
+            report.Status = self.report(calling, address, request.EventTypeID or 0, request.EventInformation, syntax)
             return Response(N_EVENT_REPORT_RSP, report)
         return None
 
@@ -139,27 +137,27 @@ class Services:
         self, calling: str, address: str, action_type: int, encoded: BytesIO | None, syntax: str
     ) -> tuple[int, str]:
         """A peer asks for storage commitment (PS3.4 J.3.2): the status of the N-ACTION, and the transaction UID."""
-        if action_type != 1:
-            return NO_SUCH_ACTION, ""
         peer = self.admission.peer(calling, address)
-        name = peer[0] if peer else calling
         try:
+            if action_type != 1:
+                raise NotTaken(NO_SUCH_ACTION, "asks for an action that the standard does not have")
             information = _information(encoded, syntax)
+            self.commitment.request(peer[0] if peer else calling, information)
         except NotTaken as problem:
-            log.warning("commitment request refused", extra={"peer": name, "reason": f"it {problem}"})
+            self.store.refuse(COMMITMENT, calling, "", address, f"The request {problem}")
             return problem.status, ""
-        return self.commitment.request(name, information), information.transaction_uid
+        return SUCCESS, information.transaction_uid
 
-    def report(self, calling: str, event_type: int, encoded: BytesIO | None, syntax: str) -> int:
+    def report(self, calling: str, address: str, event_type: int, encoded: BytesIO | None, syntax: str) -> int:
         """An archive reports on what we asked it to commit (PS3.4 J.3.3): the status of the N-EVENT-REPORT."""
-        if event_type not in (1, 2):
-            return NO_SUCH_EVENT
         try:
-            information = _information(encoded, syntax)
+            if event_type not in (1, 2):
+                raise NotTaken(NO_SUCH_EVENT, "is of an event that the standard does not have")
+            self.commitment.take_report(calling, event_type, _information(encoded, syntax))
         except NotTaken as problem:
-            log.warning("commitment report refused", extra={"calling": calling, "reason": f"it {problem}"})
+            self.store.refuse(COMMITMENT, calling, "", address, f"The report {problem}")
             return problem.status
-        return self.commitment.take_report(calling, event_type, information)
+        return SUCCESS
 
 
 def _information(encoded: BytesIO | None, syntax: str) -> Information:

@@ -16,6 +16,7 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from pydicom.charset import convert_encodings
+from pydicom.tag import ItemDelimiterTag, ItemTag, SequenceDelimiterTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -23,6 +24,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPIPHTJ2KReferencedDeflate,
 )
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 from pydicom.values import convert_PN, convert_text
 
 from dicom_sr.errors import UNREADABLE
@@ -59,11 +61,9 @@ PATIENT = (PATIENT_ID, ISSUER_OF_PATIENT_ID, PATIENT_NAME, PATIENT_BIRTH_DATE, P
 WANTED = NEEDED | {SPECIFIC_CHARACTER_SET, MANUFACTURER, *PATIENT}
 LAST = NUMBER_OF_SERIES_RELATED_INSTANCES  # elements come in ascending order (PS3.5 7.1): nothing after it is wanted
 
-ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+ITEM, ITEM_END, SEQUENCE_END = map(int, (ItemTag, ItemDelimiterTag, SequenceDelimiterTag))
 UNDEFINED = 0xFFFFFFFF
-LONG_VRS = frozenset(
-    {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
-)  # PS3.5 7.1.2
+LONG_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)  # PS3.5 7.1.2
 JPIP_REFERENCED_DEFLATE = "1.2.840.10008.1.2.4.95"  # PS3.6 A, retired; pydicom has no name for it
 DEFLATED = frozenset({DeflatedExplicitVRLittleEndian, JPIP_REFERENCED_DEFLATE, JPIPHTJ2KReferencedDeflate})
 STANDARD_SYNTAXES = "1.2.840.10008.1.2."  # PS3.5 10: Explicit VR Little Endian, but for those that are named here

@@ -42,6 +42,7 @@ from node.receive.store.receipt_log import (
     decode_all,
     is_abandoned,
 )
+from node.receive.store.refusals import what_was_refused
 
 log = logging.getLogger(__name__)
 
@@ -550,7 +551,7 @@ def _write_audit(connection: Connection, entries: Sequence[Entry]) -> None:
         elif isinstance(entry, Refused) and entry.times == 1:  # the first of an hour
             detail = {"way": entry.way, "called": entry.called_ae_title, "reason": entry.reason}
             who = f"{entry.calling_ae_title}@{entry.peer_address}"
-            add(entry, "association refused", who, detail)
+            add(entry, what_was_refused(entry.way), who, detail)
         elif isinstance(entry, Failed):
             detail = {
                 "association": entry.association_id,

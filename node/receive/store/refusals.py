@@ -1,4 +1,4 @@
-"""Refused associations, counted: of the same peer for the same reason one record an hour, whoever knocks how often."""
+"""What peers are refused, counted: of one peer for one reason there is one record an hour, whoever knocks how often."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ WRITE_S = 5.0  # a count that has grown is written this often at most
 MAXIMUM_KINDS = 200  # an hour that are told apart by titles, and as many more by address: a stranger makes up any
 OTHERS = "(others)"
 TOLD_AGAIN = 10  # times what the log told last
+COMMITMENT = "commitment"  # the way of a message of storage commitment, on an association that was accepted
 
 
 class Kind(NamedTuple):
@@ -108,5 +109,10 @@ class Refusals:
         facts = {"way": kind.way, "calling": kind.calling_ae_title, "address": kind.peer_address, "reason": kind.reason}
         if count.times > 1:
             facts["times"] = str(count.times)
-        log.warning("association refused", extra=facts)
+        log.warning(what_was_refused(kind.way), extra=facts)
         count.told = count.times
+
+
+def what_was_refused(way: str) -> str:
+    """What the log and the audit trail call a refusal of that way."""
+    return "commitment refused" if way == COMMITMENT else "association refused"

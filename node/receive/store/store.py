@@ -60,12 +60,12 @@ class Store(InstanceFiles):
         return arrival
 
     def refuse(self, way: str, calling_ae_title: str, called_ae_title: str, peer_address: str, reason: str) -> None:
-        """Record a refused association; those of one peer for one reason are counted (`node.receive.store.refusals`).
+        """Record that an association, or a message on it, was refused (`node.receive.store.refusals` counts them).
 
         Parameters
         ----------
         way
-            ``dimse`` or ``stow``.
+            ``dimse``, ``stow``, or `refusals.COMMITMENT`.
         calling_ae_title, called_ae_title, peer_address
             As for `open`.
         reason

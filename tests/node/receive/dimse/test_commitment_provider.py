@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,15 +24,17 @@ from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from node.database.connection import open_database
-from node.database.tables import Base, CommitmentRow, InstanceRow
+from node.config import Peer
+from node.database.connection import Database, open_database
+from node.database.tables import AssociationRow, AuditRow, Base, CommitmentRow, InstanceRow
 from node.demo.orthanc_process import free_port
 from node.network.commitment_information import MAXIMUM_BYTES, Information, data_set
 from node.network.sop_classes import StorageCommitmentPushModel
+from node.receive.dimse import commitment_provider
 from node.receive.dimse.commitment_provider import CommitmentProvider, Outcome
 from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
-from tests.node.receive.harness import RawPeer, Running, association, configuration, element, mr, p_data, pdv
+from tests.node.receive.harness import RawPeer, Running, association, configuration, element, mr, p_data, pdv, put
 from tests.scp import end, listen
 from tests.waiting import until
 
@@ -45,6 +49,7 @@ class Requester:
         self.status = status
         self.reports: list[tuple[int, Dataset]] = []
         self.roles: list[Any] = []
+        self.associations: list[Any] = []
         self._server: Any = None
 
     def listen(self) -> None:
@@ -56,6 +61,7 @@ class Requester:
     def _report(self, event: Any) -> tuple[int, None]:
         self.reports.append((event.event_type, event.event_information))
         self.roles.append(event.assoc.requestor.role_selection)
+        self.associations.append(event.assoc)
         return self.status, None
 
     def close(self) -> None:
@@ -74,6 +80,24 @@ def settings_for(requester: Requester, tmp_path: Path, server: str = "fast", **c
     return configuration(tmp_path / "data", dimse={"server": server}, peers=peers, **changes)
 
 
+@contextlib.contextmanager
+def provider(
+    folder: Path, peers: Mapping[str, Peer], clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Iterator[tuple[CommitmentProvider, Database]]:
+    """A provider that sends nothing by itself, and its database."""
+    database = open_database(f"sqlite:///{folder}/node.db")
+    Base.metadata.create_all(database)
+    store = Store(folder / "data", "process")
+    with contextlib.closing(store), contextlib.closing(LeaderLock(folder / "leader_lock")) as leader_lock:
+        yield CommitmentProvider(database, store, "CONDYLE", peers, leader_lock, clock), database
+    database.dispose()
+
+
+def one() -> Information:
+    """A request that names one instance."""
+    return Information(generate_uid(), [[MRImageStorage, "1.2.3"]])
+
+
 def request(*instances: tuple[str, str]) -> Dataset:
     information = Dataset()
     information.TransactionUID = generate_uid()
@@ -85,8 +109,8 @@ def request(*instances: tuple[str, str]) -> Dataset:
     return information
 
 
-def ask(running: Running, information: Dataset) -> int:
-    with association(running.port, [build_context(StorageCommitmentPushModel)]) as assoc:
+def ask(running: Running, information: Dataset, calling: str = "SCANNER") -> int:
+    with association(running.port, [build_context(StorageCommitmentPushModel)], calling=calling) as assoc:
         status, _ = assoc.send_n_action(information, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
         return int(status.Status)
 
@@ -134,7 +158,10 @@ def test_all_stored_is_event_type_one(tmp_path: Path, requester: Requester) -> N
         assert "FailedSOPSequence" not in report
 
 
-def test_a_request_outlives_a_restart_and_a_requester_that_is_away(tmp_path: Path, requester: Requester) -> None:
+def test_a_request_outlives_a_restart_and_a_requester_that_is_away(
+    tmp_path: Path, requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commitment_provider, "FIRST_RETRY_S", 0.5)
     settings = settings_for(requester, tmp_path)
     ds = mr()
     with Running(settings) as running:
@@ -178,6 +205,15 @@ def test_a_request_that_makes_no_sense_is_refused(tmp_path: Path, requester: Req
         del nameless.TransactionUID
         assert ask(running, nameless) == 0x0115
         assert running.rows(CommitmentRow) == []
+        until(lambda: len(running.rows(AuditRow, what="commitment refused")) == 2, "the records, one for each reason")
+        reasons = {row.reason: row for row in running.rows(AssociationRow, outcome="refused")}
+        assert set(reasons) == {
+            "The request has no Transaction UID, or names no instance",
+            "The request names an instance by what is no UID",
+        }
+        assert {(row.way, row.calling_ae_title, row.peer_address) for row in reasons.values()} == {
+            ("commitment", "SCANNER", "127.0.0.1")
+        }
 
 
 def test_a_repeated_request_is_reported_again_and_a_changed_one_is_refused(
@@ -199,15 +235,11 @@ def test_a_repeated_request_is_reported_again_and_a_changed_one_is_refused(
 def test_a_report_is_given_up_after_a_week(tmp_path: Path, requester: Requester) -> None:
     settings = settings_for(requester, tmp_path)
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    database = open_database(f"sqlite:///{tmp_path}/node.db")
-    Base.metadata.create_all(database)
-    store = Store(tmp_path / "data", "process")
-    with contextlib.closing(store), contextlib.closing(LeaderLock(tmp_path / "leader_lock")) as leader_lock:
-        commitment = CommitmentProvider(database, store, "CONDYLE", settings.peers, leader_lock, lambda: now)
-        assert commitment.request("scanner", Information(generate_uid(), [[MRImageStorage, "1.2.3"]])) == 0
+    with provider(tmp_path, settings.peers, lambda: now) as (commitment, database):
+        commitment.request("scanner", one())
         waits = []
         while True:
-            commitment.send_due()
+            commitment.send_due("scanner")
             with Session(database) as session:
                 (record,) = session.scalars(select(CommitmentRow)).all()
             if record.state == "failed":
@@ -215,7 +247,6 @@ def test_a_report_is_given_up_after_a_week(tmp_path: Path, requester: Requester)
             waits.append((record.not_before - now).total_seconds())
             now = record.not_before
             assert len(waits) < 1000
-    database.dispose()
     assert waits[:4] == [5, 10, 20, 40]
     assert max(waits) == 3600
     assert now - record.created > timedelta(days=7)
@@ -224,23 +255,83 @@ def test_a_report_is_given_up_after_a_week(tmp_path: Path, requester: Requester)
 def test_an_answer_on_the_requesters_association_is_not_undone_by_a_vain_report_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = open_database(f"sqlite:///{tmp_path}/node.db")
-    Base.metadata.create_all(database)
-    store = Store(tmp_path / "data", "process")
-    with contextlib.closing(store), contextlib.closing(LeaderLock(tmp_path / "leader_lock")) as leader_lock:
-        commitment = CommitmentProvider(database, store, "CONDYLE", {}, leader_lock)
-        assert commitment.request("scanner", Information(generate_uid(), [[MRImageStorage, "1.2.3"]])) == 0
+    with provider(tmp_path, {}) as (commitment, database):
+        commitment.request("scanner", one())
         result = commitment.result
 
-        def answered_meanwhile(transaction_uid: str, references: list[Any]) -> Outcome:
-            commitment.reported(transaction_uid, 0)
-            return result(transaction_uid, references)
+        def answered_meanwhile(record: CommitmentRow) -> Outcome:
+            commitment.reported(record.transaction_uid, 0)
+            return result(record)
 
         monkeypatch.setattr(commitment, "result", answered_meanwhile)
-        assert commitment.send_due() == 0  # the peer has no address to report to
-    with Session(database) as session:
-        assert session.scalars(select(CommitmentRow.state)).all() == ["reported"]
-    database.dispose()
+        assert commitment.send_due("scanner") == 0  # the peer has no address to report to
+        with Session(database) as session:
+            assert session.scalars(select(CommitmentRow.state)).all() == ["reported"]
+
+
+def test_reports_to_one_peer_share_an_association(tmp_path: Path, requester: Requester) -> None:
+    requester.listen()
+    with provider(tmp_path, settings_for(requester, tmp_path).peers) as (commitment, _):
+        requests = [one() for _ in range(5)]
+        for information in requests:
+            commitment.request("scanner", information)
+        assert commitment.send_due("scanner") == 5
+    told = [str(report.TransactionUID) for _, report in requester.reports]
+    assert told == [information.transaction_uid for information in requests]
+    assert len(set(requester.associations)) == 1
+
+
+def test_a_peer_that_cannot_be_reached_holds_up_no_report_to_others(tmp_path: Path, requester: Requester) -> None:
+    requester.listen()
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
+        away = silent.getsockname()
+        with contextlib.ExitStack() as waiting:
+            for _ in range(3):  # they fill the queue of who is never accepted: the next one waits until it gives up
+                peer = waiting.enter_context(socket.socket())
+                peer.setblocking(False)
+                peer.connect_ex(away)
+            scanner = {"ae_title": "SCANNER", "host": "127.0.0.1", "port": requester.port}
+            other = {"ae_title": "AWAY", "host": away[0], "port": away[1]}
+            settings = configuration(tmp_path / "data", peers={"scanner": scanner, "other": other})
+            with Running(settings) as running:
+                for title in ("AWAY", "AWAY", "SCANNER"):
+                    assert ask(running, request((MRImageStorage, "1.2.3")), title) == 0
+                until(lambda: requester.reports, "the report")
+                assert [row.attempts for row in running.rows(CommitmentRow, peer="other")] == [0, 0]
+                silent.close()  # so that the node need not wait for it
+
+
+def test_a_request_is_taken_while_what_another_one_names_is_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow_disk(_store: Store, _uid: str) -> bool:
+        begun.set()
+        return not goes_on.wait(60)
+
+    monkeypatch.setattr(Store, "is_taken", slow_disk)
+    with provider(tmp_path, {}) as (commitment, _), ThreadPoolExecutor(2) as threads:
+        commitment.request("scanner", one())
+        looking = threads.submit(commitment.send_due, "scanner")
+        assert begun.wait(60)
+        try:
+            threads.submit(commitment.request, "scanner", one()).result(20)
+        finally:
+            goes_on.set()
+        looking.result(60)
+
+
+def test_a_request_that_comes_again_is_looked_up_again(tmp_path: Path) -> None:
+    with provider(tmp_path, {}) as (commitment, _):
+        ds = mr()
+        information = Information(generate_uid(), [[MRImageStorage, ds.SOPInstanceUID]])
+        commitment.request("scanner", information)
+        assert [reason for *_, reason in commitment.result_of(information.transaction_uid).failed] == [0x0112]
+        put(commitment._store, ds)
+        assert commitment.result_of(information.transaction_uid).failed  # what was found out holds
+        commitment.request("scanner", information)
+        assert not commitment.result_of(information.transaction_uid).failed
 
 
 def test_an_archives_report_to_us_is_left_for_the_sender(tmp_path: Path, requester: Requester) -> None:
@@ -388,13 +479,17 @@ def test_the_same_reference_many_times_is_one_and_a_request_beyond_all_measure_i
         assert answer(running, b"\1\2\3") == 0x0115
 
 
-def test_what_a_request_names_is_looked_up_and_synced_once(tmp_path: Path, requester: Requester) -> None:
+def test_what_a_request_names_is_looked_up_and_synced_once(
+    tmp_path: Path, requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commitment_provider, "FIRST_RETRY_S", 0.5)
     settings = settings_for(requester, tmp_path)
     ds = mr()
     with Running(settings) as running:
         store(running, ds)
         assert ask(running, request((MRImageStorage, ds.SOPInstanceUID))) == 0
         until(lambda: running.rows(InstanceRow, fsynced=True), "it is safe")
+        until(lambda: [row for row in running.rows(CommitmentRow) if row.attempts], "a first attempt")
         for path in (tmp_path / "data" / "instances").rglob("*.dcm"):
             path.unlink()  # what was found out holds while the requester is away
         requester.listen()
