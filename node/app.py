@@ -154,21 +154,21 @@ class Node:
             "decisions": deciding.problem,
             "jobs": job_engine.problem,
             "sending": sender.problem,
-            "records": records.problem,
         }
+        remarks = {"jobs": job_engine.remark, "records": records.remark}
         if configuration.receive.keep_days is not None:
             retention = Retention(database, configuration.node.data, configuration.receive.keep_days, now)
             retention.loop.start()
             stack.callback(retention.loop.stop)
-            problems["retention"] = retention.loop.problem
+            remarks["retention"] = retention.loop.problem
         history = History(database, configuration.history, now)
         history.loop.start()
         stack.callback(history.loop.stop)
-        problems["history"] = history.loop.problem
+        remarks["history"] = history.loop.problem
         children = receivers(self._path, configuration.receive.dimse.processes)
         children.keep_alive()
         stack.callback(children.stop)
-        problems["receiver"] = children.problem
+        problems["receiver"], remarks["receiver"] = children.problem, children.remark
         receive, data = configuration.receive, configuration.node.data
         store = Store(
             data,
@@ -184,7 +184,7 @@ class Node:
         for_page = open_database(configuration.node.database_url)
         stack.callback(for_page.dispose)
         connections = Connections(proxies, self._open_files)
-        app = build_app(configuration, for_page, checks=problems, more=more, connections=connections)
+        app = build_app(configuration, for_page, checks=problems, remarks=remarks, more=more, connections=connections)
         page = WebServer(app, listening, configuration.status.tls, connections)
         page.start()
         stack.callback(page.stop)

@@ -2,7 +2,8 @@
 
 A supervised process says on its standard output, with a line whose first word is ``ready``, that it does its work, or
 with one whose first word is ``failed``, why it cannot; with one whose first word is ``trouble``, what of its work is
-not done at the moment, or with nothing behind it, that all is done again. One that was never ready ends the node; one
+not done at the moment, or with nothing behind it, that all is done again; with ``remark``, the same of what can wait.
+One that was never ready ends the node; one
 that was is started again. A child ends when its parent does, even if the parent is killed. The kernel sees to that
 (``PR_SET_PDEATHSIG``): a pipe that the child watches would need a thread there that still runs, and a write end that
 no sibling has inherited. A killed receiver loses nothing, so the signal is SIGKILL. The kernel means the *thread* that
@@ -19,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from node.errors import ConfigurationError, NodeError, PeerUnavailable
 
 log = logging.getLogger(__name__)
 
-READY, FAILED, TROUBLE = "ready", "failed", "trouble"
+READY, FAILED, TROUBLE, REMARK = "ready", "failed", "trouble", "remark"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 STEADY_S = 30.0  # a process that lived this long starts the pauses anew
 PATIENCE_S = 5.0  # after SIGTERM
@@ -46,6 +47,7 @@ class _Child:
     ready: bool = False  # this process
     was_ready: bool = False  # this one or one before it
     trouble: str = ""  # what it said last of what it cannot do
+    remark: str = ""  # and of what can wait
     said: bytes = b""  # by this process, or by the one before until this one says something
 
     @property
@@ -106,7 +108,7 @@ class Supervisor:
                 child.pause_s = FIRST_PAUSE_S if steady else min(2 * child.pause_s, LONGEST_PAUSE_S)
                 child.process.stdout.close()  # type: ignore[union-attr]
                 child.process, child.ready, child.not_before = None, False, now + child.pause_s
-                child.trouble = ""
+                child.trouble = child.remark = ""
             if child.process is None and now >= child.not_before:
                 child.process = self._start()
                 child.started = now
@@ -124,7 +126,11 @@ class Supervisor:
         reason = next((f": {child.reason}" for child in missing if child.reason), "")
         if missing:
             return f"{len(missing)} of {len(self._children)} {self._name} processes do not run{reason}"
-        return "; ".join(dict.fromkeys(child.trouble for child in self._children if child.trouble)) or None
+        return _once_each(child.trouble for child in self._children)
+
+    def remark(self) -> str | None:
+        """What of their work is not done at the moment and can wait, or None."""
+        return _once_each(child.remark for child in self._children)
 
     def stop(self) -> None:
         """Ask all to end, and end those that do not within a few seconds."""
@@ -151,6 +157,8 @@ class Supervisor:
             child.was_ready |= child.ready
             if (trouble := child.told(TROUBLE)) is not None:
                 child.trouble = trouble
+            if (remark := child.told(REMARK)) is not None:
+                child.remark = remark
 
     def _cannot_start(self, child: _Child, code: int) -> NodeError:
         kinds = (ConfigurationError, PeerUnavailable)
@@ -174,6 +182,10 @@ class Supervisor:
         return process
 
 
+def _once_each(told: Iterable[str]) -> str | None:
+    return "; ".join(dict.fromkeys(filter(None, told))) or None
+
+
 def receivers(path: Path, count: int) -> Supervisor:
     """The processes that hold the DICOM port, with the configuration in `path`."""
     return Supervisor("receiver", [sys.executable, "-m", "node.receive", str(path)], count)
@@ -193,7 +205,7 @@ def raise_open_files() -> int:
 
 
 def say(word: str, more: object) -> None:
-    """Tell the supervisor in one line: `READY`, `FAILED` and why, or `TROUBLE` and what."""
+    """Tell the supervisor in one line: `READY`, `FAILED` and why, `TROUBLE` or `REMARK` and what."""
     sys.stdout.write(f"{word} {' '.join(str(more).split())}\n")
     sys.stdout.flush()
 

@@ -22,6 +22,7 @@ from node.run.job_engine import JobEngine
 log = logging.getLogger(__name__)
 
 PURGE_EVERY_S = 3600.0
+RETRY_S = 60.0  # after the disk did not answer
 DAY_S = 86400.0
 READERS = 2  # of their own, so that senders of records never keep images waiting
 
@@ -63,7 +64,7 @@ class RecordService:
         requests = RecordRequests(configuration, database, records, look_up, engine)
         self._web = RecordsWeb(configuration.records, self._intake, requests, configuration.status.trusted_proxies)
         self._mllp: MllpServer | None = None
-        self._retention = Loop("record retention", self._purge, every_s=PURGE_EVERY_S, retry_s=PURGE_EVERY_S)
+        self._retention = Loop("record retention", self._purge, every_s=PURGE_EVERY_S, retry_s=RETRY_S)
 
     def routes(self) -> list[BaseRoute]:
         """POST /fhir and /risk, GET /risk/{job}."""
@@ -89,7 +90,7 @@ class RecordService:
         self._retention.stop()
         self._readers.close()
 
-    def problem(self) -> str | None:
+    def remark(self) -> str | None:
         """Why records are not taken by HL7, or not deleted when they are old; None if they are."""
         if self._mllp is not None and (problem := self._mllp.problem()):
             return problem

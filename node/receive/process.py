@@ -14,7 +14,7 @@ from node.config import Configuration
 from node.data_folder import keep_private, prepare
 from node.database.connection import open_database, opening_errors
 from node.database.installation import require_one_installation
-from node.processes import PARENT_VARIABLE, READY, TROUBLE, say
+from node.processes import PARENT_VARIABLE, READY, REMARK, TROUBLE, say
 from node.receive.receiver import Receiver
 
 
@@ -45,11 +45,12 @@ def serve(configuration: Configuration) -> None:
     parent = os.getppid()
     with Receiver(configuration, database) as receiver:
         say(READY, receiver.server.port)
-        told = ""
+        told = {TROUBLE: "", REMARK: ""}
         while not stop.wait(1.0):
-            if (problem := receiver.problem() or "") != told:
-                say(TROUBLE, problem)
-                told = problem
+            for word, ask in ((TROUBLE, receiver.problem), (REMARK, receiver.remark)):
+                if (now := ask() or "") != told[word]:
+                    say(word, now)
+                    told[word] = now
             if os.getppid() != parent:  # orphaned: the node's next start must find the port free
                 break
     database.dispose()

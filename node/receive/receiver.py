@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from node.background import Loop
 from node.config import Configuration
@@ -97,9 +97,20 @@ class Receiver:
         self.leader_lock.close()
 
     def problem(self) -> str | None:
-        """What of it does not do its work at the moment, and why; None if all does."""
-        parts = (*self.servers, *self.watchers, self.receipt_import, self.commitment, self._sweeper, self._refusals)
-        return "; ".join(filter(None, (part.problem() for part in parts))) or None
+        """Why no images come by DICOM at the moment, or what has come is not recorded; None if all is well."""
+        return _told(*self.servers, self.receipt_import)
+
+    def remark(self) -> str | None:
+        """What else of it does not do its work, and why: one way in that is away, and what can wait."""
+        return _told(*self.watchers, self.commitment, self._sweeper, self._refusals)
 
     def _sweep(self) -> None:
         self.store.sweep()
+
+
+class _Part(Protocol):
+    def problem(self) -> str | None: ...
+
+
+def _told(*parts: _Part) -> str | None:
+    return "; ".join(filter(None, (part.problem() for part in parts))) or None

@@ -520,7 +520,11 @@ class JobEngine:
     def problem(self) -> str | None:
         """Why the jobs of this node are not cared for at the moment, or some of them wait, or None."""
         waits = _flow.problem() if _flow is not None else None
-        return self._keeper.problem() or waits or self._cleaner.problem()
+        return self._keeper.problem() or waits
+
+    def remark(self) -> str | None:
+        """Why old jobs are not cleaned up at the moment, or None."""
+        return self._cleaner.problem()
 
     def _beat(self) -> None:
         """Write the heartbeat, with the database's time: that clock is the same for all executors."""

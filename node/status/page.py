@@ -68,6 +68,7 @@ def build_app(
     database: Database,
     *,
     checks: Mapping[str, Check] | None = None,
+    remarks: Mapping[str, Check] | None = None,
     more: Sequence[BaseRoute] = (),
     connections: Connections | None = None,
 ) -> ASGIApp:
@@ -81,13 +82,16 @@ def build_app(
         Of the node's records.
     checks
         By name, what else must work for `/health/ready`: a function that says why not, or None.
+    remarks
+        The same of what can wait, and of one way in among several: it is named there and on the page, and the node is
+        ready all the same.
     more
         Routes of other parts that share the port, such as STOW-RS.
     connections
         Those to the port, for the metrics.
     """
     connections = Connections() if connections is None else connections
-    page = _Page(configuration, database, dict(checks or {}), connections)
+    page = _Page(configuration, database, dict(checks or {}), dict(remarks or {}), connections)
     app = Starlette(
         routes=[
             Route("/", page.signed_in(page.overview)),
@@ -128,14 +132,19 @@ class _WithHeaders:
 
 class _Page:
     def __init__(
-        self, configuration: Configuration, database: Database, checks: dict[str, Check], connections: Connections
+        self,
+        configuration: Configuration,
+        database: Database,
+        checks: dict[str, Check],
+        remarks: dict[str, Check],
+        connections: Connections,
     ) -> None:
         self._node = configuration.node
         self._sign_in = sign_in_to_page(configuration.status)
         self._disk_floor_mb = configuration.receive.disk_floor_mb
         self._watched = [folder.path for folder in configuration.receive.watched_folders]
         self._database = database
-        self._checks = checks
+        self._checks, self._remarks = checks, remarks
         self._overview = Overview(database, {name: where(of) for name, of in configuration.destinations.items()})
         self._metrics = Metrics(database, self._node.data, self._disk_floor_mb, connections)
         self._templates = Jinja2Templates(directory=HERE / "templates")
@@ -170,7 +179,7 @@ class _Page:
             "overview.html",
             {
                 "now": now,
-                "problems": self._problems(),
+                **self._well_being(),
                 "totals": self._overview.totals(now),
                 "under_way": self._overview.under_way(),
                 "studies": self._overview.studies(STUDIES_SHOWN),
@@ -194,7 +203,7 @@ class _Page:
         return self._templates.TemplateResponse(
             request,
             "study.html",
-            {"now": now, "problems": self._problems(), "study": study, "not_stored": not_stored},
+            {"now": now, **self._well_being(), "study": study, "not_stored": not_stored},
         )
 
     def job(self, request: Request) -> Response:
@@ -205,7 +214,7 @@ class _Page:
         if uid := job.row.study_instance_uid:
             return RedirectResponse(f"/studies/{uid}#job-{job_id}")
         return self._templates.TemplateResponse(
-            request, "job.html", {"now": datetime.now(UTC), "problems": self._problems(), "job": job}
+            request, "job.html", {"now": datetime.now(UTC), **self._well_being(), "job": job}
         )
 
     def capture(self, request: Request) -> Response:
@@ -233,7 +242,7 @@ class _Page:
         return self._templates.TemplateResponse(
             request,
             "plain.html",
-            {"now": datetime.now(UTC), "problems": {}, "sentence": sentence},
+            {"now": datetime.now(UTC), "problems": {}, "remarks": {}, "sentence": sentence},
             status_code=status_code,
         )
 
@@ -242,8 +251,10 @@ class _Page:
         return PlainTextResponse("alive\n")
 
     def ready(self, _request: Request) -> Response:
-        problems = self._problems()
-        answers = {name: problems.get(name, "ok") for name in ("database", "disk", *self._checks)}
+        problems, remarks = self._problems(), _found(self._remarks)
+        names = dict.fromkeys(("database", "disk", *self._checks, *self._remarks))
+        told = {name: [found[name] for found in (problems, remarks) if name in found] for name in names}
+        answers = {name: "; ".join(found) or "ok" for name, found in told.items()}
         return JSONResponse({"ready": not problems, "checks": answers}, status_code=503 if problems else 200)
 
     def metrics(self, _request: Request) -> Response:
@@ -256,11 +267,15 @@ class _Page:
 
     def _problems(self) -> dict[str, str]:
         """What keeps the node from being ready, by name."""
-        found: dict[str, str | None] = {"database": self._database_problem()}
-        if self._disk.low:
-            found["disk"] = f"only {size(self._disk.free)} left: new instances are refused, and jobs wait"
-        found |= {name: check() for name, check in self._checks.items()}
-        return {name: why for name, why in found.items() if why}
+        return _found({"database": self._database_problem, "disk": self._disk_problem, **self._checks})
+
+    def _well_being(self) -> dict[str, dict[str, str]]:
+        """What every page says at its top."""
+        return {"problems": self._problems(), "remarks": _found(self._remarks)}
+
+    def _disk_problem(self) -> str | None:
+        disk = self._disk
+        return f"only {size(disk.free)} left: new instances are refused, and jobs wait" if disk.low else None
 
     def _database_problem(self) -> str | None:
         try:
@@ -269,6 +284,10 @@ class _Page:
         except SQLAlchemyError as error:
             return f"does not answer ({type(error).__name__})"  # the message may hold the URL with its password
         return None
+
+
+def _found(checks: Mapping[str, Check]) -> dict[str, str]:
+    return {name: why for name, check in checks.items() if (why := check())}
 
 
 def where(destination: Destination) -> str:

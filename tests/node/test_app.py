@@ -91,6 +91,15 @@ def test_a_database_that_goes_and_comes_back_is_two_lines_in_the_log(tmp_path: P
     assert told == ["database away", "database back"]
 
 
+def test_a_watched_folder_that_is_away_is_named_and_the_node_takes_everything_else(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with RunningNode(tmp_path, receive={"watched_folders": [{"path": str(folder), "after": "keep"}]}) as node:
+        folder.rmdir()
+        until(lambda: "watched folder: No such file" in node.get("/health/ready")["checks"]["receiver"])
+        assert node.send([mr()]) == [0]
+
+
 def test_half_sent_requests_stop_neither_the_page_nor_the_recording_of_what_was_acknowledged(tmp_path: Path) -> None:
     image = mr()
     with RunningNode(tmp_path) as node, ExitStack() as stack:

@@ -178,10 +178,11 @@ def test_a_process_says_what_of_its_work_is_not_done_and_when_it_is_again(superv
     program = f"""
     import pathlib, time
     print("ready 104", flush=True)
-    print("trouble watched folder: not running", flush=True)
+    print("trouble import of receipts: not running", flush=True)
     while not pathlib.Path({str(tmp_path / "mended")!r}).exists():
         time.sleep(0.01)
     print("trouble ", flush=True)
+    print("remark watched folder: not running", flush=True)
     time.sleep(60)
     """
     kept, _ = supervisor(textwrap.dedent(program))
@@ -190,9 +191,11 @@ def test_a_process_says_what_of_its_work_is_not_done_and_when_it_is_again(superv
         kept.keep_alive()
         return kept.problem()
 
-    until(lambda: problem() == "watched folder: not running")
+    until(lambda: problem() == "import of receipts: not running")
+    assert kept.remark() is None
     (tmp_path / "mended").touch()
     until(lambda: problem() is None)
+    until(lambda: problem() is None and kept.remark() == "watched folder: not running")
 
 
 def test_as_many_files_may_be_open_as_the_system_allows_the_children_too() -> None:

@@ -253,6 +253,22 @@ def test_a_failed_check_makes_the_node_not_ready_and_says_why(configuration: Con
         assert "its process has ended" in client.get("/").text
 
 
+def test_what_can_wait_is_named_and_the_node_is_ready_all_the_same(
+    configuration: Configuration, database: Database
+) -> None:
+    remarks = {"receiver": lambda: "watched folder: not there", "history": lambda: None}
+    with client_of(
+        build_app(configuration, database, checks={"receiver": lambda: None}, remarks=remarks), **HTML
+    ) as client:
+        answer = client.get("/health/ready")
+        page = client.get("/").text
+    assert (answer.status_code, answer.json()["ready"]) == (200, True)
+    assert answer.json()["checks"]["receiver"] == "watched folder: not there"
+    assert answer.json()["checks"]["history"] == "ok"
+    assert "watched folder: not there" in page
+    assert "not ready" not in page
+
+
 def test_a_full_disk_makes_the_node_not_ready(configuration: Configuration, database: Database) -> None:
     receive = configuration.receive.model_copy(update={"disk_floor_mb": 10**12})
     full = configuration.model_copy(update={"receive": receive})
