@@ -9,7 +9,7 @@ The tree::
      ├── JobFailed            the job ends as failed with this reason, for an operator to see and restart
      ├── WorkerDied           do the step again, a few times
      ├── ReadingFailed        leave the file or the message aside, with a record; the next one is read
-     │    └── ReaderDied      the same, after a few attempts
+     │    └── ReaderDied      the same, after a few attempts; a job does its step again, a few times
      ├── MustWait             nobody is to blame: do it again later, as often as it takes
      │    ├── BeingStopped    the node ends: the next one does it
      │    ├── NoRoom          the disk is full, or nearly

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import Configuration
-from node.errors import PeerRefused, PeerUnavailable, ReadingFailed
+from node.errors import PeerRefused, PeerUnavailable, ReaderDied, ReadingFailed
 from node.network.fhir_client import FhirClient
 from node.patient_records.intake import Intake
 from node.patient_records.store import PatientRecords
@@ -132,6 +132,8 @@ class RecordLookUp:
         ------
         PeerUnavailable
             If the server cannot be reached.
+        ReaderDied
+            If what it gives ends what reads it.
         """
         known = self._records.get(who.patient_id, who.issuer)
         if known is not None or self._settings.fhir is None or not who.patient_id:
@@ -146,6 +148,8 @@ class RecordLookUp:
             return None
         try:
             Intake(self._records, self._settings, self._reader).bundle(json.dumps(bundle).encode())
+        except ReaderDied:  # not the record's fault, perhaps
+            raise
         except ReadingFailed as error:
             raise UnsuitableInput(f"the FHIR server's record cannot be read: {error}") from error
         except IdentityMismatch as error:

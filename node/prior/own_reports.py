@@ -19,7 +19,7 @@ from node.database.jobs import JobState
 from node.database.tables import JobRow, ObjectRow
 from node.errors import ReadingFailed
 from node.files import link_whole, make_folder
-from node.prior.report import Found, NotUsable, SomebodyElse, Wanted, examined, latest
+from node.prior.report import NOT_READ, Found, NotUsable, SomebodyElse, Wanted, examined, latest
 from node.progress import goes_on
 from node.reading import Reader
 from pipelines.records.record import Identity
@@ -77,10 +77,17 @@ class OwnReports:
         make_folder(folder)
         link_whole(report, folder / _name(sop_instance_uid))  # the file of the job may go, this name stays
 
-    def find(self, wanted: Wanted) -> tuple[Found | None, list[str]]:
+    def find(self, wanted: Wanted, silent: list[str]) -> tuple[Found | None, list[str]]:
         """The patient's last report by the pipeline, and why others of that patient ID are not it.
 
         Only what was handed over by a job that has not failed counts: a report that was never sent does not count.
+
+        Parameters
+        ----------
+        wanted
+            Of whom, and what.
+        silent
+            It is added here, in words, that one cannot be read.
         """
         found: list[Found] = []
         mismatches: list[str] = []
@@ -89,8 +96,11 @@ class OwnReports:
                 report = self._reader.call(examined, path.read_bytes(), wanted, self._default_issuer)
             except SomebodyElse as error:
                 mismatches.append(str(error))
-            except (NotUsable, ReadingFailed, OSError) as error:
+            except (NotUsable, FileNotFoundError) as error:  # the latter: it is old enough to go
                 log.debug("own report passed over", extra={"reason": type(error).__name__})
+            except (ReadingFailed, OSError) as error:
+                log.warning("own report passed over", extra={"reason": type(error).__name__})
+                silent.append(f"own results: {NOT_READ}")
             else:
                 found.append(report)
         when = [(report, self._went_out(report, wanted.pipeline)) for report in found]

@@ -28,6 +28,8 @@ TAGS = [
     *("ManufacturerModelName", "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "ContentDate", "ContentTime", "SoftwareVersions", "PredecessorDocumentsSequence"),
 ]
+NOT_READ = "a report cannot be read"
+
 # what pydicom raises on bytes that are not what they should be
 MALFORMED = (
     ArithmeticError,

@@ -18,14 +18,14 @@ from sqlalchemy.orm import Session
 from node.config import Configuration, DicomWebDestination, DimseDestination
 from node.database.connection import Database
 from node.database.tables import InstanceRow, JobRow, ObjectRow
-from node.errors import JobFailed, MustWait, PeerUnavailable, ReadingFailed
+from node.errors import BeingStopped, JobFailed, NodeError, PeerUnavailable, ReadingFailed
 from node.prior.archive import Deadline, PriorArchive, ReportReference
 from node.prior.dicomweb_archive import DicomWebArchive
 from node.prior.dimse_archive import DimseArchive
 from node.prior.own_reports import OwnReports, PatientKeys
-from node.prior.report import MALFORMED, Found, NotUsable, SomebodyElse, Wanted, examined, latest, normalised
+from node.prior.report import MALFORMED, NOT_READ, Found, NotUsable, SomebodyElse, Wanted, examined, latest, normalised
 from node.reading import Reader
-from node.study.headers import StudyHeader, study_header
+from node.study.headers import StudyHeader, study_header, study_header_in
 from pipelines.base import wants_prior_report
 from pipelines.registry import pipeline_type
 
@@ -81,10 +81,11 @@ class PriorReports:
         wanted = Wanted.of(job.pipeline, header, datetime.now(UTC))
         if not wanted.who.patient_id:
             return _none("the images name no patient ID", "No earlier report was searched for: no patient ID.")
-        found, mismatches = self._own.find(wanted)
+        silent: list[str] = []  # who may have one and did not say
+        found, mismatches = self._own.find(wanted, silent)
         if found is not None:
-            return _used(found, OWN, "")
-        return self._ask_archives(wanted, mismatches)
+            return _used(found, OWN, _remark(silent, ()))
+        return self._ask_archives(wanted, mismatches, silent)
 
     def keep(self, job: JobRow, reports: Sequence[tuple[str, Path]]) -> None:
         """Keep the reports (SOP Instance UID and file) of a job, for the patient's next study."""
@@ -92,9 +93,13 @@ class PriorReports:
             return
         for sop_instance_uid, path in reports:
             try:
-                header = self._reader.call(study_header, path, self._default_issuer)
-            except (ReadingFailed, MustWait) as error:  # the report goes out all the same
-                log.warning("report not kept", extra={"job": job.id, "reason": str(error)})
+                header = self._reader.call(study_header_in, path.read_bytes(), self._default_issuer)
+            except (NodeError, OSError) as error:  # the report goes out all the same
+                if isinstance(error, BeingStopped):  # the next node keeps it
+                    raise
+                log.warning(
+                    "report not kept", extra={"job": job.id, "reason": getattr(error, "strerror", None) or str(error)}
+                )
                 continue
             self._own.keep(path, sop_instance_uid, header.who)
 
@@ -103,12 +108,11 @@ class PriorReports:
         return self._own.purge(self._settings.keep_days)
 
     # ---- archives
-    def _ask_archives(self, wanted: Wanted, mismatches: list[str]) -> Prior:
-        silent: list[str] = []
+    def _ask_archives(self, wanted: Wanted, mismatches: list[str], silent: list[str]) -> Prior:
         for name in self._settings.ask:
             try:
                 with closing(self._open(name, mismatches)) as archive:
-                    found = self._look(archive, wanted, mismatches)
+                    found = self._look(name, archive, wanted, mismatches, silent)
             except PeerUnavailable as error:
                 log.warning("archive not searched", extra={"archive": name, "reason": str(error)})
                 silent.append(str(error))
@@ -119,11 +123,13 @@ class PriorReports:
                 continue
             if found is not None:
                 return _used(found, name, _remark(silent, ()))
-        searched = silent if self._settings.ask else ["no archive is configured"]
+        searched = silent if self._settings.ask else [*silent, "no archive is configured"]
         summary = "; ".join([*searched, *(f"one left out, as its {what} differs" for what in mismatches)])
         return _none(summary, _remark(silent, mismatches))
 
-    def _look(self, archive: PriorArchive, wanted: Wanted, mismatches: list[str]) -> Found | None:
+    def _look(
+        self, name: str, archive: PriorArchive, wanted: Wanted, mismatches: list[str], silent: list[str]
+    ) -> Found | None:
         """The last report in an archive: the studies one by one, the latest first."""
         for study in archive.studies(wanted)[: self._settings.studies]:
             reports: list[Found] = []
@@ -132,7 +138,10 @@ class PriorReports:
                     reports.append(self._reader.call(examined, archive.fetch(reference), wanted, self._default_issuer))
                 except SomebodyElse as error:
                     mismatches.append(str(error))
-                except (NotUsable, ReadingFailed) as error:
+                except ReadingFailed as error:
+                    log.warning("report passed over", extra={"archive": name, "reason": str(error)})
+                    silent.append(f"{name}: {NOT_READ}")
+                except NotUsable as error:
                     log.debug("report passed over", extra={"reason": str(error)})
             if (found := latest(reports)) is not None:
                 return found
@@ -221,7 +230,7 @@ def _remark(silent: Sequence[str], mismatches: Sequence[str]) -> str:
     """What the reader of the result must know about the search; empty if nothing."""
     sentences = []
     if silent:
-        sentences.append(f"No earlier report could be searched in: {'; '.join(silent)}.")
+        sentences.append(f"No earlier report could be searched in: {'; '.join(dict.fromkeys(silent))}.")
     if mismatches:
         fields = ", ".join(sorted(set(mismatches)))
         sentences.append(f"An earlier report under this patient ID was not used, its {fields} differs.")

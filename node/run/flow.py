@@ -27,7 +27,7 @@ from node.database import job_states, outbox
 from node.database.connection import Database
 from node.database.jobs import ON_REQUEST, JobState
 from node.database.tables import JobRow
-from node.errors import JobFailed, MustWait, NodeError, NoRoom, StorageAway, WorkerDied
+from node.errors import JobFailed, MustWait, NodeError, NoRoom, ReaderDied, StorageAway, WorkerDied
 from node.files import FULL, free_bytes, is_full
 from node.reading import HERE, Reader
 from node.run.hand_over import destination_of, digest, encoding, queue
@@ -235,6 +235,8 @@ class Flow:
     def patiently(self, job_id: str, name: str, work: Callable[[], R], *, wait: bool = True) -> R:
         """Do a step; while there is no room on the disk, or images cannot be read, wait and do it again.
 
+        A step that ended what read something for it is done again too, `MAX_STARTS` times in all.
+
         Parameters
         ----------
         job_id
@@ -252,16 +254,25 @@ class Flow:
             If it has to wait and is not to.
         JobFailed
             If it was cancelled meanwhile, or its own images stay away while others can be read.
+        ReaderDied
+            If what reads something for it ended each time.
         Stopping
             If the node is being stopped.
         """
-        began, pause_s = time.monotonic(), FIRST_PAUSE_S
+        began, pause_s, died = time.monotonic(), FIRST_PAUSE_S, 0
         try:
             while True:
                 try:
                     if name in WRITES:
                         self._require_room()
                     done = work()
+                except ReaderDied as error:
+                    died += 1
+                    if died == MAX_STARTS:
+                        raise
+                    log.warning("reader died", extra={"job": job_id, "step": name, "reason": str(error)})
+                    self._note(job_id, "reader died", str(error))
+                    continue
                 except Exception as error:
                     if is_full(error):
                         why: MustWait = NoRoom(FULL)

@@ -13,7 +13,7 @@ from dicom_sr.errors import UnsuitableInput
 from node.database.connection import Database
 from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
 from node.database.tables import AssociationRow, InstanceRow, JobRow
-from node.errors import JobFailed, MustWait, NodeError, StorageAway
+from node.errors import JobFailed, MustWait, NodeError, ReaderDied, StorageAway
 from node.reading import Reader
 from node.run.notes import StudyNote
 from node.study.headers import study_header
@@ -45,6 +45,8 @@ class JobImages:
         ------
         JobFailed
             If some are no longer stored or have been replaced, or one cannot be read of which nobody noted whose it is.
+        ReaderDied
+            If that ended what read it.
         """
         rows = self._rows(job)
         self._require_its_own(job, len(rows))
@@ -125,6 +127,8 @@ class JobImages:
             header = self._reader.call(study_header, self._data / "instances" / instance.path, "")
         except MustWait:
             raise
+        except ReaderDied as error:
+            raise ReaderDied(f"image {instance.sop_instance_uid}: {error}") from error
         except NodeError as error:
             raise JobFailed(f"image {instance.sop_instance_uid} cannot be read: {error}") from error
         return Person.of_mark(Person.of(header.who).marked(marking_key(self._data)))

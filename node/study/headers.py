@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -22,7 +22,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from pydicom.valuerep import PersonName
 
 from dicom_sr.errors import UNREADABLE
-from node.errors import NodeError, StorageAway
+from node.errors import NodeError, ReadingFailed, StorageAway
 from node.study.images import unreadable
 from pipelines.records.dates import partial_date
 from pipelines.records.record import Identity, Sex
@@ -49,22 +49,27 @@ _SEXES: dict[str, Sex] = {"F": "F", "M": "M", "O": "O"}
 
 
 def read_header(path: Path, keywords: Iterable[str]) -> Dataset | None:
-    """The named elements of a file, without pixels; None if it holds no DICOM, or a header beyond all measure.
+    """The named elements of a file, without pixels; None if it holds no DICOM.
 
     Every value is read now, so that nothing can fail later. An element that does not hold what it should is left out.
 
     Raises
     ------
+    ReadingFailed
+        If it has more than any real header.
     StorageAway
         If the system does not let the file be read: nothing is known of it then.
     """
+    return _read_header(lambda: path.open("rb"), keywords)
+
+
+def _read_header(open_file: Callable[[], BinaryIO], keywords: Iterable[str]) -> Dataset | None:
     try:
-        header = _within_bounds(path, [Tag(keyword) for keyword in keywords])
+        with open_file() as file:
+            header = _within_bounds(file, [Tag(keyword) for keyword in keywords])
     except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise StorageAway(unreadable(error)) from error
-        return None
-    if header is None:
         return None
     for tag in list(header.keys()):
         try:
@@ -80,30 +85,33 @@ def read_header(path: Path, keywords: Iterable[str]) -> Dataset | None:
     return header
 
 
-def _within_bounds(path: Path, tags: list[BaseTag]) -> Dataset | None:
-    """The named elements of a file, not yet read; None where reading them would be too much.
+def _within_bounds(file: BinaryIO, tags: list[BaseTag]) -> Dataset:
+    """The named elements of a file, not yet read.
 
     pydicom makes an object of each item, and inflates all of a deflated data set, pixels included.
+
+    Raises
+    ------
+    ReadingFailed
+        If reading them would be too much.
     """
-    with path.open("rb") as file:
-        beginning = file.read(META_BYTES)
-        file.seek(0)
-        if beginning.find(DeflatedExplicitVRLittleEndian.encode()) >= 0 and (inflated := _inflated(file)) is not None:
-            if _has_too_many_items(io.BytesIO(inflated)):
-                return None
-            data_set = cast(BinaryIO, DicomBytesIO(inflated))
-            return read_dataset(
-                data_set, False, True, stop_when=lambda tag, *_: tag >= PIXEL_DATA, specific_tags=[*tags]
-            )
-        file.seek(0)
-        if _has_too_many_items(file):
-            return None
-        file.seek(0)
-        return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True)
+    beginning = file.read(META_BYTES)
+    file.seek(0)
+    if beginning.find(DeflatedExplicitVRLittleEndian.encode()) >= 0 and (inflated := _inflated(file)) is not None:
+        _require_few_items(io.BytesIO(inflated))
+        data_set = cast(BinaryIO, DicomBytesIO(inflated))
+        return read_dataset(data_set, False, True, stop_when=lambda tag, *_: tag >= PIXEL_DATA, specific_tags=[*tags])
+    file.seek(0)
+    _require_few_items(file)
+    file.seek(0)
+    return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True)
 
 
-def _has_too_many_items(file: BinaryIO) -> bool:
-    """Whether more items seem to begin before the pixels than any real header has; the same bytes may be a value."""
+def _require_few_items(file: BinaryIO) -> None:
+    """Raise `ReadingFailed` if more items seem to begin before the pixels than any real header has.
+
+    The same bytes may be a value.
+    """
     count, looked, rest = 0, 0, b""
     while looked < LOOKED_THROUGH and count <= MAXIMUM_ITEMS and (read := file.read(PIECE)):
         piece = rest + read
@@ -112,7 +120,8 @@ def _has_too_many_items(file: BinaryIO) -> bool:
         if pixels:
             break
         looked, rest = looked + len(read), piece[-3:]  # a mark may lie across two pieces
-    return count > MAXIMUM_ITEMS
+    if count > MAXIMUM_ITEMS:
+        raise ReadingFailed(f"its header has more than {MAXIMUM_ITEMS:,} items of sequences, more than are read")
 
 
 def _inflated(file: BinaryIO) -> bytes | None:
@@ -160,10 +169,21 @@ def study_header(path: Path, default_issuer: str) -> StudyHeader:
     ------
     NodeError
         If the object holds no DICOM.
+    ReadingFailed
+        If its header has more than any real one.
     StorageAway
         If the system does not let it be read.
     """
-    header = read_header(path, (*PATIENT, *STUDY))
+    return _study_header(lambda: path.open("rb"), default_issuer)
+
+
+def study_header_in(content: bytes, default_issuer: str) -> StudyHeader:
+    """As `study_header`, of an object that lies where its reader cannot see it."""
+    return _study_header(lambda: io.BytesIO(content), default_issuer)
+
+
+def _study_header(open_file: Callable[[], BinaryIO], default_issuer: str) -> StudyHeader:
+    header = _read_header(open_file, (*PATIENT, *STUDY))
     if header is None:
         raise NodeError("a stored object cannot be read")
     return StudyHeader.of(header, default_issuer)

@@ -24,7 +24,7 @@ from node.database.migrations import migrate
 from node.database.tables import JobRow, ObjectRow
 from node.patient_records.store import PatientRecords
 from node.prior.search import PriorReports
-from node.reading import HERE
+from node.reading import HERE, Reader
 
 PIPELINE = "hand_foot_scoring"
 
@@ -77,11 +77,12 @@ class Site:
     configuration: Configuration
     database: Database
     made: int = 0
+    reader: Reader = HERE
 
     @property
     def priors(self) -> PriorReports:
         return PriorReports(
-            self.configuration, self.database, PatientRecords(self.configuration.node.data / "records"), HERE
+            self.configuration, self.database, PatientRecords(self.configuration.node.data / "records"), self.reader
         )
 
     def images(self, **elements: str) -> list[Path]:

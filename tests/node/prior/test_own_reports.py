@@ -48,7 +48,7 @@ def test_a_report_that_went_out_is_found_and_read_again(here: Site) -> None:
     reports = own(here)
     reports.keep(here.folder / f"{ds.SOPInstanceUID}.dcm", str(ds.SOPInstanceUID), WHO)
     (here.folder / f"{ds.SOPInstanceUID}.dcm").unlink()  # the job's own file may go
-    found, mismatches = reports.find(wanted())
+    found, mismatches = reports.find(wanted(), [])
     assert found is not None
     assert (found.sop_instance_uid, mismatches) == (ds.SOPInstanceUID, [])
     assert reports.get(str(ds.SOPInstanceUID), WHO) == part10(ds)
@@ -60,7 +60,7 @@ def test_a_report_of_a_job_that_failed_is_not_given(here: Site) -> None:
     here.reported(ds, JobState.FAILED)
     reports = own(here)
     reports.keep(here.folder / f"{ds.SOPInstanceUID}.dcm", str(ds.SOPInstanceUID), WHO)
-    assert reports.find(wanted()) == (None, [])
+    assert reports.find(wanted(), []) == (None, [])
 
 
 def test_a_report_under_the_same_id_of_another_person_is_left_out_and_said(here: Site) -> None:
@@ -68,7 +68,7 @@ def test_a_report_under_the_same_id_of_another_person_is_left_out_and_said(here:
     here.reported(ds)
     reports = own(here)
     reports.keep(here.folder / f"{ds.SOPInstanceUID}.dcm", str(ds.SOPInstanceUID), WHO)
-    assert reports.find(wanted()) == (None, ["birth date"])
+    assert reports.find(wanted(), []) == (None, ["birth date"])
 
 
 def test_without_a_patient_id_nothing_is_stored(here: Site) -> None:

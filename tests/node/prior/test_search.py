@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from sqlalchemy import text
 
 from node.config import Configuration
 from node.database.jobs import JobState
-from node.errors import JobFailed
+from node.errors import JobFailed, ReaderDied
 from node.network.sop_classes import StudyRootQueryRetrieveInformationModelFind
+from node.reading import HERE, Readers
+from node.reading.readers import P, R
 from node.receive.receiver import Receiver
-from tests.needs import missing
+from tests.needs import missing, need_a_box
 from tests.node.prior.earlier import part10, report, site
 from tests.orthanc import Archive, Modality, OrthancMissing, free_port
 from tests.scp import end, listen, port_of
@@ -82,6 +84,38 @@ def test_the_report_outlives_the_files_of_its_job(tmp_path: Path) -> None:
         prior = node.priors.find(node.job(), node.images())
         assert prior is not None
         assert prior.content is not None
+
+
+def test_a_report_is_kept_though_its_reader_sees_images_only(tmp_path: Path) -> None:
+    need_a_box()
+    with site(tmp_path) as node:
+        instances = node.configuration.node.data.absolute() / "instances"
+        instances.mkdir()
+        node.folder = node.configuration.node.data.absolute() / "jobs"
+        node.folder.mkdir()
+        with Readers(1, instances=instances) as node.reader:
+            node.reported(report())
+        assert len(list((node.configuration.node.data / "priors").glob("*/*.dcm"))) == 1
+
+
+class Dies:
+    """A reader that dies of every report."""
+
+    def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if function.__name__ == "examined":
+            raise ReaderDied("what was received takes too long to read")
+        return HERE.call(function, *args, **kwargs)
+
+
+def test_a_report_that_ends_what_reads_it_costs_no_job_and_the_result_says_so(tmp_path: Path) -> None:
+    with site(tmp_path) as node:
+        node.reported(report())
+        node.reader = Dies()
+        prior = node.priors.find(node.job(), node.images())
+    assert prior is not None
+    assert prior.content is None
+    assert prior.note["remark"] == "No earlier report could be searched in: own results: a report cannot be read."
+    assert prior.summary == "none found: own results: a report cannot be read; no archive is configured"
 
 
 def test_own_reports_of_others_and_of_jobs_that_failed_are_not_given(tmp_path: Path) -> None:

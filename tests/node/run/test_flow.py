@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from node.database import job_states, outbox
 from node.database.jobs import Job, JobState
 from node.database.tables import EventRow, ObjectRow, OutboxRow
-from node.run.flow import Flow
+from node.errors import ReaderDied
+from node.run.flow import MAX_STARTS, Flow
 from node.run.pool import Pool
 from tests.node.run.trial import Bench, bench, configuration, install_trial
 
@@ -190,3 +191,22 @@ def test_a_result_that_an_earlier_version_kept_in_its_own_form_is_made_again(tmp
         assert "report" in {kind for kind, _ in queued(made, job)}
         assert flow.encode(job.id, "ab" * 32, None)["objects"] == objects
         assert len(made.said("ran")) == 2
+
+
+def test_a_step_whose_reader_died_is_done_again_a_few_times(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        job, flow = running_job(made), flow_of(made)
+        begun: list[int] = []
+
+        def dies(times: int) -> str:
+            begun.append(times)
+            if len(begun) <= times:
+                raise ReaderDied("what was received ended what reads it (SIGSEGV)")
+            return "done"
+
+        assert flow.patiently(job.id, "prepare", partial(dies, MAX_STARTS - 1)) == "done"
+        assert made.events(job).count("reader died") == MAX_STARTS - 1
+        begun.clear()
+        with pytest.raises(ReaderDied, match="SIGSEGV"):
+            flow.patiently(job.id, "prepare", partial(dies, MAX_STARTS))
+        assert len(begun) == MAX_STARTS

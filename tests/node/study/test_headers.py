@@ -15,7 +15,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from node.errors import NodeError
+from node.errors import NodeError, ReadingFailed
 from node.reading import Readers
 from node.study import headers
 from node.study.headers import day, identity_in, read_header, study_header
@@ -210,4 +210,5 @@ def test_a_sequence_of_more_items_than_any_real_one_is_not_read(tmp_path: Path, 
     length, end = (len(items).to_bytes(4, "little"), b"") if stated else (b"\xff" * 4, b"\xfe\xff\xdd\xe0\0\0\0\0")
     content = explicit(header()) + b"\x00\x52\x30\x92SQ\0\0" + length + items + end
     path = file_of(content, tmp_path / "a.dcm", deflate=deflate)
-    assert read_header(path, ["Modality", "PerFrameFunctionalGroupsSequence"]) is None
+    with pytest.raises(ReadingFailed, match=r"more than 1,000,000 items of sequences"):
+        read_header(path, ["Modality", "PerFrameFunctionalGroupsSequence"])
