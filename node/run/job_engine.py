@@ -44,6 +44,7 @@ from node.reading import HERE, Reader
 from node.run.flow import Contexts, Flow, Priors
 from node.run.hand_over import queue_further
 from node.run.job_folder import JobFolder
+from node.run.job_view import remove_all
 from node.run.messages import Settings
 from node.run.pool import Pool
 from pipelines.context import ClinicalContext
@@ -230,6 +231,7 @@ class JobEngine:
             (route.pipeline, repr(route.settings)): (route.pipeline, route.settings)
             for route in self._configuration.routes.values()
         }
+        remove_all(self._configuration.node.data, self.executor_id)
         self._pool = self._new_pool(run.workers, tuple(warm.values()))
         self._pool.start()
         _flow = Flow(self._configuration, self._database, self._pool, self._contexts, self._priors, self._reader)
@@ -267,7 +269,8 @@ class JobEngine:
                 log.warning(result.sentence, extra={"key": result.key})
         reads = (*paths_in_settings(self._configuration), *([key_file.absolute()] if key_file else ()))
         data = self._configuration.node.data if in_box else None
-        return Pool(size, run.time_limit_s, run.memory_limit_mb, to_load, data=data, reads=reads)
+        limits = (run.time_limit_s, run.memory_limit_mb)
+        return Pool(size, *limits, to_load, data=data, reads=reads, node=self.executor_id)
 
     def stop(self) -> None:
         """Stop at once; jobs under way go on from their last finished step at the next start."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from node import box
 from node.data_folder import own_key
 from node.errors import JobFailed, NoRoom, StorageAway, WorkerDied
-from node.files import FULL, NO_LINKS, PRIVATE_FILE, is_full, make_folder
+from node.files import FULL, NO_LINKS, PRIVATE_FILE, file_name, is_full, make_folder
 from node.run.job_folder import KEY_FILE, RESULT, SUMMARY, JobFolder
 from node.run.messages import Check, Encode, Infer, JobRequest
 from node.run.notes import CheckNote, ObjectsNote, ResultNote, StudyNote
@@ -40,10 +40,12 @@ class JobView:
     ----------
     data
         The node's data folder.
+    node
+        Its name among those that share the folder.
     """
 
-    def __init__(self, data: Path) -> None:
-        self._data, name = data.absolute(), secrets.token_hex(8)
+    def __init__(self, data: Path, node: str) -> None:
+        self._data, name = data.absolute(), f"{_owner(node)}{secrets.token_hex(8)}"
         self._instances, self._jobs = (self._data / room / BOXES / name for room in ("instances", "jobs"))
         self._shown, self._written, self._scratch = self._instances, self._jobs / "jobs", self._jobs / "scratch"
         for folder in (self._shown, self._written, self._scratch):
@@ -167,10 +169,16 @@ class JobView:
         shutil.rmtree(self._jobs, ignore_errors=True)
 
 
-def remove_all(data: Path) -> None:
-    """Remove what a node left that was killed."""
+def remove_all(data: Path, node: str) -> None:
+    """Remove what the node of that name left when it was killed; others that share the folder may be at work."""
     for room in ("instances", "jobs"):
-        shutil.rmtree(data / room / BOXES, ignore_errors=True)
+        for left in (data / room / BOXES).glob(f"{_owner(node)}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _owner(node: str) -> str:
+    """How the names of a node's folders begin; no name of a node holds the mark at the end."""
+    return f"{file_name(node)}~"
 
 
 @contextlib.contextmanager

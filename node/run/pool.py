@@ -21,7 +21,7 @@ from node.box import Process
 from node.errors import JobFailed, MustWait, NoRoom, StorageAway, WorkerDied
 from node.files import FULL, is_full
 from node.run import messages
-from node.run.job_view import JobView, remove_all
+from node.run.job_view import JobView
 from node.run.messages import (
     Answer,
     Checked,
@@ -126,6 +126,8 @@ class Pool:
         The node's data folder, where the processes run in a box; None: they run without one.
     reads
         What else they are to see in the box, to read.
+    node
+        The node's name among those that share the data folder.
     """
 
     def __init__(
@@ -138,9 +140,10 @@ class Pool:
         *,
         data: Path | None = None,
         reads: Sequence[Path] = (),
+        node: str = "",
     ) -> None:
         self.size = size
-        self._data, self._reads = data, tuple(reads)
+        self._data, self._reads, self._node = data, tuple(reads), node
         self._time_limit_s, self._memory_limit_mb = time_limit_s, memory_limit_mb
         self._to_load, self._clock = tuple(to_load), clock
         self._condition = threading.Condition()
@@ -152,8 +155,6 @@ class Pool:
 
     def start(self) -> None:
         """Start the processes, so that they are warm when the first job comes."""
-        if self._data is not None:
-            remove_all(self._data)
         for slot in range(self.size):
             with contextlib.suppress(MustWait):  # the next call tries again
                 self._workers[slot] = self._new(slot)
@@ -268,10 +269,15 @@ class Pool:
         if len(gpus) > 1:  # several were given to the node: one each
             environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
         try:
-            view = None if self._data is None else JobView(self._data)
+            view = None if self._data is None else JobView(self._data, self._node)
         except OSError as error:
             raise NoRoom(FULL) if is_full(error) else StorageAway(unreadable(error)) from error
-        worker = Worker(slot, environment, self._to_load, view, self._reads)
+        try:
+            worker = Worker(slot, environment, self._to_load, view, self._reads)
+        except BaseException:
+            if view is not None:
+                view.remove()
+            raise
         log.info("worker started", extra={"slot": slot, "pid": worker.process.pid})
         return worker
 
@@ -282,10 +288,8 @@ class Pool:
             worker.view.show(request)
         try:
             answer = self._ask(worker, request, cancelled)
-            if worker.view is not None:
-                if isinstance(answer, Checked | Inferred | Encoded):
-                    worker.view.take(request)
-                worker.view.clear()
+            if worker.view is not None and isinstance(answer, Checked | Inferred | Encoded):
+                worker.view.take(request)
         except (EOFError, OSError) as error:
             if self._closed:
                 raise Interrupted from error
@@ -295,6 +299,7 @@ class Pool:
         except BaseException:
             worker.kill()  # nobody waits for its answer any more, and the next caller must not get it
             raise
+        self._clear(worker)
         match answer:
             case Unsuitable(reason):
                 raise UnsuitableInput(reason)
@@ -307,6 +312,18 @@ class Pool:
             case Ready():
                 raise JobFailed("the process that runs pipelines answered out of turn")
         return answer
+
+    def _clear(self, worker: Worker) -> None:
+        """Show the worker nothing any more; one that keeps that from being done, as by an open file on NFS, ends."""
+        if worker.view is not None:
+            try:
+                worker.view.clear()
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                log.warning(
+                    "worker ended, as its files cannot be removed", extra={"slot": worker.slot, "reason": reason}
+                )
+                worker.kill()
 
     def _ask(self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]) -> Answer:
         start = asked = self._clock()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from node import box
 from node.errors import JobFailed, StorageAway, WorkerDied
 from node.files import digest_of
 from node.run.job_folder import JobFolder
+from node.run.job_view import JobView, remove_all
 from node.run.messages import Check, Encode, Encoded, Infer, Inferred
 from node.run.notes import ObjectsNote, StudyNote
 from node.run.pool import Pool
@@ -283,6 +285,34 @@ def test_a_storage_that_went_away_and_came_back_is_seen_by_a_new_box(bed: Bed) -
         (bed.data / "instances").unlink()
         (bed.data / "again").rename(bed.data / "instances")
         assert told(workers, bed.asked("look", image)) == {str(image): str(image.stat().st_size)}
+
+
+def test_what_a_killed_node_left_goes_at_its_next_start_and_what_others_show_stays(tmp_path: Path) -> None:
+    left, others = JobView(tmp_path, "ward:1"), JobView(tmp_path, "ward:2")
+    remove_all(tmp_path, "ward:1")
+    assert not left.is_seen
+    assert others.is_seen
+    assert len(list(tmp_path.glob("*/.boxes/*"))) == 2
+
+
+def test_an_answer_counts_though_what_was_shown_cannot_be_removed(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    cleared = JobView.clear
+    with pool(bed.data) as workers:
+        told(workers, bed.asked("look", bed.own.path))
+        (before,) = workers.pids
+
+        def held(view: JobView) -> None:  # as NFS does while a process has a file open; the first call is at showing
+            monkeypatch.setattr(JobView, "clear", fails)
+            cleared(view)
+
+        def fails(_view: JobView) -> None:
+            monkeypatch.setattr(JobView, "clear", cleared)
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+        monkeypatch.setattr(JobView, "clear", held)
+        assert told(workers, bed.asked("look", bed.own.path)) == {str(bed.own.path): "['study.json']"}
+        assert told(workers, bed.asked("look", bed.own.path)) == {str(bed.own.path): "['study.json']"}
+        assert workers.pids != (before,), "a process that keeps files is replaced"
 
 
 def test_an_object_outside_of_the_jobs_folder_is_not_one_of_the_job(bed: Bed) -> None:
