@@ -7,8 +7,7 @@ import logging
 import os
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from node.patient_records.store import PatientRecords
 from node.reading import Readers
 from tests.node.patient_records.stored import there
 from tests.pipelines.records.test_hl7 import ADT, ORU
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -267,8 +267,8 @@ def test_health_says_so_while_no_further_connection_is_taken(
     monkeypatch.setattr(mllp, "CONNECTIONS", 2)
     assert server.problem() is None
     with connect(server), connect(server):
-        wait_for(lambda: server.problem() == "there are 2 HL7 connections, and further ones are closed")
-    wait_for(lambda: server.problem() is None)
+        until(lambda: server.problem() == "there are 2 HL7 connections, and further ones are closed")
+    until(lambda: server.problem() is None)
 
 
 def test_connections_of_one_address_are_limited_and_refused_ones_are_logged_together(
@@ -284,7 +284,7 @@ def test_connections_of_one_address_are_limited_and_refused_ones_are_logged_toge
         assert threading.active_count() <= threads + 3
         held[0].sendall(framed(ADT))
         assert code(answers(held[0], 1)[0]) == "AA"
-    wait_for(lambda: threading.active_count() == threads)
+    until(lambda: threading.active_count() == threads)
     with connect(server) as again:
         again.sendall(framed(ADT))
         assert code(answers(again, 1)[0]) == "AA"
@@ -344,10 +344,3 @@ def test_what_came_late_hides_no_end_of_the_next_message(server: mllp.MllpServer
         connection.sendall(b"late rest" * 200)
         connection.sendall(framed(ADT))
         assert code(answers(connection, 1)[0]) == "AA"
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -64,6 +64,11 @@ class Requester:
         self.associations.append(event.assoc)
         return self.status, None
 
+    def told(self) -> tuple[int, Dataset]:
+        """Event type and data set of the first report, as soon as it has come."""
+        until(lambda: self.reports, "the report")
+        return self.reports[0]
+
     def close(self) -> None:
         if self._server is not None:
             end(self._server)
@@ -133,8 +138,7 @@ def test_what_is_stored_is_committed_and_what_is_not_says_why(
             (MRImageStorage, one.SOPInstanceUID), (CTImageStorage, two.SOPInstanceUID), (MRImageStorage, missing)
         )
         assert ask(running, information) == 0
-        until(lambda: requester.reports, "the report")
-        event_type, report = requester.reports[0]
+        event_type, report = requester.told()
         assert event_type == 2
         assert report.TransactionUID == information.TransactionUID
         assert [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence] == [one.SOPInstanceUID]
@@ -152,8 +156,7 @@ def test_all_stored_is_event_type_one(tmp_path: Path, requester: Requester) -> N
         study = [mr() for _ in range(3)]
         store(running, *study)
         assert ask(running, request(*((MRImageStorage, ds.SOPInstanceUID) for ds in study))) == 0
-        until(lambda: requester.reports, "the report")
-        event_type, report = requester.reports[0]
+        event_type, report = requester.told()
         assert event_type == 1
         assert "FailedSOPSequence" not in report
 
@@ -171,8 +174,7 @@ def test_a_request_outlives_a_restart_and_a_requester_that_is_away(
         assert (record.state, record.answer) == ("waiting", "The peer cannot be reached")
     requester.listen()
     with Running(settings):
-        until(lambda: requester.reports, "the report after the restart")
-    assert requester.reports[0][0] == 1
+        assert requester.told()[0] == 1
 
 
 def test_a_peer_without_an_address_is_told_on_its_own_association(tmp_path: Path) -> None:
@@ -296,7 +298,7 @@ def test_a_peer_that_cannot_be_reached_holds_up_no_report_to_others(tmp_path: Pa
             with Running(settings) as running:
                 for title in ("AWAY", "AWAY", "SCANNER"):
                     assert ask(running, request((MRImageStorage, "1.2.3")), title) == 0
-                until(lambda: requester.reports, "the report")
+                requester.told()
                 assert [row.attempts for row in running.rows(CommitmentRow, peer="other")] == [0, 0]
                 silent.close()  # so that the node need not wait for it
 
@@ -428,8 +430,7 @@ def test_a_uid_under_which_another_patients_instance_was_refused_is_not_committe
         with association(running.port) as assoc:
             assert assoc.send_c_store(other).Status == 0xC002
         assert ask(running, request((MRImageStorage, ds.SOPInstanceUID))) == 0
-        until(lambda: requester.reports, "the report")
-        event_type, report = requester.reports[0]
+        event_type, report = requester.told()
         assert event_type == 2
         assert [item.FailureReason for item in report.FailedSOPSequence] == [0x0110]
 
@@ -469,8 +470,7 @@ def test_the_same_reference_many_times_is_one_and_a_request_beyond_all_measure_i
     with Running(settings_for(requester, tmp_path, server)) as running:
         store(running, ds)
         assert answer(running, items(*[(MRImageStorage, ds.SOPInstanceUID)] * 2000)) == 0
-        until(lambda: requester.reports, "the report")
-        event_type, report = requester.reports[0]
+        event_type, report = requester.told()
         assert event_type == 1
         assert [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence] == [ds.SOPInstanceUID]
         assert [row.references for row in running.rows(CommitmentRow)] == [[[MRImageStorage, ds.SOPInstanceUID]]]
@@ -493,5 +493,4 @@ def test_what_a_request_names_is_looked_up_and_synced_once(
         for path in (tmp_path / "data" / "instances").rglob("*.dcm"):
             path.unlink()  # what was found out holds while the requester is away
         requester.listen()
-        until(lambda: requester.reports, "the report")
-    assert requester.reports[0][0] == 1
+        assert requester.told()[0] == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,16 +36,6 @@ from tests.postgres import Postgres
 from tests.waiting import until
 
 AT = 1_800_000_000.0
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    sqlite = f"sqlite:///{tmp_path}/node.db"
-    url = sqlite if request.param == "sqlite" else request.getfixturevalue("postgres").database()
-    database = open_database(url)
-    Base.metadata.create_all(database)
-    yield database
-    database.dispose()
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from node.database.connection import Database, open_database
-from node.database.tables import AssociationRow, AuditRow, Base
+from node.database.connection import Database
+from node.database.tables import AssociationRow, AuditRow
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.receipt_log import ReceiptLog
 from node.receive.store.refusals import MAXIMUM_KINDS, OTHERS, Kind, Refusals
@@ -19,16 +18,6 @@ from tests.waiting import until
 
 AT = 1_800_000_000.0
 EVIL = Kind("dimse", "EVIL", "CONDYLE", "10.0.0.1", "Calling AE title is not a known peer")
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    sqlite = f"sqlite:///{tmp_path}/node.db"
-    url = sqlite if request.param == "sqlite" else request.getfixturevalue("postgres").database()
-    database = open_database(url)
-    Base.metadata.create_all(database)
-    yield database
-    database.dispose()
 
 
 def test_of_one_peer_and_reason_there_is_one_row_an_hour_with_its_count(tmp_path: Path, database: Database) -> None:
