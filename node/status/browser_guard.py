@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import socket
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from anyio import to_thread
 from starlette.datastructures import Headers
@@ -28,6 +29,13 @@ MISDIRECTED, FORBIDDEN = 421, 403
 READING = ("GET", "HEAD", "OPTIONS")
 LONGEST_NAME = 253  # RFC 1035 2.3.4
 DEFAULT_PORT = {"http": ":80", "https": ":443"}
+
+
+class _Refused(NamedTuple):
+    status: int
+    reason: Reason
+    sentence: str
+    name: str | None  # of whom it was asked for, or from which page
 
 
 class BrowserGuard:
@@ -50,15 +58,15 @@ class BrowserGuard:
         self._names = frozenset(_plain(name) for name in named)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = await self._refusal(HTTPConnection(scope), scope["method"]) if scope["type"] == "http" else None
-        if refusal is None:
+        refused = await self._refused(HTTPConnection(scope), scope["method"]) if scope["type"] == "http" else None
+        if refused is None:
             await self._app(scope, receive, send)
             return
-        status, reason, sentence = refusal
-        self._refusals.add(reason)
-        await PlainTextResponse(f"{sentence}.\n", status, {"Connection": "close"})(scope, receive, send)
+        self._refusals.add(refused.reason, refused.name)
+        answer = PlainTextResponse(f"{refused.sentence}.\n", refused.status, {"Connection": "close"})
+        await answer(scope, receive, send)
 
-    async def _refusal(self, request: HTTPConnection, method: str) -> tuple[int, Reason, str] | None:
+    async def _refused(self, request: HTTPConnection, method: str) -> _Refused | None:
         hosts = [*request.headers.getlist("host"), *forwarded_hosts(request, self._proxies)]
         for host in hosts:
             if not await self._is_ours(host):
@@ -66,15 +74,12 @@ class BrowserGuard:
                 sentence = (
                     f"{shown!r} is no name of this node that it knows; if it is one, add it to status.allowed_hosts"
                 )
-                return MISDIRECTED, "foreign host", sentence
+                return _Refused(MISDIRECTED, "foreign host", sentence, shown)
         if (origin := _foreign_origin(request.headers, hosts)) is not None:
-            return (
-                FORBIDDEN,
-                "foreign page",
-                f"Nothing is taken from pages of others, and {origin!r} is none of the node's",
-            )
+            sentence = f"Nothing is taken from pages of others, and {origin!r} is none of the node's"
+            return _Refused(FORBIDDEN, "foreign page", sentence, origin)
         if method not in READING and request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-            return FORBIDDEN, "foreign page", "Nothing is taken from pages of others"
+            return _Refused(FORBIDDEN, "foreign page", "Nothing is taken from pages of others", None)
         return None
 
     async def _is_ours(self, host: str) -> bool:

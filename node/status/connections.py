@@ -27,6 +27,7 @@ PER_ADDRESS, IN_TOTAL = 64, 512
 FILES_KEPT_FREE = 384
 LEAST = 16  # connections, however few files may be open
 TOLD_EVERY_S = 60.0
+NAMES_TOLD = 5
 
 Reason = Literal["no room", "no whole request in time", "too slow", "foreign host", "foreign page"]
 
@@ -39,11 +40,14 @@ class Refusals:
         self._lock = threading.Lock()
         self._counts: Counter[Reason] = Counter()
         self._untold: Counter[Reason] = Counter()
+        self._names: list[str] = []
         self._told = float("-inf")
 
-    def add(self, reason: Reason) -> None:
-        """One more."""
+    def add(self, reason: Reason, name: str | None = None) -> None:
+        """One more; `name` is that of the node in the request, or of a page, of which the log has the first few."""
         with self._lock:
+            if name is not None and name not in self._names and len(self._names) < NAMES_TOLD:
+                self._names.append(name)
             self._counts[reason] += 1
             self._untold[reason] += 1
         self.tell()
@@ -60,7 +64,9 @@ class Refusals:
                 return
             self._told = self._clock()
             counts, self._untold = self._untold, Counter()
-        log.warning("turned away at the page's port", extra={"by_reason": dict(counts)})
+            names, self._names = self._names, []
+        told = {"by_reason": dict(counts)} | ({"names": names} if names else {})
+        log.warning("turned away at the page's port", extra=told)
 
 
 class Connection(socket.socket):

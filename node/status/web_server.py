@@ -59,6 +59,7 @@ class WebServer(threading.Thread):
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
                 http=functools.partial(_Protocol, connections),  # type: ignore[arg-type]
+                loop="asyncio",  # another one, which may be installed too, would not ask the door
                 ws="none",
                 log_config=None,
                 access_log=False,

@@ -101,3 +101,18 @@ def test_many_refusals_are_one_line_a_minute(caplog: pytest.LogCaptureFixture) -
     counts = [record.__dict__["by_reason"] for record in caplog.records]
     assert counts == [{"no room": 1}, {"no room": 999}]
     assert refusals.counts() == {"no room": 1000}
+
+
+def test_the_log_says_under_which_names_the_node_was_asked(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    refusals = Refusals(lambda: now)
+    with caplog.at_level(logging.WARNING):
+        refusals.add("foreign host", "balancer.lan")
+        for number in range(1000):
+            refusals.add("foreign host", f"{number % 100}.lan")
+        now = 61.0
+        refusals.tell()
+    assert [record.__dict__["names"] for record in caplog.records] == [
+        ["balancer.lan"],
+        ["0.lan", "1.lan", "2.lan", "3.lan", "4.lan"],
+    ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import httpx
@@ -44,6 +46,24 @@ def test_a_forwarded_header_gives_nobody_another_address() -> None:
     answer = httpx.get(f"http://127.0.0.1:{listening.getsockname()[1]}/", headers={"X-Forwarded-For": "10.1.2.3"})
     server.stop()
     assert answer.text == "127.0.0.1"
+
+
+def test_the_limits_hold_where_another_event_loop_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", ModuleType("uvloop"))  # takes connections past every Python socket
+    connections, counted = Connections(), list[int]()
+
+    def count(_request: Request) -> Response:
+        counted.append(len(connections))
+        return PlainTextResponse("here")
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = WebServer(Starlette(routes=[Route("/", count)]), listening, connections=connections)
+    server.start()
+    try:
+        assert httpx.get(f"http://127.0.0.1:{listening.getsockname()[1]}/").text == "here"
+    finally:
+        server.stop()
+    assert counted == [1]
 
 
 # ---- clients that take their time
