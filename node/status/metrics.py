@@ -82,6 +82,10 @@ def _reception(session: Session) -> Iterator[Metric]:
     size = CounterMetricFamily("condyle_received_bytes", "Size of the instances stored")
     size.add_metric([], float(session.scalar(select(func.sum(InstanceRow.size))) or 0))
     yield size
+    given_up = GaugeMetricFamily("condyle_images_given_up", "Images stored that are not read any more")
+    lost = select(func.count()).select_from(InstanceRow).where(InstanceRow.given_up != "")
+    given_up.add_metric([], session.scalar(lost) or 0)
+    yield given_up
     associations = GaugeMetricFamily(
         "condyle_associations", "Associations and other ways in, by outcome", labels=["way", "outcome"]
     )

@@ -67,6 +67,15 @@ class NotStored:
 
 
 @dataclass(frozen=True)
+class GivenUp:
+    """Images of one study that are not read any more, for one reason."""
+
+    reason: str
+    images: int
+    first: str  # SOP Instance UID
+
+
+@dataclass(frozen=True)
 class StudyView:
     """One study: what came, what was decided, what was done."""
 
@@ -77,6 +86,7 @@ class StudyView:
     patients: Mapping[str, Mapping[int, int]]  # by series: number of images by number of the patient, from 1
     other_studies: Mapping[str, tuple[str, ...]]  # by series: those that have a series of the same UID
     came_back: int  # results of this software that were sent to the node and are stored
+    given_up: tuple[GivenUp, ...]
 
     @property
     def uid(self) -> str:
@@ -372,7 +382,7 @@ def _study_views(session: Session, rows: Sequence[StudyRow]) -> tuple[StudyView,
         ).all(),
     ):
         jobs.setdefault(view.row.study_instance_uid, []).append(view)
-    patients, came_back = _patients(session, uids), _came_back(session, uids)
+    patients, came_back, given_up = _patients(session, uids), _came_back(session, uids), _given_up(session, uids)
     return tuple(
         StudyView(
             row,
@@ -382,6 +392,7 @@ def _study_views(session: Session, rows: Sequence[StudyRow]) -> tuple[StudyView,
             patients.get(uid, {}),
             other_studies_of_series(session, uid, [one.series_instance_uid for one in series.get(uid, ())]),
             came_back.get(uid, 0),
+            tuple(given_up.get(uid, ())),
         )
         for uid, row in zip(uids, rows, strict=True)
     )
@@ -415,6 +426,20 @@ def _came_back(session: Session, studies: Sequence[str]) -> dict[str, int]:
             .group_by(InstanceRow.study_instance_uid)
         ).all()
     )
+
+
+def _given_up(session: Session, studies: Sequence[str]) -> dict[str, list[GivenUp]]:
+    """By study: images that are not read any more."""
+    found: dict[str, list[GivenUp]] = {}
+    first = func.min(InstanceRow.sop_instance_uid)
+    for study, reason, images, sop_instance_uid in session.execute(
+        select(InstanceRow.study_instance_uid, InstanceRow.given_up, func.count(), first)
+        .where(InstanceRow.study_instance_uid.in_(studies), InstanceRow.given_up != "")
+        .group_by(InstanceRow.study_instance_uid, InstanceRow.given_up)
+        .order_by(first)
+    ):
+        found.setdefault(study, []).append(GivenUp(reason, images, sop_instance_uid))
+    return found
 
 
 def _senders(session: Session, associations: Iterable[str]) -> dict[str, str]:

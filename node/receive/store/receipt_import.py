@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
@@ -69,6 +69,7 @@ KNOWN_INSTANCES = (
         instances.c.study_instance_uid,
         instances.c.series_instance_uid,
         instances.c.made_by_us,
+        (instances.c.given_up != "").label("given_up"),
     )
     .where(instances.c.sop_instance_uid.in_(bindparam("keys", expanding=True)))
     .with_for_update()  # one that is being deleted is waited for
@@ -124,11 +125,12 @@ REPEATED = (
         fsynced=bindparam("safe"),
         made_by_us=bindparam("ours"),
         patient=bindparam("who"),
-        reading_attempts=case((bindparam("changed") > 0, 0), else_=instances.c.reading_attempts),
-        given_up=case((bindparam("changed") > 0, ""), else_=instances.c.given_up),
+        reading_attempts=0,
+        given_up="",
     )
 )
-# What was decided about the series was about other images: it is complete once more, as after a late instance.
+# What was decided about the series was about other images, or without this one, which had been given up and is to be
+# read again: it is complete once more, as after a late instance.
 REVISED_SERIES = (
     update(series)
     .where(OF_SERIES)
@@ -409,7 +411,7 @@ def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
     if new:
         connection.execute(NEW_INSTANCE, [_instance_row(entry) for entry in new])
     if again:
-        _write_repeated(connection, again)
+        _write_repeated(connection, again, {row.sop_instance_uid for row in known if row.given_up})
     if images:
         _write_series(connection, images, added)
     if gone:
@@ -445,7 +447,7 @@ def _instance_row(entry: Stored) -> dict[str, Any]:
     }
 
 
-def _write_repeated(connection: Connection, again: Sequence[Stored]) -> None:
+def _write_repeated(connection: Connection, again: Sequence[Stored], given_up: Collection[str]) -> None:
     connection.execute(
         REPEATED,
         [
@@ -466,7 +468,7 @@ def _write_repeated(connection: Connection, again: Sequence[Stored]) -> None:
             for entry in again
         ],
     )
-    revised = sorted({_series_key(entry) for entry in again if entry.changed})
+    revised = sorted({_series_key(one) for one in again if one.changed or one.sop_instance_uid in given_up})
     if revised:
         connection.execute(REVISED_SERIES, [{"study": study, "key": uid} for study, uid in revised])
 

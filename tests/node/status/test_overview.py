@@ -12,7 +12,7 @@ from node.config import Configuration, WatchedFolder
 from node.database.connection import Database
 from node.database.tables import AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
 from node.receive.files_not_taken import FilesNotTaken
-from node.status.overview import Overview, StudyView
+from node.status.overview import GivenUp, Overview, StudyView
 from node.status.page import build_app
 from node.study.patients import Person
 from tests.node.status.conftest import Morning
@@ -90,6 +90,22 @@ def test_results_that_came_back_are_told_apart(database: Database, overview: Ove
     with Session(database) as session, session.begin():
         session.get_one(InstanceRow, "1.2.3.1.2").made_by_us = True
     assert view(overview, "1.2.3").came_back == 1
+
+
+def test_images_that_are_not_read_any_more_are_shown_with_their_study_and_counted(
+    configuration: Configuration, database: Database, overview: Overview
+) -> None:
+    assert view(overview, "1.2.3").given_up == ()
+    with Session(database) as session, session.begin():
+        for number in (1, 2):
+            session.get_one(InstanceRow, f"1.2.3.1.{number}").given_up = "it <takes> too long"
+    assert view(overview, "1.2.3").given_up == (GivenUp("it <takes> too long", 2, "1.2.3.1.1"),)
+    assert view(overview, "1.2.1").given_up == ()
+    with client_of(build_app(configuration, database), accept="text/html") as client:
+        said = "2 images could not be read, and are not tried any more: it &lt;takes&gt;"
+        for address in ("/", "/studies/1.2.3"):
+            assert said in client.get(address).text
+        assert "condyle_images_given_up 2.0" in client.get("/metrics").text
 
 
 def test_no_time_is_negative_when_images_come_after_the_result(

@@ -274,6 +274,26 @@ def test_a_revision_makes_the_series_of_its_own_study_complete_once_more(
     receipts.close()
 
 
+def test_what_was_given_up_and_is_sent_again_is_read_again(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    for number in (1, 2):
+        receipts.append(stored("a-1", number))
+    receipt_import.poll()
+    with Session(database) as session, session.begin():
+        session.execute(update(SeriesRow).values(routed_instances=2, study_routed_instances=2))
+        session.get_one(InstanceRow, "1.2.3.1").given_up = "takes too long"
+    receipts.append(stored("a-1", 2, AT + 8))  # nothing was wrong with it
+    receipt_import.poll()
+    assert [(row.routed_instances, row.study_routed_instances) for row in rows(database, SeriesRow)] == [(2, 2)]
+    receipts.append(stored("a-1", 1, AT + 9))
+    receipt_import.poll()
+    assert {(row.given_up, row.reading_attempts) for row in rows(database, InstanceRow)} == {("", 0)}
+    assert [(row.routed_instances, row.study_routed_instances) for row in rows(database, SeriesRow)] == [(1, 1)]
+    receipts.close()
+
+
 def test_a_uid_whose_file_was_gone_counts_in_the_series_that_has_it_now(
     tmp_path: Path, database: Database, receipt_import: ReceiptImport
 ) -> None:
