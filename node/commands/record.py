@@ -36,8 +36,7 @@ def record(paths: Sequence[Path], config: Path) -> int:
             refused += 1
             table.add_row(Text(path.name), "-", "-", f"cannot be read or stored: {error.strerror}")
             continue
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in summary.refused.items())
-        table.add_row(Text(path.name), str(summary.records), str(summary.events), Text(reasons or "-"))
+        table.add_row(Text(path.name), str(summary.records), str(summary.events), Text(summary.left_out or "-"))
     console().print(table)
     return 1 if refused else 0
 

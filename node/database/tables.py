@@ -332,6 +332,7 @@ class LaneRow(Base):
 
 NOT_STORED, ERASED = "instance not stored", "study erased"  # what an `AuditRow` may be of
 FILE_NOT_TAKEN = "file not taken"  # of a watched folder
+RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what reads it, or broke it
 
 
 class AuditRow(Base):

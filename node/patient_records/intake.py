@@ -22,6 +22,9 @@ from pipelines.records.record import IdentityMismatch, Record
 
 log = logging.getLogger(__name__)
 
+MOST_REASONS = 10  # that an answer and a line of the log name
+LONGEST_REASON = 200  # characters
+
 
 @dataclass(frozen=True)
 class IntakeSummary:
@@ -31,6 +34,19 @@ class IntakeSummary:
     records: int
     events: int
     refused: Mapping[str, int] = field(default_factory=dict)  # how often by reason
+
+    @property
+    def left_out(self) -> str:
+        """What was refused, the most frequent reasons first: so many of them, and so long, whatever was sent."""
+        told = sorted(self.refused.items(), key=lambda entry: -entry[1])
+        words = [f"{count} x {_short(reason)}" for reason, count in told[:MOST_REASONS]]
+        if rest := told[MOST_REASONS:]:
+            words.append(f"{sum(count for _, count in rest)} x {len(rest)} other reasons")
+        return "; ".join(words)
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= LONGEST_REASON else reason[: LONGEST_REASON - 1] + "…"
 
 
 def _events(records: Iterable[Record]) -> int:
@@ -175,7 +191,7 @@ class Intake:
             "records": summary.records,
             "events": summary.events,
             "refused": sum(summary.refused.values()),
-            "reasons": "; ".join(f"{count} x {reason}" for reason, count in summary.refused.items()),
+            "reasons": summary.left_out,
         }
         log.info("record received", extra=facts)
         return summary

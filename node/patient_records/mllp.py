@@ -21,6 +21,7 @@ from dicom_sr.errors import UnsuitableInput
 from node.errors import NodeError, ReadingFailed
 from node.patient_records.intake import Intake
 from node.patient_records.reading import header_of
+from node.patient_records.refused import RefusedRecords
 from node.patient_records.room import Room
 from pipelines.records.hl7 import acknowledgement
 from pipelines.records.record import IdentityMismatch
@@ -28,6 +29,8 @@ from pipelines.records.record import IdentityMismatch
 log = logging.getLogger(__name__)
 
 START, FS, END = b"\x0b", b"\x1c", b"\x1c\r"
+REFUSED = "record message refused"
+ODD_END, NO_END = "record message ended otherwise than by FS and CR", "record message not ended"
 # how senders end messages, or begin the next one without an end
 _ENDS = re.compile(rb"\x1c(?:\r|\n|(?=\x0b))|(?=\x0bMSH)")
 _SOMETHING = re.compile(rb"[^ \r\n\x1c\0]")
@@ -38,7 +41,6 @@ MESSAGE_S = 60.0  # for a message to end
 QUIET_S = 3.0  # within a message; a sender that falls silent there waits for an answer, and gets one
 CONNECTIONS = 128  # in all; each has a thread
 CONNECTIONS_OF_ONE = 32  # address
-REFUSED_EVERY_S = 60.0  # refused connections are logged together
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class _Frame:
     content: bytes
     ended: bool
     given_up: str = ""  # why nothing more is taken on this connection
+    odd_end: str = ""  # how it ended otherwise than MLLP says
 
 
 class _Handler(socketserver.BaseRequestHandler):
@@ -55,6 +58,7 @@ class _Handler(socketserver.BaseRequestHandler):
 
     server: MllpServer
     request: socket.socket
+    client_address: tuple[str, int]
 
     def setup(self) -> None:
         """Nothing has come yet."""
@@ -72,14 +76,24 @@ class _Handler(socketserver.BaseRequestHandler):
         except OSError as error:
             log.info("record connection ended", extra={"reason": type(error).__name__})
 
+    @property
+    def _sender(self) -> str:
+        return _address(self.client_address)
+
+    def _noted(self, frame: _Frame) -> _Frame:
+        """The same; the log tells of an end that is not MLLP's."""
+        if frame.odd_end:
+            self.server.refused.add(frame.odd_end, self._sender, "MLLP ends a message by FS and CR")
+        return frame
+
     def finish(self) -> None:
         """Give back what was taken for what came."""
         self._take(0)
 
     def _answer(self, frame: _Frame) -> str:
         if not frame.given_up:
-            return self.server.answer(frame.content, frame.ended)
-        log.warning("record message refused", extra={"reason": frame.given_up})
+            return self.server.answer(frame.content, frame.ended, self._sender)
+        self.server.refused.add(REFUSED, self._sender, frame.given_up)
         return acknowledgement(header_of(frame.content), "AR", frame.given_up)
 
     def _take(self, size: int) -> bool:
@@ -99,7 +113,7 @@ class _Handler(socketserver.BaseRequestHandler):
         while True:
             scanned = _drop_what_is_between(buffer, scanned)
             if (end := _ENDS.search(buffer, max(1, scanned - 4))) is not None:
-                return _cut(buffer, end)
+                return self._noted(_cut(buffer, end))
             if len(buffer) > MAXIMUM_BYTES:
                 return self._given_up(f"the message is longer than {MAXIMUM_BYTES // 2**20} MB")
             if not self._take(len(buffer)):
@@ -119,7 +133,7 @@ class _Handler(socketserver.BaseRequestHandler):
                     continue
                 received = b""
             if not received:  # the sender has gone, or waits for an answer to what it takes for a whole message
-                return _rest(buffer) if buffer else None
+                return self._noted(_rest(buffer)) if buffer else None
             buffer += received
 
     def _given_up(self, why: str) -> _Frame:
@@ -148,11 +162,9 @@ def _drop_what_is_between(buffer: bytearray, scanned: int) -> int:
 def _cut(buffer: bytearray, end: re.Match[bytes]) -> _Frame:
     """Take the message before `end` out of the buffer; without a mark of its end the next one has begun."""
     content = bytes(buffer[: end.start()])
-    if end[0] and end[0] != END:
-        log.warning("record message ended otherwise than by FS and CR", extra={"bytes": len(content)})
-    ended = bool(end[0])
+    ended, odd_end = bool(end[0]), ODD_END if end[0] not in (b"", END) else ""
     del buffer[: end.end()]
-    return _Frame(content[content.find(START) + 1 :], ended)
+    return _Frame(content[content.find(START) + 1 :], ended, odd_end=odd_end)
 
 
 def _rest(buffer: bytearray) -> _Frame:
@@ -160,11 +172,8 @@ def _rest(buffer: bytearray) -> _Frame:
     content = bytes(buffer)
     buffer.clear()
     ended = content.endswith(FS)
-    log.warning(
-        "record message ended otherwise than by FS and CR" if ended else "record message not ended",
-        extra={"bytes": len(content)},
-    )
-    return _Frame(content[content.find(START) + 1 :].removesuffix(FS), ended)
+    odd_end = ODD_END if ended else NO_END
+    return _Frame(content[content.find(START) + 1 :].removesuffix(FS), ended, odd_end=odd_end)
 
 
 def _address(client_address: object) -> str:
@@ -182,6 +191,8 @@ class MllpServer(socketserver.ThreadingTCPServer):
         Takes the messages in.
     networks
         From where connections are taken; empty: anywhere.
+    refused
+        Told of what is not taken.
 
     It has so many connections at a time, in all and of one address; further ones are closed at once.
 
@@ -201,13 +212,13 @@ class MllpServer(socketserver.ThreadingTCPServer):
         port: int,
         intake: Intake,
         networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = (),
+        refused: RefusedRecords | None = None,
     ) -> None:
         self._intake, self._networks = intake, tuple(networks)
+        self.refused = refused or RefusedRecords()
         self.room = Room()
         self._lock = threading.Lock()
         self._connected: Counter[str] = Counter()  # connections by address
-        self._refused: Counter[str] = Counter()  # not logged yet, by reason
-        self._refused_logged = -REFUSED_EVERY_S
         super().__init__((host, port), _Handler)
         self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), name="mllp", daemon=True)
 
@@ -230,17 +241,8 @@ class MllpServer(socketserver.ThreadingTCPServer):
             else:
                 self._connected[address] += 1
                 return True
-            self._refused[f"{address}: {why}"] += 1
+        self.refused.add("record connection refused", address, why)
         return False
-
-    def service_actions(self) -> None:
-        """Log what was refused, together: whoever connects without end fills no disk."""
-        if self._refused and time.monotonic() > self._refused_logged + REFUSED_EVERY_S:
-            self._refused_logged = time.monotonic()
-            count = self._refused.total()
-            reasons = [why for why, _ in self._refused.most_common(10)]
-            self._refused.clear()
-            log.warning("record connections refused", extra={"connections": count, "reasons": "; ".join(reasons)})
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """One connection, counted until it ends."""
@@ -270,10 +272,10 @@ class MllpServer(socketserver.ThreadingTCPServer):
         where = "".join(traceback.format_tb(error.__traceback__)) if error else ""
         log.error("record connection failed: %s\n%s", type(error).__name__, where)
 
-    def answer(self, frame: bytes, ended: bool = True) -> str:
+    def answer(self, frame: bytes, ended: bool = True, sender: str = "") -> str:
         """Take one message in and acknowledge it: AA stored, AE wrong content, AR not a message.
 
-        A message whose end did not come may lack its last segments, and is not taken.
+        A message whose end did not come may lack its last segments, and is not taken. `sender` is an address.
         """
         header = header_of(frame)
         try:
@@ -283,10 +285,10 @@ class MllpServer(socketserver.ThreadingTCPServer):
                 raise UnsuitableInput(read.refused)
             self._intake.message(read.incoming)
         except (UnsuitableInput, IdentityMismatch) as error:
-            log.warning("record message refused", extra={"reason": str(error)})
+            self.refused.add(REFUSED, sender, str(error))
             return acknowledgement(header, "AE" if header.lstrip("\ufeff").startswith("MSH") else "AR", str(error))
         except ReadingFailed as error:
-            log.warning("record message refused", extra={"reason": str(error)})
+            self.refused.not_read("HL7", sender, error)
             return acknowledgement(header, "AR", str(error))
         except (OSError, NodeError) as error:
             log.error("record message not stored", extra={"reason": getattr(error, "strerror", None) or str(error)})

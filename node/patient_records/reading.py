@@ -14,6 +14,7 @@ from pipelines.records.record import Record
 
 HEADER = 2000  # characters of a message's first segment that an acknowledgement needs
 MOST_EVENTS = 200_000  # of one message or bundle, under each of the patient IDs
+MOST_PATIENT_IDS = 10_000  # of one message or bundle: each is a file
 
 
 class NotJson(UnsuitableInput):
@@ -46,7 +47,7 @@ def read_hl7(frame: bytes, ended: bool, issuers: dict[str, str], default_issuer:
         if not ended:
             raise UnsuitableInput("the end of the message did not come (FS and CR); nothing of it is stored")
         incoming = read_message(text, issuers, default_issuer)
-        _require_few(incoming.records)
+        _require_few(incoming.records, len(incoming.merged))
     except UnsuitableInput as error:
         return ReadMessage(header, None, str(error))
     return ReadMessage(header, incoming)
@@ -89,6 +90,8 @@ def json_object(body: bytes) -> dict[str, object]:
     return content
 
 
-def _require_few(records: Sequence[Record]) -> None:
+def _require_few(records: Sequence[Record], merged: int = 0) -> None:
+    if len(records) + merged > MOST_PATIENT_IDS:
+        raise UnsuitableInput(f"it is about more than {MOST_PATIENT_IDS:,} patient IDs; send parts")
     if sum(1 + len(record.events) + len(record.retracted) for record in records) > MOST_EVENTS:
         raise UnsuitableInput(f"it has more than {MOST_EVENTS:,} entries, counted for each patient ID; send parts")

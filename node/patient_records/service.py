@@ -13,6 +13,7 @@ from node.database.connection import Database
 from node.patient_records.intake import Intake
 from node.patient_records.look_up import RecordLookUp
 from node.patient_records.mllp import MllpServer
+from node.patient_records.refused import TELL_EVERY_S, RefusedRecords
 from node.patient_records.requests import RecordRequests
 from node.patient_records.store import PatientRecords
 from node.patient_records.web import RecordsWeb
@@ -62,9 +63,12 @@ class RecordService:
         self._readers = Readers(READERS, instances=instances)
         self._intake = Intake(records, configuration.records, self._readers)
         requests = RecordRequests(configuration, database, records, look_up, engine)
-        self._web = RecordsWeb(configuration.records, self._intake, requests, configuration.status.trusted_proxies)
+        self._refused = RefusedRecords(database)
+        proxies = configuration.status.trusted_proxies
+        self._web = RecordsWeb(configuration.records, self._intake, requests, self._refused, proxies)
         self._mllp: MllpServer | None = None
         self._retention = Loop("record retention", self._purge, every_s=PURGE_EVERY_S, retry_s=RETRY_S)
+        self._telling = Loop("count of refused records", self._refused.tell, every_s=TELL_EVERY_S)
 
     def routes(self) -> list[BaseRoute]:
         """POST /fhir and /risk, GET /risk/{job}."""
@@ -79,16 +83,19 @@ class RecordService:
             If the port is taken.
         """
         if (mllp := self._settings.mllp) is not None:
-            self._mllp = MllpServer(mllp.host, mllp.port, self._intake, mllp.networks)
+            self._mllp = MllpServer(mllp.host, mllp.port, self._intake, mllp.networks, self._refused)
             self._mllp.start()
         self._retention.start()
+        self._telling.start()
 
     def stop(self) -> None:
         """Close the HL7 port, end retention and what reads."""
         if self._mllp is not None:
             self._mllp.stop()
         self._retention.stop()
+        self._telling.stop()
         self._readers.close()
+        self._refused.tell()
 
     def remark(self) -> str | None:
         """Why records are not taken by HL7, or not deleted when they are old; None if they are."""

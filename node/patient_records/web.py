@@ -23,15 +23,17 @@ from dicom_sr.words import counted
 from node.config import Network, RecordSettings
 from node.errors import JobNotFound, NodeError, ReadingFailed
 from node.network.content_encoding import UnsuitableBody, unpacked
-from node.network.sign_in import UNAUTHORIZED, SignIn
+from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
 from node.patient_records.intake import Intake, IntakeSummary
 from node.patient_records.reading import NotJson, json_object
+from node.patient_records.refused import RefusedRecords
 from node.patient_records.requests import LOOK_S, Answer, AnswerState, RecordRequests
 from node.patient_records.room import Room
 from pipelines.records.record import IdentityMismatch
 
 log = logging.getLogger(__name__)
 
+REFUSED = "record refused"
 MAXIMUM_BYTES = 64 * 2**20
 REQUEST_BYTES = 64 * 2**10  # of a request for a risk
 LONGEST_WAIT_S = 600.0
@@ -55,6 +57,8 @@ class RecordsWeb:
         Takes bundles in.
     requests
         Takes requests and finds their answers.
+    refused
+        Told of what is not taken.
     proxies
         Networks of trusted proxies.
 
@@ -65,9 +69,15 @@ class RecordsWeb:
     """
 
     def __init__(
-        self, settings: RecordSettings, intake: Intake, requests: RecordRequests, proxies: Sequence[Network] = ()
+        self,
+        settings: RecordSettings,
+        intake: Intake,
+        requests: RecordRequests,
+        refused: RefusedRecords,
+        proxies: Sequence[Network] = (),
     ) -> None:
-        self._settings, self._intake, self._requests = settings, intake, requests
+        self._settings, self._intake, self._requests, self._refused = settings, intake, requests, refused
+        self._proxies = proxies
         self._room = Room()
         self._sign_in = SignIn("records", settings, proxies)
 
@@ -88,9 +98,13 @@ class RecordsWeb:
         except _Refused as refused:
             return refused.response
         except NotJson as error:
+            self._refused.add(REFUSED, self._sender(request), str(error))
             return _outcome(400, "error", str(error))
-        except (UnsuitableInput, IdentityMismatch, ReadingFailed) as error:
-            log.warning("record refused", extra={"reason": str(error)})
+        except (UnsuitableInput, IdentityMismatch) as error:
+            self._refused.add(REFUSED, self._sender(request), str(error))
+            return _outcome(422, "error", str(error))
+        except ReadingFailed as error:
+            await run_in_threadpool(self._refused.not_read, "FHIR", self._sender(request), error)
             return _outcome(422, "error", str(error))
         except (OSError, NodeError) as error:
             log.error("record not stored", extra={"reason": getattr(error, "strerror", None) or str(error)})
@@ -173,7 +187,7 @@ class RecordsWeb:
                     size = f"{most // 2**20} MB" if most >= 2**20 else f"{most // 2**10} kB"
                     raise _Refused(_outcome(413, "error", f"more than {size}"))
                 if not self._room.take(len(chunk)):
-                    log.warning("record refused", extra={"reason": "too much is sent at the same time"})
+                    self._refused.add(REFUSED, self._sender(request), "too much is sent at the same time")
                     raise _Refused(_outcome(503, "error", "too much is sent at the same time, send again"))
                 taken += len(chunk)
                 received += chunk
@@ -182,6 +196,9 @@ class RecordsWeb:
             raise _Refused(_outcome(problem.status, "error", problem.sentence)) from None
         finally:
             self._room.give_back(taken)
+
+    def _sender(self, request: Request) -> str:
+        return caller_address(request, self._proxies) or (request.client.host if request.client else "")
 
     def _refusal(self, request: Request) -> Response | None:
         """Why this sender may not, or None."""
@@ -235,9 +252,7 @@ def _response(answer: Answer) -> Response:
 
 def _sentence(summary: IntakeSummary) -> str:
     text = f"{counted(summary.records, 'record')}, {counted(summary.events, 'event')}"
-    if summary.refused:
-        text += "; not used: " + ", ".join(f"{count} x {reason}" for reason, count in summary.refused.items())
-    return text
+    return f"{text}; not used: {summary.left_out}" if summary.refused else text
 
 
 def _database_away(error: SQLAlchemyError) -> Response:

@@ -27,6 +27,7 @@ from node.database.queries import (
 from node.database.states import AssociationOutcome, OutboxState
 from node.database.tables import (
     NOT_STORED,
+    RECORD_NOT_READ,
     AssociationRow,
     AuditRow,
     DecisionRow,
@@ -73,6 +74,18 @@ class GivenUp:
     reason: str
     images: int
     first: str  # SOP Instance UID
+
+
+@dataclass(frozen=True)
+class RecordNotRead:
+    """Messages or bundles of patient records that ended what reads them, of one sender within an hour."""
+
+    first: datetime
+    last: datetime
+    sender: str
+    way: str  # HL7 or FHIR
+    reason: str
+    times: int
 
 
 @dataclass(frozen=True)
@@ -290,6 +303,22 @@ class Overview:
             NotStored(times[0], senders.get(association, ""), study, status, reason, len(times))
             for (association, study, status, reason), times in list(grouped.items())[:limit]
         ]
+
+    def records_not_read(self, limit: int) -> list[RecordNotRead]:
+        """Messages and bundles of patient records that could not be read, the latest first."""
+        query = select(AuditRow).where(AuditRow.what == RECORD_NOT_READ).order_by(AuditRow.id.desc()).limit(limit)
+        with self._session() as session:
+            return [
+                RecordNotRead(
+                    row.at,
+                    datetime.fromisoformat(row.detail["until"]),
+                    row.who,
+                    row.detail["way"],
+                    row.detail["reason"],
+                    row.detail["times"],
+                )
+                for row in session.scalars(query)
+            ]
 
     def study(self, uid: str) -> StudyView | None:
         """One study; None where the node has none of that UID."""

@@ -186,6 +186,7 @@ class _Page:
                 "requests": self._overview.requests(REQUESTS_SHOWN),
                 "destinations": self._overview.destinations(),
                 "refused": self._overview.refused_associations(REFUSALS_SHOWN),
+                "records_not_read": self._overview.records_not_read(REFUSALS_SHOWN),
                 "files": files_not_taken(self._node.data, self._watched),
                 "files_shown": REFUSALS_SHOWN,
                 "not_stored": self._overview.not_stored(REFUSALS_SHOWN),

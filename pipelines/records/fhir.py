@@ -209,7 +209,8 @@ def _what_is_wrong(error: ValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "extra_forbidden":
         return "it has an element that FHIR R4 does not have"
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['type']}"
+    place = [part for part in first["loc"] if isinstance(part, str)]  # which of a list does not matter
+    return f"{'.'.join(place)}: {first['type']}"
 
 
 def _records(

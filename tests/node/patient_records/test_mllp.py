@@ -253,6 +253,42 @@ def test_a_message_that_ends_what_reads_it_is_rejected_and_the_next_one_is_taken
     assert there(store.get("4711")).identity.family_name == "Doe"
 
 
+def test_odd_values_are_each_answered_through_a_real_reader(store: PatientRecords) -> None:
+    text = "MSH|^~\\&|A|B|C|D|20260101||ADT^A08|1|P|2.5\rPID|1||{}^^^X||Doe\rOBX|1|NM|39156-5^x^LN||{}|kg\rDG1|1||{}\r"
+    count = 0
+    with (
+        Readers(1) as readers,
+        mllp.MllpServer("127.0.0.1", 0, Intake(store, RecordSettings(), readers)) as server,
+        connect(server) as connection,
+    ):
+        for place in range(3):
+            for value in ODD:
+                values = [b"H", b"5", b"M17"]
+                values[place] = value
+                message = b"%s".join(text.encode().split(b"{}")) % tuple(values)
+                connection.sendall(mllp.START + message + mllp.END)
+                count += 1
+                assert code(answers(connection, 1)[0]) in ("AA", "AE")
+    assert count == 3 * len(ODD)
+
+
+ODD = [
+    *(b"NaN", b"-inf", b"1e999", b"1_0", b"9" * 400, b"0." + b"9" * 400, b"x" * 100_000),
+    *(b"\xed\xa0\x80", b"\0", b"\\X00\\", b"\\XEDA080\\", b"\xff\xfe", b"\x1b$B", b"^" * 500, b"&" * 500, b"~" * 40),
+]
+
+
+def test_refused_messages_of_one_sender_are_logged_together(
+    server: mllp.MllpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect(server) as connection:
+        connection.sendall(framed("hello") * 50)
+        assert {code(answer) for answer in answers(connection, 50)} == {"AR"}
+    assert caplog.text.count("record message refused") == 1
+    server.refused.tell()
+    assert [vars(line).get("times") for line in caplog.records] == [None, 49]
+
+
 def ends_its_process_on_a_boom(
     frame: bytes, ended: bool, issuers: dict[str, str], default_issuer: str
 ) -> reading.ReadMessage:
@@ -288,7 +324,7 @@ def test_connections_of_one_address_are_limited_and_refused_ones_are_logged_toge
     with connect(server) as again:
         again.sendall(framed(ADT))
         assert code(answers(again, 1)[0]) == "AA"
-    assert caplog.text.count("record connections refused") == 1
+    assert caplog.text.count("record connection refused") == 1
 
 
 def test_connections_are_limited_in_all(server: mllp.MllpServer, monkeypatch: pytest.MonkeyPatch) -> None:

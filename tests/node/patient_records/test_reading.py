@@ -87,6 +87,17 @@ def test_odd_texts_come_through_or_are_left_out(text: str, readers: Readers) -> 
     assert [event.display for event in read.records[0].events] == [text] or read.refused
 
 
+def test_a_delivery_is_about_so_many_patient_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_PATIENT_IDS", 10)
+    patients = [{**PATIENT, "id": f"p{n}", "identifier": [{"value": f"N{n}"}]} for n in range(11)]
+    assert len(reading.read_fhir(bundle(*patients[:10]), {}, "").records) == 10
+    with pytest.raises(UnsuitableInput, match="it is about more than 10 patient IDs; send parts"):
+        reading.read_fhir(bundle(*patients), {}, "")
+    merge = ADT.replace("ADT^A08", "ADT^A40") + "".join(f"MRG|{n}\r" for n in range(10))
+    read = reading.read_hl7(merge.encode(), True, {}, "")
+    assert read.refused == "it is about more than 10 patient IDs; send parts"
+
+
 def test_what_is_told_counts_for_each_patient_id(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MOST_EVENTS", 10)
     many = ADT.replace("4711^^^HOSP&1.2.3&ISO^MR", "~".join(f"{n}^^^HOSP^MR" for n in range(20)))

@@ -136,6 +136,48 @@ def test_bad_requests_are_told_so(here: str, path: str, content: bytes, status: 
     assert answer.json()["resourceType"] == "OperationOutcome"
 
 
+ODD = [
+    *("NaN", "-Infinity", "1e999", "9" * 400, "0." + "9" * 400, '"\\ud800"', '"a\\u0000b"', '"' + "x" * 50_000 + '"'),
+    *("null", "true", "5", '""', "[]", "{}", '[[["x"]]]', '{"a":' * 30 + "1" + "}" * 30, "[" * 60 + "]" * 60),
+]
+OBSERVED = """{"resourceType": "Bundle", "type": "collection", "entry": [
+    {"resource": {"resourceType": "Patient", "id": "p", "identifier": [{"value": "ODD"}], "birthDate": "1960-05-04"}},
+    {"resource": {"resourceType": "Observation", "subject": {"reference": "Patient/p"}, "status": "final",
+    "code": {"text": "weight"}, "effectiveDateTime": "2024-01-01", "valueQuantity": {"value": 27.5}}}]}"""
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *('"ODD"', '[{"value": "ODD"}]', '"p"', '"1960-05-04"', '"Observation"', '"Patient/p"', '"final"', '"weight"'),
+        *('"2024-01-01"', "27.5", '{"value": 27.5}', '"collection"', '"Bundle"'),
+    ],
+)
+def test_an_odd_value_anywhere_is_an_answer(here: str, place: str) -> None:
+    with httpx.Client(base_url=here, headers=JSON, timeout=60) as client:
+        for value in ODD:
+            answer = client.post("/fhir", content=OBSERVED.replace(place, value))
+            assert answer.status_code in (200, 400, 422), (value[:20], answer.text)
+            assert len(answer.content) < 1000
+
+
+def test_what_was_left_out_is_told_in_few_words_whatever_was_sent(here: str, person: dict[str, Any]) -> None:
+    patient = person["entry"][0]["resource"]
+    names = ("status", "intent", "category", "priority", "doNotPerform", "code", "note", "text", "meta", "language")
+    names += ("id", "subject", "encounter", "bodySite", "reasonCode", "performer", "requester", "authoredOn")
+    wrong = [{"resourceType": "ServiceRequest", name: {"a": [number]}} for number in range(50) for name in names]
+    deep: dict[str, Any] = {"url": 5}
+    for _ in range(25):
+        deep = {"url": "x", "extension": [deep]}
+    wrong.append({"resourceType": "ServiceRequest", "extension": [deep]})
+    entries = [{"resource": resource} for resource in (patient, *wrong)]
+    taken = httpx.post(f"{here}/fhir", json={"resourceType": "Bundle", "entry": entries}, timeout=60)
+    said = taken.json()["issue"][0]["diagnostics"]
+    assert taken.status_code == 200
+    assert "other reasons" in said
+    assert len(said) < 2500
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/"), ("POST", "/fhir"), ("POST", "/risk"), ("GET", f"/risk/{'0' * 32}"), ("POST", "/dicom-web/studies")],
