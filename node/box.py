@@ -155,10 +155,10 @@ class Process:
         """Whether it is still there."""
         return self._process.poll() is None
 
-    @property
-    def memory_bytes(self) -> int:
-        """Resident memory of it and of all that it started; 0 where the system does not say."""
-        return sum(_resident(pid) for pid in (self.pid, *_descendants(self.pid)))
+    def takes_more_than(self, limit_bytes: int) -> bool:
+        """Whether it and all that it started have more memory than that; what they share counts once."""
+        pids = (self.pid, *_descendants(self.pid))
+        return sum(map(_resident, pids)) > limit_bytes and sum(map(_share, pids)) > limit_bytes
 
     def end(self, patience_s: float = 0.0) -> int:
         """End it, with all that it started in a box; its exit code, or minus the signal that ended it.
@@ -210,10 +210,20 @@ def settle_in() -> None:
 
 
 def _resident(pid: int) -> int:
+    """Bytes in memory, shared ones too; 0 where the system does not say."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
     except (OSError, IndexError):
         return 0
+
+
+def _share(pid: int) -> int:
+    """Bytes in memory, of those that n processes share an nth; the system takes some time to tell."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return _resident(pid)
 
 
 def _children(pid: int) -> list[int]:

@@ -343,5 +343,5 @@ class Pool:
     def _hold_to_limits(self, worker: Worker, seconds: float) -> None:
         if seconds > self._time_limit_s:
             raise JobFailed(f"took longer than run.time_limit_s, {self._time_limit_s:g} s")
-        if worker.process.memory_bytes > self._memory_limit_mb * 2**20:
+        if worker.process.takes_more_than(self._memory_limit_mb * 2**20):
             raise JobFailed(f"took more memory than run.memory_limit_mb, {self._memory_limit_mb} MB")

@@ -28,6 +28,19 @@ Connection(int(sys.argv[1])).send((dict(os.environ), reached, files, status["NoN
 """
 
 
+SHARING = """
+import os, sys
+from multiprocessing.connection import Connection
+held, connection = b"1" * (100 * 2**20), Connection(int(sys.argv[1]))
+if all(os.fork() for _ in range(4)):
+    connection.send("there")
+try:
+    connection.recv()
+except EOFError:
+    os._exit(0)
+"""
+
+
 @pytest.fixture
 def no_bubblewrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     (tmp_path / "unshare").symlink_to("/usr/bin/unshare")
@@ -108,6 +121,20 @@ def test_only_what_can_be_imported_is_seen_of_a_folder_of_packages(tmp_path: Pat
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [path.name for path in box._packages_in(tmp_path)] == ["module.py", "one-1.0.dist-info", "package"]
+
+
+def test_memory_that_processes_share_counts_once() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = box.Process(["-c", SHARING, str(theirs.fileno())], None, theirs.fileno())
+    connection = Connection(ours.detach())
+    assert connection.recv() == "there"
+    try:
+        assert process.takes_more_than(80 * 2**20)
+        assert not process.takes_more_than(250 * 2**20), "five processes with the same 100 MB"
+    finally:
+        connection.close()  # they end
+        process.end(patience_s=5)
 
 
 def test_of_a_folder_that_holds_what_is_installed_all_is_seen(tmp_path: Path) -> None:
