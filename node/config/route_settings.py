@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
 
 from node.config import Configuration, read
 from node.config.post_back import with_fhir_destination
@@ -34,30 +38,41 @@ def with_settings(configuration: Configuration, folder: Path) -> Configuration:
 
 
 def _whole(pipeline: str, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    paths = _paths_among(pipeline)
-    return {
-        key: str(folder / Path(value).expanduser()) if key in paths and isinstance(value, str) else value
-        for key, value in settings.items()
-    }
-
-
-def paths_in_settings(configuration: Configuration) -> tuple[Path, ...]:
-    """The files and folders that the pipelines read, as the settings of the routes name them."""
-    return tuple(
-        Path(value).absolute()
-        for route in configuration.routes.values()
-        for key, value in route.settings.items()
-        if key in _paths_among(route.pipeline) and isinstance(value, str)
-    )
-
-
-def _paths_among(pipeline: str) -> set[str]:
     try:
         fields = pipeline_type(pipeline).settings_type.model_fields
     except UnknownPipeline:
-        return set()
-    return {name for name, field in fields.items() if _is_path(field.annotation)}
+        return settings
+    paths = {name for name, field in fields.items() if _is_path(field.annotation)}
+    return {key: _placed(value, folder) if key in paths else value for key, value in settings.items()}
 
 
 def _is_path(annotation: object) -> bool:
-    return annotation is Path or Path in get_args(annotation)
+    return annotation is Path or any(map(_is_path, get_args(annotation)))
+
+
+def _placed(value: object, folder: Path) -> object:
+    if isinstance(value, list):
+        return [_placed(one, folder) for one in value]
+    return str(folder / Path(value).expanduser()) if isinstance(value, str) else value
+
+
+def paths_in_settings(configuration: Configuration) -> tuple[Path, ...]:
+    """The files and folders that the pipelines read, as their settings name them, those that no route changes too."""
+    found: list[Path] = []
+    for route in configuration.routes.values():
+        with suppress(UnknownPipeline, ValidationError):  # `node.route.checks` says so
+            found += _paths_in(pipeline_type(route.pipeline).settings_type(**route.settings))
+    return tuple(dict.fromkeys(path.absolute() for path in found))
+
+
+def _paths_in(value: object) -> Iterator[Path]:
+    if isinstance(value, Path):
+        if value.parts:
+            yield value
+    elif isinstance(value, BaseModel):
+        yield from _paths_in(dict(value))
+    elif isinstance(value, Mapping):
+        yield from _paths_in(list(value.values()))
+    elif isinstance(value, Sequence | Set) and not isinstance(value, str | bytes):
+        for one in value:
+            yield from _paths_in(one)
