@@ -7,13 +7,18 @@ such a name becomes a path again.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import resource
 import secrets
 import stat
+from collections import Counter
 from pathlib import Path
 
+from node.errors import ConfigurationError
 from node.files import file_name, make_folder, write_new
+
+log = logging.getLogger(__name__)
 
 ROOMS = ("instances", "jobs")  # folders whose files are named elsewhere
 OTHERS = 0o077  # permissions of everybody but the owner
@@ -36,6 +41,7 @@ def prepare(data: Path) -> None:
 
     Deeper than two folders down only what lies in a folder that is open is looked at: of the millions of files that
     this version makes none is. A folder is closed after what lies in it, so that a start that was cut off goes on.
+    What cannot be closed, as on a file system that is read only, stays as it is, and the log says so.
 
     Raises
     ------
@@ -43,18 +49,28 @@ def prepare(data: Path) -> None:
         If it cannot be made.
     """
     make_folder(data)
-    _close(data.resolve(), levels=2)
+    left: Counter[str] = Counter()
+    _close(data.resolve(), 2, left)
+    for reason, number in left.items():
+        log.warning("files of the data folder stay open to others", extra={"files": number, "reason": reason})
 
 
-def _close(path: Path, levels: int) -> None:
-    """Close a file or folder to others, and what lies in it where it is open, or so many levels deep in any case."""
-    with contextlib.suppress(PermissionError, FileNotFoundError):  # another account's; deleted meanwhile
+def _close(path: Path, levels: int, left: Counter[str]) -> None:
+    """Close a file or folder to others, and what lies in it where it is open, or so many levels deep in any case.
+
+    What cannot be closed is counted in `left`, by the reason.
+    """
+    try:
         mode = path.lstat().st_mode
         if stat.S_ISDIR(mode) and (levels or mode & OTHERS):
             for inner in path.iterdir():
-                _close(inner, max(levels - 1, 0))
+                _close(inner, max(levels - 1, 0), left)
         if mode & OTHERS and not stat.S_ISLNK(mode):
             path.chmod(mode & ~OTHERS)
+    except (PermissionError, FileNotFoundError):  # another account's; deleted meanwhile
+        pass
+    except OSError as error:
+        left[error.strerror or type(error).__name__] += 1
 
 
 def own_key(path: Path) -> bytes:
@@ -64,13 +80,19 @@ def own_key(path: Path) -> bytes:
     ------
     OSError
         If it can be neither read nor made.
+    ConfigurationError
+        If what is there is none.
     """
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_bytes()
-    make_folder(path.parent)
-    with contextlib.suppress(FileExistsError):  # the first process to come makes it, the others take what it made
-        write_new(path, secrets.token_bytes(KEY_BYTES))
-    return path.read_bytes()
+    if not path.exists():
+        make_folder(path.parent)
+        with contextlib.suppress(FileExistsError):  # the first process to come makes it, the others take what it made
+            write_new(path, secrets.token_bytes(KEY_BYTES))
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise ConfigurationError(
+            f"{path}: holds no key, which has {KEY_BYTES} bytes; bring it back from a backup"
+        )
+    return key
 
 
 def job_folder(data: Path, job_id: str) -> Path:

@@ -35,9 +35,9 @@ def serve(configuration: Configuration) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with opening_errors(configuration):
-        prepare(configuration.node.data)
         database = open_database(configuration.node.database_url)
-        if PARENT_VARIABLE not in os.environ:  # in a node its parent has done so, and this costs memory
+        if PARENT_VARIABLE not in os.environ:  # in a node its parent has done so, and this costs time and memory
+            prepare(configuration.node.data)
             from node.database.migrations import migrate
 
             migrate(database)

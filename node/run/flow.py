@@ -378,7 +378,7 @@ class Flow:
         note = folder.finished_result()
         if note is not None:
             return note.sha256
-        if folder.has_older_context:
+        if folder.lacks_its_context and self._paths(job):  # a record that came with a request is nowhere else
             self._find_context(job)
         self._images.require_its_own(job)
         try:

@@ -43,7 +43,7 @@ from node.progress import goes_on
 from node.reading import HERE, Reader
 from node.run.flow import Contexts, Flow, Priors
 from node.run.hand_over import queue_further
-from node.run.job_folder import JobFolder
+from node.run.job_folder import JobFolder, ready_key
 from node.run.job_view import remove_all
 from node.run.messages import Settings
 from node.run.pool import Pool
@@ -85,11 +85,12 @@ def set_up(configuration: Configuration) -> Database:
     Raises
     ------
     ConfigurationError
-        If the database and the data folder do not belong together.
+        If the database and the data folder do not belong together, or a key is none.
     """
     _like_ours()
     url = configuration.node.database_url
     prepare(configuration.node.data)
+    ready_key(configuration.node.data)
     database = open_database(url)
     migrations.migrate(database)
     require_one_installation(database, configuration.node.data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ from node.run import notes, plain_form
 from node.run.notes import ContextNote, Note, ObjectsNote, PriorNote, ResultNote, StudyNote
 from node.study.sealing import seal, unseal
 from pipelines.context import ClinicalContext
+
+log = logging.getLogger(__name__)
 
 N = TypeVar("N", bound=Note)
 K = TypeVar("K")
@@ -145,6 +148,17 @@ class JobFolder:
         pickled = (self.path / OLDER_CONTEXT).exists() and not (self.path / CONTEXT).exists()
         return pickled or (note is not None and not note.sha256.startswith(KEYED))
 
+    @property
+    def lacks_its_context(self) -> bool:
+        """Whether there is a record that cannot be read: an earlier version's, or one whose key has not come along."""
+        if self.has_older_context:
+            return True
+        note = self.read_note(ContextNote)
+        try:
+            return note is not None and not self.read(CONTEXT, note.sha256)
+        except Damaged:
+            return True
+
     def read_context(self) -> ClinicalContext | None:
         """The patient's record, where the job was given one."""
         note = self.read_note(ContextNote)
@@ -247,6 +261,20 @@ class JobFolder:
             for item in note.objects
         )
         return note if whole else None
+
+
+def ready_key(data: Path) -> None:
+    """Make the key of the digests where there is none; the log says so where files are there that it should fit.
+
+    Raises
+    ------
+    OSError, ConfigurationError
+        As `own_key`.
+    """
+    if not (data / KEY_FILE).exists() and any((data / "jobs").glob("*/*.json")):
+        made = "results are made and records looked up again where their jobs go on"
+        log.warning("the key of the jobs' files is not there and is made anew", extra={"file": KEY_FILE, "so": made})
+    own_key(data / KEY_FILE)
 
 
 def on_disk(paths: Iterable[Path]) -> None:

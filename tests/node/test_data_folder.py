@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from node.data_folder import own_key, prepare, resolved, to_store
+from node.errors import ConfigurationError
 
 DATA = Path("/srv/condyle/data")
 
@@ -80,6 +82,33 @@ def test_what_an_older_version_made_deep_in_the_folder_is_closed_also_where_that
         closed.chmod(0o700)
     prepare(data)
     assert [path for path in data.rglob("*") if mode(path) & 0o077] == []
+
+
+def test_what_lies_on_a_read_only_file_system_stays_as_it_is_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, chmod = tmp_path / "data", Path.chmod
+    for name in ("models", "jobs"):
+        (data / name).mkdir(parents=True)
+        (data / name).chmod(0o755)
+
+    def refusing(self: Path, mode: int) -> None:
+        if self.name == "models":
+            raise OSError(errno.EROFS, "Read-only file system")
+        chmod(self, mode)
+
+    monkeypatch.setattr(Path, "chmod", refusing)
+    prepare(data)
+    assert (mode(data / "models"), mode(data / "jobs")) == (0o755, 0o700)
+    ((told,),) = [[vars(record)["reason"] for record in caplog.records]]
+    assert told == "Read-only file system"
+
+
+@pytest.mark.parametrize("content", [b"", b"short", bytes(33)])
+def test_a_file_that_holds_no_key_is_not_taken_for_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.key").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"a\.key: holds no key, which has 32 bytes"):
+        own_key(tmp_path / "a.key")
 
 
 def test_a_key_is_made_once_and_is_private(tmp_path: Path) -> None:

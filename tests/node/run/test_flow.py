@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from node.database.jobs import Job, JobState
 from node.database.tables import EventRow, ObjectRow, OutboxRow
 from node.errors import ReaderDied
 from node.run.flow import MAX_STARTS, Flow
+from node.run.job_folder import KEY_FILE
 from node.run.pool import Pool
+from tests.node.run.test_plain_form import CONTEXT
 from tests.node.run.trial import Bench, bench, configuration, install_trial
 
 OLDER_KEY = "0f" * 32
@@ -127,6 +130,24 @@ def test_a_destination_whose_profile_was_edited_after_encoding_gets_what_it_asks
         after_an_edit(made, pool, measurement_report="comprehensive").hand_over(job.id, encoded, "sending")
         assert ("report", ComprehensiveSRStorage) in queued(made, job)
         assert ("report", Comprehensive3DSRStorage) not in queued(made, job)
+
+
+@pytest.mark.parametrize("key", [None, bytes(32)], ids=["missing", "another"])
+def test_a_record_whose_key_was_not_restored_is_looked_up_again(tmp_path: Path, pool: Pool, key: bytes | None) -> None:
+    with bench(tmp_path) as made:
+        job = replace(made.job(), pipeline="trial_risk")
+        with Session(made.database) as session, session.begin():
+            job_states.record(session, job)
+            job_states.move(session, job.id, JobState.RUNNING)
+        flow = Flow(made.configuration, made.database, pool, contexts=lambda *_: CONTEXT)
+        flow.prepare(job.id)
+        key_file = made.configuration.node.data / KEY_FILE
+        if key is None:
+            key_file.unlink()
+        else:
+            key_file.write_bytes(key)
+        assert flow.infer(job.id)["unsuitable"] is None
+        assert flow.folder(job.id).read_context() == CONTEXT
 
 
 def test_what_could_not_be_made_stands_in_the_timeline_and_the_job_goes_on(tmp_path: Path, pool: Pool) -> None:

@@ -15,7 +15,7 @@ from dicom_sr.findings import Result
 from dicom_sr.profile import EncodedObject
 from dicom_sr.series import Study
 from node.files import digest_of
-from node.run.job_folder import Damaged, JobFolder
+from node.run.job_folder import KEY_FILE, Damaged, JobFolder, ready_key
 from node.run.notes import CheckNote, ContextNote, ObjectsNote, ResultNote, StudyNote
 from node.run.plain_form import packed
 from tests.factories import knee_result, knee_study
@@ -181,6 +181,20 @@ def test_a_record_that_was_changed_is_not_read_and_one_without_a_key_is_looked_u
     assert not folder.has_older_context
     folder.write_note(ContextNote(hashlib.sha256(content).hexdigest()))
     assert folder.has_older_context
+
+
+def test_a_key_that_is_made_where_files_are_is_a_word_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "data"
+    ready_key(data)
+    JobFolder(data / "jobs" / "ab").write_context(CONTEXT)
+    ready_key(data)
+    assert caplog.messages == []
+    (data / KEY_FILE).unlink()
+    ready_key(data)
+    assert caplog.messages == ["the key of the jobs' files is not there and is made anew"]
+    assert JobFolder(data / "jobs" / "ab").lacks_its_context
 
 
 def test_the_key_of_the_digests_is_the_node_accounts_alone(tmp_path: Path) -> None:
