@@ -89,9 +89,7 @@ def own_key(path: Path) -> bytes:
             write_new(path, secrets.token_bytes(KEY_BYTES))
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
-        raise ConfigurationError(
-            f"{path}: holds no key, which has {KEY_BYTES} bytes; bring it back from a backup"
-        )
+        raise ConfigurationError(f"{path}: holds no key, which has {KEY_BYTES} bytes; bring it back from a backup")
     return key
 
 
