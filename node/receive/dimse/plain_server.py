@@ -75,7 +75,7 @@ class _Server(ThreadedAssociationServer):
 class _Pace:
     """How fast a connection sends: stands between pynetdicom and its socket, and counts.
 
-    A PDU that is too long, and an A-ASSOCIATE-RQ that is refused unread, end the connection here.
+    A PDU or a message that is too long, and an A-ASSOCIATE-RQ that is refused unread, end the connection here.
     """
 
     def __init__(self, association: Any, maximum_pdu_size: int, refuse: Callable[[bytes], Rejection | None]) -> None:
@@ -120,7 +120,18 @@ class _Pace:
             if rejection is not None:
                 self._last_word(rejection.pdu())
         self._first, self._maximum = False, self._maximum_later
+        if self._message_is_endless():
+            self.cut = "Message too long"
+            self._last_word(abort_pdu(INVALID_PARAMETER))
         return data
+
+    def _message_is_endless(self) -> bool:
+        """Whether pynetdicom holds more of a message than any is long; an instance has a limit of its own."""
+        message = self.association.dimse.message
+        if message is None or isinstance(message, C_STORE_RQ):
+            return False
+        parts = (message.encoded_command_set, message.data_set)
+        return sum(part.getbuffer().nbytes for part in parts if part is not None) > MAXIMUM_MESSAGE
 
     def _last_word(self, pdu: bytes) -> NoReturn:
         self._connection.send(pdu)
@@ -138,8 +149,6 @@ class _Pace:
         arrived = self._received - self._message_from
         if message is not None and now > self._message_since + SLOW_AFTER_S + arrived / SLOW_BYTES:
             return "The sender is too slow"
-        if arrived > MAXIMUM_MESSAGE and message is not None and not isinstance(message, C_STORE_RQ):
-            return "Message too long"
         return ""
 
     def end(self, reason: str) -> None:
