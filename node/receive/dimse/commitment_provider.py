@@ -132,28 +132,24 @@ class CommitmentProvider:
         # failures by transaction and when it was asked for last, the oldest first
         self._outcomes: dict[tuple[str, datetime], dict[Reference, int]] = {}
         self._loop = Loop("storage commitment", self._work, every_s=POLL_S)
-        self._reporters = {
-            name: Loop(f"storage commitment of {name}", partial(self._report, name), every_s=None, first_s=None)
-            for name, peer in peers.items()
-            if peer.host is not None and peer.port is not None
-        }
+        self._reporters: dict[str, Loop] = {}  # by name of the peer, from its first report on
 
     def start(self) -> None:
         """Begin to send reports."""
-        for loop in (*self._reporters.values(), self._loop):
-            loop.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End after the reports that are being sent."""
-        loops = (self._loop, *self._reporters.values())
-        for loop in loops:  # all of them at once, before the first is waited for
-            loop.stopping.set()
-        for loop in loops:
-            loop.stop()
+        self._loop.stop()
+        for reporter in self._reporters.values():  # all of them at once, before the first is waited for
+            reporter.stopping.set()
+        for reporter in self._reporters.values():
+            reporter.stop()
 
     def problem(self) -> str | None:
         """Why no reports are sent at the moment, or None."""
-        return "; ".join(filter(None, (loop.problem() for loop in (self._loop, *self._reporters.values())))) or None
+        loops = (self._loop, *list(self._reporters.values()))
+        return "; ".join(filter(None, (loop.problem() for loop in loops))) or None
 
     def request(self, peer: str, information: Information) -> None:
         """Store a request. One that comes again is reported again.
@@ -228,10 +224,13 @@ class CommitmentProvider:
             due = commitments.due(CommitmentDirection.IN, self._clock()).order_by(None)
             peers = session.scalars(due.with_only_columns(CommitmentRow.peer).distinct()).all()
         for name in peers:
-            if name in self._reporters:
+            if self._address(name) is None:
+                self.send_due(name)  # which writes down why it gets none
+            elif name in self._reporters:
                 self._reporters[name].wake()
-            else:  # it cannot be called; that is written down
-                self.send_due(name)
+            else:
+                self._reporters[name] = Loop(f"storage commitment of {name}", partial(self._report, name), every_s=None)
+                self._reporters[name].start()
 
     def _report(self, name: str) -> float | None:
         return 0.0 if self.send_due(name) else None  # there may be more
@@ -243,7 +242,8 @@ class CommitmentProvider:
             transactions = session.scalars(due.with_only_columns(CommitmentRow.transaction_uid)).all()
         loop = self._reporters.get(name, self._loop)
         association: Association | None = None
-        away = ""  # why the peer takes none at the moment
+        address = self._address(name)
+        away = "" if address else f"peers.{name} has no host and port to report to"  # why it takes none at the moment
         taken = 0
         try:
             for transaction in transactions:
@@ -255,11 +255,11 @@ class CommitmentProvider:
                 if record is None:
                     continue
                 answer = away
-                if not away:
+                if address and not away:
                     outcome = self.result(record)  # first: it may take longer than a peer waits on an association
                     try:
                         if association is None or not association.is_established:
-                            association = self._associate(name)
+                            association = self._associate(self._peers[name], address)
                         answer = _send(association, outcome)
                     except PeerUnavailable as error:
                         answer = away = str(error)
@@ -343,7 +343,12 @@ class CommitmentProvider:
             return PROCESSING_FAILURE, 0.0
         return (0, changed) if same else (CLASS_INSTANCE_CONFLICT, 0.0)
 
-    def _associate(self, name: str) -> Association:
+    def _address(self, name: str) -> tuple[str, int] | None:
+        """Where a peer takes reports."""
+        peer = self._peers.get(name)
+        return (peer.host, peer.port) if peer is not None and peer.host and peer.port else None
+
+    def _associate(self, peer: Peer, address: tuple[str, int]) -> Association:
         """An association for reports to a peer.
 
         Raises
@@ -351,13 +356,10 @@ class CommitmentProvider:
         PeerUnavailable
             With what is written down of each report that it does not get.
         """
-        peer = self._peers.get(name)
-        if peer is None or peer.host is None or peer.port is None:
-            raise PeerUnavailable(f"peers.{name} has no host and port to report to")
         try:
             # asked first, because pynetdicom leaves its socket open where nobody listens
-            socket.create_connection((peer.host, peer.port), CONNECT_S).close()
-            tls = (client_context(peer.tls), peer.host) if peer.tls else None
+            socket.create_connection(address, CONNECT_S).close()
+            tls = (client_context(peer.tls), address[0]) if peer.tls else None
         except (OSError, ConfigurationError) as error:
             raise PeerUnavailable("The peer cannot be reached") from error
         ae = AE(ae_title=self._ae_title)
@@ -365,8 +367,7 @@ class CommitmentProvider:
         ae.connection_timeout = CONNECT_S
         ae.add_requested_context(StorageCommitmentPushModel)
         association = ae.associate(
-            peer.host,
-            peer.port,
+            *address,
             ae_title=peer.ae_title,
             ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
             tls_args=tls,

@@ -131,7 +131,8 @@ class _Pace:
         if message is None or isinstance(message, C_STORE_RQ):
             return False
         parts = (message.encoded_command_set, message.data_set)
-        return sum(part.getbuffer().nbytes for part in parts if part is not None) > MAXIMUM_MESSAGE
+        size: int = sum(part.getbuffer().nbytes for part in parts if part is not None)
+        return size > MAXIMUM_MESSAGE
 
     def _last_word(self, pdu: bytes) -> NoReturn:
         self._connection.send(pdu)

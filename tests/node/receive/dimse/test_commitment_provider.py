@@ -31,7 +31,7 @@ from node.demo.orthanc_process import free_port
 from node.network.commitment_information import MAXIMUM_BYTES, Information, data_set
 from node.network.sop_classes import StorageCommitmentPushModel
 from node.receive.dimse import commitment_provider
-from node.receive.dimse.commitment_provider import CommitmentProvider, Outcome
+from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
 from tests.node.receive.harness import RawPeer, Running, association, configuration, element, mr, p_data, pdv, put
@@ -259,13 +259,14 @@ def test_an_answer_on_the_requesters_association_is_not_undone_by_a_vain_report_
 ) -> None:
     with provider(tmp_path, {}) as (commitment, database):
         commitment.request("scanner", one())
-        result = commitment.result
+        settle = commitment._settle
 
-        def answered_meanwhile(record: CommitmentRow) -> Outcome:
+        def answered_meanwhile(record: CommitmentRow, answer: str) -> None:
+            monkeypatch.undo()
             commitment.reported(record.transaction_uid, 0)
-            return result(record)
+            settle(record, answer)
 
-        monkeypatch.setattr(commitment, "result", answered_meanwhile)
+        monkeypatch.setattr(commitment, "_settle", answered_meanwhile)
         assert commitment.send_due("scanner") == 0  # the peer has no address to report to
         with Session(database) as session:
             assert session.scalars(select(CommitmentRow.state)).all() == ["reported"]
@@ -314,8 +315,9 @@ def test_a_request_is_taken_while_what_another_one_names_is_looked_up(
 
     monkeypatch.setattr(Store, "is_taken", slow_disk)
     with provider(tmp_path, {}) as (commitment, _), ThreadPoolExecutor(2) as threads:
-        commitment.request("scanner", one())
-        looking = threads.submit(commitment.send_due, "scanner")
+        first = one()
+        commitment.request("scanner", first)
+        looking = threads.submit(commitment.result_of, first.transaction_uid)
         assert begun.wait(60)
         try:
             threads.submit(commitment.request, "scanner", one()).result(20)
