@@ -104,7 +104,7 @@ def series_facts(series: Series, keys: Sequence[str]) -> Facts:
     """Read what `keys` ask for from the headers of a series; what cannot be read has no value."""
     paths = [tuple(key.split(".")) for key in keys if key not in NUMBERS and key not in TEXTS]
     asked = body_parts.NAMING if BODY_PART in keys else ()
-    tags = sorted({*_ALWAYS_READ, *asked, *(path[0] for path in paths)})
+    tags = sorted({*_ALWAYS_READ, *asked, *(part for path in paths for part in path)})
     headers = list(_headers(series, tags))
     values: dict[str, tuple[Value, ...]] = {
         ".".join(path): _distinct(value for header in _each(headers) for value in _values(header, path))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -39,6 +40,7 @@ STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "AcquisitionDate")
 MAXIMUM_ITEMS = 1_000_000  # of sequences in a header: 20,000 frames with 20 macros have 400,000
 LOOKED_THROUGH = 64 * 2**20  # bytes of a file in which its items are counted
 MAXIMUM_INFLATED = 128 * 2**20  # bytes of a deflated data set; what follows them is left out
+FUNCTIONAL_GROUPS = (Tag("SharedFunctionalGroupsSequence"), Tag("PerFrameFunctionalGroupsSequence"))
 ITEM_MARKS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # (FFFE,E000) in either byte order
 PIXEL_DATA, META_GROUP = 0x7FE00008, 0x0002  # the first of the elements that hold pixels
 PIXEL_ELEMENTS = re.compile(rb"\xe0\x7f[\x08\x09\x10]\x00")  # and their tags, in little endian
@@ -52,6 +54,7 @@ def read_header(path: Path, keywords: Iterable[str]) -> Dataset | None:
     """The named elements of a file, without pixels; None if it holds no DICOM.
 
     Every value is read now, so that nothing can fail later. An element that does not hold what it should is left out.
+    Of functional groups, only what is named or holds what is named is there: ten thousand frames have ten of each.
 
     Raises
     ------
@@ -64,9 +67,10 @@ def read_header(path: Path, keywords: Iterable[str]) -> Dataset | None:
 
 
 def _read_header(open_file: Callable[[], BinaryIO], keywords: Iterable[str]) -> Dataset | None:
+    tags = [Tag(keyword) for keyword in keywords]
     try:
         with open_file() as file:
-            header = _within_bounds(file, [Tag(keyword) for keyword in keywords])
+            header = _within_bounds(file, tags)
     except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise StorageAway(unreadable(error)) from error
@@ -79,10 +83,27 @@ def _read_header(open_file: Callable[[], BinaryIO], keywords: Iterable[str]) -> 
                 del header[tag]
             if isinstance(value, Sequence):
                 for item in value:
+                    if tag in FUNCTIONAL_GROUPS:
+                        _keep_what_is_named(item, tags)
                     item.decode()
         except UNREADABLE:
             del header[tag]
     return header
+
+
+def _keep_what_is_named(group: Dataset, tags: Collection[BaseTag]) -> None:
+    """Of the functional groups of a frame, leave out those that neither are named nor hold what is; none is read."""
+    for tag in list(group.keys()):
+        if tag not in tags and not _may_hold(group.get_item(tag), tags):
+            del group[tag]
+
+
+def _may_hold(element: object, tags: Collection[BaseTag]) -> bool:
+    value = getattr(element, "value", None)
+    if isinstance(value, bytes):
+        order = "<HH" if getattr(element, "is_little_endian", True) else ">HH"
+        return any(struct.pack(order, tag.group, tag.element) in value for tag in tags)
+    return isinstance(value, Sequence) and any(tag in item for item in value for tag in tags)
 
 
 def _within_bounds(file: BinaryIO, tags: list[BaseTag]) -> Dataset:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
@@ -47,6 +49,25 @@ def enhanced(frames: int, spacing_mm: float) -> Dataset:
         groups.append(group)
     ds.PerFrameFunctionalGroupsSequence = Sequence(groups)
     return ds
+
+
+def add_frames(path: Path, frames: int, macros: int) -> None:
+    """Give a file the groups of so many frames 1 mm apart, each with other macros too; pydicom would take its time."""
+    group, position = Dataset(), Dataset()
+    position.ImagePositionPatient = ["0", "0", "77777"]
+    group.PlanePositionSequence = Sequence([position])
+    for number in range(macros):
+        macro = Dataset()
+        macro.add_new((0x0018, 0x9087), "FD", 1.0 * number)
+        group.add_new((0x0018, 0x9A00 + 2 * number), "SQ", Sequence([macro]))
+    written = DicomBytesIO()
+    written.is_little_endian, written.is_implicit_VR = True, False
+    write_dataset(written, group)
+    one = written.getvalue()
+    item = b"\xfe\xff\x00\xe0" + len(one).to_bytes(4, "little")
+    items = b"".join(item + one.replace(b"77777", b"%05d" % number) for number in range(frames))
+    with path.open("ab") as file:
+        file.write(b"\x00\x52\x30\x92SQ\0\0" + len(items).to_bytes(4, "little") + items)
 
 
 def series(folder: Path, *headers: Dataset, **attributes: str) -> Series:

@@ -10,9 +10,12 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MRImageStorage
 
+from dicom_sr.series import Instance, Series
 from node.errors import StorageAway
+from node.reading import Readers
 from node.route.facts import series_facts, study_facts
-from tests.node.route.headers import enhanced, header, series
+from node.study.headers import read_header
+from tests.node.route.headers import add_frames, enhanced, header, series
 
 
 def test_values_of_all_instances_are_there_once(tmp_path: Path) -> None:
@@ -128,7 +131,6 @@ def test_a_study_is_counted_over_its_series(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom tells of what it mends
 def test_every_file_of_the_odd_and_broken_test_data_is_read_or_counted(shared_data: Path) -> None:
-    from dicom_sr.series import Instance, Series
 
     paths = [p for folder in ("dicom-misc", "malformed") for p in (shared_data / folder).rglob("*") if p.is_file()]
     assert len(paths) > 200
@@ -146,3 +148,53 @@ def test_what_the_images_show_is_known_in_the_words_of_devices(tmp_path: Path) -
 def test_a_limb_is_one_where_no_more_is_said(tmp_path: Path) -> None:
     film = header(1, BodyPartExamined="EXTREMITY", StudyDescription="RX")
     assert series_facts(series(tmp_path, film), ["series.body_part"]).values["series.body_part"] == ("limb",)
+
+
+# ---- large and honest
+FRAMED: dict[str, object] = {"ImagePositionPatient": None, "ImageOrientationPatient": None}
+
+
+def with_frames(folder: Path, frames: int, macros: int, objects: int = 1) -> Series:
+    shared, orientation = Dataset(), Dataset()
+    orientation.ImageOrientationPatient = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    shared.PlaneOrientationSequence = [orientation]
+    more = {**FRAMED, "NumberOfFrames": frames, "SharedFunctionalGroupsSequence": [shared]}
+    found = series(folder, *(header(1, **more) for _ in range(objects)))
+    for one in found.instances:
+        add_frames(one.path, frames, macros)
+    return found
+
+
+@pytest.mark.parametrize(("frames", "macros", "objects"), [(10_000, 0, 1), (400, 12, 4)])
+def test_a_reader_reads_objects_of_many_frames(tmp_path: Path, frames: int, macros: int, objects: int) -> None:
+    asked = ["Modality", "series.slices", "EffectiveEchoTime"]
+    with Readers(1) as readers:
+        facts = readers.call(series_facts, with_frames(tmp_path, frames, macros, objects), asked)
+    assert facts.values["series.slices"] == (frames,)
+    assert facts.values["series.frames"] == (frames * objects,)
+    assert facts.values["series.orientation"] == ("axial",)
+    assert facts.unreadable == 0
+
+
+def test_a_reader_reads_a_structure_set_of_300_000_contours(tmp_path: Path) -> None:
+    found = series(tmp_path, header(Modality="RTSTRUCT"))
+    contours = b"\xfe\xff\x00\xe0\0\0\0\0" * 300_000
+    contour_sequence = b"\x06\x30\x40\0SQ\0\0" + len(contours).to_bytes(4, "little") + contours
+    item = b"\xfe\xff\x00\xe0" + len(contour_sequence).to_bytes(4, "little") + contour_sequence
+    with found.instances[0].path.open("ab") as file:
+        file.write(b"\x06\x30\x39\0SQ\0\0" + len(item).to_bytes(4, "little") + item)
+    with Readers(1) as readers:
+        facts = readers.call(series_facts, found, ["Modality"])
+    assert facts.values["Modality"] == ("RTSTRUCT",)
+
+
+def test_of_functional_groups_what_is_asked_for_is_there_and_nothing_else(tmp_path: Path) -> None:
+    (one,) = with_frames(tmp_path, 3, 2).instances
+    read = read_header(one.path, ["PerFrameFunctionalGroupsSequence", "ImagePositionPatient"])
+    assert read is not None
+    frames = read["PerFrameFunctionalGroupsSequence"].value
+    assert [[macro.keyword for macro in frame] for frame in frames] == [["PlanePositionSequence"]] * 3
+    asked = ["PlanePositionSequence", "PerFrameFunctionalGroupsSequence.PlanePositionSequence.ImagePositionPatient"]
+    facts = series_facts(with_frames(tmp_path, 3, 2), asked)
+    assert facts.values[asked[0]] == ("1 item",)
+    assert facts.values[asked[1]] == (0.0, 1.0, 2.0)
