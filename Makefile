@@ -9,7 +9,7 @@
 #   make docs                  the documentation site, in .cache/site; a warning or a broken link is an error
 #   make coverage              the tests with coverage, child processes included; ARGS as above
 #   make bench                 the short form of every benchmark
-#   make audit                 looks for known vulnerabilities in the pinned packages, once a day; `make test` does it too
+#   make audit                 looks for known vulnerabilities in the pinned packages, once a day; `make test` does it too; REQUIRE_AUDIT=1 fails where it cannot
 #   make sbom                  the list of all installed packages, for a release: build/condyle.cdx.json (CycloneDX)
 #   make lock                  constraints.txt anew from setup.cfg; ARGS=--upgrade takes the newest versions
 #   make hooks                 run the checks before each commit
@@ -67,12 +67,12 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/knee_oa_risk.py --patients 10
 	$(BIN)/python benchmarks/attacks.py --only deflated,empty-items,repetitions,half-headers,strangers --scale 0.1
 
-# once a day, because the answer changes without the packages
+# once a day, because the answer changes without the packages; where the index could not be asked, the next time again
 AUDITED := .cache/audited-$(shell date +%F)
 audit: $(AUDITED)
 $(AUDITED): $(VENV)/installed
-	@$(BIN)/python .ci/audit.py
-	@rm -f .cache/audited-* && mkdir -p .cache && touch $@
+	@rm -f .cache/audited-* && mkdir -p .cache
+	@$(BIN)/python .ci/audit.py $@
 
 sbom: $(VENV)/installed
 	@mkdir -p build
@@ -86,13 +86,12 @@ hooks: $(VENV)/installed
 
 install: $(VENV)/installed
 
-# Every file is compared with its digest before it is installed. torch is by far the largest: a build for the processor alone is
-# taken where the index offers one that is known, otherwise PyPI's with its GPU libraries.
+# Every file is compared with its digest before it is installed. torch is by far the largest, and comes in two builds.
 $(VENV)/installed: setup.cfg constraints.txt constraints-torch.txt constraints-torch-cpu.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=..." >&2; exit 1; }
 	@node/demo/packages.sh venv
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	@$(VERIFIED) constraints-torch-cpu.txt 2>/dev/null || $(VERIFIED) constraints-torch.txt
+	@.ci/torch $(VERIFIED)
 	$(VERIFIED) constraints.txt
 	$(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/pip check >/dev/null || { $(BIN)/pip check; exit 1; }

@@ -74,16 +74,18 @@ def test_a_version_with_a_known_hole_is_not_taken(name: str, version: str) -> No
     assert not any(one.specifier.contains(version) for one in required() if one.name == name)
 
 
-def audited(folder: Path, answers: str) -> subprocess.CompletedProcess[str]:
+def audited(folder: Path, answers: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The audit with a pip-audit that prints one of the two `answers`, for the first and for all packages."""
+    folder.mkdir(exist_ok=True)
     (folder / "pip-audit").write_text(
         f"#!/bin/sh\ngrep -q '^pip==20.0$' \"$2\" && first=1\n{answers}\n", encoding="utf-8"
     )
     (folder / "pip-audit").chmod(0o755)
     (folder / "python").symlink_to(sys.executable)
-    code = "import runpy, sys; sys.executable = sys.argv[1]; runpy.run_path(sys.argv[2], run_name='__main__')"
+    code = "import runpy, sys; sys.executable = sys.argv.pop(1); runpy.run_path(sys.argv.pop(1), run_name='__main__')"
     return subprocess.run(
-        [sys.executable, "-c", code, str(folder / "python"), str(ROOT / ".ci" / "audit.py")],
+        [sys.executable, "-c", code, str(folder / "python"), str(ROOT / ".ci" / "audit.py"), str(folder / "stamp")],
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -98,6 +100,7 @@ def test_a_known_vulnerability_fails_the_audit_and_is_named(tmp_path: Path) -> N
     ran = audited(tmp_path, f"echo '{{\"dependencies\": [{HOLE}, {SOUND}]}}'; exit 1")
     assert ran.returncode == 1
     assert ran.stdout == "pip 20.0: PYSEC-1, mended in 21.1\n"
+    assert not (tmp_path / "stamp").exists()
 
 
 def test_packages_without_known_vulnerabilities_pass_the_audit(tmp_path: Path) -> None:
@@ -106,6 +109,14 @@ def test_packages_without_known_vulnerabilities_pass_the_audit(tmp_path: Path) -
         f'if [ "$first" ]; then echo \'{{"dependencies": [{HOLE}]}}\'; else echo \'{{"dependencies": [{SOUND}]}}\'; fi',
     )
     assert (ran.returncode, ran.stdout) == (0, "no known vulnerabilities in 1 packages\n")
+    assert (tmp_path / "stamp").exists()
+
+
+def test_an_audit_that_breaks_off_after_the_index_has_answered_fails(tmp_path: Path) -> None:
+    first = f'if [ "$first" ]; then echo \'{{"dependencies": [{HOLE}]}}\'; else echo "HTTP 500" >&2; exit 1; fi'
+    ran = audited(tmp_path, first)
+    assert (ran.returncode, ran.stdout) == (1, "the look for known vulnerabilities broke off: HTTP 500\n")
+    assert not (tmp_path / "stamp").exists()
 
 
 @pytest.mark.parametrize(
@@ -124,6 +135,29 @@ def test_an_index_that_tells_no_vulnerabilities_is_said_and_fails_nothing(
         0,
         f"not looked for known vulnerabilities: the package index does not tell them here ({reason})\n",
     )
+    assert not (tmp_path / "stamp").exists()  # the next time again
+    assert audited(tmp_path / "demanded", answers, REQUIRE_AUDIT="1").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "said", "installed"),
+    [
+        ("true", "torch: the build for the processor alone\n", ["constraints-torch-cpu.txt"]),
+        (
+            "case $1 in *cpu*) echo 'ERROR: No matching distribution found for torch' >&2; exit 1;; esac",
+            "torch: PyPI's build with its GPU libraries, some gigabytes, because the build for the processor alone of\n"
+            "constraints-torch-cpu.txt cannot be had here (ERROR: No matching distribution found for torch)\n",
+            ["constraints-torch-cpu.txt", "constraints-torch.txt"],
+        ),
+    ],
+)
+def test_which_build_of_torch_was_taken_is_said(tmp_path: Path, command: str, said: str, installed: list[str]) -> None:
+    pip = tmp_path / "pip"
+    pip.write_text(f"#!/bin/sh\necho $1 >>{tmp_path}/asked\n{command}\n", encoding="utf-8")
+    pip.chmod(0o755)
+    ran = subprocess.run([ROOT / ".ci" / "torch", pip], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout == said
+    assert (tmp_path / "asked").read_text(encoding="utf-8").split() == installed
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
