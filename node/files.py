@@ -68,7 +68,8 @@ def file_name(identifier: str) -> str:
     """The name of a file or folder for an identifier, whoever made it up: the one way in which one becomes a path.
 
     A UID or an id of the usual kind is its own name. Any other, such as ``..``, an empty one or one with a slash, gets
-    a digest behind an underscore, with which no usual one begins: two identifiers never share a name.
+    a digest behind an underscore, with which no usual one begins: two identifiers never share a name. Where a file
+    system does not tell ``a`` from ``A``, two that differ in that alone do; UIDs and digests have no such letters.
     """
     if _LAWFUL.fullmatch(identifier):
         return identifier

@@ -58,6 +58,7 @@ class FolderDelivery:
         return Answer(Outcome.DELIVERED, "written")
 
     def _target(self, item: ObjectFile) -> Path:
+        # where a study or series has none, its folder is left out: an instance's UID is its own wherever it lies
         above = [file_name(uid) for uid in (item.study_instance_uid, item.series_instance_uid) if uid]
         return self._path.joinpath(*above, f"{file_name(item.sop_instance_uid)}.dcm")
 
