@@ -128,7 +128,7 @@ class CommitmentProvider:
         self._peers = peers
         self._leader_lock = leader_lock
         self._clock = clock
-        self._looking_up = threading.Lock()  # what a request names is looked up once, also where two threads want it
+        self._remembering = threading.Lock()
         # failures by transaction and when it was asked for last, the oldest first
         self._outcomes: dict[tuple[str, datetime], dict[Reference, int]] = {}
         self._loop = Loop("storage commitment", self._work, every_s=POLL_S)
@@ -290,10 +290,12 @@ class CommitmentProvider:
         """
         key = record.transaction_uid, record.created
         references = [(sop_class, uid) for sop_class, uid in record.references]
-        with self._looking_up:
+        with self._remembering:
             failed = self._outcomes.get(key)
-            if failed is None:
-                failed = self._outcomes[key] = self._failures(references)
+        if failed is None:
+            failed = self._failures(references)  # outside of the lock: on a slow disk it takes minutes
+            with self._remembering:
+                self._outcomes[key] = failed
                 while len(self._outcomes) > 1 and sum(1 + len(one) for one in self._outcomes.values()) > REMEMBERED:
                     del self._outcomes[next(iter(self._outcomes))]  # the oldest
         kept = [reference for reference in references if reference not in failed]

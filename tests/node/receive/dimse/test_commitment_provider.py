@@ -304,26 +304,27 @@ def test_a_peer_that_cannot_be_reached_holds_up_no_report_to_others(tmp_path: Pa
                 silent.close()  # so that the node need not wait for it
 
 
-def test_a_request_is_taken_while_what_another_one_names_is_looked_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_on_a_slow_disk_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, other = one(), Information(generate_uid(), [[MRImageStorage, "1.2.4"]])
     begun, goes_on = threading.Event(), threading.Event()
 
-    def slow_disk(_store: Store, _uid: str) -> bool:
-        begun.set()
-        return not goes_on.wait(60)
+    def is_taken(_store: Store, uid: str) -> bool:
+        if uid == slow.references[0][1]:
+            begun.set()
+            goes_on.wait(60)
+        return False
 
-    monkeypatch.setattr(Store, "is_taken", slow_disk)
+    monkeypatch.setattr(Store, "is_taken", is_taken)
     with provider(tmp_path, {}) as (commitment, _), ThreadPoolExecutor(2) as threads:
-        first = one()
-        commitment.request("scanner", first)
-        looking = threads.submit(commitment.result_of, first.transaction_uid)
+        commitment.request("scanner", slow)
+        looking = threads.submit(commitment.result_of, slow.transaction_uid)
         assert begun.wait(60)
         try:
-            threads.submit(commitment.request, "scanner", one()).result(20)
+            threads.submit(commitment.request, "scanner", other).result(20)
+            assert threads.submit(commitment.result_of, other.transaction_uid).result(20).count == 1
         finally:
             goes_on.set()
-        looking.result(60)
+        assert looking.result(60).count == 1
 
 
 def test_a_request_that_comes_again_is_looked_up_again(tmp_path: Path) -> None:
