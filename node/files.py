@@ -69,7 +69,7 @@ def file_name(identifier: str) -> str:
 
     A UID or an id of the usual kind is its own name. Any other, such as ``..``, an empty one or one with a slash, gets
     a digest behind an underscore, with which no usual one begins: two identifiers never share a name. Where a file
-    system does not tell ``a`` from ``A``, two that differ in that alone do; UIDs and digests have no such letters.
+    system does not tell ``a`` from ``A``, two that differ in that alone do, which UIDs and digests never do.
     """
     if _LAWFUL.fullmatch(identifier):
         return identifier

@@ -33,6 +33,7 @@ from node.network.sop_classes import (
     Verification,
 )
 from node.network.tls import destination_context
+from node.progress import goes_on
 from node.send.delivery import Answer, F, Outcome, by_status
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # a path given to send_c_store goes out as it lies, without decoding
@@ -154,6 +155,7 @@ class DimseDelivery:
                 query.QueryRetrieveLevel = "IMAGE"
                 query.StudyInstanceUID, query.SeriesInstanceUID, query.SOPInstanceUID = study, series, ""
                 for status, match in association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
+                    goes_on()
                     answer = status.get("Status")  # none where the peer aborts, as Orthanc does with strangers
                     if answer in PENDING and match is not None:
                         found.add(str(match.get("SOPInstanceUID", "")))

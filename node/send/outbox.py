@@ -17,8 +17,8 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from node.background import Loop
-from node.config import Configuration
+from node.background import LONGEST_S, Loop
+from node.config import Configuration, Destination, FolderDestination
 from node.database import job_states, outbox
 from node.database.connection import Database
 from node.database.tables import LaneRow
@@ -33,6 +33,12 @@ STOP_PATIENCE_S = 5.0
 CLAIM_S = 30.0
 SWEEP_S = 5.0  # until jobs are looked for that are sent and not closed
 GONE = "is no longer in the configuration"
+
+
+def longest_s(destination: Destination) -> float:
+    """How long nothing may go on while something is sent there: a peer may be silent as long as it is allowed to."""
+    silence_s = 0.0 if isinstance(destination, FolderDestination) else destination.timeout_s
+    return LONGEST_S + 2 * silence_s
 
 
 class Sender:
@@ -80,8 +86,14 @@ class Sender:
             for name, destination in configuration.destinations.items()
         }
         self._loops = {
-            name: Loop(f"sending to {name}", partial(self._send_due, name), every_s=None, first_s=None)
-            for name in self._lanes
+            name: Loop(
+                f"sending to {name}",
+                partial(self._send_due, name),
+                every_s=None,
+                first_s=None,
+                longest_s=longest_s(destination),
+            )
+            for name, destination in configuration.destinations.items()
         }
         self._polls = itertools.count()
         self._claimed = self._swept = -math.inf

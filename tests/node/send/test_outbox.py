@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from node.background import LONGEST_S
 from node.database.connection import open_database
 from node.database.migrations import migrate
 from node.database.tables import LaneRow, OutboxRow
-from node.send.outbox import Sender
+from node.send.outbox import Sender, longest_s
 from tests.node.send.outgoing import Outgoing, Peer, destinations, outgoing, silent_peer
 from tests.orthanc import Archive, free_port
 from tests.postgres import Postgres
@@ -119,3 +120,10 @@ def test_what_another_node_still_sends_to_is_left_to_it(out: Outgoing, postgres:
     assert sender._end_what_goes_nowhere()
     assert theirs.states(job) == ["refused"]
     database.dispose()
+
+
+def test_a_peer_that_may_be_silent_for_long_is_not_taken_for_stuck(tmp_path: Path) -> None:
+    dimse = {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": 104, "timeout_s": 3600}
+    made = destinations(pacs=dimse, share={"kind": "folder", "path": tmp_path}).destinations
+    assert longest_s(made["pacs"]) > LONGEST_S + 3600
+    assert longest_s(made["share"]) == LONGEST_S
