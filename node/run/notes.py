@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -128,16 +129,20 @@ class _OlderObjects:
 _N = TypeVar("_N", bound=Note)
 
 
+@cache  # one takes a millisecond to make
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
 def packed(note: Note, data: Path) -> bytes:
     """The note as JSON; the paths in it are relative to the data folder."""
-    adapter: TypeAdapter[Note] = TypeAdapter(type(note))
-    return adapter.dump_json(_with_paths(note, lambda path: Path(to_store(path, data))), indent=1)
+    return _adapter(type(note)).dump_json(_with_paths(note, lambda path: Path(to_store(path, data))), indent=1)
 
 
 def unpacked(kind: type[_N], content: bytes, data: Path) -> _N | None:
     """The note that `packed` wrote, with its paths below the data folder as it lies now; None where it is none."""
     try:
-        note: _N | None = TypeAdapter(kind).validate_json(content)
+        note: _N | None = _adapter(kind).validate_json(content)
     except ValidationError:
         note = _older(kind, content)
     return None if note is None else _with_paths(note, lambda path: resolved(str(path), data))
@@ -158,7 +163,7 @@ def _older(kind: type[_N], content: bytes) -> _N | None:
     if kind is not ObjectsNote:
         return None
     try:
-        note = TypeAdapter(_OlderObjects).validate_json(content).converted()
+        note = _adapter(_OlderObjects).validate_json(content).converted()
     except ValidationError:
         return None
     assert isinstance(note, kind)
