@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 
 from node.config.checks import boxed
 from node.database.tables import JobRow
+from node.reading import HERE
 from node.run import job_engine
 from node.run.messages import Checked, Encoded, Inferred, JobRequest
 from node.run.pool import Pool, Worker
@@ -107,7 +108,7 @@ def main() -> None:
         sys.path.insert(0, str(Path(name) / "site"))  # a box shows the packages that this process knows of
         run = {"memory_limit_mb": 2048, "box": chosen.box}
         with bench(Path(name), chosen.database, run=run) as made:
-            running = job_engine.JobEngine(made.configuration, made.database)
+            running = job_engine.JobEngine(made.configuration, made.database, HERE)
             running.start()
             try:
                 one_at_a_time(made, running, 5)  # warm

@@ -126,9 +126,9 @@ class Node:
         job_engine = JobEngine(
             configuration,
             database,
+            readers,
             contexts=lambda job, paths: look_up.for_study(job.pipeline, paths),
             priors=PriorReports(configuration, database, patient_records, readers),
-            reader=readers,
         )
         job_engine.start()
         stack.callback(job_engine.stop)

@@ -21,6 +21,7 @@ from node.database import erasure
 from node.database.connection import Database
 from node.database.erasure import Traces
 from node.prior.own_reports import erase_reports
+from node.reading import HERE
 from node.receive.store.retention import delete_file
 
 
@@ -64,7 +65,7 @@ def erase(study: str, config: Path, *, yes: bool, arriving: bool = False) -> int
     except OSError as error:  # nothing is forgotten of which a file is left
         complaints.print(f"{study}: a file of it cannot be deleted: {error.strerror}; nothing is written down")
         return NOT_RIGHT
-    job_engine = JobEngine(configuration, database)
+    job_engine = JobEngine(configuration, database, HERE)
     try:
         job_engine.forget(found.jobs)
     finally:

@@ -27,6 +27,7 @@ from node.database.queries import list_jobs as list_rows
 from node.database.states import ForbiddenTransition
 from node.database.tables import DecisionRow, EventRow, JobRow
 from node.errors import JobFailed
+from node.reading import HERE
 
 WATCH_S = 0.5
 REASON_WIDTH = 20  # columns, at least; of an answer too
@@ -206,7 +207,7 @@ def send_to(config: Path, job: str, destinations: Sequence[str]) -> int:
             complaints.print(f"--to: {name!r}: no such destination; there are: {known}", markup=False)
             return USAGE
     found = find_job(database, job).id
-    job_engine = JobEngine(configuration, database)
+    job_engine = JobEngine(configuration, database, HERE)
     try:
         job_engine.send_to(found, destinations)
     except (ForbiddenTransition, JobFailed) as error:
@@ -223,7 +224,7 @@ def _by_operator(config: Path, job: str, what: Literal["restart", "cancel"], don
 
     configuration, database = opened(config)
     found = find_job(database, job).id
-    job_engine = JobEngine(configuration, database)
+    job_engine = JobEngine(configuration, database, HERE)
     try:
         job_engine.restart(found) if what == "restart" else job_engine.cancel(found)
     except ForbiddenTransition as error:

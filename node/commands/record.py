@@ -16,13 +16,14 @@ from node.errors import ConfigurationError
 from node.patient_records.intake import Intake
 from node.patient_records.look_up import open_patient_records
 from node.patient_records.store import new_key
+from node.reading import HERE
 from pipelines.records.record import IdentityMismatch
 
 
 def record(paths: Sequence[Path], config: Path) -> int:
     """Import each file and print what was read from it; 1 if any was refused."""
     configuration = read(config)
-    intake = Intake(open_patient_records(configuration), configuration.records)
+    intake = Intake(open_patient_records(configuration), configuration.records, HERE)
     table = Table("file", "records", "events", "not used")
     refused = 0
     for path in paths:

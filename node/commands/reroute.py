@@ -146,13 +146,10 @@ def _rerouting(config: Path) -> Iterator[tuple[Configuration, Database, Reroute]
     from node.run.job_engine import JobEngine
 
     configuration, database = opened(config)
-    job_engine = JobEngine(configuration, database)
     with Readers(instances=configuration.node.data / "instances" if boxed(configuration) else None) as readers:
+        job_engine = JobEngine(configuration, database, readers)
         try:
-            yield (
-                configuration,
-                database,
-                Reroute(configuration, database, job_engine, lambda: datetime.now(UTC), readers),
-            )
+            rerouting = Reroute(configuration, database, job_engine, lambda: datetime.now(UTC), readers)
+            yield configuration, database, rerouting
         finally:
             job_engine.stop()

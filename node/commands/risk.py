@@ -52,7 +52,7 @@ def risk(patient: str, config: Path, issuer: str | None = None, day: date | None
     with opening_errors(configuration):
         database = set_up(configuration)
     records = open_patient_records(configuration)
-    engine = JobEngine(configuration, database)
+    engine = JobEngine(configuration, database, HERE)
     requests = RecordRequests(configuration, database, records, RecordLookUp(configuration, records, HERE), engine)
     try:
         answer = _answer(engine, requests, (patient, issuer, day or date.today()), configuration.records.answer_wait_s)

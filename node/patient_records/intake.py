@@ -13,7 +13,7 @@ from dicom_sr.errors import UnsuitableInput
 from node.config import RecordSettings
 from node.patient_records.reading import ReadMessage, read_fhir, read_hl7
 from node.patient_records.store import PatientRecords
-from node.reading import HERE, Reader
+from node.reading import Reader
 from pipelines.records.fhir import read_bundle
 from pipelines.records.hl7 import Incoming, read_message
 from pipelines.records.hl7_text import decoded, is_hl7, messages
@@ -66,7 +66,7 @@ class Intake:
         Reads what others sent; files of the operator are read here.
     """
 
-    def __init__(self, records: PatientRecords, settings: RecordSettings, reader: Reader = HERE) -> None:
+    def __init__(self, records: PatientRecords, settings: RecordSettings, reader: Reader) -> None:
         self._records, self._settings, self._reader = records, settings, reader
 
     @property

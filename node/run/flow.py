@@ -29,7 +29,7 @@ from node.database.jobs import ON_REQUEST, JobState
 from node.database.tables import JobRow
 from node.errors import JobFailed, MustWait, NodeError, NoRoom, ReaderDied, StorageAway, WorkerDied
 from node.files import FULL, free_bytes, is_full
-from node.reading import HERE, Reader
+from node.reading import Reader
 from node.run.hand_over import destination_of, digest, encoding, queue
 from node.run.job_folder import JobFolder
 from node.run.job_images import JobImages
@@ -116,12 +116,12 @@ class Flow:
 
     Parameters
     ----------
+    reader
+        Reads what the node must know of the images.
     contexts
         Finds the patient's record for a job; the files are the job's instances.
     priors
         Finds the patient's earlier report for a job, and keeps what the job reports.
-    reader
-        Reads what the node must know of the images.
     """
 
     def __init__(
@@ -129,9 +129,9 @@ class Flow:
         configuration: Configuration,
         database: Database,
         pool: Pool,
+        reader: Reader,
         contexts: Contexts | None = None,
         priors: Priors | None = None,
-        reader: Reader = HERE,
     ) -> None:
         self._configuration, self._database, self._pool = configuration, database, pool
         self._contexts, self._priors = contexts, priors

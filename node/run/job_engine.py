@@ -40,7 +40,7 @@ from node.database.tables import ExecutorRow, JobRow
 from node.errors import ConfigurationError, JobFailed, MustWait, NodeError
 from node.files import PRIVATE_FILE, is_full
 from node.progress import goes_on
-from node.reading import HERE, Reader
+from node.reading import Reader
 from node.run.flow import Contexts, Flow, Priors
 from node.run.hand_over import queue_further
 from node.run.job_folder import JobFolder, ready_key
@@ -171,12 +171,12 @@ class JobEngine:
     ----------
     database
         As `set_up` returned it.
+    reader
+        Reads what the node must know of the images.
     contexts
         Finds the patient's record for pipelines that want it.
     priors
         Finds the patient's earlier report for pipelines that compare with it.
-    reader
-        Reads what the node must know of the images.
     name
         This node among all that share the database; by default `job_states.node_name`.
     """
@@ -185,12 +185,12 @@ class JobEngine:
         self,
         configuration: Configuration,
         database: Database,
+        reader: Reader,
         contexts: Contexts | None = None,
         name: str | None = None,
         beat_s: float = BEAT_S,
         dead_after_s: float = DEAD_AFTER_S,
         priors: Priors | None = None,
-        reader: Reader = HERE,
     ) -> None:
         self.executor_id = name or job_states.node_name(configuration)
         self._configuration, self._database, self._contexts = configuration, database, contexts
@@ -235,7 +235,7 @@ class JobEngine:
         remove_all(self._configuration.node.data, self.executor_id)
         self._pool = self._new_pool(run.workers, tuple(warm.values()))
         self._pool.start()
-        _flow = Flow(self._configuration, self._database, self._pool, self._contexts, self._priors, self._reader)
+        _flow = Flow(self._configuration, self._database, self._pool, self._reader, self._contexts, self._priors)
         self._beat()
         configuration: DBOSConfig = {
             "name": NAME,
@@ -319,7 +319,7 @@ class JobEngine:
             return
         pool = self._new_pool(1)
         try:  # its process starts with the first job
-            self._alone = Flow(self._configuration, self._database, pool, self._contexts, self._priors, self._reader)
+            self._alone = Flow(self._configuration, self._database, pool, self._reader, self._contexts, self._priors)
             yield True
         finally:
             self._alone = None

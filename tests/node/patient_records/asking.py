@@ -16,6 +16,7 @@ import pytest
 from node.commands.record import record
 from node.config.route_settings import read_with_settings
 from node.patient_records.store import new_key
+from node.reading import HERE
 from node.run.job_engine import JobEngine, set_up
 from tests.node.run.trial import install_trial
 from tests.running import RunningNode
@@ -112,7 +113,7 @@ def clean_up(node: RunningNode) -> int:
     """Delete what is deleted `run.keep_jobs_days` after it ended; of how many jobs."""
     configuration = read_with_settings(node.config)
     database = set_up(configuration)
-    engine = JobEngine(configuration, database)
+    engine = JobEngine(configuration, database, HERE)
     try:
         return engine.clean(datetime.now(UTC) + timedelta(days=31))
     finally:

@@ -25,6 +25,7 @@ from node.config import RecordSettings
 from node.patient_records.intake import Intake
 from node.patient_records.mllp import MllpServer
 from node.patient_records.store import PatientRecords
+from node.reading import HERE
 from pipelines.records import fhir, hl7
 from pipelines.records.record import IdentityMismatch
 from tests.properties import SECRET, STABLE, hostile
@@ -65,7 +66,7 @@ def test_the_segments_are_those_that_are_read() -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MllpServer]:
     """Answers; it is asked without a connection."""
     store = PatientRecords(tmp_path_factory.mktemp("free-text") / "records")
-    server = MllpServer("127.0.0.1", 0, Intake(store, RecordSettings()))
+    server = MllpServer("127.0.0.1", 0, Intake(store, RecordSettings(), HERE))
     yield server
     server.server_close()
 

@@ -32,7 +32,7 @@ def configuration(folder: Path, **records: Any) -> Configuration:
 
 
 def take_in(settings: Configuration, bundle: dict[str, Any]) -> None:
-    Intake(open_patient_records(settings), settings.records).bundle(json.dumps(bundle).encode())
+    Intake(open_patient_records(settings), settings.records, HERE).bundle(json.dumps(bundle).encode())
 
 
 def look_up(settings: Configuration, *pauses_s: float) -> RecordLookUp:

@@ -18,7 +18,7 @@ from node.patient_records import mllp, reading
 from node.patient_records.intake import Intake
 from node.patient_records.room import Room
 from node.patient_records.store import PatientRecords
-from node.reading import Readers
+from node.reading import HERE, Readers
 from tests.node.patient_records.stored import there
 from tests.pipelines.records.test_hl7 import ADT, ORU
 from tests.waiting import until
@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> PatientRecords:
 
 @pytest.fixture
 def server(store: PatientRecords) -> Iterator[mllp.MllpServer]:
-    with mllp.MllpServer("127.0.0.1", 0, Intake(store, RecordSettings())) as running:
+    with mllp.MllpServer("127.0.0.1", 0, Intake(store, RecordSettings(), HERE)) as running:
         yield running
 
 
@@ -136,7 +136,7 @@ def test_a_message_without_end_is_given_up(server: mllp.MllpServer, monkeypatch:
 def test_strangers_are_not_listened_to(store: PatientRecords) -> None:
     nobody = [ipaddress.ip_network("192.0.2.0/24")]
     with (
-        mllp.MllpServer("127.0.0.1", 0, Intake(store, RecordSettings()), nobody) as server,
+        mllp.MllpServer("127.0.0.1", 0, Intake(store, RecordSettings(), HERE), nobody) as server,
         connect(server) as connection,
     ):
         connection.sendall(framed(ADT))

@@ -131,7 +131,6 @@ def test_a_study_is_counted_over_its_series(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom tells of what it mends
 def test_every_file_of_the_odd_and_broken_test_data_is_read_or_counted(shared_data: Path) -> None:
-
     paths = [p for folder in ("dicom-misc", "malformed") for p in (shared_data / folder).rglob("*") if p.is_file()]
     assert len(paths) > 200
     instances = tuple(Instance(str(number), "", path) for number, path in enumerate(paths))

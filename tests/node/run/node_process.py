@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from node import log
 from node.config import Configuration
+from node.reading import HERE
 from node.run.job_engine import JobEngine, set_up
 from node.send.outbox import Sender
 from tests.node.run.trial import ROOT, Bench
@@ -103,7 +104,7 @@ def run_jobs(note: dict[str, Any]) -> None:
     log.configure("json")
     configuration = Configuration.model_validate(note["configuration"])
     database = set_up(configuration)
-    engine = JobEngine(configuration, database, name=note["name"], beat_s=0.5, dead_after_s=note["dead_after_s"])
+    engine = JobEngine(configuration, database, HERE, name=note["name"], beat_s=0.5, dead_after_s=note["dead_after_s"])
     engine.start()
     Sender(configuration, database, first_retry_s=0.2, name=note["name"], claim_s=note["dead_after_s"]).start()
     Path(note["ready"]).touch()

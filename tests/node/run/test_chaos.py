@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from node.database.jobs import JobState
 from node.database.tables import JobRow, ObjectRow, OutboxRow
+from node.reading import HERE
 from node.run.job_engine import JobEngine
 from tests.node.run.node_process import NodeProcess
 from tests.node.run.trial import Bench, bench, install_trial
@@ -53,7 +54,7 @@ def test_many_jobs_survive_random_kills(
         peer.listen() as port,
         bench(tmp_path, database, destinations={"pacs": peer.destination(port)}, routes=routes) as made,
     ):
-        submitter = JobEngine(made.configuration, made.database)
+        submitter = JobEngine(made.configuration, made.database, HERE)
         jobs = [replace(made.job(run_s=chance.uniform(0, 0.2)), priority=chance.randint(50, 150)) for _ in range(count)]
         for job in jobs:
             submitter.submit(job)

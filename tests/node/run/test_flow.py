@@ -18,6 +18,7 @@ from node.database import job_states, outbox
 from node.database.jobs import Job, JobState
 from node.database.tables import EventRow, ObjectRow, OutboxRow
 from node.errors import ReaderDied
+from node.reading import HERE
 from node.run.flow import MAX_STARTS, Flow
 from node.run.job_folder import KEY_FILE
 from node.run.pool import Pool
@@ -29,7 +30,7 @@ OLDER_KEY = "0f" * 32
 
 def flow_of(made: Bench) -> Flow:
     """The steps, with a pool whose processes are not started: the step in question needs none."""
-    return Flow(made.configuration, made.database, Pool(1, 60.0, 2048))
+    return Flow(made.configuration, made.database, Pool(1, 60.0, 2048), HERE)
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
 def after_an_edit(made: Bench, pool: Pool, **profile: Any) -> Flow:
     """The steps in a node that was started again with another profile of its only destination."""
     archive = {"kind": "folder", "path": made.folder / "archive", "profile": profile}
-    return Flow(configuration(made.folder, destinations={"archive": archive}), made.database, pool)
+    return Flow(configuration(made.folder, destinations={"archive": archive}), made.database, pool, HERE)
 
 
 def queued(made: Bench, job: Job) -> set[tuple[str, str]]:
@@ -124,7 +125,7 @@ def test_a_destination_whose_profile_was_edited_after_encoding_gets_what_it_asks
     tmp_path: Path, pool: Pool
 ) -> None:
     with bench(tmp_path) as made:
-        flow, job = Flow(made.configuration, made.database, pool), running_job(made)
+        flow, job = Flow(made.configuration, made.database, pool, HERE), running_job(made)
         flow.prepare(job.id)
         encoded = flow.encode(job.id, flow.infer(job.id)["result"], None)["objects"]
         after_an_edit(made, pool, measurement_report="comprehensive").hand_over(job.id, encoded, "sending")
@@ -139,7 +140,7 @@ def test_a_record_whose_key_was_not_restored_is_looked_up_again(tmp_path: Path, 
         with Session(made.database) as session, session.begin():
             job_states.record(session, job)
             job_states.move(session, job.id, JobState.RUNNING)
-        flow = Flow(made.configuration, made.database, pool, contexts=lambda *_: CONTEXT)
+        flow = Flow(made.configuration, made.database, pool, HERE, contexts=lambda *_: CONTEXT)
         flow.prepare(job.id)
         key_file = made.configuration.node.data / KEY_FILE
         if key is None:
@@ -152,7 +153,7 @@ def test_a_record_whose_key_was_not_restored_is_looked_up_again(tmp_path: Path, 
 
 def test_what_could_not_be_made_stands_in_the_timeline_and_the_job_goes_on(tmp_path: Path, pool: Pool) -> None:
     with bench(tmp_path) as made:
-        flow, job = Flow(made.configuration, made.database, pool), running_job(made, behaviour="map_beside")
+        flow, job = Flow(made.configuration, made.database, pool, HERE), running_job(made, behaviour="map_beside")
         flow.prepare(job.id)
         encoded = flow.encode(job.id, flow.infer(job.id)["result"], None)["objects"]
         flow.hand_over(job.id, encoded, "sending")
@@ -163,7 +164,7 @@ def test_what_could_not_be_made_stands_in_the_timeline_and_the_job_goes_on(tmp_p
 
 def test_images_that_a_pipeline_left_aside_stand_in_timeline_and_summary(tmp_path: Path, pool: Pool) -> None:
     with bench(tmp_path) as made:
-        flow, job = Flow(made.configuration, made.database, pool), running_job(made, behaviour="leave")
+        flow, job = Flow(made.configuration, made.database, pool, HERE), running_job(made, behaviour="leave")
         flow.prepare(job.id)
         flow.infer(job.id)
         sentence = "Left aside: 1 image (9), a capture."
@@ -177,7 +178,7 @@ def test_a_hand_over_that_encoded_again_and_was_cut_off_is_done_when_it_is_repea
     tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with bench(tmp_path) as made:
-        flow, job = Flow(made.configuration, made.database, pool), running_job(made)
+        flow, job = Flow(made.configuration, made.database, pool, HERE), running_job(made)
         flow.prepare(job.id)
         encoded = flow.encode(job.id, flow.infer(job.id)["result"], None)["objects"]
         edited = after_an_edit(made, pool, measurement_report="comprehensive")
@@ -192,7 +193,7 @@ def test_a_hand_over_that_encoded_again_and_was_cut_off_is_done_when_it_is_repea
 
 def test_a_destination_that_was_edited_to_want_missing_results_is_told_of_one(tmp_path: Path, pool: Pool) -> None:
     with bench(tmp_path) as made:
-        flow, job = Flow(made.configuration, made.database, pool), running_job(made)
+        flow, job = Flow(made.configuration, made.database, pool, HERE), running_job(made)
         flow.prepare(job.id)
         assert flow.encode(job.id, None, "too few slices")["objects"] is None
         after_an_edit(made, pool, not_run_reports=True).hand_over(job.id, None, "unsuitable", "too few slices")
@@ -201,7 +202,7 @@ def test_a_destination_that_was_edited_to_want_missing_results_is_told_of_one(tm
 
 def test_a_result_that_an_earlier_version_kept_in_its_own_form_is_made_again(tmp_path: Path, pool: Pool) -> None:
     with bench(tmp_path) as made:
-        flow, job = Flow(made.configuration, made.database, pool), running_job(made)
+        flow, job = Flow(made.configuration, made.database, pool, HERE), running_job(made)
         flow.prepare(job.id)
         flow.infer(job.id)
         folder = flow.folder(job.id).path

@@ -21,6 +21,7 @@ from node.database.jobs import Job, JobState, revision_of
 from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import InstanceRow, JobRow, ObjectRow, OutboxRow, SeriesRow
 from node.errors import ConfigurationError, JobNotFound
+from node.reading import HERE
 from node.run.job_engine import JobEngine
 from tests.node.backlog import add, fill, job_row, whole_tables_read
 from tests.node.run.trial import Bench, bench, install_trial, mr_instances
@@ -69,7 +70,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     }
     with pytest.MonkeyPatch.context() as patch, bench(folder, **more) as made:
         patch.setenv("PYTHONPATH", paths)
-        engine = JobEngine(made.configuration, made.database, beat_s=0.5)
+        engine = JobEngine(made.configuration, made.database, HERE, beat_s=0.5)
         engine.start()
         try:
             yield Running(made, engine)
@@ -409,7 +410,7 @@ def test_old_jobs_are_cleaned_up_behind_any_number_that_have_to_stay(tmp_path: P
         add(made.database, JobRow, [job_row(job_id, state=JobState.DONE, updated=later) for job_id in done])
         for job_id in ("0" * 32, *done):
             (made.data / "jobs" / job_id).mkdir(parents=True)
-        engine = JobEngine(made.configuration, made.database)
+        engine = JobEngine(made.configuration, made.database, HERE)
         with whole_tables_read(made.database) as read:
             assert engine.clean(old + timedelta(days=60)) == 3
         assert read == set()
@@ -452,7 +453,7 @@ def test_a_running_job_that_the_engine_has_lost_is_taken_up(running: Running) ->
 
 
 def test_two_engines_do_not_share_a_folder(running: Running) -> None:
-    second = JobEngine(running.bench.configuration, running.bench.database)
+    second = JobEngine(running.bench.configuration, running.bench.database, HERE)
     with pytest.raises(ConfigurationError, match="is in use by another node"):
         second.start()
     second.stop()

@@ -84,7 +84,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visits]:
         patch.syspath_prepend(str(folder / "site"))
         registry._entry_points.cache_clear()
         priors = PriorReports(made.configuration, made.database, PatientRecords(made.data / "records"), HERE)
-        engine = JobEngine(made.configuration, made.database, beat_s=0.5, priors=priors)
+        engine = JobEngine(made.configuration, made.database, HERE, beat_s=0.5, priors=priors)
         engine.start()
         try:
             yield Visits(made, engine)

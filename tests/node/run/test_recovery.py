@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from node.database.jobs import Job
 from node.database.tables import ExecutorRow
+from node.reading import HERE
 from node.run.job_engine import JobEngine
 from tests.node.run.node_process import NodeProcess
 from tests.node.run.trial import Bench, bench, install_trial
@@ -77,7 +78,7 @@ def hold(tmp_path: Path) -> Iterator[Path]:
 def submit(made: Bench, **settings: Any) -> Job:
     """A job that whoever is there takes."""
     job = made.job(**settings)
-    engine = JobEngine(made.configuration, made.database)
+    engine = JobEngine(made.configuration, made.database, HERE)
     engine.submit(job)
     engine.stop()
     return job
@@ -85,7 +86,7 @@ def submit(made: Bench, **settings: Any) -> Job:
 
 def test_a_single_command_runs_no_job_where_a_node_of_another_machine_lives(tmp_path: Path, postgres: Postgres) -> None:
     with bench(tmp_path, postgres.database()) as made:
-        engine = JobEngine(made.configuration, made.database)
+        engine = JobEngine(made.configuration, made.database, HERE)
         with Session(made.database) as session, session.begin():
             session.add(ExecutorRow(id="elsewhere:1", seen=func.current_timestamp()))
         with engine.alone() as alone:

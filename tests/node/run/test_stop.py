@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from node.reading import HERE
 from node.run.job_engine import JobEngine
 from tests.node.run.trial import Bench, bench, install_trial
 from tests.waiting import until
@@ -24,7 +25,7 @@ def test_a_node_that_is_stopped_and_started_goes_on_where_it_was(
         hold = tmp_path / "hold"
         hold.touch()
         job = made.job(run_while=str(hold))
-        first = JobEngine(made.configuration, made.database)
+        first = JobEngine(made.configuration, made.database, HERE)
         first.start()
         first.submit(job)
         until(lambda: job.series_instance_uids[0] in made.said("run"))
@@ -36,12 +37,12 @@ def test_a_node_that_is_stopped_and_started_goes_on_where_it_was(
         assert made.state(job) == "running"
         # being stopped is not the job's fault, however often it happens
         for begun in (2, 3):
-            again = JobEngine(made.configuration, made.database)
+            again = JobEngine(made.configuration, made.database, HERE)
             again.start()
             until(partial(_has_begun, made, begun))
             again.stop()
         hold.unlink()
-        last = JobEngine(made.configuration, made.database)
+        last = JobEngine(made.configuration, made.database, HERE)
         last.start()
         try:
             until(lambda: made.state(job) == "sending")
@@ -55,7 +56,7 @@ def test_a_node_that_is_stopped_and_started_goes_on_where_it_was(
 def test_an_engine_that_cannot_start_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
     with bench(tmp_path) as made:
-        engine = JobEngine(made.configuration, made.database)
+        engine = JobEngine(made.configuration, made.database, HERE)
         monkeypatch.setattr("dbos.DBOS.launch", lambda: time.strptime("not a time", "%H"))
         with pytest.raises(ValueError, match="not a time"):
             engine.start()

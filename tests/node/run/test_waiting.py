@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from node.database.jobs import Job
+from node.reading import HERE
 from node.run import flow
 from node.run.job_engine import JobEngine
 from tests.needs import missing
@@ -43,7 +44,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waiting]:
         patch.setenv("PYTHONPATH", paths)
         patch.setattr(flow, "FIRST_PAUSE_S", 0.1)
         patch.setattr(flow, "LONGEST_PAUSE_S", 0.2)
-        engine = JobEngine(made.configuration, made.database, beat_s=0.5)
+        engine = JobEngine(made.configuration, made.database, HERE, beat_s=0.5)
         engine.start()
         try:
             yield Waiting(made, engine)
