@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from pynetdicom import _config, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.transport import AssociationSocket
 
 _config.LOG_HANDLER_LEVEL = "none"  # its own log of events quotes data sets
 
 ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S = 30.0, 10.0
 MAXIMUM_PDU_SIZE = 131072
+LARGEST_MESSAGE = 64 * 1024  # bytes of an answer of a peer; an honest one has some hundred
 
 
 def _close_socket(connection: AssociationSocket) -> None:
@@ -56,18 +59,36 @@ def no_delay(event: evt.Event) -> None:
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def bounded(event: evt.Event) -> None:
-    """Read no PDU that is longer than the peer was told that it may be: pynetdicom would keep all of it, 4 GB too."""
-    connection: Any = event.assoc.dul.socket  # there is one: it has just been opened
+def bounded(event: evt.Event, larger: Mapping[type[DIMSEMessage], int] | None = None) -> None:
+    """End the association at a PDU that is longer than was agreed, or an endless message: pynetdicom keeps all of it.
+
+    Parameters
+    ----------
+    event
+        The opening of the connection.
+    larger
+        Bytes of the kinds of message that may have more than `LARGEST_MESSAGE`.
+    """
+    association, limits = event.assoc, larger or {}
+    connection: Any = association.dul.socket  # there is one: it has just been opened
     read = connection.recv
 
     def recv(count: int) -> bytearray:
         if count > MAXIMUM_PDU_SIZE:
             raise ConnectionError("a PDU is longer than agreed")
+        message = association.dimse.message
+        if message is not None and held_bytes(message) > limits.get(type(message), LARGEST_MESSAGE):
+            raise ConnectionError("a message is longer than any honest one")
         data: bytearray = read(count)
         return data
 
     connection.recv = recv
+
+
+def held_bytes(message: DIMSEMessage) -> int:
+    """How much pynetdicom holds of a message that is coming in."""
+    parts = (message.encoded_command_set, message.data_set)
+    return sum(part.getbuffer().nbytes for part in parts if part is not None)
 
 
 def refusal(association: Association) -> str:

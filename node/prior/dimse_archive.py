@@ -28,7 +28,6 @@ FIND, GET, MOVE = (
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
 )
-LARGEST_ANSWER = 64 * 1024  # bytes of one answer to C-FIND; an honest one has some hundred
 SUCCESS, PENDING, OUT_OF_RESOURCES = 0x0000, (0xFF00, 0xFF01), 0xA700
 
 Received = Callable[[str, float], bytes]  # an instance that came to the node's port: SOP Instance UID, patience
@@ -208,8 +207,7 @@ class DimseArchive:
                 tls_args=(destination_context(destination.tls), destination.host) if destination.tls else None,
                 evt_handlers=[
                     (evt.EVT_CONN_OPEN, no_delay),
-                    (evt.EVT_CONN_OPEN, bounded),
-                    (evt.EVT_PDU_RECV, _end_of_endless),
+                    (evt.EVT_CONN_OPEN, bounded, [{C_STORE_RQ: LARGEST}]),
                     (evt.EVT_C_STORE, self._take),
                 ],
             )
@@ -236,16 +234,6 @@ class DimseArchive:
             association.release()
         except PeerUnavailable:
             association.abort()
-
-
-def _end_of_endless(event: evt.Event) -> None:
-    """End the association where an answer is longer than any honest one: pynetdicom would keep and decode all of it."""
-    message, connection = event.assoc.dimse.message, event.assoc.dul.socket
-    if message is None or message.data_set is None or connection is None:
-        return
-    limit = LARGEST if isinstance(message, C_STORE_RQ) else LARGEST_ANSWER
-    if message.data_set.getbuffer().nbytes > limit:
-        connection.close()
 
 
 def _identifier(reference: ReportReference) -> Dataset:

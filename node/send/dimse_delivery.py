@@ -11,6 +11,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, build_role, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_messages import N_EVENT_REPORT_RQ
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.events import EventHandlerType
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
@@ -19,11 +20,12 @@ from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 from dicom_sr.profile import ObjectFile
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
-from node.network.commitment_information import Information, NotTaken, read_information
+from node.network.commitment_information import MAXIMUM_BYTES, Information, NotTaken, read_information
 from node.network.requestor import (
     ACSE_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
     MAXIMUM_PDU_SIZE,
+    bounded,
     no_delay,
     refusal,
 )
@@ -269,7 +271,11 @@ class DimseDelivery:
                 max_pdu=MAXIMUM_PDU_SIZE,
                 ext_neg=list(roles) or None,
                 tls_args=(destination_context(destination.tls), destination.host) if destination.tls else None,
-                evt_handlers=[(evt.EVT_CONN_OPEN, no_delay), *handlers],
+                evt_handlers=[
+                    (evt.EVT_CONN_OPEN, no_delay),
+                    (evt.EVT_CONN_OPEN, bounded, [{N_EVENT_REPORT_RQ: MAXIMUM_BYTES}]),
+                    *handlers,
+                ],
             )
         except (OSError, RuntimeError) as error:  # unknown host, unreadable certificate
             raise PeerUnavailable(f"{self._name}: {error}") from error

@@ -44,7 +44,7 @@ from node.network.commitment_information import (
     Reference,
     data_set,
 )
-from node.network.requestor import no_delay
+from node.network.requestor import bounded, no_delay
 from node.network.sop_classes import StorageCommitmentPushModel
 from node.network.tls import client_context
 from node.progress import goes_on
@@ -373,7 +373,7 @@ class CommitmentProvider:
             ae_title=peer.ae_title,
             ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
             tls_args=tls,
-            evt_handlers=[(evt.EVT_CONN_OPEN, no_delay)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, no_delay), (evt.EVT_CONN_OPEN, bounded)],
         )
         if not association.is_established:
             refused = "The peer refused the association" if association.is_rejected else "The peer cannot be reached"

@@ -24,6 +24,7 @@ from node.background import Loop
 from node.config import DimseSettings
 from node.database.states import AssociationOutcome
 from node.errors import ConfigurationError
+from node.network.requestor import held_bytes
 from node.receive.dimse.admission import Rejection
 from node.receive.dimse.associate_request import MAXIMUM_ASSOCIATE, excess, titles
 from node.receive.dimse.fast_association import MAXIMUM_MESSAGE, PDU_S, SLOW_AFTER_S, SLOW_BYTES
@@ -128,11 +129,7 @@ class _Pace:
     def _message_is_endless(self) -> bool:
         """Whether pynetdicom holds more of a message than any is long; an instance has a limit of its own."""
         message = self.association.dimse.message
-        if message is None or isinstance(message, C_STORE_RQ):
-            return False
-        parts = (message.encoded_command_set, message.data_set)
-        size: int = sum(part.getbuffer().nbytes for part in parts if part is not None)
-        return size > MAXIMUM_MESSAGE
+        return message is not None and not isinstance(message, C_STORE_RQ) and held_bytes(message) > MAXIMUM_MESSAGE
 
     def _last_word(self, pdu: bytes) -> NoReturn:
         self._connection.send(pdu)

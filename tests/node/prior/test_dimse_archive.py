@@ -12,13 +12,14 @@ from pynetdicom import AE, evt
 from node.config import DimseDestination
 from node.demo.orthanc_process import free_port
 from node.errors import PeerUnavailable
+from node.network.requestor import LARGEST_MESSAGE
 from node.network.sop_classes import StudyRootQueryRetrieveInformationModelFind
 from node.prior.archive import Deadline
-from node.prior.dimse_archive import LARGEST_ANSWER, DimseArchive
+from node.prior.dimse_archive import DimseArchive
 from tests.scp import end, listen
 
 
-@pytest.mark.parametrize("bytes_", [100, 8 * LARGEST_ANSWER])
+@pytest.mark.parametrize("bytes_", [100, 8 * LARGEST_MESSAGE])
 def test_an_answer_longer_than_any_honest_one_ends_the_search(bytes_: int) -> None:
     def find(event: Any) -> Iterator[tuple[int, Dataset | None]]:
         match = Dataset()
@@ -32,7 +33,7 @@ def test_an_answer_longer_than_any_honest_one_ends_the_search(bytes_: int) -> No
     destination = DimseDestination(kind="dimse", ae_title="ARCHIVE", host="127.0.0.1", port=port)
     archive = DimseArchive("pacs", destination, "CONDYLE", "auto", Deadline("pacs", 20), lambda *_: b"", [])
     try:
-        if bytes_ > LARGEST_ANSWER:
+        if bytes_ > LARGEST_MESSAGE:
             with pytest.raises(PeerUnavailable):
                 list(archive.reports("1.2"))
         else:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -16,11 +18,14 @@ from pynetdicom import AE, evt
 from dicom_sr.profile import ObjectFile
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
+from node.network.sop_classes import Verification
 from node.send.delivery import Answer, Outcome, by_status
 from node.send.dimse_delivery import DimseDelivery
+from tests.node.receive.harness import p_data, pdv
 from tests.node.send.outgoing import Outgoing, Peer, outgoing
 from tests.orthanc import free_port
 from tests.scp import end, listen, port_of
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -195,3 +200,27 @@ def test_a_peer_with_a_certificate_that_is_not_trusted_gets_nothing(item: Object
         with pytest.raises(PeerUnavailable):
             list(delivery(port, tls={**tls, "trusted": certificates / "other.pem"}).send([item]))
         assert peer.uids == []
+
+
+def test_an_answer_without_end_is_not_kept() -> None:
+    sent: list[int] = []
+
+    def endless(event: Any) -> int:
+        piece = p_data(pdv(bytes(16_000), 1))  # of a command that does not end
+        with contextlib.suppress(OSError):
+            for _ in range(1500):
+                event.assoc.dul.socket.socket.sendall(piece)
+                sent.append(len(piece))
+        return 0x0000
+
+    ae = AE("ARCHIVE")
+    ae.add_supported_context(Verification)
+    server = listen(ae, [(evt.EVT_C_ECHO, endless)])
+    destination = DimseDestination(kind="dimse", ae_title="ARCHIVE", host="127.0.0.1", port=port_of(server))
+    try:
+        with pytest.raises(PeerUnavailable):
+            DimseDelivery("pacs", destination, "CONDYLE").ping()
+        until(lambda: not server.active_associations, "the end of the association")
+    finally:
+        end(server)
+    assert 0 < len(sent) < 1500
