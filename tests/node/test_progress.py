@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from contextvars import copy_context
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from node.database.connection import Database, open_database
+from node.database.tables import Base
 from node.files import COPY_BYTES, digest_of
 from node.network.http_answer import HttpAsker
+from node.patient_records.store import PatientRecords
 from node.progress import goes_on, tell_by
 from node.reading import Readers
 from node.receive.store.locks import LeaderLock
+from node.receive.store.receipt_import import ReceiptImport
+from node.receive.store.receipt_log import Noted, ReceiptLog
+from node.receive.store.retention import Retention
 from node.receive.store.store import Store
 from node.send.lane import Lane
 from tests.node.network.test_http_answer import answering, whole
+from tests.node.patient_records.test_store import WHO, record
 from tests.node.reading import hostile
 from tests.node.receive.test_watched_folder import watch
 from tests.node.send.outgoing import HandClock, Peer, destinations, outgoing
@@ -88,3 +100,29 @@ def test_every_answer_of_a_destination_is_heard_also_on_several_associations(tmp
         configuration = destinations(pacs=peer.destination(port, associations=2))
         lane = Lane("pacs", configuration.destinations["pacs"], "CONDYLE", out.database, HandClock(), data=out.folder)
         assert heard(lane.turn) >= 8  # each file is read whole before, and is answered
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = open_database(f"sqlite:///{tmp_path}/node.db")
+    Base.metadata.create_all(database)
+    yield database
+    database.dispose()
+
+
+def test_care_of_what_is_kept_is_heard_of_each_part(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = PatientRecords(tmp_path / "records")
+    for number in range(3):
+        records.add(record(who=replace(WHO, patient_id=str(number))))
+    assert heard(lambda: records.purge(3600.0)) == 3
+    for number in range(4):
+        (tmp_path / "instances" / str(number)).mkdir(parents=True)
+    retention = Retention(database, tmp_path, 1, lambda: datetime.now(UTC))
+    assert heard(retention.remove_due) >= 4
+    monkeypatch.setattr("node.receive.store.receipt_import.BATCH_BYTES", 512)
+    log = ReceiptLog(tmp_path / "receipts")
+    for number in range(20):
+        log.append(Noted(time.time(), "looked", "", {"number": number}))
+    assert heard(ReceiptImport(tmp_path, database).poll) > 2
