@@ -165,6 +165,7 @@ class Node:
         history.loop.start()
         stack.callback(history.loop.stop)
         remarks["history"] = history.loop.problem
+        remarks["decisions"] = deciding.remark
         children = receivers(self._path, configuration.receive.dimse.processes)
         children.keep_alive()
         stack.callback(children.stop)

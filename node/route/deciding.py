@@ -69,22 +69,30 @@ class Deciding:
         self._threads.shutdown(cancel_futures=True)
 
     def problem(self) -> str | None:
-        """Why no decisions are made at the moment, or not about everything, or None."""
-        return self._loop.problem() or self._slow() or self.unread()
+        """Why no decisions are made at the moment, or not while images cannot be read, or None."""
+        stuck = self._slow() if len(self._begun) == AT_ONCE else None
+        return self._loop.problem() or stuck or self.unread()
+
+    def remark(self) -> str | None:
+        """About which studies no decision is made, while the others have theirs, or None."""
+        return self._slow() or self._undecided(lambda error: not isinstance(error, MustWait))
 
     def unread(self) -> str | None:
-        """How many studies cannot be decided about for now, and why; None where all can be."""
-        found = {key[0]: one.error for key, one in list(self._put_off.items()) if one.told}
+        """Of how many studies images cannot be read now, and why; None where all can be."""
+        return self._undecided(lambda error: isinstance(error, MustWait))
+
+    def _undecided(self, of: Callable[[Exception], bool]) -> str | None:
+        found = {key[0]: one.error for key, one in list(self._put_off.items()) if one.told and of(one.error)}
         if not found:
             return None
         why = _reason(next(iter(found.values())))
         return f"{counted(len(found), 'study')} cannot be decided about, tried again: {why}"
 
     def _slow(self) -> str | None:
-        """Which study has been worked on for very long."""
+        """How many studies have been worked on for very long, and for how long; strangers read it, so it names none."""
         now = self._clock()
-        slow = [(study, now - since) for study, since in list(self._begun.items()) if now - since > LONGEST_S]
-        return f"decisions: study {slow[0][0]} has been read for {slow[0][1]:.0f} s" if slow else None
+        slow = [now - since for since in list(self._begun.values()) if now - since > LONGEST_S]
+        return f"decisions: {counted(len(slow), 'study')} under way for {max(slow):.0f} s" if slow else None
 
     def dispatch_complete(self, *, studies: bool = True, patience_s: float | None = None) -> None:
         """Dispatch every series, and with `studies` every study, that is complete now.

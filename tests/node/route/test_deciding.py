@@ -211,7 +211,7 @@ def waiting(desk: Desk) -> Iterator[Waits]:
     made.release.set()
 
 
-def test_a_study_that_hangs_holds_no_other_up_and_health_names_it(desk: Desk, waiting: Waits) -> None:
+def test_a_study_that_hangs_holds_no_other_up_and_health_tells_of_it(desk: Desk, waiting: Waits) -> None:
     clock = Seconds()
     deciding = Deciding(desk.completion, waiting, clock)
     deciding.start()
@@ -221,10 +221,11 @@ def test_a_study_that_hangs_holds_no_other_up_and_health_names_it(desk: Desk, wa
         until(lambda: decided(desk) == ["2.1"])
         assert deciding.problem() is None
         clock.now += LONGEST_S + 1
-        assert deciding.problem() == "decisions: study 1.2.3 has been read for 901 s"
+        assert deciding.remark() == "decisions: 1 study under way for 901 s"
+        assert deciding.problem() is None  # the others have their turn
         waiting.release.set()
         until(lambda: sorted(map(str, decided(desk))) == ["1.1", "2.1"])
-        until(lambda: deciding.problem() is None)
+        until(lambda: deciding.remark() is None)
     finally:
         waiting.release.set()
         deciding.stop()
@@ -273,7 +274,8 @@ def test_only_a_database_that_is_away_ends_the_round(desk: Desk) -> None:
     deciding = Deciding(desk.completion, dispatcher, Seconds())
     with pytest.raises(OperationalError):
         deciding.dispatch_complete(studies=False)
-    assert deciding.unread() == "1 study cannot be decided about, tried again: DataError"
+    assert deciding.remark() == "1 study cannot be decided about, tried again: DataError"
+    assert deciding.unread() is None
     assert trouble(desk) == "cannot be decided about for now: DataError"
     deciding.stop()
 
