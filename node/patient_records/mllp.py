@@ -181,7 +181,7 @@ def _address(client_address: object) -> str:
 
 
 class MllpServer(socketserver.ThreadingTCPServer):
-    """Listens until `stop`.
+    """Listens until `stop`; has so many connections at a time, in all and of one address, and closes further ones.
 
     Parameters
     ----------
@@ -193,8 +193,6 @@ class MllpServer(socketserver.ThreadingTCPServer):
         From where connections are taken; empty: anywhere.
     refused
         Told of what is not taken.
-
-    It has so many connections at a time, in all and of one address; further ones are closed at once.
 
     Raises
     ------

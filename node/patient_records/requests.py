@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 A_DAY = timedelta(days=1)
 LOOK_S = 0.05  # how often is looked whether an answer is there
+LONGEST_NAME = 60  # of a pipeline that was asked for, where it is told back
 LONGEST_CHAIN = 1000  # of jobs that gave the same answer, each after the one before was no longer kept
 
 
@@ -229,7 +230,7 @@ def answering_pipeline(configuration: Configuration, asked: str = "") -> str:
     if asked:
         if asked not in found:
             raise UnsuitableInput(
-                f"no pipeline {asked!r} answers from the record; there are: {', '.join(found) or 'none'}"
+                f"no pipeline {asked[:LONGEST_NAME]!r} answers from the record; there are: {', '.join(found) or 'none'}"
             )
         return asked
     if len(found) > 1:

@@ -163,7 +163,7 @@ class RecordsWeb:
         if any(value is not None and not isinstance(value, str) for value in told.values()):
             raise TypeError
         day = date.fromisoformat(told["index_date"]) if told["index_date"] else date.today()
-        if not isinstance(content["patient_id"], str | int):
+        if isinstance(content["patient_id"], bool) or not isinstance(content["patient_id"], str | int):
             raise TypeError
         return self._requests.submit(str(content["patient_id"]), told["issuer"], day, told["pipeline"] or "")
 

@@ -171,9 +171,9 @@ def _identities(
     person: Segment, issuers: Mapping[str, str], default_issuer: str, left_out: Counter[str]
 ) -> Iterator[Identity]:
     # PID-2 was the patient ID until 2.3.1; it counts where PID-3 is empty
-    identifiers = (
-        _identifiers(person, 3) if any(value for value, _, _ in _identifiers(person, 3)) else _identifiers(person, 2)
-    )
+    identifiers = _identifiers(person, 3)
+    if not any(value for value, _, _ in identifiers):
+        identifiers = _identifiers(person, 2)
     born = partial_date(person.component(7))
     if born is None and not no_date(person.component(7)):
         left_out["PID: the birth date in PID-7 cannot be read"] += 1

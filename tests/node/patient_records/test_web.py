@@ -124,6 +124,7 @@ def test_a_request_that_the_model_cannot_answer_says_why(here: str, person: dict
         ("/risk", b'{"patient_id": "a\\u0000b"}', 422),
         ("/risk", b'{"patient_id": 1e999}', 400),
         ("/risk", b'{"patient_id": ["P-1"]}', 400),
+        ("/risk", b'{"patient_id": true}', 400),
         ("/risk", b'{"patient_id": "P-1", "issuer": {"a": 1}}', 400),
         ("/risk", b'{"patient_id": "P-1", "issuer": "\\ud800"}', 400),
         ("/risk", b'{"patient_id": "P-1", "pipeline": "\\ud800"}', 422),
@@ -159,6 +160,14 @@ def test_an_odd_value_anywhere_is_an_answer(here: str, place: str) -> None:
             answer = client.post("/fhir", content=OBSERVED.replace(place, value))
             assert answer.status_code in (200, 400, 422), (value[:20], answer.text)
             assert len(answer.content) < 1000
+
+
+def test_the_name_of_a_pipeline_that_is_none_is_told_back_in_short(here: str, person: dict[str, Any]) -> None:
+    httpx.post(f"{here}/fhir", json=person, timeout=60)
+    answer = httpx.post(f"{here}/risk", json={"patient_id": "P-1", "pipeline": "x" * 50_000}, timeout=60)
+    assert answer.status_code == 422
+    assert "no pipeline 'xxx" in answer.text
+    assert len(answer.content) < 500
 
 
 def test_what_was_left_out_is_told_in_few_words_whatever_was_sent(here: str, person: dict[str, Any]) -> None:
