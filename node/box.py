@@ -30,7 +30,7 @@ NEW_NAMESPACES = (
 )
 SYSTEM = (  # of the system, what programs need; none of it is secret
     *("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin"),
-    *("/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/localtime", "/sys/devices/system"),
+    *("/etc/ld.so.cache", "/etc/hosts", "/etc/alternatives", "/etc/fonts", "/etc/localtime", "/sys/devices/system"),
 )
 WITH_GPU = ("/sys", "/run/nvidia-persistenced", "/etc/OpenCL", "/etc/vulkan")
 GPU_DEVICES = ("nvidia*", "dri", "kfd", "dxg")

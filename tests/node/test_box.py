@@ -28,6 +28,12 @@ Connection(int(sys.argv[1])).send((dict(os.environ), reached, files, status["NoN
 """
 
 
+LOCALHOST = """
+import socket, sys
+from multiprocessing.connection import Connection
+Connection(int(sys.argv[1])).send(socket.gethostbyname("localhost"))
+"""
+
 SHARING = """
 import os, sys
 from multiprocessing.connection import Connection
@@ -121,6 +127,15 @@ def test_only_what_can_be_imported_is_seen_of_a_folder_of_packages(tmp_path: Pat
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [path.name for path in box._packages_in(tmp_path)] == ["module.py", "one-1.0.dist-info", "package"]
+
+
+def test_in_a_box_localhost_is_the_box() -> None:
+    need_a_box()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = box.Process(["-c", LOCALHOST, str(theirs.fileno())], box.View(), theirs.fileno())
+    assert Connection(ours.detach()).recv() == "127.0.0.1", "processes of one pipeline may talk by it"
+    process.end(patience_s=5)
 
 
 def test_memory_that_processes_share_counts_once() -> None:
