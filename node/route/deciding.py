@@ -70,8 +70,7 @@ class Deciding:
 
     def problem(self) -> str | None:
         """Why no decisions are made at the moment, or not while images cannot be read, or None."""
-        stuck = self._slow() if len(self._begun) == AT_ONCE else None
-        return self._loop.problem() or stuck or self.unread()
+        return self._loop.problem() or self._slow(AT_ONCE) or self.unread()
 
     def remark(self) -> str | None:
         """About which studies no decision is made, while the others have theirs, or None."""
@@ -88,11 +87,15 @@ class Deciding:
         why = _reason(next(iter(found.values())))
         return f"{counted(len(found), 'study')} cannot be decided about, tried again: {why}"
 
-    def _slow(self) -> str | None:
+    def _slow(self, at_least: int = 1) -> str | None:
         """How many studies have been worked on for very long, and for how long; strangers read it, so it names none."""
         now = self._clock()
         slow = [now - since for since in list(self._begun.values()) if now - since > LONGEST_S]
-        return f"decisions: {counted(len(slow), 'study')} under way for {max(slow):.0f} s" if slow else None
+        return (
+            f"decisions: {counted(len(slow), 'study')} under way for {max(slow):.0f} s"
+            if len(slow) >= at_least
+            else None
+        )
 
     def dispatch_complete(self, *, studies: bool = True, patience_s: float | None = None) -> None:
         """Dispatch every series, and with `studies` every study, that is complete now.

@@ -23,6 +23,7 @@ from node.database.tables import AuditRow, Base, DecisionRow, SeriesRow, StudyRo
 from node.errors import StorageAway
 from node.reading import HERE, Readers
 from node.route.completion import AT_ONCE, Complete, PutOff
+from node.route.deciding import AT_ONCE as AT_ONCE_THREADS
 from node.route.deciding import Deciding
 from node.route.dispatch import Dispatcher
 from tests.node.reading import hostile
@@ -196,7 +197,7 @@ class Waits(Dispatcher):
     dispatched: list[str]
 
     def dispatch(self, what: Complete, *, untroubled: bool = True) -> list[object]:  # type: ignore[override]
-        if what.study_instance_uid == "1.2.3":
+        if what.study_instance_uid.startswith("1.2.3"):
             self.release.wait()
         self.dispatched.append(what.study_instance_uid)
         return super().dispatch(what, untroubled=untroubled)  # type: ignore[return-value]
@@ -226,6 +227,22 @@ def test_a_study_that_hangs_holds_no_other_up_and_health_tells_of_it(desk: Desk,
         waiting.release.set()
         until(lambda: sorted(map(str, decided(desk))) == ["1.1", "2.1"])
         until(lambda: deciding.remark() is None)
+    finally:
+        waiting.release.set()
+        deciding.stop()
+
+
+def test_where_every_thread_hangs_no_decision_is_made(desk: Desk, waiting: Waits) -> None:
+    desk.receive("1.2", header(Modality="MR"))  # of the same study, and so after the other
+    for number in range(AT_ONCE_THREADS - 1):
+        desk.receive(f"2.{number}", header(Modality="MR"), study=f"1.2.3.{number}")
+    clock = Seconds()
+    deciding = Deciding(desk.completion, waiting, clock)
+    deciding.start()
+    try:
+        until(lambda: len(deciding._begun) == AT_ONCE_THREADS)
+        clock.now += LONGEST_S + 1
+        assert deciding.problem() == f"decisions: {AT_ONCE_THREADS} studies under way for 901 s"
     finally:
         waiting.release.set()
         deciding.stop()
