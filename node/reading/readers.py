@@ -31,6 +31,7 @@ CPU_S = 60.0  # for one file; a header of 10,000 frames may take 15 on a slow ma
 WALL_S = 300.0  # the same by the clock: storage may be slow
 CALL_S = 600.0  # by the clock, for all files of a call
 START_S = 120.0  # on a machine that has much else to do
+WATCH_S = 1.0  # how often is looked whether a call should have ended
 LAST_BREATH_S = 1.0  # for a process that has closed the connection
 LARGEST_ANSWER = 64 * 2**20  # bytes
 ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread has address space of its own
@@ -73,6 +74,7 @@ class _Process:
         self._socket = ours
         self.connection = Connection(ours.dup().detach())
         self._ended = False
+        self.call_ends = float("inf")  # when its call has to have ended, by the monotonic clock
 
     @property
     def is_fit(self) -> bool:
@@ -156,7 +158,8 @@ class Readers:
             self._free.put(None)
         self._lock = threading.Lock()
         self._running: set[_Process] = set()
-        self._closed = False
+        self._closed = threading.Event()
+        self._watch: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -167,7 +170,7 @@ class Readers:
     def close(self) -> None:
         """End all processes; calls under way raise `BeingStopped`."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             ended, self._running = self._running, set()
         for process in ended:
             process.process.end()
@@ -227,6 +230,9 @@ class Readers:
             self._require_open()
             process = _Process(self._memory_mb, self._cpu_s, self._instances)
             self._running.add(process)
+            if self._watch is None:
+                self._watch = threading.Thread(target=self._hang_up_late, name="readers", daemon=True)
+                self._watch.start()
         try:
             process.greet()
         except (EOFError, OSError) as error:  # TimeoutError is one
@@ -236,8 +242,16 @@ class Readers:
         log.debug("reader started", extra={"pid": process.process.pid})
         return process
 
+    def _hang_up_late(self) -> None:
+        """End calls that take too long: writing to a process and reading from it know no time-out."""
+        while not self._closed.wait(min(WATCH_S, self._call_s)):
+            with self._lock:
+                late = [process for process in self._running if process.call_ends < time.monotonic()]
+            for process in late:
+                process.hang_up()
+
     def _require_open(self) -> None:
-        if self._closed:
+        if self._closed.is_set():
             raise BeingStopped("the node is being stopped")
 
     def _converse(self, process: _Process, function: Callable[P, R], request: bytes) -> R:
@@ -258,9 +272,7 @@ class Readers:
 
     def _ask(self, process: _Process, request: bytes) -> bytes:
         mark, end = secrets.token_bytes(messages.MARK_BYTES), time.monotonic() + self._call_s
-        watchdog = threading.Timer(self._call_s, process.hang_up)  # writing and reading know no time-out
-        watchdog.daemon = True
-        watchdog.start()
+        process.call_ends = end
         try:
             process.connection.send_bytes(mark + request)
             while process.connection.poll(self._wall_s):
@@ -273,7 +285,7 @@ class Readers:
                 raise
             raise TimeoutError(f"{self._call_s:g}") from None
         finally:
-            watchdog.cancel()
+            process.call_ends = float("inf")
         raise TimeoutError(f"{self._wall_s:g}")
 
     def _end(self, process: _Process, patience_s: float = 0.0) -> int:
