@@ -6,6 +6,7 @@ import contextlib
 import logging
 import queue
 import secrets
+import select
 import signal
 import socket
 import threading
@@ -73,6 +74,8 @@ class _Process:
             self.process = Process(command, view, theirs.fileno(), **ALONE)
         self._socket = ours
         self.connection = Connection(ours.dup().detach())
+        self._answers = select.poll()  # once: `Connection.poll` makes a selector each time
+        self._answers.register(self.connection.fileno(), select.POLLIN)
         self._ended = False
         self.call_ends = float("inf")  # when its call has to have ended, by the monotonic clock
 
@@ -94,6 +97,10 @@ class _Process:
         if not self.connection.poll(START_S):
             raise TimeoutError
         self.connection.recv_bytes(len(messages.GOES_ON))
+
+    def answers_within(self, seconds: float) -> bool:
+        """Whether there is something to receive, or it has hung up."""
+        return bool(self._answers.poll(seconds * 1000))
 
     def hang_up(self) -> None:
         """From another thread: whatever is being written to the process or read from it ends."""
@@ -275,7 +282,7 @@ class Readers:
         process.call_ends = end
         try:
             process.connection.send_bytes(mark + request)
-            while process.connection.poll(self._wall_s):
+            while process.answers_within(self._wall_s):
                 content = process.connection.recv_bytes(LARGEST_ANSWER)
                 if content != messages.GOES_ON:
                     return messages.marked(mark, content)
