@@ -23,7 +23,7 @@ CommitmentRow    node.database.commitments, node.database.history
 ExecutorRow      node.run.job_engine
 LaneRow          node.send.outbox
 AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader, node.database.erasure,
-                 node.database.history
+                 node.database.history, node.patient_records.refused
 InstallationRow  node.database.installation
 ===============  =========================================================================================
 """

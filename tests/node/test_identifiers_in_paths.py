@@ -58,7 +58,7 @@ HOSTILE = [
     "\udcff",
 ]
 IDENTIFIER = re.compile(r"uid|ae_title|job_id|patient|identifier", re.I)
-SAFE = re.compile(r"file_name\(|relative_path\(|_name\(|sha256|\.key\(")  # the others are names of digests
+SAFE = re.compile(r"file_name\(|relative_path\(|_name\(|sha256|\b_key\(|\.key\(")  # the others are names of digests
 ROOT = Path(__file__).parents[2]
 
 
