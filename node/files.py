@@ -21,8 +21,10 @@ import fcntl
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +37,7 @@ from node.progress import goes_on
 Sync = Literal["never", "content", "name"]
 
 COPY_BYTES = 2**20  # at a time
+MOST_FOLDERS = 1_000_000  # that are removed in one go: of something that goes on making them there is no end
 FLUSHES_AT_ONCE = 8  # a file system's journal takes in one go what waits at the same moment
 # Packed bytes may unpack to this much and so many times their number; blank images compress some 100 times, bombs
 # 1,000 and more
@@ -252,6 +255,92 @@ def make_folder(path: Path, mode: int = PRIVATE_FOLDER) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
     else:
         _widen(path, mode)
+
+
+@contextmanager
+def opened_folder(name: Path | str, above: int | None = None) -> Iterator[int]:
+    """A descriptor of a folder, opened so that no link leads elsewhere, whoever changes names meanwhile.
+
+    Parameters
+    ----------
+    name
+        Of the folder; only its last part is held to be no link.
+    above
+        Descriptor of the folder that `name` is relative to.
+
+    Raises
+    ------
+    OSError
+        If it is no folder, or a link to one.
+    """
+    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder with all that is in it, whoever made it: of any depth, closed to its owner, or still changed.
+
+    `shutil.rmtree` calls itself for each level, and ends with a RecursionError at some 1,000.
+
+    Raises
+    ------
+    OSError
+        If something in it cannot be removed, after all the rest, or somebody goes on writing to it.
+    """
+    failed: OSError | None = None
+    _make_accessible(path)
+    with opened_folder(path) as root:
+        left = os.listdir(root)
+        for name in left:  # grows meanwhile
+            goes_on()
+            try:
+                _remove(name, root, left)
+            except OSError as error:
+                failed = failed or error
+            if len(left) > MOST_FOLDERS:
+                break
+    if failed is not None:
+        raise failed
+    path.rmdir()
+
+
+def _remove(name: str, root: int, left: list[str]) -> None:
+    """Remove a file or a folder in the folder `root`; folders below it are moved there, and are `left` to be removed.
+
+    What lies deep cannot be reached from above, as a path has a longest length.
+    """
+    if not _is_folder(name, root):
+        os.unlink(name, dir_fd=root)
+        return
+    _make_accessible(name, root)
+    with opened_folder(name, root) as folder:
+        for below in os.listdir(folder):
+            if _is_folder(below, folder):
+                _make_accessible(below, folder)  # what cannot be written to cannot be moved
+                moved = secrets.token_hex(16)
+                os.rename(below, moved, src_dir_fd=folder, dst_dir_fd=root)
+                left.append(moved)
+            else:
+                os.unlink(below, dir_fd=folder)
+    os.rmdir(name, dir_fd=root)
+
+
+def _is_folder(name: str, above: int) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode)
+
+
+def _make_accessible(name: Path | str, above: int | None = None) -> None:
+    """Let the owner of a folder list and change it; no link is followed."""
+    handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    try:
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)
+        if mode & PRIVATE_FOLDER != PRIVATE_FOLDER:
+            os.chmod(f"/proc/self/fd/{handle}", mode | PRIVATE_FOLDER)  # the handle itself is not enough for it
+    finally:
+        os.close(handle)
 
 
 def _widen(file: Path | int, mode: int) -> None:

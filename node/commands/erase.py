@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from node.data_folder import job_folder
 from node.database import erasure
 from node.database.connection import Database
 from node.database.erasure import Traces
+from node.files import remove_folder
 from node.prior.own_reports import erase_reports
 from node.reading import HERE
 from node.receive.store.retention import delete_file
@@ -83,7 +83,7 @@ def _erase(configuration: Configuration, database: Database, study: str) -> Trac
         found = erasure.locked(session, study)
         for job_id in found.jobs:
             if (folder := job_folder(data, job_id)).exists():
-                shutil.rmtree(folder)
+                remove_folder(folder)
         erase_reports(data / "priors", found.objects)
         for path, received in found.instances:  # one that is newer than its receipt is just coming again, and stays
             delete_file(data / "instances" / path, received + timedelta(seconds=1))

@@ -6,11 +6,11 @@ executor to that executor; a sweep, which finds jobs that are in the database an
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ from node.database.installation import require_one_installation
 from node.database.jobs import Job, JobState
 from node.database.tables import ExecutorRow, JobRow
 from node.errors import ConfigurationError, JobFailed, MustWait, NodeError
-from node.files import PRIVATE_FILE, is_full
+from node.files import PRIVATE_FILE, is_full, remove_folder
 from node.progress import goes_on
 from node.reading import Reader
 from node.run.flow import Contexts, Flow, Priors
@@ -625,7 +625,8 @@ class JobEngine:
         ended = self._unknown(job_ids)
         for job_id in ended:
             goes_on()
-            shutil.rmtree(job_folder(self._configuration.node.data, job_id), ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_folder(job_folder(self._configuration.node.data, job_id))
         if ended:
             self._client.delete_workflows(list(ended))
             with Session(self._database) as session, session.begin():
@@ -641,7 +642,8 @@ class JobEngine:
                 known = set(session.scalars(select(JobRow.id).where(JobRow.id.in_(ids))))
                 for stray in set(ids) - known:
                     goes_on()
-                    shutil.rmtree(jobs / stray, ignore_errors=True)
+                    with contextlib.suppress(OSError):
+                        remove_folder(jobs / stray)
 
 
 def _changed(folder: Path) -> float:

@@ -13,18 +13,19 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from node import box
 from node.data_folder import own_key
 from node.errors import JobFailed, NoRoom, StorageAway, WorkerDied
-from node.files import FULL, NO_LINKS, PRIVATE_FILE, file_name, is_full, make_folder
+from node.files import FULL, NO_LINKS, PRIVATE_FILE, file_name, is_full, make_folder, opened_folder, remove_folder
 from node.run.job_folder import KEY_FILE, RESULT, SUMMARY, JobFolder
 from node.run.messages import Check, Encode, Infer, JobRequest
 from node.run.notes import CheckNote, ObjectsNote, ResultNote, StudyNote
 from node.study.images import away
 
+BLOCK = 512  # bytes, of which the system counts what a file takes
 BOXES = ".boxes"  # beside the files that are shown, so that they are on the same file system
 _MADE: dict[type[JobRequest], tuple[str, ...]] = {  # by what was asked: the files, that which makes the rest count last
     Check: (CheckNote.FILE,),
@@ -130,7 +131,7 @@ class JobView:
             If it is not what a step makes.
         """
         try:
-            with _folder(str(self._written)) as jobs, _folder(asked.folder.name, jobs) as job:
+            with opened_folder(self._written) as jobs, opened_folder(asked.folder.name, jobs) as job:
                 if isinstance(asked, Encode):
                     self._take_objects(asked, job)
                 for name in _MADE[type(asked)]:
@@ -141,9 +142,9 @@ class JobView:
             raise WorkerDied(f"what the process left is not what was asked of it: {error.strerror}") from error
 
     def _take_objects(self, asked: Encode, job: int) -> None:
-        with _folder("objects", job) as objects:
+        with opened_folder("objects", job) as objects:
             for profile in asked.profiles:
-                with contextlib.suppress(FileNotFoundError), _folder(profile, objects) as made:
+                with contextlib.suppress(FileNotFoundError), opened_folder(profile, objects) as made:
                     make_folder(asked.folder / "objects" / profile)
                     for name in os.listdir(made):
                         _take(name, made, asked.folder / "objects" / profile / name)
@@ -159,36 +160,52 @@ class JobView:
         for folder in (self._shown, self._written):
             for entry in os.scandir(folder):
                 if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path)
+                    remove_folder(Path(entry.path))
                 else:
                     os.unlink(entry.path)
 
+    def left_in_scratch(self) -> int:
+        """Bytes that the worker left in ``/tmp``, as far as can be seen."""
+        return _bytes_in(self._scratch)
+
+    def written(self) -> int:
+        """Bytes of all that the worker wrote and did not remove, as far as can be seen."""
+        return _bytes_in(self._scratch) + _bytes_in(self._written)
+
     def remove(self) -> None:
         """Remove it; the worker has ended."""
-        shutil.rmtree(self._instances, ignore_errors=True)
-        shutil.rmtree(self._jobs, ignore_errors=True)
+        _remove(self._instances)
+        _remove(self._jobs)
 
 
 def remove_all(data: Path, node: str) -> None:
     """Remove what the node of that name left when it was killed; others that share the folder may be at work."""
     for room in ("instances", "jobs"):
         for left in (data / room / BOXES).glob(f"{_owner(node)}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            _remove(left)
+
+
+def _remove(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # the next start tries again
+        remove_folder(folder)
+
+
+def _bytes_in(folder: Path) -> int:
+    """Bytes on the disk of the files in a folder; what the worker hides in it, by depth or permissions, is none."""
+    found, folders = 0, [str(folder)]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    found += entry.stat(follow_symlinks=False).st_blocks * BLOCK
+    return found
 
 
 def _owner(node: str) -> str:
     """How the names of a node's folders begin; no name of a node holds the mark at the end."""
     return f"{file_name(node)}~"
-
-
-@contextlib.contextmanager
-def _folder(name: str, above: int | None = None) -> Iterator[int]:
-    """A folder, opened so that no link leads elsewhere, whoever changes names meanwhile."""
-    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _take(name: str, folder: int, place: Path) -> None:
@@ -197,7 +214,7 @@ def _take(name: str, folder: int, place: Path) -> None:
     os.rename(name, aside, src_dir_fd=folder)
     mode = aside.lstat().st_mode
     if not stat.S_ISREG(mode):
-        shutil.rmtree(aside) if stat.S_ISDIR(mode) else aside.unlink()
+        remove_folder(aside) if stat.S_ISDIR(mode) else aside.unlink()
         raise OSError(errno.EINVAL, "no file")
     aside.chmod(PRIVATE_FILE)
     aside.replace(place)

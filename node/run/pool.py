@@ -40,7 +40,8 @@ from node.study.images import unreadable
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.2  # how often a worker's time and memory are looked at
-ASK_S = 1.0  # how often the database is asked whether the job was cancelled
+ASK_S = 1.0  # how often the database is asked whether the job was cancelled, and the disk how much it wrote
+LEFT_BYTES, LEFT_S = 2**30, 86_400.0  # a worker in a box that leaves so much in its /tmp, or anything so long, ends
 LAST_BREATH_S = 1.0  # for a process that has closed the connection
 LARGEST_ANSWER = 2**20  # bytes
 
@@ -66,8 +67,9 @@ class Worker:
         to_load: Sequence[tuple[str, Settings]],
         view: JobView | None,
         reads: Sequence[Path],
+        began: float,
     ) -> None:
-        self.view = view
+        self.view, self.began = view, began
         ours, theirs = socket.socketpair()
         with theirs:
             command = ["-m", "node.run.worker", str(theirs.fileno())]
@@ -273,7 +275,7 @@ class Pool:
         except OSError as error:
             raise NoRoom(FULL) if is_full(error) else StorageAway(unreadable(error)) from error
         try:
-            worker = Worker(slot, environment, self._to_load, view, self._reads)
+            worker = Worker(slot, environment, self._to_load, view, self._reads, self._clock())
         except BaseException:
             if view is not None:
                 view.remove()
@@ -314,16 +316,23 @@ class Pool:
         return answer
 
     def _clear(self, worker: Worker) -> None:
-        """Show the worker nothing any more; one that keeps that from being done, as by an open file on NFS, ends."""
-        if worker.view is not None:
-            try:
-                worker.view.clear()
-            except OSError as error:
-                reason = error.strerror or type(error).__name__
-                log.warning(
-                    "worker ended, as its files cannot be removed", extra={"slot": worker.slot, "reason": reason}
-                )
-                worker.kill()
+        """Show the worker nothing any more; one that keeps that from being done, as by an open file on NFS, ends.
+
+        So does one that left much in its ``/tmp``, or something long ago: it is emptied with the box.
+        """
+        if worker.view is None:
+            return
+        try:
+            worker.view.clear()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            log.warning("worker ended, as its files cannot be removed", extra={"slot": worker.slot, "reason": reason})
+            worker.kill()
+            return
+        left = worker.view.left_in_scratch()
+        if left > LEFT_BYTES or (left and self._clock() - worker.began > LEFT_S):
+            log.info("worker ended, to empty its /tmp", extra={"slot": worker.slot, "bytes": left})
+            worker.kill()
 
     def _ask(self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]) -> Answer:
         start = asked = self._clock()
@@ -332,6 +341,7 @@ class Pool:
             now = self._clock()
             self._hold_to_limits(worker, now - start)
             if now - asked >= ASK_S:
+                self._hold_to_room(worker)
                 asked = now
                 if cancelled():
                     raise JobFailed("cancelled by an operator")
@@ -345,3 +355,8 @@ class Pool:
             raise JobFailed(f"took longer than run.time_limit_s, {self._time_limit_s:g} s")
         if worker.process.takes_more_than(self._memory_limit_mb * 2**20):
             raise JobFailed(f"took more memory than run.memory_limit_mb, {self._memory_limit_mb} MB")
+
+    def _hold_to_room(self, worker: Worker) -> None:
+        if worker.view is not None and worker.view.written() > self._memory_limit_mb * 2**20:
+            limit = f"run.memory_limit_mb, {self._memory_limit_mb} MB"
+            raise JobFailed(f"wrote more than {limit}, to its folder and /tmp")

@@ -20,6 +20,7 @@ from node.files import (
     is_full,
     link_whole,
     make_folder,
+    remove_folder,
     rename_new,
     write_new,
     write_together,
@@ -181,3 +182,60 @@ def test_of_several_that_take_a_new_name_at_once_one_does_with_hard_links_and_wi
         rename_new(other, tmp_path / "new")
     rename_new(other, tmp_path / "newer")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "newer"]
+
+
+def test_a_folder_goes_whatever_its_depth_and_its_permissions_and_no_link_is_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    folder = tmp_path / "folder"
+    inner = folder / "closed" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "file").touch()
+    (inner / "link").symlink_to(outside)
+    (folder / "link").symlink_to(outside)
+    os.mkfifo(folder / "fifo")
+    inner.chmod(0)
+    inner.parent.chmod(0)
+    _make_deep(folder, 3000)
+    remove_folder(folder)
+    assert not folder.exists()
+    assert (outside / "kept").exists()
+    link = tmp_path / "link"
+    link.symlink_to(outside)
+    with pytest.raises(NotADirectoryError):
+        remove_folder(link)
+    assert (outside / "kept").exists()
+
+
+def _make_deep(folder: Path, levels: int) -> None:
+    """Folders in folders, more than fit into a path."""
+    above = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("deep", dir_fd=above)
+        below = os.open("deep", os.O_RDONLY, dir_fd=above)
+        os.close(above)
+        above = below
+    os.close(above)
+
+
+def test_what_cannot_be_removed_stays_and_all_else_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder"
+    for name in ("1", "2", "3"):
+        (folder / "below").mkdir(parents=True, exist_ok=True)
+        (folder / "below" / name).mkdir()
+        (folder / "below" / name / f"file {name}").touch()
+    unlink = os.unlink
+
+    def fails(path: str, *, dir_fd: int) -> None:  # as for a file that NFS keeps, since somebody has it open
+        if path == "file 2":
+            raise OSError(errno.EBUSY, "busy")
+        unlink(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", fails)
+    with pytest.raises(OSError, match="busy"):
+        remove_folder(folder)
+    monkeypatch.undo()
+    assert [path.name for path in folder.rglob("*") if path.is_file()] == ["file 2"]
+    remove_folder(folder)
+    assert not folder.exists()

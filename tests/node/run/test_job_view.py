@@ -12,6 +12,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
+import node.run.pool
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.profile import EncodedObject, EncodingProfile
 from dicom_sr.series import Study
@@ -30,7 +31,7 @@ from tests.waiting import until
 
 PIPELINE = "joint_classification"
 HOSTILE = '''
-import ctypes, json, os, socket
+import ctypes, json, os, socket, time
 from pathlib import Path
 from typing import ClassVar
 from pipelines.base import PipelineSettings
@@ -101,6 +102,23 @@ class Hostile:
                 socket.socket().close()
         while True:
             socket.socket().close()
+
+    def go_deep(self, at):
+        here = os.open(at, os.O_RDONLY)
+        for _ in range(3000):
+            os.mkdir("deep", dir_fd=here)
+            here, above = os.open("deep", os.O_RDONLY, dir_fd=here), here
+            os.close(above)
+        os.close(here)
+
+    def leave(self, at):
+        Path("/tmp/left").write_bytes(b"1" * int(at))
+
+    def fill(self, at):
+        with open("/dev/shm/left", "wb") as file:
+            for _ in range(64):
+                file.write(bytes(2**24))
+            time.sleep(60)
 
     def slip_in(self, at):  # what the node would read, or send, in the place of what it asked for
         job = Path(at)
@@ -263,6 +281,39 @@ def test_nothing_of_a_box_outlives_the_time_limit(bed: Bed) -> None:
         with pytest.raises(JobFailed, match="took longer"):
             workers.call(bed.asked("linger"))
         assert not in_box(workers.pids)
+
+
+def test_folders_in_folders_without_end_are_removed(bed: Bed) -> None:
+    with pool(bed.data) as workers:
+        (before,) = workers.pids
+        told(workers, bed.asked("go_deep", bed.own.path))
+        told(workers, bed.asked("go_deep", "/tmp"))
+        assert told(workers, bed.asked("look", bed.own.path)) == {str(bed.own.path): "['study.json']"}
+        assert workers.pids == (before,)
+    assert not list(bed.data.glob("*/.boxes/*"))
+
+
+def test_a_process_that_left_much_in_tmp_is_replaced(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node.run.pool, "LEFT_BYTES", 10**6)
+    with pool(bed.data) as workers:
+        told(workers, bed.asked("leave", 1000))
+        kept, gone = {"/tmp/left": "1000"}, {"/tmp/left": "no: No such file or directory"}
+        assert told(workers, bed.asked("look", "/tmp/left")) == kept, (
+            "what a pipeline unpacks once stays for its next job"
+        )
+        told(workers, bed.asked("leave", 2 * 10**6))
+        assert told(workers, bed.asked("look", "/tmp/left")) == gone
+        told(workers, bed.asked("leave", 1000))
+        monkeypatch.setattr(node.run.pool, "LEFT_S", 0.0)
+        assert told(workers, bed.asked("look", "/tmp/left")) == kept
+        assert told(workers, bed.asked("look", "/tmp/left")) == gone, "images of old jobs do not stay for ever"
+
+
+def test_a_pipeline_that_fills_the_disk_is_killed(bed: Bed) -> None:
+    with pool(bed.data, memory_limit_mb=600) as workers:
+        with pytest.raises(JobFailed, match=r"wrote more than run\.memory_limit_mb, 600 MB, to its folder and /tmp"):
+            workers.call(bed.asked("fill"))
+        assert not list(bed.data.glob("*/.boxes/*")), "and nothing of it is left"
 
 
 def test_a_link_in_the_place_of_what_was_made_is_not_taken(bed: Bed) -> None:
