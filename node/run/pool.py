@@ -248,14 +248,16 @@ class Pool:
             return self._free.pop(0)
 
     def _ready(self, slot: int) -> Worker:
-        with self._condition:
-            if self._closed:
-                raise Stopping
-            worker = self._workers[slot]
-            if worker is None or not worker.alive or not (worker.view is None or worker.view.is_seen):
-                if worker is not None:
+        worker = self._workers[slot]  # the caller has the slot, so nobody else sets it
+        if worker is None or not worker.alive or not (worker.view is None or worker.view.is_seen):
+            if worker is not None:
+                worker.kill()
+            worker = self._new(slot)  # without the lock: a storage that hangs is to hang this call alone
+            with self._condition:
+                if self._closed:
                     worker.kill()
-                worker = self._workers[slot] = self._new(slot)
+                    raise Stopping
+                self._workers[slot] = worker
         try:
             worker.greet()
         except (EOFError, OSError) as error:

@@ -5,7 +5,9 @@ import json
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from node.run.job_folder import JobFolder
 from node.run.job_view import JobView, remove_all
 from node.run.messages import Check, Encode, Encoded, Infer, Inferred
 from node.run.notes import ObjectsNote, StudyNote
-from node.run.pool import Pool
+from node.run.pool import Pool, Stopping
 from pipelines.joint_classification import JointClassification
 from tests.needs import need_a_box
 from tests.node.run.trial import CREATED, mr_instances
@@ -336,6 +338,26 @@ def test_a_storage_that_went_away_and_came_back_is_seen_by_a_new_box(bed: Bed) -
         (bed.data / "instances").unlink()
         (bed.data / "again").rename(bed.data / "instances")
         assert told(workers, bed.asked("look", image)) == {str(image): str(image.stat().st_size)}
+
+
+def test_a_storage_that_hangs_holds_up_the_call_that_needs_it_alone(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs, answers = threading.Event(), threading.Event()
+
+    def view(data: Path, node: str) -> JobView:
+        hangs.set()
+        answers.wait()
+        return JobView(data, node)
+
+    monkeypatch.setattr(node.run.pool, "JobView", view)
+    workers = Pool(1, 60.0, 4096, data=bed.data)
+    with ThreadPoolExecutor(1) as caller:
+        call = caller.submit(workers.call, bed.asked("tell"))
+        assert hangs.wait(10)
+        assert workers.busy == 1
+        workers.close()
+        answers.set()
+        assert isinstance(call.exception(30), Stopping)
+    assert not list(bed.data.glob("*/.boxes/*")), "the process that came too late has ended"
 
 
 def test_what_a_killed_node_left_goes_at_its_next_start_and_what_others_show_stays(tmp_path: Path) -> None:
