@@ -105,7 +105,7 @@ class Intake:
 
         Raises
         ------
-        IdentityMismatch
+        IdentityMismatch, UnsuitableInput
         """
         for old, new in incoming.merged:
             self._records.rename(old, new)
@@ -170,20 +170,20 @@ class Intake:
         return IntakeSummary("hl7", records, events, dict(refused))
 
     def _stored(self, records: Iterable[Record]) -> tuple[list[Record], dict[str, int]]:
-        """Store each record; one that is of somebody else than the one under its ID costs the others nothing.
+        """Store each record; one that cannot be, as it is of somebody else, costs the others nothing.
 
         Raises
         ------
-        IdentityMismatch
+        IdentityMismatch, UnsuitableInput
             If none could be stored.
         """
         told = list(records)
-        mismatches = self._records.add_all(told)
-        stored = [record for record, mismatch in zip(told, mismatches, strict=True) if mismatch is None]
-        others = [mismatch for mismatch in mismatches if mismatch is not None]
-        if others and not stored:
-            raise others[-1]
-        return stored, dict(Counter(f"record: {mismatch}" for mismatch in others))
+        refusals = self._records.add_all(told)
+        stored = [record for record, refusal in zip(told, refusals, strict=True) if refusal is None]
+        refused = [refusal for refusal in refusals if refusal is not None]
+        if refused and not stored:
+            raise refused[-1]
+        return stored, dict(Counter(f"record: {refusal}" for refusal in refused))
 
     def _logged(self, summary: IntakeSummary) -> IntakeSummary:
         facts = {

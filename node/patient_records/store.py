@@ -25,6 +25,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from dicom_sr.errors import UnsuitableInput
 from node.config.secret_files import read_record_key
 from node.data_folder import own_key
 from node.errors import ConfigurationError, NodeError
@@ -36,7 +37,9 @@ from pipelines.records.record import Identity, IdentityMismatch, Record
 log = logging.getLogger(__name__)
 
 GROUP = 250  # records that are flushed together; other senders wait meanwhile
+LARGEST_RECORD = 32 * 2**20  # bytes on disk, before encryption: some 100,000 entries, and no patient has so many
 GROUP_BYTES = 16 * 2**20  # of them, at most until the next one
+NotAdded = IdentityMismatch | UnsuitableInput  # why a record was not added
 _IDENTITY = tuple(field.name for field in fields(Identity))
 _EVENT = tuple(field.name for field in fields(CodedEvent))
 
@@ -69,12 +72,14 @@ class PatientRecords:
         ------
         IdentityMismatch
             If a record under the same patient ID and issuer is of somebody else.
+        UnsuitableInput
+            If there would be more than the store keeps of one patient.
         """
-        for mismatch in self.add_all([record]):
-            if mismatch is not None:
-                raise mismatch
+        for refusal in self.add_all([record]):
+            if refusal is not None:
+                raise refusal
 
-    def add_all(self, records: Iterable[Record]) -> list[IdentityMismatch | None]:
+    def add_all(self, records: Iterable[Record]) -> list[NotAdded | None]:
         """Store each of `records` as `add` does, many of them flushed together.
 
         Returns
@@ -82,16 +87,16 @@ class PatientRecords:
         list
             For each record what `add` would raise; None where it is stored.
         """
-        found: list[IdentityMismatch | None] = []
+        found: list[NotAdded | None] = []
         left = iter(records)
         while group := tuple(islice(left, GROUP)):
             with self._alone():
                 found += self._add_group(group)
         return found
 
-    def _add_group(self, records: Iterable[Record]) -> list[IdentityMismatch | None]:
+    def _add_group(self, records: Iterable[Record]) -> list[NotAdded | None]:
         salt = self._salt()
-        found: list[IdentityMismatch | None] = []
+        found: list[NotAdded | None] = []
         waiting: dict[Path, bytes] = {}  # to be written
         size = 0
         for record in records:
@@ -99,8 +104,8 @@ class PatientRecords:
             known = self._read(path, waiting.get(path))
             try:
                 content = waiting[path] = self._sealed(known.merged(record) if known else record)
-            except IdentityMismatch as mismatch:
-                found.append(mismatch)
+            except (IdentityMismatch, UnsuitableInput) as refusal:
+                found.append(refusal)
                 continue
             found.append(None)
             size += len(content)
@@ -148,6 +153,8 @@ class PatientRecords:
         ------
         IdentityMismatch
             If there is a record under `new` of somebody else.
+        UnsuitableInput
+            If both together are more than the store keeps of one patient.
         """
         with self._alone():
             known = self.get(*old)
@@ -199,6 +206,8 @@ class PatientRecords:
 
     def _sealed(self, record: Record) -> bytes:
         content = _to_json(record)
+        if len(content) > LARGEST_RECORD:
+            raise UnsuitableInput(f"the patient's record would take more than {LARGEST_RECORD // 2**20} MB")
         return content if self._fernet is None else self._fernet.encrypt(content)
 
     def _open(self, content: bytes) -> bytes:

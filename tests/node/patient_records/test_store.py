@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dicom_sr.errors import UnsuitableInput
 from node.errors import ConfigurationError, NodeError
 from node.patient_records import store as store_module
 from node.patient_records.store import PatientRecords, new_key
@@ -111,11 +112,36 @@ def test_records_of_one_delivery_are_merged_and_refused_one_by_one_however_they_
         monkeypatch.setattr(store_module, "GROUP", group)
         monkeypatch.setattr(store_module, "GROUP_BYTES", size)
         store = PatientRecords(tmp_path / name)
-        mismatches = store.add_all(delivery)
-        assert [what and what.what for what in mismatches] == [None, None, None, "birth date", None]
+        refusals = store.add_all(delivery)
+        assert [refusal and str(refusal) for refusal in refusals] == [
+            None,
+            None,
+            None,
+            str(IdentityMismatch("birth date")),
+            None,
+        ]
         assert there(store.get("4711", "HOSPITAL")).events == (EVENT, later)
         assert len(store) == 3
         assert {path.suffix for path in (tmp_path / name).iterdir()} == {".record", ".key", ""}  # and the lock
+
+
+def test_a_record_that_grows_without_end_is_refused_and_what_is_stored_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LARGEST_RECORD", 1000)
+    store = PatientRecords(tmp_path)
+    other = replace(WHO, patient_id="4712")
+    store.add(record())
+    many = record(*(replace(EVENT, start=date(2020, 1, day)) for day in range(1, 20)))
+    refused, stored = store.add_all([many, record(who=other)])
+    assert str(refused) == "the patient's record would take more than 0 MB"
+    assert stored is None
+    assert store.get("4711", "HOSPITAL") == record()
+    store.add(record(replace(EVENT, start=date(2020, 1, 3)), who=other))
+    monkeypatch.setattr(store_module, "LARGEST_RECORD", 500)
+    with pytest.raises(UnsuitableInput, match="would take more"):
+        store.rename(("4712", "HOSPITAL"), ("4711", "HOSPITAL"))
+    assert store.get("4712", "HOSPITAL") is not None
 
 
 def test_the_names_of_many_records_are_flushed_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
