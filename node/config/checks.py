@@ -9,7 +9,7 @@ import ipaddress
 import os
 import resource
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -27,6 +27,7 @@ from node.config.sections import (
     Peer,
 )
 from node.errors import ConfigurationError
+from node.folders import lies_in
 
 EVERY_ADDRESS = {"0.0.0.0", "::"}
 ENOUGH_FILES = 1024  # for 512 connections by HTTP, the database, jobs and sending
@@ -97,18 +98,24 @@ def _secret_files(configuration: Configuration) -> Iterator[tuple[str, Path, Cal
 
 # ---- folders
 def folders(configuration: Configuration) -> Iterator[CheckResult]:
-    """Can the folders that the node writes to be written, or made?"""
+    """Can the folders that the node writes to be written, or made, and watched ones be read?"""
+    in_the_way = {result.key for result in overlaps(configuration)}  # these should be others anyway
     named = [("node.data", configuration.node.data)]
     for name, destination in configuration.destinations.items():
         if isinstance(destination, FolderDestination):
             named.append((f"destinations.{name}.path", destination.path))
     for key, path in named:
-        yield _folder(key, path.absolute(), configuration.node.data.absolute())
+        if key not in in_the_way:
+            yield _folder(key, path.absolute())
     for index, watched in enumerate(configuration.receive.watched_folders):
         key = f"receive.watched_folders.{index}.path"
+        if key in in_the_way:
+            continue
         needed = os.R_OK | os.X_OK | (os.W_OK if watched.after == "delete" else 0)
-        if not os.path.isdir(watched.path):
+        if not os.path.exists(watched.path):
             yield CheckResult(key, "bad", f"{watched.path}: there is no such folder; make it")
+        elif not os.path.isdir(watched.path):
+            yield CheckResult(key, "bad", f"{watched.path}: is a file where a folder should be")
         elif not os.access(watched.path, needed):
             more = " and delete" if watched.after == "delete" else ""
             yield CheckResult(key, "bad", f"{watched.path}: this account may not read{more} there")
@@ -116,7 +123,7 @@ def folders(configuration: Configuration) -> Iterator[CheckResult]:
             yield CheckResult(key, "good", f"{watched.path} can be read")
 
 
-def _folder(key: str, path: Path, data: Path) -> CheckResult:
+def _folder(key: str, path: Path) -> CheckResult:
     # a folder that may not be looked into is as one that is not there
     nearest = next(folder for folder in (path, *path.parents) if os.path.exists(folder))
     if not os.path.isdir(nearest):
@@ -128,10 +135,38 @@ def _folder(key: str, path: Path, data: Path) -> CheckResult:
         return CheckResult(key, "bad", f"{path}: {nearest} cannot be written: {error.strerror}")
     if nearest == path:
         return CheckResult(key, "good", f"{path} can be written")
-    if nearest != path.parent and (path == data or not path.is_relative_to(data)):
+    if nearest != path.parent:
         sentence = f"{path}: is not there, and neither is {path.parent}; both will be made. Is a disk not mounted?"
         return CheckResult(key, "doubtful", sentence)
     return CheckResult(key, "good", f"{path} can be made")
+
+
+def overlaps(configuration: Configuration) -> Iterator[CheckResult]:
+    """Folders that lie in each other, links followed.
+
+    A watched folder with the node's own files in it would import, and delete, what is stored; one with another in it
+    imports files twice; one with results in it imports what the node itself has made.
+    """
+    watched = [
+        (f"receive.watched_folders.{index}.path", folder.path)
+        for index, folder in enumerate(configuration.receive.watched_folders)
+    ]
+    own = [("node.data", configuration.node.data)]
+    for index, (key, path) in enumerate(watched):
+        yield from _overlap(key, path, [*own, *watched[:index]])
+    for name, destination in configuration.destinations.items():
+        if isinstance(destination, FolderDestination):
+            yield from _overlap(f"destinations.{name}.path", destination.path, [*own, *watched])
+
+
+def _overlap(key: str, path: Path, others: Sequence[tuple[str, Path]]) -> Iterator[CheckResult]:
+    """What is wrong with a folder that should be apart from the others; the first of them counts."""
+    for other, its_path in others:
+        inside, around = lies_in(path, its_path), lies_in(its_path, path)
+        if inside or around:
+            how = f"is {other} too" if inside and around else f"{'lies in' if inside else 'holds'} {other} ({its_path})"
+            yield CheckResult(key, "bad", f"{path}: {how}; should be a folder beside it, neither in it nor around it")
+            return
 
 
 # ---- the machine
@@ -321,5 +356,5 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 # what keeps a node from starting, and what else is looked at without contacting anybody
-AT_START = (the_box, files, certificates, doubled_ports)
+AT_START = (the_box, files, certificates, doubled_ports, overlaps)
 OFFLINE = (peers, reports, open_doors, *AT_START, certificate_dates, folders, ports, open_files)

@@ -11,7 +11,7 @@ import pytest
 
 from node import box
 from node.config import Configuration, checks
-from node.config.checks import CheckResult, files, folders, peers, ports, reports, used_ports
+from node.config.checks import CheckResult, files, folders, overlaps, peers, ports, reports, used_ports
 from node.demo.orthanc_process import free_port
 
 
@@ -44,12 +44,75 @@ def test_a_folder_is_good_if_it_can_be_made_and_bad_under_a_file(tmp_path: Path)
 
 
 def test_a_watched_folder_must_be_there(tmp_path: Path) -> None:
-    watched = [{"path": str(tmp_path)}, {"path": str(tmp_path / "none")}]
-    results = folders(configuration(node={"data": str(tmp_path)}, receive={"watched_folders": watched}))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "in").mkdir()
+    watched = [{"path": str(tmp_path / name)} for name in ("in", "none", "file")]
+    data = str(tmp_path / "data")
+    results = list(folders(configuration(node={"data": data}, receive={"watched_folders": watched})))
     assert states(results)[1:] == [
         ("receive.watched_folders.0.path", "good"),
         ("receive.watched_folders.1.path", "bad"),
+        ("receive.watched_folders.2.path", "bad"),
     ]
+    assert results[2].sentence == f"{tmp_path}/none: there is no such folder; make it"
+    assert results[3].sentence == f"{tmp_path}/file: is a file where a folder should be"
+
+
+DATA, IN, TOO, OUT = (
+    "node.data",
+    "receive.watched_folders.0.path",
+    "receive.watched_folders.1.path",
+    "destinations.out.path",
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "watched", "out", "told"),
+    [
+        ("data", ["in", "in2"], "out", []),
+        ("data", ["data2"], "data3", []),  # the name of one begins as that of the other
+        ("data", ["data"], None, [(IN, "is node.data too")]),
+        ("data", ["data/instances"], None, [(IN, "lies in node.data ({}/data)")]),
+        ("top/data", ["top"], None, [(IN, "holds node.data ({}/top/data)")]),
+        ("data", ["link-to-data"], None, [(IN, "is node.data too")]),
+        ("data", ["link-to-data/instances/0"], None, [(IN, "lies in node.data")]),
+        ("link-to-data", ["data/../data/instances"], None, [(IN, "lies in node.data")]),
+        ("link-to-data/deep", ["data"], None, [(IN, "holds node.data")]),
+        ("data", ["in", "in/deep"], None, [(TOO, f"lies in {IN}")]),
+        ("data", ["in/deep", "in"], None, [(TOO, f"holds {IN}")]),
+        ("data", ["in", "./in"], None, [(TOO, f"is {IN} too")]),
+        ("data", ["data", "data"], None, [(IN, "is node.data too"), (TOO, "is node.data too")]),
+        ("data", ["in"], "in/out", [(OUT, f"lies in {IN}")]),
+        ("data", ["out/in"], "out", [(OUT, f"holds {IN}")]),
+        ("data", ["in"], "in", [(OUT, f"is {IN} too")]),
+        ("data", [], "data/results", [(OUT, "lies in node.data")]),
+        ("out/data", [], "out", [(OUT, "holds node.data")]),
+    ],
+)
+def test_folders_of_the_node_watched_folders_and_deliveries_are_apart(
+    tmp_path: Path, data: str, watched: list[str], out: str | None, told: list[tuple[str, str]]
+) -> None:
+    (tmp_path / "data" / "instances").mkdir(parents=True)
+    (tmp_path / "link-to-data").symlink_to("data")
+    destinations = {} if out is None else {"out": {"kind": "folder", "path": str(tmp_path / out)}}
+    found = list(
+        overlaps(
+            configuration(
+                node={"data": str(tmp_path / data)},
+                receive={"watched_folders": [{"path": f"{tmp_path}/{path}", "after": "delete"} for path in watched]},
+                destinations=destinations,
+            )
+        )
+    )
+    assert states(found) == [(key, "bad") for key, _ in told]
+    for result, (_, words) in zip(found, told, strict=True):
+        assert words.format(tmp_path) in result.sentence
+        assert "; should be a folder " in result.sentence
+
+
+def test_two_destinations_may_share_a_folder(tmp_path: Path) -> None:
+    out = {"kind": "folder", "path": str(tmp_path / "out")}
+    assert list(overlaps(configuration(node={"data": str(tmp_path / "data")}, destinations={"a": out, "b": out}))) == []
 
 
 def test_a_port_in_use_is_bad_unless_the_node_itself_holds_it(tmp_path: Path) -> None:
