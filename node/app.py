@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pydicom
 
+from node.background import Loop
 from node.config import Configuration, checks
 from node.config.route_settings import read_with_settings
 from node.config.yaml_file import YamlFile
@@ -33,6 +34,7 @@ from node.reading import Readers
 from node.receive import stow
 from node.receive.store.own_results import OwnResults
 from node.receive.store.receipt_import import ReceiptImport
+from node.receive.store.refusals import WRITE_S
 from node.receive.store.retention import Retention
 from node.receive.store.store import Store
 from node.route import checks as route_checks
@@ -179,6 +181,10 @@ class Node:
             own_results=OwnResults(database, data),
         )
         stack.callback(store.close)
+        refusals = Loop("count of refusals", store.write_refusals, every_s=WRITE_S)
+        refusals.start()
+        stack.callback(refusals.stop)
+        remarks["refusals"] = refusals.problem
         proxies = configuration.status.trusted_proxies
         more = [*stow.routes(store, receive.dicomweb, proxies), *records.routes()]
         # many who look at the page at a time wait for each other, and never keep jobs or sending from the database

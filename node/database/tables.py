@@ -100,7 +100,7 @@ class AssociationRow(Base):
     # of a refused one: how often within the hour, by the same peer and for the same reason; `ended` is the last time
     times: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     stored: Mapped[int] = mapped_column(Integer, default=0)
-    failed: Mapped[int] = mapped_column(Integer, default=0)
+    failed: Mapped[int] = mapped_column(Integer, default=0)  # known when it has ended in order
 
 
 class InstanceRow(Base):
@@ -336,7 +336,10 @@ RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what rea
 
 
 class AuditRow(Base):
-    """Who did what: refusals, operator actions, configuration in force."""
+    """Who did what: refusals, operator actions, configuration in force.
+
+    Instances that were not stored are counted within the hour, by sender, study, status and reason: one row has all.
+    """
 
     __tablename__ = "audit"
 
@@ -346,8 +349,13 @@ class AuditRow(Base):
     who: Mapped[str] = mapped_column(String(128), default="")
     study_instance_uid: Mapped[str | None] = mapped_column(String(64), index=True)  # that it is about
     detail: Mapped[dict[str, Any]]
+    times: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    counted_as: Mapped[str | None] = mapped_column(String(36))  # by which receipts tell that the count has grown
 
-    __table_args__ = (Index("audit_by_kind", "what", "id"),)
+    __table_args__ = (
+        Index("audit_by_kind", "what", "id"),
+        Index("audit_counted_as", "counted_as", unique=True),
+    )
 
 
 class InstallationRow(Base):

@@ -247,16 +247,16 @@ class FeedFollower:
             self._store.adopt(arrival, partial)
         except _Gone:
             return
-        except NotStored as error:
+        except NotStored as error:  # its arrival has counted it
             if error.status == Status.OUT_OF_RESOURCES and not isinstance(error, TooLarge):
                 raise PeerUnavailable(f"an instance could not be stored: {error.reason}") from error
-            log.warning("instance of a feed not stored", extra={"feed": self._name, "reason": error.reason})
         except (PeerUnavailable, OSError, SQLAlchemyError):
             raise
         except Exception as error:  # whatever one instance holds, the next one is fetched
             if of_the_machine(error):
                 raise PeerUnavailable("an instance could not be stored: memory or threads are short") from error
-            log.exception("instance of a feed not stored", extra={"feed": self._name, "reason": type(error).__name__})
+            if not arrival.failed:  # of many the first
+                log.exception("instance of a feed not taken", extra={"feed": self._name})
             arrival.failure("", NotStored(Status.PROCESSING_FAILURE, f"It cannot be taken ({type(error).__name__})"))
 
     def _recall(self) -> int | None:

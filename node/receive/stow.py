@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
-from functools import partial as bind
-from typing import Any
+from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
 from anyio import to_thread
@@ -39,6 +38,7 @@ MAXIMUM_PREAMBLE = 64 * 1024
 NO_BOUNDARY = "The boundary that Content-Type names does not begin a line of the body"
 MAXIMUM_BOUNDARY = 70  # RFC 2046 5.1.1
 DICOM, JSON, XML = "application/dicom", "application/dicom+json", "application/dicom+xml"
+_Event: TypeAlias = tuple[str, Any]
 OK, ACCEPTED, BAD_REQUEST, CONFLICT = 200, 202, 400, 409
 NOT_ACCEPTABLE, TOO_LARGE, UNSUPPORTED, UNAVAILABLE = 406, 413, 415, 503
 
@@ -110,29 +110,20 @@ class _Desk:
     async def _take(
         self, stream: AsyncIterator[bytes], boundary: bytes, arrival: Arrival, study: str | None
     ) -> _Outcome:
-        outcome = _Outcome()
         parts = _Parts(boundary)
-        spooled: _Spooled | None = None
-        of = _PartType.of({})
+        taking = _Taking(self._store, arrival, study)
         try:
             async for chunk in stream:
-                for kind, data in parts.feed(chunk):
-                    if kind == "begin":
-                        if parts.count > MAXIMUM_PARTS:
-                            raise UnsuitableBody(TOO_LARGE, f"More than {MAXIMUM_PARTS} parts")
-                        spooled = await to_thread.run_sync(_Spooled, self._store, arrival)
-                    elif kind == "headers":
-                        of = _PartType.of(data)
-                    elif kind == "data" and spooled is not None:
-                        await to_thread.run_sync(spooled.write, data)
-                    elif kind == "end" and spooled is not None:
-                        done, spooled = spooled, None
-                        await to_thread.run_sync(bind(done.finish, outcome, of, study))
+                events = parts.feed(chunk)
+                if parts.count > MAXIMUM_PARTS:
+                    raise UnsuitableBody(TOO_LARGE, f"More than {MAXIMUM_PARTS} parts")
+                if events:  # of thousands of small parts too in one go: to ask for a thread costs more than one part
+                    await to_thread.run_sync(taking.take, events)
         except MultipartParseError as error:
             raise UnsuitableBody(BAD_REQUEST, f"The multipart message is broken in part {parts.count}") from error
         finally:
-            if spooled is not None:
-                spooled.drop()
+            taking.drop()
+        outcome = taking.outcome
         if parts.in_preamble:
             raise UnsuitableBody(BAD_REQUEST, NO_BOUNDARY)
         if not parts.finished or not parts.count:
@@ -140,6 +131,37 @@ class _Desk:
         if outcome.not_supported and not outcome.stored and len(outcome.failed) == len(outcome.not_supported):
             raise UnsuitableBody(UNSUPPORTED, outcome.not_supported[0])
         return outcome
+
+
+class _Taking:
+    """The parts of one request on their way to the store, one after the other."""
+
+    def __init__(self, store: Store, arrival: Arrival, study: str | None) -> None:
+        self.outcome = _Outcome()
+        self._store, self._arrival, self._study = store, arrival, study
+        self._number = 0
+        self._spooled: _Spooled | None = None
+        self._type = _PartType.of({})
+
+    def take(self, events: Iterable[_Event]) -> None:
+        """Write what has come, and store each part that ends."""
+        for kind, data in events:
+            if kind == "begin":
+                self._number += 1
+                self._arrival.at_hand = f"part {self._number}"
+                self._spooled = _Spooled(self._store, self._arrival)
+            elif kind == "headers":
+                self._type = _PartType.of(data)
+            elif kind == "data" and self._spooled is not None:
+                self._spooled.write(data)
+            elif kind == "end" and self._spooled is not None:
+                done, self._spooled = self._spooled, None
+                done.finish(self.outcome, self._type, self._study)
+
+    def drop(self) -> None:
+        """Drop the part at hand: the request has ended, or was broken off."""
+        if self._spooled is not None:
+            self._spooled.drop()
 
 
 class _Parts:
@@ -155,7 +177,7 @@ class _Parts:
         self._before = b""  # what has come of the preamble, or its end
         self._line = b"--" + boundary
         self._first = re.compile(rb"(?:\A|\n)" + re.escape(self._line) + rb"(?P<end>--|[ \t]*\r?\n)")
-        self._events: list[tuple[str, Any]] = []
+        self._events: list[_Event] = []
         self._headers: dict[str, str] = {}  # of the part at hand
         self._name = b""
         self._value = b""
@@ -173,7 +195,7 @@ class _Parts:
             },
         )
 
-    def feed(self, chunk: bytes) -> list[tuple[str, Any]]:
+    def feed(self, chunk: bytes) -> list[_Event]:
         """What `chunk` brings: begin, headers, data and end of parts, in order.
 
         Raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,7 +43,8 @@ from node.study.patients import Person, patient_numbers
 
 Row = TypeVar("Row", SeriesRow, DecisionRow)
 
-LOOKED_AT = 500  # instances that were not stored, the latest; many of one association are shown as one
+KINDS_LOOKED_AT = 500  # of instances that were not stored, the latest
+KINDS_OF_SENDER = 3  # that are shown before those of others
 REASONS_SHOWN = 3  # of a route that did not match, on the overview; the study's own page has all
 
 
@@ -57,7 +59,7 @@ class Span:
 
 @dataclass(frozen=True)
 class NotStored:
-    """Instances of one study that were not stored, for one reason, by one association."""
+    """Instances of one study that one sender sent within an hour, and that were not stored for one reason."""
 
     last: datetime
     sender: str
@@ -65,6 +67,7 @@ class NotStored:
     status: str
     reason: str
     instances: int
+    first: str  # SOP Instance UIDs of the first few, or where they stood in what was sent
 
 
 @dataclass(frozen=True)
@@ -288,21 +291,40 @@ class Overview:
             rows = session.scalars(select(StudyRow).order_by(StudyRow.last_received.desc()).limit(limit)).all()
             return _study_views(session, rows)
 
-    def not_stored(self, limit: int, study_instance_uid: str | None = None) -> list[NotStored]:
-        """What was not stored, the latest first; of one study only where that is given."""
-        query = select(AuditRow).where(AuditRow.what == NOT_STORED).order_by(AuditRow.id.desc()).limit(LOOKED_AT)
+    def not_stored(self, limit: int, study_instance_uid: str | None = None) -> tuple[list[NotStored], int]:
+        """What was not stored, the latest first, and how many instances that leaves out; of one study or of all.
+
+        Where there are too many kinds, the first few of each sender come before any more of one.
+        """
+        of_kind = [AuditRow.what == NOT_STORED]
         if study_instance_uid is not None:
-            query = query.where(AuditRow.study_instance_uid == study_instance_uid)
+            of_kind.append(AuditRow.study_instance_uid == study_instance_uid)
+        association, status, reason = (
+            AuditRow.detail[name].as_string() for name in ("association", "status", "reason")
+        )
+        # earlier versions wrote a row for each instance
+        kind = (AuditRow.counted_as, AuditRow.who, association, AuditRow.study_instance_uid, status, reason)
+        until, first = (func.max(AuditRow.detail[name].as_string()) for name in ("until", "first"))
+        latest = func.max(AuditRow.id).desc()
+        query = select(*kind[1:], func.sum(AuditRow.times), func.max(AuditRow.at), until, first)
         with self._session() as session:
-            grouped: dict[tuple[str, str | None, str, str], list[datetime]] = {}
-            for row in session.scalars(query):
-                key = (row.detail["association"], row.study_instance_uid, row.detail["status"], row.detail["reason"])
-                grouped.setdefault(key, []).append(row.at)
-            senders = _senders(session, {association for association, *_ in grouped})
-        return [
-            NotStored(times[0], senders.get(association, ""), study, status, reason, len(times))
-            for (association, study, status, reason), times in list(grouped.items())[:limit]
+            rows = session.execute(query.where(*of_kind).group_by(*kind).order_by(latest).limit(KINDS_LOOKED_AT)).all()
+            everything = session.scalar(select(func.sum(AuditRow.times)).where(*of_kind)) or 0
+            senders = _senders(session, {association for who, association, *_ in rows if not who})
+        found = [
+            NotStored(
+                datetime.fromisoformat(until) if until else at,
+                who or senders.get(association, ""),
+                study,
+                status,
+                reason,
+                times,
+                first or "",
+            )
+            for who, association, study, status, reason, times, at, until, first in rows
         ]
+        shown = _of_each_sender(sorted(found, key=lambda one: one.last, reverse=True), limit)
+        return shown, everything - sum(one.instances for one in shown)
 
     def records_not_read(self, limit: int) -> list[RecordNotRead]:
         """Messages and bundles of patient records that could not be read, the latest first."""
@@ -373,6 +395,16 @@ class Overview:
                 .order_by(AssociationRow.started.desc())
                 .limit(limit)
             ).all()
+
+
+def _of_each_sender(found: Sequence[NotStored], limit: int) -> list[NotStored]:
+    """As many as `limit`, in their order: the first few of each sender, then what else there is room for."""
+    seen: Counter[str] = Counter()
+    places = []
+    for place, one in enumerate(found):
+        seen[one.sender] += 1
+        places.append((seen[one.sender] > KINDS_OF_SENDER, place))
+    return [found[place] for place in sorted(place for _, place in sorted(places)[:limit])]
 
 
 def _first_reasons(decision: DecisionRow) -> str:

@@ -174,6 +174,7 @@ class _Page:
     # ---- pages
     def overview(self, request: Request) -> Response:
         now = datetime.now(UTC)
+        not_stored, more_not_stored = self._overview.not_stored(REFUSALS_SHOWN)
         return self._templates.TemplateResponse(
             request,
             "overview.html",
@@ -189,7 +190,8 @@ class _Page:
                 "records_not_read": self._overview.records_not_read(REFUSALS_SHOWN),
                 "files": files_not_taken(self._node.data, self._watched),
                 "files_shown": REFUSALS_SHOWN,
-                "not_stored": self._overview.not_stored(REFUSALS_SHOWN),
+                "not_stored": not_stored,
+                "more_not_stored": more_not_stored,
                 "disk": self._disk,
             },
         )
@@ -199,12 +201,18 @@ class _Page:
         study = self._overview.study(uid)
         if study is None:
             raise HTTPException(404, "The node has no such study.")
-        not_stored = self._overview.not_stored(REFUSALS_SHOWN, uid)
+        not_stored, more_not_stored = self._overview.not_stored(REFUSALS_SHOWN, uid)
         now = datetime.now(UTC)
         return self._templates.TemplateResponse(
             request,
             "study.html",
-            {"now": now, **self._well_being(), "study": study, "not_stored": not_stored},
+            {
+                "now": now,
+                **self._well_being(),
+                "study": study,
+                "not_stored": not_stored,
+                "more_not_stored": more_not_stored,
+            },
         )
 
     def job(self, request: Request) -> Response:

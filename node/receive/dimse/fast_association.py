@@ -406,12 +406,13 @@ class Association(threading.Thread):
             self._answer_other(context_id, request)
 
     def _begin_store(self, context_id: int, request: CommandSet) -> None:
-        if not request.has_data:
-            error = NotStored(Status.CANNOT_UNDERSTAND, "C-STORE without a data set")
-            self._answer_store(context_id, request, error)
-            return
         arrival = self._arrival
         assert arrival is not None  # set when the association was accepted
+        if not request.has_data:
+            error = NotStored(Status.CANNOT_UNDERSTAND, "C-STORE without a data set")
+            arrival.failure(request.sop_instance_uid, error)
+            self._answer_store(context_id, request, error)
+            return
         self._request = request
         self._message_deadline = time.monotonic() + SLOW_AFTER_S
         self._incoming = self._services.begin(

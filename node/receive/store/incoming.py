@@ -11,7 +11,8 @@ from node.receive.status import NotStored, Status
 from node.receive.store.header import Header, is_uid, read_header
 from node.receive.store.instance_files import InstanceFiles, Receipt, write_all
 from node.receive.store.part10 import file_meta
-from node.receive.store.receipt_log import Closed, Failed, Noted, ReceiptLog, new_association_id
+from node.receive.store.receipt_log import Closed, Noted, ReceiptLog, new_association_id
+from node.receive.store.refusals import Instance, Kind, Refusals
 
 log = logging.getLogger(__name__)
 
@@ -29,42 +30,55 @@ class Arrival:
     Parameters
     ----------
     receipts
-        Where its failures and its end are recorded.
+        Where its end is recorded.
+    refusals
+        Count what is not stored.
     clock
         Seconds since the epoch.
     way
         ``dimse``, ``stow``, ``folder`` or ``orthanc``.
-    calling_ae_title
+    calling_ae_title, called_ae_title, peer_address
         Of the sender; empty where there is none.
     """
 
-    def __init__(self, receipts: ReceiptLog, clock: Callable[[], float], way: str, calling_ae_title: str) -> None:
+    def __init__(
+        self,
+        receipts: ReceiptLog,
+        refusals: Refusals,
+        clock: Callable[[], float],
+        way: str,
+        calling_ae_title: str,
+        called_ae_title: str,
+        peer_address: str,
+    ) -> None:
         self.id = new_association_id(receipts)
         self.way = way
         self.calling_ae_title = calling_ae_title
+        self.at_hand = ""  # where what is read stands in what was sent: its name where its UID cannot be read
+        self._sender = (way, calling_ae_title, called_ae_title, peer_address)
         self.stored = 0
         self.failed = 0
         self.metas_replaced = 0  # instances whose file meta contradicted their data set
         self._first_replaced = ""  # SOP Instance UID
         self.disk_was_low = False  # then everything else of this association is refused as well
-        self._receipts, self._clock = receipts, clock
+        self._receipts, self._refusals, self._clock = receipts, refusals, clock
         self._ended = False
 
     def failure(self, sop_instance_uid: str, error: NotStored) -> None:
-        """Record that an instance was not stored."""
+        """Record that an instance was not stored (`node.receive.store.refusals` counts them).
+
+        Parameters
+        ----------
+        sop_instance_uid
+            As its sender has it; what is no UID is not repeated.
+        error
+            Why.
+        """
         self.failed += 1
-        where = (error.study_instance_uid, error.series_instance_uid)
-        self._receipts.append(Failed(self.id, sop_instance_uid, int(error.status), error.reason, self._clock(), *where))
-        log.warning(
-            "instance not stored",
-            extra={
-                "association": self.id,
-                "sop_instance_uid": sop_instance_uid,
-                "study_instance_uid": error.study_instance_uid,
-                "status": f"0x{error.status:04X}",
-                "reason": error.reason,
-            },
-        )
+        kind = Kind(*self._sender, error.reason, int(error.status), error.study_instance_uid)
+        name = sop_instance_uid if is_uid(sop_instance_uid) else self.at_hand
+        instance = Instance(self.id, name, error.series_instance_uid)
+        self._refusals.add(kind, self._clock(), instance)
 
     def meta_replaced(self, sop_instance_uid: str) -> None:
         """Count an instance that was stored with another file meta than it came with; told at the end."""
@@ -86,6 +100,8 @@ class Arrival:
             self.note("file meta replaced", instances=self.metas_replaced, first=self._first_replaced)
         entry = Closed(self.id, self._clock(), outcome, reason, self.stored, self.failed)
         self._receipts.append(entry)
+        if self.failed:
+            self._refusals.write(self._clock())
         log.info(
             "association ended",
             extra={"association": self.id, "outcome": outcome, "stored": self.stored, "failed": self.failed},
@@ -187,7 +203,7 @@ class Incoming:
             )
         except NotStored as error:
             self._fail(error)
-            self._arrival.failure(self.sop_instance_uid if is_uid(self.sop_instance_uid) else "", error)
+            self._arrival.failure(self.sop_instance_uid, error)
             raise
 
     def refuse(self, error: NotStored) -> None:

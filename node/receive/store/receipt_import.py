@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
-from sqlalchemy import Connection, Row, Select, Table, Update, and_, bindparam, case, insert, select, update
+from sqlalchemy import JSON, Connection, Row, Select, Table, Update, and_, bindparam, case, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
@@ -50,6 +50,7 @@ POLL_S = 0.05  # a receipt is in the database about this long after the sender's
 BUSY_SHARE = 0.1  # of the time the import works at most, in larger batches, so that reception has the processor
 LONGEST_POLL_S = 0.5
 ABANDONED_CHECK_S = 2.0
+LONGEST_WHO = 128
 BATCH_BYTES = 256 * 1024  # of a log, some 700 receipts a transaction
 
 associations = cast(Table, AssociationRow.__table__)
@@ -63,6 +64,7 @@ KNOWN_ASSOCIATIONS = select(associations.c.id).where(associations.c.id.in_(bindp
 OUTCOMES = select(associations.c.id, associations.c.outcome).where(
     associations.c.id.in_(bindparam("keys", expanding=True))
 )
+KNOWN_COUNTS = select(audits.c.counted_as).where(audits.c.counted_as.in_(bindparam("keys", expanding=True)))
 KNOWN_INSTANCES = (
     select(
         instances.c.sop_instance_uid,
@@ -86,9 +88,10 @@ NEW_OR_MORE_OF_STUDY = {
     )
     for name, new in (("sqlite", sqlite.insert(studies)), ("postgresql", postgresql.insert(studies)))
 }
-COUNT_STORED, COUNT_FAILED = (
-    update(associations).where(associations.c.id == bindparam("key")).values({column: column + bindparam("count")})
-    for column in (associations.c.stored, associations.c.failed)
+COUNT_STORED = (
+    update(associations)
+    .where(associations.c.id == bindparam("key"))
+    .values(stored=associations.c.stored + bindparam("count"))
 )
 END = (
     update(associations)
@@ -106,6 +109,11 @@ MORE_REFUSED = (
     update(associations)
     .where(associations.c.id == bindparam("key"), associations.c.times < bindparam("count"))
     .values(times=bindparam("count"), ended=bindparam("at"))
+)
+MORE_NOT_STORED = (
+    update(audits)
+    .where(audits.c.counted_as == bindparam("key"), audits.c.times < bindparam("count"))
+    .values(times=bindparam("count"), detail=bindparam("all", type_=JSON))
 )
 OF_SERIES = and_(series.c.study_instance_uid == bindparam("study"), series.c.series_instance_uid == bindparam("key"))
 # The file was replaced by what came last; an entry that is read twice is known by its time.
@@ -333,9 +341,9 @@ class ReceiptImport:
             _write_associations(connection, entries)
             _write_instances(connection, _of(Stored, entries))
             _count(connection, COUNT_STORED, [*_of(Stored, entries), *_of(CameBack, entries)])
-            _count(connection, COUNT_FAILED, _of(Failed, entries))
             _write_synced(connection, _of(Synced, entries))
             _write_audit(connection, entries)
+            _write_not_stored(connection, _of(Failed, entries))
             _write_ends(connection, _of(Closed, entries))
 
 
@@ -543,9 +551,8 @@ def _write_synced(connection: Connection, synced: Sequence[Synced]) -> None:
 def _write_audit(connection: Connection, entries: Sequence[Entry]) -> None:
     rows: list[dict[str, Any]] = []
 
-    def add(entry: Noted | Refused | Failed, what: str, who: str, detail: dict[str, Any], study: str = "") -> None:
-        row = {"at": _moment(entry.at), "what": what, "who": who, "detail": detail}
-        rows.append({**row, "study_instance_uid": study or None})
+    def add(entry: Noted | Refused, what: str, who: str, detail: dict[str, Any]) -> None:
+        rows.append({"at": _moment(entry.at), "what": what, "who": who, "detail": detail, "times": 1})
 
     for entry in entries:
         if isinstance(entry, Noted):
@@ -554,17 +561,43 @@ def _write_audit(connection: Connection, entries: Sequence[Entry]) -> None:
             detail = {"way": entry.way, "called": entry.called_ae_title, "reason": entry.reason}
             who = f"{entry.calling_ae_title}@{entry.peer_address}"
             add(entry, what_was_refused(entry.way), who, detail)
-        elif isinstance(entry, Failed):
-            detail = {
-                "association": entry.association_id,
-                "sop_instance_uid": entry.sop_instance_uid,
-                "series_instance_uid": entry.series_instance_uid,
-                "status": f"0x{entry.status:04X}",
-                "reason": entry.reason,
-            }
-            add(entry, NOT_STORED, "", detail, entry.study_instance_uid)
     if rows:
         connection.execute(NEW_AUDIT, rows)
+
+
+def _write_not_stored(connection: Connection, failed: Sequence[Failed]) -> None:
+    """One row for each kind; of the entries of one the last has the whole count."""
+    last = {entry.key or f"{number}": entry for number, entry in enumerate(failed)}
+    known = {row.counted_as for row in _existing(connection, KNOWN_COUNTS, [key for key in last if last[key].key])}
+    new, more = list[dict[str, Any]](), list[dict[str, Any]]()
+    for key, entry in last.items():
+        detail = {
+            "association": entry.association_id,
+            "sop_instance_uid": entry.sop_instance_uid,
+            "series_instance_uid": entry.series_instance_uid,
+            "status": f"0x{entry.status:04X}",
+            "reason": entry.reason,
+            "first": entry.named or entry.sop_instance_uid,
+            "until": _moment(max(entry.at, entry.last)).isoformat(),
+        }
+        if key in known:
+            more.append({"key": key, "count": entry.times, "all": detail})
+        else:
+            new.append(
+                {
+                    "at": _moment(entry.at),
+                    "what": NOT_STORED,
+                    "who": entry.sender[:LONGEST_WHO],
+                    "study_instance_uid": entry.study_instance_uid or None,
+                    "detail": detail,
+                    "times": entry.times,
+                    "counted_as": entry.key or None,
+                }
+            )
+    if new:
+        connection.execute(NEW_AUDIT, new)
+    if more:
+        connection.execute(MORE_NOT_STORED, more)
 
 
 def _write_ends(connection: Connection, ends: Sequence[Closed]) -> None:

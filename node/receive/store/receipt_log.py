@@ -73,15 +73,23 @@ class Stored(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """An instance was not stored; its sender got the same status."""
+    """Instances were not stored, and their sender got the same status: so many within the hour, for one reason.
 
-    association_id: str
-    sop_instance_uid: str
+    The entries of one `key` follow one another with growing counts.
+    """
+
+    association_id: str  # of the first
+    sop_instance_uid: str  # of the first, or where it stood in what was sent
     status: int
     reason: str
-    at: float
+    at: float  # the first
     study_instance_uid: str = ""  # where that much could be read
     series_instance_uid: str = ""
+    key: str = ""  # empty: of an earlier version, which wrote an entry for each
+    sender: str = ""
+    times: int = 1
+    last: float = 0.0  # 0: there is one
+    named: str = ""  # the first few, each as `sop_instance_uid`
 
 
 class CameBack(NamedTuple):

@@ -48,7 +48,9 @@ class Store(InstanceFiles):
             Which of the presentation contexts that it proposed are not accepted, and why.
         """
         calling_ae_title, called_ae_title = _printable(calling_ae_title), _printable(called_ae_title)
-        arrival = Arrival(self.receipts, self.clock, way, calling_ae_title)
+        arrival = Arrival(
+            self.receipts, self.refusals, self.clock, way, calling_ae_title, called_ae_title, peer_address
+        )
         now = self.clock()
         self.receipts.append(
             Opened(arrival.id, way, calling_ae_title, called_ae_title, peer_address, now, contexts_refused)

@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 
 from node.config import DicomWebSettings
 from node.receive import stow
+from node.receive.store.receipt_log import Failed, decode_all
 from node.receive.store.store import Store
 from node.receive.stow import routes
 from tests.node.receive.harness import data_set, mr, part10, partials, stored_files
@@ -101,6 +102,23 @@ def test_what_fails_is_told_one_by_one(store: Store, tmp_path: Path) -> None:
     assert [item["00081197"]["Value"][0] for item in failed] == [0xC000, 0xA900]
     assert failed[1]["00081155"]["Value"] == [other.SOPInstanceUID]
     assert list(stored_files(tmp_path)) == [good.SOPInstanceUID]
+    assert partials(tmp_path) == []
+
+
+def test_many_bad_parts_have_a_status_each_and_one_record_together(store: Store, tmp_path: Path) -> None:
+    good = mr()
+    answer = post(client(store), multipart(*[b"x"] * 300, part10(good), b"\0" * 300))
+    assert answer.status_code == 202
+    body = answer.json()
+    assert [item["00081197"]["Value"] for item in body["00081198"]["Value"]] == [[0xC000]] * 301
+    assert [item["00081155"]["Value"] for item in body["00081199"]["Value"]] == [[good.SOPInstanceUID]]
+    store.close()
+    lines = b"".join(path.read_bytes() for path in (tmp_path / "receipts").glob("*.journal"))
+    last = {entry.key: entry for entry in decode_all(lines) if isinstance(entry, Failed)}
+    assert {entry.reason: (entry.times, entry.named) for entry in last.values()} == {
+        "The file is too short for DICOM": (300, "part 1, part 2, part 3, part 4, part 5"),
+        "The file is not DICOM": (1, "part 302"),
+    }
     assert partials(tmp_path) == []
 
 

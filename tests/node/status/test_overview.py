@@ -78,12 +78,41 @@ def test_what_was_not_stored_is_shown_once_for_each_sender_study_and_reason(
             session.add(
                 AuditRow(at=morning.at(second), what="instance not stored", study_instance_uid=study, detail={**detail})
             )
-    shown = [(one.study_instance_uid, one.instances, one.sender) for one in overview.not_stored(10)]
+    found, more = overview.not_stored(10)
+    shown = [(one.study_instance_uid, one.instances, one.sender) for one in found]
     assert shown == [(None, 1, "dimse MR1"), ("1.2.9", 1, "dimse MR1"), ("1.2.3", 2, "dimse MR1")]
-    assert [one.instances for one in overview.not_stored(10, "1.2.3")] == [2]
+    assert more == 0
+    assert [one.instances for one in overview.not_stored(10, "1.2.3")[0]] == [2]
     with client_of(build_app(configuration, database), accept="text/html") as client:
         assert "condyle erase" in client.get("/studies/1.2.3").text
         assert "0xC002" in client.get("/").text
+
+
+def test_one_sender_of_much_that_is_not_stored_hides_no_other_and_every_number_is_true(
+    configuration: Configuration, database: Database, overview: Overview, morning: Morning
+) -> None:
+    def refused(number: int, who: str, times: int) -> AuditRow:
+        detail = {"association": "?", "status": "0xC000", "reason": f"of kind {number}", "first": f"part {number}"}
+        what = "instance not stored"
+        return AuditRow(at=morning.at(number), what=what, who=who, times=times, counted_as=f"{number}", detail=detail)
+
+    with Session(database) as session, session.begin():
+        session.add(refused(0, "dimse MR1 10.0.0.1", 2))
+        session.add_all(refused(number, "stow 10.0.0.9", 1000) for number in range(1, 600))
+    found, more = overview.not_stored(4)
+    assert [(one.sender, one.reason, one.instances) for one in found] == [
+        ("stow 10.0.0.9", f"of kind {number}", 1000) for number in (599, 598, 597, 596)
+    ]  # the first sender lies further back than is looked at
+    assert more == 599 * 1000 + 2 - 4000
+    with Session(database) as session, session.begin():
+        session.add(refused(600, "dimse MR2 10.0.0.2", 1))
+        session.add_all(refused(number, "stow 10.0.0.9", 1000) for number in range(601, 700))
+    found, _ = overview.not_stored(4)
+    assert [one.sender for one in found] == ["stow 10.0.0.9"] * 3 + ["dimse MR2 10.0.0.2"]
+    with client_of(build_app(configuration, database), accept="text/html") as client:
+        page = client.get("/").text
+        assert "dimse MR2 10.0.0.2" in page
+        assert f"And {698 * 1000 + 3 - 9 * 1000 - 1} more instances" in page
 
 
 def test_results_that_came_back_are_told_apart(database: Database, overview: Overview) -> None:
