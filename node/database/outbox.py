@@ -16,7 +16,7 @@ from dicom_sr.words import counted
 from node.data_folder import resolved, to_store
 from node.database.queries import in_chunks
 from node.database.states import OUTBOX, ForbiddenTransition, OutboxState, before
-from node.database.tables import ObjectRow, OutboxRow
+from node.database.tables import Instant, ObjectRow, OutboxRow
 from node.errors import JobFailed
 
 UNSETTLED: ColumnElement[bool] = or_(  # lines that still have a way to go
@@ -25,6 +25,7 @@ UNSETTLED: ColumnElement[bool] = or_(  # lines that still have a way to go
 
 # The states stand in the statement itself: only so a database sees that an index of such lines will do.
 _WAITS: ColumnElement[bool] = OutboxRow.state == literal(OutboxState.WAITING.value, literal_execute=True)
+_TAKEN: ColumnElement[bool] = OutboxRow.state.in_((OutboxState.DELIVERED, OutboxState.CONFIRMED))
 _UNASKED: ColumnElement[bool] = and_(  # delivered, to be confirmed, and in no transaction yet
     OutboxRow.state == literal(OutboxState.DELIVERED.value, literal_execute=True),
     OutboxRow.confirm,
@@ -212,8 +213,7 @@ def next_job(session: Session, destination: str, now: datetime) -> str | None:
 
 def has_sent(session: Session, job_id: str) -> bool:
     """Whether a destination has taken an object of the job."""
-    taken = OutboxRow.state.in_((OutboxState.DELIVERED, OutboxState.CONFIRMED))
-    return session.scalar(select(OutboxRow.id).where(OutboxRow.job_id == job_id, taken).limit(1)) is not None
+    return session.scalar(select(OutboxRow.id).where(OutboxRow.job_id == job_id, _TAKEN).limit(1)) is not None
 
 
 def has_unasked(session: Session, destination: str) -> bool:
@@ -372,7 +372,14 @@ def _change(session: Session, state: OutboxState, *where: ColumnElement[bool], c
     changed = session.execute(
         update(OutboxRow)
         .where(*where, OutboxRow.state.in_(before(OUTBOX, state)))
-        .values({"state": state, **({"unclear": 0} if state is OutboxState.WAITING else {}), **columns})
+        .values(
+            {
+                "state": state,
+                "failing_since": None,
+                **({"unclear": 0} if state is OutboxState.WAITING else {}),
+                **columns,
+            }
+        )
         .returning(OutboxRow.id)
     )
     return len(changed.all())
@@ -394,20 +401,55 @@ def attempts(session: Session, line_id: int) -> int:
     return session.get_one(OutboxRow, line_id).attempts
 
 
-def put_off(session: Session, line_id: int, answer: str, not_before: datetime, *, count: bool = False) -> None:
-    """Let a line that waits wait for longer; one that does not wait any more is left alone.
+def put_off(
+    session: Session, line_id: int, answer: str, not_before: datetime, *, now: datetime, count: bool = False
+) -> None:
+    """Let a line that waits wait for longer, as a try has failed; one that does not wait any more is left alone.
 
     Parameters
     ----------
     count
         Whether this was an attempt that is not counted yet.
     """
-    values: dict[str, object] = {"answer": answer, "not_before": not_before}
+    since = func.coalesce(OutboxRow.failing_since, literal(now, Instant))
+    values: dict[str, object] = {"answer": answer, "not_before": not_before, "failing_since": since}
     if count:
         values["attempts"] = OutboxRow.attempts + 1
     session.execute(
         update(OutboxRow).where(OutboxRow.id == line_id, OutboxRow.state == OutboxState.WAITING).values(values)
     )
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A destination that does not take what it is sent."""
+
+    destination: str
+    since: datetime
+    waiting: int  # objects
+    takes_some: bool  # it has taken others since then
+
+
+def failing(session: Session, before: datetime) -> list[Failing]:
+    """The destinations at which something has waited since before then, and was tried; by name."""
+    since = func.min(OutboxRow.failing_since, type_=Instant)
+    rows = session.execute(
+        select(OutboxRow.destination, since)
+        .where(OutboxRow.failing_since.is_not(None), OutboxRow.failing_since < before)
+        .group_by(OutboxRow.destination)
+        .order_by(OutboxRow.destination)
+    ).all()
+    counts, taken = select(func.count()).select_from(OutboxRow), select(OutboxRow.id).limit(1)
+    return [
+        Failing(
+            name,
+            began,
+            session.scalars(counts.where(OutboxRow.destination == name, _WAITS)).one(),
+            session.scalar(taken.where(OutboxRow.destination == name, _TAKEN, OutboxRow.delivered > began)) is not None,
+        )
+        for name, began in rows
+        if began is not None
+    ]
 
 
 def count_unclear(session: Session, line_id: int) -> int:

@@ -270,6 +270,7 @@ class OutboxRow(Base):
     sha256: Mapped[str] = mapped_column(String(64), default="")  # of the file when it was first sent; never another
     answer: Mapped[str] = mapped_column(Text, default="")  # the peer's last word
     unclear: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # how often its answer said nothing
+    failing_since: Mapped[datetime | None]  # of one that waits after a failed try: when the first of them failed
 
     # The sender asks many times a second what is due, however much waits for a destination that is down.
     __table_args__ = (
@@ -284,6 +285,7 @@ class OutboxRow(Base):
             where="state = 'delivered' AND confirm = 1 AND transaction_uid IS NULL",
             postgresql="state = 'delivered' AND confirm AND transaction_uid IS NULL",
         ),
+        _partial("outbox_failing", "destination", "failing_since", where="failing_since IS NOT NULL"),
         _partial("outbox_in_transaction", "transaction_uid", where="transaction_uid IS NOT NULL"),
     )
 

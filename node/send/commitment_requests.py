@@ -172,7 +172,7 @@ class CommitmentRequests:
             outbox.move(session, line.id, OutboxState.REFUSED, why)
         else:
             outbox.move(session, line.id, OutboxState.WAITING, why)
-            outbox.put_off(session, line.id, why, self._clock() + _pause(line.attempts))
+            outbox.put_off(session, line.id, why, self._clock() + _pause(line.attempts), now=self._clock())
         job_states.settle(session, line.job_id, self._clock())
 
     def _settle(self, session: Session, uids: set[str]) -> None:

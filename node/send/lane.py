@@ -288,12 +288,13 @@ class Lane:
                 self._stand_in(session, line, answer)
             case Outcome.LATER:
                 pause_s = back_off_s(outbox.attempts(session, line.line), self._first_retry_s)
-                outbox.put_off(session, line.line, answer.text, self._clock() + timedelta(seconds=pause_s))
+                now = self._clock()
+                outbox.put_off(session, line.line, answer.text, now + timedelta(seconds=pause_s), now=now)
             case Outcome.UNCLEAR:
                 times = outbox.count_unclear(session, line.line)
                 if times < MAXIMUM_UNCLEAR:
                     pause = timedelta(seconds=back_off_s(times, self._first_retry_s))
-                    outbox.put_off(session, line.line, answer.text, self._clock() + pause)
+                    outbox.put_off(session, line.line, answer.text, self._clock() + pause, now=self._clock())
                 else:
                     self._move(session, line, OutboxState.REFUSED, f"{answer.text}, sent {times} times")
 
@@ -330,7 +331,7 @@ class Lane:
         """Show on the line that was next why it has not gone out."""
         with Session(self._database) as session, session.begin():
             if (head := self._head(session, job_id)) is not None:
-                outbox.put_off(session, head, reason, until, count=True)
+                outbox.put_off(session, head, reason, until, now=self._clock(), count=True)
                 outbox.hold_back(session, self._name, job_id)
 
     def _sum_up(self, job_id: str, lines: Sequence[int]) -> None:

@@ -13,6 +13,8 @@ from typing import TypeVar
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from dicom_sr.words import counted
+from node.database import outbox
 from node.database.connection import Database
 from node.database.jobs import ON_REQUEST, JobState
 from node.database.outbox import UNCONFIRMED
@@ -44,6 +46,7 @@ from node.study.patients import Person, patient_numbers
 Row = TypeVar("Row", SeriesRow, DecisionRow)
 
 KINDS_LOOKED_AT = 500  # of instances that were not stored, the latest
+FAILING_S = 5.0  # that sending fails before it is named: what the next try delivers is nobody's concern
 KINDS_OF_SENDER = 3  # that are shown before those of others
 REASONS_SHOWN = 3  # of a route that did not match, on the overview; the study's own page has all
 
@@ -386,6 +389,12 @@ class Overview:
                 for name in names
             )
 
+    def failing(self, now: datetime) -> str | None:
+        """Which destinations do not take what they are sent, and since when; None where all do."""
+        with self._session() as session:
+            found = outbox.failing(session, now - timedelta(seconds=FAILING_S))
+        return "; ".join(map(_not_taken, found)) or None
+
     def refused_associations(self, limit: int) -> Sequence[AssociationRow]:
         """Who was turned away, or not offered all that was asked for, the latest first."""
         with self._session() as session:
@@ -395,6 +404,13 @@ class Overview:
                 .order_by(AssociationRow.started.desc())
                 .limit(limit)
             ).all()
+
+
+def _not_taken(destination: outbox.Failing) -> str:
+    how = "does not take everything" if destination.takes_some else "is down, nothing has arrived there"
+    waiting = counted(destination.waiting, "object")
+    since = f"{destination.since:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{destination.destination} {how} since {since}; tried again, {waiting} to be sent"
 
 
 def _of_each_sender(found: Sequence[NotStored], limit: int) -> list[NotStored]:

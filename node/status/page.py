@@ -144,7 +144,8 @@ class _Page:
         self._disk_floor_mb = configuration.receive.disk_floor_mb
         self._watched = [folder.path for folder in configuration.receive.watched_folders]
         self._database = database
-        self._checks, self._remarks = checks, remarks
+        self._checks = checks
+        self._remarks = {"destinations": self._destinations_remark, **remarks}
         self._overview = Overview(database, {name: where(of) for name, of in configuration.destinations.items()})
         self._metrics = Metrics(database, self._node.data, self._disk_floor_mb, connections)
         self._templates = Jinja2Templates(directory=HERE / "templates")
@@ -285,6 +286,12 @@ class _Page:
     def _disk_problem(self) -> str | None:
         disk = self._disk
         return f"only {size(disk.free)} left: new instances are refused, and jobs wait" if disk.low else None
+
+    def _destinations_remark(self) -> str | None:
+        try:
+            return self._overview.failing(datetime.now(UTC))
+        except SQLAlchemyError:
+            return None  # `_database_problem` says so
 
     def _database_problem(self) -> str | None:
         try:

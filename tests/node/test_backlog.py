@@ -66,7 +66,7 @@ def test_a_job_whose_first_object_has_to_wait_waits_as_a_whole_and_goes_behind_t
         assert outbox.next_job(session, "pacs", NOW) == jobs[0]
         first = session.scalar(select(func.min(OutboxRow.id)).where(OutboxRow.job_id == jobs[0]))
         assert first is not None
-        outbox.put_off(session, first, "0xA700", LATER)
+        outbox.put_off(session, first, "0xA700", LATER, now=NOW)
         outbox.hold_back(session, "pacs", jobs[0])
         assert outbox.next_job(session, "pacs", NOW) == jobs[1]
         waits = session.scalars(select(OutboxRow.not_before).where(OutboxRow.job_id == jobs[0])).all()

@@ -102,7 +102,7 @@ def test_a_twin_takes_the_place_of_its_object_once(session: Session) -> None:
 def test_a_cancelled_line_can_still_turn_out_to_be_delivered_but_not_put_off(session: Session) -> None:
     (line,) = queued(session, PICTURE)
     outbox.cancel(session, JOB.id, "cancelled by an operator")
-    outbox.put_off(session, line, "busy", NOON + timedelta(hours=1))
+    outbox.put_off(session, line, "busy", NOON + timedelta(hours=1), now=NOON)
     assert session.scalar(select(OutboxRow.answer)) == "cancelled by an operator"
     outbox.move(session, line, OutboxState.DELIVERED, "0x0000", delivered=NOON)
     assert outbox.count_states(session, [line]) == {OutboxState.DELIVERED: 1}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 from dicom_sr.profile import ObjectFile
 from node.config import Configuration
 from node.database import job_states
+from node.database.outbox import Failing, failing
 from node.database.queries import delivered_counts
 from node.database.tables import OutboxRow
 from node.send.delivery import Answer, F, Outcome
@@ -58,6 +60,32 @@ def test_objects_go_out_images_first_and_byte_for_byte(out: Outgoing, clock: Han
         assert len(received) > 100
     assert out.job_record(job).state == "done"
     assert ("sent", "pacs: 4 delivered") in out.events(job)
+
+
+def test_a_destination_is_failing_from_its_first_failed_try_until_what_waited_has_arrived(
+    out: Outgoing, clock: HandClock
+) -> None:
+    def found() -> list[Failing]:
+        with Session(out.database) as session:
+            return failing(session, clock() + timedelta(seconds=1))
+
+    peer, port = Peer(), free_port()
+    out.job("pacs", kinds=("secondary_capture", "report"))
+    of = lane(out, destinations(pacs=peer.destination(port)), clock)
+    assert found() == []
+    began = clock()
+    for _ in range(3):
+        drain(of)
+        assert found() == [Failing("pacs", began, 2, takes_some=False)]
+        clock.wait(600)
+    out.job("pacs")
+    restarted = lane(out, destinations(pacs=peer.destination(port)), clock)
+    drain(restarted)
+    assert found() == [Failing("pacs", began, 3, takes_some=False)]
+    clock.wait(600)
+    with peer.listen(port=port):
+        drain(restarted)
+    assert found() == []
 
 
 def test_contexts_are_asked_for_what_is_sent_only_explicit_first(out: Outgoing, clock: HandClock) -> None:

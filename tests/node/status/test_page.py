@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr.words import escaped
@@ -239,7 +240,10 @@ def test_with_a_token_the_browser_asks_for_it_and_health_does_not(
 def test_a_live_node_with_everything_well_is_ready(client: httpx.Client) -> None:
     assert client.get("/health/live").status_code == 200
     answer = client.get("/health/ready")
-    assert (answer.status_code, answer.json()) == (200, {"ready": True, "checks": {"database": "ok", "disk": "ok"}})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"ready": True, "checks": {"database": "ok", "disk": "ok", "destinations": "ok"}},
+    )
 
 
 def test_a_failed_check_makes_the_node_not_ready_and_says_why(configuration: Configuration, database: Database) -> None:
@@ -267,6 +271,37 @@ def test_what_can_wait_is_named_and_the_node_is_ready_all_the_same(
     assert answer.json()["checks"]["history"] == "ok"
     assert "watched folder: not there" in page
     assert "not ready" not in page
+
+
+def test_a_destination_that_is_down_is_named_with_its_time_and_the_node_is_ready_all_the_same(
+    configuration: Configuration, database: Database, morning: Morning
+) -> None:
+    began = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=30)
+    with Session(database) as session, session.begin():
+        waiting = session.scalars(select(OutboxRow).where(OutboxRow.state == "waiting")).first()
+        assert waiting is not None
+        waiting.attempts, waiting.failing_since, waiting.delivered = 7, began, None
+        name = waiting.destination
+        session.execute(update(OutboxRow).where(OutboxRow.id != waiting.id).values(state="refused"))
+    told = f"{name} is down, nothing has arrived there since {began:%Y-%m-%d %H:%M:%S} UTC"
+    told += "; tried again, 1 object to be sent"
+    with client_of(build_app(configuration, database), **HTML) as client:
+        answer, page = client.get("/health/ready"), client.get("/").text
+    assert (answer.status_code, answer.json()["ready"]) == (200, True)
+    assert answer.json()["checks"]["destinations"] == told
+    assert told in page
+    assert "not ready" not in page
+
+
+def test_a_destination_that_fails_for_a_moment_is_not_named(
+    configuration: Configuration, database: Database, morning: Morning
+) -> None:
+    with Session(database) as session, session.begin():
+        session.execute(
+            update(OutboxRow).where(OutboxRow.state == "waiting").values(attempts=1, failing_since=datetime.now(UTC))
+        )
+    with client_of(build_app(configuration, database)) as client:
+        assert client.get("/health/ready").json()["checks"]["destinations"] == "ok"
 
 
 def test_a_full_disk_makes_the_node_not_ready(configuration: Configuration, database: Database) -> None:

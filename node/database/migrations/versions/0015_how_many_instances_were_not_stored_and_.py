@@ -1,4 +1,4 @@
-"""How many instances of one sender were not stored for the same reason within an hour: one row of the audit tells."""
+"""How many instances of one sender were not stored for the same reason within an hour; since when sending fails."""
 
 from __future__ import annotations
 
@@ -15,3 +15,12 @@ def upgrade() -> None:
     op.add_column("audit", sa.Column("times", sa.Integer(), server_default="1", nullable=False))
     op.add_column("audit", sa.Column("counted_as", sa.String(36), nullable=True))
     op.create_index("audit_counted_as", "audit", ["counted_as"], unique=True)
+    op.add_column("outbox", sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True))
+    failing = sa.text("failing_since IS NOT NULL")
+    op.create_index(
+        "outbox_failing",
+        "outbox",
+        ["destination", "failing_since"],
+        sqlite_where=failing,
+        postgresql_where=failing,
+    )
