@@ -5,6 +5,7 @@ Each command imports what it needs when it is called, so that help does not wait
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import warnings
@@ -490,6 +491,7 @@ def main() -> None:
     from node.errors import ConfigurationError, NodeError
 
     keep_private()  # whatever a command writes
+    logging.getLogger().addHandler(logging.NullHandler())  # a command says itself what matters; `serve` sets up its log
     if (
         not sys.warnoptions
     ):  # libraries warn programmers and may quote values; the node itself tells the user what matters

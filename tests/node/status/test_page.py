@@ -208,6 +208,8 @@ def test_an_empty_node_says_how_to_begin(configuration: Configuration, database:
     with client_of(build_app(configuration, database)) as client:
         page = client.get("/").text
     assert "Point a scanner at port 11112, AE title CONDYLE" in page
+    assert "None on record." in page  # the page does not know that all is stored: records are kept for a time
+    assert "Everything" not in page
 
 
 # ---- who may see it
