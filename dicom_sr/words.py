@@ -19,6 +19,17 @@ def counted(number: int, thing: str) -> str:
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python keeps a byte of a file's name that is no UTF-8 (PEP 383)
+
+
+def shown(name: str) -> str:
+    r"""A file's name as a text that can be kept and shown: a byte that is not UTF-8 stands as `\xff`.
+
+    So two names that differ in such a byte are shown as two, and each says what to look for.
+    """
+    return _NOT_UTF8.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", name)
+
+
 def escaped(text: str, keep: str = "") -> str:
     r"""`text` fit for a terminal or a log: what could move, hide or turn other text stands as `\x1b`, `\n`, `\u202e`.
 
@@ -29,7 +40,7 @@ def escaped(text: str, keep: str = "") -> str:
     keep
         Characters that stay as they are.
     """
-    return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else repr(found[0])[1:-1], text)
+    return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else repr(found[0])[1:-1], shown(text))
 
 
 def escaped_json(text: str) -> str:

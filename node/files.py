@@ -62,11 +62,6 @@ _SQLITE_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 _POSTGRESQL_FULL = "53100"  # disk_full
 
 
-def shown(name: str) -> str:
-    """A file's name as text: what in it is not UTF-8 becomes U+FFFD, as no text can hold it."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
 def file_name(identifier: str) -> str:
     """The name of a file or folder for an identifier, whoever made it up: the one way in which one becomes a path.
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rich.text import Text
 
+from dicom_sr.words import shown
 from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config import read
-from node.files import shown
 from node.receive.importer import NOT_DICOM, run
 from node.run.job_engine import set_up
 
@@ -27,6 +27,8 @@ def import_(path: Path, config: Path) -> int:
         complaints.print(f"{name}: {remark}", markup=False)
     for name, reason in report.refused:
         complaints.print(f"{name}: {reason}", style="red", markup=False)
+    for name, reason in report.not_read:
+        complaints.print(f"{name}: {reason}", style="yellow", markup=False)
     for name in report.not_dicom[:NAMED]:
         complaints.print(f"{name}: {NOT_DICOM}", markup=False)
     if (more := len(report.not_dicom) - NAMED) > 0:
@@ -35,5 +37,11 @@ def import_(path: Path, config: Path) -> int:
         out.print(
             f"{report.metas_replaced} with a file meta that named another instance or class: the data set's holds"
         )
-    out.print(f"{report.stored} stored, {len(report.refused)} refused, {len(report.not_dicom)} not DICOM")
+    numbers = {
+        "stored": report.stored,
+        "refused": len(report.refused),
+        "not DICOM": len(report.not_dicom),
+        "not read": len(report.not_read),
+    }
+    out.print(", ".join(f"{number} {what}" for what, number in numbers.items()))
     return OK if report.stored and not report.not_taken else NOT_RIGHT

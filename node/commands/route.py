@@ -21,6 +21,7 @@ from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config.route_settings import read_with_settings
 from node.errors import ConfigurationError
+from node.folders import files_below, no_file
 from node.route.decide import CompiledRoute, Decision, compile_routes, decide, keys
 from node.route.facts import Facts, series_facts, study_facts
 
@@ -45,7 +46,7 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
     except ConfigurationError as error:
         raise ConfigurationError(f"{config}: {error}") from error
     out, complaints = console(), console(error=True)
-    studies = read_what_can_be_read(list(files_in(paths)), complaints)
+    studies = read_what_can_be_read(list(files_in(paths, complaints)), complaints)
     if not studies:
         complaints.print(f"{', '.join(map(str, paths))}: no DICOM files found", markup=False)
         return NOT_RIGHT
@@ -62,10 +63,19 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
     return OK
 
 
-def files_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files, and the files in the folders, sorted."""
+def files_in(paths: Iterable[Path], complaints: Console) -> Iterator[Path]:
+    """The files, and the files in the folders; what is not a file, such as a link in a folder, is reported."""
+
+    def leave(path: Path, reason: str) -> None:
+        complaints.print(f"left out: {path} {reason}", style="yellow", markup=False)
+
     for path in paths:
-        yield from sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else (path,)
+        if path.is_dir():
+            yield from files_below(path, leave)
+        elif reason := no_file(path.stat().st_mode):
+            leave(path, reason)
+        else:
+            yield path
 
 
 def read_what_can_be_read(paths: Sequence[Path], complaints: Console) -> tuple[Study, ...]:

@@ -42,7 +42,7 @@ def send(folder: Path, to: str, config: Path) -> int:
         return USAGE
     destination = configuration.destinations[to]
     items, left_out = [], 0
-    for kind, item in sorted(_items(files_in([folder]), complaints), key=_order):
+    for kind, item in sorted(_items(files_in([folder], complaints), complaints), key=_order):
         if why := _not_taken(kind, item, destination.profile):
             left_out += 1
             complaints.print(f"left out: {item.path}: {why}: destinations.{to}.profile", style="yellow", markup=False)

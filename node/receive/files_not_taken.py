@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from node.files import shown, write_whole
+from dicom_sr.words import shown
+from node.files import write_whole
 
 NAMED = 20  # files in a packed file that are named
 
@@ -101,7 +103,7 @@ class FilesNotTaken:
 
 def memory_of(receipts: Path, what: str, folder: Path) -> Path:
     """Where beside the receipts lies what is known of a watched folder, however its path is written."""
-    return receipts / f"{what}-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]}.json"
+    return receipts / f"{what}-{hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]}.json"
 
 
 def files_not_taken(data: Path, folders: Iterable[Path]) -> list[FileNotTaken]:

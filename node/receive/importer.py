@@ -1,8 +1,8 @@
 """Files on disk -> stored instances: Part 10 with and without preamble, a DICOMDIR's, a folder's, packed ones.
 
 `run` is what `condyle import PATH` calls. A file that says itself that it is DICOM is taken as that, whatever else it
-holds. Links are not followed, and nothing that a file says becomes a path outside the folder that was named. Every
-file that is not stored is named with the reason.
+holds. Links in a folder are not followed, nothing that a file says becomes a path outside the folder that was named,
+and nothing is taken from the node's own data folder. Every file that is not stored is named with the reason.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR
 from typing import IO
 
 import pydicom
@@ -21,10 +21,11 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectorySto
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_sr.errors import of_the_machine
+from dicom_sr.words import shown
 from node.config import Configuration
 from node.database.connection import open_database
 from node.database.states import AssociationOutcome
-from node.files import shown
+from node.folders import LINK, OWN_FOLDER, files_below, lies_in, no_file, unreadable
 from node.progress import goes_on
 from node.receive.packed_files import (
     HEAD,
@@ -60,8 +61,9 @@ class ImportReport:
 
     stored: int = 0
     directories: int = 0  # of media: not stored, and no loss
-    not_dicom: list[str] = field(default_factory=list)  # names
-    refused: list[tuple[str, str]] = field(default_factory=list)  # name and why
+    refused: list[tuple[str, str]] = field(default_factory=list)  # instances that the store does not take: name and why
+    not_dicom: list[str] = field(default_factory=list)  # names of files that were read and are something else
+    not_read: list[tuple[str, str]] = field(default_factory=list)  # what may hold instances, or not: name and why
     remarks: list[tuple[str, str]] = field(default_factory=list)  # name, and what is odd with it and costs nothing
     metas_replaced: int = 0  # of those stored: the file meta named another instance than the data set
     unreadable: bool = False  # the system did not let a file be read: it may do so later
@@ -70,7 +72,7 @@ class ImportReport:
     @property
     def not_taken(self) -> list[tuple[str, str]]:
         """All that was not stored, with the reason."""
-        return [*self.refused, *((name, NOT_DICOM) for name in self.not_dicom)]
+        return [*self.refused, *self.not_read, *((name, NOT_DICOM) for name in self.not_dicom)]
 
     def add(self, other: ImportReport) -> None:
         """Add what became of other files."""
@@ -78,13 +80,18 @@ class ImportReport:
         self.directories += other.directories
         self.not_dicom += other.not_dicom
         self.refused += other.refused
+        self.not_read += other.not_read
         self.remarks += other.remarks
         self.unreadable = self.unreadable or other.unreadable
         self.no_room = self.no_room or other.no_room
 
     def refuse(self, name: str, reason: str) -> None:
-        """Note one that should have gone in."""
+        """Note an instance that is not stored."""
         self.refused.append((shown(name), reason))
+
+    def leave(self, name: str, reason: str) -> None:
+        """Note something that is not read, or not to its end."""
+        self.not_read.append((shown(name), reason))
 
 
 def run(
@@ -139,11 +146,15 @@ def import_path(
 
     The report names files relative to the folder, or to that of the DICOMDIR.
     """
-    for file in _files(path, report):
+    for file in _files(path, report, store.data):
         if progress is not None:
             progress(file)
-        name = str(file.relative_to(path if path in file.parents else path.parent))
-        import_file(file, store, lambda: arrival, report, name)
+        import_file(file, store, lambda: arrival, report, _called(file, path))
+
+
+def _called(file: Path, root: Path) -> str:
+    """What the report calls a file that `root` stands for."""
+    return str(file.relative_to(root if root in file.parents else root.parent))
 
 
 def import_file(
@@ -166,25 +177,28 @@ def import_file(
     """
     name = name or path.name
     one = _OneFile(store, arrival, report)
+    if lies_in(path, store.data):
+        report.leave(name, OWN_FOLDER)
+        return []
     try:
         with path.open("rb") as source:
             one.take(source, shown(name))
     except TooMuch as error:
-        report.refuse(name, str(error))
+        report.leave(name, str(error))
     except _NoRoom as error:
         report.refuse(name, str(error))
         report.no_room = True
     except OSError as error:
-        report.refuse(name, _unreadable(error))
+        report.leave(name, unreadable(error))
         report.unreadable = True
     except Unreadable as error:
-        report.refuse(name, str(error))
+        report.leave(name, str(error))
         report.unreadable = True
     except Exception as error:  # whatever a file holds, the next one is taken
         if isinstance(error, SQLAlchemyError):
             raise
         log.exception("file not taken", extra={"reason": type(error).__name__})  # no name: it may be a patient's
-        report.refuse(name, f"cannot be taken ({type(error).__name__})")
+        report.leave(name, f"cannot be taken ({type(error).__name__})")
         report.unreadable = of_the_machine(error)
     return one.receipts
 
@@ -230,7 +244,7 @@ class _OneFile:
             meta = read_meta(source)
         except NotStored as error:
             if marked:
-                self._report.refuse(name, error.reason)
+                self._turn_down(name, error)
             else:
                 self._report.not_dicom.append(name)
             return
@@ -249,9 +263,17 @@ class _OneFile:
             self._store.drop(partial)
             raise
 
+    def _turn_down(self, name: str, error: NotStored) -> None:
+        """Refuse what says that it is an instance and cannot be given to the store as one."""
+        try:
+            self._arrival().failure("", error)
+        except NotStored as no_room:
+            error = no_room
+        self._refuse(name, error)
+
     def _unpack(self, source: IO[bytes], name: str, packing: str, allowance: Allowance, depth: int) -> None:
         if depth == MAXIMUM_DEPTH:
-            self._report.refuse(name, f"is packed more than {MAXIMUM_DEPTH - 1} times over")
+            self._report.leave(name, f"is packed more than {MAXIMUM_DEPTH - 1} times over")
             return
         empty = True
         try:
@@ -263,7 +285,7 @@ class _OneFile:
             self._leave(name, error)
         else:
             if empty:
-                self._report.refuse(name, "is packed, and holds no file")
+                self._report.leave(name, "is packed, and holds no file")
 
     def _take_member(self, member: Member, name: str, allowance: Allowance, depth: int) -> None:
         try:
@@ -284,7 +306,7 @@ class _OneFile:
             self._store.drop(partial)
 
     def _leave(self, name: str, error: Unreadable) -> None:
-        self._report.refuse(name, str(error))
+        self._report.leave(name, str(error))
         self._report.unreadable |= of_the_machine(error)  # where the storage fails, and not what is packed
 
     def _refuse(self, name: str, error: NotStored) -> None:
@@ -348,50 +370,21 @@ def spool(parts: Iterable[bytes], store: Store, arrival: Arrival) -> str:
     return name
 
 
-def _files(path: Path, report: ImportReport) -> Iterator[Path]:
-    """The files that `path` stands for, in a stable order."""
+def _files(path: Path, report: ImportReport, own: Path) -> Iterator[Path]:
+    """The files that `path` stands for, in a stable order; none of the node's own data folder."""
     try:
-        is_folder = path.is_dir()
+        mode = path.stat().st_mode
     except OSError as error:
-        report.refuse(path.name, _unreadable(error))
+        report.leave(path.name, unreadable(error))
         return
-    if is_folder:
-        yield from files_below(path, report.refuse)
-    elif _is_dicomdir(path):
-        yield from _listed(path, report)
+    if reason := no_file(mode):
+        report.leave(path.name, reason)
+    elif not S_ISDIR(mode):
+        yield from _listed(path, report, own) if _is_dicomdir(path) else (path,)
+    elif lies_in(path, own):
+        report.leave(path.name, OWN_FOLDER)
     else:
-        yield path
-
-
-def files_below(root: Path, refuse: Callable[[str, str], None]) -> Iterator[Path]:
-    """The files in a folder and its subfolders, in a stable order, without links.
-
-    Parameters
-    ----------
-    root
-        The folder.
-    refuse
-        Called with the name, relative to the folder, of each file or subfolder that the system does not let be read,
-        and with the reason.
-    """
-
-    def denied(path: Path, error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):  # gone just now
-            refuse(path.name if path == root else str(path.relative_to(root)), _unreadable(error))
-
-    for folder, subfolders, names in os.walk(root, onerror=lambda error: denied(Path(error.filename), error)):
-        subfolders.sort()
-        for name in sorted(names):
-            file = Path(folder) / name
-            try:
-                if S_ISREG(file.lstat().st_mode):
-                    yield file
-            except OSError as error:
-                denied(file, error)
-
-
-def _unreadable(error: OSError) -> str:
-    return f"cannot be read: {error.strerror}"
+        yield from files_below(path, lambda file, reason: report.leave(_called(file, path), reason), own)
 
 
 def _is_dicomdir(path: Path) -> bool:
@@ -405,17 +398,17 @@ def _is_dicomdir(path: Path) -> bool:
         return False
 
 
-def _listed(path: Path, report: ImportReport) -> Iterator[Path]:
+def _listed(path: Path, report: ImportReport, own: Path) -> Iterator[Path]:
     """The files that a DICOMDIR lists (PS3.3 F); where it cannot be read or lists none, all beside it."""
     try:
         listed = _file_ids(path)
     except Unreadable as error:
-        report.refuse(path.name, f"{error}: {ALL_TAKEN}")
-        yield from (file for file in _files(path.parent, report) if file != path)
+        report.leave(path.name, f"{error}: {ALL_TAKEN}")
+        yield from (file for file in _files(path.parent, report, own) if file != path)
         return
     if not listed:
         report.remarks.append((shown(path.name), f"lists no file: {ALL_TAKEN}"))
-        yield from _files(path.parent, report)  # with itself: an image may have such a name
+        yield from _files(path.parent, report, own)  # with itself: an image may have such a name
         return
     report.directories += 1
     medium = _Medium(path.parent)
@@ -423,11 +416,11 @@ def _listed(path: Path, report: ImportReport) -> Iterator[Path]:
         try:
             yield medium.find(parts)
         except Unreadable as error:
-            report.refuse("/".join(parts), str(error))
+            report.leave("/".join(parts), str(error))
         except OSError as error:
-            report.refuse("/".join(parts), _unreadable(error))
+            report.leave("/".join(parts), unreadable(error))
         except ValueError:  # a NUL in it
-            report.refuse("/".join(parts), "the DICOMDIR lists it, and no file can have such a name")
+            report.leave("/".join(parts), "the DICOMDIR lists it, and no file can have such a name")
 
 
 def _file_ids(path: Path) -> list[list[str]]:
@@ -483,17 +476,19 @@ class _Medium:
         here = self._root
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
-            names = [name for name in self._listing(here) if (here / name).is_file() == last]
-            found = _fitting(part, names, any_ending=last)
+            there = [name for name in self._listing(here) if (here / name).is_file() == last]
+            links = [name for name in there if (here / name).is_symlink()]
+            found = _fitting(part, [name for name in there if name not in links], any_ending=last)
             if len(found) != 1:
-                raise Unreadable(f"the DICOMDIR lists it, and {'several files fit' if found else 'it is not there'}")
+                link = f"it {LINK}" if _fitting(part, links, any_ending=last) else "it is not there"
+                raise Unreadable(f"the DICOMDIR lists it, and {'several files fit' if found else link}")
             here /= found[0]
         return here
 
     def _listing(self, folder: Path) -> list[str]:
         if folder not in self._listings:
             with os.scandir(folder) as entries:
-                self._listings[folder] = sorted(entry.name for entry in entries if not entry.is_symlink())
+                self._listings[folder] = sorted(entry.name for entry in entries)
         return self._listings[folder]
 
 

@@ -59,7 +59,8 @@ class Receiver:
                 raise ConfigurationError("receive.dimse.tls_port: needs receive.dimse.tls beside it")
             self.servers.append(server(dimse, services, tls, dimse.tls_port))
         self.watchers: list[FolderWatcher | FeedFollower] = [
-            FolderWatcher(folder, self.store, leader_lock) for folder in receive.watched_folders
+            FolderWatcher(f"receive.watched_folders.{index}.path", folder, self.store, leader_lock)
+            for index, folder in enumerate(receive.watched_folders)
         ]
         if receive.orthanc_feeds:
             from node.receive.orthanc_feed import FeedFollower  # its HTTP client costs each receiver memory

@@ -1,7 +1,8 @@
 """Watched folders: files that no longer change are imported, then left there or deleted.
 
 What is not stored stays, and the status page names it; the audit trail has the number of files, and the reasons. A file
-is deleted only once all that it holds is safe in the store and its bytes are still those that were read.
+is deleted only once all that it holds is safe in the store and its bytes are still those that were read. Nothing in the
+node's own data folder is taken or deleted, also where a link or a mount has led there since the node started.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from collections.abc import Callable, Set
 from pathlib import Path
 from typing import NamedTuple
 
+from dicom_sr.words import shown
 from node.background import Loop
 from node.config import WatchedFolder
 from node.database.states import AssociationOutcome
 from node.database.tables import FILE_NOT_TAKEN
-from node.files import digest_of, shown, write_whole
+from node.files import digest_of, write_whole
+from node.folders import OWN_FOLDER, files_below, is_same, lies_in
 from node.progress import goes_on
 from node.receive.files_not_taken import FilesNotTaken, memory_of
-from node.receive.importer import ImportReport, files_below, import_file
+from node.receive.importer import ImportReport, import_file
 from node.receive.status import NotStored
 from node.receive.store.header import FileBytes, ends_early
 from node.receive.store.incoming import Arrival
@@ -59,6 +62,8 @@ class FolderWatcher:
 
     Parameters
     ----------
+    key
+        Of its path in the configuration.
     leader_lock
         Only the process that has it looks.
     clock
@@ -66,7 +71,12 @@ class FolderWatcher:
     """
 
     def __init__(
-        self, settings: WatchedFolder, store: Store, leader_lock: LeaderLock, clock: Callable[[], float] = time.time
+        self,
+        key: str,
+        settings: WatchedFolder,
+        store: Store,
+        leader_lock: LeaderLock,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -78,7 +88,7 @@ class FolderWatcher:
         self._pause_s = 0.0  # for which the folder is put off,
         self._put_off_until = 0.0
         self._arrival: Arrival | None = None  # of this round
-        self._loop = Loop("watched folder", self._work, every_s=POLL_S, retry_s=POLL_S)
+        self._loop = Loop(key, self._work, every_s=POLL_S, retry_s=POLL_S)
 
     def start(self) -> None:
         """Begin to look."""
@@ -102,9 +112,9 @@ class FolderWatcher:
         Raises
         ------
         OSError
-            If the folder is not there or may not be read; what was taken from it stays remembered.
+            If the folder is not there, may not be read or is the node's own; what was taken from it stays remembered.
         """
-        os.scandir(self._settings.path).close()
+        self._require_folder()
         report = ImportReport()
         if self._clock() < self._put_off_until:
             return report
@@ -114,10 +124,10 @@ class FolderWatcher:
         waiting: list[tuple[Path, str]] = []
         denied: list[tuple[Path, str]] = []
 
-        def refuse(name: str, reason: str) -> None:
-            denied.append((self._settings.path / name, reason))
+        def leave(path: Path, reason: str) -> None:
+            denied.append((path, reason))
 
-        for path in files_below(self._settings.path, refuse):
+        for path in files_below(self._settings.path, leave, self._store.data):
             goes_on()
             try:
                 state = path.lstat()
@@ -136,7 +146,8 @@ class FolderWatcher:
                     ready.append(path)
         for path, reason in denied:
             self._name(path, [(shown(path.name), reason)])
-            found |= {key: mark for key, mark in taken.items() if Path(key).is_relative_to(path)}
+        if shut := {path for path, _ in denied}:
+            found |= {key: mark for key, mark in taken.items() if not shut.isdisjoint((Path(key), *Path(key).parents))}
         for path, reason in waiting:
             self._name(path, [(shown(path.name), f"{reason}: it is taken when it is whole")])
         if ready:
@@ -147,6 +158,14 @@ class FolderWatcher:
         if found != taken:
             self._remember(found)
         return report
+
+    def _require_folder(self) -> None:
+        path = self._settings.path
+        if not os.path.exists(path):
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(path))
+        os.scandir(path).close()
+        if lies_in(path, self._store.data):
+            raise PermissionError(errno.EPERM, OWN_FOLDER, str(path))
 
     def _is_due(self, key: str, mark: list[int]) -> bool:
         retry = self._again.get(key)
@@ -191,7 +210,7 @@ class FolderWatcher:
         """
         if self._arrival is None:
             self._store.require_room(None)
-            self._arrival = self._store.open("folder", peer_address=self._settings.path.name[:64])
+            self._arrival = self._store.open("folder", peer_address=shown(self._settings.path.name)[:64])
         return self._arrival
 
     def _take_one(self, path: Path) -> ImportReport:
@@ -220,6 +239,10 @@ class FolderWatcher:
         wanted = {receipt.sop_instance_uid for receipt in receipts}
         if self._store.make_safe(wanted) != wanted:
             return "is not in the store any more"
+        if lies_in(path, self._store.data):
+            return OWN_FOLDER
+        if any(found is not None and is_same(path, found) for found in map(self._store.find, wanted)):
+            return "is the stored file itself"
         if digest is None or digest_of(path) != digest:
             return "has changed while it was read"
         try:
@@ -236,7 +259,7 @@ class FolderWatcher:
         self._again = {key: retry for key, retry in self._again.items() if key in there and os.path.exists(key)}
         count, reasons = self._not_taken.settle(there)
         if count:
-            detail = {"folder": str(self._settings.path), "files": count, "reasons": reasons}
+            detail = {"folder": shown(str(self._settings.path)), "files": count, "reasons": reasons}
             self._store.note(FILE_NOT_TAKEN, detail)
         for reason in reasons:
             log.warning(FILE_NOT_TAKEN, extra={"folder": self._settings.path.name, "reason": reason})

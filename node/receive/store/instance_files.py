@@ -97,6 +97,7 @@ class InstanceFiles:
         clock: Callable[[], float] = time.time,
         own_results: Callable[[str], Path | None] = lambda _: None,
     ) -> None:
+        self.data = data
         self.instances = data / "instances"
         self.spool = data / "spool"
         self.durability = durability

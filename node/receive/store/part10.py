@@ -119,9 +119,8 @@ def _group_2(head: bytes, start: int, stated: str) -> Meta:
 
 def _guess(head: bytes, position: int) -> str:
     """The transfer syntax that the first element of a data set is written in, where nobody says."""
-    if position + 8 > len(head):
-        raise NotStored(Status.CANNOT_UNDERSTAND, "The file is too short for DICOM")
-    syntax = guess_encoding(head[position : position + 8])
+    syntax = guess_encoding(head[position : position + 8]) if position + 8 <= len(head) else None
     if syntax is None:
-        raise NotStored(Status.CANNOT_UNDERSTAND, "The file is not DICOM")
+        lacks = "No data set follows the file meta information" if position else "The file is not DICOM"
+        raise NotStored(Status.CANNOT_UNDERSTAND, lacks)
     return syntax

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,7 +36,7 @@ def test_the_exit_code_says_whether_all_was_taken(
     told = capsys.readouterr()
     assert "viewer-00.dll: is not DICOM" in told.err
     assert "... and 2 more that are not DICOM" in told.err
-    assert f"1 stored, 0 refused, {NAMED + 2} not DICOM" in told.out
+    assert f"1 stored, 0 refused, {NAMED + 2} not DICOM, 0 not read" in told.out
 
 
 def test_a_directory_that_lists_no_file_is_a_remark(
@@ -44,7 +47,7 @@ def test_a_directory_that_lists_no_file_is_a_remark(
     assert import_(tmp_path / "in" / "DICOMDIR", config) == OK
     told = capsys.readouterr()
     assert "DICOMDIR: lists no file: all files beside it are taken" in told.err
-    assert "1 stored, 0 refused, 0 not DICOM" in told.out
+    assert "1 stored, 0 refused, 0 not DICOM, 0 not read" in told.out
 
 
 def test_a_file_meta_that_was_replaced_is_told(
@@ -66,6 +69,39 @@ def test_names_that_are_no_text_or_look_like_markup_are_told(
     (tmp_path / "in" / "[b]").write_bytes(bytes(128) + b"DICM" + b"rubbish " * 50)
     assert import_(tmp_path / "in", config) == NOT_RIGHT
     told = capsys.readouterr()
-    assert "M\ufffdller: is not DICOM" in told.err
+    assert r"M\xfcller: is not DICOM" in told.err
     assert "[b]: " in told.err
-    assert "1 stored, 1 refused, 1 not DICOM" in told.out
+    assert "1 stored, 1 refused, 1 not DICOM, 0 not read" in told.out
+
+
+def test_what_is_not_read_is_named_and_counted(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.dcm").write_bytes(part10(mr()))
+    (folder / "link").symlink_to(folder / "a.dcm")
+    (folder / "cut.gz").write_bytes(gzip.compress(b"x" * 500)[:-12])
+    (folder / "cut.dcm").write_bytes(bytes(128) + b"DICM" + b"rubbish " * 50)
+    assert import_(folder, config) == NOT_RIGHT
+    told = capsys.readouterr()
+    assert told.err.splitlines() == [
+        "cut.dcm: No data set follows the file meta information",
+        "cut.gz/cut: is damaged, or ends too early",
+        "link: is a link, and links are not followed",
+    ]
+    assert told.out == "1 stored, 1 refused, 0 not DICOM, 2 not read\n"
+    assert import_(tmp_path / "data", config) == NOT_RIGHT
+    told = capsys.readouterr()
+    assert told.err == "data: is in node.data, the node's own folder, of which nothing is imported\n"
+    assert told.out == "0 stored, 0 refused, 0 not DICOM, 1 not read\n"
+
+
+def test_a_command_says_each_file_once(config: Path, tmp_path: Path) -> None:
+    ds = mr()
+    del ds.StudyInstanceUID
+    (tmp_path / "a.dcm").write_bytes(part10(ds))
+    command = [sys.executable, "-m", "node", "import", str(tmp_path / "a.dcm"), "--config", str(config)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.stderr == "a.dcm: Study Instance UID is missing or not a UID\n"
+    assert told.stdout == "0 stored, 1 refused, 0 not DICOM, 0 not read\n"

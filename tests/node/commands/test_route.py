@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,28 @@ def test_a_series_uid_over_two_studies_is_named_in_the_trace_of_both(
         (clauses,) = [series["clauses"] for series in traces[study]["series"]]
         assert {one["key"]: one["found"] for one in clauses}["series of one study"] == f"no, also of {other}"
         assert traces[study]["why"].endswith("of other studies too")
+
+
+def test_links_and_pipes_are_named_and_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIGURATION)
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "a.dcm").write_bytes(part10(mr()))
+    (folder / "a.dcm").symlink_to(tmp_path / "a.dcm")
+    (folder / "up").symlink_to(tmp_path)
+    os.mkfifo(folder / "sub" / "pipe")
+    (folder / "M\udcfcller").touch()
+    assert route([folder], config, calling_ae_title="", as_json=False) == NOT_RIGHT
+    assert capsys.readouterr().err.splitlines() == [
+        f"left out: {folder}/up is a link, and links are not followed",
+        f"left out: {folder}/a.dcm is a link, and links are not followed",
+        f"left out: {folder}/sub/pipe is a pipe, and only files are read",
+        r"left out: M\xfcller is not a DICOM instance: it has no SOPInstanceUID",
+        f"{folder}: no DICOM files found",
+    ]
+    assert route([folder / "sub" / "pipe"], config, calling_ae_title="", as_json=False) == NOT_RIGHT
+    assert route([folder / "a.dcm"], config, calling_ae_title="", as_json=False) == 0  # a link that is named itself
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
+import os
 import random
 import shutil
+import socket
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -28,8 +31,9 @@ from pydicom.uid import (
 from node.database.connection import open_database
 from node.database.states import AssociationOutcome
 from node.database.tables import Base, InstanceRow, SeriesRow
+from node.folders import LINK, OWN_FOLDER
 from node.receive.importer import NOT_DICOM, ImportReport, import_path, run
-from node.receive.store.receipt_log import Noted, decode_all
+from node.receive.store.receipt_log import Closed, Failed, Noted, decode_all
 from node.receive.store.store import Store
 from tests.node.receive.harness import configuration, data_set, mr, part10, partials, stored_files
 from tests.privileges import held_to_permissions
@@ -42,9 +46,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
+def entries(store: Store) -> list[object]:
+    return list(decode_all(b"".join(path.read_bytes() for path in store.receipts.folder.glob("*.journal"))))
+
+
 def noted(store: Store) -> list[Noted]:
-    lines = b"".join(path.read_bytes() for path in store.receipts.folder.glob("*.journal"))
-    return [entry for entry in decode_all(lines) if isinstance(entry, Noted)]
+    return [entry for entry in entries(store) if isinstance(entry, Noted)]
 
 
 def load(path: Path, store: Store) -> ImportReport:
@@ -118,6 +125,7 @@ def test_a_folder_is_taken_with_its_subfolders_and_without_what_is_no_dicom(stor
     (folder / "link").symlink_to(tmp_path)
     report = load(folder, store)
     assert (report.stored, report.refused) == (2, [])
+    assert report.not_read == [("link", LINK)]
     assert report.not_dicom == ["empty", "notes.txt", "deep/notes.txt", "deep/er/c.zip/readme"]
 
 
@@ -150,7 +158,7 @@ def test_a_zip_bomb_is_left_early(store: Store, tmp_path: Path, monkeypatch: pyt
     path = zipped(tmp_path / "bomb.zip", **{f"{n}": bytes(8 * 2**20) for n in range(20)}, last=part10(mr()))
     report = load(path, store)
     assert report.stored == 0
-    assert report.refused[-1] == ("bomb.zip", "unpacks to far more than its size: not read on")
+    assert report.not_read[-1] == ("bomb.zip", "unpacks to far more than its size: not read on")
 
 
 def test_a_member_over_the_instance_limit_is_refused_and_the_rest_goes_on(store: Store, tmp_path: Path) -> None:
@@ -160,13 +168,13 @@ def test_a_member_over_the_instance_limit_is_refused_and_the_rest_goes_on(store:
     assert (report.stored, [name for name, _ in report.refused]) == (1, ["a.zip/big"])
 
 
-def test_a_zip_that_is_cut_or_lies_is_refused(store: Store, tmp_path: Path) -> None:
+def test_a_zip_that_is_cut_or_lies_is_not_read(store: Store, tmp_path: Path) -> None:
     whole = zipped(tmp_path / "a.zip", one=part10(mr(side=100))).read_bytes()
     spoilt = bytearray(whole)
     spoilt[60:200] = bytes(140)
     (tmp_path / "spoilt.zip").write_bytes(spoilt)
     report = load(tmp_path / "spoilt.zip", store)
-    assert (report.stored, len(report.refused)) == (0, 1)
+    assert (report.stored, len(report.not_read)) == (0, 1)
 
 
 def test_an_object_that_holds_a_zip_is_an_object(store: Store, tmp_path: Path) -> None:
@@ -212,13 +220,13 @@ def test_packing_has_an_end(store: Store, tmp_path: Path, monkeypatch: pytest.Mo
     for _ in range(6):
         content = gzip.compress(content)
     (tmp_path / "deep").write_bytes(content)
-    assert load(tmp_path / "deep", store).refused == [("/".join(["deep"] * 6), "is packed more than 5 times over")]
+    assert load(tmp_path / "deep", store).not_read == [("/".join(["deep"] * 6), "is packed more than 5 times over")]
     monkeypatch.setattr("node.files.UNPACKED_ALLOWANCE", 2**20)
     (tmp_path / "bomb").write_bytes(gzip.compress(gzip.compress(bytes(32 * 2**20))))
-    assert load(tmp_path / "bomb", store).refused == [("bomb", "unpacks to far more than its size: not read on")]
+    assert load(tmp_path / "bomb", store).not_read == [("bomb", "unpacks to far more than its size: not read on")]
     monkeypatch.setattr("node.receive.packed_files.MAXIMUM_FILES", 2)
     many = zipped(tmp_path / "many.zip", **{str(number): b"x" for number in range(3)})
-    assert load(many, store).refused == [("many.zip", "holds more than 2 files: not read on")]
+    assert load(many, store).not_read == [("many.zip", "holds more than 2 files: not read on")]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +243,7 @@ def test_a_packed_file_that_cannot_be_unpacked_is_named(
     store: Store, tmp_path: Path, content: bytes, reason: str
 ) -> None:
     (tmp_path / "a").write_bytes(content)
-    ((name, why),) = load(tmp_path / "a", store).refused
+    ((name, why),) = load(tmp_path / "a", store).not_read
     assert name.split("/")[0] == "a"
     assert why.startswith(reason)
 
@@ -247,13 +255,71 @@ def test_one_file_of_a_zip_in_an_unknown_compression_costs_no_other(store: Store
     (tmp_path / "a.zip").write_bytes(content)
     report = load(tmp_path / "a.zip", store)
     assert report.stored == 1
-    assert report.refused == [("a.zip/one", "is packed in a way that the node does not unpack")]
+    assert report.not_read == [("a.zip/one", "is packed in a way that the node does not unpack")]
 
 
 def test_a_file_with_dicoms_mark_that_cannot_be_read_is_refused_not_passed_over(store: Store, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(128) + b"DICM" + b"rubbish " * 50)
     report = load(tmp_path / "a", store)
-    assert (report.stored, report.not_dicom, len(report.refused)) == (0, [], 1)
+    reason = "No data set follows the file meta information"
+    assert (report.stored, report.not_dicom, report.refused) == (0, [], [("a", reason)])
+    failed = [entry for entry in entries(store) if isinstance(entry, Failed)]
+    assert [entry.reason for entry in failed] == [reason]  # as of everything that is refused
+    closed = [entry for entry in entries(store) if isinstance(entry, Closed)]
+    assert [entry.failed for entry in closed] == [1]
+
+
+@pytest.mark.parametrize("way", ["itself", "a link to it", "a folder in it", "a file in it", "around it"])
+def test_the_nodes_own_folder_is_not_imported(store: Store, tmp_path: Path, way: str) -> None:
+    (tmp_path / "b").write_bytes(part10(mr()))
+    assert load(tmp_path / "b", store).stored == 1
+    (tmp_path / "b").unlink()
+    (stored,) = (tmp_path / "data" / "instances").rglob("*.dcm")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    paths = {
+        "itself": tmp_path / "data",
+        "a link to it": tmp_path / "link",
+        "a folder in it": stored.parent,
+        "a file in it": stored,
+        "around it": tmp_path,
+    }
+    report = load(paths[way], store)
+    told = [(paths[way].name, OWN_FOLDER)] if way != "around it" else [("data", OWN_FOLDER), ("link", LINK)]
+    assert (report.stored, sorted(report.not_read), report.refused) == (0, told, [])
+
+
+def test_what_is_no_file_is_named_and_not_opened_and_a_link_that_is_named_itself_is_followed(
+    store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (tmp_path / "a").write_bytes(part10(mr()))
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to(tmp_path / "a")
+    (folder / "gone").symlink_to(tmp_path / "nowhere")
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as listening:
+        listening.bind(os.path.relpath(folder / "socket"))
+        report = load(folder, store)
+    pipe = "is a pipe, and only files are read"
+    assert report.not_read == [
+        ("gone", LINK),
+        ("link", LINK),
+        ("pipe", pipe),
+        ("socket", "is a socket, and only files are read"),
+    ]
+    assert (report.stored, report.not_taken) == (0, report.not_read)
+    assert load(folder / "pipe", store).not_read == [("pipe", pipe)]
+    assert load(folder / "link", store).stored == 1
+    assert load(folder / "gone", store).not_read == [("gone", "cannot be read: No such file or directory")]
+
+
+def test_a_link_that_a_dicomdir_lists_is_named_as_one(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(part10(mr()))
+    (tmp_path / "medium").mkdir()
+    (tmp_path / "medium" / "IM1").symlink_to(tmp_path / "secret")
+    dicomdir(tmp_path / "medium" / "DICOMDIR", ["IM1"])
+    report = load(tmp_path / "medium" / "DICOMDIR", store)
+    assert (report.stored, report.not_read) == (0, [("IM1", f"the DICOMDIR lists it, and it {LINK}")])
 
 
 @pytest.mark.parametrize(
@@ -292,7 +358,7 @@ def test_a_name_that_may_be_two_files_is_not_guessed(store: Store, tmp_path: Pat
     for name in ("im1.a", "im1.b"):
         (tmp_path / name).write_bytes(part10(mr()))
     dicomdir(tmp_path / "DICOMDIR", ["IM1"])
-    assert load(tmp_path / "DICOMDIR", store).refused == [("IM1", "the DICOMDIR lists it, and several files fit")]
+    assert load(tmp_path / "DICOMDIR", store).not_read == [("IM1", "the DICOMDIR lists it, and several files fit")]
 
 
 def test_a_directory_that_lists_no_file_costs_no_file_beside_it(store: Store, tmp_path: Path) -> None:
@@ -338,7 +404,7 @@ def test_a_damaged_dicomdir_costs_no_file_beside_it(store: Store, tmp_path: Path
         content[changed.randrange(start, len(content))] = changed.randrange(256)
         (tmp_path / "DICOMDIR").write_bytes(content)
         report = load(tmp_path / "DICOMDIR", store)
-        assert report.directories or report.refused
+        assert report.directories or report.not_read
 
 
 def test_folders_and_files_that_may_not_be_read_are_named(store: Store, tmp_path: Path) -> None:
@@ -353,16 +419,16 @@ def test_folders_and_files_that_may_not_be_read_are_named(store: Store, tmp_path
         report, listed = load(folder, store), load(folder / "DICOMDIR", store)
         inside = load(folder / "a" / "deep", store)
     denied = "cannot be read: Permission denied"
-    assert (report.stored, report.refused) == (1, [("a", denied), ("b/IM1", denied)])
-    assert (listed.directories, listed.refused) == (1, [("A/DEEP/IM1", denied)])
-    assert inside.refused == [("deep", denied)]
+    assert (report.stored, report.not_read) == (1, [("a", denied), ("b/IM1", denied)])
+    assert (listed.directories, listed.not_read) == (1, [("A/DEEP/IM1", denied)])
+    assert inside.not_read == [("deep", denied)]
 
 
 def test_a_dicomdir_names_its_files(store: Store, tmp_path: Path, shared_data: Path) -> None:
     medium = shared_data / "dicom-misc" / "dicomdir"
     report = load(medium / "DICOMDIR", store)
     listed = 31  # PATIENT/STUDY/SERIES/IMAGE records of that directory: 31 IMAGE records
-    assert report.stored + len(report.refused) == listed
+    assert report.stored + len(report.not_taken) == listed
     assert report.stored == len(stored_files(store.spool.parent))
     assert report.stored > 20
 
@@ -374,7 +440,7 @@ def test_a_dicomdir_cannot_name_files_elsewhere(store: Store, tmp_path: Path) ->
     with pydicom.config.disable_value_validation():
         report = load(tmp_path / "medium" / "DICOMDIR", store)
     assert report.stored == 0
-    assert report.refused == [("../secret", "the DICOMDIR lists it, and it is not there")]
+    assert report.not_read == [("../secret", "the DICOMDIR lists it, and it is not there")]
 
 
 def test_broken_dicomdirs_end_with_a_reason(store: Store, tmp_path: Path, shared_data: Path) -> None:

@@ -23,6 +23,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 from node.config import WatchedFolder
 from node.database.tables import AssociationRow, InstanceRow
 from node.receive.files_not_taken import NAMED, files_not_taken
+from node.receive.importer import ImportReport, import_file
 from node.receive.status import NotStored, Status
 from node.receive.store.header import FileBytes, ends_early
 from node.receive.store.incoming import Arrival
@@ -36,6 +37,7 @@ from tests.privileges import held_to_permissions
 from tests.waiting import until
 
 NOW = 1_800_000_000.0
+KEY = "receive.watched_folders.0.path"
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def put(path: Path, content: bytes, at: float) -> Path:
 
 def watch(folder: Path, store: Store, leader_lock: LeaderLock, after: str = "keep", now: float = NOW) -> FolderWatcher:
     settings = WatchedFolder.model_validate({"path": folder, "after": after})
-    return FolderWatcher(settings, store, leader_lock, lambda: now)
+    return FolderWatcher(KEY, settings, store, leader_lock, lambda: now)
 
 
 def test_a_file_is_taken_when_it_has_settled_and_only_once(
@@ -156,7 +158,7 @@ def test_names_of_files_are_in_a_private_file_and_not_in_the_records(
         file.name: (file.reasons, file.members[:2], file.more) for file in files_not_taken(tmp_path / "data", [folder])
     }
     assert files == {
-        "M\ufffdller.txt": (reasons, [], 0),
+        r"M\xfcller.txt": (reasons, [], 0),
         "Meier.zip": (reasons, ["Meier.zip/0.txt", "Meier.zip/1.txt"], 2),
     }
     assert noted(store) == [{"folder": str(folder), "files": 2, "reasons": reasons}]
@@ -258,7 +260,7 @@ def test_what_there_was_no_room_for_is_tried_again(store: Store, leader_lock: Le
     folder, clock = tmp_path / "in", [NOW]
     put(folder / "a", part10(mr()), NOW - 10)
     settings = WatchedFolder.model_validate({"path": folder, "after": "delete"})
-    watcher = FolderWatcher(settings, store, leader_lock, lambda: clock[0])
+    watcher = FolderWatcher(KEY, settings, store, leader_lock, lambda: clock[0])
     floor, store.floor_bytes = store.floor_bytes, 2**62
     assert watcher.poll().refused == [("a", "The disk is full")]
     assert watcher.poll().refused == []
@@ -279,7 +281,7 @@ def test_a_full_disk_is_met_once_and_less_and_less_often(store: Store, leader_lo
     for number in range(4):
         put(folder / f"{number}", part10(mr()), NOW - 10)
     put(folder / "4.zip", zip_of(a=part10(mr()), b=part10(mr())), NOW - 10)
-    watcher = FolderWatcher(WatchedFolder(path=folder), store, leader_lock, lambda: clock[0])
+    watcher = FolderWatcher(KEY, WatchedFolder(path=folder), store, leader_lock, lambda: clock[0])
     floor, store.floor_bytes = store.floor_bytes, 2**62
     tried = []
     while clock[0] < NOW + 3000:
@@ -309,7 +311,7 @@ def test_a_file_that_nothing_has_room_for_keeps_no_other_waiting(
         return place(name, *rest)
 
     monkeypatch.setattr(store, "place", full)
-    watcher = FolderWatcher(WatchedFolder(path=folder), store, leader_lock, lambda: clock[0])
+    watcher = FolderWatcher(KEY, WatchedFolder(path=folder), store, leader_lock, lambda: clock[0])
     assert watcher.poll().stored == 0
     assert entries(store)["Failed"] == 1
     clock[0] += AGAIN_S
@@ -323,11 +325,11 @@ def test_a_file_that_cannot_be_read_is_noted_once_and_read_when_it_changes(
     folder, clock = tmp_path / "in", [NOW]
     path = put(folder / "a", part10(mr()), NOW - 10)
     path.chmod(0)
-    watcher = FolderWatcher(WatchedFolder(path=folder), store, leader_lock, lambda: clock[0])
+    watcher = FolderWatcher(KEY, WatchedFolder(path=folder), store, leader_lock, lambda: clock[0])
     tried = []
     with held_to_permissions():
         while clock[0] < NOW + 1000:
-            if watcher.poll().refused:
+            if watcher.poll().not_read:
                 tried.append(clock[0] - NOW)
             clock[0] += AGAIN_S
     assert tried == [0, 30, 90, 210, 450, 930]
@@ -351,13 +353,95 @@ def test_a_folder_that_is_away_is_no_empty_folder(store: Store, leader_lock: Lea
     assert watcher.poll().stored == 0  # it remembers
 
 
-def test_links_are_not_followed(store: Store, leader_lock: LeaderLock, tmp_path: Path) -> None:
+def test_links_and_pipes_are_named_and_not_read(store: Store, leader_lock: LeaderLock, tmp_path: Path) -> None:
     put(tmp_path / "elsewhere" / "a", part10(mr()), NOW - 10)
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "link").symlink_to(tmp_path / "elsewhere" / "a")
     (folder / "links").symlink_to(tmp_path / "elsewhere")
-    assert watch(folder, store, leader_lock).poll().stored == 0
+    os.mkfifo(folder / "pipe")
+    watcher = watch(folder, store, leader_lock)
+    assert watcher.poll().stored == watcher.poll().stored == 0
+    link, pipe = "is a link, and links are not followed", "is a pipe, and only files are read"
+    assert named(store) == {"link": [link], "links": [link], "pipe": [pipe]}
+    assert [note["reasons"] for note in noted(store)] == [[link, pipe]]
+    for path in folder.iterdir():
+        path.unlink()
+    watcher.poll()
+    assert named(store) == {}
+
+
+OWN = "is in node.data, the node's own folder, of which nothing is imported"
+
+
+def test_nothing_is_taken_from_a_folder_that_has_become_the_nodes_own(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    arrival = store.open("folder")
+    import_file(put(tmp_path / "a", part10(mr()), NOW - 100), store, lambda: arrival, ImportReport())
+    stored = stored_files(tmp_path / "data")
+    (tmp_path / "in").symlink_to("data/instances")
+    for folder in (tmp_path / "in", tmp_path / "data"):
+        watcher = watch(folder, store, leader_lock, after="delete", now=NOW + 10**9)
+        with pytest.raises(PermissionError) as error:
+            watcher.poll()
+        assert error.value.strerror == OWN
+    assert stored_files(tmp_path / "data") == stored
+
+
+def test_the_nodes_own_folder_in_a_watched_one_is_named_and_not_looked_into(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path
+) -> None:
+    put(tmp_path / "a", part10(mr()), NOW - 100)
+    put(tmp_path / "data" / "jobs" / "1" / "report.dcm", part10(mr()), NOW - 100)
+    before = {path for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    assert watch(tmp_path, store, leader_lock, after="delete", now=NOW + 10**9).poll().stored == 1
+    assert not (tmp_path / "a").exists()
+    assert before <= set((tmp_path / "data").rglob("*"))
+    left = {file.name: file.reasons for file in files_not_taken(tmp_path / "data", [tmp_path])}
+    assert left["data"] == [OWN]
+
+
+def test_a_file_that_comes_to_lie_in_the_nodes_own_folder_while_it_is_read_is_not_deleted(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path / "in" / "sub" / "a", part10(mr()), NOW - 100)
+    adopt = store.adopt
+
+    def adopt_and_link(arrival: Arrival, name: str) -> Receipt:
+        receipt = adopt(arrival, name)
+        (stored,) = (tmp_path / "data" / "instances").rglob("*.dcm")
+        path.unlink()
+        path.parent.rmdir()
+        path.parent.symlink_to(stored.parent)
+        os.rename(stored, stored.with_name("a"))
+        return receipt
+
+    monkeypatch.setattr(store, "adopt", adopt_and_link)
+    monkeypatch.setattr(store, "make_safe", lambda uids: uids)
+    watch(tmp_path / "in", store, leader_lock, after="delete").poll()
+    assert path.exists()
+    assert named(store) == {"sub/a": [f"is stored, and stays: it {OWN}"]}
+
+
+def test_the_stored_file_itself_is_never_deleted_whatever_its_name(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path / "in" / "a", part10(mr()), NOW - 100)
+    monkeypatch.setattr(store, "find", lambda _: path)  # as where a folder of the store is mounted there too
+    watch(tmp_path / "in", store, leader_lock, after="delete").poll()
+    assert path.exists()
+    assert named(store) == {"a": ["is stored, and stays: it is the stored file itself"]}
+
+
+def test_a_folder_that_is_missing_is_told_by_its_key(store: Store, leader_lock: LeaderLock, tmp_path: Path) -> None:
+    watcher = watch(tmp_path / "in", store, leader_lock)
+    watcher.start()
+    try:
+        told = f"{KEY}: there is no such folder, tried again every 2 s"
+        until(lambda: watcher.problem() == told, "the problem")
+    finally:
+        watcher.stop()
 
 
 def test_a_receiver_watches_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -443,7 +527,7 @@ def test_a_packed_file_whose_storage_or_memory_failed_once_is_taken_later(
     put(tmp_path / "in" / "a.zip", zip_of(a=part10(mr())), NOW - 100)
     now = NOW
     settings = WatchedFolder.model_validate({"path": tmp_path / "in", "after": "keep"})
-    watcher = FolderWatcher(settings, store, leader_lock, lambda: now)
+    watcher = FolderWatcher(KEY, settings, store, leader_lock, lambda: now)
     with monkeypatch.context() as once:
         once.setattr(where, broken)
         assert (watcher.poll().stored, set(named(store))) == (0, {"a.zip"})

@@ -171,6 +171,6 @@ def test_contexts_that_were_refused_and_files_that_were_not_taken_are_shown(
     with client_of(build_app(configuration, database), accept="text/html") as client:
         page = client.get("/").text
     assert "accepted, but: the class X is not taken" in page
-    assert "&lt;b&gt;M\ufffdller&lt;/b&gt;.zip" in page
+    assert r"&lt;b&gt;M\xfcller&lt;/b&gt;.zip" in page
     assert "&lt;i&gt;" in page
     assert "is encrypted; is not DICOM" in page
