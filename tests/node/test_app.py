@@ -96,7 +96,12 @@ def test_a_watched_folder_that_is_away_is_named_and_the_node_takes_everything_el
     folder.mkdir()
     with RunningNode(tmp_path, receive={"watched_folders": [{"path": str(folder), "after": "keep"}]}) as node:
         folder.rmdir()
-        until(lambda: "watched folder: No such file" in node.get("/health/ready")["checks"]["receiver"])
+        until(
+            lambda: (
+                "receive.watched_folders.0.path: there is no such folder"
+                in node.get("/health/ready")["checks"]["receiver"]
+            )
+        )
         assert node.send([mr()]) == [0]
 
 
