@@ -119,8 +119,11 @@ def _group_2(head: bytes, start: int, stated: str) -> Meta:
 
 def _guess(head: bytes, position: int) -> str:
     """The transfer syntax that the first element of a data set is written in, where nobody says."""
-    syntax = guess_encoding(head[position : position + 8]) if position + 8 <= len(head) else None
+    first = head[position : position + 8]
+    syntax = guess_encoding(first) if len(first) == 8 else None
     if syntax is None:
-        lacks = "No data set follows the file meta information" if position else "The file is not DICOM"
-        raise NotStored(Status.CANNOT_UNDERSTAND, lacks)
+        if position:
+            raise NotStored(Status.CANNOT_UNDERSTAND, "No data set follows the file meta information")
+        what = "too short for DICOM" if len(first) < 8 else "not DICOM"
+        raise NotStored(Status.CANNOT_UNDERSTAND, f"The file is {what}")
     return syntax
