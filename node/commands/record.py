@@ -13,6 +13,7 @@ from dicom_sr.errors import UnsuitableInput
 from node.commands.terminal import console
 from node.config import read
 from node.errors import ConfigurationError
+from node.folders import no_file
 from node.patient_records.intake import Intake
 from node.patient_records.look_up import open_patient_records
 from node.patient_records.store import new_key
@@ -28,6 +29,8 @@ def record(paths: Sequence[Path], config: Path) -> int:
     refused = 0
     for path in paths:
         try:
+            if reason := no_file(path.stat().st_mode):
+                raise UnsuitableInput(reason)
             summary = intake.file(path)
         except (UnsuitableInput, IdentityMismatch) as error:
             refused += 1

@@ -372,17 +372,18 @@ def spool(parts: Iterable[bytes], store: Store, arrival: Arrival) -> str:
 
 def _files(path: Path, report: ImportReport, own: Path) -> Iterator[Path]:
     """The files that `path` stands for, in a stable order; none of the node's own data folder."""
+    name = path.name or str(path)
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        report.leave(path.name, unreadable(error))
+        report.leave(name, unreadable(error))
         return
     if reason := no_file(mode):
-        report.leave(path.name, reason)
+        report.leave(name, reason)
     elif not S_ISDIR(mode):
         yield from _listed(path, report, own) if _is_dicomdir(path) else (path,)
     elif lies_in(path, own):
-        report.leave(path.name, OWN_FOLDER)
+        report.leave(name, OWN_FOLDER)
     else:
         yield from files_below(path, lambda file, reason: report.leave(_called(file, path), reason), own)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import date
 from pathlib import Path
 
@@ -42,12 +43,14 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_taken_in(
     monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "picture.bin").write_bytes(b"\x00\xff\xfe")
     (tmp_path / "folder").mkdir()
-    files = [tmp_path / "missing.json", tmp_path / "picture.bin", tmp_path / "folder", bundle]
+    os.mkfifo(tmp_path / "pipe")
+    files = [tmp_path / name for name in ("missing.json", "picture.bin", "folder", "pipe")] + [bundle]
     assert record(files, config) == 1
     told = capsys.readouterr().out
     assert "cannot be read or stored: No such file or directory" in told
     assert "neither FHIR JSON nor HL7 v2 nor OMOP tables" in told
     assert "no table PERSON in it" in told
+    assert "is a pipe, and only files are read" in told
     assert open_patient_records(read(config)).get("P-1") is not None
 
 
