@@ -42,21 +42,28 @@ def files_below(root: Path, leave: Leave, own: Path | None = None) -> Iterator[P
         if not isinstance(error, FileNotFoundError):  # gone just now
             leave(path, unreadable(error))
 
-    def is_read(path: Path) -> bool:
-        try:
-            state = path.lstat()
-        except OSError as error:
-            denied(path, error)
-            return False
-        if reason := OWN_FOLDER if _identity(state) in shut else no_file(state.st_mode):
-            leave(path, reason)
-        return not reason
-
     shut = _identities(own) if own is not None else frozenset()
-    for name, subfolders, names in os.walk(root, onerror=lambda error: denied(Path(error.filename), error)):
-        folder = Path(name)
-        subfolders[:] = [one for one in sorted(subfolders) if is_read(folder / one)]
-        yield from (folder / one for one in sorted(names) if is_read(folder / one))
+    folders = [root]  # a list, as `os.walk` calls itself for each level, and some have thousands
+    while folders:
+        folder, inner = folders.pop(), []
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            denied(folder, error)
+            continue
+        for path in (folder / name for name in names):
+            try:
+                state = path.lstat()
+            except OSError as error:
+                denied(path, error)
+                continue
+            if reason := OWN_FOLDER if _identity(state) in shut else no_file(state.st_mode):
+                leave(path, reason)
+            elif stat.S_ISDIR(state.st_mode):
+                inner.append(path)
+            else:
+                yield path
+        folders += reversed(inner)
 
 
 def no_file(mode: int) -> str:

@@ -26,6 +26,7 @@ from node.files import (
     write_together,
     write_whole,
 )
+from tests.deep_folders import make_deep
 from tests.links import without_links
 
 
@@ -197,7 +198,7 @@ def test_a_folder_goes_whatever_its_depth_and_its_permissions_and_no_link_is_fol
     os.mkfifo(folder / "fifo")
     inner.chmod(0)
     inner.parent.chmod(0)
-    _make_deep(folder, 3000)
+    make_deep(folder, 3000)
     remove_folder(folder)
     assert not folder.exists()
     assert (outside / "kept").exists()
@@ -206,17 +207,6 @@ def test_a_folder_goes_whatever_its_depth_and_its_permissions_and_no_link_is_fol
     with pytest.raises(NotADirectoryError):
         remove_folder(link)
     assert (outside / "kept").exists()
-
-
-def _make_deep(folder: Path, levels: int) -> None:
-    """Folders in folders, more than fit into a path."""
-    above = os.open(folder, os.O_RDONLY)
-    for _ in range(levels):
-        os.mkdir("deep", dir_fd=above)
-        below = os.open("deep", os.O_RDONLY, dir_fd=above)
-        os.close(above)
-        above = below
-    os.close(above)
 
 
 def test_what_cannot_be_removed_stays_and_all_else_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

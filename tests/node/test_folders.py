@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from node.files import remove_folder
 from node.folders import LINK, OWN_FOLDER, files_below, is_same, lies_in, no_file
+from tests.deep_folders import make_deep
 
 
 @pytest.fixture
@@ -70,6 +72,21 @@ def test_files_come_in_order_and_the_rest_is_told(top: Path) -> None:
         top / "a" / "pipe": "is a pipe, and only files are read",
     }
     assert list(files_below(top / "to-a" / "b", left.__setitem__)) == [top / "to-a" / "b" / "file"]
+
+
+def test_what_lies_deep_costs_nothing_beside_it_and_is_told_where_no_path_leads_to_it(top: Path) -> None:
+    left: list[str] = []
+    deep = top / "deep"
+    make_deep(top, 1500)
+    (deep / Path(*["deep"] * 700) / "file").touch()
+    (top / "z").touch()
+    try:
+        found = list(files_below(top, lambda _path, reason: left.append(reason)))
+    finally:
+        remove_folder(deep)
+    assert [path.name for path in found] == ["z", "file", "file"]
+    assert left.count(LINK) == 2
+    assert [reason for reason in left if reason != LINK] == ["cannot be read: File name too long"]
 
 
 def test_only_what_is_there_is_the_same(top: Path) -> None:
