@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Literal
 
 from node import box
 from node.config.certificates import certificate_dates, certificates
@@ -145,7 +146,8 @@ def overlaps(configuration: Configuration) -> Iterator[CheckResult]:
     """Folders that lie in each other, links followed.
 
     A watched folder with the node's own files in it would import, and delete, what is stored; one with another in it
-    imports files twice; one with results in it imports what the node itself has made.
+    imports files twice; one with results in it imports what the node itself has made. Results in the node's own
+    folder harm nothing, and are the node's account's alone, whatever `readable_by` says.
     """
     watched = [
         (f"receive.watched_folders.{index}.path", folder.path)
@@ -153,19 +155,22 @@ def overlaps(configuration: Configuration) -> Iterator[CheckResult]:
     ]
     own = [("node.data", configuration.node.data)]
     for index, (key, path) in enumerate(watched):
-        yield from _overlap(key, path, [*own, *watched[:index]])
+        yield from _overlap(key, path, [*own, *watched[:index]], "bad")
     for name, destination in configuration.destinations.items():
         if isinstance(destination, FolderDestination):
-            yield from _overlap(f"destinations.{name}.path", destination.path, [*own, *watched])
+            key, path = f"destinations.{name}.path", destination.path
+            yield from [*_overlap(key, path, watched, "bad"), *_overlap(key, path, own, "doubtful")][:1]
 
 
-def _overlap(key: str, path: Path, others: Sequence[tuple[str, Path]]) -> Iterator[CheckResult]:
+def _overlap(
+    key: str, path: Path, others: Sequence[tuple[str, Path]], state: Literal["doubtful", "bad"]
+) -> Iterator[CheckResult]:
     """What is wrong with a folder that should be apart from the others; the first of them counts."""
     for other, its_path in others:
         inside, around = lies_in(path, its_path), lies_in(its_path, path)
         if inside or around:
             how = f"is {other} too" if inside and around else f"{'lies in' if inside else 'holds'} {other} ({its_path})"
-            yield CheckResult(key, "bad", f"{path}: {how}; should be a folder beside it, neither in it nor around it")
+            yield CheckResult(key, state, f"{path}: {how}; should be a folder beside it, neither in it nor around it")
             return
 
 

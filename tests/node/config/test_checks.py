@@ -85,6 +85,7 @@ DATA, IN, TOO, OUT = (
         ("data", ["in"], "in/out", [(OUT, f"lies in {IN}")]),
         ("data", ["out/in"], "out", [(OUT, f"holds {IN}")]),
         ("data", ["in"], "in", [(OUT, f"is {IN} too")]),
+        ("top/data", ["top/in"], "top", [(OUT, f"holds {IN}")]),
         ("data", [], "data/results", [(OUT, "lies in node.data")]),
         ("out/data", [], "out", [(OUT, "holds node.data")]),
     ],
@@ -104,10 +105,11 @@ def test_folders_of_the_node_watched_folders_and_deliveries_are_apart(
             )
         )
     )
-    assert states(found) == [(key, "bad") for key, _ in told]
+    assert [result.key for result in found] == [key for key, _ in told]
     for result, (_, words) in zip(found, told, strict=True):
         assert words.format(tmp_path) in result.sentence
         assert "; should be a folder " in result.sentence
+        assert result.state == ("doubtful" if "node.data" in words and result.key == OUT else "bad")
 
 
 def test_two_destinations_may_share_a_folder(tmp_path: Path) -> None:
