@@ -29,6 +29,19 @@ UNREADABLE = (
 )
 
 
+def why_unreadable(error: BaseException) -> str:
+    """What is wrong with a file that one of `UNREADABLE` was raised on, without a value of it."""
+    if isinstance(error, RecursionError):
+        return "its sequences are nested too deep"
+    if isinstance(error, InvalidDicomError):
+        return "it is no DICOM file"
+    if isinstance(error, zlib.error):
+        return "its deflated data set cannot be inflated"
+    if isinstance(error, OSError) and error.strerror:
+        return f"the system says: {error.strerror}"
+    return f"its elements are damaged or cut off ({type(error).__name__})"
+
+
 _OF_THE_FILE = (None, errno.EINVAL)  # of errors of the system those that lengths in a damaged file lead to
 _NO_THREAD = "can't start new thread"  # what Python says where the system gives no more threads
 

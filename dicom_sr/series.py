@@ -12,7 +12,7 @@ from types import MappingProxyType
 import pydicom
 from pydicom.dataset import Dataset
 
-from dicom_sr.errors import UNREADABLE, UnsuitableInput
+from dicom_sr.errors import UNREADABLE, UnsuitableInput, why_unreadable
 from dicom_sr.header_numbers import whole_number_in
 
 _BESIDE_IMAGES = {"", "PR", "KO", "SR", "OT", "DOC"}  # modalities of what comes with images
@@ -37,7 +37,8 @@ class Instance:
         try:
             return pydicom.dcmread(self.path, stop_before_pixels=True, force=True)
         except UNREADABLE as error:
-            raise UnsuitableInput(f"the header of instance {self.sop_instance_uid} cannot be read") from error
+            what = f"the header of instance {self.sop_instance_uid} cannot be read"
+            raise UnsuitableInput(f"{what}: {why_unreadable(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,8 @@ def read_studies(paths: Iterable[Path]) -> tuple[Study, ...]:
             series.append((whole_number_in(ds, "InstanceNumber") or 0, instance, str(ds.get("Modality") or "")))
         except UNREADABLE as error:
             lacks = getattr(error, "name", None) if isinstance(error, AttributeError) else None
-            why = f"it has no {lacks}" if lacks else "it cannot be read"
-            raise UnsuitableInput(f"{path.name} is not a DICOM instance: {why}") from error
+            what = f"is no DICOM instance: it has no {lacks}" if lacks else f"cannot be read: {why_unreadable(error)}"
+            raise UnsuitableInput(f"{path.name} {what}") from error
     return tuple(
         Study(study_uid, tuple(_series(study_uid, series_uid, rows) for series_uid, rows in series.items()))
         for study_uid, series in grouped.items()

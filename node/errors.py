@@ -8,6 +8,7 @@ The tree::
      ├── PeerRefused          do not retry
      ├── JobFailed            the job ends as failed with this reason, for an operator to see and restart
      ├── WorkerDied           do the step again, a few times
+     ├── UnreadableHeader     leave the image aside, by name; the next one is read
      ├── ReadingFailed        leave the file or the message aside, with a record; the next one is read
      │    └── ReaderDied      the same, after a few attempts; a job does its step again, a few times
      ├── MustWait             nobody is to blame: do it again later, as often as it takes
@@ -53,6 +54,10 @@ class WorkerDied(NodeError):
 
 class ReadingFailed(NodeError):
     """What was received breaks what reads it; says how, never with a value."""
+
+
+class UnreadableHeader(NodeError):
+    """The header of an image cannot be read; the message says why, without a value of it."""
 
 
 class ReaderDied(ReadingFailed):

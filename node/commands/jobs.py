@@ -144,6 +144,8 @@ def _show_why(out: Console, decision: DecisionRow) -> None:
     out.print(Text.assemble(("why", "bold"), f": {decision.trace['why']}"))
     for series in decision.trace["series"]:
         out.print(f"  {series.get('modality') or '?'} series {series['series_instance_uid']}", markup=False)
+        if unread := series.get("unread"):
+            out.print(Text(f"    {unread}"))
         for clause in series["clauses"]:
             _show_clause(out, clause, "    ")
 

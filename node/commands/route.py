@@ -122,10 +122,17 @@ def _tree(study: Study, decisions: Sequence[Decision]) -> Tree:
         instances = counted(len(one.instances), "instance")
         name = Text(f"{one.modality or '?'} series", style="bold")
         branch = tree.add(Text.assemble(name, f" {one.series_instance_uid}, {instances}"))
-        for decision in decisions:
-            for trace in decision.trace["series"]:
-                if trace["series_instance_uid"] == one.series_instance_uid:
-                    _add_route(branch, decision, trace)
+        found = [
+            (decision, trace)
+            for decision in decisions
+            for trace in decision.trace["series"]
+            if trace["series_instance_uid"] == one.series_instance_uid
+        ]
+        if unread := next((trace["unread"] for _, trace in found if trace["unread"]), ""):
+            branch.add(Text(unread, style="red"))  # of all routes alike
+            continue
+        for decision, trace in found:
+            _add_route(branch, decision, trace)
     return tree
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dicom_sr.words import counted
 from node.config import Configuration
 from node.route.facts import MADE_BY_NODE, ONE_STUDY, Facts
 from node.route.match import Clause, Matcher, matcher
 
-NAMED = 4  # images that were given up
+NAMED = 4  # images that cannot be read, and reasons
 
 Level = Literal["series", "study"]
 
@@ -75,8 +76,8 @@ def decide(routes: Iterable[CompiledRoute], level: Level, series: Sequence[Facts
 
 
 def _decision(route: CompiledRoute, series: Sequence[Facts]) -> Decision:
-    traces = [(facts, _clauses(route, facts)) for facts in series]
-    matching = tuple(facts.series_instance_uid for facts, clauses in traces if _matches(clauses))
+    traces = [_held_against(route, facts) for facts in series]
+    matching = tuple(one.facts.series_instance_uid for one in traces if one.matches)
     why = _why(traces, matching)
     return Decision(
         route.name,
@@ -86,43 +87,70 @@ def _decision(route: CompiledRoute, series: Sequence[Facts]) -> Decision:
         {
             "matched": bool(matching),
             "why": why,
+            "unread": all(one.facts.unread for one in traces),  # nothing else is known of what it was to decide about
             "series": [
                 {
-                    "series_instance_uid": facts.series_instance_uid,
-                    "modality": facts.modality,
-                    "matched": _matches(clauses),
-                    "clauses": [clause.as_json() for clause in clauses],
+                    "series_instance_uid": one.facts.series_instance_uid,
+                    "modality": one.facts.modality,
+                    "matched": one.matches,
+                    "unread": _unread([one.facts]) if one.facts.unread else "",
+                    "clauses": [clause.as_json() for clause in one.clauses],
                 }
-                for facts, clauses in traces
+                for one in traces
             ],
         },
     )
 
 
-def _matches(clauses: Sequence[Clause]) -> bool:
-    """Whether a job is made: one on a part of a series is, and ends with that reason."""
-    return all(clause.holds for clause in clauses if clause.key != ONE_STUDY)
+@dataclass(frozen=True)
+class _Trace:
+    """How a series fared with a route: without clauses where an image of it cannot be read."""
+
+    facts: Facts
+    clauses: tuple[Clause, ...]
+
+    @property
+    def matches(self) -> bool:
+        """Whether a job is made: one on a part of a series is, and ends with that reason."""
+        return not self.facts.unread and all(clause.holds for clause in self.clauses if clause.key != ONE_STUDY)
 
 
-def _clauses(route: CompiledRoute, facts: Facts) -> tuple[Clause, ...]:
+def _held_against(route: CompiledRoute, facts: Facts) -> _Trace:
     """What must hold before any route applies, then the route's own clauses."""
-    whole = Clause(MADE_BY_NODE, "no", "yes" if facts.made_by_node else "no", not facts.made_by_node)
-    number = facts.unreadable + len(facts.given_up)
-    named = f", given up: {'; '.join(facts.given_up[:NAMED])}" if facts.given_up else ""
-    unreadable = Clause("readable headers", "all", f"{number} cannot be read{named}", number == 0)
-    must = (whole, unreadable) if number else (whole,)
+    if facts.unread:
+        return _Trace(facts, ())
+    must = [Clause(MADE_BY_NODE, "no", "yes" if facts.made_by_node else "no", not facts.made_by_node)]
     if facts.other_studies:
-        must = (*must, Clause(ONE_STUDY, "yes", f"no, also of {', '.join(facts.other_studies)}", False))
-    return (*must, *route.matcher.trace(facts).clauses)
+        must.append(Clause(ONE_STUDY, "yes", f"no, also of {', '.join(facts.other_studies)}", False))
+    return _Trace(facts, (*must, *route.matcher.trace(facts).clauses))
 
 
-def _why(traces: Sequence[tuple[Facts, tuple[Clause, ...]]], matching: tuple[str, ...]) -> str:
+def _why(traces: Sequence[_Trace], matching: tuple[str, ...]) -> str:
     if matching:
-        shared = any(facts.other_studies for facts, _ in traces if facts.series_instance_uid in matching)
+        shared = any(one.facts.other_studies for one in traces if one.matches)
         how = "every clause holds" if len(traces) == 1 else f"{len(matching)} of {len(traces)} series match"
         return f"{how}, but the series is of other studies too" if shared else how
-    failed = [clause for _, clauses in traces for outer in clauses for clause in outer.failed()]
+    unread = [one.facts for one in traces if one.facts.unread]
+    failed = [clause for one in traces for outer in one.clauses for clause in outer.failed()]
+    if unread and len(unread) == len(traces):
+        return _unread(unread)
     if len(traces) != 1:
         keys_ = ", ".join(dict.fromkeys(clause.key for clause in failed))
+        if unread:
+            return f"{_unread(unread)}; none of the other {len(traces) - len(unread)} series matches: {keys_}"
         return f"none of {len(traces)} series matches: {keys_}"
     return "; ".join(f"{clause.key}: {clause.found} instead of {clause.expected}" for clause in failed)
+
+
+def _unread(series: Iterable[Facts]) -> str:
+    """One sentence on the images that cannot be read: the first few by name, each reason once."""
+    images = {uid: why for facts in series for uid, why in facts.unread.items()}
+    reasons = dict.fromkeys(images.values())
+    told = [f"{_first([uid for uid, why in images.items() if why == reason])} ({reason})" for reason in reasons]
+    more = f"; and {counted(len(told) - NAMED, 'other reason')}" if len(told) > NAMED else ""
+    number = counted(len(images), "image")
+    return f"{number} cannot be read, and no route takes a series with such an image: {'; '.join(told[:NAMED])}{more}"
+
+
+def _first(uids: Sequence[str]) -> str:
+    return ", ".join(uids[:NAMED]) + (f" and {len(uids) - NAMED} more" if len(uids) > NAMED else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from dicom_sr.read.headers import made_by_us
 from dicom_sr.read.slices import aside
 from dicom_sr.series import Series
 from dicom_sr.words import counted
+from node.errors import UnreadableHeader
 from node.progress import goes_on
 from node.reading.messages import EXACT
 from node.route.geometry import geometry
@@ -80,8 +81,7 @@ class Facts:
     modality: str
     values: Mapping[str, tuple[Value, ...]]  # by key: the different values of all instances; absent: no value
     made_by_node: bool
-    unreadable: int = 0  # instances whose header could not be read
-    given_up: tuple[str, ...] = ()  # instances that are not read any more: UID and reason
+    unread: Mapping[str, str] = field(default_factory=dict)  # by SOP Instance UID: why its header is not read
     other_studies: tuple[str, ...] = ()  # that have a series of the same UID
 
 
@@ -105,7 +105,8 @@ def series_facts(series: Series, keys: Sequence[str]) -> Facts:
     paths = [tuple(key.split(".")) for key in keys if key not in NUMBERS and key not in TEXTS]
     asked = body_parts.NAMING if BODY_PART in keys else ()
     tags = sorted({*_ALWAYS_READ, *asked, *(part for path in paths for part in path)})
-    headers = list(_headers(series, tags))
+    unread = dict[str, str]()
+    headers = list(_headers(series, tags, unread))
     values: dict[str, tuple[Value, ...]] = {
         ".".join(path): _distinct(value for header in _each(headers) for value in _values(header, path))
         for path in paths
@@ -122,16 +123,18 @@ def series_facts(series: Series, keys: Sequence[str]) -> Facts:
         modality=series.modality,
         values={key: found for key, found in values.items() if found},
         made_by_node=any(made_by_us(header) for header in headers),
-        unreadable=len(series.instances) - len(headers),
+        unread=unread,
     )
 
 
-def _headers(series: Series, tags: Sequence[str]) -> Iterator[Dataset]:
+def _headers(series: Series, tags: Sequence[str], unread: dict[str, str]) -> Iterator[Dataset]:
+    """The headers that can be read; why others cannot is added to `unread`, by SOP Instance UID."""
     for instance in series.instances:
         goes_on()
-        header = read_header(instance.path, tags)
-        if header is not None:
-            yield header
+        try:
+            yield read_header(instance.path, tags)
+        except UnreadableHeader as error:
+            unread[instance.sop_instance_uid] = str(error)
 
 
 def _body_parts(headers: Sequence[Dataset]) -> tuple[str, ...]:

@@ -97,7 +97,10 @@ class FactsReader:
                 raise
             given_up |= self._give_up(rest, asked, error)
             found = self._reader.call(series_facts, _without(series, given_up), asked)
-        return replace(found, given_up=tuple(f"{uid}: {given_up[uid]}" for uid in _uids(series) if uid in given_up))
+        if found.unread and not dry_run:  # no use in trying again
+            self._keep(series, found.unread, "image given up", next(iter(found.unread.values())))
+        unread = given_up | dict(found.unread)
+        return replace(found, unread={uid: unread[uid] for uid in _uids(series) if uid in unread})
 
     def _note_attempt(self, series: Series) -> bool:
         """Count an attempt at reading a series; whether it was the last one."""

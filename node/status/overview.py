@@ -145,9 +145,23 @@ class StudyView:
 
     @property
     def why(self) -> str:
-        """Why nothing is run, where nothing is: the first reasons of the latest decision of each route."""
-        latest = {decision.route: decision for decision in sorted(self.decisions, key=lambda one: one.id)}
+        """Why nothing is run, where nothing is: the first reasons of the latest decision of each route.
+
+        That images cannot be read is said for all routes by `given_up`.
+        """
+        known = [decision for decision in self.decisions if not decision.trace.get("unread")]
+        latest = {decision.route: decision for decision in sorted(known, key=lambda one: one.id)}
         return "; ".join(f"{route}: {_first_reasons(decision)}" for route, decision in latest.items())
+
+    @property
+    def explained(self) -> tuple[tuple[DecisionRow, ...], ...]:
+        """Its decisions; together those that say the same, as images cannot be read."""
+        groups: dict[object, list[DecisionRow]] = {}
+        for decision in self.decisions:
+            groups.setdefault(decision.trace["why"] if decision.trace.get("unread") else decision.id, []).append(
+                decision
+            )
+        return tuple(map(tuple, groups.values()))
 
     @property
     def spans(self) -> tuple[Span, ...]:

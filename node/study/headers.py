@@ -22,8 +22,8 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from pydicom.valuerep import PersonName
 
-from dicom_sr.errors import UNREADABLE
-from node.errors import NodeError, ReadingFailed, StorageAway
+from dicom_sr.errors import UNREADABLE, why_unreadable
+from node.errors import NodeError, ReadingFailed, StorageAway, UnreadableHeader
 from node.study.images import unreadable
 from pipelines.records.dates import partial_date
 from pipelines.records.record import Identity, Sex
@@ -50,14 +50,16 @@ PIECE = 2**20
 _SEXES: dict[str, Sex] = {"F": "F", "M": "M", "O": "O"}
 
 
-def read_header(path: Path, keywords: Iterable[str]) -> Dataset | None:
-    """The named elements of a file, without pixels; None if it holds no DICOM.
+def read_header(path: Path, keywords: Iterable[str]) -> Dataset:
+    """The named elements of a file, without pixels.
 
     Every value is read now, so that nothing can fail later. An element that does not hold what it should is left out.
     Of functional groups, only what is named or holds what is named is there: ten thousand frames have ten of each.
 
     Raises
     ------
+    UnreadableHeader
+        If it holds no DICOM, or what pydicom cannot read.
     ReadingFailed
         If it has more than any real header.
     StorageAway
@@ -66,7 +68,7 @@ def read_header(path: Path, keywords: Iterable[str]) -> Dataset | None:
     return _read_header(lambda: path.open("rb"), keywords)
 
 
-def _read_header(open_file: Callable[[], BinaryIO], keywords: Iterable[str]) -> Dataset | None:
+def _read_header(open_file: Callable[[], BinaryIO], keywords: Iterable[str]) -> Dataset:
     tags = [Tag(keyword) for keyword in keywords]
     try:
         with open_file() as file:
@@ -74,7 +76,7 @@ def _read_header(open_file: Callable[[], BinaryIO], keywords: Iterable[str]) -> 
     except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise StorageAway(unreadable(error)) from error
-        return None
+        raise UnreadableHeader(why_unreadable(error)) from error
     for tag in list(header.keys()):
         try:
             held = getattr(header.get_item(tag), "value", None)
@@ -204,9 +206,10 @@ def study_header_in(content: bytes, default_issuer: str) -> StudyHeader:
 
 
 def _study_header(open_file: Callable[[], BinaryIO], default_issuer: str) -> StudyHeader:
-    header = _read_header(open_file, (*PATIENT, *STUDY))
-    if header is None:
-        raise NodeError("a stored object cannot be read")
+    try:
+        header = _read_header(open_file, (*PATIENT, *STUDY))
+    except UnreadableHeader as error:
+        raise NodeError(f"a stored object cannot be read: {error}") from error
     return StudyHeader.of(header, default_issuer)
 
 

@@ -114,7 +114,7 @@ class Refusals:
                 self._of_peers[kind.peer_address] += 1
             count.times += 1
             count.last = now
-            if instance is not None and len(count.named) < NAMED:
+            if instance is not None and len(count.named) < NAMED and instance.name not in count.named:
                 count.named.append(instance.name)
                 self._tell(kind, count, instance)
             if count.times == 1:

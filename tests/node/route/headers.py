@@ -12,6 +12,9 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from dicom_sr.series import Instance, Series
 
+NESTED = b"\x40\x00\x75\x02SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 5_000
+"""(0040,0275), and in its item the same again, and so on: to be added to a data set in Explicit VR Little Endian."""
+
 
 def header(number: int = 1, **elements: object) -> Dataset:
     """A sagittal MR slice, `number` from 1, 3 mm thick every 4 mm, unless `elements` say otherwise; None leaves out."""

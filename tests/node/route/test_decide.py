@@ -62,10 +62,34 @@ def test_what_this_software_made_is_never_processed_whatever_the_route_says() ->
     }
 
 
-def test_a_series_with_an_image_that_cannot_be_read_does_not_match_and_says_so() -> None:
-    (decision,) = decide(routes(all={}), "series", [replace(MR, unreadable=2)])
+def test_a_series_with_an_image_that_cannot_be_read_does_not_match_and_says_that_alone() -> None:
+    unread = replace(MR, unread={"1.2.3.9": "it is nested"}, values={})
+    (decision,) = decide(routes(knee={"Modality": "CT", "series.slices": {"min": 4}}), "series", [unread])
     assert not decision.matched
-    assert decision.why == "readable headers: 2 cannot be read instead of all"
+    told = "1 image cannot be read, and no route takes a series with such an image: 1.2.3.9 (it is nested)"
+    assert decision.why == told
+    assert decision.trace["unread"]
+    (series,) = decision.trace["series"]
+    assert (series["matched"], series["unread"], series["clauses"]) == (False, told, [])
+
+
+def test_of_many_images_that_cannot_be_read_the_first_few_are_named_and_each_reason_once() -> None:
+    why = {f"1.2.{number}": "it is nested" if number < 8 else "it is cut off" for number in range(1, 10)}
+    (decision,) = decide(routes(all={}), "series", [replace(MR, unread=why)])
+    assert decision.why == (
+        "9 images cannot be read, and no route takes a series with such an image: "
+        "1.2.1, 1.2.2, 1.2.3, 1.2.4 and 3 more (it is nested); 1.2.8, 1.2.9 (it is cut off)"
+    )
+
+
+def test_a_study_says_of_which_series_images_cannot_be_read_and_takes_the_others() -> None:
+    bad = replace(MR, series_instance_uid="1.2.9", unread={"1.2.3.9": "it is nested"}, values={})
+    compiled = routes(a={"Modality": "MR", "level": "study"}, b={"Modality": "CT", "level": "study"})
+    taken, not_taken = decide(compiled, "study", [MR, bad])
+    assert taken.series_instance_uids == (MR.series_instance_uid,)
+    assert not_taken.why.endswith("1.2.3.9 (it is nested); none of the other 1 series matches: Modality")
+    assert not not_taken.trace["unread"]
+    assert [one["unread"] != "" for one in not_taken.trace["series"]] == [False, True]
 
 
 def test_the_reason_names_the_innermost_clauses_that_failed() -> None:

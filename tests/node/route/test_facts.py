@@ -99,7 +99,7 @@ def test_a_file_that_holds_no_dicom_is_counted_and_costs_the_others_nothing(tmp_
     content = found.instances[0].path.read_bytes()
     found.instances[0].path.write_bytes(content[:-20] + bytes(20))
     facts = series_facts(found, ["Modality"])
-    assert facts.unreadable == 1
+    assert facts.unread == {found.instances[0].sop_instance_uid: "its deflated data set cannot be inflated"}
     assert facts.values["Modality"] == ("MR",)
 
 
@@ -172,7 +172,7 @@ def test_a_reader_reads_objects_of_many_frames(tmp_path: Path, frames: int, macr
     assert facts.values["series.slices"] == (frames,)
     assert facts.values["series.frames"] == (frames * objects,)
     assert facts.values["series.orientation"] == ("axial",)
-    assert facts.unreadable == 0
+    assert facts.unread == {}
 
 
 def test_a_reader_reads_a_structure_set_of_300_000_contours(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from node.reading.readers import P, R
 from node.route.deciding import Deciding
 from node.route.facts_reader import ATTEMPTS, FINDING_S, MOST_NAMED, STUDY_S, FactsReader
 from node.route.reroute import Action, Reroute
-from tests.node.route.headers import header
+from tests.node.route.headers import NESTED, header
 from tests.node.route.test_dispatch import NOW, Desk
 
 
@@ -72,7 +72,7 @@ def test_what_ends_its_reader_again_and_again_is_given_up_named_and_never_read_a
         assert session.get_one(InstanceRow, str(good.SOPInstanceUID)).reading_attempts == 0
         decision = session.scalars(select(DecisionRow)).one()
         assert not decision.matched
-        assert f"given up: {bad.SOPInstanceUID}: what was received takes too long to read" in str(decision.trace)
+        assert f"{bad.SOPInstanceUID} (what was received takes too long to read)" in decision.trace["why"]
         assert "image given up" in {row.what for row in session.scalars(select(AuditRow))}
     deciding.stop()
 
@@ -81,7 +81,35 @@ def test_what_ends_its_reader_again_and_again_is_given_up_named_and_never_read_a
     (facts,) = FactsReader(desk.database, after_a_restart, lambda: NOW).facts([stored], ["Modality"], of_study=False)
     assert after_a_restart.calls == 1
     assert facts.values["Modality"] == ("MR",)
-    assert facts.given_up == (f"{bad.SOPInstanceUID}: what was received takes too long to read",)
+    assert facts.unread == {bad.SOPInstanceUID: "what was received takes too long to read"}
+
+
+def test_a_header_that_cannot_be_read_is_given_up_at_once_with_its_name_and_reason(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = header(1), header(2)
+    desk.receive("1.2.3.4", good, bad)
+    path = next(
+        one.path for one in desk.series_of("1.2.3", "1.2.3.4").instances if one.sop_instance_uid == bad.SOPInstanceUID
+    )
+    path.write_bytes(path.read_bytes() + NESTED)
+    with Session(desk.database) as session, session.begin():
+        session.get_one(InstanceRow, str(bad.SOPInstanceUID)).size += len(NESTED)
+    deciding = deciding_with(desk, HERE, Clock())
+    deciding.dispatch_complete(studies=False)
+    deciding.stop()
+    (decision,) = decisions(desk)
+    assert f"{bad.SOPInstanceUID} (its sequences are nested too deep)" in decision.trace["why"]
+    with Session(desk.database) as session:
+        assert session.get_one(InstanceRow, str(bad.SOPInstanceUID)).given_up == "its sequences are nested too deep"
+        assert session.get_one(InstanceRow, str(good.SOPInstanceUID)).given_up == ""
+        (audit,) = session.scalars(select(AuditRow).where(AuditRow.what == "image given up"))
+        assert (audit.detail["first"], audit.detail["images"]) == (bad.SOPInstanceUID, 1)
+    (line,) = [record for record in caplog.records if record.message == "image given up"]
+    assert (getattr(line, "first", ""), getattr(line, "reason", "")) == (
+        bad.SOPInstanceUID,
+        "its sequences are nested too deep",
+    )
 
 
 def test_a_real_reader_dies_of_an_image_and_reads_the_others(desk: Desk) -> None:
@@ -95,7 +123,7 @@ def test_a_real_reader_dies_of_an_image_and_reads_the_others(desk: Desk) -> None
     with Readers(1, cpu_s=1.0) as readers:
         (facts,) = FactsReader(desk.database, readers, lambda: NOW).facts([stored], ["Modality"], of_study=False)
     assert facts.values["Modality"] == ("MR",)
-    assert [one.split(":")[0] for one in facts.given_up] == [str(bad.SOPInstanceUID)]
+    assert list(facts.unread) == [str(bad.SOPInstanceUID)]
 
 
 def test_images_that_cannot_be_read_together_are_decided_about_after_a_few_attempts_also_over_restarts(
@@ -110,7 +138,7 @@ def test_images_that_cannot_be_read_together_are_decided_about_after_a_few_attem
         deciding.stop()
     (decision,) = decisions(desk)
     assert not decision.matched
-    assert "2 cannot be read, given up: " in str(decision.trace)
+    assert "2 images cannot be read, and no route takes a series with such an image: " in str(decision.trace)
     assert "the series cannot be read as a whole: what was received takes too long" in str(decision.trace)
     assert audited(desk, "series given up") == [2]
 
@@ -138,7 +166,7 @@ def test_finding_out_which_image_cannot_be_read_has_an_end(desk: Desk) -> None:
     reader = Dies(str(images[19].SOPInstanceUID))
     facts_reader = FactsReader(desk.database, reader, lambda: NOW, lambda: next(seconds))
     (facts,) = facts_reader.facts([desk.series_of("1.2.3", "1.2.3.4")], [], of_study=False)
-    assert len(facts.given_up) == 20
+    assert len(facts.unread) == 20
     assert reader.calls < 20
 
 
@@ -178,7 +206,7 @@ def test_an_operator_has_what_was_given_up_read_once_more(desk: Desk) -> None:
     assert rerouting.reroute("1.2.3", dry_run=True)[0].action is Action.NO_MATCH
     (still_bad,) = rerouting.reroute("1.2.3")  # decided at once, with a record
     assert still_bad.action is Action.NO_MATCH
-    assert "given up" in still_bad.why
+    assert "cannot be read" in still_bad.why
     assert audited(desk, "image given up") == [1, 1]
     rerouting._dispatcher._facts = FactsReader(desk.database, HERE, lambda: NOW)  # as a new version reads it
     assert rerouting.reroute("1.2.3", dry_run=True)[0].action is Action.NO_MATCH  # nothing is changed, and so as it is

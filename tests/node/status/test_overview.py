@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from node.config import Configuration, WatchedFolder
 from node.database.connection import Database
-from node.database.tables import AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
+from node.database.tables import AssociationRow, AuditRow, DecisionRow, InstanceRow, SeriesRow, StudyRow
 from node.receive.files_not_taken import FilesNotTaken
 from node.status.overview import GivenUp, Overview, StudyView
 from node.status.page import build_app
@@ -137,6 +137,36 @@ def test_images_that_are_not_read_any_more_are_shown_with_their_study_and_counte
         assert "condyle_images_given_up 2.0" in client.get("/metrics").text
 
 
+def test_that_an_image_cannot_be_read_is_said_once_for_all_routes(
+    configuration: Configuration, database: Database, morning: Morning
+) -> None:
+    trace = {"matched": False, "why": "1 image cannot be read", "unread": True, "series": []}
+    with Session(database) as session, session.begin():
+        study = session.get_one(StudyRow, "1.2.1")
+        session.add(
+            StudyRow(study_instance_uid="1.2.8", first_received=morning.zero, last_received=study.last_received)
+        )
+        session.add_all(
+            DecisionRow(
+                route=route,
+                level=level,
+                study_instance_uid="1.2.8",
+                matched=False,
+                trace=trace,
+                decided=morning.zero,
+            )
+            for route, level in (("knee", "series"), ("joint", "series"), ("risk", "study"), ("hand", "study"))
+        )
+        session.add(_given_up("1.2.8", morning))
+    with client_of(build_app(configuration, database), accept="text/html") as client:
+        for address in ("/", "/studies/1.2.8"):
+            page = client.get(address).text
+            assert page.count("its sequences are nested too deep") == 1
+            assert page.count("1 image cannot be read") == 0
+        assert "<b>knee, joint, risk, hand</b>" in page
+        assert page.count("not matched") == 1
+
+
 def test_no_time_is_negative_when_images_come_after_the_result(
     configuration: Configuration, database: Database, overview: Overview, morning: Morning
 ) -> None:
@@ -174,3 +204,18 @@ def test_contexts_that_were_refused_and_files_that_were_not_taken_are_shown(
     assert r"&lt;b&gt;M\xfcller&lt;/b&gt;.zip" in page
     assert "&lt;i&gt;" in page
     assert "is encrypted; is not DICOM" in page
+
+
+def _given_up(study: str, morning: Morning) -> InstanceRow:
+    return InstanceRow(
+        sop_instance_uid=f"{study}.1.1",
+        sop_class_uid="1.2",
+        series_instance_uid=f"{study}.1",
+        study_instance_uid=study,
+        transfer_syntax_uid="1.2",
+        path="a",
+        size=1,
+        association_id="a",
+        received=morning.zero,
+        given_up="its sequences are nested too deep",
+    )

@@ -15,13 +15,13 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from node.errors import NodeError, ReadingFailed
+from node.errors import NodeError, ReadingFailed, UnreadableHeader
 from node.reading import Readers
 from node.study import headers
 from node.study.headers import day, identity_in, read_header, study_header
 from pipelines.records.record import Identity
 from tests.node.receive.harness import mr, part10
-from tests.node.route.headers import header
+from tests.node.route.headers import NESTED, header
 
 
 @pytest.fixture
@@ -200,7 +200,15 @@ def test_a_file_larger_than_a_readers_memory_is_read(tmp_path: Path) -> None:
 def test_a_deflated_object_that_is_cut_off_is_not_read(tmp_path: Path) -> None:
     path = file_of(explicit(header()), tmp_path / "a.dcm", deflate=True)
     path.write_bytes(path.read_bytes()[:-20])
-    assert read_header(path, ["Modality"]) is None
+    with pytest.raises(UnreadableHeader, match="cannot be inflated"):
+        read_header(path, ["Modality"])
+
+
+def test_a_header_that_is_nested_without_end_says_so(tmp_path: Path) -> None:
+    path = file_of(explicit(header()), tmp_path / "a.dcm", deflate=False)
+    path.write_bytes(path.read_bytes() + NESTED)
+    with pytest.raises(UnreadableHeader, match=r"^its sequences are nested too deep$"):
+        read_header(path, ["Modality"])
 
 
 @pytest.mark.parametrize("stated", [True, False], ids=["length stated", "length undefined"])
