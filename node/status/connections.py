@@ -1,8 +1,11 @@
 """Who holds a connection to the page's port, and who has to make room: limits per address and in total.
 
-At a limit the newcomer gets the place of the connection that has waited longest without a whole request, so that a
-caller with a request always gets in. Only where all of them are at work is the newcomer turned away. What comes through
-a trusted proxy comes from one address, so that the limit in total alone holds for it.
+At a limit the newcomer gets the place of the connection that has waited longest without a whole request; if there is
+none, of the one whose body or answer makes the least progress. So a caller with a request always gets in. Only where
+the node itself is at work for all of them is the newcomer turned away. Bodies and answers that are under way have half
+of an address's places and a quarter of all: one more there takes the place of the slowest, and requests that are whole
+at once, such as for the page and for health, find the others free. What comes through a trusted proxy comes from one
+address, so that the limits in total alone hold for it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from node.config import Network
@@ -23,12 +26,21 @@ from node.network.addresses import address_of, within
 log = logging.getLogger(__name__)
 
 PER_ADDRESS, IN_TOTAL = 64, 512
+UNDER_WAY_PER_ADDRESS, UNDER_WAY_IN_TOTAL = (
+    1 / 2,
+    1 / 4,
+)  # of the places: each may need one more file, to store what comes
+HEAD_START, SETTLING_S = 2048, 1.0  # bytes that each has more, and the time until its speed can be told
 # For the database, receipts, jobs, sending, HL7; `select`, which pynetdicom uses, takes no descriptor above 1,023.
 FILES_KEPT_FREE = 384
 LEAST = 16  # connections, however few files may be open
 TOLD_EVERY_S = 60.0
 NAMES_TOLD = 5
 
+Stage = Literal[
+    "handshake", "request", "body", "answer", "at work"
+]  # who waits for whom: all but the last for the client
+UNDER_WAY: tuple[Stage, ...] = ("body", "answer")
 Reason = Literal["no room", "no whole request in time", "too slow", "foreign host", "foreign page"]
 
 
@@ -74,10 +86,12 @@ class Connection(socket.socket):
 
     def __init__(self, fileno: int, address: str, connections: Connections) -> None:
         super().__init__(fileno=fileno)
-        self.caller = _caller(address)
-        self.waits_since = time.monotonic()  # for a whole request
-        self.stage: Literal["handshake", "waits", "at work"] = "handshake"
+        self.caller = None if connections.trusts(address) else _caller(address)
+        self.stage: Stage = "handshake"
+        self.since = time.monotonic()
+        self.moved = 0  # bytes of a body, or of an answer, since then
         self.leaving = False
+        self.say_why: Callable[[], None] | None = None  # to the client, before it is cut
         self._connections = connections
         connections.enter(self)
 
@@ -86,9 +100,15 @@ class Connection(socket.socket):
         self._connections.leave(self)
         super().close()
 
+    def progress(self) -> float:
+        """How fast its body or answer goes on, bytes/s."""
+        return (HEAD_START + self.moved) / max(time.monotonic() - self.since, SETTLING_S)
+
     def cut(self) -> None:
         """Have the event loop find that nothing more comes; it then closes the connection at whatever stage it is."""
         self.leaving = True
+        if self.say_why is not None:
+            self.say_why()
         with contextlib.suppress(OSError):  # the other side was quicker
             self.shutdown(socket.SHUT_RDWR)
 
@@ -104,10 +124,18 @@ class Connections:
         How many files the process may have open.
     """
 
-    def __init__(self, proxies: Sequence[Network] = (), open_files: int = 1024) -> None:
+    def __init__(
+        self,
+        proxies: Sequence[Network] = (),
+        open_files: int = 1024,
+        *,
+        per_address: int = PER_ADDRESS,
+        in_total: int = IN_TOTAL,
+    ) -> None:
         self.refusals = Refusals()
         self._proxies = proxies
-        self._in_total = min(IN_TOTAL, max(LEAST, open_files - FILES_KEPT_FREE))
+        self._per_address = per_address
+        self._in_total = min(in_total, max(LEAST, open_files - FILES_KEPT_FREE))
         self._open: dict[int, Connection] = {}  # by descriptor, the oldest first
 
     def __len__(self) -> int:
@@ -116,6 +144,10 @@ class Connections:
     def of(self, fileno: int) -> Connection | None:
         """The connection with that descriptor."""
         return self._open.get(fileno)
+
+    def trusts(self, address: str) -> bool:
+        """Whether that is a proxy, which speaks for many callers."""
+        return within(address, self._proxies)
 
     def enter(self, connection: Connection) -> None:
         """Count one more."""
@@ -128,29 +160,58 @@ class Connections:
 
     def has_room(self, address: str) -> bool:
         """Whether one more from `address` may come; makes room where that is needed and can be had."""
-        if not within(address, self._proxies):
-            caller = _caller(address)
-            if not self._room([one for one in self._open.values() if one.caller == caller], PER_ADDRESS):
-                return False
-        return self._room(self._open.values(), self._in_total)
+        caller = None if self.trusts(address) else _caller(address)
+        return self._room(self._of(caller), self._per_address) and self._room(self._staying(), self._in_total)
+
+    def begins(self, connection: Connection, stage: Stage, moved: int) -> None:
+        """Note what a connection is at from now on; of bodies and answers that are too many, the slowest is cut.
+
+        Parameters
+        ----------
+        connection
+            One that is open.
+        stage
+            What it is at.
+        moved
+            Bytes of it that have come or gone by now.
+        """
+        before, connection.stage = connection.stage, stage
+        if stage == "request" or before == "request":  # else it is about the same request still
+            connection.since, connection.moved = time.monotonic(), moved
+        if stage in UNDER_WAY and before not in UNDER_WAY:
+            for among, places in (
+                (self._of(connection.caller), self._per_address * UNDER_WAY_PER_ADDRESS),
+                (self._staying(), self._in_total * UNDER_WAY_IN_TOTAL),
+            ):
+                self._room([one for one in among if one.stage in UNDER_WAY], places + 1)  # which it has taken already
 
     def cut_handshakes(self, seconds: float) -> None:
         """Cut those that have not ended their TLS handshake after so long."""
         limit = time.monotonic() - seconds
         for one in list(self._open.values()):
-            if one.stage == "handshake" and not one.leaving and one.waits_since < limit:
+            if one.stage == "handshake" and not one.leaving and one.since < limit:
                 self.refusals.add("no whole request in time")
                 one.cut()
 
-    def _room(self, among: Iterable[Connection], limit: int) -> bool:
-        staying = [one for one in among if not one.leaving]
-        if len(staying) < limit:
+    def _staying(self) -> list[Connection]:
+        return [one for one in self._open.values() if not one.leaving]
+
+    def _of(self, caller: object) -> list[Connection]:
+        """Those of one caller; none of callers that come through a trusted proxy, which have no limit of their own."""
+        return [one for one in self._staying() if one.caller == caller] if caller is not None else []
+
+    def _room(self, among: Sequence[Connection], places: float) -> bool:
+        """Whether there is, or has been made, a place for one more."""
+        if len(among) < places:
             return True
         self.refusals.add("no room")
-        waiting = [one for one in staying if one.stage != "at work"]
-        if waiting:
-            min(waiting, key=lambda one: one.waits_since).cut()
-        return bool(waiting)
+        if begun := [one for one in among if one.stage in ("handshake", "request")]:
+            min(begun, key=lambda one: one.since).cut()
+        elif slow := [one for one in among if one.stage in UNDER_WAY]:
+            min(slow, key=lambda one: one.progress()).cut()
+        else:
+            return False
+        return True
 
 
 class Door(socket.socket):

@@ -2,6 +2,7 @@
 
 A client has a limited time for a whole request line and headers, and must make progress with a body and in taking its
 answer; how large either is does not matter. What the node itself takes for an answer is never held against the client.
+A body that goes on after its answer is passed over for as long as one that stands still.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import functools
 import socket
 import threading
 import time
-from typing import Any, Literal
+from http import HTTPStatus
+from typing import Any
 
 import h11
 import uvicorn
@@ -19,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from node.config import Tls
 from node.network.tls import server_context
-from node.status.connections import Connection, Connections, Door
+from node.status.connections import Connection, Connections, Door, Stage
 
 PATIENCE_S = 2  # for requests under way at the end
 IDLE_S = 5  # between two requests of one connection
@@ -27,9 +29,8 @@ REQUEST_S = 20.0  # for request line and headers, and before them for the TLS ha
 PROGRESS_S = 30.0  # in which a body, or an answer, must have gone on by
 PROGRESS_BYTES = 30 * 1024
 WAITING_TO_BE_ACCEPTED = 128  # as many may be accepted in one round, before those that made room are gone
-TOO_SLOW = f"Less than {PROGRESS_BYTES // 1024} kB of the body came in {PROGRESS_S:g} seconds.\n".encode()
-
-Stage = Literal["request", "body", "answer", "ours"]
+TOO_SLOW = f"Less than {PROGRESS_BYTES // 1024} kB of the body came in {PROGRESS_S:g} seconds"
+MADE_ROOM = "More requests came in at a time than there is room for, and this was the slowest: send it again"
 
 
 class WebServer(threading.Thread):
@@ -109,25 +110,27 @@ class _Protocol(H11Protocol):
     def __init__(self, connections: Connections, /, **more: Any) -> None:
         super().__init__(**more)
         self._connections = connections
-        self._doing: tuple[Stage, object] = ("request", None)  # and which request of the connection it is about
+        # what is waited for, in which request of the connection, and whether that has its answer
+        self._doing: tuple[Stage, object, bool] = ("request", None, False)
         self._since = time.monotonic()
-        self._received = self._moved = 0  # bytes in, and progress since `_since`
+        self._moved = 0  # bytes since `_since`
         self._unsent = 0
-        self._connection: Connection | None = None
+        self._connection: Connection | None = None  # None: it is closed already
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._connection = self._connections.of(transport.get_extra_info("socket").fileno())
-        self._note()
+        if self._connection is not None:
+            self._connection.say_why = functools.partial(self._refuse_body, 503, MADE_ROOM)
+            self._connections.begins(self._connection, "request", 0)
 
     def data_received(self, data: bytes) -> None:
-        self._moved += len(data)
         super().data_received(data)
-        self._note()
+        self._note(moved=len(data))
 
     def resume_writing(self) -> None:
-        self._moved += PROGRESS_BYTES  # a buffer of about that size has gone out
         super().resume_writing()
+        self._note(moved=PROGRESS_BYTES)  # a buffer of about that size has gone out
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -136,50 +139,58 @@ class _Protocol(H11Protocol):
     def look(self, now: float) -> None:
         """Close the connection if its client takes too long."""
         self._note(now)
-        stage = self._doing[0]
+        stage, _, answered = self._doing
         limit = REQUEST_S if stage == "request" else PROGRESS_S
-        if stage == "ours" or now - self._since < limit:
+        if stage == "at work" or now - self._since < limit:
             return
-        unsent = self.transport.get_write_buffer_size()
-        moved = self._moved + max(0, self._unsent - unsent)
-        if stage != "request" and moved >= PROGRESS_BYTES:
-            self._since, self._moved, self._unsent = now, 0, unsent
+        if stage != "request" and self._moved >= PROGRESS_BYTES and not answered:
+            self._since, self._moved = now, 0
             return
-        if stage != "request":
+        if stage != "request" and not answered:
             self._connections.refusals.add("too slow")
-        elif self.conn.trailing_data[0]:  # browsers open connections ahead of time; nobody needs to hear of those
+        elif (
+            stage == "request" and self.conn.trailing_data[0]
+        ):  # browsers open connections ahead of time; nobody needs to hear of those
             self._connections.refusals.add("no whole request in time")
         if stage == "answer":
             self.transport.abort()
             return
-        if stage == "body" and not self.transport.is_closing() and self.conn.our_state is h11.SEND_RESPONSE:
-            self._answer_408()
+        self._refuse_body(408, TOO_SLOW)
         self.transport.close()
 
-    def _note(self, now: float | None = None) -> None:
-        """Note what the connection is at, and since when."""
-        doing = (self._stage(), self.cycle)
-        if doing != self._doing:
-            self._doing, self._since = doing, time.monotonic() if now is None else now
-            self._moved, self._unsent = 0, self.transport.get_write_buffer_size()
+    def _note(self, now: float | None = None, moved: int = 0) -> None:
+        """Note what the connection is at, since when, and that so many bytes more have come or gone."""
+        unsent = self.transport.get_write_buffer_size()
+        moved += max(0, self._unsent - unsent)
+        self._unsent = unsent
+        doing = (self._stage(), self.cycle, self.conn.our_state in (h11.DONE, h11.MUST_CLOSE))
+        if changed := doing != self._doing:
+            self._doing, self._since, self._moved = doing, time.monotonic() if now is None else now, 0
+        self._moved += moved
         if self._connection is not None:
-            self._connection.stage = "waits" if doing[0] == "request" else "at work"
-            self._connection.waits_since = self._since
+            self._connection.moved += moved
+            if changed:
+                self._connections.begins(self._connection, doing[0], moved)
 
     def _stage(self) -> Stage:
         if self.transport.get_write_buffer_size():
             return "answer"
         if self.conn.their_state is h11.SEND_BODY and not self.flow.read_paused:
             return "body"
-        return "request" if self.conn.their_state is h11.IDLE else "ours"
+        return "request" if self.conn.their_state is h11.IDLE else "at work"
 
-    def _answer_408(self) -> None:
+    def _refuse_body(self, status: int, sentence: str) -> None:
+        """Tell the client, where a body is on its way that has no answer yet; the application is told that it ended."""
+        if self._stage() != "body" or self.transport.is_closing() or self.conn.our_state is not h11.SEND_RESPONSE:
+            return
         self.cycle.disconnected = True  # the application is not to answer too
         self.cycle.message_event.set()
-        headers = [("content-type", "text/plain; charset=utf-8"), ("content-length", str(len(TOO_SLOW)))]
+        content = f"{sentence}.\n".encode()
+        headers = [("content-type", "text/plain; charset=utf-8"), ("content-length", str(len(content)))]
+        reason = HTTPStatus(status).phrase.encode()
         for event in (
-            h11.Response(status_code=408, headers=[*headers, ("connection", "close")], reason=b"Request Timeout"),
-            h11.Data(data=TOO_SLOW),
+            h11.Response(status_code=status, headers=[*headers, ("connection", "close")], reason=reason),
+            h11.Data(data=content),
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")
