@@ -119,6 +119,14 @@ def _network(text: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     raise ValueError(f"should be an address or a network: {wider} for all of them, or {address} alone")
 
 
+def _off(value: object) -> object:
+    return None if value == "off" else value
+
+
+def _off_text(value: object) -> object:
+    return "" if value == "off" else value
+
+
 def _clauses(when: object) -> object:
     if not isinstance(when, dict):
         empty = "is empty; " if when is None else ""
@@ -264,7 +272,9 @@ class ReceiveSettings(Section):
     orthanc_feeds: dict[Name, OrthancFeed] = {}
     durability: Literal["process", "power"] = "power"  # success survives a killed process, or a power cut too
     disk_floor_mb: int = Field(default=1024, ge=0)
-    keep_days: int | None = Field(default=None, ge=1)  # images whose jobs are done and delivered; None: for ever
+    keep_days: Annotated[int | None, Field(ge=1), BeforeValidator(_off)] = (
+        None  # images whose jobs are done and delivered; None: for ever
+    )
     series_quiet_s: float = Field(default=30.0, ge=0)
     study_quiet_s: float = Field(default=60.0, ge=0)
     known_count_quiet_s: float = Field(default=0.2, ge=0)  # where expected counts are met and associations have ended
@@ -343,7 +353,9 @@ class FhirDestination(Section):
     kind: Literal["fhir"]
     url: Url
     token_file: FilePath | None = None
-    identifier_system: str = ""  # of the patient IDs of the images; empty: the value alone is given
+    identifier_system: Annotated[str, BeforeValidator(_off_text)] = (
+        ""  # of the patient IDs of the images; empty: the value alone is given
+    )
     confirm: bool = False  # look for each one there; "confirmed" only after it
     timeout_s: float = Field(default=30.0, gt=0)
 
@@ -393,7 +405,9 @@ class FhirServer(Section):
 
     url: Url
     token_file: FilePath | None = None
-    identifier_system: str = ""  # of the patient IDs of the images; empty: the server is asked for the value alone
+    identifier_system: Annotated[str, BeforeValidator(_off_text)] = (
+        ""  # of the patient IDs of the images; empty: the server is asked for the value alone
+    )
     post_back: bool = False  # risks, asked for or of a study, go there as RiskAssessment too
     timeout_s: float = Field(default=30.0, gt=0)
 

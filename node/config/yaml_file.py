@@ -38,6 +38,18 @@ _IN_WORDS = (
 )
 
 
+class _Loader(yaml.SafeLoader):
+    """Takes yes, no, on and off for words, as YAML 1.2 does; in YAML 1.1 they are true and false."""
+
+
+_TRUTH = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, fits) for tag, fits in resolvers if tag != _TRUTH]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_TRUTH, re.compile("(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
 class YamlFile:
     """The content of one YAML file and where each part of it stands.
 
@@ -54,8 +66,8 @@ class YamlFile:
         self.path = path
         self._text = self._read()
         try:
-            self._root = yaml.compose(self._text, Loader=yaml.SafeLoader)
-            self.values: Any = yaml.safe_load(self._text)
+            self._root = yaml.compose(self._text, Loader=_Loader)
+            self.values: Any = yaml.load(self._text, Loader=_Loader)
             repeated = list(self._repeated_keys(self._root, ""))
         except yaml.YAMLError as error:
             raise ConfigurationError(self._in_words(error)) from error

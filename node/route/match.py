@@ -355,7 +355,7 @@ def _test(value: Any, where: str, kind: str) -> Test:
     if isinstance(value, bool) or value is None:
         shown = "is empty" if value is None else str(value).lower()
         raise ConfigurationError(
-            f"{where}: {shown}: should be a text or number; put words such as no, yes, on and off in quotes, and write "
+            f"{where}: {shown}: should be a text or number; put the words true and false in quotes, and write "
             "{present: true} or {absent: true} to ask whether there is a value"
         )
     if isinstance(value, list):
@@ -451,9 +451,10 @@ def _scalar(value: Any, where: str) -> Value:
 
 
 def _flag(value: Any, where: str) -> bool:
-    if not isinstance(value, bool):
+    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+    if (flag := words.get(str(value).casefold())) is None:
         raise ConfigurationError(f"{where}: {value!r}: should be true or false")
-    return value
+    return flag
 
 
 def _list(value: Any, where: str) -> list[Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from dicom_sr.errors import UnsuitableInput, of_the_machine
 from dicom_sr.findings import LeftAside, Model, Result
@@ -44,10 +44,16 @@ def digest(bundle: Path = BUNDLE) -> str:
     return bundle_digest(files_in(bundle, "csae_*.safetensors", "csae_*.json"))
 
 
+def _off(value: object) -> object:
+    return None if value == "off" else value
+
+
 class JointClassificationSettings(PipelineSettings):
     """The `settings:` block of a route to this pipeline."""
 
-    field_width_mm: Annotated[float, Field(gt=0)] | None = None  # of ultrasound pictures whose header has no scale
+    field_width_mm: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_off)] = (
+        None  # of ultrasound pictures whose header has no scale; None, or off: they are unsuitable
+    )
     heatmaps: bool = True  # where the model looked, as captures and segmentations
 
 

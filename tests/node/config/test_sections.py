@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
@@ -139,6 +139,49 @@ def test_the_example_is_fit_to_run() -> None:
     example = read(EXAMPLE)
     assert [v.sentence for look in (route_checks.routes, checks.files) for v in look(example) if v.state == "bad"] == []
     assert example.routes
+
+
+def choices() -> Iterator[tuple[str, str]]:
+    """Every key of the example that takes one of some words, and each of these words."""
+    bools = ("true", "false", "yes", "no", "on", "off")
+    for kind in SECTIONS:
+        for name, field in kind.model_fields.items():
+            if get_origin(field.annotation) is Literal and name != "kind":
+                yield from ((name, str(word)) for word in get_args(field.annotation))
+            elif field.annotation is bool:
+                yield from ((name, word) for word in bools)
+    for pipeline in names():
+        for name, field in pipeline_type(pipeline).settings_type.model_fields.items():
+            words = [one for one in (field.annotation, *get_args(field.annotation)) if get_origin(one) is Literal]
+            for word in (word for one in words for word in get_args(one)):
+                yield name, str(word)
+            if field.annotation is bool:
+                yield from ((name, word) for word in bools)
+    # what is said of a key, such as "off: never"
+    key = ""
+    for line in everything_on().splitlines():
+        key = found[1] if (found := re.match(r"\s*(?:- )?(\w+):", line)) else key
+        if re.search(r"#.*\boff: ", line):
+            yield key, "off"
+
+
+@pytest.mark.parametrize(("key", "word"), sorted(set(choices())))
+def test_every_documented_word_may_stand_bare(tmp_path: Path, key: str, word: str) -> None:
+    text = re.sub(r"(?m)^ +(bundle|recalibration): /.*$", "", everything_on())  # which name files
+    where = re.compile(rf"(?m)^(\s*(?:- )?{key}:) [^\s#]+")
+    assert where.search(text)
+    configuration = read(written(tmp_path, where.sub(rf"\1 {word}", text, count=1)))
+    compile_routes(configuration)
+    for route in configuration.routes.values():
+        pipeline_type(route.pipeline).settings_type(**route.settings)
+
+
+def test_off_is_none_where_it_is_documented_so(tmp_path: Path) -> None:
+    text = "receive: {keep_days: off}\nrun: {box: off}\nrecords: {fhir: {url: http://h, identifier_system: off}}"
+    found = read(written(tmp_path, text))
+    assert (found.receive.keep_days, found.run.box) == (None, "off")
+    assert found.records.fhir is not None
+    assert found.records.fhir.identifier_system == ""
 
 
 def test_the_tokens_of_the_example_must_be_changed(tmp_path: Path) -> None:

@@ -34,9 +34,16 @@ def test_a_key_with_dots_has_its_line(tmp_path: Path) -> None:
 
 
 def test_a_value_is_shown_as_it_stands_there_and_a_password_is_not(tmp_path: Path) -> None:
-    file = YamlFile(written(tmp_path, "a: 0x10\nb: no\nc: 'no'\nd: x://me:secret@host/\ne: [1]\nf:\ng: ''\n"))
+    file = YamlFile(written(tmp_path, "a: 0x10\nb: FALSE\nc: 'no'\nd: x://me:secret@host/\ne: [1]\nf:\ng: ''\n"))
     shown = [file.shown(key) for key in ("a", "b", "c", "d", "e", "e.0", "f", "g", "h")]
-    assert shown == ["0x10", "no", "'no'", "'x://me:***@host/'", None, "1", None, "''", None]
+    assert shown == ["0x10", "FALSE", "'no'", "'x://me:***@host/'", None, "1", None, "''", None]
+
+
+def test_only_true_and_false_are_truth_values_and_other_words_are_texts(tmp_path: Path) -> None:
+    file = YamlFile(written(tmp_path, "a: [yes, no, on, off, Off, NO, y, n, auto]\nb: [true, False]\non: 1\nc: [~, 7]"))
+    assert file.values["a"] == ["yes", "no", "on", "off", "Off", "NO", "y", "n", "auto"]
+    assert (file.values["b"], file.values["on"], file.values["c"]) == ([True, False], 1, [None, 7])
+    assert file.shown("a.3") == "'off'"
 
 
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbfa: 1\nb: 2\n", b"a: 1\r\nb: 2\r\n", b"a: 1\rb: 2\r", b"a: 1\nb: 2"])
