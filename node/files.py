@@ -26,7 +26,7 @@ import shutil
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -128,6 +128,21 @@ def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = PRIVATE_F
     OSError
         If it cannot be written; `path` is then what it was.
     """
+    _write_whole(path, [content], sync=sync, mode=mode)
+
+
+def copy_whole(source: Path, path: Path, *, sync: Sync, mode: int = PRIVATE_FILE) -> None:
+    """Put the content of file `source` into the file at `path`, as `write_whole` does, in parts.
+
+    Raises
+    ------
+    OSError
+        If `source` cannot be read or `path` not be written; `path` is then what it was.
+    """
+    _write_whole(path, parts_of(source), sync=sync, mode=mode)
+
+
+def _write_whole(path: Path, content: Iterable[bytes], *, sync: Sync, mode: int) -> None:
     with _partial(path) as partial:
         _write(partial, content, mode, flushed=sync != "never")
         os.replace(partial, path)
@@ -150,7 +165,7 @@ def write_together(files: Mapping[Path, bytes]) -> None:
     with ExitStack() as stack:
         partials = {path: stack.enter_context(_partial(path)) for path in files}
         for path, content in files.items():
-            _write(partials[path], content, PRIVATE_FILE, flushed=False)
+            _write(partials[path], [content], PRIVATE_FILE, flushed=False)
         with ThreadPoolExecutor(FLUSHES_AT_ONCE) as pool:
             list(pool.map(flush, partials.values()))
         for path, partial in partials.items():
@@ -170,16 +185,16 @@ def write_new(path: Path, content: bytes) -> None:
         If it cannot be written.
     """
     with _partial(path) as partial:
-        _write(partial, content, PRIVATE_FILE, flushed=True)
+        _write(partial, [content], PRIVATE_FILE, flushed=True)
         rename_new(partial, path)
     flush(path.parent)
 
 
-def _write(path: Path, content: bytes, mode: int, *, flushed: bool) -> None:
+def _write(path: Path, content: Iterable[bytes], mode: int, *, flushed: bool) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "wb") as stream:
         _widen(descriptor, mode)
-        stream.write(content)
+        stream.writelines(content)
         if flushed:
             stream.flush()
             os.fsync(descriptor)
@@ -360,17 +375,29 @@ def flush(path: Path | str) -> None:
         os.close(descriptor)
 
 
+def parts_of(path: Path) -> Iterator[bytes]:
+    """The content of a file, however large, in parts.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as stream:
+        while part := stream.read(COPY_BYTES):
+            goes_on()
+            yield part
+
+
 def digest_of(path: Path) -> str | None:
     """SHA-256 of a file, hex; None where it cannot be read."""
+    digest = hashlib.sha256()
     try:
-        with path.open("rb") as stream:
-            digest = hashlib.sha256()
-            while part := stream.read(COPY_BYTES):
-                goes_on()
-                digest.update(part)
-            return digest.hexdigest()
+        for part in parts_of(path):
+            digest.update(part)
     except OSError:
         return None
+    return digest.hexdigest()
 
 
 @contextmanager

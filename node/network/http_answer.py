@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Any
+from io import SEEK_END, BytesIO
+from typing import IO, Any
 from urllib.parse import quote
 
 import httpx
@@ -27,6 +27,7 @@ LARGEST = 32 * 2**20  # bytes of an answer, unpacked; a page of 200 resources ha
 VALUES = 1_000_000  # in one JSON answer, commas in texts counted with them: each takes some 100 bytes of memory
 DEPTH = 64  # of JSON; the deepest FHIR and DICOM have some 20
 SLOWEST = 32 * 2**10  # bytes a second, both ways, once an answer takes longer than two silences
+CHUNK = 64 * 2**10  # bytes that are sent at a time
 LONGEST_SEGMENT = 128
 
 TOO_SLOW = "the answer takes too long"
@@ -91,7 +92,7 @@ class HttpAsker:
         Parameters
         ----------
         method, url, more
-            As `httpx.Client.stream` has them.
+            As `httpx.Client.stream` has them; what is sent may be a file.
         largest
             Bytes that the answer may have, unpacked.
         within_s
@@ -114,10 +115,11 @@ class HttpAsker:
         """Ask; status, headers, and the unpacked body in pieces, whose reading raises what `ask` does."""
         grows = within_s is None
         seconds = 2 * self._silence_s if within_s is None else within_s
-        body: str | bytes | None = more.pop("content", None)
+        body: str | bytes | IO[bytes] | None = more.pop("content", None)
+        sending_s = 0.0
         if body is not None:
-            more["content"] = _Body(body := body.encode() if isinstance(body, str) else body)
-        sending_s = len(body or b"") / SLOWEST if grows else 0.0
+            more["content"] = content = _Body(body)
+            sending_s = content.size / SLOWEST if grows else 0.0
         end = time.monotonic() + seconds + sending_s
         late = threading.Event()
 
@@ -161,12 +163,35 @@ class HttpAsker:
             self._connections.append(facts["return_value"])
 
 
-class _Body(BytesIO):
-    """What is sent, which httpx reads in pieces: a large one takes long, and goes on."""
+class _Body:
+    """What is sent, which httpx reads in pieces: a large one takes long, and goes on.
 
-    def read(self, size: int | None = -1) -> bytes:
+    Parameters
+    ----------
+    content
+        A file is read from its beginning.
+    """
+
+    def __init__(self, content: str | bytes | IO[bytes]) -> None:
+        if isinstance(content, str):
+            content = content.encode()
+        self._file = BytesIO(content) if isinstance(content, bytes) else content
+        self.size = self.seek(0, SEEK_END)
+        self.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
         goes_on()
-        return super().read(size)
+        return self._file.read(size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.read(CHUNK), b"")
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def read_json(body: bytes) -> Any:

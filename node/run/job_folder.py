@@ -21,7 +21,7 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result, Subject
 from dicom_sr.series import Series, Study, read_studies
 from node.data_folder import own_key
-from node.files import digest_of, flush, make_folder, write_whole
+from node.files import digest_of, flush, make_folder, parts_of, write_whole
 from node.run import notes, plain_form
 from node.run.notes import ContextNote, Note, ObjectsNote, PriorNote, ResultNote, StudyNote
 from node.study.sealing import seal, unseal
@@ -74,11 +74,13 @@ class JobFolder:
         """Write `content` under `name` so that it is there whole or not at all; returns its keyed digest."""
         make_folder(self.path)
         write_whole(self.path / name, content, sync="content")
-        return self._digest(name, content)
+        return self._digest(name, [content])
 
-    def _digest(self, name: str, content: bytes) -> str:
-        key = own_key(self.data / KEY_FILE)
-        return KEYED + hmac.digest(key, f"{self.path.name}/{name}\n".encode() + content, "sha256").hex()
+    def _digest(self, name: str, content: Iterable[bytes]) -> str:
+        digest = hmac.new(own_key(self.data / KEY_FILE), f"{self.path.name}/{name}\n".encode(), "sha256")
+        for part in content:
+            digest.update(part)
+        return KEYED + digest.hexdigest()
 
     def read(self, name: str, digest: str) -> bytes:
         """The content of `name`.
@@ -92,7 +94,7 @@ class JobFolder:
             content = (self.path / name).read_bytes()
         except OSError as error:
             raise Damaged(f"{name} of the job cannot be read: {error.strerror}") from error
-        if not hmac.compare_digest(self._digest(name, content).encode(), digest.encode()):
+        if not hmac.compare_digest(self._digest(name, [content]).encode(), digest.encode()):
             raise Damaged(f"{name} of the job is not what was written")
         return content
 
@@ -228,11 +230,12 @@ class JobFolder:
         """The note of the result; None unless the result is there and whole."""
         note = self.read_note(ResultNote)
         try:
-            if note is not None:
-                self.read(RESULT, note.sha256)
-        except Damaged:
+            is_whole = note is not None and hmac.compare_digest(
+                self._digest(RESULT, parts_of(self.path / RESULT)).encode(), note.sha256.encode()
+            )
+        except OSError:
             return None
-        return note
+        return note if is_whole else None
 
     def forget_result(self) -> None:
         """Have the pipeline run again, the next time."""

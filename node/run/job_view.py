@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from node import box
@@ -25,12 +25,14 @@ from node.run.messages import Check, Encode, Infer, JobRequest
 from node.run.notes import CheckNote, ObjectsNote, ResultNote, StudyNote
 from node.study.images import away
 
-BLOCK = 512  # bytes, of which the system counts what a file takes
+LARGEST_NOTE = 2**20  # bytes; the node reads it whole
+LARGEST_LIST = 8 * 2**20  # bytes of the list of objects, some 600 for each
 BOXES = ".boxes"  # beside the files that are shown, so that they are on the same file system
-_MADE: dict[type[JobRequest], tuple[str, ...]] = {  # by what was asked: the files, that which makes the rest count last
-    Check: (CheckNote.FILE,),
-    Infer: (SUMMARY, RESULT, ResultNote.FILE),
-    Encode: (ObjectsNote.FILE,),
+# By what was asked: the files, that which makes the rest count last, with their largest sizes; None: as a job may write
+_MADE: dict[type[JobRequest], Mapping[str, int | None]] = {
+    Check: {CheckNote.FILE: LARGEST_NOTE},
+    Infer: {SUMMARY: LARGEST_NOTE, RESULT: None, ResultNote.FILE: LARGEST_NOTE},
+    Encode: {ObjectsNote.FILE: LARGEST_LIST},
 }
 
 
@@ -43,9 +45,12 @@ class JobView:
         The node's data folder.
     node
         Its name among those that share the folder.
+    limit
+        Bytes that a job may write.
     """
 
-    def __init__(self, data: Path, node: str) -> None:
+    def __init__(self, data: Path, node: str, limit: int) -> None:
+        self._limit = limit
         self._data, name = data.absolute(), f"{_owner(node)}{secrets.token_hex(8)}"
         self._instances, self._jobs = (self._data / room / BOXES / name for room in ("instances", "jobs"))
         self._shown, self._written, self._scratch = self._instances, self._jobs / "jobs", self._jobs / "scratch"
@@ -134,8 +139,8 @@ class JobView:
             with opened_folder(self._written) as jobs, opened_folder(asked.folder.name, jobs) as job:
                 if isinstance(asked, Encode):
                     self._take_objects(asked, job)
-                for name in _MADE[type(asked)]:
-                    _take(name, job, asked.folder / name)
+                for name, largest in _MADE[type(asked)].items():
+                    _take(name, job, asked.folder / name, self._limit if largest is None else largest)
         except OSError as error:
             if is_full(error):
                 raise NoRoom(FULL) from error
@@ -147,7 +152,7 @@ class JobView:
                 with contextlib.suppress(FileNotFoundError), opened_folder(profile, objects) as made:
                     make_folder(asked.folder / "objects" / profile)
                     for name in os.listdir(made):
-                        _take(name, made, asked.folder / "objects" / profile / name)
+                        _take(name, made, asked.folder / "objects" / profile / name, self._limit)
 
     def clear(self) -> None:
         """Show nothing: what was shown is the node's to keep and to delete.
@@ -168,9 +173,10 @@ class JobView:
         """Bytes that the worker left in ``/tmp``, as far as can be seen."""
         return _bytes_in(self._scratch)
 
-    def written(self) -> int:
-        """Bytes of all that the worker wrote and did not remove, as far as can be seen."""
-        return _bytes_in(self._scratch) + _bytes_in(self._written)
+    @property
+    def is_full(self) -> bool:
+        """Whether the worker wrote more than a job may, and did not remove it, as far as can be seen."""
+        return _bytes_in(self._scratch) + _bytes_in(self._written) > self._limit
 
     def remove(self) -> None:
         """Remove it; the worker has ended."""
@@ -191,7 +197,7 @@ def _remove(folder: Path) -> None:
 
 
 def _bytes_in(folder: Path) -> int:
-    """Bytes on the disk of the files in a folder; what the worker hides in it, by depth or permissions, is none."""
+    """Bytes of the files in a folder, holes too; what the worker hides in it, by depth or permissions, is none."""
     found, folders = 0, [str(folder)]
     while folders:
         with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
@@ -199,7 +205,7 @@ def _bytes_in(folder: Path) -> int:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
                 else:
-                    found += entry.stat(follow_symlinks=False).st_blocks * BLOCK
+                    found += entry.stat(follow_symlinks=False).st_size
     return found
 
 
@@ -208,13 +214,14 @@ def _owner(node: str) -> str:
     return f"{file_name(node)}~"
 
 
-def _take(name: str, folder: int, place: Path) -> None:
+def _take(name: str, folder: int, place: Path, largest: int) -> None:
     """Move a file to its place; looked at where the worker cannot change its name any more."""
     aside = place.with_name(f".{secrets.token_hex(8)}")
     os.rename(name, aside, src_dir_fd=folder)
-    mode = aside.lstat().st_mode
-    if not stat.S_ISREG(mode):
-        remove_folder(aside) if stat.S_ISDIR(mode) else aside.unlink()
-        raise OSError(errno.EINVAL, "no file")
+    state = aside.lstat()
+    is_file = stat.S_ISREG(state.st_mode)
+    if not is_file or state.st_size > largest:  # which holes count for as well: who reads it gets them as zeros
+        remove_folder(aside) if stat.S_ISDIR(state.st_mode) else aside.unlink()
+        raise OSError(errno.EFBIG, f"a file of {state.st_size} bytes") if is_file else OSError(errno.EINVAL, "no file")
     aside.chmod(PRIVATE_FILE)
     aside.replace(place)

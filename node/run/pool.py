@@ -273,7 +273,7 @@ class Pool:
         if len(gpus) > 1:  # several were given to the node: one each
             environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
         try:
-            view = None if self._data is None else JobView(self._data, self._node)
+            view = None if self._data is None else JobView(self._data, self._node, self._memory_limit_mb * 2**20)
         except OSError as error:
             raise NoRoom(FULL) if is_full(error) else StorageAway(unreadable(error)) from error
         try:
@@ -292,6 +292,7 @@ class Pool:
             worker.view.show(request)
         try:
             answer = self._ask(worker, request, cancelled)
+            self._hold_to_room(worker)
             if worker.view is not None and isinstance(answer, Checked | Inferred | Encoded):
                 worker.view.take(request)
         except (EOFError, OSError) as error:
@@ -359,6 +360,6 @@ class Pool:
             raise JobFailed(f"took more memory than run.memory_limit_mb, {self._memory_limit_mb} MB")
 
     def _hold_to_room(self, worker: Worker) -> None:
-        if worker.view is not None and worker.view.written() > self._memory_limit_mb * 2**20:
+        if worker.view is not None and worker.view.is_full:
             limit = f"run.memory_limit_mb, {self._memory_limit_mb} MB"
             raise JobFailed(f"wrote more than {limit}, to its folder and /tmp")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from tempfile import SpooledTemporaryFile
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,6 +14,7 @@ from dicom_sr.profile import ObjectFile
 from node.config import DicomWebDestination
 from node.config.secret_files import bearer
 from node.errors import ConfigurationError, PeerUnavailable
+from node.files import parts_of
 from node.network.http_answer import HttpAnswer, HttpAsker, UnsuitableAnswer, url_segment
 from node.network.tls import destination_context
 from node.send.delivery import Answer, F, Outcome, by_status
@@ -45,15 +47,17 @@ class DicomWebDelivery:
 
     def _store(self, batch: Sequence[F]) -> Iterator[tuple[F, Answer]]:
         boundary = uuid.uuid4().hex
-        response = self._ask(
-            "POST",
-            "studies",
-            content=b"".join(_parts(batch, boundary)),
-            headers={
-                "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
-                "Accept": "application/dicom+json",
-            },
-        )
+        with SpooledTemporaryFile(max_size=2 * REQUEST_BYTES) as body:  # a single object may be any size
+            body.writelines(_parts(batch, boundary))
+            response = self._ask(
+                "POST",
+                "studies",
+                content=body,
+                headers={
+                    "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
+                    "Accept": "application/dicom+json",
+                },
+            )
         code = response.status
         if code in FOR_GOOD:
             refused = Answer(Outcome.CLASS_REFUSED if code == 415 else Outcome.REFUSED, f"HTTP {code}")
@@ -151,7 +155,7 @@ def _batches(items: Sequence[F]) -> Iterator[Sequence[F]]:
 def _parts(batch: Sequence[ObjectFile], boundary: str) -> Iterator[bytes]:
     for item in batch:
         yield f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
-        yield item.path.read_bytes()
+        yield from parts_of(item.path)
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode()
 

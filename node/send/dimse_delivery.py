@@ -123,12 +123,14 @@ class DimseDelivery:
         try:
             status = association.send_c_store(item.path)
         except ValueError:  # accepted in another transfer syntax than the file's only
+            syntax = read_file_meta_info(item.path).TransferSyntaxUID
             try:
+                if syntax not in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):  # what might grow when it is read
+                    raise ValueError("not rewritten")
                 status = association.send_c_store(dcmread(item.path))
             except ValueError:
-                syntax = read_file_meta_info(item.path).TransferSyntaxUID.name
                 return Answer(
-                    Outcome.REFUSED, f"{self._name} does not take the syntax {syntax}, which the object needs"
+                    Outcome.REFUSED, f"{self._name} does not take the syntax {syntax.name}, which the object needs"
                 )
         except RuntimeError as error:
             raise PeerUnavailable(f"{self._name}: the association ended") from error

@@ -5,7 +5,7 @@ A UID that cannot be a name stands as a digest; see `node.files.file_name`.
 
 from __future__ import annotations
 
-import hashlib
+import filecmp
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 from dicom_sr.profile import ObjectFile
 from node.config import FolderDestination
 from node.errors import PeerUnavailable
-from node.files import file_name, make_folder, write_whole
+from node.files import copy_whole, file_name, make_folder
 from node.send.delivery import Answer, F, Outcome
 
 WRITERS = 8  # at a time
@@ -48,13 +48,12 @@ class FolderDelivery:
 
     def _copy(self, item: ObjectFile) -> Answer:
         target = self._target(item)
-        content = item.path.read_bytes()
         if target.exists():
-            if hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(content).digest():
+            if filecmp.cmp(target, item.path, shallow=False):
                 return Answer(Outcome.DELIVERED, "there already")
             return Answer(Outcome.REFUSED, "another file of that name is there")
         make_folder(target.parent, self._folder_mode)
-        write_whole(target, content, sync="name", mode=self._file_mode)  # "delivered" holds over a power cut
+        copy_whole(item.path, target, sync="name", mode=self._file_mode)  # "delivered" holds over a power cut
         return Answer(Outcome.DELIVERED, "written")
 
     def _target(self, item: ObjectFile) -> Path:

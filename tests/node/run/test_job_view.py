@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 import threading
@@ -39,6 +40,8 @@ from typing import ClassVar
 from pipelines.base import PipelineSettings
 from dicom_sr.errors import UnsuitableInput
 
+PASSES = object()
+
 class Settings(PipelineSettings):
     do: str
     at: str = ""
@@ -64,7 +67,9 @@ class Hostile:
         pass
 
     def check(self, study):
-        raise UnsuitableInput(json.dumps(getattr(self, self.settings.do)(self.settings.at)))
+        said = getattr(self, self.settings.do)(self.settings.at)
+        if said is not PASSES:
+            raise UnsuitableInput(json.dumps(said))
 
     def look(self, at):
         return {path: tried(lambda: sorted(os.listdir(path)) if Path(path).is_dir() else len(Path(path).read_bytes()))
@@ -121,6 +126,13 @@ class Hostile:
             for _ in range(64):
                 file.write(bytes(2**24))
             time.sleep(60)
+
+    def leave_a_hole(self, at):
+        job, size = at.split()
+        with open(Path(job) / "checked.json", "wb") as file:
+            file.truncate(int(size))
+        os.replace = lambda *names: None  # the worker's own note does not take its place
+        return PASSES
 
     def slip_in(self, at):  # what the node would read, or send, in the place of what it asked for
         job = Path(at)
@@ -318,6 +330,21 @@ def test_a_pipeline_that_fills_the_disk_is_killed(bed: Bed) -> None:
         assert not list(bed.data.glob("*/.boxes/*")), "and nothing of it is left"
 
 
+@pytest.mark.parametrize(
+    ("size", "error", "told"),
+    [
+        (2**20 + 1, WorkerDied, "what the process left is not what was asked of it: a file of 1048577 bytes"),
+        (2**40, JobFailed, "wrote more than run.memory_limit_mb"),
+    ],
+)
+def test_a_file_that_is_large_and_takes_no_room_is_not_read_into_memory(
+    bed: Bed, size: int, error: type[Exception], told: str
+) -> None:
+    with pool(bed.data) as workers, pytest.raises(error, match=re.escape(told)):
+        workers.call(bed.asked("leave_a_hole", f"{bed.own.path} {size}"))
+    assert sorted(path.name for path in bed.own.path.iterdir()) == ["study.json"]
+
+
 def test_a_link_in_the_place_of_what_was_made_is_not_taken(bed: Bed) -> None:
     kept = (bed.own.path / "study.json").read_bytes()
     with pool(bed.data) as workers:
@@ -343,10 +370,10 @@ def test_a_storage_that_went_away_and_came_back_is_seen_by_a_new_box(bed: Bed) -
 def test_a_storage_that_hangs_holds_up_the_call_that_needs_it_alone(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     hangs, answers = threading.Event(), threading.Event()
 
-    def view(data: Path, node: str) -> JobView:
+    def view(data: Path, node: str, limit: int) -> JobView:
         hangs.set()
         answers.wait()
-        return JobView(data, node)
+        return JobView(data, node, limit)
 
     monkeypatch.setattr(node.run.pool, "JobView", view)
     workers = Pool(1, 60.0, 4096, data=bed.data)
@@ -361,7 +388,7 @@ def test_a_storage_that_hangs_holds_up_the_call_that_needs_it_alone(bed: Bed, mo
 
 
 def test_what_a_killed_node_left_goes_at_its_next_start_and_what_others_show_stays(tmp_path: Path) -> None:
-    left, others = JobView(tmp_path, "ward:1"), JobView(tmp_path, "ward:2")
+    left, others = JobView(tmp_path, "ward:1", 1), JobView(tmp_path, "ward:2", 1)
     remove_all(tmp_path, "ward:1")
     assert not left.is_seen
     assert others.is_seen
