@@ -162,7 +162,7 @@ def route(
 ) -> None:
     """Show which routes match each series and, clause by clause, why or why not.
 
-    Receives, runs and sends nothing.
+    Receives, runs and sends nothing. Exit code 1 if a file is left out, as it is no DICOM or cannot be read.
     """
     from node.commands.route import route as run
 
@@ -349,7 +349,7 @@ def send(
 
     Results of kinds that the destination's profile leaves out are left out here too.
 
-    Exit code 1 if a file was refused, 4 if the destination cannot be reached.
+    Exit code 1 if a file was refused or cannot be read, 4 if the destination cannot be reached.
     """
     from node.commands.send import send as run
 

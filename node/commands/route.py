@@ -15,15 +15,15 @@ from rich.text import Text
 from rich.tree import Tree
 
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.series import Study, read_studies
+from dicom_sr.series import Series, Study, read_studies
 from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config.route_settings import read_with_settings
-from node.errors import ConfigurationError
+from node.errors import ConfigurationError, ReadingFailed, StorageAway
 from node.folders import files_below, no_file
 from node.route.decide import CompiledRoute, Decision, compile_routes, decide, keys
-from node.route.facts import Facts, series_facts, study_facts
+from node.route.facts import Facts, series_facts, with_study
 
 
 def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json: bool) -> int:
@@ -46,11 +46,12 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
     except ConfigurationError as error:
         raise ConfigurationError(f"{config}: {error}") from error
     out, complaints = console(), console(error=True)
-    studies = read_what_can_be_read(list(files_in(paths, complaints)), complaints)
+    left_out = LeftOut(complaints)
+    studies = read_what_can_be_read(list(files_in(paths, left_out)), left_out)
     if not studies:
         complaints.print(f"{', '.join(map(str, paths))}: no DICOM files found", markup=False)
         return NOT_RIGHT
-    decisions = [found for study in studies for found in _decisions(routes, study, calling_ae_title, studies)]
+    decisions = [found for study in studies for found in _decisions(routes, study, calling_ae_title, studies, left_out)]
     if as_json:
         traces = [
             {"route": d.route, "level": d.level, "study_instance_uid": study.study_instance_uid, **d.trace}
@@ -60,39 +61,72 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
     else:
         for study in studies:
             out.print(_tree(study, [decision for of, decision in decisions if of is study]))
-    return OK
+    return NOT_RIGHT if left_out.count else OK
 
 
-def files_in(paths: Iterable[Path], complaints: Console) -> Iterator[Path]:
-    """The files, and the files in the folders; what is not a file, such as a link in a folder, is reported."""
+class LeftOut:
+    """Names each file that is not used, with the reason; counts them."""
 
-    def leave(path: Path, reason: str) -> None:
-        complaints.print(f"left out: {path} {reason}", style="yellow", markup=False)
+    def __init__(self, complaints: Console) -> None:
+        self.complaints, self.count = complaints, 0
 
+    def __call__(self, path: Path, reason: str) -> None:
+        """Name one; its path and the reason are a sentence."""
+        self.count += 1
+        self.complaints.print(f"left out: {path} {reason}", style="yellow", markup=False)
+
+
+def files_in(paths: Iterable[Path], left_out: LeftOut) -> Iterator[Path]:
+    """The files, and the files in the folders; what is not a file, such as a link in a folder, is left out."""
     for path in paths:
         if path.is_dir():
-            yield from files_below(path, leave)
+            yield from files_below(path, left_out)
         elif reason := no_file(path.stat().st_mode):
-            leave(path, reason)
+            left_out(path, reason)
         else:
             yield path
 
 
-def read_what_can_be_read(paths: Sequence[Path], complaints: Console) -> tuple[Study, ...]:
-    """The studies in these files; files that are not DICOM are reported and left out."""
+def read_what_can_be_read(paths: Sequence[Path], left_out: LeftOut) -> tuple[Study, ...]:
+    """The studies in these files; files that are not DICOM are left out."""
     readable = []
+    complaints = left_out.complaints
     for path in track(paths, "Reading", console=complaints, transient=True, disable=not complaints.is_terminal):
         try:
             read_studies([path])
         except UnsuitableInput as error:
-            complaints.print(f"left out: {error}", style="yellow", markup=False)
+            left_out(path, str(error).removeprefix(f"{path.name} "))
         else:
             readable.append(path)
     return read_studies(readable)
 
 
+def _facts(series: Series, asked: Sequence[str], left_out: LeftOut) -> Facts:
+    """The facts of a series; of an image that cannot be read they say why, as the node's do once it is given up."""
+    unread: dict[str, str] = {}
+    try:
+        found = series_facts(series, asked)
+    except (ReadingFailed, StorageAway):
+        for one in series.instances:
+            try:
+                series_facts(replace(series, instances=(one,)), asked)
+            except (ReadingFailed, StorageAway) as error:
+                unread[one.sop_instance_uid] = str(error)
+        rest = tuple(one for one in series.instances if one.sop_instance_uid not in unread)
+        found = series_facts(replace(series, instances=rest), asked)
+    unread |= found.unread
+    for one in series.instances:
+        if one.sop_instance_uid in unread:
+            left_out(one.path, f"cannot be read: {unread[one.sop_instance_uid]}")
+    return replace(found, unread=unread)
+
+
 def _decisions(
-    routes: Sequence[CompiledRoute], study: Study, calling_ae_title: str, studies: Sequence[Study]
+    routes: Sequence[CompiledRoute],
+    study: Study,
+    calling_ae_title: str,
+    studies: Sequence[Study],
+    left_out: LeftOut,
 ) -> Iterator[tuple[Study, Decision]]:
     sent = MappingProxyType({"calling_ae_title": calling_ae_title})
     series = [replace(one, attributes=sent) for one in study.series]
@@ -109,10 +143,11 @@ def _decisions(
         return replace(facts, other_studies=others[facts.series_instance_uid])
 
     asked = tuple(sorted(keys(routes)))
-    for one in series:
-        for decision in decide(routes, "series", [with_others(series_facts(one, asked))]):
+    facts = [with_others(_facts(one, asked, left_out)) for one in series]
+    for one in facts:
+        for decision in decide(routes, "series", [one]):
             yield study, decision
-    for decision in decide(routes, "study", [with_others(one) for one in study_facts(series, asked)]):
+    for decision in decide(routes, "study", with_study(series, facts)):
         yield study, decision
 
 

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydicom.uid import Comprehensive3DSRStorage
-from rich.console import Console
 from rich.progress import track
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.profile import SENDING_ORDER, Kind, ObjectFile, kind_of
 from dicom_sr.series import read_studies
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
-from node.commands.route import files_in
+from node.commands.route import LeftOut, files_in
 from node.commands.terminal import console
 from node.config import Profile, read
 from node.send.delivery import Outcome
@@ -41,8 +40,8 @@ def send(folder: Path, to: str, config: Path) -> int:
         complaints.print(f"--to: {to!r}: {config} has no such destination; it has: {known}", markup=False)
         return USAGE
     destination = configuration.destinations[to]
-    items, left_out = [], 0
-    for kind, item in sorted(_items(files_in([folder], complaints), complaints), key=_order):
+    items, left_out, not_read = [], 0, LeftOut(complaints)
+    for kind, item in sorted(_items(files_in([folder], not_read), not_read), key=_order):
         if why := _not_taken(kind, item, destination.profile):
             left_out += 1
             complaints.print(f"left out: {item.path}: {why}: destinations.{to}.profile", style="yellow", markup=False)
@@ -69,9 +68,10 @@ def send(folder: Path, to: str, config: Path) -> int:
                 complaints.print(f"{item.path}: {answer.text}", style="red", markup=False)
     finally:
         delivery.close()
-    more = f", {left_out} left out" if left_out else ""
+    others = {"left out": left_out, "not read": not_read.count}
+    more = "".join(f", {count} {what}" for what, count in others.items() if count)
     out.print(f"{len(items) - refused} of {len(items)} delivered to {to}{more}")
-    return NOT_RIGHT if refused else OK
+    return NOT_RIGHT if refused or not_read.count else OK
 
 
 def _order(of: tuple[Kind | None, ObjectFile]) -> int:
@@ -89,17 +89,18 @@ def _not_taken(kind: Kind | None, item: ObjectFile, profile: Profile) -> str:
     return ""
 
 
-def _items(paths: Iterable[Path], complaints: Console) -> Iterator[tuple[Kind | None, ObjectFile]]:
+def _items(paths: Iterable[Path], left_out: LeftOut) -> Iterator[tuple[Kind | None, ObjectFile]]:
     for path in paths:
         try:
             (study,) = read_studies([path])
+            (series,) = study.series
+            (instance,) = series.instances
+            kind = kind_of(instance.header())
         except UnsuitableInput as error:
-            complaints.print(f"left out: {error}", style="yellow", markup=False)
+            left_out(path, str(error).removeprefix(f"{path.name} "))
             continue
-        (series,) = study.series
-        (instance,) = series.instances
         yield (
-            kind_of(instance.header()),
+            kind,
             ObjectFile(
                 sop_class_uid=instance.sop_class_uid,
                 sop_instance_uid=instance.sop_instance_uid,

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
 
 from node.commands.exit_codes import NOT_RIGHT
 from node.commands.route import route
@@ -46,14 +47,38 @@ def test_links_and_pipes_are_named_and_not_read(tmp_path: Path, capsys: pytest.C
     (folder / "M\udcfcller").touch()
     assert route([folder], config, calling_ae_title="", as_json=False) == NOT_RIGHT
     assert capsys.readouterr().err.splitlines() == [
-        f"left out: {folder}/up is a link, and links are not followed",
         f"left out: {folder}/a.dcm is a link, and links are not followed",
+        f"left out: {folder}/up is a link, and links are not followed",
         f"left out: {folder}/sub/pipe is a pipe, and only files are read",
-        r"left out: M\xfcller is not a DICOM instance: it has no SOPInstanceUID",
+        rf"left out: {folder}/M\xfcller is no DICOM instance: it has no SOPInstanceUID",
         f"{folder}: no DICOM files found",
     ]
     assert route([folder / "sub" / "pipe"], config, calling_ae_title="", as_json=False) == NOT_RIGHT
     assert route([folder / "a.dcm"], config, calling_ae_title="", as_json=False) == 0  # a link that is named itself
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_decided_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.study.headers.MAXIMUM_ITEMS", 3)
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIGURATION)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    many = mr("1.2.1", "1.2.11", number=1)
+    many.ReferencedStudySequence = [Dataset() for _ in range(4)]
+    (folder / "a.dcm").write_bytes(part10(many))
+    (folder / "b.txt").write_text("no image")
+    (folder / "c.dcm").write_bytes(part10(mr("1.2.2", "1.2.22", number=2)))
+    assert route([folder], config, calling_ae_title="", as_json=True) == NOT_RIGHT
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        f"left out: {folder}/b.txt is no DICOM instance: it has no SOPInstanceUID",
+        f"left out: {folder}/a.dcm cannot be read: its header has more than 3 items of sequences, more than are read",
+    ]
+    whys = {trace["study_instance_uid"]: trace["why"] for trace in json.loads(said.out)}
+    assert whys["1.2.2"] == "every clause holds"
+    assert "more than 3 items" in whys["1.2.1"]
 
 
 @pytest.mark.parametrize("as_json", [False, True])
