@@ -22,7 +22,8 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.words import counted
 from node.config import Network, RecordSettings
 from node.errors import JobNotFound, NodeError, ReadingFailed
-from node.network.content_encoding import UnsuitableBody, unpacked
+from node.network.content_encoding import UnsuitableBody
+from node.network.request_body import BodyBrokenOff, body_of
 from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
 from node.patient_records.intake import Intake, IntakeSummary
 from node.patient_records.reading import NotJson, json_object
@@ -182,10 +183,7 @@ class RecordsWeb:
         taken = 0
         try:
             _require_json(request.headers.get("content-type", ""))
-            async for chunk in unpacked(request.stream(), request.headers.get("content-encoding", "")):
-                if len(received) + len(chunk) > most:
-                    size = f"{most // 2**20} MB" if most >= 2**20 else f"{most // 2**10} kB"
-                    raise _Refused(_outcome(413, "error", f"more than {size}"))
+            async for chunk in body_of(request, most):
                 if not self._room.take(len(chunk)):
                     self._refused.add(REFUSED, self._sender(request), "too much is sent at the same time")
                     raise _Refused(_outcome(503, "error", "too much is sent at the same time, send again"))
@@ -193,6 +191,8 @@ class RecordsWeb:
                 received += chunk
             yield bytes(received)
         except UnsuitableBody as problem:
+            if isinstance(problem, BodyBrokenOff):  # of which nobody else hears
+                self._refused.add(REFUSED, self._sender(request), problem.sentence)
             raise _Refused(_outcome(problem.status, "error", problem.sentence)) from None
         finally:
             self._room.give_back(taken)

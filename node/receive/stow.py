@@ -19,13 +19,14 @@ from xml.etree import ElementTree
 from anyio import to_thread
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from node.config import DicomWebSettings, Network
 from node.database.states import AssociationOutcome
-from node.network.content_encoding import UnsuitableBody, require_known_encoding, unpacked
+from node.network.content_encoding import UnsuitableBody
+from node.network.request_body import BodyBrokenOff, body_of, require_fitting
 from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
 from node.receive.status import NotStored, Status
 from node.receive.store.header import is_uid
@@ -34,7 +35,7 @@ from node.receive.store.instance_files import Receipt, write_all
 from node.receive.store.store import Store
 
 MAXIMUM_PARTS = 10_000
-MAXIMUM_PREAMBLE = 64 * 1024
+MAXIMUM_PREAMBLE = MAXIMUM_PART_HEADERS = 64 * 1024
 NO_BOUNDARY = "The boundary that Content-Type names does not begin a line of the body"
 MAXIMUM_BOUNDARY = 70  # RFC 2046 5.1.1
 DICOM, JSON, XML = "application/dicom", "application/dicom+json", "application/dicom+xml"
@@ -83,8 +84,8 @@ class _Desk:
                 raise UnsuitableBody(refusal.status, refusal.sentence)
             answer_type = _answer_type(request.headers.get("accept", "*/*"))
             boundary = _boundary(request.headers.get("content-type", ""))
-            encoding = request.headers.get("content-encoding", "")
-            require_known_encoding(encoding)
+            most = MAXIMUM_PARTS * (self._store.maximum_bytes + MAXIMUM_PART_HEADERS)
+            require_fitting(request, most)
             study = request.path_params.get("study")
             if study is not None and not is_uid(study):
                 raise UnsuitableBody(BAD_REQUEST, "The study in the address is not a UID")
@@ -94,13 +95,11 @@ class _Desk:
             return JSONResponse({"error": problem.sentence}, problem.status, headers)
         arrival = self._store.open("stow", peer_address=address)
         try:
-            outcome = await self._take(unpacked(request.stream(), encoding), boundary, arrival, study)
+            outcome = await self._take(body_of(request, most), boundary, arrival, study)
         except UnsuitableBody as problem:
-            arrival.close(AssociationOutcome.ABORTED, problem.sentence)
+            broken_off = isinstance(problem, BodyBrokenOff)
+            arrival.close(AssociationOutcome.LOST if broken_off else AssociationOutcome.ABORTED, problem.sentence)
             return JSONResponse({"error": problem.sentence}, problem.status)
-        except ClientDisconnect:
-            arrival.close(AssociationOutcome.LOST, "The client closed the connection")
-            return Response(status_code=BAD_REQUEST)  # nobody reads it
         except BaseException:
             arrival.close(AssociationOutcome.ABORTED, "The request was broken off")
             raise

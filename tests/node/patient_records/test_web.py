@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,14 @@ from typing import Any
 import httpx
 import pytest
 from fhir.resources.R4B.riskassessment import RiskAssessment
+from sqlalchemy import select
 
+from node.database.tables import AssociationRow
 from pipelines.knee_oa_risk.simulation.population import simulate
 from pipelines.knee_oa_risk.simulation.sample import patient_bundle
 from tests.fhir_peer import predictions
 from tests.running import RunningNode
+from tests.waiting import until
 
 JSON = {"content-type": "application/json"}
 DAY = date(2026, 1, 5)
@@ -31,9 +36,14 @@ def person() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with RunningNode(tmp_path_factory.mktemp("node")) as running:
-        yield f"http://127.0.0.1:{running.page}"
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    with RunningNode(tmp_path_factory.mktemp("node")) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def here(running: RunningNode) -> str:
+    return f"http://127.0.0.1:{running.page}"
 
 
 # ---- what a body may come as
@@ -42,7 +52,12 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     [
         ({"content-encoding": "gzip"}, gzip.compress(b"[]", mtime=0), 400, "not a JSON object"),  # it was unpacked
         ({"content-encoding": "gzip"}, b"{}", 400, "The body is not whole gzip, as its Content-Encoding says"),
-        ({"content-encoding": "gzip"}, gzip.compress(bytes(65 * 2**20), mtime=0), 413, "more than 64 "),
+        (
+            {"content-encoding": "gzip"},
+            gzip.compress(bytes(65 * 2**20), mtime=0),
+            413,
+            "The body is larger than the 64 ",
+        ),
         ({"content-encoding": "br"}, b"{}", 415, "This Content-Encoding is not supported: send gzip, deflate, or none"),
         (
             {"content-type": "application/fhir+xml"},
@@ -70,6 +85,37 @@ def test_a_body_that_is_not_supported_is_a_415_that_says_so(
         answer = httpx.post(f"{here}/{path}", content=body, headers={**JSON, **headers}, timeout=60)
         assert answer.status_code == code
         assert answer.json()["issue"][0]["diagnostics"].startswith(says)
+
+
+RELATED = 'multipart/related; type="application/dicom"; boundary=B'
+
+
+@pytest.mark.parametrize(
+    ("path", "media", "largest"),
+    [
+        ("/fhir", "application/json", "64 MB"),
+        ("/risk", "application/json", "64 kB"),
+        ("/dicom-web/studies", RELATED, "TB"),
+    ],
+)
+def test_a_body_that_is_too_large_is_refused_before_it_comes(
+    running: RunningNode, path: str, media: str, largest: str
+) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", running.page, timeout=20)) as client:
+        client.request("POST", path, headers={"Content-Type": media, "Content-Length": str(10**15)})
+        answer = client.getresponse()
+        assert answer.status == 413
+        assert f"{largest} that are taken" in answer.read().decode()
+
+
+def test_a_client_that_goes_away_in_the_middle_of_a_body_is_told_in_a_line(running: RunningNode) -> None:
+    for path, media in (("/risk", "application/json"), ("/dicom-web/studies", RELATED), ("/fhir", "application/json")):
+        with closing(http.client.HTTPConnection("127.0.0.1", running.page, timeout=20)) as client:
+            client.request("POST", path, b" ", {"Content-Type": media, "Content-Length": "60000"})
+    told = "The connection ended before the body did"
+    until(lambda: told in running.log_text(), "the log tells")
+    until(lambda: running.all(select(AssociationRow.id).where(AssociationRow.reason == told)), "STOW-RS has a record")
+    assert "Traceback" not in running.log_text()
 
 
 # ---- bundle in, risk out
