@@ -157,7 +157,7 @@ class Node:
             "jobs": job_engine.problem,
             "sending": sender.problem,
         }
-        remarks = {"jobs": job_engine.remark, "records": records.remark}
+        remarks = {"receipts": receipt_import.remark, "jobs": job_engine.remark, "records": records.remark}
         if configuration.receive.keep_days is not None:
             retention = Retention(database, configuration.node.data, configuration.receive.keep_days, now)
             retention.loop.start()

@@ -11,6 +11,7 @@ from sqlalchemy import Engine as Database  # SQLAlchemy's word; the node's engin
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.config import Configuration
+from node.database.texts import storable_json
 from node.errors import ConfigurationError, PeerUnavailable
 
 __all__ = ["Database", "cause", "driver_problem", "open_database", "opening_errors"]
@@ -27,7 +28,7 @@ def open_database(url: str, *, power: bool = True) -> Database:
         Whether what is committed survives a power cut too, on SQLite; else only the end of the process, and the disk
         is left alone. A later commit through a database opened with it makes the earlier ones of all as safe.
     """
-    database = create_engine(url, pool_pre_ping=True)
+    database = create_engine(url, pool_pre_ping=True, json_serializer=storable_json)
     if database.dialect.name == "sqlite":
 
         @event.listens_for(database, "connect")

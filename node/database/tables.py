@@ -35,18 +35,21 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Float,
     ForeignKey,
     Index,
     Integer,
-    String,
-    Text,
     false,
     text,
 )
+from sqlalchemy import String as PlainString
+from sqlalchemy import Text as PlainText
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
+
+from node.database.texts import storable
 
 
 class Instant(TypeDecorator[datetime]):
@@ -64,6 +67,27 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class String(TypeDecorator[str]):
+    """A text of a certain length, whoever wrote it: what a database would refuse of it is replaced."""
+
+    impl = PlainString
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        """The text as it is stored, and as it is looked for."""
+        return value if value is None else storable(value)
+
+
+class Text(String):
+    """A text of any length."""
+
+    impl = PlainText
+    cache_ok = True
+
+
+BYTES = BigInteger().with_variant(Integer, "sqlite")  # a size: SQLite's integers are as large, and PostgreSQL's are not
 
 
 def _partial(name: str, *columns: str, where: str, postgresql: str | None = None) -> Index:
@@ -114,7 +138,7 @@ class InstanceRow(Base):
     study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
     transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)  # relative to the store's folder
-    size: Mapped[int]
+    size: Mapped[int] = mapped_column(BYTES)
     association_id: Mapped[str] = mapped_column(String(36), index=True)
     received: Mapped[datetime] = mapped_column(index=True)
     times_received: Mapped[int] = mapped_column(Integer, default=1)  # the same instance sent again is a receipt too
@@ -246,7 +270,7 @@ class ObjectRow(Base):
     kind: Mapped[str] = mapped_column(String(32))
     path: Mapped[str] = mapped_column(Text)  # relative to the data folder: `node.data_folder`
     sha256: Mapped[str] = mapped_column(String(64))
-    size: Mapped[int]
+    size: Mapped[int] = mapped_column(BYTES)
     order: Mapped[int] = mapped_column(Integer, default=0)  # images first, reports last
     twin_of: Mapped[str | None] = mapped_column(String(64))  # sent only where a peer refuses the class of this object
 

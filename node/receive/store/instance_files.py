@@ -193,14 +193,15 @@ class InstanceFiles:
         Raises
         ------
         NotStored
-            0xA700, where the disk does not let it; 0xC002, where another instance has its UID; 0xC000, where it was cut
-            off, as the one that it would replace shows. The partial is left for the caller to drop.
+            0xA700, where the disk does not let it; 0xC002, where another instance has its UID; 0xC000, where one of its
+            UIDs is none, or it was cut off, as the one that it would replace shows. The partial is left for the caller
+            to drop.
         """
-        relative = relative_path(header.sop_instance_uid)
-        shard = relative[0]
         power = self.durability == "power"
         try:
             try:
+                _require_uids(header, transfer_syntax_uid)
+                relative = relative_path(header.sop_instance_uid)
                 if header.made_by_us and self._is_here(header.sop_instance_uid, fd, size, start):
                     return self._came_back(name, header, sender, relative)
                 if power:
@@ -228,7 +229,7 @@ class InstanceFiles:
             )
             self.receipts.append(entry)
             if power:
-                self._group_commit.wait(self._instances + shard)
+                self._group_commit.wait(self._instances + relative[0])
             if changed:
                 with contextlib.suppress(OSError):  # where it stays, a later one is a change too many
                     os.unlink(self._instances + relative.removesuffix(".dcm") + CHANGED)
@@ -404,6 +405,20 @@ def relative_path(sop_instance_uid: str) -> str:
     """Where an instance lies under `instances/`: the UID itself never becomes a path."""
     digest = hashlib.sha256(sop_instance_uid.encode()).hexdigest()[:40]
     return f"{digest[0]}/{digest}.dcm"
+
+
+def _require_uids(header: Header, transfer_syntax_uid: str) -> None:
+    """Raise `NotStored` 0xC000 where a UID that a receipt would hold is none: whichever way the instance came."""
+    uids = {
+        "SOP Class": header.sop_class_uid,
+        "SOP Instance": header.sop_instance_uid,
+        "Study Instance": header.study_instance_uid,
+        "Series Instance": header.series_instance_uid,
+        "Transfer Syntax": transfer_syntax_uid,
+    }
+    for name, uid in uids.items():
+        if not is_uid(uid):
+            raise NotStored(Status.CANNOT_UNDERSTAND, f"{name} UID is missing or not a UID")
 
 
 def _receipt(header: Header, relative: str) -> Receipt:

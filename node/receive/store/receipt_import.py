@@ -20,6 +20,7 @@ from sqlalchemy import JSON, Connection, Row, Select, Table, Update, and_, bindp
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from dicom_sr.words import counted
 from node.background import Loop
 from node.database.connection import Database
 from node.database.queries import in_chunks
@@ -40,6 +41,7 @@ from node.receive.store.receipt_log import (
     Stored,
     Synced,
     decode_all,
+    encode,
     is_abandoned,
 )
 from node.receive.store.refusals import what_was_refused
@@ -51,6 +53,7 @@ BUSY_SHARE = 0.1  # of the time the import works at most, in larger batches, so 
 LONGEST_POLL_S = 0.5
 ABANDONED_CHECK_S = 2.0
 LONGEST_WHO = 128
+NOT_RECORDED = "not-recorded.lines"  # beside the logs: what the database refused of them
 BATCH_BYTES = 256 * 1024  # of a log, some 700 receipts a transaction
 
 associations = cast(Table, AssociationRow.__table__)
@@ -90,7 +93,7 @@ NEW_OR_MORE_OF_STUDY = {
 }
 COUNT_STORED = (
     update(associations)
-    .where(associations.c.id == bindparam("key"))
+    .where(associations.c.id == bindparam("key"), associations.c.ended.is_(None))  # its end has the whole count
     .values(stored=associations.c.stored + bindparam("count"))
 )
 END = (
@@ -200,6 +203,7 @@ class ReceiptImport:
         self._leader_lock = LeaderLock(self._folder / "receipt_import.lock")
         self._positions: dict[str, int] = {}
         self._looked = 0.0  # when it was last looked for processes that have died
+        self._not_recorded = len(_lines(self._folder / NOT_RECORDED))
         self._loop = Loop("import of receipts", self._work, every_s=POLL_S, last_round=True)
 
     def start(self) -> None:
@@ -210,6 +214,7 @@ class ReceiptImport:
         """
         if self._leader_lock.is_mine():  # now, before a process that is started after this asks
             try:
+                self._try_again()
                 self.poll()
             except (SQLAlchemyError, OSError) as error:
                 log.error("receipts wait for the database", extra={"error": type(error).__name__})
@@ -233,6 +238,13 @@ class ReceiptImport:
     def problem(self) -> str | None:
         """Why receipts are not brought in at the moment, or None."""
         return self._loop.problem()
+
+    def remark(self) -> str | None:
+        """How many receipts the database has refused, and where they are kept; None where it has refused none."""
+        if not self._not_recorded:
+            return None
+        what = counted(self._not_recorded, "receipt")
+        return f"{what} that the database refuses: kept in {NOT_RECORDED}, tried again when the node starts"
 
     def _work(self) -> float:
         """Bring in what is new, if no other process does; the seconds until the next time.
@@ -324,16 +336,53 @@ class ReceiptImport:
         log.warning("a receiving process ended", extra={"receiver": process, "associations": lost})
 
     def _bring_in(self, entries: Sequence[Entry]) -> None:
-        """Write `entries`; one that the database will never take is left out, and logged, instead of stopping all."""
+        """Write `entries`; one that the database refuses is kept beside the logs instead of stopping all others."""
         try:
             self._write(entries)
         except (DataError, IntegrityError, ForbiddenTransition):
-            for entry in entries:
-                try:
-                    self._write([entry])
-                except (DataError, IntegrityError, ForbiddenTransition) as error:
-                    facts = {"kind": type(entry).__name__, "error": type(error).__name__}
-                    log.error("a receipt cannot be recorded", extra=facts)
+            self._keep([entry for entry in entries if self._is_refused(entry)])
+
+    def _is_refused(self, entry: Entry) -> bool:
+        """Write one entry; whether the database refuses it."""
+        try:
+            self._write([entry])
+        except ForbiddenTransition as error:  # it is about what is recorded otherwise
+            log.error("a receipt contradicts the records", extra={"kind": type(entry).__name__, "error": str(error)})
+        except (DataError, IntegrityError) as error:
+            facts = {"kind": type(entry).__name__, "error": type(error).__name__}
+            log.error("a receipt cannot be recorded", extra=facts)
+            return True
+        return False
+
+    def _keep(self, entries: Iterable[Entry]) -> None:
+        """Keep these with those that were refused before; one that was read twice is there once."""
+        path = self._folder / NOT_RECORDED
+        before = _lines(path)
+        lines = dict.fromkeys([*before, *(encode(entry) for entry in entries)])
+        if len(lines) > len(before):
+            write_whole(path, b"".join(lines), sync="content")
+        self._not_recorded = len(lines)
+
+    def _try_again(self) -> None:
+        """Write what was refused in an earlier run: this version, or this database, may take it."""
+        path = self._folder / NOT_RECORDED
+        entries = decode_all(b"".join(_lines(path)))
+        refused = [entry for entry in entries if not self._is_replaced(entry) and self._is_refused(entry)]
+        if refused:
+            write_whole(path, b"".join(map(encode, refused)), sync="content")
+        else:
+            path.unlink(missing_ok=True)
+        self._not_recorded = len(refused)
+
+    def _is_replaced(self, entry: Entry) -> bool:
+        """Whether it is about an instance that came once more since."""
+        if not isinstance(entry, Stored):
+            return False
+        newer = select(instances.c.sop_instance_uid).where(
+            instances.c.sop_instance_uid == entry.sop_instance_uid, instances.c.received > _moment(entry.at)
+        )
+        with self._database.connect() as connection:
+            return connection.scalar(newer) is not None
 
     def _write(self, entries: Sequence[Entry]) -> None:
         """One transaction for `entries`, in the order that keeps an association's end after its instances."""
@@ -345,6 +394,13 @@ class ReceiptImport:
             _write_audit(connection, entries)
             _write_not_stored(connection, _of(Failed, entries))
             _write_ends(connection, _of(Closed, entries))
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
 
 
 def _of(kind: type[_T], entries: Iterable[Entry]) -> list[_T]:

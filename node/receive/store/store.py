@@ -125,8 +125,6 @@ class Store(InstanceFiles):
             with (self.spool / name).open("rb") as file:
                 meta = read_meta(file, transfer_syntax_uid)
                 header = self.header_of(self.spool / name, meta.length, meta.transfer_syntax_uid)
-                if not is_uid(header.sop_instance_uid) or not is_uid(header.sop_class_uid):
-                    raise NotStored(Status.CANNOT_UNDERSTAND, "SOP Class or Instance UID is missing or not a UID")
                 if study_instance_uid not in (None, header.study_instance_uid):
                     raise NotStored(Status.DOES_NOT_MATCH, "The instance belongs to another study")
                 file.seek(PREAMBLE)

@@ -407,3 +407,66 @@ def test_an_instance_that_came_while_its_forerunner_was_flushed_is_not_taken_to_
     receipts.append(stored("a", 1, AT + 5))  # both in one reading
     assert not safe()
     receipts.close()
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"], ids=["nul", "half a pair"])
+def test_what_no_database_takes_of_a_text_keeps_nothing_from_being_recorded(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport, text: str
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    names = [f"{receipts.process}-{number}" for number in range(2)]
+    receipts.append(Opened(names[0], "dimse", text, text, text, AT, text))
+    receipts.append(stored(names[0], 1)._replace(modality=text, patient=text))
+    receipts.append(Failed(names[0], text, 0xC000, text, AT, sender=text, named=text))
+    receipts.append(Closed(names[0], AT, "cut", text, 1, 1))
+    receipts.append(Refused(names[1], "dimse", text, text, text, AT, text))
+    receipts.append(Noted(AT, text, text, {text: [text, {"deeper": text}]}))
+    assert receipt_import.poll() == 6
+    associations, audit = rows(database, AssociationRow), rows(database, AuditRow)
+    assert {row.calling_ae_title for row in associations} == {"a�b"}
+    assert [row.sop_instance_uid for row in rows(database, InstanceRow)] == ["1.2.3.1"]
+    assert sorted(row.what for row in audit) == ["association refused", "a�b", "instance not stored"]
+    assert {"a�b": ["a�b", {"deeper": "a�b"}]} in [row.detail for row in audit]
+    assert receipt_import.remark() is None
+    receipts.close()
+
+
+@pytest.mark.postgres
+def test_a_receipt_that_the_database_refuses_is_kept_told_and_tried_again(tmp_path: Path, postgres: Postgres) -> None:
+    database = open_database(postgres.database())
+    Base.metadata.create_all(database)
+    receipts = ReceiptLog(tmp_path / "receipts")
+    name = f"{receipts.process}-1"
+    receipts.append(Opened(name, "dimse", "SCANNER", "CONDYLE", "::1", AT))
+    receipts.append(stored(name, 1))
+    receipts.append(stored(name, 2)._replace(patient="longer than the column is" * 4))
+    receipts.append(Closed(name, AT + 1, "released", "", 2, 0))
+    receipts.close()
+    first = ReceiptImport(tmp_path, database)
+    assert first.import_now()
+    assert [row.sop_instance_uid for row in rows(database, InstanceRow)] == ["1.2.3.1"]
+    assert first.remark() == (
+        "1 receipt that the database refuses: kept in not-recorded.lines, tried again when the node starts"
+    )
+    second = ReceiptImport(tmp_path, database)
+    assert second.remark() == first.remark()
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE instance ALTER COLUMN patient TYPE VARCHAR(800)"))
+    second.start()
+    second.stop()
+    assert second.remark() is None
+    assert counts(database) == [(2, None)]
+    assert [row.stored for row in rows(database, AssociationRow)] == [2]
+    database.dispose()
+
+
+@pytest.mark.postgres
+def test_an_instance_of_more_than_two_gigabytes_is_recorded(tmp_path: Path, postgres: Postgres) -> None:
+    database = open_database(postgres.database())
+    Base.metadata.create_all(database)
+    receipts = ReceiptLog(tmp_path / "receipts")
+    receipts.append(stored(f"{receipts.process}-1", 1)._replace(size=3 * 2**30))
+    ReceiptImport(tmp_path, database).poll()
+    assert [row.size for row in rows(database, InstanceRow)] == [3 * 2**30]
+    receipts.close()
+    database.dispose()
