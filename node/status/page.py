@@ -378,5 +378,5 @@ def tail(uid: str, length: int = 10) -> str:
 
 
 def _finalized(value: object) -> object:
-    """What a template shows: texts of others, such as a stranger's AE title, cannot turn or hide what stands beside."""
-    return escaped(value, keep="\n\t") if type(value) is str else value
+    """What a template shows: texts of others, such as an AE title, cannot turn, hide or break what stands beside."""
+    return escaped(value) if type(value) is str else value

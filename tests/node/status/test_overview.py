@@ -194,14 +194,14 @@ def test_contexts_that_were_refused_and_files_that_were_not_taken_are_shown(
     receipts = configuration.node.data / "receipts"
     receipts.mkdir(exist_ok=True)
     files = FilesNotTaken(receipts, Path("/in"))
-    files.add(
-        Path("/in/<b>M\udcfcller</b>.zip"), [("a", "is not DICOM"), ("<i>", "is encrypted")], morning.zero.timestamp()
-    )
-    assert files.settle({"/in/<b>M\udcfcller</b>.zip"}) == (1, ["is encrypted", "is not DICOM"])
+    name = "/in/<b>M\udcfcller</b>\n\tb.zip"
+    files.add(Path(name), [("a\nb", "is not DICOM"), ("<i>", "is encrypted")], morning.zero.timestamp())
+    assert files.settle({name}) == (1, ["is encrypted", "is not DICOM"])
     with client_of(build_app(configuration, database), accept="text/html") as client:
         page = client.get("/").text
     assert "accepted, but: the class X is not taken" in page
-    assert r"&lt;b&gt;M\xfcller&lt;/b&gt;.zip" in page
+    assert r"&lt;b&gt;M\xfcller&lt;/b&gt;\n\tb.zip" in page  # in one line, as commands print it
+    assert r"<small>a\nb</small>" in page
     assert "&lt;i&gt;" in page
     assert "is encrypted; is not DICOM" in page
 

@@ -81,11 +81,11 @@ def test_a_study_that_cannot_be_decided_about_says_why_in_place_of_a_decision(
 def test_what_a_peer_wrote_turns_and_hides_nothing_on_the_page(
     client: httpx.Client, database: Database, morning: Morning
 ) -> None:
-    clause = {"key": "SeriesDescription", "expected": "x", "found": "a\x1b[2J\u202eb", "holds": False}
+    clause = {"key": "SeriesDescription", "expected": "x", "found": "a\x1b[2J\u202eb\n\tc", "holds": False}
     with Session(database) as session, session.begin():
         morning.decision(session, "1.2.2", None, clause)
     page = client.get("/studies/1.2.2").text
-    assert r"a\x1b[2J\u202eb" in page
+    assert r"a\x1b[2J\u202eb\n\tc" in page
     assert escaped(page, keep="\n\t") == page
 
 
