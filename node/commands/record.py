@@ -34,7 +34,7 @@ def record(paths: Sequence[Path], config: Path) -> int:
             summary = intake.file(path)
         except (UnsuitableInput, IdentityMismatch) as error:
             refused += 1
-            table.add_row(Text(path.name), "-", "-", Text(f"refused: {error}"))
+            table.add_row(Text(path.name), "-", "-", Text(f"refused: {str(error).removeprefix(f'{path.name}: ')}"))
             continue
         except OSError as error:
             refused += 1

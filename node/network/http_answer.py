@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -206,16 +207,25 @@ def read_json(body: bytes) -> Any:
         raise UnsuitableAnswer(f"has more than {VALUES:,} values")
     try:
         content = json.loads(body) if body else None
-    except RecursionError:
-        raise UnsuitableAnswer(TOO_DEEP) from None
-    except ValueError:
-        raise UnsuitableAnswer("is not JSON") from None
+    except (ValueError, RecursionError) as error:
+        raise UnsuitableAnswer(why_not_read(error)) from None
     level = [content]
     for _ in range(DEPTH):
         level = [below for one in level for below in _values(one)]
     if level:
         raise UnsuitableAnswer(TOO_DEEP)
     return content
+
+
+def why_not_read(error: ValueError | RecursionError) -> str:
+    """What is wrong with JSON that `json.loads` raised this on, without a value of it."""
+    if isinstance(error, RecursionError):
+        return TOO_DEEP
+    if isinstance(error, json.JSONDecodeError):
+        return "is not JSON"
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not JSON: byte {error.start} is not {error.encoding.upper()}"
+    return f"has a number of more than {sys.get_int_max_str_digits():,} digits"
 
 
 def _values(content: Any) -> Iterable[Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import RecordSettings
+from node.network.http_answer import why_not_read
 from node.patient_records.reading import ReadMessage, read_fhir, read_hl7
 from node.patient_records.store import PatientRecords
 from node.reading import Reader
@@ -47,6 +48,31 @@ class IntakeSummary:
 
 def _short(reason: str) -> str:
     return reason if len(reason) <= LONGEST_REASON else reason[: LONGEST_REASON - 1] + "…"
+
+
+def _of_another_kind(content: bytes) -> str | None:
+    """What a file is that holds no JSON, in words; None where it begins as JSON does, in any of its encodings."""
+    if not content.strip():
+        return "the file is empty"
+    if content.startswith(b"\x1f\x8b"):
+        return "the file is packed by gzip; unpack it first (gunzip)"
+    if content[128:132] == b"DICM":
+        return "a DICOM file; images come in by condyle import"
+    begins = content.lstrip(b"\xef\xbb\xbf\xff\xfe\0\r\n\t ")[:1]
+    return None if begins in (b"{", b"[") else "the file begins neither as FHIR JSON ({) nor as HL7 v2 (MSH, FHS, BHS)"
+
+
+def _json_object(content: bytes) -> dict[str, object]:
+    """The JSON object that a file is; UTF-8, -16 or -32, as JSON may be."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        where = f"line {error.lineno}, column {error.colno}: " if isinstance(error, json.JSONDecodeError) else ""
+        how = f": {error.msg}" if isinstance(error, json.JSONDecodeError) else ""
+        raise UnsuitableInput(f"{where}the file {why_not_read(error)}{how}") from error
+    if not isinstance(found, dict):
+        raise UnsuitableInput('the file holds a list; should be one FHIR bundle: {"resourceType": "Bundle", ...}')
+    return found
 
 
 def _events(records: Iterable[Record]) -> int:
@@ -136,11 +162,9 @@ class Intake:
         content = path.read_bytes()
         if is_hl7(content):
             return self._messages(decoded(content))
-        try:
-            bundle = json.loads(content)  # UTF-8, -16 or -32, as JSON may be
-        except (ValueError, RecursionError) as error:
-            raise UnsuitableInput("neither FHIR JSON nor HL7 v2 nor OMOP tables") from error
-        imported = read_bundle(bundle if isinstance(bundle, dict) else {}, *self._issuers)
+        if (what := _of_another_kind(content)) is not None:
+            raise UnsuitableInput(f"{what}; should be FHIR JSON, HL7 v2, or OMOP tables (a folder or zip)")
+        imported = read_bundle(_json_object(content), *self._issuers)
         return self._bundle(imported.records, imported.refused)
 
     def _messages(self, text: str) -> IntakeSummary:

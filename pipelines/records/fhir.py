@@ -69,6 +69,8 @@ class Imported:
     records: list[Record] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)  # resource type: reason
     skipped: Counter[str] = field(default_factory=Counter)  # types that say nothing to us
+    patients: int = 0  # resources, whatever their identifiers
+    damaged: tuple[int, str] | None = None  # the first patient that cannot be used: number of the entry, and why
 
     @property
     def events(self) -> int:
@@ -97,8 +99,19 @@ def read_bundle(bundle: Mapping[str, Any], issuers: Mapping[str, str], default_i
     for patient, statements in _people(bundle, imported):
         imported.records += _records(patient, statements, issuers, default_issuer)
     if not imported.records:
-        raise UnsuitableInput("the bundle has no patient with an identifier that counts (records.issuers)")
+        raise UnsuitableInput(_why_nobody(imported, issuers))
     return imported
+
+
+def _why_nobody(imported: Imported, issuers: Mapping[str, str]) -> str:
+    """Why a bundle has nobody whose record could be kept."""
+    if imported.damaged:
+        number, why = imported.damaged
+        return f"the bundle has no patient that can be read: entry {number} (from 0) is no Patient of FHIR R4: {why}"
+    if not imported.patients:
+        return "the bundle has no patient: should have an entry with a resource of resourceType Patient"
+    which = "of a system that records.issuers names" if issuers else "with a value"
+    return f"the bundle has no patient with an identifier that counts: should have an identifier {which}"
 
 
 def read_people(bundle: Mapping[str, Any]) -> list[Record]:
@@ -129,6 +142,7 @@ def _people(bundle: Mapping[str, Any], imported: Imported) -> list[tuple[Any, _S
     entries = _entries(bundle, imported)
     references = References(entries)
     patients = {entry.full_url: entry for entry in entries if entry.kind == "Patient"}
+    imported.patients = len(patients)
     alone = next(iter(patients.values())) if len(patients) == 1 else None
     statements = {where: _Statements() for where in patients}
     for entry in entries:
@@ -190,12 +204,12 @@ def _entries(bundle: Mapping[str, Any], imported: Imported) -> list[Entry]:
         try:
             module = import_module(f"fhir.resources.R4B.{kind.lower()}")
             model = getattr(module, kind).model_validate(raw)
-        except ValidationError as error:
-            imported.refused[f"{kind}: {_what_is_wrong(error)}"] += 1
-            continue
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
-            # what fhir.resources raises for a resource inside another whose type is none, and the like
-            imported.refused[f"{kind}: it holds something that is no FHIR R4"] += 1
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+            # besides pydantic's, what fhir.resources raises for a resource inside another whose type is none
+            why = _what_is_wrong(error)
+            imported.refused[f"{kind}: {why}"] += 1
+            if kind == "Patient" and imported.damaged is None:
+                imported.damaged = number, why
             continue
         address = str(entry.get("fullUrl") or f"{kind}/{model.id or f'#{number}'}")
         if address in found:
@@ -204,8 +218,10 @@ def _entries(bundle: Mapping[str, Any], imported: Imported) -> list[Entry]:
     return list(found.values())
 
 
-def _what_is_wrong(error: ValidationError) -> str:
+def _what_is_wrong(error: Exception) -> str:
     """The element and the kind of error; an element that FHIR does not have is free text of the sender."""
+    if not isinstance(error, ValidationError):
+        return "it holds something that is no FHIR R4"
     first = error.errors()[0]
     if first["type"] == "extra_forbidden":
         return "it has an element that FHIR R4 does not have"

@@ -129,12 +129,25 @@ def _codecs_of(name: str) -> tuple[str, ...]:
 
 
 def _by(raw: bytes, name: str) -> str:
+    at = 0
     for codec in _codecs_of(name):
         try:
             return raw.decode(codec)
-        except UnicodeDecodeError:
-            continue
-    raise UnsuitableInput("the message is not in the character set that MSH-18 names")
+        except UnicodeDecodeError as error:
+            at = max(at, error.start)
+    named = "is not in the character set that MSH-18 names"
+    why = named if name else "is neither UTF-8 nor Windows-1252; MSH-18 should name its character set"
+    raise UnsuitableInput(f"{_place(raw, at)} {why}")
+
+
+def _place(raw: bytes, at: int) -> str:
+    """The field of a message that holds a byte, such as ``PID-5``; in words where its segment has no proper name."""
+    segment = re.split(rb"[\r\n]", raw[:at])[-1].decode("latin-1")
+    if re.fullmatch("[A-Z][A-Z0-9]{2}", segment[:3]) is None:
+        return "the message"
+    separator = raw[3:4].decode("latin-1") if raw.startswith(b"MSH") else "|"
+    field = segment.count(separator or "|") + (segment[:3] in ("MSH", "FHS", "BHS"))  # there the separator is a field
+    return f"{segment[:3]}-{field}"
 
 
 def _strictly(raw: bytes, codec: str, why: str) -> str:
@@ -150,6 +163,7 @@ def _switched(raw: bytes, named: list[str]) -> str:
         rb"\\[CM]((?:[0-9A-Fa-f]{2}){2,3})\\", lambda found: ESCAPE + bytes.fromhex(found[1].decode("ascii")), raw
     )
     text = []
+    at = 0
     for part in re.split(rb"(?=\x1b)", raw):
         code = part[: 4 if part[1:3] in (b"$(", b"$)") else 3]
         if code in (b"\x1b$B", b"\x1b$@", b"\x1b(I", b"\x1b$(D"):
@@ -161,7 +175,11 @@ def _switched(raw: bytes, named: list[str]) -> str:
                 _strictly(part[len(code) :], CODES_TO_ENCODINGS[code], "what follows an escape is not in its set")
             )
         else:
-            raise UnsuitableInput("the message has an escape to a character set that is not known")
+            raise UnsuitableInput(
+                f"{_place(raw, at)} has an escape to a character set that is not known: the byte 0x1B should begin "
+                "one of ISO 2022's, such as ESC $ B, or not be there"
+            )
+        at += len(part)
     return "".join(text)
 
 

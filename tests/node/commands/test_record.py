@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from datetime import date
@@ -48,10 +49,58 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_taken_in(
     assert record(files, config) == 1
     told = capsys.readouterr().out
     assert "cannot be read or stored: No such file or directory" in told
-    assert "neither FHIR JSON nor HL7 v2 nor OMOP tables" in told
+    assert "the file begins neither as FHIR JSON ({) nor as HL7 v2 (MSH, FHS, BHS); should be FHIR JSON" in told
     assert "no table PERSON in it" in told
     assert "is a pipe, and only files are read" in told
     assert open_patient_records(read(config)).get("P-1") is not None
+
+
+PATIENT = '{"resourceType": "Bundle", "entry": [%s]}'
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "the file is empty; should be FHIR JSON"),
+        (gzip.compress(b"{}"), "the file is packed by gzip; unpack it first"),
+        (bytes(128) + b"DICM", "a DICOM file; images come in by condyle import"),
+        (b'{"resourceType": "Bundle",\n "entry": x}', "line 2, column 11: the file is not JSON: Expecting value"),
+        (b'{"entry": ' + b"9" * 5000 + b"}", "the file has a number of more than 4,300 digits"),
+        (b"[" * 100_000, "the file is nested more than 64 deep"),
+        (b"[]", "the file holds a list; should be one FHIR bundle"),
+        (b'{"a": "\xfc"}', "the file is not JSON: byte 7 is not UTF-8"),
+        (b"{}", "not a FHIR bundle"),
+        (PATIENT % "", "the bundle has no patient: should have an entry with a resource of resourceType Patient"),
+        (
+            PATIENT % '{"resource": {"resourceType": "Patient", "birthDate": "x"}}',
+            "entry 0 (from 0) is no Patient of FHIR R4: birthDate: ",
+        ),
+        (
+            PATIENT % '{"resource": {"resourceType": "Patient"}}',
+            "no patient with an identifier that counts: should have an identifier with a value",
+        ),
+        (
+            b"MSH|^~\\&|A\x1b[31m|B|C|D|2026||ADT^A01|1|P|2.5\r",
+            "MSH-3 has an escape to a character set that is not known",
+        ),
+        (
+            b"MSH|^~\\&|A|B|C|D|2026||ADT^A01|1|P|2.5||||||UNICODE UTF-8\rPID|1||7||M\xfcller\r",
+            "PID-5 is not in the character set that MSH-18 names",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_file_and_where_is_told(
+    content: bytes | str,
+    why: str,
+    config: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
+    (tmp_path / "file").write_bytes(content.encode() if isinstance(content, str) else content)
+    assert record([tmp_path / "file"], config) == 1
+    assert why in capsys.readouterr().out
 
 
 HL7 = "MSH|^~\\&|R|H|N|X|20260601||ADT^A08|1|P|2.5||||||8859/1\rPID|1||{number}^^^^MR||Müller^Jörg||1961|M\r"
