@@ -30,6 +30,7 @@ from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, Kind
 from node.config.mistakes import did_you_mean
 from node.config.secret_files import token_problem
 
+LONGEST_HOST_NAME = 253  # RFC 1035 2.3.4
 LONGEST_UID_ROOT = 40  # characters, which leaves 23 digits for what is named under it
 
 
@@ -61,9 +62,34 @@ def _host(text: str) -> str:
         raise ValueError("should be a name or an address alone, such as pacs.example.org, without http:// and brackets")
     if text.count(":") == 1:
         raise ValueError("should be a name or an address alone; give the port under the key port")
-    if not text or any(sign.isspace() for sign in text):
+    if not _is_address(text) and not _is_host_name(text):
         raise ValueError("should be a name or an address, such as pacs.example.org")
     return text
+
+
+def _own_host(text: str) -> str:
+    """A name of the node itself, as browsers write it: in ASCII, in lower case or not, also of all in a domain."""
+    if not _is_address(text) and not (text.isascii() and _is_host_name(text.removeprefix("*."))):
+        raise ValueError(
+            "should be a name under which browsers ask for the node, without http:// and port, such as "
+            "condyle.example.org, or *.example.org for all in that domain; there is none that stands for every name"
+        )
+    return text
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_host_name(text: str) -> bool:
+    labels = text.removesuffix(".").split(".")
+    # in other alphabets too; the last is no number, which would be half an address
+    sound = all(re.fullmatch(r"[\w-]{1,63}", label) for label in labels) and not labels[-1].isdecimal()
+    return sound and len(text) <= LONGEST_HOST_NAME
 
 
 def _url(text: str) -> str:
@@ -153,6 +179,7 @@ Name = Annotated[str, AfterValidator(_name)]
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, AfterValidator(_host)]
+OwnHost = Annotated[str, AfterValidator(_own_host)]
 Url = Annotated[str, AfterValidator(_url)]
 
 
@@ -451,7 +478,7 @@ class StatusSettings(TokenSection):
     port: Port = 8090  # not 8042, where Orthanc's is
     tls: Tls | None = None  # https for the page and for STOW-RS
     trusted_proxies: tuple[Network, ...] = ()  # who say truly where a request came from
-    allowed_hosts: tuple[Host, ...] = ()  # further names of the node in URLs; its addresses need not be named
+    allowed_hosts: tuple[OwnHost, ...] = ()  # further names of the node in URLs; its addresses need not be named
 
 
 class NodeSettings(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,41 @@ def written(folder: Path, text: str) -> Path:
 def test_a_mistake_is_told_with_file_line_key_and_what_would_be_right(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         read(written(tmp_path, text))
+
+
+NO_HOST = [
+    "*",
+    "*.",
+    "*.*",
+    "*.*.example.org",
+    "a*.example.org",
+    "a b",
+    "http://a.org",
+    "a.org:8090",
+    "a.org/x",
+    "[::1]",
+]
+
+
+@pytest.mark.parametrize(
+    "name", [*NO_HOST, "", ".", "a..b", "a,b", "10.1.2", "10.1.2.256", "a" * 64, "a\\nb", "münchen.example"]
+)
+def test_what_is_no_name_of_the_node_is_told_so(tmp_path: Path, name: str) -> None:
+    told = r"config.yaml:3: status.allowed_hosts.1: .*: should be a name under which .* or \*\.example\.org for all in"
+    with pytest.raises(ConfigurationError, match=told):
+        read(written(tmp_path, f'status:\n  allowed_hosts: [ai.lan,\n    "{name}"]'))
+
+
+@pytest.mark.parametrize("name", ["*", "*.example.org", "", "a..b", "a,b", "10.1.2.256", "a;b", "a" * 64])
+def test_what_is_no_host_is_told_so(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"config.yaml:2: status.host: .*: should be a name or an address"):
+        read(written(tmp_path, f'status:\n  host: "{name}"'))
+
+
+def test_names_and_addresses_are_hosts(tmp_path: Path) -> None:
+    names = ["ai.lan", "AI.lan.", "*.pod.lan", "node_1", "xn--mnchen-3ya.example", "10.1.2.3", "::1", "fe80::1%eth0"]
+    text = f"status:\n  host: münchen.example\n  allowed_hosts: {json.dumps(names)}"
+    assert read(written(tmp_path, text)).status.allowed_hosts == tuple(names)
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
