@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import resource
 import shutil
@@ -22,6 +23,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+
+from node.process_output import relay
 
 NOBODY = "65534"
 NEW_NAMESPACES = (
@@ -41,8 +44,11 @@ PASSED_ON_BY_PREFIX = (
     *("LC_", "OMP_", "MKL_", "OPENBLAS_", "GOMP_", "KMP_", "NUMEXPR_", "THP_", "MALLOC_"),
     *("CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "HIP_", "ROCR_", "PYTORCH_", "CONDYLE_LOG"),
 )
+LOG_FORMAT = {"CONDYLE_LOG_FORMAT": "json"}  # whose records `relay` knows
 OPEN_FILES = 4096
+TASKS = 2048  # processes and threads; it needs some for each processor
 PROBE_S = 10.0
+LAST_WORDS_S = 1.0
 PATIENCE_S = 5.0  # for what bwrap still does after its box has ended
 PIPELINES = "condyle.pipelines"  # entry points of the packages that hold pipelines
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
@@ -132,23 +138,37 @@ class Process:
     view
         What it sees, in a box; None: it runs without one.
     descriptor
-        Of a connection, the only thing that it inherits beside standard output and error.
+        Of a connection, the only thing that it inherits.
+    log
+        Where its standard output and error go: into a pipe, as it could read and empty a file.
     environment
         Beside what `environment_of` passes on.
     """
 
-    def __init__(self, command: Sequence[str], view: View | None, descriptor: int, **environment: str) -> None:
+    def __init__(
+        self, command: Sequence[str], view: View | None, descriptor: int, log: logging.Logger, **environment: str
+    ) -> None:
         self._in_box = view is not None
         before = _without_network() if view is None else _boxed(view)
-        self._process = _starter.submit(
-            subprocess.Popen[bytes],
-            [*_first_when_memory_is_short(), *before, sys.executable, *command],
-            pass_fds=(descriptor,),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the node, which then ends things in order
-            env=environment_of(os.environ, in_box=self._in_box) | environment,
-        ).result()
+        output, its_output = os.pipe()
+        try:
+            self._process = _starter.submit(
+                subprocess.Popen[bytes],
+                [*_first_when_memory_is_short(), *before, sys.executable, *command],
+                pass_fds=(descriptor,),
+                stdin=subprocess.DEVNULL,
+                stdout=its_output,
+                stderr=its_output,
+                start_new_session=True,  # Ctrl-C is for the node, which then ends things in order
+                env=environment_of(os.environ, in_box=self._in_box) | LOG_FORMAT | environment,
+            ).result()
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(its_output)
         self.pid = self._process.pid
+        self._relay = relay(output, log, f"process {self.pid}")
 
     @property
     def alive(self) -> bool:
@@ -160,6 +180,11 @@ class Process:
         pids = (self.pid, *_descendants(self.pid))
         return sum(map(_resident, pids)) > limit_bytes and sum(map(_share, pids)) > limit_bytes
 
+    @property
+    def tasks(self) -> int:
+        """How many processes it and those that it started are, their threads counted too."""
+        return sum(_tasks(pid) for pid in (self.pid, *_descendants(self.pid)))
+
     def end(self, patience_s: float = 0.0) -> int:
         """End it, with all that it started in a box; its exit code, or minus the signal that ended it.
 
@@ -168,6 +193,11 @@ class Process:
         patience_s
             For one that is about to end by itself.
         """
+        code = self._end(patience_s)
+        self._relay.join(LAST_WORDS_S)  # what it said stands in the log before what comes of its end
+        return code
+
+    def _end(self, patience_s: float) -> int:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._code(self._process.wait(patience_s))
         inner = _children(self.pid) if self._in_box else []
@@ -200,10 +230,11 @@ def environment_of(whole: Mapping[str, str], *, in_box: bool) -> dict[str, str]:
 
 
 def settle_in() -> None:
-    """For the start of such a process: it ends with the node, gets no further privileges, and not many open files."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    least = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (least, least))
+    """For the start of such a process: it ends with the node, gets no further privileges, few open files and tasks."""
+    for what, limit in ((resource.RLIMIT_NOFILE, OPEN_FILES), (resource.RLIMIT_NPROC, TASKS)):
+        hard = resource.getrlimit(what)[1]
+        least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(what, (least, least))
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # of the thread that started it, which stays
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -224,6 +255,13 @@ def _share(pid: int) -> int:
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
     return _resident(pid)
+
+
+def _tasks(pid: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return 0
 
 
 def _children(pid: int) -> list[int]:

@@ -22,6 +22,7 @@ from node.progress import goes_on
 from node.reading import messages
 
 log = logging.getLogger(__name__)
+OUTPUT = logging.getLogger("node.reading")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,7 +72,7 @@ class _Process:
         ours, theirs = socket.socketpair()
         with theirs:
             command = ["-m", "node.reading", str(theirs.fileno()), str(memory_mb), str(cpu_s)]
-            self.process = Process(command, view, theirs.fileno(), **ALONE)
+            self.process = Process(command, view, theirs.fileno(), OUTPUT, **ALONE)
         self._socket = ours
         self.connection = Connection(ours.dup().detach())
         self._answers = select.poll()  # once: `Connection.poll` makes a selector each time

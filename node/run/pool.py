@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dicom_sr.errors import UnsuitableInput
-from node.box import Process
+from node.box import TASKS, Process
 from node.errors import JobFailed, MustWait, NoRoom, StorageAway, WorkerDied
 from node.files import FULL, is_full
 from node.run import messages
@@ -38,6 +38,7 @@ from node.run.messages import (
 from node.study.images import unreadable
 
 log = logging.getLogger(__name__)
+OUTPUT = logging.getLogger("node.run.worker")
 
 LOOK_S = 0.2  # how often a worker's time and memory are looked at
 ASK_S = 1.0  # how often the database is asked whether the job was cancelled, and the disk how much it wrote
@@ -74,7 +75,7 @@ class Worker:
         with theirs:
             command = ["-m", "node.run.worker", str(theirs.fileno())]
             seen = None if view is None else view.of_box(reads)
-            self.process = Process(command, seen, theirs.fileno(), **environment)
+            self.process = Process(command, seen, theirs.fileno(), OUTPUT, **environment)
         self.connection = Connection(ours.detach())
         self.slot = slot
         self._greeted = False
@@ -358,6 +359,9 @@ class Pool:
             raise JobFailed(f"took longer than run.time_limit_s, {self._time_limit_s:g} s")
         if worker.process.takes_more_than(self._memory_limit_mb * 2**20):
             raise JobFailed(f"took more memory than run.memory_limit_mb, {self._memory_limit_mb} MB")
+
+        if worker.process.tasks > TASKS:  # which the kernel holds accounts to, but not root
+            raise JobFailed(f"started more than {TASKS} processes and threads")
 
     def _hold_to_room(self, worker: Worker) -> None:
         if worker.view is not None and worker.view.is_full:

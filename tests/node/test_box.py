@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -12,6 +13,7 @@ import pytest
 from node import box
 from tests.needs import need_a_box
 
+LOG = logging.getLogger(__name__)
 ALONE = """
 import os, resource, socket, sys
 from multiprocessing.connection import Connection
@@ -75,7 +77,7 @@ def test_without_bubblewrap_it_says_so_and_does_what_is_left(
     with socket.create_server(("127.0.0.1", 0)) as server:
         with theirs:
             command = ["-c", ALONE, str(theirs.fileno()), str(server.getsockname()[1])]
-            process = box.Process(command, None, theirs.fileno())
+            process = box.Process(command, None, theirs.fileno(), LOG)
         environment, reached, files, privileges = Connection(ours.detach()).recv()
     assert process.end(patience_s=5) == 0
     assert "PGPASSWORD" not in environment
@@ -133,7 +135,7 @@ def test_in_a_box_localhost_is_the_box() -> None:
     need_a_box()
     ours, theirs = socket.socketpair()
     with theirs:
-        process = box.Process(["-c", LOCALHOST, str(theirs.fileno())], box.View(), theirs.fileno())
+        process = box.Process(["-c", LOCALHOST, str(theirs.fileno())], box.View(), theirs.fileno(), LOG)
     assert Connection(ours.detach()).recv() == "127.0.0.1", "processes of one pipeline may talk by it"
     process.end(patience_s=5)
 
@@ -141,7 +143,7 @@ def test_in_a_box_localhost_is_the_box() -> None:
 def test_memory_that_processes_share_counts_once() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        process = box.Process(["-c", SHARING, str(theirs.fileno())], None, theirs.fileno())
+        process = box.Process(["-c", SHARING, str(theirs.fileno())], None, theirs.fileno(), LOG)
     connection = Connection(ours.detach())
     assert connection.recv() == "there"
     try:

@@ -46,16 +46,15 @@ def test_our_own_errors_cross_with_their_words(readers: Readers) -> None:
         readers.call(hostile.refused, "not here")
 
 
-def test_an_error_that_nobody_foresaw_says_its_kind_and_no_value(capfd: pytest.CaptureFixture[str]) -> None:
-    with Readers(1) as readers:  # its log goes where this test listens
+def test_an_error_that_nobody_foresaw_says_its_kind_and_no_value(caplog: pytest.LogCaptureFixture) -> None:
+    with Readers(1) as readers:
         pid = readers.call(hostile.process_id)
         with pytest.raises(ReadingFailed, match="KeyError") as raised:
             readers.call(hostile.broken, "Secret^Anna")
         assert not isinstance(raised.value, ReaderDied)
         assert readers.call(hostile.process_id) == pid
-    logged = capfd.readouterr().err
-    assert "hostile.py" in logged
-    assert "Secret" not in f"{logged}{raised.value}"
+    assert "hostile.py" in caplog.text
+    assert "Secret" not in f"{caplog.text}{raised.value}"
 
 
 @pytest.mark.parametrize(

@@ -158,14 +158,15 @@ def test_a_missing_result_is_told_to_those_who_want_to_know(running: Running) ->
 
 
 def test_a_bug_fails_the_job_and_says_nothing_of_the_patient(
-    running: Running, capfd: pytest.CaptureFixture[str]
+    running: Running, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     job = running.bench.job(behaviour="raise", quote="Muster^Erika, born 19600229, K4711 and Erika's knee")
     assert running.run(job) == "failed"
     reason = running.bench.record(job).reason
     assert reason == "the pipeline broke while it ran; the log says where"
+    until(lambda: "pipeline broke" in caplog.text or "Traceback" in caplog.text)
     said = capfd.readouterr()
-    assert "Erika" not in said.err + said.out
+    assert "Erika" not in said.err + said.out + caplog.text
 
 
 def test_a_failed_job_is_told_to_those_who_want_to_know_and_restarts_where_it_failed(running: Running) -> None:

@@ -127,6 +127,22 @@ class Hostile:
                 file.write(bytes(2**24))
             time.sleep(60)
 
+    def write_to_log(self, at):
+        for name in ("1", "2"):
+            with open(f"/proc/self/fd/{name}", "w") as file:
+                file.write("\\x1b[2Jforged\\n")
+            try:
+                os.truncate(f"/proc/self/fd/{name}", 0)
+            except OSError as error:
+                said = error.strerror
+        return said
+
+    def fork(self, at):
+        for _ in range(int(at)):
+            if os.fork() == 0:
+                time.sleep(60)
+        time.sleep(60)
+
     def leave_a_hole(self, at):
         job, size = at.split()
         with open(Path(job) / "checked.json", "wb") as file:
@@ -270,15 +286,14 @@ def test_a_pipeline_has_neither_the_environment_nor_the_rights_nor_sight_of_the_
     assert len(seen["processes"]) <= 2
 
 
-def test_a_panic_and_an_abort_of_native_code_count_as_deaths(bed: Bed, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_panic_and_an_abort_of_native_code_count_as_deaths(bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
     with pool(bed.data) as workers:
         with pytest.raises(WorkerDied, match="exit code 70"):
             workers.call(bed.asked("panic", "Muster^Erika"))
         with pytest.raises(WorkerDied, match="signal 6"):
             workers.call(bed.asked("abort"))
-    said = capfd.readouterr().err
-    assert "Panic" in said
-    assert "Muster" not in said
+    assert "worker broke: Panic" in caplog.text
+    assert "Muster" not in caplog.text
 
 
 def test_what_a_pipeline_starts_counts_against_its_memory(bed: Bed) -> None:
@@ -343,6 +358,27 @@ def test_a_file_that_is_large_and_takes_no_room_is_not_read_into_memory(
     with pool(bed.data) as workers, pytest.raises(error, match=re.escape(told)):
         workers.call(bed.asked("leave_a_hole", f"{bed.own.path} {size}"))
     assert sorted(path.name for path in bed.own.path.iterdir()) == ["study.json"]
+
+
+def test_a_pipeline_neither_reads_nor_empties_the_log_and_what_it_writes_is_marked(
+    bed: Bed, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pool(bed.data) as workers:
+        assert told(workers, bed.asked("write_to_log")) == "Invalid argument"
+        (pid,) = workers.pids
+    (first, second) = [record for record in caplog.records if record.message == "process says"]
+    assert vars(first)["line"] == vars(second)["line"] == "\x1b[2Jforged"
+    assert vars(first)["by"] == f"process {pid}"
+
+
+def test_a_pipeline_that_starts_processes_without_end_is_killed(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node.run.pool, "TASKS", 100)
+    with pool(bed.data) as workers:
+        until(lambda: len(in_box(workers.pids)) > 1)
+        inside = in_box(workers.pids)
+        with pytest.raises(JobFailed, match="started more than 100 processes and threads"):
+            workers.call(bed.asked("fork", 150))
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in inside))
 
 
 def test_a_link_in_the_place_of_what_was_made_is_not_taken(bed: Bed) -> None:
