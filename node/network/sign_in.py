@@ -16,7 +16,11 @@ from node.network.addresses import address_of, bare, is_loopback, within
 
 UNAUTHORIZED, FORBIDDEN = 401, 403
 # A request that has one of these came through a proxy (RFC 7239 5, and what was usual before).
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+NAMES = {
+    name.lower(): name
+    for name in ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
+}
+FORWARDED = tuple(NAMES)
 
 
 class Refusal(NamedTuple):
@@ -65,7 +69,8 @@ class SignIn:
             return Refusal(UNAUTHORIZED, f"The token of {self._key}.token_file is needed")
         if self._certified or is_loopback(caller_address(request, self._proxies)):
             return None
-        return Refusal(FORBIDDEN, f"Only this machine may, as the configuration sets no {self._key}.token_file")
+        only = f"Only this machine may, as the configuration sets no {self._key}.token_file"
+        return Refusal(FORBIDDEN, f"{only}; {_seen(request, self._proxies)}")
 
 
 def sign_in_to_page(settings: StatusSettings) -> SignIn:
@@ -85,6 +90,25 @@ def caller_address(request: HTTPConnection, proxies: Sequence[Network]) -> str:
     # read from our end: the first hop that is no trusted proxy is the caller; what it says of others is not taken
     first = next((hop for hop in reversed(hops) if not within(hop, proxies)), hops[0] if hops else "")
     return first if address_of(first) is not None else ""
+
+
+def _seen(request: HTTPConnection, proxies: Sequence[Network]) -> str:
+    """What a request that is not from this machine was told by, and what has to be set if it is."""
+    sender = (request.client.host if request.client else "") or "an unknown address"
+    headers = " and ".join(NAMES[header] for header in FORWARDED if header in request.headers)
+    if not headers:
+        return f"the request came from {sender}"
+    if not within(sender, proxies):
+        return (
+            f"the request came from {sender} and has {headers}, so somebody forwarded it; "
+            f"if {sender} is a proxy of yours, name it in status.trusted_proxies"
+        )
+    if address := caller_address(request, proxies):
+        return f"the proxy {sender} says that the request came from {address}"
+    return (
+        f"the proxy {sender} sent {headers}, which does not tell where the request came from; "
+        "have the proxy set X-Forwarded-For, or Forwarded, and not both"
+    )
 
 
 def _forwarded_for(request: HTTPConnection) -> list[str]:

@@ -72,6 +72,34 @@ def test_a_trusted_proxy_tells_where_a_request_came_from(headers: dict[str, str]
     assert status(SignIn("records", TokenSection(), PROXIES), asked) == (None if local else 403)
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (request("10.1.2.3"), "; the request came from 10.1.2.3"),
+        (
+            request("10.8.0.1", x_forwarded_for="127.0.0.1", via="1.1 <b>"),
+            "; the request came from 10.8.0.1 and has X-Forwarded-For and Via, so somebody forwarded it; "
+            "if 10.8.0.1 is a proxy of yours, name it in status.trusted_proxies",
+        ),
+        (request(x_forwarded_for="10.1.2.3"), "; the proxy 127.0.0.1 says that the request came from 10.1.2.3"),
+        (
+            request(x_forwarded_for="127.0.0.1", forwarded="for=127.0.0.1"),
+            "; the proxy 127.0.0.1 sent Forwarded and X-Forwarded-For, which does not tell where the request came "
+            "from; have the proxy set X-Forwarded-For, or Forwarded, and not both",
+        ),
+        (
+            request(via="1.1 proxy"),
+            "; the proxy 127.0.0.1 sent Via, which does not tell where the request came from; "
+            "have the proxy set X-Forwarded-For, or Forwarded, and not both",
+        ),
+    ],
+)
+def test_who_is_not_from_this_machine_is_told_what_was_seen_and_what_to_set(asked: Request, says: str) -> None:
+    refusal = SignIn("records", TokenSection(), PROXIES).refusal(asked)
+    assert refusal is not None
+    assert refusal.sentence == f"Only this machine may, as the configuration sets no records.token_file{says}"
+
+
 def test_a_proxy_that_is_not_named_is_not_believed() -> None:
     assert caller_address(request("10.8.0.1", x_forwarded_for="127.0.0.1"), PROXIES) == ""
 
