@@ -277,9 +277,8 @@ class _OneFile:
             return
         empty = True
         try:
-            for member in members(source, packing, name):
+            for member in members(source, packing, name, allowance):
                 empty = False
-                allowance.count_file()
                 self._take_member(member, f"{name}/{shown(member.name)}", allowance, depth)
         except Unreadable as error:
             self._leave(name, error)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import PurePosixPath
@@ -24,12 +25,58 @@ MAXIMUM_FILES = 200_000
 MAXIMUM_DEPTH = 6  # the file itself is at 1; the files of a tar.gz in a zip are at 4
 MAXIMUM_DIRECTORY = 64 * 2**20  # bytes of the directory at the end of a zip; one of 200,000 files has some 30 MB
 MAXIMUM_HEADER = 2**20  # bytes that stand before a file in a tar: its header, and those with its long name
+MAXIMUM_DICTIONARY = (
+    64 * 2**20
+)  # bytes that unpacking LZMA looks back at; `xz -9` and the largest of 7-Zip's levels ask for
+MAXIMUM_DECODER = MAXIMUM_DICTIONARY + 4 * 2**20  # with what the decoder needs besides
 HEAD = 512  # bytes that tell how a file is packed
+
+_TOO_LARGE_DICTIONARY = f"asks for a dictionary of more than {MAXIMUM_DICTIONARY // 2**20} MB to be unpacked: not read"
+
+
+class _Xz:
+    """What an .xz file unpacks to. `lzma.LZMAFile` gives it as much memory as it asks for, up to 4 GB."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._parts = self._unpacked(packed)
+
+    def __enter__(self) -> _Xz:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.close()
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, some of them; all, where no size is given."""
+        return b"".join(self._parts) if size < 0 else next(self._parts, b"")
+
+    @staticmethod
+    def _unpacked(packed: IO[bytes]) -> Generator[bytes, None, None]:
+        """The bytes of all streams of a file, in pieces; four zeros and more may stand between streams."""
+        rest = packed.read(COPY_BYTES)
+        while rest:
+            decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAXIMUM_DECODER)
+            while not decoder.eof:
+                if not rest and decoder.needs_input and not (rest := packed.read(COPY_BYTES)):
+                    raise EOFError
+                try:
+                    part = decoder.decompress(rest, COPY_BYTES)
+                except lzma.LZMAError as error:
+                    if "limit" in str(error):
+                        raise Unreadable(_TOO_LARGE_DICTIONARY) from error
+                    raise
+                rest = b""
+                if part:
+                    yield part
+            rest = decoder.unused_data
+            while not (rest := rest.lstrip(b"\0")) and (rest := packed.read(COPY_BYTES)):
+                pass
+
 
 _STREAMS: dict[bytes, tuple[str, Callable[[IO[bytes]], IO[bytes]]]] = {
     b"\x1f\x8b": ("gzip", lambda packed: cast(IO[bytes], gzip.GzipFile(fileobj=packed))),
     b"BZh": ("bzip2", bz2.BZ2File),
-    b"\xfd7zXZ\0": ("xz", lzma.LZMAFile),
+    b"\xfd7zXZ\0": ("xz", lambda packed: cast(IO[bytes], _Xz(packed))),
 }
 _OTHERS = {
     b"7z\xbc\xaf\x27\x1c": "7z",
@@ -77,14 +124,14 @@ class Allowance:
     def __init__(self, size: int) -> None:
         self._limit, self._bytes, self._files = unpacked_limit(size), 0, 0
 
-    def count_file(self) -> None:
-        """Count one more file.
+    def count_files(self, number: int) -> None:
+        """Count so many more files.
 
         Raises
         ------
         TooMuch
         """
-        self._files += 1
+        self._files += number
         if self._files > MAXIMUM_FILES:
             raise TooMuch(f"holds more than {MAXIMUM_FILES:,} files: not read on")
 
@@ -151,7 +198,7 @@ def packing_of(head: bytes) -> str | None:
     return "tar"
 
 
-def members(source: IO[bytes], packing: str, name: str) -> Iterator[Member]:
+def members(source: IO[bytes], packing: str, name: str, allowance: Allowance) -> Iterator[Member]:
     """The files in a packed file. Links and folders are none.
 
     Parameters
@@ -162,10 +209,12 @@ def members(source: IO[bytes], packing: str, name: str) -> Iterator[Member]:
         One that `packing_of` tells.
     name
         Of the packed file: gzip and its like hold one file and no name.
+    allowance
+        Counts them: of a zip before the first is given, as each takes memory while the zip is open.
 
     Raises
     ------
-    Unreadable
+    TooMuch, Unreadable
     """
     source.seek(0)
     with reading():
@@ -174,13 +223,15 @@ def members(source: IO[bytes], packing: str, name: str) -> Iterator[Member]:
             with zipfile.ZipFile(cast(IO[bytes], directory)) as archive:
                 directory.left = None
                 found = [entry for entry in archive.infolist() if not entry.is_dir()]
-                yield from (Member(entry.filename, partial(archive.open, entry)) for entry in found)
+                allowance.count_files(len(archive.infolist()))
+                yield from (Member(entry.filename, partial(_of_zip, archive, entry, source)) for entry in found)
         elif packing == "tar":
             headers = _Bounded(source, MAXIMUM_HEADER)
             with tarfile.open(fileobj=cast(IO[bytes], headers), mode="r:") as tape:
                 while (entry := tape.next()) is not None:
                     headers.left = None
                     if entry.isreg():
+                        allowance.count_files(1)
                         yield Member(entry.name, partial(_file_of, tape, entry))
                     headers.left = MAXIMUM_HEADER
                     tape.members, tape.pax_headers = [], {}  # type: ignore[attr-defined]  # it keeps all that it reads
@@ -188,6 +239,7 @@ def members(source: IO[bytes], packing: str, name: str) -> Iterator[Member]:
             opener = dict(_STREAMS.values()).get(packing)
             if opener is None:
                 raise Unreadable(f"is packed as {packing}, which the node does not unpack")
+            allowance.count_files(1)
             yield Member(PurePosixPath(name).stem, partial(opener, source))
 
 
@@ -212,6 +264,17 @@ class _Bounded:
         if part.count(b"PK\1\2") > MAXIMUM_FILES:  # one entry of a zip's directory each
             raise Unreadable(f"holds more than {MAXIMUM_FILES:,} files: not read on")
         return part
+
+
+def _of_zip(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, source: IO[bytes]) -> IO[bytes]:
+    """A member of a zip; where it is packed by LZMA, once it is known what it asks for (APPNOTE 5.8)."""
+    if entry.compress_type == zipfile.ZIP_LZMA:
+        source.seek(entry.header_offset + 26)
+        source.seek(entry.header_offset + 30 + sum(struct.unpack("<HH", source.read(4).ljust(4, b"\0"))))
+        (dictionary,) = struct.unpack("<5xL", source.read(9).ljust(9, b"\0"))
+        if dictionary > MAXIMUM_DICTIONARY:
+            raise Unreadable(_TOO_LARGE_DICTIONARY)
+    return archive.open(entry)
 
 
 def _file_of(tape: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
