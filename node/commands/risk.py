@@ -9,12 +9,12 @@ from datetime import date
 from pathlib import Path
 
 from dicom_sr.errors import UnsuitableInput
-from node.commands.exit_codes import NOT_RIGHT, OK, UNREACHABLE
+from node.commands.exit_codes import NOT_RIGHT, OK, UNREACHABLE, USAGE
 from node.commands.terminal import console
 from node.config.route_settings import read_with_settings
 from node.database.connection import opening_errors
 from node.patient_records.look_up import RecordLookUp, open_patient_records
-from node.patient_records.requests import Answer, AnswerState, RecordRequests
+from node.patient_records.requests import Answer, AnswerState, RecordRequests, day_problem
 from node.reading import HERE
 from node.run.job_engine import JobEngine, set_up
 
@@ -45,8 +45,11 @@ def risk(patient: str, config: Path, issuer: str | None = None, day: date | None
     -------
     int
         `NOT_RIGHT` if there is no record, it cannot be used, or the job failed; `UNREACHABLE` if a node is at it for
-        longer than `records.answer_wait_s`.
+        longer than `records.answer_wait_s`; `USAGE` if no risk can be asked for from that day on.
     """
+    if day is not None and (problem := day_problem(day)):
+        console(error=True).print(f"--at: {problem}", markup=False)
+        return USAGE
     logging.getLogger("node").addHandler(logging.NullHandler())  # what the steps log, the answer says
     configuration = read_with_settings(config)
     with opening_errors(configuration):

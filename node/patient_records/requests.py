@@ -40,6 +40,7 @@ from pipelines.records.record import Identity, Record
 log = logging.getLogger(__name__)
 
 A_DAY = timedelta(days=1)
+FIRST_DAY = date(1900, 1, 1)  # for which a risk can be asked
 LOOK_S = 0.05  # how often is looked whether an answer is there
 LONGEST_NAME = 60  # of a pipeline that was asked for, where it is told back
 LONGEST_CHAIN = 1000  # of jobs that gave the same answer, each after the one before was no longer kept
@@ -114,8 +115,8 @@ class RecordRequests:
         PeerUnavailable
             If the FHIR server that has the record is away.
         """
-        if index_date > date.today() + A_DAY:  # it may be tomorrow elsewhere
-            raise UnsuitableInput("the index date lies ahead")
+        if problem := day_problem(index_date):
+            raise UnsuitableInput(f"index_date: {problem}")
         record = self._look_up.for_request(patient_id, issuer)
         job = self._job(record, index_date, answering_pipeline(self._configuration, pipeline))
         known = self._row(job.id)
@@ -216,6 +217,15 @@ class RecordRequests:
             yield json.loads(unseal(content, self._configuration.records.key_file))
 
 
+def day_problem(day: date) -> str:
+    """Why no risk can be asked for from that day on, and what would be right; empty if it can."""
+    if day > date.today() + A_DAY:  # it may be tomorrow elsewhere
+        return f"'{day}': lies ahead; should be today or an earlier day"
+    if day < FIRST_DAY:
+        return f"'{day}': is before every record; should be {FIRST_DAY} or a later day"
+    return ""
+
+
 def answering_pipeline(configuration: Configuration, asked: str = "") -> str:
     """The name of the pipeline that answers requests from the record.
 
@@ -230,7 +240,8 @@ def answering_pipeline(configuration: Configuration, asked: str = "") -> str:
     if asked:
         if asked not in found:
             raise UnsuitableInput(
-                f"no pipeline {asked[:LONGEST_NAME]!r} answers from the record; there are: {', '.join(found) or 'none'}"
+                f"pipeline: {asked[:LONGEST_NAME]!r}: none of this name answers from the record; should be one of: "
+                f"{', '.join(found) or 'none is installed'}"
             )
         return asked
     if len(found) > 1:
@@ -239,7 +250,9 @@ def answering_pipeline(configuration: Configuration, asked: str = "") -> str:
     if not found:
         raise UnsuitableInput("no installed pipeline answers from the record")
     if len(found) > 1:
-        raise UnsuitableInput(f"several pipelines answer from the record; say which: {', '.join(found)}")
+        raise UnsuitableInput(
+            f"pipeline: is missing, and several answer from the record; should be one of: {', '.join(found)}"
+        )
     return found[0]
 
 

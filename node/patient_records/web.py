@@ -28,7 +28,7 @@ from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
 from node.patient_records.intake import Intake, IntakeSummary
 from node.patient_records.reading import NotJson, json_object
 from node.patient_records.refused import RefusedRecords
-from node.patient_records.requests import LOOK_S, Answer, AnswerState, RecordRequests
+from node.patient_records.requests import LONGEST_NAME, LOOK_S, Answer, AnswerState, RecordRequests
 from node.patient_records.room import Room
 from pipelines.records.record import IdentityMismatch
 
@@ -39,6 +39,11 @@ MAXIMUM_BYTES = 64 * 2**20
 REQUEST_BYTES = 64 * 2**10  # of a request for a risk
 LONGEST_WAIT_S = 600.0
 FHIR_JSON = "application/fhir+json"
+QUESTION = {  # what may be left out of one for a risk
+    "issuer": "the issuer of the patient ID",
+    "index_date": "a day such as 2026-01-31",
+    "pipeline": "the name of a pipeline",
+}
 STATUS = {
     AnswerState.UNDER_WAY: 202,
     AnswerState.UNSUITABLE: 422,
@@ -128,8 +133,6 @@ class RecordsWeb:
             return _outcome(400, "error", str(error))
         except UnsuitableInput as error:
             return _outcome(422, "error", str(error))
-        except (KeyError, TypeError, ValueError):
-            return _outcome(400, "error", "needs patient_id, and index_date as YYYY-MM-DD where given, all as text")
         except (NodeError, OSError) as error:  # the FHIR server is away, a stored record is damaged, the disk is full
             return _outcome(503, "error", getattr(error, "strerror", None) or str(error))
         except SQLAlchemyError as error:
@@ -160,13 +163,26 @@ class RecordsWeb:
             return response
 
     def _submitted(self, content: dict[str, Any]) -> str:
-        told = {name: content.get(name) for name in ("issuer", "index_date", "pipeline")}
-        if any(value is not None and not isinstance(value, str) for value in told.values()):
-            raise TypeError
-        day = date.fromisoformat(told["index_date"]) if told["index_date"] else date.today()
-        if isinstance(content["patient_id"], bool) or not isinstance(content["patient_id"], str | int):
-            raise TypeError
-        return self._requests.submit(str(content["patient_id"]), told["issuer"], day, told["pipeline"] or "")
+        patient_id = content.get("patient_id")
+        if patient_id is None:
+            raise _Refused(_outcome(400, "error", "patient_id: is missing; should be the ID of the patient as a text"))
+        if isinstance(patient_id, bool) or not isinstance(patient_id, str | int):
+            raise _Refused(_outcome(400, "error", "patient_id: should be the ID of the patient as a text"))
+        for name, what in QUESTION.items():
+            if content.get(name) is not None and not isinstance(content[name], str):
+                raise _Refused(_outcome(400, "error", f"{name}: should be {what} as a text, or be left out"))
+        for name in ("patient_id", "issuer"):
+            if any("\ud800" <= character <= "\udfff" for character in str(content.get(name))):
+                raise _Refused(
+                    _outcome(400, "error", f"{name}: has half of a character (a surrogate); should be a text")
+                )
+        asked = content.get("index_date") or str(date.today())
+        try:
+            day = date.fromisoformat(asked)
+        except ValueError:
+            sentence = f"index_date: {asked[:LONGEST_NAME]!r}: should be {QUESTION['index_date']}, or be left out"
+            raise _Refused(_outcome(400, "error", sentence)) from None
+        return self._requests.submit(str(patient_id), content.get("issuer"), day, content.get("pipeline") or "")
 
     @asynccontextmanager
     async def _body(self, request: Request, most: int) -> AsyncIterator[bytes]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 import yaml
 
+from node.commands.exit_codes import USAGE
 from node.commands.risk import risk
 from tests.node.patient_records.asking import Make, ask, clean_up, condyle, import_record, maker, runs
 from tests.waiting import until
@@ -86,3 +88,17 @@ def test_two_commands_at_once_without_a_node_are_both_answered(make: Make) -> No
     assert [one.returncode for one in asked] == [0, 0]
     assert [answer["occurrenceDateTime"] for answer in answers] == list(days)
     assert [runs(node, day) for day in days] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("day", "why"),
+    [
+        (date(2999, 1, 1), "'2999-01-01': lies ahead; should be today or an earlier day"),
+        (date(1, 1, 1), "'0001-01-01': is before every record; should be 1900-01-01 or a later day"),
+    ],
+)
+def test_a_day_for_which_no_risk_can_be_asked_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], day: date, why: str
+) -> None:
+    assert risk("P-1", tmp_path / "none.yaml", day=day) == USAGE
+    assert capsys.readouterr().err.strip() == f"--at: {why}"

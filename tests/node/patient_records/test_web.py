@@ -87,6 +87,46 @@ def test_a_body_that_is_not_supported_is_a_415_that_says_so(
         assert answer.json()["issue"][0]["diagnostics"].startswith(says)
 
 
+@pytest.mark.parametrize(
+    ("question", "code", "says"),
+    [
+        ({}, 400, "patient_id: is missing; should be the ID of the patient as a text"),
+        ({"patient_id": ["P"]}, 400, "patient_id: should be the ID of the patient as a text"),
+        (
+            {"patient_id": "P", "issuer": 1},
+            400,
+            "issuer: should be the issuer of the patient ID as a text, or be left out",
+        ),
+        (
+            {"patient_id": "P", "index_date": 7},
+            400,
+            "index_date: should be a day such as 2026-01-31 as a text, or be left",
+        ),
+        (
+            {"patient_id": "P", "index_date": "2026-13-01"},
+            400,
+            "index_date: '2026-13-01': should be a day such as 2026-01-31, or be left out",
+        ),
+        (
+            {"patient_id": "P", "index_date": "2999-01-01"},
+            422,
+            "index_date: '2999-01-01': lies ahead; should be today or an earlier day",
+        ),
+        (
+            {"patient_id": "P", "index_date": "0001-01-01"},
+            422,
+            "index_date: '0001-01-01': is before every record; should be 1900-01-01 or a later day",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_question_is_told_by_its_key(
+    here: str, question: dict[str, object], code: int, says: str
+) -> None:
+    answer = httpx.post(f"{here}/risk", json=question, timeout=60)
+    assert answer.status_code == code
+    assert answer.json()["issue"][0]["diagnostics"].startswith(says)
+
+
 RELATED = 'multipart/related; type="application/dicom"; boundary=B'
 
 
