@@ -9,13 +9,14 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from node.config import Configuration, WatchedFolder
-from node.database.connection import Database
-from node.database.tables import AssociationRow, AuditRow, DecisionRow, InstanceRow, SeriesRow, StudyRow
+from node.database.connection import Database, open_database
+from node.database.tables import AssociationRow, AuditRow, Base, DecisionRow, InstanceRow, SeriesRow, StudyRow
 from node.receive.files_not_taken import FilesNotTaken
 from node.status.overview import GivenUp, Overview, StudyView
 from node.status.page import build_app
 from node.study.patients import Person
 from tests.node.status.conftest import Morning
+from tests.postgres import Postgres
 from tests.serving import client_of
 
 ANNA, BERT = (Person(who).marked(b"key") for who in ("Anna", "Bert"))
@@ -113,6 +114,23 @@ def test_one_sender_of_much_that_is_not_stored_hides_no_other_and_every_number_i
         page = client.get("/").text
         assert "dimse MR2 10.0.0.2" in page
         assert f"And {698 * 1000 + 3 - 9 * 1000 - 1} more instances" in page
+
+
+@pytest.mark.postgres
+def test_postgresql_groups_and_counts_alike(postgres: Postgres, morning: Morning) -> None:
+    database = open_database(postgres.database())
+    Base.metadata.create_all(database)
+    detail = {"association": "a", "status": "0xC000", "reason": "short", "until": "2026-01-01T00:00:00+00:00"}
+    with Session(database) as session, session.begin():
+        for times, counted_as in ((1, None), (1, None), (9999, "b")):  # two as earlier versions wrote them
+            row = AuditRow(at=morning.zero, what="instance not stored", times=times, detail=detail)
+            row.who, row.counted_as = "stow ::1" if counted_as else "", counted_as
+            session.add(row)
+    overview = Overview(database, {})
+    found, more = overview.not_stored(10)
+    assert ([(one.sender, one.instances) for one in found], more) == ([("stow ::1", 9999), ("", 2)], 0)
+    assert overview.failing(morning.zero) is None
+    database.dispose()
 
 
 def test_results_that_came_back_are_told_apart(database: Database, overview: Overview) -> None:
