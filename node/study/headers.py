@@ -81,7 +81,8 @@ def _read_header(open_file: Callable[[], BinaryIO], keywords: Iterable[str]) -> 
         try:
             held = getattr(header.get_item(tag), "value", None)
             value = header[tag].value
-            if held and value is None:  # its bytes are no value of its VR
+            no_value = held and value is None  # its bytes are none of its VR
+            if no_value or (tag in FUNCTIONAL_GROUPS and not isinstance(value, Sequence)):  # a text, for example
                 del header[tag]
             if isinstance(value, Sequence):
                 for item in value:

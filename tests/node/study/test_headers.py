@@ -204,6 +204,14 @@ def test_a_deflated_object_that_is_cut_off_is_not_read(tmp_path: Path) -> None:
         read_header(path, ["Modality"])
 
 
+def test_functional_groups_that_are_a_text_are_left_out(tmp_path: Path) -> None:
+    path = file_of(explicit(header()), tmp_path / "a.dcm", deflate=False)
+    path.write_bytes(path.read_bytes() + b"\x00\x52\x30\x92LO\x04\x00text")
+    read = read_header(path, ["Modality", "PerFrameFunctionalGroupsSequence"])
+    assert read.Modality == "MR"
+    assert "PerFrameFunctionalGroupsSequence" not in read
+
+
 def test_a_header_that_is_nested_without_end_says_so(tmp_path: Path) -> None:
     path = file_of(explicit(header()), tmp_path / "a.dcm", deflate=False)
     path.write_bytes(path.read_bytes() + NESTED)
