@@ -24,7 +24,7 @@ from node.config import (
     OrthancFeed,
     checks,
 )
-from node.config.check_result import CheckResult
+from node.config.check_result import CheckResult, one_for_each_key
 from node.config.post_back import DESTINATION as RECORDS_SERVER
 from node.config.reading import read_leniently
 from node.config.route_settings import with_settings
@@ -66,6 +66,7 @@ def check(config: Path, *, online: bool) -> int:
                 asked, "Contacting", console=complaints, transient=True, disable=not complaints.is_terminal
             )
         ]
+    results = one_for_each_key(results)
     _print_good(out, results)
     doubtful, bad = (reading.file.listed(one for one in results if one.state == state) for state in ("doubtful", "bad"))
     for state, lines in (("doubtful", doubtful), ("bad", bad)):

@@ -318,3 +318,14 @@ def test_a_system_that_allows_few_open_files_is_a_warning(
     code, (line,) = ask(place.text)
     assert code == 0
     assert re.search(r"node: the system allows \d+ open files; should be \d+ or more \(ulimit -Hn", line)
+
+
+def test_every_key_has_one_verdict(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    text = changed(place, "path: results", "path: data/results")  # a warning
+    place.path.write_text(text.replace(with_ports(place, "port: PAGE"), with_ports(place, "port: DIMSE")))
+    check(place.path, online=False)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    verdicts = [words for words in lines if words and words[0] in ("good", "doubtful", "bad")]
+    keys = [(words[1] if words[0] == "good" else words[2]).removesuffix(":") for words in verdicts]
+    assert {words[0] for words in verdicts} == {"good", "doubtful", "bad"}
+    assert len(set(keys)) == len(keys)
