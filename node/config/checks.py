@@ -58,6 +58,16 @@ def the_box(configuration: Configuration) -> Iterator[CheckResult]:
         yield CheckResult("run.box", "doubtful", f"pipelines run without a box, for {why_not}: {box.without_box()}")
 
 
+def environment(configuration: Configuration) -> Iterator[CheckResult]:
+    """Are the variables set that pipelines are to be given?"""
+    for index, name in enumerate(configuration.run.environment):
+        if name in os.environ:
+            yield CheckResult(f"run.environment.{index}", "good", f"{name} is set here, and handed to pipelines")
+        else:
+            sentence = f"{name}: is not set here; should be in the environment that the node is started with"
+            yield CheckResult(f"run.environment.{index}", "doubtful", sentence)
+
+
 # ---- files
 def files(configuration: Configuration) -> Iterator[CheckResult]:
     """Tokens, passwords and keys: are they there, and are they what they should be?"""
@@ -362,4 +372,4 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 # what keeps a node from starting, and what else is looked at without contacting anybody
 AT_START = (the_box, files, certificates, doubled_ports, overlaps)
-OFFLINE = (peers, reports, open_doors, *AT_START, certificate_dates, folders, ports, open_files)
+OFFLINE = (peers, reports, open_doors, environment, *AT_START, certificate_dates, folders, ports, open_files)

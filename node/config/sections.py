@@ -145,6 +145,25 @@ def _network(text: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     raise ValueError(f"should be an address or a network: {wider} for all of them, or {address} alone")
 
 
+_NOT_HANDED_ON = re.compile(
+    # what is loaded or run instead of what is installed, what the box itself sets, and what usually is a secret
+    r"LD_.*|DYLD_.*|PYTHON.*|GLIBC_.*|GCONV_PATH|BASH_ENV|ENV|PATH|HOME|TMPDIR|USER|LOGNAME|CONDYLE_.*"
+    r"|.*(TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|_KEY|PROXY).*",
+    re.IGNORECASE,
+)
+
+
+def _environment_name(name: str) -> str:
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", name) is None:
+        raise ValueError("should be the name of an environment variable alone: letters, digits and _, such as HF_HOME")
+    if _NOT_HANDED_ON.fullmatch(name) is not None:
+        raise ValueError(
+            "is not handed on: such variables change what is run or what the box is, or are secrets; "
+            "should be one that a library reads, such as HF_HOME"
+        )
+    return name
+
+
 def _off(value: object) -> object:
     return None if value == "off" else value
 
@@ -177,6 +196,7 @@ FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, PlainValidator(_network)]
 Name = Annotated[str, AfterValidator(_name)]
 AETitle = Annotated[str, AfterValidator(_ae_title)]
+EnvironmentName = Annotated[str, AfterValidator(_environment_name)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, AfterValidator(_host)]
 OwnHost = Annotated[str, AfterValidator(_own_host)]
@@ -315,6 +335,7 @@ class RunSettings(Section):
     memory_limit_mb: int = Field(default=16384, ge=512)
     keep_jobs_days: int = Field(default=30, ge=1)
     box: Literal["auto", "required", "off"] = "auto"  # whether these processes run in one: see `node.box`
+    environment: tuple[EnvironmentName, ...] = ()  # of the node's, besides what `node.box` passes on
 
 
 class Profile(Section):

@@ -271,7 +271,7 @@ class JobEngine:
         reads = (*paths_in_settings(self._configuration), *([key_file.absolute()] if key_file else ()))
         data = self._configuration.node.data if in_box else None
         limits = (run.time_limit_s, run.memory_limit_mb)
-        return Pool(size, *limits, to_load, data=data, reads=reads, node=self.executor_id)
+        return Pool(size, *limits, to_load, data=data, reads=reads, node=self.executor_id, environment=run.environment)
 
     def stop(self) -> None:
         """Stop at once; jobs under way go on from their last finished step at the next start."""

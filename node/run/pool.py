@@ -131,6 +131,8 @@ class Pool:
         What else they are to see in the box, to read.
     node
         The node's name among those that share the data folder.
+    environment
+        Names of the variables of this process that they are given besides the usual ones.
     """
 
     def __init__(
@@ -144,8 +146,9 @@ class Pool:
         data: Path | None = None,
         reads: Sequence[Path] = (),
         node: str = "",
+        environment: Sequence[str] = (),
     ) -> None:
-        self.size = size
+        self.size, self._environment = size, tuple(environment)
         self._data, self._reads, self._node = data, tuple(reads), node
         self._time_limit_s, self._memory_limit_mb = time_limit_s, memory_limit_mb
         self._to_load, self._clock = tuple(to_load), clock
@@ -269,7 +272,8 @@ class Pool:
 
     def _new(self, slot: int) -> Worker:
         threads = max(1, (os.cpu_count() or 1) // self.size)
-        environment = {name: os.environ.get(name, str(threads)) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        environment = {name: os.environ[name] for name in self._environment if name in os.environ}
+        environment |= {name: os.environ.get(name, str(threads)) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         if len(gpus) > 1:  # several were given to the node: one each
             environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]

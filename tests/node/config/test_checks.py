@@ -199,3 +199,13 @@ def test_root_and_a_data_folder_of_another_account_go_without_a_box(
     assert result.sentence.startswith(
         f"pipelines run without a box, for {tmp_path}/instances belongs to account 1000, and root in a box cannot"
     )
+
+
+def test_a_variable_for_pipelines_that_is_not_set_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", "/models")
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    configuration = Configuration.model_validate({"run": {"environment": ["HF_HOME", "TORCH_HOME"]}})
+    found = list(checks.environment(configuration))
+    assert [(one.key, one.state) for one in found] == [("run.environment.0", "good"), ("run.environment.1", "doubtful")]
+    assert "/models" not in found[0].sentence
+    assert found[1].sentence.startswith("TORCH_HOME: is not set here; should be")

@@ -105,6 +105,38 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     assert len(str(error.value).splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LD_PRELOAD",
+        "ld_preload",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PATH",
+        "HOME",
+        "BASH_ENV",
+        "CONDYLE_CONFIG",
+        "PGPASSWORD",
+        "HF_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "HTTPS_PROXY",
+        "A=B",
+        "1A",
+        "'A B'",
+        "''",
+        "'Ä'",
+    ],
+)
+def test_variables_that_undo_the_box_or_are_secrets_are_not_handed_on(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"config.yaml:1: run.environment.1: .*should be"):
+        read(written(tmp_path, f"run: {{environment: [HF_HOME, {name}]}}"))
+
+
+def test_names_of_variables_are_taken(tmp_path: Path) -> None:
+    names = ("HF_HOME", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TORCH_HOME", "nnUNet_results")
+    assert read(written(tmp_path, f"run: {{environment: [{', '.join(names)}]}}")).run.environment == names
+
+
 def test_a_secret_is_not_repeated_in_a_message(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as error:
         read(written(tmp_path, "receive:\n  dicomweb:\n    token: 4711123"))

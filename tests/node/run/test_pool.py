@@ -84,6 +84,22 @@ def test_a_pipeline_that_takes_too_much_memory_is_killed(bed: Bed) -> None:
         assert not alive(pid)
 
 
+def test_variables_that_are_named_are_handed_on_and_others_are_not(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", "/models")
+    monkeypatch.setenv("TORCH_HOME", "/others")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    workers = Pool(1, 60.0, 4096, environment=("HF_HOME", "NOT_SET"))
+    try:
+        workers.start()
+        workers.call(bed.request())
+        (pid,) = workers.pids
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        assert b"HF_HOME=/models" in environment
+        assert not [one for one in environment if one.startswith((b"TORCH_HOME=", b"NOT_SET="))]
+    finally:
+        workers.close()
+
+
 def test_a_pipeline_is_loaded_once_and_stays_warm(bed: Bed) -> None:
     with pool() as workers:
         for _ in range(3):
