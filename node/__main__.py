@@ -189,7 +189,7 @@ def jobs_list(
     state: Annotated[
         str | None, typer.Option(help="Only jobs in this state: queued, running, sending, done, unsuitable or failed.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="List at most this many jobs.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="List at most this many jobs.", min=1, max=1_000_000)] = 50,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep running and show changes as they happen.")] = False,
     config: JobsConfigOption = None,
 ) -> None:
@@ -265,6 +265,7 @@ def reroute(
         str | None, typer.Option("--since", help=f"All studies received since then. {SINCE_HELP}", metavar="WHEN")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="List every decision, however many there are.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Decide anew about old studies, after a change of routes, settings, destinations or models.
@@ -275,7 +276,7 @@ def reroute(
     """
     from node.commands.reroute import reroute as run
 
-    raise typer.Exit(run(studies or [], None if since_ is None else since(since_), config, dry_run=dry_run))
+    raise typer.Exit(run(studies or [], None if since_ is None else since(since_), config, dry_run=dry_run, every=all_))
 
 
 @app.command()

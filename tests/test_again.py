@@ -111,6 +111,29 @@ def files(node: RunningNode, folder: str, study: str) -> dict[str, bytes]:
     return {str(ds.SOPInstanceUID): path.read_bytes() for path, ds in found.items() if ds.StudyInstanceUID == study}
 
 
+def test_what_would_be_done_is_counted_first_and_its_list_is_not_longer_than_is_read(
+    node: RunningNode, slices: list[Path], said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.commands.reroute.LISTED", 2)
+    study = done_study(node, slices)
+    path = changed(node, settings={"method": "tricubic", "spacing": 3.5})
+    configuration = yaml.safe_load(path.read_text())
+    others = {f"other{number}": {**KNEE, "when": {"Modality": "CT"}} for number in range(4)}
+    path.write_text(yaml.safe_dump({**configuration, "routes": {**others, "knee": configuration["routes"]["knee"]}}))
+    assert reroute([study], None, path, dry_run=True) == 0
+    lines = said().splitlines()
+    assert lines[:2] == [
+        "dry run: nothing is changed; of 1 study, 1 job would be queued",
+        "5 decisions: 4 no match, 1 new job",
+    ]
+    assert [line.split()[2] for line in lines if line.startswith(study)] == ["knee", "other0"]
+    assert lines[-1] == "... and 3 more; --all lists them"
+    assert reroute([study], None, path, dry_run=True, every=True) == 0
+    told = said()
+    assert sum(line.startswith(study) for line in told.splitlines()) == 5
+    assert "--all" not in told
+
+
 def test_a_study_is_decided_anew_after_a_change_of_settings_and_the_new_job_follows_the_old(
     node: RunningNode, slices: list[Path], said: Said
 ) -> None:

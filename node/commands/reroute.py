@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,9 +23,11 @@ from node.reading import Readers
 from node.route.reroute import Action, Reroute, Rerouted, studies_since
 
 WHY_WIDTH = 40  # columns, at least
+LISTED = 50  # decisions; a large store has many
+BEGUN = (Action.NEW, Action.RESTART, Action.SEND)
 
 
-def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry_run: bool) -> int:
+def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry_run: bool, every: bool = False) -> int:
     """Decide anew about some studies, and print what becomes of each route.
 
     Parameters
@@ -37,6 +40,8 @@ def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry
         The configuration file; its routes are the ones that decide.
     dry_run
         Change nothing, only say what would be done.
+    every
+        List every decision; otherwise `LISTED`, those first that something comes of.
     """
     complaints = console(error=True)
     if not studies and since is None:
@@ -45,24 +50,39 @@ def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry
     with _rerouting(config) as (_, database, rerouting):
         chosen = [*studies, *(studies_since(database, since) if since else ())]
         found: list[Rerouted] = []
-        problems = 0
+        problems, not_decided = 0, list[str]()
         for study in dict.fromkeys(chosen):
             try:
                 found += rerouting.reroute(study, dry_run=dry_run)
             except (StudyNotFound, StillArriving, MustWait, ReadingFailed) as error:
                 unread = isinstance(error, MustWait | ReadingFailed)
-                complaints.print(f"study {study}: {error}" if unread else str(error), style="yellow", markup=False)
+                not_decided.append(f"study {study}: {error}" if unread else str(error))
                 # of what is not complete yet, the node takes care
                 problems += study in studies or unread
-    print_whole(console(), _table(found))
-    refused = [one for one in found if one.problem]
-    for one in refused:
-        complaints.print(f"route {one.route}: {one.problem}", style="red", markup=False)
-    begun = sum(one.action in (Action.NEW, Action.RESTART, Action.SEND) and not one.problem for one in found)
+    refused = [f"route {one.route}: {one.problem}" for one in found if one.problem]
+    shown = found if every else sorted(found, key=lambda one: one.action not in BEGUN)[:LISTED]
+    _print_counts(found, len(set(chosen)), dry_run=dry_run)
+    if shown:
+        print_whole(console(), _table(shown))
+    if more := len(found) - len(shown):
+        console().print(f"... and {more:,} more; --all lists them")
+    for lines, style in ((not_decided, "yellow"), (refused, "red")):
+        for line in lines if every else lines[:LISTED]:
+            complaints.print(line, style=style, markup=False)
+        if not every and (more := len(lines) - LISTED) > 0:
+            complaints.print(f"... and {more:,} more; --all lists them", style=style)
+    return NOT_RIGHT if problems or refused else OK
+
+
+def _print_counts(found: Sequence[Rerouted], studies: int, *, dry_run: bool) -> None:
+    begun = sum(one.action in BEGUN and not one.problem for one in found)
     told = "dry run: nothing is changed; of" if dry_run else "of"
     queued = "would be" if dry_run else "is" if begun == 1 else "are"
-    console().print(f"{told} {counted(len(set(chosen)), 'study')}, {counted(begun, 'job')} {queued} queued")
-    return NOT_RIGHT if problems or refused else OK
+    console().print(f"{told} {counted(studies, 'study')}, {counted(begun, 'job')} {queued} queued")
+    counts = Counter(one.action for one in found)
+    if counts:
+        decisions = ", ".join(f"{counts[action]:,} {action}" for action in Action if counts[action])
+        console().print(f"{counted(len(found), 'decision')}: {decisions}")
 
 
 def _table(found: Sequence[Rerouted]) -> Table:

@@ -21,7 +21,8 @@ def since(text: str) -> datetime:
     """
     moment = _moment(text.strip())
     if moment is None:
-        raise typer.BadParameter(f"--since: {text!r}: should be {SINCE_HELP[0].lower()}{SINCE_HELP[1:-1]}")
+        why = "is longer ago than any year; " if re.fullmatch(r"[0-9]+[mhdw]", text.strip(), re.ASCII) else ""
+        raise typer.BadParameter(f"--since: {text!r}: {why}should be {SINCE_HELP[0].lower()}{SINCE_HELP[1:-1]}")
     if moment > datetime.now(UTC):
         raise typer.BadParameter(f"--since: {text!r}: is in the future; should be a day that has begun")
     return moment

@@ -471,6 +471,11 @@ def test_an_empty_path_is_not_the_current_folder(
     assert "is empty; should be the path of a file or folder" in ended.stderr
 
 
+def test_a_limit_beyond_any_number_of_jobs_is_refused(condyle: Condyle) -> None:
+    ended = condyle("jobs", "list", "--limit", "9" * 30)
+    assert (ended.returncode, "--limit" in ended.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     "arguments", [("reroute", ""), ("reroute", "abc"), ("run", "p", ""), ("erase", "abc", "--yes")]
 )

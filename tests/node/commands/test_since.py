@@ -28,9 +28,18 @@ def test_a_day_begins_at_midnight_here() -> None:
     assert since("2026-11-20").astimezone().replace(tzinfo=None) == datetime(2026, 11, 20)
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "7", "7y", "2026-13-01", "-3d", "9999999w", "999999d", "\u0663d"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "7", "7y", "2026-13-01", "-3d", "9999999w", "999999d", "999999-01-01", "0001-01-01", "\u0663d"],
+)
 def test_anything_else_is_answered_with_what_would_be_right(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="should be how long ago, such as 90m, 12h, 7d or 2w"):
+        since(text)
+
+
+@pytest.mark.parametrize("text", ["999999d", "1" + "0" * 30 + "d"])
+def test_a_span_that_is_too_long_is_told_so(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=f"--since: '{text}': is longer ago than any year; should be how long"):
         since(text)
 
 
