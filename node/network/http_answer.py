@@ -25,7 +25,9 @@ from node.network.content_encoding import TOO_LARGE, UNSUPPORTED, UnsuitableBody
 from node.progress import goes_on
 
 LARGEST = 32 * 2**20  # bytes of an answer, unpacked; a page of 200 resources has some 500 kB
-VALUES = 1_000_000  # in one JSON answer, commas in texts counted with them: each takes some 100 bytes of memory
+SMALL = 4 * 2**20  # of one that says little: what was stored, what was found
+VALUES = 1_000_000  # in JSON that a reader process reads, commas in texts counted with them: each takes some 100 bytes,
+FEW_VALUES = 200_000  # and that this one reads: 500 studies, as a DICOMweb archive lists them, have some 75,000
 DEPTH = 64  # of JSON; the deepest FHIR and DICOM have some 20
 SLOWEST = 32 * 2**10  # bytes a second, both ways, once an answer takes longer than two silences
 CHUNK = 64 * 2**10  # bytes that are sent at a time
@@ -63,7 +65,7 @@ class HttpAnswer:
 
     def json(self) -> Any:
         """What the body says; raises `UnsuitableAnswer` as `read_json`."""
-        return read_json(self.body)
+        return read_json(self.body, FEW_VALUES)
 
 
 class HttpAsker:
@@ -195,16 +197,21 @@ class _Body:
         return self._file.tell()
 
 
-def read_json(body: bytes) -> Any:
+def read_json(body: bytes, values: int = VALUES) -> Any:
     """What a JSON body says; None of an empty one.
+
+    Parameters
+    ----------
+    values
+        How many there may be in it.
 
     Raises
     ------
     UnsuitableAnswer
         If it is no JSON, or has more values or is nested deeper than any real answer.
     """
-    if body.count(b",") + body.count(b"[") + body.count(b"{") > VALUES:
-        raise UnsuitableAnswer(f"has more than {VALUES:,} values")
+    if count_values(body) > values:
+        raise UnsuitableAnswer(f"has more than {values:,} values")
     try:
         content = json.loads(body) if body else None
     except (ValueError, RecursionError) as error:
@@ -226,6 +233,11 @@ def why_not_read(error: ValueError | RecursionError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"is not JSON: byte {error.start} is not {error.encoding.upper()}"
     return f"has a number of more than {sys.get_int_max_str_digits():,} digits"
+
+
+def count_values(body: bytes) -> int:
+    """How many values are in JSON at most; two of its encodings have a zero beside each of these characters."""
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 def _values(content: Any) -> Iterable[Any]:

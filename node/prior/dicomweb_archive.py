@@ -12,7 +12,7 @@ from dicom_sr.provenance import SERIES_MARK
 from node.config import DicomWebDestination
 from node.config.secret_files import bearer
 from node.errors import ConfigurationError, PeerUnavailable
-from node.network.http_answer import HttpAsker, UnsuitableAnswer, read_json, url_segment
+from node.network.http_answer import FEW_VALUES, SMALL, HttpAsker, UnsuitableAnswer, read_json, url_segment
 from node.network.tls import destination_context
 from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, ReportReference, earlier
 from node.prior.report import LARGEST, REPORT_CLASSES, Moment, Wanted
@@ -87,7 +87,7 @@ class DicomWebArchive:
         """A whole object as a Part 10 file, by WADO-RS."""
         study, series = _segment(reference.study_instance_uid), _segment(reference.series_instance_uid)
         path = f"studies/{study}/series/{series}/instances/{_segment(reference.sop_instance_uid)}"
-        status, content_type, body = self._request(path, {}, OBJECT)
+        status, content_type, body = self._request(path, {}, OBJECT, LARGEST)
         if status != 200:
             raise PeerUnavailable(f"{self._name}: HTTP {status} to WADO-RS")
         if content_type.split(";")[0].strip().lower() == "application/dicom":
@@ -102,21 +102,21 @@ class DicomWebArchive:
         self._http.close()
 
     def _ask(self, path: str, **query: str | list[str]) -> list[dict[str, Any]]:
-        status, _, body = self._request(path, query, JSON)
+        status, _, body = self._request(path, query, JSON, SMALL)
         if status in (204, 404):
             return []
         if status != 200:
             raise PeerUnavailable(f"{self._name}: HTTP {status} to QIDO-RS")
         try:
-            answers = read_json(body)
+            answers = read_json(body, FEW_VALUES)
         except UnsuitableAnswer as error:
             raise PeerUnavailable(f"{self._name}: the answer to QIDO-RS cannot be read") from error
         if not isinstance(answers, list) or len(answers) > ANSWERS:
             raise PeerUnavailable(f"{self._name}: gives more than {ANSWERS} answers to one question, or none")
         return [answer for answer in answers if isinstance(answer, dict)]
 
-    def _request(self, path: str, query: dict[str, Any], accept: str) -> tuple[int, str, bytes]:
-        """Status, content type and body of a GET, no larger than a report may be and no later than the deadline."""
+    def _request(self, path: str, query: dict[str, Any], accept: str, largest: int) -> tuple[int, str, bytes]:
+        """Status, content type and body of a GET, of so many bytes at most and no later than the deadline."""
         headers = {"Accept": accept}
         url = f"{self._destination.url.rstrip('/')}/{path}"
         try:
@@ -124,7 +124,7 @@ class DicomWebArchive:
                 key = f"destinations.{self._name}.token_file"
                 headers["Authorization"] = bearer(key, self._destination.token_file)
             answer = self._http.ask(
-                "GET", url, params=query, headers=headers, largest=LARGEST, within_s=self._deadline.left()
+                "GET", url, params=query, headers=headers, largest=largest, within_s=self._deadline.left()
             )
             return answer.status, answer.headers.get("Content-Type", ""), answer.body
         except ConfigurationError as error:  # a token that is not there yet

@@ -23,7 +23,7 @@ from node.config import OrthancFeed
 from node.database.states import AssociationOutcome
 from node.errors import PeerUnavailable
 from node.files import causes, file_name, write_whole
-from node.network.http_answer import HttpAsker, LargeAnswer, UnsuitableAnswer, url_segment
+from node.network.http_answer import SMALL, HttpAsker, LargeAnswer, UnsuitableAnswer, url_segment
 from node.receive.importer import spool
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, TooLarge
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
 CHANGES_AT_ONCE = 100
-LARGEST_ANSWER = 16 * 2**20
 LARGEST_NUMBER = 2**63  # of a change
 UNPACKED = {"Accept-Encoding": "identity"}
 NOT_ORTHANC = "the answer is not Orthanc's"
@@ -62,7 +61,7 @@ class _Server:
             If the server does not answer as Orthanc does.
         """
         try:
-            answer = self._http.ask("GET", self._url + path, largest=LARGEST_ANSWER)
+            answer = self._http.ask("GET", self._url + path, largest=SMALL)
             if answer.status != httpx.codes.OK:
                 raise PeerUnavailable(f"answered {answer.status}")
             content = answer.json()

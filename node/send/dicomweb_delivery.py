@@ -15,11 +15,15 @@ from node.config import DicomWebDestination
 from node.config.secret_files import bearer
 from node.errors import ConfigurationError, PeerUnavailable
 from node.files import parts_of
-from node.network.http_answer import HttpAnswer, HttpAsker, UnsuitableAnswer, url_segment
+from node.network.http_answer import SMALL, HttpAnswer, HttpAsker, UnsuitableAnswer, url_segment
 from node.network.tls import destination_context
 from node.send.delivery import Answer, F, Outcome, by_status
 
 REQUEST_BYTES, REQUEST_OBJECTS = 32 * 2**20, 64  # in one request, unless a single object is larger
+# What an answer about one object may have, and about none; 1 kB and 20 elements of XML for each are usual.
+ANSWER_BYTES, ANSWER_ELEMENTS = 16 * 2**10, 200
+EMPTY_BYTES, EMPTY_ELEMENTS = 256 * 2**10, 1000
+MATCHES_ELEMENTS = 20_000  # of an answer to a query that comes in XML
 FOR_GOOD = (400, 411, 413, 415)  # what was sent is wrong; every other error may pass, or be put right at the server
 
 
@@ -53,6 +57,7 @@ class DicomWebDelivery:
                 "POST",
                 "studies",
                 content=body,
+                largest=EMPTY_BYTES + ANSWER_BYTES * len(batch),
                 headers={
                     "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
                     "Accept": "application/dicom+json",
@@ -65,7 +70,7 @@ class DicomWebDelivery:
             return
         if not (response.is_success or code == 409):
             raise PeerUnavailable(f"{self._name}: {response.phrase}")
-        answers = _answers(response)
+        answers = _answers(response, len(batch))
         if len(batch) == 1 and "" in answers:  # about an object that it does not name
             answers.setdefault(batch[0].sop_instance_uid, answers[""])
         silent = f"HTTP {code}, and nothing about this object"
@@ -97,10 +102,11 @@ class DicomWebDelivery:
                 "GET",
                 f"studies/{url_segment(study)}/series/{url_segment(series)}/instances",
                 headers={"Accept": "application/dicom+json"},
+                largest=SMALL,
             )
             if response.status in (204, 404):
                 continue
-            matches = _data_sets(response) if response.status == 200 else None
+            matches = _data_sets(response, MATCHES_ELEMENTS) if response.status == 200 else None
             if matches is None:
                 return None
             found |= {str(uid) for match in matches if (uid := _first(match, "00080018"))}
@@ -114,7 +120,7 @@ class DicomWebDelivery:
         PeerUnavailable
             If it cannot be reached, or does not let us in.
         """
-        answer = self._ask("GET", "studies?limit=1", headers={"Accept": "application/dicom+json"})
+        answer = self._ask("GET", "studies?limit=1", headers={"Accept": "application/dicom+json"}, largest=SMALL)
         if answer.status in (401, 403) or answer.status >= 500:
             raise PeerUnavailable(f"{self._name}: {answer.phrase}")
         return f"answers HTTP {answer.status}"
@@ -160,10 +166,16 @@ def _parts(batch: Sequence[ObjectFile], boundary: str) -> Iterator[bytes]:
     yield f"--{boundary}--\r\n".encode()
 
 
-def _answers(response: HttpAnswer) -> dict[str, Answer]:
-    """What a Store Instances Response (PS3.18 I.2) says, by SOP Instance UID; nothing where the answer is none."""
+def _answers(response: HttpAnswer, objects: int) -> dict[str, Answer]:
+    """What a Store Instances Response (PS3.18 I.2) says, by SOP Instance UID; nothing where the answer is none.
+
+    Parameters
+    ----------
+    objects
+        How many it is about.
+    """
     answers = {}
-    for body in _data_sets(response) or ():
+    for body in _data_sets(response, EMPTY_ELEMENTS + ANSWER_ELEMENTS * objects) or ():
         for item in _items(body, "00081199"):  # ReferencedSOPSequence
             if uid := _first(item, "00081155"):
                 answers[str(uid)] = by_status(_number(_first(item, "00081196"), 0))
@@ -172,14 +184,22 @@ def _answers(response: HttpAnswer) -> dict[str, Answer]:
     return answers
 
 
-def _data_sets(response: HttpAnswer) -> list[dict[str, Any]] | None:
+def _data_sets(response: HttpAnswer, elements: int) -> list[dict[str, Any]] | None:
     """The data sets of an answer, in the DICOM JSON model (PS3.18 F), whichever it came in; None where it holds none.
 
     One that is to be alone comes in a list from some servers; some answer in XML (PS3.19 A.1) whatever is asked for.
+
+    Parameters
+    ----------
+    elements
+        How many the XML may have: each takes some hundred bytes of memory, and each attribute of one.
     """
     try:
         body = response.json()
     except UnsuitableAnswer:
+        # most elements have a tag that begins and one that ends; an attribute has an equals sign
+        if response.body.count(b"<") > 2 * elements or response.body.count(b"=") > 4 * elements:
+            return None
         try:
             root = ElementTree.fromstring(response.body)
             return [_json_model(root)] if _local(root) == "NativeDicomModel" else None

@@ -238,6 +238,34 @@ def test_a_server_that_says_nothing_is_asked_whether_it_has_the_object(out: Outg
     assert lines[second][0] == "waiting"
 
 
+@pytest.mark.parametrize("text", ["<a b=''/>", "<a>", '{"":0},'])
+def test_an_answer_that_says_more_than_there_is_to_say_is_not_read(
+    out: Outgoing, clock: HandClock, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """30 MB of any of these would take the node's parent 1.5 GB, and five seconds of the page."""
+    job = out.job("web")
+    server = Server(lambda: (200, text.encode() * (300_000 // len(text))))
+    with server.listen() as url:
+        drain(lane(out, clock, url=url))
+    (line,) = out.lines(job)
+    assert (line.state, line.answer) == ("waiting", "web: the answer is larger than 278528 bytes")
+
+
+@pytest.mark.parametrize("more", [b"<a/>" * 2_400, b"<a>" * 1_200 + b"</a>" * 1_200, b"<a b='' c='' d=''/>" * 1_700])
+def test_xml_of_more_elements_than_there_is_to_say_is_not_read(out: Outgoing, clock: HandClock, more: bytes) -> None:
+    job = out.job("web")
+    (line,) = out.lines(job)
+    value = f"<DicomAttribute tag='00081155'><Value>{line.sop_instance_uid}</Value></DicomAttribute>"
+    good = f"<DicomAttribute tag='00081199'><Item>{value}</Item></DicomAttribute>".encode()
+    answers = iter([b"<NativeDicomModel>" + good + filling + b"</NativeDicomModel>" for filling in (more, b"")])
+    server = Server(lambda: (200, next(answers)))
+    with server.listen() as url:
+        for expected in ("HTTP 200, and nothing about this object", "0x0000"):
+            drain(lane(out, clock, url=url))
+            assert [line.answer for line in out.lines(job)] == [expected]
+            clock.wait(300)
+
+
 def test_an_answer_in_xml_or_in_a_list_is_read(out: Outgoing, clock: HandClock) -> None:
     jobs = [out.job("web") for _ in range(3)]
     good, bad, listed = (out.lines(job)[0].sop_instance_uid for job in jobs)
