@@ -38,6 +38,7 @@ REFUSED = "record refused"
 MAXIMUM_BYTES = 64 * 2**20
 REQUEST_BYTES = 64 * 2**10  # of a request for a risk
 LONGEST_WAIT_S = 600.0
+MOST_WAITING = 32  # for answers: each holds a place at the port, of which an address has 64; further ones ask again
 FHIR_JSON = "application/fhir+json"
 QUESTION = {  # what may be left out of one for a risk
     "issuer": "the issuer of the patient ID",
@@ -84,6 +85,7 @@ class RecordsWeb:
     ) -> None:
         self._settings, self._intake, self._requests, self._refused = settings, intake, requests, refused
         self._proxies = proxies
+        self._waiting = 0
         self._room = Room()
         self._sign_in = SignIn("records", settings, proxies)
 
@@ -137,20 +139,23 @@ class RecordsWeb:
             return _outcome(503, "error", getattr(error, "strerror", None) or str(error))
         except SQLAlchemyError as error:
             return _database_away(error)
-        return await self._answered(job, _wait_s(request, self._settings.answer_wait_s))
+        return await self._answered(request, job, _wait_s(request, self._settings.answer_wait_s))
 
     async def risk_of_job(self, request: Request) -> Response:
         """Answer as `risk` did, or would have; waits only where ``Prefer: wait=SECONDS`` says so."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
-        return await self._answered(request.path_params["job"], _wait_s(request, 0.0))
+        return await self._answered(request, request.path_params["job"], _wait_s(request, 0.0))
 
-    async def _answered(self, job: str, wait_s: float) -> Response:
-        deadline = time.monotonic() + wait_s
+    async def _answered(self, request: Request, job: str, wait_s: float) -> Response:
+        deadline = time.monotonic() + (wait_s if self._waiting < MOST_WAITING else 0.0)
+        self._waiting += 1
         try:
             while True:
                 answer = await run_in_threadpool(self._requests.answer, job)
                 if answer.state is not AnswerState.UNDER_WAY or time.monotonic() >= deadline:
+                    return _response(answer)
+                if await request.is_disconnected():  # it leaves its place to one that waits
                     return _response(answer)
                 await anyio.sleep(LOOK_S)
         except JobNotFound as error:
@@ -161,6 +166,8 @@ class RecordsWeb:
             response = _database_away(error)
             response.headers["Content-Location"] = f"/risk/{job}"
             return response
+        finally:
+            self._waiting -= 1
 
     def _submitted(self, content: dict[str, Any]) -> str:
         patient_id = content.get("patient_id")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -167,6 +168,19 @@ def test_of_several_pipelines_the_request_may_name_one(usual: RunningNode) -> No
 
 
 # ---- what goes wrong
+def test_however_many_wait_the_next_is_told_where_to_ask_and_the_page_answers(usual: RunningNode, hold: Path) -> None:
+    first = ask(usual, NO_WAIT, index_date="2026-02-03")
+    request = f"GET /risk/{job_of(first)} HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=600\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        for _ in range(64):  # as many connections as an address has
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", usual.page), timeout=20))
+            client.sendall(request)
+        assert client.recv(65536).startswith(b"HTTP/1.1 202 ")
+        assert usual.get("/health/ready")["ready"]
+    hold.unlink()
+    until(lambda: ask_again(usual, first).status_code == 200, "those that went away have left their places")
+
+
 def test_a_request_outlives_the_node(usual: RunningNode, hold: Path) -> None:
     first = ask(usual, NO_WAIT, index_date="2026-01-07")
     until(lambda: runs(usual, "2026-01-07") == 1, "the pipeline runs")
