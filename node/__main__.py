@@ -162,7 +162,7 @@ def route(
 ) -> None:
     """Show which routes match each series and, clause by clause, why or why not.
 
-    Receives, runs and sends nothing. Exit code 1 if a file is left out, as it is no DICOM or cannot be read.
+    Receives, runs and sends nothing. Exit code 1 if a file cannot be read, or is named and is no DICOM.
     """
     from node.commands.route import route as run
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +24,8 @@ from node.errors import ConfigurationError, ReadingFailed, StorageAway
 from node.folders import files_below, no_file
 from node.route.decide import CompiledRoute, Decision, compile_routes, decide, keys
 from node.route.facts import Facts, series_facts, with_study
+
+CANNOT_BE_READ = "cannot be read"
 
 
 def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json: bool) -> int:
@@ -46,7 +48,7 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
     except ConfigurationError as error:
         raise ConfigurationError(f"{config}: {error}") from error
     out, complaints = console(), console(error=True)
-    left_out = LeftOut(complaints)
+    left_out = LeftOut(paths, complaints)
     studies = read_what_can_be_read(list(files_in(paths, left_out)), left_out)
     if not studies:
         complaints.print(f"{', '.join(map(str, paths))}: no DICOM files found", markup=False)
@@ -61,18 +63,27 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
     else:
         for study in studies:
             out.print(_tree(study, [decision for of, decision in decisions if of is study]))
-    return NOT_RIGHT if left_out.count else OK
+    return NOT_RIGHT if left_out.problems else OK
 
 
 class LeftOut:
-    """Names each file that is not used, with the reason; counts them."""
+    """Names each file that is not used, with the reason.
 
-    def __init__(self, complaints: Console) -> None:
-        self.complaints, self.count = complaints, 0
+    Parameters
+    ----------
+    named
+        Files and folders of the command line. What is no image is a problem where it is named itself; in a folder it
+        may lie beside images.
+    complaints
+        Where they are named.
+    """
+
+    def __init__(self, named: Collection[Path], complaints: Console) -> None:
+        self._named, self.complaints, self.problems = frozenset(named), complaints, 0
 
     def __call__(self, path: Path, reason: str) -> None:
         """Name one; its path and the reason are a sentence."""
-        self.count += 1
+        self.problems += path in self._named or reason.startswith(CANNOT_BE_READ)
         self.complaints.print(f"left out: {path} {reason}", style="yellow", markup=False)
 
 
@@ -117,7 +128,7 @@ def _facts(series: Series, asked: Sequence[str], left_out: LeftOut) -> Facts:
     unread |= found.unread
     for one in series.instances:
         if one.sop_instance_uid in unread:
-            left_out(one.path, f"cannot be read: {unread[one.sop_instance_uid]}")
+            left_out(one.path, f"{CANNOT_BE_READ}: {unread[one.sop_instance_uid]}")
     return replace(found, unread=unread)
 
 

@@ -40,7 +40,7 @@ def send(folder: Path, to: str, config: Path) -> int:
         complaints.print(f"--to: {to!r}: {config} has no such destination; it has: {known}", markup=False)
         return USAGE
     destination = configuration.destinations[to]
-    items, left_out, not_read = [], 0, LeftOut(complaints)
+    items, left_out, not_read = [], 0, LeftOut([folder], complaints)
     for kind, item in sorted(_items(files_in([folder], not_read), not_read), key=_order):
         if why := _not_taken(kind, item, destination.profile):
             left_out += 1
@@ -68,10 +68,10 @@ def send(folder: Path, to: str, config: Path) -> int:
                 complaints.print(f"{item.path}: {answer.text}", style="red", markup=False)
     finally:
         delivery.close()
-    others = {"left out": left_out, "not read": not_read.count}
+    others = {"left out": left_out, "not read": not_read.problems}
     more = "".join(f", {count} {what}" for what, count in others.items() if count)
     out.print(f"{len(items) - refused} of {len(items)} delivered to {to}{more}")
-    return NOT_RIGHT if refused or not_read.count else OK
+    return NOT_RIGHT if refused or not_read.problems else OK
 
 
 def _order(of: tuple[Kind | None, ObjectFile]) -> int:

@@ -333,12 +333,12 @@ def test_route_says_clause_by_clause_why_and_why_not(tmp_path: Path, knee: Path,
     path = configured(tmp_path, routes={"knee": KNEE, "wrist": {**KNEE, "when": {"BodyPartExamined": "WRIST"}}})
     (tmp_path / "notes.txt").write_text("no DICOM")
     ended = condyle("route", knee, tmp_path / "notes.txt", "-c", path)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 1, "a file that was named is left out"
     assert "route knee: matches" in ended.stdout
     assert "✓ BodyPartExamined: found KNEE, expected KNEE" in ended.stdout
     assert "route wrist: does not match" in ended.stdout
     assert "✗ BodyPartExamined: found KNEE, expected WRIST" in ended.stdout
-    assert "left out: notes.txt" in ended.stderr
+    assert "notes.txt is no DICOM instance" in ended.stderr
 
 
 def test_route_knows_the_sender_that_it_is_told(tmp_path: Path, knee: Path, condyle: Condyle) -> None:

@@ -81,6 +81,17 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_decided_about(
     assert "more than 3 items" in whys["1.2.1"]
 
 
+def test_what_is_no_image_is_a_problem_only_where_it_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIGURATION)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.dcm").write_bytes(part10(mr()))
+    (folder / "notes.txt").write_text("no image")
+    assert route([folder], config, calling_ae_title="", as_json=True) == 0
+    assert route([folder / "a.dcm", folder / "notes.txt"], config, calling_ae_title="", as_json=True) == NOT_RIGHT
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_folder_without_dicom_files_is_answered_in_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool

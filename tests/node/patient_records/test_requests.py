@@ -164,7 +164,8 @@ def test_of_several_pipelines_the_request_may_name_one(usual: RunningNode) -> No
     assert other.json()["code"]["text"] == "Knee osteoarthritis risk from the record"
     refused = ask(usual, pipeline="knee_super_resolution")
     assert refused.status_code == 422
-    assert "there are: knee_oa_risk, trial_risk" in reason(refused)
+    assert "pipeline: 'knee_super_resolution'" in reason(refused)
+    assert "should be one of: knee_oa_risk, trial_risk" in reason(refused)
 
 
 # ---- what goes wrong
