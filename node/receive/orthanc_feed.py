@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import time
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ LARGEST_NUMBER = 2**63  # of a change
 UNPACKED = {"Accept-Encoding": "identity"}
 NOT_ORTHANC = "the answer is not Orthanc's"
 LONGEST_PAUSE_S = 60.0
+BUSY_SHARE = 0.1  # of the time it is asked at most while it brings nothing new, however much more it says it has
 
 
 class _Server:
@@ -83,7 +85,7 @@ class _Server:
             last = int(answer["Last"])
             if not 0 <= last < LARGEST_NUMBER or len(new) > CHANGES_AT_ONCE:
                 raise PeerUnavailable(NOT_ORTHANC)
-            return _Changes(last, new, bool(answer["Done"]))
+            return _Changes(last, new, not answer["Changes"] or bool(answer["Done"]))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise PeerUnavailable(NOT_ORTHANC) from error
 
@@ -173,6 +175,7 @@ class FeedFollower:
         self._memory = store.receipts.folder / f"feed-{file_name(name)}.json"
         self._server = _Server(settings)
         self._pause_s = settings.poll_s
+        self._brought = False  # whether something new was stored when it was asked last
         self._loop = Loop(f"feed {name}", self._work, every_s=settings.poll_s)
 
     def start(self) -> None:
@@ -189,6 +192,7 @@ class FeedFollower:
 
     def _work(self) -> float:
         """Fetch what is there, if this process is to; the seconds until the next time."""
+        began = time.monotonic()
         try:
             more = self.poll() if self._leader_lock.is_mine() else False
         except (PeerUnavailable, OSError) as error:
@@ -196,7 +200,9 @@ class FeedFollower:
             log.warning("feed not reached", extra={"feed": self._name, "reason": str(error)})
             return self._pause_s
         self._pause_s = self._settings.poll_s
-        return 0.0 if more else self._pause_s
+        if not more:
+            return self._pause_s
+        return 0.0 if self._brought else min((time.monotonic() - began) * (1 / BUSY_SHARE - 1), self._pause_s)
 
     def poll(self) -> bool:
         """Fetch the next changes; whether there are more.
@@ -206,6 +212,7 @@ class FeedFollower:
         PeerUnavailable
             If the server does not answer as Orthanc does; nothing is skipped then.
         """
+        self._brought = False
         since = self._recall()
         if since is None:
             self._remember(self._server.changes("last").last)
@@ -224,6 +231,7 @@ class FeedFollower:
                 arrival.close(AssociationOutcome.LOST, reason)
                 raise
             arrival.close(AssociationOutcome.RELEASED)
+            self._brought = arrival.stored > 0
         if changes.last != since:
             self._remember(changes.last)
         return not changes.done and changes.last != since  # else it would be asked the same again at once

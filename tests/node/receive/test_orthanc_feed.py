@@ -293,6 +293,19 @@ def test_a_hostile_feed_is_a_reason_and_moves_nothing(body: bytes, store: Store,
             feed.poll()
 
 
+def test_a_server_that_has_always_more_and_nothing_new_is_asked_with_a_pause(
+    store: Store, leader_lock: LeaderLock
+) -> None:
+    nothing = whole(b'{"Last": 4, "Changes": [], "Done": false}')
+    other = {"ID": "a-1", "ChangeType": "StableSeries"}
+    more = whole(json.dumps({"Last": 5, "Changes": [other], "Done": False}).encode())
+    with serving([says(3), nothing, more]) as url:
+        feed = FeedFollower("pacs", OrthancFeed(url=url, poll_s=1000.0), store, leader_lock)
+        assert 0 < feed._work() < 1000.0
+        assert feed._work() == 1000.0
+        assert 0 < feed._work() < 1000.0
+
+
 def test_an_instance_that_cannot_be_named_or_read_holds_up_no_other(
     store: Store, leader_lock: LeaderLock, tmp_path: Path
 ) -> None:
