@@ -252,7 +252,7 @@ def test_the_name_of_a_pipeline_that_is_none_is_told_back_in_short(here: str, pe
     httpx.post(f"{here}/fhir", json=person, timeout=60)
     answer = httpx.post(f"{here}/risk", json={"patient_id": "P-1", "pipeline": "x" * 50_000}, timeout=60)
     assert answer.status_code == 422
-    assert "no pipeline 'xxx" in answer.text
+    assert "pipeline: 'xxx" in answer.text
     assert len(answer.content) < 500
 
 
