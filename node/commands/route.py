@@ -83,7 +83,7 @@ class LeftOut:
 
     def __call__(self, path: Path, reason: str) -> None:
         """Name one; its path and the reason are a sentence."""
-        self.problems += path in self._named or reason.startswith(CANNOT_BE_READ)
+        self.problems += path in self._named or CANNOT_BE_READ in reason
         self.complaints.print(f"left out: {path} {reason}", style="yellow", markup=False)
 
 

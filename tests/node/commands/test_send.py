@@ -88,3 +88,16 @@ def test_where_nothing_is_left_to_send_that_is_said(
 ) -> None:
     assert send(objects / "state", "results", configured(tmp_path, kinds=["report"])) == NOT_RIGHT
     assert "nothing that the destination takes" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_sent(
+    tmp_path: Path, objects: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (objects / "capture").read_bytes()
+    nested = b"\x40\x00\x75\x02SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 5000
+    (objects / "damaged").write_bytes(whole + nested)
+    assert send(objects, "results", configured(tmp_path)) == NOT_RIGHT
+    said = capsys.readouterr()
+    assert f"{len(KINDS)} of {len(KINDS)} delivered to results, 1 not read" in said.out
+    assert f"left out: {objects}/damaged" in said.err
+    assert "cannot be read" in said.err
