@@ -1,10 +1,15 @@
-"""A FHIR R4 server as a client sees it: ask for a patient's record, create a resource, look whether it is there."""
+"""A FHIR R4 server as a client sees it: ask for a patient's record, create a resource, look whether it is there.
+
+The pages of a record stay as they came: `read_page` and `record_bundle` are for a reader process.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
@@ -13,10 +18,23 @@ import httpx
 from node.config import FhirDestination, FhirServer
 from node.config.secret_files import bearer
 from node.errors import PeerRefused, PeerUnavailable
-from node.network.http_answer import HttpAnswer, HttpAsker, UnsuitableAnswer, url_segment
+from node.network.http_answer import (
+    SMALL,
+    VALUES,
+    HttpAnswer,
+    HttpAsker,
+    UnsuitableAnswer,
+    count_values,
+    read_json,
+    url_segment,
+)
 
-MAXIMUM_PAGES = 200
-RECORD_BYTES = 128 * 2**20  # of all pages of one record
+# of all pages of one record together
+MAXIMUM_PAGES = 1000
+RECORD_BYTES = 32 * 2**20  # a record of 1,000,000 values, which is as much as is read, has some 20 MB
+RECORD_S = 600.0
+
+LONGEST_ADDRESS = 8000  # characters
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # FHIR R4 2.24.0.1, and the underscore that some servers have
 PAGE = 200
 SEARCHES = (  # where a server has no $everything
@@ -35,6 +53,100 @@ UNAUTHORISED = {401, 403}
 
 class _TokenRefused(PeerRefused):
     """Not about what was asked but about who asks: a token that is missing, wrong or over."""
+
+
+class _TooMuch(PeerRefused):
+    """The record is larger than is read: to ask for it in another way would not make it smaller."""
+
+
+@dataclass(frozen=True)
+class FhirPage:
+    """What one page of a search says to whoever asks for the next."""
+
+    following: str  # the address of the next page; empty: it is the last one
+    patients: int  # that are on it
+    patient_id: str  # of the first of them; empty where it has none that is one
+
+
+@dataclass(frozen=True)
+class FhirRecord:
+    """A patient's record as a server gave it, in pages."""
+
+    base: str  # address of the server
+    patients: tuple[bytes, ...]  # what the search for the patient found
+    pages: tuple[bytes, ...]  # everything about the patient
+
+
+class _Budget:
+    """What the pages of one record may still take."""
+
+    def __init__(self) -> None:
+        self._bytes, self._values, self._pages = RECORD_BYTES, VALUES, MAXIMUM_PAGES
+        self._end = time.monotonic() + RECORD_S
+
+    def take(self, body: bytes) -> None:
+        """Count one page more.
+
+        Raises
+        ------
+        PeerRefused
+            If all of them are more than is read.
+        PeerUnavailable
+            If they take too long.
+        """
+        self._bytes -= len(body)
+        self._values -= count_values(body)
+        self._pages -= 1
+        if self._bytes < 0:
+            raise _TooMuch(f"the FHIR server's record has more than {RECORD_BYTES // 2**20} MB")
+        if self._values < 0:
+            raise _TooMuch(f"the FHIR server's record has more than {VALUES:,} values")
+        if self._pages < 0:
+            raise _TooMuch(f"the FHIR server's record has more than {MAXIMUM_PAGES} pages")
+        if time.monotonic() > self._end:
+            raise PeerUnavailable(f"the FHIR server's record takes more than {RECORD_S:.0f} s")
+
+
+def read_page(body: bytes) -> FhirPage:
+    """What a page says of the next one, and of patients.
+
+    Raises
+    ------
+    UnsuitableAnswer
+        If it is no JSON that is read, or names a next page in a way that is none.
+    """
+    page = _object(read_json(body))
+    patients = [resource for resource in _resources(page) if resource.get("resourceType") == "Patient"]
+    patient_id = patients[0].get("id") if patients else None
+    is_one = isinstance(patient_id, str) and ID.fullmatch(patient_id) and patient_id.strip(".")
+    links = (link for link in _dicts(page.get("link")) if link.get("relation") == "next")
+    following = next((str(link["url"]) for link in links if link.get("url")), "")
+    if len(following) > LONGEST_ADDRESS or not following.isprintable():
+        raise UnsuitableAnswer("has a next page with an address that is none")
+    return FhirPage(following, len(patients), str(patient_id) if is_one else "")
+
+
+def record_bundle(base: str, patients: Sequence[bytes], pages: Sequence[bytes]) -> dict[str, Any]:
+    """One bundle of all that is on the pages of a `FhirRecord`, whose parts the arguments are; each resource once.
+
+    Raises
+    ------
+    UnsuitableAnswer
+        If they are no JSON, or have too many values together.
+    """
+    if sum(map(count_values, (*patients, *pages))) > VALUES:
+        raise UnsuitableAnswer(f"has more than {VALUES:,} values")
+    found = (resource for page in patients for resource in _resources(_object(read_json(page))))
+    whole = {_name(resource): resource for resource in found if resource.get("resourceType") == "Patient"}
+    for page in pages:
+        whole.update((_name(resource), resource) for resource in _resources(_object(read_json(page))))
+    # the address of each on the server, so that its references lead there and to no other server's
+    entries = [{"fullUrl": f"{base}{name}", "resource": resource} for name, resource in whole.items()]
+    return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+
+
+def _name(resource: dict[str, Any]) -> str:
+    return f"{resource.get('resourceType')}/{resource.get('id')}"
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
@@ -63,7 +175,6 @@ class FhirClient:
         if server.token_file is not None:
             headers["Authorization"] = bearer(f"{key}.token_file", server.token_file)
         self._http = HttpAsker(server.timeout_s, base_url=server.url.rstrip("/") + "/", headers=headers)
-        self._left = RECORD_BYTES
 
     def __enter__(self) -> FhirClient:
         return self
@@ -75,36 +186,47 @@ class FhirClient:
         """End the connection."""
         self._http.close()
 
-    def record(self, patient_id: str) -> dict[str, Any] | None:
-        """Everything about the patient with that identifier as one bundle; None if the server knows none.
+    def record(self, patient_id: str, read: Callable[[bytes], FhirPage]) -> FhirRecord | None:
+        """Everything about the patient with that identifier; None if the server knows none.
+
+        Parameters
+        ----------
+        read
+            Calls `read_page` where it may be called.
 
         Raises
         ------
         PeerRefused
-            If the server says no, or knows several patients by that identifier.
+            If the server says no, knows several patients by that identifier, or gives more than is read.
         PeerUnavailable
-            If it cannot be reached.
+            If it cannot be reached, or is too slow.
         """
-        self._left = RECORD_BYTES
-        system = self._identifier_system
-        identifier = f"{system}|{patient_id}" if system else patient_id
+        system, budget = self._identifier_system, _Budget()
+
+        def search(path: str, query: dict[str, str]) -> Iterator[tuple[bytes, FhirPage]]:
+            return self._search(path, query, read, budget)
+
         try:
-            found = list(self._search("Patient", {"identifier": identifier}))
+            found = list(search("Patient", {"identifier": f"{system}|{patient_id}" if system else patient_id}))
         except _TokenRefused as error:  # to say that there is no record would be wrong
             raise PeerUnavailable(str(error)) from None
-        patients = [resource for resource in found if resource.get("resourceType") == "Patient"]
+        patients = sum(page.patients for _, page in found)
         if not patients:
             return None
-        if len(patients) > 1:
-            raise PeerRefused(f"the FHIR server knows {len(patients)} patients by that identifier")
-        logical_id = patients[0].get("id")
-        if not isinstance(logical_id, str) or not ID.fullmatch(logical_id) or not logical_id.strip("."):
+        if patients > 1:
+            raise PeerRefused(f"the FHIR server knows {patients} patients by that identifier")
+        logical_id = "".join(page.patient_id for _, page in found)
+        if not logical_id:
             raise PeerRefused("the FHIR server's Patient has no id, or one that is none")
-        whole = {f"{r.get('resourceType')}/{r.get('id')}": r for r in (*patients, *self._everything(logical_id))}
-        # the address of each on the server, so that its references lead there and to no other server's
-        base = str(self._http.base_url)
-        entries = [{"fullUrl": f"{base}{name}", "resource": resource} for name, resource in whole.items()]
-        return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+        pages: list[bytes] = []
+        try:
+            pages.extend(body for body, _ in search(f"Patient/{url_segment(logical_id)}/$everything", {}))
+        except _TooMuch:
+            raise
+        except PeerRefused:
+            for kind in SEARCHES:
+                pages.extend(body for body, _ in search(kind, {"patient": logical_id}))
+        return FhirRecord(str(self._http.base_url), tuple(body for body, _ in found), tuple(pages))
 
     def create(self, resource: dict[str, Any], unless: str = "") -> str:
         """Create a resource on the server; what it answered, in a few words.
@@ -137,7 +259,9 @@ class FhirClient:
         ------
         PeerRefused, PeerUnavailable
         """
-        answer = _json(self._asked_with_token("GET", kind, params={"identifier": identifier, "_count": "1"}))
+        answer = _json(
+            self._asked_with_token("GET", kind, params={"identifier": identifier, "_count": "1"}, largest=SMALL)
+        )
         return any(resource.get("resourceType") == kind for resource in _resources(answer))
 
     def fhir_version(self) -> str:
@@ -159,39 +283,33 @@ class FhirClient:
         except _TokenRefused as error:
             raise PeerUnavailable(str(error)) from None
 
-    def _everything(self, logical_id: str) -> Iterator[dict[str, Any]]:
-        try:
-            yield from self._search(f"Patient/{url_segment(logical_id)}/$everything", {})
-        except PeerRefused:
-            for kind in SEARCHES:
-                yield from self._search(kind, {"patient": logical_id})
-
-    def _search(self, path: str, query: dict[str, str]) -> Iterator[dict[str, Any]]:
-        """The resources of all pages of a search."""
-        answer = self._page(path, params={**query, "_count": str(PAGE)})
-        for _ in range(MAXIMUM_PAGES):
-            yield from _resources(answer)
-            links = (link for link in _dicts(answer.get("link")) if link.get("relation") == "next")
-            following = next((str(link["url"]) for link in links if link.get("url")), None)
-            if following is None:
-                return
+    def _search(
+        self, path: str, query: dict[str, str], read: Callable[[bytes], FhirPage], budget: _Budget
+    ) -> Iterator[tuple[bytes, FhirPage]]:
+        """All pages of a search."""
+        more: dict[str, Any] = {"params": {**query, "_count": str(PAGE)}}
+        while path:
+            body = self._asked("GET", path, **more).body
+            budget.take(body)
             try:
-                url = urljoin(str(self._http.base_url), following)
-                origin = _origin(httpx.URL(url))
-            except (ValueError, httpx.InvalidURL):
-                raise PeerRefused("the FHIR server's next page has an address that is none") from None
-            if origin != _origin(self._http.base_url):  # the token is for this server only
-                raise PeerRefused("the FHIR server's next page is on another server")
-            answer = self._page(url)
-        raise PeerRefused(f"the FHIR server's answer has more than {MAXIMUM_PAGES} pages")
+                page = read(body)
+                path, more = self._on_this_server(page.following), {}
+            except UnsuitableAnswer as error:
+                raise PeerRefused(f"the FHIR server's answer {error}") from None
+            yield body, page
 
-    def _page(self, path: str, **more: Any) -> dict[str, Any]:
-        """One page of a record, whose pages together have a limit."""
-        answer = self._asked("GET", path, **more)
-        self._left -= len(answer.body)
-        if self._left < 0:
-            raise PeerRefused(f"the FHIR server's record has more than {RECORD_BYTES // 2**20} MB")
-        return _json(answer)
+    def _on_this_server(self, following: str) -> str:
+        """The address of the next page; empty where there is none."""
+        if not following:
+            return ""
+        try:
+            url = urljoin(str(self._http.base_url), following)
+            origin = _origin(httpx.URL(url))
+        except (ValueError, httpx.InvalidURL):
+            raise UnsuitableAnswer("has a next page with an address that is none") from None
+        if origin != _origin(self._http.base_url):  # the token is for this server only
+            raise UnsuitableAnswer("has its next page on another server")
+        return url
 
     def _asked(self, method: str, path: str, **more: Any) -> HttpAnswer:
         # no URL in any message: it holds the patient's identifier
@@ -217,6 +335,10 @@ def _json(answer: HttpAnswer) -> dict[str, Any]:
         content = answer.json()
     except UnsuitableAnswer as error:
         raise PeerRefused(f"the FHIR server's answer {error}") from None
+    return _object(content)
+
+
+def _object(content: Any) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 

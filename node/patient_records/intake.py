@@ -11,8 +11,9 @@ from pathlib import Path
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import RecordSettings
+from node.network.fhir_client import FhirRecord
 from node.network.http_answer import why_not_read
-from node.patient_records.reading import ReadMessage, read_fhir, read_hl7
+from node.patient_records.reading import ReadMessage, read_fhir, read_fhir_record, read_hl7
 from node.patient_records.store import PatientRecords
 from node.reading import Reader
 from pipelines.records.fhir import read_bundle
@@ -110,6 +111,12 @@ class Intake:
             If it ended what reads it, or broke it.
         """
         read = self._reader.call(read_fhir, body, *self._issuers)
+        return self._bundle(read.records, read.refused)
+
+    def server_record(self, record: FhirRecord) -> IntakeSummary:
+        """What a FHIR server gave of a patient; raises as `bundle`."""
+        parts = (record.base, record.patients, record.pages)
+        read = self._reader.call(read_fhir_record, *parts, *self._issuers)
         return self._bundle(read.records, read.refused)
 
     def _bundle(self, records: Iterable[Record], left_out: Mapping[str, int]) -> IntakeSummary:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from datetime import date
@@ -12,7 +12,7 @@ from pathlib import Path
 from dicom_sr.errors import UnsuitableInput
 from node.config import Configuration
 from node.errors import PeerRefused, PeerUnavailable, ReaderDied, ReadingFailed
-from node.network.fhir_client import FhirClient
+from node.network.fhir_client import FhirClient, FhirPage, read_page
 from node.patient_records.intake import Intake
 from node.patient_records.store import PatientRecords
 from node.reading import Reader
@@ -60,6 +60,7 @@ class RecordLookUp:
     ) -> None:
         self._settings, self._records, self._reader = configuration.records, records, reader
         self._pauses_s = pauses_s
+        self._handing_over = threading.Lock()  # what is given to a reader is there several times meanwhile
 
     def for_study(self, pipeline: str, paths: Sequence[Path]) -> ClinicalContext | None:
         """The context for a pipeline on a study, up to the day of the study: what a job's first step asks for.
@@ -140,14 +141,14 @@ class RecordLookUp:
             return known
         try:
             with FhirClient(self._settings.fhir) as client:
-                bundle = client.record(who.patient_id)
+                record = client.record(who.patient_id, self._page)
+            if record is None:
+                return None
+            with self._handing_over:
+                Intake(self._records, self._settings, self._reader).server_record(record)
         except PeerRefused as error:
             log.warning("record not given", extra={"reason": str(error)})
             return None
-        if bundle is None:
-            return None
-        try:
-            Intake(self._records, self._settings, self._reader).bundle(json.dumps(bundle).encode())
         except ReaderDied:  # not the record's fault, perhaps
             raise
         except ReadingFailed as error:
@@ -155,3 +156,7 @@ class RecordLookUp:
         except IdentityMismatch as error:
             raise UnsuitableInput(f"the FHIR server's record is not of one person: {error}") from error
         return self._records.get(who.patient_id, who.issuer)
+
+    def _page(self, body: bytes) -> FhirPage:
+        with self._handing_over:
+            return self._reader.call(read_page, body)

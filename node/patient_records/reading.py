@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dicom_sr.errors import UnsuitableInput
+from node.network.fhir_client import record_bundle
 from node.network.http_answer import UnsuitableAnswer, read_json
 from pipelines.records.fhir import read_bundle
 from pipelines.records.hl7 import Incoming, read_message
@@ -72,6 +73,20 @@ def read_fhir(body: bytes, issuers: dict[str, str], default_issuer: str) -> Read
     """
     with _no_search_for_cycles():
         read = read_bundle(json_object(body), issuers, default_issuer)
+    _require_few(read.records)
+    return ReadBundle(tuple(read.records), dict(read.refused))
+
+
+def read_fhir_record(
+    base: str, patients: tuple[bytes, ...], pages: tuple[bytes, ...], issuers: dict[str, str], default_issuer: str
+) -> ReadBundle:
+    """Read what a FHIR server gave of a patient (`node.network.fhir_client.FhirRecord`); raises as `read_fhir`."""
+    with _no_search_for_cycles():
+        try:
+            bundle = record_bundle(base, patients, pages)
+        except UnsuitableAnswer as error:
+            raise NotJson(str(error).removeprefix("is ")) from None
+        read = read_bundle(bundle, issuers, default_issuer)
     _require_few(read.records)
     return ReadBundle(tuple(read.records), dict(read.refused))
 

@@ -18,7 +18,8 @@ from starlette.routing import Route
 
 from node.config import FhirServer
 from node.errors import ConfigurationError, PeerRefused, PeerUnavailable
-from node.network.fhir_client import FhirClient
+from node.network.fhir_client import FhirClient, FhirPage, read_page, record_bundle
+from node.network.http_answer import UnsuitableAnswer
 from tests.fhir_peer import FhirPeer, serving
 
 RISK = {"resourceType": "RiskAssessment", "identifier": [{"system": "urn:j", "value": "1"}]}
@@ -105,15 +106,16 @@ def searched(body: object) -> bytes:
 def test_a_patient_whose_id_is_none_is_a_refusal_and_no_address(patient: dict[str, object]) -> None:
     entry = {"resource": {"resourceType": "Patient", **patient}}
     with answering(200, searched({"entry": [entry]})) as client, pytest.raises(PeerRefused, match="id"):
-        client.record("4711")
+        client.record("4711", read_page)
 
 
 def test_an_id_with_an_underscore_is_one_that_some_servers_have() -> None:
     entry = {"resource": {"resourceType": "Patient", "id": "a_1"}}
     with answering(200, searched({"entry": [entry]})) as client:
-        record = client.record("4711")
+        record = client.record("4711", read_page)
     assert record is not None
-    assert [one["fullUrl"].rsplit("/", 1)[1] for one in record["entry"]] == ["a_1"]
+    bundle = record_bundle(record.base, record.patients, record.pages)
+    assert [one["fullUrl"].rsplit("/", 1)[1] for one in bundle["entry"]] == ["a_1"]
 
 
 def test_a_record_that_is_too_large_is_told_in_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +123,7 @@ def test_a_record_that_is_too_large_is_told_in_megabytes(monkeypatch: pytest.Mon
     entry = {"resource": {"resourceType": "Patient", "id": "a", "text": "x" * 600_000}}
     refusal = pytest.raises(PeerRefused, match="record has more than 1 MB")
     with answering(200, searched({"entry": [entry]})) as client, refusal:
-        client.record("4711")
+        client.record("4711", read_page)
 
 
 @pytest.mark.parametrize("following", ["http://[", "//[x", "?a=\u0000", "http://elsewhere/", "\ud800", "http://a:b/"])
@@ -130,7 +132,7 @@ def test_a_next_page_that_leads_nowhere_is_a_refusal(following: str) -> None:
         answering(200, searched({"link": [{"relation": "next", "url": following}]})) as client,
         pytest.raises(PeerRefused, match=r"next page|address"),
     ):
-        client.record("4711")
+        client.record("4711", read_page)
 
 
 @pytest.mark.parametrize(
@@ -138,4 +140,67 @@ def test_a_next_page_that_leads_nowhere_is_a_refusal(following: str) -> None:
 )
 def test_a_record_that_cannot_be_read_is_a_refusal_with_a_reason(body: bytes, sentence: str) -> None:
     with answering(200, body) as client, pytest.raises(PeerRefused, match=sentence):
-        client.record("4711")
+        client.record("4711", read_page)
+
+
+@contextmanager
+def endless(page: bytes) -> Iterator[tuple[FhirClient, list[str]]]:
+    """A client of a server that knows one patient, of whom each page is followed by another; what it was asked."""
+    asked: list[str] = []
+
+    def answer(request: Request) -> Response:
+        asked.append(request.url.path)
+        if request.url.path.endswith("/Patient"):
+            return Response(searched({"entry": [{"resource": {"resourceType": "Patient", "id": "a"}}]}))
+        following = searched([{"relation": "next", "url": f"{request.url.path}?n={len(asked)}"}])
+        return Response(b'{"link": %b, "entry": [%b]}' % (following, page))
+
+    app = Starlette(routes=[Route("/{path:path}", answer)])
+    with serving(app) as url, FhirClient(FhirServer(url=url)) as client:
+        yield client, asked
+
+
+def test_the_pages_of_a_record_have_one_limit_of_values_together() -> None:
+    """Each is within the limit; 30 of them, packed in 152 kB, took the node's parent 3.5 GB."""
+    page, refusal = b'{"resource": {"a": [' + b"0," * 400_000 + b"0]}}", "record has more than 1,000,000 values"
+    with endless(page) as (client, asked), pytest.raises(PeerRefused, match=refusal):
+        client.record("4711", read_page)
+    assert len(asked) == 1 + 3
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "kind", "sentence", "asked_at_most"),
+    [
+        ("MAXIMUM_PAGES", 5, PeerRefused, "more than 5 pages", 6),
+        ("RECORD_S", 0.0, PeerUnavailable, "takes more than 0 s", 1),
+    ],
+)
+def test_the_pages_of_a_record_have_limits_of_number_and_time(
+    limit: str, value: float, kind: type[Exception], sentence: str, asked_at_most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"node.network.fhir_client.{limit}", value)
+    with endless(b"{}") as (client, asked), pytest.raises(kind, match=sentence):
+        client.record("4711", read_page)
+    assert len(asked) == asked_at_most
+
+
+def test_what_a_page_says_is_read_where_the_caller_says() -> None:
+    read: list[bytes] = []
+
+    def reader(body: bytes) -> FhirPage:
+        read.append(body)
+        return FhirPage("", 1, "a")
+
+    with answering(200, b"anything") as client:
+        record = client.record("4711", reader)
+    assert record is not None
+    assert read == [b"anything"] * 2 == [*record.patients, *record.pages]
+
+
+def test_pages_are_put_together_once_more_within_the_limit() -> None:
+    page = searched({"entry": [{"resource": {"resourceType": "Observation", "id": "o", "a": [0] * 400_000}}]})
+    with pytest.raises(UnsuitableAnswer, match="more than 1,000,000 values"):
+        record_bundle("http://a/", [], [page] * 3)
+    patient = searched({"entry": [{"resource": {"resourceType": "Patient", "id": "p"}}, {"resource": {"id": 7}}]})
+    bundle = record_bundle("http://a/", [patient], [page, page])
+    assert [entry["fullUrl"] for entry in bundle["entry"]] == ["http://a/Patient/p", "http://a/Observation/o"]
