@@ -125,12 +125,13 @@ class Node:
         readers = Readers(instances=instances if checks.boxed(configuration) else None)
         stack.callback(readers.close)  # also where the start fails before there is anything to stop
         look_up = RecordLookUp(configuration, patient_records, readers)
+        priors = PriorReports(configuration, database, patient_records, readers)
         job_engine = JobEngine(
             configuration,
             database,
             readers,
             contexts=lambda job, paths: look_up.for_study(job.pipeline, paths),
-            priors=PriorReports(configuration, database, patient_records, readers),
+            priors=priors,
         )
         job_engine.start()
         stack.callback(job_engine.stop)
@@ -150,7 +151,8 @@ class Node:
         )
         deciding.start()
         stack.callback(deciding.stop)
-        stack.callback(readers.close)  # first, so that nothing waits for what is being read
+        stack.callback(readers.close)  # first, so that nothing waits for what is being read or asked for
+        stack.callback(priors.stop)
         problems = {
             "receipts": receipt_import.problem,
             "decisions": deciding.problem,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
 from contextlib import suppress
+from io import BytesIO
 from typing import Any
 
 from pynetdicom import _config, evt
@@ -14,10 +14,14 @@ from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.transport import AssociationSocket
 
 _config.LOG_HANDLER_LEVEL = "none"  # its own log of events quotes data sets
+_config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = (
+    False  # made for its log, whether that is kept or not
+)
 
 ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S = 30.0, 10.0
 MAXIMUM_PDU_SIZE = 131072
 LARGEST_MESSAGE = 64 * 1024  # bytes of an answer of a peer; an honest one has some hundred
+QUEUED_MESSAGES, QUEUED_BYTES = 64, 2**20  # of an association, that wait to be taken
 
 
 def _close_socket(connection: AssociationSocket) -> None:
@@ -51,38 +55,37 @@ def _get_unless_awaited(self: DIMSEServiceProvider, block: bool = False) -> Any:
 
 DIMSEServiceProvider.get_msg = _get_unless_awaited  # type: ignore[method-assign]
 
+_is_ready: Any = AssociationSocket.ready
+
+
+def _is_ready_unless_full(self: AssociationSocket) -> bool:
+    """Whether there is something to read, and room for it: pynetdicom 3.0 queues all that a peer sends, taken or not.
+
+    Where messages wait, the rest waits in the network, and the peer with it.
+    """
+    waiting = self.assoc.dimse.msg_queue
+    if waiting.queue and not getattr(self, "condyle_cut", False):
+        with waiting.mutex:
+            messages = [message for _, message in waiting.queue if message is not None]
+        if len(messages) >= QUEUED_MESSAGES or sum(map(_carried_bytes, messages)) >= QUEUED_BYTES:
+            return False
+    ready: bool = _is_ready.fget(self)
+    return ready
+
+
+def _carried_bytes(primitive: Any) -> int:
+    """The bytes of what a message carries with it."""
+    return sum(part.getbuffer().nbytes for part in vars(primitive).values() if isinstance(part, BytesIO))
+
+
+AssociationSocket.ready = property(_is_ready_unless_full)  # type: ignore[method-assign, assignment]
+
 
 def no_delay(event: evt.Event) -> None:
     """Send small packets at once: else the kernel holds back the end of each object for the peer's ACK, 40 ms."""
     connection = event.assoc.dul.socket
     if connection is not None and connection.socket is not None:
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def bounded(event: evt.Event, larger: Mapping[type[DIMSEMessage], int] | None = None) -> None:
-    """End the association at a PDU that is longer than was agreed, or an endless message: pynetdicom keeps all of it.
-
-    Parameters
-    ----------
-    event
-        The opening of the connection.
-    larger
-        Bytes of the kinds of message that may have more than `LARGEST_MESSAGE`.
-    """
-    association, limits = event.assoc, larger or {}
-    connection: Any = association.dul.socket  # there is one: it has just been opened
-    read = connection.recv
-
-    def recv(count: int) -> bytearray:
-        if count > MAXIMUM_PDU_SIZE:
-            raise ConnectionError("a PDU is longer than agreed")
-        message = association.dimse.message
-        if message is not None and held_bytes(message) > limits.get(type(message), LARGEST_MESSAGE):
-            raise ConnectionError("a message is longer than any honest one")
-        data: bytearray = read(count)
-        return data
-
-    connection.recv = recv
 
 
 def held_bytes(message: DIMSEMessage) -> int:

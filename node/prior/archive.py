@@ -51,6 +51,11 @@ class Deadline:
         self._name, self._seconds, self._clock = name, seconds, clock
         self._end = clock() + seconds
 
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no time left."""
+        return self._clock() >= self._end
+
     def left(self) -> float:
         """Seconds that are left.
 

@@ -13,7 +13,8 @@ from pynetdicom.dimse_messages import C_STORE_RQ
 from dicom_sr.provenance import SERIES_MARK
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
-from node.network.requestor import ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S, MAXIMUM_PDU_SIZE, bounded, no_delay
+from node.network.associations import Associations, leave
+from node.network.requestor import ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S, MAXIMUM_PDU_SIZE
 from node.network.sop_classes import (
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
@@ -28,6 +29,8 @@ FIND, GET, MOVE = (
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
 )
+CHARACTER_SET = 0x00080005
+LONGEST_VALUE = 1024  # bytes; UIDs and patient IDs have 64 at most
 SUCCESS, PENDING, OUT_OF_RESOURCES = 0x0000, (0xFF00, 0xFF01), 0xA700
 
 Received = Callable[[str, float], bytes]  # an instance that came to the node's port: SOP Instance UID, patience
@@ -46,6 +49,8 @@ class DimseArchive:
         Waits for what a C-MOVE has sent to the node's own port.
     mismatches
         Takes down why a study of the same patient ID was left out.
+    associations
+        Those of all searches.
     """
 
     def __init__(
@@ -57,12 +62,15 @@ class DimseArchive:
         deadline: Deadline,
         received: Received,
         mismatches: list[str],
+        associations: Associations | None = None,
     ) -> None:
+        self._associations = associations or Associations()
         self._name, self._destination, self._ae_title = name, destination, ae_title
         self._retrieve, self._deadline, self._received = retrieve, deadline, received
         self._strangers = mismatches
         self._arrived: list[bytes] = []
         self._association: Association | None = None
+        self._midway = False  # in a question, whose answers have not all been taken
 
     # ---- questions
     def studies(self, wanted: Wanted) -> list[EarlierStudy]:
@@ -112,16 +120,18 @@ class DimseArchive:
     def _ask(self, query: Dataset) -> list[Dataset]:
         association = self._open()
         matches: list[Dataset] = []
-        self._timeouts(association)
+        self._begin(association)
         for status, match in association.send_c_find(query, FIND):
             self._deadline.left()
             answer = status.get("Status")  # none where the peer aborts or says nothing in time
             if answer in PENDING and match is not None:
-                matches.append(match)
+                matches.append(_asked_for(query, match))
                 if len(matches) > ANSWERS:
                     raise PeerUnavailable(f"{self._name}: gives more than {ANSWERS} answers to one question")
             elif answer != SUCCESS:
+                self._midway = answer is None
                 raise PeerUnavailable(f"{self._name}: {_said(answer)} to C-FIND")
+        self._midway = False
         return matches
 
     # ---- objects
@@ -149,21 +159,23 @@ class DimseArchive:
     def _get(self, reference: ReportReference) -> tuple[bytes | None, int | None]:
         association = self._open()
         self._arrived.clear()
-        self._timeouts(association)
+        self._begin(association)
         answer = None
         for status, _ in association.send_c_get(_identifier(reference), GET):
             self._deadline.left()
             answer = status.get("Status")
+        self._midway = False
         return (self._arrived[0] if self._arrived else None), answer
 
     def _move(self, reference: ReportReference) -> tuple[bytes | None, int | None]:
         """Have the archive send it to the node's own port, where the receiver stores it like anything else."""
         association = self._open()
-        self._timeouts(association)
+        self._begin(association)
         answer = None
         for status, _ in association.send_c_move(_identifier(reference), self._ae_title, MOVE):
             self._deadline.left()
             answer = status.get("Status")
+        self._midway = False
         if answer != SUCCESS:
             return None, answer
         return self._received(reference.sop_instance_uid, self._deadline.left()), answer
@@ -206,8 +218,7 @@ class DimseArchive:
                 ext_neg=roles or None,
                 tls_args=(destination_context(destination.tls), destination.host) if destination.tls else None,
                 evt_handlers=[
-                    (evt.EVT_CONN_OPEN, no_delay),
-                    (evt.EVT_CONN_OPEN, bounded, [{C_STORE_RQ: LARGEST}]),
+                    *self._associations.handlers({C_STORE_RQ: LARGEST}, within_s=left),
                     (evt.EVT_C_STORE, self._take),
                 ],
             )
@@ -220,20 +231,16 @@ class DimseArchive:
             raise PeerUnavailable(f"{self._name}: does not offer C-FIND")
         return association
 
-    def _timeouts(self, association: Association) -> None:
-        """No single answer may take longer than the whole search has left."""
+    def _begin(self, association: Association) -> None:
+        """A question begins; no single answer may take longer than the whole search has left."""
+        self._midway = True
         association.dimse_timeout = association.network_timeout = self._deadline.left()
 
     def close(self) -> None:
-        """Release the association, or abort it where no time is left."""
+        """Release the association; abort it where no time is left, or where the archive was left in the middle."""
         association, self._association = self._association, None
-        if association is None or not association.is_established:
-            return
-        try:
-            self._deadline.left()
-            association.release()
-        except PeerUnavailable:
-            association.abort()
+        if association is not None:
+            leave(association, abort=self._midway or self._deadline.is_over)
 
 
 def _identifier(reference: ReportReference) -> Dataset:
@@ -242,6 +249,17 @@ def _identifier(reference: ReportReference) -> Dataset:
     query.StudyInstanceUID, query.SeriesInstanceUID = reference.study_instance_uid, reference.series_instance_uid
     query.SOPInstanceUID = reference.sop_instance_uid
     return query
+
+
+def _asked_for(query: Dataset, match: Dataset) -> Dataset:
+    """What an answer says to the question, and nothing else that is kept until the last answer is here."""
+    for tag in list(match.keys()):
+        value = match.get_item(tag).value
+        if (tag not in query and tag != CHARACTER_SET) or (
+            isinstance(value, bytes | str) and len(value) > LONGEST_VALUE
+        ):
+            del match[tag]
+    return match
 
 
 def _said(answer: int | None) -> str:

@@ -19,6 +19,7 @@ from node.config import Configuration, DicomWebDestination, DimseDestination
 from node.database.connection import Database
 from node.database.tables import InstanceRow, JobRow, ObjectRow
 from node.errors import BeingStopped, JobFailed, NodeError, PeerUnavailable, ReadingFailed
+from node.network.associations import Associations
 from node.prior.archive import Deadline, PriorArchive, ReportReference
 from node.prior.dicomweb_archive import DicomWebArchive
 from node.prior.dimse_archive import DimseArchive
@@ -60,6 +61,7 @@ class PriorReports:
         self._configuration, self._database, self._reader = configuration, database, reader
         self._settings, self._default_issuer = configuration.priors, configuration.records.default_issuer
         folder = configuration.node.data.absolute() / "priors"
+        self._associations = Associations()
         self._own = OwnReports(folder, keys, database, self._default_issuer, reader)
 
     def find(self, job: JobRow, paths: Sequence[Path]) -> Prior | None:
@@ -103,6 +105,10 @@ class PriorReports:
                 continue
             self._own.keep(path, sop_instance_uid, header.who)
 
+    def stop(self) -> None:
+        """End searches under way; they raise `BeingStopped`."""
+        self._associations.stop()
+
     def purge(self) -> int:
         """Delete own reports that are older than the configuration says; how many."""
         return self._own.purge(self._settings.keep_days)
@@ -114,10 +120,12 @@ class PriorReports:
                 with closing(self._open(name, mismatches)) as archive:
                     found = self._look(name, archive, wanted, mismatches, silent)
             except PeerUnavailable as error:
+                self._associations.require_going_on()
                 log.warning("archive not searched", extra={"archive": name, "reason": str(error)})
                 silent.append(str(error))
                 continue
             except (RuntimeError, *MALFORMED) as error:  # what an archive may answer must not cost the job
+                self._associations.require_going_on()
                 log.warning("archive not searched", extra={"archive": name, "reason": type(error).__name__})
                 silent.append(f"{name}: its answers cannot be read")
                 continue
@@ -154,7 +162,16 @@ class PriorReports:
             return DicomWebArchive(name, destination, deadline, mismatches)
         assert isinstance(destination, DimseDestination)  # the configuration allows no other
         ae_title = self._configuration.node.ae_title
-        return DimseArchive(name, destination, ae_title, self._settings.retrieve, deadline, self._received, mismatches)
+        return DimseArchive(
+            name,
+            destination,
+            ae_title,
+            self._settings.retrieve,
+            deadline,
+            self._received,
+            mismatches,
+            self._associations,
+        )
 
     def _received(self, sop_instance_uid: str, patience_s: float) -> bytes:
         """What a C-MOVE has brought to the node's own port, once its receipt is in the records.
@@ -200,6 +217,7 @@ class PriorReports:
                 with closing(self._open(source, [])) as archive:
                     yield self._normalised(archive.fetch(reference))
             except (PeerUnavailable, RuntimeError, *MALFORMED) as error:
+                self._associations.require_going_on()
                 log.warning("archive not searched", extra={"archive": source, "reason": type(error).__name__})
 
     def _normalised(self, content: bytes | None) -> bytes | None:

@@ -20,15 +20,9 @@ from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 from dicom_sr.profile import ObjectFile
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
+from node.network.associations import Associations, leave
 from node.network.commitment_information import MAXIMUM_BYTES, Information, NotTaken, read_information
-from node.network.requestor import (
-    ACSE_TIMEOUT_S,
-    CONNECT_TIMEOUT_S,
-    MAXIMUM_PDU_SIZE,
-    bounded,
-    no_delay,
-    refusal,
-)
+from node.network.requestor import ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S, MAXIMUM_PDU_SIZE, refusal
 from node.network.sop_classes import (
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
@@ -50,9 +44,24 @@ Report = Callable[[Information, int], None]  # what an N-EVENT-REPORT says, and 
 
 
 class DimseDelivery:
-    """An association with a peer that is opened when there is something to send and kept until `close`."""
+    """An association with a peer that is opened when there is something to send and kept until `close`.
 
-    def __init__(self, name: str, destination: DimseDestination, ae_title: str) -> None:
+    Parameters
+    ----------
+    name
+        The destination's, for messages.
+    destination
+        Who it is, and how long it may take.
+    ae_title
+        The node's, where the destination names none.
+    associations
+        Those of all deliveries.
+    """
+
+    def __init__(
+        self, name: str, destination: DimseDestination, ae_title: str, associations: Associations | None = None
+    ) -> None:
+        self._associations = associations or Associations()
         self._name, self._destination = name, destination
         self._ae_title = destination.calling_ae_title or ae_title
         self._association: Association | None = None
@@ -152,6 +161,7 @@ class DimseDelivery:
         association = self._established(ae)
         if association is None:
             return None
+        wanted = {item.sop_instance_uid for item in items}
         found: set[str] = set()
         try:
             for study, series in sorted({(item.study_instance_uid, item.series_instance_uid) for item in items}):
@@ -162,11 +172,11 @@ class DimseDelivery:
                     goes_on()
                     answer = status.get("Status")  # none where the peer aborts, as Orthanc does with strangers
                     if answer in PENDING and match is not None:
-                        found.add(str(match.get("SOPInstanceUID", "")))
+                        found |= wanted & {str(match.get("SOPInstanceUID", ""))}
                     elif answer != SUCCESS:
                         return None
         finally:
-            _release(association)
+            leave(association)
         return found
 
     def ask_commitment(self, transaction_uid: str, references: Sequence[Sequence[str]], report: Report) -> bool:
@@ -223,7 +233,7 @@ class DimseDelivery:
             arrived.wait(REPORT_WAIT_S)
             return True
         finally:
-            _release(association)
+            leave(association)
 
     def ping(self) -> str:
         """Ask the peer whether it is there (C-ECHO), on an association of its own; what it answered.
@@ -241,7 +251,7 @@ class DimseDelivery:
         try:
             status = association.send_c_echo()
         finally:
-            _release(association)
+            leave(association)
         if status.get("Status") != SUCCESS:
             raise PeerUnavailable(f"{self._name}: no answer to C-ECHO")
         return "answers C-ECHO"
@@ -249,7 +259,7 @@ class DimseDelivery:
     def close(self) -> None:
         """Release the association."""
         if self._association is not None:
-            _release(self._association)
+            leave(self._association)
             self._association = None
 
     # ---- associations
@@ -274,8 +284,7 @@ class DimseDelivery:
                 ext_neg=list(roles) or None,
                 tls_args=(destination_context(destination.tls), destination.host) if destination.tls else None,
                 evt_handlers=[
-                    (evt.EVT_CONN_OPEN, no_delay),
-                    (evt.EVT_CONN_OPEN, bounded, [{N_EVENT_REPORT_RQ: MAXIMUM_BYTES}]),
+                    *self._associations.handlers({N_EVENT_REPORT_RQ: MAXIMUM_BYTES}),
                     *handlers,
                 ],
             )
@@ -292,8 +301,3 @@ class DimseDelivery:
         if association.rejected_contexts:
             return None
         raise PeerUnavailable(f"{self._name}: {refusal(association)}")
-
-
-def _release(association: Association) -> None:
-    if association.is_established:
-        association.release()

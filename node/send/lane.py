@@ -27,6 +27,7 @@ from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import OutboxRow
 from node.errors import PeerUnavailable
 from node.files import digest_of
+from node.network.associations import Associations
 from node.progress import goes_on
 from node.send.commitment_requests import CommitmentRequests
 from node.send.delivery import MANDATORY, Answer, Delivery, Outcome
@@ -49,7 +50,13 @@ def back_off_s(attempts: int, first_s: float = FIRST_RETRY_S) -> float:
     return min(first_s * 2.0 ** min(attempts - 1, 30), LONGEST_RETRY_S)
 
 
-def open_delivery(name: str, destination: Destination, ae_title: str, key_file: Path | None = None) -> Delivery:
+def open_delivery(
+    name: str,
+    destination: Destination,
+    ae_title: str,
+    key_file: Path | None = None,
+    associations: Associations | None = None,
+) -> Delivery:
     """A way to the destination, nothing connected yet.
 
     Parameters
@@ -62,9 +69,11 @@ def open_delivery(name: str, destination: Destination, ae_title: str, key_file: 
         Ours, where the destination does not say another.
     key_file
         Opens objects that are sealed.
+    associations
+        Those of all deliveries.
     """
     if isinstance(destination, DimseDestination):
-        return DimseDelivery(name, destination, ae_title)
+        return DimseDelivery(name, destination, ae_title, associations)
     if isinstance(destination, DicomWebDestination):
         return DicomWebDelivery(name, destination)
     if isinstance(destination, FhirDestination):
@@ -95,6 +104,8 @@ class Lane:
         The node's data folder, where the objects lie.
     key_file
         Opens objects that are sealed.
+    associations
+        Those of all deliveries.
     """
 
     def __init__(
@@ -109,7 +120,9 @@ class Lane:
         *,
         data: Path,
         key_file: Path | None = None,
+        associations: Associations | None = None,
     ) -> None:
+        self._associations = associations or Associations()
         self._stop = stop or threading.Event()
         self._name, self._destination, self._database, self._clock = name, destination, database, clock
         self._ae_title, self._first_retry_s = ae_title, first_retry_s
@@ -118,7 +131,7 @@ class Lane:
         self._bugs: set[str] = set()  # what failed in a way that nobody thought of, and is in the log
         self._data, self._key_file = data, key_file
         self._commitments = CommitmentRequests(name, database, clock, data)
-        self._associations = destination.associations if isinstance(destination, DimseDestination) else 1
+        self._number = destination.associations if isinstance(destination, DimseDestination) else 1
 
     def is_due(self, session: Session, *, confirmations: bool) -> bool:
         """Whether `turn` has something to do.
@@ -150,6 +163,8 @@ class Lane:
                 self._try_job(job_id)
             confirmed = self._try_to_confirm()
         except PeerUnavailable as error:
+            if self._stop.is_set():  # which ends what a peer is slow about
+                return False
             self._failures += 1
             wait = timedelta(seconds=back_off_s(self._failures, self._first_retry_s))
             self._not_before = self._clock() + wait
@@ -164,7 +179,7 @@ class Lane:
         return job_id is not None or confirmed
 
     def _open(self) -> Delivery:
-        return open_delivery(self._name, self._destination, self._ae_title, self._key_file)
+        return open_delivery(self._name, self._destination, self._ae_title, self._key_file, self._associations)
 
     # ---- sending
     def _try_job(self, job_id: str) -> None:
@@ -202,7 +217,7 @@ class Lane:
         """
         with Session(self._database) as session:
             lines = outbox.waiting_lines(session, self._name, job_id, self._data)
-        deliveries = [self._open() for _ in range(self._associations)]
+        deliveries = [self._open() for _ in range(self._number)]
         for delivery in deliveries:
             delivery.announce(lines)
         try:

@@ -22,6 +22,7 @@ from node.config import Configuration, Destination, FolderDestination
 from node.database import job_states, outbox
 from node.database.connection import Database
 from node.database.tables import LaneRow
+from node.network.associations import Associations
 from node.progress import goes_on
 from node.send.lane import FIRST_RETRY_S, Clock, Lane
 
@@ -71,6 +72,7 @@ class Sender:
         self._name, self._claim_s = name or job_states.node_name(configuration), claim_s
         self._ours: set[str] = set()
         self._stop = threading.Event()
+        self._associations = Associations()
         self._lanes = {
             name: Lane(
                 name,
@@ -82,6 +84,7 @@ class Sender:
                 self._stop,
                 data=configuration.node.data.absolute(),
                 key_file=configuration.records.key_file,
+                associations=self._associations,
             )
             for name, destination in configuration.destinations.items()
         }
@@ -104,6 +107,7 @@ class Sender:
     def start(self) -> None:
         """Begin to send."""
         self._stop.clear()
+        self._associations.start()
         self._claimed = self._swept = -math.inf
         self._gone_seen_to = False
         for loop in (self._outbox, *self._loops.values()):
@@ -115,8 +119,9 @@ class Sender:
         for loop in (self._outbox, *self._loops.values()):
             loop.stop(timeout_s=0.0)  # all of them, before one is waited for
         deadline = time.monotonic() + STOP_PATIENCE_S
-        for loop in (self._outbox, *self._loops.values()):  # one that waits for a silent peer ends with the process
+        for loop in (self._outbox, *self._loops.values()):  # one that waits for a silent server ends with the process
             loop.stop(timeout_s=max(0.0, deadline - time.monotonic()))
+        self._associations.stop()
 
     def problem(self) -> str | None:
         """Why nothing, or not everything, is sent at the moment; None if it is. A peer that is away is no problem."""

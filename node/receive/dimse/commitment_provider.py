@@ -14,13 +14,14 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, build_role, evt
+from pynetdicom import AE, build_role
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 from sqlalchemy import select
@@ -35,6 +36,7 @@ from node.database.queries import in_chunks
 from node.database.states import CommitmentDirection, CommitmentState, ForbiddenTransition
 from node.database.tables import CommitmentRow, InstanceRow
 from node.errors import ConfigurationError, PeerUnavailable
+from node.network.associations import Associations, leave
 from node.network.commitment_information import (
     INVALID_ARGUMENT,
     RESOURCE_LIMITATION,
@@ -44,7 +46,6 @@ from node.network.commitment_information import (
     Reference,
     data_set,
 )
-from node.network.requestor import bounded, no_delay
 from node.network.sop_classes import StorageCommitmentPushModel
 from node.network.tls import client_context
 from node.progress import goes_on
@@ -67,6 +68,7 @@ REFERENCES_A_SECOND = 500  # that a slow peer takes in
 POLL_S = 1.0
 AT_ONCE = 100  # reports on one association
 CONNECT_S, ANSWER_S = 10.0, 30.0
+STOP_PATIENCE_S = 2.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 3600.0
 GIVE_UP_AFTER = timedelta(days=7)
 
@@ -132,19 +134,25 @@ class CommitmentProvider:
         # failures by transaction and when it was asked for last, the oldest first
         self._outcomes: dict[tuple[str, datetime], dict[Reference, int]] = {}
         self._loop = Loop("storage commitment", self._work, every_s=POLL_S)
+        self._associations = Associations()
         self._reporters: dict[str, Loop] = {}  # by name of the peer, from its first report on
 
     def start(self) -> None:
         """Begin to send reports."""
+        self._associations.start()
         self._loop.start()
 
     def stop(self) -> None:
-        """End after the reports that are being sent."""
-        self._loop.stop()
-        for reporter in self._reporters.values():  # all of them at once, before the first is waited for
-            reporter.stopping.set()
-        for reporter in self._reporters.values():
-            reporter.stop()
+        """End after the reports that are being sent; a peer that takes long over one gets it again."""
+        loops = (self._loop, *self._reporters.values())
+        for loop in loops:  # all of them at once, before the first is waited for
+            loop.stopping.set()
+        deadline = time.monotonic() + STOP_PATIENCE_S
+        for loop in loops:
+            loop.stop(max(0.0, deadline - time.monotonic()))
+        self._associations.stop()
+        for loop in loops:
+            loop.stop()
 
     def problem(self) -> str | None:
         """Why no reports are sent at the moment, or None."""
@@ -266,8 +274,8 @@ class CommitmentProvider:
                 self._settle(record, answer)
                 taken += not answer
         finally:
-            if association is not None and association.is_established:
-                association.release()
+            if association is not None:
+                leave(association)
         return taken
 
     def result_of(self, transaction_uid: str) -> Outcome:
@@ -373,7 +381,7 @@ class CommitmentProvider:
             ae_title=peer.ae_title,
             ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
             tls_args=tls,
-            evt_handlers=[(evt.EVT_CONN_OPEN, no_delay), (evt.EVT_CONN_OPEN, bounded)],
+            evt_handlers=self._associations.handlers(),
         )
         if not association.is_established:
             refused = "The peer refused the association" if association.is_rejected else "The peer cannot be reached"

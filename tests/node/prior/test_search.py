@@ -8,6 +8,8 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,18 @@ from sqlalchemy import text
 
 from node.config import Configuration
 from node.database.jobs import JobState
-from node.errors import JobFailed, ReaderDied
+from node.errors import BeingStopped, JobFailed, ReaderDied
 from node.network.sop_classes import StudyRootQueryRetrieveInformationModelFind
 from node.reading import HERE, Readers
 from node.reading.readers import P, R
 from node.receive.receiver import Receiver
+from tests.hostile_archive import HostileArchive, drip, flood, pending, then
 from tests.needs import missing, need_a_box
 from tests.node.prior.earlier import part10, report, site
 from tests.orthanc import Archive, Modality, OrthancMissing, free_port
 from tests.scp import end, listen, port_of
 from tests.serving import served
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -356,6 +360,33 @@ def test_a_silent_archive_costs_no_more_than_the_time_it_is_given(tmp_path: Path
                 prior = node.priors.find(node.job(), node.images())
             assert prior is not None
             assert prior.note["remark"]
+
+
+@pytest.mark.parametrize("filler", [0, 30_000], ids=["drips", "floods"])
+def test_an_archive_that_drips_or_floods_costs_no_more_than_the_time_it_is_given(tmp_path: Path, filler: int) -> None:
+    answer = pending(filler)
+    with HostileArchive(then(partial(flood, message=answer) if filler else drip)) as archive:
+        with site(tmp_path, **asking(hostile(archive), timeout_s=1.0 if filler else 0.4)) as node:
+            prior = node.priors.find(node.job(), node.images())
+        until(lambda: archive.ended, "the association is aborted")
+    assert prior is not None
+    assert prior.note["remark"].startswith("No earlier report could be searched in: pacs: ")
+    assert "did not answer within" in prior.summary or "more than 500 answers" in prior.summary
+
+
+def test_a_search_that_is_under_way_at_the_end_of_the_node_is_left_to_the_next_one(tmp_path: Path) -> None:
+    with HostileArchive(then(drip)) as archive, site(tmp_path, **asking(hostile(archive), timeout_s=60.0)) as node:
+        priors, job, images = node.priors, node.job(), node.images()
+        with ThreadPoolExecutor() as threads:
+            search = threads.submit(priors.find, job, images)
+            until(lambda: archive.opened, "the archive is asked")
+            priors.stop()
+            with pytest.raises(BeingStopped):
+                search.result()
+
+
+def hostile(archive: HostileArchive) -> dict[str, Any]:
+    return {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": archive.port}
 
 
 def test_an_archive_that_breaks_off_or_talks_nonsense_costs_no_job(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from node.database.connection import open_database
 from node.database.migrations import migrate
 from node.database.tables import LaneRow, OutboxRow
 from node.send.outbox import Sender, longest_s
+from tests.hostile_archive import HostileArchive, drip, then
 from tests.node.send.outgoing import Outgoing, Peer, destinations, outgoing, silent_peer
 from tests.orthanc import Archive, free_port
 from tests.postgres import Postgres
@@ -45,6 +46,25 @@ def test_a_dead_and_a_silent_peer_cost_the_others_nothing(out: Outgoing) -> None
         finally:
             stack.close()  # the silent peer hangs up, so that its thread need not wait for its time limit
             sender.stop()
+
+
+def test_a_peer_that_drips_does_not_keep_the_sender_and_gets_its_object_at_the_next_start(
+    out: Outgoing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.send.outbox.STOP_PATIENCE_S", 0.1)
+    with HostileArchive(then(drip)) as archive:
+        job = out.job("pacs")
+        sender = Sender(
+            destinations(pacs=Peer().destination(archive.port, timeout_s=120, associations=2)), out.database
+        )
+        sender.start()
+        until(lambda: archive.opened, "an object is on its way")
+        sender.stop()
+        until(lambda: archive.ended, "the association is over")
+        until(
+            lambda: not any(loop._thread.is_alive() for loop in sender._loops.values() if loop._thread), "and so is all"
+        )
+    assert out.states(job) == ["waiting"]
 
 
 def test_a_job_that_was_sent_when_the_node_died_is_closed(out: Outgoing) -> None:

@@ -34,6 +34,7 @@ from node.receive.dimse import commitment_provider
 from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
+from tests.hostile_archive import HostileArchive, drip, then
 from tests.node.receive.harness import RawPeer, Running, association, configuration, element, mr, p_data, pdv, put
 from tests.scp import end, listen
 from tests.waiting import until
@@ -302,6 +303,23 @@ def test_a_peer_that_cannot_be_reached_holds_up_no_report_to_others(tmp_path: Pa
                 requester.told()
                 assert [row.attempts for row in running.rows(CommitmentRow, peer="other")] == [0, 0]
                 silent.close()  # so that the node need not wait for it
+
+
+def test_a_peer_that_drips_does_not_keep_the_node_and_its_report_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commitment_provider, "STOP_PATIENCE_S", 0.1)
+    with HostileArchive(then(drip)) as archive:
+        peers = {"slow": Peer(ae_title="SLOW", host="127.0.0.1", port=archive.port)}
+        with provider(tmp_path, peers) as (reporting, database):
+            asked = one()
+            reporting.request("slow", asked)
+            reporting.start()
+            until(lambda: archive.opened > 1, "the report is on its way, after a look whether anybody listens")
+            reporting.stop()
+            until(lambda: archive.ended > 1, "the association is over")
+            with Session(database) as session:
+                assert session.get_one(CommitmentRow, asked.transaction_uid).state == "waiting"
 
 
 def test_a_request_on_a_slow_disk_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
