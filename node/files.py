@@ -16,6 +16,7 @@ A kill of the process, without a power cut, leaves the old file or the new one i
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -57,6 +58,8 @@ _LAWFUL = re.compile(
     r"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$))[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?", re.I | re.A
 )
 FULL = "no room is left on the disk"
+_libc = ctypes.CDLL(None)
+_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE, linux/falloc.h
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SQLITE_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 _POSTGRESQL_FULL = "53100"  # disk_full
@@ -107,6 +110,27 @@ def causes(error: BaseException) -> Iterator[BaseException]:
             seen.add(id(cause))
             yield cause
             left += [cause.__cause__, cause.__context__, getattr(cause, "orig", None)]
+
+
+def write_all(descriptor: int, *parts: bytes | memoryview) -> None:
+    """Write `parts`; a short write, as on a disk that is nearly full, is taken up where it stopped.
+
+    Raises
+    ------
+    OSError
+        If not all of it could be written.
+    """
+    wanted = sum(len(part) for part in parts)
+    written = os.writev(descriptor, parts)
+    if written < wanted:
+        rest = memoryview(b"".join(parts))[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Have the file system keep room for `size` bytes of a file, where it can and has it; its length stays."""
+    _libc.fallocate(descriptor, _KEEP_SIZE, ctypes.c_longlong(0), ctypes.c_longlong(size))
 
 
 def write_whole(path: Path, content: bytes, *, sync: Sync, mode: int = PRIVATE_FILE) -> None:

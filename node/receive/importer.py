@@ -42,7 +42,7 @@ from node.receive.packed_files import (
 )
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, TooLarge
-from node.receive.store.instance_files import Receipt, write_all
+from node.receive.store.instance_files import Receipt
 from node.receive.store.own_results import OwnResults
 from node.receive.store.part10 import has_mark, read_meta
 from node.receive.store.receipt_import import ReceiptImport
@@ -346,13 +346,16 @@ def spool(parts: Iterable[bytes], store: Store, arrival: Arrival) -> str:
         raise
     size = 0
     try:
-        for part in parts:
-            goes_on()
-            size += len(part)
-            if size > store.maximum_bytes:
-                raise TooLarge(Status.OUT_OF_RESOURCES, "The instance is larger than the node accepts")
-            write_all(fd, part)
-    except OSError as error:
+        try:
+            for part in parts:
+                goes_on()
+                size += len(part)
+                if size > store.maximum_bytes:
+                    raise TooLarge(Status.OUT_OF_RESOURCES, "The instance is larger than the node accepts")
+                store.write(fd, arrival, part)
+        finally:
+            os.close(fd)
+    except OSError as error:  # a share says only at the end that it is full
         store.drop(name)
         problem = store.trouble(error, arrival)
         arrival.failure("", problem)
@@ -364,8 +367,6 @@ def spool(parts: Iterable[bytes], store: Store, arrival: Arrival) -> str:
     except BaseException:
         store.drop(name)
         raise
-    finally:
-        os.close(fd)
     return name
 
 

@@ -31,7 +31,7 @@ from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
 from node.receive.status import NotStored, Status
 from node.receive.store.header import is_uid
 from node.receive.store.incoming import Arrival
-from node.receive.store.instance_files import Receipt, write_all
+from node.receive.store.instance_files import Receipt
 from node.receive.store.store import Store
 
 MAXIMUM_PARTS = 10_000
@@ -285,23 +285,25 @@ class _Spooled:
         try:
             if self._size > self._store.maximum_bytes:
                 raise NotStored(Status.OUT_OF_RESOURCES, "The instance is larger than the node accepts")
-            write_all(self._fd, data)
+            self._store.write(self._fd, self._arrival, data)
         except NotStored as error:
             self._fail(error)
-        except OSError as error:
-            self._fail(self._store.trouble(error, self._arrival))
 
     def finish(self, outcome: _Outcome, of: _PartType, study: str | None) -> None:
         """Store it, and note in `outcome` how that went."""
         if self._problem is None and of.problem:
             self._fail(NotStored(Status.CANNOT_UNDERSTAND, of.problem))
             outcome.not_supported.append(of.problem)
+        if self._problem is None:
+            fd, self._fd = self._fd, -1
+            try:
+                os.close(fd)
+            except OSError as error:  # a share says only now that it is full
+                self._fail(self._store.trouble(error, self._arrival))
         if self._problem is not None:
             self._arrival.failure("", self._problem)
             outcome.failed.append(("", "", int(self._problem.status)))
             return
-        os.close(self._fd)
-        self._fd = -1
         try:
             receipt = self._store.adopt(self._arrival, self._name, study, of.transfer_syntax_uid)
         except NotStored as error:

@@ -164,15 +164,19 @@ class Association(threading.Thread):
                 self._cut and outcome == AssociationOutcome.LOST
             ):  # else it had ended, and the peer did not close after our last word
                 outcome, reason = AssociationOutcome.CUT, self._cut
-            if self._incoming is not None:
-                self._incoming.discard()
-            if self._arrival is not None:
-                self._arrival.close(outcome, reason)
-            with contextlib.suppress(OSError):
-                self._socket.close()
-            if slot is not None:
-                slot.leave()
-            self._server.ended(self)
+            with contextlib.ExitStack() as ending:  # each of them, whatever becomes of the others; the last comes first
+                ending.callback(self._server.ended, self)
+                if slot is not None:
+                    ending.callback(slot.leave)
+                ending.callback(self._close)
+                if self._arrival is not None:
+                    ending.callback(self._arrival.close, outcome, reason)
+                if self._incoming is not None:
+                    ending.callback(self._incoming.discard)
+
+    def _close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.close()
 
     def cut(self, reason: str) -> None:
         """End the connection from another thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -9,15 +10,12 @@ from collections.abc import Callable
 from node.database.states import AssociationOutcome
 from node.receive.status import NotStored, Status
 from node.receive.store.header import Header, is_uid, read_header
-from node.receive.store.instance_files import InstanceFiles, Receipt, write_all
+from node.receive.store.instance_files import InstanceFiles, Receipt
 from node.receive.store.part10 import file_meta
 from node.receive.store.receipt_log import Closed, Noted, ReceiptLog, new_association_id
 from node.receive.store.refusals import Instance, Kind, Refusals
 
 log = logging.getLogger(__name__)
-
-
-CHECK_SPACE_EVERY = 64 * 2**20  # bytes of one instance
 
 
 class TooLarge(NotStored):
@@ -88,18 +86,18 @@ class Arrival:
     def note(self, what: str, **detail: object) -> None:
         """Put something into the audit trail, and into the log."""
         detail["association"] = self.id
-        self._receipts.append(Noted(self._clock(), what, "", detail))
+        self._receipts.record(Noted(self._clock(), what, "", detail))
         log.info(what, extra=detail)
 
     def close(self, outcome: AssociationOutcome, reason: str = "") -> None:
-        """Record the end; a second call changes nothing."""
+        """Record the end; a second call changes nothing, and a full disk does not make it fail."""
         if self._ended:
             return
         self._ended = True
         if self.metas_replaced:
             self.note("file meta replaced", instances=self.metas_replaced, first=self._first_replaced)
         entry = Closed(self.id, self._clock(), outcome, reason, self.stored, self.failed)
-        self._receipts.append(entry)
+        self._receipts.record(entry)
         if self.failed:
             self._refusals.write(self._clock())
         log.info(
@@ -130,7 +128,6 @@ class Incoming:
         self._arrival = arrival
         self._header: Header | None = None
         self._problem: NotStored | None = None
-        self._next_check = CHECK_SPACE_EVERY
         self._prefix = b""
         self._prefix_size = 0
         self._name = ""
@@ -163,17 +160,12 @@ class Incoming:
         try:
             if self._prefix:
                 self._header = read_header(parts[0], self.transfer_syntax_uid, whole=False)
-                write_all(self._fd, self._prefix, *parts)
+                self._files.write(self._fd, self._arrival, self._prefix, *parts)
                 self._prefix = b""
             else:
-                write_all(self._fd, *parts)
-            if self.size > self._next_check:
-                self._next_check += CHECK_SPACE_EVERY
-                self._files.require_room(self._arrival)
+                self._files.write(self._fd, self._arrival, *parts)
         except NotStored as error:
             self._fail(error)
-        except OSError as error:
-            self._fail(self._files.trouble(error, self._arrival))
 
     def commit(self) -> Receipt:
         """Make the instance durable under its final name and write its receipt.
@@ -224,8 +216,9 @@ class Incoming:
     def _fail(self, error: NotStored) -> None:
         self._problem = error
         if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1
+            with contextlib.suppress(OSError):  # a share says only now that it is full
+                os.close(fd)
         if self._name:
             self._files.drop(self._name)
             self._name = ""

@@ -30,7 +30,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from node.files import COPY_BYTES, PRIVATE_FILE, flush, free_bytes, make_folder, rename_new
+from node.files import COPY_BYTES, PRIVATE_FILE, flush, free_bytes, make_folder, rename_new, write_all
 from node.progress import goes_on
 from node.receive.status import NotStored, Status
 from node.receive.store.group_commit import GroupCommit
@@ -133,10 +133,26 @@ class InstanceFiles:
             self._open_partials.discard(name)
             raise self.trouble(error, None) from error
 
+    def write(self, fd: int, sender: Sender | None, *parts: bytes | memoryview) -> None:
+        """Append to a partial, with one system call: the one place where instances reach the disk, however they come.
+
+        Raises
+        ------
+        NotStored
+            0xA700, where less room than the floor would be left, or the disk does not take all of it.
+        """
+        size = sum(map(len, parts))
+        self.require_room(sender, size)
+        self._free -= size  # until it is looked at again
+        try:
+            write_all(fd, *parts)
+        except OSError as error:
+            raise self.trouble(error, sender) from error
+
     def drop(self, name: str) -> None:
-        """Remove a partial; nothing happens where it is gone."""
+        """Remove a partial; nothing happens where it is gone, and what cannot be removed is swept later."""
         self._open_partials.discard(name)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(self._spool + name)
 
     def header_of(self, path: Path, start: int, transfer_syntax_uid: str) -> Header:
@@ -337,27 +353,36 @@ class InstanceFiles:
                 flush(folder)
                 safe.update(uids)
         for uid in safe:
-            self.receipts.append(Synced(uid, began))
+            self.receipts.record(Synced(uid, began))  # without it, it is flushed once more the next time
         if safe:
             self.receipts.sync()
         return safe
 
     def free_bytes(self) -> int:
-        """Room on the store's file system for a process without privileges; looked at a few times a second."""
-        now = time.monotonic()
-        if now - self._space_checked > FREE_SPACE_CACHED_S:
-            self._free = free_bytes(self.instances)
-            self._space_checked = now
-            self._note_space(self._free < self.floor_bytes)
+        """Room on the store's file system for a process without privileges.
+
+        It is looked at a few times a second; in between, what this process writes is taken off.
+        """
+        if time.monotonic() - self._space_checked > FREE_SPACE_CACHED_S:
+            self._look_at_space()
         return self._free
 
     def note(self, what: str, detail: dict[str, Any]) -> None:
         """Put something into the audit trail."""
-        self.receipts.append(Noted(self.clock(), what, "", detail))
+        self.receipts.record(Noted(self.clock(), what, "", detail))
 
-    def require_room(self, sender: Sender | None) -> None:
-        """Raise `NotStored` 0xA700 below the floor; an association that met it once is refused to its end."""
-        low = self.free_bytes() < self.floor_bytes
+    def require_room(self, sender: Sender | None, size: int = 0) -> None:
+        """Raise `NotStored` 0xA700 where `size` bytes more would leave less room than the floor.
+
+        An association that met it once is refused to its end.
+        """
+        try:
+            low = self.free_bytes() - size < self.floor_bytes
+            if low:  # what was refused this moment is gone again
+                self._look_at_space()
+                low = self._free - size < self.floor_bytes
+        except OSError as error:
+            raise self.trouble(error, sender) from error
         if sender is not None:
             sender.disk_was_low = low = low or sender.disk_was_low
         if low:
@@ -391,6 +416,11 @@ class InstanceFiles:
         """End in order."""
         self.refusals.close()
         self.receipts.close()
+
+    def _look_at_space(self) -> None:
+        self._free = free_bytes(self.instances)
+        self._space_checked = time.monotonic()
+        self._note_space(self._free < self.floor_bytes)
 
     def _note_space(self, low: bool) -> None:
         if low != self._was_low:
@@ -466,13 +496,3 @@ def _require_as_whole(data: FileBytes, transfer_syntax_uid: str, stored: str) ->
         return
     if not cut_off_too:
         raise NotStored(Status.CANNOT_UNDERSTAND, "It ends in the middle of an element, and a whole one is stored")
-
-
-def write_all(fd: int, *parts: bytes | memoryview) -> None:
-    """Write `parts`; a short write (a full disk says so by the next one) is taken up where it stopped."""
-    wanted = sum(len(part) for part in parts)
-    written = os.writev(fd, parts)
-    if written < wanted:
-        rest = memoryview(b"".join(parts))[written:]
-        while rest:
-            rest = rest[os.write(fd, rest) :]

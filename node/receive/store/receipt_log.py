@@ -4,23 +4,34 @@ A receipt must be on disk before the answer goes out, and a database transaction
 receiving it. So a process appends one line per event with one system call; `node.receive.store.receipt_import` brings
 the lines into the database in batches, and after a crash brings in what the dead process left. The lock on the file
 says whether its process lives. A database that is down delays the records, not the reception.
+
+Room for a segment is kept from its beginning, where the file system can, so that a full disk is on record too. What the
+disk takes in part is cut off again, and where that fails, the next entry begins on a line of its own. What nobody waits
+for, such as the end of an association, is kept in memory until there is room.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
+import logging
 import os
 import threading
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from node.files import PRIVATE_FILE, flush, make_folder
+from node.files import PRIVATE_FILE, flush, make_folder, reserve, write_all
+
+log = logging.getLogger(__name__)
 
 MAXIMUM_SEGMENT = 4 * 2**20  # bytes, some 10,000 receipts; then a new file, so that old ones can go
+MAXIMUM_WAITING = 10_000  # entries that wait for room on the disk; of what comes after them only the number is kept
 
 
 class Opened(NamedTuple):
@@ -175,22 +186,55 @@ class ReceiptLog:
         self.process = uuid4().hex[:12]  # begins the names of this process's segments, partials and associations
         self._lock = threading.Lock()
         self._number = 0
-        self._size = 0
+        self._size = 0  # of what was written whole
+        self._torn = False  # a part of a line stands behind that, and cannot be cut off
+        self._waiting: deque[bytes] = deque()  # lines
+        self._left_out = 0  # that did not even find a place there
         make_folder(folder)
-        self._fd = self._open()
+        self._fd = self._open(self._path(0))
 
     def append(self, entry: Entry) -> None:
-        """Write one entry. When this returns, killing the process does not lose it."""
+        """Write one entry. When this returns, killing the process does not lose it.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take all of it: then it is not on record, and nobody may be told that it is.
+        """
         line = encode(entry)
         with self._lock:
-            os.write(self._fd, line)
-            self._size += len(line)
-            if self._size > MAXIMUM_SEGMENT:
-                os.write(self._fd, encode(Finished()))
-                os.fsync(self._fd)  # once per 10,000 receipts: a later `sync` no longer reaches this segment
-                os.close(self._fd)
-                self._number += 1
-                self._fd = self._open()
+            self._write_waiting()
+            self._write(line)
+
+    def record(self, entry: Entry) -> None:
+        """Write one entry that nobody is answered on. It never fails: what the disk does not take waits for room.
+
+        It is written before any that comes later, and lost only if the process ends before that.
+        """
+        line = encode(entry)
+        with self._lock:
+            try:
+                self._write_waiting()
+                self._write(line)
+            except OSError as error:
+                if not self._waiting:
+                    cause = errno.errorcode.get(error.errno or 0, "unknown")
+                    log.error("records wait for the disk", extra={"error": cause})
+                if len(self._waiting) < MAXIMUM_WAITING:
+                    self._waiting.append(line)
+                else:
+                    self._left_out += 1
+
+    def catch_up(self) -> None:
+        """Write what waits; to be called now and then.
+
+        Raises
+        ------
+        OSError
+            If the disk still does not take it.
+        """
+        with self._lock:
+            self._write_waiting()
 
     def sync(self) -> None:
         """Everything appended so far survives a power cut once this returns."""
@@ -202,20 +246,79 @@ class ReceiptLog:
             os.close(fd)
 
     def close(self) -> None:
-        """End in order: what is open stays as it is, and the receipt import may remove the file when it has read it."""
+        """End in order: what is open stays as it is, and the receipt import may remove the file when it has read it.
+
+        On a full disk it is as if the process had died: the import ends what is open.
+        """
         with self._lock:
-            if self._fd >= 0:
-                os.write(self._fd, encode(Finished()))
+            if self._fd < 0:
+                return
+            try:
+                self._write_waiting()
+                self._write_line(encode(Finished()))
                 os.fsync(self._fd)
+            except OSError as error:
+                facts = {"error": errno.errorcode.get(error.errno or 0, "unknown")}
+                log.error("records end early", extra={**facts, "lost": len(self._waiting) + self._left_out})
+            finally:
                 os.close(self._fd)
                 self._fd = -1
 
-    def _open(self) -> int:
-        path = self.folder / f"{self.process}-{self._number:06d}.journal"
+    def _write_waiting(self) -> None:
+        if not self._waiting:
+            return
+        count = 0
+        while self._waiting:
+            self._write(self._waiting[0])
+            self._waiting.popleft()
+            count += 1
+        log.warning("records are written again", extra={"written": count, "lost": self._left_out})
+        self._left_out = 0
+
+    def _write(self, line: bytes) -> None:
+        self._write_line(line)
+        if self._size > MAXIMUM_SEGMENT:
+            self._begin_segment()
+
+    def _write_line(self, line: bytes) -> None:
+        if self._torn:
+            line = b"\n" + line
+        try:
+            write_all(self._fd, line)
+        except OSError:
+            self._torn = True
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._size)
+                self._torn = False
+            raise
+        self._size = os.fstat(self._fd).st_size if self._torn else self._size + len(line)
+        self._torn = False
+
+    def _begin_segment(self) -> None:
+        """Go on in a new segment; where the disk does not let it, in this one, until it does."""
+        path = self._path(self._number + 1)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as undo:
+            undo.callback(path.unlink, missing_ok=True)
+            fd = self._open(path)
+            undo.callback(os.close, fd)
+            os.fsync(self._fd)  # once per 10,000 receipts: a later `sync` no longer reaches this segment
+            self._write_line(encode(Finished()))  # after that nothing may follow here
+            undo.pop_all()
+            full, self._fd, self._number, self._size = self._fd, fd, self._number + 1, 0
+            os.close(full)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{self.process}-{number:06d}.journal"
+
+    def _open(self, path: Path) -> int:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, PRIVATE_FILE)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        flush(self.folder)
-        self._size = 0
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            reserve(fd, MAXIMUM_SEGMENT)
+            flush(self.folder)
+        except OSError:
+            os.close(fd)
+            raise
         return fd
 
 

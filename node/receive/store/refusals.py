@@ -153,7 +153,7 @@ class Refusals:
 
     def _write(self, kind: Kind, count: _Count) -> None:
         """The whole count, so that it does not matter how often it is read."""
-        self._receipts.append(_entry(kind, count))
+        self._receipts.record(_entry(kind, count))
         count.written = count.times
         if count.times >= TOLD_AGAIN * count.told:
             self._tell(kind, count)

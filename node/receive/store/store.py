@@ -15,7 +15,7 @@ from node.files import COPY_BYTES
 from node.receive.status import NotStored, Status
 from node.receive.store.header import Header, is_uid
 from node.receive.store.incoming import Arrival, Incoming
-from node.receive.store.instance_files import InstanceFiles, Receipt, write_all
+from node.receive.store.instance_files import InstanceFiles, Receipt
 from node.receive.store.part10 import PREAMBLE, Meta, file_meta, read_meta
 from node.receive.store.receipt_log import Opened
 from node.receive.store.refusals import Kind
@@ -52,7 +52,7 @@ class Store(InstanceFiles):
             self.receipts, self.refusals, self.clock, way, calling_ae_title, called_ae_title, peer_address
         )
         now = self.clock()
-        self.receipts.append(
+        self.receipts.record(
             Opened(arrival.id, way, calling_ae_title, called_ae_title, peer_address, now, contexts_refused)
         )
         facts = {"association": arrival.id, "way": way, "calling": calling_ae_title, "address": peer_address}
@@ -77,8 +77,15 @@ class Store(InstanceFiles):
         self.refusals.add(Kind(way, calling_ae_title, called_ae_title, peer_address, reason), self.clock())
 
     def write_refusals(self) -> None:
-        """Write what has been counted since; to be called now and then."""
+        """Write what has been counted since, and what waits for room on the disk; to be called now and then.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take it; it is kept.
+        """
         self.refusals.write(self.clock())
+        self.receipts.catch_up()
 
     def begin(self, arrival: Arrival, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> Incoming:
         """Start one instance. What is wrong with it comes out at `commit`, when the sender listens.
@@ -160,10 +167,10 @@ class Store(InstanceFiles):
                 header.sop_class_uid, header.sop_instance_uid, meta.transfer_syntax_uid, arrival.calling_ae_title
             )
             file.seek(meta.length)
-            write_all(fd, prefix)
+            self.write(fd, arrival, prefix)
             while part := file.read(COPY_BYTES):
-                write_all(fd, part)
-        except OSError:
+                self.write(fd, arrival, part)
+        except (NotStored, OSError):
             self.drop(new)
             raise
         finally:

@@ -17,8 +17,9 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage
 
-from node.database.tables import AssociationRow
+from node.database.tables import AssociationRow, AuditRow, InstanceRow
 from node.network.sop_classes import StorageCommitmentPushModel, Verification
+from tests.full_disk import files_of_at_most
 from tests.node.receive.harness import (
     ABORT_PDU,
     RELEASE_RQ,
@@ -438,6 +439,50 @@ def test_disk_below_the_floor_refuses_a_whole_association_and_recovers(tmp_path:
             assert peer.associate() == 2
             assert peer.store(mr()) == 0
         assert partials(running.data) == []
+
+
+@pytest.mark.parametrize("server", ["fast", "plain"])
+def test_a_full_disk_loses_nothing_that_was_acknowledged_and_keeps_no_association(tmp_path: Path, server: str) -> None:
+    limited = {"scanner": {"ae_title": "SCANNER", "maximum_associations": 4}}
+    settings = configuration(tmp_path / "data", dimse={"server": server}, peers=limited)
+    images = [mr(side=8) for _ in range(12)]
+    acknowledged: list[str] = []
+
+    def send(peer: RawPeer, ds: Dataset) -> None:
+        status = peer.store(ds)
+        assert status in (0, 0xA700)
+        if not status:
+            acknowledged.append(str(ds.SOPInstanceUID))
+
+    def associated() -> bool:
+        with RawPeer(running.port) as peer:
+            return peer.associate() == 2
+
+    def all_known() -> bool:
+        return set(acknowledged) <= {row.sop_instance_uid for row in running.rows(InstanceRow)}
+
+    with Running(settings) as running, contextlib.ExitStack() as connections:
+        peers = [connections.enter_context(RawPeer(running.port)) for _ in range(4)]
+        assert [peer.associate() for peer in peers] == [2, 2, 2, 2]
+        for ds in images[:6]:
+            send(peers[0], ds)
+        (journal,) = (running.data / "receipts").glob(f"{running.receiver.store.process}-*.journal")
+        # the disk takes images, and of the receipts two and a part of the third
+        with files_of_at_most(journal.stat().st_size + 1100):
+            for number, ds in enumerate(images[6:11]):
+                send(peers[1 + number % 2], ds)
+            assert 6 < len(acknowledged) < 11
+            for peer in peers:
+                peer.socket.close()
+            until(associated, "a place for another association")
+        with RawPeer(running.port) as peer:
+            assert peer.associate() == 2
+            send(peer, images[11])
+        assert acknowledged[-1] == str(images[11].SOPInstanceUID)
+        until(all_known, "the record of all that was acknowledged")
+        until(lambda: not running.rows(AssociationRow, outcome="open"), "the ends of the associations")
+        (refused,) = running.rows(AuditRow, what="instance not stored")
+        assert refused.detail["status"] == "0xA700"
 
 
 def test_many_senders_at_once_are_all_stored(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +25,7 @@ from node.receive.store.receipt_log import (
     encode,
     is_abandoned,
 )
+from tests.full_disk import files_of_at_most
 
 ENTRIES: list[Entry] = [
     Opened("p-1", "dimse", "SCANNER", "CONDYLE", "10.2.0.7", 1.5),
@@ -77,3 +81,76 @@ def test_a_full_file_is_finished_and_followed_by_another(tmp_path: Path, monkeyp
     first, second = sorted(tmp_path.iterdir())
     assert list(decode_all(first.read_bytes())) == [ENTRIES[2], Finished()]
     assert list(decode_all(second.read_bytes())) == [ENTRIES[5], Finished()]
+
+
+def fails(*_: Any, **__: Any) -> int:
+    raise OSError(errno.EIO, "of the disk")
+
+
+@pytest.mark.parametrize("can_be_cut", [True, False], ids=["cut off", "not cut off"])
+def test_what_the_disk_takes_in_part_is_no_entry_and_spoils_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_be_cut: bool
+) -> None:
+    receipts = ReceiptLog(tmp_path)
+    receipts.append(ENTRIES[0])
+    (segment,) = tmp_path.iterdir()
+    if not can_be_cut:
+        monkeypatch.setattr(os, "ftruncate", fails)
+    for _ in range(2):
+        with files_of_at_most(segment.stat().st_size + 20), pytest.raises(OSError, match="too large"):
+            receipts.append(ENTRIES[2])
+    if can_be_cut:
+        assert segment.read_bytes() == encode(ENTRIES[0])
+    receipts.append(ENTRIES[3])
+    receipts.close()
+    assert list(decode_all(segment.read_bytes())) == [ENTRIES[0], ENTRIES[3], Finished()]
+
+
+def test_what_nobody_waits_for_is_written_when_there_is_room_before_what_comes_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.receive.store.receipt_log.MAXIMUM_WAITING", 2)
+    receipts = ReceiptLog(tmp_path)
+    with files_of_at_most(20):
+        for entry in (ENTRIES[0], ENTRIES[3], ENTRIES[6]):
+            receipts.record(entry)
+        with pytest.raises(OSError, match="too large"):
+            receipts.append(ENTRIES[2])  # its sender is told so
+        with pytest.raises(OSError, match="too large"):
+            receipts.catch_up()
+    (segment,) = tmp_path.iterdir()
+    assert segment.read_bytes() == b""
+    receipts.append(ENTRIES[2])
+    receipts.catch_up()
+    assert list(decode_all(segment.read_bytes())) == [ENTRIES[0], ENTRIES[3], ENTRIES[2]]
+    told = [(record.message, getattr(record, "lost", None)) for record in caplog.records]
+    assert told == [("records wait for the disk", None), ("records are written again", 1)]
+
+
+def test_a_log_that_ends_on_a_full_disk_is_like_that_of_a_process_that_died(tmp_path: Path) -> None:
+    receipts = ReceiptLog(tmp_path)
+    receipts.append(ENTRIES[0])
+    (segment,) = tmp_path.iterdir()
+    with files_of_at_most(segment.stat().st_size):
+        receipts.record(ENTRIES[4])
+        receipts.close()
+    assert list(decode_all(segment.read_bytes())) == ENTRIES[:1]
+    assert is_abandoned(segment)
+
+
+@pytest.mark.parametrize("what", ["open", "fsync"])
+def test_where_no_new_file_can_be_begun_the_old_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr("node.receive.store.receipt_log.MAXIMUM_SEGMENT", 60)
+    receipts = ReceiptLog(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, what, fails)
+        receipts.append(ENTRIES[2])
+        receipts.append(ENTRIES[5])
+    (segment,) = tmp_path.iterdir()
+    receipts.append(ENTRIES[3])
+    receipts.close()
+    assert list(decode_all(segment.read_bytes())) == [ENTRIES[2], ENTRIES[5], ENTRIES[3], Finished()]
+    _, second = sorted(tmp_path.iterdir())
+    assert list(decode_all(second.read_bytes())) == [Finished()]
