@@ -80,7 +80,7 @@ class PriorArchive(Protocol):
         """The structured reports in a study that may be ours."""
 
     def fetch(self, reference: ReportReference) -> bytes:
-        """A whole object as a Part 10 file."""
+        """A whole object as a Part 10 file; `NotUsable` where it can be seen unread that it is no report."""
 
     def close(self) -> None:
         """Leave the archive in peace."""

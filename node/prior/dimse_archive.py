@@ -22,7 +22,7 @@ from node.network.sop_classes import (
 )
 from node.network.tls import destination_context
 from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, ReportReference, earlier
-from node.prior.report import LARGEST, REPORT_CLASSES, Moment, Wanted
+from node.prior.report import LARGEST, REPORT_CLASSES, Moment, NotUsable, Wanted, require_report
 
 FIND, GET, MOVE = (
     StudyRootQueryRetrieveInformationModelFind,
@@ -136,7 +136,7 @@ class DimseArchive:
 
     # ---- objects
     def fetch(self, reference: ReportReference) -> bytes:
-        """A whole object as a Part 10 file, by C-GET or C-MOVE."""
+        """A whole object as a Part 10 file, by C-GET or C-MOVE; `NotUsable` where what is there is no report."""
         association = self._open()
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
         answer: int | None = None
@@ -182,10 +182,14 @@ class DimseArchive:
 
     def _take(self, event: evt.Event) -> int:
         """An object that the archive sends on our association, as C-GET asked for."""
-        content: bytes = event.encoded_dataset()
-        if self._arrived or len(content) > LARGEST:
+        request: Any = event.request
+        try:
+            require_report(request.DataSet.getbuffer().nbytes, str(request.AffectedSOPClassUID))
+        except NotUsable:
             return OUT_OF_RESOURCES
-        self._arrived.append(content)
+        if self._arrived:
+            return OUT_OF_RESOURCES
+        self._arrived.append(event.encoded_dataset())
         return SUCCESS
 
     # ---- the association

@@ -19,7 +19,7 @@ from node.database.jobs import JobState
 from node.database.tables import JobRow, ObjectRow
 from node.errors import ReadingFailed
 from node.files import link_whole, make_folder
-from node.prior.report import NOT_READ, Found, NotUsable, SomebodyElse, Wanted, examined, latest
+from node.prior.report import NOT_READ, Found, NotUsable, SomebodyElse, Wanted, examined, latest, read_report
 from node.progress import goes_on
 from node.reading import Reader
 from pipelines.records.record import Identity
@@ -93,7 +93,7 @@ class OwnReports:
         mismatches: list[str] = []
         for path in self._reports(wanted.who):
             try:
-                report = self._reader.call(examined, path.read_bytes(), wanted, self._default_issuer)
+                report = self._reader.call(examined, read_report(path), wanted, self._default_issuer)
             except SomebodyElse as error:
                 mismatches.append(str(error))
             except (NotUsable, FileNotFoundError) as error:  # the latter: it is old enough to go
@@ -111,8 +111,8 @@ class OwnReports:
     def get(self, sop_instance_uid: str, who: Identity) -> bytes | None:
         """The report of that UID, if it is still there."""
         try:
-            return (self._of(who) / _name(sop_instance_uid)).read_bytes()
-        except OSError:
+            return read_report(self._of(who) / _name(sop_instance_uid))
+        except (NotUsable, OSError):
             return None
 
     def purge(self, keep_days: int) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import ClassVar
 
 import pydicom
@@ -144,6 +146,43 @@ def latest(found: Iterable[Found]) -> Found | None:
     return max(standing or reports, key=lambda report: report.order, default=None)
 
 
+def require_report(size: int, sop_class_uid: str | None = None) -> None:
+    """Hold an object against what a report is before any of it is read, whichever way it comes.
+
+    Parameters
+    ----------
+    size
+        Bytes of its file or of its data set.
+    sop_class_uid
+        As it is recorded or announced; None where nothing says it but the object.
+
+    Raises
+    ------
+    NotUsable
+        If it cannot be a report.
+    """
+    if sop_class_uid is not None and sop_class_uid not in REPORT_CLASSES:
+        raise NotUsable("the object is no report")
+    if size > LARGEST:
+        raise NotUsable("the object is too large for a report")
+
+
+def read_report(path: Path, sop_class_uid: str | None = None) -> bytes:
+    """The file of a report, whole.
+
+    Raises
+    ------
+    NotUsable
+        If it cannot be one; it is not read then.
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        require_report(size, sop_class_uid)
+        return file.read(size)
+
+
 def examined(content: bytes, wanted: Wanted, default_issuer: str) -> Found:
     """The report in a Part 10 file, if it is an earlier one of the patient by the pipeline.
 
@@ -163,12 +202,10 @@ def examined(content: bytes, wanted: Wanted, default_issuer: str) -> Found:
     NotUsable
         If it is another object, of another pipeline, of the study that is being read, or not earlier.
     """
-    if len(content) > LARGEST:
-        raise NotUsable("the object is too large for a report")
+    require_report(len(content))
     try:
         header = pydicom.dcmread(io.BytesIO(content), specific_tags=TAGS)
-        if str(header.get("SOPClassUID")) not in REPORT_CLASSES:
-            raise NotUsable("the object is no report")
+        require_report(len(content), str(header.get("SOPClassUID")))
         if header.get("Manufacturer") != MANUFACTURER or header.get("ManufacturerModelName") != wanted.pipeline:
             raise NotUsable("the report is not of this pipeline")
         made = Moment.of(header)

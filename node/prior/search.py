@@ -24,7 +24,18 @@ from node.prior.archive import Deadline, PriorArchive, ReportReference
 from node.prior.dicomweb_archive import DicomWebArchive
 from node.prior.dimse_archive import DimseArchive
 from node.prior.own_reports import OwnReports, PatientKeys
-from node.prior.report import MALFORMED, NOT_READ, Found, NotUsable, SomebodyElse, Wanted, examined, latest, normalised
+from node.prior.report import (
+    MALFORMED,
+    NOT_READ,
+    Found,
+    NotUsable,
+    SomebodyElse,
+    Wanted,
+    examined,
+    latest,
+    normalised,
+    read_report,
+)
 from node.reading import Reader
 from node.study.headers import StudyHeader, study_header, study_header_in
 from pipelines.base import wants_prior_report
@@ -95,8 +106,8 @@ class PriorReports:
             return
         for sop_instance_uid, path in reports:
             try:
-                header = self._reader.call(study_header_in, path.read_bytes(), self._default_issuer)
-            except (NodeError, OSError) as error:  # the report goes out all the same
+                header = self._reader.call(study_header_in, read_report(path), self._default_issuer)
+            except (NodeError, NotUsable, OSError) as error:  # the report goes out all the same
                 if isinstance(error, BeingStopped):  # the next node keeps it
                     raise
                 log.warning(
@@ -182,17 +193,19 @@ class PriorReports:
         ------
         PeerUnavailable
             If it does not come in time.
+        NotUsable
+            If what is there is no report.
         """
         end = time.monotonic() + patience_s
         while time.monotonic() < end:
             with Session(self._database) as session:
                 record = session.get(InstanceRow, sop_instance_uid)
                 if record is not None:
-                    return (self._configuration.node.data / "instances" / record.path).read_bytes()
+                    return read_report(self._configuration.node.data / "instances" / record.path, record.sop_class_uid)
                 own = session.get(ObjectRow, sop_instance_uid)
             if own is not None and end - time.monotonic() < patience_s - RECEIPT_S:
                 with contextlib.suppress(FileNotFoundError):
-                    return (self._configuration.node.data.absolute() / own.path).read_bytes()
+                    return read_report(self._configuration.node.data.absolute() / own.path, own.sop_class_uid)
             time.sleep(LOOK_S)
         raise PeerUnavailable("the archive says that it has sent the report, and it has not come to the node's port")
 

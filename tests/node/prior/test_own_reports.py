@@ -12,7 +12,7 @@ import pytest
 
 from node.database.jobs import JobState
 from node.prior.own_reports import OwnReports
-from node.prior.report import Moment, Wanted
+from node.prior.report import LARGEST, Moment, Wanted
 from node.reading import HERE
 from pipelines.records.record import Identity
 from tests.node.prior.earlier import PIPELINE, Site, part10, report, site
@@ -90,3 +90,14 @@ def test_old_reports_are_deleted(here: Site) -> None:
     os.utime(stored, (time.time() - 11 * DAY_S,) * 2)
     assert reports.purge(10) == 1
     assert reports.get(str(ds.SOPInstanceUID), WHO) is None
+
+
+def test_a_file_that_is_too_large_for_a_report_is_not_read(here: Site) -> None:
+    ds = report()
+    here.reported(ds)
+    reports, path = own(here), here.folder / f"{ds.SOPInstanceUID}.dcm"
+    reports.keep(path, str(ds.SOPInstanceUID), WHO)
+    with path.open("r+b") as file:  # a result that its pipeline goes on writing: the name that is kept is the same file
+        file.truncate(LARGEST + 1)
+    assert reports.get(str(ds.SOPInstanceUID), WHO) is None
+    assert reports.find(wanted(), []) == (None, [])

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,17 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import Comprehensive3DSRStorage, MRImageStorage
 from pynetdicom import AE, evt
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from node.config import Configuration
 from node.database.jobs import JobState
+from node.database.tables import InstanceRow
 from node.errors import BeingStopped, JobFailed, ReaderDied
 from node.network.sop_classes import StudyRootQueryRetrieveInformationModelFind
+from node.prior.report import LARGEST, NotUsable
 from node.reading import HERE, Readers
 from node.reading.readers import P, R
 from node.receive.receiver import Receiver
@@ -383,6 +388,43 @@ def test_a_search_that_is_under_way_at_the_end_of_the_node_is_left_to_the_next_o
             priors.stop()
             with pytest.raises(BeingStopped):
                 search.result()
+
+
+class NeverAsked:
+    """A reader that must not be given a byte."""
+
+    def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        raise AssertionError(function)
+
+
+@pytest.mark.parametrize("what", ["an image", "too large"])
+def test_what_an_archive_names_as_a_report_is_looked_at_before_it_is_read(tmp_path: Path, what: str) -> None:
+    """By C-MOVE it may name anything that the node has."""
+    sop_class = str(Comprehensive3DSRStorage) if what == "too large" else MRImageStorage
+    with site(tmp_path) as node:
+        node.reader = NeverAsked()
+        path = node.configuration.node.data / "instances" / "large.dcm"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            file.truncate(LARGEST + 1 if what == "too large" else 100)
+        row = InstanceRow(
+            sop_instance_uid="1.2.3",
+            sop_class_uid=sop_class,
+            series_instance_uid="1.2",
+            study_instance_uid="1",
+            transfer_syntax_uid="1.2.840.10008.1.2.1",
+            path=path.name,
+            size=LARGEST + 1,
+            association_id="a",
+            received=datetime.now(UTC),
+        )
+        with Session(node.database) as session, session.begin():
+            session.add(row)
+        with pytest.raises(NotUsable):
+            node.priors._received("1.2.3", 10.0)
+        if what == "too large":
+            node.priors.keep(node.job(), [("1.2.3", path)])
+            assert not (node.configuration.node.data / "priors").exists()
 
 
 def hostile(archive: HostileArchive) -> dict[str, Any]:
