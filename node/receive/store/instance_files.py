@@ -155,7 +155,8 @@ class InstanceFiles:
         with contextlib.suppress(OSError):
             os.unlink(self._spool + name)
 
-    def header_of(self, path: Path, start: int, transfer_syntax_uid: str) -> Header:
+    @staticmethod
+    def header_of(path: Path, start: int, transfer_syntax_uid: str) -> Header:
         """The header of the data set that begins at byte `start` of a file, mapped rather than read.
 
         Parameters

@@ -45,6 +45,7 @@ from node.receive.store.receipt_log import (
     is_abandoned,
 )
 from node.receive.store.refusals import what_was_refused
+from node.receive.store.unrecorded import RETRY_S, SEARCH_S, SETTLED_S, UnrecordedInstances
 
 log = logging.getLogger(__name__)
 
@@ -203,8 +204,13 @@ class ReceiptImport:
         self._leader_lock = LeaderLock(self._folder / "receipt_import.lock")
         self._positions: dict[str, int] = {}
         self._looked = 0.0  # when it was last looked for processes that have died
+        self._caught_up = False  # whether all that was there at some time has been brought in
         self._not_recorded = len(_lines(self._folder / NOT_RECORDED))
         self._loop = Loop("import of receipts", self._work, every_s=POLL_S, last_round=True)
+        self._unrecorded = UnrecordedInstances(data, database, self._bring_in)
+        self._search = Loop(
+            "search for instances without a record", self._look_for_unrecorded, every_s=SEARCH_S, retry_s=RETRY_S
+        )
 
     def start(self) -> None:
         """Bring in what the last run left behind, then go on in a thread.
@@ -219,9 +225,11 @@ class ReceiptImport:
             except (SQLAlchemyError, OSError) as error:
                 log.error("receipts wait for the database", extra={"error": type(error).__name__})
         self._loop.start()
+        self._search.start()
 
     def stop(self) -> None:
         """Bring in what has been appended so far, then end."""
+        self._search.stop()
         self._loop.stop()
         self._leader_lock.close()
 
@@ -261,6 +269,12 @@ class ReceiptImport:
         worked = time.monotonic() - began
         return min(max(POLL_S, worked * (1 / BUSY_SHARE - 1)), LONGEST_POLL_S)
 
+    def _look_for_unrecorded(self) -> float | None:
+        """Look, if this process is the one, and all receipts were read before; the seconds until the next time."""
+        if not self._caught_up or not self._leader_lock.is_mine():
+            return RETRY_S
+        return SETTLED_S if self._unrecorded.look() else None
+
     def poll(self, look_for_abandoned: bool = True) -> int:
         """Bring in what is new; how many entries that were.
 
@@ -281,6 +295,7 @@ class ReceiptImport:
                 segment.unlink(missing_ok=True)
                 self._done_file(segment).unlink(missing_ok=True)
                 self._positions.pop(segment.name, None)
+        self._caught_up = True
         return count
 
     def _read(self, segment: Path) -> tuple[bool, int]:

@@ -44,7 +44,7 @@ from tests.waiting import until
 SEED = 20261122
 SEQUENCES = 10_000
 LIMITS_OF = {"fast": "node.receive.dimse.fast_association", "plain": "node.receive.dimse.plain_server"}
-IDLE_THREADS = 7  # main, accept, end of silent associations, import, storage commitment, sweep, refusals
+IDLE_THREADS = 8  # main, accept, end of silent ones, import, search, storage commitment, sweep, refusals
 WARM_UP = 1_000  # memory, threads and descriptors are compared between two steady states
 
 CONTEXTS = (
