@@ -7,6 +7,7 @@ the data folder that only the node's account may read, from where the status pag
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import os
 from collections.abc import Iterable, Sequence, Set
@@ -18,6 +19,9 @@ from dicom_sr.words import shown
 from node.files import write_whole
 
 NAMED = 20  # files in a packed file that are named
+MOST = 10_000  # files of a folder that are known with their reasons, the latest; the others are known by a digest
+LATEST = 100  # files of a folder that the status page is told; of the others it has the number
+LATEST_FILE = "latest-not-taken"  # what it reads: all may be hundreds of thousands
 
 
 class FileNotTaken(NamedTuple):
@@ -43,11 +47,13 @@ class FilesNotTaken:
     """
 
     def __init__(self, receipts: Path, folder: Path) -> None:
-        self._path = memory_of(receipts, "not-taken", folder)
+        self._path, self._latest = memory_of(receipts, "not-taken", folder), memory_of(receipts, LATEST_FILE, folder)
         self._folder = folder
-        self._files: dict[str, dict[str, Any]] = _read(self._path).get("files", {})
-        self._changed = False
-        self._news: list[str] = []
+        content = _read(self._path)
+        self._files: dict[str, dict[str, Any]] = content.get("files", {})  # by path, the latest last
+        self._others: set[int] = set(content.get("others", ()))
+        self._changed = bool(self._files) and not self._latest.exists()
+        self._news: dict[str, list[str]] = {}  # reasons by path
 
     def add(self, path: Path, files: Sequence[tuple[str, str]], at: float) -> None:
         """Note a file that is not taken.
@@ -61,21 +67,32 @@ class FilesNotTaken:
         at
             Seconds since the epoch.
         """
-        facts = {
-            "reasons": sorted({reason for _, reason in files}),
+        reasons = sorted({reason for _, reason in files})
+        facts: dict[str, Any] = {
+            "reasons": reasons,
             "members": [name for name, _ in files[:NAMED] if name != shown(path.name)],
             "more": max(len(files) - NAMED, 0),
         }
         known = self._files.get(str(path), {})
-        if {key: known.get(key) for key in facts} == facts:
+        if {key: known.get(key) for key in facts} == facts or (self._others and _digest(str(path)) in self._others):
             return
+        self._files.pop(str(path), None)
         self._files[str(path)] = {"at": at, **facts}
-        self._news.append(str(path))
+        self._news[str(path)] = reasons
         self._changed = True
+        while len(self._files) > MOST:
+            oldest = next(iter(self._files))
+            del self._files[oldest]
+            self._others.add(_digest(oldest))
 
     def remove(self, path: Path) -> None:
         """A file is taken now."""
-        self._changed = self._files.pop(str(path), None) is not None or self._changed
+        self._news.pop(str(path), None)
+        if self._files.pop(str(path), None) is not None:
+            self._changed = True
+        elif self._others and (digest := _digest(str(path))) in self._others:
+            self._others.discard(digest)
+            self._changed = True
 
     def settle(self, there: Set[str]) -> tuple[int, list[str]]:
         """Forget the files that are not among the paths `there`, and write down the others.
@@ -92,13 +109,26 @@ class FilesNotTaken:
         """
         for path in self._files.keys() - there:
             self.remove(Path(path))
+        if self._others and (gone := self._others - set(map(_digest, there))):
+            self._others -= gone
+            self._changed = True
         if self._changed:
-            content = {"folder": str(self._folder), "files": self._files}
-            write_whole(self._path, json.dumps(content).encode(), sync="content")
+            self._write(self._path, self._files, others=sorted(self._others))
+            latest = heapq.nlargest(LATEST, self._files, key=lambda path: float(self._files[path]["at"]))
+            count = len(self._files) + len(self._others)
+            self._write(self._latest, {path: self._files[path] for path in latest}, count=count)
             self._changed = False
-        news = [self._files[path] for path in self._news if path in self._files]
-        self._news = []
-        return len(news), sorted({reason for file in news for reason in file["reasons"]})
+        news = [reasons for path, reasons in self._news.items() if path in there]
+        self._news = {}
+        return len(news), sorted({reason for reasons in news for reason in reasons})
+
+    def _write(self, path: Path, files: dict[str, dict[str, Any]], **more: object) -> None:
+        content = {"folder": str(self._folder), "files": files, **more}
+        write_whole(path, json.dumps(content).encode(), sync="content")
+
+
+def _digest(path: str) -> int:
+    return int.from_bytes(hashlib.blake2b(os.fsencode(path), digest_size=6).digest())
 
 
 def memory_of(receipts: Path, what: str, folder: Path) -> Path:
@@ -106,8 +136,8 @@ def memory_of(receipts: Path, what: str, folder: Path) -> Path:
     return receipts / f"{what}-{hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]}.json"
 
 
-def files_not_taken(data: Path, folders: Iterable[Path]) -> list[FileNotTaken]:
-    """The files that are left in watched folders, the latest first.
+def files_not_taken(data: Path, folders: Iterable[Path]) -> tuple[list[FileNotTaken], int]:
+    """The files that are left in watched folders, the latest first, `LATEST` of each folder; and how many all are.
 
     Parameters
     ----------
@@ -116,15 +146,16 @@ def files_not_taken(data: Path, folders: Iterable[Path]) -> list[FileNotTaken]:
     folders
         The folders that are watched.
     """
-    found = []
+    found, count = [], 0
     for watched in folders:
-        content = _read(memory_of(data / "receipts", "not-taken", watched))
+        content = _read(memory_of(data / "receipts", LATEST_FILE, watched))
         folder = content.get("folder", "")
+        count += content.get("count", 0)
         for file, facts in content.get("files", {}).items():
             at = datetime.fromtimestamp(facts["at"], UTC)
             name = shown(str(Path(file).relative_to(folder)))
             found.append(FileNotTaken(at, shown(folder), name, facts["reasons"], facts["members"], facts["more"]))
-    return sorted(found, key=lambda file: file.at, reverse=True)
+    return sorted(found, key=lambda file: file.at, reverse=True), count
 
 
 def _read(path: Path) -> dict[str, Any]:

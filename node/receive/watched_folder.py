@@ -16,6 +16,8 @@ import signal
 import time
 from collections.abc import Callable, Set
 from pathlib import Path
+from sys import intern
+from time import thread_time
 from typing import NamedTuple
 
 from dicom_sr.words import shown
@@ -43,6 +45,7 @@ SETTLED_S = 2.0  # a file that has not changed for this long is taken to be whol
 INCOMPLETE_S = 60.0  # then it is stored as it is after this long, and never deleted
 AGAIN_S = 30.0  # until a file is tried again that could not be read, or the folder, where there was no room; then
 LONGEST_PAUSE_S = 900.0  # twice as long each time, up to this
+BUSY_SHARE = 0.05  # of a processor that looking through the folder takes at most: one of many files is seldom looked at
 
 EMPTY = "is empty so far"
 
@@ -85,6 +88,8 @@ class FolderWatcher:
         self._memory = memory_of(store.receipts.folder, "watched", settings.path)
         self._not_taken = FilesNotTaken(store.receipts.folder, settings.path)
         self._again: dict[str, _Retry] = {}  # by path
+        self._left: dict[str, str] = {}  # what was not taken when it was last looked, and why, by path
+        self._looked_s = 0.0  # that this took, of the processor's time
         self._pause_s = 0.0  # for which the folder is put off,
         self._put_off_until = 0.0
         self._arrival: Arrival | None = None  # of this round
@@ -102,9 +107,12 @@ class FolderWatcher:
         """Why nothing is taken from the folder at the moment, or None."""
         return self._loop.problem()
 
-    def _work(self) -> None:
+    def _work(self) -> float:
+        """Look, if this process is to; the seconds until the next time."""
+        self._looked_s = 0.0
         if self._leader_lock.is_mine():
             self.poll()
+        return max(POLL_S, min(self._looked_s * (1 / BUSY_SHARE - 1), LONGEST_PAUSE_S))
 
     def poll(self) -> ImportReport:
         """Import what has settled since the last time.
@@ -118,14 +126,35 @@ class FolderWatcher:
         report = ImportReport()
         if self._clock() < self._put_off_until:
             return report
+        began = thread_time()
         taken = self._recall()
+        found, ready, left = self._look(taken)
+        for path, reason in left.items():
+            if self._left.get(path) != reason:
+                self._name(Path(path), [(shown(Path(path).name), reason)])
+        self._left = left
+        looked_s = thread_time() - began
+        if ready:
+            # what there was no room for comes last: it may be too large, and the others not
+            for again in self._take(sorted(ready, key=lambda path: str(path) in self._again), found, report):
+                del found[str(again)]
+        began = thread_time()
+        self._forget(found.keys() | self._again.keys() | left.keys())
+        if found != taken:
+            self._remember(found)
+        self._looked_s = looked_s + thread_time() - began
+        return report
+
+    def _look(self, taken: State) -> tuple[State, list[Path], dict[str, str]]:
+        """What of the folder is taken or is to be, which files are to be, and what is left, with the reason."""
         found: State = {}
         ready: list[Path] = []
-        waiting: list[tuple[Path, str]] = []
-        denied: list[tuple[Path, str]] = []
+        left: dict[str, str] = {}
+        denied: set[Path] = set()
 
         def leave(path: Path, reason: str) -> None:
-            denied.append((path, reason))
+            denied.add(path)
+            left[str(path)] = reason
 
         for path in files_below(self._settings.path, leave, self._store.data):
             goes_on()
@@ -138,26 +167,17 @@ class FolderWatcher:
             if taken.get(key) == mark:
                 found[key] = mark
             elif age_s >= SETTLED_S and self._is_due(key, mark):
-                reason = _unfinished(path)
+                reason = _unfinished(path) if state.st_size else EMPTY
                 if (reason and age_s < INCOMPLETE_S) or reason == EMPTY:
-                    waiting.append((path, reason))
+                    left[key] = intern(f"{reason}: it is taken when it is whole")  # the same for very many
                 else:
                     found[key] = mark
                     ready.append(path)
-        for path, reason in denied:
-            self._name(path, [(shown(path.name), reason)])
-        if shut := {path for path, _ in denied}:
-            found |= {key: mark for key, mark in taken.items() if not shut.isdisjoint((Path(key), *Path(key).parents))}
-        for path, reason in waiting:
-            self._name(path, [(shown(path.name), f"{reason}: it is taken when it is whole")])
-        if ready:
-            # what there was no room for comes last: it may be too large, and the others not
-            for path in self._take(sorted(ready, key=lambda path: str(path) in self._again), found, report):
-                del found[str(path)]
-        self._forget(found.keys() | self._again.keys() | {str(path) for path, _ in (*waiting, *denied)})
-        if found != taken:
-            self._remember(found)
-        return report
+        if denied:
+            found |= {
+                key: mark for key, mark in taken.items() if not denied.isdisjoint((Path(key), *Path(key).parents))
+            }
+        return found, ready, left
 
     def _require_folder(self) -> None:
         path = self._settings.path

@@ -176,6 +176,7 @@ class _Page:
     def overview(self, request: Request) -> Response:
         now = datetime.now(UTC)
         not_stored, more_not_stored = self._overview.not_stored(REFUSALS_SHOWN)
+        files, files_count = files_not_taken(self._node.data, self._watched)
         return self._templates.TemplateResponse(
             request,
             "overview.html",
@@ -189,8 +190,8 @@ class _Page:
                 "destinations": self._overview.destinations(),
                 "refused": self._overview.refused_associations(REFUSALS_SHOWN),
                 "records_not_read": self._overview.records_not_read(REFUSALS_SHOWN),
-                "files": files_not_taken(self._node.data, self._watched),
-                "files_shown": REFUSALS_SHOWN,
+                "files": files[:REFUSALS_SHOWN],
+                "more_files": files_count - len(files[:REFUSALS_SHOWN]),
                 "not_stored": not_stored,
                 "more_not_stored": more_not_stored,
                 "disk": self._disk,

@@ -31,7 +31,7 @@ from node.receive.store.instance_files import Receipt
 from node.receive.store.locks import LeaderLock
 from node.receive.store.receipt_log import Noted, decode_all
 from node.receive.store.store import Store
-from node.receive.watched_folder import AGAIN_S, LONGEST_PAUSE_S, SETTLED_S, FolderWatcher
+from node.receive.watched_folder import AGAIN_S, LONGEST_PAUSE_S, POLL_S, SETTLED_S, FolderWatcher
 from tests.node.receive.harness import Running, configuration, mr, part10, stored_files
 from tests.privileges import held_to_permissions
 from tests.waiting import until
@@ -102,7 +102,7 @@ def test_a_stored_file_is_deleted_and_a_refused_one_stays_and_is_not_tried_again
 
 def named(store: Store) -> dict[str, list[str]]:
     """What the status page says of files that were not taken: the file, and the reasons."""
-    return {file.name: file.reasons for file in files_not_taken(store.spool.parent, [store.spool.parents[1] / "in"])}
+    return {file.name: file.reasons for file in files_not_taken(store.spool.parent, [store.spool.parents[1] / "in"])[0]}
 
 
 def noted(store: Store) -> list[dict[str, Any]]:
@@ -155,7 +155,8 @@ def test_names_of_files_are_in_a_private_file_and_not_in_the_records(
     watcher.poll()
     reasons = ["is not DICOM"]
     files = {
-        file.name: (file.reasons, file.members[:2], file.more) for file in files_not_taken(tmp_path / "data", [folder])
+        file.name: (file.reasons, file.members[:2], file.more)
+        for file in files_not_taken(tmp_path / "data", [folder])[0]
     }
     assert files == {
         r"M\xfcller.txt": (reasons, [], 0),
@@ -398,7 +399,7 @@ def test_the_nodes_own_folder_in_a_watched_one_is_named_and_not_looked_into(
     assert watch(tmp_path, store, leader_lock, after="delete", now=NOW + 10**9).poll().stored == 1
     assert not (tmp_path / "a").exists()
     assert before <= set((tmp_path / "data").rglob("*"))
-    left = {file.name: file.reasons for file in files_not_taken(tmp_path / "data", [tmp_path])}
+    left = {file.name: file.reasons for file in files_not_taken(tmp_path / "data", [tmp_path])[0]}
     assert left["data"] == [OWN]
 
 
@@ -442,6 +443,21 @@ def test_a_folder_that_is_missing_is_told_by_its_key(store: Store, leader_lock: 
         until(lambda: watcher.problem() == told, "the problem")
     finally:
         watcher.stop()
+
+
+def test_a_folder_that_takes_long_to_look_through_is_looked_at_less_often(
+    store: Store, leader_lock: LeaderLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A twentieth of a processor at most, however many files lie there; what an import takes does not count."""
+    for number in range(3):
+        put(tmp_path / "in" / f"{number}", b"", NOW - 10)
+    watcher, clock = watch(tmp_path / "in", store, leader_lock), iter([0.0, 2.0, 100.0, 101.0, *range(4)])
+    monkeypatch.setattr("node.receive.watched_folder.thread_time", lambda: next(clock))
+    assert watcher._work() == pytest.approx(19 * (2.0 + 1.0))
+    monkeypatch.setattr("node.receive.watched_folder.thread_time", lambda: 0.0)
+    assert watcher._work() == POLL_S
+    assert noted(store)[0]["files"] == 3  # named once, not at each look
+    assert len(noted(store)) == 1
 
 
 def test_a_receiver_watches_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
