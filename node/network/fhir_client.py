@@ -55,7 +55,7 @@ class _TokenRefused(PeerRefused):
     """Not about what was asked but about who asks: a token that is missing, wrong or over."""
 
 
-class _TooMuch(PeerRefused):
+class RecordTooLarge(PeerRefused):
     """The record is larger than is read: to ask for it in another way would not make it smaller."""
 
 
@@ -89,7 +89,7 @@ class _Budget:
 
         Raises
         ------
-        PeerRefused
+        RecordTooLarge
             If all of them are more than is read.
         PeerUnavailable
             If they take too long.
@@ -98,11 +98,11 @@ class _Budget:
         self._values -= count_values(body)
         self._pages -= 1
         if self._bytes < 0:
-            raise _TooMuch(f"the FHIR server's record has more than {RECORD_BYTES // 2**20} MB")
+            raise RecordTooLarge(f"the FHIR server's record has more than {RECORD_BYTES // 2**20} MB")
         if self._values < 0:
-            raise _TooMuch(f"the FHIR server's record has more than {VALUES:,} values")
+            raise RecordTooLarge(f"the FHIR server's record has more than {VALUES:,} values")
         if self._pages < 0:
-            raise _TooMuch(f"the FHIR server's record has more than {MAXIMUM_PAGES} pages")
+            raise RecordTooLarge(f"the FHIR server's record has more than {MAXIMUM_PAGES} pages")
         if time.monotonic() > self._end:
             raise PeerUnavailable(f"the FHIR server's record takes more than {RECORD_S:.0f} s")
 
@@ -196,8 +196,10 @@ class FhirClient:
 
         Raises
         ------
+        RecordTooLarge
+            If the server gives more than is read.
         PeerRefused
-            If the server says no, knows several patients by that identifier, or gives more than is read.
+            If it says no, or knows several patients by that identifier.
         PeerUnavailable
             If it cannot be reached, or is too slow.
         """
@@ -221,7 +223,7 @@ class FhirClient:
         pages: list[bytes] = []
         try:
             pages.extend(body for body, _ in search(f"Patient/{url_segment(logical_id)}/$everything", {}))
-        except _TooMuch:
+        except RecordTooLarge:
             raise
         except PeerRefused:
             for kind in SEARCHES:

@@ -12,7 +12,7 @@ from pathlib import Path
 from dicom_sr.errors import UnsuitableInput
 from node.config import Configuration
 from node.errors import PeerRefused, PeerUnavailable, ReaderDied, ReadingFailed
-from node.network.fhir_client import FhirClient, FhirPage, read_page
+from node.network.fhir_client import FhirClient, FhirPage, RecordTooLarge, read_page
 from node.patient_records.intake import Intake
 from node.patient_records.store import PatientRecords
 from node.reading import Reader
@@ -133,6 +133,8 @@ class RecordLookUp:
         ------
         PeerUnavailable
             If the server cannot be reached.
+        UnsuitableInput
+            If what it gives is too large, cannot be read, or is not of one person.
         ReaderDied
             If what it gives ends what reads it.
         """
@@ -146,6 +148,8 @@ class RecordLookUp:
                 return None
             with self._handing_over:
                 Intake(self._records, self._settings, self._reader).server_record(record)
+        except RecordTooLarge as error:
+            raise UnsuitableInput(str(error)) from error
         except PeerRefused as error:
             log.warning("record not given", extra={"reason": str(error)})
             return None

@@ -129,6 +129,16 @@ def test_the_token_goes_to_no_other_server_whatever_the_next_page_says(tmp_path:
     assert stranger.tokens == set()
 
 
+def test_a_record_that_is_too_large_is_not_told_as_none(
+    tmp_path: Path, person: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.network.fhir_client.VALUES", 1000)
+    with serving(FhirPeer(person).app) as url:
+        settings = configuration(tmp_path / "node", fhir=FhirServer(url=f"{url}/r4", identifier_system="urn:h"))
+        with pytest.raises(UnsuitableInput, match=r"^the FHIR server's record has more than 1,000 values$"):
+            look_up(settings).for_study("knee_oa_risk", [study_file(tmp_path, born(person))])
+
+
 def test_two_patients_under_one_identifier_are_no_patient(tmp_path: Path, person: dict[str, Any]) -> None:
     peer = FhirPeer(person)
     peer.patients = 2
