@@ -28,6 +28,7 @@ MAXIMUM_HEADER = 2**20  # bytes that stand before a file in a tar: its header, a
 MAXIMUM_DICTIONARY = (
     64 * 2**20
 )  # bytes that unpacking LZMA looks back at; `xz -9` and the largest of 7-Zip's levels ask for
+ENCRYPTED = 1  # flag of a member of a zip (APPNOTE 4.4.4)
 MAXIMUM_DECODER = MAXIMUM_DICTIONARY + 4 * 2**20  # with what the decoder needs besides
 HEAD = 512  # bytes that tell how a file is packed
 
@@ -268,7 +269,7 @@ class _Bounded:
 
 def _of_zip(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, source: IO[bytes]) -> IO[bytes]:
     """A member of a zip; where it is packed by LZMA, once it is known what it asks for (APPNOTE 5.8)."""
-    if entry.compress_type == zipfile.ZIP_LZMA:
+    if entry.compress_type == zipfile.ZIP_LZMA and not entry.flag_bits & ENCRYPTED:
         source.seek(entry.header_offset + 26)
         source.seek(entry.header_offset + 30 + sum(struct.unpack("<HH", source.read(4).ljust(4, b"\0"))))
         (dictionary,) = struct.unpack("<5xL", source.read(9).ljust(9, b"\0"))
