@@ -27,6 +27,7 @@ MAXIMUM_ELEMENTS = 400_000
 MAXIMUM_DEPTH = 8  # sequences in sequences; the standard has 2
 
 INVALID_ARGUMENT, RESOURCE_LIMITATION = 0x0115, 0x0213  # PS3.7 C.5.6, C.4.3
+TOO_LONG = f"is longer than {MAXIMUM_BYTES} bytes"
 
 TRANSACTION_UID, FAILED_SEQUENCE, REFERENCED_SEQUENCE = 0x00081195, 0x00081198, 0x00081199
 SOP_CLASS_UID, SOP_INSTANCE_UID, FAILURE_REASON = 0x00081150, 0x00081155, 0x00081197
@@ -76,13 +77,13 @@ def read_information(encoded: bytes, syntax: str) -> Information:
     """
     uid = UID(syntax)
     if len(encoded) > MAXIMUM_BYTES:
-        raise NotTaken(RESOURCE_LIMITATION, f"is longer than {MAXIMUM_BYTES} bytes")
+        raise NotTaken(RESOURCE_LIMITATION, TOO_LONG)
     try:
         if uid.is_deflated:
             inflater = zlib.decompressobj(-zlib.MAX_WBITS)
             encoded = inflater.decompress(encoded, MAXIMUM_BYTES)
             if inflater.unconsumed_tail:
-                raise NotTaken(RESOURCE_LIMITATION, f"is longer than {MAXIMUM_BYTES} bytes")
+                raise NotTaken(RESOURCE_LIMITATION, TOO_LONG)
         found = _Walk(encoded, uid.is_little_endian).whole(explicit=not uid.is_implicit_VR)
     except (struct.error, zlib.error) as error:
         raise NotTaken(INVALID_ARGUMENT, "cannot be read") from error

@@ -19,10 +19,10 @@ from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
 from node.errors import NodeError, ReadingFailed
+from node.network.room import Room
 from node.patient_records.intake import Intake
 from node.patient_records.reading import header_of
 from node.patient_records.refused import RefusedRecords
-from node.patient_records.room import Room
 from pipelines.records.hl7 import acknowledgement
 from pipelines.records.record import IdentityMismatch
 

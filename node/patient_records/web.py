@@ -24,12 +24,12 @@ from node.config import Network, RecordSettings
 from node.errors import JobNotFound, NodeError, ReadingFailed
 from node.network.content_encoding import UnsuitableBody
 from node.network.request_body import BodyBrokenOff, body_of
+from node.network.room import Room
 from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
 from node.patient_records.intake import Intake, IntakeSummary
 from node.patient_records.reading import NotJson, json_object
 from node.patient_records.refused import RefusedRecords
 from node.patient_records.requests import LONGEST_NAME, LOOK_S, Answer, AnswerState, RecordRequests
-from node.patient_records.room import Room
 from pipelines.records.record import IdentityMismatch
 
 log = logging.getLogger(__name__)

@@ -33,7 +33,7 @@ from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 
 from node.config import DimseSettings
 from node.database.states import AssociationOutcome
-from node.network.commitment_information import MAXIMUM_BYTES
+from node.network.commitment_information import MAXIMUM_BYTES, RESOURCE_LIMITATION, TOO_LONG, NotTaken
 from node.receive.dimse.admission import Rejection, Slot
 from node.receive.dimse.associate_request import MAXIMUM_ASSOCIATE, excess, titles
 from node.receive.dimse.messages import (
@@ -59,7 +59,7 @@ from node.receive.dimse.messages import (
     store_response,
 )
 from node.receive.dimse.presentation_contexts import is_verification, refusals, supported
-from node.receive.dimse.services import Response, Services
+from node.receive.dimse.services import NO_ROOM, SMALL_BYTES, Response, Services
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, Incoming, TooLarge
 from node.receive.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -73,6 +73,7 @@ MAXIMUM_MESSAGE = 4 * MAXIMUM_BYTES  # the data set of an N-ACTION or N-EVENT-RE
 PDU_S = 30.0  # a PDU that has begun must end within this: 128 kB at 4 kB/s
 SLOW_AFTER_S = 60.0  # an instance must be here after this long and a second per SLOW_BYTES
 SLOW_BYTES = 1024
+OTHER_BYTES = 32 * 1024  # the same for any other message: while it comes in, it takes room from the others
 LINGER_S = 1.0  # for the peer to close after our last word
 LINGER_BYTES = 4 * 2**20
 
@@ -133,8 +134,7 @@ class Association(threading.Thread):
         self._incoming: Incoming | None = None
         self._command = bytearray()
         self._request: CommandSet | None = None
-        self._data = bytearray()
-        self._data_size = 0
+        self._data = _Data(self._services)
         self._context_id = 0
         self._message_deadline = 0.0
         self._calling = ""
@@ -173,6 +173,7 @@ class Association(threading.Thread):
                     ending.callback(self._arrival.close, outcome, reason)
                 if self._incoming is not None:
                     ending.callback(self._incoming.discard)
+                ending.callback(self._data.clear)
 
     def _close(self) -> None:
         with contextlib.suppress(OSError):
@@ -406,6 +407,7 @@ class Association(threading.Thread):
             self._begin_store(context_id, request)
         elif request.has_data:
             self._request = request
+            self._message_deadline = time.monotonic() + SLOW_AFTER_S
         else:
             self._answer_other(context_id, request)
 
@@ -432,14 +434,16 @@ class Association(threading.Thread):
             raise Abort(UNEXPECTED_PDU, "Data without its command")
         incoming = self._incoming
         if incoming is None:
-            self._data_size += len(fragment)
-            if self._data_size > MAXIMUM_MESSAGE:
-                raise Abort(INVALID_PARAMETER, "Message too long")
-            if len(self._data) <= MAXIMUM_BYTES:  # of what is too long enough is kept to see that it is
-                self._data += fragment
+            self.deadline = math.inf  # it may wait for room
+            self._data.add(fragment)
             if last:
                 request, self._request = self._request, None
-                self._answer_other(context_id, request)
+                try:
+                    self._answer_other(context_id, request)
+                finally:
+                    self._data.clear()
+            elif time.monotonic() > self._message_deadline + self._data.size / OTHER_BYTES:
+                raise _Ended(AssociationOutcome.CUT, "The sender is too slow")
             return
         self._gathered.append(fragment)
         if last or len(self._gathered) == GATHERED:
@@ -475,7 +479,7 @@ class Association(threading.Thread):
 
     def _answer_other(self, context_id: int, request: CommandSet) -> None:
         """Everything but C-STORE, by pynetdicom's own messages."""
-        data, self._data, self._data_size = bytes(self._data), bytearray(), 0
+        data = self._data
         self.deadline = math.inf  # while the node works; what it takes is bounded by what a message may hold
         if request.field == N_EVENT_REPORT_RSP and self._reported:
             transaction, self._reported = self._reported, ""
@@ -484,10 +488,17 @@ class Association(threading.Thread):
         if request.field == C_CANCEL_RQ or request.field & 0x8000:
             return  # nothing to cancel, and nothing asked
         try:
-            primitive = decode_message(context_id, request.raw, data if request.has_data else None)
-            response = self._services.serve(
-                primitive, self._classes[context_id], self._syntaxes[context_id], self._calling, self._address
-            )
+            with self._services.reading(data.size):
+                primitive = decode_message(context_id, request.raw, data.content() if request.has_data else None)
+                response = self._services.serve(
+                    primitive,
+                    self._classes[context_id],
+                    self._syntaxes[context_id],
+                    self._calling,
+                    self._address,
+                    data.problem,
+                )
+                del primitive
         except MALFORMED as error:
             raise Abort(INVALID_PARAMETER, "The message cannot be read") from error
         if response is None:
@@ -501,11 +512,62 @@ class Association(threading.Thread):
     def _send(self, context_id: int, response: Response) -> None:
         message = response.message()
         message.primitive_to_message(response.primitive)
+        end = (
+            time.monotonic() + SLOW_AFTER_S + self._data.size / OTHER_BYTES
+        )  # a report is about as long as its request
         for part in message.encode_msg(context_id, self._peer_maximum):
             pdu = P_DATA_TF()
             pdu.from_primitive(part)
-            self.deadline = time.monotonic() + PDU_S
+            self.deadline = min(time.monotonic() + PDU_S, end)
             self._socket.sendall(pdu.encode())
+
+
+class _Data:
+    """The data set of a message that is no C-STORE, as it comes in: in the room that all associations share."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._taken = False  # whether it has room for all that it may become
+        self._kept: mmap.mmap | None = None  # straight from the system, which gets all of it back
+        self.size = 0
+        self.problem: NotTaken | None = None
+
+    def add(self, fragment: memoryview) -> None:
+        """Keep what comes next; where it finds no room, or is too long, it is only counted from then on."""
+        self.size += len(fragment)
+        if self.size > MAXIMUM_MESSAGE:
+            raise Abort(INVALID_PARAMETER, "Message too long")
+        if self.problem is not None:
+            return
+        if self.size > MAXIMUM_BYTES:
+            self._give_up(TOO_LONG)
+        elif self.size > SMALL_BYTES and not self._taken and not self._services.take_room():
+            self._give_up(NO_ROOM)
+        else:
+            self._taken = self._taken or self.size > SMALL_BYTES
+            if self._kept is None:
+                self._kept = mmap.mmap(-1, MAXIMUM_BYTES)
+            self._kept.write(fragment)
+
+    def content(self) -> bytes:
+        """All of it; nothing where there is a problem."""
+        return b"" if self._kept is None else self._kept[: self.size]
+
+    def clear(self) -> None:
+        """Forget it, and give its room back: the message has been answered, or nobody waits for that."""
+        self._free()
+        self.size, self.problem = 0, None
+
+    def _give_up(self, reason: str) -> None:
+        self.problem = NotTaken(RESOURCE_LIMITATION, reason)
+        self._free()
+
+    def _free(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+        if self._taken:
+            self._services.give_room_back()
+        self._kept, self._taken = None, False
 
 
 def _roles(request: A_ASSOCIATE) -> dict[Any, tuple[Any, Any]]:

@@ -8,12 +8,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any, NoReturn
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
-from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_messages import C_STORE_RQ, N_EVENT_REPORT_RQ
 from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 from pynetdicom.presentation import negotiate_as_acceptor
 from pynetdicom.service_class import StorageServiceClass
@@ -27,11 +28,11 @@ from node.errors import ConfigurationError
 from node.network.requestor import held_bytes
 from node.receive.dimse.admission import Rejection
 from node.receive.dimse.associate_request import MAXIMUM_ASSOCIATE, excess, titles
-from node.receive.dimse.fast_association import MAXIMUM_MESSAGE, PDU_S, SLOW_AFTER_S, SLOW_BYTES
+from node.receive.dimse.fast_association import MAXIMUM_MESSAGE, OTHER_BYTES, PDU_S, SLOW_AFTER_S, SLOW_BYTES
 from node.receive.dimse.fast_server import WATCH_S
-from node.receive.dimse.messages import ASSOCIATE_RQ, INVALID_PARAMETER, abort_pdu
+from node.receive.dimse.messages import ASSOCIATE_RQ, INVALID_PARAMETER, NOT_SPECIFIED, abort_pdu
 from node.receive.dimse.presentation_contexts import is_storage, is_verification, refusals, supported
-from node.receive.dimse.services import Services
+from node.receive.dimse.services import NO_ROOM, SMALL_BYTES, Services
 from node.receive.status import NotStored, Status
 from node.receive.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -79,8 +80,17 @@ class _Pace:
     A PDU or a message that is too long, and an A-ASSOCIATE-RQ that is refused unread, end the connection here.
     """
 
-    def __init__(self, association: Any, maximum_pdu_size: int, refuse: Callable[[bytes], Rejection | None]) -> None:
+    def __init__(
+        self,
+        association: Any,
+        maximum_pdu_size: int,
+        refuse: Callable[[bytes], Rejection | None],
+        services: Services,
+    ) -> None:
         self.association = association
+        self._services = services
+        self._has_room = False  # for a large message
+        self.reports = 0  # that are not answered: one at a time was agreed, and pynetdicom starts a thread for each
         self._maximum, self._refuse = MAXIMUM_ASSOCIATE, refuse
         self._maximum_later = max(MAXIMUM_ASSOCIATE, maximum_pdu_size)
         self._first = True  # PDU
@@ -124,7 +134,26 @@ class _Pace:
         if self._message_is_endless():
             self.cut = "Message too long"
             self._last_word(abort_pdu(INVALID_PARAMETER))
+        if not self._takes_room() or self.reports > 1:
+            self.cut = f"A message {NO_ROOM}"
+            self._last_word(abort_pdu(NOT_SPECIFIED))
         return data
+
+    def _takes_room(self) -> bool:
+        """Whether there is room for what has come of a message; an instance needs none, it has a limit of its own."""
+        message = self.association.dimse.message
+        if message is None or isinstance(message, C_STORE_RQ):
+            return True
+        if self._has_room or held_bytes(message) <= SMALL_BYTES:
+            return True
+        self._has_room = self._services.take_room()
+        return self._has_room
+
+    def give_back(self) -> None:
+        """Give the room of a message back: it has been answered, or nobody waits for that."""
+        had, self._has_room = self._has_room, False
+        if had:
+            self._services.give_room_back()
 
     def _message_is_endless(self) -> bool:
         """Whether pynetdicom holds more of a message than any is long; an instance has a limit of its own."""
@@ -145,7 +174,8 @@ class _Pace:
         if message is not self._message:
             self._message, self._message_since, self._message_from = message, now, self._received
         arrived = self._received - self._message_from
-        if message is not None and now > self._message_since + SLOW_AFTER_S + arrived / SLOW_BYTES:
+        slowest = SLOW_BYTES if isinstance(message, C_STORE_RQ) else OTHER_BYTES
+        if message is not None and now > self._message_since + SLOW_AFTER_S + arrived / slowest:
             return "The sender is too slow"
         return ""
 
@@ -195,6 +225,7 @@ class PlainServer:
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_N_ACTION, self._action),
             (evt.EVT_N_EVENT_REPORT, self._report),
+            (evt.EVT_DIMSE_RECV, self._count),
             (evt.EVT_RELEASED, self._ended, [AssociationOutcome.RELEASED]),
             (evt.EVT_ABORTED, self._ended, [AssociationOutcome.ABORTED]),
             (evt.EVT_CONN_CLOSE, self._ended, [AssociationOutcome.LOST]),
@@ -231,7 +262,7 @@ class PlainServer:
     def _opened(self, event: Any) -> None:
         address = str(event.assoc.requestor.address)
         self._paces[event.assoc] = _Pace(
-            event.assoc, self._maximum_pdu_size, lambda body: self._refused_unread(body, address)
+            event.assoc, self._maximum_pdu_size, lambda body: self._refused_unread(body, address), self._services
         )
 
     def _refused_unread(self, body: bytes, address: str) -> Rejection | None:
@@ -248,6 +279,7 @@ class PlainServer:
         for association, pace in list(self._paces.items()):
             if not association.dul.is_alive() and association.ident is not None and not association.is_alive():
                 self._paces.pop(association, None)
+                pace.give_back()
             elif not pace.cut and (reason := pace.problem(now, self._association_timeout_s)):
                 pace.end(reason)
 
@@ -306,13 +338,35 @@ class PlainServer:
         calling = str(event.assoc.requestor.ae_title).strip()
         address = str(event.assoc.requestor.address)
         encoded, syntax = event.request.ActionInformation, str(event.context.transfer_syntax)
-        return self._services.action(calling, address, event.action_type, encoded, syntax)[0], None
+        with self._reading(event.assoc, encoded):
+            return self._services.action(calling, address, event.action_type, encoded, syntax)[0], None
 
     def _report(self, event: Any) -> tuple[int, None]:
         calling = str(event.assoc.requestor.ae_title).strip()
         address = str(event.assoc.requestor.address)
         encoded, syntax = event.request.EventInformation, str(event.context.transfer_syntax)
-        return self._services.report(calling, address, event.event_type, encoded, syntax), None
+        try:
+            with self._reading(event.assoc, encoded):
+                return self._services.report(calling, address, event.event_type, encoded, syntax), None
+        finally:
+            if (pace := self._paces.get(event.assoc)) is not None:
+                pace.reports -= 1
+
+    def _count(self, event: Any) -> None:
+        """A message is here."""
+        pace = self._paces.get(event.assoc)
+        if pace is not None and isinstance(event.message, N_EVENT_REPORT_RQ):
+            pace.reports += 1
+
+    @contextlib.contextmanager
+    def _reading(self, association: Any, encoded: BytesIO | None) -> Iterator[None]:
+        """Around the answer to a message of storage commitment."""
+        try:
+            with self._services.reading(encoded.getbuffer().nbytes if encoded else 0):
+                yield
+        finally:
+            if (pace := self._paces.get(association)) is not None:
+                pace.give_back()
 
     def _ended(self, event: Any, outcome: Any) -> None:
         """Whichever of released, aborted and connection closed comes first."""

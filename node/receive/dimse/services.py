@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -12,7 +14,8 @@ from pynetdicom.dimse_primitives import C_ECHO, N_ACTION, N_EVENT_REPORT
 from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 
-from node.network.commitment_information import Information, NotTaken, read_information
+from node.network.commitment_information import MAXIMUM_BYTES, Information, NotTaken, read_information
+from node.network.room import Room
 from node.network.sop_classes import StorageCommitmentPushModel, Verification
 from node.receive.dimse.admission import Admission
 from node.receive.dimse.commitment_provider import CommitmentProvider
@@ -22,6 +25,10 @@ from node.receive.store.refusals import COMMITMENT
 from node.receive.store.store import Store
 
 SUCCESS = 0x0000
+SMALL_BYTES = 64 * 1024  # a message up to this size needs no room, and is never refused for want of it
+ROOM_BYTES = 256 * 2**20  # for all larger ones, from their first byte to their answer; C-STORE needs none
+ROOM_WAIT_S = 20.0  # a requester waits 30 s and more for its answer
+NO_ROOM = "finds no room: too many large ones are on their way at a time"
 NO_SUCH_ACTION, NO_SUCH_EVENT = 0x0123, 0x0113  # PS3.7 C.4, C.5
 
 
@@ -51,6 +58,27 @@ class Services:
         self.store = store
         self.admission = admission
         self.commitment = commitment
+        self._room = Room(ROOM_BYTES)
+        self._one_at_a_time = threading.Lock()
+
+    def take_room(self) -> bool:
+        """Whether there is room for one more message that is larger than `SMALL_BYTES`; waits a while for it.
+
+        All that one may have is taken at once: of many that grow at a time, none would come to its end.
+        """
+        return self._room.take(MAXIMUM_BYTES, ROOM_WAIT_S)
+
+    def give_room_back(self) -> None:
+        """One such message has been answered, or nobody waits for that."""
+        self._room.give_back(MAXIMUM_BYTES)
+
+    @contextmanager
+    def reading(self, size: int) -> Iterator[None]:
+        """Around the reading of a message of so many bytes: of large ones, whose objects take many times as much
+        memory, one at a time is read.
+        """
+        with self._one_at_a_time if size > SMALL_BYTES else nullcontext():
+            yield
 
     def begin(
         self, arrival: Arrival, context_class: str, sop_class_uid: str, sop_instance_uid: str, syntax: str
@@ -74,7 +102,15 @@ class Services:
             incoming.refuse(NotStored(Status.CLASS_NOT_SUPPORTED, reason))
         return incoming
 
-    def serve(self, request: Any, abstract_syntax: str, syntax: str, calling: str, address: str) -> Response | None:
+    def serve(
+        self,
+        request: Any,
+        abstract_syntax: str,
+        syntax: str,
+        calling: str,
+        address: str,
+        problem: NotTaken | None = None,
+    ) -> Response | None:
         """The response to a message that is not C-STORE, or None where the node does not offer that service.
 
         Parameters
@@ -87,6 +123,8 @@ class Services:
             AE title of the peer.
         address
             Its IP address.
+        problem
+            Why the data set of the message was not kept; None: it was.
         """
         if isinstance(request, C_ECHO) and abstract_syntax == Verification:
             echo = C_ECHO()
@@ -103,7 +141,7 @@ class Services:
             action.AffectedSOPInstanceUID = request.RequestedSOPInstanceUID
             action.ActionTypeID = request.ActionTypeID
             action.Status, transaction = self.action(
-                calling, address, request.ActionTypeID or 0, request.ActionInformation, syntax
+                calling, address, request.ActionTypeID or 0, request.ActionInformation, syntax, problem
             )
             peer = self.admission.peer(calling, address)
             if action.Status != SUCCESS or (peer and peer[1].host and peer[1].port):
@@ -116,7 +154,9 @@ class Services:
             report.AffectedSOPClassUID = request.AffectedSOPClassUID
             report.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
             report.EventTypeID = request.EventTypeID
-            report.Status = self.report(calling, address, request.EventTypeID or 0, request.EventInformation, syntax)
+            report.Status = self.report(
+                calling, address, request.EventTypeID or 0, request.EventInformation, syntax, problem
+            )
             return Response(N_EVENT_REPORT_RSP, report)
         return None
 
@@ -134,29 +174,47 @@ class Services:
         return Response(N_EVENT_REPORT_RQ, report)
 
     def action(
-        self, calling: str, address: str, action_type: int, encoded: BytesIO | None, syntax: str
+        self,
+        calling: str,
+        address: str,
+        action_type: int,
+        encoded: BytesIO | None,
+        syntax: str,
+        problem: NotTaken | None = None,
     ) -> tuple[int, str]:
         """A peer asks for storage commitment (PS3.4 J.3.2): the status of the N-ACTION, and the transaction UID."""
         peer = self.admission.peer(calling, address)
         try:
+            if problem is not None:
+                raise problem
             if action_type != 1:
                 raise NotTaken(NO_SUCH_ACTION, "asks for an action that the standard does not have")
             information = _information(encoded, syntax)
             self.commitment.request(peer[0] if peer else calling, information)
-        except NotTaken as problem:
-            self.store.refuse(COMMITMENT, calling, "", address, f"The request {problem}")
-            return problem.status, ""
+        except NotTaken as error:
+            self.store.refuse(COMMITMENT, calling, "", address, f"The request {error}")
+            return error.status, ""
         return SUCCESS, information.transaction_uid
 
-    def report(self, calling: str, address: str, event_type: int, encoded: BytesIO | None, syntax: str) -> int:
+    def report(
+        self,
+        calling: str,
+        address: str,
+        event_type: int,
+        encoded: BytesIO | None,
+        syntax: str,
+        problem: NotTaken | None = None,
+    ) -> int:
         """An archive reports on what we asked it to commit (PS3.4 J.3.3): the status of the N-EVENT-REPORT."""
         try:
+            if problem is not None:
+                raise problem
             if event_type not in (1, 2):
                 raise NotTaken(NO_SUCH_EVENT, "is of an event that the standard does not have")
             self.commitment.take_report(calling, event_type, _information(encoded, syntax))
-        except NotTaken as problem:
-            self.store.refuse(COMMITMENT, calling, "", address, f"The report {problem}")
-            return problem.status
+        except NotTaken as error:
+            self.store.refuse(COMMITMENT, calling, "", address, f"The report {error}")
+            return error.status
         return SUCCESS
 
 

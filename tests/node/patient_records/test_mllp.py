@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from node.config import RecordSettings
+from node.network.room import Room
 from node.patient_records import mllp, reading
 from node.patient_records.intake import Intake
-from node.patient_records.room import Room
 from node.patient_records.store import PatientRecords
 from node.reading import HERE, Readers
 from tests.node.patient_records.stored import there

@@ -8,6 +8,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -30,7 +31,7 @@ from node.database.tables import AssociationRow, AuditRow, Base, CommitmentRow, 
 from node.demo.orthanc_process import free_port
 from node.network.commitment_information import MAXIMUM_BYTES, Information, data_set
 from node.network.sop_classes import StorageCommitmentPushModel
-from node.receive.dimse import commitment_provider
+from node.receive.dimse import commitment_provider, fast_association, plain_server, services
 from node.receive.dimse.commitment_provider import CommitmentProvider
 from node.receive.store.locks import LeaderLock
 from node.receive.store.store import Store
@@ -462,21 +463,26 @@ def items(*references: tuple[str, str]) -> bytes:
     return encode(encoded, False, True) or b""
 
 
-def answer(running: Running, content: bytes, piece: int = 100_000) -> int:
+def begin(peer: RawPeer, content: bytes, *, last: bool, piece: int = 100_000) -> None:
+    """An N-ACTION with these bytes, on a new association."""
+    assert peer.associate(contexts=[(StorageCommitmentPushModel, [ExplicitVRLittleEndian])]) == 2
+    command = (
+        element(0x0003, StorageCommitmentPushModel.encode())
+        + element(0x0100, b"\x30\x01")
+        + element(0x0110, b"\1\0")
+        + element(0x0800, b"\0\0")
+        + element(0x1001, StorageCommitmentPushModelInstance.encode())
+        + element(0x1008, b"\1\0")
+    )
+    peer.send(p_data(pdv(element(0, struct.pack("<L", len(command))) + command, 3)))
+    for start in range(0, len(content), piece):
+        peer.send(p_data(pdv(content[start : start + piece], 2 if last and start + piece >= len(content) else 0)))
+
+
+def answer(running: Running, content: bytes) -> int:
     """The status of an N-ACTION with these bytes."""
     with RawPeer(running.port) as peer:
-        assert peer.associate(contexts=[(StorageCommitmentPushModel, [ExplicitVRLittleEndian])]) == 2
-        command = (
-            element(0x0003, StorageCommitmentPushModel.encode())
-            + element(0x0100, b"\x30\x01")
-            + element(0x0110, b"\1\0")
-            + element(0x0800, b"\0\0")
-            + element(0x1001, StorageCommitmentPushModelInstance.encode())
-            + element(0x1008, b"\1\0")
-        )
-        peer.send(p_data(pdv(element(0, struct.pack("<L", len(command))) + command, 3)))
-        for start in range(0, len(content), piece):
-            peer.send(p_data(pdv(content[start : start + piece], 2 if start + piece >= len(content) else 0)))
+        begin(peer, content, last=True)
         return peer.status()
 
 
@@ -498,6 +504,63 @@ def test_the_same_reference_many_times_is_one_and_a_request_beyond_all_measure_i
         assert answer(running, bomb) == 0x0213
         assert answer(running, bytes(MAXIMUM_BYTES + 2)) == 0x0213
         assert answer(running, b"\1\2\3") == 0x0115
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_large_requests_wait_for_room_and_small_ones_need_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """There is room for one here. Many at a time would take ten times their size."""
+    monkeypatch.setattr(services, "ROOM_BYTES", MAXIMUM_BYTES)
+    monkeypatch.setattr(services, "ROOM_WAIT_S", 0.3)
+    large = items(*((MRImageStorage, f"1.2.{number}") for number in range(2000)))
+    assert len(large) > services.SMALL_BYTES
+    with Running(configuration(tmp_path / "data", dimse={"server": server})) as running:
+        with RawPeer(running.port) as first:
+            begin(first, large, last=False)
+            until(lambda: not free_room(running), "the first one has the room")
+            with RawPeer(running.port) as second, contextlib.suppress(ConnectionError):
+                begin(second, large, last=True)
+                if server == "fast":
+                    assert second.status() == 0x0213
+                else:
+                    assert second.receive()[0] == 7
+            assert answer(running, items((MRImageStorage, "1.2.3"))) == 0
+        monkeypatch.setattr(services, "ROOM_WAIT_S", 20.0)  # until it is seen that the first one has gone
+        assert answer(running, large.replace(b"1.2.3.4\0", b"1.2.3.5\0")) == 0
+        reason = until(lambda: refusals(running), "the record")
+        assert "finds no room" in reason
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_request_that_comes_in_slowly_does_not_keep_its_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """Each of its PDUs is in time."""
+    for module in (fast_association, plain_server):
+        monkeypatch.setattr(module, "SLOW_AFTER_S", 0.2)
+        monkeypatch.setattr(module, "OTHER_BYTES", 2**30)
+    with Running(configuration(tmp_path / "data", dimse={"server": server})) as running, RawPeer(running.port) as peer:
+        begin(peer, bytes(100_000), last=False)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                peer.send(p_data(pdv(bytes(1000), 0)))
+                time.sleep(0.01)
+        (row,) = until(lambda: running.rows(AssociationRow, outcome="cut"), "the record")
+        assert row.reason == "The sender is too slow"
+        until(lambda: free_room(running) == services.ROOM_BYTES, "its room is free")
+
+
+def free_room(running: Running) -> int:
+    server: Any = running.receiver.server
+    found: services.Services = getattr(server, "services", None) or server._services
+    return found._room._left
+
+
+def refusals(running: Running) -> str:
+    """Why messages and associations were not taken, as it is recorded."""
+    running.receiver.store.write_refusals()
+    return " ".join(row.reason for row in running.rows(AssociationRow))
 
 
 def test_what_a_request_names_is_looked_up_and_synced_once(

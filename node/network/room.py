@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from threading import Condition
 
 BYTES = 256 * 2**20
 
@@ -17,17 +17,24 @@ class Room:
     """
 
     def __init__(self, size: int = BYTES) -> None:
-        self._left, self._lock = size, Lock()
+        self._left, self._changed = size, Condition()
 
-    def take(self, size: int) -> bool:
-        """Whether there was room for `size` bytes, which are taken then."""
-        with self._lock:
-            if size > self._left:
+    def take(self, size: int, within_s: float = 0.0) -> bool:
+        """Whether there was room for `size` bytes, which are taken then.
+
+        Parameters
+        ----------
+        within_s
+            How long to wait for it.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: size <= self._left, within_s):
                 return False
             self._left -= size
             return True
 
     def give_back(self, size: int) -> None:
         """They are free again."""
-        with self._lock:
+        with self._changed:
             self._left += size
+            self._changed.notify_all()
