@@ -67,7 +67,7 @@ class YamlFile:
         self._text = self._read()
         try:
             self._root = yaml.compose(self._text, Loader=_Loader)
-            self.values: Any = yaml.load(self._text, Loader=_Loader)
+            self.values: Any = _values(self._text)
             repeated = list(self._repeated_keys(self._root, ""))
         except yaml.YAMLError as error:
             raise ConfigurationError(self._in_words(error)) from error
@@ -173,6 +173,15 @@ class YamlFile:
                     )
                 seen.setdefault(name.value, line)
                 yield from self._repeated_keys(value, f"{key}.")
+
+
+def _values(text: str) -> Any:
+    """The content of a YAML text as plain values; None where it has none."""
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _without_secret(line: str) -> str:
