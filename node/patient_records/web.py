@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
-from email.message import Message
 from typing import Any
 
 import anyio
@@ -23,6 +22,7 @@ from dicom_sr.words import counted
 from node.config import Network, RecordSettings
 from node.errors import JobNotFound, NodeError, ReadingFailed
 from node.network.content_encoding import UnsuitableBody
+from node.network.content_type import media_and_parameters
 from node.network.request_body import BodyBrokenOff, body_of
 from node.network.room import Room
 from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
@@ -243,9 +243,8 @@ class _Refused(Exception):
 
 def _require_json(content_type: str) -> None:
     """Refuse a media type that is none of JSON's, which is also what a form of a web page would send."""
-    message = Message()
-    message["content-type"] = content_type or "application/octet-stream"
-    media, charset = message.get_content_type(), str(message.get_param("charset", "utf-8")).lower()
+    media, parameters = media_and_parameters(content_type or "application/octet-stream")
+    charset = parameters.get("charset", "utf-8").lower()
     if media.split("/")[1].split("+")[-1] != "json":
         given = f"not {media}" if content_type else "and Content-Type has to say so"
         raise UnsuitableBody(415, f"Only JSON is taken ({FHIR_JSON}), {given}")

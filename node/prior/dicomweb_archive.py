@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from email.message import Message
 from typing import Any
 
 import httpx
@@ -12,6 +11,7 @@ from dicom_sr.provenance import SERIES_MARK
 from node.config import DicomWebDestination
 from node.config.secret_files import bearer
 from node.errors import ConfigurationError, PeerUnavailable
+from node.network.content_type import media_and_parameters
 from node.network.http_answer import FEW_VALUES, SMALL, HttpAsker, UnsuitableAnswer, read_json, url_segment
 from node.network.tls import destination_context
 from node.prior.archive import ANSWERS, REPORTS_A_STUDY, WILD, Deadline, EarlierStudy, ReportReference, earlier
@@ -90,7 +90,7 @@ class DicomWebArchive:
         status, content_type, body = self._request(path, {}, OBJECT, LARGEST)
         if status != 200:
             raise PeerUnavailable(f"{self._name}: HTTP {status} to WADO-RS")
-        if content_type.split(";")[0].strip().lower() == "application/dicom":
+        if media_and_parameters(content_type)[0] == "application/dicom":
             return body
         part = _first_part(body, content_type)
         if part is None:
@@ -159,9 +159,7 @@ def _first(answer: dict[str, Any], tag: str) -> str:
 
 def _first_part(body: bytes, content_type: str) -> bytes | None:
     """The content of the first part of a multipart/related body (RFC 2046 5.1)."""
-    message = Message()
-    message["Content-Type"] = content_type
-    boundary = str(message.get_boundary() or "").encode()
+    boundary = media_and_parameters(content_type)[1].get("boundary", "").encode(errors="replace")
     if not boundary:
         return None
     start = body.find(b"--" + boundary)

@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from email.message import Message
 from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
@@ -26,6 +25,7 @@ from starlette.routing import Route
 from node.config import DicomWebSettings, Network
 from node.database.states import AssociationOutcome
 from node.network.content_encoding import UnsuitableBody
+from node.network.content_type import media_and_parameters
 from node.network.request_body import BodyBrokenOff, body_of, require_fitting
 from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
 from node.receive.status import NotStored, Status
@@ -248,7 +248,7 @@ class _PartType:
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> _PartType:
         """Read the headers of a part."""
-        media, parameters = _parameters(headers.get("content-type") or DICOM)
+        media, parameters = media_and_parameters(headers.get("content-type") or DICOM)
         coding = headers.get("content-encoding", "").lower()
         transfer = headers.get("content-transfer-encoding", "").lower()
         problem = ""
@@ -330,21 +330,14 @@ def _shown(media: str) -> str:
     return media if re.fullmatch(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}", media) else "something else"
 
 
-def _parameters(value: str) -> tuple[str, dict[str, str]]:
-    message = Message()
-    message["content-type"] = " ".join(value.split())  # a header of several lines is one
-    pairs = message.get_params(failobj=[])
-    return message.get_content_type(), {key.lower(): text for key, text in pairs[1:]}
-
-
 def _boundary(content_type: str) -> bytes:
-    media, parameters = _parameters(content_type)
+    media, parameters = media_and_parameters(content_type)
     if media != "multipart/related":
         raise UnsuitableBody(UNSUPPORTED, "multipart/related is needed")
     if parameters.get("type", DICOM).partition(";")[0].strip().lower() != DICOM:
         raise UnsuitableBody(UNSUPPORTED, "Only parts of application/dicom are taken")
     boundary = parameters.get("boundary", "")
-    if not 0 < len(boundary) <= MAXIMUM_BOUNDARY or not boundary.isascii():
+    if not 0 < len(boundary) <= MAXIMUM_BOUNDARY or not (boundary.isascii() and boundary.isprintable()):
         raise UnsuitableBody(BAD_REQUEST, "The boundary is missing or not one")
     return boundary.encode("ascii")
 

@@ -66,6 +66,7 @@ def here(running: RunningNode) -> str:
             "Only JSON is taken (application/fhir+json), not ",
         ),
         ({"content-type": "application/json; charset=iso-8859-1"}, b"{}", 415, "JSON is taken in UTF-8 only"),
+        ({"content-type": "application/json; charset*=x''iso-8859-1"}, b"{}", 415, "JSON is taken in UTF-8 only"),
         ({"content-type": "text/plain"}, b"{}", 415, "Only JSON is taken (application/fhir+json), not text/plain"),
         ({"content-type": "application/x-www-form-urlencoded"}, b"{}", 415, "Only JSON is taken"),
         (

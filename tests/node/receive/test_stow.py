@@ -161,6 +161,10 @@ def test_the_answer_can_be_xml(store: Store) -> None:
         (multipart(b"x"), {"content-type": "application/dicom"}, 415),
         (multipart(b"x"), {"content-type": 'multipart/related; type="application/dicom+json"; boundary=B'}, 415),
         (multipart(b"x"), {"content-type": 'multipart/related; type="application/dicom"'}, 400),
+        (multipart(b"x"), {"content-type": "multipart/related; boundary*=utf-8''%0D%0AB"}, 400),
+        (multipart(b"x"), {"content-type": "multipart/related; boundary*=x'%ff"}, 400),
+        (multipart(b"x"), {"content-type": "multipart/related; boundary*=B; boundary*0*=B"}, 400),
+        (multipart(b"x"), {"content-type": "multipart/related; type*=utf-8''image%2Fjpeg; boundary=B"}, 415),
         (multipart(b"x"), {"accept": "text/html"}, 406),
     ],
 )
@@ -276,6 +280,16 @@ def test_the_transfer_syntax_that_a_part_names_is_that_of_a_bare_data_set(store:
     metas = {uid: pydicom.dcmread(io.BytesIO(file)).file_meta for uid, file in stored_files(tmp_path).items()}
     assert metas.pop(ds.SOPInstanceUID).TransferSyntaxUID == JPEG2000
     assert [meta.TransferSyntaxUID for meta in metas.values()] == [ExplicitVRLittleEndian]  # the file says it itself
+
+
+def test_parameters_of_content_types_may_be_encoded(store: Store, tmp_path: Path) -> None:
+    ds = mr()
+    body = multipart(data_set(ds), media=f"application/dicom; transfer-syntax*=utf-8''{JPEG2000}")
+    related = "multipart/related; type*=utf-8''application%2Fdicom; boundary*=utf-8''%42OUNDARY"
+    answer = post(client(store), body, **{"content-type": related})
+    assert answer.status_code == 200, answer.content
+    file = stored_files(tmp_path)[ds.SOPInstanceUID]
+    assert pydicom.dcmread(io.BytesIO(file)).file_meta.TransferSyntaxUID == JPEG2000
 
 
 @pytest.mark.parametrize(
