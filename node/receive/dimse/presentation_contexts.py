@@ -36,7 +36,8 @@ STANDARD_ROOT = "1.2.840.10008."
 STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."  # retired storage classes that pynetdicom does not list lie here as well
 
 CLASS_REFUSED, SYNTAX_REFUSED = 3, 4  # results of a presentation context (PS3.8 9.3.3.2)
-TOLD = 20  # refused contexts that are named; a peer may propose 128
+LONGEST_TOLD = 2000  # characters about what is refused of an association: each one is kept
+TOLD_SYNTAXES = 3  # of a context; a peer may propose 100
 
 
 def is_storage(sop_class_uid: str) -> bool:
@@ -61,7 +62,7 @@ def is_verification(proposed: Sequence[PresentationContext]) -> bool:
 
 
 def refusals(proposed: Iterable[PresentationContext], results: Iterable[PresentationContext]) -> str:
-    """Which contexts were refused and why, in words for the record; empty where none was.
+    """Which contexts were refused and why, in `LONGEST_TOLD` characters for the record; empty where none was.
 
     Parameters
     ----------
@@ -76,12 +77,26 @@ def refusals(proposed: Iterable[PresentationContext], results: Iterable[Presenta
         if context.result == CLASS_REFUSED:
             told[f"the class {_named(context.abstract_syntax)} is not taken"] = None
         elif context.result == SYNTAX_REFUSED:
-            names = " or ".join(map(_named, syntaxes.get(context.context_id, ())))
+            names = _either(syntaxes.get(context.context_id, ()))
             told[f"the syntax {names} is not taken for {_named(context.abstract_syntax)}"] = None
         elif context.result:
             told[f"{_named(context.abstract_syntax)} is not offered in that role"] = None
-    more = f"; and {len(told) - TOLD} more" if len(told) > TOLD else ""
-    return "; ".join(list(told)[:TOLD]) + more
+    return _bounded(list(told))
+
+
+def _bounded(sentences: Sequence[str]) -> str:
+    """As many of the sentences as there is room for, and how many more there are."""
+    for count in range(len(sentences), -1, -1):
+        more = [f"and {len(sentences) - count} more"] if count < len(sentences) else []
+        if len(text := "; ".join([*sentences[:count], *more])) <= LONGEST_TOLD:
+            break
+    return text
+
+
+def _either(uids: Sequence[str]) -> str:
+    """The first few of these UIDs, and how many more there are."""
+    more = f" (and {len(uids) - TOLD_SYNTAXES} more)" if len(uids) > TOLD_SYNTAXES else ""
+    return " or ".join(map(_named, uids[:TOLD_SYNTAXES])) + more
 
 
 def _named(uid: str | None) -> str:

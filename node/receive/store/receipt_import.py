@@ -307,7 +307,9 @@ class ReceiptImport:
             file.seek(position)
             while data := file.read(BATCH_BYTES):
                 goes_on()
-                end = data.rfind(b"\n") + 1
+                if (end := data.rfind(b"\n") + 1) == 0:
+                    data += file.readline()  # of a line that is longer than a batch
+                    end = data.rfind(b"\n") + 1
                 if not end:
                     break  # a line is being written, or was cut short by a crash
                 entries = list(decode_all(data[:end]))
@@ -325,10 +327,12 @@ class ReceiptImport:
     def _position(self, segment: Path) -> int:
         if segment.name not in self._positions:
             try:
-                text = self._done_file(segment).read_text(encoding="ascii")
+                text = self._done_file(segment).read_text(encoding="ascii", errors="replace")
             except FileNotFoundError:
                 text = ""
-            self._positions[segment.name] = int(text) if text.isdigit() else 0
+            position = int(text) if text.isdigit() else 0
+            # what a bad disk made of it: from the beginning, for reading twice changes nothing
+            self._positions[segment.name] = position if position <= segment.stat().st_size else 0
         return self._positions[segment.name]
 
     def _remember(self, segment: Path, position: int) -> None:

@@ -31,6 +31,8 @@ from node.files import PRIVATE_FILE, flush, make_folder, reserve, write_all
 log = logging.getLogger(__name__)
 
 MAXIMUM_SEGMENT = 4 * 2**20  # bytes, some 10,000 receipts; then a new file, so that old ones can go
+LONGEST_LINE = 128 * 1024  # bytes; whoever reads them takes twice as many at a time
+LONGEST_TEXT = 1000  # characters that are left of a text where its line would be longer
 MAXIMUM_WAITING = 10_000  # entries that wait for room on the disk; of what comes after them only the number is kept
 
 
@@ -172,6 +174,22 @@ def decode_all(data: bytes) -> Iterator[Entry]:
             yield entry
 
 
+def _line(entry: Entry) -> bytes:
+    """The line of an entry, which is never longer than `LONGEST_LINE`: its texts are cut where it would be."""
+    line = encode(entry)
+    if len(line) <= LONGEST_LINE:
+        return line
+    log.error("a record is too long and is cut", extra={"kind": type(entry).__name__, "bytes": len(line)})
+    return encode(type(entry)(*map(_cut, entry)))
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {"cut": _cut(_encode(value))}
+    is_long = isinstance(value, str) and len(value) > LONGEST_TEXT
+    return f"{value[:LONGEST_TEXT]}…" if is_long else value
+
+
 class ReceiptLog:
     """The receipts of one process. Safe to use from its threads; not to be inherited by a fork.
 
@@ -201,7 +219,7 @@ class ReceiptLog:
         OSError
             If the disk does not take all of it: then it is not on record, and nobody may be told that it is.
         """
-        line = encode(entry)
+        line = _line(entry)
         with self._lock:
             self._write_waiting()
             self._write(line)
@@ -211,7 +229,7 @@ class ReceiptLog:
 
         It is written before any that comes later, and lost only if the process ends before that.
         """
-        line = encode(entry)
+        line = _line(entry)
         with self._lock:
             try:
                 self._write_waiting()

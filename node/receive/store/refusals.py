@@ -1,6 +1,7 @@
 """What peers are refused, counted: of one peer for one reason there is one record an hour, whoever knocks how often.
 
-Associations are counted so, messages on them, and instances that were not stored, whichever way they came.
+Associations are counted so, their messages, and instances that were not stored, whichever way they came; and for the
+log presentation contexts, which are on record with each association.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ OTHERS = "(others)"
 NAMED = 5  # instances of a kind; the others are counted
 TOLD_AGAIN = 10  # times what the log told last
 COMMITMENT = "commitment"  # the way of a message of storage commitment, on an association that was accepted
+CONTEXTS = "contexts"  # that of presentation contexts, of which the log alone is told
+
+
+WHAT = {COMMITMENT: "commitment refused", CONTEXTS: "presentation contexts refused"}
 
 
 class Kind(NamedTuple):
@@ -153,7 +158,8 @@ class Refusals:
 
     def _write(self, kind: Kind, count: _Count) -> None:
         """The whole count, so that it does not matter how often it is read."""
-        self._receipts.record(_entry(kind, count))
+        if kind.way != CONTEXTS:
+            self._receipts.record(_entry(kind, count))
         count.written = count.times
         if count.times >= TOLD_AGAIN * count.told:
             self._tell(kind, count)
@@ -193,4 +199,4 @@ def what_was_refused(way: str, status: int = 0) -> str:
     """What the log and the audit trail call a refusal of that way; of an instance where it has a status."""
     if status:
         return NOT_STORED
-    return "commitment refused" if way == COMMITMENT else "association refused"
+    return WHAT.get(way, "association refused")

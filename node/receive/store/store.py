@@ -18,7 +18,7 @@ from node.receive.store.incoming import Arrival, Incoming
 from node.receive.store.instance_files import InstanceFiles, Receipt
 from node.receive.store.part10 import PREAMBLE, Meta, file_meta, read_meta
 from node.receive.store.receipt_log import Opened
-from node.receive.store.refusals import Kind
+from node.receive.store.refusals import CONTEXTS, Kind
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ class Store(InstanceFiles):
         facts = {"association": arrival.id, "way": way, "calling": calling_ae_title, "address": peer_address}
         log.info("association accepted", extra=facts)
         if contexts_refused:
-            log.warning("presentation contexts refused", extra={**facts, "reason": contexts_refused})
+            kind = Kind(CONTEXTS, calling_ae_title, called_ae_title, peer_address, contexts_refused)
+            self.refusals.add(kind, now)
         return arrival
 
     def refuse(self, way: str, calling_ae_title: str, called_ae_title: str, peer_address: str, reason: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -239,6 +240,23 @@ def test_contexts_that_are_refused_are_on_record(running: Running) -> None:
         f"the syntax MR Image Storage ({MRImageStorage}) is not taken for CT Image Storage ({CTImageStorage})",
         f"the class Patient Root Query/Retrieve Information Model - FIND ({PATIENT_ROOT_FIND}) is not taken",
     ]
+
+
+def test_contexts_that_are_refused_again_and_again_are_told_in_the_log_once_and_counted(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    contexts = [build_context(MRImageStorage), build_context(CTImageStorage, [MRImageStorage])]
+    for _ in range(11):
+        with association(running.port, contexts) as assoc:
+            assert assoc.is_established
+    until(lambda: len(running.rows(AssociationRow, outcome="released")) == 11, "the records")
+    running.receiver.store.refusals.close()
+    told = [record for record in caplog.records if record.getMessage() == "presentation contexts refused"]
+    assert told[0].__dict__["reason"].startswith("the syntax MR Image Storage")
+    assert len(told) <= 3, "the first, when there were ten of them, and at the end"
+    assert told[-1].__dict__["times"] == "11"
+    assert running.rows(AuditRow) == []
 
 
 def test_health_checks_leave_no_rows(running: Running) -> None:

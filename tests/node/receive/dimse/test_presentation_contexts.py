@@ -13,7 +13,15 @@ from pydicom.uid import (
 from pynetdicom.presentation import build_context, negotiate_as_acceptor
 
 from node.network.sop_classes import StorageCommitmentPushModel, Verification
-from node.receive.dimse.presentation_contexts import is_storage, is_verification, refusals, supported
+from node.receive.dimse.associate_request import MAXIMUM_CONTEXTS, MAXIMUM_SYNTAXES
+from node.receive.dimse.presentation_contexts import (
+    LONGEST_TOLD,
+    is_storage,
+    is_syntax,
+    is_verification,
+    refusals,
+    supported,
+)
 from tests.scp import PATIENT_ROOT_FIND
 
 PRIVATE = "1.2.3.4.5"
@@ -63,6 +71,22 @@ def test_what_is_refused_is_told_class_and_syntax_apart() -> None:
         "the syntax JPEG 2000 Image Compression (Lossless Only) (1.2.840.10008.1.2.4.90) is not taken for "
         "Verification SOP Class (1.2.840.10008.1.1)",
     ]
+
+
+def test_what_a_peer_has_refused_takes_few_words_however_much_it_proposes() -> None:
+    no_syntaxes = [uid for uid in UID_dictionary if not is_syntax(uid)]
+    longest = sorted(no_syntaxes, key=lambda uid: -len(UID_dictionary[uid][0]))
+    classes = [uid for uid in UID_dictionary if UID_dictionary[uid][1] == "SOP Class" and is_storage(uid)]
+    proposed = [build_context(uid, longest[:MAXIMUM_SYNTAXES]) for uid in classes[:MAXIMUM_CONTEXTS]]
+    for number, context in enumerate(proposed):
+        context.context_id = 2 * number + 1
+    results, _ = negotiate_as_acceptor(proposed, supported(proposed))
+    told = refusals(proposed, results)
+    first, *_, last = told.split("; ")
+    assert first.count(" or ") == 2
+    assert f"(and {MAXIMUM_SYNTAXES - 3} more) is not taken for " in first
+    assert len(told) <= LONGEST_TOLD
+    assert last == f"and {len(proposed) - len(told.split('; ')) + 1} more"
 
 
 def test_only_verification_is_a_health_check() -> None:

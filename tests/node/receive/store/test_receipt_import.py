@@ -17,7 +17,7 @@ from node.database import erasure
 from node.database.connection import Database, open_database
 from node.database.tables import AssociationRow, AuditRow, Base, InstanceRow, SeriesRow, StudyRow
 from node.receive.store.locks import LeaderLock, take_slot
-from node.receive.store.receipt_import import ReceiptImport
+from node.receive.store.receipt_import import BATCH_BYTES, ReceiptImport
 from node.receive.store.receipt_log import (
     CameBack,
     Closed,
@@ -149,6 +149,41 @@ def test_a_line_cut_short_by_a_crash_is_no_receipt(
     (association,) = rows(database, AssociationRow)
     assert (association.outcome, association.reason) == ("lost", "The receiving process ended")
     assert [path.name for path in (tmp_path / "receipts").iterdir()] == ["receipt_import.lock"]
+
+
+def test_a_line_that_is_longer_than_a_batch_keeps_no_other_from_being_read(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    name = f"{receipts.process}-1"
+    (segment,) = (tmp_path / "receipts").glob("*.journal")
+    receipts.append(stored(name, 1))
+    with segment.open("ab") as file:  # as earlier versions wrote them
+        file.write(encode(Noted(AT, "long", "", {"x": "y" * (3 * BATCH_BYTES)})))
+        file.write(b"z" * (2 * BATCH_BYTES) + b"\n")
+    for number in range(2, 5):
+        receipts.append(stored(name, number))
+    with segment.open("ab") as file:
+        file.write(b"0" * (2 * BATCH_BYTES))  # one that is being written
+    receipt_import.poll()
+    assert counts(database) == [(4, None)]
+    assert [row.what for row in rows(database, AuditRow)] == ["long"]
+    receipts.close()
+
+
+def test_a_note_of_how_far_a_journal_was_read_that_is_none_costs_no_receipt(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    receipts.append(stored(f"{receipts.process}-1", 1))
+    receipt_import.poll()
+    (note,) = (tmp_path / "receipts").glob("*.read")
+    for content in (b"\xff\xfe", b"9" * 9):
+        note.write_bytes(content)
+        receipts.append(stored(f"{receipts.process}-1", len(content)))
+        ReceiptImport(tmp_path, database).poll()
+    assert counts(database) == [(3, None)]
+    receipts.close()
 
 
 def test_a_long_journal_goes_on_in_new_segments(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from node.receive.store.receipt_log import (
+    LONGEST_LINE,
     Closed,
     Entry,
     Failed,
@@ -66,6 +67,23 @@ def test_what_was_appended_is_there_in_its_order_and_the_file_is_its_process_s(t
     receipts.close()
     assert is_abandoned(segment)
     assert list(decode_all(segment.read_bytes())) == ENTRIES  # the last line says that no more will come
+
+
+def test_no_line_is_longer_than_whoever_reads_it_expects(tmp_path: Path) -> None:
+    receipts = ReceiptLog(tmp_path)
+    receipts.record(Noted(1.5, "files", "", {"names": ["\U0001f9e0" * 100] * 1000}))
+    brains = "\U0001f9e0" * 100_000
+    receipts.append(Opened("p-1", "dimse", brains, brains, brains, 2.5, "x" * 300_000))
+    (path,) = tmp_path.iterdir()
+    receipts.close()
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert max(map(len, lines)) <= LONGEST_LINE
+    noted, opened, finished = decode_all(b"".join(lines))
+    assert isinstance(noted, Noted)
+    assert noted.what == "files"
+    assert isinstance(opened, Opened)
+    assert (opened.at, opened.contexts_refused[:3], opened.contexts_refused[-1]) == (2.5, "xxx", "…")
+    assert finished == Finished()
 
 
 def test_a_file_that_is_gone_is_abandoned(tmp_path: Path) -> None:
