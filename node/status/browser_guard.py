@@ -8,6 +8,7 @@ not its own. Programs that are no browser send neither Origin nor Sec-Fetch-Site
 from __future__ import annotations
 
 import functools
+import re
 import socket
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,13 +22,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dicom_sr.words import escaped
 from node.config import StatusSettings
 from node.config.certificates import names_in
-from node.network.addresses import address_of, bare
+from node.network.addresses import address_of
 from node.network.sign_in import forwarded_hosts
 from node.status.connections import Reason, Refusals
 
 MISDIRECTED, FORBIDDEN = 421, 403
 READING = ("GET", "HEAD", "OPTIONS")
 LONGEST_NAME = 253  # RFC 1035 2.3.4
+# RFC 9110 7.2: a name, an IPv4 address, or an IPv6 address in brackets
+HOST = re.compile(
+    r"(\[(?P<ipv6>[\da-f.]*:[\da-f.:]*(%[\w.~%-]+)?)\]|(?P<name>[\w.-]+))(:(?P<port>\d{0,5}))?",
+    re.ASCII | re.IGNORECASE,
+)
+HIGHEST_PORT = 65535
 DEFAULT_PORT = {"http": ":80", "https": ":443"}
 
 
@@ -83,7 +90,10 @@ class BrowserGuard:
         return None
 
     async def _is_ours(self, host: str) -> bool:
-        name = _plain(bare(host))
+        found = HOST.fullmatch(host)
+        if found is None or int(found["port"] or 0) > HIGHEST_PORT:
+            return False
+        name = _plain(found["ipv6"] or found["name"])
         if address_of(name) is not None:  # no name that could be made to point elsewhere
             return True
         if name in self._names or f"*.{name.partition('.')[2]}" in self._names:

@@ -41,7 +41,9 @@ Stage = Literal[
     "handshake", "request", "body", "answer", "at work"
 ]  # who waits for whom: all but the last for the client
 UNDER_WAY: tuple[Stage, ...] = ("body", "answer")
-Reason = Literal["no room", "no whole request in time", "too slow", "foreign host", "foreign page"]
+Reason = Literal[
+    "no room", "no whole request in time", "too slow", "length told in two ways", "foreign host", "foreign page"
+]
 
 
 class Refusals:

@@ -17,6 +17,9 @@ from typing import Any
 
 import h11
 import uvicorn
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from node.config import Tls
@@ -30,6 +33,7 @@ PROGRESS_S = 30.0  # in which a body, or an answer, must have gone on by
 PROGRESS_BYTES = 30 * 1024
 WAITING_TO_BE_ACCEPTED = 128  # as many may be accepted in one round, before those that made room are gone
 TOO_SLOW = f"Less than {PROGRESS_BYTES // 1024} kB of the body came in {PROGRESS_S:g} seconds"
+TWO_LENGTHS = "The request has a Content-Length and a Transfer-Encoding, and may have one of them only (RFC 9112 6.3)"
 MADE_ROOM = "More requests came in at a time than there is room for, and this was the slowest: send it again"
 
 
@@ -49,7 +53,7 @@ class WebServer(threading.Thread):
     """
 
     def __init__(
-        self, app: object, listening: socket.socket, tls: Tls | None = None, connections: Connections | None = None
+        self, app: ASGIApp, listening: socket.socket, tls: Tls | None = None, connections: Connections | None = None
     ) -> None:
         super().__init__(name="web server", daemon=True)
         context = server_context(tls) if tls else None
@@ -58,7 +62,7 @@ class WebServer(threading.Thread):
         self._door = Door(listening, connections)
         self._server = _Server(
             uvicorn.Config(
-                app,  # type: ignore[arg-type]
+                _OneLength(app, connections),
                 http=functools.partial(_Protocol, connections),  # type: ignore[arg-type]
                 loop="asyncio",  # another one, which may be installed too, would not ask the door
                 ws="none",
@@ -85,6 +89,24 @@ class WebServer(threading.Thread):
         self.join()
         self._door.close()
         self._socket.close()
+
+
+class _OneLength:
+    """Passes on requests whose length is told in one way; a proxy before the node may go by the other.
+
+    What the proxy takes for the next request, or for the rest of this one, is not read: the connection ends.
+    """
+
+    def __init__(self, app: ASGIApp, connections: Connections) -> None:
+        self._app, self._connections = app, connections
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        if "content-length" not in headers or "transfer-encoding" not in headers:
+            await self._app(scope, receive, send)
+            return
+        self._connections.refusals.add("length told in two ways")
+        await PlainTextResponse(f"{TWO_LENGTHS}.\n", 400, {"Connection": "close"})(scope, receive, send)
 
 
 class _Server(uvicorn.Server):

@@ -37,14 +37,46 @@ def asked(
 # ---- names
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1:8090", "10.2.3.4", "[::1]:8090", "[fe80::1]", "localhost", "LOCALHOST.:8090", "condyle.localhost"],
+    [
+        "127.0.0.1:8090",
+        "127.0.0.1:",
+        "10.2.3.4",
+        "[::1]:8090",
+        "[fe80::1]",
+        "[FE80::1%25eth0]:65535",
+        "[::ffff:10.2.3.4]",
+        "localhost",
+        "LOCALHOST.:8090",
+        "condyle.localhost",
+    ],
 )
 def test_an_address_or_this_machine_may_be_asked_whatever_is_configured(host: str) -> None:
     assert asked(Host=host).text == "here"
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example.net", "evil.example.net:8090", "127.0.0.1.evil.net", "localhost.evil.net", "x", ""]
+    "host",
+    [
+        "evil.example.net",
+        "evil.example.net:8090",
+        "127.0.0.1.evil.net",
+        "localhost.evil.net",
+        "x",
+        "",
+        "[::1",
+        "::1]",
+        "[::1]x",
+        "[127.0.0.1]",
+        "[localhost]",
+        "[x:y.localhost]",
+        "127.0.0.1:99999999",
+        "127.0.0.1:65536",
+        "localhost:80:80",
+        "localhost:http",
+        "127.0.0.1@evil.net",
+        "evil.net/x.localhost",
+        "127.0.0.1, evil.net",
+    ],
 )
 def test_under_a_foreign_name_nothing_is_answered(host: str) -> None:
     answer = asked(Host=host)

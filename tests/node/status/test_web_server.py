@@ -66,6 +66,29 @@ def test_the_limits_hold_where_another_event_loop_is_installed(monkeypatch: pyte
     assert counted == [1]
 
 
+def test_a_length_that_is_told_in_two_ways_is_refused_and_the_connection_ended() -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    connections = Connections()
+    routes = [Route("/", lambda _: PlainTextResponse("here"), methods=["GET", "POST"])]
+    server = WebServer(Starlette(routes=routes), listening, connections=connections)
+    server.start()
+    request = (
+        "POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "0\r\n\r\nGET / HTTP/1.1\r\nHost: here\r\n\r\n"
+    )
+    try:
+        with socket.create_connection(listening.getsockname(), timeout=20) as client:
+            client.sendall(request.encode())
+            with client.makefile("rb") as answers:
+                answer = answers.read()  # to the end of the connection
+    finally:
+        server.stop()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"has a Content-Length and a Transfer-Encoding" in answer
+    assert connections.refusals.counts() == {"length told in two ways": 1}
+
+
 # ---- clients that take their time
 async def _length(request: Request) -> Response:
     count = 0
