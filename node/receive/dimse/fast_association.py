@@ -550,8 +550,12 @@ class _Data:
             self._kept.write(fragment)
 
     def content(self) -> bytes:
-        """All of it; nothing where there is a problem."""
-        return b"" if self._kept is None else self._kept[: self.size]
+        """All of it, once; nothing where there is a problem. Its room stays taken, for what is made of it."""
+        if self._kept is None:
+            return b""
+        with self._kept as kept:
+            self._kept = None
+            return kept[: self.size]
 
     def clear(self) -> None:
         """Forget it, and give its room back: the message has been answered, or nobody waits for that."""
