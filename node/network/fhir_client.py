@@ -36,6 +36,7 @@ RECORD_S = 600.0
 
 LONGEST_ADDRESS = 8000  # characters
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # FHIR R4 2.24.0.1, and the underscore that some servers have
+VERSION = re.compile(r"[\w.-]{1,64}", re.ASCII)
 PAGE = 200
 SEARCHES = (  # where a server has no $everything
     "Condition",
@@ -274,7 +275,7 @@ class FhirClient:
         PeerRefused, PeerUnavailable
         """
         version = _json(self._asked_with_token("GET", "metadata")).get("fhirVersion")
-        if not isinstance(version, str):
+        if not isinstance(version, str) or not VERSION.fullmatch(version):
             raise PeerRefused("the FHIR server's metadata names no FHIR version")
         return version
 

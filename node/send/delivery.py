@@ -61,7 +61,10 @@ class Delivery(Protocol):
 
 
 def by_status(status: int, comment: str = "") -> Answer:
-    """What a C-STORE status says about the object (PS3.4 B.2.3, PS3.7 annex C); STOW-RS has the same numbers."""
+    """What a C-STORE status says about the object (PS3.4 B.2.3, PS3.7 annex C); STOW-RS has the same numbers.
+
+    A `comment` of the peer is one that is fit to be kept.
+    """
     text = f"0x{status:04X}" + (f" {comment}" if comment else "")
     if status == 0x0000:
         return Answer(Outcome.DELIVERED, text)

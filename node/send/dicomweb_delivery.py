@@ -246,6 +246,7 @@ def _values(item: dict[str, Any], tag: str) -> list[Any]:
 def _number(value: Any, otherwise: int) -> int:
     """A status as a number; `otherwise` where it is none."""
     try:
-        return int(value)
+        number = int(value)
     except (TypeError, ValueError, OverflowError):
         return otherwise
+    return number if number in range(0x10000) else otherwise

@@ -31,6 +31,7 @@ from node.network.sop_classes import (
 from node.network.tls import destination_context
 from node.progress import goes_on
 from node.send.delivery import Answer, F, Outcome, by_status
+from node.send.error_comment import fit_to_keep
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # a path given to send_c_store goes out as it lies, without decoding
 
@@ -145,7 +146,8 @@ class DimseDelivery:
             raise PeerUnavailable(f"{self._name}: the association ended") from error
         if "Status" not in status:
             raise PeerUnavailable(f"{self._name}: no answer to C-STORE")
-        return by_status(int(status.Status), str(status.get("ErrorComment", "")))
+        comment = fit_to_keep(str(status.get("ErrorComment") or ""), item.path)
+        return by_status(int(status.Status), comment)
 
     # ---- questions
     def find(self, items: Sequence[ObjectFile]) -> set[str] | None:

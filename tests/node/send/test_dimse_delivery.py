@@ -11,6 +11,7 @@ from typing import Any
 
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, MRImageStorage, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
@@ -21,6 +22,7 @@ from node.errors import PeerUnavailable
 from node.network.sop_classes import Verification
 from node.send.delivery import Answer, Outcome, by_status
 from node.send.dimse_delivery import DimseDelivery
+from node.send.error_comment import NOT_KEPT
 from tests.node.receive.harness import p_data, pdv
 from tests.node.send.outgoing import Outgoing, Peer, outgoing
 from tests.orthanc import free_port
@@ -149,6 +151,29 @@ def test_a_compressed_object_names_the_syntax_that_its_peer_does_not_take(item: 
 def test_every_status_has_its_meaning(status: int, outcome: Outcome) -> None:
     assert by_status(status).outcome is outcome
     assert by_status(status).text.startswith(f"0x{status:04X}")
+
+
+@pytest.mark.parametrize(
+    ("comment", "text"),
+    [
+        ("no room, come back", "0xC000 no room, come back refused"),
+        ("MUSTER^ERIKA is not known", f"0xC000 {NOT_KEPT} refused"),
+        ("", "0xC000 refused"),
+    ],
+)
+def test_a_peer_s_comment_on_an_object_is_told_unless_it_names_the_patient(
+    item: ObjectFile, comment: str, text: str
+) -> None:
+    class Talkative(Peer):
+        def _store(self, event: evt.Event) -> Any:
+            status = Dataset()
+            status.Status, status.ErrorComment = super()._store(event), comment
+            return status
+
+    with Talkative(status=lambda _: 0xC000).listen() as port:
+        way = delivery(port)
+        assert [answer.text for _, answer in way.send([item])] == [text]
+        way.close()
 
 
 @pytest.fixture(scope="module")
