@@ -319,7 +319,7 @@ class Flow:
             self._note(job_id, "waits", str(why))
         self._pool.pause(pause_s)
         if self._ended(job_id):
-            raise JobFailed("cancelled by an operator")
+            raise JobFailed(job_states.CANCELLED)
 
     def _note(self, job_id: str, what: str, detail: str) -> None:
         """Add a line to the job's timeline, if the database has room for it."""

@@ -21,6 +21,7 @@ from typing import IO, Concatenate, ParamSpec, Protocol, TypeVar
 
 from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID, StepOptions, _sys_db
 from dbos import DBOSPortableJSONSerializer as JsonSerializer
+from dbos._error import DBOSAwaitedWorkflowCancelledError
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
@@ -105,16 +106,24 @@ def _like_ours() -> None:
         logger.addHandler(logging.NullHandler())
     logger.propagate = True
     logger.setLevel(logging.WARNING)
-    logger.addFilter(_while_the_database_is_away)
+    logger.addFilter(_is_news)
 
 
 AWAY = re.compile("OperationalError|InterfaceError|AdminShutdown|CrashShutdown|CannotConnectNow|Notification listener")
+PARKED = "recorded outcome"  # ends what the thread of a job says that another has taken over, or that was cancelled
 
 
-def _while_the_database_is_away(record: logging.LogRecord) -> bool:
-    """Keep back what the threads of DBOS say every second, with tracebacks, of what the node says once."""
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether what a thread of DBOS says tells something; what the node says once, it says every second or at length.
+
+    While the database is away each thread says so with a traceback, and so does the thread of a job that was cancelled.
+    """
     error = record.exc_info[1] if record.exc_info else None
-    return not (is_away(error) or AWAY.search(record.getMessage()))
+    if isinstance(error, DBOSAwaitedWorkflowCancelledError):
+        log.info("job cancelled", extra={"job": error.workflow_id})
+        return False
+    said = record.getMessage()
+    return not (is_away(error) or AWAY.search(said) or said.endswith(PARKED))
 
 
 # ---- the workflow; DBOS keeps one registry and one engine in a process, and so do we
@@ -155,10 +164,14 @@ def _work_through(flow: Flow, job_id: str, step: _Step) -> None:
         raise
     except Exception as error:  # the worker's loop
         # Read back after a crash, the error of a step is DBOS's own type: its text is all that is looked at.
-        log.warning(
-            "job failed", exc_info=not isinstance(error, NodeError), extra={"job": job_id, "reason": str(error)}
-        )
-        step("fail", flow.fail, str(error) or type(error).__name__)
+        reason = str(error) or type(error).__name__
+        if reason != job_states.CANCELLED:
+            log.warning(
+                "job failed", exc_info=not isinstance(error, NodeError), extra={"job": job_id, "reason": reason}
+            )
+        step("fail", flow.fail, reason)
+        if reason == job_states.CANCELLED:  # else DBOS has noticed it, and ended the step
+            log.info("job cancelled", extra={"job": job_id})
 
 
 class JobEngine:

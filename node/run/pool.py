@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from dicom_sr.errors import UnsuitableInput
 from node.box import TASKS, Process
+from node.database.job_states import CANCELLED
 from node.errors import JobFailed, MustWait, NoRoom, StorageAway, WorkerDied
 from node.files import FULL, is_full
 from node.run import messages
@@ -352,7 +353,7 @@ class Pool:
                 self._hold_to_room(worker)
                 asked = now
                 if cancelled():
-                    raise JobFailed("cancelled by an operator")
+                    raise JobFailed(CANCELLED)
         try:
             return messages.answer(worker.connection.recv_bytes(LARGEST_ANSWER))
         except ValidationError as error:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import pydicom
 import pytest
+from dbos._dbos import _get_dbos_instance
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -215,7 +217,8 @@ def test_a_process_that_dies_once_is_replaced_and_the_step_done_again(running: R
     assert running.bench.said("check").count(job.series_instance_uids[0]) == 1
 
 
-def test_a_running_job_can_be_cancelled(running: Running) -> None:
+def test_a_running_job_can_be_cancelled(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     job, series = (made := running.bench.job(behaviour="hang")), made.series_instance_uids[0]
     running.engine.submit(job)
     until(lambda: series in running.bench.said("run"))
@@ -224,6 +227,10 @@ def test_a_running_job_can_be_cancelled(running: Running) -> None:
     after = running.bench.job(behaviour="refuse")
     assert running.run(after) == "unsuitable"
     assert running.bench.state(job) == "failed"
+    until(lambda: job.id not in _get_dbos_instance()._active_workflows_set.activeList())  # in a thread of DBOS
+    of_it = [record for record in caplog.records if job.id in record.getMessage() + str(vars(record))]
+    assert [record.getMessage() for record in of_it] == ["job taken", "job cancelled"]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_a_shadow_runs_and_sends_nothing(running: Running) -> None:
