@@ -143,6 +143,7 @@ class InstanceRow(Base):
     received: Mapped[datetime] = mapped_column(index=True)
     times_received: Mapped[int] = mapped_column(Integer, default=1)  # the same instance sent again is a receipt too
     revision: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # how often with another data set
+    turn: Mapped[int] = mapped_column(BYTES, default=0, server_default="0")  # of the receipt: the latest one counts
     fsynced: Mapped[bool] = mapped_column(default=False)
     # a result of this software: none of its study's images
     made_by_us: Mapped[bool] = mapped_column(default=False, server_default=false())

@@ -13,6 +13,10 @@ refused, and leaves a mark beside the file:
 Another mark stands there while an instance is replaced by another data set:
 
     <data>/instances/<hex>/<digest>.changed  its receipt is not written yet: who sends it again changes it too
+
+Who brings an instance of the same UID waits, in whichever process, from the first look at what is there until the
+receipt is written: the last receipt is that of the file that is there. It has the latest turn
+(`node.receive.store.locks`), by which the import tells it in whatever order it reads what several processes wrote.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from node.progress import goes_on
 from node.receive.status import NotStored, Status
 from node.receive.store.group_commit import GroupCommit
 from node.receive.store.header import FileBytes, Header, ends_early, is_uid, read_header
+from node.receive.store.locks import Turns
 from node.receive.store.part10 import read_meta
 from node.receive.store.receipt_log import CameBack, Noted, ReceiptLog, Stored, Synced, is_abandoned
 from node.receive.store.refusals import Refusals
@@ -47,6 +52,7 @@ Durability = Literal["process", "power"]
 
 FREE_SPACE_CACHED_S = 0.2  # free space is looked at this often, not per instance
 TAKEN, CHANGED = ".taken", ".changed"
+TURNS = "turns"  # beside the receipts
 MARKS = (TAKEN, CHANGED)  # beside an instance, and deleted with it
 SHARDS = "0123456789abcdef"  # folders under `instances/`: few enough that a group commit flushes few
 
@@ -113,6 +119,7 @@ class InstanceFiles:
         key = marking_key(data)
         self._mark: Callable[[Identity], str] = lru_cache(maxsize=1024)(lambda who: Person.of(who).marked(key))
         self.receipts = ReceiptLog(data / "receipts")
+        self.turns = Turns(self.receipts.folder / TURNS)
         self.process = self.receipts.process
         self._numbers = itertools.count()
         self._open_partials: set[str] = set()
@@ -216,40 +223,42 @@ class InstanceFiles:
         """
         power = self.durability == "power"
         try:
-            try:
-                _require_uids(header, transfer_syntax_uid)
-                relative = relative_path(header.sop_instance_uid)
-                if header.made_by_us and self._is_here(header.sop_instance_uid, fd, size, start):
-                    return self._came_back(name, header, sender, relative)
-                if power:
-                    os.fsync(fd)
-                changed = self._settle(name, fd, size, start, header, transfer_syntax_uid, relative)
-            finally:
-                os.close(fd)
-            self._open_partials.discard(name)
-            entry = Stored(
-                sender.id,
-                header.sop_instance_uid,
-                header.sop_class_uid,
-                header.series_instance_uid,
-                header.study_instance_uid,
-                header.modality,
-                transfer_syntax_uid,
-                relative,
-                size,
-                self.clock(),
-                power,
-                header.expected,
-                changed,
-                header.made_by_us,
-                self._mark(header.patient),
-            )
-            self.receipts.append(entry)
+            with contextlib.ExitStack() as until_recorded:
+                try:
+                    _require_uids(header, transfer_syntax_uid)
+                    relative = relative_path(header.sop_instance_uid)
+                    if header.made_by_us and self._is_here(header.sop_instance_uid, fd, size, start):
+                        return self._came_back(name, header, sender, relative)
+                    if power:  # what takes long comes before the turn, or after it
+                        os.fsync(fd)
+                    turn = until_recorded.enter_context(self.turns.of(digest_in(relative)))
+                    changed = self._settle(name, fd, size, start, header, transfer_syntax_uid, relative)
+                finally:
+                    os.close(fd)
+                self._open_partials.discard(name)
+                entry = Stored(
+                    sender.id,
+                    header.sop_instance_uid,
+                    header.sop_class_uid,
+                    header.series_instance_uid,
+                    header.study_instance_uid,
+                    header.modality,
+                    transfer_syntax_uid,
+                    relative,
+                    size,
+                    self.clock(),
+                    power,
+                    header.expected,
+                    changed,
+                    header.made_by_us,
+                    self._mark(header.patient),
+                    turn,
+                )
+                self.receipts.append(entry)
             if power:
                 self._group_commit.wait(self._instances + relative[0])
             if changed:
-                with contextlib.suppress(OSError):  # where it stays, a later one is a change too many
-                    os.unlink(self._instances + relative.removesuffix(".dcm") + CHANGED)
+                self._forget_change(name, relative)
         except OSError as error:
             raise self.trouble(error, sender) from error
         sender.stored += 1
@@ -283,9 +292,18 @@ class InstanceFiles:
                     _require_as_whole(FileBytes(fd, start), transfer_syntax_uid, final)
                 except FileNotFoundError:  # gone just now
                     continue
+            if changed := changed or mark.exists():
                 mark.touch(PRIVATE_FILE)
+                mark.write_text(name, "ascii")
             os.rename(partial, final)
-            return changed or mark.exists()
+            return changed
+
+    def _forget_change(self, name: str, relative: str) -> None:
+        """Remove the mark of the change that partial `name` made, unless it is that of a later one by now."""
+        mark = self.instances / Path(relative).with_suffix(CHANGED)
+        with contextlib.suppress(OSError), self.turns.of(digest_in(relative)):  # one that stays is a change too many
+            if mark.read_text("ascii", "replace") == name:
+                mark.unlink()
 
     def _require_same(self, header: Header, stored: str) -> None:
         """Raise `NotStored` 0xC002 where the stored file is of another patient, study or series than `header`."""
@@ -417,6 +435,7 @@ class InstanceFiles:
         """End in order."""
         self.refusals.close()
         self.receipts.close()
+        self.turns.close()
 
     def _look_at_space(self) -> None:
         self._free = free_bytes(self.instances)
@@ -436,6 +455,11 @@ def relative_path(sop_instance_uid: str) -> str:
     """Where an instance lies under `instances/`: the UID itself never becomes a path."""
     digest = hashlib.sha256(sop_instance_uid.encode()).hexdigest()[:40]
     return f"{digest[0]}/{digest}.dcm"
+
+
+def digest_in(relative: str) -> str:
+    """The digest of the UID of an instance that lies there: what its turn is asked for by."""
+    return relative[2:-4]
 
 
 def _require_uids(header: Header, transfer_syntax_uid: str) -> None:

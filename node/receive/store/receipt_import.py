@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
-from sqlalchemy import JSON, Connection, Row, Select, Table, Update, and_, bindparam, case, insert, select, update
+from sqlalchemy import JSON, Connection, Row, Select, Table, Update, and_, bindparam, case, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
@@ -75,6 +75,7 @@ KNOWN_INSTANCES = (
         instances.c.study_instance_uid,
         instances.c.series_instance_uid,
         instances.c.made_by_us,
+        instances.c.turn,
         (instances.c.given_up != "").label("given_up"),
     )
     .where(instances.c.sop_instance_uid.in_(bindparam("keys", expanding=True)))
@@ -120,10 +121,17 @@ MORE_NOT_STORED = (
     .values(times=bindparam("count"), detail=bindparam("all", type_=JSON))
 )
 OF_SERIES = and_(series.c.study_instance_uid == bindparam("study"), series.c.series_instance_uid == bindparam("key"))
-# The file was replaced by what came last; an entry that is read twice is known by its time.
+# The file was replaced by what came last; an entry that is read twice is known by its turn, and one of an earlier
+# version, which has none, by its time.
 REPEATED = (
     update(instances)
-    .where(instances.c.sop_instance_uid == bindparam("key"), instances.c.received != bindparam("at"))
+    .where(
+        instances.c.sop_instance_uid == bindparam("key"),
+        or_(
+            instances.c.turn < bindparam("its_turn"),
+            and_(instances.c.turn == 0, instances.c.received != bindparam("at")),
+        ),
+    )
     .values(
         sop_class_uid=bindparam("class_uid"),
         series_instance_uid=bindparam("series_uid"),
@@ -134,12 +142,19 @@ REPEATED = (
         received=bindparam("at"),
         times_received=instances.c.times_received + 1,
         revision=instances.c.revision + bindparam("changed"),
+        turn=bindparam("its_turn"),
         fsynced=bindparam("safe"),
         made_by_us=bindparam("ours"),
         patient=bindparam("who"),
         reading_attempts=0,
         given_up="",
     )
+)
+# The file was replaced by another, of another process, whose entry was read before.
+REPLACED = (
+    update(instances)
+    .where(instances.c.sop_instance_uid == bindparam("key"))
+    .values(times_received=instances.c.times_received + 1, revision=instances.c.revision + bindparam("changed"))
 )
 # What was decided about the series was about other images, or without this one, which had been given up and is to be
 # read again: it is complete once more, as after a late instance.
@@ -398,7 +413,11 @@ class ReceiptImport:
         if not isinstance(entry, Stored):
             return False
         newer = select(instances.c.sop_instance_uid).where(
-            instances.c.sop_instance_uid == entry.sop_instance_uid, instances.c.received > _moment(entry.at)
+            instances.c.sop_instance_uid == entry.sop_instance_uid,
+            or_(
+                instances.c.turn > entry.turn,
+                and_(instances.c.turn == entry.turn, instances.c.received > _moment(entry.at)),
+            ),
         )
         with self._database.connect() as connection:
             return connection.scalar(newer) is not None
@@ -480,6 +499,12 @@ def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
         row.sop_instance_uid: None if row.made_by_us else (row.study_instance_uid, row.series_instance_uid)
         for row in known
     }
+    latest = {row.sop_instance_uid: row.turn for row in known}
+    replaced = [entry for entry in stored if entry.turn < latest.get(entry.sop_instance_uid, 0)]
+    if replaced:
+        _write_replaced(connection, replaced)
+        stored = [entry for entry in stored if entry.turn >= latest.get(entry.sop_instance_uid, 0)]
+        images = [entry for entry in stored if not entry.made_by_us]
     new: list[Stored] = []
     again: list[Stored] = []
     added: Counter[SeriesKey] = Counter()
@@ -522,6 +547,7 @@ def _instance_row(entry: Stored) -> dict[str, Any]:
         "received": _moment(entry.at),
         "times_received": 1,
         "revision": 0,
+        "turn": entry.turn,
         "fsynced": entry.fsynced,
         "made_by_us": entry.made_by_us,
         "patient": entry.patient,
@@ -543,6 +569,7 @@ def _write_repeated(connection: Connection, again: Sequence[Stored], given_up: C
                 "bytes": entry.size,
                 "association": entry.association_id,
                 "at": _moment(entry.at),
+                "its_turn": entry.turn,
                 "safe": entry.fsynced,
                 "changed": int(entry.changed),
                 "ours": entry.made_by_us,
@@ -551,7 +578,18 @@ def _write_repeated(connection: Connection, again: Sequence[Stored], given_up: C
             for entry in again
         ],
     )
-    revised = sorted({_series_key(one) for one in again if one.changed or one.sop_instance_uid in given_up})
+    _revise(connection, [one for one in again if one.changed or one.sop_instance_uid in given_up])
+
+
+def _write_replaced(connection: Connection, replaced: Sequence[Stored]) -> None:
+    """Count entries whose files had been replaced before what is recorded already."""
+    connection.execute(REPLACED, [{"key": entry.sop_instance_uid, "changed": int(entry.changed)} for entry in replaced])
+    _revise(connection, [entry for entry in replaced if entry.changed])
+
+
+def _revise(connection: Connection, entries: Sequence[Stored]) -> None:
+    """Have the series of these be decided about once more."""
+    revised = sorted({_series_key(one) for one in entries})
     if revised:
         connection.execute(REVISED_SERIES, [{"study": study, "key": uid} for study, uid in revised])
 

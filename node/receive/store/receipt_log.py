@@ -83,6 +83,7 @@ class Stored(NamedTuple):
     changed: bool = False  # it replaced an instance of the same UID with another data set
     made_by_us: bool = False
     patient: str = ""  # a mark, as `node.study.patients` makes it
+    turn: int = 0  # the one with the latest is of the file that is there; 0: of an earlier version
 
 
 class Failed(NamedTuple):

@@ -8,7 +8,11 @@ import io
 import logging
 import os
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +34,14 @@ from pynetdicom import build_context
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from node.config import Configuration
 from node.database.tables import AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
 from node.network.sop_classes import StorageCommitmentPushModel, Verification
+from node.reading import HERE
 from node.receive.store.receipt_log import Stored, decode_all
 from node.receive.store.store import Store
+from node.route.completion import Completion
+from node.route.dispatch import Dispatcher
 from tests.node.receive.harness import (
     RawPeer,
     Running,
@@ -427,3 +435,49 @@ def test_a_file_that_is_imported_over_a_sent_instance_is_held_against_its_data_s
     assert taken()
     assert not taken()
     store.close()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("differ", [False, True], ids=["file metas differ", "pixels differ"])
+def test_what_several_send_at_once_is_recorded_as_it_lies_there_and_decided_about(
+    tmp_path: Path, server: str, differ: bool
+) -> None:
+    names = ["SCANNER", "PACS", "ARCHIVE_OF_OURS"]  # of different lengths, and so are the file metas
+    peers = {name.lower(): {"ae_title": name, "networks": ["127.0.0.0/8"]} for name in names}
+    settings = configuration(tmp_path / "data", dimse={"server": server}, peers=peers)
+    study, series = generate_uid(), generate_uid()
+    images = [mr(study, series) for _ in range(12)]
+    begin = threading.Barrier(len(names))
+    answers: list[int] = []
+
+    def send(port: int, number: int) -> None:
+        with association(port, [build_context(MRImageStorage, [ExplicitVRLittleEndian])], names[number]) as assoc:
+            for image in images:
+                ds = copy.deepcopy(image)
+                if differ:
+                    ds.StudyDescription = "knee" * number
+                begin.wait()
+                answers.append(assoc.send_c_store(ds).Status)
+
+    with Running(settings) as running:
+        with ThreadPoolExecutor(len(names)) as threads:
+            list(threads.map(partial(send, running.port), range(len(names))))
+        assert answers == [0] * len(names) * len(images)
+        until(lambda: len(running.rows(InstanceRow, times_received=len(names))) == len(images), "all receipts")
+        for row in running.rows(InstanceRow):
+            assert row.size == (running.data / "instances" / row.path).stat().st_size
+        route = {"pipeline": "knee_super_resolution", "destinations": ["out"], "when": {"Modality": "CT"}}
+        routes = Configuration.model_validate(
+            {
+                "node": {"data": str(running.data)},
+                "routes": {"knee": route},
+                "destinations": {"out": {"kind": "folder", "path": str(tmp_path / "out")}},
+            }
+        )
+        completion = Completion(running.database, settings.receive, lambda: datetime.now(UTC) + timedelta(hours=1))
+        dispatcher = Dispatcher(routes, running.database, lambda _: None, lambda: datetime.now(UTC), HERE)
+        for complete in completion.poll():
+            dispatcher.dispatch(complete)
+        (row,) = running.rows(SeriesRow)
+        assert (row.routed_instances, row.study_routed_instances) == (len(images), len(images))
+        assert not [path for path in (running.data / "instances").rglob("*.*") if path.suffix != ".dcm"]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -17,6 +18,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 
 from node.files import rename_new
 from node.receive.status import NotStored, Status
+from node.receive.store import instance_files
 from node.receive.store.receipt_log import Entry, Failed, Stored, decode_all
 from node.receive.store.retention import delete_file
 from node.receive.store.store import Store
@@ -177,14 +179,22 @@ def test_who_is_refused_while_another_takes_the_uid_leaves_the_mark(
     second.SOPInstanceUID = first.SOPInstanceUID
     with contextlib.closing(Store(tmp_path, "process")) as one, contextlib.closing(Store(tmp_path, "process")) as two:
 
+        def put_second() -> None:
+            with pytest.raises(NotStored, match="another patient's"):
+                put(two, second)
+            refused.append(True)
+
         def rename_and_wait(partial: str, final: str) -> None:
             rename_new(partial, final)
             monkeypatch.undo()
-            with pytest.raises(NotStored, match="another patient's"):
-                put(two, second)
+            thread.start()
 
+        refused: list[bool] = []
+        thread = threading.Thread(target=put_second)
         monkeypatch.setattr("node.receive.store.instance_files.rename_new", rename_and_wait)
         put(one, first)
+        thread.join()
+        assert refused
         assert two.is_taken(first.SOPInstanceUID)
 
 
@@ -272,5 +282,63 @@ def test_a_result_of_the_node_that_comes_back_is_not_stored_twice(tmp_path: Path
 
 
 def entries(store: Store) -> list[Entry]:
-    (segment,) = store.receipts.folder.glob("*.journal")
+    (segment,) = store.receipts.folder.glob(f"{store.process}-*.journal")
     return list(decode_all(segment.read_bytes()))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_of_two_that_replace_an_instance_at_once_the_last_receipt_is_that_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    ds = mr()
+    first, second = copy.deepcopy(ds), copy.deepcopy(ds)
+    first.StudyDescription, second.StudyDescription = "knee", "knee of the left side"
+    with contextlib.closing(Store(tmp_path)) as one, contextlib.closing(Store(tmp_path)) as other:
+        put(one, ds)
+        two = other if processes == 2 else one
+        thread = threading.Thread(target=put, args=(two, second))
+        append = one.receipts.append
+
+        def second_begins_now(entry: Entry) -> None:
+            if isinstance(entry, Stored):
+                monkeypatch.undo()
+                thread.start()
+                thread.join(0.3)  # it cannot end before this receipt is written
+            append(entry)
+
+        monkeypatch.setattr(one.receipts, "append", second_begins_now)
+        put(one, first)
+        thread.join()
+        (content,) = stored_files(tmp_path).values()
+        receipts = [entry for store in (one, two) for entry in entries(store) if isinstance(entry, Stored)]
+        last = max(receipts, key=lambda entry: entry.turn)
+        assert content.endswith(data_set(second))
+        assert last.size == len(content)
+        assert entries(two)[-1] == last
+        assert not list(one.instances.rglob("*.changed"))
+
+
+def test_a_change_back_that_begins_before_the_change_is_a_change_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds = mr()
+    changed = copy.deepcopy(ds)
+    changed.StudyDescription = "knee"
+    with contextlib.closing(Store(tmp_path, "process")) as store:
+        put(store, ds)
+        thread = threading.Thread(target=put, args=(store, changed))
+
+        def change_now(*args: Any) -> object:
+            monkeypatch.undo()
+            likeness = instance_files._likeness(*args)
+            thread.start()
+            thread.join(0.3)  # it cannot end before what looks here has its name
+            return likeness
+
+        monkeypatch.setattr(instance_files, "_likeness", change_now)
+        put(store, ds)
+        thread.join()
+        (content,) = stored_files(tmp_path).values()
+        assert content.endswith(data_set(changed))
+        assert [entry.changed for entry in entries(store) if isinstance(entry, Stored)] == [False, False, True]
+        assert not list(store.instances.rglob("*.changed"))

@@ -6,9 +6,12 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
-from node.receive.store.locks import LeaderLock, take_slot
+import pytest
+
+from node.receive.store.locks import LeaderLock, Turns, take_slot
 
 
 def test_one_process_leads_until_it_leaves(tmp_path: Path) -> None:
@@ -48,3 +51,50 @@ def test_there_are_so_many_slots_and_a_closed_one_is_free_again(tmp_path: Path) 
     assert again is not None
     os.close(again)
     os.close(second)
+
+
+def test_one_has_its_turn_at_a_time_over_threads_and_processes(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from node.receive.store.locks import Turns; "
+        "turns = Turns(Path(sys.argv[1]))\n"
+        "with turns.of('0' * 40) as turn: print(turn, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "turns")]
+    had: list[int] = []
+
+    def have_one(turns: Turns) -> None:
+        with turns.of("0" * 40) as turn:
+            had.append(turn)
+
+    with (
+        contextlib.closing(Turns(tmp_path / "turns")) as turns,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stdout is not None
+        theirs = int(process.stdout.readline())
+        threads = [threading.Thread(target=have_one, args=(turns,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        with turns.of("1" * 40):  # another name's
+            assert had == []
+        process.kill()  # which gives its turn back
+        for thread in threads:
+            thread.join()
+        assert [theirs, *had] == sorted({theirs, *had})
+        assert len(had) == 3
+
+
+def test_turns_go_up_where_the_clock_is_set_back_and_where_what_is_known_of_the_last_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(Turns(tmp_path / "turns")) as turns:
+        with turns.of("ab" * 20) as first:
+            pass
+        monkeypatch.setattr("node.receive.store.locks.time.time_ns", lambda: 5)
+        with turns.of("ab" * 20) as second:
+            pass
+        monkeypatch.undo()
+        os.truncate(tmp_path / "turns", 0)
+        with turns.of("ab" * 20) as third:
+            pass
+    assert first + 1 == second < third

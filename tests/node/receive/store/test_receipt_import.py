@@ -505,3 +505,44 @@ def test_an_instance_of_more_than_two_gigabytes_is_recorded(tmp_path: Path, post
     assert [row.size for row in rows(database, InstanceRow)] == [3 * 2**30]
     receipts.close()
     database.dispose()
+
+
+def test_of_receipts_of_several_processes_the_one_with_the_latest_turn_is_recorded_whichever_is_read_last(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    one, two = ReceiptLog(tmp_path / "receipts"), ReceiptLog(tmp_path / "receipts")
+    sizes = {1: 100, 2: 200, 3: 300, 4: 300}
+    entries = {
+        turn: stored(one.process, 1, AT - turn)._replace(size=size, turn=turn, changed=turn in (2, 3))
+        for turn, size in sizes.items()
+    }  # the clock was set back all the time
+    one.append(entries[1])
+    receipt_import.poll()
+    with Session(database) as session, session.begin():  # as if it had been decided about
+        session.execute(update(SeriesRow).values(routed_instances=1, study_routed_instances=1))
+    two.append(entries[4])
+    receipt_import.poll()
+    (row,) = rows(database, InstanceRow)
+    assert (row.size, row.turn, row.revision, row.times_received) == (300, 4, 0, 2)
+    assert rows(database, SeriesRow)[0].routed_instances == 1
+    one.append(entries[2])
+    one.append(entries[3])
+    receipt_import.poll()
+    (row,) = rows(database, InstanceRow)
+    assert (row.size, row.turn, row.revision, row.times_received) == (300, 4, 2, 4)
+    (series,) = rows(database, SeriesRow)
+    assert (series.instances, series.routed_instances, series.study_routed_instances) == (1, 0, 0)
+    for receipts in (one, two):
+        receipts.close()
+
+
+def test_a_receipt_of_an_earlier_version_replaces_none_that_has_a_turn(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    for size, turn, at in ((1, 0, AT), (2, 0, AT + 1), (3, 7, AT), (4, 0, AT + 2)):
+        receipts.append(stored(receipts.process, 1, at)._replace(size=size, turn=turn))
+        receipt_import.poll()
+    (row,) = rows(database, InstanceRow)
+    assert (row.size, row.turn, row.times_received) == (3, 7, 4)
+    receipts.close()
