@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from threading import Condition
 
-BYTES = 256 * 2**20
+BYTES = 160 * 2**20  # of messages and bundles of records, whichever way they come; two bundles of the largest size
+SMALL_BYTES = 64 * 1024  # what is no larger needs no room, and is never refused for want of it
 
 
 class Room:
@@ -38,3 +39,26 @@ class Room:
         with self._changed:
             self._left += size
             self._changed.notify_all()
+
+
+class Share:
+    """What one sender holds of a room: as much as has come of what it sends.
+
+    Parameters
+    ----------
+    room
+        Whose room.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self._room, self._held = room, 0
+
+    def hold(self, size: int) -> bool:
+        """Hold room for `size` bytes, more or less than before; whether there is room, or else nothing changes."""
+        size = max(0, size - SMALL_BYTES)
+        if size > self._held and not self._room.take(size - self._held):
+            return False
+        if size < self._held:
+            self._room.give_back(self._held - size)
+        self._held = size
+        return True

@@ -60,7 +60,7 @@ class RecordLookUp:
     ) -> None:
         self._settings, self._records, self._reader = configuration.records, records, reader
         self._pauses_s = pauses_s
-        self._handing_over = threading.Lock()  # what is given to a reader is there several times meanwhile
+        self._handing_over = threading.Lock()  # what a reader makes of a record is there several times meanwhile
 
     def for_study(self, pipeline: str, paths: Sequence[Path]) -> ClinicalContext | None:
         """The context for a pipeline on a study, up to the day of the study: what a job's first step asks for.

@@ -19,9 +19,9 @@ from typing import Any
 
 from dicom_sr.errors import UnsuitableInput
 from node.errors import NodeError, ReadingFailed
-from node.network.room import Room
+from node.network.room import Room, Share
 from node.patient_records.intake import Intake
-from node.patient_records.reading import header_of
+from node.patient_records.reading import HEADER, header_of
 from node.patient_records.refused import RefusedRecords
 from pipelines.records.hl7 import acknowledgement
 from pipelines.records.record import IdentityMismatch
@@ -62,19 +62,23 @@ class _Handler(socketserver.BaseRequestHandler):
 
     def setup(self) -> None:
         """Nothing has come yet."""
-        self._buffer, self._taken, self._wait_s = bytearray(), 0, FIRST_S
+        self._buffer, self._share, self._wait_s = bytearray(), Share(self.server.room), FIRST_S
 
     def handle(self) -> None:
         """Answer messages."""
         try:
-            while (frame := self._frame()) is not None:
-                self.request.sendall(START + self._answer(frame).encode("utf-8", "replace") + END)
-                self._take(len(self._buffer))
+            while self._goes_on():
+                self._share.hold(len(self._buffer))
                 self._wait_s = IDLE_S
-                if frame.given_up:
-                    return
         except OSError as error:
             log.info("record connection ended", extra={"reason": type(error).__name__})
+
+    def _goes_on(self) -> bool:
+        """Answer the next message, which is not kept after that; whether there may be another one."""
+        if (frame := self._frame()) is None:
+            return False
+        self.request.sendall(START + self._answer(frame).encode("utf-8", "replace") + END)
+        return not frame.given_up
 
     @property
     def _sender(self) -> str:
@@ -88,23 +92,13 @@ class _Handler(socketserver.BaseRequestHandler):
 
     def finish(self) -> None:
         """Give back what was taken for what came."""
-        self._take(0)
+        self._share.hold(0)
 
     def _answer(self, frame: _Frame) -> str:
         if not frame.given_up:
             return self.server.answer(frame.content, frame.ended, self._sender)
         self.server.refused.add(REFUSED, self._sender, frame.given_up)
         return acknowledgement(header_of(frame.content), "AR", frame.given_up)
-
-    def _take(self, size: int) -> bool:
-        """Hold as many bytes of the room that all connections share; False if there is too little."""
-        more = size - self._taken
-        if more > 0 and not self.server.room.take(more):
-            return False
-        if more < 0:
-            self.server.room.give_back(-more)
-        self._taken = size
-        return True
 
     def _frame(self) -> _Frame | None:
         """The next message without its framing; None when the sender is done."""
@@ -116,7 +110,7 @@ class _Handler(socketserver.BaseRequestHandler):
                 return self._noted(_cut(buffer, end))
             if len(buffer) > MAXIMUM_BYTES:
                 return self._given_up(f"the message is longer than {MAXIMUM_BYTES // 2**20} MB")
-            if not self._take(len(buffer)):
+            if not self._share.hold(len(buffer)):
                 return self._given_up("too much is sent at the same time, send again")
             scanned = len(buffer)
             end_by = (end_by or time.monotonic() + MESSAGE_S) if buffer else 0.0
@@ -137,9 +131,10 @@ class _Handler(socketserver.BaseRequestHandler):
             buffer += received
 
     def _given_up(self, why: str) -> _Frame:
-        content = bytes(self._buffer[:MAXIMUM_BYTES])
+        begin = self._buffer.find(START) + 1
+        header = bytes(self._buffer[begin : begin + HEADER])
         self._buffer.clear()
-        return _Frame(content[content.find(START) + 1 :], False, why)
+        return _Frame(header, False, why)
 
 
 def _drop_what_is_between(buffer: bytearray, scanned: int) -> int:
@@ -161,19 +156,23 @@ def _drop_what_is_between(buffer: bytearray, scanned: int) -> int:
 
 def _cut(buffer: bytearray, end: re.Match[bytes]) -> _Frame:
     """Take the message before `end` out of the buffer; without a mark of its end the next one has begun."""
-    content = bytes(buffer[: end.start()])
     ended, odd_end = bool(end[0]), ODD_END if end[0] not in (b"", END) else ""
-    del buffer[: end.end()]
-    return _Frame(content[content.find(START) + 1 :], ended, odd_end=odd_end)
+    return _Frame(_taken(buffer, *end.span()), ended, odd_end=odd_end)
 
 
 def _rest(buffer: bytearray) -> _Frame:
     """All that has come; FS alone ends a message too."""
-    content = bytes(buffer)
-    buffer.clear()
-    ended = content.endswith(FS)
+    ended = buffer.endswith(FS)
     odd_end = ODD_END if ended else NO_END
-    return _Frame(content[content.find(START) + 1 :].removesuffix(FS), ended, odd_end=odd_end)
+    return _Frame(_taken(buffer, len(buffer) - ended, len(buffer)), ended, odd_end=odd_end)
+
+
+def _taken(buffer: bytearray, end: int, after: int) -> bytes:
+    """What stands between a start and `end`; all before `after` is gone from the buffer, so that it is there once."""
+    with memoryview(buffer) as view:
+        content = bytes(view[buffer.find(START, 0, end) + 1 : end])
+    del buffer[:after]
+    return content
 
 
 def _address(client_address: object) -> str:
@@ -193,6 +192,8 @@ class MllpServer(socketserver.ThreadingTCPServer):
         From where connections are taken; empty: anywhere.
     refused
         Told of what is not taken.
+    room
+        For what is being received; None: of its own.
 
     Raises
     ------
@@ -211,10 +212,11 @@ class MllpServer(socketserver.ThreadingTCPServer):
         intake: Intake,
         networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = (),
         refused: RefusedRecords | None = None,
+        room: Room | None = None,
     ) -> None:
         self._intake, self._networks = intake, tuple(networks)
         self.refused = refused or RefusedRecords()
-        self.room = Room()
+        self.room = room or Room()
         self._lock = threading.Lock()
         self._connected: Counter[str] = Counter()  # connections by address
         super().__init__((host, port), _Handler)

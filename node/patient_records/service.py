@@ -10,6 +10,7 @@ from node.background import Loop
 from node.config import Configuration
 from node.config.checks import boxed
 from node.database.connection import Database
+from node.network.room import Room
 from node.patient_records.intake import Intake
 from node.patient_records.look_up import RecordLookUp
 from node.patient_records.mllp import MllpServer
@@ -65,7 +66,8 @@ class RecordService:
         requests = RecordRequests(configuration, database, records, look_up, engine)
         self._refused = RefusedRecords(database)
         proxies = configuration.status.trusted_proxies
-        self._web = RecordsWeb(configuration.records, self._intake, requests, self._refused, proxies)
+        self._room = Room()  # one for both ways
+        self._web = RecordsWeb(configuration.records, self._intake, requests, self._refused, proxies, self._room)
         self._mllp: MllpServer | None = None
         self._retention = Loop("record retention", self._purge, every_s=PURGE_EVERY_S, retry_s=RETRY_S)
         self._telling = Loop("count of refused records", self._refused.tell, every_s=TELL_EVERY_S)
@@ -83,7 +85,7 @@ class RecordService:
             If the port is taken.
         """
         if (mllp := self._settings.mllp) is not None:
-            self._mllp = MllpServer(mllp.host, mllp.port, self._intake, mllp.networks, self._refused)
+            self._mllp = MllpServer(mllp.host, mllp.port, self._intake, mllp.networks, self._refused, self._room)
             self._mllp.start()
         self._retention.start()
         self._telling.start()

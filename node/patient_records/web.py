@@ -24,7 +24,7 @@ from node.errors import JobNotFound, NodeError, ReadingFailed
 from node.network.content_encoding import UnsuitableBody
 from node.network.content_type import media_and_parameters
 from node.network.request_body import BodyBrokenOff, body_of
-from node.network.room import Room
+from node.network.room import Room, Share
 from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
 from node.patient_records.intake import Intake, IntakeSummary
 from node.patient_records.reading import NotJson, json_object
@@ -68,6 +68,8 @@ class RecordsWeb:
         Told of what is not taken.
     proxies
         Networks of trusted proxies.
+    room
+        For what is being received; None: of its own.
 
     Raises
     ------
@@ -82,11 +84,12 @@ class RecordsWeb:
         requests: RecordRequests,
         refused: RefusedRecords,
         proxies: Sequence[Network] = (),
+        room: Room | None = None,
     ) -> None:
         self._settings, self._intake, self._requests, self._refused = settings, intake, requests, refused
         self._proxies = proxies
         self._waiting = 0
-        self._room = Room()
+        self._room = room or Room()
         self._sign_in = SignIn("records", settings, proxies)
 
     def routes(self) -> list[BaseRoute]:
@@ -202,23 +205,23 @@ class RecordsWeb:
         """
         if (refusal := self._refusal(request)) is not None:
             raise _Refused(refusal)
-        received = bytearray()
-        taken = 0
+        received, share = bytearray(), Share(self._room)
         try:
             _require_json(request.headers.get("content-type", ""))
             async for chunk in body_of(request, most):
-                if not self._room.take(len(chunk)):
+                if not share.hold(len(received) + len(chunk)):
                     self._refused.add(REFUSED, self._sender(request), "too much is sent at the same time")
                     raise _Refused(_outcome(503, "error", "too much is sent at the same time, send again"))
-                taken += len(chunk)
                 received += chunk
-            yield bytes(received)
+            body = bytes(received)
+            received.clear()  # so that it is there once
+            yield body
         except UnsuitableBody as problem:
             if isinstance(problem, BodyBrokenOff):  # of which nobody else hears
                 self._refused.add(REFUSED, self._sender(request), problem.sentence)
             raise _Refused(_outcome(problem.status, "error", problem.sentence)) from None
         finally:
-            self._room.give_back(taken)
+            share.hold(0)
 
     def _sender(self, request: Request) -> str:
         return caller_address(request, self._proxies) or (request.client.host if request.client else "")

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -46,10 +47,13 @@ def hold_to_limits(memory_mb: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def answer(content: bytes) -> bytes:
-    """Do one request. Every error becomes an answer; one that nobody foresaw is logged without what it says."""
+def answer(request: bytes, parts: Sequence[bytes]) -> bytes:
+    """Do one request, with the bytes that followed it.
+
+    Every error becomes an answer; one that nobody foresaw is logged without what it says.
+    """
     try:
-        function, arguments = messages.called(content)
+        function, arguments = messages.called(request, parts)
         return messages.returned(function, function(*arguments))
     except MemoryError:
         os._exit(messages.OUT_OF_MEMORY)  # what it still holds nobody knows; the next process is soon there
@@ -83,8 +87,10 @@ def main(descriptor: int, memory_mb: int, cpu_s: float) -> None:
     while True:
         content = connection.recv_bytes()
         mark, request = content[: messages.MARK_BYTES], content[messages.MARK_BYTES :]
+        parts = [connection.recv_bytes() for _ in range(messages.parts_after(request))]
         signal.setitimer(signal.ITIMER_PROF, cpu_s)  # SIGPROF ends the process
-        result = answer(request)
+        result = answer(request, parts)
+        del parts
         signal.setitimer(signal.ITIMER_PROF, 0)
         connection.send_bytes(mark + result)
 

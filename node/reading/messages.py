@@ -1,5 +1,7 @@
 """What the node asks of a reader process, and what it is answered: JSON that the function's own type hints check.
 
+Bytes among the arguments go beside it as they are: they are what a sender sent, and are there once.
+
 A reader may have been taken over by what it read. Its answer is therefore built from the types that the function
 declares and nothing else; of errors it may name those of this software.
 """
@@ -8,14 +10,16 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, get_type_hints
+from itertools import islice
+from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter
 
 from node.errors import ReaderDied
 
+BESIDE = (bytes, tuple[bytes, ...])  # types of arguments that are not written as text
 OURS = ("node.", "pipelines.", "dicom_sr.")  # whose errors cross
 EXACT = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
 """For a dataclass that crosses and holds bytes, or numbers that may be none: its `__pydantic_config__`."""
@@ -32,13 +36,21 @@ class NotUnderstood(ValueError):
     """An answer that the function cannot have given."""
 
 
-@lru_cache(maxsize=256)
-def _types_of(function: Callable[..., Any]) -> tuple[TypeAdapter[Any], TypeAdapter[Any]]:
+class _Types(NamedTuple):
     """How the arguments and the answer of a function are written."""
+
+    hints: tuple[Any, ...]  # of its parameters
+    arguments: TypeAdapter[Any]  # with the number of parts for what goes beside it
+    answer: TypeAdapter[Any]
+
+
+@lru_cache(maxsize=256)
+def _types_of(function: Callable[..., Any]) -> _Types:
     hints = get_type_hints(function, include_extras=True)
     answer = hints.pop("return")
-    arguments: Any = tuple[tuple(hints.values())] if hints else tuple[()]  # type: ignore[misc]
-    return TypeAdapter(arguments, config=EXACT), _adapter(answer)
+    kinds = tuple(int if hint in BESIDE else hint for hint in hints.values())
+    arguments: Any = tuple[kinds] if kinds else tuple[()]  # type: ignore[valid-type]
+    return _Types(tuple(hints.values()), TypeAdapter(arguments, config=EXACT), _adapter(answer))
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any]:
@@ -53,29 +65,52 @@ def _plain(value: object) -> object:
     raise ValueError(f"a {type(value).__name__} cannot be given to a reader, nor come back")
 
 
-def call(function: Callable[..., Any], arguments: Sequence[object]) -> bytes:
-    """The request to run a function of a module with these arguments, all of them, in order.
+def call(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[bytes, list[memoryview]]:
+    """The request to run a function of a module with these arguments, all of them, in order; and what goes after it.
 
     Raises
     ------
     ValueError
         If an argument has no form as text.
+    TypeError
+        If one that should be bytes is none.
     """
-    written = _types_of(function)[0].dump_json(tuple(arguments), fallback=_plain, warnings=False)
-    return f"{function.__module__}:{function.__qualname__}\n".encode() + written
+    types = _types_of(function)
+    parts: list[memoryview] = []
+    plain: list[object] = []
+    for hint, value in zip(types.hints, arguments, strict=True):
+        if hint in BESIDE:
+            more = [memoryview(part) for part in ((value,) if hint is bytes else value)]
+            parts += more
+            value = len(more)
+        plain.append(value)
+    written = types.arguments.dump_json(tuple(plain), fallback=_plain, warnings=False)
+    return f"{function.__module__}:{function.__qualname__} {len(parts)}\n".encode() + written, parts
 
 
-def called(content: bytes) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+def parts_after(request: bytes) -> int:
+    """How many messages with bytes follow a request."""
+    return int(request.partition(b"\n")[0].rpartition(b" ")[2])
+
+
+def called(request: bytes, parts: Iterable[bytes]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """The function and the arguments that `call` wrote."""
-    name, _, written = content.partition(b"\n")
-    module, _, qualified = name.decode().partition(":")
+    name, _, written = request.partition(b"\n")
+    module, _, qualified = name.rpartition(b" ")[0].decode().partition(":")
     function = getattr(importlib.import_module(module), qualified)
-    return function, _types_of(function)[0].validate_json(written)
+    types, after = _types_of(function), iter(parts)
+    arguments = []
+    for hint, value in zip(types.hints, types.arguments.validate_json(written), strict=True):
+        if hint in BESIDE:
+            own = tuple(islice(after, value))
+            value = own[0] if hint is bytes else own
+        arguments.append(value)
+    return function, tuple(arguments)
 
 
 def returned(function: Callable[..., Any], value: object) -> bytes:
     """The answer of a function."""
-    return RETURNED + _types_of(function)[1].dump_json(value, fallback=_plain, warnings=False)
+    return RETURNED + _types_of(function).answer.dump_json(value, fallback=_plain, warnings=False)
 
 
 def raised(error: Exception) -> bytes:
@@ -113,7 +148,7 @@ def answer(function: Callable[..., Any], content: bytes) -> Any:
     """
     try:
         if content[:1] == RETURNED:
-            return _types_of(function)[1].validate_json(content[1:])
+            return _types_of(function).answer.validate_json(content[1:])
         if content[:1] != RAISED:
             raise ValueError("neither a value nor an error")
         name, arguments = _RAISED.validate_json(content[1:])

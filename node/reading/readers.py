@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import ParamSpec, Protocol, Self, TypeVar
@@ -214,18 +214,18 @@ class Readers:
             If no process is free or can be started, or the system ends it twice.
         """
         assert not kwargs, "a reader is called with positional arguments"
-        request = messages.call(function, args)
         try:
             process = self._free.get(timeout=self._call_s)
         except queue.Empty as error:
             raise MustWait("everything that reads files has been busy for long") from error
         try:
+            request = messages.call(function, args)  # not earlier: of many that wait, none has made its own
             process = self._alive(process)
             try:
-                return self._converse(process, function, request)
+                return self._converse(process, function, *request)
             except _Killed:  # once more: the file need not be at fault
                 process = self._alive(process)
-                return self._converse(process, function, request)
+                return self._converse(process, function, *request)
         finally:
             self._free.put(process)
 
@@ -262,9 +262,9 @@ class Readers:
         if self._closed.is_set():
             raise BeingStopped("the node is being stopped")
 
-    def _converse(self, process: _Process, function: Callable[P, R], request: bytes) -> R:
+    def _converse(self, process: _Process, function: Callable[P, R], request: bytes, parts: Sequence[memoryview]) -> R:
         try:
-            result: R = messages.answer(function, self._ask(process, request))
+            result: R = messages.answer(function, self._ask(process, request, parts))
         except TimeoutError as error:
             self._end(process)
             raise StorageAway(f"what was received was not read within {error} s") from error
@@ -278,11 +278,13 @@ class Readers:
             raise ReaderDied(_how(code)) from error
         return result
 
-    def _ask(self, process: _Process, request: bytes) -> bytes:
+    def _ask(self, process: _Process, request: bytes, parts: Sequence[memoryview]) -> bytes:
         mark, end = secrets.token_bytes(messages.MARK_BYTES), time.monotonic() + self._call_s
         process.call_ends = end
         try:
             process.connection.send_bytes(mark + request)
+            for part in parts:
+                process.connection.send_bytes(part)
             while process.answers_within(self._wall_s):
                 content = process.connection.recv_bytes(LARGEST_ANSWER)
                 if content != messages.GOES_ON:

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from node.config import RecordSettings
-from node.network.room import Room
+from node.network.room import SMALL_BYTES, Room
 from node.patient_records import mllp, reading
 from node.patient_records.intake import Intake
 from node.patient_records.store import PatientRecords
@@ -368,11 +369,32 @@ def test_messages_that_are_being_sent_share_limited_memory(server: mllp.MllpServ
     server.room = Room(2000)
     for _ in range(3):  # what one took is given back
         with connect(server) as connection, suppress(ConnectionResetError):
-            connection.sendall(mllp.START + b"MSH|" + b"x" * 3000)
+            connection.sendall(mllp.START + b"MSH|" + b"x" * (SMALL_BYTES + 3000))
             assert b"MSA|AR||too much is sent at the same time" in connection.recv(1000)
+    assert server.room.take(2000), "all of it was given back"
     with connect(server) as connection:
         connection.sendall(framed(ADT))
-        assert code(answers(connection, 1)[0]) == "AA"
+        assert code(answers(connection, 1)[0]) == "AA", "a small one needs no room"
+
+
+def test_what_is_received_lies_in_memory_about_once(store: PatientRecords) -> None:
+    size, count = 2**20, 8
+    message = framed(ADT.replace("4711", "4712") + "NTE|" + "y" * size + "\r")
+    with (
+        Readers(1) as readers,
+        mllp.MllpServer("127.0.0.1", 0, Intake(store, RecordSettings(), readers)) as server,
+        ExitStack() as connections,
+    ):
+        many = [connections.enter_context(connect(server)) for _ in range(count)]
+        tracemalloc.start()
+        try:
+            for connection in many:
+                connection.sendall(message)
+            assert {code(answers(connection, 1)[0]) for connection in many} == {"AA"}
+            assert tracemalloc.get_traced_memory()[1] < 1.5 * count * size
+            until(lambda: tracemalloc.get_traced_memory()[0] < size, "what was answered is let go at once")
+        finally:
+            tracemalloc.stop()
 
 
 def test_what_came_late_hides_no_end_of_the_next_message(server: mllp.MllpServer, store: PatientRecords) -> None:

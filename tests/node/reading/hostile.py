@@ -44,6 +44,11 @@ def the_same(odd: Odd, path: Path, content: bytes, numbers: tuple[float, ...]) -
     return odd, path, content, list(numbers)
 
 
+def sizes_of(before: int, content: bytes, parts: tuple[bytes, ...], after: str) -> tuple[int, list[int], str]:
+    """How much it was given."""
+    return before + len(content), [len(part) for part in parts], after
+
+
 def same_series(series: Series) -> Series:
     """What it was given."""
     return series

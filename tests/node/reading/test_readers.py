@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -31,6 +32,24 @@ def test_values_cross_as_they_are(readers: Readers) -> None:
     assert [type(value) for value in back[0].values["a"]] == [str, int, float, float]
     series = hostile.series_of(Path("/x"))
     assert readers.call(hostile.same_series, series) == series
+
+
+def test_many_bytes_cross_without_being_copied(readers: Readers) -> None:
+    content, empty = bytes(2**22), b""
+    tracemalloc.start()
+    try:
+        assert readers.call(hostile.sizes_of, 1, content, (content, empty), "x") == (2**22 + 1, [2**22, 0], "x")
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_call_that_cannot_be_made_leaves_the_reader_to_others(readers: Readers) -> None:
+    with pytest.raises(ValueError, match="cannot be given"):
+        readers.call(hostile.unsuitable, object())  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        readers.call(hostile.sizes_of, 1, b"x", ("no bytes",), "x")  # type: ignore[arg-type]
+    assert readers.call(hostile.process_id) == readers.pids[0]
 
 
 def test_a_reader_is_another_process_and_serves_one_call_after_the_other(readers: Readers) -> None:
