@@ -16,6 +16,7 @@ from pydicom.sr.coding import Code
 from dicom_sr.codes import CONDYLE, CodingScheme, in_snomed, scheme_of
 from dicom_sr.findings import DerivedVolume, ImageReference, Model, NotRun, Result, Subject
 from dicom_sr.header_numbers import whole_number_in
+from dicom_sr.lawful import unlawful
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded, is_image, offset_from_utc
 from dicom_sr.uids import result_key, uid
@@ -39,6 +40,8 @@ _KINDS = {
     "key_objects": 9,
     "document": 10,
 }
+EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "InstitutionName")
+_IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SEVERAL = 11  # further series of a kind, as for several echoes: from this number on
 _EACH = 20
@@ -77,8 +80,17 @@ class Provenance:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What the reader must know: the remarks of the result, and what is missing beside this object."""
-        return (*getattr(self.result, "remarks", ()), *self.left_out)
+        """What the reader must know: the remarks of the result, what is missing, and who the patient is said to be."""
+        return (*getattr(self.result, "remarks", ()), *self.left_out, *self._identity_changed)
+
+    @cached_property
+    def _identity_changed(self) -> tuple[str, ...]:
+        """That an archive may not find the patient again by what the objects carry."""
+        changed = unlawful(self.header, _IDENTITY)
+        if not changed:
+            return ()
+        named = f"{' and '.join(changed)} of the source {'is' if len(changed) == 1 else 'are'}"
+        return (f"{named} not valid DICOM and changed here: an archive may file this result under another patient.",)
 
     @property
     def limits_key(self) -> tuple[str, ...]:
@@ -177,7 +189,8 @@ class Provenance:
         if base is None:
             base = _FIRST_BASE + 100 * (zlib.crc32(self.model.name.encode()) % 50)
         slot = _KINDS[kind] if index == 0 else _SEVERAL + list(_KINDS).index(kind) * _EACH // 2 + index
-        return min(1000 * (base + slot) + (whole_number_in(self.header, "SeriesNumber") or 0), 2**31 - 1)
+        number = 1000 * (base + slot) + (whole_number_in(self.header, "SeriesNumber") or 0)
+        return max(1, min(number, 2**31 - 1))
 
     def series_description(self, what: str) -> str:
         """SeriesDescription, at most 64 characters: the mark, the pipeline, its version and `what`."""
@@ -204,13 +217,14 @@ class Provenance:
     # ---- what is copied to every object, read once
     @cached_property
     def patient_and_study(self) -> Dataset:
-        """The elements of the Patient, General Study and Patient Study modules, verbatim but in Unicode."""
+        """The elements of the Patient, General and Patient Study modules, in Unicode; verbatim where lawful."""
         return chosen(self.header, (*PATIENT, *STUDY))
 
     @cached_property
     def body_part(self) -> str:
         """BodyPartExamined of the sources where they agree."""
-        parts = {str(header.get("BodyPartExamined") or "") for header in self.headers} - {""}
+        keyword = "BodyPartExamined"
+        parts = {str(chosen(header, [keyword]).get(keyword) or "") for header in self.headers} - {""}
         return parts.pop() if len(parts) == 1 else ""
 
     @cached_property
@@ -245,14 +259,7 @@ class Provenance:
     @cached_property
     def acquisition(self) -> Dataset | None:
         """The scanner as an item of ContributingEquipmentSequence; None where the source does not name it."""
-        keywords = (
-            "Manufacturer",
-            "ManufacturerModelName",
-            "SoftwareVersions",
-            "DeviceSerialNumber",
-            "InstitutionName",
-        )
-        item = chosen(self.header, [keyword for keyword in keywords if self.header.get(keyword)])
+        item = chosen(self.header, [keyword for keyword in EQUIPMENT if self.header.get(keyword)])
         if "Manufacturer" not in item:  # Type 1 in the item
             return None
         item.PurposeOfReferenceCodeSequence = [coded(standard.DCM.AcquisitionEquipment)]

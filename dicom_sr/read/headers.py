@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from datetime import timedelta, timezone
 
 from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
 from pydicom.uid import UID
 from pydicom.valuerep import PersonName
+
+from dicom_sr.lawful import is_whole_code, lawful
 
 MANUFACTURER = "Condyle"
 
@@ -107,7 +110,7 @@ def coded(code: Code) -> Dataset:
 
 
 def plain(source: Dataset) -> Dataset:
-    """A deep copy of `source` in Unicode, without private elements and group lengths.
+    """A deep copy of `source` in Unicode, without private elements and group lengths, of lawful values only.
 
     Names keep their bytes and their set in pydicom until they are read: copied raw into a data set with another
     character set they are corrupted, so here they are read.
@@ -117,13 +120,21 @@ def plain(source: Dataset) -> Dataset:
         if element.tag.is_private or element.tag.element == 0 or element.keyword in ("", "SpecificCharacterSet"):
             continue
         if element.VR == "SQ":
-            setattr(ds, element.keyword, Sequence(plain(item) for item in element.value))
-        elif element.VR == "PN" and element.value:
-            several = isinstance(element.value, MultiValue)
-            setattr(ds, element.keyword, [name(v) for v in element.value] if several else name(element.value))
-        else:
-            ds.add_new(element.tag, element.VR, element.value)
+            items = [item for item in map(plain, element.value) if is_whole_code(item)]
+            if items or not element.value:
+                setattr(ds, element.keyword, Sequence(items))
+        elif (found := lawful(_in_unicode(element))) is not None:
+            ds.add_new(found.tag, found.VR, found.value)
     return ds
+
+
+def _in_unicode(element: DataElement) -> DataElement:
+    """A name as text; any other element as it is."""
+    value = element.value
+    if element.VR != "PN" or not value:
+        return element
+    several = isinstance(value, MultiValue)
+    return DataElement(element.tag, "PN", [name(v) for v in value] if several else name(value))
 
 
 def name(value: PersonName) -> str:

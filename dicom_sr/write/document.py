@@ -76,12 +76,12 @@ def _tree(provenance: Provenance) -> Dataset:
     items = [*_context(provenance)]
     if isinstance(result, NotRun):
         items.append(text_item(standard.DCM.Conclusion, f"Analysis not performed: {result.reason}"))
-        items.append(text_item(standard.DCM.Comment, RESEARCH_USE))
+        items += [text_item(standard.DCM.Comment, text) for text in (*provenance.limits, RESEARCH_USE)]
     else:
         if findings := list(_findings(provenance, result)):  # a model that abstained found nothing
             items.append(container(standard.DCM.Findings, findings))
         items += [text_item(standard.DCM.Conclusion, text) for text in result.conclusion]
-        items += [text_item(standard.DCM.Comment, text) for text in _notes(result)]
+        items += [text_item(standard.DCM.Comment, text) for text in _notes(provenance, result)]
         items += [image_item(provenance.header_of[uid]) for uid in _referenced(result)]
         if _referenced(result):
             root.CurrentRequestedProcedureEvidenceSequence = evidence_items(
@@ -105,10 +105,10 @@ def _referenced(result: Result) -> list[str]:
     return list(dict.fromkeys(i.sop_instance_uid for finding in result.findings for i in finding.images))
 
 
-def _notes(result: Result) -> list[str]:
+def _notes(provenance: Provenance, result: Result) -> list[str]:
     model = result.model
     notes = [f"Not evaluable: {item.tracking_id}: {item.sentence}" for item in result.not_evaluable]
-    notes += list(result.remarks)
+    notes += provenance.limits
     notes += [f"{key}: {value}" for key, value in result.parameters]
     trained_on = model.trained_on.strip()
     if trained_on:
@@ -264,7 +264,8 @@ def _story(provenance: Provenance, result: Result) -> list[Any]:
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
         ]
         story.append(Table(rows, colWidths=[(A4[0] - 108) * part for part in (0.6, 0.4)], style=style))
-    story += [Paragraph("Limits and model", section), *(Paragraph(escape(text), body) for text in _notes(result))]
+    notes = _notes(provenance, result)
+    story += [Paragraph("Limits and model", section), *(Paragraph(escape(text), body) for text in notes)]
     for page in pages(result):
         picture = draw_page(page, imprint(provenance))
         width, height = A4[0] - 108, A4[1] - 140

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from pydicom.dataset import Dataset
+
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import NotRun, Result
+from dicom_sr.lawful import is_uid, unlawful
 from dicom_sr.profile import EncodedObject, EncodingProfile, Kind
-from dicom_sr.provenance import Provenance
-from dicom_sr.write.derived_series import encode_derived
+from dicom_sr.provenance import EQUIPMENT, Provenance
+from dicom_sr.read.headers import PATIENT, STUDY
+from dicom_sr.write.derived_series import COPIED, encode_derived
 from dicom_sr.write.document import encode_document, encode_enhanced_report
 from dicom_sr.write.key_objects import encode_key_objects
 from dicom_sr.write.left_out import OPTIONAL, Attempts, LeftOut, sentences
 from dicom_sr.write.parametric_map import encode_parametric_maps
-from dicom_sr.write.presentation_state import encode_presentation
+from dicom_sr.write.presentation_state import FOR_DISPLAY, encode_presentation
 from dicom_sr.write.report import encode_report
 from dicom_sr.write.risk_assessment import encode_risk_assessment
 from dicom_sr.write.secondary_capture import encode_capture
@@ -32,6 +36,7 @@ class Written:
 
     objects: tuple[EncodedObject, ...]  # in the order in which they are to be sent
     left_out: tuple[LeftOut, ...] = ()
+    mended: tuple[str, ...] = ()  # keywords of what the source holds in no lawful form: cleaned here, or not here
 
 
 def encode(
@@ -83,12 +88,14 @@ def encode_what_can_be(
     Raises
     ------
     EncodingError
-        If the result does not fit together, or an object that is not optional cannot be made.
+        If the result does not fit together, an object that is not optional cannot be made, or an image cannot be
+        referred to.
     """
     if isinstance(result, NotRun) and not profile.not_run_reports:
         return Written(())
     folder.mkdir(parents=True, exist_ok=True)
     provenance = Provenance(result, profile, created, job)
+    _refuse_what_is_no_uid(provenance.headers)
     revised = [predecessor for predecessor in predecessors if predecessor.kind == "report"]
     objects: list[EncodedObject] = []
     attempts = Attempts()
@@ -99,7 +106,15 @@ def encode_what_can_be(
         provenance = replace(provenance, left_out=sentences(attempts.left_out))
     for kind in (kind for kind in wanted if kind not in OPTIONAL):
         objects += _ENCODERS[kind](provenance, folder, revised)
-    return Written(tuple(sorted(objects, key=lambda o: o.order)), tuple(attempts.left_out))
+    mended = unlawful(provenance.header, (*PATIENT, *STUDY, *EQUIPMENT, *COPIED, *FOR_DISPLAY, "FrameOfReferenceUID"))
+    return Written(tuple(sorted(objects, key=lambda o: o.order)), tuple(attempts.left_out), mended)
+
+
+def _refuse_what_is_no_uid(headers: Iterable[Dataset]) -> None:
+    """What is referred to keeps its UID to the letter: what is none has no place in a result."""
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
+        if not all(is_uid(str(header.get(keyword) or "")) for header in headers):
+            raise EncodingError(f"an image has a {keyword} that is no UID, so no object can refer to it")
 
 
 Encoder = Callable[[Provenance, Path, list[EncodedObject]], tuple[EncodedObject, ...]]

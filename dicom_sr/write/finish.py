@@ -25,6 +25,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
+from dicom_sr.lawful import make_texts_lawful
 from dicom_sr.profile import LABELMAP_STORAGE, SENDING_ORDER, EncodedObject, Kind
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, offset_from_utc
@@ -112,6 +113,7 @@ def finish(ds: Dataset, provenance: Provenance, what: str = "") -> Dataset:
     _flags(ds, provenance, sop_class)
     _side(ds, provenance, sop_class, laterality(provenance))
     true_classes(ds, provenance)
+    make_texts_lawful(ds)  # labels and sentences may quote what a device or a record said
     return ds
 
 

@@ -160,7 +160,7 @@ def _colour_space_profile() -> bytes:
     return (files("highdicom") / "_icc_profiles" / "sRGB_v4_ICC_preference.icc").read_bytes()
 
 
-_FOR_DISPLAY = (
+FOR_DISPLAY = (
     "RescaleSlope",
     "RescaleIntercept",
     "RescaleType",
@@ -183,7 +183,7 @@ _TRANSFORMATION = "PixelValueTransformationSequence"
 def _reference(header: Dataset, number: int) -> Dataset:
     """What highdicom needs of a displayed image whose frame `number` is marked."""
     ds = stand_in(header)
-    ds.update({header[keyword].tag: header[keyword] for keyword in _FOR_DISPLAY if keyword in header})
+    ds.update(chosen(header, FOR_DISPLAY))
     samples = 3 if _part(header) == "colour" else 1  # highdicom counts them before a palette makes three of one
     if whole_number_in(ds, "SamplesPerPixel") != samples:
         _put(ds, "SamplesPerPixel", samples)
@@ -239,7 +239,7 @@ def _with_groups(ds: Dataset, header: Dataset, number: int) -> None:
         shared = [_fitting(group) for group in header.get("SharedFunctionalGroupsSequence") or [Dataset()]]
         frames = [_fitting(group) for group in per_frame]
     else:
-        flat = chosen(frame_header(header, number), _FOR_DISPLAY)
+        flat = chosen(frame_header(header, number), FOR_DISPLAY)
         group = Dataset()
         group.PixelValueTransformationSequence = [chosen(flat, ("RescaleSlope", "RescaleIntercept", "RescaleType"))]
         group.FrameVOILUTSequence = [chosen(flat, ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation"))]
@@ -253,7 +253,7 @@ def _fitting(group: Dataset) -> Dataset:
     ds = Dataset()
     for keyword in (_TRANSFORMATION, "FrameVOILUTSequence"):
         for item in list(group.get(keyword) or ())[:1]:
-            kept = chosen(item, _FOR_DISPLAY)
+            kept = chosen(item, FOR_DISPLAY)
             _only_what_fits(kept)
             if kept:
                 setattr(ds, keyword, [kept])

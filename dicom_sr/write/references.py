@@ -13,6 +13,7 @@ from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage, Seconda
 
 from dicom_sr.findings import ImageReference
 from dicom_sr.header_numbers import numbers_in, size_in
+from dicom_sr.lawful import is_uid
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.uids import uid
@@ -85,8 +86,9 @@ def stand_in(header: Dataset) -> Dataset:
 
 
 def frame_of_reference(header: Dataset) -> str:
-    """FrameOfReferenceUID of an image that has a place; one of its series' own where the scanner wrote none."""
-    return str(header.get("FrameOfReferenceUID") or uid("2.25", "frame of reference", str(header.SeriesInstanceUID)))
+    """FrameOfReferenceUID of an image that has a place; one of its series' own where it has none that is a UID."""
+    written = str(header.get("FrameOfReferenceUID") or "")
+    return written if is_uid(written) else uid("2.25", "frame of reference", str(header.SeriesInstanceUID))
 
 
 def _usable(header: Dataset, keyword: str) -> bool:
@@ -95,6 +97,8 @@ def _usable(header: Dataset, keyword: str) -> bool:
         return size_in(header, keyword) is not None
     if keyword in _NUMBERS:
         return numbers_in(header, keyword, _NUMBERS[keyword]) is not None
+    if keyword == "FrameOfReferenceUID":
+        return is_uid(str(header.get(keyword) or ""))
     return header.get(keyword) not in (None, "")
 
 

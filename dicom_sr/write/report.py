@@ -210,7 +210,8 @@ class MeasurementTree:
         """Conclusion, what was not evaluable, limits: plain text under the root."""
         result, comment = self._result, standard.DCM.Comment
         if isinstance(result, NotRun):
-            return [(standard.DCM.Conclusion, f"Analysis not performed: {result.reason}"), (comment, RESEARCH_USE)]
+            why = (standard.DCM.Conclusion, f"Analysis not performed: {result.reason}")
+            return [why, *((comment, text) for text in self._provenance.limits), (comment, RESEARCH_USE)]
         texts = [(standard.DCM.Conclusion, text) for text in result.conclusion]
         texts += [(comment, f"Not evaluable: {item.tracking_id}: {item.sentence}") for item in result.not_evaluable]
         texts += [(comment, text) for text in self._provenance.limits]

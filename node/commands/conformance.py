@@ -175,7 +175,12 @@ def _created(examples: Mapping[str, Iterable[EncodedObject]]) -> str:
             "## Objects that the node creates",
             "UIDs are derived from the source instances, the pipeline, the model and the settings, so that the same "
             "images give the same instances. Dates and times are those of the latest source image. "
-            "Text is in ISO_IR 192 (UTF-8). Patient and study are copied from the source. Every object names this "
+            "Text is in ISO_IR 192 (UTF-8). Patient and study are copied from the source. A value that its VR does not "
+            "allow is made valid: control characters and what is too long are cut, of several values where one may "
+            "stand the first is kept, a date, time, number or key that is none is left empty or out. A PatientID or "
+            "IssuerOfPatientID that has to be changed ends in `_` and eight hexadecimal digits made from the whole, so "
+            "that it is nobody else's; report and capture say that the patient's name or ID was changed, and the log "
+            "names the attributes. Every object names this "
             "software in its Contributing Equipment Sequence; such objects are never "
             "processed when they come back. The profile of a destination decides which kinds of object it gets.",
             _table(("SOP class", "UID", "Modality", "Template", "Transfer syntax", "Pipelines"), rows),

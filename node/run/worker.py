@@ -149,12 +149,14 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
     objects: dict[str, EncodedObject] = {}
     twins: dict[str, dict[str, str | None]] = {}
     left_out: dict[str, None] = {}  # once each, in order
+    mended: dict[str, None] = {}
     for name, profile in asked.profiles.items():
         place, job = folder.objects / name, folder.path.name
         being_made = place.with_suffix(".part")
         shutil.rmtree(being_made, ignore_errors=True)  # of a worker that died
         made = encode_what_can_be(what, profile, moment, being_made, asked.predecessors, job)
         left_out |= dict.fromkeys(without_identity(str(one), folder) for one in made.left_out)
+        mended |= dict.fromkeys(made.mended)
         for one in made.left_out:
             if one.cause is not None:
                 log.warning("%s left out\n%s", one.kind, _traceback(one.cause, folder))
@@ -167,6 +169,8 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
                 raise EncodingError(f"{item.kind} {item.sop_instance_uid} comes out differently for two destinations")
             if known.twin_of is None and item.twin_of is not None:
                 objects[item.sop_instance_uid] = replace(known, twin_of=item.twin_of)
+    if mended:
+        log.warning("not valid DICOM in the source, so cleaned or left out in the results: %s", ", ".join(mended))
     on_disk(item.path for item in objects.values())
     folder.write_note(ObjectsNote(asked.key, tuple(objects.values()), twins, tuple(left_out)))
     return Encoded(len(objects))

@@ -15,6 +15,7 @@ from node.run.messages import Check, Checked, Encode, Encoded, Failed, Infer, In
 from node.run.notes import ObjectsNote, StudyNote
 from node.run.worker import KEEP_WARM, Warm, answer, without_identity
 from pipelines import registry
+from tests.factories import as_written
 from tests.node.run.trial import CREATED, install_trial, mr_instances
 
 A = TypeVar("A", Check, Infer)
@@ -130,6 +131,20 @@ def test_the_same_request_makes_the_same_bytes_and_replaced_images_make_others(b
     first, again, revised = bed.encode(sha256), bed.encode(sha256), bed.encode(sha256, revision="ab")
     assert first == again
     assert not {item.sop_instance_uid for item in first.objects} & {item.sop_instance_uid for item in revised.objects}
+
+
+def test_values_that_dicom_does_not_allow_are_logged_once_by_keyword(
+    bed: Bed, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in bed.paths:
+        ds = pydicom.dcmread(path)
+        as_written(ds, "PatientID", "SECRET\x07")
+        as_written(ds, "StudyDate", "SECRET")
+        ds.save_as(path)
+    bed.encode(inferred(bed).sha256)
+    (told,) = [one.getMessage() for one in caplog.records if "not valid DICOM" in one.getMessage()]
+    assert told.endswith(": PatientID, StudyDate")
+    assert "SECRET" not in caplog.text
 
 
 def test_an_object_that_cannot_be_made_is_noted_and_the_others_are_written(bed: Bed) -> None:
