@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from sqlalchemy import func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, Text, case, cast, false, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from dicom_sr.words import counted
 from node.database import outbox
@@ -25,7 +26,6 @@ from node.database.queries import (
     count_jobs,
     in_chunks,
     job_views,
-    other_studies_of_series,
 )
 from node.database.states import AssociationOutcome, OutboxState
 from node.database.tables import (
@@ -43,12 +43,16 @@ from node.database.tables import (
 )
 from node.study.patients import Person, patient_numbers
 
-Row = TypeVar("Row", SeriesRow, DecisionRow)
-
 KINDS_LOOKED_AT = 500  # of instances that were not stored, the latest
 FAILING_S = 5.0  # that sending fails before it is named: what the next try delivers is nobody's concern
 KINDS_OF_SENDER = 3  # that are shown before those of others
 REASONS_SHOWN = 3  # of a route that did not match, on the overview; the study's own page has all
+SERIES_SHOWN = DECISIONS_SHOWN = 200  # of a study, on its own page
+JOBS_SHOWN, JOBS_SHOWN_OF_EACH = 100, 8  # of a study: on its own page, and on the overview
+TRACES_CHARACTERS = 4 * 2**20  # of all decisions that a page shows; one about thousands of series has some million
+TRACES_SHOWN, FEWEST_TRACES = 1000, 5  # of series: in all decisions together, and in each, where it has so many
+PATIENTS_TOLD_APART = 100
+SHARED_SERIES_SHOWN = 50  # of a study and another: pairs
 
 
 @dataclass(frozen=True)
@@ -95,17 +99,33 @@ class RecordNotRead:
 
 
 @dataclass(frozen=True)
+class StudyTotals:
+    """Numbers of a study, however much of it is shown."""
+
+    series: int = 0
+    instances: int = 0
+    modalities: tuple[str, ...] = ()  # each once
+    decisions: int = 0
+    decided: datetime | None = None  # the last one
+    jobs: Mapping[str, int] = field(default_factory=dict)  # by state
+    patients: int = 1  # whom its images are of; of no more than `PATIENTS_TOLD_APART`
+    came_back: int = 0  # results of this software that were sent to the node and are stored
+
+
+@dataclass(frozen=True)
 class StudyView:
-    """One study: what came, what was decided, what was done."""
+    """One study: what came, what was decided, what was done; of what is too much for a page, a part."""
 
     row: StudyRow
-    series: tuple[SeriesRow, ...]
-    decisions: tuple[DecisionRow, ...]
+    totals: StudyTotals
+    reasons: Mapping[str, str]  # by route: what its last decision says, where one of its images could be read
     jobs: tuple[JobView, ...]
-    patients: Mapping[str, Mapping[int, int]]  # by series: number of images by number of the patient, from 1
     other_studies: Mapping[str, tuple[str, ...]]  # by series: those that have a series of the same UID
-    came_back: int  # results of this software that were sent to the node and are stored
     given_up: tuple[GivenUp, ...]
+    series: tuple[SeriesRow, ...] = ()  # on its own page only, as what follows
+    decisions: tuple[DecisionRow, ...] = ()
+    patients: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    """By series: number of images by number of the patient, from 1."""
 
     @property
     def uid(self) -> str:
@@ -113,19 +133,25 @@ class StudyView:
         return self.row.study_instance_uid
 
     @property
-    def instances(self) -> int:
-        """Number of instances that have come."""
-        return sum(one.instances for one in self.series)
+    def patients_told(self) -> str:
+        """How many patients its images are of, for people."""
+        count = self.totals.patients
+        return f"{count} or more" if count >= PATIENTS_TOLD_APART else str(count)
 
-    @property
-    def patient_count(self) -> int:
-        """How many patients its images are of."""
-        return len({number for counts in self.patients.values() for number in counts}) or 1
+    def traces(self, decision: DecisionRow) -> Sequence[Mapping[str, Any]]:
+        """What a decision says of single series, those that matched first; of as many as a page may show."""
+        if decision.trace.get("unread"):
+            return ()
+        most = max(FEWEST_TRACES, TRACES_SHOWN // len(self.explained))
+        return sorted(decision.trace.get("series", ()), key=lambda one: not one.get("matched"))[:most]
 
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Modalities of its series, each once."""
-        return tuple(dict.fromkeys(one.modality or "?" for one in self.series))
+    def more_traces(self, decision: DecisionRow) -> int:
+        """Of how many series more a decision says something."""
+        return 0 if decision.trace.get("unread") else len(decision.trace.get("series", ())) - len(self.traces(decision))
+
+    def shows(self, job_id: str) -> bool:
+        """Whether the job is among those that are shown."""
+        return any(job.row.id == job_id for job in self.jobs)
 
     @property
     def captures(self) -> tuple[ObjectRow, ...]:
@@ -135,13 +161,13 @@ class StudyView:
     @property
     def state(self) -> str:
         """One word for the whole study."""
-        states = {job.row.state for job in self.jobs}
+        states = self.totals.jobs
         if self.row.trouble:
             return "undecided"
         for state in (JobState.FAILED, *UNDER_WAY, JobState.UNSUITABLE, JobState.DONE):
             if state in states:
                 return state.value
-        return "no route" if self.decisions or self.row.completed else "receiving"
+        return "no route" if self.totals.decisions or self.row.completed else "receiving"
 
     @property
     def why(self) -> str:
@@ -149,9 +175,7 @@ class StudyView:
 
         That images cannot be read is said for all routes by `given_up`.
         """
-        known = [decision for decision in self.decisions if not decision.trace.get("unread")]
-        latest = {decision.route: decision for decision in sorted(known, key=lambda one: one.id)}
-        return "; ".join(f"{route}: {_first_reasons(decision)}" for route, decision in latest.items())
+        return "; ".join(f"{route}: {_first_reasons(why)}" for route, why in self.reasons.items())
 
     @property
     def explained(self) -> tuple[tuple[DecisionRow, ...], ...]:
@@ -168,8 +192,8 @@ class StudyView:
         """Its way through the node, jobs of the same study one after the other as they ran."""
         zero = self.row.first_received
         spans = [("receive", zero, self.row.last_received)]
-        if not self.jobs and self.decisions:
-            spans.append(("wait", spans[0][2], max(decision.decided for decision in self.decisions)))
+        if not self.jobs and self.totals.decided is not None:
+            spans.append(("wait", spans[0][2], self.totals.decided))
         for job in self.jobs:
             row = job.row
             running, sending = job.at("running"), job.at("sending")
@@ -302,11 +326,16 @@ class Overview:
             row = session.get(JobRow, job_id)
             return next(iter(job_views(session, [row])), None) if row else None
 
+    def is_with_its_study(self, job: JobRow) -> bool:
+        """Whether the page of its study shows the job."""
+        with self._session() as session:
+            return any(row.id == job.id for row in session.scalars(_jobs(job.study_instance_uid, JOBS_SHOWN)))
+
     def studies(self, limit: int) -> tuple[StudyView, ...]:
         """The studies that last received something, the latest first."""
         with self._session() as session:
             rows = session.scalars(select(StudyRow).order_by(StudyRow.last_received.desc()).limit(limit)).all()
-            return _study_views(session, rows)
+            return _study_views(session, rows, JOBS_SHOWN_OF_EACH)
 
     def not_stored(self, limit: int, study_instance_uid: str | None = None) -> tuple[list[NotStored], int]:
         """What was not stored, the latest first, and how many instances that leaves out; of one study or of all.
@@ -360,10 +389,16 @@ class Overview:
             ]
 
     def study(self, uid: str) -> StudyView | None:
-        """One study; None where the node has none of that UID."""
+        """One study with its series and decisions; None where the node has none of that UID."""
         with self._session() as session:
             row = session.get(StudyRow, uid)
-            return _study_views(session, [row])[0] if row else None
+            if row is None:
+                return None
+            (view,) = _study_views(session, [row], JOBS_SHOWN)
+            series = _series(session, uid)
+            return replace(
+                view, series=series, decisions=_decisions(session, uid), patients=_patients(session, uid, series)
+            )
 
     def capture(self, sop_instance_uid: str) -> str | None:
         """The path of a picture that a job made, as the job noted it."""
@@ -437,8 +472,8 @@ def _of_each_sender(found: Sequence[NotStored], limit: int) -> list[NotStored]:
     return [found[place] for place in sorted(place for _, place in sorted(places)[:limit])]
 
 
-def _first_reasons(decision: DecisionRow) -> str:
-    reasons = str(decision.trace.get("why", "")).split("; ")
+def _first_reasons(why: str) -> str:
+    reasons = why.split("; ")
     more = len(reasons) - REASONS_SHOWN
     return "; ".join(reasons[:REASONS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
@@ -453,70 +488,171 @@ def _trouble(session: Session, destination: str) -> str:
     return session.scalar(waiting.order_by(OutboxRow.not_before.desc())) or session.scalar(unconfirmed) or ""
 
 
-def _study_views(session: Session, rows: Sequence[StudyRow]) -> tuple[StudyView, ...]:
+def _study_views(session: Session, rows: Sequence[StudyRow], jobs: int) -> tuple[StudyView, ...]:
+    """What the overview shows of some studies, with so many jobs of each."""
     uids = [row.study_instance_uid for row in rows]
-    series = _by_study(
-        session.scalars(
-            select(SeriesRow)
-            .where(SeriesRow.study_instance_uid.in_(uids))
-            .order_by(SeriesRow.first_received, SeriesRow.series_instance_uid)
-        )
-    )
-    decisions = _by_study(
-        session.scalars(select(DecisionRow).where(DecisionRow.study_instance_uid.in_(uids)).order_by(DecisionRow.id))
-    )
-    jobs: dict[str, list[JobView]] = {}
-    for view in job_views(
-        session,
-        session.scalars(
-            select(JobRow).where(JobRow.study_instance_uid.in_(uids)).order_by(JobRow.created, JobRow.id)
-        ).all(),
-    ):
-        jobs.setdefault(view.row.study_instance_uid, []).append(view)
-    patients, came_back, given_up = _patients(session, uids), _came_back(session, uids), _given_up(session, uids)
+    totals, reasons, given_up = _totals(session, uids), _reasons(session, uids), _given_up(session, uids)
     return tuple(
         StudyView(
             row,
-            tuple(series.get(uid, ())),
-            tuple(decisions.get(uid, ())),
-            tuple(jobs.get(uid, ())),
-            patients.get(uid, {}),
-            other_studies_of_series(session, uid, [one.series_instance_uid for one in series.get(uid, ())]),
-            came_back.get(uid, 0),
+            totals[uid],
+            reasons.get(uid, {}),
+            _job_views(session, uid, jobs) if totals[uid].jobs else (),
+            _other_studies(session, uid),
             tuple(given_up.get(uid, ())),
         )
         for uid, row in zip(uids, rows, strict=True)
     )
 
 
-def _patients(session: Session, studies: Sequence[str]) -> dict[str, dict[str, dict[int, int]]]:
-    """By study and series: number of images by number of the patient, counted in the order in which they came."""
-    marks: dict[str, list[tuple[str, str, int]]] = {}
-    for study, series, mark, count in session.execute(
-        select(InstanceRow.study_instance_uid, InstanceRow.series_instance_uid, InstanceRow.patient, func.count())
-        .where(InstanceRow.study_instance_uid.in_(studies), InstanceRow.patient != "", ~InstanceRow.made_by_us)
-        .group_by(InstanceRow.study_instance_uid, InstanceRow.series_instance_uid, InstanceRow.patient)
-        .order_by(func.min(InstanceRow.received), InstanceRow.patient)
+def _totals(session: Session, studies: Sequence[str]) -> dict[str, StudyTotals]:
+    """The numbers of some studies, counted by the database."""
+    found = dict.fromkeys(studies, StudyTotals())
+    uid = SeriesRow.study_instance_uid
+    for study, modality, series, instances in session.execute(
+        select(uid, SeriesRow.modality, func.count(), func.sum(SeriesRow.instances))
+        .where(uid.in_(studies))
+        .group_by(uid, SeriesRow.modality)
+        .order_by(func.min(SeriesRow.first_received), SeriesRow.modality)
     ):
-        marks.setdefault(study, []).append((series, mark, count))
-    found: dict[str, dict[str, dict[int, int]]] = {}
-    for study, of_study in marks.items():
-        numbers = patient_numbers(Person.of_mark(mark) for _, mark, _ in of_study)
-        for (series, _, count), number in zip(of_study, numbers, strict=True):
-            counts = found.setdefault(study, {}).setdefault(series, {})
-            counts[number] = counts.get(number, 0) + count
+        old = found[study]
+        found[study] = replace(
+            old,
+            series=old.series + series,
+            instances=old.instances + instances,
+            modalities=(*old.modalities, modality or "?"),
+        )
+    for study, count, decided in session.execute(
+        select(DecisionRow.study_instance_uid, func.count(), func.max(DecisionRow.decided))
+        .where(DecisionRow.study_instance_uid.in_(studies))
+        .group_by(DecisionRow.study_instance_uid)
+    ):
+        found[study] = replace(found[study], decisions=count, decided=decided)
+    for study, state, count in session.execute(
+        select(JobRow.study_instance_uid, JobRow.state, func.count())
+        .where(JobRow.study_instance_uid.in_(studies))
+        .group_by(JobRow.study_instance_uid, JobRow.state)
+    ):
+        found[study] = replace(found[study], jobs={**found[study].jobs, state: count})
+    for study, count in session.execute(
+        select(InstanceRow.study_instance_uid, func.count())
+        .where(InstanceRow.study_instance_uid.in_(studies), InstanceRow.made_by_us)
+        .group_by(InstanceRow.study_instance_uid)
+    ):
+        found[study] = replace(found[study], came_back=count)
+    return {
+        study: replace(totals, patients=len(set(_numbers(session, study).values())) or 1)
+        for study, totals in found.items()
+    }
+
+
+def _reasons(session: Session, studies: Sequence[str]) -> dict[str, dict[str, str]]:
+    """By study and route: what its last decision says, without those that could read no image."""
+    latest = (
+        select(func.max(DecisionRow.id))
+        .where(
+            DecisionRow.study_instance_uid.in_(studies),
+            ~func.coalesce(DecisionRow.trace["unread"].as_boolean(), false()),
+        )
+        .group_by(DecisionRow.study_instance_uid, DecisionRow.route)
+    )
+    why = DecisionRow.trace["why"].as_string()
+    query = select(DecisionRow.study_instance_uid, DecisionRow.route, why).where(DecisionRow.id.in_(latest))
+    found: dict[str, dict[str, str]] = {}
+    for study, route, reason in session.execute(query.order_by(DecisionRow.id)):
+        found.setdefault(study, {})[route] = reason or ""
     return found
 
 
-def _came_back(session: Session, studies: Sequence[str]) -> dict[str, int]:
-    """By study: results of this software that were sent to the node and are stored."""
-    return dict(
-        session.execute(
-            select(InstanceRow.study_instance_uid, func.count())
-            .where(InstanceRow.study_instance_uid.in_(studies), InstanceRow.made_by_us)
-            .group_by(InstanceRow.study_instance_uid)
-        ).all()
+def _jobs(study: str, limit: int) -> Select[JobRow]:
+    """Jobs of a study; where they are too many, those that are under way, those that failed, and the last."""
+    first = case((JobRow.state.in_(UNDER_WAY), 0), (JobRow.state == JobState.FAILED, 1), else_=2)
+    query = select(JobRow).where(JobRow.study_instance_uid == study)
+    return query.order_by(first, JobRow.created.desc(), JobRow.id.desc()).limit(limit)
+
+
+def _job_views(session: Session, study: str, limit: int) -> tuple[JobView, ...]:
+    rows = session.scalars(_jobs(study, limit)).all()
+    return tuple(job_views(session, sorted(rows, key=lambda row: (row.created, row.id))))
+
+
+def _series(session: Session, study: str) -> tuple[SeriesRow, ...]:
+    """The series of a study as they came; where they are too many, those first that a route took."""
+    taken = select(DecisionRow.series_instance_uid).where(DecisionRow.study_instance_uid == study, DecisionRow.matched)
+    in_order = (SeriesRow.first_received, SeriesRow.series_instance_uid)
+    rows = session.scalars(
+        select(SeriesRow)
+        .where(SeriesRow.study_instance_uid == study)
+        .order_by(case((SeriesRow.series_instance_uid.in_(taken), 0), else_=1), *in_order)
+        .limit(SERIES_SHOWN)
+    ).all()
+    return tuple(sorted(rows, key=lambda row: (row.first_received, row.series_instance_uid)))
+
+
+def _decisions(session: Session, study: str) -> tuple[DecisionRow, ...]:
+    """Decisions about a study in their order; of too many those about all of it, those that matched, and the last."""
+    rows = session.execute(
+        select(DecisionRow.id, func.length(cast(DecisionRow.trace, Text)))
+        .where(DecisionRow.study_instance_uid == study)
+        .order_by(
+            case((DecisionRow.level == "study", 0), else_=1),
+            case((DecisionRow.matched, 0), else_=1),
+            DecisionRow.id.desc(),
+        )
+        .limit(DECISIONS_SHOWN)
+    ).all()
+    sizes = itertools.accumulate(characters for _, characters in rows)
+    ids = [identifier for (identifier, _), size in zip(rows, sizes, strict=True) if size <= TRACES_CHARACTERS]
+    shown = ids or [identifier for identifier, _ in rows[:1]]
+    return tuple(session.scalars(select(DecisionRow).where(DecisionRow.id.in_(shown)).order_by(DecisionRow.id)))
+
+
+def _other_studies(session: Session, study: str) -> dict[str, tuple[str, ...]]:
+    """By series of a study: the other studies that have a series of the same UID; those of one study are left out."""
+    other = aliased(SeriesRow)
+    pairs = session.execute(
+        select(SeriesRow.series_instance_uid, other.study_instance_uid)
+        .join(other, other.series_instance_uid == SeriesRow.series_instance_uid)
+        .where(SeriesRow.study_instance_uid == study, other.study_instance_uid != study)
+        .order_by(other.first_received, other.study_instance_uid)
+        .limit(SHARED_SERIES_SHOWN)
     )
+    found: dict[str, list[str]] = {}
+    for series, its in pairs:
+        found.setdefault(series, []).append(its)
+    return {series: tuple(studies) for series, studies in found.items()}
+
+
+def _numbers(session: Session, study: str) -> dict[str, int]:
+    """By mark of a patient: the number, counted in the order in which they came."""
+    marks = session.scalars(
+        select(InstanceRow.patient)
+        .where(InstanceRow.study_instance_uid == study, InstanceRow.patient != "", ~InstanceRow.made_by_us)
+        .group_by(InstanceRow.patient)
+        .order_by(func.min(InstanceRow.received), InstanceRow.patient)
+        .limit(PATIENTS_TOLD_APART)
+    ).all()
+    return dict(zip(marks, patient_numbers(map(Person.of_mark, marks)), strict=True))
+
+
+def _patients(session: Session, study: str, series: Sequence[SeriesRow]) -> dict[str, dict[int, int]]:
+    """By series, of those that are shown: number of images by number of the patient."""
+    numbers = _numbers(session, study)
+    found: dict[str, dict[int, int]] = {}
+    for uid, mark, count in session.execute(
+        select(InstanceRow.series_instance_uid, InstanceRow.patient, func.count())
+        .where(
+            InstanceRow.study_instance_uid == study,
+            InstanceRow.series_instance_uid.in_([one.series_instance_uid for one in series]),
+            InstanceRow.patient.in_(numbers),
+            ~InstanceRow.made_by_us,
+        )
+        .group_by(InstanceRow.series_instance_uid, InstanceRow.patient)
+        .order_by(func.min(InstanceRow.received), InstanceRow.patient)
+    ):
+        counts = found.setdefault(uid, {})
+        counts[numbers[mark]] = counts.get(numbers[mark], 0) + count
+    return found
 
 
 def _given_up(session: Session, studies: Sequence[str]) -> dict[str, list[GivenUp]]:
@@ -540,10 +676,3 @@ def _senders(session: Session, associations: Iterable[str]) -> dict[str, str]:
         for row in session.scalars(select(AssociationRow).where(AssociationRow.id.in_(chunk))):
             found[row.id] = " ".join(part for part in (row.way, row.calling_ae_title, row.peer_address) if part)
     return found
-
-
-def _by_study(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    grouped: dict[str, list[Row]] = {}
-    for row in rows:
-        grouped.setdefault(row.study_instance_uid, []).append(row)
-    return grouped

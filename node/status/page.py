@@ -222,7 +222,7 @@ class _Page:
         job = self._overview.job(job_id)
         if job is None:
             raise HTTPException(404, "The node has no such job.")
-        if uid := job.row.study_instance_uid:
+        if (uid := job.row.study_instance_uid) and self._overview.is_with_its_study(job.row):
             return RedirectResponse(f"/studies/{uid}#job-{job_id}")
         return self._templates.TemplateResponse(
             request, "job.html", {"now": datetime.now(UTC), **self._well_being(), "job": job}

@@ -5,14 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
 from node.config import Configuration, WatchedFolder
 from node.database.connection import Database, open_database
 from node.database.tables import AssociationRow, AuditRow, Base, DecisionRow, InstanceRow, SeriesRow, StudyRow
 from node.receive.files_not_taken import FilesNotTaken
-from node.status.overview import GivenUp, Overview, StudyView
+from node.status.overview import (
+    DECISIONS_SHOWN,
+    FEWEST_TRACES,
+    JOBS_SHOWN,
+    JOBS_SHOWN_OF_EACH,
+    SERIES_SHOWN,
+    TRACES_SHOWN,
+    GivenUp,
+    Overview,
+    StudyView,
+)
 from node.status.page import build_app
 from node.study.patients import Person
 from tests.node.status.conftest import Morning
@@ -41,9 +51,9 @@ def of_patient(database: Database, mark: str, *uids: str) -> None:
 def test_images_of_two_patients_are_kept_apart(
     configuration: Configuration, database: Database, overview: Overview
 ) -> None:
-    assert view(overview, "1.2.3").patient_count == 1
+    assert view(overview, "1.2.3").totals.patients == 1
     of_patient(database, ANNA, "1.2.3.1.0", "1.2.3.1.1")
-    assert view(overview, "1.2.3").patient_count == 1
+    assert view(overview, "1.2.3").totals.patients == 1
     of_patient(database, BERT, "1.2.3.1.2")
     assert view(overview, "1.2.3").patients == {"1.2.3.1": {1: 2, 2: 1}}
     with client_of(build_app(configuration, database), accept="text/html") as client:
@@ -68,6 +78,77 @@ def test_a_series_of_several_studies_leads_to_the_others(
         page = client.get("/studies/1.2.3").text
         assert "is of 1 other study too" in page
         assert 'href="/studies/1.2.1"' in page
+
+
+def test_of_a_study_of_many_series_a_part_is_shown_and_the_rest_counted(
+    configuration: Configuration, database: Database, overview: Overview, morning: Morning
+) -> None:
+    number, taken = SERIES_SHOWN + 100, "1.2.7.299"
+    traces = [
+        {"series_instance_uid": f"1.2.7.{n}", "modality": "OT", "matched": False, "clauses": []}
+        for n in range(TRACES_SHOWN + 50)
+    ]
+    with Session(database) as session, session.begin():
+        session.add(StudyRow(study_instance_uid="1.2.7", first_received=morning.zero, last_received=morning.at(1e4)))
+        session.execute(
+            insert(SeriesRow),
+            [
+                {
+                    "study_instance_uid": "1.2.7",
+                    "series_instance_uid": f"1.2.7.{n}",
+                    "modality": "OT" if n else "MR",
+                    "instances": 2,
+                    "first_received": morning.at(n),
+                    "last_received": morning.at(n),
+                }
+                for n in range(number)
+            ],
+        )
+        decision = {"route": "knee", "level": "series", "study_instance_uid": "1.2.7", "decided": morning.at(1e4)}
+        session.execute(
+            insert(DecisionRow),
+            [
+                {
+                    **decision,
+                    "series_instance_uid": uid,
+                    "matched": uid == taken,
+                    "trace": {"why": f"decision about {uid}", "series": []},
+                }
+                for uid in (f"1.2.7.{n}" for n in range(number))
+            ],
+        )
+        of_all = {"series_instance_uid": None, "level": "study", "route": "whole", "matched": False}
+        trace = {"why": "none fits", "series": traces, "unread": False}
+        session.execute(insert(DecisionRow), [{**decision, **of_all, "trace": trace}])
+        for n in range(JOBS_SHOWN + 10):
+            morning.job(session, 100 + n, "1.2.7", "running" if n == 0 else "done", 10 + n)
+    study = view(overview, "1.2.7")
+    assert (study.totals.series, study.totals.instances, study.totals.modalities) == (number, 2 * number, ("MR", "OT"))
+    assert len(study.series) == SERIES_SHOWN
+    assert {"1.2.7.0", taken} < {one.series_instance_uid for one in study.series}  # the first, and what a route took
+    assert study.state == "running"
+    assert {(one.route, one.matched) for one in study.decisions} == {("knee", True), ("knee", False), ("whole", False)}
+    with client_of(build_app(configuration, database), accept="text/html") as client:
+        overall, page = client.get("/").text, client.get("/studies/1.2.7").text
+        hidden, shown = (client.get(f"/jobs/{of:032x}", follow_redirects=False).status_code for of in (101, 100))
+    assert f"{2 * number} instances in {number} series" in overall
+    assert f"And {JOBS_SHOWN + 10 - JOBS_SHOWN_OF_EACH} more jobs." in overall
+    assert "1.2.7.5" not in overall
+    assert "And 100 more series." in page
+    assert f"And {number + 1 - DECISIONS_SHOWN} more decisions." in page
+    assert f"And {len(traces) - FEWEST_TRACES} more series." in page
+    assert "And 10 more jobs." in page
+    assert (hidden, shown) == (200, 307)  # on a page of its own, on the study's
+
+
+def test_patients_beyond_those_that_are_told_apart_are_not_counted(overview: Overview, database: Database) -> None:
+    many = [Person(str(who)).marked(b"key") for who in range(4)]
+    for number, mark in enumerate(many):
+        of_patient(database, mark, f"1.2.2.1.{number}")
+    assert view(overview, "1.2.2").patients_told == "4"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("node.status.overview.PATIENTS_TOLD_APART", 3)
+        assert view(overview, "1.2.2").patients_told == "3 or more"
 
 
 def test_what_was_not_stored_is_shown_once_for_each_sender_study_and_reason(
@@ -126,17 +207,25 @@ def test_postgresql_groups_and_counts_alike(postgres: Postgres, morning: Morning
             row = AuditRow(at=morning.zero, what="instance not stored", times=times, detail=detail)
             row.who, row.counted_as = "stow ::1" if counted_as else "", counted_as
             session.add(row)
+        came = {"first_received": morning.zero, "last_received": morning.zero}
+        session.add(StudyRow(study_instance_uid="1.2.7", **came))
+        session.add(SeriesRow(study_instance_uid="1.2.7", series_instance_uid="1.2.7.1", instances=2, **came))
+        morning.decision(session, "1.2.7", None, {"key": "Modality", "expected": "MR", "found": "OT", "holds": False})
     overview = Overview(database, {})
     found, more = overview.not_stored(10)
     assert ([(one.sender, one.instances) for one in found], more) == ([("stow ::1", 9999), ("", 2)], 0)
     assert overview.failing(morning.zero) is None
+    (study,) = overview.studies(1)
+    assert (study.totals.series, study.totals.instances, study.totals.decisions) == (1, 2, 1)
+    assert study.why == "knee: BodyPartExamined: HEAD instead of KNEE"
+    assert len(view(overview, "1.2.7").decisions) == 1
     database.dispose()
 
 
 def test_results_that_came_back_are_told_apart(database: Database, overview: Overview) -> None:
     with Session(database) as session, session.begin():
         session.get_one(InstanceRow, "1.2.3.1.2").made_by_us = True
-    assert view(overview, "1.2.3").came_back == 1
+    assert view(overview, "1.2.3").totals.came_back == 1
 
 
 def test_images_that_are_not_read_any_more_are_shown_with_their_study_and_counted(
