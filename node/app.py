@@ -32,6 +32,7 @@ from node.prior.search import PriorReports
 from node.processes import Supervisor, raise_open_files, receivers
 from node.reading import Readers
 from node.receive import stow
+from node.receive.store.corrections import Corrections
 from node.receive.store.own_results import OwnResults
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.refusals import WRITE_S
@@ -126,12 +127,14 @@ class Node:
         stack.callback(readers.close)  # also where the start fails before there is anything to stop
         look_up = RecordLookUp(configuration, patient_records, readers)
         priors = PriorReports(configuration, database, patient_records, readers)
+        corrections = Corrections(configuration.node.data, database, readers)
         job_engine = JobEngine(
             configuration,
             database,
             readers,
             contexts=lambda job, paths: look_up.for_study(job.pipeline, paths),
             priors=priors,
+            correct=corrections,
         )
         job_engine.start()
         stack.callback(job_engine.stop)
@@ -148,6 +151,7 @@ class Node:
         deciding = Deciding(
             Completion(database, configuration.receive, now),
             Dispatcher(configuration, database, job_engine.submit, now, readers),
+            correct=corrections,
         )
         deciding.start()
         stack.callback(deciding.stop)

@@ -19,6 +19,7 @@ The tree::
     UnsuitableInput (dicom_sr.errors)   record it, do not retry
 """
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -82,6 +83,8 @@ class StorageAway(MustWait):
 
 class NotWhole(StorageAway):
     """An image is not as long as its receipt says: its storage is at fault, or it was replaced a moment ago."""
+
+    paths: tuple[Path, ...] = ()  # of all that are not
 
 
 class JobNotFound(NodeError):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from dicom_sr.words import counted
 from node.background import LONGEST_S, Loop, is_away
@@ -46,12 +47,19 @@ class Deciding:
         Makes the jobs of one of them.
     clock
         Seconds that only go up.
+    correct
+        Called with images whose length is another than was recorded, and stays so: corrects the records where the
+        images are whole.
     """
 
     def __init__(
-        self, completion: Completion, dispatcher: Dispatcher, clock: Callable[[], float] = time.monotonic
+        self,
+        completion: Completion,
+        dispatcher: Dispatcher,
+        clock: Callable[[], float] = time.monotonic,
+        correct: Callable[[Collection[Path]], object] = lambda _: None,
     ) -> None:
-        self._completion, self._dispatcher, self._clock = completion, dispatcher, clock
+        self._completion, self._dispatcher, self._clock, self._correct = completion, dispatcher, clock, correct
         self._put_off: dict[tuple[str, str | None], _PutOff] = {}  # forgotten at a restart, which tries all of it
         self._under_way: dict[str, Future[None]] = {}  # by Study Instance UID
         self._begun: dict[str, float] = {}  # of those, when what a thread works on was begun
@@ -168,6 +176,8 @@ class Deciding:
         if before is None and isinstance(error, NotWhole):  # the receipt of one that was just replaced is on its way
             self._put_off[key] = _PutOff(self._clock() + FIRST_RETRY_S, 0, complete.last_received, error, told=False)
             return
+        if isinstance(error, NotWhole):
+            self._correct(error.paths)
         again = before is not None and before.told and str(before.error) == str(error)
         if not again:
             facts = {"study_instance_uid": key[0], "series_instance_uid": key[1], "reason": _reason(error)}

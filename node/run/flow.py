@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -122,6 +122,8 @@ class Flow:
         Finds the patient's record for a job; the files are the job's instances.
     priors
         Finds the patient's earlier report for a job, and keeps what the job reports.
+    correct
+        As for `JobImages`.
     """
 
     def __init__(
@@ -132,10 +134,11 @@ class Flow:
         reader: Reader,
         contexts: Contexts | None = None,
         priors: Priors | None = None,
+        correct: Callable[[Collection[Path]], object] = lambda _: None,
     ) -> None:
         self._configuration, self._database, self._pool = configuration, database, pool
         self._contexts, self._priors = contexts, priors
-        self._images = JobImages(database, configuration.node.data, reader)
+        self._images = JobImages(database, configuration.node.data, reader, correct)
         self._instances = configuration.node.data.absolute() / "instances"
         self._waiting: dict[str, MustWait] = {}  # by job: why
 

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -190,6 +190,8 @@ class JobEngine:
         Finds the patient's record for pipelines that want it.
     priors
         Finds the patient's earlier report for pipelines that compare with it.
+    correct
+        As for `JobImages`.
     name
         This node among all that share the database; by default `job_states.node_name`.
     """
@@ -204,10 +206,12 @@ class JobEngine:
         beat_s: float = BEAT_S,
         dead_after_s: float = DEAD_AFTER_S,
         priors: Priors | None = None,
+        correct: Callable[[Collection[Path]], object] = lambda _: None,
     ) -> None:
         self.executor_id = name or job_states.node_name(configuration)
         self._configuration, self._database, self._contexts = configuration, database, contexts
         self._beat_s, self._dead_after_s, self._priors, self._reader = beat_s, dead_after_s, priors, reader
+        self._correct = correct
         self._client = DBOSClient(
             system_database_url=configuration.node.database_url,
             serializer=JsonSerializer(),
@@ -238,6 +242,11 @@ class JobEngine:
             self.stop()  # no process may be left behind
             raise
 
+    def _flow_with(self, pool: Pool) -> Flow:
+        return Flow(
+            self._configuration, self._database, pool, self._reader, self._contexts, self._priors, self._correct
+        )
+
     def _start(self) -> None:
         global _flow
         run = self._configuration.run
@@ -248,7 +257,7 @@ class JobEngine:
         remove_all(self._configuration.node.data, self.executor_id)
         self._pool = self._new_pool(run.workers, tuple(warm.values()))
         self._pool.start()
-        _flow = Flow(self._configuration, self._database, self._pool, self._reader, self._contexts, self._priors)
+        _flow = self._flow_with(self._pool)
         self._beat()
         configuration: DBOSConfig = {
             "name": NAME,
@@ -332,7 +341,7 @@ class JobEngine:
             return
         pool = self._new_pool(1)
         try:  # its process starts with the first job
-            self._alone = Flow(self._configuration, self._database, pool, self._reader, self._contexts, self._priors)
+            self._alone = self._flow_with(pool)
             yield True
         finally:
             self._alone = None

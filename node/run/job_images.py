@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from sqlalchemy import select
@@ -13,7 +13,7 @@ from dicom_sr.errors import UnsuitableInput
 from node.database.connection import Database
 from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
 from node.database.tables import AssociationRow, InstanceRow, JobRow
-from node.errors import JobFailed, MustWait, NodeError, ReaderDied, StorageAway
+from node.errors import JobFailed, MustWait, NodeError, NotWhole, ReaderDied, StorageAway
 from node.reading import Reader
 from node.run.notes import StudyNote
 from node.study.headers import study_header
@@ -33,10 +33,18 @@ class JobImages:
         The node's data folder.
     reader
         Reads whose image it is, where nobody noted that.
+    correct
+        Called with images whose length is another than was recorded: corrects the records where they are whole.
     """
 
-    def __init__(self, database: Database, data: Path, reader: Reader) -> None:
-        self._database, self._data, self._reader = database, data.absolute(), reader
+    def __init__(
+        self,
+        database: Database,
+        data: Path,
+        reader: Reader,
+        correct: Callable[[Collection[Path]], object] = lambda _: None,
+    ) -> None:
+        self._database, self._data, self._reader, self._correct = database, data.absolute(), reader, correct
 
     def study_note(self, job: JobRow) -> StudyNote:
         """Where the job's images lie, by which association each series came, and what a reader must know of them.
@@ -79,6 +87,8 @@ class JobImages:
         try:
             require_whole((self._data / "instances" / instance.path, instance.size) for instance, _ in rows)
         except StorageAway as error:
+            if isinstance(error, NotWhole):
+                self._correct(error.paths)
             return error
         return None
 

@@ -27,8 +27,9 @@ def require_whole(images: Iterable[tuple[Path, int]]) -> None:
     Raises
     ------
     StorageAway
-        With the reason of the first that is not.
+        With the reason of the first that is not; `NotWhole` has all whose length is another.
     """
+    problem: NotWhole | None = None
     for path, size in images:
         try:
             with path.open("rb") as file:
@@ -36,7 +37,10 @@ def require_whole(images: Iterable[tuple[Path, int]]) -> None:
         except OSError as error:
             raise StorageAway(unreadable(error)) from error
         if there != size:
-            raise NotWhole(f"an image is not whole: {there} bytes of {size} are there")
+            problem = problem or NotWhole(f"an image is not whole: {there} bytes of {size} are there")
+            problem.paths += (path,)
+    if problem is not None:
+        raise problem
 
 
 def unreadable(error: OSError) -> str:

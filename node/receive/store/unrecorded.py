@@ -21,11 +21,11 @@ from node.database.queries import in_chunks
 from node.database.states import AssociationOutcome
 from node.database.tables import InstanceRow
 from node.progress import goes_on
-from node.receive.status import NotStored, Status
-from node.receive.store.instance_files import SHARDS, InstanceFiles, relative_path
-from node.receive.store.part10 import read_meta
+from node.receive.status import NotStored
+from node.receive.store.corrections import receipt_of
+from node.receive.store.instance_files import SHARDS
 from node.receive.store.receipt_log import Closed, Entry, Noted, Opened, Stored
-from node.study.patients import Person, marking_key
+from node.study.patients import marking_key
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class UnrecordedInstances:
             If the database or the folder cannot be used.
         """
         unreadable = list[str]()
-        young = False
+        young, key = False, marking_key(self._data)
         for relatives in in_chunks(self._unknown()):
             association_id = f"found-{uuid4().hex[:23]}"
             found = list[Stored]()
@@ -83,7 +83,8 @@ class UnrecordedInstances:
                     if os.stat(self._instances / relative).st_ctime > self._clock() - SETTLED_S:
                         young = True
                     else:
-                        found.append(self._receipt(relative, association_id))
+                        entry = receipt_of(self._instances / relative, relative, association_id, key)
+                        found.append(entry._replace(at=self._clock()))
                 except FileNotFoundError:  # it was removed meanwhile
                     pass
                 except (NotStored, OSError):
@@ -115,37 +116,3 @@ class UnrecordedInstances:
                     of_shard = select(InstanceRow.path).where(InstanceRow.path.startswith(f"{shard}/"))
                     there.difference_update(connection.scalars(of_shard))
             yield from sorted(there)
-
-    def _receipt(self, relative: str, association_id: str) -> Stored:
-        """The receipt of a file.
-
-        Raises
-        ------
-        NotStored
-            If it is no instance, or not the one that its name is of.
-        OSError
-            If it cannot be read.
-        """
-        path = self._instances / relative
-        with path.open("rb") as file:
-            meta = read_meta(file)
-            size = os.fstat(file.fileno()).st_size
-        header = InstanceFiles.header_of(path, meta.length, meta.transfer_syntax_uid)
-        if relative_path(header.sop_instance_uid) != relative:
-            raise NotStored(Status.DOES_NOT_MATCH, "It is not the instance that its name is of")
-        return Stored(
-            association_id,
-            header.sop_instance_uid,
-            header.sop_class_uid,
-            header.series_instance_uid,
-            header.study_instance_uid,
-            header.modality,
-            meta.transfer_syntax_uid,
-            relative,
-            size,
-            self._clock(),
-            fsynced=False,
-            expected=header.expected,
-            made_by_us=header.made_by_us,
-            patient=Person.of(header.patient).marked(marking_key(self._data)),
-        )

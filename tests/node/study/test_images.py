@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.errors import StorageAway
+from node.errors import NotWhole, StorageAway
 from node.study.images import away, require_whole, store_is_away
 
 
@@ -37,3 +37,12 @@ def test_an_error_comes_from_the_storage_where_the_system_says_so_or_it_names_a_
     decoding.__cause__ = missing.value
     assert away(decoding, [stored]) is not None
     assert away(decoding, [tmp_path / "2.dcm"]) is None
+
+
+def test_all_that_are_not_as_long_as_recorded_are_named(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.dcm" for number in range(3)]
+    for path in paths:
+        path.write_bytes(b"12345")
+    with pytest.raises(NotWhole, match="5 bytes of 7") as caught:
+        require_whole(zip(paths, (7, 5, 3), strict=True))
+    assert caught.value.paths == (paths[0], paths[2])

@@ -1,0 +1,32 @@
+"""The images of a job that are not as they were recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from node.database import job_states
+from node.database.tables import InstanceRow
+from node.reading import HERE
+from node.run.job_images import JobImages
+from tests.node.run.trial import bench
+
+
+@pytest.mark.parametrize("added", [0, 4])
+def test_images_whose_length_is_another_than_was_recorded_are_handed_over_to_be_corrected(
+    tmp_path: Path, added: int
+) -> None:
+    with bench(tmp_path) as made:
+        job = made.job()
+        with Session(made.database) as session, session.begin():
+            job_states.record(session, job)
+            session.execute(update(InstanceRow).values(size=InstanceRow.size + added))
+        asked: list[Collection[Path]] = []
+        away = JobImages(made.database, made.data, HERE, asked.append).away(made.record(job))
+        assert (away is not None) == bool(added)
+        found = [sorted(path.name for path in paths) for paths in asked]
+        assert found == ([sorted(f"{uid}.dcm" for uid in job.sop_instance_uids)] if added else [])
