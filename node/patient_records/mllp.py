@@ -39,6 +39,7 @@ FIRST_S = 30.0  # for a connection to begin its first message
 IDLE_S = 300.0  # for the next one to begin
 MESSAGE_S = 60.0  # for a message to end
 QUIET_S = 3.0  # within a message; a sender that falls silent there waits for an answer, and gets one
+LINGER_S, LINGER_BYTES = 5.0, 2 * MAXIMUM_BYTES  # for the rest of what is not taken, before its sender looks why
 CONNECTIONS = 128  # in all; each has a thread
 CONNECTIONS_OF_ONE = 32  # address
 
@@ -78,7 +79,20 @@ class _Handler(socketserver.BaseRequestHandler):
         if (frame := self._frame()) is None:
             return False
         self.request.sendall(START + self._answer(frame).encode("utf-8", "replace") + END)
+        if frame.given_up:
+            self._linger()
         return not frame.given_up
+
+    def _linger(self) -> None:
+        """Let the sender read why: closing with bytes of its unread would reset the connection under the answer."""
+        end_by, left = time.monotonic() + LINGER_S, LINGER_BYTES
+        self.request.shutdown(socket.SHUT_WR)
+        scratch = bytearray(65536)
+        while left > 0 and (left_s := end_by - time.monotonic()) > 0:
+            self.request.settimeout(left_s)
+            if not (count := self.request.recv_into(scratch)):
+                return
+            left -= count
 
     @property
     def _sender(self) -> str:
@@ -134,6 +148,7 @@ class _Handler(socketserver.BaseRequestHandler):
         begin = self._buffer.find(START) + 1
         header = bytes(self._buffer[begin : begin + HEADER])
         self._buffer.clear()
+        self._share.hold(0)
         return _Frame(header, False, why)
 
 

@@ -205,14 +205,18 @@ class RecordsWeb:
         """
         if (refusal := self._refusal(request)) is not None:
             raise _Refused(refusal)
-        received, share = bytearray(), Share(self._room)
+        received, share, has_room = bytearray(), Share(self._room), True
         try:
             _require_json(request.headers.get("content-type", ""))
             async for chunk in body_of(request, most):
-                if not share.hold(len(received) + len(chunk)):
-                    self._refused.add(REFUSED, self._sender(request), "too much is sent at the same time")
-                    raise _Refused(_outcome(503, "error", "too much is sent at the same time, send again"))
-                received += chunk
+                if has_room and (has_room := share.hold(len(received) + len(chunk))):
+                    received += chunk
+                else:  # the rest is passed over: many clients look for an answer when they have sent everything
+                    received.clear()
+                    share.hold(0)
+            if not has_room:
+                self._refused.add(REFUSED, self._sender(request), "too much is sent at the same time")
+                raise _Refused(_outcome(503, "error", "too much is sent at the same time, send again"))
             body = bytes(received)
             received.clear()  # so that it is there once
             yield body

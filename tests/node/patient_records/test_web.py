@@ -5,18 +5,30 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from fhir.resources.R4B.riskassessment import RiskAssessment
 from sqlalchemy import select
+from starlette.applications import Starlette
 
+from node.config import RecordSettings
 from node.database.tables import AssociationRow
+from node.network.room import SMALL_BYTES, Room
+from node.patient_records.intake import Intake
+from node.patient_records.mllp import MllpServer
+from node.patient_records.refused import RefusedRecords
+from node.patient_records.requests import RecordRequests
+from node.patient_records.store import PatientRecords
+from node.patient_records.web import RecordsWeb
+from node.reading import HERE
+from node.status.web_server import WebServer
 from pipelines.knee_oa_risk.simulation.population import simulate
 from pipelines.knee_oa_risk.simulation.sample import patient_bundle
 from tests.fhir_peer import predictions
@@ -347,3 +359,32 @@ def test_a_page_of_somebody_else_in_a_browser_of_this_machine_gets_nothing_store
             assert httpx.post(here + path, content=content, headers=headers, timeout=60).status_code == code
     assert httpx.get(here, headers={"Host": "evil.example.net"}, timeout=60).status_code == 421
     assert httpx.get(f"{here}/risk/{'0' * 32}", timeout=60).headers["cache-control"] == "no-store"
+
+
+# ---- what is sent at the same time
+def test_bundles_share_their_room_with_messages_and_are_to_be_sent_again(tmp_path: Path) -> None:
+    room, intake = Room(2000), Intake(PatientRecords(tmp_path), RecordSettings(), HERE)
+    web = RecordsWeb(RecordSettings(), intake, cast(RecordRequests, None), RefusedRecords(), room=room)
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    here = f"http://127.0.0.1:{port}/fhir"
+    bundle = b'{"resourceType": "Bundle", "note": "' + b"y" * (SMALL_BYTES + 1000) + b'"}'
+    server = WebServer(Starlette(routes=web.routes()), listening)
+    server.start()
+    try:
+        with (
+            MllpServer("127.0.0.1", 0, intake, room=room) as mllp,
+            socket.create_connection(("127.0.0.1", mllp.port)) as message,
+        ):
+            message.sendall(b"\x0bMSH|^~\\&|" + b"x" * (SMALL_BYTES + 1500))
+            until(lambda: room._left < 1000, "the message has taken its room")
+            for body in (bundle, bundle + b" " * 2**25):
+                with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+                    headers = {**JSON, "connection": "close"}
+                    connection.request("POST", "/fhir", body, headers)  # it sends all of it before it looks
+                    answer = connection.getresponse()
+                    assert (answer.status, b"send again" in answer.read()) == (503, True)
+            assert httpx.post(here, content=b"{}", headers=JSON).status_code == 422, "a small one needs no room"
+        until(lambda: httpx.post(here, content=bundle, headers=JSON).status_code == 422, "the room is free again")
+    finally:
+        server.stop()
