@@ -68,9 +68,10 @@ def safe(text: Text, keep: str = "") -> Text:
 
 
 def console(*, error: bool = False) -> Console:
-    """A console as wide as the terminal, or `PIPE_WIDTH` wide if there is none."""
+    """A console as wide as the terminal, or `PIPE_WIDTH` wide if there is none; then each problem is a line."""
     stream = sys.stderr if error else sys.stdout
-    return SafeConsole(stderr=error, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+    piped = not stream.isatty()
+    return SafeConsole(stderr=error, width=PIPE_WIDTH if piped else None, soft_wrap=error and piped, highlight=False)
 
 
 def whole(out: Console, table: Table) -> Table:

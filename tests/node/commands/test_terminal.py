@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from dicom_sr.words import escaped, escaped_json
-from node.commands.terminal import SafeConsole, print_whole
+from node.commands.terminal import SafeConsole, console, print_whole
 
 
 def test_columns_that_do_not_wrap_are_whole_on_a_narrow_terminal() -> None:
@@ -67,3 +68,8 @@ def test_no_text_prints_a_control_character(text: str) -> None:
     SafeConsole(file=printed, width=500).print(Text(text))
     assert escaped(printed.getvalue(), keep="\n") == printed.getvalue()
     assert json.loads(escaped_json(json.dumps(text, ensure_ascii=False))) == text
+
+
+def test_a_problem_is_one_line_where_it_goes_into_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    console(error=True).print("x " * 200)
+    assert capsys.readouterr().err.count("\n") == 1
