@@ -36,6 +36,7 @@ from node.send.error_comment import fit_to_keep
 _config.STORE_SEND_CHUNKED_DATASET = True  # a path given to send_c_store goes out as it lies, without decoding
 
 MAXIMUM_CONTEXTS = 128  # PS3.8: odd identifiers of one byte
+LARGEST_REWRITTEN = 2**30  # bytes of an object that is read to be sent in another transfer syntax
 REPORT_WAIT_S = 0.3  # some archives report storage commitment on the same association, at once
 CLASS_NOT_SUPPORTED, SYNTAX_NOT_SUPPORTED = 3, 4  # PS3.8 9.3.3.2
 SUCCESS, PENDING = 0x0000, (0xFF00, 0xFF01)
@@ -135,7 +136,8 @@ class DimseDelivery:
         except ValueError:  # accepted in another transfer syntax than the file's only
             syntax = read_file_meta_info(item.path).TransferSyntaxUID
             try:
-                if syntax not in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):  # what might grow when it is read
+                is_plain = syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)  # others grow when they are read
+                if not is_plain or item.path.stat().st_size > LARGEST_REWRITTEN:
                     raise ValueError("not rewritten")
                 status = association.send_c_store(dcmread(item.path))
             except ValueError:

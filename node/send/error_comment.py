@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
 
 from dicom_sr.errors import UNREADABLE
 from dicom_sr.words import escaped
@@ -33,6 +34,8 @@ def fit_to_keep(comment: str, path: Path) -> str:
     if not text:
         return ""
     try:
+        if read_file_meta_info(path).TransferSyntaxUID.is_deflated:  # of which a little may be a lot
+            return NOT_KEPT
         header = dcmread(path, stop_before_pixels=True, specific_tags=[*IDENTIFYING, "SpecificCharacterSet"])
         identifying = set(_identifying(header)) - {""}
     except UNREADABLE:

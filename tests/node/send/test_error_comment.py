@@ -7,7 +7,12 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from node.send.error_comment import LONGEST, NOT_KEPT, fit_to_keep
 
@@ -94,3 +99,11 @@ def test_an_object_without_these_attributes_has_its_comment(tmp_path: Path) -> N
 
 def test_where_the_object_cannot_be_read_nothing_is_kept(tmp_path: Path) -> None:
     assert fit_to_keep("no room", tmp_path / "gone.dcm") == NOT_KEPT
+
+
+def test_an_object_that_would_have_to_be_inflated_is_not_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.dcm")
+    ds = pydicom.dcmread(path)
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    pydicom.dcmwrite(path, ds, enforce_file_format=True)
+    assert fit_to_keep("out of resources", path) == NOT_KEPT
