@@ -28,6 +28,7 @@ WINDOW: ViewportSize = {"width": 1280, "height": 800}
 VIEWPORT = (290, 60, 1225, 790)  # of the window, without its borders: left, upper, right, lower
 PATIENCE_MS = 60_000
 STILL_S = 20.0
+OPENINGS = 8  # of a report, at most
 REPORT = "Comprehensive 3D SR Storage"
 
 
@@ -139,7 +140,7 @@ def test_ohif_shows_it_without_an_error(
             for _ in range(case.slices_down):
                 page.keyboard.press("ArrowDown")
         # OHIF reads a report twice at once when it is opened; on a busy machine the regions are then sometimes lost
-        for _ in range(4 if case.sop_class == REPORT else 0):
+        for _ in range(OPENINGS if case.sop_class == REPORT else 0):
             if not appears(page, case):
                 open_series(page, ohif, examples.studies[case.example], number)
         appears(page, case)
