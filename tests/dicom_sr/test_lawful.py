@@ -45,7 +45,7 @@ TEXTS = tuple(
     for keyword in dict.fromkeys((*PATIENT, *STUDY, *EQUIPMENT, *COPIED, "FrameOfReferenceUID", "SeriesNumber"))
     if keyword not in KEPT_AS_KEYS and dictionary_VR(keyword) not in ("SQ", "US", "FD", "FL")
 )
-# what texts.py of an attacker sent, and more of its kind
+# values that no VR allows, as hostile or careless senders write them
 HOSTILE = {
     "PatientName": f"Doe{EVIL}^J=A\\B=C=D=E^^^^^^^",
     "PatientID": f"P{EVIL}\\2",
