@@ -229,12 +229,17 @@ def environment_of(whole: Mapping[str, str], *, in_box: bool) -> dict[str, str]:
     return passed
 
 
-def settle_in() -> None:
-    """For the start of such a process: it ends with the node, gets no further privileges, few open files and tasks."""
-    for what, limit in ((resource.RLIMIT_NOFILE, OPEN_FILES), (resource.RLIMIT_NPROC, TASKS)):
+def hold_to(limits: Mapping[int, int]) -> None:
+    """Have the kernel hold this process to limits, by their numbers in `resource`; those that are lower stay."""
+    for what, limit in limits.items():
         hard = resource.getrlimit(what)[1]
         least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(what, (least, least))
+
+
+def settle_in() -> None:
+    """For the start of such a process: it ends with the node, gets no further privileges, few open files and tasks."""
+    hold_to({resource.RLIMIT_NOFILE: OPEN_FILES, resource.RLIMIT_NPROC: TASKS})
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # of the thread that started it, which stays
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -14,9 +14,8 @@ from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.transport import AssociationSocket
 
 _config.LOG_HANDLER_LEVEL = "none"  # its own log of events quotes data sets
-_config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = (
-    False  # made for its log, whether that is kept or not
-)
+# texts that are made for its log, whether that is kept or not
+_config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
 
 ACSE_TIMEOUT_S, CONNECT_TIMEOUT_S = 30.0, 10.0
 MAXIMUM_PDU_SIZE = 131072

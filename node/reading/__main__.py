@@ -21,7 +21,7 @@ from pathlib import Path
 import pydicom
 
 import node.log
-from node.box import settle_in
+from node.box import hold_to, settle_in
 from node.data_folder import keep_private
 from node.errors import ReadingFailed
 from node.progress import tell_by
@@ -35,14 +35,13 @@ TELL_EVERY_S = 1.0
 
 def hold_to_limits(memory_mb: int) -> None:
     """Let the kernel end this process, not the node, when it takes too much."""
-    for what, limit in (
-        (resource.RLIMIT_AS, memory_mb * 2**20),
-        (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_NPROC, 0),  # it starts neither processes nor threads
-    ):
-        hard = resource.getrlimit(what)[1]
-        least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(what, (least, least))
+    hold_to(
+        {
+            resource.RLIMIT_AS: memory_mb * 2**20,
+            resource.RLIMIT_NOFILE: OPEN_FILES,
+            resource.RLIMIT_NPROC: 0,  # it starts neither processes nor threads
+        }
+    )
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 

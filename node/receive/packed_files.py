@@ -25,9 +25,8 @@ MAXIMUM_FILES = 200_000
 MAXIMUM_DEPTH = 6  # the file itself is at 1; the files of a tar.gz in a zip are at 4
 MAXIMUM_DIRECTORY = 64 * 2**20  # bytes of the directory at the end of a zip; one of 200,000 files has some 30 MB
 MAXIMUM_HEADER = 2**20  # bytes that stand before a file in a tar: its header, and those with its long name
-MAXIMUM_DICTIONARY = (
-    64 * 2**20
-)  # bytes that unpacking LZMA looks back at; `xz -9` and the largest of 7-Zip's levels ask for
+# bytes that unpacking LZMA looks back at: as much as `xz -9` and the largest of 7-Zip's levels ask for
+MAXIMUM_DICTIONARY = 64 * 2**20
 ENCRYPTED = 1  # flag of a member of a zip (APPNOTE 4.4.4)
 MAXIMUM_DECODER = MAXIMUM_DICTIONARY + 4 * 2**20  # with what the decoder needs besides
 HEAD = 512  # bytes that tell how a file is packed

@@ -512,9 +512,8 @@ class Association(threading.Thread):
     def _send(self, context_id: int, response: Response) -> None:
         message = response.message()
         message.primitive_to_message(response.primitive)
-        end = (
-            time.monotonic() + SLOW_AFTER_S + self._data.size / OTHER_BYTES
-        )  # a report is about as long as its request
+        # a report is about as long as its request
+        end = time.monotonic() + SLOW_AFTER_S + self._data.size / OTHER_BYTES
         for part in message.encode_msg(context_id, self._peer_maximum):
             pdu = P_DATA_TF()
             pdu.from_primitive(part)

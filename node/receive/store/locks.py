@@ -18,18 +18,28 @@ _TURN = struct.Struct("<q")
 TURN_LOCKS = 256  # so many names can be worked on at a time
 
 
-class LeaderLock:
-    """Held by the one process of the node that does a certain work: whoever asks first has it until it ends.
+class _LockFile:
+    """A file that is there to be locked.
 
     Parameters
     ----------
     path
-        The file that is locked; made where it is missing.
+        The file; made where it is missing.
     """
 
     def __init__(self, path: Path) -> None:
         make_folder(path.parent)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        self._fd = _opened(path)
+
+    def close(self) -> None:
+        """Leave it to others."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class LeaderLock(_LockFile):
+    """Held by the one process of the node that does a certain work: whoever asks first has it until it ends."""
 
     def is_mine(self) -> bool:
         """Take it if it is free; whether this process has it."""
@@ -39,12 +49,6 @@ class LeaderLock:
             return False
         return True
 
-    def close(self) -> None:
-        """Leave it to others."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
 
 def take_slot(path: Path, slots: int) -> int | None:
     """A descriptor that holds one of `slots` slots until it is closed, or None where all are taken.
@@ -52,7 +56,7 @@ def take_slot(path: Path, slots: int) -> int | None:
     Each slot is a byte of the file under a lock of the open file description (fcntl(2), F_OFD_SETLK): it counts across
     processes, and a killed one gives its slots back.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    fd = _opened(path)
     for slot in range(slots):
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, slot, 1))
@@ -63,21 +67,15 @@ def take_slot(path: Path, slots: int) -> int | None:
     return None
 
 
-class Turns:
+class Turns(_LockFile):
     """One at a time for each name, over threads and processes, and each has a turn that is later than all before it.
 
     A turn is a number, nanoseconds since the epoch where the clock goes on, and one more than the last where it was set
     back: the last one is kept in the file. Names share `TURN_LOCKS` locks, each on the place of its last turn.
-
-    Parameters
-    ----------
-    path
-        The file that is locked; made where it is missing.
     """
 
     def __init__(self, path: Path) -> None:
-        make_folder(path.parent)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        super().__init__(path)
         self._of_threads = [threading.Lock() for _ in range(TURN_LOCKS)]  # a process does not lock out itself
 
     @contextmanager
@@ -107,11 +105,9 @@ class Turns:
             finally:
                 fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, place, _TURN.size))
 
-    def close(self) -> None:
-        """No more turns."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
 
 
 def _flock(kind: int, start: int, length: int) -> bytes:

@@ -680,7 +680,7 @@ def _write_audit(connection: Connection, entries: Sequence[Entry]) -> None:
 
 def _write_not_stored(connection: Connection, failed: Sequence[Failed]) -> None:
     """One row for each kind; of the entries of one the last has the whole count."""
-    last = {entry.key or f"{number}": entry for number, entry in enumerate(failed)}
+    last = {entry.key or str(number): entry for number, entry in enumerate(failed)}
     known = {row.counted_as for row in _existing(connection, KNOWN_COUNTS, [key for key in last if last[key].key])}
     new, more = list[dict[str, Any]](), list[dict[str, Any]]()
     for key, entry in last.items():
