@@ -26,10 +26,7 @@ from node.network.addresses import address_of, within
 log = logging.getLogger(__name__)
 
 PER_ADDRESS, IN_TOTAL = 64, 512
-UNDER_WAY_PER_ADDRESS, UNDER_WAY_IN_TOTAL = (
-    1 / 2,
-    1 / 4,
-)  # of the places: each may need one more file, to store what comes
+UNDER_WAY_PER_ADDRESS, UNDER_WAY_IN_TOTAL = 1 / 2, 1 / 4  # of the places: each may need a file for what comes
 HEAD_START, SETTLING_S = 2048, 1.0  # bytes that each has more, and the time until its speed can be told
 # For the database, receipts, jobs, sending, HL7; `select`, which pynetdicom uses, takes no descriptor above 1,023.
 FILES_KEPT_FREE = 384
@@ -37,9 +34,8 @@ LEAST = 16  # connections, however few files may be open
 TOLD_EVERY_S = 60.0
 NAMES_TOLD = 5
 
-Stage = Literal[
-    "handshake", "request", "body", "answer", "at work"
-]  # who waits for whom: all but the last for the client
+# who waits for whom: all but the last for the client
+Stage = Literal["handshake", "request", "body", "answer", "at work"]
 UNDER_WAY: tuple[Stage, ...] = ("body", "answer")
 Reason = Literal[
     "no room", "no whole request in time", "too slow", "length told in two ways", "foreign host", "foreign page"

@@ -170,9 +170,7 @@ class _Protocol(H11Protocol):
             return
         if stage != "request" and not answered:
             self._connections.refusals.add("too slow")
-        elif (
-            stage == "request" and self.conn.trailing_data[0]
-        ):  # browsers open connections ahead of time; nobody needs to hear of those
+        elif stage == "request" and self.conn.trailing_data[0]:  # nobody needs to hear of those opened ahead of time
             self._connections.refusals.add("no whole request in time")
         if stage == "answer":
             self.transport.abort()
