@@ -11,6 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import field_validator
+
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Result
 from dicom_sr.series import Study
@@ -19,6 +21,7 @@ from pipelines.base import PipelineSettings
 from pipelines.bundle import bundle_digest, files_in
 from pipelines.context import ClinicalContext
 from pipelines.hand_foot_scoring import codes as codes
+from pipelines.hand_foot_scoring.manifest import MANIFEST, problem, read_manifest
 
 if TYPE_CHECKING:
     from pipelines.example import Example
@@ -29,7 +32,7 @@ BUNDLE = Path(__file__).parent / "bundle"
 LOCALISER, DAMAGE = "localiser.safetensors", "damage.safetensors"
 CALIBRATION, SHAPE = "calibration.json", "shape.npz"
 FILES = (LOCALISER, DAMAGE, CALIBRATION, SHAPE)  # everything in a bundle that changes a score
-TRAINED_ON = "trained on simulated radiographs only, not for clinical use"
+TRAINED_ON = "trained on simulated radiographs only, not for clinical use"  # where a bundle has no manifest
 
 # Films read in known order show more change than films read blinded, so the report says which it was; see `prior.py`.
 READING_ORDER = {
@@ -48,6 +51,15 @@ class HandFootScoringSettings(PipelineSettings):
     # damaged the patient's other joints look (patient), or both. More of it makes totals better on simulated patients,
     # but then a score is no longer what is seen at its joint.
     pooling: Literal["alone", "side", "patient", "both"] = "alone"
+    bundle: Path | None = None  # a folder that `condyle train hand_foot_scoring` wrote for this site; None: as shipped
+
+    @field_validator("bundle")
+    @classmethod
+    def _fits(cls, bundle: Path | None) -> Path | None:
+        why_not = None if bundle is None else problem(bundle, BUNDLE, FILES)
+        if why_not is not None:
+            raise ValueError(why_not)
+        return bundle
 
 
 class HandFootScoring:
@@ -62,20 +74,22 @@ class HandFootScoring:
     settings_type: ClassVar[type[PipelineSettings]] = HandFootScoringSettings
 
     def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:
-        self.bundle = bundle
         self.settings = HandFootScoringSettings.of(settings)
+        self.bundle = self.settings.bundle or bundle
         self._reader: Reader | None = None
+        self._loaded = ""  # digest of the bundle that the reader is of
 
     @property
     def model(self) -> Model:
-        """The trained bundle, by the digest of its files."""
-        configuration = self.settings.digest()
+        """The trained bundle, by the digest of its files; its manifest says what it was trained on."""
+        manifest = read_manifest(self.bundle)
+        described = () if manifest is None else (MANIFEST,)
         return Model(
             self.name,
             self.version,
-            bundle_digest(files_in(self.bundle, *FILES)),
-            TRAINED_ON,
-            configuration,
+            bundle_digest(files_in(self.bundle, *FILES, *described)),
+            TRAINED_ON if manifest is None else manifest.trained_on,
+            self.settings.digest(),
             SERIES_BASE,
         )
 
@@ -103,6 +117,7 @@ class HandFootScoring:
         from pipelines.hand_foot_scoring import weights
         from pipelines.hand_foot_scoring.reading import Reader
 
+        self._loaded = self.model.weights_digest
         self._reader = Reader(weights.load(self.bundle))
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
@@ -118,7 +133,7 @@ class HandFootScoring:
         from pipelines.hand_foot_scoring.reading import pooled
         from pipelines.hand_foot_scoring.scoring import progression
 
-        if self._reader is None:
+        if self._reader is None or self._loaded != self.model.weights_digest:  # a site may replace its bundle
             self.load()
         assert self._reader is not None
         read, unread = films.read(study, self._reader)
