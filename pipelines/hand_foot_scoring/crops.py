@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from pipelines.hand_foot_scoring.localise import Image, Limb, Pyramid, Window
 
@@ -12,10 +16,19 @@ FIELD_MM = 24.0  # side of a crop on a mean adult limb; it grows and shrinks wit
 WIDE_FIELD_MM = {"RAD": 38.0, "RADCARP": 38.0}  # the end of the radius is wider than a finger joint
 
 
-def normalised(crop: Image) -> Image:
-    """A crop (64, 64) without its slow changes, over its spread: -3 to 3 standard deviations become -1 to 1."""
-    crop = crop - 0.8 * gaussian_filter(crop, 14.0, truncate=2)
-    return np.asarray(np.clip((crop - crop.mean()) / (crop.std() + 1e-3), -3, 3) / 3, np.float32)
+def normalised(crop: NDArray[Any]) -> Image:
+    """Crops (..., 64, 64) without their slow changes, over their spread: -3 to 3 standard deviations become -1 to 1."""
+    image: Image = np.asarray(crop, np.float32)
+    smooth = smoothing(image.shape[-1], 14.0)
+    fine = image - np.float32(0.8) * (smooth @ image @ smooth.T)
+    mean, spread = fine.mean(axis=(-2, -1), keepdims=True), fine.std(axis=(-2, -1), keepdims=True)
+    return np.asarray(np.clip((fine - mean) / (spread + 1e-3), -3, 3) / 3, np.float32)
+
+
+@cache
+def smoothing(size: int, spread: float) -> NDArray[np.float32]:
+    """The matrix (size, size) that smooths a column by a Gaussian of `spread` pixels; its transpose smooths a row."""
+    return np.asarray(gaussian_filter1d(np.eye(size), spread, axis=0, truncate=2), np.float32)
 
 
 def field_mm(site: str) -> float:
@@ -23,7 +36,7 @@ def field_mm(site: str) -> float:
     return WIDE_FIELD_MM.get(site, FIELD_MM)
 
 
-def cut(pyramid: Pyramid, limb: Limb, site: str, point: tuple[float, float]) -> Image:
+def cut(pyramid: Pyramid, limb: Limb, site: str, point: tuple[float, float], margin: int = 0) -> Image:
     """Cut the crop of a joint, turned as the limb stands upright.
 
     Parameters
@@ -36,16 +49,19 @@ def cut(pyramid: Pyramid, limb: Limb, site: str, point: tuple[float, float]) -> 
         Name of the site; it decides the size of the crop.
     point
         (column, row) of the middle of the crop, in pixels of the picture.
+    margin
+        Rows and columns beyond the crop on every side; training moves and turns crops within it.
 
     Returns
     -------
     Image
-        (64, 64) grey values.
+        (64 + 2 margin, 64 + 2 margin) grey values.
     """
-    return pyramid.sample(crop_window(limb, site, point), (CROP, CROP))
+    size = CROP + 2 * margin
+    return pyramid.sample(crop_window(limb, site, point, size), (size, size))
 
 
-def crop_window(limb: Limb, site: str, point: tuple[float, float]) -> Window:
+def crop_window(limb: Limb, site: str, point: tuple[float, float], size: int = CROP) -> Window:
     """The affine map from pixels of a crop to pixels of the picture; parameters as for `cut`.
 
     Parameters
@@ -56,9 +72,11 @@ def crop_window(limb: Limb, site: str, point: tuple[float, float]) -> Window:
         Name of the site.
     point
         (column, row) of the middle of the crop, in pixels of the picture.
+    size
+        Rows and columns of the crop.
     """
     angle, scale, _ = limb.lie()
     step = field_mm(site) * scale / CROP
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = step * turn @ np.diag([-1.0 if limb.side == "R" else 1.0, 1.0])
-    return Window(np.column_stack((linear, np.array(point) - linear @ np.full(2, (CROP - 1) / 2))))
+    return Window(np.column_stack((linear, np.array(point) - linear @ np.full(2, (size - 1) / 2))))

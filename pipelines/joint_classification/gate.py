@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.foreign import conformal_p_value, mahalanobis
+
 Array = NDArray[np.float64]
 
 
@@ -33,7 +35,7 @@ class Gate:
 
     def distance(self, features: Array) -> Array:
         """Mahalanobis distance (N,) of features (N, F), for one feature: about 1 for a known case."""
-        return np.asarray(np.sqrt(np.square((features - self.mean) @ self.whiten).mean(1)))
+        return mahalanobis(features, self.mean, self.whiten)
 
     def rank(self, features: Array, foreign: Array, signs: Array | None = None) -> Array:
         """How many held-out known cases are less foreign.
@@ -77,8 +79,7 @@ class Gate:
         Array
             (N,).
         """
-        further = len(self.worst) - np.searchsorted(self.worst, self.rank(features, foreign, signs), side="left")
-        return np.asarray((1 + further) / (1 + len(self.worst)))
+        return conformal_p_value(self.worst, self.rank(features, foreign, signs))
 
     def arrays(self) -> dict[str, Array]:
         """The arrays that the bundle stores, by name."""

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from pipelines.hand_foot_scoring import weights
 from pipelines.hand_foot_scoring.calibration import POOLINGS, Pooling
+from pipelines.hand_foot_scoring.crops import normalised
 from pipelines.hand_foot_scoring.evaluation import agreement
 from pipelines.hand_foot_scoring.evaluation.surrogate import Surrogate, read_edges, surrogate
 from pipelines.hand_foot_scoring.heads import MAXIMUM
@@ -142,16 +143,17 @@ def plate_rates(trained: Trained, seed: int, hands: int) -> dict[str, tuple[int,
             rng = np.random.default_rng((seed + TEST_SEED, 9, number, each))
             age = None if ages is None else float(rng.uniform(*ages))
             skeleton = hand(rng, random_disease("hand", rng, 0.4) if age is None else None, age, odd=False)
-            images = [crops.simulated_crop(skeleton, site, rng, "evaluable")[0] for site in PLATE_SITES]
+            images = [crops.packed(crops.simulated_crop(skeleton, site, rng, "evaluable")[0]) for site in PLATE_SITES]
             called += _open_plates(trained, images) > CHILD_PROBABILITY
         found[band] = (called, hands)
     return found
 
 
 @torch.inference_mode()
-def _open_plates(trained: Trained, images: Sequence[NDArray[np.float32]]) -> float:
+def _open_plates(trained: Trained, images: Sequence[NDArray[np.uint8]]) -> float:
     sites = torch.tensor([CLASS_OF["hand", site] for site in PLATE_SITES])
-    raw = trained.damage(torch.from_numpy(np.stack(images)[:, None]), sites)
+    inner = np.stack(images)[:, crops.MARGIN : -crops.MARGIN, crops.MARGIN : -crops.MARGIN]
+    raw = trained.damage(torch.from_numpy(normalised(inner)[:, None]), sites)
     return float(raw["plates"].sigmoid().mean())
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,15 @@ OFF_MM = (0.6, 1.1, 1.8)
 EVEN_SHARE = 0.65  # of the patients that the heads learn from: their grades are spread evenly
 SEVERITIES = (0.08, 0.25, 0.6, 1.2)  # of simulated patients as in a clinic
 NONE = -1.0  # no such grade at this site
+MARGIN = 6  # rows and columns stored beyond a crop on every side: training moves and turns crops within them
+STORED = CROP + 2 * MARGIN
 
 
 @dataclass(frozen=True)
 class Crops:
     """Simulated joints, one per row."""
 
-    images: NDArray[np.uint8]  # (N, 64, 64), normalised crops at 0..255
+    images: NDArray[np.uint8]  # (N, 76, 76) grey values, bone bright
     sites: NDArray[np.int64]  # (N,) class of the site, from 1
     erosion: NDArray[np.float32]  # (N,) grade, or -1 where the site has none or cannot be read
     narrowing: NDArray[np.float32]
@@ -45,11 +48,39 @@ class Crops:
 
     def floats(self, rows: NDArray[np.intp] | slice) -> Image:
         """Crops (n, 1, 64, 64) of some rows, as the network takes them."""
-        return (self.images[rows].astype(np.float32)[:, None] / 127.5) - 1
+        return normalised(self.images[rows, MARGIN:-MARGIN, MARGIN:-MARGIN])[:, None]
 
     def take(self, rows: NDArray[np.intp]) -> Crops:
         """The joints of some rows."""
         return Crops(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    def save(self, path: Path) -> None:
+        """Write them to a file (NumPy, not compressed)."""
+        np.savez(path, **{name: getattr(self, name) for name in self.__dataclass_fields__})
+
+    @classmethod
+    def load(cls, path: Path) -> Crops:
+        """The crops in a file that `save` wrote."""
+        with np.load(path) as stored:
+            return cls(**{name: stored[name] for name in cls.__dataclass_fields__})
+
+
+def together(parts: Sequence[Crops]) -> Crops:
+    """Crops of several sources as one; their patients stay apart."""
+    first = 0
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in Crops.__dataclass_fields__}
+    for part in parts:
+        for name, values in columns.items():
+            values.append(part.patients + first if name == "patients" else getattr(part, name))
+        first += int(part.patients.max(initial=-1)) + 1
+    return Crops(**{name: np.concatenate(values) for name, values in columns.items()})
+
+
+def packed(image: Image) -> NDArray[np.uint8]:
+    """Grey values (H, W) as bytes: all but the outermost 1 in 500 lie between 16 and 239."""
+    low, high = np.quantile(image, (0.002, 0.998))
+    scaled = (image - low) / max(float(high - low), 1e-6) * 223 + 16
+    return np.asarray(np.round(np.clip(scaled, 0, 255)), np.uint8)
 
 
 def simulated_crop(
@@ -71,7 +102,7 @@ def simulated_crop(
     Returns
     -------
     tuple
-        (64, 64) normalised crop, and what it shows.
+        (76, 76) grey values, a crop (64, 64) with its margin, and what it shows.
     """
     shown = state or skeleton.states[site]
     if shown == "prosthesis" and skeleton.states[site] != "prosthesis":
@@ -82,14 +113,14 @@ def simulated_crop(
         centre = centre + rng.choice([-1, 1], 2) * rng.uniform(9, 25, 2) * skeleton.scale
     centre = centre + rng.normal(0, rng.choice(OFF_MM), 2) * skeleton.scale
     pixel_mm = field_mm(site) * skeleton.scale / CROP * float(np.exp(rng.normal(0, 0.05)))
-    view = View((CROP, CROP), pixel_mm, float(rng.normal(0, 0.12)))
+    view = View((STORED, STORED), pixel_mm, float(rng.normal(0, 0.12)))
     middle = view.to_pixels(centre[None])[0]
-    view = replace(view, origin=(31.5 - middle[0], 31.5 - middle[1]))
+    view = replace(view, origin=((STORED - 1) / 2 - middle[0], (STORED - 1) / 2 - middle[1]))
     exposure = random_exposure(rng)
     image = expose(skeleton, view, replace(exposure, noise=0.4 * exposure.noise), rng)
     if shown == "covered":
         image = _covered(image, rng)
-    return normalised(image), shown
+    return image, shown
 
 
 def _covered(image: Image, rng: np.random.Generator) -> Image:
@@ -97,7 +128,7 @@ def _covered(image: Image, rng: np.random.Generator) -> Image:
     if rng.random() < 0.5:
         coarse = gaussian_filter(rng.standard_normal(image.shape).astype(np.float32), rng.uniform(0.8, 2.5))
         return np.asarray(image * rng.uniform(0.05, 0.25) + coarse / coarse.std() * rng.uniform(0.08, 0.2), np.float32)
-    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]] - 31.5
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]] - (STORED - 1) / 2
     angle = rng.uniform(0, np.pi)
     band = np.abs(rows * np.cos(angle) + columns * np.sin(angle)) < rng.uniform(8, 20)
     return np.where(band, image + rng.uniform(1, 3), image)
@@ -150,7 +181,7 @@ def stacked(rows: Sequence[Row]) -> Crops:
     """Rows of crops, each as `row` makes it followed by its patient, in columns."""
     columns = list(zip(*rows, strict=True))
     return Crops(
-        np.stack([np.round((image + 1) * 127.5).astype(np.uint8) for image in columns[0]]),
+        np.stack([packed(image) for image in columns[0]]),
         *(
             np.array(column, kind)
             for column, kind in zip(

@@ -23,6 +23,9 @@ PROXIMAL = (31.6, 39.8, 44.6, 41.4, 32.7)
 MIDDLE = (0.0, 22.4, 26.3, 25.7, 18.1)
 DISTAL = (21.7, 15.8, 17.4, 17.3, 16.0)
 FINGER_WIDTH = (1.0, 0.97, 1.0, 0.92, 0.84)
+# joint spaces of healthy adults, mm, index to little finger, rounded from automatic measurements of hand radiographs
+MCP_SPACE = (1.75, 1.7, 1.6, 1.5)
+PIP_SPACE = (1.15, 1.15, 1.1, 1.0)
 
 
 def hand(
@@ -83,7 +86,7 @@ def hand(
             second = fan[n - 1] * 0.3 + splay[n - 1] + drift + rng.normal(0, 2.5)
             third = second + rng.normal(0, 3)
             angles = [first, second, third, third + rng.normal(0, 4)]
-            joints = [(f"MCP{n}", 1.75 * s), (f"PIP{n}", 1.3 * s), (f"DIP{n}", 1.1 * s)]
+            joints = [(f"MCP{n}", MCP_SPACE[n - 2] * s), (f"PIP{n}", PIP_SPACE[n - 2] * s), (f"DIP{n}", 0.95 * s)]
             plates = ["head", "base", "base", "base"]
             if foreshorten:
                 bent = rng.uniform(0.6, 1.0, size=2)

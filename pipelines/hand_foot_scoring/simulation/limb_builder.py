@@ -136,7 +136,7 @@ class LimbBuilder:
         self.objects: list[Plate] = []
         self.sites: dict[str, tuple[float, float]] = {}
         self.states: dict[str, State] = {}
-        self.gap_scale = self.rng.uniform(0.85, 1.2) * (1.25 if self.age < 14 else 1.0)
+        self.gap_scale = self.rng.uniform(0.82, 1.25) * (1.25 if self.age < 14 else 1.0)
         self.width = self.rng.uniform(0.88, 1.12)
         self.wall = self.rng.uniform(0.75, 1.25)
         self.look = Look(

@@ -17,9 +17,11 @@ from pipelines.hand_foot_scoring.simulation.crops import Crops
 from pipelines.hand_foot_scoring.sites import CLASS_OF
 from pipelines.hand_foot_scoring.training.calibration import GradedJoints, fit_calibration
 from pipelines.hand_foot_scoring.training.losses import grade_loss
+from pipelines.hand_foot_scoring.training.style import views
 from pipelines.lab.checkpoint import Checkpoint
 
 STATE_WEIGHT, PLATE_WEIGHT = 0.5, 0.2
+VIEWS = 4  # styles of each crop; every epoch shows it in the next one
 FOOT_CLASSES = tuple(index for (part, _), index in CLASS_OF.items() if part == "foot")
 
 
@@ -42,6 +44,7 @@ def train_damage(
     report: Callable[[int, float], None] | None = None,
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
+    seen: NDArray[np.uint8] | None = None,
 ) -> Damage:
     """Train the damage network with one of the losses.
 
@@ -65,7 +68,11 @@ def train_damage(
         Where torch computes.
     checkpoint
         Where the state is stored, and found again by a training that was interrupted.
+    seen
+        The crops in several styles, from `style.views`, if they were made already.
     """
+    if seen is None:
+        seen = views(crops.images, VIEWS, seed)
     torch.manual_seed(seed)
     # half the time on a processor: channels beside one another, products of 16 bits
     network = Damage(loss).to(device)
@@ -83,7 +90,7 @@ def train_damage(
         running = 0.0
         for start in range(0, len(order) - batch + 1, batch):
             rows = order[start : start + batch]
-            images = torch.from_numpy(_jittered(crops.floats(rows), rng)).to(device)
+            images = torch.from_numpy(_jittered(seen[epoch % len(seen), rows], rng)).to(device)
             with torch.autocast(device, dtype=torch.bfloat16):
                 raw = network(
                     images.contiguous(memory_format=torch.channels_last), torch.from_numpy(crops.sites[rows]).to(device)
@@ -103,12 +110,12 @@ def train_damage(
     return network
 
 
-def _jittered(images: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """A pixel of shift, another contrast, a little noise."""
+def _jittered(stored: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Crops (N, 1, 64, 64) with a little shift, another contrast and noise; no two epochs show the same."""
     dy, dx = rng.integers(-2, 3, 2)
-    images = np.roll(images, (int(dy), int(dx)), axis=(2, 3))
-    gain = rng.uniform(0.8, 1.25, (len(images), 1, 1, 1)).astype(np.float32)
-    noise = rng.standard_normal(images.shape, dtype=np.float32) * np.float32(0.03)
+    images = np.roll(stored, (int(dy), int(dx)), axis=(1, 2)).astype(np.float32)[:, None] / 127 - 1
+    gain = rng.uniform(0.85, 1.2, (len(images), 1, 1, 1)).astype(np.float32)
+    noise = rng.standard_normal(images.shape, dtype=np.float32) * np.float32(0.02)
     return np.clip(images * gain + noise, -1, 1)
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import LedoitWolf
 
 from pipelines.joint_classification.gate import Gate, entropy
+from pipelines.lab.whitening import whitening
 
 Array = NDArray[np.float64]
 
@@ -31,10 +31,7 @@ def fit_gate(known: Array, held_out: Array, foreign: Array, signs: Array | None 
     signs
         (S, K) strength of each sign in the held-out cases; None where there are none.
     """
-    mean, spread = known.mean(0), known.std(0) + 1e-6
-    covariance = LedoitWolf(assume_centered=True).fit((known - mean) / spread).covariance_
-    values, vectors = np.linalg.eigh(covariance)
-    whiten = (vectors / np.sqrt(values)) / spread[:, None]
+    mean, whiten = whitening(known)
     none, seen = np.empty(0), np.empty((0, len(foreign))) if signs is None else signs
     far = np.sort(Gate(mean, whiten, none, none, seen, none).distance(held_out))
     ranked = Gate(mean, whiten, far, np.sort(foreign), np.sort(seen, axis=1), none)
