@@ -1,0 +1,381 @@
+"""New films from real ones: the bones of a marked radiograph are moved and damaged, and the truth comes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates, zoom
+
+from pipelines.hand_foot_scoring.crops import CROP, field_mm, normalised
+from pipelines.hand_foot_scoring.heads import STATES
+from pipelines.hand_foot_scoring.localise import Pyramid, Window
+from pipelines.hand_foot_scoring.simulation.crops import NONE, OFF_MM
+from pipelines.hand_foot_scoring.simulation.disease import Disease, lesion_grades
+from pipelines.hand_foot_scoring.simulation.layers import CANVAS_MM, BoneLayer, Canvas, lie, taken_apart
+from pipelines.hand_foot_scoring.simulation.lesions import (
+    Bite,
+    BoneEnd,
+    bitten,
+    erosion,
+    healthy_marks,
+    rim_erosion,
+)
+from pipelines.hand_foot_scoring.simulation.marked import marked
+from pipelines.hand_foot_scoring.simulation.posing import (
+    Build,
+    Placed,
+    Pose,
+    joint_bones,
+    random_pose,
+    tissue_source,
+)
+from pipelines.hand_foot_scoring.simulation.processing import processed
+from pipelines.hand_foot_scoring.simulation.radiograph import Image, grain
+from pipelines.hand_foot_scoring.simulation.skeleton import Points, State
+from pipelines.hand_foot_scoring.sites import CLASS_OF, NO_EROSION, NO_NARROWING, SITES, Part
+
+FILM_MM = 0.28  # size of a pixel of a painted film on a mean adult limb
+FRAME_MM = 16.0  # free space round the bones
+COARSE = 8  # the movement of the soft tissue is computed at every eighth pixel
+
+
+@dataclass(frozen=True)
+class PaintedFilm:
+    """A left limb upright on a film, with its truth. Coordinates are (column, row), upper left pixel at (0, 0)."""
+
+    image: Image  # (H, W), bone bright, about 0..1
+    pixel_mm: float  # on the limb of a mean adult
+    part: Part
+    sites: Mapping[str, tuple[float, float]]
+    states: Mapping[str, State]
+    erosion: Mapping[str, int]
+    narrowing: Mapping[str, int]
+
+
+def canvases(films: Path, part: Part) -> tuple[Canvas, ...]:
+    """The marked pictures of a part that may be trained on, taken apart.
+
+    Parameters
+    ----------
+    films
+        Folder below which the pictures lie; a picture that is not there is left out.
+    part
+        Hand or foot.
+    """
+    return _canvases(Path(films), part)
+
+
+@cache
+def _canvases(films: Path, part: Part) -> tuple[Canvas, ...]:
+    found = []
+    for marks in marked("training"):
+        picture = marks.read(films) if marks.part == part and marks.view in ("pa", "dp") and marks.bones else None
+        if picture is not None:
+            found.append(taken_apart(marks.name, picture, part, marks.side, marks.sites, marks.bones))
+    return tuple(found)
+
+
+def painted_film(
+    canvas: Canvas,
+    disease: Disease,
+    rng: np.random.Generator,
+    *,
+    build: Build | None = None,
+    process: bool = True,
+) -> PaintedFilm:
+    """A new film of a marked limb: another build, another pose, and the damage that is asked for.
+
+    Parameters
+    ----------
+    canvas
+        The limb in layers.
+    disease
+        The grades to paint; sites that it leaves out are healthy.
+    rng
+        Draws everything else.
+    build
+        Size, spaces and deformity; random if None.
+    process
+        Whether the film is relit and processed as by another maker, with noise.
+    """
+    pose_rng, lesion_rng, look_rng = rng.spawn(3)
+    build = build or random_build(disease, pose_rng)
+    pose = random_pose(canvas, disease, pose_rng, build)
+    return _Painter(canvas, pose, disease, build, lesion_rng, look_rng).film(process)
+
+
+def random_build(disease: Disease, rng: np.random.Generator) -> Build:
+    """A build and, of a damaged limb, how deformed it is: the more damage, the more."""
+    grades = [*disease.erosion.values(), *disease.narrowing.values()]
+    burden = min(1.0, float(np.mean(grades)) / 1.5) if grades else 0.0
+    return Build(
+        float(np.clip(rng.normal(1.0, 0.05), 0.88, 1.12)),
+        float(rng.uniform(0.85, 1.2)),
+        burden * float(rng.uniform(0, 1)) if rng.random() < 0.6 else 0.0,
+    )
+
+
+class _Painter:
+    """Draws one film. Film pixels are `step` canvas pixels wide, from `corner`."""
+
+    def __init__(
+        self,
+        canvas: Canvas,
+        pose: Pose,
+        disease: Disease,
+        build: Build,
+        lesions: np.random.Generator,
+        rng: np.random.Generator,
+    ) -> None:
+        self.canvas, self.pose, self.disease, self.lesions, self.rng = canvas, pose, disease, lesions, rng
+        self.scale = build.size
+        self.step = FILM_MM / CANVAS_MM / build.size  # a larger limb has more pixels
+        outlines = np.concatenate([bone.moved_outline for bone in pose.bones.values()])
+        margin = FRAME_MM / CANVAS_MM
+        low, high = outlines.min(axis=0) - margin, outlines.max(axis=0) + margin
+        high[1] = min(high[1], canvas.floor + 0.5 * margin)
+        self.corner = low
+        width, height = np.ceil((high - low) / self.step).astype(int)
+        self.shape = (int(height), int(width))
+        self.osteopenia = float(rng.uniform(0.1, 0.5)) if rng.random() < 0.15 + 0.35 * build.deformity else 0.0
+        self.thin = float(rng.uniform(0.6, 1.0)) if rng.random() < 0.3 else float(rng.uniform(0.9, 1.15))
+
+    def to_film(self, points: Points) -> Points:
+        """Film pixels (N, 2) of points in canvas pixels where the bones went."""
+        return np.asarray((points - self.corner) / self.step)
+
+    @property
+    def mm(self) -> float:
+        """Size of a film pixel on this limb, mm; lesions are drawn in mm of the film."""
+        return FILM_MM
+
+    def film(self, process: bool) -> PaintedFilm:
+        """The finished film."""
+        bites = self._bites()
+        bone = np.zeros(self.shape, np.float32)
+        for name, layer in self.canvas.bones.items():
+            self._add(bone, self.pose.bones[name], layer, bites.get(name, []))
+        self._thin_near_joints(bone)
+        self._fuse(bone)
+        image = self._tissue() + bone
+        image = processed(image, FILM_MM, self.rng) if process else image
+        sites = {site: tuple(self.to_film(np.array([point]))[0]) for site, point in self.pose.sites.items()}
+        return PaintedFilm(
+            np.asarray(image, np.float32),
+            FILM_MM,
+            self.canvas.part,
+            {site: (float(x), float(y)) for site, (x, y) in sites.items()},
+            {site: self._state(site, sites) for site in SITES[self.canvas.part]},
+            {s: int(self.disease.erosion.get(s, 0)) for s in SITES[self.canvas.part] if s not in NO_EROSION},
+            {
+                s: int(self.disease.narrowing.get(s, 0))
+                for s in SITES[self.canvas.part]
+                if s not in NO_NARROWING[self.canvas.part]
+            },
+        )
+
+    def _state(self, site: str, sites: Mapping[str, tuple[float, ...]]) -> State:
+        if site not in sites:
+            return "absent"
+        x, y = sites[site]
+        if not (1 <= x < self.shape[1] - 1 and 1 <= y < self.shape[0] - 1):
+            return "absent"
+        return "covered" if site in self.pose.unreadable else "evaluable"
+
+    # ------------------------------------------------------------ bones
+    def _add(self, out: Image, bone: Placed, layer: BoneLayer, bites: list[Bite]) -> None:
+        """Add a bone where it went."""
+        corners = self.to_film(bone.moved_outline)
+        left, top = np.maximum(np.floor(corners.min(axis=0) - 4).astype(int), 0)
+        right, bottom = np.minimum(np.ceil(corners.max(axis=0) + 5).astype(int), [self.shape[1], self.shape[0]])
+        if right - left < 2 or bottom - top < 2:
+            return
+        columns = np.arange(left, right, dtype=np.float32)[None, :]
+        rows = np.arange(top, bottom, dtype=np.float32)[:, None]
+        along, across = self._local(bone, columns, rows)
+        amount = self._sampled(bone, layer, along, across)
+        if (
+            bone.tubular and self.rng.random() < 0.25
+        ):  # front and back of the joint's surface drift apart in a tilted beam
+            drift = float(self.rng.normal(0, 0.5)) / CANVAS_MM
+            share = float(self.rng.uniform(0.2, 0.5))
+            tilted = self._sampled(bone, layer, along + drift * np.exp(-along / (5 / CANVAS_MM)), across)
+            amount = (1 - share) * amount + share * tilted
+        x, y = columns * np.float32(self.mm), rows * np.float32(self.mm)
+        for bite in bites:
+            amount = bitten(amount, bite, x, y, self.mm)
+        out[top:bottom, left:right] += bone.density * self.thin * amount
+
+    def _local(self, bone: Placed, columns: Image, rows: Image) -> tuple[Image, Image]:
+        """Along and across the bone, canvas pixels, of film pixels."""
+        u = bone.moved_axis
+        dx = (columns * self.step + (self.corner[0] - bone.moved_base[0])).astype(np.float32)
+        dy = (rows * self.step + (self.corner[1] - bone.moved_base[1])).astype(np.float32)
+        along = (dx * u[0] + dy * u[1]) / bone.stretch[1]
+        across = (dy * u[0] - dx * u[1]) / bone.stretch[0]
+        if bone.tubular:
+            share = np.clip(along / bone.length, 0, 1)
+            across = across - bone.bend * np.sin(np.pi * share)
+            knots = np.linspace(0, 1, bone.ripple.shape[1])
+            fade = np.sin(np.pi * np.clip(1.1 * share - 0.05, 0, 1)) ** 0.5
+            for side, wave in enumerate(bone.ripple):
+                sign = 1.0 if side else -1.0
+                across = across + fade * np.interp(share, knots, wave) * (sign * across > 0)
+        return along.astype(np.float32), across.astype(np.float32)
+
+    def _sampled(self, bone: Placed, layer: BoneLayer, along: Image, across: Image) -> Image:
+        x = bone.base[0] + along * bone.axis[0] - across * bone.axis[1] - layer.box[1].start
+        y = bone.base[1] + along * bone.axis[1] + across * bone.axis[0] - layer.box[0].start
+        return np.asarray(
+            map_coordinates(layer.amount, (y, x), order=1, mode="constant", output=np.float32), np.float32
+        )
+
+    def _end(self, bone: Placed, head: bool) -> BoneEnd:
+        """An end of a tubular bone in mm of the film."""
+        outline = self.to_film(bone.moved_outline) * self.mm
+        base, top = (self.to_film(p[None])[0] * self.mm for p in (bone.moved_base, bone.moved_end))
+        out = (top - base) if head else (base - top)
+        out = out / np.hypot(*out)
+        tip = top if head else base
+        near = np.abs((outline - tip) @ out) < 0.14 * np.hypot(*(top - base))
+        across = np.abs((outline - tip) @ np.array([-out[1], out[0]]))
+        half = float(across[near].max()) if near.any() else 5.0
+        return BoneEnd((float(tip[0]), float(tip[1])), (float(out[0]), float(out[1])), half, head)
+
+    def _bites(self) -> dict[str, list[Bite]]:
+        """What is missing of each bone, and what chance has put into it."""
+        bites: dict[str, list[Bite]] = {name: [] for name in self.pose.bones}
+        for bone in self.pose.bones.values():
+            if bone.tubular:
+                length = bone.length * bone.stretch[1] / self.step * self.mm
+                for head in (True, False):
+                    bites[bone.name] += healthy_marks(self._end(bone, head), length, self.scale, self.rng)
+        for site, grade in self.disease.erosion.items():
+            if grade and site in self.pose.sites:
+                self._erode(bites, site, int(grade))
+        return bites
+
+    def _erode(self, bites: dict[str, list[Bite]], site: str, grade: int) -> None:
+        names = [n for n in dict.fromkeys(joint_bones(self.canvas.part, self.pose.rays, site)) if n in self.pose.bones]
+        if not names:
+            return
+        rng = self.lesions
+        tubular = [self.pose.bones[n] for n in names if self.pose.bones[n].tubular]
+        if len(tubular) != len(names):  # short bones of the wrist
+            for single in lesion_grades(grade, rng):
+                bone = self.pose.bones[str(rng.choice(names))]
+                outline = self.to_film(bone.moved_outline) * self.mm
+                bites[bone.name] += rim_erosion(outline.mean(axis=0), outline, single, self.scale, rng)
+            return
+        if len(tubular) == 1:
+            ends = [(tubular[0], False)]
+            shares = [grade]
+        else:
+            ends = [(tubular[0], True), (tubular[1], False)]
+            if grade > 5 or self.canvas.part == "foot":
+                first = int(rng.integers(max(0, grade - 5), min(5, grade) + 1))
+                shares = [first, grade - first]
+            elif grade < 5:
+                first = int(rng.integers(0, grade + 1))
+                shares = [first, grade - first]
+            else:
+                shares = rng.permutation([grade, 0]).tolist()
+        for (bone, head), share in zip(ends, shares, strict=True):
+            for single in lesion_grades(int(share), rng):
+                bites[bone.name] += erosion(self._end(bone, head), single, self.scale, rng)
+
+    # ------------------------------------------------------------ density and fusion
+    def _thin_near_joints(self, bone: Image) -> None:
+        """Thin the bone near the joints, as in juxta-articular osteopenia."""
+        if not self.osteopenia:
+            return
+        coarse = np.zeros((self.shape[0] // COARSE + 2, self.shape[1] // COARSE + 2), np.float32)
+        rows, columns = np.mgrid[: coarse.shape[0], : coarse.shape[1]] * (COARSE * self.mm)
+        for point in self.pose.sites.values():
+            x, y = self.to_film(np.array([point]))[0] * self.mm
+            coarse = np.maximum(coarse, np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 9.0**2)))
+        near = zoom(coarse, COARSE, order=1)[: self.shape[0], : self.shape[1]]
+        bone *= 1 - self.osteopenia * (0.25 + 0.75 * near)
+
+    def _fuse(self, bone: Image) -> None:
+        """Grow the bones of a joint together where nothing is left of its space and it is not out of place."""
+        for site, grade in self.disease.narrowing.items():
+            if grade != 4 or site in self.pose.shifted or site not in self.pose.sites or self.rng.random() < 0.35:
+                continue
+            axis = self.pose.axes.get(site)
+            if axis is None:
+                continue
+            x, y = self.to_film(np.array([self.pose.sites[site]]))[0]
+            half = (13.0 if site == "RADCARP" else 8.0 if self.canvas.part == "hand" else 9.0) * self.scale / self.mm
+            high = float(self.rng.uniform(2.0, 3.2)) * self.scale / self.mm
+            left, right = max(0, int(x - half - 4)), min(self.shape[1], int(x + half + 5))
+            top, bottom = max(0, int(y - half - 4)), min(self.shape[0], int(y + half + 5))
+            if right - left < 4 or bottom - top < 4:
+                continue
+            part = bone[top:bottom, left:right]
+            dx = np.arange(left, right)[None, :] - x
+            dy = np.arange(top, bottom)[:, None] - y
+            along, across = dx * axis[0] + dy * axis[1], dx * axis[1] - dy * axis[0]
+            share = np.clip(1.4 - np.abs(along) / high, 0, 1) * np.clip((half - np.abs(across)) / 4, 0, 1)
+            smooth = gaussian_filter(part, 1.3 / self.mm)
+            texture = grain(part.shape, self.mm, self.rng)
+            bridged = smooth * (1.05 + 0.10 * texture)
+            share = share * np.clip(smooth / (0.6 * float(np.quantile(smooth, 0.8)) + 1e-6) - 0.3, 0, 1)
+            part += (share * float(self.rng.uniform(0.7, 1.0)) * (bridged - part)).astype(np.float32)
+
+    # ------------------------------------------------------------ soft tissue
+    def _tissue(self) -> Image:
+        height, width = self.shape
+        rows, columns = np.mgrid[: height // COARSE + 2, : width // COARSE + 2] * COARSE
+        points = np.column_stack((columns.ravel(), rows.ravel())) * self.step + self.corner
+        source, vacated = tissue_source(self.pose, points)
+        source = source.reshape(*rows.shape, 2)
+        source[..., 1] = np.minimum(source[..., 1], self.canvas.floor)
+        at = [_upsampled(source[..., k].astype(np.float32), self.shape) for k in (1, 0)]
+        tissue = map_coordinates(self.canvas.tissue, at, order=1, mode="nearest", output=np.float32)
+        gone = np.clip((vacated.reshape(rows.shape) - 2.0) / 3.0, 0, 1).astype(np.float32)
+        if gone.any():  # where a finger was there is air
+            tissue = tissue + _upsampled(gone, self.shape) * np.minimum(self.canvas.air - tissue, 0)
+        return np.asarray(tissue * float(self.rng.uniform(0.75, 1.25)), np.float32)
+
+
+def _upsampled(coarse: Image, shape: tuple[int, int]) -> Image:
+    """Values at every `COARSE`-th pixel as values at every pixel."""
+
+    def lines(values: Image, count: int) -> Image:
+        at = np.arange(count) / COARSE
+        low = at.astype(int)
+        share = (at - low).astype(np.float32)[:, None]
+        return np.asarray(values[low] * (1 - share) + values[low + 1] * share)
+
+    return lines(lines(coarse, shape[0]).T, shape[1]).T
+
+
+# ---------------------------------------------------------------- crops
+def crops_of(film: PaintedFilm, rng: np.random.Generator) -> Iterator[tuple[Image, int, float, float, int, float]]:
+    """The crop of every site of a film with all that is true of it, as `simulation.crops.row` makes them.
+
+    The crops are cut as `pipelines.hand_foot_scoring.crops.cut` cuts them after a localisation that is a little off.
+    """
+    pyramid = Pyramid.of(film.image)
+    angle, scale = lie(film.part, film.sites)
+    for site, point in film.sites.items():
+        if site not in SITES[film.part]:
+            continue
+        state = film.states[site]
+        if state == "absent":
+            continue
+        step = field_mm(site) * scale / CROP * float(np.exp(rng.normal(0, 0.05)))
+        turn = angle + float(rng.normal(0, 0.12))
+        linear = step * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        centre = np.array(point) + rng.normal(0, rng.choice(OFF_MM), 2) * scale
+        window = Window(np.column_stack((linear, centre - linear @ np.full(2, (CROP - 1) / 2))))
+        crop = normalised(pyramid.sample(window, (CROP, CROP)))
+        readable = state == "evaluable"
+        erosion_grade = NONE if site in NO_EROSION or not readable else float(film.erosion[site])
+        narrowing = NONE if site in NO_NARROWING[film.part] or not readable else float(film.narrowing[site])
+        yield crop, CLASS_OF[film.part, site], erosion_grade, narrowing, STATES.index(state), 0.0

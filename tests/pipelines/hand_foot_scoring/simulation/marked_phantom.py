@@ -1,0 +1,54 @@
+"""A rendered hand and foot with the outlines of their bones, as a marked radiograph would have them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.hand_foot_scoring.simulation.radiograph import Exposure, Image, View, expose
+from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Points, Skeleton, Tube
+from pipelines.hand_foot_scoring.sites import Part
+
+HAND_BONES = ("metacarpal", "proximal phalanx", "middle phalanx", "distal phalanx")
+PLAIN = Exposure(noise=0.0, trabeculae=0.1, scatter=0.0)
+
+
+def _tube(bone: Tube) -> Points:
+    along = np.linspace(0, bone.length, 24)
+    at, half = zip(*bone.knots, strict=True)
+    width = np.interp(along, at, half)
+    across = np.array([-bone.direction[1], bone.direction[0]])
+    axis = np.array(bone.start) + along[:, None] * np.array(bone.direction)
+    return np.vstack((axis + width[:, None] * across, (axis - width[:, None] * across)[::-1]))
+
+
+def _blob(bone: Blob) -> Points:
+    angle = np.linspace(-np.pi, np.pi, bone.radii.size, endpoint=False)
+    around = bone.radii[:, None] * np.column_stack((np.cos(angle), np.sin(angle)))
+    return np.asarray(np.asarray(bone.centre) + around)
+
+
+def _name(bone: Tube | Blob, part: Part) -> str:
+    if not bone.name.startswith("ray"):
+        return bone.name
+    ray, number = int(bone.name[3]), int(bone.name[-1])
+    kinds = [HAND_BONES[0], HAND_BONES[1], HAND_BONES[3]] if ray == 1 else list(HAND_BONES)
+    return f"{kinds[number] if part == 'hand' or number else 'metatarsal'} {ray}"
+
+
+def marked_phantom(skeleton: Skeleton) -> tuple[Image, dict[str, tuple[float, float]], dict[str, Points]]:
+    """A picture of a limb, its sites, and the outlines of its bones, in pixels of the picture."""
+    view = View((800, 560), 0.33 * skeleton.scale, 0.05, (280.0, 500.0))
+    outlines = {
+        _name(bone, skeleton.part): view.to_pixels(_tube(bone) if isinstance(bone, Tube) else _blob(bone))
+        for bone in skeleton.bones
+        if bone.name != "sesamoid"
+    }
+    outlines = {name: np.clip(points, -5, [560, 804]) for name, points in outlines.items()}
+    sites = dict(
+        zip(
+            skeleton.sites,
+            ((float(x), float(y)) for x, y in view.to_pixels(np.array(list(skeleton.sites.values())))),
+            strict=True,
+        )
+    )
+    return expose(skeleton, view, PLAIN, np.random.default_rng(0)), sites, outlines

@@ -1,0 +1,89 @@
+"""Films painted from real ones: their truth lies where it is said to lie, and crops are as the network takes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.hand_foot_scoring.crops import CROP
+from pipelines.hand_foot_scoring.heads import STATES
+from pipelines.hand_foot_scoring.simulation.crops import NONE, stacked
+from pipelines.hand_foot_scoring.simulation.disease import Disease
+from pipelines.hand_foot_scoring.simulation.layers import Canvas
+from pipelines.hand_foot_scoring.simulation.painted import FILM_MM, PaintedFilm, canvases, crops_of, painted_film
+from pipelines.hand_foot_scoring.simulation.posing import Build
+from pipelines.hand_foot_scoring.sites import CLASS_OF, NO_EROSION, NO_NARROWING, SITES
+
+FLAT = Build()
+
+
+def film(canvas: Canvas, disease: Disease, seed: int) -> PaintedFilm:
+    return painted_film(canvas, disease, np.random.default_rng(seed), build=FLAT, process=False)
+
+
+def test_a_film_is_the_same_for_the_same_seed_and_another_for_another(foot_canvas: Canvas) -> None:
+    first, again, other = (painted_film(foot_canvas, Disease(), np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.image, again.image)
+    assert first.image.shape != other.image.shape or not np.array_equal(first.image, other.image)
+
+
+@pytest.mark.parametrize("part", ["hand", "foot"])
+def test_truth_names_every_site_and_its_grades(part: str, request: pytest.FixtureRequest) -> None:
+    canvas: Canvas = request.getfixturevalue(f"{part}_canvas")
+    site = {"hand": "MCP3", "foot": "MTP3"}[part]
+    made = film(canvas, Disease({site: 3}, {site: 2}), 0)
+    assert made.part == part
+    assert made.pixel_mm == FILM_MM
+    assert set(made.states) == set(SITES[canvas.part])
+    assert {s: grade for s, grade in made.erosion.items() if grade} == {site: 3}
+    assert {s: grade for s, grade in made.narrowing.items() if grade} == {site: 2}
+    for x, y in made.sites.values():
+        assert 0 < x < made.image.shape[1]
+        assert 0 < y < made.image.shape[0]
+
+
+def test_a_healthy_joint_is_darker_than_the_bones_beside_it(hand_canvas: Canvas) -> None:
+    for seed in range(3):
+        made = film(hand_canvas, Disease(), seed)
+        for site in ("MCP2", "MCP3", "MCP4", "PIP3"):
+            x, y = (round(v) for v in made.sites[site])
+            column = made.image[y - 22 : y + 23, x - 3 : x + 4].mean(axis=1)
+            assert column[18:27].min() < 0.8 * min(column[:8].mean(), column[-8:].mean())
+
+
+def test_an_erosion_takes_bone_from_its_joint_and_from_no_other(hand_canvas: Canvas) -> None:
+    ill = film(hand_canvas, Disease({"MCP3": 5}), 4)
+    sound = film(hand_canvas, Disease(), 4)
+
+    def bright(made: PaintedFilm, site: str) -> float:
+        column, row = (round(v) for v in made.sites[site])
+        return float(made.image[row - 20 : row + 21, column - 20 : column + 21].mean())
+
+    assert bright(ill, "MCP3") < bright(sound, "MCP3") - 0.03
+    for site in ("PIP4", "MCP5", "CMC3"):
+        assert abs(bright(ill, site) - bright(sound, site)) < 0.01
+
+
+def test_crops_carry_the_grades_that_a_site_has(foot_canvas: Canvas, hand_canvas: Canvas) -> None:
+    for canvas in (foot_canvas, hand_canvas):
+        sites = SITES[canvas.part]
+        disease = Disease({s: 2 for s in sites if s not in NO_EROSION}, dict.fromkeys(sites, 1))
+        rng = np.random.default_rng(0)
+        rows = list(crops_of(film(canvas, disease, 0), rng))
+        assert {row[1] for row in rows} == {CLASS_OF[canvas.part, site] for site in sites}
+        names = {index: name for (part, name), index in CLASS_OF.items() if part == canvas.part}
+        for image, site, erosion, narrowing, state, plates in rows:
+            assert image.shape == (CROP, CROP)
+            assert np.abs(image).max() <= 1
+            assert STATES[state] == "evaluable"
+            assert erosion == (NONE if names[site] in NO_EROSION else 2)
+            assert narrowing == (NONE if names[site] in NO_NARROWING[canvas.part] else 1)
+            assert plates == 0
+        assert len(stacked([(*row, 0) for row in rows])) == len(rows)
+
+
+def test_without_pictures_there_is_no_canvas(tmp_path: Path) -> None:
+    assert canvases(tmp_path, "hand") == ()
+    assert canvases(tmp_path, "foot") == ()

@@ -1,0 +1,86 @@
+"""Bones of a real limb that are moved: joint spaces are as wide as their grades say, and flesh follows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.hand_foot_scoring.simulation.disease import GAP_LEFT, Disease
+from pipelines.hand_foot_scoring.simulation.layers import CANVAS_MM, Canvas
+from pipelines.hand_foot_scoring.simulation.posing import (
+    Build,
+    Pose,
+    joint_bones,
+    placed,
+    random_pose,
+    rays,
+    space_between,
+    tissue_source,
+)
+
+
+def pose(canvas: Canvas, seed: int, **narrowing: int) -> Pose:
+    return random_pose(canvas, Disease(narrowing=narrowing), np.random.default_rng(seed), Build())
+
+
+def space_mm(made: Pose, canvas: Canvas, site: str) -> float:
+    first, second = (made.bones[name] for name in joint_bones(canvas.part, made.rays, site))
+    axis = np.array(made.axes[site])
+    middle = np.array(made.sites[site])
+    return space_between(first.moved_outline, second.moved_outline, middle, axis, 2 / CANVAS_MM) * CANVAS_MM
+
+
+def test_every_bone_lies_where_it_was_while_nothing_has_moved(hand_canvas: Canvas) -> None:
+    for bone in placed(hand_canvas).values():
+        np.testing.assert_allclose(bone.forth(bone.outline), bone.outline, atol=1e-6)
+
+
+def test_forth_and_back_are_inverse(hand_canvas: Canvas) -> None:
+    for bone in pose(hand_canvas, 3).bones.values():
+        np.testing.assert_allclose(bone.back(bone.moved_outline), bone.outline, atol=1e-6)
+
+
+def test_rays_run_from_the_body_outwards(hand_canvas: Canvas, foot_canvas: Canvas) -> None:
+    assert rays(hand_canvas.bones)[1] == ("metacarpal 1", "proximal phalanx 1", "distal phalanx 1")
+    assert len(rays(hand_canvas.bones)[3]) == 4
+    assert rays(foot_canvas.bones)[5][0] == "metatarsal 5"
+
+
+@pytest.mark.parametrize("site", ["MCP2", "MCP3", "MCP4", "PIP2", "PIP3", "PIP4", "CMC3"])
+def test_a_narrowed_space_has_the_share_that_its_grade_leaves(hand_canvas: Canvas, site: str) -> None:
+    healthy = np.mean([space_mm(pose(hand_canvas, seed), hand_canvas, site) for seed in range(6)])
+    assert healthy > 0.7
+    for grade in (2, 3):
+        made = [pose(hand_canvas, seed, **{site: grade}) for seed in range(12)]
+        widths = [space_mm(p, hand_canvas, site) for p in made if site not in p.shifted]
+        assert np.mean(widths) / healthy == pytest.approx(np.mean(GAP_LEFT[grade]) / np.mean(GAP_LEFT[0]), abs=0.12)
+
+
+def test_no_space_is_left_at_the_highest_grade(foot_canvas: Canvas) -> None:
+    for seed in range(6):
+        made = pose(foot_canvas, seed, MTP2=4)
+        if "MTP2" not in made.shifted:
+            assert space_mm(made, foot_canvas, "MTP2") < 0.15
+
+
+def test_a_narrowed_wrist_brings_the_forearm_nearer(hand_canvas: Canvas) -> None:
+    near, far = (
+        np.mean(
+            [
+                pose(hand_canvas, seed, **grades).bones["radius"].moved_base[1]
+                - pose(hand_canvas, seed, **grades).bones["capitate"].moved_base[1]
+                for seed in range(5)
+            ]
+        )
+        for grades in ({"RADCARP": 4, "CAPNAVLUN": 4}, {})
+    )
+    assert (far - near) * CANVAS_MM > 1.5
+
+
+def test_soft_tissue_on_a_bone_goes_with_it(hand_canvas: Canvas) -> None:
+    made = pose(hand_canvas, 7)
+    bone = made.bones["proximal phalanx 3"]
+    points = bone.forth(bone.outline)
+    source, vacated = tissue_source(made, points)
+    assert np.hypot(*(source - bone.outline).T).max() * CANVAS_MM < 1.5
+    assert vacated.max() < 1.5
