@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 
-from pipelines.hand_foot_scoring.crops import CROP, field_mm, normalised
+from pipelines.hand_foot_scoring.crops import CROP, field_mm
 from pipelines.hand_foot_scoring.heads import STATES
 from pipelines.hand_foot_scoring.localise import Pyramid, Window
-from pipelines.hand_foot_scoring.simulation.crops import NONE, OFF_MM
+from pipelines.hand_foot_scoring.simulation.crops import NONE, OFF_MM, STORED
 from pipelines.hand_foot_scoring.simulation.disease import Disease, lesion_grades
 from pipelines.hand_foot_scoring.simulation.layers import CANVAS_MM, BoneLayer, Canvas, lie, taken_apart
 from pipelines.hand_foot_scoring.simulation.lesions import (
@@ -373,8 +373,8 @@ def crops_of(film: PaintedFilm, rng: np.random.Generator) -> Iterator[tuple[Imag
         turn = angle + float(rng.normal(0, 0.12))
         linear = step * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         centre = np.array(point) + rng.normal(0, rng.choice(OFF_MM), 2) * scale
-        window = Window(np.column_stack((linear, centre - linear @ np.full(2, (CROP - 1) / 2))))
-        crop = normalised(pyramid.sample(window, (CROP, CROP)))
+        window = Window(np.column_stack((linear, centre - linear @ np.full(2, (STORED - 1) / 2))))
+        crop = pyramid.sample(window, (STORED, STORED))
         readable = state == "evaluable"
         erosion_grade = NONE if site in NO_EROSION or not readable else float(film.erosion[site])
         narrowing = NONE if site in NO_NARROWING[film.part] or not readable else float(film.narrowing[site])

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.hand_foot_scoring.crops import CROP
 from pipelines.hand_foot_scoring.heads import STATES
-from pipelines.hand_foot_scoring.simulation.crops import NONE, stacked
+from pipelines.hand_foot_scoring.simulation.crops import NONE, STORED, stacked
 from pipelines.hand_foot_scoring.simulation.disease import Disease
 from pipelines.hand_foot_scoring.simulation.layers import Canvas
 from pipelines.hand_foot_scoring.simulation.painted import FILM_MM, PaintedFilm, canvases, crops_of, painted_film
@@ -75,8 +74,7 @@ def test_crops_carry_the_grades_that_a_site_has(foot_canvas: Canvas, hand_canvas
         assert {row[1] for row in rows} == {CLASS_OF[canvas.part, site] for site in sites}
         names = {index: name for (part, name), index in CLASS_OF.items() if part == canvas.part}
         for image, site, erosion, narrowing, state, plates in rows:
-            assert image.shape == (CROP, CROP)
-            assert np.abs(image).max() <= 1
+            assert image.shape == (STORED, STORED)
             assert STATES[state] == "evaluable"
             assert erosion == (NONE if names[site] in NO_EROSION else 2)
             assert narrowing == (NONE if names[site] in NO_NARROWING[canvas.part] else 1)
