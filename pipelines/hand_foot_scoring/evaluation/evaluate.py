@@ -16,6 +16,7 @@ from pipelines.hand_foot_scoring.evaluation.comparisons import compare_branches,
 from pipelines.hand_foot_scoring.evaluation.real import evaluate_dream, evaluate_landmarks, evaluate_ram
 from pipelines.hand_foot_scoring.evaluation.simulated import evaluate_simulated
 from pipelines.hand_foot_scoring.evaluation.surrogate import BINS
+from pipelines.hand_foot_scoring.simulation.marked import OtherPicture
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +26,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--layout",
         choices=("landmarks", "ram-h1200", "ra2-dream"),
-        help="landmarks: hand-joints-rsna or hand-landmarks-dha; ram-h1200: one split; ra2-dream: table and JPEGs",
+        help="landmarks: hand-joints-rsna, hand-landmarks-dha, or pictures that Condyle has marks of (anywhere below "
+        "the folder); ram-h1200: one split; ra2-dream: table and JPEGs",
     )
     made.add_argument("--ablation", action="store_true", help="train every loss anew on the same simulated patients")
     made.add_argument(
@@ -59,7 +61,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         figures = _measured(options, console)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, OtherPicture) as error:
         console.print(str(error), markup=False)
         return 2
     if options.json is not None:

@@ -1,4 +1,6 @@
-"""Hands with labelled landmarks, in the layouts of the two public sets, and what the localiser makes of them.
+"""Hands and feet with known sites, and what the localiser makes of them.
+
+A folder may have either table of the two public sets of hands, and below it pictures that `simulation.marked` knows.
 
 `hand-joints-rsna`: ``coord_list.csv`` with 15 named joint centres in pixels beside PNG pictures.
 `hand-landmarks-dha`: ``landmarks.csv`` without a heading, a number and 37 points per line, beside MetaImage files.
@@ -17,8 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from pipelines.hand_foot_scoring.localise import Finder, Limb
+from pipelines.hand_foot_scoring.simulation.marked import Use, marked
+from pipelines.hand_foot_scoring.sites import SITES, Part
 
 Point = tuple[float, float]
+TABLES = ("coord_list.csv", "landmarks.csv")  # of hand-joints-rsna and of hand-landmarks-dha
 
 # Names in coord_list.csv and the site each is. W4 and W5 lie in the joint between lunate and radius and between
 # scaphoid and radius: they are held against points between our centres of those bones, nearer to the carpal bone, since
@@ -69,8 +74,10 @@ class Labelled:
     name: str
     image: NDArray[np.float32]  # (H, W), bone bright
     sites: Mapping[str, Point]
-    hand_length: float  # pixels, tip of the middle finger to the wrist
+    length: float  # of the limb, pixels, from and to where `sites.REACH_MM` says
     pixel_mm: float | None
+    part: Part = "hand"
+    use: Use = "measuring"  # or it may have been trained on, and then says little
 
 
 @dataclass(frozen=True)
@@ -78,11 +85,14 @@ class Row:
     """How far one site was found from its label. Errors are None where the site was not found."""
 
     picture: str
+    part: Part
+    use: Use
+    limb: str | None  # "L hand": what was found there; None where no limb of this part was found
     site: str
     found: bool
     error_px: float | None
     error_mm: float | None  # None where the pixel size is unknown
-    error_hand_length: float | None
+    error_limb_length: float | None
 
 
 def read(folder: Path) -> Iterator[Labelled]:
@@ -93,9 +103,9 @@ def read(folder: Path) -> Iterator[Labelled]:
     FileNotFoundError
         If the folder has neither table, or no picture of those in it.
     """
-    table, plain = folder / "coord_list.csv", folder / "landmarks.csv"
+    table, plain = (folder / name for name in TABLES)
     if not table.exists() and not plain.exists():
-        raise FileNotFoundError(f"{folder} has neither coord_list.csv nor landmarks.csv")
+        raise FileNotFoundError(f"{folder} has neither coord_list.csv nor landmarks.csv, nor a picture that is marked")
     pictures = list(_rsna(table) if table.exists() else _dha(plain))
     if not pictures:
         raise FileNotFoundError(f"{folder} has a table of landmarks but none of its pictures")
@@ -146,20 +156,42 @@ def _picture(path: Path) -> NDArray[np.float32]:
         return np.asarray(image.convert("L"), np.float32)
 
 
+SCORED_VIEWS = ("pa", "dp")  # a limb in another view is refused or flagged, not measured
+
+
+def read_marked(folder: Path) -> Iterator[Labelled]:
+    """The pictures below a folder that `simulation.marked` has marks of, in the views that are scored.
+
+    Raises
+    ------
+    OtherPicture
+        If a picture has the name of a marked one and is another.
+    """
+    for marks in marked():
+        if marks.view not in SCORED_VIEWS or marks.length is None:
+            continue
+        image = marks.read(folder)
+        if image is not None:
+            sites = {site: point for site, point in marks.sites.items() if site in SITES[marks.part]}
+            yield Labelled(marks.name, image, sites, marks.length, None, marks.part, marks.use)
+
+
 def measure(picture: Labelled, limbs: tuple[Limb, ...]) -> list[Row]:
-    """One row per labelled site, against the hand nearest to the labels; nothing is found where there is no hand."""
-    hands = [limb for limb in limbs if limb.part == "hand"]
+    """One row per labelled site, against the hand or foot nearest to the labels; without one nothing is found."""
+    same = [limb for limb in limbs if limb.part == picture.part]
     middle = _point(np.mean(list(picture.sites.values()), axis=0))
-    limb = min(hands, key=lambda hand: _distance(_middle(hand), middle), default=None)
+    limb = min(same, key=lambda one: _distance(_middle(one), middle), default=None)
+    named = None if limb is None else f"{limb.side} {limb.part}"
     rows = []
     for site, label in picture.sites.items():
         found = None if limb is None else _found(limb, site)
         if found is None:
-            rows.append(Row(picture.name, site, False, None, None, None))
+            rows.append(Row(picture.name, picture.part, picture.use, named, site, False, None, None, None))
             continue
         error = _distance(found, label)
         mm = None if picture.pixel_mm is None else error * picture.pixel_mm
-        rows.append(Row(picture.name, site, True, error, mm, error / picture.hand_length))
+        share = error / picture.length
+        rows.append(Row(picture.name, picture.part, picture.use, named, site, True, error, mm, share))
     return rows
 
 
@@ -180,24 +212,33 @@ def _found(limb: Limb, site: str) -> Point | None:
 
 
 def measure_folder(folder: Path, finder: Finder) -> list[Row]:
-    """The rows of every picture of a folder."""
-    return [row for picture in read(folder) for row in measure(picture, finder.find(picture.image))]
+    """The rows of every marked picture below a folder, and of every picture of its table if it has one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing to measure.
+    """
+    pictures = list(read_marked(folder))
+    if not pictures or any((folder / name).exists() for name in TABLES):
+        pictures += read(folder)
+    return [row for picture in pictures for row in measure(picture, finder.find(picture.image))]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The yardstick: how many sites lie within 4 % of hand length, and how far off the middle one is."""
+    """The yardstick: how many sites lie within 4 % of hand or foot length, and how far off they are."""
 
     sites: int
     found: int
     within_4_percent: float  # share of all labelled sites; one not found does not lie within
-    median: float  # of the found, in hand lengths
+    median: float  # of the found, in limb lengths
+    worst: float  # of the found, in limb lengths
 
 
 def summarise(rows: list[Row]) -> Summary:
     """Sum the rows of some pictures up."""
-    errors = [row.error_hand_length for row in rows if row.error_hand_length is not None]
+    errors = [row.error_limb_length for row in rows if row.error_limb_length is not None]
     near = sum(error <= 0.04 for error in errors)
-    return Summary(
-        len(rows), len(errors), near / max(1, len(rows)), float(np.median(errors)) if errors else float("nan")
-    )
+    median, worst = (float(np.median(errors)), max(errors)) if errors else (float("nan"), float("nan"))
+    return Summary(len(rows), len(errors), near / max(1, len(rows)), median, worst)

@@ -26,22 +26,28 @@ from pipelines.hand_foot_scoring.weights import Trained
 
 
 def evaluate_landmarks(options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
-    """Measure the localiser of a bundle on pictures of hands with labelled landmarks: one row per label."""
+    """Measure the localiser of a bundle on pictures whose sites are known: one row per label.
+
+    The table has a row per picture and one of all hands and all feet; pictures that may have been trained on are
+    counted apart.
+    """
     finder = Finder(weights.load_localiser(options.bundle / LOCALISER), load_shapes(options.bundle / SHAPE))
     rows = landmarks.measure_folder(options.data, finder)
-    table = Table("picture", "sites", "found", "within 4 %", "median error, hand lengths", title=str(options.data.name))
+    columns = ("picture", "use", "found as", "sites", "found", "within 4 %", "median", "worst")
+    table = Table(*columns, title=str(options.data.name), caption="Errors in lengths of hand or foot.")
     for name in dict.fromkeys(row.picture for row in rows):
-        _summary_row(table, name, [row for row in rows if row.picture == name])
-    _summary_row(table, "all", rows)
+        of_picture = [row for row in rows if row.picture == name]
+        _summary_row(table, name, of_picture[0].use, of_picture[0].limb or "not found", of_picture)
+    for part, use in dict.fromkeys((row.part, row.use) for row in rows):
+        _summary_row(table, "all", use, part, [row for row in rows if (row.part, row.use) == (part, use)])
     console.print(table)
     return [asdict(row) for row in rows]
 
 
-def _summary_row(table: Table, name: str, rows: list[landmarks.Row]) -> None:
+def _summary_row(table: Table, name: str, use: str, limb: str, rows: list[landmarks.Row]) -> None:
     summary = landmarks.summarise(rows)
-    table.add_row(
-        name, str(summary.sites), str(summary.found), f"{summary.within_4_percent:.1%}", f"{summary.median:.4f}"
-    )
+    errors = (f"{summary.median:.4f}", f"{summary.worst:.4f}") if summary.found else ("-", "-")
+    table.add_row(name, use, limb, str(summary.sites), str(summary.found), f"{summary.within_4_percent:.1%}", *errors)
 
 
 def evaluate_ram(options: argparse.Namespace, console: Console) -> dict[str, Any]:

@@ -70,6 +70,10 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 
 
+class OtherPicture(ValueError):
+    """A picture has the name of a marked one and is another: the marks would lie beside its bones."""
+
+
 @dataclass(frozen=True, eq=False)
 class MarkedPicture:
     """The marks of one picture.
@@ -98,7 +102,7 @@ class MarkedPicture:
 
         Raises
         ------
-        ValueError
+        OtherPicture
             If files of that name are there but none is the one that was marked.
         """
         paths = sorted(path for path in folder.rglob(self.name) if path.is_file())
@@ -106,11 +110,17 @@ class MarkedPicture:
             if hashlib.sha256(path.read_bytes()).hexdigest() == self.sha256:
                 return path
         if paths:
-            raise ValueError(f"{paths[0]} is not the picture that was marked: its SHA-256 is not {self.sha256}")
+            raise OtherPicture(f"{paths[0]} is not the picture that was marked: its SHA-256 is not {self.sha256}")
         return None
 
     def read(self, folder: Path) -> NDArray[np.float32] | None:
-        """(H, W) grey values, bone bright, 0 to 255; None where the picture is not below the folder."""
+        """(H, W) grey values, bone bright, 0 to 255; None where the picture is not below the folder.
+
+        Raises
+        ------
+        OtherPicture
+            As `picture`.
+        """
         path = self.picture(folder)
         if path is None:
             return None

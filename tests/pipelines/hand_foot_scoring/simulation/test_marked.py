@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from pipelines.hand_foot_scoring.simulation.marked import FOLDER, marked, read_marks
+from pipelines.hand_foot_scoring.simulation.marked import FOLDER, OtherPicture, marked, read_marks
 from pipelines.hand_foot_scoring.sites import SITES
 
 FINGER = [[0, 0], [4, 0], [4, 9], [0, 9]]
@@ -102,7 +102,7 @@ def test_a_picture_is_found_below_a_folder_by_its_name_and_its_bytes(tmp_path: P
 def test_another_picture_of_the_same_name_is_not_taken_for_the_marked_one(tmp_path: Path) -> None:
     hand = read_marks(marks(tmp_path))
     (tmp_path / "hand.png").write_bytes(b"another")
-    with pytest.raises(ValueError, match=r"hand\.png is not the picture that was marked"):
+    with pytest.raises(OtherPicture, match=r"hand\.png is not the picture that was marked"):
         hand.picture(tmp_path)
 
 
