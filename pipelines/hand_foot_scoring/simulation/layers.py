@@ -22,10 +22,12 @@ from pipelines.hand_foot_scoring.simulation.skeleton import Points
 from pipelines.hand_foot_scoring.sites import SITES, Part, Side
 
 CANVAS_MM = 0.22  # size of a pixel of the layers on a mean adult limb
+LEG = ("tibia", "fibula")  # a foot's picture ends with its heel
 MARGIN_MM = 22.0  # what is kept of the picture round the bones
 SKIRT_MM = 1.1  # a bone's layer fades out over so much of its surroundings, which blur and processing have changed
 CLEAR_MM = 0.9  # soft tissue is taken from this far off any bone
 GAP_MM = 0.4  # and with less trust from this far: in the middle of joint spaces
+TRABECULAE_MM = 0.45  # a blur of so much takes them away
 BORDER_MM = 1.5  # pictures have frames
 SHARE_MM = 2.0  # over which the amount of a bone is smoothed to carry it into an overlap
 
@@ -37,6 +39,7 @@ class BoneLayer:
     outline: Points  # (N, 2) column, row on the canvas
     box: tuple[slice, slice]  # rows and columns of the canvas that `amount` covers
     amount: Image  # grey values over the soft tissue, 0 outside of the bone
+    smooth: Image  # the same without trabeculae
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def taken_apart(
     linear = np.diag(mirror) @ (scale * CANVAS_MM * np.array([[c, -s], [s, c]]))  # canvas to picture, without shift
     back = np.linalg.inv(linear)
     upright = {bone: points @ back.T for bone, points in outlines.items()}
-    every = np.concatenate(list(upright.values()))
+    every = np.concatenate([points for bone, points in upright.items() if bone not in LEG])
     margin = MARGIN_MM / CANVAS_MM
     corner = np.floor(every.min(axis=0) - margin)
     width, height = np.ceil(every.max(axis=0) + margin - corner).astype(int) + 1
@@ -141,7 +144,8 @@ def taken_apart(
     image = filled(image, border, 4)
     shifted = {bone: points - corner for bone, points in upright.items()}
     tissue, bones = _layers(image, shifted)
-    covered = np.flatnonzero(on_picture.mean(axis=1) > 0.6)
+    low_x, high_x = np.quantile(np.concatenate(list(shifted.values()))[:, 0], (0.1, 0.9)).astype(int)
+    whole = np.flatnonzero((on_picture & ~border)[:, low_x : high_x + 1].mean(axis=1) > 0.85)
     return Canvas(
         name,
         part,
@@ -149,7 +153,7 @@ def taken_apart(
         _plain_background(tissue, shifted),
         bones,
         {site: tuple(np.array(point) @ back.T - corner) for site, point in sites.items()},
-        float(covered.max()) if len(covered) else float(height - 1),
+        float(whole.max()) if len(whole) else float(height - 1),
         float(np.quantile(image[on_picture], 0.08)),
     )
 
@@ -214,7 +218,11 @@ def _layers(image: Image, outlines: Mapping[str, Points]) -> tuple[Image, dict[s
     for name, box in boxes.items():
         amount = amounts[name] + rest[box] * claims[name] / np.maximum(claimed[box], 1e-9)
         amount = np.asarray(np.where(masks[name] > 0, amount, 0), np.float32)
-        bones[name] = BoneLayer(outlines[name], box, amount)
+        smooth = gaussian_filter(amount, TRABECULAE_MM / CANVAS_MM)
+        inside = np.clip(depth[name] / 0.8, 0, 1)  # the border stays as it is
+        bones[name] = BoneLayer(
+            outlines[name], box, amount, np.asarray(amount + inside * (smooth - amount), np.float32)
+        )
         tissue[box] -= amount
     return tissue, bones
 

@@ -22,6 +22,7 @@ class Bite:
     waves: Points  # (2, 4) amplitude and phase of the outline's irregularities
     rim: float  # how much denser the border is
     soft: float  # width of the border as a share of the radius
+    added: float = 0.0  # bone put on, as a share of what the bone usually has
 
 
 def random_bite(
@@ -38,7 +39,7 @@ def random_bite(
     return Bite(centre, radii, angle, depth, waves, rim, float(rng.uniform(0.15, 0.8)))
 
 
-def bitten(amount: Image, bite: Bite, x: Image, y: Image, pixel_mm: float) -> Image:
+def bitten(amount: Image, bite: Bite, x: Image, y: Image, pixel_mm: float, usual: float = 0.0) -> Image:
     """The layer of a bone after a bite.
 
     Parameters
@@ -53,6 +54,8 @@ def bitten(amount: Image, bite: Bite, x: Image, y: Image, pixel_mm: float) -> Im
         (H, W) or (H, 1) mm down.
     pixel_mm
         Size of a pixel.
+    usual
+        What the bone mostly adds to the picture.
     """
     c, s = np.cos(bite.angle), np.sin(bite.angle)
     u = ((x - bite.centre[0]) * c + (y - bite.centre[1]) * s) / bite.radii[0]
@@ -69,6 +72,8 @@ def bitten(amount: Image, bite: Bite, x: Image, y: Image, pixel_mm: float) -> Im
     gone = np.clip(inside + 0.5, 0, 1)
     gone = gone * gone * (3 - 2 * gone)
     out = amount * (1 - bite.depth * gone)
+    if bite.added:
+        out = np.maximum(out, bite.added * usual * gone)
     if bite.rim:
         away = (distance - reach - 0.12) * min(bite.radii)
         out = out * (1 + bite.rim * np.exp(-((away / max(0.45, pixel_mm)) ** 2)) * (1 - gone))
@@ -109,7 +114,7 @@ def erosion(end: BoneEnd, single: int, scale: float, rng: np.random.Generator) -
     if single == 5:
         centre = end.at(float(rng.uniform(-0.1, 0.25)) * radius, float(rng.uniform(-0.3, 0.3)) * end.half)
         bite = random_bite(rng, centre, (radius, 1.3 * end.half), angle, float(rng.uniform(0.75, 0.97)), 0.16)
-        return [replace(bite, soft=float(rng.uniform(0.15, 0.5))), *_beside(bite, rng, 3)]
+        return [replace(bite, soft=float(rng.uniform(0.15, 0.5)), rim=0.4 * bite.rim), *_beside(bite, rng, 3)]
     side = float(rng.choice([-1.0, 1.0]))
     if rng.random() < 0.12:  # seen from the front, within the bone: a rounded thinning
         centre = end.at(float(rng.uniform(0.3, 0.9)) * end.half, side * float(rng.uniform(0.1, 0.55)) * end.half)
@@ -121,7 +126,7 @@ def erosion(end: BoneEnd, single: int, scale: float, rng: np.random.Generator) -
     across = end.half * (1 - 0.25 * float(rng.random())) - (0.35 * radius if single == 3 else 0.0)
     centre = end.at(depth_in, side * across)
     radii = (radius * float(rng.uniform(0.85, 1.25)), radius)
-    bite = random_bite(rng, centre, radii, angle, float(rng.uniform(0.7, 1.0)))
+    bite = random_bite(rng, centre, radii, angle, float(rng.uniform(0.55, 1.0)))
     return [bite, *_beside(bite, rng, int(rng.integers(0, 3)))]
 
 
@@ -161,8 +166,24 @@ def rim_erosion(middle: Points, outline: Points, single: int, scale: float, rng:
     centre = middle + away * (0.15 if single == 5 else float(rng.uniform(0.75, 1.0)))
     radii = (radius, radius * float(rng.uniform(0.7, 1.2)))
     angle = float(np.arctan2(away[1], away[0]))
-    bite = random_bite(rng, (float(centre[0]), float(centre[1])), radii, angle, float(rng.uniform(0.6, 0.95)))
+    bite = random_bite(rng, (float(centre[0]), float(centre[1])), radii, angle, float(rng.uniform(0.4, 0.85)))
     return [bite, *_beside(bite, rng, int(rng.integers(0, 3)))]
+
+
+def spur(end: BoneEnd, side: float, size: float, rng: np.random.Generator) -> Bite:
+    """A spur of bone at a corner of an end, `size` mm out; `side` is -1 or 1."""
+    where = end.at(float(rng.uniform(0.4, 1.2)) * size, side * (0.93 * end.half - 0.3 * size))
+    lean = side * float(rng.uniform(0.2, 0.9))
+    along = np.arctan2(end.outwards[1], end.outwards[0]) + lean
+    radii = (1.5 * size, size * float(rng.uniform(0.6, 0.9)))
+    return Bite(where, radii, float(along), 0.0, np.zeros((2, 4)), 0.0, 0.5, float(rng.uniform(0.5, 0.9)))
+
+
+def sclerosis(end: BoneEnd, share: float, scale: float) -> Bite:
+    """A denser plate under the joint: so much more bone."""
+    angle = float(np.arctan2(end.outwards[1], end.outwards[0]))
+    where = end.at(1.2 * scale, 0.0)
+    return Bite(where, (1.6 * scale, end.half), angle, -share, np.zeros((2, 4)), 0.0, 0.9)
 
 
 def healthy_marks(end: BoneEnd, length: float, scale: float, rng: np.random.Generator) -> list[Bite]:
@@ -207,6 +228,10 @@ def healthy_marks(end: BoneEnd, length: float, scale: float, rng: np.random.Gene
         radius = scale * float(rng.uniform(0.6, 1.6))
         where = end.at(float(rng.uniform(0.4, 1.5)) * end.half, float(rng.uniform(-0.45, 0.45)) * end.half)
         marks.append(Bite(where, (radius, radius), 0.0, float(rng.uniform(0.05, 0.2)), none, 0, 0.9))
+    if rng.random() < 0.1:  # the plate is denser in some
+        marks.append(sclerosis(end, float(rng.uniform(0, 0.15)), scale))
+    if rng.random() < 0.05:  # a small spur
+        marks.append(spur(end, float(rng.choice([-1.0, 1.0])), scale * float(rng.uniform(0.3, 0.8)), rng))
     if rng.random() < 0.012:  # a cyst: round, small, with a dense rim, and the border of the bone is whole
         radius = scale * float(rng.uniform(0.6, 1.1))
         where = end.at(float(rng.uniform(0.5, 1.0)) * end.half, float(rng.uniform(-0.4, 0.4)) * end.half)

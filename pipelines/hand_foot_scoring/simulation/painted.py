@@ -23,6 +23,8 @@ from pipelines.hand_foot_scoring.simulation.lesions import (
     erosion,
     healthy_marks,
     rim_erosion,
+    sclerosis,
+    spur,
 )
 from pipelines.hand_foot_scoring.simulation.marked import marked
 from pipelines.hand_foot_scoring.simulation.posing import (
@@ -137,11 +139,13 @@ class _Painter:
         outlines = np.concatenate([bone.moved_outline for bone in pose.bones.values()])
         margin = FRAME_MM / CANVAS_MM
         low, high = outlines.min(axis=0) - margin, outlines.max(axis=0) + margin
-        high[1] = min(high[1], canvas.floor + 0.5 * margin)
+        high[1] = min(high[1], canvas.floor)
         self.corner = low
         width, height = np.ceil((high - low) / self.step).astype(int)
         self.shape = (int(height), int(width))
         self.osteopenia = float(rng.uniform(0.1, 0.5)) if rng.random() < 0.15 + 0.35 * build.deformity else 0.0
+        # how strongly trabeculae show; thin bone is coarse
+        self.coarseness = float(np.clip(rng.normal(1.0, 0.3), 0.4, 1.8)) + 0.8 * self.osteopenia
         self.thin = float(rng.uniform(0.6, 1.0)) if rng.random() < 0.3 else float(rng.uniform(0.9, 1.15))
 
     def to_film(self, points: Points) -> Points:
@@ -157,8 +161,8 @@ class _Painter:
         """The finished film."""
         bites = self._bites()
         bone = np.zeros(self.shape, np.float32)
-        for name, layer in self.canvas.bones.items():
-            self._add(bone, self.pose.bones[name], layer, bites.get(name, []))
+        for name, placed in self.pose.bones.items():
+            self._add(bone, placed, self.canvas.bones[placed.picture.layer], bites.get(name, []))
         self._thin_near_joints(bone)
         self._fuse(bone)
         image = self._tissue() + bone
@@ -197,17 +201,19 @@ class _Painter:
         columns = np.arange(left, right, dtype=np.float32)[None, :]
         rows = np.arange(top, bottom, dtype=np.float32)[:, None]
         along, across = self._local(bone, columns, rows)
-        amount = self._sampled(bone, layer, along, across)
+        shown = layer.smooth + self.coarseness * (layer.amount - layer.smooth)
+        amount = self._sampled(bone, layer, shown, along, across)
         if (
             bone.tubular and self.rng.random() < 0.25
         ):  # front and back of the joint's surface drift apart in a tilted beam
             drift = float(self.rng.normal(0, 0.5)) / CANVAS_MM
             share = float(self.rng.uniform(0.2, 0.5))
-            tilted = self._sampled(bone, layer, along + drift * np.exp(-along / (5 / CANVAS_MM)), across)
+            tilted = self._sampled(bone, layer, shown, along + drift * np.exp(-along / (5 / CANVAS_MM)), across)
             amount = (1 - share) * amount + share * tilted
         x, y = columns * np.float32(self.mm), rows * np.float32(self.mm)
+        usual = float(np.median(amount[amount > 0.25 * amount.max()])) if bites and amount.max() > 0 else 0.0
         for bite in bites:
-            amount = bitten(amount, bite, x, y, self.mm)
+            amount = bitten(amount, bite, x, y, self.mm, usual)
         out[top:bottom, left:right] += bone.density * self.thin * amount
 
     def _local(self, bone: Placed, columns: Image, rows: Image) -> tuple[Image, Image]:
@@ -217,6 +223,7 @@ class _Painter:
         dy = (rows * self.step + (self.corner[1] - bone.moved_base[1])).astype(np.float32)
         along = (dx * u[0] + dy * u[1]) / bone.stretch[1]
         across = (dy * u[0] - dx * u[1]) / bone.stretch[0]
+        shown = bone.picture
         if bone.tubular:
             share = np.clip(along / bone.length, 0, 1)
             across = across - bone.bend * np.sin(np.pi * share)
@@ -225,14 +232,31 @@ class _Painter:
             for side, wave in enumerate(bone.ripple):
                 sign = 1.0 if side else -1.0
                 across = across + fade * np.interp(share, knots, wave) * (sign * across > 0)
+            across = across / np.interp(share, np.linspace(0, 1, len(shown.profile)), shown.profile) * shown.wide
+            across = -across if shown.mirrored else across
+            along = along * (shown.length / bone.length)
+            if shown.cortex != 1:
+                half = np.interp(share, *self._half_widths(bone))
+                part = np.abs(across) / half
+                middle = np.sin(np.pi * share) ** 0.5  # the ends have no wall
+                bent = half * np.sign(across) * part ** (1 + (shown.cortex - 1) * middle)
+                across = np.where((part > 0.02) & (part < 1), bent, across)
         return along.astype(np.float32), across.astype(np.float32)
 
-    def _sampled(self, bone: Placed, layer: BoneLayer, along: Image, across: Image) -> Image:
-        x = bone.base[0] + along * bone.axis[0] - across * bone.axis[1] - layer.box[1].start
-        y = bone.base[1] + along * bone.axis[1] + across * bone.axis[0] - layer.box[0].start
-        return np.asarray(
-            map_coordinates(layer.amount, (y, x), order=1, mode="constant", output=np.float32), np.float32
-        )
+    def _half_widths(self, bone: Placed) -> tuple[Points, Points]:
+        """Shares of the length of a bone's picture, and half its width there, pixels of the canvas."""
+        shown = bone.picture
+        away = shown.outline - shown.base
+        along, across = away @ shown.axis / shown.length, away @ np.array([-shown.axis[1], shown.axis[0]])
+        at = np.linspace(0.05, 0.95, 10)
+        half = [float(np.abs(across[np.argsort(np.abs(along - share))[:4]]).mean()) for share in at]
+        return at, np.maximum(np.array(half), 1.0)
+
+    def _sampled(self, bone: Placed, layer: BoneLayer, amount: Image, along: Image, across: Image) -> Image:
+        base, axis = bone.picture.base, bone.picture.axis
+        x = base[0] + along * axis[0] - across * axis[1] - layer.box[1].start
+        y = base[1] + along * axis[1] + across * axis[0] - layer.box[0].start
+        return np.asarray(map_coordinates(amount, (y, x), order=1, mode="constant", output=np.float32), np.float32)
 
     def _end(self, bone: Placed, head: bool) -> BoneEnd:
         """An end of a tubular bone in mm of the film."""
@@ -257,7 +281,25 @@ class _Painter:
         for site, grade in self.disease.erosion.items():
             if grade and site in self.pose.sites:
                 self._erode(bites, site, int(grade))
+        for site in self.pose.sites:
+            self._react(bites, site)
         return bites
+
+    def _react(self, bites: dict[str, list[Bite]], site: str) -> None:
+        """Denser and spurred ends, as bone answers to damage of its joint."""
+        narrowing, erosion_grade = self.disease.narrowing.get(site, 0), self.disease.erosion.get(site, 0)
+        names = joint_bones(self.canvas.part, self.pose.rays, site)
+        if len(names) != 2 or not all(n in self.pose.bones and self.pose.bones[n].tubular for n in names):
+            return
+        for name, head in zip(names, (True, False), strict=True):
+            end = self._end(self.pose.bones[name], head)
+            if narrowing >= 2 and self.lesions.random() < 0.4:
+                bites[name].append(sclerosis(end, float(self.lesions.uniform(0.05, 0.4)), self.scale))
+            for side in (-1.0, 1.0):
+                if max(narrowing, erosion_grade) >= 2 and self.lesions.random() < 0.2:
+                    bites[name].append(
+                        spur(end, side, float(self.lesions.uniform(0.6, 1.6)) * self.scale, self.lesions)
+                    )
 
     def _erode(self, bites: dict[str, list[Bite]], site: str, grade: int) -> None:
         names = [n for n in dict.fromkeys(joint_bones(self.canvas.part, self.pose.rays, site)) if n in self.pose.bones]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipelines.hand_foot_scoring.simulation.disease import GAP_LEFT, Disease
-from pipelines.hand_foot_scoring.simulation.layers import CANVAS_MM, Canvas
+from pipelines.hand_foot_scoring.simulation.layers import CANVAS_MM, LEG, Canvas
 from pipelines.hand_foot_scoring.simulation.skeleton import Points
 from pipelines.hand_foot_scoring.sites import SITES, Part
 
@@ -17,7 +17,13 @@ NORMAL_MM = {"MCP": 1.7, "PIP": 1.3, "IP1": 1.3, "MTP": 1.9, "DIP": 1.1, "CMC": 
 OTHER_NORMAL_MM = 1.5
 GAP_RANGE_MM = (0.9, 2.4)
 CHAIN = ("metacarpal", "metatarsal", "proximal phalanx", "middle phalanx", "distal phalanx")
-CMC = {"CMC3": ("capitate", "metacarpal 3"), "CMC4": ("hamate", "metacarpal 4"), "CMC5": ("hamate", "metacarpal 5")}
+CMC = {
+    "CMC1": ("trapezium", "metacarpal 1"),  # not scored for narrowing
+    "CMC2": ("trapezoid", "metacarpal 2"),
+    "CMC3": ("capitate", "metacarpal 3"),
+    "CMC4": ("hamate", "metacarpal 4"),
+    "CMC5": ("hamate", "metacarpal 5"),
+}
 # what moves a carpal bone: the site whose space changes, and the bone on its other side
 CARPAL = {
     "MULTNAV": (("trapezium", "scaphoid"), ("trapezoid", "scaphoid")),
@@ -25,6 +31,21 @@ CARPAL = {
     "RADCARP": (("scaphoid", "radius"), ("lunate", "radius")),
 }
 FOLLOWS = {"triquetrum": ("lunate", 0.7), "pisiform": ("lunate", 0.7), "ulna": ("radius", 1.0)}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Whose picture a bone is given, and how it is changed across the bone: people's bones differ."""
+
+    layer: str  # name of a bone of the canvas
+    outline: Points
+    base: Points
+    axis: Points
+    length: float
+    wide: float = 1.0  # width of that bone against the one that it stands for
+    mirrored: bool = False
+    profile: Points = field(default_factory=lambda: np.ones(6))  # width from base to end against the picture
+    cortex: float = 1.0  # exponent of the distance from the axis: below 1 the walls are thicker
 
 
 @dataclass
@@ -47,6 +68,7 @@ class Placed:
 
     def __post_init__(self) -> None:
         self.moved_base = self.base.copy()
+        self.picture = Picture(self.name, self.outline, self.base, self.axis, self.length)
 
     @property
     def moved_axis(self) -> Points:
@@ -87,7 +109,17 @@ class Placed:
     @property
     def moved_outline(self) -> Points:
         """(N, 2) the outline where the bone goes."""
-        return self.forth(self.outline)
+        shown = self.picture
+        away = shown.outline - shown.base
+        along = (away @ shown.axis) * self.length / shown.length
+        across = (away @ np.array([-shown.axis[1], shown.axis[0]])) / shown.wide * self.profile(along)
+        across = -across if shown.mirrored else across
+        return self.forth(self.base + along[:, None] * self.axis + across[:, None] * [-self.axis[1], self.axis[0]])
+
+    def profile(self, along: Points) -> Points:
+        """How much wider the bone is than its picture, at pixels of the canvas along the axis."""
+        knots = np.linspace(0, self.length, len(self.picture.profile))
+        return np.asarray(np.interp(along, knots, self.picture.profile))
 
 
 @dataclass
@@ -213,7 +245,7 @@ def space_between(first: Points, second: Points, middle: Points, axis: Points, h
 
 def _crossings(outline: Points, axis: Points, across: Points, offset: float) -> Points:
     t, d = outline @ axis, outline @ across - offset
-    t2, d2 = np.roll(t, -1), np.roll(d, -1)
+    t2, d2 = np.concatenate((t[1:], t[:1])), np.concatenate((d[1:], d[:1]))
     meets = (d < 0) != (d2 < 0)
     return np.asarray(t[meets] + (t2[meets] - t[meets]) * d[meets] / (d[meets] - d2[meets]))
 
@@ -261,9 +293,12 @@ def random_pose(canvas: Canvas, disease: Disease, rng: np.random.Generator, buil
             bone.turn = float(rng.normal(0, 0.05))
         if bone.name in ("radius", "ulna"):
             along = 1.0
+        if bone.name in LEG:
+            across, along, bone.turn = 1.0, 1.0, 0.0
         bone.stretch = (across, along)
         if bone.tubular:
             bone.bend = float(rng.normal(0, 0.01)) * bone.length
+            bone.picture = _random_picture(bone, bones, canvas.part, rng)
             bone.ripple = _ripple(rng, 0.10 / CANVAS_MM)
         bone.density = float(rng.normal(1.0, 0.05))
     _turn_rays(pose, canvas.part, rng, build)
@@ -278,6 +313,28 @@ def random_pose(canvas: Canvas, disease: Disease, rng: np.random.Generator, buil
             bone.turn = lead.turn
     _place_sites(pose, canvas)
     return pose
+
+
+def _random_picture(bone: Placed, bones: Mapping[str, Placed], part: Part, rng: np.random.Generator) -> Picture:
+    """The bone's own picture, or that of a neighbour of its kind, with other widths and walls."""
+    kind, _, ray = bone.name.rpartition(" ")
+    other = bone
+    if kind.endswith("phalanx") and ray not in ("", "1") and rng.random() < 0.3:
+        names = [name for name in bones if name.startswith(kind) and not name.endswith(" 1")]
+        other = bones[str(rng.choice(names))]
+    wide = _width_at(other, 0.5) / _width_at(bone, 0.5)
+    profile = np.exp(rng.normal(0, 0.035, 6))
+    return Picture(
+        other.name,
+        other.outline,
+        other.base,
+        other.axis,
+        other.length,
+        float(np.clip(wide, 0.6, 1.7)),
+        kind.endswith("phalanx") and bool(rng.random() < 0.25),
+        profile if bone.name not in ("radius", "ulna") else np.ones(6),
+        float(np.exp(rng.normal(0, 0.13))) if kind.endswith(("phalanx", "carpal", "tarsal")) else 1.0,
+    )
 
 
 def _ripple(rng: np.random.Generator, spread: float) -> Points:
@@ -347,9 +404,11 @@ def _lay_ray(
         seen_before = _space_of(a.outline, b.outline, end, b.base, half)
         normal = normal_space(name, seen_before * CANVAS_MM)
         want = normal * build.gap * float(rng.uniform(*GAP_LEFT[disease.narrowing.get(name, 0)]))
-        now = space_between(_moved(a), _moved(b), middle, towards, half)
+        now = space_between(a.moved_outline, b.moved_outline, middle, towards, half)
         if np.isfinite(now):
             b.moved_base = b.moved_base + (want / CANVAS_MM - now) * towards
+        if disease.erosion.get(name, 0) >= 5 and disease.narrowing.get(name, 0) >= 3:  # the ends sink into each other
+            b.moved_base = b.moved_base - float(rng.uniform(0.5, 3.5)) * build.size / CANVAS_MM * towards
         sideways, back = _displacement(disease.narrowing.get(name, 0), name in SITES[canvas.part], rng)
         if sideways or back:
             width = _width_at(b, 0.08) * b.stretch[0]
@@ -382,10 +441,6 @@ def _width_at(bone: Placed, share: float) -> float:
     return float(np.ptp(hits)) if len(hits) > 1 else 0.3 * bone.length
 
 
-def _moved(bone: Placed) -> Points:
-    return bone.moved_outline
-
-
 def _space_of(first: Points, second: Points, end: Points, base: Points, half: float) -> float:
     away = second.mean(axis=0) - first.mean(axis=0)
     away = away / np.hypot(*away)
@@ -405,7 +460,7 @@ def _lay_wrist(pose: Pose, canvas: Canvas, disease: Disease, rng: np.random.Gene
             return None
         a, b = bones[pair[0]], bones[pair[1]]
         seen, _ = _facing(before[pair[0]], before[pair[1]], b)
-        now, axis = _facing(_moved(a), _moved(b), b)
+        now, axis = _facing(a.moved_outline, b.moved_outline, b)
         normal = normal_space(site, seen * CANVAS_MM)
         # where the bones overlap on the picture, their movement is all that can be made of a narrowing
         base = now if np.isfinite(seen) and seen * CANVAS_MM > 0.3 else now + normal / CANVAS_MM - seen
@@ -421,8 +476,6 @@ def _lay_wrist(pose: Pose, canvas: Canvas, disease: Disease, rng: np.random.Gene
         if found is not None:
             moved_rays[int(site[-1])] = found[0] * float(np.clip(found[1], -14, 14))
             pose.axes[site] = (float(found[0][0]), float(found[0][1]))
-    if 3 in moved_rays:
-        moved_rays[2] = 0.6 * moved_rays[3]
     for ray, shift in moved_rays.items():
         for name in pose.rays.get(ray, ()):
             bones[name].moved_base = bones[name].moved_base + shift
