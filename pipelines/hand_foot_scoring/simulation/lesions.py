@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -86,13 +86,25 @@ class BoneEnd:
 
     tip: tuple[float, float]
     outwards: tuple[float, float]  # unit vector along the axis
-    half: float
+    half: float  # at the widest
     head: bool
+    edges: Points = field(default_factory=lambda: np.zeros((0, 3)))  # depth, and the border on either side of the axis
 
     def at(self, depth: float, across: float) -> tuple[float, float]:
         """The point `depth` mm in from the end and `across` mm beside the axis."""
         ux, uy = self.outwards
         return (self.tip[0] - depth * ux - across * uy, self.tip[1] - depth * uy + across * ux)
+
+    def border(self, depth: float, side: float) -> float:
+        """How far from the axis the bone's surface lies `depth` mm in from the end, on side -1 or 1."""
+        if not len(self.edges):
+            return self.half
+        return float(np.interp(depth, self.edges[:, 0], self.edges[:, 1 if side < 0 else 2]))
+
+    @property
+    def shoulder(self) -> float:
+        """How far in from the end the bone is widest, mm."""
+        return float(self.edges[self.edges[:, 1:].sum(axis=1).argmax(), 0]) if len(self.edges) else 0.3 * self.half
 
 
 def erosion(end: BoneEnd, single: int, scale: float, rng: np.random.Generator) -> list[Bite]:
@@ -123,7 +135,7 @@ def erosion(end: BoneEnd, single: int, scale: float, rng: np.random.Generator) -
         )
         return [replace(bite, soft=float(rng.uniform(0.4, 0.8)), rim=0.5 * bite.rim)]
     depth_in = float(rng.uniform(0.15, 0.55)) * end.half * (1.4 if end.head else 0.9)
-    across = end.half * (1 - 0.25 * float(rng.random())) - (0.35 * radius if single == 3 else 0.0)
+    across = end.border(depth_in, side) * (1 - 0.15 * float(rng.random())) - (0.35 * radius if single == 3 else 0.0)
     centre = end.at(depth_in, side * across)
     radii = (radius * float(rng.uniform(0.85, 1.25)), radius)
     bite = random_bite(rng, centre, radii, angle, float(rng.uniform(0.55, 1.0)))
@@ -172,7 +184,8 @@ def rim_erosion(middle: Points, outline: Points, single: int, scale: float, rng:
 
 def spur(end: BoneEnd, side: float, size: float, rng: np.random.Generator) -> Bite:
     """A spur of bone at a corner of an end, `size` mm out; `side` is -1 or 1."""
-    where = end.at(float(rng.uniform(0.4, 1.2)) * size, side * (0.93 * end.half - 0.3 * size))
+    depth = end.shoulder * float(rng.uniform(0.5, 1.2))
+    where = end.at(depth, side * (end.border(depth, side) - 0.3 * size))
     lean = side * float(rng.uniform(0.2, 0.9))
     along = np.arctan2(end.outwards[1], end.outwards[0]) + lean
     radii = (1.5 * size, size * float(rng.uniform(0.6, 0.9)))

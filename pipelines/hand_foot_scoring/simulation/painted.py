@@ -265,10 +265,16 @@ class _Painter:
         out = (top - base) if head else (base - top)
         out = out / np.hypot(*out)
         tip = top if head else base
-        near = np.abs((outline - tip) @ out) < 0.14 * np.hypot(*(top - base))
-        across = np.abs((outline - tip) @ np.array([-out[1], out[0]]))
-        half = float(across[near].max()) if near.any() else 5.0
-        return BoneEnd((float(tip[0]), float(tip[1])), (float(out[0]), float(out[1])), half, head)
+        depth, across = (tip - outline) @ out, (outline - tip) @ np.array([-out[1], out[0]])
+        near = np.abs(depth) < 0.14 * np.hypot(*(top - base))
+        half = float(np.abs(across[near]).max()) if near.any() else 5.0
+        edges = []
+        for at in np.arange(0.25, 1.7 * half, 0.5):
+            crossed = crossings(np.column_stack((depth, across)), at)
+            if len(crossed) > 1:
+                edges.append((at, max(0.5, -crossed.min()), max(0.5, crossed.max())))
+        shape = np.array(edges, np.float64) if edges else np.zeros((0, 3))
+        return BoneEnd((float(tip[0]), float(tip[1])), (float(out[0]), float(out[1])), half, head, shape)
 
     def _bites(self) -> dict[str, list[Bite]]:
         """What is missing of each bone, and what chance has put into it."""
@@ -379,7 +385,7 @@ class _Painter:
         source[..., 1] = np.minimum(source[..., 1], self.canvas.floor)
         at = [_upsampled(source[..., k].astype(np.float32), self.shape) for k in (1, 0)]
         tissue = map_coordinates(self.canvas.tissue, at, order=1, mode="nearest", output=np.float32)
-        gone = np.clip((vacated.reshape(rows.shape) - 2.0) / 3.0, 0, 1).astype(np.float32)
+        gone = np.clip((vacated.reshape(rows.shape) - 2.5) / 4.0, 0, 1).astype(np.float32)
         if gone.any():  # where a finger was there is air
             tissue = tissue + _upsampled(gone, self.shape) * np.minimum(self.canvas.air - tissue, 0)
         return np.asarray(tissue * float(self.rng.uniform(0.75, 1.25)), np.float32)
@@ -395,6 +401,15 @@ def _upsampled(coarse: Image, shape: tuple[int, int]) -> Image:
         return np.asarray(values[low] * (1 - share) + values[low + 1] * share)
 
     return lines(lines(coarse, shape[0]).T, shape[1]).T
+
+
+def crossings(outline: Points, at: float) -> Points:
+    """Second coordinates at which a closed outline (N, 2) passes a value of its first coordinate."""
+    first, second = outline[:, 0] - at, outline[:, 1]
+    after, then = np.concatenate((first[1:], first[:1])), np.concatenate((second[1:], second[:1]))
+    meets = (first < 0) != (after < 0)
+    share = first[meets] / (first[meets] - after[meets])
+    return np.asarray(second[meets] + share * (then[meets] - second[meets]))
 
 
 # ---------------------------------------------------------------- crops

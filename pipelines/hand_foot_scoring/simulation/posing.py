@@ -349,6 +349,7 @@ def _turn_rays(pose: Pose, part: Part, rng: np.random.Generator, build: Build) -
     drift = 0.0
     if rng.random() < 0.25 + 0.5 * ill:
         drift = -abs(float(rng.normal(0, 0.08 + 0.35 * ill)))  # to the ulnar side
+        drift *= 1.0 if part == "hand" else 0.3
     for ray, chain in pose.rays.items():
         thumb = part == "hand" and ray == 1
         turn = 0.0
@@ -358,7 +359,9 @@ def _turn_rays(pose: Pose, part: Part, rng: np.random.Generator, build: Build) -
                 turn = float(rng.normal(0.0, 0.14)) if thumb else fan * (3 - ray) + float(rng.normal(0, 0.012))
             elif number == 1:
                 own = 0.16 if thumb else 0.05
-                turn += float(rng.normal(0, own + 0.12 * ill))
+                turn += float(rng.normal(0, own + 0.12 * ill * (1.0 if part == "hand" else 0.5)))
+                if part == "foot" and ray == 1 and rng.random() < 0.35:
+                    turn -= abs(float(rng.normal(0, 0.15)))  # hallux valgus
                 if not thumb:
                     turn += spread * (3 - ray) * (1.0 if part == "hand" else 0.4) + drift
             else:
@@ -605,7 +608,7 @@ def tissue_source(pose: Pose, points: Points) -> tuple[Points, Points]:
     for bone in leaders:
         end = bone.base + bone.length * bone.axis if bone.tubular else None
         before = np.minimum(before, _away_mm(source, bone.base, end))
-    return np.asarray(source), np.asarray(np.where(now > 7.0, now - before, 0.0))
+    return np.asarray(source), np.asarray(np.where(now > 10.0, now - before, 0.0))
 
 
 def _away_mm(points: Points, start: Points, end: Points | None) -> Points:

@@ -36,8 +36,8 @@ def processed(image: Image, pixel_mm: float, rng: np.random.Generator) -> Image:
         image = local_contrast_raised(image, pixel_mm, rng)
     image = curved(image, rng)
     image = noisy(image, rng)
-    if rng.random() < 0.5:
-        image = jpeg(image, int(rng.integers(35, 96)))
+    if rng.random() < 0.4:
+        image = jpeg(image, int(rng.integers(50, 96)))
     if rng.random() < 0.3:
         image = posterised(image, int(rng.choice([64, 128, 256])))
     return image
@@ -82,9 +82,9 @@ def _wide_blur(image: Image, sigma: float) -> Image:
 
 def curved(image: Image, rng: np.random.Generator) -> Image:
     """Another curve from exposure to grey, and other ends of the grey scale."""
-    low, high = np.quantile(image[::4, ::4], (0.01, 0.998))
+    low, high = np.quantile(image[::4, ::4], (0.01, 0.9995))
     low = low - rng.uniform(0, 0.1) * (high - low)
-    high = high + rng.uniform(-0.12, 0.25) * (high - low)
+    high = high + rng.uniform(-0.05, 0.25) * (high - low)
     grey = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1.05)
     kind = rng.random()
     if kind < 0.5:
@@ -103,8 +103,9 @@ def curved(image: Image, rng: np.random.Generator) -> Image:
 
 
 def noisy(image: Image, rng: np.random.Generator) -> Image:
-    """Quantum noise, less where it is bright, of fine or coarse grain."""
-    spread = 10 ** float(rng.uniform(-3, -1.6))
+    """Quantum noise, less where it is bright, of fine or coarse grain; against the detail that the picture has."""
+    detail = image[::2, ::2] - gaussian_filter(image[::2, ::2], 6.0, truncate=2)
+    spread = float(np.quantile(np.abs(detail), 0.7)) * 10 ** float(rng.uniform(-1.7, -0.3))
     field = rng.standard_normal(image.shape, dtype=np.float32)
     sigma = float(rng.uniform(0, 1.0))
     if sigma > 0.35:

@@ -13,6 +13,7 @@ from pipelines.hand_foot_scoring.simulation.lesions import (
     healthy_marks,
     random_bite,
     rim_erosion,
+    spur,
 )
 
 END = BoneEnd((20.0, 10.0), (0.0, -1.0), 6.0, head=True)
@@ -57,8 +58,15 @@ def test_an_erosion_of_a_short_bone_lies_at_its_border() -> None:
         assert max(first.radii) < 1.3 * LESION_RADIUS[1][1]
 
 
+def test_a_spur_is_bone_outside_of_the_outline() -> None:
+    out = bitten(BONE, spur(END, 1.0, 1.5, np.random.default_rng(0)), X, Y, 0.25, usual=1.0)
+    assert out[BONE == 0].sum() * 0.25**2 > 0.3
+    np.testing.assert_allclose(out[BONE > 0], 1)
+
+
 def test_healthy_marks_are_faint_or_small() -> None:
     for seed in range(200):
         for mark in healthy_marks(END, 40.0, 1.0, np.random.default_rng(seed)):
             out = bitten(BONE, mark, X, Y, 0.25)
-            assert np.abs(out - BONE).sum() * 0.25**2 < 2.5
+            assert np.maximum(BONE - out, 0).sum() * 0.25**2 < 2.5
+            assert np.maximum(out - BONE, 0).sum() * 0.25**2 < 6

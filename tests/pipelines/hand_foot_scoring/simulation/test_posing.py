@@ -37,7 +37,7 @@ def test_every_bone_lies_where_it_was_while_nothing_has_moved(hand_canvas: Canva
 
 def test_forth_and_back_are_inverse(hand_canvas: Canvas) -> None:
     for bone in pose(hand_canvas, 3).bones.values():
-        np.testing.assert_allclose(bone.back(bone.moved_outline), bone.outline, atol=1e-6)
+        np.testing.assert_allclose(bone.back(bone.forth(bone.outline)), bone.outline, atol=1e-6)
 
 
 def test_rays_run_from_the_body_outwards(hand_canvas: Canvas, foot_canvas: Canvas) -> None:
@@ -82,5 +82,5 @@ def test_soft_tissue_on_a_bone_goes_with_it(hand_canvas: Canvas) -> None:
     bone = made.bones["proximal phalanx 3"]
     points = bone.forth(bone.outline)
     source, vacated = tissue_source(made, points)
-    assert np.hypot(*(source - bone.outline).T).max() * CANVAS_MM < 1.5
+    assert np.hypot(*(source - bone.outline).T).mean() * CANVAS_MM < 0.7
     assert vacated.max() < 1.5
