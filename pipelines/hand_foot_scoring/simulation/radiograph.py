@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
 from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Lesion, Plate, Points, Skeleton, Tube
+from pipelines.hand_foot_scoring.simulation.trabeculae import Trabeculae
 
 Image = NDArray[np.float32]
 BONE_PER_MM, TISSUE_PER_MM = 0.055, 0.020  # attenuation at the 50 to 55 kV of extremity work, rounded
@@ -227,10 +228,19 @@ class Exposure:
     enhance: float = 0.0  # how much the processing lifts edges
     enhance_mm: float = 1.0  # and over how far
     toe: float = 0.0  # 0: linear; up to 1: the display curve crushes thin tissue
+    bone_texture: Trabeculae | None = None  # of real bone; noise that looks about like it if None
 
 
-def random_exposure(rng: np.random.Generator) -> Exposure:
-    """An exposure varied far beyond what is seen in a clinic."""
+def random_exposure(rng: np.random.Generator, bone_texture: Trabeculae | None = None) -> Exposure:
+    """An exposure varied far beyond what is seen in a clinic.
+
+    Parameters
+    ----------
+    rng
+        Draws it.
+    bone_texture
+        Real trabeculae, which half of the exposures show; the others show noise.
+    """
     return Exposure(
         BONE_PER_MM * rng.uniform(0.7, 1.4),
         TISSUE_PER_MM * rng.uniform(0.7, 2.5),
@@ -243,6 +253,7 @@ def random_exposure(rng: np.random.Generator) -> Exposure:
         rng.uniform(0, 2.0) if rng.random() < 0.5 else 0.0,
         rng.uniform(0.4, 2.0),
         rng.uniform(0, 0.7),
+        bone_texture if bone_texture is not None and rng.random() < 0.5 else None,
     )
 
 
@@ -286,7 +297,9 @@ def expose(skeleton: Skeleton, view: View, exposure: Exposure, rng: np.random.Ge
     Image
         (H, W) about 0..1, bone bright.
     """
-    texture = exposure.trabeculae * grain(view.shape, view.pixel_mm, rng)
+    real = exposure.bone_texture
+    pattern = grain(view.shape, view.pixel_mm, rng) if real is None else real.texture(view.shape, view.pixel_mm, rng)
+    texture = exposure.trabeculae * pattern
     bone, tissue = path_lengths(skeleton, view, texture)
     density = exposure.bone_per_mm * bone + exposure.tissue_per_mm * tissue
     if exposure.scatter:  # scatter is wide: it is computed on a coarse film
