@@ -19,6 +19,7 @@ from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.limb_builder import implant
 from pipelines.hand_foot_scoring.simulation.radiograph import Image, View, expose, random_exposure
 from pipelines.hand_foot_scoring.simulation.skeleton import Skeleton, State
+from pipelines.hand_foot_scoring.simulation.trabeculae import Trabeculae
 from pipelines.hand_foot_scoring.sites import CLASS_OF, NO_EROSION, NO_NARROWING, Part
 
 # spreads of the place of a crop, mm on a mean adult: of the localiser's centres on simulated films half are within 1.2,
@@ -84,7 +85,11 @@ def packed(image: Image) -> NDArray[np.uint8]:
 
 
 def simulated_crop(
-    skeleton: Skeleton, site: str, rng: np.random.Generator, state: State | None = None
+    skeleton: Skeleton,
+    site: str,
+    rng: np.random.Generator,
+    state: State | None = None,
+    bone_texture: Trabeculae | None = None,
 ) -> tuple[Image, State]:
     """The crop of one site as it would be cut after a localisation that is a little off.
 
@@ -98,6 +103,8 @@ def simulated_crop(
         Draws place, exposure and noise.
     state
         What the crop is to show; None: what the skeleton says.
+    bone_texture
+        Real trabeculae, which half of the crops show.
 
     Returns
     -------
@@ -116,7 +123,7 @@ def simulated_crop(
     view = View((STORED, STORED), pixel_mm, float(rng.normal(0, 0.12)))
     middle = view.to_pixels(centre[None])[0]
     view = replace(view, origin=((STORED - 1) / 2 - middle[0], (STORED - 1) / 2 - middle[1]))
-    exposure = random_exposure(rng)
+    exposure = random_exposure(rng, bone_texture)
     image = expose(skeleton, view, replace(exposure, noise=0.4 * exposure.noise), rng)
     if shown == "covered":
         image = _covered(image, rng)
@@ -142,6 +149,7 @@ def simulated(
     oddities: float = 0.08,
     children: float = 0.06,
     sites_each: int | None = None,
+    bone_texture: Trabeculae | None = None,
 ) -> Crops:
     """Crops of the two hands and two feet of simulated patients.
 
@@ -160,6 +168,8 @@ def simulated(
         Share of the patients who are children.
     sites_each
         Number of sites drawn from each limb; all if None.
+    bone_texture
+        Real trabeculae, which half of the crops show.
     """
     rows: list[Row] = []
     for patient in range(patients):
@@ -170,7 +180,7 @@ def simulated(
                 names = [str(name) for name in rng.choice(names, min(sites_each, len(names)), replace=False)]
             for name in names:
                 odd = cast(State, rng.choice(STATES[1:])) if rng.random() < oddities else None
-                rows.append((*row(skeleton, name, rng, odd), patient))
+                rows.append((*row(skeleton, name, rng, odd, bone_texture), patient))
     return stacked(rows)
 
 
@@ -220,7 +230,11 @@ def limbs(rng: np.random.Generator, even: float, children: float) -> Iterator[Sk
 
 
 def row(
-    skeleton: Skeleton, name: str, rng: np.random.Generator, odd: State | None
+    skeleton: Skeleton,
+    name: str,
+    rng: np.random.Generator,
+    odd: State | None,
+    bone_texture: Trabeculae | None = None,
 ) -> tuple[Image, int, float, float, int, float]:
     """A crop with everything that is true of it.
 
@@ -234,6 +248,8 @@ def row(
         Draws the crop.
     odd
         What the crop is to show instead of the joint; None: the joint.
+    bone_texture
+        Real trabeculae, which half of the crops show.
 
     Returns
     -------
@@ -241,7 +257,7 @@ def row(
         The crop, class of its site, erosion, narrowing (-1 where it has none), state, and whether growth plates are
         open.
     """
-    image, state = simulated_crop(skeleton, name, rng, odd)
+    image, state = simulated_crop(skeleton, name, rng, odd, bone_texture)
     readable = state == "evaluable"
     erosion = NONE if name in NO_EROSION or not readable else float(skeleton.erosion[name])
     narrowing = NONE if name in NO_NARROWING[skeleton.part] or not readable else float(skeleton.narrowing[name])

@@ -38,6 +38,7 @@ from pipelines.hand_foot_scoring.simulation.posing import (
 from pipelines.hand_foot_scoring.simulation.processing import processed
 from pipelines.hand_foot_scoring.simulation.radiograph import Image, grain
 from pipelines.hand_foot_scoring.simulation.skeleton import Points, State
+from pipelines.hand_foot_scoring.simulation.trabeculae import Trabeculae
 from pipelines.hand_foot_scoring.sites import CLASS_OF, NO_EROSION, NO_NARROWING, SITES, Part
 
 FILM_MM = 0.28  # size of a pixel of a painted film on a mean adult limb
@@ -88,6 +89,7 @@ def painted_film(
     *,
     build: Build | None = None,
     process: bool = True,
+    bone_texture: Trabeculae | None = None,
 ) -> PaintedFilm:
     """A new film of a marked limb: another build, another pose, and the damage that is asked for.
 
@@ -103,11 +105,13 @@ def painted_film(
         Size, spaces and deformity; random if None.
     process
         Whether the film is relit and processed as by another maker, with noise.
+    bone_texture
+        Trabeculae of other bone, which are laid over those of the picture in half of the films.
     """
     pose_rng, lesion_rng, look_rng = rng.spawn(3)
     build = build or random_build(disease, pose_rng)
     pose = random_pose(canvas, disease, pose_rng, build)
-    return _Painter(canvas, pose, disease, build, lesion_rng, look_rng).film(process)
+    return _Painter(canvas, pose, disease, build, lesion_rng, look_rng).film(process, bone_texture)
 
 
 def random_build(disease: Disease, rng: np.random.Generator) -> Build:
@@ -157,12 +161,14 @@ class _Painter:
         """Size of a film pixel on this limb, mm; lesions are drawn in mm of the film."""
         return FILM_MM
 
-    def film(self, process: bool) -> PaintedFilm:
+    def film(self, process: bool, bone_texture: Trabeculae | None = None) -> PaintedFilm:
         """The finished film."""
         bites = self._bites()
         bone = np.zeros(self.shape, np.float32)
         for name, placed in self.pose.bones.items():
             self._add(bone, placed, self.canvas.bones[placed.picture.layer], bites.get(name, []))
+        if bone_texture is not None and self.rng.random() < 0.5:
+            bone *= 1 + float(self.rng.uniform(0.03, 0.15)) * bone_texture.texture(self.shape, self.mm, self.rng)
         self._thin_near_joints(bone)
         self._fuse(bone)
         image = self._tissue() + bone

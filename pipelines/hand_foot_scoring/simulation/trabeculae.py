@@ -37,7 +37,7 @@ class Trabeculae:
             Draws the squares, how coarse the bone is, and how many slabs lie behind one another.
         """
         side = max(4, 2 * round(USED_MM / pixel_mm / 2))
-        step = pixel_mm / VOXEL_MM / float(np.exp(rng.normal(0.15, 0.25)))
+        step = pixel_mm / VOXEL_MM / float(np.exp(rng.normal(0.3, 0.3)))
         pieces = self._pieces(side, step, rng)
         window = np.outer(np.hanning(side + 1)[:-1], np.hanning(side + 1)[:-1]).astype(np.float32)
         rows, columns = shape[0] // side + 3, shape[1] // side + 3
@@ -57,7 +57,7 @@ class Trabeculae:
         blurred = {}
         turn = float(rng.uniform(0, np.pi))  # trabeculae of one bone run in one direction
         at = (np.arange(side) - (side - 1) / 2) * step
-        pieces = np.zeros((48, side, side), np.float32)
+        pieces = np.zeros((24, side, side), np.float32)
         depth = int(rng.integers(1, 4))
         for piece in pieces:
             for _ in range(depth):
