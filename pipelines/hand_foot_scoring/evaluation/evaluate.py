@@ -15,6 +15,7 @@ from pipelines.hand_foot_scoring.calibration import POOLINGS
 from pipelines.hand_foot_scoring.evaluation.comparisons import compare_branches, compare_losses
 from pipelines.hand_foot_scoring.evaluation.real import evaluate_dream, evaluate_landmarks, evaluate_ram
 from pipelines.hand_foot_scoring.evaluation.simulated import evaluate_simulated
+from pipelines.hand_foot_scoring.evaluation.style import compare_styles
 from pipelines.hand_foot_scoring.evaluation.surrogate import BINS
 from pipelines.hand_foot_scoring.simulation.marked import OtherPicture
 
@@ -33,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--multi-task", action="store_true", help="train on crops, on the localiser's features, and on both"
     )
+    made.add_argument("--style", action="store_true", help="compare the looks of simulated crops and of real ones")
+    made.add_argument("--films", type=Path, help="with --style: folder of the marked pictures and of the micro-CT")
     made.add_argument("--bundle", type=Path, default=BUNDLE, help="folder of the bundle to measure")
     made.add_argument(
         "--pooling", choices=POOLINGS, default="alone", help="what a score depends on besides its own joint"
@@ -59,6 +62,9 @@ def main(arguments: list[str]) -> int:
     if (options.data is None) != (options.layout is None):
         console.print("--data and --layout must be given together")
         return 2
+    if options.style and options.films is None:
+        console.print("--style needs --films")
+        return 2
     try:
         figures = _measured(options, console)
     except (FileNotFoundError, OtherPicture) as error:
@@ -76,6 +82,8 @@ def _measured(options: argparse.Namespace, console: Console) -> Any:
         return evaluate_ram(options, console)
     if options.layout == "ra2-dream":
         return evaluate_dream(options, console)
+    if options.style:
+        return compare_styles(options, console)
     if options.ablation:
         return compare_losses(options, console)
     if options.multi_task:
