@@ -138,7 +138,7 @@ class HandFootScoring:
         assert self._reader is not None
         read, unread = films.read(study, self._reader)
         limbs, remarks = films.choose(read)
-        self._refuse(read, limbs)
+        self.refuse(read, limbs)
         calibration = self._reader.trained.calibration
         readings = pooled(films.readings(limbs), calibration, self.settings.pooling)
         correlation = calibration.correlation(self.settings.pooling)
@@ -170,7 +170,22 @@ class HandFootScoring:
             ),
         )
 
-    def _refuse(self, read: tuple[Film, ...], limbs: tuple[LimbFilm, ...]) -> None:
+    @staticmethod
+    def refuse(read: tuple[Film, ...], limbs: tuple[LimbFilm, ...]) -> None:
+        """Refuse a study of which no limb can be scored.
+
+        Parameters
+        ----------
+        read
+            Its pictures.
+        limbs
+            The limbs that were chosen on them.
+
+        Raises
+        ------
+        UnsuitableInput
+            The message says why.
+        """
         if not limbs:
             raise UnsuitableInput(f"no hand and no foot was found on {counted(len(read), 'picture')}")
         if all(chosen.reading.child for chosen in limbs):

@@ -27,6 +27,8 @@ class Source:
     patients: int | None = None  # None where they are not counted, as of simulated ones
     films: int | None = None
     share: float | None = None  # of what the part learned from, 0..1
+    layout: str = ""  # as `condyle train --layout`, of graded films
+    sets: tuple[float, ...] = ()  # shares of the patients for training, calibration and test
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _record(row: Mapping[str, Any]) -> PartRecord:
     return PartRecord(
         str(row["command"]),
         int(row["seed"]),
-        tuple(Source(**source) for source in row["sources"]),
+        tuple(Source(**{**source, "sets": tuple(source.get("sets", ()))}) for source in row["sources"]),
         tuple(str(remark) for remark in row["remarks"]),
     )
 
@@ -111,7 +113,7 @@ Shapes = dict[str, tuple[int, ...]]
 def problem(folder: Path, shipped: Path, files: tuple[str, ...]) -> str | None:
     """Why a folder cannot be used as a bundle, read from headers alone; None where it can.
 
-    Nothing in it is executed: weights are safetensors, arrays are read without pickle, the rest is JSON.
+    Nothing in it is executed: weights are safetensors, arrays are plain numbers, the rest is JSON.
 
     Parameters
     ----------
@@ -185,7 +187,7 @@ def _shapes(path: Path) -> tuple[Shapes, str]:
     except OSError as error:
         raise ValueError(f"{path.name} cannot be read: {error.strerror or error}") from error
     except (SafetensorError, zipfile.BadZipFile, ValueError) as error:  # also of JSON and of text that is no UTF-8
-        raise ValueError(f"{path.name} cannot be read: it is damaged or of another kind") from error
+        raise ValueError(f"{path.name} cannot be read: it is damaged, or of another kind") from error
 
 
 def _sizes(key: str, value: object) -> list[tuple[str, tuple[int, ...]]]:

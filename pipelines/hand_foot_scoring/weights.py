@@ -44,6 +44,7 @@ def save_network(network: nn.Module, path: Path) -> None:
     """Write the weights of one network; with a damage network goes the name of the loss that it was trained with."""
     metadata: dict[str, str] | None = {"loss": network.loss} if isinstance(network, Damage) else None
     save_file({name: value.detach().contiguous() for name, value in network.state_dict().items()}, str(path), metadata)
+    path.chmod(0o644)  # save_file leaves it to its owner, and the node may be another account
 
 
 def load_localiser(path: Path = BUNDLE / LOCALISER) -> Localiser:

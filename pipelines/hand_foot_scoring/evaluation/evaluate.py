@@ -13,11 +13,14 @@ from rich.console import Console
 from pipelines.hand_foot_scoring import BUNDLE
 from pipelines.hand_foot_scoring.calibration import POOLINGS
 from pipelines.hand_foot_scoring.evaluation.comparisons import compare_branches, compare_losses
-from pipelines.hand_foot_scoring.evaluation.real import evaluate_dream, evaluate_landmarks, evaluate_ram
+from pipelines.hand_foot_scoring.evaluation.real import evaluate_graded, evaluate_landmarks
 from pipelines.hand_foot_scoring.evaluation.simulated import evaluate_simulated
 from pipelines.hand_foot_scoring.evaluation.style import compare_styles
 from pipelines.hand_foot_scoring.evaluation.surrogate import BINS
 from pipelines.hand_foot_scoring.simulation.marked import OtherPicture
+from pipelines.hand_foot_scoring.training.data import layouts
+from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData
+from pipelines.hand_foot_scoring.training.data.graded_films import SETS, SHARES
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,10 +29,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data", type=Path, help="folder of real data; simulated patients if omitted")
     made.add_argument(
         "--layout",
-        choices=("landmarks", "ram-h1200", "ra2-dream"),
-        help="landmarks: hand-joints-rsna, hand-landmarks-dha, or pictures that Condyle has marks of (anywhere below "
-        "the folder); ram-h1200: one split; ra2-dream: table and JPEGs",
+        choices=layouts.LAYOUTS,
+        help=f"of --data. {layouts.HELP}",
     )
+    made.add_argument("--report", type=Path, help="folder to write pictures and a page to")
+    made.add_argument(
+        "--set",
+        choices=("all", *SETS),
+        help="of the graded films; else those kept apart when the bundle was trained on these data, or all",
+    )
+    made.add_argument("--sets", type=float, nargs=3, default=SHARES, metavar="SHARE", help="as in training")
     made.add_argument("--ablation", action="store_true", help="train every loss anew on the same simulated patients")
     made.add_argument(
         "--multi-task", action="store_true", help="train on crops, on the localiser's features, and on both"
@@ -67,8 +76,8 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         figures = _measured(options, console)
-    except (FileNotFoundError, OtherPicture) as error:
-        console.print(str(error), markup=False)
+    except (FileNotFoundError, OtherPicture, UnreadableData) as error:
+        console.print(str(error), markup=False, soft_wrap=True)
         return 2
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -78,10 +87,8 @@ def main(arguments: list[str]) -> int:
 def _measured(options: argparse.Namespace, console: Console) -> Any:
     if options.layout == "landmarks":
         return evaluate_landmarks(options, console)
-    if options.layout == "ram-h1200":
-        return evaluate_ram(options, console)
-    if options.layout == "ra2-dream":
-        return evaluate_dream(options, console)
+    if options.layout is not None:
+        return evaluate_graded(options, console)
     if options.style:
         return compare_styles(options, console)
     if options.ablation:

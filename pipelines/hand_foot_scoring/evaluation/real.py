@@ -1,28 +1,26 @@
-"""Real data in a known layout: landmarks, graded crops, graded patients."""
+"""Real data in a known layout: places of joints, graded films, films without grades."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from dicom_sr.words import counted
 from pipelines.hand_foot_scoring import LOCALISER, SHAPE, weights
-from pipelines.hand_foot_scoring.crops import normalised
-from pipelines.hand_foot_scoring.evaluation import agreement, landmarks, tables
-from pipelines.hand_foot_scoring.evaluation.surrogate import read_edges, surrogate
-from pipelines.hand_foot_scoring.heads import head_of
+from pipelines.hand_foot_scoring.evaluation import agreement, graded, landmarks
+from pipelines.hand_foot_scoring.evaluation.surrogate import read_edges
 from pipelines.hand_foot_scoring.localise import Finder
-from pipelines.hand_foot_scoring.reading import Reader, pooled
-from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Reading, Scored
+from pipelines.hand_foot_scoring.manifest import read_manifest
+from pipelines.hand_foot_scoring.reading import Reader
 from pipelines.hand_foot_scoring.shape import load_shapes
-from pipelines.hand_foot_scoring.sites import CLASS_OF
-from pipelines.hand_foot_scoring.weights import Trained
+from pipelines.hand_foot_scoring.training.data import layouts
+from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData
+from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm, GradedSet, SetName, divided
 
 
 def evaluate_landmarks(options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
@@ -50,63 +48,62 @@ def _summary_row(table: Table, name: str, use: str, limb: str, rows: list[landma
     table.add_row(name, use, limb, str(summary.sites), str(summary.found), f"{summary.within_4_percent:.1%}", *errors)
 
 
-def evaluate_ram(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Measure the damage network of a bundle on the graded crops of RAM-H1200."""
-    graded, left_out = tables.read_ram(options.data)
-    trained = weights.load(options.bundle)
-    pairs: dict[str, list[tuple[float, float]]] = {}
-    for crop in graded:
-        pairs.setdefault(crop.cell.kind, []).append((crop.grade, _expected(trained, crop)))
-    figures: dict[str, Any] = {"left_out": left_out}
-    for kind, values in pairs.items():
-        truth, score = np.array(values).T
-        figures[kind] = asdict(agreement.agreement(truth, score, 5 if kind == "erosion" else 4))
-        console.print(kind, figures[kind])
-    console.print(f"{left_out} grades were left out: this pipeline does not score their site, or their crop is missing")
-    return figures
-
-
-@torch.inference_mode()
-def _expected(trained: Trained, crop: tables.GradedCrop) -> float:
-    head = head_of(crop.cell)
-    image = torch.from_numpy(normalised(crop.image)[None, None])
-    raw = trained.damage(image, torch.tensor([CLASS_OF[crop.cell.limb, crop.cell.site]]))[head].numpy()
-    return float(trained.calibration.alone(head, raw)[0] @ np.arange(crop.cell.maximum + 1))
-
-
-def evaluate_dream(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Measure the whole pipeline on the graded patients of RA2-DREAM, over the cells that it could read.
+def evaluate_graded(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Measure a bundle on graded films.
 
     Raises
     ------
-    FileNotFoundError
-        If no joint of any picture could be read.
+    UnreadableData
+        If the data are not as they should be, or no film of the wanted set is there.
     """
+    read = layouts.read(options.layout, options.data, places=options.report is not None)
+    for remark in read.remarks:
+        console.print(remark, markup=False, highlight=False, soft_wrap=True)
+    films, which = _wanted(options, read)
+    if not films:
+        raise UnreadableData(f"{options.data}: no film is in the set {options.set!r}")
+    console.print(f"{which}: {counted(len(films), 'film')}", markup=False, highlight=False)
     reader = Reader(weights.load(options.bundle))
-    truth: dict[str, dict[str, NDArray[np.float64]]] = {}
-    score: dict[str, dict[str, NDArray[np.float64]]] = {}
-    unread = 0
-    for patient in tables.read_dream(options.data):
-        readings: dict[Cell, Reading] = {}
-        for (side, limb), path in patient.pictures.items():
-            for found in reader.read(tables.grey(path)):
-                if (found.limb.side, found.limb.part) == (side, limb):
-                    readings |= found.cells
-        readings = pooled(readings, reader.trained.calibration, options.pooling)
-        both = [c for c in CELLS if c in patient.grades and isinstance(readings.get(c), Scored)]
-        unread += len(patient.grades) - len(both)
-        if not both:
-            continue
-        kinds = {kind: [c for c in both if c.kind == kind] for kind in ("erosion", "narrowing")}
-        truth[patient.patient] = {k: np.array([patient.grades[c] for c in cells]) for k, cells in kinds.items()}
-        score[patient.patient] = {k: np.array([_score(readings[c]) for c in cells]) for k, cells in kinds.items()}
-    if not truth:
-        raise FileNotFoundError(f"no joint could be read on any picture in {options.data}")
-    figures = asdict(surrogate(truth, score, read_edges(options.bins)))
-    console.print("surrogate of the RA2-DREAM metrics, over cells that could be read:", figures)
-    return {"surrogate": figures, "patients": len(truth), "cells_not_read": unread}
+    done = graded.read_films(
+        films, reader, options.pooling, lambda n: console.print(f"{n} films read") if n % 50 == 0 else None
+    )
+    correlation = reader.trained.calibration.correlation(options.pooling)
+    figures = {"data": read.name, "set": which, **graded.figures(done, correlation, read_edges(options.bins))}
+    _print(figures, console)
+    return figures
 
 
-def _score(reading: Reading) -> float:
-    assert isinstance(reading, Scored)
-    return reading.expected
+def _wanted(options: argparse.Namespace, read: GradedSet) -> tuple[tuple[GradedFilm, ...], str]:
+    """The films to measure on: those kept apart when the bundle was trained, unless others are asked for."""
+    manifest = read_manifest(options.bundle)
+    trained = [
+        (record.seed, source.sets)
+        for record in (manifest.parts.values() if manifest is not None else ())
+        for source in record.sources
+        if source.layout == options.layout
+    ]
+    seed, shares = trained[0] if trained else (options.seed, tuple(options.sets))
+    chosen = options.set or ("test" if trained else "all")
+    if chosen == "all":
+        return read.films, "all films"
+    name = cast(SetName, chosen)
+    kept = divided(read.films, seed, shares)[name]
+    return kept, f"{name} set, divided with seed {seed}; --set all would measure on all {len(read.films)} films"
+
+
+def _print(figures: Mapping[str, Any], console: Console) -> None:
+    console.print(
+        f"{figures['read_cells']} of {figures['graded_cells']} graded cells were read, on"
+        f" {figures['films'] - figures['films_not_read']} of {figures['films']} films",
+        highlight=False,
+    )
+    for reason, count in figures["not_read"].items():
+        console.print(f"  not read: {count} x {reason}", markup=False, highlight=False, soft_wrap=True)
+    table = Table("head", "joints", *agreement.AGREEMENT_COLUMNS, title=str(figures["data"]))
+    for head, rows in figures["agreement"].items():
+        for name, row in rows.items():
+            table.add_row(head, name, *(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
+    console.print(table)
+    for key in ("calibration_error", "totals", "interval_coverage", "surrogate", "places", "erosions"):
+        if figures.get(key) is not None:
+            console.print(f"{key.replace('_', ' ')}: {figures[key]}", markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Fits the calibration of the grades on simulated patients, and says how well it holds for their totals."""
+"""Fits the calibration of the grades on held-out patients, and says how well it holds for their totals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipelines.hand_foot_scoring.calibration import (
     context,
     log_probabilities,
 )
-from pipelines.hand_foot_scoring.heads import MAXIMUM
+from pipelines.hand_foot_scoring.heads import MAXIMUM, hard_target
 from pipelines.hand_foot_scoring.scoring import INTERVAL_LEVEL, INTERVAL_SPREAD
 
 # How strongly the fit keeps the matrix near the identity, and bias and lean near zero.
@@ -59,7 +59,7 @@ class GradedJoints:
 def fit_calibration(
     logits: Mapping[str, NDArray[np.floating[Any]]], joints: Mapping[str, GradedJoints]
 ) -> GradeCalibration:
-    """Fit every map by penalised maximum likelihood on joints of simulated patients that no network learned from.
+    """Fit every map by penalised maximum likelihood on joints of patients that no network learned from.
 
     Parameters
     ----------
@@ -93,8 +93,8 @@ def _fit_maps(
 
 def _fit_map(logarithms: Array, around: Array, grades: Array) -> tuple[Rows, tuple[float, ...], Rows]:
     inputs, beside = torch.from_numpy(logarithms), torch.from_numpy(around)
-    target = torch.from_numpy(grades).long()
     size = logarithms.shape[1]
+    target = hard_target(torch.from_numpy(grades), size - 1)  # two readers' mean may lie between two grades
     identity = torch.eye(size, dtype=torch.float64)
     matrix = identity.clone().requires_grad_()
     bias = torch.zeros(size, dtype=torch.float64, requires_grad=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -45,6 +46,7 @@ def train_damage(
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     seen: NDArray[np.uint8] | None = None,
+    initial: Damage | None = None,
 ) -> Damage:
     """Train the damage network with one of the losses.
 
@@ -70,12 +72,17 @@ def train_damage(
         Where the state is stored, and found again by a training that was interrupted.
     seen
         The crops in several styles, from `style.views`, if they were made already.
+    initial
+        A network trained with the same loss that the training starts from; None: random weights.
     """
     if seen is None:
         seen = views(crops.images, VIEWS, seed)
     torch.manual_seed(seed)
     # half the time on a processor: channels beside one another, products of 16 bits
-    network = Damage(loss).to(device)
+    network = Damage(loss)
+    if initial is not None:
+        network.load_state_dict(initial.state_dict())
+    network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = epochs * (len(crops) // batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
@@ -180,6 +187,37 @@ def logits(network: Damage, crops: Crops) -> dict[str, NDArray[np.float32]]:
     return {head: raw[head][kept[head]] for head in MAXIMUM}
 
 
-def calibrate(network: Damage, crops: Crops) -> GradeCalibration:
-    """Fit the calibration on crops of simulated patients."""
-    return fit_calibration(logits(network, crops), joints(crops))
+# A head is calibrated on graded patients of a site from here on, else on simulated ones
+ENOUGH_JOINTS, ENOUGH_PATIENTS = 300, 10
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A calibration, and which heads were fitted on graded patients."""
+
+    calibration: GradeCalibration
+    on_graded: Mapping[str, int]  # head to the number of graded patients it was fitted on
+
+
+def calibrate(network: Damage, simulated: Crops, graded_crops: Crops | None = None) -> Calibrated:
+    """Fit the calibration on crops of patients that no network learned from.
+
+    Parameters
+    ----------
+    network
+        The damage network.
+    simulated
+        Crops of simulated patients.
+    graded_crops
+        Crops of graded patients: they take the place of the simulated ones in each head that has enough of them.
+    """
+    raw, rows = logits(network, simulated), joints(simulated)
+    on_graded: dict[str, int] = {}
+    if graded_crops is not None:
+        raw_graded, rows_graded = logits(network, graded_crops), joints(graded_crops)
+        for head, mine in rows_graded.items():
+            patients = len(np.unique(mine.patients))
+            if len(mine.grades) >= ENOUGH_JOINTS and patients >= ENOUGH_PATIENTS:
+                raw[head], rows[head] = raw_graded[head], mine
+                on_graded[head] = patients
+    return Calibrated(fit_calibration(raw, rows), on_graded)

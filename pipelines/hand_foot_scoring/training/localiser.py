@@ -1,4 +1,4 @@
-"""Trains the localiser on simulated films."""
+"""Trains the localiser on simulated films, and on a site's own where their joints are marked."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from pipelines.hand_foot_scoring.canvas import CANVAS, STRIDE, channels
 from pipelines.hand_foot_scoring.network import OTHER_POSE, POSES, Localiser
 from pipelines.hand_foot_scoring.simulation.films import Film, film, other_film, random_limb, random_view
 from pipelines.hand_foot_scoring.sites import CLASS_OF, Part
-from pipelines.hand_foot_scoring.training.mask import INNER, OUTER, class_mask
+from pipelines.hand_foot_scoring.training.graded_canvases import GradedCanvases
+from pipelines.hand_foot_scoring.training.mask import BACKGROUND, IGNORED, INNER, OUTER, class_mask
 from pipelines.lab.checkpoint import Checkpoint
 
 BACKGROUND_WEIGHT = 0.1  # of a background pixel in the mask loss: joints are 2 % of a film
 POSE_WEIGHT = 0.15
 HIGHEST_RATE = 3e-3
 KEPT_EVERY = 50  # batches from one kept state to the next
+GUESSED = 0.06  # radius round a guessed place within which nothing is learned, as a share of the canvas's height
 Sample = tuple[NDArray[np.float32], NDArray[np.int64], int]
 
 
@@ -59,17 +61,52 @@ def _encoded(picture: Film) -> Sample:
     return canvas, mask.astype(np.int64), pose
 
 
-class Samples(IterableDataset[Sample]):
-    """Fresh films without end; film `n` depends on the seed and `n` only."""
+def graded_sample(rng: np.random.Generator, graded: GradedCanvases) -> Sample:
+    """As `sample`, of a film of a site: nothing is learned where the place of a joint is only guessed."""
+    picture, guessed = graded.draw(rng)
+    canvas, mask, pose = _encoded(picture)
+    around = class_mask(
+        {
+            CLASS_OF[picture.part, name]: ((x + 0.5) / STRIDE - 0.5, (y + 0.5) / STRIDE - 0.5)
+            for name, (x, y) in picture.sites.items()
+            if name in guessed
+        },
+        mask.shape,
+        0.0,
+        GUESSED * mask.shape[0],
+    )
+    classes = [CLASS_OF[picture.part, name] for name in guessed]
+    unsure = np.isin(mask, classes) | ((mask == BACKGROUND) & (around != BACKGROUND))
+    return canvas, np.where(unsure, IGNORED, mask), pose
 
-    def __init__(self, seed: int, first: int = 0) -> None:
-        self.seed, self.first = seed, first
+
+class Samples(IterableDataset[Sample]):
+    """Fresh films without end; film `n` depends on the seed and `n` only, and on the graded ones where there are any.
+
+    Parameters
+    ----------
+    seed
+        Of the films.
+    first
+        Number of the first one.
+    graded
+        Films of a site that are shown among the simulated ones.
+    share
+        Of the films that are the site's.
+    """
+
+    def __init__(self, seed: int, first: int = 0, graded: GradedCanvases | None = None, share: float = 0.0) -> None:
+        self.seed, self.first, self.graded, self.share = seed, first, graded, share
 
     def __iter__(self) -> Iterator[Sample]:
         torch.set_num_threads(1)
         number = self.first
         while True:
-            yield sample(np.random.default_rng((self.seed, 1, number)))
+            rng = np.random.default_rng((self.seed, 1, number))
+            if self.graded is not None and np.random.default_rng((self.seed, 31, number)).random() < self.share:
+                yield graded_sample(rng, self.graded)
+            else:
+                yield sample(rng)
             number += 1
 
 
@@ -97,6 +134,9 @@ def train_localiser(
     report: Callable[[int, float], None] | None = None,
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
+    graded: GradedCanvases | None = None,
+    share: float = 0.0,
+    initial: Localiser | None = None,
 ) -> Localiser:
     """Train a localiser on fresh simulated films.
 
@@ -117,14 +157,23 @@ def train_localiser(
         Where torch computes.
     checkpoint
         Where the state is stored, and found again by a training that was interrupted.
+    graded
+        Films of a site whose joints are marked, shown among the simulated ones.
+    share
+        Of the films that are the site's, 0..1.
+    initial
+        A trained network that the training starts from; None: random weights.
     """
     torch.manual_seed(seed)
-    network = Localiser().to(device)
+    network = Localiser()
+    if initial is not None:
+        network.load_state_dict(initial.state_dict())
+    network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=HIGHEST_RATE, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps))
     first_step = 0 if checkpoint is None else checkpoint.resume(network=network, optimiser=optimiser, schedule=schedule)
-    films = Samples(seed, first_step * batch)
+    films = Samples(seed, first_step * batch, graded, share)
     loader = iter(DataLoader(films, batch_size=batch, num_workers=1, prefetch_factor=8))
     network.train()
     for step in range(first_step, steps):

@@ -13,19 +13,13 @@ from PIL import Image as Pillow
 
 from pipelines.hand_foot_scoring import BUNDLE, SHAPE, weights
 from pipelines.hand_foot_scoring.evaluation import evaluate
-from pipelines.hand_foot_scoring.evaluation.landmarks import (
-    RSNA_SITES,
-    SCORED_VIEWS,
-    Labelled,
-    measure,
-    read,
-    read_marked,
-    summarise,
-)
+from pipelines.hand_foot_scoring.evaluation.landmarks import SCORED_VIEWS, measure, read_marked, summarise
 from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Window
 from pipelines.hand_foot_scoring.shape import load_shapes
 from pipelines.hand_foot_scoring.simulation.marked import MarkedPicture, marked
 from pipelines.hand_foot_scoring.sites import FOOT_SITES, Part
+from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData
+from pipelines.hand_foot_scoring.training.data.landmark_tables import RSNA_SITES, Labelled, labelled
 
 
 def rsna_folder(folder: Path) -> Path:
@@ -48,7 +42,7 @@ def limb(part: Part, sites: Mapping[str, tuple[float, float]]) -> Limb:
 
 
 def test_the_table_of_15_joints_is_read_and_a_row_without_picture_is_left_out(tmp_path: Path) -> None:
-    (picture,) = read(rsna_folder(tmp_path))
+    (picture,) = labelled(rsna_folder(tmp_path))
     assert picture.name == "a.png"
     assert picture.image.shape == (40, 30)
     assert len(picture.sites) == 15
@@ -57,7 +51,7 @@ def test_the_table_of_15_joints_is_read_and_a_row_without_picture_is_left_out(tm
 
 
 def test_the_table_of_37_landmarks_is_read_with_millimetres(shared_data: Path) -> None:
-    pictures = {p.name: p for p in read(shared_data / "xray" / "hand-landmarks-dha")}
+    pictures = {p.name: p for p in labelled(shared_data / "xray" / "hand-landmarks-dha")}
     assert set(pictures) == {"3229", "5245", "7088"}
     first = pictures["3229"]
     assert first.sites["MCP3"] == (544.0, 1078.0)
@@ -67,8 +61,8 @@ def test_the_table_of_37_landmarks_is_read_with_millimetres(shared_data: Path) -
 
 
 def test_a_folder_without_a_table_says_so(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="neither"):
-        list(read(tmp_path))
+    with pytest.raises(UnreadableData, match="neither"):
+        list(labelled(tmp_path))
 
 
 def test_marked_pictures_below_a_folder_are_read_with_the_sites_that_are_scored(shared_data: Path) -> None:
@@ -122,7 +116,7 @@ def test_a_picture_that_only_has_the_name_of_a_marked_one_ends_the_command_with_
 
 
 def test_a_foot_is_measured_against_a_foot(tmp_path: Path) -> None:
-    (picture,) = read(rsna_folder(tmp_path))
+    (picture,) = labelled(rsna_folder(tmp_path))
     foot = replace(picture, part="foot")
     hand = limb("hand", picture.sites)
     assert {row.limb for row in measure(foot, (hand,))} == {None}
@@ -132,7 +126,7 @@ def test_a_foot_is_measured_against_a_foot(tmp_path: Path) -> None:
 
 
 def test_where_no_hand_is_found_every_site_counts_as_missed(tmp_path: Path) -> None:
-    (picture,) = read(rsna_folder(tmp_path))
+    (picture,) = labelled(rsna_folder(tmp_path))
     rows = measure(picture, ())
     assert {row.site for row in rows} == set(picture.sites)
     assert not any(row.found for row in rows)
@@ -171,7 +165,7 @@ def test_real_hands_are_found_by_the_command_as_the_yardstick_asks(
 
 def test_a_label_that_lies_elsewhere_is_not_found_by_looking_at_it(networks: None, shared_data: Path) -> None:
     """The measurement would notice a localiser that is wrong: labels moved by a tenth of the hand are all missed."""
-    picture = next(iter(read(shared_data / "xray" / "hand-landmarks-dha")))
+    picture = next(iter(labelled(shared_data / "xray" / "hand-landmarks-dha")))
     moved = {site: (x + 0.1 * picture.length, y) for site, (x, y) in picture.sites.items()}
     wrong = Labelled(picture.name, picture.image, moved, picture.length, picture.pixel_mm)
     rows = measure(wrong, Finder(weights.load_localiser(), load_shapes(BUNDLE / SHAPE)).find(picture.image))

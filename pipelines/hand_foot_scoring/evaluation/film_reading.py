@@ -1,0 +1,98 @@
+"""Picture files read as the node reads them: what was found on each, or why it is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import ImageReference
+from dicom_sr.series import Instance
+from pipelines.hand_foot_scoring import HandFootScoring, films
+from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES
+from pipelines.hand_foot_scoring.films import Film, LimbFilm
+from pipelines.hand_foot_scoring.reading import Reader
+from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Scored
+from pipelines.hand_foot_scoring.training.data.film_files import METAIMAGE, PICTURES, UnreadableData, grey
+
+LEGEND = "Squares: joints with erosion (E) and narrowing (J). Dashed: not evaluable."
+
+
+@dataclass(frozen=True)
+class FilmReading:
+    """One picture file."""
+
+    path: Path
+    film: Film | None  # None where its header rules it out, or it cannot be read
+    limbs: tuple[LimbFilm, ...]
+    refusal: str  # why the node gives it no score; "" where it gives one
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> str:
+        """Width and height, pixels."""
+        return "" if self.film is None else f"{self.film.array.shape[1]} x {self.film.array.shape[0]}"
+
+    @cached_property
+    def cells(self) -> Mapping[Cell, Reading]:
+        """Every cell of its limbs; none of a picture that is refused counts."""
+        return {} if self.refusal else films.readings(self.limbs)
+
+    @property
+    def total(self) -> float:
+        """Sum of the expected grades."""
+        return sum(reading.expected for reading in self.cells.values() if isinstance(reading, Scored))
+
+    @property
+    def scored(self) -> int:
+        """Number of cells with a grade."""
+        return sum(isinstance(reading, Scored) for reading in self.cells.values())
+
+    @property
+    def reasons(self) -> Mapping[str, int]:
+        """Why cells have no grade, with the number of each reason."""
+        return Counter(r.reason.value for r in self.cells.values() if isinstance(r, NotScored))
+
+    @property
+    def shown(self) -> str:
+        """What it was taken for, in words."""
+        return ", ".join(_limb_words(limb) for limb in self.limbs) or "nothing"
+
+
+def _limb_words(limb: LimbFilm) -> str:
+    part, side = limb.key
+    view = str(getattr(limb.reading.limb, "view", ""))
+    doubt = f" ({'; '.join(limb.contradictions)})" if limb.contradictions else ""
+    return f"{SIDE_NAMES[side]} {part}{f', {view} view' if view else ''}{doubt}"
+
+
+def read_file(path: Path, reader: Reader) -> FilmReading:
+    """Read one picture; the header of a DICOM file rules it out as in the node."""
+    try:
+        header = films.read_header(_header(path))
+        why_not = films.refusal(header)
+        if why_not is not None:
+            return FilmReading(path, None, (), why_not)
+        array = grey(path)
+    except (UnreadableData, UnsuitableInput) as error:
+        return FilmReading(path, None, (), str(error).removeprefix(f"{path}: "))
+    film = Film(ImageReference(path.name), np.asarray(array, np.float32), None, header, reader.read(array))
+    limbs, remarks = films.choose([film])
+    try:
+        HandFootScoring.refuse((film,), limbs)
+    except UnsuitableInput as error:
+        return FilmReading(path, film, limbs, str(error), remarks)
+    return FilmReading(path, film, limbs, "", remarks)
+
+
+def _header(path: Path) -> Dataset:
+    """The header of a DICOM file; of another picture one that says nothing."""
+    if path.suffix.lower() in (*PICTURES, *METAIMAGE):
+        return Dataset()
+    return Instance("", "", path).header()

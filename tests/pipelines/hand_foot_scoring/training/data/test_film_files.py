@@ -1,0 +1,55 @@
+"""Picture files of every kind that may hold a film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from PIL import Image as Pillow
+
+from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData, films_in, grey
+
+PICTURE = np.arange(12, dtype=np.uint16).reshape(3, 4) * 1000
+
+
+def test_a_picture_of_16_bits_keeps_its_grey_values(tmp_path: Path) -> None:
+    Pillow.fromarray(PICTURE).save(tmp_path / "a.png")
+    assert np.array_equal(grey(tmp_path / "a.png"), PICTURE)
+
+
+def test_a_metaimage_of_one_slice_is_a_picture_and_a_volume_is_none(tmp_path: Path) -> None:
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(PICTURE[None]), str(tmp_path / "a.mha"))
+    assert np.array_equal(grey(tmp_path / "a.mha"), PICTURE)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.stack([PICTURE] * 3)), str(tmp_path / "b.mha"))
+    with pytest.raises(UnreadableData, match=r"b\.mha: is no picture that can be read \(it has 3 dimensions\)"):
+        grey(tmp_path / "b.mha")
+
+
+def test_a_missing_file_and_a_damaged_one_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableData, match=r"gone\.png: there is no such file"):
+        grey(tmp_path / "gone.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(UnreadableData, match=r"bad\.png: is no picture that can be read"):
+        grey(tmp_path / "bad.png")
+    (tmp_path / "bad.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(UnreadableData, match=r"bad\.dcm: is no picture"):
+        grey(tmp_path / "bad.dcm")
+
+
+def test_a_dicom_film_that_is_stored_inverted_is_turned(shared_data: Path) -> None:
+    path = shared_data / "xray" / "extremity-nema-wg04-rg3" / "RG3_JLSN"
+    stored = pydicom.dcmread(path)
+    assert stored.PhotometricInterpretation == "MONOCHROME1"
+    film = grey(path)
+    assert film.shape == (1760, 1760)
+    assert np.ptp(film + stored.pixel_array) == 0
+
+
+def test_films_are_looked_for_below_a_folder_and_tables_are_none(tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir()
+    for name in ("b.PNG", "films.csv", "study/1", "study/2.dcm", ".hidden.png", "notes"):
+        (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM" if name == "study/1" else b"")
+    assert [path.name for path in films_in(tmp_path)] == ["b.PNG", "1", "2.dcm"]
