@@ -9,6 +9,7 @@ import numpy as np
 
 from pipelines.hand_foot_scoring.sites import FOOT_SITES, HAND_SITES, NO_EROSION, NO_NARROWING, Part
 
+WRIST_JOINTS = ("CMC3", "CMC4", "CMC5", "MULTNAV", "CAPNAVLUN", "RADCARP")
 SYMMETRY = 0.6  # chance that a site is as ill as that of the other side
 
 
@@ -79,6 +80,29 @@ def uniform_disease(part: Part, rng: np.random.Generator) -> Disease:
 LESION_RADIUS = {1: (1.0, 1.5), 2: (1.7, 2.3), 3: (2.7, 3.5), 5: (4.6, 6.0)}
 # share of the joint space that is left, by grade
 GAP_LEFT = {0: (0.9, 1.15), 1: (0.68, 0.82), 2: (0.48, 0.62), 3: (0.1, 0.38), 4: (-0.15, 0.0)}
+
+# A beam that does not pass along a joint space shows a healthy one narrower than it is; in the wrist it shows the bones
+# over each other. This share of the healthy joints of a film is seen so, with what is left of their space.
+OBLIQUE_SHARE = 0.4
+OBLIQUE_LEFT, OBLIQUE_LEFT_IN_WRIST = (0.5, 0.95), (-0.4, 0.95)
+
+
+def seen_space(site: str, grade: int, rng: np.random.Generator) -> float:
+    """How much of a joint space is seen on a film, as a share of the healthy one.
+
+    Parameters
+    ----------
+    site
+        Name of the site.
+    grade
+        Of narrowing.
+    rng
+        Draws it.
+    """
+    left = float(rng.uniform(*GAP_LEFT[grade]))
+    if grade == 0 and rng.random() < OBLIQUE_SHARE:
+        return left * float(rng.uniform(*(OBLIQUE_LEFT_IN_WRIST if site in WRIST_JOINTS else OBLIQUE_LEFT)))
+    return left
 
 
 def lesion_grades(grade: int, rng: np.random.Generator) -> list[int]:

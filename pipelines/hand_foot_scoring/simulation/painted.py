@@ -120,7 +120,7 @@ def random_build(disease: Disease, rng: np.random.Generator) -> Build:
     burden = min(1.0, float(np.mean(grades)) / 1.5) if grades else 0.0
     return Build(
         float(np.clip(rng.normal(1.0, 0.05), 0.88, 1.12)),
-        float(rng.uniform(0.85, 1.2)),
+        float(rng.uniform(0.72, 1.2)),
         burden * float(rng.uniform(0, 1)) if rng.random() < 0.6 else 0.0,
     )
 

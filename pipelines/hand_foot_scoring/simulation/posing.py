@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipelines.hand_foot_scoring.simulation.disease import GAP_LEFT, Disease
+from pipelines.hand_foot_scoring.simulation.disease import Disease, seen_space
 from pipelines.hand_foot_scoring.simulation.layers import CANVAS_MM, LEG, Canvas
 from pipelines.hand_foot_scoring.simulation.skeleton import Points
 from pipelines.hand_foot_scoring.sites import SITES, Part
@@ -406,7 +406,7 @@ def _lay_ray(
         half = 0.22 * _width_at(b, 0.1)
         seen_before = _space_of(a.outline, b.outline, end, b.base, half)
         normal = normal_space(name, seen_before * CANVAS_MM)
-        want = normal * build.gap * float(rng.uniform(*GAP_LEFT[disease.narrowing.get(name, 0)]))
+        want = normal * build.gap * seen_space(name, disease.narrowing.get(name, 0), rng)
         now = space_between(a.moved_outline, b.moved_outline, middle, towards, half)
         if np.isfinite(now):
             b.moved_base = b.moved_base + (want / CANVAS_MM - now) * towards
@@ -470,7 +470,7 @@ def _lay_wrist(pose: Pose, canvas: Canvas, disease: Disease, rng: np.random.Gene
         return (axis, normal * left / CANVAS_MM - base) if np.isfinite(base) else None
 
     def left(site: str) -> float:
-        return build.gap * float(rng.uniform(*GAP_LEFT[disease.narrowing.get(site, 0)]))
+        return build.gap * seen_space(site, disease.narrowing.get(site, 0), rng)
 
     shares = {site: left(site) for site in (*CMC, *CARPAL)}
     moved_rays: dict[int, Points] = {}
