@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -32,7 +32,7 @@ BORDER_MM = 1.5  # pictures have frames
 SHARE_MM = 2.0  # over which the amount of a bone is smoothed to carry it into an overlap
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BoneLayer:
     """What one bone adds to the radiograph."""
 
@@ -41,8 +41,14 @@ class BoneLayer:
     amount: Image  # grey values over the soft tissue, 0 outside of the bone
     smooth: Image  # the same without trabeculae
 
+    @property
+    def usual(self) -> float:
+        """What the bone mostly adds to the picture."""
+        there = self.smooth[self.smooth > 0.25 * self.smooth.max()]
+        return float(np.median(there)) if there.size else 0.0
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Canvas:
     """A marked radiograph as layers, upright as a left limb.
 
@@ -55,8 +61,15 @@ class Canvas:
     tissue: Image  # (H, W) the radiograph without bones, about 0..1
     bones: Mapping[str, BoneLayer]
     sites: Mapping[str, tuple[float, float]]
-    floor: float  # row below which the picture ends
+    # left, top, right, bottom of the picture on the canvas. Above and beside a whole limb there is air, which goes on
+    frame: tuple[float, float, float, float]
     air: float  # grey value beside the limb
+    donors: tuple[Canvas, ...] = ()  # others, whose bones may stand in for those of this one
+
+    @property
+    def whole(self) -> bool:
+        """Whether every site of the limb is on the picture."""
+        return all(site in self.sites for site in SITES[self.part])
 
     def recomposed(self) -> Image:
         """The radiograph again: the sum of the layers."""
@@ -102,6 +115,7 @@ def taken_apart(
     side: Side,
     sites: Mapping[str, tuple[float, float]],
     outlines: Mapping[str, Points],
+    covered: Sequence[Points] = (),
 ) -> Canvas:
     """The layers of a marked picture.
 
@@ -119,6 +133,8 @@ def taken_apart(
         (column, row) on the picture; they also say how the limb is turned.
     outlines
         Of each bone, (N, 2) column, row on the picture.
+    covered
+        Outlines (N, 2) on the picture of what does not belong to the limb; it is filled in from around.
     """
     mirror = np.array([-1.0 if side == "R" else 1.0, 1.0])
     angle, scale = lie(part, {site: (x * mirror[0], y) for site, (x, y) in sites.items()})
@@ -142,10 +158,10 @@ def taken_apart(
     image = np.asarray((image - low) / max(float(high - low), 1e-6), np.float32)
     border = np.minimum.reduce([x, y, picture.shape[1] - 1 - x, picture.shape[0] - 1 - y]) < BORDER_MM * scale
     image = filled(image, border, 4)
+    for outline in covered:
+        image = filled(image, inside_mm(outline @ back.T - corner, image.shape, CANVAS_MM) > -0.2, 1)
     shifted = {bone: points - corner for bone, points in upright.items()}
     tissue, bones = _layers(image, shifted)
-    low_x, high_x = np.quantile(np.concatenate(list(shifted.values()))[:, 0], (0.1, 0.9)).astype(int)
-    whole = np.flatnonzero((on_picture & ~border)[:, low_x : high_x + 1].mean(axis=1) > 0.85)
     return Canvas(
         name,
         part,
@@ -153,9 +169,23 @@ def taken_apart(
         _plain_background(tissue, shifted),
         bones,
         {site: tuple(np.array(point) @ back.T - corner) for site, point in sites.items()},
-        float(whole.max()) if len(whole) else float(height - 1),
+        _frame(on_picture & ~border, shifted, whole=len(sites) >= len(SITES[part])),
         float(np.quantile(image[on_picture], 0.08)),
     )
+
+
+def _frame(seen: NDArray[np.bool_], outlines: Mapping[str, Points], whole: bool) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of what is seen of the picture, no more than the bottom for a whole limb."""
+    points = np.concatenate(list(outlines.values()))
+    (left, right), (top, bottom) = (
+        np.clip(np.quantile(points[:, k], (0.1, 0.9)).astype(int), 0, seen.shape[1 - k] - 1) for k in (0, 1)
+    )
+    rows = np.flatnonzero(seen[:, left : right + 1].mean(axis=1) > 0.85)
+    columns = np.flatnonzero(seen[top : bottom + 1].mean(axis=0) > 0.85)
+    last = float(rows.max()) if len(rows) else float(seen.shape[0] - 1)
+    if whole or not len(rows) or not len(columns):
+        return (-np.inf, -np.inf, np.inf, last)
+    return (float(columns.min()), float(rows.min()), float(columns.max()), last)
 
 
 def inside_mm(outline: Points, shape: tuple[int, int], pixel_mm: float) -> Image:

@@ -39,7 +39,7 @@ REQUIRED = (
     "bones",
 )
 ROOT: Mapping[Part, str] = {"hand": "radius", "foot": "navicular"}  # where a limb's length ends
-OPTIONAL = ("tip", *ROOT.values(), "hand_length", "foot_length", "note")
+OPTIONAL = ("tip", *ROOT.values(), "hand_length", "foot_length", "note", "covered")
 # Sites of the simulated skeleton that are not scored but may be marked
 UNSCORED_SITES: Mapping[Part, tuple[str, ...]] = {
     "hand": tuple(f"DIP{n}" for n in (2, 3, 4, 5)),
@@ -93,6 +93,7 @@ class MarkedPicture:
     finding: str  # "healthy", "rheumatoid arthritis", ...
     sites: Mapping[str, Point]  # the points that the simulated skeleton has, as far as they can be made out
     bones: Mapping[str, NDArray[np.float64]]  # name to (N, 2) closed outline; empty where only sites are marked
+    covered: tuple[NDArray[np.float64], ...]  # outlines (N, 2) of what does not belong to the limb: arrows, fractures
     # Pixels from the bony tip of the middle finger to the middle of the radius's end, or from that of the great toe to
     # the back of the navicular, as in `sites.REACH_MM`; None where these are not marked
     length: float | None
@@ -131,6 +132,11 @@ class MarkedPicture:
 def marked(use: Use | None = None) -> tuple[MarkedPicture, ...]:
     """The marked pictures that may serve for a use, or all of them, in the order of their file names."""
     return tuple(picture for picture in _all(FOLDER) if use in (None, picture.use))
+
+
+def marked_parts() -> tuple[MarkedPicture, ...]:
+    """Marked pictures of a part of a limb, such as a wrist: joints to train on, but no limb that could be found."""
+    return _all(FOLDER / "parts")
 
 
 @cache
@@ -192,6 +198,7 @@ def _picture(content: Mapping[str, Any]) -> MarkedPicture:
         finding=content["finding"],
         sites=sites,
         bones=bones,
+        covered=tuple(_outline(points, "covered") for points in content.get("covered", [])),
         length=_length(content, bones, part),
     )
 

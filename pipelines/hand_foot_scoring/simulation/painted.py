@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from pipelines.hand_foot_scoring.simulation.lesions import (
     sclerosis,
     spur,
 )
-from pipelines.hand_foot_scoring.simulation.marked import marked
+from pipelines.hand_foot_scoring.simulation.marked import marked, marked_parts
 from pipelines.hand_foot_scoring.simulation.posing import (
     Build,
     Placed,
@@ -59,7 +59,7 @@ class PaintedFilm:
     narrowing: Mapping[str, int]
 
 
-def canvases(films: Path, part: Part) -> tuple[Canvas, ...]:
+def canvases(films: Path, part: Part, parts: bool = False) -> tuple[Canvas, ...]:
     """The marked pictures of a part that may be trained on, taken apart.
 
     Parameters
@@ -68,18 +68,24 @@ def canvases(films: Path, part: Part) -> tuple[Canvas, ...]:
         Folder below which the pictures lie; a picture that is not there is left out.
     part
         Hand or foot.
+    parts
+        Also pictures of a part of the limb, such as a wrist: for crops of joints, not to find limbs on.
     """
-    return _canvases(Path(films), part)
+    return _canvases(Path(films), part, parts)
 
 
 @cache
-def _canvases(films: Path, part: Part) -> tuple[Canvas, ...]:
+def _canvases(films: Path, part: Part, parts: bool) -> tuple[Canvas, ...]:
     found = []
-    for marks in marked("training"):
+    for marks in (*marked("training"), *marked_parts()):
         picture = marks.read(films) if marks.part == part and marks.view in ("pa", "dp") and marks.bones else None
         if picture is not None:
-            found.append(taken_apart(marks.name, picture, part, marks.side, marks.sites, marks.bones))
-    return tuple(found)
+            found.append(taken_apart(marks.name, picture, part, marks.side, marks.sites, marks.bones, marks.covered))
+    return tuple(
+        replace(canvas, donors=tuple(other for other in found if other is not canvas))
+        for canvas in found
+        if parts or canvas.whole
+    )
 
 
 def painted_film(
@@ -143,7 +149,7 @@ class _Painter:
         outlines = np.concatenate([bone.moved_outline for bone in pose.bones.values()])
         margin = FRAME_MM / CANVAS_MM
         low, high = outlines.min(axis=0) - margin, outlines.max(axis=0) + margin
-        high[1] = min(high[1], canvas.floor)
+        low, high = np.maximum(low, canvas.frame[:2]), np.minimum(high, canvas.frame[2:])
         self.corner = low
         width, height = np.ceil((high - low) / self.step).astype(int)
         self.shape = (int(height), int(width))
@@ -166,7 +172,7 @@ class _Painter:
         bites = self._bites()
         bone = np.zeros(self.shape, np.float32)
         for name, placed in self.pose.bones.items():
-            self._add(bone, placed, self.canvas.bones[placed.picture.layer], bites.get(name, []))
+            self._add(bone, placed, placed.picture.layer, bites.get(name, []))
         if bone_texture is not None and self.rng.random() < 0.5:
             bone *= 1 + float(self.rng.uniform(0.03, 0.15)) * bone_texture.texture(self.shape, self.mm, self.rng)
         self._thin_near_joints(bone)
@@ -192,7 +198,8 @@ class _Painter:
         if site not in sites:
             return "absent"
         x, y = sites[site]
-        if not (1 <= x < self.shape[1] - 1 and 1 <= y < self.shape[0] - 1):
+        room = 1.0 if self.canvas.whole else 0.38 * field_mm(site) / self.mm  # a joint is shown with what is beside it
+        if not (room <= x < self.shape[1] - room and room <= y < self.shape[0] - room):
             return "absent"
         return "covered" if site in self.pose.unreadable else "evaluable"
 
@@ -220,7 +227,7 @@ class _Painter:
         usual = float(np.median(amount[amount > 0.25 * amount.max()])) if bites and amount.max() > 0 else 0.0
         for bite in bites:
             amount = bitten(amount, bite, x, y, self.mm, usual)
-        out[top:bottom, left:right] += bone.density * self.thin * amount
+        out[top:bottom, left:right] += bone.density * bone.picture.gain * self.thin * amount
 
     def _local(self, bone: Placed, columns: Image, rows: Image) -> tuple[Image, Image]:
         """Along and across the bone, canvas pixels, of film pixels."""
@@ -388,7 +395,7 @@ class _Painter:
         points = np.column_stack((columns.ravel(), rows.ravel())) * self.step + self.corner
         source, vacated = tissue_source(self.pose, points)
         source = source.reshape(*rows.shape, 2)
-        source[..., 1] = np.minimum(source[..., 1], self.canvas.floor)
+        source[..., 1] = np.minimum(source[..., 1], self.canvas.frame[3])
         at = [_upsampled(source[..., k].astype(np.float32), self.shape) for k in (1, 0)]
         tissue = map_coordinates(self.canvas.tissue, at, order=1, mode="nearest", output=np.float32)
         gone = np.clip((vacated.reshape(rows.shape) - 2.5) / 4.0, 0, 1).astype(np.float32)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
 from pipelines.hand_foot_scoring.simulation.disease import Disease, seen_space
-from pipelines.hand_foot_scoring.simulation.layers import CANVAS_MM, LEG, Canvas
+from pipelines.hand_foot_scoring.simulation.layers import CANVAS_MM, LEG, BoneLayer, Canvas
 from pipelines.hand_foot_scoring.simulation.skeleton import Points
 from pipelines.hand_foot_scoring.sites import SITES, Part
 
@@ -37,7 +38,7 @@ FOLLOWS = {"triquetrum": ("lunate", 0.7), "pisiform": ("lunate", 0.7), "ulna": (
 class Picture:
     """Whose picture a bone is given, and how it is changed across the bone: people's bones differ."""
 
-    layer: str  # name of a bone of the canvas
+    layer: BoneLayer
     outline: Points
     base: Points
     axis: Points
@@ -46,6 +47,7 @@ class Picture:
     mirrored: bool = False
     profile: Points = field(default_factory=lambda: np.ones(6))  # width from base to end against the picture
     cortex: float = 1.0  # exponent of the distance from the axis: below 1 the walls are thicker
+    gain: float = 1.0  # brightness of the bone that it stands for against it
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Placed:
     axis: Points  # (2,) unit vector from the base to the other end
     length: float
     tubular: bool
+    layer: BoneLayer
     turn: float = 0.0  # radians, clockwise
     stretch: tuple[float, float] = (1.0, 1.0)  # across and along
     moved_base: Points = field(default_factory=lambda: np.zeros(2))
@@ -68,7 +71,7 @@ class Placed:
 
     def __post_init__(self) -> None:
         self.moved_base = self.base.copy()
-        self.picture = Picture(self.name, self.outline, self.base, self.axis, self.length)
+        self.picture = Picture(self.layer, self.outline, self.base, self.axis, self.length)
 
     @property
     def moved_axis(self) -> Points:
@@ -171,15 +174,22 @@ def placed(canvas: Canvas) -> dict[str, Placed]:
         if not tubular:
             reach = float(np.hypot(*(outline - middle).T).max())
             if name.startswith("sesamoid"):
-                out[name] = Placed(name, layer.outline, middle, up, reach, False, leader=_nearest(canvas, middle))
+                out[name] = Placed(
+                    name, layer.outline, middle, up, reach, False, layer, leader=_nearest(canvas, middle)
+                )
                 continue
-            out[name] = Placed(name, layer.outline, middle, up, reach, False)
+            out[name] = Placed(name, layer.outline, middle, up, reach, False, layer)
             continue
         away = outline - middle
-        axis = np.linalg.svd(away, full_matrices=False)[2][0]
+        _, spread, axes = np.linalg.svd(away, full_matrices=False)
+        axis = axes[0]
         towards = -up if name in ("radius", "ulna") else up
         if name.endswith(" 1") and canvas.part == "hand":
             towards = np.array([0.64, -0.77])  # the thumb lies aslant
+        if not canvas.whole and spread[0] < 1.9 * spread[1]:  # little of the shaft is on the picture
+            axis = towards
+        if canvas.part == "foot" and "phalanx" in name and spread[0] < 1.6 * spread[1]:  # toes are as wide as long
+            axis = _ray_direction(canvas, name)
         axis = axis if axis @ towards >= 0 else -axis
         along = away @ axis
         across = away @ np.array([-axis[1], axis[0]])
@@ -192,8 +202,17 @@ def placed(canvas: Canvas) -> dict[str, Placed]:
         if name in ("radius", "ulna"):
             top = base + (end - start) * axis
         length = float(np.hypot(*(top - base)))
-        out[name] = Placed(name, layer.outline, base, (top - base) / length, length, True)
+        out[name] = Placed(name, layer.outline, base, (top - base) / length, length, True, layer)
     return out
+
+
+def _ray_direction(canvas: Canvas, name: str) -> Points:
+    """(2,) unit vector along a ray at one of its bones, from the bone before it to the one after it."""
+    ray = name.rpartition(" ")[2]
+    chain = [other for kind in CHAIN if (other := f"{kind} {ray}") in canvas.bones]
+    at = chain.index(name)
+    first, last = (canvas.bones[chain[k]].outline.mean(axis=0) for k in (max(0, at - 1), min(len(chain) - 1, at + 1)))
+    return np.asarray((last - first) / max(float(np.hypot(*(last - first))), 1e-6))
 
 
 def _nearest(canvas: Canvas, point: Points) -> str | None:
@@ -298,9 +317,9 @@ def random_pose(canvas: Canvas, disease: Disease, rng: np.random.Generator, buil
         bone.stretch = (across, along)
         if bone.tubular:
             bone.bend = float(rng.normal(0, 0.01)) * bone.length
-            bone.picture = _random_picture(bone, bones, canvas.part, rng)
             bone.ripple = _ripple(rng, 0.10 / CANVAS_MM)
         bone.density = float(rng.normal(1.0, 0.05))
+        bone.picture = _random_picture(bone, bones, canvas, rng)
     _turn_rays(pose, canvas.part, rng, build)
     for ray, chain in chains.items():
         _lay_ray(pose, canvas, ray, chain, disease, rng, build)
@@ -315,17 +334,24 @@ def random_pose(canvas: Canvas, disease: Disease, rng: np.random.Generator, buil
     return pose
 
 
-def _random_picture(bone: Placed, bones: Mapping[str, Placed], part: Part, rng: np.random.Generator) -> Picture:
-    """The bone's own picture, or that of a neighbour of its kind, with other widths and walls."""
+def _random_picture(bone: Placed, bones: Mapping[str, Placed], canvas: Canvas, rng: np.random.Generator) -> Picture:
+    """The bone's own picture, or that of the same bone of another or of a neighbour of its kind, of another build."""
     kind, _, ray = bone.name.rpartition(" ")
     other = bone
-    if kind.endswith("phalanx") and ray not in ("", "1") and rng.random() < 0.3:
+    if canvas.donors and bone.name not in ("radius", "ulna", *LEG) and bone.leader is None and rng.random() < 0.35:
+        donor = canvas.donors[int(rng.integers(len(canvas.donors)))]
+        if bone.name in donor.bones and (donor.whole or not bone.tubular):
+            other = _placed_once(donor)[bone.name]
+    elif kind.endswith("phalanx") and ray not in ("", "1") and rng.random() < 0.3:
         names = [name for name in bones if name.startswith(kind) and not name.endswith(" 1")]
         other = bones[str(rng.choice(names))]
+    gain = bone.layer.usual / max(other.layer.usual, 1e-3)
+    if not bone.tubular:
+        return Picture(other.layer, other.outline, other.base, other.axis, bone.length, gain=gain)
     wide = _width_at(other, 0.5) / _width_at(bone, 0.5)
-    profile = np.exp(rng.normal(0, 0.035, 6))
+    profile = np.exp(rng.normal(0, 0.05, 6))
     return Picture(
-        other.name,
+        other.layer,
         other.outline,
         other.base,
         other.axis,
@@ -334,7 +360,13 @@ def _random_picture(bone: Placed, bones: Mapping[str, Placed], part: Part, rng: 
         kind.endswith("phalanx") and bool(rng.random() < 0.25),
         profile if bone.name not in ("radius", "ulna") else np.ones(6),
         float(np.exp(rng.normal(0, 0.13))) if kind.endswith(("phalanx", "carpal", "tarsal")) else 1.0,
+        gain,
     )
+
+
+@lru_cache(maxsize=8)
+def _placed_once(canvas: Canvas) -> dict[str, Placed]:
+    return placed(canvas)
 
 
 def _ripple(rng: np.random.Generator, spread: float) -> Points:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from pipelines.hand_foot_scoring.simulation.marked import FOLDER, OtherPicture, marked, read_marks
+from pipelines.hand_foot_scoring.simulation.marked import FOLDER, OtherPicture, marked, marked_parts, read_marks
 from pipelines.hand_foot_scoring.sites import SITES
 
 FINGER = [[0, 0], [4, 0], [4, 9], [0, 9]]
@@ -128,3 +128,17 @@ def test_only_pictures_whose_licence_allows_it_are_marked_for_training(picture: 
     assert picture.licence.startswith(("CC0", "CC BY 4.0", "CC BY 3.0"))
     if picture.view in ("pa", "dp"):
         assert set(picture.sites) >= set(SITES[picture.part])
+
+
+def test_a_part_of_a_limb_is_for_training_and_is_not_among_the_limbs() -> None:
+    parts = marked_parts()
+    assert parts
+    for part in parts:
+        assert part.use == "training"
+        assert part.name not in {limb.name for limb in marked()}
+        assert part.bones
+
+
+def test_what_does_not_belong_to_the_limb_is_marked_too(tmp_path: Path) -> None:
+    assert [outline.shape for outline in read_marks(marks(tmp_path, covered=[FINGER])).covered] == [(4, 2)]
+    assert read_marks(marks(tmp_path)).covered == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,30 @@ def test_crops_carry_the_grades_that_a_site_has(foot_canvas: Canvas, hand_canvas
         assert len(stacked([(*row, 0) for row in rows])) == len(rows)
 
 
+def test_bones_of_another_limb_stand_in_for_some_without_closing_a_space(hand_canvas: Canvas) -> None:
+    other = replace(hand_canvas, bones={name: hand_canvas.bones[name] for name in ("scaphoid", "lunate", "capitate")})
+    given = replace(hand_canvas, donors=(other,))
+    first, plain = film(given, Disease(), 3), film(hand_canvas, Disease(), 3)
+    assert set(first.sites) == set(plain.sites)
+    assert abs(float(first.image.mean()) - float(plain.image.mean())) < 0.05
+
+
+def test_a_joint_at_the_border_of_a_part_of_a_limb_is_not_shown(hand_canvas: Canvas) -> None:
+    x, y = hand_canvas.sites["LUN"]
+    wrist = replace(
+        hand_canvas,
+        sites={site: hand_canvas.sites[site] for site in ("LUN", "NAV", "RAD", "CAPNAVLUN", "CMC3")},
+        frame=(x - 90, y - 90, x + 90, y + 90),
+    )
+    made = film(wrist, Disease(), 0)
+    assert made.states["LUN"] == "evaluable"
+    assert made.states["CMC3"] == "absent"
+    assert made.states["MCP3"] == "absent"
+    rows = list(crops_of(made, np.random.default_rng(0)))
+    assert {row[1] for row in rows} == {CLASS_OF["hand", s] for s, state in made.states.items() if state != "absent"}
+
+
 def test_without_pictures_there_is_no_canvas(tmp_path: Path) -> None:
     assert canvases(tmp_path, "hand") == ()
     assert canvases(tmp_path, "foot") == ()
+    assert canvases(tmp_path, "hand", parts=True) == ()
