@@ -13,7 +13,7 @@ from rich.console import Console
 from pipelines.hand_foot_scoring import BUNDLE
 from pipelines.hand_foot_scoring.calibration import POOLINGS
 from pipelines.hand_foot_scoring.evaluation.comparisons import compare_branches, compare_losses
-from pipelines.hand_foot_scoring.evaluation.real import evaluate_graded, evaluate_landmarks
+from pipelines.hand_foot_scoring.evaluation.real import evaluate_films, evaluate_graded, evaluate_landmarks
 from pipelines.hand_foot_scoring.evaluation.simulated import evaluate_simulated
 from pipelines.hand_foot_scoring.evaluation.style import compare_styles
 from pipelines.hand_foot_scoring.evaluation.surrogate import BINS
@@ -29,8 +29,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data", type=Path, help="folder of real data; simulated patients if omitted")
     made.add_argument(
         "--layout",
-        choices=layouts.LAYOUTS,
-        help=f"of --data. {layouts.HELP}",
+        choices=(*layouts.LAYOUTS, "films"),
+        help=f"of --data. {layouts.HELP}; films: any pictures, without anything to hold the readings against",
     )
     made.add_argument("--report", type=Path, help="folder to write pictures and a page to")
     made.add_argument(
@@ -87,6 +87,8 @@ def main(arguments: list[str]) -> int:
 def _measured(options: argparse.Namespace, console: Console) -> Any:
     if options.layout == "landmarks":
         return evaluate_landmarks(options, console)
+    if options.layout == "films":
+        return evaluate_films(options, console)
     if options.layout is not None:
         return evaluate_graded(options, console)
     if options.style:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES
 from pipelines.hand_foot_scoring.films import Film, LimbFilm
 from pipelines.hand_foot_scoring.reading import Reader
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Scored
-from pipelines.hand_foot_scoring.training.data.film_files import METAIMAGE, PICTURES, UnreadableData, grey
+from pipelines.hand_foot_scoring.training.data.film_files import METAIMAGE, PICTURES, Image, UnreadableData, grey
 
 LEGEND = "Squares: joints with erosion (E) and narrowing (J). Dashed: not evaluable."
 
@@ -33,6 +33,21 @@ class FilmReading:
     limbs: tuple[LimbFilm, ...]
     refusal: str  # why the node gives it no score; "" where it gives one
     remarks: tuple[str, ...] = ()
+
+    def without_pixels(self) -> FilmReading:
+        """The same without the picture, of which a thousand would not fit into memory."""
+        if self.film is None:
+            return self
+        return self._with(np.broadcast_to(np.float32(0), self.film.array.shape))
+
+    def with_pixels(self) -> FilmReading:
+        """The same with the picture, read again."""
+        return self if self.film is None else self._with(grey(self.path))
+
+    def _with(self, array: Image) -> FilmReading:
+        assert self.film is not None
+        film = replace(self.film, array=array)
+        return replace(self, film=film, limbs=tuple(replace(limb, film=film) for limb in self.limbs))
 
     @property
     def size(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,10 @@ class ReadFilm:
     reading: FilmReading | None  # None of a film that is there as crops only
     cells: Mapping[Cell, Reading]  # of the graded limb
     why_not: str = ""  # why none of them has a grade
+
+    def with_pixels(self) -> ReadFilm:
+        """The same with the picture, which is not kept while films are read."""
+        return self if self.reading is None else replace(self, reading=self.reading.with_pixels())
 
     @property
     def limb(self) -> LimbFilm | None:
@@ -90,9 +94,7 @@ def read_films(
         for one in study:
             together |= one.cells
         changed = pooled(together, reader.trained.calibration, pooling)
-        result += [
-            ReadFilm(one.film, one.reading, {cell: changed[cell] for cell in one.cells}, one.why_not) for one in study
-        ]
+        result += [replace(one, cells={cell: changed[cell] for cell in one.cells}) for one in study]
     return result
 
 
@@ -100,7 +102,7 @@ def _read_film(film: GradedFilm, reader: Reader) -> ReadFilm:
     reading = read_file(film.picture, reader)
     cells = {c: r for c, r in reading.cells.items() if (c.limb, c.side) == (film.part, film.side)}
     why_not = reading.refusal or ("" if cells else f"taken for {reading.shown}")
-    return ReadFilm(film, reading, cells, why_not)
+    return ReadFilm(film, reading.without_pixels(), cells, why_not)
 
 
 @torch.inference_mode()

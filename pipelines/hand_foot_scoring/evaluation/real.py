@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, cast
 
 from rich.console import Console
 from rich.table import Table
 
 from dicom_sr.words import counted
-from pipelines.hand_foot_scoring import LOCALISER, SHAPE, weights
-from pipelines.hand_foot_scoring.evaluation import agreement, graded, landmarks
+from pipelines.hand_foot_scoring import LOCALISER, SHAPE, TRAINED_ON, weights
+from pipelines.hand_foot_scoring.evaluation import agreement, graded, graded_report, landmarks
+from pipelines.hand_foot_scoring.evaluation.film_reading import FilmReading, read_file
+from pipelines.hand_foot_scoring.evaluation.film_table import HEADING, FilmsReport
+from pipelines.hand_foot_scoring.evaluation.film_table import row as film_row
 from pipelines.hand_foot_scoring.evaluation.surrogate import read_edges
 from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.manifest import read_manifest
 from pipelines.hand_foot_scoring.reading import Reader
 from pipelines.hand_foot_scoring.shape import load_shapes
 from pipelines.hand_foot_scoring.training.data import layouts
-from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData
+from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData, films_in
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm, GradedSet, SetName, divided
 
 
@@ -70,7 +74,51 @@ def evaluate_graded(options: argparse.Namespace, console: Console) -> dict[str, 
     correlation = reader.trained.calibration.correlation(options.pooling)
     figures = {"data": read.name, "set": which, **graded.figures(done, correlation, read_edges(options.bins))}
     _print(figures, console)
+    if options.report is not None:
+        page = graded_report.write(options.report, done, figures, correlation, _trained_on(options.bundle))
+        console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
     return figures
+
+
+def evaluate_films(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Read every film below a folder: what was found on each, without anything to hold it against.
+
+    With `--report FOLDER` it writes contact sheets, a page, and `films.csv`: a table of the readings in the layout
+    "own", for readers to correct.
+
+    Raises
+    ------
+    UnreadableData
+        If there is no picture in the folder.
+    """
+    paths = films_in(options.data)
+    if not paths:
+        raise UnreadableData(f"{options.data} holds no picture (PNG, JPEG, BMP, TIFF, MetaImage, DICOM)")
+    reader = Reader(weights.load(options.bundle))
+    report = None if options.report is None else FilmsReport(options.report, options.data, _trained_on(options.bundle))
+    rows = []
+    for path in paths:
+        one = read_file(path, reader)
+        rows.append(film_row(one, options.data))
+        console.print(": ".join((rows[-1][0], _line(one))), markup=False, highlight=False, soft_wrap=True)
+        if report is not None:
+            report.add(one)
+    if report is not None:
+        console.print(f"report: {report.write()}", markup=False, highlight=False, soft_wrap=True)
+    return {"films": [dict(zip(HEADING, row, strict=True)) for row in rows]}
+
+
+def _line(one: FilmReading) -> str:
+    """What was found on a film, in a line."""
+    if one.refusal:
+        return f"taken for {one.shown}; {one.refusal}" if one.limbs else one.refusal
+    missing = "".join(f"; {count} x {reason}" for reason, count in one.reasons.items())
+    return f"{one.shown}, total {one.total:.1f}, {one.scored} of {len(one.cells)} cells scored{missing}"
+
+
+def _trained_on(bundle: Path) -> str:
+    manifest = read_manifest(bundle)
+    return TRAINED_ON if manifest is None else manifest.trained_on
 
 
 def _wanted(options: argparse.Namespace, read: GradedSet) -> tuple[tuple[GradedFilm, ...], str]:

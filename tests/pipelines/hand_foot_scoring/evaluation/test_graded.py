@@ -110,6 +110,26 @@ def test_the_command_measures_on_films_of_a_site(networks: None, tmp_path: Path)
     assert set(figures["agreement"]) == {"hand_erosion", "foot_erosion", "narrowing"}  # type: ignore[call-overload]
 
 
+def test_the_report_has_every_picture_and_table(networks: None, tmp_path: Path) -> None:
+    own_films(tmp_path / "own", {"A": [("hand", "L"), ("foot", "R")], "B": [("hand", "R")]})
+    measured(tmp_path, tmp_path / "own", "own", "--report", str(tmp_path / "report"))
+    heads = ("hand_erosion", "foot_erosion", "narrowing")
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "index.html",
+        "bland_altman.png",
+        *(f"confusion_{head}.png" for head in heads),
+        *(f"reliability_{head}.png" for head in heads),
+        "worst_films.png",
+        "worst_cells.png",
+        "agreement.csv",
+        "films_read.csv",
+        "not_read.csv",
+    }
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert page.count("data:image/png") == 9
+    assert "trained on simulated radiographs" in page
+
+
 def test_a_bundle_is_measured_on_the_patients_that_were_kept_apart(
     networks: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

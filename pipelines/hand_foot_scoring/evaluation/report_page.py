@@ -1,0 +1,100 @@
+"""The report of an evaluation: pictures as PNG files, and one page that holds them all."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+PAGE = "index.html"
+FULL = 40_000_000  # bytes of pictures in a page; further ones are shown from their files
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; background: #0d1014; color: #e9eef3; margin: 2rem auto; max-width: 1400px;
+  padding: 0 1rem }
+h1 { font-size: 1.6rem } h2 { font-size: 1.25rem; margin-top: 2.5rem }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .3rem .8rem; text-align: left; border-bottom: 1px solid #3a4450; vertical-align: top }
+th { color: #a4b1be; font-weight: 600 } p.note { color: #a4b1be; max-width: 60rem }
+img { max-width: 100%; display: block; margin: 1rem 0 }
+"""
+
+
+@dataclass
+class Report:
+    """A page under construction, in a folder."""
+
+    folder: Path
+    title: str
+    _parts: list[str] = field(default_factory=list)
+    _bytes: int = 0  # of the pictures
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def heading(self, text: str) -> None:
+        """A heading."""
+        self._parts.append(f"<h2>{escape(text)}</h2>")
+
+    def note(self, *sentences: str) -> None:
+        """A paragraph."""
+        self._parts.append(f'<p class="note">{escape(" ".join(sentences))}</p>')
+
+    def table(self, heading: Sequence[str], rows: Sequence[Sequence[object]], name: str = "") -> None:
+        """A table; with a name it is written to ``<name>.csv`` too."""
+        head = "".join(f"<th>{escape(text)}</th>" for text in heading)
+        body = "".join("<tr>" + "".join(f"<td>{escape(_text(v))}</td>" for v in row) + "</tr>" for row in rows)
+        self._parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        if name:
+            with (self.folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.writer(stream)
+                writer.writerow(heading)
+                writer.writerows([[_text(value) for value in row] for row in rows])
+
+    def figures(self, values: Mapping[str, object]) -> None:
+        """Names and values, one a row."""
+        self.table(("", "value"), [(name.replace("_", " "), value) for name, value in values.items()])
+
+    def picture(self, name: str, image: Image.Image, described: str) -> None:
+        """A picture, written to ``<name>.png`` and into the page; into a page that is full, only its address.
+
+        Parameters
+        ----------
+        name
+            Of the file.
+        image
+            The picture.
+        described
+            What it shows, for those who do not see it.
+        """
+        stream = io.BytesIO()
+        image.save(stream, "PNG", optimize=True)
+        (self.folder / f"{name}.png").write_bytes(stream.getvalue())
+        self._bytes += len(stream.getvalue())
+        source = f"{name}.png"
+        if self._bytes <= FULL:
+            source = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+        self._parts.append(f'<img src="{source}" alt="{escape(described)}" loading="lazy">')
+
+    def write(self) -> Path:
+        """Write the page; unless it is full, it needs no other file."""
+        path = self.folder / PAGE
+        path.write_text(
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(self.title)}</title>'
+            f"<style>{_STYLE}</style></head>\n<body><h1>{escape(self.title)}</h1>\n"
+            + "\n".join(self._parts)
+            + "\n</body></html>\n",
+            encoding="utf-8",
+        )
+        return path
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
