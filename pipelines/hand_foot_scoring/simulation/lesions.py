@@ -241,6 +241,17 @@ def healthy_marks(end: BoneEnd, length: float, scale: float, rng: np.random.Gene
         radius = scale * float(rng.uniform(0.6, 1.6))
         where = end.at(float(rng.uniform(0.4, 1.5)) * end.half, float(rng.uniform(-0.45, 0.45)) * end.half)
         marks.append(Bite(where, (radius, radius), 0.0, float(rng.uniform(0.05, 0.2)), none, 0, 0.9))
+    if end.head and rng.random() < 0.35:  # the hollow at the side of a head, where its ligament is held
+        side = float(rng.choice([-1.0, 1.0]))
+        depth = end.half * float(rng.uniform(0.9, 1.8))
+        where = end.at(depth, side * end.border(depth, side) * float(rng.uniform(0.7, 1.0)))
+        along = float(np.arctan2(end.outwards[1], end.outwards[0]))
+        radii = (scale * float(rng.uniform(1.2, 2.8)), scale * float(rng.uniform(0.7, 1.4)))
+        marks.append(Bite(where, radii, along, float(rng.uniform(0.08, 0.3)), none, 0, 0.95))
+    if end.head and rng.random() < 0.06:  # a sesamoid seen over the head
+        where = end.at(end.half * float(rng.uniform(0.2, 1.2)), float(rng.uniform(-0.8, 0.8)) * end.half)
+        radii = (scale * float(rng.uniform(1.2, 2.4)), scale * float(rng.uniform(1.0, 1.8)))
+        marks.append(Bite(where, radii, float(rng.uniform(0, 3)), -float(rng.uniform(0.15, 0.5)), none, 0, 0.35))
     if rng.random() < 0.1:  # the plate is denser in some
         marks.append(sclerosis(end, float(rng.uniform(0, 0.15)), scale))
     if rng.random() < 0.05:  # a small spur

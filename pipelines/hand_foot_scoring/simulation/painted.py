@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 from pipelines.hand_foot_scoring.crops import CROP, field_mm
 from pipelines.hand_foot_scoring.heads import STATES
 from pipelines.hand_foot_scoring.localise import Pyramid, Window
+from pipelines.hand_foot_scoring.simulation.accessories import ring, wire, with_plaster, with_plates
 from pipelines.hand_foot_scoring.simulation.crops import NONE, OFF_MM, STORED
 from pipelines.hand_foot_scoring.simulation.disease import Disease, lesion_grades
 from pipelines.hand_foot_scoring.simulation.layers import CANVAS_MM, BoneLayer, Canvas, lie, taken_apart
@@ -26,18 +27,20 @@ from pipelines.hand_foot_scoring.simulation.lesions import (
     sclerosis,
     spur,
 )
+from pipelines.hand_foot_scoring.simulation.limb_builder import implant
 from pipelines.hand_foot_scoring.simulation.marked import marked, marked_parts
 from pipelines.hand_foot_scoring.simulation.posing import (
     Build,
     Placed,
     Pose,
+    amputated,
     joint_bones,
     random_pose,
     tissue_source,
 )
 from pipelines.hand_foot_scoring.simulation.processing import processed
 from pipelines.hand_foot_scoring.simulation.radiograph import Image, grain
-from pipelines.hand_foot_scoring.simulation.skeleton import Points, State
+from pipelines.hand_foot_scoring.simulation.skeleton import Plate, Points, State
 from pipelines.hand_foot_scoring.simulation.trabeculae import Trabeculae
 from pipelines.hand_foot_scoring.sites import CLASS_OF, NO_EROSION, NO_NARROWING, SITES, Part
 
@@ -95,6 +98,7 @@ def painted_film(
     *,
     build: Build | None = None,
     process: bool = True,
+    odd: bool = True,
     bone_texture: Trabeculae | None = None,
 ) -> PaintedFilm:
     """A new film of a marked limb: another build, another pose, and the damage that is asked for.
@@ -111,13 +115,18 @@ def painted_film(
         Size, spaces and deformity; random if None.
     process
         Whether the film is relit and processed as by another maker, with noise.
+    odd
+        Whether amputations, implants, rings, wires and plaster may occur.
     bone_texture
         Trabeculae of other bone, which are laid over those of the picture in half of the films.
     """
     pose_rng, lesion_rng, look_rng = rng.spawn(3)
     build = build or random_build(disease, pose_rng)
     pose = random_pose(canvas, disease, pose_rng, build)
-    return _Painter(canvas, pose, disease, build, lesion_rng, look_rng).film(process, bone_texture)
+    painter = _Painter(canvas, pose, disease, build, lesion_rng, look_rng)
+    if odd:
+        painter.make_odd()
+    return painter.film(process, bone_texture)
 
 
 def random_build(disease: Disease, rng: np.random.Generator) -> Build:
@@ -153,10 +162,54 @@ class _Painter:
         self.corner = low
         width, height = np.ceil((high - low) / self.step).astype(int)
         self.shape = (int(height), int(width))
+        self.states: dict[str, State] = {}  # of sites that are not simply seen
+        self.plates: list[Plate] = []
+        self.plaster: tuple[float, float] | None = None
         self.osteopenia = float(rng.uniform(0.1, 0.5)) if rng.random() < 0.15 + 0.35 * build.deformity else 0.0
         # how strongly trabeculae show; thin bone is coarse
         self.coarseness = float(np.clip(rng.normal(1.0, 0.3), 0.4, 1.8)) + 0.8 * self.osteopenia
         self.thin = float(rng.uniform(0.6, 1.0)) if rng.random() < 0.3 else float(rng.uniform(0.9, 1.15))
+
+    def make_odd(self) -> None:
+        """Draw what some limbs have besides disease: a lost finger, implants, rings, wires, plaster."""
+        rng, part = self.rng, self.canvas.part
+        if rng.random() < 0.04 and self.canvas.whole:
+            self.states |= dict.fromkeys(amputated(self.pose, part, rng), "absent")
+        places = {site: self.to_film(np.array([point]))[0] * self.mm for site, point in self.pose.sites.items()}
+        for site in places:
+            if site.startswith(("MCP", "PIP", "MTP")) and site not in self.states and rng.random() < 0.012:
+                half = (7.0 if part == "hand" else 9.0) * self.scale
+                x, y = places[site]
+                out = self.pose.axes.get(site, (0.0, -1.0))
+                along = float(np.arctan2(out[0], -out[1]))
+                self.plates += [replace(p, angle=p.angle + along) for p in implant((float(x), float(y)), half, rng)]
+                self.states[site] = "prosthesis"
+        fingers = [n for n in ("proximal phalanx 4", "proximal phalanx 3") if n in self.pose.bones]
+        if part == "hand" and fingers and rng.random() < 0.08:
+            name = str(rng.choice(fingers))
+            if name not in self.pose.lost:
+                bone = self.pose.bones[name]
+                where = bone.moved_base + float(rng.uniform(0.3, 0.6)) * (bone.moved_end - bone.moved_base)
+                middle = self.to_film(where[None])[0] * self.mm
+                self.plates.append(ring(middle, bone.moved_axis, float(rng.uniform(8.5, 10.5)) * self.scale, rng))
+        if rng.random() < 0.02 and places:
+            middle = places[str(rng.choice(list(places)))]
+            reach = rng.normal(0, 14, 2)
+            self.plates.append(wire(middle - reach, middle + reach, rng))
+        if rng.random() < 0.02 and places:
+            self.plaster = tuple(places[str(rng.choice(list(places)))] / self.mm)
+
+    def _with_objects(self, image: Image) -> Image:
+        if self.plates:
+            image = with_plates(image, self.plates, self.mm)
+        if self.plaster is not None:
+            half = float(self.rng.uniform(0.08, 0.2)) * self.shape[0]
+            image, angle = with_plaster(image, self.plaster, half, self.rng)
+            for site, point in self.pose.sites.items():
+                x, y = self.to_film(np.array([point]))[0] - self.plaster
+                if abs(y * np.cos(angle) - x * np.sin(angle)) < half:
+                    self.states.setdefault(site, "covered")
+        return image
 
     def to_film(self, points: Points) -> Points:
         """Film pixels (N, 2) of points in canvas pixels where the bones went."""
@@ -172,12 +225,14 @@ class _Painter:
         bites = self._bites()
         bone = np.zeros(self.shape, np.float32)
         for name, placed in self.pose.bones.items():
+            if name in self.pose.lost or placed.leader in self.pose.lost:
+                continue
             self._add(bone, placed, placed.picture.layer, bites.get(name, []))
         if bone_texture is not None and self.rng.random() < 0.5:
             bone *= 1 + float(self.rng.uniform(0.03, 0.15)) * bone_texture.texture(self.shape, self.mm, self.rng)
         self._thin_near_joints(bone)
         self._fuse(bone)
-        image = self._tissue() + bone
+        image = self._with_objects(self._tissue() + bone)
         image = processed(image, FILM_MM, self.rng) if process else image
         sites = {site: tuple(self.to_film(np.array([point]))[0]) for site, point in self.pose.sites.items()}
         return PaintedFilm(
@@ -201,7 +256,7 @@ class _Painter:
         room = 1.0 if self.canvas.whole else 0.38 * field_mm(site) / self.mm  # a joint is shown with what is beside it
         if not (room <= x < self.shape[1] - room and room <= y < self.shape[0] - room):
             return "absent"
-        return "covered" if site in self.pose.unreadable else "evaluable"
+        return self.states.get(site, "covered" if site in self.pose.unreadable else "evaluable")
 
     # ------------------------------------------------------------ bones
     def _add(self, out: Image, bone: Placed, layer: BoneLayer, bites: list[Bite]) -> None:

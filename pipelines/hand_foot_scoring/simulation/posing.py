@@ -135,6 +135,18 @@ class Pose:
     axes: dict[str, tuple[float, float]]  # unit vector across the space of a joint, from the body outwards
     unreadable: set[str]  # joints that are seen end on
     shifted: set[str] = field(default_factory=set)  # joints that are out of place
+    lost: tuple[str, ...] = ()  # bones that were amputated
+
+
+def amputated(pose: Pose, part: Part, rng: np.random.Generator) -> set[str]:
+    """Take the end of one ray off a limb, and name the joints that went with it."""
+    ray = int(rng.choice(list(pose.rays)))
+    chain = pose.rays[ray]
+    if len(chain) < 2:
+        return set()
+    first = int(rng.integers(1, len(chain)))
+    pose.lost = chain[first:]
+    return {joint_name(part, ray, number, len(chain)) for number in range(first - 1, len(chain) - 1)}
 
 
 def rotated(vector: Points, angle: float) -> Points:
@@ -340,7 +352,8 @@ def _random_picture(bone: Placed, bones: Mapping[str, Placed], canvas: Canvas, r
     other = bone
     if canvas.donors and bone.name not in ("radius", "ulna", *LEG) and bone.leader is None and rng.random() < 0.35:
         donor = canvas.donors[int(rng.integers(len(canvas.donors)))]
-        if bone.name in donor.bones and (donor.whole or not bone.tubular):
+        # hindfoot bones lie over each other in another way on every film
+        if bone.name in donor.bones and (donor.whole if bone.tubular else canvas.part == "hand"):
             other = _placed_once(donor)[bone.name]
     elif kind.endswith("phalanx") and ray not in ("", "1") and rng.random() < 0.3:
         names = [name for name in bones if name.startswith(kind) and not name.endswith(" 1")]
@@ -623,15 +636,17 @@ def tissue_source(pose: Pose, points: Points) -> tuple[Points, Points]:
     -------
     tuple
         (N, 2) pixels of the canvas, and (N,) how much farther from any bone each point is now, mm: where a finger was
-        and is no longer, this is large.
+        and is no longer, moved or amputated, this is large.
     """
     leaders = [bone for bone in pose.bones.values() if bone.leader is None]
     total = np.zeros((len(points), 1))
     out = np.zeros((len(points), 2))
-    now = np.full(len(points), np.inf)
+    now, stump = np.full(len(points), np.inf), np.full(len(points), np.inf)
     for bone in leaders:
         near = _away_mm(points, bone.moved_base, bone.moved_end if bone.tubular else None)
         now = np.minimum(now, near)
+        if bone.name not in pose.lost:
+            stump = np.minimum(stump, near)
         weight = (1 / (near**2 + 4.0) ** 2)[:, None]
         total += weight
         out += weight * bone.back(points)
@@ -640,7 +655,8 @@ def tissue_source(pose: Pose, points: Points) -> tuple[Points, Points]:
     for bone in leaders:
         end = bone.base + bone.length * bone.axis if bone.tubular else None
         before = np.minimum(before, _away_mm(source, bone.base, end))
-    return np.asarray(source), np.asarray(np.where(now > 10.0, now - before, 0.0))
+    moved = np.where(now > 10.0, now - before, 0.0)
+    return np.asarray(source), np.asarray(np.maximum(moved, np.where(stump > now, stump - 6.0, 0.0)))
 
 
 def _away_mm(points: Points, start: Points, end: Points | None) -> Points:

@@ -20,7 +20,7 @@ FLAT = Build()
 
 
 def film(canvas: Canvas, disease: Disease, seed: int) -> PaintedFilm:
-    return painted_film(canvas, disease, np.random.default_rng(seed), build=FLAT, process=False)
+    return painted_film(canvas, disease, np.random.default_rng(seed), build=FLAT, process=False, odd=False)
 
 
 def test_a_film_is_the_same_for_the_same_seed_and_another_for_another(foot_canvas: Canvas) -> None:
@@ -104,6 +104,19 @@ def test_a_joint_at_the_border_of_a_part_of_a_limb_is_not_shown(hand_canvas: Can
     assert made.states["MCP3"] == "absent"
     rows = list(crops_of(made, np.random.default_rng(0)))
     assert {row[1] for row in rows} == {CLASS_OF["hand", s] for s, state in made.states.items() if state != "absent"}
+
+
+def test_what_a_joint_shows_besides_bone_is_its_state(hand_canvas: Canvas) -> None:
+    seen: dict[str, int] = {}
+    for seed in range(40):
+        made = painted_film(hand_canvas, Disease(), np.random.default_rng(seed), build=FLAT, process=False)
+        for site, state in made.states.items():
+            seen[state] = seen.get(state, 0) + 1
+            if state == "prosthesis":
+                x, y = (round(v) for v in made.sites[site])
+                assert made.image[y - 2 : y + 3, x - 2 : x + 3].mean() > 0.5
+    assert {"evaluable", "prosthesis", "absent"} <= set(seen)
+    assert seen["evaluable"] > 0.85 * sum(seen.values())
 
 
 def test_without_pictures_there_is_no_canvas(tmp_path: Path) -> None:
