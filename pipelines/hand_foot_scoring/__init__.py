@@ -77,7 +77,7 @@ class HandFootScoring:
         self.settings = HandFootScoringSettings.of(settings)
         self.bundle = self.settings.bundle or bundle
         self._reader: Reader | None = None
-        self._loaded = ""  # digest of the bundle that the reader is of
+        self._loaded = ""  # digest of the bundle that was loaded
 
     @property
     def model(self) -> Model:
@@ -133,7 +133,8 @@ class HandFootScoring:
         from pipelines.hand_foot_scoring.reading import pooled
         from pipelines.hand_foot_scoring.scoring import progression
 
-        if self._reader is None or self._loaded != self.model.weights_digest:  # a site may replace its bundle
+        replaced = bool(self._loaded) and self._loaded != self.model.weights_digest  # by a site, with the next bundle
+        if self._reader is None or replaced:
             self.load()
         assert self._reader is not None
         read, unread = films.read(study, self._reader)
