@@ -9,8 +9,10 @@ the node to look for it. Each study is read by itself and compared afterwards: t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
@@ -19,7 +21,7 @@ from dicom_sr.series import Instance, Study
 from pipelines.hand_foot_scoring.codes import SVH_ERO, SVH_JSN
 from pipelines.hand_foot_scoring.scoring import Cell, Kind, Reading, certain
 from pipelines.hand_foot_scoring.sites import Side
-from pipelines.svh_sites import SVH_SITES
+from pipelines.svh_sites import SVH_SITES, SvhSite
 
 _SITE_OF = {site.modifier_value: site for site in SVH_SITES}
 _KIND_OF: dict[str, Kind] = {SVH_ERO.value: "erosion", SVH_JSN.value: "narrowing"}
@@ -38,24 +40,53 @@ def reports(study: Study) -> tuple[Instance, ...]:
     return tuple(instance for _, instance in sorted(found, key=lambda pair: (pair[0], pair[1].sop_instance_uid)))
 
 
+@dataclass(frozen=True)
+class ReportedSite:
+    """One site in a report."""
+
+    site: SvhSite
+    side: Side
+    readings: Mapping[Cell, Reading]
+    image: str  # SOPInstanceUID of the picture on which it is marked; "" where it is on none
+    centre: tuple[float, float] | None  # column and row, the centre of the upper left pixel at (0, 0)
+
+
 def read(instance: Instance) -> dict[Cell, Reading]:
     """The readings in one of our own reports; empty if it holds none."""
-    ds = pydicom.dcmread(instance.path)
-    cells: dict[Cell, Reading] = {}
-    for group in _groups(ds):
+    return {cell: reading for reported in sites(instance) for cell, reading in reported.readings.items()}
+
+
+def sites(instance: Instance) -> Iterator[ReportedSite]:
+    """The sites of one of our own reports, with what was read and where."""
+    for group in _groups(pydicom.dcmread(instance.path)):
         site = next((_SITE_OF[code] for code in _private_codes(group) if code in _SITE_OF), None)
         side = next((_SIDE_OF[code] for code in _codes(group) if code in _SIDE_OF), None)
-        if site is None or side is None:
+        if site is not None and side is not None:
+            yield ReportedSite(site, side, _readings(group, site, side), *_region(group))
+
+
+def _readings(group: Dataset, site: SvhSite, side: Side) -> dict[Cell, Reading]:
+    cells: dict[Cell, Reading] = {}
+    for item in group.ContentSequence:
+        kind = _KIND_OF.get(_name(item)) if item.ValueType == "NUM" else None
+        if kind is None or _STANDARD_DEVIATION in _codes(item):
             continue
-        for item in group.ContentSequence:
-            kind = _KIND_OF.get(_name(item)) if item.ValueType == "NUM" else None
-            if kind is None or _STANDARD_DEVIATION in _codes(item):
-                continue
-            cell = Cell(side, site.limb, site.id, kind)
-            value = float(item.MeasuredValueSequence[0].NumericValue)
-            if 0 <= value <= cell.maximum:
-                cells[cell] = certain(cell, value)
+        cell = Cell(side, site.limb, site.id, kind)
+        value = float(item.MeasuredValueSequence[0].NumericValue)
+        if 0 <= value <= cell.maximum:
+            cells[cell] = certain(cell, value)
     return cells
+
+
+def _region(group: Dataset) -> tuple[str, tuple[float, float] | None]:
+    """The picture on which a group is marked, and the middle of the mark (PS3.3 C.18.6: pixels begin at their edge)."""
+    for item in group.ContentSequence:
+        if item.ValueType == "SCOORD" and item.get("ContentSequence"):
+            points = np.asarray(item.GraphicData, np.float64).reshape(-1, 2)
+            x, y = (points.min(axis=0) + points.max(axis=0)) / 2 - 0.5
+            image = item.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+            return str(image), (float(x), float(y))
+    return "", None
 
 
 def _name(item: Dataset) -> str:

@@ -34,6 +34,11 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--report", type=Path, help="folder to write pictures and a page to")
     made.add_argument(
+        "--reports",
+        type=Path,
+        help="with --layout films --report: folder of reports that the node wrote, whose readings go into films.csv",
+    )
+    made.add_argument(
         "--set",
         choices=("all", *SETS),
         help="of the graded films; else those kept apart when the bundle was trained on these data, or all",

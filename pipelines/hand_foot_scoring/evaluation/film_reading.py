@@ -33,6 +33,7 @@ class FilmReading:
     limbs: tuple[LimbFilm, ...]
     refusal: str  # why the node gives it no score; "" where it gives one
     remarks: tuple[str, ...] = ()
+    sop_instance_uid: str = ""  # of a DICOM file
 
     def without_pixels(self) -> FilmReading:
         """The same without the picture, of which a thousand would not fit into memory."""
@@ -90,10 +91,12 @@ def _limb_words(limb: LimbFilm) -> str:
 def read_file(path: Path, reader: Reader) -> FilmReading:
     """Read one picture; the header of a DICOM file rules it out as in the node."""
     try:
-        header = films.read_header(_header(path))
+        stored = _header(path)
+        uid = str(stored.get("SOPInstanceUID") or "")
+        header = films.read_header(stored)
         why_not = films.refusal(header)
         if why_not is not None:
-            return FilmReading(path, None, (), why_not)
+            return FilmReading(path, None, (), why_not, (), uid)
         array = grey(path)
     except (UnreadableData, UnsuitableInput) as error:
         return FilmReading(path, None, (), str(error).removeprefix(f"{path}: "))
@@ -102,8 +105,8 @@ def read_file(path: Path, reader: Reader) -> FilmReading:
     try:
         HandFootScoring.refuse((film,), limbs)
     except UnsuitableInput as error:
-        return FilmReading(path, film, limbs, str(error), remarks)
-    return FilmReading(path, film, limbs, "", remarks)
+        return FilmReading(path, film, limbs, str(error), remarks, uid)
+    return FilmReading(path, film, limbs, "", remarks, uid)
 
 
 def _header(path: Path) -> Dataset:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
+from dicom_sr.series import Instance
+from pipelines.hand_foot_scoring import prior
 from pipelines.hand_foot_scoring.evaluation import pictures
 from pipelines.hand_foot_scoring.evaluation.film_reading import LEGEND, FilmReading
 from pipelines.hand_foot_scoring.evaluation.report_page import Report
 from pipelines.hand_foot_scoring.film_sites import film_sites
 from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reason, Scored
+from pipelines.hand_foot_scoring.sites import Part, Side
 from pipelines.hand_foot_scoring.training.data import own_table
+from pipelines.hand_foot_scoring.training.data.film_files import METAIMAGE, PICTURES, films_in
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm
 
 HEADING = ("film", "pixels", "taken for", "total", "cells scored", "not evaluable", "refused or remarked")
@@ -45,9 +51,14 @@ class FilmsReport:
         Where the films lie.
     trained_on
         What the bundle says of itself.
+    reported
+        SOPInstanceUID to the readings that reports give of that picture: they go into the table in place of new ones.
     """
 
-    def __init__(self, folder: Path, data: Path, trained_on: str) -> None:
+    def __init__(
+        self, folder: Path, data: Path, trained_on: str, reported: Mapping[str, Sequence[GradedFilm]] | None = None
+    ) -> None:
+        self._reported = reported or {}
         self.report = Report(folder, f"Hands and feet: {data.name}")
         self.report.note(f"Bundle: {trained_on}.", LEGEND)
         self.folder, self.data = folder, data
@@ -59,7 +70,8 @@ class FilmsReport:
     def add(self, one: FilmReading) -> None:
         """One more film."""
         self._rows.append(row(one, self.data))
-        self._graded += as_graded(one)
+        earlier = self._reported.get(one.sop_instance_uid, ())
+        self._graded += [replace(film, picture=one.path) for film in earlier] or as_graded(one)
         self._tiles.append(pictures.film_tile(one))
         if len(self._tiles) == pictures.COLUMNS * pictures.ROWS:
             self._flush()
@@ -92,6 +104,46 @@ def as_graded(one: FilmReading) -> list[GradedFilm]:
     if one.refusal:
         return []
     return [_row(one, limb) for limb in one.limbs if not limb.contradictions]
+
+
+def reported(folder: Path) -> dict[str, list[GradedFilm]]:
+    """What the reports below a folder say of each picture, by its SOPInstanceUID: whole grades and places.
+
+    They are what `condyle run` and the node's routes write to a destination of kind folder. Of several reports on a
+    picture the latest counts.
+    """
+    reports = [path for path in films_in(folder) if _modality(path) == "SR"]
+    found: dict[tuple[str, Part, Side], list[prior.ReportedSite]] = {}
+    patients: dict[str, str] = {}
+    for path in sorted(reports, key=_made):
+        instance = Instance("", "", path)
+        limbs: dict[tuple[str, Part, Side], list[prior.ReportedSite]] = {}
+        for site in prior.sites(instance):
+            if site.image:
+                limbs.setdefault((site.image, site.site.limb, site.side), []).append(site)
+        found |= limbs
+        patients |= dict.fromkeys(
+            (image for image, _, _ in limbs), str(instance.header().get("PatientID") or path.stem)
+        )
+    result: dict[str, list[GradedFilm]] = {}
+    for (image, part, side), sites in found.items():
+        readings = {cell: reading for site in sites for cell, reading in site.readings.items()}
+        grades = {cell: float(round(r.expected)) for cell, r in readings.items() if isinstance(r, Scored)}
+        places = {site.site.id: site.centre for site in sites if site.centre is not None}
+        film = GradedFilm(Path(image), patients[image], part, side, grades, image, places)
+        result.setdefault(image, []).append(film)
+    return result
+
+
+def _modality(path: Path) -> str:
+    if path.suffix.lower() in (*PICTURES, *METAIMAGE):
+        return ""
+    return str(Instance("", "", path).header().get("Modality") or "")
+
+
+def _made(path: Path) -> str:
+    header = Instance("", "", path).header()
+    return str(header.get("ContentDate") or "") + str(header.get("ContentTime") or "")
 
 
 def _row(one: FilmReading, limb: LimbFilm) -> GradedFilm:

@@ -15,7 +15,7 @@ from dicom_sr.words import counted
 from pipelines.hand_foot_scoring import LOCALISER, SHAPE, TRAINED_ON, weights
 from pipelines.hand_foot_scoring.evaluation import agreement, graded, graded_report, landmarks
 from pipelines.hand_foot_scoring.evaluation.film_reading import FilmReading, read_file
-from pipelines.hand_foot_scoring.evaluation.film_table import HEADING, FilmsReport
+from pipelines.hand_foot_scoring.evaluation.film_table import HEADING, FilmsReport, reported
 from pipelines.hand_foot_scoring.evaluation.film_table import row as film_row
 from pipelines.hand_foot_scoring.evaluation.surrogate import read_edges
 from pipelines.hand_foot_scoring.localise import Finder
@@ -95,7 +95,10 @@ def evaluate_films(options: argparse.Namespace, console: Console) -> dict[str, A
     if not paths:
         raise UnreadableData(f"{options.data} holds no picture (PNG, JPEG, BMP, TIFF, MetaImage, DICOM)")
     reader = Reader(weights.load(options.bundle))
-    report = None if options.report is None else FilmsReport(options.report, options.data, _trained_on(options.bundle))
+    report = None
+    if options.report is not None:
+        earlier = {} if options.reports is None else reported(options.reports)
+        report = FilmsReport(options.report, options.data, _trained_on(options.bundle), earlier)
     rows = []
     for path in paths:
         one = read_file(path, reader)

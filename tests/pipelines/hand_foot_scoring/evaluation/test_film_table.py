@@ -12,8 +12,14 @@ import pytest
 from PIL import Image
 
 from dicom_sr.capture.drawing import WARNING
+from dicom_sr.findings import Result
+from dicom_sr.profile import EncodingProfile
+from dicom_sr.write.encode import encode
+from pipelines.example import CREATED
 from pipelines.hand_foot_scoring.evaluation import evaluate, pictures
 from pipelines.hand_foot_scoring.evaluation.film_reading import FilmReading
+from pipelines.hand_foot_scoring.evaluation.film_table import reported
+from pipelines.hand_foot_scoring.example import example
 from pipelines.hand_foot_scoring.training.data import own_table
 from tests.factories import radiograph_study
 from tests.pipelines.hand_foot_scoring.graded_data import drawn, grades_of, save
@@ -83,3 +89,21 @@ def test_a_film_that_cannot_be_read_has_a_tile_with_the_reason() -> None:
     tile = np.asarray(pictures.film_tile(FilmReading(Path("a.dcm"), None, (), "the patient is 9 years old")))
     assert tile.shape[1] == pictures.TILE[0]
     assert (np.abs(tile.astype(int) - WARNING).max(axis=-1) < 40).sum() > 50
+
+
+def test_readings_of_reports_that_the_node_wrote_are_a_start_for_readers_too(networks: None, tmp_path: Path) -> None:
+    made = example(tmp_path / "films", 450)
+    assert isinstance(made.result, Result)
+    encode(made.result, EncodingProfile(kinds=("report",)), CREATED, tmp_path / "results")
+    options = ["--layout", "films", "--report", str(tmp_path / "out"), "--reports", str(tmp_path / "results")]
+    assert evaluate.main(["--data", str(tmp_path / "films"), *options]) == 0
+    films = own_table.read(tmp_path / "out" / own_table.TABLE).films
+    assert {(film.part, film.side) for film in films} == {(p, s) for p in ("hand", "foot") for s in ("L", "R")}
+    assert {film.patient for film in films} == {"SIM-0002"}
+    readings = {c: r for f in reported(tmp_path / "results").values() for film in f for c, r in film.grades.items()}
+    assert len(readings) > 70
+    left = next(film for film in films if (film.part, film.side) == ("hand", "L"))
+    assert all(left.grades[cell] == grade for cell, grade in readings.items() if cell in left.grades)
+    (mark,) = [f for f in made.result.findings if f.tracking_id == "SvH L MCP2"]
+    assert mark.region is not None
+    assert left.sites["MCP2"] == pytest.approx(np.mean(mark.region.outline[:4], axis=0) - 0.5, abs=0.1)
