@@ -82,20 +82,31 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["pipeline"] != PIPELINE:
-            raise ValueError(f"{path}: the bundle is one of {stored['pipeline']}, not of {PIPELINE}")
-        return Manifest({name: _record(row) for name, row in stored["parts"].items()})
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        pipeline = str(stored["pipeline"])
+        manifest = Manifest({str(name): _record(row) for name, row in stored["parts"].items()})
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: is not a manifest that condyle train wrote") from error
+    if pipeline != PIPELINE:
+        raise ValueError(f"{path}: the bundle is one of {pipeline}, not of {PIPELINE}")
+    return manifest
 
 
 def _record(row: Mapping[str, Any]) -> PartRecord:
     return PartRecord(
         str(row["command"]),
         int(row["seed"]),
-        tuple(Source(**{**source, "sets": tuple(source.get("sets", ()))}) for source in row["sources"]),
+        tuple(_source(source) for source in row["sources"]),
         tuple(str(remark) for remark in row["remarks"]),
     )
+
+
+def _source(row: Mapping[str, Any]) -> Source:
+    """A source whose values have the types that they should have: somebody may have edited the file."""
+    source = Source(**{**row, "sets": tuple(map(float, row.get("sets", ())))})
+    counts = (source.patients, source.films)
+    if not isinstance(source.name, str) or not all(count is None or isinstance(count, int) for count in counts):
+        raise TypeError("a name that is no text, or a number that is none")
+    return source
 
 
 def add_to_manifest(folder: Path, part: str, record: PartRecord) -> None:

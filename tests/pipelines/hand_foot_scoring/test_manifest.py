@@ -128,9 +128,12 @@ def test_a_bundle_of_another_pipeline_is_refused(own: Path) -> None:
     (own / MANIFEST).write_text(json.dumps({"pipeline": "joint_classification", "parts": {}}))
     with pytest.raises(ValidationError, match="one of joint_classification, not of hand_foot_scoring"):
         HandFootScoringSettings(bundle=own)
-    (own / MANIFEST).write_text("[]")
-    with pytest.raises(ValidationError, match="is not a manifest"):
-        HandFootScoringSettings(bundle=own)
+    source = {"name": "X", "patients": "many"}
+    edited = {"localiser": {"command": "", "seed": 0, "sources": [source], "remarks": []}}
+    for text in ("[]", "{", json.dumps({"pipeline": "hand_foot_scoring", "parts": edited})):
+        (own / MANIFEST).write_text(text)
+        with pytest.raises(ValidationError, match=r"manifest\.json: is not a manifest that condyle train wrote"):
+            HandFootScoringSettings(bundle=own)
 
 
 def test_a_relative_path_or_a_file_is_no_bundle(tmp_path: Path) -> None:
