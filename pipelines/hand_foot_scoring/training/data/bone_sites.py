@@ -26,6 +26,14 @@ MIDDLES: Mapping[str, tuple[str, ...]] = {
     "LUN": ("Lunate",),
     "MULT": ("Trapezium", "Trapezoid"),
 }
+NAMES = frozenset(  # the bones that tell a site
+    (
+        "Radius",
+        "Ulna",
+        *(bone for pair in BETWEEN.values() for bone in pair),
+        *(b for some in MIDDLES.values() for b in some),
+    )
+)
 FACING = 0.06  # of the square root of a bone's area: how much farther than the nearest pixel a facing one may lie
 ULNA_MM = 5.0  # the site is the middle of this much of the bone's end
 RADIUS_MM = 4.5  # the site lies so far up the shaft from the joint

@@ -28,7 +28,7 @@ import numpy as np
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind
 from pipelines.hand_foot_scoring.sites import Side
 from pipelines.hand_foot_scoring.training.data import coco
-from pipelines.hand_foot_scoring.training.data.bone_sites import sites_of
+from pipelines.hand_foot_scoring.training.data.bone_sites import NAMES, sites_of
 from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData
 from pipelines.hand_foot_scoring.training.data.graded_films import (
     GradedFilm,
@@ -67,6 +67,7 @@ SCORES: Mapping[Kind, tuple[str, str, Mapping[str, str]]] = {
     "erosion": ("_annotation_be_scores.json", "BE_", EROSION_JOINTS),
     "narrowing": ("_annotation_jsn_scores.json", "JSN_", NARROWING_JOINTS),
 }
+FINE = 900  # rows or columns that masks keep: enough to find joints, and many times as fast as thousands
 BONES, EROSIONS = "_annotations_bone_rle.coco.json", "_annotations_be_rle.coco.json"
 SETS: Mapping[str, SetName] = {"train": "training", "val": "calibration", "validation": "calibration", "test": "test"}
 _CASE = re.compile(r"(?P<patient>.+_P\d+)_(?P<date>\d{4,8})_(?P<number>\w+?)_(?P<side>[LR])")
@@ -201,14 +202,19 @@ def _add_films(path: Path, cases: dict[str, _Case], places: bool) -> None:
         case = _case(cases, picture, path)
         if not places:
             continue
+        step = 1
         masks: dict[str, coco.Mask] = {}
         for annotation in objects:
+            if annotation.name not in NAMES:
+                continue
             try:
                 mask = annotation.mask()
             except ValueError as error:
                 raise UnreadableData(f"{path}: {picture}: {error}") from error
-            masks[annotation.name] = mask | masks[annotation.name] if annotation.name in masks else mask
-        case.sites = sites_of(masks)
+            step = max(1, round(max(mask.shape) / FINE))
+            coarse = mask[::step, ::step]
+            masks[annotation.name] = coarse | masks[annotation.name] if annotation.name in masks else coarse
+        case.sites = {site: (step * x, step * y) for site, (x, y) in sites_of(masks).items()}
 
 
 def _add_erosions(path: Path, cases: dict[str, _Case]) -> None:
