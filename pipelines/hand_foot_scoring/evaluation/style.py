@@ -209,7 +209,8 @@ def compare_styles(options: argparse.Namespace, console: Console) -> dict[str, A
         for column in ("pair", *FAMILIES):
             table.add_column(column)
         for pair, found in figures["distances"].items():
-            cells = (f"{found[name][measure]:.2f}" if name in found else "" for name in FAMILIES)
+            digits = 1 if measure == "spectrum_db" else 3
+            cells = (f"{found[name][measure]:.{digits}f}" if name in found else "" for name in FAMILIES)
             table.add_row(pair, *cells)
         console.print(table)
     return figures

@@ -16,7 +16,7 @@ from pipelines.hand_foot_scoring.sites import SITES, Part
 # the space that is taken for healthy where the picture does not show one, mm of a mean adult, and its bounds
 NORMAL_MM = {"MCP": 1.7, "PIP": 1.3, "IP1": 1.3, "MTP": 1.9, "DIP": 1.1, "CMC": 1.3}
 OTHER_NORMAL_MM = 1.5
-GAP_RANGE_MM = (0.9, 2.4)
+GAP_RANGE_MM = (0.7, 2.4)
 CHAIN = ("metacarpal", "metatarsal", "proximal phalanx", "middle phalanx", "distal phalanx")
 CMC = {
     "CMC1": ("trapezium", "metacarpal 1"),  # not scored for narrowing
@@ -281,12 +281,35 @@ def _crossings(outline: Points, axis: Points, across: Points, offset: float) -> 
     return np.asarray(t[meets] + (t2[meets] - t[meets]) * d[meets] / (d[meets] - d2[meets]))
 
 
-def normal_space(name: str, seen_mm: float) -> float:
-    """The healthy space of a joint in mm: as the picture shows it, within reason, or the usual one."""
-    usual = next((mm for key, mm in NORMAL_MM.items() if name.removeprefix("toe ").startswith(key)), OTHER_NORMAL_MM)
-    if not np.isfinite(seen_mm) or seen_mm < 0.5 * usual:
-        return usual * 0.9
-    return float(np.clip(seen_mm, *GAP_RANGE_MM))
+def usual_space(name: str) -> float:
+    """The healthy space of a joint of a mean adult, mm."""
+    return next((mm for key, mm in NORMAL_MM.items() if name.removeprefix("toe ").startswith(key)), OTHER_NORMAL_MM)
+
+
+def _change(name: str, seen_mm: float, now_mm: float, left: float) -> float:
+    """How much wider a space has to become so that a share of the healthy one is left, mm.
+
+    Parameters
+    ----------
+    name
+        Of the joint.
+    seen_mm
+        The space on the picture, which is a healthy one.
+    now_mm
+        The same between the bones as they lie now.
+    left
+        Share of the healthy space that is to be left.
+    """
+    usual = usual_space(name)
+    if np.isfinite(seen_mm) and np.isfinite(now_mm) and seen_mm >= 0.5 * usual:
+        return float(np.clip(seen_mm, *GAP_RANGE_MM)) * left - now_mm
+    # the beam passes aslant: healthy is what the picture shows, and their movement is all that is seen of a narrowing
+    moved = now_mm - seen_mm if np.isfinite(seen_mm) and np.isfinite(now_mm) else 0.0
+    return 0.9 * usual * (min(left, 1.0) - 1.0) - moved
+
+
+def _unit(vector: Points) -> Points:
+    return np.asarray(vector / max(float(np.hypot(*vector)), 1e-9))
 
 
 @dataclass(frozen=True)
@@ -447,14 +470,15 @@ def _lay_ray(
         grown = head * a.stretch[0] + (distance - head)
         b.moved_base = moved_pivot + grown * towards
         # the width of a head that is turned is not that of its end: the space is measured, then set
-        middle = (b.moved_base + moved_pivot + head * towards) / 2
-        half = 0.22 * _width_at(b, 0.1)
-        seen_before = _space_of(a.outline, b.outline, end, b.base, half)
-        normal = normal_space(name, seen_before * CANVAS_MM)
-        want = normal * build.gap * seen_space(name, disease.narrowing.get(name, 0), rng)
-        now = space_between(a.moved_outline, b.moved_outline, middle, towards, half)
-        if np.isfinite(now):
-            b.moved_base = b.moved_base + (want / CANVAS_MM - now) * towards
+        x, y = canvas.sites.get(name, (end + b.base) / 2)
+        centre, half = np.array([[x, y]]), 0.22 * _width_at(b, 0.1)
+        seen = space_between(a.outline, b.outline, centre[0], _unit(a.axis + b.axis), half) * CANVAS_MM
+        towards = _unit(a.moved_axis + b.moved_axis)
+        middle = (a.forth(centre)[0] + b.forth(centre)[0]) / 2
+        now = space_between(a.moved_outline, b.moved_outline, middle, towards, half) * CANVAS_MM
+        left = build.gap * seen_space(name, disease.narrowing.get(name, 0), rng)
+        change = _change(name, seen, now, left)
+        b.moved_base = b.moved_base + change / CANVAS_MM * towards
         if disease.erosion.get(name, 0) >= 5 and disease.narrowing.get(name, 0) >= 3:  # the ends sink into each other
             b.moved_base = b.moved_base - float(rng.uniform(0.5, 3.5)) * build.size / CANVAS_MM * towards
         sideways, back = _displacement(disease.narrowing.get(name, 0), name in SITES[canvas.part], rng)
@@ -489,14 +513,6 @@ def _width_at(bone: Placed, share: float) -> float:
     return float(np.ptp(hits)) if len(hits) > 1 else 0.3 * bone.length
 
 
-def _space_of(first: Points, second: Points, end: Points, base: Points, half: float) -> float:
-    away = second.mean(axis=0) - first.mean(axis=0)
-    away = away / np.hypot(*away)
-    near = base - end
-    axis = near / np.hypot(*near) if np.hypot(*near) > 3 and near @ away > 0 else away
-    return space_between(first, second, (end + base) / 2, axis, half)
-
-
 def _lay_wrist(pose: Pose, canvas: Canvas, disease: Disease, rng: np.random.Generator, build: Build) -> None:
     """Move metacarpals, carpal bones and forearm so that the spaces of the wrist are as wide as their grades say."""
     bones = pose.bones
@@ -509,10 +525,7 @@ def _lay_wrist(pose: Pose, canvas: Canvas, disease: Disease, rng: np.random.Gene
         a, b = bones[pair[0]], bones[pair[1]]
         seen, _ = _facing(before[pair[0]], before[pair[1]], b)
         now, axis = _facing(a.moved_outline, b.moved_outline, b)
-        normal = normal_space(site, seen * CANVAS_MM)
-        # where the bones overlap on the picture, their movement is all that can be made of a narrowing
-        base = now if np.isfinite(seen) and seen * CANVAS_MM > 0.3 else now + normal / CANVAS_MM - seen
-        return (axis, normal * left / CANVAS_MM - base) if np.isfinite(base) else None
+        return axis, _change(site, seen * CANVAS_MM, now * CANVAS_MM, left) / CANVAS_MM
 
     def left(site: str) -> float:
         return build.gap * seen_space(site, disease.narrowing.get(site, 0), rng)
@@ -568,19 +581,13 @@ def _lay_wrist(pose: Pose, canvas: Canvas, disease: Disease, rng: np.random.Gene
 
 def _facing(first: Points, second: Points, bone: Placed) -> tuple[float, Points]:
     """The space between two bones on the line between them, and its direction from the first to the second."""
-    middle_a = first.mean(axis=0)
+    start = first.mean(axis=0)
+    goal = second.mean(axis=0)
     if bone.tubular:  # its end faces the other bone, not its middle
-        along = (second - middle_a) @ np.array(bone.moved_axis)
-        near = second[along < np.quantile(along, 0.25)]
-        axis = bone.moved_axis
-        middle = (middle_a + near.mean(axis=0)) / 2
-        offset = (middle - middle_a) - ((middle - middle_a) @ axis) * axis
-        middle = middle - 0.5 * offset
-    else:
-        away = second.mean(axis=0) - middle_a
-        axis = away / np.hypot(*away)
-        middle = (middle_a + second.mean(axis=0)) / 2
-    return space_between(first, second, middle, axis, 2.0 / CANVAS_MM), axis
+        away = np.hypot(*(second - start).T)
+        goal = second[away <= np.quantile(away, 0.2)].mean(axis=0)
+    axis = _unit(goal - start)
+    return space_between(first, second, (start + goal) / 2, axis, 2.0 / CANVAS_MM), axis
 
 
 # the bones whose movement a site follows: the middle of the joint goes with both of them

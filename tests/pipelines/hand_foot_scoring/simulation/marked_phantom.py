@@ -13,12 +13,19 @@ PLAIN = Exposure(noise=0.0, trabeculae=0.1, scatter=0.0)
 
 
 def _tube(bone: Tube) -> Points:
-    along = np.linspace(0, bone.length, 24)
     at, half = zip(*bone.knots, strict=True)
+    share = np.linspace(-1, 1, 13)
+    hollow = bone.hollow * (1 - share**2) if bone.hollow >= 0 else -bone.hollow * (1 - np.sqrt(1 - share**2))
+    base = np.column_stack((hollow + bone.tilt * share * half[0], share * half[0]))
+    dome = bone.length - bone.round * (1 - np.sqrt(1 - share**2))
+    head = np.column_stack((dome, share * half[-1]))
+    along = np.linspace(0.08, 0.92, 18) * bone.length
     width = np.interp(along, at, half)
+    right, left = np.column_stack((along, width)), np.column_stack((along, -width))
+    closed = np.vstack((base, right, head[::-1], left[::-1]))
     across = np.array([-bone.direction[1], bone.direction[0]])
-    axis = np.array(bone.start) + along[:, None] * np.array(bone.direction)
-    return np.vstack((axis + width[:, None] * across, (axis - width[:, None] * across)[::-1]))
+    placed = np.array(bone.start) + closed[:, :1] * np.array(bone.direction) + closed[:, 1:] * across
+    return np.asarray(placed)
 
 
 def _blob(bone: Blob) -> Points:

@@ -55,7 +55,7 @@ def test_a_narrowed_space_has_the_share_that_its_grade_leaves(hand_canvas: Canva
     assert widths[0] > widths[2] > widths[3]
     for grade in (2, 3):  # of a healthy joint less may be seen than there is
         share = np.mean(GAP_LEFT[grade]) / np.mean(GAP_LEFT[1])
-        assert widths[grade] / widths[1] == pytest.approx(share, abs=0.15)
+        assert widths[grade] / widths[1] == pytest.approx(share, abs=0.2)
 
 
 def test_no_space_is_left_at_the_highest_grade(foot_canvas: Canvas) -> None:
