@@ -22,6 +22,8 @@ from pipelines.hand_foot_scoring.training.style import views
 from pipelines.lab.checkpoint import Checkpoint
 
 STATE_WEIGHT, PLATE_WEIGHT = 0.5, 0.2
+HIGHEST_RATE = 3e-3
+FURTHER = 0.3  # share of the learning rate with which a network that is trained already goes on
 VIEWS = 4  # styles of each crop; every epoch shows it in the next one
 FOOT_CLASSES = tuple(index for (part, _), index in CLASS_OF.items() if part == "foot")
 
@@ -85,8 +87,9 @@ def train_damage(
     network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = epochs * (len(crops) // batch)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=max(steps, 1), pct_start=0.2)
+    highest = HIGHEST_RATE * (1 if initial is None else FURTHER)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=highest, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, highest, total_steps=max(steps, 1), pct_start=0.2)
     grades = targets(crops)
     done = 0 if checkpoint is None else checkpoint.resume(network=network, optimiser=optimiser, schedule=schedule)
     network.train()

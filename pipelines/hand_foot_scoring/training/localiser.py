@@ -21,6 +21,7 @@ from pipelines.lab.checkpoint import Checkpoint
 BACKGROUND_WEIGHT = 0.1  # of a background pixel in the mask loss: joints are 2 % of a film
 POSE_WEIGHT = 0.15
 HIGHEST_RATE = 3e-3
+FURTHER = 0.1  # share of the learning rate with which a localiser that is trained already goes on
 KEPT_EVERY = 50  # batches from one kept state to the next
 GUESSED = 0.06  # radius round a guessed place within which nothing is learned, as a share of the canvas's height
 Sample = tuple[NDArray[np.float32], NDArray[np.int64], int]
@@ -170,7 +171,8 @@ def train_localiser(
         network.load_state_dict(initial.state_dict())
     network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(network.parameters(), lr=HIGHEST_RATE, weight_decay=1e-3)
+    highest = HIGHEST_RATE * (1 if initial is None else FURTHER)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=highest, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps))
     first_step = 0 if checkpoint is None else checkpoint.resume(network=network, optimiser=optimiser, schedule=schedule)
     films = Samples(seed, first_step * batch, graded, share)
