@@ -29,6 +29,7 @@ from pipelines.hand_foot_scoring.simulation.lesions import (
 )
 from pipelines.hand_foot_scoring.simulation.limb_builder import implant
 from pipelines.hand_foot_scoring.simulation.marked import marked, marked_parts
+from pipelines.hand_foot_scoring.simulation.outlines import crossings
 from pipelines.hand_foot_scoring.simulation.posing import (
     Build,
     Placed,
@@ -338,7 +339,7 @@ class _Painter:
         half = float(np.abs(across[near]).max()) if near.any() else 5.0
         edges = []
         for at in np.arange(0.25, 1.7 * half, 0.5):
-            crossed = crossings(np.column_stack((depth, across)), at)
+            crossed = crossings(np.column_stack((depth, across)), np.array([0.0, 1.0]), np.array([1.0, 0.0]), at)
             if len(crossed) > 1:
                 edges.append((at, max(0.5, -crossed.min()), max(0.5, crossed.max())))
         shape = np.array(edges, np.float64) if edges else np.zeros((0, 3))
@@ -469,15 +470,6 @@ def _upsampled(coarse: Image, shape: tuple[int, int]) -> Image:
         return np.asarray(values[low] * (1 - share) + values[low + 1] * share)
 
     return lines(lines(coarse, shape[0]).T, shape[1]).T
-
-
-def crossings(outline: Points, at: float) -> Points:
-    """Second coordinates at which a closed outline (N, 2) passes a value of its first coordinate."""
-    first, second = outline[:, 0] - at, outline[:, 1]
-    after, then = np.concatenate((first[1:], first[:1])), np.concatenate((second[1:], second[:1]))
-    meets = (first < 0) != (after < 0)
-    share = first[meets] / (first[meets] - after[meets])
-    return np.asarray(second[meets] + share * (then[meets] - second[meets]))
 
 
 # ---------------------------------------------------------------- crops

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipelines.hand_foot_scoring.simulation.disease import Disease, seen_space
 from pipelines.hand_foot_scoring.simulation.layers import CANVAS_MM, LEG, BoneLayer, Canvas
+from pipelines.hand_foot_scoring.simulation.outlines import crossings, resampled, rotated, space_between, unit
 from pipelines.hand_foot_scoring.simulation.skeleton import Points
 from pipelines.hand_foot_scoring.sites import SITES, Part
 
@@ -149,12 +150,6 @@ def amputated(pose: Pose, part: Part, rng: np.random.Generator) -> set[str]:
     return {joint_name(part, ray, number, len(chain)) for number in range(first - 1, len(chain) - 1)}
 
 
-def rotated(vector: Points, angle: float) -> Points:
-    """A vector (2,) turned clockwise on the picture."""
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([c * vector[0] - s * vector[1], s * vector[0] + c * vector[1]])
-
-
 def joint_name(part: Part, ray: int, number: int, bones: int) -> str:
     """The joint after bone `number` (0: metacarpal or metatarsal) of a ray of so many bones."""
     if number == 0:
@@ -180,7 +175,7 @@ def placed(canvas: Canvas) -> dict[str, Placed]:
     up = np.array([0.0, -1.0])
     out = {}
     for name, layer in canvas.bones.items():
-        outline = _resampled(layer.outline)
+        outline = resampled(layer.outline)
         middle = outline.mean(axis=0)
         tubular = name.rsplit(" ", 1)[0] in CHAIN or name in ("radius", "ulna")
         if not tubular:
@@ -233,54 +228,6 @@ def _nearest(canvas: Canvas, point: Points) -> str | None:
     return min(names, key=lambda name: np.hypot(*(canvas.bones[name].outline - point).T).min(), default=None)
 
 
-def _resampled(outline: Points, count: int = 96) -> Points:
-    """Points at even distances along a closed outline."""
-    closed = np.vstack((outline, outline[:1]))
-    at = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))))
-    even = np.linspace(0, at[-1], count, endpoint=False)
-    return np.column_stack((np.interp(even, at, closed[:, 0]), np.interp(even, at, closed[:, 1])))
-
-
-def space_between(first: Points, second: Points, middle: Points, axis: Points, half: float) -> float:
-    """The free space between two outlines, read along an axis.
-
-    Parameters
-    ----------
-    first
-        (N, 2) outline of the bone behind.
-    second
-        (M, 2) outline of the bone in front.
-    middle
-        (2,) of the joint.
-    axis
-        (2,) unit vector from the first to the second.
-    half
-        How far to both sides of the middle it is read.
-
-    Returns
-    -------
-    float
-        Median over lines; negative where the outlines overlap, NaN where no line meets both.
-    """
-    across = np.array([-axis[1], axis[0]])
-    gaps = []
-    for offset in np.linspace(-half, half, 9):
-        front, behind = (
-            _crossings(second - middle, axis, across, offset),
-            _crossings(first - middle, axis, across, offset),
-        )
-        if len(front) and len(behind):
-            gaps.append(front.min() - behind.max())
-    return float(np.median(gaps)) if gaps else float("nan")
-
-
-def _crossings(outline: Points, axis: Points, across: Points, offset: float) -> Points:
-    t, d = outline @ axis, outline @ across - offset
-    t2, d2 = np.concatenate((t[1:], t[:1])), np.concatenate((d[1:], d[:1]))
-    meets = (d < 0) != (d2 < 0)
-    return np.asarray(t[meets] + (t2[meets] - t[meets]) * d[meets] / (d[meets] - d2[meets]))
-
-
 def usual_space(name: str) -> float:
     """The healthy space of a joint of a mean adult, mm."""
     return next((mm for key, mm in NORMAL_MM.items() if name.removeprefix("toe ").startswith(key)), OTHER_NORMAL_MM)
@@ -306,10 +253,6 @@ def _change(name: str, seen_mm: float, now_mm: float, left: float) -> float:
     # the beam passes aslant: healthy is what the picture shows, and their movement is all that is seen of a narrowing
     moved = now_mm - seen_mm if np.isfinite(seen_mm) and np.isfinite(now_mm) else 0.0
     return 0.9 * usual * (min(left, 1.0) - 1.0) - moved
-
-
-def _unit(vector: Points) -> Points:
-    return np.asarray(vector / max(float(np.hypot(*vector)), 1e-9))
 
 
 @dataclass(frozen=True)
@@ -472,8 +415,8 @@ def _lay_ray(
         # the width of a head that is turned is not that of its end: the space is measured, then set
         x, y = canvas.sites.get(name, (end + b.base) / 2)
         centre, half = np.array([[x, y]]), 0.22 * _width_at(b, 0.1)
-        seen = space_between(a.outline, b.outline, centre[0], _unit(a.axis + b.axis), half) * CANVAS_MM
-        towards = _unit(a.moved_axis + b.moved_axis)
+        seen = space_between(a.outline, b.outline, centre[0], unit(a.axis + b.axis), half) * CANVAS_MM
+        towards = unit(a.moved_axis + b.moved_axis)
         middle = (a.forth(centre)[0] + b.forth(centre)[0]) / 2
         now = space_between(a.moved_outline, b.moved_outline, middle, towards, half) * CANVAS_MM
         left = build.gap * seen_space(name, disease.narrowing.get(name, 0), rng)
@@ -509,7 +452,7 @@ def _displacement(grade: int, scored: bool, rng: np.random.Generator) -> tuple[f
 def _width_at(bone: Placed, share: float) -> float:
     """Width of a bone's outline at a share of its length, pixels."""
     away = bone.outline - bone.base
-    hits = _crossings(away, np.array([-bone.axis[1], bone.axis[0]]), bone.axis, share * bone.length)
+    hits = crossings(away, np.array([-bone.axis[1], bone.axis[0]]), bone.axis, share * bone.length)
     return float(np.ptp(hits)) if len(hits) > 1 else 0.3 * bone.length
 
 
@@ -586,7 +529,7 @@ def _facing(first: Points, second: Points, bone: Placed) -> tuple[float, Points]
     if bone.tubular:  # its end faces the other bone, not its middle
         away = np.hypot(*(second - start).T)
         goal = second[away <= np.quantile(away, 0.2)].mean(axis=0)
-    axis = _unit(goal - start)
+    axis = unit(goal - start)
     return space_between(first, second, (start + goal) / 2, axis, 2.0 / CANVAS_MM), axis
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.hand_foot_scoring.simulation.disease import GAP_LEFT, Disease
 from pipelines.hand_foot_scoring.simulation.layers import CANVAS_MM, Canvas
+from pipelines.hand_foot_scoring.simulation.outlines import space_between
 from pipelines.hand_foot_scoring.simulation.posing import (
     Build,
     Pose,
@@ -14,7 +15,6 @@ from pipelines.hand_foot_scoring.simulation.posing import (
     placed,
     random_pose,
     rays,
-    space_between,
     tissue_source,
 )
 
