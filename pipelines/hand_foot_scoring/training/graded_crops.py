@@ -32,7 +32,8 @@ class CutCrops:
     """The crops of some films, and what was left out."""
 
     crops: Crops
-    remarks: tuple[str, ...]
+    reasons: tuple[str, ...]  # why joints were left out, with their number
+    remarks: tuple[str, ...]  # the same with the places of the films: for who trains, and not to be passed on
 
 
 def cut(
@@ -84,19 +85,21 @@ def cut(
             named.setdefault(reason, []).append(film.place)
         if report is not None:
             report(done + 1)
-    remarks = tuple(_remark(reason, count, named[reason]) for reason, count in reasons.most_common())
+    counted = tuple(f"{count} x {reason}" for reason, count in reasons.most_common())
+    remarks = tuple(f"{count} x {reason} ({_places(named[reason])})" for reason, count in reasons.most_common())
     if not parts:
         raise UnreadableData("no graded joint could be cut from any film: " + "; ".join(remarks))
-    result = CutCrops(joined(parts), remarks)
+    result = CutCrops(joined(parts), counted, remarks)
     if store is not None:
         _keep(store, name, result)
     return result
 
 
-def _remark(reason: str, count: int, places: Sequence[str]) -> str:
+def _places(places: Sequence[str]) -> str:
+    """Films by their places, the first few of them."""
     shown = list(dict.fromkeys(places))
     more = f" and {len(shown) - NAMED} more" if len(shown) > NAMED else ""
-    return f"{count} x {reason} ({', '.join(shown[:NAMED])}{more})"
+    return f"{', '.join(shown[:NAMED])}{more}"
 
 
 CropRow = tuple[Image, int, float, float, int, float]
@@ -110,8 +113,8 @@ def _film_rows(
         return _ready_rows(film)
     try:
         pyramid = Pyramid.of(np.ascontiguousarray(grey(film.picture)))
-    except UnreadableData as error:
-        return [], [str(error)]
+    except UnreadableData:
+        return [], ["the picture cannot be read"]
     limb = limb_of(film, pyramid, finder)
     if isinstance(limb, str):
         return [], [limb]
@@ -233,6 +236,7 @@ def _keep(store: Path, name: str, cut_crops: CutCrops) -> None:
         np.savez(
             stream,
             name=np.array(name),
+            reasons=np.array(cut_crops.reasons, dtype=np.str_),
             remarks=np.array(cut_crops.remarks, dtype=np.str_),
             **{field.name: getattr(cut_crops.crops, field.name) for field in fields(Crops)},
         )
@@ -246,5 +250,7 @@ def _stored(store: Path, name: str) -> CutCrops | None:
         if str(stored["name"]) != name:
             return None
         return CutCrops(
-            Crops(*(stored[field.name] for field in fields(Crops))), tuple(str(text) for text in stored["remarks"])
+            Crops(*(stored[field.name] for field in fields(Crops))),
+            tuple(str(text) for text in stored["reasons"]),
+            tuple(str(text) for text in stored["remarks"]),
         )

@@ -44,7 +44,7 @@ SKELETONS, STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 1500, 500, 700, 10, 1
 CHILDREN = 0.15  # of the patients that the heads learn from
 CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is in two sets
 REAL_SHARE = 0.5
-PATIENTS_TABLE = "patients.csv"  # who is in which set: stays at the site, and no part of the bundle reads it
+PATIENTS_TABLE = "patients.csv"  # who is in which set
 
 
 def parser() -> argparse.ArgumentParser:
@@ -168,7 +168,9 @@ class Training:
             self._say(f"{name}: {patients}, {counted(len(films), 'film')}, {counted(grades, 'grade')}")
         if not sets["training"]:
             raise UnreadableData(f"{self.options.data}: no patient is in the set to learn from; choose another --seed")
-        with (self.output / PATIENTS_TABLE).open("w", newline="", encoding="utf-8") as stream:
+        # beside the bundle and not in it: a bundle goes to the node, and may be passed on
+        table = self.output.with_name(f"{self.output.name}.{PATIENTS_TABLE}")
+        with table.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerow(("patient", "set"))
             writer.writerows(sorted({(film.patient, name) for name, films in sets.items() for film in films}))
@@ -301,7 +303,7 @@ class Training:
         for remark in found.remarks:
             self._say(f"{name}, left out: {remark}")
         self._say(f"{name}: {len(found.crops)} real crops {self._after}")
-        return found.crops, found.remarks
+        return found.crops, found.reasons
 
     def _calibration(self) -> PartRecord:
         options = self.options

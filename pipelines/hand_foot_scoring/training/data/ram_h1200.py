@@ -155,7 +155,7 @@ class _Case:
             "hand",
             self.side,
             self.grades,
-            self.place,
+            self.name,
             {**self.boxes, **self.sites},
             {},
             self.split,

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.hand_foot_scoring import BUNDLE, HandFootScoring, HandFootScoringSettings, weights
+from pipelines.hand_foot_scoring import BUNDLE, FILES, HandFootScoring, HandFootScoringSettings, weights
 from pipelines.hand_foot_scoring.calibration import POOLINGS
 from pipelines.hand_foot_scoring.evaluation import evaluate
 from pipelines.hand_foot_scoring.heads import MAXIMUM
-from pipelines.hand_foot_scoring.manifest import Source, read_manifest
+from pipelines.hand_foot_scoring.manifest import MANIFEST, Source, read_manifest
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.simulation.crops import simulated
 from pipelines.hand_foot_scoring.training import damage_heads, train
@@ -80,8 +80,8 @@ def test_a_site_trains_on_its_own_films_and_the_bundle_says_so(networks: None, t
     assert manifest.parts["damage"].seed == 0
     assert str(tmp_path) not in manifest.parts["damage"].command  # a manifest travels
     assert manifest.parts["calibration"].remarks[0].startswith("hand_erosion on simulated patients: fewer than 10")
-    assert not list(output.glob("*.training"))
-    table = (output / train.PATIENTS_TABLE).read_text().splitlines()
+    assert {path.name for path in output.iterdir()} == {*FILES, MANIFEST}  # nothing that names a patient
+    table = (tmp_path / "bundle.patients.csv").read_text().splitlines()
     assert table == ["patient,set", "A,training", "B,calibration", "C,test"]
 
 
