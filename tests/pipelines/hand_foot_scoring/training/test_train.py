@@ -20,6 +20,7 @@ from pipelines.hand_foot_scoring.training import damage_heads, train
 from pipelines.hand_foot_scoring.training.data import own_table
 from pipelines.lab.checkpoint import Checkpoint
 from tests.pipelines.hand_foot_scoring.graded_data import own_films
+from tests.pipelines.hand_foot_scoring.ram_data import ram_set
 
 
 def test_a_folder_with_the_state_of_another_training_is_left_alone(
@@ -156,3 +157,20 @@ def test_options_and_data_that_do_not_fit_are_said(
 def test_a_share_is_a_number_from_0_to_1() -> None:
     with pytest.raises(SystemExit):
         train.main(["--real-share", "1.5"])
+
+
+def test_ram_h1200_is_trained_on_as_published_and_measured_on_its_test_set(networks: None, tmp_path: Path) -> None:
+    data, output = ram_set(tmp_path / "RAM-H1200-v1"), tmp_path / "bundle"
+    options = ["--data", str(data), "--layout", "ram-h1200"]
+    assert (
+        train.main([*SMALL, *options, "--licence", "CC BY 4.0", "--output", str(output), "--start", str(BUNDLE)]) == 0
+    )
+    manifest = read_manifest(output)
+    assert manifest is not None
+    (own,) = [source for source in manifest.parts["damage"].sources if source.layout]
+    assert (own.name, own.licence, own.patients, own.films) == ("RAM-H1200", "CC BY 4.0", 1, 2)
+    assert manifest.trained_on == ("trained on simulated radiographs and RAM-H1200 (1 patient), not for clinical use")
+    out = tmp_path / "figures.json"
+    assert evaluate.main([*options, "--bundle", str(output), "--json", str(out), "--threads", "1"]) == 0
+    figures = json.loads(out.read_text())
+    assert (figures["films"], figures["patients"], figures["graded_cells"]) == (1, 1, 31)
