@@ -19,8 +19,8 @@ from dicom_sr.series import Study
 from pipelines.example import CREATED, VERSION, Example, made_up_model, only_study
 from pipelines.hand_foot_scoring import SERIES_BASE, HandFootScoring
 from pipelines.hand_foot_scoring.calibration import CalibrationMap, GradeCalibration
-from pipelines.hand_foot_scoring.localise import Centre, Limb, Window
-from pipelines.hand_foot_scoring.reading import LimbReading, Reader
+from pipelines.hand_foot_scoring.localise import Centre, Limb, Sight, Window
+from pipelines.hand_foot_scoring.reading import LimbReading, PictureReading, Reader
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind, NotScored, Reason, Scored
 from pipelines.hand_foot_scoring.scoring import Reading as CellReading
 from pipelines.hand_foot_scoring.shape import ShapeModel
@@ -109,7 +109,7 @@ class _MadeUpReader(Reader):
         calibration = GradeCalibration({"alone": CalibrationMap({}, {}, {}, correlation=0.1)})
         self.trained = cast(Trained, SimpleNamespace(calibration=calibration))
 
-    def read(self, picture: NDArray[np.float32]) -> tuple[LimbReading, ...]:
+    def read(self, picture: NDArray[np.float32]) -> PictureReading:
         """The one limb of a picture (H, W)."""
         part, side = next(self._limbs)
         height, width = picture.shape
@@ -122,7 +122,8 @@ class _MadeUpReader(Reader):
         length = REACH[part] * height
         limb = Limb(part, side, 0, whole, centres, expected, length, quality=0.9, strain=0.5, arrangement=stiff)
         cells = {cell: self._grade(cell) for cell in CELLS if (cell.limb, cell.side) == (part, side)}
-        return (LimbReading(limb, cells, 0.02 if part == "hand" else None, too_small=False),)
+        reading = LimbReading(limb, cells, 0.02 if part == "hand" else None, too_small=False)
+        return PictureReading((reading,), Sight(part, limb.view, 0.95), inverted=False)
 
     def _grade(self, cell: Cell) -> CellReading:
         reason = NOT_SCORED.get((cell.limb, cell.side, cell.site))

@@ -17,6 +17,7 @@ from dicom_sr.read.body_parts import LIMB, other_parts, parts_named, side_named
 from dicom_sr.read.pixels import Picture, frames
 from dicom_sr.read.slices import images_of, left_aside
 from dicom_sr.series import Instance, Series, Study
+from pipelines.hand_foot_scoring.localise import Sight
 from pipelines.hand_foot_scoring.reading import LimbReading, Reader
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Reason, Scored
 from pipelines.hand_foot_scoring.sites import Part, Side
@@ -102,6 +103,7 @@ class Film:
     pixel_mm: tuple[float, float] | None
     header: Header
     limbs: tuple[LimbReading, ...]
+    sight: Sight  # what it shows, also where no limb can be read
 
     def contradictions(self, reading: LimbReading) -> tuple[str, ...]:
         """Where the picture and the header disagree about a limb, in words."""
@@ -151,7 +153,20 @@ def read(study: Study, reader: Reader) -> tuple[tuple[Film, ...], tuple[LeftAsid
 def _film(picture: Picture, header: Header, reader: Reader) -> Film:
     array = np.asarray(picture.array, np.float32)
     grey = array.mean(axis=-1) if array.ndim == 3 else array
-    return Film(picture.reference, grey, picture.pixel_mm, header, reader.read(grey))
+    return read_picture(picture.reference, grey, picture.pixel_mm, header, reader)
+
+
+def read_picture(
+    image: ImageReference,
+    grey: NDArray[np.float32],
+    pixel_mm: tuple[float, float] | None,
+    header: Header,
+    reader: Reader,
+) -> Film:
+    """A picture (H, W) read; if bone is dark on it, its grey values are turned round."""
+    grey = np.asarray(grey, np.float32)
+    read = reader.read(grey)
+    return Film(image, grey.max() - grey if read.inverted else grey, pixel_mm, header, read.limbs, read.sight)
 
 
 @dataclass(frozen=True)

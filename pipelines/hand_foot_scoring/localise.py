@@ -1,10 +1,10 @@
-"""From a picture to the limbs on it: part, side, how it lies, and the centre of every site with its confidence."""
+"""From a picture to what is on it: limbs with part, side, view and the centre of every site, or what else was seen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,10 +14,11 @@ from scipy.ndimage import map_coordinates, maximum_filter
 
 from pipelines.hand_foot_scoring import shape
 from pipelines.hand_foot_scoring.canvas import CANVAS, STRIDE, channels
-from pipelines.hand_foot_scoring.network import OTHER_POSE, POSES, Localiser
+from pipelines.hand_foot_scoring.network import CHILD, INVERTED, POSES, VIEWS, Localiser
 from pipelines.hand_foot_scoring.sites import CLASS_OF, REACH_MM, SITES, Part
 
 Image = NDArray[np.float32]
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the picture
 PEAKS = 3
 POSES_TRIED = 3  # of the pose head's best
 MIDDLE_MM = {"hand": (2.0, -60.0), "foot": (-6.0, -35.0)}  # of the shape model, put at the middle of a close window
@@ -25,8 +26,21 @@ FILL = 0.8  # share of the canvas that the limb fills in a close window
 LOOKS = ((0.72, 0.0), (0.78, 0.09), (0.78, -0.09), (0.88, 0.0))  # fill and turn (radians) of the close windows
 MIN_CONFIDENCE = 0.15  # below it a site counts as not found
 MIN_QUALITY = 0.30  # below it there is no hand and no foot
+# Probability of the part, in a view that is read, on the close windows, below which there is no limb; more is asked for
+# where a half or a tile of the picture is looked at, because a piece of something else may look like a limb
+MIN_VIEW, MIN_VIEW_IN_PIECE = 0.6, 0.8
+SURELY_NONE = 0.9  # probability of another part or view on the whole picture from which on it is searched no further
 SURE_QUALITY = 0.5  # from here on a limb in the middle of the picture is taken to be the only one
 PRIOR_SPREAD = 0.035  # of the limb's length: how far a centre may lie from where the arrangement puts it
+Orientation = tuple[int, bool]  # of a limb that a window shows upright: quarter turns clockwise, mirrored
+ORIENTATIONS: tuple[Orientation, ...] = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
+UNMIRRORED = ORIENTATIONS[:4]
+OBLIQUE = 0.3  # weight of an oblique view against the one that is scored, where there is a choice between arrangements
+MIN_COARSE = 0.08  # quality of an arrangement below which it is not looked at close by
+MIN_GLANCE = 0.15  # probability of the part on the first close window below which there is no second
+TILE = 0.62  # share of the picture's height and width that a tile has when the picture is searched piece by piece
+
+View = Literal["pa", "dp", "oblique", "lateral"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,11 @@ class Pyramid:
             half = Pillow.fromarray(image).reduce(2)
             levels.append((factor * 2, np.asarray(half, np.float32)))
         return cls(tuple(levels))
+
+    def inverted(self) -> Pyramid:
+        """The same picture with dark for bright."""
+        top = float(self.levels[-1][1].max())
+        return Pyramid(tuple((factor, top - image) for factor, image in self.levels))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -138,6 +157,9 @@ class Limb:
     quality: float  # 0..1, mean support of the sites
     strain: float
     arrangement: shape.ShapeModel = field(repr=False, compare=False)  # that was fitted
+    view: View = "pa"  # "pa" of a hand, "dp" of a foot, or "oblique"
+    view_confidence: float = 1.0  # probability of that view
+    open_plates: float = 0.0  # probability that growth plates are open, by the look of the whole limb
 
     def lie(self, point_mm: tuple[float, float] = (0.0, 0.0)) -> tuple[float, float, tuple[float, float]]:
         """How the limb lies on the picture.
@@ -166,6 +188,40 @@ class Limb:
         return (*points.min(axis=0), *points.max(axis=0))
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What a picture shows most probably, as a whole."""
+
+    part: Part | Literal["other"]
+    view: View | Literal[""]  # "" of another part
+    confidence: float  # probability
+
+    @property
+    def words(self) -> str:
+        """What it is, as a noun: "a lateral view of a hand"."""
+        names = {"pa": "a posteroanterior", "dp": "a dorsoplantar", "oblique": "an oblique", "lateral": "a lateral"}
+        return f"{names[self.view]} view of a {self.part}" if self.view else "another part of the body"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found on a picture: the limbs that can be read, and what it shows in any case."""
+
+    limbs: tuple[Limb, ...]
+    sight: Sight
+    inverted: bool  # bone was dark; what was found holds for the picture with its grey values turned round
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A box of the picture in some orientations."""
+
+    box: Box
+    poses: NDArray[np.float64]  # (OTHER_POSE + 1,) probabilities, of the limb as it lies on the picture
+    classes: Mapping[Orientation, NDArray[np.float32]]  # (CLASSES, 128, 96) probabilities
+    inverted: float
+
+
 class Finder:
     """Finds limbs with a trained localiser and the arrangement of their sites."""
 
@@ -175,66 +231,142 @@ class Finder:
         self.rng_seed = 0
 
     @torch.inference_mode()
-    def _maps(self, canvases: Sequence[Image]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(N, CLASSES, 128, 96) probabilities and (N, 17) pose probabilities."""
+    def _maps(self, canvases: Sequence[Image]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities (N, CLASSES, 128, 96) of the classes, (N, OTHER_POSE + 1) of the poses, (N, 2) of the signs."""
         batch = torch.from_numpy(np.stack([channels(canvas) for canvas in canvases]))
-        mask, pose = self.network(batch.contiguous(memory_format=torch.channels_last))
-        return mask.softmax(dim=1).numpy(), pose.softmax(dim=1).numpy()
+        seen = self.network(batch.contiguous(memory_format=torch.channels_last))
+        return seen.mask.softmax(dim=1).numpy(), seen.pose.softmax(dim=1).numpy(), seen.signs.sigmoid().numpy()
 
-    def find(self, picture: Image | Pyramid) -> tuple[Limb, ...]:
-        """Find the limbs on a picture (H, W), bone bright: none, one, or two side by side, best first.
+    def find(self, picture: Image | Pyramid) -> Found:
+        """What is on a picture (H, W): no limb, one, or two side by side, best first.
 
-        The whole picture is tried, then its halves; two halves with a good arrangement each are two limbs.
+        The whole picture is looked at in eight orientations, then its halves; two halves with a good arrangement each
+        are two limbs. Where nothing good is found, it is searched tile by tile. A picture on which bone is dark is
+        turned round.
         """
         pyramid = picture if isinstance(picture, Pyramid) else Pyramid.of(np.ascontiguousarray(picture, np.float32))
-        height, width = pyramid.shape
-        whole = self._best(pyramid, (0.0, 0.0, float(width), float(height)))
-        if whole is not None and _alone(whole, (height, width)):
+        box = content(pyramid)
+        look = self._look(pyramid, box)
+        inverted = look.inverted > 0.5
+        if inverted:
+            pyramid = pyramid.inverted()
+            look = self._look(pyramid, box)
+        glances: list[NDArray[np.float64]] = []
+        limbs = self._limbs(pyramid, box, look, glances)
+        return Found(limbs, _sight(look, glances, limbs), inverted)
+
+    def _limbs(self, pyramid: Pyramid, box: Box, look: _Look, glances: list[NDArray[np.float64]]) -> tuple[Limb, ...]:
+        whole = self._best(pyramid, look, MIN_VIEW, glances)
+        if whole is not None and _alone(whole, box):
             return (whole,)
-        halves: tuple[tuple[float, float, float, float], ...]
+        if whole is None and look.poses[len(POSES) :].max() > SURELY_NONE:
+            return ()
+        left, top, right, bottom = box
+        width, height = right - left, bottom - top
+        halves: tuple[Box, ...]
         if width >= 0.9 * height:
-            halves = ((0.0, 0.0, width / 2, float(height)), (width / 2, 0.0, float(width), float(height)))
+            middle = (left + right) / 2
+            halves = ((left, top, middle, bottom), (middle, top, right, bottom))
         else:
-            halves = ((0.0, 0.0, float(width), height / 2), (0.0, height / 2, float(width), float(height)))
-        parts = [self._best(pyramid, half) for half in halves]
-        pair = [limb for limb in parts if limb is not None and limb.quality >= MIN_QUALITY]
+            middle = (top + bottom) / 2
+            halves = ((left, top, right, middle), (left, middle, right, bottom))
+        parts = [self._best(pyramid, self._look(pyramid, half, UNMIRRORED), MIN_VIEW_IN_PIECE) for half in halves]
+        pair = [limb for limb in parts if limb is not None]
         if len(pair) == 2 and _apart(*pair) and (whole is None or min(p.quality for p in pair) > 0.75 * whole.quality):
             return tuple(pair)
-        best = max((limb for limb in (whole, *parts) if limb is not None), key=lambda limb: limb.quality, default=None)
-        return () if best is None or best.quality < MIN_QUALITY else (best,)
+        found = [limb for limb in (whole, *parts) if limb is not None]
+        if not found:
+            tiles = [self._look(pyramid, tile, UNMIRRORED) for tile in _tiles(box)]
+            tiles.sort(key=lambda tile: -float(tile.poses[: len(POSES)].sum()))
+            looks = (self._best(pyramid, tile, MIN_VIEW_IN_PIECE) for tile in tiles[:2])
+            found = [limb for limb in looks if limb is not None]
+        best = max(found, key=lambda limb: limb.quality, default=None)
+        return () if best is None else (best,)
 
-    def _best(self, pyramid: Pyramid, box: tuple[float, float, float, float]) -> Limb | None:
-        """The best-supported limb inside a box."""
-        _, poses = self._maps([pyramid.sample(window_of(box, 0, False))])
-        order = [index for index in np.argsort(-poses[0]) if index != OTHER_POSE][:POSES_TRIED]
-        windows = [window_of(box, POSES[i][2], POSES[i][1]) for i in order]
-        maps, _ = self._maps([pyramid.sample(window) for window in windows])
-        coarse = [
-            limb
-            for i, window, classes in zip(order, windows, maps, strict=True)
-            if (limb := self._fit(classes, window, *POSES[i])) is not None
+    def _look(self, pyramid: Pyramid, box: Box, orientations: Sequence[Orientation] = ORIENTATIONS) -> _Look:
+        """A box in some orientations; what they say of the pose is averaged."""
+        windows = {orientation: window_of(box, *orientation) for orientation in orientations}
+        maps, poses, signs = self._maps([pyramid.sample(window) for window in windows.values()])
+        logs = np.zeros(poses.shape[1])
+        for orientation, pose in zip(windows, poses, strict=True):
+            logs += np.log(_on_picture(pose, *orientation) + 1e-4) / len(windows)
+        likely = np.exp(logs - logs.max())
+        classes = dict(zip(windows, maps, strict=True))
+        return _Look(box, likely / likely.sum(), classes, float(signs[:, INVERTED].mean()))
+
+    def _coarse(self, pyramid: Pyramid, look: _Look) -> list[Limb]:
+        """The arrangements in the most probable poses."""
+        order = [POSES[index] for index in np.argsort(-look.poses[: len(POSES)])[:POSES_TRIED]]
+        classes = dict(look.classes)
+        lacking = [(turns, mirrored) for _, mirrored, turns in order if (turns, mirrored) not in classes]
+        if lacking:
+            maps, _, _ = self._maps([pyramid.sample(window_of(look.box, *orientation)) for orientation in lacking])
+            classes |= dict(zip(lacking, maps, strict=True))
+        limbs = [
+            self._fit(classes[turns, mirrored], window_of(look.box, turns, mirrored), part, mirrored, turns)
+            for part, mirrored, turns in order
         ]
-        if not coarse:
-            return None
-        best = max(coarse, key=lambda limb: limb.quality)
-        window = self._closer(best)
-        maps, _ = self._maps([pyramid.sample(window)])
-        finer = self._fit(maps[0], window, best.part, best.side == "R", best.quarter_turns)
-        if finer is not None and finer.quality >= 0.9 * best.quality:
-            best = finer
-        return self._agreed(pyramid, best)
+        return [limb for limb in limbs if limb is not None]
 
-    def _agreed(self, pyramid: Pyramid, limb: Limb) -> Limb:
-        """The mean over several close looks at a limb: the others outweigh what one of them mistakes."""
+    def _best(
+        self, pyramid: Pyramid, look: _Look, least: float, glances: list[NDArray[np.float64]] | None = None
+    ) -> Limb | None:
+        """The best-supported limb of a look, None where there is none in a view that is read.
+
+        Parameters
+        ----------
+        pyramid
+            The picture.
+        look
+            At a box of it.
+        least
+            Probability that the part is shown in such a view, below which there is none.
+        glances
+            What the close windows show is added to it, as probabilities of `SIGHTS`.
+        """
+        closer = []
+        for limb in self._coarse(pyramid, look):
+            if limb.quality < MIN_COARSE:
+                continue
+            window = self._closer(limb)
+            maps, poses, _ = self._maps([pyramid.sample(window)])
+            if glances is not None:
+                glances.append(_sights(poses[0]))
+            straight, oblique = poses[0][_places(limb.part)].sum(), poses[0][_place(limb.part, "oblique")]
+            if straight + oblique < MIN_GLANCE:
+                continue
+            finer = self._fit(maps[0], window, limb.part, limb.side == "R", limb.quarter_turns)
+            best = finer if finer is not None and finer.quality >= 0.9 * limb.quality else limb
+            # an arrangement of few sites fits many things: what stands on the window counts more than how well it fits
+            closer.append(((straight + OBLIQUE * oblique) * np.sqrt(best.quality), best))
+        for _, limb in sorted(closer, key=lambda pair: -pair[0]):
+            agreed = self._agreed(pyramid, limb, least)
+            if agreed is not None:
+                return agreed
+        return None
+
+    def _agreed(self, pyramid: Pyramid, limb: Limb, least: float) -> Limb | None:
+        """The mean over several close looks at a limb: the others outweigh what one of them mistakes.
+
+        Close by, its part and view are seen best. None where they are none that is read.
+        """
         windows = [self._closer(limb, fill, turn) for fill, turn in LOOKS]
-        maps, _ = self._maps([pyramid.sample(window) for window in windows])
+        maps, poses, signs = self._maps([pyramid.sample(window) for window in windows])
         looks = [
             look
             for classes, window in zip(maps, windows, strict=True)
             if (look := self._fit(classes, window, limb.part, limb.side == "R", limb.quarter_turns)) is not None
             and look.quality >= 0.7 * limb.quality
         ]
-        return _mean_limb([limb, *looks])
+        agreed = _mean_limb([limb, *looks])
+        pose = np.exp(np.log(poses + 1e-4).mean(axis=0))
+        pose = pose / pose.sum()
+        straight, oblique = float(pose[_places(limb.part)].sum()), float(pose[_place(limb.part, "oblique")])
+        if agreed.quality < MIN_QUALITY or straight + oblique < least:
+            return None
+        view: View = "oblique" if oblique > straight else "pa" if limb.part == "hand" else "dp"
+        child = float(signs[:, CHILD].mean())
+        return replace(agreed, view=view, view_confidence=max(straight, oblique), open_plates=child)
 
     def _closer(self, limb: Limb, fill: float = FILL, turn: float = 0.0) -> Window:
         """A window in which the limb stands straight and fills the canvas as it mostly did in training."""
@@ -298,12 +430,87 @@ def _to_picture(window: Window, point: tuple[float, float]) -> tuple[float, floa
     return float(x), float(y)
 
 
-def _alone(limb: Limb, shape: tuple[int, int]) -> bool:
+def _alone(limb: Limb, box: Box) -> bool:
     """Whether a limb lies so well and so much in the middle that there is no room for a second one beside it."""
-    height, width = shape
+    width, height = box[2] - box[0], box[3] - box[1]
     left, top, right, bottom = limb.box
-    along = (left + right) / 2 / width if width >= 0.9 * height else (top + bottom) / 2 / height
+    across = ((left + right) / 2 - box[0]) / width
+    down = ((top + bottom) / 2 - box[1]) / height
+    along = across if width >= 0.9 * height else down
     return limb.quality >= SURE_QUALITY and 0.34 < along < 0.66 and limb.length > 0.5 * min(height, width)
+
+
+def _tiles(box: Box) -> tuple[Box, ...]:
+    """Five overlapping tiles of a box: its corners and its middle."""
+    left, top, right, bottom = box
+    wide, high = TILE * (right - left), TILE * (bottom - top)
+    x, y = right - wide, bottom - high
+    corners = ((left, top), (x, top), (left, y), (x, y), ((left + x) / 2, (top + y) / 2))
+    return tuple((a, b, a + wide, b + high) for a, b in corners)
+
+
+def _places(part: Part) -> list[int]:
+    """The poses of a part in the view that is scored."""
+    return [index for index, pose in enumerate(POSES) if pose[0] == part]
+
+
+def _place(part: Part, view: str) -> int:
+    return len(POSES) + VIEWS.index((part, view))
+
+
+def _on_picture(pose: NDArray[np.float32], turns: int, mirrored: bool) -> NDArray[np.float64]:
+    """Probabilities of the poses on the picture, from those on a canvas that shows it in an orientation."""
+    result = pose.astype(np.float64)
+    for index, (part, seen_mirrored, seen_turns) in enumerate(POSES):
+        # a limb on a mirrored canvas turns the other way round on the picture
+        whole = (turns + (-seen_turns if mirrored else seen_turns)) % 4
+        result[POSES.index((part, seen_mirrored != mirrored, whole))] = pose[index]
+    return result
+
+
+SIGHTS: tuple[tuple[Part | Literal["other"], View | Literal[""]], ...] = (
+    ("hand", "pa"),
+    ("foot", "dp"),
+    *VIEWS,
+    ("other", ""),
+)
+
+
+def _sights(pose: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Probabilities of `SIGHTS`, from those of the poses."""
+    straight = [float(pose[_places(part)].sum()) for part in SITES]
+    return np.array([*straight, *pose[len(POSES) :]], np.float64)
+
+
+def _sight(look: _Look, glances: Sequence[NDArray[np.float64]], limbs: Sequence[Limb]) -> Sight:
+    """What the whole picture shows; a limb that was found close by outweighs it."""
+    if limbs:
+        return Sight(limbs[0].part, limbs[0].view, limbs[0].view_confidence)
+    seen = _sights(look.poses)
+    if glances:
+        seen = (seen + np.mean(glances, axis=0)) / 2
+    best = int(seen.argmax())
+    return Sight(*SIGHTS[best], float(seen[best]))
+
+
+EMPTY = 0.03  # of the picture's range: an edge row or column that varies less shows nothing
+
+
+def content(pyramid: Pyramid) -> Box:
+    """The picture without rows and columns at its edges that are of one grey: shutters and borders."""
+    factor, image = pyramid.levels[-1]
+    low, high = np.quantile(image, (0.005, 0.995))
+    least = EMPTY * max(float(high - low), 1e-6)
+    rows, columns = (np.flatnonzero(np.ptp(np.clip(image, low, high), axis=axis) > least) for axis in (1, 0))
+    height, width = pyramid.shape
+    if rows.size < 0.3 * image.shape[0] or columns.size < 0.3 * image.shape[1]:
+        return 0.0, 0.0, float(width), float(height)
+    return (
+        float(columns[0] * factor),
+        float(rows[0] * factor),
+        min(float(width), float((columns[-1] + 1) * factor)),
+        min(float(height), float((rows[-1] + 1) * factor)),
+    )
 
 
 def _apart(first: Limb, second: Limb) -> bool:

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from pipelines.hand_foot_scoring.heads import MAXIMUM, STATES, Loss, outputs
-from pipelines.hand_foot_scoring.sites import CLASSES
+from pipelines.hand_foot_scoring.sites import CLASSES, Part
 
-# how a limb lies: part x mirrored x quarter turns clockwise, then "no hand and no foot"
+# how a limb lies in the view that is scored: part x mirrored x quarter turns clockwise
 POSES = tuple((part, mirrored, turns) for part in ("hand", "foot") for mirrored in (False, True) for turns in range(4))
-OTHER_POSE = len(POSES)
+# then the views that are not, whichever way they lie, and "no hand and no foot"
+VIEWS: tuple[tuple[Part, Literal["oblique", "lateral"]], ...] = (
+    ("hand", "oblique"),
+    ("hand", "lateral"),
+    ("foot", "oblique"),
+    ("foot", "lateral"),
+)
+OTHER_POSE = len(POSES) + len(VIEWS)
+CHILD, INVERTED = 0, 1  # places in `Seen.signs`
+
+
+class Seen(NamedTuple):
+    """What the localiser makes of N canvases."""
+
+    mask: Tensor  # (N, CLASSES, 128, 96) logits
+    pose: Tensor  # (N, OTHER_POSE + 1) logits
+    signs: Tensor  # (N, 2) logits: growth plates are open (of a limb that fills the canvas), bone is dark
 
 
 class Step(nn.Sequential):
@@ -40,12 +58,12 @@ class Up(nn.Module):
 
 
 class Localiser(nn.Module):
-    """Class map of the sites and pose of the limb, from a canvas of two channels.
+    """Class map of the sites, pose and view of the limb and two signs, from a canvas of two channels.
 
-    (N, 2, 256, 192) -> (N, CLASSES, 128, 96) logits of the mask, (N, 17) logits of the pose.
+    (N, 2, 256, 192) -> `Seen`.
     """
 
-    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 96, 128)) -> None:
+    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 104, 144)) -> None:
         super().__init__()
         c0, c1, c2, c3, c4 = channels
         self.stem = Step(2, c0, stride=2)  # 128 x 96
@@ -58,7 +76,21 @@ class Localiser(nn.Module):
         self.up1 = Up(c2, c1, 40)
         self.up0 = Up(40, c0, 24)
         self.mask = nn.Conv2d(24, CLASSES, 1)
-        self.pose = nn.Sequential(Step(c4, 24, kernel=1), nn.Flatten(), nn.Linear(24 * 48, OTHER_POSE + 1))
+        self.pose = nn.Sequential(Step(c4, 32, kernel=1), nn.Flatten(), nn.Linear(32 * 48, OTHER_POSE + 1))
+        self.signs = nn.ModuleList(
+            (
+                nn.Sequential(
+                    Step(24 + c0, 32, stride=2),  # 64 x 48, from the finest features: a growth plate is narrow
+                    Step(32, 32, stride=2),
+                    Step(32, 32, stride=2),
+                    Step(32, 16, kernel=1),
+                    nn.Flatten(),
+                    nn.Dropout(0.3),
+                    nn.Linear(16 * 192, 1),
+                ),
+                nn.Sequential(Step(c4, 16, kernel=1), nn.Flatten(), nn.Linear(16 * 48, 1)),
+            )
+        )
 
     def encode(self, canvas: Tensor) -> list[Tensor]:
         """The features of every level, finest first."""
@@ -73,10 +105,18 @@ class Localiser(nn.Module):
         out: Tensor = self.up0(self.up1(self.up2(self.up3(level4, level3), level2), level1), level0)
         return out
 
-    def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (N, CLASSES, 128, 96) of the mask and (N, 17) of the pose, of a canvas (N, 2, 256, 192)."""
+    def fine(self, canvas: Tensor) -> Tensor:
+        """Features (N, 24 + c0, 128, 96), from which open growth plates are seen, of a canvas (N, 2, 256, 192)."""
         levels = self.encode(canvas)
-        return self.mask(self.decode(levels)), self.pose(levels[-1])
+        return torch.cat((self.decode(levels), levels[0]), dim=1)
+
+    def forward(self, canvas: Tensor) -> Seen:
+        """What is seen on canvases (N, 2, 256, 192)."""
+        levels = self.encode(canvas)
+        decoded = self.decode(levels)
+        child = self.signs[CHILD](torch.cat((decoded, levels[0]), dim=1))
+        signs = torch.cat((child, self.signs[INVERTED](levels[-1])), dim=1)
+        return Seen(self.mask(decoded), self.pose(levels[-1]), signs)
 
 
 class Damage(nn.Module):

@@ -14,7 +14,7 @@ from pipelines.hand_foot_scoring import crops
 from pipelines.hand_foot_scoring.calibration import GradeCalibration, Pooling, context
 from pipelines.hand_foot_scoring.crops import CROP
 from pipelines.hand_foot_scoring.heads import MAXIMUM, STATES, distribution, head_of
-from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Pyramid
+from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Pyramid, Sight
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind, NotScored, Reading, Reason, Scored
 from pipelines.hand_foot_scoring.sites import CLASS_OF
@@ -34,13 +34,24 @@ class LimbReading:
 
     limb: Limb
     cells: Mapping[Cell, Reading]
-    open_plates: float | None  # probability that growth plates are open; None for a foot, where it is not judged
+    # Probability that growth plates are open, from the crops of the joints; None for a foot, where they are not judged,
+    # and where there are no crops
+    open_plates: float | None
     too_small: bool
 
     @property
     def child(self) -> bool:
-        """Whether growth plates are open."""
-        return self.open_plates is not None and self.open_plates > CHILD_PROBABILITY
+        """Whether growth plates are open, by the look of the joints or of the whole limb."""
+        return max(self.open_plates or 0.0, self.limb.open_plates) > CHILD_PROBABILITY
+
+
+@dataclass(frozen=True)
+class PictureReading:
+    """A picture that was read: its limbs, and what it shows where none can be scored."""
+
+    limbs: tuple[LimbReading, ...]
+    sight: Sight
+    inverted: bool  # bone was dark, and the limbs were read with the grey values turned round
 
 
 class Reader:
@@ -50,10 +61,14 @@ class Reader:
         self.trained = trained
         self.finder = Finder(trained.localiser, trained.shapes)
 
-    def read(self, picture: NDArray[np.float32]) -> tuple[LimbReading, ...]:
-        """The limbs on a picture (H, W), bone bright, each with its readings."""
+    def read(self, picture: NDArray[np.float32]) -> PictureReading:
+        """What is on a picture (H, W), mostly bone bright: its limbs, each with its readings, and its view."""
         pyramid = Pyramid.of(np.ascontiguousarray(picture, np.float32))
-        return tuple(self._limb(pyramid, limb) for limb in self.finder.find(pyramid))
+        found = self.finder.find(pyramid)
+        if found.inverted:
+            pyramid = pyramid.inverted()
+        limbs = tuple(self._limb(pyramid, limb) for limb in found.limbs)
+        return PictureReading(limbs, found.sight, found.inverted)
 
     def _limb(self, pyramid: Pyramid, limb: Limb) -> LimbReading:
         wanted = [cell for cell in CELLS if (cell.side, cell.limb) == (limb.side, limb.part)]

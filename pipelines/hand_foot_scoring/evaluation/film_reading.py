@@ -100,7 +100,7 @@ def read_file(path: Path, reader: Reader) -> FilmReading:
         array = grey(path)
     except (UnreadableData, UnsuitableInput) as error:
         return FilmReading(path, None, (), str(error).removeprefix(f"{path}: "))
-    film = Film(ImageReference(path.name), np.asarray(array, np.float32), None, header, reader.read(array))
+    film = films.read_picture(ImageReference(path.name), array, None, header, reader)
     limbs, remarks = films.choose([film])
     try:
         HandFootScoring.refuse((film,), limbs)

@@ -108,7 +108,7 @@ def measure_folder(folder: Path, finder: Finder) -> list[Row]:
     pictures = list(read_marked(folder))
     if not pictures or any((folder / name).exists() for name in TABLES):
         pictures += labelled(folder)
-    return [row for picture in pictures for row in measure(picture, finder.find(picture.image))]
+    return [row for picture in pictures for row in measure(picture, finder.find(picture.image).limbs)]
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, zoom
 
+from pipelines.hand_foot_scoring.simulation import posture
 from pipelines.hand_foot_scoring.simulation.disease import random_disease
 from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
+from pipelines.hand_foot_scoring.simulation.other_parts import REACH_MM as OTHER_REACH_MM
+from pipelines.hand_foot_scoring.simulation.other_parts import other_part
 from pipelines.hand_foot_scoring.simulation.radiograph import (
     Exposure,
     Image,
@@ -27,10 +30,12 @@ from pipelines.hand_foot_scoring.simulation.radiograph import (
     path_lengths,
     random_exposure,
 )
-from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Skeleton, State, Tube
+from pipelines.hand_foot_scoring.simulation.skeleton import Plate, Skeleton, State
 from pipelines.hand_foot_scoring.sites import REACH_MM, Part, Side
 
 FILM_MIDDLE_MM = {"hand": (2.0, -62.0), "foot": (-6.0, -32.0)}  # what is put at the middle of the film
+SIDEWAYS_MM = {"hand": (0.0, -62.0), "foot": (8.0, -5.0)}  # the same of an oblique or lateral view
+CHILD_YEARS = 16.0  # below it a patient is a child
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,13 @@ class Film:
     erosion: Mapping[str, int]
     narrowing: Mapping[str, int]
     open_plates: bool = False
+    view: Literal["pa", "oblique", "lateral"] = "pa"  # "pa" of a foot is dorsoplantar
+    length: float = 0.0  # pixels of the limb, as in `REACH_MM`; 0 where it is not known
 
 
 def random_age(rng: np.random.Generator, children: float) -> float | None:
     """Years, or None for an adult; `children` is the share of children."""
-    return float(rng.uniform(2.0, 17.0)) if rng.random() < children else None
+    return float(rng.uniform(0.0, 17.0)) if rng.random() < children else None
 
 
 def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, diseased: float = 0.5) -> Skeleton:
@@ -71,13 +78,37 @@ def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, dis
     age = random_age(rng, children)
     ill = age is None and rng.random() < diseased
     disease = random_disease(part, rng, float(rng.choice([0.15, 0.4, 0.9]))) if ill else None
-    return (hand if part == "hand" else foot)(rng, disease, age)
+    skeleton = (hand if part == "hand" else foot)(rng, disease, age)
+    if ill and rng.random() < 0.75:
+        skeleton = (posture.deformed_hand if part == "hand" else posture.clawed_foot)(skeleton, rng)
+    if age is None and rng.random() < 0.06:
+        skeleton = _with_hardware(skeleton, rng)
+    return skeleton
+
+
+def _with_hardware(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
+    """Plates, wires, rings and bracelets anywhere on a limb."""
+    s = skeleton.scale
+    points = list(skeleton.sites.values())
+    objects = []
+    for _ in range(int(rng.integers(1, 5))):
+        x, y = points[int(rng.integers(len(points)))]
+        centre = (x + float(rng.normal(0, 8)) * s, y + float(rng.normal(0, 12)) * s)
+        half = (float(rng.uniform(0.7, 6)) * s, float(rng.uniform(4, 32)) * s)
+        objects.append(Plate(centre, half, float(rng.normal(0, 0.5)), float(rng.uniform(6, 30))))
+    return replace(skeleton, objects=(*skeleton.objects, *objects))
 
 
 def random_view(
-    skeleton: Skeleton, shape: tuple[int, int], rng: np.random.Generator, *, turns: int = 0, side: Side = "L"
+    skeleton: Skeleton,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    turns: int = 0,
+    side: Side = "L",
+    middle_mm: tuple[float, float] | None = None,
 ) -> View:
-    """How a limb lies on the film: it fills 45 to 98 % of it and is turned by up to about 30 degrees.
+    """How a limb lies on the film: it fills 27 to 98 % of it, mostly more than half, turned by up to about 45 degrees.
 
     Parameters
     ----------
@@ -91,16 +122,39 @@ def random_view(
         Quarter turns clockwise besides.
     side
         A right limb lies mirrored.
+    middle_mm
+        What is put more or less at the middle of the film, mm of a mean adult; `FILM_MIDDLE_MM` if None.
     """
     height, width = shape if turns % 2 == 0 else shape[::-1]
     reach = REACH_MM[skeleton.part] * skeleton.scale
-    fill = rng.uniform(0.45, 0.98)
+    fill = rng.uniform(0.5, 0.98) if rng.random() < 0.7 else rng.uniform(0.27, 0.6)
     pixel_mm = reach / (fill * min(height, 1.3 * width))
-    turn = float(np.clip(rng.normal(0, 0.2), -0.55, 0.55)) + turns * np.pi / 2
+    turn = float(np.clip(rng.normal(0, 0.2 if rng.random() < 0.75 else 0.5), -0.8, 0.8)) + turns * np.pi / 2
     view = View(shape, pixel_mm, turn, (0.0, 0.0), side == "R")
-    middle = view.to_pixels(np.array([FILM_MIDDLE_MM[skeleton.part]]) * skeleton.scale)[0]
+    middle = view.to_pixels(np.array([middle_mm or FILM_MIDDLE_MM[skeleton.part]]) * skeleton.scale)[0]
     free = max(0.0, 1 - fill)
     aim = np.array([shape[1], shape[0]]) / 2 * (1 + rng.uniform(-1, 1, 2) * (0.08 + 0.8 * free))
+    return replace(view, origin=(float(aim[0] - middle[0]), float(aim[1] - middle[1])))
+
+
+def close_view(skeleton: Skeleton, shape: tuple[int, int], rng: np.random.Generator, fill: float) -> View:
+    """How a limb lies on a window that was put round it: upright, in the middle, more or less.
+
+    Parameters
+    ----------
+    skeleton
+        The limb; it lies as a left one.
+    shape
+        Rows and columns of the window.
+    rng
+        Draws what is left of turn and shift.
+    fill
+        Share of the window's height that the limb fills.
+    """
+    pixel_mm = REACH_MM[skeleton.part] * skeleton.scale / (fill * shape[0])
+    view = View(shape, pixel_mm, float(rng.normal(0, 0.1)))
+    middle = view.to_pixels(np.array([FILM_MIDDLE_MM[skeleton.part]]) * skeleton.scale)[0]
+    aim = np.array([shape[1], shape[0]]) * (0.5 + rng.normal(0, 0.03, 2))
     return replace(view, origin=(float(aim[0] - middle[0]), float(aim[1] - middle[1])))
 
 
@@ -163,7 +217,51 @@ def film(
         skeleton.erosion,
         skeleton.narrowing,
         skeleton.open_plates,
+        length=REACH_MM[skeleton.part] * skeleton.scale / view.pixel_mm,
     )
+
+
+def view_film(
+    part: Part, seen: Literal["oblique", "lateral"], shape: tuple[int, int], rng: np.random.Generator
+) -> Film:
+    """A limb from the side, more or less; its sites are not said.
+
+    Parameters
+    ----------
+    part
+        Hand or foot.
+    seen
+        How it lies.
+    shape
+        Rows and columns of the film.
+    rng
+        Draws everything.
+    """
+    skeleton = random_limb(part, rng, children=0.15, diseased=0.2)
+    skeleton = (posture.oblique if seen == "oblique" else posture.lateral)(skeleton, rng)
+    middle = SIDEWAYS_MM[part]
+    if seen == "lateral":  # the hand's or foot's own x is its depth now
+        middle = (float(np.mean([x for x, _ in skeleton.sites.values()])) / skeleton.scale, middle[1])
+    side: Side = "R" if rng.random() < 0.5 else "L"
+    turns = int(rng.integers(4)) if rng.random() < 0.6 else 0
+    view = random_view(skeleton, shape, rng, turns=turns, side=side, middle_mm=middle)
+    made = film(skeleton, view, rng)
+    return replace(made, sites={}, states={}, erosion={}, narrowing={}, view=seen)
+
+
+def wrist_film(shape: tuple[int, int], rng: np.random.Generator) -> Film:
+    """A wrist that fills the film: too little of the hand is on it for a score."""
+    skeleton = random_limb("hand", rng, children=0.15)
+    if rng.random() < 0.3:
+        skeleton = (posture.oblique if rng.random() < 0.5 else posture.lateral)(skeleton, rng)
+    reach = skeleton.scale * rng.uniform(60, 130)
+    turn = rng.normal(0, 0.25) + rng.integers(4) * np.pi / 2
+    view = View(shape, reach / shape[0], float(turn), (0.0, 0.0), bool(rng.random() < 0.5))
+    low = 22 + 0.5 * max(0.0, reach / skeleton.scale - 70)
+    middle = view.to_pixels(np.array([(rng.normal(0, 6), low + rng.uniform(-4, 25))]) * skeleton.scale)[0]
+    view = replace(view, origin=(float(shape[1] / 2 - middle[0]), float(shape[0] / 2 - middle[1])))
+    made = film(skeleton, view, rng)
+    return replace(made, part="other", side="L", quarter_turns=0, sites={}, states={}, erosion={}, narrowing={})
 
 
 def _with_neighbour(image: Image, view: View, rng: np.random.Generator) -> Image:
@@ -244,34 +342,70 @@ def _collimated(image: Image, rng: np.random.Generator) -> tuple[Image, NDArray[
 
 # ---------------------------------------------------------------- what is no hand and no foot
 def other_film(shape: tuple[int, int], rng: np.random.Generator) -> Film:
-    """A body part without any site: large tubular bones, flat bones or a trunk."""
-    reach = 200.0
-    bones: list[Tube | Blob] = []
-    tissue: list[Capsule] = []
-    for _ in range(int(rng.integers(0, 5))):
-        angle = rng.normal(0, 0.5) + rng.choice([0.0, np.pi / 2])
-        half, length = rng.uniform(6, 22), rng.uniform(60, 220)
-        start = (rng.uniform(-70, 70), rng.uniform(-120, 60))
-        knots = (
-            (0.0, half * rng.uniform(1.0, 1.8)),
-            (0.2 * length, half),
-            (0.8 * length, half),
-            (length, half * rng.uniform(1.0, 1.8)),
-        )
-        u = (float(np.sin(angle)), float(np.cos(angle)))
-        bones.append(Tube("long", start, u, length, knots, 0.3 * half, 1.0, 6.0, density=rng.uniform(0.4, 1)))
-        tissue.append(Capsule(start, (start[0] + u[0] * length, start[1] + u[1] * length), (half * 3, half * 2.4)))
-    for _ in range(int(rng.integers(0, 5))):
-        centre = (rng.uniform(-80, 80), rng.uniform(-100, 100))
-        radii = rng.uniform(12, 60) * (1 + 0.15 * rng.standard_normal(32))
-        bones.append(Blob("flat", centre, gaussian_filter(radii, 2, mode="wrap"), rng.uniform(5, 40)))
-    tissue.append(
-        Capsule((rng.uniform(-40, 40), -80.0), (rng.uniform(-40, 40), 80.0), (rng.uniform(20, 90), rng.uniform(20, 90)))
-    )
-    skeleton = Skeleton("hand", tuple(bones), tuple(tissue), (), {}, {}, {}, {}, 1.0, False)
-    view = View(shape, reach / shape[0], rng.uniform(-np.pi, np.pi), (shape[1] / 2, shape[0] / 2))
-    image = _dressed(expose(skeleton, view, random_exposure(rng), rng), rng)
+    """A body part without any site: knee, ankle, forearm, leg, pelvis, chest, or bones anyhow."""
+    skeleton = other_part(rng)
+    pixel_mm = OTHER_REACH_MM / shape[0] * float(rng.uniform(0.8, 1.5))
+    view = View(shape, pixel_mm, rng.uniform(-np.pi, np.pi), (shape[1] / 2, shape[0] / 2))
+    image = expose(skeleton, view, random_exposure(rng), rng)
+    image = _dressed(image, rng)
+    if rng.random() < 0.35:
+        image, _ = _collimated(image, rng)
     return Film(image, view.pixel_mm, "other", "L", 0, {}, {}, {}, {})
+
+
+# ---------------------------------------------------------------- what becomes of a film on its way
+def weathered(image: Image, rng: np.random.Generator) -> Image:
+    """A film after windowing, banding, a coarse detector or a small copy, logos and bright strips at its edge.
+
+    Parameters
+    ----------
+    image
+        (H, W), bone bright.
+    rng
+        Draws what happens.
+    """
+    height, width = image.shape
+    if rng.random() < 0.3:  # a window that cuts off bright or dark
+        low = np.quantile(image[::4, ::4], rng.uniform(0.0, 0.3))
+        high = np.quantile(image[::4, ::4], rng.uniform(0.93, 1.0))
+        image = np.clip((image - low) / max(float(high - low), 1e-3), 0, 1).astype(np.float32)
+        image = image ** float(np.exp(rng.normal(0, 0.4)))
+    if rng.random() < 0.15:  # columns of the detector
+        columns = gaussian_filter(rng.standard_normal(width), rng.uniform(0.5, 4)).astype(np.float32)
+        image = image + rng.uniform(0.005, 0.03) * columns / (columns.std() + 1e-6)
+    if rng.random() < 0.15:  # a grey ground
+        image = np.maximum(image, np.float32(0)) * np.float32(rng.uniform(0.4, 0.9)) + np.float32(rng.uniform(0.1, 0.4))
+    if rng.random() < 0.3:  # a small copy
+        factor = rng.uniform(1.2, 2.6)
+        small = zoom(gaussian_filter(image, 0.4 * factor), 1 / factor, order=1)
+        image = zoom(small, (height / small.shape[0], width / small.shape[1]), order=1)
+    if rng.random() < 0.15:  # bright strips that belong to no field
+        strip = max(1, int(rng.uniform(0.005, 0.12) * height))
+        image = image.copy()
+        edge = rng.integers(4)
+        if edge < 2:
+            image[(slice(0, strip) if edge else slice(height - strip, height)), :] = rng.uniform(0.8, 1.4)
+        else:
+            image[:, (slice(0, strip) if edge == 2 else slice(width - strip, width))] = rng.uniform(0.8, 1.4)
+    if rng.random() < 0.12:
+        image = _logo(image, rng)
+    return np.asarray(image, np.float32)
+
+
+def _logo(image: Image, rng: np.random.Generator) -> Image:
+    """A bright box with something dark in it, or a clip of bright bars, as clinics burn or lay them in."""
+    height, width = image.shape
+    image = image.copy()
+    for _ in range(int(rng.integers(1, 4))):
+        h, w = int(rng.uniform(0.02, 0.12) * height), int(rng.uniform(0.02, 0.1) * height)
+        row, column = (
+            int(rng.uniform(0, height - h)),
+            int(rng.choice([rng.uniform(0, 0.3), rng.uniform(0.65, 0.95)]) * width),
+        )
+        image[row : row + h, column : column + w] = rng.uniform(0.7, 1.3)
+        inner = image[row + h // 4 : row + h - h // 4, column + w // 3 : column + w - w // 4]
+        inner[...] = rng.uniform(0, 0.5)
+    return image
 
 
 def two_hands(

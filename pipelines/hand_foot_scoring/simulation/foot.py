@@ -93,21 +93,64 @@ def foot(
     return build.skeleton("foot")
 
 
+# name, middle, half axes, thickness, and the age from which it is seen
+TARSALS = (
+    ("medial cuneiform", 15, 19, (8.5, 13), 20, 2.0),
+    ("middle cuneiform", 1, 12, (6.5, 9.5), 22, 3.0),
+    ("lateral cuneiform", -9.5, 16, (6.5, 12), 22, 0.8),
+    ("cuboid", -21, 28, (10.5, 15), 22, 0.2),
+    ("navicular", 6, 36, (17, 8), 24, 3.0),
+    ("talus", 4, 58, (15, 19), 28, -1.0),
+    ("calcaneus", -14, 66, (14, 26), 26, -1.0),
+)
+
+
 def _midfoot(build: LimbBuilder) -> None:
+    """Tarsal bones that overlap as the foot is more or less flat, the heel, and on many films the leg behind it."""
     rng, s = build.rng, build.scale
-    for name, x, y, half, thick in (
-        ("medial cuneiform", 15, 19, (8.5, 13), 20),
-        ("middle cuneiform", 1, 12, (6.5, 9.5), 22),
-        ("lateral cuneiform", -9.5, 16, (6.5, 12), 22),
-        ("cuboid", -21, 28, (10.5, 15), 22),
-        ("navicular", 6, 36, (17, 8), 24),
-        ("talus", 4, 58, (15, 19), 28),
-        ("calcaneus", -14, 66, (14, 26), 26),
-    ):
-        centre = (s * (x + rng.normal(0, 0.8)), s * (y + rng.normal(0, 0.8)))
-        build.bones.append(Blob(name, centre, irregular_outline(rng, (half[0] * s, half[1] * s), 0, 2.8), thick * s))
+    near = rng.uniform(0.8, 1.04)  # a steep midfoot is seen shortened
+    solid = rng.uniform(0.45, 1.0)  # how much the tarsal bones stand out from what lies over them
+    for name, x, y, half, thick, appears in TARSALS:
+        grown = 1.0 if build.age >= 12 else float(np.clip((build.age - appears) / (12 - appears), 0.01, 1)) ** 0.5
+        centre = (s * (x + rng.normal(0, 1.2)), s * (near * y + rng.normal(0, 1.2)))
+        size = s * grown * rng.uniform(0.95, 1.12)
+        outline = irregular_outline(rng, (half[0] * size, half[1] * size), float(rng.normal(0, 0.12)), 2.8)
+        build.bones.append(Blob(name, centre, outline, thick * s, density=solid))
     wide = s * rng.uniform(0.92, 1.1)
+    build.tissue.append(Capsule((-6 * s, -55 * s), (-6 * s, 10 * s), (36 * wide, 36 * wide), 0.55))
+    kind = rng.random()
+    if kind < 0.3:  # the film ends behind the midfoot, or the heel fades into the dark
+        build.tissue.append(Capsule((-6 * s, 10 * s), (-4 * s, 90 * s), (38 * wide, 34 * wide), 0.9))
+        return
+    _leg(build, wide, short=kind < 0.55)
+
+
+def _leg(build: LimbBuilder, wide: float, short: bool) -> None:
+    """Leg and ankle behind the foot; a short one points at the tube and is seen as a bright round."""
+    rng, s = build.rng, build.scale
+    lean = rng.normal(0, 0.12)
+    u = (float(np.sin(lean)), float(np.cos(lean)))
+    ankle = (s * (2 + rng.normal(0, 3)), s * rng.uniform(50, 74))
+    length = s * (rng.uniform(15, 45) if short else rng.uniform(200, 340))
+    tibia = ((0.0, 17 * s), (10 * s, 18 * s), (35 * s, 12.5 * s), (max(length, 40 * s), 11 * s))
+    fibula = ((0.0, 9 * s), (18 * s, 8 * s), (40 * s, 6 * s), (max(length, 45 * s), 5.5 * s))
+    plates = () if build.age >= 15.5 else ((s * 6.0, s * 1.4),)
+    build.bones += [
+        Tube("tibia", ankle, u, length, tibia, 4 * s, hollow=2 * s, plates=plates, density=rng.uniform(0.7, 1.2)),
+        Tube(
+            "fibula",
+            point_along(point_along(ankle, (-u[1], u[0]), rng.uniform(17, 23) * s), u, -rng.uniform(6, 16) * s),
+            u,
+            length,
+            fibula,
+            2.5 * s,
+            plates=plates,
+            density=rng.uniform(0.6, 1.0),
+        ),
+    ]
+    bright = rng.uniform(0.9, 1.7)
     build.tissue += [
-        Capsule((-6 * s, -55 * s), (-6 * s, 10 * s), (36 * wide, 36 * wide), 0.55),
-        Capsule((-6 * s, 10 * s), (-4 * s, 90 * s), (38 * wide, 34 * wide), 0.9),
+        Capsule((-6 * s, 10 * s), (-2 * s, 50 * s), (36 * wide, 34 * wide), 0.8),
+        Capsule((-2 * s, 50 * s), (ankle[0], ankle[1] + 12 * s), (31 * wide, 33 * wide), bright),
+        Capsule(point_along(ankle, u, 5 * s), point_along(ankle, u, length * 1.1), (30 * wide, 42 * wide), 0.95),
     ]

@@ -136,6 +136,9 @@ class LimbBuilder:
         self.objects: list[Plate] = []
         self.sites: dict[str, tuple[float, float]] = {}
         self.states: dict[str, State] = {}
+        self.young = float(np.clip((7 - self.age) / 7, 0, 1))  # 1 at birth: bones are short and broad
+        # years at which the first epiphyses are seen
+        self.first_centres = float(self.rng.uniform(0.8, 2.4)) if self.age < 7 else 0.0
         self.gap_scale = self.rng.uniform(0.82, 1.25) * (1.25 if self.age < 14 else 1.0)
         self.width = self.rng.uniform(0.88, 1.12)
         self.wall = self.rng.uniform(0.75, 1.25)
@@ -305,7 +308,11 @@ class LimbBuilder:
                     shift,
                 )
             direction = unit_vector(angle)
-            taper = self.width
+            if n > 0:
+                point, length = self._unossified(plate_at[n], "base", point, direction, length)
+            end = point_along(point, direction, length)
+            _, length = self._unossified(plate_at[n], "head", point, direction, length)
+            taper = self.width * (1 + 0.22 * self.young)
             base, shaft, head = (w * taper for w in width)
             last = n == len(angles) - 1
             tube = Tube(
@@ -332,19 +339,42 @@ class LimbBuilder:
             if last:
                 tip = point_along(tube.end, direction, 0.8 * self.scale)
                 self.tissue.append(Capsule(tube.end, tip, (flesh * 0.8, flesh * 0.72)))
-            point = tube.end
+            point = end
         for n, (site, _) in enumerate(joints):
             if site in (*HAND_SITES, *FOOT_SITES) and self.states[site] == "evaluable" and n + 1 < len(indices):
                 self.eroded_tubes(site, indices[n], indices[n + 1])
         return indices
 
     def _plates(self, where: str, length: float, base: float) -> tuple[tuple[float, float], ...]:
-        """Growth plate near one end, open below about 15 years; the width closes with age."""
-        if where == "none" or self.age >= 16.5:
+        """Growth plate near one end, open below about 15 years; the width closes with age. An infant has none yet."""
+        if where == "none" or self.age >= 16.5 or self.age < self.first_centres:
             return ()
         width = self.scale * float(np.clip(0.22 * (16.5 - self.age), 0.25, 1.8)) * self.rng.uniform(0.7, 1.2)
         at = float(np.clip(0.03 * self.age, 0.1, 0.42)) * 0.75 * base + 0.5
         return ((at if where == "base" else length - 1.35 * at, width),)
+
+    def _unossified(
+        self, where: str, end: str, start: tuple[float, float], direction: tuple[float, float], length: float
+    ) -> tuple[tuple[float, float], float]:
+        """Start and length of what is seen of an infant's bone: the cartilage at its ends is not.
+
+        Parameters
+        ----------
+        where
+            The end that will have an epiphysis.
+        end
+            The end that is looked at.
+        start
+            Where the bone begins, mm.
+        direction
+            Unit vector along it.
+        length
+            Of the bone, mm.
+        """
+        if self.age >= self.first_centres:
+            return start, length
+        cartilage = min(0.22 * length, self.scale * (4.0 if where == end else 1.2))
+        return (point_along(start, direction, cartilage) if end == "base" else start), length - cartilage
 
     def skeleton(self, part: Part) -> Skeleton:
         """The finished limb."""

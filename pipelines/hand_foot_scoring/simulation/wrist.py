@@ -73,8 +73,10 @@ def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], bro
         s * (31.8 * block + rng.normal(0, 0.6)),
     )
     shaft = (float(np.sin(lean)), float(np.cos(lean)))
-    visible = s * 170.0
+    visible = s * rng.uniform(170.0, 300.0)
     plates = _forearm_plates(build)
+    if build.age < build.first_centres:
+        end = point_along(end, shaft, 7 * s)  # the end is cartilage
     build.bones.append(
         Tube(
             "radius",
@@ -99,7 +101,8 @@ def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], bro
     if build.age >= GROWN:
         end = _wrist_spaces(build, capitate, hamate, (trapezium, trapezoid), scaphoid, lunate, radius)
     variance = rng.normal(0, 1.6)
-    ulna_end = (end[0] - s * (25.0 * broad + rng.normal(0, 1.0)), end[1] + s * (4.2 + variance))
+    late = 6.0 * s if build.first_centres <= build.age < 6.5 else 0.0  # the ulna's epiphysis is seen late
+    ulna_end = (end[0] - s * (25.0 * broad + rng.normal(0, 1.0)), end[1] + s * (4.2 + variance) + late)
     build.bones.append(
         Tube(
             "ulna",
@@ -115,7 +118,7 @@ def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], bro
             ),
             cortex=1.9 * s * build.wall,
             hollow=-1.0 * s,
-            plates=plates,
+            plates=() if late else plates,
             density=0.8,
         )
     )
@@ -246,7 +249,7 @@ def _radial_excess(build: LimbBuilder, tube: Tube, index: int, gap: float) -> fl
 
 
 def _forearm_plates(build: LimbBuilder) -> tuple[tuple[float, float], ...]:
-    if build.age >= 17.5:
+    if build.age >= 17.5 or build.age < build.first_centres:
         return ()
     width = build.scale * float(np.clip(0.3 * (17.5 - build.age), 0.4, 2.2))
     return ((build.scale * float(np.clip(0.45 * build.age, 1.0, 7.0)), width),)

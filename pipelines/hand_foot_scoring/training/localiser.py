@@ -1,71 +1,216 @@
-"""Trains the localiser on simulated films, and on a site's own where their joints are marked."""
+"""Trains the localiser on simulated films, on licensed real ones, and on a site's own where their joints are marked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from pipelines.hand_foot_scoring.canvas import CANVAS, STRIDE, channels
-from pipelines.hand_foot_scoring.network import OTHER_POSE, POSES, Localiser
-from pipelines.hand_foot_scoring.simulation.films import Film, film, other_film, random_limb, random_view
-from pipelines.hand_foot_scoring.sites import CLASS_OF, Part
+from pipelines.hand_foot_scoring.network import CHILD, INVERTED, OTHER_POSE, POSES, VIEWS, Localiser
+from pipelines.hand_foot_scoring.simulation.films import (
+    CHILD_YEARS,
+    Film,
+    close_view,
+    film,
+    other_film,
+    random_limb,
+    random_view,
+    view_film,
+    weathered,
+    wrist_film,
+)
+from pipelines.hand_foot_scoring.simulation.foot import foot
+from pipelines.hand_foot_scoring.simulation.hand import hand
+from pipelines.hand_foot_scoring.sites import CLASS_OF, Part, Side
+from pipelines.hand_foot_scoring.training.canvases import Canvases, as_film
 from pipelines.hand_foot_scoring.training.graded_canvases import GradedCanvases
 from pipelines.hand_foot_scoring.training.mask import BACKGROUND, IGNORED, INNER, OUTER, class_mask
-from pipelines.lab.checkpoint import Checkpoint
+from pipelines.lab.checkpoint import Checkpoint, RunningAverage, Stateful
 
 BACKGROUND_WEIGHT = 0.1  # of a background pixel in the mask loss: joints are 2 % of a film
-POSE_WEIGHT = 0.15
+POSE_WEIGHT, HARD_POSE_WEIGHT, SIGN_WEIGHT = 0.4, 0.8, 0.15
 HIGHEST_RATE = 3e-3
 FURTHER = 0.1  # share of the learning rate with which a localiser that is trained already goes on
+AVERAGED = 0.98  # of the running average of the weights, which is what is shipped
 KEPT_EVERY = 50  # batches from one kept state to the next
 GUESSED = 0.06  # radius round a guessed place within which nothing is learned, as a share of the canvas's height
-Sample = tuple[NDArray[np.float32], NDArray[np.int64], int]
+NOT_SAID = -1.0  # a sign that a sample says nothing about
+INVERTED_SHARE = 0.1
+LEAST_SITES = 0.6  # share of a limb's sites that a piece of a film must show to be that limb
+TURNED = 0.5  # share of the second showings that are turned or mirrored
 
 
-def sample(rng: np.random.Generator) -> Sample:
-    """One film for the localiser: canvas, mask, pose. A film that does not lie upright has no mask (all ignored)."""
-    kind = rng.random()
-    if kind < 0.08:
-        return _encoded(other_film(CANVAS, rng))
-    part: Part = "hand" if kind < 0.74 else "foot"
-    turned = rng.random() < 0.25
-    skeleton = random_limb(part, rng, children=0.45 if part == "hand" else 0.1)
-    view = random_view(
-        skeleton,
-        CANVAS,
-        rng,
-        turns=int(rng.integers(4)) if turned else 0,
-        side="R" if turned and rng.random() < 0.5 else "L",
+@dataclass(frozen=True)
+class Mix:
+    """Shares of the samples. Real ones are shown only where a folder of them is given; the rest is simulated."""
+
+    real_views: float
+    real_scored: float
+    # of the simulated ones; what is left are feet
+    others: float
+    wrists: float
+    sideways: float
+    hands: float
+    upright: float = 0.0  # of the real pictures in a view that is not scored
+    pieces: float = 0.0  # of the second showings
+
+
+EASY = Mix(0.14, 0.26, 0.07, 0.04, 0.18, 0.41)
+# Later more of what is mistaken for a hand or a foot: other views, lying upright, and pieces of limbs
+HARD = Mix(0.2, 0.2, 0.08, 0.04, 0.24, 0.42, 0.5, 0.25)
+EASY_SHARE = 0.5625  # of the training
+# The sign of open growth plates learns by itself
+CHILD_STEPS, CHILD_BATCH = 400, 16
+CHILDREN, REAL_ADULTS = 0.5, 0.5  # of the films; and of the adults where there are real ones
+CLOSE = (0.66, 0.95)  # share of the canvas that the limb fills, as on a close window
+Sample = tuple[NDArray[np.float32], NDArray[np.int64], int, NDArray[np.float32]]
+
+
+def sample(rng: np.random.Generator, real: Canvases | None = None, mix: Mix = EASY) -> Sample:
+    """One film for the localiser: canvas, mask, pose, signs.
+
+    A film that does not lie upright in the view that is scored has no mask (all ignored).
+
+    Parameters
+    ----------
+    rng
+        Draws it.
+    real
+        Real radiographs that are shown among the simulated ones.
+    mix
+        What is shown how often.
+    """
+    return _encoded(_drawn(rng, real, mix), rng)
+
+
+def _drawn(rng: np.random.Generator, real: Canvases | None, mix: Mix) -> Film:
+    kind = rng.random() if real is not None else 1.0
+    if real is not None and kind < mix.real_views and real.pictures:
+        return as_film(real.view(rng, mix.upright))
+    if real is not None and mix.real_views <= kind < mix.real_views + mix.real_scored and real.marked:
+        return as_film(real.scored(rng))
+    return _simulated(rng, mix)
+
+
+def _piece(made: Film, rng: np.random.Generator) -> Film:
+    """A piece of a film as a half or a tile of a picture shows it: with too few sites on it for a limb it is none.
+
+    A film without sites is left as it is.
+    """
+    if not made.sites:
+        return made
+    zoomed = float(rng.uniform(1.4, 2.6))
+    middle = np.array(CANVAS) * rng.uniform(0.1, 0.9, 2)
+    shift = middle - np.array(CANVAS) / 2 / zoomed
+    image = affine_transform(made.image, np.eye(2) / zoomed, shift, order=1, mode="nearest")
+    places = {name: ((x - shift[1]) * zoomed, (y - shift[0]) * zoomed) for name, (x, y) in made.sites.items()}
+    inside = {n: 1 <= y < CANVAS[0] - 1 and 1 <= x < CANVAS[1] - 1 for n, (x, y) in places.items()}
+    if sum(inside.values()) < LEAST_SITES * len(inside):
+        return replace(made, image=image, part="other", side="L", quarter_turns=0, sites={}, states={}, view="pa")
+    sites = {name: (float(x), float(y)) for name, (x, y) in places.items()}
+    states = {name: made.states[name] if inside[name] else "absent" for name in sites}
+    return replace(made, image=image, sites=sites, states=states, length=made.length * zoomed)
+
+
+def _again(made: Film, rng: np.random.Generator) -> Film:
+    """A film a second time: scaled, shifted and turned, mostly by a quarter or more, or mirrored.
+
+    Drawing a new one would take ten times as long.
+    """
+    quarters, mirrored = (int(rng.integers(4)), bool(rng.random() < 0.5)) if rng.random() < TURNED else (0, False)
+    turn, scale = quarters * np.pi / 2 + float(rng.normal(0, 0.15)), float(np.exp(rng.normal(0, 0.12)))
+    if quarters % 2:
+        scale *= float(rng.uniform(1.0, CANVAS[0] / CANVAS[1]))  # a limb that lies across the canvas is shown smaller
+    c, s = scale * np.cos(turn), scale * np.sin(turn)
+    linear = np.diag([1.0, -1.0 if mirrored else 1.0]) @ np.array([[c, -s], [s, c]])  # new to old, (row, column)
+    middle = np.array(CANVAS) / 2
+    back = np.linalg.inv(linear)
+    shift = middle - linear @ (middle + rng.normal(0, 0.06, 2) * CANVAS)
+    mode = "constant" if quarters % 2 else "nearest"
+    image = affine_transform(made.image, linear, shift, order=1, mode=mode, cval=float(np.median(made.image[:8])))
+    sites, states = {}, {}
+    for name, (x, y) in made.sites.items():
+        row, column = back @ (np.array([y, x]) - shift)
+        sites[name] = (float(column), float(row))
+        inside = 1 <= row < CANVAS[0] - 1 and 1 <= column < CANVAS[1] - 1
+        states[name] = made.states[name] if inside else "absent"
+    gamma = float(np.exp(rng.normal(0, 0.25)))
+    bright = np.maximum(image, 0).astype(np.float32) ** gamma
+    side: Side = "R" if (made.side == "R") != mirrored else "L"
+    whole = (quarters + (-made.quarter_turns if mirrored else made.quarter_turns)) % 4
+    return replace(
+        made,
+        image=bright,
+        sites=sites,
+        states=states,
+        length=made.length / scale,
+        side=side,
+        quarter_turns=whole,
     )
-    return _encoded(film(skeleton, view, rng))
 
 
-def _encoded(picture: Film) -> Sample:
-    canvas = channels(picture.image)
+def _simulated(rng: np.random.Generator, mix: Mix) -> Film:
+    kind = rng.random()
+    if kind < mix.others:
+        return other_film(CANVAS, rng)
+    if kind < mix.others + mix.wrists:
+        return wrist_film(CANVAS, rng)
+    sideways = mix.others + mix.wrists + mix.sideways
+    if kind < sideways:
+        seen, view = VIEWS[int(rng.integers(len(VIEWS)))]
+        return view_film(seen, view, CANVAS, rng)
+    part: Part = "hand" if kind < sideways + mix.hands else "foot"
+    skeleton = random_limb(part, rng, children=0.4 if part == "hand" else 0.25)
+    return film(skeleton, random_view(skeleton, CANVAS, rng), rng)
+
+
+def _pose(made: Film) -> int:
+    """The class of how a film's limb lies."""
+    if made.part == "other":
+        return OTHER_POSE
+    if made.view != "pa":
+        return len(POSES) + VIEWS.index((made.part, made.view))
+    return POSES.index((made.part, made.side == "R", made.quarter_turns))
+
+
+UPRIGHT_POSES = (POSES.index(("hand", False, 0)), POSES.index(("foot", False, 0)))
+
+
+def _encoded(made: Film, rng: np.random.Generator) -> Sample:
+    pose = _pose(made)
+    inverted = rng.random() < INVERTED_SHARE
+    image = weathered(made.image, rng)
+    canvas = channels(-image if inverted else image)
     shape = (CANVAS[0] // STRIDE, CANVAS[1] // STRIDE)
-    if picture.part == "other":
-        return canvas, np.zeros(shape, np.int64), OTHER_POSE
-    pose = POSES.index((picture.part, picture.side == "R", picture.quarter_turns))
-    if picture.side == "R" or picture.quarter_turns:
-        return canvas, np.full(shape, 255, np.int64), pose
+    signs = np.full(2, NOT_SAID, np.float32)
+    signs[INVERTED] = inverted
+    if (pose == OTHER_POSE or made.view == "lateral") and not inverted and not made.sites:
+        return canvas, np.zeros(shape, np.int64), pose, signs
+    if pose not in UPRIGHT_POSES or inverted:
+        return canvas, np.full(shape, 255, np.int64), pose, signs
+    fill = made.length / CANVAS[0] if made.length else 0.75
     centres = {
-        CLASS_OF[picture.part, name]: ((x + 0.5) / STRIDE - 0.5, (y + 0.5) / STRIDE - 0.5)
-        for name, (x, y) in picture.sites.items()
-        if picture.states[name] != "absent"
+        CLASS_OF[made.part, name]: ((x + 0.5) / STRIDE - 0.5, (y + 0.5) / STRIDE - 0.5)
+        for name, (x, y) in made.sites.items()
+        if made.states[name] != "absent" and (made.part, name) in CLASS_OF
     }
-    mask = class_mask(centres, shape, INNER * shape[0], OUTER * shape[0])
-    return canvas, mask.astype(np.int64), pose
+    size = shape[0] * float(np.clip(fill / 0.75, 0.5, 1.1))  # joints of a small limb lie close together
+    mask = class_mask(centres, shape, INNER * size, OUTER * size)
+    return canvas, mask.astype(np.int64), pose, signs
 
 
 def graded_sample(rng: np.random.Generator, graded: GradedCanvases) -> Sample:
     """As `sample`, of a film of a site: nothing is learned where the place of a joint is only guessed."""
     picture, guessed = graded.draw(rng)
-    canvas, mask, pose = _encoded(picture)
+    canvas, mask, pose, signs = _encoded(picture, rng)
     around = class_mask(
         {
             CLASS_OF[picture.part, name]: ((x + 0.5) / STRIDE - 0.5, (y + 0.5) / STRIDE - 0.5)
@@ -78,11 +223,13 @@ def graded_sample(rng: np.random.Generator, graded: GradedCanvases) -> Sample:
     )
     classes = [CLASS_OF[picture.part, name] for name in guessed]
     unsure = np.isin(mask, classes) | ((mask == BACKGROUND) & (around != BACKGROUND))
-    return canvas, np.where(unsure, IGNORED, mask), pose
+    return canvas, np.where(unsure, IGNORED, mask), pose, signs
 
 
 class Samples(IterableDataset[Sample]):
-    """Fresh films without end; film `n` depends on the seed and `n` only, and on the graded ones where there are any.
+    """Films without end, the drawn ones shown twice each.
+
+    Film `n` depends on the seed, the real films and `n` only.
 
     Parameters
     ----------
@@ -90,24 +237,46 @@ class Samples(IterableDataset[Sample]):
         Of the films.
     first
         Number of the first one.
+    films
+        Folder of licensed real radiographs (`canvases`) that are shown among the simulated ones.
     graded
-        Films of a site that are shown among the simulated ones.
+        Films of a site that are shown among them.
     share
         Of the films that are the site's.
+    easy
+        Number of the films that are easy, the first ones.
     """
 
-    def __init__(self, seed: int, first: int = 0, graded: GradedCanvases | None = None, share: float = 0.0) -> None:
-        self.seed, self.first, self.graded, self.share = seed, first, graded, share
+    def __init__(
+        self,
+        seed: int,
+        first: int = 0,
+        films: Path | None = None,
+        graded: GradedCanvases | None = None,
+        share: float = 0.0,
+        easy: int = 0,
+    ) -> None:
+        self.seed, self.first, self.films, self.graded, self.share = seed, first, films, graded, share
+        self.easy = easy
 
     def __iter__(self) -> Iterator[Sample]:
         torch.set_num_threads(1)
+        real = None if self.films is None else Canvases(self.films)
         number = self.first
+        drawn: Film | None = None
         while True:
-            rng = np.random.default_rng((self.seed, 1, number))
+            rng = np.random.default_rng((self.seed, 4, number))
+            mix = EASY if number < self.easy else HARD
             if self.graded is not None and np.random.default_rng((self.seed, 31, number)).random() < self.share:
                 yield graded_sample(rng, self.graded)
+                drawn = None
+            elif number % 2 == 0:
+                drawn = _drawn(np.random.default_rng((self.seed, 1, number // 2)), real, mix)
+                yield _encoded(drawn, rng)
             else:
-                yield sample(rng)
+                drawn = drawn or _drawn(np.random.default_rng((self.seed, 1, number // 2)), real, mix)
+                piece = mix.pieces > 0 and rng.random() < mix.pieces
+                yield _encoded((_piece if piece else _again)(drawn, rng), rng)
             number += 1
 
 
@@ -116,6 +285,13 @@ def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
     pixels = nn.functional.cross_entropy(logits, mask, ignore_index=255, reduction="none")
     weight = (mask != 255).float() * torch.where(mask == 0, BACKGROUND_WEIGHT, 1.0)
     return (pixels * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+def sign_loss(logits: Tensor, signs: Tensor) -> Tensor:
+    """Binary cross-entropy of the signs that are said, (N, 2) each; both signs count alike."""
+    said = (signs != NOT_SAID).float()
+    each = nn.functional.binary_cross_entropy_with_logits(logits, signs.clamp_min(0), reduction="none")
+    return ((each * said).sum(dim=0) / said.sum(dim=0).clamp_min(1.0)).sum()
 
 
 def rate(step: int, steps: int) -> float:
@@ -135,11 +311,13 @@ def train_localiser(
     report: Callable[[int, float], None] | None = None,
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
+    films: Path | None = None,
     graded: GradedCanvases | None = None,
     share: float = 0.0,
     initial: Localiser | None = None,
+    child_steps: int = CHILD_STEPS,
 ) -> Localiser:
-    """Train a localiser on fresh simulated films.
+    """Train a localiser on fresh simulated films, and on real ones among them.
 
     With a checkpoint, an interrupted training continues from the last stored state, with the films that would have come
     next.
@@ -158,12 +336,16 @@ def train_localiser(
         Where torch computes.
     checkpoint
         Where the state is stored, and found again by a training that was interrupted.
+    films
+        Folder of licensed real radiographs (`canvases`); None: simulated films only.
     graded
         Films of a site whose joints are marked, shown among the simulated ones.
     share
         Of the films that are the site's, 0..1.
     initial
         A trained network that the training starts from; None: random weights.
+    child_steps
+        Number of batches from which the sign of open growth plates learns afterwards.
     """
     torch.manual_seed(seed)
     network = Localiser()
@@ -174,21 +356,98 @@ def train_localiser(
     highest = HIGHEST_RATE * (1 if initial is None else FURTHER)
     optimiser = torch.optim.AdamW(network.parameters(), lr=highest, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps))
-    first_step = 0 if checkpoint is None else checkpoint.resume(network=network, optimiser=optimiser, schedule=schedule)
-    films = Samples(seed, first_step * batch, graded, share)
-    loader = iter(DataLoader(films, batch_size=batch, num_workers=1, prefetch_factor=8))
+    average = RunningAverage(network, AVERAGED)
+    parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser, "schedule": schedule, "average": average}
+    first_step = 0 if checkpoint is None else checkpoint.resume(**parts)
+    short = device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # twice as fast, and as good
+    easy = round(EASY_SHARE * steps) if initial is None else 0
+    samples = Samples(seed, first_step * batch, films, graded, share, easy * batch)
+    loader = iter(DataLoader(samples, batch_size=batch, num_workers=1, prefetch_factor=8))
     network.train()
     for step in range(first_step, steps):
-        canvas, mask, pose = (part.to(device) for part in next(loader))
-        logits, pose_logits = network(canvas.contiguous(memory_format=torch.channels_last))
-        loss = mask_loss(logits, mask) + POSE_WEIGHT * nn.functional.cross_entropy(pose_logits, pose)
+        canvas, mask, pose, signs = (part.to(device) for part in next(loader))
+        with torch.autocast(device, torch.bfloat16, enabled=short):
+            seen = network(canvas.contiguous(memory_format=torch.channels_last))
+        loss = mask_loss(seen.mask.float(), mask)
+        weight = POSE_WEIGHT if step < easy else HARD_POSE_WEIGHT
+        loss = loss + weight * nn.functional.cross_entropy(seen.pose.float(), pose)
+        loss = loss + SIGN_WEIGHT * sign_loss(seen.signs.float(), signs)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        average.follow(network, step)
+        if report is not None and step % 50 == 0:
+            report(step, float(loss.detach()))
+        if checkpoint is not None and step % KEPT_EVERY == KEPT_EVERY - 1:
+            checkpoint.save(step + 1, **parts)
+    network.load_state_dict(average.state_dict())
+    if initial is None:
+        _learn_children(network.eval(), seed, child_steps, films, report)
+    return network.eval()
+
+
+# ---------------------------------------------------------------- children
+def child_sample(rng: np.random.Generator, real: Canvases | None = None) -> tuple[NDArray[np.float32], float]:
+    """A hand or foot that fills the canvas upright, and whether it is that of a child under 16 years.
+
+    Parameters
+    ----------
+    rng
+        Draws it.
+    real
+        Real radiographs, all of adults, that are shown among the simulated ones.
+    """
+    part: Part = "hand" if rng.random() < 0.6 else "foot"
+    fill = float(rng.uniform(*CLOSE))
+    child = rng.random() < CHILDREN
+    if real is not None and real.marked and not child and rng.random() < REAL_ADULTS:
+        return channels(weathered(real.scored(rng, fill).image, rng)), 0.0
+    if child:
+        skeleton = (hand if part == "hand" else foot)(rng, None, float(rng.uniform(0.0, CHILD_YEARS)), odd=False)
+    else:
+        skeleton = random_limb(part, rng)
+    return channels(weathered(film(skeleton, close_view(skeleton, CANVAS, rng, fill), rng).image, rng)), float(child)
+
+
+class ChildSamples(IterableDataset[tuple[NDArray[np.float32], float]]):
+    """Films of children and adults without end; film `n` depends on the seed, the real films and `n` only."""
+
+    def __init__(self, seed: int, films: Path | None = None) -> None:
+        self.seed, self.films = seed, films
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.float32], float]]:
+        torch.set_num_threads(1)
+        real = None if self.films is None else Canvases(self.films)
+        number = 0
+        while True:
+            yield child_sample(np.random.default_rng((self.seed, 5, number)), real)
+            number += 1
+
+
+def _learn_children(
+    network: Localiser, seed: int, steps: int, films: Path | None, report: Callable[[int, float], None] | None
+) -> None:
+    """Train the sign of open growth plates on the features of a localiser that is trained and stays as it is.
+
+    Together with the rest it hardly learns: few films say anything about it, and joints are easier to see.
+    """
+    head = network.signs[CHILD]
+    device = next(head.parameters()).device
+    optimiser = torch.optim.AdamW(head.parameters(), lr=HIGHEST_RATE, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, max(steps, 1)))
+    loader = iter(DataLoader(ChildSamples(seed, films), batch_size=CHILD_BATCH, num_workers=1, prefetch_factor=8))
+    head.train()
+    for step in range(steps):
+        canvas, child = next(loader)
+        with torch.no_grad():
+            features = network.fine(canvas.to(device).contiguous(memory_format=torch.channels_last))
+        logits = head(features)[:, 0]
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, child.to(device).float())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         if report is not None and step % 50 == 0:
             report(step, float(loss.detach()))
-        if checkpoint is not None and step % KEPT_EVERY == KEPT_EVERY - 1:
-            checkpoint.save(step + 1, network=network, optimiser=optimiser, schedule=schedule)
     network.eval()
-    return network

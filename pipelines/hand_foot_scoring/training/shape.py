@@ -11,13 +11,14 @@ from pipelines.hand_foot_scoring.shape import ShapeModel, align
 from pipelines.hand_foot_scoring.simulation.disease import random_disease
 from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
+from pipelines.hand_foot_scoring.simulation.posture import clawed_foot, deformed_hand, oblique
 from pipelines.hand_foot_scoring.sites import SITES, Part
 
 KEPT = 0.985  # share of the variance that the modes keep
 
 
 def build(part: Part, seed: int, count: int) -> ShapeModel:
-    """Learn the model from simulated skeletons: adults and children, healthy and diseased.
+    """Learn the model from simulated skeletons: adults and children, healthy and deformed, straight and oblique.
 
     Parameters
     ----------
@@ -35,6 +36,10 @@ def build(part: Part, seed: int, count: int) -> ShapeModel:
         age = float(rng.uniform(3, 17)) if number % 3 == 0 else None
         disease = random_disease(part, rng, 0.5) if number % 4 == 1 else None
         skeleton = draw(rng, disease, age, odd=False)
+        if number % 8 == 1:
+            skeleton = (deformed_hand if part == "hand" else clawed_foot)(skeleton, rng)
+        if number % 8 == 3:  # an oblique view lies differently, but its sites are to be found
+            skeleton = oblique(skeleton, rng)
         shapes.append(np.array([skeleton.sites[name] for name in SITES[part]]) / skeleton.scale)
     stack = np.array(shapes)
     mean, trust = stack.mean(axis=0), np.ones(stack.shape[1])

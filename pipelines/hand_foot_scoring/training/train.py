@@ -30,6 +30,7 @@ from pipelines.hand_foot_scoring.shape import load_shapes
 from pipelines.hand_foot_scoring.simulation.crops import EVEN_SHARE, Crops, simulated
 from pipelines.hand_foot_scoring.sites import SITES
 from pipelines.hand_foot_scoring.training import shape as shape_training
+from pipelines.hand_foot_scoring.training.canvases import licensed
 from pipelines.hand_foot_scoring.training.damage_heads import ENOUGH_JOINTS, ENOUGH_PATIENTS, calibrate, train_damage
 from pipelines.hand_foot_scoring.training.data import layouts
 from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData
@@ -40,7 +41,7 @@ from pipelines.hand_foot_scoring.training.localiser import train_localiser
 from pipelines.lab.checkpoint import Checkpoint, OtherTraining
 
 PARTS = ("shape", "localiser", "damage", "calibration")
-SKELETONS, STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 1500, 500, 700, 10, 120
+SKELETONS, STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 1500, 5600, 700, 10, 120
 CHILDREN = 0.15  # of the patients that the heads learn from
 CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is in two sets
 REAL_SHARE = 0.5
@@ -74,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
         "--start", type=Path, help="bundle whose networks the training starts from; else from random ones"
     )
     made.add_argument("--skeletons", type=int, default=SKELETONS, help="simulated, of each part, for the shape models")
+    made.add_argument(
+        "--films", type=Path, help="folder of the licensed radiographs that the localiser learns from too"
+    )
     made.add_argument("--steps", type=int, default=STEPS, help="batches of 8 films for the localiser")
     made.add_argument("--patients", type=int, default=PATIENTS, help="simulated patients for the damage heads")
     made.add_argument("--epochs", type=int, default=EPOCHS, help="of the damage heads")
@@ -245,13 +249,17 @@ class Training:
             report=lambda step, loss: self._say(f"localiser, step {step}: loss {loss:.3f} {self._after}"),
             device=options.device,
             checkpoint=kept,
+            films=options.films,
             graded=graded,
             share=options.real_share,
             initial=None if options.start is None else weights.load_localiser(options.start / LOCALISER),
         ).cpu()
         weights.save_network(localiser, self.output / LOCALISER)
         kept.remove()
-        return self._record(self._sources([film for film in films if film.sites] if graded is not None else []))
+        sources = self._sources([film for film in films if film.sites] if graded is not None else [])
+        names = () if options.films is None else licensed(options.films)
+        remarks = (f"learned from real radiographs too: {', '.join(names)}",) if names else ()
+        return self._record(sources, remarks)
 
     def _damage(self) -> PartRecord:
         options = self.options

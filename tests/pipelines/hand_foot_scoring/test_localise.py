@@ -14,7 +14,18 @@ from PIL import Image as Pillow
 
 from pipelines.hand_foot_scoring import BUNDLE, SHAPE, weights
 from pipelines.hand_foot_scoring.canvas import CANVAS
-from pipelines.hand_foot_scoring.localise import Finder, Pyramid, peaks, soft_argmax, window_of
+from pipelines.hand_foot_scoring.localise import (
+    ORIENTATIONS,
+    Finder,
+    Pyramid,
+    Sight,
+    _on_picture,
+    content,
+    peaks,
+    soft_argmax,
+    window_of,
+)
+from pipelines.hand_foot_scoring.network import OTHER_POSE, POSES
 from pipelines.hand_foot_scoring.shape import load_shapes
 from pipelines.hand_foot_scoring.simulation.films import FILM_MIDDLE_MM, Film, film, two_hands
 from pipelines.hand_foot_scoring.simulation.foot import foot
@@ -87,6 +98,41 @@ def test_a_window_samples_what_lies_under_it_at_any_resolution() -> None:
     assert canvas[100, 70] == pytest.approx(x + 10 * y, abs=0.5)
 
 
+@pytest.mark.parametrize(("turns", "mirrored"), ORIENTATIONS)
+def test_what_a_canvas_says_of_the_pose_is_carried_over_to_the_picture(turns: int, mirrored: bool) -> None:
+    seen = np.zeros(OTHER_POSE + 1, np.float32)
+    seen[POSES.index(("hand", False, 0))] = 0.75  # it stands upright on the window, so it lies as the window says
+    seen[OTHER_POSE] = 0.25
+    there = _on_picture(seen, turns, mirrored)
+    assert there[POSES.index(("hand", mirrored, turns))] == 0.75
+    assert there[OTHER_POSE] == 0.25
+    assert there.sum() == pytest.approx(1.0)
+
+
+def test_a_pose_on_a_turned_canvas_adds_to_the_canvas_s_own() -> None:
+    seen = np.zeros(OTHER_POSE + 1, np.float32)
+    seen[POSES.index(("foot", False, 1))] = 1.0
+    assert _on_picture(seen, 2, False)[POSES.index(("foot", False, 3))] == 1.0
+    assert _on_picture(seen, 2, True)[POSES.index(("foot", True, 1))] == 1.0
+
+
+def test_borders_of_one_grey_are_left_out() -> None:
+    picture = np.full((400, 300), 255, np.float32)
+    picture[40:380, 30:270] = np.random.default_rng(0).random((340, 240)) * 200
+    left, top, right, bottom = content(Pyramid.of(picture))
+    assert (left, top, right, bottom) == pytest.approx((30, 40, 270, 380), abs=2)
+
+
+def test_an_empty_picture_is_looked_at_whole() -> None:
+    assert content(Pyramid.of(np.zeros((400, 300), np.float32))) == (0, 0, 300, 400)
+
+
+def test_what_a_picture_shows_is_said_in_words() -> None:
+    assert Sight("hand", "lateral", 0.9).words == "a lateral view of a hand"
+    assert Sight("foot", "dp", 0.9).words == "a dorsoplantar view of a foot"
+    assert Sight("other", "", 0.9).words == "another part of the body"
+
+
 # ---------------------------------------------------------------- with the shipped network
 @pytest.mark.parametrize(
     ("part", "side", "turns"),
@@ -94,8 +140,9 @@ def test_a_window_samples_what_lies_under_it_at_any_resolution() -> None:
 )
 def test_part_side_and_turn_are_found_from_the_picture(finder: Finder, part: Part, side: str, turns: int) -> None:
     made = simulated(part, side, turns)
-    limbs = finder.find(made.image)
+    limbs = finder.find(made.image).limbs
     assert [(limb.part, limb.side) for limb in limbs] == [(part, side)]
+    assert limbs[0].view == ("pa" if part == "hand" else "dp")
     errors = [np.hypot(*(np.array(centre.point) - made.sites[name])) / 450 for name, centre in limbs[0].centres.items()]
     assert len(errors) >= 0.8 * len(made.sites)
     assert np.median(errors) < 0.02
@@ -103,7 +150,7 @@ def test_part_side_and_turn_are_found_from_the_picture(finder: Finder, part: Par
 
 def test_two_hands_on_one_film_are_two_limbs(finder: Finder) -> None:
     image, films = two_hands((700, 1100), np.random.default_rng(5), severity=0.0)
-    limbs = finder.find(image)
+    limbs = finder.find(image).limbs
     assert sorted(limb.side for limb in limbs) == ["L", "R"]
     for made in films:
         limb = next(limb for limb in limbs if limb.side == made.side)
@@ -119,11 +166,45 @@ def test_what_is_no_hand_and_no_foot_is_not_taken_for_one(finder: Finder, shared
         pixels = pydicom.dcmread(path).pixel_array
         pictures.append(pixels.mean(axis=-1) if pixels.ndim == 3 else pixels)
     for picture in pictures:
-        assert finder.find(picture.astype(np.float32)) == ()
+        assert finder.find(picture.astype(np.float32)).limbs == ()
 
 
 def test_left_and_right_of_real_hands_are_told_apart(finder: Finder, shared_data: Path) -> None:
     for path in sorted((shared_data / "xray" / "hand-joints-rsna").glob("*.png")):
         with Pillow.open(path) as image:
-            limbs = finder.find(np.asarray(image.convert("L"), np.float32))
+            limbs = finder.find(np.asarray(image.convert("L"), np.float32)).limbs
         assert [(limb.part, limb.side) for limb in limbs] == [("hand", path.stem[-1])], path.name
+
+
+@pytest.mark.parametrize("part", ["hand", "foot"])
+def test_a_limb_on_which_bone_is_dark_is_found_with_the_grey_values_turned_round(finder: Finder, part: Part) -> None:
+    made = simulated(part, "L", seed=2)
+    found = finder.find(1 - made.image)
+    assert found.inverted
+    assert [(limb.part, limb.side) for limb in found.limbs] == [(part, "L")]
+    assert not finder.find(made.image).inverted
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "view"),
+    [
+        ("haggstrom_hand_lateral.jpg", "hand", "lateral"),
+        ("haggstrom_foot_lateral.jpg", "foot", "lateral"),
+        ("haggstrom_knee_ap.jpg", "other", ""),
+        ("haggstrom_wrist_lateral.jpg", "other", ""),
+    ],
+)
+def test_a_picture_that_is_not_read_is_named(
+    finder: Finder, shared_data: Path, name: str, part: str, view: str
+) -> None:
+    with Pillow.open(shared_data / "xray" / "limbs-adult-commons" / name) as image:
+        found = finder.find(np.asarray(image.convert("L"), np.float32))
+    assert found.limbs == ()
+    assert (found.sight.part, found.sight.view) == (part, view)
+
+
+def test_the_severe_rheumatoid_hand_is_found_with_its_side(finder: Finder, shared_data: Path) -> None:
+    path = shared_data / "xray" / "limbs-adult-commons" / "braegelmann_ra_hand_severe_pa.jpg"
+    with Pillow.open(path) as image:
+        limbs = finder.find(np.asarray(image.convert("L"), np.float32)).limbs
+    assert [(limb.part, limb.side) for limb in limbs] == [("hand", "R")]

@@ -34,7 +34,7 @@ def limb_of(film: GradedFilm, pyramid: Pyramid, finder: Finder) -> Limb | str:
         return f"{outside[0]} is marked outside the picture of {pyramid.shape[1]} x {pyramid.shape[0]} pixels"
     if len(film.sites) >= ENOUGH:
         return limb_at(film.sites, film.side, finder.shapes[film.part])
-    found = finder.find(pyramid)
+    found = finder.find(pyramid).limbs
     wanted = [limb for limb in found if (limb.part, limb.side) == (film.part, film.side)]
     if wanted:
         return wanted[0]

@@ -168,5 +168,5 @@ def test_a_label_that_lies_elsewhere_is_not_found_by_looking_at_it(networks: Non
     picture = next(iter(labelled(shared_data / "xray" / "hand-landmarks-dha")))
     moved = {site: (x + 0.1 * picture.length, y) for site, (x, y) in picture.sites.items()}
     wrong = Labelled(picture.name, picture.image, moved, picture.length, picture.pixel_mm)
-    rows = measure(wrong, Finder(weights.load_localiser(), load_shapes(BUNDLE / SHAPE)).find(picture.image))
+    rows = measure(wrong, Finder(weights.load_localiser(), load_shapes(BUNDLE / SHAPE)).find(picture.image).limbs)
     assert summarise(rows).within_4_percent < 0.2

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
+import pytest
 
 from pipelines.hand_foot_scoring.simulation.disease import Disease
-from pipelines.hand_foot_scoring.simulation.films import film, other_film, random_limb, random_view, two_hands
+from pipelines.hand_foot_scoring.simulation.films import (
+    film,
+    other_film,
+    random_limb,
+    random_view,
+    two_hands,
+    view_film,
+    weathered,
+    wrist_film,
+)
 from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.radiograph import View
+from pipelines.hand_foot_scoring.sites import Part
 
 
 def test_a_film_is_the_same_for_the_same_seed_and_another_for_another() -> None:
@@ -56,3 +68,40 @@ def test_another_body_part_has_no_site() -> None:
     made = other_film((128, 96), np.random.default_rng(0))
     assert made.part == "other"
     assert not made.sites
+
+
+@pytest.mark.parametrize("part", ["hand", "foot"])
+@pytest.mark.parametrize("seen", ["oblique", "lateral"])
+def test_a_limb_from_the_side_says_its_view_and_no_site(part: Part, seen: Literal["oblique", "lateral"]) -> None:
+    made = view_film(part, seen, (128, 96), np.random.default_rng(1))
+    assert (made.part, made.view) == (part, seen)
+    assert not made.sites
+    assert np.isfinite(made.image).all()
+
+
+def test_a_wrist_that_fills_the_film_is_no_hand() -> None:
+    made = wrist_film((128, 96), np.random.default_rng(0))
+    assert made.part == "other"
+    assert not made.sites
+
+
+def test_whatever_happens_to_a_film_on_its_way_leaves_its_size() -> None:
+    image = np.random.default_rng(0).random((128, 96)).astype(np.float32)
+    changed = 0
+    for seed in range(30):
+        after = weathered(image, np.random.default_rng(seed))
+        assert after.shape == image.shape
+        assert np.isfinite(after).all()
+        changed += not np.array_equal(after, image)
+    assert changed > 10
+
+
+def test_a_small_limb_with_a_long_forearm_may_lie_on_the_film() -> None:
+    rng = np.random.default_rng(0)
+    skeleton = hand(rng, Disease(), odd=False)
+    fills = []
+    for _ in range(60):
+        view = random_view(skeleton, (256, 192), rng)
+        fills.append(192 * skeleton.scale / view.pixel_mm / 256)
+    assert min(fills) < 0.4
+    assert max(fills) > 0.8

@@ -30,3 +30,16 @@ def test_a_child_has_open_growth_plates_and_a_wrist_that_is_not_ossified() -> No
         return float(blob.radii.max()) / skeleton.scale
 
     assert trapezium(child) < 0.5 * trapezium(adult)
+
+
+def test_an_infant_has_no_epiphysis_yet_and_wide_spaces_between_short_bones() -> None:
+    infant, child = (hand(np.random.default_rng(1), age=age, odd=False) for age in (0.3, 5.0))
+    assert infant.open_plates
+    assert not any(isinstance(bone, Tube) and bone.plates for bone in infant.bones)
+
+    def space(skeleton: Skeleton) -> float:
+        bones = {bone.name: bone for bone in skeleton.bones if isinstance(bone, Tube)}
+        head, base = bones["ray3.0"].end, bones["ray3.1"].start
+        return float(np.hypot(head[0] - base[0], head[1] - base[1])) / skeleton.scale
+
+    assert space(infant) > 2 * space(child)

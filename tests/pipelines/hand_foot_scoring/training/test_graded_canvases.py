@@ -57,7 +57,7 @@ def test_nothing_is_learned_where_the_place_of_a_joint_is_only_guessed(networks:
     found = GradedCanvases.of([replace(film, sites=some)], load_shapes(BUNDLE / SHAPE))
     assert found is not None
     for number in range(20):
-        canvas, mask, pose = graded_sample(np.random.default_rng(number), found)
+        canvas, mask, pose, _ = graded_sample(np.random.default_rng(number), found)
         if pose != POSES.index(("hand", False, 0)):
             continue
         assert canvas.shape == (2, *CANVAS)
@@ -77,12 +77,14 @@ def test_films_without_enough_marked_joints_give_nothing_to_learn_places_from(ne
 def test_films_of_the_site_are_shown_in_their_share(canvases: GradedCanvases, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines.hand_foot_scoring.training import localiser
 
-    monkeypatch.setattr(localiser, "sample", lambda rng: "simulated")
+    monkeypatch.setattr(localiser, "_drawn", lambda rng, real: "drawn")
+    monkeypatch.setattr(localiser, "_again", lambda drawn, rng: drawn)
+    monkeypatch.setattr(localiser, "_encoded", lambda drawn, rng: "simulated")
     monkeypatch.setattr(localiser, "graded_sample", lambda rng, graded: "real")
-    stream = iter(Samples(0, 0, canvases, 0.3))
+    stream = iter(Samples(0, graded=canvases, share=0.3))
     drawn = [str(next(stream)) for _ in range(400)]
     assert drawn.count("real") / 400 == pytest.approx(0.3, abs=0.07)
-    again = iter(Samples(0, 100, canvases, 0.3))
+    again = iter(Samples(0, 100, graded=canvases, share=0.3))
     assert [str(next(again)) for _ in range(50)] == drawn[
         100:150
     ]  # a training that goes on sees what would have come next

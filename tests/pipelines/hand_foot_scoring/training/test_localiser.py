@@ -7,27 +7,97 @@ import pytest
 import torch
 
 from pipelines.hand_foot_scoring.canvas import CANVAS
-from pipelines.hand_foot_scoring.network import OTHER_POSE
+from pipelines.hand_foot_scoring.network import CHILD, INVERTED, OTHER_POSE, Localiser
+from pipelines.hand_foot_scoring.simulation.films import Film
 from pipelines.hand_foot_scoring.sites import CLASSES
-from pipelines.hand_foot_scoring.training.localiser import Samples, mask_loss, rate, sample, train_localiser
+from pipelines.hand_foot_scoring.training.localiser import (
+    NOT_SAID,
+    Samples,
+    _again,
+    _learn_children,
+    _piece,
+    child_sample,
+    mask_loss,
+    rate,
+    sample,
+    sign_loss,
+    train_localiser,
+)
 
 
 def test_a_sample_has_a_mask_only_where_the_limb_stands_upright() -> None:
     masked = 0
-    for seed in range(12):
-        canvas, mask, pose = sample(np.random.default_rng(seed))
+    for seed in range(16):
+        canvas, mask, pose, signs = sample(np.random.default_rng(seed))
         assert canvas.shape == (2, *CANVAS)
         assert 0 <= pose <= OTHER_POSE
-        if pose not in (0, 8, OTHER_POSE):  # turned or mirrored
+        if pose not in (0, 8, OTHER_POSE) or signs[INVERTED]:  # turned, mirrored, in another view, or bone is dark
             assert (mask == 255).all()
         else:
             masked += bool((mask < 255).any())
     assert masked >= 4
 
 
+def test_a_sign_of_which_a_sample_says_nothing_does_not_count() -> None:
+    logits = torch.tensor([[0.0, 3.0], [50.0, -2.0]])
+    signs = torch.tensor([[1.0, 1.0], [NOT_SAID, 0.0]])
+    before = sign_loss(logits, signs)
+    logits[1, 0] = -50.0
+    torch.testing.assert_close(sign_loss(logits, signs), before)
+
+
+def test_a_film_that_is_turned_or_mirrored_takes_its_sites_and_its_pose_along() -> None:
+    image = np.zeros(CANVAS, np.float32)
+    image[60:64, 88:92] = 1.0
+    made = Film(image, 1.0, "hand", "L", 0, {"MCP3": (89.5, 61.5)}, {"MCP3": "evaluable"}, {}, {})
+    poses = set()
+    for seed in range(40):
+        again = _again(made, np.random.default_rng(seed))
+        row, column = np.unravel_index(again.image.argmax(), CANVAS)
+        assert again.sites["MCP3"] == pytest.approx((column, row), abs=3.5)
+        up = np.array(again.sites["MCP3"]) - (95.5, 127.5)  # from the middle of the canvas, which hardly moves
+        nearest = round(float(np.arctan2(up[0], -up[1])) / (np.pi / 2)) % 4
+        assert nearest == again.quarter_turns
+        poses.add((again.side, again.quarter_turns))
+    assert len(poses) == 8
+
+
+def test_a_piece_of_a_limb_with_few_of_its_sites_is_no_limb() -> None:
+    spread = {f"{n}": (20.0 + 16 * n, 30.0 + 20 * n) for n in range(10)}
+    made = Film(np.zeros(CANVAS, np.float32), 1.0, "foot", "L", 0, spread, dict.fromkeys(spread, "evaluable"), {}, {})
+    parts = []
+    for seed in range(40):
+        piece = _piece(made, np.random.default_rng(seed))
+        parts.append(piece.part)
+        seen = sum(state == "evaluable" for state in piece.states.values())
+        assert (piece.part == "foot") == (seen >= 6)
+    assert {"foot", "other"} == set(parts)
+
+
+def test_a_film_without_sites_is_not_cut_into_pieces() -> None:
+    made = Film(np.zeros(CANVAS, np.float32), 1.0, "hand", "L", 0, {}, {}, {}, {}, view="lateral")
+    assert _piece(made, np.random.default_rng(0)) is made
+
+
 def test_samples_repeat_for_the_same_seed() -> None:
     first, again = (next(iter(Samples(3))) for _ in range(2))
     np.testing.assert_array_equal(first[0], again[0])
+
+
+def test_children_and_adults_are_shown_alike_often_and_fill_the_canvas() -> None:
+    shown = [child_sample(np.random.default_rng(seed)) for seed in range(24)]
+    assert all(canvas.shape == (2, *CANVAS) for canvas, _ in shown)
+    assert 6 <= sum(child for _, child in shown) <= 18
+
+
+def test_the_sign_of_growth_plates_learns_and_leaves_the_rest_of_the_network_alone() -> None:
+    torch.manual_seed(0)
+    network = Localiser().eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    _learn_children(network, 0, 2, None, None)
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith(f"signs.{CHILD}.") for name in changed)
 
 
 def test_ignored_pixels_do_not_count_in_the_mask_loss() -> None:
@@ -42,7 +112,7 @@ def test_ignored_pixels_do_not_count_in_the_mask_loss() -> None:
 
 def test_the_localiser_learns() -> None:
     losses: list[float] = []
-    train_localiser(0, 52, batch=1, report=lambda step, loss: losses.append(loss))
+    train_localiser(0, 52, batch=1, report=lambda step, loss: losses.append(loss), child_steps=0)
     assert losses[-1] < 0.8 * losses[0]
 
 

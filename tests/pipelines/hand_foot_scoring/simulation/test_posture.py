@@ -1,0 +1,108 @@
+"""Postures: a limb that is bent or turned keeps its bones together and its truth on its joints."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.hand_foot_scoring.simulation.disease import Disease
+from pipelines.hand_foot_scoring.simulation.foot import foot
+from pipelines.hand_foot_scoring.simulation.hand import hand
+from pipelines.hand_foot_scoring.simulation.posture import (
+    Posture,
+    clawed_foot,
+    deformed_hand,
+    fused_carpus,
+    lateral,
+    oblique,
+    posed,
+)
+from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Skeleton, Tube
+
+
+def drawn(seed: int = 0) -> Skeleton:
+    return hand(np.random.default_rng(seed), Disease(), odd=False)
+
+
+def tube(skeleton: Skeleton, name: str) -> Tube:
+    bone = next(bone for bone in skeleton.bones if bone.name == name)
+    assert isinstance(bone, Tube)
+    return bone
+
+
+def breadth(skeleton: Skeleton) -> float:
+    heads = [skeleton.sites[f"MCP{n}"][0] for n in (2, 3, 4, 5)]
+    return max(heads) - min(heads)
+
+
+def test_no_posture_leaves_fingers_and_sites_where_they_are() -> None:
+    flat = drawn()
+    same = posed(flat, Posture())
+    for name, site in flat.sites.items():
+        # a joint space is measured on the axis here, not at the bottom of the cup
+        np.testing.assert_allclose(same.sites[name], site, atol=2.0, err_msg=name)
+    for name in ("ray3.1", "ray3.3", "radius"):
+        np.testing.assert_allclose(tube(same, name).start, tube(flat, name).start, atol=1e-6)
+        np.testing.assert_allclose(tube(same, name).end, tube(flat, name).end, atol=1e-6)
+
+
+def test_a_bent_finger_is_seen_shortened_and_denser_and_takes_its_tip_along() -> None:
+    flat = drawn()
+    bent = posed(flat, Posture(pitch={"ray3.1": np.pi / 3, "ray3.2": np.pi / 3}))
+    assert tube(bent, "ray3.1").length == pytest.approx(tube(flat, "ray3.1").length / 2)
+    assert tube(bent, "ray3.1").density > tube(flat, "ray3.1").density
+    assert bent.sites["PIP3"][1] > flat.sites["PIP3"][1] + 10  # nearer to the palm
+    assert tube(bent, "ray3.3").start[1] > tube(flat, "ray3.3").start[1] + 20
+    np.testing.assert_allclose(bent.sites["PIP4"], flat.sites["PIP4"], atol=2.0)
+
+
+def test_a_drifting_finger_turns_about_its_knuckle() -> None:
+    flat = drawn()
+    drifted = posed(flat, Posture(yaw={2: -0.6}))
+    np.testing.assert_allclose(drifted.sites["MCP2"], flat.sites["MCP2"], atol=2.0)
+    assert drifted.sites["PIP2"][0] < flat.sites["PIP2"][0] - 10  # to the ulnar side
+
+
+def test_a_proximal_phalanx_that_has_slipped_overlaps_the_metacarpal() -> None:
+    flat = drawn()
+    slipped = posed(flat, Posture(slip={2: 8.0}))
+    head, base = tube(slipped, "ray2.0").end, tube(slipped, "ray2.1").start
+    assert base[1] > head[1] + 4
+    assert slipped.sites["MCP2"][1] == pytest.approx((head[1] + base[1]) / 2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_knuckles_lie_closer_together_the_further_a_hand_is_turned(seed: int) -> None:
+    flat = drawn(seed)
+    turned, side = (draw(flat, np.random.default_rng(seed)) for draw in (oblique, lateral))
+    assert breadth(side) < 0.5 * breadth(flat)
+    assert breadth(side) < breadth(turned) < breadth(flat)
+    assert tube(turned, "ray3.0").knots[0][1] == tube(flat, "ray3.0").knots[0][1]  # as wide as before
+
+
+def test_a_foot_from_the_side_has_its_heel_and_a_leg_across() -> None:
+    rng = np.random.default_rng(1)
+    side = lateral(foot(rng, Disease(), odd=False), rng)
+    names = [bone.name for bone in side.bones]
+    assert names.count("calcaneus") == names.count("talus") == names.count("tibia") == 1
+    leg = tube(side, "tibia").direction
+    assert abs(leg[0]) > 0.4  # not along the foot
+
+
+def test_deformed_limbs_keep_all_sites_and_grades() -> None:
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        for flat, deform in ((drawn(seed), deformed_hand), (foot(rng, Disease(), odd=False), clawed_foot)):
+            made = deform(flat, rng)
+            assert made.sites.keys() == flat.sites.keys()
+            assert (made.erosion, made.narrowing, made.states) == (flat.erosion, flat.narrowing, flat.states)
+            assert np.isfinite(np.array(list(made.sites.values()))).all()
+
+
+def test_a_fused_carpus_fills_the_spaces_between_its_bones() -> None:
+    flat = drawn()
+    fused = fused_carpus(flat, np.random.default_rng(0))
+    reach = {b.name: b.radii.max() for b in flat.bones if isinstance(b, Blob)}
+    assert all(b.radii.max() > reach[b.name] for b in fused.bones if isinstance(b, Blob) and b.name == "lunate")
+    assert any(bone.name == "carpus" for bone in fused.bones)
+    assert fused.sites == flat.sites
