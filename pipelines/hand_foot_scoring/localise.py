@@ -30,11 +30,13 @@ MIN_QUALITY = 0.30  # below it there is no hand and no foot
 # where a half or a tile of the picture is looked at, because a piece of something else may look like a limb
 MIN_VIEW, MIN_VIEW_IN_PIECE = 0.6, 0.8
 SURELY_NONE = 0.9  # probability of another part or view on the whole picture from which on it is searched no further
+MIN_SIGHT = 0.4  # probability below which a hand or a foot that was not found is not named
 SURE_QUALITY = 0.5  # from here on a limb in the middle of the picture is taken to be the only one
 PRIOR_SPREAD = 0.035  # of the limb's length: how far a centre may lie from where the arrangement puts it
 Orientation = tuple[int, bool]  # of a limb that a window shows upright: quarter turns clockwise, mirrored
 ORIENTATIONS: tuple[Orientation, ...] = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
 UNMIRRORED = ORIENTATIONS[:4]
+STRAIGHT = 0.6  # probability of the view that is scored against an oblique one, below which it is taken to be oblique
 OBLIQUE = 0.3  # weight of an oblique view against the one that is scored, where there is a choice between arrangements
 MIN_COARSE = 0.08  # quality of an arrangement below which it is not looked at close by
 MIN_GLANCE = 0.15  # probability of the part on the first close window below which there is no second
@@ -200,7 +202,7 @@ class Sight:
     def words(self) -> str:
         """What it is, as a noun: "a lateral view of a hand"."""
         names = {"pa": "a posteroanterior", "dp": "a dorsoplantar", "oblique": "an oblique", "lateral": "a lateral"}
-        return f"{names[self.view]} view of a {self.part}" if self.view else "another part of the body"
+        return f"{names[self.view]} view of a {self.part}" if self.view else "neither a hand nor a foot"
 
 
 @dataclass(frozen=True)
@@ -340,12 +342,12 @@ class Finder:
             # an arrangement of few sites fits many things: what stands on the window counts more than how well it fits
             closer.append(((straight + OBLIQUE * oblique) * np.sqrt(best.quality), best))
         for _, limb in sorted(closer, key=lambda pair: -pair[0]):
-            agreed = self._agreed(pyramid, limb, least)
+            agreed = self._agreed(pyramid, limb, least, look)
             if agreed is not None:
                 return agreed
         return None
 
-    def _agreed(self, pyramid: Pyramid, limb: Limb, least: float) -> Limb | None:
+    def _agreed(self, pyramid: Pyramid, limb: Limb, least: float, far: _Look) -> Limb | None:
         """The mean over several close looks at a limb: the others outweigh what one of them mistakes.
 
         Close by, its part and view are seen best. None where they are none that is read.
@@ -364,9 +366,15 @@ class Finder:
         straight, oblique = float(pose[_places(limb.part)].sum()), float(pose[_place(limb.part, "oblique")])
         if agreed.quality < MIN_QUALITY or straight + oblique < least:
             return None
-        view: View = "oblique" if oblique > straight else "pa" if limb.part == "hand" else "dp"
-        child = float(signs[:, CHILD].mean())
-        return replace(agreed, view=view, view_confidence=max(straight, oblique), open_plates=child)
+        # whether it is oblique is told by the close windows and from afar together
+        share = straight / (straight + oblique)
+        straight_far = float(far.poses[_places(limb.part)].sum())
+        oblique_far = float(far.poses[_place(limb.part, "oblique")])
+        if straight_far + oblique_far > MIN_GLANCE:
+            share = (share + straight_far / (straight_far + oblique_far)) / 2
+        view: View = "oblique" if share < STRAIGHT else "pa" if limb.part == "hand" else "dp"
+        confidence = (straight + oblique) * (1 - share if view == "oblique" else share)
+        return replace(agreed, view=view, view_confidence=confidence, open_plates=float(signs[:, CHILD].mean()))
 
     def _closer(self, limb: Limb, fill: float = FILL, turn: float = 0.0) -> Window:
         """A window in which the limb stands straight and fills the canvas as it mostly did in training."""
@@ -490,6 +498,8 @@ def _sight(look: _Look, glances: Sequence[NDArray[np.float64]], limbs: Sequence[
     if glances:
         seen = (seen + np.mean(glances, axis=0)) / 2
     best = int(seen.argmax())
+    if seen[best] < MIN_SIGHT and SIGHTS[best][0] != "other":
+        return Sight("other", "", float(1 - seen[best]))
     return Sight(*SIGHTS[best], float(seen[best]))
 
 

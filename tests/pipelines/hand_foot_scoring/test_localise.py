@@ -130,7 +130,7 @@ def test_an_empty_picture_is_looked_at_whole() -> None:
 def test_what_a_picture_shows_is_said_in_words() -> None:
     assert Sight("hand", "lateral", 0.9).words == "a lateral view of a hand"
     assert Sight("foot", "dp", 0.9).words == "a dorsoplantar view of a foot"
-    assert Sight("other", "", 0.9).words == "another part of the body"
+    assert Sight("other", "", 0.9).words == "neither a hand nor a foot"
 
 
 # ---------------------------------------------------------------- with the shipped network
