@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 BUNDLE = Path(__file__).parent / "bundle"
 LOCALISER, DAMAGE = "localiser.safetensors", "damage.safetensors"
-CALIBRATION, SHAPE = "calibration.json", "shape.npz"
-FILES = (LOCALISER, DAMAGE, CALIBRATION, SHAPE)  # everything in a bundle that changes a score
+CALIBRATION, SHAPE, GATE = "calibration.json", "shape.npz", "gate.npz"
+FILES = (LOCALISER, DAMAGE, CALIBRATION, SHAPE, GATE)  # everything in a bundle that changes a score
 TRAINED_ON = "trained on simulated radiographs only, not for clinical use"  # where a bundle has no manifest
 
 # Films read in known order show more change than films read blinded, so the report says which it was; see `prior.py`.
@@ -187,15 +187,28 @@ class HandFootScoring:
         UnsuitableInput
             The message says why.
         """
+        from pipelines.hand_foot_scoring.films import shown
+        from pipelines.hand_foot_scoring.scoring import Reason
+
         if not limbs:
-            raise UnsuitableInput(f"no hand and no foot was found on {counted(len(read), 'picture')}")
+            raise UnsuitableInput(shown(read))
         if all(chosen.reading.child for chosen in limbs):
-            raise UnsuitableInput("growth plates are open: the score is defined for grown joints")
+            raise UnsuitableInput(Reason.CHILD.value)
+        if all(chosen.reading.other_view for chosen in limbs):
+            raise UnsuitableInput(Reason.VIEW.value)
         if all(chosen.reading.too_small for chosen in limbs):
             longest = max(chosen.reading.limb.length for chosen in limbs)
             raise UnsuitableInput(f"the limb is too small on the picture: {longest:.0f} pixels from tip to wrist")
+        if all(chosen.reading.unlike for chosen in limbs):
+            raise UnsuitableInput("too many joints look unlike the training data")
 
 
 def _unread(read: tuple[Film, ...]) -> tuple[str, ...]:
+    from pipelines.hand_foot_scoring.films import shown
+
     empty = sum(not film.limbs for film in read)
-    return (f"On {empty} of {len(read)} pictures no hand and no foot was found.",) if empty else ()
+    return (
+        (f"{empty} of {counted(len(read), 'picture')} {'is' if empty == 1 else 'are'} not scored: {shown(read)}.",)
+        if empty
+        else ()
+    )

@@ -61,6 +61,27 @@ def cut(pyramid: Pyramid, limb: Limb, site: str, point: tuple[float, float], mar
     return pyramid.sample(crop_window(limb, site, point, size), (size, size))
 
 
+def share_outside(limb: Limb, site: str, point: tuple[float, float], shape: tuple[int, int]) -> float:
+    """How much of a crop lies outside of a picture, 0..1.
+
+    Parameters
+    ----------
+    limb
+        The limb.
+    site
+        Name of the site.
+    point
+        (column, row) of the middle of the crop, in pixels of the picture.
+    shape
+        Rows and columns of the picture.
+    """
+    columns, rows = np.meshgrid(np.arange(0, CROP, 4), np.arange(0, CROP, 4))
+    grid = np.column_stack((columns.ravel(), rows.ravel())).astype(np.float64) + 1.5
+    x, y = crop_window(limb, site, point).to_picture(grid).T
+    inside = (x > -0.5) & (x < shape[1] - 0.5) & (y > -0.5) & (y < shape[0] - 0.5)
+    return 1 - float(inside.mean())
+
+
 def crop_window(limb: Limb, site: str, point: tuple[float, float], size: int = CROP) -> Window:
     """The affine map from pixels of a crop to pixels of the picture; parameters as for `cut`.
 

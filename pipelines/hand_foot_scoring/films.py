@@ -25,6 +25,7 @@ from pipelines.hand_foot_scoring.sites import Part, Side
 MODALITIES = ("DX", "CR", "RG")
 PART_OF: dict[str, Part] = {"hand": "hand", "wrist": "hand", "finger": "hand", "foot": "foot", "toe": "foot"}
 GROWN_YEARS = 16
+MIN_SIGHT = 0.6  # probability from which on a picture is said to show something
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Film:
     header: Header
     limbs: tuple[LimbReading, ...]
     sight: Sight  # what it shows, also where no limb can be read
+    inverted: bool = False  # bone was dark on it; the grey values above are turned round
 
     def contradictions(self, reading: LimbReading) -> tuple[str, ...]:
         """Where the picture and the header disagree about a limb, in words."""
@@ -166,7 +168,13 @@ def read_picture(
     """A picture (H, W) read; if bone is dark on it, its grey values are turned round."""
     grey = np.asarray(grey, np.float32)
     read = reader.read(grey)
-    return Film(image, grey.max() - grey if read.inverted else grey, pixel_mm, header, read.limbs, read.sight)
+    shown = bone_bright(grey, read.inverted)
+    return Film(image, shown, pixel_mm, header, read.limbs, read.sight, read.inverted)
+
+
+def bone_bright(grey: NDArray[np.float32], inverted: bool) -> NDArray[np.float32]:
+    """A picture (H, W) with its grey values turned round if bone is dark on it."""
+    return np.asarray(grey.max() - grey if inverted else grey, np.float32)
 
 
 @dataclass(frozen=True)
@@ -204,7 +212,21 @@ def choose(films: Sequence[Film]) -> tuple[tuple[LimbFilm, ...], tuple[str, ...]
 
 def _worth(chosen: LimbFilm) -> tuple[bool, int, float]:
     scored = sum(isinstance(reading, Scored) for reading in chosen.reading.cells.values())
-    return not chosen.contradictions, scored, chosen.reading.limb.quality
+    return not chosen.contradictions and not chosen.reading.other_view, scored, chosen.reading.limb.quality
+
+
+def shown(films: Sequence[Film]) -> str:
+    """What pictures without a limb that can be scored show, in words."""
+    return "; ".join(dict.fromkeys(_sight_words(film.sight) for film in films if not film.limbs))
+
+
+def _sight_words(sight: Sight) -> str:
+    if sight.confidence >= MIN_SIGHT and sight.part == "other":
+        return "the picture shows neither a hand nor a foot, or only a part of one"
+    if sight.confidence >= MIN_SIGHT and sight.view == "lateral":
+        read_on = "posteroanterior" if sight.part == "hand" else "dorsoplantar"
+        return f"the picture shows a lateral view of a {sight.part}: the score is read on {read_on} views"
+    return "no hand and no foot was found that can be scored"
 
 
 def readings(chosen: Sequence[LimbFilm]) -> dict[Cell, Reading]:
@@ -217,4 +239,8 @@ def readings(chosen: Sequence[LimbFilm]) -> dict[Cell, Reading]:
 
 
 def _counted(reading: LimbReading) -> Mapping[Cell, Reading]:
-    return {cell: NotScored(Reason.CHILD) for cell in reading.cells} if reading.child else reading.cells
+    if reading.child:
+        return {cell: NotScored(Reason.CHILD) for cell in reading.cells}
+    if reading.other_view:
+        return {cell: NotScored(Reason.VIEW) for cell in reading.cells}
+    return reading.cells

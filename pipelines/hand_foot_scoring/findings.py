@@ -23,6 +23,8 @@ _WHY = {
     Reason.NOT_FOUND: "WHY-NOTFOUND",
     Reason.PROSTHESIS: "WHY-IMPLANT",
     Reason.UNCERTAIN: "WHY-OOD",
+    Reason.UNLIKE: "WHY-OOD",
+    Reason.VIEW: "WHY-OVERLAP",
 }
 
 

@@ -59,3 +59,8 @@ def distribution(loss: Loss, raw: Tensor, maximum: int) -> Tensor:
         edges = torch.cat((torch.ones_like(above[:, :1]), above, torch.zeros_like(above[:, :1])), dim=1)
         return edges[:, :-1] - edges[:, 1:]
     return torch.softmax(raw, dim=1)
+
+
+def log_distribution(loss: Loss, raw: Tensor, maximum: int) -> Tensor:
+    """Logarithms of what `distribution` gives, none below that of one in a million: what the calibration takes."""
+    return distribution(loss, raw, maximum).clamp_min(1e-6).log()

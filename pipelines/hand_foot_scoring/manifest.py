@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 MANIFEST = "manifest.json"
 PIPELINE = "hand_foot_scoring"
 SIMULATED = "simulated radiographs"
+OPEN = "openly licensed radiographs"  # real ones without grades, for places and to paint damage on
 NOT_FOR_USE = "not for clinical use"
 
 
@@ -54,7 +55,7 @@ class Manifest:
         for record in self.parts.values():
             for source in record.sources:
                 known = found.get(source.name)
-                if known is None or (source.patients or 0) > (known.patients or 0):
+                if known is None or _size(source) > _size(known):
                     found[source.name] = source
         names = sorted(found.values(), key=lambda source: source.name != SIMULATED)
         if [source.name for source in names] == [SIMULATED]:
@@ -63,10 +64,15 @@ class Manifest:
         return f"trained on {', '.join(others)}{' and ' if others else ''}{last}, {NOT_FOR_USE}"
 
 
+def _size(source: Source) -> tuple[int, int]:
+    return source.patients or 0, source.films or 0
+
+
 def _named(source: Source) -> str:
-    if source.patients is None:
-        return source.name
-    return f"{source.name} ({source.patients} {'patient' if source.patients == 1 else 'patients'})"
+    for count, one in ((source.patients, "patient"), (source.films, "film")):
+        if count is not None:
+            return f"{source.name} ({count} {one if count == 1 else one + 's'})"
+    return source.name
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -126,7 +126,7 @@ class Damage(nn.Module):
     for each head of `MAXIMUM`, "state" (N, 4), "plates" (N, 1) logit of open growth plates.
     """
 
-    def __init__(self, loss: Loss = "local_smoothing", channels: tuple[int, ...] = (20, 40, 72, 112)) -> None:
+    def __init__(self, loss: Loss = "local_smoothing", channels: tuple[int, ...] = (24, 48, 88, 128)) -> None:
         super().__init__()
         c0, c1, c2, c3 = channels
         self.loss: Loss = loss
@@ -138,6 +138,7 @@ class Damage(nn.Module):
             Step(c1, c2, stride=2),  # 8 x 8
             Step(c2, c2),
             Step(c2, c3, stride=2),  # 4 x 4
+            Step(c3, c3),
         )
         self.site = nn.Embedding(CLASSES, c3)
         self.join = nn.Sequential(nn.Linear(c3 * 16, 96), nn.ReLU(), nn.Dropout(0.2))

@@ -10,7 +10,7 @@ from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES, FilmSite, cells_o
 from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.findings import not_evaluable, sums
 from pipelines.hand_foot_scoring.reading import Reader
-from pipelines.hand_foot_scoring.scoring import Cell, Progression, Reading, Scored
+from pipelines.hand_foot_scoring.scoring import Cell, Progression, Reading, Reason, Scored
 
 HEAT_FROM, HEATMAPS = 1.5, 6  # joints with a score from here on get a heatmap, the worst ones first
 
@@ -139,6 +139,8 @@ def flags(limbs: Sequence[LimbFilm], progress: Progression | None) -> tuple[Flag
     for chosen in limbs:
         image = chosen.film.image
         found += [Flag(image, text[0].upper() + text[1:] + ".") for text in chosen.contradictions]
+        if chosen.reading.other_view:
+            found.append(Flag(image, Reason.VIEW.value[0].upper() + Reason.VIEW.value[1:] + "."))
         if progress is None:
             continue
         mine = [c for c in progress.progressed if (c.limb, c.side) == chosen.key] if progress.beyond_error else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from pipelines.hand_foot_scoring import crops
 from pipelines.hand_foot_scoring.calibration import GradeCalibration, Pooling, context
 from pipelines.hand_foot_scoring.crops import CROP
-from pipelines.hand_foot_scoring.heads import MAXIMUM, STATES, distribution, head_of
+from pipelines.hand_foot_scoring.heads import MAXIMUM, STATES, distribution, head_of, log_distribution
 from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Pyramid, Sight
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind, NotScored, Reading, Reason, Scored
@@ -21,9 +21,14 @@ from pipelines.hand_foot_scoring.sites import CLASS_OF
 from pipelines.hand_foot_scoring.weights import Trained
 
 MIN_LENGTH_PX = 380.0  # tip to wrist: below it a crop is finer than the picture and grade 1 cannot be told from none
+UNLIKE_SHARE = 0.5  # of the joints found: if more are unlike the training data, the limb is refused
+MOST_OUTSIDE = 0.25  # share of a crop that may lie outside of the picture
 MIN_READABLE = 0.5  # probability that a crop shows a joint that can be read
 CHILD_PROBABILITY = 0.5  # mean over the sites that have growth plates near them
+CHILD_LIMB_PROBABILITY = 0.9  # by the look of the whole limb, which tells children and adults apart less well
+MIN_VIEW_CONFIDENCE = 0.7  # probability of the view that is read
 SHIFTS = ((0.0, 0.0), (-0.6, 0.4), (0.6, -0.4), (0.4, 0.6))  # mm: crops a little to the side, averaged
+FOREIGN = "foreign"  # beside the heads' raw numbers
 _REASON = {"prosthesis": Reason.PROSTHESIS, "covered": Reason.COVERED, "absent": Reason.UNCERTAIN}
 PLATE_SITES = ("RAD", "ULN", "MCP2", "MCP3", "MCP4", "MCP5", "PIP2", "PIP3", "PIP4", "PIP5")
 
@@ -38,11 +43,22 @@ class LimbReading:
     # and where there are no crops
     open_plates: float | None
     too_small: bool
+    foreign: Mapping[str, float] = field(default_factory=dict)  # site to how unlike the training data; above 1 too much
 
     @property
     def child(self) -> bool:
-        """Whether growth plates are open, by the look of the joints or of the whole limb."""
-        return max(self.open_plates or 0.0, self.limb.open_plates) > CHILD_PROBABILITY
+        """Whether growth plates are open, by the look of the joints or, if that leaves no doubt, of the whole limb."""
+        return (self.open_plates or 0.0) > CHILD_PROBABILITY or self.limb.open_plates > CHILD_LIMB_PROBABILITY
+
+    @property
+    def other_view(self) -> bool:
+        """Whether the limb is seen obliquely, or its view is in doubt."""
+        return self.limb.view == "oblique" or self.limb.view_confidence < MIN_VIEW_CONFIDENCE
+
+    @property
+    def unlike(self) -> bool:
+        """Whether so many joints are unlike the training data that none of this limb is graded."""
+        return sum(score > 1 for score in self.foreign.values()) > UNLIKE_SHARE * len(self.foreign)
 
 
 @dataclass(frozen=True)
@@ -67,30 +83,43 @@ class Reader:
         found = self.finder.find(pyramid)
         if found.inverted:
             pyramid = pyramid.inverted()
-        limbs = tuple(self._limb(pyramid, limb) for limb in found.limbs)
+        limbs = tuple(self.read_limb(pyramid, limb) for limb in found.limbs)
         return PictureReading(limbs, found.sight, found.inverted)
 
-    def _limb(self, pyramid: Pyramid, limb: Limb) -> LimbReading:
+    def read_limb(self, pyramid: Pyramid, limb: Limb) -> LimbReading:
+        """The readings of the cells of a limb on a picture."""
         wanted = [cell for cell in CELLS if (cell.side, cell.limb) == (limb.side, limb.part)]
         names = list(limb.centres)
         if limb.length < MIN_LENGTH_PX or not names:
-            blank: dict[Cell, Reading] = {cell: self._unseen(cell, pyramid, limb) for cell in wanted}
-            return LimbReading(limb, blank, None, limb.length < MIN_LENGTH_PX)
+            nothing: dict[Cell, Reading] = {cell: self._unseen(cell, pyramid, limb) for cell in wanted}
+            return LimbReading(limb, nothing, None, limb.length < MIN_LENGTH_PX)
         raw = self._raw(pyramid, limb, names)
         places = {name: index for index, name in enumerate(names)}
         plates = [float(raw["plates"][places[name], 0]) for name in PLATE_SITES if name in places]
         open_plates = float(np.mean(plates)) if limb.part == "hand" and plates else None
+        foreign = {name: float(raw[FOREIGN][place, 0]) for name, place in places.items()}
+        blank = LimbReading(limb, {}, open_plates, False, foreign)
         cells: dict[Cell, Reading] = {}
+        cropped = {
+            name
+            for name in names
+            if crops.share_outside(limb, name, limb.centres[name].point, pyramid.shape) > MOST_OUTSIDE
+        }
         for cell in wanted:
             if cell.site not in places:
                 cells[cell] = self._unseen(cell, pyramid, limb)
+            elif cell.site in cropped:
+                cells[cell] = NotScored(Reason.CROPPED)
             else:
-                cells[cell] = self._reading(cell, raw, places[cell.site])
-        return LimbReading(limb, cells, open_plates, False)
+                cells[cell] = self._reading(cell, raw, places[cell.site], blank.unlike)
+        return replace(blank, cells=cells)
 
     @torch.inference_mode()
     def _raw(self, pyramid: Pyramid, limb: Limb, names: list[str]) -> dict[str, NDArray[np.float64]]:
-        """Raw numbers of the heads, averaged over small shifts; (S, ...), "state" and "plates" as probabilities."""
+        """Raw numbers of the heads, averaged over small shifts; (S, ...), "state" and "plates" as probabilities.
+
+        With them goes how unlike the training data each joint is.
+        """
         scale = limb.lie()[1]
         cuts = [
             crops.normalised(crops.cut(pyramid, limb, name, _moved(limb.centres[name], shift, scale)))
@@ -98,7 +127,12 @@ class Reader:
             for name in names
         ]
         sites = torch.tensor([CLASS_OF[limb.part, name] for name in names] * len(SHIFTS))
-        raw = self.trained.damage(torch.from_numpy(np.stack(cuts)[:, None]), sites)
+        features = self.trained.damage.embed(torch.from_numpy(np.stack(cuts)[:, None]), sites)
+        raw = self.trained.damage.grade(features)
+        gate, classes = self.trained.gate, sites.numpy()
+        raw[FOREIGN] = torch.from_numpy(
+            gate.score(gate.distance(features.numpy().astype(np.float64), classes), classes)
+        )
         raw["state"] = raw["state"].softmax(dim=1)
         raw["plates"] = raw["plates"].sigmoid()
         return {
@@ -106,12 +140,16 @@ class Reader:
             for name, value in raw.items()
         }
 
-    def _reading(self, cell: Cell, raw: Mapping[str, NDArray[np.float64]], place: int) -> Reading:
-        state = raw["state"][place]
+    def _reading(self, cell: Cell, raw: Mapping[str, NDArray[np.float64]], place: int, unlike: bool) -> Reading:
+        state, foreign = raw["state"][place], float(raw[FOREIGN][place, 0])
         if state[0] < MIN_READABLE:
             return NotScored(_REASON[STATES[1 + int(state[1:].argmax())]])
+        if unlike or foreign > 1:
+            return NotScored(Reason.UNLIKE, foreign)
         head = head_of(cell)
-        probabilities = self.trained.calibration.alone(head, raw[head][place][None])[0]
+        own = torch.from_numpy(raw[head][place][None])
+        logarithms = log_distribution(self.trained.damage.loss, own, MAXIMUM[head]).numpy()
+        probabilities = self.trained.calibration.alone(head, logarithms)[0]
         return Scored(tuple(float(p) for p in probabilities))
 
     def _unseen(self, cell: Cell, pyramid: Pyramid, limb: Limb) -> Reading:

@@ -98,6 +98,8 @@ class Reason(Enum):
     NOT_FOUND = "the joint was not found on the picture"
     PROSTHESIS = "the joint was replaced"
     UNCERTAIN = "the joint looks like nothing the model knows"
+    UNLIKE = "the joint looks unlike the training data"
+    VIEW = "the view is oblique or in doubt: the score is read on posteroanterior hands and dorsoplantar feet"
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class NotScored:
     """Looked for and not assessable."""
 
     reason: Reason
+    score: float | None = None  # with UNLIKE: how unlike; above 1 too much
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The files of a bundle: two networks, the calibration, the shape models."""
+"""The files of a bundle: two networks, the calibration, the shape models, the gate."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pipelines.hand_foot_scoring import BUNDLE, CALIBRATION, DAMAGE, LOCALISER, SHAPE
+from pipelines.hand_foot_scoring import BUNDLE, CALIBRATION, DAMAGE, GATE, LOCALISER, SHAPE
 from pipelines.hand_foot_scoring.calibration import CalibrationMap, GradeCalibration
+from pipelines.hand_foot_scoring.gate import JointGate
 from pipelines.hand_foot_scoring.heads import Loss
 from pipelines.hand_foot_scoring.network import Damage, Localiser
 from pipelines.hand_foot_scoring.shape import ShapeModel, load_shapes
@@ -27,6 +29,7 @@ class Trained:
     damage: Damage
     calibration: GradeCalibration
     shapes: Mapping[Part, ShapeModel]
+    gate: JointGate
 
 
 def save_damage(damage: Damage, folder: Path) -> None:
@@ -38,6 +41,11 @@ def save_calibration(calibration: GradeCalibration, folder: Path) -> None:
     """Write the calibration into a bundle."""
     text = json.dumps(asdict(calibration), indent=None, separators=(",", ": "))
     (folder / CALIBRATION).write_text(text.replace('"matrix"', '\n "matrix"') + "\n", encoding="utf-8")
+
+
+def save_gate(gate: JointGate, folder: Path) -> None:
+    """Write the gate into a bundle."""
+    np.savez(folder / GATE, **gate.arrays())  # type: ignore[arg-type]
 
 
 def save_network(network: nn.Module, path: Path) -> None:
@@ -71,6 +79,12 @@ def load_calibration(path: Path = BUNDLE / CALIBRATION) -> GradeCalibration:
     return GradeCalibration({pooling: CalibrationMap(**stage) for pooling, stage in stored["stages"].items()})
 
 
+def load_gate(path: Path = BUNDLE / GATE) -> JointGate:
+    """The gate in a file."""
+    with np.load(path) as stored:
+        return JointGate.of(stored)
+
+
 def load(folder: Path = BUNDLE) -> Trained:
     """Everything in a bundle.
 
@@ -84,4 +98,5 @@ def load(folder: Path = BUNDLE) -> Trained:
         load_damage(folder / DAMAGE),
         load_calibration(folder / CALIBRATION),
         load_shapes(folder / SHAPE),
+        load_gate(folder / GATE),
     )

@@ -6,25 +6,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from pipelines.hand_foot_scoring.heads import MAXIMUM, distribution
+from pipelines.hand_foot_scoring.gate import family
+from pipelines.hand_foot_scoring.heads import MAXIMUM
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.simulation.crops import Crops
-from pipelines.hand_foot_scoring.sites import SITE_CLASSES
 from pipelines.hand_foot_scoring.training.calibration import GradedJoints
 from pipelines.hand_foot_scoring.training.damage_heads import logits, raw_outputs
 
 Array = NDArray[np.float64]
-
-FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "MCP": ("MCP1", "MCP2", "MCP3", "MCP4", "MCP5"),
-    "PIP and IP": ("PIP2", "PIP3", "PIP4", "PIP5", "IP1"),
-    "wrist": (
-        "MC1B", "MULT", "NAV", "LUN", "RAD", "ULN", "CMC3", "CMC4", "CMC5", "MULTNAV", "CAPNAVLUN", "RADCARP",
-    ),
-}  # fmt: skip
 
 
 def quadratic_weighted_kappa(truth: Array, grade: Array, maximum: int) -> float:
@@ -117,20 +108,9 @@ def agreement(truth: Array, score: Array, maximum: int) -> Agreement:
     )
 
 
-def family(site: int) -> str:
-    """The joint family of a site class."""
-    part, name = SITE_CLASSES[site - 1]
-    if part == "foot":
-        return "foot"
-    return next(label for label, names in FAMILIES.items() if name in names)
-
-
 def scores(network: Damage, crops: Crops) -> dict[str, NDArray[np.float64]]:
     """Probabilities (N, maximum + 1) of each head's crops, uncalibrated."""
-    return {
-        head: distribution(network.loss, torch.from_numpy(raw), MAXIMUM[head]).numpy().astype(np.float64)
-        for head, raw in logits(network, crops).items()
-    }
+    return {head: np.exp(logarithms.astype(np.float64)) for head, logarithms in logits(network, crops).items()}
 
 
 def by_family(

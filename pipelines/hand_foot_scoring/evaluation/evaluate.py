@@ -13,6 +13,7 @@ from rich.console import Console
 from pipelines.hand_foot_scoring import BUNDLE
 from pipelines.hand_foot_scoring.calibration import POOLINGS
 from pipelines.hand_foot_scoring.evaluation.comparisons import compare_branches, compare_losses
+from pipelines.hand_foot_scoring.evaluation.marked_films import evaluate_marked
 from pipelines.hand_foot_scoring.evaluation.real import evaluate_films, evaluate_graded, evaluate_landmarks
 from pipelines.hand_foot_scoring.evaluation.simulated import evaluate_simulated
 from pipelines.hand_foot_scoring.evaluation.style import compare_styles
@@ -21,6 +22,7 @@ from pipelines.hand_foot_scoring.simulation.marked import OtherPicture
 from pipelines.hand_foot_scoring.training.data import layouts
 from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData
 from pipelines.hand_foot_scoring.training.data.graded_films import SETS, SHARES
+from pipelines.hand_foot_scoring.training.train import EPOCHS, PATIENTS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,7 +51,12 @@ def parser() -> argparse.ArgumentParser:
         "--multi-task", action="store_true", help="train on crops, on the localiser's features, and on both"
     )
     made.add_argument("--style", action="store_true", help="compare the looks of simulated crops and of real ones")
-    made.add_argument("--films", type=Path, help="with --style: folder of the marked pictures and of the micro-CT")
+    made.add_argument("--marked", action="store_true", help="read the marked pictures at their marks")
+    made.add_argument(
+        "--films",
+        type=Path,
+        help="folder of the marked pictures (and of the micro-CT, for --style); --ablation learns from them too",
+    )
     made.add_argument("--bundle", type=Path, default=BUNDLE, help="folder of the bundle to measure")
     made.add_argument(
         "--pooling", choices=POOLINGS, default="alone", help="what a score depends on besides its own joint"
@@ -57,13 +64,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--bins", type=Path, default=BINS, help="damage bins of the surrogate metrics, YAML")
     made.add_argument("--json", type=Path, help="file to write the figures to")
     made.add_argument("--seed", type=int, default=0, help="of the simulated patients")
-    made.add_argument("--seeds", type=int, default=3, help="number of seeds of the ablation")
+    made.add_argument("--seeds", type=int, default=3, help="number of seeds of a comparison")
     made.add_argument("--patients", type=int, default=150, help="number of simulated patients to measure on")
     made.add_argument(
         "--hands", type=int, default=15, help="simulated hands of each age to look for open growth plates on"
     )
-    made.add_argument("--train-patients", type=int, default=120, help="number of patients to train on in a comparison")
-    made.add_argument("--epochs", type=int, default=5, help="training epochs in a comparison")
+    made.add_argument(
+        "--train-patients", type=int, default=PATIENTS, help="number of patients to train on in a comparison"
+    )
+    made.add_argument("--epochs", type=int, default=EPOCHS, help="training epochs in a comparison")
     made.add_argument("--threads", type=int, default=1, help="threads of torch")
     return made
 
@@ -76,8 +85,8 @@ def main(arguments: list[str]) -> int:
     if (options.data is None) != (options.layout is None):
         console.print("--data and --layout must be given together")
         return 2
-    if options.style and options.films is None:
-        console.print("--style needs --films")
+    if (options.style or options.marked) and options.films is None:
+        console.print("--style and --marked need --films")
         return 2
     try:
         figures = _measured(options, console)
@@ -98,6 +107,8 @@ def _measured(options: argparse.Namespace, console: Console) -> Any:
         return evaluate_graded(options, console)
     if options.style:
         return compare_styles(options, console)
+    if options.marked:
+        return evaluate_marked(options, console)
     if options.ablation:
         return compare_losses(options, console)
     if options.multi_task:

@@ -43,7 +43,9 @@ class FilmReading:
 
     def with_pixels(self) -> FilmReading:
         """The same with the picture, read again."""
-        return self if self.film is None else self._with(grey(self.path))
+        if self.film is None:
+            return self
+        return self._with(films.bone_bright(grey(self.path), self.film.inverted))
 
     def _with(self, array: Image) -> FilmReading:
         assert self.film is not None
@@ -83,9 +85,9 @@ class FilmReading:
 
 def _limb_words(limb: LimbFilm) -> str:
     part, side = limb.key
-    view = str(getattr(limb.reading.limb, "view", ""))
+    view = limb.reading.limb.view
     doubt = f" ({'; '.join(limb.contradictions)})" if limb.contradictions else ""
-    return f"{SIDE_NAMES[side]} {part}{f', {view} view' if view else ''}{doubt}"
+    return f"{SIDE_NAMES[side]} {part}, {view} view{doubt}"
 
 
 def read_file(path: Path, reader: Reader) -> FilmReading:

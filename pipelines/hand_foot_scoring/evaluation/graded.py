@@ -18,7 +18,8 @@ from pipelines.hand_foot_scoring.evaluation.film_reading import FilmReading, rea
 from pipelines.hand_foot_scoring.evaluation.surrogate import surrogate
 from pipelines.hand_foot_scoring.film_sites import FilmSite
 from pipelines.hand_foot_scoring.films import LimbFilm
-from pipelines.hand_foot_scoring.heads import MAXIMUM, head_of
+from pipelines.hand_foot_scoring.gate import family
+from pipelines.hand_foot_scoring.heads import MAXIMUM, head_of, log_distribution
 from pipelines.hand_foot_scoring.reading import Reader, pooled
 from pipelines.hand_foot_scoring.scoring import INTERVAL_SPREAD, Cell, NotScored, Reading, Scored
 from pipelines.hand_foot_scoring.sites import CLASS_OF
@@ -116,7 +117,8 @@ def _read_crops(film: GradedFilm, trained: Trained) -> ReadFilm:
     for cell in film.grades:
         if cell.site in sites:
             head = head_of(cell)
-            row = raw[head][sites.index(cell.site)][None].numpy()
+            own = raw[head][sites.index(cell.site)][None]
+            row = log_distribution(trained.damage.loss, own, MAXIMUM[head]).numpy()
             cells[cell] = Scored(tuple(float(p) for p in trained.calibration.alone(head, row)[0]))
     return ReadFilm(film, None, cells)
 
@@ -323,7 +325,7 @@ def figures(films: Sequence[ReadFilm], correlation: float, edges: Sequence[float
 
 
 def _by_family(pairs: Pairs, maximum: int) -> dict[str, dict[str, float]]:
-    families = np.array([agreement.family(int(site)) for site in pairs.sites])
+    families = np.array([family(int(site)) for site in pairs.sites])
     masks = {"all": np.ones(len(families), bool)} | {
         name: families == name for name in dict.fromkeys(families.tolist())
     }
@@ -353,7 +355,7 @@ def _surrogate(films: Sequence[ReadFilm], edges: Sequence[float]) -> dict[str, f
 
 def confusion(pairs: Pairs, maximum: int) -> dict[str, NDArray[np.int64]]:
     """Family to (maximum + 1, maximum + 1) numbers of cells: grade of the reference down, grade read across."""
-    families = np.array([agreement.family(int(site)) for site in pairs.sites])
+    families = np.array([family(int(site)) for site in pairs.sites])
     found: dict[str, NDArray[np.int64]] = {}
     for name in dict.fromkeys(families.tolist()):
         counts = np.zeros((maximum + 1, maximum + 1), np.int64)

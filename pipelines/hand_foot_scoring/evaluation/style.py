@@ -18,6 +18,7 @@ from rich.table import Table
 from scipy.stats import wasserstein_distance
 
 from pipelines.hand_foot_scoring.crops import CROP, field_mm, normalised
+from pipelines.hand_foot_scoring.gate import FAMILIES, family
 from pipelines.hand_foot_scoring.localise import Pyramid, Window
 from pipelines.hand_foot_scoring.simulation.crops import MARGIN, packed, simulated_crop
 from pipelines.hand_foot_scoring.simulation.disease import Disease
@@ -27,11 +28,10 @@ from pipelines.hand_foot_scoring.simulation.layers import lie
 from pipelines.hand_foot_scoring.simulation.marked import MarkedPicture, Use, marked
 from pipelines.hand_foot_scoring.simulation.painted import canvases, crops_of, painted_film
 from pipelines.hand_foot_scoring.simulation.trabeculae import trabeculae
-from pipelines.hand_foot_scoring.sites import CLASS_OF, SITES, Part
+from pipelines.hand_foot_scoring.sites import CLASS_OF, SITES
 from pipelines.hand_foot_scoring.training.style import styled
 
 Crops = NDArray[np.float32]
-FAMILIES = ("MCP", "PIP and IP", "wrist", "foot")
 BANDS = 12  # of spatial frequency, up to one cycle in two pixels
 DISEASES = ("arthritis", "gout", "growth plates", "osteoarthritis")
 SAMPLE = 4000  # grey values of each kind that are compared
@@ -45,15 +45,6 @@ class Looks:
     power_db: NDArray[np.float64]  # (BANDS,) mean logarithm of the power in each band of frequency
     grey: NDArray[np.float64]  # (SAMPLE,) grey values of normalised crops, sorted
     gradient: NDArray[np.float64]  # (SAMPLE,) logarithm to 10 of gradient magnitudes, sorted
-
-
-def family(part: Part, site: str) -> str:
-    """The family of joints that a site belongs to."""
-    if part == "foot":
-        return "foot"
-    if site.startswith("MCP"):
-        return "MCP"
-    return "PIP and IP" if site.startswith(("PIP", "IP")) else "wrist"
 
 
 def looks(crops: Crops) -> Looks:
@@ -109,7 +100,7 @@ def real_crops(films: Path, use: Use) -> Sorted:
         picture = marks.read(films)
         if picture is not None:
             for site, crop in _cut(picture, marks, sites):
-                found[family(marks.part, site)].append(crop)
+                found[family(CLASS_OF[marks.part, site])].append(crop)
     return found
 
 
@@ -141,7 +132,6 @@ def simulated_crops(films: Path, seed: int, limbs: int) -> dict[str, dict[str, l
     limbs
         Number of hands and of feet of each kind.
     """
-    names = {index: site for (_, site), index in CLASS_OF.items()}
     made: dict[str, dict[str, list[NDArray[np.uint8]]]] = {
         kind: {name: [] for name in FAMILIES} for kind in ("rendered", "painted")
     }
@@ -153,11 +143,11 @@ def simulated_crops(films: Path, seed: int, limbs: int) -> dict[str, dict[str, l
             skeleton = (hand if part == "hand" else foot)(rng, Disease(), None, odd=False)
             for site in SITES[part]:
                 crop, _ = simulated_crop(skeleton, site, rng, bone_texture=bone_texture)
-                made["rendered"][family(part, site)].append(packed(crop))
+                made["rendered"][family(CLASS_OF[part, site])].append(packed(crop))
             if pictures:
                 film = painted_film(pictures[number % len(pictures)], Disease(), rng, bone_texture=bone_texture)
                 for row in crops_of(film, rng):
-                    made["painted"][family(part, names[row[1]])].append(packed(row[0]))
+                    made["painted"][family(row[1])].append(packed(row[0]))
     return made
 
 

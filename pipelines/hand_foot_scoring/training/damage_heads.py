@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.hand_foot_scoring.calibration import GradeCalibration
-from pipelines.hand_foot_scoring.heads import MAXIMUM, Loss
+from pipelines.hand_foot_scoring.gate import JointGate
+from pipelines.hand_foot_scoring.heads import MAXIMUM, STATES, Loss, log_distribution
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.simulation.crops import Crops
 from pipelines.hand_foot_scoring.sites import CLASS_OF
 from pipelines.hand_foot_scoring.training.calibration import GradedJoints, fit_calibration
+from pipelines.hand_foot_scoring.training.gate import fit_gate
 from pipelines.hand_foot_scoring.training.losses import grade_loss
 from pipelines.hand_foot_scoring.training.style import views
 from pipelines.lab.checkpoint import Checkpoint
@@ -25,6 +27,11 @@ STATE_WEIGHT, PLATE_WEIGHT = 0.5, 0.2
 HIGHEST_RATE = 3e-3
 FURTHER = 0.3  # share of the learning rate with which a network that is trained already goes on
 VIEWS = 4  # styles of each crop; every epoch shows it in the next one
+SWAPPED = 0.3  # share of the finger joints that are shown under the name of another finger's
+ALIKE: tuple[tuple[int, ...], ...] = tuple(  # joints that look alike on every finger or toe, and mirrored too
+    tuple(CLASS_OF[part, f"{joint}{number}"] for number in (2, 3, 4, 5))
+    for part, joint in (("hand", "MCP"), ("hand", "PIP"), ("foot", "MTP"))
+)
 FOOT_CLASSES = tuple(index for (part, _), index in CLASS_OF.items() if part == "foot")
 
 
@@ -100,11 +107,10 @@ def train_damage(
         running = 0.0
         for start in range(0, len(order) - batch + 1, batch):
             rows = order[start : start + batch]
-            images = torch.from_numpy(_jittered(seen[epoch % len(seen), rows], rng)).to(device)
+            sites, mirrored = _renamed(crops.sites[rows], rng)
+            images = torch.from_numpy(_jittered(seen[epoch % len(seen), rows], mirrored, rng)).to(device)
             with torch.autocast(device, dtype=torch.bfloat16):
-                raw = network(
-                    images.contiguous(memory_format=torch.channels_last), torch.from_numpy(crops.sites[rows]).to(device)
-                )
+                raw = network(images.contiguous(memory_format=torch.channels_last), torch.from_numpy(sites).to(device))
             raw = {name: value.float() for name, value in raw.items()}
             value = _batch_loss(raw, crops, grades, rows, loss, device)
             optimiser.zero_grad(set_to_none=True)
@@ -120,9 +126,25 @@ def train_damage(
     return network
 
 
-def _jittered(stored: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+def _renamed(sites: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Sites (N,) with some finger joints under another finger's name, and which crops (N,) are to be mirrored.
+
+    A finger of the few real hands has one texture; it must not become the sign of health of that finger.
+    """
+    sites = sites.copy()
+    mirrored = np.zeros(len(sites), bool)
+    for family in ALIKE:
+        mine = np.flatnonzero(np.isin(sites, family))
+        mirrored[mine] = rng.random(len(mine)) < 0.5
+        swapped = mine[rng.random(len(mine)) < SWAPPED]
+        sites[swapped] = rng.choice(family, len(swapped))
+    return sites, mirrored
+
+
+def _jittered(stored: NDArray[np.uint8], mirrored: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:
     """Crops (N, 1, 64, 64) with a little shift, another contrast and noise; no two epochs show the same."""
     dy, dx = rng.integers(-2, 3, 2)
+    stored = np.where(mirrored[:, None, None], stored[:, :, ::-1], stored)
     images = np.roll(stored, (int(dy), int(dx)), axis=(1, 2)).astype(np.float32)[:, None] / 127 - 1
     gain = rng.uniform(0.85, 1.2, (len(images), 1, 1, 1)).astype(np.float32)
     noise = rng.standard_normal(images.shape, dtype=np.float32) * np.float32(0.02)
@@ -185,9 +207,12 @@ def joints(crops: Crops) -> dict[str, GradedJoints]:
 
 
 def logits(network: Damage, crops: Crops) -> dict[str, NDArray[np.float32]]:
-    """Head to the raw numbers of the crops that have a grade for it."""
+    """Head to the log-probabilities of the grades (N, maximum + 1) of the crops that have a grade for it."""
     raw, kept = raw_outputs(network, crops), graded(crops)
-    return {head: raw[head][kept[head]] for head in MAXIMUM}
+    return {
+        head: log_distribution(network.loss, torch.from_numpy(raw[head][kept[head]]), top).numpy()
+        for head, top in MAXIMUM.items()
+    }
 
 
 # A head is calibrated on graded patients of a site from here on, else on simulated ones
@@ -224,3 +249,29 @@ def calibrate(network: Damage, simulated: Crops, graded_crops: Crops | None = No
                 raw[head], rows[head] = raw_graded[head], mine
                 on_graded[head] = patients
     return Calibrated(fit_calibration(raw, rows), on_graded)
+
+
+@torch.inference_mode()
+def features(network: Damage, crops: Crops, batch: int = 256) -> NDArray[np.float64]:
+    """Features (N, 96) from which the heads grade the crops."""
+    parts = [
+        network.embed(torch.from_numpy(crops.floats(rows)), torch.from_numpy(crops.sites[rows]))
+        for rows in (slice(start, start + batch) for start in range(0, len(crops), batch))
+    ]
+    return torch.cat(parts).numpy().astype(np.float64)
+
+
+def fit_joint_gate(network: Damage, crops: Crops) -> JointGate:
+    """Fit the gate on readable joints that the network did not learn from: spread on half of the patients, limits on
+    the others.
+
+    Parameters
+    ----------
+    network
+        The damage network.
+    crops
+        Of patients with every grade; what cannot be read is left out, the state of a joint says that.
+    """
+    crops = crops.take(np.flatnonzero(crops.states == STATES.index("evaluable")))
+    known, held_out = (crops.take(np.flatnonzero(crops.patients % 2 == half)) for half in (0, 1))
+    return fit_gate(features(network, known), known.sites, features(network, held_out), held_out.sites)

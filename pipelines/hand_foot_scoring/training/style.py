@@ -31,18 +31,18 @@ class Style:
     scale: float = 0.05  # standard deviation of the logarithm
     shift: float = 1.2  # pixels, standard deviation
     # shares of the crops
-    spectrum: float = 0.5  # whose amplitudes are mixed with those of another crop
-    tone: float = 0.8  # that get another display curve
-    slope: float = 0.3  # that get brighter towards one side
-    grain: float = 0.4  # that get texture where there is bone
-    soft: float = 0.45  # that are blurred or shrunk
-    sharp: float = 0.3  # whose edges are lifted, and as many whose local contrast is
-    noise: float = 0.5  # that get noise
-    blocks: float = 0.2  # that are compressed as JPEG
+    spectrum: float = 0.4  # whose amplitudes are mixed with those of another crop
+    tone: float = 0.7  # that get another display curve
+    slope: float = 0.25  # that get brighter towards one side
+    grain: float = 0.35  # that get texture where there is bone
+    soft: float = 0.35  # that are blurred or shrunk
+    sharp: float = 0.25  # whose edges are lifted, and as many whose local contrast is
+    noise: float = 0.4  # that get noise
+    blocks: float = 0.15  # that are compressed as JPEG
 
 
-# to calibrate with: varied as radiographs are, the place of the joint not at all
-FILM_STYLE = Style(0.0, 0.0, 0.0, spectrum=0.0, tone=0.6, slope=0.2, grain=0.1, soft=0.3, sharp=0.2, noise=0.3)
+# moved only: what is simulated already differs in exposure and processing
+MOVED = Style(spectrum=0, tone=0, slope=0, grain=0, soft=0, sharp=0, noise=0, blocks=0)
 
 
 def styled(stored: NDArray[np.uint8], rng: np.random.Generator, style: Style | None = None) -> Images:
@@ -83,7 +83,7 @@ def styled(stored: NDArray[np.uint8], rng: np.random.Generator, style: Style | N
 
 
 def views(stored: NDArray[np.uint8], count: int, seed: int, style: Style | None = None) -> NDArray[np.uint8]:
-    """Crops in `count` styles each, to be stored while a training uses them.
+    """Crops in `count` styles each, to be stored while a training uses them; in the first they are only moved.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def views(stored: NDArray[np.uint8], count: int, seed: int, style: Style | None 
         order = rng.permutation(len(stored))  # neighbours exchange amplitudes: they are to be of any patient
         for start in range(0, len(stored), BATCH):
             rows = order[start : start + BATCH]
-            made[number, rows] = np.round((styled(stored[rows], rng, style)[:, 0] + 1) * 127)
+            made[number, rows] = np.round((styled(stored[rows], rng, style if number else MOVED)[:, 0] + 1) * 127)
     return made
 
 

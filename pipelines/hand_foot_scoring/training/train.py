@@ -1,8 +1,9 @@
 """Training: `condyle train hand_foot_scoring --seed N` makes the shape model, both networks and the calibration.
 
-With `--data FOLDER --layout LAYOUT` they learn from a site's graded films too, mixed with simulated ones. Patients are
-divided into those to learn from, those to calibrate on and those to measure on. Started again after an interruption,
-it continues from the state that it stores in the output folder.
+With `--films FOLDER` some of the simulated patients of the heads are real healthy limbs with painted damage. With
+`--data FOLDER --layout LAYOUT` the networks learn from a site's graded films too, mixed with simulated ones: patients
+are divided into those to learn from, those to calibrate on and those to measure on. Started again after an
+interruption, it continues from the state that it stores in the output folder.
 """
 
 from __future__ import annotations
@@ -25,25 +26,41 @@ from pipelines.hand_foot_scoring import BUNDLE, DAMAGE, LOCALISER, SHAPE, weight
 from pipelines.hand_foot_scoring.calibration import POOLINGS
 from pipelines.hand_foot_scoring.heads import LOSSES, MAXIMUM, Loss
 from pipelines.hand_foot_scoring.localise import Finder
-from pipelines.hand_foot_scoring.manifest import PIPELINE, SIMULATED, PartRecord, Source, add_to_manifest, read_manifest
+from pipelines.hand_foot_scoring.manifest import (
+    OPEN,
+    PIPELINE,
+    SIMULATED,
+    PartRecord,
+    Source,
+    add_to_manifest,
+    read_manifest,
+)
 from pipelines.hand_foot_scoring.shape import load_shapes
-from pipelines.hand_foot_scoring.simulation.crops import EVEN_SHARE, Crops, simulated
+from pipelines.hand_foot_scoring.simulation.crops import EVEN_SHARE, Crops
+from pipelines.hand_foot_scoring.simulation.painted import canvases
 from pipelines.hand_foot_scoring.sites import SITES
 from pipelines.hand_foot_scoring.training import shape as shape_training
 from pipelines.hand_foot_scoring.training.canvases import licensed
-from pipelines.hand_foot_scoring.training.damage_heads import ENOUGH_JOINTS, ENOUGH_PATIENTS, calibrate, train_damage
+from pipelines.hand_foot_scoring.training.damage_heads import (
+    ENOUGH_JOINTS,
+    ENOUGH_PATIENTS,
+    calibrate,
+    fit_joint_gate,
+    train_damage,
+)
 from pipelines.hand_foot_scoring.training.data import layouts
 from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData
 from pipelines.hand_foot_scoring.training.data.graded_films import SETS, SHARES, GradedFilm, SetName, divided
 from pipelines.hand_foot_scoring.training.graded_canvases import GradedCanvases
-from pipelines.hand_foot_scoring.training.graded_crops import VERSIONS, cut, data_name, mixed
-from pipelines.hand_foot_scoring.training.localiser import train_localiser
+from pipelines.hand_foot_scoring.training.graded_crops import VERSIONS, cut, data_name, joined, mixed
+from pipelines.hand_foot_scoring.training.localiser import CHILD_STEPS, train_localiser
+from pipelines.hand_foot_scoring.training.mixture import simulated_patients
 from pipelines.lab.checkpoint import Checkpoint, OtherTraining
 
 PARTS = ("shape", "localiser", "damage", "calibration")
-SKELETONS, STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS = 1500, 5600, 700, 10, 120
+SKELETONS, STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS, GATE_PATIENTS = 1500, 5600, 640, 16, 160, 80
 CHILDREN = 0.15  # of the patients that the heads learn from
-CALIBRATION_SEED, TEST_SEED = 10_000, 20_000  # added to the seed: no patient is in two sets
+CALIBRATION_SEED, TEST_SEED, GATE_SEED = 10_000, 20_000, 30_000  # added to the seed: no patient is in two sets
 REAL_SHARE = 0.5
 PATIENTS_TABLE = "patients.csv"  # who is in which set
 
@@ -56,6 +73,11 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--output", type=Path, default=BUNDLE, help="folder of the bundle to write")
     made.add_argument("--only", choices=PARTS, action="append", help="make only this part; may be repeated")
+    made.add_argument(
+        "--films",
+        type=Path,
+        help="folder of the licensed radiographs, and of the micro-CT: localiser and heads learn from these too",
+    )
     made.add_argument("--data", type=Path, help="folder of graded films; simulated films only if omitted")
     made.add_argument("--layout", choices=layouts.LAYOUTS, help=f"of --data. {layouts.HELP}")
     made.add_argument("--name", help="of the data, for the manifest and every result; else that of set or folder")
@@ -75,19 +97,27 @@ def parser() -> argparse.ArgumentParser:
         "--start", type=Path, help="bundle whose networks the training starts from; else from random ones"
     )
     made.add_argument("--skeletons", type=int, default=SKELETONS, help="simulated, of each part, for the shape models")
-    made.add_argument(
-        "--films", type=Path, help="folder of the licensed radiographs that the localiser learns from too"
-    )
     made.add_argument("--steps", type=int, default=STEPS, help="batches of 8 films for the localiser")
+    made.add_argument(
+        "--child-steps", type=int, default=CHILD_STEPS, help="batches for its sign of open growth plates, afterwards"
+    )
     made.add_argument("--patients", type=int, default=PATIENTS, help="simulated patients for the damage heads")
     made.add_argument("--epochs", type=int, default=EPOCHS, help="of the damage heads")
     made.add_argument(
         "--calibration-patients", type=int, default=CALIBRATION_PATIENTS, help="simulated patients for the calibration"
     )
+    made.add_argument(
+        "--gate-patients", type=int, default=GATE_PATIENTS, help="simulated patients for the gate of the joints"
+    )
     made.add_argument("--loss", choices=LOSSES, default="local_smoothing", help="of the damage heads")
     made.add_argument("--threads", type=int, default=1, help="threads of torch")
     made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where torch computes")
     return made
+
+
+def _open(pictures: Sequence[str]) -> tuple[Source, ...]:
+    """Real radiographs without grades, as a source."""
+    return (Source(OPEN, films=len(pictures)),) if pictures else ()
 
 
 def _share(text: str) -> float:
@@ -219,6 +249,8 @@ class Training:
         return (real,) if share == 1 else (Source(SIMULATED, share=round(1 - share, 6)), real)
 
     def _checkpoint(self, part: str, name: str) -> Checkpoint:
+        if self.options.films is not None:
+            name += ", painted"
         if self.data is not None:
             name += f", {self.options.real_share:g} of {data_name(self.data.sets['training'])}"
         if self.options.start is not None:
@@ -252,6 +284,7 @@ class Training:
             films=options.films,
             graded=graded,
             share=options.real_share,
+            child_steps=options.child_steps,
             initial=None if options.start is None else weights.load_localiser(options.start / LOCALISER),
         ).cpu()
         weights.save_network(localiser, self.output / LOCALISER)
@@ -259,7 +292,7 @@ class Training:
         sources = self._sources([film for film in films if film.sites] if graded is not None else [])
         names = () if options.films is None else licensed(options.films)
         remarks = (f"learned from real radiographs too: {', '.join(names)}",) if names else ()
-        return self._record(sources, remarks)
+        return self._record((*sources, *_open(names)), remarks)
 
     def _damage(self) -> PartRecord:
         options = self.options
@@ -286,15 +319,41 @@ class Training:
         options = self.options
         films = () if self.data is None else tuple(film for film in self.data.sets["training"] if film.graded_sites)
         if not films or options.real_share == 0:
-            crops = simulated(options.seed, options.patients, even=EVEN_SHARE, children=CHILDREN)
-            self._say(f"{len(crops)} simulated crops {self._after}")
-            return crops, (Source(SIMULATED),), ()
+            return self._simulated(options.patients), (*self._sources(films), *_open(self._canvases)), self._painted
         real, remarks = self._cut("training", films, VERSIONS)
         if options.real_share == 1:
             return real, self._sources(films), remarks
-        crops = simulated(options.seed, options.patients, even=EVEN_SHARE, children=CHILDREN)
+        crops = self._simulated(options.patients)
+        return (
+            mixed(crops, real, options.real_share, options.seed),
+            (*self._sources(films), *_open(self._canvases)),
+            (*self._painted, *remarks),
+        )
+
+    def _simulated(self, patients: int, added: int = 0, even: float = EVEN_SHARE, children: float = CHILDREN) -> Crops:
+        """Crops of simulated patients; `added` to the seed, so that no patient is in two sets."""
+        try:
+            crops = simulated_patients(
+                self.options.seed + added, patients, self.options.films, even=even, children=children
+            )
+        except FileNotFoundError as error:
+            raise UnreadableData(str(error)) from error
         self._say(f"{len(crops)} simulated crops {self._after}")
-        return mixed(crops, real, options.real_share, options.seed), self._sources(films), remarks
+        return crops
+
+    @property
+    def _painted(self) -> tuple[str, ...]:
+        """What the manifest says of painted patients."""
+        names = ", ".join(self._canvases)
+        return (f"some of the simulated patients are painted on real radiographs: {names}",) if names else ()
+
+    @property
+    def _canvases(self) -> tuple[str, ...]:
+        """The real radiographs that patients are painted on."""
+        films = self.options.films
+        if films is None:
+            return ()
+        return tuple(canvas.name for part in SITES for canvas in canvases(films, part, parts=True))
 
     def _cut(self, name: SetName, films: Sequence[GradedFilm], versions: int) -> tuple[Crops, tuple[str, ...]]:
         self._provide(SHAPE)
@@ -316,16 +375,20 @@ class Training:
     def _calibration(self) -> PartRecord:
         options = self.options
         damage = weights.load_damage(self.output / DAMAGE)
-        held = simulated(options.seed + CALIBRATION_SEED, options.calibration_patients, even=0, children=0)
+        held = self._simulated(options.calibration_patients, CALIBRATION_SEED, even=0, children=0)
         films = () if self.data is None else tuple(f for f in self.data.sets["calibration"] if f.graded_sites)
         graded = self._cut("calibration", films, 0)[0] if films else None
         fitted = calibrate(damage, held, graded)
         weights.save_calibration(fitted.calibration, self.output)
+        known = self._simulated(options.gate_patients, GATE_SEED, children=0)
+        if graded is not None:  # what the site's own joints look like is known too
+            known = joined((known, graded))
+        weights.save_gate(fit_joint_gate(damage, known), self.output)
         for pooling in POOLINGS:
             correlation = fitted.calibration.correlation(pooling)
             self._say(f"correlation of errors between the cells of a patient, {pooling}: {correlation:.3f}")
         if self.data is None:
-            return self._record()
+            return self._record((Source(SIMULATED), *_open(self._canvases)), self._painted)
         remarks = [
             f"{head} on {counted(fitted.on_graded[head], 'graded patient')}"
             if head in fitted.on_graded

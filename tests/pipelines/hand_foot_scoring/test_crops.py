@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pipelines.hand_foot_scoring.crops import CROP, FIELD_MM, WIDE_FIELD_MM, crop_window, field_mm, normalised
+from pipelines.hand_foot_scoring.crops import (
+    CROP,
+    FIELD_MM,
+    WIDE_FIELD_MM,
+    crop_window,
+    field_mm,
+    normalised,
+    share_outside,
+)
 from pipelines.hand_foot_scoring.localise import Limb, Window
 from pipelines.hand_foot_scoring.shape import ShapeModel, Similarity
 from pipelines.hand_foot_scoring.sites import HAND_SITES, Side
@@ -22,6 +32,12 @@ def limb(side: Side) -> Limb:
     expected = {name: (float(x), float(y)) for name, (x, y) in zip(HAND_SITES, points, strict=True)}
     whole = Window(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
     return Limb("hand", side, 0, whole, {}, expected, 700.0, 1.0, 0.0, model)
+
+
+def upright() -> dict[str, tuple[float, float]]:
+    """The sites of a left hand that is not turned."""
+    places = PIXELS_PER_MM * limb("L").arrangement.mean + 500
+    return {name: (float(x), float(y)) for name, (x, y) in zip(HAND_SITES, places, strict=True)}
 
 
 @pytest.mark.parametrize("side", ["L", "R"])
@@ -41,3 +57,10 @@ def test_gain_and_brightness_drop_out_of_a_crop() -> None:
     crop = np.random.default_rng(0).random((CROP, CROP)).astype(np.float32)
     np.testing.assert_allclose(normalised(crop), normalised(300 * crop + 40), atol=0.02)
     assert np.abs(normalised(crop)).max() <= 1
+
+
+def test_the_share_of_a_crop_outside_of_the_picture_is_known() -> None:
+    hand = replace(limb("L"), expected={name: (x, y) for name, (x, y) in upright().items()})
+    assert share_outside(hand, "MCP2", (400.0, 500.0), (1000, 800)) == 0
+    assert share_outside(hand, "MCP2", (400.0, 999.5), (1000, 800)) == pytest.approx(0.5, abs=0.05)
+    assert share_outside(hand, "MCP2", (-0.5, 999.5), (1000, 800)) == pytest.approx(0.75, abs=0.05)

@@ -13,7 +13,8 @@ from pydicom.uid import UID, GrayscaleSoftcopyPresentationStateStorage
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import read_studies
 from pipelines.hand_foot_scoring import films
-from pipelines.hand_foot_scoring.reading import LimbReading
+from pipelines.hand_foot_scoring.localise import Sight
+from pipelines.hand_foot_scoring.reading import PictureReading
 from tests.factories import radiograph_study
 
 
@@ -85,11 +86,14 @@ def test_a_film_of_another_part_is_refused_by_its_words() -> None:
     assert films.refusal(film(SeriesDescription="Knie ap")) == "the header says knee, not a hand or a foot"
 
 
+NOTHING = PictureReading((), Sight("other", "", 0.9), inverted=False)
+
+
 class Blind:
     """A reader that finds nothing: what is asked here is which films it is given."""
 
-    def read(self, grey: np.ndarray) -> tuple[LimbReading, ...]:
-        return ()
+    def read(self, grey: np.ndarray) -> PictureReading:
+        return NOTHING
 
 
 def test_a_film_that_cannot_be_decoded_costs_the_others_nothing_and_is_named(tmp_path: Path) -> None:
@@ -144,11 +148,11 @@ class Short:
 
     films = 0
 
-    def read(self, grey: np.ndarray) -> tuple[LimbReading, ...]:
+    def read(self, grey: np.ndarray) -> PictureReading:
         self.films += 1
         if self.films > 1:
             raise UnsuitableInput("the pixels cannot be decoded") from MemoryError()
-        return ()
+        return NOTHING
 
 
 def test_a_film_for_which_memory_was_short_is_not_left_aside(tmp_path: Path) -> None:
@@ -179,11 +183,11 @@ class Damaged:
 
     films = 0
 
-    def read(self, grey: np.ndarray) -> tuple[LimbReading, ...]:
+    def read(self, grey: np.ndarray) -> PictureReading:
         self.films += 1
         if self.films > 1:
             raise UnsuitableInput("the image cannot be read: its file is damaged or cut off")
-        return ()
+        return NOTHING
 
 
 def test_that_a_film_cannot_be_read_is_said_once(tmp_path: Path) -> None:

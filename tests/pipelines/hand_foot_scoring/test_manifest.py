@@ -21,6 +21,8 @@ from node.route.checks import routes
 from pipelines.hand_foot_scoring import BUNDLE, DAMAGE, FILES, HandFootScoring, HandFootScoringSettings
 from pipelines.hand_foot_scoring.manifest import (
     MANIFEST,
+    OPEN,
+    SIMULATED,
     Manifest,
     PartRecord,
     Source,
@@ -53,7 +55,19 @@ def test_a_bundle_says_what_its_parts_were_trained_on(tmp_path: Path) -> None:
     assert both.trained_on == ("trained on simulated radiographs and RAM-H1200 (80 patients), not for clinical use")
 
 
+def test_the_largest_number_of_real_films_is_named(tmp_path: Path) -> None:
+    for part, films in (("localiser", 9), ("damage", 6)):
+        sources = (Source(SIMULATED), Source(OPEN, "CC0 1.0, CC BY 4.0", films=films))
+        add_to_manifest(tmp_path, part, PartRecord("condyle train", 0, sources))
+    manifest = read_manifest(tmp_path)
+    assert manifest is not None
+    assert manifest.trained_on == (
+        "trained on simulated radiographs and openly licensed radiographs (9 films), not for clinical use"
+    )
+
+
 def test_results_of_a_bundle_of_ones_own_say_what_it_was_trained_on(own: Path) -> None:
+    (own / MANIFEST).unlink()
     add_to_manifest(own, "damage", PartRecord("condyle train", 0, (RAM,)))
     model = HandFootScoring(HandFootScoringSettings(bundle=own)).model
     assert model.trained_on == "trained on RAM-H1200 (80 patients), not for clinical use"

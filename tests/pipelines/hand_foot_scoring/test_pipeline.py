@@ -283,7 +283,7 @@ def test_open_growth_plates_are_refused_where_the_header_says_nothing(
 def test_a_picture_without_a_limb_is_refused(pipeline: HandFootScoring, tmp_path: Path) -> None:
     empty = replace(film_of("hand", "L", 66), image=np.tile(np.linspace(0, 1, 900, dtype=np.float32), (1100, 1)))
     study = write(tmp_path, [("hand", "L", empty)])
-    with pytest.raises(UnsuitableInput, match="no hand and no foot"):
+    with pytest.raises(UnsuitableInput, match="neither a hand nor a foot"):
         pipeline.run(study)
 
 

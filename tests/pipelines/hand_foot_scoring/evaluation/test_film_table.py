@@ -47,7 +47,7 @@ def test_every_film_is_named_with_what_was_found_and_the_readings_are_a_start_fo
     assert list(found) == ["blank.png", "broken.jpg", "more/foot.png", "p1_R.png"]
     assert found["p1_R.png"]["taken for"].startswith("right hand")
     assert found["more/foot.png"]["taken for"].startswith("left foot")
-    assert "no hand and no foot" in found["blank.png"]["refused or remarked"]
+    assert "neither a hand nor a foot" in found["blank.png"]["refused or remarked"]
     assert "is no picture that can be read" in found["broken.jpg"]["refused or remarked"]
     assert "p1_R.png: right hand" in capsys.readouterr().out
     with (report / "films_found.csv").open() as stream:

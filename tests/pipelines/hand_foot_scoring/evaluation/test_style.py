@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from scipy.ndimage import gaussian_filter
 
-from pipelines.hand_foot_scoring.evaluation.style import compare_styles, distances, family, looks, simulated_crops
+from pipelines.hand_foot_scoring.evaluation.style import compare_styles, distances, looks, simulated_crops
 
 
 def noise(seed: int, sigma: float) -> NDArray[np.float32]:
@@ -32,13 +32,6 @@ def test_crops_of_one_kind_are_near_and_of_another_far() -> None:
 def test_a_spectrum_is_in_decibels() -> None:
     crops = noise(0, 1.0)
     np.testing.assert_allclose(looks(crops).power_db - looks(crops / np.float32(10)).power_db, 20, atol=0.1)
-
-
-def test_sites_have_families() -> None:
-    assert family("foot", "IP1") == "foot"
-    assert family("hand", "IP1") == "PIP and IP"
-    assert family("hand", "MCP3") == "MCP"
-    assert family("hand", "RADCARP") == "wrist"
 
 
 def test_without_pictures_there_are_rendered_crops_only(tmp_path: Path) -> None:

@@ -77,8 +77,9 @@ def test_films_without_enough_marked_joints_give_nothing_to_learn_places_from(ne
 def test_films_of_the_site_are_shown_in_their_share(canvases: GradedCanvases, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines.hand_foot_scoring.training import localiser
 
-    monkeypatch.setattr(localiser, "_drawn", lambda rng, real: "drawn")
+    monkeypatch.setattr(localiser, "_drawn", lambda rng, real, mix: "drawn")
     monkeypatch.setattr(localiser, "_again", lambda drawn, rng: drawn)
+    monkeypatch.setattr(localiser, "_piece", lambda drawn, rng: drawn)
     monkeypatch.setattr(localiser, "_encoded", lambda drawn, rng: "simulated")
     monkeypatch.setattr(localiser, "graded_sample", lambda rng, graded: "real")
     stream = iter(Samples(0, graded=canvases, share=0.3))

@@ -35,8 +35,25 @@ def test_a_folder_with_the_state_of_another_training_is_left_alone(
 
 def test_the_command_writes_a_bundle_that_loads(tmp_path: Path) -> None:
     common = ["--output", str(tmp_path), "--threads", "1"]
-    assert train.main([*common, "--only", "shape", "--only", "localiser", "--skeletons", "60", "--steps", "2"]) == 0
-    small = ["--patients", "3", "--epochs", "1", "--calibration-patients", "2"]
+    assert (
+        train.main(
+            [
+                *common,
+                "--only",
+                "shape",
+                "--only",
+                "localiser",
+                "--skeletons",
+                "60",
+                "--steps",
+                "2",
+                "--child-steps",
+                "1",
+            ]
+        )
+        == 0
+    )
+    small = ["--patients", "3", "--epochs", "1", "--calibration-patients", "2", "--gate-patients", "2"]
     assert train.main([*common, "--only", "damage", "--only", "calibration", *small]) == 0
     assert not list(tmp_path.glob("*.training"))  # a training that is over keeps no state
     loaded = weights.load(tmp_path)
@@ -53,7 +70,22 @@ def test_the_command_writes_a_bundle_that_loads(tmp_path: Path) -> None:
 
 
 # ---- a site's own films
-SMALL = ["--threads", "1", "--steps", "1", "--patients", "2", "--epochs", "1", "--calibration-patients", "2"]
+SMALL = [
+    "--threads",
+    "1",
+    "--steps",
+    "1",
+    "--child-steps",
+    "1",
+    "--patients",
+    "2",
+    "--epochs",
+    "1",
+    "--calibration-patients",
+    "2",
+    "--gate-patients",
+    "2",
+]
 
 
 def own_set(folder: Path) -> Path:
