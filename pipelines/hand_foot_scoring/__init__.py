@@ -197,8 +197,9 @@ class HandFootScoring:
         if all(chosen.reading.other_view for chosen in limbs):
             raise UnsuitableInput(Reason.VIEW.value)
         if all(chosen.reading.too_small for chosen in limbs):
-            longest = max(chosen.reading.limb.length for chosen in limbs)
-            raise UnsuitableInput(f"the limb is too small on the picture: {longest:.0f} pixels from tip to wrist")
+            limb = max((chosen.reading.limb for chosen in limbs), key=lambda limb: limb.length)
+            span = "fingertip to wrist" if limb.part == "hand" else "the tip of the great toe to the navicular"
+            raise UnsuitableInput(f"the {limb.part} is too small on the picture: {limb.length:.0f} pixels from {span}")
         if all(chosen.reading.unlike for chosen in limbs):
             raise UnsuitableInput("too many joints look unlike the training data")
 

@@ -25,7 +25,7 @@ MIDDLE_MM = {"hand": (2.0, -60.0), "foot": (-6.0, -35.0)}  # of the shape model,
 FILL = 0.8  # share of the canvas that the limb fills in a close window
 LOOKS = ((0.72, 0.0), (0.78, 0.09), (0.78, -0.09), (0.88, 0.0))  # fill and turn (radians) of the close windows
 MIN_CONFIDENCE = 0.15  # below it a site counts as not found
-MIN_QUALITY = 0.30  # below it there is no hand and no foot
+MIN_QUALITY = 0.38  # below it there is no hand and no foot; on simulated films what is none stays below
 # Probability of the part, in a view that is read, on the close windows, below which there is no limb; more is asked for
 # where a half or a tile of the picture is looked at, because a piece of something else may look like a limb
 MIN_VIEW, MIN_VIEW_IN_PIECE = 0.6, 0.8
@@ -36,6 +36,7 @@ PRIOR_SPREAD = 0.035  # of the limb's length: how far a centre may lie from wher
 Orientation = tuple[int, bool]  # of a limb that a window shows upright: quarter turns clockwise, mirrored
 ORIENTATIONS: tuple[Orientation, ...] = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
 UNMIRRORED = ORIENTATIONS[:4]
+MIN_STRAIGHT, MIN_OBLIQUE = 0.6, 0.5  # probability of the view below which the limb is not read
 STRAIGHT = 0.6  # probability of the view that is scored against an oblique one, below which it is taken to be oblique
 OBLIQUE = 0.3  # weight of an oblique view against the one that is scored, where there is a choice between arrangements
 MIN_COARSE = 0.08  # quality of an arrangement below which it is not looked at close by
@@ -374,6 +375,8 @@ class Finder:
             share = (share + straight_far / (straight_far + oblique_far)) / 2
         view: View = "oblique" if share < STRAIGHT else "pa" if limb.part == "hand" else "dp"
         confidence = (straight + oblique) * (1 - share if view == "oblique" else share)
+        if confidence < (MIN_OBLIQUE if view == "oblique" else MIN_STRAIGHT):
+            return None
         return replace(agreed, view=view, view_confidence=confidence, open_plates=float(signs[:, CHILD].mean()))
 
     def _closer(self, limb: Limb, fill: float = FILL, turn: float = 0.0) -> Window:

@@ -68,7 +68,7 @@ EASY = Mix(0.14, 0.26, 0.07, 0.04, 0.18, 0.41)
 HARD = Mix(0.2, 0.2, 0.08, 0.04, 0.24, 0.42, 0.5, 0.25)
 EASY_SHARE = 0.5625  # of the training
 # The sign of open growth plates learns by itself
-CHILD_STEPS, CHILD_BATCH = 300, 16
+CHILD_STEPS, CHILD_BATCH = 400, 16
 CHILDREN, REAL_ADULTS = 0.5, 0.5  # of the films; and of the adults where there are real ones
 CLOSE = (0.66, 0.95)  # share of the canvas that the limb fills, as on a close window
 Sample = tuple[NDArray[np.float32], NDArray[np.int64], int, NDArray[np.float32]]
