@@ -24,7 +24,9 @@ MIN_LENGTH_PX = 380.0  # tip to wrist: below it a crop is finer than the picture
 UNLIKE_SHARE = 0.5  # of the joints found: if more are unlike the training data, the limb is refused
 MOST_OUTSIDE = 0.25  # share of a crop that may lie outside of the picture
 MIN_READABLE = 0.5  # probability that a crop shows a joint that can be read
-CHILD_PROBABILITY = 0.5  # mean over the sites that have growth plates near them
+# Mean over the sites that have growth plates near them. Of simulated grown hands none is above 0.06; rather an adult is
+# refused than a child is scored.
+CHILD_PROBABILITY = 0.2
 CHILD_LIMB_PROBABILITY = 0.9  # by the look of the whole limb, which tells children and adults apart less well
 MIN_VIEW_CONFIDENCE = 0.7  # probability of the view that is read
 SHIFTS = ((0.0, 0.0), (-0.6, 0.4), (0.6, -0.4), (0.4, 0.6))  # mm: crops a little to the side, averaged
