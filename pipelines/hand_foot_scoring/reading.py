@@ -17,22 +17,24 @@ from pipelines.hand_foot_scoring.heads import MAXIMUM, STATES, distribution, hea
 from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Pyramid, Sight
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind, NotScored, Reading, Reason, Scored
-from pipelines.hand_foot_scoring.sites import CLASS_OF
+from pipelines.hand_foot_scoring.sites import CLASS_OF, Part
 from pipelines.hand_foot_scoring.weights import Trained
 
 MIN_LENGTH_PX = 380.0  # tip to wrist: below it a crop is finer than the picture and grade 1 cannot be told from none
 UNLIKE_SHARE = 0.5  # of the joints found: if more are unlike the training data, the limb is refused
 MOST_OUTSIDE = 0.25  # share of a crop that may lie outside of the picture
 MIN_READABLE = 0.5  # probability that a crop shows a joint that can be read
-# Mean over the sites that have growth plates near them. Of simulated grown hands none is above 0.06; rather an adult is
-# refused than a child is scored.
+# Mean over the sites that have growth plates near them. Rather an adult is refused than a child is scored.
 CHILD_PROBABILITY = 0.2
 CHILD_LIMB_PROBABILITY = 0.9  # by the look of the whole limb, which tells children and adults apart less well
 MIN_VIEW_CONFIDENCE = 0.7  # probability of the view that is read
 SHIFTS = ((0.0, 0.0), (-0.6, 0.4), (0.6, -0.4), (0.4, 0.6))  # mm: crops a little to the side, averaged
 FOREIGN = "foreign"  # beside the heads' raw numbers
 _REASON = {"prosthesis": Reason.PROSTHESIS, "covered": Reason.COVERED, "absent": Reason.UNCERTAIN}
-PLATE_SITES = ("RAD", "ULN", "MCP2", "MCP3", "MCP4", "MCP5", "PIP2", "PIP3", "PIP4", "PIP5")
+PLATE_SITES: Mapping[Part, tuple[str, ...]] = {
+    "hand": ("RAD", "ULN", "MCP2", "MCP3", "MCP4", "MCP5", "PIP2", "PIP3", "PIP4", "PIP5"),
+    "foot": ("MTP1", "MTP2", "MTP3", "MTP4", "MTP5", "IP1"),
+}
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,7 @@ class LimbReading:
 
     limb: Limb
     cells: Mapping[Cell, Reading]
-    # Probability that growth plates are open, from the crops of the joints; None for a foot, where they are not judged,
-    # and where there are no crops
+    # Probability that growth plates are open, from the crops of the joints; None where there are no crops
     open_plates: float | None
     too_small: bool
     foreign: Mapping[str, float] = field(default_factory=dict)  # site to how unlike the training data; above 1 too much
@@ -97,8 +98,8 @@ class Reader:
             return LimbReading(limb, nothing, None, limb.length < MIN_LENGTH_PX)
         raw = self._raw(pyramid, limb, names)
         places = {name: index for index, name in enumerate(names)}
-        plates = [float(raw["plates"][places[name], 0]) for name in PLATE_SITES if name in places]
-        open_plates = float(np.mean(plates)) if limb.part == "hand" and plates else None
+        plates = [float(raw["plates"][places[name], 0]) for name in PLATE_SITES[limb.part] if name in places]
+        open_plates = float(np.mean(plates)) if plates else None
         foreign = {name: float(raw[FOREIGN][place, 0]) for name, place in places.items()}
         blank = LimbReading(limb, {}, open_plates, False, foreign)
         cells: dict[Cell, Reading] = {}

@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seeds", type=int, default=3, help="number of seeds of a comparison")
     made.add_argument("--patients", type=int, default=150, help="number of simulated patients to measure on")
     made.add_argument(
-        "--hands", type=int, default=15, help="simulated hands of each age to look for open growth plates on"
+        "--limbs", type=int, default=15, help="simulated hands and feet of each age to look for open growth plates on"
     )
     made.add_argument(
         "--train-patients", type=int, default=PATIENTS, help="number of patients to train on in a comparison"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,8 +23,10 @@ from pipelines.hand_foot_scoring.reading import CHILD_PROBABILITY, PLATE_SITES
 from pipelines.hand_foot_scoring.scoring import INTERVAL_SPREAD
 from pipelines.hand_foot_scoring.simulation import crops
 from pipelines.hand_foot_scoring.simulation.disease import random_disease
+from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
-from pipelines.hand_foot_scoring.sites import CLASS_OF
+from pipelines.hand_foot_scoring.simulation.skeleton import Skeleton
+from pipelines.hand_foot_scoring.sites import CLASS_OF, Part
 from pipelines.hand_foot_scoring.training import damage_heads
 from pipelines.hand_foot_scoring.training.calibration import (
     GradedJoints,
@@ -36,12 +38,15 @@ from pipelines.hand_foot_scoring.training.train import TEST_SEED
 from pipelines.hand_foot_scoring.weights import Trained
 
 AGES = {
+    "0 to 2": (0.0, 2.0),
+    "2 to 5": (2.0, 5.0),
     "5 to 9": (5.0, 9.0),
     "9 to 13": (9.0, 13.0),
     "13 to 15": (13.0, 15.0),
     "15 to 16.5": (15.0, 16.5),
     "grown": None,
 }
+DRAWN: Mapping[Part, Callable[..., Skeleton]] = {"hand": hand, "foot": foot}
 
 
 def evaluate_simulated(options: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -61,10 +66,12 @@ def evaluate_simulated(options: argparse.Namespace, console: Console) -> dict[st
     console.print(_pooling_table(pooling))
     state = agreement.state_accuracy(trained.damage, held)
     stand_in = _surrogate_simulated(scores[options.pooling], rows, read_edges(options.bins))
-    plates = plate_rates(trained, options.seed, options.hands)
+    plates = plate_rates(trained, options.seed, options.limbs)
     console.print(f"state of the joint recognised: {state:.1%}")
     console.print("surrogate of the RA2-DREAM metrics (simulated patients):", asdict(stand_in))
-    console.print("growth plates called open, by age:", plates)
+    for part, bands in plates.items():
+        for band, (taken, limbs, highest) in bands.items():
+            console.print(f"{part} aged {band}: {taken} of {limbs} taken for a child's, highest {highest:.2f}")
     return {
         "patients": options.patients,
         "agreement": figures,
@@ -119,39 +126,44 @@ def _pooling_table(pooling: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
-def plate_rates(trained: Trained, seed: int, hands: int) -> dict[str, tuple[int, int]]:
-    """How many simulated hands of each age are taken for a child's.
+def plate_rates(trained: Trained, seed: int, limbs: int) -> dict[str, dict[str, tuple[int, int, float]]]:
+    """How many simulated hands and feet of each age are taken for a child's.
 
     Parameters
     ----------
     trained
         The bundle.
     seed
-        Of the simulated hands.
-    hands
-        Number of hands in each age band.
+        Of the simulated limbs.
+    limbs
+        Number of limbs of each part in each age band.
 
     Returns
     -------
     dict
-        Age band to (hands taken for a child's, hands).
+        Part and age band to (limbs taken for a child's, limbs, highest probability).
     """
-    found = {}
+    found: dict[str, dict[str, tuple[int, int, float]]] = {}
     for number, (band, ages) in enumerate(AGES.items()):
-        called = 0
-        for each in range(hands):
-            rng = np.random.default_rng((seed + TEST_SEED, 9, number, each))
-            age = None if ages is None else float(rng.uniform(*ages))
-            skeleton = hand(rng, random_disease("hand", rng, 0.4) if age is None else None, age, odd=False)
-            images = [crops.packed(crops.simulated_crop(skeleton, site, rng, "evaluable")[0]) for site in PLATE_SITES]
-            called += _open_plates(trained, images) > CHILD_PROBABILITY
-        found[band] = (called, hands)
+        for part, draw in DRAWN.items():
+            called = []
+            for each in range(limbs):
+                rng = np.random.default_rng((seed + TEST_SEED, 9, number, each))
+                age = None if ages is None else float(rng.uniform(*ages))
+                skeleton = draw(rng, random_disease(part, rng, 0.4) if age is None else None, age, odd=False)
+                called.append(_open_plates(trained, part, [_crop(skeleton, site, rng) for site in PLATE_SITES[part]]))
+            taken = sum(probability > CHILD_PROBABILITY for probability in called)
+            found.setdefault(part, {})[band] = (taken, limbs, max(called, default=0.0))
     return found
 
 
+def _crop(skeleton: Skeleton, site: str, rng: np.random.Generator) -> NDArray[np.uint8]:
+    return crops.packed(crops.simulated_crop(skeleton, site, rng, "evaluable")[0])
+
+
 @torch.inference_mode()
-def _open_plates(trained: Trained, images: Sequence[NDArray[np.uint8]]) -> float:
-    sites = torch.tensor([CLASS_OF["hand", site] for site in PLATE_SITES])
+def _open_plates(trained: Trained, part: Part, images: Sequence[NDArray[np.uint8]]) -> float:
+    sites = torch.tensor([CLASS_OF[part, site] for site in PLATE_SITES[part]])
     inner = np.stack(images)[:, crops.MARGIN : -crops.MARGIN, crops.MARGIN : -crops.MARGIN]
     raw = trained.damage(torch.from_numpy(normalised(inner)[:, None]), sites)
     return float(raw["plates"].sigmoid().mean())

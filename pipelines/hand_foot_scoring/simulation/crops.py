@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from pipelines.hand_foot_scoring.crops import CROP, field_mm, normalised
 from pipelines.hand_foot_scoring.heads import STATES
 from pipelines.hand_foot_scoring.simulation.disease import random_disease, site_rates, uniform_disease
+from pipelines.hand_foot_scoring.simulation.films import random_age
 from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.limb_builder import implant
@@ -214,7 +215,7 @@ def limbs(rng: np.random.Generator, even: float, children: float) -> Iterator[Sk
         Chance that it is a child.
     """
     severity = float(rng.choice(SEVERITIES))
-    age = float(rng.uniform(5, 16)) if rng.random() < children else None
+    age = random_age(rng, children)
     spread_evenly = rng.random() < even
     for name, draw in (("hand", hand), ("foot", foot)):
         part = cast(Part, name)

@@ -36,6 +36,7 @@ from pipelines.hand_foot_scoring.sites import REACH_MM, Part, Side
 FILM_MIDDLE_MM = {"hand": (2.0, -62.0), "foot": (-6.0, -32.0)}  # what is put at the middle of the film
 SIDEWAYS_MM = {"hand": (0.0, -62.0), "foot": (8.0, -5.0)}  # the same of an oblique or lateral view
 CHILD_YEARS = 16.0  # below it a patient is a child
+SMALL_YEARS, SMALL_SHARE = 4.0, 0.35  # below it a child is small; share of them: they look least like an adult
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,12 @@ class Film:
 
 def random_age(rng: np.random.Generator, children: float) -> float | None:
     """Years, or None for an adult; `children` is the share of children."""
-    return float(rng.uniform(0.0, 17.0)) if rng.random() < children else None
+    return child_age(rng) if rng.random() < children else None
+
+
+def child_age(rng: np.random.Generator) -> float:
+    """Years of a child; small ones come up more often than by their number."""
+    return float(rng.uniform(0.0, SMALL_YEARS if rng.random() < SMALL_SHARE else CHILD_YEARS))
 
 
 def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, diseased: float = 0.5) -> Skeleton:
@@ -79,6 +85,8 @@ def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, dis
     ill = age is None and rng.random() < diseased
     disease = random_disease(part, rng, float(rng.choice([0.15, 0.4, 0.9]))) if ill else None
     skeleton = (hand if part == "hand" else foot)(rng, disease, age)
+    if age is not None and age < SMALL_YEARS and rng.random() < 0.6:
+        skeleton = posture.curled_child(skeleton, rng)
     if ill and rng.random() < 0.75:
         skeleton = (posture.deformed_hand if part == "hand" else posture.clawed_foot)(skeleton, rng)
     if age is None and rng.random() < 0.06:

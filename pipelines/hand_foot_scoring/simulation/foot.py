@@ -36,6 +36,7 @@ def foot(
     build = LimbBuilder(rng, disease or Disease(), grown, scale)
     build.part_is_foot = True
     s = scale
+    plump = 1 + 0.25 * build.young  # an infant's soft tissue is thick
     bases = {1: (16.0, 5.0), 2: (0.0, 0.0), 3: (-11.0, 3.0), 4: (-20.5, 7.0), 5: (-29.5, 13.0)}
     fan = {1: 5.0, 2: 0.0, 3: -3.5, 4: -7.5, 5: -12.5}
     spread = rng.normal(0, 1.5)
@@ -74,13 +75,15 @@ def foot(
             joints,
             f"ray{n}.",
             plates,
-            flesh=(12.5 if n == 1 else 7.8) * s * rng.uniform(0.9, 1.15),
+            flesh=(12.5 if n == 1 else 7.8) * plump * s * rng.uniform(0.9, 1.15),
             cut=cut_joint if cut_ray == n else None,
         )
         metatarsal = build.bones[indices[0]]
         assert isinstance(metatarsal, Tube)
-        build.tissue.append(Capsule(metatarsal.start, metatarsal.end, (18 * s, (15 if n == 1 else 12) * s), 0.9))
-        if n == 1:
+        build.tissue.append(
+            Capsule(metatarsal.start, metatarsal.end, (18 * s, (15 if n == 1 else 12) * s), 0.9, metatarsal.name)
+        )
+        if n == 1 and build.age > 9:
             for side in (-1, 1):
                 x, y = point_along(metatarsal.end, metatarsal.direction, -7 * s)
                 build.bones.append(

@@ -50,7 +50,8 @@ def hand(
     build = LimbBuilder(rng, disease or Disease(), grown, scale)
     s = scale
     spread = rng.uniform(-0.35, 1.5)  # fingers closed to wide apart
-    broad = float(rng.normal(1.1, 0.08))  # breadth of palm and wrist against their length
+    plump = 1 + 0.3 * build.young  # an infant's soft tissue is thick
+    broad = float(rng.normal(1.1, 0.08)) * (1 + 0.22 * build.young)  # breadth of palm and wrist against their length
     open_fan = float(rng.normal(1.25, 0.2))  # how far the metacarpals spread
     fan = [0.0, *(open_fan * mean + rng.normal(0, 1.5) for mean in (8.5, 2.0, -5.5, -14.5))]
     splay = [0.0, 3.0 + 6.5 * spread, 1.0 + 0.5 * spread, -1.5 - 4.5 * spread, -4.0 - 10 * spread]
@@ -111,7 +112,7 @@ def hand(
             joints,
             f"ray{n}.",
             plates,
-            flesh=(9.3 if n > 1 else 10.2) * w * rng.uniform(0.88, 1.12),
+            flesh=(9.3 if n > 1 else 10.2) * plump * w * rng.uniform(0.88, 1.12),
             cut=cut_joint if cut_ray == n - 1 else None,
         )
         if n == 1:
@@ -120,7 +121,9 @@ def hand(
             build.eroded_tubes("MC1B", None, indices[0])
         metacarpal = build.bones[indices[0]]
         assert isinstance(metacarpal, Tube)
-        build.tissue.append(Capsule(metacarpal.start, metacarpal.end, (13 * s, (11.5 if n > 1 else 12) * s), 1.05))
+        build.tissue.append(
+            Capsule(metacarpal.start, metacarpal.end, (13 * s, (11.5 if n > 1 else 12) * s), 1.05, metacarpal.name)
+        )
     if odd:
         _hand_oddities(build)
     draw_wrist(build, bases, broad)

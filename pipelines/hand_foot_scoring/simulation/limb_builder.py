@@ -22,6 +22,9 @@ from pipelines.hand_foot_scoring.simulation.skeleton import (
 from pipelines.hand_foot_scoring.sites import FOOT_SITES, HAND_SITES, NO_EROSION, NO_NARROWING, Part
 
 GROWN = 17.0  # years from which joints are drawn as a grown patient's
+EPIPHYSIS = ".epiphysis"  # ends the name of a bone's nucleus that has not joined it yet
+# of a bone's length that is cartilage at birth: at the end that will have an epiphysis, and at the other
+CARTILAGE, CARTILAGE_ELSEWHERE = 0.22, 0.04
 
 
 def implant(centre: tuple[float, float], half_width: float, rng: np.random.Generator) -> list[Plate]:
@@ -139,6 +142,10 @@ class LimbBuilder:
         self.young = float(np.clip((7 - self.age) / 7, 0, 1))  # 1 at birth: bones are short and broad
         # years at which the first epiphyses are seen
         self.first_centres = float(self.rng.uniform(0.8, 2.4)) if self.age < 7 else 0.0
+        # years from which epiphyses are as wide as their bones, with a growth plate between
+        self.wide_centres = float(self.rng.uniform(4.5, 6.0)) if self.age < 7 else 0.0
+        # share of an infant's cartilage that is left
+        self.cartilage = self.young**0.8 * float(self.rng.uniform(0.75, 1.2)) if self.age < self.wide_centres else 0.0
         self.gap_scale = self.rng.uniform(0.82, 1.25) * (1.25 if self.age < 14 else 1.0)
         self.width = self.rng.uniform(0.88, 1.12)
         self.wall = self.rng.uniform(0.75, 1.25)
@@ -308,37 +315,40 @@ class LimbBuilder:
                     shift,
                 )
             direction = unit_vector(angle)
-            if n > 0:
-                point, length = self._unossified(plate_at[n], "base", point, direction, length)
             end = point_along(point, direction, length)
-            _, length = self._unossified(plate_at[n], "head", point, direction, length)
-            taper = self.width * (1 + 0.22 * self.young)
-            base, shaft, head = (w * taper for w in width)
+            near, far = self._unossified(plate_at[n], length)
+            base, shaft, head = (w * self.width for w in width)
             last = n == len(angles) - 1
+            if self.first_centres <= self.age < self.wide_centres and plate_at[n] != "none":
+                at_base = plate_at[n] == "base"
+                middle = (
+                    point_along(point, direction, 0.5 * near) if at_base else point_along(end, direction, -0.5 * far)
+                )
+                self.bones.append(self._nucleus(f"{name}{n}", middle, angle, (base if at_base else head) / 2, at_base))
             tube = Tube(
                 f"{name}{n}",
-                point,
+                point_along(point, direction, near),
                 direction,
-                length,
-                tube_profile(length, base, shaft, head),
+                length - near - far,
+                tube_profile(length - near - far, base, shaft, head),
                 cortex=0.21 * shaft * self.wall,
                 hollow=0.09 * base * self.cup if n > 0 else 0.05 * base,
                 tilt=float(self.rng.normal(0, 0.03 if n > 0 else 0.16)),
                 round=(0.42 if n == 0 else 0.2 * (0.4 + 0.6 * self.cup)) * head * self.rng.uniform(0.8, 1.2),
                 bend=self.rng.normal(0, 0.012) * length,
                 plates=self._plates(plate_at[n], length, base),
-                density=self.rng.uniform(0.9, 1.1) * (0.85 if last else 1.0),
+                density=self.rng.uniform(0.9, 1.1) * (0.85 if last else 1.0) * (1 - 0.15 * self.young),
                 lip=self.lip * self.scale if n > 0 else 0.0,
             )
             indices.append(len(self.bones))
             self.bones.append(tube)
             if n > 0:
                 self.tissue.append(
-                    Capsule(tube.start, tube.end, (flesh * (1.04 - 0.08 * n), flesh * (0.98 - 0.08 * n)))
+                    Capsule(point, end, (flesh * (1.04 - 0.08 * n), flesh * (0.98 - 0.08 * n)), bone=tube.name)
                 )
             if last:
-                tip = point_along(tube.end, direction, 0.8 * self.scale)
-                self.tissue.append(Capsule(tube.end, tip, (flesh * 0.8, flesh * 0.72)))
+                tip = point_along(end, direction, 0.8 * self.scale)
+                self.tissue.append(Capsule(end, tip, (flesh * 0.8, flesh * 0.72), bone=tube.name))
             point = end
         for n, (site, _) in enumerate(joints):
             if site in (*HAND_SITES, *FOOT_SITES) and self.states[site] == "evaluable" and n + 1 < len(indices):
@@ -346,35 +356,47 @@ class LimbBuilder:
         return indices
 
     def _plates(self, where: str, length: float, base: float) -> tuple[tuple[float, float], ...]:
-        """Growth plate near one end, open below about 15 years; the width closes with age. An infant has none yet."""
-        if where == "none" or self.age >= 16.5 or self.age < self.first_centres:
+        """Growth plate near one end, open below about 15 years, narrower with age. A small child has none yet."""
+        if where == "none" or self.age >= 16.5 or self.age < self.wide_centres:
             return ()
         width = self.scale * float(np.clip(0.22 * (16.5 - self.age), 0.25, 1.8)) * self.rng.uniform(0.7, 1.2)
         at = float(np.clip(0.03 * self.age, 0.1, 0.42)) * 0.75 * base + 0.5
         return ((at if where == "base" else length - 1.35 * at, width),)
 
-    def _unossified(
-        self, where: str, end: str, start: tuple[float, float], direction: tuple[float, float], length: float
-    ) -> tuple[tuple[float, float], float]:
-        """Start and length of what is seen of an infant's bone: the cartilage at its ends is not.
+    def _unossified(self, where: str, length: float) -> tuple[float, float]:
+        """Lengths at the base and at the head of a young child's bone that are cartilage and not seen, mm.
 
         Parameters
         ----------
         where
             The end that will have an epiphysis.
-        end
-            The end that is looked at.
-        start
-            Where the bone begins, mm.
-        direction
-            Unit vector along it.
         length
             Of the bone, mm.
         """
-        if self.age >= self.first_centres:
-            return start, length
-        cartilage = min(0.22 * length, self.scale * (4.0 if where == end else 1.2))
-        return (point_along(start, direction, cartilage) if end == "base" else start), length - cartilage
+        thick, thin = (share * self.cartilage * length for share in (CARTILAGE, CARTILAGE_ELSEWHERE))
+        return (thick if where == "base" else thin), (thick if where == "head" else thin)
+
+    def _nucleus(self, bone: str, middle: tuple[float, float], angle: float, half: float, flat: bool) -> Blob:
+        """What is seen of an epiphysis that grows in the cartilage at the end of a bone.
+
+        Parameters
+        ----------
+        bone
+            Name of the bone.
+        middle
+            Of the cartilage, mm.
+        angle
+            Of the bone, radians from straight up.
+        half
+            Half-width of the end of the bone, mm.
+        flat
+            A disc, as at a base; a head's is round.
+        """
+        grown = (self.age - self.first_centres) / (self.wide_centres - self.first_centres)
+        across = half * float(np.clip(0.35 + 0.6 * grown + self.rng.normal(0, 0.08), 0.2, 0.98))
+        along = min(across, (0.8 + 0.9 * grown if flat else 1.6 + 2.0 * grown) * self.scale)
+        outline = irregular_outline(self.rng, (across, along), angle)
+        return Blob(f"{bone}{EPIPHYSIS}", middle, outline, 2.2 * across)
 
     def skeleton(self, part: Part) -> Skeleton:
         """The finished limb."""

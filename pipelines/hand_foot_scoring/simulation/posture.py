@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pipelines.hand_foot_scoring.simulation.limb_builder import irregular_outline
+from pipelines.hand_foot_scoring.simulation.limb_builder import EPIPHYSIS, irregular_outline
 from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Lesion, Plate, Points, Skeleton, Tube
 from pipelines.hand_foot_scoring.sites import Part
 
@@ -93,9 +93,13 @@ def posed(skeleton: Skeleton, posture: Posture) -> Skeleton:
         return np.array([point[0], point[1], depth * scale])
 
     ends = _ends(skeleton, posture)
+    tubes = {bone.name: bone for bone in skeleton.bones if isinstance(bone, Tube)}
     bones: list[Tube | Blob] = []
     for bone in skeleton.bones:
-        if isinstance(bone, Tube) and bone.name in ends:
+        ray = bone.name.removesuffix(EPIPHYSIS)
+        if isinstance(bone, Blob) and ray in ends:
+            bones.append(_blob(bone, flat(_beside(tubes[ray], ends, bone.centre)), posture.turn))
+        elif isinstance(bone, Tube) and bone.name in ends:
             bones.append(_tube(bone, flat(ends[bone.name][0]), flat(ends[bone.name][1])))
         elif isinstance(bone, Tube):
             depth = DEPTH.get(bone.name, 0.0)
@@ -109,19 +113,10 @@ def posed(skeleton: Skeleton, posture: Posture) -> Skeleton:
             moved[name] = flat((ends[near[0]][1] + ends[near[1]][0]) / 2)
         else:
             moved[name] = flat(deep(site, _site_depth(name, skeleton.part)))
-    tubes = {(round(b.start[0], 6), round(b.start[1], 6)): b.name for b in skeleton.bones if isinstance(b, Tube)}
-    tips = {(round(b.end[0], 6), round(b.end[1], 6)): b.name for b in skeleton.bones if isinstance(b, Tube)}
     tissue = []
     for capsule in skeleton.tissue:
-        name = tubes.get((round(capsule.start[0], 6), round(capsule.start[1], 6)), "")
-        tip = tips.get((round(capsule.start[0], 6), round(capsule.start[1], 6)), "")
-        if name in ends:
-            start, end = ends[name]
-        elif tip in ends:  # the pulp of a finger
-            start = ends[tip][1]
-            along = ends[tip][1] - ends[tip][0]
-            size = float(np.hypot(capsule.end[0] - capsule.start[0], capsule.end[1] - capsule.start[1]))
-            end = start + along / max(float(np.linalg.norm(along)), 1e-6) * size
+        if capsule.bone in ends:
+            start, end = (_beside(tubes[capsule.bone], ends, point) for point in (capsule.start, capsule.end))
         else:
             sole = 12.0 if skeleton.part == "foot" else -4.0
             start, end = deep(capsule.start, sole), deep(capsule.end, sole)
@@ -177,6 +172,14 @@ def _ends(skeleton: Skeleton, posture: Posture) -> Ends:
             ends[bone.name] = (start, end)
             before = bone
     return ends
+
+
+def _beside(bone: Tube, ends: Ends, point: tuple[float, float]) -> Points:
+    """Where a point on the axis of a bone, or on its continuation, has moved with the bone, (3,) mm."""
+    ux, uy = bone.direction
+    along = (point[0] - bone.start[0]) * ux + (point[1] - bone.start[1]) * uy
+    start, end = ends[bone.name]
+    return np.asarray(start + along / max(bone.length, 1e-6) * (end - start))
 
 
 def _turned(vector: tuple[float, float], angle: float) -> tuple[float, float]:
@@ -242,7 +245,8 @@ def _outline(theta: Points, radii: Points, count: int) -> Points:
 def _capsule(capsule: Capsule, start: tuple[float, float], end: tuple[float, float], turn: float) -> Capsule:
     factor = float(np.hypot(np.cos(turn), capsule.flat * np.sin(turn)))
     flat = capsule.flat / max(factor, 1e-3) ** 2
-    return Capsule(start, end, (capsule.radius[0] * factor, capsule.radius[1] * factor), flat)
+    radius = (capsule.radius[0] * factor, capsule.radius[1] * factor)
+    return replace(capsule, start=start, end=end, radius=radius, flat=flat)
 
 
 def _plate(plate: Plate, centre: tuple[float, float], c: float) -> Plate:
@@ -335,6 +339,12 @@ def clawed_foot(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
         if rng.random() < 0.15:
             slip[ray] = float(rng.uniform(2, 10)) * skeleton.scale
     return posed(skeleton, Posture(float(rng.normal(0, 0.1)), pitch, yaw, {}, slip))
+
+
+def curled_child(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
+    """A small child's hand or foot that does not lie still: digits a little bent, the thumb often in the palm."""
+    yaw = {1: -float(rng.uniform(0, 0.8))} if skeleton.part == "hand" and rng.random() < 0.5 else {}
+    return posed(skeleton, Posture(float(rng.normal(0, 0.12)), _relaxed(rng, 0.3), yaw))
 
 
 def oblique(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:

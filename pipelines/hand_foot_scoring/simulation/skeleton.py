@@ -93,6 +93,7 @@ class Capsule:
     end: tuple[float, float]
     radius: tuple[float, float]  # at the start and at the end
     flat: float = 1.0  # thickness against width
+    bone: str = ""  # of a ray, with which it moves
 
 
 @dataclass(frozen=True)

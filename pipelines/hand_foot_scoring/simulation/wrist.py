@@ -31,7 +31,7 @@ def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], bro
     """
     rng, s = build.rng, build.scale
     ossified = 1.0 if build.age >= 13 else float(np.clip((build.age / 13) ** 0.6, 0.25, 1.0))
-    block = float(rng.normal(1.08, 0.07))  # carpal height against the hand
+    block = float(rng.normal(1.08, 0.07)) * (1 + 0.35 * build.young)  # carpal height against the hand
     lean = rng.normal(0, 0.12)  # ulnar or radial deviation of the hand against the forearm
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -92,7 +92,7 @@ def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], bro
             ),
             cortex=2.3 * s * build.wall,
             hollow=2.2 * s,
-            tilt=0.36 + rng.normal(0, 0.06),
+            tilt=0.36 * (1 - 0.75 * build.young) + rng.normal(0, 0.06),
             plates=plates,
             density=0.75,
         )

@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader, IterableDataset
 from pipelines.hand_foot_scoring.canvas import CANVAS, STRIDE, channels
 from pipelines.hand_foot_scoring.network import CHILD, INVERTED, OTHER_POSE, POSES, VIEWS, Localiser
 from pipelines.hand_foot_scoring.simulation.films import (
-    CHILD_YEARS,
     Film,
     close_view,
     film,
@@ -27,8 +26,6 @@ from pipelines.hand_foot_scoring.simulation.films import (
     weathered,
     wrist_film,
 )
-from pipelines.hand_foot_scoring.simulation.foot import foot
-from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.sites import CLASS_OF, Part, Side
 from pipelines.hand_foot_scoring.training.canvases import Canvases, as_film
 from pipelines.hand_foot_scoring.training.graded_canvases import GradedCanvases
@@ -68,7 +65,7 @@ EASY = Mix(0.14, 0.26, 0.07, 0.04, 0.18, 0.41)
 HARD = Mix(0.2, 0.2, 0.08, 0.04, 0.24, 0.42, 0.5, 0.25)
 EASY_SHARE = 0.5625  # of the training
 # The sign of open growth plates learns by itself
-CHILD_STEPS, CHILD_BATCH = 400, 16
+CHILD_STEPS, CHILD_BATCH = 1500, 16
 CHILDREN, REAL_ADULTS = 0.5, 0.5  # of the films; and of the adults where there are real ones
 CLOSE = (0.66, 0.95)  # share of the canvas that the limb fills, as on a close window
 Sample = tuple[NDArray[np.float32], NDArray[np.int64], int, NDArray[np.float32]]
@@ -404,7 +401,7 @@ def child_sample(rng: np.random.Generator, real: Canvases | None = None) -> tupl
     if real is not None and real.marked and not child and rng.random() < REAL_ADULTS:
         return channels(weathered(real.scored(rng, fill).image, rng)), 0.0
     if child:
-        skeleton = (hand if part == "hand" else foot)(rng, None, float(rng.uniform(0.0, CHILD_YEARS)), odd=False)
+        skeleton = random_limb(part, rng, children=1.0)
     else:
         skeleton = random_limb(part, rng)
     return channels(weathered(film(skeleton, close_view(skeleton, CANVAS, rng, fill), rng).image, rng)), float(child)

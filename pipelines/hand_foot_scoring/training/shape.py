@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipelines.hand_foot_scoring.shape import ShapeModel, align
 from pipelines.hand_foot_scoring.simulation.disease import random_disease
+from pipelines.hand_foot_scoring.simulation.films import child_age
 from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.posture import clawed_foot, deformed_hand, oblique
@@ -33,7 +34,7 @@ def build(part: Part, seed: int, count: int) -> ShapeModel:
     draw = hand if part == "hand" else foot
     shapes = []
     for number in range(count):
-        age = float(rng.uniform(3, 17)) if number % 3 == 0 else None
+        age = child_age(rng) if number % 3 == 0 else None
         disease = random_disease(part, rng, 0.5) if number % 4 == 1 else None
         skeleton = draw(rng, disease, age, odd=False)
         if number % 8 == 1:

@@ -59,7 +59,7 @@ from pipelines.lab.checkpoint import Checkpoint, OtherTraining
 
 PARTS = ("shape", "localiser", "damage", "calibration")
 SKELETONS, STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS, GATE_PATIENTS = 1500, 5600, 640, 16, 160, 80
-CHILDREN = 0.15  # of the patients that the heads learn from
+CHILDREN = 0.2  # of the patients that the heads learn from
 CALIBRATION_SEED, TEST_SEED, GATE_SEED = 10_000, 20_000, 30_000  # added to the seed: no patient is in two sets
 REAL_SHARE = 0.5
 PATIENTS_TABLE = "patients.csv"  # who is in which set

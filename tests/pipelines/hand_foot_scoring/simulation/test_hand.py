@@ -6,6 +6,8 @@ import numpy as np
 
 from pipelines.hand_foot_scoring.simulation.disease import Disease
 from pipelines.hand_foot_scoring.simulation.hand import hand
+from pipelines.hand_foot_scoring.simulation.limb_builder import EPIPHYSIS
+from pipelines.hand_foot_scoring.simulation.posture import Posture, posed
 from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Skeleton, Tube
 from tests.pipelines.hand_foot_scoring.simulation.test_skeleton import drawn
 
@@ -18,7 +20,7 @@ def test_fingers_point_up_and_the_thumb_lies_to_the_right_of_a_left_hand() -> No
 
 
 def test_a_child_has_open_growth_plates_and_a_wrist_that_is_not_ossified() -> None:
-    child, adult = (hand(np.random.default_rng(1), age=age, odd=False) for age in (4.0, None))
+    child, adult = (hand(np.random.default_rng(1), age=age, odd=False) for age in (6.5, None))
     assert child.open_plates
     assert not adult.open_plates
     assert any(isinstance(bone, Tube) and bone.plates for bone in child.bones)
@@ -29,11 +31,11 @@ def test_a_child_has_open_growth_plates_and_a_wrist_that_is_not_ossified() -> No
         assert isinstance(blob, Blob)
         return float(blob.radii.max()) / skeleton.scale
 
-    assert trapezium(child) < 0.5 * trapezium(adult)
+    assert trapezium(child) < 0.75 * trapezium(adult)
 
 
 def test_an_infant_has_no_epiphysis_yet_and_wide_spaces_between_short_bones() -> None:
-    infant, child = (hand(np.random.default_rng(1), age=age, odd=False) for age in (0.3, 5.0))
+    infant, child = (hand(np.random.default_rng(1), age=age, odd=False) for age in (0.3, 6.5))
     assert infant.open_plates
     assert not any(isinstance(bone, Tube) and bone.plates for bone in infant.bones)
 
@@ -43,3 +45,29 @@ def test_an_infant_has_no_epiphysis_yet_and_wide_spaces_between_short_bones() ->
         return float(np.hypot(head[0] - base[0], head[1] - base[1])) / skeleton.scale
 
     assert space(infant) > 2 * space(child)
+
+
+def nuclei(skeleton: Skeleton) -> list[Blob]:
+    return [bone for bone in skeleton.bones if isinstance(bone, Blob) and bone.name.endswith(EPIPHYSIS)]
+
+
+def test_a_small_child_has_nuclei_in_the_cartilage_that_grow() -> None:
+    infant, small, larger = (hand(np.random.default_rng(1), age=age, odd=False) for age in (0.3, 2.6, 4.2))
+    assert not nuclei(infant)
+    assert len(nuclei(small)) == len(nuclei(larger)) == 19  # of every tubular bone
+    widths = [np.mean([bone.radii.max() / skeleton.scale for bone in nuclei(skeleton)]) for skeleton in (small, larger)]
+    assert widths[0] < 0.9 * widths[1]
+
+
+def test_nuclei_and_soft_tissue_follow_a_finger_that_is_bent() -> None:
+    flat = hand(np.random.default_rng(1), age=3.0, odd=False)
+    bent = posed(flat, Posture(yaw={2: 0.6}))
+    before, after = (next(b for b in nuclei(limb) if b.name == f"ray2.1{EPIPHYSIS}") for limb in (flat, bent))
+    [tube] = [bone for bone in bent.bones if bone.name == "ray2.1"]
+    assert isinstance(tube, Tube)
+    assert np.hypot(after.centre[0] - before.centre[0], after.centre[1] - before.centre[1]) > 0.5
+    away = np.array(after.centre) - tube.start
+    assert abs(away[0] * tube.direction[1] - away[1] * tube.direction[0]) < 0.2  # still on the axis of its bone
+    flesh = next(capsule for capsule in bent.tissue if capsule.bone == "ray2.1")
+    aside = np.array(flesh.end) - tube.start
+    assert abs(aside[0] * tube.direction[1] - aside[1] * tube.direction[0]) < 0.2

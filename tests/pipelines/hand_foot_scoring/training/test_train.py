@@ -59,14 +59,16 @@ def test_the_command_writes_a_bundle_that_loads(tmp_path: Path) -> None:
     loaded = weights.load(tmp_path)
     assert loaded.damage.loss == "local_smoothing"
     out = tmp_path / "figures.json"
-    few = ["--patients", "2", "--hands", "1", "--threads", "1"]
+    few = ["--patients", "2", "--limbs", "1", "--threads", "1"]
     assert evaluate.main(["--bundle", str(tmp_path), *few, "--json", str(out)]) == 0
     figures = json.loads(out.read_text())
     assert set(figures["calibration_error"]) == set(MAXIMUM)
     assert 0 <= figures["interval_coverage"] <= 1
     assert figures["surrogate"]["erosion_rmse"] > 0
     assert set(figures["pooling"]) == set(POOLINGS)
-    assert set(figures["open_plates"]) == {"5 to 9", "9 to 13", "13 to 15", "15 to 16.5", "grown"}
+    for part in ("hand", "foot"):
+        bands = ("0 to 2", "2 to 5", "5 to 9", "9 to 13", "13 to 15", "15 to 16.5", "grown")
+        assert tuple(figures["open_plates"][part]) == bands
 
 
 # ---- a site's own films
