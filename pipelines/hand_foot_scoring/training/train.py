@@ -15,7 +15,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -248,6 +248,13 @@ class Training:
         real = self.data.source(films, share)
         return (real,) if share == 1 else (Source(SIMULATED, share=round(1 - share, 6)), real)
 
+    def _with_earlier(self, part: str, sources: Sequence[Source]) -> tuple[Source, ...]:
+        """The sources, and those of the network that the training started from."""
+        before = None if self.options.start is None else read_manifest(self.options.start)
+        earlier = () if before is None or part not in before.parts else before.parts[part].sources
+        named = {source.name for source in sources}
+        return (*sources, *(replace(source, share=None) for source in earlier if source.name not in named))
+
     def _checkpoint(self, part: str, name: str) -> Checkpoint:
         if self.options.films is not None:
             name += ", painted"
@@ -292,7 +299,7 @@ class Training:
         sources = self._sources([film for film in films if film.sites] if graded is not None else [])
         names = () if options.films is None else licensed(options.films)
         remarks = (f"learned from real radiographs too: {', '.join(names)}",) if names else ()
-        return self._record((*sources, *_open(names)), remarks)
+        return self._record(self._with_earlier("localiser", (*sources, *_open(names))), remarks)
 
     def _damage(self) -> PartRecord:
         options = self.options
@@ -313,7 +320,7 @@ class Training:
         ).cpu()
         weights.save_damage(damage, self.output)
         kept.remove()
-        return self._record(sources, remarks)
+        return self._record(self._with_earlier("damage", sources), remarks)
 
     def _crops_to_learn_from(self) -> tuple[Crops, tuple[Source, ...], tuple[str, ...]]:
         options = self.options

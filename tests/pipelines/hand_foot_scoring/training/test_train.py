@@ -13,7 +13,7 @@ from pipelines.hand_foot_scoring import BUNDLE, FILES, HandFootScoring, HandFoot
 from pipelines.hand_foot_scoring.calibration import POOLINGS
 from pipelines.hand_foot_scoring.evaluation import evaluate
 from pipelines.hand_foot_scoring.heads import MAXIMUM
-from pipelines.hand_foot_scoring.manifest import MANIFEST, Source, read_manifest
+from pipelines.hand_foot_scoring.manifest import MANIFEST, OPEN, Source, read_manifest
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.simulation.crops import simulated
 from pipelines.hand_foot_scoring.training import damage_heads, train
@@ -104,11 +104,13 @@ def test_a_site_trains_on_its_own_films_and_the_bundle_says_so(networks: None, t
     assert train.main([*SMALL, *options, "--output", str(output), "--real-share", "0.4"]) == 0
     settings = HandFootScoringSettings(bundle=output)  # which checks it
     assert HandFootScoring(settings).model.trained_on == (
-        "trained on simulated radiographs and Site X (1 patient), not for clinical use"
+        "trained on simulated radiographs, Site X (1 patient) and openly licensed radiographs (18 films),"
+        " not for clinical use"
     )
     manifest = read_manifest(output)
     assert manifest is not None
-    simulated, own = manifest.parts["damage"].sources
+    simulated, own, earlier = manifest.parts["damage"].sources
+    assert earlier.name == OPEN, "of the networks that the training started from"
     assert own == Source("Site X", "in-house", 1, 2, 0.4, "own", (0.7, 0.15, 0.15))
     assert simulated.share == 0.6
     assert manifest.parts["localiser"].sources[1].films == 2
@@ -203,7 +205,7 @@ def test_ram_h1200_is_trained_on_as_published_and_measured_on_its_test_set(netwo
     assert manifest is not None
     (own,) = [source for source in manifest.parts["damage"].sources if source.layout]
     assert (own.name, own.licence, own.patients, own.films) == ("RAM-H1200", "CC BY 4.0", 1, 2)
-    assert manifest.trained_on == ("trained on simulated radiographs and RAM-H1200 (1 patient), not for clinical use")
+    assert manifest.trained_on.startswith("trained on simulated radiographs, RAM-H1200 (1 patient) and openly licensed")
     out = tmp_path / "figures.json"
     assert evaluate.main([*options, "--bundle", str(output), "--json", str(out), "--threads", "1"]) == 0
     figures = json.loads(out.read_text())
