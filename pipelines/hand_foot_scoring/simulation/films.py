@@ -30,13 +30,17 @@ from pipelines.hand_foot_scoring.simulation.radiograph import (
     path_lengths,
     random_exposure,
 )
+from pipelines.hand_foot_scoring.simulation.severe import severe_hand
 from pipelines.hand_foot_scoring.simulation.skeleton import Plate, Skeleton, State
 from pipelines.hand_foot_scoring.sites import REACH_MM, Part, Side
 
 FILM_MIDDLE_MM = {"hand": (2.0, -62.0), "foot": (-6.0, -32.0)}  # what is put at the middle of the film
 SIDEWAYS_MM = {"hand": (0.0, -62.0), "foot": (8.0, -5.0)}  # the same of an oblique or lateral view
+CUT = 0.12  # share of the films that lie off the limb, so that their edge may cut off fingers
 CHILD_YEARS = 16.0  # below it a patient is a child
 SMALL_YEARS, SMALL_SHARE = 4.0, 0.35  # below it a child is small; share of them: they look least like an adult
+SEVERE = 0.33  # share of the ill hands with severe deformity
+DEFORMED = 0.75  # and of the other ill limbs with a milder one
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def child_age(rng: np.random.Generator) -> float:
 
 
 def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, diseased: float = 0.5) -> Skeleton:
-    """A hand or foot of random build.
+    """A hand or foot of random build; a third of the ill hands are deformed severely, half of them less.
 
     Parameters
     ----------
@@ -83,11 +87,15 @@ def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, dis
     """
     age = random_age(rng, children)
     ill = age is None and rng.random() < diseased
-    disease = random_disease(part, rng, float(rng.choice([0.15, 0.4, 0.9]))) if ill else None
+    severe = ill and part == "hand" and rng.random() < SEVERE
+    severity = 0.9 if severe else float(rng.choice([0.15, 0.4, 0.9]))
+    disease = random_disease(part, rng, severity) if ill else None
     skeleton = (hand if part == "hand" else foot)(rng, disease, age)
     if age is not None and age < SMALL_YEARS and rng.random() < 0.6:
         skeleton = posture.curled_child(skeleton, rng)
-    if ill and rng.random() < 0.75:
+    if severe:
+        skeleton = severe_hand(skeleton, rng)
+    elif ill and rng.random() < DEFORMED:
         skeleton = (posture.deformed_hand if part == "hand" else posture.clawed_foot)(skeleton, rng)
     if age is None and rng.random() < 0.06:
         skeleton = _with_hardware(skeleton, rng)
@@ -142,6 +150,8 @@ def random_view(
     middle = view.to_pixels(np.array([middle_mm or FILM_MIDDLE_MM[skeleton.part]]) * skeleton.scale)[0]
     free = max(0.0, 1 - fill)
     aim = np.array([shape[1], shape[0]]) / 2 * (1 + rng.uniform(-1, 1, 2) * (0.08 + 0.8 * free))
+    if rng.random() < CUT:
+        aim = aim + rng.uniform(-0.22, 0.22, 2) * np.array([shape[1], shape[0]])
     return replace(view, origin=(float(aim[0] - middle[0]), float(aim[1] - middle[1])))
 
 

@@ -49,6 +49,7 @@ DEPTH = {  # of the middle of a short bone
     "tibia": 62.0,
     "fibula": 52.0,
 }
+IN_FRONT = -14.0  # depth, mm of a mean adult, from which on a bent finger lies in front of the rest of the hand
 SITE_BONES = {  # a joint site to the bones on its two sides
     **{f"MCP{n}": (f"ray{n}.0", f"ray{n}.1") for n in (1, 2, 3, 4, 5)},
     **{f"PIP{n}": (f"ray{n}.1", f"ray{n}.2") for n in (2, 3, 4, 5)},
@@ -66,6 +67,8 @@ class Posture:
     yaw: Mapping[int, float] = field(default_factory=dict)  # ray to radians in the plane, at the MCP (MTP) joint
     length: Mapping[str, float] = field(default_factory=dict)  # bone to its length against the drawn one
     slip: Mapping[int, float] = field(default_factory=dict)  # ray to mm by which the proximal phalanx slips back
+    aside: Mapping[int, float] = field(default_factory=dict)  # and by which it lies beside the joint, to the ulnar side
+    kink: Mapping[str, float] = field(default_factory=dict)  # bone to radians in the plane against the bone before it
 
 
 def posed(skeleton: Skeleton, posture: Posture) -> Skeleton:
@@ -92,6 +95,9 @@ def posed(skeleton: Skeleton, posture: Posture) -> Skeleton:
     def deep(point: tuple[float, float], depth: float) -> Points:
         return np.array([point[0], point[1], depth * scale])
 
+    def further(start: Points, end: Points) -> float:
+        return float((end[2] - start[2]) * c - (end[0] - start[0]) * s)
+
     ends = _ends(skeleton, posture)
     tubes = {bone.name: bone for bone in skeleton.bones if isinstance(bone, Tube)}
     bones: list[Tube | Blob] = []
@@ -100,10 +106,12 @@ def posed(skeleton: Skeleton, posture: Posture) -> Skeleton:
         if isinstance(bone, Blob) and ray in ends:
             bones.append(_blob(bone, flat(_beside(tubes[ray], ends, bone.centre)), posture.turn))
         elif isinstance(bone, Tube) and bone.name in ends:
-            bones.append(_tube(bone, flat(ends[bone.name][0]), flat(ends[bone.name][1])))
+            start, end = ends[bone.name]
+            bones.append(_tube(bone, flat(start), flat(end), further(start, end)))
         elif isinstance(bone, Tube):
             depth = DEPTH.get(bone.name, 0.0)
-            bones.append(_tube(bone, flat(deep(bone.start, depth)), flat(deep(bone.end, depth))))
+            start, end = deep(bone.start, depth), deep(bone.end, depth)
+            bones.append(_tube(bone, flat(start), flat(end), further(start, end)))
         else:
             bones.append(_blob(bone, flat(deep(bone.centre, _depth(bone, skeleton.part))), posture.turn))
     moved = {}
@@ -120,7 +128,10 @@ def posed(skeleton: Skeleton, posture: Posture) -> Skeleton:
         else:
             sole = 12.0 if skeleton.part == "foot" else -4.0
             start, end = deep(capsule.start, sole), deep(capsule.end, sole)
-        tissue.append(_capsule(capsule, flat(start), flat(end), posture.turn))
+        made = _capsule(capsule, flat(start), flat(end), further(start, end), posture.turn)
+        finger = capsule.bone in ends and not capsule.bone.startswith("ray1") and not capsule.bone.endswith(".0")
+        lies_over = finger and min(start[2], end[2]) < IN_FRONT * scale
+        tissue.append(replace(made, in_front=capsule.in_front or bool(lies_over)))
     objects = tuple(_plate(plate, flat(deep(plate.centre, 0.0)), c) for plate in skeleton.objects)
     return replace(skeleton, bones=tuple(bones), tissue=tuple(tissue), objects=objects, sites=moved)
 
@@ -154,7 +165,7 @@ def _ends(skeleton: Skeleton, posture: Posture) -> Ends:
             if bone is None:
                 break
             ux, uy = bone.direction
-            length = bone.length * posture.length.get(bone.name, 1.0)
+            length = float(np.hypot(bone.length, bone.deep)) * posture.length.get(bone.name, 1.0)
             if before is None:
                 start = np.array([*bone.start, BASE_DEPTH[skeleton.part][ray] * scale])
                 sink = (HEAD_DEPTH[skeleton.part][ray] - BASE_DEPTH[skeleton.part][ray]) * scale
@@ -162,11 +173,14 @@ def _ends(skeleton: Skeleton, posture: Posture) -> Ends:
             else:
                 if number == 1:
                     yaw = posture.yaw.get(ray, 0.0)
+                yaw += posture.kink.get(bone.name, 0.0)
                 gap = _turned((bone.start[0] - before.end[0], bone.start[1] - before.end[1]), yaw)
                 start = ends[before.name][1] + np.array([*gap, 0.0])
                 if number == 1 and posture.slip.get(ray):
                     start = start - posture.slip[ray] * np.array([*_turned(bone.direction, yaw), 0.0])
-                pitch = posture.pitch.get(bone.name, 0.0)
+                if number == 1 and posture.aside.get(ray):
+                    start = start - np.array([posture.aside[ray], 0.0, 0.0])
+                pitch = posture.pitch.get(bone.name, float(np.arctan2(-bone.deep, bone.length)))
                 dx, dy = _turned((ux, uy), yaw)
                 end = start + length * np.array([dx * np.cos(pitch), dy * np.cos(pitch), -np.sin(pitch)])
             ends[bone.name] = (start, end)
@@ -187,12 +201,11 @@ def _turned(vector: tuple[float, float], angle: float) -> tuple[float, float]:
     return float(vector[0] * c - vector[1] * s), float(vector[0] * s + vector[1] * c)
 
 
-def _tube(bone: Tube, start: tuple[float, float], end: tuple[float, float]) -> Tube:
-    """A tubular bone between two points; a shortened one is denser, since the beam runs along it."""
+def _tube(bone: Tube, start: tuple[float, float], end: tuple[float, float], deep: float) -> Tube:
+    """A tubular bone between two points, `deep` mm further back at its end."""
     dx, dy = end[0] - start[0], end[1] - start[1]
-    least = 0.4 * bone.knots[0][1]
     seen = float(np.hypot(dx, dy))
-    length = max(seen, least)
+    length = max(seen, 0.05 * bone.length)
     ux, uy = (dx / seen, dy / seen) if seen > 1e-3 else bone.direction
     share = length / bone.length
     return replace(
@@ -204,7 +217,7 @@ def _tube(bone: Tube, start: tuple[float, float], end: tuple[float, float]) -> T
         plates=tuple((at * share, width) for at, width in bone.plates),
         round=bone.round * min(1.0, 0.3 + 0.7 * share),
         bend=bone.bend * share,
-        density=bone.density * min(2.2, max(1.0, 1 / share) ** 0.7),
+        deep=deep,
         lesions=tuple(_lesion(lesion, bone, start, (ux, uy), share) for lesion in bone.lesions),
     )
 
@@ -227,7 +240,7 @@ def _blob(bone: Blob, centre: tuple[float, float], turn: float) -> Blob:
     wide = max(float(np.abs(x).max()), 1e-3)
     half = bone.thickness / 2
     factor = float(np.hypot(np.cos(turn), half / wide * np.sin(turn)))
-    radii = _outline(np.arctan2(y, x * factor), np.hypot(x * factor, y), bone.radii.size)
+    radii = outline_of(np.arctan2(y, x * factor), np.hypot(x * factor, y), bone.radii.size)
     thickness = 2 * float(np.hypot(half * np.cos(turn), wide * np.sin(turn)))
     shift = (centre[0] - bone.centre[0], centre[1] - bone.centre[1])
     lesions = tuple(
@@ -236,17 +249,22 @@ def _blob(bone: Blob, centre: tuple[float, float], turn: float) -> Blob:
     return replace(bone, centre=centre, radii=radii, thickness=thickness, lesions=lesions)
 
 
-def _outline(theta: Points, radii: Points, count: int) -> Points:
+def outline_of(theta: Points, radii: Points, count: int) -> Points:
     order = np.argsort(theta)
     grid = np.linspace(-np.pi, np.pi, count, endpoint=False)
     return np.asarray(np.interp(grid, theta[order], radii[order], period=2 * np.pi))
 
 
-def _capsule(capsule: Capsule, start: tuple[float, float], end: tuple[float, float], turn: float) -> Capsule:
+def _capsule(
+    capsule: Capsule, start: tuple[float, float], end: tuple[float, float], deep: float, turn: float
+) -> Capsule:
+    """Soft tissue between two points; the beam runs aslant, or along it, where one of them lies `deep` mm behind."""
     factor = float(np.hypot(np.cos(turn), capsule.flat * np.sin(turn)))
     flat = capsule.flat / max(factor, 1e-3) ** 2
     radius = (capsule.radius[0] * factor, capsule.radius[1] * factor)
-    return replace(capsule, start=start, end=end, radius=radius, flat=flat)
+    seen, wide = float(np.hypot(end[0] - start[0], end[1] - start[1])), max(*radius, 1e-3)
+    longer = min(float(np.hypot(1, deep / max(seen, 1e-3))), 1 + abs(deep) / (2 * wide))
+    return replace(capsule, start=start, end=end, radius=radius, flat=flat * longer)
 
 
 def _plate(plate: Plate, centre: tuple[float, float], c: float) -> Plate:
@@ -318,9 +336,10 @@ def fused_carpus(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
             )
         else:
             bones.append(bone)
-    s = skeleton.scale
-    half = (float(rng.uniform(16, 22)) * s, float(rng.uniform(11, 16)) * s)
-    whole = Blob("carpus", (float(middle[0]), float(middle[1])), irregular_outline(rng, half, 0.0), 9 * s)
+    reach = np.ptp([bone.centre for bone in carpals], axis=0) / 2 + np.mean([bone.radii.mean() for bone in carpals])
+    half = (float(rng.uniform(0.7, 0.95) * reach[0]), float(rng.uniform(0.65, 0.95) * reach[1]))
+    thick = 9 * skeleton.scale
+    whole = Blob("carpus", (float(middle[0]), float(middle[1])), irregular_outline(rng, half, 0.0), thick)
     look = replace(carpals[0].look, rim=0.1)
     return replace(skeleton, bones=(*bones, replace(whole, look=look, density=float(rng.uniform(0.2, 0.7)))))
 

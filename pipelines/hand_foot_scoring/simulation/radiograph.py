@@ -81,14 +81,14 @@ def path_lengths(skeleton: Skeleton, view: View, texture: Image | None = None) -
     """
     canvas = _Canvas(view)
     bone = np.zeros(view.shape, np.float32)
-    tissue = np.zeros(view.shape, np.float32)
+    tissue, in_front = np.zeros(view.shape, np.float32), np.zeros(view.shape, np.float32)
     for item in skeleton.bones:
         if isinstance(item, Blob) and item.radii.max() < 1.2:
             continue  # not ossified yet
         _add_bone(bone, canvas, item, texture)
     for capsule in skeleton.tissue:
-        _add_capsule(tissue, canvas, capsule)
-    tissue = gaussian_filter(tissue, 0.9 * skeleton.scale / view.pixel_mm, truncate=2.5)
+        _add_capsule(in_front if capsule.in_front else tissue, canvas, capsule)
+    tissue = gaussian_filter(tissue + in_front, 0.9 * skeleton.scale / view.pixel_mm, truncate=2.5)
     for plate in skeleton.objects:
         _add_plate(bone, canvas, plate)
     return bone, tissue
@@ -120,9 +120,10 @@ def _add_bone(out: Image, canvas: _Canvas, bone: Tube | Blob, texture: Image | N
         return
     x, y = canvas.mm(box)
     grain = None if texture is None else texture[box]
-    amount = (
-        _blob(bone, x, y, grain, canvas.pixel) if isinstance(bone, Blob) else _tube(bone, x, y, grain, canvas.pixel)
-    )
+    if isinstance(bone, Blob):
+        amount = _blob(bone, x, y, grain, canvas.pixel)
+    else:
+        amount = (_steep_tube if abs(bone.deep) > bone.length else _tube)(bone, x, y, grain, canvas.pixel)
     out[box] += bone.density * _cut(bone.lesions, x, y, amount, canvas.pixel)
 
 
@@ -151,7 +152,7 @@ def _tube(bone: Tube, x: Image, y: Image, grain: Image | None, pixel: float) -> 
     marrow = 2 * np.sqrt(np.maximum(inner**2 - d**2, 0))
     filled = bone.look.filled - (bone.look.filled - 0.15) * middle  # cancellous bone fills the ends
     if grain is not None:
-        filled = filled * (1 + grain * (1 - 0.5 * middle))
+        filled = filled * (1 + bone.look.coarse * grain * (1 - 0.5 * middle))
     amount = 0.85 * (solid - marrow * (1 - filled))
     wide = max(bone.look.plate_mm, pixel)
     plate = np.exp(-((np.maximum(inside, 0) / wide) ** 2)) * (1 - 0.6 * middle)
@@ -165,6 +166,35 @@ def _tube(bone: Tube, x: Image, y: Image, grain: Image | None, pixel: float) -> 
     if bone.lip:  # the rim of the cup is seen over the joint and the head in it
         over = np.clip((t - begin + bone.lip) / edge, 0, 1) * np.clip((begin - t) / edge, 0, 1)
         amount = amount + 0.16 * solid * over * (np.abs(d) < w)
+    amount = amount * np.hypot(1, bone.deep / bone.length)  # the beam runs through a tilted bone aslant
+    return np.asarray(amount, np.float32)
+
+
+SLICES = 20  # of a bone that the beam runs along
+
+
+def _steep_tube(bone: Tube, x: Image, y: Image, grain: Image | None, pixel: float) -> Image:
+    """A tubular bone that stands more upright on the film than it lies: its cross-sections, one behind the other."""
+    ux, uy = bone.direction
+    t = (x - bone.start[0]) * ux + (y - bone.start[1]) * uy
+    d = (y - bone.start[1]) * ux - (x - bone.start[0]) * uy
+    whole = float(np.hypot(bone.length, bone.deep))
+    sine = abs(bone.deep) / whole
+    at, half = zip(*bone.knots, strict=True)
+    edge = max(0.35, 0.8 * pixel)
+    grown = 1.0 if grain is None else 1 + bone.look.coarse * grain
+    amount = np.zeros(np.broadcast_shapes(t.shape, d.shape), np.float32)
+    for share in (np.arange(SLICES) + 0.5) / SLICES:
+        middle = min(1.0, min(share, 1 - share) / 0.3)  # 0 at the ends, 1 in the shaft
+        w = float(np.interp(share * bone.length, at, half))
+        w *= min(1.0, 0.6 + 4 * min(share, 1 - share))  # the ends are rounded
+        wall = min(w, max(0.45, bone.cortex * (0.3 + 0.7 * middle)))
+        filled = bone.look.filled - (bone.look.filled - 0.15) * middle
+        inside = w - np.hypot((t - share * bone.length) / sine, d)
+        compact = np.clip((wall - inside) / edge + 0.5, 0, 1)
+        section = np.clip(inside / edge + 0.5, 0, 1) * (compact + (1 - compact) * np.minimum(filled * grown, 1))
+        amount += section
+    amount *= 0.85 * whole / SLICES / sine
     return np.asarray(amount, np.float32)
 
 
@@ -180,7 +210,7 @@ def _blob(bone: Blob, x: Image, y: Image, grain: Image | None, pixel: float) -> 
     lens = bone.thickness * np.sqrt(np.clip(1 - 0.8 * rho**2, 0, 1))
     filled = np.full_like(lens, bone.look.core)
     if grain is not None:
-        filled = filled * (1 + grain)
+        filled = filled * (1 + bone.look.coarse * grain)
     rim = np.exp(-((np.maximum(depth, 0) / max(bone.look.plate_mm, pixel)) ** 2))
     return np.asarray(mask * lens * (filled + bone.look.rim * rim), np.float32)
 

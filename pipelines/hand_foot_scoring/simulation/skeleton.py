@@ -41,6 +41,7 @@ class Look:
     filled: float = 0.42  # share of the ends that cancellous bone fills
     rim: float = 0.26  # the same of a short bone's rim
     core: float = 0.36  # and of its inside
+    coarse: float = 1.0  # how much its trabeculae stand out
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Tube:
     density: float = 1.0
     look: Look = Look()
     lip: float = 0.0  # mm by which the rim of the cup reaches over the joint in front of and behind it
+    deep: float = 0.0  # mm by which the end lies further back than the start; `length` is what the beam sees of it
 
     @property
     def end(self) -> tuple[float, float]:
@@ -94,6 +96,7 @@ class Capsule:
     radius: tuple[float, float]  # at the start and at the end
     flat: float = 1.0  # thickness against width
     bone: str = ""  # of a ray, with which it moves
+    in_front: bool = False  # of the rest of the limb, whose thickness it adds to
 
 
 @dataclass(frozen=True)

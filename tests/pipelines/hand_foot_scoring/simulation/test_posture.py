@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from pipelines.hand_foot_scoring.simulation.posture import (
     oblique,
     posed,
 )
+from pipelines.hand_foot_scoring.simulation.radiograph import View, path_lengths
 from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Skeleton, Tube
 
 
@@ -28,6 +31,13 @@ def tube(skeleton: Skeleton, name: str) -> Tube:
     bone = next(bone for bone in skeleton.bones if bone.name == name)
     assert isinstance(bone, Tube)
     return bone
+
+
+def thickness(skeleton: Skeleton, name: str) -> float:
+    """Bone along the beam, mm, where there is any."""
+    alone = replace(skeleton, bones=(tube(skeleton, name),), tissue=(), objects=())
+    bone = path_lengths(alone, View((500, 300), 0.5, origin=(150.0, 400.0)))[0]
+    return float(bone.sum() / (bone > 0.5).sum())
 
 
 def breadth(skeleton: Skeleton) -> float:
@@ -50,10 +60,26 @@ def test_a_bent_finger_is_seen_shortened_and_denser_and_takes_its_tip_along() ->
     flat = drawn()
     bent = posed(flat, Posture(pitch={"ray3.1": np.pi / 3, "ray3.2": np.pi / 3}))
     assert tube(bent, "ray3.1").length == pytest.approx(tube(flat, "ray3.1").length / 2)
-    assert tube(bent, "ray3.1").density > tube(flat, "ray3.1").density
+    assert thickness(bent, "ray3.1") > 1.3 * thickness(flat, "ray3.1")
     assert bent.sites["PIP3"][1] > flat.sites["PIP3"][1] + 10  # nearer to the palm
     assert tube(bent, "ray3.3").start[1] > tube(flat, "ray3.3").start[1] + 20
     np.testing.assert_allclose(bent.sites["PIP4"], flat.sites["PIP4"], atol=2.0)
+
+
+def test_the_soft_tissue_of_a_folded_finger_adds_to_that_behind_it() -> None:
+    flat = drawn()
+    folded = posed(flat, Posture(pitch={"ray3.1": 0.2, "ray3.2": 1.8, "ray3.3": 3.0}))
+    view = View((500, 300), 0.5, origin=(150.0, 400.0))
+    before, after = (path_lengths(skeleton, view)[1].max() for skeleton in (flat, folded))
+    assert after > before + 5
+    assert not any(piece.in_front for piece in posed(flat, Posture()).tissue)
+
+
+def test_a_bone_kinked_to_the_side_takes_what_follows_along() -> None:
+    flat = drawn()
+    kinked = posed(flat, Posture(kink={"ray4.2": -0.8}))
+    np.testing.assert_allclose(kinked.sites["PIP4"], flat.sites["PIP4"], atol=2.0)
+    assert tube(kinked, "ray4.3").end[0] < tube(flat, "ray4.3").end[0] - 15  # to the ulnar side
 
 
 def test_a_drifting_finger_turns_about_its_knuckle() -> None:
@@ -69,6 +95,20 @@ def test_a_proximal_phalanx_that_has_slipped_overlaps_the_metacarpal() -> None:
     head, base = tube(slipped, "ray2.0").end, tube(slipped, "ray2.1").start
     assert base[1] > head[1] + 4
     assert slipped.sites["MCP2"][1] == pytest.approx((head[1] + base[1]) / 2)
+
+
+def test_a_proximal_phalanx_beside_its_joint_takes_half_of_the_way_from_the_site() -> None:
+    flat = drawn()
+    beside = posed(flat, Posture(aside={2: 8.0}))
+    assert tube(beside, "ray2.1").start[0] == pytest.approx(tube(flat, "ray2.1").start[0] - 8)
+    assert beside.sites["MCP2"][0] == pytest.approx(posed(flat, Posture()).sites["MCP2"][0] - 4)
+
+
+def test_a_bent_finger_stays_bent_when_the_hand_is_posed_again() -> None:
+    bent = posed(drawn(), Posture(pitch={"ray3.1": 1.4}))
+    again = posed(bent, Posture())
+    assert tube(again, "ray3.1").length == pytest.approx(tube(bent, "ray3.1").length)
+    assert tube(again, "ray3.1").deep == pytest.approx(tube(bent, "ray3.1").deep)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -65,3 +65,30 @@ def test_an_exposed_film_is_bright_where_there_is_bone() -> None:
     rng = np.random.default_rng(0)
     image = expose(one_bone(2.0), VIEW, Exposure(noise=0.002), rng)
     assert image[100, 55:65].mean() > image[100, 46:49].mean() > image[100, :20].mean()
+
+
+def tilted(angle: float) -> Skeleton:
+    """The bone alone, its end lifted towards the beam."""
+    flat = one_bone(2.0)
+    (bone,) = flat.bones
+    assert isinstance(bone, Tube)
+    length = 60.0 * np.cos(angle)
+    knots = ((0.0, 5.0), (length, 5.0))
+    return replace(flat, bones=(replace(bone, length=length, knots=knots, deep=60.0 * np.sin(angle)),), tissue=())
+
+
+@pytest.mark.parametrize("degrees", [20, 40, 50, 70, 85])
+def test_a_tilted_bone_has_as_much_bone_as_a_flat_one(degrees: float) -> None:
+    flat, tilt = (path_lengths(tilted(np.radians(angle)), VIEW)[0].sum() for angle in (0, degrees))
+    assert tilt == pytest.approx(flat, rel=0.12)
+
+
+def test_a_bone_seen_end_on_is_a_disc_as_wide_as_the_bone_with_a_bright_wall() -> None:
+    bone, _ = path_lengths(tilted(np.radians(89)), VIEW)
+    rows, columns = np.nonzero(bone > 2)
+    assert np.ptp(columns) == pytest.approx(20, abs=2)  # 10 mm
+    assert np.ptp(rows) == pytest.approx(20, abs=4)
+    row, column = round(rows.mean()), round(columns.mean())
+    wall, middle = bone[row, column + 8], bone[row, column]
+    assert wall > 2 * middle
+    assert wall == pytest.approx(0.85 * 60, rel=0.2)
