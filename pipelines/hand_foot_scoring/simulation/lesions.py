@@ -263,3 +263,35 @@ def healthy_marks(end: BoneEnd, length: float, scale: float, rng: np.random.Gene
             Bite(where, (radius, radius), 0.0, float(rng.uniform(0.25, 0.5)), none, float(rng.uniform(0.3, 0.7)), 0.3)
         )
     return marks
+
+
+def wrist_marks(end: BoneEnd, ulna: bool, scale: float, rng: np.random.Generator) -> list[Bite]:
+    """What is no disease at the wrist's end of the forearm: the line of a closed growth plate, pit and styloid process.
+
+    Parameters
+    ----------
+    end
+        Of the bone.
+    ulna
+        Whether it is the ulna: its head has a pit beside a process, which varies more than that of the radius.
+    scale
+        Of the limb against the mean adult.
+    rng
+        Draws them.
+    """
+    none = np.zeros((2, 4))
+    along = float(np.arctan2(end.outwards[1], end.outwards[0]))
+    marks = []
+    if rng.random() < 0.45:
+        where = end.at(scale * float(rng.uniform(5.0, 11.0)), float(rng.normal(0, 0.1)) * end.half)
+        radii = (scale * float(rng.uniform(0.4, 0.9)), end.half * float(rng.uniform(0.6, 1.0)))
+        tilt = along + float(rng.normal(0, 0.06))
+        marks.append(Bite(where, radii, tilt, -float(rng.uniform(0.05, 0.3)), none, 0.0, 0.8))
+    if ulna and rng.random() < 0.6:
+        where = end.at(scale * float(rng.uniform(0.0, 2.2)), float(rng.uniform(-0.6, 0.6)) * end.half)
+        radii = (scale * float(rng.uniform(0.8, 2.2)), scale * float(rng.uniform(0.7, 1.7)))
+        marks.append(random_bite(rng, where, radii, along, float(rng.uniform(0.05, 0.45))))
+        marks[-1] = replace(marks[-1], rim=0.0, soft=float(rng.uniform(0.6, 0.95)))
+    if rng.random() < (0.5 if ulna else 0.2):
+        marks.append(spur(end, float(rng.choice([-1.0, 1.0])), scale * float(rng.uniform(0.4, 2.0)), rng))
+    return marks

@@ -26,6 +26,7 @@ from pipelines.hand_foot_scoring.simulation.lesions import (
     rim_erosion,
     sclerosis,
     spur,
+    wrist_marks,
 )
 from pipelines.hand_foot_scoring.simulation.limb_builder import implant
 from pipelines.hand_foot_scoring.simulation.marked import marked, marked_parts
@@ -353,6 +354,8 @@ class _Painter:
                 length = bone.length * bone.stretch[1] / self.step * self.mm
                 for head in (True, False):
                     bites[bone.name] += healthy_marks(self._end(bone, head), length, self.scale, self.rng)
+            if bone.name in ("radius", "ulna"):
+                bites[bone.name] += wrist_marks(self._end(bone, False), bone.name == "ulna", self.scale, self.rng)
         for site, grade in self.disease.erosion.items():
             if grade and site in self.pose.sites:
                 self._erode(bites, site, int(grade))

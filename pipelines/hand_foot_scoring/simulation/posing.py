@@ -512,7 +512,7 @@ def _lay_wrist(pose: Pose, canvas: Canvas, disease: Disease, rng: np.random.Gene
             by = bones[leader].moved_base - bones[leader].base
             bones[name].moved_base = bones[name].moved_base + share * by
             if name == "ulna":
-                variance = float(rng.normal(0, 0.9)) / CANVAS_MM
+                variance = float(np.clip(rng.normal(0, 1.5), -4, 4)) / CANVAS_MM
                 bones[name].moved_base = bones[name].moved_base + variance * bones[name].moved_axis
     for site in ("MULTNAV", "CAPNAVLUN"):
         facing = [pair for pair in CARPAL[site] if pair[0] in bones and pair[1] in bones]

@@ -14,6 +14,7 @@ from pipelines.hand_foot_scoring.simulation.lesions import (
     random_bite,
     rim_erosion,
     spur,
+    wrist_marks,
 )
 
 END = BoneEnd((20.0, 10.0), (0.0, -1.0), 6.0, head=True)
@@ -70,3 +71,11 @@ def test_healthy_marks_are_faint_or_small() -> None:
             out = bitten(BONE, mark, X, Y, 0.25)
             assert np.maximum(BONE - out, 0).sum() * 0.25**2 < 4
             assert np.maximum(out - BONE, 0).sum() * 0.25**2 < 7
+
+
+def test_marks_of_a_healthy_wrist_take_little_bone_away() -> None:
+    for seed in range(100):
+        for mark in wrist_marks(END, True, 1.0, np.random.default_rng(seed)):
+            out = bitten(BONE, mark, X, Y, 0.25, usual=1.0)
+            assert np.maximum(BONE - out, 0).sum() * 0.25**2 < 5
+            assert np.maximum(BONE - out, 0).max() < 0.5
