@@ -18,6 +18,7 @@ from pipelines.hand_foot_scoring.simulation.films import random_age
 from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.limb_builder import implant
+from pipelines.hand_foot_scoring.simulation.posture import not_quite_flat
 from pipelines.hand_foot_scoring.simulation.radiograph import Image, View, expose, random_exposure
 from pipelines.hand_foot_scoring.simulation.skeleton import Skeleton, State
 from pipelines.hand_foot_scoring.simulation.trabeculae import Trabeculae
@@ -28,6 +29,7 @@ from pipelines.hand_foot_scoring.sites import CLASS_OF, NO_EROSION, NO_NARROWING
 OFF_MM = (0.6, 1.1, 1.8)
 EVEN_SHARE = 0.65  # of the patients that the heads learn from: their grades are spread evenly
 SEVERITIES = (0.08, 0.25, 0.6, 1.2)  # of simulated patients as in a clinic
+NOT_FLAT_SHARE = 0.6  # of grown limbs: they are turned a little, and fingers and toes are bent
 NONE = -1.0  # no such grade at this site
 MARGIN = 6  # rows and columns stored beyond a crop on every side: training moves and turns crops within them
 STORED = CROP + 2 * MARGIN
@@ -227,7 +229,8 @@ def limbs(rng: np.random.Generator, even: float, children: float) -> Iterator[Sk
                 disease = uniform_disease(part, rng)
             else:
                 disease = random_disease(part, rng, severity, rates)
-            yield draw(rng, disease, age)
+            skeleton = draw(rng, disease, age)
+            yield not_quite_flat(skeleton, rng) if age is None and rng.random() < NOT_FLAT_SHARE else skeleton
 
 
 def row(

@@ -7,7 +7,13 @@ from typing import Literal
 import numpy as np
 
 from pipelines.hand_foot_scoring.simulation.disease import Disease
-from pipelines.hand_foot_scoring.simulation.limb_builder import LimbBuilder, implant, irregular_outline, point_along
+from pipelines.hand_foot_scoring.simulation.limb_builder import (
+    GROWN,
+    LimbBuilder,
+    implant,
+    irregular_outline,
+    point_along,
+)
 from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Skeleton, Tube
 
 METATARSAL = (61.0, 74.0, 70.0, 68.5, 66.0)
@@ -85,15 +91,27 @@ def foot(
         )
         if n == 1 and build.age > 9:
             for side in (-1, 1):
-                x, y = point_along(metatarsal.end, metatarsal.direction, -7 * s)
-                build.bones.append(
-                    Blob("sesamoid", (x + side * 4.6 * s, y), irregular_outline(rng, (3.4 * s, 4.4 * s), 0), 7 * s)
-                )
+                _sesamoid(build, metatarsal, side * 4.6, (3.4, 4.4))
+        elif build.age > GROWN and rng.random() < 0.08:
+            _sesamoid(build, metatarsal, float(rng.choice((-1.5, 1.5))), (1.8, 2.2))
     if odd and build.age > 17 and rng.random() < 0.03:
         build.objects += implant(build.sites["MTP1"], 10 * s, rng)
         build.states["MTP1"] = "prosthesis"
     _midfoot(build)
     return build.skeleton("foot")
+
+
+def _sesamoid(build: LimbBuilder, metatarsal: Tube, aside: float, half: tuple[float, float]) -> None:
+    """A sesamoid under the head of a metatarsal, now and then in two parts."""
+    rng, s = build.rng, build.scale
+    grown = build.age > GROWN
+    x, y = point_along(metatarsal.end, metatarsal.direction, -s * (rng.normal(7, 2.2) if grown else 7))
+    size = s * (float(rng.uniform(0.8, 1.15)) if grown else 1.0)
+    halves = (-0.55, 0.55) if grown and rng.random() < 0.12 else (0.0,)
+    for part in halves:
+        outline = irregular_outline(rng, (half[0] * size, half[1] * size * (0.5 if part else 1.0)), 0)
+        middle = (x + aside * s, y + part * half[1] * size)
+        build.bones.append(Blob("sesamoid", middle, outline, 7 * s))
 
 
 # name, middle, half axes, thickness, and the age from which it is seen

@@ -23,7 +23,7 @@ PROXIMAL = (31.6, 39.8, 44.6, 41.4, 32.7)
 MIDDLE = (0.0, 22.4, 26.3, 25.7, 18.1)
 DISTAL = (21.7, 15.8, 17.4, 17.3, 16.0)
 FINGER_WIDTH = (1.0, 0.97, 1.0, 0.92, 0.84)
-# joint spaces of healthy adults, mm, index to little finger, rounded from automatic measurements of hand radiographs
+# joint spaces of healthy adults, mm, index to little finger, chosen to look like those on hand radiographs
 MCP_SPACE = (1.75, 1.7, 1.6, 1.5)
 PIP_SPACE = (1.15, 1.15, 1.1, 1.0)
 
@@ -143,8 +143,25 @@ def _hand_oddities(build: LimbBuilder) -> None:
             centre = point_along(bone.start, bone.direction, bone.length * rng.uniform(0.3, 0.6))
             angle = float(np.arctan2(bone.direction[0], -bone.direction[1]))
             build.objects.append(Plate(centre, (9.5 * s, rng.uniform(1.2, 3) * s), angle, rng.uniform(8, 25)))
-    mcp1 = build.sites["MCP1"]
-    for side in (-1, 1):
-        if build.age > 12 and rng.random() < 0.8:
-            centre = (mcp1[0] + side * 4.0 * s - 2 * s, mcp1[1] - side * 2.5 * s + 3 * s)
-            build.bones.append(Blob("sesamoid", centre, irregular_outline(rng, (2.3 * s, 2.0 * s), 0), 3.5 * s))
+    for name, chance in SESAMOIDS.items():
+        for side in (-1, 1) if name == "MCP1" else (1 if name == "MCP2" else -1,):
+            if build.age > 12 and rng.random() < chance:
+                _sesamoid(build, name, side)
+
+
+SESAMOIDS = {"MCP1": 0.8, "MCP2": 0.3, "MCP5": 0.35, "IP1": 0.2}  # how often they are drawn: our choice
+
+
+def _sesamoid(build: LimbBuilder, name: str, side: int) -> None:
+    """A sesamoid near a joint, as often as not over its space; now and then in two parts."""
+    rng, s = build.rng, build.scale
+    x, y = build.sites[name]
+    wide = 4.0 if name == "MCP1" else 2.5
+    x += (side * wide + rng.normal(0, 1.5) - (2.0 if name == "MCP1" else 0.0)) * s
+    y += (rng.normal(1.5, 2.2) - (side * 2.0 if name == "MCP1" else 0.0)) * s
+    half = (s * rng.uniform(1.3, 2.6), s * rng.uniform(1.2, 2.3))
+    parts = (-0.9, 0.9) if rng.random() < 0.12 else (0.0,)
+    for part in parts:
+        size = 0.6 if len(parts) > 1 else 1.0
+        outline = irregular_outline(rng, (size * half[0], half[1]), 0)
+        build.bones.append(Blob("sesamoid", (x + part * half[0], y), outline, s * rng.uniform(2.0, 4.5)))

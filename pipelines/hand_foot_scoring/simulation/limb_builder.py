@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
-from pipelines.hand_foot_scoring.simulation.disease import GAP_LEFT, LESION_RADIUS, Disease, lesion_grades
+from pipelines.hand_foot_scoring.simulation.disease import GAP_LEFT, LESION_RADIUS, Disease, lesion_grades, seen_space
 from pipelines.hand_foot_scoring.simulation.skeleton import (
     Blob,
     Capsule,
@@ -124,6 +125,13 @@ def tube_profile(length: float, base: float, shaft: float, head: float) -> tuple
     )
 
 
+def smooth_profile(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    """A smooth curve through points with no overshoot, as 33 points."""
+    at, value = zip(*points, strict=True)
+    fine = np.linspace(at[0], at[-1], 33)
+    return tuple(zip(fine.tolist(), PchipInterpolator(at, value)(fine).tolist(), strict=True))
+
+
 @dataclass
 class LimbBuilder:
     """A limb while it is drawn: its build, and the bones, tissue and truth so far."""
@@ -156,6 +164,8 @@ class LimbBuilder:
             self.rng.uniform(0.2, 0.8),
             self.rng.uniform(0.15, 0.45),
         )
+        self.displaced: set[str] = set()  # joints that are out of place
+        self.aslant: set[str] = set()  # healthy joints that the beam does not pass along
         self.cup = self.rng.uniform(0.5, 1.6)  # how deep the cups of the phalanges are against the mean
         self.lip = self.rng.uniform(0.2, 1.4) if self.rng.random() < 0.7 else 0.0
 
@@ -168,9 +178,25 @@ class LimbBuilder:
         return int(self.disease.narrowing.get(site, 0))
 
     def space(self, site: str, normal: float) -> float:
-        """Width of a joint space that is `normal` mm wide in health; negative if the bones have grown together."""
-        low, high = GAP_LEFT[self.grade_j(site)]
-        return float(normal * self.gap_scale * self.rng.uniform(low, high))
+        """Width of a joint space that is `normal` mm wide in health, as it is seen.
+
+        It is negative if the bones have grown together or, in the wrist, are seen over each other. Of a healthy joint
+        that is seen narrow the rims show (`rim_over`): the beam does not pass along it.
+        """
+        grade = self.grade_j(site)
+        if self.age < GROWN:
+            left = float(self.rng.uniform(*GAP_LEFT[grade]))
+        else:
+            left = seen_space(site, grade, self.rng)
+        if grade == 0 and left < GAP_LEFT[0][0]:
+            self.aslant.add(site)
+        return normal * self.gap_scale * left
+
+    def rim_over(self, site: str) -> float:
+        """How far the rim of a bone reaches over a joint, mm: farther where the beam does not pass along the joint."""
+        if self.age < GROWN:
+            return 0.0
+        return self.scale * float(self.rng.uniform(0.6, 2.6) if site in self.aslant else self.rng.uniform(0, 0.9))
 
     def shift(self, site: str, width: float) -> float:
         """Sideways displacement of the distal bone: subluxation (grade 3) or luxation (grade 4)."""
@@ -216,7 +242,7 @@ class LimbBuilder:
         u = bone.direction
         normal = (-u[1], u[0])
         at_head = end == "head"
-        half = bone.knots[-2][1] if at_head else bone.knots[0][1]
+        half = bone.knots[-2][1] if at_head else bone.half_at_start
         side = self.rng.choice([-1.0, 1.0])
         if single == 5:  # the end of the bone has collapsed
             along, across, radii = (
@@ -295,6 +321,9 @@ class LimbBuilder:
             Indices of the bones in `bones`.
         """
         indices: list[int] = []
+        thumb = name == "ray1." and not self.part_is_foot
+        # the head of the thumb's metacarpal is flatter and seen from its side
+        flattest = 0.8 if self.age < GROWN else 0.4 if thumb else 0.6
         point = start
         for n, (angle, length, width) in enumerate(zip(angles, lengths, widths, strict=True)):
             if n > 0:
@@ -307,6 +336,8 @@ class LimbBuilder:
                     self.states[site] = "absent"
                     continue
                 shift = self.shift(site, width[0] / 2) if site in HAND_SITES or site in FOOT_SITES else 0.0
+                if shift:
+                    self.displaced.add(site)
                 # the space is measured in the middle, where the cup of the next bone is deepest
                 free = gap - 0.09 * width[0] * self.width * self.cup
                 point = point_along(
@@ -333,13 +364,18 @@ class LimbBuilder:
                 tube_profile(length - near - far, base, shaft, head),
                 cortex=0.21 * shaft * self.wall,
                 hollow=0.09 * base * self.cup if n > 0 else 0.05 * base,
-                tilt=float(self.rng.normal(0, 0.03 if n > 0 else 0.16)),
-                round=(0.42 if n == 0 else 0.2 * (0.4 + 0.6 * self.cup)) * head * self.rng.uniform(0.8, 1.2),
+                tilt=float(self.rng.normal(0, (0.1 if thumb and n == 1 else 0.04) if n > 0 else 0.16)),
+                round=(0.42 if n == 0 else 0.2 * (0.4 + 0.6 * self.cup)) * head * self.rng.uniform(flattest, 1.2),
                 bend=self.rng.normal(0, 0.012) * length,
                 plates=self._plates(plate_at[n], length, base),
                 density=self.rng.uniform(0.9, 1.1) * (0.85 if last else 1.0) * (1 - 0.15 * self.young),
-                lip=self.lip * self.scale if n > 0 else 0.0,
+                lip=self.lip * self.scale + self.rim_over(joints[n - 1][0])
+                if n > 0
+                else self.rim_over(f"CMC{name[3]}"),
             )
+            if self.age >= GROWN:
+                face = self._face(name, n, base)
+                tube = replace(tube, marks=self._healthy_marks(tube, head=not last), face=face)
             indices.append(len(self.bones))
             self.bones.append(tube)
             if n > 0:
@@ -352,8 +388,67 @@ class LimbBuilder:
             point = end
         for n, (site, _) in enumerate(joints):
             if site in (*HAND_SITES, *FOOT_SITES) and self.states[site] == "evaluable" and n + 1 < len(indices):
+                self.grow_together(site, indices[n], indices[n + 1])
                 self.eroded_tubes(site, indices[n], indices[n + 1])
         return indices
+
+    def grow_together(self, site: str, proximal: int | None, distal: int) -> None:
+        """Let the subchondral plates of a joint fade if it has grown together: a narrowed one keeps them."""
+        if self.grade_j(site) != 4 or site in self.displaced:
+            return
+        gone = float(self.rng.uniform(0.5, 1.0))
+        for index, at_end in ((proximal, True), (distal, False)):
+            bone = self.bones[index] if index is not None else None
+            if isinstance(bone, Tube) and index is not None:
+                fused = (bone.fused[0], gone) if at_end else (gone, bone.fused[1])
+                self.bones[index] = replace(bone, fused=fused)
+
+    def _face(self, ray: str, number: int, base: float) -> tuple[tuple[float, float], ...]:
+        """The end of a bone that is no plain cup: hollows beside the middle, corners that stand out.
+
+        The middle, where the space is measured, stays where it is, but for the groove of the second metacarpal.
+        """
+        rng = self.rng
+        spread = 0.06 if number == 0 else 0.02
+        left, right = rng.normal(0, spread, 2)
+        hollow = rng.normal(0.0, 0.03) if number == 0 else rng.uniform(0.0, 0.04) if number > 1 else 0.0
+        grooved = number == 0 and ray == "ray2." and not self.part_is_foot
+        groove = rng.uniform(0.0, 0.2) if grooved else 0.0
+        return smooth_profile(
+            (
+                (-1.0, left * base),
+                (-0.45, hollow * base),
+                (0.0, groove * base),
+                (0.45, hollow * base),
+                (1.0, right * base),
+            )
+        )
+
+    def _healthy_marks(self, bone: Tube, head: bool) -> tuple[Lesion, ...]:
+        """Hollows at the sides of a head, where its ligaments are held, faint thinnings and dense islands of a bone.
+
+        They are softer and shallower than erosions.
+        """
+        rng, u = self.rng, bone.direction
+        along = float(np.arctan2(u[1], u[0]))
+        half = bone.knots[-2][1]
+        marks = []
+
+        def mark(depth: float, across: float, radii: tuple[float, float], gone: float) -> None:
+            x, y = point_along(bone.end, u, -depth)
+            centre = (x - across * u[1], y + across * u[0])
+            marks.append(Lesion(centre, (radii[0] * self.scale, radii[1] * self.scale), along, gone, 0.8))
+
+        for side in (-1.0, 1.0):
+            if head and rng.random() < 0.35:
+                where = (half * rng.uniform(0.8, 1.8), side * half * rng.uniform(0.75, 1.05))
+                mark(*where, (rng.uniform(1.0, 2.8), rng.uniform(0.6, 1.4)), rng.uniform(0.08, 0.4))
+        for end in (0.0, bone.length):
+            if rng.random() < 0.25:
+                depth = abs(end - half * rng.uniform(0.4, 1.6))
+                radius = rng.uniform(0.4, 1.4)
+                mark(depth, half * rng.uniform(-0.5, 0.5), (radius, radius), rng.uniform(-0.3, 0.25))
+        return tuple(marks)
 
     def _plates(self, where: str, length: float, base: float) -> tuple[tuple[float, float], ...]:
         """Growth plate near one end, open below about 15 years, narrower with age. A small child has none yet."""

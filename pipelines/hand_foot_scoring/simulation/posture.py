@@ -36,6 +36,7 @@ DEPTH = {  # of the middle of a short bone
     "lunate": 0.0,
     "triquetrum": -2.0,
     "pisiform": -13.0,
+    "tubercle": -10.0,  # of scaphoid and trapezium, and the hook of the hamate
     "radius": 0.0,
     "ulna": 5.0,
     "styloid": 5.0,
@@ -218,7 +219,9 @@ def _tube(bone: Tube, start: tuple[float, float], end: tuple[float, float], deep
         round=bone.round * min(1.0, 0.3 + 0.7 * share),
         bend=bone.bend * share,
         deep=deep,
+        scars=tuple((at * share, strength) for at, strength in bone.scars),
         lesions=tuple(_lesion(lesion, bone, start, (ux, uy), share) for lesion in bone.lesions),
+        marks=tuple(_lesion(mark, bone, start, (ux, uy), share) for mark in bone.marks),
     )
 
 
@@ -234,7 +237,12 @@ def _lesion(lesion: Lesion, bone: Tube, start: tuple[float, float], u: tuple[flo
 def _blob(bone: Blob, centre: tuple[float, float], turn: float) -> Blob:
     """A short bone from the side is as wide as it was thick."""
     if abs(turn) < 1e-6:
-        return replace(bone, centre=centre)
+        return replace(
+            bone,
+            centre=centre,
+            lesions=_with(bone, bone.lesions, centre),
+            marks=_with(bone, bone.marks, centre),
+        )
     theta = np.linspace(-np.pi, np.pi, bone.radii.size, endpoint=False)
     x, y = bone.radii * np.cos(theta), bone.radii * np.sin(theta)
     wide = max(float(np.abs(x).max()), 1e-3)
@@ -242,11 +250,14 @@ def _blob(bone: Blob, centre: tuple[float, float], turn: float) -> Blob:
     factor = float(np.hypot(np.cos(turn), half / wide * np.sin(turn)))
     radii = outline_of(np.arctan2(y, x * factor), np.hypot(x * factor, y), bone.radii.size)
     thickness = 2 * float(np.hypot(half * np.cos(turn), wide * np.sin(turn)))
-    shift = (centre[0] - bone.centre[0], centre[1] - bone.centre[1])
-    lesions = tuple(
-        replace(lesion, centre=(lesion.centre[0] + shift[0], lesion.centre[1] + shift[1])) for lesion in bone.lesions
-    )
-    return replace(bone, centre=centre, radii=radii, thickness=thickness, lesions=lesions)
+    lesions, marks = _with(bone, bone.lesions, centre), _with(bone, bone.marks, centre)
+    return replace(bone, centre=centre, radii=radii, thickness=thickness, lesions=lesions, marks=marks)
+
+
+def _with(bone: Blob, lesions: tuple[Lesion, ...], centre: tuple[float, float]) -> tuple[Lesion, ...]:
+    """Lesions that go with a short bone to its new middle."""
+    dx, dy = centre[0] - bone.centre[0], centre[1] - bone.centre[1]
+    return tuple(replace(lesion, centre=(lesion.centre[0] + dx, lesion.centre[1] + dy)) for lesion in lesions)
 
 
 def outline_of(theta: Points, radii: Points, count: int) -> Points:
@@ -371,6 +382,20 @@ def oblique(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
     usual = -1.0 if skeleton.part == "hand" else 1.0
     angle = np.radians(rng.uniform(33, 62)) * (usual if rng.random() < 0.8 else -usual)
     return posed(skeleton, Posture(float(angle), _relaxed(rng, 0.35)))
+
+
+def not_quite_flat(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
+    """A limb in the view that is scored as it mostly lies: turned by a few degrees, its rays a little bent.
+
+    The little finger and the toes are bent the most.
+    """
+    pitch: dict[str, float] = {}
+    for ray in (1, 2, 3, 4, 5):
+        curled = skeleton.part == "foot" or ray == 5
+        first = float(rng.normal(-0.15 if skeleton.part == "foot" else 0.08, 0.2))
+        second = first + abs(float(rng.normal(0, 0.45 if curled else 0.15)))
+        pitch |= {f"ray{ray}.1": first, f"ray{ray}.2": second, f"ray{ray}.3": second + float(rng.normal(0.05, 0.15))}
+    return posed(skeleton, Posture(float(rng.normal(0, 0.07)), pitch))
 
 
 def lateral(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:

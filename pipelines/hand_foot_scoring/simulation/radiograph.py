@@ -99,7 +99,7 @@ def _cut(items: tuple[Lesion, ...], x: Image, y: Image, amount: Image, pixel: fl
         c, s = np.cos(lesion.angle), np.sin(lesion.angle)
         u = ((x - lesion.centre[0]) * c + (y - lesion.centre[1]) * s) / lesion.radii[0]
         v = ((y - lesion.centre[1]) * c - (x - lesion.centre[0]) * s) / lesion.radii[1]
-        soft = max(0.18, pixel / min(lesion.radii))
+        soft = max(lesion.soft, pixel / min(lesion.radii))
         gone = np.clip((1 - np.hypot(u, v)) / soft + 0.5, 0, 1)
         amount = amount * (1 - lesion.depth * gone)
     return amount
@@ -107,7 +107,7 @@ def _cut(items: tuple[Lesion, ...], x: Image, y: Image, amount: Image, pixel: fl
 
 def _add_bone(out: Image, canvas: _Canvas, bone: Tube | Blob, texture: Image | None) -> None:
     if isinstance(bone, Blob):
-        centre, reach = bone.centre, float(bone.radii.max()) * 1.1
+        centre, reach = bone.centre, float(bone.radii.max()) * 1.1 + bone.lip
     else:
         widest = max(half for _, half in bone.knots)
         centre = (
@@ -124,7 +124,7 @@ def _add_bone(out: Image, canvas: _Canvas, bone: Tube | Blob, texture: Image | N
         amount = _blob(bone, x, y, grain, canvas.pixel)
     else:
         amount = (_steep_tube if abs(bone.deep) > bone.length else _tube)(bone, x, y, grain, canvas.pixel)
-    out[box] += bone.density * _cut(bone.lesions, x, y, amount, canvas.pixel)
+    out[box] += bone.density * _cut((*bone.lesions, *bone.marks), x, y, amount, canvas.pixel)
 
 
 def _tube(bone: Tube, x: Image, y: Image, grain: Image | None, pixel: float) -> Image:
@@ -141,6 +141,8 @@ def _tube(bone: Tube, x: Image, y: Image, grain: Image | None, pixel: float) -> 
     share = np.clip(d / w, -1, 1)
     arch = np.sqrt(1 - share**2)
     begin = bone.hollow * arch**2 + bone.tilt * d if bone.hollow >= 0 else -bone.hollow * (1 - arch) + bone.tilt * d
+    if bone.face:
+        begin = begin + bone.face_mm(share).astype(np.float32)
     finish = bone.length - bone.round * (1 - arch)
     inside = np.minimum(t - begin, finish - t)
     edge = max(0.35, 0.8 * pixel)
@@ -156,7 +158,12 @@ def _tube(bone: Tube, x: Image, y: Image, grain: Image | None, pixel: float) -> 
     amount = 0.85 * (solid - marrow * (1 - filled))
     wide = max(bone.look.plate_mm, pixel)
     plate = np.exp(-((np.maximum(inside, 0) / wide) ** 2)) * (1 - 0.6 * middle)
+    if any(bone.fused):
+        plate = plate * (1 - np.where(t < bone.length / 2, bone.fused[0], bone.fused[1]))
     amount = amount + bone.look.plate * solid * plate  # the subchondral plate is bright
+    for position, strength in bone.scars:
+        line = np.exp(-(((t - position - 0.04 * w * np.sin(3 * share)) / wide) ** 2)) * (0.6 + 0.4 * np.sin(5 * share))
+        amount = amount + strength * bone.look.plate * solid * line
     for position, width in bone.plates:
         gap = np.exp(-(((t - position) / max(0.6 * width, 0.4 * pixel)) ** 2))
         border = np.exp(-(((np.abs(t - position) - 0.6 * width - 0.5 * wide) / (0.6 * wide)) ** 2))
@@ -212,7 +219,17 @@ def _blob(bone: Blob, x: Image, y: Image, grain: Image | None, pixel: float) -> 
     if grain is not None:
         filled = filled * (1 + bone.look.coarse * grain)
     rim = np.exp(-((np.maximum(depth, 0) / max(bone.look.plate_mm, pixel)) ** 2))
-    return np.asarray(mask * lens * (filled + bone.look.rim * rim), np.float32)
+    for towards in bone.fused:
+        away = np.angle(np.exp(1j * (theta - towards)))
+        rim = rim * (1 - 0.9 * np.exp(-((away / 0.6) ** 2)))
+    amount = mask * lens * (filled + bone.look.rim * rim)
+    if bone.lip:  # the front of the bone is seen beside its back
+        reach = bone.lip * np.clip(np.cos(theta - bone.lip_towards), 0, 1)
+        edge = max(0.35, 0.8 * pixel)
+        over = np.clip((depth + reach) / edge, 0, 1) * (1 - mask)
+        border = np.exp(-(((depth + reach) / max(bone.look.plate_mm, pixel)) ** 2))
+        amount = amount + 0.3 * bone.thickness * over * (filled + bone.look.rim * border)
+    return np.asarray(amount, np.float32)
 
 
 def _add_capsule(out: Image, canvas: _Canvas, capsule: Capsule) -> None:

@@ -29,7 +29,8 @@ class Lesion:
     centre: tuple[float, float]
     radii: tuple[float, float]
     angle: float
-    depth: float = 0.95  # share of the bone's thickness that is gone
+    depth: float = 0.95  # share of the bone's thickness that is gone; below 0 the bone is denser
+    soft: float = 0.18  # breadth of its border against its radius
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,24 @@ class Tube:
     look: Look = Look()
     lip: float = 0.0  # mm by which the rim of the cup reaches over the joint in front of and behind it
     deep: float = 0.0  # mm by which the end lies further back than the start; `length` is what the beam sees of it
+    # what looks like a lesion and is none: hollows for ligaments, vessels, dense islands
+    marks: tuple[Lesion, ...] = ()
+    scars: tuple[tuple[float, float], ...] = ()  # closed growth plates: distance from the start, strength of the line
+    face: tuple[tuple[float, float], ...] = ()  # of the start: share of the half-width across, mm deeper than the cup
+    fused: tuple[float, float] = (0.0, 0.0)  # share of the plates at start and end that has gone in a fused joint
+
+    @property
+    def half_at_start(self) -> float:
+        """Half-width at the start, mm; a styloid process reaches beyond it."""
+        at, half = zip(*self.knots, strict=True)
+        return float(np.interp(0.0, at, half))
+
+    def face_mm(self, share: Points) -> Points:
+        """How much deeper than its cup the start begins, mm, at shares -1..1 of the half-width."""
+        if not self.face:
+            return np.zeros_like(share)
+        at, deep = np.array(self.face).T
+        return np.asarray(np.interp(share, at, deep))
 
     @property
     def end(self) -> tuple[float, float]:
@@ -85,6 +104,10 @@ class Blob:
     lesions: tuple[Lesion, ...] = ()
     density: float = 1.0
     look: Look = Look()
+    marks: tuple[Lesion, ...] = ()  # as those of a tubular bone
+    lip: float = 0.0  # mm by which its front or back reaches beyond its outline: a second contour
+    lip_towards: float = 0.0  # and where, radians from +x
+    fused: tuple[float, ...] = ()  # directions, radians from +x, in which it has grown together with another bone
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ def _tube(bone: Tube) -> Points:
     at, half = zip(*bone.knots, strict=True)
     share = np.linspace(-1, 1, 13)
     hollow = bone.hollow * (1 - share**2) if bone.hollow >= 0 else -bone.hollow * (1 - np.sqrt(1 - share**2))
-    base = np.column_stack((hollow + bone.tilt * share * half[0], share * half[0]))
+    wide = bone.half_at_start
+    base = np.column_stack((hollow + bone.tilt * share * wide + bone.face_mm(share), share * wide))
     dome = bone.length - bone.round * (1 - np.sqrt(1 - share**2))
     head = np.column_stack((dome, share * half[-1]))
     along = np.linspace(0.08, 0.92, 18) * bone.length
@@ -48,7 +49,7 @@ def marked_phantom(skeleton: Skeleton) -> tuple[Image, dict[str, tuple[float, fl
     outlines = {
         _name(bone, skeleton.part): view.to_pixels(_tube(bone) if isinstance(bone, Tube) else _blob(bone))
         for bone in skeleton.bones
-        if bone.name != "sesamoid"
+        if bone.name not in ("sesamoid", "tubercle")
     }
     outlines = {name: np.clip(points, -5, [560, 804]) for name, points in outlines.items()}
     sites = dict(

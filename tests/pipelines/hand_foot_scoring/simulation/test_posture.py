@@ -16,6 +16,7 @@ from pipelines.hand_foot_scoring.simulation.posture import (
     deformed_hand,
     fused_carpus,
     lateral,
+    not_quite_flat,
     oblique,
     posed,
 )
@@ -146,3 +147,25 @@ def test_a_fused_carpus_fills_the_spaces_between_its_bones() -> None:
     assert all(b.radii.max() > reach[b.name] for b in fused.bones if isinstance(b, Blob) and b.name == "lunate")
     assert any(bone.name == "carpus" for bone in fused.bones)
     assert fused.sites == flat.sites
+
+
+def test_a_limb_that_is_not_quite_flat_keeps_its_truth_and_nearly_its_places() -> None:
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        for flat in (drawn(seed), foot(rng, Disease(), odd=False)):
+            made = not_quite_flat(flat, rng)
+            assert (made.erosion, made.narrowing, made.states) == (flat.erosion, flat.narrowing, flat.states)
+            before, after = (np.array([limb.sites[name] for name in flat.sites]) for limb in (flat, made))
+            assert np.median(np.hypot(*(after - before).T)) < 4.0
+
+
+def test_marks_of_a_bone_go_with_it() -> None:
+    flat = drawn(2)
+    turned = posed(flat, Posture(0.2))
+    for name in ("lunate", "capitate", "scaphoid"):
+        one, other = (next(bone for bone in limb.bones if bone.name == name) for limb in (flat, turned))
+        assert isinstance(one, Blob)
+        assert isinstance(other, Blob)
+        for before, after in zip(one.marks, other.marks, strict=True):
+            moved = np.array(after.centre) - np.array(before.centre)
+            np.testing.assert_allclose(moved, np.array(other.centre) - np.array(one.centre))
