@@ -208,22 +208,30 @@ def collapsed_carpus(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
             x, y = radius.start[0] + dx * c - dy * sine, low + dx * sine + dy * c
         return x + share * aside, y - share * (1 - left) * (low - top)
 
-    def lesions(bone: Tube | Blob) -> tuple[Lesion, ...]:
-        return tuple(replace(lesion, centre=moved(lesion.centre)) for lesion in bone.lesions)
+    def with_it(lesions: tuple[Lesion, ...]) -> tuple[Lesion, ...]:
+        return tuple(replace(lesion, centre=moved(lesion.centre)) for lesion in lesions)
 
     bones: list[Tube | Blob] = []
     for bone in skeleton.bones:
         if isinstance(bone, Tube) and bone.name in ("radius", "ulna"):
             ux, uy = bone.direction
             direction = (float(ux * c - uy * sine), float(ux * sine + uy * c))
-            bone = replace(bone, start=moved(bone.start), direction=direction, lesions=lesions(bone))
+            bone = replace(
+                bone,
+                start=moved(bone.start),
+                direction=direction,
+                lesions=with_it(bone.lesions),
+                marks=with_it(bone.marks),
+            )
         elif isinstance(bone, Blob) and bone.name in CARPALS:
             theta = np.linspace(-np.pi, np.pi, bone.radii.size, endpoint=False)
             x, y = bone.radii * np.cos(theta), left**0.5 * bone.radii * np.sin(theta)
             radii = outline_of(np.arctan2(y, x), np.hypot(x, y), bone.radii.size)
-            bone = replace(bone, centre=moved(bone.centre), radii=radii, lesions=lesions(bone))
-        elif isinstance(bone, Blob) and bone.name == "styloid":
-            bone = replace(bone, centre=moved(bone.centre), lesions=lesions(bone))
+            bone = replace(
+                bone, centre=moved(bone.centre), radii=radii, lesions=with_it(bone.lesions), marks=with_it(bone.marks)
+            )
+        elif isinstance(bone, Blob) and bone.name in ("styloid", "tubercle"):
+            bone = replace(bone, centre=moved(bone.centre), lesions=with_it(bone.lesions), marks=with_it(bone.marks))
         bones.append(bone)
     tissue = tuple(replace(piece, start=moved(piece.start), end=moved(piece.end)) for piece in skeleton.tissue)
     sites = {name: moved(site) for name, site in skeleton.sites.items()}
@@ -243,7 +251,7 @@ def _without_ulnar_head(skeleton: Skeleton, rng: np.random.Generator) -> Skeleto
                 off = float(rng.uniform(10, 26)) * s
                 start = (bone.start[0] + off * bone.direction[0], bone.start[1] + off * bone.direction[1])
                 knots = ((0.0, 5.6 * s), (bone.length, 5.8 * s))
-                bone = replace(bone, start=start, knots=knots)
+                bone = replace(bone, start=start, knots=knots, face=(), marks=(), scars=())
             else:
                 left, over = float(rng.uniform(0.35, 0.85)), float(rng.uniform(8, 25)) * s
                 narrow = ((at, half * (left + (1 - left) * min(1.0, at / over))) for at, half in bone.knots)
