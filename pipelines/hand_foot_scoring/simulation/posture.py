@@ -348,7 +348,7 @@ def fused_carpus(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
         else:
             bones.append(bone)
     reach = np.ptp([bone.centre for bone in carpals], axis=0) / 2 + np.mean([bone.radii.mean() for bone in carpals])
-    half = (float(rng.uniform(0.7, 0.95) * reach[0]), float(rng.uniform(0.65, 0.95) * reach[1]))
+    half = (float(rng.uniform(0.7, 0.95) * reach[0]), float(rng.uniform(0.65, 1.15) * reach[1]))
     thick = 9 * skeleton.scale
     whole = Blob("carpus", (float(middle[0]), float(middle[1])), irregular_outline(rng, half, 0.0), thick)
     look = replace(carpals[0].look, rim=0.1)

@@ -13,6 +13,7 @@ from pipelines.hand_foot_scoring.simulation.films import child_age
 from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.posture import clawed_foot, deformed_hand, oblique
+from pipelines.hand_foot_scoring.simulation.severe import severe_hand
 from pipelines.hand_foot_scoring.sites import SITES, Part
 
 KEPT = 0.985  # share of the variance that the modes keep
@@ -20,6 +21,9 @@ KEPT = 0.985  # share of the variance that the modes keep
 
 def build(part: Part, seed: int, count: int) -> ShapeModel:
     """Learn the model from simulated skeletons: adults and children, healthy and deformed, straight and oblique.
+
+    A sixth of the hands are deformed severely: even where each of their joints is seen, a model without them hardly
+    supports the arrangement.
 
     Parameters
     ----------
@@ -39,6 +43,8 @@ def build(part: Part, seed: int, count: int) -> ShapeModel:
         skeleton = draw(rng, disease, age, odd=False)
         if number % 8 == 1:
             skeleton = (deformed_hand if part == "hand" else clawed_foot)(skeleton, rng)
+        if number % 4 == 2 and age is None and part == "hand":
+            skeleton = severe_hand(skeleton, rng)
         if number % 8 == 3:  # an oblique view lies differently, but its sites are to be found
             skeleton = oblique(skeleton, rng)
         shapes.append(np.array([skeleton.sites[name] for name in SITES[part]]) / skeleton.scale)

@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.hand_foot_scoring import shape
 from pipelines.hand_foot_scoring.simulation.hand import hand
+from pipelines.hand_foot_scoring.simulation.severe import severe_hand
 from pipelines.hand_foot_scoring.sites import HAND_SITES
 from pipelines.hand_foot_scoring.training import shape as shape_training
 
@@ -44,6 +45,20 @@ def test_wrong_peaks_are_outvoted(model: shape.ShapeModel) -> None:
     assert distance[index["PIP2"]] < 4  # pixels; the neighbour is 12 away
     assert distance[index["LUN"]] < 3
     assert np.median(distance) < 1.5
+
+
+def test_the_joints_of_a_severely_deformed_hand_support_an_arrangement(model: shape.ShapeModel) -> None:
+    qualities = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        skeleton = severe_hand(hand(rng, odd=False), rng)
+        true = np.array([skeleton.sites[name] for name in HAND_SITES])
+        points = np.repeat(shape.Similarity(0.6, 0.3, (50.0, 90.0)).apply(true)[:, None], 3, axis=1)
+        found = shape.fit(model, shape.Candidates(points, np.tile([0.9, 0.0, 0.0], (22, 1))), rng)
+        assert found is not None
+        qualities.append(found.quality)
+    assert np.median(qualities) > 0.55  # a hand is read from 0.38 on
+    assert min(qualities) > 0.38
 
 
 def test_too_few_peaks_give_no_arrangement(model: shape.ShapeModel) -> None:
