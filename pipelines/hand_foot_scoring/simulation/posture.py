@@ -384,6 +384,9 @@ def oblique(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
     return posed(skeleton, Posture(float(angle), _relaxed(rng, 0.35)))
 
 
+MOST_BENT = 0.8  # radians: a joint of a finger that is bent more is not graded as if it lay flat
+
+
 def not_quite_flat(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
     """A limb in the view that is scored as it mostly lies: turned by a few degrees, its rays a little bent.
 
@@ -392,8 +395,8 @@ def not_quite_flat(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
     pitch: dict[str, float] = {}
     for ray in (1, 2, 3, 4, 5):
         curled = skeleton.part == "foot" or ray == 5
-        first = float(rng.normal(-0.15 if skeleton.part == "foot" else 0.08, 0.2))
-        second = first + abs(float(rng.normal(0, 0.45 if curled else 0.15)))
+        first = float(np.clip(rng.normal(-0.15 if skeleton.part == "foot" else 0.08, 0.2), -0.5, 0.5))
+        second = min(MOST_BENT, first + abs(float(rng.normal(0, 0.45 if curled else 0.15))))
         pitch |= {f"ray{ray}.1": first, f"ray{ray}.2": second, f"ray{ray}.3": second + float(rng.normal(0.05, 0.15))}
     return posed(skeleton, Posture(float(rng.normal(0, 0.07)), pitch))
 

@@ -169,3 +169,11 @@ def test_marks_of_a_bone_go_with_it() -> None:
         for before, after in zip(one.marks, other.marks, strict=True):
             moved = np.array(after.centre) - np.array(before.centre)
             np.testing.assert_allclose(moved, np.array(other.centre) - np.array(one.centre))
+
+
+def test_a_bone_of_a_limb_that_is_not_quite_flat_is_never_seen_end_on() -> None:
+    for seed in range(20):
+        flat = drawn(seed)
+        made = not_quite_flat(flat, np.random.default_rng(seed))
+        for ray in (2, 3, 4, 5):
+            assert tube(made, f"ray{ray}.2").length > 0.65 * tube(flat, f"ray{ray}.2").length
