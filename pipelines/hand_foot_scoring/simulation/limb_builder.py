@@ -255,6 +255,9 @@ class LimbBuilder:
             across = half * (1 - 0.25 * self.rng.random()) - (0.35 * radius if single == 3 else 0.0)
             across *= side
             radii = (radius * self.rng.uniform(0.85, 1.25), radius)
+        if not at_head and bone.name in ("radius", "ulna"):  # their ends are aslant: depth counts from the surface
+            share = np.clip(across / half, -1, 1)
+            along += bone.tilt * across + max(bone.hollow, 0.0) * (1 - share**2)
         origin = bone.end if at_head else bone.start
         sign = -1.0 if at_head else 1.0
         centre = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.hand_foot_scoring.simulation.disease import GAP_LEFT, OBLIQUE_LEFT_IN_WRIST
-from tests.pipelines.hand_foot_scoring.simulation.test_skeleton import deep, narrowed
+from pipelines.hand_foot_scoring.simulation.disease import GAP_LEFT, OBLIQUE_LEFT_IN_WRIST, Disease
+from pipelines.hand_foot_scoring.simulation.skeleton import Tube
+from tests.pipelines.hand_foot_scoring.simulation.test_skeleton import deep, drawn, narrowed
 
 
 @pytest.mark.parametrize("grade", [0, 1, 2, 3, 4])
@@ -55,3 +56,16 @@ def test_only_joints_that_have_grown_together_lose_their_rims() -> None:
         tubes, blobs, _ = narrowed(grade, 1)
         assert bool(blobs["lunate"].fused) == (grade == 4)
         assert (tubes["radius"].fused[0] > 0) == (grade == 4)
+
+
+def test_erosions_of_the_radius_lie_below_its_slanting_surface() -> None:
+    for seed in range(12):
+        skeleton = drawn("hand", Disease({"RAD": 2}), seed)
+        radius = next(bone for bone in skeleton.bones if bone.name == "radius")
+        assert isinstance(radius, Tube)
+        for lesion in radius.lesions:
+            x, y = np.array(lesion.centre) - radius.start
+            ux, uy = radius.direction
+            along, across = x * ux + y * uy, y * ux - x * uy
+            surface = radius.tilt * across + radius.hollow * (1 - (across / radius.half_at_start) ** 2)
+            assert 1.0 < (along - surface) / skeleton.scale < 10.0
