@@ -30,7 +30,7 @@ OFF_MM = (0.6, 1.1, 1.8)
 EVEN_SHARE = 0.65  # of the patients that the heads learn from: their grades are spread evenly
 SEVERITIES = (0.08, 0.25, 0.6, 1.2)  # of simulated patients as in a clinic
 NOT_FLAT_SHARE = 0.6  # of grown limbs: they are turned a little, and fingers and toes are bent
-NONE = -1.0  # no such grade at this site
+NONE = -1.0  # no such grade at this site, or not said
 MARGIN = 6  # rows and columns stored beyond a crop on every side: training moves and turns crops within them
 STORED = CROP + 2 * MARGIN
 
@@ -44,7 +44,9 @@ class Crops:
     erosion: NDArray[np.float32]  # (N,) grade, or -1 where the site has none or cannot be read
     narrowing: NDArray[np.float32]
     states: NDArray[np.int64]  # (N,) index in STATES
-    plates: NDArray[np.float32]  # (N,) 1: growth plates are open
+    # (N,) 1: growth plates are open; 0: closed; -1: not said, as of real bones. Those are all grown: a network that is
+    # told so takes the look of a real bone for the sign of a grown one
+    plates: NDArray[np.float32]
     patients: NDArray[np.int64]  # (N,) limbs of one patient belong together
 
     def __len__(self) -> int:

@@ -498,4 +498,4 @@ def crops_of(film: PaintedFilm, rng: np.random.Generator) -> Iterator[tuple[Imag
         readable = state == "evaluable"
         erosion_grade = NONE if site in NO_EROSION or not readable else float(film.erosion[site])
         narrowing = NONE if site in NO_NARROWING[film.part] or not readable else float(film.narrowing[site])
-        yield crop, CLASS_OF[film.part, site], erosion_grade, narrowing, STATES.index(state), 0.0
+        yield crop, CLASS_OF[film.part, site], erosion_grade, narrowing, STATES.index(state), NONE

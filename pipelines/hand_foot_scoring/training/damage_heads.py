@@ -23,7 +23,7 @@ from pipelines.hand_foot_scoring.training.losses import grade_loss
 from pipelines.hand_foot_scoring.training.style import views
 from pipelines.lab.checkpoint import Checkpoint
 
-STATE_WEIGHT, PLATE_WEIGHT = 0.5, 0.2
+STATE_WEIGHT, PLATE_WEIGHT = 0.5, 0.6
 HIGHEST_RATE = 3e-3
 FURTHER = 0.3  # share of the learning rate with which a network that is trained already goes on
 VIEWS = 4  # styles of each crop; every epoch shows it in the next one
@@ -166,8 +166,9 @@ def _batch_loss(
         (grade_loss(loss, raw[name], tensor(grades[name]), top) for name, top in MAXIMUM.items()), torch.zeros(())
     )
     state = functional.cross_entropy(raw["state"], tensor(crops.states))
-    plates = functional.binary_cross_entropy_with_logits(raw["plates"][:, 0], tensor(crops.plates))
-    return value + STATE_WEIGHT * state + PLATE_WEIGHT * plates
+    plates, said = tensor(crops.plates), tensor(crops.plates >= 0).float()
+    each = functional.binary_cross_entropy_with_logits(raw["plates"][:, 0], plates.clamp_min(0), reduction="none")
+    return value + STATE_WEIGHT * state + PLATE_WEIGHT * (each * said).sum() / said.sum().clamp_min(1)
 
 
 @torch.inference_mode()

@@ -163,12 +163,12 @@ def ready_crop(path: Path, mirrored: bool) -> Image:
 
 
 def _truth(film: GradedFilm, site: str) -> tuple[int, float, float, int, float]:
-    """Class of the site, erosion, narrowing, state and open growth plates (graded patients are grown)."""
+    """Class of the site, erosion, narrowing, state, and that nothing is said of growth plates (see `Crops.plates`)."""
     erosion, narrowing = (
         film.grades.get(Cell(film.side, film.part, site, kind), NONE) for kind in ("erosion", "narrowing")
     )
     state = STATES.index(film.states[site]) if site in film.states else 0
-    return CLASS_OF[film.part, site], erosion, narrowing, state, 0.0
+    return CLASS_OF[film.part, site], erosion, narrowing, state, NONE
 
 
 def _a_little_off(window: Window, limb: Limb, rng: np.random.Generator) -> Window:

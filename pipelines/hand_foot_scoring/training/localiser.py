@@ -66,7 +66,7 @@ HARD = Mix(0.2, 0.2, 0.08, 0.04, 0.24, 0.42, 0.5, 0.25)
 EASY_SHARE = 0.5625  # of the training
 # The sign of open growth plates learns by itself
 CHILD_STEPS, CHILD_BATCH = 1500, 16
-CHILDREN, REAL_ADULTS = 0.5, 0.5  # of the films; and of the adults where there are real ones
+CHILDREN = 0.5  # of the films
 CLOSE = (0.66, 0.95)  # share of the canvas that the limb fills, as on a close window
 Sample = tuple[NDArray[np.float32], NDArray[np.int64], int, NDArray[np.float32]]
 
@@ -380,51 +380,39 @@ def train_localiser(
             checkpoint.save(step + 1, **parts)
     network.load_state_dict(average.state_dict())
     if initial is None:
-        _learn_children(network.eval(), seed, child_steps, films, report)
+        _learn_children(network.eval(), seed, child_steps, report)
     return network.eval()
 
 
 # ---------------------------------------------------------------- children
-def child_sample(rng: np.random.Generator, real: Canvases | None = None) -> tuple[NDArray[np.float32], float]:
-    """A hand or foot that fills the canvas upright, and whether it is that of a child under 16 years.
+def child_sample(rng: np.random.Generator) -> tuple[NDArray[np.float32], float]:
+    """A simulated hand or foot that fills the canvas upright, and whether it is that of a child under 16 years.
 
-    Parameters
-    ----------
-    rng
-        Draws it.
-    real
-        Real radiographs, all of adults, that are shown among the simulated ones.
+    No real radiograph is shown: all that may be learned from are of adults, and the look of a real one would become the
+    sign of an adult.
     """
     part: Part = "hand" if rng.random() < 0.6 else "foot"
-    fill = float(rng.uniform(*CLOSE))
     child = rng.random() < CHILDREN
-    if real is not None and real.marked and not child and rng.random() < REAL_ADULTS:
-        return channels(weathered(real.scored(rng, fill).image, rng)), 0.0
-    if child:
-        skeleton = random_limb(part, rng, children=1.0)
-    else:
-        skeleton = random_limb(part, rng)
-    return channels(weathered(film(skeleton, close_view(skeleton, CANVAS, rng, fill), rng).image, rng)), float(child)
+    skeleton = random_limb(part, rng, children=float(child))
+    view = close_view(skeleton, CANVAS, rng, float(rng.uniform(*CLOSE)))
+    return channels(weathered(film(skeleton, view, rng).image, rng)), float(child)
 
 
 class ChildSamples(IterableDataset[tuple[NDArray[np.float32], float]]):
-    """Films of children and adults without end; film `n` depends on the seed, the real films and `n` only."""
+    """Films of children and adults without end; film `n` depends on the seed and `n` only."""
 
-    def __init__(self, seed: int, films: Path | None = None) -> None:
-        self.seed, self.films = seed, films
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.float32], float]]:
         torch.set_num_threads(1)
-        real = None if self.films is None else Canvases(self.films)
         number = 0
         while True:
-            yield child_sample(np.random.default_rng((self.seed, 5, number)), real)
+            yield child_sample(np.random.default_rng((self.seed, 5, number)))
             number += 1
 
 
-def _learn_children(
-    network: Localiser, seed: int, steps: int, films: Path | None, report: Callable[[int, float], None] | None
-) -> None:
+def _learn_children(network: Localiser, seed: int, steps: int, report: Callable[[int, float], None] | None) -> None:
     """Train the sign of open growth plates on the features of a localiser that is trained and stays as it is.
 
     Together with the rest it hardly learns: few films say anything about it, and joints are easier to see.
@@ -433,7 +421,7 @@ def _learn_children(
     device = next(head.parameters()).device
     optimiser = torch.optim.AdamW(head.parameters(), lr=HIGHEST_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, max(steps, 1)))
-    loader = iter(DataLoader(ChildSamples(seed, films), batch_size=CHILD_BATCH, num_workers=1, prefetch_factor=8))
+    loader = iter(DataLoader(ChildSamples(seed), batch_size=CHILD_BATCH, num_workers=1, prefetch_factor=8))
     head.train()
     for step in range(steps):
         canvas, child = next(loader)

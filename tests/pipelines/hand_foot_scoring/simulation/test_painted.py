@@ -81,7 +81,7 @@ def test_crops_carry_the_grades_that_a_site_has(foot_canvas: Canvas, hand_canvas
             assert STATES[state] == "evaluable"
             assert erosion == (NONE if names[site] in NO_EROSION else 2)
             assert narrowing == (NONE if names[site] in NO_NARROWING[canvas.part] else 1)
-            assert plates == 0
+            assert plates == NONE
         assert len(stacked([(*row, 0) for row in rows])) == len(rows)
 
 

@@ -94,7 +94,7 @@ def test_the_sign_of_growth_plates_learns_and_leaves_the_rest_of_the_network_alo
     torch.manual_seed(0)
     network = Localiser().eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    _learn_children(network, 0, 2, None, None)
+    _learn_children(network, 0, 2, None)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
     assert all(name.startswith(f"signs.{CHILD}.") for name in changed)
