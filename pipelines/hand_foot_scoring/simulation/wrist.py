@@ -190,12 +190,14 @@ def _ulnar_face(rng: np.random.Generator, s: float) -> tuple[tuple[float, float]
     process = rng.uniform(2.0, 5.5) if rng.random() < 0.9 else rng.uniform(0, 1.5)
     pit, inner = rng.uniform(-0.3, 1.8), rng.uniform(0.25, 0.5)
     tip = rng.uniform(0.72, 0.9)
+    rim, slope = rng.uniform(0.5, 3.0), rng.uniform(0.0, 0.8)
+    rise = tip - rng.uniform(0.1, 0.25)
     profile = (
-        (-1.0, rng.uniform(0.5, 3.0)),
-        (-0.7, rng.uniform(0.0, 0.8)),
+        (-1.0, rim),
+        (-0.7, slope),
         (inner - 0.35, 0.0),
         (inner, pit),
-        (tip - rng.uniform(0.1, 0.25), -rng.uniform(0.4, 0.95) * process),
+        (rise if rise > inner else inner + 0.02, -rng.uniform(0.4, 0.95) * process),
         (tip, -process),
         (1.0, rng.uniform(-0.9, 0.3) * process),
     )
