@@ -343,21 +343,23 @@ class Finder:
             # an arrangement of few sites fits many things: what stands on the window counts more than how well it fits
             closer.append(((straight + OBLIQUE * oblique) * np.sqrt(best.quality), best))
         for _, limb in sorted(closer, key=lambda pair: -pair[0]):
-            agreed = self._agreed(pyramid, limb, least, look)
+            agreed = self._agreed(pyramid, limb, least, look.box)
             if agreed is not None:
                 return agreed
         return None
 
-    def _agreed(self, pyramid: Pyramid, limb: Limb, least: float, far: _Look) -> Limb | None:
+    def _agreed(self, pyramid: Pyramid, limb: Limb, least: float, box: Box) -> Limb | None:
         """The mean over several close looks at a limb: the others outweigh what one of them mistakes.
 
         Close by, its part and view are seen best. None where they are none that is read.
         """
         windows = [self._closer(limb, fill, turn) for fill, turn in LOOKS]
-        maps, poses, signs = self._maps([pyramid.sample(window) for window in windows])
+        upright = window_of(box, limb.quarter_turns, limb.side == "R")
+        maps, poses, signs = self._maps([pyramid.sample(window) for window in (*windows, upright)])
+        far, poses, signs = poses[-1], poses[:-1], signs[:-1]
         looks = [
             look
-            for classes, window in zip(maps, windows, strict=True)
+            for classes, window in zip(maps[:-1], windows, strict=True)
             if (look := self._fit(classes, window, limb.part, limb.side == "R", limb.quarter_turns)) is not None
             and look.quality >= 0.7 * limb.quality
         ]
@@ -367,10 +369,9 @@ class Finder:
         straight, oblique = float(pose[_places(limb.part)].sum()), float(pose[_place(limb.part, "oblique")])
         if agreed.quality < MIN_QUALITY or straight + oblique < least:
             return None
-        # whether it is oblique is told by the close windows and from afar together
+        # whether it is oblique is told by the close windows and, with the limb upright, from afar together
         share = straight / (straight + oblique)
-        straight_far = float(far.poses[_places(limb.part)].sum())
-        oblique_far = float(far.poses[_place(limb.part, "oblique")])
+        straight_far, oblique_far = float(far[_places(limb.part)].sum()), float(far[_place(limb.part, "oblique")])
         if straight_far + oblique_far > MIN_GLANCE:
             share = (share + straight_far / (straight_far + oblique_far)) / 2
         view: View = "oblique" if share < STRAIGHT else "pa" if limb.part == "hand" else "dp"

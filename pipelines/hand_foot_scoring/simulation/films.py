@@ -39,7 +39,7 @@ SIDEWAYS_MM = {"hand": (0.0, -62.0), "foot": (8.0, -5.0)}  # the same of an obli
 CUT = 0.12  # share of the films that lie off the limb, so that their edge may cut off fingers
 CHILD_YEARS = 16.0  # below it a patient is a child
 SMALL_YEARS, SMALL_SHARE = 4.0, 0.35  # below it a child is small; share of them: they look least like an adult
-SEVERE = 0.33  # share of the ill hands with severe deformity
+SEVERE = 0.45  # share of the ill hands with severe deformity
 DEFORMED = 0.75  # and of the other ill limbs with a milder one
 
 
@@ -72,7 +72,7 @@ def child_age(rng: np.random.Generator) -> float:
 
 
 def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, diseased: float = 0.5) -> Skeleton:
-    """A hand or foot of random build; a third of the ill hands are deformed severely, half of them less.
+    """A hand or foot of random build; nearly half of the ill hands are deformed severely, most of the others less.
 
     Parameters
     ----------

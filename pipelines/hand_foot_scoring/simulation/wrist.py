@@ -164,7 +164,7 @@ def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], bro
     build.eroded_tubes("RAD", None, radius)
     build.eroded_tubes("ULN", None, ulna)
     wrist = ((end[0] + ulna_end[0]) / 2, end[1])
-    palm = s * rng.uniform(0.92, 1.12)
+    palm = s * rng.uniform(0.92, 1.12) * (1 + 0.2 * build.young)
     build.tissue += [
         Capsule((wrist[0], s * 5), wrist, (29 * palm * broad, 25.5 * palm * broad), 0.6),
         Capsule(wrist, point_along(wrist, shaft, visible * 1.3), (25 * palm * broad, 27 * palm), 0.65),

@@ -65,7 +65,7 @@ EASY = Mix(0.14, 0.26, 0.07, 0.04, 0.18, 0.41)
 HARD = Mix(0.2, 0.2, 0.08, 0.04, 0.24, 0.42, 0.5, 0.25)
 EASY_SHARE = 0.5625  # of the training
 # The sign of open growth plates learns by itself
-CHILD_STEPS, CHILD_BATCH = 1500, 16
+CHILD_STEPS, CHILD_BATCH = 800, 16
 CHILDREN = 0.5  # of the films
 CLOSE = (0.66, 0.95)  # share of the canvas that the limb fills, as on a close window
 Sample = tuple[NDArray[np.float32], NDArray[np.int64], int, NDArray[np.float32]]
@@ -165,7 +165,7 @@ def _simulated(rng: np.random.Generator, mix: Mix) -> Film:
         seen, view = VIEWS[int(rng.integers(len(VIEWS)))]
         return view_film(seen, view, CANVAS, rng)
     part: Part = "hand" if kind < sideways + mix.hands else "foot"
-    skeleton = random_limb(part, rng, children=0.4 if part == "hand" else 0.25)
+    skeleton = random_limb(part, rng, children=0.4 if part == "hand" else 0.25, diseased=0.6)
     return film(skeleton, random_view(skeleton, CANVAS, rng), rng)
 
 

@@ -58,7 +58,7 @@ from pipelines.hand_foot_scoring.training.mixture import simulated_patients
 from pipelines.lab.checkpoint import Checkpoint, OtherTraining
 
 PARTS = ("shape", "localiser", "damage", "calibration")
-SKELETONS, STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS, GATE_PATIENTS = 1500, 5600, 960, 16, 160, 80
+SKELETONS, STEPS, PATIENTS, EPOCHS, CALIBRATION_PATIENTS, GATE_PATIENTS = 1500, 10_000, 960, 16, 160, 80
 CHILDREN = 0.2  # of the patients that the heads learn from
 CALIBRATION_SEED, TEST_SEED, GATE_SEED = 10_000, 20_000, 30_000  # added to the seed: no patient is in two sets
 REAL_SHARE = 0.5
