@@ -48,9 +48,8 @@ class HandFootScoringSettings(PipelineSettings):
 
     heatmaps: bool = True  # attention maps of the worst joints
     # What a score depends on besides its own joint: nothing (alone), the same joint of the other side (side), how
-    # damaged the patient's other joints look (patient), or both. More of it makes totals better on simulated patients,
-    # but then a score is no longer what is seen at its joint.
-    pooling: Literal["alone", "side", "patient", "both"] = "alone"
+    # damaged the patient's other joints look (patient), or both
+    pooling: Literal["alone", "side", "patient", "both"] = "patient"
     bundle: Path | None = None  # a folder that `condyle train hand_foot_scoring` wrote for this site; None: as shipped
 
     @field_validator("bundle")

@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 # these.
 Pooling = Literal["alone", "side", "patient", "both"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+DEFAULT_POOLING: Pooling = "patient"  # also of the pipeline's settings, which are read without torch
 COLUMNS: Mapping[Pooling, tuple[int, ...]] = {"alone": (), "side": (0,), "patient": (1,), "both": (0, 1)}
 _FLOOR = 0.02  # share of the scale added before a logarithm: 0.1 grades of a hand
 _SMALLEST = 1e-6  # probability before a logarithm

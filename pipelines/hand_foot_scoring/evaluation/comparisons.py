@@ -119,7 +119,9 @@ def _real_totals(options: argparse.Namespace, network: Damage, calibration: Crop
         calibration=damage_heads.calibrate(network, calibration).calibration,
         gate=fit_joint_gate(network, test),
     )
-    read = [marked_films.figures(one) for one in marked_films.read_marked(Reader(fitted), options.films)]
+    read = [
+        marked_films.figures(one) for one in marked_films.read_marked(Reader(fitted), options.films, options.pooling)
+    ]
     return {row["picture"]: [row["total"], row["graded"], row["highest"]] for row in read}
 
 

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from pipelines.hand_foot_scoring import BUNDLE
-from pipelines.hand_foot_scoring.calibration import POOLINGS
+from pipelines.hand_foot_scoring.calibration import DEFAULT_POOLING, POOLINGS
 from pipelines.hand_foot_scoring.evaluation.comparisons import compare_branches, compare_losses
 from pipelines.hand_foot_scoring.evaluation.marked_films import evaluate_marked
 from pipelines.hand_foot_scoring.evaluation.real import evaluate_films, evaluate_graded, evaluate_landmarks
@@ -59,7 +59,10 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--bundle", type=Path, default=BUNDLE, help="folder of the bundle to measure")
     made.add_argument(
-        "--pooling", choices=POOLINGS, default="alone", help="what a score depends on besides its own joint"
+        "--pooling",
+        choices=POOLINGS,
+        default=DEFAULT_POOLING,
+        help="what a score depends on besides its own joint",
     )
     made.add_argument("--bins", type=Path, default=BINS, help="damage bins of the surrogate metrics, YAML")
     made.add_argument("--json", type=Path, help="file to write the figures to")

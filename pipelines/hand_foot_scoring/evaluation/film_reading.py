@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,10 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import ImageReference
 from dicom_sr.series import Instance
 from pipelines.hand_foot_scoring import HandFootScoring, films
+from pipelines.hand_foot_scoring.calibration import Pooling
 from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES
 from pipelines.hand_foot_scoring.films import Film, LimbFilm
-from pipelines.hand_foot_scoring.reading import Reader
+from pipelines.hand_foot_scoring.reading import Reader, pooled
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Scored
 from pipelines.hand_foot_scoring.training.data.film_files import METAIMAGE, PICTURES, Image, UnreadableData, grey
 
@@ -32,6 +32,7 @@ class FilmReading:
     film: Film | None  # None where its header rules it out, or it cannot be read
     limbs: tuple[LimbFilm, ...]
     refusal: str  # why the node gives it no score; "" where it gives one
+    cells: Mapping[Cell, Reading] = field(default_factory=dict)  # of its limbs; none of a picture that is refused
     remarks: tuple[str, ...] = ()
     sop_instance_uid: str = ""  # of a DICOM file
 
@@ -56,11 +57,6 @@ class FilmReading:
     def size(self) -> str:
         """Width and height, pixels."""
         return "" if self.film is None else f"{self.film.array.shape[1]} x {self.film.array.shape[0]}"
-
-    @cached_property
-    def cells(self) -> Mapping[Cell, Reading]:
-        """Every cell of its limbs; none of a picture that is refused counts."""
-        return {} if self.refusal else films.readings(self.limbs)
 
     @property
     def total(self) -> float:
@@ -90,15 +86,25 @@ def _limb_words(limb: LimbFilm) -> str:
     return f"{SIDE_NAMES[side]} {part}, {view} view{doubt}"
 
 
-def read_file(path: Path, reader: Reader) -> FilmReading:
-    """Read one picture; the header of a DICOM file rules it out as in the node."""
+def read_file(path: Path, reader: Reader, pooling: Pooling) -> FilmReading:
+    """Read one picture as a study of its own; the header of a DICOM file rules it out as in the node.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reader
+        Reads the picture.
+    pooling
+        Which other joints on the picture inform a score.
+    """
     try:
         stored = _header(path)
         uid = str(stored.get("SOPInstanceUID") or "")
         header = films.read_header(stored)
         why_not = films.refusal(header)
         if why_not is not None:
-            return FilmReading(path, None, (), why_not, (), uid)
+            return FilmReading(path, None, (), why_not, sop_instance_uid=uid)
         array = grey(path)
     except (UnreadableData, UnsuitableInput) as error:
         return FilmReading(path, None, (), str(error).removeprefix(f"{path}: "))
@@ -107,8 +113,9 @@ def read_file(path: Path, reader: Reader) -> FilmReading:
     try:
         HandFootScoring.refuse((film,), limbs)
     except UnsuitableInput as error:
-        return FilmReading(path, film, limbs, str(error), remarks, uid)
-    return FilmReading(path, film, limbs, "", remarks, uid)
+        return FilmReading(path, film, limbs, str(error), remarks=remarks, sop_instance_uid=uid)
+    cells = pooled(films.readings(limbs), reader.trained.calibration, pooling)
+    return FilmReading(path, film, limbs, "", cells, remarks, uid)
 
 
 def _header(path: Path) -> Dataset:

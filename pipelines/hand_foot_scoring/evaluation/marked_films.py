@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.hand_foot_scoring import weights
+from pipelines.hand_foot_scoring.calibration import DEFAULT_POOLING, Pooling
 from pipelines.hand_foot_scoring.localise import Centre, Limb, Pyramid, Window
-from pipelines.hand_foot_scoring.reading import LimbReading, Reader
+from pipelines.hand_foot_scoring.reading import LimbReading, Reader, pooled
 from pipelines.hand_foot_scoring.scoring import NotScored, Reason, Scored
 from pipelines.hand_foot_scoring.shape import ShapeModel, align
 from pipelines.hand_foot_scoring.simulation.marked import MarkedPicture, marked
@@ -94,14 +95,26 @@ def limb_at(marks: MarkedPicture, shapes: Mapping[Part, ShapeModel]) -> Limb:
     )
 
 
-def read_marked(reader: Reader, folder: Path) -> Iterator[MarkedReading]:
-    """The marked pictures of a folder, each read at its marks; pictures that are not there are left out."""
+def read_marked(reader: Reader, folder: Path, pooling: Pooling = DEFAULT_POOLING) -> Iterator[MarkedReading]:
+    """The marked pictures of a folder, each read at its marks; pictures that are not there are left out.
+
+    Parameters
+    ----------
+    reader
+        Reads them.
+    folder
+        Where they lie, at any depth.
+    pooling
+        Which other joints on a picture inform a score.
+    """
     for marks in marked():
         picture = marks.read(folder) if len(set(marks.sites) & set(SITES[marks.part])) > 2 else None
         if picture is None:
             continue
         pyramid = Pyramid.of(np.ascontiguousarray(picture))
-        yield MarkedReading(marks, reader.read_limb(pyramid, limb_at(marks, reader.trained.shapes)))
+        reading = reader.read_limb(pyramid, limb_at(marks, reader.trained.shapes))
+        cells = pooled(reading.cells, reader.trained.calibration, pooling)
+        yield MarkedReading(marks, replace(reading, cells=cells))
 
 
 def figures(read: MarkedReading) -> dict[str, Any]:
@@ -132,7 +145,7 @@ def evaluate_marked(options: argparse.Namespace, console: Console) -> dict[str, 
         If the folder has none of the marked pictures.
     """
     reader = Reader(weights.load(options.bundle))
-    rows = [figures(read) for read in read_marked(reader, options.films)]
+    rows = [figures(read) for read in read_marked(reader, options.films, options.pooling)]
     if not rows:
         raise FileNotFoundError(f"{options.films} has none of the marked pictures")
     table = Table("picture", "use", "finding", "length", "total", "graded", "unlike", "highest")

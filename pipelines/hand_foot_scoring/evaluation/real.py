@@ -101,7 +101,7 @@ def evaluate_films(options: argparse.Namespace, console: Console) -> dict[str, A
         report = FilmsReport(options.report, options.data, _trained_on(options.bundle), earlier)
     rows = []
     for path in paths:
-        one = read_file(path, reader)
+        one = read_file(path, reader, options.pooling)
         rows.append(film_row(one, options.data))
         console.print(": ".join((rows[-1][0], _line(one))), markup=False, highlight=False, soft_wrap=True)
         if report is not None:
