@@ -1,14 +1,11 @@
-"""The wrist of a hand: carpal bones, radius, ulna, and the spaces between them."""
+"""The wrist of a hand: carpal bones, radius, ulna, and what of a healthy one looks like disease."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from pipelines.hand_foot_scoring.simulation.limb_builder import (
     GROWN,
@@ -18,7 +15,8 @@ from pipelines.hand_foot_scoring.simulation.limb_builder import (
     point_along,
     smooth_profile,
 )
-from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Lesion, Points, Tube
+from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Lesion, Tube
+from pipelines.hand_foot_scoring.simulation.wrist_spaces import Carpus, fit_wrist, reach_of
 
 
 def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], broad: float) -> None:
@@ -81,65 +79,15 @@ def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], bro
     plates = _forearm_plates(build)
     if build.age < build.first_centres:
         end = point_along(end, shaft, 7 * s)  # the end is cartilage
-    build.bones.append(
-        Tube(
-            "radius",
-            end,
-            shaft,
-            visible,
-            (
-                *_styloid(broad * s),
-                (0.0, 14.6 * broad * s),
-                (7 * s, 15.2 * broad * s),
-                (16 * s, 12.0 * s),
-                (30 * s, 8.2 * s),
-                (visible, 7.2 * s),
-            ),
-            cortex=2.3 * s * build.wall,
-            hollow=2.2 * s,
-            tilt=0.36 * (1 - 0.75 * build.young) + rng.normal(0, 0.06),
-            plates=plates,
-            density=0.75,
-            scars=_closed_plate(build, (7.0, 12.0)),
-            face=_radial_face(rng, s) if build.age >= GROWN else (),
-        )
-    )
-    radius = len(build.bones) - 1
+    radius = _draw_radius(build, end, shaft, visible, plates, broad)
     if build.age >= GROWN:
-        carpus = (capitate, hamate, trapezoid, trapezium, scaphoid, lunate, triquetrum)
-        end = _wrist_spaces(build, bases, carpus, radius)
+        carpus = Carpus(capitate, hamate, trapezoid, trapezium, scaphoid, lunate, triquetrum)
+        end = fit_wrist(build, bases, carpus, radius)
         _lie_over(build, carpus, pisiform, radius)
     variance = float(np.clip(rng.normal(0, 1.9), -4.5, 4.5))
     late = 6.0 * s if build.first_centres <= build.age < 6.5 else 0.0  # the ulna's epiphysis is seen late
     ulna_end = (end[0] - s * (24.4 * broad + rng.normal(0, 1.3)), end[1] + s * (4.2 + variance) + late)
-    build.bones.append(
-        Tube(
-            "ulna",
-            ulna_end,
-            shaft,
-            visible,
-            (
-                (0.0, 7.6 * broad * s),
-                (5 * s, 8.2 * broad * s),
-                (13 * s, 6.6 * s),
-                (28 * s, 5.6 * s),
-                (visible, 5.8 * s),
-            ),
-            cortex=1.9 * s * build.wall,
-            hollow=-s * (rng.uniform(0.3, 3.6) if build.age >= GROWN else 1.0),
-            tilt=rng.normal(0, 0.08) if build.age >= GROWN else 0.0,
-            plates=() if late else plates,
-            density=0.8,
-            scars=_closed_plate(build, (4.0, 8.0)),
-            face=_ulnar_face(rng, s) if build.age >= GROWN else (),
-        )
-    )
-    ulna = len(build.bones) - 1
-    if build.age >= GROWN:
-        _around_the_ulna(build, ulna)
-    elif build.age > 9:
-        tip = (ulna_end[0] - s * 6.2, ulna_end[1] - s * rng.uniform(0.5, 3.0))
-        build.bones.append(Blob("styloid", tip, irregular_outline(rng, (2.0 * s, 3.6 * s), 0), 4 * s))
+    ulna = _draw_ulna(build, ulna_end, shaft, visible, () if late else plates, broad)
     centre = {
         bone.name: bone.centre
         for bone in (build.bones[i] for i in (capitate, trapezoid, trapezium, scaphoid, lunate))
@@ -171,6 +119,115 @@ def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], bro
         Capsule(mean_point(bases[2], bases[3]), (s * 2.0, -34 * s), (28 * palm * broad, 29 * palm * broad), 0.5),
         Capsule((s * 20, -4 * s), (s * 26, -26 * s), (16 * palm, 12 * palm), 0.9),
     ]
+
+
+def _draw_radius(
+    build: LimbBuilder,
+    end: tuple[float, float],
+    shaft: tuple[float, float],
+    visible: float,
+    plates: tuple[tuple[float, float], ...],
+    broad: float,
+) -> int:
+    """Add the radius; returns its index in `bones`.
+
+    Parameters
+    ----------
+    build
+        The hand so far.
+    end
+        Middle of the joint surface, mm.
+    shaft
+        Unit vector from there along the forearm.
+    visible
+        Length on the film, mm.
+    plates
+        Open growth plates: distance from the joint and width, mm.
+    broad
+        Breadth of palm and wrist against their length.
+    """
+    rng, s = build.rng, build.scale
+    build.bones.append(
+        Tube(
+            "radius",
+            end,
+            shaft,
+            visible,
+            (
+                *_styloid(broad * s),
+                (0.0, 14.6 * broad * s),
+                (7 * s, 15.2 * broad * s),
+                (16 * s, 12.0 * s),
+                (30 * s, 8.2 * s),
+                (visible, 7.2 * s),
+            ),
+            cortex=2.3 * s * build.wall,
+            hollow=2.2 * s,
+            tilt=0.36 * (1 - 0.75 * build.young) + rng.normal(0, 0.06),
+            plates=plates,
+            density=0.75,
+            scars=_closed_plate(build, (7.0, 12.0)),
+            face=_radial_face(rng, s) if build.age >= GROWN else (),
+        )
+    )
+    return len(build.bones) - 1
+
+
+def _draw_ulna(
+    build: LimbBuilder,
+    end: tuple[float, float],
+    shaft: tuple[float, float],
+    visible: float,
+    plates: tuple[tuple[float, float], ...],
+    broad: float,
+) -> int:
+    """Add the ulna with its styloid process, and what lies around it; returns its index in `bones`.
+
+    Parameters
+    ----------
+    build
+        The hand so far.
+    end
+        Middle of the joint surface, mm.
+    shaft
+        Unit vector from there along the forearm.
+    visible
+        Length on the film, mm.
+    plates
+        Open growth plates: distance from the joint and width, mm.
+    broad
+        Breadth of palm and wrist against their length.
+    """
+    rng, s = build.rng, build.scale
+    build.bones.append(
+        Tube(
+            "ulna",
+            end,
+            shaft,
+            visible,
+            (
+                (0.0, 7.6 * broad * s),
+                (5 * s, 8.2 * broad * s),
+                (13 * s, 6.6 * s),
+                (28 * s, 5.6 * s),
+                (visible, 5.8 * s),
+            ),
+            cortex=1.9 * s * build.wall,
+            hollow=-s * (rng.uniform(0.3, 3.6) if build.age >= GROWN else 1.0),
+            tilt=rng.normal(0, 0.08) if build.age >= GROWN else 0.0,
+            plates=plates,
+            density=0.8,
+            scars=_closed_plate(build, (4.0, 8.0)),
+            face=_ulnar_face(rng, s) if build.age >= GROWN else (),
+        )
+    )
+    ulna = len(build.bones) - 1
+    if build.age >= GROWN:
+        _around_the_ulna(build, ulna)
+    elif build.age > 9:
+        tip = (end[0] - s * 6.2, end[1] - s * rng.uniform(0.5, 3.0))
+        build.bones.append(Blob("styloid", tip, irregular_outline(rng, (2.0 * s, 3.6 * s), 0), 4 * s))
+    return ulna
 
 
 def _styloid(s: float) -> tuple[tuple[float, float], ...]:
@@ -230,7 +287,7 @@ def _around_the_ulna(build: LimbBuilder, ulna: int) -> None:
     build.bones[ulna] = replace(bone, marks=(*bone.marks, mark))
 
 
-def _lie_over(build: LimbBuilder, carpus: tuple[int, ...], pisiform: int, radius: int) -> None:
+def _lie_over(build: LimbBuilder, carpus: Carpus, pisiform: int, radius: int) -> None:
     """What of a healthy wrist is seen over other bones: pisiform, hooks and tubercles, rims; and marks in the bones."""
     rng, s = build.rng, build.scale
     bones = {bone.name: bone for bone in (build.bones[i] for i in carpus) if isinstance(bone, Blob)}
@@ -276,220 +333,13 @@ def _carpal_marks(build: LimbBuilder, bone: Blob) -> list[Lesion]:
     marks = []
     for _ in range(int(rng.poisson(0.7))):
         theta, share = float(rng.uniform(-np.pi, np.pi)), float(rng.uniform(0.1, 0.7))
-        reach = share * _reach_of(bone, theta)
+        reach = share * reach_of(bone, theta)
         radius = s * float(rng.uniform(0.4, 1.3))
         centre = (bone.centre[0] + reach * float(np.cos(theta)), bone.centre[1] + reach * float(np.sin(theta)))
         marks.append(
             Lesion(centre, (radius, radius * rng.uniform(0.7, 1.4)), theta, float(rng.uniform(-0.35, 0.4)), 0.7)
         )
     return marks
-
-
-WRIST_SPACES = {"MULTNAV": 1.5, "CAPNAVLUN": 1.6, "RADCARP": 1.9}  # mm, of a mean adult
-OTHER_SPACE = 1.4  # mm, between carpal bones whose space is not scored
-SPACE_OF = {
-    frozenset(("trapezium", "scaphoid")): "MULTNAV",
-    frozenset(("trapezoid", "scaphoid")): "MULTNAV",
-    frozenset(("capitate", "scaphoid")): "CAPNAVLUN",
-    frozenset(("capitate", "lunate")): "CAPNAVLUN",
-}
-
-
-def _wrist_spaces(
-    build: LimbBuilder, bases: Mapping[int, tuple[float, float]], carpus: tuple[int, ...], radius: int
-) -> tuple[float, float]:
-    """Fit the carpal bones into each other and move the radius, so that every space is as wide as its grade says.
-
-    The bones are drawn with random places and outlines, beside which a grade of narrowing would hardly show. Returns
-    where the radius ends now.
-    """
-    s = build.scale
-    capitate, hamate, trapezoid, trapezium, scaphoid, lunate, _ = carpus
-    width: dict[str | frozenset[str], float] = {
-        site: s * build.space(site, normal) for site, normal in WRIST_SPACES.items()
-    }
-    names = [build.bones[index].name for index in carpus]
-    width |= {frozenset(pair): _seen_between(build, pair) for pair in combinations(names, 2)}
-    metacarpal = {bone.name: bone for bone in build.bones if isinstance(bone, Tube)}
-    plain = {index: build.bones[index] for index in carpus}
-    tube = build.bones[radius]
-    assert isinstance(tube, Tube)
-    cup: Tube | None = None
-    for _ in range(2):  # each facet moves its neighbours a little
-        _interlock(build, bases, plain, width, cup)
-        for name, index in (("ray3.0", capitate), ("ray4.0", hamate), ("ray5.0", hamate)):
-            # where the surface was put that the narrowing of the joint was measured from when the ray was drawn
-            facet = point_along(build.sites[f"CMC{name[3]}"], metacarpal[name].direction, -0.75 * s)
-            _reach(build, index, facet)
-        for index in (trapezium, trapezoid):
-            _space(build, index, scaphoid, width["MULTNAV"])
-        for index in (scaphoid, lunate):
-            _space(build, capitate, index, width["CAPNAVLUN"], first_gives=0.0)
-        proximal = (scaphoid, lunate)
-        back = -float(np.mean([_radial_excess(build, tube, index, width["RADCARP"]) for index in proximal]))
-        tube = replace(tube, start=point_along(tube.start, tube.direction, back))
-        for index in proximal:
-            bone = build.bones[index]
-            assert isinstance(bone, Blob)
-            excess = _radial_excess(build, tube, index, width["RADCARP"])
-            build.bones[index] = _facet(bone, float(np.arctan2(tube.direction[1], tube.direction[0])), excess)
-        cup = tube
-    build.bones[radius] = tube
-    _fuse(build, carpus, radius)
-    return tube.start
-
-
-def _seen_between(build: LimbBuilder, pair: tuple[str, str]) -> float:
-    """Space between two carpal bones that is not scored, mm; many such bones are seen over each other."""
-    rng = build.rng
-    if rng.random() < 0.35 or pair == ("trapezoid", "trapezium"):
-        return build.scale * float(rng.uniform(-4.0, 1.0))
-    return build.scale * OTHER_SPACE * build.gap_scale * float(rng.uniform(0.5, 1.1))
-
-
-def _interlock(
-    build: LimbBuilder,
-    bases: Mapping[int, tuple[float, float]],
-    plain: Mapping[int, Tube | Blob],
-    width: Mapping[str | frozenset[str], float],
-    cup: Tube | None,
-) -> None:
-    """Shape the carpal bones to their neighbours: facets lie opposite each other, as wide apart as their space is.
-
-    Parameters
-    ----------
-    build
-        The hand so far.
-    bases
-        Metacarpal to the middle of its base, mm.
-    plain
-        Index in `bones` to the carpal bone as it was drawn.
-    width
-        Site, or pair of carpal bones whose space is not scored, to the space, mm.
-    cup
-        The radius, where it lies already.
-    """
-    s = build.scale
-    blobs = {index: bone for index, bone in plain.items() if isinstance(bone, Blob)}
-    metacarpals = {b.name: b for b in build.bones if isinstance(b, Tube)}
-    theta = np.linspace(-np.pi, np.pi, 32, endpoint=False)
-    steps = np.linspace(0.3, 1.35, 64)
-    for index, bone in blobs.items():
-        reach = bone.radii[:, None] * steps  # (32, 64) mm
-        x, y = bone.centre[0] + reach * np.cos(theta)[:, None], bone.centre[1] + reach * np.sin(theta)[:, None]
-        limits = []
-        for neighbour in (blob for place, blob in blobs.items() if place != index):
-            pair = frozenset((bone.name, neighbour.name))
-            gap = width[SPACE_OF.get(pair) or pair]
-            limits.append(_first(reach, _share_of(neighbour, x, y) < steps) - gap / 2)
-        for number, base in bases.items():
-            tube = metacarpals[f"ray{number}.0"]
-            ux, uy = tube.direction
-            # where a carpal bone ends that leaves the space which the ray was drawn with
-            face = (base[0] - tube.start[0]) * ux + (base[1] - tube.start[1]) * uy - 0.75 * s
-            along, across = _along(tube, x, y)
-            limits.append(_first(reach, (along > face) & (np.abs(across) < tube.half_at_start)))
-        if cup is not None and bone.name in ("scaphoid", "lunate"):
-            along, across = _along(cup, x, y)
-            limits.append(_first(reach, along > _surface(cup, across) - width["RADCARP"]))
-        limit = np.min(limits, axis=0)
-        radii = np.where(np.isfinite(limit), np.clip(limit, 0.5 * bone.radii, 1.4 * bone.radii), bone.radii)
-        build.bones[index] = replace(bone, radii=gaussian_filter1d(radii, 0.7, mode="wrap"))
-
-
-def _first(reach: Points, met: NDArray[np.bool_]) -> Points:
-    """The first of some distances (N, M) at which something is met, or infinity."""
-    return np.where(met.any(axis=1), reach[np.arange(len(reach)), met.argmax(axis=1)], np.inf)
-
-
-def _share_of(bone: Blob, x: Points, y: Points) -> Points:
-    """How far points lie from the middle of a short bone, as shares of its outline."""
-    dx, dy = x - bone.centre[0], y - bone.centre[1]
-    theta = np.linspace(-np.pi, np.pi, bone.radii.size, endpoint=False)
-    outline = np.interp(np.arctan2(dy, dx), theta, bone.radii, period=2 * np.pi)
-    return np.asarray(np.hypot(dx, dy) / outline)
-
-
-def _along(tube: Tube, x: Points, y: Points) -> tuple[Points, Points]:
-    """Along and across a tubular bone, mm."""
-    (ux, uy), dx, dy = tube.direction, x - tube.start[0], y - tube.start[1]
-    return dx * ux + dy * uy, dy * ux - dx * uy
-
-
-def _surface(tube: Tube, across: Points) -> Points:
-    """How far along the radius its cup begins, mm."""
-    share = np.clip(across / tube.half_at_start, -1, 1)
-    return np.asarray(tube.hollow * (1 - share**2) + tube.tilt * across + tube.face_mm(share))
-
-
-def _fuse(build: LimbBuilder, carpus: tuple[int, ...], radius: int) -> None:
-    """Let the rims of wrist bones fade where a joint has grown together."""
-    capitate, hamate, trapezoid, trapezium, scaphoid, lunate, _ = carpus
-    places = {bone.name: index for index, bone in enumerate(build.bones)}
-    for site, proximal, distal in (
-        ("MULTNAV", scaphoid, trapezium),
-        ("MULTNAV", scaphoid, trapezoid),
-        ("CAPNAVLUN", scaphoid, capitate),
-        ("CAPNAVLUN", lunate, capitate),
-        ("RADCARP", radius, scaphoid),
-        ("RADCARP", radius, lunate),
-        ("CMC3", capitate, places["ray3.0"]),
-        ("CMC4", hamate, places["ray4.0"]),
-        ("CMC5", hamate, places["ray5.0"]),
-    ):
-        if build.grade_j(site) != 4:
-            continue
-        for index, facing in ((proximal, distal), (distal, proximal)):
-            bone, opposite = build.bones[index], build.bones[facing]
-            if isinstance(bone, Tube):
-                build.bones[index] = replace(bone, fused=(0.9, bone.fused[1]))
-            else:
-                x, y = opposite.centre if isinstance(opposite, Blob) else opposite.start
-                towards = float(np.arctan2(y - bone.centre[1], x - bone.centre[0]))
-                build.bones[index] = replace(bone, fused=(*bone.fused, towards))
-
-
-def _facet(bone: Blob, towards: float, change: float) -> Blob:
-    """The bone with `change` mm more (or less) reach in a direction, fading out over about 30 degrees."""
-    theta = np.linspace(-np.pi, np.pi, bone.radii.size, endpoint=False)
-    away = np.angle(np.exp(1j * (theta - towards)))
-    radii = bone.radii + change * np.exp(-((away / 0.5) ** 2))
-    return replace(bone, radii=np.maximum(radii, 0.4 * bone.radii))
-
-
-def _reach_of(bone: Blob, towards: float) -> float:
-    theta = np.linspace(-np.pi, np.pi, bone.radii.size, endpoint=False)
-    return float(np.interp(towards, theta, bone.radii, period=2 * np.pi))
-
-
-def _reach(build: LimbBuilder, index: int, point: tuple[float, float]) -> None:
-    """Let the outline of a short bone end at a point."""
-    bone = build.bones[index]
-    assert isinstance(bone, Blob)
-    dx, dy = point[0] - bone.centre[0], point[1] - bone.centre[1]
-    towards = float(np.arctan2(dy, dx))
-    build.bones[index] = _facet(bone, towards, float(np.hypot(dx, dy)) - _reach_of(bone, towards))
-
-
-def _space(build: LimbBuilder, first: int, second: int, gap: float, first_gives: float = 0.5) -> None:
-    """Make the space between two short bones, on the line between their centres, `gap` mm wide."""
-    a, b = build.bones[first], build.bones[second]
-    assert isinstance(a, Blob)
-    assert isinstance(b, Blob)
-    dx, dy = b.centre[0] - a.centre[0], b.centre[1] - a.centre[1]
-    there, back = float(np.arctan2(dy, dx)), float(np.arctan2(-dy, -dx))
-    excess = float(np.hypot(dx, dy)) - _reach_of(a, there) - _reach_of(b, back) - gap
-    build.bones[first] = _facet(a, there, first_gives * excess)
-    build.bones[second] = _facet(b, back, (1 - first_gives) * excess)
-
-
-def _radial_excess(build: LimbBuilder, tube: Tube, index: int, gap: float) -> float:
-    """How much wider than `gap` the space between the radius's cup and a carpal bone is, along the forearm, mm."""
-    bone = build.bones[index]
-    assert isinstance(bone, Blob)
-    ux, uy = tube.direction
-    along, across = _along(tube, np.array(bone.centre[0]), np.array(bone.centre[1]))
-    return float(_surface(tube, across) - along) - _reach_of(bone, float(np.arctan2(uy, ux))) - gap
 
 
 def _forearm_plates(build: LimbBuilder) -> tuple[tuple[float, float], ...]:
