@@ -14,11 +14,11 @@ from scipy.ndimage import gaussian_filter
 from pipelines.hand_foot_scoring.crops import CROP, field_mm, normalised
 from pipelines.hand_foot_scoring.heads import STATES
 from pipelines.hand_foot_scoring.simulation.disease import random_disease, site_rates, uniform_disease
+from pipelines.hand_foot_scoring.simulation.drawn_postures import not_quite_flat
 from pipelines.hand_foot_scoring.simulation.films import random_age
 from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.limb_builder import implant
-from pipelines.hand_foot_scoring.simulation.posture import not_quite_flat
 from pipelines.hand_foot_scoring.simulation.radiograph import Image, View, expose, random_exposure
 from pipelines.hand_foot_scoring.simulation.skeleton import Skeleton, State
 from pipelines.hand_foot_scoring.simulation.trabeculae import Trabeculae

@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter, zoom
 
-from pipelines.hand_foot_scoring.simulation import posture
+from pipelines.hand_foot_scoring.simulation import drawn_postures
 from pipelines.hand_foot_scoring.simulation.disease import random_disease
 from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
@@ -92,11 +92,11 @@ def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, dis
     disease = random_disease(part, rng, severity) if ill else None
     skeleton = (hand if part == "hand" else foot)(rng, disease, age)
     if age is not None and age < SMALL_YEARS and rng.random() < 0.6:
-        skeleton = posture.curled_child(skeleton, rng)
+        skeleton = drawn_postures.curled_child(skeleton, rng)
     if severe:
         skeleton = severe_hand(skeleton, rng)
     elif ill and rng.random() < DEFORMED:
-        skeleton = (posture.deformed_hand if part == "hand" else posture.clawed_foot)(skeleton, rng)
+        skeleton = (drawn_postures.deformed_hand if part == "hand" else drawn_postures.clawed_foot)(skeleton, rng)
     if age is None and rng.random() < 0.06:
         skeleton = _with_hardware(skeleton, rng)
     return skeleton
@@ -256,7 +256,7 @@ def view_film(
         Draws everything.
     """
     skeleton = random_limb(part, rng, children=0.15, diseased=0.2)
-    skeleton = (posture.oblique if seen == "oblique" else posture.lateral)(skeleton, rng)
+    skeleton = (drawn_postures.oblique if seen == "oblique" else drawn_postures.lateral)(skeleton, rng)
     middle = SIDEWAYS_MM[part]
     if seen == "lateral":  # the hand's or foot's own x is its depth now
         middle = (float(np.mean([x for x, _ in skeleton.sites.values()])) / skeleton.scale, middle[1])
@@ -271,7 +271,7 @@ def wrist_film(shape: tuple[int, int], rng: np.random.Generator) -> Film:
     """A wrist that fills the film: too little of the hand is on it for a score."""
     skeleton = random_limb("hand", rng, children=0.15)
     if rng.random() < 0.3:
-        skeleton = (posture.oblique if rng.random() < 0.5 else posture.lateral)(skeleton, rng)
+        skeleton = (drawn_postures.oblique if rng.random() < 0.5 else drawn_postures.lateral)(skeleton, rng)
     reach = skeleton.scale * rng.uniform(60, 130)
     turn = rng.normal(0, 0.25) + rng.integers(4) * np.pi / 2
     view = View(shape, reach / shape[0], float(turn), (0.0, 0.0), bool(rng.random() < 0.5))

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pipelines.hand_foot_scoring.simulation.posture import CARPALS, Posture, fused_carpus, outline_of, posed
+from pipelines.hand_foot_scoring.simulation.drawn_postures import CARPALS, fused_carpus
+from pipelines.hand_foot_scoring.simulation.posture import Posture, outline_of, posed
 from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Lesion, Skeleton, Tube
 
 FINGERS = (2, 3, 4, 5)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from pipelines.hand_foot_scoring.shape import ShapeModel, align
 from pipelines.hand_foot_scoring.simulation.disease import random_disease
+from pipelines.hand_foot_scoring.simulation.drawn_postures import clawed_foot, deformed_hand, oblique
 from pipelines.hand_foot_scoring.simulation.films import child_age
 from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
-from pipelines.hand_foot_scoring.simulation.posture import clawed_foot, deformed_hand, oblique
 from pipelines.hand_foot_scoring.simulation.severe import severe_hand
 from pipelines.hand_foot_scoring.sites import SITES, Part
 

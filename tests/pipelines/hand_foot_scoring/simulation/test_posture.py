@@ -8,16 +8,9 @@ import numpy as np
 import pytest
 
 from pipelines.hand_foot_scoring.simulation.disease import Disease
-from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.posture import (
     Posture,
-    clawed_foot,
-    deformed_hand,
-    fused_carpus,
-    lateral,
-    not_quite_flat,
-    oblique,
     posed,
 )
 from pipelines.hand_foot_scoring.simulation.radiograph import View, path_lengths
@@ -39,11 +32,6 @@ def thickness(skeleton: Skeleton, name: str) -> float:
     alone = replace(skeleton, bones=(tube(skeleton, name),), tissue=(), objects=())
     bone = path_lengths(alone, View((500, 300), 0.5, origin=(150.0, 400.0)))[0]
     return float(bone.sum() / (bone > 0.5).sum())
-
-
-def breadth(skeleton: Skeleton) -> float:
-    heads = [skeleton.sites[f"MCP{n}"][0] for n in (2, 3, 4, 5)]
-    return max(heads) - min(heads)
 
 
 def test_no_posture_leaves_fingers_and_sites_where_they_are() -> None:
@@ -112,56 +100,10 @@ def test_a_bent_finger_stays_bent_when_the_hand_is_posed_again() -> None:
     assert tube(again, "ray3.1").deep == pytest.approx(tube(bent, "ray3.1").deep)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_knuckles_lie_closer_together_the_further_a_hand_is_turned(seed: int) -> None:
-    flat = drawn(seed)
-    turned, side = (draw(flat, np.random.default_rng(seed)) for draw in (oblique, lateral))
-    assert breadth(side) < 0.5 * breadth(flat)
-    assert breadth(side) < breadth(turned) < breadth(flat)
-    assert tube(turned, "ray3.0").knots[0][1] == tube(flat, "ray3.0").knots[0][1]  # as wide as before
-
-
-def test_a_foot_from_the_side_has_its_heel_and_a_leg_across() -> None:
-    rng = np.random.default_rng(1)
-    side = lateral(foot(rng, Disease(), odd=False), rng)
-    names = [bone.name for bone in side.bones]
-    assert names.count("calcaneus") == names.count("talus") == names.count("tibia") == 1
-    leg = tube(side, "tibia").direction
-    assert abs(leg[0]) > 0.4  # not along the foot
-
-
-def test_deformed_limbs_keep_all_sites_and_grades() -> None:
-    for seed in range(6):
-        rng = np.random.default_rng(seed)
-        for flat, deform in ((drawn(seed), deformed_hand), (foot(rng, Disease(), odd=False), clawed_foot)):
-            made = deform(flat, rng)
-            assert made.sites.keys() == flat.sites.keys()
-            assert (made.erosion, made.narrowing, made.states) == (flat.erosion, flat.narrowing, flat.states)
-            assert np.isfinite(np.array(list(made.sites.values()))).all()
-
-
-def test_a_fused_carpus_fills_the_spaces_between_its_bones() -> None:
-    flat = drawn()
-    fused = fused_carpus(flat, np.random.default_rng(0))
-    reach = {b.name: b.radii.max() for b in flat.bones if isinstance(b, Blob)}
-    assert all(b.radii.max() > reach[b.name] for b in fused.bones if isinstance(b, Blob) and b.name == "lunate")
-    assert any(bone.name == "carpus" for bone in fused.bones)
-    assert fused.sites == flat.sites
-
-
-def test_a_limb_that_is_not_quite_flat_keeps_its_truth_and_nearly_its_places() -> None:
-    for seed in range(6):
-        rng = np.random.default_rng(seed)
-        for flat in (drawn(seed), foot(rng, Disease(), odd=False)):
-            made = not_quite_flat(flat, rng)
-            assert (made.erosion, made.narrowing, made.states) == (flat.erosion, flat.narrowing, flat.states)
-            before, after = (np.array([limb.sites[name] for name in flat.sites]) for limb in (flat, made))
-            assert np.median(np.hypot(*(after - before).T)) < 4.0
-
-
 def test_marks_of_a_bone_go_with_it() -> None:
     flat = drawn(2)
     turned = posed(flat, Posture(0.2))
+    seen = 0
     for name in ("lunate", "capitate", "scaphoid"):
         one, other = (next(bone for bone in limb.bones if bone.name == name) for limb in (flat, turned))
         assert isinstance(one, Blob)
@@ -169,11 +111,5 @@ def test_marks_of_a_bone_go_with_it() -> None:
         for before, after in zip(one.marks, other.marks, strict=True):
             moved = np.array(after.centre) - np.array(before.centre)
             np.testing.assert_allclose(moved, np.array(other.centre) - np.array(one.centre))
-
-
-def test_a_bone_of_a_limb_that_is_not_quite_flat_is_never_seen_end_on() -> None:
-    for seed in range(20):
-        flat = drawn(seed)
-        made = not_quite_flat(flat, np.random.default_rng(seed))
-        for ray in (2, 3, 4, 5):
-            assert tube(made, f"ray{ray}.2").length > 0.65 * tube(flat, f"ray{ray}.2").length
+            seen += 1
+    assert seen
