@@ -22,13 +22,14 @@ class _Fingers:
     """The posture of a hand while it is drawn, and the bones whose ends have worn to a point."""
 
     scale: float
+    # as the fields of a `Posture`
     pitch: dict[str, float] = field(default_factory=dict)
     yaw: dict[int, float] = field(default_factory=dict)
     length: dict[str, float] = field(default_factory=dict)
     slip: dict[int, float] = field(default_factory=dict)
     aside: dict[int, float] = field(default_factory=dict)
     kink: dict[str, float] = field(default_factory=dict)
-    worn: set[str] = field(default_factory=set)
+    worn: set[str] = field(default_factory=set)  # names of bones
 
     def bend(self, ray: int, first: float, second: float, third: float) -> None:
         """Bend the phalanges of a finger, radians to the palm, each against the bone before it."""
@@ -36,7 +37,7 @@ class _Fingers:
         self.pitch |= {f"ray{ray}.{number + 1}": float(angle) for number, angle in enumerate(angles)}
 
 
-Draw = Callable[[_Fingers, int, np.random.Generator], None]
+Draw = Callable[[_Fingers, int, np.random.Generator], None]  # writes what becomes of one ray into the fingers
 
 
 def _dislocated(fingers: _Fingers, ray: int, rng: np.random.Generator) -> None:
@@ -47,10 +48,12 @@ def _dislocated(fingers: _Fingers, ray: int, rng: np.random.Generator) -> None:
 
 
 def _boutonniere(fingers: _Fingers, ray: int, rng: np.random.Generator) -> None:
+    """Bent at the PIP joint, overstretched at the DIP joint."""
     fingers.bend(ray, rng.uniform(-0.3, 0.4), rng.uniform(0.8, 1.9), rng.uniform(-1.1, -0.1))
 
 
 def _swan_neck(fingers: _Fingers, ray: int, rng: np.random.Generator) -> None:
+    """Overstretched at the PIP joint, bent at the other two."""
     fingers.bend(ray, rng.uniform(0.2, 1.1), rng.uniform(-1.2, -0.3), rng.uniform(0.5, 1.5))
 
 
@@ -71,7 +74,7 @@ def _folded(fingers: _Fingers, ray: int, rng: np.random.Generator) -> None:
 
 def _mutilated(fingers: _Fingers, ray: int, rng: np.random.Generator) -> None:
     """Arthritis mutilans: bone is resorbed from the joints, the finger telescopes, ends are pencils."""
-    for number, least in enumerate((0.75, 0.4, 0.3, 0.4)):
+    for number, least in enumerate((0.75, 0.4, 0.3, 0.4)):  # of the length, metacarpal to distal phalanx
         name = f"ray{ray}.{number}"
         fingers.length[name] = float(rng.uniform(least, 1.0))
         if number < 2 and rng.random() < 0.6:
@@ -87,8 +90,8 @@ def _angled(fingers: _Fingers, ray: int, rng: np.random.Generator) -> None:
     fingers.bend(ray, rng.uniform(0, 0.6), rng.uniform(0.1, 0.9), rng.normal(0, 0.5))
 
 
-# What may have become of a finger, and how often most fingers of a hand have it. What a localiser that knew only milder
-# deformity took amiss most, fingers seen end-on and folded ones, comes more often than in a clinic
+# What may have become of a finger, and the share of the hands of which most fingers have it (together 1). Fingers seen
+# end-on and folded ones come more often than in a clinic: a localiser that knew only milder deformity failed on them
 FINGER_KINDS: Mapping[str, tuple[Draw, float]] = {
     "dislocated": (_dislocated, 0.2),
     "boutonniere": (_boutonniere, 0.12),
@@ -102,6 +105,9 @@ FINGER_KINDS: Mapping[str, tuple[Draw, float]] = {
 
 def severe_hand(skeleton: Skeleton, rng: np.random.Generator, kind: str | None = None) -> Skeleton:
     """A hand with most of the deformities of long-standing rheumatoid arthritis.
+
+    Grades stay as they were drawn: a joint that is worn, dislocated or fused here may have a low one. Such hands teach
+    where joints are, not how damaged they are.
 
     Parameters
     ----------
@@ -120,13 +126,13 @@ def severe_hand(skeleton: Skeleton, rng: np.random.Generator, kind: str | None =
         skeleton = _without_ulnar_head(skeleton, rng)
     bones = tuple(_worn(b, rng) if isinstance(b, Tube) and b.name in fingers.worn else b for b in skeleton.bones)
     posture = Posture(
-        float(rng.normal(0, 0.15)),
-        fingers.pitch,
-        fingers.yaw,
-        fingers.length,
-        fingers.slip,
-        fingers.aside,
-        fingers.kink,
+        turn=float(rng.normal(0, 0.15)),
+        pitch=fingers.pitch,
+        yaw=fingers.yaw,
+        length=fingers.length,
+        slip=fingers.slip,
+        aside=fingers.aside,
+        kink=fingers.kink,
     )
     skeleton = posed(replace(skeleton, bones=bones), posture)
     if rng.random() < 0.5:
@@ -135,6 +141,7 @@ def severe_hand(skeleton: Skeleton, rng: np.random.Generator, kind: str | None =
 
 
 def _drawn_fingers(scale: float, rng: np.random.Generator, kind: str | None) -> _Fingers:
+    """Most fingers of one kind, some of another or straight, and a thumb that mostly has its own deformity."""
     names = list(FINGER_KINDS)
     shares = [share for _, share in FINGER_KINDS.values()]
     kind = kind or str(rng.choice(names, p=shares))
@@ -177,12 +184,13 @@ def _thinned(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
 
 def _worn(bone: Tube, rng: np.random.Generator) -> Tube:
     """A bone whose head has become a pencil and whose base a cup, more or less."""
-    left, from_ = float(rng.uniform(0.25, 0.75)), float(rng.uniform(0.35, 0.8))
-    wide = float(rng.uniform(1.0, 1.25)) if bone.name[-1] != "0" else 1.0
+    left = float(rng.uniform(0.25, 0.75))  # of the width, at the tip
+    begin = float(rng.uniform(0.35, 0.8))  # share of the length from which on it tapers
+    wide = 1.0 if bone.name.endswith(".0") else float(rng.uniform(1.0, 1.25))  # a metacarpal's base is no cup
     knots = []
     for at, half in bone.knots:
         share = at / bone.length
-        pencil = 1 - (1 - left) * float(np.clip((share - from_) / (1 - from_), 0, 1))
+        pencil = 1 - (1 - left) * float(np.clip((share - begin) / (1 - begin), 0, 1))
         knots.append((at, half * pencil * (wide if share < 0.15 else 1.0)))
     return replace(bone, knots=tuple(knots), hollow=bone.hollow * wide**3)
 
@@ -190,23 +198,24 @@ def _worn(bone: Tube, rng: np.random.Generator) -> Tube:
 def collapsed_carpus(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
     """A hand whose carpus has lost height: the metacarpals come near the radius, and to its ulnar side.
 
-    The hand stays where it is; the forearm comes up, moves to the radial side, and turns.
+    The hand stays where it is; the forearm comes up, moves to the radial side, and turns. A hand without a radius
+    stays as it is.
     """
     s = skeleton.scale
     radius = next((bone for bone in skeleton.bones if isinstance(bone, Tube) and bone.name == "radius"), None)
     if radius is None:
         return skeleton
-    top, low = 4 * s, radius.start[1]
-    left = float(rng.uniform(0.4, 0.9))
+    top, low = 4 * s, radius.start[1]  # the metacarpals' bases stay; everything from the radius down moves as one
+    left = float(rng.uniform(0.4, 0.9))  # of the height between
     aside, turn = float(rng.uniform(-1, 10)) * s, float(rng.normal(-0.08, 0.15))
-    c, sine = np.cos(turn), np.sin(turn)
+    cosine, sine = np.cos(turn), np.sin(turn)
 
     def moved(point: tuple[float, float]) -> tuple[float, float]:
-        x, y = point[0], point[1]
+        x, y = point
         share = float(np.clip((y - top) / (low - top), 0, 1))
         if share == 1.0:
             dx, dy = x - radius.start[0], y - low
-            x, y = radius.start[0] + dx * c - dy * sine, low + dx * sine + dy * c
+            x, y = radius.start[0] + dx * cosine - dy * sine, low + dx * sine + dy * cosine
         return x + share * aside, y - share * (1 - left) * (low - top)
 
     def with_it(lesions: tuple[Lesion, ...]) -> tuple[Lesion, ...]:
@@ -216,7 +225,7 @@ def collapsed_carpus(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
     for bone in skeleton.bones:
         if isinstance(bone, Tube) and bone.name in ("radius", "ulna"):
             ux, uy = bone.direction
-            direction = (float(ux * c - uy * sine), float(ux * sine + uy * c))
+            direction = (float(ux * cosine - uy * sine), float(ux * sine + uy * cosine))
             bone = replace(
                 bone,
                 start=moved(bone.start),
@@ -255,8 +264,8 @@ def _without_ulnar_head(skeleton: Skeleton, rng: np.random.Generator) -> Skeleto
                 bone = replace(bone, start=start, knots=knots, face=(), marks=(), scars=())
             else:
                 left, over = float(rng.uniform(0.35, 0.85)), float(rng.uniform(8, 25)) * s
-                narrow = ((at, half * (left + (1 - left) * min(1.0, at / over))) for at, half in bone.knots)
-                bone = replace(bone, knots=tuple(narrow), tilt=float(rng.normal(0, 0.4)))
+                narrow = tuple((at, half * (left + (1 - left) * min(1.0, at / over))) for at, half in bone.knots)
+                bone = replace(bone, knots=narrow, tilt=float(rng.normal(0, 0.4)))
         bones.append(bone)
     states = {**skeleton.states, "ULN": "absent"} if resected else skeleton.states
     return replace(skeleton, bones=tuple(bones), states=states)

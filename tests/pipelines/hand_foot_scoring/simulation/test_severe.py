@@ -46,7 +46,7 @@ def test_a_severe_hand_keeps_its_grades_and_all_sites_but_a_resected_ulnar_head(
     assert 0 < resected < 20
 
 
-def test_kinds_look_like_their_names() -> None:
+def test_fingers_seen_end_on_stand_upright_and_mutilated_ones_are_short() -> None:
     def steep(kind: str) -> float:
         made = [tubes(severe_hand(drawn(seed), np.random.default_rng(seed), kind)) for seed in range(20)]
         return float(np.mean([abs(b[f"ray{n}.2"].deep) > b[f"ray{n}.2"].length for b in made for n in (2, 3, 4, 5)]))
