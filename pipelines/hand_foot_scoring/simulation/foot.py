@@ -39,8 +39,7 @@ def foot(
     grown = 18.0 if age is None else age
     growth = float(np.clip(0.42 + 0.58 * (grown / 17.0) ** 0.85, 0.4, 1.0))
     scale = growth * float(np.clip(rng.normal(1.0, 0.08), 0.8, 1.22))
-    build = LimbBuilder(rng, disease or Disease(), grown, scale)
-    build.part_is_foot = True
+    build = LimbBuilder(rng, disease or Disease(), grown, scale, part_is_foot=True)
     s = scale
     plump = 1 + 0.25 * build.young  # an infant's soft tissue is thick
     bases = {1: (16.0, 5.0), 2: (0.0, 0.0), 3: (-11.0, 3.0), 4: (-20.5, 7.0), 5: (-29.5, 13.0)}
@@ -102,7 +101,19 @@ def foot(
 
 
 def _sesamoid(build: LimbBuilder, metatarsal: Tube, aside: float, half: tuple[float, float]) -> None:
-    """A sesamoid under the head of a metatarsal, now and then in two parts."""
+    """A sesamoid under the head of a metatarsal, now and then in two parts.
+
+    Parameters
+    ----------
+    build
+        The foot so far.
+    metatarsal
+        The bone.
+    aside
+        How far beside its axis the sesamoid lies, mm of a mean adult.
+    half
+        Half axes across and along, mm of a mean adult.
+    """
     rng, s = build.rng, build.scale
     grown = build.age > GROWN
     x, y = point_along(metatarsal.end, metatarsal.direction, -s * (rng.normal(7, 2.2) if grown else 7))

@@ -139,7 +139,8 @@ class LimbBuilder:
     rng: np.random.Generator
     disease: Disease
     age: float  # years; 18 and more is grown up
-    scale: float
+    scale: float  # of the limb against the mean adult
+    part_is_foot: bool = False
 
     def __post_init__(self) -> None:
         self.bones: list[Tube | Blob] = []
@@ -158,15 +159,16 @@ class LimbBuilder:
         self.width = self.rng.uniform(0.88, 1.12)
         self.wall = self.rng.uniform(0.75, 1.25)
         self.look = Look(
-            self.rng.uniform(0.15, 0.7),
-            self.rng.uniform(0.45, 1.1),
-            self.rng.uniform(0.2, 0.48),
-            self.rng.uniform(0.2, 0.8),
-            self.rng.uniform(0.15, 0.45),
+            plate=self.rng.uniform(0.15, 0.7),
+            plate_mm=self.rng.uniform(0.45, 1.1),
+            filled=self.rng.uniform(0.2, 0.48),
+            rim=self.rng.uniform(0.2, 0.8),
+            core=self.rng.uniform(0.15, 0.45),
         )
         self.displaced: set[str] = set()  # joints that are out of place
         self.aslant: set[str] = set()  # healthy joints that the beam does not pass along
         self.cup = self.rng.uniform(0.5, 1.6)  # how deep the cups of the phalanges are against the mean
+        # mm of a mean adult by which the rim of every cup reaches over the head in it, beside what `rim_over` draws
         self.lip = self.rng.uniform(0.2, 1.4) if self.rng.random() < 0.7 else 0.0
 
     def grade_e(self, site: str) -> int:
@@ -232,8 +234,6 @@ class LimbBuilder:
         for (index, end), share in zip(sides, shares, strict=False):
             for single in lesion_grades(int(share), self.rng):
                 self._erode_tube(int(index or 0), end, single)
-
-    part_is_foot = False
 
     def _erode_tube(self, index: int, end: str, single: int) -> None:
         bone = self.bones[index]
@@ -331,23 +331,11 @@ class LimbBuilder:
         for n, (angle, length, width) in enumerate(zip(angles, lengths, widths, strict=True)):
             if n > 0:
                 site, normal = joints[n - 1]
-                u = unit_vector((angles[n - 1] + angle) / 2)
-                gap = self.space(site, normal) if site in HAND_SITES or site in FOOT_SITES else normal * self.gap_scale
-                self.sites[site] = point_along(point, u, gap / 2)
-                self.states[site] = "evaluable"
-                if cut is not None and n - 1 >= cut:
-                    self.states[site] = "absent"
+                amputated = cut is not None and n - 1 >= cut
+                across = unit_vector((angles[n - 1] + angle) / 2)
+                point = self._across_joint(point, across, site, normal, width[0], amputated)
+                if amputated:
                     continue
-                shift = self.shift(site, width[0] / 2) if site in HAND_SITES or site in FOOT_SITES else 0.0
-                if shift:
-                    self.displaced.add(site)
-                # the space is measured in the middle, where the cup of the next bone is deepest
-                free = gap - 0.09 * width[0] * self.width * self.cup
-                point = point_along(
-                    point_along(point, u, free if abs(shift) < 0.6 * width[0] / 2 else -0.3 * width[0]),
-                    (-u[1], u[0]),
-                    shift,
-                )
             direction = unit_vector(angle)
             end = point_along(point, direction, length)
             near, far = self._unossified(plate_at[n], length)
@@ -391,25 +379,75 @@ class LimbBuilder:
             point = end
         for n, (site, _) in enumerate(joints):
             if site in (*HAND_SITES, *FOOT_SITES) and self.states[site] == "evaluable" and n + 1 < len(indices):
-                self.grow_together(site, indices[n], indices[n + 1])
+                self._grow_together(site, indices[n], indices[n + 1])
                 self.eroded_tubes(site, indices[n], indices[n + 1])
         return indices
 
-    def grow_together(self, site: str, proximal: int | None, distal: int) -> None:
+    def _across_joint(
+        self,
+        point: tuple[float, float],
+        u: tuple[float, float],
+        site: str,
+        normal: float,
+        base: float,
+        amputated: bool,
+    ) -> tuple[float, float]:
+        """Write down where a joint of a ray lies and its state; returns where the next bone begins, mm.
+
+        Parameters
+        ----------
+        point
+            End of the bone before it, mm.
+        u
+            Unit vector across the joint.
+        site
+            Name of the joint; not every one is scored.
+        normal
+            Its space in health, mm.
+        base
+            Full width of the base of the next bone before the patient's own breadth, mm.
+        amputated
+            Whether nothing follows: the point is then of no account.
+        """
+        scored = site in HAND_SITES or site in FOOT_SITES
+        gap = self.space(site, normal) if scored else normal * self.gap_scale
+        self.sites[site] = point_along(point, u, gap / 2)
+        if amputated:
+            self.states[site] = "absent"
+            return point
+        self.states[site] = "evaluable"
+        shift = self.shift(site, base / 2) if scored else 0.0
+        if shift:
+            self.displaced.add(site)
+        # the space is measured in the middle, where the cup of the next bone is deepest
+        free = gap - 0.09 * base * self.width * self.cup
+        luxated = abs(shift) >= 0.6 * base / 2  # then it lies beside the head before it and a little behind its end
+        return point_along(point_along(point, u, -0.3 * base if luxated else free), (-u[1], u[0]), shift)
+
+    def _grow_together(self, site: str, proximal: int, distal: int) -> None:
         """Let the subchondral plates of a joint fade if it has grown together: a narrowed one keeps them."""
         if self.grade_j(site) != 4 or site in self.displaced:
             return
         gone = float(self.rng.uniform(0.5, 1.0))
-        for index, at_end in ((proximal, True), (distal, False)):
-            bone = self.bones[index] if index is not None else None
-            if isinstance(bone, Tube) and index is not None:
-                fused = (bone.fused[0], gone) if at_end else (gone, bone.fused[1])
-                self.bones[index] = replace(bone, fused=fused)
+        near, far = self.bones[proximal], self.bones[distal]
+        assert isinstance(near, Tube)
+        assert isinstance(far, Tube)
+        self.bones[proximal] = replace(near, fused=(near.fused[0], gone))
+        self.bones[distal] = replace(far, fused=(gone, far.fused[1]))
 
     def _face(self, ray: str, number: int, base: float) -> tuple[tuple[float, float], ...]:
-        """The end of a bone that is no plain cup: hollows beside the middle, corners that stand out.
+        """The face of a bone's base, which is no plain cup: hollows beside the middle, corners that stand out.
 
         The middle, where the space is measured, stays where it is, but for the groove of the second metacarpal.
+
+        Parameters
+        ----------
+        ray
+            Prefix of the names of its bones.
+        number
+            Of the bone in its ray, 0 for the metacarpal.
+        base
+            Full width of the base, mm.
         """
         rng = self.rng
         spread = 0.06 if number == 0 else 0.02
@@ -431,6 +469,13 @@ class LimbBuilder:
         """Hollows at the sides of a head, where its ligaments are held, faint thinnings and dense islands of a bone.
 
         They are softer and shallower than erosions.
+
+        Parameters
+        ----------
+        bone
+            As it was drawn.
+        head
+            Whether it has a head with ligaments at its sides; a distal phalanx has none.
         """
         rng, u = self.rng, bone.direction
         along = float(np.arctan2(u[1], u[0]))
@@ -438,6 +483,7 @@ class LimbBuilder:
         marks = []
 
         def mark(depth: float, across: float, radii: tuple[float, float], gone: float) -> None:
+            """Add one `depth` mm in from the head and `across` mm beside the axis."""
             x, y = point_along(bone.end, u, -depth)
             centre = (x - across * u[1], y + across * u[0])
             marks.append(Lesion(centre, (radii[0] * self.scale, radii[1] * self.scale), along, gone, 0.8))
@@ -446,7 +492,7 @@ class LimbBuilder:
             if head and rng.random() < 0.35:
                 where = (half * rng.uniform(0.8, 1.8), side * half * rng.uniform(0.75, 1.05))
                 mark(*where, (rng.uniform(1.0, 2.8), rng.uniform(0.6, 1.4)), rng.uniform(0.08, 0.4))
-        for end in (0.0, bone.length):
+        for end in (0.0, bone.length):  # the head and the base, counted from the head
             if rng.random() < 0.25:
                 depth = abs(end - half * rng.uniform(0.4, 1.6))
                 radius = rng.uniform(0.4, 1.4)
