@@ -100,7 +100,7 @@ def read_films(
 
 
 def _read_film(film: GradedFilm, reader: Reader) -> ReadFilm:
-    reading = read_file(film.picture, reader, "alone")
+    reading = read_file(film.picture, reader, "alone")  # a patient's films are pooled together once all are read
     cells = {c: r for c, r in reading.cells.items() if (c.limb, c.side) == (film.part, film.side)}
     why_not = reading.refusal or ("" if cells else f"taken for {reading.shown}")
     return ReadFilm(film, reading.without_pixels(), cells, why_not)

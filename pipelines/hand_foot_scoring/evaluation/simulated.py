@@ -141,23 +141,25 @@ def plate_rates(trained: Trained, seed: int, limbs: int) -> dict[str, dict[str, 
     Returns
     -------
     dict
-        Part and age band to (limbs taken for a child's, limbs, highest probability).
+        Part to age band to (limbs taken for a child's, limbs, highest probability that growth plates are open).
     """
     found: dict[str, dict[str, tuple[int, int, float]]] = {}
     for number, (band, ages) in enumerate(AGES.items()):
         for part, draw in DRAWN.items():
-            called = []
+            probabilities = []
             for each in range(limbs):
                 rng = np.random.default_rng((seed + TEST_SEED, 9, number, each))
                 age = None if ages is None else float(rng.uniform(*ages))
                 skeleton = draw(rng, random_disease(part, rng, 0.4) if age is None else None, age, odd=False)
-                called.append(_open_plates(trained, part, [_crop(skeleton, site, rng) for site in PLATE_SITES[part]]))
-            taken = sum(probability > CHILD_PROBABILITY for probability in called)
-            found.setdefault(part, {})[band] = (taken, limbs, max(called, default=0.0))
+                images = [_crop(skeleton, site, rng) for site in PLATE_SITES[part]]
+                probabilities.append(_open_plates(trained, part, images))
+            taken = sum(probability > CHILD_PROBABILITY for probability in probabilities)
+            found.setdefault(part, {})[band] = (taken, limbs, max(probabilities, default=0.0))
     return found
 
 
 def _crop(skeleton: Skeleton, site: str, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A joint as it is, with its margin, (76, 76)."""
     return crops.packed(crops.simulated_crop(skeleton, site, rng, "evaluable")[0])
 
 

@@ -207,7 +207,7 @@ def stacked(rows: Sequence[Row]) -> Crops:
 
 
 def limbs(rng: np.random.Generator, even: float, children: float) -> Iterator[Skeleton]:
-    """The two hands and the two feet of one simulated patient; children are healthy.
+    """The two hands and the two feet of one simulated patient; children are healthy, many adults lie not quite flat.
 
     Parameters
     ----------
@@ -260,8 +260,8 @@ def row(
     Returns
     -------
     tuple
-        The crop, class of its site, erosion, narrowing (-1 where it has none), state, and whether growth plates are
-        open.
+        The crop, class of its site, erosion, narrowing (-1 where it has none), state, and 1 if growth plates are open,
+        else 0.
     """
     image, state = simulated_crop(skeleton, name, rng, odd, bone_texture)
     readable = state == "evaluable"

@@ -86,7 +86,7 @@ GAP_LEFT = {0: (0.9, 1.15), 1: (0.68, 0.82), 2: (0.48, 0.62), 3: (0.1, 0.38), 4:
 OBLIQUE_SHARE = 0.4
 OBLIQUE_LEFT, OBLIQUE_LEFT_IN_WRIST = (0.5, 0.95), (-0.4, 0.95)
 # The thumb lies aslant and the little finger is mostly bent on a film of a flat hand: their spaces are often shut.
-OBLIQUE_LEFT_ASLANT, ASLANT = (0.05, 0.95), ("MCP1", "IP1", "PIP5")
+ASLANT, OBLIQUE_LEFT_ASLANT = ("MCP1", "IP1", "PIP5"), (0.05, 0.95)
 
 
 def seen_space(site: str, grade: int, rng: np.random.Generator) -> float:
@@ -103,8 +103,8 @@ def seen_space(site: str, grade: int, rng: np.random.Generator) -> float:
     """
     left = float(rng.uniform(*GAP_LEFT[grade]))
     if grade == 0 and rng.random() < OBLIQUE_SHARE:
-        aslant = OBLIQUE_LEFT_ASLANT if site in ASLANT else OBLIQUE_LEFT
-        return left * float(rng.uniform(*(OBLIQUE_LEFT_IN_WRIST if site in WRIST_JOINTS else aslant)))
+        finger = OBLIQUE_LEFT_ASLANT if site in ASLANT else OBLIQUE_LEFT
+        return left * float(rng.uniform(*(OBLIQUE_LEFT_IN_WRIST if site in WRIST_JOINTS else finger)))
     return left
 
 

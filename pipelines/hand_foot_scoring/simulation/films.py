@@ -36,10 +36,12 @@ from pipelines.hand_foot_scoring.sites import REACH_MM, Part, Side
 
 FILM_MIDDLE_MM = {"hand": (2.0, -62.0), "foot": (-6.0, -32.0)}  # what is put at the middle of the film
 SIDEWAYS_MM = {"hand": (0.0, -62.0), "foot": (8.0, -5.0)}  # the same of an oblique or lateral view
-CUT = 0.12  # share of the films that lie off the limb, so that their edge may cut off fingers
+CUT = 0.12  # share of the films on which the limb lies so far off the middle that the edge may cut off fingers
 CHILD_YEARS = 16.0  # below it a patient is a child
-SMALL_YEARS, SMALL_SHARE = 4.0, 0.35  # below it a child is small; share of them: they look least like an adult
-SEVERE = 0.45  # share of the ill hands with severe deformity
+# below it a child is small; share of the children who are drawn from the small ones, which look least like an adult
+SMALL_YEARS, SMALL_SHARE = 4.0, 0.35
+CURLED = 0.6  # share of the small children's limbs that do not lie still
+SEVERE = 0.45  # share of the ill hands with severe deformity: our choice, far more than in a clinic
 DEFORMED = 0.75  # and of the other ill limbs with a milder one
 
 
@@ -91,7 +93,7 @@ def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, dis
     severity = 0.9 if severe else float(rng.choice([0.15, 0.4, 0.9]))
     disease = random_disease(part, rng, severity) if ill else None
     skeleton = (hand if part == "hand" else foot)(rng, disease, age)
-    if age is not None and age < SMALL_YEARS and rng.random() < 0.6:
+    if age is not None and age < SMALL_YEARS and rng.random() < CURLED:
         skeleton = drawn_postures.curled_child(skeleton, rng)
     if severe:
         skeleton = severe_hand(skeleton, rng)

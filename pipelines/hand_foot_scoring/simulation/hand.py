@@ -26,6 +26,8 @@ FINGER_WIDTH = (1.0, 0.97, 1.0, 0.92, 0.84)
 # joint spaces of healthy adults, mm, index to little finger, chosen to look like those on hand radiographs
 MCP_SPACE = (1.75, 1.7, 1.6, 1.5)
 PIP_SPACE = (1.15, 1.15, 1.1, 1.0)
+# joint to the sides on which a sesamoid may lie (1: towards +x), and how often one is drawn there: our choice
+SESAMOIDS = {"MCP1": ((-1, 1), 0.8), "MCP2": ((1,), 0.3), "MCP5": ((-1,), 0.35), "IP1": ((-1,), 0.2)}
 
 
 def hand(
@@ -143,17 +145,14 @@ def _hand_oddities(build: LimbBuilder) -> None:
             centre = point_along(bone.start, bone.direction, bone.length * rng.uniform(0.3, 0.6))
             angle = float(np.arctan2(bone.direction[0], -bone.direction[1]))
             build.objects.append(Plate(centre, (9.5 * s, rng.uniform(1.2, 3) * s), angle, rng.uniform(8, 25)))
-    for name, chance in SESAMOIDS.items():
-        for side in (-1, 1) if name == "MCP1" else (1 if name == "MCP2" else -1,):
+    for name, (sides, chance) in SESAMOIDS.items():
+        for side in sides:
             if build.age > 12 and rng.random() < chance:
                 _sesamoid(build, name, side)
 
 
-SESAMOIDS = {"MCP1": 0.8, "MCP2": 0.3, "MCP5": 0.35, "IP1": 0.2}  # how often they are drawn: our choice
-
-
 def _sesamoid(build: LimbBuilder, name: str, side: int) -> None:
-    """A sesamoid near a joint, as often as not over its space; now and then in two parts."""
+    """A sesamoid beside a joint, on side -1 or 1, as often as not over its space; now and then in two parts."""
     rng, s = build.rng, build.scale
     x, y = build.sites[name]
     wide = 4.0 if name == "MCP1" else 2.5

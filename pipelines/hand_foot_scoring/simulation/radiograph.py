@@ -181,7 +181,10 @@ SLICES = 20  # of a bone that the beam runs along
 
 
 def _steep_tube(bone: Tube, x: Image, y: Image, grain: Image | None, pixel: float) -> Image:
-    """A tubular bone that stands more upright on the film than it lies: its cross-sections, one behind the other."""
+    """A tubular bone that stands more upright on the film than it lies: its cross-sections, one behind the other.
+
+    The shapes of its ends, growth plates and scars are left out: they lie over each other. Lesions are cut by `_cut`.
+    """
     ux, uy = bone.direction
     t = (x - bone.start[0]) * ux + (y - bone.start[1]) * uy
     d = (y - bone.start[1]) * ux - (x - bone.start[0]) * uy
@@ -189,7 +192,7 @@ def _steep_tube(bone: Tube, x: Image, y: Image, grain: Image | None, pixel: floa
     sine = abs(bone.deep) / whole
     at, half = zip(*bone.knots, strict=True)
     edge = max(0.35, 0.8 * pixel)
-    grown = 1.0 if grain is None else 1 + bone.look.coarse * grain
+    speckle = 1.0 if grain is None else 1 + bone.look.coarse * grain
     amount = np.zeros(np.broadcast_shapes(t.shape, d.shape), np.float32)
     for share in (np.arange(SLICES) + 0.5) / SLICES:
         middle = min(1.0, min(share, 1 - share) / 0.3)  # 0 at the ends, 1 in the shaft
@@ -199,7 +202,7 @@ def _steep_tube(bone: Tube, x: Image, y: Image, grain: Image | None, pixel: floa
         filled = bone.look.filled - (bone.look.filled - 0.15) * middle
         inside = w - np.hypot((t - share * bone.length) / sine, d)
         compact = np.clip((wall - inside) / edge + 0.5, 0, 1)
-        section = np.clip(inside / edge + 0.5, 0, 1) * (compact + (1 - compact) * np.minimum(filled * grown, 1))
+        section = np.clip(inside / edge + 0.5, 0, 1) * (compact + (1 - compact) * np.minimum(filled * speckle, 1))
         amount += section
     amount *= 0.85 * whole / SLICES / sine
     return np.asarray(amount, np.float32)

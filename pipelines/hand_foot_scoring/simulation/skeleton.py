@@ -68,7 +68,8 @@ class Tube:
     # what looks like a lesion and is none: hollows for ligaments, vessels, dense islands
     marks: tuple[Lesion, ...] = ()
     scars: tuple[tuple[float, float], ...] = ()  # closed growth plates: distance from the start, strength of the line
-    face: tuple[tuple[float, float], ...] = ()  # of the start: share of the half-width across, mm deeper than the cup
+    # of the start: pairs of where across it, as a share -1..1 of the half-width, and mm deeper than the cup
+    face: tuple[tuple[float, float], ...] = ()
     fused: tuple[float, float] = (0.0, 0.0)  # share of the plates at start and end that has gone in a fused joint
 
     @property
@@ -118,8 +119,8 @@ class Capsule:
     end: tuple[float, float]
     radius: tuple[float, float]  # at the start and at the end
     flat: float = 1.0  # thickness against width
-    bone: str = ""  # of a ray, with which it moves
-    in_front: bool = False  # of the rest of the limb, whose thickness it adds to
+    bone: str = ""  # name of the bone of a ray with which it moves; "": it stays with the limb
+    in_front: bool = False  # it lies before the rest of the limb and adds to its thickness, instead of merging with it
 
 
 @dataclass(frozen=True)

@@ -230,9 +230,9 @@ def _draw_ulna(
     return ulna
 
 
-def _styloid(s: float) -> tuple[tuple[float, float], ...]:
-    """Half-widths of the radius beyond the middle of its joint: its styloid process is rounded."""
-    return ((-7.5 * s, 4.0 * s), (-5.5 * s, 10.0 * s), (-3.0 * s, 13.4 * s))
+def _styloid(size: float) -> tuple[tuple[float, float], ...]:
+    """Half-widths of the radius beyond the middle of its joint, for a `size` of 1 in mm: its styloid is rounded."""
+    return ((-7.5 * size, 4.0 * size), (-5.5 * size, 10.0 * size), (-3.0 * size, 13.4 * size))
 
 
 def _closed_plate(build: LimbBuilder, where: tuple[float, float]) -> tuple[tuple[float, float], ...]:
@@ -243,7 +243,7 @@ def _closed_plate(build: LimbBuilder, where: tuple[float, float]) -> tuple[tuple
 
 
 def _ulnar_face(rng: np.random.Generator, s: float) -> tuple[tuple[float, float], ...]:
-    """The end of the ulna: a round or flat head, a pit (fovea) beside it, and the styloid process."""
+    """The end of the ulna, as a `Tube.face`: a round or flat head, a pit (fovea) beside it, and the styloid process."""
     process = rng.uniform(2.0, 5.5) if rng.random() < 0.9 else rng.uniform(0, 1.5)
     pit, inner = rng.uniform(-0.3, 1.8), rng.uniform(0.25, 0.5)
     tip = rng.uniform(0.72, 0.9)
@@ -262,7 +262,7 @@ def _ulnar_face(rng: np.random.Generator, s: float) -> tuple[tuple[float, float]
 
 
 def _radial_face(rng: np.random.Generator, s: float) -> tuple[tuple[float, float], ...]:
-    """The end of the radius: hollows for scaphoid and lunate with a ridge between them, and rounded corners."""
+    """The end of the radius, as a `Tube.face`: a ridge between the hollows of scaphoid and lunate, rounded corners."""
     ridge, corner = -s * rng.uniform(0, 0.9), s * rng.uniform(0, 1.6)
     return smooth_profile(
         ((-1.0, float(corner)), (-0.8, 0.0), (-0.4, 0.0), (-0.05, float(ridge)), (0.35, 0.0), (1.0, float(corner)))
@@ -270,7 +270,10 @@ def _radial_face(rng: np.random.Generator, s: float) -> tuple[tuple[float, float
 
 
 def _around_the_ulna(build: LimbBuilder, ulna: int) -> None:
-    """A thinning at the pit of the ulna's head, which is no erosion, and now and then a separate ossicle."""
+    """A thinning at the pit of the ulna's head, which is no erosion, and now and then a separate ossicle.
+
+    `ulna` is its index in `bones`.
+    """
     rng, s = build.rng, build.scale
     bone = build.bones[ulna]
     assert isinstance(bone, Tube)
@@ -288,7 +291,19 @@ def _around_the_ulna(build: LimbBuilder, ulna: int) -> None:
 
 
 def _lie_over(build: LimbBuilder, carpus: Carpus, pisiform: int, radius: int) -> None:
-    """What of a healthy wrist is seen over other bones: pisiform, hooks and tubercles, rims; and marks in the bones."""
+    """What of a healthy wrist is seen over other bones: pisiform, hooks and tubercles, rims; and marks in the bones.
+
+    Parameters
+    ----------
+    build
+        The hand so far.
+    carpus
+        The carpal bones that were fitted into each other.
+    pisiform
+        Index of the pisiform in `bones`; it comes to lie over the triquetrum.
+    radius
+        Index of the radius in `bones`.
+    """
     rng, s = build.rng, build.scale
     bones = {bone.name: bone for bone in (build.bones[i] for i in carpus) if isinstance(bone, Blob)}
 
@@ -343,6 +358,7 @@ def _carpal_marks(build: LimbBuilder, bone: Blob) -> list[Lesion]:
 
 
 def _forearm_plates(build: LimbBuilder) -> tuple[tuple[float, float], ...]:
+    """Open growth plate of radius and ulna, as in `Tube.plates`."""
     if build.age >= 17.5 or build.age < build.first_centres:
         return ()
     width = build.scale * float(np.clip(0.3 * (17.5 - build.age), 0.4, 2.2))
