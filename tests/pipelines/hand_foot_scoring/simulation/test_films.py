@@ -10,8 +10,12 @@ import pytest
 
 from pipelines.hand_foot_scoring.simulation.disease import Disease
 from pipelines.hand_foot_scoring.simulation.films import (
+    CHILD_YEARS,
+    SMALL_YEARS,
+    child_age,
     film,
     other_film,
+    random_age,
     random_limb,
     random_view,
     two_hands,
@@ -105,3 +109,13 @@ def test_a_small_limb_with_a_long_forearm_may_lie_on_the_film() -> None:
         fills.append(192 * skeleton.scale / view.pixel_mm / 256)
     assert min(fills) < 0.4
     assert max(fills) > 0.8
+
+
+def test_more_children_are_small_than_by_their_number_and_none_is_grown() -> None:
+    rng = np.random.default_rng(0)
+    ages = np.array([child_age(rng) for _ in range(600)])
+    assert ages.min() >= 0
+    assert ages.max() < CHILD_YEARS
+    assert np.mean(ages < SMALL_YEARS) > 1.6 * SMALL_YEARS / CHILD_YEARS  # a quarter by their number
+    assert random_age(rng, 0.0) is None
+    assert random_age(rng, 1.0) is not None

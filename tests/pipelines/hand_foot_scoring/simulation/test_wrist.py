@@ -63,6 +63,7 @@ def test_erosions_of_the_radius_lie_below_its_slanting_surface() -> None:
         skeleton = drawn("hand", Disease({"RAD": 2}), seed)
         radius = next(bone for bone in skeleton.bones if bone.name == "radius")
         assert isinstance(radius, Tube)
+        assert radius.lesions
         for lesion in radius.lesions:
             x, y = np.array(lesion.centre) - radius.start
             ux, uy = radius.direction
