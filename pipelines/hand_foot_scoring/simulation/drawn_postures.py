@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipelines.hand_foot_scoring.simulation.limb_builder import irregular_outline
+from pipelines.hand_foot_scoring.simulation.bone_shapes import irregular_outline
 from pipelines.hand_foot_scoring.simulation.posture import Posture, posed
 from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Skeleton, Tube
 

@@ -6,14 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from pipelines.hand_foot_scoring.simulation.bone_shapes import irregular_outline, point_along
 from pipelines.hand_foot_scoring.simulation.disease import Disease
-from pipelines.hand_foot_scoring.simulation.limb_builder import (
-    GROWN,
-    LimbBuilder,
-    implant,
-    irregular_outline,
-    point_along,
-)
+from pipelines.hand_foot_scoring.simulation.limb_builder import GROWN, LimbBuilder, implant
 from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Skeleton, Tube
 
 METATARSAL = (61.0, 74.0, 70.0, 68.5, 66.0)

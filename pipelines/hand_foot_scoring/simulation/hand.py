@@ -6,14 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from pipelines.hand_foot_scoring.simulation.bone_shapes import irregular_outline, point_along, unit_vector
 from pipelines.hand_foot_scoring.simulation.disease import Disease
-from pipelines.hand_foot_scoring.simulation.limb_builder import (
-    LimbBuilder,
-    implant,
-    irregular_outline,
-    point_along,
-    unit_vector,
-)
+from pipelines.hand_foot_scoring.simulation.limb_builder import LimbBuilder, implant
 from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Plate, Skeleton, Tube
 from pipelines.hand_foot_scoring.simulation.wrist import draw_wrist
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from pipelines.hand_foot_scoring.simulation.limb_builder import irregular_outline
+from pipelines.hand_foot_scoring.simulation.bone_shapes import irregular_outline
 from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Look, Skeleton, Tube
 
 REACH_MM = 200.0  # height of the film

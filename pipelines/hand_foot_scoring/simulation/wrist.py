@@ -7,14 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipelines.hand_foot_scoring.simulation.limb_builder import (
-    GROWN,
-    LimbBuilder,
+from pipelines.hand_foot_scoring.simulation.bone_shapes import (
     irregular_outline,
     mean_point,
     point_along,
     smooth_profile,
 )
+from pipelines.hand_foot_scoring.simulation.limb_builder import GROWN, LimbBuilder
 from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Lesion, Tube
 from pipelines.hand_foot_scoring.simulation.wrist_spaces import Carpus, fit_wrist, reach_of
 

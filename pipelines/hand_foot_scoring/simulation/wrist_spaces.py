@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from pipelines.hand_foot_scoring.simulation.limb_builder import LimbBuilder, point_along
+from pipelines.hand_foot_scoring.simulation.bone_shapes import point_along
+from pipelines.hand_foot_scoring.simulation.limb_builder import LimbBuilder
 from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Points, Tube
 
 WRIST_SPACES = {"MULTNAV": 1.5, "CAPNAVLUN": 1.6, "RADCARP": 1.9}  # mm, of a mean adult
