@@ -4,6 +4,6 @@ Rendered limbs come from no patient. Painted films come from the openly licensed
 `marked`: they are taken apart into layers (`layers`), moved (`posing`), damaged (`lesions`), put together again
 (`painted`) and processed as other devices would (`processing`).
 
-Tests: what `limb_builder` draws is tested limb by limb in `test_skeleton`, `test_hand`, `test_foot` and `test_wrist`;
-`sample` makes the films of `test_pipeline`.
+Tests: what `limb_builder`, `bone_shapes` and `wrist_spaces` draw is tested limb by limb in `test_skeleton`,
+`test_hand`, `test_foot` and `test_wrist`; `sample` makes the films of `test_pipeline`.
 """
