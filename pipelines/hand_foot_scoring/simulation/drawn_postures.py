@@ -13,7 +13,7 @@ from pipelines.hand_foot_scoring.simulation.skeleton import Blob, Capsule, Skele
 CARPALS = ("capitate", "hamate", "trapezoid", "trapezium", "scaphoid", "lunate", "triquetrum", "pisiform")
 # radians against the film: a middle phalanx that is bent more is seen end on, and its joint is not graded as if it lay
 # flat
-MOST_BENT = 0.8
+MOST_BENT = 0.78
 
 
 def deformed_hand(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:

@@ -53,6 +53,37 @@ def implant(centre: tuple[float, float], half_width: float, rng: np.random.Gener
     ]
 
 
+def _below_slant(bone: Tube, along: float, across: float, at_rim: bool) -> tuple[float, float]:
+    """Where an erosion lies whose depth counts from the slanting, hollow end of the radius or ulna.
+
+    Parameters
+    ----------
+    bone
+        Radius or ulna.
+    along
+        Depth of the erosion's middle below the surface, mm.
+    across
+        Its distance from the axis, mm.
+    at_rim
+        Whether it has to touch the rim: the bone is not as wide at every depth.
+
+    Returns
+    -------
+    tuple
+        Distances from the middle of the end along the axis and from the axis, mm.
+    """
+    share = np.clip(across / bone.half_at_start, -1, 1)
+    along += bone.tilt * across + max(bone.hollow, 0.0) * (1 - float(share) ** 2)
+    depths, halves = np.array(bone.knots).T
+    for _ in range(3):  # the width depends on the depth, and the depth on the distance from the axis
+        widest = 0.9 * float(np.interp(along, depths, halves))
+        if at_rim and abs(across) > widest:
+            inside = float(np.sign(across)) * widest
+            along -= bone.tilt * (across - inside)
+            across = inside
+    return along, across
+
+
 @dataclass
 class LimbBuilder:
     """A limb while it is drawn: its build, and the bones, tissue and truth so far."""
@@ -176,9 +207,10 @@ class LimbBuilder:
             across = half * (1 - 0.25 * self.rng.random()) - (0.35 * radius if single == 3 else 0.0)
             across *= side
             radii = (radius * self.rng.uniform(0.85, 1.25), radius)
-        if not at_head and bone.name in ("radius", "ulna"):  # their ends are aslant: depth counts from the surface
-            share = np.clip(across / half, -1, 1)
-            along += bone.tilt * across + max(bone.hollow, 0.0) * (1 - share**2)
+        if not at_head and bone.name in ("radius", "ulna"):
+            along, across = _below_slant(bone, along, across, at_rim=single != 5)
+        if at_head and single != 5:  # the corner of a round head lies behind its end
+            along = max(along, bone.round * (1 - float(np.sqrt(1 - min(1.0, abs(across) / half) ** 2))))
         origin = bone.end if at_head else bone.start
         sign = -1.0 if at_head else 1.0
         centre = (

@@ -48,6 +48,26 @@ def test_a_higher_erosion_grade_takes_more_bone_away(part: Part, site: str) -> N
     assert lost[0] > lost[1] > lost[2]
 
 
+def bone_lost(skeleton: Skeleton, site: str) -> float:
+    """Volume of the bones with erosions round a site that these take away, mm³ of a mean adult."""
+    pixel_mm = 0.3
+    x, y = skeleton.sites[site]
+    view = View((120, 120), pixel_mm, origin=(60 - x / pixel_mm, 60 - y / pixel_mm))
+    eroded = tuple(bone for bone in skeleton.bones if bone.lesions)
+    whole = tuple(replace(bone, lesions=()) for bone in eroded)
+    before, after = (
+        path_lengths(replace(skeleton, bones=bones, tissue=(), objects=()), view)[0] for bones in (whole, eroded)
+    )
+    return float((before - after).sum() * pixel_mm**2 / skeleton.scale**3)
+
+
+@pytest.mark.parametrize(("part", "site"), [("hand", "RAD"), ("hand", "MCP2"), ("hand", "MCP5"), ("foot", "MTP3")])
+def test_the_smallest_erosion_takes_bone_away_in_every_limb(part: Part, site: str) -> None:
+    lost = [bone_lost(drawn(part, Disease({site: 1}), seed), site) for seed in range(25)]
+    assert min(lost) > 1.5
+    assert np.median(lost) > 5
+
+
 def test_erosions_are_written_where_the_truth_says() -> None:
     skeleton = drawn("hand", Disease({"PIP3": 2}))
     assert skeleton.erosion["PIP3"] == 2
