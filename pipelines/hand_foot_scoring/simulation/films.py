@@ -41,7 +41,7 @@ CHILD_YEARS = 16.0  # below it a patient is a child
 # below it a child is small; share of the children who are drawn from the small ones, which look least like an adult
 SMALL_YEARS, SMALL_SHARE = 4.0, 0.35
 CURLED = 0.6  # share of the small children's limbs that do not lie still
-SEVERE = 0.45  # share of the ill hands with severe deformity: our choice, far more than in a clinic
+SEVERE = 0.6  # share of the ill hands with severe deformity: our choice, far more than in a clinic
 DEFORMED = 0.75  # and of the other ill limbs with a milder one
 
 
@@ -74,7 +74,7 @@ def child_age(rng: np.random.Generator) -> float:
 
 
 def random_limb(part: Part, rng: np.random.Generator, children: float = 0.0, diseased: float = 0.5) -> Skeleton:
-    """A hand or foot of random build; nearly half of the ill hands are deformed severely, most of the others less.
+    """A hand or foot of random build; more than half of the ill hands are deformed severely, most of the others less.
 
     Parameters
     ----------

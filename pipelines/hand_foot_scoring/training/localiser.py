@@ -165,7 +165,7 @@ def _simulated(rng: np.random.Generator, mix: Mix) -> Film:
         seen, view = VIEWS[int(rng.integers(len(VIEWS)))]
         return view_film(seen, view, CANVAS, rng)
     part: Part = "hand" if kind < sideways + mix.hands else "foot"
-    skeleton = random_limb(part, rng, children=0.4 if part == "hand" else 0.25, diseased=0.6)
+    skeleton = random_limb(part, rng, children=0.4 if part == "hand" else 0.25, diseased=0.7)
     return film(skeleton, random_view(skeleton, CANVAS, rng), rng)
 
 
@@ -379,8 +379,7 @@ def train_localiser(
         if checkpoint is not None and step % KEPT_EVERY == KEPT_EVERY - 1:
             checkpoint.save(step + 1, **parts)
     network.load_state_dict(average.state_dict())
-    if initial is None:
-        _learn_children(network.eval(), seed, child_steps, report)
+    _learn_children(network.eval(), seed, child_steps, report)
     return network.eval()
 
 
