@@ -161,7 +161,7 @@ class Limb:
     strain: float
     arrangement: shape.ShapeModel = field(repr=False, compare=False)  # that was fitted
     view: View = "pa"  # "pa" of a hand, "dp" of a foot, or "oblique"
-    view_confidence: float = 1.0  # probability of that view
+    view_confidence: float = 1.0  # probability of that part in that view
     open_plates: float = 0.0  # probability that growth plates are open, by the look of the whole limb
 
     def lie(self, point_mm: tuple[float, float] = (0.0, 0.0)) -> tuple[float, float, tuple[float, float]]:
@@ -284,7 +284,11 @@ class Finder:
             looks = (self._best(pyramid, tile, MIN_VIEW_IN_PIECE) for tile in tiles[:2])
             found = [limb for limb in looks if limb is not None]
         best = max(found, key=lambda limb: limb.quality, default=None)
-        return () if best is None else (best,)
+        if best is None:
+            return ()
+        if whole is not None and not _apart(whole, best):  # a piece of the picture leaves no doubt that the whole has
+            best = replace(best, view_confidence=min(whole.view_confidence, best.view_confidence))
+        return (best,)
 
     def _look(self, pyramid: Pyramid, box: Box, orientations: Sequence[Orientation] = ORIENTATIONS) -> _Look:
         """A box in some orientations; what they say of the pose is averaged."""
@@ -342,10 +346,11 @@ class Finder:
             best = finer if finer is not None and finer.quality >= 0.9 * limb.quality else limb
             # an arrangement of few sites fits many things: what stands on the window counts more than how well it fits
             closer.append(((straight + OBLIQUE * oblique) * np.sqrt(best.quality), best))
-        for _, limb in sorted(closer, key=lambda pair: -pair[0]):
+        for score, limb in sorted(closer, key=lambda pair: -pair[0]):
             agreed = self._agreed(pyramid, limb, least, look.box)
-            if agreed is not None:
-                return agreed
+            if agreed is not None:  # what could as well be the other part is in doubt
+                other = max((rival for rival, one in closer if one.part != limb.part), default=0.0)
+                return replace(agreed, view_confidence=float(agreed.view_confidence * score / (score + other)))
         return None
 
     def _agreed(self, pyramid: Pyramid, limb: Limb, least: float, box: Box) -> Limb | None:

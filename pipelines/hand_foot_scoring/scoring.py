@@ -99,7 +99,7 @@ class Reason(Enum):
     PROSTHESIS = "the joint was replaced"
     UNCERTAIN = "the joint looks like nothing the model knows"
     UNLIKE = "the joint looks unlike the training data"
-    VIEW = "the view is oblique or in doubt: the score is read on posteroanterior hands and dorsoplantar feet"
+    VIEW = "oblique view, or part or view in doubt: the score is read on posteroanterior hands and dorsoplantar feet"
 
 
 @dataclass(frozen=True)
