@@ -78,7 +78,7 @@ def _radiographs(folder: Path, name: str, date: str, rows: int, limbs: Iterable[
 
 
 def _pipeline(limbs: Iterable[tuple[Part, Side]], severity: float) -> HandFootScoring:
-    pipeline = _WithoutNetworks(HandFootScoring.settings_type())
+    pipeline = _WithoutNetworks(HandFootScoring.settings_type(pooling="alone"))  # grades by lot lean on nothing
     pipeline._reader = _MadeUpReader(limbs, severity)
     return pipeline
 

@@ -22,8 +22,8 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels of
 PEAKS = 3
 POSES_TRIED = 3  # of the pose head's best
 MIDDLE_MM = {"hand": (2.0, -60.0), "foot": (-6.0, -35.0)}  # of the shape model, put at the middle of a close window
-FILL = 0.8  # share of the canvas that the limb fills in a close window
-LOOKS = ((0.72, 0.0), (0.78, 0.09), (0.78, -0.09), (0.88, 0.0))  # fill and turn (radians) of the close windows
+FILL = 0.75  # share of the canvas that the limb fills in a close window
+LOOKS = ((0.67, 0.0), (0.73, 0.09), (0.73, -0.09), (0.82, 0.0))  # fill and turn (radians) of the close windows
 MIN_CONFIDENCE = 0.15  # below it a site counts as not found
 MIN_QUALITY = 0.38  # below it there is no hand and no foot; on simulated films what is none stays below
 # Probability of the part, in a view that is read, on the close windows, below which there is no limb; more is asked for

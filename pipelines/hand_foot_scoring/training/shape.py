@@ -23,7 +23,7 @@ def build(part: Part, seed: int, count: int) -> ShapeModel:
     """Learn the model from simulated skeletons: adults and children, healthy and deformed, straight and oblique.
 
     A sixth of the hands are deformed severely: even where each of their joints is seen, a model without them hardly
-    supports the arrangement.
+    supports the arrangement. A mm of the model is one of a mean adult, whatever else is among the skeletons.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ def build(part: Part, seed: int, count: int) -> ShapeModel:
     """
     rng = np.random.default_rng((seed, 3))
     draw = hand if part == "hand" else foot
-    shapes = []
+    shapes, straight = [], []
     for number in range(count):
         age = child_age(rng) if number % 3 == 0 else None
         disease = random_disease(part, rng, 0.5) if number % 4 == 1 else None
-        skeleton = draw(rng, disease, age, odd=False)
+        skeleton = plain = draw(rng, disease, age, odd=False)
         if number % 8 == 1:
             skeleton = (deformed_hand if part == "hand" else clawed_foot)(skeleton, rng)
         if number % 4 == 2 and age is None and part == "hand":
@@ -48,6 +48,8 @@ def build(part: Part, seed: int, count: int) -> ShapeModel:
         if number % 8 == 3:  # an oblique view lies differently, but its sites are to be found
             skeleton = oblique(skeleton, rng)
         shapes.append(np.array([skeleton.sites[name] for name in SITES[part]]) / skeleton.scale)
+        if skeleton is plain and age is None:
+            straight.append(shapes[-1])
     stack = np.array(shapes)
     mean, trust = stack.mean(axis=0), np.ones(stack.shape[1])
     for _ in range(3):
@@ -58,7 +60,9 @@ def build(part: Part, seed: int, count: int) -> ShapeModel:
     variance = singular**2 / count
     kept = int(np.searchsorted(np.cumsum(variance) / variance.sum(), KEPT)) + 1
     rest = float(np.sqrt(variance[kept:].sum() / flat.shape[1]))
-    return ShapeModel(part, mean, modes[:kept], np.sqrt(variance[:kept]), rest)
+    # the mean of shapes that differ is smaller than they are
+    mm = float(np.mean([align(mean, shape, trust).scale for shape in straight]))
+    return ShapeModel(part, mm * mean, modes[:kept], mm * np.sqrt(variance[:kept]), mm * rest)
 
 
 def save(models: tuple[ShapeModel, ...], path: Path) -> None:

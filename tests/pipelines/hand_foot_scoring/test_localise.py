@@ -192,7 +192,7 @@ def test_a_limb_on_which_bone_is_dark_is_found_with_the_grey_values_turned_round
         ("haggstrom_hand_lateral.jpg", "hand", "lateral"),
         ("haggstrom_foot_lateral.jpg", "foot", "lateral"),
         ("haggstrom_knee_ap.jpg", "other", ""),
-        ("haggstrom_wrist_lateral.jpg", "hand", "lateral"),
+        ("haggstrom_wrist_lateral.jpg", "other", ""),
     ],
 )
 def test_a_picture_that_is_not_read_is_named(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from pipelines.hand_foot_scoring import shape
+from pipelines.hand_foot_scoring.simulation.foot import foot
 from pipelines.hand_foot_scoring.simulation.hand import hand
 from pipelines.hand_foot_scoring.simulation.severe import severe_hand
-from pipelines.hand_foot_scoring.sites import HAND_SITES
+from pipelines.hand_foot_scoring.simulation.skeleton import Skeleton
+from pipelines.hand_foot_scoring.sites import HAND_SITES, SITES, Part
 from pipelines.hand_foot_scoring.training import shape as shape_training
 
 
@@ -24,6 +28,17 @@ def test_the_modes_describe_hands_that_the_model_has_not_seen(model: shape.Shape
     rebuilt = model.shape(model.weights(upright, np.ones(22), noise=0.5))
     assert np.abs(rebuilt - upright).max() < 4  # mm; the mean hand is up to 20 mm away
     assert np.sqrt(((rebuilt - upright) ** 2).mean()) < 1.2
+
+
+@pytest.mark.parametrize(("part", "draw"), [("hand", hand), ("foot", foot)])
+def test_a_mm_of_the_model_is_a_mm_of_a_mean_adult(part: Part, draw: Callable[..., Skeleton]) -> None:
+    model = shape_training.build(part, seed=0, count=200)
+    scales = []
+    for seed in range(40):
+        skeleton = draw(np.random.default_rng((seed, 8)), odd=False)
+        sites = np.array([skeleton.sites[name] for name in SITES[part]])
+        scales.append(shape.align(model.mean, sites, np.ones(len(sites))).scale / skeleton.scale)
+    assert np.mean(scales) == pytest.approx(1, abs=0.02)  # the crops of the joints are cut by it
 
 
 def test_wrong_peaks_are_outvoted(model: shape.ShapeModel) -> None:
