@@ -17,7 +17,7 @@ from dicom_sr.findings import Model
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study
 from pipelines.example import CREATED, VERSION, Example, made_up_model, only_study
-from pipelines.hand_foot_scoring import SERIES_BASE, HandFootScoring
+from pipelines.hand_foot_scoring import SERIES_BASE, HandFootScoring, HandFootScoringSettings
 from pipelines.hand_foot_scoring.calibration import CalibrationMap, GradeCalibration
 from pipelines.hand_foot_scoring.localise import Centre, Limb, Sight, Window
 from pipelines.hand_foot_scoring.reading import LimbReading, PictureReading, Reader
@@ -78,7 +78,7 @@ def _radiographs(folder: Path, name: str, date: str, rows: int, limbs: Iterable[
 
 
 def _pipeline(limbs: Iterable[tuple[Part, Side]], severity: float) -> HandFootScoring:
-    pipeline = _WithoutNetworks(HandFootScoring.settings_type(pooling="alone"))  # grades by lot lean on nothing
+    pipeline = _WithoutNetworks(HandFootScoringSettings(pooling="alone"))  # grades by lot lean on nothing
     pipeline._reader = _MadeUpReader(limbs, severity)
     return pipeline
 
