@@ -345,12 +345,14 @@ class Finder:
             finer = self._fit(maps[0], window, limb.part, limb.side == "R", limb.quarter_turns)
             best = finer if finer is not None and finer.quality >= 0.9 * limb.quality else limb
             # an arrangement of few sites fits many things: what stands on the window counts more than how well it fits
-            closer.append(((straight + OBLIQUE * oblique) * np.sqrt(best.quality), best))
-        for score, limb in sorted(closer, key=lambda pair: -pair[0]):
+            closer.append(((straight + OBLIQUE * oblique) * np.sqrt(best.quality), best, poses[0]))
+        closer.sort(key=lambda one: -one[0])
+        for _, limb, pose in closer:
             agreed = self._agreed(pyramid, limb, least, look.box)
-            if agreed is not None:  # what could as well be the other part is in doubt
-                other = max((rival for rival, one in closer if one.part != limb.part), default=0.0)
-                return replace(agreed, view_confidence=float(agreed.view_confidence * score / (score + other)))
+            if agreed is not None:
+                rival = next((other for _, one, other in closer if one.part != limb.part), None)
+                sure = 1.0 if rival is None else _part_share(limb.part, pose, rival)
+                return replace(agreed, view_confidence=agreed.view_confidence * sure)
         return None
 
     def _agreed(self, pyramid: Pyramid, limb: Limb, least: float, box: Box) -> Limb | None:
@@ -473,6 +475,25 @@ def _places(part: Part) -> list[int]:
 
 def _place(part: Part, view: str) -> int:
     return len(POSES) + VIEWS.index((part, view))
+
+
+def _part_share(part: Part, pose: NDArray[np.floating[Any]], rival: NDArray[np.floating[Any]]) -> float:
+    """Probability of a part against the other one where the picture could show either.
+
+    Parameters
+    ----------
+    part
+        Which one.
+    pose
+        Probabilities of the poses on the window that stands round a limb of that part.
+    rival
+        The same on the window that stands round one of the other part.
+    """
+    logs = {}
+    for one in SITES:
+        places = [*_places(one), _place(one, "oblique")]
+        logs[one] = np.mean([np.log(seen[places].sum() + 1e-4) for seen in (pose, rival)])
+    return float(1 / sum(np.exp(value - logs[part]) for value in logs.values()))
 
 
 def _on_picture(pose: NDArray[np.float32], turns: int, mirrored: bool) -> NDArray[np.float64]:
