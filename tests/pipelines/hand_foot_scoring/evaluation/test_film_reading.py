@@ -9,8 +9,10 @@ import pytest
 from PIL import Image as Pillow
 
 from pipelines.hand_foot_scoring import films, weights
+from pipelines.hand_foot_scoring.calibration import DEFAULT_POOLING
 from pipelines.hand_foot_scoring.evaluation.film_reading import read_file
 from pipelines.hand_foot_scoring.reading import Reader, pooled
+from pipelines.hand_foot_scoring.scoring import Scored
 from pipelines.hand_foot_scoring.simulation.sample import film_of
 
 
@@ -33,6 +35,42 @@ def test_scores_lean_on_other_joints_as_they_are_told_to(reader: Reader, tmp_pat
     assert patient.cells == pooled(alone.cells, reader.trained.calibration, "patient")
     assert patient.total != alone.total
     assert patient.scored == alone.scored > 20
+
+
+HEALTHY = {  # pictures of adults without arthritis that fill enough pixels, and the highest total
+    "limbs-adult-commons/haggstrom_hand_pa.jpg": 5,
+    "limbs-adult-commons-sharealike/hellerhoff_boxer_hand_pa.png": 5,
+    "limbs-adult-commons/haggstrom_foot_dp.jpg": 4,
+    "limbs-fracatlas/fracatlas_IMG0000182_foot_dp_R.jpg": 4,
+    "limbs-fracatlas/fracatlas_IMG0000184_foot_dp_R.jpg": 4,
+}
+SEVERE = "limbs-adult-commons/braegelmann_ra_hand_severe_pa.jpg"
+
+
+def test_healthy_adults_get_next_to_nothing_and_severe_arthritis_gets_much(reader: Reader, shared_data: Path) -> None:
+    totals = []
+    for name, highest in HEALTHY.items():
+        one = read_file(shared_data / "xray" / name, reader, DEFAULT_POOLING)
+        grades = [reading.expected for reading in one.cells.values() if isinstance(reading, Scored)]
+        assert one.total <= highest, name
+        assert max(grades) <= 1, name
+        assert one.scored >= 0.75 * len(one.cells), name
+        totals.append(one.total)
+    severe = read_file(shared_data / "xray" / SEVERE, reader, DEFAULT_POOLING)
+    assert severe.shown == "right hand, pa view"
+    assert severe.scored >= 0.6 * len(severe.cells)
+    assert severe.total >= max(40, 8 * max(totals))
+
+
+def test_no_other_view_or_part_and_no_child_is_scored(reader: Reader, shared_data: Path) -> None:
+    xray = shared_data / "xray"
+    others = [path for folder in xray.glob("limb*") for path in folder.iterdir() if path.suffix in (".jpg", ".png")]
+    children = [*(xray / "hand-infant-example").glob("*.png"), *(xray / "hand-landmarks-dha").glob("*.mha")]
+    for path in sorted({*others, *children}):
+        if str(path.relative_to(xray)) not in (*HEALTHY, SEVERE):
+            assert read_file(path, reader, DEFAULT_POOLING).refusal, path.name
+    assert len(others) > 25
+    assert len(children) == 5
 
 
 def test_a_picture_that_is_refused_has_no_cells(reader: Reader, tmp_path: Path) -> None:

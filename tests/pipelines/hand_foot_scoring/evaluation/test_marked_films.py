@@ -56,16 +56,15 @@ def test_healthy_adult_limbs_get_little(read: dict[str, MarkedReading]) -> None:
     ]
     assert len(healthy) >= 4
     for one in healthy:
-        # what is reached so far; the goals are 5, 4 and 1
-        assert one.total <= (10 if one.marks.part == "hand" else 5), one.marks.name
-        assert one.highest[1] <= 2.5, one.marks.name
+        assert one.total <= (5 if one.marks.part == "hand" else 4), one.marks.name
+        assert one.highest[1] <= 1, one.marks.name
         assert one.graded >= 0.75 * len(one.reading.cells), one.marks.name
 
 
 def test_a_hand_with_severe_rheumatoid_arthritis_gets_a_high_total(read: dict[str, MarkedReading]) -> None:
     severe = next(one for one in read.values() if one.marks.finding == "rheumatoid arthritis")
     healthy = max(one.total for one in read.values() if one.marks.finding == "healthy" and one.marks.part == "hand")
-    assert severe.total >= 30  # the goal is 40
+    assert severe.total >= 40
     assert severe.total >= 8 * healthy
     assert severe.graded >= 0.6 * len(severe.reading.cells)
 
