@@ -3,9 +3,8 @@
 One simulated radiograph of 2500 x 2000 pixels, and four films of one patient read as one study, with shipped networks.
 Nothing is asserted; the table goes into the model card.
 
-Found, on 2 cores that others used as well: 0.53 s from pixels to scores and 1.08 s from file to findings at best, 6 s
-while seven others waited for the cores. On one thread a film takes 0.48 to 0.61 s of the processor, most of it in
-the localiser: eight fits of the arrangement (0.26 s under the profiler) and the networks (0.2 s). A film is averaged
+Found, on one core of two while the other was busy: 0.31 s from pixels to scores and 0.34 s from file to findings.
+Nine tenths of it are the localiser's: fits of the arrangement and the networks, in about equal parts. A film is averaged
 down once and not twice.
 """
 
