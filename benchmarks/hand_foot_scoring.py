@@ -4,8 +4,8 @@ One simulated radiograph of 2500 x 2000 pixels, and four films of one patient re
 Nothing is asserted; the table goes into the model card.
 
 Found, on one core of two while the other was busy: 0.31 s from pixels to scores and 0.34 s from file to findings.
-Nine tenths of it are the localiser's: fits of the arrangement and the networks, in about equal parts. A film is averaged
-down once and not twice.
+Nine tenths of it are the localiser's: fits of the arrangement and the networks. A film is averaged down once and not
+twice.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ MIN_LENGTH_PX = 380.0  # tip to wrist: below it a crop is finer than the picture
 UNLIKE_SHARE = 0.5  # of the joints found: if more are unlike the training data, the limb is refused
 MOST_OUTSIDE = 0.25  # share of a crop that may lie outside of the picture
 MIN_READABLE = 0.5  # probability that a crop shows a joint that can be read
-# Mean over the sites that have growth plates near them. Of simulated grown limbs none is above 0.03, and every child's is
-# above this; rather an adult is refused than a child is scored.
+# Mean over the sites that have growth plates near them. Of simulated grown limbs none is above 0.03, and every child's
+# is above this; rather an adult is refused than a child is scored.
 CHILD_PROBABILITY = 0.2
 CHILD_LIMB_PROBABILITY = 0.9  # by the look of the whole limb, which tells children and adults apart less well
 MIN_VIEW_CONFIDENCE = 0.7  # probability of the view that is read
