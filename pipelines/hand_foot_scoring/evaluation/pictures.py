@@ -106,7 +106,7 @@ def film_tile(one: FilmReading) -> Image.Image:
         maximum = sum(cell.maximum for cell in one.cells)
         lines.append((f"total {one.total:.1f} of {maximum}, {one.scored} of {cells} cells", ACCENT))
         lines += [(f"{count} x {reason}", MUTED) for reason, count in one.reasons.items()]
-    shown = [(limb, {} if one.refusal else limb.reading.cells) for limb in one.limbs]
+    shown = [(limb, one.cells) for limb in one.limbs]
     return _card(film_picture(one.film, shown, (TILE[0] - 2 * GAP, TILE[1])), lines)
 
 

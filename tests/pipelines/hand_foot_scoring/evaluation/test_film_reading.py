@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from PIL import Image as Pillow
 
 from pipelines.hand_foot_scoring import films, weights
 from pipelines.hand_foot_scoring.calibration import DEFAULT_POOLING
+from pipelines.hand_foot_scoring.evaluation import pictures
 from pipelines.hand_foot_scoring.evaluation.film_reading import read_file
+from pipelines.hand_foot_scoring.film_sites import FilmSite
 from pipelines.hand_foot_scoring.reading import Reader, pooled
-from pipelines.hand_foot_scoring.scoring import Scored
+from pipelines.hand_foot_scoring.scoring import Cell, Reading, Scored
 from pipelines.hand_foot_scoring.simulation.sample import film_of
 
 
@@ -35,6 +38,22 @@ def test_scores_lean_on_other_joints_as_they_are_told_to(reader: Reader, tmp_pat
     assert patient.cells == pooled(alone.cells, reader.trained.calibration, "patient")
     assert patient.total != alone.total
     assert patient.scored == alone.scored > 20
+
+
+def test_the_labels_beside_the_squares_are_the_readings_that_the_total_adds_up(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = read_file(stored(tmp_path / "hand.png"), reader, "patient")
+    drawn = []
+
+    def label(site: FilmSite, readings: Mapping[Cell, Reading]) -> str:
+        drawn.append(readings)
+        return site.name
+
+    monkeypatch.setattr(pictures, "label", label)
+    pictures.film_tile(one)
+    assert drawn
+    assert all(readings == one.cells for readings in drawn)
 
 
 HEALTHY = {  # pictures of adults without arthritis that fill enough pixels, and the highest total
