@@ -93,6 +93,27 @@ class Pyramid:
             levels.append((factor * 2, np.asarray(half, np.float32)))
         return cls(tuple(levels))
 
+    def within(self, box: Box) -> Pyramid:
+        """The same picture with what lies beyond a box painted over by its edges, unless that is as dark as air."""
+        factor, coarse = self.levels[-1]
+        beyond = np.ones(coarse.shape, bool)
+        left, top, right, bottom = (round(value / factor) for value in box)
+        beyond[top:bottom, left:right] = False
+        if not beyond.any() or np.median(coarse[beyond]) <= np.median(coarse[~beyond]):
+            return self
+        levels = []
+        for factor, image in self.levels:
+            height, width = image.shape
+            left, top = (
+                min(int(np.ceil(value / factor)), size - 1)
+                for value, size in zip(box[:2], (width, height), strict=True)
+            )
+            right, bottom = (max(int(value / factor), 1) for value in box[2:])
+            inner = image[top:bottom, left:right]
+            margins = ((top, height - bottom), (left, width - right))
+            levels.append((factor, np.pad(inner, margins, mode="edge")))
+        return Pyramid(tuple(levels))
+
     def inverted(self) -> Pyramid:
         """The same picture with dark for bright."""
         top = float(self.levels[-1][1].max())
@@ -249,6 +270,7 @@ class Finder:
         """
         pyramid = picture if isinstance(picture, Pyramid) else Pyramid.of(np.ascontiguousarray(picture, np.float32))
         box = content(pyramid)
+        pyramid = pyramid.within(box)  # a white border is no sign that bone is dark
         look = self._look(pyramid, box)
         inverted = look.inverted > 0.5
         if inverted:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from pipelines.hand_foot_scoring import films, weights
 from pipelines.hand_foot_scoring.calibration import DEFAULT_POOLING
@@ -79,6 +80,24 @@ def test_healthy_adults_get_next_to_nothing_and_severe_arthritis_gets_much(reade
     assert severe.shown == "right hand, pa view"
     assert severe.scored >= 0.6 * len(severe.cells)
     assert severe.total >= max(40, 8 * max(totals))
+
+
+@pytest.mark.parametrize("name", ["haggstrom_foot_dp.jpg", "haggstrom_hand_pa.jpg", Path(SEVERE).name])
+@pytest.mark.parametrize("share", [0.04, 0.08])
+def test_a_white_border_does_not_change_what_is_read(
+    reader: Reader, shared_data: Path, tmp_path: Path, name: str, share: float
+) -> None:
+    path = shared_data / "xray" / "limbs-adult-commons" / name
+    with Pillow.open(path) as image:
+        wide = round(share * max(image.size))
+        ImageOps.expand(image.convert("L"), wide, 255).save(tmp_path / "bordered.png")
+    plain, bordered = (read_file(one, reader, DEFAULT_POOLING) for one in (path, tmp_path / "bordered.png"))
+    if bordered.refusal:
+        assert "doubt" in bordered.refusal
+        assert name in SEVERE, "it is close to the limit of doubt"
+        return
+    assert [limb.key for limb in bordered.limbs] == [limb.key for limb in plain.limbs]
+    assert bordered.total == pytest.approx(plain.total, rel=0.15, abs=0.5)
 
 
 def test_no_other_view_or_part_and_no_child_is_scored(reader: Reader, shared_data: Path) -> None:
