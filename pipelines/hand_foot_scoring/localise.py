@@ -234,6 +234,7 @@ class Found:
     limbs: tuple[Limb, ...]
     sight: Sight
     inverted: bool  # bone was dark; what was found holds for the picture with its grey values turned round
+    read: Pyramid = field(repr=False, compare=False)  # the picture as it was looked at: bone bright, no bright borders
 
 
 @dataclass(frozen=True)
@@ -278,7 +279,7 @@ class Finder:
             look = self._look(pyramid, box)
         glances: list[NDArray[np.float64]] = []
         limbs = self._limbs(pyramid, box, look, glances)
-        return Found(limbs, _sight(look, glances, limbs), inverted)
+        return Found(limbs, _sight(look, glances, limbs), inverted, pyramid)
 
     def _limbs(self, pyramid: Pyramid, box: Box, look: _Look, glances: list[NDArray[np.float64]]) -> tuple[Limb, ...]:
         whole = self._best(pyramid, look, MIN_VIEW, glances)

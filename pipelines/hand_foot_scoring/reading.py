@@ -14,7 +14,7 @@ from pipelines.hand_foot_scoring import crops
 from pipelines.hand_foot_scoring.calibration import GradeCalibration, Pooling, context
 from pipelines.hand_foot_scoring.crops import CROP
 from pipelines.hand_foot_scoring.heads import MAXIMUM, STATES, distribution, head_of, log_distribution
-from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Pyramid, Sight, content
+from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Pyramid, Sight
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind, NotScored, Reading, Reason, Scored
 from pipelines.hand_foot_scoring.sites import CLASS_OF, Part
@@ -83,12 +83,8 @@ class Reader:
 
     def read(self, picture: NDArray[np.float32]) -> PictureReading:
         """What is on a picture (H, W), mostly bone bright: its limbs, each with its readings, and its view."""
-        pyramid = Pyramid.of(np.ascontiguousarray(picture, np.float32))
-        pyramid = pyramid.within(content(pyramid))
-        found = self.finder.find(pyramid)
-        if found.inverted:
-            pyramid = pyramid.inverted()
-        limbs = tuple(self.read_limb(pyramid, limb) for limb in found.limbs)
+        found = self.finder.find(picture)
+        limbs = tuple(self.read_limb(found.read, limb) for limb in found.limbs)
         return PictureReading(limbs, found.sight, found.inverted)
 
     def read_limb(self, pyramid: Pyramid, limb: Limb) -> LimbReading:

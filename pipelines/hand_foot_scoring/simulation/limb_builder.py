@@ -100,7 +100,7 @@ class LimbBuilder:
         self.objects: list[Plate] = []
         self.sites: dict[str, tuple[float, float]] = {}
         self.states: dict[str, State] = {}
-        self.young = float(np.clip((7 - self.age) / 7, 0, 1))  # 1 at birth: bones are short and broad
+        self.young = float(np.clip((7 - self.age) / 7, 0, 1))  # 1 at birth, 0 from 7 years on
         # years at which the first epiphyses are seen
         self.first_centres = float(self.rng.uniform(0.8, 2.4)) if self.age < 7 else 0.0
         # years from which epiphyses are as wide as their bones, with a growth plate between

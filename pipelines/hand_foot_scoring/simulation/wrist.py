@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,7 +78,7 @@ def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], bro
     plates = _forearm_plates(build)
     if build.age < build.first_centres:
         end = point_along(end, shaft, 7 * s)  # the end is cartilage
-    radius = _draw_radius(build, end, shaft, visible, plates, broad)
+    radius = _draw_radius(build, _ForearmBone(end, shaft, visible, plates, broad))
     if build.age >= GROWN:
         carpus = Carpus(capitate, hamate, trapezoid, trapezium, scaphoid, lunate, triquetrum)
         end = fit_wrist(build, bases, carpus, radius)
@@ -86,7 +86,7 @@ def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], bro
     variance = float(np.clip(rng.normal(0, 1.9), -4.5, 4.5))
     late = 6.0 * s if build.first_centres <= build.age < 6.5 else 0.0  # the ulna's epiphysis is seen late
     ulna_end = (end[0] - s * (24.4 * broad + rng.normal(0, 1.3)), end[1] + s * (4.2 + variance) + late)
-    ulna = _draw_ulna(build, ulna_end, shaft, visible, () if late else plates, broad)
+    ulna = _draw_ulna(build, _ForearmBone(ulna_end, shaft, visible, () if late else plates, broad))
     centre = {
         bone.name: bone.centre
         for bone in (build.bones[i] for i in (capitate, trapezoid, trapezium, scaphoid, lunate))
@@ -120,50 +120,46 @@ def draw_wrist(build: LimbBuilder, bases: Mapping[int, tuple[float, float]], bro
     ]
 
 
-def _draw_radius(
-    build: LimbBuilder,
-    end: tuple[float, float],
-    shaft: tuple[float, float],
-    visible: float,
-    plates: tuple[tuple[float, float], ...],
-    broad: float,
-) -> int:
+@dataclass(frozen=True)
+class _ForearmBone:
+    """How radius or ulna lies."""
+
+    end: tuple[float, float]  # middle of the joint surface, mm
+    shaft: tuple[float, float]  # unit vector from there along the forearm
+    visible: float  # length on the film, mm
+    plates: tuple[tuple[float, float], ...]  # as in `Tube.plates`
+    broad: float  # breadth of palm and wrist against their length
+
+
+def _draw_radius(build: LimbBuilder, lie: _ForearmBone) -> int:
     """Add the radius; returns its index in `bones`.
 
     Parameters
     ----------
     build
         The hand so far.
-    end
-        Middle of the joint surface, mm.
-    shaft
-        Unit vector from there along the forearm.
-    visible
-        Length on the film, mm.
-    plates
-        Open growth plates: distance from the joint and width, mm.
-    broad
-        Breadth of palm and wrist against their length.
+    lie
+        How it lies.
     """
     rng, s = build.rng, build.scale
     build.bones.append(
         Tube(
             "radius",
-            end,
-            shaft,
-            visible,
+            lie.end,
+            lie.shaft,
+            lie.visible,
             (
-                *_styloid(broad * s),
-                (0.0, 14.6 * broad * s),
-                (7 * s, 15.2 * broad * s),
+                *_styloid(lie.broad * s),
+                (0.0, 14.6 * lie.broad * s),
+                (7 * s, 15.2 * lie.broad * s),
                 (16 * s, 12.0 * s),
                 (30 * s, 8.2 * s),
-                (visible, 7.2 * s),
+                (lie.visible, 7.2 * s),
             ),
             cortex=2.3 * s * build.wall,
             hollow=2.2 * s,
             tilt=0.36 * (1 - 0.75 * build.young) + rng.normal(0, 0.06),
-            plates=plates,
+            plates=lie.plates,
             density=0.75,
             scars=_closed_plate(build, (7.0, 12.0)),
             face=_radial_face(rng, s) if build.age >= GROWN else (),
@@ -172,49 +168,34 @@ def _draw_radius(
     return len(build.bones) - 1
 
 
-def _draw_ulna(
-    build: LimbBuilder,
-    end: tuple[float, float],
-    shaft: tuple[float, float],
-    visible: float,
-    plates: tuple[tuple[float, float], ...],
-    broad: float,
-) -> int:
+def _draw_ulna(build: LimbBuilder, lie: _ForearmBone) -> int:
     """Add the ulna with its styloid process, and what lies around it; returns its index in `bones`.
 
     Parameters
     ----------
     build
         The hand so far.
-    end
-        Middle of the joint surface, mm.
-    shaft
-        Unit vector from there along the forearm.
-    visible
-        Length on the film, mm.
-    plates
-        Open growth plates: distance from the joint and width, mm.
-    broad
-        Breadth of palm and wrist against their length.
+    lie
+        How it lies.
     """
     rng, s = build.rng, build.scale
     build.bones.append(
         Tube(
             "ulna",
-            end,
-            shaft,
-            visible,
+            lie.end,
+            lie.shaft,
+            lie.visible,
             (
-                (0.0, 7.6 * broad * s),
-                (5 * s, 8.2 * broad * s),
+                (0.0, 7.6 * lie.broad * s),
+                (5 * s, 8.2 * lie.broad * s),
                 (13 * s, 6.6 * s),
                 (28 * s, 5.6 * s),
-                (visible, 5.8 * s),
+                (lie.visible, 5.8 * s),
             ),
             cortex=1.9 * s * build.wall,
             hollow=-s * (rng.uniform(0.3, 3.6) if build.age >= GROWN else 1.0),
             tilt=rng.normal(0, 0.08) if build.age >= GROWN else 0.0,
-            plates=plates,
+            plates=lie.plates,
             density=0.8,
             scars=_closed_plate(build, (4.0, 8.0)),
             face=_ulnar_face(rng, s) if build.age >= GROWN else (),
@@ -224,7 +205,7 @@ def _draw_ulna(
     if build.age >= GROWN:
         _around_the_ulna(build, ulna)
     elif build.age > 9:
-        tip = (end[0] - s * 6.2, end[1] - s * rng.uniform(0.5, 3.0))
+        tip = (lie.end[0] - s * 6.2, lie.end[1] - s * rng.uniform(0.5, 3.0))
         build.bones.append(Blob("styloid", tip, irregular_outline(rng, (2.0 * s, 3.6 * s), 0), 4 * s))
     return ulna
 

@@ -9,6 +9,7 @@ import pytest
 
 from node.route.dispatch import model_digest
 from pipelines.hand_foot_scoring import BUNDLE, FILES, HandFootScoring, HandFootScoringSettings
+from pipelines.hand_foot_scoring.calibration import DEFAULT_POOLING
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -21,3 +22,7 @@ def test_another_file_of_the_bundle_is_another_model_with_another_job(tmp_path: 
     path.write_bytes(path.read_bytes() + b" ")
     assert copied.model.weights_digest != shipped.model.weights_digest
     assert model_digest(copied) != model_digest(shipped)
+
+
+def test_evaluation_pools_as_the_pipeline_does() -> None:
+    assert HandFootScoringSettings().pooling == DEFAULT_POOLING
