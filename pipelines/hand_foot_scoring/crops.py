@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from pipelines.hand_foot_scoring.localise import Image, Limb, Pyramid, Window
+from pipelines.hand_foot_scoring.limb import Limb
+from pipelines.hand_foot_scoring.windows import Image, Pyramid, Window
 
 CROP = 64  # rows and columns of a crop
 FIELD_MM = 24.0  # side of a crop on a mean adult limb; it grows and shrinks with the limb

@@ -19,13 +19,16 @@ from dicom_sr.series import Study
 from pipelines.example import CREATED, VERSION, Example, made_up_model, only_study
 from pipelines.hand_foot_scoring import SERIES_BASE, HandFootScoring, HandFootScoringSettings
 from pipelines.hand_foot_scoring.calibration import CalibrationMap, GradeCalibration
-from pipelines.hand_foot_scoring.localise import Centre, Limb, Sight, Window
+from pipelines.hand_foot_scoring.centres import Centre
+from pipelines.hand_foot_scoring.limb import Limb
 from pipelines.hand_foot_scoring.reading import LimbReading, PictureReading, Reader
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind, NotScored, Reason, Scored
 from pipelines.hand_foot_scoring.scoring import Reading as CellReading
 from pipelines.hand_foot_scoring.shape import ShapeModel
+from pipelines.hand_foot_scoring.sights import Sight
 from pipelines.hand_foot_scoring.sites import Part, Side
 from pipelines.hand_foot_scoring.weights import Trained
+from pipelines.hand_foot_scoring.windows import Window
 
 LIMBS: tuple[tuple[Part, Side], ...] = (("hand", "R"), ("hand", "L"), ("foot", "R"), ("foot", "L"))
 JOINTS = {"hand": phantoms.HAND_JOINTS, "foot": phantoms.FOOT_JOINTS}

@@ -17,9 +17,9 @@ from dicom_sr.read.body_parts import LIMB, other_parts, parts_named, side_named
 from dicom_sr.read.pixels import Picture, frames
 from dicom_sr.read.slices import images_of, left_aside
 from dicom_sr.series import Instance, Series, Study
-from pipelines.hand_foot_scoring.localise import Sight
 from pipelines.hand_foot_scoring.reading import LimbReading, Reader
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Reason, Scored
+from pipelines.hand_foot_scoring.sights import Sight
 from pipelines.hand_foot_scoring.sites import Part, Side
 
 MODALITIES = ("DX", "CR", "RG")

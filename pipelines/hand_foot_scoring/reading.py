@@ -12,13 +12,17 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from pipelines.hand_foot_scoring import crops
 from pipelines.hand_foot_scoring.calibration import GradeCalibration, Pooling, context
+from pipelines.hand_foot_scoring.centres import Centre
 from pipelines.hand_foot_scoring.crops import CROP
 from pipelines.hand_foot_scoring.heads import MAXIMUM, STATES, distribution, head_of, log_distribution
-from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Pyramid, Sight
+from pipelines.hand_foot_scoring.limb import Limb
+from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind, NotScored, Reading, Reason, Scored
+from pipelines.hand_foot_scoring.sights import Sight
 from pipelines.hand_foot_scoring.sites import CLASS_OF, Part
 from pipelines.hand_foot_scoring.weights import Trained
+from pipelines.hand_foot_scoring.windows import Pyramid
 
 MIN_LENGTH_PX = 380.0  # tip to wrist: below it a crop is finer than the picture and grade 1 cannot be told from none
 UNLIKE_SHARE = 0.5  # of the joints found: if more are unlike the training data, the limb is refused

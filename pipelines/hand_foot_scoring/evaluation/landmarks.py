@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.hand_foot_scoring.localise import Finder, Limb
+from pipelines.hand_foot_scoring.limb import Limb
+from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.simulation.marked import Use, marked
 from pipelines.hand_foot_scoring.sites import SITES, Part
 from pipelines.hand_foot_scoring.training.data.graded_films import Point

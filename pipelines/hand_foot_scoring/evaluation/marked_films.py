@@ -18,12 +18,14 @@ from rich.table import Table
 
 from pipelines.hand_foot_scoring import weights
 from pipelines.hand_foot_scoring.calibration import DEFAULT_POOLING, Pooling
-from pipelines.hand_foot_scoring.localise import Centre, Limb, Pyramid, Window
+from pipelines.hand_foot_scoring.centres import Centre
+from pipelines.hand_foot_scoring.limb import Limb
 from pipelines.hand_foot_scoring.reading import LimbReading, Reader, pooled
 from pipelines.hand_foot_scoring.scoring import NotScored, Reason, Scored
 from pipelines.hand_foot_scoring.shape import ShapeModel, align
 from pipelines.hand_foot_scoring.simulation.marked import MarkedPicture, marked
 from pipelines.hand_foot_scoring.sites import REACH_MM, SITES, Part
+from pipelines.hand_foot_scoring.windows import Pyramid, Window
 
 _NOISE_MM, _ROUNDS = 2.0, 6  # of the fit of the arrangement to the marks
 

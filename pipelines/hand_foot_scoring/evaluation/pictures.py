@@ -28,9 +28,9 @@ from pipelines.hand_foot_scoring.evaluation.film_reading import FilmReading
 from pipelines.hand_foot_scoring.evaluation.graded import ReadFilm
 from pipelines.hand_foot_scoring.film_sites import film_sites, label
 from pipelines.hand_foot_scoring.films import Film, LimbFilm
-from pipelines.hand_foot_scoring.localise import Pyramid
 from pipelines.hand_foot_scoring.scoring import Cell, Reading, Scored, certain
 from pipelines.hand_foot_scoring.training.graded_crops import place
+from pipelines.hand_foot_scoring.windows import Pyramid
 
 TILE = (720, 760)  # of one film with its labels, pixels
 COLUMNS, ROWS = 3, 3  # of a sheet

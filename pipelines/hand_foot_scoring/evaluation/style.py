@@ -19,7 +19,6 @@ from scipy.stats import wasserstein_distance
 
 from pipelines.hand_foot_scoring.crops import CROP, field_mm, normalised
 from pipelines.hand_foot_scoring.gate import FAMILIES, family
-from pipelines.hand_foot_scoring.localise import Pyramid, Window
 from pipelines.hand_foot_scoring.simulation.crops import MARGIN, packed, simulated_crop
 from pipelines.hand_foot_scoring.simulation.disease import Disease
 from pipelines.hand_foot_scoring.simulation.foot import foot
@@ -30,6 +29,7 @@ from pipelines.hand_foot_scoring.simulation.painted import canvases, crops_of, p
 from pipelines.hand_foot_scoring.simulation.trabeculae import trabeculae
 from pipelines.hand_foot_scoring.sites import CLASS_OF, SITES
 from pipelines.hand_foot_scoring.training.style import styled
+from pipelines.hand_foot_scoring.windows import Pyramid, Window
 
 Crops = NDArray[np.float32]
 BANDS = 12  # of spatial frequency, up to one cycle in two pixels

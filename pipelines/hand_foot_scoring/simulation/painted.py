@@ -12,7 +12,6 @@ from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 
 from pipelines.hand_foot_scoring.crops import CROP, field_mm
 from pipelines.hand_foot_scoring.heads import STATES
-from pipelines.hand_foot_scoring.localise import Pyramid, Window
 from pipelines.hand_foot_scoring.simulation.accessories import ring, wire, with_plaster, with_plates
 from pipelines.hand_foot_scoring.simulation.crops import NONE, OFF_MM, STORED
 from pipelines.hand_foot_scoring.simulation.disease import Disease, lesion_grades
@@ -45,6 +44,7 @@ from pipelines.hand_foot_scoring.simulation.radiograph import Image, grain
 from pipelines.hand_foot_scoring.simulation.skeleton import Plate, Points, State
 from pipelines.hand_foot_scoring.simulation.trabeculae import Trabeculae
 from pipelines.hand_foot_scoring.sites import CLASS_OF, NO_EROSION, NO_NARROWING, SITES, Part
+from pipelines.hand_foot_scoring.windows import Pyramid, Window
 
 FILM_MM = 0.28  # size of a pixel of a painted film on a mean adult limb
 FRAME_MM = 16.0  # free space round the bones

@@ -18,12 +18,12 @@ from PIL import Image as Pillow
 from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 
 from pipelines.hand_foot_scoring.canvas import CANVAS
-from pipelines.hand_foot_scoring.localise import Pyramid, Window, window_of
 from pipelines.hand_foot_scoring.simulation import painted
 from pipelines.hand_foot_scoring.simulation.disease import Disease, random_disease
 from pipelines.hand_foot_scoring.simulation.films import Film
 from pipelines.hand_foot_scoring.simulation.marked import marked
 from pipelines.hand_foot_scoring.sites import REACH_MM, SITES, Part, Side
+from pipelines.hand_foot_scoring.windows import Pyramid, Window, window_of
 
 Image = NDArray[np.float32]
 Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the picture

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.hand_foot_scoring.canvas import CANVAS
-from pipelines.hand_foot_scoring.localise import Limb, Pyramid, Window, window_of
+from pipelines.hand_foot_scoring.limb import Limb
 from pipelines.hand_foot_scoring.shape import ShapeModel
 from pipelines.hand_foot_scoring.simulation.films import Film
 from pipelines.hand_foot_scoring.simulation.skeleton import State
@@ -16,6 +16,7 @@ from pipelines.hand_foot_scoring.sites import REACH_MM, Part, Side
 from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData, grey
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm
 from pipelines.hand_foot_scoring.training.data.placed import ENOUGH, limb_at
+from pipelines.hand_foot_scoring.windows import Pyramid, Window, window_of
 
 REDUCED = 900  # rows or columns to which a film is averaged down: a canvas has 256
 TURNED = 0.25  # share of the samples that do not lie upright, as in simulation

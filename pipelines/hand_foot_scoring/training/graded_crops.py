@@ -13,13 +13,15 @@ from PIL import Image as Pillow
 
 from pipelines.hand_foot_scoring.crops import CROP, crop_window
 from pipelines.hand_foot_scoring.heads import STATES
-from pipelines.hand_foot_scoring.localise import Finder, Image, Limb, Pyramid, Window
+from pipelines.hand_foot_scoring.limb import Limb
+from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.scoring import Cell
 from pipelines.hand_foot_scoring.simulation.crops import MARGIN, NONE, OFF_MM, STORED, Crops, stacked
 from pipelines.hand_foot_scoring.sites import CLASS_OF
 from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData, grey
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm, Point
 from pipelines.hand_foot_scoring.training.data.placed import limb_of
+from pipelines.hand_foot_scoring.windows import Image, Pyramid, Window
 
 VERSIONS = 2  # of each joint to learn from, each cut a little otherwise; training varies them further
 TURN, SIZE = 0.12, 0.05  # spreads of the turn (radians) and the size of a crop to learn from, as in simulation

@@ -16,9 +16,10 @@ from pipelines.hand_foot_scoring.crops import (
     normalised,
     share_outside,
 )
-from pipelines.hand_foot_scoring.localise import Limb, Window
+from pipelines.hand_foot_scoring.limb import Limb
 from pipelines.hand_foot_scoring.shape import ShapeModel, Similarity
 from pipelines.hand_foot_scoring.sites import HAND_SITES, Side
+from pipelines.hand_foot_scoring.windows import Window
 
 PIXELS_PER_MM, TURN = 4.0, 0.3
 

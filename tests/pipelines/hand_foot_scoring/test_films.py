@@ -13,8 +13,8 @@ from pydicom.uid import UID, GrayscaleSoftcopyPresentationStateStorage
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.series import read_studies
 from pipelines.hand_foot_scoring import films
-from pipelines.hand_foot_scoring.localise import Sight
 from pipelines.hand_foot_scoring.reading import PictureReading
+from pipelines.hand_foot_scoring.sights import Sight
 from tests.factories import radiograph_study
 
 

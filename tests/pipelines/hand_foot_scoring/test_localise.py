@@ -13,19 +13,7 @@ import torch
 from PIL import Image as Pillow
 
 from pipelines.hand_foot_scoring import BUNDLE, SHAPE, weights
-from pipelines.hand_foot_scoring.canvas import CANVAS
-from pipelines.hand_foot_scoring.localise import (
-    ORIENTATIONS,
-    Finder,
-    Pyramid,
-    Sight,
-    _on_picture,
-    content,
-    peaks,
-    soft_argmax,
-    window_of,
-)
-from pipelines.hand_foot_scoring.network import OTHER_POSE, POSES
+from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.reading import MIN_VIEW_CONFIDENCE
 from pipelines.hand_foot_scoring.shape import load_shapes
 from pipelines.hand_foot_scoring.simulation.films import FILM_MIDDLE_MM, Film, film, two_hands
@@ -56,85 +44,6 @@ def simulated(part: Part, side: str, turns: int = 0, seed: int = 0) -> Film:
     return film(skeleton, view, rng, EXPOSURE, dressed=False, neighbour=False)
 
 
-# ---------------------------------------------------------------- geometry
-def test_the_centre_of_a_blob_is_found_between_pixels() -> None:
-    rows, columns = np.mgrid[:60, :50]
-    blob = np.exp(-((columns - 20.3) ** 2 + (rows - 31.6) ** 2) / 18).astype(np.float32)
-    centre = soft_argmax(blob, (22.0, 30.0), 6.0)
-    assert centre.point == pytest.approx((20.3, 31.6), abs=0.5)  # the Gaussian round the guess pulls a little
-    exact = soft_argmax(blob, (20.3, 31.6), 6.0)
-    assert exact.point == pytest.approx((20.3, 31.6), abs=0.1)
-    assert exact.confidence == pytest.approx(1.0, abs=0.03)
-
-
-def test_a_place_off_the_map_has_no_confidence() -> None:
-    assert soft_argmax(np.ones((10, 10), np.float32), (-3.0, 4.0), 2.0).confidence == 0
-    assert soft_argmax(np.ones((10, 10), np.float32), (40.0, 4.0), 2.0).confidence == 0
-
-
-def test_peaks_come_highest_first_and_nothing_below_the_floor() -> None:
-    maps = np.zeros((1, 40, 40), np.float32)
-    maps[0, 10, 10], maps[0, 30, 20], maps[0, 5, 35] = 0.4, 0.9, 0.01
-    found = peaks(maps)
-    assert found.points[0, 0] == pytest.approx((20, 30), abs=0.2)
-    assert found.points[0, 1] == pytest.approx((10, 10), abs=0.2)
-    assert found.scores[0, 2] == 0
-
-
-@pytest.mark.parametrize("turns", [0, 1, 2, 3])
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_a_window_maps_the_middle_of_its_box_to_the_middle_of_the_canvas(turns: int, mirrored: bool) -> None:
-    window = window_of((100.0, 200.0, 300.0, 500.0), turns, mirrored)
-    middle = np.array([[(CANVAS[1] - 1) / 2, (CANVAS[0] - 1) / 2]])
-    np.testing.assert_allclose(window.to_picture(middle)[0], (199.5, 349.5))
-    assert np.sign(np.linalg.det(window.matrix[:, :2])) == (-1 if mirrored else 1)
-
-
-def test_a_window_samples_what_lies_under_it_at_any_resolution() -> None:
-    rows, columns = np.mgrid[:2048, :1536].astype(np.float32)
-    picture = columns + 10 * rows  # a ramp survives averaging
-    window = window_of((0.0, 0.0, 1536.0, 2048.0), 0, False)
-    canvas = Pyramid.of(picture).sample(window)
-    x, y = window.to_picture(np.array([[70.0, 100.0]]))[0]
-    assert canvas[100, 70] == pytest.approx(x + 10 * y, abs=0.5)
-
-
-@pytest.mark.parametrize(("turns", "mirrored"), ORIENTATIONS)
-def test_what_a_canvas_says_of_the_pose_is_carried_over_to_the_picture(turns: int, mirrored: bool) -> None:
-    seen = np.zeros(OTHER_POSE + 1, np.float32)
-    seen[POSES.index(("hand", False, 0))] = 0.75  # it stands upright on the window, so it lies as the window says
-    seen[OTHER_POSE] = 0.25
-    there = _on_picture(seen, turns, mirrored)
-    assert there[POSES.index(("hand", mirrored, turns))] == 0.75
-    assert there[OTHER_POSE] == 0.25
-    assert there.sum() == pytest.approx(1.0)
-
-
-def test_a_pose_on_a_turned_canvas_adds_to_the_canvas_s_own() -> None:
-    seen = np.zeros(OTHER_POSE + 1, np.float32)
-    seen[POSES.index(("foot", False, 1))] = 1.0
-    assert _on_picture(seen, 2, False)[POSES.index(("foot", False, 3))] == 1.0
-    assert _on_picture(seen, 2, True)[POSES.index(("foot", True, 1))] == 1.0
-
-
-def test_borders_of_one_grey_are_left_out() -> None:
-    picture = np.full((400, 300), 255, np.float32)
-    picture[40:380, 30:270] = np.random.default_rng(0).random((340, 240)) * 200
-    left, top, right, bottom = content(Pyramid.of(picture))
-    assert (left, top, right, bottom) == pytest.approx((30, 40, 270, 380), abs=2)
-
-
-def test_an_empty_picture_is_looked_at_whole() -> None:
-    assert content(Pyramid.of(np.zeros((400, 300), np.float32))) == (0, 0, 300, 400)
-
-
-def test_what_a_picture_shows_is_said_in_words() -> None:
-    assert Sight("hand", "lateral", 0.9).words == "a lateral view of a hand"
-    assert Sight("foot", "dp", 0.9).words == "a dorsoplantar view of a foot"
-    assert Sight("other", "", 0.9).words == "neither a hand nor a foot"
-
-
-# ---------------------------------------------------------------- with the shipped network
 @pytest.mark.parametrize(
     ("part", "side", "turns"),
     [("hand", "L", 0), ("hand", "R", 0), ("hand", "L", 1), ("hand", "R", 2), ("foot", "L", 0), ("foot", "R", 3)],

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from pipelines.hand_foot_scoring import weights
+from pipelines.hand_foot_scoring.centres import Centre
 from pipelines.hand_foot_scoring.gate import FAMILIES, FAMILY_OF
-from pipelines.hand_foot_scoring.localise import Centre, Limb, Pyramid, Window
+from pipelines.hand_foot_scoring.limb import Limb
 from pipelines.hand_foot_scoring.reading import LimbReading, Reader
 from pipelines.hand_foot_scoring.scoring import NotScored, Reason, Scored
 from pipelines.hand_foot_scoring.simulation.sample import film_of
 from pipelines.hand_foot_scoring.sites import CLASS_OF, HAND_SITES, REACH_MM
+from pipelines.hand_foot_scoring.windows import Pyramid, Window
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.hand_foot_scoring.localise import Finder, Limb, Pyramid, window_of
+from pipelines.hand_foot_scoring.limb import Limb
+from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.shape import ShapeModel, align
 from pipelines.hand_foot_scoring.sites import REACH_MM, SITES, Side
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm, Point
+from pipelines.hand_foot_scoring.windows import Pyramid, window_of
 
 ENOUGH = 6  # marked sites that say how a limb lies
 SPREAD_MM = 2.0  # of a marked site round its true place

@@ -12,14 +12,17 @@ import pytest
 from PIL import Image as Pillow
 
 from pipelines.hand_foot_scoring import BUNDLE, SHAPE, weights
+from pipelines.hand_foot_scoring.centres import Centre
 from pipelines.hand_foot_scoring.evaluation import evaluate
 from pipelines.hand_foot_scoring.evaluation.landmarks import SCORED_VIEWS, measure, read_marked, summarise
-from pipelines.hand_foot_scoring.localise import Centre, Finder, Limb, Window
+from pipelines.hand_foot_scoring.limb import Limb
+from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.shape import load_shapes
 from pipelines.hand_foot_scoring.simulation.marked import MarkedPicture, marked
 from pipelines.hand_foot_scoring.sites import FOOT_SITES, Part
 from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData
 from pipelines.hand_foot_scoring.training.data.landmark_tables import RSNA_SITES, Labelled, labelled
+from pipelines.hand_foot_scoring.windows import Window
 
 
 def rsna_folder(folder: Path) -> Path:

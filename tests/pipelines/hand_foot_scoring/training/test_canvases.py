@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pipelines.hand_foot_scoring.canvas import CANVAS
-from pipelines.hand_foot_scoring.localise import Pyramid, Window, window_of
 from pipelines.hand_foot_scoring.sites import Side
 from pipelines.hand_foot_scoring.training.canvases import PICTURES, Canvases, _bent, _limb_window, _Marked, as_film
+from pipelines.hand_foot_scoring.windows import Pyramid, Window, window_of
 
 
 def point_of(pair: np.ndarray) -> tuple[float, float]:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from pipelines.hand_foot_scoring import BUNDLE, LOCALISER, SHAPE, weights
-from pipelines.hand_foot_scoring.localise import Finder, Pyramid
+from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.shape import load_shapes
 from pipelines.hand_foot_scoring.sites import Part, Side
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm
 from pipelines.hand_foot_scoring.training.data.placed import limb_at, limb_of
+from pipelines.hand_foot_scoring.windows import Pyramid
 from tests.pipelines.hand_foot_scoring.graded_data import SHAPE as FILM
 from tests.pipelines.hand_foot_scoring.graded_data import drawn
 
