@@ -15,6 +15,8 @@ from pipelines.hand_foot_scoring.windows import Image, Pyramid, Window
 CROP = 64  # rows and columns of a crop
 FIELD_MM = 24.0  # side of a crop on a mean adult limb; it grows and shrinks with the limb
 WIDE_FIELD_MM = {"RAD": 38.0, "RADCARP": 38.0}  # the end of the radius is wider than a finger joint
+MIDDLE_MM = 18.0  # diameter of the disc in the middle of a crop that holds what is graded, on a mean adult limb
+WIDE_MIDDLE_MM = {"RAD": 28.5}  # of the radiocarpal joint the space alone is graded
 
 
 def normalised(crop: NDArray[Any]) -> Image:
@@ -63,7 +65,7 @@ def cut(pyramid: Pyramid, limb: Limb, site: str, point: tuple[float, float], mar
 
 
 def share_outside(limb: Limb, site: str, point: tuple[float, float], shape: tuple[int, int]) -> float:
-    """How much of a crop lies outside of a picture, 0..1.
+    """How much of the disc in the middle of a crop lies outside of a picture, 0..1; its corners do not count.
 
     Parameters
     ----------
@@ -76,11 +78,18 @@ def share_outside(limb: Limb, site: str, point: tuple[float, float], shape: tupl
     shape
         Rows and columns of the picture.
     """
-    columns, rows = np.meshgrid(np.arange(0, CROP, 4), np.arange(0, CROP, 4))
-    grid = np.column_stack((columns.ravel(), rows.ravel())).astype(np.float64) + 1.5
-    x, y = crop_window(limb, site, point).to_picture(grid).T
+    disc = _disc(WIDE_MIDDLE_MM.get(site, MIDDLE_MM) / field_mm(site) * CROP)
+    x, y = crop_window(limb, site, point).to_picture(disc).T
     inside = (x > -0.5) & (x < shape[1] - 0.5) & (y > -0.5) & (y < shape[0] - 0.5)
     return 1 - float(inside.mean())
+
+
+@cache
+def _disc(diameter: float) -> NDArray[np.float64]:
+    """The pixels (N, 2) of a crop that lie in a disc in its middle, `diameter` pixels wide: column and row."""
+    columns, rows = np.meshgrid(np.arange(CROP), np.arange(CROP))
+    grid = np.column_stack((columns.ravel(), rows.ravel())).astype(np.float64)
+    return np.asarray(grid[np.hypot(*(grid - (CROP - 1) / 2).T) < diameter / 2])
 
 
 def crop_window(limb: Limb, site: str, point: tuple[float, float], size: int = CROP) -> Window:

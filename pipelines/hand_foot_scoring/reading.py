@@ -26,7 +26,9 @@ from pipelines.hand_foot_scoring.windows import Pyramid
 
 MIN_LENGTH_PX = 380.0  # tip to wrist: below it a crop is finer than the picture and grade 1 cannot be told from none
 UNLIKE_SHARE = 0.5  # of the joints found: if more are unlike the training data, the limb is refused
-MOST_OUTSIDE = 0.25  # share of a crop that may lie outside of the picture
+# Share of the disc in the middle of a crop that may lie outside of the picture: its edge is 8 mm from the joint then,
+# and bones whose end is graded begin to be cut beyond it. Looked at on films that were learned from, cut more and more.
+MOST_OUTSIDE = 0.03
 MIN_READABLE = 0.5  # probability that a crop shows a joint that can be read
 # Mean over the sites that have growth plates near them. Of simulated grown limbs none is above 0.03, and every child's
 # is above this; rather an adult is refused than a child is scored.

@@ -10,6 +10,7 @@ import pytest
 from pipelines.hand_foot_scoring.crops import (
     CROP,
     FIELD_MM,
+    MIDDLE_MM,
     WIDE_FIELD_MM,
     crop_window,
     field_mm,
@@ -60,8 +61,23 @@ def test_gain_and_brightness_drop_out_of_a_crop() -> None:
     assert np.abs(normalised(crop)).max() <= 1
 
 
-def test_the_share_of_a_crop_outside_of_the_picture_is_known() -> None:
+def test_the_share_of_the_middle_of_a_crop_that_lies_outside_of_the_picture_is_known() -> None:
     hand = replace(limb("L"), expected={name: (x, y) for name, (x, y) in upright().items()})
     assert share_outside(hand, "MCP2", (400.0, 500.0), (1000, 800)) == 0
-    assert share_outside(hand, "MCP2", (400.0, 999.5), (1000, 800)) == pytest.approx(0.5, abs=0.05)
-    assert share_outside(hand, "MCP2", (-0.5, 999.5), (1000, 800)) == pytest.approx(0.75, abs=0.05)
+    assert share_outside(hand, "MCP2", (400.0, 999.5), (1000, 800)) == pytest.approx(0.5, abs=0.02)
+    assert share_outside(hand, "MCP2", (-0.5, 999.5), (1000, 800)) == pytest.approx(0.75, abs=0.02)
+
+
+def test_corners_and_rims_of_a_crop_may_lie_outside_of_the_picture() -> None:
+    hand = replace(limb("L"), expected={name: (x, y) for name, (x, y) in upright().items()})
+    radius = MIDDLE_MM / 2 * PIXELS_PER_MM
+    assert share_outside(hand, "MCP2", (radius + 1, 500.0), (1000, 800)) == 0
+    # a circle's segment beyond 0.8 of its radius is (acos 0.8 - 0.8 sqrt(1 - 0.8^2)) / pi of it
+    assert share_outside(hand, "MCP2", (0.8 * radius - 0.5, 500.0), (1000, 800)) == pytest.approx(0.052, abs=0.01)
+
+
+def test_of_the_radiocarpal_joint_the_space_has_to_be_on_the_picture_of_the_radius_its_end() -> None:
+    hand = replace(limb("L"), expected={name: (x, y) for name, (x, y) in upright().items()})
+    below = 999.5 - 10 * PIXELS_PER_MM  # 10 mm above the lower edge
+    assert share_outside(hand, "RADCARP", (400.0, below), (1000, 800)) == 0
+    assert share_outside(hand, "RAD", (400.0, below), (1000, 800)) > 0.05
