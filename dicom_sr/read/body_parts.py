@@ -104,7 +104,7 @@ _ROMANCE_WORDS = """
     ESQUERDA ESQUERDO FACE PROFIL PERFIL FRENTE AP PA LAT OBL OBLIQUE INCIDENCE INCIDENCES MAINS POIGNET POIGNETS DOIGT
     DOIGTS POUCE PIED PIEDS GENOU GENOUX COUDE MANO MANOS DEDO DEDOS TOBILLO RODILLA MAO MAOS PUNHO TORNOZELO
     JOELHO"""
-_ROMANCE = frozenset(_ROMANCE_WORDS.split())
+ROMANCE = frozenset(_ROMANCE_WORDS.split())
 
 _SIDE_WORDS: dict[Side, str] = {
     "L": """L LT LEFT LI LKS LINKS LINKE LINKER LINKEN LINKES LINKERHAND LINKERVOET GAUCHE SINISTRA SINISTRO
@@ -180,7 +180,7 @@ def parts_in(texts: Iterable[str]) -> frozenset[str]:
 def _naming(text: str) -> list[str]:
     """The words of a text without those that mean something else in it."""
     words = _words(text)
-    romance = len(words) == 1 or bool(_ROMANCE & set(_WHOLE.findall(_plain(text))))
+    romance = len(words) == 1 or bool(ROMANCE & set(_WHOLE.findall(capitals(text))))
     return [word for word in words if romance or word not in _OF_OTHER_MEANING]
 
 
@@ -211,7 +211,7 @@ def _only(sides: frozenset[Side]) -> Side | None:
 
 def _sides_in(text: str) -> frozenset[Side]:
     """Every side that a text names."""
-    plain = _plain(text)
+    plain = capitals(text)
     words = {match[0] for match in _WHOLE.finditer(plain) if not _is_of_another_word(match)}
     found = {side for side, known in _SIDES.items() if words & known}
     found |= {side for word, side, beside in _BESIDE if word in words and words & beside}
@@ -245,12 +245,13 @@ def _texts(header: Dataset, keywords: Iterable[str]) -> list[str]:
 
 def _words(text: str) -> list[str]:
     """The words of a text: capitals without accents."""
-    return re.findall(r"[A-Z]+", _plain(text))
+    return re.findall(r"[A-Z]+", capitals(text))
 
 
-def _plain(text: str) -> str:
-    capitals = unicodedata.normalize("NFKD", text.casefold()).upper()
-    return "".join(letter for letter in capitals if not unicodedata.combining(letter))
+def capitals(text: str) -> str:
+    """A text in capitals without accents."""
+    letters = unicodedata.normalize("NFKD", text.casefold()).upper()
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 @cache

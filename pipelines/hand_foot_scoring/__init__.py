@@ -187,6 +187,7 @@ class HandFootScoring:
             The message says why.
         """
         from pipelines.hand_foot_scoring.films import shown
+        from pipelines.hand_foot_scoring.reading import MIN_LENGTH_PX
         from pipelines.hand_foot_scoring.scoring import Reason
 
         if not limbs:
@@ -198,7 +199,11 @@ class HandFootScoring:
         if all(chosen.reading.too_small for chosen in limbs):
             limb = max((chosen.reading.limb for chosen in limbs), key=lambda limb: limb.length)
             span = "fingertip to wrist" if limb.part == "hand" else "the tip of the great toe to the navicular"
-            raise UnsuitableInput(f"the {limb.part} is too small on the picture: {limb.length:.0f} pixels from {span}")
+            # rounded down: 379.8 pixels are not 380
+            raise UnsuitableInput(
+                f"the {limb.part} is too small on the picture: {int(limb.length)} pixels from {span},"
+                f" at least {MIN_LENGTH_PX:.0f} are needed"
+            )
         if all(chosen.reading.unlike for chosen in limbs):
             raise UnsuitableInput("too many joints look unlike the training data")
 

@@ -1,4 +1,4 @@
-"""The radiographs of a study: what their headers say of part and side, and what was read on their pixels."""
+"""The radiographs of a study: what their headers say of part, side and view, and what was read on their pixels."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ from dicom_sr.findings import ImageReference, LeftAside
 from dicom_sr.read.body_parts import LIMB, other_parts, parts_named, side_named
 from dicom_sr.read.pixels import Picture, frames
 from dicom_sr.read.slices import images_of, left_aside
+from dicom_sr.read.views import view_named
 from dicom_sr.series import Instance, Series, Study
+from dicom_sr.words import counted
 from pipelines.hand_foot_scoring.reading import LimbReading, Reader
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Reason, Scored
 from pipelines.hand_foot_scoring.sights import Sight
 from pipelines.hand_foot_scoring.sites import Part, Side
+from pipelines.records.dates import partial_date
 
 MODALITIES = ("DX", "CR", "RG")
 PART_OF: dict[str, Part] = {"hand": "hand", "wrist": "hand", "finger": "hand", "foot": "foot", "toe": "foot"}
 GROWN_YEARS = 16
 MIN_SIGHT = 0.6  # probability from which on a picture is said to show something
+READ_ON: Mapping[str, str] = {"hand": "posteroanterior", "foot": "dorsoplantar"}  # the views that the score is read on
+BORN_LATER = (
+    "The header's birth date lies after the date of the study: the patient's age is not known, and that the joints are"
+    " grown was told by the picture alone."
+)
 
 
 @dataclass(frozen=True)
@@ -36,27 +44,40 @@ class Header:
     side: Side | Literal[""]
     other_part: str  # what it says where that is neither hand nor foot
     age_years: float | None
+    view: Literal["lateral", "oblique", ""] = ""  # one that the score is not read on
+    born_later: bool = False  # the birth date lies after the date of the study
 
 
 def read_header(header: Dataset) -> Header:
-    """What a header says of part, side and age."""
+    """What a header says of part, side, view and age."""
     named = parts_named(header)
     parts = {PART_OF[part] for part in named if part in PART_OF}
     # where words name hand and foot, or what is neither beside one of them, the picture decides
     part = next(iter(parts)) if len(parts) == 1 and named - {LIMB} <= PART_OF.keys() else ""
-    return Header(part, side_named(header) or "", other_parts(header, PART_OF, of_study=False), _age(header))
+    age, born_later = _age(header)
+    view = view_named(header)
+    other = other_parts(header, PART_OF, of_study=False)
+    # frontal is not held against a picture: devices write PA where nobody chose
+    turned = view if view == "lateral" or view == "oblique" else ""
+    return Header(part, side_named(header) or "", other, age, turned, born_later)
 
 
-def _age(header: Dataset) -> float | None:
-    """Years, from PatientAge or the dates."""
+def _age(header: Dataset) -> tuple[float | None, bool]:
+    """Years, from PatientAge or completed ones from the dates; and whether the patient was born after the study."""
     age = re.fullmatch(r"(\d{1,3})([YMWD])", str(header.get("PatientAge") or "").strip().upper(), re.ASCII)
     if age:
-        return float(int(age[1]) / {"Y": 1.0, "M": 12.0, "W": 52.2, "D": 365.25}[age[2]])
-    # dates were written with points before DICOM 3
-    born, made = (str(header.get(keyword) or "").replace(".", "") for keyword in ("PatientBirthDate", "StudyDate"))
-    if len(born) >= 8 and len(made) >= 8 and born[:8].isdecimal() and made[:8].isdecimal():
-        return (int(made[:8]) - int(born[:8])) / 10000
-    return None
+        return int(age[1]) / {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}[age[2]], False
+    born = partial_date(str(header.get("PatientBirthDate") or ""))
+    names = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
+    dates = (partial_date(str(header.get(name) or "")) for name in names)
+    made = next((date for date in dates if date is not None and date.precision == "day"), None)
+    if born is None or made is None:
+        return None, False
+    if made.first < born.first:
+        return None, True
+    first, last = born.middle, made.first
+    years = last.year - first.year - ((last.month, last.day) < (first.month, first.day))
+    return float(max(years, 0)), False
 
 
 def refusal(header: Header) -> str | None:
@@ -64,7 +85,8 @@ def refusal(header: Header) -> str | None:
     if header.other_part:
         return f"the header says {header.other_part}, not a hand or a foot"
     if header.age_years is not None and header.age_years < GROWN_YEARS:
-        return f"the patient is {header.age_years:.0f} years old: the score is defined for grown joints"
+        age = counted(int(header.age_years), "year")
+        return f"the patient is {age} old: the score is defined for grown joints, here from {GROWN_YEARS} years on"
     return None
 
 
@@ -118,7 +140,17 @@ class Film:
                 f"the header says {names[self.header.side]}, the picture shows a {names[reading.limb.side]}"
                 f" {reading.limb.part}"
             )
-        return tuple(found)
+        return (*found, *self.view_contradictions(reading))
+
+    def view_contradictions(self, reading: LimbReading) -> tuple[str, ...]:
+        """Where they disagree about its view, in words: the header calls lateral or oblique what would be scored."""
+        if not self.header.view or reading.other_view:
+            return ()
+        article = "an" if self.header.view == "oblique" else "a"
+        part = reading.limb.part
+        return (
+            f"the header says {article} {self.header.view} view, the picture shows a {READ_ON[part]} view of a {part}",
+        )
 
 
 def read(study: Study, reader: Reader) -> tuple[tuple[Film, ...], tuple[LeftAside, ...]]:
@@ -192,9 +224,9 @@ class LimbFilm:
 
 
 def choose(films: Sequence[Film]) -> tuple[tuple[LimbFilm, ...], tuple[str, ...]]:
-    """For each limb the picture on which most cells could be read, and a remark for each other picture of it."""
+    """For each limb the picture on which most cells could be read; and remarks on other pictures of it, and on ages."""
     best: dict[tuple[Part, Side], LimbFilm] = {}
-    remarks = []
+    remarks = [BORN_LATER for film in films if film.header.born_later]
     for film in films:
         for reading in film.limbs:
             new = LimbFilm(film, reading, film.contradictions(reading))
@@ -224,8 +256,7 @@ def _sight_words(sight: Sight) -> str:
     if sight.confidence >= MIN_SIGHT and sight.part == "other":
         return "the picture shows neither a hand nor a foot, or only a part of one"
     if sight.confidence >= MIN_SIGHT and sight.view == "lateral":
-        read_on = "posteroanterior" if sight.part == "hand" else "dorsoplantar"
-        return f"the picture shows a lateral view of a {sight.part}: the score is read on {read_on} views"
+        return f"the picture shows a lateral view of a {sight.part}: the score is read on {READ_ON[sight.part]} views"
     return "no hand and no foot was found that can be scored"
 
 

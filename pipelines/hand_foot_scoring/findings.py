@@ -57,7 +57,6 @@ def findings(
     for chosen in limbs:
         for site in film_sites(chosen):
             _sort_in(site, readings, progress, found, missing)
-    # a sum over nothing would read as a score of zero
     summed = [c for c in limbs if any(isinstance(readings.get(cell), Scored) for cell in cells_of([c]))]
     found += [_limb_sum(chosen, readings, correlation) for chosen in summed]
     if summed:
@@ -122,7 +121,8 @@ def not_evaluable(site: FilmSite, readings: Mapping[Cell, Reading]) -> NotEvalua
     """The remark on a site that was not scored: why not."""
     chosen = site.chosen
     if chosen.contradictions:
-        why, sentence = "WHY-LATERALITY", "; ".join(chosen.contradictions)
+        view_alone = chosen.contradictions == chosen.film.view_contradictions(chosen.reading)
+        why, sentence = "WHY-OVERLAP" if view_alone else "WHY-LATERALITY", "; ".join(chosen.contradictions)
     else:
         reading = readings.get(site.cells[0])
         reason = reading.reason if isinstance(reading, NotScored) else Reason.NO_IMAGE
@@ -176,6 +176,11 @@ def _number(name: Code, value: Total) -> Measurement:
     )
 
 
+def _numbers(*sums_: tuple[Code, Total]) -> tuple[Measurement, ...]:
+    """Those sums of which something was scored: one over nothing would read as a score of zero."""
+    return tuple(_number(name, value) for name, value in sums_ if value.scored)
+
+
 def _limb_sum(chosen: LimbFilm, readings: Mapping[Cell, Reading], correlation: float) -> Finding:
     limb, side = chosen.key
     erosion, narrowing, both = sums(cells_of([chosen]), readings, correlation)
@@ -184,7 +189,7 @@ def _limb_sum(chosen: LimbFilm, readings: Mapping[Cell, Reading], correlation: f
         codes.SVH_SUM,
         Site(codes.HAND if limb == "hand" else codes.FOOT, side),
         _whole(chosen),
-        (_number(codes.SVH_ERO_LIMB, erosion), _number(codes.SVH_JSN_LIMB, narrowing)),
+        _numbers((codes.SVH_ERO_LIMB, erosion), (codes.SVH_JSN_LIMB, narrowing)),
         (_completeness(both),),
     )
 
@@ -202,9 +207,7 @@ def _completeness(value: Total) -> Evaluation:
 def _all_sum(limbs: Sequence[LimbFilm], readings: Mapping[Cell, Reading], correlation: float) -> Finding:
     erosion, narrowing, both = sums(cells_of(limbs), readings, correlation)
     numbers = [
-        _number(codes.SVH_TOTAL, both),
-        _number(codes.SVH_ERO_TOTAL, erosion),
-        _number(codes.SVH_JSN_TOTAL, narrowing),
+        *_numbers((codes.SVH_TOTAL, both), (codes.SVH_ERO_TOTAL, erosion), (codes.SVH_JSN_TOTAL, narrowing)),
         Measurement(codes.SVH_ASSESSED, float(both.scored), codes.NO_UNITS),
     ]
     if both.prorated is not None and not both.complete:
@@ -224,9 +227,9 @@ def _all_sum(limbs: Sequence[LimbFilm], readings: Mapping[Cell, Reading], correl
 
 def change(progress: Progression, chosen: LimbFilm) -> Finding:
     """The change of the totals since the prior reading, as a finding on the picture of one limb."""
+    names = {"erosion": codes.SVH_ERO_DELTA, "narrowing": codes.SVH_JSN_DELTA}
     by_kind = {
-        kind: sum(c.difference for cell, c in progress.cells.items() if cell.kind == kind)
-        for kind in ("erosion", "narrowing")
+        name: [c.difference for cell, c in progress.cells.items() if cell.kind == kind] for kind, name in names.items()
     }
     unit = codes.NO_UNITS
     verdict = codes.SVH_CHANGED if progress.beyond_error else codes.SVH_STABLE
@@ -237,8 +240,7 @@ def change(progress: Progression, chosen: LimbFilm) -> Finding:
         _whole(chosen),
         (
             Measurement(codes.SVH_DELTA, round(progress.total.difference, 1), unit),
-            Measurement(codes.SVH_ERO_DELTA, round(by_kind["erosion"], 1), unit),
-            Measurement(codes.SVH_JSN_DELTA, round(by_kind["narrowing"], 1), unit),
+            *(Measurement(name, round(sum(each), 1), unit) for name, each in by_kind.items() if each),
         ),
         (Evaluation(codes.SVH_SDD, verdict),),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, GrayscaleSoftcopyPresentationStateStorage
 
 from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import ImageReference
 from dicom_sr.series import read_studies
-from pipelines.hand_foot_scoring import films
+from pipelines.hand_foot_scoring import films, findings, pages
+from pipelines.hand_foot_scoring.example import _MadeUpReader
 from pipelines.hand_foot_scoring.reading import PictureReading
 from pipelines.hand_foot_scoring.sights import Sight
+from pipelines.hand_foot_scoring.sites import Part, Side
 from tests.factories import radiograph_study
 
 
@@ -194,3 +198,105 @@ def test_that_a_film_cannot_be_read_is_said_once(tmp_path: Path) -> None:
     (study,) = read_studies(two_films(tmp_path))
     _, (aside,) = films.read(study, Damaged())  # type: ignore[arg-type]
     assert aside.reason == "a film that cannot be read: its file is damaged or cut off"
+
+
+@pytest.mark.parametrize(
+    ("born", "made", "years"),
+    [
+        ("20101123", "20261122", 15),
+        ("20101122", "20261122", 16),
+        ("20080229", "20240228", 15),
+        ("20080229", "20240229", 16),
+        ("20080229", "20250228", 16),
+        ("20261122", "20261122", 0),
+        ("201103", "20261122", 15),  # the day is not known
+        ("00000000", "20261122", None),
+        ("20261322", "20261122", None),
+        ("20110601", "00000000", None),
+        ("", "20261122", None),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_years_are_completed_ones_and_what_is_no_date_gives_none(born: str, made: str, years: int | None) -> None:
+    header = film(PatientBirthDate=born, StudyDate=made)
+    assert header.age_years == years
+    assert not header.born_later
+    assert (films.refusal(header) is None) == (years is None or years >= 16)
+
+
+def test_another_date_stands_in_for_that_of_the_study() -> None:
+    assert film(PatientBirthDate="20110601", StudyDate="", AcquisitionDate="20261122").age_years == 15
+
+
+@pytest.mark.parametrize(("age", "said"), [("015Y", "15 years"), ("191M", "15 years"), ("001Y", "1 year")])
+def test_a_child_is_never_said_to_be_as_old_as_the_score_asks_for(age: str, said: str) -> None:
+    assert films.refusal(film(PatientAge=age)) == (
+        f"the patient is {said} old: the score is defined for grown joints, here from 16 years on"
+    )
+    assert films.refusal(film(PatientBirthDate="20110401", StudyDate="20261122")) == (
+        "the patient is 15 years old: the score is defined for grown joints, here from 16 years on"
+    )
+
+
+def made_up(part: Part, side: Side, header: films.Header, view_confidence: float = 1.0) -> films.Film:
+    """A film of a limb that no network has seen."""
+    read = _MadeUpReader([(part, side)], 1.0).read(np.zeros((300, 240), np.float32))
+    (limb,) = read.limbs
+    limb = replace(limb, limb=replace(limb.limb, view_confidence=view_confidence))
+    return films.Film(ImageReference("1.2"), np.zeros((300, 240), np.float32), None, header, (limb,), read.sight)
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ({"ViewPosition": "LL"}, "the header says a lateral view, the picture shows a posteroanterior view of a hand"),
+        (
+            {"SeriesDescription": "Hand schräg"},
+            "the header says an oblique view, the picture shows a posteroanterior view of a hand",
+        ),
+        ({"ViewPosition": "PA"}, None),
+        ({"ViewPosition": "AP", "SeriesDescription": "Hand lateral"}, None),
+        ({"SeriesDescription": "Hand pa/lat"}, None),
+    ],
+)
+def test_a_limb_whose_header_says_another_view_is_not_counted(texts: dict[str, str], said: str | None) -> None:
+    limbs, _ = films.choose([made_up("hand", "L", film(**texts))])
+    assert limbs[0].contradictions == ((said,) if said else ())
+    assert bool(films.readings(limbs)) == (said is None)
+    flags = [flag.reason for flag in pages.flags(limbs, None)]
+    assert flags == ([said[0].upper() + said[1:] + "."] if said else [])
+    (missing, *_) = findings.findings(limbs, films.readings(limbs), 0.1)[1]
+    if said:
+        assert missing.reason.value == "WHY-OVERLAP"
+
+
+def test_a_view_in_doubt_on_the_picture_stays_the_reason() -> None:
+    limbs, _ = films.choose([made_up("foot", "R", film(ViewPosition="LL"), view_confidence=0.5)])
+    assert limbs[0].reading.other_view
+    assert limbs[0].contradictions == ()
+
+
+def test_a_film_that_its_header_calls_lateral_gives_way_to_another_of_the_limb() -> None:
+    lateral, other = (made_up("hand", "L", film(ViewPosition=view)) for view in ("LAT", "PA"))
+    for order in ([lateral, other], [other, lateral]):
+        (chosen,), _ = films.choose(order)
+        assert chosen.film is other
+
+
+def test_a_birth_after_the_study_leaves_the_age_open_and_is_remarked() -> None:
+    header = film(PatientBirthDate="20300101", StudyDate="20261122", PatientName="Secret^Name", PatientID="4711")
+    assert header.age_years is None
+    assert films.refusal(header) is None
+    _, remarks = films.choose([made_up("hand", "L", header)])
+    assert remarks == (films.BORN_LATER,)
+
+
+def test_no_message_names_the_patient() -> None:
+    who = {"PatientName": "Secret^Name", "PatientID": "4711"}
+    for texts in ({"ViewPosition": "LL"}, {"Laterality": "R"}, {"BodyPartExamined": "FOOT"}, {"PatientAge": "009Y"}):
+        header = film(**who, **texts)
+        (limb,), remarks = films.choose([made_up("hand", "L", header)])
+        told = " ".join([*remarks, *limb.contradictions, films.refusal(header) or ""])
+        assert told
+        assert "Secret" not in told
+        assert "4711" not in told

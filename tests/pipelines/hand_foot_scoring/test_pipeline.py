@@ -291,7 +291,7 @@ def test_a_limb_that_is_too_small_is_refused(pipeline: HandFootScoring, tmp_path
     made = film_of("hand", "L", 67)
     small = replace(made, image=np.ascontiguousarray(made.image[::4, ::4]), pixel_mm=made.pixel_mm * 4)
     study = write(tmp_path, [("hand", "L", small)])
-    with pytest.raises(UnsuitableInput, match="too small"):
+    with pytest.raises(UnsuitableInput, match=r"too small on the picture: \d+ pixels .*, at least 380 are needed$"):
         pipeline.run(study)
 
 
