@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from dicom_sr.words import counted
 from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES, cells_of
 from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.findings import sums
-from pipelines.hand_foot_scoring.scoring import SMALLEST_DETECTABLE_DIFFERENCE, Cell, Progression, Reading, Scored, sens
+from pipelines.hand_foot_scoring.scoring import (
+    SMALLEST_DETECTABLE_DIFFERENCE,
+    Cell,
+    NotScored,
+    Progression,
+    Reading,
+    Scored,
+    Total,
+    sens,
+)
 
 
 def conclusion(
@@ -27,19 +38,17 @@ def conclusion(
         Change since the prior reading; None without one.
     """
     cells = cells_of(limbs)
-    disagree = [
-        f"{text[0].upper()}{text[1:]}: this limb was not counted." for chosen in limbs for text in chosen.contradictions
-    ]
+    disagree = [line for chosen in limbs for line in not_counted(chosen)]
     if not any(isinstance(readings.get(cell), Scored) for cell in cells):
-        return ("No joint could be scored.", *disagree)
+        return ("No joint could be scored.", *disagree, *_reasons(cells, readings))
     erosion, narrowing, both = sums(cells, readings, correlation)
     shown = ", ".join(f"{SIDE_NAMES[c.key[1]]} {c.key[0]}" for c in limbs if not c.contradictions)
-    damaged, counted = sens(readings, cells)
+    damaged, scored = sens(readings, cells)
     lines = [
         f"Sharp/van der Heijde score of {shown}: {both.raw:.0f} of {both.maximum}"
-        f" (erosion {erosion.raw:.0f}, narrowing {narrowing.raw:.0f}); 90 % interval"
+        f" (erosion {_sum(erosion)}, narrowing {_sum(narrowing)}); 90 % interval"
         f" {both.interval[0]:.0f} to {both.interval[1]:.0f}.",
-        f"SENS {damaged} of {counted} scored cells.",
+        f"SENS {damaged} of {scored} scored cells.",
     ]
     if not both.complete:
         prorated = "" if both.prorated is None else f"; prorated {both.prorated:.0f}"
@@ -53,8 +62,26 @@ def conclusion(
     return tuple(lines)
 
 
+def not_counted(chosen: LimbFilm) -> tuple[str, ...]:
+    """Why a limb was not counted whose header and picture disagree; nothing of another."""
+    return tuple(f"{text[0].upper()}{text[1:]}: this limb was not counted." for text in chosen.contradictions)
+
+
+def _sum(part: Total) -> str:
+    """A sum in words: one over nothing would read as a score of zero."""
+    return f"{part.raw:.0f}" if part.scored else "not scored"
+
+
+def _reasons(cells: Sequence[Cell], readings: Mapping[Cell, Reading]) -> list[str]:
+    """Why cells were not scored, the commonest reason first."""
+    reasons = Counter(r.reason.value for cell in cells if isinstance(r := readings.get(cell), NotScored))
+    return [f"{counted(number, 'cell')}: {reason}." for reason, number in reasons.most_common()]
+
+
 def change_lines(progress: Progression) -> list[str]:
     """Sentences on how the joints changed since the prior reading."""
+    if not progress.cells:
+        return ["Change since the prior reading: none can be given, no cell was scored both times."]
     verdict = "more" if progress.beyond_error else "not more"
     lines = [
         f"Change since the prior reading: {progress.total.difference:+.1f} over {len(progress.cells)} cells scored both"

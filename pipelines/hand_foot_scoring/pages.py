@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dicom_sr.findings import Flag, Heatmap, ImagePanel, Mark, Page, Panel, TablePanel
 from pipelines.hand_foot_scoring import codes
+from pipelines.hand_foot_scoring.conclusion import not_counted
 from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES, FilmSite, cells_of, film_sites, label
 from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.findings import not_evaluable, sums
@@ -76,10 +77,16 @@ def pages(
         Change since the prior reading; None without one.
     """
     pictures = [
-        Page(f"{title}: {_name(chosen)}", (_picture(chosen, readings),), 1, tuple(lines[:1])) for chosen in limbs
+        Page(f"{title}: {_name(chosen)}", (_picture(chosen, readings),), 1, _first_lines(chosen, lines))
+        for chosen in limbs
     ]
     scores = tuple(_table(chosen, readings, correlation, progress) for chosen in limbs)
     return (*pictures, Page(f"{title}: scores", scores, min(2, len(scores)), tuple(lines)))
+
+
+def _first_lines(chosen: LimbFilm, lines: Sequence[str]) -> tuple[str, ...]:
+    """What stands below the picture of a limb: the total, of which one that was not counted is no part."""
+    return not_counted(chosen) or tuple(lines[:1])
 
 
 def _name(chosen: LimbFilm) -> str:
@@ -127,7 +134,7 @@ def _table(
         rows.append((site.name, texts["erosion"], texts["narrowing"]))
     erosion, narrowing, both = sums(cells_of([chosen]), readings, correlation)
     if both.scored:
-        rows.append(("sum", f"{erosion.raw:.1f}", f"{narrowing.raw:.1f}"))
+        rows.append(("sum", *(f"{part.raw:.1f}" if part.scored else "n/e" for part in (erosion, narrowing))))
     caption = " ".join(f"n/e {', '.join(names)}: {sentence}" for sentence, names in remarks.items())
     meaning = "Expected grade ± standard deviation" + (" (change since the prior)." if changes else ".")
     return TablePanel(_name(chosen).capitalize(), tuple(rows), f"{meaning} {caption}".strip())

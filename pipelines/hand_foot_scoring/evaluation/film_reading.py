@@ -35,6 +35,7 @@ class FilmReading:
     cells: Mapping[Cell, Reading] = field(default_factory=dict)  # of its limbs; none of a picture that is refused
     remarks: tuple[str, ...] = ()
     sop_instance_uid: str = ""  # of a DICOM file
+    unreadable: bool = False  # it is no picture, or a damaged one
 
     def without_pixels(self) -> FilmReading:
         """The same without the picture, of which a thousand would not fit into memory."""
@@ -60,7 +61,7 @@ class FilmReading:
 
     @property
     def total(self) -> float:
-        """Sum of the expected grades."""
+        """Sum of the expected grades; it is shown only where something was scored."""
         return sum(reading.expected for reading in self.cells.values() if isinstance(reading, Scored))
 
     @property
@@ -72,6 +73,20 @@ class FilmReading:
     def reasons(self) -> Mapping[str, int]:
         """Why cells have no grade, with the number of each reason."""
         return Counter(r.reason.value for r in self.cells.values() if isinstance(r, NotScored))
+
+    @property
+    def contradictions(self) -> tuple[str, ...]:
+        """Where picture and header disagree, in words: limbs that were not counted."""
+        return tuple(dict.fromkeys(text for limb in self.limbs for text in limb.contradictions))
+
+    @property
+    def result(self) -> str:
+        """The total in words, or that nothing was scored and why: a sum over nothing would read as a score of zero."""
+        if self.scored:
+            maximum = sum(cell.maximum for cell in self.cells)
+            return f"total {self.total:.1f} of {maximum}, {self.scored} of {len(self.cells)} cells scored"
+        counts = tuple(f"{count} x {reason}" for reason, count in self.reasons.items())
+        return f"nothing was scored: {self.refusal or '; '.join((*self.contradictions, *counts))}"
 
     @property
     def shown(self) -> str:
@@ -107,7 +122,7 @@ def read_file(path: Path, reader: Reader, pooling: Pooling) -> FilmReading:
             return FilmReading(path, None, (), why_not, sop_instance_uid=uid)
         array = grey(path)
     except (UnreadableData, UnsuitableInput) as error:
-        return FilmReading(path, None, (), str(error).removeprefix(f"{path}: "))
+        return FilmReading(path, None, (), str(error).removeprefix(f"{path}: "), unreadable=True)
     film = films.read_picture(ImageReference(path.name), array, None, header, reader)
     limbs, remarks = films.choose([film])
     try:

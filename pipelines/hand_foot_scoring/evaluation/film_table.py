@@ -33,11 +33,16 @@ def row(one: FilmReading, folder: Path) -> tuple[str, ...]:
         one.path.relative_to(folder).as_posix() if one.path.is_relative_to(folder) else one.path.name,
         one.size,
         one.shown if one.film is not None else "",
-        f"{one.total:.1f} of {maximum}" if one.cells else "",
+        f"{one.total:.1f} of {maximum}" if one.scored else "",
         f"{one.scored} of {len(one.cells)}" if one.cells else "",
         reasons,
-        "; ".join(text for text in (one.refusal, *one.remarks) if text),
+        "; ".join(text for text in (one.refusal or _why_nothing(one), *one.remarks) if text),
     )
+
+
+def _why_nothing(one: FilmReading) -> str:
+    """Which limbs were not counted and why, or that nothing was scored."""
+    return "; ".join(one.contradictions) if one.scored else one.result
 
 
 class FilmsReport:

@@ -145,7 +145,9 @@ def _every_film(report: Report, films: Sequence[ReadFilm]) -> None:
     rows = []
     for one in films:
         pairs = list(one.pairs)
-        read, reference = sum(r.expected for _, r, _ in pairs), sum(grade for _, _, grade in pairs)
+        # a sum over nothing would read as a score of zero
+        read = sum(r.expected for _, r, _ in pairs) if pairs else None
+        reference = sum(grade for _, _, grade in pairs) if pairs else None
         name = one.film.picture.name
         limb = f"{one.film.side} {one.film.part}"
         rows.append((name, one.film.patient, limb, len(one.film.grades), len(pairs), read, reference, one.why_not))

@@ -157,10 +157,10 @@ def evaluate_marked(options: argparse.Namespace, console: Console) -> dict[str, 
             row["use"],
             row["finding"],
             f"{row['length']:.0f}",
-            f"{row['total']:.1f}",
+            f"{row['total']:.1f}" if row["graded"] else "-",  # a sum over nothing would read as a score of zero
             f"{row['graded']} of {row['cells']}",
             str(row["unlike"]),
-            f"{row['highest']:.1f} {row['highest_cell']}",
+            f"{row['highest']:.1f} {row['highest_cell']}" if row["graded"] else "-",
         )
     console.print(table)
     return {"pictures": rows}

@@ -89,7 +89,7 @@ def evaluate_films(options: argparse.Namespace, console: Console) -> dict[str, A
     Raises
     ------
     UnreadableData
-        If there is no picture in the folder.
+        If there is no picture in the folder, or none that can be read.
     """
     paths = films_in(options.data)
     if not paths:
@@ -100,14 +100,21 @@ def evaluate_films(options: argparse.Namespace, console: Console) -> dict[str, A
         earlier = {} if options.reports is None else reported(options.reports)
         report = FilmsReport(options.report, options.data, _trained_on(options.bundle), earlier)
     rows = []
+    unreadable = 0
     for path in paths:
         one = read_file(path, reader, options.pooling)
         rows.append(film_row(one, options.data))
         console.print(": ".join((rows[-1][0], _line(one))), markup=False, highlight=False, soft_wrap=True)
+        unreadable += one.unreadable
         if report is not None:
             report.add(one)
     if report is not None:
         console.print(f"report: {report.write()}", markup=False, highlight=False, soft_wrap=True)
+    if unreadable:
+        told = f"{options.data}: {unreadable} of {counted(len(paths), 'file')} cannot be read"
+        if unreadable == len(paths):
+            raise UnreadableData(f"{told}: see above")
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     return {"films": [dict(zip(HEADING, row, strict=True)) for row in rows]}
 
 
@@ -116,7 +123,7 @@ def _line(one: FilmReading) -> str:
     if one.refusal:
         return f"taken for {one.shown}; {one.refusal}" if one.limbs else one.refusal
     missing = "".join(f"; {count} x {reason}" for reason, count in one.reasons.items())
-    return f"{one.shown}, total {one.total:.1f}, {one.scored} of {len(one.cells)} cells scored{missing}"
+    return f"{one.shown}, {one.result}{missing if one.scored else ''}"
 
 
 def _trained_on(bundle: Path) -> str:

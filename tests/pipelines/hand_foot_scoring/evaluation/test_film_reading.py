@@ -10,13 +10,16 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageOps
 
+from dicom_sr.phantoms import Person, study_header, write_radiograph
 from pipelines.hand_foot_scoring import films, weights
 from pipelines.hand_foot_scoring.calibration import DEFAULT_POOLING
 from pipelines.hand_foot_scoring.evaluation import pictures
 from pipelines.hand_foot_scoring.evaluation.film_reading import read_file
+from pipelines.hand_foot_scoring.evaluation.film_table import HEADING, row
 from pipelines.hand_foot_scoring.film_sites import FilmSite
 from pipelines.hand_foot_scoring.reading import Reader, pooled
-from pipelines.hand_foot_scoring.scoring import Cell, Reading, Scored
+from pipelines.hand_foot_scoring.scoring import Cell, Kind, NotScored, Reading, Reason, Scored
+from pipelines.hand_foot_scoring.simulation import sample
 from pipelines.hand_foot_scoring.simulation.sample import film_of
 
 
@@ -116,3 +119,30 @@ def test_a_picture_that_is_refused_has_no_cells(reader: Reader, tmp_path: Path) 
     assert "growth plates" in child.refusal
     assert not child.cells
     assert child.limbs, "what it was taken for is said"
+
+
+@pytest.mark.parametrize(("share", "whole"), [(0.1, True), (0.12, False), (0.14, False)])
+def test_a_joint_of_whose_bones_a_part_lies_outside_of_the_picture_is_not_graded(
+    reader: Reader, shared_data: Path, tmp_path: Path, share: float, whole: bool
+) -> None:
+    with Pillow.open(shared_data / "xray" / "limbs-adult-commons" / "haggstrom_foot_dp.jpg") as image:
+        image.crop((round(share * image.width), 0, image.width, image.height)).save(tmp_path / "cropped.png")
+    one = read_file(tmp_path / "cropped.png", reader, DEFAULT_POOLING)
+    kinds: tuple[Kind, ...] = ("erosion", "narrowing")
+    for kind in kinds:
+        reading = one.cells[Cell("R", "foot", "MTP1", kind)]
+        assert isinstance(reading, Scored) if whole else reading == NotScored(Reason.CROPPED)
+        assert isinstance(one.cells[Cell("R", "foot", "MTP3", kind)], Scored)
+
+
+def test_where_nothing_was_scored_no_total_is_shown(reader: Reader, tmp_path: Path) -> None:
+    made = film_of("hand", "R", 61)
+    header = study_header(Person(), "one", "SIMULATED")
+    path = write_radiograph(tmp_path, header, sample.stored(made), "HAND", "L", 1, made.pixel_mm)
+    one = read_file(path, reader, "alone")
+    assert one.limbs
+    assert not one.cells
+    assert one.result == "nothing was scored: the header says left, the picture shows a right hand"
+    found = dict(zip(HEADING, row(one, tmp_path), strict=True))
+    assert (found["total"], found["cells scored"]) == ("", "")
+    assert found["refused or remarked"] == one.result
