@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -26,13 +27,15 @@ from dicom_sr.findings import ImagePanel, Mark
 from pipelines.hand_foot_scoring.crops import CROP, crop_window
 from pipelines.hand_foot_scoring.evaluation.film_reading import FilmReading
 from pipelines.hand_foot_scoring.evaluation.graded import ReadFilm
-from pipelines.hand_foot_scoring.film_sites import film_sites, label
+from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES, film_sites, label
 from pipelines.hand_foot_scoring.films import Film, LimbFilm
 from pipelines.hand_foot_scoring.scoring import Cell, Reading, Scored, certain
 from pipelines.hand_foot_scoring.training.graded_crops import place
 from pipelines.hand_foot_scoring.windows import Pyramid
 
 TILE = (720, 760)  # of one film with its labels, pixels
+LIMB_HEIGHT = 330  # the least of one of several limbs on a film: half of its labels fit beside it
+MARGIN = 0.2  # of a limb's length: what is shown round the sites of one of several
 COLUMNS, ROWS = 3, 3  # of a sheet
 GAP = 12
 
@@ -40,7 +43,7 @@ GAP = 12
 def film_picture(
     film: Film, limbs: Sequence[tuple[LimbFilm, Mapping[Cell, Reading]]], size: tuple[int, int]
 ) -> Image.Image:
-    """A film with a square and a label at every site of its limbs.
+    """A film with a square and a label at every site of its limbs; several limbs each by itself, below each other.
 
     Parameters
     ----------
@@ -49,13 +52,45 @@ def film_picture(
     limbs
         Each limb with the readings of its cells; a site without any is dashed.
     size
-        Room for the picture with its labels, pixels.
+        Room for the picture with its labels, pixels; several limbs may take more of its height.
     """
-    marks = tuple(_mark(limb, site.name, readings) for limb, readings in limbs for site in film_sites(limb))
+    if len(limbs) < 2:
+        marks = tuple(_mark(limb, site.name, readings) for limb, readings in limbs for site in film_sites(limb))
+        return _drawn(film, marks, size, "".join(limb.key[1] for limb, _ in limbs))
+    height = max(size[1] // len(limbs), LIMB_HEIGHT)
+    parts = [_limb_picture(film, limb, readings, (size[0], height)) for limb, readings in limbs]
+    whole = blank(max(part.width for part in parts), sum(part.height for part in parts) + GAP * (len(parts) - 1), CARD)
+    y = 0
+    for part in parts:
+        whole.paste(part, ((whole.width - part.width) // 2, y))
+        y += part.height + GAP
+    return whole
+
+
+def _limb_picture(film: Film, limb: LimbFilm, readings: Mapping[Cell, Reading], size: tuple[int, int]) -> Image.Image:
+    """One of several limbs on a film with its name, sides of the film cut off that are far from it."""
+    left, top, right, bottom = limb.reading.limb.box
+    margin = MARGIN * limb.reading.limb.length
+    height, width = film.array.shape
+    first = np.floor(np.clip([left - margin, top - margin], 0, None)).astype(int)
+    last = np.ceil(np.clip([right + margin, bottom + margin], 1, [width, height])).astype(int)
+    near = replace(film, array=film.array[first[1] : last[1], first[0] : last[0]])
+    marks = (_mark(limb, site.name, readings) for site in film_sites(limb))
+    moved = tuple(replace(mark, outline=np.asarray(mark.outline, np.float64) - first) for mark in marks)
+    part, side = limb.key
+    line = line_height(SMALL)
+    picture = _drawn(near, moved, (size[0], size[1] - line), side)
+    named = blank(size[0], picture.height + line, CARD)
+    ImageDraw.Draw(named).text((0, 0), f"{SIDE_NAMES[side]} {part}", TEXT, font(SMALL, True))
+    named.paste(picture, ((size[0] - picture.width) // 2, line))
+    return named
+
+
+def _drawn(film: Film, marks: tuple[Mark, ...], size: tuple[int, int], laterality: str) -> Image.Image:
     array = film.array
     low, high = np.quantile(array[::4, ::4], (0.005, 0.998))
-    panel = ImagePanel("", array, (float(low), float(max(high, low + 1e-6))), marks=marks)
-    return draw_picture(panel, size[0], size[1], 0)
+    window = (float(low), float(max(high, low + 1e-6)))
+    return draw_picture(ImagePanel("", array, window, marks=marks, laterality=laterality), size[0], size[1], 0)
 
 
 def _mark(limb: LimbFilm, name: str, readings: Mapping[Cell, Reading]) -> Mark:
@@ -101,10 +136,11 @@ def film_tile(one: FilmReading) -> Image.Image:
     lines.append((f"taken for {one.shown}", MUTED))
     if one.refusal:
         lines.append((f"refused: {one.refusal}", WARNING))
+    elif not one.scored:
+        lines.append((one.result, WARNING))
     else:
-        cells = len(one.cells)
-        maximum = sum(cell.maximum for cell in one.cells)
-        lines.append((f"total {one.total:.1f} of {maximum}, {one.scored} of {cells} cells", ACCENT))
+        lines.append((one.result, ACCENT))
+        lines += [(f"{text}: not counted", WARNING) for text in one.contradictions]
         lines += [(f"{count} x {reason}", MUTED) for reason, count in one.reasons.items()]
     shown = [(limb, one.cells) for limb in one.limbs]
     return _card(film_picture(one.film, shown, (TILE[0] - 2 * GAP, TILE[1])), lines)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from dicom_sr.capture.drawing import SMALL, line_height
+from dicom_sr.capture.picture import draw_picture
+from dicom_sr.findings import ImagePanel
 from pipelines.hand_foot_scoring import weights
 from pipelines.hand_foot_scoring.evaluation import graded, pictures
+from pipelines.hand_foot_scoring.evaluation.film_reading import FilmReading, read_file
 from pipelines.hand_foot_scoring.evaluation.graded import ReadFilm
 from pipelines.hand_foot_scoring.reading import Reader
+from pipelines.hand_foot_scoring.simulation.sample import film_of
 from tests.pipelines.hand_foot_scoring.graded_data import own_films
 
 
@@ -51,3 +58,36 @@ def test_tiles_of_different_heights_lie_in_rows() -> None:
     tiles = [Image.new("RGB", (50, height), (255, 0, 0)) for height in (10, 30, 20)]
     sheet = pictures.sheet(tiles, 2)
     assert sheet.size == (2 * 50 + 3 * pictures.GAP, 30 + 20 + 3 * pictures.GAP)
+
+
+def two_hands(folder: Path) -> FilmReading:
+    """Two hands beside each other on one film, read."""
+    halves = [np.asarray(np.clip(film_of("hand", side, 3, severity=0.6).image * 200, 0, 255)) for side in ("R", "L")]
+    Image.fromarray(np.hstack(halves).astype(np.uint8)).save(folder / "hands.png")
+    return read_file(folder / "hands.png", Reader(weights.load()), "alone")
+
+
+def test_several_limbs_on_a_film_are_shown_each_by_itself_with_its_name(
+    networks: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[ImagePanel] = []
+    draw = draw_picture
+
+    def kept(panel: ImagePanel, width: int, height: int, bar: int) -> Image.Image:
+        drawn.append(panel)
+        picture = draw(panel, width, height, bar)
+        assert len(panel.marks) / 2 * line_height(SMALL) <= picture.height, "labels would lie over each other"
+        return picture
+
+    monkeypatch.setattr(pictures, "draw_picture", kept)
+    one = two_hands(tmp_path)
+    tile = pictures.film_tile(one)
+    assert [panel.laterality for panel in drawn] == ["R", "L"]
+    assert [len(panel.marks) for panel in drawn] == [22, 22]
+    assert one.film is not None
+    for panel in drawn:
+        assert panel.image.shape[1] < one.film.array.shape[1], "the other hand is cut off"
+        corners = np.concatenate([mark.outline for mark in panel.marks])
+        assert (corners >= 0).all()
+        assert (corners <= [panel.image.shape[1], panel.image.shape[0]]).all()
+    assert tile.width == pictures.TILE[0]
