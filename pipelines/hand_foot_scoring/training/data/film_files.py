@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from dicom_sr.errors import UnsuitableInput
+from dicom_sr.errors import UNREADABLE, UnsuitableInput
 from dicom_sr.read.pixels import frames
 from dicom_sr.series import Instance
 
@@ -19,6 +20,7 @@ METAIMAGE = (".mha", ".mhd")
 DICOM = (".dcm", ".dicom", ".ima", "")  # files of an export often have no ending
 ENDINGS = (*PICTURES, *METAIMAGE, *DICOM)
 _MAGIC = b"DICM"  # after the preamble of 128 bytes, PS3.10 7.1
+_FIRST_GROUPS = (b"\x02\0", b"\x08\0", b"\0\x08")  # of a file meta group and of data sets in either byte order
 
 
 class UnreadableData(ValueError):
@@ -79,9 +81,19 @@ def _may_be_a_film(path: Path) -> bool:
     ending = path.suffix.lower()
     if ending in PICTURES or ending in METAIMAGE:
         return True
-    return ending in DICOM[:-1] or _has_preamble(path)
+    return ending in DICOM[:-1] or _is_dicom(path)
 
 
-def _has_preamble(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == _MAGIC
+def _is_dicom(path: Path) -> bool:
+    """Whether a file says that it is DICOM, or, without preamble, begins as a data set and names its SOP class."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(132)
+    except OSError:  # it is named among those that cannot be read
+        return True
+    if head[128:] == _MAGIC or not head.startswith((_MAGIC, *_FIRST_GROUPS)):
+        return head[128:] == _MAGIC
+    try:
+        return bool(pydicom.dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True, force=True))
+    except UNREADABLE:
+        return False

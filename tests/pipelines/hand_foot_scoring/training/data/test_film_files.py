@@ -53,3 +53,22 @@ def test_films_are_looked_for_below_a_folder_and_tables_are_none(tmp_path: Path)
     for name in ("b.PNG", "films.csv", "study/1", "study/2.dcm", ".hidden.png", "notes"):
         (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM" if name == "study/1" else b"")
     assert [path.name for path in films_in(tmp_path)] == ["b.PNG", "1", "2.dcm"]
+
+
+def test_a_dicom_film_without_preamble_is_found_by_what_it_begins_with(tmp_path: Path) -> None:
+    ds = pydicom.Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID, ds.Modality = "1.2.840.10008.5.1.4.1.1.1", "1.2.3", "CR"
+    ds.Rows, ds.Columns, ds.BitsAllocated, ds.BitsStored, ds.HighBit = 3, 4, 16, 16, 15
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, "MONOCHROME2", 0
+    ds.PixelData = PICTURE.tobytes()
+    pydicom.dcmwrite(tmp_path / "bare", ds, implicit_vr=True, little_endian=True)
+    pydicom.dcmwrite(tmp_path / "CR.1", ds, implicit_vr=False, little_endian=False)
+    (tmp_path / "text.json").write_bytes(b'{"a": 1}')
+    (tmp_path / "noise").write_bytes(b"\x08\0" + bytes(range(256)))
+    assert [path.name for path in films_in(tmp_path)] == ["CR.1", "bare"]
+    assert np.array_equal(grey(tmp_path / "bare"), PICTURE)
+
+
+def test_a_real_film_without_preamble_is_found(shared_data: Path) -> None:
+    folder = shared_data / "xray" / "other-body-part"
+    assert "CR-MONO1-10-chest" in [path.name for path in films_in(folder)]
