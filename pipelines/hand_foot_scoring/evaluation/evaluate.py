@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,21 +22,24 @@ from pipelines.hand_foot_scoring.training.data import layouts
 from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData
 from pipelines.hand_foot_scoring.training.data.graded_films import SETS, SHARES
 from pipelines.hand_foot_scoring.training.train import EPOCHS, PATIENTS
+from pipelines.lab.arguments import existing_file, existing_folder, existing_path, output_file, output_folder
+
+MODES = ("ablation", "multi_task", "style", "marked")  # each measures something by itself
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     made = argparse.ArgumentParser(prog="condyle evaluate hand_foot_scoring", description=__doc__)
-    made.add_argument("--data", type=Path, help="folder of real data; simulated patients if omitted")
+    made.add_argument("--data", type=existing_path, help="folder of real data; simulated patients if omitted")
     made.add_argument(
         "--layout",
         choices=(*layouts.LAYOUTS, "films"),
         help=f"of --data. {layouts.HELP}; films: any pictures, without anything to hold the readings against",
     )
-    made.add_argument("--report", type=Path, help="folder to write pictures and a page to")
+    made.add_argument("--report", type=output_folder, help="folder to write pictures and a page to")
     made.add_argument(
         "--reports",
-        type=Path,
+        type=existing_folder,
         help="with --layout films --report: folder of reports that the node wrote, whose readings go into films.csv",
     )
     made.add_argument(
@@ -54,18 +56,18 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--marked", action="store_true", help="read the marked pictures at their marks")
     made.add_argument(
         "--films",
-        type=Path,
+        type=existing_folder,
         help="folder of the marked pictures (and of the micro-CT, for --style); --ablation learns from them too",
     )
-    made.add_argument("--bundle", type=Path, default=BUNDLE, help="folder of the bundle to measure")
+    made.add_argument("--bundle", type=existing_folder, default=BUNDLE, help="folder of the bundle to measure")
     made.add_argument(
         "--pooling",
         choices=POOLINGS,
         default=DEFAULT_POOLING,
         help="what a score depends on besides its own joint",
     )
-    made.add_argument("--bins", type=Path, default=BINS, help="damage bins of the surrogate metrics, YAML")
-    made.add_argument("--json", type=Path, help="file to write the figures to")
+    made.add_argument("--bins", type=existing_file, default=BINS, help="damage bins of the surrogate metrics, YAML")
+    made.add_argument("--json", type=output_file, help="file to write the figures to")
     made.add_argument("--seed", type=int, default=0, help="of the simulated patients")
     made.add_argument("--seeds", type=int, default=3, help="number of seeds of a comparison")
     made.add_argument("--patients", type=int, default=150, help="number of simulated patients to measure on")
@@ -81,24 +83,46 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure what was asked for; 0 on success, 2 where data and layout do not go together."""
+    """Measure what was asked for; 0 on success, 2 where options or data do not go together or cannot be used."""
     options = parser().parse_args(arguments)
     console = Console()
     torch.set_num_threads(options.threads)
-    if (options.data is None) != (options.layout is None):
-        console.print("--data and --layout must be given together")
-        return 2
-    if (options.style or options.marked) and options.films is None:
-        console.print("--style and --marked need --films")
+    if why_not := _mismatch(options):
+        console.print(why_not, markup=False, soft_wrap=True)
         return 2
     try:
         figures = _measured(options, console)
-    except (FileNotFoundError, OtherPicture, UnreadableData) as error:
+    except (OSError, OtherPicture, UnreadableData) as error:
         console.print(str(error), markup=False, soft_wrap=True)
         return 2
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+def _mismatch(options: argparse.Namespace) -> str:
+    """Why options do not go together, "" where they do: none of them is left out in silence."""
+    if (options.data is None) != (options.layout is None):
+        return "--data and --layout must be given together"
+    modes = [f"--{name.replace('_', '-')}" for name in MODES if getattr(options, name)]
+    if options.layout is not None:
+        modes.append("--layout")
+    if len(modes) > 1:
+        return f"{' and '.join(modes)} cannot be given together"
+    if (options.style or options.marked) and options.films is None:
+        return "--style and --marked need --films"
+    if options.films is not None and not (options.style or options.marked or options.ablation):
+        return "--films is for --style, --marked and --ablation; real films are read with --data and --layout films"
+    graded = options.layout in layouts.LAYOUTS and options.layout != "landmarks"
+    if options.report is not None and not graded and options.layout != "films":
+        return "--report needs --data with graded films or with --layout films"
+    if options.reports is not None and (options.layout != "films" or options.report is None):
+        return "--reports needs --layout films and --report"
+    if options.set is not None and not graded:
+        return "--set needs --data with graded films"
+    if options.data is not None and not options.data.is_dir() and options.layout != "own":
+        return f"--data: {options.data} is a file, should be a folder"
+    return ""
 
 
 def _measured(options: argparse.Namespace, console: Console) -> Any:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dicom_sr.errors import UnsuitableInput
 from pipelines.joint_classification import BUNDLE
 from pipelines.joint_classification.answers import ask
 from pipelines.joint_classification.classifier import Classifier, card_file, load
@@ -30,6 +31,7 @@ from pipelines.joint_classification.evaluation.shipped import shipped
 from pipelines.joint_classification.prepare import INPUTS
 from pipelines.joint_classification.simulation import metacarpal, ultrasound
 from pipelines.joint_classification.training.train import Dimensions, simulated
+from pipelines.lab.arguments import existing_folder, output_file, output_folder
 
 CARD_FILE = Path(__file__).parents[1] / "README.md"
 
@@ -135,13 +137,13 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     options = argparse.ArgumentParser(prog="condyle evaluate joint_classification", description=__doc__)
     options.add_argument("--dimensions", type=int, choices=(2, 3), default=2, help="2: ultrasound, 3: HR-pQCT")
-    options.add_argument("--bundle", type=Path, default=BUNDLE)
+    options.add_argument("--bundle", type=existing_folder, default=BUNDLE)
     options.add_argument("--parts", default=",".join(PARTS), help="comma-separated, of " + ", ".join(PARTS))
     options.add_argument("--folds", type=int, default=5, help="how many of the five folds")
     options.add_argument("--methods", metavar="NAME,NAME", help="of the five folds: " + ", ".join(_methods(3)))
-    options.add_argument("--real", type=Path, metavar="FOLDER", help="real ultrasound that is to be refused")
-    options.add_argument("--keep", type=Path, help="folder for what was measured; default: beside the bundle")
-    options.add_argument("--card", type=Path, default=CARD_FILE, help="the model card to write")
+    options.add_argument("--real", type=existing_folder, metavar="FOLDER", help="real ultrasound that is to be refused")
+    options.add_argument("--keep", type=output_folder, help="folder for what was measured; default: beside the bundle")
+    options.add_argument("--card", type=output_file, default=CARD_FILE, help="the model card to write")
     options.add_argument("--threads", type=int, default=1)
     return options
 
@@ -149,9 +151,28 @@ def parser() -> argparse.ArgumentParser:
 PARTS = ("shipped", "gate", "real", "attention", "clusters", "speed", "folds")
 
 
+def _mismatch(given: argparse.Namespace, parts: list[str], methods: list[str] | None) -> str:
+    """Why options do not go together, "" where they do: none of them is left out in silence."""
+    for option, names, known in (("--parts", parts, PARTS), ("--methods", methods or (), _methods(given.dimensions))):
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            return f"argument {option}: there is no {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
+    if given.real is not None and "real" not in parts:
+        return "argument --real: needs real among --parts"
+    if given.real is None and parts == ["real"]:
+        return "argument --parts: real needs --real"
+    if methods and "folds" not in parts:
+        return "argument --methods: needs folds among --parts"
+    return ""
+
+
 def main(arguments: list[str]) -> int:
-    """Measure, write the card, and say which bars are missed; 1 if one is missed, else 0."""
-    given = parser().parse_args(arguments)
+    """Measure, write the card, say which bars are missed; 1 if one is missed, 2 if nothing can be measured, else 0."""
+    made = parser()
+    given = made.parse_args(arguments)
+    parts, methods = given.parts.split(","), given.methods.split(",") if given.methods else None
+    if why_not := _mismatch(given, parts, methods):
+        made.error(why_not)
     torch.set_num_threads(given.threads)
     dimensions: Dimensions = 2 if given.dimensions == 2 else 3
     model = load(dimensions, given.bundle)
@@ -160,8 +181,11 @@ def main(arguments: list[str]) -> int:
     def say(line: str) -> None:
         sys.stderr.write(f"{line}\n")
 
-    methods = given.methods.split(",") if given.methods else None
-    found = evaluate(dimensions, model, given.parts.split(","), kept, given.real, say, given.folds, methods)
+    try:
+        found = evaluate(dimensions, model, parts, kept, given.real, say, given.folds, methods)
+    except UnsuitableInput as error:
+        say(str(error))
+        return 2
     shown = found.get("attention", {}).get("shown")
     if shown and shown != model.card.heat_method:
         described = card_file(given.bundle, dimensions)

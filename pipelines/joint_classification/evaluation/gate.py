@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from dicom_sr.errors import DicomError
+from dicom_sr.errors import DicomError, UnsuitableInput
 from dicom_sr.findings import ImageReference
 from dicom_sr.read.pixels import Picture, pictures
 from dicom_sr.series import read_studies
@@ -114,8 +114,14 @@ def _area(known: Floats, foreign: Floats) -> float:
 
 
 def real_pictures(model: Classifier, folder: Path) -> Measured:
-    """What the model answers to real ultrasound of other parts of the body: none of it may be classified."""
-    rows = []
+    """What the model answers to real ultrasound of other parts of the body: none of it may be classified.
+
+    Raises
+    ------
+    UnsuitableInput
+        If there is no picture in the folder: no figure is one of nothing.
+    """
+    rows: list[Measured] = []
     for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() in (*PICTURES, ".dcm")):
         if "mask" in path.stem or "pred" in path.stem:
             continue
@@ -130,9 +136,11 @@ def real_pictures(model: Classifier, folder: Path) -> Measured:
                 "p": float(answers.p_value[best]),
                 "outcome": verdict.reason or "classified",
             }
-        except DicomError as error:
+        except (DicomError, OSError) as error:  # of a damaged picture, Pillow's
             row |= {"outcome": "unsuitable", "why": str(error)}
         rows.append(row)
+    if not rows:
+        raise UnsuitableInput(f"{folder}: holds no picture ({', '.join((*PICTURES, '.dcm'))})")
     return {"files": rows}
 
 

@@ -44,6 +44,7 @@ from pipelines.knee_oa_risk.training.baselines import BASELINES, baseline_risks
 from pipelines.knee_oa_risk.training.fit import EPOCHS, fit
 from pipelines.knee_oa_risk.training.train import PERSONS, SEED
 from pipelines.knee_oa_risk.vocabulary import matrix_codes
+from pipelines.lab.arguments import existing_folder, existing_path, output_file, output_folder
 
 Floats = NDArray[np.float64]
 CARD_FILE = Path(__file__).parents[1] / "README.md"
@@ -136,7 +137,7 @@ def _rivals(
 def main(arguments: list[str]) -> int:
     """Measure, write the card; returns 1 when a bar is missed."""
     parser = argparse.ArgumentParser(prog="condyle evaluate knee_oa_risk", description=__doc__)
-    parser.add_argument("--bundle", type=Path, default=BUNDLE, help="folder of the model to measure")
+    parser.add_argument("--bundle", type=existing_folder, default=BUNDLE, help="folder of the model to measure")
     parser.add_argument(
         "--persons", type=int, default=100_000, help="people in the register that the later part is from"
     )
@@ -149,11 +150,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the people, for each rival network")
     parser.add_argument("--designs", type=int, default=60_000, help="people for the comparison of study designs")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="store the rivals' measurements for the next run")
     parser.add_argument(
-        "--records", type=Path, nargs="+", metavar="FOLDER", default=(), help="also list the answers to these records"
+        "--keep", type=output_folder, metavar="FOLDER", help="store the rivals' measurements for the next run"
     )
-    parser.add_argument("--card", type=Path, default=CARD_FILE, help="file to write the model card to")
+    parser.add_argument(
+        "--records",
+        type=existing_path,
+        nargs="+",
+        metavar="FOLDER",
+        default=(),
+        help="also list the answers to these records",
+    )
+    parser.add_argument("--card", type=output_file, default=CARD_FILE, help="file to write the model card to")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
 

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from dicom_sr.errors import UnsuitableInput
 from pipelines.knee_super_resolution import metrics
 from pipelines.knee_super_resolution.evaluation import lesions, outliers
 from pipelines.knee_super_resolution.evaluation.card import write_evaluation
@@ -30,6 +31,7 @@ from pipelines.knee_super_resolution.inference import GAUSSIAN_90
 from pipelines.knee_super_resolution.simulation import thin_volumes
 from pipelines.knee_super_resolution.training.tasks import MIN_THICK, cropped, degraded
 from pipelines.knee_super_resolution.training.volumes import ThinVolume, densified, read_volumes, simulated_volumes
+from pipelines.lab.arguments import existing_folder, output_file
 from pipelines.lab.card import write_section
 
 WIDTH = 150
@@ -109,6 +111,14 @@ def show(rows: Sequence[Row], console: Console) -> None:
         console.print(table)
 
 
+def _factors(text: str) -> list[int]:
+    """Whole numbers from 2 on, separated by commas."""
+    parts = [each.strip() for each in text.split(",")]
+    if not all(each.isascii() and each.isdigit() and int(each) > 1 for each in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: should be whole numbers from 2 on, separated by commas")
+    return [int(each) for each in parts]
+
+
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     options = argparse.ArgumentParser(
@@ -117,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument(
         "--data",
-        type=Path,
+        type=existing_folder,
         action="append",
         default=[],
         metavar="FOLDER",
@@ -130,7 +140,7 @@ def parser() -> argparse.ArgumentParser:
         "--simulated", type=int, default=0, metavar="N", help="add N simulated knees that were not trained on"
     )
     options.add_argument(
-        "--factors", default="2,3,4,8", help="whole ratios of thick to thin slices, separated by commas"
+        "--factors", type=_factors, default="2,3,4,8", help="whole ratios of thick to thin slices, separated by commas"
     )
     options.add_argument(
         "--methods",
@@ -147,14 +157,22 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="measure only the central box of at most N samples along each axis",
     )
-    options.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
-    options.add_argument("--card", type=Path, metavar="FILE", help="replace the table in this model card")
+    options.add_argument("--json", type=output_file, metavar="FILE", help="write the figures as JSON")
+    options.add_argument("--card", type=output_file, metavar="FILE", help="replace the table in this model card")
     options.add_argument("--lesions", action="store_true", help="also measure how small lesions survive")
     options.add_argument(
-        "--knee", type=Path, metavar="FOLDER", help="a knee series, to measure the input checks with --others"
+        "--knee",
+        type=existing_folder,
+        metavar="FOLDER",
+        help="a knee series, to measure the input checks with --others",
     )
     options.add_argument(
-        "--others", type=Path, action="append", default=[], metavar="FOLDER", help="series of other body parts"
+        "--others",
+        type=existing_folder,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="series of other body parts",
     )
     options.add_argument("--threads", type=int, default=2, help="CPU threads")
     return options
@@ -164,19 +182,26 @@ EVALUATION_SEED = 9_000_001  # of simulated knees that training never draws
 
 
 def main(arguments: list[str]) -> int:
-    """Evaluate, print the table and write what was asked for; 0 on success."""
+    """Evaluate, print the table and write what was asked for; 0 on success, 1 without volumes, 2 if one is damaged."""
     options = parser().parse_args(arguments)
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)  # of a log; a narrow one would cut the intervals
     torch.set_num_threads(options.threads)
-    factors = [int(each) for each in options.factors.split(",")]
+    factors = options.factors
     methods = options.methods.split(",")
     unknown = sorted(set(methods) - set(RESTORE))
     if unknown:
         console.print(f"unknown method {', '.join(unknown)}; there are {', '.join(RESTORE)}")
         return 2
-    volumes = [*_volumes(options.data, options.exclude), *simulated_volumes(EVALUATION_SEED, options.simulated, 0)]
+    if options.knee is not None and not options.others:
+        console.print("--knee needs --others")
+        return 2
+    try:
+        volumes = [*_volumes(options.data, options.exclude), *simulated_volumes(EVALUATION_SEED, options.simulated, 0)]
+    except UnsuitableInput as error:
+        console.print(str(error), markup=False, soft_wrap=True)
+        return 2
     if options.largest:
         volumes = [cropped(volume, options.largest) for volume in volumes]
     chosen = combinations(volumes, factors)

@@ -48,7 +48,13 @@ class ThinVolume:
 
 
 def read_volumes(folder: Path) -> Iterator[ThinVolume]:
-    """Every volume below a folder, in the order of its path; what is not a volume is passed over."""
+    """Every volume below a folder, in the order of its path; what is not a volume is passed over.
+
+    Raises
+    ------
+    UnsuitableInput
+        If a file that should be one cannot be read; the message names it.
+    """
     dicom: dict[Path, list[Path]] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         if path.name.endswith(IMAGE_SUFFIXES):
@@ -73,7 +79,10 @@ def _subject(path: Path, folder: Path) -> str:
 def _read_image(path: Path, folder: Path) -> Iterator[ThinVolume]:
     import SimpleITK
 
-    image = SimpleITK.ReadImage(str(path), SimpleITK.sitkFloat32)
+    try:
+        image = SimpleITK.ReadImage(str(path), SimpleITK.sitkFloat32)
+    except RuntimeError as error:
+        raise UnsuitableInput(f"{path}: is no volume that can be read") from error
     if image.GetDimension() != 3:
         return
     array = SimpleITK.GetArrayFromImage(image)  # (D, H, W), spacing reversed to match

@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipelines.joint_classification import BUNDLE
 from pipelines.joint_classification.classifier import load
 from pipelines.joint_classification.evaluation import card, evaluate
+from pipelines.joint_classification.evaluation.gate import real_pictures
 
 
 def test_a_part_is_measured_once_and_the_card_says_what_was_measured(tmp_path: Path) -> None:
@@ -26,3 +29,49 @@ def test_a_part_is_measured_once_and_the_card_says_what_was_measured(tmp_path: P
     assert text.startswith("# A card\n\nWritten by hand.")
     assert text.count("### Speed") == 1
     assert f"{found['speed']['classify_s']:.2f} s" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--parts", "speed,shiped"], "--parts: there is no 'shiped'; there are shipped, gate"),
+        (["--parts", "folds", "--methods", "magic"], "--methods: there is no 'magic'"),
+        (["--parts", "speed", "--methods", "CSAE"], "--methods: needs folds among --parts"),
+        (["--parts", "speed", "--real", "."], "--real: needs real among --parts"),
+        (["--parts", "real"], "--parts: real needs --real"),
+        (["--real", "none"], "--real: none: there is no such folder"),
+        (["--bundle", "none"], "--bundle: none: there is no such folder"),
+        (["--keep", "file"], "file: is a file, should be a folder"),
+        (["--card", "none/card.md"], "none/card.md: there is no folder none"),
+    ],
+)
+def test_options_that_cannot_be_used_are_said_before_anything_is_measured(
+    options: list[str],
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as ended:
+        evaluate.main(options)
+    assert ended.value.code == 2
+    assert why in capsys.readouterr().err
+
+
+def test_a_folder_without_real_pictures_is_said_to_have_none_and_no_figure_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "real").mkdir()
+    places = ["--real", str(tmp_path / "real"), "--keep", str(tmp_path / "kept"), "--card", str(tmp_path / "card.md")]
+    assert evaluate.main(["--parts", "real", *places]) == 2
+    assert "holds no picture" in capsys.readouterr().err
+    assert not list((tmp_path / "kept").iterdir())
+    assert not (tmp_path / "card.md").exists()
+
+
+def test_a_damaged_picture_is_unsuitable_and_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (row,) = real_pictures(load(2), tmp_path)["files"]
+    assert row["outcome"] == "unsuitable"

@@ -33,3 +33,27 @@ def test_evaluation_measures_everything_and_says_which_bars_were_missed(bundle: 
     assert "These figures contradict each other" in text
     # the published figures stand in a table of their own, in no row with ours
     assert not any("0.97" in line and "network" in line for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--bundle", "none"], "--bundle: none: there is no such folder"),
+        (["--records", "none"], "--records: none: there is no such file or folder"),
+        (["--keep", "file"], "file: is a file, should be a folder"),
+        (["--card", "none/card.md"], "none/card.md: there is no folder none"),
+    ],
+)
+def test_files_and_folders_that_cannot_be_used_are_said_before_anything_is_measured(
+    options: list[str],
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as ended:
+        evaluate.main(options)
+    assert ended.value.code == 2
+    assert why in capsys.readouterr().err

@@ -55,3 +55,39 @@ def test_an_axis_that_would_leave_too_few_slices_is_left_out() -> None:
     volume = ThinVolume("v", "v", np.zeros((24, 40, 40), np.float32), (1.0, 1.0, 1.0))
     chosen = [(axis, factor) for _, axis, factor in combinations([volume], (2, 8, 12))]
     assert chosen == [(0, 2), (1, 2), (1, 8), (1, 12), (2, 2), (2, 8), (2, 12)]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--data", "none"], "--data: none: there is no such folder"),
+        (["--data", ".", "--factors", "2,x"], "--factors: '2,x': should be whole numbers from 2 on"),
+        (["--data", ".", "--factors", "1"], "--factors: '1': should be whole numbers from 2 on"),
+        (["--data", ".", "--json", "none/x.json"], "none/x.json: there is no folder none"),
+        (["--data", ".", "--card", "."], "--card: .: is a folder, should be a file"),
+        (["--data", ".", "--others", "none"], "--others: none: there is no such folder"),
+    ],
+)
+def test_options_that_cannot_be_used_are_said_before_anything_is_measured(
+    options: list[str],
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(options)
+    assert ended.value.code == 2
+    assert why in capsys.readouterr().err
+
+
+def test_a_knee_without_others_is_not_left_out_in_silence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", str(folder), "--knee", str(folder)]) == 2
+    assert "--knee needs --others" in capsys.readouterr().out
+
+
+def test_a_damaged_volume_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken.nii.gz").write_bytes(b"no volume")
+    assert main(["--data", str(tmp_path)]) == 2
+    assert "broken.nii.gz: is no volume that can be read" in capsys.readouterr().out
