@@ -406,7 +406,8 @@ def write_radiograph(
     ds.ViewPosition, ds.ImageLaterality, ds.PositionerType = view, side, "NONE"
     del ds.Laterality
     ds.AnatomicRegionSequence = [_code_item(*{"HAND": ("85562004", "Hand"), "FOOT": ("56459004", "Foot")}[body_part])]
-    ds.ViewCodeSequence = [_code_item(*{"PA": ("399348003", "postero-anterior"), "AP": ("399033003", "frontal")}[view])]
+    views = {"PA": ("272479007", "postero-anterior"), "AP": ("399348003", "antero-posterior")}
+    ds.ViewCodeSequence = [_code_item(*views[view])]
     ds.ViewCodeSequence[0].ViewModifierCodeSequence = []
     ds.AcquisitionContextSequence = []
     return write_instance(ds, folder, f"dx-{number}.dcm")

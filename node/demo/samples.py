@@ -371,7 +371,8 @@ def write_hands_and_feet(folder: Path) -> None:
         ds.LossyImageCompression, ds.BurnedInAnnotation = "00", "NO"
         ds.DetectorType, ds.DetectorDescription, ds.PositionerType = "DIRECT", "", "NONE"
         ds.AnatomicRegionSequence = [_coded(*{"hand": ("85562004", "Hand"), "foot": ("56459004", "Foot")}[part])]
-        ds.ViewCodeSequence = [_coded(*{"PA": ("399348003", "postero-anterior"), "AP": ("399033003", "frontal")}[view])]
+        views = {"PA": ("272479007", "postero-anterior"), "AP": ("399348003", "antero-posterior")}
+        ds.ViewCodeSequence = [_coded(*views[view])]
         ds.ViewCodeSequence[0].ViewModifierCodeSequence = []
         ds.AcquisitionContextSequence = []
         _pixels(ds, stored(film, "SIMULATED"), 12)

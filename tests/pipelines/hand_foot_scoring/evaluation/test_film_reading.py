@@ -121,16 +121,26 @@ def test_a_picture_that_is_refused_has_no_cells(reader: Reader, tmp_path: Path) 
     assert child.limbs, "what it was taken for is said"
 
 
-@pytest.mark.parametrize(("share", "whole"), [(0.1, True), (0.12, False), (0.14, False)])
+@pytest.mark.parametrize(
+    ("edge", "share", "site", "whole"),
+    [
+        ("left", 0.1, "MTP1", True),
+        ("left", 0.12, "MTP1", False),
+        ("right", 0.1, "MTP5", True),
+        ("right", 0.12, "MTP5", False),
+    ],
+)
 def test_a_joint_of_whose_bones_a_part_lies_outside_of_the_picture_is_not_graded(
-    reader: Reader, shared_data: Path, tmp_path: Path, share: float, whole: bool
+    reader: Reader, shared_data: Path, tmp_path: Path, edge: str, share: float, site: str, whole: bool
 ) -> None:
     with Pillow.open(shared_data / "xray" / "limbs-adult-commons" / "haggstrom_foot_dp.jpg") as image:
-        image.crop((round(share * image.width), 0, image.width, image.height)).save(tmp_path / "cropped.png")
+        off = round(share * image.width)
+        box = (off, 0, image.width, image.height) if edge == "left" else (0, 0, image.width - off, image.height)
+        image.crop(box).save(tmp_path / "cropped.png")
     one = read_file(tmp_path / "cropped.png", reader, DEFAULT_POOLING)
     kinds: tuple[Kind, ...] = ("erosion", "narrowing")
     for kind in kinds:
-        reading = one.cells[Cell("R", "foot", "MTP1", kind)]
+        reading = one.cells[Cell("R", "foot", site, kind)]
         assert isinstance(reading, Scored) if whole else reading == NotScored(Reason.CROPPED)
         assert isinstance(one.cells[Cell("R", "foot", "MTP3", kind)], Scored)
 
