@@ -192,6 +192,9 @@ class HandFootScoring:
 
         if not limbs:
             raise UnsuitableInput(shown(read))
+        poor = [chosen.reading.quality.words for chosen in limbs if chosen.reading.poor and chosen.reading.quality]
+        if len(poor) == len(limbs):
+            raise UnsuitableInput("; ".join(dict.fromkeys(poor)))
         if all(chosen.reading.child for chosen in limbs):
             raise UnsuitableInput(Reason.CHILD.value)
         if all(chosen.reading.other_view for chosen in limbs):

@@ -270,6 +270,8 @@ def readings(chosen: Sequence[LimbFilm]) -> dict[Cell, Reading]:
 
 
 def _counted(reading: LimbReading) -> Mapping[Cell, Reading]:
+    if reading.poor is not None:  # what pixels cannot show says nothing of age or view either
+        return reading.cells
     if reading.child:
         return {cell: NotScored(Reason.CHILD) for cell in reading.cells}
     if reading.other_view:

@@ -15,10 +15,14 @@ from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Progression, Reading, Reason, Scored, Total, total
 
 _WHY = {
+    Reason.BLOCKS: "WHY-QUALITY",
+    Reason.BLUR: "WHY-QUALITY",
     Reason.CHILD: "WHY-IMMATURE",
     Reason.COVERED: "WHY-OVERLAP",
     Reason.CROPPED: "WHY-CROPPED",
     Reason.FUSED: "WHY-IMPLANT",
+    Reason.GREY_LEVELS: "WHY-QUALITY",
+    Reason.NOISE: "WHY-QUALITY",
     Reason.NO_IMAGE: "WHY-INPUT",
     Reason.NOT_FOUND: "WHY-NOTFOUND",
     Reason.PROSTHESIS: "WHY-IMPLANT",

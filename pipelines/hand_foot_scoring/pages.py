@@ -146,7 +146,10 @@ def flags(limbs: Sequence[LimbFilm], progress: Progression | None) -> tuple[Flag
     for chosen in limbs:
         image = chosen.film.image
         found += [Flag(image, text[0].upper() + text[1:] + ".") for text in chosen.contradictions]
-        if chosen.reading.other_view:
+        poor = chosen.reading.poor
+        if poor is not None:
+            found.append(Flag(image, poor.value[0].upper() + poor.value[1:] + "."))
+        elif chosen.reading.other_view:
             found.append(Flag(image, Reason.VIEW.value[0].upper() + Reason.VIEW.value[1:] + "."))
         if progress is None:
             continue

@@ -18,11 +18,12 @@ from pipelines.hand_foot_scoring.heads import MAXIMUM, STATES, distribution, hea
 from pipelines.hand_foot_scoring.limb import Limb
 from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.network import Damage
+from pipelines.hand_foot_scoring.quality import MARGIN_MM, Quality, quality
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Kind, NotScored, Reading, Reason, Scored
 from pipelines.hand_foot_scoring.sights import Sight
 from pipelines.hand_foot_scoring.sites import CLASS_OF, Part
 from pipelines.hand_foot_scoring.weights import Trained
-from pipelines.hand_foot_scoring.windows import Pyramid
+from pipelines.hand_foot_scoring.windows import Box, Pyramid
 
 MIN_LENGTH_PX = 380.0  # tip to wrist: below it a crop is finer than the picture and grade 1 cannot be told from none
 UNLIKE_SHARE = 0.5  # of the joints found: if more are unlike the training data, the limb is refused
@@ -54,6 +55,12 @@ class LimbReading:
     open_plates: float | None
     too_small: bool
     foreign: Mapping[str, float] = field(default_factory=dict)  # site to how unlike the training data; above 1 too much
+    quality: Quality | None = None  # of the pixels; None where there are no crops
+
+    @property
+    def poor(self) -> Reason | None:
+        """Why the pixels cannot carry grades, so that none is given; None where they can."""
+        return None if self.quality is None else self.quality.problem
 
     @property
     def child(self) -> bool:
@@ -100,12 +107,17 @@ class Reader:
         if limb.length < MIN_LENGTH_PX or not names:
             nothing: dict[Cell, Reading] = {cell: self._unseen(cell, pyramid, limb) for cell in wanted}
             return LimbReading(limb, nothing, None, limb.length < MIN_LENGTH_PX)
-        raw = self._raw(pyramid, limb, names)
+        cuts = _cuts(pyramid, limb, names)
+        pixels = quality(pyramid.levels[0][1], _surroundings(limb), cuts[0])
+        if pixels.problem is not None:
+            ungraded: dict[Cell, Reading] = {cell: NotScored(pixels.problem) for cell in wanted}
+            return LimbReading(limb, ungraded, None, False, quality=pixels)
+        raw = self._raw(cuts, limb, names)
         places = {name: index for index, name in enumerate(names)}
         plates = [float(raw["plates"][places[name], 0]) for name in PLATE_SITES[limb.part] if name in places]
         open_plates = float(np.mean(plates)) if plates else None
         foreign = {name: float(raw[FOREIGN][place, 0]) for name, place in places.items()}
-        blank = LimbReading(limb, {}, open_plates, False, foreign)
+        blank = LimbReading(limb, {}, open_plates, False, foreign, pixels)
         cells: dict[Cell, Reading] = {}
         cropped = {
             name
@@ -122,19 +134,14 @@ class Reader:
         return replace(blank, cells=cells)
 
     @torch.inference_mode()
-    def _raw(self, pyramid: Pyramid, limb: Limb, names: list[str]) -> dict[str, NDArray[np.float64]]:
+    def _raw(self, cuts: NDArray[np.float32], limb: Limb, names: list[str]) -> dict[str, NDArray[np.float64]]:
         """Raw numbers of the heads, averaged over small shifts; (S, ...), "state" and "plates" as probabilities.
 
         With them goes how unlike the training data each joint is.
         """
-        scale = limb.lie()[1]
-        cuts = [
-            crops.normalised(crops.cut(pyramid, limb, name, _moved(limb.centres[name], shift, scale)))
-            for shift in SHIFTS
-            for name in names
-        ]
         sites = torch.tensor([CLASS_OF[limb.part, name] for name in names] * len(SHIFTS))
-        features = self.trained.damage.embed(torch.from_numpy(np.stack(cuts)[:, None]), sites)
+        images = crops.normalised(cuts.reshape(-1, 1, CROP, CROP))
+        features = self.trained.damage.embed(torch.from_numpy(images), sites)
         raw = self.trained.damage.grade(features)
         gate, classes = self.trained.gate, sites.numpy()
         raw[FOREIGN] = torch.from_numpy(
@@ -217,6 +224,21 @@ def pooled(readings: Mapping[Cell, Reading], calibration: GradeCalibration, pool
         for (cell, _), p in zip(rows, calibration.pooled(pooling, head, alone, around), strict=True):
             result[cell] = Scored(tuple(p.tolist()))
     return result
+
+
+def _cuts(pyramid: Pyramid, limb: Limb, names: list[str]) -> NDArray[np.float32]:
+    """Crops (shifts, sites, 64, 64) of joints as they are on the picture."""
+    scale = limb.lie()[1]
+    cuts = [
+        crops.cut(pyramid, limb, name, _moved(limb.centres[name], shift, scale)) for shift in SHIFTS for name in names
+    ]
+    return np.stack(cuts).reshape(len(SHIFTS), len(names), CROP, CROP)
+
+
+def _surroundings(limb: Limb) -> Box:
+    left, top, right, bottom = limb.box
+    margin = MARGIN_MM * limb.lie()[1]
+    return left - margin, top - margin, right + margin, bottom + margin
 
 
 def _moved(centre: Centre, shift: tuple[float, float], scale: float) -> tuple[float, float]:

@@ -90,10 +90,14 @@ CELLS: tuple[Cell, ...] = tuple(cell for side in ("L", "R") for site in SVH_SITE
 class Reason(Enum):
     """Why a cell has no number."""
 
+    BLOCKS = "the picture is compressed too heavily, or coarsely enlarged: its blocks look like outlines of bones"
+    BLUR = "the picture is blurred, or enlarged from a small one: it shows no detail as fine as grades need"
     CHILD = "growth plates are open: the score is defined for grown joints"
     COVERED = "a cast, ring or other object covers the joint"
     CROPPED = "the joint lies outside the picture"
     FUSED = "the joint was fused by an operation"
+    GREY_LEVELS = "the picture has too few grey levels: their borders look like outlines of bones"
+    NOISE = "the picture is too noisy: its grain looks like damage of bones"
     NO_IMAGE = "no picture of this limb is in the study"
     NOT_FOUND = "the joint was not found on the picture"
     PROSTHESIS = "the joint was replaced"
