@@ -23,8 +23,9 @@ from pipelines.hand_foot_scoring.windows import Box, Image
 MAX_BLOCKS = 0.13  # height of the steps between the blocks of a compressed picture, in spreads of a joint's crop
 MAX_GRAIN = 0.11  # noise of the size of a trabecula, in the same
 MAX_SPECKS = 1.6  # single bright and dark pixels, in the same
-MIN_GREY_LEVELS = 20
-MAX_FLAT = 0.33  # share of a crop without the slightest change of grey: few grey levels that were smeared
+# Share of a crop without the slightest change of grey. It tells what the number of grey levels does not: where grain
+# hides the borders between them (dither), as few as 14 do no harm.
+MAX_FLAT = 0.33
 MAX_BLUR_MM = 0.52  # of the edges, as the standard deviation of a Gaussian, on a mean adult
 FWHM = 2.355  # width at half height over standard deviation of a Gaussian
 
@@ -41,7 +42,6 @@ class Quality:
     blocks: float  # height of the steps at a regular lattice, in spreads; 0 where there is no lattice
     grain: float  # noise in the quietest parts, in spreads
     specks: float  # what the strongest specks stand out by, in spreads
-    grey_levels: int
     flat: float  # share of a crop without the slightest change of grey
     blur_mm: float  # standard deviation of the blur of the sharpest edges, mm on a mean adult
 
@@ -50,7 +50,7 @@ class Quality:
         """Why no grades can be read on these pixels; None where they can."""
         if self.blocks > MAX_BLOCKS:
             return Reason.BLOCKS
-        if self.grey_levels < MIN_GREY_LEVELS or self.flat > MAX_FLAT:
+        if self.flat > MAX_FLAT:
             return Reason.GREY_LEVELS
         if self.grain > MAX_GRAIN or self.specks > MAX_SPECKS:
             return Reason.NOISE
@@ -91,7 +91,6 @@ def quality(picture: Image, box: Box, cuts: NDArray[Any]) -> Quality:
         blocks=lattice_step(profiles) / float(np.median(spreads)),
         grain=_grain(fine),
         specks=float(np.median(np.quantile(np.abs(fine - median_filter(fine, (1, 3, 3))), 0.995, axis=(1, 2)))),
-        grey_levels=len(np.unique(down[:, :: strides[1]])),
         flat=_flat(raw),
         blur_mm=_blur(fine) * FIELD_MM / CROP,
     )
