@@ -108,7 +108,7 @@ def lattice_step(profiles: Sequence[NDArray[Any]]) -> float:
     profiles
         Mean steps between neighbouring pixels: from column to column (W - 1,) and from row to row (H - 1,).
     """
-    heights, clear = np.ones(len(PERIODS)), np.ones(len(PERIODS))
+    height, clear = np.ones(len(PERIODS)), np.ones(len(PERIODS))
     for profile in profiles:
         if len(profile) < 4 * PERIODS[-1]:
             return 0.0
@@ -116,12 +116,13 @@ def lattice_step(profiles: Sequence[NDArray[Any]]) -> float:
         sharp = sharp - median_filter(sharp, 9, mode="nearest")
         size = 8 * len(sharp)
         strength = np.abs(np.fft.rfft(sharp, size)) / len(sharp)
-        # lines of height h every p pixels have h/p at the frequency 1/p and at its multiples
-        first, second = (strength[np.round(k * size / PERIODS).astype(int)] for k in (1, 2))
-        height = PERIODS * np.sqrt(first * second)
-        heights *= np.sqrt(height)
-        clear *= np.sqrt(height / (np.median(height) + 1e-12))
-    return float(np.where(clear > SEEN, heights, 0).max())
+        # Lines of height h every p pixels have h/p at the frequency 1/p, which blur hardly changes, and at its
+        # multiples: something that varies slowly has not
+        first, second = (PERIODS * strength[np.round(k * size / PERIODS).astype(int)] for k in (1, 2))
+        both = np.sqrt(first * second)
+        height *= np.sqrt(first)
+        clear *= np.sqrt(both / (np.median(both) + 1e-12))
+    return float(np.where(clear > SEEN, height, 0).max())
 
 
 def _grain(fine: NDArray[np.float32]) -> float:

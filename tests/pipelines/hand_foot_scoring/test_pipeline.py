@@ -22,9 +22,10 @@ from dicom_sr.write.encode import encode
 from pipelines.hand_foot_scoring import READING_ORDER, HandFootScoring, HandFootScoringSettings, codes, prior
 from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.reading import saliency
-from pipelines.hand_foot_scoring.scoring import Cell
+from pipelines.hand_foot_scoring.scoring import Cell, Reason
 from pipelines.hand_foot_scoring.simulation.disease import Disease
 from pipelines.hand_foot_scoring.simulation.films import Film
+from pipelines.hand_foot_scoring.simulation.processing import jpeg
 from pipelines.hand_foot_scoring.simulation.sample import LIMBS, film_of, stored
 from pipelines.hand_foot_scoring.sites import Part, Side
 from pipelines.svh_sites import SVH_SITES
@@ -293,6 +294,33 @@ def test_a_limb_that_is_too_small_is_refused(pipeline: HandFootScoring, tmp_path
     study = write(tmp_path, [("hand", "L", small)])
     with pytest.raises(UnsuitableInput, match=r"too small on the picture: \d+ pixels .*, at least 380 are needed$"):
         pipeline.run(study)
+
+
+def test_a_picture_that_was_compressed_too_heavily_is_refused(pipeline: HandFootScoring, tmp_path: Path) -> None:
+    made = film_of("hand", "L", 68, shape=(560, 460))
+    study = write(tmp_path, [("hand", "L", replace(made, image=jpeg(made.image, 5)))])
+    with pytest.raises(UnsuitableInput, match="compressed too heavily"):
+        pipeline.run(study)
+
+
+def test_beside_a_good_picture_a_noisy_one_of_another_limb_is_not_scored_and_the_report_says_why(
+    pipeline: HandFootScoring, tmp_path: Path
+) -> None:
+    right, left = (film_of("hand", side, 69, shape=(600, 490)) for side in ("R", "L"))
+    grain = 0.2 * np.random.default_rng(0).standard_normal(left.image.shape, np.float32)
+    study = write(tmp_path, [("hand", "R", right), ("hand", "L", replace(left, image=left.image + grain))])
+    result = pipeline.run(study)
+    scored = {f.site.laterality for f in result.findings if f.site is not None and f.finding == codes.SVH_JOINT}
+    assert scored == {"R"}
+    unread = [one for one in result.not_evaluable if one.site.laterality == "L"]
+    assert len(unread) == len({one.tracking_id for one in unread}) > 20
+    assert {(one.reason.value, one.sentence) for one in unread} == {("WHY-QUALITY", f"{capital(Reason.NOISE)}.")}
+    assert f"{capital(Reason.NOISE)}." in {flag.reason for flag in result.flags}
+    assert any(capital(Reason.NOISE) in str(page) for page in result.pages)
+
+
+def capital(reason: Reason) -> str:
+    return reason.value[0].upper() + reason.value[1:]
 
 
 def test_a_study_without_radiographs_is_refused(pipeline: HandFootScoring) -> None:

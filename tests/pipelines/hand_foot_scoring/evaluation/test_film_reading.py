@@ -20,6 +20,7 @@ from pipelines.hand_foot_scoring.film_sites import FilmSite
 from pipelines.hand_foot_scoring.reading import Reader, pooled
 from pipelines.hand_foot_scoring.scoring import Cell, Kind, NotScored, Reading, Reason, Scored
 from pipelines.hand_foot_scoring.simulation import sample
+from pipelines.hand_foot_scoring.simulation.processing import blurred, jpeg, posterised
 from pipelines.hand_foot_scoring.simulation.sample import film_of
 
 
@@ -101,6 +102,66 @@ def test_a_white_border_does_not_change_what_is_read(
         return
     assert [limb.key for limb in bordered.limbs] == [limb.key for limb in plain.limbs]
     assert bordered.total == pytest.approx(plain.total, rel=0.15, abs=0.5)
+
+
+def spoilt(path: Path, to: Path, how: str, length: int = 2000) -> Path:
+    """A film made smaller, so that its longer side has so many pixels, and then worse."""
+    with Pillow.open(path) as stored_film:
+        image = stored_film.convert("L")
+    image.thumbnail((length, length))
+    grey = np.asarray(image, np.float32) / 255
+    rng = np.random.default_rng(0)
+    kind, _, size = how.partition(" ")
+    if kind == "jpeg":
+        grey = jpeg(grey, int(size))
+    elif kind == "noise":
+        grey = grey + float(size) * rng.standard_normal(grey.shape, np.float32)
+    elif kind == "levels":
+        grey = posterised(grey, int(size))
+    elif kind == "blur":
+        grey = blurred(grey, float(size))
+    Pillow.fromarray(np.asarray(np.clip(255 * grey, 0, 255), np.uint8)).save(to)
+    return to
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "length", "why"),
+    [
+        ("haggstrom_hand_pa.jpg", "jpeg 5", 600, "compressed too heavily"),  # read as 20 before
+        ("haggstrom_hand_pa.jpg", "noise 0.12", 600, "too noisy"),
+        ("haggstrom_hand_pa.jpg", "levels 5", 600, "too few grey levels"),
+        ("haggstrom_hand_pa.jpg", "blur 3", 600, "blurred"),
+        ("haggstrom_foot_dp.jpg", "jpeg 5", 600, "compressed too heavily"),
+    ],
+)
+def test_a_healthy_film_that_was_spoilt_is_refused_and_not_read_as_arthritis(
+    reader: Reader, shared_data: Path, tmp_path: Path, name: str, how: str, length: int, why: str
+) -> None:
+    path = shared_data / "xray" / "limbs-adult-commons" / name
+    one = read_file(spoilt(path, tmp_path / "spoilt.png", how, length), reader, DEFAULT_POOLING)
+    assert why in one.refusal
+    assert not one.cells
+
+
+@pytest.mark.parametrize("how", ["jpeg 50", "noise 0.02", "levels 32", "blur 0.8"])
+def test_a_healthy_film_that_was_made_a_little_worse_is_read_as_healthy(
+    reader: Reader, shared_data: Path, tmp_path: Path, how: str
+) -> None:
+    path = shared_data / "xray" / "limbs-adult-commons" / "haggstrom_hand_pa.jpg"
+    one = read_file(spoilt(path, tmp_path / "worse.png", how, 700), reader, DEFAULT_POOLING)
+    assert one.refusal == ""
+    assert one.total <= 5
+    assert max(reading.expected for reading in one.cells.values() if isinstance(reading, Scored)) <= 1
+
+
+@pytest.mark.parametrize("how", ["jpeg 5", "noise 0.1"])
+def test_no_child_is_scored_because_its_film_was_spoilt(
+    reader: Reader, shared_data: Path, tmp_path: Path, how: str
+) -> None:
+    for name in ("train_img38.png", "train_img41.png", "train_img96.png"):
+        path = shared_data / "xray" / "hand-orientation-rsna" / "labelled" / name
+        one = read_file(spoilt(path, tmp_path / name, how), reader, DEFAULT_POOLING)
+        assert one.refusal, name
 
 
 def test_no_other_view_or_part_and_no_child_is_scored(reader: Reader, shared_data: Path) -> None:
