@@ -79,9 +79,10 @@ def quality(picture: Image, box: Box, cuts: NDArray[Any]) -> Quality:
     """
     left, top = (max(0, int(value)) for value in box[:2])
     shown = picture[top : int(box[3]) + 1, left : int(box[2]) + 1]
-    raw = np.asarray(cuts, np.float32)
+    raw: NDArray[np.float32] = np.asarray(cuts, np.float32)
     smooth = smoothing(CROP, 14.0)
-    fine = raw - np.float32(0.8) * (smooth @ raw @ smooth.T)  # as `crops.normalised`, where it is not clipped
+    # as `crops.normalised`, where it is not clipped
+    fine: NDArray[np.float32] = np.asarray(raw - np.float32(0.8) * (smooth @ raw @ smooth.T), np.float32)
     spreads = fine.std(axis=(1, 2), keepdims=True) + 1e-6
     fine /= spreads
     strides = [max(1, size // PIXELS) for size in shown.shape]

@@ -312,7 +312,7 @@ def test_beside_a_good_picture_a_noisy_one_of_another_limb_is_not_scored_and_the
     result = pipeline.run(study)
     scored = {f.site.laterality for f in result.findings if f.site is not None and f.finding == codes.SVH_JOINT}
     assert scored == {"R"}
-    unread = [one for one in result.not_evaluable if one.site.laterality == "L"]
+    unread = [one for one in result.not_evaluable if one.site is not None and one.site.laterality == "L"]
     assert len(unread) == len({one.tracking_id for one in unread}) > 20
     assert {(one.reason.value, one.sentence) for one in unread} == {("WHY-QUALITY", f"{capital(Reason.NOISE)}.")}
     assert f"{capital(Reason.NOISE)}." in {flag.reason for flag in result.flags}

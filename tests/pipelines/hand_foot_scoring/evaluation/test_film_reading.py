@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
@@ -109,13 +110,13 @@ def spoilt(path: Path, to: Path, how: str, length: int = 2000) -> Path:
     with Pillow.open(path) as stored_film:
         image = stored_film.convert("L")
     image.thumbnail((length, length))
-    grey = np.asarray(image, np.float32) / 255
+    grey: NDArray[np.float32] = np.asarray(np.asarray(image) / 255, np.float32)
     rng = np.random.default_rng(0)
     kind, _, size = how.partition(" ")
     if kind == "jpeg":
         grey = jpeg(grey, int(size))
     elif kind == "noise":
-        grey = grey + float(size) * rng.standard_normal(grey.shape, np.float32)
+        grey = np.asarray(grey + float(size) * rng.standard_normal(grey.shape), np.float32)
     elif kind == "levels":
         grey = posterised(grey, int(size))
     elif kind == "blur":
