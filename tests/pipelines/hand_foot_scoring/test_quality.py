@@ -10,13 +10,15 @@ import pytest
 from PIL import Image as Pillow
 
 from pipelines.hand_foot_scoring import crops, weights
-from pipelines.hand_foot_scoring.localise import Centre, Image, Limb, Pyramid, Window
+from pipelines.hand_foot_scoring.centres import Centre
+from pipelines.hand_foot_scoring.limb import Limb
 from pipelines.hand_foot_scoring.quality import MAX_BLOCKS, Quality, lattice_step, quality
 from pipelines.hand_foot_scoring.reading import Reader
 from pipelines.hand_foot_scoring.scoring import NotScored, Reason
 from pipelines.hand_foot_scoring.simulation.films import Film
 from pipelines.hand_foot_scoring.simulation.processing import blurred, jpeg, posterised
 from pipelines.hand_foot_scoring.simulation.sample import film_of
+from pipelines.hand_foot_scoring.windows import Image, Pyramid, Window
 
 GOOD = Quality(blocks=0.05, grain=0.06, specks=0.6, flat=0.01, blur_mm=0.3)
 
