@@ -20,13 +20,13 @@ from pipelines.hand_foot_scoring.crops import CROP, FIELD_MM, smoothing
 from pipelines.hand_foot_scoring.scoring import Reason
 from pipelines.hand_foot_scoring.windows import Box, Image
 
-MAX_BLOCKS = 0.13  # height of the steps between the blocks of a compressed picture, in spreads of a joint's crop
+MAX_BLOCKS = 0.09  # height of the steps between the blocks of a compressed picture, in spreads of a joint's crop
 MAX_GRAIN = 0.11  # noise of the size of a trabecula, in the same
 MAX_SPECKS = 1.6  # single bright and dark pixels, in the same
 # Share of a crop without the slightest change of grey. It tells what the number of grey levels does not: where grain
 # hides the borders between them (dither), as few as 14 do no harm.
-MAX_FLAT = 0.33
-MAX_BLUR_MM = 0.52  # of the edges, as the standard deviation of a Gaussian, on a mean adult
+MAX_FLAT = 0.2
+MAX_BLUR_MM = 0.45  # of the edges, as the standard deviation of a Gaussian, on a mean adult
 FWHM = 2.355  # width at half height over standard deviation of a Gaussian
 
 MARGIN_MM = 8.0  # round the sites of a limb: the picture is looked at within it
