@@ -62,7 +62,8 @@ class Quality:
         problem = self.problem
         if problem is None:
             return ""
-        return f"{problem.value}{f': {self.blur_mm * FWHM:.1f} mm' if problem is Reason.BLUR else ''}"
+        size = f" (none finer than {self.blur_mm * FWHM:.1f} mm)" if problem is Reason.BLUR else ""
+        return problem.value + size
 
 
 def quality(picture: Image, box: Box, cuts: NDArray[Any]) -> Quality:

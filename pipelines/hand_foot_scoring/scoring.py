@@ -91,7 +91,7 @@ class Reason(Enum):
     """Why a cell has no number."""
 
     BLOCKS = "the picture is compressed too heavily, or coarsely enlarged: its blocks look like outlines of bones"
-    BLUR = "the picture is blurred, or enlarged from a small one: it shows no detail as fine as grades need"
+    BLUR = "the picture is blurred, or enlarged from a small one: no fine detail is left"
     CHILD = "growth plates are open: the score is defined for grown joints"
     COVERED = "a cast, ring or other object covers the joint"
     CROPPED = "the joint lies outside the picture"

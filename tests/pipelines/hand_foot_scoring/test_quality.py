@@ -165,7 +165,7 @@ def test_of_two_things_that_are_wrong_the_graver_is_named() -> None:
 
 
 def test_how_fine_the_detail_of_a_blurred_picture_is_stands_in_its_words() -> None:
-    assert replace(GOOD, blur_mm=0.8).words.endswith(": 1.9 mm")  # 0.8 mm times 2 sqrt(2 ln 2)
+    assert replace(GOOD, blur_mm=0.8).words.endswith("(none finer than 1.9 mm)")  # 0.8 mm times 2 sqrt(2 ln 2)
 
 
 def test_a_spoilt_limb_has_the_reason_in_every_cell(film: Film, trained: weights.Trained) -> None:
