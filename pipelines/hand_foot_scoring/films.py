@@ -128,6 +128,17 @@ class Film:
     limbs: tuple[LimbReading, ...]
     sight: Sight  # what it shows, also where no limb can be read
     inverted: bool = False  # bone was dark on it; the grey values above are turned round
+    unread: tuple[Sight, ...] = ()  # what lies beside the limbs and is not read
+
+    @property
+    def more(self) -> str:
+        """That the picture shows more than the limbs that were read, as a sentence; "" where it does not."""
+        if not self.limbs or not self.unread:
+            return ""
+        limbs = " and ".join(f"the {'left' if one.limb.side == 'L' else 'right'} {one.limb.part}" for one in self.limbs)
+        seen = [f"what looks like {sight.words}" if sight.view else "something else" for sight in self.unread]
+        words = " and ".join(dict.fromkeys(seen))
+        return f"The picture shows more than {limbs}: {words} beside it was not read."
 
     def contradictions(self, reading: LimbReading) -> tuple[str, ...]:
         """Where the picture and the header disagree about a limb, in words."""
@@ -201,7 +212,7 @@ def read_picture(
     grey = np.asarray(grey, np.float32)
     read = reader.read(grey)
     shown = bone_bright(grey, read.inverted)
-    return Film(image, shown, pixel_mm, header, read.limbs, read.sight, read.inverted)
+    return Film(image, shown, pixel_mm, header, read.limbs, read.sight, read.inverted, read.unread)
 
 
 def bone_bright(grey: NDArray[np.float32], inverted: bool) -> NDArray[np.float32]:
@@ -228,6 +239,8 @@ def choose(films: Sequence[Film]) -> tuple[tuple[LimbFilm, ...], tuple[str, ...]
     best: dict[tuple[Part, Side], LimbFilm] = {}
     remarks = [BORN_LATER for film in films if film.header.born_later]
     for film in films:
+        if film.more:
+            remarks.append(film.more)
         for reading in film.limbs:
             new = LimbFilm(film, reading, film.contradictions(reading))
             old = best.get(new.key)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.hand_foot_scoring import shape
 from pipelines.hand_foot_scoring.centres import Centre
@@ -54,6 +55,13 @@ class Limb:
         x, y = similarity.apply(np.array([point_mm]))[0] * mirror
         angle = -similarity.angle if self.side == "R" else similarity.angle
         return angle, similarity.scale, (float(x), float(y))
+
+    def in_mm(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels (..., 2) of the picture as (x, y) of the arrangement, in mm of a mean adult."""
+        angle, scale, origin = self.lie()
+        c, s = np.cos(angle), np.sin(angle)
+        x, y = np.moveaxis(points - origin, -1, 0) / scale
+        return np.stack(((x * c + y * s) * (-1.0 if self.side == "R" else 1.0), y * c - x * s), axis=-1)
 
     @property
     def box(self) -> tuple[float, float, float, float]:

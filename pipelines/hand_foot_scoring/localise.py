@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.hand_foot_scoring import shape
+from pipelines.hand_foot_scoring.beside import rests, sight_of, without
 from pipelines.hand_foot_scoring.canvas import CANVAS, STRIDE, channels
 from pipelines.hand_foot_scoring.centres import peaks, soft_argmax
 from pipelines.hand_foot_scoring.limb import MIN_CONFIDENCE, Limb, apart, mean_limb
-from pipelines.hand_foot_scoring.network import CHILD, INVERTED, POSES, Localiser
+from pipelines.hand_foot_scoring.network import CHILD, INVERTED, OTHER_POSE, POSES, Localiser
 from pipelines.hand_foot_scoring.sights import (
     MIN_SIGHT,
     SIGHTS,
@@ -53,6 +54,8 @@ PRIOR_SPREAD = 0.035  # of the limb's length: how far a centre may lie from wher
 MIN_STRAIGHT, MIN_OBLIQUE = 0.6, 0.5  # probability of the view below which the limb is not read
 STRAIGHT = 0.6  # probability of the view that is scored against an oblique one, below which it is taken to be oblique
 OBLIQUE = 0.3  # weight of an oblique view against the one that is scored, where there is a choice between arrangements
+MOST_RESTS = 3  # places beside the limbs that are looked at
+MAX_OTHER = 0.8  # probability that one of them shows another part, above which no limb is looked for in it
 MIN_COARSE = 0.08  # quality of an arrangement below which it is not looked at close by
 MIN_GLANCE = 0.15  # probability of the part on the first close window below which there is no second
 
@@ -64,6 +67,7 @@ class Found:
     limbs: tuple[Limb, ...]
     sight: Sight
     inverted: bool  # bone was dark; what was found holds for the picture with its grey values turned round
+    unread: tuple[Sight, ...]  # what lies beside the limbs and is not read
     read: Pyramid = field(repr=False, compare=False)  # the picture as it was looked at: bone bright, no bright borders
 
 
@@ -71,6 +75,7 @@ class Found:
 class _Look:
     """A box of the picture in some orientations."""
 
+    pyramid: Pyramid
     box: Box
     poses: NDArray[np.float64]  # (OTHER_POSE + 1,) probabilities, of the limb as it lies on the picture
     classes: Mapping[Orientation, NDArray[np.float32]]  # (CLASSES, 128, 96) probabilities
@@ -93,11 +98,11 @@ class Finder:
         return seen.mask.softmax(dim=1).numpy(), seen.pose.softmax(dim=1).numpy(), seen.signs.sigmoid().numpy()
 
     def find(self, picture: Image | Pyramid) -> Found:
-        """What is on a picture (H, W): no limb, one, or two side by side, best first.
+        """What is on a picture (H, W): no limb, one, or more of them, best first.
 
         The whole picture is looked at in eight orientations, then its halves; two halves with a good arrangement each
-        are two limbs. Where nothing good is found, it is searched tile by tile. A picture on which bone is dark is
-        turned round.
+        are two limbs. Where nothing good is found, it is searched tile by tile. What a picture shows beside the limbs
+        is looked at by itself. A picture on which bone is dark is turned round.
         """
         pyramid = picture if isinstance(picture, Pyramid) else Pyramid.of(np.ascontiguousarray(picture, np.float32))
         box = content(pyramid)
@@ -109,7 +114,35 @@ class Finder:
             look = self._look(pyramid, box)
         glances: list[NDArray[np.float64]] = []
         limbs = self._limbs(pyramid, box, look, glances)
-        return Found(limbs, _sight(look, glances, limbs), inverted, pyramid)
+        limbs, unread = self._beside(pyramid, box, limbs)
+        return Found(limbs, _sight(look, glances, limbs), inverted, unread, pyramid)
+
+    def _beside(
+        self, pyramid: Pyramid, box: Box, limbs: tuple[Limb, ...]
+    ) -> tuple[tuple[Limb, ...], tuple[Sight, ...]]:
+        """The limbs with those that lie beside them, and what else lies there.
+
+        Where the picture shows more than the limbs, it is looked at with these painted over.
+        """
+        unread: list[Sight] = []
+        looked_at: list[Box] = []
+        while limbs and len(looked_at) < MOST_RESTS:
+            rest = next((one for one in rests(pyramid, limbs, box) if not _within(one.box, looked_at)), None)
+            if rest is None:
+                break
+            looked_at.append(rest.box)
+            look = self._look(without(pyramid, limbs), rest.box, UNMIRRORED)
+            limb = self._best(pyramid, look, MIN_VIEW_IN_PIECE) if look.poses[OTHER_POSE] < MAX_OTHER else None
+            if limb is not None and not all(apart(limb, other) for other in limbs):
+                limb = None
+            if limb is not None and limb.quality >= SURE_QUALITY:
+                limbs = (*limbs, limb)
+                continue
+            seen = None if limb is None else Sight(limb.part, limb.view, limb.view_confidence)
+            sight = seen or sight_of(rest, look.poses)
+            if sight is not None:
+                unread.append(sight)
+        return limbs, tuple(unread)
 
     def _limbs(self, pyramid: Pyramid, box: Box, look: _Look, glances: list[NDArray[np.float64]]) -> tuple[Limb, ...]:
         whole = self._best(pyramid, look, MIN_VIEW, glances)
@@ -152,15 +185,15 @@ class Finder:
             logs += np.log(on_picture(pose, *orientation) + 1e-4) / len(windows)
         likely = np.exp(logs - logs.max())
         classes = dict(zip(windows, maps, strict=True))
-        return _Look(box, likely / likely.sum(), classes, float(signs[:, INVERTED].mean()))
+        return _Look(pyramid, box, likely / likely.sum(), classes, float(signs[:, INVERTED].mean()))
 
-    def _coarse(self, pyramid: Pyramid, look: _Look) -> list[Limb]:
+    def _coarse(self, look: _Look) -> list[Limb]:
         """The arrangements in the most probable poses."""
         order = [POSES[index] for index in np.argsort(-look.poses[: len(POSES)])[:POSES_TRIED]]
         classes = dict(look.classes)
         lacking = [(turns, mirrored) for _, mirrored, turns in order if (turns, mirrored) not in classes]
         if lacking:
-            maps, _, _ = self._maps([pyramid.sample(window_of(look.box, *orientation)) for orientation in lacking])
+            maps, _, _ = self._maps([look.pyramid.sample(window_of(look.box, *orientation)) for orientation in lacking])
             classes |= dict(zip(lacking, maps, strict=True))
         limbs = [
             self._fit(classes[turns, mirrored], window_of(look.box, turns, mirrored), part, mirrored, turns)
@@ -185,7 +218,7 @@ class Finder:
             What the close windows show is added to it, as probabilities of `SIGHTS`.
         """
         closer = []
-        for limb in self._coarse(pyramid, look):
+        for limb in self._coarse(look):
             if limb.quality < MIN_COARSE:
                 continue
             window = self._closer(limb)
@@ -282,6 +315,12 @@ def _to_picture(window: Window, point: tuple[float, float]) -> tuple[float, floa
     canvas = (np.array([point]) + 0.5) * STRIDE - 0.5
     x, y = window.to_picture(canvas)[0]
     return float(x), float(y)
+
+
+def _within(box: Box, others: Sequence[Box]) -> bool:
+    """Whether the middle of a box lies in one of others."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return any(left <= x <= right and top <= y <= bottom for left, top, right, bottom in others)
 
 
 def _alone(limb: Limb, box: Box) -> bool:

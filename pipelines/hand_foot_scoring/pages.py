@@ -141,10 +141,13 @@ def _table(
 
 
 def flags(limbs: Sequence[LimbFilm], progress: Progression | None) -> tuple[Flag, ...]:
-    """Images to look at first: a side in doubt, joints that progressed beyond doubt, impossible repair."""
+    """Images to look at first: a limb in doubt or unread, joints that progressed beyond doubt, impossible repair."""
     found = []
     for chosen in limbs:
         image = chosen.film.image
+        more = Flag(image, chosen.film.more)
+        if more.reason and more not in found:  # once for a picture of two limbs
+            found.append(more)
         found += [Flag(image, text[0].upper() + text[1:] + ".") for text in chosen.contradictions]
         poor = chosen.reading.poor
         if poor is not None:

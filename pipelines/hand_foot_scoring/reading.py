@@ -85,6 +85,7 @@ class PictureReading:
     limbs: tuple[LimbReading, ...]
     sight: Sight
     inverted: bool  # bone was dark, and the limbs were read with the grey values turned round
+    unread: tuple[Sight, ...] = ()  # what lies beside the limbs and is not read
 
 
 class Reader:
@@ -98,7 +99,7 @@ class Reader:
         """What is on a picture (H, W), mostly bone bright: its limbs, each with its readings, and its view."""
         found = self.finder.find(picture)
         limbs = tuple(self.read_limb(found.read, limb) for limb in found.limbs)
-        return PictureReading(limbs, found.sight, found.inverted)
+        return PictureReading(limbs, found.sight, found.inverted, found.unread)
 
     def read_limb(self, pyramid: Pyramid, limb: Limb) -> LimbReading:
         """The readings of the cells of a limb on a picture."""

@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from pipelines.hand_foot_scoring import BUNDLE, SHAPE, weights
@@ -119,3 +120,57 @@ def test_the_severe_rheumatoid_hand_is_found_with_its_side(finder: Finder, share
         limbs = finder.find(np.asarray(image.convert("L"), np.float32)).limbs
     assert [(limb.part, limb.side, limb.view) for limb in limbs] == [("hand", "R", "pa")]
     assert limbs[0].view_confidence >= MIN_VIEW_CONFIDENCE
+
+
+# ---------------------------------------------------------------- more than one limb
+def commons(shared_data: Path, name: str, height: int = 900) -> NDArray[np.float32]:
+    """A film of an adult, averaged down to so many rows."""
+    with Pillow.open(shared_data / "xray" / "limbs-adult-commons" / name) as image:
+        grey = image.convert("L").resize((round(image.width * height / image.height), height), Pillow.Resampling.BOX)
+    return np.asarray(grey, np.float32)
+
+
+def test_a_limb_alone_has_nothing_beside_it(finder: Finder, shared_data: Path) -> None:
+    for name in ("haggstrom_hand_pa.jpg", "haggstrom_hand_oblique.jpg", "haggstrom_foot_dp.jpg"):
+        assert not finder.find(commons(shared_data, name)).unread, name
+    leg = shared_data / "xray" / "limbs-fracatlas" / "fracatlas_IMG0000182_foot_dp_R.jpg"
+    with Pillow.open(leg) as image:
+        found = finder.find(np.asarray(image.reduce(3), np.float32))
+    assert len(found.limbs) == 1
+    assert not found.unread, "the leg is not another limb"
+
+
+def test_two_feet_that_touch_are_two_limbs(finder: Finder, shared_data: Path) -> None:
+    foot = commons(shared_data, "haggstrom_foot_dp.jpg")
+    found = finder.find(np.concatenate((foot, foot[:, ::-1]), axis=1))
+    assert sorted((limb.part, limb.side, limb.view) for limb in found.limbs) == [
+        ("foot", "L", "dp"),
+        ("foot", "R", "dp"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ("haggstrom_hand_pa.jpg", "haggstrom_hand_lateral.jpg", "a lateral view of a hand"),
+        ("haggstrom_foot_dp.jpg", "haggstrom_foot_lateral.jpg", "a lateral view of a foot"),
+    ],
+)
+def test_another_view_beside_a_limb_is_told_of(
+    finder: Finder, shared_data: Path, first: str, second: str, words: str
+) -> None:
+    pictures = [commons(shared_data, first), commons(shared_data, second, 630)]
+    pictures[1] = np.pad(pictures[1], ((270, 0), (0, 0)))
+    for beside in (pictures, pictures[::-1]):
+        found = finder.find(np.concatenate(beside, axis=1))
+        assert len(found.limbs) == 1
+        assert [sight.words for sight in found.unread] == [words]
+
+
+def test_a_severe_hand_beside_a_healthy_one_is_not_left_out_in_silence(finder: Finder, shared_data: Path) -> None:
+    severe, healthy = (
+        commons(shared_data, name) for name in ("braegelmann_ra_hand_severe_pa.jpg", "haggstrom_hand_pa.jpg")
+    )
+    found = finder.find(np.concatenate((severe, healthy), axis=1))
+    assert ("hand", "L") in [(limb.part, limb.side) for limb in found.limbs]
+    assert len(found.limbs) + len(found.unread) == 2

@@ -24,7 +24,7 @@ from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.reading import saliency
 from pipelines.hand_foot_scoring.scoring import Cell, Reason
 from pipelines.hand_foot_scoring.simulation.disease import Disease
-from pipelines.hand_foot_scoring.simulation.films import Film
+from pipelines.hand_foot_scoring.simulation.films import Film, view_film
 from pipelines.hand_foot_scoring.simulation.processing import jpeg
 from pipelines.hand_foot_scoring.simulation.sample import LIMBS, film_of, stored
 from pipelines.hand_foot_scoring.sites import Part, Side
@@ -279,6 +279,18 @@ def test_open_growth_plates_are_refused_where_the_header_says_nothing(
     pipeline.check(study)
     with pytest.raises(UnsuitableInput, match="growth plates"):
         pipeline.run(study)
+
+
+def test_what_lies_beside_a_limb_and_is_not_read_is_said_in_the_report_and_flagged(
+    pipeline: HandFootScoring, tmp_path: Path
+) -> None:
+    hand = film_of("hand", "L", 4)
+    other = view_film("hand", "lateral", (1100, 700), np.random.default_rng(5))
+    both = replace(hand, image=np.concatenate((hand.image, other.image), axis=1))
+    result = pipeline.run(write(tmp_path, [("hand", "L", both)]))
+    said = "The picture shows more than the left hand: what looks like a lateral view of a hand beside it was not read."
+    assert said in result.limits
+    assert [flag.reason for flag in result.flags].count(said) == 1
 
 
 def test_a_picture_without_a_limb_is_refused(pipeline: HandFootScoring, tmp_path: Path) -> None:
