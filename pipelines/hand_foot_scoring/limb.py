@@ -64,6 +64,11 @@ class Limb:
         return np.stack(((x * c + y * s) * (-1.0 if self.side == "R" else 1.0), y * c - x * s), axis=-1)
 
     @property
+    def support(self) -> float:
+        """How many sites speak for it: the sum of their support."""
+        return self.quality * len(self.expected)
+
+    @property
     def box(self) -> tuple[float, float, float, float]:
         """Left, top, right, bottom of the expected sites, in pixels of the picture."""
         points = np.array(list(self.expected.values()))

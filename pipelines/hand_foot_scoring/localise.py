@@ -236,9 +236,14 @@ class Finder:
         for _, limb, pose in closer:
             agreed = self._agreed(pyramid, limb, least, look.box)
             if agreed is not None:
-                rival = next((other for _, one, other in closer if one.part != limb.part), None)
-                sure = 1.0 if rival is None else part_share(limb.part, pose, rival)
-                return replace(agreed, view_confidence=agreed.view_confidence * sure)
+                rival = next(((one, seen) for _, one, seen in closer if one.part != limb.part), None)
+                # what would not be found by itself leaves no doubt: a destroyed hand looks a little like a foot
+                other = None if rival is None else self._agreed(pyramid, rival[0], least, look.box)
+                if rival is None or other is None:
+                    return agreed
+                sure = part_share(limb.part, pose, rival[1], agreed.support / other.support)
+                likelier, share = (agreed, sure) if sure >= 0.5 else (other, 1 - sure)
+                return replace(likelier, view_confidence=likelier.view_confidence * share)
         return None
 
     def _agreed(self, pyramid: Pyramid, limb: Limb, least: float, box: Box) -> Limb | None:

@@ -54,7 +54,9 @@ def view_place(part: Part, view: str) -> int:
     return len(POSES) + VIEWS.index((part, view))
 
 
-def part_share(part: Part, pose: NDArray[np.floating[Any]], rival: NDArray[np.floating[Any]]) -> float:
+def part_share(
+    part: Part, pose: NDArray[np.floating[Any]], rival: NDArray[np.floating[Any]], odds: float = 1.0
+) -> float:
     """Probability of a part against the other one where the picture could show either.
 
     Parameters
@@ -65,11 +67,15 @@ def part_share(part: Part, pose: NDArray[np.floating[Any]], rival: NDArray[np.fl
         Probabilities of the poses on the window that stands round a limb of that part.
     rival
         The same on the window that stands round one of the other part.
+    odds
+        How much more sites speak for the part than for the other one: the few of a foot fit by chance sooner than the
+        many of a hand.
     """
     logs = {}
     for one in SITES:
         either = [*straight_places(one), view_place(one, "oblique")]
         logs[one] = np.mean([np.log(seen[either].sum() + 1e-4) for seen in (pose, rival)])
+    logs[part] += np.log(odds)
     return float(1 / sum(np.exp(value - logs[part]) for value in logs.values()))
 
 

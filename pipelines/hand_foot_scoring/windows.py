@@ -67,14 +67,19 @@ class Pyramid:
         beyond[top:bottom, left:right] = False
         if not beyond.any() or np.median(coarse[beyond]) <= np.median(coarse[~beyond]):
             return self
+        # the outermost pixels of the coarsest copy may hold some of the border: it would be spread by its own edge
+        height, width = self.shape
+        least = tuple(value + factor if value > 0 else 0.0 for value in box[:2])
+        most = tuple(
+            value - factor if value < size else size for value, size in zip(box[2:], (width, height), strict=True)
+        )
         levels = []
         for factor, image in self.levels:
             height, width = image.shape
             left, top = (
-                min(int(np.ceil(value / factor)), size - 1)
-                for value, size in zip(box[:2], (width, height), strict=True)
+                min(int(np.ceil(value / factor)), size - 1) for value, size in zip(least, (width, height), strict=True)
             )
-            right, bottom = (max(int(value / factor), 1) for value in box[2:])
+            right, bottom = (max(int(value / factor), 1) for value in most)
             inner = image[top:bottom, left:right]
             margins = ((top, height - bottom), (left, width - right))
             levels.append((factor, np.pad(inner, margins, mode="edge")))

@@ -40,6 +40,12 @@ def test_a_limb_says_how_it_lies(arrangement: ShapeModel, side: Side, turn: floa
     assert middle == pytest.approx((400.0, 500.0))
 
 
+def test_the_support_of_a_limb_is_what_its_sites_have_together(arrangement: ShapeModel) -> None:
+    limb = lying(arrangement)
+    assert limb.support == pytest.approx(0.8 * len(HAND_SITES))
+    assert replace(limb, quality=0.4).support == pytest.approx(limb.support / 2)
+
+
 def test_looks_count_by_their_confidence_and_one_that_misses_a_site_lowers_it(arrangement: ShapeModel) -> None:
     limb = lying(arrangement)
     x, y = limb.centres["MCP3"].point

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.hand_foot_scoring.network import OTHER_POSE, POSES
-from pipelines.hand_foot_scoring.sights import Sight, on_picture
+from pipelines.hand_foot_scoring.sights import Sight, on_picture, part_share, straight_places
 from pipelines.hand_foot_scoring.windows import ORIENTATIONS
 
 
@@ -32,3 +32,11 @@ def test_what_a_picture_shows_is_said_in_words() -> None:
     assert Sight("hand", "lateral", 0.9).words == "a lateral view of a hand"
     assert Sight("foot", "dp", 0.9).words == "a dorsoplantar view of a foot"
     assert Sight("other", "", 0.9).words == "neither a hand nor a foot"
+
+
+def test_of_two_parts_that_look_alike_the_one_that_more_sites_speak_for_is_likelier() -> None:
+    pose = np.full(OTHER_POSE + 1, 1e-6)
+    pose[straight_places("hand")[0]] = pose[straight_places("foot")[0]] = 0.45
+    assert part_share("hand", pose, pose) == pytest.approx(0.5)
+    assert part_share("hand", pose, pose, odds=4) == pytest.approx(0.8)
+    assert part_share("foot", pose, pose, odds=0.25) == pytest.approx(0.2)

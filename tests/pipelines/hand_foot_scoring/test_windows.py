@@ -36,3 +36,13 @@ def test_borders_of_one_grey_are_left_out() -> None:
 
 def test_an_empty_picture_is_looked_at_whole() -> None:
     assert content(Pyramid.of(np.zeros((400, 300), np.float32))) == (0, 0, 300, 400)
+
+
+@pytest.mark.parametrize("wide", [13, 30, 50])
+def test_nothing_of_a_white_border_is_left_where_it_was_painted_over(wide: int) -> None:
+    picture = np.full((900, 700), 255, np.float32)
+    inner = picture[wide:-wide, wide:-wide]
+    inner[:] = np.random.default_rng(0).random(inner.shape) * 100
+    pyramid = Pyramid.of(picture)
+    for _, level in pyramid.within(content(pyramid)).levels:
+        assert level.max() <= 100
