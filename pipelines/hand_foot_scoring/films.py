@@ -137,8 +137,9 @@ class Film:
             return ""
         limbs = " and ".join(f"the {'left' if one.limb.side == 'L' else 'right'} {one.limb.part}" for one in self.limbs)
         seen = [f"what looks like {sight.words}" if sight.view else "something else" for sight in self.unread]
-        words = " and ".join(dict.fromkeys(seen))
-        return f"The picture shows more than {limbs}: {words} beside it was not read."
+        words = tuple(dict.fromkeys(seen))
+        it, was = "it" if len(self.limbs) == 1 else "them", "was" if len(words) == 1 else "were"
+        return f"The picture shows more than {limbs}: {' and '.join(words)} beside {it} {was} not read."
 
     def contradictions(self, reading: LimbReading) -> tuple[str, ...]:
         """Where the picture and the header disagree about a limb, in words."""
@@ -245,10 +246,9 @@ def choose(films: Sequence[Film]) -> tuple[tuple[LimbFilm, ...], tuple[str, ...]
             new = LimbFilm(film, reading, film.contradictions(reading))
             old = best.get(new.key)
             if old is not None:
-                side = "left" if new.key[1] == "L" else "right"
-                remarks.append(
-                    f"More than one picture shows a {side} {new.key[0]}; the better readable one was scored."
-                )
+                limb = f"a {'left' if new.key[1] == 'L' else 'right'} {new.key[0]}"
+                several = f"A picture shows {limb} twice" if old.film is film else f"More than one picture shows {limb}"
+                remarks.append(f"{several}; the better readable one was scored.")
             if old is None or _worth(new) > _worth(old):
                 best[new.key] = new
     order = {("hand", "R"): 0, ("hand", "L"): 1, ("foot", "R"): 2, ("foot", "L"): 3}

@@ -125,12 +125,11 @@ class Finder:
         Where the picture shows more than the limbs, it is looked at with these painted over.
         """
         unread: list[Sight] = []
-        looked_at: list[Box] = []
-        while limbs and len(looked_at) < MOST_RESTS:
-            rest = next((one for one in rests(pyramid, limbs, box) if not _within(one.box, looked_at)), None)
+        done: list[Box] = []  # a place with a limb is not: what touches the limb may be another one
+        for _ in range(MOST_RESTS if limbs else 0):
+            rest = next((one for one in rests(pyramid, limbs, box) if not _within(one.box, done)), None)
             if rest is None:
                 break
-            looked_at.append(rest.box)
             look = self._look(without(pyramid, limbs), rest.box, UNMIRRORED)
             limb = self._best(pyramid, look, MIN_VIEW_IN_PIECE) if look.poses[OTHER_POSE] < MAX_OTHER else None
             if limb is not None and not all(apart(limb, other) for other in limbs):
@@ -138,6 +137,7 @@ class Finder:
             if limb is not None and limb.quality >= SURE_QUALITY:
                 limbs = (*limbs, limb)
                 continue
+            done.append(rest.box)
             seen = None if limb is None else Sight(limb.part, limb.view, limb.view_confidence)
             sight = seen or sight_of(rest, look.poses)
             if sight is not None:

@@ -142,6 +142,7 @@ def film_tile(one: FilmReading) -> Image.Image:
         lines.append((one.result, ACCENT))
         lines += [(f"{text}: not counted", WARNING) for text in one.contradictions]
         lines += [(f"{count} x {reason}", MUTED) for reason, count in one.reasons.items()]
+    lines += [(remark, WARNING) for remark in one.remarks]
     shown = [(limb, one.cells) for limb in one.limbs]
     return _card(film_picture(one.film, shown, (TILE[0] - 2 * GAP, TILE[1])), lines)
 

@@ -119,11 +119,13 @@ def evaluate_films(options: argparse.Namespace, console: Console) -> dict[str, A
 
 
 def _line(one: FilmReading) -> str:
-    """What was found on a film, in a line."""
+    """What was found on a film, and what is remarked on it, in a line."""
     if one.refusal:
-        return f"taken for {one.shown}; {one.refusal}" if one.limbs else one.refusal
-    missing = "".join(f"; {count} x {reason}" for reason, count in one.reasons.items())
-    return f"{one.shown}, {one.result}{missing if one.scored else ''}"
+        found = f"taken for {one.shown}; {one.refusal}" if one.limbs else one.refusal
+    else:
+        missing = "".join(f"; {count} x {reason}" for reason, count in one.reasons.items())
+        found = f"{one.shown}, {one.result}{missing if one.scored else ''}"
+    return "; ".join((found, *one.remarks))
 
 
 def _trained_on(bundle: Path) -> str:

@@ -32,7 +32,7 @@ def test_without_any_score_there_is_no_total() -> None:
 def test_a_small_change_is_no_more_than_the_error_and_healing_is_doubted() -> None:
     cell = Cell("L", "hand", "MCP2", "erosion")
     change, doubt = change_lines(progression({cell: certain(cell, 4)}, {cell: certain(cell, 1)}))
-    assert "-3.0 over 1 cells scored both times, not more than the smallest detectable difference" in change
+    assert "-3.0 over 1 cell scored both times, not more than the smallest detectable difference" in change
     assert doubt.startswith("Cells that seem to have healed, which cannot be: L MCP2 erosion.")
 
 

@@ -283,6 +283,36 @@ def test_a_film_that_its_header_calls_lateral_gives_way_to_another_of_the_limb()
         assert chosen.film is other
 
 
+def test_a_limb_that_one_picture_shows_twice_is_not_said_to_be_on_two_pictures() -> None:
+    once = made_up("hand", "L", film())
+    (chosen,), remarks = films.choose([replace(once, limbs=once.limbs * 2)])
+    assert remarks == ("A picture shows a left hand twice; the better readable one was scored.",)
+    (chosen,), remarks = films.choose([once, replace(once)])
+    assert chosen.film is once
+    assert remarks == ("More than one picture shows a left hand; the better readable one was scored.",)
+
+
+@pytest.mark.parametrize(
+    ("sides", "unread", "said"),
+    [
+        ("L", 1, "more than the left hand: what looks like a lateral view of a hand beside it was not read."),
+        (
+            "LR",
+            1,
+            "the left hand and the right hand: what looks like a lateral view of a hand beside them was not read",
+        ),
+        ("L", 2, "what looks like a lateral view of a hand and something else beside it were not read."),
+        ("L", 0, ""),
+    ],
+)
+def test_what_was_not_read_beside_limbs_is_said_in_a_sentence(sides: str, unread: int, said: str) -> None:
+    limbs = tuple(limb for side in sides for limb in made_up("hand", "L" if side == "L" else "R", film()).limbs)
+    sights = (Sight("hand", "lateral", 0.9), Sight("other", "", 0.9))
+    one = replace(made_up("hand", "L", film()), limbs=limbs, unread=sights[:unread])
+    assert said in one.more
+    assert bool(one.more) == bool(said)
+
+
 def test_a_birth_after_the_study_leaves_the_age_open_and_is_remarked() -> None:
     header = film(PatientBirthDate="20300101", StudyDate="20261122", PatientName="Secret^Name", PatientID="4711")
     assert header.age_years is None

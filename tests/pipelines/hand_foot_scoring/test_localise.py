@@ -167,6 +167,13 @@ def test_another_view_beside_a_limb_is_told_of(
         assert [sight.words for sight in found.unread] == [words]
 
 
+def test_what_touches_a_second_limb_is_told_of_too(finder: Finder, shared_data: Path) -> None:
+    views = [commons(shared_data, f"haggstrom_hand_{view}.jpg", 1400) for view in ("pa", "oblique", "lateral")]
+    found = finder.find(np.concatenate(views, axis=1))
+    assert [limb.view for limb in found.limbs] == ["pa", "oblique"]
+    assert [sight.words for sight in found.unread] == ["a lateral view of a hand"]
+
+
 def test_a_severe_hand_beside_a_healthy_one_is_not_left_out_in_silence(finder: Finder, shared_data: Path) -> None:
     severe, healthy = (
         commons(shared_data, name) for name in ("braegelmann_ra_hand_severe_pa.jpg", "haggstrom_hand_pa.jpg")

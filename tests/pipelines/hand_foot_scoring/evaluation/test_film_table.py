@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from dicom_sr.capture.drawing import WARNING
+from dicom_sr.capture.drawing import WARNING, Colour
 from dicom_sr.findings import Result
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.write.encode import encode
@@ -76,6 +77,32 @@ def test_a_film_whose_header_rules_it_out_is_refused_as_in_the_node(networks: No
     assert evaluate.main(["--data", str(tmp_path / "study"), "--layout", "films", "--json", str(out)]) == 0
     (row,) = json.loads(out.read_text())["films"]
     assert "9 years old" in row["refused or remarked"]
+
+
+def test_what_is_remarked_on_a_film_is_said_while_it_is_read_and_on_its_tile(
+    networks: None,
+    tmp_path: Path,
+    shared_data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[str] = []
+    card = pictures._card
+
+    def kept(picture: Image.Image | None, lines: Sequence[tuple[str, Colour]]) -> Image.Image:
+        written.extend(text for text, _ in lines)
+        return card(picture, lines)
+
+    monkeypatch.setattr(pictures, "_card", kept)
+    data = tmp_path / "films"
+    data.mkdir()
+    views = [shared_data / "xray" / "limbs-adult-commons" / f"haggstrom_hand_{view}.jpg" for view in ("pa", "lateral")]
+    beside = [np.asarray(Image.open(path).convert("L").resize((500, 700))) for path in views]
+    Image.fromarray(np.hstack(beside)).save(data / "two.png")
+    assert evaluate.main(["--data", str(data), "--layout", "films", "--report", str(tmp_path / "report")]) == 0
+    said = "The picture shows more than the left hand: "
+    assert said in capsys.readouterr().out
+    assert any(text.startswith(said) for text in written)
 
 
 def test_a_folder_without_pictures_is_said_to_have_none(
