@@ -33,7 +33,7 @@ _PROFILE = frozenset(["PROFIL", "PROFILO", "PERFIL"])  # of settings, unless bes
 _BESIDE_PROFILE = ROMANCE - _PROFILE | {"MAIN", "PIE", "PE"}
 # Values of ViewPosition (PS3.3 C.8.1.1, C.8.11.5) that are other words elsewhere
 _POSITIONS: dict[str, View] = {
-    **dict.fromkeys(("LL", "RL", "LLD", "RLD", "ML", "LM"), "lateral"),
+    **dict.fromkeys(("LL", "RL", "ML", "LM"), "lateral"),
     **dict.fromkeys(("OB", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "MLO", "LMO"), "oblique"),
 }
 # Words of a series with several views, of which an image may show another than the one that is named
@@ -41,6 +41,15 @@ _SEVERAL_WORDS = """
     AND UND ET CON COM MIT WITH AVEC MET EN PLUS INCL VIEWS VWS EBENEN INCIDENCES INCIDENCIAS PROIEZIONI PROYECCIONES
     PROJECTIONS RICHTINGEN COMPLETE KOMPLETT SERIES"""
 _SEVERAL = frozenset(_SEVERAL_WORDS.split())
+_COUNTED = re.compile(  # 3V, 2 VW, 3-view, 2E, two view
+    r"(?:(?<!\d)(?:[2-9]|1\d)|(?<![A-Z])(?:TWO|THREE|FOUR|MULTI|MULTIPLE))[\s_-]*"
+    r"(?:V|VW|VWS|VIEW|VIEWS|E|EB|EBN|EBENE[A-Z]*|INC|INCID[A-Z]*|PROJ[A-Z]*|PROI[A-Z]*|PROY[A-Z]*|RICHT[A-Z]*)(?![A-Z])"
+)
+# What is called lateral without being a view: both sides, how a patient lies, the side of a limb, a laterality
+_NO_VIEW = re.compile(
+    r"(?<![A-Z])(?:BI|UNI|IPSI|CONTRA)[\s_-]+LAT[A-Z]*|DECUB[A-Z]*[\s_-]+LAT[A-Z]*"
+    r"|(?<![A-Z])LAT[A-Z]*(?:[.\s_-]+(?:DECUB|SIDE|ASPECT|BORDER|PAIN|MALL|SESAM|RAND)[A-Z]*|\s*[:=])"
+)
 _POINTED = re.compile(r"(?<![A-Z])([APD])\.\s?([AP])(?![A-Z])")  # a.p., d. p.
 
 
@@ -62,10 +71,21 @@ def view_named(header: Dataset) -> View | None:
         return _single(of_image - {"frontal"} if "oblique" in of_image else of_image)
     for keywords in (("AcquisitionDeviceProcessingDescription",), ("SeriesDescription", "ProtocolName")):
         texts = [str(header.get(keyword) or "") for keyword in keywords]
-        if found := _views_in(texts):
-            several = any("+" in text or "&" in text or _SEVERAL & set(_words(text)) for text in texts)
-            return None if several else _single(found)
+        named = {_of_text(text) for text in texts if _views_in([text])}
+        if named:
+            return next(iter(named)) if len(named) == 1 and not any(map(_several, texts)) else None
     return None
+
+
+def _of_text(text: str) -> View | None:
+    """The view that a text of a series names; None where it names several: OBL, LAT."""
+    views = _views_in([text])
+    return None if len(views) > 1 and re.search("[/,;]", text) else _single(views)
+
+
+def _several(text: str) -> bool:
+    """Whether a text says that the series has several views."""
+    return bool(re.search("[+&]", text) or _SEVERAL & set(_words(text)) or _COUNTED.search(capitals(text)))
 
 
 def _single(views: frozenset[View] | set[View]) -> View | None:
@@ -87,5 +107,6 @@ def _views_in(texts: Iterable[str]) -> set[View]:
 
 
 def _words(text: str) -> list[str]:
-    """The words of a text: capitals without accents, a.p. as AP."""
-    return re.findall(r"[A-Z]+", _POINTED.sub(r"\1\2", capitals(text).replace("Ø", "O")))
+    """The words of a text that may name a view: capitals without accents, a.p. as AP."""
+    plain = _NO_VIEW.sub(" ", capitals(text).replace("Ø", "O"))
+    return re.findall(r"[A-Z]+", _POINTED.sub(r"\1\2", plain))

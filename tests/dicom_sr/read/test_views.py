@@ -39,8 +39,8 @@ def coded(*meanings: str) -> Dataset:
         ("RL", "lateral"),
         ("ML", "lateral"),
         ("LM", "lateral"),
-        ("RLD", "lateral"),
-        ("LLD", "lateral"),
+        ("RLD", None),  # decubitus: how the patient lies, not from where the beam comes
+        ("LLD", None),
         ("OBL", "oblique"),
         ("OBLIQUE", "oblique"),
         ("PA OBLIQUE", "oblique"),
@@ -86,7 +86,32 @@ def test_the_position_of_an_image_names_its_view(position: str, view: str | None
         ("HAND WITH OBLIQUE", None),
         ("Hand + schräg", None),
         ("Hand 2 Ebenen seitlich", None),
+        ("HAND MIN 3V LAT", None),
+        ("HAND LAT 2V", None),
+        ("FOOT 3VW OBL", None),
+        ("HAND R 3-VIEW OBLIQUE", None),
+        ("Hand 2E seitl.", None),
+        ("HAND THREE VIEW LAT", None),
+        ("HAND OBL/LAT", None),
+        ("Hand schräg, seitlich", None),
         ("HANDS BILATERAL", None),
+        ("HANDS BI-LATERAL", None),
+        ("HAND UNI LAT", None),
+        ("LAT DECUB", None),
+        ("Decubitus lateral", None),
+        ("HAND LAT: R", None),
+        ("HAND LATERALITY LEFT", None),
+        ("FOOT LATERAL SIDE", None),
+        # one view, with numbers, sides and letters that tell of something else
+        ("HAND LATERAL VIEW", "lateral"),
+        ("FINGER 2 LAT L", "lateral"),
+        ("Hand D2 seitlich", "lateral"),
+        ("FOOT LAT WB", "lateral"),
+        ("Fuss schräg rechts", "oblique"),
+        ("LATERAL OBLIQUE HAND", "oblique"),
+        ("HAND PA L", "frontal"),
+        ("Main face", "frontal"),
+        ("Hand li. d.p.", "frontal"),
         ("Profil 3", None),
         ("Hand", None),
         ("20 ML", None),
@@ -123,6 +148,8 @@ def test_what_is_said_of_the_image_goes_before_what_is_said_of_the_series() -> N
 
 def test_series_and_protocol_that_disagree_name_no_view() -> None:
     assert view_named(header(SeriesDescription="Hand pa", ProtocolName="Hand lateral")) is None
+    assert view_named(header(SeriesDescription="Hand lateral", ProtocolName="Hand oblique")) is None
+    assert view_named(header(SeriesDescription="Hand lateral", ProtocolName="HAND 3 VIEWS")) is None
 
 
 @given(st.text(max_size=60))
