@@ -39,12 +39,13 @@ def grey(path: Path) -> Image:
     """
     if not path.is_file():
         raise UnreadableData(f"{path}: there is no such file")
+    ending = path.suffix.lower()
+    read = _pillow if ending in PICTURES else _metaimage if ending in METAIMAGE else _dicom
     try:
-        if path.suffix.lower() in PICTURES:
-            return _pillow(path)
-        if path.suffix.lower() in METAIMAGE:
-            return _metaimage(path)
-        return _dicom(path)
+        picture = read(path)
+        if not np.isfinite(picture).all():
+            raise UnsuitableInput("it holds values that are no numbers")
+        return picture
     except (OSError, UnidentifiedImageError, UnsuitableInput, RuntimeError, ValueError, SyntaxError) as error:
         raise UnreadableData(f"{path}: is no picture that can be read ({error})") from error
 

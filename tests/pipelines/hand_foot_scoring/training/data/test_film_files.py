@@ -39,6 +39,15 @@ def test_a_missing_file_and_a_damaged_one_are_named(tmp_path: Path) -> None:
         grey(tmp_path / "bad.dcm")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_picture_with_values_that_are_no_numbers_is_none(tmp_path: Path, value: float) -> None:
+    picture = PICTURE.astype(np.float32)
+    picture[1, 2] = value
+    Pillow.fromarray(picture).save(tmp_path / "a.tif")
+    with pytest.raises(UnreadableData, match=r"a\.tif: is no picture that can be read \(it holds values that are no n"):
+        grey(tmp_path / "a.tif")
+
+
 def test_a_dicom_film_that_is_stored_inverted_is_turned(shared_data: Path) -> None:
     path = shared_data / "xray" / "extremity-nema-wg04-rg3" / "RG3_JLSN"
     stored = pydicom.dcmread(path)
