@@ -85,7 +85,8 @@ def change_lines(progress: Progression) -> list[str]:
     verdict = "more" if progress.beyond_error else "not more"
     lines = [
         f"Change since the prior reading: {progress.total.difference:+.1f} over"
-        f" {counted(len(progress.cells), 'cell')} scored both times, {verdict} than the smallest detectable difference of {SMALLEST_DETECTABLE_DIFFERENCE:.1f}."
+        f" {counted(len(progress.cells), 'cell')} scored both times, {verdict} than the"
+        f" smallest detectable difference of {SMALLEST_DETECTABLE_DIFFERENCE:.1f}."
     ]
     if progress.impossible:
         names = ", ".join(f"{c.side} {c.site} {c.kind}" for c in progress.impossible)

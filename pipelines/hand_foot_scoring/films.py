@@ -248,7 +248,7 @@ def choose(films: Sequence[Film]) -> tuple[tuple[LimbFilm, ...], tuple[str, ...]
             if old is not None:
                 limb = f"a {'left' if new.key[1] == 'L' else 'right'} {new.key[0]}"
                 several = f"A picture shows {limb} twice" if old.film is film else f"More than one picture shows {limb}"
-                remarks.append(f"{several}; the better readable one was scored.")
+                remarks.append(f"{several}; the better readable one counts.")
             if old is None or _worth(new) > _worth(old):
                 best[new.key] = new
     order = {("hand", "R"): 0, ("hand", "L"): 1, ("foot", "R"): 2, ("foot", "L"): 3}

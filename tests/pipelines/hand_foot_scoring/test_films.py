@@ -286,10 +286,10 @@ def test_a_film_that_its_header_calls_lateral_gives_way_to_another_of_the_limb()
 def test_a_limb_that_one_picture_shows_twice_is_not_said_to_be_on_two_pictures() -> None:
     once = made_up("hand", "L", film())
     (chosen,), remarks = films.choose([replace(once, limbs=once.limbs * 2)])
-    assert remarks == ("A picture shows a left hand twice; the better readable one was scored.",)
+    assert remarks == ("A picture shows a left hand twice; the better readable one counts.",)
     (chosen,), remarks = films.choose([once, replace(once)])
     assert chosen.film is once
-    assert remarks == ("More than one picture shows a left hand; the better readable one was scored.",)
+    assert remarks == ("More than one picture shows a left hand; the better readable one counts.",)
 
 
 @pytest.mark.parametrize(
