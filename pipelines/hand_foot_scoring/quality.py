@@ -1,4 +1,4 @@
-"""Whether the pixels of a picture can carry grades, or are spoilt by compression, noise, blur or few grey levels.
+"""Whether pixels can carry grades, or are spoilt by compression, noise, blur, few grey levels or saturation.
 
 Heavy compression and grain draw outlines where a bone has none, and the heads take them for erosions. So each of these
 is measured on the limb, against the spread of grey values that a joint has on the heads' crops. The limits are where,
@@ -26,7 +26,7 @@ MAX_BLOCKS = 0.09  # height of the steps between the blocks of a compressed pict
 MAX_GRAIN = 0.12
 MAX_SPECKS = 1.6  # single bright and dark pixels, in the same
 # Share of a crop without the slightest change of grey. It tells what the number of grey levels does not: where grain
-# hides the borders between them (dither), as few as 14 do no harm.
+# hides the borders between them (dither), as few as 14 do no harm. Bone that is saturated is as flat.
 MAX_FLAT = 0.2
 MAX_BLUR_MM = 0.45  # of the edges, as the standard deviation of a Gaussian, on a mean adult
 FWHM = 2.355  # width at half height over standard deviation of a Gaussian
@@ -142,10 +142,9 @@ def _steps(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _flat(raw: NDArray[np.float32]) -> float:
-    """Share of crops (N, 64, 64) without any change of grey; air and what is saturated is left out."""
+    """Share of crops (N, 64, 64) without any change of grey; air is left out, saturated bone is not."""
     low, high = float(raw.min()), float(raw.max())
-    margin = 0.02 * (high - low)
-    inside = ((raw > low + margin) & (raw < high - margin))[:, :-1, :-1]
+    inside = (raw > low + 0.02 * (high - low))[:, :-1, :-1]
     still = _steps(raw) < 0.005 * raw.std(axis=(1, 2), keepdims=True)
     counts = inside.sum(axis=(1, 2))
     shares = (still & inside).sum(axis=(1, 2)) / np.maximum(counts, 1)

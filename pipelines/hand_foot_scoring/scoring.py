@@ -96,7 +96,9 @@ class Reason(Enum):
     COVERED = "a cast, ring or other object covers the joint"
     CROPPED = "the joint lies outside the picture"
     FUSED = "the joint was fused by an operation"
-    GREY_LEVELS = "the picture has too few grey levels: the borders between them look like outlines of bones"
+    GREY_LEVELS = (
+        "the picture has too few grey levels, or bone is saturated: borders of flat areas look like outlines of bones"
+    )
     NOISE = "the picture is too noisy: its grain looks like damage of bones"
     NO_IMAGE = "no picture of this limb is in the study"
     NOT_FOUND = "the joint was not found on the picture"
