@@ -39,8 +39,8 @@ def conclusion(
     """
     cells = cells_of(limbs)
     disagree = [line for chosen in limbs for line in not_counted(chosen)]
-    if not any(isinstance(readings.get(cell), Scored) for cell in cells):
-        return ("No joint could be scored.", *disagree, *_reasons(cells, readings))
+    if nothing := not_scored(cells, readings):
+        return (nothing[0], *disagree, *nothing[1:])
     erosion, narrowing, both = sums(cells, readings, correlation)
     shown = ", ".join(f"{SIDE_NAMES[c.key[1]]} {c.key[0]}" for c in limbs if not c.contradictions)
     damaged, scored = sens(readings, cells)
@@ -72,10 +72,13 @@ def _sum(part: Total) -> str:
     return f"{part.raw:.0f}" if part.scored else "not scored"
 
 
-def _reasons(cells: Sequence[Cell], readings: Mapping[Cell, Reading]) -> list[str]:
-    """Why cells were not scored, the commonest reason first."""
+def not_scored(cells: Sequence[Cell], readings: Mapping[Cell, Reading]) -> tuple[str, ...]:
+    """That no cell was scored and why, the commonest reason first; nothing where one was."""
+    if any(isinstance(readings.get(cell), Scored) for cell in cells):
+        return ()
     reasons = Counter(r.reason.value for cell in cells if isinstance(r := readings.get(cell), NotScored))
-    return [f"{counted(number, 'cell')}: {reason}." for reason, number in reasons.most_common()]
+    why = (f"{counted(number, 'cell')}: {reason}." for reason, number in reasons.most_common())
+    return ("No joint could be scored.", *why)
 
 
 def change_lines(progress: Progression) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dicom_sr.findings import Flag, Heatmap, ImagePanel, Mark, Page, Panel, TablePanel
 from pipelines.hand_foot_scoring import codes
-from pipelines.hand_foot_scoring.conclusion import not_counted
+from pipelines.hand_foot_scoring.conclusion import not_counted, not_scored
 from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES, FilmSite, cells_of, film_sites, label
 from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.findings import not_evaluable, sums
@@ -77,16 +77,16 @@ def pages(
         Change since the prior reading; None without one.
     """
     pictures = [
-        Page(f"{title}: {_name(chosen)}", (_picture(chosen, readings),), 1, _first_lines(chosen, lines))
+        Page(f"{title}: {_name(chosen)}", (_picture(chosen, readings),), 1, _first_lines(chosen, readings, lines))
         for chosen in limbs
     ]
     scores = tuple(_table(chosen, readings, correlation, progress) for chosen in limbs)
     return (*pictures, Page(f"{title}: scores", scores, min(2, len(scores)), tuple(lines)))
 
 
-def _first_lines(chosen: LimbFilm, lines: Sequence[str]) -> tuple[str, ...]:
-    """What stands below the picture of a limb: the total, of which one that was not counted is no part."""
-    return not_counted(chosen) or tuple(lines[:1])
+def _first_lines(chosen: LimbFilm, readings: Mapping[Cell, Reading], lines: Sequence[str]) -> tuple[str, ...]:
+    """What stands above the picture of a limb: the total, or why the limb is no part of it."""
+    return not_counted(chosen) or not_scored(cells_of([chosen]), readings) or tuple(lines[:1])
 
 
 def _name(chosen: LimbFilm) -> str:

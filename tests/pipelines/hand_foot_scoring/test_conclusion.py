@@ -86,6 +86,19 @@ def test_the_page_of_a_limb_that_was_not_counted_does_not_show_the_total_of_othe
     assert not_counted.summary == ("The header says right, the picture shows a left hand: this limb was not counted.",)
 
 
+def test_the_page_of_a_limb_of_which_nothing_was_scored_says_why_and_shows_no_total() -> None:
+    limbs = [limb("R"), limb("L")]
+    noisy = {cell: NotScored(Reason.NOISE) for cell in limbs[0].reading.cells}
+    read = readings(limbs) | noisy
+    lines = conclusion(limbs, read, 0.1, None)
+    right, left, _ = pages("Scores", limbs, read, lines, 0.1)
+    assert right.summary == (
+        "No joint could be scored.",
+        "31 cells: the picture is too noisy: its grain looks like damage of bones.",
+    )
+    assert left.summary == lines[:1]
+
+
 def test_without_a_cell_that_was_scored_both_times_there_is_no_change() -> None:
     one, other = (Cell("L", "hand", site, "erosion") for site in ("MCP2", "MCP3"))
     progress = progression({one: certain(one, 1)}, {other: certain(other, 1)})
