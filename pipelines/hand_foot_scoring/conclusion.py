@@ -48,6 +48,7 @@ def conclusion(
         f"Sharp/van der Heijde score of {shown}: {both.raw:.0f} of {both.maximum}"
         f" (erosion {_sum(erosion)}, narrowing {_sum(narrowing)}); 90 % interval"
         f" {both.interval[0]:.0f} to {both.interval[1]:.0f}.",
+        *(line for chosen in limbs for line in _without_score(chosen, readings)),
         f"SENS {damaged} of {scored} scored cells.",
     ]
     if not both.complete:
@@ -65,6 +66,15 @@ def conclusion(
 def not_counted(chosen: LimbFilm) -> tuple[str, ...]:
     """Why a limb was not counted whose header and picture disagree; nothing of another."""
     return tuple(f"{text[0].upper()}{text[1:]}: this limb was not counted." for text in chosen.contradictions)
+
+
+def _without_score(chosen: LimbFilm, readings: Mapping[Cell, Reading]) -> tuple[str, ...]:
+    """That nothing of a limb was scored, and why: the sum over all limbs would read as its score too."""
+    reasons = not_scored(cells_of([chosen]), readings)[1:]
+    if chosen.contradictions or not reasons:
+        return ()
+    side, part = chosen.key[1], chosen.key[0]
+    return (f"No joint of the {SIDE_NAMES[side]} {part} could be scored. {' '.join(reasons)}",)
 
 
 def _sum(part: Total) -> str:

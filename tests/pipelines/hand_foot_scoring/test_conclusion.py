@@ -47,6 +47,15 @@ def limb(side: Side = "L", **texts: str) -> LimbFilm:
     return choose([film])[0][0]
 
 
+def test_a_limb_of_which_nothing_was_scored_is_named_beside_the_total_of_the_others() -> None:
+    scored, noisy = limb("L"), limb("R")
+    cells = {**scored.reading.cells, **dict.fromkeys(noisy.reading.cells, NotScored(Reason.NOISE))}
+    lines = conclusion([noisy, scored], cells, 0.1, None)
+    assert lines[0].startswith("Sharp/van der Heijde score of right hand, left hand: ")
+    assert lines[1] == f"No joint of the right hand could be scored. 31 cells: {Reason.NOISE.value}."
+    assert not any(line.startswith("No joint") for line in conclusion([scored], cells, 0.1, None))
+
+
 def test_where_nothing_was_scored_the_reasons_stand_in_place_of_a_total() -> None:
     chosen = limb(Laterality="R")
     assert conclusion([chosen], readings([chosen]), 0.1, None) == (
