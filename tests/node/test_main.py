@@ -440,7 +440,12 @@ def test_train_of_an_unknown_pipeline_names_those_there_are(condyle: Condyle) ->
 
 
 def test_evaluating_a_model_that_is_not_there_is_answered_in_a_sentence(tmp_path: Path, condyle: Condyle) -> None:
-    ended = condyle("evaluate", "joint_classification", "--bundle", tmp_path / "none", "--card", tmp_path / "card.md")
+    bundle = tmp_path / "none"
+    ended = condyle("evaluate", "joint_classification", "--bundle", bundle, "--card", tmp_path / "card.md")
+    assert ended.returncode == 2
+    assert f"{bundle}: there is no such folder" in ended.stderr
+    bundle.mkdir()
+    ended = condyle("evaluate", "joint_classification", "--bundle", bundle, "--card", tmp_path / "card.md")
     assert ended.returncode == 1
     assert "there is no trained model for images here" in ended.stderr
     assert "Traceback" not in ended.stderr
