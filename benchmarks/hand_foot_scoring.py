@@ -4,7 +4,7 @@ One simulated radiograph of 2500 x 2000 pixels, and four films of one patient re
 Nothing is asserted; the table goes into the model card.
 
 Found, on one core of two, the other idle: 0.38 s from pixels to scores and 0.41 s from file to findings.
-Nine tenths of it are the localiser's: fits of the arrangement and the networks. A film is averaged down once and not
+Eight tenths of it are the localiser's: fits of the arrangement and the networks. A film is averaged down once and not
 twice.
 """
 
