@@ -14,6 +14,11 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}s"
 
 
+def capital(text: str) -> str:
+    """A text with its first letter capital; the others stay."""
+    return text[:1].upper() + text[1:]
+
+
 # C0, DEL, C1, line and paragraph separators, what turns or hides text (bidirectional marks, zero width), and what is
 # left of bytes that are no UTF-8
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]")

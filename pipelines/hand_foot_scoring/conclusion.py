@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from dicom_sr.words import counted
-from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES, cells_of
+from dicom_sr.words import capital, counted
+from pipelines.hand_foot_scoring.film_sites import cells_of
 from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.findings import sums
 from pipelines.hand_foot_scoring.scoring import (
@@ -42,7 +42,7 @@ def conclusion(
     if nothing := not_scored(cells, readings):
         return (nothing[0], *disagree, *nothing[1:])
     erosion, narrowing, both = sums(cells, readings, correlation)
-    shown = ", ".join(f"{SIDE_NAMES[c.key[1]]} {c.key[0]}" for c in limbs if not c.contradictions)
+    shown = ", ".join(c.reading.limb.name for c in limbs if not c.contradictions)
     damaged, scored = sens(readings, cells)
     lines = [
         f"Sharp/van der Heijde score of {shown}: {both.raw:.0f} of {both.maximum}"
@@ -65,7 +65,7 @@ def conclusion(
 
 def not_counted(chosen: LimbFilm) -> tuple[str, ...]:
     """Why a limb was not counted whose header and picture disagree; nothing of another."""
-    return tuple(f"{text[0].upper()}{text[1:]}: this limb was not counted." for text in chosen.contradictions)
+    return tuple(f"{capital(text)}: this limb was not counted." for text in chosen.contradictions)
 
 
 def _without_score(chosen: LimbFilm, readings: Mapping[Cell, Reading]) -> tuple[str, ...]:
@@ -73,8 +73,7 @@ def _without_score(chosen: LimbFilm, readings: Mapping[Cell, Reading]) -> tuple[
     reasons = not_scored(cells_of([chosen]), readings)[1:]
     if chosen.contradictions or not reasons:
         return ()
-    side, part = chosen.key[1], chosen.key[0]
-    return (f"No joint of the {SIDE_NAMES[side]} {part} could be scored. {' '.join(reasons)}",)
+    return (f"No joint of the {chosen.reading.limb.name} could be scored. {' '.join(reasons)}",)
 
 
 def _sum(part: Total) -> str:

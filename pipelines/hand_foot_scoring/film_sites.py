@@ -14,7 +14,6 @@ from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Reading, Scored
 from pipelines.svh_sites import SVH_SITES, svh_site
 
 SQUARE = 0.072  # side of a joint's square as a share of the limb's length: 14 mm on a mean adult
-SIDE_NAMES = {"L": "left", "R": "right"}
 
 
 @dataclass(frozen=True)

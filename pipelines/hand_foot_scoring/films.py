@@ -22,7 +22,7 @@ from dicom_sr.words import counted
 from pipelines.hand_foot_scoring.reading import LimbReading, Reader
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Reason, Scored
 from pipelines.hand_foot_scoring.sights import Sight
-from pipelines.hand_foot_scoring.sites import Part, Side
+from pipelines.hand_foot_scoring.sites import SIDE_NAMES, Part, Side
 from pipelines.records.dates import partial_date
 
 MODALITIES = ("DX", "CR", "RG")
@@ -135,7 +135,7 @@ class Film:
         """That the picture shows more than the limbs that were read, as a sentence; "" where it does not."""
         if not self.limbs or not self.unread:
             return ""
-        limbs = " and ".join(f"the {'left' if one.limb.side == 'L' else 'right'} {one.limb.part}" for one in self.limbs)
+        limbs = " and ".join(f"the {one.limb.name}" for one in self.limbs)
         seen = [f"what looks like {sight.words}" if sight.view else "something else" for sight in self.unread]
         words = tuple(dict.fromkeys(seen))
         it, was = "it" if len(self.limbs) == 1 else "them", "was" if len(words) == 1 else "were"
@@ -144,14 +144,10 @@ class Film:
     def contradictions(self, reading: LimbReading) -> tuple[str, ...]:
         """Where the picture and the header disagree about a limb, in words."""
         found = []
-        names = {"L": "left", "R": "right"}
         if self.header.part and self.header.part != reading.limb.part:
             found.append(f"the header says {self.header.part}, the picture shows a {reading.limb.part}")
         if self.header.side and self.header.side != reading.limb.side:
-            found.append(
-                f"the header says {names[self.header.side]}, the picture shows a {names[reading.limb.side]}"
-                f" {reading.limb.part}"
-            )
+            found.append(f"the header says {SIDE_NAMES[self.header.side]}, the picture shows a {reading.limb.name}")
         return (*found, *self.view_contradictions(reading))
 
     def view_contradictions(self, reading: LimbReading) -> tuple[str, ...]:
@@ -246,7 +242,7 @@ def choose(films: Sequence[Film]) -> tuple[tuple[LimbFilm, ...], tuple[str, ...]
             new = LimbFilm(film, reading, film.contradictions(reading))
             old = best.get(new.key)
             if old is not None:
-                limb = f"a {'left' if new.key[1] == 'L' else 'right'} {new.key[0]}"
+                limb = f"a {reading.limb.name}"
                 several = f"A picture shows {limb} twice" if old.film is film else f"More than one picture shows {limb}"
                 remarks.append(f"{several}; the better readable one counts.")
             if old is None or _worth(new) > _worth(old):

@@ -9,6 +9,7 @@ from pydicom.sr.coding import Code
 
 from dicom_sr.codes import private, score_range
 from dicom_sr.findings import Evaluation, Finding, Measurement, NotEvaluable, Region, Site
+from dicom_sr.words import capital
 from pipelines.hand_foot_scoring import codes
 from pipelines.hand_foot_scoring.film_sites import FilmSite, cells_of, film_sites, label
 from pipelines.hand_foot_scoring.films import LimbFilm
@@ -138,7 +139,7 @@ def not_evaluable(site: FilmSite, readings: Mapping[Cell, Reading]) -> NotEvalua
         site.tracking_id,
         codes.SVH_JOINT,
         private(why),
-        sentence[0].upper() + sentence[1:] + ".",
+        capital(sentence) + ".",
         site.coded,
         site.region,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.hand_foot_scoring import shape
 from pipelines.hand_foot_scoring.centres import Centre
 from pipelines.hand_foot_scoring.sights import View
-from pipelines.hand_foot_scoring.sites import SITES, Part
+from pipelines.hand_foot_scoring.sites import SIDE_NAMES, SITES, Part, Side
 from pipelines.hand_foot_scoring.windows import Window
 
 MIN_CONFIDENCE = 0.15  # below it a site counts as not found
@@ -23,7 +22,7 @@ class Limb:
     """One hand or foot on a picture."""
 
     part: Part
-    side: Literal["L", "R"]
+    side: Side
     quarter_turns: int
     window: Window
     centres: Mapping[str, Centre]  # only sites that were found
@@ -62,6 +61,11 @@ class Limb:
         c, s = np.cos(angle), np.sin(angle)
         x, y = np.moveaxis(points - origin, -1, 0) / scale
         return np.stack(((x * c + y * s) * (-1.0 if self.side == "R" else 1.0), y * c - x * s), axis=-1)
+
+    @property
+    def name(self) -> str:
+        """Side and part in words: "left hand"."""
+        return f"{SIDE_NAMES[self.side]} {self.part}"
 
     @property
     def support(self) -> float:

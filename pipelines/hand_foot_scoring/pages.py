@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dicom_sr.findings import Flag, Heatmap, ImagePanel, Mark, Page, Panel, TablePanel
+from dicom_sr.words import capital
 from pipelines.hand_foot_scoring import codes
 from pipelines.hand_foot_scoring.conclusion import not_counted, not_scored
-from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES, FilmSite, cells_of, film_sites, label
+from pipelines.hand_foot_scoring.film_sites import FilmSite, cells_of, film_sites, label
 from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.findings import not_evaluable, sums
 from pipelines.hand_foot_scoring.reading import Reader
@@ -77,7 +78,12 @@ def pages(
         Change since the prior reading; None without one.
     """
     pictures = [
-        Page(f"{title}: {_name(chosen)}", (_picture(chosen, readings),), 1, _first_lines(chosen, readings, lines))
+        Page(
+            f"{title}: {chosen.reading.limb.name}",
+            (_picture(chosen, readings),),
+            1,
+            _first_lines(chosen, readings, lines),
+        )
         for chosen in limbs
     ]
     scores = tuple(_table(chosen, readings, correlation, progress) for chosen in limbs)
@@ -89,13 +95,9 @@ def _first_lines(chosen: LimbFilm, readings: Mapping[Cell, Reading], lines: Sequ
     return not_counted(chosen) or not_scored(cells_of([chosen]), readings) or tuple(lines[:1])
 
 
-def _name(chosen: LimbFilm) -> str:
-    return f"{SIDE_NAMES[chosen.key[1]]} {chosen.key[0]}"
-
-
 def _picture(chosen: LimbFilm, readings: Mapping[Cell, Reading]) -> Panel:
     return ImagePanel(
-        _name(chosen).capitalize(),
+        capital(chosen.reading.limb.name),
         chosen.film.array,
         pixel_mm=chosen.film.pixel_mm or (1.0, 1.0),
         marks=tuple(_mark(site, readings) for site in film_sites(chosen)),
@@ -137,7 +139,7 @@ def _table(
         rows.append(("sum", *(f"{part.raw:.1f}" if part.scored else "n/e" for part in (erosion, narrowing))))
     caption = " ".join(f"n/e {', '.join(names)}: {sentence}" for sentence, names in remarks.items())
     meaning = "Expected grade ± standard deviation" + (" (change since the prior)." if changes else ".")
-    return TablePanel(_name(chosen).capitalize(), tuple(rows), f"{meaning} {caption}".strip())
+    return TablePanel(capital(chosen.reading.limb.name), tuple(rows), f"{meaning} {caption}".strip())
 
 
 def flags(limbs: Sequence[LimbFilm], progress: Progression | None) -> tuple[Flag, ...]:
@@ -148,12 +150,12 @@ def flags(limbs: Sequence[LimbFilm], progress: Progression | None) -> tuple[Flag
         more = Flag(image, chosen.film.more)
         if more.reason and more not in found:  # once for a picture of two limbs
             found.append(more)
-        found += [Flag(image, text[0].upper() + text[1:] + ".") for text in chosen.contradictions]
+        found += [Flag(image, capital(text) + ".") for text in chosen.contradictions]
         poor = chosen.reading.poor
         if poor is not None:
-            found.append(Flag(image, poor.value[0].upper() + poor.value[1:] + "."))
+            found.append(Flag(image, capital(poor.value) + "."))
         elif chosen.reading.other_view:
-            found.append(Flag(image, Reason.VIEW.value[0].upper() + Reason.VIEW.value[1:] + "."))
+            found.append(Flag(image, capital(Reason.VIEW.value) + "."))
         if progress is None:
             continue
         mine = [c for c in progress.progressed if (c.limb, c.side) == chosen.key] if progress.beyond_error else []

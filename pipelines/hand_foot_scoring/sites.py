@@ -8,6 +8,7 @@ from pipelines.svh_sites import SVH_SITES
 
 Part = Literal["hand", "foot"]
 Side = Literal["L", "R"]
+SIDE_NAMES: dict[Side, str] = {"L": "left", "R": "right"}
 
 HAND_SITES = tuple(site.id for site in SVH_SITES if site.limb == "hand")
 FOOT_SITES = tuple(site.id for site in SVH_SITES if site.limb == "foot")

@@ -11,11 +11,12 @@ from dicom_sr.findings import Evaluation, Finding, ImageReference, Measurement, 
 from dicom_sr.header_numbers import whole_number_in
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.series import Instance
+from dicom_sr.words import capital
 from pipelines.joint_classification import codes
 from pipelines.joint_classification.classes import CLASSES, SHORT
 from pipelines.joint_classification.classifier import Classifier, JointVerdict
 from pipelines.joint_classification.opinion import Opinion, UnreadImage
-from pipelines.joint_classification.wording import capital, percent
+from pipelines.joint_classification.wording import percent
 
 KEYS = {"healthy": "HC", "ra": "RA", "psa": "PSA"}  # in the private codes
 AGREE = 4  # of five nearest known cases, to be among a group

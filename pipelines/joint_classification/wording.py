@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dicom_sr.words import capital
 from pipelines.joint_classification.classes import CLASSES, NAMES
 from pipelines.joint_classification.opinion import Opinion, UltrasoundReading
 
@@ -24,11 +25,6 @@ def sentence(opinion: Opinion) -> str:
     value = percent(opinion.overall.probabilities[0, number])
     what = "healthy pattern" if opinion.condition == "healthy" else f"pattern of {NAMES[opinion.condition]}"
     return capital(f"{opinion.joint.label}: {what}, probability {value}{_between(low, high)}.")
-
-
-def capital(text: str) -> str:
-    """The text with its first letter capital; the others stay."""
-    return text[0].upper() + text[1:]
 
 
 def percent(probability: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dicom_sr.words import counted
+from dicom_sr.words import capital, counted
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,8 @@ from dicom_sr.words import counted
 )
 def test_things_are_counted_in_words(number: int, thing: str, told: str) -> None:
     assert counted(number, thing) == told
+
+
+def test_a_sentence_begins_with_a_capital_and_keeps_the_rest() -> None:
+    assert capital("mCP2: healthy pattern") == "MCP2: healthy pattern"
+    assert capital("") == ""

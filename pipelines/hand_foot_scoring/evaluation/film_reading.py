@@ -15,7 +15,6 @@ from dicom_sr.findings import ImageReference
 from dicom_sr.series import Instance
 from pipelines.hand_foot_scoring import HandFootScoring, films
 from pipelines.hand_foot_scoring.calibration import Pooling
-from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES
 from pipelines.hand_foot_scoring.films import Film, LimbFilm
 from pipelines.hand_foot_scoring.reading import Reader, pooled
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Scored
@@ -95,10 +94,8 @@ class FilmReading:
 
 
 def _limb_words(limb: LimbFilm) -> str:
-    part, side = limb.key
-    view = limb.reading.limb.view
     doubt = f" ({'; '.join(limb.contradictions)})" if limb.contradictions else ""
-    return f"{SIDE_NAMES[side]} {part}, {view} view{doubt}"
+    return f"{limb.reading.limb.name}, {limb.reading.limb.view} view{doubt}"
 
 
 def read_file(path: Path, reader: Reader, pooling: Pooling) -> FilmReading:

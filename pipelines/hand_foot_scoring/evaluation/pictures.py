@@ -27,7 +27,7 @@ from dicom_sr.findings import ImagePanel, Mark
 from pipelines.hand_foot_scoring.crops import CROP, crop_window
 from pipelines.hand_foot_scoring.evaluation.film_reading import FilmReading
 from pipelines.hand_foot_scoring.evaluation.graded import ReadFilm
-from pipelines.hand_foot_scoring.film_sites import SIDE_NAMES, film_sites, label
+from pipelines.hand_foot_scoring.film_sites import film_sites, label
 from pipelines.hand_foot_scoring.films import Film, LimbFilm
 from pipelines.hand_foot_scoring.scoring import Cell, Reading, Scored, certain
 from pipelines.hand_foot_scoring.training.graded_crops import place
@@ -77,11 +77,10 @@ def _limb_picture(film: Film, limb: LimbFilm, readings: Mapping[Cell, Reading], 
     near = replace(film, array=film.array[first[1] : last[1], first[0] : last[0]])
     marks = (_mark(limb, site.name, readings) for site in film_sites(limb))
     moved = tuple(replace(mark, outline=np.asarray(mark.outline, np.float64) - first) for mark in marks)
-    part, side = limb.key
     line = line_height(SMALL)
-    picture = _drawn(near, moved, (size[0], size[1] - line), side)
+    picture = _drawn(near, moved, (size[0], size[1] - line), limb.reading.limb.side)
     named = blank(size[0], picture.height + line, CARD)
-    ImageDraw.Draw(named).text((0, 0), f"{SIDE_NAMES[side]} {part}", TEXT, font(SMALL, True))
+    ImageDraw.Draw(named).text((0, 0), limb.reading.limb.name, TEXT, font(SMALL, True))
     named.paste(picture, ((size[0] - picture.width) // 2, line))
     return named
 

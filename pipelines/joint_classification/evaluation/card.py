@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dicom_sr.words import capital
 from pipelines.joint_classification.classifier import card_file, weights_file
 from pipelines.lab.card import write_section
 
@@ -125,7 +126,7 @@ def _model(bundle: Path, dimensions: int) -> list[str]:
     training = row["training"]
     size = weights_file(bundle, dimensions).stat().st_size / 1e6
     return [
-        f"{row['trained_on'][0].upper()}{row['trained_on'][1:]}. "
+        f"{capital(row['trained_on'])}. "
         f"{training['steps']} steps of {training['batch']}, a = {training['alpha']}, "
         f"seed {training['seed']}, {training.get('seconds', 0) / 60:.0f} minutes on one CPU thread of a busy machine; "
         f"{size:.1f} MB; input: {row['inputs']}."

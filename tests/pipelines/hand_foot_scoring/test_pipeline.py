@@ -18,6 +18,7 @@ from dicom_sr.findings import Finding, Result
 from dicom_sr.phantoms import Person, study_header, write_radiograph
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.series import Study, read_studies
+from dicom_sr.words import capital
 from dicom_sr.write.encode import encode
 from pipelines.hand_foot_scoring import READING_ORDER, HandFootScoring, HandFootScoringSettings, codes, prior
 from pipelines.hand_foot_scoring.network import Damage
@@ -326,13 +327,9 @@ def test_beside_a_good_picture_a_noisy_one_of_another_limb_is_not_scored_and_the
     assert scored == {"R"}
     unread = [one for one in result.not_evaluable if one.site is not None and one.site.laterality == "L"]
     assert len(unread) == len({one.tracking_id for one in unread}) > 20
-    assert {(one.reason.value, one.sentence) for one in unread} == {("WHY-QUALITY", f"{capital(Reason.NOISE)}.")}
-    assert f"{capital(Reason.NOISE)}." in {flag.reason for flag in result.flags}
-    assert any(capital(Reason.NOISE) in str(page) for page in result.pages)
-
-
-def capital(reason: Reason) -> str:
-    return reason.value[0].upper() + reason.value[1:]
+    assert {(one.reason.value, one.sentence) for one in unread} == {("WHY-QUALITY", f"{capital(Reason.NOISE.value)}.")}
+    assert f"{capital(Reason.NOISE.value)}." in {flag.reason for flag in result.flags}
+    assert any(capital(Reason.NOISE.value) in str(page) for page in result.pages)
 
 
 def test_a_study_without_radiographs_is_refused(pipeline: HandFootScoring) -> None:

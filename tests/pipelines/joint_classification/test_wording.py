@@ -3,7 +3,7 @@
 import pytest
 
 from dicom_sr.findings import Result
-from pipelines.joint_classification.wording import LIMITS, capital, percent
+from pipelines.joint_classification.wording import LIMITS, percent
 
 
 @pytest.mark.parametrize(
@@ -11,10 +11,6 @@ from pipelines.joint_classification.wording import LIMITS, capital, percent
 )
 def test_a_probability_is_never_a_certainty(probability: float, text: str) -> None:
     assert percent(probability) == text
-
-
-def test_a_sentence_begins_with_a_capital_and_keeps_the_rest() -> None:
-    assert capital("mCP2: healthy pattern") == "MCP2: healthy pattern"
 
 
 def test_the_example_says_what_was_read_how_and_what_it_is_not(example_result: Result) -> None:

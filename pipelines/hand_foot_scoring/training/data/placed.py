@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipelines.hand_foot_scoring.limb import Limb
 from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.shape import ShapeModel, align
-from pipelines.hand_foot_scoring.sites import REACH_MM, SITES, Side
+from pipelines.hand_foot_scoring.sites import REACH_MM, SIDE_NAMES, SITES, Side
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm, Point
 from pipelines.hand_foot_scoring.windows import Pyramid, window_of
 
@@ -40,10 +40,8 @@ def limb_of(film: GradedFilm, pyramid: Pyramid, finder: Finder) -> Limb | str:
     wanted = [limb for limb in found if (limb.part, limb.side) == (film.part, film.side)]
     if wanted:
         return wanted[0]
-    seen = (
-        ", ".join(f"{'left' if limb.side == 'L' else 'right'} {limb.part}" for limb in found) or "no hand and no foot"
-    )
-    return f"no {'left' if film.side == 'L' else 'right'} {film.part} was found on it, but {seen}"
+    seen = ", ".join(limb.name for limb in found) or "no hand and no foot"
+    return f"no {SIDE_NAMES[film.side]} {film.part} was found on it, but {seen}"
 
 
 def _inside(point: Point, shape: tuple[int, int]) -> bool:

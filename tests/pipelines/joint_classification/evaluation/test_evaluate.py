@@ -9,6 +9,7 @@ from pipelines.joint_classification import BUNDLE
 from pipelines.joint_classification.classifier import load
 from pipelines.joint_classification.evaluation import card, evaluate
 from pipelines.joint_classification.evaluation.gate import real_pictures
+from tests.pipelines.conftest import Refused
 
 
 def test_a_part_is_measured_once_and_the_card_says_what_was_measured(tmp_path: Path) -> None:
@@ -46,18 +47,9 @@ def test_a_part_is_measured_once_and_the_card_says_what_was_measured(tmp_path: P
     ],
 )
 def test_options_that_cannot_be_used_are_said_before_anything_is_measured(
-    options: list[str],
-    why: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    options: list[str], why: str, refused: Refused
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit) as ended:
-        evaluate.main(options)
-    assert ended.value.code == 2
-    assert why in capsys.readouterr().err
+    assert why in refused(evaluate.main, options)
 
 
 def test_a_folder_without_real_pictures_is_said_to_have_none_and_no_figure_is_kept(

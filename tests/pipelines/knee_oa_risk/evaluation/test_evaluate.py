@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.knee_oa_risk.evaluation import evaluate
 from pipelines.knee_oa_risk.training import train
+from tests.pipelines.conftest import Refused
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +46,6 @@ def test_evaluation_measures_everything_and_says_which_bars_were_missed(bundle: 
     ],
 )
 def test_files_and_folders_that_cannot_be_used_are_said_before_anything_is_measured(
-    options: list[str],
-    why: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    options: list[str], why: str, refused: Refused
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit) as ended:
-        evaluate.main(options)
-    assert ended.value.code == 2
-    assert why in capsys.readouterr().err
+    assert why in refused(evaluate.main, options)

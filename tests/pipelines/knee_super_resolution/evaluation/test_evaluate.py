@@ -13,6 +13,7 @@ import torch
 from pipelines.knee_super_resolution.evaluation.evaluate import combinations, main
 from pipelines.knee_super_resolution.simulation.thin_volumes import simulate_clutter
 from pipelines.knee_super_resolution.training.volumes import ThinVolume
+from tests.pipelines.conftest import Refused
 
 torch.set_num_threads(1)
 
@@ -69,17 +70,9 @@ def test_an_axis_that_would_leave_too_few_slices_is_left_out() -> None:
     ],
 )
 def test_options_that_cannot_be_used_are_said_before_anything_is_measured(
-    options: list[str],
-    why: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    options: list[str], why: str, refused: Refused
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        main(options)
-    assert ended.value.code == 2
-    assert why in capsys.readouterr().err
+    assert why in refused(main, options)
 
 
 def test_a_knee_without_others_is_not_left_out_in_silence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
