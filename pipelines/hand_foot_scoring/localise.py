@@ -126,8 +126,9 @@ class Finder:
         """
         unread: list[Sight] = []
         done: list[Box] = []  # a place with a limb is not: what touches the limb may be another one
-        for _ in range(MOST_RESTS if limbs else 0):
-            rest = next((one for one in rests(pyramid, limbs, box) if not _within(one.box, done)), None)
+        places = rests(pyramid, limbs, box) if limbs else ()
+        for _ in range(MOST_RESTS):
+            rest = next((one for one in places if not _within(one.box, done)), None)
             if rest is None:
                 break
             look = self._look(without(pyramid, limbs), rest.box, UNMIRRORED)
@@ -136,6 +137,7 @@ class Finder:
                 limb = None
             if limb is not None and limb.quality >= SURE_QUALITY:
                 limbs = (*limbs, limb)
+                places = rests(pyramid, limbs, box)
                 continue
             done.append(rest.box)
             seen = None if limb is None else Sight(limb.part, limb.view, limb.view_confidence)
@@ -209,7 +211,7 @@ class Finder:
         Parameters
         ----------
         pyramid
-            The picture.
+            The picture; close by, nothing is painted over.
         look
             At a box of it.
         least
@@ -233,18 +235,17 @@ class Finder:
             # an arrangement of few sites fits many things: what stands on the window counts more than how well it fits
             closer.append(((straight + OBLIQUE * oblique) * np.sqrt(best.quality), best, poses[0]))
         closer.sort(key=lambda one: -one[0])
+        found: dict[Part, tuple[Limb, NDArray[np.float32]]] = {}  # the best of each part, the better part first
         for _, limb, pose in closer:
-            agreed = self._agreed(pyramid, limb, least, look.box)
-            if agreed is not None:
-                rival = next(((one, seen) for _, one, seen in closer if one.part != limb.part), None)
-                # what would not be found by itself leaves no doubt: a destroyed hand looks a little like a foot
-                other = None if rival is None else self._agreed(pyramid, rival[0], least, look.box)
-                if rival is None or other is None:
-                    return agreed
-                sure = part_share(limb.part, pose, rival[1], agreed.support / other.support)
-                likelier, share = (agreed, sure) if sure >= 0.5 else (other, 1 - sure)
-                return replace(likelier, view_confidence=likelier.view_confidence * share)
-        return None
+            if limb.part not in found and (agreed := self._agreed(pyramid, limb, least, look.box)) is not None:
+                found[limb.part] = agreed, pose
+        # what would not be found by itself leaves no doubt: a destroyed hand looks a little like a foot
+        if len(found) < 2:
+            return next((limb for limb, _ in found.values()), None)
+        (limb, pose), (rival, seen) = found.values()
+        share = part_share(limb.part, pose, seen, limb.support / rival.support)
+        likelier, share = (limb, share) if share >= 0.5 else (rival, 1 - share)
+        return replace(likelier, view_confidence=likelier.view_confidence * share)
 
     def _agreed(self, pyramid: Pyramid, limb: Limb, least: float, box: Box) -> Limb | None:
         """The mean over several close looks at a limb: the others outweigh what one of them mistakes.
