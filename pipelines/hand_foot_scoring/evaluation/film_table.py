@@ -12,7 +12,6 @@ from dicom_sr.series import Instance
 from pipelines.hand_foot_scoring import prior
 from pipelines.hand_foot_scoring.evaluation import pictures
 from pipelines.hand_foot_scoring.evaluation.film_reading import LEGEND, FilmReading
-from pipelines.hand_foot_scoring.evaluation.report_page import Report
 from pipelines.hand_foot_scoring.film_sites import film_sites
 from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reason, Scored
@@ -20,6 +19,7 @@ from pipelines.hand_foot_scoring.sites import Part, Side
 from pipelines.hand_foot_scoring.training.data import own_table
 from pipelines.hand_foot_scoring.training.data.film_files import METAIMAGE, PICTURES, films_in
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm
+from pipelines.lab.report_page import Report
 
 HEADING = ("film", "pixels", "taken for", "total", "cells scored", "not evaluable", "refused or remarked")
 _STATES = {Reason.PROSTHESIS: "prosthesis", Reason.COVERED: "covered"}

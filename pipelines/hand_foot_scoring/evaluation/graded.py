@@ -26,9 +26,9 @@ from pipelines.hand_foot_scoring.sites import CLASS_OF
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm
 from pipelines.hand_foot_scoring.training.graded_crops import ready_crop
 from pipelines.hand_foot_scoring.weights import Trained
+from pipelines.lab.plots import LimitsOfAgreement
 
 Array = NDArray[np.float64]
-LIMITS = 1.96  # standard deviations to the limits of agreement (Bland and Altman 1986)
 NEAR = 0.04  # of the limb's length: a joint that is found so near to its mark counts as found
 ERODED = 0.5  # expected grade from which on an erosion counts as seen
 
@@ -206,24 +206,6 @@ def totals(films: Sequence[ReadFilm], correlation: float) -> list[StudyTotal]:
             )
         )
     return found
-
-
-@dataclass(frozen=True)
-class LimitsOfAgreement:
-    """How far read totals lie from the reference (Bland and Altman 1986), in score units."""
-
-    count: int
-    bias: float
-    standard_deviation: float
-    lower: float
-    upper: float
-
-    @classmethod
-    def of(cls, differences: Sequence[float]) -> LimitsOfAgreement:
-        """Of read minus reference, one number per examination."""
-        bias = float(np.mean(differences))
-        spread = float(np.std(differences, ddof=1)) if len(differences) > 1 else float("nan")
-        return cls(len(differences), bias, spread, bias - LIMITS * spread, bias + LIMITS * spread)
 
 
 def not_read(films: Sequence[ReadFilm]) -> dict[str, int]:

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.hand_foot_scoring.evaluation import agreement, charts, graded, pictures
-from pipelines.hand_foot_scoring.evaluation.graded import LimitsOfAgreement, ReadFilm
-from pipelines.hand_foot_scoring.evaluation.report_page import Report
+from pipelines.hand_foot_scoring.evaluation import agreement, graded, pictures
+from pipelines.hand_foot_scoring.evaluation.graded import ReadFilm
 from pipelines.hand_foot_scoring.heads import MAXIMUM
 from pipelines.hand_foot_scoring.scoring import SMALLEST_DETECTABLE_DIFFERENCE
+from pipelines.lab import plots
+from pipelines.lab.plots import LimitsOfAgreement
+from pipelines.lab.report_page import Report
 
 WORST_FILMS, WORST_CELLS = 8, 24
 
@@ -70,7 +72,15 @@ def _totals(report: Report, films: Sequence[ReadFilm], figures: Mapping[str, Any
         " between the dashed lines (Bland and Altman 1986). The band is the smallest detectable difference between two"
         f" readings, {SMALLEST_DETECTABLE_DIFFERENCE:.0f} units. Thin lines are the 90 % intervals that were reported."
     )
-    report.picture("bland_altman", charts.bland_altman(sums, limits), "Differences of totals against their means")
+    drawn = plots.bland_altman(
+        [one.read for one in sums],
+        [one.reference for one in sums],
+        title="Totals: read against reference",
+        unit="units",
+        half_widths=[one.half_width for one in sums],
+        band=SMALLEST_DETECTABLE_DIFFERENCE,
+    )
+    report.picture("bland_altman", drawn, "Differences of totals against their means")
     report.figures(
         {
             "examinations": limits.count,
@@ -102,15 +112,20 @@ def _cells(report: Report, films: Sequence[ReadFilm], figures: Mapping[str, Any]
     heads = graded.pairs_by_head(films)
     for head, pairs in heads.items():
         table = graded.confusion(pairs, MAXIMUM[head])
-        report.picture(f"confusion_{head}", charts.confusion_tables(head, table), f"Confusion of grades, {head}")
+        drawn = plots.confusion(table, title=head.replace("_", " "))
+        report.picture(f"confusion_{head}", drawn, f"Confusion of grades, {head}")
     report.heading("Reliability")
     report.note(
         "How often the likeliest grade is that of the reference, against the probability that it was given. On the"
         " diagonal probabilities hold. Numbers are cells. ECE: expected calibration error."
     )
     for head, pairs in heads.items():
-        chart = charts.reliability_chart(head, graded.reliability(pairs), figures["calibration_error"][head])
-        report.picture(f"reliability_{head}", chart, f"Reliability of {head}")
+        drawn = plots.reliability(
+            graded.reliability(pairs),
+            title=f"{head.replace('_', ' ')}: ECE {figures['calibration_error'][head]:.3f}",
+            labels=("confidence in the likeliest grade", "share that is right"),
+        )
+        report.picture(f"reliability_{head}", drawn, f"Reliability of {head}")
 
 
 def _places(report: Report, figures: Mapping[str, Any]) -> None:

@@ -67,4 +67,4 @@ def test_a_folder_of_which_no_file_can_be_read_is_no_success(
     out = capsys.readouterr().out
     assert "broken.jpg: is no picture that can be read" in out
     assert "2 of 2 files cannot be read" in out
-    assert (folder / "report" / "index.html").exists()
+    assert (folder / "report" / "report.html").exists()

@@ -55,7 +55,7 @@ def test_every_film_is_named_with_what_was_found_and_the_readings_are_a_start_fo
         assert [row["film"] for row in csv.DictReader(stream)] == list(found)
     with Image.open(report / "films_01.png") as sheet:
         assert sheet.width > 2 * pictures.TILE[0]
-    assert (report / "index.html").read_text().count("data:image/png") == 1
+    assert (report / "report.html").read_text().count("data:image/png") == 1
 
     started = own_table.read(report / own_table.TABLE)
     foot, hand = started.films

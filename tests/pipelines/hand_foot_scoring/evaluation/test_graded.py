@@ -12,12 +12,13 @@ import pytest
 
 from pipelines.hand_foot_scoring import BUNDLE
 from pipelines.hand_foot_scoring.evaluation import evaluate, graded
-from pipelines.hand_foot_scoring.evaluation.graded import LimitsOfAgreement, ReadFilm
+from pipelines.hand_foot_scoring.evaluation.graded import ReadFilm
 from pipelines.hand_foot_scoring.manifest import PartRecord, Source, add_to_manifest
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Reason, Scored, certain
 from pipelines.hand_foot_scoring.sites import Part, Side
 from pipelines.hand_foot_scoring.training.data import own_table
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm
+from pipelines.lab.plots import LimitsOfAgreement
 from tests.pipelines.hand_foot_scoring.graded_data import own_films
 from tests.pipelines.hand_foot_scoring.ram_data import ram_set
 
@@ -115,7 +116,7 @@ def test_the_report_has_every_picture_and_table(networks: None, tmp_path: Path) 
     measured(tmp_path, tmp_path / "own", "own", "--report", str(tmp_path / "report"))
     heads = ("hand_erosion", "foot_erosion", "narrowing")
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
-        "index.html",
+        "report.html",
         "bland_altman.png",
         *(f"confusion_{head}.png" for head in heads),
         *(f"reliability_{head}.png" for head in heads),
@@ -125,7 +126,7 @@ def test_the_report_has_every_picture_and_table(networks: None, tmp_path: Path) 
         "films_read.csv",
         "not_read.csv",
     }
-    page = (tmp_path / "report" / "index.html").read_text()
+    page = (tmp_path / "report" / "report.html").read_text()
     assert page.count("data:image/png") == 9
     assert "trained on simulated radiographs" in page
 

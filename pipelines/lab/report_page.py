@@ -1,4 +1,4 @@
-"""The report of an evaluation: pictures as PNG files, and one page that holds them all."""
+"""The report of a training or an evaluation: pictures as PNG files, and one page that holds them all."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-PAGE = "index.html"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE = "report.html"
 FULL = 40_000_000  # bytes of pictures in a page; further ones are shown from their files
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; background: #0d1014; color: #e9eef3; margin: 2rem auto; max-width: 1400px;
@@ -60,7 +64,7 @@ class Report:
         """Names and values, one a row."""
         self.table(("", "value"), [(name.replace("_", " "), value) for name, value in values.items()])
 
-    def picture(self, name: str, image: Image.Image, described: str) -> None:
+    def picture(self, name: str, image: Image.Image | Figure, described: str) -> None:
         """A picture, written to ``<name>.png`` and into the page; into a page that is full, only its address.
 
         Parameters
@@ -68,12 +72,15 @@ class Report:
         name
             Of the file.
         image
-            The picture.
+            The picture, or a figure as `plots` draws it.
         described
             What it shows, for those who do not see it.
         """
         stream = io.BytesIO()
-        image.save(stream, "PNG", optimize=True)
+        if isinstance(image, Image.Image):
+            image.save(stream, "PNG", optimize=True)
+        else:
+            image.savefig(stream, format="png")
         (self.folder / f"{name}.png").write_bytes(stream.getvalue())
         self._bytes += len(stream.getvalue())
         source = f"{name}.png"

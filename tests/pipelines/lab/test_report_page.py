@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.hand_foot_scoring.evaluation import report_page
-from pipelines.hand_foot_scoring.evaluation.report_page import Report
+from pipelines.lab import plots, report_page
+from pipelines.lab.report_page import Report
 
 
 def test_a_page_holds_its_tables_and_pictures_and_needs_no_other_file(tmp_path: Path) -> None:
@@ -36,3 +36,11 @@ def test_a_full_page_shows_further_pictures_from_their_files(tmp_path: Path, mon
     page = report.write().read_text(encoding="utf-8")
     assert page.count("data:image/png") == 1
     assert 'src="two.png"' in page
+
+
+def test_a_figure_is_written_as_a_picture_of_its_own_size(tmp_path: Path) -> None:
+    report = Report(tmp_path, "Training")
+    report.picture("reliability", plots.reliability([(0.5, 0.5, 3)]), "Reliability")
+    with Image.open(tmp_path / "reliability.png") as image:
+        assert image.size == (616, 594)  # 5.6 x 5.4 inches of 110 pixels
+    assert report.write().name == "report.html"
