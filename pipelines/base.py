@@ -16,6 +16,7 @@ class PipelineSettings(BaseModel):
     """Base of a pipeline's settings: the `settings:` block of its route in config.yaml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    said_by_weights: ClassVar[frozenset[str]] = frozenset()  # settings that say which weights; their digest does too
 
     @classmethod
     def of(cls, settings: PipelineSettings) -> Self:
@@ -30,11 +31,13 @@ class PipelineSettings(BaseModel):
 
     def digest(self, *more: str) -> str:
         """SHA-256, hex, of the settings and of whatever else configures the pipeline, such as a file that they name."""
-        return hashlib.sha256("".join((self.model_dump_json(), *more)).encode()).hexdigest()
+        settings = self.model_dump_json(exclude=set(self.said_by_weights))
+        return hashlib.sha256("".join((settings, *more)).encode()).hexdigest()
 
     def as_parameters(self) -> tuple[tuple[str, str], ...]:
         """Name and value of each setting in words, for a report."""
-        return tuple((name, str(value)) for name, value in self.model_dump().items())
+        settings = self.model_dump(exclude=set(self.said_by_weights))
+        return tuple((name, str(value)) for name, value in settings.items())
 
 
 def wants_prior_report(pipeline: type[Pipeline]) -> bool:
@@ -63,6 +66,10 @@ class Pipeline(Protocol):
     It is constructed with its settings, cheaply; `load` brings weights into memory once, and a warm worker then calls
     `run` many times. It knows nothing of PACS, jobs, files to be written or the network.
 
+    What it reads of its bundle it keeps in itself, not in its module, and `model` follows from the files alone: where
+    they change, `pipelines.loading` makes and loads another one, and sees to it that a result names the weights that
+    made it. A pipeline whose weights can be chosen has settings that derive from `pipelines.bundle.BundleSettings`.
+
     Its package imports the module that adds its private codes to a coding scheme (`dicom_sr.codes`): the process that
     encodes a result looks the pipeline up, and so knows them. It may bring an example result (`pipelines.examples`).
     """
@@ -78,7 +85,10 @@ class Pipeline(Protocol):
 
     @property
     def model(self) -> Model:
-        """Name, version and digest of the model that a result will rest on; known without loading its weights."""
+        """Name, version and digest of the model that a result will rest on; known without loading its weights.
+
+        The same files and settings give the same; every result of the pipeline gets this, whatever it names.
+        """
 
     def check(self, study: Study) -> None:
         """Check from the headers alone that the study is one this pipeline was made for.
@@ -90,7 +100,7 @@ class Pipeline(Protocol):
         """
 
     def load(self) -> None:
-        """Bring weights into memory. Called once per worker, before the first `run`."""
+        """Bring weights into memory. Called once, before the first `run`."""
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         """The result for one study that `check` accepted.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dicom_sr.findings import Model, NotRun, Result
 from dicom_sr.series import Study, read_studies
+from pipelines.context import ClinicalContext
 
 CREATED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 VERSION = "0.0-example"
@@ -22,6 +23,7 @@ class Example:
 
     study: Study
     result: Result | NotRun
+    context: ClinicalContext | None = None  # the record that it stands on, of a pipeline that wants one
 
 
 def made_up_model(name: str, series_base: int | None = None) -> Model:

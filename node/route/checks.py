@@ -12,6 +12,8 @@ from node.config.checks import CheckResult
 from node.config.mistakes import Location, did_you_mean, mistakes
 from node.route import match
 from pipelines.base import answers_from_record
+from pipelines.bundle import BundleError
+from pipelines.loading import require_pinned
 from pipelines.registry import UnknownPipeline, names, pipeline_type
 
 
@@ -40,7 +42,8 @@ def _route_problems(name: str, route: Route) -> Iterator[tuple[str, str]]:
     yield from match.problems(route.when, f"routes.{name}.when", route.level)
     try:
         kind = pipeline_type(route.pipeline)
-        kind(kind.settings_type(**route.settings))
+        settings = kind.settings_type(**route.settings)
+        require_pinned(settings, kind(settings).model)
     except UnknownPipeline as error:
         yield f"routes.{name}.pipeline", f"{error}{did_you_mean(route.pipeline, names())}"
     except ValidationError as error:
@@ -49,6 +52,8 @@ def _route_problems(name: str, route: Route) -> Iterator[tuple[str, str]]:
             shown = f"{value!r}: " if isinstance(value, str | int | float) else ""
             sentence = wrong.sentence.replace("no such key", "no such setting")
             yield f"routes.{name}.settings.{wrong.key}", f"{shown}{sentence}"
+    except BundleError as error:
+        yield f"routes.{name}.settings.sha256", str(error)
     except (OSError, ValueError, TypeError) as error:  # weights that are missing or not what they should be
         yield f"routes.{name}.pipeline", f"{route.pipeline!r}: cannot be used: {error}"
     else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import logging
 import os
 import select
@@ -19,8 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from datetime import time as time_of_day
@@ -57,16 +55,16 @@ from node.run.messages import (
 )
 from node.run.notes import CheckNote, ObjectsNote, StudyNote
 from node.run.result_summary import summary
+from node.run.warm import Warm
 from node.study.images import away
 from node.study.sealing import seal
 from pipelines import registry
-from pipelines.base import Pipeline
+from pipelines.bundle import BundleError
 
 log = logging.getLogger("node.run.worker")  # the module is run as __main__
 
 ENCODERS = "dicom_sr.write.encode"  # a second or two to import
 BROKE = 70  # exit code of a worker whose native code panicked: it has died
-KEEP_WARM = 8  # pipelines, the least recently used goes first
 _BROKE = {  # what an operator is told of an error that nobody foresaw
     "check": "the pipeline broke while it looked at the images; the log says where",
     "infer": "the pipeline broke while it ran; the log says where",
@@ -75,43 +73,10 @@ _BROKE = {  # what an operator is told of an error that nobody foresaw
 IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "PatientAddress", "AccessionNumber")
 
 
-class Warm:
-    """Pipelines by name and settings, loaded once."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, Pipeline] = OrderedDict()
-        self._loaded: set[str] = set()
-
-    def get(self, name: str, settings: Mapping[str, object], *, load: bool) -> Pipeline:
-        """The pipeline of that name with those settings.
-
-        Parameters
-        ----------
-        name
-            Of the pipeline, as it is registered.
-        settings
-            Of the route, for the pipeline.
-        load
-            Whether its weights must be in memory.
-        """
-        key = hashlib.sha256(json.dumps([name, settings], sort_keys=True).encode()).hexdigest()
-        if key not in self._kept:
-            pipeline_type = registry.pipeline_type(name)
-            self._kept[key] = pipeline_type(pipeline_type.settings_type(**settings))
-            while len(self._kept) > KEEP_WARM:
-                gone, _ = self._kept.popitem(last=False)
-                self._loaded.discard(gone)
-        self._kept.move_to_end(key)
-        if load and key not in self._loaded:
-            self._kept[key].load()
-            self._loaded.add(key)
-        return self._kept[key]
-
-
 def check(asked: Check, warm: Warm) -> Checked:
     """Hold the study against the pipeline's input contract."""
     folder = JobFolder(asked.folder, asked.key_file)
-    pipeline = warm.get(asked.pipeline, asked.settings, load=False)
+    pipeline = warm.get(asked.pipeline, asked.settings).fresh()
     pipeline.check(folder.read_study())
     folder.write_note(CheckNote(pipeline.version))
     return Checked(pipeline.version)
@@ -120,14 +85,15 @@ def check(asked: Check, warm: Warm) -> Checked:
 def infer(asked: Infer, warm: Warm) -> Inferred:
     """Run the pipeline and keep its result in the job's folder."""
     folder = JobFolder(asked.folder, asked.key_file)
-    pipeline = warm.get(asked.pipeline, asked.settings, load=True)
+    loaded = warm.get(asked.pipeline, asked.settings)
+    pipeline, _ = loaded.load()
     study = folder.read_study()
     images = folder.read_note(StudyNote)
     prior, remark = folder.read_prior()
     remarks = [sentence for sentence in (images.remark if images else "", remark) if sentence]
     context = folder.read_context() if pipeline.needs_context else None
     start = time.perf_counter()
-    result = pipeline.run(replace(study, series=(*study.series, *prior)), context)
+    result = loaded.run(replace(study, series=(*study.series, *prior)), context)
     seconds = time.perf_counter() - start
     if remarks:
         result = replace(result, limits=(*result.limits, *remarks))
@@ -217,7 +183,7 @@ def _result(sha256: str, folder: JobFolder) -> Result:
 
 
 def _not_run(asked: Encode, folder: JobFolder, warm: Warm) -> NotRun:
-    pipeline = warm.get(asked.pipeline, asked.settings, load=False)
+    pipeline = warm.get(asked.pipeline, asked.settings).fresh()
     return NotRun(pipeline.model, pipeline.title, folder.read_study().series, asked.not_run or "")
 
 
@@ -250,7 +216,7 @@ def _fault(error: Exception, asked: JobRequest, folder: JobFolder) -> Answer:
     """The answer to an error of the images, of the pipeline or of an encoder."""
     if isinstance(error, UnsuitableInput):
         return Unsuitable(without_identity(str(error), folder))
-    if isinstance(error, DicomError | Damaged):
+    if isinstance(error, DicomError | Damaged | BundleError):
         return Failed(without_identity(str(error), folder))
     with node.log.bound(job=asked.folder.name):
         log.error("%s failed\n%s", asked.do, _traceback(error, folder), extra={"pipeline": asked.pipeline})
@@ -303,7 +269,7 @@ def load_next(waiting: list[tuple[str, Settings]], warm: Warm) -> None:
         if name == ENCODERS:
             importlib.import_module(ENCODERS)
         else:
-            warm.get(name, settings, load=True)
+            warm.get(name, settings).load()
     except Exception:  # the worker's loop
         log.exception("cannot load pipeline beforehand", extra={"pipeline": name})
 

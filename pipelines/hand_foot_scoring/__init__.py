@@ -18,7 +18,7 @@ from dicom_sr.findings import Model, Result
 from dicom_sr.series import Study
 from dicom_sr.words import counted
 from pipelines.base import PipelineSettings
-from pipelines.bundle import bundle_digest, files_in
+from pipelines.bundle import BundleSettings, bundle_digest, files_in
 from pipelines.context import ClinicalContext
 from pipelines.hand_foot_scoring import codes as codes
 from pipelines.hand_foot_scoring.manifest import MANIFEST, problem, read_manifest
@@ -43,14 +43,13 @@ READING_ORDER = {
 SERIES_BASE = 3100  # see `dicom_sr.provenance`
 
 
-class HandFootScoringSettings(PipelineSettings):
+class HandFootScoringSettings(BundleSettings):
     """The `settings:` block of a route to this pipeline."""
 
     heatmaps: bool = True  # attention maps of the worst joints
     # What a score depends on besides its own joint: nothing (alone), the same joint of the other side (side), how
     # damaged the patient's other joints look (patient), or both
     pooling: Literal["alone", "side", "patient", "both"] = "patient"
-    bundle: Path | None = None  # a folder that `condyle train hand_foot_scoring` wrote for this site; None: as shipped
 
     @field_validator("bundle")
     @classmethod
@@ -76,7 +75,6 @@ class HandFootScoring:
         self.settings = HandFootScoringSettings.of(settings)
         self.bundle = self.settings.bundle or bundle
         self._reader: Reader | None = None
-        self._loaded = ""  # digest of the bundle that was loaded
 
     @property
     def model(self) -> Model:
@@ -116,7 +114,6 @@ class HandFootScoring:
         from pipelines.hand_foot_scoring import weights
         from pipelines.hand_foot_scoring.reading import Reader
 
-        self._loaded = self.model.weights_digest
         self._reader = Reader(weights.load(self.bundle))
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
@@ -132,8 +129,7 @@ class HandFootScoring:
         from pipelines.hand_foot_scoring.reading import pooled
         from pipelines.hand_foot_scoring.scoring import progression
 
-        replaced = bool(self._loaded) and self._loaded != self.model.weights_digest  # by a site, with the next bundle
-        if self._reader is None or replaced:
+        if self._reader is None:
             self.load()
         assert self._reader is not None
         read, unread = films.read(study, self._reader)

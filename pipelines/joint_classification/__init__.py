@@ -20,7 +20,7 @@ from dicom_sr.header_numbers import size_in
 from dicom_sr.read.slices import Aside, images_of
 from dicom_sr.series import Series, Study
 from pipelines.base import PipelineSettings
-from pipelines.bundle import bundle_digest, files_in
+from pipelines.bundle import BundleSettings, bundle_digest, files_in
 from pipelines.context import ClinicalContext
 from pipelines.joint_classification import codes as codes
 from pipelines.joint_classification import joints
@@ -48,7 +48,7 @@ def _off(value: object) -> object:
     return None if value == "off" else value
 
 
-class JointClassificationSettings(PipelineSettings):
+class JointClassificationSettings(BundleSettings):
     """The `settings:` block of a route to this pipeline."""
 
     field_width_mm: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_off)] = (
@@ -68,8 +68,8 @@ class JointClassification:
     settings_type: ClassVar[type[PipelineSettings]] = JointClassificationSettings
 
     def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:
-        self.bundle = bundle
         self.settings = JointClassificationSettings.of(settings)
+        self.bundle = self.settings.bundle or bundle
         self._models: dict[int, Classifier] = {}
 
     @property

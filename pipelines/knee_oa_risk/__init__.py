@@ -8,7 +8,6 @@ Tests: `window` holds constants; `test_matrix` holds the matrix to them.
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -18,7 +17,7 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Result
 from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
-from pipelines.bundle import bundle_digest, files_in
+from pipelines.bundle import BundleSettings, bundle_digest, files_in
 from pipelines.context import ClinicalContext
 from pipelines.knee_oa_risk import codes as codes
 
@@ -35,13 +34,12 @@ SIMULATED = "simulated patient records"
 SERIES_BASE = 9300  # see `dicom_sr.provenance`
 
 
-class KneeOaRiskSettings(PipelineSettings):
+class KneeOaRiskSettings(BundleSettings):
     """The `settings:` block of a route to this pipeline."""
 
     minimum_history_weeks: int = Field(default=52, ge=26, le=157)  # less than this is "insufficient history"
     minimum_days: int = Field(default=3, ge=1)  # with any entry in the window; fewer are no history either
     maximum_unknown_share: float = Field(default=0.3, ge=0, le=1)  # of diagnoses and drugs that no table knows
-    bundle: Path | None = None  # what `condyle train knee_oa_risk --records` wrote for this site; None: as shipped
     recalibration: Path | None = None  # what `condyle train knee_oa_risk --recalibrate` wrote for this site
 
     @field_validator("bundle")
@@ -137,7 +135,6 @@ class KneeOaRisk:
         return assess(self.model, self.title, self._ensemble, self._site, self.settings, study, context)
 
 
-@cache
 def _trained_on(bundle: Path) -> str:
     """What the card says, read without loading the weights."""
     return str(json.loads((bundle / DESCRIPTION).read_text(encoding="utf-8")).get("trained_on", SIMULATED))

@@ -49,7 +49,7 @@ def example(folder: Path) -> Example:
     risk = Risk(*(np.array([row]) for row in zip(*RISK, strict=True)))
     model = made_up_model(KneeOaRisk.name, SERIES_BASE)
     why = _attribution(from_context(context))
-    return Example(study, answered(model, KneeOaRisk.title, _card(), None, study, context, risk, why))
+    return Example(study, answered(model, KneeOaRisk.title, _card(), None, study, context, risk, why), context)
 
 
 def _context() -> ClinicalContext:

@@ -20,7 +20,7 @@ from dicom_sr.findings import Model, Page, Result
 from dicom_sr.read.stacks import SortedSeries, Stack, read_stack, sort_series
 from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
-from pipelines.bundle import bundle_digest, files_in
+from pipelines.bundle import BundleSettings, bundle_digest, files_in
 from pipelines.context import ClinicalContext
 from pipelines.knee_super_resolution import codes as codes
 from pipelines.knee_super_resolution import gates
@@ -43,7 +43,7 @@ WORDS = {
 SERIES_BASE = 3000  # see `dicom_sr.provenance`
 
 
-class KneeSuperResolutionSettings(PipelineSettings):
+class KneeSuperResolutionSettings(BundleSettings):
     """The `settings:` block of a route to this pipeline."""
 
     method: Literal["tricubic", "learned"] = "learned"
@@ -64,8 +64,9 @@ class KneeSuperResolution:
     settings_type: ClassVar[type[PipelineSettings]] = KneeSuperResolutionSettings
 
     def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:
-        self.bundle = bundle
         self.settings = KneeSuperResolutionSettings.of(settings)
+        self.bundle = self.settings.bundle or bundle
+        self._restorer: Restorer | None = None
 
     @property
     def model(self) -> Model:
@@ -102,9 +103,11 @@ class KneeSuperResolution:
             self._network()
 
     def _network(self) -> Restorer:
-        from pipelines.knee_super_resolution.inference import warm_model
+        from pipelines.knee_super_resolution.inference import load
 
-        return warm_model(self.bundle)
+        if self._restorer is None:
+            self._restorer = load(self.bundle)
+        return self._restorer
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         """Make one thin-slice volume per echo and phase.

@@ -1,13 +1,16 @@
-"""The digest of a bundle."""
+"""The digest of a bundle, and the settings that name one."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from pipelines.bundle import bundle_digest, files_in
+from pipelines.base import PipelineSettings
+from pipelines.bundle import BundleSettings, bundle_digest, files_in
 
 
 @pytest.fixture
@@ -51,3 +54,30 @@ def test_contents_do_not_run_into_each_other(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"holds no thresholds\.json"):
         files_in(folder, "*.safetensors", "thresholds.json")
+
+
+def test_a_file_that_is_replaced_by_one_of_the_same_size_and_time_changes_the_digest(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    before = bundle_digest(files_in(folder, "*.*"))
+    path.write_bytes(b"WEIGHTS")
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    assert bundle_digest(files_in(folder, "*.*")) != before
+
+
+def test_which_bundle_it_is_stands_in_the_digest_of_the_weights_alone(folder: Path) -> None:
+    class Settings(BundleSettings):
+        width_mm: float = 2.0
+
+    class Plain(PipelineSettings):
+        width_mm: float = 2.0
+
+    pinned = Settings(bundle=folder, sha256="ab" * 32)
+    assert pinned.digest() == Settings().digest() == Plain().digest()
+    assert pinned.as_parameters() == (("width_mm", "2.0"),)
+
+
+@pytest.mark.parametrize("digest", ["ab", "AB" * 32, "zz" * 32])
+def test_what_is_no_digest_is_refused(digest: str) -> None:
+    with pytest.raises(ValidationError, match="sha256"):
+        BundleSettings(sha256=digest)

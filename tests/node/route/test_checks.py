@@ -63,3 +63,14 @@ def test_a_fhir_server_on_a_route_that_states_no_risk_is_doubtful(pipeline: str,
     sections = {"routes": {"one": route}, "destinations": {"emr": {"kind": "fhir", "url": "http://127.0.0.1:1"}}}
     found = [r.sentence for r in routes(Configuration.model_validate(sections)) if r.state == "doubtful"]
     assert found == ([f"{pipeline} states no risk: nothing goes to emr"] if doubtful else [])
+
+
+def test_a_bundle_of_another_digest_than_the_settings_name_is_refused() -> None:
+    kind = pipeline_type(SERIES)
+    own = kind(kind.settings_type()).model.weights_digest
+    (good,) = results(settings={"sha256": own})
+    assert good[1] == "good"
+    (key, state, sentence) = results(settings={"sha256": "ab" * 32})[0]
+    assert (key, state) == ("routes.one.settings.sha256", "bad")
+    assert own in sentence
+    assert "ab" * 32 in sentence

@@ -13,7 +13,8 @@ from dicom_sr.profile import EncodingProfile
 from node.run.job_folder import JobFolder
 from node.run.messages import Check, Checked, Encode, Encoded, Failed, Infer, Inferred, Unsuitable
 from node.run.notes import ObjectsNote, StudyNote
-from node.run.worker import KEEP_WARM, Warm, answer, without_identity
+from node.run.warm import Warm
+from node.run.worker import answer, without_identity
 from pipelines import registry
 from tests.factories import as_written
 from tests.node.run.trial import CREATED, install_trial, mr_instances
@@ -177,15 +178,6 @@ def test_objects_carry_the_time_of_their_images_and_that_of_the_job_only_where_t
 def test_a_missing_result_becomes_a_picture_and_a_report(bed: Bed) -> None:
     note = bed.encode(None, not_run="the images are empty")
     assert {item.kind for item in note.of_profile("new")} == {"secondary_capture", "report"}
-
-
-def test_pipelines_stay_warm_and_the_one_not_used_for_longest_goes(bed: Bed) -> None:
-    first = bed.warm.get("trial", bed.settings(), load=True)
-    assert bed.warm.get("trial", bed.settings(), load=True) is first
-    for number in range(KEEP_WARM):
-        bed.warm.get("trial", bed.settings(run_s=float(number + 1)), load=False)
-    assert bed.warm.get("trial", bed.settings(), load=True) is not first
-    assert bed.journal_lines("load") == 2
 
 
 def test_no_name_is_quoted_where_the_images_have_more_than_one(bed: Bed) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import pickle
 import shutil
@@ -15,7 +14,6 @@ import pytest
 from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 
-from dicom_sr.errors import UnsuitableInput
 from node.config.route_settings import paths_in_settings, read_with_settings
 from node.route.checks import routes
 from pipelines.hand_foot_scoring import BUNDLE, DAMAGE, FILES, HandFootScoring, HandFootScoringSettings
@@ -30,7 +28,6 @@ from pipelines.hand_foot_scoring.manifest import (
     problem,
     read_manifest,
 )
-from tests.factories import radiograph_study
 
 RAM = Source("RAM-H1200", "CC BY 4.0", patients=80, films=160, share=0.5)
 
@@ -73,20 +70,6 @@ def test_results_of_a_bundle_of_ones_own_say_what_it_was_trained_on(own: Path) -
     assert model.trained_on == "trained on RAM-H1200 (80 patients), not for clinical use"
     shipped = HandFootScoring(HandFootScoringSettings()).model
     assert model.weights_digest != shipped.weights_digest
-
-
-def test_a_bundle_that_is_replaced_is_loaded_again_before_the_next_study(own: Path, tmp_path: Path) -> None:
-    pipeline = HandFootScoring(HandFootScoringSettings(bundle=own))
-    study = radiograph_study(tmp_path / "study")  # on which no hand is found
-    readers = []
-    for replaced in (False, False, True):
-        if replaced:
-            add_to_manifest(own, "damage", PartRecord("condyle train", 0, (RAM,)))
-        with contextlib.suppress(UnsuitableInput):
-            pipeline.run(study)
-        readers.append(pipeline._reader)
-    assert readers[0] is readers[1]
-    assert readers[1] is not readers[2]
 
 
 def test_the_settings_take_a_whole_bundle_and_import_no_torch(own: Path) -> None:
