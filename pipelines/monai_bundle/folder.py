@@ -1,0 +1,211 @@
+"""A bundle as it lies on disk: its files, their digest, its configuration and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipelines.bundle import bundle_digest
+from pipelines.monai_bundle.parts import Build, Unread
+from pipelines.monai_bundle.reading import Reader, UnreadableBundle, load_file
+
+ROOMS = ("configs", "models", "scripts")  # all that a result may follow from
+CONFIGURATIONS = ("inference.json", "inference.yaml", "inference.yml")
+WEIGHTS = ("model.safetensors", "model.pt", "model.pth")
+CONVERTED = ".safetensors"
+_SOUGHT = {  # by part: the names that configurations give it, after what the evaluator names
+    "network": ("network", "network_def", "net"),
+    "inferer": ("inferer",),
+    "preprocessing": ("preprocessing", "pre_transforms"),
+    "postprocessing": ("postprocessing", "post_transforms"),
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a declarative bundle is made of; None where there is none, or where it is not understood (`unread`)."""
+
+    network: Build | None
+    preprocessing: Build | None
+    inferer: Build | None
+    postprocessing: Build | None
+    detector: Build | None
+    unread: tuple[Unread, ...]
+    left_out: tuple[str, ...]  # places and targets that the pipeline does without
+
+
+class BundleFolder:
+    """A folder in the form of MONAI's model zoo: configs/, models/ and perhaps scripts/.
+
+    Raises
+    ------
+    UnreadableBundle
+        If it is no such folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not (path / "configs").is_dir():
+            raise UnreadableBundle(f"{path}: is no bundle: it has no folder configs")
+
+    # ---- files
+    @property
+    def files(self) -> dict[str, Path]:
+        """Every file that a result may follow from, by its name in the bundle."""
+        found = (path for room in ROOMS for path in sorted((self.path / room).rglob("*")))
+        return {
+            path.relative_to(self.path).as_posix(): path
+            for path in found
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, hex, over names and contents of `files`."""
+        return bundle_digest(self.files)
+
+    @property
+    def configuration_file(self) -> Path:
+        """The configuration of inference.
+
+        Raises
+        ------
+        UnreadableBundle
+            If there is none.
+        """
+        for name in CONFIGURATIONS:
+            if (path := self.path / "configs" / name).is_file():
+                return path
+        raise UnreadableBundle(f"{self.path}: has none of {', '.join(f'configs/{name}' for name in CONFIGURATIONS)}")
+
+    @property
+    def weights_file(self) -> Path:
+        """The weights: those in safetensors where there are both.
+
+        Raises
+        ------
+        UnreadableBundle
+            If there are none.
+        """
+        named = self._named_weights()
+        candidates = [named.with_suffix(CONVERTED), named] if named is not None else []
+        for path in (*candidates, *(self.path / "models" / name for name in WEIGHTS)):
+            if path.is_file():
+                return path
+        hint = "; large_files.yml says where they are" if (self.path / "large_files.yml").is_file() else ""
+        raise UnreadableBundle(f"{self.path}: has no weights (models/{WEIGHTS[1]}){hint}")
+
+    def _named_weights(self) -> Path | None:
+        """The file that the configuration loads, where that can be read and lies in the bundle."""
+        reader = Reader(self.values, self.path)
+        handlers = reader.raw("handlers")
+        places = ["checkpointloader", *(f"handlers::{i}" for i in range(len(handlers or ())))]
+        for place in places:
+            raw = reader.raw(place)
+            if isinstance(raw, dict) and raw.get("_target_") == "CheckpointLoader" and "load_path" in raw:
+                path = reader.part(f"{place}::load_path")
+                if isinstance(path, str) and Path(path).resolve().is_relative_to(self.path.resolve()):
+                    return Path(path)
+        return None
+
+    # ---- what it says
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """The configuration of inference as plain values.
+
+        Raises
+        ------
+        UnreadableBundle
+            If it cannot be read.
+        """
+        values = load_file(self.configuration_file)
+        if not isinstance(values, dict):
+            raise UnreadableBundle(f"{self.configuration_file}: holds no sections")
+        return values
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """configs/metadata.json; empty where there is none."""
+        path = self.path / "configs" / "metadata.json"
+        values = load_file(path) if path.is_file() else {}
+        return values if isinstance(values, dict) else {}
+
+    def said(self, *keys: str) -> str:
+        """A text of the metadata, empty where there is none."""
+        found: Any = self.metadata
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        return " ".join(str(found).split()) if isinstance(found, str | int | float) else ""
+
+    @property
+    def inputs(self) -> dict[str, dict[str, Any]]:
+        """The inputs of the network by name, as the metadata describe them."""
+        return _mappings(self.metadata, "network_data_format", "inputs")
+
+    @property
+    def channels(self) -> dict[int, str]:
+        """What the channels, or labels, of the output mean, as the metadata say."""
+        outputs = _mappings(self.metadata, "network_data_format", "outputs")
+        of = (outputs.get("pred") or next(iter(outputs.values()), {})).get("channel_def")
+        named = of.items() if isinstance(of, dict) else ()
+        return {int(key): str(name) for key, name in named if str(key).isdecimal()}
+
+    def parts(self) -> Parts:
+        """What it is made of, read statically."""
+        reader = Reader(self.values, self.path)
+        names = {part: self._name_of(part, reader) for part in _SOUGHT}
+        read = {part: None if name is None else reader.part(name) for part, name in names.items()}
+        detector = reader.part("detector") if reader.has("detector") else None
+        if detector is not None:
+            reader.part("detector_ops") if reader.has("detector_ops") else None
+        for part in ("network", "preprocessing"):
+            if names[part] is None:
+                reader.unread[part] = Unread(
+                    part, "missing", f"the configuration has none of {', '.join(_SOUGHT[part])}"
+                )
+        for part, value in read.items():
+            if value is not None and not isinstance(value, Build):
+                place = names[part] or part
+                reader.unread.setdefault(place, Unread(place, str(value)[:60], "is no object with a _target_"))
+        built = {part: value if isinstance(value, Build) else None for part, value in read.items()}
+        return Parts(
+            **built,
+            detector=detector if isinstance(detector, Build) else None,
+            unread=tuple(reader.unread.values()),
+            left_out=tuple(f"{where}: {target}" for where, target in reader.left_out.items()),
+        )
+
+    def _name_of(self, part: str, reader: Reader) -> str | None:
+        evaluator = reader.raw("evaluator")
+        named = evaluator.get(part) if isinstance(evaluator, dict) else None
+        if isinstance(named, str) and named.startswith("@") and reader.has(named[1:]):
+            return named[1:].replace("#", "::")
+        return next((name for name in _SOUGHT[part] if reader.has(name)), None)
+
+
+def _mappings(values: dict[str, Any], *keys: str) -> dict[str, dict[str, Any]]:
+    found: Any = values
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return {str(k): v for k, v in found.items() if isinstance(v, dict)} if isinstance(found, dict) else {}
+
+
+def targets_in(value: object) -> Iterator[Build]:
+    """Every object that is to be built below a part, itself included, once each."""
+    seen: set[int] = set()
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, Build):
+            if id(one) in seen:
+                continue
+            seen.add(id(one))
+            yield one
+            left += [*one.arguments.values(), *one.positional]
+        elif isinstance(one, dict):
+            left += one.values()
+        elif isinstance(one, list | tuple):
+            left += one

@@ -1,0 +1,101 @@
+"""A bundle's weights: read without unpickling anything but tensors, and written in safetensors."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.monai_bundle.reading import UnreadableBundle
+
+if TYPE_CHECKING:
+    import torch
+
+_NESTED = ("model", "state_dict", "network", "net", "model_state_dict")  # where checkpoints keep the network's
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a network by name, on the CPU.
+
+    Raises
+    ------
+    UnreadableBundle
+        If the file is no safetensors and no checkpoint of tensors alone: one that would run code is not read.
+    """
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return dict(load_file(path))
+        except (SafetensorError, OSError) as error:
+            raise UnreadableBundle(f"{path}: is no valid safetensors file: {error}") from error
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the protocol of a pickle that is then refused
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError, AttributeError, TypeError) as error:
+        raise UnreadableBundle(
+            f"{path}: holds more than tensors, or is damaged, and is not read: torch.load(weights_only=True) says "
+            f"{_first_line(error)}"
+        ) from error
+    return _tensors(content, path)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
+
+
+def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
+    import torch
+
+    while isinstance(content, dict):
+        inner = next((content[name] for name in _NESTED if isinstance(content.get(name), dict)), None)
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, dict) or not content:
+        raise UnreadableBundle(f"{path}: holds no weights by name; TorchScript is not read")
+    tensors = {str(name).removeprefix("module."): one for name, one in content.items() if isinstance(one, torch.Tensor)}
+    if len(tensors) != len(content):
+        raise UnreadableBundle(f"{path}: holds something else among its weights")
+    return tensors
+
+
+def convert(path: Path) -> Path:
+    """Write the weights of a checkpoint beside it, in safetensors; the path to them.
+
+    Raises
+    ------
+    UnreadableBundle
+        As `read_weights`, or if they cannot be written there.
+    """
+    from safetensors.torch import save_file
+
+    made = path.with_suffix(".safetensors")
+    tensors = {name: one.contiguous().clone() for name, one in read_weights(path).items()}  # shared ones are refused
+    try:
+        save_file(tensors, made)
+    except OSError as error:
+        raise UnreadableBundle(
+            f"{made}: cannot be written: {error}; copy the bundle to a folder of your own"
+        ) from error
+    return made
+
+
+def load_into(network: torch.nn.Module, path: Path) -> None:
+    """Load the weights of `path` into a network.
+
+    Raises
+    ------
+    UnreadableBundle
+        If they are another network's.
+    """
+    try:
+        network.load_state_dict(read_weights(path))
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:3]]
+        raise UnreadableBundle(f"{path}: are not the weights of this network: {' '.join(lines)[:300]}") from error
