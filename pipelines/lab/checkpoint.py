@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class OtherTraining(ValueError):
-    """The checkpoint was written by a training with other settings."""
+    """The checkpoint was written by a training with other settings, or on other data."""
 
 
 class Stateful(Protocol):
@@ -26,17 +26,24 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The file that holds the state of a training, and the name of that training.
+    """The file that holds the state of a training, and what tells that training from others.
 
-    `name` says what is trained and how (seed, length, loss); a checkpoint with another name is refused.
+    `name` says what is trained and how (seed, length, loss), `data` is the digest of what it is trained on; a
+    checkpoint with another name or other data is refused.
     """
 
     path: Path
     name: str
+    data: str = ""  # see `pipelines.lab.training_data`; empty: nothing but what `name` says
 
     def save(self, done: int, **parts: Stateful) -> None:
         """Write the state of every part after `done` rounds; if the process is killed meanwhile, the last one stays."""
-        state = {"name": self.name, "done": done, "parts": {name: part.state_dict() for name, part in parts.items()}}
+        state = {
+            "name": self.name,
+            "data": self.data,
+            "done": done,
+            "parts": {name: part.state_dict() for name, part in parts.items()},
+        }
         partial = self.path.with_suffix(".part")
         torch.save(state, partial)
         partial.replace(self.path)
@@ -47,13 +54,18 @@ class Checkpoint:
         Raises
         ------
         OtherTraining
-            If the checkpoint belongs to a training with other settings.
+            If the checkpoint belongs to a training with other settings, or on other data.
         """
         if not self.path.exists():
             return 0
-        state = torch.load(self.path, weights_only=True)
+        state = torch.load(self.path, weights_only=True, map_location="cpu")
         if state.get("name") != self.name:
             raise OtherTraining(f"{self.path} belongs to a training with other settings; remove it, or write elsewhere")
+        if state.get("data", "") != self.data:
+            raise OtherTraining(
+                f"{self.path} belongs to a training on other data: files were added, removed or changed since; remove"
+                " it, write elsewhere, or bring the data back to what they were"
+            )
         for name, part in parts.items():
             part.load_state_dict(state["parts"][name])
         return int(state["done"])
