@@ -304,8 +304,8 @@ def _refuse_unsafe(node: ast.expr, parameter: str, depth: int = 0) -> None:
         case ast.Name(id=name) if name == parameter:
             return
         case ast.Call(func=function, keywords=keywords):
-            name = _dotted(function)
-            if name is None or not name.startswith("torch.") or name.removeprefix("torch.") not in TENSOR_FUNCTIONS:
+            called = _dotted(function) or ""
+            if not called.startswith("torch.") or called.removeprefix("torch.") not in TENSOR_FUNCTIONS:
                 raise NotUnderstood(f"the call of {_shown(function)} in a function is not understood")
             if any(one.arg is None for one in keywords) or any(isinstance(one, ast.Starred) for one in node.args):
                 raise NotUnderstood("a call with * or ** is not understood")

@@ -1,4 +1,4 @@
-"""Bundles in the form of MONAI's model zoo, made for a test: real networks of MONAI with weights made for a known answer."""
+"""Bundles in the form of MONAI's model zoo, made for a test: MONAI's networks with weights for a known answer."""
 
 from __future__ import annotations
 
@@ -144,7 +144,8 @@ def threshold_weights() -> dict[str, torch.Tensor]:
         last.weight[0, 1, 1, 1, 1] = sharp
         assert last.bias is not None
         last.bias[0] = sharp * THRESHOLD
-    return network.state_dict()
+    weights: dict[str, torch.Tensor] = network.state_dict()
+    return weights
 
 
 def classification_bundle(folder: Path) -> Path:

@@ -22,7 +22,7 @@ def test_a_bundle_is_built_with_the_same_preprocessing_in_its_inverse(tmp_path: 
     parts, builder = BundleFolder(threshold_bundle(tmp_path)).parts(), Builder()
     before, after = builder.built(parts.preprocessing), builder.built(parts.postprocessing)
     assert after.transforms[1].transform is before
-    assert [type(one).__name__ for one in before.transforms][0] == "EnsureChannelFirstd"
+    assert type(before.transforms[0]).__name__ == "EnsureChannelFirstd"
     assert type(builder.built(parts.network)).__name__ == "UNet"
 
 

@@ -47,7 +47,7 @@ def test_its_parts_are_found_and_what_reads_and_writes_files_is_left_out(bundle:
     assert parts.network is not None
     assert parts.network.arguments["channels"] == [2, 2]
     assert [one.target for one in targets_in(parts.inferer)] == ["SlidingWindowInferer"]
-    assert len([one for one in targets_in([parts.preprocessing, parts.postprocessing])]) == 10
+    assert len(list(targets_in([parts.preprocessing, parts.postprocessing]))) == 10
     assert THRESHOLD == 0.5
 
 
