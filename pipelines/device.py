@@ -5,6 +5,7 @@ Importing this module brings in no torch: settings are read by processes that co
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +18,7 @@ from pipelines.base import PipelineSettings
 if TYPE_CHECKING:
     import torch
 
+MEMORY_LIMIT = "CONDYLE_GPU_MEMORY_LIMIT_MB"  # variable: how much of a GPU's memory this process may take
 SHARES = (1.0, 0.5, 0.25, 0.125)  # of the usual size of a tile or batch, tried in this order
 Made = TypeVar("Made")
 
@@ -72,7 +74,11 @@ def resolved(name: str) -> torch.device:
     if number >= there:
         known = ", ".join(f"cuda:{each}" for each in range(there)) or "no GPU that PyTorch can use"
         raise UnusableDevice(f"{name}: is not on this machine, which has {known}; use auto or cpu")
-    return torch.device("cuda", number)
+    device = torch.device("cuda", number)
+    if limit := os.environ.get(MEMORY_LIMIT):
+        whole = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, int(limit) * 2**20 / whole), device)
+    return device
 
 
 def described(device: torch.device) -> str:

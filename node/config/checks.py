@@ -15,7 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Literal
 
-from node import box
+from dicom_sr.words import counted
+from node import box, gpus
 from node.config.certificates import certificate_dates, certificates
 from node.config.check_result import CheckResult as CheckResult
 from node.config.secret_files import read_record_key, read_secret, read_token
@@ -56,6 +57,27 @@ def the_box(configuration: Configuration) -> Iterator[CheckResult]:
         yield CheckResult("run.box", "bad", f"required: there is no box, for {why_not}")
     else:
         yield CheckResult("run.box", "doubtful", f"pipelines run without a box, for {why_not}: {box.without_box()}")
+
+
+def graphics(configuration: Configuration) -> Iterator[CheckResult]:
+    """Is every GPU there that is named, and does a process use it?"""
+    run = configuration.run
+    there = gpus.gpus("auto", os.environ)
+    if run.gpus not in ("auto", "none"):
+        for index, number in enumerate(run.gpus):
+            if int(number) >= len(there):
+                sentence = f"{number}: is not there; this machine shows the node {counted(len(there), 'GPU')}"
+                yield CheckResult(f"run.gpus.{index}", "bad", sentence)
+    chosen = gpus.gpus(run.gpus, os.environ)
+    if idle := max(0, len(chosen) - run.workers):
+        sentence = (
+            f"{run.workers}: {idle} of {counted(len(chosen), 'GPU')} would be idle; should be {len(chosen)} or more"
+        )
+        yield CheckResult("run.workers", "doubtful", sentence)
+    elif chosen:
+        on_gpu = min(run.workers, len(chosen) * run.workers_per_gpu)
+        sentence = f"{on_gpu} of run.workers ({run.workers}) compute on {counted(len(chosen), 'GPU')}"
+        yield CheckResult("run.gpus", "good", sentence)
 
 
 def environment(configuration: Configuration) -> Iterator[CheckResult]:
@@ -372,4 +394,4 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 # what keeps a node from starting, and what else is looked at without contacting anybody
 AT_START = (the_box, files, certificates, doubled_ports, overlaps)
-OFFLINE = (peers, reports, open_doors, environment, *AT_START, certificate_dates, folders, ports, open_files)
+OFFLINE = (peers, reports, open_doors, environment, graphics, *AT_START, certificate_dates, folders, ports, open_files)

@@ -330,12 +330,15 @@ class ReceiveSettings(Section):
 class RunSettings(Section):
     """Inference processes and their limits."""
 
-    workers: int = Field(default=1, ge=1)  # inference processes; one per GPU or CPU slot
+    workers: int = Field(default=1, ge=1)  # inference processes
     time_limit_s: float = Field(default=1800.0, gt=0)
     memory_limit_mb: int = Field(default=16384, ge=512)
     keep_jobs_days: int = Field(default=30, ge=1)
     box: Literal["auto", "required", "off"] = "auto"  # whether these processes run in one: see `node.box`
     environment: tuple[EnvironmentName, ...] = ()  # of the node's, besides what `node.box` passes on
+    gpus: Literal["auto", "none"] | tuple[Annotated[int, Field(ge=0)], ...] = "auto"  # see `node.gpus`
+    workers_per_gpu: int = Field(default=1, ge=1)
+    gpu_memory_limit_mb: int | None = Field(default=None, ge=256)  # of each process
 
 
 class Profile(Section):

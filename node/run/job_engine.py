@@ -28,6 +28,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_sr.findings import Subject
+from node import gpus
 from node.background import Loop, is_away
 from node.config import Configuration
 from node.config.checks import boxed, the_box
@@ -293,7 +294,16 @@ class JobEngine:
         reads = (*paths_in_settings(self._configuration), *([key_file.absolute()] if key_file else ()))
         data = self._configuration.node.data if in_box else None
         limits = (run.time_limit_s, run.memory_limit_mb)
-        return Pool(size, *limits, to_load, data=data, reads=reads, node=self.executor_id, environment=run.environment)
+        return Pool(
+            size,
+            *limits,
+            to_load,
+            data=data,
+            reads=reads,
+            node=self.executor_id,
+            environment=run.environment,
+            of_slot=lambda slot: gpus.environment_of(slot, run, os.environ),
+        )
 
     def stop(self) -> None:
         """Stop at once; jobs under way go on from their last finished step at the next start."""

@@ -121,7 +121,7 @@ class Pool:
     Parameters
     ----------
     size
-        How many; one per GPU or CPU slot.
+        How many.
     time_limit_s, memory_limit_mb
         Limits of one call. A process that exceeds them is killed and replaced.
     to_load
@@ -134,6 +134,8 @@ class Pool:
         The node's name among those that share the data folder.
     environment
         Names of the variables of this process that they are given besides the usual ones.
+    of_slot
+        Variables for one of them, by its number, such as those that show it its GPU.
     """
 
     def __init__(
@@ -148,8 +150,9 @@ class Pool:
         reads: Sequence[Path] = (),
         node: str = "",
         environment: Sequence[str] = (),
+        of_slot: Callable[[int], Mapping[str, str]] = lambda _: {},
     ) -> None:
-        self.size, self._environment = size, tuple(environment)
+        self.size, self._environment, self._of_slot = size, tuple(environment), of_slot
         self._data, self._reads, self._node = data, tuple(reads), node
         self._time_limit_s, self._memory_limit_mb = time_limit_s, memory_limit_mb
         self._to_load, self._clock = tuple(to_load), clock
@@ -275,9 +278,7 @@ class Pool:
         threads = max(1, (os.cpu_count() or 1) // self.size)
         environment = {name: os.environ[name] for name in self._environment if name in os.environ}
         environment |= {name: os.environ.get(name, str(threads)) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        if len(gpus) > 1:  # several were given to the node: one each
-            environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+        environment |= self._of_slot(slot)
         try:
             view = None if self._data is None else JobView(self._data, self._node, self._memory_limit_mb * 2**20)
         except OSError as error:

@@ -201,6 +201,22 @@ def test_root_and_a_data_folder_of_another_account_go_without_a_box(
     )
 
 
+def test_gpus_that_are_not_there_or_would_be_idle_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+
+    def found(**run: object) -> list[tuple[str, str, str]]:
+        configuration = Configuration.model_validate({"run": run})
+        return [(one.key, one.state, one.sentence) for one in checks.graphics(configuration)]
+
+    assert found(gpus=[0, 4]) == [
+        ("run.gpus.1", "bad", "4: is not there; this machine shows the node 2 GPUs"),
+        ("run.gpus", "good", "1 of run.workers (1) compute on 1 GPU"),
+    ]
+    assert found() == [("run.workers", "doubtful", "1: 1 of 2 GPUs would be idle; should be 2 or more")]
+    assert found(workers=3) == [("run.gpus", "good", "2 of run.workers (3) compute on 2 GPUs")]
+    assert found(gpus="none") == []
+
+
 def test_a_variable_for_pipelines_that_is_not_set_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", "/models")
     monkeypatch.delenv("TORCH_HOME", raising=False)

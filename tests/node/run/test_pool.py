@@ -100,6 +100,17 @@ def test_variables_that_are_named_are_handed_on_and_others_are_not(bed: Bed, mon
         workers.close()
 
 
+def test_every_process_gets_the_variables_of_its_number(bed: Bed) -> None:
+    workers = Pool(2, 60.0, 4096, of_slot=lambda slot: {"CUDA_VISIBLE_DEVICES": f"GPU-{slot}"})
+    try:
+        workers.start()
+        workers.call(bed.request())
+        found = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in workers.pids]
+        assert [f"CUDA_VISIBLE_DEVICES=GPU-{slot}".encode() in one for slot, one in enumerate(found)] == [True, True]
+    finally:
+        workers.close()
+
+
 def test_a_pipeline_is_loaded_once_and_stays_warm(bed: Bed) -> None:
     with pool() as workers:
         for _ in range(3):
