@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from node.config.sections import RunSettings
-from pipelines.device import MEMORY_LIMIT
+from pipelines.device import MEMORY_LIMIT as MEMORY_LIMIT
+
+Asked = Literal["auto", "none"] | tuple[int, ...]  # as `run.gpus`
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 DEVICES = Path("/dev")
 
 
-def gpus(asked: Literal["auto", "none"] | tuple[int, ...], environment: Mapping[str, str]) -> tuple[str, ...]:
+def gpus(asked: Asked, environment: Mapping[str, str]) -> tuple[str, ...]:
     """The GPUs for pipelines, as CUDA names them; none where there are none.
 
     Parameters
@@ -35,22 +36,25 @@ def gpus(asked: Literal["auto", "none"] | tuple[int, ...], environment: Mapping[
     return tuple(there[number] for number in asked if number < len(there))
 
 
-def environment_of(slot: int, run: RunSettings, environment: Mapping[str, str]) -> dict[str, str]:
+def environment_of(
+    slot: int, there: Sequence[str], workers_per_gpu: int, memory_limit_mb: int | None
+) -> dict[str, str]:
     """The variables that show a process its GPU, or hide all of them.
 
-    The first processes get one each, as many for each GPU as `run.workers_per_gpu` says; the others compute on the CPU.
+    The first processes get one each, several for each GPU where they share it; the others compute on the CPU.
 
     Parameters
     ----------
     slot
         Number of the process, from 0.
-    run
-        The configuration.
-    environment
-        Of the node.
+    there
+        As `gpus` gives them.
+    workers_per_gpu
+        How many processes share one.
+    memory_limit_mb
+        Of a GPU's memory, what each process may take; None: what there is.
     """
-    there = gpus(run.gpus, environment)
-    if slot >= len(there) * run.workers_per_gpu:
+    if slot >= len(there) * workers_per_gpu:
         return {VISIBLE: ""}
-    limit = {} if run.gpu_memory_limit_mb is None else {MEMORY_LIMIT: str(run.gpu_memory_limit_mb)}
+    limit = {} if memory_limit_mb is None else {MEMORY_LIMIT: str(memory_limit_mb)}
     return {VISIBLE: there[slot % len(there)], **limit}

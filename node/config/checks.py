@@ -63,9 +63,9 @@ def graphics(configuration: Configuration) -> Iterator[CheckResult]:
     """Is every GPU there that is named, and does a process use it?"""
     run = configuration.run
     there = gpus.gpus("auto", os.environ)
-    if run.gpus not in ("auto", "none"):
+    if isinstance(run.gpus, tuple):
         for index, number in enumerate(run.gpus):
-            if int(number) >= len(there):
+            if number >= len(there):
                 sentence = f"{number}: is not there; this machine shows the node {counted(len(there), 'GPU')}"
                 yield CheckResult(f"run.gpus.{index}", "bad", sentence)
     chosen = gpus.gpus(run.gpus, os.environ)

@@ -294,6 +294,7 @@ class JobEngine:
         reads = (*paths_in_settings(self._configuration), *([key_file.absolute()] if key_file else ()))
         data = self._configuration.node.data if in_box else None
         limits = (run.time_limit_s, run.memory_limit_mb)
+        there = gpus.gpus(run.gpus, os.environ)
         return Pool(
             size,
             *limits,
@@ -302,7 +303,7 @@ class JobEngine:
             reads=reads,
             node=self.executor_id,
             environment=run.environment,
-            of_slot=lambda slot: gpus.environment_of(slot, run, os.environ),
+            of_slot=lambda slot: gpus.environment_of(slot, there, run.workers_per_gpu, run.gpu_memory_limit_mb),
         )
 
     def stop(self) -> None:

@@ -22,8 +22,9 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def shown(configuration: Configuration, environment: dict[str, str] | None = None) -> list[str]:
     """What each process sees."""
-    count = configuration.run.workers
-    return [gpus.environment_of(slot, configuration.run, environment or {})[gpus.VISIBLE] for slot in range(count)]
+    run = configuration.run
+    there = gpus.gpus(run.gpus, environment or {})
+    return [gpus.environment_of(slot, there, run.workers_per_gpu, None)[gpus.VISIBLE] for slot in range(run.workers)]
 
 
 @pytest.mark.usefixtures("two")
@@ -51,8 +52,6 @@ def test_without_a_gpu_every_process_computes_on_the_cpu(tmp_path: Path, monkeyp
     assert shown(run(workers=2)) == ["", ""]
 
 
-@pytest.mark.usefixtures("two")
 def test_the_limit_of_memory_goes_to_processes_that_have_a_gpu() -> None:
-    configuration = run(workers=3, gpu_memory_limit_mb=8192)
-    limits = [gpus.environment_of(slot, configuration.run, {}).get(gpus.MEMORY_LIMIT) for slot in range(3)]
+    limits = [gpus.environment_of(slot, ("0", "1"), 1, 8192).get(gpus.MEMORY_LIMIT) for slot in range(3)]
     assert limits == ["8192", "8192", None]
