@@ -157,7 +157,7 @@ def _shipped(row: Measured) -> list[str]:
         f"Right by severity (from that value on): {severity}; healthy {row['healthy_right']:.0%}. Refused as foreign "
         f"{refused['foreign']:.1%}, as uncertain {refused['uncertain']:.1%}.",
         "Reliability (confidence, share right, share of cases): "
-        + "; ".join(f"{sure:.2f}, {right:.2f}, {share:.0%}" for sure, right, share in row["reliability"])
+        + "; ".join(f"{sure:.2f}, {right:.2f}, {count / row['cases']:.0%}" for sure, right, count in row["reliability"])
         + ".",
         f"Repeated scans of {repeats['joints']} joints: a 90 % interval holds the mean of the other scans in "
         f"{repeats['coverage']:.0%} (mean width {repeats['width']:.2f}); a scan agrees with the mean of all in "

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from pipelines.joint_classification.classes import CLASSES
-from pipelines.joint_classification.evaluation.reliability import expected_calibration_error
 from pipelines.joint_classification.training.calibration import positive_likelihood_ratio
+from pipelines.lab.measures import bootstrap, expected_calibration_error, likeliest
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -39,19 +39,12 @@ def figures(probabilities: Floats, labels: Integers, patients: Integers | None =
     """
     row = _point(probabilities, labels)
     if patients is not None:
-        rng = np.random.default_rng(0)
-        unique = np.unique(patients)
-        where = {patient: np.flatnonzero(patients == patient) for patient in unique}
-        draws = []
-        for _ in range(BOOTSTRAPS):
-            index = np.concatenate([where[patient] for patient in rng.choice(unique, len(unique))])
-            if len(np.unique(labels[index])) == len(CLASSES):
-                draws.append(_point(probabilities[index], labels[index]))
-        row["interval"] = {
-            name: [float(value) for value in np.quantile([draw[name] for draw in draws], (0.025, 0.975))]
-            for name, value in row.items()
-            if isinstance(value, float)
-        }
+
+        def point(rows: NDArray[np.intp]) -> Measured | None:
+            every_class = len(np.unique(labels[rows])) == len(CLASSES)
+            return _point(probabilities[rows], labels[rows]) if every_class else None
+
+        row["interval"] = {name: list(ends) for name, ends in bootstrap(point, patients, BOOTSTRAPS).items()}
     return row
 
 
@@ -65,6 +58,6 @@ def _point(probabilities: Floats, labels: Integers) -> Measured:
     row["accuracy"] = float((predicted == labels).mean())
     for c, name in enumerate(CLASSES):
         row[f"lr_{name}"] = positive_likelihood_ratio(probabilities[:, c] >= 0.5, labels == c)[0]
-    row["ece"] = expected_calibration_error(probabilities, labels)
+    row["ece"] = expected_calibration_error(*likeliest(probabilities, labels))
     row["brier"] = float(np.square(probabilities - np.eye(len(CLASSES))[labels]).sum(1).mean())
     return row

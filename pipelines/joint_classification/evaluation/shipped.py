@@ -5,9 +5,9 @@ from __future__ import annotations
 from pipelines.joint_classification.classifier import Classifier
 from pipelines.joint_classification.evaluation.figures import Floats, Measured, figures
 from pipelines.joint_classification.evaluation.patients import PATIENTS, TEST_SEED
-from pipelines.joint_classification.evaluation.reliability import reliability
 from pipelines.joint_classification.prepare import INPUTS
 from pipelines.joint_classification.training.train import REPEATS, Dimensions, rescanned, simulated
+from pipelines.lab.measures import likeliest, reliability
 
 
 def shipped(dimensions: Dimensions, model: Classifier, patients: int | None = None) -> Measured:
@@ -28,7 +28,7 @@ def shipped(dimensions: Dimensions, model: Classifier, patients: int | None = No
     answers = model.judge(test.images)
     row: Measured = {"cases": len(test), "patients": number}
     row["figures"] = figures(answers.probabilities, test.labels, test.patients)
-    row["reliability"] = reliability(answers.probabilities, test.labels)
+    row["reliability"] = reliability(*likeliest(answers.probabilities, test.labels))
     right = answers.probabilities.argmax(1) == test.labels
     edges = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.01))
     row["severity"] = [
