@@ -160,15 +160,21 @@ class Heatmap:
 
 @dataclass(frozen=True)
 class Segment:
-    """A coded region of a volume or image."""
+    """A coded region of a volume or image.
+
+    Many segments of one volume need no array each. They may share a label map: all hold the same `volume` or `mask`,
+    and each its own `label_value`. Or `volume` is the box of the grid in which the segment lies, placed by its affine.
+    """
 
     label: str
     category: Code
     property_type: Code
-    volume: Volume | None = None  # (D, H, W) bool, or float32 probability in 0..1, on the grid of `series_instance_uid`
+    # (D, H, W) bool, float probability in 0..1 or label map, on the grid of a series of the result or on a box of it
+    volume: Volume | None = None
     image: ImageReference | None = None
-    mask: NDArray[np.generic] | None = None  # (H, W) bool or float32, on the pixels of `image`
+    mask: NDArray[np.generic] | None = None  # (H, W) of the same kinds, on the pixels of `image`
     colour_rgb: tuple[int, int, int] = (220, 120, 40)
+    label_value: int | None = None  # the segment is where the label map has this value, not 0; None: no label map
 
 
 @dataclass(frozen=True)

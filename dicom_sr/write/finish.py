@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from io import BytesIO
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -30,6 +29,7 @@ from dicom_sr.profile import LABELMAP_STORAGE, SENDING_ORDER, EncodedObject, Kin
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, offset_from_utc
 from dicom_sr.uids import uid
+from dicom_sr.write.part10 import write_part10
 from dicom_sr.write.references import true_classes
 
 IMPLEMENTATION_CLASS_UID = uid("2.25", "implementation")
@@ -201,7 +201,13 @@ def _side(ds: Dataset, provenance: Provenance, sop_class: str, side: str) -> Non
 
 
 def write(
-    ds: Dataset, kind: Kind, folder: Path, filename: str, twin_of: str | None = None, order: int | None = None
+    ds: Dataset,
+    kind: Kind,
+    folder: Path,
+    filename: str,
+    twin_of: str | None = None,
+    order: int | None = None,
+    tail: Iterable[bytes] = (),
 ) -> EncodedObject:
     """Write `ds` as a Part 10 file in `folder` and say what was written.
 
@@ -219,6 +225,8 @@ def write(
         SOPInstanceUID of the object that it stands in for, where it does.
     order
         Of sending, where it is not that of the kind.
+    tail
+        Encoded elements that come after those of `ds`.
     """
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = UID(
@@ -229,9 +237,7 @@ def write(
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     ds.file_meta, ds.preamble = meta, b"\0" * 128
     path = folder / filename
-    buffer = BytesIO()  # pydicom writes element by element
-    ds.save_as(buffer, enforce_file_format=True)
-    path.write_bytes(buffer.getbuffer())
+    written = write_part10(path, ds, tail)
     return EncodedObject(
         sop_class_uid=str(ds.SOPClassUID),
         sop_instance_uid=str(ds.SOPInstanceUID),
@@ -240,7 +246,7 @@ def write(
         path=path,
         kind=kind,
         order=SENDING_ORDER[kind] if order is None else order,
-        sha256=hashlib.sha256(buffer.getbuffer()).hexdigest(),
-        size=buffer.getbuffer().nbytes,
+        sha256=written.sha256,
+        size=written.size,
         twin_of=twin_of,
     )

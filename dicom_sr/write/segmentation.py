@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,47 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
-from pydicom.sr.coding import Code
-from pydicom.uid import SecondaryCaptureImageStorage
 
-from dicom_sr.capture.drawing import SERIES
-from dicom_sr.codes import SPATIAL_CONCEPT
-from dicom_sr.errors import EncodingError
-from dicom_sr.findings import Heatmap, ImageReference, Result, Segment, Site
+from dicom_sr.findings import ImageReference
 from dicom_sr.profile import EncodedObject, Kind
 from dicom_sr.provenance import Provenance, software_version
-from dicom_sr.read.frames import classic_element, number_of_frames
 from dicom_sr.read.headers import MANUFACTURER
-from dicom_sr.write.derived_series import derived_references
 from dicom_sr.write.finish import finish, write
 from dicom_sr.write.left_out import Attempts
-from dicom_sr.write.references import frame_number, stand_in, stand_ins
+from dicom_sr.write.multi_frame import for_segment, frames_tail, of_one_pixel, packed_bits
+from dicom_sr.write.part10 import encoded_item
+from dicom_sr.write.references import frame_number
+from dicom_sr.write.segment_layers import Group, Layer, groups
 
 Form = Literal["fractional", "binary", "labelmap"]
-_GRID_TOLERANCE_MM = 0.01
+_MAXIMUM = 255.0  # MaximumFractionalValue
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """One segment: what it is, and where on the images of its group."""
+class _Frame:
+    """A frame of the object: where it lies, and what it shows."""
 
-    label: str
-    category: Code
-    property_type: Code
-    values: NDArray[np.float32]  # (N, H, W), probability in 0..1, on the images of the group
-    threshold: float
-    is_probability: bool
-    colour_rgb: tuple[int, int, int]
-    site: Site | None = None
-
-
-@dataclass
-class _Group:
-    """Images that one segmentation object refers to, and its segments."""
-
-    images: list[Dataset]
-    layers: list[_Layer]
-    frame: ImageReference | None = None  # the one frame it lies on, where the image's frames have no place in space
+    place: int  # index among the used planes, in the object's order
+    plane: int  # of the group
+    segment: int  # index of the layer; 0 where the frame shows them all
 
 
 def encode_segmentation(
@@ -76,146 +59,112 @@ def encode_segmentation(
     """
     objects: list[EncodedObject] = []
     kind: Kind = f"segmentation_{form}"  # type: ignore[assignment]
-    for index, group in enumerate(_groups(provenance)):
+    for index, group in enumerate(groups(provenance)):
         layers = [layer for layer in group.layers if layer.is_probability or form != "fractional"]
         if form == "binary":  # OHIF and others refuse a segment without a pixel
-            layers = [layer for layer in layers if (layer.values >= layer.threshold).any()]
+            layers = [layer for layer in layers if any(layer.is_on(plane) for plane in layer.planes)]
         if layers:
             objects += attempt(kind, partial(_write, provenance, folder, kind, form, index, group, layers))
     return tuple(objects)
 
 
 def _write(
-    provenance: Provenance, folder: Path, kind: Kind, form: Form, index: int, group: _Group, layers: list[_Layer]
+    provenance: Provenance, folder: Path, kind: Kind, form: Form, index: int, group: Group, layers: list[Layer]
 ) -> EncodedObject:
-    ds = _segmentation(provenance, form, index, group, layers)
-    return write(ds, kind, folder, f"segmentation-{form}-{index + 1}.dcm")
+    used = _used(form, layers, range(group.number_of_planes))
+    ds = _of_one_pixel(provenance, form, index, group, layers, used)
+    frames = _frames(form, layers, _planes(ds, group))
+    ds.Rows, ds.Columns = group.shape
+    ds.NumberOfFrames = len(frames)
+    ds.SegmentsOverlap = _overlap(form, layers, used, group.shape)
+    places = [encoded_item(one) for one in finish(ds, provenance, f"{form} segments").PerFrameFunctionalGroupsSequence]
+    many = form != "labelmap" and len(layers) > 1
+    items = [for_segment(places[one.place], one.segment + 1) if many else places[one.place] for one in frames]
+    del ds.PerFrameFunctionalGroupsSequence, ds.PixelData
+    bits = len(frames) * group.shape[0] * group.shape[1] * ds.BitsAllocated
+    vr = "OW" if ds.BitsAllocated > 8 else "OB"
+    tail = frames_tail(items, "PixelData", vr, -(-bits // 8), _pixels(form, layers, frames, group.shape))
+    return write(ds, kind, folder, f"segmentation-{form}-{index + 1}.dcm", tail=tail)
 
 
-def _groups(provenance: Provenance) -> list[_Group]:
-    result = provenance.result
-    if not isinstance(result, Result):
-        return []
-    images = {uid: _without_scale(image) for uid, image in stand_ins(provenance).items()}
-    planar: dict[tuple[str, int | None], _Group] = {}
-    for number, heatmap in enumerate(result.heatmaps):
-        group = _planar_group(planar, images, heatmap.image)
-        group.layers.append(_from_heatmap(heatmap, group, SERIES[number % len(SERIES)]))
-    volumes: dict[str, _Group] = {}
-    for segment in result.segments:
-        if segment.volume is None:
-            if segment.image is None or segment.mask is None:
-                raise EncodingError(f"segment {segment.label!r} has neither a volume nor an image with a mask")
-            group = _planar_group(planar, images, segment.image)
-            group.layers.append(_from_segment(segment, _on_frames(segment.mask, group, segment.image.frame_number)))
-        else:
-            grid = _grid_of(provenance, segment)
-            if grid is None:
-                continue
-            slices, order = grid
-            group = volumes.setdefault(str(slices[0].SOPInstanceUID), _Group(slices, []))
-            group.layers.append(_from_segment(segment, segment.volume.array[order]))
-    return [*planar.values(), *volumes.values()]
+def _used(form: Form, layers: list[Layer], planes: Sequence[int]) -> Sequence[int]:
+    """The planes on which a layer has something; all of them where no frame would have a pixel."""
+    if not any(_has_pixels(form, layer, plane) for layer in layers for plane in layer.planes):
+        return planes
+    return [plane for plane in planes if any(_is_used(form, layer, plane) for layer in layers)]
 
 
-def _planar_group(
-    planar: dict[tuple[str, int | None], _Group], images: dict[str, Dataset], reference: ImageReference
-) -> _Group:
-    """The group for maps on an image; where its frames have no place in space, as in a cine, on that frame of it.
-
-    Without a frame of reference an object can tell only by its references which frame it lies on: one object a frame.
-    """
-    image = images[reference.sop_instance_uid]
-    alone = reference.frame_number is not None and "FrameOfReferenceUID" not in image
-    key = (reference.sop_instance_uid, reference.frame_number if alone else None)
-    if key not in planar:
-        if alone:
-            image = stand_in(image)
-            # highdicom looks for functional groups in all that may have frames: `_refer_to_frame` puts the class right
-            for keyword, value in (("SOPClassUID", SecondaryCaptureImageStorage), ("NumberOfFrames", 1)):
-                element = classic_element(keyword, value)
-                image[element.tag] = element
-        planar[key] = _Group([image], [], reference if alone else None)
-    return planar[key]
+def _is_used(form: Form, layer: Layer, plane: int) -> bool:
+    return layer.peak(plane) > 0 if form == "fractional" else layer.is_on(plane)
 
 
-def _without_scale(image: Dataset) -> Dataset:
-    """A projection's spacing makes a pixel measures item without slice thickness, which no reader takes."""
-    if "ImagePositionPatient" not in image:
-        for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-            if keyword in image:
-                del image[keyword]
-    return image
+def _has_pixels(form: Form, layer: Layer, plane: int) -> bool:
+    """Whether a frame of the layer on the plane would have a pixel that is not 0."""
+    if form == "fractional":
+        return bool(np.around(np.float32(layer.peak(plane)) * _MAXIMUM) > 0)
+    return layer.is_on(plane)
 
 
-def _from_heatmap(heatmap: Heatmap, group: _Group, colour: tuple[int, int, int]) -> _Layer:
-    values = _on_frames(heatmap.array, group, heatmap.image.frame_number)
-    return _Layer(
-        heatmap.label[:64],
-        SPATIAL_CONCEPT,
-        heatmap.meaning,
-        values,
-        heatmap.threshold,
-        True,
-        colour,
-        heatmap.site,
-    )
+def _frames(form: Form, layers: list[Layer], planes: list[int]) -> list[_Frame]:
+    """Segment by segment, those of the used planes on which it has a pixel; all of them where no segment has any."""
+    if form == "labelmap":
+        return [_Frame(place, plane, 0) for place, plane in enumerate(planes)]
+    every = [_Frame(place, plane, n) for n in range(len(layers)) for place, plane in enumerate(planes)]
+    return [one for one in every if _has_pixels(form, layers[one.segment], one.plane)] or every
 
 
-def _from_segment(segment: Segment, values: NDArray[np.generic]) -> _Layer:
-    return _Layer(
-        segment.label[:64],
-        segment.category,
-        segment.property_type,
-        np.asarray(values, np.float32),
-        0.5,
-        values.dtype.kind == "f",
-        segment.colour_rgb,
-    )
+def _overlap(form: Form, layers: list[Layer], used: Sequence[int], shape: tuple[int, int]) -> str:
+    """SegmentsOverlap; of probabilities nobody has defined what it means (PS3.3 C.8.20.2)."""
+    if len(layers) == 1 or form == "labelmap":
+        return "NO"
+    if form == "fractional":
+        return "UNDEFINED"
+    of_one_map = len({id(layer.values) for layer in layers}) == 1 and all(layer.label_value for layer in layers)
+    if of_one_map and len({layer.label_value for layer in layers}) == len(layers):
+        return "NO"
+    for plane in used:
+        taken = np.zeros(shape, np.bool_)
+        for layer in layers:
+            if layer.is_on(plane):
+                mask = layer.mask(plane, shape)
+                if (taken & mask).any():
+                    return "YES"
+                taken |= mask
+    return "NO"
 
 
-def _on_frames(plane: NDArray[np.generic], group: _Group, frame_number: int | None) -> NDArray[np.float32]:
-    """`plane` (H, W) as (frames, H, W), empty on the other frames of the group's image."""
-    image = group.images[0]
-    if plane.shape != (int(image.Rows), int(image.Columns)):
-        raise EncodingError(f"a map of {plane.shape} is not on the pixels of its image")
-    values = np.zeros((number_of_frames(image), *plane.shape), np.float32)
-    values[0 if group.frame is not None else (frame_number or 1) - 1] = plane
-    return values
+def _pixels(form: Form, layers: list[Layer], frames: list[_Frame], shape: tuple[int, int]) -> Iterator[bytes]:
+    """The pixels of the frames as they are stored."""
+    if form == "binary":
+        return packed_bits(layers[one.segment].mask(one.plane, shape) for one in frames)
+    if form == "fractional":
+        scaled = (np.around(layers[one.segment].probability(one.plane, shape) * _MAXIMUM) for one in frames)
+        return (values.astype(np.uint8).tobytes() for values in scaled)
+    dtype = np.uint8 if len(layers) <= np.iinfo(np.uint8).max else np.dtype("<u2")
+    return (_labels(layers, one.plane, shape).astype(dtype).tobytes() for one in frames)
 
 
-def _grid_of(provenance: Provenance, segment: Segment) -> tuple[list[Dataset], NDArray[np.intp]] | None:
-    """The images on whose grid the segment's volume lies, and for each the slice of the array that is its own.
-
-    None where that may be a derived series which does not go to the destination.
-    """
-    assert segment.volume is not None
-    wanted = segment.volume
-    candidates = [derived_references(provenance, i) for i in range(len(provenance.derived))]
-    for series in provenance.result.evidence:
-        candidates.append([stand_in(header) for header in series.headers if header.get("ImagePositionPatient")])
-    for slices in candidates:
-        if len(slices) < len(wanted.array) or (int(slices[0].Rows), int(slices[0].Columns)) != wanted.array.shape[1:]:
-            continue
-        positions = np.array([ds.ImagePositionPatient for ds in slices], np.float64)  # (N, 3)
-        corners = wanted.affine[:3, 3] + np.arange(len(wanted.array))[:, None] * wanted.affine[:3, 0]  # (D, 3)
-        distances = np.linalg.norm(positions[:, None] - corners[None], axis=2)  # (N, D)
-        nearest = distances.argmin(1)
-        found = np.flatnonzero(distances.min(1) < _GRID_TOLERANCE_MM)
-        if len(set(nearest[found])) == len(wanted.array):
-            # of several echoes at one place the first one carries the segment
-            first = [next(i for i in found if nearest[i] == k) for k in range(len(wanted.array))]
-            return [slices[i] for i in first], np.arange(len(wanted.array))
-    if getattr(provenance.result, "derived", ()) and not provenance.derived:
-        return None
-    raise EncodingError(f"segment {segment.label!r} lies on the grid of no series of the result")
+def _labels(layers: list[Layer], plane: int, shape: tuple[int, int]) -> NDArray[np.intp]:
+    """The number of the segment at each pixel of a plane; of several the more probable one, then the first."""
+    labels, best = np.zeros(shape, np.intp), np.full(shape, -1, np.float32)
+    for number, layer in enumerate(layers, start=1):
+        if layer.is_on(plane):
+            probability = layer.probability(plane, shape)
+            better = layer.mask(plane, shape) & (probability > best)
+            labels[better], best[better] = number, probability[better]
+    return labels
 
 
-def _segmentation(provenance: Provenance, form: Form, index: int, group: _Group, layers: list[_Layer]) -> Dataset:
-    kind, images = f"segmentation_{form}", group.images
+def _of_one_pixel(
+    provenance: Provenance, form: Form, index: int, group: Group, layers: list[Layer], used: Sequence[int]
+) -> Dataset:
+    """The object but for its pixels: the frames of its first segment on the used planes, each of one pixel."""
+    kind, images = f"segmentation_{form}", [of_one_pixel(image) for image in group.images]
+    shown = np.zeros((group.number_of_planes, 1, 1), np.uint8)
+    shown[list(used)] = 1
     ds = hd.seg.Segmentation(
         source_images=images,
-        pixel_array=_pixels(form, layers),
+        pixel_array=shown,
         segmentation_type=form.upper(),
         segment_descriptions=[_description(provenance, n, layer) for n, layer in enumerate(layers, start=1)],
         series_instance_uid=provenance.uid(kind, "series"),
@@ -234,7 +183,20 @@ def _segmentation(provenance: Provenance, form: Form, index: int, group: _Group,
         ds.PatientOrientation = ""  # dciodvfy wants it where no plane orientation says how the pixels lie
     if group.frame is not None:
         _refer_to_frame(ds, provenance.header_of[group.frame.sop_instance_uid], group.frame)
-    return finish(ds, provenance, f"{form} segments")
+    return ds
+
+
+def _planes(ds: Dataset, group: Group) -> list[int]:
+    """The planes of the group in the order in which the object has its frames."""
+    if group.number_of_planes == 1:
+        return [0]
+    number = {str(image.SOPInstanceUID): n for n, image in enumerate(group.images)}
+    planes = []
+    for one in ds.PerFrameFunctionalGroupsSequence:
+        (source,) = one.DerivationImageSequence[0].SourceImageSequence
+        alone = len(group.images) == 1
+        planes.append(int(source.ReferencedFrameNumber) - 1 if alone else number[str(source.ReferencedSOPInstanceUID)])
+    return planes
 
 
 def _refer_to_frame(ds: Dataset, image: Dataset, reference: ImageReference) -> None:
@@ -251,19 +213,7 @@ def _refer_to_frame(ds: Dataset, image: Dataset, reference: ImageReference) -> N
         item.ReferencedSOPClassUID = image.SOPClassUID
 
 
-def _pixels(form: Form, layers: list[_Layer]) -> NDArray[np.generic]:
-    """(N, H, W, segments), or a label map (N, H, W)."""
-    if form == "fractional":
-        return np.clip(np.stack([layer.values for layer in layers], axis=-1), 0, 1)
-    masks = np.stack([layer.values >= layer.threshold for layer in layers], axis=-1)
-    if form == "binary":
-        return masks.astype(np.uint8)
-    strength = np.where(masks, np.stack([layer.values for layer in layers], axis=-1), 0)
-    labels = strength.argmax(-1) + 1
-    return np.where(masks.any(-1), labels, 0).astype(np.uint8)
-
-
-def _description(provenance: Provenance, number: int, layer: _Layer) -> hd.seg.SegmentDescription:
+def _description(provenance: Provenance, number: int, layer: Layer) -> hd.seg.SegmentDescription:
     model = provenance.model
     tracking_id = f"{layer.label}"
     return hd.seg.SegmentDescription(

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+from pydicom.sr.codedict import codes as standard
+
+from dicom_sr import codes
+from dicom_sr.errors import EncodingError
+from dicom_sr.findings import ImageReference, Segment, Volume
+from dicom_sr.profile import EncodingProfile
+from dicom_sr.read.stacks import Stack, read_stack, stacks
+from dicom_sr.series import Study
+from dicom_sr.write.encode import encode
+from tests.dicom_sr.conftest import CREATED, Encode
+from tests.factories import enhanced_mr, knee_result, knee_study, radiograph_study
+
+WHAT = (standard.SCT.AnatomicalStructure, codes.KNEE)
+
+
+def of_knee(tmp_path: Path, shape: tuple[int, int, int] = (6, 20, 16)) -> tuple[Study, Stack, Volume]:
+    study = knee_study(tmp_path / "in", shape)
+    (stack,) = stacks(study.series[0])
+    return study, stack, read_stack(stack)
+
+
+def pixels(path: Path, stack: Stack) -> np.ndarray:
+    """What highdicom reads back: (D, H, W, segments) on the slices of the stack."""
+    order = [one.instance.sop_instance_uid for one in stack.slices]
+    segmentation = hd.seg.segread(path)
+    return segmentation.get_pixels_by_source_instance(
+        order, ignore_spatial_locations=True, assert_missing_frames_are_empty=True
+    )
+
+
+def test_segments_share_a_label_map_in_which_each_has_its_value(tmp_path: Path, encoded: Encode) -> None:
+    study, stack, volume = of_knee(tmp_path)
+    labels = np.zeros(volume.array.shape, np.uint8)
+    labels[1:3, 2:9, 3:7], labels[2:5, 12:18, 8:15], labels[4, 0, 0] = 7, 3, 9  # 9 is nobody's
+    shared = volume.with_array(labels)
+    segments = tuple(Segment(f"Label {value}", *WHAT, shared, label_value=value) for value in (3, 7, 200))
+    objects = encoded(
+        replace(knee_result(study), derived=(), segments=segments), "segmentation_binary", "segmentation_labelmap"
+    )
+    (binary,), (label_map,) = objects["segmentation_binary"], objects["segmentation_labelmap"]
+    assert [one.SegmentLabel for one in binary.SegmentSequence] == ["Label 3", "Label 7"]  # nothing has the value 200
+    assert binary.SegmentsOverlap == "NO"
+    read = pixels(tmp_path / "objects" / "segmentation-binary-1.dcm", stack)
+    np.testing.assert_array_equal(read, np.stack([labels == 3, labels == 7], axis=-1))
+    assert len(label_map.PerFrameFunctionalGroupsSequence) == 4  # the slices on which something is
+    read = pixels(tmp_path / "objects" / "segmentation-labelmap-1.dcm", stack)
+    np.testing.assert_array_equal(read, np.stack([labels == 3, labels == 7, labels == 200], axis=-1))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int64, np.float32])
+def test_a_label_map_may_be_of_any_kind_of_number(tmp_path: Path, dtype: type, encoded: Encode) -> None:
+    study, stack, volume = of_knee(tmp_path)
+    labels: np.ndarray = np.zeros(volume.array.shape, dtype)
+    labels[2:4, 5:9, 6:9] = 2
+    segment = Segment("Two", *WHAT, volume.with_array(labels), label_value=2)
+    kinds = ("segmentation_binary", "segmentation_fractional")
+    objects = encoded(replace(knee_result(study), derived=(), segments=(segment,)), *kinds)
+    assert list(objects) == ["segmentation_binary"]  # a label is no probability
+    read = pixels(tmp_path / "objects" / "segmentation-binary-1.dcm", stack)
+    np.testing.assert_array_equal(read[..., 0], labels == 2)
+
+
+def test_a_label_map_of_a_picture_is_shared_as_well(tmp_path: Path, encoded: Encode) -> None:
+    study = radiograph_study(tmp_path / "in")
+    image = ImageReference(study.instances[0].sop_instance_uid)
+    labels = np.zeros((120, 96), np.uint8)
+    labels[10:20, 30:40], labels[50:60, 5:9] = 1, 2
+    segments = tuple(Segment(f"Bone {n}", *WHAT, image=image, mask=labels, label_value=n) for n in (1, 2))
+    result = replace(knee_result(knee_study(tmp_path / "knee")), derived=(), findings=(), evidence=study.series)
+    (ds,) = encoded(replace(result, segments=segments), "segmentation_binary")["segmentation_binary"]
+    np.testing.assert_array_equal(ds.pixel_array, np.stack([labels == 1, labels == 2]))
+
+
+def test_the_value_of_the_background_is_no_segment(tmp_path: Path, encoded: Encode) -> None:
+    study, _, volume = of_knee(tmp_path)
+    segment = Segment("Nothing", *WHAT, volume.with_array(np.zeros(volume.array.shape, np.uint8)), label_value=0)
+    with pytest.raises(EncodingError, match="background"):
+        encoded(replace(knee_result(study), derived=(), segments=(segment,)), "segmentation_binary")
+
+
+def box_of(volume: Volume, corner: tuple[int, int, int], array: np.ndarray) -> Volume:
+    affine = volume.affine.copy()
+    affine[:, 3] = volume.affine @ [*corner, 1]
+    return Volume(array, affine)
+
+
+def test_a_segment_may_be_cropped_to_its_box(tmp_path: Path, encoded: Encode) -> None:
+    study, stack, volume = of_knee(tmp_path)
+    box = box_of(volume, (2, 5, 4), np.ones((3, 6, 7), bool))
+    far = box_of(volume, (5, 14, 9), np.full((1, 6, 7), 0.75, np.float32))
+    segments = (Segment("Box", *WHAT, box), Segment("Corner", *WHAT, far))
+    objects = encoded(replace(knee_result(study), derived=(), segments=segments), "segmentation_binary")
+    expected = np.zeros((*volume.array.shape, 2), bool)
+    expected[2:5, 5:11, 4:11, 0] = expected[5, 14:20, 9:16, 1] = True
+    (ds,) = objects["segmentation_binary"]  # one object, though they lie on other slices
+    assert len(ds.SourceImageSequence) == 4
+    read = pixels(tmp_path / "objects" / "segmentation-binary-1.dcm", replace(stack, slices=stack.slices[2:]))
+    np.testing.assert_array_equal(read, expected[2:])
+
+
+def test_a_box_that_leaves_the_images_or_is_turned_is_on_no_grid(tmp_path: Path, encoded: Encode) -> None:
+    study, _, volume = of_knee(tmp_path, (6, 16, 16))
+    result = replace(knee_result(study), derived=())
+    turned = replace(volume, affine=volume.affine[:, [0, 2, 1, 3]], array=np.ones((6, 16, 16), bool))
+    between = box_of(volume, (0, 0, 0), np.ones((6, 4, 4), bool))
+    between.affine[:3, 3] += 0.4 * volume.affine[:3, 1]
+    for lost in (box_of(volume, (0, 12, 12), np.ones((6, 6, 4), bool)), turned, between):
+        with pytest.raises(EncodingError, match="no series"):
+            encoded(replace(result, segments=(Segment("Lost", *WHAT, lost),)), "segmentation_binary")
+
+
+def test_a_segment_lies_on_the_frames_of_an_enhanced_image(tmp_path: Path, encoded: Encode) -> None:
+    series, _ = enhanced_mr(tmp_path / "in")
+    (stack,) = stacks(series)
+    volume = read_stack(stack)
+    mask = np.zeros(volume.array.shape, bool)
+    mask[1:4, 2:5, 1:3] = True
+    result = replace(knee_result(Study(series.study_instance_uid, (series,))), derived=(), findings=())
+    segment = Segment("Middle", *WHAT, volume.with_array(mask))
+    (ds,) = encoded(replace(result, segments=(segment,)), "segmentation_binary")["segmentation_binary"]
+    numbers = [reference.frame_number for reference in stack.references]
+    found = np.zeros_like(mask)
+    for frame, plane in zip(ds.PerFrameFunctionalGroupsSequence, ds.pixel_array, strict=True):
+        (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+        found[numbers.index(int(source.ReferencedFrameNumber))] = plane
+    np.testing.assert_array_equal(found, mask)
+
+
+def test_many_segments_of_a_label_map_need_no_array_each(tmp_path: Path) -> None:
+    study, _, volume = of_knee(tmp_path, (24, 128, 128))
+    labels = np.arange(24 * 128 * 128).reshape(volume.array.shape) * 60 // (24 * 128 * 128) + 1  # 1 to 60
+    shared = volume.with_array(labels.astype(np.uint8))
+    segments = tuple(Segment(f"Part {n}", *WHAT, shared, label_value=n) for n in range(1, 61))
+    result = replace(knee_result(study), derived=(), segments=segments)
+    profile = EncodingProfile(kinds=("segmentation_binary",))
+    encode(result, profile, CREATED, tmp_path / "first")  # what is imported and kept on the way
+    tracemalloc.start()
+    try:
+        (one,) = encode(result, profile, CREATED, tmp_path / "second")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    of_their_own = labels.size * len(segments)  # bytes of a mask each
+    assert one.size > 50_000
+    assert peak < of_their_own / 4
