@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module, util
 
-from node.commands.exit_codes import USAGE
+from node.commands.exit_codes import NOT_RIGHT, USAGE
 from node.commands.terminal import console
 from pipelines.registry import UnknownPipeline, names, pipeline_type
 
+OF_TRAINING = ("ignite", "fire", "tensorboard")  # packages of the extra `train`
 ROOMS = {"train": "training", "evaluate": "evaluation"}  # the package of a pipeline that holds the program
 
 
@@ -39,5 +40,13 @@ def hand_over(what: str, pipeline: str, arguments: Sequence[str]) -> int:
     if util.find_spec(room) is None or util.find_spec(module) is None:
         console(error=True).print(f"{pipeline} cannot {what}: it has no module {module}", markup=False)
         return USAGE
-    code: int = import_module(module).main(list(arguments))
+    try:
+        code: int = import_module(module).main(list(arguments))
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in OF_TRAINING:
+            raise
+        sentence = f"{what} needs packages that a node does without, {missing} first: pip install 'condyle[train]'"
+        console(error=True).print(sentence, markup=False)
+        return NOT_RIGHT
     return code

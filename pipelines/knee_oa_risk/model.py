@@ -68,6 +68,7 @@ class EnsembleDescription:
     limit: str = SIMULATED_LIMIT
     intervals: str = "split conformal prediction against the known risk"
     measured: list[dict[str, Any]] = field(default_factory=list)  # on people held out, where records were trained on
+    data_sha256: str = ""  # of the files of those records
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.device import device_name
-from pipelines.lab.arguments import existing_folder, output_folder
+from pipelines.lab.arguments import existing_folder, existing_path, output_folder
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -31,7 +31,9 @@ def add_device(options: ArgumentParser) -> None:
     )
 
 
-def add_data(options: ArgumentParser, what: str, layouts: Mapping[str, str], default: str | None = None) -> None:
+def add_data(
+    options: ArgumentParser, what: str, layouts: Mapping[str, str], default: str | None = None, *, files: bool = False
+) -> None:
     """`--data` and `--layout`: folders of a site's own data, and how they are arranged.
 
     Parameters
@@ -44,9 +46,12 @@ def add_data(options: ArgumentParser, what: str, layouts: Mapping[str, str], def
         Sentence on each layout, by its name.
     default
         The layout where none is named; None: it has to be named where there are data.
+    files
+        Whether a file, such as a zip, may stand for a folder.
     """
+    kind = existing_path if files else existing_folder
     options.add_argument(
-        "--data", type=existing_folder, action="append", default=[], metavar="FOLDER", help=f"{what}; may be repeated"
+        "--data", type=kind, action="append", default=[], metavar="FOLDER", help=f"{what}; may be repeated"
     )
     sentences = "; ".join(f"{name}: {sentence}" for name, sentence in layouts.items())
     stated = f". Default: {default}" if default else ""

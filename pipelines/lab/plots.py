@@ -390,6 +390,39 @@ def _curve(rows: Sequence[Mapping[str, str]], along: str, name: str) -> list[tup
 
 
 @_in_style
+def curves(
+    along: Sequence[float] | Array,
+    values: Mapping[str, Sequence[float] | Array],
+    *,
+    title: str = "",
+    labels: tuple[str, str] = ("", ""),
+) -> Figure:
+    """Lines over one axis, such as the net benefit over the threshold; zero has a line of its own.
+
+    Parameters
+    ----------
+    along
+        (N,) places on the axis across.
+    values
+        Name of a line to its (N,) values.
+    title
+        Above the figure.
+    labels
+        Of both axes.
+    """
+    figure, axes = _one(title, (8.2, 4.6), *labels)
+    axes.axhline(0, color=RULE)
+    for name, line in values.items():
+        axes.plot(along, line, label=name)
+    # a line that falls far below the others would leave no room to tell them apart
+    lowest = min(float(np.max(line)) for line in values.values())
+    highest = max(float(np.max(line)) for line in values.values())
+    axes.set_ylim(bottom=min(0.0, lowest) - 0.15 * (highest - min(0.0, lowest) or 1.0))
+    axes.legend(loc="best", fontsize=9)
+    return figure
+
+
+@_in_style
 def panels(
     images: Mapping[str, NDArray[Any]],
     *,

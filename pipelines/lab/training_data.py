@@ -33,3 +33,14 @@ def digest_of(root: Path, files: Iterable[Path] | None = None) -> str:
             content = hashlib.file_digest(file, "sha256")
         whole.update(f"{name}\0{path.stat().st_size}\0{content.hexdigest()}\n".encode())
     return whole.hexdigest()
+
+
+def digest_of_folders(paths: Iterable[Path]) -> str:
+    """SHA-256, hex, over the digests of several folders or files, in whatever order they are named.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one holds no file.
+    """
+    return hashlib.sha256("".join(sorted(digest_of(path) for path in paths)).encode()).hexdigest()

@@ -1,6 +1,8 @@
-"""`condyle evaluate knee_oa_risk`: measure the shipped model and its rivals on a later part of the simulated register.
+"""`condyle evaluate knee_oa_risk`: measure a model on a site's records, or beside its rivals on simulated people.
 
-Writes the model card from what was measured. The exit code is 1 when a bar is missed.
+With `--data` it is measured on people of these records, and a page says what was found. Without, the shipped model and
+its rivals are measured on a later part of the simulated register, and the model card is written from that; the exit
+code is 1 when a bar is missed.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dicom_sr.errors import UnsuitableInput
 from pipelines.knee_oa_risk import BUNDLE
 from pipelines.knee_oa_risk.evaluation.designs import design_rows, leak_rows
 from pipelines.knee_oa_risk.evaluation.foreign import answers
+from pipelines.knee_oa_risk.evaluation.own_records import evaluate_records
 from pipelines.knee_oa_risk.evaluation.parts import MeasurementCache, Part, lone_risk
 from pipelines.knee_oa_risk.evaluation.report import (
     MODEL,
@@ -37,14 +41,16 @@ from pipelines.knee_oa_risk.evaluation.report import (
     speed_section,
     subgroups_section,
 )
-from pipelines.knee_oa_risk.model import Ensemble
+from pipelines.knee_oa_risk.model import Ensemble, RiskCalibration
 from pipelines.knee_oa_risk.simulation.bayes import bayes_risk
 from pipelines.knee_oa_risk.simulation.population import FIRST_TEST_YEAR, simulate
 from pipelines.knee_oa_risk.training.baselines import BASELINES, baseline_risks
 from pipelines.knee_oa_risk.training.fit import EPOCHS, fit
+from pipelines.knee_oa_risk.training.register import ANY_LAYOUT, LAYOUTS
 from pipelines.knee_oa_risk.training.train import PERSONS, SEED
 from pipelines.knee_oa_risk.vocabulary import matrix_codes
-from pipelines.lab.arguments import existing_folder, existing_path, output_file, output_folder
+from pipelines.lab.arguments import existing_file, existing_path, output_file, output_folder
+from pipelines.lab.options import add_bundle, add_data, add_report, add_threads
 
 Floats = NDArray[np.float64]
 CARD_FILE = Path(__file__).parents[1] / "README.md"
@@ -135,9 +141,14 @@ def _rivals(
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, write the card; returns 1 when a bar is missed."""
+    """Measure and write page or card; returns 1 when a bar is missed or the records cannot be used."""
     parser = argparse.ArgumentParser(prog="condyle evaluate knee_oa_risk", description=__doc__)
-    parser.add_argument("--bundle", type=existing_folder, default=BUNDLE, help="folder of the model to measure")
+    add_bundle(parser)
+    add_data(parser, "records to measure on", LAYOUTS, default=ANY_LAYOUT, files=True)
+    add_report(parser)
+    parser.add_argument(
+        "--recalibration", type=existing_file, metavar="JSON", help="of the site, where --data is measured on"
+    )
     parser.add_argument(
         "--persons", type=int, default=100_000, help="people in the register that the later part is from"
     )
@@ -149,17 +160,17 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the people, for each rival network")
     parser.add_argument("--designs", type=int, default=60_000, help="people for the comparison of study designs")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    add_threads(parser)
     parser.add_argument(
         "--keep", type=output_folder, metavar="FOLDER", help="store the rivals' measurements for the next run"
     )
     parser.add_argument(
-        "--records",
+        "--foreign",
         type=existing_path,
         nargs="+",
         metavar="FOLDER",
         default=(),
-        help="also list the answers to these records",
+        help="also list in the card what is answered to these records, which nobody's outcome is known of",
     )
     parser.add_argument("--card", type=output_file, default=CARD_FILE, help="file to write the model card to")
     given = parser.parse_args(arguments)
@@ -168,8 +179,19 @@ def main(arguments: list[str]) -> int:
     def say(text: str) -> None:
         sys.stderr.write(text + "\n")
 
+    bundle = given.bundle or BUNDLE
+    if given.data:
+        if given.report is None:
+            parser.error("--data needs --report FOLDER, for the page")
+        site = None if given.recalibration is None else RiskCalibration.read(given.recalibration)
+        try:
+            evaluate_records(given.data, given.layout, bundle, given.report, say, site)
+        except UnsuitableInput as error:
+            say(str(error))
+            return 1
+        return 0
     sizes = (given.persons, given.train_persons, given.epochs, given.designs)
-    report = evaluate(given.bundle, *sizes, given.keep, say, given.records)
+    report = evaluate(bundle, *sizes, given.keep, say, given.foreign)
     given.card.write_text("\n".join(report.lines) + "\n", encoding="utf-8")
     for what, value, met in report.bars:
         say(f"{'met ' if met else 'MISSED'} {what}: {value}")

@@ -442,19 +442,20 @@ def limits_section(report: Report) -> None:
         "",
         "## Training on your own records",
         "",
-        "`condyle train knee_oa_risk --records FOLDER --bundle OWN` takes folders (or zips) of OMOP CDM tables, FHIR "
+        "`condyle train knee_oa_risk --data FOLDER --output OWN` takes folders (or zips) of OMOP CDM tables, FHIR "
         "R4 bundles (`*.json`) and bulk exports (`*.ndjson`). Each person is assessed once a year for as long as "
         "follow-up lasts. 70 % of the people are for training, 15 % for calibration, and 15 % are held out for "
         "measurement, beside a model of age and sex alone. Where too few were diagnosed, the command ends and says "
         "how many there are; it needs 100 diagnosed people to train on and 20 diagnoses within each horizon to "
         "calibrate. `settings: {bundle: OWN}` in the route uses the result, and its reports say what it was trained "
-        "on. Its intervals are the spread of networks trained on resampled people. They are not checked, since no "
-        "real person's true risk is known.",
+        "on. `condyle evaluate knee_oa_risk --data FOLDER --bundle OWN --report PAGE` measures it on the people held "
+        "out; of other records, on everybody. Its intervals are the spread of networks trained on resampled people. "
+        "They are not checked, since no real person's true risk is known.",
         "",
         "## Recalibration",
         "",
-        "`condyle train knee_oa_risk --recalibrate outcomes.csv --output recalibration.json` with columns `risk_1y, "
-        "risk_3y, risk_5y, time_years, event` (1 diagnosis, 2 death, 0 end of follow-up); then `settings: "
-        "{recalibration: recalibration.json}` in the route.",
+        "`condyle train knee_oa_risk --recalibrate outcomes.csv --output OWN` with columns `risk_1y, risk_3y, risk_5y, "
+        "time_years, event` (1 diagnosis, 2 death, 0 end of follow-up); then `settings: {recalibration: "
+        "OWN/recalibration.json}` in the route.",
         "",
     )

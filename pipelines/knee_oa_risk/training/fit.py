@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.knee_oa_risk.matrix import Batch
@@ -16,6 +17,9 @@ from pipelines.knee_oa_risk.model import cells
 from pipelines.knee_oa_risk.network import CAUSES, RiskNetwork, negative_log_likelihood
 from pipelines.knee_oa_risk.training.cohort import Cohort
 from pipelines.knee_oa_risk.window import YEARS
+from pipelines.lab.checkpoint import Checkpoint
+from pipelines.lab.trainer import StepBatches, StepTrainer
+from pipelines.lab.training_log import CsvLog, Progress, TensorBoardLog
 
 EPOCHS = 8
 BATCH = 512
@@ -45,7 +49,8 @@ def fit(
     epochs: int = EPOCHS,
     record: bool = True,
     static: bool = True,
-    say: bool = False,
+    folder: Path | None = None,
+    data_digest: str = "",
 ) -> RiskNetwork:
     """One network trained on all of `batch`; the one-cycle schedule ends the training, no data is held back for it.
 
@@ -59,42 +64,75 @@ def fit(
         Passes over all people.
     record, static
         Whether the network has that branch; without one it is the ablation.
-    say
-        Whether to write the progress to the standard error stream.
+    folder
+        For the checkpoint, from which an interrupted training goes on, and the log; None: neither is written.
+    data_digest
+        Of what the people were read from.
+
+    Raises
+    ------
+    OtherTraining
+        If the folder holds the checkpoint of a training with other settings or on other data.
     """
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
     network = RiskNetwork(batch.rows, batch.static.shape[1], record, static)
     silence_unseen(network, batch)
     exposure, event = follow_up(population)
     values = torch.from_numpy(batch.static)
     size = min(BATCH, max(len(batch) // 8, 8))  # few people make small batches
-    steps = epochs * (len(batch) // size)
     deep = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(deep, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=max(steps, 1), pct_start=0.2)
-    network.train()
-    for epoch in range(epochs):
-        order = rng.permutation(len(batch))
-        total, began = 0.0, time.monotonic()
-        for first in range(0, len(batch) - size + 1, size):
-            persons = np.sort(order[first : first + size])
-            chosen = torch.from_numpy(persons)
-            with _deterministic():
-                log_hazards = network(cells(batch, persons), values[chosen])
-                loss = negative_log_likelihood(log_hazards, exposure[chosen], event[chosen])
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(deep, 1.0)
-            optimiser.step()
-            schedule.step()
-            total += loss.item()
-        if say:
-            mean = total / max(len(batch) // size, 1)
-            sys.stderr.write(f"seed {seed} epoch {epoch + 1}: {mean:.4f} ({time.monotonic() - began:.0f} s)\n")
+
+    def gradients(persons: NDArray[np.int64], _step: int) -> dict[str, float]:
+        chosen = torch.from_numpy(persons)
+        with _deterministic():
+            log_hazards = network(cells(batch, persons), values[chosen])
+            loss = negative_log_likelihood(log_hazards, exposure[chosen], event[chosen])
+            loss.backward()  # type: ignore[no-untyped-call]
+        return {"loss": loss.item()}
+
+    if length := len(batch) // size:
+        name = f"risk seed {seed}, {epochs} epochs of {length} steps, {record=}, {static=}, data {data_digest}"
+        handlers: list[Any] = [Progress(f"network with seed {seed}")]
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            handlers += [
+                CsvLog(folder / f"log-{seed}.csv", every=10),
+                TensorBoardLog(folder / "tensorboard" / str(seed)),
+            ]
+        StepTrainer(
+            device="cpu",
+            max_epochs=epochs,
+            epoch_length=length,
+            train_data_loader=StepBatches(_Epochs(len(batch), size, seed)),
+            network=network,
+            optimizer=optimiser,
+            gradients=gradients,
+            lr_scheduler=torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, LEARNING_RATE, total_steps=epochs * length, pct_start=0.2
+            ),
+            clip_norm=1.0,
+            seed=seed,
+            checkpoint=None if folder is None else Checkpoint(folder / f"checkpoint-{seed}.pt", name),
+            train_handlers=handlers,
+        ).run()
     network.eval()
     fit_linear(network, batch, exposure, event)
     return network
+
+
+class _Epochs:
+    """The people of each step, in ascending order; every epoch shuffles them anew."""
+
+    def __init__(self, people: int, size: int, seed: int) -> None:
+        self.people, self.size, self.rng = people, size, np.random.default_rng(seed)
+        self.orders: list[NDArray[np.int64]] = []
+
+    def __call__(self, step: int) -> NDArray[np.int64]:
+        epoch, place = divmod(step, self.people // self.size)
+        while len(self.orders) <= epoch:  # also of epochs that a checkpoint skips: each draws after the one before
+            self.orders.append(self.rng.permutation(self.people))
+        return np.sort(self.orders[epoch][place * self.size : (place + 1) * self.size])
 
 
 @contextmanager

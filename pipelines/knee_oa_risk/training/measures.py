@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from sklearn.metrics import average_precision_score
 
 from pipelines.knee_oa_risk.odds import expit, logit
 
@@ -75,10 +76,7 @@ def auprc(risk: Floats, case: Bools, weight: Floats) -> float:
     weight
         (N,): as `censoring_weights` gives them.
     """
-    order = np.argsort(-risk, kind="stable")
-    hit = np.cumsum((weight * case)[order])
-    precision = hit / np.maximum(np.cumsum(weight[order]), 1e-12)
-    return float((precision * (weight * case)[order]).sum() / hit[-1])
+    return float(average_precision_score(case, risk, sample_weight=weight))
 
 
 def brier(risk: Floats, case: Bools, weight: Floats) -> float:

@@ -28,6 +28,12 @@ from pipelines.records.fhir import read_people
 from pipelines.records.omop import read_tables
 from pipelines.records.record import DAY_UNKNOWN, Record
 
+ANY_LAYOUT = "any"
+LAYOUTS = {  # what each is, for a help text
+    ANY_LAYOUT: "told by the files",
+    "omop": "OMOP CDM tables, in a folder or a zip file",
+    "fhir": "FHIR R4 bundles (*.json) or bulk exports (*.ndjson)",
+}
 SHORTEST_WEEKS = 52  # of history, beside the wash-out
 MOST_UNKNOWN = 0.3  # share of codes that no table knows
 EVERY = timedelta(days=365)
@@ -103,21 +109,34 @@ class GatheredRecords:
     left_out: Counter[str]
 
 
-def read_folders(paths: Iterable[Path]) -> Iterator[Record]:
-    """One record per person of OMOP tables (folder or zip), FHIR bundles (*.json) or bulk exports (*.ndjson).
+def read_folders(paths: Iterable[Path], layout: str = ANY_LAYOUT) -> Iterator[Record]:
+    """One record per person of folders or zip files.
+
+    Parameters
+    ----------
+    paths
+        Folders, or zip files of OMOP tables.
+    layout
+        One of `LAYOUTS`.
 
     Raises
     ------
     UnsuitableInput
-        If a folder holds none of these, or something that is not what its name says.
+        If a folder does not hold what the layout says, or something in it is not what its name says.
     """
     for path in paths:
-        if path.suffix.lower() == ".zip" or any(file.stem.lower() == "person" for file in path.glob("*.csv")):
+        tables = path.suffix.lower() == ".zip" or any(file.stem.lower() == "person" for file in path.glob("*.csv"))
+        if tables if layout == ANY_LAYOUT else layout == "omop":
+            if not tables:
+                raise UnsuitableInput(f"{path.name}: holds no OMOP tables (PERSON.csv and others)")
             yield from read_tables(path)
             continue
         bundles, lines = sorted(path.rglob("*.json")), sorted(path.rglob("*.ndjson"))
         if not bundles and not lines:
-            raise UnsuitableInput(f"{path.name}: holds no OMOP tables (PERSON.csv and others) and no FHIR export")
+            missing = (
+                "no FHIR export" if layout == "fhir" else "no OMOP tables (PERSON.csv and others) and no FHIR export"
+            )
+            raise UnsuitableInput(f"{path.name}: holds {missing}")
         for file in bundles:
             yield from read_people(_json(file.read_text(encoding="utf-8-sig"), file))
         if lines:

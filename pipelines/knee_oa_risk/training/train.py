@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.knee_oa_risk import BUNDLE
 from pipelines.knee_oa_risk.matrix import STATIC_NAMES
 from pipelines.knee_oa_risk.model import Ensemble, EnsembleDescription, RiskCalibration
 from pipelines.knee_oa_risk.odds import expit, logit
@@ -24,19 +23,24 @@ from pipelines.knee_oa_risk.training.fit import EPOCHS, fit
 from pipelines.knee_oa_risk.training.measures import auroc, brier, censoring_weights
 from pipelines.knee_oa_risk.training.peers import peer_table
 from pipelines.knee_oa_risk.training.recalibrate import CASES_TO_CALIBRATE, fit_calibration, recalibrate
-from pipelines.knee_oa_risk.training.register import Register, gather, read_folders, too_few
+from pipelines.knee_oa_risk.training.register import ANY_LAYOUT, LAYOUTS, Register, gather, read_folders, too_few
 from pipelines.knee_oa_risk.vocabulary import version
 from pipelines.knee_oa_risk.window import HORIZONS
+from pipelines.lab.arguments import existing_file
+from pipelines.lab.checkpoint import OtherTraining
+from pipelines.lab.options import add_data, add_output, add_seed, add_threads, readable
+from pipelines.lab.training_data import digest_of_folders
 
 SEED = 20211102
 PERSONS = 130_000
 MEMBERS = 5
 INTERVAL_FLOOR = 0.1  # logits
 NORMAL_90 = 1.645  # standard deviations on either side that hold 90 % of a normal distribution
+RECALIBRATION = "recalibration.json"
 DIAGNOSED_TO_TRAIN = 100  # people; fewer events than that per handful of covariates overfit even a linear model
 
 
-def train(persons: int, members: int, epochs: int, seed: int, say: bool = False) -> Ensemble:
+def train(persons: int, members: int, epochs: int, seed: int, folder: Path | None = None) -> Ensemble:
     """The ensemble, calibrated on the year before the later part begins.
 
     Parameters
@@ -47,14 +51,17 @@ def train(persons: int, members: int, epochs: int, seed: int, say: bool = False)
         Networks of the ensemble, and passes of each over the people.
     seed
         Of people and networks.
-    say
-        Whether to write the progress to the standard error stream.
+    folder
+        For checkpoints and logs.
     """
     population = simulate(persons, seed)
     early = population.take(population.index_year < FIRST_TEST_YEAR - 1)
     middle = population.take((population.index_year >= FIRST_TEST_YEAR - 1) & (population.index_year < FIRST_TEST_YEAR))
     batch = from_population(early)
-    networks = [fit(batch, early, seed + 1 + member, epochs, say=say) for member in range(members)]
+    made_of = f"{persons} simulated people, seed {seed}"
+    networks = [
+        fit(batch, early, seed + 1 + member, epochs, folder=folder, data_digest=made_of) for member in range(members)
+    ]
     return calibrated(Ensemble(networks, _card(batch.rows, members, seed, persons)), early, middle)
 
 
@@ -74,7 +81,13 @@ def _card(codes: int, members: int, seed: int, persons: int) -> EnsembleDescript
 
 
 def train_on_records(
-    register: Register, parts: tuple[Register, Register, Register], members: int, epochs: int, seed: int, say: bool
+    register: Register,
+    parts: tuple[Register, Register, Register],
+    members: int,
+    epochs: int,
+    seed: int,
+    data_digest: str,
+    folder: Path | None = None,
 ) -> Ensemble:
     """The ensemble for a site, from its own records.
 
@@ -85,13 +98,21 @@ def train_on_records(
     ----------
     parts
         Of the register: to train on, to calibrate on, held out for the measures in the card.
+    members, epochs
+        Networks of the ensemble, and passes of each over the people.
+    seed
+        Of the networks, and of who is in which part.
+    data_digest
+        Of the files that the register was read from.
+    folder
+        For checkpoints and logs.
     """
     training, calibration, held_out = parts
     rng = np.random.default_rng(seed)
     networks = []
     for member in range(members):
         drawn = training.resampled(rng)
-        networks.append(fit(drawn.batch, drawn, seed + 1 + member, epochs, say=say))
+        networks.append(fit(drawn.batch, drawn, seed + 1 + member, epochs, folder=folder, data_digest=data_digest))
     card = replace(
         _card(training.batch.rows, members, seed, training.people),
         trained_on=f"records of {register.people} people, {register.diagnosed} of them diagnosed, of one site",
@@ -99,10 +120,13 @@ def train_on_records(
         limit="The model was trained on records of one site; nobody has validated it.",
         intervals="spread of networks that learned from people drawn with replacement; not checked",
         interval_scale=(NORMAL_90,) * len(HORIZONS),
+        data_sha256=data_digest,
     )
     ensemble = Ensemble(networks, card)
     raw = expit(logit(ensemble.members_risk(calibration.batch)).mean(axis=0))
-    fitted = fit_calibration(raw, calibration.time, calibration.status, "people of the same site who were held out")
+    fitted = fit_calibration(
+        raw, calibration.time, calibration.status, "people of the same site whom no network learned from"
+    )
     ensemble.description = replace(card, calibration=fitted)
     peers = peer_table(training, ensemble.centre(ensemble.members_risk(training.batch))[0])
     ensemble.description = replace(ensemble.description, peers=peers, measured=_measured(ensemble, training, held_out))
@@ -150,77 +174,96 @@ def calibrated(ensemble: Ensemble, early: Population, middle: Population) -> Ens
     return ensemble
 
 
-def main(arguments: list[str]) -> int:
-    """Train, or with --recalibrate fit a site's calibration; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="condyle train knee_oa_risk", description=__doc__)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = argparse.ArgumentParser(prog="condyle train knee_oa_risk", description=__doc__)
+    add_output(made)
+    add_data(made, "records to train on in place of simulated people", LAYOUTS, default=ANY_LAYOUT, files=True)
+    made.add_argument(
+        "--recalibrate",
+        type=existing_file,
+        metavar="CSV",
+        help=f"train nothing: fit a calibration of the shipped model to a site's outcomes, {RECALIBRATION} in --output",
+    )
+    made.add_argument(
         "--persons", type=int, default=PERSONS, help="people in the simulated register whose early part is trained on"
     )
-    parser.add_argument("--members", type=int, default=MEMBERS, help="networks in the ensemble")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the people, for each network")
-    parser.add_argument("--seed", type=int, default=SEED, help="seed of people and networks")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--bundle", type=Path, default=BUNDLE, help="folder to write weights and description to")
-    parser.add_argument(
-        "--records",
-        type=Path,
-        nargs="+",
-        metavar="FOLDER",
-        help="train on records instead: folders or zips of OMOP CDM tables, FHIR R4 bundles or bulk exports",
-    )
-    parser.add_argument(
-        "--recalibrate", type=Path, metavar="CSV", help="train nothing; fit a calibration to a site's outcomes"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("recalibration.json"), help="file that --recalibrate writes"
-    )
-    given = parser.parse_args(arguments)
+    made.add_argument("--members", type=int, default=MEMBERS, help="networks in the ensemble")
+    made.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the people, for each network")
+    add_seed(made, SEED)
+    add_threads(made)
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    """Train, or with --recalibrate fit a site's calibration; returns the exit code."""
+    given = parser().parse_args(arguments)
     if given.recalibrate:
-        try:
-            fitted = recalibrate(given.recalibrate, given.output, given.recalibrate.name)
-        except (OSError, ValueError) as error:
-            sys.stderr.write(f"not recalibrated: {error}\n")
-            return 1
-        sys.stderr.write(f"intercept {fitted.intercept}, slope {fitted.slope}, in {given.output}\n")
-        return 0
+        return _recalibrate(given)
     torch.set_num_threads(given.threads)
     began = time.monotonic()
-    if given.records:
-        if given.bundle == BUNDLE:
-            parser.error("--records needs a --bundle of its own: the shipped one is trained on simulated people")
-        return _from_records(given)
-    ensemble = train(given.persons, given.members, given.epochs, given.seed, say=True)
-    ensemble.save(given.bundle)
-    sys.stderr.write(f"trained in {(time.monotonic() - began) / 60:.1f} min, bundle in {given.bundle}\n")
+    try:
+        ensemble = (
+            _from_records(given)
+            if given.data
+            else train(given.persons, given.members, given.epochs, given.seed, given.output)
+        )
+    except OtherTraining as error:
+        _say(str(error))
+        return 2
+    if ensemble is None:
+        return 1
+    ensemble.save(given.output)
+    for checkpoint in given.output.glob("checkpoint-*.pt"):
+        checkpoint.unlink()
+    readable(given.output)
+    for row in ensemble.description.measured:
+        _say("held out: " + ", ".join(f"{name} {value}" for name, value in row.items()))
+    _say(f"trained in {(time.monotonic() - began) / 60:.1f} min")
+    _say(f"a route takes it by settings: {{bundle: {given.output}}}")
     return 0
 
 
-def _from_records(given: argparse.Namespace) -> int:
-    """Train on a site's records, or say why not; the exit code."""
+def _recalibrate(given: argparse.Namespace) -> int:
     try:
-        gathered = gather(read_folders(given.records))
-    except (OSError, UnsuitableInput) as error:
-        sys.stderr.write(f"{error}\n")
+        given.output.mkdir(parents=True, exist_ok=True)
+        fitted = recalibrate(given.recalibrate, given.output / RECALIBRATION, given.recalibrate.name)
+    except (OSError, ValueError) as error:
+        _say(f"not recalibrated: {error}")
         return 1
+    readable(given.output)
+    _say(f"intercept {fitted.intercept}, slope {fitted.slope}")
+    _say(f"a route takes it by settings: {{recalibration: {given.output / RECALIBRATION}}}")
+    return 0
+
+
+def _from_records(given: argparse.Namespace) -> Ensemble | None:
+    """Train on a site's records; None where that cannot be, and the reason was said."""
+    try:
+        gathered = gather(read_folders(given.data, given.layout))
+    except (OSError, UnsuitableInput) as error:
+        _say(str(error))
+        return None
     for reason, people in gathered.left_out.most_common():
-        sys.stderr.write(f"{people} of {gathered.people} people left out: {reason}\n")
+        _say(f"{people} of {gathered.people} people left out: {reason}")
     register = gathered.register
     if register is None:
-        sys.stderr.write("not trained: nobody in these records can be used\n")
-        return 1
+        _say("not trained: nobody in these records can be used")
+        return None
     marks = ", ".join(f"{n} by {years} y" for years, n in zip(HORIZONS, register.cases(), strict=True))
-    sys.stderr.write(f"{register.people} people, {register.diagnosed} diagnosed; {len(register)} landmarks, ")
-    sys.stderr.write(f"diagnoses after them {marks}\n")
+    _say(f"{register.people} people, {register.diagnosed} diagnosed")
+    _say(f"{len(register)} landmarks, diagnoses after them {marks}")
     parts = register.parts(given.seed)
     if (why := too_few(register, parts, DIAGNOSED_TO_TRAIN, CASES_TO_CALIBRATE)) is not None:
-        sys.stderr.write(f"not trained: {why}\n")
-        return 1
-    ensemble = train_on_records(register, parts, given.members, given.epochs, given.seed, say=True)
-    ensemble.save(given.bundle)
-    for row in ensemble.description.measured:
-        sys.stderr.write("held out: " + ", ".join(f"{name} {value}" for name, value in row.items()) + "\n")
-    sys.stderr.write(f"bundle in {given.bundle}; a route takes it by settings: {{bundle: {given.bundle}}}\n")
-    return 0
+        _say(f"not trained: {why}")
+        return None
+    return train_on_records(
+        register, parts, given.members, given.epochs, given.seed, digest_of_folders(given.data), given.output
+    )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

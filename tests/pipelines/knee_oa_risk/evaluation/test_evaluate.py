@@ -15,7 +15,7 @@ from tests.pipelines.conftest import Refused
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
-    arguments = ["--persons", "1000", "--members", "2", "--epochs", "1", "--threads", "1", "--bundle", str(folder)]
+    arguments = ["--persons", "1000", "--members", "2", "--epochs", "1", "--threads", "1", "--output", str(folder)]
     assert train.main(arguments) == 0
     return folder
 
@@ -40,7 +40,7 @@ def test_evaluation_measures_everything_and_says_which_bars_were_missed(bundle: 
     ("options", "why"),
     [
         (["--bundle", "none"], "--bundle: none: there is no such folder"),
-        (["--records", "none"], "--records: none: there is no such file or folder"),
+        (["--foreign", "none"], "--foreign: none: there is no such file or folder"),
         (["--keep", "file"], "file: is a file, should be a folder"),
         (["--card", "none/card.md"], "none/card.md: there is no folder none"),
     ],

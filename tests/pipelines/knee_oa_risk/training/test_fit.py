@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipelines.knee_oa_risk.simulation.population import simulate
 from pipelines.knee_oa_risk.training.fit import fit, follow_up
 from pipelines.knee_oa_risk.vocabulary import matrix_codes
 from pipelines.knee_oa_risk.window import YEARS
+from pipelines.lab.checkpoint import Checkpoint, OtherTraining
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +54,26 @@ def test_training_is_the_same_for_the_same_seed() -> None:
     one, two = (fit(from_population(people), people, seed=5, epochs=1) for _ in range(2))
     for mine, theirs in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_an_interrupted_training_ends_with_the_weights_it_would_have_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = simulate(1100, 6)
+    batch = from_population(people)
+    whole = fit(batch, people, seed=5, epochs=8)
+    save = Checkpoint.save
+
+    def and_end(self: Checkpoint, done: int, **parts: Any) -> None:
+        save(self, done, **parts)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", and_end)
+        with pytest.raises(KeyboardInterrupt):
+            fit(batch, people, seed=5, epochs=8, folder=tmp_path, data_digest="a")
+    resumed = fit(batch, people, seed=5, epochs=8, folder=tmp_path, data_digest="a")
+    for mine, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    with pytest.raises(OtherTraining, match="belongs to a training with other settings"):
+        fit(batch, people, seed=5, epochs=8, folder=tmp_path, data_digest="b")

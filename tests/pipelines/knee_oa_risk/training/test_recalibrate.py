@@ -22,8 +22,8 @@ def test_recalibration_from_a_csv_brings_observed_and_expected_together(tmp_path
         writer = csv.writer(stream)
         writer.writerow(["risk_1y", "risk_3y", "risk_5y", "time_years", "event"])
         writer.writerows([*row, time, event] for row, time, event in zip(told, people.time, people.status, strict=True))
-    output = tmp_path / "site.json"
-    assert train.main(["--recalibrate", str(tmp_path / "outcomes.csv"), "--output", str(output)]) == 0
+    assert train.main(["--recalibrate", str(tmp_path / "outcomes.csv"), "--output", str(tmp_path / "site")]) == 0
+    output = tmp_path / "site" / "recalibration.json"
     site = RiskCalibration.read(output)
     assert site.source == "outcomes.csv"
     assert site.slope == pytest.approx([1.0, 1.0, 1.0], abs=0.12)
@@ -54,6 +54,6 @@ def test_recalibration_says_what_is_wrong_with_a_table(
 ) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(text)
-    assert train.main(["--recalibrate", str(path), "--output", str(tmp_path / "out.json")]) == 1
+    assert train.main(["--recalibrate", str(path), "--output", str(tmp_path / "out")]) == 1
     assert why in capsys.readouterr().err
-    assert not (tmp_path / "out.json").exists()
+    assert not list((tmp_path / "out").iterdir())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from dataclasses import replace
@@ -19,25 +18,14 @@ from dicom_sr.series import Study
 from pipelines.context import CodedEvent
 from pipelines.knee_oa_risk import BUNDLE, KneeOaRisk, KneeOaRiskSettings
 from pipelines.knee_oa_risk.model import Ensemble
-from pipelines.knee_oa_risk.simulation.events import TIMELINE
 from pipelines.knee_oa_risk.simulation.population import Population, simulate
-from pipelines.knee_oa_risk.simulation.rates import CODES
-from pipelines.knee_oa_risk.simulation.sample import patient_bundle, representative
+from pipelines.knee_oa_risk.simulation.sample import patient_bundle
 from pipelines.knee_oa_risk.training import register, train
 from pipelines.knee_oa_risk.training.measures import auroc, censoring_weights
-from pipelines.knee_oa_risk.vocabulary import concepts
 from pipelines.records.fhir import read_people
 from pipelines.records.record import Identity, Record
+from tests.pipelines.knee_oa_risk.conftest import INDEX
 
-INDEX = date(2008, 1, 7)
-FOLLOWED_YEARS = 4.0
-VOCABULARY = {
-    "http://hl7.org/fhir/sid/icd-10-cm": "ICD10CM",
-    "http://www.whocc.no/atc": "ATC",
-    "http://snomed.info/sct": "SNOMED",
-    "http://loinc.org": "LOINC",
-    "http://hl7.org/fhir/sid/icd-9-cm": "ICD9CM",
-}
 ICD10 = "http://hl7.org/fhir/sid/icd-10"
 WHO = Identity("1", birth_date=date(1950, 1, 1), sex="F")
 
@@ -119,83 +107,6 @@ def test_a_person_is_in_one_part_only_and_drawn_with_all_of_their_landmarks() ->
 
 
 # ---- folders
-def omop_folder(folder: Path, people: Population, chosen: list[int]) -> Path:
-    """The simulated people as OMOP CDM tables: their records, and what became of them after their index dates."""
-    folder.mkdir()
-    numbers: dict[str, int] = {}
-    tables: dict[str, list[dict[str, object]]] = {
-        name: [] for name in ("person", "condition_occurrence", "drug_exposure", "procedure_occurrence", "death")
-    }
-    tables["observation_period"] = []
-
-    def concept(code: str) -> int:
-        return numbers.setdefault(code, len(numbers) + 1)
-
-    for person in chosen:
-        born = INDEX - timedelta(days=round(365.25 * float(people.age[person])))
-        years, status = float(people.time[person]), int(people.status[person])
-        years, status = (years, status) if years < FOLLOWED_YEARS else (FOLLOWED_YEARS, 0)
-        end = INDEX + timedelta(days=round(365.25 * years))
-        tables["person"].append(
-            {
-                "person_id": person,
-                "gender_concept_id": 8532 if people.female[person] else 8507,
-                "birth_datetime": f"{born} 00:00:00",
-            }
-        )
-        mine = people.events.where(people.events.person == person)
-        for row, week, value in zip(mine.row, mine.week, mine.value, strict=True):
-            day = INDEX - timedelta(weeks=TIMELINE - int(week))
-            kind = {"medication": ("drug_exposure", "drug", "drug_exposure_start_date")}.get(
-                concepts()[CODES[row]].kind, ("condition_occurrence", "condition", "condition_start_date")
-            )
-            tables[kind[0]].append(
-                {"person_id": person, f"{kind[1]}_concept_id": concept(CODES[row]), kind[2]: day, "days_supply": value}
-            )
-        if status == 1:
-            row = {"person_id": person, "condition_concept_id": concept("KNEE_OA"), "condition_start_date": end}
-            tables["condition_occurrence"].append({**row, "days_supply": ""})
-        if status == 2:
-            tables["death"].append({"person_id": person, "death_date": end})
-        tables["observation_period"].append(
-            {
-                "person_id": person,
-                "period_type_concept_id": 0,
-                "observation_period_start_date": INDEX - timedelta(weeks=TIMELINE),
-                "observation_period_end_date": end,
-            }
-        )
-    tables["concept"] = []
-    for code, number in numbers.items():
-        system, value, name = representative(code)
-        tables["concept"].append(
-            {
-                "concept_id": number,
-                "vocabulary_id": VOCABULARY.get(system, system),
-                "concept_code": value,
-                "concept_name": name,
-            }
-        )
-    for name, rows in tables.items():
-        if rows:
-            with (folder / f"{name.upper()}.csv").open("w", newline="") as stream:
-                writer = csv.DictWriter(stream, rows[0].keys())
-                writer.writeheader()
-                writer.writerows(rows)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Population, list[int]]:
-    """A register of 200 people, every second of whom is diagnosed within four years of the index date."""
-    people = simulate(4000, 21)
-    full = (people.observed_weeks == 157) & (people.age > 36) & (people.age < 85)
-    cases = np.flatnonzero(full & (people.status == 1) & (people.time < FOLLOWED_YEARS))[:100]
-    others = np.flatnonzero(full & ~((people.status == 1) & (people.time < FOLLOWED_YEARS)))[:100]
-    chosen = [int(n) for n in (*cases, *others)]
-    return omop_folder(tmp_path_factory.mktemp("site") / "omop", people, chosen), people, chosen
-
-
 def test_a_site_gets_a_model_of_its_own_from_omop_tables_by_one_command(
     site: tuple[Path, Population, list[int]],
     tmp_path: Path,
@@ -206,7 +117,7 @@ def test_a_site_gets_a_model_of_its_own_from_omop_tables_by_one_command(
     monkeypatch.setattr(train, "DIAGNOSED_TO_TRAIN", 50)
     monkeypatch.setattr(train, "CASES_TO_CALIBRATE", 5)
     bundle = tmp_path / "bundle"
-    arguments = ["--records", str(folder), "--bundle", str(bundle), "--members", "2", "--epochs", "2"]
+    arguments = ["--data", str(folder), "--output", str(bundle), "--members", "2", "--epochs", "2"]
     assert train.main(arguments) == 0
     said = capsys.readouterr().err
     assert "200 people, 100 diagnosed" in said
@@ -260,7 +171,7 @@ def test_the_shared_tables_hold_too_few_diagnoses_and_that_is_said(
     shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     archive = shared_data / "emr/omop-synthea27/Synthea27Nj_5.4.zip"
-    assert train.main(["--records", str(archive), "--bundle", str(tmp_path / "bundle")]) == 1
+    assert train.main(["--data", str(archive), "--output", str(tmp_path / "bundle")]) == 1
     said = capsys.readouterr().err
     assert "not trained: training needs at least 100 people with a first diagnosis" in said
     assert "these records have 3, 2 of them" in said
@@ -271,7 +182,7 @@ def test_the_shared_bundles_hold_too_few_diagnoses_and_that_is_said(
     shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = shared_data / "emr/fhir-control"
-    assert train.main(["--records", str(folder), "--bundle", str(tmp_path / "bundle")]) == 1
+    assert train.main(["--data", str(folder), "--output", str(tmp_path / "bundle")]) == 1
     assert "not trained: " in capsys.readouterr().err
 
 
@@ -281,13 +192,18 @@ def test_a_folder_with_nothing_to_read_is_refused_by_its_name(
     (tmp_path / "empty").mkdir()
     with pytest.raises(UnsuitableInput, match="empty: holds no OMOP tables"):
         list(register.read_folders([tmp_path / "empty"]))
-    assert train.main(["--records", str(tmp_path / "empty"), "--bundle", str(tmp_path / "bundle")]) == 1
+    assert train.main(["--data", str(tmp_path / "empty"), "--output", str(tmp_path / "bundle")]) == 1
     assert "holds no OMOP tables" in capsys.readouterr().err
 
 
-def test_records_never_replace_the_shipped_model(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit):
-        train.main(["--records", str(tmp_path)])
+def test_a_layout_that_the_folder_does_not_have_is_said(tmp_path: Path) -> None:
+    (tmp_path / "person.csv").touch()
+    with pytest.raises(UnsuitableInput, match="holds no FHIR export"):
+        list(register.read_folders([tmp_path], "fhir"))
+    (tmp_path / "person.csv").unlink()
+    (tmp_path / "one.json").write_text("{}")
+    with pytest.raises(UnsuitableInput, match="holds no OMOP tables"):
+        list(register.read_folders([tmp_path], "omop"))
 
 
 def test_a_bundle_folder_that_holds_no_model_is_refused_when_the_configuration_is_read(tmp_path: Path) -> None:
