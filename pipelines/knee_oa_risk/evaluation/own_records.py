@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +156,7 @@ def _page(
     people: Register,
     which: str,
     ensemble: Ensemble,
-    left_out: dict[str, int],
+    left_out: Counter[str],
 ) -> Report:
     page = Report(folder, "Knee osteoarthritis risk: measured on records")
     page.note(f"Measured on {which}. {len(people)} landmarks: each person is looked at once a year.")
@@ -211,7 +212,7 @@ def _page(
         )
     if left_out:
         page.heading("People left out")
-        page.table(("reason", "people"), sorted(left_out.items(), key=lambda row: -row[1]))
+        page.table(("reason", "people"), left_out.most_common())
     return page
 
 
