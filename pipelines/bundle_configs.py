@@ -14,11 +14,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.bundle import bundle_digest, files_in
+
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser
     from torch import nn
 
 METADATA, INFERENCE = "configs/metadata.json", "configs/inference.json"
+LEARNED = "models/*"
 CALLED = ("_target_", "_mode_", "_requires_", "_imports_")  # keys that say what is called
 MARKS = ("$", "@", "%")  # of an expression, a reference, a text that is put in
 
@@ -55,6 +58,20 @@ def trained_on(bundle: Path) -> str:
     except KeyError as error:
         raise UnusableBundle(f"{bundle / METADATA}: lacks {error.args[0]}") from None
     return f"trained on {source}; {use}"
+
+
+def inference_digest(bundle: Path) -> str:
+    """SHA-256, hex, over every file of a bundle that inference reads: metadata, inference config, what was learned.
+
+    Raises
+    ------
+    UnusableBundle
+        If one is missing.
+    """
+    try:
+        return bundle_digest(files_in(bundle, METADATA, INFERENCE, LEARNED))
+    except FileNotFoundError as error:
+        raise UnusableBundle(str(error)) from None
 
 
 def parser(bundle: Path, shipped: Path, **overrides: object) -> ConfigParser:

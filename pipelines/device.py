@@ -48,9 +48,11 @@ class DeviceSettings(PipelineSettings):
     def as_parameters(self) -> tuple[tuple[str, str], ...]:
         """Name and value of each setting in words; of the device, what it means on this machine."""
         return tuple(
-            (name, described(resolved(self.device)) if name == "device" else value)
-            for name, value in super().as_parameters()
+            (name, self._device_in_words() if name == "device" else value) for name, value in super().as_parameters()
         )
+
+    def _device_in_words(self) -> str:
+        return "cpu" if self.device == "cpu" else described(resolved(self.device))
 
 
 def resolved(name: str) -> torch.device:

@@ -2,55 +2,74 @@
 
 Importing this module brings in no torch and no scipy: whoever lists pipelines pays nothing for this one.
 
-Tests: `codes` are tested for all pipelines at once, in `tests/dicom_sr` and `tests/pipelines/test_codes_page.py`.
+Tests: `codes` are tested for all pipelines at once, in `tests/dicom_sr` and `tests/pipelines/test_codes_page.py`;
+`thin_stack` with `model`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Page, Result
 from dicom_sr.read.stacks import SortedSeries, Stack, read_stack, sort_series
 from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
-from pipelines.bundle import BundleSettings, bundle_digest, files_in
+from pipelines.bundle import BundleSettings
+from pipelines.bundle_configs import inference_digest, trained_on
 from pipelines.context import ClinicalContext
+from pipelines.device import DeviceSettings
 from pipelines.knee_super_resolution import codes as codes
 from pipelines.knee_super_resolution import gates
 
 if TYPE_CHECKING:
     from pipelines.example import Example
-    from pipelines.knee_super_resolution.inference import Restorer
+    from pipelines.knee_super_resolution.model import LoadedModel
     from pipelines.knee_super_resolution.results import Reconstruction
 
 MIN_RATIO, MAX_RATIO = 1.5, 8.0  # what the methods are evaluated for
 BUNDLE = Path(__file__).parent / "bundle"
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"  # what inference reads of the bundle
+DEEPRESOLVE_BUNDLE = Path(__file__).parent / "deepresolve_bundle"  # its configs; its weights are no part of the package
+SHIPPED = {"learned": BUNDLE, "deepresolve": DEEPRESOLVE_BUNDLE}  # what a bundle of a method may call
 NOTHING_TRAINED = "cubic spline interpolation, nothing was trained; research use only, not for clinical use"
 WORDS = {
     "tricubic": "cubic spline interpolation",
     "learned": "learned super-resolution, consistent with the acquired slices",
+    "deepresolve": "DeepResolve, a published network that works on the cubic spline interpolation",
 }
-
 
 SERIES_BASE = 3000  # see `dicom_sr.provenance`
 
 
-class KneeSuperResolutionSettings(BundleSettings):
+class KneeSuperResolutionSettings(BundleSettings, DeviceSettings):
     """The `settings:` block of a route to this pipeline."""
 
-    method: Literal["tricubic", "learned"] = "learned"
+    method: Literal["tricubic", "learned", "deepresolve"] = "learned"
     spacing: Literal["isotropic"] | Annotated[float, Field(gt=0.1, le=10)] = "isotropic"  # or mm between new slices
     profile: Literal["gaussian", "boxcar", "fir"] = "gaussian"  # assumed sensitivity of an acquired slice
     refuse_other_parts: bool = False  # refuse rather than flag what the header calls another body part
     synthetic: bool = True  # SyntheticData of the new series: slices between acquired ones are made, not acquired
+
+    @model_validator(mode="after")
+    def _method_and_bundle_go_together(self) -> Self:
+        if self.method == "deepresolve" and self.bundle is None:
+            raise ValueError(
+                "no weights of deepresolve are installed: name its bundle by the setting bundle;"
+                " `condyle train knee_super_resolution --method deepresolve --output FOLDER` makes one"
+            )
+        if self.method == "tricubic" and self.bundle is not None:
+            raise ValueError("tricubic has no weights: leave out the setting bundle, or choose another method")
+        return self
+
+    def as_parameters(self) -> tuple[tuple[str, str], ...]:
+        """Name and value of each setting in words; a spline is computed on the CPU, whatever is set."""
+        on_cpu = self if self.method != "tricubic" else self.model_copy(update={"device": "cpu"})
+        return super(KneeSuperResolutionSettings, on_cpu).as_parameters()
 
 
 class KneeSuperResolution:
@@ -66,7 +85,7 @@ class KneeSuperResolution:
     def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:
         self.settings = KneeSuperResolutionSettings.of(settings)
         self.bundle = self.settings.bundle or bundle
-        self._restorer: Restorer | None = None
+        self._model: LoadedModel | None = None
 
     @property
     def model(self) -> Model:
@@ -75,9 +94,8 @@ class KneeSuperResolution:
         if self.settings.method == "tricubic":
             nothing = hashlib.sha256(b"").hexdigest()
             return Model(self.name, self.version, nothing, NOTHING_TRAINED, configuration, SERIES_BASE)
-        described = json.loads((self.bundle / DESCRIPTION).read_text())
-        digest = bundle_digest(files_in(self.bundle, WEIGHTS, DESCRIPTION))
-        return Model(self.name, self.version, digest, str(described["trained_on"]), configuration, SERIES_BASE)
+        digest = inference_digest(self.bundle)
+        return Model(self.name, self.version, digest, trained_on(self.bundle), configuration, SERIES_BASE)
 
     @staticmethod
     def example(folder: Path) -> Example:
@@ -99,15 +117,15 @@ class KneeSuperResolution:
 
     def load(self) -> None:
         """Bring the network into memory; the classical method has none."""
-        if self.settings.method == "learned":
+        if self.settings.method != "tricubic":
             self._network()
 
-    def _network(self) -> Restorer:
-        from pipelines.knee_super_resolution.inference import load
+    def _network(self) -> LoadedModel:
+        from pipelines.knee_super_resolution.model import load_model
 
-        if self._restorer is None:
-            self._restorer = load(self.bundle)
-        return self._restorer
+        if self._model is None:
+            self._model = load_model(self.bundle, SHIPPED[self.settings.method], self.settings.device)
+        return self._model
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         """Make one thin-slice volume per echo and phase.
@@ -160,14 +178,14 @@ class KneeSuperResolution:
         # a thousandth of a step is what rounded positions in the header can lack; the last slice is not lost for it
         fine = np.minimum(np.arange(int(coarse[-1] / step_mm + 1e-3) + 1) * step_mm, coarse[-1])
         profile = SliceProfile(self.settings.profile, min(1.5, stack.thickness_mm / stack.spacing_mm))
-        scale = np.float32(metrics.scale_of(array))
         spread = None
         if self.settings.method == "tricubic":
-            thin = tricubic(array, coarse, fine)
+            scale, thin = metrics.scale_of(array), tricubic(array, coarse, fine)
         else:
             pixel_mm = float(np.sqrt(stack.pixel_mm[0] * stack.pixel_mm[1]))
-            thin, spread = self._network().restore(array / scale, coarse, fine, profile, stack.spacing_mm / pixel_mm)
-            thin, spread = thin * scale, spread * scale
+            restored = self._network().thin(array, coarse, fine, profile, stack.spacing_mm / pixel_mm)
+            scale, thin, spread = restored.scale, restored.array, restored.standard_deviation
+            remark = " ".join(each for each in (remark, restored.remark) if each)
         made = results.Reconstruction(
             stack=stack,
             source=source,
@@ -175,7 +193,7 @@ class KneeSuperResolution:
             array=thin,
             profile=profile,
             method=WORDS[self.settings.method],
-            scale=float(scale),
+            scale=scale,
             standard_deviation=spread,
         )
         return made, remark

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from dicom_sr import phantoms
 from dicom_sr.findings import Model
 from pipelines.example import VERSION, Example, made_up_model, only_study
-from pipelines.knee_super_resolution import SERIES_BASE, KneeSuperResolution
+from pipelines.knee_super_resolution import SERIES_BASE, KneeSuperResolution, metrics
 from pipelines.knee_super_resolution.classical import tricubic
 from pipelines.knee_super_resolution.degradation import SliceProfile
+from pipelines.knee_super_resolution.thin_stack import ThinStack
 
 if TYPE_CHECKING:
-    from pipelines.knee_super_resolution.inference import Restorer
+    from pipelines.knee_super_resolution.model import LoadedModel
 
 ECHO_TIMES_MS = (12.0, 40.0)
 
@@ -49,34 +50,36 @@ class _WithoutNetwork(KneeSuperResolution):
     def model(self) -> Model:
         return made_up_model(self.name, SERIES_BASE)
 
-    def _network(self) -> Restorer:
-        return cast("Restorer", _Spline())
+    def _network(self) -> LoadedModel:
+        return cast("LoadedModel", _Spline())
 
 
 class _Spline:
     """What answers in place of the network."""
 
-    def restore(
+    def thin(
         self,
         array: NDArray[np.float32],
         coarse: NDArray[np.float64],
         fine: NDArray[np.float64],
         profile: SliceProfile,
-        ratio: float,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        anisotropy: float,
+    ) -> ThinStack:
         """The slices (F, H, W) by a cubic spline, and a standard deviation that grows with the change between slices.
 
         Parameters
         ----------
         array
-            (D, H, W) acquired slices, over the scale of the series.
+            (D, H, W) acquired slices.
         coarse, fine
             Positions of the acquired and of the new slices, mm.
-        profile, ratio
+        profile, anisotropy
             What the network would ask for.
         """
-        thin = tricubic(array, coarse, fine)
+        scale = np.float32(metrics.scale_of(array))
+        thin = tricubic(array / scale, coarse, fine)
         place = np.interp(fine, coarse, np.arange(len(coarse)))
         between = 4 * (place % 1) * (1 - place % 1)  # 0 on an acquired slice, 1 half-way
         change = np.abs(np.gradient(thin, fine, axis=0)) * (coarse[1] - coarse[0])
-        return thin, np.asarray(0.004 + 0.25 * change * between[:, None, None], np.float32)
+        spread = np.asarray(0.004 + 0.25 * change * between[:, None, None], np.float32)
+        return ThinStack(thin * scale, spread * scale, float(scale))

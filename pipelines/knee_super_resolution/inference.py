@@ -1,69 +1,39 @@
-"""The trained network at work: tiles without seams, in the number format that the processor is fast in.
-
-Tiles are worked on side by side, one thread each. Threads that share the work of one convolution wait for one another
-after every layer, and spin while they wait: where another process takes a core, both cores are lost.
-"""
+"""The trained network at work: tiles without seams, in the number format that the device is fast in."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import copy
 import math
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import functional
 
-from pipelines.knee_super_resolution import BUNDLE, DESCRIPTION, WEIGHTS
+from pipelines.device import autocast, with_fallback
 from pipelines.knee_super_resolution.degradation import SliceProfile, coarse_positions, forward_matrix
 from pipelines.knee_super_resolution.network import SD_FLOOR, Geometry, ThinSliceNet
+from pipelines.knee_super_resolution.tiles import (
+    AIR,
+    Box,
+    Given,
+    Made,
+    box_of,
+    boxes_of,
+    content,
+    side_by_side,
+    widened,
+)
 
-AIR = 0.02  # of the scaled intensity: columns that never exceed it hold nothing
-MARGIN = 4  # pixels round what is not air
 TRIAL_PLANES = 6  # with three, a few small foci can change which are the busiest, and the answer by half
 PLANE_BIAS = 1.2  # measured on volumes held back: what a plane's answer is low by
 UNASKED_SPREAD = 1.5  # of a volume that has no plane to ask: rather too wide
 TRUST_RANGE = (0.05, 1.1)
 GAUSSIAN_90 = 1.6449
 TILE_VOXELS = 5_000_000  # acquired voxels of a tile with its margin: about 1.5 GB at work
-
-
-@dataclass(frozen=True)
-class NetworkDescription:
-    """What stands beside the weights."""
-
-    calibration: dict[float, float]  # ratio -> factor from the network's spread to a standard deviation
-    trained_on: str
-    channels: int
-    blocks: int
-    weights_sha256: str
-
-
-def read_description(folder: Path = BUNDLE) -> NetworkDescription:
-    """What is known of the shipped weights without loading them.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there are no weights.
-    """
-    read: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text())
-    return NetworkDescription(
-        calibration={float(ratio): float(factor) for ratio, factor in read["calibration"].items()},
-        trained_on=str(read["trained_on"]),
-        channels=int(read["plan"]["channels"]),
-        blocks=int(read["plan"]["blocks"]),
-        weights_sha256=str(read["weights_sha256"]),
-    )
 
 
 def fast_bfloat16() -> bool:
@@ -79,6 +49,13 @@ class Trust:
     spread: float  # factor from the network's spread to a standard deviation
 
 
+class Restored(NamedTuple):
+    """What was made of a stack."""
+
+    values: Tensor  # (2, F, H, W) on the CPU: thin slices and, of a network that knows it, the standard deviation
+    remark: str  # where it had to be computed otherwise than asked for; else empty
+
+
 class Restorer:
     """A network in memory.
 
@@ -89,13 +66,23 @@ class Restorer:
     calibration
         Factor from the network's spread to a standard deviation, by the ratio it was measured at.
     half
-        Whether features are computed in bfloat16; by default where the processor does that fast.
+        Whether features are computed in bfloat16 on the CPU; by default where the processor does that fast. A GPU
+        computes them in the half precision that it has.
+    device
+        Where features are computed; the CPU by default.
     """
 
-    def __init__(self, network: ThinSliceNet, calibration: dict[float, float], half: bool | None = None) -> None:
+    def __init__(
+        self,
+        network: ThinSliceNet,
+        calibration: Mapping[float, float],
+        half: bool | None = None,
+        device: torch.device | None = None,
+    ) -> None:
         self.calibration = calibration
-        self.half = fast_bfloat16() if half is None else half
-        self.network = network.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.device = device or torch.device("cpu")
+        self.half = (fast_bfloat16() if half is None else half) and self.device.type == "cpu"
+        self.network = network.eval().to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         kind = torch.bfloat16 if self.half else torch.float32
         self.network.head.to(kind)
         for block in self.network.body:
@@ -133,10 +120,43 @@ class Restorer:
         trust
             How much of the residual to add and how wide the spread is; asked of the volume where None.
         """
-        geometry = Geometry(coarse, fine, profile, anisotropy)
-        with torch.inference_mode():
-            given = torch.from_numpy(np.ascontiguousarray(thick))
-            return self._restore(given, geometry, tile, trust or self.trust(given, geometry))
+        given = torch.from_numpy(np.ascontiguousarray(thick))
+        thin, deviation = self.restored(given, Geometry(coarse, fine, profile, anisotropy), tile, trust).values
+        return thin.numpy(), deviation.numpy()
+
+    def restored(
+        self, thick: Tensor, geometry: Geometry, tile: tuple[int, int] | None = None, trust: Trust | None = None
+    ) -> Restored:
+        """Thin slices and the standard deviation of each voxel.
+
+        Where the memory of a GPU ends, it is done in smaller tiles, and on the CPU at last.
+
+        Parameters
+        ----------
+        thick
+            (C, H, W) acquired slices on the CPU, divided by their 99.9th percentile.
+        geometry
+            Where they are, and where thin ones are wanted.
+        tile, trust
+            As in `restore`.
+        """
+
+        def work(where: torch.device, share: float) -> Tensor:
+            made = self._on(where)
+            with torch.inference_mode():
+                return made._restore(thick, geometry, tile, share, trust or made.trust(thick, geometry))
+
+        return Restored(*with_fallback(work, self.device))
+
+    def _on(self, device: torch.device) -> Restorer:
+        """The same on another device, for as long as it is needed."""
+        if device == self.device:
+            return self
+        return Restorer(copy.deepcopy(self.network).to(device), self.calibration, device=device)
+
+    def _each(self, work: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:
+        """What `work` makes of each: side by side on the CPU, one after another on a GPU, which one keeps busy."""
+        return side_by_side(work, given) if self.device.type == "cpu" else [work(each) for each in given]
 
     def trust(self, thick: Tensor, geometry: Geometry) -> Trust:
         """Ask the volume's own planes how far the network can be trusted here.
@@ -148,7 +168,7 @@ class Restorer:
         """
         ratio = float((geometry.coarse[1] - geometry.coarse[0]) / (geometry.fine[1] - geometry.fine[0]))
         planes = [turned for plane in _busiest_planes(thick) for turned in (plane, plane.T.contiguous())]
-        asked = side_by_side(lambda plane: self._trial(plane, ratio, geometry), planes)
+        asked = self._each(lambda plane: self._trial(plane, ratio, geometry), planes)
         trials = [trial for trial in asked if trial is not None]
         products = sum(float((residual * missing).sum()) for residual, missing, _ in trials)
         squares = sum(float((residual**2).sum()) for residual, _, _ in trials)
@@ -165,11 +185,13 @@ class Restorer:
         coarse = coarse_positions(len(plane), ratio)
         if len(coarse) < 4:
             return None
-        forward = torch.from_numpy(forward_matrix(fine, coarse, geometry.profile).astype(np.float32))
+        plane = plane.to(self.device)
+        forward = torch.from_numpy(forward_matrix(fine, coarse, geometry.profile).astype(np.float32)).to(self.device)
         asked = Geometry(coarse, fine[fine <= coarse[-1] + 1e-6], geometry.profile, geometry.anisotropy)
         thick = (forward @ plane)[:, None, :]  # one row, the same everywhere across the plane
         linear, coefficients, spread = self.network.decoders(asked)
-        residual_terms, spread_terms = self.flat.features(thick[None], asked.conditions())
+        with autocast(self.device):
+            residual_terms, spread_terms = self.flat.features(thick[None], asked.conditions().to(self.device))
         residual = _decode(coefficients, residual_terms[0])[:, 0]
         wide = _decode(spread, spread_terms[0])[:, 0]
         truth = plane[: len(asked.fine)]
@@ -179,35 +201,37 @@ class Restorer:
         return residual[tissue], missing[tissue], torch.sqrt(wide[tissue] ** 2 + SD_FLOOR**2)
 
     def _restore(
-        self, thick: Tensor, geometry: Geometry, tile: tuple[int, int] | None, trust: Trust
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self, thick: Tensor, geometry: Geometry, tile: tuple[int, int] | None, share: float, trust: Trust
+    ) -> Tensor:
         slices, height, width = thick.shape
-        conditions = geometry.conditions()
+        conditions = geometry.conditions().to(self.device)
         linear, coefficients, spread = self.network.decoders(geometry)
-        thin = (linear @ thick.reshape(slices, -1)).reshape(-1, height, width)
-        deviation = torch.full_like(thin, SD_FLOOR)
+        made = torch.empty(2, len(linear), height, width)
+        thin, deviation = made[0], made[1].fill_(SD_FLOOR)
+        torch.mm(linear.cpu(), thick.reshape(slices, -1), out=thin.view(len(linear), -1))
         weight = content(thick)
 
         def work(box: Box) -> None:
             top, bottom, left, right = box
-            outer = _grown(box, self.field, height, width)
+            outer = widened(box, self.field, height, width)
             residual_terms, spread_terms = self._features(thick, outer, box, conditions)
             part = weight[top:bottom, left:right]
-            thin[:, top:bottom, left:right] += trust.residual * _decode(coefficients, residual_terms) * part
-            wide = _decode(spread, spread_terms) * part
+            thin[:, top:bottom, left:right] += trust.residual * _decode(coefficients, residual_terms).cpu() * part
+            wide = _decode(spread, spread_terms).cpu() * part
             deviation[:, top:bottom, left:right] = torch.sqrt(wide**2 + SD_FLOOR**2)
 
-        side_by_side(work, _boxes(weight, tile or self._tile(weight, slices)))
+        self._each(work, boxes_of(weight, tile or self._tile(weight, slices, share)))
         deviation *= trust.spread
-        return thin.numpy(), deviation.numpy()
+        return made
 
-    def _tile(self, weight: Tensor, slices: int) -> tuple[int, int]:
-        """Rows and columns of a tile that keep every thread busy, recompute little and fit into memory."""
-        whole = _inside(weight)
+    def _tile(self, weight: Tensor, slices: int, share: float = 1.0) -> tuple[int, int]:
+        """Rows and columns of a tile that keep every thread busy, recompute little and fit into a share of memory."""
+        whole = box_of(weight)
         if whole is None:
             return weight.shape[0], weight.shape[1]
         rows, columns = whole[1] - whole[0], whole[3] - whole[2]
-        lanes, best, least = torch.get_num_threads(), (16, 16), math.inf
+        lanes = torch.get_num_threads() if self.device.type == "cpu" else 1
+        best, least = (16, 16), math.inf
         for down in range(1, rows // 16 + 2):
             for across in range(1, columns // 16 + 2):
                 tile = math.ceil(rows / down), math.ceil(columns / across)
@@ -215,14 +239,15 @@ class Restorer:
                     side + 2 * self.field * (parts > 1) for side, parts in zip(tile, (down, across), strict=True)
                 )
                 cost = math.ceil(down * across / lanes) * outer
-                if slices * outer <= TILE_VOXELS and cost < least:
+                if slices * outer <= TILE_VOXELS * share and cost < least:
                     best, least = tile, cost
         return best
 
     def _features(self, thick: Tensor, outer: Box, inner: Box, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients of the inner box, worked out on the outer one: (C, terms, h, w) each."""
         top, bottom, left, right = outer
-        terms, spread = self.network.features(thick[None, :, top:bottom, left:right], conditions)
+        with autocast(self.device):
+            terms, spread = self.network.features(thick[None, :, top:bottom, left:right].to(self.device), conditions)
         rows, columns = slice(inner[0] - top, inner[1] - top), slice(inner[2] - left, inner[3] - left)
         return terms[0, :, :, rows, columns], spread[0, :, :, rows, columns]
 
@@ -232,64 +257,6 @@ class Restorer:
             return 1.0
         known = sorted(self.calibration)
         return float(np.interp(np.log(ratio), np.log(known), [self.calibration[each] for each in known]))
-
-
-Box = tuple[int, int, int, int]  # top, bottom, left, right
-
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-
-
-def side_by_side(work: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:
-    """What `work` makes of each, in as many threads as torch would use, each of which computes alone."""
-    lanes, each = torch.get_num_threads(), list(given)
-    if lanes == 1 or len(each) < 2:
-        return [work(one) for one in each]
-
-    def alone(one: Given) -> Made:
-        if torch.get_num_threads() > 1:
-            torch.set_num_threads(1)  # of this thread, which has just begun
-        with torch.inference_mode():
-            return work(one)
-
-    try:
-        with ThreadPoolExecutor(min(lanes, len(each))) as pool:
-            return list(pool.map(alone, each))
-    finally:
-        torch.set_num_threads(lanes)  # what threads that begin later start from
-
-
-def _inside(weight: Tensor) -> Box | None:
-    """The smallest box that holds every weight (H, W) above zero."""
-    rows = torch.nonzero(weight.amax(dim=1) > 0)[:, 0]
-    columns = torch.nonzero(weight.amax(dim=0) > 0)[:, 0]
-    if not len(rows):
-        return None
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-
-
-def _boxes(weight: Tensor, tile: tuple[int, int]) -> list[Box]:
-    """Tiles that cover what has weight (H, W), each cut down to what is not air."""
-    whole = _inside(weight)
-    if whole is None:
-        return []
-    boxes = []
-    for top in range(whole[0], whole[1], tile[0]):
-        for left in range(whole[2], whole[3], tile[1]):
-            bottom, right = min(top + tile[0], whole[1]), min(left + tile[1], whole[3])
-            found = _inside(weight[top:bottom, left:right])
-            if found is not None:
-                boxes.append((top + found[0], top + found[1], left + found[2], left + found[3]))
-    return boxes
-
-
-def content(thick: Tensor) -> Tensor:
-    """How much a column of voxels is worth working on, 0 in air to 1, with soft edges: (C, H, W) to (H, W)."""
-    inside = (thick.abs().amax(dim=0) > AIR).float()[None, None]
-    grown = functional.max_pool2d(inside, 2 * MARGIN + 1, stride=1, padding=MARGIN)
-    soft = functional.avg_pool2d(grown, MARGIN + 1, stride=1, padding=MARGIN // 2, count_include_pad=False)
-    return soft[0, 0]
 
 
 def _busiest_planes(thick: Tensor) -> list[Tensor]:
@@ -305,37 +272,7 @@ def _busiest_planes(thick: Tensor) -> list[Tensor]:
     return planes
 
 
-def _grown(box: Box, margin: int, height: int, width: int) -> Box:
-    top, bottom, left, right = box
-    return max(top - margin, 0), min(bottom + margin, height), max(left - margin, 0), min(right + margin, width)
-
-
 def _decode(matrix: Tensor, terms: Tensor) -> Tensor:
     """(F, terms, C) and (terms, C, h, w) to (F, h, w)."""
     count, height, width = matrix.shape[0], *terms.shape[-2:]
     return (matrix.reshape(count, -1) @ terms.reshape(-1, height * width)).reshape(count, height, width)
-
-
-def load(folder: Path = BUNDLE, half: bool | None = None) -> Restorer:
-    """The network of a bundle, in memory.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there are no weights.
-    ValueError
-        If the weights are not those that were described.
-    """
-    description = read_description(folder)
-    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    if digest != description.weights_sha256:
-        raise ValueError(f"{WEIGHTS} has digest {digest[:12]}, described is {description.weights_sha256[:12]}")
-    network = ThinSliceNet(description.channels, description.blocks)
-    network.load_state_dict(load_file(folder / WEIGHTS))
-    return Restorer(network, description.calibration, half)
-
-
-@cache
-def warm_model(bundle: Path = BUNDLE) -> Restorer:
-    """The network of a bundle, loaded once per process."""
-    return load(bundle)

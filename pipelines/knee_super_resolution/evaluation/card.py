@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipelines.bundle_configs import METADATA, read_metadata, trained_on
 from pipelines.knee_super_resolution import BUNDLE
+from pipelines.knee_super_resolution.deepresolve import DeepResolve
 from pipelines.knee_super_resolution.evaluation import rivals
 from pipelines.knee_super_resolution.evaluation.rows import Row, gains, markdown
 from pipelines.knee_super_resolution.network import ThinSliceNet
 from pipelines.knee_super_resolution.training import dictionary
-from pipelines.knee_super_resolution.training.deepresolve import DeepResolve
 from pipelines.knee_super_resolution.training.plan import FACTORS
 from pipelines.lab.card import write_section
 
@@ -22,10 +22,9 @@ from pipelines.lab.card import write_section
 def write_evaluation(card: Path, rows: Sequence[Row]) -> None:
     """Write the table of an evaluation into the card."""
     write_section(card, "evaluation", evaluation_text(rows))
-    if (BUNDLE / "model.json").exists():
-        write_section(card, "costs", costs_text())
-        write_section(card, "training", training_text())
-        write_section(card, "baselines", rivals_text())
+    write_section(card, "costs", costs_text())
+    write_section(card, "training", training_text())
+    write_section(card, "baselines", rivals_text())
 
 
 def evaluation_text(rows: Sequence[Row]) -> str:
@@ -44,11 +43,11 @@ def evaluation_text(rows: Sequence[Row]) -> str:
         lines = [
             f"| {factor} | {method} | {cell.mean:+.2f} ({cell.low:+.2f} to {cell.high:+.2f}) | {p:.2g} | {cell.rows} |"
             for method in dict.fromkeys(row.method for row in chosen)
-            if method != "condyle"
+            if method != "learned"
             for factor, (cell, p) in gains(chosen, method).items()
         ]
         if lines:
-            heading = "| k | against | gain of condyle, dB | Wilcoxon p | pairs |\n|---|---|---|---|---|"
+            heading = "| k | against | gain of learned, dB | Wilcoxon p | pairs |\n|---|---|---|---|---|"
             parts.append(heading + "\n" + "\n".join(lines))
     covered = [row for row in rows if row.coverage_90 is not None]
     if covered:
@@ -62,10 +61,10 @@ def evaluation_text(rows: Sequence[Row]) -> str:
 
 def costs_text() -> str:
     """Multiply-adds per thin voxel of ours and of DeepResolve."""
-    described = json.loads((BUNDLE / "model.json").read_text())
-    ours = ThinSliceNet(described["plan"]["channels"], described["plan"]["blocks"])
+    plan = read_metadata(BUNDLE)["training"]["model"]["plan"]
+    ours = ThinSliceNet(plan["channels"], plan["blocks"])
     theirs = DeepResolve()
-    lines = ["| k | condyle, multiply-adds per thin voxel | DeepResolve | ratio |", "|---|---|---|---|"]
+    lines = ["| k | learned, multiply-adds per thin voxel | DeepResolve | ratio |", "|---|---|---|---|"]
     for factor in FACTORS:
         mine = ours.multiply_adds(factor)
         lines.append(
@@ -104,17 +103,18 @@ def _cost(read: dict[str, Any]) -> str:
 def training_text() -> str:
     """What the shipped weights were trained on and how, from their descriptions."""
     parts = []
-    for path in [BUNDLE / "model.json", *sorted(BUNDLE.glob("deepresolve_*.json"))]:
-        if not path.exists():
+    for bundle in (BUNDLE, rivals.RIVALS / "knee_deepresolve"):
+        if not (bundle / METADATA).exists():
             continue
-        read = json.loads(path.read_text())
-        plan = read["plan"]
-        settings = ", ".join(f"{name} {plan[name]}" for name in ("seed", "steps", "rate", "depth", "thick", "size"))
-        settings += f"{_ended(read)}; {_cost(read)}"
-        gained = ", ".join(f"k = {k}: {value:+.2f} dB" for k, value in read["validation_gain_db"].items())
-        parts.append(
-            f"- `{path.stem}`: {read['trained_on']}. Settings: {settings}. "
-            f"Gain over cubic on held-back patches: {gained}. SHA-256 "
-            f"`{read['weights_sha256']}`, PyTorch {read['torch']}, MONAI {read['monai']}."
-        )
+        metadata = read_metadata(bundle)
+        for name, read in metadata["training"].items():
+            plan = read["plan"]
+            settings = ", ".join(f"{key} {plan[key]}" for key in ("seed", "steps", "rate", "depth", "thick", "size"))
+            settings += f"{_ended(read)}; {_cost(read)}"
+            gained = ", ".join(f"k = {k}: {value:+.2f} dB" for k, value in read["validation_gain_db"].items())
+            parts.append(
+                f"- `{name}`: {trained_on(bundle)}. Settings: {settings}. "
+                f"Gain over cubic on held-back patches: {gained}. SHA-256 "
+                f"`{metadata['weights_sha256'][f'{name}.safetensors']}`, PyTorch {read['torch']}."
+            )
     return "\n".join(parts)

@@ -57,7 +57,7 @@ def judge(volume: ThinVolume, axis: int, factor: int, methods: Iterable[str], ki
         began = time.monotonic()
         coverage = None
         try:
-            if method == "condyle":
+            if method == "learned":
                 result, spread = ours(task)
                 inside = np.abs(result - truth) <= GAUSSIAN_90 * spread
                 coverage = float(inside[mask].mean())
@@ -220,10 +220,10 @@ def main(arguments: list[str]) -> int:
     if missing:
         console.print(f"no weights for {', '.join(missing)}: left out")
     show(rows, console)
-    for against in [method for method in methods if method != "condyle"]:
-        for factor, (cell, p) in gains(rows, against).items() if "condyle" in methods else ():
+    for against in [method for method in methods if method != "learned"]:
+        for factor, (cell, p) in gains(rows, against).items() if "learned" in methods else ():
             console.print(
-                f"k = {factor}: condyle - {against} {cell.mean:+.2f} dB "
+                f"k = {factor}: learned - {against} {cell.mean:+.2f} dB "
                 f"({cell.low:+.2f} to {cell.high:+.2f}, {cell.rows} pairs, Wilcoxon p = {p:.2g})"
             )
     if options.card:

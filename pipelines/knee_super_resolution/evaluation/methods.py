@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.knee_super_resolution.evaluation import rivals
-from pipelines.knee_super_resolution.inference import warm_model
+from pipelines.knee_super_resolution.model import warm_model
 from pipelines.knee_super_resolution.training.tasks import Task
 
-METHODS = ("tci", "fourier", "scsr", "deepresolve", "condyle")
+METHODS = ("tricubic", "fourier", "scsr", "deepresolve", "learned")
 
 
 def ours(task: Task) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -20,10 +20,10 @@ def ours(task: Task) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 RESTORE: dict[str, Callable[[Task], NDArray[np.float32]]] = {
-    "tci": rivals.tci,
+    "tricubic": rivals.tci,
     "fourier": rivals.fourier,
     "scsr": rivals.scsr,
     "deepresolve": rivals.deepresolve,
     "selfsr": rivals.selfsr,
-    "condyle": lambda task: ours(task)[0],
+    "learned": lambda task: ours(task)[0],
 }

@@ -6,16 +6,16 @@ self-super-resolution that learns from the planes of the very volume.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.knee_super_resolution import BUNDLE
+from pipelines.knee_super_resolution.deepresolve import DeepResolveRestorer, TrainedNetworks, read_networks
 from pipelines.knee_super_resolution.degradation import (
     along_slices,
     coarse_positions,
@@ -24,8 +24,7 @@ from pipelines.knee_super_resolution.degradation import (
     projection_matrix,
     spline_matrix,
 )
-from pipelines.knee_super_resolution.network import RIDGE
-from pipelines.knee_super_resolution.training.deepresolve import DeepResolve
+from pipelines.knee_super_resolution.network import RIDGE, Geometry
 from pipelines.knee_super_resolution.training.dictionary import (
     FLAT,
     PATCH,
@@ -37,6 +36,7 @@ from pipelines.knee_super_resolution.training.dictionary import (
 from pipelines.knee_super_resolution.training.tasks import Task
 
 Array = NDArray[np.float32]
+RIVALS = Path(__file__).resolve().parents[3] / "bundles"  # of the repository; no part of an installed package
 
 
 def tci(task: Task) -> Array:
@@ -49,50 +49,56 @@ def fourier(task: Task) -> Array:
     return along_slices(fourier_matrix(task.coarse, task.fine), task.thick)
 
 
-# ---- DeepResolve
-DEEPRESOLVE_VOXELS = 4_000_000  # of a slab: about 2 GB at work
+@cache
+def _trained(folder: Path) -> TrainedNetworks:
+    return read_networks(folder)
 
 
-def deepresolve_weights(factor: int) -> Path:
-    """The file with the weights of DeepResolve for a factor."""
-    return BUNDLE / f"deepresolve_{factor}.safetensors"
+def deepresolve(task: Task, rivals: Path = RIVALS) -> Array:
+    """DeepResolve for this very factor.
 
-
-def deepresolve(task: Task, slab: int | None = None) -> Array:
-    """DeepResolve for this factor, whole slabs of thin slices with the field of view of the network on either side.
+    Parameters
+    ----------
+    task
+        Thick slices, and where thin ones are wanted.
+    rivals
+        Folder with the rivals' weights.
 
     Raises
     ------
     FileNotFoundError
         If it was not trained for this factor.
     """
-    network = DeepResolve()
-    weights = load_file(deepresolve_weights(task.factor))
-    network.load_state_dict({name: value.float() for name, value in weights.items()})
-    network = network.to(torch.bfloat16).eval()
-    interpolated = torch.from_numpy(tci(task))
-    slab = slab or max(24, DEEPRESOLVE_VOXELS // interpolated[0].numel())
-    field, out = 20, []
-    with torch.no_grad():
-        for start in range(0, task.count, slab):
-            low, high = max(start - field, 0), min(start + slab + field, task.count)
-            part = network(interpolated[None, None, low:high].to(torch.bfloat16))[0, 0].float()
-            residual = part - interpolated[low:high].to(torch.bfloat16).float()
-            kept = slice(start - low, min(start + slab, task.count) - low)
-            out.append(interpolated[low:high][kept] + residual[kept])
-    whole: Array = torch.cat(out).numpy()
-    return whole
+    networks = _trained(rivals / "knee_deepresolve" / "models")
+    if task.factor not in networks.ratios:
+        raise FileNotFoundError(f"DeepResolve was not trained for {task.factor}")
+    geometry = Geometry(task.coarse, task.fine, task.profile, task.anisotropy)
+    made = DeepResolveRestorer(networks, torch.device("cpu")).restored(torch.from_numpy(task.thick), geometry)
+    thin: Array = made.values[0].numpy()
+    return thin
 
 
 STRIDE = 2
 
 
-def scsr(task: Task) -> Array:
+def scsr(task: Task, rivals: Path = RIVALS) -> Array:
     """Sparse-coding super-resolution on both planes that contain the slice axis, averaged, then back-projected.
 
     Back-projection is done to its end by the projection that ours uses too.
+
+    Parameters
+    ----------
+    task
+        Thick slices, and where thin ones are wanted.
+    rivals
+        Folder with the rivals' weights.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no dictionaries for this factor.
     """
-    dictionary = load_dictionary(task.factor)
+    dictionary = load_dictionary(task.factor, rivals / "knee_scsr" / "models")
     start = tci(task)
     along_h = np.stack([_scsr_plane(plane, dictionary) for plane in np.moveaxis(start, 2, 0)], axis=2)
     along_w = np.stack([_scsr_plane(plane, dictionary) for plane in np.moveaxis(start, 1, 0)], axis=1)

@@ -89,7 +89,7 @@ def gains(rows: Sequence[Row], against: str, figure: str = "psnr_db") -> dict[in
         for row in rows:
             if row.factor == factor:
                 pairs.setdefault((row.volume, row.axis), {})[row.method] = getattr(row, figure)
-        differences = [pair["condyle"] - pair[against] for pair in pairs.values() if {"condyle", against} <= set(pair)]
+        differences = [pair["learned"] - pair[against] for pair in pairs.values() if {"learned", against} <= set(pair)]
         if differences:
             p = float(wilcoxon(differences).pvalue) if len(differences) > 1 and any(differences) else 1.0
             found[factor] = Cell(float(np.mean(differences)), *bootstrap(differences), len(differences)), p

@@ -1,17 +1,12 @@
-"""What is written beside the weights: calibration, gain on held-back volumes, cost, versions."""
+"""What is measured of a trained network: calibration, gain on held-back volumes, cost."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
-from pathlib import Path
 from typing import Any
 
-import monai
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from pipelines.knee_super_resolution.inference import GAUSSIAN_90, Restorer
@@ -100,44 +95,27 @@ def arithmetic_tflop(network: nn.Module, corpus: Corpus, plan: Plan, steps: int,
     """
     sampler = Sampler(corpus, plan)
     drawn = [sampler.example(number) for number in range(draws)]
-    worked_on = [(each.thick if plan.method == "condyle" else each.thin).numel() for each in drawn]
+    worked_on = [(each.thick if plan.method == "learned" else each.thin).numel() for each in drawn]
     weights = sum(each.weight.numel() for each in network.modules() if isinstance(each, nn.Conv3d))
     return 3 * 2 * weights * float(np.mean(worked_on)) * plan.batch * steps / 1e12
 
 
-def stem(plan: Plan) -> str:
-    """The name of the files that a plan's weights go to."""
-    if plan.method == "condyle":
-        return "model"
-    return f"{plan.method}_{plan.factor:g}" if plan.factor else plan.method
-
-
-def save(network: nn.Module, plan: Plan, corpus: Corpus, output: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """Weights as safetensors, a description beside them; the baseline's in half precision, so as to stay small.
+def facts(network: nn.Module, plan: Plan, corpus: Corpus, steps: int) -> dict[str, Any]:
+    """What stands in the metadata about one training: how, on which volumes, to what gain, at what cost.
 
     Parameters
     ----------
     network, plan, corpus
-        What was trained, how and on what.
-    output
-        Folder to write into.
-    facts
-        What else the description is to say.
+        Trained, how and on what.
+    steps
+        That were done.
     """
-    kind = torch.float32 if plan.method == "condyle" else torch.bfloat16
-    weights = output / f"{stem(plan)}.safetensors"
-    save_file({name: value.to(kind).contiguous() for name, value in network.state_dict().items()}, weights)
-    description = {
-        "method": plan.method,
+    return {
         "plan": {name: value for name, value in vars(plan).items() if name not in ("device", "threads")},
-        "trained_on": corpus.sentence(),
         "training_volumes": sorted(volume.name for volume in corpus.real),
         "validation_volumes": sorted(volume.name for volume in corpus.validation),
         "validation_gain_db": validate(network, corpus, plan),
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "stopped_at": steps,
+        "tflop": round(arithmetic_tflop(network, corpus, plan, steps), 1),
         "torch": torch.__version__.split("+")[0],
-        "monai": monai.__version__,
-        **facts,
     }
-    weights.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
-    return description

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.knee_super_resolution import BUNDLE
 from pipelines.knee_super_resolution.degradation import (
     SliceProfile,
     along_slices,
@@ -140,7 +139,7 @@ def sparse_codes(features: Tensor, dictionary: Dictionary) -> tuple[Tensor, Tens
     return codes, norm
 
 
-def save_dictionary(dictionary: Dictionary, factor: int, folder: Path = BUNDLE) -> None:
+def save_dictionary(dictionary: Dictionary, factor: int, folder: Path) -> None:
     """Write the dictionaries of a factor in half precision.
 
     Parameters
@@ -158,7 +157,7 @@ def save_dictionary(dictionary: Dictionary, factor: int, folder: Path = BUNDLE) 
     )
 
 
-def load_dictionary(factor: int, folder: Path = BUNDLE) -> Dictionary:
+def load_dictionary(factor: int, folder: Path) -> Dictionary:
     """The dictionaries trained for a factor.
 
     Raises

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pipelines.knee_super_resolution.deepresolve import DeepResolve
 from pipelines.knee_super_resolution.network import ThinSliceNet
 from pipelines.knee_super_resolution.training.corpus import Corpus
-from pipelines.knee_super_resolution.training.deepresolve import DeepResolve
 from pipelines.knee_super_resolution.training.losses import LOSSES
 from pipelines.knee_super_resolution.training.patches import Example
 from pipelines.knee_super_resolution.training.plan import Plan

@@ -46,7 +46,7 @@ def _errors(thin: Tensor, truth: Tensor, interpolated: Tensor) -> tuple[Tensor, 
     return (weight * (thin - truth) ** 2).mean(), (weight * (interpolated - truth) ** 2).mean()
 
 
-def _condyle_loss(network: nn.Module, example: Example) -> tuple[float, Tensor]:
+def _learned_loss(network: nn.Module, example: Example) -> tuple[float, Tensor]:
     geometry = geometry_of(example)
     thin, spread = network(example.thick, geometry)
     spline = geometry.matrices()[0].to(example.thick.device)
@@ -67,6 +67,6 @@ def _deepresolve_loss(network: nn.Module, example: Example) -> tuple[float, Tens
 
 
 LOSSES: dict[str, Callable[[nn.Module, Example], tuple[float, Tensor]]] = {
-    "condyle": _condyle_loss,
+    "learned": _learned_loss,
     "deepresolve": _deepresolve_loss,
 }

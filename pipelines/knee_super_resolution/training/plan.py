@@ -12,7 +12,7 @@ FACTORS = (2, 3, 4, 8)  # that uncertainty is calibrated at and the rivals are t
 class Plan:
     """All that a run depends on beside the data."""
 
-    method: Literal["condyle", "deepresolve"] = "condyle"
+    method: Literal["learned", "deepresolve"] = "learned"
     factor: float | None = None  # DeepResolve is trained for one
     seed: int = 0
     steps: int = 7000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from pipelines.knee_super_resolution import inference
+from pipelines.knee_super_resolution import inference, tiles
 from pipelines.knee_super_resolution.degradation import SliceProfile, along_slices, spline_matrix
 from pipelines.knee_super_resolution.evaluation.lesions import injected
 from pipelines.knee_super_resolution.inference import Restorer, Trust, fast_bfloat16
+from pipelines.knee_super_resolution.model import load
 from pipelines.knee_super_resolution.network import Geometry, ThinSliceNet
 from pipelines.knee_super_resolution.training.tasks import cropped, degraded
 from pipelines.knee_super_resolution.training.volumes import read_volumes
@@ -68,7 +70,7 @@ def test_air_is_left_as_interpolated_and_costs_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr(made.network, "features", counted)
     thin, _ = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, trust=FULL)
     assert np.abs(thin[:, :, 52:]).max() == 0
-    assert max(seen) <= 40 + 2 * inference.MARGIN + made.field
+    assert max(seen) <= 40 + 2 * tiles.MARGIN + made.field
 
 
 def test_half_precision_is_close_to_full() -> None:
@@ -134,5 +136,43 @@ def test_a_few_small_foci_do_not_change_how_far_the_network_is_trusted(shared_da
         task, _ = degraded(volume, 0, 4, scale=1.0)
         geometry = Geometry(task.coarse, task.fine, task.profile, task.anisotropy)
         with torch.inference_mode():
-            amounts.append(inference.load().trust(torch.from_numpy(task.thick), geometry).residual)
+            amounts.append(load().trust(torch.from_numpy(task.thick), geometry).residual)
     assert amounts[0] == pytest.approx(amounts[1], abs=0.05)
+
+
+class Hungry(ThinSliceNet):
+    """Has room for so many acquired voxels at once."""
+
+    room = 8_000
+
+    def features(self, thick: torch.Tensor, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the network, or an error as a GPU gives it."""
+        if thick.numel() > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().features(thick, conditions)
+
+
+def test_where_memory_ends_tiles_are_made_smaller_and_the_result_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    roomy = ThinSliceNet(channels=8, blocks=1)
+    hungry = Hungry(channels=8, blocks=1)
+    hungry.load_state_dict(roomy.state_dict())
+    monkeypatch.setattr(inference, "TILE_VOXELS", 16_000)
+    geometry = Geometry(COARSE, FINE, SliceProfile("fir"), 3.3)
+    given = torch.from_numpy(thick_slices())
+    whole = Restorer(roomy, {}, False).restored(given, geometry, trust=FULL)
+    parts = Restorer(hungry, {}, False).restored(given, geometry, trust=FULL)
+    assert whole.remark == ""
+    assert parts.remark == "The memory of cpu did not hold the usual tiles: computed in smaller ones."
+    assert float((whole.values - parts.values).abs().max()) < 1e-5
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that PyTorch can use on this machine")
+def test_a_gpu_gives_what_the_cpu_gives() -> None:
+    geometry = Geometry(COARSE, FINE, SliceProfile("fir"), 3.3)
+    given = torch.from_numpy(thick_slices())
+    torch.manual_seed(0)
+    network = ThinSliceNet(channels=16, blocks=2)
+    on_cpu = Restorer(copy.deepcopy(network), {}, False).restored(given, geometry, trust=FULL).values
+    on_gpu = Restorer(network, {}, device=torch.device("cuda", 0)).restored(given, geometry, trust=FULL).values
+    assert float((on_cpu - on_gpu).abs().max()) < 5e-3  # of a scaled intensity: features in half precision

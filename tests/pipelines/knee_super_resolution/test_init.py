@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from pydantic import ValidationError
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, GrayscaleSoftcopyPresentationStateStorage, SecondaryCaptureImageStorage
 
@@ -18,7 +19,9 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.phantoms import Person, study_header, write_knee_mr
 from dicom_sr.series import Study, read_studies
 from dicom_sr.write.encode import EncodingProfile, encode
+from pipelines.bundle_configs import UnusableBundle
 from pipelines.knee_super_resolution import KneeSuperResolution, KneeSuperResolutionSettings
+from pipelines.knee_super_resolution.evaluation.rivals import RIVALS
 
 CREATED = datetime(2026, 11, 22, 14, 5, 6, tzinfo=UTC)
 SHAPE, SPACING_MM = (8, 48, 44), (4.0, 1.25, 1.25)
@@ -224,3 +227,44 @@ def test_a_thin_three_dimensional_acquisition_is_not_needed(shared_data: Path) -
     paths = [path for path in (shared_data / "mr" / "phantom-thin-slice-ge").iterdir() if path.suffix == ".dcm"]
     with pytest.raises(UnsuitableInput, match="not needed"):
         KneeSuperResolution(classical()).check(read_studies(paths)[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"method": "deepresolve"}, "no weights of deepresolve are installed: name its bundle"),
+        ({"method": "tricubic", "bundle": "."}, "tricubic has no weights: leave out the setting bundle"),
+        ({"device": "gpu"}, "should be auto, cpu, cuda or cuda:N"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings: dict[str, object], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        KneeSuperResolutionSettings.model_validate(settings)
+
+
+def test_a_bundle_that_is_not_there_is_named_before_anything_runs() -> None:
+    pipeline = KneeSuperResolution(KneeSuperResolutionSettings(method="deepresolve", bundle=Path("nowhere")))
+    with pytest.raises(UnusableBundle, match="nowhere"):
+        _ = pipeline.model
+
+
+def test_a_spline_is_computed_on_the_cpu_and_says_so_without_torch(tmp_path: Path, header: Dataset) -> None:
+    assert ("device", "cpu") in KneeSuperResolution(classical()).run(study(knee(tmp_path, header))).parameters
+
+
+def test_deepresolve_can_be_chosen_and_says_what_it_was_trained_on_and_at_which_ratio(
+    tmp_path: Path, header: Dataset
+) -> None:
+    settings = KneeSuperResolutionSettings(method="deepresolve", bundle=RIVALS / "knee_deepresolve")
+    pipeline = KneeSuperResolution(settings)
+    pipeline.load()
+    given = study(write_knee_mr(tmp_path, header, (6, 24, 22), SPACING_MM))
+    result = pipeline.run(given)
+    (derived,) = result.derived
+    assert derived.uncertainty is None
+    assert "DeepResolve" in derived.description
+    assert "simulated knees" in result.model.trained_on
+    assert any("the one for 3 worked at 3.20" in limit for limit in result.limits)
+    spline = KneeSuperResolution(classical()).run(given).derived[0].volume.array
+    assert derived.volume.array.shape == spline.shape
+    assert not np.array_equal(derived.volume.array, spline)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.knee_super_resolution.deepresolve import DeepResolve
 from pipelines.knee_super_resolution.degradation import ProfileKind, SliceProfile, forward_matrix
 from pipelines.knee_super_resolution.network import Geometry, ThinSliceNet
-from pipelines.knee_super_resolution.training.deepresolve import DeepResolve
 
 torch.set_num_threads(1)
 

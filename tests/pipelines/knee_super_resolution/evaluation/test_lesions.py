@@ -28,7 +28,7 @@ def test_foci_on_a_plain_ground_are_seen_and_nothing_is_made_up() -> None:
     noisy = ThinVolume(
         "n", "n", volume.array + random.normal(0, 0.01, volume.array.shape).astype(np.float32), (1, 1, 1)
     )
-    (judged,) = judge_lesions(noisy, 0, 2, ["tci"])
+    (judged,) = judge_lesions(noisy, 0, 2, ["tricubic"])
     assert judged.foci == judged.seen
     assert judged.foci > 10
     assert judged.false_structure < 1.0
@@ -38,5 +38,5 @@ def test_foci_that_the_truth_hides_do_not_count() -> None:
     stripes = np.where(np.arange(48)[None, None, :] % 6 < 3, 0.1, 0.9) * np.ones((48, 48, 48))
     volume = ThinVolume("stripes", "stripes", stripes.astype(np.float32), (1.0, 1.0, 1.0))
     _, labels = injected(volume, 0, 2, np.random.default_rng([0, 0, 2]))
-    (judged,) = judge_lesions(volume, 0, 2, ["tci"])
+    (judged,) = judge_lesions(volume, 0, 2, ["tricubic"])
     assert 0 <= judged.seen <= judged.foci < labels.max() // 2

@@ -17,8 +17,8 @@ def row(volume: str, method: str, psnr_db: float) -> Row:
 
 
 def test_gains_are_paired_by_volume() -> None:
-    rows = [row("a", "tci", 30), row("a", "condyle", 31), row("b", "tci", 40), row("b", "condyle", 43)]
-    (cell, _), *_ = gains(rows, "tci").values()
+    rows = [row("a", "tricubic", 30), row("a", "learned", 31), row("b", "tricubic", 40), row("b", "learned", 43)]
+    (cell, _), *_ = gains(rows, "tricubic").values()
     assert cell.mean == pytest.approx(2.0)
     assert (cell.low, cell.high) == (1.0, 3.0)
 
@@ -31,13 +31,13 @@ def test_the_interval_holds_the_mean() -> None:
 
 
 def test_rows_come_back_from_the_file_that_the_evaluation_writes(tmp_path: Path) -> None:
-    rows = [row("a", "tci", 30), row("b", "condyle", 31)]
+    rows = [row("a", "tricubic", 30), row("b", "learned", 31)]
     (tmp_path / "rows.json").write_text(json.dumps([asdict(each) for each in rows]))
     assert rows_of(tmp_path / "rows.json") == rows
 
 
 def test_the_table_has_a_line_for_each_factor_and_method() -> None:
-    lines = markdown([row("a", "tci", 30), row("a", "condyle", 31), row("b", "condyle", 33)]).splitlines()
+    lines = markdown([row("a", "tricubic", 30), row("a", "learned", 31), row("b", "learned", 33)]).splitlines()
     assert len(lines) == 2 + 2
     assert lines[3].startswith("| 2 | condyle | 0.9000")
     assert "32.00" in lines[3]

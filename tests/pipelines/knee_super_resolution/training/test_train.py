@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
-from safetensors.torch import load_file
 
+from dicom_sr.phantoms import Person, study_header, write_knee_mr
+from dicom_sr.series import read_studies
+from pipelines.knee_super_resolution import BUNDLE, KneeSuperResolution, KneeSuperResolutionSettings
+from pipelines.knee_super_resolution.deepresolve import read_networks
+from pipelines.knee_super_resolution.model import load
 from pipelines.knee_super_resolution.training import train
 
 torch.set_num_threads(1)
@@ -21,11 +24,33 @@ def test_the_command_writes_weights_and_what_they_were_trained_on(tmp_path: Path
     arguments = "--seed 1 --steps 2 --knees 1 --knee-side 48 --clutter 1"
     arguments += " --depth 40 --size 24 --channels 8 --blocks 1 --device cpu"
     assert train.main([*arguments.split(), "--output", str(tmp_path)]) == 0
-    described = json.loads((tmp_path / "model.json").read_text())
-    assert "1 simulated knees of 48 samples a side" in described["trained_on"]
-    assert "not for clinical use" in described["trained_on"]
-    assert set(described["calibration"]) == {"2", "3", "4", "8"}
-    assert load_file(tmp_path / "model.safetensors")
+    pipeline = KneeSuperResolution(KneeSuperResolutionSettings(bundle=tmp_path))
+    assert "trained on 1 simulated knees of 48 samples a side" in pipeline.model.trained_on
+    assert "not for clinical use" in pipeline.model.trained_on
+    assert set(load(tmp_path).calibration) == {2, 3, 4, 8}
+    paths = write_knee_mr(tmp_path / "knee", study_header(Person(), "knee", "Knee"), (8, 40, 36))
+    assert pipeline.run(read_studies(paths)[0]).derived[0].uncertainty is not None
+
+
+def test_a_bundle_of_deepresolve_holds_a_network_for_each_ratio_and_can_be_chosen(tmp_path: Path) -> None:
+    arguments = "--method deepresolve --factor 2 --factor 3 --steps 1 --knees 1 --knee-side 48 --clutter 1"
+    arguments += " --depth 40 --size 12 --device cpu"
+    assert train.main([*arguments.split(), "--output", str(tmp_path)]) == 0
+    pipeline = KneeSuperResolution(KneeSuperResolutionSettings(method="deepresolve", bundle=tmp_path))
+    assert "1 simulated knees" in pipeline.model.trained_on
+    assert read_networks(tmp_path / "models").ratios == [2, 3]
+
+
+def test_two_ratios_for_the_network_that_knows_all_are_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train.main(["--factor", "2", "--factor", "3", "--output", "new"])
+    assert "name one, or leave it out" in capsys.readouterr().err
+
+
+def test_the_shipped_weights_cannot_be_written_over(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train.main(["--output", str(BUNDLE)])
+    assert "lies in the installed package" in capsys.readouterr().err
 
 
 def test_a_knee_that_is_too_small_to_be_degraded_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
