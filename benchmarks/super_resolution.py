@@ -262,13 +262,14 @@ def loading() -> list[Line]:
     """What it costs a fresh process to have torch, MONAI and the model in memory, one after another."""
     script = (
         "import resource, time\n"
-        "def mark(): print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)\n"
+        "def resident(): return int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize() / 1e6\n"
+        "def mark(): print(time.process_time(), resident())\n"
         "mark()\nimport torch\nmark()\nimport monai\nmark()\n"
         "from pipelines.knee_super_resolution.model import load_model\nload_model()\nmark()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     marks = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
-    steps = zip(("torch", "MONAI", "the bundle"), marks, marks[1:], strict=True)
+    steps = zip(("torch", "MONAI", "the bundle"), marks[:-1], marks[1:], strict=True)
     return [
         Line(f"loading {what}, processor time and memory", f"{late[0] - early[0]:.1f} s, {late[1] - early[1]:.0f} MB")
         for what, early, late in steps

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Model, Page, Result
@@ -21,7 +21,7 @@ from dicom_sr.read.stacks import SortedSeries, Stack, read_stack, sort_series
 from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
 from pipelines.bundle import BundleSettings
-from pipelines.bundle_configs import inference_digest, trained_on
+from pipelines.bundle_configs import UnusableBundle, inference_digest, trained_on
 from pipelines.context import ClinicalContext
 from pipelines.device import DeviceSettings
 from pipelines.knee_super_resolution import codes as codes
@@ -55,17 +55,6 @@ class KneeSuperResolutionSettings(BundleSettings, DeviceSettings):
     refuse_other_parts: bool = False  # refuse rather than flag what the header calls another body part
     synthetic: bool = True  # SyntheticData of the new series: slices between acquired ones are made, not acquired
 
-    @model_validator(mode="after")
-    def _method_and_bundle_go_together(self) -> Self:
-        if self.method == "deepresolve" and self.bundle is None:
-            raise ValueError(
-                "no weights of deepresolve are installed: name its bundle by the setting bundle;"
-                " `condyle train knee_super_resolution --method deepresolve --output FOLDER` makes one"
-            )
-        if self.method == "tricubic" and self.bundle is not None:
-            raise ValueError("tricubic has no weights: leave out the setting bundle, or choose another method")
-        return self
-
     def as_parameters(self) -> tuple[tuple[str, str], ...]:
         """Name and value of each setting in words; a spline is computed on the CPU, whatever is set."""
         on_cpu = self if self.method != "tricubic" else self.model_copy(update={"device": "cpu"})
@@ -84,6 +73,7 @@ class KneeSuperResolution:
 
     def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:
         self.settings = KneeSuperResolutionSettings.of(settings)
+        _require_bundle_of_method(self.settings)
         self.bundle = self.settings.bundle or bundle
         self._model: LoadedModel | None = None
 
@@ -236,6 +226,16 @@ class KneeSuperResolution:
             return pixel_mm, ""
         step_mm = stack.spacing_mm / MAX_RATIO
         return step_mm, f"Isotropic would be {pixel_mm:.2f} mm; limited to {step_mm:.2f} mm (ratio {MAX_RATIO:.0f})."
+
+
+def _require_bundle_of_method(settings: KneeSuperResolutionSettings) -> None:
+    if settings.method == "deepresolve" and settings.bundle is None:
+        raise UnusableBundle(
+            "the weights of method deepresolve are not installed: name their folder by the setting bundle;"
+            " `condyle train knee_super_resolution --method deepresolve --output FOLDER` makes one"
+        )
+    if settings.method == "tricubic" and settings.bundle is not None:
+        raise UnusableBundle("method tricubic has no weights: leave out the setting bundle, or choose another method")
 
 
 def _gap_remark(stack: Stack) -> str:

@@ -169,7 +169,7 @@ WEIGHTS = {
     "hand_foot_scoring": "damage.safetensors",
     "joint_classification": "csae_2d.safetensors",
     "knee_oa_risk": "weights.safetensors",
-    "knee_super_resolution": "model.safetensors",
+    "knee_super_resolution": "models/model.safetensors",
 }
 
 
@@ -197,10 +197,10 @@ def change(bundle: Path, name: str) -> None:
         arrays = {key: before.get_tensor(key) for key in before.keys()}  # noqa: SIM118
     floats = {key: np.array(array * array.dtype.type(0.9)) for key, array in arrays.items() if array.dtype.kind == "f"}
     save_file(arrays | floats, path, metadata)
-    description = bundle / "model.json"
+    description = bundle / "configs" / "metadata.json"
     if name == "knee_super_resolution":
         described = json.loads(description.read_text())
-        described["weights_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        described["weights_sha256"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
         description.write_text(json.dumps(described))
 
 
