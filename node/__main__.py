@@ -58,7 +58,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # tracebacks with local variables would show patient data
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-jobs_app = typer.Typer(help="List, watch, explain, cancel, restart and send jobs.", invoke_without_command=True)
+jobs_app = typer.Typer(help="List, watch, explain, start, cancel, restart and send jobs.", invoke_without_command=True)
 app.add_typer(jobs_app, name="jobs")
 
 CONFIG_HELP = "The configuration file."
@@ -211,6 +211,32 @@ def jobs_show(
     raise typer.Exit(show(config or context.obj, job))
 
 
+@jobs_app.command("start")
+def jobs_start(
+    context: typer.Context,
+    pipeline: Annotated[str, typer.Argument(help="The name of the pipeline.")],
+    study: Annotated[str, typer.Argument(help="The StudyInstanceUID of a stored study.", metavar="STUDY", parser=_uid)],
+    series: Annotated[
+        list[str] | None, typer.Option("--series", help="Only this series; can be repeated.", metavar="UID")
+    ] = None,
+    route: Annotated[
+        str | None, typer.Option(help="The route whose settings are used, if several run the pipeline.", metavar="NAME")
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", help="A destination in place of the route's; can be repeated.", metavar="NAME"),
+    ] = None,
+    config: JobsConfigOption = None,
+) -> None:
+    """Have a pipeline run on a stored study, whatever the conditions of its route say.
+
+    Exit code 1 if the pipeline does not accept the study, or accepts none of its series.
+    """
+    from node.commands.reroute import start
+
+    raise typer.Exit(start(pipeline, study, config or context.obj, series=series or [], route=route, to=to or []))
+
+
 @jobs_app.command("restart")
 def jobs_restart(
     context: typer.Context,
@@ -277,31 +303,6 @@ def reroute(
     from node.commands.reroute import reroute as run
 
     raise typer.Exit(run(studies or [], None if since_ is None else since(since_), config, dry_run=dry_run, every=all_))
-
-
-@app.command()
-def run(
-    pipeline: Annotated[str, typer.Argument(help="The name of the pipeline.")],
-    study: Annotated[str, typer.Argument(help="The StudyInstanceUID of a stored study.", metavar="STUDY", parser=_uid)],
-    series: Annotated[
-        list[str] | None, typer.Option("--series", help="Only this series; can be repeated.", metavar="UID")
-    ] = None,
-    route: Annotated[
-        str | None, typer.Option(help="The route whose settings are used, if several run the pipeline.", metavar="NAME")
-    ] = None,
-    to: Annotated[
-        list[str] | None,
-        typer.Option("--to", help="A destination in place of the route's; can be repeated.", metavar="NAME"),
-    ] = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-) -> None:
-    """Have a pipeline run on a study, whatever the conditions of its route say.
-
-    Exit code 1 if the pipeline does not accept the study, or accepts none of its series.
-    """
-    from node.commands.reroute import run as run_by_hand
-
-    raise typer.Exit(run_by_hand(pipeline, study, config, series=series or [], route=route, to=to or []))
 
 
 @app.command()

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from dicom_sr import phantoms
 from node.commands.erase import erase
 from node.commands.jobs import cancel, send_to
-from node.commands.reroute import reroute, run
+from node.commands.reroute import reroute, start
 from node.commands.resend import resend
 from node.commands.since import since
 from node.database.tables import (
@@ -222,18 +222,18 @@ def test_a_pipeline_runs_on_a_study_that_no_route_takes(node: RunningNode, slice
     study = decided_study(node, slices[:3])  # the route wants four
     assert node.jobs(study) == []
     (series,) = node.all(select(SeriesRow.series_instance_uid).where(SeriesRow.study_instance_uid == study))
-    assert run("knee_super_resolution", study, node.config, series=[series]) == 0
+    assert start("knee_super_resolution", study, node.config, series=[series]) == 0
     (job,) = node.ended_jobs(1, study=study)
     assert job.route == "by hand"
     assert job.id in said()
     hands = changed(node, pipeline="hand_foot_scoring", level="study", settings={})
-    assert run("hand_foot_scoring", study, hands) == 1
+    assert start("hand_foot_scoring", study, hands) == 1
     assert f"study {study}: needs a radiograph of a hand or a foot" in "".join(said().split("\n"))
     assert len(node.jobs(study)) == 1
-    assert run("knee", study, node.config) == 2
+    assert start("knee", study, node.config) == 2
     assert "the routes run: knee_super_resolution" in said()
     with pytest.raises(StudyNotFound, match="no image of it is stored"):
-        run("knee_super_resolution", "1.2.3", node.config)
+        start("knee_super_resolution", "1.2.3", node.config)
 
 
 def test_an_archive_that_was_restored_is_given_the_same_bytes_again(

@@ -1,4 +1,4 @@
-"""`condyle reroute` and `condyle run`: decide anew about old studies, or have a pipeline run on one by hand."""
+"""`condyle reroute` and `condyle jobs start`: decide anew about old studies, or have a pipeline run on one by hand."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _table(found: Sequence[Rerouted]) -> Table:
     return table
 
 
-def run(
+def start(
     pipeline: str,
     study: str,
     config: Path,

@@ -513,7 +513,7 @@ class JobEngine:
             if made and note and queue_further(session, self._configuration, job, destinations, note, detail):
                 return
             if made and not has_result:
-                raise JobFailed(f"job {job_id}: its result is no longer stored; have the pipeline run: condyle run")
+                raise JobFailed(f"job {job_id}: its result is no longer stored; run the pipeline: condyle jobs start")
             job_states.send_to(session, job_id, destinations, detail)
         if self._alone is None:
             self._take_up(job_id)

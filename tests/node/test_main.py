@@ -482,7 +482,7 @@ def test_a_limit_beyond_any_number_of_jobs_is_refused(condyle: Condyle) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("reroute", ""), ("reroute", "abc"), ("run", "p", ""), ("erase", "abc", "--yes")]
+    "arguments", [("reroute", ""), ("reroute", "abc"), ("jobs", "start", "p", ""), ("erase", "abc", "--yes")]
 )
 def test_what_is_no_uid_is_not_looked_up(arguments: tuple[str, ...], condyle: Condyle) -> None:
     ended = condyle(*arguments)

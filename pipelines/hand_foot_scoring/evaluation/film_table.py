@@ -114,8 +114,8 @@ def as_graded(one: FilmReading) -> list[GradedFilm]:
 def reported(folder: Path) -> dict[str, list[GradedFilm]]:
     """What the reports below a folder say of each picture, by its SOPInstanceUID: whole grades and places.
 
-    They are what `condyle run` and the node's routes write to a destination of kind folder. Of several reports on a
-    picture the latest counts.
+    They are what the node writes to a destination of kind folder, and `condyle run` to its folder. Of several reports
+    on a picture the latest counts.
     """
     reports = [path for path in films_in(folder) if _modality(path) == "SR"]
     found: dict[tuple[str, Part, Side], list[prior.ReportedSite]] = {}
