@@ -70,6 +70,9 @@ JobsConfigOption = Annotated[
 ]
 
 
+UID = r"(?=\.*[0-9])[0-9.]{1,64}"
+
+
 def _path(text: str) -> Path:
     """A file or folder; an empty text, such as a variable that is not set, is not the current folder."""
     if not text.strip():
@@ -80,7 +83,7 @@ def _path(text: str) -> Path:
 
 
 def _uid(text: str) -> str:
-    if re.fullmatch(r"(?=\.*[0-9])[0-9.]{1,64}", text.strip()) is None:
+    if re.fullmatch(UID, text.strip()) is None:
         raise typer.BadParameter(f"{text!r}: should be a StudyInstanceUID: digits and dots")
     return text.strip()
 
@@ -303,6 +306,85 @@ def reroute(
     from node.commands.reroute import reroute as run
 
     raise typer.Exit(run(studies or [], None if since_ is None else since(since_), config, dry_run=dry_run, every=all_))
+
+
+def _input(text: str) -> Path:
+    """A file or folder to run a pipeline on; a UID is one of a study that a node has stored."""
+    if re.fullmatch(UID, text.strip()) and not Path(text).exists():
+        stored = f"a study that a node has stored is run by condyle jobs start PIPELINE {text.strip()}"
+        raise typer.BadParameter(f"{text!r} does not exist; {stored}")
+    return _path(text)
+
+
+class Modality(StrEnum):
+    """What a picture can be taken for."""
+
+    DX = "DX"
+
+
+@app.command()
+def run(
+    pipeline: Annotated[str, typer.Argument(help="The name of the pipeline.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="DICOM files or folders; pictures (PNG, JPEG) with --as DX.", metavar="PATH", parser=_input
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write to; created if missing.", metavar="FOLDER")],
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print the summaries as a JSON list, and nothing else.")
+    ] = False,
+    nifti: Annotated[
+        bool, typer.Option("--nifti", help="Also write derived volumes and segmentations as .nii.gz.")
+    ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Also write index.html, which shows all results in the folder.")
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda:N, for pipelines that can choose.", metavar="DEVICE")
+    ] = "auto",
+    as_: Annotated[
+        Modality | None, typer.Option("--as", help="Take pictures (PNG, JPEG) for images of this modality.")
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="The patients' records, for a pipeline that reads them: a FHIR R4 bundle, HL7 v2 messages, OMOP CDM "
+            "tables (zip or folder).",
+            metavar="FILE",
+            parser=_path,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--settings", help="A setting of the pipeline; can be repeated.", metavar="KEY=VALUE"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results of the same images.")] = False,
+) -> None:
+    """Run a pipeline on files, without a node and without a database.
+
+    A pipeline for series runs once for each series, one for studies once for each study. Each gets a folder with its
+    DICOM objects, its captures as PNG and summary.json. Exit code 1 if one was unsuitable or failed, or a file cannot
+    be read; the others are done all the same.
+    """
+    from node.commands.run import run as run_files
+
+    raise typer.Exit(
+        run_files(
+            pipeline,
+            paths,
+            out,
+            as_json=json_output,
+            nifti=nifti,
+            preview=preview,
+            device=device,
+            as_modality=as_,
+            record=record,
+            settings=settings or [],
+            overwrite=overwrite,
+        )
+    )
 
 
 @app.command()

@@ -14,18 +14,15 @@ from rich.progress import track
 from rich.text import Text
 from rich.tree import Tree
 
-from dicom_sr.errors import UnsuitableInput
-from dicom_sr.series import Series, Study, read_studies
+from dicom_sr.series import Series, Study
 from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config.route_settings import read_with_settings
 from node.errors import ConfigurationError, ReadingFailed, StorageAway
-from node.folders import files_below, no_file
 from node.route.decide import CompiledRoute, Decision, compile_routes, decide, keys
 from node.route.facts import Facts, series_facts, with_study
-
-CANNOT_BE_READ = "cannot be read"
+from node.study.files import CANNOT_BE_READ, files_in, is_problem, readable_studies
 
 
 def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json: bool) -> int:
@@ -49,7 +46,7 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
         raise ConfigurationError(f"{config}: {error}") from error
     out, complaints = console(), console(error=True)
     left_out = LeftOut(paths, complaints)
-    studies = read_what_can_be_read(list(files_in(paths, left_out)), left_out)
+    studies = readable_studies(shown_reading(list(files_in(paths, left_out)), complaints), left_out)
     if not studies:
         complaints.print(f"{', '.join(map(str, paths))}: no DICOM files found", markup=False)
         return NOT_RIGHT
@@ -72,8 +69,7 @@ class LeftOut:
     Parameters
     ----------
     named
-        Files and folders of the command line. What is no image is a problem where it is named itself; in a folder it
-        may lie beside images.
+        Files and folders of the command line.
     complaints
         Where they are named.
     """
@@ -83,33 +79,13 @@ class LeftOut:
 
     def __call__(self, path: Path, reason: str) -> None:
         """Name one; its path and the reason are a sentence."""
-        self.problems += path in self._named or CANNOT_BE_READ in reason
+        self.problems += is_problem(path, reason, self._named)
         self.complaints.print(f"left out: {path} {reason}", style="yellow", markup=False)
 
 
-def files_in(paths: Iterable[Path], left_out: LeftOut) -> Iterator[Path]:
-    """The files, and the files in the folders; what is not a file, such as a link in a folder, is left out."""
-    for path in paths:
-        if path.is_dir():
-            yield from files_below(path, left_out)
-        elif reason := no_file(path.stat().st_mode):
-            left_out(path, reason)
-        else:
-            yield path
-
-
-def read_what_can_be_read(paths: Sequence[Path], left_out: LeftOut) -> tuple[Study, ...]:
-    """The studies in these files; files that are not DICOM are left out."""
-    readable = []
-    complaints = left_out.complaints
-    for path in track(paths, "Reading", console=complaints, transient=True, disable=not complaints.is_terminal):
-        try:
-            read_studies([path])
-        except UnsuitableInput as error:
-            left_out(path, str(error).removeprefix(f"{path.name} "))
-        else:
-            readable.append(path)
-    return read_studies(readable)
+def shown_reading(paths: Sequence[Path], complaints: Console) -> Iterable[Path]:
+    """The paths, one after the other, with a bar on a terminal."""
+    return track(paths, "Reading", console=complaints, transient=True, disable=not complaints.is_terminal)
 
 
 def _facts(series: Series, asked: Sequence[str], left_out: LeftOut) -> Facts:

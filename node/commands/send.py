@@ -12,11 +12,12 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.profile import SENDING_ORDER, Kind, ObjectFile, kind_of
 from dicom_sr.series import read_studies
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
-from node.commands.route import LeftOut, files_in
+from node.commands.route import LeftOut
 from node.commands.terminal import console
 from node.config import Profile, read
 from node.send.delivery import Outcome
 from node.send.lane import open_delivery
+from node.study.files import files_in
 
 
 def send(folder: Path, to: str, config: Path) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from sqlalchemy import select
@@ -18,10 +17,14 @@ from node.reading import Reader
 from node.run.notes import StudyNote
 from node.study.headers import study_header
 from node.study.images import require_whole
-from node.study.patients import Person, marking_key, patient_numbers
-
-OTHER_NAME = "The images name the patient in more than one way, under one patient ID."
-STUDIES_NAMED = 4  # of those that a series is of too
+from node.study.patients import (
+    Person,
+    differing_names,
+    marking_key,
+    patient_numbers,
+    series_of_several_studies,
+    several_patients,
+)
 
 
 class JobImages:
@@ -71,7 +74,7 @@ class JobImages:
         people = [self._person(instance) for instance, _ in rows]
         numbers = patient_numbers(people)
         patients = max(numbers, default=1)
-        remark = _several(people, numbers, list(paths)) if patients > 1 else _differing_names(people)
+        remark = several_patients(people, numbers, list(paths)) if patients > 1 else differing_names(people)
         return StudyNote(job.study_instance_uid, tuple(paths.values()), attributes, patients, remark)
 
     def require_its_own(self, job: JobRow) -> None:
@@ -97,12 +100,7 @@ class JobImages:
         with Session(self._database) as session:
             others = other_studies_of_series(session, job.study_instance_uid, job.series_instance_uids)
         for series, studies in others.items():
-            more = f" and {len(studies) - STUDIES_NAMED} more" if len(studies) > STUDIES_NAMED else ""
-            raise UnsuitableInput(
-                f"series {series} is of {len(studies) + 1} studies, so that what came of it here may be a part: its "
-                f"SeriesInstanceUID is used in {', '.join(studies[:STUDIES_NAMED])}{more} too; a series belongs to one "
-                "study"
-            )
+            raise UnsuitableInput(series_of_several_studies(series, studies))
 
     def _require_its_own(self, job: JobRow, stored: int) -> None:
         missing = len(set(job.sop_instance_uids)) - stored
@@ -142,19 +140,3 @@ class JobImages:
         except NodeError as error:
             raise JobFailed(f"image {instance.sop_instance_uid} cannot be read: {error}") from error
         return Person.of_mark(Person.of(header.who).marked(marking_key(self._data)))
-
-
-def _differing_names(people: Sequence[Person]) -> str:
-    return OTHER_NAME if len({person.name for person in people if person.name}) > 1 else ""
-
-
-def _several(people: Sequence[Person], numbers: Sequence[int], uids: Sequence[str]) -> str:
-    """The sentence for images of several patients; names nobody."""
-    firsts = {number: numbers.index(number) for number in sorted(set(numbers))}
-    what = people[firsts[1]].contradiction(people[firsts[2]])
-    counts = Counter(numbers)
-    parts = [f"{counts[number]} such as {uids[place]}" for number, place in firsts.items()]
-    return (
-        f"the images are of {len(firsts)} patients, for {what} differs: {' and '.join(parts)}; "
-        "a job needs images of one patient, with a Study Instance UID of their own"
-    )

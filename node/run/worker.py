@@ -20,18 +20,13 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
-from datetime import time as time_of_day
 from multiprocessing.connection import Connection
 from pathlib import Path
-
-import pydicom
 
 import node.log
 from dicom_sr.errors import DicomError, EncodingError, UnsuitableInput
 from dicom_sr.findings import Model, NotRun, Result
 from dicom_sr.profile import EncodedObject
-from dicom_sr.read.moments import taken
 from node.box import settle_in
 from node.data_folder import keep_private
 from node.files import FULL, is_full, write_whole
@@ -53,9 +48,11 @@ from node.run.messages import (
     Unsuitable,
     Waits,
 )
+from node.run.moment import moment_of
 from node.run.notes import CheckNote, ObjectsNote, StudyNote
 from node.run.result_summary import summary
 from node.run.warm import Warm
+from node.study.identity_in_text import identity_of, without
 from node.study.images import away
 from node.study.sealing import seal
 from pipelines import registry
@@ -70,7 +67,6 @@ _BROKE = {  # what an operator is told of an error that nobody foresaw
     "infer": "the pipeline broke while it ran; the log says where",
     "encode": "the results could not be written as objects; the log says where",
 }
-IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "PatientAddress", "AccessionNumber")
 
 
 def check(asked: Check, warm: Warm) -> Checked:
@@ -111,7 +107,8 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
     what = _not_run(asked, folder, warm) if asked.result is None else _result(asked.result, folder)
     if asked.revision:
         what = replace(what, model=_revised(what.model, asked.revision))
-    moment = _moment(what, folder) or asked.created
+    context = None if what.evidence else folder.read_context()
+    moment = moment_of(what, context) or asked.created
     objects: dict[str, EncodedObject] = {}
     twins: dict[str, dict[str, str | None]] = {}
     left_out: dict[str, None] = {}  # once each, in order
@@ -140,17 +137,6 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
     on_disk(item.path for item in objects.values())
     folder.write_note(ObjectsNote(asked.key, tuple(objects.values()), twins, tuple(left_out)))
     return Encoded(len(objects))
-
-
-def _moment(what: Result | NotRun, folder: JobFolder) -> datetime | None:
-    """The time that the objects hold: when the images were taken, or the day that a risk was asked for.
-
-    It is not that of the clock: any node makes the same objects of the same images, whenever it does.
-    """
-    if what.evidence:
-        return taken(header for series in what.evidence for header in series.headers)
-    context = folder.read_context()
-    return None if context is None else datetime.combine(context.index_date, time_of_day.min, UTC)
 
 
 def _revised(model: Model, revision: str) -> Model:
@@ -230,28 +216,20 @@ def _traceback(error: Exception, folder: JobFolder) -> str:
 def without_identity(text: str, folder: JobFolder) -> str:
     """`text` without what identifies the patient of the job: a library's message may quote a data element's value."""
     try:
-        values = {part for value in _identity(folder) for part in _parts(value) if len(part) > 2}
+        values = tuple(_identity(folder))
     except Exception:  # noqa: BLE001 (a file that broke the job may break this as well)
         return "the images or the record cannot be read"
-    for value in sorted(values, key=len, reverse=True):
-        text = text.replace(value, "***")
-    return text
+    return without(text, values)
 
 
 def _identity(folder: JobFolder) -> Iterator[str]:
     """What the job's images say of the patient, and what is known of whose record it is."""
     note = folder.read_note(StudyNote)
     paths = note.paths if note else ()
-    for path in paths if note and note.remark else paths[:1]:  # the first says it for all, where nothing else is known
-        ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTIFYING), force=True)
-        yield from (str(element.value) for element in ds)
+    yield from identity_of(paths if note and note.remark else paths[:1])  # the first says it for all, as a rule
     subject = folder.read_subject()
     if subject is not None:
         yield from (subject.patient_id, subject.patient_name, subject.patient_birth_date)
-
-
-def _parts(value: str) -> list[str]:
-    return [value, *value.replace("=", "^").split("^")]
 
 
 def end_with_the_node(descriptor: int) -> None:

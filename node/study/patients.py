@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from pipelines.records.record import Identity
 
 KEY_FILE = "patients.key"  # in the data folder
 MARK_DIGITS = 12  # of each part of a mark, hexadecimal
+OTHER_NAME = "The images name the patient in more than one way, under one patient ID."
+STUDIES_NAMED = 4  # of those that a series is of too
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,42 @@ def patient_numbers(people: Iterable[Person]) -> list[int]:
         patients[number] = patients[number]._with(person)
         numbers.append(number + 1)
     return numbers
+
+
+def differing_names(people: Sequence[Person]) -> str:
+    """What a reader must know where one patient has several names; empty where that is not so."""
+    return OTHER_NAME if len({person.name for person in people if person.name}) > 1 else ""
+
+
+def several_patients(people: Sequence[Person], numbers: Sequence[int], uids: Sequence[str]) -> str:
+    """Why images of several patients are refused; names nobody.
+
+    Parameters
+    ----------
+    people
+        Whom each image names.
+    numbers
+        For each image the number of its patient, as `patient_numbers` gives it.
+    uids
+        SOPInstanceUID of each image.
+    """
+    firsts = {number: numbers.index(number) for number in sorted(set(numbers))}
+    what = people[firsts[1]].contradiction(people[firsts[2]])
+    counts = Counter(numbers)
+    parts = [f"{counts[number]} such as {uids[place]}" for number, place in firsts.items()]
+    return (
+        f"the images are of {len(firsts)} patients, for {what} differs: {' and '.join(parts)}; "
+        "a job needs images of one patient, with a Study Instance UID of their own"
+    )
+
+
+def series_of_several_studies(series: str, others: Sequence[str]) -> str:
+    """Why a series is refused whose SeriesInstanceUID other studies use too."""
+    more = f" and {len(others) - STUDIES_NAMED} more" if len(others) > STUDIES_NAMED else ""
+    return (
+        f"series {series} is of {len(others) + 1} studies, so that what came of it here may be a part: its "
+        f"SeriesInstanceUID is used in {', '.join(others[:STUDIES_NAMED])}{more} too; a series belongs to one study"
+    )
 
 
 def marking_key(data: Path) -> bytes:

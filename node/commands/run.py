@@ -1,0 +1,223 @@
+"""`condyle run`: a pipeline on files, without a node."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from dicom_sr.errors import UnsuitableInput
+from dicom_sr.words import counted
+from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
+from node.commands.route import LeftOut, shown_reading
+from node.commands.terminal import console
+from node.config.mistakes import did_you_mean, mistakes
+from node.folders import lies_in
+from node.local import overview, saving
+from node.local.device import NoSuchDevice
+from node.local.inputs import LocalJob
+from node.local.running import LocalPipeline, nothing_in
+from node.local.scratch import Scratch
+from pipelines.registry import UnknownPipeline, names, pipeline_type
+
+REASON_WIDTH = 40  # columns, at least
+
+
+class _WrongUsage(Exception):
+    """The command line cannot be done; the message says why."""
+
+
+def run(
+    name: str,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    as_json: bool = False,
+    nifti: bool = False,
+    preview: bool = False,
+    device: str = "auto",
+    as_modality: str | None = None,
+    record: Path | None = None,
+    settings: Sequence[str] = (),
+    overwrite: bool = False,
+) -> int:
+    """Run a pipeline on files, write each result to a folder of its own, and print what became of each.
+
+    Parameters
+    ----------
+    name
+        Of the pipeline.
+    paths
+        DICOM files, folders and pictures; they are there.
+    out
+        The folder that the results' folders go into.
+    as_json
+        Print the summaries as JSON, and nothing else.
+    nifti
+        Also write volumes as NIfTI.
+    preview
+        Also write a page that shows all results of the folder.
+    device
+        auto, cpu or cuda:N.
+    as_modality
+        What pictures are taken for.
+    record
+        The patients' records.
+    settings
+        Of the pipeline, each KEY=VALUE.
+    overwrite
+        Replace earlier results of the same images.
+
+    Returns
+    -------
+    int
+        `NOT_RIGHT` if something was unsuitable, failed or could not be read; `USAGE` if the command line is wrong.
+    """
+    complaints = console(error=True)
+    left_out = LeftOut(paths, complaints)
+    scratch = Scratch()
+    try:
+        with _standard_output_kept(as_json):
+            pipeline = _prepared(name, device, settings)
+            _require_apart(out, paths)
+            inputs = pipeline.read(
+                paths,
+                scratch,
+                left_out,
+                as_modality=as_modality,
+                results=out,
+                watch=lambda files: shown_reading(files, complaints),
+            )
+            jobs = pipeline.jobs(inputs, left_out)
+            if jobs:
+                _require_room(out, jobs, preview=preview, overwrite=overwrite)
+            summaries = list(_saved(pipeline, jobs, record, scratch, out, nifti, overwrite, complaints))
+            if preview and jobs:
+                overview.write_index(out)
+    except _WrongUsage as error:
+        complaints.print(str(error), markup=False)
+        return USAGE
+    except UnsuitableInput as error:  # the record
+        complaints.print(f"--record: {error}", markup=False)
+        return USAGE
+    except OSError as error:
+        complaints.print(f"--out: {out}: cannot be written: {error.strerror or type(error).__name__}", markup=False)
+        return NOT_RIGHT
+    finally:
+        scratch.close()
+    if as_json:
+        console().print_json(json.dumps(summaries))
+    elif summaries:
+        _print_table(summaries, out)
+    if not jobs:
+        complaints.print(nothing_in(paths), markup=False)
+    done = bool(jobs) and all(one["state"] == "done" for one in summaries)
+    return OK if done and not left_out.problems else NOT_RIGHT
+
+
+def _prepared(name: str, device: str, settings: Sequence[str]) -> LocalPipeline:
+    given = dict(_setting(text) for text in settings)
+    try:
+        return LocalPipeline(name, device, **given)
+    except UnknownPipeline as error:
+        raise _WrongUsage(f"{error}{did_you_mean(name, names())}") from error
+    except NoSuchDevice as error:
+        raise _WrongUsage(f"--device: {error}") from error
+    except ValidationError as error:
+        wrong = mistakes(error, pipeline_type(name).settings_type)
+        sentences = (f"--settings {one.key}: {one.sentence.replace('no such key', 'no such setting')}" for one in wrong)
+        raise _WrongUsage("\n".join(sentences)) from error
+    except (OSError, TypeError, ValueError) as error:  # weights that are missing or not what they should be
+        raise _WrongUsage(f"{name}: cannot be used: {error}") from error
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """A key, and the value as config.yaml would have it."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise _WrongUsage(f"--settings: {text!r}: should be KEY=VALUE, such as heatmaps=false")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise _WrongUsage(f"--settings: {key}: {value!r}: cannot be read as a value of config.yaml") from error
+
+
+def _require_apart(out: Path, paths: Sequence[Path]) -> None:
+    for path in paths:
+        if lies_in(path, out):
+            raise _WrongUsage(f"--out: {out}: {path} lies in it; name another folder, as nothing in this one is read")
+
+
+def _require_room(out: Path, jobs: Sequence[LocalJob], *, preview: bool, overwrite: bool) -> None:
+    """Before time is spent on results, make sure that they can be written."""
+    try:
+        saving.require_free(out, [job.name for job in jobs], overwrite=overwrite)
+        if preview:
+            overview.require_index(out)
+    except FileExistsError as error:
+        if not out.is_dir():
+            raise _WrongUsage(f"--out: {out}: is a file; should be a folder") from error
+        hint = "" if "not replaced" in (error.strerror or "") else " (--overwrite replaces them)"
+        raise _WrongUsage(f"--out: {out}: {error.strerror}; name another folder{hint}") from error
+    except OSError as error:
+        raise _WrongUsage(f"--out: {out}: cannot be written: {error.strerror}") from error
+
+
+def _saved(
+    pipeline: LocalPipeline,
+    jobs: Sequence[LocalJob],
+    record: Path | None,
+    scratch: Scratch,
+    out: Path,
+    nifti: bool,
+    overwrite: bool,
+    complaints: Console,
+) -> Iterator[dict[str, Any]]:
+    """Run the jobs and write each result as soon as it is there; the summaries, as they were written."""
+    with Progress(console=complaints, transient=True, disable=not complaints.is_terminal) as progress:
+        bar = progress.add_task(pipeline.name, total=len(jobs))
+        for result in pipeline.run(jobs, record, scratch):
+            folder = result.save(out, nifti=nifti, preview=False, overwrite=overwrite)
+            progress.advance(bar)
+            yield saving.read_summary(folder) or result.summary
+
+
+@contextmanager
+def _standard_output_kept(wanted: bool) -> Iterator[None]:
+    """Send to standard error what a pipeline or its native code prints meanwhile, where standard output is for JSON."""
+    if not wanted:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _print_table(summaries: Sequence[dict[str, Any]], out: Path) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("State", "What", "Folder"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("Result", overflow="fold", min_width=REASON_WIDTH)
+    for one in summaries:
+        said = one["reason"] or " ".join(one["conclusion"][:1])
+        table.add_row(*(Text(str(one[key])) for key in ("state", "about", "folder")), Text(said))
+    console().print(table)
+    done = sum(one["state"] == "done" for one in summaries)
+    console().print(f"{done} of {counted(len(summaries), 'job')} done; results in {out}", markup=False)
