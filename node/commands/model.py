@@ -18,6 +18,16 @@ def installed() -> str:
     return ", ".join(names()) or "none"
 
 
+def _is_there(module: str) -> bool:
+    """Whether a module can be imported, and all that it lies in; a pipeline may be a module and no package."""
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        spec = util.find_spec(".".join(parts[:count]))
+        if spec is None or (count < len(parts) and spec.submodule_search_locations is None):
+            return False
+    return True
+
+
 def hand_over(what: str, pipeline: str, arguments: Sequence[str]) -> int:
     """Call `main(arguments)` of the pipeline's module ``training.train`` or ``evaluation.evaluate``.
 
@@ -35,10 +45,10 @@ def hand_over(what: str, pipeline: str, arguments: Sequence[str]) -> int:
     except UnknownPipeline as error:
         console(error=True).print(str(error), markup=False)
         return USAGE
-    room = f"{package}.{ROOMS[what]}"
-    module = f"{room}.{what}"
-    if util.find_spec(room) is None or util.find_spec(module) is None:
-        console(error=True).print(f"{pipeline} cannot {what}: it has no module {module}", markup=False)
+    room = ROOMS[what]
+    module = f"{package}.{room}.{what}"
+    if not _is_there(module):
+        console(error=True).print(f"{pipeline} has no {room} of its own: there is no module {module}", markup=False)
         return USAGE
     try:
         code: int = import_module(module).main(list(arguments))

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from node.study.patients import Person, marking_key, patient_numbers
+from node.study.patients import (
+    Person,
+    differing_names,
+    marking_key,
+    patient_numbers,
+    series_of_several_studies,
+    several_patients,
+)
 from pipelines.records.record import Identity
 
 ANNA = Identity("4711", "HOSPITAL", "Müller", "Anna Maria", date(1960, 2, 29), "F")
@@ -68,3 +75,21 @@ def test_the_key_of_a_data_folder_is_made_once_and_is_private(tmp_path: Path) ->
     assert marking_key(tmp_path) == marking_key(tmp_path)
     (path,) = tmp_path.iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_several_patients_are_told_by_the_attribute_and_an_image_of_each_and_names_nobody() -> None:
+    people = [person(), person(patient_id="4712"), person()]
+    told = several_patients(people, patient_numbers(people), ["1.1", "1.2", "1.3"])
+    assert "of 2 patients, for PatientID differs: 2 such as 1.1 and 1 such as 1.2" in told
+    assert not [name for name in ("4711", "4712", "Müller", "Anna") if name in told]
+
+
+def test_one_patient_under_two_names_is_said() -> None:
+    assert differing_names([person(), person()]) == ""
+    assert "more than one way" in differing_names([person(), person(family_name="Meier")])
+
+
+def test_a_series_of_many_studies_names_the_first_few() -> None:
+    told = series_of_several_studies("1.9", [f"1.{number}" for number in range(6)])
+    assert "is of 7 studies" in told
+    assert "1.0, 1.1, 1.2, 1.3 and 2 more too" in told

@@ -1,0 +1,284 @@
+"""`condyle run` as a researcher meets it: the files that come of it, the words, the exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import Dataset, dcmread
+from rich.console import Console
+
+from dicom_sr import phantoms
+from dicom_sr.words import escaped
+from node.__main__ import main
+from node.commands import run as command
+from tests.dicom_sr.example_digests import written_in
+from tests.factories import knee_study
+from tests.node.local import odd_pipelines
+from tests.node.local.odd_pipelines import PRINTED
+from tests.node.local.test_record import DOE, record
+from tests.privileges import held_to_permissions
+
+Run = Callable[..., tuple[int, str, str]]
+TRICUBIC = ("--settings", "method=tricubic", "--settings", "spacing=2.0")
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Calls `condyle run` in this process: exit code, standard output and standard error."""
+    odd_pipelines.install(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["condyle", "run", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capfd.readouterr()
+
+    return call
+
+
+def summaries(out: Path) -> list[dict[str, object]]:
+    return [json.loads(path.read_text()) for path in sorted(out.glob("*/summary.json"))]
+
+
+def place(ds: Dataset) -> list[float]:
+    """ImagePositionPatient, to a hundredth of a millimetre."""
+    return [round(float(value), 2) for value in ds.ImagePositionPatient]
+
+
+def test_a_study_becomes_a_folder_of_objects_pictures_and_numbers(tmp_path: Path, run: Run) -> None:
+    study = knee_study(tmp_path / "in", (8, 24, 20))
+    out = tmp_path / "Ergebnisse für 膝"
+    arguments = ("knee_super_resolution", tmp_path / "in", "--out", out, "--nifti", "--preview", *TRICUBIC)
+    code, told, complaints = run(*arguments)
+    assert (code, complaints) == (0, "")
+    assert "done" in told
+    assert f"1 of 1 job done; results in {out}" in told
+    (summary,) = summaries(out)
+    assert summary["sop_instance_uids"] == [instance.sop_instance_uid for instance in study.instances]
+    assert (summary["state"], summary["settings"]) == (
+        "done",
+        {"method": "tricubic", "spacing": 2.0, "profile": "gaussian", "refuse_other_parts": False, "synthetic": True},
+    )
+    folder = out / str(summary["folder"])
+    kinds = {item["kind"] for item in summary["objects"]}  # type: ignore[attr-defined]
+    assert kinds >= {"derived_series", "secondary_capture", "report"}
+    for name in summary["captures"]:  # type: ignore[attr-defined]
+        with Image.open(folder / name) as picture:
+            assert picture.mode == "RGB"
+    (name,) = (name for name in summary["nifti"] if "uncertainty" not in name)  # type: ignore[attr-defined]
+    volume: Any = nibabel.load(folder / name)
+    derived = {place(ds)[0]: ds for ds in map(dcmread, (folder / "objects").glob("derived-*.dcm"))}  # by x: sagittal
+    assert volume.shape == (20, 24, len(derived))
+    for index in range(volume.shape[2]):  # each slice lies where DICOM has it, and shows the same
+        found = (volume.affine @ [0, 0, index, 1])[:3] * [-1, -1, 1]
+        ds = derived[round(found[0], 2)]
+        assert np.allclose(found, place(ds), atol=1e-2)
+        assert np.allclose(np.clip(volume.get_fdata()[:, :, index].T, 0, None), ds.pixel_array, atol=1)
+    assert (out / "index.html").exists()
+
+
+def test_json_is_a_list_of_the_summaries_and_nothing_else_is_printed(tmp_path: Path, run: Run) -> None:
+    for name in ("1", "2"):
+        knee_study(tmp_path / "in" / name, person=phantoms.Person(f"SIM-{name}"))
+    code, told, complaints = run(
+        "odd", tmp_path / "in", "--out", tmp_path / "out", "--json", "--settings", "behaviour=print"
+    )
+    assert code == 0
+    assert json.loads(told) == sorted(summaries(tmp_path / "out"), key=lambda one: json.loads(told).index(one))
+    assert len(json.loads(told)) == 2
+    assert complaints.count(PRINTED) == 4
+
+
+def test_one_bad_study_stops_no_other_and_shows_in_the_exit_code(tmp_path: Path, run: Run) -> None:
+    knee_study(tmp_path / "in" / "small", person=phantoms.Person("SIM-1"))
+    knee_study(tmp_path / "in" / "large", (12, 24, 20), person=phantoms.Person("SIM-2"))
+    code, told, _ = run("odd", tmp_path / "in", "--out", tmp_path / "out", "--settings", "behaviour=need_ten")
+    assert code == 1
+    assert "1 of 2 jobs done" in told
+    assert "needs ten images" in told
+    assert sorted(str(one["state"]) for one in summaries(tmp_path / "out")) == ["done", "unsuitable"]
+
+
+def test_a_failure_leaves_a_traceback_for_whoever_wrote_the_pipeline(tmp_path: Path, run: Run) -> None:
+    knee_study(tmp_path / "in")
+    code, told, _ = run("odd", tmp_path / "in", "--out", tmp_path / "out", "--settings", "behaviour=raise")
+    assert code == 1
+    assert "the pipeline broke while it ran (ValueError)" in told
+    (traceback,) = (tmp_path / "out").glob("*/traceback.txt")
+    assert "odd_pipelines.py" in traceback.read_text()
+    assert "Simulated" not in traceback.read_text()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_is_no_dicom_is_named_and_counts_where_it_was_named(tmp_path: Path, run: Run, named: bool) -> None:
+    knee_study(tmp_path / "in")
+    (tmp_path / "in" / "notes.txt").write_bytes(b"")
+    paths = [tmp_path / "in", tmp_path / "in" / "notes.txt"] if named else [tmp_path / "in"]
+    code, _, complaints = run("odd", *paths, "--out", tmp_path / "out")
+    assert code == int(named)
+    assert complaints == f"left out: {tmp_path}/in/notes.txt is no DICOM instance: it has no SOPInstanceUID\n"
+
+
+def test_a_folder_without_images_is_exit_code_1_and_makes_nothing(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "in").mkdir()
+    code, told, complaints = run("odd", tmp_path / "in", "--out", tmp_path / "out")
+    assert (code, told) == (1, "")
+    assert complaints == f"{tmp_path}/in: no images found that a pipeline can be run on\n"
+    assert run("odd", tmp_path / "in", "--out", tmp_path / "out", "--json")[:2] == (1, "[]\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_earlier_results_are_not_replaced_without_being_asked(tmp_path: Path, run: Run) -> None:
+    knee_study(tmp_path / "in")
+    arguments = ("odd", tmp_path / "in", "--out", tmp_path / "out")
+    assert run(*arguments)[0] == 0
+    (before,) = (tmp_path / "out").glob("*/summary.json")
+    written = before.stat().st_mtime_ns
+    code, told, complaints = run(*arguments, "--settings", "threshold=3")
+    assert (code, told) == (2, "")
+    assert "holds earlier results of these images" in complaints
+    assert "--overwrite replaces them" in complaints
+    assert before.stat().st_mtime_ns == written
+    assert run(*arguments, "--settings", "threshold=3", "--overwrite")[0] == 0
+    (summary,) = summaries(tmp_path / "out")
+    assert summary["settings"] == {"behaviour": "find", "threshold": 3.0}
+
+
+def test_results_in_a_folder_of_the_images_are_not_read_the_next_time(tmp_path: Path, run: Run) -> None:
+    knee_study(tmp_path / "in")
+    arguments = ("odd", tmp_path / "in", "--out", tmp_path / "in" / "out")
+    assert run(*arguments)[0] == 0
+    code, told, complaints = run(*arguments, "--overwrite")
+    assert code == 0
+    assert "1 of 1 job done" in told
+    assert complaints == f"left out: {tmp_path}/in/out is the folder of the results, and nothing in it is read\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nee", "IN", "--out", "OUT"], "no pipeline is called 'nee'; installed:"),
+        (["knee_super_resolutoin", "IN", "--out", "OUT"], "did you mean 'knee_super_resolution'?"),
+        (["odd", "IN"], "Missing option '--out'"),
+        (["odd", "--out", "OUT"], "Missing argument 'PATH"),
+        (["odd", "", "--out", "OUT"], "is empty; should be the path of a file or folder"),
+        (["odd", "none", "--out", "OUT"], "'none' does not exist"),
+        (["odd", "1.2.3", "--out", "OUT"], "condyle jobs start PIPELINE 1.2.3"),
+        (["odd", "IN", "--out", "IN"], "lies in it; name another folder"),
+        (["odd", "IN/mr-4-0001.dcm", "--out", "IN"], "lies in it; name another folder"),
+        (["odd", "IN", "--out", "FILE"], "is a file; should be a folder"),
+        (["odd", "IN", "--out", "FILE/out"], "cannot be written: Not a directory"),
+        (["odd", "IN", "--out", "OUT", "--settings", "behaviour"], "'behaviour': should be KEY=VALUE"),
+        (["odd", "IN", "--out", "OUT", "--settings", "threshhold=3"], "did you mean 'threshold'"),
+        (["odd", "IN", "--out", "OUT", "--settings", "threshold=[3"], "cannot be read as a value of config.yaml"),
+        (["odd", "IN", "--out", "OUT", "--settings", "behaviour=sing"], "--settings behaviour: should be"),
+        (["odd", "IN", "--out", "OUT", "--device", "cuda:0"], "--device: odd runs on the CPU only"),
+        (["odd", "IN", "--out", "OUT", "--device", "gpu"], "--device: 'gpu': should be auto, cpu or cuda:N"),
+        (["odd", "IN", "--out", "OUT", "--as", "MR"], "'MR' is not one of 'DX'"),
+        (["knee_oa_risk", "IN", "--out", "OUT", "--record", "FILE"], "--record: file: the file begins neither as FHIR"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_exit_code_2_and_told_in_words(
+    tmp_path: Path, run: Run, arguments: list[str], told: str
+) -> None:
+    knee_study(tmp_path / "in")
+    (tmp_path / "file").write_text("a file")
+    places = {"IN": "in", "OUT": "out", "FILE": "file"}
+    given = [
+        str(tmp_path.joinpath(places[first], *rest)) if (first := text.split("/")[0]) in places else text
+        for text in arguments
+        for rest in [text.split("/")[1:]]
+    ]
+    code, printed, complaints = run(*given)
+    assert (code, printed) == (2, "")
+    assert told in " ".join(complaints.replace("│", " ").split())
+    assert "Traceback" not in complaints
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_a_folder_that_may_not_be_written_is_said_before_anything_runs(tmp_path: Path, run: Run) -> None:
+    knee_study(tmp_path / "in")
+    (tmp_path / "shut").mkdir(mode=0o500)
+    with held_to_permissions():
+        code, _, complaints = run("odd", tmp_path / "in", "--out", tmp_path / "shut" / "out")
+    assert code == 2
+    assert complaints == f"--out: {tmp_path}/shut/out: cannot be written: Permission denied\n"
+
+
+def test_a_picture_is_a_radiograph_if_it_is_called_one(tmp_path: Path, run: Run) -> None:
+    header = phantoms.study_header(phantoms.Person(), "picture", "PICTURE")
+    film = phantoms.write_radiograph(tmp_path / "film", header, phantoms.hand(side="L"), "HAND", "L", 1)
+    grey = dcmread(film).pixel_array / 4095 * 255
+    Image.fromarray(grey.astype(np.uint8)).save(tmp_path / "left hand.png")
+    code, told, complaints = run("hand_foot_scoring", tmp_path / "left hand.png", "--out", tmp_path / "out")
+    assert (code, told) == (1, "")
+    assert "left hand.png is a picture, not DICOM; --as DX takes it for a radiograph" in complaints
+    run("hand_foot_scoring", tmp_path / "left hand.png", "--out", tmp_path / "out", "--as", "DX")
+    (summary,) = summaries(tmp_path / "out")
+    assert summary["pictures"] == [{"file": "left hand.png", "format": "PNG"}]
+    assert summary["about"] == "left hand.png"
+
+
+def test_a_risk_is_run_with_the_record_that_is_given(tmp_path: Path, run: Run, examples_folder: Path) -> None:
+    assert "knee_oa_risk" in written_in(examples_folder)
+    knee_study(tmp_path / "in", person=DOE)
+    arguments = ("knee_oa_risk", tmp_path / "in", "--out", tmp_path / "out")
+    assert run(*arguments)[0] == 1
+    (summary,) = summaries(tmp_path / "out")
+    assert "none was given (--record FILE" in str(summary["reason"])
+    code, told, complaints = run(*arguments, "--record", record(tmp_path), "--overwrite")
+    (summary,) = summaries(tmp_path / "out")
+    assert "knee osteoarthritis" in str(summary["reason"])  # the record has it already
+    assert (code, complaints) == (1, "")
+    assert "4711" not in told
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    knee_study(tmp_path / "in")
+
+    def terminal(*, error: bool = False) -> Console:
+        return Console(stderr=error, force_terminal=error, width=100)
+
+    monkeypatch.setattr(command, "console", terminal)
+    code, told, complaints = run("odd", tmp_path / "in", "--out", tmp_path / "out", "--json")
+    assert code == 0
+    assert "odd" in complaints
+    assert "━" in complaints
+    json.loads(told)
+
+
+def test_no_header_or_name_moves_the_cursor(tmp_path: Path, run: Run) -> None:
+    knee_study(tmp_path / "in")
+    (tmp_path / "in" / "x\x1b[2J\u202e.txt").write_bytes(b"")
+    _, told, complaints = run("odd", tmp_path / "in", "--out", tmp_path / "out\x1b[2J")
+    assert escaped(told + complaints, keep="\n") == told + complaints
+
+
+def test_a_run_needs_neither_database_nor_job_engine_nor_the_libraries_of_a_node(tmp_path: Path) -> None:
+    knee_study(tmp_path / "in")
+    program = (
+        "import sys; sys.argv = ['condyle', 'run', 'knee_super_resolution', sys.argv[1], '--out', sys.argv[2],\n"
+        "    '--settings', 'method=tricubic', '--settings', 'spacing=2.0']\n"
+        "from node.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as ended: print('CODE', ended.code)\n"
+        "heavy = {'dbos', 'sqlalchemy', 'pynetdicom', 'starlette', 'torch', 'monai', 'httpx'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "in", tmp_path / "out"], capture_output=True, text=True, timeout=120
+    )
+    assert "CODE 0\nHEAVY []" in ended.stdout, ended.stderr
