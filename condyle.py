@@ -19,7 +19,7 @@ def load(name: str, device: str = "auto", **settings: object) -> Pipeline:
     name
         One of `pipelines_installed`.
     device
-        auto, cpu or cuda:N.
+        auto, cpu, cuda or cuda:N.
     settings
         Those of the pipeline, as the `settings` of a route in config.yaml.
 

@@ -342,7 +342,7 @@ def run(
         bool, typer.Option("--preview", help="Also write index.html, which shows all results in the folder.")
     ] = False,
     device: Annotated[
-        str, typer.Option(help="auto, cpu or cuda:N, for pipelines that can choose.", metavar="DEVICE")
+        str, typer.Option(help="auto, cpu, cuda or cuda:N, for pipelines that can choose.", metavar="DEVICE")
     ] = "auto",
     as_: Annotated[
         Modality | None, typer.Option("--as", help="Take pictures (PNG, JPEG) for images of this modality.")

@@ -1,63 +1,56 @@
-"""Which processor a pipeline is to use: handed on to a pipeline that can choose, and refused where it cannot.
-
-A pipeline can choose if its settings have a field ``device``, or its constructor has a parameter of that name.
-"""
+"""Which processor a pipeline is to use: a setting of pipelines that can choose, and refused where it cannot be had."""
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from pipelines.base import Pipeline
+from pipelines.device import UnusableDevice, described, device_name, resolved
 
 AUTO, CPU = "auto", "cpu"
-DEVICE = "device"
-_KNOWN = re.compile(r"auto|cpu|cuda:\d{1,3}")
+DEVICE = "device"  # the setting
 
 
 class NoSuchDevice(ValueError):
-    """The device cannot be used by the pipeline; the message says what can."""
+    """The device cannot be used; the message says what can."""
 
 
-def constructed(kind: type[Pipeline], settings: Mapping[str, Any], device: str = AUTO) -> Pipeline:
-    """A pipeline with its settings, told which device to use if it can be told.
+def with_device(kind: type[Pipeline], settings: Mapping[str, Any], device: str = AUTO) -> dict[str, Any]:
+    """The settings, with the device for a pipeline that can choose.
 
     Parameters
     ----------
     kind
-        Its class.
+        The pipeline.
     settings
-        For its `settings_type`; a ``device`` among them counts unless `device` says another.
+        A ``device`` among them counts unless `device` is another than auto.
     device
-        auto, cpu or cuda:N.
+        auto, cpu, cuda or cuda:N.
 
     Raises
     ------
     NoSuchDevice
-        If the pipeline cannot use it.
-    pydantic.ValidationError
-        If the settings are not the pipeline's.
+        If it is none, the machine has none such, or the pipeline runs on the CPU only.
     """
-    if not _KNOWN.fullmatch(device):
-        raise NoSuchDevice(f"{device!r}: should be auto, cpu or cuda:N, with the number of a graphics processor for N")
+    try:
+        device_name(device)
+        if device not in (AUTO, CPU):
+            resolved(device)  # brings in torch, which nobody else needs yet
+    except ValueError as error:
+        raise NoSuchDevice(str(error)) from error
     if DEVICE in kind.settings_type.model_fields:
-        told = dict(settings)
-        if device != AUTO or DEVICE not in told:
-            told[DEVICE] = device
-        return kind(kind.settings_type(**told))
-    checked = kind.settings_type(**settings)
-    if DEVICE in inspect.signature(kind.__init__).parameters:
-        return kind(checked, **{DEVICE: device})
+        return {DEVICE: device, **settings} if device == AUTO else {**settings, DEVICE: device}
     if device not in (AUTO, CPU):
         raise NoSuchDevice(f"{kind.name} runs on the CPU only, so {device} cannot be used; say auto or cpu")
-    return kind(checked)
+    return dict(settings)
 
 
-def device_of(pipeline: Pipeline) -> str:
-    """The device that a pipeline says it uses: its attribute ``device``, or that of its settings; else the CPU."""
-    for holder in (pipeline, getattr(pipeline, "settings", None)):
-        if found := getattr(holder, DEVICE, None):
-            return str(found)
-    return CPU
+def device_used(settings: Mapping[str, Any]) -> str:
+    """The device that a pipeline with these settings has used, in words; the CPU where it cannot choose."""
+    if DEVICE not in settings:
+        return CPU
+    try:
+        return described(resolved(str(settings[DEVICE])))
+    except UnusableDevice:
+        return str(settings[DEVICE])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from dicom_sr.findings import Result
 from dicom_sr.profile import EncodedObject, EncodingProfile
 from dicom_sr.words import shown
 from node.errors import NodeError
-from node.local.device import AUTO, constructed, device_of
+from node.local.device import AUTO, DEVICE, device_used, with_device
 from node.local.inputs import LocalInputs, LocalJob, Watch, jobs_of, read_inputs
 from node.local.pictures import MODALITIES, NOT_STATED
 from node.local.result import LocalResult, LocalResults, State
@@ -31,8 +31,10 @@ from node.study.patients import (
     series_of_several_studies,
     several_patients,
 )
-from pipelines.base import Pipeline, answers_from_record
+from pipelines.base import answers_from_record
+from pipelines.bundle import BundleError
 from pipelines.context import ClinicalContext
+from pipelines.loading import LoadedPipeline
 from pipelines.registry import pipeline_type
 
 PROFILE = EncodingProfile()  # what a folder gets that a node delivers to
@@ -62,7 +64,7 @@ class LocalPipeline:
     name
         Of an installed pipeline.
     device
-        auto, cpu or cuda:N.
+        auto, cpu, cuda or cuda:N.
     settings
         Those of the pipeline, as the `settings` of a route in config.yaml.
 
@@ -78,9 +80,10 @@ class LocalPipeline:
 
     def __init__(self, name: str, device: str = AUTO, **settings: Any) -> None:
         self.name, self._kind = name, pipeline_type(name)
-        self.pipeline: Pipeline = constructed(self._kind, settings, device)
-        self._settings = _settings(self.pipeline, self._kind, settings)
-        self._loaded = False
+        told = with_device(self._kind, settings, device)
+        self._loaded = LoadedPipeline(self._kind, told)
+        self._loaded.fresh()  # what is wrong with its files is known now
+        self._settings = self._kind.settings_type(**told).model_dump(mode="json")
 
     def __repr__(self) -> str:
         return f"LocalPipeline({self.name!r})"
@@ -201,14 +204,12 @@ class LocalPipeline:
         remarks = _require_one_patient(job)
         for series, others in job.other_studies.items():
             raise UnsuitableInput(series_of_several_studies(series, others))
-        self.pipeline.check(job.study)
+        self._loaded.fresh().check(job.study)
         context = self._context(job, records)
-        if not self._loaded:
-            run.stage = BROKE_LOADING
-            self.pipeline.load()
-            self._loaded = True
+        run.stage = BROKE_LOADING
+        self._loaded.load()
         run.stage = BROKE_RUNNING
-        found = self.pipeline.run(job.study, context)
+        found = self._loaded.run(job.study, context)
         if job.pictures:
             formats = " and ".join(sorted({picture.format for picture in job.pictures}))
             remarks = (*remarks, NOT_STATED.format(formats=formats))
@@ -243,7 +244,7 @@ class LocalPipeline:
         if isinstance(error, UnsuitableInput) and not of_the_machine(error):
             return "unsuitable", without(str(error), identity), ""
         trace = without("".join(traceback.format_exception(error)), identity)
-        if isinstance(error, DicomError | NodeError):
+        if isinstance(error, DicomError | NodeError | BundleError):
             return "failed", without(str(error), identity), trace
         return "failed", f"{run.stage} ({type(error).__name__}); the traceback says where", trace
 
@@ -254,7 +255,7 @@ class LocalPipeline:
             "state": state,
             "reason": reason,
             "pipeline": self.name,
-            "version": self.pipeline.version,
+            "version": self._kind.version,
             "folder": job.name,
             "about": shown(job.about),
             "study_instance_uid": study.study_instance_uid,
@@ -262,12 +263,11 @@ class LocalPipeline:
             "sop_instance_uids": [instance.sop_instance_uid for instance in study.instances],
             "pictures": [{"file": shown(one.path.name), "format": one.format} for one in job.pictures],
             "settings": self._settings,
-            "device": device_of(self.pipeline),
+            "device": device_used(self._settings) if run.found else self._settings.get(DEVICE, "cpu"),
             "conclusion": list(run.found.conclusion) if run.found else [],
         }
-        model = self.pipeline.model
         nothing: dict[str, Any] = {
-            "model": {"name": model.name, "version": model.version, "weights_digest": model.weights_digest},
+            "model": {"name": self.name, "version": self._kind.version, "weights_digest": self._weights_digest()},
             "findings": {},
             "not_evaluable": {},
             "derived": [],
@@ -278,18 +278,16 @@ class LocalPipeline:
         finite: dict[str, Any] = _finite({**stated, **found, "left_out": list(run.left_out)})
         return finite
 
+    def _weights_digest(self) -> str:
+        try:
+            return self._loaded.fresh().model.weights_digest
+        except (OSError, ValueError):  # the files are gone
+            return ""
+
 
 def nothing_in(paths: Sequence[Path]) -> str:
     """The sentence for paths in which there is nothing to run on."""
     return f"{', '.join(map(str, paths))}: no images found that a pipeline can be run on"
-
-
-def _settings(pipeline: Pipeline, kind: type[Pipeline], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a pipeline, its defaults too."""
-    settings = getattr(pipeline, "settings", None)
-    if not isinstance(settings, kind.settings_type):
-        settings = kind.settings_type(**given)
-    return settings.model_dump(mode="json")
 
 
 def _require_one_patient(job: LocalJob) -> tuple[str, ...]:

@@ -18,8 +18,10 @@ from dicom_sr.series import Study
 from pipelines import registry
 from pipelines.base import PipelineSettings
 from pipelines.context import ClinicalContext
+from pipelines.device import DeviceSettings
 
 Behaviour = Literal["find", "raise", "panic", "print", "infinite", "segment", "no_load", "no_objects", "need_ten"]
+LOADS: list[str] = []  # what was loaded in this process
 PRINTED = "a line that no program expects"
 
 
@@ -46,7 +48,6 @@ class Odd:
 
     def __init__(self, settings: PipelineSettings) -> None:
         self.settings = OddSettings.of(settings)
-        self.loads = 0
 
     @property
     def model(self) -> Model:
@@ -61,7 +62,7 @@ class Odd:
 
     def load(self) -> None:
         """Counts how often."""
-        self.loads += 1
+        LOADS.append(self.settings.behaviour)
         if self.settings.behaviour == "no_load":
             raise OSError("the weights are gone")
 
@@ -95,30 +96,15 @@ class Odd:
         return found
 
 
-class DeviceSettings(OddSettings):
+class OddDeviceSettings(OddSettings, DeviceSettings):
     """Settings that know the device."""
-
-    device: str = "auto"
 
 
 class OddByDevice(Odd):
-    """One that is told its device by its settings."""
+    """One that can choose its device."""
 
     name: ClassVar[str] = "odd_by_device"
-    settings_type: ClassVar[type[PipelineSettings]] = DeviceSettings
-
-    def __init__(self, settings: PipelineSettings) -> None:
-        self.settings: DeviceSettings = DeviceSettings.of(settings)
-
-
-class OddOnDevice(Odd):
-    """One that is told its device by its constructor."""
-
-    name: ClassVar[str] = "odd_on_device"
-
-    def __init__(self, settings: PipelineSettings, device: str = "auto") -> None:
-        super().__init__(settings)
-        self.device = device
+    settings_type: ClassVar[type[PipelineSettings]] = OddDeviceSettings
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +112,6 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     real = registry._entry_points()
     odd = {
         kind.name: EntryPoint(kind.name, f"tests.node.local.odd_pipelines:{kind.__name__}", registry.GROUP)
-        for kind in (Odd, OddByDevice, OddOnDevice)
+        for kind in (Odd, OddByDevice)
     }
     monkeypatch.setattr(registry, "_entry_points", lambda: real | odd)
