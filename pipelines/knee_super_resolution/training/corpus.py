@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from dicom_sr.errors import UnsuitableInput
+from pipelines.knee_super_resolution.training.layouts import LAYOUTS
 from pipelines.knee_super_resolution.training.volumes import (
     KNEE_SIDE,
     ThinVolume,
@@ -42,9 +47,10 @@ def gather(
     seed: int,
     knees: int,
     clutter: int,
-    folders: Sequence[Path],
+    folders: Sequence[Path | str],
     excluded: Sequence[str],
     knee_side: int = KNEE_SIDE,
+    layout: str = "folder",
 ) -> Corpus:
     """Simulate and read volumes, split by subject; names that contain an excluded word are never used.
 
@@ -60,16 +66,59 @@ def gather(
         Words that must not occur in the name of a folder, subject or volume.
     knee_side
         Samples of a simulated knee along each axis.
+    layout
+        Name of the arrangement of the folders, see `layouts`.
+
+    Raises
+    ------
+    UnsuitableInput
+        If a folder is not there, or holds no volume of this layout.
     """
     corpus = Corpus(knee_side=knee_side)
     for volume in simulated_volumes(seed, knees, clutter, knee_side):
         number = int(volume.subject.split()[1])
         (corpus.validation if number % 10 == 9 else corpus.simulated).append(volume)
-    for folder in folders:
-        for volume in read_volumes(folder):
+    for folder in map(Path, folders):
+        for volume in volumes_of(folder, layout):
             if any(word in f"{folder.name} {volume.subject} {volume.name}" for word in excluded):
                 continue
             filled = densified(volume)
             if filled.thin_axes:
                 (corpus.validation if held_back(volume) else corpus.real).append(filled)
     return corpus
+
+
+def volumes_of(folder: Path, layout: str) -> Iterator[ThinVolume]:
+    """The volumes of a folder, of which there has to be one.
+
+    Parameters
+    ----------
+    folder
+        To read.
+    layout
+        Name of its arrangement.
+
+    Raises
+    ------
+    UnsuitableInput
+        If the folder is not there, or holds no volume of this layout.
+    """
+    if not folder.is_dir():
+        raise UnsuitableInput(f"{folder}: there is no such folder")
+    found = False
+    for volume in read_volumes(folder, LAYOUTS[layout]):
+        found = True
+        yield volume
+    if not found:
+        raise UnsuitableInput(f"{folder}: holds no volume that can be read in the layout {layout}")
+
+
+def digest_of(corpus: Corpus) -> str:
+    """SHA-256, hex, of what is learned from and of what is held back: names, subjects, spacings and every voxel."""
+    whole = hashlib.sha256()
+    for part in (corpus.simulated, corpus.real, corpus.validation):
+        for volume in part:
+            whole.update(repr((volume.name, volume.subject, volume.spacing_mm, volume.array.shape)).encode())
+            whole.update(np.ascontiguousarray(volume.array).data)
+        whole.update(b"|")
+    return whole.hexdigest()

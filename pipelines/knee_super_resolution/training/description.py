@@ -79,6 +79,11 @@ def validate(network: nn.Module, corpus: Corpus, plan: Plan, draws: int = 24) ->
     return gains
 
 
+def judged_on(corpus: Corpus) -> str:
+    """What gains were measured and spreads calibrated on."""
+    return "held-back volumes" if corpus.validation else "volumes that were trained on: none were held back"
+
+
 def arithmetic_tflop(network: nn.Module, corpus: Corpus, plan: Plan, steps: int, draws: int = 100) -> float:
     """About how much arithmetic a training takes, TFLOP: the convolutions forward, and twice as much backward.
 
@@ -115,6 +120,7 @@ def facts(network: nn.Module, plan: Plan, corpus: Corpus, steps: int) -> dict[st
         "training_volumes": sorted(volume.name for volume in corpus.real),
         "validation_volumes": sorted(volume.name for volume in corpus.validation),
         "validation_gain_db": validate(network, corpus, plan),
+        "judged_on": judged_on(corpus),
         "stopped_at": steps,
         "tflop": round(arithmetic_tflop(network, corpus, plan, steps), 1),
         "torch": torch.__version__.split("+")[0],

@@ -1,31 +1,34 @@
-"""The fit of a network: seeded, resumable, with averaged weights."""
+"""The fit of a network: seeded, resumable, with averaged weights; each object as the bundle's `train.json` names it."""
 
 from __future__ import annotations
 
-import csv
-import math
-import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from pipelines.knee_super_resolution.deepresolve import DeepResolve
 from pipelines.knee_super_resolution.network import ThinSliceNet
-from pipelines.knee_super_resolution.training.corpus import Corpus
+from pipelines.knee_super_resolution.training.corpus import Corpus, digest_of
 from pipelines.knee_super_resolution.training.losses import LOSSES
 from pipelines.knee_super_resolution.training.patches import Example
 from pipelines.knee_super_resolution.training.plan import Plan
 from pipelines.knee_super_resolution.training.sampler import Sampler
-from pipelines.lab.checkpoint import Checkpoint, RunningAverage
+from pipelines.lab.checkpoint import Checkpoint
+from pipelines.lab.schedules import warm_up_then_cosine
+from pipelines.lab.trainer import LOSS, StepBatches, StepTrainer
 
 CHECKPOINT_EVERY = 250
 AVERAGING = 0.999  # of the weights, per step
+WARM_UP = 100  # steps
+LEAST = 0.01  # of the peak learning rate, at the end
 
 
 def build(plan: Plan) -> nn.Module:
@@ -36,10 +39,27 @@ def build(plan: Plan) -> nn.Module:
     return ThinSliceNet(channels=plan.channels, blocks=plan.blocks)
 
 
-def rate_at(step: int, plan: Plan) -> float:
-    """Learning rate: 100 steps of warm-up, then a cosine to 1 % of the peak."""
-    warm = min(1.0, (step + 1) / 100)
-    return plan.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / plan.steps)))
+def started(network: nn.Module, plan: Plan, initial: Path | str | None = None) -> nn.Module:
+    """A network on its device, with the weights to begin with.
+
+    Parameters
+    ----------
+    network
+        Untrained.
+    plan
+        Of the run.
+    initial
+        File of weights; None: as they are.
+    """
+    torch.set_num_threads(1 if plan.device == "cpu" else plan.threads)
+    if initial is not None:
+        network.load_state_dict({name: value.float() for name, value in load_file(initial).items()})
+    return network.to(plan.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]
+
+
+def schedule(optimizer: Optimizer, plan: Plan) -> LRScheduler:
+    """Learning rate: 100 steps of warm-up, or half of a shorter run, then a cosine to 1 % of the peak."""
+    return warm_up_then_cosine(optimizer, plan.steps, min(WARM_UP, max(1, plan.steps // 2)), LEAST * plan.rate)
 
 
 class Gradients:
@@ -62,81 +82,85 @@ class Gradients:
         self.pool = ThreadPoolExecutor(plan.threads)
         self.device = torch.device(plan.device).type
 
-    def of(self, step: int) -> float:
-        """Put the mean gradient of the step into the parameters and return the mean gain over cubic, dB."""
-        parts = list(self.pool.map(self._of_patch, range(step * self.plan.batch, (step + 1) * self.plan.batch)))
-        for index, parameter in enumerate(self.parameters):
-            parameter.grad = torch.stack([gradients[index] for _, gradients in parts]).mean(dim=0)
-        return float(np.mean([gain for gain, _ in parts]))
+    def __call__(self, patches: range, step: int) -> Mapping[str, float]:
+        """Put the mean gradient of the patches with these numbers into the parameters; mean loss, and gain over cubic.
 
-    def _of_patch(self, number: int) -> tuple[float, list[Tensor]]:
+        Parameters
+        ----------
+        patches
+            Their numbers.
+        step
+            Of the training; each patch seeds itself.
+        """
+        parts = list(self.pool.map(self._of_patch, patches))
+        for index, parameter in enumerate(self.parameters):
+            parameter.grad = torch.stack([gradients[index] for *_, gradients in parts]).mean(dim=0)
+        return {
+            LOSS: float(np.mean([part[0] for part in parts])),
+            "gain_db": float(np.mean([part[1] for part in parts])),
+        }
+
+    def _of_patch(self, number: int) -> tuple[float, float, list[Tensor]]:
         example = _to(self.samplers[number % self.plan.batch].example(number), self.plan.device)
         with torch.autocast(self.device, dtype=torch.bfloat16):
             gain, loss = LOSSES[self.plan.method](self.network, example)
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, self.parameters, strict=True)]
-        return gain, filled
+        return float(loss.detach()), gain, filled
+
+
+def patch_numbers(plan: Plan) -> StepBatches:
+    """The numbers of each step's patches."""
+    return StepBatches(lambda step: range(step * plan.batch, (step + 1) * plan.batch))
 
 
 def checkpoint_of(plan: Plan, corpus: Corpus, output: Path) -> Checkpoint:
-    """Where a run keeps its state."""
-    return Checkpoint(output / "checkpoint.pt", f"{plan}, {corpus.sentence()}")
+    """Where a run keeps its state, with the digest of what it learns from."""
+    output.mkdir(parents=True, exist_ok=True)
+    return Checkpoint(output / "checkpoint.pt", f"{plan}, {corpus.sentence()}", digest_of(corpus))
 
 
-def fit(
-    plan: Plan, corpus: Corpus, output: Path, console: Console, initial: Path | None = None, stop: int | None = None
-) -> nn.Module:
-    """Train and return the averaged weights; checkpoints and the log go to `output`.
+def trainer(
+    plan: Plan,
+    corpus: Corpus,
+    network: nn.Module,
+    optimizer: Optimizer,
+    lr_scheduler: LRScheduler,
+    output: Path | str,
+    handlers: list[Any] | None = None,
+    stop: int | None = None,
+) -> StepTrainer:
+    """The trainer of a run, which begins where the state in `output` ends.
 
     Parameters
     ----------
-    initial
-        Weights to start from.
+    plan, corpus
+        How, and on what.
+    network, optimizer, lr_scheduler
+        Of one another.
+    output
+        Folder for the state.
+    handlers
+        Of the trainer, such as those of `pipelines.lab.training_log`.
     stop
         End after this step of the schedule, before the learning rate has come down.
-
-    Raises
-    ------
-    OtherTraining
-        If `output` holds the state of a run of another plan, or on other data.
     """
-    torch.set_num_threads(1 if plan.device == "cpu" else plan.threads)
-    network: nn.Module = build(plan).to(plan.device)
-    network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    if initial is not None:
-        network.load_state_dict({name: value.float() for name, value in load_file(initial).items()})
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4, betas=(0.9, 0.99))
-    average = RunningAverage(network, AVERAGING)
-    output.mkdir(parents=True, exist_ok=True)
-    checkpoint = checkpoint_of(plan, corpus, output)
-    start = checkpoint.resume(network=network, optimiser=optimiser, average=average)
-    gradients = Gradients(network, corpus, plan)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with (
-        (output / "log.csv").open("a", newline="") as log,
-        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
-    ):
-        rows = csv.writer(log)
-        task = progress.add_task("training", total=plan.steps, completed=start)
-        began, gains = time.monotonic(), []
-        for step in range(start, min(plan.steps, stop or plan.steps)):
-            for group in optimiser.param_groups:
-                group["lr"] = rate_at(step, plan)
-            gains.append(gradients.of(step))
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-            average.follow(network, step)
-            progress.update(task, advance=1)
-            if (step + 1) % 50 == 0:
-                mean_db = float(np.mean(gains))
-                rows.writerow([step + 1, round(time.monotonic() - began, 1), round(mean_db, 3), rate_at(step, plan)])
-                log.flush()
-                progress.update(task, description=f"training, {mean_db:+.2f} dB over cubic")
-                gains.clear()
-            if (step + 1) % CHECKPOINT_EVERY == 0:
-                checkpoint.save(step + 1, network=network, optimiser=optimiser, average=average)
-    network.load_state_dict(average.state_dict())
-    return network
+    return StepTrainer(
+        device=plan.device,
+        max_epochs=1,
+        epoch_length=min(plan.steps, stop or plan.steps),
+        train_data_loader=patch_numbers(plan),
+        network=network,
+        optimizer=optimizer,
+        gradients=Gradients(network, corpus, plan),
+        lr_scheduler=lr_scheduler,
+        averaging=AVERAGING,
+        clip_norm=1.0,
+        seed=plan.seed,
+        checkpoint=checkpoint_of(plan, corpus, Path(output)),
+        keep_every=CHECKPOINT_EVERY,
+        train_handlers=handlers,
+    )
 
 
 def _to(example: Example, device: str) -> Example:

@@ -8,35 +8,27 @@ run's seed and the step's number, so that nothing but weights and optimiser has 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from dicom_sr.errors import UnsuitableInput
+from pipelines.bundle_configs import trained_on
 from pipelines.device import UnusableDevice, resolved
-from pipelines.knee_super_resolution.network import ThinSliceNet
-from pipelines.knee_super_resolution.training.bundle_writer import (
-    MODELS,
-    save_calibration,
-    save_weights,
-    stem,
-    write_description,
-)
+from pipelines.knee_super_resolution import SHIPPED
+from pipelines.knee_super_resolution.training.bundle_writer import MODELS
 from pipelines.knee_super_resolution.training.corpus import Corpus, gather
-from pipelines.knee_super_resolution.training.description import calibrate, facts
 from pipelines.knee_super_resolution.training.dictionary import save_dictionary, train_dictionary
-from pipelines.knee_super_resolution.training.fit import checkpoint_of, fit
-from pipelines.knee_super_resolution.training.plan import FACTORS, Plan
+from pipelines.knee_super_resolution.training.layouts import LAYOUTS
+from pipelines.knee_super_resolution.training.plan import FACTORS
 from pipelines.knee_super_resolution.training.volumes import KNEE_SIDE, MIN_SAMPLES
 from pipelines.lab.arguments import existing_file
 from pipelines.lab.checkpoint import OtherTraining
 from pipelines.lab.options import add_data, add_device, add_output, add_seed, add_threads, readable
 
-LAYOUTS = {"folder": "NIfTI, MetaImage, NRRD and DICOM in any depth; the first folder names the subject"}
+TRAIN = "configs/train.json"
 
 
 def train_dictionaries(corpus: Corpus, seed: int, factors: Sequence[int], output: Path, console: Console) -> None:
@@ -66,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
         description="Train a super-resolution network on simulated knees and, where given, on real thin-slice MR.",
     )
     add_output(options)
-    add_data(options, "real thin-slice volumes to train on as well", LAYOUTS, "folder")
+    sentences = {name: layout.sentence for name, layout in LAYOUTS.items()}
+    add_data(options, "real thin-slice volumes to train on as well", sentences, "folder")
     options.add_argument(
         "--exclude",
         action="append",
@@ -116,24 +109,35 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def plans(options: argparse.Namespace) -> list[Plan]:
-    """One for each network that the options ask for.
+def overrides(options: argparse.Namespace, factor: float | None) -> dict[str, Any]:
+    """What the options change in the bundle's `train.json`.
+
+    Parameters
+    ----------
+    options
+        Of the command.
+    factor
+        Ratio to train for; None: all.
 
     Raises
     ------
     UnusableDevice
         If this machine has no such device.
     """
-    common = {
-        name: getattr(options, name)
-        for name in ("seed", "steps", "rate", "depth", "thick", "size", "batch", "channels", "blocks", "threads")
+    plan = ("steps", "rate", "depth", "thick", "size", "batch", "channels", "blocks", "threads")
+    return {
+        "output_dir": str(options.output),
+        "dataset_dir": [str(folder) for folder in options.data],
+        "layout": options.layout,
+        "exclude": options.exclude,
+        "device": str(resolved(options.device)),
+        "seed": options.seed,
+        "initial": str(options.initial) if options.initial else None,
+        "stop": options.stop,
+        **{f"corpus::{name}": getattr(options, name) for name in ("knees", "clutter", "knee_side")},
+        **{f"plan::{name}": getattr(options, name) for name in plan},
+        "plan::factor": factor,
     }
-    device = str(resolved(options.device))
-    if options.method == "deepresolve":
-        factors = options.factor or FACTORS
-        return [Plan("deepresolve", float(factor), device=device, **common) for factor in factors]
-    (factor,) = options.factor or (None,)
-    return [Plan("learned", factor, device=device, **common)]
 
 
 def main(arguments: list[str]) -> int:
@@ -145,64 +149,67 @@ def main(arguments: list[str]) -> int:
         parser().error("--factor: this network is trained for one ratio or for all; name one, or leave it out")
     console = Console()
     try:
-        chosen = plans(options)
-        with console.status("simulating and reading volumes"):
-            corpus = gather(
-                options.seed, options.knees, options.clutter, options.data, options.exclude, options.knee_side
-            )
-        counts = f"{len(corpus.simulated)} simulated and {len(corpus.real)} real volumes"
-        console.print(f"{counts}, {len(corpus.validation)} held back")
         if options.method == "scsr":
+            corpus = gather(
+                options.seed,
+                options.knees,
+                options.clutter,
+                options.data,
+                options.exclude,
+                options.knee_side,
+                layout=options.layout,
+            )
             train_dictionaries(corpus, options.seed, FACTORS, options.output / MODELS, console)
             readable(options.output)
             return 0
-        trainings = {
-            stem(plan): train(plan, corpus, options.output, console, options.initial, options.stop) for plan in chosen
-        }
+        for factor in options.factor or (FACTORS if options.method == "deepresolve" else (None,)):
+            training = train(options.method, overrides(options, factor))
+            gain = training["validation_gain_db"]
+            console.print(f"gain over cubic on {training['judged_on']}, dB:", gain, soft_wrap=True)
     except (OtherTraining, UnusableDevice, UnsuitableInput) as error:
         console.print(str(error), markup=False, soft_wrap=True)
         return 2
-    write_description(chosen[0].method, corpus, trainings, options.output)
-    console.print(corpus.sentence())
-    for name, training in trainings.items():
-        console.print(f"{name}: gain over cubic on held-back volumes, dB:", training["validation_gain_db"])
+    console.print(trained_on(options.output), soft_wrap=True)
     return 0
 
 
-def train(
-    plan: Plan, corpus: Corpus, output: Path, console: Console, initial: Path | None = None, stop: int | None = None
-) -> dict[str, Any]:
-    """Train one network, write its weights and what belongs to them, and return what the metadata say of it.
+def train(method: str, changed: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Run the training workflow of a method's bundle, as `python -m monai.bundle run` does.
 
     Parameters
     ----------
-    plan, corpus
-        How, and on what.
-    output
-        Folder of the bundle.
-    console
-        Where progress is shown.
-    initial
-        Weights to start from.
-    stop
-        Step to end at.
+    method
+        learned or deepresolve.
+    changed
+        Values in place of those of its `train.json`, by their places.
+
+    Returns
+    -------
+    Mapping
+        What the metadata of the bundle say of the training.
 
     Raises
     ------
     OtherTraining
-        If `output` holds the state of a training of another plan, or on other data.
+        If the output holds the state of a training of another plan, or on other data.
     """
-    began, worked = time.monotonic(), time.process_time()
-    room = output / "training" / stem(plan)
-    network = fit(plan, corpus, room, console, initial, stop).to("cpu").eval()
-    found = facts(network, plan, corpus, stop or plan.steps) | {
-        "seconds": round(time.monotonic() - began),
-        "core_seconds": round(time.process_time() - worked),  # of this process: a run taken up again counts from there
-    }
-    if initial:
-        found["initial_sha256"] = hashlib.sha256(initial.read_bytes()).hexdigest()
-    if isinstance(network, ThinSliceNet):
-        save_calibration(calibrate(network, corpus), output)
-    save_weights(network, plan, output)
-    checkpoint_of(plan, corpus, room).remove()
+    from monai.bundle import ConfigWorkflow
+
+    config = str(SHIPPED[method] / TRAIN)
+    root = str(SHIPPED[method])
+    workflow = ConfigWorkflow(config, workflow_type="train", logging_file=False, bundle_root=root, **changed)
+    try:
+        workflow.initialize()
+        found: Mapping[str, Any] = workflow.run()[-1]
+        workflow.finalize()
+    except RuntimeError as error:
+        raise _reason(error) from error
     return found
+
+
+def _reason(error: BaseException) -> BaseException:
+    """What is wrong, where MONAI wraps an error of ours in those of its parser; else the error."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OtherTraining | UnsuitableInput):
+        cause = cause.__cause__
+    return cause or error

@@ -1,8 +1,7 @@
 """Volumes to learn from and to be judged by, and the MONAI transforms that turn one into a thick-slice example.
 
-Folders may hold NIfTI, MetaImage or NRRD files and DICOM in any depth, which covers the layouts of OAI
-(`<subject>/<date>/<series>/` of DICOM) and of SKM-TEA (`dicoms/MTR_###/` of DICOM, two echoes in one series). The first
-folder below the root names the subject, so that a subject never falls on both sides of a split.
+Folders may hold NIfTI, MetaImage or NRRD files and DICOM in any depth; `layouts` says whose each volume is, so that a
+subject never falls on both sides of a split.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from dicom_sr.read.stacks import read_stack, stacks
 from dicom_sr.series import read_studies
 from pipelines.knee_super_resolution import metrics
 from pipelines.knee_super_resolution.simulation import thin_volumes
+from pipelines.knee_super_resolution.training.layouts import FOLDER, Layout
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 THIN_TOLERANCE = 1.5  # an axis counts as thin when its spacing is within this of the smallest
@@ -47,23 +47,32 @@ class ThinVolume:
         )
 
 
-def read_volumes(folder: Path) -> Iterator[ThinVolume]:
+def read_volumes(folder: Path, layout: Layout = FOLDER) -> Iterator[ThinVolume]:
     """Every volume below a folder, in the order of its path; what is not a volume is passed over.
+
+    Parameters
+    ----------
+    folder
+        To read.
+    layout
+        How it is arranged.
 
     Raises
     ------
     UnsuitableInput
-        If a file that should be one cannot be read; the message names it.
+        If a file that should be one cannot be read, or is none of the layout; the message names it.
     """
     dicom: dict[Path, list[Path]] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if not layout.holds(path.relative_to(folder)):
+            continue
         if path.name.endswith(IMAGE_SUFFIXES):
             if "label" not in path.stem.lower():
-                yield from _read_image(path, folder)
+                yield from _read_image(path, layout.subject(path.relative_to(folder)))
         elif _is_dicom(path):
             dicom.setdefault(path.parent, []).append(path)
     for parent, paths in sorted(dicom.items()):
-        yield from _read_dicom(parent, paths, folder)
+        yield from _read_dicom(parent, paths, folder, layout)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -71,12 +80,7 @@ def _is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _subject(path: Path, folder: Path) -> str:
-    parts = path.relative_to(folder).parts
-    return parts[0].split(".")[0]
-
-
-def _read_image(path: Path, folder: Path) -> Iterator[ThinVolume]:
+def _read_image(path: Path, subject: str) -> Iterator[ThinVolume]:
     import SimpleITK
 
     try:
@@ -87,10 +91,10 @@ def _read_image(path: Path, folder: Path) -> Iterator[ThinVolume]:
         return
     array = SimpleITK.GetArrayFromImage(image)  # (D, H, W), spacing reversed to match
     d, h, w = (float(value) for value in reversed(image.GetSpacing()))
-    yield ThinVolume(path.name.split(".")[0], _subject(path, folder), _scaled(array), (d, h, w))
+    yield ThinVolume(path.name.split(".")[0], subject, _scaled(array), (d, h, w))
 
 
-def _read_dicom(parent: Path, paths: list[Path], folder: Path) -> Iterator[ThinVolume]:
+def _read_dicom(parent: Path, paths: list[Path], folder: Path, layout: Layout) -> Iterator[ThinVolume]:
     for study in read_studies(paths):
         for series in study.series:
             if series.modality != "MR":
@@ -100,10 +104,13 @@ def _read_dicom(parent: Path, paths: list[Path], folder: Path) -> Iterator[ThinV
             except UnsuitableInput:
                 continue
             for stack in found:
+                if layout.series not in str(stack.header.get("SeriesDescription") or ""):
+                    continue
                 array = np.asarray(read_stack(stack).array, dtype=np.float32)
                 name = f"{parent.name} {stack.label}".strip()
                 height, width = stack.pixel_mm
-                yield ThinVolume(name, _subject(paths[0], folder), _scaled(array), (stack.spacing_mm, height, width))
+                subject = layout.subject(paths[0].relative_to(folder))
+                yield ThinVolume(name, subject, _scaled(array), (stack.spacing_mm, height, width))
 
 
 def _scaled(array: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
+from safetensors.torch import load_file
 
 from dicom_sr.phantoms import Person, study_header, write_knee_mr
 from dicom_sr.series import read_studies
@@ -15,9 +16,9 @@ from pipelines.knee_super_resolution import BUNDLE, KneeSuperResolution, KneeSup
 from pipelines.knee_super_resolution.deepresolve import read_networks
 from pipelines.knee_super_resolution.model import load
 from pipelines.knee_super_resolution.training import train
+from tests.pipelines.bundle_checks import verify
 
 torch.set_num_threads(1)
-QUIET = Console(file=io.StringIO())
 
 
 def test_the_command_writes_weights_and_what_they_were_trained_on(tmp_path: Path) -> None:
@@ -39,6 +40,38 @@ def test_a_bundle_of_deepresolve_holds_a_network_for_each_ratio_and_can_be_chose
     pipeline = KneeSuperResolution(KneeSuperResolutionSettings(method="deepresolve", bundle=tmp_path))
     assert "1 simulated knees" in pipeline.model.trained_on
     assert read_networks(tmp_path / "models").ratios == [2, 3]
+
+
+def test_monai_trains_the_bundle_to_the_weights_that_the_command_gives(tmp_path: Path) -> None:
+    sizes = {"depth": 40, "size": 16, "channels": 8, "blocks": 1, "steps": 1}
+    command = ["--seed", "1", "--knees", "0", "--clutter", "2", "--device", "cpu", "--output", str(tmp_path / "ours")]
+    assert train.main([*command, *(word for name, value in sizes.items() for word in (f"--{name}", str(value)))]) == 0
+    theirs = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(BUNDLE / "configs" / "train.json")]
+    theirs += [
+        "--output_dir",
+        str(tmp_path / "theirs"),
+        "--seed",
+        "1",
+        "--corpus::knees",
+        "0",
+        "--corpus::clutter",
+        "2",
+    ]
+    theirs += [word for name, value in sizes.items() for word in (f"--plan::{name}", str(value))]
+    subprocess.run(theirs, check=True, capture_output=True)
+    ours, theirs_ = (load_file(tmp_path / name / "models" / "model.safetensors") for name in ("ours", "theirs"))
+    assert all(torch.equal(value, theirs_[name]) for name, value in ours.items())
+    verify(tmp_path / "theirs", tmp_path)
+
+
+def test_a_folder_without_volumes_is_said_and_nothing_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    command = ["--knees", "0", "--clutter", "1", "--steps", "1", "--output", str(tmp_path / "new")]
+    assert train.main([*command, "--data", str(tmp_path / "empty")]) == 2
+    assert "holds no volume that can be read in the layout folder" in capsys.readouterr().out
+    assert not (tmp_path / "new" / "models").exists()
 
 
 def test_two_ratios_for_the_network_that_knows_all_are_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
