@@ -114,7 +114,7 @@ def training_text() -> str:
             gained = ", ".join(f"k = {k}: {value:+.2f} dB" for k, value in read["validation_gain_db"].items())
             parts.append(
                 f"- `{name}`: {trained_on(bundle)}. Settings: {settings}. "
-                f"Gain over cubic on held-back patches: {gained}. SHA-256 "
+                f"Gain over cubic on patches of {read.get('judged_on', 'held-back volumes')}: {gained}. SHA-256 "
                 f"`{metadata['weights_sha256'][f'{name}.safetensors']}`, PyTorch {read['torch']}."
             )
     return "\n".join(parts)
