@@ -60,6 +60,8 @@ app = typer.Typer(
 )
 jobs_app = typer.Typer(help="List, watch, explain, start, cancel, restart and send jobs.", invoke_without_command=True)
 app.add_typer(jobs_app, name="jobs")
+model_app = typer.Typer(help="See and change which version of its model each route runs.", no_args_is_help=True)
+app.add_typer(model_app, name="model")
 
 CONFIG_HELP = "The configuration file."
 ConfigArgument = Annotated[Path, typer.Argument(help=CONFIG_HELP, envvar="CONDYLE_CONFIG", metavar="CONFIG")]
@@ -282,6 +284,65 @@ def jobs_send(
     from node.commands.jobs import send_to
 
     raise typer.Exit(send_to(config or context.obj, job, to))
+
+
+RouteArgument = Annotated[str, typer.Argument(help="The name of a route.", metavar="ROUTE")]
+
+
+@model_app.command("list")
+def model_list(
+    route: Annotated[str | None, typer.Argument(help="Only this route.", metavar="ROUTE")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """List the versions that routes ran or run, the latest first, with who put them in force and when."""
+    from node.commands.model_versions import list_versions
+
+    raise typer.Exit(list_versions(route, config))
+
+
+@model_app.command("use")
+def model_use(
+    route: RouteArgument,
+    bundle: Annotated[
+        str,
+        typer.Argument(
+            help="The folder of a bundle, as condyle train writes it, or the first characters of an earlier version.",
+            metavar="FOLDER",
+        ),
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Put another version of its model in force for a route.
+
+    The bundle is copied into the data folder, loaded, and run on the pipeline's simulated example study; if any of that
+    fails, nothing changes and the exit code is 1. A running node takes it for its next decision: it is not restarted,
+    and jobs that were decided before keep the version that they were decided with.
+    """
+    from node.commands.model_versions import use
+
+    raise typer.Exit(use(route, bundle, config))
+
+
+@model_app.command("back")
+def model_back(route: RouteArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Put the version in force again that a route ran before the present one; at last, what is configured."""
+    from node.commands.model_versions import back
+
+    raise typer.Exit(back(route, config))
+
+
+@model_app.command("forget")
+def model_forget(
+    version: Annotated[
+        str,
+        typer.Argument(help="The first characters of a version, as condyle model list has it.", metavar="VERSION"),
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Delete the files of a version. Exit code 1 if it is in force, can be gone back to, or a job still needs it."""
+    from node.commands.model_versions import forget
+
+    raise typer.Exit(forget(version, config))
 
 
 @app.command()

@@ -26,6 +26,7 @@ from node.database.connection import Database, open_database, opening_errors
 from node.database.history import History
 from node.errors import ConfigurationError, PeerUnavailable
 from node.files import make_folder
+from node.models import checks as model_checks
 from node.patient_records.look_up import RecordLookUp, open_patient_records
 from node.patient_records.service import RecordService
 from node.prior.search import PriorReports
@@ -219,7 +220,11 @@ def addresses(configuration: Configuration) -> dict[str, str]:
 
 def require_fit(configuration: Configuration, path: Path) -> None:
     """Raise `ConfigurationError` with all that would keep the node from its work, each with its line."""
-    found = [result for look in (route_checks.routes, *checks.AT_START) for result in look(configuration)]
+    found = [
+        result
+        for look in (route_checks.routes, model_checks.versions, *checks.AT_START)
+        for result in look(configuration)
+    ]
     if wrong := [result for result in found if result.state == "bad"]:
         raise ConfigurationError("\n".join(YamlFile(path).listed(wrong)))
 

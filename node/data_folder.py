@@ -20,7 +20,7 @@ from node.files import file_name, make_folder, write_new
 
 log = logging.getLogger(__name__)
 
-ROOMS = ("instances", "jobs")  # folders whose files are named elsewhere
+ROOMS = ("instances", "jobs", "models")  # folders whose files are named elsewhere
 OTHERS = 0o077  # permissions of everybody but the owner
 KEY_BYTES = 32
 

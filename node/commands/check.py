@@ -30,6 +30,7 @@ from node.config.reading import read_leniently
 from node.config.route_settings import with_settings
 from node.database import checks as database_checks
 from node.errors import NodeError
+from node.models import checks as model_checks
 from node.route import checks as route_checks
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def check(config: Path, *, online: bool) -> int:
     out, complaints = console(), console(error=True)
     results = reading.results() + [
         result
-        for look in (route_checks.routes, *checks.OFFLINE, database_checks.database)
+        for look in (route_checks.routes, model_checks.versions, *checks.OFFLINE, database_checks.database)
         for result in look(configuration)
         if not reading.follows(result)
     ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from sqlalchemy.orm import Session
 from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
+from node.commands.operator import operator
 from node.commands.terminal import console
 from node.config import Configuration
 from node.data_folder import job_folder
@@ -78,7 +77,7 @@ def erase(study: str, config: Path, *, yes: bool, arriving: bool = False) -> int
 
 
 def _erase(configuration: Configuration, database: Database, study: str) -> Traces:
-    data, who = configuration.node.data.absolute(), _operator()
+    data, who = configuration.node.data.absolute(), operator()
     with Session(database) as session, session.begin():
         found = erasure.locked(session, study)
         for job_id in found.jobs:
@@ -89,11 +88,3 @@ def _erase(configuration: Configuration, database: Database, study: str) -> Trac
             delete_file(data / "instances" / path, received + timedelta(seconds=1))
         erasure.erase(session, found, who, datetime.now(UTC))
     return found
-
-
-def _operator() -> str:
-    """The account that the command runs in; its number where it has no name, as in some containers."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

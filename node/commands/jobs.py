@@ -135,6 +135,9 @@ def _show_head(out: Console, job: JobRow) -> None:
         out.print(f"  study {job.study_instance_uid}")
     for uid in job.series_instance_uids:
         out.print(f"  series {uid}")
+    if weights := job.weights or job.settings.get("sha256"):
+        stored = "" if "bundle" not in job.settings else f", bundle {job.settings['bundle']}"
+        out.print(f"  model {weights}{stored}", markup=False)
     if job.predecessor:
         out.print(f"  follows job {job.predecessor}: other images, settings or model")
 

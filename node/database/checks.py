@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import closing
 
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -34,10 +34,7 @@ def database(configuration: Configuration) -> Iterator[CheckResult]:
             sentence = f"{shown}: there is no such folder; should be a folder that this account may write"
             yield CheckResult(KEY, "bad", sentence)
         return  # it is made at the first start
-    if on_sqlite:  # read only; and where no node has it open, without the files that the next one might not be allowed
-        at_rest = {} if os.path.exists(f"{url.database}-wal") else {"immutable": "1"}
-        url = url.set(database=f"file:{url.database}", query={"mode": "ro", "uri": "true", **at_rest})
-    engine = create_engine(url, connect_args={} if on_sqlite else {"connect_timeout": CONNECT_S})
+    engine = engine_to_read(url)
     try:
         with closing(engine.connect()) as connection:
             # of a file that is no database nothing is known before something is read from it
@@ -52,6 +49,15 @@ def database(configuration: Configuration) -> Iterator[CheckResult]:
         yield CheckResult(KEY, "good", f"{shown} answers")
     finally:
         engine.dispose()
+
+
+def engine_to_read(url: URL) -> Database:
+    """The database at a URL, to be looked at only; nothing is made for it that the node might not be allowed to use."""
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, connect_args={"connect_timeout": CONNECT_S})
+    # where no node has it open, without the files that the next one might not be allowed
+    at_rest = {} if os.path.exists(f"{url.database}-wal") else {"immutable": "1"}
+    return create_engine(url.set(database=f"file:{url.database}", query={"mode": "ro", "uri": "true", **at_rest}))
 
 
 def _left_behind(engine: Database, destinations: Collection[str]) -> Iterator[CheckResult]:

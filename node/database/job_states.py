@@ -159,6 +159,11 @@ def note_version(session: Session, job_id: str, pipeline_version: str) -> None:
     session.execute(update(JobRow).where(JobRow.id == job_id).values(pipeline_version=pipeline_version))
 
 
+def note_weights(session: Session, job_id: str, weights: str) -> None:
+    """Write down the digest of the weights that the job runs with, and that its result names."""
+    session.execute(update(JobRow).where(JobRow.id == job_id).values(weights=weights))
+
+
 def note_prior(session: Session, job_id: str, prior: dict[str, Any]) -> None:
     """Write down which earlier report the job was given, or that it was given none."""
     session.execute(update(JobRow).where(JobRow.id == job_id).values(prior=prior))

@@ -22,8 +22,9 @@ OutboxRow        node.database.outbox, node.database.erasure
 CommitmentRow    node.database.commitments, node.database.history
 ExecutorRow      node.run.job_engine
 LaneRow          node.send.outbox
+ModelVersionRow  node.models.versions
 AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader, node.database.erasure,
-                 node.database.history, node.patient_records.refused
+                 node.database.history, node.patient_records.refused, node.models.versions
 InstallationRow  node.database.installation
 ===============  =========================================================================================
 """
@@ -220,6 +221,7 @@ class JobRow(Base):
     route: Mapped[str] = mapped_column(String(64))
     pipeline: Mapped[str] = mapped_column(String(64))
     pipeline_version: Mapped[str] = mapped_column(String(32), default="")
+    weights: Mapped[str] = mapped_column(String(64), default="", server_default="")  # digest of those that it runs with
     study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
     series_instance_uids: Mapped[list[str]]
     sop_instance_uids: Mapped[list[str]]
@@ -357,7 +359,27 @@ class LaneRow(Base):
     seen: Mapped[datetime]
 
 
+class ModelVersionRow(Base):
+    """A version of its model that a route was given, by an operator; the last row of a route is in force."""
+
+    __tablename__ = "model_version"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    route: Mapped[str] = mapped_column(String(64))
+    pipeline: Mapped[str] = mapped_column(String(64))
+    bundle: Mapped[str | None] = mapped_column(String(64))  # digest in `node.models.store`; None: as configured
+    weights: Mapped[str] = mapped_column(String(64))  # digest of what inference reads of it; empty: as configured
+    trained_on: Mapped[str] = mapped_column(Text, default="")  # as the bundle stated it
+    source: Mapped[str] = mapped_column(Text, default="")  # the folder that it was copied from
+    before: Mapped[int | None]  # the row whose version `condyle model back` puts in force; None: as configured
+    since: Mapped[datetime]
+    who: Mapped[str] = mapped_column(String(128), default="")
+
+    __table_args__ = (Index("model_version_by_route", "route", "id"),)
+
+
 NOT_STORED, ERASED = "instance not stored", "study erased"  # what an `AuditRow` may be of
+MODEL_CHANGED = "model changed"  # another version of a route's model was put in force
 FILE_NOT_TAKEN = "file not taken"  # of a watched folder
 RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what reads it, or broke it
 

@@ -28,6 +28,7 @@ from node.database.jobs import ON_REQUEST, REQUEST_PRIORITY, Job, JobState, requ
 from node.database.states import ForbiddenTransition
 from node.database.tables import JobRow, ObjectRow
 from node.errors import JobNotFound
+from node.models.versions import Versions, constructed, placed
 from node.patient_records.look_up import RecordLookUp
 from node.patient_records.store import PatientRecords, digest
 from node.route.dispatch import model_digest
@@ -92,6 +93,7 @@ class RecordRequests:
         engine: JobEngine,
     ) -> None:
         self._configuration, self._database = configuration, database
+        self._versions = Versions(database, configuration.node.data)
         self._records, self._look_up, self._engine = records, look_up, engine
 
     def submit(self, patient_id: str, issuer: str | None, index_date: date, pipeline: str = "") -> str:
@@ -165,9 +167,8 @@ class RecordRequests:
 
     # ---- the job
     def _job(self, record: Record, index_date: date, name: str) -> Job:
-        kind = registry.pipeline_type(name)
-        settings = _settings(self._configuration, name)
-        pipeline = kind(kind.settings_type(**settings))
+        settings = self._settings(name)
+        pipeline = constructed(name, placed(settings, self._configuration.node.data.absolute()))
         identity = record.identity
         question = (
             name,
@@ -194,6 +195,11 @@ class RecordRequests:
             created=datetime.now(UTC),
             priority=REQUEST_PRIORITY,
         )
+
+    def _settings(self, pipeline: str) -> dict[str, Any]:
+        """Those of the first route to the pipeline, so that a request and a study are answered alike; else defaults."""
+        routes = (item for item in self._configuration.routes.items() if item[1].pipeline == pipeline)
+        return next((self._versions.settings(name, route) for name, route in routes), {})
 
     def _row(self, job_id: str) -> JobRow | None:
         with Session(self._database, expire_on_commit=False) as session:
@@ -254,11 +260,6 @@ def answering_pipeline(configuration: Configuration, asked: str = "") -> str:
             f"pipeline: is missing, and several answer from the record; should be one of: {', '.join(found)}"
         )
     return found[0]
-
-
-def _settings(configuration: Configuration, pipeline: str) -> dict[str, Any]:
-    """Those of the first route to the pipeline, so that a request and a study are answered alike; else its defaults."""
-    return next((dict(route.settings) for route in configuration.routes.values() if route.pipeline == pipeline), {})
 
 
 def _subject(identity: Identity) -> Subject:

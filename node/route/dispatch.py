@@ -21,13 +21,13 @@ from node.database.jobs import Job, job_id
 from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
 from node.database.tables import AssociationRow, AuditRow, DecisionRow, InstanceRow, JobRow, SeriesRow
 from node.errors import MustWait, ReadingFailed
+from node.models.versions import Versions, constructed, placed
 from node.reading import Reader
 from node.route.completion import Complete, Completion, images_of
 from node.route.decide import Decision, compile_routes, decide, keys
 from node.route.facts_reader import FactsReader
 from node.study.images import require_whole
 from pipelines.base import Pipeline
-from pipelines.registry import pipeline_type
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ class Dispatcher:
         self._facts = FactsReader(database, reader, clock)
         self._routes = compile_routes(configuration)
         self._instances = configuration.node.data / "instances"
+        self._data, self._versions = configuration.node.data.absolute(), Versions(database, configuration.node.data)
 
     def dispatch(self, complete: Complete, *, untroubled: bool = True) -> list[Decision]:
         """Decide about `complete`, submit its jobs and settle it.
@@ -181,7 +182,7 @@ class Dispatcher:
         Parameters
         ----------
         name
-            Of the route.
+            Of the route; the version of its model that is in force now is that of the job, however long that waits.
         route
             Its pipeline, settings and destinations.
         given
@@ -189,7 +190,8 @@ class Dispatcher:
         """
         study = given[0].study_instance_uid
         images = tuple(instance.sop_instance_uid for one in given for instance in one.instances)
-        pipeline = configured(route)
+        settings = self._versions.settings(name, route)
+        pipeline = constructed(route.pipeline, placed(settings, self._data))
         with Session(self._database) as session:
             revision = revision_of_images(session, study, images)
         job = job_id(name, route.pipeline, pipeline.version, model_digest(pipeline), images, revision)
@@ -200,7 +202,7 @@ class Dispatcher:
             study_instance_uid=study,
             series_instance_uids=tuple(one.series_instance_uid for one in given),
             sop_instance_uids=images,
-            settings=dict(route.settings),
+            settings=settings,
             destinations=route.destinations,
             created=self._clock(),
             priority=route.priority,
@@ -269,12 +271,6 @@ def _log(complete: Complete, decisions: Sequence[Decision], jobs: Mapping[str, J
                 "job": jobs[decision.route].id if decision.matched else None,
             },
         )
-
-
-def configured(route: Route) -> Pipeline:
-    """The pipeline of a route with the route's settings; no weights are loaded."""
-    kind = pipeline_type(route.pipeline)
-    return kind(kind.settings_type(**route.settings))
 
 
 def model_digest(pipeline: Pipeline) -> str:

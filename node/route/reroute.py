@@ -19,9 +19,10 @@ from node.database.job_states import CANCELLED
 from node.database.jobs import BY_HAND, Job, JobState
 from node.database.tables import JobRow, StudyRow
 from node.errors import NodeError, StudyNotFound
+from node.models.versions import constructed, placed
 from node.reading import Reader
 from node.route.completion import Complete, settled
-from node.route.dispatch import Dispatcher, configured, stored_series
+from node.route.dispatch import Dispatcher, stored_series
 from node.route.facts import series_facts
 
 
@@ -196,7 +197,7 @@ class Reroute:
         if not given:
             yield ByHand(f"study {study_instance_uid}", None, "every series of the study was made by this kind of node")
             return
-        pipeline = configured(route)
+        pipeline = constructed(route.pipeline, placed(route.settings, self._configuration.node.data.absolute()))
         whole_study = pipeline.level == "study"
         for some in [given] if whole_study else [[one] for one in given]:
             about = f"study {study_instance_uid}" if whole_study else f"series {some[0].series_instance_uid}"

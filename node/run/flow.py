@@ -29,6 +29,7 @@ from node.database.jobs import ON_REQUEST, JobState
 from node.database.tables import JobRow
 from node.errors import JobFailed, MustWait, NodeError, NoRoom, ReaderDied, StorageAway, WorkerDied
 from node.files import FULL, free_bytes, is_full
+from node.models.versions import placed
 from node.reading import Reader
 from node.run.hand_over import destination_of, digest, encoding, queue
 from node.run.job_folder import JobFolder
@@ -108,6 +109,7 @@ class _Step:
 
     job: JobRow  # as it was when the step began; nothing is written through it
     pipeline_version: str | None = None
+    weights: str = ""  # digest of those that it runs with
     left_aside: tuple[str, ...] = ()  # images that the pipeline did not use, in sentences
 
 
@@ -159,11 +161,12 @@ class Flow:
                     self._require_one_patient(step.job, note)
                     self._find_context(step.job)
                     request = Check(*self._asked(step.job), key_file=self._key_file)
-                    checked = CheckNote(self._call(step.job, "prepare", request, Checked).version)
+                    answer = self._call(step.job, "prepare", request, Checked)
+                    checked = CheckNote(answer.version, answer.weights)
                 except UnsuitableInput as error:
                     return {"unsuitable": str(error)}
             self._find_prior(step.job)
-            step.pipeline_version = checked.version
+            step.pipeline_version, step.weights = checked.version, checked.weights
             return {"unsuitable": None}
 
     def infer(self, job_id: str) -> Inference:
@@ -174,7 +177,7 @@ class Flow:
             except UnsuitableInput as error:
                 return {"unsuitable": str(error), "result": None}
             note = self.folder(job_id).read_note(ResultNote)
-            step.left_aside = note.left_aside if note else ()
+            step.left_aside, step.weights = (note.left_aside, note.weights) if note else ((), "")
             return {"unsuitable": None, "result": result}
 
     def encode(self, job_id: str, result: str | None, not_run: str | None) -> Encoding:
@@ -354,10 +357,12 @@ class Flow:
                 job_states.note(session, job_id, "left aside", sentence)
             if step.pipeline_version is not None:
                 job_states.note_version(session, job_id, step.pipeline_version)
+            if step.weights:
+                job_states.note_weights(session, job_id, step.weights)
 
     def _asked(self, job: JobRow) -> tuple[Path, str, Settings]:
         """What every request to a worker begins with."""
-        return self.folder(job.id).path, job.pipeline, job.settings
+        return self.folder(job.id).path, job.pipeline, placed(job.settings, self._data)
 
     @property
     def _data(self) -> Path:

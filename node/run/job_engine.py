@@ -22,6 +22,7 @@ from typing import IO, Concatenate, ParamSpec, Protocol, TypeVar
 from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID, StepOptions, _sys_db
 from dbos import DBOSPortableJSONSerializer as JsonSerializer
 from dbos._error import DBOSAwaitedWorkflowCancelledError
+from pydantic import ValidationError
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
@@ -41,6 +42,8 @@ from node.database.jobs import Job, JobState
 from node.database.tables import ExecutorRow, JobRow
 from node.errors import ConfigurationError, JobFailed, MustWait, NodeError
 from node.files import PRIVATE_FILE, is_full, remove_folder
+from node.models.store import clear
+from node.models.versions import Versions, placed
 from node.progress import goes_on
 from node.reading import Reader
 from node.run.flow import Contexts, Flow, Priors
@@ -251,10 +254,8 @@ class JobEngine:
     def _start(self) -> None:
         global _flow
         run = self._configuration.run
-        warm = {
-            (route.pipeline, repr(route.settings)): (route.pipeline, route.settings)
-            for route in self._configuration.routes.values()
-        }
+        clear(self._configuration.node.data)
+        warm = {repr(one): one for one in self._to_load()}
         remove_all(self._configuration.node.data, self.executor_id)
         self._pool = self._new_pool(run.workers, tuple(warm.values()))
         self._pool.start()
@@ -283,6 +284,14 @@ class JobEngine:
         self._keeper.start()
         self._cleaner.start()
         log.info("job engine started", extra={"executor": self.executor_id, "workers": run.workers})
+
+    def _to_load(self) -> Iterator[tuple[str, Settings]]:
+        """What the jobs of each route run at present; what cannot be used fails the jobs that need it."""
+        data = self._configuration.node.data.absolute()
+        versions = Versions(self._database, data)
+        for name, route in self._configuration.routes.items():
+            with contextlib.suppress(ValidationError, OSError):
+                yield route.pipeline, placed(versions.settings(name, route), data)
 
     def _new_pool(self, size: int, to_load: Sequence[tuple[str, Settings]] = ()) -> Pool:
         """Processes for the steps of jobs, in a box where there can be one."""

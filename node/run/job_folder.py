@@ -212,7 +212,8 @@ class JobFolder:
             How long it ran.
         """
         left_aside = tuple(one.sentence for one in result.left_aside)
-        note = ResultNote(self.write(RESULT, plain_form.packed(result, self.data)), version, seconds, left_aside)
+        digest = self.write(RESULT, plain_form.packed(result, self.data))
+        note = ResultNote(digest, version, seconds, left_aside, result.model.weights_digest)
         self.write_note(note)
         return note
 

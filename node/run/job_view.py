@@ -20,6 +20,7 @@ from node import box
 from node.data_folder import own_key
 from node.errors import JobFailed, NoRoom, StorageAway, WorkerDied
 from node.files import FULL, NO_LINKS, PRIVATE_FILE, file_name, is_full, make_folder, opened_folder, remove_folder
+from node.models.store import ROOM
 from node.run.job_folder import KEY_FILE, RESULT, SUMMARY, JobFolder
 from node.run.messages import Check, Encode, Infer, JobRequest
 from node.run.notes import CheckNote, ObjectsNote, ResultNote, StudyNote
@@ -72,11 +73,12 @@ class JobView:
 
     def of_box(self, reads: Sequence[Path]) -> box.View:
         """The view as a box is made with it; `reads` is to be seen beside the job."""
+        make_folder(self._data / ROOM)  # a bundle that comes later is seen as well
         own_key(self._data / KEY_FILE)  # what it writes carries a digest with this key
         return box.View(
             scratch=self._scratch,
             covers=self._data,
-            reads=(self._data / KEY_FILE, *reads),
+            reads=(self._data / KEY_FILE, self._data / ROOM, *reads),
             shows={self._data / "instances": self._shown},
             writes={self._data / "jobs": self._written},
         )

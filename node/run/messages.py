@@ -47,6 +47,17 @@ class Infer:
 
 
 @dataclass(frozen=True)
+class Try:
+    """Load the pipeline and run it on the example study that it brings, written to the folder."""
+
+    folder: Path
+    pipeline: str
+    settings: Settings
+    key_file: Path | None = None  # of no use here: the study is simulated
+    do: Literal["try"] = "try"
+
+
+@dataclass(frozen=True)
 class Encode:
     """Write the result, or that there is none, once for each profile."""
 
@@ -64,7 +75,7 @@ class Encode:
     do: Literal["encode"] = "encode"
 
 
-JobRequest: TypeAlias = Check | Infer | Encode
+JobRequest: TypeAlias = Check | Infer | Try | Encode
 Request: TypeAlias = JobRequest | Load
 
 
@@ -81,6 +92,7 @@ class Checked:
     """The input contract is met."""
 
     version: str  # of the pipeline
+    weights: str = ""  # digest of those that it would run with
     answer: Literal["checked"] = "checked"
 
 
@@ -91,7 +103,19 @@ class Inferred:
     sha256: str  # of its file
     version: str  # of the pipeline
     seconds: float | None = None  # that the pipeline ran
+    weights: str = ""  # digest of those that it ran with
     answer: Literal["inferred"] = "inferred"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The pipeline can be loaded, and its example study did not break it."""
+
+    weights: str  # digest
+    trained_on: str
+    objects: int  # that were encoded of its result
+    remark: str = ""  # why there are none
+    answer: Literal["tried"] = "tried"
 
 
 @dataclass(frozen=True)
@@ -127,7 +151,10 @@ class Waits:
     answer: Literal["waits"] = "waits"
 
 
-Answer: TypeAlias = Ready | Waits | Checked | Inferred | Encoded | Unsuitable | Failed
+Answer: TypeAlias = Ready | Waits | Checked | Inferred | Tried | Encoded | Unsuitable | Failed
+
+Done: TypeAlias = Checked | Inferred | Tried | Encoded
+"""What was asked is done."""
 
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="answer")])
@@ -135,7 +162,7 @@ _ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator
 
 def pack(message: Request | Answer) -> bytes:
     """The message as JSON."""
-    if isinstance(message, Load | Check | Infer | Encode):
+    if isinstance(message, Load | Check | Infer | Try | Encode):
         return _REQUEST.dump_json(message)
     return _ANSWER.dump_json(message)
 

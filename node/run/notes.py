@@ -49,6 +49,7 @@ class CheckNote:
     FILE: ClassVar[str] = "checked.json"
 
     version: str  # of the pipeline
+    weights: str = ""  # digest of those that it would run with
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class ResultNote:
     version: str  # of the pipeline
     seconds: float | None = None  # that the pipeline ran
     left_aside: tuple[str, ...] = ()  # images that it did not use, in sentences
+    weights: str = ""  # digest of those that it ran with
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,8 @@ from node.run import messages
 from node.run.job_view import JobView
 from node.run.messages import (
     Answer,
-    Checked,
-    Encoded,
+    Done,
     Failed,
-    Inferred,
     JobRequest,
     Load,
     Ready,
@@ -198,7 +196,7 @@ class Pool:
         priority: int = 100,
         began: Callable[[], None] = lambda: None,
         cancelled: Callable[[], bool] = lambda: False,
-    ) -> Checked | Inferred | Encoded:
+    ) -> Done:
         """Have a worker do `request` and return its answer.
 
         Parameters
@@ -292,15 +290,13 @@ class Pool:
         log.info("worker started", extra={"slot": slot, "pid": worker.process.pid})
         return worker
 
-    def _converse(
-        self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]
-    ) -> Checked | Inferred | Encoded:
+    def _converse(self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]) -> Done:
         if worker.view is not None:
             worker.view.show(request)
         try:
             answer = self._ask(worker, request, cancelled)
             self._hold_to_room(worker)
-            if worker.view is not None and isinstance(answer, Checked | Inferred | Encoded):
+            if worker.view is not None and isinstance(answer, Done):
                 worker.view.take(request)
         except (EOFError, OSError) as error:
             if self._closed:

@@ -31,6 +31,7 @@ from node.box import settle_in
 from node.data_folder import keep_private
 from node.files import FULL, is_full, write_whole
 from node.run import messages
+from node.run.example_run import try_out
 from node.run.job_folder import SUMMARY, Damaged, JobFolder, on_disk
 from node.run.messages import (
     Answer,
@@ -45,6 +46,7 @@ from node.run.messages import (
     Load,
     Ready,
     Settings,
+    Try,
     Unsuitable,
     Waits,
 )
@@ -66,6 +68,7 @@ _BROKE = {  # what an operator is told of an error that nobody foresaw
     "check": "the pipeline broke while it looked at the images; the log says where",
     "infer": "the pipeline broke while it ran; the log says where",
     "encode": "the results could not be written as objects; the log says where",
+    "try": "the pipeline broke on its example study; the log says where",
 }
 
 
@@ -74,8 +77,9 @@ def check(asked: Check, warm: Warm) -> Checked:
     folder = JobFolder(asked.folder, asked.key_file)
     pipeline = warm.get(asked.pipeline, asked.settings).fresh()
     pipeline.check(folder.read_study())
-    folder.write_note(CheckNote(pipeline.version))
-    return Checked(pipeline.version)
+    note = CheckNote(pipeline.version, pipeline.model.weights_digest)
+    folder.write_note(note)
+    return Checked(note.version, note.weights)
 
 
 def infer(asked: Infer, warm: Warm) -> Inferred:
@@ -95,7 +99,7 @@ def infer(asked: Infer, warm: Warm) -> Inferred:
         result = replace(result, limits=(*result.limits, *remarks))
     folder.write_json(SUMMARY, summary(result))
     note = folder.write_result(result, pipeline.version, seconds)
-    return Inferred(note.sha256, note.version, seconds)
+    return Inferred(note.sha256, note.version, seconds, note.weights)
 
 
 def encode(asked: Encode, warm: Warm) -> Encoded:
@@ -185,6 +189,8 @@ def answer(asked: JobRequest, warm: Warm) -> Answer:
                     return infer(asked, warm)
                 case Encode():
                     return encode(asked, warm)
+                case Try():
+                    return try_out(asked, warm)
     except Exception as error:  # noqa: BLE001 (the worker's loop: a bug in a pipeline costs one job)
         return waits(error, folder) or _fault(error, asked, folder)
 

@@ -23,7 +23,7 @@ from node.database.jobs import Job, job_id
 from node.database.tables import AssociationRow, EventRow, InstanceRow, JobRow, OutboxRow
 
 ROOT = Path(__file__).resolve().parents[3]
-PIPELINES = {"trial": "Trial", "trial_risk": "TrialRisk"}
+PIPELINES = {"trial": "Trial", "trial_risk": "TrialRisk", "trial_bundle": "TrialBundle"}
 T = TypeVar("T")
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

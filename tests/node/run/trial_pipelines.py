@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -31,11 +32,16 @@ from dicom_sr.findings import (
 from dicom_sr.read.pixels import pictures
 from dicom_sr.series import Study
 from pipelines.base import PipelineSettings
+from pipelines.bundle import BundleSettings, bundle_digest
 from pipelines.context import ClinicalContext
+from pipelines.example import Example, made_up_model
 
 Behaviour = Literal[
     "find", "refuse", "refuse_pixels", "raise", "crash", "crash_once", "hang", "swell", "map_beside", "leave", "decode"
 ]
+
+
+NOWHERE = Path(os.devnull)  # in place of a journal, for a pipeline in a box, where there is none to write to
 
 
 def wait_while(path: Path | None) -> None:
@@ -77,6 +83,8 @@ class Trial:
         return Model(self.name, self.version, "0" * 64, "made for tests, simulated")
 
     def _note(self, what: str, study: Study | None = None) -> None:
+        if self.settings.journal == NOWHERE:
+            return
         series = study.series[0].series_instance_uid if study else "-"
         with self.settings.journal.open("a") as journal:
             journal.write(f"{what} {series} {os.getpid()}\n")
@@ -147,7 +155,7 @@ class Trial:
                 kept.append(np.ones(4 * 2**20))
 
     def _runs(self, study: Study) -> int:
-        lines = self.settings.journal.read_text().splitlines()
+        lines = [] if self.settings.journal == NOWHERE else self.settings.journal.read_text().splitlines()
         return sum(line.startswith(f"run {study.series[0].series_instance_uid} ") for line in lines)
 
 
@@ -176,3 +184,51 @@ class TrialRisk(Trial):
         self._note("ran", day=day)
         risk = RiskStatement(codes.SCT.Bone, "Trial", context.index_date, (Prediction(1, 0.25),))
         return Result(self.model, self.title, study.series, ("A trial.",), risk=risk)
+
+
+class TrialBundleSettings(TrialSettings, BundleSettings):
+    """The same, with weights that can be chosen: a number in a file."""
+
+
+class TrialBundle(Trial):
+    """Measures what its bundle says."""
+
+    name: ClassVar[str] = "trial_bundle"
+    wants_prior_report: ClassVar[bool] = False
+    settings_type: ClassVar[type[PipelineSettings]] = TrialBundleSettings
+
+    def __init__(self, settings: TrialBundleSettings) -> None:
+        super().__init__(settings)
+        self.file = None if settings.bundle is None else settings.bundle / "number.txt"
+        self.number = 0.0
+
+    @property
+    def model(self) -> Model:
+        files = {} if self.file is None else {self.file.name: self.file}
+        return Model(self.name, self.version, bundle_digest(files), "made for tests, simulated")
+
+    @staticmethod
+    def example(folder: Path) -> Example:
+        from tests.factories import knee_study
+
+        study = knee_study(folder)
+        return Example(study, Result(made_up_model("trial_bundle"), "Trial", study.series, ("",)))
+
+    def load(self) -> None:
+        super().load()
+        self.number = 0.0 if self.file is None else float(self.file.read_text())
+
+    def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
+        if self.number < 0:
+            raise ValueError("a negative number")
+        result = super().run(study, context)
+        (finding,) = result.findings
+        length = Measurement(codes.SCT.Length, self.number, codes.UCUM.Millimeter)
+        return replace(result, findings=(replace(finding, measurements=(length,)),))
+
+
+def trial_bundle(folder: Path, number: float | str) -> Path:
+    """A bundle for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "number.txt").write_text(str(number))
+    return folder

@@ -1,0 +1,251 @@
+"""`condyle model`: which version of its model each route runs, another one put in force, and the way back."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_sr.errors import UnsuitableInput
+from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
+from node.commands.open_database import opened
+from node.commands.operator import operator
+from node.commands.terminal import console, print_whole
+from node.config import Configuration, Route
+from node.config.mistakes import did_you_mean
+from node.database.connection import Database
+from node.database.queries import UNDER_WAY
+from node.database.tables import JobRow, ModelVersionRow
+from node.errors import NodeError
+from node.models import store
+from node.models.versions import Bundle, Versions, constructed, placed, stored_settings, takes_bundles, with_bundle
+from pipelines.registry import UnknownPipeline
+
+FIRST = 12  # characters of a digest that are shown
+
+
+class Refused(NodeError):
+    """A bundle is not put in force; the message says why, and nothing has changed."""
+
+
+def list_versions(route: str | None, config: Path) -> int:
+    """Print the versions of one route, or of all, the latest first; the first of each route is in force."""
+    configuration, database = opened(config)
+    if route is not None and (problem := _unknown(configuration, route)):
+        console(error=True).print(problem, markup=False)
+        return USAGE
+    versions = Versions(database, configuration.node.data)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Route", "Version", "In force", "Since", "By"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("Trained on", "From"):
+        table.add_column(heading, overflow="fold")
+    for name, one in configuration.routes.items():
+        if route in (None, name):
+            for cells in _rows(name, one, versions):
+                table.add_row(*cells)
+    print_whole(console(), table)
+    return OK
+
+
+def _rows(name: str, route: Route, versions: Versions) -> Iterator[tuple[str | Text, ...]]:
+    history = [row for row in versions.history(name) if row.pipeline == route.pipeline]
+    for number, row in enumerate(history):
+        if row.bundle is not None:
+            there = store.folder_of(versions.data, row.bundle).is_dir()
+            state = ("yes" if number == 0 else "") if there else "deleted"
+            since = row.since.astimezone().strftime("%d %b %Y %H:%M")
+            yield name, row.weights[:FIRST], state, since, row.who, Text(row.trained_on), Text(row.source)
+    configured = not history or history[0].bundle is None
+    try:
+        model = constructed(route.pipeline, route.settings).model
+        weights, trained_on = model.weights_digest[:FIRST], model.trained_on
+    except (UnknownPipeline, ValidationError, OSError, ValueError) as error:
+        weights, trained_on = "", f"cannot be used: {error}"
+    source = Text(str(route.settings.get("bundle", "the shipped bundle")))
+    since = history[0].since.astimezone().strftime("%d %b %Y %H:%M") if history and configured else ""
+    who = history[0].who if history and configured else ""
+    yield name, weights, "yes" if configured else "", since, who, Text(trained_on), source
+
+
+def use(route: str, bundle: str, config: Path) -> int:
+    """Put a bundle in force for a route, once it is copied, loaded and has run on the pipeline's example study.
+
+    Parameters
+    ----------
+    route
+        Its name.
+    bundle
+        A folder, or the first characters of the digest of a version that was in force before.
+    config
+        The configuration file.
+    """
+    complaints = console(error=True)
+    configuration, database = opened(config)
+    if problem := _unknown(configuration, route):
+        complaints.print(problem, markup=False)
+        return USAGE
+    chosen, versions = configuration.routes[route], Versions(database, configuration.node.data)
+    try:
+        found = stored(configuration, versions, chosen, bundle)
+    except NodeError as error:
+        complaints.print(f"route {route} keeps its version: {error}", markup=False)
+        return NOT_RIGHT
+    before = versions.in_force(route)
+    if before is not None and (before.bundle, before.pipeline) == (found.digest, chosen.pipeline):
+        console().print(f"route {route}: version {found.weights[:FIRST]} is in force already", markup=False)
+        return OK
+    row = versions.use(route, chosen.pipeline, found, operator(), datetime.now(UTC))
+    _print_change(route, row, before)
+    return OK
+
+
+def back(route: str, config: Path) -> int:
+    """Put that in force which was before a route's present version."""
+    complaints = console(error=True)
+    configuration, database = opened(config)
+    if problem := _unknown(configuration, route):
+        complaints.print(problem, markup=False)
+        return USAGE
+    versions = Versions(database, configuration.node.data)
+    try:
+        present = versions.in_force(route)
+        if (before := versions.before(route)) is not None:
+            store.require_whole(versions.data, before)
+        row = versions.back(route, operator(), datetime.now(UTC))
+    except NodeError as error:
+        complaints.print(str(error), markup=False)
+        return NOT_RIGHT
+    _print_change(route, row, present)
+    return OK
+
+
+def forget(version: str, config: Path) -> int:
+    """Delete a bundle from the store that no route needs, now or on its way back, nor any job that has not ended."""
+    complaints = console(error=True)
+    configuration, database = opened(config)
+    versions = Versions(database, configuration.node.data)
+    try:
+        digest = versions.found(version)
+        if routes := versions.needed_by(digest):
+            needed = ", ".join(routes)
+            raise Refused(f"version {version} is in force, or condyle model back leads to it, of: {needed}")
+        if jobs := _jobs_with(database, digest):
+            raise Refused(f"version {version} is needed by jobs that have not ended, such as {jobs[0]}")
+        store.remove(versions.data, digest)
+    except NodeError as error:
+        complaints.print(str(error), markup=False)
+        return NOT_RIGHT
+    except OSError as error:
+        complaints.print(f"version {version} cannot be deleted: {error.strerror}", markup=False)
+        return NOT_RIGHT
+    console().print(f"version {version} is deleted; what it made stays")
+    return OK
+
+
+def _unknown(configuration: Configuration, route: str) -> str:
+    """What is wrong with the name of a route; empty where nothing is."""
+    if route in configuration.routes:
+        return ""
+    known = ", ".join(configuration.routes) or "none"
+    return f"{route!r}: no such route; there are: {known}{did_you_mean(route, list(configuration.routes))}"
+
+
+def _print_change(route: str, row: ModelVersionRow, before: ModelVersionRow | None) -> None:
+    out = console()
+    now, earlier = _named(row), _named(before)
+    out.print(f"route {route}: {now} is in force from the next decision on; before: {earlier}", markup=False)
+    if row.trained_on:
+        out.print(f"  {row.trained_on}", markup=False)
+    out.print(f"  condyle model back {route} goes back; condyle reroute does earlier studies again", markup=False)
+
+
+def _named(row: ModelVersionRow | None) -> str:
+    return "what is configured" if row is None or row.bundle is None else f"version {row.weights[:FIRST]}"
+
+
+def _jobs_with(database: Database, digest: str) -> list[str]:
+    with Session(database) as session:
+        rows = session.execute(select(JobRow.id, JobRow.settings).where(JobRow.state.in_(UNDER_WAY)))
+        return [job[:FIRST] for job, settings in rows if settings.get("bundle") == store.stored_name(digest)]
+
+
+# ---- a bundle that is to be run
+def stored(configuration: Configuration, versions: Versions, route: Route, bundle: str) -> Bundle:
+    """A bundle of the store that the pipeline of a route was seen to run.
+
+    Parameters
+    ----------
+    configuration
+        Says how much time and memory it may take.
+    versions
+        The versions that are known.
+    route
+        Whose pipeline, and other settings, it is tried with.
+    bundle
+        A folder, or the first characters of the digest of a version that was in force before.
+
+    Raises
+    ------
+    NodeError
+        If it cannot be run; a new one is not kept then.
+    """
+    if not takes_bundles(route.pipeline):
+        raise Refused(f"the weights of {route.pipeline} cannot be chosen: it has no setting bundle")
+    folder = Path(bundle).expanduser()
+    if not folder.is_dir():
+        if folder.exists():
+            raise Refused(f"{bundle}: is a file; should be the folder of a bundle")
+        digest = versions.found(bundle)
+        store.require_whole(versions.data, digest)
+        return _tried(configuration, versions, route, digest, versions.source(digest))
+    folder = folder.resolve()
+    _require_taken(route, folder)
+    known = set(store.digests(versions.data))
+    digest = store.add(versions.data, folder)
+    try:
+        return _tried(configuration, versions, route, digest, str(folder))
+    except BaseException:
+        if digest not in known and not versions.needed_by(digest):
+            store.remove(versions.data, digest)
+        raise
+
+
+def _require_taken(route: Route, folder: Path) -> None:
+    """Make sure that a pipeline takes a folder for a bundle, before anything is copied."""
+    try:
+        constructed(route.pipeline, with_bundle(route.settings, str(folder))).model  # noqa: B018 (it reads the files)
+    except ValidationError as error:
+        why = "; ".join(dict.fromkeys(one["msg"].removeprefix("Value error, ") for one in error.errors()))
+        raise Refused(f"{folder}: {why}") from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise Refused(f"{folder}: is no bundle of {route.pipeline}: {error}") from error
+
+
+def _tried(configuration: Configuration, versions: Versions, route: Route, digest: str, source: str) -> Bundle:
+    """Run the pipeline's example study with a bundle of the store, in a process of its own."""
+    from node.run.messages import Tried, Try
+    from node.run.pool import Pool
+
+    run, out = configuration.run, console()
+    settings = placed(stored_settings(route.pipeline, route.settings, digest, versions.data), versions.data)
+    pool = Pool(1, run.time_limit_s, run.memory_limit_mb, environment=run.environment)
+    with tempfile.TemporaryDirectory(prefix="condyle-") as folder, contextlib.closing(pool):
+        try:
+            answer = pool.call(Try(Path(folder), route.pipeline, settings))
+        except UnsuitableInput as error:
+            raise Refused(str(error)) from error
+    assert isinstance(answer, Tried)
+    if answer.remark:
+        out.print(f"tried: {answer.remark}", style="yellow", markup=False)
+    else:
+        out.print(f"tried: it ran on the simulated example study, and {answer.objects} objects were made", markup=False)
+    return Bundle(digest, answer.weights, answer.trained_on, source)
