@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import ClassVar
 from pipelines.base import PipelineSettings
 from dicom_sr.errors import UnsuitableInput
+from dicom_sr.findings import Model
 
 PASSES = object()
 
@@ -59,6 +60,7 @@ class Hostile:
     name, version, title, level = "hostile", "1.0", "Hostile", "series"
     needs_context = wants_prior_report = False
     settings_type: ClassVar = Settings
+    model = Model("hostile", "1.0", "0" * 64, "nothing")
 
     def __init__(self, settings):
         self.settings = settings

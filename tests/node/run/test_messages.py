@@ -20,6 +20,8 @@ from node.run.messages import (
     Load,
     Ready,
     Request,
+    Tried,
+    Try,
     Unsuitable,
 )
 
@@ -33,6 +35,7 @@ SETTINGS: dict[str, object] = {"limit": 0.5, "names": ["a", "b"], "model": None}
         Load((("trial", SETTINGS),)),
         Check(Path("/jobs/a"), "trial", SETTINGS),
         Infer(Path("/jobs/a"), "trial", SETTINGS),
+        Try(Path("/jobs/a"), "trial", SETTINGS),
         Encode(
             Path("/jobs/a"),
             "trial",
@@ -53,7 +56,15 @@ def test_a_request_arrives_as_it_was_sent(request_: Request) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [Ready(), Checked("1.0"), Inferred("ab", "1.0", 0.25), Encoded(7), Unsuitable("no knee"), Failed("ValueError")],
+    [
+        Ready(),
+        Checked("1.0"),
+        Inferred("ab", "1.0", 0.25, "cd"),
+        Tried("cd", "nothing", 3),
+        Encoded(7),
+        Unsuitable("no knee"),
+        Failed("ValueError"),
+    ],
 )
 def test_an_answer_arrives_as_it_was_sent(answer: Answer) -> None:
     assert messages.answer(messages.pack(answer)) == answer

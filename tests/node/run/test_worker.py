@@ -83,7 +83,7 @@ def inferred(bed: Bed) -> Inferred:
 
 
 def test_a_study_is_checked_without_loading_weights(bed: Bed) -> None:
-    assert answer(bed.request(Check), bed.warm) == Checked("1.0")
+    assert answer(bed.request(Check), bed.warm) == Checked("1.0", "0" * 64)
     assert (bed.journal_lines("check"), bed.journal_lines("load")) == (1, 0)
 
 
