@@ -346,6 +346,28 @@ def model_forget(
 
 
 @app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="The name of a route.", metavar="ROUTE")],
+    second: Annotated[str, typer.Argument(help="Another route, such as its shadow.", metavar="SHADOW")],
+    since_: Annotated[str, typer.Option("--since", help=SINCE_HELP, metavar="WHEN")],
+    json_output: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="A folder for a report with pictures.", file_okay=False, metavar="FOLDER"),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Compare what two routes say of the same images: first where they disagree, then how far they agree.
+
+    Measurements by bias and limits of agreement, grades by kappa, regions by Dice, derived volumes by differences.
+    Exit code 1 if they have no images in common.
+    """
+    from node.commands.compare import compare as run
+
+    raise typer.Exit(run(first, second, since(since_), config, as_json=json_output, out=out))
+
+
+@app.command()
 def reroute(
     studies: Annotated[
         list[str] | None,

@@ -22,6 +22,7 @@ from node.files import remove_folder
 from node.prior.own_reports import erase_reports
 from node.reading import HERE
 from node.receive.store.retention import delete_file
+from node.run import shadow_folder
 
 
 def erase(study: str, config: Path, *, yes: bool, arriving: bool = False) -> int:
@@ -81,6 +82,7 @@ def _erase(configuration: Configuration, database: Database, study: str) -> Trac
     with Session(database) as session, session.begin():
         found = erasure.locked(session, study)
         for job_id in found.jobs:
+            shadow_folder.remove(configuration, job_id)
             if (folder := job_folder(data, job_id)).exists():
                 remove_folder(folder)
         erase_reports(data / "priors", found.objects)

@@ -27,7 +27,9 @@ from node.database.queries import list_jobs as list_rows
 from node.database.states import ForbiddenTransition
 from node.database.tables import DecisionRow, EventRow, JobRow
 from node.errors import JobFailed
+from node.files import file_name
 from node.reading import HERE
+from node.run.shadow_folder import folder_of
 
 WATCH_S = 0.5
 REASON_WIDTH = 20  # columns, at least; of an answer too
@@ -108,7 +110,7 @@ def _clock(at: datetime) -> str:
 def show(config: Path, job: str) -> int:
     """Print everything about one job."""
     out = console()
-    _, database = opened(config)
+    configuration, database = opened(config)
     view = show_job(database, job)
     _show_head(out, view.row)
     with Session(database) as session:
@@ -119,6 +121,9 @@ def show(config: Path, job: str) -> int:
             _show_why(out, decision)
     _show_timeline(out, view.events)
     _show_objects(out, view)
+    folder = folder_of(configuration, view.row.route) if view.row.shadow else None
+    if folder is not None and (folder / file_name(view.row.id)).is_dir():
+        out.print(f"in shadow: nothing was sent; the objects lie in {folder / file_name(view.row.id)}", markup=False)
     return NOT_RIGHT if view.row.state == JobState.FAILED else OK
 
 

@@ -29,6 +29,7 @@ from pydantic import (
 from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, Kind
 from node.config.mistakes import did_you_mean
 from node.config.secret_files import token_problem
+from node.config.shadow_routes import filled_in
 
 LONGEST_HOST_NAME = 253  # RFC 1035 2.3.4
 LONGEST_UID_ROOT = 40  # characters, which leaves 23 digits for what is named under it
@@ -441,6 +442,8 @@ class Route(Section):
     destinations: tuple[Name, ...]
     priority: int = 100
     shadow: bool = False  # run, keep the result out of the destinations
+    shadow_of: Name | None = None  # the route that it is compared with, and takes after (`node.config.shadow_routes`)
+    shadow_folder: FilePath | None = None  # of what it makes; None: a folder in the data folder
 
 
 class MllpSettings(Section):
@@ -533,6 +536,11 @@ class Configuration(Section):
     priors: PriorSettings = PriorSettings()
     history: HistorySettings = HistorySettings()
     status: StatusSettings = StatusSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shadows_take_after_their_routes(cls, values: Any) -> Any:
+        return filled_in(values)
 
     @model_validator(mode="after")
     def _destinations_exist(self) -> Self:

@@ -26,6 +26,8 @@ def routes(configuration: Configuration) -> Iterator[CheckResult]:
         yield from problems
         if not problems:
             goes = ", ".join(route.destinations) if route.destinations and not route.shadow else "nowhere (shadow)"
+            if route.shadow_of is not None:
+                goes = f"a local folder (shadow of {route.shadow_of})"
             yield CheckResult(f"routes.{name}", "good", f"{route.level} -> {route.pipeline} -> {goes}")
         if not route.when:
             yield CheckResult(f"routes.{name}.when", "doubtful", f"is empty: every {route.level} matches")

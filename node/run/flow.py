@@ -37,6 +37,7 @@ from node.run.job_images import JobImages
 from node.run.messages import Check, Checked, Encode, Encoded, Infer, Inferred, JobRequest, Settings
 from node.run.notes import CheckNote, ObjectsNote, PriorNote, ResultNote, StudyNote
 from node.run.pool import Interrupted, Pool, Stopping
+from node.run.shadow_folder import as_destination, folder_of, write
 from node.study.images import store_is_away
 from pipelines.context import ClinicalContext
 
@@ -494,8 +495,9 @@ class Flow:
     # ---- encode
     def _profiles(self, job: JobRow, not_run: str | None) -> dict[str, EncodingProfile]:
         """The distinct encodings that the job's destinations ask for, by their digest."""
+        folder = folder_of(self._configuration, job.route)
         if job.shadow:
-            return {}
+            return dict([encoding(self._configuration, as_destination(folder))] if folder and not_run is None else [])
         wanted = [destination_of(self._configuration, name) for name in job.destinations]
         if job.route == ON_REQUEST:
             wanted.append(self._asker)
@@ -572,11 +574,14 @@ class Flow:
         if self._priors is not None and state == JobState.SENDING and note is not None:
             reports = [item for item in note.objects if item.kind == "report" and note.is_own(item)]
             self._priors.keep(job, [(item.sop_instance_uid, item.path) for item in reports])
+        folder = folder_of(self._configuration, job.route) if job.shadow else None
+        if folder is not None and note is not None:
+            self._show(folder, job.id, note)
         with Session(self._database) as session, session.begin():
             if job_states.locked(session, job.id).state not in (JobState.QUEUED, JobState.RUNNING):
                 return  # done before, or ended by an operator
             waiting = 0
-            if note is not None:
+            if note is not None and not job.shadow:
                 outbox.keep_objects(session, job.id, note.objects, self._data)
                 waiting = sum(self._queue(session, job, name, note, state) for name in job.destinations)
                 for sentence in note.left_out:
@@ -586,6 +591,15 @@ class Flow:
                 job_states.note(session, job.id, step, seconds=time.perf_counter() - start)
             if not waiting:
                 job_states.settle(session, job.id)
+
+    def _show(self, folder: Path, job_id: str, note: ObjectsNote) -> None:
+        """Put what a shadow made where people look at it; the job does not fail for it, but says so."""
+        try:
+            write(folder, job_id, note)
+        except OSError as error:
+            if is_full(error):
+                raise
+            self._note(job_id, "not shown", f"{folder}: {error.strerror or type(error).__name__}")
 
     def _objects(self, job_id: str, key: str) -> ObjectsNote:
         note = self.folder(job_id).finished_objects(key)

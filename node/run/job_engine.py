@@ -46,6 +46,7 @@ from node.models.store import clear
 from node.models.versions import Versions, placed
 from node.progress import goes_on
 from node.reading import Reader
+from node.run import shadow_folder
 from node.run.flow import Contexts, Flow, Priors
 from node.run.hand_over import queue_further
 from node.run.job_folder import JobFolder, ready_key
@@ -668,6 +669,7 @@ class JobEngine:
         for job_id in ended:
             goes_on()
             with contextlib.suppress(OSError):
+                shadow_folder.remove(self._configuration, job_id)
                 remove_folder(job_folder(self._configuration.node.data, job_id))
         if ended:
             self._client.delete_workflows(list(ended))

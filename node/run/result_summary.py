@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pydicom.sr.coding import Code
 
 from dicom_sr.findings import Finding, Result
@@ -25,6 +27,7 @@ def summary(result: Result) -> dict[str, object]:
             }
             for volume in result.derived
         ],
+        "names": dict(sorted(_names(result))),
         "flags": [flag.image.sop_instance_uid for flag in result.flags],
         "limits": list(result.remarks),
     }
@@ -39,6 +42,19 @@ def _finding(finding: Finding) -> dict[str, object]:
         },
         "evaluations": {_code(item.name): _code(item.value) for item in finding.evaluations},
     }
+
+
+def _names(result: Result) -> Iterator[tuple[str, str]]:
+    """The codes that the findings use, with what they mean, for people."""
+    for item in result.not_evaluable:
+        yield _code(item.reason), item.reason.meaning
+    for finding in result.findings:
+        yield _code(finding.finding), finding.finding.meaning
+        for measurement in finding.measurements:
+            yield _code(measurement.name), measurement.name.meaning
+        for evaluation in finding.evaluations:
+            yield _code(evaluation.name), evaluation.name.meaning
+            yield _code(evaluation.value), evaluation.value.meaning
 
 
 def _code(code: Code) -> str:

@@ -36,7 +36,7 @@ from tests.running import RunningNode
 from tests.waiting import until
 
 COMMANDS = ["serve", "check", "route", "jobs", "send", "import", "example-results", "train", "evaluate", "risk"]
-COMMANDS += ["conformance", "run", "version", "model"]
+COMMANDS += ["conformance", "run", "version", "model", "compare"]
 
 
 @dataclass

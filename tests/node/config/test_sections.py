@@ -261,7 +261,7 @@ def test_the_tokens_of_the_example_must_be_changed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("but", ["token", "token_file"])
 def test_the_example_with_everything_on_is_valid(tmp_path: Path, but: str) -> None:
-    assert len(compile_routes(read(written(tmp_path, everything_on(but))))) == 4
+    assert len(compile_routes(read(written(tmp_path, everything_on(but))))) == 5
 
 
 @pytest.mark.parametrize("kind", SECTIONS)
