@@ -31,7 +31,7 @@ from node.config.checks import boxed
 from node.database.tables import JobRow
 from node.reading import HERE
 from node.run import job_engine
-from node.run.messages import Checked, Encoded, Inferred, JobRequest
+from node.run.messages import Done, JobRequest
 from node.run.pool import Pool, Worker
 from tests.node.run.trial import Bench, bench, install_trial
 
@@ -43,9 +43,7 @@ class TimedPool(Pool):
 
     worked_s = 0.0
 
-    def _converse(
-        self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]
-    ) -> Checked | Inferred | Encoded:
+    def _converse(self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]) -> Done:
         start = time.perf_counter()
         try:
             return super()._converse(worker, request, cancelled)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from node import files
 from node.models import store
 from node.models.store import NotStored, add, clear, digests, folder_of, remove, require_whole
 from pipelines.bundle import bundle_digest
@@ -76,7 +77,7 @@ def test_a_folder_that_is_no_bundle_leaves_nothing_behind(
 def test_files_that_change_while_they_are_copied_are_not_kept(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = store.copy_whole
+    copy = files.copy_whole
 
     def copy_and_change(source: Path, *arguments: object, **more: object) -> None:
         copy(source, *arguments, **more)  # type: ignore[arg-type]
