@@ -249,7 +249,7 @@ def test_a_pipeline_sees_its_own_job_and_nothing_else_of_the_node(bed: Bed) -> N
         assert isinstance(seen, dict)
         assert seen.pop(str(own)) == "['study.json']"
         assert seen.pop(str(own_image)) == str(own_image.stat().st_size)
-        assert seen.pop(str(data)) == "['instances', 'job-files.key', 'jobs']"
+        assert seen.pop(str(data)) == "['instances', 'job-files.key', 'jobs', 'models']"
         assert set(seen.values()) == {"no: No such file or directory"}
         after = told(workers, bed.asked("look", f"{own} {other}", bed.other))
         assert after == {str(own): "no: No such file or directory", str(other): "['study.json']"}
