@@ -7,6 +7,7 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 import pytest
+import SimpleITK
 from pydicom.sr.codedict import codes as standard
 
 from dicom_sr import codes
@@ -16,6 +17,7 @@ from dicom_sr.profile import EncodingProfile
 from dicom_sr.read.stacks import Stack, read_stack, stacks
 from dicom_sr.series import Study
 from dicom_sr.write.encode import encode
+from tests.dicom_sr import validators
 from tests.dicom_sr.conftest import CREATED, Encode
 from tests.factories import enhanced_mr, knee_result, knee_study, radiograph_study
 
@@ -133,6 +135,30 @@ def test_a_segment_lies_on_the_frames_of_an_enhanced_image(tmp_path: Path, encod
         (source,) = frame.DerivationImageSequence[0].SourceImageSequence
         found[numbers.index(int(source.ReferencedFrameNumber))] = plane
     np.testing.assert_array_equal(found, mask)
+
+
+@pytest.mark.validators
+def test_dcmqi_and_dciodvfy_take_segments_of_a_label_map(tmp_path: Path, encoded: Encode) -> None:
+    study, _, volume = of_knee(tmp_path)
+    labels = np.zeros(volume.array.shape, np.uint8)
+    labels[1:3, 2:9, 3:7], labels[2:5, 12:18, 8:15] = 7, 3
+    shared = volume.with_array(labels)
+    segments = tuple(Segment(f"Label {value}", *WHAT, shared, label_value=value) for value in (3, 7))
+    encoded(replace(knee_result(study), derived=(), segments=segments), "segmentation_binary", "segmentation_labelmap")
+    for form in ("binary", "labelmap"):
+        path, folder = tmp_path / "objects" / f"segmentation-{form}-1.dcm", tmp_path / form
+        folder.mkdir()
+        assert validators.dciodvfy(path) == ([], [])
+        reader = validators.program("segimage2itkimage")
+        assert validators.exits_with_zero(reader, "--inputDICOM", path, "--outputDirectory", folder) == []
+        images = [SimpleITK.ReadImage(str(one)) for one in sorted(folder.glob("*.nrrd"))]
+        read = np.concatenate([SimpleITK.GetArrayFromImage(one).ravel() for one in images])
+        # dcmqi numbers segments from 1; what it takes for one volume it may write as one image or as several
+        assert sorted(np.unique(read[read > 0], return_counts=True)[1]) == sorted(
+            [(labels == 3).sum(), (labels == 7).sum()]
+        )
+        first = images[0]
+        assert tuple(first.GetSpacing()) == pytest.approx(tuple(reversed(volume.spacing_mm)), rel=1e-4)
 
 
 def test_many_segments_of_a_label_map_need_no_array_each(tmp_path: Path) -> None:
