@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -61,6 +61,8 @@ class Provenance:
     created: datetime
     job: str = ""  # id of the job that found it
     left_out: tuple[str, ...] = ()  # what is missing beside this object, in sentences for a reader
+    # by index of the derived volume: what refers to its slices (`derived_series.derived_references`), made once
+    references: dict[int, list[Dataset]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def headers(self) -> tuple[Dataset, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import matplotlib
@@ -45,8 +45,10 @@ def _table(colour_map: str) -> NDArray[np.uint8]:
 
 def coloured(values: NDArray[np.generic], colour_map: str) -> NDArray[np.uint8]:
     """`values` in 0..1 (...) as RGB (..., 3)."""
-    index = np.rint(255 * np.clip(np.nan_to_num(np.asarray(values, np.float64)), 0, 1)).astype(np.uint8)
-    return _table(colour_map)[index]
+    index = np.asarray(np.nan_to_num(np.asarray(values, np.float64)))  # a copy, changed in place
+    np.clip(index, 0, 1, out=index)
+    np.rint(np.multiply(index, 255, out=index), out=index)
+    return _table(colour_map)[index.astype(np.uint8)]
 
 
 def level_colour(level: float | None) -> Colour:
@@ -80,6 +82,11 @@ def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
     width
         Of the lines, pixels.
     """
+    return list(_wrapped(text, face, width))
+
+
+@lru_cache(maxsize=512)  # a page asks for the height of its texts before it draws them
+def _wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> tuple[str, ...]:
     lines: list[str] = []
     line = ""
     for word in text.split():
@@ -91,7 +98,7 @@ def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
             fit = next(n for n in range(len(line) - 1, 0, -1) if n == 1 or width_of(line[:n], face) <= width)
             lines.append(line[:fit])
             line = line[fit:]
-    return [*lines, line] if line else lines
+    return (*lines, line) if line else tuple(lines)
 
 
 def paragraph_height(texts: tuple[str, ...], size: int, width: int, bold: bool = False) -> int:

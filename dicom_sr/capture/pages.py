@@ -22,14 +22,15 @@ from dicom_sr.capture.drawing import (
     paragraph_height,
     width_of,
 )
-from dicom_sr.capture.panels import bar_space, render, title_height
-from dicom_sr.findings import NotRun, Page, Result, TablePanel
+from dicom_sr.capture.panels import bar_space, card_height, render, title_height
+from dicom_sr.findings import NotRun, Page, Panel, Result, TablePanel
 from dicom_sr.profile import RESEARCH_USE
 
 PAGE_WIDTH = 1024  # pixels; shown 512 wide its smallest text is still 10 px high
 MAXIMUM_HEIGHT = 2048  # pixels; larger pages are slow or refused in older viewers
 _MARGIN, _GAP = 28, 14
 _IMAGE_HEIGHT = 900  # pixels, of a picture on a page with room; less where the page would grow too high
+_LEAST_IMAGE_HEIGHT = 160
 
 
 @dataclass(frozen=True)
@@ -76,19 +77,26 @@ def _unit(ucum: str) -> str:
 def draw_page(page: Page, imprint: Imprint) -> Image.Image:
     """`page` as an RGB picture, `PAGE_WIDTH` wide and at most `MAXIMUM_HEIGHT` high where pictures can give way."""
     image_height = _IMAGE_HEIGHT
-    while True:
-        picture = _draw(page, imprint, image_height)
-        if picture.height <= MAXIMUM_HEIGHT or image_height <= 160:
-            return picture
-        image_height = max(int(image_height * 0.8), 160)
+    others: dict[tuple[int, int], int] = {}
+    while image_height > _LEAST_IMAGE_HEIGHT and _height(page, imprint, image_height, others) > MAXIMUM_HEIGHT:
+        image_height = max(int(image_height * 0.8), _LEAST_IMAGE_HEIGHT)
+    return _draw(page, imprint, image_height)
+
+
+def _height(page: Page, imprint: Imprint, image_height: int, others: dict[tuple[int, int], int]) -> int:
+    """Height of the page, without drawing its pictures; `others` keeps heights of panels that are no pictures."""
+    inner = PAGE_WIDTH - 2 * _MARGIN
+    height = _head_height(page, inner) + _foot_height(imprint, inner)
+    for row in _rows(page, inner):
+        height += max(card_height(panel, row.width, image_height, row.title, row.bar, others) for panel in row.panels)
+        height += _GAP
+    return height
 
 
 def _draw(page: Page, imprint: Imprint, image_height: int) -> Image.Image:
     inner = PAGE_WIDTH - 2 * _MARGIN
     cards = _cards(page, inner, image_height)
-    head = _head_height(page, inner)
-    feet = imprint.notes
-    foot_height = paragraph_height((RESEARCH_USE,), LARGE, inner, bold=True) + paragraph_height(feet, SMALL, inner) + 40
+    head, foot_height = _head_height(page, inner), _foot_height(imprint, inner)
     picture = blank(PAGE_WIDTH, head + sum(row[0] + _GAP for row in cards) + foot_height)
     draw = ImageDraw.Draw(picture)
     y = _draw_head(draw, page, imprint, inner)
@@ -98,24 +106,40 @@ def _draw(page: Page, imprint: Imprint, image_height: int) -> Image.Image:
         y += height + _GAP
     draw.line((_MARGIN, y + 4, PAGE_WIDTH - _MARGIN, y + 4), RULE)
     y = draw_paragraphs(draw, (_MARGIN, y + 14), (RESEARCH_USE,), LARGE, inner, WARNING, bold=True)
-    draw_paragraphs(draw, (_MARGIN, y), feet, SMALL, inner, MUTED)
+    draw_paragraphs(draw, (_MARGIN, y), imprint.notes, SMALL, inner, MUTED)
     return picture
 
 
-def _cards(page: Page, width: int, image_height: int) -> list[tuple[int, list[tuple[int, Image.Image]]]]:
-    """Rows of cards, each with its height and with the x of every card; cards of a row are made equally high."""
+@dataclass(frozen=True)
+class _Row:
+    """Panels side by side."""
+
+    panels: tuple[Panel, ...]
+    width: int  # of each card
+    title: int  # height of the titles
+    bar: int  # width of the colour bars
+
+
+def _rows(page: Page, width: int) -> list[_Row]:
     columns = max(min(page.columns, len(page.panels)), 1)
-    card_width = (width - (columns - 1) * _GAP) // columns
     bar = max((bar_space(panel) for panel in page.panels), default=0)
     rows = []
     for start in range(0, len(page.panels), columns):
         panels = page.panels[start : start + columns]
         # a last row that is not full takes the whole width
-        w = card_width if len(panels) == columns else (width - (len(panels) - 1) * _GAP) // len(panels)
-        title = max(title_height(panel, w) for panel in panels)
-        cards = [render(panel, w, image_height, title, bar if len(panels) > 1 else 0) for panel in panels]
+        card_width = (width - (len(panels) - 1) * _GAP) // len(panels)
+        title = max(title_height(panel, card_width) for panel in panels)
+        rows.append(_Row(panels, card_width, title, bar if len(panels) > 1 else 0))
+    return rows
+
+
+def _cards(page: Page, width: int, image_height: int) -> list[tuple[int, list[tuple[int, Image.Image]]]]:
+    """Rows of cards, each with its height and with the x of every card; cards of a row are made equally high."""
+    rows = []
+    for row in _rows(page, width):
+        cards = [render(panel, row.width, image_height, row.title, row.bar) for panel in row.panels]
         height = max(card.height for card in cards)
-        rows.append((height, [(i * (w + _GAP), _grown(card, height)) for i, card in enumerate(cards)]))
+        rows.append((height, [(i * (row.width + _GAP), _grown(card, height)) for i, card in enumerate(cards)]))
     return rows
 
 
@@ -136,6 +160,11 @@ def _head_height(page: Page, inner: int) -> int:
         + paragraph_height(page.summary, LARGE, inner - 18)
         + (24 if page.summary else 0)
     )
+
+
+def _foot_height(imprint: Imprint, inner: int) -> int:
+    warning = paragraph_height((RESEARCH_USE,), LARGE, inner, bold=True)
+    return warning + paragraph_height(imprint.notes, SMALL, inner) + 40
 
 
 def _draw_head(draw: ImageDraw.ImageDraw, page: Page, imprint: Imprint, inner: int) -> int:

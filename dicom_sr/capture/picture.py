@@ -29,6 +29,7 @@ from dicom_sr.capture.drawing import (
 )
 from dicom_sr.findings import ImagePanel, Mark
 
+Scale = tuple[str, float, float, str]  # colour map, range and unit
 _BAR_WIDTH, _BAR_GAP = 18, 12  # of a colour bar
 _LEAST_BAR = 72  # of its height with the room below it: two numbers fit beside it
 _HEAT_ALPHA = 0.6  # anatomy stays visible under the strongest heat
@@ -51,14 +52,11 @@ def draw_picture(panel: ImagePanel, width: int, height: int, bar_width: int) -> 
         The least room beside the image, pixels: where a neighbour has a colour bar, pictures are of one size.
     """
     scale = _colour_scale(panel)
-    bar = 0 if scale is None else _bar_space(scale)
     labelled = [mark for mark in panel.marks if mark.label]
     callouts = len(labelled) > _CALLOUTS_FROM
-    left, right = _gutters(labelled) if callouts else (0, 0)
-    size = _fitted(panel, width - max(bar, bar_width) - left - right, height)
-    picture = Image.fromarray(_pixels(panel, size))
-    height = size[1] if scale is None else max(size[1], _bar_top(scale) + _LEAST_BAR)  # a flat picture, too, has a bar
-    body = blank(left + size[0] + right + bar, height, CARD)
+    size, whole, (left, right) = _layout(panel, scale, width, height, bar_width)
+    picture, height = Image.fromarray(_pixels(panel, size)), whole[1]
+    body = blank(*whole, CARD)
     body.paste(picture, (left, 0))
     ratio = np.array([size[0] / panel.image.shape[1], size[1] / panel.image.shape[0]])
     _draw_marks(body, panel.marks, ratio, left)
@@ -74,6 +72,23 @@ def draw_picture(panel: ImagePanel, width: int, height: int, bar_width: int) -> 
     if scale is not None:
         _draw_bar(draw, scale, left + size[0] + right + _BAR_GAP, height)
     return body
+
+
+def picture_size(panel: ImagePanel, width: int, height: int, bar_width: int) -> tuple[int, int]:
+    """Width and height of what `draw_picture` gives for the same arguments, pixels."""
+    return _layout(panel, _colour_scale(panel), width, height, bar_width)[1]
+
+
+def _layout(
+    panel: ImagePanel, scale: Scale | None, width: int, height: int, bar_width: int
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Size of the image, size of the whole, and the room left and right of the image for labels."""
+    bar = 0 if scale is None else _bar_space(scale)
+    labelled = [mark for mark in panel.marks if mark.label]
+    left, right = _gutters(labelled) if len(labelled) > _CALLOUTS_FROM else (0, 0)
+    size = _fitted(panel, width - max(bar, bar_width) - left - right, height)
+    whole = size[1] if scale is None else max(size[1], _bar_top(scale) + _LEAST_BAR)  # a flat picture, too, has a bar
+    return size, (left + size[0] + right + bar, whole), (left, right)
 
 
 def _fitted(panel: ImagePanel, width: int, height: int) -> tuple[int, int]:
@@ -114,7 +129,7 @@ def _window(panel: ImagePanel) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _colour_scale(panel: ImagePanel) -> tuple[str, float, float, str] | None:
+def _colour_scale(panel: ImagePanel) -> Scale | None:
     """Colour map, range and unit of what is shown in colour."""
     if panel.heat is not None:
         return HEAT_MAP, *panel.heat_range, panel.heat_unit
@@ -123,18 +138,18 @@ def _colour_scale(panel: ImagePanel) -> tuple[str, float, float, str] | None:
     return None
 
 
-def _bar_space(scale: tuple[str, float, float, str]) -> int:
+def _bar_space(scale: Scale) -> int:
     _, low, high, unit = scale
     texts = [number(v) for v in (*ticks(low, high, 3), low, high)]
     return _BAR_GAP + _BAR_WIDTH + 8 + max(width_of(text, font(SMALL)) for text in [*texts, *unit.split()]) + 2
 
 
-def _bar_top(scale: tuple[str, float, float, str]) -> int:
+def _bar_top(scale: Scale) -> int:
     """Where the bar begins: below its unit."""
     return line_height(SMALL) * len(scale[3].split()) + 12
 
 
-def _draw_bar(draw: ImageDraw.ImageDraw, scale: tuple[str, float, float, str], x: int, height: int) -> None:
+def _draw_bar(draw: ImageDraw.ImageDraw, scale: Scale, x: int, height: int) -> None:
     colour_map, low, high, unit = scale
     face = font(SMALL)
     top = _bar_top(scale)

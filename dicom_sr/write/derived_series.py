@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.uid import MRImageStorage
 
 from dicom_sr import codes
 from dicom_sr.decimal_string import decimal
@@ -20,7 +22,9 @@ from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.frames import frame_header
 from dicom_sr.read.headers import chosen, coded
+from dicom_sr.write.explicit_vr import SharedElements
 from dicom_sr.write.finish import finish, write
+from dicom_sr.write.part10 import pixel_data
 from dicom_sr.write.references import frame_of_reference, stand_in
 
 # what describes the acquisition and is true of the derived slices too; nothing else is copied
@@ -102,26 +106,12 @@ _GRID_TOLERANCE_MM = 1e-3  # over the whole image; within it the decimal strings
 
 def encode_derived(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
     """Every derived volume of the result as a classic MR series."""
-    result = provenance.result
-    written: list[EncodedObject] = []
-    for index, derived in enumerate(getattr(result, "derived", ())):
-        for number, ds in enumerate(derived_slices(provenance, index, derived), start=1):
-            written.append(write(ds, "derived_series", folder, f"derived-{index + 1}-{number:04d}.dcm"))
-    return tuple(written)
+    volumes = getattr(provenance.result, "derived", ())
+    return tuple(one for index, derived in enumerate(volumes) for one in _series(provenance, folder, index, derived))
 
 
-def derived_slices(provenance: Provenance, index: int, derived: DerivedVolume) -> Iterable[Dataset]:
-    """The instances of one derived series, ready to be written, in the direction of the source's numbering.
-
-    Parameters
-    ----------
-    provenance
-        What all objects of the result share.
-    index
-        Of the derived volume among those of the result.
-    derived
-        The volume.
-    """
+def _series(provenance: Provenance, folder: Path, index: int, derived: DerivedVolume) -> Iterator[EncodedObject]:
+    """Write the instances of one derived series, in the direction of the source's numbering."""
     sources = [
         frame_header(provenance.header_of[reference.sop_instance_uid], reference.frame_number or 1)
         for reference in derived.sources
@@ -131,35 +121,55 @@ def derived_slices(provenance: Provenance, index: int, derived: DerivedVolume) -
             f"{len(derived.volume.array)} derived slices, but sources are named for {len(derived.slice_sources)}"
         )
     common = _common(provenance, index, derived, sources)
-    pixels, rescale = stored_values(derived.volume.array, sources)
-    common.update(rescale)
+    storage = _Storage.of(derived.volume.array, sources)
+    common.update(storage.elements)
     common.update(_grid(derived.volume, sources[0]))
-    order = range(len(pixels)) if _ascending(sources) else range(len(pixels) - 1, -1, -1)
-    for number, k in enumerate(order, start=1):
-        yield _slice(provenance, index, derived, common, pixels, number, k)
+    shared = SharedElements(common)
+    items = [_source_item(provenance, derived, i) for i in range(len(sources))]
+    count = len(derived.volume.array)
+    for number, k in enumerate(range(count) if _ascending(sources) else reversed(range(count)), start=1):
+        own = _slice(provenance, index, derived, number, k)
+        own.SourceImageSequence = [items[i] for i in derived.slice_sources[k]]
+        pixels = storage.stored(derived.volume.array[k])
+        filename = f"derived-{index + 1}-{number:04d}.dcm"
+        yield write(own, "derived_series", folder, filename, tail=pixel_data("OW", pixels), shared=shared)
 
 
 def derived_references(provenance: Provenance, index: int) -> list[Dataset]:
-    """What refers to the slices of the `index`-th derived series, in the order of its array, without the pixels."""
+    """What refers to the slices of the `index`-th derived series, in the order of its array, without the pixels.
+
+    All that refer share them: they are not to be changed.
+    """
+    if index not in provenance.references:
+        provenance.references[index] = _references(provenance, index)
+    return provenance.references[index]
+
+
+def _references(provenance: Provenance, index: int) -> list[Dataset]:
     result = provenance.result
     assert isinstance(result, Result)
     derived = result.derived[index]
     count, rows, columns = derived.volume.array.shape
     first = derived.sources[0]
     source = frame_header(provenance.header_of[first.sop_instance_uid], first.frame_number or 1)
-    shared = _grid(derived.volume, source)
-    shared.FrameOfReferenceUID = frame_of_reference(source)
-    shared.SliceThickness = decimal(derived.slice_thickness_mm)
-    shared.SpacingBetweenSlices = decimal(derived.volume.spacing_mm[0])
+    ds = _grid(derived.volume, source)
+    ds.FrameOfReferenceUID = frame_of_reference(source)
+    ds.SliceThickness = decimal(derived.slice_thickness_mm)
+    ds.SpacingBetweenSlices = decimal(derived.volume.spacing_mm[0])
+    ds.SOPClassUID, ds.Modality, ds.Rows, ds.Columns = MRImageStorage, "MR", rows, columns
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = provenance.study_instance_uid, series_uid(provenance, index)
+    ds.SOPInstanceUID, ds.ImagePositionPatient = slice_uid(provenance, index, 0), _position(derived.volume, 0)
+    shared = stand_in(ds)
     slices = []
     for k in range(count):
-        ds = Dataset()
-        ds.SOPClassUID, ds.SOPInstanceUID = MRImageStorage, slice_uid(provenance, index, k)
-        ds.StudyInstanceUID, ds.SeriesInstanceUID = provenance.study_instance_uid, series_uid(provenance, index)
-        ds.Modality, ds.Rows, ds.Columns = "MR", rows, columns
-        ds.update(shared)
-        ds.ImagePositionPatient = _position(result.derived[index].volume, k)
-        slices.append(stand_in(ds))
+        one = Dataset()
+        one.update(shared)
+        for keyword, value in (
+            ("SOPInstanceUID", slice_uid(provenance, index, k)),
+            ("ImagePositionPatient", _position(derived.volume, k)),
+        ):
+            one[keyword] = DataElement(shared[keyword].tag, shared[keyword].VR, value)
+        slices.append(one)
     return slices
 
 
@@ -225,32 +235,52 @@ def _common(provenance: Provenance, index: int, derived: DerivedVolume, sources:
     return finish(ds, provenance, derived.label)
 
 
-def stored_values(array: NDArray[np.generic], sources: list[Dataset]) -> tuple[NDArray[np.generic], Dataset]:
-    """Pixels as stored, and the elements that say how.
+@dataclass(frozen=True)
+class _Storage:
+    """How the values of a volume are stored, and the elements that say so."""
 
-    Where all sources carry one rescale pair, `array` is in stored values and the pair is copied; where slices differ
-    (Philips), `array` is in real values and one common pair is made from its range (PS3.3 C.11.1).
-    """
-    first = sources[0]
-    ds = Dataset()
-    signed = max(whole_number_in(h, "PixelRepresentation") or 0 for h in sources)
-    bits = max(whole_number_in(h, "BitsStored") or 16 for h in sources)
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    values = np.asarray(array, np.float64)
-    if one_rescale(sources):
-        for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType"):
-            if keyword in first:
-                ds.update(chosen(first, [keyword]))
-    else:
-        bits, signed, low, high = 16, 0, 0, 65535
-        intercept, top = float(values.min()), float(values.max())
-        slope = (top - intercept) / high or 1.0
-        ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = decimal(intercept), decimal(slope), "US"
-        values = (values - float(ds.RescaleIntercept)) / float(ds.RescaleSlope)
-    allocated = 8 if bits <= 8 and whole_number_in(first, "BitsAllocated") == 8 else 16
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = allocated, bits, bits - 1, signed
-    dtype = np.dtype(f"{'i' if signed else 'u'}{allocated // 8}").newbyteorder("<")
-    return np.clip(np.rint(values), low, high).astype(dtype), ds
+    elements: Dataset
+    scale: tuple[float, float] | None  # slope and intercept, where values are not stored as they are
+    dtype: np.dtype[np.generic]
+    lowest: int
+    highest: int
+
+    @classmethod
+    def of(cls, array: NDArray[np.generic], sources: list[Dataset]) -> _Storage:
+        """As the sources have it.
+
+        Where they all carry one rescale pair, `array` is in stored values and the pair is copied; where slices differ
+        (Philips), `array` is in real values and one common pair is made from its range (PS3.3 C.11.1).
+        """
+        first = sources[0]
+        ds = Dataset()
+        signed = max(whole_number_in(h, "PixelRepresentation") or 0 for h in sources)
+        bits = max(whole_number_in(h, "BitsStored") or 16 for h in sources)
+        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+        scale = None
+        if one_rescale(sources):
+            for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType"):
+                if keyword in first:
+                    ds.update(chosen(first, [keyword]))
+        else:
+            bits, signed, low, high = 16, 0, 0, 65535
+            intercept, top = float(array.min()), float(array.max())
+            slope = (top - intercept) / high or 1.0
+            ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = decimal(intercept), decimal(slope), "US"
+            scale = float(ds.RescaleSlope), float(ds.RescaleIntercept)
+        allocated = 8 if bits <= 8 and whole_number_in(first, "BitsAllocated") == 8 else 16
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = allocated, bits, bits - 1, signed
+        dtype = np.dtype(f"{'i' if signed else 'u'}{allocated // 8}").newbyteorder("<")
+        return cls(ds, scale, dtype, low, high)
+
+    def stored(self, plane: NDArray[np.generic]) -> bytes:
+        """The pixels of a plane (H, W)."""
+        single = plane.dtype == np.float32 and self.scale is None and self.dtype.itemsize <= 2  # exact: 24 bits
+        values: NDArray[np.floating] = np.asarray(plane, np.float32 if single else np.float64)
+        if self.scale is not None:
+            slope, intercept = self.scale
+            values = (values - intercept) / slope
+        return bytes(np.clip(np.rint(values), self.lowest, self.highest).astype(self.dtype).tobytes())
 
 
 def _grid(volume: Volume, source: Dataset) -> Dataset:
@@ -284,31 +314,15 @@ def _ascending(sources: list[Dataset]) -> bool:
     return (whole_number_in(first, keyword) or 0) <= (whole_number_in(last, keyword) or 0)
 
 
-def _slice(
-    provenance: Provenance,
-    index: int,
-    derived: DerivedVolume,
-    common: Dataset,
-    pixels: NDArray[np.generic],
-    number: int,
-    k: int,
-) -> Dataset:
+def _slice(provenance: Provenance, index: int, derived: DerivedVolume, number: int, k: int) -> Dataset:
+    """What an instance does not share with the others of its series, but for its sources and its pixels."""
     ds = Dataset()
-    ds.update(common)  # shares elements: only attributes that `common` lacks are set below
     ds.SOPInstanceUID = slice_uid(provenance, index, k)
     ds.InstanceNumber = number
     ds.ImagePositionPatient = _position(derived.volume, k)
     step = derived.volume.affine[:3, 0] / derived.volume.spacing_mm[0]
     ds.SliceLocation = decimal(float(np.array(ds.ImagePositionPatient, np.float64) @ step))
-    ds.SourceImageSequence = [_source_item(provenance, derived, i) for i in derived.slice_sources[k]]
-    ds.PixelData = pixels[k].tobytes() + b"\0" * (pixels[k].nbytes % 2)
-    ds["PixelData"].VR = "OW"
-    ds.file_meta = _META
     return ds
-
-
-_META = FileMetaDataset()
-_META.TransferSyntaxUID = ExplicitVRLittleEndian
 
 
 def _source_item(provenance: Provenance, derived: DerivedVolume, i: int) -> Dataset:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 from pydicom.uid import (
-    UID,
     BasicTextSRStorage,
     ColorSoftcopyPresentationStateStorage,
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
     EncapsulatedPDFStorage,
     EnhancedSRStorage,
-    ExplicitVRLittleEndian,
     GrayscaleSoftcopyPresentationStateStorage,
     KeyObjectSelectionDocumentStorage,
     MRImageStorage,
@@ -28,12 +27,9 @@ from dicom_sr.lawful import make_texts_lawful
 from dicom_sr.profile import LABELMAP_STORAGE, SENDING_ORDER, EncodedObject, Kind
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, offset_from_utc
-from dicom_sr.uids import uid
-from dicom_sr.write.part10 import write_part10
+from dicom_sr.write.explicit_vr import SharedElements, encoded
+from dicom_sr.write.part10 import meta_information, write_part10
 from dicom_sr.write.references import true_classes
-
-IMPLEMENTATION_CLASS_UID = uid("2.25", "implementation")
-IMPLEMENTATION_VERSION_NAME = "CONDYLE"
 
 # Type 2: always there, empty where unknown
 _REQUIRED = (
@@ -208,6 +204,7 @@ def write(
     twin_of: str | None = None,
     order: int | None = None,
     tail: Iterable[bytes] = (),
+    shared: SharedElements | None = None,
 ) -> EncodedObject:
     """Write `ds` as a Part 10 file in `folder` and say what was written.
 
@@ -227,22 +224,21 @@ def write(
         Of sending, where it is not that of the kind.
     tail
         Encoded elements that come after those of `ds`.
+    shared
+        Elements that others have as well, and that `ds` therefore lacks.
     """
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = UID(
-        str(ds.file_meta.TransferSyntaxUID) if hasattr(ds, "file_meta") else ExplicitVRLittleEndian
+    names = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+    sop_class, sop_instance, series, study = (
+        str(ds[name].value if shared is None or name in ds else shared.ds[name].value) for name in names
     )
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    ds.file_meta, ds.preamble = meta, b"\0" * 128
+    content = encoded(ds) if shared is None else shared.encoded_with(ds)
     path = folder / filename
-    written = write_part10(path, ds, tail)
+    written = write_part10(path, chain([meta_information(sop_class, sop_instance), content], tail))
     return EncodedObject(
-        sop_class_uid=str(ds.SOPClassUID),
-        sop_instance_uid=str(ds.SOPInstanceUID),
-        series_instance_uid=str(ds.SeriesInstanceUID),
-        study_instance_uid=str(ds.StudyInstanceUID),
+        sop_class_uid=sop_class,
+        sop_instance_uid=sop_instance,
+        series_instance_uid=series,
+        study_instance_uid=study,
         path=path,
         kind=kind,
         order=SENDING_ORDER[kind] if order is None else order,

@@ -20,16 +20,35 @@ from dicom_sr.write.part10 import element_header
 # headers of the elements that tell the frames of one segment from those of another at the same place
 _DIMENSION_INDEX_VALUES = b"\x20\x00\x57\x91UL"  # the segment's comes first; two bytes of length follow
 _REFERENCED_SEGMENT_NUMBER = b"\x62\x00\x0b\x00US\x02\x00"
+_ONE_PIXEL = (classic_element("Rows", 1), classic_element("Columns", 1))
 
 
 def of_one_pixel(image: Dataset) -> Dataset:
     """A source image as it is, but with frames of one pixel."""
     small = Dataset()
     small.update(image)
-    for keyword in ("Rows", "Columns"):
-        element = classic_element(keyword, 1)
+    for element in _ONE_PIXEL:
         small[element.tag] = element
     return small
+
+
+def frame_order(ds: Dataset, images: Sequence[Dataset]) -> list[int]:
+    """Which frame of its source images each frame of an object shows, as an index.
+
+    Parameters
+    ----------
+    ds
+        The object.
+    images
+        One image of many frames, or images of one frame each.
+    """
+    number = {str(image.SOPInstanceUID): n for n, image in enumerate(images)}
+    order = []
+    for one in ds.PerFrameFunctionalGroupsSequence:
+        (source,) = one.DerivationImageSequence[0].SourceImageSequence
+        frame = int(source.get("ReferencedFrameNumber") or 1) - 1
+        order.append(number[str(source.ReferencedSOPInstanceUID)] + frame)
+    return order
 
 
 def for_segment(group: bytes, number: int) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import highdicom as hd
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 
@@ -17,8 +18,10 @@ from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.write.derived_series import derived_references
+from dicom_sr.write.explicit_vr import encoded_item
 from dicom_sr.write.finish import finish, laterality, write
 from dicom_sr.write.left_out import Attempts
+from dicom_sr.write.multi_frame import frame_order, frames_tail, of_one_pixel
 
 _REGIONS = {"KNEE": codes.KNEE, "HAND": codes.HAND, "FOOT": codes.FOOT, "WRIST": codes.WRIST_JOINT}  # BodyPartExamined
 
@@ -33,18 +36,29 @@ def encode_parametric_maps(provenance: Provenance, folder: Path, attempt: Attemp
 
 
 def _write(provenance: Provenance, folder: Path, index: int, derived: DerivedVolume) -> EncodedObject:
-    return write(_map(provenance, index, derived), "parametric_map", folder, f"parametric-map-{index + 1}.dcm")
-
-
-def _map(provenance: Provenance, index: int, derived: DerivedVolume) -> Dataset:
     assert derived.uncertainty is not None
-    values = np.asarray(derived.uncertainty.array, np.float32)  # (D, H, W)
+    values = np.asarray(derived.uncertainty.array, np.dtype("<f4"))  # (D, H, W)
     if values.shape != derived.volume.array.shape:
         raise EncodingError(f"an uncertainty of {values.shape} is not on the grid of {derived.volume.array.shape}")
+    references = derived_references(provenance, index)
+    ds = _of_one_pixel(provenance, index, derived, references, values)
+    order = frame_order(ds, references)
+    ds.Rows, ds.Columns = values.shape[1:]
+    finish(ds, provenance, f"uncertainty {derived.label}".strip()[:40])
+    items = [encoded_item(one) for one in ds.PerFrameFunctionalGroupsSequence]
+    del ds.PerFrameFunctionalGroupsSequence, ds.FloatPixelData
+    tail = frames_tail(items, "FloatPixelData", "OF", values.nbytes, (values[k].tobytes() for k in order))
+    return write(ds, "parametric_map", folder, f"parametric-map-{index + 1}.dcm", tail=tail)
+
+
+def _of_one_pixel(
+    provenance: Provenance, index: int, derived: DerivedVolume, references: list[Dataset], values: NDArray[np.float32]
+) -> Dataset:
+    """The map but for its pixels: each of its frames has one."""
     low, high = float(values.min()), float(values.max())
     ds = hd.pm.ParametricMap(
-        source_images=derived_references(provenance, index),
-        pixel_array=values,
+        source_images=[of_one_pixel(image) for image in references],
+        pixel_array=np.zeros((len(values), 1, 1), np.float32),
         series_instance_uid=provenance.uid("parametric_map", "series", str(index)),
         series_number=provenance.series_number("parametric_map", index),
         sop_instance_uid=provenance.uid("parametric_map", str(index)),
@@ -73,7 +87,7 @@ def _map(provenance: Provenance, index: int, derived: DerivedVolume) -> Dataset:
         content_creator_name=f"{MANUFACTURER}^",
     )
     ds.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(provenance)]
-    return finish(ds, provenance, f"uncertainty {derived.label}".strip()[:40])
+    return ds
 
 
 def _anatomy(provenance: Provenance) -> Dataset:

@@ -6,20 +6,19 @@ import hashlib
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-from pydicom.charset import convert_encodings
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_sr.errors import EncodingError
+from dicom_sr.uids import uid
+from dicom_sr.write.explicit_vr import encoded
 
+IMPLEMENTATION_CLASS_UID = uid("2.25", "implementation")
+IMPLEMENTATION_VERSION_NAME = "CONDYLE"
 LONGEST = 0xFFFFFFFE  # bytes of a value of known length, which is even (PS3.5 7.1)
-_ITEM = b"\xfe\xff\x00\xe0"
-_UTF_8 = convert_encodings("ISO_IR 192")  # the character set of every object
 
 
 @dataclass(frozen=True)
@@ -28,20 +27,6 @@ class File:
 
     sha256: str
     size: int  # bytes
-
-
-def encoded(ds: Dataset) -> bytes:
-    """The elements of `ds` in explicit VR little endian, its texts in UTF-8 where it names no character set."""
-    buffer = DicomBytesIO()
-    buffer.is_little_endian, buffer.is_implicit_VR = True, False
-    write_dataset(buffer, ds, _UTF_8)
-    return bytes(buffer.getvalue())
-
-
-def encoded_item(ds: Dataset) -> bytes:
-    """`ds` as an item of a sequence."""
-    content = encoded(ds)
-    return _ITEM + struct.pack("<L", len(content)) + content
 
 
 def element_header(keyword: str, vr: str, length: int) -> bytes:
@@ -68,26 +53,38 @@ def element_header(keyword: str, vr: str, length: int) -> bytes:
     return struct.pack("<HH2sHL", tag >> 16, tag & 0xFFFF, vr.encode(), 0, length)
 
 
-def write_part10(path: Path, ds: Dataset, tail: Iterable[bytes] = ()) -> File:
+def pixel_data(vr: str, pixels: bytes) -> tuple[bytes, ...]:
+    """The element of the pixels of one frame, in pieces."""
+    padding = b"\0" * (len(pixels) % 2)
+    return element_header("PixelData", vr, len(pixels) + len(padding)), pixels, padding
+
+
+def meta_information(sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    """Preamble and file meta information (PS3.10 7.1) of an object of this node."""
+    meta = Dataset()
+    meta.FileMetaInformationVersion = b"\0\1"
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class_uid, sop_instance_uid
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    content, length = encoded(meta), Dataset()
+    length.FileMetaInformationGroupLength = len(content)
+    return b"".join((b"\0" * 128, b"DICM", encoded(length), content))
+
+
+def write_part10(path: Path, pieces: Iterable[bytes]) -> File:
     """Write a file, in place of one that lies there.
 
     Parameters
     ----------
     path
         Of the file.
-    ds
-        A data set with its file meta information and preamble.
-    tail
-        Encoded elements with tags above those of `ds`, in pieces of any size. They are written as they come, so that
-        they need not be in memory together.
+    pieces
+        What it holds, in pieces of any size. They are written as they come, and need not be in memory together.
     """
-    buffer = BytesIO()  # pydicom writes element by element
-    ds.save_as(buffer, enforce_file_format=True)
-    head = buffer.getbuffer()
-    digest, size = hashlib.sha256(head), head.nbytes
+    digest, size = hashlib.sha256(), 0
     with path.open("wb") as file:
-        file.write(head)
-        for piece in tail:
+        for piece in pieces:
             digest.update(piece)
             size += file.write(piece)
     return File(digest.hexdigest(), size)

@@ -114,7 +114,7 @@ def groups(provenance: Provenance) -> list[Group]:
         If a segment lies on no image of the result, or has no form that a segment may have.
     """
     result = provenance.result
-    if not isinstance(result, Result):
+    if not isinstance(result, Result) or not (result.heatmaps or result.segments):
         return []
     occupied = _Occupied()
     images = {uid: _without_scale(image) for uid, image in stand_ins(provenance).items()}

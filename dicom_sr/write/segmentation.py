@@ -18,10 +18,10 @@ from dicom_sr.findings import ImageReference
 from dicom_sr.profile import EncodedObject, Kind
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER
+from dicom_sr.write.explicit_vr import encoded_item
 from dicom_sr.write.finish import finish, write
 from dicom_sr.write.left_out import Attempts
-from dicom_sr.write.multi_frame import for_segment, frames_tail, of_one_pixel, packed_bits
-from dicom_sr.write.part10 import encoded_item
+from dicom_sr.write.multi_frame import for_segment, frame_order, frames_tail, of_one_pixel, packed_bits
 from dicom_sr.write.references import frame_number
 from dicom_sr.write.segment_layers import Group, Layer, groups
 
@@ -73,7 +73,7 @@ def _write(
 ) -> EncodedObject:
     used = _used(form, layers, range(group.number_of_planes))
     ds = _of_one_pixel(provenance, form, index, group, layers, used)
-    frames = _frames(form, layers, _planes(ds, group))
+    frames = _frames(form, layers, frame_order(ds, group.images))
     ds.Rows, ds.Columns = group.shape
     ds.NumberOfFrames = len(frames)
     ds.SegmentsOverlap = _overlap(form, layers, used, group.shape)
@@ -184,19 +184,6 @@ def _of_one_pixel(
     if group.frame is not None:
         _refer_to_frame(ds, provenance.header_of[group.frame.sop_instance_uid], group.frame)
     return ds
-
-
-def _planes(ds: Dataset, group: Group) -> list[int]:
-    """The planes of the group in the order in which the object has its frames."""
-    if group.number_of_planes == 1:
-        return [0]
-    number = {str(image.SOPInstanceUID): n for n, image in enumerate(group.images)}
-    planes = []
-    for one in ds.PerFrameFunctionalGroupsSequence:
-        (source,) = one.DerivationImageSequence[0].SourceImageSequence
-        alone = len(group.images) == 1
-        planes.append(int(source.ReferencedFrameNumber) - 1 if alone else number[str(source.ReferencedSOPInstanceUID)])
-    return planes
 
 
 def _refer_to_frame(ds: Dataset, image: Dataset, reference: ImageReference) -> None:
