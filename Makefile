@@ -65,6 +65,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/hand_foot_scoring.py --repeats 1
 	$(BIN)/python benchmarks/joint_classification.py --repeats 1
 	$(BIN)/python benchmarks/knee_oa_risk.py --patients 10
+	$(BIN)/python -m benchmarks.encoding --turns 1
 	$(BIN)/python -m benchmarks.segmentation --segments 8 --shape 40 128 128
 	$(BIN)/python benchmarks/attacks.py --only deflated,empty-items,repetitions,half-headers,strangers --scale 0.1
 
