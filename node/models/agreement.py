@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEWEST = 5  # pairs; of fewer nothing but their number and differences is told
-DRAWS = 1000  # of the bootstrap
+DRAWS = 500  # of the bootstrap
 SEED = 0
 LIMITS = 1.96  # standard deviations either side of the bias that hold 95 % of normal differences
 

@@ -68,6 +68,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             "told": {**trial, "destinations": ["archive", "informed"]},
             "both": {**trial, "destinations": ["archive", "plain"]},
             "shadow": {**trial, "destinations": ["archive"], "shadow": True},
+            "candidate": {"shadow_of": "trial"},
         },
     }
     with pytest.MonkeyPatch.context() as patch, bench(folder, **more) as made:
@@ -78,6 +79,18 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             yield Running(made, engine)
         finally:
             engine.stop()
+
+
+def test_a_shadow_of_a_route_sends_nothing_and_leaves_its_objects_to_be_looked_at(running: Running) -> None:
+    job = running.bench.job(route="candidate")
+    assert running.run(job) == "done"
+    folder = running.bench.data / "shadow" / "candidate" / job.id
+    looked_at = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
+    assert {ds.Modality for ds in looked_at} >= {"SR", "OT"}
+    assert {ds.StudyInstanceUID for ds in looked_at} == {job.study_instance_uid}
+    assert (running.bench.lines(job), running.engine.show(job.id).objects) == ([], [])
+    running.engine.clean(datetime.now(UTC) + timedelta(days=3650))
+    assert not folder.exists()
 
 
 def delivered(running: Running, job: Job) -> None:
