@@ -20,18 +20,19 @@ from dicom_sr.header_numbers import size_in
 from dicom_sr.read.slices import Aside, images_of
 from dicom_sr.series import Series, Study
 from pipelines.base import PipelineSettings
-from pipelines.bundle import BundleSettings, bundle_digest, files_in
+from pipelines.bundle import BundleSettings
 from pipelines.context import ClinicalContext
+from pipelines.device import DeviceSettings
 from pipelines.joint_classification import codes as codes
 from pipelines.joint_classification import joints
+from pipelines.joint_classification.kinds import BUNDLE as BUNDLE
+from pipelines.joint_classification.kinds import Dimensions, digest, trained_on
 
 if TYPE_CHECKING:
     from pipelines.example import Example
     from pipelines.joint_classification.classifier import Classifier
     from pipelines.joint_classification.opinion import UltrasoundReading, UnreadImage
 
-BUNDLE = Path(__file__).parent / "bundle"
-TRAINED_ON = "trained on simulated images of joints only, not for clinical use"
 HR_PQCT_MM = 0.15  # the largest pixel of HR-pQCT; other CT is far coarser
 IMAGES = 60  # stills and cines of a series that are read
 
@@ -39,16 +40,11 @@ IMAGES = 60  # stills and cines of a series that are read
 SERIES_BASE = 3200  # see `dicom_sr.provenance`
 
 
-def digest(bundle: Path = BUNDLE) -> str:
-    """SHA-256, hex, over weights and descriptions of a bundle's networks: limits and calibration are in both."""
-    return bundle_digest(files_in(bundle, "csae_*.safetensors", "csae_*.json"))
-
-
 def _off(value: object) -> object:
     return None if value == "off" else value
 
 
-class JointClassificationSettings(BundleSettings):
+class JointClassificationSettings(BundleSettings, DeviceSettings):
     """The `settings:` block of a route to this pipeline."""
 
     field_width_mm: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_off)] = (
@@ -70,13 +66,13 @@ class JointClassification:
     def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:
         self.settings = JointClassificationSettings.of(settings)
         self.bundle = self.settings.bundle or bundle
-        self._models: dict[int, Classifier] = {}
+        self._models: dict[Dimensions, Classifier] = {}
 
     @property
     def model(self) -> Model:
         """The trained bundle, by the digest of its files."""
         configuration = self.settings.digest()
-        return Model(self.name, self.version, digest(self.bundle), TRAINED_ON, configuration, SERIES_BASE)
+        return Model(self.name, self.version, digest(self.bundle), trained_on(self.bundle), configuration, SERIES_BASE)
 
     @staticmethod
     def example(folder: Path) -> Example:
@@ -122,11 +118,11 @@ class JointClassification:
         series = study.only_series("US", "CT")
         return self._ultrasound(series) if series.modality == "US" else self._volume(series)
 
-    def _classifier(self, dimensions: Literal[2, 3]) -> Classifier:
+    def _classifier(self, dimensions: Dimensions) -> Classifier:
         if dimensions not in self._models:
             from pipelines.joint_classification.classifier import load
 
-            self._models[dimensions] = load(dimensions, self.bundle)
+            self._models[dimensions] = load(dimensions, self.bundle, self.settings.device)
         return self._models[dimensions]
 
     def _ultrasound(self, series: Series) -> Result:
@@ -152,7 +148,7 @@ class JointClassification:
             heatmaps=tuple(heat for item in seen for heat in pages.heatmaps(item, model)),
             pages=tuple(captures),
             flags=tuple(flag for item in seen for flag in pages.flags(item)),
-            limits=wording.remarks(seen, model.heat_method),
+            limits=(*wording.remarks(seen, model.heat_method), *model.take_remarks()),
             left_aside=left_aside,
             parameters=(
                 *self.settings.as_parameters(),
@@ -213,7 +209,7 @@ class JointClassification:
             segments=volume_results.segments(seen) if self.settings.heatmaps else (),
             pages=(volume_results.page(self.title, seen, model, self.settings.heatmaps),),
             flags=volume_results.flags(seen),
-            limits=volume_results.remarks(seen, model.heat_method),
+            limits=(*volume_results.remarks(seen, model.heat_method), *model.take_remarks()),
             left_aside=given.left_aside,
             parameters=(
                 *self.settings.as_parameters(),

@@ -77,7 +77,9 @@ def _at(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int, 
 def _enlarged(coarse: Tensor, x: Tensor) -> Array:
     """(1, 1, ...) on the grid of `x`."""
     mode = "bilinear" if coarse.ndim == 4 else "trilinear"
-    return np.asarray(functional.interpolate(coarse, size=x.shape[2:], mode=mode, align_corners=False)[0, 0].numpy())
+    return np.asarray(
+        functional.interpolate(coarse, size=x.shape[2:], mode=mode, align_corners=False)[0, 0].cpu().numpy()
+    )
 
 
 def hires_cam(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int, stage: int = STAGE) -> Array:
@@ -150,7 +152,7 @@ def guided_gradient(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, cond
             module.relu = _Guided()
     x = x.detach().clone().requires_grad_(True)
     (gradient,) = torch.autograd.grad(odds(guided.logits(x), condition).sum(), x)
-    return np.asarray(gradient[0].numpy())
+    return np.asarray(gradient[0].cpu().numpy())
 
 
 def guided_backpropagation(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition: int) -> Array:
@@ -198,10 +200,10 @@ def occlusion(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition:
     spatial = x.ndim - 2
     patch, stride = PATCH[spatial], STRIDE[spatial]
     size = x.shape[2:]
-    soft = torch.from_numpy(ndimage.gaussian_filter(x.numpy(), (0, 0, *(patch / 3,) * spatial)))
+    soft = torch.from_numpy(ndimage.gaussian_filter(x.cpu().numpy(), (0, 0, *(patch / 3,) * spatial))).to(x.device)
     starts = [range(stride - patch, length, stride) for length in size]  # the margins are covered as often as the rest
     corners = np.array(np.meshgrid(*starts, indexing="ij")).reshape(spatial, -1).T
-    corners = corners[_worth_covering((x - soft)[0, 0].abs().numpy(), corners, patch)]
+    corners = corners[_worth_covering((x - soft)[0, 0].abs().cpu().numpy(), corners, patch)]
     fall = np.zeros(size, np.float32)
     seen = np.zeros(size, np.float32)
     with torch.inference_mode():
@@ -212,7 +214,7 @@ def occlusion(network: ConvolutionalSupervisedAutoEncoder, x: Tensor, condition:
             covered = x.repeat(len(some), *(1,) * (spatial + 1))
             for number, place in enumerate(places):
                 covered[number][(slice(None), *place)] = soft[0][(slice(None), *place)]
-            after = odds(network.logits(covered), condition).numpy()
+            after = odds(network.logits(covered), condition).cpu().numpy()
             for value, place in zip(after, places, strict=True):
                 fall[place] += whole - float(value)
                 seen[place] += 1

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.joint_classification import BUNDLE
+from pipelines.bundle_configs import UnusableBundle, parser, read_config, read_metadata, trained_on
 from pipelines.joint_classification.classes import CLASSES, NAMES
+from pipelines.joint_classification.kinds import BUNDLE, CALIBRATION, GATE, KINDS, MAP, Dimensions
+
+if TYPE_CHECKING:
+    from pipelines.joint_classification.answers import NetworkAnswers
+    from pipelines.joint_classification.calibration import ClassCalibration
+    from pipelines.joint_classification.gate import Gate
+    from pipelines.joint_classification.inferer import AnswerInferer
+    from pipelines.joint_classification.latent_map import LatentMap
+    from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
 
 Array = NDArray[np.float64]
 
@@ -77,9 +85,9 @@ class Background:
 
 @dataclass(frozen=True)
 class ClassifierCard:
-    """What goes with the weights."""
+    """What goes with the weights, from metadata and inference config of the bundle."""
 
-    dimensions: int
+    dimensions: Dimensions
     channels: list[int]
     inputs: str  # of a volume: grey, mask or product; of an image: grey
     trained_on: str
@@ -89,32 +97,46 @@ class ClassifierCard:
     error_limit: float  # drawing error that 97 % of known cases stay under, for the sentence
     likelihood_ratios: dict[str, list[float]]
     heat_method: str = "Grad-CAM++"
-    versions: dict[str, str] = field(default_factory=dict)
+
+    # plain values under `judgement` of the inference config
+    JUDGEMENT = ("foreign_p", "entropy_limit", "error_limit", "likelihood_ratios", "heat_method")
+
+    @property
+    def judgement(self) -> dict[str, Any]:
+        """The values that the inference config has."""
+        return {name: getattr(self, name) for name in self.JUDGEMENT}
 
 
 class Classifier:
-    """A trained network with its calibration, gate and map. Thread-safe once loaded; uses no randomness."""
+    """A trained network with its calibration, gate and map. Thread-safe once loaded; uses no randomness.
 
-    def __init__(self, card: ClassifierCard, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-        import torch  # at use, not at import: the pipeline's module is looked at by processes that never infer
+    Parameters
+    ----------
+    card
+        Its limits, and what it was trained on.
+    network
+        Trained; put into evaluation mode, its weights frozen.
+    gate, calibration, latent_map
+        Fitted to it.
+    inferer
+        How it is asked.
+    """
 
-        from pipelines.joint_classification.calibration import ClassCalibration
-        from pipelines.joint_classification.gate import Gate
-        from pipelines.joint_classification.latent_map import LatentMap
-        from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
-
+    def __init__(
+        self,
+        card: ClassifierCard,
+        network: ConvolutionalSupervisedAutoEncoder,
+        gate: Gate,
+        calibration: ClassCalibration,
+        latent_map: LatentMap,
+        inferer: AnswerInferer,
+    ) -> None:
         self.card = card
-        self.dimensions: Literal[2, 3] = 2 if card.dimensions == 2 else 3
-        self.network = ConvolutionalSupervisedAutoEncoder(self.dimensions, channels=card.channels)
-        self.network.load_state_dict(
-            {name: torch.from_numpy(value.astype(np.float32)) for name, value in _part(arrays, "network").items()}
-        )
-        self.network.eval()
+        self.dimensions = card.dimensions
+        self.network = network.eval()
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
-        self.gate = Gate.of(_real(_part(arrays, "gate")))
-        self.calibration = ClassCalibration.of(_real(_part(arrays, "calibration")))
-        self.map = LatentMap.of(_part(arrays, "map"))
+        self.gate, self.calibration, self.map, self.inferer = gate, calibration, latent_map, inferer
         self.background = Background(self.map.positions, self.map.conditions)
         self.likelihood_ratios = {name: (row[0], row[1], row[2]) for name, row in card.likelihood_ratios.items()}
         self.trained_on = card.trained_on
@@ -133,11 +155,13 @@ class Classifier:
 
     def judge(self, prepared: NDArray[np.float32]) -> Classification:
         """`classify` for images (N, 1, ...) that `prepare` has made already."""
-        from pipelines.joint_classification.answers import ask
+        return self.judged(self.inferer.ask(prepared, self.network), prepared)
+
+    def judged(self, answers: NetworkAnswers, prepared: NDArray[np.float32]) -> Classification:
+        """What the network's answers to prepared images (N, 1, ...) mean."""
         from pipelines.joint_classification.gate import entropy
         from pipelines.joint_classification.signs import measure
 
-        answers = ask(self.network, prepared)
         probabilities = self.calibration.probabilities(answers.logits)
         return Classification(
             probabilities,
@@ -199,6 +223,12 @@ class Classifier:
             )
         return JointVerdict(True, "", "")
 
+    def take_remarks(self) -> tuple[str, ...]:
+        """What had to be done otherwise since the last call, for the report."""
+        remarks = tuple(self.inferer.remarks)
+        self.inferer.remarks.clear()
+        return remarks
+
     def attention(self, image: NDArray[np.float32], condition: int) -> NDArray[np.float32]:
         """Where the network looked for class number `condition`: 0..1, in the shape of `image`, (H, W) or (D, H, W)."""
         import torch
@@ -206,14 +236,12 @@ class Classifier:
         from pipelines.joint_classification.attention import METHODS, scaled
         from pipelines.joint_classification.prepare import spread_over
 
-        x = torch.from_numpy(self._prepared(image)[None])
+        x = torch.from_numpy(self._prepared(image)[None]).to(next(self.network.parameters()).device)
         return spread_over(scaled(METHODS[self.heat_method](self.network, x, condition)), image.shape)
 
     def neighbours(self, image: NDArray[np.float32], number: int = 5) -> tuple[Neighbour, ...]:
         """The known cases nearest to one image, nearest first."""
-        from pipelines.joint_classification.answers import ask
-
-        latent = ask(self.network, self._prepared(image)[None]).latent[0]
+        latent = self.inferer.ask(self._prepared(image)[None], self.network).latent[0]
         nearest, distance = self.map.nearest(latent, number)
         return tuple(
             Neighbour(f"S-{k:04d}", CLASSES[self.map.conditions[k]], float(d), float(self.map.severity[k]))
@@ -225,67 +253,83 @@ class Classifier:
 
         return prepare(image, INPUTS[self.card.inputs])[None]
 
-    # ---- bundle
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Everything that was learned, by name."""
-        parts: dict[str, Mapping[str, NDArray[np.generic]]] = {
-            "network": {name: value.numpy() for name, value in self.network.state_dict().items()},
-            "gate": self.gate.arrays(),
-            "calibration": self.calibration.arrays(),
-            "map": self.map.arrays(),
-        }
-        return {f"{part}.{name}": value for part, row in parts.items() for name, value in row.items()}
 
-    def save(self, bundle: Path) -> None:
-        """Write weights and card into a bundle folder."""
-        from safetensors.numpy import save_file
+def load(dimensions: Dimensions, bundle: Path = BUNDLE, device: str = "cpu") -> Classifier:
+    """The trained classifier for images (2) or volumes (3) in a folder of bundles.
 
-        bundle.mkdir(parents=True, exist_ok=True)
-        small = {name: np.ascontiguousarray(_narrow(value)) for name, value in self.arrays().items()}
-        save_file(small, weights_file(bundle, self.dimensions))
-        card_file(bundle, self.dimensions).write_text(json.dumps(asdict(self.card), indent=1) + "\n", encoding="utf-8")
-
-
-def weights_file(bundle: Path, dimensions: int) -> Path:
-    """Where the weights of a bundle are."""
-    return bundle / f"csae_{dimensions}d.safetensors"
-
-
-def card_file(bundle: Path, dimensions: int) -> Path:
-    """Where their description is."""
-    return bundle / f"csae_{dimensions}d.json"
-
-
-def load(dimensions: Literal[2, 3], bundle: Path = BUNDLE) -> Classifier:
-    """The trained classifier for images (2) or volumes (3) in a bundle.
+    Parameters
+    ----------
+    dimensions
+        2 for images, 3 for volumes.
+    bundle
+        The folder, with one bundle for each network.
+    device
+        Where it computes; see `pipelines.device`.
 
     Raises
     ------
     UnsuitableInput
-        If the bundle has none.
+        If the folder has no such bundle.
+    UnusableBundle
+        If the bundle is not whole, or calls what the shipped one does not.
+    UnusableDevice
+        If the device is not there.
     """
     from safetensors.numpy import load_file
 
-    kind = "images" if dimensions == 2 else "volumes"
+    from pipelines.device import resolved
+    from pipelines.joint_classification.calibration import ClassCalibration
+    from pipelines.joint_classification.gate import Gate
+    from pipelines.joint_classification.latent_map import LatentMap
+
+    folder = bundle / KINDS[dimensions]
+    if not folder.is_dir():
+        kind = "images" if dimensions == 2 else "volumes"
+        raise UnsuitableInput(f"there is no trained model for {kind} here; condyle train makes one")
+    card = read_card(dimensions, bundle)
+    where = resolved(device)
+    config = parser(folder, BUNDLE / KINDS[dimensions], device=str(where))
     try:
-        card = ClassifierCard(**json.loads(card_file(bundle, dimensions).read_text(encoding="utf-8")))
-        arrays = load_file(weights_file(bundle, dimensions))
+        calibration, gate, latent_map = (load_file(folder / name) for name in (CALIBRATION, GATE, MAP))
+        network = config.get_parsed_content("network").to(where)
     except FileNotFoundError as error:
-        raise UnsuitableInput(f"there is no trained model for {kind} here; condyle train makes one") from error
-    return Classifier(card, arrays)
+        raise UnusableBundle(f"{folder}: {error}") from error
+    return Classifier(
+        card,
+        network,
+        Gate.of(_real(gate)),
+        ClassCalibration.of(_real(calibration)),
+        LatentMap.of(latent_map),
+        config.get_parsed_content("inferer"),
+    )
 
 
-def _part(arrays: Mapping[str, NDArray[np.generic]], name: str) -> dict[str, NDArray[np.generic]]:
-    mark = f"{name}."
-    return {key.removeprefix(mark): value for key, value in arrays.items() if key.startswith(mark)}
+def read_card(dimensions: Dimensions, bundle: Path = BUNDLE) -> ClassifierCard:
+    """What a bundle says of its network, for images (2) or volumes (3), without building it.
+
+    Raises
+    ------
+    UnusableBundle
+        If the bundle does not say so.
+    """
+    folder = bundle / KINDS[dimensions]
+    config, metadata = read_config(folder, BUNDLE / KINDS[dimensions]), read_metadata(folder)
+    try:
+        judgement = config["judgement"]
+        return ClassifierCard(
+            dimensions,
+            list(config["network_def"]["channels"]),
+            str(config["inputs"]),
+            trained_on(folder),
+            dict(metadata["training"]),
+            **{name: judgement[name] for name in ClassifierCard.JUDGEMENT},
+        )
+    except KeyError as error:
+        raise UnusableBundle(f"{folder}: its configs lack {error.args[0]}; train the bundle again") from None
 
 
 def _real(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, Array]:
     return {name: np.asarray(value, np.float64) for name, value in arrays.items()}
-
-
-def _narrow(value: NDArray[np.generic]) -> NDArray[np.generic]:
-    return value.astype(np.float32) if value.dtype == np.float64 else value
 
 
 def _share(p_value: float) -> str:

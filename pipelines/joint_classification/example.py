@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from pipelines.joint_classification.classifier import (
     ClassifierCard,
     Neighbour,
 )
+from pipelines.joint_classification.kinds import Dimensions
 
 PROBABILITIES = (0.11, 0.71, 0.18)  # healthy, rheumatoid arthritis, psoriatic arthritis
 INTERVALS = ((0.06, 0.18), (0.60, 0.80), (0.11, 0.27))
@@ -42,7 +42,7 @@ class _WithoutNetwork(JointClassification):
     def model(self) -> Model:
         return made_up_model(self.name, SERIES_BASE)
 
-    def _classifier(self, dimensions: Literal[2, 3]) -> Classifier:
+    def _classifier(self, dimensions: Dimensions) -> Classifier:
         return _MadeUpClassifier()
 
 
@@ -79,6 +79,10 @@ class _MadeUpClassifier(Classifier):
             np.full(count, 0.34),
             np.tile(np.array(PLACE), (count, 1)),
         )
+
+    def take_remarks(self) -> tuple[str, ...]:
+        """Nothing had to be done otherwise."""
+        return ()
 
     def combine(self, classification: Classification, weight: NDArray[np.float64]) -> Classification:
         """The answer for the first image, which is that for all."""

@@ -23,7 +23,7 @@ CHANNELS = (8, 16, 32, 48, 80)  # of the five encoder stages
 
 
 class Output(NamedTuple):
-    """The output of the network for a batch."""
+    """Everything that the network gives for a batch."""
 
     logits: Tensor  # (N, classes)
     reconstruction: Tensor  # (N, 1, *input), same size as the input
@@ -159,9 +159,9 @@ class ConvolutionalSupervisedAutoEncoder(nn.Module):
         drawing = self.up([one[:drawn] for one in outputs])
         return Output(self.classify(latent), drawing, latent, self.is_foreign(outputs)), outputs
 
-    def forward(self, x: Tensor) -> Output:
-        """The output for a batch (N, C, ...), with a drawing of every image."""
-        return self.inspect(x)[0]
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) -> (N, classes): the classification alone; `inspect` gives the rest."""
+        return self.logits(x)
 
     def logits_from(self, feature: Tensor, number: int) -> Tensor:
         """Go on from what left stage `number`: (N, C', ...) -> (N, classes)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dicom_sr.words import capital
-from pipelines.joint_classification.classifier import card_file, weights_file
+from pipelines.joint_classification.classifier import read_card
+from pipelines.joint_classification.kinds import KINDS, Dimensions
 from pipelines.lab.card import write_section
 
 Measured = dict[str, Any]
@@ -79,7 +79,7 @@ def bars(found: dict[str, Measured]) -> list[Bar]:
     return rows
 
 
-def write(path: Path, bundle: Path, dimensions: int, found: dict[str, Measured]) -> None:
+def write(path: Path, bundle: Path, dimensions: Dimensions, found: dict[str, Measured]) -> None:
     """Replace the section of one model; the rest of the card stays as it is.
 
     Parameters
@@ -87,7 +87,7 @@ def write(path: Path, bundle: Path, dimensions: int, found: dict[str, Measured])
     path
         The card.
     bundle
-        Whose model was measured.
+        Folder of the bundles whose model was measured.
     dimensions
         2 for images, 3 for volumes.
     found
@@ -121,15 +121,15 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _model(bundle: Path, dimensions: int) -> list[str]:
-    row = json.loads(card_file(bundle, dimensions).read_text(encoding="utf-8"))
-    training = row["training"]
-    size = weights_file(bundle, dimensions).stat().st_size / 1e6
+def _model(bundle: Path, dimensions: Dimensions) -> list[str]:
+    made = read_card(dimensions, bundle)
+    training = made.training
+    size = sum(path.stat().st_size for path in (bundle / KINDS[dimensions] / "models").iterdir()) / 1e6
     return [
-        f"{capital(row['trained_on'])}. "
+        f"{capital(made.trained_on)}. "
         f"{training['steps']} steps of {training['batch']}, a = {training['alpha']}, "
         f"seed {training['seed']}, {training.get('seconds', 0) / 60:.0f} minutes on one CPU thread of a busy machine; "
-        f"{size:.1f} MB; input: {row['inputs']}."
+        f"{size:.1f} MB; input: {made.inputs}."
     ]
 
 

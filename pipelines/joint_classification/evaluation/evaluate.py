@@ -18,20 +18,28 @@ import numpy as np
 import torch
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.joint_classification import BUNDLE
+from pipelines.bundle_configs import INFERENCE
 from pipelines.joint_classification.answers import ask
-from pipelines.joint_classification.classifier import Classifier, card_file, load
+from pipelines.joint_classification.classifier import Classifier, load
 from pipelines.joint_classification.evaluation import card
 from pipelines.joint_classification.evaluation.figures import Measured, write_measured
 from pipelines.joint_classification.evaluation.folds import _methods, five_fold
 from pipelines.joint_classification.evaluation.gate import gate, real_pictures
 from pipelines.joint_classification.evaluation.maps import maps
+from pipelines.joint_classification.evaluation.own import TRAINED_ON_IT
+from pipelines.joint_classification.evaluation.page import simulated_page
 from pipelines.joint_classification.evaluation.patients import PATIENTS, TEST_SEED
 from pipelines.joint_classification.evaluation.shipped import shipped
+from pipelines.joint_classification.kinds import BUNDLE, KINDS, Dimensions
 from pipelines.joint_classification.prepare import INPUTS
 from pipelines.joint_classification.simulation import metacarpal, ultrasound
-from pipelines.joint_classification.training.train import Dimensions, simulated
+from pipelines.joint_classification.training.cases import simulated
+from pipelines.joint_classification.training.train import LAYOUTS
 from pipelines.lab.arguments import existing_folder, output_file, output_folder
+from pipelines.lab.bundle_files import write_json
+from pipelines.lab.options import add_bundle, add_data, add_device, add_report, add_threads, readable
+from pipelines.lab.report_page import PAGE
+from pipelines.lab.workflow import run_workflow
 
 CARD_FILE = Path(__file__).parents[1] / "README.md"
 
@@ -137,17 +145,23 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     options = argparse.ArgumentParser(prog="condyle evaluate joint_classification", description=__doc__)
     options.add_argument("--dimensions", type=int, choices=(2, 3), default=2, help="2: ultrasound, 3: HR-pQCT")
-    options.add_argument("--bundle", type=existing_folder, default=BUNDLE)
+    add_data(options, "a site's own labelled cases; without it, simulated patients", LAYOUTS, "labels")
+    add_bundle(options)
+    add_report(options)
     options.add_argument("--parts", default=",".join(PARTS), help="comma-separated, of " + ", ".join(PARTS))
     options.add_argument("--folds", type=int, default=5, help="how many of the five folds")
     options.add_argument("--methods", metavar="NAME,NAME", help="of the five folds: " + ", ".join(_methods(3)))
     options.add_argument("--real", type=existing_folder, metavar="FOLDER", help="real ultrasound that is to be refused")
-    options.add_argument("--keep", type=output_folder, help="folder for what was measured; default: beside the bundle")
-    options.add_argument("--card", type=output_file, default=CARD_FILE, help="the model card to write")
-    options.add_argument("--threads", type=int, default=1)
+    options.add_argument(
+        "--keep", type=output_folder, default=KEPT, help=f"folder for what was measured; default: {KEPT}"
+    )
+    options.add_argument("--card", type=output_file, help="the model card to write; default: that of the bundle")
+    add_threads(options)
+    add_device(options)
     return options
 
 
+KEPT = Path("joint-classification-evaluation")
 PARTS = ("shipped", "gate", "real", "attention", "clusters", "speed", "folds")
 
 
@@ -163,7 +177,41 @@ def _mismatch(given: argparse.Namespace, parts: list[str], methods: list[str] | 
         return "argument --parts: real needs --real"
     if methods and "folds" not in parts:
         return "argument --methods: needs folds among --parts"
+    if len(given.data) > 1:
+        return "argument --data: one folder with one labels.csv is measured at a time"
+    if given.data and not given.report:
+        return "argument --data: needs --report, a folder for the page with the figures"
     return ""
+
+
+def _on_own_data(dimensions: Dimensions, bundle: Path, given: argparse.Namespace, say: Callable[[str], None]) -> None:
+    """Run the bundle's `evaluate.json` on a folder of labelled cases."""
+    folder = bundle / KINDS[dimensions]
+    if not folder.is_dir():
+        raise UnsuitableInput(f"{bundle}: has no bundle {KINDS[dimensions]}")
+    run_workflow(
+        folder,
+        "evaluate",
+        "infer",
+        dataset_dir=str(given.data[0]),
+        output_dir=str(given.report),
+        device=given.device,
+    )
+    measured = json.loads((given.report / "measured.json").read_text(encoding="utf-8"))
+    if measured["trained_on_this_folder"]:
+        say(TRAINED_ON_IT)
+    say(f"accuracy {measured['accuracy']:.3f}, calibration error {measured['ece']:.3f}; report: {given.report / PAGE}")
+
+
+def _show_maps_by(method: str, bundle: Path) -> str:
+    """Have a bundle show maps by another method, unless it is that of the package; a sentence on what was done."""
+    if bundle.is_relative_to(BUNDLE):
+        return f"the maps of {method} point best; the shipped bundle stays as it is and shows others"
+    config = bundle / INFERENCE
+    row = json.loads(config.read_text(encoding="utf-8"))
+    write_json(config, row | {"judgement": row["judgement"] | {"heat_method": method}})
+    readable(bundle)
+    return f"maps are made by {method} from now on"
 
 
 def main(arguments: list[str]) -> int:
@@ -174,25 +222,28 @@ def main(arguments: list[str]) -> int:
     if why_not := _mismatch(given, parts, methods):
         made.error(why_not)
     torch.set_num_threads(given.threads)
-    dimensions: Dimensions = 2 if given.dimensions == 2 else 3
-    model = load(dimensions, given.bundle)
-    kept = given.keep or given.bundle.with_name(f"{given.bundle.name}-evaluation")
+    dimensions: Dimensions = given.dimensions
+    bundle: Path = given.bundle or BUNDLE
 
     def say(line: str) -> None:
         sys.stderr.write(f"{line}\n")
 
     try:
-        found = evaluate(dimensions, model, parts, kept, given.real, say, given.folds, methods)
-    except UnsuitableInput as error:
+        if given.data:
+            _on_own_data(dimensions, bundle, given, say)
+            return 0
+        model = load(dimensions, bundle, given.device)
+        found = evaluate(dimensions, model, parts, given.keep, given.real, say, given.folds, methods)
+    except (UnsuitableInput, ValueError) as error:
         say(str(error))
         return 2
     shown = found.get("attention", {}).get("shown")
     if shown and shown != model.card.heat_method:
-        described = card_file(given.bundle, dimensions)
-        row = json.loads(described.read_text(encoding="utf-8"))
-        described.write_text(json.dumps(row | {"heat_method": shown}, indent=1) + "\n", encoding="utf-8")
-        say(f"maps are made by {shown} from now on")
-    card.write(given.card, given.bundle, dimensions, found)
+        say(_show_maps_by(shown, bundle / KINDS[dimensions]))
+    own_card = CARD_FILE if bundle == BUNDLE else bundle / KINDS[dimensions] / "docs" / "README.md"
+    card.write(given.card or own_card, bundle, dimensions, found)
+    if given.report:
+        say(f"report: {simulated_page(given.report, dimensions, model, found)}")
     missed = [bar for bar in card.bars(found) if not bar.met]
     for bar in missed:
         say(f"missed: {bar.what}: {bar.measured}")

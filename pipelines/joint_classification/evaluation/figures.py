@@ -33,7 +33,7 @@ def figures(probabilities: Floats, labels: Integers, patients: Integers | None =
     probabilities
         (N, C).
     labels
-        (N,) true classes.
+        (N,) true classes; a class that no case is of, or every case, has no AUROC.
     patients
         (N,) patient of each case, for 95 % intervals by bootstrap over patients; None: no intervals.
     """
@@ -41,7 +41,7 @@ def figures(probabilities: Floats, labels: Integers, patients: Integers | None =
     if patients is not None:
 
         def point(rows: NDArray[np.intp]) -> Measured | None:
-            every_class = len(np.unique(labels[rows])) == len(CLASSES)
+            every_class = len(np.unique(labels[rows])) == len(np.unique(labels))
             return _point(probabilities[rows], labels[rows]) if every_class else None
 
         row["interval"] = {name: list(ends) for name, ends in bootstrap(point, patients, BOOTSTRAPS).items()}
@@ -50,9 +50,10 @@ def figures(probabilities: Floats, labels: Integers, patients: Integers | None =
 
 def _point(probabilities: Floats, labels: Integers) -> Measured:
     predicted = probabilities.argmax(1)
-    areas = [float(roc_auc_score(labels == c, probabilities[:, c])) for c in range(len(CLASSES))]
-    row: Measured = {f"auroc_{name}": area for name, area in zip(CLASSES, areas, strict=True)}
-    row["auroc_macro"] = float(np.mean(areas))
+    there = [c for c in range(len(CLASSES)) if 0 < (labels == c).sum() < len(labels)]
+    row: Measured = {f"auroc_{CLASSES[c]}": float(roc_auc_score(labels == c, probabilities[:, c])) for c in there}
+    if there:
+        row["auroc_macro"] = float(np.mean(list(row.values())))
     averages = precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
     row |= {name: float(value) for name, value in zip(("precision", "recall", "f1"), averages[:3], strict=True)}
     row["accuracy"] = float((predicted == labels).mean())

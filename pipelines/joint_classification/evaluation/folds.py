@@ -20,11 +20,12 @@ from torch import nn
 from pipelines.joint_classification.answers import ask
 from pipelines.joint_classification.evaluation import rivals
 from pipelines.joint_classification.evaluation.figures import Floats, Measured, figures, write_measured
+from pipelines.joint_classification.kinds import Dimensions
 from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
 from pipelines.joint_classification.prepare import Inputs
+from pipelines.joint_classification.training.cases import disturbances, simulated
 from pipelines.joint_classification.training.cohort import Cohort, folds, joined
 from pipelines.joint_classification.training.fit import ALPHA, Schedule, fit
-from pipelines.joint_classification.training.train import Dimensions, disturbances, simulated
 
 FOLD_SEED = 90_217
 FOLD_PATIENTS = {2: 400, 3: 300}

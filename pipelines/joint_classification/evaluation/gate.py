@@ -19,11 +19,12 @@ from pipelines.joint_classification.classifier import Classifier
 from pipelines.joint_classification.evaluation.figures import Floats, Measured
 from pipelines.joint_classification.evaluation.patients import PATIENTS, TEST_SEED
 from pipelines.joint_classification.evaluation.shipped import refusals
+from pipelines.joint_classification.image_files import PICTURES
+from pipelines.joint_classification.kinds import Dimensions
 from pipelines.joint_classification.prepare import INPUTS
 from pipelines.joint_classification.simulation import unknown_heads, unknown_ultrasound
+from pipelines.joint_classification.training.cases import simulated
 from pipelines.joint_classification.training.cohort import Cohort, cohort, on_screen
-from pipelines.joint_classification.training.folder import PICTURES
-from pipelines.joint_classification.training.train import Dimensions, simulated
 from pipelines.joint_classification.ultrasound import windows
 
 UNKNOWN_EACH = {2: 30, 3: 12}

@@ -11,10 +11,11 @@ from pipelines.joint_classification.classifier import Classifier
 from pipelines.joint_classification.evaluation import map_checks
 from pipelines.joint_classification.evaluation.figures import Measured
 from pipelines.joint_classification.evaluation.patients import TEST_SEED
+from pipelines.joint_classification.kinds import Dimensions
 from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
 from pipelines.joint_classification.prepare import INPUTS
+from pipelines.joint_classification.training.cases import simulated
 from pipelines.joint_classification.training.cohort import Cohort
-from pipelines.joint_classification.training.train import Dimensions, simulated
 
 MAPPED = {2: 24, 3: 12}  # diseased cases whose maps are looked at
 TOLERANCE = {2: 6, 3: 2}  # pixels round a lesion that still count as pointing at it: 1 mm, and 0.6 mm

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pipelines.joint_classification.classifier import Classifier
 from pipelines.joint_classification.evaluation.figures import Floats, Measured, figures
 from pipelines.joint_classification.evaluation.patients import PATIENTS, TEST_SEED
+from pipelines.joint_classification.kinds import Dimensions
 from pipelines.joint_classification.prepare import INPUTS
-from pipelines.joint_classification.training.train import REPEATS, Dimensions, rescanned, simulated
+from pipelines.joint_classification.training.cases import REPEATS, rescanned, simulated
 from pipelines.lab.measures import likeliest, reliability
 
 
@@ -27,6 +28,13 @@ def shipped(dimensions: Dimensions, model: Classifier, patients: int | None = No
     test = simulated(dimensions, TEST_SEED, number, inputs)
     answers = model.judge(test.images)
     row: Measured = {"cases": len(test), "patients": number}
+    row["answers"] = {
+        "labels": test.labels.tolist(),
+        "patients": test.patients.tolist(),
+        "probabilities": answers.probabilities.round(4).tolist(),
+        "p_value": answers.p_value.round(5).tolist(),
+        "entropy": answers.entropy.round(4).tolist(),
+    }
     row["figures"] = figures(answers.probabilities, test.labels, test.patients)
     row["reliability"] = reliability(*likeliest(answers.probabilities, test.labels))
     right = answers.probabilities.argmax(1) == test.labels

@@ -1,11 +1,8 @@
-"""Fits one network to a cohort: the loop that training and evaluation share."""
+"""Fits one network to a cohort: the batches and the loss that training and evaluation give the trainer."""
 
 from __future__ import annotations
 
-import csv
-import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +15,10 @@ from torch.nn import functional
 from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder, Output
 from pipelines.joint_classification.training.cohort import Cohort
 from pipelines.joint_classification.training.losses import csae_loss, foreign_loss, inverse_frequency
-from pipelines.lab.checkpoint import Checkpoint, RunningAverage
+from pipelines.lab.checkpoint import Checkpoint
+from pipelines.lab.schedules import warm_up_then_cosine
+from pipelines.lab.trainer import StepBatches, StepTrainer
+from pipelines.lab.training_log import CsvLog, Report
 
 ALPHA = 0.8  # weight of the classification; alpha = 1 is the ablation without the auto-encoder
 SHIFT = 0.06  # largest shift, fraction of an axis
@@ -31,7 +31,8 @@ FOREIGN_WEIGHT = 0.5  # of their loss
 AVERAGE = 0.99  # decay of the running average of the weights, which is what is kept
 KEEP_EVERY = 50  # steps between two checkpoints
 
-Progress = Callable[[int, float], None]
+Progress = Callable[[int, Mapping[str, float]], object]
+Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,103 @@ class Schedule:
         share = min(1.0, step / (self.ramp * self.steps)) if self.ramp else 1.0
         return 1 - (1 - self.alpha) * share
 
-    def rate(self, step: int) -> float:
-        """Learning rate of a step: a linear warm-up, then half a cosine down to nothing."""
-        warm = max(1, round(WARM_UP * self.steps))
-        if step < warm:
-            return self.learning_rate * (step + 1) / warm
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
+    @property
+    def warm_up(self) -> int:
+        """Steps in which the learning rate rises."""
+        return max(1, round(WARM_UP * self.steps))
+
+
+class CohortBatches(StepBatches):
+    """The batches of a training: some labelled cases, and after them some that are none of the classes.
+
+    A batch is the images (N + F, C, ...), augmented, and the classes of the first N. Every case comes once before any
+    comes again.
+
+    Parameters
+    ----------
+    cohort
+        With a class for the labelled cases, -1 for the others.
+    schedule
+        Size of a batch, and seed.
+    labelled_only
+        Leave the others out.
+    """
+
+    def __init__(self, cohort: Cohort, schedule: Schedule, labelled_only: bool = False) -> None:
+        super().__init__(self._of_step)
+        self.cohort, self.schedule = cohort, schedule
+        self.labelled = np.flatnonzero(cohort.labels >= 0)
+        self.unlike = np.flatnonzero(cohort.labels < 0)[: 0 if labelled_only else None]
+
+    def _of_step(self, step: int) -> Batch:
+        size, seed = self.schedule.batch, self.schedule.seed
+        index = _batch(self.labelled, size, seed, step)
+        label = torch.from_numpy(self.cohort.labels[index])
+        if len(self.unlike):
+            index = np.concatenate([index, _batch(self.unlike, round(FOREIGN * size), seed + 1, step)])
+        images = torch.from_numpy(self.cohort.images[index]).float()
+        return augment(images, np.random.default_rng([seed, step])), label
+
+
+class StepLoss:
+    """The loss of a batch, as `CohortBatches` makes it.
+
+    Parameters
+    ----------
+    network
+        The auto-encoder, or any classifier: then it is the classification's loss alone.
+    schedule
+        Weight of the classification.
+    labels
+        (N,) classes of the cohort, of which the rarer ones weigh more; those below 0 are left out.
+    """
+
+    def __init__(self, network: nn.Module, schedule: Schedule, labels: NDArray[np.int64]) -> None:
+        self.network, self.schedule = network, schedule
+        self.weight = inverse_frequency(torch.from_numpy(labels[labels >= 0]))
+
+    def __call__(self, batch: Batch, step: int) -> Tensor:
+        """The loss of the batch of a step, counted from 0."""
+        device = next(self.network.parameters()).device
+        images, label, weight = (part.to(device) for part in (*batch, self.weight))
+        images = images.contiguous(memory_format=layout(images.ndim))
+        # half precision for pictures only: on the CPU the weights' gradients of a small 3-D convolution come out of
+        # oneDNN as garbage (1e35) now and then in bfloat16
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=images.ndim == 4):
+            if not isinstance(self.network, ConvolutionalSupervisedAutoEncoder):
+                return functional.cross_entropy(self.network(images).float(), label, weight=weight)
+            drawn = max(1, round(DRAWN * len(label))) if self.schedule.alpha < 1.0 else 0
+            output, known = _first(self.network, images, drawn), len(label)
+            of_known = output._replace(logits=output.logits[:known])
+            loss = csae_loss(of_known, images[:drawn], label, weight, self.schedule.weight(step))
+            return loss + FOREIGN_WEIGHT * foreign_loss(output.foreign, known) if len(images) > known else loss
+
+
+def first_weights(
+    network: nn.Module, seed: int, initial: Mapping[str, Tensor] | None = None, device: str | torch.device = "cpu"
+) -> nn.Module:
+    """The network with its first weights, where it is trained and in the layout that is fastest there.
+
+    Parameters
+    ----------
+    network
+        To train.
+    seed
+        Of random weights.
+    initial
+        Weights to start from; None: random ones.
+    device
+        Where it is trained.
+    """
+    torch.manual_seed(seed)
+    for module in network.modules():
+        reset = getattr(module, "reset_parameters", None)
+        if callable(reset):
+            reset()
+    if initial is not None:
+        network.load_state_dict(initial)
+    dimensions = max(parameter.ndim for parameter in network.parameters())
+    return network.to(device).to(memory_format=layout(dimensions))  # type: ignore[call-overload, no-any-return]
 
 
 def fit(
@@ -67,15 +159,13 @@ def fit(
     cohort: Cohort,
     schedule: Schedule,
     progress: Progress | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Checkpoint | None = None,
     log: Path | None = None,
 ) -> nn.Module:
-    """Train a network on a cohort, in place, and return it in evaluation mode.
+    """Train a network on a cohort, in place, and return it in evaluation mode on the CPU.
 
-    Cases without a class teach the auto-encoder what is none of them.
-
-    Adam with decoupled weight decay. Every step draws from its own seed: a run that continues from its checkpoint sees
-    the batches, and drops the channels, that it would have seen without the interruption.
+    Cases without a class teach the auto-encoder what is none of them. Adam with decoupled weight decay. `train.json`
+    of the bundles says the same of the networks that are shipped.
 
     Parameters
     ----------
@@ -86,72 +176,41 @@ def fit(
     schedule
         How long and how fast.
     progress
-        Called with step and loss.
+        Called with step and figures.
     checkpoint
-        File for the state, from which an interrupted training continues; None: none.
+        For the state, from which an interrupted training continues; None: none.
     log
         A csv of step, learning rate, loss and seconds; None: none.
     """
-    torch.manual_seed(schedule.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device).train()
-    network.to(memory_format=_layout(cohort.images.ndim))  # type: ignore[call-overload]
-    labelled = np.flatnonzero(cohort.labels >= 0)
-    weight = inverse_frequency(torch.from_numpy(cohort.labels[labelled])).to(device)
+    network.to(device).to(memory_format=layout(cohort.images.ndim))  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    average = RunningAverage(network, AVERAGE)
-    kept = Checkpoint(checkpoint, str(schedule)) if checkpoint else None
-    start = kept.resume(network=network, optimiser=optimiser, average=average) if kept else 0
-    began = time.monotonic()
-    for step in range(start, schedule.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate(step)
-        loss = _step(network, cohort, labelled, weight, schedule, step)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        average.follow(network, step)
-        if log is not None:
-            _note(log, step, schedule.rate(step), float(loss.detach()), time.monotonic() - began)
-        if progress is not None:
-            progress(step + 1, float(loss.detach()))
-        if kept is not None and (step + 1) % KEEP_EVERY == 0:
-            kept.save(step + 1, network=network, optimiser=optimiser, average=average)
-    network.load_state_dict(average.state_dict())
+    handlers = [Report(progress)] if progress else []
+    StepTrainer(
+        device=device,
+        max_epochs=1,
+        epoch_length=schedule.steps,
+        train_data_loader=CohortBatches(
+            cohort, schedule, labelled_only=not isinstance(network, ConvolutionalSupervisedAutoEncoder)
+        ),
+        network=network,
+        optimizer=optimiser,
+        step_loss=StepLoss(network, schedule, cohort.labels),
+        lr_scheduler=warm_up_then_cosine(optimiser, schedule.steps, schedule.warm_up),
+        averaging=AVERAGE,
+        clip_norm=1.0,
+        seed=schedule.seed,
+        checkpoint=checkpoint,
+        keep_every=KEEP_EVERY,
+        train_handlers=[*handlers, *([CsvLog(log)] if log else [])],
+    ).run()
+    return trained(network)
+
+
+def trained(network: nn.Module) -> nn.Module:
+    """The network as it is stored and asked: on the CPU, in the usual layout, in evaluation mode."""
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return network.cpu().eval()
-
-
-def _step(
-    network: nn.Module,
-    cohort: Cohort,
-    labelled: NDArray[np.int64],
-    weight: Tensor,
-    schedule: Schedule,
-    step: int,
-) -> Tensor:
-    """The loss of one step's batch."""
-    device = weight.device
-    rng = np.random.default_rng([schedule.seed, step])
-    torch.manual_seed(schedule.seed * 1_000_003 + step)
-    index = _batch(labelled, schedule.batch, schedule.seed, step)
-    label = torch.from_numpy(cohort.labels[index]).to(device)
-    unlike = np.flatnonzero(cohort.labels < 0)
-    if len(unlike) and isinstance(network, ConvolutionalSupervisedAutoEncoder):
-        index = np.concatenate([index, _batch(unlike, round(FOREIGN * schedule.batch), schedule.seed + 1, step)])
-    batch = augment(torch.from_numpy(cohort.images[index]).float().to(device), rng)
-    batch = batch.contiguous(memory_format=_layout(batch.ndim))
-    # half precision for pictures only: on the CPU the weights' gradients of a small 3-D convolution come out of oneDNN
-    # as garbage (1e35) now and then in bfloat16
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=batch.ndim == 4):
-        if not isinstance(network, ConvolutionalSupervisedAutoEncoder):
-            return functional.cross_entropy(network(batch).float(), label, weight=weight)
-        drawn = max(1, round(DRAWN * schedule.batch)) if schedule.alpha < 1.0 else 0
-        output, known = _first(network, batch, drawn), len(label)
-        of_known = output._replace(logits=output.logits[:known])
-        loss = csae_loss(of_known, batch[:drawn], label, weight, schedule.weight(step))
-        return loss + FOREIGN_WEIGHT * foreign_loss(output.foreign, known) if len(batch) > known else loss
 
 
 def _first(network: ConvolutionalSupervisedAutoEncoder, batch: Tensor, drawn: int) -> Output:
@@ -184,17 +243,9 @@ def _order(number: int, seed: int, turn: int) -> NDArray[np.int64]:
     return _ORDERS[key]
 
 
-def _layout(dimensions: int) -> torch.memory_format:
+def layout(dimensions: int) -> torch.memory_format:
+    """Channels last, for images (4) or volumes (5)."""
     return torch.channels_last if dimensions == 4 else torch.channels_last_3d
-
-
-def _note(log: Path, step: int, rate: float, loss: float, seconds: float) -> None:
-    new = not log.exists()
-    with log.open("a", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        if new:
-            rows.writerow(["step", "learning_rate", "loss", "seconds"])
-        rows.writerow([step + 1, f"{rate:.3g}", f"{loss:.5f}", f"{seconds:.1f}"])
 
 
 def augment(images: Tensor, rng: np.random.Generator) -> Tensor:

@@ -1,7 +1,8 @@
 """The trained model: what it answers, when it abstains, and that its bundle holds all of it."""
 
+import json
+import shutil
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.joint_classification import BUNDLE, digest
+from pipelines.bundle_configs import UnusableBundle
 from pipelines.joint_classification import classifier as module
 from pipelines.joint_classification.classes import CLASSES
 from pipelines.joint_classification.classifier import Classification, Classifier, load
+from pipelines.joint_classification.kinds import BUNDLE, KINDS
 from pipelines.joint_classification.simulation import metacarpal, ultrasound, unknown_ultrasound
 from pipelines.joint_classification.simulation.unknown_ultrasound import UnknownKind
 
@@ -148,27 +150,37 @@ def test_threads_get_the_answers_that_they_would_get_alone(shipped: Classifier, 
         np.testing.assert_allclose(got[number][1], maps[number], atol=1e-5)
 
 
-def test_a_model_comes_back_from_its_bundle_as_it_was(
-    shipped: Classifier, joints: NDArray[np.float32], tmp_path: Path
-) -> None:
-    changed = replace(shipped.card, trained_on="trained in a test")
-    copy = module.Classifier(changed, shipped.arrays())
-    copy.save(tmp_path)
-    again = load(2, tmp_path)
-    assert again.trained_on == "trained in a test"
-    np.testing.assert_allclose(again.classify(joints).p_value, shipped.classify(joints).p_value, atol=0.01)
-    np.testing.assert_allclose(again.classify(joints).position, shipped.classify(joints).position, atol=1e-4)
-    assert digest(tmp_path) != digest()
-
-
 def test_a_bundle_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(UnsuitableInput, match="no trained model for volumes"):
         load(3, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("config", "lacking"), [("inference", "judgement"), ("metadata", "training"), ("metadata", "data_source")]
+)
+def test_a_bundle_whose_configs_lack_something_is_said_to(tmp_path: Path, config: str, lacking: str) -> None:
+    shutil.copytree(BUNDLE / "ultrasound", tmp_path / "ultrasound")
+    path = tmp_path / "ultrasound" / "configs" / f"{config}.json"
+    row = json.loads(path.read_text())
+    del row[lacking]
+    path.write_text(json.dumps(row))
+    with pytest.raises(UnusableBundle, match=f"lacks? {lacking}"):
+        load(2, tmp_path)
+
+
+def test_a_bundle_that_would_run_something_else_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(BUNDLE / "ultrasound", tmp_path / "ultrasound")
+    path = tmp_path / "ultrasound" / "configs" / "inference.json"
+    row = json.loads(path.read_text())
+    row["network_def"]["_target_"] = "os.abort"
+    path.write_text(json.dumps(row))
+    with pytest.raises(UnusableBundle, match=r"os\.abort.*which the shipped bundle does not call"):
+        load(2, tmp_path)
+
+
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_shipped_weights_are_small_and_say_what_they_were_trained_on(dimensions: Literal[2, 3]) -> None:
-    assert module.weights_file(BUNDLE, dimensions).stat().st_size < 4e6
+    assert sum(path.stat().st_size for path in (BUNDLE / KINDS[dimensions] / "models").iterdir()) < 4e6
     made = load(dimensions)
     assert "simulated" in made.trained_on
     assert "not for clinical use" in made.trained_on

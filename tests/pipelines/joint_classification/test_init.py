@@ -9,20 +9,22 @@ from pathlib import Path
 import pytest
 
 from node.route.dispatch import model_digest
-from pipelines.joint_classification import BUNDLE, JointClassification, JointClassificationSettings
+from pipelines.joint_classification import JointClassification, JointClassificationSettings
+from pipelines.joint_classification.kinds import BUNDLE, KINDS, Dimensions
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
 @pytest.mark.parametrize("limit", ["foreign_p", "entropy_limit"])
 def test_another_limit_of_the_gate_is_another_model_with_another_job(
-    tmp_path: Path, dimensions: int, limit: str
+    tmp_path: Path, dimensions: Dimensions, limit: str
 ) -> None:
     shutil.copytree(BUNDLE, tmp_path / "bundle")
     shipped = JointClassification(JointClassificationSettings())
     copied = JointClassification(JointClassificationSettings(), tmp_path / "bundle")
     assert copied.model.weights_digest == shipped.model.weights_digest
-    path = tmp_path / "bundle" / f"csae_{dimensions}d.json"
-    card = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(card | {limit: card[limit] / 2}), encoding="utf-8")
+    path = tmp_path / "bundle" / KINDS[dimensions] / "configs" / "inference.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["judgement"][limit] /= 2
+    path.write_text(json.dumps(config), encoding="utf-8")
     assert copied.model.weights_digest != shipped.model.weights_digest
     assert model_digest(copied) != model_digest(shipped)

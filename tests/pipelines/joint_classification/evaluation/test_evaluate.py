@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.joint_classification import BUNDLE
 from pipelines.joint_classification.classifier import load
 from pipelines.joint_classification.evaluation import card, evaluate
 from pipelines.joint_classification.evaluation.gate import real_pictures
+from pipelines.joint_classification.kinds import BUNDLE
 from tests.pipelines.conftest import Refused
 
 

@@ -20,8 +20,8 @@ from pipelines.joint_classification.geometry import SIZE_3D, VOXEL_MM
 from pipelines.joint_classification.prepare import prepare
 from pipelines.joint_classification.simulation import metacarpal, ultrasound
 from pipelines.joint_classification.simulation.screen import show
-from pipelines.joint_classification.training.folder import read_folder
-from tests.pipelines.joint_classification.training.test_scanco import aim
+from pipelines.joint_classification.training.folder import data_digest, read_folder, read_labels
+from tests.pipelines.joint_classification.test_scanco import aim
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +120,11 @@ def test_an_ultrasound_picture_is_read_as_the_node_reads_it(tmp_path: Path) -> N
             {"file": "labels.csv", "patient": "p", "label": "gout"},
             "line 2: label 'gout' is not one of healthy, ra, psa, unknown",
         ),
-        ({"file": "labels.csv", "patient": "", "label": "ra"}, "line 2: column 'patient' is missing or empty"),
+        ({"file": "labels.csv", "patient": "", "label": "ra"}, "line 2: column 'patient' is empty"),
         ({"file": "labels.csv", "patient": "p", "label": "ra"}, "labels.csv: "),
+        ({"file": "labels.csv", "patient": "p", "label": "RA", "sex": "x"}, "line 2: sex 'x' is neither F nor M"),
+        ({"file": "labels.csv", "patient": "p", "label": "ra", "age": "4,5"}, "line 2: age '4,5' is no number above 0"),
+        ({"file": "../a.nii", "patient": "p", "label": "ra"}, "line 2: ../a.nii lies outside the folder"),
     ],
 )
 def test_what_is_wrong_with_a_folder_is_named(tmp_path: Path, row: Any, words: str) -> None:
@@ -131,11 +134,46 @@ def test_what_is_wrong_with_a_folder_is_named(tmp_path: Path, row: Any, words: s
 
 
 def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsuitableInput, match="cannot be read"):
+    with pytest.raises(UnsuitableInput, match=r"has no labels\.csv; the layout `labels` is a folder with that table"):
         read_folder(tmp_path, 2)
     table(tmp_path, [])
     with pytest.raises(UnsuitableInput, match="has no rows"):
         read_folder(tmp_path, 2)
+
+
+def test_a_table_without_a_column_is_told_which(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file;patient;label\n")
+    with pytest.raises(UnsuitableInput, match=r"has no column file, patient, label; .* separated by commas"):
+        read_labels(tmp_path)
+
+
+def test_a_file_that_stands_twice_is_named_with_both_lines(tmp_path: Path) -> None:
+    row = {"file": "labels.csv", "patient": "p", "label": "ra"}
+    table(tmp_path, [row, row])
+    with pytest.raises(UnsuitableInput, match=r"line 3: labels\.csv stands on line 2 too"):
+        read_labels(tmp_path)
+
+
+def test_a_table_of_another_encoding_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes("file,patient,label\nü.png,p,ra\n".encode("cp1252"))
+    with pytest.raises(UnsuitableInput, match="not in UTF-8"):
+        read_labels(tmp_path)
+
+
+def test_the_digest_of_a_folder_follows_the_table_and_the_files_that_it_names(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    (tmp_path / "scan").mkdir()
+    (tmp_path / "scan" / "1.dcm").write_bytes(b"1")
+    rows = [{"file": "a.png", "patient": "p", "label": "ra"}, {"file": "scan", "patient": "p", "label": "ra"}]
+    table(tmp_path, rows)
+    before = data_digest(tmp_path)
+    (tmp_path / "notes.txt").write_text("not trained on")
+    assert data_digest(tmp_path) == before
+    (tmp_path / "scan" / "1.dcm").write_bytes(b"2")
+    changed = data_digest(tmp_path)
+    assert changed != before
+    table(tmp_path, [rows[1] | {"label": "psa"}, rows[0]])
+    assert data_digest(tmp_path) not in (before, changed)
 
 
 @pytest.mark.shared_data

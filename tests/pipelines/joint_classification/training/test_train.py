@@ -1,6 +1,7 @@
-"""`condyle train joint_classification`: a bundle from simulated patients, or from a folder of real ones."""
+"""`condyle train joint_classification`: bundles from simulated patients, or from a folder of real ones."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,31 +9,44 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.joint_classification import JointClassification, JointClassificationSettings
 from pipelines.joint_classification.classes import CLASSES
 from pipelines.joint_classification.classifier import load
 from pipelines.joint_classification.simulation import ultrasound
 from pipelines.joint_classification.simulation.screen import show
-from pipelines.joint_classification.training import train
+from pipelines.joint_classification.training import cases, train
+from pipelines.lab.checkpoint import Checkpoint
+from pipelines.lab.training_log import read_log
+from tests.pipelines.conftest import Refused
+
+SHORT = ["--steps", "2", "--batch", "4"]
 
 
 @pytest.fixture(autouse=True)
 def _few_rescans(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(train.RESCANNED, 2, 9)
-    monkeypatch.setattr(train, "SCREENED_HELD_OUT", 0.1)  # a screen takes longer to draw than to simulate a joint
+    monkeypatch.setitem(cases.RESCANNED, 2, 9)
+    monkeypatch.setattr(cases, "SCREENED_HELD_OUT", 0.1)  # a screen takes longer to draw than to simulate a joint
 
 
-def test_a_short_training_writes_a_bundle_that_answers(tmp_path: Path) -> None:
-    size = ["--steps", "2", "--batch", "4", "--patients", "12", "--held-out", "20"]
-    assert train.main([*size, "--bundle", str(tmp_path / "b"), "--seed", "5"]) == 0
+def test_a_short_training_writes_a_bundle_that_a_route_can_name(tmp_path: Path) -> None:
+    size = [*SHORT, "--patients", "12", "--held-out", "20"]
+    assert train.main([*size, "--output", str(tmp_path / "b"), "--seed", "5", "--device", "cpu"]) == 0
     made = load(2, tmp_path / "b")
     assert "simulated" in made.trained_on
-    assert made.card.training["steps"] == 2
-    assert made.card.training["seed"] == 5
+    assert (made.card.training["steps"], made.card.training["seed"]) == (2, 5)
     said = made.classify(ultrasound.simulate(np.random.default_rng(0), "ra", 0).image[None])
     assert said.probabilities.shape == (1, 3)
-    with (tmp_path / "b-training" / "csae_2d.log.csv").open() as file:
-        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2"]
-    assert not (tmp_path / "b-training" / "csae_2d.checkpoint").exists()
+    folder = tmp_path / "b" / "ultrasound"
+    assert [row["step"] for row in read_log(folder / "training" / "log.csv")] == [1, 2]
+    assert list((folder / "training" / "tensorboard").iterdir())
+    assert (folder / "training" / "report.html").is_file()
+    assert not (folder / "training" / "checkpoint.pt").exists()
+    assert (folder / "docs" / "README.md").is_file()
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in folder.rglob("*"))
+    assert len(json.loads((folder / "configs" / "metadata.json").read_text())["training_data_sha256"]) == 64
+    pipeline = JointClassification(JointClassificationSettings(bundle=tmp_path / "b"))
+    pipeline.load()
+    assert pipeline.model.trained_on == made.trained_on
 
 
 def folder_of(path: Any, labels: Any) -> None:
@@ -52,17 +66,61 @@ def folder_of(path: Any, labels: Any) -> None:
 def test_a_folder_of_real_pictures_is_trained_on_and_named_without_its_path(tmp_path: Path) -> None:
     folder_of(tmp_path / "site", [name for name in CLASSES for _ in range(10)])
     # 15 patients with two pictures of one class each
-    given = ["--data", str(tmp_path / "site"), "--steps", "2", "--batch", "4", "--bundle", str(tmp_path / "b")]
-    assert train.main(given) == 0
+    assert train.main(["--data", str(tmp_path / "site"), *SHORT, "--output", str(tmp_path / "b")]) == 0
     made = load(2, tmp_path / "b")
     assert "24 scans of 12 patients of site" in made.trained_on
     assert str(tmp_path) not in made.trained_on
+
+
+def test_a_training_that_stopped_goes_on_with_the_same_data_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_of(tmp_path / "site", [name for name in CLASSES for _ in range(10)])
+    given = ["--data", str(tmp_path / "site"), *SHORT, "--output", str(tmp_path / "b")]
+
+    class Stopped(Exception):
+        pass
+
+    keep = Checkpoint.save
+
+    def keep_and_stop(*given: Any, **parts: Any) -> None:
+        keep(*given, **parts)
+        raise Stopped
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Checkpoint, "save", keep_and_stop)
+        with pytest.raises(Stopped):
+            train.main(given)
+    table = tmp_path / "site" / "labels.csv"
+    before = table.read_bytes()
+    table.write_bytes(before.replace(b"0.png,p0,healthy", b"0.png,p0,ra"))
+    assert train.main(given) == 2
+    assert "belongs to a training on other data" in capsys.readouterr().err
+    table.write_bytes(before)
+    assert train.main(given) == 0
 
 
 def test_a_folder_with_one_class_missing_is_refused_in_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder_of(tmp_path / "site", ["healthy", "ra"] * 5)
-    assert train.main(["--data", str(tmp_path / "site"), "--steps", "1", "--bundle", str(tmp_path / "b")]) == 2
+    assert train.main(["--data", str(tmp_path / "site"), "--steps", "1", "--output", str(tmp_path / "b")]) == 2
     assert "no psa" in capsys.readouterr().err
-    assert not (tmp_path / "b").exists()
+    assert not (tmp_path / "b" / "ultrasound" / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ([], "required: --output"),
+        (["--output", "b", "--data", "none"], "--data: none: there is no such folder"),
+        (["--output", "b", "--data", ".", "--data", "."], "--data: one folder with one labels.csv"),
+        (["--output", str(Path(train.__file__).parent)], "lies in the installed package"),
+        (["--output", "b", "--device", "gpu"], "should be auto, cpu, cuda or cuda:N"),
+        (["--output", "b", "--layout", "oai"], "--layout: invalid choice: 'oai'"),
+    ],
+)
+def test_options_that_cannot_be_used_are_said_before_anything_is_trained(
+    options: list[str], why: str, refused: Refused
+) -> None:
+    assert why in refused(train.main, options)

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.joint_classification.training import scanco
+from pipelines.joint_classification import scanco
 
 SAMPLES = "hrpqct/ormir-xct-format"
 
