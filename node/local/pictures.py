@@ -119,7 +119,7 @@ def _header(digest: str, kind: str) -> Dataset:
     ds.Modality, ds.SeriesNumber, ds.InstanceNumber = "DX", 1, 1
     ds.Manufacturer = ds.BodyPartExamined = ds.PatientOrientation = ds.PositionerType = ds.DetectorType = ""
     ds.ContentDate = ds.ContentTime = ""
-    ds.AcquisitionContextSequence = []
+    ds.AcquisitionContextSequence, ds.AnatomicRegionSequence = [], []
     ds.ImageType, ds.PresentationIntentType = ["ORIGINAL", "PRIMARY", ""], "FOR PRESENTATION"
     ds.DerivationDescription = f"Made from a picture ({kind}) that was no DICOM; what it does not state is left out."
     ds.BurnedInAnnotation = "YES"  # nobody has looked: whoever passes it on should

@@ -106,9 +106,13 @@ class LocalPipeline:
         ------
         FileNotFoundError
             If a path does not exist.
+        TypeError
+            If there is none.
         UnsuitableInput
             If there is nothing to run on, or the record cannot be used.
         """
+        if not paths:
+            raise TypeError("give at least one file or folder")
         named = [Path(path) for path in paths]
         for path in named:
             if not path.exists():

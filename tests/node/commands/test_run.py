@@ -20,6 +20,7 @@ from dicom_sr import phantoms
 from dicom_sr.words import escaped
 from node.__main__ import main
 from node.commands import run as command
+from node.local import result as result_module
 from tests.dicom_sr.example_digests import written_in
 from tests.factories import knee_study
 from tests.node.local import odd_pipelines
@@ -281,3 +282,23 @@ def test_a_run_needs_neither_database_nor_job_engine_nor_the_libraries_of_a_node
         [sys.executable, "-c", program, tmp_path / "in", tmp_path / "out"], capture_output=True, text=True, timeout=120
     )
     assert "CODE 0\nHEAVY []" in ended.stdout, ended.stderr
+
+
+def test_what_is_broken_off_leaves_no_part_of_a_result(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knee_study(tmp_path / "in" / "1", person=phantoms.Person("SIM-1"))
+    knee_study(tmp_path / "in" / "2", person=phantoms.Person("SIM-2"))
+    real, pictures = result_module.png, list[Path]()
+
+    def interrupted(path: Path, width: int | None) -> bytes:
+        pictures.append(path)
+        if len(pictures) == 2:
+            raise KeyboardInterrupt
+        return real(path, width)
+
+    monkeypatch.setattr(result_module, "png", interrupted)
+    code, _, _ = run("odd", tmp_path / "in", "--out", tmp_path / "out")
+    assert code not in (0, 1, 2)
+    assert len(summaries(tmp_path / "out")) == 1, "the first result is whole"
+    assert len(list((tmp_path / "out").iterdir())) == 1

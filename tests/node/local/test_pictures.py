@@ -15,6 +15,7 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.read.stored_pixels import decoded, read
 from dicom_sr.series import read_studies
 from node.local.pictures import picture_format, write_radiograph
+from tests.dicom_sr.validators import dciodvfy
 
 GREY = np.arange(20 * 31, dtype=np.uint16).reshape(20, 31)  # odd width: the pixels are padded to an even length
 
@@ -59,6 +60,19 @@ def test_what_a_picture_does_not_state_is_empty_or_missing(tmp_path: Path) -> No
     assert (ds.LossyImageCompression, ds.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
     assert "JPEG" in ds.DerivationDescription
     assert (picture.format, picture.sop_instance_uid) == ("JPEG", ds.SOPInstanceUID)
+
+
+@pytest.mark.validators
+def test_what_a_validator_misses_are_facts_that_no_picture_states(tmp_path: Path) -> None:
+    Image.fromarray((GREY % 251).astype(np.uint8)).save(tmp_path / "a.png")
+    errors, _ = dciodvfy(write_radiograph(tmp_path / "a.png", tmp_path)[0])
+    assert sorted(error.split("(")[0].removeprefix("Error - </") for error in errors) == [
+        "ImageLaterality",
+        "ImagerPixelSpacing",
+        "Laterality",
+        "PatientOrientation",
+        "PixelIntensityRelationship",  # whether grey values are the logarithm of the dose
+    ]
 
 
 def test_the_same_picture_has_the_same_uids_and_each_picture_is_a_study_of_its_own(tmp_path: Path) -> None:

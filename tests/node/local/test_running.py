@@ -183,6 +183,8 @@ def test_a_pipeline_that_reads_the_record_says_that_none_was_given(tmp_path: Pat
 
 
 def test_where_there_is_nothing_to_run_on_it_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="give at least one file or folder"):
+        LocalPipeline("odd")()
     with pytest.raises(FileNotFoundError, match="there is no such file or folder"):
         LocalPipeline("odd")(tmp_path / "in")
     (tmp_path / "in").mkdir()
