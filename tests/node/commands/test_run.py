@@ -20,7 +20,7 @@ from dicom_sr import phantoms
 from dicom_sr.words import escaped
 from node.__main__ import main
 from node.commands import run as command
-from node.local import result as result_module
+from node.status.capture_png import png
 from tests.dicom_sr.example_digests import written_in
 from tests.factories import knee_study
 from tests.node.local import odd_pipelines
@@ -289,15 +289,15 @@ def test_what_is_broken_off_leaves_no_part_of_a_result(
 ) -> None:
     knee_study(tmp_path / "in" / "1", person=phantoms.Person("SIM-1"))
     knee_study(tmp_path / "in" / "2", person=phantoms.Person("SIM-2"))
-    real, pictures = result_module.png, list[Path]()
+    pictures = list[Path]()
 
     def interrupted(path: Path, width: int | None) -> bytes:
         pictures.append(path)
         if len(pictures) == 2:
             raise KeyboardInterrupt
-        return real(path, width)
+        return png(path, width)
 
-    monkeypatch.setattr(result_module, "png", interrupted)
+    monkeypatch.setattr("node.local.result.png", interrupted)
     code, _, _ = run("odd", tmp_path / "in", "--out", tmp_path / "out")
     assert code not in (0, 1, 2)
     assert len(summaries(tmp_path / "out")) == 1, "the first result is whole"
