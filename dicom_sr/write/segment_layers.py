@@ -93,6 +93,7 @@ class Group:
     images: list[Dataset]  # one image of many frames, or the images of one frame each
     layers: list[Layer] = field(default_factory=list)
     frame: ImageReference | None = None  # the one frame it lies on, where the image's frames have no place in space
+    frame_numbers: tuple[int, ...] = ()  # of its planes, where its image stands for some frames of one that has more
 
     @property
     def number_of_planes(self) -> int:
@@ -269,7 +270,8 @@ class _Grid:
 
     @property
     def is_one_image(self) -> bool:
-        return len(self.planes) > len(self.images)
+        """Whether its planes are frames."""
+        return self.planes is not self.images
 
     def place(self, volume: Volume) -> tuple[list[int], tuple[int, int]] | None:
         """The planes on which those of `volume` lie, and the row and column of its first pixel; None where it does not.
@@ -360,15 +362,26 @@ def _in_space(planes: list[Dataset]) -> list[Dataset]:
 
 def _on_grid(grid: _Grid, placed: list[_Placed], occupied: _Occupied) -> Group:
     """The group of the segments on one grid, with the images that they need in the direction of the first one."""
+    along = placed[0].volume.affine[:3, 0]
+    used = sorted({n for one in placed for n in one.planes}, key=lambda n: float(grid.positions[n] @ along))
     if grid.is_one_image:
-        used = list(range(len(grid.planes)))
-        group = Group(grid.images)
+        group = Group([_of_frames(grid.images[0], used)], frame_numbers=tuple(n + 1 for n in used))
     else:
-        along = placed[0].volume.affine[:3, 0]
-        used = sorted({n for one in placed for n in one.planes}, key=lambda n: float(grid.positions[n] @ along))
         group = Group([grid.images[n] for n in used])
     place = {n: plane for plane, n in enumerate(used)}
     for one in placed:
         planes = {place[n]: d for d, n in enumerate(one.planes)}
         group.layers.append(_from_segment(one.segment, one.volume.array, planes, one.corner, occupied))
     return group
+
+
+def _of_frames(image: Dataset, frames: list[int]) -> Dataset:
+    """A stand-in for an enhanced image, of some of its frames: highdicom refuses two of them at one place."""
+    groups = image.PerFrameFunctionalGroupsSequence
+    elements = (("PerFrameFunctionalGroupsSequence", [groups[n] for n in frames]), ("NumberOfFrames", len(frames)))
+    part = Dataset()
+    part.update(image)
+    for keyword, value in elements:
+        element = classic_element(keyword, value)
+        part[element.tag] = element
+    return part

@@ -74,6 +74,7 @@ def _write(
     used = _used(form, layers, range(group.number_of_planes))
     ds = _of_one_pixel(provenance, form, index, group, layers, used)
     frames = _frames(form, layers, frame_order(ds, group.images))
+    _number_frames(ds, group)
     ds.Rows, ds.Columns = group.shape
     ds.NumberOfFrames = len(frames)
     ds.SegmentsOverlap = _overlap(form, layers, used, group.shape)
@@ -184,6 +185,13 @@ def _of_one_pixel(
     if group.frame is not None:
         _refer_to_frame(ds, provenance.header_of[group.frame.sop_instance_uid], group.frame)
     return ds
+
+
+def _number_frames(ds: Dataset, group: Group) -> None:
+    """Have each frame name that of the image which it shows, where the group's image stands for some of its frames."""
+    for frame in ds.PerFrameFunctionalGroupsSequence if group.frame_numbers else ():
+        (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+        source.ReferencedFrameNumber = group.frame_numbers[int(source.ReferencedFrameNumber) - 1]
 
 
 def _refer_to_frame(ds: Dataset, image: Dataset, reference: ImageReference) -> None:

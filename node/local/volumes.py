@@ -21,8 +21,14 @@ class LocalVolume:
     """A volume in patient space."""
 
     name: str  # fit for a file: letters, digits and _ only
-    array: NDArray[np.generic] = field(repr=False)  # (D, H, W): slices, rows, columns
+    stored: NDArray[np.generic] = field(repr=False)  # (D, H, W): the array, or a label map that segments share
     affine: NDArray[np.float64] = field(repr=False)  # (4, 4): index (d, h, w, 1) to patient LPS, mm, as DICOM has it
+    label_value: int | None = None  # of the segment in the label map
+
+    @property
+    def array(self) -> NDArray[np.generic]:
+        """(D, H, W): slices, rows, columns; of a segment in a label map a mask, made when it is asked for."""
+        return self.stored if self.label_value is None else np.asarray(self.stored == self.label_value)
 
     @property
     def affine_ras(self) -> NDArray[np.float64]:
@@ -40,7 +46,8 @@ class LocalVolume:
         """
         import SimpleITK  # half a second to import
 
-        array = self.array.astype(np.uint8) if self.array.dtype == np.bool_ else self.array
+        array = self.array
+        array = array.astype(np.uint8) if array.dtype == np.bool_ else array
         image = SimpleITK.GetImageFromArray(np.ascontiguousarray(array))  # (D, H, W) is ITK's (x, y, z) = (w, h, d)
         columns = self.affine[:3, list(SLICES_LAST)]
         spacing = np.linalg.norm(columns, axis=0)
@@ -61,19 +68,20 @@ def volumes(result: Result) -> list[LocalVolume]:
     """
     taken: dict[str, int] = {}
     found = []
-    for label, volume in _labelled(result):
+    for label, volume, label_value in _labelled(result):
         name = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") or "volume"
         taken[name] = taken.get(name, 0) + 1
-        found.append(LocalVolume(name if taken[name] == 1 else f"{name}_{taken[name]}", volume.array, volume.affine))
+        name = name if taken[name] == 1 else f"{name}_{taken[name]}"
+        found.append(LocalVolume(name, volume.array, volume.affine, label_value))
     return found
 
 
-def _labelled(result: Result) -> Iterator[tuple[str, Volume]]:
+def _labelled(result: Result) -> Iterator[tuple[str, Volume, int | None]]:
     for derived in result.derived:
         label = f"derived {derived.label}"
-        yield label, derived.volume
+        yield label, derived.volume, None
         if derived.uncertainty is not None:
-            yield f"{label} uncertainty", derived.uncertainty
+            yield f"{label} uncertainty", derived.uncertainty, None
     for segment in result.segments:
         if segment.volume is not None:
-            yield f"segment {segment.label}", segment.volume
+            yield f"segment {segment.label}", segment.volume, segment.label_value

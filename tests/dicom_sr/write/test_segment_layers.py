@@ -120,21 +120,27 @@ def test_a_box_that_leaves_the_images_or_is_turned_is_on_no_grid(tmp_path: Path,
             encoded(replace(result, segments=(Segment("Lost", *WHAT, lost),)), "segmentation_binary")
 
 
-def test_a_segment_lies_on_the_frames_of_an_enhanced_image(tmp_path: Path, encoded: Encode) -> None:
-    series, _ = enhanced_mr(tmp_path / "in")
-    (stack,) = stacks(series)
+@pytest.mark.validators
+@pytest.mark.parametrize("echo_times_ms", [(10.0,), (10.0, 20.0)])
+def test_a_segment_lies_on_the_frames_of_an_enhanced_image(
+    tmp_path: Path, echo_times_ms: tuple[float, ...], encoded: Encode
+) -> None:
+    series, _ = enhanced_mr(tmp_path / "in", echo_times_ms=echo_times_ms)
+    stack = stacks(series)[0]
     volume = read_stack(stack)
     mask = np.zeros(volume.array.shape, bool)
     mask[1:4, 2:5, 1:3] = True
     result = replace(knee_result(Study(series.study_instance_uid, (series,))), derived=(), findings=())
     segment = Segment("Middle", *WHAT, volume.with_array(mask))
     (ds,) = encoded(replace(result, segments=(segment,)), "segmentation_binary")["segmentation_binary"]
-    numbers = [reference.frame_number for reference in stack.references]
+    numbers = [reference.frame_number for reference in stack.references]  # of several echoes, of the first
     found = np.zeros_like(mask)
     for frame, plane in zip(ds.PerFrameFunctionalGroupsSequence, ds.pixel_array, strict=True):
         (source,) = frame.DerivationImageSequence[0].SourceImageSequence
         found[numbers.index(int(source.ReferencedFrameNumber))] = plane
     np.testing.assert_array_equal(found, mask)
+    path = tmp_path / "objects" / "segmentation-binary-1.dcm"
+    assert validators.dciodvfy(path) == ([], [])
 
 
 @pytest.mark.validators

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,18 @@ def test_derived_volumes_and_segments_have_names_of_their_own_fit_for_files(tmp_
     assert names[-2:] == ["segment_femur_knorpel", "segment_femur_knorpel_2"]
     assert len(names) == len(set(names)) == 3 + (derived.uncertainty is not None)
     assert all(name.replace("_", "").isalnum() and name.isascii() for name in names)
+
+
+def test_segments_of_a_label_map_are_masks_each_and_share_its_array(tmp_path: Path) -> None:
+    result = knee_result(knee_study(tmp_path))
+    (derived,) = result.derived
+    labels = np.zeros(derived.volume.array.shape, np.uint8)
+    labels[0, 0, 0], labels[1, 2, 3] = 5, 6
+    shared = Volume(labels, derived.volume.affine)
+    what = (codes.SCT.Tissue, codes.SCT.Tissue)
+    segments = tuple(Segment(f"Part {n}", *what, shared, label_value=n) for n in (5, 6))
+    *_, five, six = volumes(replace(result, segments=segments))
+    assert five.stored is six.stored
+    np.testing.assert_array_equal(five.array, labels == 5)
+    image: Any = nibabel.load(six.write_nifti(tmp_path / "six.nii.gz"))
+    np.testing.assert_array_equal(np.asarray(image.dataobj), (labels == 6).T)
