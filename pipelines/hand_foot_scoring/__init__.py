@@ -18,10 +18,12 @@ from dicom_sr.findings import Model, Result
 from dicom_sr.series import Study
 from dicom_sr.words import counted
 from pipelines.base import PipelineSettings
-from pipelines.bundle import BundleSettings, bundle_digest, files_in
+from pipelines.bundle import BundleSettings
+from pipelines.bundle_configs import INFERENCE, METADATA, inference_digest, trained_on
 from pipelines.context import ClinicalContext
+from pipelines.device import DeviceSettings, described, resolved
 from pipelines.hand_foot_scoring import codes as codes
-from pipelines.hand_foot_scoring.manifest import MANIFEST, problem, read_manifest
+from pipelines.hand_foot_scoring.site_bundle import problem
 
 if TYPE_CHECKING:
     from pipelines.example import Example
@@ -29,10 +31,10 @@ if TYPE_CHECKING:
     from pipelines.hand_foot_scoring.reading import Reader
 
 BUNDLE = Path(__file__).parent / "bundle"
-LOCALISER, DAMAGE = "localiser.safetensors", "damage.safetensors"
-CALIBRATION, SHAPE, GATE = "calibration.json", "shape.npz", "gate.npz"
-FILES = (LOCALISER, DAMAGE, CALIBRATION, SHAPE, GATE)  # everything in a bundle that changes a score
-TRAINED_ON = "trained on simulated radiographs only, not for clinical use"  # where a bundle has no manifest
+LOCALISER, DAMAGE = "models/localiser.safetensors", "models/damage.safetensors"
+CALIBRATION, SHAPE, GATE = "models/calibration.json", "models/shape.npz", "models/gate.npz"
+MODELS = (LOCALISER, DAMAGE, CALIBRATION, SHAPE, GATE)  # what was learned
+FILES = (METADATA, INFERENCE, *MODELS)  # everything that inference reads
 
 # Films read in known order show more change than films read blinded, so the report says which it was; see `prior.py`.
 READING_ORDER = {
@@ -43,7 +45,7 @@ READING_ORDER = {
 SERIES_BASE = 3100  # see `dicom_sr.provenance`
 
 
-class HandFootScoringSettings(BundleSettings):
+class HandFootScoringSettings(DeviceSettings, BundleSettings):
     """The `settings:` block of a route to this pipeline."""
 
     heatmaps: bool = True  # attention maps of the worst joints
@@ -78,14 +80,12 @@ class HandFootScoring:
 
     @property
     def model(self) -> Model:
-        """The trained bundle, by the digest of its files; its manifest says what it was trained on."""
-        manifest = read_manifest(self.bundle)
-        described = () if manifest is None else (MANIFEST,)
+        """The trained bundle, by the digest of its files; its metadata say what it was trained on."""
         return Model(
             self.name,
             self.version,
-            bundle_digest(files_in(self.bundle, *FILES, *described)),
-            TRAINED_ON if manifest is None else manifest.trained_on,
+            inference_digest(self.bundle),
+            trained_on(self.bundle),
             self.settings.digest(),
             SERIES_BASE,
         )
@@ -114,7 +114,7 @@ class HandFootScoring:
         from pipelines.hand_foot_scoring import weights
         from pipelines.hand_foot_scoring.reading import Reader
 
-        self._reader = Reader(weights.load(self.bundle))
+        self._reader = Reader(weights.load(self.bundle, self.settings.device))
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         """Find and score the joints of every hand and foot of the study.
@@ -156,13 +156,14 @@ class HandFootScoring:
             heatmaps=pages.heatmaps(self._reader, limbs, readings) if self.settings.heatmaps else (),
             pages=pages.pages(self.title, limbs, readings, lines, correlation, progress),
             flags=pages.flags(limbs, progress),
-            limits=(*remarks, *_unread(read)),
+            limits=(*remarks, *_unread(read), *self._reader.remarks()),
             left_aside=(*left_aside, *unread),
             compared_with=(earlier[-1].sop_instance_uid,) if before else (),
             parameters=(
                 ("limbs", ", ".join(f"{c.key[1]} {c.key[0]}" for c in limbs)),
                 ("scores lean on", self.settings.pooling),
                 ("reading order", READING_ORDER[bool(before)]),
+                ("device", described(resolved(self.settings.device))),
             ),
         )
 

@@ -81,7 +81,7 @@ def _radiographs(folder: Path, name: str, date: str, rows: int, limbs: Iterable[
 
 
 def _pipeline(limbs: Iterable[tuple[Part, Side]], severity: float) -> HandFootScoring:
-    pipeline = _WithoutNetworks(HandFootScoringSettings(pooling="alone"))  # grades by lot lean on nothing
+    pipeline = _WithoutNetworks(HandFootScoringSettings(pooling="alone", device="cpu"))  # grades by lot lean on nothing
     pipeline._reader = _MadeUpReader(limbs, severity)
     return pipeline
 
@@ -111,6 +111,10 @@ class _MadeUpReader(Reader):
         self._limbs, self._severity = iter(limbs), severity
         calibration = GradeCalibration({"alone": CalibrationMap({}, {}, {}, correlation=0.1)})
         self.trained = cast(Trained, SimpleNamespace(calibration=calibration))
+
+    def remarks(self) -> tuple[str, ...]:
+        """Nothing is computed."""
+        return ()
 
     def read(self, picture: NDArray[np.float32]) -> PictureReading:
         """The one limb of a picture (H, W)."""

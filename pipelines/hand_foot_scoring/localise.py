@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from pipelines.hand_foot_scoring.beside import rests, sight_of, without
 from pipelines.hand_foot_scoring.canvas import CANVAS, STRIDE, channels
 from pipelines.hand_foot_scoring.centres import peaks, soft_argmax
 from pipelines.hand_foot_scoring.limb import MIN_CONFIDENCE, Limb, apart, mean_limb
-from pipelines.hand_foot_scoring.network import CHILD, INVERTED, OTHER_POSE, POSES, Localiser
+from pipelines.hand_foot_scoring.network import CHILD, INVERTED, OTHER_POSE, POSES, Localiser, Seen, seen
 from pipelines.hand_foot_scoring.sights import (
     MIN_SIGHT,
     SIGHTS,
@@ -83,19 +83,32 @@ class _Look:
 
 
 class Finder:
-    """Finds limbs with a trained localiser and the arrangement of their sites."""
+    """Finds limbs with a trained localiser and the arrangement of their sites.
 
-    def __init__(self, network: Localiser, shapes: Mapping[Part, shape.ShapeModel]) -> None:
-        self.network = network.eval()
-        self.shapes = shapes
+    Parameters
+    ----------
+    network
+        The localiser.
+    shapes
+        Arrangement of the sites of each part.
+    locate
+        How the network is run on canvases.
+    """
+
+    def __init__(
+        self,
+        network: Localiser,
+        shapes: Mapping[Part, shape.ShapeModel],
+        locate: Callable[[torch.Tensor, Localiser], Seen] = seen,
+    ) -> None:
+        self.network, self.shapes, self.locate = network.eval(), shapes, locate
         self.rng_seed = 0
 
     @torch.inference_mode()
     def _maps(self, canvases: Sequence[Image]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Probabilities (N, CLASSES, 128, 96) of the classes, (N, OTHER_POSE + 1) of the poses, (N, 2) of the signs."""
-        batch = torch.from_numpy(np.stack([channels(canvas) for canvas in canvases]))
-        seen = self.network(batch.contiguous(memory_format=torch.channels_last))
-        return seen.mask.softmax(dim=1).numpy(), seen.pose.softmax(dim=1).numpy(), seen.signs.sigmoid().numpy()
+        found = self.locate(torch.from_numpy(np.stack([channels(canvas) for canvas in canvases])), self.network)
+        return found.mask.numpy(), found.pose.numpy(), found.signs.numpy()
 
     def find(self, picture: Image | Pyramid) -> Found:
         """What is on a picture (H, W): no limb, one, or more of them, best first.

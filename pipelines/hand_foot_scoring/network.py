@@ -24,11 +24,18 @@ CHILD, INVERTED = 0, 1  # places in `Seen.signs`
 
 
 class Seen(NamedTuple):
-    """What the localiser makes of N canvases."""
+    """What the localiser makes of N canvases: logits, or the probabilities that they stand for."""
 
-    mask: Tensor  # (N, CLASSES, 128, 96) logits
-    pose: Tensor  # (N, OTHER_POSE + 1) logits
-    signs: Tensor  # (N, 2) logits: growth plates are open (of a limb that fills the canvas), bone is dark
+    mask: Tensor  # (N, CLASSES, 128, 96)
+    pose: Tensor  # (N, OTHER_POSE + 1)
+    signs: Tensor  # (N, 2): growth plates are open (of a limb that fills the canvas), bone is dark
+
+
+class Graded(NamedTuple):
+    """What the damage network makes of N crops."""
+
+    features: Tensor  # (N, 96)
+    raw: dict[str, Tensor]  # head to (N, outputs), as `Damage` has it
 
 
 class Step(nn.Sequential):
@@ -119,6 +126,19 @@ class Localiser(nn.Module):
         return Seen(self.mask(decoded), self.pose(levels[-1]), signs)
 
 
+class ClassMap(nn.Module):
+    """The class map of a localiser alone, as the tools of MONAI take a network: (N, 2, 256, 192) -> a tensor."""
+
+    def __init__(self, localiser: Localiser) -> None:
+        super().__init__()
+        self.localiser = localiser
+
+    def forward(self, canvas: Tensor) -> Tensor:
+        """Logits (N, CLASSES, 128, 96) of canvases (N, 2, 256, 192)."""
+        found: Seen = self.localiser(canvas)
+        return found.mask
+
+
 class Damage(nn.Module):
     """Grades of one joint from its crop and the class of its site.
 
@@ -161,3 +181,15 @@ class Damage(nn.Module):
     def forward(self, crop: Tensor, site: Tensor) -> dict[str, Tensor]:
         """Raw numbers of every head, of crops (N, 1, 64, 64) and site classes (N,)."""
         return self.grade(self.embed(crop, site))
+
+
+def seen(canvases: Tensor, network: Localiser) -> Seen:
+    """What a localiser sees on canvases (N, 2, 256, 192), as probabilities."""
+    found = network(canvases.contiguous(memory_format=torch.channels_last))
+    return Seen(found.mask.softmax(dim=1), found.pose.softmax(dim=1), found.signs.sigmoid())
+
+
+def graded(crops: Tensor, network: Damage, sites: Tensor) -> Graded:
+    """Features and raw numbers of crops (N, 1, 64, 64) of joints with the site classes (N,)."""
+    features = network.embed(crops, sites)
+    return Graded(features, network.grade(features))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -88,18 +89,34 @@ class PictureReading:
     unread: tuple[Sight, ...] = ()  # what lies beside the limbs and is not read
 
 
+@runtime_checkable
+class Remarking(Protocol):
+    """What runs a network and may have something to say of it."""
+
+    remark: str
+
+
 class Reader:
     """Reads pictures with trained networks."""
 
     def __init__(self, trained: Trained) -> None:
         self.trained = trained
-        self.finder = Finder(trained.localiser, trained.shapes)
+        self.finder = Finder(trained.localiser, trained.shapes, trained.locate)
 
     def read(self, picture: NDArray[np.float32]) -> PictureReading:
         """What is on a picture (H, W), mostly bone bright: its limbs, each with its readings, and its view."""
         found = self.finder.find(picture)
         limbs = tuple(self.read_limb(found.read, limb) for limb in found.limbs)
         return PictureReading(limbs, found.sight, found.inverted, found.unread)
+
+    def remarks(self) -> tuple[str, ...]:
+        """What was computed otherwise than asked for since this was last called, such as on another device."""
+        inferers: tuple[object, ...] = (self.trained.locate, self.trained.grade)
+        found = [one for one in inferers if isinstance(one, Remarking)]
+        said = tuple(dict.fromkeys(one.remark for one in found if one.remark))
+        for one in found:
+            one.remark = ""
+        return said
 
     def read_limb(self, pyramid: Pyramid, limb: Limb) -> LimbReading:
         """The readings of the cells of a limb on a picture."""
@@ -142,8 +159,7 @@ class Reader:
         """
         sites = torch.tensor([CLASS_OF[limb.part, name] for name in names] * len(SHIFTS))
         images = crops.normalised(cuts.reshape(-1, 1, CROP, CROP))
-        features = self.trained.damage.embed(torch.from_numpy(images), sites)
-        raw = self.trained.damage.grade(features)
+        features, raw = self.trained.grade(torch.from_numpy(images), self.trained.damage, sites)
         gate, classes = self.trained.gate, sites.numpy()
         raw[FOREIGN] = torch.from_numpy(
             gate.score(gate.distance(features.numpy().astype(np.float64), classes), classes)
@@ -273,13 +289,14 @@ def saliency(network: Damage, crop: NDArray[np.float32], site: int, head: str, d
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.from_numpy(crop)[None, None].repeat(draws, 1, 1, 1)
-    images = (images + 0.05 * torch.randn(images.shape, generator=generator)).requires_grad_()
-    raw = network(images, torch.full((draws,), site))
+    device = next(network.parameters()).device
+    images = (images + 0.05 * torch.randn(images.shape, generator=generator)).to(device).requires_grad_()
+    raw = network(images, torch.full((draws,), site, device=device))
     maximum = MAXIMUM[head]
-    levels = torch.arange(maximum + 1, dtype=torch.float32)
+    levels = torch.arange(maximum + 1, dtype=torch.float32, device=device)
     score = (distribution(network.loss, raw[head], maximum) @ levels).sum()
     (gradient,) = torch.autograd.grad(score, images)
-    strength = gradient_filter(gradient.abs().mean(dim=0)[0].numpy())
+    strength = gradient_filter(gradient.abs().mean(dim=0)[0].cpu().numpy())
     return np.asarray(strength / max(float(strength.max()), 1e-12), np.float32)
 
 

@@ -94,7 +94,7 @@ def align(source: Points, target: Points, trust: Points) -> Similarity:
     return Similarity(max(scale, 1e-9), angle, (float(shift[0]), float(shift[1])))
 
 
-def load_shapes(path: Path) -> dict[Part, ShapeModel]:
+def load_shapes(path: str | Path) -> dict[Part, ShapeModel]:
     """The shape models of hand and foot in one file."""
     with np.load(path) as stored:
         return {part: _read_model(part, stored) for part in SITES}

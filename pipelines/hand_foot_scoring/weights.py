@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
-from pipelines.hand_foot_scoring import BUNDLE, CALIBRATION, DAMAGE, GATE, LOCALISER, SHAPE
+from pipelines.bundle_configs import parser
+from pipelines.hand_foot_scoring import BUNDLE, CALIBRATION, DAMAGE, GATE, LOCALISER
 from pipelines.hand_foot_scoring.calibration import CalibrationMap, GradeCalibration
 from pipelines.hand_foot_scoring.gate import JointGate
 from pipelines.hand_foot_scoring.heads import Loss
-from pipelines.hand_foot_scoring.network import Damage, Localiser
-from pipelines.hand_foot_scoring.shape import ShapeModel, load_shapes
+from pipelines.hand_foot_scoring.network import Damage, Graded, Localiser, Seen, graded, seen
+from pipelines.hand_foot_scoring.shape import ShapeModel
 from pipelines.hand_foot_scoring.sites import Part
 
 
@@ -30,6 +31,9 @@ class Trained:
     calibration: GradeCalibration
     shapes: Mapping[Part, ShapeModel]
     gate: JointGate
+    # how the networks are run: the inferers of the bundle's config where it was built from one
+    locate: Callable[[Tensor, Localiser], Seen] = seen
+    grade: Callable[[Tensor, Damage, Tensor], Graded] = graded
 
 
 def save_damage(damage: Damage, folder: Path) -> None:
@@ -73,30 +77,34 @@ def load_damage(path: Path = BUNDLE / DAMAGE) -> Damage:
     return network
 
 
-def load_calibration(path: Path = BUNDLE / CALIBRATION) -> GradeCalibration:
+def load_calibration(path: str | Path = BUNDLE / CALIBRATION) -> GradeCalibration:
     """The calibration in a file."""
-    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored = json.loads(Path(path).read_text(encoding="utf-8"))
     return GradeCalibration({pooling: CalibrationMap(**stage) for pooling, stage in stored["stages"].items()})
 
 
-def load_gate(path: Path = BUNDLE / GATE) -> JointGate:
+def load_gate(path: str | Path = BUNDLE / GATE) -> JointGate:
     """The gate in a file."""
     with np.load(path) as stored:
         return JointGate.of(stored)
 
 
-def load(folder: Path = BUNDLE) -> Trained:
-    """Everything in a bundle.
+def load(folder: Path = BUNDLE, device: str = "cpu") -> Trained:
+    """Everything in a bundle, built by its inference config.
+
+    Parameters
+    ----------
+    folder
+        The bundle.
+    device
+        Name of the device that the networks run on, see `pipelines.device`.
 
     Raises
     ------
+    UnusableBundle
+        If the config is missing, or calls what the shipped one does not.
     FileNotFoundError
-        If a file is missing.
+        If another file is missing.
     """
-    return Trained(
-        load_localiser(folder / LOCALISER),
-        load_damage(folder / DAMAGE),
-        load_calibration(folder / CALIBRATION),
-        load_shapes(folder / SHAPE),
-        load_gate(folder / GATE),
-    )
+    trained: Trained = parser(folder, BUNDLE, device=device).get_parsed_content("trained")
+    return trained

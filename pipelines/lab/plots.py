@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from dicom_sr.capture import drawing
+from pipelines.lab.measures import resamples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -293,12 +294,8 @@ def _resampled(
     truth: NDArray[Any], score: Array, groups: NDArray[Any] | None, grid: Array, draws: int, seed: int
 ) -> tuple[list[Array], list[float]]:
     """Sensitivities on a grid of 1 - specificity, and areas, of samples in which both kinds of cases occur."""
-    which = np.arange(len(truth)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    members = [np.flatnonzero(which == one) for one in range(which.max() + 1)]
-    rng = np.random.default_rng(seed)
     curves, areas = [], []
-    for _ in range(draws):
-        rows = np.concatenate([members[one] for one in rng.integers(0, len(members), len(members))])
+    for rows in resamples(np.arange(len(truth)) if groups is None else groups, draws, seed):
         if len(np.unique(truth[rows])) == 2:
             across, up, _ = roc_curve(truth[rows], score[rows])
             curves.append(np.interp(grid, across, up))
@@ -373,12 +370,25 @@ def learning_curves(log: Path, *, title: str = "Training") -> Figure:
         figure.subplots(len(curves), 1, sharex=True, squeeze=False).ravel(), curves.items(), strict=True
     ):
         steps, values = zip(*points, strict=True)
-        axes.plot(steps, values, lw=1.2)
+        means = _running_means(values)
+        axes.plot(steps, values, lw=1.2, alpha=0.35 if means is not None else 1.0)
+        if means is not None:
+            axes.plot(steps, means, lw=1.6, color=ACCENT)
         axes.set_ylabel(name.replace("_", " "))
         if min(values) > 0 and max(values) > 10 * min(values):
             axes.set_yscale("log")
     axes.set_xlabel(along)
     return figure
+
+
+def _running_means(values: Sequence[float]) -> Array | None:
+    """Means (N,) over a fiftieth of the values before each, of a long curve; None of a short one."""
+    reach = len(values) // 50
+    if reach < 2:
+        return None
+    sums = np.cumsum([0.0, *values])
+    begin = np.maximum(np.arange(len(values)) + 1 - reach, 0)
+    return np.asarray((sums[1:] - sums[begin]) / (np.arange(len(values)) + 1 - begin))
 
 
 def _curve(rows: Sequence[Mapping[str, str]], along: str, name: str) -> list[tuple[float, float]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
+
+WRAPPED = ("Failed to evaluate", "Failed to instantiate")  # how MONAI begins what it puts round an error
 
 
 def run_workflow(bundle: Path, config: str, kind: Literal["train", "infer"] = "train", **overrides: object) -> None:
@@ -43,12 +44,17 @@ def run_workflow(bundle: Path, config: str, kind: Literal["train", "infer"] = "t
         workflow.initialize()
         workflow.run()
         workflow.finalize()
+        return
     except RuntimeError as error:
-        raise next(_causes(error)) from error
+        raised = _raised(error)
+    raise raised
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error at the bottom: MONAI says of every one only that something could not be built or evaluated."""
-    if error.__cause__ is not None:
-        yield from _causes(error.__cause__)
-    yield error
+def _raised(error: BaseException) -> BaseException:
+    """The error as it was raised: MONAI says of every one only that something could not be built or evaluated.
+
+    What the error itself names as its cause stays its cause.
+    """
+    while isinstance(error, RuntimeError) and str(error).startswith(WRAPPED) and error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -166,7 +166,7 @@ def test_a_bundle_that_goes_away_is_named(bundle: Path, study: Study) -> None:
 
 # ---- the pipelines that ship
 WEIGHTS = {
-    "hand_foot_scoring": "damage.safetensors",
+    "hand_foot_scoring": "models/damage.safetensors",
     "joint_classification": "ultrasound/models/model.safetensors",
     "knee_oa_risk": "weights.safetensors",
     "knee_super_resolution": "models/model.safetensors",

@@ -14,59 +14,12 @@ from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.simulation.crops import Crops
 from pipelines.hand_foot_scoring.training.calibration import GradedJoints
 from pipelines.hand_foot_scoring.training.damage_heads import logits, raw_outputs
+from pipelines.lab.measures import balanced_accuracy, expected_calibration_error, likeliest, quadratic_weighted_kappa
 
 Array = NDArray[np.float64]
 
 
-def quadratic_weighted_kappa(truth: Array, grade: Array, maximum: int) -> float:
-    """Agreement of whole grades beyond chance, disagreements weighted by their square (Cohen 1968).
-
-    Parameters
-    ----------
-    truth, grade
-        (N,) true and read grades; both are rounded.
-    maximum
-        Highest grade.
-
-    Returns
-    -------
-    float
-        At most 1; nan where all grades are the same.
-    """
-    counts = np.zeros((maximum + 1, maximum + 1))
-    np.add.at(counts, (np.rint(truth).astype(int), np.clip(np.rint(grade), 0, maximum).astype(int)), 1)
-    levels = np.arange(maximum + 1)
-    weight = (levels[:, None] - levels[None, :]) ** 2
-    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / max(1.0, counts.sum())
-    chance = float((weight * expected).sum())
-    return 1 - float((weight * counts).sum()) / chance if chance else float("nan")
-
-
-def balanced_accuracy(truth: Array, grade: Array) -> float:
-    """Share of the (N,) grades that were read exactly, averaged over the true grades."""
-    whole = np.rint(truth)
-    return float(np.mean([np.mean(np.rint(grade[whole == level]) == level) for level in np.unique(whole)]))
-
-
-def calibration_error(confidence: Array, correct: NDArray[np.bool_], bins: int = 15) -> float:
-    """Expected calibration error of the likeliest grade.
-
-    Parameters
-    ----------
-    confidence
-        (N,) probability of the likeliest grade.
-    correct
-        (N,) whether it is the true one.
-    bins
-        Number of bins of confidence, of equal width.
-    """
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        abs(float(confidence[index == b].mean()) - float(correct[index == b].mean())) * float(np.mean(index == b))
-        for b in range(bins)
-        if np.any(index == b)
-    ]
-    return float(sum(gaps))
+BINS = 15  # of confidence, for the calibration error
 
 
 @dataclass(frozen=True)
@@ -139,10 +92,12 @@ def calibration_errors(
     probabilities: Mapping[str, NDArray[np.float64]], rows: Mapping[str, GradedJoints]
 ) -> dict[str, float]:
     """Expected calibration error of each head."""
-    return {
-        head: calibration_error(p.max(axis=1), p.argmax(axis=1) == rows[head].grades)
-        for head, p in probabilities.items()
-    }
+    return {head: calibration_error(p, rows[head].grades) for head, p in probabilities.items()}
+
+
+def calibration_error(probabilities: Array, truth: Array) -> float:
+    """Expected calibration error of the likeliest of the (N, maximum + 1) grades, against (N,) true ones, rounded."""
+    return expected_calibration_error(*likeliest(probabilities, np.rint(truth).astype(np.int64)), BINS)
 
 
 def state_accuracy(network: Damage, crops: Crops) -> float:

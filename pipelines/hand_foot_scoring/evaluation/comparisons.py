@@ -26,8 +26,8 @@ from pipelines.hand_foot_scoring.simulation.crops import Crops
 from pipelines.hand_foot_scoring.training import damage_heads, multitask
 from pipelines.hand_foot_scoring.training.damage_heads import fit_joint_gate
 from pipelines.hand_foot_scoring.training.mixture import simulated_patients
+from pipelines.hand_foot_scoring.training.plan import CALIBRATION_SEED, CHILDREN, TEST_SEED
 from pipelines.hand_foot_scoring.training.style import views
-from pipelines.hand_foot_scoring.training.train import CALIBRATION_SEED, CHILDREN, TEST_SEED
 
 AgreementTable = Mapping[str, Mapping[str, Agreement]]
 
@@ -114,7 +114,7 @@ def _crops(options: argparse.Namespace, set_name: str, beside: Path | None, name
 def _real_totals(options: argparse.Namespace, network: Damage, calibration: Crops, test: Crops) -> dict[str, Any]:
     """Total, graded cells and highest grade of every marked picture, with calibration and gate of this network."""
     fitted = replace(
-        weights.load(options.bundle),
+        weights.load(options.bundle, options.device),
         damage=network,
         calibration=damage_heads.calibrate(network, calibration).calibration,
         gate=fit_joint_gate(network, test),

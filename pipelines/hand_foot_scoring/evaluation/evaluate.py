@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from pipelines.bundle_configs import UnusableBundle
+from pipelines.device import UnusableDevice
 from pipelines.hand_foot_scoring import BUNDLE
 from pipelines.hand_foot_scoring.calibration import DEFAULT_POOLING, POOLINGS
 from pipelines.hand_foot_scoring.evaluation.comparisons import compare_branches, compare_losses
@@ -21,8 +23,9 @@ from pipelines.hand_foot_scoring.simulation.marked import OtherPicture
 from pipelines.hand_foot_scoring.training.data import layouts
 from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData
 from pipelines.hand_foot_scoring.training.data.graded_films import SETS, SHARES
-from pipelines.hand_foot_scoring.training.train import EPOCHS, PATIENTS
-from pipelines.lab.arguments import existing_file, existing_folder, existing_path, output_file, output_folder
+from pipelines.hand_foot_scoring.training.plan import EPOCHS, PATIENTS
+from pipelines.lab.arguments import existing_file, existing_folder, existing_path, output_file
+from pipelines.lab.options import add_bundle, add_device, add_report, add_seed, add_threads
 
 MODES = ("ablation", "multi_task", "style", "marked")  # each measures something by itself
 
@@ -36,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         choices=(*layouts.LAYOUTS, "films"),
         help=f"of --data. {layouts.HELP}; films: any pictures, without anything to hold the readings against",
     )
-    made.add_argument("--report", type=output_folder, help="folder to write pictures and a page to")
+    add_report(made)
     made.add_argument(
         "--reports",
         type=existing_folder,
@@ -59,7 +62,8 @@ def parser() -> argparse.ArgumentParser:
         type=existing_folder,
         help="folder of the marked pictures (and of the micro-CT, for --style); --ablation learns from them too",
     )
-    made.add_argument("--bundle", type=existing_folder, default=BUNDLE, help="folder of the bundle to measure")
+    add_bundle(made)
+    made.set_defaults(bundle=BUNDLE)
     made.add_argument(
         "--pooling",
         choices=POOLINGS,
@@ -68,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--bins", type=existing_file, default=BINS, help="damage bins of the surrogate metrics, YAML")
     made.add_argument("--json", type=output_file, help="file to write the figures to")
-    made.add_argument("--seed", type=int, default=0, help="of the simulated patients")
+    add_seed(made)
     made.add_argument("--seeds", type=int, default=3, help="number of seeds of a comparison")
     made.add_argument("--patients", type=int, default=150, help="number of simulated patients to measure on")
     made.add_argument(
@@ -78,7 +82,8 @@ def parser() -> argparse.ArgumentParser:
         "--train-patients", type=int, default=PATIENTS, help="number of patients to train on in a comparison"
     )
     made.add_argument("--epochs", type=int, default=EPOCHS, help="training epochs in a comparison")
-    made.add_argument("--threads", type=int, default=1, help="threads of torch")
+    add_threads(made)
+    add_device(made)
     return made
 
 
@@ -86,18 +91,57 @@ def main(arguments: list[str]) -> int:
     """Measure what was asked for; 0 on success, 2 where options or data do not go together or cannot be used."""
     options = parser().parse_args(arguments)
     console = Console()
-    torch.set_num_threads(options.threads)
-    if why_not := _mismatch(options):
-        console.print(why_not, markup=False, soft_wrap=True)
-        return 2
     try:
-        figures = _measured(options, console)
-    except (OSError, OtherPicture, UnreadableData) as error:
+        measured(options, console)
+    except (OSError, OtherPicture, UnreadableData, UnusableBundle, UnusableDevice, WrongOptions) as error:
         console.print(str(error), markup=False, soft_wrap=True)
         return 2
+    return 0
+
+
+class WrongOptions(ValueError):
+    """Options do not go together; the message says which."""
+
+
+class Evaluation:
+    """The evaluation that `configs/evaluate.json` describes.
+
+    Parameters
+    ----------
+    **values
+        Options of the command by their names, with underscores; None: not given.
+    """
+
+    def __init__(self, **values: object) -> None:
+        given = {name.replace("_", "-"): value for name, value in values.items() if value is not None}
+        self.words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+
+    def run(self) -> Any:
+        """The figures.
+
+        Raises
+        ------
+        WrongOptions, UnreadableData, UnusableBundle, UnusableDevice
+            As the command says it.
+        """
+        return measured(parser().parse_args(self.words), Console())
+
+
+def measured(options: argparse.Namespace, console: Console) -> Any:
+    """The figures that options ask for, printed and, with `--json`, written.
+
+    Raises
+    ------
+    WrongOptions
+        If options do not go together.
+    """
+    torch.set_num_threads(options.threads)
+    if why_not := _mismatch(options):
+        raise WrongOptions(why_not)
+    figures = _measured(options, console)
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return figures
 
 
 def _mismatch(options: argparse.Namespace) -> str:

@@ -112,7 +112,8 @@ def _read_crops(film: GradedFilm, trained: Trained) -> ReadFilm:
     if not sites:
         return ReadFilm(film, None, {}, "neither film nor crops are there")
     images = normalised(np.stack([ready_crop(film.crops[site], film.side == "R") for site in sites]))
-    raw = trained.damage(torch.from_numpy(images[:, None]), torch.tensor([CLASS_OF[film.part, s] for s in sites]))
+    classes = torch.tensor([CLASS_OF[film.part, site] for site in sites])
+    _, raw = trained.grade(torch.from_numpy(images[:, None]), trained.damage, classes)
     cells: dict[Cell, Reading] = {}
     for cell in film.grades:
         if cell.site in sites:
@@ -283,7 +284,9 @@ def figures(films: Sequence[ReadFilm], correlation: float, edges: Sequence[float
         "read_cells": sum(len(pairs.truth) for pairs in heads.values()),
         "not_read": not_read(films),
         "agreement": {head: _by_family(pairs, MAXIMUM[head]) for head, pairs in heads.items()},
-        "calibration_error": {head: _calibration_error(pairs) for head, pairs in heads.items()},
+        "calibration_error": {
+            head: agreement.calibration_error(pairs.probabilities, pairs.truth) for head, pairs in heads.items()
+        },
     }
     if sums:
         inside = [abs(one.difference) <= one.half_width for one in sums]
@@ -317,11 +320,6 @@ def _by_family(pairs: Pairs, maximum: int) -> dict[str, dict[str, float]]:
     }
 
 
-def _calibration_error(pairs: Pairs) -> float:
-    likeliest = pairs.probabilities.argmax(axis=1)
-    return agreement.calibration_error(pairs.probabilities.max(axis=1), likeliest == np.rint(pairs.truth))
-
-
 def _surrogate(films: Sequence[ReadFilm], edges: Sequence[float]) -> dict[str, float] | None:
     """The stand-ins for the challenge's metrics, over examinations in which both kinds of cells were read."""
     truth: dict[str, dict[str, Array]] = {}
@@ -346,18 +344,6 @@ def confusion(pairs: Pairs, maximum: int) -> dict[str, NDArray[np.int64]]:
         np.add.at(counts, (np.rint(pairs.truth[mine]).astype(int), read), 1)
         found[name] = counts
     return found
-
-
-def reliability(pairs: Pairs, bins: int = 10) -> list[tuple[float, float, int]]:
-    """Mean confidence in the likeliest grade, share of it that is right, number of cells; for each bin with cells."""
-    confidence = pairs.probabilities.max(axis=1)
-    right = pairs.probabilities.argmax(axis=1) == np.rint(pairs.truth)
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    return [
-        (float(confidence[index == b].mean()), float(right[index == b].mean()), int((index == b).sum()))
-        for b in range(bins)
-        if np.any(index == b)
-    ]
 
 
 def worst_films(films: Sequence[ReadFilm], count: int) -> list[ReadFilm]:

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipelines.hand_foot_scoring.evaluation import agreement, graded, pictures
 from pipelines.hand_foot_scoring.evaluation.graded import ReadFilm
 from pipelines.hand_foot_scoring.heads import MAXIMUM
 from pipelines.hand_foot_scoring.scoring import SMALLEST_DETECTABLE_DIFFERENCE
 from pipelines.lab import plots
+from pipelines.lab.measures import likeliest, reliability
 from pipelines.lab.plots import LimitsOfAgreement
 from pipelines.lab.report_page import Report
 
@@ -121,7 +124,7 @@ def _cells(report: Report, films: Sequence[ReadFilm], figures: Mapping[str, Any]
     )
     for head, pairs in heads.items():
         drawn = plots.reliability(
-            graded.reliability(pairs),
+            reliability(*likeliest(pairs.probabilities, np.rint(pairs.truth).astype(np.int64))),
             title=f"{head.replace('_', ' ')}: ECE {figures['calibration_error'][head]:.3f}",
             labels=("confidence in the likeliest grade", "share that is right"),
         )

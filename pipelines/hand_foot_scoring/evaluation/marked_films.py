@@ -146,7 +146,7 @@ def evaluate_marked(options: argparse.Namespace, console: Console) -> dict[str, 
     FileNotFoundError
         If the folder has none of the marked pictures.
     """
-    reader = Reader(weights.load(options.bundle))
+    reader = Reader(weights.load(options.bundle, options.device))
     rows = [figures(read) for read in read_marked(reader, options.films, options.pooling)]
     if not rows:
         raise FileNotFoundError(f"{options.films} has none of the marked pictures")

@@ -5,24 +5,25 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, cast
 
 from rich.console import Console
 from rich.table import Table
 
 from dicom_sr.words import counted
-from pipelines.hand_foot_scoring import LOCALISER, SHAPE, TRAINED_ON, weights
+from pipelines.bundle_configs import trained_on
+from pipelines.hand_foot_scoring import LOCALISER, SHAPE, weights
 from pipelines.hand_foot_scoring.evaluation import agreement, graded, graded_report, landmarks
 from pipelines.hand_foot_scoring.evaluation.film_reading import FilmReading, read_file
 from pipelines.hand_foot_scoring.evaluation.film_table import HEADING, FilmsReport, reported
 from pipelines.hand_foot_scoring.evaluation.film_table import row as film_row
 from pipelines.hand_foot_scoring.evaluation.surrogate import read_edges
 from pipelines.hand_foot_scoring.localise import Finder
-from pipelines.hand_foot_scoring.manifest import read_manifest
+from pipelines.hand_foot_scoring.provenance import read_provenance
 from pipelines.hand_foot_scoring.reading import Reader
 from pipelines.hand_foot_scoring.shape import load_shapes
 from pipelines.hand_foot_scoring.training.data import layouts
+from pipelines.hand_foot_scoring.training.data.digests import films_digest
 from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData, films_in
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm, GradedSet, SetName, divided
 
@@ -67,7 +68,7 @@ def evaluate_graded(options: argparse.Namespace, console: Console) -> dict[str, 
     if not films:
         raise UnreadableData(f"{options.data}: no film is in the set {options.set!r}")
     console.print(f"{which}: {counted(len(films), 'film')}", markup=False, highlight=False)
-    reader = Reader(weights.load(options.bundle))
+    reader = Reader(weights.load(options.bundle, options.device))
     done = graded.read_films(
         films, reader, options.pooling, lambda n: console.print(f"{n} films read") if n % 50 == 0 else None
     )
@@ -75,7 +76,7 @@ def evaluate_graded(options: argparse.Namespace, console: Console) -> dict[str, 
     figures = {"data": read.name, "set": which, **graded.figures(done, correlation, read_edges(options.bins))}
     _print(figures, console)
     if options.report is not None:
-        page = graded_report.write(options.report, done, figures, correlation, _trained_on(options.bundle))
+        page = graded_report.write(options.report, done, figures, correlation, trained_on(options.bundle))
         console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
     return figures
 
@@ -94,11 +95,11 @@ def evaluate_films(options: argparse.Namespace, console: Console) -> dict[str, A
     paths = films_in(options.data)
     if not paths:
         raise UnreadableData(f"{options.data} holds no picture (PNG, JPEG, BMP, TIFF, MetaImage, DICOM)")
-    reader = Reader(weights.load(options.bundle))
+    reader = Reader(weights.load(options.bundle, options.device))
     report = None
     if options.report is not None:
         earlier = {} if options.reports is None else reported(options.reports)
-        report = FilmsReport(options.report, options.data, _trained_on(options.bundle), earlier)
+        report = FilmsReport(options.report, options.data, trained_on(options.bundle), earlier)
     rows = []
     unreadable = 0
     for path in paths:
@@ -128,27 +129,31 @@ def _line(one: FilmReading) -> str:
     return "; ".join((found, *one.remarks))
 
 
-def _trained_on(bundle: Path) -> str:
-    manifest = read_manifest(bundle)
-    return TRAINED_ON if manifest is None else manifest.trained_on
-
-
 def _wanted(options: argparse.Namespace, read: GradedSet) -> tuple[tuple[GradedFilm, ...], str]:
-    """The films to measure on: those kept apart when the bundle was trained, unless others are asked for."""
-    manifest = read_manifest(options.bundle)
+    """The films to measure on: those kept apart when the bundle was trained, unless others are asked for; and which.
+
+    Patients are drawn into the sets by their names, so that those of the training stay in it when films are added.
+    """
     trained = [
-        (record.seed, source.sets)
-        for record in (manifest.parts.values() if manifest is not None else ())
+        (record.seed, source)
+        for record in read_provenance(options.bundle).parts.values()
         for source in record.sources
         if source.layout == options.layout
     ]
-    seed, shares = trained[0] if trained else (options.seed, tuple(options.sets))
+    seed, shares = (trained[0][0], trained[0][1].sets) if trained else (options.seed, tuple(options.sets))
     chosen = options.set or ("test" if trained else "all")
+    same = bool(trained) and films_digest(read.films) in {source.data_sha256 for _, source in trained}
     if chosen == "all":
-        return read.films, "all films"
-    name = cast(SetName, chosen)
-    kept = divided(read.films, seed, shares)[name]
-    return kept, f"{name} set, divided with seed {seed}; --set all would measure on all {len(read.films)} films"
+        return read.films, "all films" + (", also those that the bundle was trained on" if trained else "")
+    kept = divided(read.films, seed, shares)[cast(SetName, chosen)]
+    said = f"{chosen} set, divided with seed {seed}"
+    if trained and chosen == "test":
+        said += ", kept apart when the bundle was trained" + (
+            "" if same else " (the data have changed since, or are others)"
+        )
+    elif trained:
+        said += f", which the bundle was {'trained' if chosen == 'training' else 'calibrated'} on"
+    return kept, f"{said}; --set all would measure on all {len(read.films)} films"
 
 
 def _print(figures: Mapping[str, Any], console: Console) -> None:

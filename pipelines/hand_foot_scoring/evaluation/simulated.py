@@ -34,7 +34,7 @@ from pipelines.hand_foot_scoring.training.calibration import (
     patient_totals,
     patients_probabilities,
 )
-from pipelines.hand_foot_scoring.training.train import TEST_SEED
+from pipelines.hand_foot_scoring.training.plan import TEST_SEED
 from pipelines.hand_foot_scoring.weights import Trained
 
 AGES = {
@@ -51,7 +51,7 @@ DRAWN: Mapping[Part, Callable[..., Skeleton]] = {"hand": hand, "foot": foot}
 
 def evaluate_simulated(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure a bundle on simulated patients: agreement, calibration, intervals, state of the joint, growth plates."""
-    trained = weights.load(options.bundle)
+    trained = weights.load(options.bundle, options.device)
     held = crops.simulated(options.seed + TEST_SEED, options.patients, even=0, children=0)
     rows, raw = damage_heads.joints(held), damage_heads.logits(trained.damage, held)
     scores = {pooling: patients_probabilities(trained.calibration, pooling, raw, rows) for pooling in POOLINGS}
@@ -167,7 +167,7 @@ def _crop(skeleton: Skeleton, site: str, rng: np.random.Generator) -> NDArray[np
 def _open_plates(trained: Trained, part: Part, images: Sequence[NDArray[np.uint8]]) -> float:
     sites = torch.tensor([CLASS_OF[part, site] for site in PLATE_SITES[part]])
     inner = np.stack(images)[:, crops.MARGIN : -crops.MARGIN, crops.MARGIN : -crops.MARGIN]
-    raw = trained.damage(torch.from_numpy(normalised(inner)[:, None]), sites)
+    _, raw = trained.grade(torch.from_numpy(normalised(inner)[:, None]), trained.damage, sites)
     return float(raw["plates"].sigmoid().mean())
 
 

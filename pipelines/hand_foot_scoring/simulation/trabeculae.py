@@ -78,10 +78,15 @@ def trabeculae(folder: Path) -> Trabeculae | None:
     return _read(Path(folder))
 
 
+def trabeculae_files(folder: Path) -> tuple[Path, ...]:
+    """The slices of the micro-CT below a folder, in their order."""
+    places = [folder] if folder.name == FOLDER else sorted(folder.rglob(FOLDER))
+    return tuple(sorted(path for place in places[:1] for path in place.glob("*.tif*")))
+
+
 @cache
 def _read(folder: Path) -> Trabeculae | None:
-    places = [folder] if folder.name == FOLDER else sorted(folder.rglob(FOLDER))
-    paths = sorted(path for place in places[:1] for path in place.glob("*.tif*"))
+    paths = trabeculae_files(folder)
     if len(paths) < SLAB:
         return None
     volume = np.stack([np.asarray(Pillow.open(path), np.float32) for path in paths])

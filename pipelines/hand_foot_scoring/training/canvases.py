@@ -21,7 +21,8 @@ from pipelines.hand_foot_scoring.canvas import CANVAS
 from pipelines.hand_foot_scoring.simulation import painted
 from pipelines.hand_foot_scoring.simulation.disease import Disease, random_disease
 from pipelines.hand_foot_scoring.simulation.films import Film
-from pipelines.hand_foot_scoring.simulation.marked import marked
+from pipelines.hand_foot_scoring.simulation.marked import marked, marked_parts
+from pipelines.hand_foot_scoring.simulation.trabeculae import trabeculae_files
 from pipelines.hand_foot_scoring.sites import REACH_MM, SITES, Part, Side
 from pipelines.hand_foot_scoring.windows import Pyramid, Window, window_of
 
@@ -187,6 +188,13 @@ def licensed(folder: Path) -> tuple[str, ...]:
         if _path(folder, name) is not None:
             found[name] = next(licence for begin, licence in LICENCES.items() if name.startswith(begin))
     return tuple(f"{name} ({licence})" for name, licence in sorted(found.items()))
+
+
+def licensed_files(folder: Path) -> tuple[Path, ...]:
+    """Every file below a folder that localiser or heads learn from: the pictures of `licensed`, parts, micro-CT."""
+    marks = [marks.picture(folder) for marks in (*marked("training"), *marked_parts())]
+    pictures = [_path(folder, name) for name, _, _ in PICTURES]
+    return tuple(sorted({path for path in (*marks, *pictures, *trabeculae_files(folder)) if path is not None}))
 
 
 def _path(folder: Path, name: str) -> Path | None:

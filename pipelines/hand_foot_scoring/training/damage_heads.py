@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from pipelines.hand_foot_scoring.training.gate import fit_gate
 from pipelines.hand_foot_scoring.training.losses import grade_loss
 from pipelines.hand_foot_scoring.training.style import views
 from pipelines.lab.checkpoint import Checkpoint
+from pipelines.lab.trainer import StepBatches, StepTrainer
 
 STATE_WEIGHT, PLATE_WEIGHT = 0.5, 0.6
 HIGHEST_RATE = 3e-3
@@ -51,11 +53,11 @@ def train_damage(
     seed: int,
     epochs: int,
     batch: int = 128,
-    report: Callable[[int, float], None] | None = None,
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     seen: NDArray[np.uint8] | None = None,
     initial: Damage | None = None,
+    handlers: Sequence[Any] = (),
 ) -> Damage:
     """Train the damage network with one of the losses.
 
@@ -72,9 +74,7 @@ def train_damage(
     epochs
         Number of epochs.
     batch
-        Crops in a batch.
-    report
-        Called with epoch and loss.
+        Crops in a batch; all of them where there are fewer.
     device
         Where torch computes.
     checkpoint
@@ -83,47 +83,76 @@ def train_damage(
         The crops in several styles, from `style.views`, if they were made already.
     initial
         A network trained with the same loss that the training starts from; None: random weights.
+    handlers
+        Of the trainer, such as logs (`pipelines.lab.training_log`).
     """
-    if seen is None:
-        seen = views(crops.images, VIEWS, seed)
     torch.manual_seed(seed)
-    # half the time on a processor: channels beside one another, products of 16 bits
     network = Damage(loss)
     if initial is not None:
         network.load_state_dict(initial.state_dict())
     network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    steps = epochs * (len(crops) // batch)
+    batches = CropBatches(crops, views(crops.images, VIEWS, seed) if seen is None else seen, seed, batch)
     highest = HIGHEST_RATE * (1 if initial is None else FURTHER)
     optimiser = torch.optim.AdamW(network.parameters(), lr=highest, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, highest, total_steps=max(steps, 1), pct_start=0.2)
+    steps = epochs * batches.each_epoch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, highest, total_steps=steps, pct_start=0.2)
     grades = targets(crops)
-    done = 0 if checkpoint is None else checkpoint.resume(network=network, optimiser=optimiser, schedule=schedule)
-    network.train()
-    for epoch in range(done, epochs):
-        torch.manual_seed(seed * 1000 + epoch)  # of the drop-out: the same whether it was broken off or not
-        rng = np.random.default_rng((seed, 7, epoch))
-        order = rng.permutation(len(crops))
-        running = 0.0
-        for start in range(0, len(order) - batch + 1, batch):
-            rows = order[start : start + batch]
-            sites, mirrored = _renamed(crops.sites[rows], rng)
-            images = torch.from_numpy(_jittered(seen[epoch % len(seen), rows], mirrored, rng)).to(device)
-            with torch.autocast(device, dtype=torch.bfloat16):
-                raw = network(images.contiguous(memory_format=torch.channels_last), torch.from_numpy(sites).to(device))
-            raw = {name: value.float() for name, value in raw.items()}
-            value = _batch_loss(raw, crops, grades, rows, loss, device)
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-            running += float(value.detach())
-        if report is not None:
-            report(epoch, running / max(1, len(order) // batch))
-        if checkpoint is not None:
-            checkpoint.save(epoch + 1, network=network, optimiser=optimiser, schedule=schedule)
-    network.eval()
-    return network
+
+    def of_batch(given: tuple[Tensor, Tensor, NDArray[np.intp]], _step: int) -> Tensor:
+        images, sites, rows = given
+        # half the time on a processor: channels beside one another, products of 16 bits
+        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+            raw = network(images.to(device).contiguous(memory_format=torch.channels_last), sites.to(device))
+        return _batch_loss({name: value.float() for name, value in raw.items()}, crops, grades, rows, loss, device)
+
+    StepTrainer(
+        device=device,
+        max_epochs=epochs,
+        epoch_length=batches.each_epoch,
+        train_data_loader=StepBatches(batches.batch),
+        network=network,
+        optimizer=optimiser,
+        step_loss=of_batch,
+        lr_scheduler=schedule,
+        seed=seed,
+        checkpoint=checkpoint,
+        keep_every=batches.each_epoch,
+        train_handlers=handlers,
+    ).run()
+    return network.eval()
+
+
+class CropBatches:
+    """The batches of a training on crops: each depends on seed and step only.
+
+    Parameters
+    ----------
+    crops
+        To learn from.
+    seen
+        (styles, N, 64, 64) the crops in several styles; every epoch shows the next one.
+    seed
+        Of order and jitter.
+    batch
+        Crops in a batch.
+    """
+
+    def __init__(self, crops: Crops, seen: NDArray[np.uint8], seed: int, batch: int) -> None:
+        self.crops, self.seen, self.seed, self.size = crops, seen, seed, min(batch, len(crops))
+        self.each_epoch = len(crops) // self.size
+        self._order: tuple[int, NDArray[np.intp]] = (-1, np.zeros(0, np.intp))
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, NDArray[np.intp]]:
+        """Images (N, 1, 64, 64), site classes (N,) and the rows (N,) of the crops, of a step counted from 0."""
+        epoch, place = divmod(step, self.each_epoch)
+        if self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng((self.seed, 7, epoch)).permutation(len(self.crops))
+        rows = self._order[1][place * self.size : (place + 1) * self.size]
+        rng = np.random.default_rng((self.seed, 8, step))
+        sites, mirrored = _renamed(self.crops.sites[rows], rng)
+        images = _jittered(self.seen[epoch % len(self.seen), rows], mirrored, rng)
+        return torch.from_numpy(images), torch.from_numpy(sites), rows
 
 
 def _renamed(sites: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -185,11 +214,12 @@ def raw_outputs(network: Damage, crops: Crops, batch: int = 256) -> dict[str, ND
         Crops in a batch.
     """
     parts: dict[str, list[Tensor]] = {}
+    device = next(network.parameters()).device
     for start in range(0, len(crops), batch):
         rows = slice(start, start + batch)
-        raw = network(torch.from_numpy(crops.floats(rows)), torch.from_numpy(crops.sites[rows]))
-        for name, value in raw.items():
-            parts.setdefault(name, []).append(value)
+        images, sites = torch.from_numpy(crops.floats(rows)), torch.from_numpy(crops.sites[rows])
+        for name, value in network(images.to(device), sites.to(device)).items():
+            parts.setdefault(name, []).append(value.cpu())
     return {name: torch.cat(values).numpy() for name, values in parts.items()}
 
 
@@ -255,11 +285,12 @@ def calibrate(network: Damage, simulated: Crops, graded_crops: Crops | None = No
 @torch.inference_mode()
 def features(network: Damage, crops: Crops, batch: int = 256) -> NDArray[np.float64]:
     """Features (N, 96) from which the heads grade the crops."""
+    device = next(network.parameters()).device
     parts = [
-        network.embed(torch.from_numpy(crops.floats(rows)), torch.from_numpy(crops.sites[rows]))
+        network.embed(torch.from_numpy(crops.floats(rows)).to(device), torch.from_numpy(crops.sites[rows]).to(device))
         for rows in (slice(start, start + batch) for start in range(0, len(crops), batch))
     ]
-    return torch.cat(parts).numpy().astype(np.float64)
+    return torch.cat(parts).cpu().numpy().astype(np.float64)
 
 
 def fit_joint_gate(network: Damage, crops: Crops) -> JointGate:

@@ -18,6 +18,7 @@ from pipelines.hand_foot_scoring.localise import Finder
 from pipelines.hand_foot_scoring.scoring import Cell
 from pipelines.hand_foot_scoring.simulation.crops import MARGIN, NONE, OFF_MM, STORED, Crops, stacked
 from pipelines.hand_foot_scoring.sites import CLASS_OF
+from pipelines.hand_foot_scoring.training.data.digests import films_digest
 from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData, grey
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm, Point
 from pipelines.hand_foot_scoring.training.data.placed import limb_of
@@ -217,19 +218,7 @@ def joined(parts: Sequence[Crops]) -> Crops:
 # ---------------------------------------------------------------- what an interrupted training finds again
 def _name(films: Sequence[GradedFilm], seed: int, versions: int, found_by: str) -> str:
     """One name for everything that the crops depend on."""
-    whole = hashlib.sha256(f"{seed} {versions} {found_by}\n".encode())
-    for film in films:
-        state = film.picture.stat() if film.picture.is_file() else None
-        stamp = (state.st_mtime_ns, state.st_size) if state else ()
-        grades = sorted((cell.column, grade) for cell, grade in film.grades.items())
-        told = (film.picture.name, stamp, film.patient, grades, sorted(film.sites.items()), sorted(film.states.items()))
-        whole.update(repr(told).encode())
-    return whole.hexdigest()
-
-
-def data_name(films: Sequence[GradedFilm]) -> str:
-    """A name for graded films: other films, grades or places have another one."""
-    return _name(films, 0, 0, "")[:16]
+    return hashlib.sha256(f"{seed} {versions} {found_by} {films_digest(films)}".encode()).hexdigest()
 
 
 def _keep(store: Path, name: str, cut_crops: CutCrops) -> None:

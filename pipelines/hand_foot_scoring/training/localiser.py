@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
 from pipelines.hand_foot_scoring.canvas import CANVAS, STRIDE, channels
 from pipelines.hand_foot_scoring.network import CHILD, INVERTED, OTHER_POSE, POSES, VIEWS, Localiser
@@ -30,7 +32,8 @@ from pipelines.hand_foot_scoring.sites import CLASS_OF, Part, Side
 from pipelines.hand_foot_scoring.training.canvases import Canvases, as_film
 from pipelines.hand_foot_scoring.training.graded_canvases import GradedCanvases
 from pipelines.hand_foot_scoring.training.mask import BACKGROUND, IGNORED, INNER, OUTER, class_mask
-from pipelines.lab.checkpoint import Checkpoint, RunningAverage, Stateful
+from pipelines.lab.checkpoint import Checkpoint
+from pipelines.lab.trainer import StepTrainer, StreamBatches
 
 BACKGROUND_WEIGHT = 0.1  # of a background pixel in the mask loss: joints are 2 % of a film
 POSE_WEIGHT, HARD_POSE_WEIGHT, SIGN_WEIGHT = 0.4, 0.8, 0.15
@@ -305,16 +308,15 @@ def train_localiser(
     seed: int,
     steps: int,
     batch: int = 8,
-    report: Callable[[int, float], None] | None = None,
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     films: Path | None = None,
     graded: GradedCanvases | None = None,
     share: float = 0.0,
     initial: Localiser | None = None,
-    child_steps: int = CHILD_STEPS,
+    handlers: Sequence[Any] = (),
 ) -> Localiser:
-    """Train a localiser on fresh simulated films, and on real ones among them.
+    """Train a localiser on fresh simulated films, and on real ones among them; `learn_children` goes on from there.
 
     With a checkpoint, an interrupted training continues from the last stored state, with the films that would have come
     next.
@@ -327,8 +329,6 @@ def train_localiser(
         Number of batches.
     batch
         Films in a batch.
-    report
-        Called with step and loss.
     device
         Where torch computes.
     checkpoint
@@ -341,8 +341,8 @@ def train_localiser(
         Of the films that are the site's, 0..1.
     initial
         A trained network that the training starts from; None: random weights.
-    child_steps
-        Number of batches from which the sign of open growth plates learns afterwards.
+    handlers
+        Of the trainer, such as logs (`pipelines.lab.training_log`).
     """
     torch.manual_seed(seed)
     network = Localiser()
@@ -352,35 +352,44 @@ def train_localiser(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     highest = HIGHEST_RATE * (1 if initial is None else FURTHER)
     optimiser = torch.optim.AdamW(network.parameters(), lr=highest, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps))
-    average = RunningAverage(network, AVERAGED)
-    parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser, "schedule": schedule, "average": average}
-    first_step = 0 if checkpoint is None else checkpoint.resume(**parts)
-    short = device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # twice as fast, and as good
     easy = round(EASY_SHARE * steps) if initial is None else 0
-    samples = Samples(seed, first_step * batch, films, graded, share, easy * batch)
-    loader = iter(DataLoader(samples, batch_size=batch, num_workers=1, prefetch_factor=8))
-    network.train()
-    for step in range(first_step, steps):
-        canvas, mask, pose, signs = (part.to(device) for part in next(loader))
-        with torch.autocast(device, torch.bfloat16, enabled=short):
-            seen = network(canvas.contiguous(memory_format=torch.channels_last))
-        loss = mask_loss(seen.mask.float(), mask)
+
+    def loss(samples: Sequence[Tensor], step: int) -> Tensor:
+        canvas, mask, pose, signs = (part.to(device) for part in samples)
+        with short(device):
+            found = network(canvas.contiguous(memory_format=torch.channels_last))
         weight = POSE_WEIGHT if step < easy else HARD_POSE_WEIGHT
-        loss = loss + weight * nn.functional.cross_entropy(seen.pose.float(), pose)
-        loss = loss + SIGN_WEIGHT * sign_loss(seen.signs.float(), signs)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-        average.follow(network, step)
-        if report is not None and step % 50 == 0:
-            report(step, float(loss.detach()))
-        if checkpoint is not None and step % KEPT_EVERY == KEPT_EVERY - 1:
-            checkpoint.save(step + 1, **parts)
-    network.load_state_dict(average.state_dict())
-    _learn_children(network.eval(), seed, child_steps, report)
+        of_pose = nn.functional.cross_entropy(found.pose.float(), pose)
+        return (
+            mask_loss(found.mask.float(), mask) + weight * of_pose + SIGN_WEIGHT * sign_loss(found.signs.float(), signs)
+        )
+
+    if steps:
+        StepTrainer(
+            device=device,
+            max_epochs=1,
+            epoch_length=steps,
+            train_data_loader=StreamBatches(
+                lambda first: Samples(seed, first, films, graded, share, easy * batch), batch
+            ),
+            network=network,
+            optimizer=optimiser,
+            step_loss=loss,
+            lr_scheduler=torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps)),
+            averaging=AVERAGED,
+            seed=seed,
+            checkpoint=checkpoint,
+            keep_every=KEPT_EVERY,
+            train_handlers=handlers,
+        ).run()
     return network.eval()
+
+
+def short(device: str) -> torch.autocast:
+    """Products of 16 bits where the device is fast in them: half the time, and as good."""
+    if device == "cpu":
+        return torch.autocast("cpu", torch.bfloat16, enabled=torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
 
 
 # ---------------------------------------------------------------- children
@@ -400,38 +409,60 @@ def child_sample(rng: np.random.Generator) -> tuple[NDArray[np.float32], float]:
 class ChildSamples(IterableDataset[tuple[NDArray[np.float32], float]]):
     """Films of children and adults without end; film `n` depends on the seed and `n` only."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, first: int = 0) -> None:
+        self.seed, self.first = seed, first
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.float32], float]]:
         torch.set_num_threads(1)
-        number = 0
-        while True:
+        for number in count(self.first):
             yield child_sample(np.random.default_rng((self.seed, 5, number)))
-            number += 1
 
 
-def _learn_children(network: Localiser, seed: int, steps: int, report: Callable[[int, float], None] | None) -> None:
+def learn_children(
+    network: Localiser,
+    seed: int,
+    steps: int = CHILD_STEPS,
+    checkpoint: Checkpoint | None = None,
+    handlers: Sequence[Any] = (),
+) -> None:
     """Train the sign of open growth plates on the features of a localiser that is trained and stays as it is.
 
     Together with the rest it hardly learns: few films say anything about it, and joints are easier to see.
+
+    Parameters
+    ----------
+    network
+        The localiser, on its device.
+    seed
+        Of the films.
+    steps
+        Number of batches.
+    checkpoint, handlers
+        As of `train_localiser`.
     """
-    head = network.signs[CHILD]
+    head = network.eval().signs[CHILD]
     device = next(head.parameters()).device
     optimiser = torch.optim.AdamW(head.parameters(), lr=HIGHEST_RATE, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, max(steps, 1)))
-    loader = iter(DataLoader(ChildSamples(seed), batch_size=CHILD_BATCH, num_workers=1, prefetch_factor=8))
-    head.train()
-    for step in range(steps):
-        canvas, child = next(loader)
+
+    def loss(samples: Sequence[Tensor], _step: int) -> Tensor:
+        canvas, child = samples
         with torch.no_grad():
             features = network.fine(canvas.to(device).contiguous(memory_format=torch.channels_last))
-        logits = head(features)[:, 0]
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, child.to(device).float())
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-        if report is not None and step % 50 == 0:
-            report(step, float(loss.detach()))
+        return nn.functional.binary_cross_entropy_with_logits(head(features)[:, 0], child.to(device).float())
+
+    if steps:
+        StepTrainer(
+            device=device,
+            max_epochs=1,
+            epoch_length=steps,
+            train_data_loader=StreamBatches(lambda first: ChildSamples(seed, first), CHILD_BATCH),
+            network=head,
+            optimizer=optimiser,
+            step_loss=loss,
+            lr_scheduler=torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps)),
+            seed=seed,
+            checkpoint=checkpoint,
+            keep_every=KEPT_EVERY,
+            train_handlers=handlers,
+        ).run()
     network.eval()

@@ -6,9 +6,9 @@ gives it while training, those that the network gives it afterwards), alone or b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from pipelines.hand_foot_scoring.training.damage_heads import targets
 from pipelines.hand_foot_scoring.training.localiser import mask_loss
 from pipelines.hand_foot_scoring.training.losses import grade_loss
 from pipelines.hand_foot_scoring.training.mask import INNER, OUTER, class_mask
+from pipelines.lab.trainer import StepBatches, StepTrainer
 
 # where a joint's features come from: its crop, the positive pixels of the localiser's canvas, or both
 Branches = Literal["crop", "pixels", "both"]
@@ -149,7 +150,7 @@ def train(
     branches: Branches,
     seed: int,
     epochs: int,
-    report: Callable[[int, float], None] | None = None,
+    handlers: Sequence[Any] = (),
 ) -> MultiTask:
     """Train the grades and, if pixels are used, the mask; true positive pixels are given while training.
 
@@ -165,8 +166,8 @@ def train(
         Of weights and order.
     epochs
         Number of epochs.
-    report
-        Called with epoch and loss.
+    handlers
+        Of the trainer, such as logs (`pipelines.lab.training_log`).
     """
     torch.manual_seed(seed)
     network = MultiTask(localiser, branches)
@@ -177,35 +178,39 @@ def train(
         {"params": list(mine), "lr": LOCALISER_RATE},
     ]
     optimiser = torch.optim.AdamW(groups, weight_decay=1e-2)
-    steps = epochs * (len(films.canvases) // FILMS)
+    each_epoch = len(films.canvases) // FILMS
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [DAMAGE_RATE, LOCALISER_RATE], total_steps=max(steps, 1), pct_start=0.2
+        optimiser, [DAMAGE_RATE, LOCALISER_RATE], total_steps=epochs * each_epoch, pct_start=0.2
     )
     grades = targets(films.crops)
-    network.train()
-    for epoch in range(epochs):
+
+    def batch(step: int) -> NDArray[np.intp]:
+        epoch, place = divmod(step, each_epoch)
         order = np.random.default_rng((seed, 13, epoch)).permutation(len(films.canvases))
-        running = 0.0
-        for start in range(0, len(order) - FILMS + 1, FILMS):
-            chosen = np.sort(order[start : start + FILMS])
-            rows = films.rows(chosen)
-            mask = torch.from_numpy(films.masks[chosen]).long()
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                logits, raw = _run(network, films, chosen, rows, mask)
-            value = torch.zeros(())
-            for head, top in MAXIMUM.items():
-                value = value + grade_loss(
-                    "local_smoothing", raw[head].float(), torch.from_numpy(grades[head][rows]), top
-                )
-            if logits is not None:
-                value = value + mask_loss(logits.float(), mask)
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-            running += float(value.detach())
-        if report is not None:
-            report(epoch, running / max(1, len(order) // FILMS))
+        return np.sort(order[place * FILMS : (place + 1) * FILMS])
+
+    def loss(chosen: NDArray[np.intp], _step: int) -> Tensor:
+        rows = films.rows(chosen)
+        mask = torch.from_numpy(films.masks[chosen]).long()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits, raw = _run(network, films, chosen, rows, mask)
+        value = torch.zeros(())
+        for head, top in MAXIMUM.items():
+            value = value + grade_loss("local_smoothing", raw[head].float(), torch.from_numpy(grades[head][rows]), top)
+        return value if logits is None else value + mask_loss(logits.float(), mask)
+
+    StepTrainer(
+        device="cpu",
+        max_epochs=epochs,
+        epoch_length=each_epoch,
+        train_data_loader=StepBatches(batch),
+        network=network,
+        optimizer=optimiser,
+        step_loss=loss,
+        lr_scheduler=schedule,
+        seed=seed,
+        train_handlers=handlers,
+    ).run()
     network.eval()
     return network
 

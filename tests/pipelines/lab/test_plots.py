@@ -130,6 +130,15 @@ def test_the_curves_of_a_log_have_a_panel_for_each_column_of_numbers(tmp_path: P
     assert figure.axes[-1].get_xlabel() == "step"
 
 
+def test_a_long_curve_is_drawn_with_its_running_mean(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("step,loss\n" + "".join(f"{n},{n % 2}\n" for n in range(200)), encoding="utf-8")
+    noisy, mean = (np.asarray(line.get_ydata()) for line in plots.learning_curves(log).axes[0].lines)
+    assert set(noisy) == {0, 1}
+    assert np.allclose(mean[3:], 0.5)  # over four steps
+    assert mean[0] == 0
+
+
 def test_a_log_without_figures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("step,loss\n", encoding="utf-8")
     with pytest.raises(ValueError, match="holds no figures"):

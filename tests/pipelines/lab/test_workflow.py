@@ -19,11 +19,26 @@ def bundle(folder: Path, config: object) -> Path:
     return folder
 
 
+def refused() -> None:
+    """An error of ours with a cause."""
+    try:
+        1 / 0  # noqa: B018
+    except ZeroDivisionError as error:
+        raise LookupError("the table is no table") from error
+
+
 def test_a_value_of_the_command_takes_the_place_of_that_of_the_config(tmp_path: Path) -> None:
     run_workflow(bundle(tmp_path, CONFIG), "train")
     assert (tmp_path / "seed.txt").read_text() == "1"
     run_workflow(tmp_path, "train", seed=7)
     assert (tmp_path / "seed.txt").read_text() == "7"
+
+
+def test_an_error_that_names_a_cause_of_its_own_comes_out_with_it(tmp_path: Path) -> None:
+    failing = {"imports": ["$import tests.pipelines.lab.test_workflow as here"], "run": ["$here.refused()"]}
+    with pytest.raises(LookupError, match="the table is no table") as found:
+        run_workflow(bundle(tmp_path, failing), "train")
+    assert isinstance(found.value.__cause__, ZeroDivisionError)
 
 
 def test_an_error_of_ours_comes_out_as_it_was_raised(tmp_path: Path) -> None:

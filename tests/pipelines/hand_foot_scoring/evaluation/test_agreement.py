@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 
-from pipelines.hand_foot_scoring.evaluation.agreement import agreement, calibration_error, quadratic_weighted_kappa
+from pipelines.hand_foot_scoring.evaluation.agreement import agreement, calibration_error
 
 
 def test_kappa_and_balanced_accuracy_are_those_of_another_library() -> None:
@@ -16,7 +16,7 @@ def test_kappa_and_balanced_accuracy_are_those_of_another_library() -> None:
     truth = rng.integers(0, 6, 200).astype(float)
     score = np.clip(truth + rng.integers(-2, 3, 200), 0, 5).astype(float)
     expected = cohen_kappa_score(truth, score, weights="quadratic", labels=range(6))
-    assert quadratic_weighted_kappa(truth, score, 5) == pytest.approx(expected)
+    assert agreement(truth, score, 5).kappa == pytest.approx(expected)
     assert agreement(truth, score, 5).balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, score))
 
 
@@ -30,6 +30,6 @@ def test_a_reader_who_sees_no_damage_has_no_agreement_but_a_small_error() -> Non
 
 
 def test_calibration_error_is_the_gap_between_confidence_and_truth() -> None:
-    confidence = np.full(100, 0.9)
-    correct = np.arange(100) < 70
-    assert calibration_error(confidence, correct) == pytest.approx(0.2)
+    probabilities = np.tile([0.9, 0.1], (100, 1))
+    truth = (np.arange(100) >= 70).astype(float)
+    assert calibration_error(probabilities, truth) == pytest.approx(0.2)

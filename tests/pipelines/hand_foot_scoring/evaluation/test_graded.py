@@ -13,10 +13,12 @@ import pytest
 from pipelines.hand_foot_scoring import BUNDLE
 from pipelines.hand_foot_scoring.evaluation import evaluate, graded
 from pipelines.hand_foot_scoring.evaluation.graded import ReadFilm
-from pipelines.hand_foot_scoring.manifest import PartRecord, Source, add_to_manifest
+from pipelines.hand_foot_scoring.provenance import PartRecord, Source
 from pipelines.hand_foot_scoring.scoring import Cell, NotScored, Reading, Reason, Scored, certain
 from pipelines.hand_foot_scoring.sites import Part, Side
+from pipelines.hand_foot_scoring.training.bundle_files import add_part
 from pipelines.hand_foot_scoring.training.data import own_table
+from pipelines.hand_foot_scoring.training.data.digests import films_digest
 from pipelines.hand_foot_scoring.training.data.graded_films import GradedFilm
 from pipelines.lab.plots import LimitsOfAgreement
 from tests.pipelines.hand_foot_scoring.graded_data import own_films
@@ -82,15 +84,6 @@ def test_the_confusion_has_the_reference_down_and_the_reading_across() -> None:
     assert counts["MCP"].sum() == 3
 
 
-def test_reliability_holds_confidence_against_how_often_it_is_right() -> None:
-    sure, unsure = Scored((0.95, 0.05, 0, 0, 0, 0)), Scored((0.55, 0.45, 0, 0, 0, 0))
-    films = [read_film(str(n), {MCP2: n % 2}, {MCP2: unsure}) for n in range(4)] + [
-        read_film("x", {MCP2: 0}, {MCP2: sure})
-    ]
-    bins = graded.reliability(graded.pairs_by_head(films)["hand_erosion"])
-    assert np.array(bins) == pytest.approx(np.array([(0.55, 0.5, 4), (0.95, 1.0, 1)]))
-
-
 # ---- the command
 def measured(tmp_path: Path, data: Path, layout: str, *more: str) -> dict[str, object]:
     out = tmp_path / "figures.json"
@@ -138,13 +131,21 @@ def test_a_bundle_is_measured_on_the_patients_that_were_kept_apart(
     divided = [replace(films[0], asked_set="training"), replace(films[1], asked_set="test")]
     own_table.write(tmp_path / "own" / "films.csv", divided)
     bundle = Path(shutil.copytree(BUNDLE, tmp_path / "bundle"))
-    source = Source("own", patients=1, layout="own", sets=(0.7, 0.15, 0.15))
-    add_to_manifest(bundle, "damage", PartRecord("condyle train", 4, (source,)))
+    digest = films_digest(own_table.read(tmp_path / "own").films)
+    source = Source("own", patients=1, layout="own", sets=(0.7, 0.15, 0.15), data_sha256=digest)
+    add_part(bundle, "damage", PartRecord("condyle train", 4, (source,)))
     figures = measured(tmp_path, tmp_path / "own", "own", "--bundle", str(bundle))
     assert figures["films"] == 1
-    assert "test set, divided with seed 4; --set all would measure on all 2 films" in str(figures["set"])
+    assert figures["set"] == (
+        "test set, divided with seed 4, kept apart when the bundle was trained; --set all would measure on all 2 films"
+    )
+    learned = measured(tmp_path, tmp_path / "own", "own", "--bundle", str(bundle), "--set", "training")
+    assert "training set, divided with seed 4, which the bundle was trained on" in str(learned["set"])
     everything = measured(tmp_path, tmp_path / "own", "own", "--bundle", str(bundle), "--set", "all")
-    assert everything["films"] == 2
+    assert (everything["films"], everything["set"]) == (2, "all films, also those that the bundle was trained on")
+    own_table.write(tmp_path / "own" / "films.csv", [*divided[:1], replace(divided[1], patient="C")])
+    changed = measured(tmp_path, tmp_path / "own", "own", "--bundle", str(bundle))
+    assert "kept apart when the bundle was trained (the data have changed since, or are others)" in str(changed["set"])
     assert evaluate.main(["--data", str(tmp_path / "own"), "--layout", "own", "--set", "calibration"]) == 2
     assert "no film is in the set 'calibration'" in capsys.readouterr().out
 

@@ -15,6 +15,7 @@ from pipelines.hand_foot_scoring.network import Damage
 from pipelines.hand_foot_scoring.simulation.crops import NONE, simulated
 from pipelines.hand_foot_scoring.training.damage_heads import PLATE_WEIGHT, _batch_loss, joints, targets, train_damage
 from pipelines.lab.checkpoint import Checkpoint
+from pipelines.lab.training_log import Report
 
 
 def test_heads_can_learn_what_they_are_shown() -> None:
@@ -53,16 +54,17 @@ def test_a_broken_off_training_of_the_heads_ends_where_an_unbroken_one_does(tmp_
     whole = train_damage(crops, "local_smoothing", 0, epochs=3, batch=16)
     kept = Checkpoint(tmp_path / "state", "three epochs")
 
-    def killed(epoch: int, loss: float) -> None:
-        if epoch == 2:
+    steps: list[int] = []
+    each_epoch = len(crops) // 16
+
+    def killed(step: int, _figures: object) -> None:
+        if step == 2 * each_epoch + 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_damage(crops, "local_smoothing", 0, epochs=3, batch=16, report=killed, checkpoint=kept)
-    epochs: list[int] = []
-    resumed = train_damage(
-        crops, "local_smoothing", 0, 3, batch=16, report=lambda epoch, loss: epochs.append(epoch), checkpoint=kept
-    )
-    assert epochs == [2]
+        train_damage(crops, "local_smoothing", 0, 3, batch=16, checkpoint=kept, handlers=[Report(killed)])
+    noted = Report(lambda step, _figures: steps.append(step))
+    resumed = train_damage(crops, "local_smoothing", 0, 3, batch=16, checkpoint=kept, handlers=[noted])
+    assert steps[0] == 2 * each_epoch + 1
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,19 +12,22 @@ from pipelines.hand_foot_scoring.canvas import CANVAS
 from pipelines.hand_foot_scoring.network import CHILD, INVERTED, OTHER_POSE, Localiser
 from pipelines.hand_foot_scoring.simulation.films import Film
 from pipelines.hand_foot_scoring.sites import CLASSES
+from pipelines.hand_foot_scoring.training import localiser
 from pipelines.hand_foot_scoring.training.localiser import (
     NOT_SAID,
     Samples,
     _again,
-    _learn_children,
     _piece,
     child_sample,
+    learn_children,
     mask_loss,
     rate,
     sample,
     sign_loss,
     train_localiser,
 )
+from pipelines.lab.checkpoint import Checkpoint
+from pipelines.lab.training_log import Report
 
 
 def test_a_sample_has_a_mask_only_where_the_limb_stands_upright() -> None:
@@ -94,7 +99,7 @@ def test_the_sign_of_growth_plates_learns_and_leaves_the_rest_of_the_network_alo
     torch.manual_seed(0)
     network = Localiser().eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    _learn_children(network, 0, 2, None)
+    learn_children(network, 0, 2)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
     assert all(name.startswith(f"signs.{CHILD}.") for name in changed)
@@ -119,9 +124,36 @@ def test_the_localiser_learns() -> None:
         return float(mask_loss(network(canvases).mask, masks))
 
     torch.manual_seed(0)
-    assert loss(train_localiser(0, 40, batch=2, child_steps=0)) < 0.8 * loss(Localiser().eval())
+    assert loss(train_localiser(0, 40, batch=2)) < 0.8 * loss(Localiser().eval())
 
 
 @pytest.mark.parametrize(("step", "share"), [(0, 0.04), (25, 1.0), (59, 1.0), (80, 0.5), (100, 0.0)])
 def test_the_learning_rate_rises_stays_and_falls_to_nothing(step: int, share: float) -> None:
     assert rate(step, 100) == pytest.approx(share, abs=1e-9)
+
+
+class Stopped(Exception):
+    """In place of a power cut."""
+
+
+def test_a_broken_off_training_ends_where_an_unbroken_one_does_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(localiser, "KEPT_EVERY", 2)
+
+    def stop(step: int, _figures: object) -> None:
+        if step == 3:
+            raise Stopped
+
+    whole = train_localiser(0, 4, batch=2)
+    learn_children(whole, 0, 3)
+    kept, children = (Checkpoint(tmp_path / name, name) for name in ("state", "children"))
+    with pytest.raises(Stopped):
+        train_localiser(0, 4, batch=2, checkpoint=kept, handlers=[Report(stop)])
+    resumed = train_localiser(0, 4, batch=2, checkpoint=kept)
+    with pytest.raises(Stopped):
+        learn_children(resumed, 0, 3, children, [Report(stop)])
+    resumed = train_localiser(0, 4, batch=2, checkpoint=kept)  # as a new process does: it is trained already
+    learn_children(resumed, 0, 3, children)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name

@@ -1,4 +1,4 @@
-"""What a bundle was trained on, and whether a folder is a bundle that this version can run."""
+"""Whether a folder is a bundle that this version can run."""
 
 from __future__ import annotations
 
@@ -16,60 +16,21 @@ from safetensors.numpy import load_file, save_file
 
 from node.config.route_settings import paths_in_settings, read_with_settings
 from node.route.checks import routes
-from pipelines.hand_foot_scoring import BUNDLE, DAMAGE, FILES, HandFootScoring, HandFootScoringSettings
-from pipelines.hand_foot_scoring.manifest import (
-    MANIFEST,
-    OPEN,
-    SIMULATED,
-    Manifest,
-    PartRecord,
-    Source,
-    add_to_manifest,
-    problem,
-    read_manifest,
-)
+from pipelines.bundle_configs import INFERENCE, METADATA
+from pipelines.hand_foot_scoring import BUNDLE, DAMAGE, FILES, SHAPE, HandFootScoringSettings
+from pipelines.hand_foot_scoring.site_bundle import problem
 
-RAM = Source("RAM-H1200", "CC BY 4.0", patients=80, films=160, share=0.5)
+
+def changed(bundle: Path, file: str, **values: object) -> None:
+    """Replace values at the top of a JSON file."""
+    path = bundle / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
 @pytest.fixture
 def own(networks: None, tmp_path: Path) -> Path:
     """A copy of the shipped bundle."""
     return Path(shutil.copytree(BUNDLE, tmp_path / "own"))
-
-
-def test_a_bundle_says_what_its_parts_were_trained_on(tmp_path: Path) -> None:
-    add_to_manifest(tmp_path, "localiser", PartRecord("condyle train hand_foot_scoring", 3))
-    assert read_manifest(tmp_path) == Manifest({"localiser": PartRecord("condyle train hand_foot_scoring", 3)})
-    only = read_manifest(tmp_path)
-    assert only is not None
-    assert only.trained_on == "trained on simulated radiographs only, not for clinical use"
-    add_to_manifest(tmp_path, "damage", PartRecord("condyle train", 4, (RAM, Source("simulated radiographs"))))
-    both = read_manifest(tmp_path)
-    assert both is not None
-    assert both.parts["localiser"].seed == 3
-    assert both.parts["damage"].sources[0].licence == "CC BY 4.0"
-    assert both.trained_on == ("trained on simulated radiographs and RAM-H1200 (80 patients), not for clinical use")
-
-
-def test_the_largest_number_of_real_films_is_named(tmp_path: Path) -> None:
-    for part, films in (("localiser", 9), ("damage", 6)):
-        sources = (Source(SIMULATED), Source(OPEN, "CC0 1.0, CC BY 4.0", films=films))
-        add_to_manifest(tmp_path, part, PartRecord("condyle train", 0, sources))
-    manifest = read_manifest(tmp_path)
-    assert manifest is not None
-    assert manifest.trained_on == (
-        "trained on simulated radiographs and openly licensed radiographs (9 films), not for clinical use"
-    )
-
-
-def test_results_of_a_bundle_of_ones_own_say_what_it_was_trained_on(own: Path) -> None:
-    (own / MANIFEST).unlink()
-    add_to_manifest(own, "damage", PartRecord("condyle train", 0, (RAM,)))
-    model = HandFootScoring(HandFootScoringSettings(bundle=own)).model
-    assert model.trained_on == "trained on RAM-H1200 (80 patients), not for clinical use"
-    shipped = HandFootScoring(HandFootScoringSettings()).model
-    assert model.weights_digest != shipped.weights_digest
 
 
 def test_the_settings_take_a_whole_bundle_and_import_no_torch(own: Path) -> None:
@@ -101,10 +62,10 @@ def test_weights_of_other_shapes_are_refused_with_the_array_that_differs(own: Pa
 
 
 def test_an_arrangement_of_joints_may_have_more_or_fewer_modes(own: Path) -> None:
-    with np.load(own / "shape.npz") as stored:
+    with np.load(own / SHAPE) as stored:
         arrays = dict(stored)
     arrays["hand.modes"], arrays["hand.spread"] = arrays["hand.modes"][:5], arrays["hand.spread"][:5]
-    np.savez(own / "shape.npz", **arrays)
+    np.savez(own / SHAPE, **arrays)
     assert problem(own, BUNDLE, FILES) is None
 
 
@@ -115,22 +76,55 @@ def test_files_that_would_run_code_are_refused_and_do_not_run_it(own: Path, tmp_
         def __reduce__(self) -> tuple[object, tuple[object, ...]]:
             return Path.touch, (ran,)
 
-    (own / "shape.npz").write_bytes(pickle.dumps(Touch()))
+    (own / SHAPE).write_bytes(pickle.dumps(Touch()))
     with pytest.raises(ValidationError, match=r"shape\.npz cannot be read"):
         HandFootScoringSettings(bundle=own)
     assert not ran.exists()
 
 
-def test_a_bundle_of_another_pipeline_is_refused(own: Path) -> None:
-    (own / MANIFEST).write_text(json.dumps({"pipeline": "joint_classification", "parts": {}}))
+def test_a_bundle_of_another_pipeline_or_that_does_not_say_what_it_learned_from_is_refused(
+    own: Path,
+) -> None:
+    whole = (own / METADATA).read_text()
+    changed(own, METADATA, pipeline="joint_classification")
     with pytest.raises(ValidationError, match="one of joint_classification, not of hand_foot_scoring"):
         HandFootScoringSettings(bundle=own)
     source = {"name": "X", "patients": "many"}
     edited = {"localiser": {"command": "", "seed": 0, "sources": [source], "remarks": []}}
-    for text in ("[]", "{", json.dumps({"pipeline": "hand_foot_scoring", "parts": edited})):
-        (own / MANIFEST).write_text(text)
-        with pytest.raises(ValidationError, match=r"manifest\.json: is not a manifest that condyle train wrote"):
+    wrong: tuple[dict[str, object], ...] = ({"training": edited}, {"training": {"localiser": {}}}, {"training": []})
+    for values in wrong:
+        (own / METADATA).write_text(whole)
+        changed(own, METADATA, **values)
+        with pytest.raises(ValidationError, match=r"metadata\.json: does not say what its parts were trained on"):
             HandFootScoringSettings(bundle=own)
+    for text in ("[]", "{"):
+        (own / METADATA).write_text(text)
+        with pytest.raises(ValidationError, match=r"metadata\.json: (is no JSON|should hold an object)"):
+            HandFootScoringSettings(bundle=own)
+
+
+def test_a_bundle_whose_sentence_and_parts_name_other_sources_is_refused(own: Path) -> None:
+    changed(own, METADATA, data_source="the films of our clinic")
+    with pytest.raises(ValidationError, match=r"data_source is .*, but its parts were trained on"):
+        HandFootScoringSettings(bundle=own)
+
+
+def test_configs_that_call_something_else_are_refused_and_do_not_run_it(own: Path, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    changed(own, INFERENCE, device=f"$__import__('pathlib').Path({str(ran)!r}).touch()")
+    with pytest.raises(ValidationError, match="which the shipped bundle does not call"):
+        HandFootScoringSettings(bundle=own)
+    assert not ran.exists()
+
+
+def test_a_config_that_describes_another_network_or_loss_than_the_weights_is_refused(own: Path) -> None:
+    damage = json.loads((own / INFERENCE).read_text())["damage_def"]
+    changed(own, INFERENCE, damage_def={**damage, "channels": [8, 8, 8, 8]})
+    with pytest.raises(ValidationError, match="damage_def is not the network of this version"):
+        HandFootScoringSettings(bundle=own)
+    changed(own, INFERENCE, damage_def={**damage, "loss": "coral"})
+    with pytest.raises(ValidationError, match=r"names the loss coral, but .* was trained with local_smoothing"):
+        HandFootScoringSettings(bundle=own)
 
 
 def test_a_relative_path_or_a_file_is_no_bundle(tmp_path: Path) -> None:
@@ -156,4 +150,4 @@ def test_the_configuration_names_the_setting_that_is_wrong_and_gives_the_workers
     (own / DAMAGE).unlink()
     (wrong,) = [result for result in routes(configuration) if result.state == "bad"]
     assert wrong.key == "routes.hands.settings.bundle"
-    assert "holds no damage.safetensors" in wrong.sentence
+    assert "holds no models/damage.safetensors" in wrong.sentence
