@@ -52,6 +52,11 @@ def software_version() -> str:
     return version("condyle")
 
 
+def first_series_number(model: str, base: int | None = None) -> int:
+    """The thousands that the numbers of a model's series begin with: as given, or made from its name."""
+    return _FIRST_BASE + 100 * (zlib.crc32(model.encode()) % 50) if base is None else base
+
+
 @dataclass(frozen=True)
 class Provenance:
     """What all objects of one result share. `headers` are the source images without pixels, in order."""
@@ -187,9 +192,7 @@ class Provenance:
 
     def series_number(self, kind: str, index: int = 0) -> int:
         """SeriesNumber of the `index`-th series of `kind`."""
-        base = self.model.series_base
-        if base is None:
-            base = _FIRST_BASE + 100 * (zlib.crc32(self.model.name.encode()) % 50)
+        base = first_series_number(self.model.name, self.model.series_base)
         slot = _KINDS[kind] if index == 0 else _SEVERAL + list(_KINDS).index(kind) * _EACH // 2 + index
         number = 1000 * (base + slot) + (whole_number_in(self.header, "SeriesNumber") or 0)
         return max(1, min(number, 2**31 - 1))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 
 def counted(number: int, thing: str) -> str:
@@ -17,6 +19,13 @@ def counted(number: int, thing: str) -> str:
 def capital(text: str) -> str:
     """A text with its first letter capital; the others stay."""
     return text[:1].upper() + text[1:]
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """``; did you mean 'this'?`` where something like `word` is known, else nothing."""
+    names = list(known)
+    close = difflib.get_close_matches(str(word).casefold(), [name.casefold() for name in names], n=1, cutoff=0.6)
+    return f"; did you mean {next(name for name in names if name.casefold() == close[0])!r}?" if close else ""
 
 
 # C0, DEL, C1, line and paragraph separators, what turns or hides text (bidirectional marks, zero width), and what is

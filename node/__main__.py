@@ -62,6 +62,8 @@ jobs_app = typer.Typer(help="List, watch, explain, start, cancel, restart and se
 app.add_typer(jobs_app, name="jobs")
 model_app = typer.Typer(help="See and change which version of its model each route runs.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
+bundle_app = typer.Typer(help="Add and check MONAI bundles; nothing of a bundle runs.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle")
 
 CONFIG_HELP = "The configuration file."
 ConfigArgument = Annotated[Path, typer.Argument(help=CONFIG_HELP, envvar="CONDYLE_CONFIG", metavar="CONFIG")]
@@ -468,6 +470,39 @@ def run(
             overwrite=overwrite,
         )
     )
+
+
+@bundle_app.command("add")
+def bundle_add(
+    folder: Annotated[Path, typer.Argument(help="The folder of the bundle.", metavar="FOLDER", parser=_path)],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Its name in the configuration; the default is that of the folder.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Read a bundle, convert its weights to safetensors beside them, and print its entry for the configuration.
+
+    The bundle's configuration is read as plain values and its weights as tensors alone: nothing of it runs. Exit code 1
+    if it cannot be read.
+    """
+    from node.commands.bundle import add as run
+
+    raise typer.Exit(run(folder, name, config))
+
+
+@bundle_app.command("check")
+def bundle_check(
+    bundle: Annotated[str, typer.Argument(help="Its name in the configuration, or its folder.", metavar="BUNDLE")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Say what is known of a bundle without running it: digest, classes, expressions, and whether results lie in place.
+
+    A body whose place is known is sent through the bundle's own transforms, with a threshold in place of the network.
+    Exit code 1 if something is wrong, or something that trust: declarative needs is not understood.
+    """
+    from node.commands.bundle import check as run
+
+    raise typer.Exit(run(bundle, config))
 
 
 @app.command()

@@ -20,6 +20,7 @@ import pydicom
 
 from node.background import Loop
 from node.config import Configuration, checks
+from node.config.bundle_checks import bundles
 from node.config.route_settings import read_with_settings
 from node.config.yaml_file import YamlFile
 from node.database.connection import Database, open_database, opening_errors
@@ -222,7 +223,7 @@ def require_fit(configuration: Configuration, path: Path) -> None:
     """Raise `ConfigurationError` with all that would keep the node from its work, each with its line."""
     found = [
         result
-        for look in (route_checks.routes, model_checks.versions, *checks.AT_START)
+        for look in (route_checks.routes, model_checks.versions, bundles, *checks.AT_START)
         for result in look(configuration)
     ]
     if wrong := [result for result in found if result.state == "bad"]:

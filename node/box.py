@@ -25,6 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from node.process_output import relay
+from pipelines.monai_bundle.in_box import IN_BOX
 
 NOBODY = "65534"
 NEW_NAMESPACES = (
@@ -223,7 +224,7 @@ def environment_of(whole: Mapping[str, str], *, in_box: bool) -> dict[str, str]:
     passed = {name: value for name, value in whole.items() if name in PASSED_ON or name.startswith(PASSED_ON_BY_PREFIX)}
     passed["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in _roots())
     if in_box:
-        passed |= {"HOME": "/tmp", "USER": "nobody", "LOGNAME": "nobody", "TMPDIR": "/tmp"}
+        passed |= {"HOME": "/tmp", "USER": "nobody", "LOGNAME": "nobody", "TMPDIR": "/tmp", IN_BOX: "1"}
     elif "HOME" in whole:
         passed["HOME"] = whole["HOME"]
     return passed

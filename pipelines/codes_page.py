@@ -9,6 +9,7 @@ import sys
 
 from dicom_sr.codes import CONDYLE, reviewed_table, scheme_table
 from pipelines import registry
+from pipelines.monai_bundle import codes as of_bundles
 from pipelines.svh_sites import SVH_MAXIMUM, SVH_SITES, sites_table
 
 
@@ -16,6 +17,7 @@ def as_markdown() -> str:
     """The page as text."""
     for name in registry.names():
         registry.pipeline_type(name)  # its package adds its codes
+    assert of_bundles.PROBABILITY.value in CONDYLE  # and that of bundles its own
     hand, foot = (sum(site.limb == limb for site in SVH_SITES) for limb in ("hand", "foot"))
     return f"""# Codes
 

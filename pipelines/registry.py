@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pipelines.base import Pipeline
 
 GROUP = "condyle.pipelines"
+BUNDLE = "bundle:"  # before the name of an entry of `bundles:` in the configuration
 
 
 class UnknownPipeline(LookupError):
@@ -25,13 +26,17 @@ def names() -> tuple[str, ...]:
 
 
 def pipeline_type(name: str) -> type[Pipeline]:
-    """The class of the pipeline called `name`; imports its module.
+    """The class of the pipeline called `name`; imports its module. That of a bundle has the name ``bundle:NAME``.
 
     Raises
     ------
     UnknownPipeline
         If no installed package declares it; the message lists those there are.
     """
+    if name.startswith(BUNDLE):
+        from pipelines.monai_bundle.pipeline import named
+
+        return named(name.removeprefix(BUNDLE))
     try:
         entry_point = _entry_points()[name]
     except KeyError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from node.config import (
     OrthancFeed,
     checks,
 )
+from node.config.bundle_checks import bundles
 from node.config.check_result import CheckResult, one_for_each_key
 from node.config.post_back import DESTINATION as RECORDS_SERVER
 from node.config.reading import read_leniently
@@ -55,7 +57,13 @@ def check(config: Path, *, online: bool) -> int:
     out, complaints = console(), console(error=True)
     results = reading.results() + [
         result
-        for look in (route_checks.routes, model_checks.versions, *checks.OFFLINE, database_checks.database)
+        for look in (
+            route_checks.routes,
+            model_checks.versions,
+            partial(bundles, build=True),
+            *checks.OFFLINE,
+            database_checks.database,
+        )
         for result in look(configuration)
         if not reading.follows(result)
     ]

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rich.table import Table
 from rich.text import Text
 
-from dicom_sr.words import counted
+from dicom_sr.words import counted, did_you_mean
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
 from node.commands.terminal import console, print_whole
 from node.config import Configuration
-from node.config.mistakes import did_you_mean
 from node.data_folder import job_folder
 from node.models.agreement import FEWEST
 from node.models.comparison import Comparison, Pair, Paired, Summary, compared, paired

@@ -15,12 +15,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_sr.errors import UnsuitableInput
+from dicom_sr.words import did_you_mean
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
 from node.commands.operator import operator
 from node.commands.terminal import console, print_whole
 from node.config import Configuration, Route
-from node.config.mistakes import did_you_mean
 from node.database.connection import Database
 from node.database.queries import UNDER_WAY
 from node.database.tables import JobRow, ModelVersionRow

@@ -18,11 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.words import counted
+from dicom_sr.words import counted, did_you_mean
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.route import LeftOut, shown_reading
 from node.commands.terminal import console
-from node.config.mistakes import did_you_mean, mistakes
+from node.config.mistakes import mistakes
 from node.folders import lies_in
 from node.local import overview, saving
 from node.local.device import NoSuchDevice

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+
+from dicom_sr.words import did_you_mean
 
 Location = tuple[int | str, ...]
 
@@ -50,13 +51,6 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> list[Mistake]:
                 mistake = mistake._replace(sentence=both)
             found[mistake.where] = mistake
     return list(found.values())
-
-
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """``; did you mean 'this'?`` where something like `word` is known, else nothing."""
-    names = list(known)
-    close = difflib.get_close_matches(str(word).casefold(), [name.casefold() for name in names], n=1, cutoff=0.6)
-    return f"; did you mean {next(name for name in names if name.casefold() == close[0])!r}?" if close else ""
 
 
 # ---- what a value should be

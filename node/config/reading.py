@@ -14,6 +14,7 @@ from node.config.mistakes import Location, Mistake, dotted, mistakes
 from node.config.sections import Configuration
 from node.config.yaml_file import YamlFile
 from node.errors import ConfigurationError
+from pipelines.monai_bundle.settings import PREFIX
 
 SECRET = "token"  # the value of a key of this name is never shown
 _ROUNDS = 100  # a configuration with more mistakes, each hidden by the one before, is not one
@@ -97,12 +98,13 @@ def _follows(mistake: Mistake, left_out: set[Location], values: Any, whole: Any)
     if mistake.missing:
         return mistake.where in left_out
     name = _at(values, mistake.where)
-    declared = whole.get("destinations")
-    return (
-        isinstance(name, str)
-        and isinstance(declared, dict)
-        and name in declared
-        and any(("destinations", name) == part[:2] for part in left_out)
+    if name in ({}, []) and any(part[: len(mistake.where)] == mistake.where for part in left_out):
+        return True  # it is empty now
+    return isinstance(name, str) and any(
+        isinstance(declared := whole.get(section), dict)
+        and named in declared
+        and any((section, named) == part[:2] for part in left_out)
+        for section, named in (("destinations", name), ("bundles", name.removeprefix(PREFIX)))
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from node.config import Configuration, read
+from node.config import Configuration, Route, read
 from node.config.post_back import with_fhir_destination
+from pipelines.monai_bundle.settings import PREFIX
 from pipelines.registry import UnknownPipeline, pipeline_type
 
 
@@ -31,10 +32,18 @@ def read_with_settings(path: Path) -> Configuration:
 def with_settings(configuration: Configuration, folder: Path) -> Configuration:
     """A configuration that was read from `folder`, as `read_with_settings` gives it."""
     routes = {
-        name: route.model_copy(update={"settings": _whole(route.pipeline, route.settings, folder)})
+        name: route.model_copy(update={"settings": _of_route(route, configuration, folder)})
         for name, route in configuration.routes.items()
     }
     return with_fhir_destination(configuration.model_copy(update={"routes": routes}))
+
+
+def _of_route(route: Route, configuration: Configuration, folder: Path) -> dict[str, Any]:
+    """The settings of a route; those of a bundle stand with the bundle."""
+    if route.pipeline.startswith(PREFIX):
+        bundle = configuration.bundles.get(route.pipeline.removeprefix(PREFIX))
+        return {} if bundle is None else bundle.model_dump(mode="json")
+    return _whole(route.pipeline, route.settings, folder)
 
 
 def _whole(pipeline: str, settings: dict[str, Any], folder: Path) -> dict[str, Any]:

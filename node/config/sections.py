@@ -27,9 +27,10 @@ from pydantic import (
 )
 
 from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, Kind
-from node.config.mistakes import did_you_mean
+from dicom_sr.words import did_you_mean
 from node.config.secret_files import token_problem
 from node.config.shadow_routes import filled_in
+from pipelines.monai_bundle.settings import PREFIX, BundleEntry
 
 LONGEST_HOST_NAME = 253  # RFC 1035 2.3.4
 LONGEST_UID_ROOT = 40  # characters, which leaves 23 digits for what is named under it
@@ -530,6 +531,7 @@ class Configuration(Section):
     peers: dict[Name, Peer] = {}
     receive: ReceiveSettings = ReceiveSettings()
     routes: dict[Name, Route] = {}
+    bundles: dict[Name, BundleEntry] = {}  # MONAI bundles, which routes name as bundle:NAME
     destinations: dict[Name, Destination] = {}
     run: RunSettings = RunSettings()
     records: RecordSettings = RecordSettings()
@@ -558,6 +560,26 @@ class Configuration(Section):
             for key, names, fit, kind in named
             for problem in _wrong_names(key, names, self.destinations, fit, kind)
         ]
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
+
+    @model_validator(mode="after")
+    def _bundles_exist(self) -> Self:
+        """Every route to a bundle names one that is there, whose settings stand with it."""
+        wrong = []
+        for name, route in self.routes.items():
+            if not route.pipeline.startswith(PREFIX):
+                continue
+            bundle = route.pipeline.removeprefix(PREFIX)
+            if bundle not in self.bundles:
+                there = f"there are: {', '.join(self.bundles) or 'none'}"
+                sentence = f"no bundle is called so; {there}{did_you_mean(bundle, self.bundles)}"
+                wrong.append(f"routes.{name}.pipeline: {sentence}")
+            elif route.settings:
+                wrong.append(
+                    f"routes.{name}.settings: should be empty; what is set of a bundle stands in bundles.{bundle}"
+                )
         if wrong:
             raise ValueError("\n".join(wrong))
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from node.config.mistakes import did_you_mean
+from dicom_sr.words import did_you_mean
 
 TAKEN = ("when", "level", "pipeline")  # as of the other route where they are not given
 NO_SETTING_OF_ANOTHER = "sha256"  # is of a bundle, and does not go with another one

@@ -18,36 +18,19 @@ Nothing of a matcher is ever run as code.
 from __future__ import annotations
 
 import difflib
-import fnmatch
-import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cache
 from typing import Any, Protocol
 
 from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
 
-from dicom_sr.read.body_parts import PARTS
-from node.config.mistakes import did_you_mean
+from dicom_sr.read.conditions import Condition, WrongCondition, condition, kind_of
 from node.errors import ConfigurationError
 from node.route.facts import BODY_PART, NUMBERS, TEXTS, Facts, Value
 
-# VRs whose values are, or are written as, numbers; AS counts in years, DA as the number YYYYMMDD
-NUMBER_VRS = {"DS", "IS", "FL", "FD", "SL", "SS", "SV", "UL", "US", "UV", "AS", "DA"}
-AGE_IN_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}  # PS3.5 6.2, AS
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s?([0-9A-Fa-f]{4})\)?")
-# what a text may be where a number, an age or a date is asked for, and what it should be
-_WRITTEN = {
-    "number": (
-        re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", re.IGNORECASE),
-        "a number, or a range such as {min: 1}",
-    ),
-    "AS": (re.compile(r"\d+(\.\d+)?|\d{3}[DWMY]"), "an age such as 045Y, or a range of years such as {min: 18}"),
-    "DA": (re.compile(r"\d{8}"), "a date such as 20260131, or a range such as {min: 20260101}"),
-}
-SAME_NUMBER = 1e-6  # relative; decimal strings are rounded when they are written
 SHOWN_VALUES = 6  # of an element that differs between instances; a trace is for reading
 HIDDEN = "(not shown)"
 
@@ -105,94 +88,13 @@ class Matcher(Protocol):
         """How it fared on these facts, part by part."""
 
 
-# ---- tests of the values of one key
-@dataclass(frozen=True)
-class Test:
-    """A question about the values of a key; `values` are those of all instances, without repeats."""
-
-    expected: str
-    holds: Callable[[Sequence[Value]], bool]
-
-
-def _equals(wanted: Value) -> Test:
-    number = _number(wanted)
-
-    def same(value: Value) -> bool:
-        if number is not None and (found := _number(value)) is not None:
-            return abs(found - number) <= SAME_NUMBER * max(abs(found), abs(number))
-        return str(value).strip().casefold() == str(wanted).strip().casefold()
-
-    return Test(str(wanted), lambda values: any(same(value) for value in values))
-
-
-def _glob(pattern: str) -> Test:
-    wanted = pattern.casefold().replace("[", "[[]")  # brackets are common in descriptions; only * and ? are special
-    return Test(pattern, lambda values: any(fnmatch.fnmatchcase(str(value).casefold(), wanted) for value in values))
-
-
-def _range(least: float | None, most: float | None) -> Test:
-    words = [f"at least {least:g}" if least is not None else "", f"at most {most:g}" if most is not None else ""]
-
-    def inside(value: Value) -> bool:
-        found = _years(value)
-        return (
-            found is not None
-            and (least is None or found >= least - SAME_NUMBER * abs(least))
-            and (most is None or found <= most + SAME_NUMBER * abs(most))
-        )
-
-    return Test(" and ".join(word for word in words if word), lambda values: any(inside(value) for value in values))
-
-
-def _present(wanted: bool) -> Test:
-    return Test("present" if wanted else "absent", lambda values: bool(values) is wanted)
-
-
-def _network(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Test:
-    def inside(value: Value) -> bool:
-        try:
-            address = ipaddress.ip_address(str(value))
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None)  # what a socket open to both families gives
-        return (mapped or address) in network
-
-    return Test(f"in {network}", lambda values: any(inside(value) for value in values))
-
-
-def _any_of(tests: Sequence[Test]) -> Test:
-    return Test(" or ".join(test.expected for test in tests), lambda values: any(t.holds(values) for t in tests))
-
-
-def _all_of(tests: Sequence[Test]) -> Test:
-    return Test(" and ".join(test.expected for test in tests), lambda values: all(t.holds(values) for t in tests))
-
-
-def _not(test: Test) -> Test:
-    return Test(f"not {test.expected}", lambda values: not test.holds(values))
-
-
-def _number(value: Value) -> float | None:
-    try:
-        return float(value)
-    except ValueError:
-        return None
-
-
-def _years(value: Value) -> float | None:
-    """The number in `value`; of an age string its years."""
-    if isinstance(value, str) and len(value) == 4 and value[:3].isdigit() and value[3] in AGE_IN_YEARS:
-        return int(value[:3]) * AGE_IN_YEARS[value[3]]
-    return _number(value)
-
-
 # ---- matchers
 @dataclass(frozen=True)
 class Element:
     """One clause about one key."""
 
     key: str
-    test: Test
+    test: Condition
 
     @property
     def keys(self) -> frozenset[str]:
@@ -315,7 +217,10 @@ def _clause(key: str, value: Any, where: str, level: str) -> Matcher:
         raise ConfigurationError(
             f"{here}: {value!r}: is known only when the study is complete; the route should have level: study"
         )
-    return Element(key, _test(value, here, _kind(key, here)))
+    try:
+        return Element(key, condition(value, here, _kind(key, here)))
+    except WrongCondition as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _kind(key: str, where: str) -> str:
@@ -332,9 +237,7 @@ def _kind(key: str, where: str) -> str:
         if tag is None or (index and vr != "SQ"):
             raise ConfigurationError(f"{where}: {_not_a_key(key, keyword, tag)}")
         vr = dictionary_VR(tag)
-    if vr in ("AS", "DA"):  # are written as text and asked as numbers
-        return vr
-    return "number" if vr in NUMBER_VRS or any(part in NUMBER_VRS for part in vr.split(" or ")) else vr
+    return kind_of(vr)
 
 
 def _not_a_key(key: str, keyword: str, tag: int | None) -> str:
@@ -349,115 +252,3 @@ def _not_a_key(key: str, keyword: str, tag: int | None) -> str:
         asked = key if whole else keyword
         return f"{asked!r} is not a DICOM keyword, nor a key of the node; did you mean {close[0]!r}?"
     return f"{keyword!r} is neither a DICOM keyword nor one of {', '.join([*NUMBERS, *TEXTS])}"
-
-
-def _test(value: Any, where: str, kind: str) -> Test:
-    if isinstance(value, bool) or value is None:
-        shown = "is empty" if value is None else str(value).lower()
-        raise ConfigurationError(
-            f"{where}: {shown}: should be a text or number; put the words true and false in quotes, and write "
-            "{present: true} or {absent: true} to ask whether there is a value"
-        )
-    if isinstance(value, list):
-        if not value:
-            raise ConfigurationError(f"{where}: []: an empty list matches nothing; should have at least one value")
-        return _any_of([_test(item, where, kind) for item in value])
-    if isinstance(value, Mapping):
-        return _tests(value, where, kind)
-    if isinstance(value, date):  # YAML makes a date of 2026-11-22
-        return _equals(value.strftime("%Y%m%d"))
-    if kind == "address":
-        return _address(str(value), where)
-    if isinstance(value, str) and ("*" in value or "?" in value):
-        if kind == "number":
-            raise ConfigurationError(f"{where}: {value!r}: should be {_WRITTEN[kind][1]}; a pattern is for texts")
-        return _glob(value)
-    if kind == "SQ":
-        raise ConfigurationError(f"{where}: is a sequence; ask for an element in it, such as {where}.CodeValue")
-    return _equals(_fit(value, where, kind))
-
-
-def _fit(value: Value, where: str, kind: str) -> Value:
-    """The value, if what is asked can have it: no number is ever equal to a text."""
-    if kind == "part" and str(value).casefold() not in PARTS:
-        raise ConfigurationError(f"{where}: {value!r}: should be one of {', '.join(PARTS)}")
-    if kind in _WRITTEN and isinstance(value, str) and _WRITTEN[kind][0].fullmatch(value) is None:
-        raise ConfigurationError(f"{where}: {value!r}: should be {_WRITTEN[kind][1]}")
-    return value
-
-
-def _tests(value: Mapping[str, Any], where: str, kind: str) -> Test:
-    """The test that a mapping of named tests describes; all of them must hold."""
-    named: dict[str, Callable[[Any, str], Test]] = {
-        "equals": lambda v, here: _equals(_fit(_scalar(v, here), here, kind)),
-        "glob": lambda v, here: _glob(str(_scalar(v, here))),
-        "present": lambda v, here: _present(_flag(v, here)),
-        "absent": lambda v, here: _present(not _flag(v, here)),
-        "any_of": lambda v, here: _any_of([_test(item, here, kind) for item in _list(v, here)]),
-        "all_of": lambda v, here: _all_of([_test(item, here, kind) for item in _list(v, here)]),
-        "not": lambda v, here: _not(_test(v, here, kind)),
-    }
-    tests = []
-    if "min" in value or "max" in value:
-        tests.append(_bounds(value, where, kind))
-    for name, content in value.items():
-        if name in ("min", "max"):
-            continue
-        if name not in named:
-            known = ["min", "max", *named]
-            raise ConfigurationError(
-                f"{where}.{name}: {content!r}: is not a test; there are: {', '.join(known)}{did_you_mean(name, known)}"
-            )
-        tests.append(named[str(name)](content, f"{where}.{name}"))
-    if not tests:
-        raise ConfigurationError(f"{where}: {{}}: is empty; should hold a test: min, max, {', '.join(named)}")
-    return tests[0] if len(tests) == 1 else _all_of(tests)
-
-
-def _bounds(value: Mapping[str, Any], where: str, kind: str) -> Test:
-    if kind not in _WRITTEN:
-        raise ConfigurationError(
-            f"{where}: {dict(value)!r}: min and max need an element that holds a number; this one holds text"
-        )
-    ends: dict[str, float | None] = {"min": None, "max": None}
-    for name in ends:
-        end = value.get(name)
-        if isinstance(end, date):
-            end = int(end.strftime("%Y%m%d"))
-        if name in value and (isinstance(end, bool) or not isinstance(end, int | float)):
-            raise ConfigurationError(f"{where}.{name}: {end!r}: should be a number, without quotes and unit")
-        ends[name] = end
-    least, most = ends["min"], ends["max"]
-    if least is not None and most is not None and least > most:
-        raise ConfigurationError(
-            f"{where}: min {least:g} is greater than max {most:g}: nothing can match; exchange them"
-        )
-    return _range(least, most)
-
-
-def _address(value: str, where: str) -> Test:
-    try:
-        return _network(ipaddress.ip_network(value, strict=False))
-    except ValueError as error:
-        raise ConfigurationError(f"{where}: {value!r}: should be an address or network such as 10.2.0.0/16") from error
-
-
-def _scalar(value: Any, where: str) -> Value:
-    if isinstance(value, date):
-        return value.strftime("%Y%m%d")
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ConfigurationError(f"{where}: {value!r}: should be one text or number")
-    return value
-
-
-def _flag(value: Any, where: str) -> bool:
-    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-    if (flag := words.get(str(value).casefold())) is None:
-        raise ConfigurationError(f"{where}: {value!r}: should be true or false")
-    return flag
-
-
-def _list(value: Any, where: str) -> list[Any]:
-    if not isinstance(value, list) or not value:
-        raise ConfigurationError(f"{where}: {value!r}: should be a list with at least one test")
-    return value

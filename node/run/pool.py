@@ -27,6 +27,7 @@ from node.run.messages import (
     Answer,
     Done,
     Failed,
+    Infer,
     JobRequest,
     Load,
     Ready,
@@ -308,6 +309,8 @@ class Pool:
             worker.kill()  # nobody waits for its answer any more, and the next caller must not get it
             raise
         self._clear(worker)
+        if isinstance(request, Infer) and request.settings.get("trust") == "code":
+            worker.kill()  # what a bundle's own code left in the box is not to be there with the next job
         match answer:
             case Unsuitable(reason):
                 raise UnsuitableInput(reason)

@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,6 @@ from torch import Tensor
 from pipelines.device import autocast, with_fallback
 from pipelines.knee_super_resolution.degradation import SliceProfile, coarse_positions, forward_matrix
 from pipelines.knee_super_resolution.network import SD_FLOOR, Geometry, ThinSliceNet
-from pipelines.knee_super_resolution.strips import features_in_strips
 from pipelines.knee_super_resolution.tiles import (
     AIR,
     Box,
@@ -58,9 +56,6 @@ class Restored(NamedTuple):
     remark: str  # where it had to be computed otherwise than asked for; else empty
 
 
-Features = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # thick slices and conditions to coefficients
-
-
 class Restorer:
     """A network in memory.
 
@@ -94,9 +89,6 @@ class Restorer:
             block.first.to(kind)
             block.second.to(kind)
         self.flat = self.network.flattened()
-        self.features: Features = partial(features_in_strips, self.network)
-        if self.device.type != "cpu":
-            self.features = self._features_on_gpu
 
     @property
     def field(self) -> int:
@@ -251,15 +243,11 @@ class Restorer:
                     best, least = tile, cost
         return best
 
-    def _features_on_gpu(self, thick: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        with autocast(self.device):
-            terms, spread = self.network.features(thick.to(self.device), conditions)
-        return terms, spread
-
     def _features(self, thick: Tensor, outer: Box, inner: Box, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients of the inner box, worked out on the outer one: (C, terms, h, w) each."""
         top, bottom, left, right = outer
-        terms, spread = self.features(thick[None, :, top:bottom, left:right], conditions)
+        with autocast(self.device):
+            terms, spread = self.network.features(thick[None, :, top:bottom, left:right].to(self.device), conditions)
         rows, columns = slice(inner[0] - top, inner[1] - top), slice(inner[2] - left, inner[3] - left)
         return terms[0, :, :, rows, columns], spread[0, :, :, rows, columns]
 

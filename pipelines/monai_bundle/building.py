@@ -7,12 +7,13 @@ import warnings
 from functools import partial
 from typing import Any
 
+from pipelines.bundle import BundleError
 from pipelines.monai_bundle.expressions import CONSTANTS, METHODS, computed
 from pipelines.monai_bundle.parts import Build, Device, Function, Named
 from pipelines.monai_bundle.targets import DETECTOR_CALLER, FETCHES, GONE, found, is_network, known_name
 
 
-class CannotBeBuilt(ValueError):
+class CannotBeBuilt(BundleError, ValueError):
     """An object of the configuration cannot be built; the message says which, and what MONAI says."""
 
 

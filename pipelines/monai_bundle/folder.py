@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.bundle import bundle_digest
 from pipelines.monai_bundle.parts import Build, Unread
 from pipelines.monai_bundle.reading import Reader, UnreadableBundle, load_file
+from pipelines.monai_bundle.targets import READS_IMAGES, known_name
 
 ROOMS = ("configs", "models", "scripts")  # all that a result may follow from
 CONFIGURATIONS = ("inference.json", "inference.yaml", "inference.yml")
@@ -35,6 +36,9 @@ class Parts:
     detector: Build | None
     unread: tuple[Unread, ...]
     left_out: tuple[str, ...]  # places and targets that the pipeline does without
+    loaded: tuple[str, ...]  # keys of the images that it loads
+    channel_first: bool  # whether loading them adds an axis of channels
+    inverted: bool  # whether the postprocessing takes the preprocessing back
 
 
 class BundleFolder:
@@ -146,12 +150,21 @@ class BundleFolder:
         return _mappings(self.metadata, "network_data_format", "inputs")
 
     @property
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """The outputs of the network by name, as the metadata describe them."""
+        return _mappings(self.metadata, "network_data_format", "outputs")
+
+    @property
     def channels(self) -> dict[int, str]:
         """What the channels, or labels, of the output mean, as the metadata say."""
-        outputs = _mappings(self.metadata, "network_data_format", "outputs")
-        of = (outputs.get("pred") or next(iter(outputs.values()), {})).get("channel_def")
+        of = (self.outputs.get("pred") or next(iter(self.outputs.values()), {})).get("channel_def")
         named = of.items() if isinstance(of, dict) else ()
         return {int(key): str(name) for key, name in named if str(key).isdecimal()}
+
+    def names_of_parts(self) -> dict[str, str | None]:
+        """The names that the configuration gives its parts; None where it has none."""
+        reader = Reader(self.values, self.path)
+        return {part: self._name_of(part, reader) for part in _SOUGHT}
 
     def parts(self) -> Parts:
         """What it is made of, read statically."""
@@ -170,12 +183,24 @@ class BundleFolder:
             if value is not None and not isinstance(value, Build):
                 place = names[part] or part
                 reader.unread.setdefault(place, Unread(place, str(value)[:60], "is no object with a _target_"))
+        loads = [
+            {
+                key: reader.part(f"{where}::{key}")
+                for key in ("keys", "ensure_channel_first")
+                if reader.has(f"{where}::{key}")
+            }
+            for where, target in reader.left_out.items()
+            if known_name(target) in READS_IMAGES
+        ]
         built = {part: value if isinstance(value, Build) else None for part, value in read.items()}
         return Parts(
             **built,
             detector=detector if isinstance(detector, Build) else None,
             unread=tuple(reader.unread.values()),
             left_out=tuple(f"{where}: {target}" for where, target in reader.left_out.items()),
+            loaded=tuple(dict.fromkeys(key for keys in (_listed(one.get("keys")) for one in loads) for key in keys)),
+            channel_first=any(one.get("ensure_channel_first") is True for one in loads),
+            inverted=any(known_name(one.target) == "Invertd" for one in targets_in(built["postprocessing"])),
         )
 
     def _name_of(self, part: str, reader: Reader) -> str | None:
@@ -184,6 +209,10 @@ class BundleFolder:
         if isinstance(named, str) and named.startswith("@") and reader.has(named[1:]):
             return named[1:].replace("#", "::")
         return next((name for name in _SOUGHT[part] if reader.has(name)), None)
+
+
+def _listed(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [str(one) for one in value or ()]
 
 
 def _mappings(values: dict[str, Any], *keys: str) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from pipelines.bundle import BundleError
 from pipelines.monai_bundle.expressions import REFERENCE, NotUnderstood, references, value_of
 from pipelines.monai_bundle.parts import Build, Call, Unread
 from pipelines.monai_bundle.targets import DETECTOR_CALLER, LEFT_OUT, known_name
@@ -20,7 +21,7 @@ _OF_MONAI = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
 _DISABLED = object()
 
 
-class UnreadableBundle(ValueError):
+class UnreadableBundle(BundleError, ValueError):
     """A bundle lacks what it needs, or a file of it cannot be read; the message says what to do."""
 
 

@@ -58,15 +58,16 @@ def test_tiles_equal_the_whole(half: bool) -> None:
     assert np.abs(whole - spline).max() > 5e-3  # there was something to get wrong
 
 
-def test_air_is_left_as_interpolated_and_costs_nothing() -> None:
+def test_air_is_left_as_interpolated_and_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     made, seen = restorer(False), []
-    features = made.features
+    features = made.network.features
 
     def counted(thick: torch.Tensor, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(thick.shape[-1])
-        return features(thick, conditions)
+        out: tuple[torch.Tensor, torch.Tensor] = features(thick, conditions)
+        return out
 
-    made.features = counted
+    monkeypatch.setattr(made.network, "features", counted)
     thin, _ = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, trust=FULL)
     assert np.abs(thin[:, :, 52:]).max() == 0
     assert max(seen) <= 40 + 2 * tiles.MARGIN + made.field
@@ -139,22 +140,28 @@ def test_a_few_small_foci_do_not_change_how_far_the_network_is_trusted(shared_da
     assert amounts[0] == pytest.approx(amounts[1], abs=0.05)
 
 
-def test_where_memory_ends_tiles_are_made_smaller_and_the_result_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    roomy, hungry = restorer(False), restorer(False)
-    features = hungry.features
+class Hungry(ThinSliceNet):
+    """Has room for so many acquired voxels at once."""
 
-    def limited(thick: torch.Tensor, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """As the network, or an error as a GPU gives it, with room for 8000 acquired voxels."""
-        if thick.numel() > 8_000:
+    room = 8_000
+
+    def features(self, thick: torch.Tensor, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the network, or an error as a GPU gives it."""
+        if thick.numel() > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return features(thick, conditions)
+        return super().features(thick, conditions)
 
-    hungry.features = limited
+
+def test_where_memory_ends_tiles_are_made_smaller_and_the_result_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    roomy = ThinSliceNet(channels=8, blocks=1)
+    hungry = Hungry(channels=8, blocks=1)
+    hungry.load_state_dict(roomy.state_dict())
     monkeypatch.setattr(inference, "TILE_VOXELS", 16_000)
     geometry = Geometry(COARSE, FINE, SliceProfile("fir"), 3.3)
     given = torch.from_numpy(thick_slices())
-    whole = roomy.restored(given, geometry, trust=FULL)
-    parts = hungry.restored(given, geometry, trust=FULL)
+    whole = Restorer(roomy, {}, False).restored(given, geometry, trust=FULL)
+    parts = Restorer(hungry, {}, False).restored(given, geometry, trust=FULL)
     assert whole.remark == ""
     assert parts.remark == "The memory of cpu did not hold the usual tiles: computed in smaller ones."
     assert float((whole.values - parts.values).abs().max()) < 1e-5
