@@ -90,31 +90,33 @@ def load_model(bundle: Path = BUNDLE, shipped: Path = BUNDLE, device: str = "cpu
     return LoadedModel(**{name: found.get_parsed_content(name) for name in names})
 
 
-def load(bundle: Path = BUNDLE, half: bool | None = None) -> Restorer:
-    """The network of a bundle on the CPU, ready to restore what was scaled already.
+def load(bundle: Path = BUNDLE, half: bool | None = None, device: str = "cpu") -> Restorer:
+    """The network of a bundle, ready to restore what was scaled already.
 
     Parameters
     ----------
     bundle
         The folder.
     half
-        Whether features are computed in bfloat16; by default where the processor does that fast.
+        Whether features are computed in bfloat16 on the CPU; by default where the processor does that fast.
+    device
+        Name of a device, see `pipelines.device`.
 
     Raises
     ------
-    UnusableBundle, FileNotFoundError
+    UnusableBundle, UnusableDevice, FileNotFoundError
         As `load_model`.
     """
     _require_described(bundle)
-    found = parser(bundle, BUNDLE)
+    found = parser(bundle, BUNDLE, device=device)
     inferer: ThinSliceInferer = found.get_parsed_content("inferer")
-    return Restorer(found.get_parsed_content("network"), inferer.calibration, half)
+    return Restorer(found.get_parsed_content("network"), inferer.calibration, half, inferer.device)
 
 
 @cache
-def warm_model(bundle: Path = BUNDLE) -> Restorer:
+def warm_model(bundle: Path = BUNDLE, device: str = "cpu") -> Restorer:
     """The same, loaded once per process; for evaluations, during which a bundle does not change."""
-    return load(bundle)
+    return load(bundle, device=device)
 
 
 def _require_described(bundle: Path) -> None:

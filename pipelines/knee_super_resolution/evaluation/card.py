@@ -32,8 +32,9 @@ def evaluation_text(rows: Sequence[Row]) -> str:
     parts = []
     profile = ", ".join(sorted({row.profile for row in rows}))
     parts.append(
-        f"Degradation: {profile} profile along each axis, then every k-th slice. Mean and 95 % bootstrap interval over "
-        "volumes and axes. pSNR and RMSE over the foreground, intensities over the input's 99.9th percentile. "
+        f"Degradation: {profile} profile along each axis, then every k-th slice. Mean over volumes and axes, with its "
+        "95 % bootstrap interval over subjects. pSNR and RMSE over the foreground, intensities over the input's "
+        "99.9th percentile. "
         "Error above Nyquist: energy of the error over that of the truth, above the thick slices' Nyquist frequency."
     )
     for kind in dict.fromkeys(row.kind for row in rows):
@@ -103,7 +104,7 @@ def _cost(read: dict[str, Any]) -> str:
 def training_text() -> str:
     """What the shipped weights were trained on and how, from their descriptions."""
     parts = []
-    for bundle in (BUNDLE, rivals.RIVALS / "knee_deepresolve"):
+    for bundle in (BUNDLE, rivals.DEEPRESOLVE):
         if not (bundle / METADATA).exists():
             continue
         metadata = read_metadata(bundle)

@@ -9,10 +9,8 @@ scaled by the thick slices' 99.9th percentile, and those that use a forward mode
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,22 +20,36 @@ from rich.progress import Progress
 from rich.table import Table
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.knee_super_resolution import metrics
+from pipelines.bundle_configs import UnusableBundle
+from pipelines.device import UnusableDevice
+from pipelines.knee_super_resolution import BUNDLE, metrics
 from pipelines.knee_super_resolution.evaluation import lesions, outliers
 from pipelines.knee_super_resolution.evaluation.card import write_evaluation
-from pipelines.knee_super_resolution.evaluation.methods import METHODS, RESTORE, ours
-from pipelines.knee_super_resolution.evaluation.rows import FIGURES, Row, gains, summary
+from pipelines.knee_super_resolution.evaluation.methods import METHODS, NAMES, SHIPPED, Weights, restored
+from pipelines.knee_super_resolution.evaluation.pages import write_page
+from pipelines.knee_super_resolution.evaluation.rivals import DEEPRESOLVE, SCSR
+from pipelines.knee_super_resolution.evaluation.rows import FIGURES, Row, gains, summary, write_rows
 from pipelines.knee_super_resolution.inference import GAUSSIAN_90
+from pipelines.knee_super_resolution.model import warm_model
 from pipelines.knee_super_resolution.simulation import thin_volumes
+from pipelines.knee_super_resolution.training.layouts import LAYOUTS
 from pipelines.knee_super_resolution.training.tasks import MIN_THICK, cropped, degraded
 from pipelines.knee_super_resolution.training.volumes import ThinVolume, densified, read_volumes, simulated_volumes
 from pipelines.lab.arguments import existing_folder, output_file
 from pipelines.lab.card import write_section
+from pipelines.lab.options import add_bundle, add_data, add_device, add_report, add_threads
 
 WIDTH = 150
 
 
-def judge(volume: ThinVolume, axis: int, factor: int, methods: Iterable[str], kind: str = "fir") -> Iterator[Row]:
+def judge(
+    volume: ThinVolume,
+    axis: int,
+    factor: int,
+    methods: Iterable[str],
+    kind: str = "fir",
+    weights: Weights = SHIPPED,
+) -> Iterator[Row]:
     """The rows of one volume, axis and factor; a method without weights for the factor is left out.
 
     Parameters
@@ -47,9 +59,11 @@ def judge(volume: ThinVolume, axis: int, factor: int, methods: Iterable[str], ki
     factor
         Thin slices per thick slice.
     methods
-        Names, see `methods.RESTORE`.
+        Names, see `methods.NAMES`.
     kind
         Sensitivity of a thick slice: fir, gaussian or boxcar.
+    weights
+        Of the methods.
     """
     task, truth = degraded(volume, axis, factor, kind)
     mask = metrics.foreground(truth)
@@ -57,12 +71,10 @@ def judge(volume: ThinVolume, axis: int, factor: int, methods: Iterable[str], ki
         began = time.monotonic()
         coverage = None
         try:
-            if method == "learned":
-                result, spread = ours(task)
+            result, spread = restored(method, task, weights)
+            if spread is not None:
                 inside = np.abs(result - truth) <= GAUSSIAN_90 * spread
                 coverage = float(inside[mask].mean())
-            else:
-                result = RESTORE[method](task)
         except FileNotFoundError:
             continue
         seconds = time.monotonic() - began
@@ -79,6 +91,7 @@ def judge(volume: ThinVolume, axis: int, factor: int, methods: Iterable[str], ki
             profile=kind,
             kind="simulated" if "simulated" in volume.name else "real",
             coverage_90=coverage,
+            subject=volume.subject,
         )
 
 
@@ -97,7 +110,7 @@ def show(rows: Sequence[Row], console: Console) -> None:
     """Print the table, best figure of each factor in bold."""
     for kind in dict.fromkeys(row.kind for row in rows):
         chosen = [row for row in rows if row.kind == kind]
-        table = Table(title=f"{kind} volumes, mean and 95 % interval over volumes and axes")
+        table = Table(title=f"{kind} volumes, mean over volumes and axes, 95 % interval over subjects")
         for heading in ("k", "method", "SSIM", "pSNR dB", "RMSE", "error above Nyquist", "seconds"):
             table.add_column(heading)
         tables = {figure: summary(chosen, figure) for figure in (*FIGURES, "seconds")}
@@ -125,14 +138,18 @@ def parser() -> argparse.ArgumentParser:
         prog="condyle evaluate knee_super_resolution",
         description="Degrade thin-slice volumes along each axis, restore them by every method and compare.",
     )
-    options.add_argument(
-        "--data",
-        type=existing_folder,
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="folder of thin-slice volumes (NIfTI, MetaImage or DICOM); may be repeated",
-    )
+    sentences = {name: layout.sentence for name, layout in LAYOUTS.items()}
+    add_data(options, "thin-slice volumes", sentences, "folder")
+    add_bundle(options)
+    add_report(options)
+    for name, default in (("deepresolve", DEEPRESOLVE), ("scsr", SCSR)):
+        options.add_argument(
+            f"--{name}",
+            type=existing_folder,
+            default=default,
+            metavar="FOLDER",
+            help=f"weights of {name}, as `condyle train` writes them; default: those of the repository",
+        )
     options.add_argument(
         "--exclude", action="append", default=[], metavar="WORD", help="leave out volumes whose name contains this word"
     )
@@ -174,8 +191,37 @@ def parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="series of other body parts",
     )
-    options.add_argument("--threads", type=int, default=2, help="CPU threads")
+    add_threads(options, 2)
+    add_device(options)
     return options
+
+
+def measure(arguments: Mapping[str, object]) -> int:
+    """Evaluate as the command does, with its options by their names; what a bundle's `evaluate.json` runs.
+
+    Parameters
+    ----------
+    arguments
+        Value of each option; a list for one that may be repeated, nothing for one that is left out.
+
+    Returns
+    -------
+    int
+        As `main`.
+
+    Raises
+    ------
+    ValueError
+        If it could not be done; what is wrong was printed.
+    """
+    words = []
+    for name, value in arguments.items():
+        for each in value if isinstance(value, list) else [value] if value is not None else []:
+            words += [f"--{name}", str(each)]
+    code = main(words)
+    if code:
+        raise ValueError(f"the evaluation ended with {code}, see above")
+    return code
 
 
 EVALUATION_SEED = 9_000_001  # of simulated knees that training never draws
@@ -190,16 +236,22 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(options.threads)
     factors = options.factors
     methods = options.methods.split(",")
-    unknown = sorted(set(methods) - set(RESTORE))
+    unknown = sorted(set(methods) - set(NAMES))
     if unknown:
-        console.print(f"unknown method {', '.join(unknown)}; there are {', '.join(RESTORE)}")
+        console.print(f"unknown method {', '.join(unknown)}; there are {', '.join(NAMES)}")
         return 2
     if options.knee is not None and not options.others:
         console.print("--knee needs --others")
         return 2
     try:
-        volumes = [*_volumes(options.data, options.exclude), *simulated_volumes(EVALUATION_SEED, options.simulated, 0)]
-    except UnsuitableInput as error:
+        volumes = [
+            *_volumes(options.data, options.exclude, options.layout),
+            *simulated_volumes(EVALUATION_SEED, options.simulated, 0),
+        ]
+        weights = Weights(options.bundle or BUNDLE, options.deepresolve, options.scsr, options.device)
+        if "learned" in methods:
+            warm_model(weights.bundle, weights.device)  # what is wrong with it is said before anything is measured
+    except (UnsuitableInput, UnusableBundle, UnusableDevice, FileNotFoundError) as error:
         console.print(str(error), markup=False, soft_wrap=True)
         return 2
     if options.largest:
@@ -212,10 +264,10 @@ def main(arguments: list[str]) -> int:
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("evaluating", total=len(chosen))
         for volume, axis, factor in chosen:
-            rows += judge(volume, axis, factor, methods, options.profile)
+            rows += judge(volume, axis, factor, methods, options.profile, weights)
             progress.update(task, advance=1, description=f"{volume.name}, axis {axis}, k = {factor}")
             if options.json:
-                options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+                write_rows(options.json, rows)
     missing = [method for method in methods if method not in {row.method for row in rows}]
     if missing:
         console.print(f"no weights for {', '.join(missing)}: left out")
@@ -226,23 +278,30 @@ def main(arguments: list[str]) -> int:
                 f"k = {factor}: learned - {against} {cell.mean:+.2f} dB "
                 f"({cell.low:+.2f} to {cell.high:+.2f}, {cell.rows} pairs, Wilcoxon p = {p:.2g})"
             )
+    if options.report:
+        console.print(f"written: {write_page(options.report, rows, volumes, weights, options.profile)}", soft_wrap=True)
     if options.card:
         write_evaluation(options.card, rows)
     if options.lesions:
-        _lesions(volumes, factors, methods, console, options.card)
+        _lesions(volumes, factors, methods, console, options.card, weights)
     if options.others:
         _outliers(options.knee, options.others, console, options.card)
     return 0
 
 
 def _lesions(
-    volumes: Sequence[ThinVolume], factors: Sequence[int], methods: Sequence[str], console: Console, card: Path | None
+    volumes: Sequence[ThinVolume],
+    factors: Sequence[int],
+    methods: Sequence[str],
+    console: Console,
+    card: Path | None,
+    weights: Weights,
 ) -> None:
     """Run the small-lesion test on the first thin axis of each volume, print it and write it into the card."""
     judged = []
     for volume, axis, factor in combinations(volumes, factors):
         if axis == volume.thin_axes[0]:
-            judged += lesions.judge_lesions(volume, axis, factor, methods)
+            judged += lesions.judge_lesions(volume, axis, factor, methods, weights=weights)
     table = lesions.summary(judged)
     console.print(table)
     if card:
@@ -261,8 +320,8 @@ def _outliers(knee: Path | None, others: Sequence[Path], console: Console, card:
         write_section(card, "gates", text)
 
 
-def _volumes(folders: Iterable[Path], excluded: Sequence[str]) -> Iterator[ThinVolume]:
+def _volumes(folders: Iterable[Path], excluded: Sequence[str], layout: str) -> Iterator[ThinVolume]:
     for folder in folders:
-        for volume in read_volumes(folder):
+        for volume in read_volumes(folder, LAYOUTS[layout]):
             if not any(word in f"{folder.name} {volume.subject} {volume.name}" for word in excluded):
                 yield densified(volume) if not volume.thin_axes else volume

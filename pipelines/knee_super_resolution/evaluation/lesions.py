@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.knee_super_resolution import metrics
-from pipelines.knee_super_resolution.evaluation.methods import RESTORE
+from pipelines.knee_super_resolution.evaluation.methods import SHIPPED, Weights, restored
 from pipelines.knee_super_resolution.training.tasks import degraded
 from pipelines.knee_super_resolution.training.volumes import ThinVolume
 
@@ -80,7 +80,14 @@ def injected(
     return ThinVolume(volume.name, volume.subject, array, volume.spacing_mm), labels
 
 
-def judge_lesions(volume: ThinVolume, axis: int, factor: int, methods: Sequence[str], seed: int = 0) -> list[LesionRow]:
+def judge_lesions(
+    volume: ThinVolume,
+    axis: int,
+    factor: int,
+    methods: Sequence[str],
+    seed: int = 0,
+    weights: Weights = SHIPPED,
+) -> list[LesionRow]:
     """Restore a volume with and without foci by each method and count what is seen and what is made up.
 
     Parameters
@@ -88,9 +95,11 @@ def judge_lesions(volume: ThinVolume, axis: int, factor: int, methods: Sequence[
     volume, axis, factor
         The volume, which of its axes is degraded and how much.
     methods
-        Names, see `methods.RESTORE`; one without weights for the factor is left out.
+        Names, see `methods.NAMES`; one without weights for the factor is left out.
     seed
         Of the foci.
+    weights
+        Of the methods.
     """
     random = np.random.default_rng([seed, axis, factor])
     with_foci, labels = injected(volume, axis, factor, random)
@@ -104,7 +113,7 @@ def judge_lesions(volume: ThinVolume, axis: int, factor: int, methods: Sequence[
     rows = []
     for method in methods:
         try:
-            result, without = RESTORE[method](task), RESTORE[method](plain)
+            (result, _), (without, _) = restored(method, task, weights), restored(method, plain, weights)
         except FileNotFoundError:
             continue
         kept = [_contrast(result, truth, focus) for focus in foci]

@@ -14,6 +14,7 @@ from dicom_sr.read.stacks import Stack, read_stack, stacks
 from dicom_sr.series import read_studies
 from pipelines.knee_super_resolution import gates, metrics
 from pipelines.knee_super_resolution.simulation import thin_volumes
+from pipelines.lab.measures import auroc_between
 
 SPOILED = ("noise", "inverted", "implant", "ghosts", "slices")  # kinds of spoiled knees, by how their names begin
 
@@ -170,12 +171,6 @@ def moved(
     return ghosted
 
 
-def auroc(inside: Sequence[float], outside: Sequence[float]) -> float:
-    """The chance that something outside scores higher than something inside, ties half."""
-    pairs = np.asarray(outside)[:, None] - np.asarray(inside)[None, :]
-    return float((pairs > 0).mean() + 0.5 * (pairs == 0).mean())
-
-
 def table(inside: Sequence[ScoredSeries], outside: Sequence[ScoredSeries]) -> str:
     """The AUROC and the scores of every kind in Markdown."""
     passed = [each.score for each in inside]
@@ -183,7 +178,7 @@ def table(inside: Sequence[ScoredSeries], outside: Sequence[ScoredSeries]) -> st
     for kind in ["knee", *dict.fromkeys(each.kind for each in outside), "all outliers"]:
         chosen = inside if kind == "knee" else [each for each in outside if kind in (each.kind, "all outliers")]
         scores = sorted(each.score for each in chosen)
-        area = "" if kind == "knee" else f"{auroc(passed, scores):.3f}"
+        area = "" if kind == "knee" else f"{auroc_between(passed, scores):.3f}"
         flagged, refused = (sum(value >= limit for value in scores) for limit in (gates.FLAG, gates.REFUSE))
         lines.append(
             f"| {kind} | {len(scores)} | {area} | {flagged} | {refused} | {scores[0]:.2f} to {scores[-1]:.2f} |"

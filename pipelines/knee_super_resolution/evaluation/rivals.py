@@ -37,6 +37,7 @@ from pipelines.knee_super_resolution.training.tasks import Task
 
 Array = NDArray[np.float32]
 RIVALS = Path(__file__).resolve().parents[3] / "bundles"  # of the repository; no part of an installed package
+DEEPRESOLVE, SCSR = RIVALS / "knee_deepresolve", RIVALS / "knee_scsr"
 
 
 def tci(task: Task) -> Array:
@@ -54,22 +55,22 @@ def _trained(folder: Path) -> TrainedNetworks:
     return read_networks(folder)
 
 
-def deepresolve(task: Task, rivals: Path = RIVALS) -> Array:
+def deepresolve(task: Task, bundle: Path = DEEPRESOLVE) -> Array:
     """DeepResolve for this very factor.
 
     Parameters
     ----------
     task
         Thick slices, and where thin ones are wanted.
-    rivals
-        Folder with the rivals' weights.
+    bundle
+        Folder with its weights.
 
     Raises
     ------
     FileNotFoundError
         If it was not trained for this factor.
     """
-    networks = _trained(rivals / "knee_deepresolve" / "models")
+    networks = _trained(bundle / "models")
     if task.factor not in networks.ratios:
         raise FileNotFoundError(f"DeepResolve was not trained for {task.factor}")
     geometry = Geometry(task.coarse, task.fine, task.profile, task.anisotropy)
@@ -81,7 +82,7 @@ def deepresolve(task: Task, rivals: Path = RIVALS) -> Array:
 STRIDE = 2
 
 
-def scsr(task: Task, rivals: Path = RIVALS) -> Array:
+def scsr(task: Task, bundle: Path = SCSR) -> Array:
     """Sparse-coding super-resolution on both planes that contain the slice axis, averaged, then back-projected.
 
     Back-projection is done to its end by the projection that ours uses too.
@@ -90,15 +91,15 @@ def scsr(task: Task, rivals: Path = RIVALS) -> Array:
     ----------
     task
         Thick slices, and where thin ones are wanted.
-    rivals
-        Folder with the rivals' weights.
+    bundle
+        Folder with its weights.
 
     Raises
     ------
     FileNotFoundError
         If there are no dictionaries for this factor.
     """
-    dictionary = load_dictionary(task.factor, rivals / "knee_scsr" / "models")
+    dictionary = load_dictionary(task.factor, bundle / "models")
     start = tci(task)
     along_h = np.stack([_scsr_plane(plane, dictionary) for plane in np.moveaxis(start, 2, 0)], axis=2)
     along_w = np.stack([_scsr_plane(plane, dictionary) for plane in np.moveaxis(start, 1, 0)], axis=1)

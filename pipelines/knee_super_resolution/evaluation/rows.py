@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from pipelines.lab.measures import bootstrap
 
 FIGURES = ("ssim", "psnr_db", "rmse", "highband_error")
 
@@ -29,23 +31,29 @@ class Row:
     profile: str = "fir"
     kind: str = "real"  # or simulated
     coverage_90: float | None = None  # of our nominal 90 % intervals, over the foreground
+    subject: str = ""  # whose the volume is; the volume itself, where it is not known
+
+    @property
+    def whose(self) -> str:
+        """The subject, or the volume as one of its own."""
+        return self.subject or self.volume
 
 
-def bootstrap(values: Sequence[float], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
-    """95 % interval of the mean, by drawing rows with replacement.
+def interval(values: Sequence[float], subjects: Sequence[str], draws: int = 2000) -> tuple[float, float]:
+    """95 % interval of the mean, by drawing subjects with replacement: axes and echoes of one are no news.
 
     Parameters
     ----------
     values
         One per row.
-    seed, draws
-        Of the random draws, and how many.
+    subjects
+        Whose each row is.
+    draws
+        Samples.
     """
-    random = np.random.default_rng(seed)
     array = np.asarray(values)
-    means = array[random.integers(len(array), size=(draws, len(array)))].mean(axis=1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
+    found = bootstrap(lambda rows: {"mean": float(array[rows].mean())}, np.asarray(subjects), draws)
+    return found["mean"]
 
 
 @dataclass(frozen=True)
@@ -59,13 +67,15 @@ class Cell:
 
 
 def summary(rows: Sequence[Row], figure: str) -> dict[tuple[int, str], Cell]:
-    """Mean and 95 % interval over volumes and axes, for each factor and method."""
+    """Mean over volumes and axes with its 95 % interval over subjects, for each factor and method."""
     cells = {}
     for factor in sorted({row.factor for row in rows}):
         for method in dict.fromkeys(row.method for row in rows):
-            values = [getattr(row, figure) for row in rows if (row.factor, row.method) == (factor, method)]
+            chosen = [row for row in rows if (row.factor, row.method) == (factor, method)]
+            values = [getattr(row, figure) for row in chosen]
             if values:
-                cells[factor, method] = Cell(float(np.mean(values)), *bootstrap(values), len(values))
+                low, high = interval(values, [row.whose for row in chosen])
+                cells[factor, method] = Cell(float(np.mean(values)), low, high, len(values))
     return cells
 
 
@@ -85,14 +95,16 @@ def gains(rows: Sequence[Row], against: str, figure: str = "psnr_db") -> dict[in
 
     found = {}
     for factor in sorted({row.factor for row in rows}):
-        pairs: dict[tuple[str, int], dict[str, float]] = {}
+        pairs: dict[tuple[str, str, int], dict[str, float]] = {}
         for row in rows:
             if row.factor == factor:
-                pairs.setdefault((row.volume, row.axis), {})[row.method] = getattr(row, figure)
-        differences = [pair["learned"] - pair[against] for pair in pairs.values() if {"learned", against} <= set(pair)]
+                pairs.setdefault((row.whose, row.volume, row.axis), {})[row.method] = getattr(row, figure)
+        both = {key: pair for key, pair in pairs.items() if {"learned", against} <= set(pair)}
+        differences = [pair["learned"] - pair[against] for pair in both.values()]
         if differences:
             p = float(wilcoxon(differences).pvalue) if len(differences) > 1 and any(differences) else 1.0
-            found[factor] = Cell(float(np.mean(differences)), *bootstrap(differences), len(differences)), p
+            low, high = interval(differences, [subject for subject, *_ in both])
+            found[factor] = Cell(float(np.mean(differences)), low, high, len(differences)), p
     return found
 
 
@@ -108,6 +120,11 @@ def markdown(rows: Sequence[Row]) -> str:
         ]
         lines.append(f"| {factor} | {method} | " + " | ".join(shown) + f" | {cells[0].rows} |")
     return "\n".join(lines)
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows for `rows_of` to read."""
+    path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
 
 
 def rows_of(path: Path) -> list[Row]:

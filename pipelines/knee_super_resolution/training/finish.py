@@ -22,7 +22,10 @@ from pipelines.knee_super_resolution.training.corpus import Corpus, digest_of
 from pipelines.knee_super_resolution.training.description import calibrate, facts
 from pipelines.knee_super_resolution.training.fit import checkpoint_of
 from pipelines.knee_super_resolution.training.plan import Plan
+from pipelines.lab import plots
 from pipelines.lab.checkpoint import OtherTraining
+from pipelines.lab.options import readable
+from pipelines.lab.report_page import Report
 
 
 class Finish:
@@ -83,8 +86,28 @@ class Finish:
             save_calibration(calibrate(network, corpus), self.output)
         save_weights(network, plan, self.output)
         write_description(plan.method, corpus, self._others() | {stem(plan): found}, self.output)
+        self._page(found)
+        readable(self.output)
         checkpoint_of(plan, corpus, self.room).remove()
         return found
+
+    def _page(self, found: Mapping[str, Any]) -> None:
+        """Write report.html beside the log: what was trained on, to what gain, and the curves of the log."""
+        page = Report(self.room, f"Knee super-resolution: training of {stem(self.plan)}")
+        page.note(self.corpus.sentence())
+        page.heading("Gain over the cubic spline")
+        page.note(f"On patches of {found['judged_on']}.")
+        gains = found["validation_gain_db"]
+        page.table(("thin slices per thick slice", "dB"), list(gains.items()), "gains")
+        page.heading("Course")
+        log = self.room / "log.csv"
+        if log.exists() and len(log.read_text(encoding="utf-8").splitlines()) > 1:
+            page.picture("curves", plots.learning_curves(log), "Loss, gain and learning rate by step")
+        else:
+            page.note("The training was too short for a row of its log.")
+        page.heading("Settings")
+        page.figures(found["plan"] | {name: found[name] for name in ("stopped_at", "seconds", "core_seconds", "tflop")})
+        page.write()
 
     def _others(self) -> dict[str, Any]:
         """What the bundle's metadata say of networks for other ratios."""

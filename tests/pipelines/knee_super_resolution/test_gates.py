@@ -130,7 +130,3 @@ def test_consistency_is_judged_by_the_noise() -> None:
     assert not consistency_gate(1.0, 1.0, learned=True).flagged
     assert consistency_gate(3.0, 1.0, learned=True).flagged
     assert not consistency_gate(3.0, 1.0, learned=False).flagged  # the spline promises nothing
-
-
-def test_auroc_counts_ties_half() -> None:
-    assert outliers.auroc([0.1, 0.2], [0.2, 0.9]) == pytest.approx((1 + 0.5 + 1 + 1) / 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from pipelines.knee_super_resolution import metrics
 
@@ -27,6 +28,19 @@ def test_ssim_of_two_constants_follows_the_luminance_term() -> None:
     a, b = np.full((12, 12, 12), 0.4), np.full((12, 12, 12), 0.6)
     c1 = 0.01**2
     assert metrics.ssim(a, b) == pytest.approx((2 * 0.24 + c1) / (0.16 + 0.36 + c1), abs=1e-3)
+
+
+def test_ssim_is_that_of_monai_where_its_window_is_whole() -> None:
+    from monai.metrics import SSIMMetric
+    from scipy.ndimage import gaussian_filter
+
+    random = np.random.default_rng(2)
+    truth = gaussian_filter(random.random((20, 24, 22)), 1).astype(np.float32)
+    result = (truth + 0.05 * random.standard_normal(truth.shape)).astype(np.float32)
+    theirs = SSIMMetric(spatial_dims=3, data_range=1.0, win_size=11, kernel_sigma=1.5)
+    expected = float(theirs(torch.from_numpy(result)[None, None], torch.from_numpy(truth)[None, None]))
+    inside = (slice(5, -5),) * 3
+    assert float(metrics.ssim_map(result, truth)[inside].mean()) == pytest.approx(expected, abs=1e-4)
 
 
 def test_highband_error_is_one_without_the_band_and_zero_with_it() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel
@@ -10,7 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.bundle_configs import inference_digest
+from pipelines.knee_super_resolution import BUNDLE
 from pipelines.knee_super_resolution.evaluation.evaluate import combinations, main
+from pipelines.knee_super_resolution.evaluation.rows import rows_of
 from pipelines.knee_super_resolution.simulation.thin_volumes import simulate_clutter
 from pipelines.knee_super_resolution.training.volumes import ThinVolume
 from tests.pipelines.conftest import Refused
@@ -40,6 +46,33 @@ def test_the_command_writes_a_row_for_every_axis_factor_and_method(folder: Path,
     assert all(0 < row["ssim"] <= 1 for row in rows)
     for row in rows:
         assert row["psnr_db"] == pytest.approx(-20 * np.log10(row["rmse"]))
+
+
+def test_own_weights_are_measured_and_the_page_names_them(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(BUNDLE, own)
+    metadata = own / "configs" / "metadata.json"
+    metadata.write_text(metadata.read_text().replace("22 simulated knees", "5 knees of our clinic"))
+    arguments = ["--data", str(folder), "--factors", "3", "--methods", "tricubic,learned", "--bundle", str(own)]
+    assert main([*arguments, "--report", str(tmp_path / "report")]) == 0
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "trained on 5 knees of our clinic" in page
+    assert inference_digest(own)[:12] in page
+
+
+def test_a_folder_that_is_no_bundle_is_named_before_anything_is_measured(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--data", str(folder), "--bundle", str(tmp_path)]) == 2
+    assert "metadata.json: cannot be read" in capsys.readouterr().out
+
+
+def test_monai_evaluates_the_bundle(folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(BUNDLE / "configs" / "evaluate.json")]
+    command += ["--bundle_root", str(BUNDLE), "--dataset_dir", f"['{folder}']", "--output_dir", str(tmp_path / "out")]
+    subprocess.run([*command, "--factors", "'3'", "--threads", "1"], check=True, capture_output=True)
+    rows = rows_of(tmp_path / "out" / "rows.json")
+    assert {(each.factor, each.method) for each in rows} == {(3, "tricubic"), (3, "learned")}
 
 
 def test_an_unknown_method_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,8 +36,8 @@ def test_self_super_resolution_beats_the_spline_on_a_tilted_edge() -> None:
 
 def test_sparse_coding_learns_to_sharpen_an_edge(tmp_path: Path) -> None:
     volume = ThinVolume("c", "c", simulate_clutter(2, (40, 40, 40), 150), (1.0, 1.0, 1.0))
-    folder = tmp_path / "knee_scsr" / "models"
-    folder.mkdir(parents=True)
+    folder = tmp_path / "models"
+    folder.mkdir()
     dictionary.save_dictionary(dictionary.train_dictionary([volume], 3, seed=0, patches=800), 3, folder)
     task, truth = edge_task()
     assert error(rivals.scsr(task, tmp_path), truth) < error(rivals.tci(task), truth)

@@ -29,6 +29,7 @@ def test_the_command_writes_weights_and_what_they_were_trained_on(tmp_path: Path
     assert "trained on 1 simulated knees of 48 samples a side" in pipeline.model.trained_on
     assert "not for clinical use" in pipeline.model.trained_on
     assert set(load(tmp_path).calibration) == {2, 3, 4, 8}
+    assert "Gain over the cubic spline" in (tmp_path / "training" / "model" / "report.html").read_text()
     paths = write_knee_mr(tmp_path / "knee", study_header(Person(), "knee", "Knee"), (8, 40, 36))
     assert pipeline.run(read_studies(paths)[0]).derived[0].uncertainty is not None
 
