@@ -15,7 +15,7 @@ def test_what_is_compared_by_default_can_be_asked_for() -> None:
     assert set(METHODS) <= set(NAMES)
 
 
-@pytest.mark.parametrize("method", NAMES)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_makes_every_thin_slice(method: str) -> None:
     volume = ThinVolume("c", "c", simulate_clutter(4, (33, 26, 24), 80), (1.0, 1.0, 1.0))
     task, truth = degraded(volume, 0, 4)
