@@ -233,15 +233,25 @@ def jobs_start(
         list[str] | None,
         typer.Option("--to", help="A destination in place of the route's; can be repeated.", metavar="NAME"),
     ] = None,
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            help="Another bundle: its folder, or the first characters of an earlier version.",
+            metavar="FOLDER",
+        ),
+    ] = None,
     config: JobsConfigOption = None,
 ) -> None:
     """Have a pipeline run on a stored study, whatever the conditions of its route say.
 
-    Exit code 1 if the pipeline does not accept the study, or accepts none of its series.
+    With --bundle that one is tried and kept as by condyle model use, and runs here only; what is in force stays. Exit
+    code 1 if the pipeline does not accept the study, or accepts none of its series, or if the bundle cannot be run.
     """
     from node.commands.reroute import start
 
-    raise typer.Exit(start(pipeline, study, config or context.obj, series=series or [], route=route, to=to or []))
+    raise typer.Exit(
+        start(pipeline, study, config or context.obj, series=series or [], route=route, to=to or [], bundle=bundle)
+    )
 
 
 @jobs_app.command("restart")

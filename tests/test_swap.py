@@ -20,7 +20,7 @@ from node.commands.operator import operator
 from node.database.tables import MODEL_CHANGED, AuditRow, JobRow, OutboxRow
 from pipelines.bundle import bundle_digest
 from tests.node.run.trial import install_trial, mr_instances
-from tests.node.run.trial_pipelines import trial_bundle
+from tests.node.run.trial_pipelines import NOWHERE, trial_bundle
 from tests.running import RunningNode
 from tests.waiting import until
 
@@ -54,7 +54,7 @@ def test_studies_that_arrive_while_a_model_is_swapped_are_all_done_by_the_versio
     monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
     first, second = trial_bundle(tmp_path / "first", 1), trial_bundle(tmp_path / "second", 2)
     old, new = (bundle_digest({"number.txt": folder / "number.txt"}) for folder in (first, second))
-    settings = {"journal": "/dev/null", "bundle": str(first)}  # in the box it can write nowhere
+    settings = {"journal": str(NOWHERE), "bundle": str(first)}  # in the box it can write nowhere
     route = {"when": {"Modality": "MR"}, "pipeline": "trial_bundle", "settings": settings, "destinations": ["out"]}
     destinations = {"out": {"kind": "folder", "path": "out"}}
     with RunningNode(tmp_path, routes={"trial": route}, destinations=destinations) as node:
@@ -145,3 +145,35 @@ def test_jobs_that_wait_keep_the_version_they_were_decided_with(
         told = [json.loads((tmp_path / "data" / "jobs" / job.id / "summary.json").read_text()) for job in jobs]
         numbers = [one["findings"]["Trial 1"]["measurements"]["SCT:410668003"]["value"] for one in told]
         assert numbers == [1.0, 1.0, 1.0, 2.0, 2.0, 1.0]
+
+
+def test_a_stored_study_is_done_again_by_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
+    bundles = [trial_bundle(tmp_path / str(number), number) for number in (1, 2, 3)]
+    weights = [bundle_digest({"number.txt": folder / "number.txt"}) for folder in bundles]
+    settings = {"journal": str(NOWHERE), "bundle": str(bundles[0])}
+    route = {"when": {"Modality": "MR"}, "pipeline": "trial_bundle", "settings": settings, "destinations": ["out"]}
+    destinations = {"out": {"kind": "folder", "path": "out"}}
+    with RunningNode(tmp_path, routes={"trial": route}, destinations=destinations) as node:
+        images = mr_instances(1)
+        study = images[0].StudyInstanceUID
+        node.send(images)
+        (first,) = node.ended_jobs(1)
+        condyle(node, "model", "use", "trial", bundles[1])
+        assert "1 job is queued" in condyle(node, "reroute", study)
+        _, second = node.ended_jobs(2)
+        condyle(node, "jobs", "start", "trial_bundle", study, "--bundle", bundles[2])
+        _, _, third = node.ended_jobs(3)
+        assert [job.weights for job in (first, second, third)] == weights
+        assert [job.state for job in (first, second, third)] == ["done"] * 3
+        assert (second.predecessor, third.route) == (first.id, "by hand")
+        assert "version " + weights[1][:12] in condyle(node, "model", "use", "trial", weights[1][:12])  # still in force
+        named = {
+            digest: dcmread(path)
+            for path in (node.folder / "out").rglob("*.dcm")
+            for digest in weights
+            if f"weights sha256:{digest}".encode() in path.read_bytes()
+        }
+        (before,) = named[weights[1]].PredecessorDocumentsSequence
+        told = [item for series in before.ReferencedSeriesSequence for item in series.ReferencedSOPSequence]
+        assert [item.ReferencedSOPInstanceUID for item in told] == [named[weights[0]].SOPInstanceUID]

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from rich.table import Table
@@ -217,6 +218,19 @@ def stored(configuration: Configuration, versions: Versions, route: Route, bundl
         if digest not in known and not versions.needed_by(digest):
             store.remove(versions.data, digest)
         raise
+
+
+def with_version(configuration: Configuration, versions: Versions, route: Route, bundle: str) -> dict[str, Any]:
+    """The settings of a job that runs a route's pipeline with another bundle, which is tried and kept first.
+
+    Raises
+    ------
+    NodeError
+        As `stored`.
+    """
+    found = stored(configuration, versions, route, bundle)
+    assert found.digest is not None
+    return stored_settings(route.pipeline, route.settings, found.digest, versions.data)
 
 
 def _require_taken(route: Route, folder: Path) -> None:

@@ -13,12 +13,14 @@ from rich.text import Text
 
 from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
+from node.commands.model_versions import with_version
 from node.commands.open_database import opened
 from node.commands.terminal import console, print_whole
 from node.config import Configuration, Route
 from node.config.checks import boxed
 from node.database.connection import Database
-from node.errors import MustWait, ReadingFailed, StillArriving, StudyNotFound
+from node.errors import MustWait, NodeError, ReadingFailed, StillArriving, StudyNotFound
+from node.models.versions import Versions
 from node.reading import Readers
 from node.route.reroute import Action, Reroute, Rerouted, studies_since
 
@@ -110,6 +112,7 @@ def start(
     series: Sequence[str] = (),
     route: str | None = None,
     to: Sequence[str] = (),
+    bundle: str | None = None,
 ) -> int:
     """Have a pipeline run on a study, whatever the routes' conditions say.
 
@@ -127,13 +130,25 @@ def start(
         Whose settings and destinations are used; by default those of the only route of the pipeline.
     to
         Names of destinations in place of the route's.
+    bundle
+        A folder, or the first characters of an earlier version, in place of the version that is in force.
     """
     out, complaints = console(), console(error=True)
-    with _rerouting(config) as (configuration, _, rerouting):
-        chosen = _settings(configuration, pipeline, route, to)
-        if isinstance(chosen, str):
-            complaints.print(chosen, markup=False)
+    with _rerouting(config) as (configuration, database, rerouting):
+        named = _settings(configuration, pipeline, route, to)
+        if isinstance(named, str):
+            complaints.print(named, markup=False)
             return USAGE
+        name, chosen = named
+        versions = Versions(database, configuration.node.data)
+        try:
+            settings = versions.settings(name, chosen)
+            if bundle is not None:
+                settings = with_version(configuration, versions, chosen, bundle)
+        except NodeError as error:
+            complaints.print(f"--bundle: {error}", markup=False)
+            return NOT_RIGHT
+        chosen = chosen.model_copy(update={"settings": settings})
         queued = 0
         for one in rerouting.run(study, chosen, series):
             if one.problem:
@@ -144,8 +159,10 @@ def start(
     return OK if queued else NOT_RIGHT
 
 
-def _settings(configuration: Configuration, pipeline: str, name: str | None, to: Sequence[str]) -> Route | str:
-    """The route that says how the pipeline is run; a sentence where none does."""
+def _settings(
+    configuration: Configuration, pipeline: str, name: str | None, to: Sequence[str]
+) -> tuple[str, Route] | str:
+    """The route that says how the pipeline is run, and its name; a sentence where none does."""
     routes = {key: one for key, one in configuration.routes.items() if one.pipeline == pipeline}
     if name is not None and name not in routes:
         return f"--route: {name!r}: no route of that name runs {pipeline}; these do: {', '.join(routes) or 'none'}"
@@ -157,8 +174,9 @@ def _settings(configuration: Configuration, pipeline: str, name: str | None, to:
     if unknown := [one for one in to if one not in configuration.destinations]:
         known = ", ".join(configuration.destinations) or "none"
         return f"--to: {unknown[0]!r}: no such destination; there are: {known}"
-    found = routes[name or next(iter(routes))]
-    return found.model_copy(update={"destinations": tuple(to), "shadow": False}) if to else found
+    name = name or next(iter(routes))
+    found = routes[name]
+    return name, found.model_copy(update={"destinations": tuple(to), "shadow": False}) if to else found
 
 
 @contextmanager

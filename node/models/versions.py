@@ -121,7 +121,8 @@ class Versions:
         """
         kept = set(digests(self.data))
         rows = [row for row in self.history() if row.bundle in kept]
-        there = {row.bundle for row in rows if any(one and one.startswith(text) for one in (row.bundle, row.weights))}
+        there = {digest for digest in kept if digest.startswith(text)}  # a job may have been started with it alone
+        there |= {row.bundle for row in rows if row.bundle and row.weights.startswith(text)}
         if len(there) != 1 or not text:
             known = ", ".join(dict.fromkeys(row.weights[:12] for row in rows)) or "none"
             how = "several versions begin" if there else "no version begins"
