@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from node.commands.terminal import console
 from node.config.mistakes import mistakes
 from node.folders import lies_in
 from node.local import overview, saving
+from node.local.apart import Task, run_apart
 from node.local.device import NoSuchDevice
 from node.local.inputs import LocalJob
 from node.local.running import LocalPipeline, nothing_in
@@ -89,7 +90,8 @@ def run(
     scratch = Scratch()
     try:
         with _standard_output_kept(as_json):
-            pipeline = _prepared(name, device, settings)
+            given = dict(_setting(text) for text in settings)
+            pipeline = _prepared(name, device, given)
             _require_apart(out, paths)
             inputs = pipeline.read(
                 paths,
@@ -102,7 +104,8 @@ def run(
             jobs = pipeline.jobs(inputs, left_out)
             if jobs:
                 _require_room(out, jobs, preview=preview, overwrite=overwrite)
-            summaries = list(_saved(pipeline, jobs, record, scratch, out, nifti, overwrite, complaints))
+            task = Task(name, device, given, record, out, nifti, overwrite, scratch.inner("jobs"))
+            summaries = _shown(run_apart(task, jobs, pipeline), len(jobs), name, complaints)
             if preview and jobs:
                 overview.write_index(out)
     except _WrongUsage as error:
@@ -126,8 +129,7 @@ def run(
     return OK if done and not left_out.problems else NOT_RIGHT
 
 
-def _prepared(name: str, device: str, settings: Sequence[str]) -> LocalPipeline:
-    given = dict(_setting(text) for text in settings)
+def _prepared(name: str, device: str, given: Mapping[str, Any]) -> LocalPipeline:
     try:
         return LocalPipeline(name, device, **given)
     except UnknownPipeline as error:
@@ -174,23 +176,10 @@ def _require_room(out: Path, jobs: Sequence[LocalJob], *, preview: bool, overwri
         raise _WrongUsage(f"--out: {out}: cannot be written: {error.strerror}") from error
 
 
-def _saved(
-    pipeline: LocalPipeline,
-    jobs: Sequence[LocalJob],
-    record: Path | None,
-    scratch: Scratch,
-    out: Path,
-    nifti: bool,
-    overwrite: bool,
-    complaints: Console,
-) -> Iterator[dict[str, Any]]:
-    """Run the jobs and write each result as soon as it is there; the summaries, as they were written."""
+def _shown(summaries: Iterable[dict[str, Any]], count: int, name: str, complaints: Console) -> list[dict[str, Any]]:
+    """The summaries, with a bar on a terminal that shows how many there are."""
     with Progress(console=complaints, transient=True, disable=not complaints.is_terminal) as progress:
-        bar = progress.add_task(pipeline.name, total=len(jobs))
-        for result in pipeline.run(jobs, record, scratch):
-            folder = result.save(out, nifti=nifti, preview=False, overwrite=overwrite)
-            progress.advance(bar)
-            yield saving.read_summary(folder) or result.summary
+        return list(progress.track(summaries, total=count, description=name))
 
 
 @contextmanager

@@ -204,6 +204,10 @@ class LocalPipeline:
             keep=(*keep, run.scratch),
         )
 
+    def failed(self, job: LocalJob, reason: str) -> LocalResult:
+        """The result of a job that came to no end."""
+        return LocalResult("failed", reason, self._summary(job, _Run(), "failed", reason), job=job)
+
     def _do(self, job: LocalJob, run: _Run, records: Any) -> None:
         remarks = _require_one_patient(job)
         for series, others in job.other_studies.items():

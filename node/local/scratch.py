@@ -18,6 +18,12 @@ class Scratch:
         self.path = Path(tempfile.mkdtemp(prefix="condyle-"))
         self._gone = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
+    def inner(self, name: str) -> Path:
+        """A new folder in it."""
+        path = self.path / name
+        path.mkdir()
+        return path
+
     def close(self) -> None:
         """Delete it now."""
         self._gone()

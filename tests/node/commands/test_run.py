@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,7 @@ from dicom_sr import phantoms
 from dicom_sr.words import escaped
 from node.__main__ import main
 from node.commands import run as command
-from node.status.capture_png import png
-from tests.dicom_sr.example_digests import written_in
+from pipelines import registry
 from tests.factories import knee_study
 from tests.node.local import odd_pipelines
 from tests.node.local.odd_pipelines import PRINTED
@@ -33,9 +32,13 @@ TRICUBIC = ("--settings", "method=tricubic", "--settings", "spacing=2.0")
 
 
 @pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Run]:
     """Calls `condyle run` in this process: exit code, standard output and standard error."""
-    odd_pipelines.install(monkeypatch)
+    odd_pipelines.declare(site := tmp_path_factory.mktemp("site"))
+    monkeypatch.syspath_prepend(str(site))  # a process that this one starts has the same path
+    registry._entry_points.cache_clear()
     monkeypatch.setenv("COLUMNS", "200")
 
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -44,7 +47,8 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> R
             main()
         return int(ended.value.code or 0), *capfd.readouterr()
 
-    return call
+    yield call
+    registry._entry_points.cache_clear()
 
 
 def summaries(out: Path) -> list[dict[str, object]]:
@@ -230,8 +234,7 @@ def test_a_picture_is_a_radiograph_if_it_is_called_one(tmp_path: Path, run: Run)
     assert summary["about"] == "left hand.png"
 
 
-def test_a_risk_is_run_with_the_record_that_is_given(tmp_path: Path, run: Run, examples_folder: Path) -> None:
-    assert "knee_oa_risk" in written_in(examples_folder)
+def test_a_risk_is_run_with_the_record_that_is_given(tmp_path: Path, run: Run) -> None:
     knee_study(tmp_path / "in", person=DOE)
     arguments = ("knee_oa_risk", tmp_path / "in", "--out", tmp_path / "out")
     assert run(*arguments)[0] == 1
@@ -270,35 +273,43 @@ def test_no_header_or_name_moves_the_cursor(tmp_path: Path, run: Run) -> None:
 def test_a_run_needs_neither_database_nor_job_engine_nor_the_libraries_of_a_node(tmp_path: Path) -> None:
     knee_study(tmp_path / "in")
     program = (
-        "import sys; sys.argv = ['condyle', 'run', 'knee_super_resolution', sys.argv[1], '--out', sys.argv[2],\n"
-        "    '--settings', 'method=tricubic', '--settings', 'spacing=2.0']\n"
-        "from node.__main__ import main\n"
-        "try: main()\n"
-        "except SystemExit as ended: print('CODE', ended.code)\n"
+        "import sys\n"
+        "import condyle\n"
+        "result = condyle.load('knee_super_resolution', method='tricubic', spacing=2.0)(sys.argv[1])\n"
+        "result.save(sys.argv[2], nifti=True)\n"
+        "print('STATE', result.state)\n"
         "heavy = {'dbos', 'sqlalchemy', 'pynetdicom', 'starlette', 'torch', 'monai', 'httpx'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program, tmp_path / "in", tmp_path / "out"], capture_output=True, text=True, timeout=120
     )
-    assert "CODE 0\nHEAVY []" in ended.stdout, ended.stderr
+    assert ended.stdout == "STATE done\nHEAVY []\n", ended.stderr
 
 
-def test_what_is_broken_off_leaves_no_part_of_a_result(
+def test_a_pipeline_that_ends_its_process_costs_one_job(tmp_path: Path, run: Run) -> None:
+    header = phantoms.study_header(phantoms.Person(), "three", "THREE")
+    for number, slices in ((1, 12), (2, 6), (3, 12)):
+        phantoms.write_knee_mr(tmp_path / "in" / str(number), header, (slices, 24, 20), number=number)
+    code, told, _ = run("odd", tmp_path / "in", "--out", tmp_path / "out", "--settings", "behaviour=die")
+    assert code == 1
+    assert "2 of 3 jobs done" in told
+    states = {len(one["sop_instance_uids"]): (one["state"], one["reason"]) for one in summaries(tmp_path / "out")}  # type: ignore[arg-type]
+    assert states == {6: ("failed", "the pipeline ended its process (SIGSEGV)"), 12: ("done", "")}
+
+
+def test_what_is_broken_off_leaves_the_results_that_were_whole_and_nothing_temporary(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    knee_study(tmp_path / "in" / "1", person=phantoms.Person("SIM-1"))
-    knee_study(tmp_path / "in" / "2", person=phantoms.Person("SIM-2"))
-    pictures = list[Path]()
-
-    def interrupted(path: Path, width: int | None) -> bytes:
-        pictures.append(path)
-        if len(pictures) == 2:
-            raise KeyboardInterrupt
-        return png(path, width)
-
-    monkeypatch.setattr("node.local.result.png", interrupted)
-    code, _, _ = run("odd", tmp_path / "in", "--out", tmp_path / "out")
-    assert code not in (0, 1, 2)
-    assert len(summaries(tmp_path / "out")) == 1, "the first result is whole"
-    assert len(list((tmp_path / "out").iterdir())) == 1
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    header = phantoms.study_header(phantoms.Person(), "two", "TWO")
+    for number, slices in ((1, 12), (2, 6)):
+        phantoms.write_knee_mr(tmp_path / "in" / str(number), header, (slices, 24, 20), number=number)
+    code, _, complaints = run("odd", tmp_path / "in", "--out", tmp_path / "out", "--settings", "behaviour=stop")
+    assert code not in (0, 2)
+    assert "Traceback" not in complaints
+    (summary,) = summaries(tmp_path / "out")
+    assert (summary["state"], len(summary["sop_instance_uids"])) == ("done", 12)  # type: ignore[arg-type]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [summary["folder"]]
+    assert list((tmp_path / "temporary").iterdir()) == []

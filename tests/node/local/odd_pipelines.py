@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -20,7 +22,9 @@ from pipelines.base import PipelineSettings
 from pipelines.context import ClinicalContext
 from pipelines.device import DeviceSettings
 
-Behaviour = Literal["find", "raise", "panic", "print", "infinite", "segment", "no_load", "no_objects", "need_ten"]
+Behaviour = Literal[
+    "find", "raise", "panic", "print", "infinite", "segment", "no_load", "no_objects", "need_ten", "die", "stop"
+]
 LOADS: list[str] = []  # what was loaded in this process
 PRINTED = "a line that no program expects"
 
@@ -74,6 +78,11 @@ class Odd:
             raise ValueError(f"cannot use {header.PatientName} with {header.PatientID}")
         if self.settings.behaviour == "panic":
             raise Panic("native code gave up")
+        if self.settings.behaviour == "die" and len(series.instances) < 10:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if self.settings.behaviour == "stop" and len(series.instances) < 10:  # as Ctrl-C does to whoever started it
+            os.kill(os.getppid(), signal.SIGINT)
+            signal.pause()
         if self.settings.behaviour == "print":
             print(PRINTED)  # noqa: T201
             os.write(1, f"{PRINTED}\n".encode())
@@ -105,6 +114,15 @@ class OddByDevice(Odd):
 
     name: ClassVar[str] = "odd_by_device"
     settings_type: ClassVar[type[PipelineSettings]] = OddDeviceSettings
+
+
+def declare(folder: Path) -> None:
+    """Declare the odd pipelines as an installed package does, for processes that have this folder on their path."""
+    info = folder / "odd-1.0.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
+    lines = [f"{kind.name} = tests.node.local.odd_pipelines:{kind.__name__}" for kind in (Odd, OddByDevice)]
+    (info / "entry_points.txt").write_text("\n".join([f"[{registry.GROUP}]", *lines, ""]))
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:

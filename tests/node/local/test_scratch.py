@@ -7,8 +7,7 @@ from node.local.scratch import Scratch
 
 def test_a_scratch_folder_is_private_and_goes_with_what_uses_it() -> None:
     scratch = Scratch()
-    (scratch.path / "inner").mkdir()
-    (scratch.path / "inner" / "file").write_text("content")
+    (scratch.inner("inner") / "file").write_text("content")
     path = scratch.path
     assert path.stat().st_mode & 0o077 == 0
     del scratch
