@@ -278,7 +278,7 @@ def test_a_run_needs_neither_database_nor_job_engine_nor_the_libraries_of_a_node
         "result = condyle.load('knee_super_resolution', method='tricubic', spacing=2.0)(sys.argv[1])\n"
         "result.save(sys.argv[2], nifti=True)\n"
         "print('STATE', result.state)\n"
-        "heavy = {'dbos', 'sqlalchemy', 'pynetdicom', 'starlette', 'torch', 'monai', 'httpx'}\n"
+        "heavy = {'dbos', 'sqlalchemy', 'pynetdicom', 'starlette', 'httpx'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
     ended = subprocess.run(
