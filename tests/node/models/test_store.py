@@ -41,6 +41,15 @@ def test_nobody_but_the_nodes_account_reads_a_bundle_and_nobody_writes_to_it(bun
     assert {path.stat().st_mode & 0o777 for path in (kept, kept / "configs")} == {0o500}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another account")
+def test_what_root_puts_there_is_the_nodes(bundle: Path, tmp_path: Path) -> None:
+    data, nobody = tmp_path / "data", 65534
+    data.mkdir()
+    os.chown(data, nobody, nobody)
+    kept = folder_of(data, add(data, bundle))
+    assert {path.stat().st_uid for path in (data / "models", kept, *kept.rglob("*"))} == {nobody}
+
+
 def test_a_bundle_that_was_changed_or_lost_is_named(bundle: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     digest = add(data, bundle)
