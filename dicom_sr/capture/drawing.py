@@ -45,10 +45,11 @@ def _table(colour_map: str) -> NDArray[np.uint8]:
 
 def coloured(values: NDArray[np.generic], colour_map: str) -> NDArray[np.uint8]:
     """`values` in 0..1 (...) as RGB (..., 3)."""
-    index = np.asarray(np.nan_to_num(np.asarray(values, np.float64)))  # a copy, changed in place
+    index = np.array(values, np.float64)  # changed in place
+    index[np.isnan(index)] = 0
     np.clip(index, 0, 1, out=index)
     np.rint(np.multiply(index, 255, out=index), out=index)
-    return _table(colour_map)[index.astype(np.uint8)]
+    return np.take(_table(colour_map), index.astype(np.uint8), axis=0)
 
 
 def level_colour(level: float | None) -> Colour:

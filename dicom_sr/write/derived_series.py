@@ -22,7 +22,7 @@ from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.frames import frame_header
 from dicom_sr.read.headers import chosen, coded
-from dicom_sr.write.explicit_vr import SharedElements
+from dicom_sr.write.explicit_vr import SharedElements, encoded_item, encoded_sequence
 from dicom_sr.write.finish import finish, write
 from dicom_sr.write.part10 import pixel_data
 from dicom_sr.write.references import frame_of_reference, stand_in
@@ -125,11 +125,12 @@ def _series(provenance: Provenance, folder: Path, index: int, derived: DerivedVo
     common.update(storage.elements)
     common.update(_grid(derived.volume, sources[0]))
     shared = SharedElements(common)
-    items = [_source_item(provenance, derived, i) for i in range(len(sources))]
+    items = [encoded_item(_source_item(provenance, derived, i)) for i in range(len(sources))]
     count = len(derived.volume.array)
     for number, k in enumerate(range(count) if _ascending(sources) else reversed(range(count)), start=1):
         own = _slice(provenance, index, derived, number, k)
-        own.SourceImageSequence = [items[i] for i in derived.slice_sources[k]]
+        its_sources = encoded_sequence("SourceImageSequence", [items[i] for i in derived.slice_sources[k]])
+        own[its_sources.tag] = its_sources
         pixels = storage.stored(derived.volume.array[k])
         filename = f"derived-{index + 1}-{number:04d}.dcm"
         yield write(own, "derived_series", folder, filename, tail=pixel_data("OW", pixels), shared=shared)

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import correct_ambiguous_vr, write_data_element, write_dataset
 from pydicom.multival import MultiValue
+from pydicom.tag import Tag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 UTF_8 = tuple(convert_encodings("ISO_IR 192"))
@@ -57,7 +58,7 @@ class SharedElements:
     Parameters
     ----------
     ds
-        A data set with a character set. It must not change afterwards.
+        A data set with a character set, all of whose values have been read. It must not change afterwards.
     """
 
     def __init__(self, ds: Dataset) -> None:
@@ -66,13 +67,28 @@ class SharedElements:
         self._parts = self._encoded(ds)
 
     def encoded_with(self, own: Dataset) -> bytes:
-        """All elements of a data set: the shared ones, and those of `own`, which has none of theirs."""
+        """All elements of a data set: the shared ones, and those of `own`, which has none of theirs.
+
+        What is encoded already may be a raw element of `own` (`encoded_sequence`).
+        """
         return b"".join(part for _, part in sorted(self._parts + self._encoded(own)))
 
     def _encoded(self, ds: Dataset) -> list[tuple[int, bytes]]:
         """Each element after its tag."""
-        tagged = ((_tag(element), element) for element in ds)
-        return [(tag, _element(element, self._encodings, ds)) for tag, element in tagged if not _is_group_length(tag)]
+        found = []
+        for element in ds.values():
+            tag = _tag(element)
+            if isinstance(element, RawDataElement):
+                found.append((tag, _by_pydicom(element, self._encodings)))
+            elif not _is_group_length(tag):
+                found.append((tag, _element(element, self._encodings, ds)))
+        return found
+
+
+def encoded_sequence(keyword: str, items: Sequence[bytes]) -> RawDataElement:
+    """A sequence of encoded items as an element of a data set that is given to `SharedElements`."""
+    content = b"".join(items)
+    return RawDataElement(Tag(keyword), "SQ", len(content), content, 0, False, True)
 
 
 def _encodings(ds: Dataset, parents: Encodings) -> Encodings:

@@ -6,6 +6,7 @@ import hashlib
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pydicom.datadict import tag_for_keyword
@@ -61,15 +62,22 @@ def pixel_data(vr: str, pixels: bytes) -> tuple[bytes, ...]:
 
 def meta_information(sop_class_uid: str, sop_instance_uid: str) -> bytes:
     """Preamble and file meta information (PS3.10 7.1) of an object of this node."""
-    meta = Dataset()
-    meta.FileMetaInformationVersion = b"\0\1"
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class_uid, sop_instance_uid
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    content, length = encoded(meta), Dataset()
-    length.FileMetaInformationGroupLength = len(content)
-    return b"".join((b"\0" * 128, b"DICM", encoded(length), content))
+    before, after = _same_for_all(sop_class_uid)
+    own = Dataset()
+    own.MediaStorageSOPInstanceUID = sop_instance_uid
+    content = b"".join((before, encoded(own), after))
+    return b"".join((b"\0" * 128, b"DICM", struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(content)), content))
+
+
+@cache
+def _same_for_all(sop_class_uid: str) -> tuple[bytes, bytes]:
+    """The elements before and after the UID of the instance."""
+    before, after = Dataset(), Dataset()
+    before.FileMetaInformationVersion, before.MediaStorageSOPClassUID = b"\0\1", sop_class_uid
+    after.TransferSyntaxUID = ExplicitVRLittleEndian
+    after.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    after.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    return encoded(before), encoded(after)
 
 
 def write_part10(path: Path, pieces: Iterable[bytes]) -> File:
