@@ -32,8 +32,6 @@ from node.local.running import LocalPipeline, nothing_in
 from node.local.scratch import Scratch
 from pipelines.registry import UnknownPipeline, names, pipeline_type
 
-REASON_WIDTH = 40  # columns, at least
-
 
 class _WrongUsage(Exception):
     """The command line cannot be done; the message says why."""
@@ -201,9 +199,8 @@ def _standard_output_kept(wanted: bool) -> Iterator[None]:
 
 def _print_table(summaries: Sequence[dict[str, Any]], out: Path) -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("State", "What", "Folder"):
+    for heading in ("State", "What", "Folder", "Result"):
         table.add_column(heading, overflow="fold")
-    table.add_column("Result", overflow="fold", min_width=REASON_WIDTH)
     for one in summaries:
         said = one["reason"] or " ".join(one["conclusion"][:1])
         table.add_row(*(Text(str(one[key])) for key in ("state", "about", "folder")), Text(said))
