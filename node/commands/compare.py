@@ -163,6 +163,10 @@ def _sentences(first: str, second: str, pairs: Paired, images: _Images) -> list[
     states = Counter((pair.first.state, pair.second.state) for pair in pairs.pairs)
     if apart := {key: count for key, count in states.items() if key[0] != key[1]}:
         told.append("states that differ: " + ", ".join(f"{a} / {b}: {n}" for (a, b), n in sorted(apart.items())))
+    for route, versions in _versions(first, second, pairs).items():
+        mixed = "; they are mixed below: say a later --since to have the last one alone" if len(versions) > 1 else ""
+        if versions:
+            told.append(f"{route} ran {', '.join(one[:12] for one in versions)}{mixed}")
     if images.not_kept:
         told.append(f"of {counted(images.not_kept, 'pair')} a result is no longer kept (run.keep_jobs_days)")
     usable = sum(pair.both_have_results for pair in pairs.pairs)
@@ -172,6 +176,12 @@ def _sentences(first: str, second: str, pairs: Paired, images: _Images) -> list[
             " and kappa: run both for longer"
         )
     return told
+
+
+def _versions(first: str, second: str, pairs: Paired) -> dict[str, list[str]]:
+    """The digests of the weights that the jobs of each route ran with, those of the first jobs first."""
+    jobs = {first: [pair.first for pair in pairs.pairs], second: [pair.second for pair in pairs.pairs]}
+    return {route: list(dict.fromkeys(job.weights for job in of if job.weights)) for route, of in jobs.items()}
 
 
 def _disagreements(comparison: Comparison) -> Rows:
@@ -256,13 +266,7 @@ def _as_json(
         "only_second": pairs.only_second,
         "under_way": pairs.under_way,
         "results_not_kept": images.not_kept,
-        "versions": {
-            route: sorted({job.weights for job in jobs if job.weights})
-            for route, jobs in (
-                (first, [pair.first for pair in pairs.pairs]),
-                (second, [pair.second for pair in pairs.pairs]),
-            )
-        },
+        "versions": _versions(first, second, pairs),
         "states": [
             {"first": one, "second": two, "pairs": count}
             for (one, two), count in sorted(
@@ -301,7 +305,8 @@ def _report(
             report.table(heading, rows, f"table-{number}")
     for number, values in enumerate(comparison.measurements.values()):
         if len(values.first) >= FEWEST:
-            figure = plots.bland_altman(values.second, values.first, title=values.name, unit=values.unit)
+            title = f"{values.name}: measured by {second}, the reference is {first}"
+            figure = plots.bland_altman(values.second, values.first, title=title, unit=values.unit)
             report.picture(f"measurement-{number}", figure, f"{values.name}: {second} minus {first} against their mean")
     for number, values in enumerate(comparison.grades.values()):
         names = sorted({*values.first, *values.second})

@@ -63,6 +63,7 @@ def study(made: Bench, first: float, second: float | None) -> tuple[Job, Job]:
             record(session, job)
             row = session.get_one(JobRow, job.id)
             row.state, row.reason = ("unsuitable", "too dark") if number is None else ("done", "")
+            row.weights = f"{'ab' if route == 'knee' else 'cd'}{number or 0:.0f}".ljust(64, "0")
         if number is not None:
             bundle = trial_bundle(made.folder / "bundles" / job.id, number)
             kind = registry.pipeline_type("trial_bundle")
@@ -82,6 +83,8 @@ def test_bias_limits_and_disagreements_are_told_on_the_terminal(made: Bench, say
     told = say()
     assert f"knee and candidate: {FEWEST + 2} pairs of jobs on the same images" in told
     assert "states that differ: done / unsuitable: 1" in told
+    assert "knee ran ab0000000000, ab1000000000, " in told
+    assert "they are mixed below" in told
     assert f"state done unsuitable: too dark {unsuitable.id[:12]}" in told
     assert told.index("disagreements") < told.index("measurements")
     assert f"Length {FEWEST + 1} {FEWEST + 1} +0.5 mm (0.5 to 0.5) +0.5 (0.5 to 0.5) +0.5 (0.5 to 0.5) 0.5" in told
@@ -92,6 +95,8 @@ def test_few_pairs_get_no_limits_and_the_sentence_says_how_many_are_needed(made:
     study(made, 1.0, 2.0)
     assert compare("knee", "candidate", SINCE, made.folder / "config.yaml") == OK
     told = say()
+    assert "candidate ran cd2000000000" in told
+    assert "mixed" not in told
     assert f"both have a result in 1 pair; at least {FEWEST} are needed for limits of agreement and kappa" in told
     assert "Length 1 1 +1 mm too few too few 1" in told
 
