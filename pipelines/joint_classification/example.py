@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dicom_sr import phantoms
 from dicom_sr.findings import Model
 from pipelines.example import SIMULATED, VERSION, Example, made_up_model, only_study
-from pipelines.joint_classification import SERIES_BASE, JointClassification
+from pipelines.joint_classification import SERIES_BASE, JointClassification, JointClassificationSettings
 from pipelines.joint_classification.classifier import (
     Background,
     Classification,
@@ -30,7 +30,7 @@ def example(folder: Path) -> Example:
     """An ultrasound image of a finger joint and its result."""
     header = phantoms.study_header(phantoms.Person("SIM-0003"), "joint-us", "SIMULATED JOINT ULTRASOUND")
     study = only_study([phantoms.write_ultrasound(folder, header, phantoms.joint_ultrasound())])
-    return Example(study, _WithoutNetwork(JointClassification.settings_type()).run(study))
+    return Example(study, _WithoutNetwork(JointClassificationSettings(device="cpu")).run(study))
 
 
 class _WithoutNetwork(JointClassification):

