@@ -4,10 +4,10 @@ A simulated cine of 60 frames of 600 x 800 pixels with Doppler, and a simulated 
 the shipped networks. Nothing is asserted; the table goes into the model card.
 
 The networks are built through MONAI's configs. In a fresh process that has torch already (two cores shared with other
-work, 1 thread), loading them took 0.13 to 0.21 s and 11 MB before that and takes 6.3 s of one core, 210 MB more memory,
-with it: `import monai` is all of it (6.2 s), building the network 0.08 s. A worker pays it once. What a cine of 20 frames
-and a volume take afterwards is unchanged (medians of three runs side by side, seconds of one core: 1.75 and 0.69 before,
-1.75 and 0.62 with it).
+work, 1 thread), loading them took 0.13 to 0.21 s and 11 MB before that; with it 6.3 s of one core and 210 MB.
+`import monai` is all of it (6.2 s), building the network 0.08 s, and a worker pays it once. What a cine of 20 frames
+and a volume take afterwards is unchanged (seconds of one core, medians of three runs side by side: 1.75 and 0.69
+before, 1.75 and 0.62 with it).
 """
 
 from __future__ import annotations
