@@ -28,6 +28,7 @@ from pipelines.knee_super_resolution.tiles import (
     widened,
 )
 
+COARSER_PLANES = 1.25  # pixels from thin slice to thin slice, from which on planes are asked at the scale of the slices
 TRIAL_PLANES = 6  # with three, a few small foci can change which are the busiest, and the answer by half
 PLANE_BIAS = 1.2  # measured on volumes held back: what a plane's answer is low by
 UNASKED_SPREAD = 1.5  # of a volume that has no plane to ask: rather too wide
@@ -167,7 +168,8 @@ class Restorer:
         tell how wide the spread is. A plane has no depth to look into, so the answer is too low by `PLANE_BIAS`.
         """
         ratio = float((geometry.coarse[1] - geometry.coarse[0]) / (geometry.fine[1] - geometry.fine[0]))
-        planes = [turned for plane in _busiest_planes(thick) for turned in (plane, plane.T.contiguous())]
+        chosen = [_as_coarse(plane, geometry.anisotropy / ratio) for plane in _busiest_planes(thick)]
+        planes = [turned for plane in chosen for turned in (plane, plane.T.contiguous())]
         asked = self._each(lambda plane: self._trial(plane, ratio, geometry), planes)
         trials = [trial for trial in asked if trial is not None]
         products = sum(float((residual * missing).sum()) for residual, missing, _ in trials)
@@ -257,6 +259,19 @@ class Restorer:
             return 1.0
         known = sorted(self.calibration)
         return float(np.interp(np.log(ratio), np.log(known), [self.calibration[each] for each in known]))
+
+
+def _as_coarse(plane: Tensor, pixels: float) -> Tensor:
+    """A plane (H, W) whose pixels are as far apart as thin slices, which are so many pixels apart.
+
+    With pixels half as wide, the same ratio takes away detail half as large, of which there is less: the answer was
+    too low by a third on heads, and up to 0.6 dB were lost.
+    """
+    if pixels < COARSER_PLANES:
+        return plane
+    lines = [np.arange(size, dtype=float) for size in plane.shape]
+    rows, columns = (forward_matrix(fine, coarse_positions(len(fine), pixels), SliceProfile("fir")) for fine in lines)
+    return torch.from_numpy((rows @ plane.numpy() @ columns.T).astype(np.float32))
 
 
 def _busiest_planes(thick: Tensor) -> list[Tensor]:

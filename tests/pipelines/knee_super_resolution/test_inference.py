@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, zoom
 
 from pipelines.knee_super_resolution import inference, tiles
 from pipelines.knee_super_resolution.degradation import SliceProfile, along_slices, spline_matrix
@@ -17,8 +17,9 @@ from pipelines.knee_super_resolution.evaluation.lesions import injected
 from pipelines.knee_super_resolution.inference import Restorer, Trust, fast_bfloat16
 from pipelines.knee_super_resolution.model import load
 from pipelines.knee_super_resolution.network import Geometry, ThinSliceNet
+from pipelines.knee_super_resolution.simulation.thin_volumes import simulate_clutter
 from pipelines.knee_super_resolution.training.tasks import cropped, degraded
-from pipelines.knee_super_resolution.training.volumes import read_volumes
+from pipelines.knee_super_resolution.training.volumes import ThinVolume, read_volumes
 
 torch.set_num_threads(1)
 
@@ -150,6 +151,18 @@ class Hungry(ThinSliceNet):
         if thick.numel() > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return super().features(thick, conditions)
+
+
+def test_trust_does_not_change_with_pixels_finer_than_the_thin_slices() -> None:
+    array = simulate_clutter(3, (33, 48, 48), leaves=300)
+    finer = np.asarray(zoom(array, (1, 2, 2), order=3), dtype=np.float32)  # the same picture, twice as many pixels
+    amounts = []
+    for volume in (ThinVolume("v", "v", array, (1.0, 1.0, 1.0)), ThinVolume("v", "v", finer, (1.0, 0.5, 0.5))):
+        task, _ = degraded(volume, 0, 4)
+        geometry = Geometry(task.coarse, task.fine, task.profile, task.anisotropy)
+        with torch.inference_mode():
+            amounts.append(load().trust(torch.from_numpy(task.thick), geometry).residual)
+    assert amounts[0] == pytest.approx(amounts[1], rel=0.15)
 
 
 def test_where_memory_ends_tiles_are_made_smaller_and_the_result_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
