@@ -6,6 +6,10 @@ Nothing is asserted; the table goes into the model card.
 Found, on one core of two, the other idle: 0.38 s from pixels to scores and 0.41 s from file to findings.
 Eight tenths of it are the localiser's: fits of the arrangement and the networks. A film is averaged down once and not
 twice.
+
+MONAI builds the bundle, once per worker: `load` took 0.05 s of a processor and 14 MB before, and takes 7.3 s and 200 MB
+(a worker has 508 MB then, it had 319), on two cores that ten others used. Of a read film it takes 1 % (median of 25
+pairs, the networks run by the bundle's inferers and by themselves).
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ class DeviceInferer(Inferer):  # type: ignore[misc]  # MONAI has no types
         """What `part` makes of each batch of the rows 0 to `count`, on the device that has room for it."""
 
         def work(device: torch.device, share: float) -> list[Made]:
-            network.to(device)  # nothing happens where it is there already
+            if next(network.parameters()).device != device:
+                network.to(device)
             size = max(1, ceil(count * share))
             with autocast(device):
                 return [part(device, slice(start, start + size)) for start in range(0, count, size)]
