@@ -84,6 +84,22 @@ def test_monai_scores_the_films_of_a_folder(networks: None, tmp_path: Path) -> N
     assert sum(bool(row["score"]) for row in rows) > 6
 
 
+def test_monai_evaluates_the_bundle_on_graded_films(networks: None, tmp_path: Path) -> None:
+    (film,) = own_films(tmp_path / "films", {"A": [("foot", "R")]})
+    figures = tmp_path / "figures.json"
+    run(
+        "run",
+        *("--config_file", str(BUNDLE / "configs" / "evaluate.json"), "--bundle_root", str(BUNDLE)),
+        *("--dataset_dir", str(tmp_path / "films"), "--layout", "own"),
+        *("--output_dir", str(tmp_path / "report"), "--json", str(figures)),
+        cwd=tmp_path,
+    )
+    found = json.loads(figures.read_text())
+    assert (found["films"], found["set"], found["graded_cells"]) == (1, "all films", len(film.grades))
+    assert (tmp_path / "report" / "report.html").is_file()
+    assert (tmp_path / "report" / "bland_altman.png").is_file()
+
+
 def test_monai_trains_a_part_of_a_bundle_as_the_command_does(networks: None, tmp_path: Path) -> None:
     output = tmp_path / "bundle"
     run(
