@@ -180,7 +180,8 @@ def disturbed_volume(rng: np.random.Generator, image: Array, other: Array) -> Ar
 
 def _ellipsoid(rng: np.random.Generator, image: Array) -> Array:
     """A soft spot in a volume, 0..1, somewhere in the bone or at its edge."""
-    inside = np.argwhere(image > np.quantile(image, 0.8))
+    bright = np.quantile(image, 0.8)
+    inside = np.argwhere(image > bright) if (image > bright).any() else np.argwhere(image >= bright)  # of a mask
     centre = inside[int(rng.integers(len(inside)))]
     axes = np.meshgrid(*(np.arange(size) for size in image.shape), indexing="ij", sparse=True)
     squares = [((x - c) / rng.uniform(4.0, 14.0)) ** 2 for x, c in zip(axes, centre, strict=True)]

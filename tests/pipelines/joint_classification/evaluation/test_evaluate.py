@@ -1,5 +1,6 @@
 """`condyle evaluate joint_classification`: figures as by hand, parts measured once, and the card they go into."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from pipelines.joint_classification.classifier import load
 from pipelines.joint_classification.evaluation import card, evaluate
 from pipelines.joint_classification.evaluation.gate import real_pictures
-from pipelines.joint_classification.kinds import BUNDLE
+from pipelines.joint_classification.kinds import BUNDLE, digest
 from tests.pipelines.conftest import Refused
 
 
@@ -67,3 +68,12 @@ def test_a_damaged_picture_is_unsuitable_and_ends_nothing(tmp_path: Path) -> Non
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (row,) = real_pictures(load(2), tmp_path)["files"]
     assert row["outcome"] == "unsuitable"
+
+
+def test_the_method_that_points_best_goes_into_a_sites_bundle_and_never_into_the_package(tmp_path: Path) -> None:
+    shutil.copytree(BUNDLE / "ultrasound", tmp_path / "ultrasound")
+    before = digest()
+    assert "stays as it is" in evaluate._show_maps_by("occlusion", BUNDLE / "ultrasound")
+    assert digest() == before
+    evaluate._show_maps_by("occlusion", tmp_path / "ultrasound")
+    assert load(2, tmp_path).heat_method == "occlusion"

@@ -32,3 +32,11 @@ def test_a_made_up_joint_is_a_picture_of_the_simulator() -> None:
     np.testing.assert_array_equal(first, second)
     assert first.shape == (HEIGHT, WIDTH)
     assert np.isfinite(first).all()
+
+
+def test_a_mask_of_the_bone_is_disturbed_too() -> None:
+    mask = np.zeros((12, 16, 16), np.float32)
+    mask[2:10, 4:14, 4:14] = 1.0  # over a fifth of the volume: nothing is brighter than its brightest fifth
+    made = disturbed_volume(np.random.default_rng(0), mask, mask[::-1])
+    assert made.shape == mask.shape
+    assert np.abs(made - mask).max() > 0.05
