@@ -26,6 +26,7 @@ from pipelines.lab import plots
 from pipelines.lab.checkpoint import OtherTraining
 from pipelines.lab.options import readable
 from pipelines.lab.report_page import Report
+from pipelines.lab.training_log import read_log
 
 
 class Finish:
@@ -101,10 +102,10 @@ class Finish:
         page.table(("thin slices per thick slice", "dB"), list(gains.items()), "gains")
         page.heading("Course")
         log = self.room / "log.csv"
-        if log.exists() and len(log.read_text(encoding="utf-8").splitlines()) > 1:
+        if log.exists() and len(read_log(log)) > 1:  # one point is no curve
             page.picture("curves", plots.learning_curves(log), "Loss, gain and learning rate by step")
         else:
-            page.note("The training was too short for a row of its log.")
+            page.note("The training was too short for curves.")
         page.heading("Settings")
         page.figures(found["plan"] | {name: found[name] for name in ("stopped_at", "seconds", "core_seconds", "tflop")})
         page.write()
