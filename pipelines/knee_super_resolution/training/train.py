@@ -8,6 +8,7 @@ run's seed and the step's number, so that nothing but weights and optimiser has 
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,7 @@ def train(method: str, changed: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     from monai.bundle import ConfigWorkflow
 
+    logging.getLogger(ConfigWorkflow.__module__).setLevel(logging.ERROR)  # it warns that its log has no settings
     config = str(SHIPPED[method] / TRAIN)
     root = str(SHIPPED[method])
     workflow = ConfigWorkflow(config, workflow_type="train", logging_file=False, bundle_root=root, **changed)
